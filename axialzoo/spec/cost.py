@@ -1,0 +1,70 @@
+"""What a model costs at an input size: multiply-adds and the bytes of its activations, from its spec alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from axialzoo.spec.attention import Attention
+from axialzoo.spec.layers import Layer, layers
+from axialzoo.spec.model import Model, size_pair
+from axialzoo.spec.parameters import count
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Per image.
+
+    Attributes:
+        parameters: Trainable ones.
+        multiply_adds: Of convolutions, projections, attention products and the classifier (norms, sums and
+            activations not counted, as papers do).
+        attention_multiply_adds: The part of q.k, q.r, k.r, and of the retrieved values and positions.
+        activation_bytes: Of every layer's output in float32, attention logits included: about what
+            training keeps; inference needs a fraction.
+    """
+
+    parameters: int
+    multiply_adds: int
+    attention_multiply_adds: int
+    activation_bytes: int
+
+
+def cost(spec: Model, input_size=None) -> Cost:
+    """The cost of `spec` at `input_size` (a side or (height, width); default the model's own)."""
+    size = spec.input_size if input_size is None else size_pair(input_size)
+    total = attending = elements = 0
+    for layer in layers(spec):
+        height, width = (-(-side // stride) for side, stride in zip(size, layer.stride))
+        if layer.op in ("linear", "gate"):
+            total += layer.inputs * layer.outputs
+            elements += layer.outputs
+        elif layer.op == "attention":
+            attention = layer.attention
+            assert attention is not None
+            projection = height * width * layer.inputs * (2 * attention.key_channels + attention.value_channels)
+            pairs = attended_pairs(attention, (height, width)[layer.axis]) * (width, height)[layer.axis]
+            products = pairs * _per_pair(attention)
+            total += projection + products
+            attending += products
+            elements += height * width * _attention_channels(layer) + pairs * attention.heads * (len(attention.similarity) + 1)
+        else:
+            elements += height * width * layer.outputs
+            if layer.op == "conv":
+                total += height * width * layer.inputs * layer.outputs * layer.kernel**2
+    return Cost(count(spec), total, attending, 4 * elements)
+
+
+def attended_pairs(attention: Attention, length: int) -> int:
+    """How many (query, key) pairs an axis of `length` positions has: all within the reach."""
+    reach = attention.reach(length)
+    return length * (2 * reach + 1) - reach * (reach + 1)
+
+
+def _per_pair(attention: Attention) -> int:
+    return len(attention.similarity) * attention.key_channels + len(attention.value) * attention.value_channels
+
+
+def _attention_channels(layer: Layer) -> int:
+    attention = layer.attention
+    assert attention is not None
+    return 2 * (2 * attention.key_channels + attention.value_channels) + (len(attention.value) + 1) * attention.value_channels

@@ -1,0 +1,44 @@
+"""What happens to a picture before the model sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from axialzoo.spec.check import require, require_choice, require_count, require_number
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Resize, crop the centre, scale to [0, 1], normalise per channel.
+
+    Attributes:
+        size: Height and width that the model gets, in pixels.
+        resize: ``"shorter"``: the shorter side to `size / crop`, then the centre is cropped;
+            ``"squash"``: both sides to `size`; ``"none"``: the picture as it is.
+        interpolation: Pillow's filter.
+        crop: Share of the resized picture that the centre crop keeps, per side.
+        mean, std: Per channel, of values in [0, 1].
+    """
+
+    size: tuple[int, int] = (224, 224)
+    resize: str = "shorter"
+    interpolation: str = "bicubic"
+    crop: float = 0.875
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+
+    def __post_init__(self):
+        require(len(self.size) == 2, f"Preprocessing.size: expected (height, width), found {self.size!r}")
+        for side in self.size:
+            require_count("Preprocessing", "size", side)
+        require_choice("Preprocessing", "resize", self.resize, ("shorter", "squash", "none"))
+        require_choice("Preprocessing", "interpolation", self.interpolation, ("nearest", "bilinear", "bicubic", "lanczos", "box"))
+        require_number("Preprocessing", "crop", self.crop, 0.01, 1.0)
+        require(
+            len(self.mean) == len(self.std) and len(self.mean) > 0,
+            f"Preprocessing.mean and .std: expected one value per channel in each, found {self.mean!r} and {self.std!r}",
+        )
+        for value in self.mean:
+            require_number("Preprocessing", "mean", value, -1e6, 1e6)
+        for value in self.std:
+            require_number("Preprocessing", "std", value, 1e-12, 1e6)

@@ -1,0 +1,89 @@
+"""The named models: name -> spec, aliases, weights, wildcard listing."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from axialzoo.spec.check import SpecError, did_you_mean
+from axialzoo.spec.model import Model
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered model.
+
+    Attributes:
+        name: What users write.
+        spec: What it computes.
+        summary: One line.
+        source: Paper or code that defines it.
+        published: Numbers from that source, by name (``parameters``, ``multiply_adds``, ``top1``, ...).
+        weights: tag -> where its weights are: ``"package:FOLDER"`` or ``"org/repo[@revision]"``. The first is
+            what ``pretrained=True`` loads.
+    """
+
+    name: str
+    spec: Model
+    summary: str
+    source: str
+    published: Mapping[str, float] = field(default_factory=dict)
+    weights: Mapping[str, str] = field(default_factory=dict)
+
+
+_entries: dict[str, Entry] = {}
+_aliases: dict[str, str] = {}
+
+
+def register(entry: Entry, *aliases: str) -> Entry:
+    """Add a model under its name and its aliases; a name that is taken is refused."""
+    for name in (entry.name, *aliases):
+        if name in _entries or name in _aliases:
+            raise SpecError(f"model {name!r} is registered already")
+    _entries[entry.name] = entry
+    _aliases.update(dict.fromkeys(aliases, entry.name))
+    return entry
+
+
+def entry(name: str) -> Entry:
+    """The model called `name`, an alias, or either with a tag of its weights (``name.tag``).
+
+    Raises:
+        SpecError: naming the nearest known name.
+    """
+    base, _, tag = name.partition(".")
+    found = _entries.get(_aliases.get(base, base))
+    if found is None:
+        raise SpecError(f"unknown model {name!r}{did_you_mean(base, [*_entries, *_aliases])}; `axialzoo list` shows all")
+    if tag and tag not in found.weights:
+        raise SpecError(
+            f"model {found.name!r} has no weights tagged {tag!r}{did_you_mean(tag, found.weights)}; "
+            f"it has {', '.join(found.weights) or 'none'}"
+        )
+    return found
+
+
+def list_models(pattern: str = "*", *, task: str | None = None, pretrained: bool = False) -> list[str]:
+    """Names that match the wildcard `pattern`, in order of registration.
+
+    Args:
+        pattern: As in a shell: ``"axial_resnet*_s"``.
+        task: Only models of this task.
+        pretrained: Only models whose weights can be loaded.
+
+    Example:
+        >>> import axialzoo
+        >>> axialzoo.list_models("axial_resnet26*")
+        ['axial_resnet26_s']
+    """
+    return [
+        name
+        for name, found in _entries.items()
+        if fnmatch.fnmatchcase(name, pattern) and task in (None, found.spec.task) and (found.weights or not pretrained)
+    ]
+
+
+def aliases(name: str) -> list[str]:
+    """Other names of the model called `name`."""
+    return [alias for alias, target in _aliases.items() if target == name]

@@ -1,0 +1,48 @@
+"""Axial-ResNet for 32 x 32 images: convolutions first, axial blocks at 16 x 16 and 8 x 8.
+
+Ours. At 32 x 32 a 7 x 7 stem with a pool would leave 8 x 8 positions, so the stem is one 3 x 3 convolution; the
+paper's finding that early convolutions and late attention go well together (its Conv-Stem) holds here too.
+"""
+
+from __future__ import annotations
+
+from axialzoo.spec.attention import Attention
+from axialzoo.spec.backbone import Backbone, Stage
+from axialzoo.spec.block import Block
+from axialzoo.spec.model import Model
+from axialzoo.spec.registry import Entry, register
+from axialzoo.spec.stem import Stem, StemConv
+
+
+def axial_block(width: int, out: int, positions: int, stride: int = 1) -> Block:
+    attention = Attention(key_channels=width // 2, value_channels=width, positions=positions)
+    return Block("axial", (width, out), stride, attention=attention)
+
+
+def axial_resnet_cifar(width: int, depths: tuple[int, int, int]) -> Model:
+    """Three stages at strides 2, 2 and 4, `4 * width` channels at the end; tables that cover 32 x 32 pixels."""
+    first, second, third = depths
+    stages = (
+        Stage(tuple(Block("basic", (width, width), 2 if index == 0 else 1) for index in range(first))),
+        Stage(tuple(axial_block(width, 2 * width, 16) for _ in range(second))),
+        Stage(tuple(axial_block(2 * width, 4 * width, 16 if index == 0 else 8, 2 if index == 0 else 1) for index in range(third))),
+    )
+    return Model(Backbone(Stem((StemConv(width // 2),)), stages), num_classes=10, input_size=(32, 32))
+
+
+register(
+    Entry(
+        "axial_resnet_cifar10",
+        axial_resnet_cifar(64, (2, 2, 2)),
+        "for 32 x 32 images, 10 classes",
+        "axialzoo",
+    )
+)
+register(
+    Entry(
+        "axial_resnet_cifar10_xs",
+        axial_resnet_cifar(32, (1, 1, 1)),
+        "the smallest, for tests and first steps",
+        "axialzoo",
+    )
+)

@@ -1,0 +1,223 @@
+"""Position-sensitive axial attention: Axial-DeepLab (arXiv:2003.07853), section 3, equation 4.
+
+    S[p, s] = q_p.k_s + q_p.rq[s - p] + k_s.rk[s - p]        each term batch-normalised per head
+    out_p   = sum_s softmax(S)[p, s] (v_s), and the same of rv[s - p], each batch-normalised per channel
+
+One letter for one thing: N batch, H W height and width, B = N times the other axis, G heads, L length of the
+attended axis, T queries and S keys of a window, D depth of a head (Dk, Dv), P reach of the position tables.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from axialzoo.spec import Attention, Norm
+from axialzoo.spec.window import Window, distances, interpolation
+from axialzoo.torch.norm import BatchNorm, normalise_from_moments
+
+
+class AxialAttention(nn.Module):
+    """Multi-head attention along one axis of a feature map.
+
+    Args:
+        inputs: Channels ``C`` of the input.
+        spec: What it computes.
+        norm: Epsilon and momentum of its norms.
+        axis: 0 attends along the height, 1 along the width.
+
+    Shapes:
+        ``(N, C, H, W)`` of any height and width to ``(N, value_channels, H, W)``.
+    """
+
+    def __init__(self, inputs: int, spec: Attention, norm: Norm, axis: int):
+        super().__init__()
+        self.spec, self.axis = spec, axis
+        width = 2 * spec.key_channels + spec.value_channels
+        self.qkv = nn.Linear(inputs, width, bias=False)
+        self.norm_qkv = BatchNorm(width, norm)
+        self.query_position = self._table("query" in spec.similarity, spec.key_depth)
+        self.key_position = self._table("key" in spec.similarity, spec.key_depth)
+        self.norm_similarity = BatchNorm(len(spec.similarity) * spec.heads, norm)
+        self.value_position = self._table("position" in spec.value, spec.value_depth)
+        self.norm_output = BatchNorm(len(spec.value) * spec.value_channels, norm)
+        nn.init.normal_(self.qkv.weight, std=inputs**-0.5)
+
+    def _table(self, wanted: bool, depth: int) -> nn.Parameter | None:
+        return nn.Parameter(torch.randn(self.spec.rows, depth) * self.spec.value_depth**-0.5) if wanted else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        spec = self.spec
+        x = self.qkv(x.permute(0, 2, 3, 1))  # (N, H, W, 2K+V)
+        x = self.norm_qkv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)  # (N, H, W, 2K+V)
+        q, k, v = x.split((spec.key_channels, spec.key_channels, spec.value_channels), dim=-1)
+        q, k, v = self._split_heads(q), self._split_heads(k), self._split_heads(v)  # (B, G, L, D)
+        length = q.shape[2]
+        window = Window.of(length, spec.reach(length))
+        rq, rk, rv = (self._windows(table, length, window) for table in (self.query_position, self.key_position, self.value_position))
+        scale = self._similarity_scale(q, k, rq, rk, window).to(q.dtype)  # (terms, G)
+        out = attend(q, k, v, rq, rk, rv, scale, spec, window)  # one (B, G, L, Dv) per value term
+        x = torch.cat([self._merge_heads(term, x) for term in out], dim=-1)  # (N, H, W, terms V)
+        x = self.norm_output(x.permute(0, 3, 1, 2))  # (N, terms V, H, W)
+        return sum(x.split(spec.value_channels, dim=1)[1:], x[:, : spec.value_channels])  # (N, V, H, W)
+
+    def _split_heads(self, x: Tensor) -> Tensor:
+        x = x.unflatten(-1, (self.spec.heads, -1))  # (N, H, W, G, D)
+        x = x.permute(0, 2, 3, 1, 4) if self.axis == 0 else x.permute(0, 1, 3, 2, 4)  # (N, W, G, H, D) or (N, H, G, W, D)
+        return x.flatten(0, 1)  # (B, G, L, D)
+
+    def _merge_heads(self, x: Tensor, like: Tensor) -> Tensor:
+        n, h, w, _ = like.shape
+        x = x.unflatten(0, (n, w if self.axis == 0 else h))  # (N, W, G, H, D) or (N, H, G, W, D)
+        x = x.permute(0, 3, 1, 2, 4) if self.axis == 0 else x.permute(0, 1, 3, 2, 4)  # (N, H, W, G, D)
+        return x.flatten(3)  # (N, H, W, V)
+
+    def _windows(self, table: Tensor | None, length: int, window: Window) -> Tensor | None:
+        """The rows of `table` that queries and keys of one window look up: (T, S, D).
+
+        A window of the table is a few kilobytes, shared by every column and head: one batched product over
+        queries then costs half of a product with the whole table, and no skewing of logits.
+        """
+        if table is None:
+            return None
+        positions = self.spec.positions
+        if self.spec.long_axis == "interpolate" and length > positions:
+            table = torch.as_tensor(interpolation(positions, length), dtype=table.dtype, device=table.device) @ table  # (2L-1, D)
+            positions = length
+        rows = torch.as_tensor(distances(window, positions), device=table.device)  # (T, S)
+        return table[rows]  # (T, S, D)
+
+    def _similarity_scale(self, q: Tensor, k: Tensor, rq: Tensor | None, rk: Tensor | None, window: Window) -> Tensor:
+        """What each term of the logits is multiplied by; a norm's shift is the same along a softmax row and cancels."""
+        norm = self.norm_similarity
+        if self.training:
+            q, k, rq, rk = (None if x is None else x.to(norm.weight.dtype) for x in (q, k, rq, rk))
+            mean, variance, n = moments(q, k, rq, rk, self.spec, window)
+            scale = normalise_from_moments(norm, mean.flatten(), variance.flatten(), n)
+        else:
+            scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        return scale.unflatten(0, (-1, self.spec.heads))  # (terms, G)
+
+
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, rq: Tensor | None, rk: Tensor | None, rv: Tensor | None, scale: Tensor, spec: Attention, window: Window
+) -> list[Tensor]:
+    """Softmax attention with relative positions along one axis: all that a fused kernel has to replace.
+
+    Args:
+        q, k: (B, G, L, Dk), v: (B, G, L, Dv).
+        rq, rk: (T, S, Dk), rv: (T, S, Dv): position tables by query and key of a window; None where not used.
+        scale: (terms, G): factor of each similarity term.
+        spec: Which terms there are.
+        window: What each query attends to.
+
+    Returns:
+        Retrieved contents and retrieved positions, as `spec.value` says: each (B, G, L, Dv).
+    """
+    groups, length = q.shape[1], q.shape[2]
+    q, k, v = _queries(q, window), _keys(k, window), _keys(v, window)  # (B', G, T, Dk), (B', G, S, D)
+    scales = dict(zip(spec.similarity, scale[:, :, None, None]))  # each (G, 1, 1)
+    logits = 0.0
+    if "content" in scales:
+        logits = logits + content_similarity(q * scales["content"], k)  # (B'G, T, S)
+    if "query" in scales:
+        logits = logits + query_similarity(q * scales["query"], rq)
+    if "key" in scales:
+        logits = logits + key_similarity(k * scales["key"], rk)
+    logits = _mask(logits, groups, window, torch.finfo(logits.dtype).min)
+    p = torch.softmax(logits, dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32)).to(v.dtype)  # (B'G, T, S)
+    out = []
+    if "content" in spec.value:
+        out.append(torch.bmm(p, v.flatten(0, 1)))  # (B'G, T, Dv)
+    if "position" in spec.value:
+        out.append(torch.bmm(p.transpose(0, 1), rv.to(p.dtype)).transpose(0, 1))  # (T, B'G, S) (T, S, Dv) -> (B'G, T, Dv)
+    return [_unwindow(x.unflatten(0, (-1, groups)), window, length) for x in out]
+
+
+def content_similarity(q: Tensor, k: Tensor) -> Tensor:
+    """q_p.k_s: (B, G, T, Dk), (B, G, S, Dk) to (BG, T, S)."""
+    return torch.bmm(q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2))
+
+
+def query_similarity(q: Tensor, rq: Tensor) -> Tensor:
+    """q_p.rq[s - p]: (B, G, T, Dk), (T, S, Dk) to (BG, T, S), as one product per query."""
+    return torch.bmm(q.flatten(0, 1).transpose(0, 1), rq.to(q.dtype).transpose(1, 2)).transpose(0, 1)
+
+
+def key_similarity(k: Tensor, rk: Tensor) -> Tensor:
+    """k_s.rk[s - p]: (B, G, S, Dk), (T, S, Dk) to (BG, T, S), as one product per key."""
+    return torch.bmm(k.flatten(0, 1).transpose(0, 1), rk.to(k.dtype).permute(1, 2, 0)).permute(1, 2, 0)
+
+
+def moments(q: Tensor, k: Tensor, rq: Tensor | None, rk: Tensor | None, spec: Attention, window: Window) -> tuple[Tensor, Tensor, int]:
+    """Mean and (biased) variance of each similarity term over batch, queries and keys: (terms, G), and their number n.
+
+    On a whole axis they follow from Gram matrices of the queries, keys and tables, without the L x L logits:
+    ``E[(q.k)^2] = sum_b <Q_b^T Q_b, K_b^T K_b> / n``; in windows, from the logits.
+    """
+    if not window.whole:
+        return _window_moments(q, k, rq, rk, spec, window)
+    n = q.shape[0] * q.shape[2] ** 2
+    means, squares = [], []
+    for term in spec.similarity:
+        if term == "content":
+            means.append((q.sum(2) * k.sum(2)).sum((0, 2)))  # (B, G, D) -> (G,)
+            squares.append(((q.mT @ q) * (k.mT @ k)).sum((0, 2, 3)))  # (B, G, D, D) -> (G,)
+            continue
+        x, table = (q, rq) if term == "query" else (k, rk.transpose(0, 1))  # rows of the table by x's own position: (L, L, D)
+        x = x.permute(1, 2, 0, 3)  # (G, L, B, D)
+        means.append((x.sum(2) * table.sum(1)).sum((1, 2)))  # (G, L, D) -> (G,)
+        squares.append(((x.mT @ x) * (table.mT @ table)).sum((1, 2, 3)))  # (G, L, D, D) -> (G,)
+    mean = torch.stack(means) / n  # (terms, G)
+    return mean, torch.stack(squares) / n - mean.square(), n
+
+
+def _window_moments(q: Tensor, k: Tensor, rq: Tensor | None, rk: Tensor | None, spec: Attention, window: Window) -> tuple[Tensor, Tensor, int]:
+    groups, n = q.shape[1], q.shape[0] * window.pairs
+    q, k = _queries(q, window), _keys(k, window)  # (B', G, T, Dk), (B', G, S, Dk)
+    similarity = {
+        "content": lambda: content_similarity(q, k),
+        "query": lambda: query_similarity(q, rq),
+        "key": lambda: key_similarity(k, rk),
+    }
+    means, variances = [], []
+    for term in spec.similarity:
+        x = similarity[term]()  # (B'G, T, S)
+        mean = _mask(x, groups, window, 0.0).unflatten(0, (-1, groups)).sum((0, 2, 3)) / n  # (G,)
+        centred = x.unflatten(0, (-1, groups)) - mean[:, None, None]  # (B', G, T, S)
+        variances.append(_mask(centred.flatten(0, 1), groups, window, 0.0).square().unflatten(0, (-1, groups)).sum((0, 2, 3)) / n)
+        means.append(mean)
+    return torch.stack(means), torch.stack(variances), n  # (terms, G)
+
+
+def _queries(x: Tensor, window: Window) -> Tensor:
+    """(B, G, L, D) to the queries of each window, (B', G, T, D) with B' = B times windows."""
+    if window.count == 1:
+        return x
+    x = nn.functional.pad(x, (0, 0, 0, window.count * window.queries - window.length))
+    return x.unflatten(2, (window.count, window.queries)).transpose(1, 2).flatten(0, 1)
+
+
+def _keys(x: Tensor, window: Window) -> Tensor:
+    """(B, G, L, D) to the keys of each window, (B', G, S, D): its queries' positions and `flange` more on each side."""
+    if window.count == 1:
+        return x
+    flange = window.flange
+    x = nn.functional.pad(x, (0, 0, flange, window.count * window.queries - window.length + flange))
+    return x.unfold(2, window.keys, window.queries).permute(0, 2, 1, 4, 3).flatten(0, 1)
+
+
+def _unwindow(x: Tensor, window: Window, length: int) -> Tensor:
+    """(B', G, T, D) back to (B, G, L, D)."""
+    if window.count == 1:
+        return x
+    x = x.unflatten(0, (-1, window.count)).transpose(1, 2).flatten(2, 3)  # (B, G, windows T, D)
+    return x[:, :, :length]
+
+
+def _mask(x: Tensor, groups: int, window: Window, fill: float) -> Tensor:
+    """(B'G, T, S) with `fill` where a key is out of reach of its query or past the ends of the axis."""
+    if window.whole:
+        return x
+    mask = torch.as_tensor(window.mask(), device=x.device)[:, None]  # (windows, 1, T, S)
+    return x.unflatten(0, (-1, window.count, groups)).masked_fill(~mask, fill).flatten(0, 2)

@@ -1,0 +1,113 @@
+"""Residual blocks: Axial-DeepLab (arXiv:2003.07853), figure 2, and the convolutional ones that share a network with it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from axialzoo.spec import Backbone, Block, Norm
+from axialzoo.spec.layers import has_shortcut
+from axialzoo.torch.attention import AxialAttention
+from axialzoo.torch.norm import BatchNorm
+
+ACTIVATIONS = {
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "silu": F.silu,
+    "elu": F.elu,
+}
+
+
+class ConvNorm(nn.Module):
+    """A convolution without bias, padded by half its kernel on each side, and its norm.
+
+    Shapes:
+        ``(N, C, H, W)`` to ``(N, outputs, ceil(H / stride), ceil(W / stride))``.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, norm: Norm, stride: int = 1, dilation: int = 1):
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, dilation * (kernel // 2), dilation, bias=False)
+        self.norm = BatchNorm(outputs, norm)
+        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x))
+
+
+
+class ResidualBlock(nn.Module):
+    """A residual block of any kind: see :class:`axialzoo.spec.Block`.
+
+    Shapes:
+        ``(N, inputs, H, W)`` to ``(N, outputs, ceil(H / stride), ceil(W / stride))``.
+    """
+
+    def __init__(self, inputs: int, spec: Block, backbone: Backbone):
+        super().__init__()
+        self.spec, self.backbone = spec, backbone
+        norm, outputs = backbone.norm, spec.channels[-1]
+        if spec.kind == "axial":
+            attention = spec.attention
+            self.reduce = ConvNorm(inputs, spec.channels[0], 1, norm)
+            self.height = AxialAttention(spec.channels[0], attention, norm, axis=0)
+            self.width = AxialAttention(attention.value_channels, attention, norm, axis=1)
+            self.expand = ConvNorm(attention.value_channels, outputs, 1, norm)
+        elif spec.kind == "bottleneck":
+            self.reduce = ConvNorm(inputs, spec.channels[0], 1, norm)
+            self.spatial = ConvNorm(spec.channels[0], spec.channels[1], 3, norm, spec.stride, spec.dilation[0])
+            self.expand = ConvNorm(spec.channels[1], outputs, 1, norm)
+        else:
+            self.spatial1 = ConvNorm(inputs, spec.channels[0], 3, norm, spec.stride, spec.dilation[0])
+            self.spatial2 = ConvNorm(spec.channels[0], outputs, 3, norm, 1, spec.dilation[1])
+        self.gate = nn.Conv2d(outputs, outputs, 1) if spec.squeeze_excite else None
+        self.shortcut = ConvNorm(inputs, outputs, 1, norm, spec.stride) if has_shortcut(spec, backbone, inputs) else None
+        self.activation = ACTIVATIONS[backbone.activation]
+        nn.init.zeros_((self.spatial2 if spec.kind == "basic" else self.expand).norm.weight)  # identity at the start (arXiv:1706.02677)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.backbone.pre_activation:
+            x = self.activation(x)
+        y = self.residual(x)  # (N, outputs, H', W')
+        if self.gate is not None:
+            y = y * (F.relu6(self.gate(y.mean((2, 3), keepdim=True)) + 3) * 0.16667)
+        if self.spec.drop_path and self.training:
+            y = drop_path(y, self.spec.drop_path)
+        if self.shortcut is not None:
+            x = self.shortcut(x)
+        elif self.spec.stride > 1:
+            x = x[:, :, :: self.spec.stride, :: self.spec.stride]
+        return x + y if self.backbone.pre_activation else self.activation(x + y)
+
+    def residual(self, x: Tensor) -> Tensor:
+        if self.spec.kind == "basic":
+            return self.spatial2(self.activation(self.spatial1(x)))
+        x = self.activation(self.reduce(x))
+        x = self.attention(x) if self.spec.kind == "axial" else self.spatial(x)
+        return self.expand(self.activation(x))
+
+    def attention(self, x: Tensor) -> Tensor:
+        stride = self.spec.stride
+        x = self.height(x)  # (N, V, H, W)
+        if self.spec.attention.downsample == "slice":
+            return self.width(x[:, :, ::stride])[:, :, :, ::stride]
+        x = self.width(x)
+        return average_pool(x, stride) if stride > 1 else x
+
+
+def average_pool(x: Tensor, stride: int) -> Tensor:
+    """Mean of every `stride` x `stride` pixels; at the end of an odd side, of those that are there."""
+    return F.avg_pool2d(x, stride, ceil_mode=True, count_include_pad=False)
+
+
+def max_pool(x: Tensor) -> Tensor:
+    """3 x 3, stride 2: (N, C, H, W) to (N, C, ceil(H / 2), ceil(W / 2))."""
+    return F.max_pool2d(x, 3, 2, 1)
+
+
+def drop_path(x: Tensor, rate: float) -> Tensor:
+    """Drops whole samples with probability `rate` and scales the rest up (stochastic depth, arXiv:1603.09382)."""
+    keep = torch.rand(x.shape[0], 1, 1, 1, dtype=x.dtype, device=x.device) >= rate  # (N, 1, 1, 1)
+    return x * keep / (1 - rate)
