@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from axialzoo.spec import Attention, Norm
-from axialzoo.spec.window import Window, distances, interpolation
+from axialzoo.spec.window import Window
 from axialzoo.torch.norm import BatchNorm, normalise_from_moments
 
 
@@ -82,10 +82,11 @@ class AxialAttention(nn.Module):
             return None
         positions = self.spec.positions
         if self.spec.long_axis == "interpolate" and length > positions:
-            table = torch.as_tensor(interpolation(positions, length), dtype=table.dtype, device=table.device) @ table  # (2L-1, D)
-            positions = length
-        rows = torch.as_tensor(distances(window, positions), device=table.device)  # (T, S)
-        return table[rows]  # (T, S, D)
+            table, positions = interpolate(table, 2 * length - 1), length  # (2L-1, D)
+        query = torch.arange(window.queries, device=table.device)[:, None]  # (T, 1)
+        key = torch.arange(window.keys, device=table.device) - window.flange  # (S,)
+        distance = (key - query).clamp(1 - positions, positions - 1)  # (T, S); what is clipped here is masked later
+        return table[distance + positions - 1]  # (T, S, D)
 
     def _similarity_scale(self, q: Tensor, k: Tensor, rq: Tensor | None, rk: Tensor | None, window: Window) -> Tensor:
         """What each term of the logits is multiplied by; a norm's shift is the same along a softmax row and cancels."""
@@ -219,5 +220,13 @@ def _mask(x: Tensor, groups: int, window: Window, fill: float) -> Tensor:
     """(B'G, T, S) with `fill` where a key is out of reach of its query or past the ends of the axis."""
     if window.whole:
         return x
-    mask = torch.as_tensor(window.mask(), device=x.device)[:, None]  # (windows, 1, T, S)
-    return x.unflatten(0, (-1, window.count, groups)).masked_fill(~mask, fill).flatten(0, 2)
+    start = window.queries * torch.arange(window.count, device=x.device)[:, None, None]  # (windows, 1, 1)
+    query = start + torch.arange(window.queries, device=x.device)[:, None]  # (windows, T, 1)
+    key = start + torch.arange(window.keys, device=x.device) - window.flange  # (windows, 1, S)
+    seen = ((key - query).abs() <= window.reach) & (key >= 0) & (key < window.length)  # (windows, T, S)
+    return x.unflatten(0, (-1, window.count, groups)).masked_fill(~seen[:, None], fill).flatten(0, 2)
+
+
+def interpolate(table: Tensor, rows: int) -> Tensor:
+    """(2P-1, D) to (rows, D): linear, the end rows kept."""
+    return nn.functional.interpolate(table.T[None], rows, mode="linear", align_corners=True)[0].T

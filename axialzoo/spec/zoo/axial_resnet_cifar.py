@@ -14,35 +14,20 @@ from axialzoo.spec.registry import Entry, register
 from axialzoo.spec.stem import Stem, StemConv
 
 
-def axial_block(width: int, out: int, positions: int, stride: int = 1) -> Block:
-    attention = Attention(key_channels=width // 2, value_channels=width, positions=positions)
-    return Block("axial", (width, out), stride, attention=attention)
+def axial_block(width: int, out: int, positions: int) -> Block:
+    attention = Attention(key_channels=width // 2, value_channels=width, heads=4, positions=positions)
+    return Block("axial", (width, out), attention=attention)
 
 
-def axial_resnet_cifar(width: int, depths: tuple[int, int, int]) -> Model:
-    """Three stages at strides 2, 2 and 4, `4 * width` channels at the end; tables that cover 32 x 32 pixels."""
-    first, second, third = depths
+def axial_resnet_cifar(width: int, num_classes: int = 10) -> Model:
+    """Three stages at strides 2, 2 and 4, `4 * width` channels at the end; the tables reach across 32 x 32 pixels."""
     stages = (
-        Stage(tuple(Block("basic", (width, width), 2 if index == 0 else 1) for index in range(first))),
-        Stage(tuple(axial_block(width, 2 * width, 16) for _ in range(second))),
-        Stage(tuple(axial_block(2 * width, 4 * width, 16 if index == 0 else 8, 2 if index == 0 else 1) for index in range(third))),
+        Stage((Block("basic", (width, width), 2), Block("basic", (width, width)))),
+        Stage((axial_block(width, 2 * width, 16),)),
+        Stage((Block("basic", (2 * width, 4 * width)), axial_block(2 * width, 4 * width, 8)), pool=True),
     )
-    return Model(Backbone(Stem((StemConv(width // 2),)), stages), num_classes=10, input_size=(32, 32))
+    return Model(Backbone(Stem((StemConv(width // 2),)), stages), num_classes=num_classes, input_size=(32, 32))
 
 
-register(
-    Entry(
-        "axial_resnet_cifar10",
-        axial_resnet_cifar(64, (2, 2, 2)),
-        "for 32 x 32 images, 10 classes",
-        "axialzoo",
-    )
-)
-register(
-    Entry(
-        "axial_resnet_cifar10_xs",
-        axial_resnet_cifar(32, (1, 1, 1)),
-        "the smallest, for tests and first steps",
-        "axialzoo",
-    )
-)
+register(Entry("axial_resnet_cifar10", axial_resnet_cifar(64), "for 32 x 32 images, 10 classes", "axialzoo"))
+register(Entry("axial_resnet_cifar10_xs", axial_resnet_cifar(16), "the smallest, for tests and first steps", "axialzoo"))
