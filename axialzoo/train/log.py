@@ -1,0 +1,62 @@
+"""What a run leaves to look at: a line of metrics per record, and the learning curve as a picture."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+
+class Log:
+    """``metrics.jsonl`` and ``learning_curve.png`` in the folder of a run.
+
+    Records after `step` are dropped when a run resumes from there, so that each step stands there once.
+    """
+
+    def __init__(self, folder: Path, step: int = 0):
+        self.path = folder / "metrics.jsonl"
+        kept = [record for record in self.records() if record["step"] <= step] if step else []
+        self._replace("".join(json.dumps(record) + "\n" for record in kept))
+
+    def records(self) -> list[dict]:
+        if not self.path.exists():
+            return []
+        return [json.loads(line) for line in self.path.read_text().splitlines() if line.endswith("}")]
+
+    def write(self, **record) -> None:
+        with self.path.open("a") as stream:
+            stream.write(json.dumps(record) + "\n")
+
+    def _replace(self, text: str) -> None:
+        beside = self.path.with_name(self.path.name + ".part")
+        beside.write_text(text)
+        os.replace(beside, self.path)
+
+    def draw(self) -> Path:
+        """The learning curve so far: loss by step, and accuracy on the images held out."""
+        import matplotlib
+
+        matplotlib.use("Agg")
+        from matplotlib import pyplot as plt
+
+        records = self.records()
+        losses = [(record["step"], record["loss"]) for record in records if "loss" in record]
+        scores = [(record["step"], record["top1"]) for record in records if "top1" in record]
+        figure, left = plt.subplots(figsize=(8, 4.5), layout="constrained")
+        if losses:
+            left.plot(*zip(*losses), color="#2f6f9f", linewidth=1.2)
+        left.set_xlabel("step")
+        left.set_ylabel("training loss", color="#2f6f9f")
+        right = left.twinx()
+        if scores:
+            right.plot(*zip(*scores), color="#c0562b", marker="o", markersize=4)
+            right.annotate(f"{scores[-1][1]:.1%}", scores[-1], textcoords="offset points", xytext=(-4, -14), ha="right", color="#c0562b")
+        right.set_ylabel("accuracy on images held out", color="#c0562b")
+        right.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0, decimals=0))
+        left.grid(alpha=0.25)
+        path = self.path.with_name("learning_curve.png")
+        beside = path.with_name("learning_curve.part.png")
+        figure.savefig(beside, dpi=120)
+        plt.close(figure)
+        os.replace(beside, path)
+        return path

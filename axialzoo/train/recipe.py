@@ -1,0 +1,102 @@
+"""A training recipe: everything that decides what a run computes, and nothing about the machine it runs on."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass, fields, replace
+
+from axialzoo.spec import Preprocessing, SpecError, did_you_mean
+from axialzoo.spec.check import require_choice, require_count, require_number
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train a classifier.
+
+    Attributes:
+        model: Name in the registry.
+        preprocessing: At evaluation; training shares its mean and deviation.
+        epochs: Passes over the training images.
+        sizes: (share of the training, side): images are this size until this share is done.
+        batch_size: Over all processes together.
+        optimizer: ``"sgd"`` (Nesterov) or ``"adamw"``.
+        learning_rate: At its peak: linear from 0 over `warmup` (a share of the training), then linear to 0.
+        momentum: Of SGD, or the first beta of AdamW.
+        weight_decay: Decoupled: each step shrinks the weights by ``learning_rate * weight_decay``; kernels and
+            projections only.
+        label_smoothing: Share of the target spread over all classes.
+        augment: ``"crop"``: mirrored every other epoch, shifted by up to `shift` pixels, cropped to size;
+            ``"resized_crop"``: mirrored at random, a random 35 to 100 % of the area resized to size.
+        shift: Pixels of reflected border that ``"crop"`` adds.
+        drop_path: At the last block, rising linearly from 0.
+        precision: ``"float32"`` or ``"bfloat16"`` (mixed).
+        holdout: Training images kept apart to watch progress with; the test images are not for that.
+        seed: Of the weights, the order and the augmentation.
+    """
+
+    model: str
+    preprocessing: Preprocessing
+    epochs: int = 10
+    sizes: tuple[tuple[float, int], ...] = ()
+    batch_size: int = 128
+    optimizer: str = "sgd"
+    learning_rate: float = 0.1
+    warmup: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-3
+    label_smoothing: float = 0.1
+    augment: str = "crop"
+    shift: int = 4
+    drop_path: float = 0.0
+    precision: str = "float32"
+    holdout: int = 0
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size"):
+            require_count("Recipe", name, getattr(self, name))
+        for name in ("holdout", "shift", "seed"):
+            require_count("Recipe", name, getattr(self, name), least=0)
+        require_choice("Recipe", "optimizer", self.optimizer, ("sgd", "adamw"))
+        require_choice("Recipe", "augment", self.augment, ("crop", "resized_crop"))
+        require_choice("Recipe", "precision", self.precision, ("float32", "bfloat16"))
+        for name in ("learning_rate", "weight_decay"):
+            require_number("Recipe", name, getattr(self, name), 0.0, 1e3)
+        for name in ("warmup", "momentum", "label_smoothing", "drop_path"):
+            require_number("Recipe", name, getattr(self, name), 0.0, 0.9999)
+
+    def rate(self, step: int, steps: int) -> float:
+        """The learning rate of step `step` of `steps`."""
+        warm = self.warmup * steps
+        return self.learning_rate * min((step + 1) / (warm + 1), (steps - step) / (steps - warm))
+
+    def size(self, step: int, steps: int) -> int:
+        """The side of the training images at step `step` of `steps`."""
+        for share, side in self.sizes:
+            if step < share * steps:
+                return side
+        return self.preprocessing.size[0]
+
+
+def list_recipes() -> list[str]:
+    """Names of the recipes that ship."""
+    from axialzoo.train import recipes as package
+
+    return sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+
+
+def load_recipe(name: str, **overrides) -> Recipe:
+    """The recipe called `name`, with some of its fields changed.
+
+    Raises:
+        SpecError: naming the nearest known recipe or field.
+    """
+    if name not in list_recipes():
+        raise SpecError(f"unknown recipe {name!r}{did_you_mean(name, list_recipes())}; known: {', '.join(list_recipes())}")
+    recipe = importlib.import_module(f"axialzoo.train.recipes.{name}").RECIPE
+    known = [field.name for field in fields(Recipe)]
+    for key in overrides:
+        if key not in known:
+            raise SpecError(f"recipe {name!r} has no field {key!r}{did_you_mean(key, known)}; known: {', '.join(known)}")
+    return replace(recipe, **overrides)

@@ -1,0 +1,1 @@
+"""One recipe a file: its docstring says the command, the duration and the accuracy to expect."""

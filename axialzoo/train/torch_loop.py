@@ -1,0 +1,100 @@
+"""Training in PyTorch, through accelerate: one process or several, float32 or bfloat16, on what there is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch.nn import functional as F
+
+from axialzoo.spec import adapt, entry, parameters
+from axialzoo.torch.classifier import AxialClassifier
+from axialzoo.train.batches import TrainBatches, test_batches
+from axialzoo.train.data import Split
+from axialzoo.train.log import Log
+from axialzoo.train.progress import progress
+from axialzoo.train.recipe import Recipe
+
+
+def train(recipe: Recipe, training: Split, held_out: Split, classes: int, folder: Path, resume: bool, save_every: int):
+    """Train and return the model; its state lies in `folder` all the while, so that a stopped run resumes at its last save."""
+    accelerator = Accelerator(mixed_precision="bf16" if recipe.precision == "bfloat16" else "no")
+    torch.manual_seed(recipe.seed)
+    spec = adapt(entry(recipe.model).spec, num_classes=classes, drop_path=recipe.drop_path)
+    model = AxialClassifier(spec).to(memory_format=torch.channels_last)
+    optimizer, decayed = make_optimizer(recipe, model)
+    state_file, step = folder / "state.pth", 0
+    if resume and state_file.exists():
+        state = torch.load(state_file, weights_only=True, map_location="cpu")
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        step = state["step"]
+    model, optimizer = accelerator.prepare(model, optimizer)
+    batches = TrainBatches(training, recipe, accelerator.process_index, accelerator.num_processes)
+    log = Log(folder, step) if accelerator.is_main_process else None
+
+    def save() -> None:
+        if accelerator.is_main_process:
+            plain = accelerator.unwrap_model(model)
+            beside = folder / "state.pth.part"
+            torch.save({"model": plain.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, beside)
+            os.replace(beside, state_file)
+
+    model.train()
+    with progress(f"training {recipe.model}", batches.steps, step, accelerator.is_main_process) as bar:
+        while step < batches.steps:
+            torch.manual_seed(hash((recipe.seed, step, accelerator.process_index)) % 2**63)  # drop path, the same after a resume
+            x, y = batches[step]
+            x = torch.from_numpy(x).permute(0, 3, 1, 2).to(accelerator.device)  # (n, 3, H, W), channels last in memory
+            rate = recipe.rate(step, batches.steps)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            with accelerator.autocast():
+                logits = model(x)  # (n, classes)
+            loss = F.cross_entropy(logits.float(), torch.from_numpy(y).to(accelerator.device), label_smoothing=recipe.label_smoothing)
+            accelerator.backward(loss)
+            if recipe.optimizer == "sgd" and recipe.weight_decay:
+                with torch.no_grad():
+                    torch._foreach_mul_(decayed, 1 - rate * recipe.weight_decay)
+            optimizer.step()
+            optimizer.zero_grad()
+            step += 1
+            if log and (step % 20 == 0 or step == batches.steps):
+                log.write(step=step, epoch=step / batches.per_epoch, loss=loss.item(), learning_rate=rate, size=x.shape[-1])
+                bar(step, f"loss {loss.item():.3f}")
+            if step % batches.per_epoch == 0 or step == batches.steps:
+                if log and len(held_out):
+                    log.write(step=step, epoch=step / batches.per_epoch, **score(accelerator.unwrap_model(model), held_out, recipe))
+                    log.draw()
+                    model.train()
+                save()
+            elif step % save_every == 0:
+                save()
+    accelerator.wait_for_everyone()
+    return accelerator.unwrap_model(model) if accelerator.is_main_process else None
+
+
+def make_optimizer(recipe: Recipe, model: torch.nn.Module) -> tuple[torch.optim.Optimizer, list[torch.Tensor]]:
+    """The optimizer, and the parameters that decay: kernels and projections, not norms, biases or position tables."""
+    roles = {parameter.name: parameter.role for parameter in parameters(model.spec)}
+    decayed = [tensor for name, tensor in model.named_parameters() if roles[name] in ("conv", "linear")]
+    others = [tensor for name, tensor in model.named_parameters() if roles[name] not in ("conv", "linear")]
+    if recipe.optimizer == "sgd":
+        groups = [{"params": decayed}, {"params": others}]
+        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0), decayed
+    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(recipe.momentum, 0.999), eps=1e-7), decayed
+
+
+@torch.inference_mode()
+def score(model: torch.nn.Module, split: Split, recipe: Recipe) -> dict[str, float]:
+    """Share of `split` whose class is right, in float32."""
+    model.eval()
+    device = next(model.parameters()).device
+    right = 0
+    for x, y in test_batches(split, recipe.preprocessing, 250):
+        logits = model(torch.from_numpy(x).permute(0, 3, 1, 2).to(device))  # (n, classes)
+        right += int((logits.argmax(1).cpu().numpy() == y).sum())
+    return {"top1": right / len(split)}
