@@ -61,7 +61,8 @@ def draw_prediction(
         left = MARGIN + photo_width + GAP + index * (GAP + COLUMN)
         _column(canvas, left, MARGIN + (body - 40 - rows * ROW) // 2, heading, column, COLOURS[index % len(COLOURS)])
     pen = ImageDraw.Draw(canvas)
-    _text(pen, MARGIN, height - 26, _caption(image, model, seen), 13, QUIET, "lm")
+    caption = _shorten(_caption(image, model, seen), 13, width - 2 * MARGIN - 80)
+    _text(pen, MARGIN, height - 26, caption, 13, QUIET, "lm")
     _text(pen, width - MARGIN, height - 26, "axialzoo", 13, QUIET, "rm")
     if path is not None:
         _write(canvas, Path(path))
@@ -76,10 +77,14 @@ def _column(canvas: Image.Image, left: float, top: float, heading: str, column: 
         y, tint = top + 40 + index * ROW, _mix(colour, FIRST if index == 0 else REST)
         _text(pen, left, y + 9, _shorten(label, 15, COLUMN - 70), 15, INK if index == 0 else QUIET, "lm")
         _text(pen, left + COLUMN, y + 9, percent(probability), 15, INK if index == 0 else QUIET, "rm")
-        pen.rounded_rectangle(_scaled(left, y + 22, left + COLUMN, y + 32), 5 * SCALE, fill=TRACK)
-        filled = COLUMN * min(max(probability, 0.0), 1.0)
-        if filled >= 1:
-            pen.rounded_rectangle(_scaled(left, y + 22, left + max(filled, 10), y + 32), 5 * SCALE, fill=tint)
+        _bar(canvas, left, y + 22, min(max(probability, 0.0), 1.0), tint)
+
+
+def _bar(canvas: Image.Image, left: float, top: float, share: float, tint: tuple) -> None:
+    """A rounded track filled from the left, to scale even where only a sliver is filled."""
+    bar = Image.new("RGB", (COLUMN * SCALE, 10 * SCALE), TRACK)
+    bar.paste(tint, (0, 0, round(COLUMN * SCALE * share), bar.height))
+    _paste(canvas, bar, left, top, radius=5)
 
 
 def percent(probability: float) -> str:
