@@ -1,0 +1,39 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+ALL := torch,keras-tensorflow,keras-jax,train,dev
+export TF_CPP_MIN_LOG_LEVEL := 3
+
+.PHONY: help setup demo test test-full lint bench clean
+
+help:  ## What there is to make
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(READY)  ## The environment in .venv
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(ALL)]'
+	@touch $@
+
+demo: $(READY)  ## Classify a real photograph in PyTorch and in Keras, with the weights in the repository
+	$(BIN)/axialzoo list 'axial_resnet*'
+	$(BIN)/axialzoo predict docs/photos/chelsea.jpg --model axial_resnet_cifar10 --framework torch,keras --out demo.png
+	@echo "The picture is demo.png"
+
+test: $(READY)  ## The tests (under 25 minutes on 2 cores)
+	$(BIN)/ruff check axialzoo converters tests benchmarks
+	$(BIN)/pyright
+	$(BIN)/python -m pytest
+
+test-full: $(READY)  ## All tests, the long ones too
+	$(BIN)/python -m pytest -m 'full or not full'
+
+lint: $(READY)  ## Style and types
+	$(BIN)/ruff check axialzoo converters tests benchmarks
+	$(BIN)/ruff format --check axialzoo converters tests benchmarks
+	$(BIN)/pyright
+
+clean:  ## Remove the environment and what was built
+	rm -rf $(VENV) build dist *.egg-info demo.png
