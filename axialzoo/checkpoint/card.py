@@ -1,0 +1,54 @@
+"""The card of a published checkpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from axialzoo.checkpoint.config import Config
+from axialzoo.spec import cost
+
+
+def model_card(config: Config, repo_id: str = "ORG/REPO") -> str:
+    """The text of ``README.md``: front matter that the Hub reads, figures, provenance and how to load it.
+
+    Args:
+        config: Its ``provenance`` may hold ``licence``, ``metrics`` (name -> number) and anything else.
+        repo_id: Where it is published, for the example.
+    """
+    spec, figures = config.spec, cost(config.spec)
+    licence, metrics = config.provenance.get("licence"), config.provenance.get("metrics")
+    lines = [
+        "---",
+        f"license: {str(licence or 'other').lower()}" if str(licence or "other").replace("-", "").replace(".", "").isalnum() else "license: other",
+        "library_name: axialzoo",
+        "pipeline_tag: image-classification",
+        "tags: [axial-attention, pytorch, keras]",
+        "---",
+        "",
+        f"# {config.model}",
+        "",
+        "Axial attention, one checkpoint for PyTorch and Keras 3.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| classes | {spec.num_classes} |",
+        f"| input | {spec.input_size[0]} x {spec.input_size[1]}, {spec.backbone.in_channels} channels |",
+        f"| parameters | {figures.parameters:,} |",
+        f"| multiply-adds | {figures.multiply_adds / 1e9:.3f} billion |",
+        f"| digest | `{config.digest}` |",
+    ]
+    if isinstance(metrics, Mapping):
+        lines += [f"| {name} | {value} |" for name, value in metrics.items()]
+    lines += [
+        "",
+        "```python",
+        "from axialzoo.torch import create_model  # or: from axialzoo.keras import create_model",
+        "",
+        f'model = create_model("{config.model}", pretrained="{repo_id}")',
+        "```",
+    ]
+    rest = {key: value for key, value in config.provenance.items() if key != "metrics"}
+    if rest:
+        lines += ["", "## Provenance", "", "```json", json.dumps(rest, indent=2, ensure_ascii=False, sort_keys=True), "```"]
+    return "\n".join([*lines, ""])

@@ -1,0 +1,148 @@
+"""``config.json``: what the weights beside it compute, on what, and where they come from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from axialzoo.checkpoint import strict_json
+from axialzoo.checkpoint.errors import CheckpointError
+from axialzoo.spec import Model, Preprocessing, SpecError, did_you_mean, from_dict, to_dict
+
+FORMAT, VERSION = "axialzoo", 1
+FIELDS = ("format", "version", "model", "spec", "labels", "preprocessing", "provenance", "digest", "config_digest")
+MAX_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that is known about a checkpoint besides its tensors.
+
+    Attributes:
+        model: Name in the registry, or ``"custom"``.
+        spec: What it computes.
+        labels: One per class, or none.
+        preprocessing: What happens to a picture before.
+        provenance: Plain JSON: source, recipe, metrics, licence and the like.
+        digest: Of the tensors: see :func:`axialzoo.checkpoint.digest`; empty before they are saved.
+    """
+
+    model: str
+    spec: Model
+    labels: tuple[str, ...] = ()
+    preprocessing: Preprocessing = Preprocessing()
+    provenance: Mapping[str, object] = field(default_factory=dict)
+    digest: str = ""
+
+    def __post_init__(self):
+        for name, kind in (("model", str), ("spec", Model), ("preprocessing", Preprocessing), ("provenance", dict), ("digest", str)):
+            if not isinstance(getattr(self, name), kind):
+                raise CheckpointError(f"config.{name}: expected {kind.__name__}, found {getattr(self, name)!r}")
+        if not isinstance(self.labels, tuple) or not all(isinstance(label, str) for label in self.labels):
+            raise CheckpointError("config.labels: expected a tuple of text")
+        if self.labels and len(self.labels) != self.spec.num_classes:
+            raise CheckpointError(f"config.labels: expected none or one per class ({self.spec.num_classes}), found {len(self.labels)}")
+        if len(self.preprocessing.mean) != self.spec.backbone.in_channels:
+            raise CheckpointError(
+                f"config.preprocessing: expected a mean and a std per image channel ({self.spec.backbone.in_channels}), "
+                f"found {len(self.preprocessing.mean)}"
+            )
+        strict_json.check_plain([self.model, self.labels, self.provenance, self.digest], "config")
+
+    def to_json(self) -> str:
+        """The text of ``config.json``; equal configs give equal text."""
+        data = {
+            "format": FORMAT,
+            "version": VERSION,
+            "model": self.model,
+            "spec": to_dict(self.spec),
+            "labels": list(self.labels),
+            "preprocessing": to_dict(self.preprocessing),
+            "provenance": json.loads(json.dumps(self.provenance, sort_keys=True)),
+            "digest": self.digest,
+        }
+        return json.dumps({**data, "config_digest": _digest(data)}, indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes, where: str = "config.json") -> Config:
+        """What `to_json` wrote, whoever says so.
+
+        Raises:
+            CheckpointError: for what is not JSON, unknown or missing fields, another format or version, and a text
+                that was changed since it was written (``config_digest``; a config without that line is not checked).
+            SpecError: for a spec that does not describe a model.
+        """
+        data = strict_json.parse(text, where, MAX_BYTES)
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            found = data.get("format") if isinstance(data, dict) else type(data).__name__
+            raise CheckpointError(f"{where}: expected an object whose format is {FORMAT!r}, found {str(found)[:80]!r}")
+        if data.get("version") != VERSION or isinstance(data.get("version"), bool):
+            raise CheckpointError(f"{where}: expected version {VERSION}, found {str(data.get('version'))[:80]}; a newer axialzoo may read it")
+        for key in data:
+            if key not in FIELDS:
+                raise CheckpointError(f"{where}: unknown field {key[:80]!r}{did_you_mean(key[:80], FIELDS)} (known: {', '.join(FIELDS)})")
+        missing = [key for key in FIELDS[:-2] if key not in data]
+        if missing:
+            raise CheckpointError(f"{where}: missing field {', '.join(missing)}")
+        claimed = data.pop("config_digest", None)
+        if claimed is not None and claimed != _digest(data):
+            raise CheckpointError(
+                f"{where}: was changed since it was written (config_digest: expected {_digest(data)}, found {str(claimed)[:80]}); "
+                "fetch it again, or, if you changed it on purpose, delete the line config_digest"
+            )
+        if not isinstance(data["labels"], list):
+            raise CheckpointError(f"{where}: labels: expected a list, found {type(data['labels']).__name__}")
+        try:
+            return cls(
+                model=data["model"],
+                spec=from_dict(Model, data["spec"]),
+                labels=tuple(data["labels"]),
+                preprocessing=from_dict(Preprocessing, data["preprocessing"]),
+                provenance=data["provenance"],
+                digest=data.get("digest", ""),
+            )
+        except SpecError as error:
+            raise SpecError(f"{where}: {error}") from None
+        except CheckpointError as error:
+            raise CheckpointError(f"{where}: {error}") from None
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise CheckpointError(f"{where}: does not describe a model: {error}") from None
+
+    def adapted(self, spec: Model) -> Config:
+        """The config of a model that starts from these weights as `spec`: what no longer holds is left out.
+
+        The labels go with the classifier, the digest with any tensor; another input size or number of channels
+        changes the preprocessing (a channel more gets the mean of the old ones).
+        """
+        old, preprocessing = self.spec, self.preprocessing
+        channels = spec.backbone.in_channels
+        if channels != old.backbone.in_channels:
+            mean, std = (sum(values) / len(values) for values in (preprocessing.mean, preprocessing.std))
+            preprocessing = replace(preprocessing, mean=(mean,) * channels, std=(std,) * channels)
+        if spec.input_size != old.input_size:
+            preprocessing = replace(preprocessing, size=spec.input_size)
+        same_classes = spec.num_classes == old.num_classes
+        same = same_classes and channels == old.backbone.in_channels
+        return replace(
+            self,
+            spec=spec,
+            labels=self.labels if same_classes else (),
+            preprocessing=preprocessing,
+            digest=self.digest if same else "",
+        )
+
+
+def default_config(spec: Model, model: str = "custom") -> Config:
+    """A config for weights that say nothing about themselves: ImageNet's preprocessing at the model's own size."""
+    channels = spec.backbone.in_channels
+    base = Preprocessing(size=spec.input_size)
+    mean, std = (sum(values) / len(values) for values in (base.mean, base.std))
+    preprocessing = base if channels == 3 else replace(base, mean=(mean,) * channels, std=(std,) * channels)
+    return Config(model, spec, (), preprocessing)
+
+
+def _digest(data: Mapping[str, object]) -> str:
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -1,0 +1,110 @@
+"""A checkpoint folder: ``config.json`` and ``model.safetensors``, each knowing the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from axialzoo.checkpoint.config import MAX_BYTES, Config
+from axialzoo.checkpoint.errors import CheckpointError
+from axialzoo.checkpoint.files import read_small, written_beside
+from axialzoo.checkpoint.safetensors import Tensors, read_safetensors, write_safetensors
+from axialzoo.checkpoint.source import resolve
+from axialzoo.checkpoint.tensors import check_tensors, digest
+from axialzoo.spec import did_you_mean
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+METADATA = ("axialzoo", "format")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights and what they are.
+
+    Attributes:
+        config: From ``config.json``.
+        tensors: Canonical names, PyTorch's layout; read-only views of the memory-mapped file.
+        folder: Where it lies on this machine.
+    """
+
+    config: Config
+    tensors: Tensors
+    folder: Path
+
+
+def load_checkpoint(source, *, verify: bool = True) -> Checkpoint:
+    """A checkpoint from a folder, a registry tag or the Hub.
+
+    Args:
+        source: A folder, ``"name.tag"`` (``"name"`` for its first tag), or ``"org/repo[@revision]"``.
+        verify: Whether to look for values that are not finite and to compute the digest; names, shapes and dtypes
+            are checked always.
+
+    Raises:
+        CheckpointError: for anything that is missing, damaged, or does not belong together.
+        SpecError: for a name or a spec that is unknown.
+
+    Example:
+        >>> checkpoint = load_checkpoint("axial_resnet_cifar10")  # doctest: +SKIP
+        >>> checkpoint.config.labels[3]  # doctest: +SKIP
+        'cat'
+    """
+    folder = resolve(source)
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: expected a folder with {CONFIG} and {WEIGHTS}, found {'a file' if folder.exists() else 'nothing'}")
+    advice = f"a checkpoint is a folder with {CONFIG} and {WEIGHTS}"
+    config = Config.from_json(read_small(folder / CONFIG, MAX_BYTES, advice), str(folder / CONFIG))
+    tensors, metadata = read_safetensors(folder / WEIGHTS)
+    _check_metadata(folder, config, metadata)
+    if verify and not config.digest:
+        raise CheckpointError(f"{folder / CONFIG}: expected the digest of {WEIGHTS}, found none; write the folder with save_checkpoint")
+    where = str(folder / WEIGHTS)
+    check_tensors(tensors, config.spec, where=where, values=verify, expected_digest=config.digest if verify else "")
+    return Checkpoint(config, tensors, folder)
+
+
+def save_checkpoint(folder, config: Config, tensors: Tensors) -> Config:
+    """Writes ``config.json`` and ``model.safetensors`` to `folder`, or nothing.
+
+    The digest is filled in, and the config is written into ``model.safetensors`` too, which then describes itself.
+    Equal configs and tensors give equal files.
+
+    Returns:
+        The config as written.
+
+    Raises:
+        CheckpointError: where the tensors are not exactly those of the config's spec, or not finite.
+    """
+    folder = Path(folder)
+    check_tensors(tensors, config.spec, where=str(folder))
+    config = replace(config, digest=digest(tensors))
+    with written_beside(folder / CONFIG) as beside:
+        beside.write_text(config.to_json(), encoding="utf-8")
+        write_safetensors(folder / WEIGHTS, tensors, metadata_of(config))
+    return config
+
+
+def metadata_of(config: Config) -> dict[str, str]:
+    """The metadata of a ``model.safetensors`` that describes itself."""
+    return {"axialzoo": config.to_json(), "format": "pt"}  # "pt": the layout, as other readers ask for
+
+
+def config_in(metadata: Mapping[str, str], where: str) -> Config | None:
+    """The config that the metadata of a safetensors file holds, if any."""
+    return Config.from_json(metadata["axialzoo"], f"{where}: metadata") if "axialzoo" in metadata else None
+
+
+def _check_metadata(folder: Path, config: Config, metadata: Mapping[str, str]) -> None:
+    where = str(folder / WEIGHTS)
+    for key in metadata:
+        if key not in METADATA:
+            raise CheckpointError(f"{where}: unknown metadata {key[:80]!r}{did_you_mean(key[:80], METADATA)} (known: {', '.join(METADATA)})")
+    if metadata.get("format", "pt") != "pt":
+        raise CheckpointError(f"{where}: expected the layout 'pt', found {metadata['format'][:80]!r}")
+    inside = config_in(metadata, where)
+    if inside is not None and (inside.spec != config.spec or inside.digest != config.digest):
+        what = "spec" if inside.spec != config.spec else "digest"
+        raise CheckpointError(
+            f"{folder}: {CONFIG} and the copy of it in {WEIGHTS} differ in {what}; expected a pair written together: fetch or write both again"
+        )

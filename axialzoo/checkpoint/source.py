@@ -1,0 +1,60 @@
+"""Where a checkpoint is: a folder, the package, or the Hub."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from axialzoo.checkpoint.errors import CheckpointError
+from axialzoo.spec import SpecError, did_you_mean, entry, list_models
+
+HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+?)(@(?P<revision>[\w./-]+))?", re.ASCII)
+PACKAGE = "package:"
+
+
+def resolve(source) -> Path:
+    """The folder on this machine that `source` means, fetched from the Hub where it has to be.
+
+    Args:
+        source: In this order: a path to a folder; ``"package:NAME"`` (ships with axialzoo); a registered
+            ``"name.tag"``, or ``"name"`` for its first tag; ``"org/repo"`` or ``"org/repo@revision"`` on the Hub.
+
+    Raises:
+        CheckpointError: for nothing of these, or where the Hub does not have it.
+        SpecError: for an unknown model or tag.
+    """
+    if isinstance(source, os.PathLike):
+        return Path(source)
+    if not isinstance(source, str) or not source:
+        raise CheckpointError(f"checkpoint: expected a folder, name.tag or org/repo[@revision], found {source!r}")
+    if source.startswith(PACKAGE):
+        return Path(__file__).parent.parent / "weights" / source.removeprefix(PACKAGE)
+    if source.startswith((".", "~", os.sep)) or os.path.exists(source):
+        return Path(source).expanduser()
+    found = HUB_ID.fullmatch(source)
+    if found:
+        from axialzoo.checkpoint.hub import download
+
+        return download(found["repo"], found["revision"])
+    if os.sep in source:
+        return Path(source)
+    return resolve(weights_of(source))
+
+
+def weights_of(name: str, tag: str | None = None) -> str:
+    """Where the weights of a registered model are: those of `tag`, of the tag in `name`, or the first.
+
+    Raises:
+        SpecError: naming the tags that exist.
+    """
+    found = entry(name)
+    tag = tag or name.partition(".")[2]
+    if not found.weights:
+        have = ", ".join(list_models(pretrained=True)) or "none yet"
+        raise SpecError(f"model {found.name!r} has no weights to load; models that have some: {have}; a folder or org/repo works too")
+    if tag and tag not in found.weights:
+        raise SpecError(
+            f"model {found.name!r} has no weights tagged {tag!r}{did_you_mean(tag, found.weights)}; it has {', '.join(found.weights)}"
+        )
+    return found.weights[tag] if tag else next(iter(found.weights.values()))

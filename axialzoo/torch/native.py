@@ -1,0 +1,123 @@
+"""PyTorch's own files: a plain ``state_dict`` whose ``_metadata`` holds the config."""
+
+from __future__ import annotations
+
+import os
+import stat
+import warnings
+import zipfile
+from collections import OrderedDict
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_regular, check_tensors, digest, written_beside
+
+SUFFIXES = (".pth", ".pt")
+
+
+def read_native(path, config: Config | None = None) -> tuple[Config, dict[str, np.ndarray]]:
+    """The config and the canonical tensors of a ``.pth`` file.
+
+    Args:
+        path: A ``state_dict`` with canonical names.
+        config: Says what the weights are where the file does not.
+
+    Raises:
+        CheckpointError: for a file that is damaged, holds more than tensors, or does not say what it is.
+    """
+    path = Path(path)
+    state, inside = read_state(path)
+    config = Config.from_json(inside, f"{path}: _metadata") if inside is not None else config
+    if config is None:
+        raise CheckpointError(f"{path}: does not say which model it is; expected a config in it or beside it, or the model's name")
+    tensors = {name: to_array(path, name, value) for name, value in state.items()}
+    check_tensors(tensors, config.spec, where=str(path), expected_digest=config.digest)
+    return config, tensors
+
+
+def write_native(path, config: Config, tensors: Tensors) -> None:
+    """Writes what ``torch.load(path, weights_only=True)`` and ``load_state_dict(strict=True)`` read.
+
+    Raises:
+        CheckpointError: where the tensors are not exactly those of the config's spec, or not finite.
+    """
+    check_tensors(tensors, config.spec, where=str(path))
+    config = replace(config, digest=digest(tensors))
+    state = OrderedDict((name, torch.from_numpy(np.array(tensors[name]))) for name in sorted(tensors))
+    state._metadata = OrderedDict({"": {"version": 1, "axialzoo": config.to_json()}})  # type: ignore[attr-defined]
+    with written_beside(Path(path)) as beside:
+        torch.save(state, beside)
+
+
+def read_state(path: Path) -> tuple[dict, str | None]:
+    """Whatever dictionary a ``.pth`` file holds, and the config in it; nothing in the file is executed.
+
+    Raises:
+        CheckpointError: for anything but a dictionary of plain values and tensors.
+    """
+    size = check_regular(path)
+    check_archive(path, size)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about old formats and what a refused file would have run
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the unpickler raises whatever a damaged stream leads it to
+        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+        raise CheckpointError(
+            f"{path}: damaged, or holds more than weights; only files that weights_only=True reads are accepted: {reason}"
+        ) from None
+    if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
+        raise CheckpointError(f"{path}: expected a state_dict, found a {type(state).__name__}")
+    metadata = getattr(state, "_metadata", None)
+    top = metadata.get("") if isinstance(metadata, dict) else None
+    inside = top.get("axialzoo") if isinstance(top, dict) else None
+    if inside is not None and not isinstance(inside, str):
+        raise CheckpointError(f"{path}: expected the config in _metadata as text, found a {type(inside).__name__}")
+    return state, inside
+
+
+def check_archive(path: Path, size: int) -> None:
+    """Refuses archives that are not what ``torch.save`` writes: compressed or encrypted members, more bytes than the file has."""
+    if not zipfile.is_zipfile(path):
+        return  # the format before version 1.6; its unpickler is as restricted, and it holds its tensors uncompressed
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            names = [member.filename for member in members]
+            odd = [
+                member.filename
+                for member in members
+                if member.compress_type != zipfile.ZIP_STORED
+                or member.flag_bits & 1
+                or stat.S_ISLNK(member.external_attr >> 16)
+                or member.file_size != member.compress_size
+                or os.path.isabs(member.filename)
+                or ".." in member.filename.split("/")
+            ]
+            if odd or len(set(names)) != len(names) or sum(member.file_size for member in members) > size:
+                raise CheckpointError(
+                    f"{path}: expected an archive as torch.save writes it, found compressed, repeated or oversized members: "
+                    f"{', '.join(odd[:5]) or 'sizes and names'}"
+                )
+            broken = archive.testzip()
+    except CheckpointError:
+        raise
+    except Exception as error:  # zipfile raises many kinds on damaged archives
+        raise CheckpointError(f"{path}: damaged archive: {error}; fetch or write it again") from None
+    if broken is not None:
+        raise CheckpointError(f"{path}: damaged: the checksum of {broken} does not match; fetch or write it again")
+
+
+def to_array(path: Path, name: str, value: object) -> np.ndarray:
+    """A tensor of a state dict as numpy array."""
+    if not isinstance(value, torch.Tensor) or value.layout != torch.strided or value.is_quantized or value.device.type != "cpu":
+        raise CheckpointError(f"{path}: {name}: expected a dense tensor, found a {type(value).__name__}")
+    if value.dtype not in (torch.float16, torch.float32, torch.float64):
+        raise CheckpointError(f"{path}: {name} is {value.dtype}; expected float16, float32 or float64: convert it first")
+    span = value.untyped_storage().nbytes()
+    if value.numel() * value.element_size() > span:
+        raise CheckpointError(f"{path}: {name} claims {tuple(value.shape)} of a storage of {span} bytes; expected each value stored once")
+    return value.detach().resolve_conj().resolve_neg().contiguous().numpy()

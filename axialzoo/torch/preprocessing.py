@@ -1,0 +1,58 @@
+"""Preprocessing as a module, for pictures that are tensors already."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from axialzoo.spec import Preprocessing
+
+
+class Preprocess(nn.Module):
+    """What :func:`axialzoo.image.preprocess` does to a picture, to a batch of them.
+
+    Resizing is Pillow's, on eight bits per channel and on the CPU, so that the numbers are the same everywhere;
+    pictures that have the model's size already are only scaled, on whatever device they are.
+
+    Args:
+        spec: What to do.
+
+    Shapes:
+        ``(N, C, H, W)`` or ``(C, H, W)``, uint8 or float, 0 to 255, to float32 of ``spec.size`` (of the picture's own
+        where ``spec.resize`` is ``"none"``).
+
+    Example:
+        >>> Preprocess(Preprocessing(size=(32, 32), resize="none"))(torch.zeros(1, 3, 32, 32, dtype=torch.uint8)).shape
+        torch.Size([1, 3, 32, 32])
+    """
+
+    def __init__(self, spec: Preprocessing):
+        super().__init__()
+        self.spec = spec
+        self.register_buffer("mean", torch.tensor(spec.mean)[:, None, None], persistent=False)  # (C, 1, 1)
+        self.register_buffer("std", torch.tensor(spec.std)[:, None, None], persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        channels = self.mean.shape[0]
+        if x.dim() not in (3, 4) or x.shape[-3] != channels:
+            raise ValueError(f"preprocessing: expected pictures of shape ([N, ]{channels}, H, W), found {tuple(x.shape)}")
+        if self._resizes(x):
+            return self._resized(x)
+        return (x.to(self.mean.dtype) / 255 - self.mean) / self.std
+
+    def _resizes(self, x: Tensor) -> bool:
+        spec = self.spec
+        return spec.resize != "none" and (tuple(x.shape[-2:]) != tuple(spec.size) or (spec.resize == "shorter" and spec.crop < 1))
+
+    def _resized(self, x: Tensor) -> Tensor:
+        from PIL import Image
+
+        from axialzoo.image import preprocess
+
+        batch = x if x.dim() == 4 else x[None]
+        if batch.is_floating_point():
+            batch = batch.detach().round().clamp(0, 255)
+        pictures = batch.to("cpu", torch.uint8).movedim(1, -1).numpy()  # (N, H, W, C)
+        done = [preprocess(Image.fromarray(one[..., 0] if one.shape[-1] == 1 else one), self.spec) for one in pictures]
+        out = torch.stack([torch.from_numpy(one) for one in done]).to(self.mean)
+        return out if x.dim() == 4 else out[0]

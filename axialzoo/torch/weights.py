@@ -1,0 +1,102 @@
+"""Canonical tensors into and out of PyTorch models."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+import torch
+from torch import nn
+
+from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_match, check_tensors, default_config, save_checkpoint
+from axialzoo.spec import Preprocessing
+
+
+def to_tensors(model: nn.Module) -> dict[str, np.ndarray]:
+    """Every tensor of `model` by its canonical name; on the CPU without a copy.
+
+    Raises:
+        CheckpointError: for dtypes that numpy does not have.
+    """
+    return {name: _to_numpy(name, tensor) for name, tensor in model.state_dict().items()}
+
+
+def load_tensors(model: nn.Module, tensors: Tensors, *, replace: Collection[str] = (), verified: bool = False) -> None:
+    """Copies `tensors` into `model`: each source and each target exactly once, or nothing is loaded.
+
+    Args:
+        model: Of :func:`axialzoo.torch.build`; of a dtype that holds the tensors' exactly.
+        tensors: Canonical names, PyTorch's layout.
+        replace: Names that are left as they are in the model, and not used from `tensors`.
+        verified: The tensors come from :func:`axialzoo.checkpoint.load_checkpoint`, which has looked at every value.
+
+    Raises:
+        CheckpointError: with the list of what is missing, left over, misshapen, of the wrong dtype or not finite.
+    """
+    where = type(model).__name__
+    targets = {name: tensor for name, tensor in model.state_dict().items() if name not in replace}
+    sources = {name: array for name, array in tensors.items() if name not in replace}
+    check_match(sources, {name: tuple(tensor.shape) for name, tensor in targets.items()}, where)
+    if not verified:
+        check_tensors(tensors, model.spec, where=where, without=replace)  # type: ignore[arg-type]
+    lossy = [
+        f"{name} ({array.dtype} into {targets[name].dtype})" for name, array in sources.items() if not _holds(targets[name].dtype, array.dtype)
+    ]
+    if lossy:
+        raise CheckpointError(
+            f"{where}: of the wrong dtype ({len(lossy)}): {', '.join(lossy)}; nothing was loaded; load into a model of the tensors' "
+            "dtype (model.double(), model.float()), then convert the model"
+        )
+    with torch.no_grad():
+        for name, target in targets.items():
+            if target.device.type == "cpu" and target.is_contiguous():
+                np.copyto(target.numpy(), sources[name])  # straight from the mapped file
+            else:
+                target.copy_(torch.from_numpy(np.array(sources[name])))
+
+
+def save_model(
+    model: nn.Module,
+    folder,
+    *,
+    labels: Collection[str] = (),
+    preprocessing: Preprocessing | None = None,
+    provenance: Mapping[str, object] | None = None,
+) -> Config:
+    """Writes `model` as a checkpoint folder that every framework reads; returns its config as written.
+
+    What is not given is kept from ``model.config``, where the model was loaded from weights.
+
+    Raises:
+        CheckpointError: for values that are not finite or dtypes other than float16, float32, float64.
+    """
+    return save_checkpoint(folder, describe(model, labels, preprocessing, provenance), to_tensors(model))
+
+
+def describe(
+    model: nn.Module,
+    labels: Collection[str] = (),
+    preprocessing: Preprocessing | None = None,
+    provenance: Mapping[str, object] | None = None,
+) -> Config:
+    """The config of `model` as it is: see :func:`save_model`."""
+    spec = model.spec
+    base: Config = getattr(model, "config", None) or default_config(spec, getattr(model, "name", "custom"))  # type: ignore[arg-type]
+    return Config(
+        base.model,
+        spec,  # type: ignore[arg-type]
+        tuple(labels) or base.labels,
+        preprocessing or base.preprocessing,
+        base.provenance if provenance is None else dict(provenance),
+    )
+
+
+def _to_numpy(name: str, tensor: torch.Tensor) -> np.ndarray:
+    if tensor.dtype not in (torch.float16, torch.float32, torch.float64):
+        raise CheckpointError(f"{name} is {tensor.dtype}; expected float16, float32 or float64: convert the model first (model.float())")
+    return tensor.detach().cpu().numpy()
+
+
+def _holds(target: torch.dtype, source: np.dtype) -> bool:
+    """Whether every value of `source` is one of `target`."""
+    return torch.promote_types(target, torch.from_numpy(np.zeros(0, source)).dtype) == target
