@@ -7,9 +7,10 @@ import os
 import time
 from pathlib import Path
 
+from axialzoo.train.evaluation import evaluate
 from axialzoo.train.recipe import Recipe, list_recipes, load_recipe
 
-__all__ = ["Recipe", "list_recipes", "load_recipe", "run"]
+__all__ = ["Recipe", "evaluate", "list_recipes", "load_recipe", "run"]
 
 
 def run(recipe: str, data: str | Path, out: str | Path, *, framework: str = "torch", resume: bool = False, save_every: int = 200, **overrides) -> Path:
