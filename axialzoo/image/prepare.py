@@ -70,9 +70,10 @@ def seen(image: Image.Image | np.ndarray, preprocessing: Preprocessing) -> Image
         raise ImageError(f"preprocessing: expected a model of 1 or 3 channels for pictures, found {channels}")
     picture = _picture(image).convert(MODES[channels])
     steps = plan(picture.height, picture.width, preprocessing)
-    check_size(steps.resized[::-1], f"a picture of {picture.width} x {picture.height} resized")
-    if steps.resized != (picture.height, picture.width):
-        picture = picture.resize(steps.resized[::-1], FILTERS[preprocessing.interpolation])
+    rows, columns = steps.resized
+    check_size((columns, rows), f"a picture of {picture.width} x {picture.height} resized")
+    if (columns, rows) != picture.size:
+        picture = picture.resize((columns, rows), FILTERS[preprocessing.interpolation])
     return picture.crop((steps.left, steps.top, steps.left + steps.size[1], steps.top + steps.size[0]))
 
 

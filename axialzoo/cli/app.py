@@ -1,0 +1,44 @@
+"""The command ``axialzoo`` and its subcommands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from axialzoo.cli import convert, evaluate, foreign, info, listing, predict, train, verify
+from axialzoo.cli.shared import command
+
+app = typer.Typer(
+    name="axialzoo",
+    help="Axial attention networks in PyTorch and Keras 3, from one spec and one checkpoint file.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from axialzoo import __version__
+
+        typer.echo(f"axialzoo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """Axial attention networks in PyTorch and Keras 3, from one spec and one checkpoint file."""
+
+
+command(app, "list")(listing.run)
+command(app, "info")(info.run)
+command(app, "predict")(predict.run)
+command(app, "convert")(convert.run)
+command(app, "import")(foreign.run_import)
+command(app, "export")(foreign.run_export)
+command(app, "verify")(verify.run)
+command(app, "train")(train.run)
+command(app, "evaluate")(evaluate.run)

@@ -1,0 +1,37 @@
+"""``axialzoo convert``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from axialzoo.cli.shared import Json, Quiet, emit, say, stdout_kept_clean
+
+
+def run(
+    source: Annotated[Path, typer.Argument(help="A folder, .safetensors, .pth, .weights.h5 or .keras.", metavar="SRC")],
+    target: Annotated[Path, typer.Argument(help="The same kinds; a path without a suffix is a folder.", metavar="DST")],
+    model: Annotated[str | None, typer.Option(help="Which model it is, for weights that do not say.", metavar="NAME")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Convert weights between formats, bit for bit; every tensor is used once or the conversion is refused.
+
+    Examples:
+      axialzoo convert folder model.weights.h5
+      axialzoo convert model.safetensors model.pth
+      axialzoo convert plain.pth folder --model axial_resnet26_s
+    """
+    from axialzoo.cli.convert_files import convert
+    from axialzoo.cli.frameworks import installed, prepare_keras
+
+    with stdout_kept_clean():
+        if installed("keras") and {source.suffix, target.suffix} & {".h5", ".keras"}:
+            prepare_keras()
+        convert(source, target, model=model)
+    if as_json:
+        emit({"source": str(source), "target": str(target), "model": model})
+    else:
+        say(f"{source} -> {target}", quiet)

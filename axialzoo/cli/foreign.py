@@ -1,0 +1,96 @@
+"""``axialzoo import`` and ``axialzoo export``: weights of other code bases."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated
+
+import typer
+
+from axialzoo.cli.shared import Json, Quiet, emit, say, stdout_kept_clean
+from axialzoo.spec import SpecError, did_you_mean
+
+Zoo = Annotated[str, typer.Argument(help="Whose format: axial-deeplab.", metavar="ZOO")]
+
+
+def run_import(
+    zoo: Zoo,
+    file: Annotated[Path, typer.Argument(help="The foreign checkpoint.", metavar="FILE")],
+    out: Annotated[Path, typer.Option(help="Folder to write config.json and model.safetensors to.", metavar="FOLDER")],
+    model: Annotated[
+        str | None, typer.Option(help="Which registered model it is; default: recognised by its tensors.", metavar="NAME")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Import another code base's weights into a folder that both frameworks load.
+
+    Examples:
+      axialzoo import axial-deeplab axial26s.pth --model axial_resnet26_s --out folder
+    """
+    from axialzoo.checkpoint import save_checkpoint
+
+    reader = converter(zoo)
+    with stdout_kept_clean():
+        config, tensors = reader.import_checkpoint(file, model)
+        save_checkpoint(out, config, tensors)
+    if as_json:
+        emit({"source": str(file), "folder": str(out), "model": config.model, "tensors": len(tensors)})
+    else:
+        say(f"{file} -> {out}: {config.model}, {len(tensors)} tensors, each used once", quiet)
+
+
+def run_export(
+    zoo: Zoo,
+    source: Annotated[str, typer.Argument(help="A folder, a name with weights, or org/repo.", metavar="FOLDER")],
+    file: Annotated[Path, typer.Argument(help="The file to write.", metavar="FILE")],
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Export weights as another code base reads them.
+
+    Examples:
+      axialzoo export axial-deeplab folder axial26s.pth
+    """
+    from axialzoo.checkpoint import load_checkpoint
+
+    writer = converter(zoo)
+    with stdout_kept_clean():
+        checkpoint = load_checkpoint(source)
+        writer.export_checkpoint(file, checkpoint.config, checkpoint.tensors)
+    if as_json:
+        emit({"source": source, "file": str(file), "model": checkpoint.config.model, "tensors": len(checkpoint.tensors)})
+    else:
+        say(f"{source} -> {file}: {checkpoint.config.model}, {len(checkpoint.tensors)} tensors, each used once", quiet)
+
+
+def converter(zoo: str) -> ModuleType:
+    """The module that reads and writes the weights of `zoo`.
+
+    Raises:
+        SpecError: naming those there are.
+    """
+    package = _package()
+    known = {name.replace("_", "-"): name for _, name, _ in pkgutil.iter_modules(package.__path__)}
+    known = {name: module for name, module in known.items() if hasattr(_module(package, module), "import_checkpoint")}
+    name = zoo.replace("_", "-")
+    if name not in known:
+        raise SpecError(f"unknown code base {zoo!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
+    return _module(package, known[name])
+
+
+def _module(package: ModuleType, name: str) -> ModuleType:
+    return importlib.import_module(f"{package.__name__}.{name}")
+
+
+def _package() -> ModuleType:
+    """``axialzoo.converters``; in a clone that is not installed it lies at the top."""
+    try:
+        return importlib.import_module("axialzoo.converters")
+    except ModuleNotFoundError as error:
+        if error.name != "axialzoo.converters":
+            raise
+        return importlib.import_module("converters")

@@ -1,0 +1,55 @@
+"""``axialzoo list``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from axialzoo.cli.shared import Json, Quiet, billions, emit, show, table
+from axialzoo.info import model_info
+from axialzoo.spec import SpecError, aliases, did_you_mean, list_models
+
+
+def run(
+    pattern: Annotated[str, typer.Argument(help="Names to show, with wildcards as in a shell.")] = "*",
+    size: Annotated[str | None, typer.Option(help="Input for the multiply-adds: SIDE or HEIGHTxWIDTH; default each model's own.")] = None,
+    pretrained: Annotated[bool, typer.Option("--pretrained", help="Only models with weights.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """List the models: parameters, multiply-adds, weights.
+
+    Examples:
+      axialzoo list
+      axialzoo list 'axial_resnet*_s'
+      axialzoo list --pretrained --json
+    """
+    names = _matching(pattern, pretrained)
+    if not names:
+        known = [*list_models(), *(alias for name in list_models() for alias in aliases(name))]
+        kind = "model with weights" if pretrained else "model"
+        raise SpecError(f"no {kind} matches {pattern!r}{did_you_mean(pattern.strip('*'), known)}; `axialzoo list` shows all")
+    models = [model_info(name, size) for name in names]
+    if as_json:
+        keys = ("name", "aliases", "summary", "task", "classes", "input_size", "parameters", "multiply_adds", "weights")
+        emit({"models": [{**{key: found[key] for key in keys}, "weights": list(found["weights"])} for found in models]})
+        return
+    shown = table("name", ">parameters", ">multiply-adds", ">at", "weights", "")
+    for found in models:
+        name = found["name"] + (f" (= {', '.join(found['aliases'])})" if found["aliases"] else "")
+        at = "x".join(str(side) for side in found["input_size"])
+        weights = ", ".join(found["weights"]) or "-"
+        shown.add_row(name, f"{found['parameters']:,}", billions(found["multiply_adds"]), at, weights, "" if quiet else found["summary"])
+    show(shown)
+
+
+def _matching(pattern: str, pretrained: bool) -> list[str]:
+    """Names that match, by alias too."""
+    import fnmatch
+
+    return [
+        name
+        for name in list_models(pretrained=pretrained)
+        if any(fnmatch.fnmatchcase(candidate, pattern) for candidate in (name, *aliases(name)))
+    ]

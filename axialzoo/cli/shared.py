@@ -1,0 +1,91 @@
+"""What the commands share: options, output and errors."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing besides the result.")]
+EXPECTED = (ValueError, OSError, ImportError, MemoryError, RuntimeError, NotImplementedError)  # told in one message; the rest are bugs
+
+
+def command(app: typer.Typer, name: str) -> Callable[[Callable], Callable]:
+    """Register a function as the command `name`: its docstring is the help, its errors one message and exit code 1."""
+
+    def register(function: Callable) -> Callable:
+        @functools.wraps(function)
+        def guarded(*args, **kwargs):
+            try:
+                return function(*args, **kwargs)
+            except BrokenPipeError:  # the reader had enough, as `head` does
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise typer.Exit(0) from None
+            except (typer.Exit, typer.Abort, typer.BadParameter):
+                raise
+            except EXPECTED as error:
+                if os.environ.get("AXIALZOO_TRACEBACK"):
+                    raise
+                say(f"error: {error or type(error).__name__}")
+                raise typer.Exit(1) from None
+
+        return app.command(name, help=_help(function))(guarded)
+
+    return register
+
+
+def _help(function: Callable) -> str:
+    """The docstring, its examples kept line by line."""
+    return inspect.cleandoc(function.__doc__ or "").replace("\n\nExamples:", "\n\n\b\nExamples:")
+
+
+def say(text: str, quiet: bool = False) -> None:
+    """A message for people, on stderr, so that stdout holds the result alone."""
+    if not quiet:
+        print(text, file=sys.stderr, flush=True)
+
+
+def emit(data: dict[str, Any]) -> None:
+    """The one JSON object of ``--json``."""
+    print(json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False))
+
+
+@contextlib.contextmanager
+def stdout_kept_clean() -> Iterator[None]:
+    """What frameworks print meanwhile goes to stderr."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+def show(*parts: Any) -> None:
+    """Tables and text on stdout, in colour where that is a terminal."""
+    from rich.console import Console
+
+    piped = not sys.stdout.isatty()
+    console = Console(soft_wrap=piped, highlight=False, markup=False, width=1000 if piped else None)
+    for part in parts:
+        console.print(part)
+
+
+def table(*headings: str, title: str | None = None) -> Any:
+    """A plain table; a heading that begins with ``>`` aligns right."""
+    from rich.table import Table
+
+    made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
+    for index, heading in enumerate(headings):
+        last = index == len(headings) - 1  # the one that wraps on a narrow terminal
+        made.add_column(heading.lstrip(">"), justify="right" if heading.startswith(">") else "left", no_wrap=not last)
+    return made
+
+
+def billions(count: float) -> str:
+    """``1.812 G``, ``46.2 M``."""
+    return f"{count / 1e9:.3f} G" if count >= 1e9 else f"{count / 1e6:.1f} M"

@@ -1,0 +1,72 @@
+"""What is known of a model without any framework: its size, cost, stages, published numbers and weights."""
+
+from __future__ import annotations
+
+from axialzoo.spec import Model, aliases, cost, entry, size_pair, to_dict
+
+
+def model_info(name: str, input_size=None) -> dict:
+    """Everything about a registered model, as plain JSON.
+
+    Args:
+        name: Its name or alias.
+        input_size: A side or (height, width) in pixels, for the cost; default the model's own.
+
+    Returns:
+        ``name``, ``aliases``, ``summary``, ``source``, ``published``, ``weights`` (tag -> where), and what
+        :func:`describe` says.
+
+    Raises:
+        SpecError: for an unknown name, naming the nearest.
+
+    Example:
+        >>> import axialzoo
+        >>> axialzoo.model_info("axial_resnet26_s")["parameters"]
+        5944936
+    """
+    found = entry(name)
+    return {
+        "name": found.name,
+        "aliases": aliases(found.name),
+        "summary": found.summary,
+        "source": found.source,
+        "published": dict(found.published),
+        "weights": dict(found.weights),
+        **describe(found.spec, input_size),
+    }
+
+
+def describe(spec: Model, input_size=None) -> dict:
+    """Of any spec: ``parameters``, ``multiply_adds``, ``attention_multiply_adds`` and ``activation_bytes`` an image at
+    ``input_size``, ``stages`` (name, stride, channels, blocks, the size of what each produces), ``classes``, ``task``,
+    ``spec``."""
+    size = spec.input_size if input_size is None else size_pair(input_size)
+    price = cost(spec, size)
+    return {
+        "task": spec.task,
+        "classes": spec.num_classes,
+        "input_size": list(size),
+        "parameters": price.parameters,
+        "multiply_adds": price.multiply_adds,
+        "attention_multiply_adds": price.attention_multiply_adds,
+        "activation_bytes": price.activation_bytes,
+        "stages": [
+            {
+                "name": point["module"],
+                "stride": point["reduction"],
+                "channels": point["num_chs"],
+                "blocks": _blocks(spec, point["module"]),
+                "size": [-(-side // point["reduction"]) for side in size],
+            }
+            for point in spec.backbone.feature_info()
+        ],
+        "spec": to_dict(spec),
+    }
+
+
+def _blocks(spec: Model, module: str) -> list[str]:
+    """The kinds of the blocks of a stage; of the stem, its convolutions."""
+    owner, _, index = module.partition(".")
+    if owner == "stem":
+        return [f"conv{conv.kernel}x{conv.kernel}" for conv in spec.backbone.stem.convs]
+    return [block.kind for block in spec.backbone.stages[int(index)].blocks]
