@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
+from axialzoo.image import preprocess
 from axialzoo.spec import Preprocessing
 from axialzoo.train.data import ArrayImages, Split
 from axialzoo.train.recipe import Recipe
@@ -85,8 +86,6 @@ def test_batches(split: Split, preprocessing: Preprocessing, batch_size: int, li
         if isinstance(images, ArrayImages) and images.pixels.shape[1:3] == tuple(preprocessing.size) and preprocessing.crop == 1.0:
             x = normalise(images.pixels[start : indices.stop], preprocessing)  # no resampling to do
         else:
-            from axialzoo.image import preprocess
-
             x = np.stack([preprocess(images[index], preprocessing).transpose(1, 2, 0) for index in indices])
         yield x, split.labels[start : indices.stop]
 

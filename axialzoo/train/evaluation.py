@@ -67,17 +67,17 @@ def _predictor(source: str | Path, framework: str) -> Callable[[np.ndarray], np.
     if framework == "torch":
         import torch
 
-        from axialzoo.torch import load_model
+        from axialzoo.torch import create_model
 
-        model = load_model(source).eval()
+        model = create_model("custom", source).eval()
 
         def predict(x: np.ndarray) -> np.ndarray:
             with torch.inference_mode():
                 return model(torch.from_numpy(x).permute(0, 3, 1, 2)).numpy()
 
         return predict
-    from axialzoo.keras import load_model
+    from axialzoo.keras import create_model
     from axialzoo.train.keras_loop import layout
 
-    keras_model = load_model(source)
+    keras_model = create_model("custom", source)
     return lambda x: np.asarray(keras_model.predict_on_batch(layout(x)))

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from torch.nn import functional as F
 
 from axialzoo.spec import adapt, entry, parameters
-from axialzoo.torch.classifier import AxialClassifier
+from axialzoo.torch.models import build
 from axialzoo.train.batches import TrainBatches, test_batches
 from axialzoo.train.data import Split
 from axialzoo.train.log import Log
@@ -23,7 +23,7 @@ def train(recipe: Recipe, training: Split, held_out: Split, classes: int, folder
     accelerator = Accelerator(mixed_precision="bf16" if recipe.precision == "bfloat16" else "no")
     torch.manual_seed(recipe.seed)
     spec = adapt(entry(recipe.model).spec, num_classes=classes, drop_path=recipe.drop_path)
-    model = AxialClassifier(spec).to(memory_format=torch.channels_last)
+    model = build(spec).to(memory_format=torch.channels_last)
     optimizer, decayed = make_optimizer(recipe, model)
     state_file, step = folder / "state.pth", 0
     if resume and state_file.exists():

@@ -15,7 +15,7 @@ RECIPE = Recipe(
         size=(32, 32), resize="shorter", crop=1.0, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)
     ),
     epochs=16,
-    sizes=((0.7, 24),),
+    sizes=((0.8, 24),),
     learning_rate=0.1,
     weight_decay=5e-3,
     precision="bfloat16",
