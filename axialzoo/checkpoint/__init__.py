@@ -1,5 +1,6 @@
 """What weights are: named tensors that a spec predicts, in safetensors files, with digests. No framework."""
 
+from axialzoo.checkpoint.archive import check_archive, check_torch_file
 from axialzoo.checkpoint.card import model_card
 from axialzoo.checkpoint.config import Config, default_config
 from axialzoo.checkpoint.errors import CheckpointError
@@ -12,7 +13,7 @@ from axialzoo.checkpoint.source import resolve
 from axialzoo.checkpoint.tensors import check_match, check_tensors, digest
 
 __all__ = [
-    "Checkpoint", "CheckpointError", "Config", "Plan", "Tensors", "check_match", "check_regular", "check_tensors", "config_in",
-    "default_config", "digest", "load_checkpoint", "metadata_of", "model_card", "plan", "push_to_hub", "read_safetensors",
+    "Checkpoint", "CheckpointError", "Config", "Plan", "Tensors", "check_archive", "check_match", "check_regular", "check_tensors",
+    "check_torch_file", "config_in", "default_config", "digest", "load_checkpoint", "metadata_of", "model_card", "plan", "push_to_hub", "read_safetensors",
     "read_small", "replaced", "resolve", "same_architecture", "save_checkpoint", "write_safetensors", "written_beside",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 
 from axialzoo.checkpoint.config import Config
@@ -17,10 +18,10 @@ def model_card(config: Config, repo_id: str = "ORG/REPO") -> str:
         repo_id: Where it is published, for the example.
     """
     spec, figures = config.spec, cost(config.spec)
-    licence, metrics = config.provenance.get("licence"), config.provenance.get("metrics")
+    licence, metrics = str(config.provenance.get("licence") or "other").lower(), config.provenance.get("metrics")
     lines = [
         "---",
-        f"license: {str(licence or 'other').lower()}" if str(licence or "other").replace("-", "").replace(".", "").isalnum() else "license: other",
+        f"license: {licence if re.fullmatch('[a-z0-9.-]+', licence) else 'other'}",
         "library_name: axialzoo",
         "pipeline_tag: image-classification",
         "tags: [axial-attention, pytorch, keras]",

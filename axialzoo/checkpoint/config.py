@@ -32,7 +32,7 @@ class Config:
     model: str
     spec: Model
     labels: tuple[str, ...] = ()
-    preprocessing: Preprocessing = Preprocessing()
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
     provenance: Mapping[str, object] = field(default_factory=dict)
     digest: str = ""
 
@@ -79,7 +79,8 @@ class Config:
             found = data.get("format") if isinstance(data, dict) else type(data).__name__
             raise CheckpointError(f"{where}: expected an object whose format is {FORMAT!r}, found {str(found)[:80]!r}")
         if data.get("version") != VERSION or isinstance(data.get("version"), bool):
-            raise CheckpointError(f"{where}: expected version {VERSION}, found {str(data.get('version'))[:80]}; a newer axialzoo may read it")
+            found = str(data.get("version"))[:80]
+            raise CheckpointError(f"{where}: expected version {VERSION}, found {found}; a newer axialzoo may read it")
         for key in data:
             if key not in FIELDS:
                 raise CheckpointError(f"{where}: unknown field {key[:80]!r}{did_you_mean(key[:80], FIELDS)} (known: {', '.join(FIELDS)})")

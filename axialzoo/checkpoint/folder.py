@@ -52,7 +52,8 @@ def load_checkpoint(source, *, verify: bool = True) -> Checkpoint:
     """
     folder = resolve(source)
     if not folder.is_dir():
-        raise CheckpointError(f"{folder}: expected a folder with {CONFIG} and {WEIGHTS}, found {'a file' if folder.exists() else 'nothing'}")
+        found = "a file" if folder.exists() else "nothing"
+        raise CheckpointError(f"{folder}: expected a folder with {CONFIG} and {WEIGHTS}, found {found}")
     advice = f"a checkpoint is a folder with {CONFIG} and {WEIGHTS}"
     config = Config.from_json(read_small(folder / CONFIG, MAX_BYTES, advice), str(folder / CONFIG))
     tensors, metadata = read_safetensors(folder / WEIGHTS)
@@ -99,12 +100,14 @@ def _check_metadata(folder: Path, config: Config, metadata: Mapping[str, str]) -
     where = str(folder / WEIGHTS)
     for key in metadata:
         if key not in METADATA:
-            raise CheckpointError(f"{where}: unknown metadata {key[:80]!r}{did_you_mean(key[:80], METADATA)} (known: {', '.join(METADATA)})")
+            near = did_you_mean(key[:80], METADATA)
+            raise CheckpointError(f"{where}: unknown metadata {key[:80]!r}{near} (known: {', '.join(METADATA)})")
     if metadata.get("format", "pt") != "pt":
         raise CheckpointError(f"{where}: expected the layout 'pt', found {metadata['format'][:80]!r}")
     inside = config_in(metadata, where)
     if inside is not None and (inside.spec != config.spec or inside.digest != config.digest):
         what = "spec" if inside.spec != config.spec else "digest"
         raise CheckpointError(
-            f"{folder}: {CONFIG} and the copy of it in {WEIGHTS} differ in {what}; expected a pair written together: fetch or write both again"
+            f"{folder}: {CONFIG} and the copy of it in {WEIGHTS} differ in {what}; expected a pair written together: "
+            "fetch or write both again"
         )

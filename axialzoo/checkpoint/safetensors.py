@@ -92,7 +92,7 @@ def write_safetensors(path, tensors: Tensors, metadata: Mapping[str, str] | None
 def flat_bytes(array: np.ndarray) -> memoryview:
     """The little-endian bytes of `array` in C order; a view of it where it is so already."""
     array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    return memoryview(array.reshape(-1).view(np.uint8))
+    return array.reshape(-1).view(np.uint8).data
 
 
 def _header_length(path: Path, head: bytes, size: int) -> int:

@@ -67,8 +67,8 @@ def create_model(
         model = build(planned.spec, features_only=features_only, out_indices=out_indices)
     else:
         model = _build_loaded(planned, features_only, out_indices)
-    model.name = name if name == "custom" else entry(name).name
-    model.config = planned.config
+    model.name = name if name == "custom" else entry(name).name  # pyright: ignore[reportArgumentType]
+    model.config = planned.config  # pyright: ignore[reportArgumentType]
     return model
 
 
@@ -81,13 +81,13 @@ def build(spec: Model, *, features_only: bool = False, out_indices: Sequence[int
         [(1, 8, 32, 32), (1, 64, 8, 8)]
     """
     model = AxialBackbone(adapt(spec, num_classes=0), out_indices) if features_only else AxialClassifier(spec)
-    model.config = None
+    model.config = None  # pyright: ignore[reportArgumentType]
     return model
 
 
 def _build_loaded(planned: Plan, features_only: bool, out_indices: Sequence[int] | None) -> nn.Module:
     assert planned.checkpoint is not None
-    if planned.spec.num_classes and planned.replace or "stem.0.conv.weight" in planned.replace:
+    if (planned.spec.num_classes and planned.replace) or "stem.0.conv.weight" in planned.replace:
         model = build(planned.spec, features_only=features_only, out_indices=out_indices)
     else:  # every tensor is about to be overwritten
         device = torch.get_default_device()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import warnings
-import zipfile
 from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_regular, check_tensors, digest, written_beside
-
-SUFFIXES = (".pth", ".pt")
+from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_tensors, check_torch_file, digest, written_beside
 
 
 def read_native(path, config: Config | None = None) -> tuple[Config, dict[str, np.ndarray]]:
@@ -58,8 +53,7 @@ def read_state(path: Path) -> tuple[dict, str | None]:
     Raises:
         CheckpointError: for anything but a dictionary of plain values and tensors.
     """
-    size = check_regular(path)
-    check_archive(path, size)
+    check_torch_file(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about old formats and what a refused file would have run
@@ -77,38 +71,6 @@ def read_state(path: Path) -> tuple[dict, str | None]:
     if inside is not None and not isinstance(inside, str):
         raise CheckpointError(f"{path}: expected the config in _metadata as text, found a {type(inside).__name__}")
     return state, inside
-
-
-def check_archive(path: Path, size: int) -> None:
-    """Refuses archives that are not what ``torch.save`` writes: compressed or encrypted members, more bytes than the file has."""
-    if not zipfile.is_zipfile(path):
-        return  # the format before version 1.6; its unpickler is as restricted, and it holds its tensors uncompressed
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            names = [member.filename for member in members]
-            odd = [
-                member.filename
-                for member in members
-                if member.compress_type != zipfile.ZIP_STORED
-                or member.flag_bits & 1
-                or stat.S_ISLNK(member.external_attr >> 16)
-                or member.file_size != member.compress_size
-                or os.path.isabs(member.filename)
-                or ".." in member.filename.split("/")
-            ]
-            if odd or len(set(names)) != len(names) or sum(member.file_size for member in members) > size:
-                raise CheckpointError(
-                    f"{path}: expected an archive as torch.save writes it, found compressed, repeated or oversized members: "
-                    f"{', '.join(odd[:5]) or 'sizes and names'}"
-                )
-            broken = archive.testzip()
-    except CheckpointError:
-        raise
-    except Exception as error:  # zipfile raises many kinds on damaged archives
-        raise CheckpointError(f"{path}: damaged archive: {error}; fetch or write it again") from None
-    if broken is not None:
-        raise CheckpointError(f"{path}: damaged: the checksum of {broken} does not match; fetch or write it again")
 
 
 def to_array(path: Path, name: str, value: object) -> np.ndarray:

@@ -26,6 +26,9 @@ class Preprocess(nn.Module):
         torch.Size([1, 3, 32, 32])
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, spec: Preprocessing):
         super().__init__()
         self.spec = spec

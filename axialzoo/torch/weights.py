@@ -40,7 +40,9 @@ def load_tensors(model: nn.Module, tensors: Tensors, *, replace: Collection[str]
     if not verified:
         check_tensors(tensors, model.spec, where=where, without=replace)  # type: ignore[arg-type]
     lossy = [
-        f"{name} ({array.dtype} into {targets[name].dtype})" for name, array in sources.items() if not _holds(targets[name].dtype, array.dtype)
+        f"{name} ({array.dtype} into {targets[name].dtype})"
+        for name, array in sources.items()
+        if not _holds(targets[name].dtype, array.dtype)
     ]
     if lossy:
         raise CheckpointError(
