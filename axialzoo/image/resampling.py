@@ -25,7 +25,8 @@ def resampling_weights(inputs: int, outputs: int, interpolation: str) -> np.ndar
     matrix = np.zeros((outputs, inputs), np.int64)
     scale = inputs / outputs
     if interpolation == "nearest" or inputs == outputs:
-        matrix[np.arange(outputs), ((np.arange(outputs) + 0.5) * scale).astype(np.int64)] = 1 << PRECISION
+        centres = np.cumsum([scale / 2] + [scale] * (outputs - 1))  # step by step, as Pillow adds them: rounding decides ties
+        matrix[np.arange(outputs), np.minimum(centres.astype(np.int64), inputs - 1)] = 1 << PRECISION
         return matrix
     reach, kernel = FILTERS[interpolation]
     stretch = max(scale, 1.0)  # when shrinking, the filter widens: antialiasing
