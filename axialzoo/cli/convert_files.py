@@ -1,0 +1,149 @@
+"""Any of our formats to any other, bit by bit. The frameworks are imported where their own formats need them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from axialzoo.checkpoint import (
+    CheckpointError,
+    Config,
+    Tensors,
+    check_tensors,
+    config_in,
+    default_config,
+    digest,
+    load_checkpoint,
+    metadata_of,
+    read_safetensors,
+    read_small,
+    same_architecture,
+    save_checkpoint,
+    write_safetensors,
+)
+from axialzoo.checkpoint.config import MAX_BYTES
+from axialzoo.spec import did_you_mean, entry
+
+FORMATS = {".safetensors": "safetensors", ".pth": "torch", ".pt": "torch", ".weights.h5": "keras", ".keras": "keras"}
+
+
+def convert(source, target, model: str | None = None) -> dict[str, object]:
+    """Writes the checkpoint `source` as `target`; what is what is told by the names.
+
+    Args:
+        source: A folder with ``config.json`` and ``model.safetensors`` (or what :func:`axialzoo.checkpoint.resolve`
+            finds), a ``.safetensors``, ``.pth``, ``.weights.h5`` or ``.keras`` file.
+        target: One of the same; a name without suffix is a folder. Replaced whole where it exists.
+        model: Registered name, for a file that neither says what it is nor has a ``config.json`` beside it.
+
+    Returns:
+        ``source``, ``target``, their formats ``from`` and ``to``, ``model``, ``tensors`` and ``values`` (how many),
+        ``digest`` (of the target, read back: it equals the source's).
+
+    Raises:
+        CheckpointError: for a suffix, a file or a model that is not what it should be; nothing is written then.
+
+    Example:
+        >>> convert("folder", "model.weights.h5")  # doctest: +SKIP
+    """
+    source, target = str(source), Path(target)
+    kind, wanted = format_of(source), format_of(target)
+    if Path(source).exists() and target.exists() and Path(source).samefile(target):
+        raise CheckpointError(f"{target}: expected another path than the source's")
+    config, tensors = read_any(source, model)
+    before = digest(tensors)
+    write_any(target, replace(config, digest=before), tensors)
+    after = digest(read_any(target, model)[1])
+    if after != before:
+        raise CheckpointError(f"{target}: expected what was written, digest {before}, read {after}; do not use it, and report this")
+    return {
+        "source": source,
+        "target": str(target),
+        "from": kind,
+        "to": wanted,
+        "model": config.model,
+        "tensors": len(tensors),
+        "values": sum(math.prod(array.shape) for array in tensors.values()),
+        "digest": after,
+    }
+
+
+def format_of(path) -> str:
+    """``"folder"``, ``"safetensors"``, ``"torch"`` or ``"keras"``, from a path's name.
+
+    Raises:
+        CheckpointError: for a suffix that is none of them.
+    """
+    name = str(path)
+    if Path(name).is_dir():
+        return "folder"
+    for suffix, kind in FORMATS.items():
+        if name.lower().endswith(suffix):
+            return kind
+    suffix = Path(name).suffix
+    if suffix in (".h5", ".hdf5", ".bin", ".ckpt", ".json", ".onnx", ".npz", ".tar", ".zip") or Path(name).is_file():
+        advice = "; Keras wants .weights.h5" if suffix == ".h5" else did_you_mean(suffix, FORMATS)
+        raise CheckpointError(f"{name}: expected a folder or a file ending in {', '.join(FORMATS)}, found {suffix or 'no suffix'!r}{advice}")
+    return "folder"
+
+
+def read_any(source, model: str | None = None) -> tuple[Config, Tensors]:
+    """Config and verified tensors of a checkpoint in any format; `model` as for :func:`convert`."""
+    kind = format_of(source)
+    if kind == "folder":
+        checkpoint = load_checkpoint(source)
+        _refuse_other(str(source), checkpoint.config, model)
+        return checkpoint.config, checkpoint.tensors
+    path = Path(source)
+    reader: Callable = _read_lone if kind == "safetensors" else _native(kind).read_native
+    config, tensors = reader(path, _config_outside(path, model))
+    _refuse_other(str(path), config, model)
+    return config, tensors
+
+
+def write_any(target, config: Config, tensors: Tensors) -> None:
+    """Writes a checkpoint in the format that `target` names, whole or not at all."""
+    kind = format_of(target)
+    if kind == "folder":
+        save_checkpoint(target, config, tensors)
+    elif kind == "safetensors":
+        check_tensors(tensors, config.spec, where=str(target))
+        write_safetensors(target, tensors, metadata_of(replace(config, digest=digest(tensors))))
+    else:
+        _native(kind).write_native(Path(target), config, tensors)
+
+
+def _read_lone(path: Path, config: Config | None) -> tuple[Config, Tensors]:
+    tensors, metadata = read_safetensors(path)
+    config = config_in(metadata, str(path)) or config
+    if config is None:
+        raise CheckpointError(f"{path}: does not say which model it is; expected a config in it or beside it, or the model's name (--model)")
+    check_tensors(tensors, config.spec, where=str(path), expected_digest=config.digest)
+    return config, tensors
+
+
+def _config_outside(path: Path, model: str | None) -> Config | None:
+    """What a file that does not describe itself is: ``config.json`` beside it, else the model named."""
+    beside = path.parent / "config.json"
+    if beside.is_file():
+        return Config.from_json(read_small(beside, MAX_BYTES), str(beside))
+    return None if model is None else default_config(entry(model).spec, entry(model).name)
+
+
+def _refuse_other(where: str, config: Config, model: str | None) -> None:
+    if model is not None and not same_architecture(entry(model).spec, config.spec):
+        raise CheckpointError(f"{where}: says that it is {config.model!r}, expected {entry(model).name!r}; leave out the model's name")
+
+
+def _native(kind: str):
+    try:
+        if kind == "torch":
+            from axialzoo.torch import native
+        else:
+            from axialzoo.keras import native
+    except ImportError as error:
+        extra = "torch" if kind == "torch" else "keras-tensorflow"
+        raise CheckpointError(f"this format needs {error.name or kind}: pip install 'axialzoo[{extra}]'") from error
+    return native
