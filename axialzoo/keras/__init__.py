@@ -1,0 +1,41 @@
+"""Axial attention networks in Keras 3, on the tensorflow, jax or torch back end. Needs no PyTorch on the first two."""
+
+import os
+
+try:
+    import keras  # noqa: F401
+except ModuleNotFoundError as error:
+    if error.name not in ("keras", "tensorflow", "jax", "torch"):
+        raise
+    chosen = (
+        "" if error.name == "keras" else f", which KERAS_BACKEND={os.environ.get('KERAS_BACKEND', 'tensorflow')!r} (or keras.json) asks for"
+    )
+    raise ModuleNotFoundError(
+        f"axialzoo.keras needs {error.name}{chosen}; it is not installed: pip install 'axialzoo[keras-tensorflow]' or "
+        "'axialzoo[keras-jax]', or set KERAS_BACKEND to one of tensorflow, jax, torch that is",
+        name=error.name,
+    ) from error
+
+from axialzoo.keras.attention import AxialAttention
+from axialzoo.keras.backbone import AxialBackbone
+from axialzoo.keras.classifier import AxialClassifier
+from axialzoo.keras.models import (
+    axial_resnet26_s,
+    axial_resnet50,
+    axial_resnet50_l,
+    axial_resnet50_m,
+    axial_resnet50_s,
+    axial_resnet_cifar10,
+    axial_resnet_cifar10_xs,
+    build,
+    create_model,
+)
+from axialzoo.keras.native import read_native, write_native
+from axialzoo.keras.preprocessing import Preprocess
+from axialzoo.keras.weights import load_tensors, save_model, to_tensors
+
+__all__ = [
+    "AxialAttention", "AxialBackbone", "AxialClassifier", "Preprocess", "axial_resnet26_s", "axial_resnet50", "axial_resnet50_l",
+    "axial_resnet50_m", "axial_resnet50_s", "axial_resnet_cifar10", "axial_resnet_cifar10_xs", "build", "create_model", "load_tensors",
+    "read_native", "save_model", "to_tensors", "write_native",
+]  # fmt: skip

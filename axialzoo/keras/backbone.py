@@ -1,0 +1,144 @@
+"""The feature extractor: a stem and stages of residual blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import keras
+
+from axialzoo.checkpoint import Config
+from axialzoo.keras.blocks import ACTIVATIONS, MaxPool, ResidualBlock
+from axialzoo.keras.stem import Stem
+from axialzoo.spec import Backbone, Model, SpecError, Stage, from_dict, size_pair, to_dict
+
+
+def residual_stage(x, spec: Stage, backbone: Backbone, name: str, dtype):
+    """A max pool where the spec has one, then blocks: (N, H, W, C) to (N, H / stride, W / stride, outputs), rounded up.
+
+    Layers of the model itself, so that ``model.get_layer("stages.0.blocks.1")`` finds them.
+    """
+    if spec.pool:
+        x = MaxPool(name=f"{name}.pool", dtype=dtype)(x)
+    for index, block in enumerate(spec.blocks):
+        x = ResidualBlock(x.shape[-1], block, backbone, name=f"{name}.blocks.{index}", dtype=dtype)(x)
+    return x
+
+
+@keras.saving.register_keras_serializable(package="axialzoo")
+class AxialBackbone(keras.Model):
+    """Images to a pyramid of features; a functional model.
+
+    Args:
+        spec: What it computes.
+        out_indices: Which endpoints, as timm counts them: 0 the stem (stride 2 for the ImageNet models), then one
+            per stage; default all.
+        input_size: A side or (height, width) in pixels that the inputs are fixed to; default any.
+        data_format: ``"channels_last"`` or ``"channels_first"``, of images and features; default Keras's.
+        dtype: Policy of every layer, such as ``"mixed_bfloat16"``; default Keras's.
+
+    Attributes:
+        feature_info: Of each endpoint returned: ``num_chs``, ``reduction``, ``module``.
+
+    Shapes:
+        ``(N, H, W, 3)`` of any height and width to a list of ``(N, H / reduction, W / reduction, num_chs)``, rounded
+        up, all activated; the channels second where `data_format` says so.
+    """
+
+    def __init__(self, spec: Model, out_indices: Sequence[int] | None = None, *, input_size=None, data_format=None, dtype=None, **kwargs):
+        backbone = spec.backbone
+        policy = keras.dtype_policies.get(dtype) if dtype is not None else keras.config.dtype_policy()
+        data_format = keras.config.image_data_format() if data_format is None else data_format
+        size = None if input_size is None else size_pair(input_size)
+        info = backbone.feature_info()
+        indices = check_indices(out_indices, len(info))
+        images, x = image_input(backbone.in_channels, size, data_format, policy)
+        outputs = self._head(self._endpoints(x, spec, policy), spec, indices, data_format, policy)
+        super().__init__(images, outputs, **kwargs)
+        self.spec, self.config = spec, None
+        self.input_size, self.data_format, self.dtype_policy = size, data_format, policy
+        self.num_features = backbone.channels
+        self.out_indices = indices
+        self.feature_info = [info[index] for index in indices]
+
+    def _endpoints(self, x, spec: Model, dtype) -> list:
+        """The stem's output and each stage's, activated."""
+        backbone = spec.backbone
+        x = Stem(backbone, name="stem", dtype=dtype)(x) if backbone.stem.convs else x
+        outputs = [x] if backbone.stem.convs else []
+        for index, stage in enumerate(backbone.stages):
+            x = residual_stage(x, stage, backbone, f"stages.{index}", dtype)
+            outputs.append(x)
+        if not backbone.pre_activation:
+            return outputs
+        names = [f"{info['module']}.activation" for info in backbone.feature_info()]
+        return [Activation(backbone.activation, name=name, dtype=dtype)(x) for name, x in zip(names, outputs)]
+
+    def _head(self, endpoints: list, spec: Model, indices: list[int], data_format: str, dtype) -> object:
+        modules = [info["module"] for info in spec.backbone.feature_info()]
+        return [to_format(endpoints[index], data_format, modules[index], dtype) for index in indices]
+
+    def get_config(self) -> dict:
+        return {
+            "spec": to_dict(self.spec),
+            "out_indices": list(self.out_indices),
+            "input_size": None if self.input_size is None else list(self.input_size),
+            "data_format": self.data_format,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "name": self.name,
+            "trainable": self.trainable,
+            "checkpoint": None if self.config is None else replace(self.config, digest="").to_json(),  # training changes the digest
+        }
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects=None):
+        dtype = config.get("dtype")
+        dtype = keras.dtype_policies.deserialize(dtype) if isinstance(dtype, dict) else dtype
+        config = {**config, "spec": from_dict(Model, config["spec"]), "dtype": dtype}
+        checkpoint = config.pop("checkpoint", None)
+        model = cls(**config)
+        model.config = None if checkpoint is None else Config.from_json(checkpoint)
+        return model
+
+
+@keras.saving.register_keras_serializable(package="axialzoo")
+class Activation(keras.layers.Layer):
+    """An activation by its name in the spec."""
+
+    def __init__(self, activation: str, **kwargs):
+        super().__init__(**kwargs)
+        self.activation = activation
+
+    def call(self, x):
+        return ACTIVATIONS[self.activation](x)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "activation": self.activation}
+
+
+def image_input(channels: int, size, data_format: str, dtype):
+    """The model's input, and the same with channels last."""
+    if data_format not in ("channels_last", "channels_first"):
+        raise SpecError(f"data_format: expected 'channels_last' or 'channels_first', found {data_format!r}")
+    height, width = size or (None, None)
+    if data_format == "channels_last":
+        images = keras.Input((height, width, channels), name="images", dtype=dtype.variable_dtype)
+        return images, images
+    images = keras.Input((channels, height, width), name="images", dtype=dtype.variable_dtype)
+    return images, keras.layers.Permute((2, 3, 1), name="images.channels_last", dtype=dtype)(images)
+
+
+def to_format(x, data_format: str, name: str, dtype):
+    """Features as the model's user wants them laid out."""
+    return x if data_format == "channels_last" else keras.layers.Permute((3, 1, 2), name=f"{name}.channels_first", dtype=dtype)(x)
+
+
+def check_indices(indices: Sequence[int] | None, endpoints: int) -> list[int]:
+    """`indices` as a list of valid, increasing endpoints; negative ones count from the last."""
+    wanted = list(range(endpoints)) if indices is None else [index + endpoints if index < 0 else index for index in indices]
+    if wanted != sorted(set(wanted)) or not wanted or wanted[0] < 0 or wanted[-1] >= endpoints:
+        raise SpecError(f"out_indices: expected increasing numbers from 0 to {endpoints - 1}, found {list(indices or [])}")
+    return wanted

@@ -1,0 +1,190 @@
+"""Residual blocks: Axial-DeepLab (arXiv:2003.07853), figure 2, and the convolutional ones that share a network with it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import keras
+from keras import ops
+
+from axialzoo.keras.attention import AxialAttention
+from axialzoo.keras.norm import BatchNorm, statistics_dtype
+from axialzoo.spec import Backbone, Block, Norm, Stage, Stem, from_dict, to_dict
+from axialzoo.spec.layers import has_shortcut
+
+ACTIVATIONS = {
+    "relu": ops.relu,
+    "gelu": lambda x: ops.gelu(x, approximate=False),
+    "gelu_tanh": lambda x: ops.gelu(x, approximate=True),
+    "silu": ops.silu,
+    "elu": ops.elu,
+}
+
+
+@keras.saving.register_keras_serializable(package="axialzoo")
+class ConvNorm(keras.layers.Layer):
+    """A convolution without bias, padded by half its kernel on each side, and its norm.
+
+    Shapes:
+        ``(N, H, W, C)`` to ``(N, ceil(H / stride), ceil(W / stride), outputs)``.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, norm: Norm, stride: int = 1, dilation: int = 1, **kwargs):
+        super().__init__(**kwargs)
+        self.inputs, self.outputs, self.kernel, self.norm_spec, self.stride, self.dilation = inputs, outputs, kernel, norm, stride, dilation
+        self.padding = dilation * (kernel // 2)
+        self.conv = keras.layers.Conv2D(
+            outputs,
+            kernel,
+            stride,
+            "same" if stride == 1 else "valid",  # of stride 1, "same" pads both sides alike; of stride 2, `call` does
+            data_format="channels_last",
+            dilation_rate=dilation,
+            use_bias=False,
+            kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
+            name="conv",
+            dtype=self.dtype_policy,
+        )
+        self.norm = BatchNorm(outputs, norm, name="norm", dtype=self.dtype_policy)
+
+    def build(self, input_shape=None):
+        self.conv.build((None, None, None, self.inputs))
+        self.norm.build()
+
+    def call(self, x):
+        if self.stride > 1 and self.padding:
+            x = ops.pad(x, ((0, 0), (self.padding, self.padding), (self.padding, self.padding), (0, 0)))
+        return self.norm(self.conv(x))
+
+    def compute_output_shape(self, input_shape):
+        return (*strided(input_shape, self.stride)[:-1], self.outputs)
+
+    def get_config(self) -> dict:
+        config = {"inputs": self.inputs, "outputs": self.outputs, "kernel": self.kernel, "norm": to_dict(self.norm_spec)}
+        return {**super().get_config(), **config, "stride": self.stride, "dilation": self.dilation}
+
+    @classmethod
+    def from_config(cls, config: dict):
+        return super().from_config({**config, "norm": from_dict(Norm, config["norm"])})
+
+
+@keras.saving.register_keras_serializable(package="axialzoo")
+class ResidualBlock(keras.layers.Layer):
+    """A residual block of any kind: see :class:`axialzoo.spec.Block`.
+
+    Dots in its name are levels of its variables' paths: ``stages.0.blocks.1`` has ``stages/0/blocks/1/reduce/conv/kernel``.
+
+    Shapes:
+        ``(N, H, W, inputs)`` to ``(N, ceil(H / stride), ceil(W / stride), outputs)``.
+    """
+
+    def __init__(self, inputs: int, spec: Block, backbone: Backbone, **kwargs):
+        super().__init__(**kwargs)
+        self.inputs, self.spec, self.backbone = inputs, spec, backbone
+        norm, outputs, dtype = backbone.norm, spec.channels[-1], self.dtype_policy
+        if spec.kind == "axial":
+            attention = spec.attention
+            assert attention is not None
+            self.reduce = ConvNorm(inputs, spec.channels[0], 1, norm, name="reduce", dtype=dtype)
+            self.height = AxialAttention(spec.channels[0], attention, norm, axis=0, name="height", dtype=dtype)
+            self.width = AxialAttention(attention.value_channels, attention, norm, axis=1, name="width", dtype=dtype)
+            self.expand = ConvNorm(attention.value_channels, outputs, 1, norm, name="expand", dtype=dtype)
+        elif spec.kind == "bottleneck":
+            self.reduce = ConvNorm(inputs, spec.channels[0], 1, norm, name="reduce", dtype=dtype)
+            self.spatial = ConvNorm(spec.channels[0], spec.channels[1], 3, norm, spec.stride, spec.dilation[0], name="spatial", dtype=dtype)
+            self.expand = ConvNorm(spec.channels[1], outputs, 1, norm, name="expand", dtype=dtype)
+        else:
+            self.spatial1 = ConvNorm(inputs, spec.channels[0], 3, norm, spec.stride, spec.dilation[0], name="spatial1", dtype=dtype)
+            self.spatial2 = ConvNorm(spec.channels[0], outputs, 3, norm, 1, spec.dilation[1], name="spatial2", dtype=dtype)
+        gate = keras.layers.Conv2D(outputs, 1, data_format="channels_last", name="gate", dtype=dtype) if spec.squeeze_excite else None
+        self.gate = gate
+        shortcut = has_shortcut(spec, backbone, inputs)
+        self.shortcut = ConvNorm(inputs, outputs, 1, norm, spec.stride, name="shortcut", dtype=dtype) if shortcut else None
+        self.activation = ACTIVATIONS[backbone.activation]
+        self.seed = keras.random.SeedGenerator() if spec.drop_path else None
+
+    def build(self, input_shape=None):
+        parent, _, name = self.path.replace(".", "/").rpartition("/")
+        with keras.name_scope(name, override_parent=parent):
+            for layer in self._flatten_layers(include_self=False, recursive=False):
+                layer.build((None, None, None, self.spec.channels[-1]))  # of which only the gate takes notice
+        last = self.spatial2 if self.spec.kind == "basic" else self.expand
+        last.norm.gamma.assign(ops.zeros((self.spec.channels[-1],)))  # identity at the start (arXiv:1706.02677)
+
+    def call(self, x, training=None):
+        if self.backbone.pre_activation:
+            x = self.activation(x)
+        y = self.residual(x)  # (N, H', W', outputs)
+        if self.gate is not None:
+            y = y * (ops.relu6(self.gate(mean(y)[:, None, None]) + 3) * 0.16667)
+        if self.spec.drop_path and training:
+            y = drop_path(y, self.spec.drop_path, self.seed)
+        if self.shortcut is not None:
+            x = self.shortcut(x)
+        elif self.spec.stride > 1:
+            x = x[:, :: self.spec.stride, :: self.spec.stride]
+        return x + y if self.backbone.pre_activation else self.activation(x + y)
+
+    def residual(self, x):
+        if self.spec.kind == "basic":
+            return self.spatial2(self.activation(self.spatial1(x)))
+        x = self.activation(self.reduce(x))
+        x = self.attention(x) if self.spec.kind == "axial" else self.spatial(x)
+        return self.expand(self.activation(x))
+
+    def attention(self, x):
+        stride = self.spec.stride
+        x = self.height(x)  # (N, H, W, V)
+        if self.spec.attention.downsample == "slice":
+            return self.width(x[:, ::stride])[:, :, ::stride]
+        x = self.width(x)
+        return average_pool(x, stride) if stride > 1 else x
+
+    def compute_output_shape(self, input_shape):
+        return (*strided(input_shape, self.spec.stride)[:-1], self.spec.channels[-1])
+
+    def get_config(self) -> dict:
+        conventions = replace(self.backbone, stem=Stem(), stages=(Stage((self.spec,)),))  # of the backbone, only what a block reads
+        config = {"inputs": self.inputs, "spec": to_dict(self.spec), "backbone": to_dict(conventions)}
+        return {**super().get_config(), **config}
+
+    @classmethod
+    def from_config(cls, config: dict):
+        spec, backbone = from_dict(Block, config["spec"]), from_dict(Backbone, config["backbone"])
+        return super().from_config({**config, "spec": spec, "backbone": backbone})
+
+
+def mean(x):
+    """Over height and width: (N, H, W, C) to (N, C); summed in float32 or better."""
+    dtype = statistics_dtype(x.dtype)
+    _, h, w, _ = ops.shape(x)
+    return ops.cast(ops.sum(ops.cast(x, dtype), (1, 2)) / ops.cast(h * w, dtype), x.dtype)
+
+
+def average_pool(x, stride: int):
+    """Mean of every `stride` x `stride` pixels; at the end of an odd side, of those that are there."""
+    return ops.average_pool(x, stride, stride, "same", data_format="channels_last")
+
+
+@keras.saving.register_keras_serializable(package="axialzoo")
+class MaxPool(keras.layers.Layer):
+    """3 x 3, stride 2: (N, H, W, C) to (N, ceil(H / 2), ceil(W / 2), C)."""
+
+    def call(self, x):
+        x = ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=float("-inf"))  # "same" would not pad the first row
+        return ops.max_pool(x, 3, 2, "valid", data_format="channels_last")
+
+    def compute_output_shape(self, input_shape):
+        return strided(input_shape, 2)
+
+
+def drop_path(x, rate: float, seed):
+    """Drops whole samples with probability `rate` and scales the rest up (stochastic depth, arXiv:1603.09382)."""
+    keep = keras.random.uniform((ops.shape(x)[0], 1, 1, 1), seed=seed) >= rate  # (N, 1, 1, 1)
+    return x * ops.cast(keep, x.dtype) / (1 - rate)
+
+
+def strided(shape, stride: int) -> tuple:
+    """The shape (N, H, W, C) after a stride, rounded up; None stays None."""
+    n, h, w, c = shape
+    return n, *(None if side is None else -(-side // stride) for side in (h, w)), c

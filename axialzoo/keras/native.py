@@ -1,0 +1,159 @@
+"""Keras's own files, ``.weights.h5`` and ``.keras``, written and read by Keras; both say which model they hold."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_regular, check_tensors, digest, written_beside
+from axialzoo.checkpoint.archive import check_archive
+from axialzoo.keras.models import build
+from axialzoo.keras.weights import load_tensors, to_tensors
+from axialzoo.spec import Model, parameters
+
+ATTRIBUTE = "axialzoo"  # of the root of a .weights.h5: the config
+CONFIG, WEIGHTS = "config.json", "model.weights.h5"  # in a .keras
+
+
+def read_native(path, config: Config | None = None) -> tuple[Config, dict[str, np.ndarray]]:
+    """The config and the canonical tensors of a ``.weights.h5`` or ``.keras`` file.
+
+    Args:
+        path: What Keras wrote for a model of ours.
+        config: Says what the weights are where the file does not.
+
+    Raises:
+        CheckpointError: for a file that is damaged, of another model, or does not say what it is.
+    """
+    path = Path(path)
+    kind = suffix(path)
+    check_regular(path)
+    try:
+        inside = _config_in_archive(path) if kind == ".keras" else _config_in_h5(path)
+        config = inside or config
+        if config is None:
+            raise CheckpointError(f"{path}: does not say which model it is; expected a config in it or beside it, or the model's name")
+        dtype = _check_datasets(path, kind, config.spec)
+        model = build(config.spec, dtype=dtype)
+        model.load_weights(path)
+    except (CheckpointError, ModuleNotFoundError):
+        raise
+    except Exception as error:  # h5py and Keras raise many kinds on damaged files
+        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+        raise CheckpointError(f"{path}: damaged, or not what Keras writes for this model: {reason}") from None
+    tensors = to_tensors(model)
+    check_tensors(tensors, config.spec, where=str(path), expected_digest=config.digest)
+    return config, tensors
+
+
+def write_native(path, config: Config, tensors: Tensors) -> None:
+    """Writes what ``model.load_weights(path)`` or, for ``.keras``, ``keras.saving.load_model(path)`` reads.
+
+    Raises:
+        CheckpointError: where the tensors are not exactly those of the config's spec, or not finite.
+    """
+    path = Path(path)
+    kind = suffix(path)
+    check_tensors(tensors, config.spec, where=str(path))
+    config = replace(config, digest=digest(tensors))
+    model = build(config.spec, dtype=str(next(iter(tensors.values())).dtype), name=config.model)
+    load_tensors(model, tensors)
+    model.config = config
+    with written_beside(path) as beside:
+        if kind == ".keras":
+            model.save(beside)
+        else:
+            model.save_weights(beside)
+            with h5py.File(beside, "r+") as file:
+                file.attrs[ATTRIBUTE] = config.to_json()
+
+
+def suffix(path: Path) -> str:
+    """Which of Keras's formats the name asks for."""
+    for known in (".weights.h5", ".keras"):
+        if path.name.endswith(known):
+            return known
+    raise CheckpointError(f"{path}: expected a name that ends in .weights.h5 or .keras")
+
+
+def _config_in_h5(path: Path) -> Config | None:
+    with h5py.File(path, "r") as file:
+        inside = file.attrs.get(ATTRIBUTE)
+    if inside is not None and not isinstance(inside, str):
+        raise CheckpointError(f"{path}: expected the config in the attribute {ATTRIBUTE!r} as text, found a {type(inside).__name__}")
+    return None if inside is None else Config.from_json(inside, f"{path}: attribute {ATTRIBUTE}")
+
+
+def _config_in_archive(path: Path) -> Config:
+    """The config of the model in a ``.keras`` file; nothing that the file names is built."""
+    from axialzoo.checkpoint import default_config, strict_json
+    from axialzoo.checkpoint.config import MAX_BYTES
+    from axialzoo.spec import SpecError, from_dict
+
+    names = check_archive(path)
+    if CONFIG not in names or WEIGHTS not in names:
+        raise CheckpointError(f"{path}: expected {CONFIG} and {WEIGHTS} in it, found {', '.join(names[:10])}")
+    with zipfile.ZipFile(path) as archive:
+        data = strict_json.parse(archive.read(CONFIG), f"{path}: {CONFIG}", MAX_BYTES)
+    if not isinstance(data, dict) or data.get("registered_name") != "axialzoo>AxialClassifier" or not isinstance(data.get("config"), dict):
+        found = str(data.get("registered_name"))[:80] if isinstance(data, dict) else type(data).__name__
+        raise CheckpointError(f"{path}: expected a model of the class axialzoo>AxialClassifier, found {found}")
+    stored = data["config"].get("checkpoint")
+    if stored is not None:
+        return Config.from_json(stored if isinstance(stored, str) else "", f"{path}: {CONFIG}: checkpoint")
+    try:
+        return default_config(from_dict(Model, data["config"].get("spec")))
+    except SpecError as error:
+        raise CheckpointError(f"{path}: {CONFIG}: {error}") from None
+
+
+def _check_datasets(path: Path, kind: str, spec: Model) -> str:
+    """The dtype of the weights, of which there is one data set for each parameter of `spec`, of its shape, and no other."""
+    source = path
+    if kind == ".keras":
+        with zipfile.ZipFile(path) as archive:
+            source = io.BytesIO(archive.read(WEIGHTS))
+    found: list[h5py.Dataset] = []
+    links: list[str] = []
+    with h5py.File(source, "r") as file:
+
+        def visit(group: h5py.Group) -> None:
+            for name in group:
+                if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                    links.append(f"{group.name}/{name}")
+                elif isinstance(group[name], h5py.Dataset):
+                    found.append(group[name])
+                elif len(group.name) < 500:
+                    visit(group[name])
+
+        for name in file:
+            if name not in ("optimizer", "metrics", "_compile_metrics"):
+                visit(file[name]) if isinstance(file[name], h5py.Group) else found.append(file[name])
+        weights = [one for one in found if "seed" not in one.name]
+        odd = [one.name for one in found if one.external or one.chunks or one.dtype.kind not in "fui"]
+        dtypes = {str(one.dtype) for one in weights}
+        shapes = sorted(one.shape for one in weights)
+    expected = sorted(parameter.keras_shape for parameter in parameters(spec))
+    if links or odd:
+        raise CheckpointError(
+            f"{path}: expected plain data sets, found links or compressed or external ones: {', '.join((links + odd)[:5])}"
+        )
+    if shapes != expected:
+        extra, missing = _difference(shapes, expected), _difference(expected, shapes)
+        raise CheckpointError(
+            f"{path}: expected the {len(expected)} tensors of its model, found {len(shapes)}; nothing was loaded; "
+            f"shapes left over: {extra[:10]}; shapes missing: {missing[:10]}"
+        )
+    if len(dtypes) != 1 or not dtypes <= {"float16", "float32", "float64"}:
+        raise CheckpointError(f"{path}: expected one dtype of float16, float32, float64, found {', '.join(sorted(dtypes))}")
+    return dtypes.pop()
+
+
+def _difference(one: list, other: list) -> list:
+    rest = list(other)
+    return [shape for shape in one if shape not in rest or rest.remove(shape)]

@@ -1,0 +1,91 @@
+"""Batch normalisation with the names and statistics of the canonical checkpoint.
+
+Here and in all of this package float64 stays float64 on every back end: `keras.ops` that promote dtypes (``mean``, ``matmul``,
+``einsum``, ``where``, ``maximum``, and operators on variables) make float32 of it on JAX and PyTorch, so operators on
+tensors stand in their place.
+"""
+
+from __future__ import annotations
+
+import math
+
+import keras
+from keras import ops
+
+from axialzoo.spec import Norm, from_dict, to_dict
+
+
+def statistics_dtype(dtype: str) -> str:
+    """What softmax and normalisation compute in: float32, or float64 where everything is."""
+    return "float64" if keras.backend.standardize_dtype(dtype) == "float64" else "float32"
+
+
+@keras.saving.register_keras_serializable(package="axialzoo")
+class BatchNorm(keras.layers.Layer):
+    """Batch norm over the last dimension, computed in float32 or better.
+
+    The moving variance is unbiased, epsilon and momentum come from the spec (momentum in PyTorch's sense: the weight of
+    the new batch). As in every Keras model, a norm that is not `trainable` uses its moving statistics in training too.
+
+    Shapes:
+        ``(N, ..., C)`` to the same.
+    """
+
+    def __init__(self, channels: int, norm: Norm, **kwargs):
+        super().__init__(**kwargs)
+        self.channels, self.norm = channels, norm
+
+    def build(self, input_shape=None):
+        weights = {"shape": (self.channels,), "autocast": False}
+        self.gamma = self.add_weight(name="gamma", initializer="ones", **weights)
+        self.beta = self.add_weight(name="beta", initializer="zeros", **weights)
+        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", trainable=False, **weights)
+        self.moving_variance = self.add_weight(name="moving_variance", initializer="ones", trainable=False, **weights)
+
+    def call(self, x, training=None):
+        dtype = x.dtype
+        x = ops.cast(x, statistics_dtype(dtype))  # (N, ..., C)
+        if training and self.trainable:
+            axes = tuple(range(len(x.shape) - 1))
+            n = math.prod(ops.cast(side, x.dtype) for side in ops.shape(x)[:-1])
+            mean = ops.sum(x, axes) / n  # (C,)
+            variance = ops.sum(ops.square(x - mean), axes) / n  # (C,), biased; centred first, which loses no digits
+            scale = normalise_from_moments(self, mean, variance, n)
+        else:
+            mean = ops.cast(self.moving_mean, x.dtype)
+            scale = self.scale()
+        scale = ops.cast(scale, x.dtype)
+        return ops.cast((x - mean) * scale + ops.cast(self.beta, x.dtype), dtype)
+
+    def scale(self):
+        """(C,): what the moving statistics multiply by."""
+        return ops.convert_to_tensor(self.gamma) * ops.rsqrt(ops.convert_to_tensor(self.moving_variance) + self.norm.epsilon)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "channels": self.channels, "norm": to_dict(self.norm)}
+
+    @classmethod
+    def from_config(cls, config: dict):
+        return super().from_config({**config, "norm": from_dict(Norm, config["norm"])})
+
+
+def normalise_from_moments(norm: BatchNorm, mean, variance, n):
+    """The scale of a batch norm whose batch has these moments; updates the moving statistics.
+
+    Args:
+        norm: Holds the scale, the shift and the moving statistics, all (C,).
+        mean, variance: (C,), biased, of `n` values each.
+
+    Returns:
+        (C,). The shift has no effect on a softmax; it keeps a gradient, of zero, so that every parameter has one.
+    """
+    dtype, momentum = norm.moving_mean.dtype, norm.norm.momentum
+    unbiased = variance * (n / (n - 1 + ops.cast(n <= 1, variance.dtype)))
+    for moving, batch in ((norm.moving_mean, mean), (norm.moving_variance, unbiased)):
+        before = ops.convert_to_tensor(moving)
+        moving.assign(before + (ops.stop_gradient(ops.cast(batch, dtype)) - before) * momentum)
+    variance = ops.relu(ops.cast(variance, dtype))
+    return ops.convert_to_tensor(norm.gamma) * ops.rsqrt(variance + norm.norm.epsilon) + 0.0 * ops.convert_to_tensor(norm.beta)

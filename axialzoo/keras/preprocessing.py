@@ -1,0 +1,103 @@
+"""Preprocessing as a layer, for pictures that are tensors already; also inside a ``tf.data`` pipeline, on any back end."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from keras import ops
+
+from axialzoo.spec import Preprocessing, from_dict, to_dict
+
+
+@keras.saving.register_keras_serializable(package="axialzoo")
+class Preprocess(keras.layers.Layer):
+    """What :func:`axialzoo.image.preprocess` does to a picture, to a batch of them.
+
+    Resizing is Pillow's, on eight bits per channel and on the CPU, so that the numbers are the same everywhere;
+    pictures that have the model's size already are only scaled, wherever they are. Where it resizes it belongs into the
+    input pipeline, not into a compiled model.
+
+    Args:
+        spec: What to do.
+        data_format: ``"channels_last"`` or ``"channels_first"``; default Keras's.
+
+    Shapes:
+        ``(N, H, W, C)`` or ``(H, W, C)``, uint8 or float, 0 to 255, to float32 of ``spec.size`` (of the picture's own
+        where ``spec.resize`` is ``"none"``); channels before height and width where `data_format` says so.
+
+    Example:
+        >>> Preprocess(Preprocessing(size=(32, 32), resize="none"))(np.zeros((1, 32, 32, 3), "uint8")).shape
+        (1, 32, 32, 3)
+    """
+
+    def __init__(self, spec: Preprocessing, data_format: str | None = None, **kwargs):
+        super().__init__(**{"dtype": "float32", "trainable": False, **kwargs, "autocast": False})
+        self.spec = spec
+        self.data_format = keras.config.image_data_format() if data_format is None else data_format
+        shape = (-1, 1, 1) if self.data_format == "channels_first" else (-1,)
+        self.mean, self.std = (np.array(values, "float32").reshape(shape) for values in (spec.mean, spec.std))
+
+    def __call__(self, x, *args, **kwargs):
+        if is_tensorflow(x) and keras.backend.backend() != "tensorflow":
+            return self._in_tensorflow(x)  # in a tf.data pipeline, which runs TensorFlow's operations only
+        return super().__call__(x, *args, **kwargs)
+
+    def call(self, x):
+        if is_tensorflow(x):
+            return self._in_tensorflow(x)
+        self._check(x.shape)
+        if self._resizes(x.shape):
+            return ops.convert_to_tensor(self._resized(ops.convert_to_numpy(x)))
+        return (ops.cast(x, "float32") / 255 - ops.convert_to_tensor(self.mean)) / ops.convert_to_tensor(self.std)
+
+    def _in_tensorflow(self, x):
+        import tensorflow as tf
+
+        self._check(x.shape)
+        if not self._resizes(x.shape):
+            return (tf.cast(x, tf.float32) / 255 - self.mean) / self.std
+        out = tf.numpy_function(self._resized, [x], tf.float32)
+        out.set_shape(self.compute_output_shape(tuple(x.shape)))
+        return out
+
+    def _check(self, shape) -> None:
+        channels, at = len(self.spec.mean), -3 if self.data_format == "channels_first" else -1
+        if len(shape) not in (3, 4) or shape[at] not in (None, channels):
+            form = f"{channels}, H, W" if at == -3 else f"H, W, {channels}"
+            raise ValueError(f"preprocessing: expected pictures of shape ([N, ]{form}), found {tuple(shape)}")
+
+    def _resizes(self, shape) -> bool:
+        spec = self.spec
+        size = tuple(shape[-2:] if self.data_format == "channels_first" else shape[-3:-1])
+        return spec.resize != "none" and (size != tuple(spec.size) or (spec.resize == "shorter" and spec.crop < 1))
+
+    def _resized(self, x: np.ndarray) -> np.ndarray:
+        from PIL import Image
+
+        from axialzoo.image import preprocess
+
+        batch = x if x.ndim == 4 else x[None]
+        if batch.dtype.kind == "f":
+            batch = batch.round().clip(0, 255)
+        first = self.data_format == "channels_first"
+        pictures = (batch.transpose(0, 2, 3, 1) if first else batch).astype("uint8")  # (N, H, W, C)
+        done = [preprocess(Image.fromarray(one[..., 0] if one.shape[-1] == 1 else one), self.spec) for one in pictures]
+        out = np.stack(done) if first else np.stack(done).transpose(0, 2, 3, 1)
+        return np.ascontiguousarray(out if x.ndim == 4 else out[0])
+
+    def compute_output_shape(self, input_shape):
+        *batch, a, _, c = input_shape
+        if self.spec.resize == "none":
+            return tuple(input_shape)
+        return (*batch, a, *self.spec.size) if self.data_format == "channels_first" else (*batch, *self.spec.size, c)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "spec": to_dict(self.spec), "data_format": self.data_format}
+
+    @classmethod
+    def from_config(cls, config: dict):
+        return super().from_config({**config, "spec": from_dict(Preprocessing, config["spec"])})
+
+
+def is_tensorflow(x) -> bool:
+    return type(x).__module__.startswith("tensorflow.")

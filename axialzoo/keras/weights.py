@@ -1,0 +1,124 @@
+"""Canonical tensors into and out of Keras models."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import keras
+import numpy as np
+
+from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_match, check_tensors, default_config, save_checkpoint
+from axialzoo.spec import Parameter, Preprocessing, parameters
+
+
+def to_tensors(model: keras.Model) -> dict[str, np.ndarray]:
+    """Every tensor of `model` by its canonical name, in PyTorch's layout; on the CPU.
+
+    Raises:
+        CheckpointError: for dtypes that numpy does not have.
+    """
+    return {parameter.name: _to_numpy(parameter, variable) for parameter, variable in variables(model)}
+
+
+def load_tensors(model: keras.Model, tensors: Tensors, *, replace: Collection[str] = (), verified: bool = False) -> None:
+    """Copies `tensors` into `model`: each source and each target exactly once, or nothing is loaded.
+
+    Args:
+        model: Of :func:`axialzoo.keras.build`; of a dtype that holds the tensors' exactly.
+        tensors: Canonical names, PyTorch's layout.
+        replace: Names that are left as they are in the model, and not used from `tensors`.
+        verified: The tensors come from :func:`axialzoo.checkpoint.load_checkpoint`, which has looked at every value.
+
+    Raises:
+        CheckpointError: with the list of what is missing, left over, misshapen, of the wrong dtype or not finite.
+    """
+    where = type(model).__name__
+    targets = {parameter.name: (parameter, variable) for parameter, variable in variables(model) if parameter.name not in replace}
+    sources = {name: array for name, array in tensors.items() if name not in replace}
+    check_match(sources, {name: parameter.shape for name, (parameter, _) in targets.items()}, where)
+    if not verified:
+        check_tensors(tensors, model.spec, where=where, without=replace)
+    lossy = [
+        f"{name} ({array.dtype} into {_dtype(targets[name][1])})"
+        for name, array in sources.items()
+        if not _holds(_dtype(targets[name][1]), array.dtype)
+    ]
+    if lossy:
+        raise CheckpointError(
+            f"{where}: of the wrong dtype ({len(lossy)}): {', '.join(lossy)}; nothing was loaded; build the model with the tensors' "
+            "dtype (dtype='float64', dtype='float32')"
+        )
+    for name, (parameter, variable) in targets.items():
+        array = sources[name] if parameter.keras_order is None else sources[name].transpose(parameter.keras_order)
+        variable.assign(np.array(array, order="C"))  # not a view of the mapped file
+
+
+def save_model(
+    model: keras.Model,
+    folder,
+    *,
+    labels: Collection[str] = (),
+    preprocessing: Preprocessing | None = None,
+    provenance: Mapping[str, object] | None = None,
+) -> Config:
+    """Writes `model` as a checkpoint folder that every framework reads; returns its config as written.
+
+    What is not given is kept from ``model.config``, where the model was loaded from weights.
+
+    Raises:
+        CheckpointError: for values that are not finite or dtypes other than float16, float32, float64.
+    """
+    return save_checkpoint(folder, describe(model, labels, preprocessing, provenance), to_tensors(model))
+
+
+def describe(
+    model: keras.Model,
+    labels: Collection[str] = (),
+    preprocessing: Preprocessing | None = None,
+    provenance: Mapping[str, object] | None = None,
+) -> Config:
+    """The config of `model` as it is: see :func:`save_model`."""
+    spec = model.spec
+    base = model.config or default_config(spec, model.name)
+    return Config(
+        base.model,
+        spec,
+        tuple(labels) or base.labels,
+        preprocessing or base.preprocessing,
+        base.provenance if provenance is None else dict(provenance),
+    )
+
+
+def variables(model: keras.Model) -> list[tuple[Parameter, keras.Variable]]:
+    """Each parameter of the model's spec and its variable, matched by the variable's path.
+
+    Raises:
+        CheckpointError: where they do not match one to one.
+    """
+    by_name = {variable.path.replace("/", "."): variable for variable in model.weights}
+    expected = parameters(model.spec)
+    missing = [parameter.name for parameter in expected if parameter.keras_name not in by_name]
+    left = sorted(set(by_name) - {parameter.keras_name for parameter in expected})
+    if missing or left or len(by_name) != len(model.weights):
+        raise CheckpointError(
+            f"{model.name}: expected a model of axialzoo.keras.build, with a variable for each parameter of its spec; "
+            f"missing: {', '.join(missing) or 'none'}; left over: {', '.join(left) or 'none'}"
+        )
+    return [(parameter, by_name[parameter.keras_name]) for parameter in expected]
+
+
+def _dtype(variable: keras.Variable) -> str:
+    """What it really is: JAX keeps float32 for float64 unless its jax_enable_x64 is on."""
+    return keras.backend.standardize_dtype(variable.value.dtype)
+
+
+def _to_numpy(parameter: Parameter, variable: keras.Variable) -> np.ndarray:
+    if _dtype(variable) not in ("float16", "float32", "float64"):
+        raise CheckpointError(f"{parameter.name} is {_dtype(variable)}; expected float16, float32 or float64: build the model in float32")
+    array = np.asarray(keras.ops.convert_to_numpy(variable))
+    return array if parameter.keras_order is None else np.ascontiguousarray(array.transpose(np.argsort(parameter.keras_order)))
+
+
+def _holds(target: str, source: np.dtype) -> bool:
+    """Whether every value of `source` is one of `target`."""
+    return target != "bfloat16" and np.can_cast(source, np.dtype(target), "safe")
