@@ -11,7 +11,7 @@ from axialzoo.cli.shared import Json, Quiet, emit, say, stdout_kept_clean
 
 
 def run(
-    source: Annotated[Path, typer.Argument(help="A folder, .safetensors, .pth, .weights.h5 or .keras.", metavar="SRC")],
+    source: Annotated[str, typer.Argument(help="A folder, .safetensors, .pth, .weights.h5 or .keras.", metavar="SRC")],
     target: Annotated[Path, typer.Argument(help="The same kinds; a path without a suffix is a folder.", metavar="DST")],
     model: Annotated[str | None, typer.Option(help="Which model it is, for weights that do not say.", metavar="NAME")] = None,
     as_json: Json = False,
@@ -28,10 +28,10 @@ def run(
     from axialzoo.cli.frameworks import installed, prepare_keras
 
     with stdout_kept_clean():
-        if installed("keras") and {source.suffix, target.suffix} & {".h5", ".keras"}:
+        if installed("keras") and any(str(path).endswith((".h5", ".keras")) for path in (source, target)):
             prepare_keras()
-        convert(source, target, model=model)
+        done = convert(source, target, model=model)
     if as_json:
-        emit({"source": str(source), "target": str(target), "model": model})
+        emit(done)
     else:
-        say(f"{source} -> {target}", quiet)
+        say(f"{source} -> {target}: {done['model']}, {done['tensors']} tensors, {done['digest']}", quiet)

@@ -60,7 +60,7 @@ def run_export(
     writer = converter(zoo)
     with stdout_kept_clean():
         checkpoint = load_checkpoint(source)
-        writer.export_checkpoint(file, checkpoint.config, checkpoint.tensors)
+        writer.export_checkpoint(checkpoint.config, checkpoint.tensors, file)
     if as_json:
         emit({"source": source, "file": str(file), "model": checkpoint.config.model, "tensors": len(checkpoint.tensors)})
     else:

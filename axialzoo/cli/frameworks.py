@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+import sys
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -54,9 +57,26 @@ def prepare_keras() -> str:
     settings = os.path.join(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"), "keras.json")
     if "KERAS_BACKEND" not in os.environ and not os.path.exists(settings):
         os.environ["KERAS_BACKEND"] = next(backend for backend in BACKENDS if installed(backend))
-    import keras
+    with _native_messages_hidden():
+        import keras
 
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow  # noqa: F401
     return keras.backend.backend()
+
+
+@contextlib.contextmanager
+def _native_messages_hidden() -> Iterator[None]:
+    """TensorFlow's libraries write to stderr as they load, whatever is set; errors come as exceptions all the same."""
+    sys.stderr.flush()
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 def title(framework: str) -> str:
@@ -124,4 +144,6 @@ class Runner:
 
             with torch.no_grad():
                 return np.asarray(keras.ops.convert_to_numpy(self.model(images, training=False)))
+        if self.backend == "jax":
+            return np.asarray(self.model.predict_on_batch(images))  # compiled once, and not operation by operation
         return np.asarray(keras.ops.convert_to_numpy(self.model(images, training=False)))

@@ -1,0 +1,123 @@
+"""`axialzoo verify`: digests, spec, finite values and parity; what is not installed has not passed."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from axialzoo.cli import frameworks, verify
+
+
+@pytest.fixture
+def copy(folder, tmp_path):
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    return tmp_path
+
+
+def test_pytorch_and_keras_agree_on_a_sound_checkpoint(axialzoo, folder, monkeypatch):
+    monkeypatch.setattr(verify, "places", lambda: [("torch", None), ("keras", "jax")])
+    said = axialzoo("verify", folder, "--json")
+    report = said.json
+    assert said.code == 0 and report["ok"] and report["compared"], report
+    assert [check["name"] for check in report["checks"]] == ["spec", "tensors", "digest"]
+    assert {pair["precision"] for pair in report["parity"]} == {"float32", "float64"}
+    assert all(pair["ok"] and 0 <= pair["error"] <= pair["limit"] for pair in report["parity"])
+
+
+@pytest.mark.full
+def test_every_framework_and_back_end_agrees(axialzoo_process, folder):
+    said = axialzoo_process("verify", folder, "--json")
+    assert said.code == 0, said.out
+    assert [run["backend"] for run in said.json["runs"]] == [None, "tensorflow", "jax", "torch"]
+    assert all(run["ok"] for run in said.json["runs"]) and len(said.json["parity"]) == 12
+
+
+def test_a_framework_that_is_not_installed_is_reported_and_not_passed(axialzoo, folder, monkeypatch):
+    monkeypatch.setattr(frameworks, "installed", lambda package: package == "torch")
+    said = axialzoo("verify", folder, "--json")
+    first, *rest = said.json["runs"]
+    assert first["ok"] is True and first["installed"]
+    assert all(run["ok"] is None and not run["installed"] and "not installed" in run["detail"] for run in rest)
+    assert said.json["parity"] == [] and said.json["compared"] is False
+    assert said.code == 0
+    assert "parity: not compared" in axialzoo("verify", folder, "-q", "--no-float64").out
+
+
+def test_a_framework_that_fails_fails_the_verification(axialzoo, folder, monkeypatch):
+    monkeypatch.setattr(verify, "places", lambda: [("torch", None), ("nonsense", None)])
+    monkeypatch.setitem(frameworks.TITLES, "nonsense", "Nonsense")
+    monkeypatch.setattr(frameworks, "installed", lambda package: True)
+    said = axialzoo("verify", folder, "--json", "--no-float64")
+    assert said.code == 1 and not said.json["ok"]
+    assert [run["ok"] for run in said.json["runs"]] == [True, False] and said.json["runs"][1]["detail"]
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 4
+    path.write_bytes(data)
+
+
+def other_spec(path):
+    text = path.read_text()
+    data = json.loads(text)
+    data["spec"]["num_classes"] = 11
+    data["labels"] = []
+    data.pop("config_digest", None)
+    path.write_text(json.dumps(data))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda copy: flip(copy / "model.safetensors"), "digest"),
+        (lambda copy: other_spec(copy / "config.json"), "spec"),
+        (lambda copy: (copy / "config.json").write_text("{"), "config.json"),
+        (lambda copy: (copy / "model.safetensors").unlink(), "model.safetensors"),
+        (lambda copy: (copy / "model.safetensors").write_bytes((copy / "model.safetensors").read_bytes()[:-100]), "model.safetensors"),
+    ],
+    ids=["flipped bit", "another spec", "broken config", "no weights", "truncated"],
+)
+def test_damage_is_reported_and_gives_exit_code_1(axialzoo, copy, monkeypatch, damage, message):
+    monkeypatch.setattr(verify, "_run", lambda *_: pytest.fail("ran a framework on damaged weights"))
+    damage(copy)
+    said = axialzoo("verify", copy, "--json")
+    assert said.code == 1 and said.json["ok"] is False
+    (failed,) = [check for check in said.json["checks"] if not check["ok"]]
+    assert message in failed["detail"]
+    assert "NOT verified" in axialzoo("verify", copy).out
+
+
+LOGITS = np.linspace(-2, 2, 10).reshape(1, 10)
+
+
+@pytest.mark.parametrize(
+    ("precision", "planted", "ok"),
+    [
+        ("float32", LOGITS + 1e-5, True),
+        ("float32", LOGITS + 1e-4, False),
+        ("float32", LOGITS[:, ::-1], False),
+        ("float32", LOGITS * np.nan, False),
+        ("float32", LOGITS[:, :9], False),
+        ("float64", LOGITS * (1 + 1e-10), True),
+        ("float64", LOGITS * (1 + 1e-8), False),
+    ],
+)
+def test_a_difference_beyond_the_limit_is_caught(precision, planted, ok):
+    (pair,) = verify.compare({"one": {f"{precision}:noise": LOGITS}, "other": {f"{precision}:noise": planted}})
+    assert pair["ok"] is ok and pair["limit"] == verify.LIMITS[precision]
+    json.dumps(pair, allow_nan=False)
+
+
+def test_not_a_number_is_caught_on_either_side():
+    bad = {"float32:noise": LOGITS * np.nan}
+    (pair,) = verify.compare({"one": bad, "other": {"float32:noise": LOGITS}})
+    assert pair["ok"] is False and pair["error"] is None
+
+
+def test_three_runs_are_compared_pairwise():
+    pairs = verify.compare({name: {"float32:noise": LOGITS} for name in "abc"})
+    assert [pair["pair"] for pair in pairs] == [["a", "b"], ["a", "c"], ["b", "c"]]
