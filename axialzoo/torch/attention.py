@@ -48,29 +48,48 @@ class AxialAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         spec = self.spec
-        x = self.qkv(x.permute(0, 2, 3, 1))  # (N, H, W, 2K+V)
-        x = self.norm_qkv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)  # (N, H, W, 2K+V)
-        q, k, v = x.split((spec.key_channels, spec.key_channels, spec.value_channels), dim=-1)
-        q, k, v = self._split_heads(q), self._split_heads(k), self._split_heads(v)  # (B, G, L, D)
+        size = (-1, *x.shape[2:])  # (N, H, W)
+        x = self._project(x.permute(0, 2, 3, 1).flatten(0, 2))  # (NHW, 2K+V)
+        q, k, v = x.split((spec.key_channels, spec.key_channels, spec.value_channels), dim=1)
+        q, k, v = (self._split_heads(part.unflatten(0, size)) for part in (q, k, v))  # (B, G, L, D)
         length = q.shape[2]
         window = Window.of(length, spec.reach(length))
         rq, rk, rv = (self._windows(table, length, window) for table in (self.query_position, self.key_position, self.value_position))
         scale = self._similarity_scale(q, k, rq, rk, window).to(q.dtype)  # (terms, G)
         out = attend(q, k, v, rq, rk, rv, scale, spec, window)  # one (B, G, L, Dv) per value term
-        x = torch.cat([self._merge_heads(term, x) for term in out], dim=-1)  # (N, H, W, terms V)
-        x = self.norm_output(x.permute(0, 3, 1, 2))  # (N, terms V, H, W)
-        return sum(x.split(spec.value_channels, dim=1)[1:], x[:, : spec.value_channels])  # (N, V, H, W)
+        x = self._sum([self._merge_heads(term, size) for term in out])  # (NHW, V)
+        return x.unflatten(0, size).permute(0, 3, 1, 2)  # (N, V, H, W)
+
+    def _project(self, x: Tensor) -> Tensor:
+        """(NHW, C) to normalised queries, keys and values, (NHW, 2K+V).
+
+        As rows of a matrix: products and backward passes over other layouts are up to ten times slower.
+        """
+        if self.training:
+            return self.norm_qkv(self.qkv(x))
+        scale, shift = self.norm_qkv.scale_and_shift()  # (2K+V,)
+        return nn.functional.linear(x, self.qkv.weight * scale[:, None], shift)
+
+    def _sum(self, terms: list[Tensor]) -> Tensor:
+        """Retrieved contents and positions, each (NHW, G, Dv), to the sum of their norms, (NHW, V)."""
+        if self.training:
+            x = self.norm_output(torch.stack(terms, dim=1).flatten(1))  # (NHW, terms V)
+            return x.unflatten(1, (len(terms), -1)).sum(1)
+        scale, shift = (x.to(terms[0].dtype).view(len(terms), *terms[0].shape[1:]) for x in self.norm_output.scale_and_shift())  # (terms, G, Dv)
+        x = shift.sum(0)  # (G, Dv)
+        for term, factor in zip(terms, scale):
+            x = torch.addcmul(x, term, factor)  # (NHW, G, Dv)
+        return x.flatten(1)
 
     def _split_heads(self, x: Tensor) -> Tensor:
-        x = x.unflatten(-1, (self.spec.heads, -1))  # (N, H, W, G, D)
+        x = x.unflatten(3, (self.spec.heads, -1))  # (N, H, W, G, D)
         x = x.permute(0, 2, 3, 1, 4) if self.axis == 0 else x.permute(0, 1, 3, 2, 4)  # (N, W, G, H, D) or (N, H, G, W, D)
         return x.flatten(0, 1)  # (B, G, L, D)
 
-    def _merge_heads(self, x: Tensor, like: Tensor) -> Tensor:
-        n, h, w, _ = like.shape
-        x = x.unflatten(0, (n, w if self.axis == 0 else h))  # (N, W, G, H, D) or (N, H, G, W, D)
+    def _merge_heads(self, x: Tensor, size: tuple[int, int, int]) -> Tensor:
+        x = x.unflatten(0, (-1, size[2 - self.axis]))  # (N, W, G, H, D) or (N, H, G, W, D)
         x = x.permute(0, 3, 1, 2, 4) if self.axis == 0 else x.permute(0, 1, 3, 2, 4)  # (N, H, W, G, D)
-        return x.flatten(3)  # (N, H, W, V)
+        return x.flatten(0, 2)  # (NHW, G, D)
 
     def _windows(self, table: Tensor | None, length: int, window: Window) -> Tensor | None:
         """The rows of `table` that queries and keys of one window look up: (T, S, D).
@@ -93,10 +112,11 @@ class AxialAttention(nn.Module):
         norm = self.norm_similarity
         if self.training:
             q, k, rq, rk = (None if x is None else x.to(norm.weight.dtype) for x in (q, k, rq, rk))
-            mean, variance, n = moments(q, k, rq, rk, self.spec, window)
+            with torch.autocast(q.device.type, enabled=False):
+                mean, variance, n = moments(q, k, rq, rk, self.spec, window)
             scale = normalise_from_moments(norm, mean.flatten(), variance.flatten(), n)
         else:
-            scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+            scale, _ = norm.scale_and_shift()
         return scale.unflatten(0, (-1, self.spec.heads))  # (terms, G)
 
 
@@ -118,13 +138,13 @@ def attend(
     groups, length = q.shape[1], q.shape[2]
     q, k, v = _queries(q, window), _keys(k, window), _keys(v, window)  # (B', G, T, Dk), (B', G, S, D)
     scales = dict(zip(spec.similarity, scale[:, :, None, None]))  # each (G, 1, 1)
-    logits = 0.0
+    logits = None
     if "content" in scales:
-        logits = logits + content_similarity(q * scales["content"], k)  # (B'G, T, S)
+        logits = add(logits, content_similarity(q * scales["content"], k))  # (B'G, T, S)
     if "query" in scales:
-        logits = logits + query_similarity(q * scales["query"], rq)
+        logits = add(logits, query_similarity(q * scales["query"], rq))
     if "key" in scales:
-        logits = logits + key_similarity(k * scales["key"], rk)
+        logits = add(logits, key_similarity(k * scales["key"], rk))
     logits = _mask(logits, groups, window, torch.finfo(logits.dtype).min)
     p = torch.softmax(logits, dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32)).to(v.dtype)  # (B'G, T, S)
     out = []
@@ -133,6 +153,11 @@ def attend(
     if "position" in spec.value:
         out.append(torch.bmm(p.transpose(0, 1), rv.to(p.dtype)).transpose(0, 1))  # (T, B'G, S) (T, S, Dv) -> (B'G, T, Dv)
     return [_unwindow(x.unflatten(0, (-1, groups)), window, length) for x in out]
+
+
+def add(total: Tensor | None, term: Tensor) -> Tensor:
+    """The sum, in the memory of `total`: logits are what attention spends its time and memory on."""
+    return term if total is None else total.add_(term)
 
 
 def content_similarity(q: Tensor, k: Tensor) -> Tensor:
@@ -170,7 +195,7 @@ def moments(q: Tensor, k: Tensor, rq: Tensor | None, rk: Tensor | None, spec: At
         means.append((x.sum(2) * table.sum(1)).sum((1, 2)))  # (G, L, D) -> (G,)
         squares.append(((x.mT @ x) * (table.mT @ table)).sum((1, 2, 3)))  # (G, L, D, D) -> (G,)
     mean = torch.stack(means) / n  # (terms, G)
-    return mean, torch.stack(squares) / n - mean.square(), n
+    return mean, (torch.stack(squares) / n - mean.square()).clamp(min=0), n
 
 
 def _window_moments(q: Tensor, k: Tensor, rq: Tensor | None, rk: Tensor | None, spec: Attention, window: Window) -> tuple[Tensor, Tensor, int]:
@@ -217,13 +242,13 @@ def _unwindow(x: Tensor, window: Window, length: int) -> Tensor:
 
 
 def _mask(x: Tensor, groups: int, window: Window, fill: float) -> Tensor:
-    """(B'G, T, S) with `fill` where a key is out of reach of its query or past the ends of the axis."""
+    """(B'G, T, S) with `fill` where a key is out of reach of its query, or either is past the ends of the axis."""
     if window.whole:
         return x
     start = window.queries * torch.arange(window.count, device=x.device)[:, None, None]  # (windows, 1, 1)
     query = start + torch.arange(window.queries, device=x.device)[:, None]  # (windows, T, 1)
     key = start + torch.arange(window.keys, device=x.device) - window.flange  # (windows, 1, S)
-    seen = ((key - query).abs() <= window.reach) & (key >= 0) & (key < window.length)  # (windows, T, S)
+    seen = ((key - query).abs() <= window.reach) & (key >= 0) & (key < window.length) & (query < window.length)  # (windows, T, S)
     return x.unflatten(0, (-1, window.count, groups)).masked_fill(~seen[:, None], fill).flatten(0, 2)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from axialzoo.spec import Model, SpecError, Stage
 from axialzoo.torch.blocks import ACTIVATIONS, ResidualBlock, max_pool
+from axialzoo.torch.norm import frozen_statistics
 from axialzoo.torch.stem import Stem
 
 
@@ -27,8 +29,13 @@ class ResidualStage(nn.Module):
         if self.pool:
             x = max_pool(x)
         for block in self.blocks:
-            x = checkpoint(block, x, use_reentrant=False) if checkpointing else block(x)
+            x = recomputed(block, x) if checkpointing else block(x)
         return x
+
+
+def recomputed(block: nn.Module, x: Tensor) -> Tensor:
+    """`block(x)`, computed again in the backward pass rather than kept; its moving statistics are updated once."""
+    return checkpoint(block, x, use_reentrant=False, context_fn=lambda: (nullcontext(), frozen_statistics(block)))
 
 
 class AxialBackbone(nn.Module):

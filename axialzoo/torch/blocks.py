@@ -37,7 +37,6 @@ class ConvNorm(nn.Module):
         return self.norm(self.conv(x))
 
 
-
 class ResidualBlock(nn.Module):
     """A residual block of any kind: see :class:`axialzoo.spec.Block`.
 
@@ -109,5 +108,5 @@ def max_pool(x: Tensor) -> Tensor:
 
 def drop_path(x: Tensor, rate: float) -> Tensor:
     """Drops whole samples with probability `rate` and scales the rest up (stochastic depth, arXiv:1603.09382)."""
-    keep = torch.rand(x.shape[0], 1, 1, 1, dtype=x.dtype, device=x.device) >= rate  # (N, 1, 1, 1)
+    keep = torch.rand(x.shape[0], 1, 1, 1, device=x.device) >= rate  # (N, 1, 1, 1); float32: half precision has too few steps
     return x * keep / (1 - rate)

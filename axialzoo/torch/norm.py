@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -18,10 +21,16 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
     """
 
     _version = 2  # so that loading does not ask for the count
+    frozen = False  # whether the moving statistics stay as they are in training
 
     def __init__(self, channels: int, norm: Norm):
         super().__init__(channels, eps=norm.epsilon, momentum=norm.momentum)
         self.num_batches_tracked = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and self.frozen:
+            return nn.functional.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
+        return super().forward(x)
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
@@ -29,6 +38,24 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
 
     def _load_from_state_dict(self, *args) -> None:
         nn.Module._load_from_state_dict(self, *args)
+
+    def scale_and_shift(self) -> tuple[Tensor, Tensor]:
+        """Scale and shift, (C,) each, that it amounts to in evaluation."""
+        scale = self.weight * torch.rsqrt(self.running_var + self.eps)
+        return scale, self.bias - self.running_mean * scale
+
+
+@contextmanager
+def frozen_statistics(module: nn.Module) -> Iterator[None]:
+    """Norms of `module` leave their moving statistics alone: for computing again what has updated them already."""
+    norms = [norm for norm in module.modules() if isinstance(norm, BatchNorm)]
+    for norm in norms:
+        norm.frozen = True
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.frozen = False
 
 
 def normalise_from_moments(norm: BatchNorm, mean: Tensor, variance: Tensor, n: int) -> Tensor:
@@ -41,7 +68,8 @@ def normalise_from_moments(norm: BatchNorm, mean: Tensor, variance: Tensor, n: i
     Returns:
         (C,). The shift has no effect on a softmax; it keeps a gradient, of zero, so that every parameter has one.
     """
-    with torch.no_grad():
-        norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), norm.momentum)
-        norm.running_var.lerp_((variance * (n / max(n - 1, 1))).to(norm.running_var.dtype), norm.momentum)
-    return norm.weight * torch.rsqrt(variance.clamp(min=0) + norm.eps) + 0.0 * norm.bias
+    if not norm.frozen:
+        with torch.no_grad():
+            norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), norm.momentum)
+            norm.running_var.lerp_((variance * (n / max(n - 1, 1))).to(norm.running_var.dtype), norm.momentum)
+    return norm.weight * torch.rsqrt(variance + norm.eps) + 0.0 * norm.bias
