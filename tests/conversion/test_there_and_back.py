@@ -1,0 +1,130 @@
+"""Every pair of formats, there and back, keeps every bit of the weights and all that is known about them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from axialzoo.checkpoint import Config, digest, save_checkpoint
+from axialzoo.cli.convert_files import convert, read_any, write_any
+from tests.strategies import preprocessing_of, specs, weights
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FILES = {"folder": "folder", "safetensors": "lone.safetensors", "torch": "model.pth", "h5": "model.weights.h5", "keras": "model.keras"}
+HERE = ("folder", "safetensors", "torch")  # the formats of this process; Keras's are each back end's own
+quick = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def there_and_back(folder: Path, config: Config, tensors, first: str, second: str) -> None:
+    """Writes `first`, converts it to `second` and back, and compares everything with what was written."""
+    one, two, three = folder / "one" / FILES[first], folder / "two" / FILES[second], folder / "three" / FILES[first]
+    write_any(one, config, tensors)
+    reports = [convert(one, two), convert(two, three)]
+    for path in (one, two, three):
+        found, arrays = read_any(path)
+        assert {report["digest"] for report in reports} == {digest(tensors), found.digest}
+        assert sorted(arrays) == sorted(tensors)
+        for name, array in tensors.items():
+            assert arrays[name].dtype == array.dtype and arrays[name].tobytes() == array.tobytes(), (path, name)
+        assert found.spec == config.spec and found.labels == config.labels and found.preprocessing == config.preprocessing
+        assert json.dumps(found.provenance, sort_keys=True) == json.dumps(config.provenance, sort_keys=True)
+
+
+@pytest.mark.parametrize(("first", "second"), list(itertools.combinations(HERE, 2)))
+@given(spec=specs(), seed=st.integers(0, 2**32 - 1), dtype=st.sampled_from(("float32", "float32", "float16", "float64")))
+@quick
+def test_every_pair_of_formats_is_bit_exact_there_and_back(tmp_path_factory, first, second, spec, seed, dtype):
+    config = Config("custom", spec, (), preprocessing_of(spec), {"seed": seed, "note": "Ä \u2028 \U0001f600"})
+    there_and_back(tmp_path_factory.mktemp("pair"), config, weights(spec, seed, dtype), first, second)
+
+
+def test_a_lost_bit_is_seen_by_the_comparison_of_every_pair(tmp_path, monkeypatch):
+    """The planted error of the test above: a writer that rounds negative zeros away."""
+    from tests.conversion import small
+
+    tensors = small.tensors()
+    tensors["classifier.bias"][0] = -0.0
+    lossy = {name: array + np.zeros((), array.dtype) for name, array in tensors.items()}  # -0.0 + 0.0 = 0.0, which == says is equal
+    assert all(np.array_equal(lossy[name], array) for name, array in tensors.items())
+    monkeypatch.setitem(there_and_back.__globals__, "write_any", lambda path, config, _, write=write_any: write(path, config, lossy))
+    with pytest.raises(AssertionError):
+        there_and_back(tmp_path, small.CONFIG, tensors, "folder", "torch")
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_every_pair_with_keras_formats_is_bit_exact_there_and_back(backend, tmp_path):
+    keras_pairs(backend, tmp_path, examples=2)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_many_pairs_with_keras_formats_are_bit_exact_there_and_back(backend, tmp_path):
+    keras_pairs(backend, tmp_path, examples=25)
+
+
+def keras_pairs(backend: str, folder: Path, examples: int) -> None:
+    """Runs this file as a program: one process per back end, since a process has one."""
+    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [sys.executable, __file__, str(folder), str(examples)], env=environment, capture_output=True, text=True, timeout=840, check=False
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert json.loads(done.stdout.splitlines()[-1]) == {"backend": backend, "pairs": 7, "examples": examples}
+
+
+def main(folder: Path, examples: int) -> None:
+    """All pairs with one of Keras's formats, over `examples` random specs each."""
+    import keras
+
+    pairs = [pair for pair in itertools.combinations(FILES, 2) if set(pair) & {"h5", "keras"}]
+    count = itertools.count()
+
+    @given(spec=specs(), seed=st.integers(0, 2**32 - 1))
+    @settings(quick, max_examples=examples)
+    def check(spec, seed):
+        config = Config("custom", spec, (), preprocessing_of(spec), {"seed": seed})
+        tensors = weights(spec, seed)
+        for first, second in pairs:
+            there_and_back(folder / str(next(count)), config, tensors, first, second)
+        keras.backend.clear_session()
+
+    check()
+    print(json.dumps({"backend": keras.backend.backend(), "pairs": len(pairs), "examples": examples}))
+
+
+def test_a_file_that_does_not_say_what_it_is_takes_the_config_beside_it_then_the_name(tmp_path):
+    from axialzoo.checkpoint import CheckpointError, default_config, write_safetensors
+    from axialzoo.spec import entry
+
+    spec = entry("axial_resnet_cifar10_xs").spec
+    tensors = weights(spec, 3)
+    bare = tmp_path / "bare.safetensors"
+    write_safetensors(bare, tensors)
+    with pytest.raises(CheckpointError, match="does not say which model it is"):
+        convert(bare, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert convert(bare, tmp_path / "named", model="axial_resnet_cifar10_xs")["model"] == "axial_resnet_cifar10_xs"
+    with pytest.raises(CheckpointError, match="misshapen"):
+        convert(bare, tmp_path / "out", model="axial_resnet_cifar10")
+    save_checkpoint(tmp_path / "other", default_config(spec, "axial_resnet_cifar10_xs"), tensors)
+    (tmp_path / "other" / "config.json").rename(tmp_path / "config.json")
+    assert convert(bare, tmp_path / "beside.pth")["model"] == "axial_resnet_cifar10_xs"
+    with pytest.raises(CheckpointError, match=r"another path"):
+        convert(bare, bare)
+    with pytest.raises(CheckpointError, match=r"found '\.h5'; Keras wants \.weights\.h5"):
+        convert(bare, tmp_path / "model.h5")
+    with pytest.raises(CheckpointError, match="leave out the model's name"):
+        convert(tmp_path / "named", tmp_path / "out", model="axial_resnet26_s")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

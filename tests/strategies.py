@@ -1,0 +1,115 @@
+"""Random small models and random weights for them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from hypothesis import strategies as st
+
+from axialzoo.spec import Attention, Backbone, Block, Model, Norm, Preprocessing, Stage, Stem, StemConv, parameters
+from axialzoo.spec.attention import SIMILARITY_TERMS, VALUE_TERMS
+from axialzoo.spec.backbone import ACTIVATIONS
+
+WIDTHS = (4, 6, 8, 12)
+
+
+def some_of(terms: tuple[str, ...]) -> st.SearchStrategy[tuple[str, ...]]:
+    """At least one of `terms`, in their order."""
+    return st.sets(st.sampled_from(terms), min_size=1).map(lambda chosen: tuple(term for term in terms if term in chosen))
+
+
+@st.composite
+def attentions(draw) -> Attention:
+    heads = draw(st.sampled_from((1, 2)))
+    return Attention(
+        key_channels=heads * draw(st.integers(1, 4)),
+        value_channels=heads * draw(st.integers(1, 4)),
+        heads=heads,
+        positions=draw(st.integers(1, 9)),
+        span=draw(st.sampled_from((None, None, 1, 3, 5))),
+        long_axis=draw(st.sampled_from(("local", "interpolate"))),
+        similarity=draw(some_of(SIMILARITY_TERMS)),
+        value=draw(some_of(VALUE_TERMS)),
+        downsample=draw(st.sampled_from(("pool", "slice"))),
+    )
+
+
+@st.composite
+def blocks(draw) -> Block:
+    kind = draw(st.sampled_from(("axial", "axial", "bottleneck", "basic")))
+    widths, rates = {"axial": (2, 0), "bottleneck": (3, 1), "basic": (2, 2)}[kind]
+    return Block(
+        kind,
+        tuple(draw(st.sampled_from(WIDTHS)) for _ in range(widths)),
+        stride=draw(st.sampled_from((1, 1, 2))),
+        dilation=tuple(draw(st.integers(1, 2)) for _ in range(rates)),
+        attention=draw(attentions()) if kind == "axial" else None,
+        squeeze_excite=draw(st.booleans()),
+        drop_path=draw(st.sampled_from((0.0, 0.1, 1 / 3))),
+    )
+
+
+@st.composite
+def specs(draw) -> Model:
+    """A model of one to three stages of one or two blocks, with whatever a spec can say."""
+    convs = st.builds(StemConv, st.sampled_from(WIDTHS), st.sampled_from((1, 3, 5, 7)), st.sampled_from((1, 2)))
+    backbone = Backbone(
+        stem=Stem(tuple(draw(st.lists(convs, max_size=2)))),
+        stages=tuple(
+            Stage(tuple(draw(st.lists(blocks(), min_size=1, max_size=2))), pool=draw(st.booleans())) for _ in range(draw(st.integers(1, 3)))
+        ),
+        in_channels=draw(st.integers(1, 4)),
+        activation=draw(st.sampled_from(ACTIVATIONS)),
+        pre_activation=draw(st.booleans()),
+        shortcut=draw(st.sampled_from(("stride_or_width", "width"))),
+        norm=Norm(draw(st.sampled_from((1e-5, 1e-3, 1 / 3))), draw(st.sampled_from((0.1, 0.01)))),
+    )
+    size = (draw(st.integers(8, 40)), draw(st.integers(8, 40)))
+    return Model(backbone, num_classes=draw(st.integers(0, 5)), input_size=size)
+
+
+@st.composite
+def csr_specs(draw) -> Model:
+    """A model of the authors' family: see `converters.axial_deeplab`."""
+    stages = []
+    for index in range(draw(st.integers(1, 3))):
+        heads = draw(st.sampled_from((1, 2, 8)))
+        width, positions = 2 * heads * draw(st.integers(1, 2)), draw(st.integers(1, 9))
+        attention = Attention(width // 2, width, heads, positions)
+        stages.append(
+            Stage(
+                tuple(
+                    Block("axial", (draw(st.sampled_from(WIDTHS)), 2 * width), 2 if index and not block else 1, attention=attention)
+                    for block in range(draw(st.integers(1, 2)))
+                ),
+                pool=index == 0,
+            )
+        )
+    stem = Stem((StemConv(draw(st.sampled_from(WIDTHS)), 7, 2),))
+    return Model(Backbone(stem, tuple(stages), in_channels=draw(st.integers(1, 4))), num_classes=draw(st.integers(0, 5)))
+
+
+def preprocessing_of(spec: Model) -> Preprocessing:
+    channels = spec.backbone.in_channels
+    return Preprocessing(size=spec.input_size, mean=(1 / 3,) * channels, std=(0.25,) * channels)
+
+
+def weights(spec: Model, seed: int, dtype: str = "float32") -> dict[str, np.ndarray]:
+    """Tensors of `spec`: normal numbers, among them values that careless conversions lose.
+
+    Variances are positive; no two values of a tensor of moderate size are equal, so that a permutation shows.
+    """
+    rng = np.random.default_rng(seed)
+    odd = np.array([-0.0, np.finfo(dtype).smallest_subnormal, np.finfo(dtype).max, np.finfo(dtype).tiny, -np.finfo(dtype).max], dtype)
+    tensors = {}
+    for parameter in parameters(spec):
+        array = rng.standard_normal(parameter.shape).astype(dtype)
+        if parameter.role == "norm_variance":
+            array = np.abs(array) + array.dtype.type(0.5)
+        else:
+            flat = array.reshape(-1)
+            for value in odd[: math.isqrt(flat.size) // 4]:
+                flat[rng.integers(flat.size)] = value
+        tensors[parameter.name] = array
+    return tensors
