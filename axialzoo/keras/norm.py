@@ -83,9 +83,13 @@ def normalise_from_moments(norm: BatchNorm, mean, variance, n):
         (C,). The shift has no effect on a softmax; it keeps a gradient, of zero, so that every parameter has one.
     """
     dtype, momentum = norm.moving_mean.dtype, norm.norm.momentum
-    unbiased = variance * (n / (n - 1 + ops.cast(n <= 1, variance.dtype)))
-    for moving, batch in ((norm.moving_mean, mean), (norm.moving_variance, unbiased)):
+    for moving, batch in ((norm.moving_mean, mean), (norm.moving_variance, unbiased(variance, n))):
         before = ops.convert_to_tensor(moving)
         moving.assign(before + (ops.stop_gradient(ops.cast(batch, dtype)) - before) * momentum)
     variance = ops.relu(ops.cast(variance, dtype))
     return ops.convert_to_tensor(norm.gamma) * ops.rsqrt(variance + norm.norm.epsilon) + 0.0 * ops.convert_to_tensor(norm.beta)
+
+
+def unbiased(variance, n):
+    """The variance of the sample, from that of its `n` values; of one value, itself."""
+    return variance * (n / (n - 1 + ops.cast(n <= 1, variance.dtype)))

@@ -1,0 +1,134 @@
+"""What is compared: specs, weights and inputs, the same in every process. No framework here."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from axialzoo.spec import Attention, Backbone, Block, Model, Norm, Parameter, Stage, Stem, StemConv, adapt, entry, parameters
+
+BACKENDS = ("tensorflow", "jax", "torch")
+DTYPES = ("float64", "float32")
+STEPS, RATE, MOMENTUM, EPSILON, DECAY = 20, 2.0**-6, 0.875, 1e-7, 0.0625  # rates that float32, in which Keras keeps them, holds exactly
+BETAS = (0.875, 0.96875)
+
+
+@dataclass(frozen=True)
+class Case:
+    spec: Model
+    size: tuple[int, int]
+    full: bool = False
+    gradients: bool = False
+
+    def images(self, dtype: str, batch: int = 2, seed: int = 0) -> np.ndarray:
+        """(N, C, H, W)."""
+        shape = (batch, self.spec.backbone.in_channels, *self.size)
+        return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+    def targets(self, dtype: str, batch: int = 2, seed: int = 0) -> np.ndarray:
+        outputs = self.spec.num_classes or self.spec.backbone.channels
+        return np.random.default_rng(seed + 1000).standard_normal((batch, outputs)).astype(dtype)
+
+
+def tensors(spec: Model, dtype: str = "float64", last_gamma: float = 0.2) -> dict[str, np.ndarray]:
+    """Canonical tensors that follow from their names; nothing in them is zero."""
+    return {parameter.name: tensor(parameter, last_gamma).astype(dtype) for parameter in parameters(spec)}
+
+
+def tensor(parameter: Parameter, last_gamma: float) -> np.ndarray:
+    seed = int.from_bytes(hashlib.sha256(parameter.name.encode()).digest()[:8], "little")
+    g = np.random.default_rng(seed).standard_normal(parameter.shape, "float32").astype("float64")
+    if parameter.role == "norm_variance":
+        return 0.5 + 0.5 * abs(g)
+    if parameter.role in ("norm_mean", "norm_shift", "bias"):
+        return 0.1 * g
+    if parameter.role == "position":
+        return 0.5 * g
+    if parameter.role == "norm_scale":
+        last = parameter.name.endswith(("expand.norm.weight", "spatial2.norm.weight"))
+        return (0.25 if "norm_similarity" in parameter.name else last_gamma if last else 1.0) * (1 + 0.1 * g)
+    return g / np.sqrt(np.prod(parameter.shape[1:]))
+
+
+def axial(width: int, out: int, stride: int = 1, **attention) -> Block:
+    return Block("axial", (width, out), stride, attention=Attention(**{"key_channels": width // 2, "value_channels": width, "heads": 2, **attention}))
+
+
+def small(*blocks: Block, channels: int = 8, pool: bool = False, classes: int = 5, **backbone) -> Model:
+    """A stem and one stage."""
+    return Model(Backbone(Stem((StemConv(channels, 3, 2),)), (Stage(blocks, pool),), **backbone), num_classes=classes)
+
+
+def registered(name: str, **changes) -> Model:
+    return adapt(entry(name).spec, **changes)
+
+
+def one_block(name: str, stage: int, index: int) -> Model:
+    """A network of a single block of a registered one."""
+    backbone = entry(name).spec.backbone
+    widths = [backbone.stem_channels] + [block.channels[-1] for part in backbone.stages for block in part.blocks]
+    before = sum(len(part.blocks) for part in backbone.stages[:stage]) + index
+    block = backbone.stages[stage].blocks[index]
+    return Model(replace(backbone, stem=Stem(), stages=(Stage((block,)),), in_channels=widths[before]), num_classes=0)
+
+
+XS = "axial_resnet_cifar10_xs"
+CASES = {
+    # every registered model
+    "xs_square": Case(registered(XS), (32, 32), gradients=True),
+    "xs_odd": Case(registered(XS), (33, 47)),
+    "cifar10_odd": Case(registered("axial_resnet_cifar10"), (35, 29)),
+    "26_s_odd": Case(registered("axial_resnet26_s"), (65, 97)),
+    "50_s": Case(registered("axial_resnet50_s"), (48, 64)),
+    "50_m": Case(registered("axial_resnet50_m"), (33, 49)),
+    "50_l": Case(registered("axial_resnet50_l"), (33, 49)),
+    # long axes and spans
+    "long_local": Case(small(axial(8, 16, positions=5)), (37, 22), gradients=True),
+    "long_windows": Case(small(axial(8, 16, positions=4)), (50, 27), gradients=True),
+    "interpolated": Case(small(axial(8, 16, positions=5, long_axis="interpolate")), (37, 22), gradients=True),
+    "span": Case(small(axial(8, 16, positions=30, span=5)), (45, 37), gradients=True),
+    "interpolated_span": Case(small(axial(8, 16, positions=5, long_axis="interpolate", span=7)), (47, 21), gradients=True),
+    # conventions and kinds of blocks
+    "pre_activation": Case(
+        small(
+            Block("bottleneck", (8, 8, 16), 2, squeeze_excite=True),
+            axial(8, 16, 2, downsample="slice", positions=20),
+            Block("basic", (8, 16), dilation=(2, 1)),
+            pre_activation=True,
+            shortcut="width",
+            activation="gelu",
+            norm=Norm(1e-3, 0.01),
+        ),
+        (45, 31),
+        gradients=True,
+    ),
+    "pool_stride": Case(small(axial(8, 16, 2, positions=20), pool=True, activation="silu"), (47, 30), gradients=True),
+    "dilated": Case(small(Block("bottleneck", (8, 8, 16), dilation=(2,)), activation="gelu_tanh", in_channels=4), (21, 26), gradients=True),
+    "elu_basic": Case(small(Block("basic", (8, 12), 2, squeeze_excite=True), activation="elu", channels=6), (27, 26), gradients=True),
+    # subsets of terms
+    "content_only": Case(small(axial(8, 16, similarity=("content",), value=("content",))), (21, 18), gradients=True),
+    "content_query": Case(small(axial(8, 16, positions=20, similarity=("content", "query"), value=("position",))), (21, 18)),
+    "query_only": Case(small(axial(8, 16, positions=20, similarity=("query",), value=("content", "position"))), (21, 18), full=True),
+    "key_only": Case(small(axial(8, 16, positions=20, similarity=("key",), value=("content",))), (21, 18), full=True),
+    # deep networks, layer by layer
+    "50_s_block_0_0": Case(one_block("axial_resnet50_s", 0, 0), (9, 11), gradients=True),
+    "50_s_block_1_0": Case(one_block("axial_resnet50_s", 1, 0), (9, 11), gradients=True),
+    **{
+        f"50_s_block_{stage}_{index}": Case(one_block("axial_resnet50_s", stage, index), (9, 11), full=True, gradients=True)
+        for stage, index in ((0, 1), (1, 1), (2, 0), (2, 1), (3, 0), (3, 1))
+    },
+    # the larger grid
+    **{
+        f"{name}_{height}x{width}": Case(registered(name), (height, width), full=True)
+        for name in ("axial_resnet26_s", "axial_resnet50_s", "axial_resnet50_l")
+        for height, width in ((64, 64), (65, 97), (129, 80))
+    },
+}
+TRAINED = Case(replace(registered(XS), num_classes=5), (20, 26))
+PLANTED = Case(small(axial(8, 16, 2, positions=20), Block("basic", (16, 16))), (20, 27))
+
+
+def cases(gradients: bool = False) -> list[str]:
+    return [name for name, case in CASES.items() if case.gradients or not gradients]

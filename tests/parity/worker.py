@@ -1,0 +1,368 @@
+"""Everything that is measured in Keras, on the one back end that a process has: ``python worker.py OUT.npz [full]``."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from axialzoo.keras import AxialBackbone, Preprocess, blocks, build, load_tensors, norm, to_tensors
+from axialzoo.keras.weights import variables
+from axialzoo.spec import Norm, Preprocessing, adapt
+from tests.parity import common
+from tests.parity.common import CASES, PLANTED, TRAINED, Case
+
+BACKEND = keras.backend.backend()
+
+
+def skip_initialisers() -> None:
+    """Every weight is loaded over: drawing it first costs JAX a compilation for each shape."""
+    for kind in (keras.initializers.RandomNormal, keras.initializers.VarianceScaling, keras.initializers.GlorotUniform):
+        kind.__call__ = lambda self, shape, dtype=None: ops.zeros(shape, dtype or "float32")
+
+
+def model_of(spec, dtype: str, tensors=None, **kwargs) -> keras.Model:
+    model = build(spec, dtype=dtype, **kwargs)
+    load_tensors(model, common.tensors(spec, "float64" if dtype == "float64" else "float32") if tensors is None else tensors)
+    return model
+
+
+def last(x: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+
+
+def numpy(x) -> np.ndarray:
+    return np.asarray(ops.convert_to_numpy(x))
+
+
+def forward(model: keras.Model, x: np.ndarray, training: bool = False):
+    """The outputs, (N, ...) each; moving statistics change in training."""
+    x = ops.convert_to_tensor(x, dtype=model.inputs[0].dtype)
+    if BACKEND == "jax":
+        import jax
+
+        call = jax.jit(lambda t, n, x: model.stateless_call(t, n, x, training=training))
+        y, moving = call([v.value for v in model.trainable_variables], [v.value for v in model.non_trainable_variables], x)
+        for variable, value in zip(model.non_trainable_variables, moving):
+            variable.assign(value)
+    elif BACKEND == "torch":
+        import torch
+
+        with torch.no_grad():
+            y = model(x, training=training)
+    else:
+        y = model(x, training=training)
+    return [numpy(one) for one in y] if isinstance(y, (list, tuple)) else numpy(y)
+
+
+def loss_of(y, target):
+    return ops.sum(ops.square(y - target)) / y.shape[0]
+
+
+def step(model: keras.Model, optimizer=None):
+    """A function (images, targets) -> gradients, which also applies them where there is an optimizer."""
+    trainable, rest = model.trainable_variables, model.non_trainable_variables
+    if optimizer is not None:
+        optimizer.build(trainable)
+    if BACKEND == "jax":
+        import jax
+
+        @jax.jit
+        def compiled(t, n, o, x, target):
+            def loss(t, n):
+                y, n = model.stateless_call(t, n, x, training=True)
+                return loss_of(y, target), n
+
+            (_, n), gradients = jax.value_and_grad(loss, has_aux=True)(t, n)
+            if optimizer is not None:
+                t, o = optimizer.stateless_apply(o, gradients, t)
+            return t, n, o, gradients
+
+        def run(x, target):
+            state = [v.value for v in trainable], [v.value for v in rest], [v.value for v in optimizer.variables] if optimizer else []
+            *state, gradients = compiled(*state, x, target)
+            for group, values in zip((trainable, rest, optimizer.variables if optimizer else []), state):
+                for variable, value in zip(group, values):
+                    variable.assign(value)
+            return gradients
+
+    elif BACKEND == "torch":
+        import torch
+
+        def run(x, target):
+            model.zero_grad()
+            loss_of(model(torch.from_numpy(x), training=True), torch.from_numpy(target)).backward()
+            gradients = [v.value.grad for v in trainable]
+            if optimizer is not None:
+                with torch.no_grad():
+                    optimizer.apply(gradients, trainable)
+            return gradients
+
+    else:
+        import tensorflow as tf
+
+        def run(x, target):
+            with tf.GradientTape() as tape:
+                loss = loss_of(model(tf.constant(x), training=True), tf.constant(target))
+            gradients = tape.gradient(loss, [v.value for v in trainable])
+            if optimizer is not None:
+                optimizer.apply(gradients, trainable)
+            return gradients
+
+    return run
+
+
+def canonical(model: keras.Model, gradients) -> dict[str, np.ndarray]:
+    """Gradients by canonical name, in PyTorch's layout."""
+    by_id = {id(variable): gradient for variable, gradient in zip(model.trainable_variables, gradients)}
+    found = {}
+    for parameter, variable in variables(model):
+        if parameter.trainable:
+            array, order = numpy(by_id[id(variable)]), parameter.keras_order
+            found[parameter.name] = array if order is None else array.transpose(np.argsort(order))
+    return found
+
+
+def check_forward(put, name: str, case: Case) -> None:
+    for dtype in common.DTYPES:
+        model = model_of(case.spec, dtype)
+        put(f"forward/{name}/{dtype}", forward(model, last(case.images(dtype))))
+
+
+def check_gradients(put, name: str, case: Case) -> None:
+    for dtype in common.DTYPES:
+        model = model_of(case.spec, dtype, common.tensors(case.spec, dtype, last_gamma=0.1))
+        found = canonical(model, step(model)(last(case.images(dtype)), case.targets(dtype)))
+        for parameter, gradient in found.items():
+            put(f"gradients/{name}/{dtype}/{parameter}", gradient)
+
+
+def check_training(put) -> None:
+    case = TRAINED
+    optimizers = {
+        "sgd": keras.optimizers.SGD(common.RATE, common.MOMENTUM),
+        "adamw": keras.optimizers.AdamW(common.RATE / 8, common.DECAY, *common.BETAS, epsilon=common.EPSILON),
+    }
+    for name, optimizer in optimizers.items():
+        model = model_of(case.spec, "float64", common.tensors(case.spec, last_gamma=0.1))
+        run = step(model, optimizer)
+        for index in range(common.STEPS):
+            run(last(case.images("float64", 8, index)), case.targets("float64", 8, index))
+        for parameter, value in to_tensors(model).items():
+            put(f"training/{name}/{parameter}", value)
+
+
+def check_planted(put) -> None:
+    """Outputs in evaluation, and moving statistics after one call in training, right and with one error each."""
+    case, x = PLANTED, last(PLANTED.images("float64"))
+    right = common.tensors(case.spec)
+
+    def measure(name: str, tensors=right, spec=case.spec, change=None) -> None:
+        model = model_of(spec, "float64", tensors)
+        if change is not None:
+            change(model)
+        put(f"planted/{name}/output", forward(model, x))
+        forward(model, x, training=True)
+        for parameter, value in to_tensors(model).items():
+            if "running_" in parameter:
+                put(f"planted/{name}/after/{parameter}", value)
+
+    def changed(ending: str, change):
+        return {name: change(array) if name.endswith(ending) else array for name, array in right.items()}
+
+    def swap(model):
+        block = model.get_layer("stages.0.blocks.0")
+        block.height.axis, block.width.axis = 1, 0
+
+    def with_norm(**norm_values):
+        from dataclasses import replace
+
+        return replace(case.spec, backbone=replace(case.spec.backbone, norm=replace(Norm(), **norm_values)))
+
+    measure("right")
+    measure("transposed_kernel", changed("spatial1.conv.weight", lambda array: array.swapaxes(2, 3)))
+    measure("transposed_projection", changed("width.qkv.weight", lambda array: array.T.reshape(array.shape)))
+    measure("reversed_position_index", changed("_position", lambda array: array[::-1]))
+    measure("swapped_axes", change=swap)
+    measure("wrong_epsilon", spec=with_norm(epsilon=1e-3))
+    measure("wrong_momentum", spec=with_norm(momentum=0.9))
+    unbiased = norm.unbiased
+    norm.unbiased = lambda variance, n: variance
+    measure("biased_variance")
+    norm.unbiased = unbiased
+
+
+def check_models(put, folder: Path) -> None:
+    """What users of Keras rely on; numbers that are 0 or small where it holds."""
+    spec = common.registered(common.XS)
+    x = last(np.random.default_rng(3).standard_normal((4, 3, 33, 30)).astype("float32"))
+    model = model_of(spec, "float32")
+    y = forward(model, x)
+    put("models/repeat", abs(forward(model, x) - y).max())
+    put("models/paths", np.array([variable.path for variable in model.weights]))
+    model.save(folder / "whole.keras")
+    back = keras.saving.load_model(folder / "whole.keras")
+    put("models/round_trip", abs(forward(back, x) - y).max())
+    put("models/round_trip_same_spec", back.spec == spec and type(back) is type(model))
+    part = keras.Model(model.input, model.get_layer("stages.1.blocks.0").output)
+    part.save(folder / "part.keras")
+    back = keras.saving.load_model(folder / "part.keras")
+    put("models/round_trip_sliced", abs(forward(back, x) - forward(part, x)).max())
+    first = build(spec, dtype="float32")
+    keras.config.set_image_data_format("channels_first")
+    first = model_of(spec, "float32")
+    features_first = build(spec, features_only=True, input_size=(33, 30), dtype="float32")
+    keras.config.set_image_data_format("channels_last")
+    put("models/channels_first", abs(forward(first, x.transpose(0, 3, 1, 2)) - y).max())
+    put("models/channels_first_features", json.dumps(features_first.output_shape))
+    for policy in ("mixed_bfloat16", "mixed_float16"):
+        mixed = model_of(spec, policy)
+        put(f"models/{policy}", abs(forward(mixed, x).astype("float32") - y).max() / abs(y).max())
+        put(f"models/{policy}_dtypes", json.dumps(sorted({str(variable.dtype) for variable in mixed.weights})))
+        put(f"models/{policy}_compute", json.dumps(sorted({one.compute_dtype for one in flat_layers(mixed)} )))
+    backbone = AxialBackbone(adapt(spec, num_classes=0), dtype="float32")
+    load_tensors(backbone, {k: v for k, v in common.tensors(spec, "float32").items() if "classifier" not in k})
+    for index, output in enumerate(forward(backbone, x)):
+        put(f"models/features/{index}", output)
+    put("models/feature_info", json.dumps(backbone.feature_info))
+    dropping = build(adapt(spec, drop_path=0.5), dtype="float32")
+    load_tensors(dropping, common.tensors(spec, "float32"))
+    put("models/drop_path_off", abs(forward(dropping, x) - y).max())
+    twice = [forward(dropping, x, training=True) for _ in range(2)]
+    put("models/drop_path_on", abs(twice[0] - twice[1]).max())
+    kept = blocks.drop_path(ops.ones((400, 1, 1, 1)), 0.25, keras.random.SeedGenerator(1))
+    put("models/drop_path_values", np.unique(numpy(kept)))
+    put("models/drop_path_mean", numpy(kept).mean())
+    check_fit(put, spec, x)
+    check_remat(put, spec, x)
+    check_preprocessing(put)
+    if BACKEND == "tensorflow":
+        check_dynamic(put)
+
+
+def flat_layers(model):
+    return [one for layer in model.layers[1:] for one in layer._flatten_layers()]
+
+
+def check_fit(put, spec, x) -> None:
+    model = model_of(spec, "float32")
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    labels = np.arange(4)
+    before = to_tensors(model)
+    history = model.fit(x, labels, batch_size=2, epochs=1, verbose=0)
+    put("models/fit_loss", history.history["loss"][0])
+    after = to_tensors(model)
+    put("models/fit_unchanged", json.dumps([name for name in before if np.array_equal(before[name], after[name])]))
+    evaluated = model.evaluate(x, labels, batch_size=2, verbose=0)
+    predicted = model.predict(x, batch_size=2, verbose=0).astype("float64")
+    shifted = predicted - predicted.max(1, keepdims=True)
+    put("models/evaluate", abs(evaluated[0] - np.mean(np.log(np.exp(shifted).sum(1)) - shifted[labels, labels])))
+
+
+def check_remat(put, spec, x) -> None:
+    """Gradients with every block recomputed; moving statistics do not matter here."""
+    found = []
+    for mode in (None, "list_of_layers"):
+        with keras.RematScope(mode, layer_names=[f"stages.{i}.blocks.{j}" for i in range(3) for j in range(2)]):
+            model = model_of(spec, "float32")
+        for layer in model.layers:
+            layer.trainable = True
+        found.append(step(model)(x, np.ones((4, spec.num_classes), "float32")))
+    put("models/remat", max(float(abs(numpy(a) - numpy(b)).max()) for a, b in zip(*found)))
+
+
+def check_preprocessing(put) -> None:
+    import tensorflow as tf
+
+    pictures = np.random.default_rng(5).integers(0, 256, (3, 40, 50, 3), dtype="uint8")
+    for name, how in {"scaled": Preprocessing(size=(40, 50), resize="none"), "resized": Preprocessing(size=(24, 32))}.items():
+        layer = Preprocess(how)
+        put(f"preprocessing/{name}/eager", numpy(layer(pictures)))
+        data = tf.data.Dataset.from_tensor_slices(pictures).map(layer).batch(3)
+        put(f"preprocessing/{name}/pipeline", next(iter(data)).numpy())
+        back = Preprocess.from_config(layer.get_config())
+        put(f"preprocessing/{name}/config", back.spec == layer.spec)
+
+
+def check_dynamic(put) -> None:
+    """Sizes that the graph does not know, shorter and longer than tables and windows."""
+    import tensorflow as tf
+
+    for name in ("xs_square", "long_windows", "interpolated", "span", "interpolated_span", "pre_activation", "content_only"):
+        case = CASES[name]
+        for training in (False, True):
+            model = model_of(case.spec, "float64")
+            graph = tf.function(
+                lambda x, model=model, training=training: model(x, training=training),
+                input_signature=[tf.TensorSpec((None, None, None, case.spec.backbone.in_channels), tf.float64)],
+            )
+            for height, width in (case.size, (6, 60), (1, 3)) if not training else (case.size,):
+                x = np.random.default_rng(height).standard_normal((2, height, width, case.spec.backbone.in_channels))
+                wanted = forward(model_of(case.spec, "float64"), x, training)
+                put(f"dynamic/{name}/{height}x{width}/{training}", abs(graph(x).numpy() - wanted).max() / abs(wanted).max())
+
+
+def check_golden(put) -> None:
+    from tests.golden import reference
+
+    model = model_of(reference.network_spec(), "float32", reference.network_tensors())
+    put("golden/network/logits", forward(model, last(reference.network_input())))
+    for case in reference.layer_cases():
+        tensors = dict(case.tensors)
+        if case.kind == "attention":
+            layer = __import__("axialzoo.keras", fromlist=["AxialAttention"]).AxialAttention(case.inputs, case.attention, Norm(), case.axis, name="l")
+        else:
+            layer = blocks.ResidualBlock(case.inputs, case.block, case.model.backbone, name="l")
+        images = keras.Input((None, None, case.inputs))
+        model = keras.Model(images, layer(images))
+        prefix = "stages.0.blocks.0." + ("height." if case.kind == "attention" else "")
+        roles = {p.name.removeprefix(prefix): p for p in common.parameters(case.model) if p.name.startswith(prefix)}
+        by_path = {variable.path.removeprefix("l/").replace("/", "."): variable for variable in model.weights}
+        assert len(by_path) == len(tensors)
+        for name, array in tensors.items():
+            order = roles[name].keras_order
+            by_path[roles[name].keras_name.removeprefix(prefix)].assign(array if order is None else array.transpose(order))
+        for mode in (False, True):
+            put(f"golden/{case.name}/{'train' if mode else 'eval'}", forward(model, last(case.x), mode).transpose(0, 3, 1, 2))
+        for name in case.after:
+            put(f"golden/{case.name}/after/{name}", numpy(by_path[roles[name].keras_name.removeprefix(prefix)]))
+
+
+def main(out: str, full: bool) -> None:
+    skip_initialisers()
+    found: dict[str, np.ndarray] = {}
+
+    def put(name: str, value) -> None:
+        found[name] = np.asarray(value)
+
+    def timed(name: str, function, *args) -> None:
+        start = time.perf_counter()
+        function(put, *args)
+        found[f"seconds/{name}"] = np.asarray(time.perf_counter() - start)
+
+    for name, case in CASES.items():
+        if case.full == full:
+            timed(f"forward/{name}", check_forward, name, case)
+            if case.gradients:
+                timed(f"gradients/{name}", check_gradients, name, case)
+    if not full:
+        timed("planted", check_planted)
+        with tempfile.TemporaryDirectory() as folder:
+            timed("models", check_models, Path(folder))
+        timed("golden", check_golden)
+        # Keras's optimizers, unlike our layers, use operations that make float32 of float64 on JAX and PyTorch.
+        keras.src.backend.common.dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
+        timed("training", check_training)
+    assert not any(math.isnan(float(np.sum(value))) for value in found.values() if value.dtype.kind == "f"), "not a number"
+    np.savez(out, **found)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], "full" in sys.argv[2:])
