@@ -53,7 +53,9 @@ def tensor(parameter: Parameter, last_gamma: float) -> np.ndarray:
 
 
 def axial(width: int, out: int, stride: int = 1, **attention) -> Block:
-    return Block("axial", (width, out), stride, attention=Attention(**{"key_channels": width // 2, "value_channels": width, "heads": 2, **attention}))
+    return Block(
+        "axial", (width, out), stride, attention=Attention(**{"key_channels": width // 2, "value_channels": width, "heads": 2, **attention})
+    )
 
 
 def small(*blocks: Block, channels: int = 8, pool: bool = False, classes: int = 5, **backbone) -> Model:

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from axialzoo.keras import AxialBackbone, Preprocess, blocks, build, load_tensors, norm, to_tensors
+from axialzoo.keras import AxialAttention, AxialBackbone, Preprocess, blocks, build, load_tensors, norm, to_tensors
 from axialzoo.keras.weights import variables
 from axialzoo.spec import Norm, Preprocessing, adapt
 from tests.parity import common
@@ -226,7 +226,7 @@ def check_models(put, folder: Path) -> None:
         mixed = model_of(spec, policy)
         put(f"models/{policy}", abs(forward(mixed, x).astype("float32") - y).max() / abs(y).max())
         put(f"models/{policy}_dtypes", json.dumps(sorted({str(variable.dtype) for variable in mixed.weights})))
-        put(f"models/{policy}_compute", json.dumps(sorted({one.compute_dtype for one in flat_layers(mixed)} )))
+        put(f"models/{policy}_compute", json.dumps(sorted({one.compute_dtype for one in flat_layers(mixed)})))
     backbone = AxialBackbone(adapt(spec, num_classes=0), dtype="float32")
     load_tensors(backbone, {k: v for k, v in common.tensors(spec, "float32").items() if "classifier" not in k})
     for index, output in enumerate(forward(backbone, x)):
@@ -317,7 +317,7 @@ def check_golden(put) -> None:
     for case in reference.layer_cases():
         tensors = dict(case.tensors)
         if case.kind == "attention":
-            layer = __import__("axialzoo.keras", fromlist=["AxialAttention"]).AxialAttention(case.inputs, case.attention, Norm(), case.axis, name="l")
+            layer = AxialAttention(case.inputs, case.attention, Norm(), case.axis, name="l")
         else:
             layer = blocks.ResidualBlock(case.inputs, case.block, case.model.backbone, name="l")
         images = keras.Input((None, None, case.inputs))
@@ -346,6 +346,7 @@ def main(out: str, full: bool) -> None:
         start = time.perf_counter()
         function(put, *args)
         found[f"seconds/{name}"] = np.asarray(time.perf_counter() - start)
+        print(f"{name}: {time.perf_counter() - start:.1f} s", file=sys.stderr, flush=True)
 
     for name, case in CASES.items():
         if case.full == full:
