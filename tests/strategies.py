@@ -51,13 +51,14 @@ def blocks(draw) -> Block:
 
 
 @st.composite
-def specs(draw) -> Model:
-    """A model of one to three stages of one or two blocks, with whatever a spec can say."""
+def specs(draw, stages: int = 3, blocks_each: int = 2) -> Model:
+    """A model of at most so many stages of at most so many blocks, with whatever a spec can say."""
     convs = st.builds(StemConv, st.sampled_from(WIDTHS), st.sampled_from((1, 3, 5, 7)), st.sampled_from((1, 2)))
     backbone = Backbone(
         stem=Stem(tuple(draw(st.lists(convs, max_size=2)))),
         stages=tuple(
-            Stage(tuple(draw(st.lists(blocks(), min_size=1, max_size=2))), pool=draw(st.booleans())) for _ in range(draw(st.integers(1, 3)))
+            Stage(tuple(draw(st.lists(blocks(), min_size=1, max_size=blocks_each))), pool=draw(st.booleans()))
+            for _ in range(draw(st.integers(1, stages)))
         ),
         in_channels=draw(st.integers(1, 4)),
         activation=draw(st.sampled_from(ACTIVATIONS)),

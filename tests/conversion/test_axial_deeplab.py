@@ -24,7 +24,9 @@ NAMES = ("axial_resnet26_s", "axial_resnet50_s", "axial_resnet50_m", "axial_resn
 def state_of(spec, seed: int = 0, batches: int = 7) -> dict[str, torch.Tensor]:
     """A state dict as the authors' code saves one, of random numbers."""
     generator = torch.Generator().manual_seed(seed)
-    indices = {layer.replace("height", "hight_block").replace("width", "width_block"): spec_of for layer, spec_of in attention_of(spec).items()}
+    indices = {
+        layer.replace("height", "hight_block").replace("width", "width_block"): spec_of for layer, spec_of in attention_of(spec).items()
+    }
     tables = iter(indices.values())
     state = {}
     for key in their_order(spec):

@@ -156,7 +156,7 @@ def test_nothing_is_loaded_when_one_tensor_is_refused():
 
 def test_a_dtype_that_the_model_cannot_hold_is_refused_and_one_that_it_can_is_exact():
     wide = small.tensors(dtype="float64")
-    with pytest.raises(CheckpointError, match="float64 into torch.float32"):
+    with pytest.raises(CheckpointError, match=r"float64 into torch\.float32"):
         load_tensors(build(small.SPEC), wide)
     model = build(small.SPEC).double()
     load_tensors(model, wide)
