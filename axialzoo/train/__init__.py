@@ -13,7 +13,9 @@ from axialzoo.train.recipe import Recipe, list_recipes, load_recipe
 __all__ = ["Recipe", "evaluate", "list_recipes", "load_recipe", "run"]
 
 
-def run(recipe: str, data: str | Path, out: str | Path, *, framework: str = "torch", resume: bool = False, save_every: int = 200, **overrides) -> Path:
+def run(
+    recipe: str, data: str | Path, out: str | Path, *, framework: str = "torch", resume: bool = False, save_every: int = 200, **overrides
+) -> Path:
     """Train by a recipe and save the model.
 
     Args:
@@ -39,7 +41,8 @@ def run(recipe: str, data: str | Path, out: str | Path, *, framework: str = "tor
     settings, folder = load_recipe(recipe, **overrides), Path(out)
     plain = json.loads(json.dumps({"recipe": recipe, "framework": framework, **to_dict(settings)}))
     note = folder / "recipe.json"
-    if note.exists():
+    main = os.environ.get("RANK", "0") == "0"  # of the processes that accelerate launches
+    if note.exists() and main:
         if not resume:
             raise FileExistsError(f"{str(folder)!r} holds a run already; resume it (--resume) or choose another folder")
         if json.loads(note.read_text()) != plain:
@@ -47,9 +50,10 @@ def run(recipe: str, data: str | Path, out: str | Path, *, framework: str = "tor
     folder.mkdir(parents=True, exist_ok=True)
     found = open_data(data)
     training, held_out = hold_out(found.split("train"), settings.holdout, settings.seed)
-    beside = note.with_name("recipe.json.part")
-    beside.write_text(json.dumps(plain, indent=2) + "\n")
-    os.replace(beside, note)
+    if main:
+        beside = note.with_name("recipe.json.part")
+        beside.write_text(json.dumps(plain, indent=2) + "\n")
+        os.replace(beside, note)
     started = time.time()
     if framework == "torch":
         from axialzoo.train.torch_loop import train

@@ -77,7 +77,9 @@ def normalise(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     return (pixels.astype(np.float32) / np.float32(255) - mean) / std
 
 
-def test_batches(split: Split, preprocessing: Preprocessing, batch_size: int, limit: int | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def scoring_batches(
+    split: Split, preprocessing: Preprocessing, batch_size: int, limit: int | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Every image in order, once: (n, H, W, 3) float32 and labels (n,)."""
     total = len(split) if limit is None else min(limit, len(split))
     for start in range(0, total, batch_size):

@@ -8,13 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from axialzoo.train.batches import test_batches
+from axialzoo.train.batches import scoring_batches
 from axialzoo.train.data import DataError, open_data
 from axialzoo.train.progress import progress
 
 
 def evaluate(
-    source: str | Path, data: str | Path, *, framework: str = "torch", batch_size: int = 250, limit: int | None = None, predictions: str | Path | None = None
+    source: str | Path,
+    data: str | Path,
+    *,
+    framework: str = "torch",
+    batch_size: int = 250,
+    limit: int | None = None,
+    predictions: str | Path | None = None,
 ) -> dict[str, object]:
     """Classify the test images (or, where there are none, the validation images) in float32.
 
@@ -43,7 +49,7 @@ def evaluate(
     total = len(split) if limit is None else min(limit, len(split))
     started, done, top1, top5, classes = time.perf_counter(), 0, 0, 0, []
     with progress("evaluating", total) as bar:
-        for x, y in test_batches(split, config.preprocessing, batch_size, limit):
+        for x, y in scoring_batches(split, config.preprocessing, batch_size, limit):
             order = np.argsort(-predict(x), axis=1, kind="stable")  # (n, classes)
             top1 += int((order[:, 0] == y).sum())
             top5 += int((order[:, :5] == y[:, None]).any(1).sum())

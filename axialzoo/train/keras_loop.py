@@ -9,9 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from axialzoo.keras.models import build
-from axialzoo.spec import adapt, entry
-from axialzoo.train.batches import TrainBatches, test_batches
+from axialzoo.keras.models import create_model
+from axialzoo.train.batches import TrainBatches, scoring_batches
 from axialzoo.train.data import Split
 from axialzoo.train.log import Log
 from axialzoo.train.progress import progress
@@ -23,8 +22,8 @@ UNDECAYED = ("gamma", "beta", "bias", "_position")  # norms, biases and position
 def train(recipe: Recipe, training: Split, held_out: Split, classes: int, folder: Path, resume: bool, save_every: int):
     """Train and return the model; its state lies in `folder` all the while, so that a stopped run resumes at its last save."""
     keras.utils.set_random_seed(recipe.seed)
-    spec = adapt(entry(recipe.model).spec, num_classes=classes, drop_path=recipe.drop_path)
-    model = build(spec, dtype="mixed_bfloat16" if recipe.precision == "bfloat16" else "float32")
+    dtype = "mixed_bfloat16" if recipe.precision == "bfloat16" else "float32"
+    model = create_model(recipe.model, recipe.start or False, num_classes=classes, drop_path=recipe.drop_path, dtype=dtype)
     batches = TrainBatches(training, recipe)
     optimizer = make_optimizer(recipe, batches.steps)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=recipe.label_smoothing)
@@ -118,7 +117,7 @@ def save_state(model: keras.Model, path: Path) -> None:
 def score(model: keras.Model, split: Split, recipe: Recipe) -> dict[str, float]:
     """Share of `split` whose class is right."""
     right = 0
-    for x, y in test_batches(split, recipe.preprocessing, 250):
+    for x, y in scoring_batches(split, recipe.preprocessing, 250):
         right += int((np.asarray(model.predict_on_batch(layout(x))).argmax(1) == y).sum())
     return {"top1": right / len(split)}
 

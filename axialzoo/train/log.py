@@ -38,6 +38,7 @@ class Log:
 
         matplotlib.use("Agg")
         from matplotlib import pyplot as plt
+        from matplotlib.ticker import PercentFormatter
 
         records = self.records()
         losses = [(record["step"], record["loss"]) for record in records if "loss" in record]
@@ -52,7 +53,7 @@ class Log:
             right.plot(*zip(*scores), color="#c0562b", marker="o", markersize=4)
             right.annotate(f"{scores[-1][1]:.1%}", scores[-1], textcoords="offset points", xytext=(-4, -14), ha="right", color="#c0562b")
         right.set_ylabel("accuracy on images held out", color="#c0562b")
-        right.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0, decimals=0))
+        right.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         left.grid(alpha=0.25)
         path = self.path.with_name("learning_curve.png")
         beside = path.with_name("learning_curve.part.png")

@@ -33,6 +33,8 @@ class Recipe:
         precision: ``"float32"`` or ``"bfloat16"`` (mixed).
         holdout: Training images kept apart to watch progress with; the test images are not for that.
         seed: Of the weights, the order and the augmentation.
+        start: Weights to start from instead of random ones: a folder, tag or ``org/repo``, as ``pretrained=`` takes;
+            its classifier starts new where the classes are others.
     """
 
     model: str
@@ -52,6 +54,7 @@ class Recipe:
     precision: str = "float32"
     holdout: int = 0
     seed: int = 0
+    start: str = ""
 
     def __post_init__(self):
         for name in ("epochs", "batch_size"):

@@ -9,9 +9,9 @@ import torch
 from accelerate import Accelerator
 from torch.nn import functional as F
 
-from axialzoo.spec import adapt, entry, parameters
-from axialzoo.torch.models import build
-from axialzoo.train.batches import TrainBatches, test_batches
+from axialzoo.spec import parameters
+from axialzoo.torch.models import create_model
+from axialzoo.train.batches import TrainBatches, scoring_batches
 from axialzoo.train.data import Split
 from axialzoo.train.log import Log
 from axialzoo.train.progress import progress
@@ -22,8 +22,8 @@ def train(recipe: Recipe, training: Split, held_out: Split, classes: int, folder
     """Train and return the model; its state lies in `folder` all the while, so that a stopped run resumes at its last save."""
     accelerator = Accelerator(mixed_precision="bf16" if recipe.precision == "bfloat16" else "no")
     torch.manual_seed(recipe.seed)
-    spec = adapt(entry(recipe.model).spec, num_classes=classes, drop_path=recipe.drop_path)
-    model = build(spec).to(memory_format=torch.channels_last)
+    model = create_model(recipe.model, recipe.start or False, num_classes=classes, drop_path=recipe.drop_path)
+    model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     optimizer, decayed = make_optimizer(recipe, model)
     state_file, step = folder / "state.pth", 0
     if resume and state_file.exists():
@@ -57,7 +57,8 @@ def train(recipe: Recipe, training: Split, held_out: Split, classes: int, folder
             accelerator.backward(loss)
             if recipe.optimizer == "sgd" and recipe.weight_decay:
                 with torch.no_grad():
-                    torch._foreach_mul_(decayed, 1 - rate * recipe.weight_decay)
+                    for tensor in decayed:
+                        tensor.mul_(1 - rate * recipe.weight_decay)
             optimizer.step()
             optimizer.zero_grad()
             step += 1
@@ -76,9 +77,9 @@ def train(recipe: Recipe, training: Split, held_out: Split, classes: int, folder
     return accelerator.unwrap_model(model) if accelerator.is_main_process else None
 
 
-def make_optimizer(recipe: Recipe, model: torch.nn.Module) -> tuple[torch.optim.Optimizer, list[torch.Tensor]]:
+def make_optimizer(recipe: Recipe, model: torch.nn.Module) -> tuple[torch.optim.Optimizer, list[torch.nn.Parameter]]:
     """The optimizer, and the parameters that decay: kernels and projections, not norms, biases or position tables."""
-    roles = {parameter.name: parameter.role for parameter in parameters(model.spec)}
+    roles = {parameter.name: parameter.role for parameter in parameters(model.spec)}  # pyright: ignore[reportArgumentType]
     decayed = [tensor for name, tensor in model.named_parameters() if roles[name] in ("conv", "linear")]
     others = [tensor for name, tensor in model.named_parameters() if roles[name] not in ("conv", "linear")]
     if recipe.optimizer == "sgd":
@@ -94,7 +95,7 @@ def score(model: torch.nn.Module, split: Split, recipe: Recipe) -> dict[str, flo
     model.eval()
     device = next(model.parameters()).device
     right = 0
-    for x, y in test_batches(split, recipe.preprocessing, 250):
+    for x, y in scoring_batches(split, recipe.preprocessing, 250):
         logits = model(torch.from_numpy(x).permute(0, 3, 1, 2).to(device))  # (n, classes)
         right += int((logits.argmax(1).cpu().numpy() == y).sum())
     return {"top1": right / len(split)}

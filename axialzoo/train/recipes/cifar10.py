@@ -11,9 +11,7 @@ from axialzoo.train.recipe import Recipe
 
 RECIPE = Recipe(
     model="axial_resnet_cifar10",
-    preprocessing=Preprocessing(
-        size=(32, 32), resize="shorter", crop=1.0, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)
-    ),
+    preprocessing=Preprocessing(size=(32, 32), resize="shorter", crop=1.0, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)),
     epochs=16,
     sizes=((0.8, 24),),
     learning_rate=0.1,

@@ -1,0 +1,108 @@
+"""Batches are a function of seed and step alone; recipes refuse what they do not know."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from axialzoo.spec import SpecError
+from axialzoo.train import list_recipes, load_recipe
+from axialzoo.train.batches import TrainBatches, hold_out, scoring_batches
+from axialzoo.train.data import open_data
+from axialzoo.train.recipe import Recipe
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    return load_recipe("cifar10", batch_size=8, epochs=2, holdout=0, sizes=((0.5, 24),))
+
+
+def plain(recipe: Recipe) -> Recipe:
+    """The same without any change to a whole image but mirroring."""
+    return replace(recipe, shift=0, sizes=())
+
+
+def test_any_step_can_be_made_again_alone(zips, recipe):
+    split = open_data(zips).split("train")
+    ahead, alone = TrainBatches(split, recipe), TrainBatches(split, recipe)
+    for step in range(5):
+        x, y = ahead[step]
+    again, labels = alone[4]
+    assert np.array_equal(x, again) and np.array_equal(y, labels)
+    assert not np.array_equal(ahead[3][0], again)
+
+
+def test_each_epoch_shows_each_image_once(zips, recipe):
+    split = open_data(zips).split("train")
+    batches = TrainBatches(split, plain(recipe))
+    assert batches.per_epoch == 6
+    for epoch in range(2):
+        shown = np.concatenate([batches[step][0] for step in range(6 * epoch, 6 * epoch + 6)])
+        keys = {tuple(sorted(image.ravel().tolist())[:40]) for image in shown}
+        assert len(keys) == 48
+
+
+def test_mirroring_alternates_between_epochs(zips, recipe):
+    split = open_data(zips).split("train")
+    batches = TrainBatches(split, plain(recipe))
+    by_content = {}
+    for step in range(12):
+        for image in batches[step][0]:
+            by_content.setdefault(tuple(np.sort(image.ravel())[:40].tolist()), []).append(image)
+    for first, second in by_content.values():
+        assert np.array_equal(first, second[:, ::-1]) and not np.array_equal(first, second)
+
+
+def test_processes_share_a_batch_without_overlap(zips, recipe):
+    split = open_data(zips).split("train")
+    whole = TrainBatches(split, plain(recipe))[3][1]
+    shares = [TrainBatches(split, plain(recipe), process, 2)[3][1] for process in range(2)]
+    assert sorted(np.concatenate(shares)) == sorted(whole) and len(shares[0]) == 4
+    with pytest.raises(ValueError, match="multiple of the 3 processes"):
+        TrainBatches(split, recipe, 0, 3)
+
+
+def test_images_grow_as_the_recipe_says(zips, recipe):
+    batches = TrainBatches(open_data(zips).split("train"), recipe)
+    assert [batches[step][0].shape[1] for step in (0, 5, 6, 11)] == [24, 24, 32, 32]
+
+
+def test_files_are_cropped_and_resized(image_folder):
+    recipe = load_recipe("cifar10", batch_size=4, augment="resized_crop", sizes=((1.0, 16),))
+    x, y = TrainBatches(open_data(image_folder).split("train"), recipe)[0]
+    assert x.shape == (4, 16, 16, 3) and x.dtype == np.float32 and len(y) == 4
+    with pytest.raises(ValueError, match="resized_crop"):
+        _ = TrainBatches(open_data(image_folder).split("train"), load_recipe("cifar10", batch_size=4))[0]
+
+
+def test_scoring_batches_are_what_preprocessing_gives(zips, recipe):
+    split = open_data(zips).split("test")
+    fast = np.concatenate([x for x, _ in scoring_batches(split, recipe.preprocessing, 5)])
+    slow = np.concatenate([x for x, _ in scoring_batches(split, replace(recipe.preprocessing, crop=0.9999), 5)])
+    assert fast.shape == (12, 32, 32, 3)
+    np.testing.assert_allclose(fast, slow, atol=1e-6)
+
+
+def test_held_out_images_are_not_trained_on(zips):
+    training, held_out = hold_out(open_data(zips).split("train"), 10, seed=0)
+    assert len(training) == 38 and len(held_out) == 10
+    train = {image.tobytes() for image in training.images.pixels}
+    assert not train & {image.tobytes() for image in held_out.images.pixels}
+
+
+def test_the_rate_rises_and_falls_to_nothing(recipe):
+    rates = [recipe.rate(step, 100) for step in range(100)]
+    assert max(rates) == pytest.approx(recipe.learning_rate, rel=0.01) and np.argmax(rates) == 10
+    assert rates[0] < 0.02 and rates[-1] < 0.002 and np.all(np.diff(rates[10:]) < 0)
+
+
+def test_unknown_recipes_and_fields_are_named():
+    assert "cifar10" in list_recipes()
+    with pytest.raises(SpecError, match="did you mean 'cifar10'"):
+        load_recipe("cifar")
+    with pytest.raises(SpecError, match="did you mean 'learning_rate'"):
+        load_recipe("cifar10", learning_rat=1.0)
+    with pytest.raises(SpecError, match=r"Recipe\.optimizer"):
+        load_recipe("cifar10", optimizer="sdg")

@@ -1,0 +1,88 @@
+"""Training in Keras follows the recipe that PyTorch follows, and resumes at the step where it stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from axialzoo.checkpoint import load_checkpoint
+from axialzoo.train import run
+from tests.train.test_torch import SMALL
+
+SAME = {**SMALL, "drop_path": 0.0}
+
+WORKER = """
+import json, sys
+from axialzoo.train import evaluate, run
+from axialzoo.train.batches import TrainBatches
+
+zips, out, settings = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+settings["sizes"] = tuple(map(tuple, settings["sizes"]))
+run("cifar10", zips, out + "/whole", framework="keras", **settings)
+
+honest = TrainBatches.__getitem__
+def stop(self, step):
+    if step == 7:
+        raise KeyboardInterrupt
+    return honest(self, step)
+TrainBatches.__getitem__ = stop
+try:
+    run("cifar10", zips, out + "/parts", framework="keras", save_every=3, **settings)
+except KeyboardInterrupt:
+    pass
+TrainBatches.__getitem__ = honest
+run("cifar10", zips, out + "/parts", framework="keras", resume=True, save_every=3, **settings)
+print(json.dumps(evaluate(out + "/whole/model", zips, framework="keras")))
+"""
+
+
+@pytest.fixture(scope="module")
+def start(zips, tmp_path_factory):
+    """A checkpoint from which both frameworks start."""
+    return run("cifar10", zips, tmp_path_factory.mktemp("start") / "run", **{**SAME, "epochs": 1})
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param("tensorflow"), pytest.param("jax", marks=pytest.mark.full), pytest.param("torch", marks=pytest.mark.full)],
+)
+def trained(request, zips, start, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    command = [sys.executable, "-c", WORKER, str(zips), str(folder), json.dumps({**SAME, "start": str(start)})]
+    done = subprocess.run(command, env={**os.environ, "KERAS_BACKEND": request.param}, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder, json.loads(done.stdout.splitlines()[-1])
+
+
+def furthest(one, two) -> float:
+    """The largest relative distance between two tensors of the same name."""
+    one, two = (load_checkpoint(folder).tensors for folder in (one, two))
+    return max(float(np.abs(one[name] - two[name]).max() / max(np.abs(one[name]).max(), 1e-3)) for name in one)
+
+
+def test_both_frameworks_train_to_the_same_weights(zips, start, trained, tmp_path):
+    model = run("cifar10", zips, tmp_path / "run", **{**SAME, "start": str(start)})
+    assert furthest(model, trained[0] / "whole" / "model") < 1e-3
+    assert furthest(start, model) > 1e-2
+
+
+def test_another_weight_decay_would_be_seen(zips, start, trained, tmp_path):
+    model = run("cifar10", zips, tmp_path / "run", **{**SAME, "start": str(start), "weight_decay": 0.1})
+    assert furthest(model, trained[0] / "whole" / "model") > 1e-3
+
+
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(trained):
+    assert furthest(trained[0] / "whole" / "model", trained[0] / "parts" / "model") < 1e-5
+
+
+def test_it_leaves_metrics_a_curve_and_a_score(trained):
+    folder, result = trained
+    records = [json.loads(line) for line in (folder / "parts" / "metrics.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in records if "top1" in record] == [5, 10]
+    assert (folder / "parts" / "learning_curve.png").exists()
+    assert result["images"] == 12 and result["framework"] == "keras"

@@ -1,0 +1,131 @@
+"""Training in PyTorch learns, resumes at the step where it stopped, and leaves a checkpoint behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from axialzoo.checkpoint import load_checkpoint
+from axialzoo.train import evaluate, run
+from axialzoo.train.batches import TrainBatches
+
+SMALL = dict(
+    model="axial_resnet_cifar10_xs",
+    batch_size=8,
+    epochs=2,
+    holdout=8,
+    sizes=((0.5, 24),),
+    precision="float32",
+    learning_rate=0.05,
+    drop_path=0.2,
+)
+
+
+def stopping(monkeypatch, at: int) -> None:
+    """As if the machine went away before step `at`."""
+    honest = TrainBatches.__getitem__
+
+    def batch(self, step):
+        if step == at:
+            raise KeyboardInterrupt
+        return honest(self, step)
+
+    monkeypatch.setattr(TrainBatches, "__getitem__", batch)
+
+
+def interrupted(zips, folder, monkeypatch) -> None:
+    with monkeypatch.context() as patch:
+        stopping(patch, 7)
+        with pytest.raises(KeyboardInterrupt):
+            run("cifar10", zips, folder, save_every=3, **SMALL)
+
+
+@pytest.fixture(scope="module")
+def whole(zips, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    run("cifar10", zips, folder, **SMALL)
+    return folder
+
+
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(zips, whole, tmp_path, monkeypatch):
+    interrupted(zips, tmp_path / "run", monkeypatch)
+    run("cifar10", zips, tmp_path / "run", resume=True, save_every=3, **SMALL)
+    one, two = (load_checkpoint(folder / "model") for folder in (whole, tmp_path / "run"))
+    assert one.config.digest == two.config.digest
+
+
+def test_a_resume_that_forgets_its_momentum_would_be_seen(zips, whole, tmp_path, monkeypatch):
+    import torch
+
+    interrupted(zips, tmp_path / "run", monkeypatch)
+    state = torch.load(tmp_path / "run" / "state.pth", weights_only=True)
+    for slots in state["optimizer"]["state"].values():
+        slots["momentum_buffer"].zero_()
+    torch.save(state, tmp_path / "run" / "state.pth")
+    run("cifar10", zips, tmp_path / "run", resume=True, **SMALL)
+    one, two = (load_checkpoint(folder / "model") for folder in (whole, tmp_path / "run"))
+    assert one.config.digest != two.config.digest
+
+
+def test_a_run_leaves_its_metrics_and_its_curve(whole):
+    records = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in records if "top1" in record] == [5, 10]
+    assert records[-1]["step"] == 10
+    assert (whole / "learning_curve.png").stat().st_size > 5000
+    provenance = load_checkpoint(whole / "model").config.provenance
+    assert provenance["recipe"]["learning_rate"] == 0.05 and provenance["data"]["name"] == "CIFAR-10"
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(zips, whole):
+    with pytest.raises(FileExistsError, match="--resume"):
+        run("cifar10", zips, whole, **SMALL)
+    with pytest.raises(FileExistsError, match="other settings"):
+        run("cifar10", zips, whole, resume=True, **{**SMALL, "epochs": 3})
+
+
+def test_the_loss_falls_and_evaluation_agrees_with_the_classes(zips, whole, tmp_path):
+    model = run("cifar10", zips, tmp_path / "longer", start=str(whole / "model"), **{**SMALL, "epochs": 20})
+    result = evaluate(model, zips, predictions=tmp_path / "classes.npy")
+    assert result["images"] == 12 and result["top1"] >= 0.75 and result["top5"] == 1.0
+    assert np.load(tmp_path / "classes.npy").shape == (12,)
+
+
+def test_bfloat16_trains(zips, tmp_path):
+    model = run("cifar10", zips, tmp_path / "run", **{**SMALL, "precision": "bfloat16"})
+    assert load_checkpoint(model).tensors["stem.0.conv.weight"].dtype == np.float32
+
+
+def test_other_classes_are_refused(whole, image_folder):
+    from axialzoo.train.data import DataError
+
+    with pytest.raises(DataError, match="classes"):
+        folder = image_folder.parent / "renamed"
+        if not folder.exists():
+            (folder / "test" / "grey").mkdir(parents=True)
+            next((image_folder / "val" / "red").iterdir()).rename(folder / "test" / "grey" / "1.png")
+        evaluate(whole / "model", folder)
+
+
+@pytest.mark.full
+def test_two_processes_train_one_model(zips, tmp_path):
+    code = f"from axialzoo.train import run; run('cifar10', {str(zips)!r}, {str(tmp_path / 'run')!r}, **{SMALL!r})"
+    (tmp_path / "main.py").write_text(code)
+    command = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--mixed_precision",
+        "no",
+        str(tmp_path / "main.py"),
+    ]
+    done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert load_checkpoint(tmp_path / "run" / "model").config.digest
