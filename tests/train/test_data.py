@@ -48,5 +48,5 @@ def test_a_class_that_training_does_not_know_is_named(image_folder, tmp_path):
 
 @pytest.mark.parametrize("make", [lambda path: path / "nowhere", lambda path: path])
 def test_a_folder_without_pictures_is_refused(tmp_path, make):
-    with pytest.raises(DataError, match="not a folder|one folder a class"):
+    with pytest.raises(DataError, match=r"not a folder|one folder a class"):
         open_data(make(tmp_path))

@@ -1,0 +1,69 @@
+"""Whether every framework gives the same class to every test image.
+
+    python benchmarks/agreement.py --data FOLDER [--model axial_resnet_cifar10] [--limit 500] [--json]
+
+Evaluates the model in PyTorch and in Keras on each back end that is installed, each in a process of its own, and lists
+every image on which two of them disagree, with the classes given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+WORKER = """
+import json, sys
+from axialzoo.train import evaluate
+model, data, framework, limit, file = sys.argv[1:]
+print(json.dumps(evaluate(model, data, framework=framework, limit=int(limit) or None, predictions=file)))
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, help="a folder that `axialzoo evaluate` reads")
+    parser.add_argument("--model", default="axial_resnet_cifar10", help="registered name with weights, folder or org/repo")
+    parser.add_argument("--limit", type=int, default=0, help="only the first so many images")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args()
+    installed = [name for name in ("torch", "tensorflow", "jax") if importlib.util.find_spec(name)]
+    runs = [("torch", "")] * ("torch" in installed) + [("keras", name) for name in installed if importlib.util.find_spec("keras")]
+    scores, classes = {}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        for framework, backend in runs:
+            name = f"keras-{backend}" if backend else framework
+            file = Path(folder) / f"{name}.npy"
+            command = [sys.executable, "-c", WORKER, arguments.model, arguments.data, framework, str(arguments.limit), str(file)]
+            done = subprocess.run(
+                command, env={**os.environ, "KERAS_BACKEND": backend or "torch"}, stdout=subprocess.PIPE, text=True, check=True
+            )
+            scores[name], classes[name] = json.loads(done.stdout.splitlines()[-1]), np.load(file)
+            if not arguments.json:
+                print(
+                    f"{name:18} top1 {scores[name]['top1']:.4f}   top5 {scores[name]['top5']:.4f}   {scores[name]['seconds']:.1f} s",
+                    flush=True,
+                )
+    given = np.stack(list(classes.values()))  # (frameworks, images)
+    disagreements = [
+        {"image": int(image), **{name: int(value) for name, value in zip(classes, given[:, image])}}
+        for image in np.flatnonzero((given != given[0]).any(0))
+    ]
+    if arguments.json:
+        print(json.dumps({"scores": scores, "images": given.shape[1], "disagreements": disagreements}))
+    else:
+        print(f"disagreements: {len(disagreements)} of {given.shape[1]} images")
+        for row in disagreements:
+            print("  ", row)
+    return 1 if disagreements else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
