@@ -94,6 +94,8 @@ class Runner:
     """
 
     def __init__(self, framework: str, spec, tensors, precision: str = "float32"):
+        if framework not in FRAMEWORKS:
+            raise SpecError(f"framework: expected one of {', '.join(FRAMEWORKS)}, found {framework!r}{did_you_mean(framework, FRAMEWORKS)}")
         self.precision = np.dtype(precision)
         self.backend = prepare_keras() if framework == "keras" else None
         tensors = {name: np.asarray(tensor).astype(self.precision) for name, tensor in tensors.items()}
