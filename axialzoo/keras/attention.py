@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from axialzoo.keras.linear import Linear
-from axialzoo.keras.norm import BatchNorm, normalise_from_moments, statistics_dtype
+from axialzoo.keras.norm import BatchNorm, Layer, normalise_from_moments, statistics_dtype
 from axialzoo.keras.window import DynamicWindow
 from axialzoo.spec import Attention, Norm, from_dict, to_dict
 from axialzoo.spec.window import Window
@@ -23,7 +23,7 @@ HIDDEN = 1e30  # what is taken from the logit of a key that is not to be seen
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
-class AxialAttention(keras.layers.Layer):
+class AxialAttention(Layer):
     """Multi-head attention along one axis of a feature map.
 
     Args:
@@ -64,8 +64,7 @@ class AxialAttention(keras.layers.Layer):
     def call(self, x, training=None):
         spec = self.spec
         _, h, w, _ = ops.shape(x)
-        x = self.qkv(x)  # (N, H, W, 2K+V)
-        x = self.norm_qkv(x)  # (N, H, W, 2K+V)
+        x = self._project(x)  # (N, H, W, 2K+V)
         q, k, v = ops.split(x, (spec.key_channels, 2 * spec.key_channels), axis=-1)
         q, k, v = self._split_heads(q, h, w), self._split_heads(k, h, w), self._split_heads(v, h, w)  # (B, G, L, D)
         length = (h, w)[self.axis]
@@ -73,9 +72,16 @@ class AxialAttention(keras.layers.Layer):
         rq, rk, rv = (self._windows(table, length, window) for table in (self.query_position, self.key_position, self.value_position))
         scale = ops.cast(self._similarity_scale(q, k, rq, rk, window, training), q.dtype)  # (terms, G)
         out = attend(q, k, v, rq, rk, rv, scale, spec, window)  # one (B, G, L, Dv) per value term
-        x = ops.concatenate([self._merge_heads(term, h, w) for term in out], axis=-1)  # (N, H, W, terms V)
-        x = self.norm_output(x)  # (N, H, W, terms V)
-        return sum(ops.split(x, len(spec.value), axis=-1)) if len(spec.value) > 1 else x  # (N, H, W, V)
+        return self._sum([self._merge_heads(term, h, w) for term in out])  # (N, H, W, V)
+
+    def _project(self, x):
+        """(N, H, W, C) to normalised queries, keys and values, (N, H, W, 2K+V)."""
+        return self.norm_qkv(self.qkv(x))
+
+    def _sum(self, terms: list):
+        """Retrieved contents and positions, each (N, H, W, V), to the sum of their norms, (N, H, W, V)."""
+        x = self.norm_output(ops.concatenate(terms, axis=-1))  # (N, H, W, terms V)
+        return sum(ops.split(x, len(terms), axis=-1)) if len(terms) > 1 else x
 
     def _split_heads(self, x, h, w):
         depth = x.shape[-1] // self.spec.heads
@@ -202,7 +208,7 @@ def moments(q, k, rq, rk, spec: Attention, window):
         means.append(ops.sum(ops.sum(x, 2) * ops.sum(table, 1), (1, 2)))  # (G, L, D) -> (G,)
         squares.append(ops.sum(_gram(x) * _gram(table), (1, 2, 3)))  # (G, L, D, D) -> (G,)
     mean = ops.stack(means) / n  # (terms, G)
-    return mean, ops.stack(squares) / n - ops.square(mean), n
+    return mean, ops.relu(ops.stack(squares) / n - ops.square(mean)), n
 
 
 def _gram(x):
@@ -260,11 +266,11 @@ def _unwindow(x, window, length):
 
 
 def _seen(window, dtype):
-    """1 where a key is within reach of its query and not past the ends of the axis, else 0: (windows, 1, T, S)."""
+    """1 where a key is within reach of its query and neither is past the ends of the axis, else 0: (windows, 1, T, S)."""
     start = window.queries * arange(window.count)[:, None, None]  # (windows, 1, 1)
     query = start + arange(window.queries)[:, None]  # (windows, T, 1)
     key = start + arange(window.keys) - window.flange  # (windows, 1, S)
-    seen = (abs(key - query) <= window.reach) & (key >= 0) & (key < window.length)  # (windows, T, S)
+    seen = (abs(key - query) <= window.reach) & (key >= 0) & (key < window.length) & (query < window.length)  # (windows, T, S)
     return ops.cast(seen[:, None], dtype)
 
 

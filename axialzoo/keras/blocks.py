@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from axialzoo.keras.attention import AxialAttention
-from axialzoo.keras.norm import BatchNorm, statistics_dtype
+from axialzoo.keras.norm import BatchNorm, Layer, statistics_dtype
 from axialzoo.spec import Backbone, Block, Norm, Stage, Stem, from_dict, to_dict
 from axialzoo.spec.layers import has_shortcut
 
@@ -22,7 +22,7 @@ ACTIVATIONS = {
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
-class ConvNorm(keras.layers.Layer):
+class ConvNorm(Layer):
     """A convolution without bias, padded by half its kernel on each side, and its norm.
 
     Shapes:
@@ -69,7 +69,7 @@ class ConvNorm(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
-class ResidualBlock(keras.layers.Layer):
+class ResidualBlock(Layer):
     """A residual block of any kind: see :class:`axialzoo.spec.Block`.
 
     Dots in its name are levels of its variables' paths: ``stages.0.blocks.1`` has ``stages/0/blocks/1/reduce/conv/kernel``.

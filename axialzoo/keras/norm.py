@@ -20,8 +20,35 @@ def statistics_dtype(dtype: str) -> str:
     return "float64" if keras.backend.standardize_dtype(dtype) == "float64" else "float32"
 
 
+class Layer(keras.layers.Layer):
+    """A layer that a `keras.RematScope` recomputes in the backward pass; its moving statistics are updated once.
+
+    Keras's own way updates them again with each computation, and fails on JAX.
+    """
+
+    def rematerialized_call(self, layer_call, *args, **kwargs):
+        if super().rematerialized_call(layer_call, *args, **kwargs) is layer_call:
+            return layer_call
+        variables = self.variables
+
+        def recomputed(*args, **kwargs):
+            def pure(values, *args):
+                with keras.StatelessScope(list(zip(variables, values))) as scope:
+                    y = layer_call(*args, **kwargs)
+                updated = [scope.get_current_value(variable) for variable in variables]
+                return y, *(value if new is None else new for value, new in zip(values, updated))
+
+            y, *updated = keras.remat(pure)([ops.convert_to_tensor(variable.value) for variable in variables], *args)
+            for variable, value in zip(variables, updated):
+                if not variable.trainable:
+                    variable.assign(ops.stop_gradient(value))
+            return y
+
+        return recomputed
+
+
 @keras.saving.register_keras_serializable(package="axialzoo")
-class BatchNorm(keras.layers.Layer):
+class BatchNorm(Layer):
     """Batch norm over the last dimension, computed in float32 or better.
 
     The moving variance is unbiased, epsilon and momentum come from the spec (momentum in PyTorch's sense: the weight of
@@ -86,7 +113,7 @@ def normalise_from_moments(norm: BatchNorm, mean, variance, n):
     for moving, batch in ((norm.moving_mean, mean), (norm.moving_variance, unbiased(variance, n))):
         before = ops.convert_to_tensor(moving)
         moving.assign(before + (ops.stop_gradient(ops.cast(batch, dtype)) - before) * momentum)
-    variance = ops.relu(ops.cast(variance, dtype))
+    variance = ops.cast(variance, dtype)
     return ops.convert_to_tensor(norm.gamma) * ops.rsqrt(variance + norm.norm.epsilon) + 0.0 * ops.convert_to_tensor(norm.beta)
 
 

@@ -7,11 +7,12 @@ from dataclasses import replace
 import keras
 
 from axialzoo.keras.blocks import ACTIVATIONS, ConvNorm
+from axialzoo.keras.norm import Layer
 from axialzoo.spec import Backbone, Block, Stage, from_dict, to_dict
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
-class Stem(keras.layers.Layer):
+class Stem(Layer):
     """The convolutions of :class:`axialzoo.spec.Stem`: (N, H, W, 3) to (N, H / stride, W / stride, C), rounded up."""
 
     def __init__(self, backbone: Backbone, **kwargs):

@@ -19,6 +19,14 @@ ROOT = Path(__file__).resolve().parents[2]
 Results = Mapping[str, np.ndarray]
 
 
+class Measured(dict):
+    """Name -> array; what is not there fails the test with the worker's errors."""
+
+    def __missing__(self, name: str):
+        errors = "\n".join(str(self[key]) for key in self if key.startswith("error/"))
+        pytest.fail(f"the worker has not measured {name}\n{errors[-4000:]}", pytrace=False)
+
+
 @pytest.fixture(scope="session")
 def measured(tmp_path_factory) -> Callable[..., Results]:
     """What Keras gives on a back end: name -> array."""
@@ -32,7 +40,10 @@ def measured(tmp_path_factory) -> Callable[..., Results]:
             "PYTHONPATH": str(ROOT),
             "JAX_ENABLE_X64": "1",
             "JAX_PLATFORMS": "cpu",
-            "XLA_FLAGS": "--xla_backend_optimization_level=0",  # compiling is most of the work here
+            "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_multi_thread_eigen=false",  # compiling is most of the work here
+            "OMP_NUM_THREADS": "1",  # networks are small, and other processes are likely to want the cores
+            "TF_NUM_INTRAOP_THREADS": "1",
+            "TF_NUM_INTEROP_THREADS": "1",
             "TF_CPP_MIN_LOG_LEVEL": "3",
             "CUDA_VISIBLE_DEVICES": "",
         }
@@ -41,7 +52,7 @@ def measured(tmp_path_factory) -> Callable[..., Results]:
         if done.returncode:
             pytest.fail(f"the worker on {backend} failed:\n{done.stderr[-4000:]}", pytrace=False)
         with np.load(out) as file:
-            return dict(file)
+            return Measured(file)
 
     return run
 
