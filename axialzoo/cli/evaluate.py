@@ -17,6 +17,7 @@ def run(
     framework: Annotated[str | None, typer.Option(help="torch or keras; default the first installed.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images computed at once.")] = 128,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many images.")] = None,
+    record: Annotated[bool, typer.Option("--record", help="Write the result into the folder's config and card.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -25,6 +26,7 @@ def run(
     Examples:
       axialzoo evaluate axial_resnet_cifar10 --data cifar10
       axialzoo evaluate ./folder --data photos --framework keras --json
+      axialzoo evaluate runs/cifar10/model --data cifar10 --record
     """
     from axialzoo import train as training
     from axialzoo.cli.frameworks import choose, prepare_keras
@@ -35,6 +37,8 @@ def run(
         if name == "keras":
             backend = prepare_keras()
         found: dict[str, Any] = training.evaluate(source, data, framework=name, batch_size=batch_size, limit=limit)
+        if record:
+            training.record(source, found, data)
     if as_json:
         emit({"source": source, "framework": name, "backend": backend, **found})
         return

@@ -7,10 +7,10 @@ import os
 import time
 from pathlib import Path
 
-from axialzoo.train.evaluation import evaluate
+from axialzoo.train.evaluation import evaluate, record
 from axialzoo.train.recipe import Recipe, list_recipes, load_recipe
 
-__all__ = ["Recipe", "evaluate", "list_recipes", "load_recipe", "run"]
+__all__ = ["Recipe", "evaluate", "list_recipes", "load_recipe", "record", "run"]
 
 
 def run(

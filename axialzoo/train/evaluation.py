@@ -87,3 +87,24 @@ def _predictor(source: str | Path, framework: str) -> Callable[[np.ndarray], np.
 
     keras_model = create_model("custom", source)
     return lambda x: np.asarray(keras_model.predict_on_batch(layout(x)))
+
+
+def record(folder: str | Path, result: dict[str, object], data: str | Path) -> Path:
+    """Write what `evaluate` found into the checkpoint's config and its card, ``README.md``; the weights stay as they are.
+
+    Returns:
+        The card.
+    """
+    from dataclasses import replace
+
+    from axialzoo.checkpoint import load_checkpoint, model_card, save_checkpoint, written_beside
+
+    checkpoint = load_checkpoint(Path(folder))
+    about = open_data(data).about
+    metrics = {"top1": result["top1"], "top5": result["top5"], "test_images": result["images"], "data": about.get("name", "")}
+    config = replace(checkpoint.config, provenance={**checkpoint.config.provenance, "metrics": metrics})
+    config = save_checkpoint(checkpoint.folder, config, {name: array.copy() for name, array in checkpoint.tensors.items()})
+    card = checkpoint.folder / "README.md"
+    with written_beside(card) as beside:
+        beside.write_text(model_card(config), encoding="utf-8")
+    return card

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from axialzoo.checkpoint import load_checkpoint
-from axialzoo.train import evaluate, run
+from axialzoo.train import evaluate, record, run
 from axialzoo.train.batches import TrainBatches
 
 SMALL = dict(
@@ -93,6 +94,15 @@ def test_the_loss_falls_and_evaluation_agrees_with_the_classes(zips, whole, tmp_
     result = evaluate(model, zips, predictions=tmp_path / "classes.npy")
     assert result["images"] == 12 and result["top1"] >= 0.75 and result["top5"] == 1.0
     assert np.load(tmp_path / "classes.npy").shape == (12,)
+
+
+def test_a_result_is_recorded_beside_the_weights(zips, whole, tmp_path):
+    shutil.copytree(whole / "model", tmp_path / "model")
+    result = evaluate(tmp_path / "model", zips)
+    card = record(tmp_path / "model", result, zips)
+    before, after = load_checkpoint(whole / "model"), load_checkpoint(tmp_path / "model")
+    assert after.config.digest == before.config.digest
+    assert after.config.provenance["metrics"]["top1"] == result["top1"] and str(result["top1"]) in card.read_text()
 
 
 def test_bfloat16_trains(zips, tmp_path):
