@@ -65,14 +65,14 @@ class AxialAttention(nn.Module):
 
         As rows of a matrix: products and backward passes over other layouts are up to ten times slower.
         """
-        if self.training:
+        if self.norm_qkv.training:
             return self.norm_qkv(self.qkv(x))
         scale, shift = self.norm_qkv.scale_and_shift()  # (2K+V,)
         return nn.functional.linear(x, self.qkv.weight * scale[:, None], shift)
 
     def _sum(self, terms: list[Tensor]) -> Tensor:
         """Retrieved contents and positions, each (NHW, G, Dv), to the sum of their norms, (NHW, V)."""
-        if self.training:
+        if self.norm_output.training:
             x = self.norm_output(torch.stack(terms, dim=1).flatten(1))  # (NHW, terms V)
             return x.unflatten(1, (len(terms), -1)).sum(1)
         scale, shift = (x.to(terms[0].dtype).view(len(terms), *terms[0].shape[1:]) for x in self.norm_output.scale_and_shift())  # (terms, G, Dv)
@@ -110,7 +110,7 @@ class AxialAttention(nn.Module):
     def _similarity_scale(self, q: Tensor, k: Tensor, rq: Tensor | None, rk: Tensor | None, window: Window) -> Tensor:
         """What each term of the logits is multiplied by; a norm's shift is the same along a softmax row and cancels."""
         norm = self.norm_similarity
-        if self.training:
+        if norm.training:
             q, k, rq, rk = (None if x is None else x.to(norm.weight.dtype) for x in (q, k, rq, rk))
             with torch.autocast(q.device.type, enabled=False):
                 mean, variance, n = moments(q, k, rq, rk, self.spec, window)
