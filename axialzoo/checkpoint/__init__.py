@@ -14,6 +14,7 @@ from axialzoo.checkpoint.tensors import check_match, check_tensors, digest
 
 __all__ = [
     "Checkpoint", "CheckpointError", "Config", "Plan", "Tensors", "check_archive", "check_match", "check_regular", "check_tensors",
-    "check_torch_file", "config_in", "default_config", "digest", "load_checkpoint", "metadata_of", "model_card", "plan", "push_to_hub", "read_safetensors",
-    "read_small", "replaced", "resolve", "same_architecture", "save_checkpoint", "write_safetensors", "written_beside",
+    "check_torch_file", "config_in", "default_config", "digest", "load_checkpoint", "metadata_of", "model_card", "plan",
+    "push_to_hub", "read_safetensors", "read_small", "replaced", "resolve", "same_architecture", "save_checkpoint",
+    "write_safetensors", "written_beside",
 ]  # fmt: skip

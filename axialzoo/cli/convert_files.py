@@ -85,7 +85,9 @@ def format_of(path) -> str:
     suffix = Path(name).suffix
     if suffix in (".h5", ".hdf5", ".bin", ".ckpt", ".json", ".onnx", ".npz", ".tar", ".zip") or Path(name).is_file():
         advice = "; Keras wants .weights.h5" if suffix == ".h5" else did_you_mean(suffix, FORMATS)
-        raise CheckpointError(f"{name}: expected a folder or a file ending in {', '.join(FORMATS)}, found {suffix or 'no suffix'!r}{advice}")
+        raise CheckpointError(
+            f"{name}: expected a folder or a file ending in {', '.join(FORMATS)}, found {suffix or 'no suffix'!r}{advice}"
+        )
     return "folder"
 
 
@@ -119,7 +121,9 @@ def _read_lone(path: Path, config: Config | None) -> tuple[Config, Tensors]:
     tensors, metadata = read_safetensors(path)
     config = config_in(metadata, str(path)) or config
     if config is None:
-        raise CheckpointError(f"{path}: does not say which model it is; expected a config in it or beside it, or the model's name (--model)")
+        raise CheckpointError(
+            f"{path}: does not say which model it is; expected a config in it or beside it, or the model's name (--model)"
+        )
     check_tensors(tensors, config.spec, where=str(path), expected_digest=config.digest)
     return config, tensors
 
