@@ -64,7 +64,7 @@ class AxialAttention(Layer):
     def call(self, x, training=None):
         spec = self.spec
         _, h, w, _ = ops.shape(x)
-        x = self._project(x)  # (N, H, W, 2K+V)
+        x = self._project(x, training)  # (N, H, W, 2K+V)
         q, k, v = ops.split(x, (spec.key_channels, 2 * spec.key_channels), axis=-1)
         q, k, v = self._split_heads(q, h, w), self._split_heads(k, h, w), self._split_heads(v, h, w)  # (B, G, L, D)
         length = (h, w)[self.axis]
@@ -72,15 +72,15 @@ class AxialAttention(Layer):
         rq, rk, rv = (self._windows(table, length, window) for table in (self.query_position, self.key_position, self.value_position))
         scale = ops.cast(self._similarity_scale(q, k, rq, rk, window, training), q.dtype)  # (terms, G)
         out = attend(q, k, v, rq, rk, rv, scale, spec, window)  # one (B, G, L, Dv) per value term
-        return self._sum([self._merge_heads(term, h, w) for term in out])  # (N, H, W, V)
+        return self._sum([self._merge_heads(term, h, w) for term in out], training)  # (N, H, W, V)
 
-    def _project(self, x):
+    def _project(self, x, training):
         """(N, H, W, C) to normalised queries, keys and values, (N, H, W, 2K+V)."""
-        return self.norm_qkv(self.qkv(x))
+        return self.norm_qkv(self.qkv(x), training=training)
 
-    def _sum(self, terms: list):
+    def _sum(self, terms: list, training):
         """Retrieved contents and positions, each (N, H, W, V), to the sum of their norms, (N, H, W, V)."""
-        x = self.norm_output(ops.concatenate(terms, axis=-1))  # (N, H, W, terms V)
+        x = self.norm_output(ops.concatenate(terms, axis=-1), training=training)  # (N, H, W, terms V)
         return sum(ops.split(x, len(terms), axis=-1)) if len(terms) > 1 else x
 
     def _split_heads(self, x, h, w):

@@ -78,6 +78,9 @@ class AxialBackbone(keras.Model):
         modules = [info["module"] for info in spec.backbone.feature_info()]
         return [to_format(endpoints[index], data_format, modules[index], dtype) for index in indices]
 
+    def rematerialized_call(self, layer_call, *args, **kwargs):
+        return layer_call  # in a `keras.RematScope` the layers are computed again one by one: the whole at once would save nothing
+
     def get_config(self) -> dict:
         return {
             "spec": to_dict(self.spec),

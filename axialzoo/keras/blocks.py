@@ -51,10 +51,10 @@ class ConvNorm(Layer):
         self.conv.build((None, None, None, self.inputs))
         self.norm.build()
 
-    def call(self, x):
+    def call(self, x, training=None):
         if self.stride > 1 and self.padding:
             x = ops.pad(x, ((0, 0), (self.padding, self.padding), (self.padding, self.padding), (0, 0)))
-        return self.norm(self.conv(x))
+        return self.norm(self.conv(x), training=training)
 
     def compute_output_shape(self, input_shape):
         return (*strided(input_shape, self.stride)[:-1], self.outputs)
@@ -114,30 +114,30 @@ class ResidualBlock(Layer):
     def call(self, x, training=None):
         if self.backbone.pre_activation:
             x = self.activation(x)
-        y = self.residual(x)  # (N, H', W', outputs)
+        y = self.residual(x, training)  # (N, H', W', outputs)
         if self.gate is not None:
             y = y * (ops.relu6(self.gate(mean(y)[:, None, None]) + 3) * 0.16667)
         if self.spec.drop_path and training:
             y = drop_path(y, self.spec.drop_path, self.seed)
         if self.shortcut is not None:
-            x = self.shortcut(x)
+            x = self.shortcut(x, training=training)
         elif self.spec.stride > 1:
             x = x[:, :: self.spec.stride, :: self.spec.stride]
         return x + y if self.backbone.pre_activation else self.activation(x + y)
 
-    def residual(self, x):
+    def residual(self, x, training):
         if self.spec.kind == "basic":
-            return self.spatial2(self.activation(self.spatial1(x)))
-        x = self.activation(self.reduce(x))
-        x = self.attention(x) if self.spec.kind == "axial" else self.spatial(x)
-        return self.expand(self.activation(x))
+            return self.spatial2(self.activation(self.spatial1(x, training=training)), training=training)
+        x = self.activation(self.reduce(x, training=training))
+        x = self.attention(x, training) if self.spec.kind == "axial" else self.spatial(x, training=training)
+        return self.expand(self.activation(x), training=training)
 
-    def attention(self, x):
+    def attention(self, x, training):
         stride = self.spec.stride
-        x = self.height(x)  # (N, H, W, V)
+        x = self.height(x, training=training)  # (N, H, W, V)
         if self.spec.attention.downsample == "slice":
-            return self.width(x[:, ::stride])[:, :, ::stride]
-        x = self.width(x)
+            return self.width(x[:, ::stride], training=training)[:, :, ::stride]
+        x = self.width(x, training=training)
         return average_pool(x, stride) if stride > 1 else x
 
     def compute_output_shape(self, input_shape):

@@ -23,7 +23,8 @@ def statistics_dtype(dtype: str) -> str:
 class Layer(keras.layers.Layer):
     """A layer that a `keras.RematScope` recomputes in the backward pass; its moving statistics are updated once.
 
-    Keras's own way updates them again with each computation, and fails on JAX.
+    Keras's own way updates them again with each computation, and fails on JAX. What is computed again is so outside of the
+    model's call: `training` is passed on by hand throughout.
     """
 
     def rematerialized_call(self, layer_call, *args, **kwargs):

@@ -32,9 +32,9 @@ class Stem(Layer):
         for conv in self.convs:
             conv.build()
 
-    def call(self, x):
+    def call(self, x, training=None):
         for index, conv in enumerate(self.convs):
-            x = conv(x)
+            x = conv(x, training=training)
             x = self.activation(x) if index < self.activated else x
         return x
 
