@@ -1,0 +1,68 @@
+"""Names: aliases, tags, wildcards; duplicates and unknown names are refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from axialzoo.spec import Entry, SpecError, aliases, entry, list_models, register, registry
+
+
+@pytest.fixture
+def scratch(monkeypatch):
+    """A registry that forgets what the test adds."""
+    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    monkeypatch.setattr(registry, "_aliases", dict(registry._aliases))
+
+
+def sample(name: str) -> Entry:
+    return replace(entry("axial_resnet26_s"), name=name, weights={"imagenet": "org/one@abc", "cifar": "package:two"})
+
+
+def test_an_alias_is_the_same_model():
+    assert entry("axial_resnet50") is entry("axial_resnet50_l")
+    assert aliases("axial_resnet50_l") == ["axial_resnet50"]
+    assert "axial_resnet50" not in list_models()
+
+
+def test_listing_takes_wildcards_tasks_and_weights(scratch):
+    assert list_models("axial_resnet50*") == ["axial_resnet50_s", "axial_resnet50_m", "axial_resnet50_l"]
+    assert list_models("*_s", task="classification")[:2] == ["axial_resnet26_s", "axial_resnet50_s"]
+    assert list_models("axial_resnet*", task="panoptic") == []
+    before = list_models(pretrained=True)
+    register(sample("with_weights"))
+    assert list_models(pretrained=True) == [*before, "with_weights"]
+    assert list_models("nothing*") == []
+
+
+def test_a_tag_names_weights_of_the_model(scratch):
+    register(sample("tagged"), "short")
+    assert entry("tagged.cifar") is entry("short.cifar") is entry("tagged")
+    with pytest.raises(SpecError, match=r"no weights tagged 'cifra'; did you mean 'cifar'\?; it has imagenet, cifar"):
+        entry("tagged.cifra")
+
+
+def test_a_name_that_is_taken_is_refused(scratch):
+    with pytest.raises(SpecError, match="registered already"):
+        register(sample("axial_resnet26_s"))
+    with pytest.raises(SpecError, match="registered already"):
+        register(sample("axial_resnet50"))  # an alias
+    with pytest.raises(SpecError, match="registered already"):
+        register(sample("new"), "axial_resnet26_s")
+    assert "new" not in list_models()
+
+
+@pytest.mark.parametrize(("name", "near"), [("axial_resnet26s", "axial_resnet26_s"), ("axialresnet50", "axial_resnet50")])
+def test_an_unknown_name_suggests_the_nearest(name, near):
+    with pytest.raises(SpecError, match=f"unknown model '{name}'; did you mean '{near}"):
+        entry(name)
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_published_numbers_are_those_of_the_spec(name):
+    from axialzoo.spec import cost
+
+    found, published = cost(entry(name).spec), entry(name).published
+    assert found.parameters == published.get("parameters", found.parameters)
+    assert abs(found.multiply_adds / published.get("multiply_adds", found.multiply_adds) - 1) < 1e-3
