@@ -18,7 +18,7 @@ def copy(folder, tmp_path):
 
 
 def test_pytorch_and_keras_agree_on_a_sound_checkpoint(axialzoo, folder, monkeypatch):
-    monkeypatch.setattr(verify, "places", lambda: [("torch", None), ("keras", "jax")])
+    monkeypatch.setattr(verify, "places", lambda: [("torch", None), ("keras", "torch")])  # the quickest to start
     said = axialzoo("verify", folder, "--json")
     report = said.json
     assert said.code == 0 and report["ok"] and report["compared"], report
