@@ -51,7 +51,7 @@ class Log:
         right = left.twinx()
         if scores:
             right.plot(*zip(*scores), color="#c0562b", marker="o", markersize=4)
-            right.annotate(f"{scores[-1][1]:.1%}", scores[-1], textcoords="offset points", xytext=(-4, -14), ha="right", color="#c0562b")
+            right.annotate(f"{scores[-1][1]:.1%}", scores[-1], textcoords="offset points", xytext=(-2, -26), ha="right", color="#c0562b")
         right.set_ylabel("accuracy on images held out", color="#c0562b")
         right.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         left.grid(alpha=0.25)

@@ -29,5 +29,13 @@ def axial_resnet_cifar(width: int, num_classes: int = 10) -> Model:
     return Model(Backbone(Stem((StemConv(width // 2),)), stages), num_classes=num_classes, input_size=(32, 32))
 
 
-register(Entry("axial_resnet_cifar10", axial_resnet_cifar(64), "for 32 x 32 images, 10 classes", "axialzoo"))
+register(
+    Entry(
+        "axial_resnet_cifar10",
+        axial_resnet_cifar(64),
+        "for 32 x 32 images, 10 classes",
+        "axialzoo",
+        weights={"cifar10": "package:axial_resnet_cifar10"},
+    )
+)
 register(Entry("axial_resnet_cifar10_xs", axial_resnet_cifar(16), "the smallest, for tests and first steps", "axialzoo"))

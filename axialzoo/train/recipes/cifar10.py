@@ -2,6 +2,9 @@
 
     axialzoo train cifar10 --data FOLDER --out runs/cifar10
 
+On 2 CPU cores with bfloat16 instructions it takes about 45 minutes, more where others use them too, and gives 89 to 90 %
+on the test images (the checkpoint that ships: 89.45 % of the 2,000 images held out, 89.55 % of the test images).
+
 Images are 24 x 24 crops for most of the training and whole at the end: the network takes any size, and a crop costs
 about half as much. Mirroring alternates from epoch to epoch, so that two epochs show both sides of every image.
 """
