@@ -53,8 +53,8 @@ def convert(source, target, model: str | None = None) -> dict[str, object]:
     if Path(source).exists() and target.exists() and Path(source).samefile(target):
         raise CheckpointError(f"{target}: expected another path than the source's")
     config, tensors = read_any(source, model)
-    before = digest(tensors)
-    write_any(target, replace(config, digest=before), tensors)
+    before = config.digest
+    write_any(target, config, tensors)
     after = digest(read_any(target, model)[1])
     if after != before:
         raise CheckpointError(f"{target}: expected what was written, digest {before}, read {after}; do not use it, and report this")
@@ -102,7 +102,7 @@ def read_any(source, model: str | None = None) -> tuple[Config, Tensors]:
     reader: Callable = _read_lone if kind == "safetensors" else _native(kind).read_native
     config, tensors = reader(path, _config_outside(path, model))
     _refuse_other(str(path), config, model)
-    return config, tensors
+    return replace(config, digest=config.digest or digest(tensors)), tensors
 
 
 def write_any(target, config: Config, tensors: Tensors) -> None:
