@@ -7,6 +7,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -99,7 +100,7 @@ class Runner:
         self.precision = np.dtype(precision)
         self.backend = prepare_keras() if framework == "keras" else None
         tensors = {name: np.asarray(tensor).astype(self.precision) for name, tensor in tensors.items()}
-        self.model = (self._torch if framework == "torch" else self._keras)(spec, tensors)
+        self.model: Any = (self._torch if framework == "torch" else self._keras)(spec, tensors)
 
     def _torch(self, spec, tensors):
         from axialzoo.torch.models import build
