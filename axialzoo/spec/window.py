@@ -24,9 +24,10 @@ class Window:
         """The windows of an axis: one without flanges where windows would not hold fewer pairs."""
         if reach >= length - 1:
             return cls(length, length - 1, length, 0)
-        if length <= 3 * reach:
+        queries = max(reach, 8)
+        if length <= max(3 * reach, queries):
             return cls(length, reach, length, 0)  # windows would hold as many pairs as the whole
-        return cls(length, reach, max(reach, 8), reach)
+        return cls(length, reach, queries, reach)
 
     @property
     def whole(self) -> bool:

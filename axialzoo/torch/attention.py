@@ -102,10 +102,10 @@ class AxialAttention(nn.Module):
         positions = self.spec.positions
         if self.spec.long_axis == "interpolate" and length > positions:
             table, positions = interpolate(table, 2 * length - 1), length  # (2L-1, D)
-        query = torch.arange(window.queries, device=table.device)[:, None]  # (T, 1)
-        key = torch.arange(window.keys, device=table.device) - window.flange  # (S,)
-        distance = (key - query).clamp(1 - positions, positions - 1)  # (T, S); what is clipped here is masked later
-        return table[distance + positions - 1]  # (T, S, D)
+        far = window.queries - 1 + window.flange  # the largest distance
+        pad = far - (positions - 1)
+        table = nn.functional.pad(table, (0, 0, pad, pad + 1))  # (2 far + 2, D): cropped, or zeros that are masked later
+        return skew(table, window.queries)[:, : window.keys]  # (T, S, D)
 
     def _similarity_scale(self, q: Tensor, k: Tensor, rq: Tensor | None, rk: Tensor | None, window: Window) -> Tensor:
         """What each term of the logits is multiplied by; a norm's shift is the same along a softmax row and cancels."""
@@ -118,6 +118,15 @@ class AxialAttention(nn.Module):
         else:
             scale, _ = norm.scale_and_shift()
         return scale.unflatten(0, (-1, self.spec.heads))  # (terms, G)
+
+
+def skew(rows: Tensor, count: int) -> Tensor:
+    """(R, D) to (count, R - 1, D), each shifted by one row against the one before: ``[t, s]`` is row ``s - t + count - 1``.
+
+    Of views alone: the gradient is a sum, not a scatter, which is faster and which torch.compile gets right.
+    """
+    length, rows = len(rows), rows.expand(count, -1, -1).flatten(0, 1)  # (count R, D)
+    return rows[count - 1 : count * length - 1].unflatten(0, (count, -1))
 
 
 def attend(
