@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import keras
@@ -14,8 +15,8 @@ from axialzoo.spec.layers import has_shortcut
 
 ACTIVATIONS = {
     "relu": ops.relu,
-    "gelu": lambda x: ops.gelu(x, approximate=False),
-    "gelu_tanh": lambda x: ops.gelu(x, approximate=True),
+    "gelu": lambda x: 0.5 * x * (1 + ops.erf(x * 0.5**0.5)),  # TensorFlow's own has a float32 constant in float64
+    "gelu_tanh": lambda x: 0.5 * x * (1 + ops.tanh((2 / math.pi) ** 0.5 * (x + 0.044715 * x * x * x))),
     "silu": ops.silu,
     "elu": ops.elu,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Sequence
 
 import keras
@@ -16,7 +17,7 @@ from axialzoo.spec import Model, adapt, aliases, entry
 
 def create_model(
     name: str,
-    pretrained=False,
+    pretrained: bool | str | os.PathLike = False,
     *,
     num_classes: int | None = None,
     in_channels: int | None = None,

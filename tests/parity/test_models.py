@@ -63,11 +63,12 @@ def test_drop_path_drops_whole_samples_in_training_only(results):
 def test_fit_trains_everything_and_evaluate_and_predict_agree(results):
     assert 0 < results["models/fit_loss"] < 20
     still = json.loads(str(results["models/fit_unchanged"]))
-    assert all(name.endswith("norm_similarity.bias") for name in still), still
+    without_effect = ("norm_similarity.bias", "height.norm_output.bias")  # a softmax, or the next norm, takes any shift away
+    assert all(name.endswith(without_effect) for name in still), still
     assert results["models/evaluate"] < 1e-4
 
 
-def test_recomputing_blocks_gives_the_same_gradients(results):
+def test_recomputing_blocks_gives_the_same_gradients_and_moving_statistics(results):
     assert results["models/remat"] <= 1e-5
 
 
