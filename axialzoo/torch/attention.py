@@ -9,12 +9,16 @@ attended axis, T queries and S keys of a window, D depth of a head (Dk, Dv), P r
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from axialzoo.spec import Attention, Norm
 from axialzoo.spec.window import Window
 from axialzoo.torch.norm import BatchNorm, normalise_from_moments
+
+Table = Any  # a tensor, or None where the spec has no such term
 
 
 class AxialAttention(nn.Module):
@@ -48,7 +52,7 @@ class AxialAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         spec = self.spec
-        size = (-1, *x.shape[2:])  # (N, H, W)
+        size = (-1, x.shape[2], x.shape[3])  # (N, H, W)
         x = self._project(x.permute(0, 2, 3, 1).flatten(0, 2))  # (NHW, 2K+V)
         q, k, v = x.split((spec.key_channels, spec.key_channels, spec.value_channels), dim=1)
         q, k, v = (self._split_heads(part.unflatten(0, size)) for part in (q, k, v))  # (B, G, L, D)
@@ -105,13 +109,13 @@ class AxialAttention(nn.Module):
         far = window.queries - 1 + window.flange  # the largest distance
         pad = far - (positions - 1)
         table = nn.functional.pad(table, (0, 0, pad, pad + 1))  # (2 far + 2, D): cropped, or zeros that are masked later
-        return skew(table, window.queries)[:, : window.keys]  # (T, S, D)
+        return _skew(table, window.queries)[:, : window.keys]  # (T, S, D)
 
-    def _similarity_scale(self, q: Tensor, k: Tensor, rq: Tensor | None, rk: Tensor | None, window: Window) -> Tensor:
+    def _similarity_scale(self, q: Tensor, k: Tensor, rq: Table, rk: Table, window: Window) -> Tensor:
         """What each term of the logits is multiplied by; a norm's shift is the same along a softmax row and cancels."""
         norm = self.norm_similarity
         if norm.training:
-            q, k, rq, rk = (None if x is None else x.to(norm.weight.dtype) for x in (q, k, rq, rk))
+            q, k = q.to(norm.weight.dtype), k.to(norm.weight.dtype)
             with torch.autocast(q.device.type, enabled=False):
                 mean, variance, n = moments(q, k, rq, rk, self.spec, window)
             scale = normalise_from_moments(norm, mean.flatten(), variance.flatten(), n)
@@ -120,7 +124,7 @@ class AxialAttention(nn.Module):
         return scale.unflatten(0, (-1, self.spec.heads))  # (terms, G)
 
 
-def skew(rows: Tensor, count: int) -> Tensor:
+def _skew(rows: Tensor, count: int) -> Tensor:
     """(R, D) to (count, R - 1, D), each shifted by one row against the one before: ``[t, s]`` is row ``s - t + count - 1``.
 
     Of views alone: the gradient is a sum, not a scatter, which is faster and which torch.compile gets right.
@@ -130,7 +134,7 @@ def skew(rows: Tensor, count: int) -> Tensor:
 
 
 def attend(
-    q: Tensor, k: Tensor, v: Tensor, rq: Tensor | None, rk: Tensor | None, rv: Tensor | None, scale: Tensor, spec: Attention, window: Window
+    q: Tensor, k: Tensor, v: Tensor, rq: Table, rk: Table, rv: Table, scale: Tensor, spec: Attention, window: Window
 ) -> list[Tensor]:
     """Softmax attention with relative positions along one axis: all that a fused kernel has to replace.
 
@@ -147,13 +151,13 @@ def attend(
     groups, length = q.shape[1], q.shape[2]
     q, k, v = _queries(q, window), _keys(k, window), _keys(v, window)  # (B', G, T, Dk), (B', G, S, D)
     scales = dict(zip(spec.similarity, scale[:, :, None, None]))  # each (G, 1, 1)
-    logits = None
+    logits: Any = None
     if "content" in scales:
-        logits = add(logits, content_similarity(q * scales["content"], k))  # (B'G, T, S)
+        logits = _add(logits, content_similarity(q * scales["content"], k))  # (B'G, T, S)
     if "query" in scales:
-        logits = add(logits, query_similarity(q * scales["query"], rq))
+        logits = _add(logits, query_similarity(q * scales["query"], rq))
     if "key" in scales:
-        logits = add(logits, key_similarity(k * scales["key"], rk))
+        logits = _add(logits, key_similarity(k * scales["key"], rk))
     logits = _mask(logits, groups, window, torch.finfo(logits.dtype).min)
     p = torch.softmax(logits, dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32)).to(v.dtype)  # (B'G, T, S)
     out = []
@@ -164,7 +168,7 @@ def attend(
     return [_unwindow(x.unflatten(0, (-1, groups)), window, length) for x in out]
 
 
-def add(total: Tensor | None, term: Tensor) -> Tensor:
+def _add(total: Tensor | None, term: Tensor) -> Tensor:
     """The sum, in the memory of `total`: logits are what attention spends its time and memory on."""
     return term if total is None else total.add_(term)
 
@@ -184,7 +188,7 @@ def key_similarity(k: Tensor, rk: Tensor) -> Tensor:
     return torch.bmm(k.flatten(0, 1).transpose(0, 1), rk.to(k.dtype).permute(1, 2, 0)).permute(1, 2, 0)
 
 
-def moments(q: Tensor, k: Tensor, rq: Tensor | None, rk: Tensor | None, spec: Attention, window: Window) -> tuple[Tensor, Tensor, int]:
+def moments(q: Tensor, k: Tensor, rq: Table, rk: Table, spec: Attention, window: Window) -> tuple[Tensor, Tensor, int]:
     """Mean and (biased) variance of each similarity term over batch, queries and keys: (terms, G), and their number n.
 
     On a whole axis they follow from Gram matrices of the queries, keys and tables, without the L x L logits:
@@ -207,7 +211,7 @@ def moments(q: Tensor, k: Tensor, rq: Tensor | None, rk: Tensor | None, spec: At
     return mean, (torch.stack(squares) / n - mean.square()).clamp(min=0), n
 
 
-def _window_moments(q: Tensor, k: Tensor, rq: Tensor | None, rk: Tensor | None, spec: Attention, window: Window) -> tuple[Tensor, Tensor, int]:
+def _window_moments(q: Tensor, k: Tensor, rq: Table, rk: Table, spec: Attention, window: Window) -> tuple[Tensor, Tensor, int]:
     groups, n = q.shape[1], q.shape[0] * window.pairs
     q, k = _queries(q, window), _keys(k, window)  # (B', G, T, Dk), (B', G, S, Dk)
     similarity = {

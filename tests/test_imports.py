@@ -1,0 +1,152 @@
+"""Who may import whom, and that neither framework is needed for the other."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FRAMEWORKS = {"torch", "torchvision", "keras", "tensorflow", "jax", "tf_keras", "accelerate"}
+SHARED = {"axialzoo.spec", "axialzoo.checkpoint", "axialzoo.image"}
+LIGHT = {"numpy", "safetensors", "huggingface_hub", "PIL"}
+
+# package -> what its modules may import beside the standard library and themselves
+ALLOWED = {
+    "axialzoo/spec": set(),
+    "axialzoo/checkpoint": {"axialzoo.spec"} | LIGHT - {"PIL"},
+    "axialzoo/image": {"axialzoo.spec"} | LIGHT,
+    "axialzoo/torch": SHARED | LIGHT | {"torch"},
+    "axialzoo/keras": SHARED | LIGHT | {"keras", "tensorflow", "jax", "h5py"},  # the back ends, where Keras has no word for it
+    "converters": {"axialzoo.spec", "axialzoo.checkpoint", "numpy"},
+}
+# and inside functions alone
+# (the authors' files are PyTorch's, and one reader of those, which refuses pickles, is enough)
+WITHIN_FUNCTIONS = {"axialzoo/keras": {"torch"}, "converters": FRAMEWORKS | {"axialzoo.torch.native"}}
+
+
+def imports(tree: ast.Module) -> Iterator[tuple[str, bool, int]]:
+    """(module, whether inside a function, line) of every import, `if TYPE_CHECKING` left out."""
+
+    def walk(node: ast.AST, inside: bool) -> Iterator[tuple[str, bool, int]]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+                continue
+            if isinstance(child, ast.Import):
+                for alias in child.names:
+                    yield alias.name, inside, child.lineno
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, "imports are absolute"
+                yield child.module or "", inside, child.lineno
+            yield from walk(child, inside or isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)))
+
+    yield from walk(tree, False)
+
+
+def within(module: str, packages: set[str]) -> bool:
+    return any(module == package or module.startswith(package + ".") for package in packages)
+
+
+def offences(folder: str, source: str) -> list[str]:
+    own = {folder.replace("/", "."), "axialzoo.converters"} if folder == "converters" else {folder.replace("/", ".")}
+    found = []
+    for module, inside, line in imports(ast.parse(source)):
+        if module.partition(".")[0] in sys.stdlib_module_names:
+            continue
+        allowed = own | ALLOWED[folder] | (WITHIN_FUNCTIONS.get(folder, set()) if inside else set())
+        if not within(module, allowed):
+            found.append(f"line {line}: {module}")
+    return found
+
+
+@pytest.mark.parametrize("folder", ALLOWED)
+def test_modules_import_what_their_package_may(folder):
+    files = sorted((ROOT / folder).rglob("*.py"))
+    assert files
+    found = {str(file.relative_to(ROOT)): offences(folder, file.read_text()) for file in files}
+    assert not {file: lines for file, lines in found.items() if lines}
+
+
+@pytest.mark.parametrize("folder", ["axialzoo/cli", "axialzoo/train"])
+def test_commands_and_training_import_frameworks_inside_functions_or_in_the_modules_of_one_framework(folder):
+    for file in sorted((ROOT / folder).rglob("*.py")):
+        if file.stem in ("torch_loop", "keras_loop"):
+            continue
+        found = [f"{file.name}:{line}" for module, inside, line in imports(ast.parse(file.read_text())) if not inside and within(module, FRAMEWORKS)]
+        assert not found
+
+
+@pytest.mark.parametrize(
+    ("folder", "source"),
+    [
+        ("axialzoo/spec", "import numpy"),
+        ("axialzoo/spec", "def f():\n    from axialzoo.checkpoint import Config"),
+        ("axialzoo/checkpoint", "import torch.nn"),
+        ("axialzoo/torch", "def f():\n    import keras"),
+        ("axialzoo/torch", "from axialzoo.keras import build"),
+        ("axialzoo/keras", "import torch"),
+        ("axialzoo/keras", "def f():\n    import axialzoo.torch.blocks"),
+        ("converters", "import torch"),
+    ],
+)
+def test_a_forbidden_import_is_caught(folder, source):
+    assert offences(folder, source)
+
+
+def run(code: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+BLOCK = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {names!r}:
+            raise ImportError(name + " is blocked here")
+sys.meta_path.insert(0, Block())
+"""
+
+
+def test_importing_the_package_imports_no_framework_and_no_arrays():
+    heavy = sorted(FRAMEWORKS | LIGHT)
+    result = run(f"import sys, axialzoo; axialzoo.list_models(); print(sorted(set({heavy!r}) & set(sys.modules)))")
+    assert result.stdout.strip() == "[]", result.stdout + result.stderr
+
+
+def test_pytorch_models_need_neither_keras_nor_tensorflow_nor_jax():
+    code = BLOCK.format(names=["keras", "tensorflow", "jax", "tf_keras"]) + (
+        "import torch, axialzoo.torch as z\n"
+        "model = z.create_model('axial_resnet_cifar10_xs').eval()\n"
+        "print(tuple(model(torch.zeros(1, 3, 32, 32)).shape))"
+    )
+    result = run(code)
+    assert result.stdout.strip() == "(1, 10)", result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_keras_models_do_not_need_pytorch(backend):
+    pytest.importorskip(backend)
+    code = BLOCK.format(names=["torch"]) + (
+        "import numpy, axialzoo.keras as z\n"
+        "model = z.create_model('axial_resnet_cifar10_xs')\n"
+        "print(tuple(model(numpy.zeros((1, 32, 32, 3), 'float32')).shape))"
+    )
+    result = run(code, KERAS_BACKEND=backend)
+    assert result.stdout.strip().splitlines()[-1:] == ["(1, 10)"], result.stdout + result.stderr
+
+
+def test_a_blocked_framework_would_be_seen():
+    assert "torch is blocked here" in run(BLOCK.format(names=["torch"]) + "import axialzoo.torch").stderr

@@ -1,0 +1,78 @@
+"""`axialzoo/torch` and `axialzoo/keras` can be read side by side: the same files, names and order."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent / "axialzoo"
+
+# What one framework needs and the other has no use for; everything else has its counterpart.
+KERAS_FILES = {"linear.py", "window.py"}  # a Dense that keeps float64; windows of an axis whose length a graph does not know
+TORCH_ONLY = {
+    "backbone.py": {"ResidualStage", "recomputed", "check_image"},
+    "blocks.py": {"max_pool"},
+    "native.py": {"read_state", "to_array"},
+    "norm.py": {"frozen_statistics"},
+}
+KERAS_ONLY = {
+    "attention.py": {"arange", "clip"},
+    "backbone.py": {"residual_stage", "Activation", "image_input", "to_format"},  # functional models: a stage is a function
+    "blocks.py": {"mean", "MaxPool", "strided"},
+    "classifier.py": {"GlobalAverage"},
+    "native.py": {"suffix"},
+    "norm.py": {"Layer", "statistics_dtype", "unbiased"},
+    "preprocessing.py": {"is_tensorflow"},
+    "weights.py": {"variables"},
+}
+SAME = {"forward": "call"}
+
+
+def files(framework: str) -> set[str]:
+    return {file.name for file in (ROOT / framework).glob("*.py")}
+
+
+def public(framework: str, file: str) -> dict[str, ast.AST]:
+    tree = ast.parse((ROOT / framework / file).read_text())
+    definitions = [node for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and not node.name.startswith("_")]
+    return {node.name: node for node in definitions}
+
+
+def shared(framework: str, file: str) -> list[str]:
+    only = (TORCH_ONLY if framework == "torch" else KERAS_ONLY).get(file, set())
+    return [name for name in public(framework, file) if name not in only]
+
+
+def methods(node: ast.AST) -> list[str]:
+    assert isinstance(node, ast.ClassDef)
+    return [SAME.get(child.name, child.name) for child in node.body if isinstance(child, ast.FunctionDef)]
+
+
+BOTH = sorted(files("torch") & files("keras"))
+
+
+def test_the_same_files():
+    assert files("keras") - KERAS_FILES == files("torch")
+
+
+@pytest.mark.parametrize("file", BOTH)
+def test_the_same_classes_and_functions_in_the_same_order(file):
+    assert shared("torch", file) == shared("keras", file)
+
+
+@pytest.mark.parametrize("file", BOTH)
+def test_methods_that_both_have_come_in_the_same_order(file):
+    ours, theirs = public("torch", file), public("keras", file)
+    for name in ours.keys() & theirs.keys():
+        if isinstance(ours[name], ast.ClassDef) and isinstance(theirs[name], ast.ClassDef):
+            common = set(methods(ours[name])) & set(methods(theirs[name]))
+            assert [m for m in methods(ours[name]) if m in common] == [m for m in methods(theirs[name]) if m in common], name
+
+
+@pytest.mark.parametrize("framework", ["torch", "keras"])
+def test_exceptions_are_all_in_use(framework):
+    for file, names in (TORCH_ONLY if framework == "torch" else KERAS_ONLY).items():
+        assert names <= set(public(framework, file)), file
+        assert not names & set(public("keras" if framework == "torch" else "torch", file)), file
