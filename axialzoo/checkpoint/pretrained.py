@@ -34,7 +34,7 @@ class Plan:
     config: Config | None = None
 
 
-def plan(name: str, pretrained=False, *, features_only: bool = False, **changes) -> Plan:
+def plan(name: str, pretrained: bool | str | os.PathLike = False, *, features_only: bool = False, **changes) -> Plan:
     """What ``create_model(name, pretrained, ...)`` has to build and load.
 
     Args:

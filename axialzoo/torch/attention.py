@@ -116,6 +116,7 @@ class AxialAttention(nn.Module):
         norm = self.norm_similarity
         if norm.training:
             q, k = q.to(norm.weight.dtype), k.to(norm.weight.dtype)
+            rq, rk = (None if table is None else table.to(norm.weight.dtype) for table in (rq, rk))
             with torch.autocast(q.device.type, enabled=False):
                 mean, variance, n = moments(q, k, rq, rk, self.spec, window)
             scale = normalise_from_moments(norm, mean.flatten(), variance.flatten(), n)

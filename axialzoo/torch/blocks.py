@@ -50,6 +50,7 @@ class ResidualBlock(nn.Module):
         norm, outputs = backbone.norm, spec.channels[-1]
         if spec.kind == "axial":
             attention = spec.attention
+            assert attention is not None
             self.reduce = ConvNorm(inputs, spec.channels[0], 1, norm)
             self.height = AxialAttention(spec.channels[0], attention, norm, axis=0)
             self.width = AxialAttention(attention.value_channels, attention, norm, axis=1)
@@ -88,9 +89,10 @@ class ResidualBlock(nn.Module):
         return self.expand(self.activation(x))
 
     def attention(self, x: Tensor) -> Tensor:
-        stride = self.spec.stride
+        stride, attention = self.spec.stride, self.spec.attention
+        assert attention is not None
         x = self.height(x)  # (N, V, H, W)
-        if self.spec.attention.downsample == "slice":
+        if attention.downsample == "slice":
             return self.width(x[:, :, ::stride])[:, :, :, ::stride]
         x = self.width(x)
         return average_pool(x, stride) if stride > 1 else x

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Sequence
 
 import torch
@@ -17,7 +18,7 @@ from axialzoo.torch.weights import load_tensors
 
 def create_model(
     name: str,
-    pretrained=False,
+    pretrained: bool | str | os.PathLike = False,
     *,
     num_classes: int | None = None,
     in_channels: int | None = None,

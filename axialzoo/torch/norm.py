@@ -20,6 +20,9 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         ``(N, C, ...)`` to the same.
     """
 
+    running_mean: Tensor
+    running_var: Tensor
+    momentum: float  # pyright: ignore[reportIncompatibleVariableOverride]
     _version = 2  # so that loading does not ask for the count
     frozen = False  # whether the moving statistics stay as they are in training
 
