@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from axialzoo.checkpoint import Config, digest, save_checkpoint
@@ -123,7 +123,7 @@ def main(folder: Path, examples: int) -> None:
     count = itertools.count()
 
     @given(spec=specs(stages=1, blocks_each=1), seed=st.integers(0, 2**32 - 1))
-    @settings(quick, max_examples=examples)
+    @settings(quick, max_examples=examples, phases=(Phase.explicit, Phase.generate))  # shrinking would rebuild models for minutes
     def check(spec, seed):
         walk(folder / str(next(count)), Config("custom", spec, (), preprocessing_of(spec), {"seed": seed}), weights(spec, seed))
         keras.backend.clear_session()
