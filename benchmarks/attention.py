@@ -57,7 +57,9 @@ def pair(peer: type[nn.Module], length: int, channels: int) -> tuple[nn.Module, 
     state, foreign = theirs.state_dict(), foreign_name(PREFIX)
     ours.load_state_dict(
         {
-            name: torch.from_numpy(np.ascontiguousarray(to_ours(state[foreign_name(PREFIX + name).removeprefix(foreign)].numpy(), PREFIX + name, spec)))
+            name: torch.from_numpy(
+                np.ascontiguousarray(to_ours(state[foreign_name(PREFIX + name).removeprefix(foreign)].numpy(), PREFIX + name, spec))
+            )
             for name in ours.state_dict()
         }
     )

@@ -77,7 +77,11 @@ def test_commands_and_training_import_frameworks_inside_functions_or_in_the_modu
     for file in sorted((ROOT / folder).rglob("*.py")):
         if file.stem in ("torch_loop", "keras_loop"):
             continue
-        found = [f"{file.name}:{line}" for module, inside, line in imports(ast.parse(file.read_text())) if not inside and within(module, FRAMEWORKS)]
+        found = [
+            f"{file.name}:{line}"
+            for module, inside, line in imports(ast.parse(file.read_text()))
+            if not inside and within(module, FRAMEWORKS)
+        ]
         assert not found
 
 

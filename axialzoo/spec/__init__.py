@@ -11,6 +11,7 @@ from axialzoo.spec.parameters import ROLES, Parameter, count, parameters
 from axialzoo.spec.preprocessing import Preprocessing
 from axialzoo.spec.registry import Entry, aliases, entry, list_models, register
 from axialzoo.spec.stem import Stem, StemConv
+
 from axialzoo.spec import zoo  # registers the named models  # isort: skip
 
 __all__ = [

@@ -36,8 +36,7 @@ def from_dict(cls, data, path: str = ""):
     for key in data:
         if key not in fields:
             raise SpecError(
-                f"{path}.{key}: unknown field{did_you_mean(key, fields)} "
-                f"(known: {', '.join(fields)}; a newer axialzoo may have written it)"
+                f"{path}.{key}: unknown field{did_you_mean(key, fields)} (known: {', '.join(fields)}; a newer axialzoo may have written it)"
             )
     missing = [
         name

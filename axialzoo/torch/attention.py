@@ -79,7 +79,9 @@ class AxialAttention(nn.Module):
         if self.norm_output.training:
             x = self.norm_output(torch.stack(terms, dim=1).flatten(1))  # (NHW, terms V)
             return x.unflatten(1, (len(terms), -1)).sum(1)
-        scale, shift = (x.to(terms[0].dtype).view(len(terms), *terms[0].shape[1:]) for x in self.norm_output.scale_and_shift())  # (terms, G, Dv)
+        scale, shift = (
+            x.to(terms[0].dtype).view(len(terms), *terms[0].shape[1:]) for x in self.norm_output.scale_and_shift()
+        )  # (terms, G, Dv)
         x = shift.sum(0)  # (G, Dv)
         for term, factor in zip(terms, scale):
             x = torch.addcmul(x, term, factor)  # (NHW, G, Dv)

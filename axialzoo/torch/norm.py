@@ -31,8 +31,9 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         self.num_batches_tracked = None
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training and self.frozen:
-            return nn.functional.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
+        if self.training and self.frozen:  # copies take the update: recomputing must save as many tensors as computing did
+            mean, variance = self.running_mean.clone(), self.running_var.clone()
+            return nn.functional.batch_norm(x, mean, variance, self.weight, self.bias, True, self.momentum, self.eps)
         return super().forward(x)
 
     def _check_input_dim(self, input: Tensor) -> None:

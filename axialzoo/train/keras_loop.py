@@ -4,7 +4,6 @@ from __future__ import annotations
 
 # pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
 # (Keras declares few types, and what is inferred of its defaults is too narrow.)
-
 import os
 from pathlib import Path
 

@@ -67,7 +67,9 @@ def test_interpolated_tables_keep_their_ends_and_stretch_between():
 def test_interpolation_is_the_equation_with_stretched_tables(training):
     layer, x = make(0, training, positions=4, long_axis="interpolate"), image(9, 2)
     longer = make(0, training, positions=9)
-    longer.load_state_dict(layer.state_dict() | {name: attention.interpolate(table, 17) for name, table in layer.state_dict().items() if "position" in name})
+    longer.load_state_dict(
+        layer.state_dict() | {name: attention.interpolate(table, 17) for name, table in layer.state_dict().items() if "position" in name}
+    )
     expected, _ = plain_attention(longer, x)
     assert difference(layer(x), expected) <= 1e-12
 
@@ -129,6 +131,8 @@ def test_counting_the_padding_of_the_last_window_in_the_statistics_is_caught(mon
     layer, x = make(training=True, span=5), image(25, 2)
     _, moving = plain_attention(layer, x)
     mask = attention._mask
-    monkeypatch.setattr(attention, "_mask", lambda x, groups, window, fill: mask(x, groups, replace(window, length=window.count * window.queries), fill))
+    monkeypatch.setattr(
+        attention, "_mask", lambda x, groups, window, fill: mask(x, groups, replace(window, length=window.count * window.queries), fill)
+    )
     layer(x)
     assert difference(layer.norm_similarity.running_var, moving["norm_similarity"][1]) > 1e-3

@@ -180,7 +180,15 @@ def _case(name: str, config: dict, stored: Mapping[str, np.ndarray]) -> Case:
     moving = ours_after(model, name, stored, prefix, foreign)
     outputs = (stored[f"{name}/{mode}/output"] for mode in ("eval", "train"))
     return Case(
-        name, "block" if block_case else "attention", int(config.get("width", False)), stride, model, tensors, stored[f"{name}/input"], *outputs, moving
+        name,
+        "block" if block_case else "attention",
+        int(config.get("width", False)),
+        stride,
+        model,
+        tensors,
+        stored[f"{name}/input"],
+        *outputs,
+        moving,
     )
 
 

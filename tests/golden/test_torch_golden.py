@@ -116,7 +116,9 @@ def test_a_reversed_position_index_is_caught(name, table):
 def test_a_transposed_kernel_is_caught(kernel):
     tensors = dict(reference.network_tensors())
     weight = tensors[kernel]
-    tensors[kernel] = np.ascontiguousarray(weight.swapaxes(-1, -2) if weight.shape[-1] > 1 and weight.ndim == 4 else weight.T.reshape(weight.shape))
+    tensors[kernel] = np.ascontiguousarray(
+        weight.swapaxes(-1, -2) if weight.shape[-1] > 1 and weight.ndim == 4 else weight.T.reshape(weight.shape)
+    )
     assert logits_error(load(AxialClassifier(reference.network_spec()), tensors).eval()) > 100 * TOLERANCE
 
 
@@ -125,7 +127,10 @@ def test_projection_rows_left_in_the_authors_order_are_caught(name):
     case = CASES[name]
     qkv = next(tensor for tensor in case.tensors if tensor.endswith("qkv.weight"))
     heads = case.attention.heads
-    tensors = {**case.tensors, qkv: case.tensors[qkv].reshape(-1, heads, case.tensors[qkv].shape[1]).swapaxes(0, 1).reshape(case.tensors[qkv].shape)}
+    tensors = {
+        **case.tensors,
+        qkv: case.tensors[qkv].reshape(-1, heads, case.tensors[qkv].shape[1]).swapaxes(0, 1).reshape(case.tensors[qkv].shape),
+    }
     assert np.abs(run(layer(replace(case, tensors=tensors)), case, training=False) - case.eval).max() > 100 * TOLERANCE
 
 
@@ -147,5 +152,9 @@ def test_the_biased_variance_is_caught(name):
     before = {tensor: value for tensor, value in case.tensors.items() if tensor.endswith("running_var")}
     run(module, case, training=True)
     n = case.x.size // case.inputs
-    biased = {tensor: before[tensor] * 0.9 + (value - before[tensor] * 0.9) * (n - 1) / n for tensor, value in moving(module).items() if tensor in before}
+    biased = {
+        tensor: before[tensor] * 0.9 + (value - before[tensor] * 0.9) * (n - 1) / n
+        for tensor, value in moving(module).items()
+        if tensor in before
+    }
     assert reference.error(biased, case.after) > 10 * TOLERANCE

@@ -47,9 +47,13 @@ def blocks(draw):
 
 
 stages = st.builds(Stage, st.lists(blocks(), min_size=1, max_size=3).map(tuple), st.booleans())
-stems = st.builds(Stem, st.lists(st.builds(StemConv, st.integers(1, 8), st.sampled_from((1, 3, 5, 7)), st.sampled_from((1, 2))), max_size=3).map(tuple))
+stems = st.builds(
+    Stem, st.lists(st.builds(StemConv, st.integers(1, 8), st.sampled_from((1, 3, 5, 7)), st.sampled_from((1, 2))), max_size=3).map(tuple)
+)
 norms = st.builds(Norm, st.floats(1e-9, 0.1), st.floats(0, 1))
-decoders = st.lists(st.builds(DecoderStage, st.sampled_from((4, 8, 16)), counts, st.lists(blocks(), max_size=2).map(tuple)), max_size=2).map(tuple)
+decoders = st.lists(
+    st.builds(DecoderStage, st.sampled_from((4, 8, 16)), counts, st.lists(blocks(), max_size=2).map(tuple)), max_size=2
+).map(tuple)
 
 
 def models(decoder=st.just(())):

@@ -129,7 +129,9 @@ def test_a_value_that_does_not_fit_is_refused(path, value):
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["backbone", "stem", "stages", "kind", "x"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["backbone", "stem", "stages", "kind", "x"]), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
