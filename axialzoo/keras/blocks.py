@@ -16,7 +16,7 @@ from axialzoo.spec.layers import has_shortcut
 ACTIVATIONS = {
     "relu": ops.relu,
     "gelu": lambda x: 0.5 * x * (1 + ops.erf(x * 0.5**0.5)),  # TensorFlow's own has a float32 constant in float64
-    "gelu_tanh": lambda x: 0.5 * x * (1 + ops.tanh((2 / math.pi) ** 0.5 * (x + 0.044715 * x * x * x))),
+    "gelu_tanh": lambda x: x * ops.sigmoid((8 / math.pi) ** 0.5 * (x + 0.044715 * x * x * x)),  # (1 + tanh(y)) / 2 = sigmoid(2 y)
     "silu": ops.silu,
     "elu": ops.elu,
 }
