@@ -20,6 +20,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "full: larger grids and slow checks, run by `make test-full`")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Side by side by file; those that share the processes of the parity tests stay together, and start first."""
     for item in items:
