@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -93,6 +94,18 @@ def flat_bytes(array: np.ndarray) -> memoryview:
     """The little-endian bytes of `array` in C order; a view of it where it is so already."""
     array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     return array.reshape(-1).view(np.uint8).data
+
+
+def release(array: np.ndarray) -> None:
+    """Gives back the memory that the file of a mapped `array` takes; what is read again comes from the file again.
+
+    Called after each tensor that is copied, it keeps one copy of the weights in memory instead of two.
+    """
+    owner: object = array
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        owner.madvise(mmap.MADV_DONTNEED)  # pages of a mapping that is only read: nothing is lost
 
 
 def _header_length(path: Path, head: bytes, size: int) -> int:

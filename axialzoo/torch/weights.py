@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_match, check_tensors, default_config, save_checkpoint
+from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_match, check_tensors, default_config, release, save_checkpoint
 from axialzoo.spec import Preprocessing
 
 
@@ -55,6 +55,7 @@ def load_tensors(model: nn.Module, tensors: Tensors, *, replace: Collection[str]
                 np.copyto(target.numpy(), sources[name])  # straight from the mapped file
             else:
                 target.copy_(torch.from_numpy(np.array(sources[name])))
+            release(sources[name])
 
 
 def save_model(

@@ -97,6 +97,16 @@ def test_tensors_are_views_of_the_file_and_read_only(tmp_path):
         assert not array.flags.writeable and not array.flags.owndata
 
 
+def test_released_memory_is_read_again(tmp_path):
+    from axialzoo.checkpoint import digest, release
+
+    config = small.write_folder(tmp_path)
+    tensors = load_checkpoint(tmp_path).tensors
+    for array in (*tensors.values(), small.tensors()["classifier.bias"]):
+        release(array)
+    assert digest(tensors) == config.digest
+
+
 def test_new_files_have_the_rights_that_other_files_have(tmp_path):
     write_safetensors(tmp_path / "a.safetensors", small.tensors())
     (tmp_path / "plain").touch()
