@@ -128,6 +128,7 @@ CASES = {
         for height, width in ((64, 64), (65, 97), (129, 80))
     },
 }
+DYNAMIC = ("xs_square", "long_windows", "interpolated", "interpolated_span", "pre_activation")  # with sizes that a graph does not know
 TRAINED = Case(replace(registered(XS), num_classes=5), (20, 26))
 PLANTED = Case(small(axial(8, 16, 2, positions=20), Block("basic", (16, 16))), (20, 27))
 

@@ -7,9 +7,9 @@ import functools
 import numpy as np
 import pytest
 
-from axialzoo.spec import list_models
+from axialzoo.spec import entry, list_models
 from tests.parity import reference
-from tests.parity.common import CASES, DTYPES
+from tests.parity.common import CASES, DTYPES, DYNAMIC
 
 # float64 relative to the largest value, float32 absolute on values of order 1
 TOLERANCE = {"float64": 1e-9, "float32": 2e-5}
@@ -34,8 +34,6 @@ def test_outputs_are_those_of_pytorch(results, name, dtype):
 
 def test_every_registered_model_is_compared():
     specs = [case.spec for case in CASES.values() if not case.full]
-    from axialzoo.spec import entry
-
     assert not [name for name in list_models() if entry(name).spec not in specs]
 
 
@@ -47,9 +45,7 @@ def test_outputs_on_the_larger_grid_are_those_of_pytorch(measured, backend, name
 
 
 @pytest.mark.parametrize("size_and_mode", ["False", "True"])
-@pytest.mark.parametrize(
-    "name", ["xs_square", "long_windows", "interpolated", "span", "interpolated_span", "pre_activation", "content_only"]
-)
+@pytest.mark.parametrize("name", DYNAMIC)
 def test_sizes_known_only_at_run_time_give_the_same(measured, name, size_and_mode):
     pytest.importorskip("tensorflow")
     results = measured("tensorflow")

@@ -302,7 +302,7 @@ def check_dynamic(put) -> None:
     """Sizes that the graph does not know, shorter and longer than tables and windows."""
     import tensorflow as tf
 
-    for name in ("xs_square", "long_windows", "interpolated", "span", "interpolated_span", "pre_activation", "content_only"):
+    for name in common.DYNAMIC:
         case = CASES[name]
         for training in (False, True):
             model = model_of(case.spec, "float64")
