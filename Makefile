@@ -25,10 +25,12 @@ demo: $(READY)  ## Classify a real photograph in PyTorch and in Keras, with the 
 test: $(READY)  ## The tests (under 25 minutes on 2 cores)
 	$(BIN)/ruff check axialzoo converters tests benchmarks
 	$(BIN)/pyright
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/parity
+	$(BIN)/python -m pytest tests/parity
 
 test-full: $(READY)  ## All tests, the long ones too
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'full or not full'
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/parity -m 'full or not full'
+	$(BIN)/python -m pytest tests/parity -m 'full or not full'
 
 lint: $(READY)  ## Style and types
 	$(BIN)/ruff check axialzoo converters tests benchmarks

@@ -6,8 +6,6 @@ import os
 import sys
 from pathlib import Path
 
-import pytest
-
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run side by side; several threads each would wait for one another
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -18,12 +16,3 @@ if str(ROOT) not in sys.path:
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "full: larger grids and slow checks, run by `make test-full`")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Side by side by file; those that share the processes of the parity tests stay together, and start first."""
-    for item in items:
-        parity = item.path.parent.name == "parity"
-        item.add_marker(pytest.mark.xdist_group("parity" if parity else str(item.path)))
-    items.sort(key=lambda item: item.path.parent.name != "parity")
