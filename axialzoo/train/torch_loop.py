@@ -20,7 +20,7 @@ from axialzoo.train.recipe import Recipe
 
 def train(recipe: Recipe, training: Split, held_out: Split, classes: int, folder: Path, resume: bool, save_every: int):
     """Train and return the model; its state lies in `folder` all the while, so that a stopped run resumes at its last save."""
-    accelerator = Accelerator(mixed_precision="bf16" if recipe.precision == "bfloat16" else "no")
+    accelerator = Accelerator(mixed_precision="no")  # its precision is one for the whole process; the recipe's is set below
     torch.manual_seed(recipe.seed)
     model = create_model(recipe.model, recipe.start or False, num_classes=classes, drop_path=recipe.drop_path)
     model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -51,7 +51,7 @@ def train(recipe: Recipe, training: Split, held_out: Split, classes: int, folder
             rate = recipe.rate(step, batches.steps)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            with accelerator.autocast():
+            with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
                 logits = model(x)  # (n, classes)
             loss = F.cross_entropy(logits.float(), torch.from_numpy(y).to(accelerator.device), label_smoothing=recipe.label_smoothing)
             accelerator.backward(loss)

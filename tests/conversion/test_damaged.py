@@ -107,29 +107,44 @@ def flips(data: bytes, count: int, seed: int) -> Iterator[tuple[int, bytes]]:
         yield place, data[:place] + bytes([data[place] ^ 1 << rng.randrange(8)]) + data[place + 1 :]
 
 
+def same_number(data: bytes, place: int, changed: bytes) -> bool:
+    """Whether the flip is the only one that changes nothing: the exponent of 1e-05 written 1E-05."""
+    return {data[place : place + 1], changed[place : place + 1]} == {b"e", b"E"} and data[place - 1 : place].isdigit()
+
+
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
 def test_a_flipped_bit_anywhere_in_a_folder_is_refused(copy, name):
     data = (copy / name).read_bytes()
     start = 8 + struct.unpack("<Q", data[:8])[0] if name.endswith("safetensors") else len(data)
     places = [*flips(data[:start], 130, 1), *((start + place, data[:start] + changed) for place, changed in flips(data[start:], 60, 2))]
     for place, changed in places:
-        (copy / name).write_bytes(changed if place >= start else changed + data[start:])
+        whole = changed if place >= start else changed + data[start:]
+        (copy / name).write_bytes(whole)
+        if same_number(data, place, whole):
+            continue
         refused(lambda: load_checkpoint(copy), f"{name}, bit flipped at {place}", "flipped")
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
 def test_every_flipped_bit_of_a_folder_is_refused(copy, name):
-    data = (copy / name).read_bytes()
+    data, config = (copy / name).read_bytes(), load_checkpoint(copy).config
     for place, bit in itertools.product(range(len(data)), range(8)):
-        (copy / name).write_bytes(data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :])
+        changed = data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :]
+        (copy / name).write_bytes(changed)
+        if same_number(data, place, changed):
+            assert load_checkpoint(copy).config == config
+            continue
         refused(lambda: load_checkpoint(copy), f"{name}, bit {bit} flipped at {place}", "flipped")
 
 
 def test_a_flipped_bit_of_a_lone_file_is_refused(good, tmp_path):
     path = tmp_path / "lone.safetensors"
-    for place, changed in flips((good / path.name).read_bytes(), 80, 3):
+    data = (good / path.name).read_bytes()
+    for place, changed in flips(data, 80, 3):
         path.write_bytes(changed)
+        if same_number(data, place, changed):
+            continue
         refused(lambda: read_any(path), f"bit flipped at {place}", "flipped")
 
 
