@@ -7,8 +7,10 @@ from collections.abc import Collection, Mapping
 import keras
 import numpy as np
 
-from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_match, check_tensors, default_config, save_checkpoint
+from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_match, check_tensors, default_config, release, save_checkpoint
 from axialzoo.spec import Parameter, Preprocessing, parameters
+
+BLOCK = 32  # rows of a tensor that are transposed together; twice as fast as all at once
 
 
 def to_tensors(model: keras.Model) -> dict[str, np.ndarray]:
@@ -49,8 +51,8 @@ def load_tensors(model: keras.Model, tensors: Tensors, *, replace: Collection[st
             "dtype (dtype='float64', dtype='float32')"
         )
     for name, (parameter, variable) in targets.items():
-        array = sources[name] if parameter.keras_order is None else sources[name].transpose(parameter.keras_order)
-        variable.assign(np.array(array, order="C"))  # not a view of the mapped file
+        variable.assign(_transposed(sources[name], parameter.keras_order))
+        release(sources[name])
 
 
 def save_model(
@@ -117,6 +119,19 @@ def _to_numpy(parameter: Parameter, variable: keras.Variable) -> np.ndarray:
         raise CheckpointError(f"{parameter.name} is {_dtype(variable)}; expected float16, float32 or float64: build the model in float32")
     array = np.asarray(keras.ops.convert_to_numpy(variable))
     return array if parameter.keras_order is None else np.ascontiguousarray(array.transpose(np.argsort(parameter.keras_order)))
+
+
+def _transposed(array: np.ndarray, order: tuple[int, ...] | None) -> np.ndarray:
+    """A copy of `array` (not a view of the mapped file) with its axes in `order`, in C order."""
+    if order is None:
+        return array.copy()
+    moved = array.transpose(order)
+    if order[-1] != 0:
+        return np.array(moved, order="C")
+    copy = np.empty(moved.shape, array.dtype)
+    for begin in range(0, moved.shape[-1], BLOCK):  # (..., O) from (O, ...): each cache line is read once
+        copy[..., begin : begin + BLOCK] = moved[..., begin : begin + BLOCK]
+    return copy
 
 
 def _holds(target: str, source: np.dtype) -> bool:

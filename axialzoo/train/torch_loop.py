@@ -49,8 +49,7 @@ def train(recipe: Recipe, training: Split, held_out: Split, classes: int, folder
             x, y = batches[step]
             x = torch.from_numpy(x).permute(0, 3, 1, 2).to(accelerator.device)  # (n, 3, H, W), channels last in memory
             rate = recipe.rate(step, batches.steps)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+            set_rate(optimizer, rate)
             with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
                 logits = model(x)  # (n, classes)
             loss = F.cross_entropy(logits.float(), torch.from_numpy(y).to(accelerator.device), label_smoothing=recipe.label_smoothing)
@@ -87,6 +86,20 @@ def make_optimizer(recipe: Recipe, model: torch.nn.Module) -> tuple[torch.optim.
         return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0), decayed
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(recipe.momentum, 0.999), eps=1e-7), decayed
+
+
+@torch.no_grad()
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Sets the learning rate and keeps the velocity, rate times momentum buffer, as it is.
+
+    PyTorch's buffer holds gradients alone, so that a change of the rate would change the steps already taken; Keras'
+    holds rate times gradient. Source: the momentum correction of Goyal et al. 2017, section 2.1.
+    """
+    for group in optimizer.param_groups:
+        for tensor in group["params"]:
+            if (buffer := optimizer.state[tensor].get("momentum_buffer")) is not None:
+                buffer.mul_(group["lr"] / rate)
+        group["lr"] = rate
 
 
 @torch.inference_mode()

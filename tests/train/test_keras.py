@@ -14,8 +14,7 @@ from axialzoo.checkpoint import load_checkpoint
 from axialzoo.train import run
 from tests.train.test_torch import SMALL
 
-# Without momentum: Keras keeps its velocity times the learning rate, PyTorch without it, so that they differ while the rate changes.
-SAME = {**SMALL, "drop_path": 0.0, "momentum": 0.0}
+SAME = {**SMALL, "drop_path": 0.0}  # with momentum, and a rate that changes at each step
 
 WORKER = """
 import json, sys
@@ -77,6 +76,16 @@ def test_both_frameworks_train_to_the_same_weights(zips, start, trained, tmp_pat
 def test_another_weight_decay_would_be_seen(zips, start, trained, tmp_path):
     model = run("cifar10", zips, tmp_path / "run", **{**SAME, "start": str(start), "weight_decay": 0.1})
     assert furthest(model, trained[0] / "whole" / "model") > 1e-3
+
+
+def test_a_velocity_that_follows_the_rate_would_be_seen(zips, start, trained, tmp_path, monkeypatch):
+    def plain(optimizer, rate):
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+
+    monkeypatch.setattr("axialzoo.train.torch_loop.set_rate", plain)
+    model = run("cifar10", zips, tmp_path / "run", **{**SAME, "start": str(start)})
+    assert furthest(model, trained[0] / "whole" / "model") > 2e-3
 
 
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(trained):
