@@ -52,6 +52,8 @@ class Block:
         for rate in self.dilation:
             require_count("Block", "dilation", rate)
         require_choice("Block", "stride", self.stride, (1, 2))
+        first = self.dilation[0] if self.dilation else 1
+        require(self.stride == 1 or first == 1, f"Block.dilation: expected 1 of a convolution with stride 2, found {first}")
         require(
             (self.attention is not None) == (self.kind == "axial"),
             f"Block.attention: an axial block has one and no other does; kind={self.kind!r}, found {self.attention!r}",
