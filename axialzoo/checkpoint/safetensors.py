@@ -10,7 +10,7 @@ import json
 import math
 import mmap
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ DTYPES = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4"), "F64": np.dtype("<f8")
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 MAX_HEADER = 16 << 20  # bytes; half a thousand tensors take 60 thousand
 MAX_RANK = 8
+HELD = 16 << 20  # bytes of a mapped file
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -96,11 +97,23 @@ def flat_bytes(array: np.ndarray) -> memoryview:
     return array.reshape(-1).view(np.uint8).data
 
 
-def release(array: np.ndarray) -> None:
-    """Gives back the memory that the file of a mapped `array` takes; what is read again comes from the file again.
+def released(tensors: Tensors) -> Iterator[tuple[str, np.ndarray]]:
+    """Names and arrays to copy, one after the other; what has been copied of a mapped file is given back every 16 MiB.
 
-    Called after each tensor that is copied, it keeps one copy of the weights in memory instead of two.
+    So one copy of the weights is in memory, not two. What is read again comes from the file again.
     """
+    held = 0
+    for name, array in tensors.items():
+        yield name, array
+        held += array.nbytes
+        if held >= HELD:
+            _release(array)
+            held = 0
+    if held:
+        _release(array)
+
+
+def _release(array: np.ndarray) -> None:
     owner: object = array
     while isinstance(owner, np.ndarray):
         owner = owner.base

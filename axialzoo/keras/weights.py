@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 import keras
 import numpy as np
 
-from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_match, check_tensors, default_config, release, save_checkpoint
+from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_match, check_tensors, default_config, released, save_checkpoint
 from axialzoo.spec import Parameter, Preprocessing, parameters
 
 BLOCK = 32  # rows of a tensor that are transposed together; twice as fast as all at once
@@ -50,9 +50,9 @@ def load_tensors(model: keras.Model, tensors: Tensors, *, replace: Collection[st
             f"{where}: of the wrong dtype ({len(lossy)}): {', '.join(lossy)}; nothing was loaded; build the model with the tensors' "
             "dtype (dtype='float64', dtype='float32')"
         )
-    for name, (parameter, variable) in targets.items():
-        variable.assign(_transposed(sources[name], parameter.keras_order))
-        release(sources[name])
+    for name, source in released(sources):
+        parameter, variable = targets[name]
+        variable.assign(_transposed(source, parameter.keras_order))
 
 
 def save_model(

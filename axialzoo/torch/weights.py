@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_match, check_tensors, default_config, release, save_checkpoint
+from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_match, check_tensors, default_config, released, save_checkpoint
 from axialzoo.spec import Preprocessing
 
 
@@ -50,12 +50,12 @@ def load_tensors(model: nn.Module, tensors: Tensors, *, replace: Collection[str]
             "dtype (model.double(), model.float()), then convert the model"
         )
     with torch.no_grad():
-        for name, target in targets.items():
+        for name, source in released(sources):
+            target = targets[name]
             if target.device.type == "cpu" and target.is_contiguous():
-                np.copyto(target.numpy(), sources[name])  # straight from the mapped file
+                np.copyto(target.numpy(), source)  # straight from the mapped file
             else:
-                target.copy_(torch.from_numpy(np.array(sources[name])))
-            release(sources[name])
+                target.copy_(torch.from_numpy(np.array(source)))
 
 
 def save_model(
