@@ -1,0 +1,225 @@
+"""deeplab2's TF2 checkpoints (github.com/google-research/deeplab2): their backbones, both ways, bit by bit.
+
+``deeplab2_names`` has the names and layouts, ``tf2`` the files. Files hold more than a backbone's weights, and each key is one of:
+
+* the encoder's, below ``encoder/`` or (TensorFlow Model Garden) ``backbone/_encoder/``;
+* a head's, a mask transformer's or an extra decoder's: left out with `backbone_only`, refused otherwise;
+* not a weight: `NOT_WEIGHTS`.
+
+    config, tensors = import_checkpoint("axial_swidernet_1_1_1_imagenet1k_strong_training_strategy.tar.gz")
+    save_checkpoint("axial_swidernet_1_1_1", config, tensors)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_tensors, default_config
+from axialzoo.spec import Model, SpecError, adapt, aliases, entry, list_models
+
+from .deeplab2_names import inexpressible, places
+from .tf2 import TF2Checkpoint, opened, write_checkpoint
+
+SOURCE = "github.com/google-research/deeplab2"
+ENCODER, MODEL_GARDEN = "encoder/", "backbone/_encoder/"
+NOT_WEIGHTS = re.compile(r"global_step|save_counter|(backbone_)?optimizer/.*|.*\.OPTIMIZER_SLOT.*")
+HEADS = re.compile(
+    r"(semantic|instance|motion|next_instance|depth|pixel_space|transformer_mask|transformer_class)_(decoder|head|\w*head\w*|last_layer)/.*"
+    r"|pixel_space_(feature|mask)_batch_norm/.*|deeplab_v3(plus)?_\w+/.*|classifier_conv_bn_act/.*"
+)
+EXTRAS = re.compile(r"memory_feature|_\w+_extra(_resized_fuse)?/.*|_(decoder_)?stage\d+/_block\d+_transformer/.*")  # of the encoder
+CLASSIFIER = re.compile(r"(model|backbone)/.*")  # what else the Model Garden's trainer saves
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys of a checkpoint, sorted.
+
+    Attributes:
+        prefix: Of the encoder's.
+        encoder: Shapes by key without `prefix`.
+        left_out: Of heads and the like.
+        unknown: The rest that might be weights.
+    """
+
+    prefix: str
+    encoder: dict[str, tuple[int, ...]]
+    left_out: list[str]
+    unknown: list[str]
+
+
+def sort_keys(shapes: Mapping[str, tuple[int, ...]]) -> Keys:
+    """What each key of a checkpoint is."""
+    prefix = MODEL_GARDEN if any(key.startswith(MODEL_GARDEN) for key in shapes) else ENCODER
+    encoder, left_out, unknown = {}, [], []
+    for key in sorted(shapes):
+        name = key.removeprefix(prefix)
+        if NOT_WEIGHTS.fullmatch(key):
+            continue
+        if name != key and not EXTRAS.fullmatch(name):
+            encoder[name] = shapes[key]
+        elif name != key or HEADS.fullmatch(key) or (prefix == MODEL_GARDEN and CLASSIFIER.fullmatch(key)):
+            left_out.append(key)
+        else:
+            unknown.append(key)
+    return Keys(prefix, encoder, left_out, unknown)
+
+
+def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: bool = False) -> tuple[Config, dict[str, np.ndarray]]:
+    """The backbone in a deeplab2 checkpoint as a config and canonical tensors.
+
+    Args:
+        path: A prefix (``ckpt-60000``), a folder, or a ``.tar``, ``.tar.gz`` or ``.tgz`` as deeplab2 offers them.
+        model: Registered name or spec; default the registered model that has the tensors' names and shapes, or a
+            narrower or shallower one of its family. The number of image channels is the file's.
+        backbone_only: Leave out heads, mask transformers and extra decoders; ``config.provenance["left_out"]`` names them.
+
+    Raises:
+        CheckpointError: for a file that is damaged, of another model, or of which any tensor is not used.
+        ModuleNotFoundError: without TensorFlow, which reads the file.
+
+    Example:
+        >>> config, tensors = import_checkpoint("ckpt-60000", backbone_only=True)  # doctest: +SKIP
+        >>> config.model  # doctest: +SKIP
+        'max_deeplab_s_backbone'
+    """
+    path = Path(path)
+    with opened(path) as checkpoint:
+        keys = sort_keys(checkpoint.shapes)
+        _refuse_others(path, keys, backbone_only)
+        name, spec = _recognise(path, checkpoint, keys.encoder, model)
+        tensors = {place.name: place.to_ours(checkpoint.read(keys.prefix + place.key)) for place in places(spec)}
+    check_tensors(tensors, spec, where=str(path))
+    config = default_config(spec, name)
+    half = (0.5,) * spec.backbone.in_channels  # theirs: pixel / 127.5 - 1
+    provenance: dict[str, object] = {"source": SOURCE, "file": path.name, "checkpoint": checkpoint.prefix.name}
+    if keys.left_out:
+        provenance["left_out"] = keys.left_out
+    return replace(config, preprocessing=replace(config.preprocessing, mean=half, std=half), provenance=provenance), tensors
+
+
+def export_checkpoint(config: Config, tensors: Tensors, path) -> None:
+    """Writes the TF2 checkpoint that ``tf.train.Checkpoint(encoder=...)`` of their code reads, to the new folder `path`.
+
+    The inverse of `import_checkpoint`, bit by bit.
+
+    Raises:
+        CheckpointError: for a model that their code cannot express, or tensors that are not the model's.
+        ModuleNotFoundError: without TensorFlow, which writes the file.
+    """
+    reason = inexpressible(config.spec)
+    if reason:
+        raise CheckpointError(f"deeplab2 has no backbone like this: {reason}; expected a model of its families")
+    check_tensors(tensors, config.spec, where=str(path))
+    arrays = {ENCODER + place.key: place.to_theirs(np.asarray(tensors[place.name])) for place in places(config.spec)}
+    assert len(arrays) == len(tensors), "two tensors in one place"
+    write_checkpoint(path, arrays)
+
+
+def _refuse_others(path: Path, keys: Keys, backbone_only: bool) -> None:
+    if keys.unknown:
+        raise CheckpointError(
+            f"{path}: neither weights of a backbone nor known heads, nothing was imported: "
+            f"unknown ({len(keys.unknown)}): {', '.join(keys.unknown)}; expected a checkpoint of {SOURCE}"
+        )
+    if not keys.encoder:
+        raise CheckpointError(f"{path}: expected weights below {ENCODER} or {MODEL_GARDEN}, found none; check that it is the right file")
+    if keys.left_out and not backbone_only:
+        raise CheckpointError(
+            f"{path}: holds more than a backbone: {', '.join(items(keys.left_out))}; "
+            "heads cannot be imported yet: import the backbone alone with --backbone-only (backbone_only=True)"
+        )
+
+
+def items(keys: Iterable[str]) -> list[str]:
+    """``"semantic_decoder (25)"``: heads and parts of the encoder, and how many tensors of each."""
+    counts: dict[str, int] = {}
+    for key in keys:
+        depth = 1 if not key.startswith((ENCODER, MODEL_GARDEN)) else 3 if "_transformer/" in key else 2
+        depth += key.startswith(MODEL_GARDEN)
+        item = "/".join(key.split("/")[:depth])
+        counts[item] = counts.get(item, 0) + 1
+    return [f"{item} ({count})" for item, count in counts.items()]
+
+
+# Which model it is.
+
+
+def _recognise(path: Path, checkpoint: TF2Checkpoint, found: dict[str, tuple[int, ...]], model: str | Model | None) -> tuple[str, Model]:
+    """Name and spec of the model, with the file's image channels and no classifier."""
+    if isinstance(model, Model):
+        candidates = {"custom": model}
+    elif model is not None:
+        candidates = {entry(model).name: entry(model).spec}
+    else:
+        candidates = {name: entry(name).spec for name in list_models()}
+    fits = {name: _with_channels(spec, found) for name, spec in candidates.items()}
+    if model is None:
+        fits = {name: spec for name, spec in fits.items() if not inexpressible(spec)}
+        name = _one_of(path, checkpoint, [name for name, spec in fits.items() if shapes_of(spec) == found])
+        if name is not None:
+            return name, fits[name]
+        near = min(fits, key=lambda name: len(shapes_of(fits[name]).items() ^ found.items()))
+        raise CheckpointError(
+            f"{path}: of none of the known models ({', '.join(fits)}); nearest is {near}: {_differences(fits[near], found, most=5)}; "
+            "say which it is with --model, or give a spec in Python"
+        )
+    name, spec = next(iter(fits.items()))
+    reason = inexpressible(spec)
+    if reason:
+        raise CheckpointError(f"deeplab2 has no backbone like {name}: {reason}; expected a model of its families")
+    if shapes_of(spec) != found:
+        raise CheckpointError(
+            f"{path}: its tensors are not those of {name}; nothing was imported: {_differences(spec, found)}; name the model that it is"
+        )
+    return name, spec
+
+
+def shapes_of(spec: Model) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a backbone's tensors in their checkpoints, below the encoder."""
+    return {place.key: place.shape for place in places(spec)}
+
+
+def _with_channels(spec: Model, found: dict[str, tuple[int, ...]]) -> Model:
+    """`spec` without a classifier, with the file's image channels, where its stem has a shape that tells."""
+    stem = found.get("_stem/_conv/kernel", found.get("_stem/_conv1_bn_act/_conv/kernel", ()))
+    try:
+        return adapt(spec, num_classes=0, in_channels=stem[2] if len(stem) == 4 else None)
+    except SpecError:
+        return adapt(spec, num_classes=0)
+
+
+def _one_of(path: Path, checkpoint: TF2Checkpoint, names: list[str]) -> str | None:
+    """Of the models that have the same tensors, the one that file or folder are named after."""
+    if len(names) < 2:
+        return names[0] if names else None
+    where = f"{path.resolve()}/{checkpoint.prefix.name}".lower().replace("-", "_")
+    called = [name for name in names if any(word in where for word in (name, *aliases(name)))]
+    if len(called) != 1:
+        raise CheckpointError(
+            f"{path}: its tensors are those of {' and of '.join(names)}, which differ in what tensors do not show "
+            "(the activation, drop path); say which it is with --model"
+        )
+    return called[0]
+
+
+def _differences(spec: Model, found: dict[str, tuple[int, ...]], most: int | None = None) -> str:
+    expected = shapes_of(spec)
+    lists = {
+        "missing": [key for key in expected if key not in found],
+        "unknown": [key for key in found if key not in expected],
+        "misshapen": [
+            f"{key} (expected {expected[key]}, found {shape})" for key, shape in found.items() if key in expected and expected[key] != shape
+        ],
+    }
+    parts = []
+    for what, keys in lists.items():
+        rest = "" if most is None or len(keys) <= most else ", ..."
+        if keys:
+            parts.append(f"{what} ({len(keys)}): {', '.join(keys[:most])}{rest}")
+    return "; ".join(parts)
