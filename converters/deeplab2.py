@@ -21,6 +21,7 @@ import numpy as np
 
 from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_tensors, default_config
 from axialzoo.spec import Model, SpecError, adapt, aliases, entry, list_models
+from axialzoo.spec.zoo.deeplab2 import backbone
 
 from .deeplab2_names import inexpressible, places
 from .tf2 import TF2Checkpoint, opened, write_checkpoint
@@ -28,12 +29,25 @@ from .tf2 import TF2Checkpoint, opened, write_checkpoint
 SOURCE = "github.com/google-research/deeplab2"
 ENCODER, MODEL_GARDEN = "encoder/", "backbone/_encoder/"
 NOT_WEIGHTS = re.compile(r"global_step|save_counter|(backbone_)?optimizer/.*|.*\.OPTIMIZER_SLOT.*")
-HEADS = re.compile(
-    r"(semantic|instance|motion|next_instance|depth|pixel_space|transformer_mask|transformer_class)_(decoder|head|\w*head\w*|last_layer)/.*"
-    r"|pixel_space_(feature|mask)_batch_norm/.*|deeplab_v3(plus)?_\w+/.*|classifier_conv_bn_act/.*"
+HEADS = frozenset(  # the items beside the encoder that their models save (common.py, model/kmax_deeplab.py)
+    """
+    semantic_decoder semantic_head_without_last_layer semantic_last_layer
+    instance_decoder instance_center_head_without_last_layer instance_center_head_last_layer
+    instance_regression_head_without_last_layer instance_regression_head_last_layer
+    motion_regression_head_without_last_layer motion_regression_head_last_layer
+    next_instance_decoder next_instance_regression_head_without_last_layer next_instance_regression_head_last_layer
+    depth_head_without_last_layer depth_head_last_layer
+    deeplab_v3_aspp classifier_conv_bn_act deeplab_v3plus_aspp deeplab_v3plus_project_conv_bn_act deeplab_v3plus_fuse
+    pixel_space_head transformer_mask_head transformer_class_head pixel_space_feature_batch_norm pixel_space_mask_batch_norm
+    pixel_decoder transformer_decoder
+    """.split()
 )
-EXTRAS = re.compile(r"memory_feature|_\w+_extra(_resized_fuse)?/.*|_(decoder_)?stage\d+/_block\d+_transformer/.*")  # of the encoder
-CLASSIFIER = re.compile(r"(model|backbone)/.*")  # what else the Model Garden's trainer saves
+EXTRAS = re.compile(  # of the encoder
+    r"memory_feature|_(stage5|decoder_stage\d+|class_feature|mask_feature)_extra(_resized_fuse)?/.*"
+    r"|_(decoder_)?stage\d+/_block\d+_transformer/.*"
+)
+ASSUMED = "no registered model: built from the tensors' shapes, with ReLU, output stride 16 and no drop path, which they do not show"
+GARDEN = ("model/", "backbone/")  # what else the Model Garden's trainer saves, and their loader ignores
 
 
 @dataclass(frozen=True)
@@ -63,7 +77,7 @@ def sort_keys(shapes: Mapping[str, tuple[int, ...]]) -> Keys:
             continue
         if name != key and not EXTRAS.fullmatch(name):
             encoder[name] = shapes[key]
-        elif name != key or HEADS.fullmatch(key) or (prefix == MODEL_GARDEN and CLASSIFIER.fullmatch(key)):
+        elif name != key or key.partition("/")[0] in HEADS or (prefix == MODEL_GARDEN and key.startswith(GARDEN)):
             left_out.append(key)
         else:
             unknown.append(key)
@@ -100,6 +114,8 @@ def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: 
     provenance: dict[str, object] = {"source": SOURCE, "file": path.name, "checkpoint": checkpoint.prefix.name}
     if keys.left_out:
         provenance["left_out"] = keys.left_out
+    if name == "custom" and model is None:
+        provenance["assumed"] = ASSUMED
     return replace(config, preprocessing=replace(config.preprocessing, mean=half, std=half), provenance=provenance), tensors
 
 
@@ -164,6 +180,9 @@ def _recognise(path: Path, checkpoint: TF2Checkpoint, found: dict[str, tuple[int
         name = _one_of(path, checkpoint, [name for name, spec in fits.items() if shapes_of(spec) == found])
         if name is not None:
             return name, fits[name]
+        spec = infer(found)
+        if spec is not None:
+            return "custom", spec
         near = min(fits, key=lambda name: len(shapes_of(fits[name]).items() ^ found.items()))
         raise CheckpointError(
             f"{path}: of none of the known models ({', '.join(fits)}); nearest is {near}: {_differences(fits[near], found, most=5)}; "
@@ -183,6 +202,38 @@ def _recognise(path: Path, checkpoint: TF2Checkpoint, found: dict[str, tuple[int
 def shapes_of(spec: Model) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a backbone's tensors in their checkpoints, below the encoder."""
     return {place.key: place.shape for place in places(spec)}
+
+
+def infer(found: Mapping[str, tuple[int, ...]]) -> Model | None:
+    """The backbone that has exactly these tensors, where deeplab2's own arguments can make one; all that shows in shapes.
+
+    What does not show is as deeplab2 has it by default: see `ASSUMED`.
+    """
+    try:
+        beta = "_stem/_conv1_bn_act/_conv/kernel" in found
+        stem = found["_stem/_conv1_bn_act/_conv/kernel" if beta else "_stem/_conv/kernel"]
+        seen = {match[0]: (int(match[1]), int(match[2])) for key in found if (match := re.match(r"_stage(\d)/_block(\d+)", key))}
+        filters = {block: found[f"{block}/_conv3_bn/_conv/kernel"][3] // 4 for block in seen if f"{block}/_conv3_bn/_conv/kernel" in found}
+        axial = sorted((at, block) for block, at in seen.items() if f"{block}/_attention/_width_axis/qkv_kernel" in found)
+        options = {}
+        if axial:
+            (stage, index), block = axial[0]
+            values, projected = found[f"{block}/_attention/_width_axis/qkv_kernel"]
+            options = {"expansion": values // filters[block], "key": (projected - values) // 2 // filters[block]}
+        spec = backbone(
+            "resnet_beta" if beta else {7: "resnet", 3: "wider_resnet"}[stem[0]],
+            depths=tuple(sum(at == number for at, _ in seen.values()) for number in (2, 3, 4, 5)),
+            width=filters["_stage5/_block1"] / 512,
+            stem_width=stem[3] / 64,
+            axial_from=(1 << stage - (index == 1)) if axial else 0,
+            squeeze_excite=any("/_squeeze_and_excite/" in key for key in found),
+            decoder_stacks=sum(bool(re.fullmatch(r"_decoder_stage\d+/_block1/_conv3_bn/_conv/kernel", key)) for key in found) // 4,
+            **options,
+        )
+    except (KeyError, IndexError, ValueError, ZeroDivisionError):  # of shapes that no such backbone has
+        return None
+    spec = _with_channels(spec, found)
+    return spec if shapes_of(spec) == found else None
 
 
 def _with_channels(spec: Model, found: dict[str, tuple[int, ...]]) -> Model:

@@ -10,14 +10,13 @@ position tables (key - query + 254) lie as ours do.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from axialzoo.spec import Attention, Model, Parameter, parameters
-from axialzoo.spec.layers import layers
+from axialzoo.spec.layers import layers, projects_with_stride
 
 SEGMENTS = {
     "reduce": "_conv1_bn_act",
@@ -106,14 +105,9 @@ def foreign_name(parameter: Parameter, spec: Model) -> str:
 
 
 def fuse(step: int, source: int, spec: Model) -> str:
-    """The projection of one input of a decoder's step: they stride where that halves the size, else they resize.
-
-    Input 0 is the step before (or the last stage), the others already have the step's stride.
-    """
-    backbone = spec.backbone
-    parts = (*backbone.stem.convs, *backbone.stages)
-    before = backbone.decoder[step - 1].stride if step else math.prod(part.stride for part in parts)
-    how = "strided" if source == 0 and backbone.decoder[step].stride == 2 * before else "resized"
+    """The projection of one input of a decoder's step: they stride where that halves the size, else they resize."""
+    stage = spec.backbone.decoder[step]
+    how = "strided" if projects_with_stride(spec.backbone.fusions()[step][source], stage) else "resized"
     return f"_decoder_stage{step + 1}_resized_fuse/_{how}_conv_bn{source + 1}"
 
 

@@ -40,12 +40,23 @@ def run_import(
     with stdout_kept_clean():
         config, tensors = reader.import_checkpoint(file, model, backbone_only=backbone_only)
         save_checkpoint(out, config, tensors)
-    left_out = config.provenance.get("left_out", [])
+    left_out, assumed = config.provenance.get("left_out", []), config.provenance.get("assumed", "")
     assert isinstance(left_out, list)
     if as_json:
-        emit({"source": str(file), "folder": str(out), "model": config.model, "tensors": len(tensors), "left_out": left_out})
+        emit(
+            {
+                "source": str(file),
+                "folder": str(out),
+                "model": config.model,
+                "tensors": len(tensors),
+                "left_out": left_out,
+                "assumed": assumed,
+            }
+        )
     else:
         say(f"{file} -> {out}: {config.model}, {len(tensors)} tensors, each used once", quiet)
+        if assumed:
+            say(f"assumed: {assumed}", quiet)
         if left_out:
             say(f"left out ({len(left_out)}): {', '.join(left_out)}", quiet)
 
