@@ -40,7 +40,7 @@ HEADS = frozenset(  # the items beside the encoder that their models save (commo
     deeplab_v3_aspp classifier_conv_bn_act deeplab_v3plus_aspp deeplab_v3plus_project_conv_bn_act deeplab_v3plus_fuse
     pixel_space_head transformer_mask_head transformer_class_head pixel_space_feature_batch_norm pixel_space_mask_batch_norm
     pixel_decoder transformer_decoder
-    """.split()
+    """.split()  # noqa: SIM905
 )
 EXTRAS = re.compile(  # of the encoder
     r"memory_feature|_(stage5|decoder_stage\d+|class_feature|mask_feature)_extra(_resized_fuse)?/.*"
@@ -48,6 +48,8 @@ EXTRAS = re.compile(  # of the encoder
 )
 ASSUMED = "no registered model: built from the tensors' shapes, with ReLU, output stride 16 and no drop path, which they do not show"
 GARDEN = ("model/", "backbone/")  # what else the Model Garden's trainer saves, and their loader ignores
+
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Keys:
     unknown: list[str]
 
 
-def sort_keys(shapes: Mapping[str, tuple[int, ...]]) -> Keys:
+def sort_keys(shapes: Shapes) -> Keys:
     """What each key of a checkpoint is."""
     prefix = MODEL_GARDEN if any(key.startswith(MODEL_GARDEN) for key in shapes) else ENCODER
     encoder, left_out, unknown = {}, [], []
@@ -166,7 +168,7 @@ def items(keys: Iterable[str]) -> list[str]:
 # Which model it is.
 
 
-def _recognise(path: Path, checkpoint: TF2Checkpoint, found: dict[str, tuple[int, ...]], model: str | Model | None) -> tuple[str, Model]:
+def _recognise(path: Path, checkpoint: TF2Checkpoint, found: Shapes, model: str | Model | None) -> tuple[str, Model]:
     """Name and spec of the model, with the file's image channels and no classifier."""
     if isinstance(model, Model):
         candidates = {"custom": model}
@@ -204,7 +206,7 @@ def shapes_of(spec: Model) -> dict[str, tuple[int, ...]]:
     return {place.key: place.shape for place in places(spec)}
 
 
-def infer(found: Mapping[str, tuple[int, ...]]) -> Model | None:
+def infer(found: Shapes) -> Model | None:
     """The backbone that has exactly these tensors, where deeplab2's own arguments can make one; all that shows in shapes.
 
     What does not show is as deeplab2 has it by default: see `ASSUMED`.
@@ -215,20 +217,21 @@ def infer(found: Mapping[str, tuple[int, ...]]) -> Model | None:
         seen = {match[0]: (int(match[1]), int(match[2])) for key in found if (match := re.match(r"_stage(\d)/_block(\d+)", key))}
         filters = {block: found[f"{block}/_conv3_bn/_conv/kernel"][3] // 4 for block in seen if f"{block}/_conv3_bn/_conv/kernel" in found}
         axial = sorted((at, block) for block, at in seen.items() if f"{block}/_attention/_width_axis/qkv_kernel" in found)
-        options = {}
+        expansion, key = 2, 1
         if axial:
             (stage, index), block = axial[0]
             values, projected = found[f"{block}/_attention/_width_axis/qkv_kernel"]
-            options = {"expansion": values // filters[block], "key": (projected - values) // 2 // filters[block]}
+            expansion, key = values // filters[block], (projected - values) // 2 // filters[block]
         spec = backbone(
             "resnet_beta" if beta else {7: "resnet", 3: "wider_resnet"}[stem[0]],
             depths=tuple(sum(at == number for at, _ in seen.values()) for number in (2, 3, 4, 5)),
             width=filters["_stage5/_block1"] / 512,
             stem_width=stem[3] / 64,
             axial_from=(1 << stage - (index == 1)) if axial else 0,
-            squeeze_excite=any("/_squeeze_and_excite/" in key for key in found),
-            decoder_stacks=sum(bool(re.fullmatch(r"_decoder_stage\d+/_block1/_conv3_bn/_conv/kernel", key)) for key in found) // 4,
-            **options,
+            expansion=expansion,
+            key=key,
+            squeeze_excite=any("/_squeeze_and_excite/" in name for name in found),
+            decoder_stacks=sum(bool(re.fullmatch(r"_decoder_stage\d+/_block1/_conv1_bn_act/_conv/kernel", name)) for name in found) // 4,
         )
     except (KeyError, IndexError, ValueError, ZeroDivisionError):  # of shapes that no such backbone has
         return None
@@ -236,7 +239,7 @@ def infer(found: Mapping[str, tuple[int, ...]]) -> Model | None:
     return spec if shapes_of(spec) == found else None
 
 
-def _with_channels(spec: Model, found: dict[str, tuple[int, ...]]) -> Model:
+def _with_channels(spec: Model, found: Shapes) -> Model:
     """`spec` without a classifier, with the file's image channels, where its stem has a shape that tells."""
     stem = found.get("_stem/_conv/kernel", found.get("_stem/_conv1_bn_act/_conv/kernel", ()))
     try:
@@ -259,7 +262,7 @@ def _one_of(path: Path, checkpoint: TF2Checkpoint, names: list[str]) -> str | No
     return called[0]
 
 
-def _differences(spec: Model, found: dict[str, tuple[int, ...]], most: int | None = None) -> str:
+def _differences(spec: Model, found: Shapes, most: int | None = None) -> str:
     expected = shapes_of(spec)
     lists = {
         "missing": [key for key in expected if key not in found],
