@@ -38,7 +38,8 @@ class Entry:
 
     def at(self, output_stride: int | None) -> Model:
         """Its spec, with the layers that it has at `output_stride`."""
-        return self.spec if output_stride is None or self.rebuild is None else self.rebuild(output_stride)
+        known = output_stride is None or self.rebuild is None or output_stride == self.spec.backbone.output_stride
+        return self.spec if known else self.rebuild(output_stride)  # type: ignore[arg-type,misc]
 
 
 _entries: dict[str, Entry] = {}
@@ -71,6 +72,11 @@ def entry(name: str) -> Entry:
             f"it has {', '.join(found.weights) or 'none'}"
         )
     return found
+
+
+def is_registered(name: str) -> bool:
+    """Whether `name` is a model's, or an alias."""
+    return name in _entries or name in _aliases
 
 
 def list_models(pattern: str = "*", *, task: str | None = None, pretrained: bool = False) -> list[str]:

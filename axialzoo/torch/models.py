@@ -26,6 +26,7 @@ def create_model(
     span: int | None = None,
     long_axis: str | None = None,
     drop_path: float | None = None,
+    output_stride: int | None = None,
     features_only: bool = False,
     out_indices: Sequence[int] | None = None,
 ) -> nn.Module:
@@ -41,8 +42,9 @@ def create_model(
         span: Odd window of the attention layers, in positions.
         long_axis: ``"local"`` or ``"interpolate"``: see :class:`axialzoo.spec.Attention`.
         drop_path: Probability at the last block, rising linearly from the first.
+        output_stride: Of the last stage, 8, 16 or 32: strides that are not taken become atrous rates.
         features_only: Give the pyramid of features, as a list, instead of logits.
-        out_indices: Which features: 0 the stem, then one per stage; default all.
+        out_indices: Which features: 0 at stride 2 (the stem, for most), then one per stage, a stacked decoder last; default all.
 
     Returns:
         The model in training mode, as PyTorch's are; its ``spec``, and its ``config`` where it has weights.
@@ -62,6 +64,7 @@ def create_model(
         "span": span,
         "long_axis": long_axis,
         "drop_path": drop_path,
+        "output_stride": output_stride,
     }
     planned = plan(name, pretrained, features_only=features_only, **changes)
     if planned.checkpoint is None:
