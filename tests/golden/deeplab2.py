@@ -40,7 +40,7 @@ def weight(key: str, shape) -> np.ndarray:
         last = re.search(r"_block\d+/(_conv3_bn|_conv2_bn)/_batch_norm/gamma$", key)
         scale = f(0.25) if "_batch_norm_similarity/" in key else f(0.3) if last else f(1)
         return scale * (f(1) + f(0.1) * g)
-    return f(0.5) * g if kind == "embeddings" else g / np.sqrt(f(np.prod(shape[:-1])))
+    return f(0.5) * g if kind == "embeddings" else (g / np.sqrt(np.prod(shape[:-1]))).astype("float32")
 
 
 def ours(spec: Model, theirs: Callable[[str, tuple[int, ...]], np.ndarray], root: str = "") -> Tensors:
