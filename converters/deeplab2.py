@@ -257,7 +257,7 @@ def _one_of(path: Path, checkpoint: TF2Checkpoint, names: list[str]) -> str | No
     if len(called) != 1:
         raise CheckpointError(
             f"{path}: its tensors are those of {' and of '.join(names)}, which differ in what tensors do not show "
-            "(the activation, drop path); say which it is with --model"
+            "(activation, strides, drop path); say which it is with --model"
         )
     return called[0]
 
