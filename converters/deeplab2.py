@@ -206,10 +206,12 @@ def shapes_of(spec: Model) -> dict[str, tuple[int, ...]]:
     return {place.key: place.shape for place in places(spec)}
 
 
-def infer(found: Shapes) -> Model | None:
-    """The backbone that has exactly these tensors, where deeplab2's own arguments can make one; all that shows in shapes.
+def infer(found: Shapes, *, activation: str = "relu", output_stride: int = 16) -> Model | None:
+    """The backbone that has exactly these tensors, where deeplab2's own arguments can make one: all that shows in shapes.
 
-    What does not show is as deeplab2 has it by default: see `ASSUMED`.
+    Args:
+        found: By key below the encoder.
+        activation, output_stride: What does not show; by default as deeplab2 has them.
     """
     try:
         beta = "_stem/_conv1_bn_act/_conv/kernel" in found
@@ -230,6 +232,8 @@ def infer(found: Shapes) -> Model | None:
             axial_from=(1 << stage - (index == 1)) if axial else 0,
             expansion=expansion,
             key=key,
+            activation=activation,
+            output_stride=output_stride,
             squeeze_excite=any("/_squeeze_and_excite/" in name for name in found),
             decoder_stacks=sum(bool(re.fullmatch(r"_decoder_stage\d+/_block1/_conv1_bn_act/_conv/kernel", name)) for name in found) // 4,
         )
