@@ -89,7 +89,7 @@ def table_rows(leaf: str, spec: Attention) -> tuple[int, int, int]:
     }[leaf]
 
 
-def import_checkpoint(path, model: str | Model | None = None) -> tuple[Config, dict[str, np.ndarray]]:
+def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: bool = False) -> tuple[Config, dict[str, np.ndarray]]:
     """The authors' ``.pth`` file as a config and canonical tensors.
 
     Args:
@@ -108,6 +108,8 @@ def import_checkpoint(path, model: str | Model | None = None) -> tuple[Config, d
     """
     path = Path(path)
     state = _read(path)
+    left_out = [key for key in state if backbone_only and key.startswith("fc.")]
+    state = {key: array for key, array in state.items() if key not in left_out}
     name, spec = _recognise(path, state, model)
     _refuse_unfit(path, state, spec)
     attention, tensors = _attention_of(spec), {}
@@ -123,6 +125,8 @@ def import_checkpoint(path, model: str | Model | None = None) -> tuple[Config, d
     check_tensors(tensors, spec, where=str(path))
     config = default_config(spec, name)
     provenance: dict[str, object] = {"source": SOURCE, "file": path.name}
+    if left_out:
+        provenance["left_out"] = left_out
     counts = {key.removesuffix(f".{COUNT}"): int(value) for key, value in state.items() if key.endswith(f".{COUNT}")}
     if counts:
         same = len(set(counts.values())) == 1

@@ -41,8 +41,7 @@ def imports(tree: ast.Module) -> Iterator[tuple[str, bool, int]]:
                 for alias in child.names:
                     yield alias.name, inside, child.lineno
             elif isinstance(child, ast.ImportFrom):
-                assert child.level == 0, "imports are absolute"
-                yield child.module or "", inside, child.lineno
+                yield "." * child.level + (child.module or ""), inside, child.lineno
             yield from walk(child, inside or isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)))
 
     yield from walk(tree, False)
@@ -56,8 +55,8 @@ def offences(folder: str, source: str) -> list[str]:
     own = {folder.replace("/", "."), "axialzoo.converters"} if folder == "converters" else {folder.replace("/", ".")}
     found = []
     for module, inside, line in imports(ast.parse(source)):
-        if module.partition(".")[0] in sys.stdlib_module_names:
-            continue
+        if module.partition(".")[0] in sys.stdlib_module_names or (folder == "converters" and module.startswith(".")):
+            continue  # imports are absolute but for the converters', which are axialzoo.converters once installed
         allowed = own | ALLOWED[folder] | (WITHIN_FUNCTIONS.get(folder, set()) if inside else set())
         if not within(module, allowed):
             found.append(f"line {line}: {module}")
@@ -96,6 +95,7 @@ def test_commands_and_training_import_frameworks_inside_functions_or_in_the_modu
         ("axialzoo/keras", "import torch"),
         ("axialzoo/keras", "def f():\n    import axialzoo.torch.blocks"),
         ("converters", "import torch"),
+        ("axialzoo/torch", "from .blocks import ResidualBlock"),
     ],
 )
 def test_a_forbidden_import_is_caught(folder, source):

@@ -12,16 +12,18 @@ ROOT = Path(__file__).resolve().parent.parent / "axialzoo"
 # What one framework needs and the other has no use for; everything else has its counterpart.
 KERAS_FILES = {"linear.py", "window.py"}  # a Dense that keeps float64; windows of an axis whose length a graph does not know
 TORCH_ONLY = {
-    "backbone.py": {"ResidualStage", "recomputed", "check_image"},
+    "backbone.py": {"ResidualStage", "check_image"},
     "blocks.py": {"max_pool"},
+    "decoder.py": {"FusedStage"},
     "native.py": {"read_state", "to_array"},
-    "norm.py": {"frozen_statistics"},
+    "norm.py": {"frozen_statistics", "recomputed"},
 }
 KERAS_ONLY = {
     "attention.py": {"arange", "clip"},
     "backbone.py": {"residual_stage", "Activation", "image_input", "to_format"},  # functional models: a stage is a function
     "blocks.py": {"mean", "MaxPool", "strided"},
     "classifier.py": {"GlobalAverage"},
+    "decoder.py": {"fused_stage"},
     "native.py": {"suffix"},
     "norm.py": {"Layer", "statistics_dtype", "unbiased"},
     "preprocessing.py": {"is_tensorflow"},

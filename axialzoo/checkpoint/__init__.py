@@ -10,11 +10,12 @@ from axialzoo.checkpoint.hub import push_to_hub
 from axialzoo.checkpoint.pretrained import Plan, plan, replaced, same_architecture
 from axialzoo.checkpoint.safetensors import Tensors, read_safetensors, released, write_safetensors
 from axialzoo.checkpoint.source import resolve
+from axialzoo.checkpoint.tar import unpack_tar
 from axialzoo.checkpoint.tensors import check_match, check_tensors, digest
 
 __all__ = [
     "Checkpoint", "CheckpointError", "Config", "Plan", "Tensors", "check_archive", "check_match", "check_regular", "check_tensors",
     "check_torch_file", "config_in", "default_config", "digest", "load_checkpoint", "metadata_of", "model_card", "plan",
     "push_to_hub", "read_safetensors", "read_small", "released", "replaced", "resolve", "same_architecture", "save_checkpoint",
-    "write_safetensors", "written_beside",
+    "unpack_tar", "write_safetensors", "written_beside",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from axialzoo.checkpoint import strict_json
 from axialzoo.checkpoint.errors import CheckpointError
-from axialzoo.spec import Model, Preprocessing, SpecError, did_you_mean, from_dict, to_dict
+from axialzoo.spec import Model, Preprocessing, SpecError, did_you_mean, entry, from_dict, is_registered, to_dict
 
 FORMAT, VERSION = "axialzoo", 1
 FIELDS = ("format", "version", "model", "spec", "labels", "preprocessing", "provenance", "digest", "config_digest")
@@ -136,9 +136,10 @@ class Config:
 
 
 def default_config(spec: Model, model: str = "custom") -> Config:
-    """A config for weights that say nothing about themselves: ImageNet's preprocessing at the model's own size."""
+    """A config for weights that say nothing about themselves: the preprocessing of the registered `model`, else ImageNet's,
+    at the size of `spec`."""
     channels = spec.backbone.in_channels
-    base = Preprocessing(size=spec.input_size)
+    base = replace(entry(model).preprocessing if is_registered(model) else Preprocessing(), size=spec.input_size)
     mean, std = (sum(values) / len(values) for values in (base.mean, base.std))
     preprocessing = base if channels == 3 else replace(base, mean=(mean,) * channels, std=(std,) * channels)
     return Config(model, spec, (), preprocessing)

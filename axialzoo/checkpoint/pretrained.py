@@ -54,10 +54,10 @@ def plan(name: str, pretrained: bool | str | os.PathLike = False, *, features_on
     if pretrained is False or pretrained is None:
         if registered is None:
             raise SpecError("model 'custom': expected weights that say what it is: pretrained=FOLDER or 'org/repo'")
-        return Plan(adapt(registered.spec, **changes))
+        return Plan(adapt(registered.at(changes.get("output_stride")), **changes))
     checkpoint = load_checkpoint(_source(name, pretrained))
     found = checkpoint.config.spec
-    if registered is not None and not same_architecture(registered.spec, found):
+    if registered is not None and not same_architecture(registered.at(found.backbone.output_stride), found):
         raise CheckpointError(
             f"{checkpoint.folder}: expected weights of {registered.name!r}, found those of {checkpoint.config.model!r}; "
             "create the model under that name, or as 'custom'"
@@ -92,7 +92,11 @@ def same_architecture(one: Model, other: Model) -> bool:
 
 
 def _neutral(spec: Model) -> Model:
-    return adapt(spec, num_classes=1, in_channels=3, input_size=1, span=1, long_axis="local", drop_path=0.0)
+    spec = adapt(spec, num_classes=1, in_channels=3, input_size=1, span=1, long_axis="local", drop_path=0.0)
+    try:
+        return adapt(spec, output_stride=32)
+    except SpecError:  # has but one
+        return spec
 
 
 def _source(name: str, pretrained):

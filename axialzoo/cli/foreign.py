@@ -13,16 +13,17 @@ import typer
 from axialzoo.cli.shared import Json, Quiet, emit, say, stdout_kept_clean
 from axialzoo.spec import SpecError, did_you_mean
 
-Zoo = Annotated[str, typer.Argument(help="Whose format: axial-deeplab.", metavar="ZOO")]
+Zoo = Annotated[str, typer.Argument(help="Whose format: axial-deeplab, deeplab2.", metavar="ZOO")]
 
 
 def run_import(
     zoo: Zoo,
-    file: Annotated[Path, typer.Argument(help="The foreign checkpoint.", metavar="FILE")],
+    file: Annotated[Path, typer.Argument(help="The foreign checkpoint: a file, or a TF2 prefix, folder or archive.", metavar="FILE")],
     out: Annotated[Path, typer.Option(help="Folder to write config.json and model.safetensors to.", metavar="FOLDER")],
     model: Annotated[
         str | None, typer.Option(help="Which registered model it is; default: recognised by its tensors.", metavar="NAME")
     ] = None,
+    backbone_only: Annotated[bool, typer.Option("--backbone-only", help="Leave out classifiers, heads and decoders.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -30,23 +31,40 @@ def run_import(
 
     Examples:
       axialzoo import axial-deeplab axial26s.pth --model axial_resnet26_s --out folder
+      axialzoo import deeplab2 resnet50_beta_imagenet1k.tar.gz --out folder
+      axialzoo import deeplab2 runs/cityscapes/ckpt-60000 --backbone-only --out folder
     """
     from axialzoo.checkpoint import save_checkpoint
 
     reader = converter(zoo)
     with stdout_kept_clean():
-        config, tensors = reader.import_checkpoint(file, model)
+        config, tensors = reader.import_checkpoint(file, model, backbone_only=backbone_only)
         save_checkpoint(out, config, tensors)
+    left_out, assumed = config.provenance.get("left_out", []), config.provenance.get("assumed", "")
+    assert isinstance(left_out, list)
     if as_json:
-        emit({"source": str(file), "folder": str(out), "model": config.model, "tensors": len(tensors)})
+        emit(
+            {
+                "source": str(file),
+                "folder": str(out),
+                "model": config.model,
+                "tensors": len(tensors),
+                "left_out": left_out,
+                "assumed": assumed,
+            }
+        )
     else:
         say(f"{file} -> {out}: {config.model}, {len(tensors)} tensors, each used once", quiet)
+        if assumed:
+            say(f"assumed: {assumed}", quiet)
+        if left_out:
+            say(f"left out ({len(left_out)}): {', '.join(left_out)}", quiet)
 
 
 def run_export(
     zoo: Zoo,
     source: Annotated[str, typer.Argument(help="A folder, a name with weights, or org/repo.", metavar="FOLDER")],
-    file: Annotated[Path, typer.Argument(help="The file to write.", metavar="FILE")],
+    file: Annotated[Path, typer.Argument(help="What to write: a file, or for deeplab2 a new folder.", metavar="FILE")],
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -54,6 +72,7 @@ def run_export(
 
     Examples:
       axialzoo export axial-deeplab folder axial26s.pth
+      axialzoo export deeplab2 folder ckpt-dir
     """
     from axialzoo.checkpoint import load_checkpoint
 

@@ -1,4 +1,4 @@
-"""The feature extractor: a stem and stages of residual blocks."""
+"""The feature extractor: a stem, stages of residual blocks, a stacked decoder."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import keras
 
 from axialzoo.checkpoint import Config
 from axialzoo.keras.blocks import ACTIVATIONS, MaxPool, ResidualBlock
+from axialzoo.keras.decoder import fused_stage
 from axialzoo.keras.stem import Stem
 from axialzoo.spec import Backbone, Model, SpecError, Stage, from_dict, size_pair, to_dict
 
@@ -31,8 +32,8 @@ class AxialBackbone(keras.Model):
 
     Args:
         spec: What it computes.
-        out_indices: Which endpoints, as timm counts them: 0 the stem (stride 2 for the ImageNet models), then one
-            per stage; default all.
+        out_indices: Which endpoints, as timm counts them: 0 at stride 2 for the ImageNet models, then one per stage, the
+            stacked decoder last; see :meth:`axialzoo.spec.Backbone.feature_info`; default all.
         input_size: A side or (height, width) in pixels that the inputs are fixed to; default any.
         data_format: ``"channels_last"`` or ``"channels_first"``, of images and features; default Keras's.
         dtype: Policy of every layer, such as ``"mixed_bfloat16"``; default Keras's.
@@ -53,8 +54,10 @@ class AxialBackbone(keras.Model):
         info = backbone.feature_info()
         indices = check_indices(out_indices, len(info))
         images, x = image_input(backbone.in_channels, size, data_format, policy)
-        outputs = self._head(self._endpoints(x, spec, policy), spec, indices, data_format, policy)
-        super().__init__(images, outputs, **kwargs)
+        endpoints = self._endpoints(x, spec, policy)
+        super().__init__(images, self._head(endpoints, spec, indices, data_format, policy), **kwargs)
+        used = {id(layer) for layer in self.layers}
+        self.beyond = [layer for layer in keras.Model(images, endpoints).layers if id(layer) not in used]  # checkpoints hold them too
         self.spec, self.config = spec, None
         self.input_size, self.data_format, self.dtype_policy = size, data_format, policy
         self.num_features = backbone.channels
@@ -62,12 +65,18 @@ class AxialBackbone(keras.Model):
         self.feature_info = [info[index] for index in indices]
 
     def _endpoints(self, x, spec: Model, dtype) -> list:
-        """The stem's output and each stage's, activated."""
-        backbone = spec.backbone
+        """The stem's output, each stage's and the decoder's, activated."""
+        backbone, images = spec.backbone, x
         x = Stem(backbone, name="stem", dtype=dtype)(x) if backbone.stem.convs else x
-        outputs = [x] if backbone.stem.convs else []
+        features = [x] if backbone.stem_is_endpoint else []
         for index, stage in enumerate(backbone.stages):
             x = residual_stage(x, stage, backbone, f"stages.{index}", dtype)
+            features.append(x)
+        outputs = list(features)
+        for index, (fused, stage) in enumerate(zip(backbone.fusions(), backbone.decoder)):
+            x = fused_stage(features, images, fused, stage, backbone, f"decoder.{index}", dtype)
+            features.append(x)
+        if backbone.decoder:
             outputs.append(x)
         if not backbone.pre_activation:
             return outputs

@@ -145,7 +145,9 @@ class ResidualBlock(Layer):
         return (*strided(input_shape, self.spec.stride)[:-1], self.spec.channels[-1])
 
     def get_config(self) -> dict:
-        conventions = replace(self.backbone, stem=Stem(), stages=(Stage((self.spec,)),))  # of the backbone, only what a block reads
+        conventions = replace(
+            self.backbone, stem=Stem(), stages=(Stage((self.spec,)),), decoder=()
+        )  # of the backbone, only what a block reads
         config = {"inputs": self.inputs, "spec": to_dict(self.spec), "backbone": to_dict(conventions)}
         return {**super().get_config(), **config}
 

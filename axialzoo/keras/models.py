@@ -25,6 +25,7 @@ def create_model(
     span: int | None = None,
     long_axis: str | None = None,
     drop_path: float | None = None,
+    output_stride: int | None = None,
     features_only: bool = False,
     out_indices: Sequence[int] | None = None,
     dtype=None,
@@ -42,8 +43,9 @@ def create_model(
         span: Odd window of the attention layers, in positions.
         long_axis: ``"local"`` or ``"interpolate"``: see :class:`axialzoo.spec.Attention`.
         drop_path: Probability at the last block, rising linearly from the first.
+        output_stride: Of the last stage, 8, 16 or 32: strides that are not taken become atrous rates.
         features_only: Give the pyramid of features, as a list, instead of logits.
-        out_indices: Which features: 0 the stem, then one per stage; default all.
+        out_indices: Which features: 0 at stride 2 (the stem, for most), then one per stage, a stacked decoder last; default all.
         dtype: Policy of every layer, such as ``"mixed_bfloat16"``; default Keras's.
 
     Returns:
@@ -64,6 +66,7 @@ def create_model(
         "span": span,
         "long_axis": long_axis,
         "drop_path": drop_path,
+        "output_stride": output_stride,
     }
     planned = plan(name, pretrained, features_only=features_only, **changes)
     name = name if name == "custom" else entry(name).name
@@ -107,5 +110,22 @@ axial_resnet50_s = _factory("axial_resnet50_s")
 axial_resnet50_m = _factory("axial_resnet50_m")
 axial_resnet50_l = _factory("axial_resnet50_l")
 axial_resnet50 = _factory("axial_resnet50")
+axial_resnet50_full_s = _factory("axial_resnet50_full_s")
+axial_resnet50_full_m = _factory("axial_resnet50_full_m")
+axial_resnet50_full_l = _factory("axial_resnet50_full_l")
 axial_resnet_cifar10 = _factory("axial_resnet_cifar10")
 axial_resnet_cifar10_xs = _factory("axial_resnet_cifar10_xs")
+axial_resnet_s = _factory("axial_resnet_s")
+axial_resnet_l = _factory("axial_resnet_l")
+axial_deeplab_s_backbone = _factory("axial_deeplab_s_backbone")
+axial_deeplab_m_backbone = _factory("axial_deeplab_m_backbone")
+axial_deeplab_l_backbone = _factory("axial_deeplab_l_backbone")
+axial_deeplab_xl_backbone = _factory("axial_deeplab_xl_backbone")
+axial_swidernet_1_1_1 = _factory("axial_swidernet_1_1_1")
+axial_swidernet_1_1_3 = _factory("axial_swidernet_1_1_3")
+axial_swidernet_1_1_4_5 = _factory("axial_swidernet_1_1_4_5")
+max_deeplab_s_backbone = _factory("max_deeplab_s_backbone")
+max_deeplab_l_backbone = _factory("max_deeplab_l_backbone")
+axial_resnet50_gelu = _factory("axial_resnet50_gelu")
+resnet50 = _factory("resnet50")
+resnet50_beta = _factory("resnet50_beta")

@@ -93,7 +93,7 @@ def _config_in_archive(path: Path) -> Config:
     """The config of the model in a ``.keras`` file; nothing that the file names is built."""
     from axialzoo.checkpoint import default_config, strict_json
     from axialzoo.checkpoint.config import MAX_BYTES
-    from axialzoo.spec import SpecError, from_dict
+    from axialzoo.spec import SpecError, from_dict, is_registered
 
     names = check_archive(path)
     if CONFIG not in names or WEIGHTS not in names:
@@ -107,7 +107,8 @@ def _config_in_archive(path: Path) -> Config:
     if stored is not None:
         return Config.from_json(stored if isinstance(stored, str) else "", f"{path}: {CONFIG}: checkpoint")
     try:
-        return default_config(from_dict(Model, data["config"].get("spec")))
+        name = str(data["config"].get("name"))
+        return default_config(from_dict(Model, data["config"].get("spec")), name if is_registered(name) else "custom")
     except SpecError as error:
         raise CheckpointError(f"{path}: {CONFIG}: {error}") from None
 

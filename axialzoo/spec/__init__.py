@@ -9,7 +9,7 @@ from axialzoo.spec.cost import Cost, cost
 from axialzoo.spec.model import Model, adapt, size_pair
 from axialzoo.spec.parameters import ROLES, Parameter, count, parameters
 from axialzoo.spec.preprocessing import Preprocessing
-from axialzoo.spec.registry import Entry, aliases, entry, list_models, register
+from axialzoo.spec.registry import Entry, aliases, entry, is_registered, list_models, register
 from axialzoo.spec.stem import Stem, StemConv
 
 from axialzoo.spec import zoo  # registers the named models  # isort: skip
@@ -17,5 +17,5 @@ from axialzoo.spec import zoo  # registers the named models  # isort: skip
 __all__ = [
     "ROLES", "Attention", "Backbone", "Block", "Cost", "DecoderStage", "Entry", "Model", "Norm", "Parameter",
     "Preprocessing", "SpecError", "Stage", "Stem", "StemConv", "adapt", "aliases", "cost", "count", "did_you_mean",
-    "entry", "from_dict", "list_models", "parameters", "register", "size_pair", "to_dict", "zoo",
+    "entry", "from_dict", "is_registered", "list_models", "parameters", "register", "size_pair", "to_dict", "zoo",
 ]  # fmt: skip

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from axialzoo.spec.block import Block
 from axialzoo.spec.check import require, require_choice, require_count, require_number
@@ -51,7 +53,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class DecoderStage:
-    """One step of a stacked decoder (MaX-DeepLab-L): resize and fuse to `stride`, then blocks."""
+    """One step of a stacked decoder (MaX-DeepLab-L, arXiv:2012.00759): fuse features, then blocks.
+
+    The output before and the last two features at `stride` are brought to `channels` and to the size
+    ``ceil(image / stride)``, then added. A feature of as many channels is resized as it is (bilinear, corners aligned);
+    any other is activated and projected by a 1x1 convolution, with stride 2 where that gives the size, else resized after.
+    """
 
     stride: int
     channels: int
@@ -60,6 +67,12 @@ class DecoderStage:
     def __post_init__(self):
         require_count("DecoderStage", "stride", self.stride)
         require_count("DecoderStage", "channels", self.channels)
+        strides = [block.stride for block in self.blocks]
+        require(set(strides) <= {1}, f"DecoderStage.blocks: expected blocks of stride 1, found strides {strides}")
+
+    @property
+    def outputs(self) -> int:
+        return self.blocks[-1].channels[-1] if self.blocks else self.channels
 
 
 @dataclass(frozen=True)
@@ -92,6 +105,10 @@ class Backbone:
         require_choice("Backbone", "activation", self.activation, ACTIVATIONS)
         require_choice("Backbone", "shortcut", self.shortcut, ("stride_or_width", "width"))
         require(isinstance(self.pre_activation, bool), f"Backbone.pre_activation: expected a bool, found {self.pre_activation!r}")
+        require(
+            self.pre_activation or not self.decoder,
+            "Backbone.decoder: fuses features before their activation; expected pre_activation=True or no decoder, found False",
+        )
 
     @property
     def stem_channels(self) -> int:
@@ -99,18 +116,66 @@ class Backbone:
 
     @property
     def channels(self) -> int:
-        return self.stages[-1].channels
+        """Of the last endpoint, which a classifier reads."""
+        return self.decoder[-1].outputs if self.decoder else self.stages[-1].channels
+
+    @property
+    def stem_stride(self) -> int:
+        return math.prod(conv.stride for conv in self.stem.convs)
+
+    @property
+    def output_stride(self) -> int:
+        """Of the last stage."""
+        return math.prod([self.stem_stride, *(stage.stride for stage in self.stages)])
+
+    @property
+    def stem_is_endpoint(self) -> bool:
+        """Whether the stem's output is an endpoint; not where the first stage keeps its resolution."""
+        return bool(self.stem.convs) and self.stages[0].stride > 1
 
     def feature_info(self) -> list[dict]:
-        """Endpoints as timm counts them: index 0 is the stem, then one per stage.
+        """Endpoints as timm counts them: the stem, then one per stage, then the stacked decoder where there is one.
 
-        Each has ``num_chs``, ``reduction`` (stride) and ``module`` (the name of the last module).
+        A stem whose resolution the first stage keeps is none of its own, so that index 0 has stride 2 in every
+        ImageNet model. Each has ``num_chs``, ``reduction`` (stride) and ``module`` (the name of the last module).
         """
-        stride = 1
-        for conv in self.stem.convs:
-            stride *= conv.stride
-        info = [{"num_chs": self.stem_channels, "reduction": stride, "module": "stem"}] if self.stem.convs else []
+        stride = self.stem_stride
+        info = [{"num_chs": self.stem_channels, "reduction": stride, "module": "stem"}] if self.stem_is_endpoint else []
         for index, stage in enumerate(self.stages):
             stride *= stage.stride
             info.append({"num_chs": stage.channels, "reduction": stride, "module": f"stages.{index}"})
+        if self.decoder:
+            info.append({"num_chs": self.channels, "reduction": self.decoder[-1].stride, "module": "decoder"})
         return info
+
+    def fusions(self) -> list[list[Fused]]:
+        """What each decoder stage fuses: the output before, then the last two features at its stride, older first.
+
+        Of the stem and the stages only the last at each stride counts; every decoder stage adds one. `Fused.index` counts
+        the endpoints of stem and stages first, then the decoder stages.
+        """
+        if not self.decoder:
+            return []
+        features = [Fused(index, one["num_chs"], one["reduction"]) for index, one in enumerate(self.feature_info()[:-1])]
+        at_stride = {feature.stride: [feature] for feature in features}
+        last, fusions = features[-1], []
+        for index, stage in enumerate(self.decoder, len(features)):
+            fusions.append([last, *at_stride.get(stage.stride, [])[-2:]])
+            last = Fused(index, stage.outputs, stage.stride)
+            at_stride.setdefault(stage.stride, []).append(last)
+        return fusions
+
+    def map_blocks(self, change: Callable[[Block], Block]) -> Backbone:
+        """The same with each block, in the order in which they run, as `change` makes it."""
+        stages = tuple(replace(stage, blocks=tuple(map(change, stage.blocks))) for stage in self.stages)
+        decoder = tuple(replace(stage, blocks=tuple(map(change, stage.blocks))) for stage in self.decoder)
+        return replace(self, stages=stages, decoder=decoder)
+
+
+@dataclass(frozen=True)
+class Fused:
+    """A feature that a decoder stage takes in: which one, its channels and its stride."""
+
+    index: int
+    channels: int
+    stride: int

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from axialzoo.spec.attention import Attention
-from axialzoo.spec.backbone import Backbone
+from axialzoo.spec.backbone import Backbone, DecoderStage, Fused
 from axialzoo.spec.block import Block
-from axialzoo.spec.check import SpecError
 from axialzoo.spec.model import Model
 
 
@@ -38,8 +37,6 @@ class Layer:
 def layers(spec: Model) -> Iterator[Layer]:
     """The primitive layers of `spec` in the order in which they run, shortcuts last in their block."""
     backbone = spec.backbone
-    if backbone.decoder:
-        raise SpecError("Backbone.decoder: a stacked decoder can be described but not built yet; expected no decoder stages")
     channels, stride = backbone.in_channels, 1
     for index, conv in enumerate(backbone.stem.convs):
         stride *= conv.stride
@@ -50,6 +47,15 @@ def layers(spec: Model) -> Iterator[Layer]:
         for j, block in enumerate(stage.blocks):
             yield from block_layers(f"stages.{i}.blocks.{j}", block, backbone, channels, stride)
             stride *= block.stride
+            channels = block.channels[-1]
+    for i, (stage, fused) in enumerate(zip(backbone.decoder, backbone.fusions())):
+        for j, feature in enumerate(fused):
+            if feature.channels != stage.channels:
+                at = stage.stride if projects_with_stride(feature, stage) else feature.stride
+                yield from conv_norm(f"decoder.{i}.fuse.{j}", feature.channels, stage.channels, 1, at)
+        channels = stage.channels
+        for j, block in enumerate(stage.blocks):
+            yield from block_layers(f"decoder.{i}.blocks.{j}", block, backbone, channels, stage.stride)
             channels = block.channels[-1]
     if spec.num_classes:
         yield Layer("classifier", "linear", channels, spec.num_classes)
@@ -86,3 +92,8 @@ def block_layers(name: str, block: Block, backbone: Backbone, inputs: int, strid
 def has_shortcut(block: Block, backbone: Backbone, inputs: int) -> bool:
     """Whether the block's shortcut is a convolution."""
     return inputs != block.channels[-1] or (backbone.shortcut == "stride_or_width" and block.stride > 1)
+
+
+def projects_with_stride(feature: Fused, stage: DecoderStage) -> bool:
+    """Whether the projection that fuses `feature` strides by 2, so that nothing is left to resize."""
+    return feature.channels != stage.channels and 2 * feature.stride == stage.stride

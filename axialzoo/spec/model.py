@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 
 from axialzoo.spec.backbone import Backbone
 from axialzoo.spec.check import SpecError, require, require_choice, require_count
+from axialzoo.spec.output_stride import at_output_stride
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ def adapt(
     span: int | None = None,
     long_axis: str | None = None,
     drop_path: float | None = None,
+    output_stride: int | None = None,
 ) -> Model:
     """The same model with what a user may change; None leaves a thing as it is.
 
@@ -65,6 +68,7 @@ def adapt(
         span: Odd window of every attention layer, in positions.
         long_axis: ``"local"`` or ``"interpolate"``: see :class:`Attention`.
         drop_path: Probability at the last block, rising linearly from 0 at the first.
+        output_stride: Of the last stage: see :func:`axialzoo.spec.output_stride.at_output_stride`.
 
     Raises:
         SpecError: where a value does not fit.
@@ -72,22 +76,20 @@ def adapt(
     backbone = spec.backbone
     if in_channels is not None:
         backbone = replace(backbone, in_channels=in_channels)
+    if output_stride is not None:
+        backbone = at_output_stride(backbone, output_stride)
     attention = {key: value for key, value in (("span", span), ("long_axis", long_axis)) if value is not None}
-    total = sum(len(stage.blocks) for stage in backbone.stages)
-    done, stages = 0, []
-    for stage in backbone.stages:
-        blocks = []
-        for block in stage.blocks:
-            if attention and block.attention is not None:
-                block = replace(block, attention=replace(block.attention, **attention))
-            if drop_path is not None:
-                block = replace(block, drop_path=drop_path * done / max(total - 1, 1))
-            blocks.append(block)
-            done += 1
-        stages.append(replace(stage, blocks=tuple(blocks)))
+    if attention:
+        backbone = backbone.map_blocks(
+            lambda block: block if block.attention is None else replace(block, attention=replace(block.attention, **attention))
+        )
+    if drop_path is not None:
+        total = sum(len(stage.blocks) for stage in (*backbone.stages, *backbone.decoder))
+        done = itertools.count()
+        backbone = backbone.map_blocks(lambda block: replace(block, drop_path=drop_path * next(done) / max(total - 1, 1)))
     return replace(
         spec,
-        backbone=replace(backbone, stages=tuple(stages)),
+        backbone=backbone,
         num_classes=spec.num_classes if num_classes is None else num_classes,
         input_size=spec.input_size if input_size is None else size_pair(input_size),
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from axialzoo.spec.check import SpecError, did_you_mean
 from axialzoo.spec.model import Model
+from axialzoo.spec.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class Entry:
         summary: One line.
         source: Paper or code that defines it.
         published: Numbers from that source, by name (``parameters``, ``multiply_adds``, ``top1``, ...).
+        preprocessing: What its weights expect of a picture; the size is the spec's.
+        rebuild: The spec for another output stride, of a model whose layers depend on it (a stacked decoder's do).
         weights: tag -> where its weights are: ``"package:FOLDER"`` or ``"org/repo[@revision]"``. The first is
             what ``pretrained=True`` loads.
     """
@@ -30,6 +33,13 @@ class Entry:
     source: str
     published: Mapping[str, float] = field(default_factory=dict)
     weights: Mapping[str, str] = field(default_factory=dict)
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    rebuild: Callable[[int], Model] | None = None
+
+    def at(self, output_stride: int | None) -> Model:
+        """Its spec, with the layers that it has at `output_stride`."""
+        known = output_stride is None or self.rebuild is None or output_stride == self.spec.backbone.output_stride
+        return self.spec if known else self.rebuild(output_stride)  # type: ignore[arg-type,misc]
 
 
 _entries: dict[str, Entry] = {}
@@ -62,6 +72,11 @@ def entry(name: str) -> Entry:
             f"it has {', '.join(found.weights) or 'none'}"
         )
     return found
+
+
+def is_registered(name: str) -> bool:
+    """Whether `name` is a model's, or an alias."""
+    return name in _entries or name in _aliases
 
 
 def list_models(pattern: str = "*", *, task: str | None = None, pretrained: bool = False) -> list[str]:

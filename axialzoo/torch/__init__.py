@@ -4,22 +4,42 @@ from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.backbone import AxialBackbone
 from axialzoo.torch.classifier import AxialClassifier
 from axialzoo.torch.models import (
+    axial_deeplab_l_backbone,
+    axial_deeplab_m_backbone,
+    axial_deeplab_s_backbone,
+    axial_deeplab_xl_backbone,
     axial_resnet26_s,
     axial_resnet50,
+    axial_resnet50_full_l,
+    axial_resnet50_full_m,
+    axial_resnet50_full_s,
+    axial_resnet50_gelu,
     axial_resnet50_l,
     axial_resnet50_m,
     axial_resnet50_s,
     axial_resnet_cifar10,
     axial_resnet_cifar10_xs,
+    axial_resnet_l,
+    axial_resnet_s,
+    axial_swidernet_1_1_1,
+    axial_swidernet_1_1_3,
+    axial_swidernet_1_1_4_5,
     build,
     create_model,
+    max_deeplab_l_backbone,
+    max_deeplab_s_backbone,
+    resnet50,
+    resnet50_beta,
 )
 from axialzoo.torch.native import read_native, write_native
 from axialzoo.torch.preprocessing import Preprocess
 from axialzoo.torch.weights import load_tensors, save_model, to_tensors
 
 __all__ = [
-    "AxialAttention", "AxialBackbone", "AxialClassifier", "Preprocess", "axial_resnet26_s", "axial_resnet50", "axial_resnet50_l",
-    "axial_resnet50_m", "axial_resnet50_s", "axial_resnet_cifar10", "axial_resnet_cifar10_xs", "build", "create_model", "load_tensors",
-    "read_native", "save_model", "to_tensors", "write_native",
+    "AxialAttention", "AxialBackbone", "AxialClassifier", "Preprocess", "axial_deeplab_l_backbone", "axial_deeplab_m_backbone",
+    "axial_deeplab_s_backbone", "axial_deeplab_xl_backbone", "axial_resnet26_s", "axial_resnet50", "axial_resnet50_full_l",
+    "axial_resnet50_full_m", "axial_resnet50_full_s", "axial_resnet50_gelu", "axial_resnet50_l", "axial_resnet50_m", "axial_resnet50_s",
+    "axial_resnet_cifar10", "axial_resnet_cifar10_xs", "axial_resnet_l", "axial_resnet_s", "axial_swidernet_1_1_1",
+    "axial_swidernet_1_1_3", "axial_swidernet_1_1_4_5", "build", "create_model", "load_tensors", "max_deeplab_l_backbone",
+    "max_deeplab_s_backbone", "read_native", "resnet50", "resnet50_beta", "save_model", "to_tensors", "write_native",
 ]  # fmt: skip

@@ -1,16 +1,15 @@
-"""The feature extractor: a stem and stages of residual blocks."""
+"""The feature extractor: a stem, stages of residual blocks, a stacked decoder."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from axialzoo.spec import Model, SpecError, Stage
 from axialzoo.torch.blocks import ACTIVATIONS, ResidualBlock, max_pool
-from axialzoo.torch.norm import frozen_statistics
+from axialzoo.torch.decoder import FusedStage
+from axialzoo.torch.norm import recomputed
 from axialzoo.torch.stem import Stem
 
 
@@ -33,18 +32,13 @@ class ResidualStage(nn.Module):
         return x
 
 
-def recomputed(block: nn.Module, x: Tensor) -> Tensor:
-    """`block(x)`, computed again in the backward pass rather than kept; its moving statistics are updated once."""
-    return checkpoint(block, x, use_reentrant=False, context_fn=lambda: (nullcontext(), frozen_statistics(block)))
-
-
 class AxialBackbone(nn.Module):
     """Images to a pyramid of features.
 
     Args:
         spec: What it computes.
-        out_indices: Which endpoints, as timm counts them: 0 the stem (stride 2 for the ImageNet models), then one
-            per stage; default all.
+        out_indices: Which endpoints, as timm counts them: 0 at stride 2 for the ImageNet models, then one per stage, the
+            stacked decoder last; see :meth:`axialzoo.spec.Backbone.feature_info`; default all.
 
     Attributes:
         feature_info: Of each endpoint returned: ``num_chs``, ``reduction``, ``module``.
@@ -64,7 +58,10 @@ class AxialBackbone(nn.Module):
         for stage in backbone.stages:
             self.stages.append(ResidualStage(channels, stage, backbone))
             channels = stage.channels
-        self.num_features = channels
+        self.decoder = nn.ModuleList()
+        for fused, stage in zip(backbone.fusions(), backbone.decoder):
+            self.decoder.append(FusedStage(fused, stage, backbone))
+        self.num_features = backbone.channels
         self.checkpointing = False
         info = backbone.feature_info()
         self.out_indices = check_indices(out_indices, len(info))
@@ -76,12 +73,19 @@ class AxialBackbone(nn.Module):
         self.checkpointing = enable
 
     def endpoints(self, x: Tensor) -> list[Tensor]:
-        """The stem's output and each stage's, activated."""
+        """The stem's output, each stage's and the decoder's, activated."""
         check_image(x, self.spec.backbone.in_channels)
+        size, checkpointing = x.shape[2:], self.checkpointing and self.training
         x = self.stem(x)
-        outputs = [x] if self.spec.backbone.stem.convs else []
+        features = [x] if self.spec.backbone.stem_is_endpoint else []
         for stage in self.stages:
-            x = stage(x, self.checkpointing and self.training)
+            x = stage(x, checkpointing)
+            features.append(x)
+        outputs = list(features)
+        for step in self.decoder:
+            x = step(features, size, checkpointing)
+            features.append(x)
+        if self.decoder:
             outputs.append(x)
         return [self.activation(x) for x in outputs] if self.spec.backbone.pre_activation else outputs
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from axialzoo.spec import Norm
 
@@ -60,6 +61,11 @@ def frozen_statistics(module: nn.Module) -> Iterator[None]:
     finally:
         for norm in norms:
             norm.frozen = False
+
+
+def recomputed(block: nn.Module, x: Tensor) -> Tensor:
+    """`block(x)`, computed again in the backward pass rather than kept; its moving statistics are updated once."""
+    return checkpoint(block, x, use_reentrant=False, context_fn=lambda: (nullcontext(), frozen_statistics(block)))
 
 
 def normalise_from_moments(norm: BatchNorm, mean: Tensor, variance: Tensor, n: int) -> Tensor:

@@ -19,7 +19,7 @@ from axialzoo.keras import AxialAttention, AxialBackbone, Preprocess, blocks, bu
 from axialzoo.keras.weights import variables
 from axialzoo.spec import Norm, Preprocessing, adapt
 from tests.parity import common
-from tests.parity.common import CASES, PLANTED, TRAINED, Case
+from tests.parity.common import CASES, DEEPLAB2, DEEPLAB2_FULL, PLANTED, TRAINED, Case
 
 BACKEND = keras.backend.backend()
 
@@ -322,24 +322,64 @@ def check_golden(put) -> None:
     model = model_of(reference.network_spec(), "float32", reference.network_tensors())
     put("golden/network/logits", forward(model, last(reference.network_input())))
     for case in reference.layer_cases():
-        tensors = dict(case.tensors)
         if case.kind == "attention":
             layer = AxialAttention(case.inputs, case.attention, Norm(), case.axis, name="l")
         else:
             layer = blocks.ResidualBlock(case.inputs, case.block, case.model.backbone, name="l")
         images = keras.Input((None, None, case.inputs))
-        model = keras.Model(images, layer(images))
         prefix = "stages.0.blocks.0." + ("height." if case.kind == "attention" else "")
-        roles = {p.name.removeprefix(prefix): p for p in common.parameters(case.model) if p.name.startswith(prefix)}
-        by_path = {variable.path.removeprefix("l/").replace("/", "."): variable for variable in model.weights}
-        assert len(by_path) == len(tensors)
-        for name, array in tensors.items():
-            order = roles[name].keras_order
-            by_path[roles[name].keras_name.removeprefix(prefix)].assign(array if order is None else array.transpose(order))
-        for mode in (False, True):
-            put(f"golden/{case.name}/{'train' if mode else 'eval'}", forward(model, last(case.x), mode).transpose(0, 3, 1, 2))
-        for name in case.after:
-            put(f"golden/{case.name}/after/{name}", numpy(by_path[roles[name].keras_name.removeprefix(prefix)]))
+        check_layer(put, f"golden/{case.name}", case, keras.Model(images, layer(images)), prefix)
+
+
+def check_layer(put, name: str, case, model: keras.Model, prefix: str) -> None:
+    """Outputs in either mode, then moving statistics, of a layer called ``l`` or of several, given `case.tensors`.
+
+    Args:
+        prefix: What the names in `case.tensors` leave out.
+    """
+    roles = {p.name.removeprefix(prefix): p for p in common.parameters(case.model) if p.name.startswith(prefix)}
+    by_path = {variable.path.removeprefix("l/").replace("/", "."): variable for variable in model.weights}
+    assert len(by_path) == len(case.tensors)
+    for tensor, array in case.tensors.items():
+        order = roles[tensor].keras_order
+        by_path[roles[tensor].keras_name.removeprefix(prefix)].assign(array if order is None else array.transpose(order))
+    for mode in (False, True):
+        put(f"{name}/{'train' if mode else 'eval'}", forward(model, last(case.x), mode).transpose(0, 3, 1, 2))
+    for tensor in case.after:
+        put(f"{name}/after/{tensor}", numpy(by_path[roles[tensor].keras_name.removeprefix(prefix)]))
+
+
+def check_deeplab2_layers(put, full: bool) -> None:
+    from tests.golden import deeplab2
+
+    for case in deeplab2.layer_cases():
+        if (case.name in common.DEEPLAB2_LAYERS) == full:
+            continue
+        x = images = keras.Input((None, None, case.inputs))
+        backbone, conv = case.model.backbone, case.model.backbone.stem.convs
+        if case.kind == "block":
+            x = blocks.ResidualBlock(case.inputs, case.block, backbone, name="l")(x)
+        elif case.kind == "conv":
+            layer = blocks.ConvNorm(case.inputs, conv[0].channels, conv[0].kernel, backbone.norm, case.stride, case.dilation, name="l")
+            x = ops.relu(layer(x))
+        elif case.kind == "attention":
+            x = AxialAttention(case.inputs, case.attention, backbone.norm, 0, name="l")(x)
+        else:
+            x = AxialAttention(case.inputs, case.attention, backbone.norm, 0, name="height")(x)[:, :: case.stride]
+            x = AxialAttention(case.attention.value_channels, case.attention, backbone.norm, 1, name="width")(x)[:, :, :: case.stride]
+        check_layer(put, f"deeplab2/{case.name}", case, keras.Model(images, x), deeplab2.ROOTS[case.kind][1])
+
+
+def check_deeplab2(put, file: str) -> None:
+    from tests.golden import deeplab2
+
+    case = deeplab2.NETWORKS[file]
+    model = build(case.spec, features_only=True, dtype="float32")
+    load_tensors(model, case.tensors)
+    put(f"deeplab2/{file}", case.error([x.transpose(0, 3, 1, 2) for x in forward(model, last(case.x))]))
+    reversed_tables = {name: array[::-1] if name.endswith("key_position") else array for name, array in case.tensors.items()}
+    load_tensors(model, reversed_tables)
+    put(f"deeplab2/{file}/planted", case.error([x.transpose(0, 3, 1, 2) for x in forward(model, last(case.x))]))
 
 
 def main(out: str, full: bool) -> None:
@@ -364,6 +404,9 @@ def main(out: str, full: bool) -> None:
         with tempfile.TemporaryDirectory() as folder:
             timed("models", check_models, Path(folder))
         timed("golden", check_golden)
+    timed("deeplab2/layers", check_deeplab2_layers, full)
+    for file in DEEPLAB2_FULL if full else DEEPLAB2:
+        timed(f"deeplab2/{file}", check_deeplab2, file)
     for name, case in CASES.items():
         if case.full == full:
             timed(f"forward/{name}", check_forward, name, case)

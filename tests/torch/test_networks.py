@@ -9,7 +9,7 @@ import torch
 
 from axialzoo.spec import SpecError, adapt, entry, list_models
 from axialzoo.spec.window import Window
-from axialzoo.torch import backbone
+from axialzoo.torch import norm
 from axialzoo.torch.backbone import AxialBackbone
 from axialzoo.torch.blocks import drop_path
 from axialzoo.torch.classifier import AxialClassifier
@@ -93,7 +93,7 @@ def test_gradient_checkpointing_changes_neither_gradients_nor_moving_statistics(
 
 
 def test_statistics_that_are_updated_twice_are_caught(monkeypatch):
-    monkeypatch.setattr(backbone, "frozen_statistics", lambda block: nullcontext())
+    monkeypatch.setattr(norm, "frozen_statistics", lambda block: nullcontext())
     plain, recomputing = network().train(), network().train()
     recomputing.set_grad_checkpointing()
     step(plain, images())

@@ -1,5 +1,16 @@
-"""The named models as data: importing this registers them. One file a family."""
+"""The named models as data: importing this registers them. One file a family; `deeplab2` makes those of that code base."""
 
-from axialzoo.spec.zoo import axial_resnet, axial_resnet_cifar
+from axialzoo.spec.zoo import (  # isort: skip
+    axial_resnet,
+    axial_resnet_full,
+    axial_resnet_cifar,
+    axial_deeplab,
+    axial_swidernet,
+    max_deeplab,
+    resnet,
+    deeplab2,
+)
 
-__all__ = ["axial_resnet", "axial_resnet_cifar"]
+__all__ = [
+    "axial_deeplab", "axial_resnet", "axial_resnet_cifar", "axial_resnet_full", "axial_swidernet", "deeplab2", "max_deeplab", "resnet",
+]  # fmt: skip

@@ -1,0 +1,76 @@
+"""The stacked decoder of MaX-DeepLab-L (arXiv:2012.00759): up to stride 4 and down again, fusing features on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from axialzoo.spec import Backbone, DecoderStage
+from axialzoo.spec.backbone import Fused
+from axialzoo.spec.layers import projects_with_stride
+from axialzoo.torch.blocks import ACTIVATIONS, ConvNorm, ResidualBlock
+from axialzoo.torch.norm import recomputed
+
+
+class Fuse(nn.ModuleDict):
+    """The sum of features, each projected and resized as :class:`axialzoo.spec.DecoderStage` says; not activated.
+
+    Args:
+        features: What it takes in; its projections have their positions here for names.
+        spec: What it makes of them.
+
+    Shapes:
+        ``(N, C, H, W)`` of each feature to ``(N, channels, ceil(height / stride), ceil(width / stride))`` of an image
+        of `size` = (height, width).
+    """
+
+    def __init__(self, features: Sequence[Fused], spec: DecoderStage, backbone: Backbone):
+        super().__init__()
+        self.stride = spec.stride
+        self.activation = ACTIVATIONS[backbone.activation]
+        for index, feature in enumerate(features):
+            if feature.channels != spec.channels:
+                stride = 2 if projects_with_stride(feature, spec) else 1
+                self[str(index)] = ConvNorm(feature.channels, spec.channels, 1, backbone.norm, stride)
+
+    def forward(self, features: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+        height, width = (-(-side // self.stride) for side in size)
+        resized = []
+        for index, x in enumerate(features):
+            if str(index) in self:
+                x = self[str(index)](self.activation(x))  # (N, channels, H, W)
+            resized.append(resize(x, height, width))  # (N, channels, height, width)
+        return sum(resized[1:], resized[0])
+
+
+class FusedStage(nn.Module):
+    """A step of the decoder: :class:`Fuse`, then residual blocks.
+
+    Shapes:
+        As :class:`Fuse`, of all features so far: those of stem and stages, then of the steps before.
+    """
+
+    def __init__(self, features: Sequence[Fused], spec: DecoderStage, backbone: Backbone):
+        super().__init__()
+        self.indices = [feature.index for feature in features]
+        self.fuse = Fuse(features, spec, backbone)
+        self.blocks = nn.ModuleList()
+        channels = spec.channels
+        for block in spec.blocks:
+            self.blocks.append(ResidualBlock(channels, block, backbone))
+            channels = block.channels[-1]
+
+    def forward(self, features: Sequence[Tensor], size: Sequence[int], checkpointing: bool = False) -> Tensor:
+        x = self.fuse([features[index] for index in self.indices], size)
+        for block in self.blocks:
+            x = recomputed(block, x) if checkpointing else block(x)
+        return x
+
+
+def resize(x: Tensor, height: int, width: int) -> Tensor:
+    """Bilinear with aligned corners: (N, C, H, W) to (N, C, height, width)."""
+    if x.shape[2:] == (height, width):
+        return x
+    return F.interpolate(x, (height, width), mode="bilinear", align_corners=True)

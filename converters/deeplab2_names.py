@@ -1,0 +1,136 @@
+"""What deeplab2's checkpoints call each tensor, and how they lay it out: one rule a kind of layer, from the spec alone.
+
+    stages.0.blocks.1.height.norm_output.weight   (2 V,)
+    _stage2/_block2/_attention/_height_axis/_batch_norm_retrieved_output/gamma   (2, 1, G, 1, Dv)
+
+What differs is only arrangement: kernels are (h, w, in, out) and projections (in, 2K+V); the similarity norm has the shape
+(terms, 1, heads, 1, 1) and the output norm (terms, 1, heads, 1, depth); queries, keys and values, the terms, and the rows of the
+position tables (key - query + 254) lie as ours do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from axialzoo.spec import Attention, Model, Parameter, parameters
+from axialzoo.spec.layers import layers, projects_with_stride
+
+SEGMENTS = {
+    "reduce": "_conv1_bn_act",
+    "spatial": "_conv2_bn_act",
+    "expand": "_conv3_bn",
+    "spatial1": "_conv1_bn_act",
+    "spatial2": "_conv2_bn",
+    "shortcut": "_shortcut",
+    "gate": "_squeeze_and_excite/_se_conv",
+    "height": "_attention/_height_axis",
+    "width": "_attention/_width_axis",
+    "conv": "_conv",
+    "norm": "_batch_norm",
+    "norm_qkv": "_batch_norm_qkv",
+    "norm_similarity": "_batch_norm_similarity",
+    "norm_output": "_batch_norm_retrieved_output",
+    "query_position": "_query_rpe/embeddings",
+    "key_position": "_key_rpe/embeddings",
+    "value_position": "_value_rpe/embeddings",
+}
+POSITIONS = 255  # their MAX_SPAN
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tensor of ours is in their checkpoints.
+
+    Attributes:
+        name: Ours.
+        key: Theirs, below the encoder, without ``/.ATTRIBUTES/VARIABLE_VALUE``.
+        shape: Theirs.
+        order: From our axes to theirs, before it takes `shape`; None where they agree.
+        ours: Our shape.
+    """
+
+    name: str
+    key: str
+    shape: tuple[int, ...]
+    order: tuple[int, ...] | None
+    ours: tuple[int, ...]
+
+    def to_theirs(self, array: np.ndarray) -> np.ndarray:
+        array = array if self.order is None else array.transpose(self.order)
+        return np.ascontiguousarray(array).reshape(self.shape)
+
+    def to_ours(self, array: np.ndarray) -> np.ndarray:
+        array = array.reshape(self.ours) if self.order is None else array.transpose(np.argsort(self.order))
+        return np.ascontiguousarray(array)
+
+
+def places(spec: Model) -> Iterator[Place]:
+    """One for each tensor of `spec`, which :func:`inexpressible` has passed, in our order."""
+    attention = {layer.name: layer.attention for layer in layers(spec) if layer.attention is not None}
+    for parameter in parameters(spec):
+        order = parameter.keras_order
+        shape = their_shape(parameter, attention.get(".".join(parameter.name.split(".")[:5])))
+        yield Place(parameter.name, foreign_name(parameter, spec), shape, order, parameter.shape)
+
+
+def their_shape(parameter: Parameter, attention: Attention | None) -> tuple[int, ...]:
+    """(4 heads) and the like where attention has norms of five dimensions."""
+    if attention is not None and ".norm_similarity." in parameter.name:
+        return (len(attention.similarity), 1, attention.heads, 1, 1)
+    if attention is not None and ".norm_output." in parameter.name:
+        return (len(attention.value), 1, attention.heads, 1, attention.value_depth)
+    return parameter.keras_shape
+
+
+def foreign_name(parameter: Parameter, spec: Model) -> str:
+    """Their key of one of our tensors."""
+    *owner, leaf = parameter.keras_name.split(".")
+    if owner[0] == "stem":
+        index, owner = int(owner[1]), owner[2:]
+        convs = len(spec.backbone.stem.convs)
+        first = "_stem" if convs == 1 else f"_stem/_conv{index + 1}_bn{'_act' if index + 1 < convs else ''}"
+    elif owner[0] == "stages":
+        first = f"_stage{int(owner[1]) + 6 - len(spec.backbone.stages)}/_block{int(owner[3]) + 1}"  # four stages are 2 to 5
+        owner = owner[4:]
+    elif owner[2] == "blocks":
+        first, owner = f"_decoder_stage{int(owner[1]) + 1}/_block{int(owner[3]) + 1}", owner[4:]
+    else:
+        first, owner = fuse(int(owner[1]), int(owner[3]), spec), owner[4:]
+    if owner[-1:] == ["qkv"]:
+        owner, leaf = owner[:-1], "qkv_kernel"
+    return "/".join([first, *(SEGMENTS[part] for part in owner), SEGMENTS.get(leaf, leaf)])
+
+
+def fuse(step: int, source: int, spec: Model) -> str:
+    """The projection of one input of a decoder's step: they stride where that halves the size, else they resize."""
+    stage = spec.backbone.decoder[step]
+    how = "strided" if projects_with_stride(spec.backbone.fusions()[step][source], stage) else "resized"
+    return f"_decoder_stage{step + 1}_resized_fuse/_{how}_conv_bn{source + 1}"
+
+
+def inexpressible(spec: Model) -> str:
+    """What of `spec` their code cannot say; empty where it can say all. A classifier is not in their open code."""
+    backbone = spec.backbone
+    stem = [(conv.kernel, conv.stride) for conv in backbone.stem.convs]
+    stages = len(backbone.stages)
+    if (stem, stages) not in (([(7, 2)], 4), ([(3, 2), (3, 1), (3, 1)], 4), ([(3, 2)], 5)) or any(stage.pool for stage in backbone.stages):
+        return "its stem is one 7x7 or three 3x3 convolutions before four stages, or one 3x3 before five, without a max pool"
+    if not backbone.pre_activation or backbone.shortcut != "width":
+        return "its blocks activate their input, and their shortcut is a convolution where the width changes alone"
+    if (backbone.norm.epsilon, backbone.norm.momentum) != (1e-3, 0.01):
+        return "its norms have epsilon 1e-3 and momentum 0.01"
+    blocks = [block for part in (*backbone.stages, *backbone.decoder) for block in part.blocks]
+    for block in blocks:
+        attention = block.attention
+        if block.kind not in ("axial", "bottleneck", "basic"):
+            return f"it has no blocks of kind {block.kind!r}"
+        if attention is None:
+            continue
+        if attention.kind != "axial" or attention.span is not None or attention.downsample != "slice" or attention.positions != POSITIONS:
+            return f"its attention is axial with {POSITIONS} positions and no span, and takes every other position where it strides"
+    if spec.num_classes:
+        return "it has no classifier; adapt(spec, num_classes=0)"
+    return ""

@@ -1,0 +1,174 @@
+"""TF2 object-graph checkpoints (`tf.train.Checkpoint`) as named arrays, read and written. TensorFlow only inside functions."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from axialzoo.checkpoint import CheckpointError, check_regular, read_small, unpack_tar
+
+SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
+GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+STATE, INDEX = "checkpoint", ".index"  # the file that names the latest checkpoint; what each checkpoint has one of
+ARCHIVES = (".tar", ".tar.gz", ".tgz")
+STEM = "ckpt-0"  # of what is written here
+
+
+@dataclass(frozen=True)
+class TF2Checkpoint:
+    """An open checkpoint.
+
+    Attributes:
+        prefix: Its path without ``.index``.
+        shapes: Of every variable, by its key without `SUFFIX`.
+        read: The array of one of them.
+    """
+
+    prefix: Path
+    shapes: Mapping[str, tuple[int, ...]]
+    read: Callable[[str], np.ndarray]
+
+
+@contextmanager
+def opened(path) -> Iterator[TF2Checkpoint]:
+    """The checkpoint at `path`: a prefix (``ckpt-60000``), a folder, or a ``.tar``, ``.tar.gz`` or ``.tgz`` of one.
+
+    Raises:
+        CheckpointError: where there is none or more than one, for damage, and for an archive that is hostile.
+        ModuleNotFoundError: without TensorFlow.
+    """
+    path = Path(path)
+    if path.name.endswith(ARCHIVES) and not path.is_dir():
+        with tempfile.TemporaryDirectory(prefix="axialzoo-") as folder:
+            files = unpack_tar(path, folder)
+            yield _open(path, _prefix_among(path, [file for file in files if file.suffix == INDEX]))
+    else:
+        yield _open(path, find_prefix(path))
+
+
+def find_prefix(path: Path) -> Path:
+    """The path of the checkpoint at `path`, without ``.index``."""
+    if path.is_dir():
+        return _prefix_among(path, sorted(path.glob(f"*{INDEX}")))
+    prefix = path.with_name(path.name.removesuffix(INDEX))
+    check_regular(prefix.with_name(prefix.name + INDEX), "expected the prefix of a TF2 checkpoint (ckpt-60000), its folder or its archive")
+    return prefix
+
+
+def _prefix_among(where: Path, indices: list[Path]) -> Path:
+    """The one that the file ``checkpoint`` beside them names, else the only one."""
+    indices = [index for index in indices if not index.name.startswith(".")]
+    named = {index for index in indices if index.name == _latest(index.parent) + INDEX}
+    chosen = sorted(named) or indices
+    if len(chosen) != 1:
+        found = ", ".join(index.name for index in chosen) or "none"
+        state = next((index.parent / STATE for index in indices if (index.parent / STATE).exists()), None)
+        why = f" and {state.name} names {_latest(state.parent)!r}" if state is not None and not named else ""
+        raise CheckpointError(f"{where}: expected one TF2 checkpoint (NAME{INDEX}), found {found}{why}; give the path of one: {where}/NAME")
+    return chosen[0].with_suffix("")
+
+
+def _latest(folder: Path) -> str:
+    """Name of the checkpoint that the file ``checkpoint`` calls the latest; its folder may have been moved since."""
+    if not (folder / STATE).exists():
+        return ""
+    text = read_small(folder / STATE, 1 << 20).decode(errors="replace")
+    found = re.search(r'^\s*model_checkpoint_path:\s*"([^"\\]*)"', text, re.MULTILINE)
+    return found[1].rpartition("/")[2] if found else ""
+
+
+def _open(where: Path, prefix: Path) -> TF2Checkpoint:
+    data = sorted(prefix.parent.glob(f"{_escaped(prefix.name)}.data-*-of-*"))
+    if not data:
+        raise CheckpointError(f"{where}: expected {prefix.name}.data-00000-of-00001 beside {prefix.name}{INDEX}, found none; copy both")
+    size = sum(check_regular(file) for file in [*data, prefix.with_name(prefix.name + INDEX)])
+    tf = _tensorflow()
+    with _damage_named(where):
+        reader = tf.train.load_checkpoint(str(prefix))
+        shapes = {key: tuple(shape) for key, shape in reader.get_variable_to_shape_map().items()}
+        dtypes = reader.get_variable_to_dtype_map()
+    if GRAPH not in shapes:
+        raise CheckpointError(f"{where}: expected a TF2 object-graph checkpoint, found one of TensorFlow 1 (no {GRAPH})")
+    odd = [key for key in shapes if key != GRAPH and not key.endswith(SUFFIX)]
+    odd += [key for key, shape in shapes.items() if math.prod(shape) * dtypes[key].size > size and key != GRAPH]
+    if odd:
+        raise CheckpointError(f"{where}: expected variables no larger than the file, under names that end in {SUFFIX}, found {odd[:10]}")
+
+    def read(key: str) -> np.ndarray:
+        with _damage_named(where):
+            array = reader.get_tensor(key + SUFFIX)
+        return np.asarray(array)
+
+    return TF2Checkpoint(prefix, {key.removesuffix(SUFFIX): shape for key, shape in shapes.items() if key != GRAPH}, read)
+
+
+def write_checkpoint(folder, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes a checkpoint ``ckpt-0`` and the file ``checkpoint`` to a new `folder`, whole or not at all.
+
+    Args:
+        arrays: By key without `SUFFIX`; slashes make the object graph.
+
+    Raises:
+        CheckpointError: where something is there already.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CheckpointError(f"{folder}: expected a folder that is new or empty, found one that is not; name another")
+    tf = _tensorflow()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = folder.parent / f".{secrets.token_hex(6)}.{folder.name}"
+    beside.mkdir()
+    try:
+        with tf.device("CPU:0"):
+            root = tf.train.Checkpoint()
+            for key, array in arrays.items():
+                *path, leaf = key.split("/")
+                node = root
+                for part in path:
+                    if not hasattr(node, part):
+                        setattr(node, part, tf.Module())
+                    node = getattr(node, part)
+                setattr(node, leaf, tf.Variable(np.asarray(array)))
+            root.write(str(beside / STEM))
+        (beside / STATE).write_text(f'model_checkpoint_path: "{STEM}"\nall_model_checkpoint_paths: "{STEM}"\n')
+        for file in beside.iterdir():
+            with open(file, "rb+") as written:
+                os.fsync(written.fileno())
+        os.replace(beside, folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _escaped(name: str) -> str:
+    return re.sub(r"([*?[])", r"[\1]", name)
+
+
+@contextmanager
+def _damage_named(where: Path) -> Iterator[None]:
+    """TensorFlow's errors on damaged files, of many kinds, as ours."""
+    try:
+        yield
+    except Exception as error:
+        raise CheckpointError(f"{where}: damaged, or not a TF2 checkpoint: {str(error)[:300]}; fetch or write it again") from None
+
+
+def _tensorflow() -> ModuleType:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        import tensorflow
+    except ModuleNotFoundError as error:
+        if error.name != "tensorflow":
+            raise
+        raise ModuleNotFoundError("TF2 checkpoints need TensorFlow: pip install 'axialzoo[keras-tensorflow]'", name="tensorflow") from None
+    return tensorflow
