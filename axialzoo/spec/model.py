@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from axialzoo.spec.backbone import Backbone
+from axialzoo.spec.block import Block
 from axialzoo.spec.check import SpecError, require, require_choice, require_count
 
 
@@ -55,6 +57,7 @@ def adapt(
     span: int | None = None,
     long_axis: str | None = None,
     drop_path: float | None = None,
+    attention: str | None = None,
 ) -> Model:
     """The same model with what a user may change; None leaves a thing as it is.
 
@@ -65,29 +68,40 @@ def adapt(
         span: Odd window of every attention layer, in positions.
         long_axis: ``"local"`` or ``"interpolate"``: see :class:`Attention`.
         drop_path: Probability at the last block, rising linearly from 0 at the first.
+        attention: Another kind of attention, of `axialzoo.spec.KINDS`.
 
     Raises:
         SpecError: where a value does not fit.
     """
-    backbone = spec.backbone
+    if attention is not None:
+        from axialzoo.spec.kinds import with_kind  # which builds on this module
+
+        spec = with_kind(spec, attention)
+    changes = {key: value for key, value in (("span", span), ("long_axis", long_axis)) if value is not None}
+    total = sum(len(stage.blocks) for stage in spec.backbone.stages)
+    done = 0
+
+    def change(block: Block) -> Block:
+        nonlocal done
+        if changes and block.attention is not None:
+            block = replace(block, attention=replace(block.attention, **changes))
+        if drop_path is not None:
+            block = replace(block, drop_path=drop_path * done / max(total - 1, 1))
+        done += 1
+        return block
+
+    backbone = map_blocks(spec, change).backbone
     if in_channels is not None:
         backbone = replace(backbone, in_channels=in_channels)
-    attention = {key: value for key, value in (("span", span), ("long_axis", long_axis)) if value is not None}
-    total = sum(len(stage.blocks) for stage in backbone.stages)
-    done, stages = 0, []
-    for stage in backbone.stages:
-        blocks = []
-        for block in stage.blocks:
-            if attention and block.attention is not None:
-                block = replace(block, attention=replace(block.attention, **attention))
-            if drop_path is not None:
-                block = replace(block, drop_path=drop_path * done / max(total - 1, 1))
-            blocks.append(block)
-            done += 1
-        stages.append(replace(stage, blocks=tuple(blocks)))
     return replace(
         spec,
-        backbone=replace(backbone, stages=tuple(stages)),
+        backbone=backbone,
         num_classes=spec.num_classes if num_classes is None else num_classes,
         input_size=spec.input_size if input_size is None else size_pair(input_size),
     )
+
+
+def map_blocks(spec: Model, change: Callable[[Block], Block]) -> Model:
+    """The same model with each residual block of its stages changed, in order."""
+    stages = tuple(replace(stage, blocks=tuple(change(block) for block in stage.blocks)) for stage in spec.backbone.stages)
+    return replace(spec, backbone=replace(spec.backbone, stages=stages))

@@ -26,6 +26,7 @@ def create_model(
     span: int | None = None,
     long_axis: str | None = None,
     drop_path: float | None = None,
+    attention: str | None = None,
     features_only: bool = False,
     out_indices: Sequence[int] | None = None,
 ) -> nn.Module:
@@ -41,6 +42,7 @@ def create_model(
         span: Odd window of the attention layers, in positions.
         long_axis: ``"local"`` or ``"interpolate"``: see :class:`axialzoo.spec.Attention`.
         drop_path: Probability at the last block, rising linearly from the first.
+        attention: Another kind of attention: a name in :data:`axialzoo.spec.KINDS`.
         features_only: Give the pyramid of features, as a list, instead of logits.
         out_indices: Which features: 0 the stem, then one per stage; default all.
 
@@ -62,6 +64,7 @@ def create_model(
         "span": span,
         "long_axis": long_axis,
         "drop_path": drop_path,
+        "attention": attention,
     }
     planned = plan(name, pretrained, features_only=features_only, **changes)
     if planned.checkpoint is None:
