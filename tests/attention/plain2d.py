@@ -51,7 +51,7 @@ def plain_attention2d(layer: nn.Module, x: Tensor) -> tuple[Tensor, dict]:
     """Output (N, V, H, W) of `layer`, and the moving statistics after it: name of a norm -> (mean, variance)."""
     spec: Attention = layer.spec
     moving: dict = {}
-    n, _, h, w = x.shape
+    h, w = x.shape[2:]
     if spec.encoding == "absolute":
         x = x + layer.position_height[:h].T[:, :, None] + layer.position_width[:w].T[:, None]
     qkv = torch.einsum("oc,nchw->nohw", layer.qkv.weight, x)
