@@ -19,7 +19,6 @@ TORCH_ONLY = {
     "norm.py": {"frozen_statistics", "recomputed"},
 }
 KERAS_ONLY = {
-    "attention.py": {"arange", "clip"},
     "backbone.py": {"residual_stage", "Activation", "image_input", "to_format"},  # functional models: a stage is a function
     "blocks.py": {"mean", "MaxPool", "strided"},
     "classifier.py": {"GlobalAverage"},

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from axialzoo.checkpoint.config import Config
 from axialzoo.checkpoint.errors import CheckpointError
 from axialzoo.checkpoint.folder import Checkpoint, load_checkpoint
 from axialzoo.checkpoint.source import weights_of
-from axialzoo.spec import Model, SpecError, adapt, entry
+from axialzoo.spec import Block, Model, SpecError, adapt, entry
 
 CLASSIFIER = ("classifier.weight", "classifier.bias")
 STEM = ("stem.0.conv.weight",)
@@ -92,7 +92,12 @@ def same_architecture(one: Model, other: Model) -> bool:
 
 
 def _neutral(spec: Model) -> Model:
-    spec = adapt(spec, num_classes=1, in_channels=3, input_size=1, span=1, long_axis="local", drop_path=0.0)
+    def whole(block: Block) -> Block:
+        attention = block.attention
+        return block if attention is None or attention.kind != "axial" else replace(block, attention=replace(attention, span=None))
+
+    spec = adapt(spec, num_classes=1, in_channels=3, input_size=1, long_axis="local", drop_path=0.0)
+    spec = replace(spec, backbone=spec.backbone.map_blocks(whole))
     try:
         return adapt(spec, output_stride=32)
     except SpecError:  # has but one

@@ -26,6 +26,7 @@ def create_model(
     long_axis: str | None = None,
     drop_path: float | None = None,
     output_stride: int | None = None,
+    attention: str | None = None,
     features_only: bool = False,
     out_indices: Sequence[int] | None = None,
     dtype=None,
@@ -44,6 +45,7 @@ def create_model(
         long_axis: ``"local"`` or ``"interpolate"``: see :class:`axialzoo.spec.Attention`.
         drop_path: Probability at the last block, rising linearly from the first.
         output_stride: Of the last stage, 8, 16 or 32: strides that are not taken become atrous rates.
+        attention: Another kind of attention: a name in :data:`axialzoo.spec.KINDS`.
         features_only: Give the pyramid of features, as a list, instead of logits.
         out_indices: Which features: 0 at stride 2 (the stem, for most), then one per stage, a stacked decoder last; default all.
         dtype: Policy of every layer, such as ``"mixed_bfloat16"``; default Keras's.
@@ -67,6 +69,7 @@ def create_model(
         "long_axis": long_axis,
         "drop_path": drop_path,
         "output_stride": output_stride,
+        "attention": attention,
     }
     planned = plan(name, pretrained, features_only=features_only, **changes)
     name = name if name == "custom" else entry(name).name

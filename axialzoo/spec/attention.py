@@ -1,4 +1,4 @@
-"""What one axial attention layer computes (Axial-DeepLab, arXiv:2003.07853, equation 4)."""
+"""What one attention layer computes: axial (Axial-DeepLab, arXiv:2003.07853, equation 4) and what readers compare it with."""
 
 from __future__ import annotations
 
@@ -8,26 +8,38 @@ from axialzoo.spec.check import SpecError, require, require_choice, require_coun
 
 SIMILARITY_TERMS = ("content", "query", "key")
 VALUE_TERMS = ("content", "position")
+ATTENTION_KINDS = ("axial", "global", "local", "window")
+ENCODINGS = ("relative", "absolute", "sinusoidal")
 
 
 @dataclass(frozen=True)
 class Attention:
-    """Attention along one axis with relative positions for queries, keys and values.
+    """Attention with relative positions for queries, keys and values.
 
     Attributes:
         key_channels: Width of all queries together, and of all keys (``heads * Dk``).
         value_channels: Width of all values together (``heads * Dv``); also the layer's output width.
         heads: Number of heads ``G``.
         positions: Reach of the position tables: they hold the distances ``-(positions - 1)`` to
-            ``positions - 1``, so ``2 * positions - 1`` rows.
-        kind: What attends to what; ``"axial"`` is along one axis.
-        span: Odd width of the window each query attends to, or None for everything the tables reach.
+            ``positions - 1``, so ``2 * positions - 1`` rows; of absolute positions, how many.
+        kind: What a position attends to. ``"axial"``: one axis, all or `span` of it. ``"global"``: the whole map.
+            ``"local"``: the `span` x `span` positions around it (Stand-Alone Self-Attention, arXiv:1906.05909).
+            ``"window"``: the window of `span` x `span` that it lies in, of a grid (Swin, arXiv:2103.14030, with this
+            layer's positions in the place of its bias).
+        span: Odd width of the window each query attends to, or None for everything the tables reach; of the kind
+            ``"window"``, the side of its windows.
         long_axis: What an axis longer than the tables reach gets: ``"local"`` attends within the reach,
-            ``"interpolate"`` stretches the tables (linear, end distances kept).
+            ``"interpolate"`` stretches the tables (linear, end distances kept). Absolute positions are always stretched.
         similarity: Terms of the logits: ``content`` q.k, ``query`` q.r^q, ``key`` k.r^k.
         value: Terms of what is retrieved: ``content`` v, ``position`` r^v.
         downsample: How a stride is applied: ``"pool"`` averages after the width attention (the authors'
             code), ``"slice"`` keeps every other position after each axis (the paper, deeplab2).
+        encoding: ``"relative"``: the terms above. ``"absolute"``: no such terms; a learned vector for each row and
+            column is added to the layer's input. ``"sinusoidal"``: the same, of sines (arXiv:1706.03762, section 3.5).
+            An axial layer adds those of its own axis.
+        gated: Each position term, and what is retrieved, has a learned factor (Medical Transformer,
+            arXiv:2102.10662, equation 3).
+        shifted: Of the kind ``"window"``: the grid begins half a window before the map.
     """
 
     key_channels: int
@@ -40,6 +52,9 @@ class Attention:
     similarity: tuple[str, ...] = SIMILARITY_TERMS
     value: tuple[str, ...] = VALUE_TERMS
     downsample: str = "pool"
+    encoding: str = "relative"
+    gated: bool = False
+    shifted: bool = False
 
     def __post_init__(self):
         for field in ("key_channels", "value_channels", "heads", "positions"):
@@ -49,16 +64,43 @@ class Attention:
                 getattr(self, field) % self.heads == 0,
                 f"Attention.{field}: expected a multiple of heads={self.heads}, found {getattr(self, field)}",
             )
-        require_choice("Attention", "kind", self.kind, ("axial",))
+        require_choice("Attention", "kind", self.kind, ATTENTION_KINDS)
         require_choice("Attention", "long_axis", self.long_axis, ("local", "interpolate"))
         require_choice("Attention", "downsample", self.downsample, ("pool", "slice"))
-        if self.span is not None:
-            require_count("Attention", "span", self.span)
-            require(self.span % 2 == 1, f"Attention.span: expected an odd window (65 sees 32 each way), found {self.span}")
+        require_choice("Attention", "encoding", self.encoding, ENCODINGS)
+        self._check_span()
         for field, known in (("similarity", SIMILARITY_TERMS), ("value", VALUE_TERMS)):
             terms = getattr(self, field)
             if not terms or list(terms) != [term for term in known if term in terms]:
                 raise SpecError(f"Attention.{field}: expected some of {list(known)} in this order, found {list(terms)}")
+
+        if self.encoding != "relative":
+            require(
+                not self.has_terms,
+                f"Attention.similarity, value: expected content alone beside encoding={self.encoding!r}, "
+                f"found {list(self.similarity)} and {list(self.value)}",
+            )
+        for field in ("gated", "shifted"):
+            require(isinstance(getattr(self, field), bool), f"Attention.{field}: expected a bool, found {getattr(self, field)!r}")
+        require(not self.gated or self.has_terms, "Attention.gated: expected position terms to gate, found content alone")
+        require(not self.shifted or self.kind == "window", f"Attention.shifted: expected kind 'window', found {self.kind!r}")
+        if self.kind != "axial":
+            for name, depth in self._depths().items():
+                require(
+                    depth % 2 == 0, f"Attention: of kind {self.kind!r}, half of {name} is of rows and half of columns; found depth {depth}"
+                )
+
+    def _check_span(self) -> None:
+        if self.kind == "global":
+            require(self.span is None, f"Attention.span: expected none of kind 'global', found {self.span}; 'local' has one")
+        elif self.kind in ("local", "window"):
+            require(self.span is not None, f"Attention.span: expected the side of the windows of kind {self.kind!r}, found none")
+        if self.span is not None:
+            require_count("Attention", "span", self.span)
+            require(
+                self.span % 2 == 1 or self.kind == "window",
+                f"Attention.span: expected an odd window (65 sees 32 each way), found {self.span}",
+            )
 
     @property
     def key_depth(self) -> int:
@@ -74,14 +116,43 @@ class Attention:
         return 2 * self.positions - 1
 
     @property
-    def has_tables(self) -> bool:
+    def has_terms(self) -> bool:
+        """Whether there are position terms."""
         return "query" in self.similarity or "key" in self.similarity or "position" in self.value
+
+    def _depths(self) -> dict[str, int]:
+        depths = {f"{term}_position": self.key_depth for term in ("query", "key") if term in self.similarity}
+        return depths | ({"value_position": self.value_depth} if "position" in self.value else {})
+
+    def tables(self, inputs: int) -> dict[str, tuple[int, int]]:
+        """Name and shape of each position table, of a layer with `inputs` channels.
+
+        Of two axes, ``_height`` and ``_width``, each has a table: half of the depth of a relative term
+        (arXiv:1906.05909, section 3.1), or the whole of an absolute position.
+        """
+        axes = ("",) if self.kind == "axial" else ("_height", "_width")
+        if self.encoding == "absolute":
+            return {f"position{axis}": (self.positions, inputs) for axis in axes}
+        return {name + axis: (self.rows, depth // len(axes)) for name, depth in self._depths().items() for axis in axes}
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """What has a factor, in the order of the ``gates`` tensor."""
+        terms = {"query": "query_position", "key": "key_position"}
+        return (
+            (
+                *(terms[term] for term in self.similarity if term in terms),
+                *("value_position" if term == "position" else "value" for term in self.value),
+            )
+            if self.gated
+            else ()
+        )
 
     def reach(self, length: int) -> int:
         """How many positions away a query still attends to, on an axis of `length` positions."""
         reach = length - 1
         if self.span is not None:
-            reach = min(reach, self.span // 2)
-        if self.has_tables and self.long_axis == "local":
+            reach = min(reach, self.span - 1 if self.kind == "window" else self.span // 2)
+        if self.has_terms and self.long_axis == "local":
             reach = min(reach, self.positions - 1)
         return reach

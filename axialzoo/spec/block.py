@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from axialzoo.spec.attention import Attention
 from axialzoo.spec.check import require, require_choice, require_count, require_number
 
-WIDTHS = {"axial": 2, "bottleneck": 3, "basic": 2}
-DILATIONS = {"axial": 0, "bottleneck": 1, "basic": 2}
+WIDTHS = {"axial": 2, "attention": 2, "bottleneck": 3, "basic": 2}
+DILATIONS = {"axial": 0, "attention": 0, "bottleneck": 1, "basic": 2}
 
 
 @dataclass(frozen=True)
@@ -16,13 +16,13 @@ class Block:
     """A residual block.
 
     Attributes:
-        kind: ``"axial"``: 1x1, height attention, width attention, 1x1. ``"bottleneck"``: 1x1, 3x3, 1x1.
-            ``"basic"``: 3x3, 3x3.
+        kind: ``"axial"``: 1x1, height attention, width attention, 1x1. ``"attention"``: 1x1, attention of another
+            kind, 1x1. ``"bottleneck"``: 1x1, 3x3, 1x1. ``"basic"``: 3x3, 3x3.
         channels: Output widths of its convolutions, in order; the last is the block's. The width between
-            the two attention layers and the last 1x1 of an axial block is ``attention.value_channels``.
+            attention and the last 1x1 is ``attention.value_channels``.
         stride: Of the block's first spatial operation and of its shortcut.
         dilation: Atrous rate of each 3x3 convolution.
-        attention: Of an axial block, both axes.
+        attention: Of an axial block, both axes; of an attention block, its layer.
         squeeze_excite: Gate the residual by one 1x1 convolution on its mean (SWideRNet).
         drop_path: Probability that the residual of a sample is dropped in training.
     """
@@ -52,11 +52,13 @@ class Block:
         for rate in self.dilation:
             require_count("Block", "dilation", rate)
         require_choice("Block", "stride", self.stride, (1, 2))
+        expected = None if self.attention is None else "axial" if self.attention.kind == "axial" else "attention"
         first = self.dilation[0] if self.dilation else 1
         require(self.stride == 1 or first == 1, f"Block.dilation: expected 1 of a convolution with stride 2, found {first}")
         require(
-            (self.attention is not None) == (self.kind == "axial"),
-            f"Block.attention: an axial block has one and no other does; kind={self.kind!r}, found {self.attention!r}",
+            expected == (self.kind if self.kind in ("axial", "attention") else None),
+            f"Block.attention: expected axial attention in a block of kind 'axial', another kind in one of kind 'attention', "
+            f"none in any other; found kind={self.kind!r} and {self.attention!r}",
         )
         require(isinstance(self.squeeze_excite, bool), f"Block.squeeze_excite: expected a bool, found {self.squeeze_excite!r}")
         require_number("Block", "drop_path", self.drop_path, 0.0, 0.999)

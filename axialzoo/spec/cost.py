@@ -8,6 +8,7 @@ from axialzoo.spec.attention import Attention
 from axialzoo.spec.layers import Layer, layers
 from axialzoo.spec.model import Model, size_pair
 from axialzoo.spec.parameters import count
+from axialzoo.spec.window import Window
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def cost(spec: Model, input_size=None) -> Cost:
             attention = layer.attention
             assert attention is not None
             projection = height * width * layer.inputs * (2 * attention.key_channels + attention.value_channels)
-            pairs = attended_pairs(attention, (height, width)[layer.axis]) * (width, height)[layer.axis]
+            pairs = attended_pairs(attention, (height, width), layer.axis)
             products = pairs * _per_pair(attention)
             total += projection + products
             attending += products
@@ -54,10 +55,10 @@ def cost(spec: Model, input_size=None) -> Cost:
     return Cost(count(spec), total, attending, 4 * elements)
 
 
-def attended_pairs(attention: Attention, length: int) -> int:
-    """How many (query, key) pairs an axis of `length` positions has: all within the reach."""
-    reach = attention.reach(length)
-    return length * (2 * reach + 1) - reach * (reach + 1)
+def attended_pairs(attention: Attention, size: tuple[int, int], axis: int | None) -> int:
+    """How many (query, key) pairs a map of (height, width) has; axis None attends along both."""
+    pairs = [Window.of(side, attention).pairs for side in size]
+    return pairs[0] * pairs[1] if axis is None else pairs[axis] * size[1 - axis]
 
 
 def _per_pair(attention: Attention) -> int:

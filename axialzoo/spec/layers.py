@@ -21,7 +21,7 @@ class Layer:
         inputs, outputs: Channels.
         kernel: Side of a convolution.
         stride: Total stride, rows and columns, of what it *produces*: its height is ``ceil(height / stride[0])``.
-        attention, axis: Of an attention layer; axis 0 attends along the height, 1 along the width.
+        attention, axis: Of an attention layer; axis 0 attends along the height, 1 along the width, None along both.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Layer:
     kernel: int = 1
     stride: tuple[int, int] = (1, 1)
     attention: Attention | None = None
-    axis: int = 0
+    axis: int | None = 0
 
 
 def layers(spec: Model) -> Iterator[Layer]:
@@ -75,6 +75,12 @@ def block_layers(name: str, block: Block, backbone: Backbone, inputs: int, strid
         yield from conv_norm(f"{name}.reduce", inputs, block.channels[0], 1, stride)
         yield Layer(f"{name}.height", "attention", block.channels[0], attention.value_channels, 1, (stride, stride), attention, 0)
         yield Layer(f"{name}.width", "attention", attention.value_channels, attention.value_channels, 1, (middle, stride), attention, 1)
+        yield from conv_norm(f"{name}.expand", attention.value_channels, outputs, 1, after)
+    elif block.kind == "attention":
+        attention = block.attention
+        assert attention is not None
+        yield from conv_norm(f"{name}.reduce", inputs, block.channels[0], 1, stride)
+        yield Layer(f"{name}.attention", "attention", block.channels[0], attention.value_channels, 1, (stride, stride), attention, None)
         yield from conv_norm(f"{name}.expand", attention.value_channels, outputs, 1, after)
     elif block.kind == "bottleneck":
         yield from conv_norm(f"{name}.reduce", inputs, block.channels[0], 1, stride)

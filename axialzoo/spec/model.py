@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from axialzoo.spec.backbone import Backbone
 from axialzoo.spec.check import SpecError, require, require_choice, require_count
+from axialzoo.spec.kinds import with_kind
 from axialzoo.spec.output_stride import at_output_stride
 
 
@@ -58,6 +59,7 @@ def adapt(
     long_axis: str | None = None,
     drop_path: float | None = None,
     output_stride: int | None = None,
+    attention: str | None = None,
 ) -> Model:
     """The same model with what a user may change; None leaves a thing as it is.
 
@@ -69,19 +71,22 @@ def adapt(
         long_axis: ``"local"`` or ``"interpolate"``: see :class:`Attention`.
         drop_path: Probability at the last block, rising linearly from 0 at the first.
         output_stride: Of the last stage: see :func:`axialzoo.spec.output_stride.at_output_stride`.
+        attention: Another kind of attention, of `axialzoo.spec.KINDS`.
 
     Raises:
         SpecError: where a value does not fit.
     """
+    if attention is not None:
+        spec = with_kind(spec, attention)
     backbone = spec.backbone
     if in_channels is not None:
         backbone = replace(backbone, in_channels=in_channels)
     if output_stride is not None:
         backbone = at_output_stride(backbone, output_stride)
-    attention = {key: value for key, value in (("span", span), ("long_axis", long_axis)) if value is not None}
-    if attention:
+    changes = {key: value for key, value in (("span", span), ("long_axis", long_axis)) if value is not None}
+    if changes:
         backbone = backbone.map_blocks(
-            lambda block: block if block.attention is None else replace(block, attention=replace(block.attention, **attention))
+            lambda block: block if block.attention is None else replace(block, attention=replace(block.attention, **changes))
         )
     if drop_path is not None:
         total = sum(len(stage.blocks) for stage in (*backbone.stages, *backbone.decoder))

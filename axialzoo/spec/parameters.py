@@ -101,11 +101,9 @@ def _attention(layer: Layer) -> Iterator[Parameter]:
     width = 2 * attention.key_channels + attention.value_channels
     yield Parameter(f"{name}.qkv.weight", (width, layer.inputs), "linear")  # rows: all q, all k, all v, each head by head
     yield from _norm(f"{name}.norm_qkv", width)
-    if "query" in attention.similarity:
-        yield Parameter(f"{name}.query_position", (attention.rows, attention.key_depth), "position")  # row: key - query + positions - 1
-    if "key" in attention.similarity:
-        yield Parameter(f"{name}.key_position", (attention.rows, attention.key_depth), "position")
+    for table, shape in attention.tables(layer.inputs).items():
+        yield Parameter(f"{name}.{table}", shape, "position")  # row of a relative one: key - query + positions - 1
+    if attention.gated:
+        yield Parameter(f"{name}.gates", (len(attention.gates),), "position")
     yield from _norm(f"{name}.norm_similarity", len(attention.similarity) * attention.heads)  # term by term, head by head
-    if "position" in attention.value:
-        yield Parameter(f"{name}.value_position", (attention.rows, attention.value_depth), "position")
     yield from _norm(f"{name}.norm_output", len(attention.value) * attention.value_channels)  # content, then position

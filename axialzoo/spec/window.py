@@ -1,13 +1,17 @@
-"""Which keys each query of a long axis attends to, as windows of one shape."""
+"""Which keys each query of an axis attends to, as windows of one shape."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from axialzoo.spec.attention import Attention
+
+LEAST = {"axial": 8, "local": 4}  # queries of a window: smaller ones make small products, larger ones more masked pairs
+
 
 @dataclass(frozen=True)
 class Window:
-    """An axis of `length` cut into `count` windows of `queries` positions.
+    """An axis of `length` cut into `count` windows of `queries` positions, the first of which begins `offset` before it.
 
     Each window's keys are its own positions and `flange` more on either side; those further than `reach`
     from a query, or past the ends of the axis, are masked. Time and memory are O(length * reach).
@@ -18,13 +22,20 @@ class Window:
     reach: int
     queries: int
     flange: int
+    offset: int = 0
 
     @classmethod
-    def of(cls, length: int, reach: int) -> Window:
+    def of(cls, length: int, spec: Attention) -> Window:
         """The windows of an axis: one without flanges where windows would not hold fewer pairs."""
+        reach = spec.reach(length)
         if reach >= length - 1:
             return cls(length, length - 1, length, 0)
-        queries = max(reach, 8)
+        if spec.kind == "global":
+            return cls(length, reach, length, 0)
+        if spec.kind == "window":
+            assert spec.span is not None
+            return cls(length, reach, spec.span, 0, spec.span - spec.span // 2 if spec.shifted else 0)
+        queries = max(reach, LEAST[spec.kind])
         if length <= max(3 * reach, queries):
             return cls(length, reach, length, 0)  # windows would hold as many pairs as the whole
         return cls(length, reach, queries, reach)
@@ -36,7 +47,12 @@ class Window:
 
     @property
     def count(self) -> int:
-        return -(-self.length // self.queries)
+        return -(-(self.length + self.offset) // self.queries)
+
+    @property
+    def padding(self) -> tuple[int, int]:
+        """How many positions the windows' queries have before and after the axis."""
+        return self.offset, self.count * self.queries - self.length - self.offset
 
     @property
     def keys(self) -> int:
@@ -45,4 +61,13 @@ class Window:
     @property
     def pairs(self) -> int:
         """How many (query, key) pairs are attended."""
-        return self.length * (2 * self.reach + 1) - self.reach * (self.reach + 1)
+        if self.flange or self.count == 1:
+            return _within(self.length, self.reach)
+        before, after = self.padding
+        sides = [self.queries - before, *[self.queries] * (self.count - 2), self.queries - after]
+        return sum(_within(side, self.reach) for side in sides)
+
+
+def _within(length: int, reach: int) -> int:
+    reach = min(reach, length - 1)
+    return length * (2 * reach + 1) - reach * (reach + 1)

@@ -16,12 +16,10 @@ from torch import Tensor, nn
 
 from axialzoo.spec import Attention, Norm
 from axialzoo.spec.window import Window
-from axialzoo.torch.norm import BatchNorm, normalise_from_moments
-
-Table = Any  # a tensor, or None where the spec has no such term
+from axialzoo.torch.projection import PositionAttention, Table, interpolate
 
 
-class AxialAttention(nn.Module):
+class AxialAttention(PositionAttention):
     """Multi-head attention along one axis of a feature map.
 
     Args:
@@ -35,57 +33,23 @@ class AxialAttention(nn.Module):
     """
 
     def __init__(self, inputs: int, spec: Attention, norm: Norm, axis: int):
-        super().__init__()
-        self.spec, self.axis = spec, axis
-        width = 2 * spec.key_channels + spec.value_channels
-        self.qkv = nn.Linear(inputs, width, bias=False)
-        self.norm_qkv = BatchNorm(width, norm)
-        self.query_position = self._table("query" in spec.similarity, spec.key_depth)
-        self.key_position = self._table("key" in spec.similarity, spec.key_depth)
-        self.norm_similarity = BatchNorm(len(spec.similarity) * spec.heads, norm)
-        self.value_position = self._table("position" in spec.value, spec.value_depth)
-        self.norm_output = BatchNorm(len(spec.value) * spec.value_channels, norm)
-        nn.init.normal_(self.qkv.weight, std=inputs**-0.5)
-
-    def _table(self, wanted: bool, depth: int) -> nn.Parameter | None:
-        return nn.Parameter(torch.randn(self.spec.rows, depth) * self.spec.value_depth**-0.5) if wanted else None
+        super().__init__(inputs, spec, norm)
+        self.axis = axis
 
     def forward(self, x: Tensor) -> Tensor:
         spec = self.spec
         size = (-1, x.shape[2], x.shape[3])  # (N, H, W)
+        if spec.encoding != "relative":
+            x = x + self._positions("position", x.shape[2 + self.axis], x.shape[1]).T.unsqueeze(2 - self.axis)  # (C, H, 1) or (C, 1, W)
         x = self._project(x.permute(0, 2, 3, 1).flatten(0, 2))  # (NHW, 2K+V)
         q, k, v = x.split((spec.key_channels, spec.key_channels, spec.value_channels), dim=1)
-        q, k, v = (self._split_heads(part.unflatten(0, size)) for part in (q, k, v))  # (B, G, L, D)
-        length = q.shape[2]
-        window = Window.of(length, spec.reach(length))
-        rq, rk, rv = (self._windows(table, length, window) for table in (self.query_position, self.key_position, self.value_position))
+        q, k, v = (self._split_heads(part.unflatten(0, size)) for part in (q, k, self._gate("value", v)))  # (B, G, L, D)
+        window = Window.of(q.shape[2], spec)
+        rq, rk, rv = (self._windows(name, window) for name in ("query_position", "key_position", "value_position"))
         scale = self._similarity_scale(q, k, rq, rk, window).to(q.dtype)  # (terms, G)
         out = attend(q, k, v, rq, rk, rv, scale, spec, window)  # one (B, G, L, Dv) per value term
         x = self._sum([self._merge_heads(term, size) for term in out])  # (NHW, V)
         return x.unflatten(0, size).permute(0, 3, 1, 2)  # (N, V, H, W)
-
-    def _project(self, x: Tensor) -> Tensor:
-        """(NHW, C) to normalised queries, keys and values, (NHW, 2K+V).
-
-        As rows of a matrix: products and backward passes over other layouts are up to ten times slower.
-        """
-        if self.norm_qkv.training:
-            return self.norm_qkv(self.qkv(x))
-        scale, shift = self.norm_qkv.scale_and_shift()  # (2K+V,)
-        return nn.functional.linear(x, self.qkv.weight * scale[:, None], shift)
-
-    def _sum(self, terms: list[Tensor]) -> Tensor:
-        """Retrieved contents and positions, each (NHW, G, Dv), to the sum of their norms, (NHW, V)."""
-        if self.norm_output.training:
-            x = self.norm_output(torch.stack(terms, dim=1).flatten(1))  # (NHW, terms V)
-            return x.unflatten(1, (len(terms), -1)).sum(1)
-        scale, shift = (
-            x.to(terms[0].dtype).view(len(terms), *terms[0].shape[1:]) for x in self.norm_output.scale_and_shift()
-        )  # (terms, G, Dv)
-        x = shift.sum(0)  # (G, Dv)
-        for term, factor in zip(terms, scale):
-            x = torch.addcmul(x, term, factor)  # (NHW, G, Dv)
-        return x.flatten(1)
 
     def _split_heads(self, x: Tensor) -> Tensor:
         x = x.unflatten(3, (self.spec.heads, -1))  # (N, H, W, G, D)
@@ -97,34 +61,35 @@ class AxialAttention(nn.Module):
         x = x.permute(0, 3, 1, 2, 4) if self.axis == 0 else x.permute(0, 1, 3, 2, 4)  # (N, H, W, G, D)
         return x.flatten(0, 2)  # (NHW, G, D)
 
-    def _windows(self, table: Tensor | None, length: int, window: Window) -> Tensor | None:
-        """The rows of `table` that queries and keys of one window look up: (T, S, D).
-
-        A window of the table is a few kilobytes, shared by every column and head: one batched product over
-        queries then costs half of a product with the whole table, and no skewing of logits.
-        """
-        if table is None:
-            return None
-        positions = self.spec.positions
-        if self.spec.long_axis == "interpolate" and length > positions:
-            table, positions = interpolate(table, 2 * length - 1), length  # (2L-1, D)
-        far = window.queries - 1 + window.flange  # the largest distance
-        pad = far - (positions - 1)
-        table = nn.functional.pad(table, (0, 0, pad, pad + 1))  # (2 far + 2, D): cropped, or zeros that are masked later
-        return _skew(table, window.queries)[:, : window.keys]  # (T, S, D)
+    def _windows(self, name: str, window: Window) -> Table:
+        """The rows of a table that queries and keys of one window look up: (T, S, D)."""
+        return table_window(self._gate(name, self._table(name)), self.spec, window)
 
     def _similarity_scale(self, q: Tensor, k: Tensor, rq: Table, rk: Table, window: Window) -> Tensor:
         """What each term of the logits is multiplied by; a norm's shift is the same along a softmax row and cancels."""
-        norm = self.norm_similarity
-        if norm.training:
-            q, k = q.to(norm.weight.dtype), k.to(norm.weight.dtype)
-            rq, rk = (None if table is None else table.to(norm.weight.dtype) for table in (rq, rk))
-            with torch.autocast(q.device.type, enabled=False):
-                mean, variance, n = moments(q, k, rq, rk, self.spec, window)
-            scale = normalise_from_moments(norm, mean.flatten(), variance.flatten(), n)
-        else:
-            scale, _ = norm.scale_and_shift()
-        return scale.unflatten(0, (-1, self.spec.heads))  # (terms, G)
+        if not self.norm_similarity.training:
+            return self._scale_in_evaluation()
+        dtype = self.norm_similarity.weight.dtype
+        q, k, rq, rk = (None if x is None else x.to(dtype) for x in (q, k, rq, rk))
+        with torch.autocast(q.device.type, enabled=False):
+            return self._scale_from_moments(*moments(q, k, rq, rk, self.spec, window))
+
+
+def table_window(table: Table, spec: Attention, window: Window) -> Table:
+    """The rows of `table`, (2P-1, D), that queries and keys of one window look up: (T, S, D).
+
+    A window of the table is a few kilobytes, shared by every column and head: one batched product over
+    queries then costs half of a product with the whole table, and no skewing of logits.
+    """
+    if table is None:
+        return None
+    positions = spec.positions
+    if spec.long_axis == "interpolate" and window.length > positions:
+        table, positions = interpolate(table, 2 * window.length - 1), window.length  # (2L-1, D)
+    far = window.queries - 1 + window.flange  # the largest distance
+    pad = far - (positions - 1)
+    table = nn.functional.pad(table, (0, 0, pad, pad + 1))  # (2 far + 2, D): cropped, or zeros that are masked later
+    return _skew(table, window.queries)[:, : window.keys]  # (T, S, D)
 
 
 def _skew(rows: Tensor, count: int) -> Tensor:
@@ -151,7 +116,7 @@ def attend(
     Returns:
         Retrieved contents and retrieved positions, as `spec.value` says: each (B, G, L, Dv).
     """
-    groups, length = q.shape[1], q.shape[2]
+    groups = q.shape[1]
     q, k, v = _queries(q, window), _keys(k, window), _keys(v, window)  # (B', G, T, Dk), (B', G, S, D)
     scales = dict(zip(spec.similarity, scale[:, :, None, None]))  # each (G, 1, 1)
     logits: Any = None
@@ -168,7 +133,7 @@ def attend(
         out.append(torch.bmm(p, v.flatten(0, 1)))  # (B'G, T, Dv)
     if "position" in spec.value:
         out.append(torch.bmm(p.transpose(0, 1), rv.to(p.dtype)).transpose(0, 1))  # (T, B'G, S) (T, S, Dv) -> (B'G, T, Dv)
-    return [_unwindow(x.unflatten(0, (-1, groups)), window, length) for x in out]
+    return [_unwindow(x.unflatten(0, (-1, groups)), window) for x in out]
 
 
 def _add(total: Tensor | None, term: Tensor) -> Tensor:
@@ -236,7 +201,7 @@ def _queries(x: Tensor, window: Window) -> Tensor:
     """(B, G, L, D) to the queries of each window, (B', G, T, D) with B' = B times windows."""
     if window.count == 1:
         return x
-    x = nn.functional.pad(x, (0, 0, 0, window.count * window.queries - window.length))
+    x = nn.functional.pad(x, (0, 0, *window.padding))
     return x.unflatten(2, (window.count, window.queries)).transpose(1, 2).flatten(0, 1)
 
 
@@ -244,30 +209,31 @@ def _keys(x: Tensor, window: Window) -> Tensor:
     """(B, G, L, D) to the keys of each window, (B', G, S, D): its queries' positions and `flange` more on each side."""
     if window.count == 1:
         return x
-    flange = window.flange
-    x = nn.functional.pad(x, (0, 0, flange, window.count * window.queries - window.length + flange))
+    before, after = window.padding
+    x = nn.functional.pad(x, (0, 0, before + window.flange, after + window.flange))
     return x.unfold(2, window.keys, window.queries).permute(0, 2, 1, 4, 3).flatten(0, 1)
 
 
-def _unwindow(x: Tensor, window: Window, length: int) -> Tensor:
+def _unwindow(x: Tensor, window: Window) -> Tensor:
     """(B', G, T, D) back to (B, G, L, D)."""
     if window.count == 1:
         return x
     x = x.unflatten(0, (-1, window.count)).transpose(1, 2).flatten(2, 3)  # (B, G, windows T, D)
-    return x[:, :, :length]
+    return x[:, :, window.offset : window.offset + window.length]
+
+
+def _seen(window: Window, device) -> Tensor:
+    """Where a key is within reach of its query and neither is past the ends of the axis: (windows, T, S)."""
+    start = window.queries * torch.arange(window.count, device=device)[:, None, None] - window.offset  # (windows, 1, 1)
+    query = start + torch.arange(window.queries, device=device)[:, None]  # (windows, T, 1)
+    key = start + torch.arange(window.keys, device=device) - window.flange  # (windows, 1, S)
+    inside = (query >= 0) & (query < window.length) & (key >= 0) & (key < window.length)
+    return inside & ((key - query).abs() <= window.reach)
 
 
 def _mask(x: Tensor, groups: int, window: Window, fill: float) -> Tensor:
-    """(B'G, T, S) with `fill` where a key is out of reach of its query, or either is past the ends of the axis."""
+    """(B'G, T, S) with `fill` where a key is not to be seen by its query."""
     if window.whole:
         return x
-    start = window.queries * torch.arange(window.count, device=x.device)[:, None, None]  # (windows, 1, 1)
-    query = start + torch.arange(window.queries, device=x.device)[:, None]  # (windows, T, 1)
-    key = start + torch.arange(window.keys, device=x.device) - window.flange  # (windows, 1, S)
-    seen = ((key - query).abs() <= window.reach) & (key >= 0) & (key < window.length) & (query < window.length)  # (windows, T, S)
-    return x.unflatten(0, (-1, window.count, groups)).masked_fill(~seen[:, None], fill).flatten(0, 2)
-
-
-def interpolate(table: Tensor, rows: int) -> Tensor:
-    """(2P-1, D) to (rows, D): linear, the end rows kept."""
-    return nn.functional.interpolate(table.T[None], rows, mode="linear", align_corners=True)[0].T
+    seen = _seen(window, x.device)[:, None]  # (windows, 1, T, S)
+    return x.unflatten(0, (-1, window.count, groups)).masked_fill(~seen, fill).flatten(0, 2)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from axialzoo.spec import Backbone, Block, Norm
 from axialzoo.spec.layers import has_shortcut
 from axialzoo.torch.attention import AxialAttention
+from axialzoo.torch.attention2d import Attention2D
 from axialzoo.torch.norm import BatchNorm
 
 ACTIVATIONS = {
@@ -48,12 +49,14 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.spec, self.backbone = spec, backbone
         norm, outputs = backbone.norm, spec.channels[-1]
-        if spec.kind == "axial":
+        if spec.attention is not None:
             attention = spec.attention
-            assert attention is not None
             self.reduce = ConvNorm(inputs, spec.channels[0], 1, norm)
-            self.height = AxialAttention(spec.channels[0], attention, norm, axis=0)
-            self.width = AxialAttention(attention.value_channels, attention, norm, axis=1)
+            if spec.kind == "axial":
+                self.height = AxialAttention(spec.channels[0], attention, norm, axis=0)
+                self.width = AxialAttention(attention.value_channels, attention, norm, axis=1)
+            else:
+                self.attention = Attention2D(spec.channels[0], attention, norm)
             self.expand = ConvNorm(attention.value_channels, outputs, 1, norm)
         elif spec.kind == "bottleneck":
             self.reduce = ConvNorm(inputs, spec.channels[0], 1, norm)
@@ -85,17 +88,21 @@ class ResidualBlock(nn.Module):
         if self.spec.kind == "basic":
             return self.spatial2(self.activation(self.spatial1(x)))
         x = self.activation(self.reduce(x))
-        x = self.attention(x) if self.spec.kind == "axial" else self.spatial(x)
+        x = self.spatial(x) if self.spec.attention is None else self.attend(x)
         return self.expand(self.activation(x))
 
-    def attention(self, x: Tensor) -> Tensor:
+    def attend(self, x: Tensor) -> Tensor:
         stride, attention = self.spec.stride, self.spec.attention
         assert attention is not None
-        x = self.height(x)  # (N, V, H, W)
-        if attention.downsample == "slice":
-            return self.width(x[:, :, ::stride])[:, :, :, ::stride]
-        x = self.width(x)
-        return average_pool(x, stride) if stride > 1 else x
+        if self.spec.kind == "attention":
+            x = self.attention(x)  # (N, V, H, W)
+        elif attention.downsample == "slice":
+            return self.width(self.height(x)[:, :, ::stride])[:, :, :, ::stride]
+        else:
+            x = self.width(self.height(x))
+        if stride == 1:
+            return x
+        return x[:, :, ::stride, ::stride] if attention.downsample == "slice" else average_pool(x, stride)
 
 
 def average_pool(x: Tensor, stride: int) -> Tensor:

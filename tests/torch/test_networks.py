@@ -161,10 +161,11 @@ def test_statistics_of_the_similarities_are_exact_under_autocast():
     layer = network().stages[0].blocks[1].height.train()
     other = network().stages[0].blocks[1].height.train()
     q, k = torch.randn(2, 4, 2, 8, 2).bfloat16()
-    tables = [layer._windows(table, 8, Window.of(8, 7)) for table in (layer.query_position, layer.key_position)]
-    exact = layer._similarity_scale(q, k, *tables, Window.of(8, 7))
+    window = Window.of(8, layer.spec)
+    tables = [layer._windows(name, window) for name in ("query_position", "key_position")]
+    exact = layer._similarity_scale(q, k, *tables, window)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = other._similarity_scale(q, k, *tables, Window.of(8, 7))
+        found = other._similarity_scale(q, k, *tables, window)
     assert torch.equal(found, exact)
 
 

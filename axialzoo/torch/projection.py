@@ -1,0 +1,100 @@
+"""What every kind of attention has: one projection to queries, keys and values, position tables, gates and norms."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from axialzoo.spec import Attention, Norm
+from axialzoo.torch.norm import BatchNorm, normalise_from_moments
+
+Table = Any  # a tensor, or None where the spec has no such term
+
+
+class PositionAttention(nn.Module):
+    """The parameters of an attention layer, and what it does before and after attending.
+
+    Args:
+        inputs: Channels ``C`` of the input.
+        spec: What it computes.
+        norm: Epsilon and momentum of its norms.
+    """
+
+    def __init__(self, inputs: int, spec: Attention, norm: Norm):
+        super().__init__()
+        self.spec = spec
+        width = 2 * spec.key_channels + spec.value_channels
+        self.qkv = nn.Linear(inputs, width, bias=False)
+        self.norm_qkv = BatchNorm(width, norm)
+        for name, shape in spec.tables(inputs).items():
+            self.register_parameter(name, nn.Parameter(torch.randn(shape) * table_scale(spec)))
+        self.gates = nn.Parameter(torch.tensor([1.0 if name == "value" else 0.1 for name in spec.gates])) if spec.gated else None
+        self.norm_similarity = BatchNorm(len(spec.similarity) * spec.heads, norm)
+        self.norm_output = BatchNorm(len(spec.value) * spec.value_channels, norm)
+        nn.init.normal_(self.qkv.weight, std=inputs**-0.5)
+
+    def _project(self, x: Tensor) -> Tensor:
+        """(NHW, C) to normalised queries, keys and values, (NHW, 2K+V).
+
+        As rows of a matrix: products and backward passes over other layouts are up to ten times slower.
+        """
+        if self.norm_qkv.training:
+            return self.norm_qkv(self.qkv(x))
+        scale, shift = self.norm_qkv.scale_and_shift()  # (2K+V,)
+        return nn.functional.linear(x, self.qkv.weight * scale[:, None], shift)
+
+    def _sum(self, terms: list[Tensor]) -> Tensor:
+        """Retrieved contents and positions, each (NHW, G, Dv), to the sum of their norms, (NHW, V)."""
+        if self.norm_output.training:
+            x = self.norm_output(torch.stack(terms, dim=1).flatten(1))  # (NHW, terms V)
+            return x.unflatten(1, (len(terms), -1)).sum(1)
+        scale, shift = (
+            x.to(terms[0].dtype).view(len(terms), *terms[0].shape[1:]) for x in self.norm_output.scale_and_shift()
+        )  # (terms, G, Dv)
+        x = shift.sum(0)  # (G, Dv)
+        for term, factor in zip(terms, scale):
+            x = torch.addcmul(x, term, factor)  # (NHW, G, Dv)
+        return x.flatten(1)
+
+    def _scale_from_moments(self, mean: Tensor, variance: Tensor, n: int) -> Tensor:
+        """What each term of the logits is multiplied by in training, (terms, G), from its moments, (terms, G) of `n` values each."""
+        return normalise_from_moments(self.norm_similarity, mean.flatten(), variance.flatten(), n).unflatten(0, (-1, self.spec.heads))
+
+    def _scale_in_evaluation(self) -> Tensor:
+        """The same from the moving statistics: (terms, G). The shift is the same along a softmax row and cancels."""
+        return self.norm_similarity.scale_and_shift()[0].unflatten(0, (-1, self.spec.heads))
+
+    def _table(self, name: str) -> Table:
+        return getattr(self, name, None)
+
+    def _gate(self, name: str, x: Table) -> Table:
+        """A position table or the values, times its factor where there is one (arXiv:2102.10662, equation 3)."""
+        return x if x is None or name not in self.spec.gates else x * self.gates[self.spec.gates.index(name)]  # pyright: ignore
+
+    def _positions(self, name: str, length: int, channels: int) -> Tensor:
+        """What `encoding` adds to each position of an axis: (L, channels)."""
+        if self.spec.encoding == "sinusoidal":
+            return sinusoids(length, channels).to(self.qkv.weight)
+        table = self._table(name)  # (P, C)
+        return table[:length] if length <= len(table) else interpolate(table, length)
+
+
+def table_scale(spec: Attention) -> float:
+    """Standard deviation of a new position table."""
+    return spec.value_depth**-0.5 if spec.encoding == "relative" else 0.02
+
+
+def sinusoids(length: int, channels: int) -> Tensor:
+    """Sines in the first half of the channels, cosines in the second, of wavelengths up to 20,000 pi (arXiv:1706.03762): (L, C)."""
+    half = -(-channels // 2)
+    rate = torch.exp(torch.arange(half, dtype=torch.float64) * (-math.log(10000.0) / half))  # (C / 2,)
+    angle = torch.arange(length, dtype=torch.float64)[:, None] * rate  # (L, C / 2)
+    return torch.cat([angle.sin(), angle.cos()], dim=1)[:, :channels]
+
+
+def interpolate(table: Tensor, rows: int) -> Tensor:
+    """(R, D) to (rows, D): linear, the end rows kept."""
+    return nn.functional.interpolate(table.T[None], rows, mode="linear", align_corners=True)[0].T
