@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from axialzoo.spec import Attention, Backbone, Block, Model, Norm, Parameter, Stage, Stem, StemConv, adapt, entry, parameters
+from axialzoo.spec import Attention, Backbone, Block, Model, Norm, Parameter, Stage, Stem, StemConv, adapt, entry, list_models, parameters
+from axialzoo.spec.zoo.axial_resnet_full import axial_resnet_full
+from tests.spec.deeplab2 import DEEPLAB2, narrow
 
 BACKENDS = ("tensorflow", "jax", "torch")
 DTYPES = ("float64", "float32")
@@ -21,6 +23,7 @@ class Case:
     size: tuple[int, int]
     full: bool = False
     gradients: bool = False
+    dtypes: tuple[str, ...] = DTYPES
 
     def images(self, dtype: str, batch: int = 2, seed: int = 0) -> np.ndarray:
         """(N, C, H, W)."""
@@ -77,8 +80,17 @@ def one_block(name: str, stage: int, index: int) -> Model:
 
 
 XS = "axial_resnet_cifar10_xs"
+LARGE = (
+    "axial_resnet50_full_s", "axial_resnet_s", "axial_deeplab_s_backbone", "max_deeplab_s_backbone", "axial_resnet50_gelu", "resnet50",
+    "resnet50_beta",
+)  # fmt: skip
+# Of the families of large models, one each, an eighth as wide and of few blocks.
+FAMILIES = {
+    "axial_resnet_full": Model(axial_resnet_full(0.125, (1, 1, 1, 1, 1)).backbone, num_classes=5),
+    **{name: narrow(depths=(1, 1, 1, 1), **fields) for name, fields in DEEPLAB2.items()},
+}
 CASES = {
-    # every registered model
+    # every registered model that is small, and the families of the large
     "xs_square": Case(registered(XS), (32, 32), gradients=True),
     "xs_odd": Case(registered(XS), (33, 47)),
     "cifar10_odd": Case(registered("axial_resnet_cifar10"), (35, 29)),
@@ -86,6 +98,7 @@ CASES = {
     "50_s": Case(registered("axial_resnet50_s"), (48, 64)),
     "50_m": Case(registered("axial_resnet50_m"), (33, 49)),
     "50_l": Case(registered("axial_resnet50_l"), (33, 49)),
+    **{f"narrow_{name}": Case(spec, (33, 49), dtypes=("float64",)) for name, spec in FAMILIES.items()},
     # long axes and spans
     "long_local": Case(small(axial(8, 16, positions=5)), (37, 22), gradients=True),
     "long_windows": Case(small(axial(8, 16, positions=4)), (50, 27), gradients=True),
@@ -121,6 +134,15 @@ CASES = {
         f"50_s_block_{stage}_{index}": Case(one_block("axial_resnet50_s", stage, index), (9, 11), full=True, gradients=True)
         for stage, index in ((0, 1), (1, 1), (2, 0), (2, 1), (3, 0), (3, 1))
     },
+    # the families again: float32, an even size, other output strides, gradients; and the registered ones
+    **{f"narrow_{name}_64x40": Case(spec, (64, 40), full=True) for name, spec in FAMILIES.items()},
+    **{
+        f"narrow_{name}_os{stride}": Case(narrow(depths=(1, 1, 1, 1), **{**fields, "output_stride": stride}), (33, 49), full=True)
+        for name, fields in DEEPLAB2.items()
+        for stride in (8, 32)
+    },
+    "narrow_gradients": Case(FAMILIES["max_deeplab_l"], (17, 25), full=True, gradients=True),
+    **{name: Case(entry(name).spec, (33, 49), full=True, dtypes=("float32",)) for name in LARGE},
     # the larger grid
     **{
         f"{name}_{height}x{width}": Case(registered(name), (height, width), full=True)
@@ -128,7 +150,15 @@ CASES = {
         for height, width in ((64, 64), (65, 97), (129, 80))
     },
 }
-DYNAMIC = ("xs_square", "long_windows", "interpolated", "interpolated_span", "pre_activation")  # with sizes that a graph does not know
+SYMBOLIC = [name for name in list_models() if not any(case.spec == entry(name).spec for case in CASES.values())]  # by shapes only
+DYNAMIC = (
+    "xs_square",
+    "long_windows",
+    "interpolated",
+    "interpolated_span",
+    "pre_activation",
+    "narrow_max_deeplab_l",
+)  # with sizes that a graph does not know
 TRAINED = Case(replace(registered(XS), num_classes=5), (20, 26))
 PLANTED = Case(small(axial(8, 16, 2, positions=20), Block("basic", (16, 16))), (20, 27))
 

@@ -17,7 +17,7 @@ from keras import ops
 
 from axialzoo.keras import AxialAttention, AxialBackbone, Preprocess, blocks, build, load_tensors, norm, to_tensors
 from axialzoo.keras.weights import variables
-from axialzoo.spec import Norm, Preprocessing, adapt
+from axialzoo.spec import Norm, Preprocessing, adapt, entry
 from tests.parity import common
 from tests.parity.common import CASES, PLANTED, TRAINED, Case
 
@@ -138,7 +138,7 @@ def canonical(model: keras.Model, gradients) -> dict[str, np.ndarray]:
 
 
 def check_forward(put, name: str, case: Case) -> None:
-    for dtype in common.DTYPES:
+    for dtype in case.dtypes:
         model = model_of(case.spec, dtype)
         put(f"forward/{name}/{dtype}", forward(model, last(case.images(dtype))))
 
@@ -316,6 +316,14 @@ def check_dynamic(put) -> None:
                 put(f"dynamic/{name}/{height}x{width}/{training}", abs(graph(x).numpy() - wanted).max() / abs(wanted).max())
 
 
+def check_symbolic(put, name: str) -> None:
+    """Shapes and variables of a model that is too large to run here; nothing is allocated."""
+    with keras.StatelessScope():
+        model = build(entry(name).spec, features_only=True, input_size=(65, 97), dtype="float32")
+    put(f"symbolic/{name}/shapes", json.dumps(model.output_shape))
+    put(f"symbolic/{name}/variables", json.dumps({variable.path.replace("/", "."): list(variable.shape) for variable in model.weights}))
+
+
 def check_golden(put) -> None:
     from tests.golden import reference
 
@@ -369,6 +377,8 @@ def main(out: str, full: bool) -> None:
             timed(f"forward/{name}", check_forward, name, case)
             if case.gradients:
                 timed(f"gradients/{name}", check_gradients, name, case)
+    for name in common.SYMBOLIC if full else ():
+        timed(f"symbolic/{name}", check_symbolic, name)
     if not full:
         # Keras's optimizers, unlike our layers, use operations that make float32 of float64 on JAX and PyTorch.
         keras.src.backend.common.dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"

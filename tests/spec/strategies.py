@@ -32,13 +32,13 @@ def attentions(draw):
 
 
 @st.composite
-def blocks(draw):
+def blocks(draw, strides=(1, 2)):
     kind = draw(st.sampled_from(("axial", "bottleneck", "basic")))
     widths, rates = {"axial": (2, 0), "bottleneck": (3, 1), "basic": (2, 2)}[kind]
     return Block(
         kind,
         tuple(draw(st.integers(1, 12)) for _ in range(widths)),
-        draw(st.sampled_from((1, 2))),
+        draw(st.sampled_from(strides)),
         tuple(draw(st.integers(1, 3)) for _ in range(rates)),
         draw(attentions()) if kind == "axial" else None,
         draw(st.booleans()),
@@ -52,23 +52,24 @@ stems = st.builds(
 )
 norms = st.builds(Norm, st.floats(1e-9, 0.1), st.floats(0, 1))
 decoders = st.lists(
-    st.builds(DecoderStage, st.sampled_from((4, 8, 16)), counts, st.lists(blocks(), max_size=2).map(tuple)), max_size=2
+    st.builds(DecoderStage, st.sampled_from((4, 8, 16)), st.integers(1, 12), st.lists(blocks((1,)), max_size=2).map(tuple)), max_size=3
 ).map(tuple)
 
 
-def models(decoder=st.just(())):
-    backbones = st.builds(
-        Backbone,
-        stem=stems,
-        stages=st.lists(stages, min_size=1, max_size=3).map(tuple),
+@st.composite
+def models(draw):
+    decoder = draw(st.just(()) | decoders)
+    backbone = Backbone(
+        stem=draw(stems),
+        stages=tuple(draw(st.lists(stages, min_size=1, max_size=3))),
         decoder=decoder,
-        in_channels=st.integers(1, 4),
-        activation=st.sampled_from(ACTIVATIONS),
-        pre_activation=st.booleans(),
-        shortcut=st.sampled_from(("stride_or_width", "width")),
-        norm=norms,
+        in_channels=draw(st.integers(1, 4)),
+        activation=draw(st.sampled_from(ACTIVATIONS)),
+        pre_activation=bool(decoder) or draw(st.booleans()),
+        shortcut=draw(st.sampled_from(("stride_or_width", "width"))),
+        norm=draw(norms),
     )
-    return st.builds(Model, backbones, num_classes=st.integers(0, 5), input_size=st.tuples(counts, counts))
+    return Model(backbone, num_classes=draw(st.integers(0, 5)), input_size=draw(st.tuples(counts, counts)))
 
 
 preprocessings = st.builds(
