@@ -144,7 +144,7 @@ def check_forward(put, name: str, case: Case) -> None:
 
 
 def check_gradients(put, name: str, case: Case) -> None:
-    for dtype in common.DTYPES:
+    for dtype in case.dtypes:
         model = model_of(case.spec, dtype, common.tensors(case.spec, dtype, last_gamma=0.1))
         found = canonical(model, step(model)(last(case.images(dtype)), case.targets(dtype)))
         for parameter, gradient in found.items():
