@@ -254,6 +254,32 @@ def check_models(put, folder: Path) -> None:
         check_dynamic(put)
 
 
+def check_decoder(put, folder: Path) -> None:
+    """A model with a stacked decoder, used as any other; and a pyramid that stops before it."""
+    spec = CASES["decoder"].spec
+    x = last(np.random.default_rng(4).standard_normal((2, 3, 33, 30)).astype("float32"))
+    model = model_of(spec, "float32")
+    y = forward(model, x)
+    model.save(folder / "decoder.keras")
+    back = keras.saving.load_model(folder / "decoder.keras")
+    put("decoder/round_trip", abs(forward(back, x) - y).max())
+    put("decoder/round_trip_same_config", back.get_config() == model.get_config())
+    mixed = model_of(spec, "mixed_bfloat16")
+    put("decoder/mixed_bfloat16", abs(forward(mixed, x).astype("float32") - y).max() / abs(y).max())
+    put("decoder/mixed_bfloat16_compute", json.dumps(sorted({one.compute_dtype for one in flat_layers(mixed)})))
+    keras.config.set_image_data_format("channels_first")
+    put("decoder/channels_first", abs(forward(model_of(spec, "float32"), x.transpose(0, 3, 1, 2)) - y).max())
+    keras.config.set_image_data_format("channels_last")
+    tensors = {name: array for name, array in common.tensors(spec, "float32").items() if "classifier" not in name}
+    pyramids = [model_of(adapt(spec, num_classes=0), "float32", tensors, features_only=True, out_indices=at) for at in ((0, 1), None)]
+    short, whole = (forward(pyramid, x) for pyramid in pyramids)
+    put("decoder/pyramid", max(abs(one - other).max() for one, other in zip(short, whole)))
+    put("decoder/pyramid_lengths", [len(short), len(whole)])
+    put("decoder/pyramid_keeps", max(abs(array - tensors[name]).max() for name, array in to_tensors(pyramids[0]).items()))
+    keras_layer = model.get_layer("decoder.0.fuse")
+    put("decoder/fuse_config", type(keras_layer).from_config(keras_layer.get_config()).get_config() == keras_layer.get_config())
+
+
 def flat_layers(model):
     return [one for layer in model.layers[1:] for one in layer._flatten_layers()]
 
@@ -371,6 +397,7 @@ def main(out: str, full: bool) -> None:
         timed("planted", check_planted)
         with tempfile.TemporaryDirectory() as folder:
             timed("models", check_models, Path(folder))
+            timed("decoder", check_decoder, Path(folder))
         timed("golden", check_golden)
     for name, case in CASES.items():
         if case.full == full:
