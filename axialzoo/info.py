@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from axialzoo.spec import Model, aliases, cost, entry, size_pair, to_dict
+from axialzoo.spec import Model, adapt, aliases, cost, entry, size_pair, to_dict
 
 
-def model_info(name: str, input_size=None) -> dict:
+def model_info(name: str, input_size=None, output_stride: int | None = None) -> dict:
     """Everything about a registered model, as plain JSON.
 
     Args:
         name: Its name or alias.
         input_size: A side or (height, width) in pixels, for the cost; default the model's own.
+        output_stride: Of the last stage, 8, 16 or 32; default the model's own.
 
     Returns:
         ``name``, ``aliases``, ``summary``, ``source``, ``published``, ``weights`` (tag -> where), and what
         :func:`describe` says.
 
     Raises:
-        SpecError: for an unknown name, naming the nearest.
+        SpecError: for an unknown name, naming the nearest; for a model that has no such output stride.
 
     Example:
         >>> import axialzoo
@@ -25,14 +26,15 @@ def model_info(name: str, input_size=None) -> dict:
         5944936
     """
     found = entry(name)
+    spec = adapt(found.at(output_stride), output_stride=output_stride)
     return {
         "name": found.name,
         "aliases": aliases(found.name),
         "summary": found.summary,
         "source": found.source,
-        "published": dict(found.published),
+        "published": dict(found.published) if spec == found.spec else {},
         "weights": dict(found.weights),
-        **describe(found.spec, input_size),
+        **describe(spec, input_size),
     }
 
 
@@ -69,4 +71,6 @@ def _blocks(spec: Model, module: str) -> list[str]:
     owner, _, index = module.partition(".")
     if owner == "stem":
         return [f"conv{conv.kernel}x{conv.kernel}" for conv in spec.backbone.stem.convs]
+    if owner == "decoder":
+        return [kind for stage in spec.backbone.decoder for kind in ("fuse", *(block.kind for block in stage.blocks))]
     return [block.kind for block in spec.backbone.stages[int(index)].blocks]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from hypothesis import strategies as st
 
-from axialzoo.spec import Attention, Backbone, Block, Model, Norm, Preprocessing, Stage, Stem, StemConv, parameters
+from axialzoo.spec import Attention, Backbone, Block, DecoderStage, Model, Norm, Preprocessing, Stage, Stem, StemConv, parameters
 from axialzoo.spec.attention import SIMILARITY_TERMS, VALUE_TERMS
 from axialzoo.spec.backbone import ACTIVATIONS
 
@@ -36,16 +36,27 @@ def attentions(draw) -> Attention:
 
 
 @st.composite
-def blocks(draw) -> Block:
-    kind = draw(st.sampled_from(("axial", "axial", "bottleneck", "basic")))
-    widths, rates = {"axial": (2, 0), "bottleneck": (3, 1), "basic": (2, 2)}[kind]
-    stride = draw(st.sampled_from((1, 1, 2)))
+def attentions2d(draw) -> Attention:
+    """Of both axes, or with absolute positions, or gates."""
+    kind = draw(st.sampled_from(("global", "local", "window")))
+    fields = draw(st.sampled_from(({}, {"gated": True}, {"encoding": "absolute", "similarity": ("content",), "value": ("content",)})))
+    return Attention(
+        4, 4, heads=draw(st.sampled_from((1, 2))), positions=draw(st.integers(1, 6)), kind=kind,
+        span={"global": None, "local": 3, "window": 4}[kind], shifted=kind == "window" and draw(st.booleans()), **fields
+    )  # fmt: skip
+
+
+@st.composite
+def blocks(draw, strides: tuple[int, ...] = (1, 1, 2)) -> Block:
+    kind = draw(st.sampled_from(("axial", "axial", "attention", "bottleneck", "basic")))
+    widths, rates = {"axial": (2, 0), "attention": (2, 0), "bottleneck": (3, 1), "basic": (2, 2)}[kind]
+    stride = draw(st.sampled_from(strides))
     return Block(
         kind,
         tuple(draw(st.sampled_from(WIDTHS)) for _ in range(widths)),
         stride=stride,
         dilation=tuple(draw(st.integers(1, 1 if stride == 2 and index == 0 else 2)) for index in range(rates)),
-        attention=draw(attentions()) if kind == "axial" else None,
+        attention={"axial": draw(attentions()), "attention": draw(attentions2d())}.get(kind),
         squeeze_excite=draw(st.booleans()),
         drop_path=draw(st.sampled_from((0.0, 0.1, 1 / 3))),
     )
@@ -54,6 +65,8 @@ def blocks(draw) -> Block:
 @st.composite
 def specs(draw, stages: int = 3, blocks_each: int = 2) -> Model:
     """A model of at most so many stages of at most so many blocks, with whatever a spec can say."""
+    steps = st.builds(DecoderStage, st.sampled_from((2, 4, 8)), st.sampled_from(WIDTHS), st.lists(blocks((1,)), max_size=1).map(tuple))
+    decoder = tuple(draw(st.just([]) | st.lists(steps, max_size=2)))
     convs = st.builds(StemConv, st.sampled_from(WIDTHS), st.sampled_from((1, 3, 5, 7)), st.sampled_from((1, 2)))
     backbone = Backbone(
         stem=Stem(tuple(draw(st.lists(convs, max_size=2)))),
@@ -61,9 +74,10 @@ def specs(draw, stages: int = 3, blocks_each: int = 2) -> Model:
             Stage(tuple(draw(st.lists(blocks(), min_size=1, max_size=blocks_each))), pool=draw(st.booleans()))
             for _ in range(draw(st.integers(1, stages)))
         ),
+        decoder=decoder,
         in_channels=draw(st.integers(1, 4)),
         activation=draw(st.sampled_from(ACTIVATIONS)),
-        pre_activation=draw(st.booleans()),
+        pre_activation=bool(decoder) or draw(st.booleans()),
         shortcut=draw(st.sampled_from(("stride_or_width", "width"))),
         norm=Norm(draw(st.sampled_from((1e-5, 1e-3, 1 / 3))), draw(st.sampled_from((0.1, 0.01)))),
     )

@@ -10,29 +10,27 @@ from pathlib import Path
 
 import pytest
 
-from axialzoo.spec import aliases, cost, entry, list_models
+from axialzoo import list_models, model_info
+from axialzoo.cli.listing import as_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
-def row(name: str) -> str:
-    found = entry(name)
-    also = "".join(f" (`{alias}`)" for alias in aliases(name))
-    spent = cost(found.spec)
-    height, width = found.spec.input_size
-    return f"| `{name}`{also} | {spent.parameters:,} | {spent.multiply_adds / 1e9:.3f} B | {height} x {width} |"
-
-
-@pytest.mark.parametrize("name", list_models())
-def test_the_table_of_models_is_the_registry(name):
-    assert row(name) in README
+def test_the_table_of_models_is_what_the_command_prints():
+    table = as_markdown([model_info(name) for name in list_models()])
+    assert f"\n\n{table}\n\n" in README
 
 
 def test_the_table_has_no_other_model():
     named = re.findall(r"^\| `([a-z0-9_]+)`", README, re.MULTILINE)
     assert named == list_models()
+
+
+def test_a_number_that_is_wrong_in_the_table_is_caught():
+    table = as_markdown([{**model_info(name), "parameters": 1} for name in list_models()])
+    assert table not in README
 
 
 @pytest.mark.parametrize("index", range(len(BLOCKS)))

@@ -10,12 +10,13 @@ import typer
 
 from axialzoo.cli.shared import Json, Quiet, billions, emit, show, table
 from axialzoo.info import describe, model_info
-from axialzoo.spec import SpecError, entry, to_dict
+from axialzoo.spec import SpecError, adapt, entry, to_dict
 
 
 def run(
     model: Annotated[str, typer.Argument(help="A name, a folder with config.json, or org/repo.", metavar="NAME|FOLDER")],
     size: Annotated[str | None, typer.Option(help="Input: SIDE or HEIGHTxWIDTH; default the model's own.")] = None,
+    output_stride: Annotated[int | None, typer.Option(help="Of the last stage: 8, 16 or 32; default the model's own.")] = None,
     spec: Annotated[bool, typer.Option("--spec", help="Show the whole spec.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -24,9 +25,10 @@ def run(
 
     Examples:
       axialzoo info axial_resnet50_s --size 320x480
+      axialzoo info axial_deeplab_s_backbone --output-stride 8
       axialzoo info ./folder --json
     """
-    found = _named(model, size) if _is_name(model) else _saved(model, size)
+    found = _named(model, size, output_stride) if _is_name(model) else _saved(model, size, output_stride)
     if as_json:
         emit(found)
         return
@@ -41,23 +43,24 @@ def _is_name(model: str) -> bool:
     return not (Path(model).exists() or "/" in model)
 
 
-def _named(name: str, size: str | None) -> dict:
+def _named(name: str, size: str | None, output_stride: int | None) -> dict:
     """A registered model, with what its first weights say of themselves where they ship."""
-    info = model_info(name, size)
+    info = model_info(name, size, output_stride)
     weights = entry(name).weights
     place = weights.get(name.partition(".")[2]) or next(iter(weights.values()), "")
     return {**info, "checkpoint": _checkpoint(place)[0] if place.startswith("package:") else None}
 
 
-def _saved(source: str, size: str | None) -> dict:
+def _saved(source: str, size: str | None, output_stride: int | None) -> dict:
     """A checkpoint; where it is of a registered model, with the numbers published for that."""
     checkpoint, config = _checkpoint(source)
     try:
         known = entry(config.model)
     except SpecError:
         known = None
-    published = dict(known.published) if known is not None and known.spec == config.spec else {}
-    return {"name": config.model, "published": published, **describe(config.spec, size), "checkpoint": checkpoint}
+    spec = adapt(config.spec, output_stride=output_stride)
+    published = dict(known.published) if known is not None and known.spec == spec else {}
+    return {"name": config.model, "published": published, **describe(spec, size), "checkpoint": checkpoint}
 
 
 def _checkpoint(source: str) -> tuple[dict[str, Any], Any]:
@@ -82,7 +85,7 @@ def _heading(found: dict) -> str:
     names = ", ".join([found["name"], *found.get("aliases", ())])
     lines = [names]
     lines += [found[key] for key in ("summary", "source") if found.get(key)]
-    lines.append(f"{found['task']}, {found['classes']} classes")
+    lines.append(f"{found['task']}, {found['classes']} classes" if found["classes"] else "features, no classifier")
     return "\n".join(lines)
 
 

@@ -10,11 +10,14 @@ from axialzoo.cli.shared import Json, Quiet, billions, emit, show, table
 from axialzoo.info import model_info
 from axialzoo.spec import SpecError, aliases, did_you_mean, list_models
 
+METRICS = {"top1": "ImageNet", "cityscapes_pq": "Cityscapes PQ"}  # of `Entry.published`
+
 
 def run(
     pattern: Annotated[str, typer.Argument(help="Names to show, with wildcards as in a shell.")] = "*",
     size: Annotated[str | None, typer.Option(help="Input for the multiply-adds: SIDE or HEIGHTxWIDTH; default each model's own.")] = None,
     pretrained: Annotated[bool, typer.Option("--pretrained", help="Only models with weights.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table that the README has.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -24,7 +27,10 @@ def run(
       axialzoo list
       axialzoo list 'axial_resnet*_s'
       axialzoo list --pretrained --json
+      axialzoo list --markdown
     """
+    if markdown and as_json:
+        raise SpecError("--markdown and --json: expected one of them")
     names = _matching(pattern, pretrained)
     if not names:
         known = [*list_models(), *(alias for name in list_models() for alias in aliases(name))]
@@ -35,6 +41,9 @@ def run(
         keys = ("name", "aliases", "summary", "task", "classes", "input_size", "parameters", "multiply_adds", "weights")
         emit({"models": [{**{key: found[key] for key in keys}, "weights": list(found["weights"])} for found in models]})
         return
+    if markdown:
+        typer.echo(as_markdown(models))
+        return
     shown = table("name", ">parameters", ">multiply-adds", ">at", "weights", "")
     for found in models:
         name = found["name"] + (f" (= {', '.join(found['aliases'])})" if found["aliases"] else "")
@@ -42,6 +51,20 @@ def run(
         weights = ", ".join(found["weights"]) or "-"
         shown.add_row(name, f"{found['parameters']:,}", billions(found["multiply_adds"]), at, weights, "" if quiet else found["summary"])
     show(shown)
+
+
+def as_markdown(models: list[dict]) -> str:
+    """What :func:`axialzoo.model_info` says of each, a row a model."""
+    lines = ["| model | parameters | multiply-adds | at | published | weights |", "|---|--:|--:|---|---|---|"]
+    for found in models:
+        name = f"`{found['name']}`" + "".join(f" (`{alias}`)" for alias in found["aliases"])
+        height, width = found["input_size"]
+        known = {title: found["published"][key] for key, title in METRICS.items() if key in found["published"]}
+        published = ", ".join(f"{title} {100 * share:.1f} %" for title, share in known.items())
+        spent = f"{found['parameters']:,} | {found['multiply_adds'] / 1e9:.3f} B"
+        weights = ", ".join(f"`{tag}`" for tag in found["weights"])
+        lines.append(f"| {name} | {spent} | {height} x {width} | {published or '-'} | {weights or '-'} |")
+    return "\n".join(lines)
 
 
 def _matching(pattern: str, pretrained: bool) -> list[str]:

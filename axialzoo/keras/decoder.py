@@ -109,7 +109,7 @@ def _resize_axis(x, length, axis: int):
         place = ops.cast(ops.arange(length), dtype) * step  # (length,)
         low = ops.minimum(ops.cast(place, "int32"), ops.maximum(before - 2, 0))
         high, share = ops.minimum(low + 1, before - 1), place - ops.cast(low, dtype)
-    share = share[:, None, None] if axis == 1 else share[:, None]  # (length, 1, 1) or (length, 1)
+    share = ops.reshape(share, (-1, 1, 1) if axis == 1 else (-1, 1))  # (length, 1, 1) or (length, 1)
     y = ops.cast(x, dtype)
     y = ops.take(y, low, axis=axis) * (1 - share) + ops.take(y, high, axis=axis) * share
     return ops.cast(y, x.dtype)

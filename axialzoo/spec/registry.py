@@ -20,7 +20,8 @@ class Entry:
         spec: What it computes.
         summary: One line.
         source: Paper or code that defines it.
-        published: Numbers from that source, by name (``parameters``, ``multiply_adds``, ``top1``, ...).
+        published: Numbers from that source, by name: ``parameters``, ``multiply_adds``, ``top1`` (ImageNet), ``cityscapes_pq``
+            (panoptic quality on Cityscapes' validation images, of this backbone with Panoptic-DeepLab's decoder).
         preprocessing: What its weights expect of a picture; the size is the spec's.
         rebuild: The spec for another output stride, of a model whose layers depend on it (a stacked decoder's do).
         weights: tag -> where its weights are: ``"package:FOLDER"`` or ``"org/repo[@revision]"``. The first is

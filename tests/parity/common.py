@@ -7,7 +7,24 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from axialzoo.spec import Attention, Backbone, Block, Model, Norm, Parameter, Stage, Stem, StemConv, adapt, entry, parameters
+from axialzoo.spec import (
+    Attention,
+    Backbone,
+    Block,
+    DecoderStage,
+    Model,
+    Norm,
+    Parameter,
+    Stage,
+    Stem,
+    StemConv,
+    adapt,
+    entry,
+    list_models,
+    parameters,
+)
+from axialzoo.spec.zoo.axial_resnet_full import axial_resnet_full
+from tests.spec.deeplab2 import DEEPLAB2, narrow
 
 BACKENDS = ("tensorflow", "jax", "torch")
 DTYPES = ("float64", "float32")
@@ -21,6 +38,7 @@ class Case:
     size: tuple[int, int]
     full: bool = False
     gradients: bool = False
+    dtypes: tuple[str, ...] = DTYPES
 
     def images(self, dtype: str, batch: int = 2, seed: int = 0) -> np.ndarray:
         """(N, C, H, W)."""
@@ -69,6 +87,14 @@ def small(*blocks: Block, channels: int = 8, pool: bool = False, classes: int = 
     return Model(Backbone(Stem((StemConv(channels, 3, 2),)), (Stage(blocks, pool),), **backbone), num_classes=classes)
 
 
+def fused() -> Model:
+    """A stacked decoder that takes features as they are, projected with stride 2, and projected and resized."""
+    stages = (Stage((Block("basic", (8, 8), 2),)), Stage((Block("basic", (12, 12), 2),)))
+    decoder = (DecoderStage(4, 8, (Block("bottleneck", (4, 4, 8)),)), DecoderStage(2, 4), DecoderStage(4, 8), DecoderStage(8, 12))
+    backbone = Backbone(Stem((StemConv(6, 3, 2),)), stages, decoder, pre_activation=True, activation="silu", shortcut="width")
+    return Model(backbone, num_classes=5)
+
+
 def registered(name: str, **changes) -> Model:
     return adapt(entry(name).spec, **changes)
 
@@ -90,8 +116,17 @@ KINDS = (
     attending("window", 8, 16, positions=4, span=4, shifted=True, gated=True),
     axial(8, 16, positions=12, gated=True),
 )
+LARGE = (
+    "axial_resnet50_full_s", "axial_resnet_s", "axial_deeplab_s_backbone", "max_deeplab_s_backbone", "axial_resnet50_gelu", "resnet50",
+    "resnet50_beta",
+)  # fmt: skip
+# Of the families of large models, one each, an eighth or a quarter as wide and of few blocks.
+FAMILIES = {
+    "axial_resnet_full": replace(axial_resnet_full(0.25, (1, 1, 1)), num_classes=5),
+    **{name: adapt(narrow(depths=(1, 1, 1, 1), **fields), drop_path=0.0) for name, fields in DEEPLAB2.items()},
+}
 CASES = {
-    # every registered model
+    # every registered model that is small, and the families of the large
     "xs_square": Case(registered(XS), (32, 32), gradients=True),
     "xs_odd": Case(registered(XS), (33, 47)),
     "cifar10_odd": Case(registered("axial_resnet_cifar10"), (35, 29)),
@@ -99,6 +134,7 @@ CASES = {
     "50_s": Case(registered("axial_resnet50_s"), (48, 64)),
     "50_m": Case(registered("axial_resnet50_m"), (33, 49)),
     "50_l": Case(registered("axial_resnet50_l"), (33, 49)),
+    **{f"narrow_{name}": Case(spec, (33, 49), name == "axial_resnet50_gelu", dtypes=("float64",)) for name, spec in FAMILIES.items()},
     # long axes and spans
     "long_local": Case(small(axial(8, 16, positions=5)), (37, 22), gradients=True),
     "long_windows": Case(small(axial(8, 16, positions=4)), (50, 27), gradients=True),
@@ -122,6 +158,7 @@ CASES = {
     "pool_stride": Case(small(axial(8, 16, 2, positions=20), pool=True, activation="silu"), (47, 30), gradients=True),
     "dilated": Case(small(Block("bottleneck", (8, 8, 16), dilation=(2,)), activation="gelu_tanh", in_channels=4), (21, 26), gradients=True),
     "elu_basic": Case(small(Block("basic", (8, 12), 2, squeeze_excite=True), activation="elu", channels=6), (27, 26), gradients=True),
+    "decoder": Case(fused(), (37, 22), gradients=True, dtypes=("float64",)),
     # subsets of terms
     "content_only": Case(small(axial(8, 16, similarity=("content",), value=("content",))), (21, 18), gradients=True),
     "content_query": Case(small(axial(8, 16, positions=20, similarity=("content", "query"), value=("position",))), (21, 18)),
@@ -154,6 +191,15 @@ CASES = {
         f"50_s_block_{stage}_{index}": Case(one_block("axial_resnet50_s", stage, index), (9, 11), full=True, gradients=True)
         for stage, index in ((0, 1), (1, 1), (2, 0), (2, 1), (3, 0), (3, 1))
     },
+    # the families again: float32, an even size, other output strides, gradients; and the registered ones
+    **{f"narrow_{name}_64x40": Case(spec, (64, 40), full=True) for name, spec in FAMILIES.items()},
+    **{
+        f"narrow_{name}_os{stride}": Case(narrow(depths=(1, 1, 1, 1), **{**fields, "output_stride": stride}), (33, 49), full=True)
+        for name, fields in DEEPLAB2.items()
+        for stride in (8, 32)
+    },
+    "narrow_gradients": Case(FAMILIES["max_deeplab_l"], (17, 25), full=True, gradients=True),
+    **{name: Case(entry(name).spec, (33, 49), full=True, dtypes=("float32",)) for name in LARGE},
     # the larger grid
     **{
         f"{name}_{height}x{width}": Case(registered(name), (height, width), full=True)
@@ -161,12 +207,14 @@ CASES = {
         for height, width in ((64, 64), (65, 97), (129, 80))
     },
 }
+SYMBOLIC = [name for name in list_models() if not any(case.spec == entry(name).spec for case in CASES.values())]  # by shapes only
 DYNAMIC = (
     "xs_square",
     "long_windows",
     "interpolated",
     "interpolated_span",
     "pre_activation",
+    "decoder",
     "global",
     "local",
     "shifted_window",

@@ -9,7 +9,7 @@ import pytest
 
 from axialzoo.spec import parameters
 from tests.parity import reference
-from tests.parity.common import CASES, DTYPES
+from tests.parity.common import CASES, cases
 
 TOLERANCE = {"float64": 1e-8, "float32": 1e-4}  # relative to the largest of the parameter's gradient
 FLOOR = 1e-3  # of the largest gradient of all: smaller gradients are rounding errors of larger terms
@@ -30,15 +30,13 @@ def check(results, name: str, dtype: str) -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.gradients and not case.full])
+@pytest.mark.parametrize(("name", "dtype"), [(name, dtype) for name in cases(True) for dtype in CASES[name].dtypes if not CASES[name].full])
 def test_gradients_are_those_of_pytorch(results, name, dtype):
     check(results, name, dtype)
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.gradients and case.full])
+@pytest.mark.parametrize(("name", "dtype"), [(name, dtype) for name in cases(True) for dtype in CASES[name].dtypes if CASES[name].full])
 def test_gradients_of_more_blocks_are_those_of_pytorch(measured, backend, name, dtype):
     check(measured(backend, True), name, dtype)
 

@@ -53,6 +53,18 @@ def test_features_have_the_shapes_that_feature_info_promises(results):
         assert results[f"models/features/{index}"].shape == (4, height, width, one["num_chs"])
 
 
+def test_a_stacked_decoder_is_saved_mixed_and_laid_out_as_any_layer(results):
+    assert results["decoder/round_trip"] == 0 and results["decoder/round_trip_same_config"] and results["decoder/fuse_config"]
+    assert 0 < results["decoder/mixed_bfloat16"] <= 0.05
+    assert json.loads(str(results["decoder/mixed_bfloat16_compute"])) == ["bfloat16"]
+    assert results["decoder/channels_first"] <= 2e-6
+
+
+def test_a_pyramid_that_stops_early_keeps_the_whole_checkpoint(results):
+    assert results["decoder/pyramid"] == 0 and list(results["decoder/pyramid_lengths"]) == [2, 4]
+    assert results["decoder/pyramid_keeps"] == 0
+
+
 def test_drop_path_drops_whole_samples_in_training_only(results):
     assert results["models/drop_path_off"] == 0
     assert results["models/drop_path_on"] > 0

@@ -17,7 +17,7 @@ from keras import ops
 
 from axialzoo.keras import AxialAttention, AxialBackbone, Preprocess, blocks, build, load_tensors, norm, to_tensors
 from axialzoo.keras.weights import variables
-from axialzoo.spec import Norm, Preprocessing, adapt
+from axialzoo.spec import Norm, Preprocessing, adapt, entry
 from tests.parity import common
 from tests.parity.common import CASES, DEEPLAB2, DEEPLAB2_FULL, PLANTED, TRAINED, Case
 
@@ -138,13 +138,13 @@ def canonical(model: keras.Model, gradients) -> dict[str, np.ndarray]:
 
 
 def check_forward(put, name: str, case: Case) -> None:
-    for dtype in common.DTYPES:
+    for dtype in case.dtypes:
         model = model_of(case.spec, dtype)
         put(f"forward/{name}/{dtype}", forward(model, last(case.images(dtype))))
 
 
 def check_gradients(put, name: str, case: Case) -> None:
-    for dtype in common.DTYPES:
+    for dtype in case.dtypes:
         model = model_of(case.spec, dtype, common.tensors(case.spec, dtype, last_gamma=0.1))
         found = canonical(model, step(model)(last(case.images(dtype)), case.targets(dtype)))
         for parameter, gradient in found.items():
@@ -254,6 +254,32 @@ def check_models(put, folder: Path) -> None:
         check_dynamic(put)
 
 
+def check_decoder(put, folder: Path) -> None:
+    """A model with a stacked decoder, used as any other; and a pyramid that stops before it."""
+    spec = CASES["decoder"].spec
+    x = last(np.random.default_rng(4).standard_normal((2, 3, 33, 30)).astype("float32"))
+    model = model_of(spec, "float32")
+    y = forward(model, x)
+    model.save(folder / "decoder.keras")
+    back = keras.saving.load_model(folder / "decoder.keras")
+    put("decoder/round_trip", abs(forward(back, x) - y).max())
+    put("decoder/round_trip_same_config", back.get_config() == model.get_config())
+    mixed = model_of(spec, "mixed_bfloat16")
+    put("decoder/mixed_bfloat16", abs(forward(mixed, x).astype("float32") - y).max() / abs(y).max())
+    put("decoder/mixed_bfloat16_compute", json.dumps(sorted({one.compute_dtype for one in flat_layers(mixed)})))
+    keras.config.set_image_data_format("channels_first")
+    put("decoder/channels_first", abs(forward(model_of(spec, "float32"), x.transpose(0, 3, 1, 2)) - y).max())
+    keras.config.set_image_data_format("channels_last")
+    tensors = {name: array for name, array in common.tensors(spec, "float32").items() if "classifier" not in name}
+    pyramids = [model_of(adapt(spec, num_classes=0), "float32", tensors, features_only=True, out_indices=at) for at in ((0, 1), None)]
+    short, whole = (forward(pyramid, x) for pyramid in pyramids)
+    put("decoder/pyramid", max(abs(one - other).max() for one, other in zip(short, whole)))
+    put("decoder/pyramid_lengths", [len(short), len(whole)])
+    put("decoder/pyramid_keeps", max(abs(array - tensors[name]).max() for name, array in to_tensors(pyramids[0]).items()))
+    keras_layer = model.get_layer("decoder.0.fuse")
+    put("decoder/fuse_config", type(keras_layer).from_config(keras_layer.get_config()).get_config() == keras_layer.get_config())
+
+
 def flat_layers(model):
     return [one for layer in model.layers[1:] for one in layer._flatten_layers()]
 
@@ -314,6 +340,14 @@ def check_dynamic(put) -> None:
                 x = np.random.default_rng(height).standard_normal((2, height, width, case.spec.backbone.in_channels))
                 wanted = forward(model_of(case.spec, "float64"), x, training)
                 put(f"dynamic/{name}/{height}x{width}/{training}", abs(graph(x).numpy() - wanted).max() / abs(wanted).max())
+
+
+def check_symbolic(put, name: str) -> None:
+    """Shapes and variables of a model that is too large to run here; nothing is allocated."""
+    with keras.StatelessScope():
+        model = build(entry(name).spec, features_only=True, input_size=(65, 97), dtype="float32")
+    put(f"symbolic/{name}/shapes", json.dumps(model.output_shape))
+    put(f"symbolic/{name}/variables", json.dumps({variable.path.replace("/", "."): list(variable.shape) for variable in model.weights}))
 
 
 def check_golden(put) -> None:
@@ -403,6 +437,7 @@ def main(out: str, full: bool) -> None:
         timed("planted", check_planted)
         with tempfile.TemporaryDirectory() as folder:
             timed("models", check_models, Path(folder))
+            timed("decoder", check_decoder, Path(folder))
         timed("golden", check_golden)
     timed("deeplab2/layers", check_deeplab2_layers, full)
     for file in DEEPLAB2_FULL if full else DEEPLAB2:
@@ -412,6 +447,8 @@ def main(out: str, full: bool) -> None:
             timed(f"forward/{name}", check_forward, name, case)
             if case.gradients:
                 timed(f"gradients/{name}", check_gradients, name, case)
+    for name in common.SYMBOLIC if full else ():
+        timed(f"symbolic/{name}", check_symbolic, name)
     if not full:
         # Keras's optimizers, unlike our layers, use operations that make float32 of float64 on JAX and PyTorch.
         keras.src.backend.common.dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"

@@ -37,13 +37,12 @@ def narrow(**fields) -> Model:
 
 SWIDE = {name: value for name, value in SWIDERNET.items() if name != "depths"}
 
-# one of each family
-NARROW = {
-    "axial_resnet": narrow(kind="resnet", axial_from=2),
-    "axial_deeplab": narrow(axial_from=2, depths=(1, 1, 1, 1)),
-    "max_deeplab_s": narrow(keep=0.8, linear=True),
-    "max_deeplab_l": narrow(decoder_stacks=1, depths=(1, 1, 2, 1), **SWIDE),
-    "axial_resnet50_gelu": narrow(activation="gelu", output_stride=32),
-    "axial_swidernet": narrow(**SWIDE),
-    "resnet50": narrow(axial_from=0, squeeze_excite=True),
+# one of each family: what its builder gets
+DEEPLAB2 = {
+    "axial_deeplab": {"axial_from": 2},
+    "axial_swidernet": SWIDE,
+    "max_deeplab_l": {"decoder_stacks": 1, **SWIDE},
+    "axial_resnet50_gelu": {"activation": "gelu", "output_stride": 32},
+    "resnet50": {"kind": "resnet", "axial_from": 0, "squeeze_excite": True},
 }
+NARROW = {name: narrow(**fields) for name, fields in DEEPLAB2.items()}

@@ -32,16 +32,34 @@ def attentions(draw):
 
 
 @st.composite
-def blocks(draw):
-    kind = draw(st.sampled_from(("axial", "bottleneck", "basic")))
-    widths, rates = {"axial": (2, 0), "bottleneck": (3, 1), "basic": (2, 2)}[kind]
-    stride = draw(st.sampled_from((1, 2)))
+def attentions2d(draw):
+    """Of both axes: half of each depth is of the rows' table."""
+    kind, heads = draw(st.sampled_from(("global", "local", "window"))), draw(st.integers(1, 4))
+    return Attention(
+        key_channels=2 * heads * draw(st.integers(1, 2)),
+        value_channels=2 * heads * draw(st.integers(1, 2)),
+        heads=heads,
+        positions=draw(st.integers(1, 20)),
+        kind=kind,
+        span={"global": None, "local": 2 * draw(st.integers(0, 3)) + 1, "window": draw(st.integers(1, 8))}[kind],
+        similarity=("content", *draw(some_of(("query", "key")))),
+        value=draw(some_of(VALUE_TERMS)),
+        gated=draw(st.booleans()),
+        shifted=kind == "window" and draw(st.booleans()),
+    )
+
+
+@st.composite
+def blocks(draw, strides=(1, 2)):
+    kind = draw(st.sampled_from(("axial", "attention", "bottleneck", "basic")))
+    widths, rates = {"axial": (2, 0), "attention": (2, 0), "bottleneck": (3, 1), "basic": (2, 2)}[kind]
+    stride = draw(st.sampled_from(strides))
     return Block(
         kind,
         tuple(draw(st.integers(1, 12)) for _ in range(widths)),
         stride,
         tuple(draw(st.integers(1, 1 if stride == 2 and index == 0 else 3)) for index in range(rates)),
-        draw(attentions()) if kind == "axial" else None,
+        {"axial": draw(attentions()), "attention": draw(attentions2d())}.get(kind),
         draw(st.booleans()),
         draw(st.floats(0, 0.9)),
     )
@@ -53,23 +71,24 @@ stems = st.builds(
 )
 norms = st.builds(Norm, st.floats(1e-9, 0.1), st.floats(0, 1))
 decoders = st.lists(
-    st.builds(DecoderStage, st.sampled_from((4, 8, 16)), counts, st.lists(blocks(), max_size=2).map(tuple)), max_size=2
+    st.builds(DecoderStage, st.sampled_from((4, 8, 16)), st.integers(1, 12), st.lists(blocks((1,)), max_size=2).map(tuple)), max_size=3
 ).map(tuple)
 
 
-def models(decoder=st.just(())):
-    backbones = st.builds(
-        Backbone,
-        stem=stems,
-        stages=st.lists(stages, min_size=1, max_size=3).map(tuple),
+@st.composite
+def models(draw):
+    decoder = draw(st.just(()) | decoders)
+    backbone = Backbone(
+        stem=draw(stems),
+        stages=tuple(draw(st.lists(stages, min_size=1, max_size=3))),
         decoder=decoder,
-        in_channels=st.integers(1, 4),
-        activation=st.sampled_from(ACTIVATIONS),
-        pre_activation=st.booleans(),
-        shortcut=st.sampled_from(("stride_or_width", "width")),
-        norm=norms,
+        in_channels=draw(st.integers(1, 4)),
+        activation=draw(st.sampled_from(ACTIVATIONS)),
+        pre_activation=bool(decoder) or draw(st.booleans()),
+        shortcut=draw(st.sampled_from(("stride_or_width", "width"))),
+        norm=draw(norms),
     )
-    return st.builds(Model, backbones, num_classes=st.integers(0, 5), input_size=st.tuples(counts, counts))
+    return Model(backbone, num_classes=draw(st.integers(0, 5)), input_size=draw(st.tuples(counts, counts)))
 
 
 preprocessings = st.builds(

@@ -8,38 +8,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from axialzoo.spec import Model, Norm, Preprocessing, SpecError, Stem, adapt, cost, count, entry, from_dict, parameters, to_dict
+from axialzoo.spec import Model, Norm, Preprocessing, Stem, adapt, cost, count, entry, from_dict, parameters, to_dict
 from axialzoo.spec.backbone import ACTIVATIONS
+from axialzoo.spec.zoo.deeplab2 import backbone
 from axialzoo.torch.backbone import AxialBackbone
-from tests.spec.deeplab2 import MODELS, OUTPUTS, SWIDE, backbone
-
-
-def narrow(**fields) -> Model:
-    """An eighth of the width, one block a stage more than the stride needs: small enough to run."""
-    return backbone(depths=(1, 2, 2, 2), width=0.125, **fields)
-
-
-@pytest.mark.parametrize(("name", "expected"), [(name, model[1:]) for name, model in MODELS.items()])
-def test_trainable_parameters_are_upstreams(name, expected):
-    assert abs(count(MODELS[name][0]) - expected[0]) <= expected[1]
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_the_modules_have_the_tensors_that_the_spec_predicts(name):
-    with torch.device("meta"):
-        model = AxialBackbone(MODELS[name][0])
-    assert {p.name: p.shape for p in parameters(MODELS[name][0])} == {k: tuple(v.shape) for k, v in model.state_dict().items()}
-
-
-@pytest.mark.parametrize("size", [(64, 64), (65, 65), (65, 97)])
-@pytest.mark.parametrize("name", OUTPUTS)
-def test_endpoints_have_upstreams_shapes(name, size):
-    with torch.device("meta"):
-        features = AxialBackbone(MODELS[name][0]).eval()(torch.empty(1, 3, *size))
-    strides = (2, 2, 4, 8, 16, 16) if len(features) == 6 else (2, 4, 8, 16, 16)  # the last stage has no stride at output stride 16
-    expected = [(1, width, *(-(-side // stride) for side in size)) for width, stride in zip(OUTPUTS[name], strides)]
-    assert [tuple(x.shape) for x in features] == expected
-
+from tests.spec.deeplab2 import SWIDE, narrow
 
 VARIANTS = {
     "as it is": {},
@@ -70,9 +43,9 @@ def test_every_variant_survives_json(variant):
 
 
 def test_the_first_block_of_a_stage_may_convolve_and_the_others_attend():
-    kinds = [[block.kind for block in stage.blocks] for stage in MODELS["max_deeplab_s_backbone"][0].backbone.stages]
+    kinds = [[block.kind for block in stage.blocks] for stage in entry("max_deeplab_s_backbone").spec.backbone.stages]
     assert kinds == [["bottleneck"] * 3, ["bottleneck"] * 4, ["bottleneck"] + ["axial"] * 5, ["axial"] * 3]
-    kinds = [[block.kind for block in stage.blocks] for stage in MODELS["axial_swidernet_1_1_1"][0].backbone.stages]
+    kinds = [[block.kind for block in stage.blocks] for stage in entry("axial_swidernet_1_1_1").spec.backbone.stages]
     assert kinds == [["basic"] * 3, ["basic"] * 3, ["basic"] * 6, ["basic"] + ["axial"] * 2, ["axial"] * 3]
 
 
@@ -129,14 +102,14 @@ def test_a_network_that_attends_from_the_first_layer_on():
     assert model.feature_info[0]["module"] == "stages.0"
 
 
-def test_a_stacked_decoder_can_be_said_but_not_built_yet():
-    spec = backbone(depths=(3, 6, 3, 3), stacked_decoder=True, **SWIDE)
+def test_a_stacked_decoder_goes_up_and_down():
+    spec = backbone(depths=(3, 6, 3, 3), decoder_stacks=1, **SWIDE)
     assert from_dict(Model, json.loads(json.dumps(to_dict(spec)))) == spec
     assert [(stage.stride, stage.channels, stage.blocks[0].kind) for stage in spec.backbone.decoder] == [
         (8, 512, "basic"), (4, 256, "basic"), (8, 512, "basic"), (16, 2048, "axial"),
     ]  # fmt: skip
-    with pytest.raises(SpecError, match=r"Backbone\.decoder"):
-        parameters(spec)
+    assert [stage.stride for stage in backbone(decoder_stacks=2, output_stride=8).backbone.decoder] == [4, 8, 4, 8]
+    assert [stage.stride for stage in backbone(decoder_stacks=1, output_stride=32).backbone.decoder] == [16, 8, 4, 8, 16, 32]
 
 
 def test_epsilon_and_momentum_reach_every_norm():
@@ -163,7 +136,7 @@ def test_activating_inputs_or_sums_gives_the_same_activated_endpoints(activation
 
 
 def test_a_shortcut_that_strides_without_changing_the_width_is_sliced_or_convolved():
-    spec = MODELS["axial_deeplab_s_backbone"][0]
+    spec = entry("axial_deeplab_s_backbone").spec
     convolved = replace(spec, backbone=replace(spec.backbone, shortcut="stride_or_width"))
     added = {p.name for p in parameters(convolved)} - {p.name for p in parameters(spec)}
     assert {name.partition(".shortcut.")[0] for name in added} == {"stages.0.blocks.0"}

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from axialzoo.spec import Model, Preprocessing, SpecError, cost, count, entry, from_dict, list_models, parameters, to_dict
-from tests.spec.strategies import decoders, models, preprocessings
+from tests.spec.strategies import models, preprocessings
 
 quick = settings(max_examples=40, deadline=None)
 
@@ -20,7 +20,7 @@ def there_and_back(spec):
 
 
 @quick
-@given(models(decoders))
+@given(models())
 def test_any_model_survives_json(spec):
     assert there_and_back(spec) == spec
 

@@ -27,7 +27,7 @@ def test_an_alias_is_the_same_model():
 
 
 def test_listing_takes_wildcards_tasks_and_weights(scratch):
-    assert list_models("axial_resnet50*") == ["axial_resnet50_s", "axial_resnet50_m", "axial_resnet50_l"]
+    assert list_models("axial_resnet50_?") == ["axial_resnet50_s", "axial_resnet50_m", "axial_resnet50_l"]
     assert list_models("*_s", task="classification")[:2] == ["axial_resnet26_s", "axial_resnet50_s"]
     assert list_models("axial_resnet*", task="panoptic") == []
     before = list_models(pretrained=True)
@@ -64,5 +64,23 @@ def test_published_numbers_are_those_of_the_spec(name):
     from axialzoo.spec import cost
 
     found, published = cost(entry(name).spec), entry(name).published
-    assert found.parameters == published.get("parameters", found.parameters)
-    assert abs(found.multiply_adds / published.get("multiply_adds", found.multiply_adds) - 1) < 1e-3
+    if name == "axial_resnet50_full_s":  # the paper's, which it rounds, of a text that leaves details open
+        tolerances = {"parameters": 0.02, "multiply_adds": 0.02}
+    else:
+        tolerances = {"parameters": 0, "multiply_adds": 1e-3}
+    for key, tolerance in tolerances.items():
+        assert abs(getattr(found, key) / published.get(key, getattr(found, key)) - 1) <= tolerance
+
+
+def test_preprocessing_goes_with_the_model():
+    from axialzoo.checkpoint import default_config
+
+    name = "max_deeplab_s_backbone"
+    found = default_config(entry(name).spec, name).preprocessing
+    assert (found.mean, found.std, found.size) == ((0.5,) * 3, (0.5,) * 3, (224, 224))
+    theirs = [name for name in list_models() if "deeplab2" in entry(name).source]
+    assert len(theirs) == 14
+    for name in theirs:  # x / 127.5 - 1
+        assert entry(name).preprocessing.mean == entry(name).preprocessing.std == (0.5,) * 3
+    for name in ("axial_resnet26_s", "custom"):
+        assert default_config(entry("axial_resnet26_s").spec, name).preprocessing.mean == (0.485, 0.456, 0.406)

@@ -17,11 +17,11 @@ def axial(width: int, out: int, stride: int = 1, **fields) -> Block:
 def small(drop_path: float = 0.0, **fields) -> Model:
     """Three stages at strides 2, 4 and 8 from 3 channels: a basic, a bottleneck and three axial blocks."""
     stages = (
-        Stage((Block("basic", (8, 8), drop_path=drop_path), axial(4, 8, **fields))),
+        Stage((Block("basic", (8, 8), 2, drop_path=drop_path), axial(4, 8, **fields))),
         Stage((Block("bottleneck", (4, 4, 12), 2, squeeze_excite=True), axial(8, 12, **fields)), pool=False),
         Stage((axial(8, 16, 2, **fields),)),
     )
-    return Model(Backbone(Stem((StemConv(6, 3, 2),)), stages, norm=Norm(momentum=0.2)), num_classes=5, input_size=(32, 32))
+    return Model(Backbone(Stem((StemConv(6),)), stages, norm=Norm(momentum=0.2)), num_classes=5, input_size=(32, 32))
 
 
 def network(spec: Model | None = None, seed: int = 0, **fields) -> AxialClassifier:

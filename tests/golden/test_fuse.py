@@ -1,0 +1,49 @@
+"""PyTorch gives deeplab2's numbers where a decoder fuses and resizes features; and planted errors are seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from axialzoo.torch.decoder import Fuse, resize
+from tests.golden import fuse
+from tests.golden.reference import TOLERANCE
+
+
+def layer(tensors=None) -> Fuse:
+    made = Fuse(fuse.FEATURES, fuse.STAGE, fuse.BACKBONE)
+    made.load_state_dict({name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in (tensors or fuse.tensors()).items()})
+    return made
+
+
+def error(made: Fuse, training: bool = False) -> float:
+    with torch.no_grad():
+        found = made.train(training)([torch.from_numpy(x) for x in fuse.inputs()], fuse.IMAGE).numpy()
+    return float(np.abs(found - fuse.output(training)).max())
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_fused_features_are_deeplab2s(training):
+    made = layer()
+    assert error(made, training) <= TOLERANCE
+    wanted = fuse.after() if training else {name: x for name, x in fuse.tensors().items() if "running_" in name}
+    state = made.state_dict()
+    assert max(float(np.abs(state[name].numpy() - x).max()) for name, x in wanted.items()) <= TOLERANCE
+
+
+@pytest.mark.parametrize("size", fuse.SIZES)
+def test_resized_features_are_deeplab2s(size):
+    x, wanted = fuse.resized(size)
+    assert np.abs(resize(torch.from_numpy(x), *size).numpy() - wanted).max() <= TOLERANCE
+    loose = F.interpolate(torch.from_numpy(x), size, mode="bilinear", align_corners=False).numpy()
+    assert np.abs(loose - wanted).max() > 1000 * TOLERANCE  # the planted error: corners not aligned
+
+
+def test_planted_errors_are_caught():
+    swapped = {name: x[::-1].copy() if name == "2.conv.weight" else x for name, x in fuse.tensors().items()}
+    assert error(layer(swapped)) > 1000 * TOLERANCE
+    activated = layer()
+    activated.activation = lambda x: x
+    assert error(activated) > 1000 * TOLERANCE
