@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from axialzoo.cli import compare, convert, evaluate, foreign, info, listing, predict, train, verify
+from axialzoo.cli import compare, convert, evaluate, explain, foreign, info, listing, predict, train, verify
 from axialzoo.cli.shared import command
 
 app = typer.Typer(
@@ -43,3 +43,4 @@ command(app, "verify")(verify.run)
 command(app, "train")(train.run)
 command(app, "evaluate")(evaluate.run)
 command(app, "compare")(compare.run)
+command(app, "explain")(explain.run)

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import statistics
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,8 @@ def measure(
                     told(f"{case.title}: skipped, {result['skipped']}")
                 continue
             found = _in_a_process(case, threads, device, seconds, limit)
+            if "error" in found:
+                raise RuntimeError(f"{case.title}: {found['error']}")
             if "skipped" in found:
                 result["skipped"] = found["skipped"]
                 told(f"{case.title}: skipped, {found['skipped']}")
@@ -111,11 +114,15 @@ def _in_a_process(case: Case, threads: int, device: str, seconds: float, limit: 
 
 
 def _report(send, case: Case, threads: int, device: str) -> None:
-    """In the process of one case: what it found, or why not."""
+    """In the process of one case: what it found, why there is nothing, or what went wrong."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the profiler's library writes there as it likes; errors go through the pipe
     try:
         send.send(_measure(case, threads, device))
-    except (MemoryError, RuntimeError) as error:  # PyTorch's own word for no memory is a RuntimeError
-        send.send({"skipped": f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no memory'}"})
+    except Exception as error:
+        if isinstance(error, MemoryError) or "memory" in str(error):  # PyTorch's own word for it is a RuntimeError
+            send.send({"skipped": f"there was no memory for it ({str(error).strip().partition(chr(10))[0]})"})
+        else:
+            send.send({"error": traceback.format_exc()})
 
 
 def _measure(case: Case, threads: int, device: str) -> dict[str, Any]:
@@ -127,22 +134,26 @@ def _measure(case: Case, threads: int, device: str) -> dict[str, Any]:
     torch.manual_seed(0)
     call = prepare(case, device)
     call()
-    memory, grown = (_peak_cpu if device == "cpu" else _peak_cuda)(call)
     times: list[float] = []
-    while len(times) < RUN_CALLS and (not times or sum(times) < RUN_SECONDS):
+
+    def timed() -> None:
         start = time.perf_counter()
         call()
         times.append(time.perf_counter() - start)
+
+    memory, grown = (_peak_cpu if device == "cpu" else _peak_cuda)(timed, call)
+    while len(times) < RUN_CALLS and sum(times) < RUN_SECONDS:
+        timed()
     return {"times": times, "memory_bytes": memory, "resident_bytes": grown}
 
 
-def _peak_cpu(call: Callable[[], None]) -> tuple[int, int]:
-    """Most bytes of tensors during one call, and most that the process grew by."""
+def _peak_cpu(timed: Callable[[], None], call: Callable[[], None]) -> tuple[int, int]:
+    """Most bytes of tensors during a call, and most that the process grew by."""
     import torch
 
     trim()
     before = reset_peak()
-    call()
+    timed()
     grown = resident(field="VmHWM") - before
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         call()
@@ -155,12 +166,12 @@ def _peak_cpu(call: Callable[[], None]) -> tuple[int, int]:
     return peak, grown
 
 
-def _peak_cuda(call: Callable[[], None]) -> tuple[int, None]:
+def _peak_cuda(timed: Callable[[], None], call: Callable[[], None]) -> tuple[int, None]:
     import torch
 
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
-    call()
+    timed()
     return torch.cuda.max_memory_allocated() - before, None
 
 

@@ -36,7 +36,7 @@ def _draw(found: Mapping[str, Any], keys: Sequence[str], path: Path) -> Path:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(1, len(keys), figsize=(4.6 * len(keys) + 0.2, 4.3), layout="constrained", squeeze=False)
+    figure, axes = plt.subplots(1, len(keys), figsize=(4.6 * len(keys) + 0.2, 4.9), layout="constrained", squeeze=False)
     for axis, key in zip(axes[0], keys):
         _panel(axis, found, key)
     what = "whole network" if found["layer"] is None else f"attention of {found['layer']}"
@@ -67,7 +67,9 @@ def _panel(axis: Any, found: Mapping[str, Any], key: str) -> None:
     axis.minorticks_off()
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(title="kind and exponent", fontsize=8.5, title_fontsize=8.5, frameon=False, alignment="left")
+    axis.legend(
+        title="kind and exponent", loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2, fontsize=8.5, title_fontsize=8.5, frameon=False
+    )
 
 
 def _size(size: Sequence[int]) -> str:
