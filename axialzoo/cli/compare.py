@@ -11,16 +11,15 @@ import typer
 
 from axialzoo.cli.shared import Json, Quiet, billions, emit, say, show, stdout_kept_clean, table
 
+COMPARED = "axial,axial_local,global,local,window"
+SIZES = "SIDE or HEIGHTxWIDTH, separated by commas: pixels, or with --layer positions.  [default: 224,448,896; 28,56,112,224]"
 MEASURES = {"seconds": "time", "memory_bytes": "memory", "multiply_adds": "multiply-adds"}
 
 
 def run(
     model: Annotated[str, typer.Argument(help="A model's name.", metavar="NAME")],
-    kinds: Annotated[str, typer.Option(help="Kinds of attention, separated by commas.")] = "axial,axial_local,global,local,window",
-    sizes: Annotated[
-        str | None,
-        typer.Option(help="SIDE or HEIGHTxWIDTH, separated by commas: pixels, or with --layer positions.  [default: 224,448,896; 28,56,112,224]"),
-    ] = None,
+    kinds: Annotated[str, typer.Option(help="Kinds of attention, separated by commas.")] = COMPARED,
+    sizes: Annotated[str | None, typer.Option(help=SIZES)] = None,
     layer: Annotated[str | None, typer.Option(help="Only the attention of this block, such as stages.0.blocks.0.", metavar="BLOCK")] = None,
     train: Annotated[bool, typer.Option("--train", help="A training step (forward and backward) instead of a forward pass.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write compare.json and plots (PNG; needs matplotlib).", metavar="FOLDER")] = None,

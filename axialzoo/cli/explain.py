@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from axialzoo.cli.compare import COMPARED
 from axialzoo.cli.shared import Json, Quiet, emit, say, show, stdout_kept_clean, table
 
 
@@ -15,7 +16,7 @@ def run(
     image: Annotated[Path, typer.Argument(help="A photograph.", metavar="IMAGE")],
     point: Annotated[str, typer.Option(help="A pixel of it: x from the left, y from the top.", metavar="X,Y")],
     out: Annotated[Path | None, typer.Option(help="Draw the picture.", metavar="PICTURE")] = None,
-    kinds: Annotated[str, typer.Option(help="Kinds of attention to compare, separated by commas.")] = "axial,axial_local,global,local,window",
+    kinds: Annotated[str, typer.Option(help="Kinds of attention to compare, separated by commas.")] = COMPARED,
     layer: Annotated[str | None, typer.Option(help="A block that attends.  [default: the middle one]", metavar="BLOCK")] = None,
     size: Annotated[str | None, typer.Option(help="What the model gets: SIDE or HEIGHTxWIDTH.  [default: its own]")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Random combinations of channels behind the receptive field.")] = 8,

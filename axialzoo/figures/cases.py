@@ -10,7 +10,6 @@ from axialzoo.spec.cost import layer_cost
 from axialzoo.spec.layers import Layer, layers
 from axialzoo.spec.model import map_blocks
 
-KINDS_COMPARED = ("axial", "axial_local", "global", "local", "window")
 SIDES = {"layer": "28,56,112,224", "model": "224,448,896"}  # positions a side, pixels a side
 AT_ONCE = 2  # in inference the tensors of the largest layer are held, and copies of some
 

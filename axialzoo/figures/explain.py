@@ -101,11 +101,11 @@ def view(path: str | os.PathLike, point: tuple[int, int], preprocessing: Preproc
     if not (0 <= share[0] < 1 and 0 <= share[1] < 1):
         wide = round(preprocessing.size[0] * photo.width / photo.height)
         raise ValueError(
-            f"--point {x},{y}: the model sees x from {box[0]:.0f} to {box[2] - 1:.0f} and y from {box[1]:.0f} to {box[3] - 1:.0f} of {path}; "
-            f"--size {preprocessing.size[0]}x{wide} shows it more"
+            f"--point {x},{y}: of {path} the model sees x from {box[0]:.0f} to {box[2] - 1:.0f} and y from {box[1]:.0f} to "
+            f"{box[3] - 1:.0f}; --size {preprocessing.size[0]}x{wide} shows it more"
         )
-    cut = tuple(round(side) for side in box)
-    return View(torch.from_numpy(preprocess(photo, preprocessing))[None], photo.crop(cut), share)
+    seen = photo.crop((round(box[0]), round(box[1]), round(box[2]), round(box[3])))
+    return View(torch.from_numpy(preprocess(photo, preprocessing))[None], seen, share)
 
 
 def explain(
@@ -180,11 +180,9 @@ class _See:
             network(shown.image)
         self.map = tuple(found[names[0]][0].shape[2:])
         self.position = shown.position(*self.map)
-        layers = [(modules[name], _on_whole_map(modules, names, name, found)) for name in names]
-        self.attention = {
-            name.rpartition(".")[2]: attention_weights(module, x, *self.position).mean(0).numpy() for name, (module, x) in zip(names, layers)
-        }
-        self.reach = reach(layers, *self.position).numpy()  # (H, W) of the map
+        layers = {name.rpartition(".")[2]: (modules[name], _on_whole_map(modules, names, name, found)) for name in names}
+        self.attention = {name: attention_weights(*layer, *self.position).mean(0).numpy() for name, layer in layers.items()}
+        self.reach = reach(list(layers.values()), *self.position).numpy()  # (H, W) of the map
         target = shown.position(*found[block][1].shape[2:])
         self.field = receptive_field(network, block, shown.image, *target, samples, seed).numpy()  # (H, W) of the image
         self.pixel = shown.position(*self.field.shape)
@@ -221,18 +219,20 @@ def _numbers(seen: _See | str) -> dict[str, Any]:
 def _draw(found: dict[str, Any], own: _See, seen: dict[str, _See | str], shown: View, out: Path) -> None:
     height, width = found["map"]
     cross = sum(weights / weights.max() for weights in own.attention.values())
-    numbers = " + ".join(f"{name} {part['effective_positions']:.0f}" for name, part in found["attention"].items())
-    words = [
-        f"{found['model']}, {found['layer']}, a map of {height} x {width} positions.",
-        "trained weights" if own.weights == "trained" else f"random weights (seed {found['seed']}): nothing is learned here",
+    numbers = ", ".join(f"{name} {part['effective_positions']:.1f}" for name, part in found["attention"].items())
+    learned = "Trained weights." if own.weights == "trained" else f"Random weights (seed {found['seed']}): nothing is learned here."
+    words = (
+        f"{found['model']}, {found['layer']}: a map of {height} x {width} positions, averages over its heads.",
+        learned,
         "",
-        "Numbers are effective positions: so many, with equal weights, would be spread as widely (exp of the entropy).",
+        "Numbers are effective positions: so many, with equal weights, would be spread as widely (exp of the entropy). "
+        "The photograph is what the model sees of it.",
+    )
+    panels = [
+        Panel("photograph", f"as {found['input_size'][0]} x {found['input_size'][1]} pixels"),
+        Panel(" and ".join(own.attention), numbers, np.asarray(cross)),
     ]
-    first = Row(
-        "What the point attends to",
-        [Panel("photograph", f"the model sees {found['input_size'][0]} x {found['input_size'][1]}"), Panel(" and ".join(own.attention), numbers, np.asarray(cross))],
-        words,
-    )  # fmt: skip
+    first = Row("What the point attends to", panels, words)
     reached, fields = [], []
     for kind, one in seen.items():
         if isinstance(one, str):

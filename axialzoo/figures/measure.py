@@ -47,22 +47,23 @@ def measure(
     limit = free_memory(device) * 8 // 10 if memory is None else memory
     results: list[dict[str, Any]] = [{"skipped": too_large(case, limit)} for case in cases]
     runs: list[list[dict]] = [[] for _ in cases]
+    for case, result in zip(cases, results):
+        if result["skipped"]:
+            told(f"{case.title}: skipped, {result['skipped']}")
     for turn in range(rounds):
         for case, result, done in zip(cases, results, runs):
-            if result["skipped"]:
-                if turn == 0:
-                    told(f"{case.title}: skipped, {result['skipped']}")
+            if result["skipped"] or len(done) < turn:
                 continue
             found = _in_a_process(case, threads, device, seconds, limit)
             if "error" in found:
                 raise RuntimeError(f"{case.title}: {found['error']}")
             if "skipped" in found:
-                result["skipped"] = found["skipped"]
+                result["skipped"] = None if done else found["skipped"]  # what earlier rounds found stays
                 told(f"{case.title}: skipped, {found['skipped']}")
                 continue
             done.append(found)
             told(f"{case.title}: {statistics.median(found['times']):.3g} s, round {turn + 1} of {rounds}")
-    return [{**result, **_summary([] if result["skipped"] else done)} for result, done in zip(results, runs)]
+    return [{**result, **_summary(done)} for result, done in zip(results, runs)]
 
 
 def _summary(runs: list[dict]) -> dict[str, Any]:

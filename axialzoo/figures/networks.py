@@ -48,8 +48,6 @@ def synchronise(device: str) -> None:
         torch.cuda.synchronize()
 
 
-
-
 def random_network(spec: Model, image: Tensor, seed: int = 0) -> nn.Module:
     """A network of `spec` with random weights in which every layer takes part, in evaluation.
 
@@ -104,6 +102,9 @@ def receptive_field(network: nn.Module, block: str, image: Tensor, row: int, col
 
     Returns:
         (H, W), none negative.
+
+    Raises:
+        ValueError: where the output is off in every channel, so that nothing changes it.
     """
     image = image.detach().requires_grad_()
     with recorded({block: network.get_submodule(block)}) as found:
@@ -115,4 +116,6 @@ def receptive_field(network: nn.Module, block: str, image: Tensor, row: int, col
         cotangent = torch.randn(output.shape, generator=random, dtype=output.dtype)  # (C,)
         (gradient,) = torch.autograd.grad(output, image, cotangent, retain_graph=index + 1 < samples)
         total += gradient[0].abs().sum(0)
+    if not total.any():
+        raise ValueError(f"{block}: the activation is zero in every channel at row {row}, column {column}: choose another point or layer")
     return total / samples
