@@ -73,4 +73,4 @@ def _panel(axis: Any, found: Mapping[str, Any], key: str) -> None:
 
 
 def _size(size: Sequence[int]) -> str:
-    return f"{size[0]} x {size[1]}"
+    return f"{size[0]}²" if size[0] == size[1] else f"{size[0]} x {size[1]}"
