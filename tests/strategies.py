@@ -39,11 +39,12 @@ def attentions(draw) -> Attention:
 def blocks(draw) -> Block:
     kind = draw(st.sampled_from(("axial", "axial", "bottleneck", "basic")))
     widths, rates = {"axial": (2, 0), "bottleneck": (3, 1), "basic": (2, 2)}[kind]
+    stride = draw(st.sampled_from((1, 1, 2)))
     return Block(
         kind,
         tuple(draw(st.sampled_from(WIDTHS)) for _ in range(widths)),
-        stride=draw(st.sampled_from((1, 1, 2))),
-        dilation=tuple(draw(st.integers(1, 2)) for _ in range(rates)),
+        stride=stride,
+        dilation=tuple(draw(st.integers(1, 1 if stride == 2 and index == 0 else 2)) for index in range(rates)),
         attention=draw(attentions()) if kind == "axial" else None,
         squeeze_excite=draw(st.booleans()),
         drop_path=draw(st.sampled_from((0.0, 0.1, 1 / 3))),

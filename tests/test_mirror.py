@@ -18,7 +18,6 @@ TORCH_ONLY = {
     "norm.py": {"frozen_statistics"},
 }
 KERAS_ONLY = {
-    "attention.py": {"arange", "clip"},
     "backbone.py": {"residual_stage", "Activation", "image_input", "to_format"},  # functional models: a stage is a function
     "blocks.py": {"mean", "MaxPool", "strided"},
     "classifier.py": {"GlobalAverage"},

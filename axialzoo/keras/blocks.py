@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from axialzoo.keras.attention import AxialAttention
+from axialzoo.keras.attention2d import Attention2D
 from axialzoo.keras.norm import BatchNorm, Layer, statistics_dtype
 from axialzoo.spec import Backbone, Block, Norm, Stage, Stem, from_dict, to_dict
 from axialzoo.spec.layers import has_shortcut
@@ -83,12 +84,14 @@ class ResidualBlock(Layer):
         super().__init__(**kwargs)
         self.inputs, self.spec, self.backbone = inputs, spec, backbone
         norm, outputs, dtype = backbone.norm, spec.channels[-1], self.dtype_policy
-        if spec.kind == "axial":
+        if spec.attention is not None:
             attention = spec.attention
-            assert attention is not None
             self.reduce = ConvNorm(inputs, spec.channels[0], 1, norm, name="reduce", dtype=dtype)
-            self.height = AxialAttention(spec.channels[0], attention, norm, axis=0, name="height", dtype=dtype)
-            self.width = AxialAttention(attention.value_channels, attention, norm, axis=1, name="width", dtype=dtype)
+            if spec.kind == "axial":
+                self.height = AxialAttention(spec.channels[0], attention, norm, axis=0, name="height", dtype=dtype)
+                self.width = AxialAttention(attention.value_channels, attention, norm, axis=1, name="width", dtype=dtype)
+            else:
+                self.attention = Attention2D(spec.channels[0], attention, norm, name="attention", dtype=dtype)
             self.expand = ConvNorm(attention.value_channels, outputs, 1, norm, name="expand", dtype=dtype)
         elif spec.kind == "bottleneck":
             self.reduce = ConvNorm(inputs, spec.channels[0], 1, norm, name="reduce", dtype=dtype)
@@ -130,16 +133,20 @@ class ResidualBlock(Layer):
         if self.spec.kind == "basic":
             return self.spatial2(self.activation(self.spatial1(x, training=training)), training=training)
         x = self.activation(self.reduce(x, training=training))
-        x = self.attention(x, training) if self.spec.kind == "axial" else self.spatial(x, training=training)
+        x = self.spatial(x, training=training) if self.spec.attention is None else self.attend(x, training)
         return self.expand(self.activation(x), training=training)
 
-    def attention(self, x, training):
-        stride = self.spec.stride
-        x = self.height(x, training=training)  # (N, H, W, V)
-        if self.spec.attention.downsample == "slice":
-            return self.width(x[:, ::stride], training=training)[:, :, ::stride]
-        x = self.width(x, training=training)
-        return average_pool(x, stride) if stride > 1 else x
+    def attend(self, x, training):
+        stride, attention = self.spec.stride, self.spec.attention
+        if self.spec.kind == "attention":
+            x = self.attention(x, training=training)  # (N, H, W, V)
+        elif attention.downsample == "slice":
+            return self.width(self.height(x, training=training)[:, ::stride], training=training)[:, :, ::stride]
+        else:
+            x = self.width(self.height(x, training=training), training=training)
+        if stride == 1:
+            return x
+        return x[:, ::stride, ::stride] if attention.downsample == "slice" else average_pool(x, stride)
 
     def compute_output_shape(self, input_shape):
         return (*strided(input_shape, self.spec.stride)[:-1], self.spec.channels[-1])

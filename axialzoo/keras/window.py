@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from axialzoo.spec import Attention
+from axialzoo.spec.window import LEAST
 
 LONGEST = 2**30
 
@@ -23,18 +25,29 @@ class DynamicWindow:
     reach: Any
     queries: Any
     flange: int
+    offset: Any
     whole: bool
 
     @classmethod
     def of(cls, length, spec: Attention) -> DynamicWindow:
         reach = spec.reach(LONGEST)
         if reach == LONGEST - 1:
-            return cls(length, length - 1, length, 0, True)
-        return cls(length, reach, max(reach, 8), reach, False)
+            return cls(length, length - 1, length, 0, 0, True)
+        if spec.kind == "global":
+            return cls(length, reach, length, 0, 0, False)
+        if spec.kind == "window":
+            assert spec.span is not None
+            offset = spec.span - spec.span // 2 if spec.shifted else 0
+            return cls(length, reach, spec.span, 0, offset * ops.cast(length > spec.span, "int32"), False)
+        return cls(length, reach, max(reach, LEAST[spec.kind]), reach, 0, False)
 
     @property
     def count(self):
-        return 1 if self.whole else -(-self.length // self.queries)
+        return 1 if self.queries is self.length else -(-(self.length + self.offset) // self.queries)
+
+    @property
+    def padding(self):
+        return self.offset, self.count * self.queries - self.length - self.offset
 
     @property
     def keys(self):
@@ -42,5 +55,24 @@ class DynamicWindow:
 
     @property
     def pairs(self):
-        reach = ops.minimum(self.reach, self.length - 1)
-        return self.length * (2 * reach + 1) - reach * (reach + 1)
+        if self.flange or self.queries is self.length:
+            return _within(self.length, self.reach)
+        before, after = self.padding
+        ends = _within(self.queries - before, self.reach) + _within(self.queries - after, self.reach)
+        several = ends + (self.count - 2) * _within(self.queries, self.reach)
+        return ops.where(self.count > 1, several, _within(self.length, self.reach))
+
+
+def _within(length, reach):
+    known = isinstance(length, int) and isinstance(reach, int)
+    reach = min(reach, length - 1) if known else ops.minimum(reach, length - 1)
+    return length * (2 * reach + 1) - reach * (reach + 1)
+
+
+def arange(count):
+    """Whole numbers below `count`: in numpy, hence constants, where it is known before the model runs."""
+    return np.arange(count, dtype="int32") if isinstance(count, int) else ops.arange(count, dtype="int32")
+
+
+def clip(x, low, high):
+    return np.clip(x, low, high) if isinstance(x, np.ndarray) and isinstance(high, int) else ops.clip(x, low, high)

@@ -53,6 +53,8 @@ class Block:
             require_count("Block", "dilation", rate)
         require_choice("Block", "stride", self.stride, (1, 2))
         expected = None if self.attention is None else "axial" if self.attention.kind == "axial" else "attention"
+        first = self.dilation[0] if self.dilation else 1
+        require(self.stride == 1 or first == 1, f"Block.dilation: expected 1 of a convolution with stride 2, found {first}")
         require(
             expected == (self.kind if self.kind in ("axial", "attention") else None),
             f"Block.attention: expected axial attention in a block of kind 'axial', another kind in one of kind 'attention', "

@@ -127,9 +127,9 @@ def test_a_flipped_bit_anywhere_in_a_folder_is_refused(copy, name):
 
 @pytest.mark.full
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
-def test_every_flipped_bit_of_a_folder_is_refused(copy, name):
+def test_a_flipped_bit_of_every_byte_of_a_folder_is_refused(copy, name):
     data, config = (copy / name).read_bytes(), load_checkpoint(copy).config
-    for place, bit in itertools.product(range(len(data)), range(8)):
+    for place, bit in zip(range(len(data)), itertools.cycle((5, 0, 7, 2, 4, 1, 6, 3, 0))):
         changed = data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :]
         (copy / name).write_bytes(changed)
         if same_number(data, place, changed):

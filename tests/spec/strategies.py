@@ -35,11 +35,12 @@ def attentions(draw):
 def blocks(draw):
     kind = draw(st.sampled_from(("axial", "bottleneck", "basic")))
     widths, rates = {"axial": (2, 0), "bottleneck": (3, 1), "basic": (2, 2)}[kind]
+    stride = draw(st.sampled_from((1, 2)))
     return Block(
         kind,
         tuple(draw(st.integers(1, 12)) for _ in range(widths)),
-        draw(st.sampled_from((1, 2))),
-        tuple(draw(st.integers(1, 3)) for _ in range(rates)),
+        stride,
+        tuple(draw(st.integers(1, 1 if stride == 2 and index == 0 else 3)) for index in range(rates)),
         draw(attentions()) if kind == "axial" else None,
         draw(st.booleans()),
         draw(st.floats(0, 0.9)),

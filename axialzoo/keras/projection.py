@@ -1,0 +1,129 @@
+"""What every kind of attention has: one projection to queries, keys and values, position tables, gates and norms."""
+
+from __future__ import annotations
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from axialzoo.keras.linear import Linear
+from axialzoo.keras.norm import BatchNorm, Layer, normalise_from_moments, statistics_dtype
+from axialzoo.keras.window import arange
+from axialzoo.spec import Attention, Norm, from_dict, to_dict
+
+
+class PositionAttention(Layer):
+    """The parameters of an attention layer, and what it does before and after attending.
+
+    Args:
+        inputs: Channels ``C`` of the input.
+        spec: What it computes.
+        norm: Epsilon and momentum of its norms.
+    """
+
+    def __init__(self, inputs: int, spec: Attention, norm: Norm, **kwargs):
+        super().__init__(**kwargs)
+        self.inputs, self.spec, self.norm = inputs, spec, norm
+        dtype = self.dtype_policy
+        width = 2 * spec.key_channels + spec.value_channels
+        initializer = keras.initializers.RandomNormal(stddev=inputs**-0.5)
+        self.qkv = Linear(width, use_bias=False, kernel_initializer=initializer, name="qkv", dtype=dtype)
+        self.norm_qkv = BatchNorm(width, norm, name="norm_qkv", dtype=dtype)
+        self.norm_similarity = BatchNorm(len(spec.similarity) * spec.heads, norm, name="norm_similarity", dtype=dtype)
+        self.norm_output = BatchNorm(len(spec.value) * spec.value_channels, norm, name="norm_output", dtype=dtype)
+
+    def build(self, input_shape=None):
+        self.qkv.build((None, None, None, self.inputs))
+        self.norm_qkv.build()
+        initializer = keras.initializers.RandomNormal(stddev=table_scale(self.spec))
+        self.tables = {
+            name: self.add_weight(name=name, shape=shape, initializer=initializer) for name, shape in self.spec.tables(self.inputs).items()
+        }
+        self.gates = None
+        if self.spec.gated:
+            self.gates = self.add_weight(name="gates", shape=(len(self.spec.gates),), initializer="zeros")
+            self.gates.assign([1.0 if name == "value" else 0.1 for name in self.spec.gates])
+        self.norm_similarity.build()
+        self.norm_output.build()
+
+    def _project(self, x, training):
+        """(N, H, W, C) to normalised queries, keys and values, (N, H, W, 2K+V)."""
+        return self.norm_qkv(self.qkv(x), training=training)
+
+    def _sum(self, terms: list, training):
+        """Retrieved contents and positions, each (N, H, W, V), to the sum of their norms, (N, H, W, V)."""
+        x = self.norm_output(ops.concatenate(terms, axis=-1), training=training)  # (N, H, W, terms V)
+        return sum(ops.split(x, len(terms), axis=-1)) if len(terms) > 1 else x
+
+    def _scale_from_moments(self, mean, variance, n):
+        """What each term of the logits is multiplied by in training, (terms, G), from its moments, (terms, G) of `n` values each."""
+        scale = normalise_from_moments(self.norm_similarity, ops.reshape(mean, (-1,)), ops.reshape(variance, (-1,)), n)
+        return ops.reshape(scale, (-1, self.spec.heads))
+
+    def _scale_in_evaluation(self):
+        """The same from the moving statistics: (terms, G). The shift is the same along a softmax row and cancels."""
+        return ops.reshape(self.norm_similarity.scale(), (-1, self.spec.heads))
+
+    def _table(self, name: str):
+        return ops.convert_to_tensor(self.tables[name]) if name in self.tables else None
+
+    def _gate(self, name: str, x):
+        """A position table or the values, times its factor where there is one (arXiv:2102.10662, equation 3)."""
+        if x is None or name not in self.spec.gates:
+            return x
+        return x * ops.cast(ops.convert_to_tensor(self.gates)[self.spec.gates.index(name)], x.dtype)
+
+    def _positions(self, name: str, length, channels: int):
+        """What `encoding` adds to each position of an axis: (L, channels)."""
+        if self.spec.encoding == "sinusoidal":
+            return ops.cast(sinusoids(length, channels), self.compute_dtype)
+        table = self._table(name)  # (P, C)
+        if isinstance(length, int) and length <= self.spec.positions:
+            return table[:length]
+        rows = length if isinstance(length, int) else ops.maximum(length, self.spec.positions)
+        return interpolate(table, rows)[:length]
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.spec.value_channels)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "inputs": self.inputs, "spec": to_dict(self.spec), "norm": to_dict(self.norm)}
+
+    @classmethod
+    def from_config(cls, config: dict):
+        return super().from_config({**config, "spec": from_dict(Attention, config["spec"]), "norm": from_dict(Norm, config["norm"])})
+
+
+def table_scale(spec: Attention) -> float:
+    """Standard deviation of a new position table."""
+    return spec.value_depth**-0.5 if spec.encoding == "relative" else 0.02
+
+
+def sinusoids(length, channels: int):
+    """Sines in the first half of the channels, cosines in the second, of wavelengths up to 20,000 pi (arXiv:1706.03762): (L, C)."""
+    half = -(-channels // 2)
+    rate = np.exp(np.arange(half) * (-math.log(10000.0) / half))  # (C / 2,)
+    if isinstance(length, int):
+        angle = np.arange(length)[:, None] * rate  # (L, C / 2)
+        return np.concatenate([np.sin(angle), np.cos(angle)], axis=1)[:, :channels]
+    angle = ops.cast(arange(length)[:, None], "float64") * ops.cast(rate, "float64")
+    return ops.concatenate([ops.sin(angle), ops.cos(angle)], axis=1)[:, :channels]
+
+
+def interpolate(table, rows):
+    """(2P-1, D) to (rows, D): linear, the end rows kept."""
+    last = table.shape[0] - 1
+    if isinstance(rows, int):
+        place = np.arange(rows) * (last / max(rows - 1, 1))  # (rows,)
+        low = np.minimum(place.astype("int32"), max(last - 1, 0))
+        share = ops.cast((place - low)[:, None], table.dtype)  # (rows, 1)
+    else:
+        place = ops.cast(ops.arange(rows), statistics_dtype(table.dtype)) * (
+            last / ops.cast(ops.maximum(rows - 1, 1), statistics_dtype(table.dtype))
+        )
+        low = ops.minimum(ops.cast(place, "int32"), max(last - 1, 0))
+        share = ops.cast((place - ops.cast(low, place.dtype))[:, None], table.dtype)
+    high = low + 1 if last else low
+    return ops.take(table, low, axis=0) * (1 - share) + ops.take(table, high, axis=0) * share
