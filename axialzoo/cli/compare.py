@@ -12,7 +12,7 @@ import typer
 from axialzoo.cli.shared import Json, Quiet, billions, emit, say, show, stdout_kept_clean, table
 
 COMPARED = "axial,axial_local,global,local,window"
-SIZES = "SIDE or HEIGHTxWIDTH, separated by commas: pixels, or with --layer positions.  [default: 224,448,896; 28,56,112,224]"
+SIZES = "SIDE or HEIGHTxWIDTH, separated by commas: pixels, or with --layer positions; default 224,448,896, or 28,56,112,224."
 MEASURES = {"seconds": "time", "memory_bytes": "memory", "multiply_adds": "multiply-adds"}
 
 
@@ -26,8 +26,8 @@ def run(
     batch: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
     rounds: Annotated[int, typer.Option(min=1, help="Short runs of each kind and size, in turn.")] = 3,
     seconds: Annotated[float, typer.Option(min=1, help="Skip what takes longer, per run.")] = 60,
-    memory: Annotated[float | None, typer.Option(min=0.01, help="GiB; skip what needs more.  [default: 80 % of what is free]")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Of PyTorch.  [default: all cores]")] = None,
+    memory: Annotated[float | None, typer.Option(min=0.01, help="GiB; skip what needs more; default 80 % of what is free.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of PyTorch; default all cores.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     as_json: Json = False,
     quiet: Quiet = False,

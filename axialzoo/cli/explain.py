@@ -17,8 +17,8 @@ def run(
     point: Annotated[str, typer.Option(help="A pixel of it: x from the left, y from the top.", metavar="X,Y")],
     out: Annotated[Path | None, typer.Option(help="Draw the picture.", metavar="PICTURE")] = None,
     kinds: Annotated[str, typer.Option(help="Kinds of attention to compare, separated by commas.")] = COMPARED,
-    layer: Annotated[str | None, typer.Option(help="A block that attends.  [default: the middle one]", metavar="BLOCK")] = None,
-    size: Annotated[str | None, typer.Option(help="What the model gets: SIDE or HEIGHTxWIDTH.  [default: its own]")] = None,
+    layer: Annotated[str | None, typer.Option(help="A block that attends; default the middle one.", metavar="BLOCK")] = None,
+    size: Annotated[str | None, typer.Option(help="What the model gets: SIDE or HEIGHTxWIDTH; default its own.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Random combinations of channels behind the receptive field.")] = 8,
     seed: Annotated[int, typer.Option(help="Of those, and of random weights.")] = 0,
     random: Annotated[bool, typer.Option("--random", help="Random weights, even where there are trained ones.")] = False,
@@ -37,9 +37,12 @@ def run(
       axialzoo explain ./folder photo.jpg --point 120,80 --layer stages.2.blocks.1 --json
     """
     from axialzoo.cli.frameworks import choose
+    from axialzoo.image.draw import picture_format
 
     choose("torch")
     place = _point(point)
+    if out is not None:
+        picture_format(out)  # before anything is computed
     from axialzoo.figures.cases import parse_kinds
     from axialzoo.figures.explain import explain, find_source
 

@@ -153,11 +153,17 @@ def scaled(*box: float) -> tuple[float, ...]:
     return tuple(value * SCALE for value in box)
 
 
-def write(picture: Image.Image, path: Path) -> None:
-    """Written whole or not at all: beside, then renamed."""
+def picture_format(path: Path) -> str:
+    """The format that the suffix of `path` names."""
     kind = Image.registered_extensions().get(path.suffix.lower())
     if kind not in ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF"):
         raise ValueError(f"{path}: expected a picture's suffix (.png, .jpg, .webp), found {path.suffix!r}")
+    return kind
+
+
+def write(picture: Image.Image, path: Path) -> None:
+    """Written whole or not at all: beside, then renamed."""
+    kind = picture_format(path)
     data = io.BytesIO()
     picture.save(data, kind)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
