@@ -106,7 +106,7 @@ def _of_kind(pairs: list) -> dict[str, Any]:
         for case, result in pairs
     ]
     positions = [row["positions"] for row in rows]
-    return {"exponents": {key: exponent(positions, [row[key] for row in rows]) for key in MEASURES}, "sizes": rows}
+    return {"exponents": {key: exponent(positions, [row[key] for row in rows]) for key in (*MEASURES, "cpu_seconds")}, "sizes": rows}
 
 
 def _plotting() -> None:
@@ -136,8 +136,12 @@ def _tables(found: dict[str, Any]) -> list[Any]:
             )  # fmt: skip
         done = [row for row in of_kind["sizes"] if not row["skipped"]]
         sizes = f"{len(done)} of {len(of_kind['sizes'])} measured"
-        growth.add_row(kind, *("-" if power is None else f"{power:.2f}" for power in of_kind["exponents"].values()), sizes)
+        growth.add_row(kind, *(_power(of_kind["exponents"][key]) for key in MEASURES), sizes)
     return [costs, said, "", growth]
+
+
+def _power(exponent: float | None) -> str:
+    return "-" if exponent is None else f"{exponent:.2f}"
 
 
 def milliseconds(seconds: float | None) -> str:

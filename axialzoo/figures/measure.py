@@ -40,8 +40,9 @@ def measure(
         told: Takes a line for each case as it is measured.
 
     Returns:
-        For each case ``seconds`` (median), ``fastest``, ``slowest``, ``calls``, ``memory_bytes`` (the most that the
-        tensors of one call took at once) and ``resident_bytes`` (the growth of the process meanwhile; None on a GPU), or
+        For each case ``seconds`` (median), ``fastest``, ``slowest``, ``cpu_seconds`` (median of what the processor
+        computed for it, which other programs disturb less), ``calls``, ``memory_bytes`` (the most that the tensors of one call
+        took at once) and ``resident_bytes`` (the growth of the process meanwhile; None on a GPU), or
         ``skipped``: why not.
     """
     limit = free_memory(device) * 8 // 10 if memory is None else memory
@@ -69,12 +70,13 @@ def measure(
 def _summary(runs: list[dict]) -> dict[str, Any]:
     times = [value for run in runs for value in run["times"]]
     if not times:
-        return dict.fromkeys(("seconds", "fastest", "slowest", "memory_bytes", "resident_bytes")) | {"calls": 0}
+        return dict.fromkeys(("seconds", "fastest", "slowest", "cpu_seconds", "memory_bytes", "resident_bytes")) | {"calls": 0}
     resident = [run["resident_bytes"] for run in runs if run["resident_bytes"] is not None]
     return {
         "seconds": statistics.median(times),
         "fastest": min(times),
         "slowest": max(times),
+        "cpu_seconds": statistics.median(value for run in runs for value in run["busy"]),
         "memory_bytes": int(statistics.median(run["memory_bytes"] for run in runs)),
         "resident_bytes": int(statistics.median(resident)) if resident else None,
         "calls": len(times),
@@ -134,28 +136,25 @@ def _measure(case: Case, threads: int, device: str) -> dict[str, Any]:
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     call = prepare(case, device)
-    call()
     times: list[float] = []
+    busy: list[float] = []
 
     def timed() -> None:
-        start = time.perf_counter()
+        start, computed = time.perf_counter(), time.process_time()
         call()
         times.append(time.perf_counter() - start)
+        busy.append(time.process_time() - computed)
 
-    memory, grown = (_peak_cpu if device == "cpu" else _peak_cuda)(timed, call)
+    memory, grown = (_peak_cpu if device == "cpu" else _peak_cuda)(call, timed)
     while len(times) < RUN_CALLS and sum(times) < RUN_SECONDS:
         timed()
-    return {"times": times, "memory_bytes": memory, "resident_bytes": grown}
+    return {"times": times, "busy": busy, "memory_bytes": memory, "resident_bytes": grown}
 
 
-def _peak_cpu(timed: Callable[[], None], call: Callable[[], None]) -> tuple[int, int]:
-    """Most bytes of tensors during a call, and most that the process grew by."""
+def _peak_cpu(call: Callable[[], None], timed: Callable[[], None]) -> tuple[int, int]:
+    """Most bytes of tensors during a call, the first, and most that the process grew by during the next."""
     import torch
 
-    trim()
-    before = reset_peak()
-    timed()
-    grown = resident(field="VmHWM") - before
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         call()
     level = peak = 0
@@ -164,12 +163,17 @@ def _peak_cpu(timed: Callable[[], None], call: Callable[[], None]) -> tuple[int,
         if event.name() == "[memory]":
             level += event.nbytes()
             peak = max(peak, level)
-    return peak, grown
+    trim()
+    before = reset_peak()
+    timed()
+    return peak, resident(field="VmHWM") - before
 
 
-def _peak_cuda(timed: Callable[[], None], call: Callable[[], None]) -> tuple[int, None]:
+def _peak_cuda(call: Callable[[], None], timed: Callable[[], None]) -> tuple[int, None]:
+    """The same on a GPU, whose allocator counts by itself; the first call makes its libraries' workspaces."""
     import torch
 
+    call()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
     timed()

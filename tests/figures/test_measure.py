@@ -21,7 +21,7 @@ def test_cases_are_measured_in_turn_and_within_their_estimate():
     made = cases(SPEC, ["axial", "local"], [(24, 24)], BLOCK)
     found = measure(made, threads=1, rounds=1, told=told.append)
     for case, result in zip(made, found):
-        assert result["skipped"] is None and result["calls"] >= 1
+        assert result["skipped"] is None and result["calls"] >= 1 and result["cpu_seconds"] > 0
         assert 0 < result["fastest"] <= result["seconds"] <= result["slowest"]
         assert 0 < result["memory_bytes"] < 2 * case.estimated_bytes and result["resident_bytes"] >= 0
     assert [line.partition(":")[0] for line in told] == ["axial 24x24", "local 24x24"]
@@ -46,7 +46,7 @@ def test_what_takes_too_long_or_too_much_is_killed_and_errors_are_told():
 
 
 def test_what_earlier_rounds_found_stays(monkeypatch):
-    answers = iter([{"times": [1.0, 3.0], "memory_bytes": 5, "resident_bytes": None}, {"skipped": "took longer"}])
+    answers = iter([{"times": [1.0, 3.0], "busy": [1.0, 1.0], "memory_bytes": 5, "resident_bytes": None}, {"skipped": "took longer"}])
     monkeypatch.setattr(measuring, "_in_a_process", lambda *_: next(answers))
     (found,) = measure(cases(SPEC, ["axial"], [(8, 8)], BLOCK), threads=1, rounds=3)
     assert found["skipped"] is None and found["seconds"] == 2.0 and found["calls"] == 2 and found["memory_bytes"] == 5
