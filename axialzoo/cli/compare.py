@@ -34,8 +34,8 @@ def run(
 ) -> None:
     """Measure kinds of attention side by side: time, memory and multiply-adds, and how each grows with the positions of a map.
 
-    A cost grows as positions ** exponent: 1 is linear, 2 quadratic. Position tables are as long as the largest map, so
-    that each kind sees what its name says at every size. In PyTorch only. What needs more memory or time than there is
+    A cost grows as positions ** exponent: 1 is linear, 2 quadratic. Position tables are as long as the map asks for,
+    so that each kind sees what its name says at every size. In PyTorch only. What needs more memory or time than there is
     is skipped, and said so.
 
     Examples:

@@ -53,7 +53,7 @@ def cases(
 ) -> list[Case]:
     """A case for each size and, within it, each kind.
 
-    The position tables are as long as the largest map, so that every kind sees at every size what its name says:
+    The position tables are as long as each map asks for, so that every kind sees at every size what its name says:
     axial attention whole rows and columns, and not only as far as the tables of the model reach.
     """
     made = []
@@ -64,8 +64,8 @@ def cases(
                 changed = only_block(changed, layer)
             changed = reaching(changed, size)
             within = layer is not None
-            flops = sum(layer_cost(one, size).multiply_adds for one in _layers(changed, within))
-            made.append(Case(kind, size, changed, layer, train, batch, flops, batch * estimated_bytes(changed, size, within, train)))
+            work = sum(layer_cost(one, size).multiply_adds for one in _layers(changed, within))
+            made.append(Case(kind, size, changed, layer, train, batch, work, batch * estimated_bytes(changed, size, within, train)))
     return made
 
 
