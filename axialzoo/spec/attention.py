@@ -86,7 +86,9 @@ class Attention:
         require(not self.shifted or self.kind == "window", f"Attention.shifted: expected kind 'window', found {self.kind!r}")
         if self.kind != "axial":
             for name, depth in self._depths().items():
-                require(depth % 2 == 0, f"Attention: of kind {self.kind!r}, half of {name} is of rows and half of columns; found depth {depth}")
+                require(
+                    depth % 2 == 0, f"Attention: of kind {self.kind!r}, half of {name} is of rows and half of columns; found depth {depth}"
+                )
 
     def _check_span(self) -> None:
         if self.kind == "global":
@@ -138,9 +140,13 @@ class Attention:
         """What has a factor, in the order of the ``gates`` tensor."""
         terms = {"query": "query_position", "key": "key_position"}
         return (
-            *(terms[term] for term in self.similarity if term in terms),
-            *("value_position" if term == "position" else "value" for term in self.value),
-        ) if self.gated else ()
+            (
+                *(terms[term] for term in self.similarity if term in terms),
+                *("value_position" if term == "position" else "value" for term in self.value),
+            )
+            if self.gated
+            else ()
+        )
 
     def reach(self, length: int) -> int:
         """How many positions away a query still attends to, on an axis of `length` positions."""

@@ -7,7 +7,7 @@ import itertools
 import pytest
 import torch
 
-from axialzoo.torch import attention, projection
+from axialzoo.torch import projection
 from tests.attention.layers import image, make
 from tests.attention.plain import plain_attention
 

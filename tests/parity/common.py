@@ -58,6 +58,12 @@ def axial(width: int, out: int, stride: int = 1, **attention) -> Block:
     )
 
 
+def attending(kind: str, width: int, out: int, stride: int = 1, **attention) -> Block:
+    """A block of another kind of attention."""
+    fields = {"key_channels": width, "value_channels": width, "heads": 2, "kind": kind}
+    return Block("attention", (width, out), stride, attention=Attention(**{**fields, **attention}))
+
+
 def small(*blocks: Block, channels: int = 8, pool: bool = False, classes: int = 5, **backbone) -> Model:
     """A stem and one stage."""
     return Model(Backbone(Stem((StemConv(channels, 3, 2),)), (Stage(blocks, pool),), **backbone), num_classes=classes)
@@ -77,6 +83,13 @@ def one_block(name: str, stage: int, index: int) -> Model:
 
 
 XS = "axial_resnet_cifar10_xs"
+CONTENT = {"similarity": ("content",), "value": ("content",)}
+KINDS = (
+    attending("global", 8, 16, positions=9),
+    attending("local", 8, 16, 2, positions=3, span=5),
+    attending("window", 8, 16, positions=4, span=4, shifted=True, gated=True),
+    axial(8, 16, positions=12, gated=True),
+)
 CASES = {
     # every registered model
     "xs_square": Case(registered(XS), (32, 32), gradients=True),
@@ -114,6 +127,26 @@ CASES = {
     "content_query": Case(small(axial(8, 16, positions=20, similarity=("content", "query"), value=("position",))), (21, 18)),
     "query_only": Case(small(axial(8, 16, positions=20, similarity=("query",), value=("content", "position"))), (21, 18), full=True),
     "key_only": Case(small(axial(8, 16, positions=20, similarity=("key",), value=("content",))), (21, 18), full=True),
+    # other kinds of attention
+    "global": Case(small(attending("global", 8, 16, positions=9)), (21, 18), gradients=True),
+    "global_interpolated": Case(small(attending("global", 8, 16, positions=5, long_axis="interpolate")), (21, 18)),
+    "local": Case(small(attending("local", 8, 16, 2, positions=3, span=5)), (37, 22), gradients=True),
+    "window": Case(small(attending("window", 8, 16, positions=4, span=4)), (37, 22)),
+    "shifted_window": Case(
+        small(attending("window", 8, 16, 2, positions=3, span=3, shifted=True, downsample="slice")), (37, 22), gradients=True
+    ),
+    "gated": Case(small(axial(8, 16, positions=12, gated=True)), (21, 18), gradients=True),
+    "absolute": Case(
+        small(
+            axial(8, 16, positions=7, encoding="absolute", **CONTENT),
+            attending("local", 8, 16, positions=16, span=5, encoding="absolute", **CONTENT),
+        ),
+        (21, 18),
+        gradients=True,
+    ),
+    "sinusoidal": Case(
+        small(axial(8, 16, encoding="sinusoidal", **CONTENT), attending("global", 8, 16, encoding="sinusoidal", **CONTENT)), (21, 18)
+    ),
     # deep networks, layer by layer
     "50_s_block_0_0": Case(one_block("axial_resnet50_s", 0, 0), (9, 11), gradients=True),
     "50_s_block_1_0": Case(one_block("axial_resnet50_s", 1, 0), (9, 11), gradients=True),
@@ -128,8 +161,19 @@ CASES = {
         for height, width in ((64, 64), (65, 97), (129, 80))
     },
 }
-DYNAMIC = ("xs_square", "long_windows", "interpolated", "interpolated_span", "pre_activation")  # with sizes that a graph does not know
-TRAINED = Case(replace(registered(XS), num_classes=5), (20, 26))
+DYNAMIC = (
+    "xs_square",
+    "long_windows",
+    "interpolated",
+    "interpolated_span",
+    "pre_activation",
+    "global",
+    "local",
+    "shifted_window",
+    "absolute",
+    "sinusoidal",
+)  # with sizes that a graph does not know
+TRAINED = {"axial": Case(replace(registered(XS), num_classes=5), (20, 26)), "kinds": Case(small(*KINDS), (20, 26))}
 PLANTED = Case(small(axial(8, 16, 2, positions=20), Block("basic", (16, 16))), (20, 27))
 
 

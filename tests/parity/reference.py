@@ -37,13 +37,13 @@ def gradients(case: Case, dtype: str) -> dict[str, np.ndarray]:
 
 
 @functools.cache
-def trained(optimizer: str) -> dict[str, np.ndarray]:
+def trained(network: str, optimizer: str) -> dict[str, np.ndarray]:
     """Tensors after the steps.
 
     Keras adds Adam's epsilon before it corrects the second moment's bias, PyTorch after, so that ``epsilon`` in
     Keras is ``epsilon / sqrt(1 - beta2 ** t)`` in PyTorch; the rest of AdamW, decay included, is the same.
     """
-    case = common.TRAINED
+    case = common.TRAINED[network]
     model = model_of(case.spec, "float64", last_gamma=0.1).train()
     if optimizer == "sgd":
         stepping = torch.optim.SGD(model.parameters(), common.RATE, common.MOMENTUM)

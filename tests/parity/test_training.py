@@ -11,9 +11,10 @@ TOLERANCE = 1e-8  # relative, float64
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_twenty_steps_end_where_pytorch_ends(results, optimizer):
-    start, wanted = common.tensors(common.TRAINED.spec, last_gamma=0.1), reference.trained(optimizer)
-    errors = {name: reference.relative(results[f"training/{optimizer}/{name}"], array) for name, array in wanted.items()}
+@pytest.mark.parametrize("network", common.TRAINED)
+def test_twenty_steps_end_where_pytorch_ends(results, network, optimizer):
+    start, wanted = common.tensors(common.TRAINED[network].spec, last_gamma=0.1), reference.trained(network, optimizer)
+    errors = {name: reference.relative(results[f"training/{network}/{optimizer}/{name}"], array) for name, array in wanted.items()}
     assert {name for name, error in errors.items() if error > TOLERANCE} == set()
     still = {name for name, array in wanted.items() if np.array_equal(array, start[name])}
     assert all(name.endswith("norm_similarity.bias") for name in still), still
@@ -21,5 +22,5 @@ def test_twenty_steps_end_where_pytorch_ends(results, optimizer):
 
 def test_one_step_fewer_is_caught(results, monkeypatch):
     monkeypatch.setattr(common, "STEPS", common.STEPS - 1)
-    wanted = reference.trained.__wrapped__("sgd")
-    assert max(reference.relative(results[f"training/sgd/{name}"], array) for name, array in wanted.items()) > 1e4 * TOLERANCE
+    wanted = reference.trained.__wrapped__("axial", "sgd")
+    assert max(reference.relative(results[f"training/axial/sgd/{name}"], array) for name, array in wanted.items()) > 1e4 * TOLERANCE

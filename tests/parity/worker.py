@@ -152,18 +152,18 @@ def check_gradients(put, name: str, case: Case) -> None:
 
 
 def check_training(put) -> None:
-    case = TRAINED
-    optimizers = {
-        "sgd": keras.optimizers.SGD(common.RATE, common.MOMENTUM),
-        "adamw": keras.optimizers.AdamW(common.RATE / 8, common.DECAY, *common.BETAS, epsilon=common.EPSILON),
-    }
-    for name, optimizer in optimizers.items():
-        model = model_of(case.spec, "float64", common.tensors(case.spec, last_gamma=0.1))
-        run = step(model, optimizer)
-        for index in range(common.STEPS):
-            run(last(case.images("float64", 8, index)), case.targets("float64", 8, index))
-        for parameter, value in to_tensors(model).items():
-            put(f"training/{name}/{parameter}", value)
+    for network, case in TRAINED.items():
+        optimizers = {
+            "sgd": keras.optimizers.SGD(common.RATE, common.MOMENTUM),
+            "adamw": keras.optimizers.AdamW(common.RATE / 8, common.DECAY, *common.BETAS, epsilon=common.EPSILON),
+        }
+        for name, optimizer in optimizers.items():
+            model = model_of(case.spec, "float64", common.tensors(case.spec, last_gamma=0.1))
+            run = step(model, optimizer)
+            for index in range(common.STEPS):
+                run(last(case.images("float64", 8, index)), case.targets("float64", 8, index))
+            for parameter, value in to_tensors(model).items():
+                put(f"training/{network}/{name}/{parameter}", value)
 
 
 def check_planted(put) -> None:
