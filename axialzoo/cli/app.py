@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from axialzoo.cli import convert, evaluate, foreign, info, listing, predict, train, verify
+from axialzoo.cli import compare, convert, evaluate, explain, foreign, info, listing, predict, train, verify
 from axialzoo.cli.shared import command
 
 app = typer.Typer(
@@ -42,3 +42,5 @@ command(app, "export")(foreign.run_export)
 command(app, "verify")(verify.run)
 command(app, "train")(train.run)
 command(app, "evaluate")(evaluate.run)
+command(app, "compare")(compare.run)
+command(app, "explain")(explain.run)

@@ -54,29 +54,29 @@ def draw_prediction(
     width = MARGIN + photo_width + len(predictions) * (GAP + COLUMN) + MARGIN
     height = MARGIN + body + 58
     canvas = Image.new("RGB", (width * SCALE, height * SCALE), PAPER)
-    _paste(canvas, photo, MARGIN, MARGIN + (body - photo_height) // 2, radius=10)
+    paste(canvas, photo, MARGIN, MARGIN + (body - photo_height) // 2, radius=10)
     if seen is not None:
         _inset(canvas, seen, MARGIN + photo_width, MARGIN + (body + photo_height) // 2)
     for index, (heading, column) in enumerate(predictions.items()):
         left = MARGIN + photo_width + GAP + index * (GAP + COLUMN)
         _column(canvas, left, MARGIN + (body - 40 - rows * ROW) // 2, heading, column, COLOURS[index % len(COLOURS)])
     pen = ImageDraw.Draw(canvas)
-    caption = _shorten(_caption(image, model, seen), 13, width - 2 * MARGIN - 80)
-    _text(pen, MARGIN, height - 26, caption, 13, QUIET, "lm")
-    _text(pen, width - MARGIN, height - 26, "axialzoo", 13, QUIET, "rm")
+    caption = shorten(_caption(image, model, seen), 13, width - 2 * MARGIN - 80)
+    text(pen, MARGIN, height - 26, caption, 13, QUIET, "lm")
+    text(pen, width - MARGIN, height - 26, "axialzoo", 13, QUIET, "rm")
     if path is not None:
-        _write(canvas, Path(path))
+        write(canvas, Path(path))
     return canvas
 
 
 def _column(canvas: Image.Image, left: float, top: float, heading: str, column: Sequence[tuple[str, float]], colour: tuple) -> None:
     pen = ImageDraw.Draw(canvas)
-    pen.ellipse(_scaled(left, top + 6, left + 11, top + 17), fill=colour)
-    _text(pen, left + 19, top + 12, heading, 17, INK, "lm")
+    pen.ellipse(scaled(left, top + 6, left + 11, top + 17), fill=colour)
+    text(pen, left + 19, top + 12, heading, 17, INK, "lm")
     for index, (label, probability) in enumerate(column):
         y, tint = top + 40 + index * ROW, _mix(colour, FIRST if index == 0 else REST)
-        _text(pen, left, y + 9, _shorten(label, 15, COLUMN - 70), 15, INK if index == 0 else QUIET, "lm")
-        _text(pen, left + COLUMN, y + 9, percent(probability), 15, INK if index == 0 else QUIET, "rm")
+        text(pen, left, y + 9, shorten(label, 15, COLUMN - 70), 15, INK if index == 0 else QUIET, "lm")
+        text(pen, left + COLUMN, y + 9, percent(probability), 15, INK if index == 0 else QUIET, "rm")
         _bar(canvas, left, y + 22, min(max(probability, 0.0), 1.0), tint)
 
 
@@ -84,7 +84,7 @@ def _bar(canvas: Image.Image, left: float, top: float, share: float, tint: tuple
     """A rounded track filled from the left, to scale even where only a sliver is filled."""
     bar = Image.new("RGB", (COLUMN * SCALE, 10 * SCALE), TRACK)
     bar.paste(tint, (0, 0, round(COLUMN * SCALE * share), bar.height))
-    _paste(canvas, bar, left, top, radius=5)
+    paste(canvas, bar, left, top, radius=5)
 
 
 def percent(probability: float) -> str:
@@ -112,8 +112,8 @@ def _inset(canvas: Image.Image, seen: Image.Image, right: float, bottom: float) 
     )
     width, height = small.width / SCALE, small.height / SCALE
     left, top = right - width - 12, bottom - height - 12
-    ImageDraw.Draw(canvas).rounded_rectangle(_scaled(left - 3, top - 3, left + width + 3, top + height + 3), 6 * SCALE, fill=PAPER)
-    _paste(canvas, small, left, top, radius=4)
+    ImageDraw.Draw(canvas).rounded_rectangle(scaled(left - 3, top - 3, left + width + 3, top + height + 3), 6 * SCALE, fill=PAPER)
+    paste(canvas, small, left, top, radius=4)
 
 
 def _fit(image: Image.Image, width: float, height: float) -> Image.Image:
@@ -123,25 +123,25 @@ def _fit(image: Image.Image, width: float, height: float) -> Image.Image:
     return image.convert("RGB").resize((max(round(image.width * share), 1), max(round(image.height * share), 1)), smooth)
 
 
-def _paste(canvas: Image.Image, picture: Image.Image, left: float, top: float, radius: int) -> None:
+def paste(canvas: Image.Image, picture: Image.Image, left: float, top: float, radius: int) -> None:
     mask = Image.new("L", picture.size, 0)
     ImageDraw.Draw(mask).rounded_rectangle((0, 0, picture.width - 1, picture.height - 1), radius * SCALE, fill=255)
     canvas.paste(picture, (round(left * SCALE), round(top * SCALE)), mask)
 
 
-def _text(pen: ImageDraw.ImageDraw, x: float, y: float, text: str, size: int, colour: tuple, anchor: str) -> None:
-    pen.text((x * SCALE, y * SCALE), text, fill=colour, font=_font(size), anchor=anchor)
+def text(pen: ImageDraw.ImageDraw, x: float, y: float, text: str, size: int, colour: tuple, anchor: str) -> None:
+    pen.text((x * SCALE, y * SCALE), text, fill=colour, font=font(size), anchor=anchor)
 
 
-def _shorten(text: str, size: int, width: float) -> str:
-    if _font(size).getlength(text) <= width * SCALE:
+def shorten(text: str, size: int, width: float) -> str:
+    if font(size).getlength(text) <= width * SCALE:
         return text
-    while text and _font(size).getlength(text + "...") > width * SCALE:
+    while text and font(size).getlength(text + "...") > width * SCALE:
         text = text[:-1]
     return text + "..."
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.load_default(size * SCALE)  # type: ignore[return-value]
 
 
@@ -149,15 +149,21 @@ def _mix(colour: tuple, strength: float) -> tuple:
     return tuple(round(strength * part + (1 - strength) * paper) for part, paper in zip(colour, PAPER))
 
 
-def _scaled(*box: float) -> tuple[float, ...]:
+def scaled(*box: float) -> tuple[float, ...]:
     return tuple(value * SCALE for value in box)
 
 
-def _write(picture: Image.Image, path: Path) -> None:
-    """Written whole or not at all: beside, then renamed."""
+def picture_format(path: Path) -> str:
+    """The format that the suffix of `path` names."""
     kind = Image.registered_extensions().get(path.suffix.lower())
     if kind not in ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF"):
         raise ValueError(f"{path}: expected a picture's suffix (.png, .jpg, .webp), found {path.suffix!r}")
+    return kind
+
+
+def write(picture: Image.Image, path: Path) -> None:
+    """Written whole or not at all: beside, then renamed."""
+    kind = picture_format(path)
     data = io.BytesIO()
     picture.save(data, kind)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")

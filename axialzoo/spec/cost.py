@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from axialzoo.spec.attention import Attention
 from axialzoo.spec.layers import Layer, layers
@@ -33,26 +34,33 @@ class Cost:
 def cost(spec: Model, input_size=None) -> Cost:
     """The cost of `spec` at `input_size` (a side or (height, width); default the model's own)."""
     size = spec.input_size if input_size is None else size_pair(input_size)
-    total = attending = elements = 0
-    for layer in layers(spec):
-        height, width = (-(-side // stride) for side, stride in zip(size, layer.stride))
-        if layer.op in ("linear", "gate"):
-            total += layer.inputs * layer.outputs
-            elements += layer.outputs
-        elif layer.op == "attention":
-            attention = layer.attention
-            assert attention is not None
-            projection = height * width * layer.inputs * (2 * attention.key_channels + attention.value_channels)
-            pairs = attended_pairs(attention, (height, width), layer.axis)
-            products = pairs * _per_pair(attention)
-            total += projection + products
-            attending += products
-            elements += height * width * _attention_channels(layer) + pairs * attention.heads * (len(attention.similarity) + 1)
-        else:
-            elements += height * width * layer.outputs
-            if layer.op == "conv":
-                total += height * width * layer.inputs * layer.outputs * layer.kernel**2
-    return Cost(count(spec), total, attending, 4 * elements)
+    costs = [layer_cost(layer, size) for layer in layers(spec)]
+    return Cost(count(spec), *(sum(column) for column in zip(*costs)))
+
+
+class LayerCost(NamedTuple):
+    """Of one layer, as in :class:`Cost`."""
+
+    multiply_adds: int
+    attention_multiply_adds: int
+    activation_bytes: int
+
+
+def layer_cost(layer: Layer, size: tuple[int, int]) -> LayerCost:
+    """The cost of one layer of a model whose input has `size`."""
+    height, width = (-(-side // stride) for side, stride in zip(size, layer.stride))
+    if layer.op in ("linear", "gate"):
+        return LayerCost(layer.inputs * layer.outputs, 0, 4 * layer.outputs)
+    if layer.op == "attention":
+        attention = layer.attention
+        assert attention is not None
+        projection = height * width * layer.inputs * (2 * attention.key_channels + attention.value_channels)
+        pairs = attended_pairs(attention, (height, width), layer.axis)
+        products = pairs * _per_pair(attention)
+        elements = height * width * _attention_channels(layer) + pairs * attention.heads * (len(attention.similarity) + 1)
+        return LayerCost(projection + products, products, 4 * elements)
+    elements = height * width * layer.outputs
+    return LayerCost(elements * layer.inputs * layer.kernel**2 if layer.op == "conv" else 0, 0, 4 * elements)
 
 
 def attended_pairs(attention: Attention, size: tuple[int, int], axis: int | None) -> int:

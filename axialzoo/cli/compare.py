@@ -1,0 +1,152 @@
+"""``axialzoo compare``."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from axialzoo.cli.shared import Json, Quiet, billions, emit, say, show, stdout_kept_clean, table
+
+COMPARED = "axial,axial_local,global,local,window"
+SIZES = "SIDE or HEIGHTxWIDTH, separated by commas: pixels, or with --layer positions; default 224,448,896, or 28,56,112,224."
+MEASURES = {"seconds": "time", "memory_bytes": "memory", "multiply_adds": "multiply-adds"}
+
+
+def run(
+    model: Annotated[str, typer.Argument(help="A model's name.", metavar="NAME")],
+    kinds: Annotated[str, typer.Option(help="Kinds of attention, separated by commas.")] = COMPARED,
+    sizes: Annotated[str | None, typer.Option(help=SIZES)] = None,
+    layer: Annotated[str | None, typer.Option(help="Only the attention of this block, such as stages.0.blocks.0.", metavar="BLOCK")] = None,
+    train: Annotated[bool, typer.Option("--train", help="A training step (forward and backward) instead of a forward pass.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write compare.json and plots (PNG; needs matplotlib).", metavar="FOLDER")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="Short runs of each kind and size, in turn.")] = 3,
+    seconds: Annotated[float, typer.Option(min=1, help="Skip what takes longer, per run.")] = 60,
+    memory: Annotated[float | None, typer.Option(min=0.01, help="GiB; skip what needs more; default 80 % of what is free.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of PyTorch; default all cores.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure kinds of attention side by side: time, memory and multiply-adds, and how each grows with the positions of a map.
+
+    A cost grows as positions ** exponent: 1 is linear, 2 quadratic. Position tables are as long as the map asks for,
+    so that each kind sees what its name says at every size. In PyTorch only. What needs more memory or time than there is
+    is skipped, and said so.
+
+    Examples:
+      axialzoo compare axial_resnet50_s --kinds axial,axial_local,global,local,window --sizes 224,448,896 --out plots/
+      axialzoo compare axial_resnet50_s --layer stages.0.blocks.0 --sizes 28,56,112,224
+      axialzoo compare axial_resnet50_s --layer stages.0.blocks.0 --train --json
+    """
+    from axialzoo.cli.frameworks import choose
+    from axialzoo.figures import cases as making
+    from axialzoo.figures import measure as measuring
+    from axialzoo.spec import entry
+
+    if device not in ("cpu", "cuda"):
+        raise ValueError(f"--device: expected cpu or cuda, found {device!r}")
+    choose("torch")
+    spec = entry(model).spec
+    block = None if layer is None else making.find_block(spec, layer)
+    names = making.parse_kinds(kinds)
+    wanted = making.parse_sizes(sizes or making.SIDES["model" if block is None else "layer"])
+    if out is not None:
+        _plotting()
+        out.mkdir(parents=True, exist_ok=True)
+    threads = threads or measuring.cores()
+    with stdout_kept_clean():
+        made = making.cases(spec, names, wanted, block, train, batch)
+        measured = measuring.measure(
+            made, threads=threads, device=device, rounds=rounds, seconds=seconds,
+            memory=None if memory is None else int(memory * 2**30), told=lambda text: say(text, quiet),
+        )  # fmt: skip
+    import torch
+
+    found: dict[str, Any] = {
+        "model": model,
+        "layer": block,
+        "mode": "training" if train else "inference",
+        "framework": f"torch {torch.__version__}",
+        "device": device,
+        "threads": threads,
+        "batch": batch,
+        "rounds": rounds,
+        "kinds": {name: _of_kind([pair for pair in zip(made, measured) if pair[0].kind == name]) for name in names},
+    }
+    if out is not None:
+        from axialzoo.figures.plots import draw_growth
+
+        found["plots"] = [str(path) for path in draw_growth(found, out)]
+        _write(out / "compare.json", found)
+    if as_json:
+        emit(found)
+        return
+    show(*_tables(found))
+    for path in found.get("plots", ()):
+        say(f"drawn: {path}", quiet)
+
+
+def _of_kind(pairs: list) -> dict[str, Any]:
+    """The sizes of one kind, and how its costs grow over those that were measured."""
+    from axialzoo.figures.growth import exponent
+
+    rows = [
+        {
+            "size": list(case.size),
+            "positions": case.positions,
+            "multiply_adds": case.multiply_adds,
+            "estimated_bytes": case.estimated_bytes,
+            **result,
+        }
+        for case, result in pairs
+    ]
+    positions = [row["positions"] for row in rows]
+    return {"exponents": {key: exponent(positions, [row[key] for row in rows]) for key in (*MEASURES, "cpu_seconds")}, "sizes": rows}
+
+
+def _plotting() -> None:
+    from axialzoo.cli.frameworks import installed
+
+    if not installed("matplotlib"):
+        raise ModuleNotFoundError("--out: the plots need matplotlib, which is not installed; pip install 'axialzoo[train]'")
+
+
+def _write(path: Path, data: dict[str, Any]) -> None:
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n")
+    os.replace(beside, path)
+
+
+def _tables(found: dict[str, Any]) -> list[Any]:
+    what = found["model"] if found["layer"] is None else f"the attention of {found['layer']} in {found['model']}"
+    said = f"{found['mode']}, batch {found['batch']}, {found['device']}, {found['threads']} thread(s), {found['framework']}"
+    costs = table("kind", f">{'pixels' if found['layer'] is None else 'positions'}", ">time", ">memory", ">multiply-adds", "", title=what)
+    growth = table("kind", *(f">{name}" for name in MEASURES.values()), "sizes", title="growth: cost ~ positions ** exponent")
+    for kind, of_kind in found["kinds"].items():
+        for row in of_kind["sizes"]:
+            size = "x".join(map(str, row["size"]))
+            costs.add_row(
+                kind, size, milliseconds(row["seconds"]), mebibytes(row["memory_bytes"]), billions(row["multiply_adds"]),
+                f"skipped: {row['skipped']}" if row["skipped"] else "",
+            )  # fmt: skip
+        done = [row for row in of_kind["sizes"] if not row["skipped"]]
+        sizes = f"{len(done)} of {len(of_kind['sizes'])} measured"
+        growth.add_row(kind, *(_power(of_kind["exponents"][key]) for key in MEASURES), sizes)
+    return [costs, said, "", growth]
+
+
+def _power(exponent: float | None) -> str:
+    return "-" if exponent is None else f"{exponent:.2f}"
+
+
+def milliseconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{1e3 * seconds:,.1f} ms" if seconds < 10 else f"{seconds:,.1f} s"
+
+
+def mebibytes(size: int | None) -> str:
+    return "-" if size is None else f"{size / 2**20:,.1f} MiB"

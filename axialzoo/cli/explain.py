@@ -1,0 +1,94 @@
+"""``axialzoo explain``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from axialzoo.cli.compare import COMPARED
+from axialzoo.cli.shared import Json, Quiet, emit, say, show, stdout_kept_clean, table
+
+
+def run(
+    model: Annotated[str, typer.Argument(help="A name, a folder, or org/repo.", metavar="NAME|FOLDER|ORG/REPO")],
+    image: Annotated[Path, typer.Argument(help="A photograph.", metavar="IMAGE")],
+    point: Annotated[str, typer.Option(help="A pixel of it: x from the left, y from the top.", metavar="X,Y")],
+    out: Annotated[Path | None, typer.Option(help="Draw the picture.", metavar="PICTURE")] = None,
+    kinds: Annotated[str, typer.Option(help="Kinds of attention to compare, separated by commas.")] = COMPARED,
+    layer: Annotated[str | None, typer.Option(help="A block that attends; default the middle one.", metavar="BLOCK")] = None,
+    size: Annotated[str | None, typer.Option(help="What the model gets: SIDE or HEIGHTxWIDTH; default its own.")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Random combinations of channels behind the receptive field.")] = 8,
+    seed: Annotated[int, typer.Option(help="Of those, and of random weights.")] = 0,
+    random: Annotated[bool, typer.Option("--random", help="Random weights, even where there are trained ones.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what a point of a photograph attends to, what reaches it, and what the output there depends on.
+
+    The attention along height and width from the point; what reaches it through both, one after the other; and the
+    effective receptive field, from gradients. Other kinds of attention stand in for the model's own, with its weights
+    where they fit (axial_local), else with random ones; so does a model without weights. In PyTorch only.
+
+    Examples:
+      axialzoo explain axial_resnet50_s photo.jpg --point 120,80 --out picture.png
+      axialzoo explain axial_resnet_cifar10 photo.jpg --point 120,80 --kinds axial,axial_local --out picture.png
+      axialzoo explain ./folder photo.jpg --point 120,80 --layer stages.2.blocks.1 --json
+    """
+    from axialzoo.cli.frameworks import choose
+    from axialzoo.image.draw import picture_format
+
+    choose("torch")
+    place = _point(point)
+    if out is not None:
+        picture_format(out)  # before anything is computed
+    from axialzoo.figures.cases import parse_kinds
+    from axialzoo.figures.explain import explain, find_source
+
+    names = parse_kinds(kinds)
+    with stdout_kept_clean():
+        source = find_source(model, size, random)
+        if source.tensors is None:
+            say(f"{model}: random weights (seed {seed}); nothing is learned", quiet)
+        found = explain(
+            source, image, place, kinds=names, layer=layer, samples=samples, seed=seed, out=out, told=lambda text: say(text, quiet)
+        )
+    if as_json:
+        emit(found)
+        return
+    show(*_tables(found))
+    if out is not None:
+        say(f"drawn: {out}", quiet)
+
+
+def _point(text: str) -> tuple[int, int]:
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) != 2 or not all(part.isdigit() for part in parts):
+        raise ValueError(f"--point: expected X,Y in pixels such as 120,80, found {text!r}")
+    return int(parts[0]), int(parts[1])
+
+
+def _tables(found: dict[str, Any]) -> list[Any]:
+    height, width = found["map"]
+    title = f"{found['model']} ({found['weights']} weights), {found['layer']}, map of {height} x {width}"
+    headings = ("reached", "coverage", "effective", "mean distance")
+    attention = table("attention", *(f">{name}" for name in headings), title=title)
+    for name, part in found["attention"].items():
+        attention.add_row(name, *_cells(part))
+    shown = table("kind", "weights", *(f">reach: {name}" for name in headings), *(f">field: {name}" for name in headings))
+    for kind, part in found["kinds"].items():
+        if part["skipped"]:
+            shown.add_row(kind, f"skipped: {part['skipped']}")
+            continue
+        shown.add_row(kind, part["weights"], *_cells(part["reach"]), *_cells(part["field"]))
+    return [attention, "", shown, "", "reach in positions of the map, field in pixels of the input"]
+
+
+def _cells(part: dict[str, float]) -> tuple[str, ...]:
+    return (
+        f"{100 * part['reached']:.1f} %",
+        f"{100 * part['coverage']:.1f} %",
+        f"{part['effective_positions']:,.0f}",
+        f"{part['mean_distance']:.1f}",
+    )

@@ -1,0 +1,1 @@
+"""What attention costs and what it sees, in numbers and pictures: behind ``axialzoo compare`` and ``axialzoo explain``."""

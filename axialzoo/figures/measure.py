@@ -1,0 +1,218 @@
+"""Time and memory of one case, each in a process of its own, so that neither a crash nor a leak reaches the next.
+
+Processes are forked from a server that has imported PyTorch and computed nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import statistics
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from axialzoo.figures.cases import Case
+
+RUN_SECONDS, RUN_CALLS = 0.4, 20  # of one short run: until either is reached, and at least one call
+
+
+def measure(
+    cases: Sequence[Case],
+    *,
+    threads: int,
+    device: str = "cpu",
+    rounds: int = 3,
+    seconds: float = 60.0,
+    memory: int | None = None,
+    told: Callable[[str], None] = lambda text: None,
+) -> list[dict[str, Any]]:
+    """The cases measured in turn, `rounds` times over, so that a slow moment of the machine touches all of them.
+
+    Args:
+        threads: Of PyTorch.
+        rounds: Short runs of each case; the first call of each only warms up.
+        seconds: The longest that one run may take, building the model included; one that takes longer is killed.
+        memory: Bytes that a process may hold; one that needs more is not started, or killed. Default: 80 % of what is free.
+        told: Takes a line for each case as it is measured.
+
+    Returns:
+        For each case ``seconds`` (median), ``fastest``, ``slowest``, ``cpu_seconds`` (median of what the processor
+        computed for it, which other programs disturb less), ``calls``, ``memory_bytes`` (the most that the tensors of one call
+        took at once) and ``resident_bytes`` (the growth of the process meanwhile; None on a GPU), or
+        ``skipped``: why not.
+    """
+    limit = free_memory(device) * 8 // 10 if memory is None else memory
+    results: list[dict[str, Any]] = [{"skipped": too_large(case, limit)} for case in cases]
+    runs: list[list[dict]] = [[] for _ in cases]
+    for case, result in zip(cases, results):
+        if result["skipped"]:
+            told(f"{case.title}: skipped, {result['skipped']}")
+    for turn in range(rounds):
+        for case, result, done in zip(cases, results, runs):
+            if result["skipped"] or len(done) < turn:
+                continue
+            found = _in_a_process(case, threads, device, seconds, limit)
+            if "error" in found:
+                raise RuntimeError(f"{case.title}: {found['error']}")
+            if "skipped" in found:
+                result["skipped"] = None if done else found["skipped"]  # what earlier rounds found stays
+                told(f"{case.title}: skipped, {found['skipped']}")
+                continue
+            done.append(found)
+            told(f"{case.title}: {statistics.median(found['times']):.3g} s, round {turn + 1} of {rounds}")
+    return [{**result, **_summary(done)} for result, done in zip(results, runs)]
+
+
+def _summary(runs: list[dict]) -> dict[str, Any]:
+    times = [value for run in runs for value in run["times"]]
+    if not times:
+        return dict.fromkeys(("seconds", "fastest", "slowest", "cpu_seconds", "memory_bytes", "resident_bytes")) | {"calls": 0}
+    resident = [run["resident_bytes"] for run in runs if run["resident_bytes"] is not None]
+    return {
+        "seconds": statistics.median(times),
+        "fastest": min(times),
+        "slowest": max(times),
+        "cpu_seconds": statistics.median(value for run in runs for value in run["busy"]),
+        "memory_bytes": int(statistics.median(run["memory_bytes"] for run in runs)),
+        "resident_bytes": int(statistics.median(resident)) if resident else None,
+        "calls": len(times),
+    }
+
+
+def too_large(case: Case, limit: int) -> str | None:
+    """Why `case` is not worth starting, or None."""
+    if case.estimated_bytes <= limit:
+        return None
+    return f"needs about {case.estimated_bytes / 2**30:,.1f} GiB, more than the {limit / 2**30:,.1f} GiB to use"
+
+
+def _in_a_process(case: Case, threads: int, device: str, seconds: float, limit: int) -> dict[str, Any]:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["axialzoo.figures.networks"])
+    receive, send = context.Pipe(duplex=False)
+    process = context.Process(target=_report, args=(send, case, threads, device), daemon=True)
+    process.start()
+    send.close()
+    start = time.monotonic()
+    try:
+        while not receive.poll(0.05):
+            if time.monotonic() - start > seconds:
+                return {"skipped": f"took longer than {seconds:g} s"}
+            held = resident(process.pid) if device == "cpu" and process.pid else 0
+            if held > limit:
+                return {"skipped": f"took more than the {limit / 2**30:.1f} GiB to use"}
+        return receive.recv()
+    except EOFError:
+        process.join()
+        return {"skipped": f"its process ended with exit code {process.exitcode}; -9 is the kernel's, for want of memory"}
+    finally:
+        process.kill()
+        process.join()
+        receive.close()
+        process.close()
+
+
+def _report(send, case: Case, threads: int, device: str) -> None:
+    """In the process of one case: what it found, why there is nothing, or what went wrong."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the profiler's library writes there as it likes; errors go through the pipe
+    try:
+        send.send(_measure(case, threads, device))
+    except Exception as error:
+        if isinstance(error, MemoryError) or "memory" in str(error):  # PyTorch's own word for it is a RuntimeError
+            send.send({"skipped": f"there was no memory for it ({str(error).strip().partition(chr(10))[0]})"})
+        else:
+            send.send({"error": traceback.format_exc()})
+
+
+def _measure(case: Case, threads: int, device: str) -> dict[str, Any]:
+    import torch
+
+    from axialzoo.figures.networks import prepare
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    call = prepare(case, device)
+    times: list[float] = []
+    busy: list[float] = []
+
+    def timed() -> None:
+        start, computed = time.perf_counter(), time.process_time()
+        call()
+        times.append(time.perf_counter() - start)
+        busy.append(time.process_time() - computed)
+
+    memory, grown = (_peak_cpu if device == "cpu" else _peak_cuda)(call, timed)
+    while len(times) < RUN_CALLS and sum(times) < RUN_SECONDS:
+        timed()
+    return {"times": times, "busy": busy, "memory_bytes": memory, "resident_bytes": grown}
+
+
+def _peak_cpu(call: Callable[[], None], timed: Callable[[], None]) -> tuple[int, int]:
+    """Most bytes of tensors during a call, the first, and most that the process grew by during the next."""
+    import torch
+
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        call()
+    level = peak = 0
+    events: Any = profile.profiler
+    for event in sorted(events.kineto_results.events(), key=lambda event: event.start_ns()):
+        if event.name() == "[memory]":
+            level += event.nbytes()
+            peak = max(peak, level)
+    trim()
+    before = reset_peak()
+    timed()
+    return peak, resident(field="VmHWM") - before
+
+
+def _peak_cuda(call: Callable[[], None], timed: Callable[[], None]) -> tuple[int, None]:
+    """The same on a GPU, whose allocator counts by itself; the first call makes its libraries' workspaces."""
+    import torch
+
+    call()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    timed()
+    return torch.cuda.max_memory_allocated() - before, None
+
+
+def trim() -> None:
+    """Gives what was freed back to the system, as far as the C library can: else it counts as held before the call."""
+    library = ctypes.CDLL(None)
+    if hasattr(library, "malloc_trim"):
+        library.malloc_trim(0)
+
+
+def reset_peak() -> int:
+    """Makes the highest resident size of this process that of now, in bytes, and returns it."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return resident()
+
+
+def resident(process: int | str = "self", field: str = "VmRSS") -> int:
+    """Bytes of memory that a process holds, or held at most (``"VmHWM"``)."""
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    return 0  # it has ended
+
+
+def free_memory(device: str = "cpu") -> int:
+    """Bytes that a new process could take."""
+    if device != "cpu":
+        import torch
+
+        return torch.cuda.mem_get_info()[0]
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    raise OSError("/proc/meminfo has no MemAvailable: memory is measured on Linux only")
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0))

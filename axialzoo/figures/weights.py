@@ -1,0 +1,122 @@
+"""The attention weights of a layer, read through the layer's own code: attention is linear in its values.
+
+With P[p, s] the softmax weights of query p and key s, what a layer retrieves is ``P v``, so the gradient of
+``<cotangent, P v>`` by the values v is ``P^T cotangent``. A cotangent of one at a position gives that query's weights;
+weights pulled back through an earlier layer give what reaches the position in two steps. No matrix of all pairs is made,
+and spans, windows and shifts are as the layer has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from axialzoo.spec.window import Window
+from axialzoo.torch import attention, attention2d
+from axialzoo.torch.attention import AxialAttention
+from axialzoo.torch.attention2d import Attention2D
+
+
+def retrieve(layer: AxialAttention | Attention2D, x: Tensor, values: Tensor) -> Tensor:
+    """What `layer`, in evaluation, would retrieve of other values than its own: one number for each head and position.
+
+    Args:
+        layer: An attention layer.
+        x: Its input, (N, C, H, W), which queries and keys are of.
+        values: (N, G, H, W).
+
+    Returns:
+        ``P v``, (N, G, H, W): the weights' average of the values that each position attends to.
+    """
+    spec, size = layer.spec, (-1, x.shape[2], x.shape[3])  # (N, H, W)
+    if layer.training:
+        raise ValueError("layer: expected evaluation mode, in which weights do not depend on the batch; call model.eval() first")
+    if spec.encoding != "relative":
+        x = x + encoding(layer, x)
+    parts = layer._project(x.permute(0, 2, 3, 1).flatten(0, 2)).unflatten(0, size)  # (N, H, W, 2K+V)
+    q, k, _ = parts.split((spec.key_channels, spec.key_channels, spec.value_channels), dim=3)
+    q, k, v = (layer._split_heads(part) for part in (q, k, values.permute(0, 2, 3, 1)))
+    scale = layer._scale_in_evaluation().to(q.dtype)  # (terms, G)
+    content = replace(spec, value=("content",))
+    if isinstance(layer, AxialAttention):  # q, k, v: (B, G, L, D), v of depth 1
+        window = Window.of(q.shape[2], spec)
+        rq, rk = (layer._windows(name, window) for name in ("query_position", "key_position"))
+        (out,) = attention.attend(q, k, v, rq, rk, None, scale, content, window)  # (B, G, L, 1)
+        out = layer._merge_heads(out, size)  # (NHW, G, 1)
+    else:  # q, k, v: (N, G, H, W, D)
+        windows = (Window.of(size[1], spec), Window.of(size[2], spec))
+        rq, rk = (layer._windows(name, windows) for name in ("query_position", "key_position"))
+        (out,) = attention2d.attend(q, k, v, rq, rk, None, scale, content, windows)  # (N, G, H, W, 1)
+        out = layer._merge_heads(out)  # (NHW, G, 1)
+    return out[..., 0].unflatten(0, size).permute(0, 3, 1, 2)  # (N, G, H, W)
+
+
+def encoding(layer: AxialAttention | Attention2D, x: Tensor) -> Tensor:
+    """What absolute positions add to the input `x`, (N, C, H, W)."""
+    if isinstance(layer, AxialAttention):
+        return layer._positions("position", x.shape[2 + layer.axis], x.shape[1]).T.unsqueeze(2 - layer.axis)  # (C, H, 1) or (C, 1, W)
+    return layer._encoding(x.shape[1], x.shape[2], x.shape[3])  # (C, H, W)
+
+
+def pull_back(layer: AxialAttention | Attention2D, x: Tensor, cotangent: Tensor) -> Tensor:
+    """``P^T cotangent``: how much each position's value counts in the positions that `cotangent` weighs.
+
+    Args:
+        layer: An attention layer, in evaluation.
+        x: Its input, (N, C, H, W).
+        cotangent: (N, G, H, W).
+
+    Returns:
+        (N, G, H, W). Its sum over a head is that of the cotangent.
+    """
+    values = torch.zeros_like(cotangent, requires_grad=True)
+    with torch.enable_grad():
+        found = retrieve(layer, x.detach(), values)
+    return torch.autograd.grad(found, values, cotangent)[0]
+
+
+def attention_weights(layer: AxialAttention | Attention2D, x: Tensor, row: int, column: int) -> Tensor:
+    """The softmax weights of the query at (row, column): (G, H, W), zero where it does not attend.
+
+    Args:
+        layer: An attention layer, in evaluation.
+        x: Its input, (1, C, H, W).
+        row, column: A position of the map.
+
+    Example:
+        >>> from axialzoo.spec import Attention, Norm
+        >>> layer = AxialAttention(8, Attention(4, 8, heads=2, positions=5), Norm(), axis=0).eval()
+        >>> weights = attention_weights(layer, torch.randn(1, 8, 5, 5), 2, 3)
+        >>> [round(float(head.sum()), 6) for head in weights], float(weights[:, :, :3].sum())
+        ([1.0, 1.0], 0.0)
+    """
+    return pull_back(layer, x, at(x, layer.spec.heads, row, column))[0]
+
+
+def at(x: Tensor, heads: int, row: int, column: int) -> Tensor:
+    """One at a position of the map `x`, (1, C, H, W), zero elsewhere: (1, G, H, W)."""
+    cotangent = torch.zeros(1, heads, *x.shape[2:], dtype=x.dtype, device=x.device)
+    cotangent[:, :, row, column] = 1
+    return cotangent
+
+
+def reach(layers: Sequence[tuple[AxialAttention | Attention2D, Tensor]], row: int, column: int) -> Tensor:
+    """How strongly each position reaches (row, column) through consecutive attention layers: (H, W), which sums to 1.
+
+    Of a pair, height then width, with Pw and Ph the weights averaged over the heads,
+    ``reach[y', x'] = Pw[row][column, x'] Ph[x'][row, y']``: position (y', x') goes along its column to `row`, then along that row.
+
+    Args:
+        layers: (layer, its input (1, C, H, W)) in the order in which they run; maps of one size.
+        row, column: A position of the map.
+    """
+    weight = None
+    for layer, x in reversed(layers):
+        heads = layer.spec.heads
+        cotangent = at(x, heads, row, column) if weight is None else weight[None, None].expand(1, heads, -1, -1)
+        weight = pull_back(layer, x, cotangent)[0].mean(0)  # (H, W)
+    assert weight is not None
+    return weight

@@ -1,0 +1,77 @@
+"""`axialzoo explain`: one JSON object, a picture, errors that help."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from axialzoo.figures.picture import Panel, Row, draw_grid, heat_over
+from axialzoo.image import load_image
+from tests.cli.conftest import PHOTO
+
+MEASURES = {"reached", "coverage", "effective_positions", "mean_distance", "above_peak_share"}
+
+
+def test_json_and_picture_of_a_checkpoint(axialzoo, folder, tmp_path):
+    picture = tmp_path / "picture.png"
+    said = axialzoo("explain", folder, PHOTO, "--point", "180,110", "--kinds", "axial,axial_local,window", "--out", picture, "--json")
+    found = said.json
+    assert (found["model"], found["weights"], found["layer"]) == ("axial_resnet_cifar10_xs", "trained", "stages.2.blocks.1")
+    assert found["digest"].startswith("sha256:") and found["map"] == [8, 8] and found["input_size"] == [32, 32]
+    assert set(found["attention"]) == {"height", "width"} and set(found["attention"]["height"]) == MEASURES
+    assert found["attention"]["height"]["reached"] == 1 / 8
+    kinds = found["kinds"]
+    assert [kinds[kind]["weights"] for kind in ("axial", "axial_local", "window")] == ["trained", "trained", "random"]
+    assert set(kinds["axial"]["reach"]) == set(kinds["axial"]["field"]) == MEASURES
+    assert kinds["axial"]["reach"]["reached"] == 1 and kinds["window"]["reach"]["reached"] <= 49 / 64
+    drawn = np.asarray(load_image(picture))
+    assert drawn.shape[0] > 1200 and drawn.shape[1] > 1500 and len(np.unique(drawn[::4, ::4].reshape(-1, 3), axis=0)) > 1000
+
+
+def test_the_point_is_where_it_is_on_the_map(axialzoo, folder):
+    """chelsea.jpg is 451 x 300 and the model sees the middle 300 x 300, so that x begins at 75."""
+    found = axialzoo("explain", folder, PHOTO, "--point", "365,20", "--kinds", "axial", "--json", "-q").json
+    assert found["position"] == [0, 7]
+
+
+def test_a_model_without_weights_is_random_and_says_so(axialzoo):
+    words = ("explain", "axial_resnet_cifar10_xs", PHOTO, "--point", "180,110", "--kinds", "axial", "--size", "24x36")
+    said = axialzoo(*words, "--layer", "stages.1.blocks.0.width")
+    assert "random weights (seed 0)" in said.err and "random" in said.out and "map of 12 x 18" in said.out
+    assert axialzoo(*words, "--json", "-q").json["digest"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--point", "451,20"), "--point 451,20: expected x from 0 to 450 and y from 0 to 299"),
+        (("--point", "20,20"), "the model sees x from 75 to"),
+        (("--point", "twenty"), "expected X,Y in pixels such as 120,80, found 'twenty'"),
+        (("--point", "180,110", "--kinds", "axial,widow"), "unknown kind 'widow'; did you mean 'window'?"),
+        (("--point", "180,110", "--layer", "stages.2.blocks.0"), "blocks with attention: stages.1.blocks.0, stages.2.blocks.1"),
+        (("--point", "180,110", "--kinds", "axial", "--out", "picture.pdf"), "expected a picture's suffix"),
+    ],
+)
+def test_errors_name_what_is_wrong(axialzoo, folder, words, message):
+    said = axialzoo("explain", folder, PHOTO, *words, "--json", "-q")
+    assert said.code == 1 and said.out == "" and message in said.err and said.err.count("\n") == 1
+
+
+def test_heat_is_brightest_where_the_weight_is_and_leaves_the_rest_alone():
+    from PIL import Image
+
+    photo, weights = Image.new("RGB", (40, 40), (90, 90, 90)), np.zeros((4, 4))
+    weights[1, 2] = 2.0
+    drawn = np.asarray(heat_over(photo, weights)).astype(int).sum(2)
+    inside = np.zeros((40, 40), bool)
+    inside[10:20, 20:30] = True
+    assert drawn[inside].min() > drawn[~inside].max() and len(np.unique(drawn[~inside])) == 1
+    assert (np.asarray(heat_over(photo, weights.T)) != np.asarray(heat_over(photo, weights))).any()
+
+
+def test_a_grid_has_a_place_for_what_is_missing():
+    photo = load_image(PHOTO)
+    drawn = draw_grid(
+        photo, (0.5, 0.5), [Row("heading", [Panel("a"), Panel("b", missing="needs about 90 GiB, which is too much")], ["text"])], "c"
+    )
+    assert drawn.mode == "RGB" and drawn.width > 1700 and drawn.height > 500

@@ -1,0 +1,60 @@
+"""Measuring: each case in its own process, the limits kept, errors told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from axialzoo.figures import measure as measuring
+from axialzoo.figures.cases import cases
+from axialzoo.figures.measure import measure
+from axialzoo.figures.networks import prepare
+from axialzoo.spec import entry
+
+SPEC = entry("axial_resnet_cifar10_xs").spec
+BLOCK = "stages.1.blocks.0"
+
+
+def test_cases_are_measured_in_turn_and_within_their_estimate():
+    told: list[str] = []
+    made = cases(SPEC, ["axial", "local"], [(24, 24)], BLOCK)
+    found = measure(made, threads=1, rounds=1, told=told.append)
+    for case, result in zip(made, found):
+        assert result["skipped"] is None and result["calls"] >= 1 and result["cpu_seconds"] > 0
+        assert 0 < result["fastest"] <= result["seconds"] <= result["slowest"]
+        assert 0 < result["memory_bytes"] < 2 * case.estimated_bytes and result["resident_bytes"] >= 0
+    assert [line.partition(":")[0] for line in told] == ["axial 24x24", "local 24x24"]
+
+
+def test_what_needs_too_much_is_not_started(monkeypatch):
+    monkeypatch.setattr(measuring, "_in_a_process", lambda *_: pytest.fail("started"))
+    (case,) = cases(SPEC, ["global"], [(2000, 2000)], BLOCK, train=True)
+    (found,) = measure([case], threads=1, memory=2**30)
+    assert "GiB, more than the 1.0 GiB to use" in found["skipped"] and found["seconds"] is None and found["calls"] == 0
+
+
+def test_what_takes_too_long_or_too_much_is_killed_and_errors_are_told():
+    (case,) = cases(SPEC, ["axial"], [(24, 24)], BLOCK)
+    (found,) = measure([case], threads=1, rounds=1, seconds=0.001)
+    assert found["skipped"] == "took longer than 0.001 s"
+    (found,) = measure([replace(case, estimated_bytes=0)], threads=1, rounds=1, memory=2**20)  # the estimate is wrong
+    assert found["skipped"] == "took more than the 0.0 GiB to use"
+    broken = replace(case, size=(0, 0))
+    with pytest.raises(RuntimeError, match="axial 0x0: Traceback"):
+        measure([broken], threads=1, rounds=1)
+
+
+def test_what_earlier_rounds_found_stays(monkeypatch):
+    answers = iter([{"times": [1.0, 3.0], "busy": [1.0, 1.0], "memory_bytes": 5, "resident_bytes": None}, {"skipped": "took longer"}])
+    monkeypatch.setattr(measuring, "_in_a_process", lambda *_: next(answers))
+    (found,) = measure(cases(SPEC, ["axial"], [(8, 8)], BLOCK), threads=1, rounds=3)
+    assert found["skipped"] is None and found["seconds"] == 2.0 and found["calls"] == 2 and found["memory_bytes"] == 5
+
+
+@pytest.mark.parametrize("kind", ["axial", "window"])
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("layer", [None, BLOCK])
+def test_a_case_runs(kind, train, layer):
+    (case,) = cases(SPEC, [kind], [(16, 24)], layer, train=train, batch=2)
+    prepare(case)()
