@@ -16,6 +16,7 @@ TORCH_ONLY = {
     "blocks.py": {"max_pool"},
     "decoder.py": {"FusedStage"},
     "native.py": {"read_state", "to_array"},
+    "projection.py": {"at_once"},  # a CPU's cache; Keras's back ends fuse for themselves
     "norm.py": {"frozen_statistics", "recomputed"},
 }
 KERAS_ONLY = {

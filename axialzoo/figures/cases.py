@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from axialzoo.spec import KINDS, Block, Model, SpecError, Stage, Stem, did_you_mean, size_pair, with_kind
-from axialzoo.spec.cost import layer_cost
+from axialzoo.spec.cost import attended_pairs, layer_cost
 from axialzoo.spec.layers import Layer, layers
-from axialzoo.spec.model import map_blocks
 
 SIDES = {"layer": "28,56,112,224", "model": "224,448,896"}  # positions a side, pixels a side
 AT_ONCE = 2  # in inference the tensors of the largest layer are held, and copies of some
@@ -135,7 +134,7 @@ def reaching(spec: Model, size: tuple[int, int]) -> Model:
         wanted = next(sides) if attention.span is None else min(next(sides), attention.span)
         return replace(block, attention=replace(attention, positions=max(attention.positions, wanted)))
 
-    return map_blocks(spec, change)
+    return replace(spec, backbone=spec.backbone.map_blocks(change))
 
 
 def estimated_bytes(spec: Model, size: tuple[int, int], only_attention: bool = False, train: bool = False) -> int:
@@ -147,13 +146,14 @@ def estimated_bytes(spec: Model, size: tuple[int, int], only_attention: bool = F
 def _held(layer: Layer, size: tuple[int, int], train: bool) -> int:
     held = layer_cost(layer, size).activation_bytes
     attention = layer.attention
-    if train or attention is None or attention.kind != "global":
+    if train or attention is None:
         return held
-    from axialzoo.torch.attention2d import CHUNK  # in inference its queries are taken so many logits at a time
+    from axialzoo.torch.projection import CHUNK  # in inference logits are made so many at a time
 
     height, width = (-(-side // stride) for side, stride in zip(size, layer.stride))
-    logits = attention.heads * (height * width) ** 2
-    return held - 4 * (len(attention.similarity) + 1) * max(logits - max(CHUNK, logits // height), 0)
+    logits = attention.heads * attended_pairs(attention, (height, width), layer.axis)
+    parts = attention.heads * (height if attention.kind == "global" else 1) if layer.axis is None else (height, width)[1 - layer.axis]
+    return held - 4 * (len(attention.similarity) + 1) * max(logits - max(CHUNK, logits // parts), 0)
 
 
 def _layers(spec: Model, only_attention: bool) -> list[Layer]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -66,14 +67,14 @@ class PositionAttention(Layer):
         """The same from the moving statistics: (terms, G). The shift is the same along a softmax row and cancels."""
         return ops.reshape(self.norm_similarity.scale(), (-1, self.spec.heads))
 
-    def _table(self, name: str):
+    def _table(self, name: str) -> Any:
         return ops.convert_to_tensor(self.tables[name]) if name in self.tables else None
 
     def _gate(self, name: str, x):
         """A position table or the values, times its factor where there is one (arXiv:2102.10662, equation 3)."""
         if x is None or name not in self.spec.gates:
             return x
-        return x * ops.cast(ops.convert_to_tensor(self.gates)[self.spec.gates.index(name)], x.dtype)
+        return x * ops.cast(ops.take(ops.convert_to_tensor(self.gates), self.spec.gates.index(name)), x.dtype)
 
     def _positions(self, name: str, length, channels: int):
         """What `encoding` adds to each position of an axis: (L, channels)."""

@@ -52,7 +52,11 @@ def load_tensors(model: keras.Model, tensors: Tensors, *, replace: Collection[st
         )
     for name, source in released(sources):
         parameter, variable = targets[name]
-        variable.assign(_transposed(source, parameter.keras_order))
+        memory = _memory(variable)
+        if memory is None:
+            variable.assign(_transposed(source, parameter.keras_order, np.empty(variable.shape, source.dtype)))
+        else:
+            _transposed(source, parameter.keras_order, memory)
 
 
 def save_model(
@@ -121,17 +125,21 @@ def _to_numpy(parameter: Parameter, variable: keras.Variable) -> np.ndarray:
     return array if parameter.keras_order is None else np.ascontiguousarray(array.transpose(np.argsort(parameter.keras_order)))
 
 
-def _transposed(array: np.ndarray, order: tuple[int, ...] | None) -> np.ndarray:
-    """A copy of `array` (not a view of the mapped file) with its axes in `order`, in C order."""
-    if order is None:
-        return array.copy()
-    moved = array.transpose(order)
-    if order[-1] != 0:
-        return np.array(moved, order="C")
-    copy = np.empty(moved.shape, array.dtype)
-    for begin in range(0, moved.shape[-1], BLOCK):  # (..., O) from (O, ...): each cache line is read once
-        copy[..., begin : begin + BLOCK] = moved[..., begin : begin + BLOCK]
-    return copy
+def _memory(variable: keras.Variable) -> np.ndarray | None:
+    """The memory of `variable`, where it may be written to: that of PyTorch's tensors on the CPU."""
+    value = variable.value
+    if keras.backend.backend() != "torch" or value.device.type != "cpu" or not value.is_contiguous():
+        return None
+    return value.detach().numpy()
+
+
+def _transposed(array: np.ndarray, order: tuple[int, ...] | None, out: np.ndarray) -> np.ndarray:
+    """`array` with its axes in `order`, copied to `out` (TensorFlow and JAX may keep what they are given: no view of the mapped file)."""
+    moved = array if order is None else array.transpose(order)
+    step = out.shape[-1] if order is None or order[-1] != 0 else BLOCK
+    for begin in range(0, out.shape[-1], step):  # (..., O) from (O, ...): each cache line is read once
+        out[..., begin : begin + step] = moved[..., begin : begin + step]
+    return out
 
 
 def _holds(target: str, source: np.dtype) -> bool:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from axialzoo.spec import Attention, Norm
 from axialzoo.spec.window import Window
-from axialzoo.torch.projection import PositionAttention, Table, interpolate
+from axialzoo.torch.projection import PositionAttention, Table, at_once, interpolate
 
 
 class AxialAttention(PositionAttention):
@@ -70,7 +70,8 @@ class AxialAttention(PositionAttention):
         if not self.norm_similarity.training:
             return self._scale_in_evaluation()
         dtype = self.norm_similarity.weight.dtype
-        q, k, rq, rk = (None if x is None else x.to(dtype) for x in (q, k, rq, rk))
+        q, k = q.to(dtype), k.to(dtype)
+        rq, rk = (None if x is None else x.to(dtype) for x in (rq, rk))
         with torch.autocast(q.device.type, enabled=False):
             return self._scale_from_moments(*moments(q, k, rq, rk, self.spec, window))
 
@@ -116,6 +117,21 @@ def attend(
     Returns:
         Retrieved contents and retrieved positions, as `spec.value` says: each (B, G, L, Dv).
     """
+    step = at_once(q, q.shape[1] * window.count * window.queries * window.keys)
+    if step == 0 or step >= len(q):
+        return _attend(q, k, v, rq, rk, rv, scale, spec, window)
+    parts = zip(q.split(step), k.split(step), v.split(step))
+    return _joined([_attend(*part, rq, rk, rv, scale, spec, window) for part in parts], 0)  # pyright: ignore[reportCallIssue]
+
+
+def _joined(parts: list[list[Tensor]], dim: int) -> list[Tensor]:
+    """Of each term, its parts as one."""
+    return [torch.cat([part[term] for part in parts], dim) for term in range(len(parts[0]))]
+
+
+def _attend(
+    q: Tensor, k: Tensor, v: Tensor, rq: Table, rk: Table, rv: Table, scale: Tensor, spec: Attention, window: Window
+) -> list[Tensor]:
     groups = q.shape[1]
     q, k, v = _queries(q, window), _keys(k, window), _keys(v, window)  # (B', G, T, Dk), (B', G, S, D)
     scales = dict(zip(spec.similarity, scale[:, :, None, None]))  # each (G, 1, 1)

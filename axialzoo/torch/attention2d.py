@@ -16,11 +16,10 @@ from axialzoo.spec import Attention
 from axialzoo.spec.window import Window
 from axialzoo.torch import attention
 from axialzoo.torch.attention import table_window
-from axialzoo.torch.projection import PositionAttention, Table
+from axialzoo.torch.projection import PositionAttention, Table, at_once
 
 AXES = ("_height", "_width")
 Windows = tuple[Window, Window]  # of the height and of the width
-CHUNK = 2**26  # logits that are held at once where no gradient is wanted
 
 
 class Attention2D(PositionAttention):
@@ -96,15 +95,14 @@ def attend(
         Retrieved contents and retrieved positions, as `spec.value` says: each (N, G, H, W, Dv).
     """
     q, k, v = _tile(q, windows, attention._queries), _tile(k, windows, attention._keys), _tile(v, windows, attention._keys)
-    rows, step = q.shape[2], q.shape[2]
-    if not torch.is_grad_enabled() and windows[0].count == 1:
-        step = max(1, CHUNK // (q.shape[:2].numel() * q.shape[3] * k.shape[2:4].numel()))
+    pairs = q.shape[0] * q.shape[3] * k.shape[2] * k.shape[3]  # of a head and a row of queries
+    heads, rows = at_once(q, pairs * q.shape[2]) or spec.heads, at_once(q, pairs) or q.shape[2]
     parts = []
-    for begin in range(0, rows, step):
-        some = slice(begin, min(begin + step, rows))
-        parts.append(_attend(q, k, v, rq, rk, rv, scale, spec, windows, some))
-    out = [torch.cat(part, dim=2) if len(part) > 1 else part[0] for part in zip(*parts)]
-    return [_untile(x, windows) for x in out]
+    for g in range(0, spec.heads, heads):
+        some = slice(g, g + heads)
+        of_heads = (q[:, some], k[:, some], v[:, some], rq, rk, rv, scale[:, some], spec, windows)
+        parts.append(attention._joined([_attend(*of_heads, slice(t, t + rows)) for t in range(0, q.shape[2], rows)], 2))
+    return [_untile(x, windows) for x in attention._joined(parts, 1)]
 
 
 def _attend(q, k, v, rq, rk, rv, scale: Tensor, spec: Attention, windows: Windows, some: slice) -> list[Tensor]:

@@ -8,7 +8,7 @@ from torch import nn
 
 from axialzoo.spec import KINDS, Attention, Norm, SpecError, adapt, count, entry, parameters, with_kind
 from axialzoo.spec.cost import attended_pairs
-from axialzoo.torch import attention2d, build
+from axialzoo.torch import build, projection
 from axialzoo.torch.attention2d import Attention2D
 from axialzoo.torch.projection import sinusoids
 from tests.attention.layers import CHANNELS, image, make, randomise
@@ -70,12 +70,13 @@ def test_gradients_are_those_of_every_pair(name):
             assert difference(found[key], gradient) <= 1e-8, key
 
 
-@pytest.mark.parametrize("name", ["global", "global beyond its tables"])
-def test_in_parts_where_memory_is_short_it_is_the_same(name, monkeypatch):
+@pytest.mark.parametrize("chunk", [1, 700, 10_000])
+@pytest.mark.parametrize("name", ["global", "global beyond its tables", "local", "shifted windows"])
+def test_in_parts_it_is_the_same(name, chunk, monkeypatch):
     layer, x = make2d(**LAYERS[name]), image(9, 8)
     with torch.no_grad():
         whole = layer(x)
-        monkeypatch.setattr(attention2d, "CHUNK", 1)
+        monkeypatch.setattr(projection, "CHUNK", chunk)
         assert difference(layer(x), whole) <= 1e-13
 
 

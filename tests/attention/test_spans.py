@@ -9,7 +9,7 @@ import torch
 
 from axialzoo.spec import cost, entry
 from axialzoo.spec.window import Window
-from axialzoo.torch import attention
+from axialzoo.torch import attention, projection
 from tests.attention.layers import CHANNELS, image, make
 from tests.attention.plain import plain_attention
 from tests.attention.test_equation import check, difference
@@ -29,6 +29,16 @@ def test_local_attention_is_masked_full_attention(fields, length, training):
 @pytest.mark.parametrize("span", [1, 3, 9, 25, 27, 101])
 def test_any_span_is_masked_full_attention(span, training):
     check(make(1, training, span=span, positions=40), image(2, 37), tolerance=1e-9)
+
+
+@pytest.mark.parametrize("span", [None, 5])
+def test_in_parts_it_is_the_same(span, monkeypatch):
+    layer, x = make(0, span=span, positions=40), image(37, 5)
+    with torch.no_grad():
+        whole = layer(x)
+        for chunk in (1, 5000):
+            monkeypatch.setattr(projection, "CHUNK", chunk)
+            assert difference(layer(x), whole) <= 1e-13
 
 
 def test_windows_are_used_where_they_save_something():
