@@ -17,6 +17,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from axialzoo.keras.attention import AxialAttention
+from axialzoo.keras.attention2d import Attention2D
 from axialzoo.keras.backbone import AxialBackbone
 from axialzoo.keras.classifier import AxialClassifier
 from axialzoo.keras.models import (
@@ -46,16 +47,19 @@ from axialzoo.keras.models import (
     max_deeplab_s_backbone,
     resnet50,
     resnet50_beta,
+    stand_alone_resnet50,
+    stand_alone_resnet50_ps,
 )
 from axialzoo.keras.native import read_native, write_native
 from axialzoo.keras.preprocessing import Preprocess
 from axialzoo.keras.weights import load_tensors, save_model, to_tensors
 
 __all__ = [
-    "AxialAttention", "AxialBackbone", "AxialClassifier", "Preprocess", "axial_deeplab_l_backbone", "axial_deeplab_m_backbone",
+    "Attention2D", "AxialAttention", "AxialBackbone", "AxialClassifier", "Preprocess", "axial_deeplab_l_backbone", "axial_deeplab_m_backbone",
     "axial_deeplab_s_backbone", "axial_deeplab_xl_backbone", "axial_resnet26_s", "axial_resnet50", "axial_resnet50_full_l",
     "axial_resnet50_full_m", "axial_resnet50_full_s", "axial_resnet50_gelu", "axial_resnet50_l", "axial_resnet50_m", "axial_resnet50_s",
     "axial_resnet_cifar10", "axial_resnet_cifar10_xs", "axial_resnet_l", "axial_resnet_s", "axial_swidernet_1_1_1",
     "axial_swidernet_1_1_3", "axial_swidernet_1_1_4_5", "build", "create_model", "load_tensors", "max_deeplab_l_backbone",
-    "max_deeplab_s_backbone", "read_native", "resnet50", "resnet50_beta", "save_model", "to_tensors", "write_native",
+    "max_deeplab_s_backbone", "read_native", "resnet50", "resnet50_beta", "save_model", "stand_alone_resnet50",
+    "stand_alone_resnet50_ps", "to_tensors", "write_native",
 ]  # fmt: skip

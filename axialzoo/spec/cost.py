@@ -64,7 +64,13 @@ def layer_cost(layer: Layer, size: tuple[int, int]) -> LayerCost:
 
 
 def attended_pairs(attention: Attention, size: tuple[int, int], axis: int | None) -> int:
-    """How many (query, key) pairs a map of (height, width) has; axis None attends along both."""
+    """How many (query, key) pairs a map of (height, width) has; axis None attends along both.
+
+    Windows around a position count whole at the map's edges too, as convolutions do: only so do the multiply-adds of
+    arXiv:2003.07853, Table 1, come out.
+    """
+    if attention.kind == "local":
+        return size[0] * size[1] * (2 * attention.reach(attention.positions) + 1) ** 2
     pairs = [Window.of(side, attention).pairs for side in size]
     return pairs[0] * pairs[1] if axis is None else pairs[axis] * size[1 - axis]
 

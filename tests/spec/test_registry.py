@@ -64,7 +64,11 @@ def test_published_numbers_are_those_of_the_spec(name):
     from axialzoo.spec import cost
 
     found, published = cost(entry(name).spec), entry(name).published
-    if name == "axial_resnet50_full_s":  # the paper's, which it rounds, of a text that leaves details open
+    if name in (
+        "axial_resnet50_full_s",
+        "stand_alone_resnet50",
+        "stand_alone_resnet50_ps",
+    ):  # the paper's, which it rounds, of a text that leaves details open
         tolerances = {"parameters": 0.02, "multiply_adds": 0.02}
     else:
         tolerances = {"parameters": 0, "multiply_adds": 1e-3}

@@ -4,6 +4,7 @@ from axialzoo.spec.zoo import (  # isort: skip
     axial_resnet,
     axial_resnet_full,
     axial_resnet_cifar,
+    stand_alone,
     axial_deeplab,
     axial_swidernet,
     max_deeplab,
@@ -13,4 +14,5 @@ from axialzoo.spec.zoo import (  # isort: skip
 
 __all__ = [
     "axial_deeplab", "axial_resnet", "axial_resnet_cifar", "axial_resnet_full", "axial_swidernet", "deeplab2", "max_deeplab", "resnet",
+    "stand_alone",
 ]  # fmt: skip
