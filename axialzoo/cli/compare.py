@@ -21,6 +21,7 @@ def run(
     kinds: Annotated[str, typer.Option(help="Kinds of attention, separated by commas.")] = COMPARED,
     sizes: Annotated[str | None, typer.Option(help=SIZES)] = None,
     layer: Annotated[str | None, typer.Option(help="Only the attention of this block, such as stages.0.blocks.0.", metavar="BLOCK")] = None,
+    span: Annotated[int | None, typer.Option(min=1, help="Odd window of axial_local, in positions; default 15.")] = None,
     train: Annotated[bool, typer.Option("--train", help="A training step (forward and backward) instead of a forward pass.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write compare.json and plots (PNG; needs matplotlib).", metavar="FOLDER")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
@@ -42,6 +43,7 @@ def run(
       axialzoo compare axial_resnet50_s --kinds axial,axial_local,global,local,window --sizes 224,448,896 --out plots/
       axialzoo compare axial_resnet50_s --layer stages.0.blocks.0 --sizes 28,56,112,224
       axialzoo compare axial_resnet50_s --layer stages.0.blocks.0 --train --json
+      axialzoo compare axial_resnet50_s --layer stages.0.blocks.0 --kinds axial_local --span 65 --sizes 65x129,128x256 --train
     """
     from axialzoo.cli.frameworks import choose
     from axialzoo.figures import cases as making
@@ -60,7 +62,7 @@ def run(
         out.mkdir(parents=True, exist_ok=True)
     threads = threads or measuring.cores()
     with stdout_kept_clean():
-        made = making.cases(spec, names, wanted, block, train, batch)
+        made = making.cases(spec, names, wanted, block, train, batch, span)
         measured = measuring.measure(
             made, threads=threads, device=device, rounds=rounds, seconds=seconds,
             memory=None if memory is None else int(memory * 2**30), told=lambda text: say(text, quiet),

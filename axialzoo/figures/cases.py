@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from axialzoo.spec import KINDS, Block, Model, SpecError, Stage, Stem, did_you_mean, size_pair, with_kind
+from axialzoo.spec import KINDS, Block, Model, SpecError, Stage, Stem, adapt, did_you_mean, size_pair, with_kind
 from axialzoo.spec.cost import attended_pairs, layer_cost
 from axialzoo.spec.layers import Layer, layers
 
@@ -48,7 +48,13 @@ class Case:
 
 
 def cases(
-    spec: Model, kinds: Sequence[str], sizes: Sequence[tuple[int, int]], layer: str | None = None, train: bool = False, batch: int = 1
+    spec: Model,
+    kinds: Sequence[str],
+    sizes: Sequence[tuple[int, int]],
+    layer: str | None = None,
+    train: bool = False,
+    batch: int = 1,
+    span: int | None = None,
 ) -> list[Case]:
     """A case for each size and, within it, each kind.
 
@@ -59,6 +65,8 @@ def cases(
     for size in sizes:
         for kind in kinds:
             changed = with_kind(spec, kind)
+            if span is not None and kind == "axial_local":
+                changed = adapt(changed, span=span)
             if layer is not None:
                 changed = only_block(changed, layer)
             changed = reaching(changed, size)

@@ -55,7 +55,8 @@ from axialzoo.keras.preprocessing import Preprocess
 from axialzoo.keras.weights import load_tensors, save_model, to_tensors
 
 __all__ = [
-    "Attention2D", "AxialAttention", "AxialBackbone", "AxialClassifier", "Preprocess", "axial_deeplab_l_backbone", "axial_deeplab_m_backbone",
+    "Attention2D", "AxialAttention", "AxialBackbone", "AxialClassifier", "Preprocess", "axial_deeplab_l_backbone",
+    "axial_deeplab_m_backbone",
     "axial_deeplab_s_backbone", "axial_deeplab_xl_backbone", "axial_resnet26_s", "axial_resnet50", "axial_resnet50_full_l",
     "axial_resnet50_full_m", "axial_resnet50_full_s", "axial_resnet50_gelu", "axial_resnet50_l", "axial_resnet50_m", "axial_resnet50_s",
     "axial_resnet_cifar10", "axial_resnet_cifar10_xs", "axial_resnet_l", "axial_resnet_s", "axial_swidernet_1_1_1",

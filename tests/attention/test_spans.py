@@ -31,6 +31,14 @@ def test_any_span_is_masked_full_attention(span, training):
     check(make(1, training, span=span, positions=40), image(2, 37), tolerance=1e-9)
 
 
+@pytest.mark.parametrize("size", [(65, 129), (128, 256)])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_span_65_of_large_maps_is_masked_full_attention(axis, size):
+    layer, x = make(axis, span=65, positions=255), image(*size, batch=1)
+    with torch.no_grad():
+        assert difference(layer(x), plain_attention(layer, x)[0]) <= 1e-9
+
+
 @pytest.mark.parametrize("span", [None, 5])
 def test_in_parts_it_is_the_same(span, monkeypatch):
     layer, x = make(0, span=span, positions=40), image(37, 5)
