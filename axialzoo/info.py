@@ -5,13 +5,14 @@ from __future__ import annotations
 from axialzoo.spec import Model, adapt, aliases, cost, entry, size_pair, to_dict
 
 
-def model_info(name: str, input_size=None, output_stride: int | None = None) -> dict:
+def model_info(name: str, input_size=None, output_stride: int | None = None, attention: str | None = None) -> dict:
     """Everything about a registered model, as plain JSON.
 
     Args:
         name: Its name or alias.
         input_size: A side or (height, width) in pixels, for the cost; default the model's own.
         output_stride: Of the last stage, 8, 16 or 32; default the model's own.
+        attention: Another kind of attention, of `axialzoo.spec.KINDS`.
 
     Returns:
         ``name``, ``aliases``, ``summary``, ``source``, ``published``, ``weights`` (tag -> where), and what
@@ -26,7 +27,7 @@ def model_info(name: str, input_size=None, output_stride: int | None = None) -> 
         5944936
     """
     found = entry(name)
-    spec = adapt(found.at(output_stride), output_stride=output_stride)
+    spec = adapt(found.at(output_stride), output_stride=output_stride, attention=attention)
     return {
         "name": found.name,
         "aliases": aliases(found.name),

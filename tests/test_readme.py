@@ -12,6 +12,7 @@ import pytest
 
 from axialzoo import list_models, model_info
 from axialzoo.cli.listing import as_markdown
+from axialzoo.spec import KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -24,8 +25,15 @@ def test_the_table_of_models_is_what_the_command_prints():
 
 
 def test_the_table_has_no_other_model():
-    named = re.findall(r"^\| `([a-z0-9_]+)`", README, re.MULTILINE)
+    named = re.findall(r"^\| `([a-z0-9_]+)`", README.partition("## Models")[2], re.MULTILINE)
     assert named == list_models()
+
+
+def test_the_table_of_kinds_has_each_and_no_other():
+    rows = re.findall(
+        r"^\| (`.*?) \|", README.partition("### Kinds of attention")[2].partition("What the paper's Table 1")[0], re.MULTILINE
+    )
+    assert sorted(re.findall(r"`([a-z_]+)`", " ".join(rows[1:]))) == sorted(KINDS)
 
 
 def test_a_number_that_is_wrong_in_the_table_is_caught():
@@ -40,7 +48,7 @@ def test_the_examples_run(index):
 
 
 def test_there_is_an_example_for_each_framework():
-    assert len(BLOCKS) == 2 and "axialzoo.torch" in BLOCKS[0] and "axialzoo.keras" in BLOCKS[1]
+    assert len(BLOCKS) == 3 and "axialzoo.torch" in BLOCKS[0] and "axialzoo.keras" in BLOCKS[1]
 
 
 def test_every_command_it_names_exists():

@@ -16,6 +16,7 @@ from axialzoo.spec import SpecError, adapt, entry, to_dict
 def run(
     model: Annotated[str, typer.Argument(help="A name, a folder with config.json, or org/repo.", metavar="NAME|FOLDER")],
     size: Annotated[str | None, typer.Option(help="Input: SIDE or HEIGHTxWIDTH; default the model's own.")] = None,
+    attention: Annotated[str | None, typer.Option(help="Another kind of attention, such as local.", metavar="KIND")] = None,
     output_stride: Annotated[int | None, typer.Option(help="Of the last stage: 8, 16 or 32; default the model's own.")] = None,
     spec: Annotated[bool, typer.Option("--spec", help="Show the whole spec.")] = False,
     as_json: Json = False,
@@ -28,7 +29,7 @@ def run(
       axialzoo info axial_deeplab_s_backbone --output-stride 8
       axialzoo info ./folder --json
     """
-    found = _named(model, size, output_stride) if _is_name(model) else _saved(model, size, output_stride)
+    found = _named(model, size, output_stride, attention) if _is_name(model) else _saved(model, size, output_stride, attention)
     if as_json:
         emit(found)
         return
@@ -43,22 +44,22 @@ def _is_name(model: str) -> bool:
     return not (Path(model).exists() or "/" in model)
 
 
-def _named(name: str, size: str | None, output_stride: int | None) -> dict:
+def _named(name: str, size: str | None, output_stride: int | None, attention: str | None) -> dict:
     """A registered model, with what its first weights say of themselves where they ship."""
-    info = model_info(name, size, output_stride)
+    info = model_info(name, size, output_stride, attention)
     weights = entry(name).weights
     place = weights.get(name.partition(".")[2]) or next(iter(weights.values()), "")
     return {**info, "checkpoint": _checkpoint(place)[0] if place.startswith("package:") else None}
 
 
-def _saved(source: str, size: str | None, output_stride: int | None) -> dict:
+def _saved(source: str, size: str | None, output_stride: int | None, attention: str | None) -> dict:
     """A checkpoint; where it is of a registered model, with the numbers published for that."""
     checkpoint, config = _checkpoint(source)
     try:
         known = entry(config.model)
     except SpecError:
         known = None
-    spec = adapt(config.spec, output_stride=output_stride)
+    spec = adapt(config.spec, output_stride=output_stride, attention=attention)
     published = dict(known.published) if known is not None and known.spec == spec else {}
     return {"name": config.model, "published": published, **describe(spec, size), "checkpoint": checkpoint}
 
