@@ -61,7 +61,7 @@ def test_a_stacked_decoder_is_saved_mixed_and_laid_out_as_any_layer(results):
 
 
 def test_a_pyramid_that_stops_early_keeps_the_whole_checkpoint(results):
-    assert results["decoder/pyramid"] == 0 and list(results["decoder/pyramid_lengths"]) == [2, 4]
+    assert results["decoder/pyramid"] <= 1e-6 and list(results["decoder/pyramid_lengths"]) == [2, 4]
     assert results["decoder/pyramid_keeps"] == 0
 
 
