@@ -11,7 +11,7 @@ from axialzoo.checkpoint.config import Config
 from axialzoo.checkpoint.errors import CheckpointError
 from axialzoo.checkpoint.folder import Checkpoint, load_checkpoint
 from axialzoo.checkpoint.source import weights_of
-from axialzoo.spec import Block, Model, SpecError, adapt, entry
+from axialzoo.spec import Block, Model, SpecError, adapt, entry, parameters
 
 CLASSIFIER = ("classifier.weight", "classifier.bias")
 STEM = ("stem.0.conv.weight",)
@@ -62,6 +62,12 @@ def plan(name: str, pretrained: bool | str | os.PathLike = False, *, features_on
             f"{checkpoint.folder}: expected weights of {registered.name!r}, found those of {checkpoint.config.model!r}; "
             "create the model under that name, or as 'custom'"
         )
+    kind = changes.get("attention")
+    if kind is not None and _shapes(adapt(found, attention=kind)) != _shapes(found):
+        raise CheckpointError(
+            f"{checkpoint.folder}: its weights are of another kind of attention than attention={kind!r}, with other tensors; leave one of "
+            "the two out"
+        )
     spec = adapt(found, **changes)
     return Plan(spec, checkpoint, replaced(found, spec), checkpoint.config.adapted(spec))
 
@@ -89,6 +95,10 @@ def replaced(source: Model, target: Model) -> tuple[str, ...]:
 def same_architecture(one: Model, other: Model) -> bool:
     """Whether two specs differ at most in what a user may change: see :func:`axialzoo.spec.adapt`."""
     return _neutral(one) == _neutral(other)
+
+
+def _shapes(spec: Model) -> list[tuple[str, tuple[int, ...]]]:
+    return [(parameter.name, parameter.shape) for parameter in parameters(spec)]
 
 
 def _neutral(spec: Model) -> Model:

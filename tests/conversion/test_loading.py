@@ -80,6 +80,12 @@ def test_what_has_no_weights_changes_freely(folder):
     assert model.spec.input_size == model.config.preprocessing.size == (40, 64)
 
 
+def test_a_kind_of_attention_with_the_same_tensors_takes_the_weights_and_no_other(folder):
+    assert changed(create_model(NAME, folder, attention="axial_local"), folder) == set()
+    with pytest.raises(CheckpointError, match="attention='global'"):
+        create_model(NAME, folder, attention="global")
+
+
 def test_the_weights_of_another_model_are_refused(folder):
     with pytest.raises(CheckpointError, match=r"expected weights of 'axial_resnet_cifar10', found those of 'axial_resnet_cifar10_xs'"):
         create_model("axial_resnet_cifar10", folder)
