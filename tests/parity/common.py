@@ -168,7 +168,7 @@ CASES = {
     "global": Case(small(attending("global", 8, 16, positions=9)), (21, 18), gradients=True),
     "global_interpolated": Case(small(attending("global", 8, 16, positions=5, long_axis="interpolate")), (21, 18)),
     "local": Case(small(attending("local", 8, 16, 2, positions=3, span=5)), (37, 22), gradients=True),
-    "window": Case(small(attending("window", 8, 16, positions=4, span=4)), (37, 22)),
+    "window": Case(small(attending("window", 8, 16, positions=4, span=4)), (37, 22), gradients=True, dtypes=("float64",)),
     "shifted_window": Case(
         small(attending("window", 8, 16, 2, positions=3, span=3, shifted=True, downsample="slice")), (37, 22), gradients=True
     ),
@@ -182,7 +182,10 @@ CASES = {
         gradients=True,
     ),
     "sinusoidal": Case(
-        small(axial(8, 16, encoding="sinusoidal", **CONTENT), attending("global", 8, 16, encoding="sinusoidal", **CONTENT)), (21, 18)
+        small(axial(8, 16, encoding="sinusoidal", **CONTENT), attending("global", 8, 16, encoding="sinusoidal", **CONTENT)),
+        (21, 18),
+        gradients=True,
+        dtypes=("float64",),
     ),
     # deep networks, layer by layer
     "50_s_block_0_0": Case(one_block("axial_resnet50_s", 0, 0), (9, 11), gradients=True),
@@ -221,7 +224,11 @@ DYNAMIC = (
     "absolute",
     "sinusoidal",
 )  # with sizes that a graph does not know
-TRAINED = {"axial": Case(replace(registered(XS), num_classes=5), (20, 26)), "kinds": Case(small(*KINDS), (20, 26))}
+TRAINED = {
+    "axial": Case(replace(registered(XS), num_classes=5), (20, 26)),
+    "kinds": Case(small(*KINDS), (20, 26)),
+    "deeplab2": Case(CASES["pre_activation"].spec, (20, 26)),
+}
 DEEPLAB2 = ("dl2_tiny_panoptic_axial_deeplab_65x97",)
 DEEPLAB2_LAYERS = ("attn1d", "attn1d_content_only", "attn2d_s2", "block_axial_s2", "block_conv_s2", "conv_k7_s2_r1")  # the others: full
 DEEPLAB2_FULL = ("dl2_axial_resnet_s_64", "dl2_axial_deeplab_s_65", "dl2_max_deeplab_s_backbone_65")
