@@ -10,6 +10,7 @@ from keras import ops
 
 from axialzoo.keras.attention import AxialAttention
 from axialzoo.keras.attention2d import Attention2D
+from axialzoo.keras.linear import Normal
 from axialzoo.keras.norm import BatchNorm, Layer, statistics_dtype
 from axialzoo.spec import Backbone, Block, Norm, Stage, Stem, from_dict, to_dict
 from axialzoo.spec.layers import has_shortcut
@@ -43,7 +44,7 @@ class ConvNorm(Layer):
             data_format="channels_last",
             dilation_rate=dilation,
             use_bias=False,
-            kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
+            kernel_initializer=Normal((2 / (outputs * kernel**2)) ** 0.5),
             name="conv",
             dtype=self.dtype_policy,
         )

@@ -1,8 +1,9 @@
-"""The linear projection of the attention layers and of the classifier."""
+"""The linear projection of the attention layers and of the classifier, and how weights start."""
 
 from __future__ import annotations
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -15,3 +16,24 @@ class Linear(keras.layers.Dense):
         if self.bias is not None:
             x = x + ops.convert_to_tensor(self.bias)
         return ops.reshape(x, (-1, *ops.shape(inputs)[1:-1], self.units))
+
+
+@keras.saving.register_keras_serializable(package="axialzoo")
+class Normal(keras.initializers.Initializer):
+    """Normally distributed weights, drawn by numpy: JAX would compile a draw of its own for each shape, seconds for a model.
+
+    Args:
+        stddev: Their standard deviation.
+        seed: Of the draw; None follows :func:`keras.utils.set_random_seed`.
+    """
+
+    def __init__(self, stddev: float, seed: int | None = None):
+        self.stddev, self.seed = stddev, seed
+
+    def __call__(self, shape, dtype=None):
+        seed = np.random.randint(2**31) if self.seed is None else self.seed
+        values = np.random.default_rng(seed).standard_normal(shape, "float32") * np.float32(self.stddev)
+        return ops.cast(ops.convert_to_tensor(values), keras.backend.standardize_dtype(dtype))
+
+    def get_config(self) -> dict:
+        return {"stddev": self.stddev, "seed": self.seed}

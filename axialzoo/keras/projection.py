@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
-from axialzoo.keras.linear import Linear
+from axialzoo.keras.linear import Linear, Normal
 from axialzoo.keras.norm import BatchNorm, Layer, normalise_from_moments, statistics_dtype
 from axialzoo.keras.window import arange
 from axialzoo.spec import Attention, Norm, from_dict, to_dict
@@ -29,7 +28,7 @@ class PositionAttention(Layer):
         self.inputs, self.spec, self.norm = inputs, spec, norm
         dtype = self.dtype_policy
         width = 2 * spec.key_channels + spec.value_channels
-        initializer = keras.initializers.RandomNormal(stddev=inputs**-0.5)
+        initializer = Normal(inputs**-0.5)
         self.qkv = Linear(width, use_bias=False, kernel_initializer=initializer, name="qkv", dtype=dtype)
         self.norm_qkv = BatchNorm(width, norm, name="norm_qkv", dtype=dtype)
         self.norm_similarity = BatchNorm(len(spec.similarity) * spec.heads, norm, name="norm_similarity", dtype=dtype)
@@ -38,7 +37,7 @@ class PositionAttention(Layer):
     def build(self, input_shape=None):
         self.qkv.build((None, None, None, self.inputs))
         self.norm_qkv.build()
-        initializer = keras.initializers.RandomNormal(stddev=table_scale(self.spec))
+        initializer = Normal(table_scale(self.spec))
         self.tables = {
             name: self.add_weight(name=name, shape=shape, initializer=initializer) for name, shape in self.spec.tables(self.inputs).items()
         }

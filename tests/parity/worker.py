@@ -24,12 +24,6 @@ from tests.parity.common import CASES, DEEPLAB2, DEEPLAB2_FULL, PLANTED, TRAINED
 BACKEND = keras.backend.backend()
 
 
-def skip_initialisers() -> None:
-    """Every weight is loaded over: drawing it first costs JAX a compilation for each shape."""
-    for kind in (keras.initializers.RandomNormal, keras.initializers.VarianceScaling, keras.initializers.GlorotUniform):
-        kind.__call__ = lambda self, shape, dtype=None: ops.zeros(shape, dtype or "float32")
-
-
 def model_of(spec, dtype: str, tensors=None, **kwargs) -> keras.Model:
     model = build(spec, dtype=dtype, **kwargs)
     load_tensors(model, common.tensors(spec, "float64" if dtype == "float64" else "float32") if tensors is None else tensors)
@@ -417,7 +411,6 @@ def check_deeplab2(put, file: str) -> None:
 
 
 def main(out: str, full: bool) -> None:
-    skip_initialisers()
     found: dict[str, np.ndarray] = {}
 
     def put(name: str, value) -> None:
