@@ -89,8 +89,8 @@ def at_once(q: Tensor, logits: int) -> int:
     Where no gradient is wanted nothing has to be kept, and logits that stay in the cache are twice as fast as those that
     are written to memory and read again.
     """
-    recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # for any batch
-    whole = torch.is_grad_enabled() or q.device.type != "cpu" or recorded
+    recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+    whole = torch.is_grad_enabled() or q.device.type != "cpu" or recorded  # what is recorded serves any batch
     return 0 if whole else max(1, CHUNK // logits)
 
 
