@@ -8,58 +8,10 @@ import numpy as np
 from hypothesis import strategies as st
 
 from axialzoo.spec import Attention, Backbone, Block, DecoderStage, Model, Norm, Preprocessing, Stage, Stem, StemConv, parameters
-from axialzoo.spec.attention import SIMILARITY_TERMS, VALUE_TERMS
 from axialzoo.spec.backbone import ACTIVATIONS
+from tests.spec.strategies import blocks
 
 WIDTHS = (4, 6, 8, 12)
-
-
-def some_of(terms: tuple[str, ...]) -> st.SearchStrategy[tuple[str, ...]]:
-    """At least one of `terms`, in their order."""
-    return st.sets(st.sampled_from(terms), min_size=1).map(lambda chosen: tuple(term for term in terms if term in chosen))
-
-
-@st.composite
-def attentions(draw) -> Attention:
-    heads = draw(st.sampled_from((1, 2)))
-    return Attention(
-        key_channels=heads * draw(st.integers(1, 4)),
-        value_channels=heads * draw(st.integers(1, 4)),
-        heads=heads,
-        positions=draw(st.integers(1, 9)),
-        span=draw(st.sampled_from((None, None, 1, 3, 5))),
-        long_axis=draw(st.sampled_from(("local", "interpolate"))),
-        similarity=draw(some_of(SIMILARITY_TERMS)),
-        value=draw(some_of(VALUE_TERMS)),
-        downsample=draw(st.sampled_from(("pool", "slice"))),
-    )
-
-
-@st.composite
-def attentions2d(draw) -> Attention:
-    """Of both axes, or with absolute positions, or gates."""
-    kind = draw(st.sampled_from(("global", "local", "window")))
-    fields = draw(st.sampled_from(({}, {"gated": True}, {"encoding": "absolute", "similarity": ("content",), "value": ("content",)})))
-    return Attention(
-        4, 4, heads=draw(st.sampled_from((1, 2))), positions=draw(st.integers(1, 6)), kind=kind,
-        span={"global": None, "local": 3, "window": 4}[kind], shifted=kind == "window" and draw(st.booleans()), **fields
-    )  # fmt: skip
-
-
-@st.composite
-def blocks(draw, strides: tuple[int, ...] = (1, 1, 2)) -> Block:
-    kind = draw(st.sampled_from(("axial", "axial", "attention", "bottleneck", "basic")))
-    widths, rates = {"axial": (2, 0), "attention": (2, 0), "bottleneck": (3, 1), "basic": (2, 2)}[kind]
-    stride = draw(st.sampled_from(strides))
-    return Block(
-        kind,
-        tuple(draw(st.sampled_from(WIDTHS)) for _ in range(widths)),
-        stride=stride,
-        dilation=tuple(draw(st.integers(1, 1 if stride == 2 and index == 0 else 2)) for index in range(rates)),
-        attention={"axial": draw(attentions()), "attention": draw(attentions2d())}.get(kind),
-        squeeze_excite=draw(st.booleans()),
-        drop_path=draw(st.sampled_from((0.0, 0.1, 1 / 3))),
-    )
 
 
 @st.composite

@@ -10,7 +10,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent / "axialzoo"
 
 # What one framework needs and the other has no use for; everything else has its counterpart.
-KERAS_FILES = {"linear.py", "window.py"}  # a Dense that keeps float64; windows of an axis whose length a graph does not know
+KERAS_FILES = {
+    "linear.py",
+    "window.py",
+}  # a Dense that keeps float64, and draws that JAX need not compile; windows of an axis whose length a graph does not know
 TORCH_ONLY = {
     "backbone.py": {"ResidualStage", "check_image"},
     "blocks.py": {"max_pool"},

@@ -35,7 +35,7 @@ def retrieve(layer: AxialAttention | Attention2D, x: Tensor, values: Tensor) -> 
     if layer.training:
         raise ValueError("layer: expected evaluation mode, in which weights do not depend on the batch; call model.eval() first")
     if spec.encoding != "relative":
-        x = x + encoding(layer, x)
+        x = x + layer._encoding(x.shape[1], size[1], size[2])  # as wide as the axes that the layer attends along
     parts = layer._project(x.permute(0, 2, 3, 1).flatten(0, 2)).unflatten(0, size)  # (N, H, W, 2K+V)
     q, k, _ = parts.split((spec.key_channels, spec.key_channels, spec.value_channels), dim=3)
     q, k, v = (layer._split_heads(part) for part in (q, k, values.permute(0, 2, 3, 1)))
@@ -52,13 +52,6 @@ def retrieve(layer: AxialAttention | Attention2D, x: Tensor, values: Tensor) -> 
         (out,) = attention2d.attend(q, k, v, rq, rk, None, scale, content, windows)  # (N, G, H, W, 1)
         out = layer._merge_heads(out)  # (NHW, G, 1)
     return out[..., 0].unflatten(0, size).permute(0, 3, 1, 2)  # (N, G, H, W)
-
-
-def encoding(layer: AxialAttention | Attention2D, x: Tensor) -> Tensor:
-    """What absolute positions add to the input `x`, (N, C, H, W)."""
-    if isinstance(layer, AxialAttention):
-        return layer._positions("position", x.shape[2 + layer.axis], x.shape[1]).T.unsqueeze(2 - layer.axis)  # (C, H, 1) or (C, 1, W)
-    return layer._encoding(x.shape[1], x.shape[2], x.shape[3])  # (C, H, W)
 
 
 def pull_back(layer: AxialAttention | Attention2D, x: Tensor, cotangent: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ class AxialAttention(PositionAttention):
         _, h, w, c = ops.shape(x)
         length = (h, w)[self.axis]
         if spec.encoding != "relative":
-            x = x + ops.expand_dims(self._positions("position", length, c), 1 - self.axis)  # (H, 1, C) or (1, W, C)
+            x = x + self._encoding(c, h, w)  # (H, 1, C) or (1, W, C)
         x = self._project(x, training)  # (N, H, W, 2K+V)
         q, k, v = ops.split(x, (spec.key_channels, 2 * spec.key_channels), axis=-1)
         q, k, v = (self._split_heads(part, h, w) for part in (q, k, self._gate("value", v)))  # (B, G, L, D)
@@ -53,6 +53,10 @@ class AxialAttention(PositionAttention):
         scale = ops.cast(self._similarity_scale(q, k, rq, rk, window, training), q.dtype)  # (terms, G)
         out = attend(q, k, v, rq, rk, rv, scale, spec, window)  # one (B, G, L, Dv) per value term
         return self._sum([self._merge_heads(term, h, w) for term in out], training)  # (N, H, W, V)
+
+    def _encoding(self, channels: int, h, w):
+        """What absolute positions add to the input: a vector for each row, (H, 1, C), or column, (1, W, C)."""
+        return ops.expand_dims(self._positions("position", (h, w)[self.axis], channels), 1 - self.axis)
 
     def _split_heads(self, x, h, w):
         depth = x.shape[-1] // self.spec.heads

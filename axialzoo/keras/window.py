@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from axialzoo.spec import Attention
-from axialzoo.spec.window import LEAST
+from axialzoo.spec.window import LEAST, pairs_within
 
 LONGEST = 2**30
 
@@ -66,7 +66,7 @@ class DynamicWindow:
 def _within(length, reach):
     known = isinstance(length, int) and isinstance(reach, int)
     reach = min(reach, length - 1) if known else ops.minimum(reach, length - 1)
-    return length * (2 * reach + 1) - reach * (reach + 1)
+    return pairs_within(length, reach)
 
 
 def arange(count):

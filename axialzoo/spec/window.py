@@ -62,12 +62,12 @@ class Window:
     def pairs(self) -> int:
         """How many (query, key) pairs are attended."""
         if self.flange or self.count == 1:
-            return _within(self.length, self.reach)
+            return pairs_within(self.length, min(self.reach, self.length - 1))
         before, after = self.padding
         sides = [self.queries - before, *[self.queries] * (self.count - 2), self.queries - after]
-        return sum(_within(side, self.reach) for side in sides)
+        return sum(pairs_within(side, min(self.reach, side - 1)) for side in sides)
 
 
-def _within(length: int, reach: int) -> int:
-    reach = min(reach, length - 1)
+def pairs_within(length, reach):
+    """How many pairs of positions of an axis lie at most `reach` apart, which is less than its `length`."""
     return length * (2 * reach + 1) - reach * (reach + 1)

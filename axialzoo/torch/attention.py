@@ -40,7 +40,7 @@ class AxialAttention(PositionAttention):
         spec = self.spec
         size = (-1, x.shape[2], x.shape[3])  # (N, H, W)
         if spec.encoding != "relative":
-            x = x + self._positions("position", x.shape[2 + self.axis], x.shape[1]).T.unsqueeze(2 - self.axis)  # (C, H, 1) or (C, 1, W)
+            x = x + self._encoding(x.shape[1], size[1], size[2])  # (C, H, 1) or (C, 1, W)
         x = self._project(x.permute(0, 2, 3, 1).flatten(0, 2))  # (NHW, 2K+V)
         q, k, v = x.split((spec.key_channels, spec.key_channels, spec.value_channels), dim=1)
         q, k, v = (self._split_heads(part.unflatten(0, size)) for part in (q, k, self._gate("value", v)))  # (B, G, L, D)
@@ -50,6 +50,10 @@ class AxialAttention(PositionAttention):
         out = attend(q, k, v, rq, rk, rv, scale, spec, window)  # one (B, G, L, Dv) per value term
         x = self._sum([self._merge_heads(term, size) for term in out])  # (NHW, V)
         return x.unflatten(0, size).permute(0, 3, 1, 2)  # (N, V, H, W)
+
+    def _encoding(self, channels: int, h: int, w: int) -> Tensor:
+        """What absolute positions add to the input: a vector for each row, (C, H, 1), or column, (C, 1, W)."""
+        return self._positions("position", (h, w)[self.axis], channels).T.unsqueeze(2 - self.axis)
 
     def _split_heads(self, x: Tensor) -> Tensor:
         x = x.unflatten(3, (self.spec.heads, -1))  # (N, H, W, G, D)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from axialzoo.spec import Attention, Backbone, Block, DecoderStage, Model, Norm, Preprocessing, Stage, Stem, StemConv
-from axialzoo.spec.attention import SIMILARITY_TERMS, VALUE_TERMS
+from axialzoo.spec.attention import ENCODINGS, SIMILARITY_TERMS, VALUE_TERMS
 from axialzoo.spec.backbone import ACTIVATIONS
 
 counts = st.integers(1, 64)
@@ -42,11 +42,16 @@ def attentions2d(draw):
         positions=draw(st.integers(1, 20)),
         kind=kind,
         span={"global": None, "local": 2 * draw(st.integers(0, 3)) + 1, "window": draw(st.integers(1, 8))}[kind],
-        similarity=("content", *draw(some_of(("query", "key")))),
-        value=draw(some_of(VALUE_TERMS)),
-        gated=draw(st.booleans()),
         shifted=kind == "window" and draw(st.booleans()),
+        **draw(positions_of(("content", *draw(some_of(("query", "key")))), draw(some_of(VALUE_TERMS)))),
     )
+
+
+def positions_of(similarity, value):
+    """Terms of relative positions, gated or not, or positions added to the input."""
+    terms = st.fixed_dictionaries({"similarity": st.just(similarity), "value": st.just(value), "gated": st.booleans()})
+    added = {"similarity": ("content",), "value": ("content",)}
+    return terms | st.fixed_dictionaries({**{key: st.just(x) for key, x in added.items()}, "encoding": st.sampled_from(ENCODINGS[1:])})
 
 
 @st.composite

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from axialzoo.spec import Attention, Norm
+from axialzoo.torch import projection
 from axialzoo.torch.attention import AxialAttention
 from tests.attention.layers import randomise
 from tests.torch.networks import images, network
@@ -32,6 +33,21 @@ def worst(found: dict, expected: dict) -> tuple[float, str]:
 def layer(**fields) -> AxialAttention:
     torch.manual_seed(0)
     return randomise(AxialAttention(32, Attention(16, 32, heads=4, **{"positions": 16, **fields}), Norm(), axis=0))
+
+
+def traced(model):
+    with torch.no_grad():
+        return torch.jit.trace(model, torch.randn(2, 32, 16, 16), check_trace=False)
+
+
+def test_a_traced_layer_takes_any_batch_although_a_cpu_attends_in_parts(monkeypatch):
+    monkeypatch.setattr(projection, "CHUNK", 4 * 16 * 16 * 8)  # logits of eight columns
+    model, x = layer().eval(), torch.randn(5, 32, 16, 16)
+    with torch.no_grad():
+        assert torch.allclose(traced(model)(x), model(x), atol=1e-5)
+        monkeypatch.setattr(torch.jit, "is_tracing", lambda: False)  # the error that this holds off
+        with pytest.raises(RuntimeError):
+            assert torch.allclose(traced(model)(x), model(x), atol=1e-5)
 
 
 def test_a_compiled_layer_in_evaluation():
