@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 
@@ -138,4 +138,4 @@ class Segments:
         return {"segments": [{"label": label_name(self.labels, one["label_id"]), **one, "box": box} for one, box in rows]}
 
 
-Result = Union[Classes, Boxes, Segments]
+Result = Classes | Boxes | Segments
