@@ -72,6 +72,6 @@ def _blocks(spec: Model, module: str) -> list[str]:
     owner, _, index = module.partition(".")
     if owner == "stem":
         return [f"conv{conv.kernel}x{conv.kernel}" for conv in spec.backbone.stem.convs]
-    if owner == "decoder":
-        return [kind for stage in spec.backbone.decoder for kind in ("fuse", *(block.kind for block in stage.blocks))]
+    if owner == "neck":
+        return [kind for stage in spec.backbone.neck for kind in ("fuse", *(block.kind for block in stage.blocks))]
     return [block.kind for block in spec.backbone.stages[int(index)].blocks]

@@ -24,6 +24,7 @@ import numpy as np
 from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_tensors, default_config, written_beside
 from axialzoo.spec import Attention, Model, SpecError, adapt, entry, list_models, parameters
 from axialzoo.spec.layers import layers
+from axialzoo.spec.primitives import AttentionLayer
 
 SOURCE = "github.com/csrhddlam/axial-deeplab"
 WRAPPERS = ("net", "state_dict", "model")  # keys under which training checkpoints hold the state dict
@@ -44,7 +45,7 @@ MODULES = (
     (r"\.qkv\.", ".qkv_transform."),
     (r"\.norm_(qkv|similarity|output)\.", r".bn_\1."),
     (r"\.(query|key|value)_position$", ".relative"),
-    (r"^classifier\.", "fc."),
+    (r"^head\.fc\.", "fc."),
 )
 
 
@@ -324,7 +325,7 @@ def _inexpressible(spec: Model) -> str:
     stem = [(conv.kernel, conv.stride) for conv in backbone.stem.convs]
     if stem != [(7, 2)] or [stage.pool for stage in backbone.stages] != [True, *[False] * (len(backbone.stages) - 1)]:
         return "its stem is one 7x7 convolution of stride 2 and a max pool"
-    if backbone.activation != "relu" or backbone.pre_activation or backbone.shortcut != "stride_or_width" or backbone.decoder:
+    if backbone.activation != "relu" or backbone.pre_activation or backbone.shortcut != "stride_or_width" or backbone.neck:
         return "it has ReLU after each sum, a shortcut convolution where stride or width change, and no decoder"
     if (backbone.norm.epsilon, backbone.norm.momentum) != (1e-5, 0.1):
         return "its norms have epsilon 1e-5 and momentum 0.1"
@@ -341,7 +342,7 @@ def _inexpressible(spec: Model) -> str:
 
 
 def _attention_of(spec: Model) -> dict[str, Attention]:
-    return {layer.name: layer.attention for layer in layers(spec) if layer.attention is not None}
+    return {layer.name: layer.attention for layer in layers(spec) if isinstance(layer, AttentionLayer)}
 
 
 def _owner(name: str) -> str:

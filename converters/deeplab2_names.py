@@ -17,6 +17,7 @@ import numpy as np
 
 from axialzoo.spec import Attention, Model, Parameter, parameters
 from axialzoo.spec.layers import layers, projects_with_stride
+from axialzoo.spec.primitives import AttentionLayer
 
 SEGMENTS = {
     "reduce": "_conv1_bn_act",
@@ -69,7 +70,7 @@ class Place:
 
 def places(spec: Model) -> Iterator[Place]:
     """One for each tensor of `spec`, which :func:`inexpressible` has passed, in our order."""
-    attention = {layer.name: layer.attention for layer in layers(spec) if layer.attention is not None}
+    attention = {layer.name: layer.attention for layer in layers(spec) if isinstance(layer, AttentionLayer)}
     for parameter in parameters(spec):
         order = parameter.keras_order
         shape = their_shape(parameter, attention.get(".".join(parameter.name.split(".")[:5])))
@@ -106,7 +107,7 @@ def foreign_name(parameter: Parameter, spec: Model) -> str:
 
 def fuse(step: int, source: int, spec: Model) -> str:
     """The projection of one input of a decoder's step: they stride where that halves the size, else they resize."""
-    stage = spec.backbone.decoder[step]
+    stage = spec.backbone.neck[step]
     how = "strided" if projects_with_stride(spec.backbone.fusions()[step][source], stage) else "resized"
     return f"_decoder_stage{step + 1}_resized_fuse/_{how}_conv_bn{source + 1}"
 
@@ -122,7 +123,7 @@ def inexpressible(spec: Model) -> str:
         return "its blocks activate their input, and their shortcut is a convolution where the width changes alone"
     if (backbone.norm.epsilon, backbone.norm.momentum) != (1e-3, 0.01):
         return "its norms have epsilon 1e-3 and momentum 0.01"
-    blocks = [block for part in (*backbone.stages, *backbone.decoder) for block in part.blocks]
+    blocks = [block for part in (*backbone.stages, *backbone.neck) for block in part.blocks]
     for block in blocks:
         attention = block.attention
         if block.kind not in ("axial", "bottleneck", "basic"):

@@ -7,8 +7,9 @@ import math
 import numpy as np
 from hypothesis import strategies as st
 
-from axialzoo.spec import Attention, Backbone, Block, DecoderStage, Model, Norm, Preprocessing, Stage, Stem, StemConv, parameters
+from axialzoo.spec import Attention, Backbone, Block, Model, NeckStage, Norm, Preprocessing, Stage, Stem, StemConv, parameters
 from axialzoo.spec.backbone import ACTIVATIONS
+from axialzoo.spec.heads.classifier import Classifier
 from tests.spec.strategies import blocks
 
 WIDTHS = (4, 6, 8, 12)
@@ -17,7 +18,7 @@ WIDTHS = (4, 6, 8, 12)
 @st.composite
 def specs(draw, stages: int = 3, blocks_each: int = 2) -> Model:
     """A model of at most so many stages of at most so many blocks, with whatever a spec can say."""
-    steps = st.builds(DecoderStage, st.sampled_from((2, 4, 8)), st.sampled_from(WIDTHS), st.lists(blocks((1,)), max_size=1).map(tuple))
+    steps = st.builds(NeckStage, st.sampled_from((2, 4, 8)), st.sampled_from(WIDTHS), st.lists(blocks((1,)), max_size=1).map(tuple))
     decoder = tuple(draw(st.just([]) | st.lists(steps, max_size=2)))
     convs = st.builds(StemConv, st.sampled_from(WIDTHS), st.sampled_from((1, 3, 5, 7)), st.sampled_from((1, 2)))
     backbone = Backbone(
@@ -26,7 +27,7 @@ def specs(draw, stages: int = 3, blocks_each: int = 2) -> Model:
             Stage(tuple(draw(st.lists(blocks(), min_size=1, max_size=blocks_each))), pool=draw(st.booleans()))
             for _ in range(draw(st.integers(1, stages)))
         ),
-        decoder=decoder,
+        neck=decoder,
         in_channels=draw(st.integers(1, 4)),
         activation=draw(st.sampled_from(ACTIVATIONS)),
         pre_activation=bool(decoder) or draw(st.booleans()),
@@ -34,7 +35,7 @@ def specs(draw, stages: int = 3, blocks_each: int = 2) -> Model:
         norm=Norm(draw(st.sampled_from((1e-5, 1e-3, 1 / 3))), draw(st.sampled_from((0.1, 0.01)))),
     )
     size = (draw(st.integers(8, 40)), draw(st.integers(8, 40)))
-    return Model(backbone, num_classes=draw(st.integers(0, 5)), input_size=size)
+    return Model(backbone, head=Classifier(draw(st.integers(0, 5))), input_size=size)
 
 
 @st.composite
@@ -55,7 +56,7 @@ def csr_specs(draw) -> Model:
             )
         )
     stem = Stem((StemConv(draw(st.sampled_from(WIDTHS)), 7, 2),))
-    return Model(Backbone(stem, tuple(stages), in_channels=draw(st.integers(1, 4))), num_classes=draw(st.integers(0, 5)))
+    return Model(Backbone(stem, tuple(stages), in_channels=draw(st.integers(1, 4))), head=Classifier(draw(st.integers(0, 5))))
 
 
 def preprocessing_of(spec: Model) -> Preprocessing:

@@ -17,7 +17,7 @@ KERAS_FILES = {
 TORCH_ONLY = {
     "backbone.py": {"ResidualStage", "check_image"},
     "blocks.py": {"max_pool"},
-    "decoder.py": {"FusedStage"},
+    "neck.py": {"FusedStage"},
     "native.py": {"read_state", "to_array"},
     "projection.py": {"at_once"},  # a CPU's cache; Keras's back ends fuse for themselves
     "norm.py": {"frozen_statistics", "recomputed"},
@@ -26,7 +26,7 @@ KERAS_ONLY = {
     "backbone.py": {"residual_stage", "Activation", "image_input", "to_format"},  # functional models: a stage is a function
     "blocks.py": {"mean", "MaxPool", "strided"},
     "classifier.py": {"GlobalAverage"},
-    "decoder.py": {"fused_stage"},
+    "neck.py": {"fused_stage"},
     "native.py": {"suffix"},
     "norm.py": {"Layer", "statistics_dtype", "unbiased"},
     "preprocessing.py": {"is_tensorflow"},

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from axialzoo.checkpoint import strict_json
 from axialzoo.checkpoint.errors import CheckpointError
-from axialzoo.spec import Model, Preprocessing, SpecError, did_you_mean, entry, from_dict, is_registered, to_dict
+from axialzoo.checkpoint.migrate import READABLE, VERSION, upgraded
+from axialzoo.spec import Label, Model, Preprocessing, SpecError, did_you_mean, entry, from_dict, is_registered, to_dict
 
-FORMAT, VERSION = "axialzoo", 1
+FORMAT = "axialzoo"
 FIELDS = ("format", "version", "model", "spec", "labels", "preprocessing", "provenance", "digest", "config_digest")
 MAX_BYTES = 4 << 20
 
@@ -23,25 +24,26 @@ class Config:
     Attributes:
         model: Name in the registry, or ``"custom"``.
         spec: What it computes.
-        labels: One per class, or none.
+        labels: One per class, or none; plain names do too.
         preprocessing: What happens to a picture before.
         provenance: Plain JSON: source, recipe, metrics, licence and the like.
         digest: Of the tensors: see :func:`axialzoo.checkpoint.digest`; empty before they are saved.
+        version: Of the text that it was read from: its tensors' names, hence the digest, are of that version.
     """
 
     model: str
     spec: Model
-    labels: tuple[str, ...] = ()
+    labels: tuple[Label, ...] = ()
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     provenance: Mapping[str, object] = field(default_factory=dict)
     digest: str = ""
+    version: int = field(default=VERSION, compare=False)
 
     def __post_init__(self):
         for name, kind in (("model", str), ("spec", Model), ("preprocessing", Preprocessing), ("provenance", dict), ("digest", str)):
             if not isinstance(getattr(self, name), kind):
                 raise CheckpointError(f"config.{name}: expected {kind.__name__}, found {getattr(self, name)!r}")
-        if not isinstance(self.labels, tuple) or not all(isinstance(label, str) for label in self.labels):
-            raise CheckpointError("config.labels: expected a tuple of text")
+        object.__setattr__(self, "labels", as_labels(self.labels))
         if self.labels and len(self.labels) != self.spec.num_classes:
             raise CheckpointError(f"config.labels: expected none or one per class ({self.spec.num_classes}), found {len(self.labels)}")
         if len(self.preprocessing.mean) != self.spec.backbone.in_channels:
@@ -49,7 +51,7 @@ class Config:
                 f"config.preprocessing: expected a mean and a std per image channel ({self.spec.backbone.in_channels}), "
                 f"found {len(self.preprocessing.mean)}"
             )
-        strict_json.check_plain([self.model, self.labels, self.provenance, self.digest], "config")
+        strict_json.check_plain([self.model, [label.name for label in self.labels], self.provenance, self.digest], "config")
 
     def to_json(self) -> str:
         """The text of ``config.json``; equal configs give equal text."""
@@ -58,7 +60,7 @@ class Config:
             "version": VERSION,
             "model": self.model,
             "spec": to_dict(self.spec),
-            "labels": list(self.labels),
+            "labels": [to_dict(label) for label in self.labels],
             "preprocessing": to_dict(self.preprocessing),
             "provenance": json.loads(json.dumps(self.provenance, sort_keys=True)),
             "digest": self.digest,
@@ -78,9 +80,10 @@ class Config:
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             found = data.get("format") if isinstance(data, dict) else type(data).__name__
             raise CheckpointError(f"{where}: expected an object whose format is {FORMAT!r}, found {str(found)[:80]!r}")
-        if data.get("version") != VERSION or isinstance(data.get("version"), bool):
-            found = str(data.get("version"))[:80]
-            raise CheckpointError(f"{where}: expected version {VERSION}, found {found}; a newer axialzoo may read it")
+        version = data.get("version")
+        if isinstance(version, bool) or version not in READABLE:
+            known = ", ".join(map(str, READABLE))
+            raise CheckpointError(f"{where}: expected version {known}, found {str(version)[:80]}; a newer axialzoo may read it")
         for key in data:
             if key not in FIELDS:
                 raise CheckpointError(f"{where}: unknown field {key[:80]!r}{did_you_mean(key[:80], FIELDS)} (known: {', '.join(FIELDS)})")
@@ -95,14 +98,16 @@ class Config:
             )
         if not isinstance(data["labels"], list):
             raise CheckpointError(f"{where}: labels: expected a list, found {type(data['labels']).__name__}")
+        data = upgraded(data)
         try:
             return cls(
                 model=data["model"],
                 spec=from_dict(Model, data["spec"]),
-                labels=tuple(data["labels"]),
+                labels=tuple(from_dict(Label, label, f"labels[{index}]") for index, label in enumerate(data["labels"])),
                 preprocessing=from_dict(Preprocessing, data["preprocessing"]),
                 provenance=data["provenance"],
                 digest=data.get("digest", ""),
+                version=version,
             )
         except SpecError as error:
             raise SpecError(f"{where}: {error}") from None
@@ -114,7 +119,7 @@ class Config:
     def adapted(self, spec: Model) -> Config:
         """The config of a model that starts from these weights as `spec`: what no longer holds is left out.
 
-        The labels go with the classifier, the digest with any tensor; another input size or number of channels
+        The labels go with another number of classes, the digest with any tensor; another input size or number of channels
         changes the preprocessing (a channel more gets the mean of the old ones).
         """
         old, preprocessing = self.spec, self.preprocessing
@@ -124,8 +129,8 @@ class Config:
             preprocessing = replace(preprocessing, mean=(mean,) * channels, std=(std,) * channels)
         if spec.input_size != old.input_size:
             preprocessing = replace(preprocessing, size=spec.input_size)
-        same_classes = spec.num_classes == old.num_classes
-        same = same_classes and channels == old.backbone.in_channels
+        same_classes = spec.num_classes == old.num_classes  # without a head there are none
+        same = spec.head == old.head and channels == old.backbone.in_channels
         return replace(
             self,
             spec=spec,
@@ -133,6 +138,17 @@ class Config:
             preprocessing=preprocessing,
             digest=self.digest if same else "",
         )
+
+
+def as_labels(labels: Iterable[object]) -> tuple[Label, ...]:
+    """Names or labels as labels."""
+    if isinstance(labels, str):
+        raise CheckpointError(f"config.labels: expected a list of names or labels, found the text {labels!r}")
+    made = tuple(Label(label) if isinstance(label, str) else label for label in labels)
+    for label in made:
+        if not isinstance(label, Label):
+            raise CheckpointError(f"config.labels: expected names or labels, found {label!r}")
+    return made
 
 
 def default_config(spec: Model, model: str = "custom") -> Config:

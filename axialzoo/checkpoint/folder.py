@@ -9,9 +9,10 @@ from pathlib import Path
 from axialzoo.checkpoint.config import MAX_BYTES, Config
 from axialzoo.checkpoint.errors import CheckpointError
 from axialzoo.checkpoint.files import read_small, written_beside
+from axialzoo.checkpoint.migrate import VERSION, upgraded_tensors
 from axialzoo.checkpoint.safetensors import Tensors, read_safetensors, write_safetensors
 from axialzoo.checkpoint.source import resolve
-from axialzoo.checkpoint.tensors import check_tensors, digest
+from axialzoo.checkpoint.tensors import check_digest, check_tensors, digest
 from axialzoo.spec import did_you_mean
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -60,9 +61,30 @@ def load_checkpoint(source, *, verify: bool = True) -> Checkpoint:
     _check_metadata(folder, config, metadata)
     if verify and not config.digest:
         raise CheckpointError(f"{folder / CONFIG}: expected the digest of {WEIGHTS}, found none; write the folder with save_checkpoint")
-    where = str(folder / WEIGHTS)
-    check_tensors(tensors, config.spec, where=where, values=verify, expected_digest=config.digest if verify else "")
+    config, tensors = checked(config, tensors, str(folder / WEIGHTS), values=verify)
     return Checkpoint(config, tensors, folder)
+
+
+def checked(config: Config, tensors: Tensors, where: str, *, values: bool = True) -> tuple[Config, Tensors]:
+    """A config and its tensors as they were read, checked and brought up to the current version.
+
+    Args:
+        config: Of any version that can be read, with or without a digest.
+        tensors: Under that version's names.
+        where: File or folder, for the message.
+        values: Whether to look for values that are not finite and to compute the digest.
+
+    Raises:
+        CheckpointError: where the tensors are not exactly those of the config.
+    """
+    if config.version == VERSION:
+        check_tensors(tensors, config.spec, where=where, values=values, expected_digest=config.digest if values else "")
+        return config, tensors
+    if values and config.digest:
+        check_digest(tensors, config.digest, where)
+    tensors = upgraded_tensors(tensors, config.version)
+    check_tensors(tensors, config.spec, where=where, values=values)
+    return replace(config, digest=digest(tensors) if config.digest else "", version=VERSION), tensors
 
 
 def save_checkpoint(folder, config: Config, tensors: Tensors) -> Config:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Unpack
 
 from axialzoo.checkpoint.config import Config
 from axialzoo.checkpoint.errors import CheckpointError
 from axialzoo.checkpoint.folder import Checkpoint, load_checkpoint
 from axialzoo.checkpoint.source import weights_of
-from axialzoo.spec import Block, Model, SpecError, adapt, entry, parameters
+from axialzoo.spec import Changes, Model, SpecError, adapt, entry, parameters, same_architecture, without_head
 
-CLASSIFIER = ("classifier.weight", "classifier.bias")
 STEM = ("stem.0.conv.weight",)
 
 
@@ -34,14 +34,14 @@ class Plan:
     config: Config | None = None
 
 
-def plan(name: str, pretrained: bool | str | os.PathLike = False, *, features_only: bool = False, **changes) -> Plan:
+def plan(name: str, pretrained: bool | str | os.PathLike = False, *, features_only: bool = False, **changes: Unpack[Changes]) -> Plan:
     """What ``create_model(name, pretrained, ...)`` has to build and load.
 
     Args:
         name: Registered name, alias or ``"name.tag"``; ``"custom"`` for whatever the checkpoint is.
         pretrained: False; True for the tag in `name`, or its first; a tag; ``"name.tag"``; a folder;
             ``"org/repo[@revision]"``.
-        features_only: No classifier.
+        features_only: No head.
         changes: Of :func:`axialzoo.spec.adapt`; they start from the checkpoint's own spec.
 
     Raises:
@@ -49,12 +49,11 @@ def plan(name: str, pretrained: bool | str | os.PathLike = False, *, features_on
         CheckpointError: where the weights are not whole, or are of another model.
     """
     registered = None if name == "custom" else entry(name)
-    if features_only:
-        changes["num_classes"] = 0
     if pretrained is False or pretrained is None:
         if registered is None:
             raise SpecError("model 'custom': expected weights that say what it is: pretrained=FOLDER or 'org/repo'")
-        return Plan(adapt(registered.at(changes.get("output_stride")), **changes))
+        spec = adapt(registered.at(changes.get("output_stride")), **changes)
+        return Plan(without_head(spec) if features_only else spec)
     checkpoint = load_checkpoint(_source(name, pretrained))
     found = checkpoint.config.spec
     if registered is not None and not same_architecture(registered.at(found.backbone.output_stride), found):
@@ -69,49 +68,36 @@ def plan(name: str, pretrained: bool | str | os.PathLike = False, *, features_on
             "the two out"
         )
     spec = adapt(found, **changes)
+    spec = without_head(spec) if features_only else spec
     return Plan(spec, checkpoint, replaced(found, spec), checkpoint.config.adapted(spec))
 
 
 def replaced(source: Model, target: Model) -> tuple[str, ...]:
     """Names of the tensors of `source` that a model of `target` does not take, each for a reason that has a name.
 
-    Another number of classes replaces the classifier, other input channels the first convolution; both are said in a
-    warning. No classes leave the classifier out.
+    Another number of classes replaces the head's tensors whose shape depends on it, other input channels the first
+    convolution; both are said in a warning. No head, or none of those tensors, leaves them out.
     """
     names: tuple[str, ...] = ()
-    if source.num_classes != target.num_classes:
-        names += CLASSIFIER
-        if target.num_classes:
-            _warn(CLASSIFIER, f"num_classes={target.num_classes}", source.num_classes)
-    before, after = source.backbone.in_channels, target.backbone.in_channels
-    if before != after:
+    before, after = _shapes(source), _shapes(target)
+    if source.head != target.head:
+        left = tuple(name for name, shape in before.items() if name.startswith("head.") and after.get(name) != shape)
+        names += left
+        if any(name in after for name in left):
+            _warn(left, f"num_classes={target.num_classes}", source.num_classes)
+    channels = target.backbone.in_channels
+    if source.backbone.in_channels != channels:
         if not source.backbone.stem.convs:
-            raise SpecError(f"in_channels: this model has no stem convolution to replace; expected {before}, found {after}")
+            raise SpecError(
+                f"in_channels: this model has no stem convolution to replace; expected {source.backbone.in_channels}, found {channels}"
+            )
         names += STEM
-        _warn(STEM, f"in_channels={after}", before)
+        _warn(STEM, f"in_channels={channels}", source.backbone.in_channels)
     return names
 
 
-def same_architecture(one: Model, other: Model) -> bool:
-    """Whether two specs differ at most in what a user may change: see :func:`axialzoo.spec.adapt`."""
-    return _neutral(one) == _neutral(other)
-
-
-def _shapes(spec: Model) -> list[tuple[str, tuple[int, ...]]]:
-    return [(parameter.name, parameter.shape) for parameter in parameters(spec)]
-
-
-def _neutral(spec: Model) -> Model:
-    def whole(block: Block) -> Block:
-        attention = block.attention
-        return block if attention is None or attention.kind != "axial" else replace(block, attention=replace(attention, span=None))
-
-    spec = adapt(spec, num_classes=1, in_channels=3, input_size=1, long_axis="local", drop_path=0.0)
-    spec = replace(spec, backbone=spec.backbone.map_blocks(whole))
-    try:
-        return adapt(spec, output_stride=32)
-    except SpecError:  # has but one
-        return spec
+def _shapes(spec: Model) -> dict[str, tuple[int, ...]]:
+    return {parameter.name: parameter.shape for parameter in parameters(spec)}
 
 
 def _source(name: str, pretrained):

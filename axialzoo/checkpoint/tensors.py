@@ -62,12 +62,24 @@ def check_tensors(
         if values and broken:
             raise _unfit(where, {"not finite": broken})
         if expected_digest:
-            found = _digest_of(tensors, inspected)
-            if found != expected_digest:
-                raise CheckpointError(
-                    f"{where}: the weights are not those that the config describes: expected digest {expected_digest}, found {found}; "
-                    "the file is damaged or belongs to another config: fetch or write it again"
-                )
+            _refuse_other(where, expected_digest, _digest_of(tensors, inspected))
+
+
+def check_digest(tensors: Tensors, expected: str, where: str) -> None:
+    """Whether :func:`digest` of `tensors` is `expected`, whatever model they are of.
+
+    Raises:
+        CheckpointError: naming both digests.
+    """
+    _refuse_other(where, expected, digest(tensors))
+
+
+def _refuse_other(where: str, expected: str, found: str) -> None:
+    if found != expected:
+        raise CheckpointError(
+            f"{where}: the weights are not those that the config describes: expected digest {expected}, found {found}; "
+            "the file is damaged or belongs to another config: fetch or write it again"
+        )
 
 
 def check_match(sources: Tensors, targets: dict[str, tuple[int, ...]], where: str) -> None:

@@ -12,6 +12,7 @@ from axialzoo.checkpoint import (
     Config,
     Tensors,
     check_tensors,
+    checked,
     config_in,
     default_config,
     digest,
@@ -19,12 +20,11 @@ from axialzoo.checkpoint import (
     metadata_of,
     read_safetensors,
     read_small,
-    same_architecture,
     save_checkpoint,
     write_safetensors,
 )
 from axialzoo.checkpoint.config import MAX_BYTES
-from axialzoo.spec import did_you_mean, entry
+from axialzoo.spec import did_you_mean, entry, same_architecture
 
 FORMATS = {".safetensors": "safetensors", ".pth": "torch", ".pt": "torch", ".weights.h5": "keras", ".keras": "keras"}
 
@@ -124,8 +124,7 @@ def _read_lone(path: Path, config: Config | None) -> tuple[Config, Tensors]:
         raise CheckpointError(
             f"{path}: does not say which model it is; expected a config in it or beside it, or the model's name (--model)"
         )
-    check_tensors(tensors, config.spec, where=str(path), expected_digest=config.digest)
-    return config, tensors
+    return checked(config, tensors, str(path))
 
 
 def _config_outside(path: Path, model: str | None) -> Config | None:

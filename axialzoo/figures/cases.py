@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from axialzoo.spec import KINDS, Block, Model, SpecError, Stage, Stem, adapt, did_you_mean, size_pair, with_kind
-from axialzoo.spec.cost import attended_pairs, layer_cost
-from axialzoo.spec.layers import Layer, layers
+from axialzoo.spec import KINDS, Block, Model, SpecError, Stage, Stem, adapt, did_you_mean, size_pair
+from axialzoo.spec.layers import layers
+from axialzoo.spec.primitives import AttentionLayer, Layer, attended_pairs
 
 SIDES = {"layer": "28,56,112,224", "model": "224,448,896"}  # positions a side, pixels a side
 AT_ONCE = 2  # in inference the tensors of the largest layer are held, and copies of some
@@ -64,14 +64,14 @@ def cases(
     made = []
     for size in sizes:
         for kind in kinds:
-            changed = with_kind(spec, kind)
+            changed = adapt(spec, attention=kind)
             if span is not None and kind == "axial_local":
                 changed = adapt(changed, span=span)
             if layer is not None:
                 changed = only_block(changed, layer)
             changed = reaching(changed, size)
             within = layer is not None
-            work = sum(layer_cost(one, size).multiply_adds for one in _layers(changed, within))
+            work = sum(one.cost(size).multiply_adds for one in _layers(changed, within))
             made.append(Case(kind, size, changed, layer, train, batch, work, batch * estimated_bytes(changed, size, within, train)))
     return made
 
@@ -122,7 +122,7 @@ def find_block(spec: Model, name: str) -> str:
 def only_block(spec: Model, name: str) -> Model:
     """A model of nothing but the block called `name`, without stride, whose attention gets as many channels as there."""
     block = replace(attention_blocks(spec)[name], stride=1)
-    backbone = replace(spec.backbone, stem=Stem(), stages=(Stage((block,)),), in_channels=block.channels[0], decoder=())
+    backbone = replace(spec.backbone, stem=Stem(), stages=(Stage((block,)),), in_channels=block.channels[0], neck=())
     return replace(spec, backbone=backbone, num_classes=0)
 
 
@@ -130,9 +130,9 @@ def reaching(spec: Model, size: tuple[int, int]) -> Model:
     """The same model with position tables as long as its maps at input `size` ask for: spans stay spans."""
     longest: dict[str, int] = {}
     for layer in layers(spec):
-        if layer.op == "attention":
+        if isinstance(layer, AttentionLayer):
             block = layer.name.rpartition(".")[0]
-            longest[block] = max(longest.get(block, 0), *(-(-side // stride) for side, stride in zip(size, layer.stride)))
+            longest[block] = max(longest.get(block, 0), *(-(-side // stride) for side, stride in zip(size, layer.stride or size)))
     sides = iter(longest.values())
 
     def change(block: Block) -> Block:
@@ -152,17 +152,17 @@ def estimated_bytes(spec: Model, size: tuple[int, int], only_attention: bool = F
 
 
 def _held(layer: Layer, size: tuple[int, int], train: bool) -> int:
-    held = layer_cost(layer, size).activation_bytes
-    attention = layer.attention
-    if train or attention is None:
+    held = layer.cost(size).activation_bytes
+    if train or not isinstance(layer, AttentionLayer):
         return held
+    attention = layer.attention
     from axialzoo.torch.projection import CHUNK  # in inference logits are made so many at a time
 
-    height, width = (-(-side // stride) for side, stride in zip(size, layer.stride))
+    height, width = (-(-side // stride) for side, stride in zip(size, layer.stride or size))
     logits = attention.heads * attended_pairs(attention, (height, width), layer.axis)
     parts = attention.heads * (height if attention.kind == "global" else 1) if layer.axis is None else (height, width)[1 - layer.axis]
     return held - 4 * (len(attention.similarity) + 1) * max(logits - max(CHUNK, logits // parts), 0)
 
 
 def _layers(spec: Model, only_attention: bool) -> list[Layer]:
-    return [layer for layer in layers(spec) if layer.op == "attention" or not only_attention]
+    return [layer for layer in layers(spec) if isinstance(layer, AttentionLayer) or not only_attention]

@@ -21,7 +21,7 @@ from axialzoo.figures.networks import loaded_network, random_network, receptive_
 from axialzoo.figures.picture import Panel, Row, draw_grid
 from axialzoo.figures.weights import attention_weights, reach
 from axialzoo.image import load_image, plan, preprocess
-from axialzoo.spec import Model, Preprocessing, SpecError, entry, parameters, size_pair, with_kind
+from axialzoo.spec import Model, Preprocessing, SpecError, adapt, entry, parameters, size_pair
 
 LAYERS = {"axial": ("height", "width"), "attention": ("attention",)}  # of a block, in the order in which they run
 
@@ -156,7 +156,7 @@ def explain(
     seen: dict[str, _See | str] = {}
     for kind in kinds:
         told(kind)
-        changed = with_kind(source.spec, kind)
+        changed = adapt(source.spec, attention=kind)
         seen[kind] = own if changed == source.spec else _see_if_it_fits(source, changed, block, shown, samples, seed)
         found["kinds"][kind] = _numbers(seen[kind])
     if out is not None:

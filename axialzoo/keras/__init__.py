@@ -16,51 +16,22 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from error
 
+from axialzoo.keras import zoo
 from axialzoo.keras.attention import AxialAttention
 from axialzoo.keras.attention2d import Attention2D
 from axialzoo.keras.backbone import AxialBackbone
-from axialzoo.keras.classifier import AxialClassifier
-from axialzoo.keras.models import (
-    axial_deeplab_l_backbone,
-    axial_deeplab_m_backbone,
-    axial_deeplab_s_backbone,
-    axial_deeplab_xl_backbone,
-    axial_resnet26_s,
-    axial_resnet50,
-    axial_resnet50_full_l,
-    axial_resnet50_full_m,
-    axial_resnet50_full_s,
-    axial_resnet50_gelu,
-    axial_resnet50_l,
-    axial_resnet50_m,
-    axial_resnet50_s,
-    axial_resnet_cifar10,
-    axial_resnet_cifar10_xs,
-    axial_resnet_l,
-    axial_resnet_s,
-    axial_swidernet_1_1_1,
-    axial_swidernet_1_1_3,
-    axial_swidernet_1_1_4_5,
-    build,
-    create_model,
-    max_deeplab_l_backbone,
-    max_deeplab_s_backbone,
-    resnet50,
-    resnet50_beta,
-    stand_alone_resnet50,
-    stand_alone_resnet50_ps,
-)
+from axialzoo.keras.losses import loss_of
+from axialzoo.keras.model import AxialModel
+from axialzoo.keras.models import build, create_model, load_model
 from axialzoo.keras.native import read_native, write_native
 from axialzoo.keras.preprocessing import Preprocess
 from axialzoo.keras.weights import load_tensors, save_model, to_tensors
+from axialzoo.keras.zoo import *  # noqa: F403
+
+AxialClassifier = AxialModel  # its name while there was but one head
 
 __all__ = [
-    "Attention2D", "AxialAttention", "AxialBackbone", "AxialClassifier", "Preprocess", "axial_deeplab_l_backbone",
-    "axial_deeplab_m_backbone",
-    "axial_deeplab_s_backbone", "axial_deeplab_xl_backbone", "axial_resnet26_s", "axial_resnet50", "axial_resnet50_full_l",
-    "axial_resnet50_full_m", "axial_resnet50_full_s", "axial_resnet50_gelu", "axial_resnet50_l", "axial_resnet50_m", "axial_resnet50_s",
-    "axial_resnet_cifar10", "axial_resnet_cifar10_xs", "axial_resnet_l", "axial_resnet_s", "axial_swidernet_1_1_1",
-    "axial_swidernet_1_1_3", "axial_swidernet_1_1_4_5", "build", "create_model", "load_tensors", "max_deeplab_l_backbone",
-    "max_deeplab_s_backbone", "read_native", "resnet50", "resnet50_beta", "save_model", "stand_alone_resnet50",
-    "stand_alone_resnet50_ps", "to_tensors", "write_native",
+    "Attention2D", "AxialAttention", "AxialBackbone", "AxialClassifier", "AxialModel", "Preprocess", "build", "create_model",
+    "load_model", "load_tensors", "loss_of", "read_native", "save_model", "to_tensors", "write_native",
 ]  # fmt: skip
+__all__ += zoo.__all__

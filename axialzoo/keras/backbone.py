@@ -1,42 +1,133 @@
-"""The feature extractor: a stem, stages of residual blocks, a stacked decoder."""
+"""The feature extractor: a stem, stages of residual blocks, a neck."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import keras
 
 from axialzoo.checkpoint import Config
-from axialzoo.keras.blocks import ACTIVATIONS, MaxPool, ResidualBlock
-from axialzoo.keras.decoder import fused_stage
+from axialzoo.checkpoint.migrate import upgraded_spec
+from axialzoo.keras.blocks import ACTIVATIONS, MaxPool, through
+from axialzoo.keras.neck import fused_stage
 from axialzoo.keras.stem import Stem
 from axialzoo.spec import Backbone, Model, SpecError, Stage, from_dict, size_pair, to_dict
 
 
-def residual_stage(x, spec: Stage, backbone: Backbone, name: str, dtype):
-    """A max pool where the spec has one, then blocks: (N, H, W, C) to (N, H / stride, W / stride, outputs), rounded up.
+def residual_stage(x, spec: Stage, inputs: int, backbone: Backbone, name: str, dtype):
+    """A max pool where the spec has one, then blocks: (N, H, W, inputs) to (N, H / stride, W / stride, outputs), rounded up.
 
-    Layers of the model itself, so that ``model.get_layer("stages.0.blocks.1")`` finds them.
+    Layers of the model itself, so that ``model.get_layer("stages.0.blocks.1")`` finds them. A stage takes in and gives out one
+    state. Today that is the pixels. Tokens that travel beside them (MaX-DeepLab's memory, (N, tokens, C), read and written by
+    transformers inside the blocks of the last stage and of the neck) will be a second member of it: blocks without a
+    transformer pass it on, `ResidualBlock.residual` is where one with a transformer reads pixels and tokens and writes both,
+    and `through` hands the state from block to block whatever it holds.
     """
     if spec.pool:
         x = MaxPool(name=f"{name}.pool", dtype=dtype)(x)
-    for index, block in enumerate(spec.blocks):
-        x = ResidualBlock(x.shape[-1], block, backbone, name=f"{name}.blocks.{index}", dtype=dtype)(x)
-    return x
+    return through(spec.blocks, x, inputs, backbone, name, dtype)
 
 
-@keras.saving.register_keras_serializable(package="axialzoo")
-class AxialBackbone(keras.Model):
-    """Images to a pyramid of features; a functional model.
+class Extractor(keras.Model):
+    """What every network here has: a functional model of stem, stages and neck, and what is known of it.
 
     Args:
         spec: What it computes.
-        out_indices: Which endpoints, as timm counts them: 0 at stride 2 for the ImageNet models, then one per stage, the
-            stacked decoder last; see :meth:`axialzoo.spec.Backbone.feature_info`; default all.
         input_size: A side or (height, width) in pixels that the inputs are fixed to; default any.
-        data_format: ``"channels_last"`` or ``"channels_first"``, of images and features; default Keras's.
+        data_format: ``"channels_last"`` or ``"channels_first"``, of images and outputs that are maps; default Keras's.
         dtype: Policy of every layer, such as ``"mixed_bfloat16"``; default Keras's.
+
+    Attributes:
+        spec: What it computes.
+        config: Of the weights it was loaded from, or None.
+        name: In the registry, or ``"custom"``.
+        num_features: Channels of the last endpoint.
+        feature_info: Of each endpoint: ``num_chs``, ``reduction``, ``module``.
+    """
+
+    def __init__(self, spec: Model, *, input_size=None, data_format=None, dtype=None, trainable=True, **kwargs):
+        backbone = spec.backbone
+        policy = keras.dtype_policies.get(dtype) if dtype is not None else keras.config.dtype_policy()
+        data_format = keras.config.image_data_format() if data_format is None else data_format
+        size = None if input_size is None else size_pair(input_size)
+        images, x = image_input(backbone.in_channels, size, data_format, policy)
+        endpoints = self._endpoints(x, spec, policy)
+        super().__init__(images, self._outputs(endpoints, spec, data_format, policy), **kwargs)
+        used = {id(layer) for layer in self.layers}
+        self.beyond = [layer for layer in keras.Model(images, endpoints).layers if id(layer) not in used]  # checkpoints hold them too
+        self.spec: Model = spec
+        self.config: Config | None = None
+        self.input_size, self.data_format, self.dtype_policy = size, data_format, policy
+        self.num_features = backbone.channels
+        self.feature_info = backbone.feature_info()
+        if not trainable:
+            self.trainable = False
+
+    def _endpoints(self, x, spec: Model, dtype) -> list:
+        """The stem's output, each stage's and the neck's, activated."""
+        backbone, images = spec.backbone, x
+        x = Stem(backbone, name="stem", dtype=dtype)(x) if backbone.stem.convs else x
+        features = [x] if backbone.stem_is_endpoint else []
+        channels = backbone.stem_channels
+        for index, stage in enumerate(backbone.stages):
+            x = residual_stage(x, stage, channels, backbone, f"stages.{index}", dtype)
+            channels = stage.channels
+            features.append(x)
+        outputs = list(features)
+        for index, (fused, stage) in enumerate(zip(backbone.fusions(), backbone.neck)):
+            x = fused_stage(features, images, fused, stage, backbone, f"neck.{index}", dtype)
+            features.append(x)
+        if backbone.neck:
+            outputs.append(x)
+        if not backbone.pre_activation:
+            return outputs
+        names = [f"{info['module']}.activation" for info in backbone.feature_info()]
+        return [Activation(backbone.activation, name=name, dtype=dtype)(x) for name, x in zip(names, outputs)]
+
+    def _outputs(self, endpoints: list, spec: Model, data_format: str, dtype) -> Any:
+        """What the model gives, from its endpoints."""
+        raise NotImplementedError
+
+    def rematerialized_call(self, layer_call, *args, **kwargs):
+        return layer_call  # in a `keras.RematScope` the layers are computed again one by one: the whole at once would save nothing
+
+    def get_config(self) -> dict:
+        frozen = [layer.path for layer in self._flatten_layers(include_self=False) if not layer.trainable]
+        return {
+            "spec": to_dict(self.spec),
+            "input_size": None if self.input_size is None else list(self.input_size),
+            "data_format": self.data_format,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "name": self.name,
+            "trainable": self.trainable,
+            "frozen": frozen if self.trainable else [],  # by the layers' paths
+            "checkpoint": None if self.config is None else replace(self.config, digest="").to_json(),  # training changes the digest
+        }
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects=None):
+        dtype = config.get("dtype")
+        dtype = keras.dtype_policies.deserialize(dtype) if isinstance(dtype, dict) else dtype
+        config = {**config, "spec": from_dict(Model, upgraded_spec(config["spec"])), "dtype": dtype}
+        checkpoint, frozen = config.pop("checkpoint", None), set(config.pop("frozen", ()))
+        model = cls(**config)
+        model.config = None if checkpoint is None else Config.from_json(checkpoint)
+        for layer in model._flatten_layers(include_self=False) if frozen else ():
+            layer.trainable = layer.path not in frozen  # a layer before those in it
+        return model
+
+
+@keras.saving.register_keras_serializable(package="axialzoo")
+class AxialBackbone(Extractor):
+    """Images to a pyramid of features; a functional model.
+
+    Args:
+        spec: What it computes; its head is left out.
+        out_indices: Which endpoints, as timm counts them: 0 at stride 2 for the ImageNet models, then one per stage, the
+            neck last; see :meth:`axialzoo.spec.Backbone.feature_info`; default all.
+        input_size, data_format, dtype: As for :class:`Extractor`.
 
     Attributes:
         feature_info: Of each endpoint returned: ``num_chs``, ``reduction``, ``module``.
@@ -46,71 +137,19 @@ class AxialBackbone(keras.Model):
         up, all activated; the channels second where `data_format` says so.
     """
 
-    def __init__(self, spec: Model, out_indices: Sequence[int] | None = None, *, input_size=None, data_format=None, dtype=None, **kwargs):
-        backbone = spec.backbone
-        policy = keras.dtype_policies.get(dtype) if dtype is not None else keras.config.dtype_policy()
-        data_format = keras.config.image_data_format() if data_format is None else data_format
-        size = None if input_size is None else size_pair(input_size)
-        info = backbone.feature_info()
-        indices = check_indices(out_indices, len(info))
-        images, x = image_input(backbone.in_channels, size, data_format, policy)
-        endpoints = self._endpoints(x, spec, policy)
-        super().__init__(images, self._head(endpoints, spec, indices, data_format, policy), **kwargs)
-        used = {id(layer) for layer in self.layers}
-        self.beyond = [layer for layer in keras.Model(images, endpoints).layers if id(layer) not in used]  # checkpoints hold them too
-        self.spec, self.config = spec, None
-        self.input_size, self.data_format, self.dtype_policy = size, data_format, policy
-        self.num_features = backbone.channels
+    def __init__(self, spec: Model, out_indices: Sequence[int] | None = None, **kwargs):
+        indices = check_indices(out_indices, len(spec.backbone.feature_info()))
+        self._wanted = tuple(indices)
+        super().__init__(spec, **kwargs)
         self.out_indices = indices
-        self.feature_info = [info[index] for index in indices]
+        self.feature_info = [self.feature_info[index] for index in indices]
 
-    def _endpoints(self, x, spec: Model, dtype) -> list:
-        """The stem's output, each stage's and the decoder's, activated."""
-        backbone, images = spec.backbone, x
-        x = Stem(backbone, name="stem", dtype=dtype)(x) if backbone.stem.convs else x
-        features = [x] if backbone.stem_is_endpoint else []
-        for index, stage in enumerate(backbone.stages):
-            x = residual_stage(x, stage, backbone, f"stages.{index}", dtype)
-            features.append(x)
-        outputs = list(features)
-        for index, (fused, stage) in enumerate(zip(backbone.fusions(), backbone.decoder)):
-            x = fused_stage(features, images, fused, stage, backbone, f"decoder.{index}", dtype)
-            features.append(x)
-        if backbone.decoder:
-            outputs.append(x)
-        if not backbone.pre_activation:
-            return outputs
-        names = [f"{info['module']}.activation" for info in backbone.feature_info()]
-        return [Activation(backbone.activation, name=name, dtype=dtype)(x) for name, x in zip(names, outputs)]
-
-    def _head(self, endpoints: list, spec: Model, indices: list[int], data_format: str, dtype) -> object:
+    def _outputs(self, endpoints: list, spec: Model, data_format: str, dtype) -> list:
         modules = [info["module"] for info in spec.backbone.feature_info()]
-        return [to_format(endpoints[index], data_format, modules[index], dtype) for index in indices]
-
-    def rematerialized_call(self, layer_call, *args, **kwargs):
-        return layer_call  # in a `keras.RematScope` the layers are computed again one by one: the whole at once would save nothing
+        return [to_format(endpoints[index], data_format, modules[index], dtype) for index in self._wanted]
 
     def get_config(self) -> dict:
-        return {
-            "spec": to_dict(self.spec),
-            "out_indices": list(self.out_indices),
-            "input_size": None if self.input_size is None else list(self.input_size),
-            "data_format": self.data_format,
-            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
-            "name": self.name,
-            "trainable": self.trainable,
-            "checkpoint": None if self.config is None else replace(self.config, digest="").to_json(),  # training changes the digest
-        }
-
-    @classmethod
-    def from_config(cls, config: dict, custom_objects=None):
-        dtype = config.get("dtype")
-        dtype = keras.dtype_policies.deserialize(dtype) if isinstance(dtype, dict) else dtype
-        config = {**config, "spec": from_dict(Model, config["spec"]), "dtype": dtype}
-        checkpoint = config.pop("checkpoint", None)
-        model = cls(**config)
-        model.config = None if checkpoint is None else Config.from_json(checkpoint)
-        return model
+        return {**super().get_config(), "out_indices": list(self.out_indices)}
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")

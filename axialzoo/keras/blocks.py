@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import keras
@@ -12,6 +13,7 @@ from axialzoo.keras.attention import AxialAttention
 from axialzoo.keras.attention2d import Attention2D
 from axialzoo.keras.linear import Normal
 from axialzoo.keras.norm import BatchNorm, Layer, statistics_dtype
+from axialzoo.keras.scope import own_scope
 from axialzoo.spec import Backbone, Block, Norm, Stage, Stem, from_dict, to_dict
 from axialzoo.spec.layers import has_shortcut
 
@@ -109,8 +111,7 @@ class ResidualBlock(Layer):
         self.seed = keras.random.SeedGenerator() if spec.drop_path else None
 
     def build(self, input_shape=None):
-        parent, _, name = self.path.replace(".", "/").rpartition("/")
-        with keras.name_scope(name, override_parent=parent):
+        with own_scope(self):
             for layer in self._flatten_layers(include_self=False, recursive=False):
                 layer.build((None, None, None, self.spec.channels[-1]))  # of which only the gate takes notice
         last = self.spatial2 if self.spec.kind == "basic" else self.expand
@@ -154,7 +155,7 @@ class ResidualBlock(Layer):
 
     def get_config(self) -> dict:
         conventions = replace(
-            self.backbone, stem=Stem(), stages=(Stage((self.spec,)),), decoder=()
+            self.backbone, stem=Stem(), stages=(Stage((self.spec,)),), neck=()
         )  # of the backbone, only what a block reads
         config = {"inputs": self.inputs, "spec": to_dict(self.spec), "backbone": to_dict(conventions)}
         return {**super().get_config(), **config}
@@ -163,6 +164,14 @@ class ResidualBlock(Layer):
     def from_config(cls, config: dict):
         spec, backbone = from_dict(Block, config["spec"]), from_dict(Backbone, config["backbone"])
         return super().from_config({**config, "spec": spec, "backbone": backbone})
+
+
+def through(blocks: Sequence[Block], state, channels: int, backbone: Backbone, name: str, dtype):
+    """`state` through `blocks` one after the other, the first of which takes in `channels`."""
+    for index, block in enumerate(blocks):
+        state = ResidualBlock(channels, block, backbone, name=f"{name}.blocks.{index}", dtype=dtype)(state)
+        channels = block.channels[-1]
+    return state
 
 
 def mean(x):
@@ -187,6 +196,9 @@ class MaxPool(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return strided(input_shape, 2)
+
+    def get_config(self) -> dict:
+        return {**super().get_config()}  # said, since Keras asks of a layer in a functional model that it says so
 
 
 def drop_path(x, rate: float, seed):

@@ -1,4 +1,4 @@
-"""The linear projection of the attention layers and of the classifier, and how weights start."""
+"""Linear layers, and how weights start."""
 
 from __future__ import annotations
 

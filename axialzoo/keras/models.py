@@ -2,53 +2,54 @@
 
 from __future__ import annotations
 
-import functools
+import inspect
 import os
-from collections.abc import Callable, Sequence
-
-import keras
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol, TypeAlias, Unpack, cast, overload
 
 from axialzoo.checkpoint import plan
 from axialzoo.keras.backbone import AxialBackbone
-from axialzoo.keras.classifier import AxialClassifier
+from axialzoo.keras.model import AxialModel
 from axialzoo.keras.weights import load_tensors
-from axialzoo.spec import Model, adapt, aliases, entry
+from axialzoo.spec import Changes, Model, aliases, entry, without_head
+
+Weights: TypeAlias = bool | str | os.PathLike[str]
 
 
+@overload
 def create_model(
     name: str,
-    pretrained: bool | str | os.PathLike = False,
+    pretrained: Weights = False,
     *,
-    num_classes: int | None = None,
-    in_channels: int | None = None,
-    input_size=None,
-    span: int | None = None,
-    long_axis: str | None = None,
-    drop_path: float | None = None,
-    output_stride: int | None = None,
-    attention: str | None = None,
+    features_only: Literal[True],
+    out_indices: Sequence[int] | None = None,
+    dtype: Any = None,
+    **changes: Unpack[Changes],
+) -> AxialBackbone: ...
+@overload
+def create_model(
+    name: str, pretrained: Weights = False, *, features_only: Literal[False] = False, dtype: Any = None, **changes: Unpack[Changes]
+) -> AxialModel: ...
+def create_model(
+    name: str,
+    pretrained: Weights = False,
+    *,
     features_only: bool = False,
     out_indices: Sequence[int] | None = None,
-    dtype=None,
-) -> keras.Model:
+    dtype: Any = None,
+    **changes: Unpack[Changes],
+) -> AxialModel | AxialBackbone:
     """A registered model; None leaves a thing as the model, or its checkpoint, has it.
 
     Args:
         name: Name, alias or ``"name.tag"``: see :func:`axialzoo.list_models`; ``"custom"`` for whatever `pretrained` is.
         pretrained: False; True for the model's first weights; a tag; ``"name.tag"``; a checkpoint folder;
             ``"org/repo"`` or ``"org/repo@revision"`` on the Hub.
-        num_classes: Width of the classifier, which starts new where the checkpoint has another; 0 for none.
-        in_channels: Channels of the image; another number than the checkpoint's starts the first convolution new.
-        input_size: A side or (height, width) in pixels that the model is meant for and its inputs are fixed to;
-            without it they are free.
-        span: Odd window of the attention layers, in positions.
-        long_axis: ``"local"`` or ``"interpolate"``: see :class:`axialzoo.spec.Attention`.
-        drop_path: Probability at the last block, rising linearly from the first.
-        output_stride: Of the last stage, 8, 16 or 32: strides that are not taken become atrous rates.
-        attention: Another kind of attention: a name in :data:`axialzoo.spec.KINDS`.
-        features_only: Give the pyramid of features, as a list, instead of logits.
-        out_indices: Which features: 0 at stride 2 (the stem, for most), then one per stage, a stacked decoder last; default all.
+        features_only: Give the pyramid of features, as a list, instead of what the head gives.
+        out_indices: Which features: 0 at stride 2 (the stem, for most), then one per stage, a neck last; default all.
         dtype: Policy of every layer, such as ``"mixed_bfloat16"``; default Keras's.
+        **changes: See :class:`axialzoo.spec.Changes`: ``num_classes``, ``things``, ``in_channels``, ``input_size`` (which the
+            inputs are fixed to; without it they are free), ``span``, ``long_axis``, ``drop_path``, ``output_stride``, ``attention``.
 
     Returns:
         The model; its ``spec``, and its ``config`` where it has weights.
@@ -61,28 +62,69 @@ def create_model(
         >>> create_model("axial_resnet_cifar10_xs", num_classes=5).output_shape
         (None, 5)
     """
-    changes = {
-        "num_classes": num_classes,
-        "in_channels": in_channels,
-        "input_size": input_size,
-        "span": span,
-        "long_axis": long_axis,
-        "drop_path": drop_path,
-        "output_stride": output_stride,
-        "attention": attention,
-    }
     planned = plan(name, pretrained, features_only=features_only, **changes)
     name = name if name == "custom" else entry(name).name
-    model = build(planned.spec, features_only=features_only, out_indices=out_indices, input_size=input_size, dtype=dtype, name=name)
+    size = changes.get("input_size")
+    model = build(planned.spec, features_only=features_only, out_indices=out_indices, input_size=size, dtype=dtype, name=name)
     if planned.checkpoint is not None:
         load_tensors(model, planned.checkpoint.tensors, replace=planned.replace, verified=True)
     model.config = planned.config
     return model
 
 
+def load_model(source: str | os.PathLike[str], *, dtype: Any = None, **changes: Unpack[Changes]) -> AxialModel:
+    """The model that a checkpoint holds, with its weights.
+
+    Args:
+        source: A folder, ``"name.tag"`` or ``"name"`` with weights, or ``"org/repo[@revision]"`` on the Hub.
+        dtype, **changes: As for :func:`create_model`.
+
+    Example:
+        >>> load_model("axial_resnet_cifar10").labels[3].name
+        'cat'
+    """
+    return create_model("custom", source, dtype=dtype, **changes)
+
+
+@overload
 def build(
-    spec: Model, *, features_only: bool = False, out_indices: Sequence[int] | None = None, input_size=None, dtype=None, name: str = "custom"
-) -> keras.Model:
+    spec: Model,
+    *,
+    features_only: Literal[True],
+    out_indices: Sequence[int] | None = None,
+    input_size: Any = None,
+    dtype: Any = None,
+    name: str = "custom",
+) -> AxialBackbone: ...
+@overload
+def build(
+    spec: Model,
+    *,
+    features_only: Literal[False] = False,
+    out_indices: None = None,
+    input_size: Any = None,
+    dtype: Any = None,
+    name: str = "custom",
+) -> AxialModel: ...
+@overload
+def build(
+    spec: Model,
+    *,
+    features_only: bool,
+    out_indices: Sequence[int] | None = None,
+    input_size: Any = None,
+    dtype: Any = None,
+    name: str = "custom",
+) -> AxialModel | AxialBackbone: ...
+def build(
+    spec: Model,
+    *,
+    features_only: bool = False,
+    out_indices: Sequence[int] | None = None,
+    input_size: Any = None,
+    dtype: Any = None,
+    name: str = "custom",
+) -> AxialModel | AxialBackbone:
     """A model from its spec, newly initialised.
 
     Example:
@@ -90,47 +132,43 @@ def build(
         >>> features.output_shape
         [(None, 32, 32, 8), (None, 8, 8, 64)]
     """
-    if features_only:
-        return AxialBackbone(adapt(spec, num_classes=0), out_indices, input_size=input_size, dtype=dtype, name=name)
-    return AxialClassifier(spec, input_size=input_size, dtype=dtype, name=name)
+    if features_only or spec.head is None:
+        return AxialBackbone(without_head(spec), out_indices, input_size=input_size, dtype=dtype, name=name)
+    return AxialModel(spec, input_size=input_size, dtype=dtype, name=name)
 
 
-def _factory(name: str) -> Callable[..., keras.Model]:
-    @functools.wraps(create_model)
-    def factory(pretrained=False, **changes) -> keras.Model:
+class Builder(Protocol):
+    """What makes a named model: see :func:`create_model`."""
+
+    @overload
+    def __call__(
+        self,
+        pretrained: Weights = ...,
+        *,
+        features_only: Literal[True],
+        out_indices: Sequence[int] | None = ...,
+        dtype: Any = ...,
+        **changes: Unpack[Changes],
+    ) -> AxialBackbone: ...
+    @overload
+    def __call__(
+        self, pretrained: Weights = ..., *, features_only: Literal[False] = ..., dtype: Any = ..., **changes: Unpack[Changes]
+    ) -> AxialModel: ...
+
+
+def builder(name: str) -> Builder:
+    """The builder of a registered model, under its name and with every argument in its signature, for ``help()``."""
+
+    def make(pretrained: Weights = False, **changes: Any) -> Any:
         return create_model(name, pretrained, **changes)
 
     found = entry(name)
     also = f" (also {', '.join(aliases(name))})" if name == found.name and aliases(name) else ""
-    factory.__name__ = factory.__qualname__ = name
-    factory.__doc__ = f"{found.summary}{also}; arguments as in :func:`create_model`. Source: {found.source}."
-    del factory.__wrapped__  # its signature has the name
-    return factory
-
-
-axial_resnet26_s = _factory("axial_resnet26_s")
-axial_resnet50_s = _factory("axial_resnet50_s")
-axial_resnet50_m = _factory("axial_resnet50_m")
-axial_resnet50_l = _factory("axial_resnet50_l")
-axial_resnet50 = _factory("axial_resnet50")
-axial_resnet50_full_s = _factory("axial_resnet50_full_s")
-axial_resnet50_full_m = _factory("axial_resnet50_full_m")
-axial_resnet50_full_l = _factory("axial_resnet50_full_l")
-axial_resnet_cifar10 = _factory("axial_resnet_cifar10")
-axial_resnet_cifar10_xs = _factory("axial_resnet_cifar10_xs")
-stand_alone_resnet50 = _factory("stand_alone_resnet50")
-stand_alone_resnet50_ps = _factory("stand_alone_resnet50_ps")
-axial_resnet_s = _factory("axial_resnet_s")
-axial_resnet_l = _factory("axial_resnet_l")
-axial_deeplab_s_backbone = _factory("axial_deeplab_s_backbone")
-axial_deeplab_m_backbone = _factory("axial_deeplab_m_backbone")
-axial_deeplab_l_backbone = _factory("axial_deeplab_l_backbone")
-axial_deeplab_xl_backbone = _factory("axial_deeplab_xl_backbone")
-axial_swidernet_1_1_1 = _factory("axial_swidernet_1_1_1")
-axial_swidernet_1_1_3 = _factory("axial_swidernet_1_1_3")
-axial_swidernet_1_1_4_5 = _factory("axial_swidernet_1_1_4_5")
-max_deeplab_s_backbone = _factory("max_deeplab_s_backbone")
-max_deeplab_l_backbone = _factory("max_deeplab_l_backbone")
-axial_resnet50_gelu = _factory("axial_resnet50_gelu")
-resnet50 = _factory("resnet50")
-resnet50_beta = _factory("resnet50_beta")
+    make.__name__ = make.__qualname__ = name
+    make.__doc__ = f"{found.summary}{also}; arguments as in :func:`create_model`. Source: {found.source}."
+    known = inspect.signature(create_model).parameters
+    own = [one for key, one in known.items() if key not in ("name", "changes")]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    more = [inspect.Parameter(key, keyword, default=None, annotation=hint) for key, hint in Changes.__annotations__.items()]
+    make.__signature__ = inspect.Signature([*own, *more])  # pyright: ignore[reportFunctionMemberAccess]  # a function takes any attribute
+    return cast(Builder, make)

@@ -12,12 +12,13 @@ import numpy as np
 
 from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_regular, check_tensors, digest, written_beside
 from axialzoo.checkpoint.archive import check_archive
+from axialzoo.checkpoint.migrate import VERSION
 from axialzoo.keras.models import build
 from axialzoo.keras.weights import load_tensors, to_tensors
 from axialzoo.spec import Model, parameters
 
 ATTRIBUTE = "axialzoo"  # of the root of a .weights.h5: the config
-CONFIG, WEIGHTS = "config.json", "model.weights.h5"  # in a .keras
+CONFIG, WEIGHTS, NAME = "config.json", "model.weights.h5", "axialzoo>AxialModel"  # in a .keras
 
 
 def read_native(path, config: Config | None = None) -> tuple[Config, dict[str, np.ndarray]]:
@@ -38,6 +39,11 @@ def read_native(path, config: Config | None = None) -> tuple[Config, dict[str, n
         config = inside or config
         if config is None:
             raise CheckpointError(f"{path}: does not say which model it is; expected a config in it or beside it, or the model's name")
+        if config.version != VERSION:
+            raise CheckpointError(
+                f"{path}: written by an earlier version, whose layers had other names; convert the folder or the .safetensors or .pth file "
+                "of these weights, which are read in every version"
+            )
         dtype = _check_datasets(path, kind, config.spec)
         model = build(config.spec, dtype=dtype)
         model.load_weights(path)
@@ -100,9 +106,9 @@ def _config_in_archive(path: Path) -> Config:
         raise CheckpointError(f"{path}: expected {CONFIG} and {WEIGHTS} in it, found {', '.join(names[:10])}")
     with zipfile.ZipFile(path) as archive:
         data = strict_json.parse(archive.read(CONFIG), f"{path}: {CONFIG}", MAX_BYTES)
-    if not isinstance(data, dict) or data.get("registered_name") != "axialzoo>AxialClassifier" or not isinstance(data.get("config"), dict):
+    if not isinstance(data, dict) or data.get("registered_name") != NAME or not isinstance(data.get("config"), dict):
         found = str(data.get("registered_name"))[:80] if isinstance(data, dict) else type(data).__name__
-        raise CheckpointError(f"{path}: expected a model of the class axialzoo>AxialClassifier, found {found}")
+        raise CheckpointError(f"{path}: expected a model of the class {NAME}, found {found}")
     stored = data["config"].get("checkpoint")
     if stored is not None:
         return Config.from_json(stored if isinstance(stored, str) else "", f"{path}: {CONFIG}: checkpoint")

@@ -45,7 +45,7 @@ class Stem(Layer):
 
     def get_config(self) -> dict:
         stages = (Stage((Block("basic", (1, 1)),)),)  # not the stem's: the least that a backbone may have
-        return {**super().get_config(), "backbone": to_dict(replace(self.backbone, stages=stages, decoder=()))}
+        return {**super().get_config(), "backbone": to_dict(replace(self.backbone, stages=stages, neck=()))}
 
     @classmethod
     def from_config(cls, config: dict):

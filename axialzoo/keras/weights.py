@@ -7,8 +7,18 @@ from collections.abc import Collection, Mapping
 import keras
 import numpy as np
 
-from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_match, check_tensors, default_config, released, save_checkpoint
-from axialzoo.spec import Parameter, Preprocessing, parameters
+from axialzoo.checkpoint import (
+    CheckpointError,
+    Config,
+    Tensors,
+    as_labels,
+    check_match,
+    check_tensors,
+    default_config,
+    released,
+    save_checkpoint,
+)
+from axialzoo.spec import Label, Parameter, Preprocessing, parameters
 
 BLOCK = 32  # rows of a tensor that are transposed together; twice as fast as all at once
 
@@ -63,7 +73,7 @@ def save_model(
     model: keras.Model,
     folder,
     *,
-    labels: Collection[str] = (),
+    labels: Collection[str | Label] = (),
     preprocessing: Preprocessing | None = None,
     provenance: Mapping[str, object] | None = None,
 ) -> Config:
@@ -79,7 +89,7 @@ def save_model(
 
 def describe(
     model: keras.Model,
-    labels: Collection[str] = (),
+    labels: Collection[str | Label] = (),
     preprocessing: Preprocessing | None = None,
     provenance: Mapping[str, object] | None = None,
 ) -> Config:
@@ -89,7 +99,7 @@ def describe(
     return Config(
         base.model,
         spec,
-        tuple(labels) or base.labels,
+        as_labels(labels) or base.labels,
         preprocessing or base.preprocessing,
         base.provenance if provenance is None else dict(provenance),
     )

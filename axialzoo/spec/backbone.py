@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from axialzoo.spec.block import Block
 from axialzoo.spec.check import require, require_choice, require_count, require_number
+from axialzoo.spec.neck import Fused, NeckStage
 from axialzoo.spec.stem import Stem
 
 ACTIVATIONS = ("relu", "gelu", "gelu_tanh", "silu", "elu")
@@ -52,35 +53,11 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class DecoderStage:
-    """One step of a stacked decoder (MaX-DeepLab-L, arXiv:2012.00759): fuse features, then blocks.
-
-    The output before and the last two features at `stride` are brought to `channels` and to the size
-    ``ceil(image / stride)``, then added. A feature of as many channels is resized as it is (bilinear, corners aligned);
-    any other is activated and projected by a 1x1 convolution, with stride 2 where that gives the size, else resized after.
-    """
-
-    stride: int
-    channels: int
-    blocks: tuple[Block, ...] = ()
-
-    def __post_init__(self):
-        require_count("DecoderStage", "stride", self.stride)
-        require_count("DecoderStage", "channels", self.channels)
-        strides = [block.stride for block in self.blocks]
-        require(set(strides) <= {1}, f"DecoderStage.blocks: expected blocks of stride 1, found strides {strides}")
-
-    @property
-    def outputs(self) -> int:
-        return self.blocks[-1].channels[-1] if self.blocks else self.channels
-
-
-@dataclass(frozen=True)
 class Backbone:
     """A whole feature extractor.
 
     Attributes:
-        stem, stages, decoder: Its parts, in order.
+        stem, stages, neck: Its parts, in order.
         in_channels: Channels of the image.
         activation: After norms, attention pairs and (where blocks do not activate their input) sums.
         pre_activation: Blocks activate their input and leave their sum alone (deeplab2), instead of
@@ -92,7 +69,7 @@ class Backbone:
 
     stem: Stem
     stages: tuple[Stage, ...]
-    decoder: tuple[DecoderStage, ...] = ()
+    neck: tuple[NeckStage, ...] = ()
     in_channels: int = 3
     activation: str = "relu"
     pre_activation: bool = False
@@ -106,8 +83,8 @@ class Backbone:
         require_choice("Backbone", "shortcut", self.shortcut, ("stride_or_width", "width"))
         require(isinstance(self.pre_activation, bool), f"Backbone.pre_activation: expected a bool, found {self.pre_activation!r}")
         require(
-            self.pre_activation or not self.decoder,
-            "Backbone.decoder: fuses features before their activation; expected pre_activation=True or no decoder, found False",
+            self.pre_activation or not self.neck,
+            "Backbone.neck: fuses features before their activation; expected pre_activation=True or no neck, found False",
         )
 
     @property
@@ -116,8 +93,8 @@ class Backbone:
 
     @property
     def channels(self) -> int:
-        """Of the last endpoint, which a classifier reads."""
-        return self.decoder[-1].outputs if self.decoder else self.stages[-1].channels
+        """Of the last endpoint."""
+        return self.neck[-1].outputs if self.neck else self.stages[-1].channels
 
     @property
     def stem_stride(self) -> int:
@@ -134,7 +111,7 @@ class Backbone:
         return bool(self.stem.convs) and self.stages[0].stride > 1
 
     def feature_info(self) -> list[dict]:
-        """Endpoints as timm counts them: the stem, then one per stage, then the stacked decoder where there is one.
+        """Endpoints as timm counts them: the stem, then one per stage, then the neck where there is one.
 
         A stem whose resolution the first stage keeps is none of its own, so that index 0 has stride 2 in every
         ImageNet model. Each has ``num_chs``, ``reduction`` (stride) and ``module`` (the name of the last module).
@@ -144,22 +121,22 @@ class Backbone:
         for index, stage in enumerate(self.stages):
             stride *= stage.stride
             info.append({"num_chs": stage.channels, "reduction": stride, "module": f"stages.{index}"})
-        if self.decoder:
-            info.append({"num_chs": self.channels, "reduction": self.decoder[-1].stride, "module": "decoder"})
+        if self.neck:
+            info.append({"num_chs": self.channels, "reduction": self.neck[-1].stride, "module": "neck"})
         return info
 
     def fusions(self) -> list[list[Fused]]:
-        """What each decoder stage fuses: the output before, then the last two features at its stride, older first.
+        """What each step of the neck fuses: the output before, then the last two features at its stride, older first.
 
-        Of the stem and the stages only the last at each stride counts; every decoder stage adds one. `Fused.index` counts
-        the endpoints of stem and stages first, then the decoder stages.
+        Of the stem and the stages only the last at each stride counts; every step of the neck adds one. `Fused.index` counts
+        the endpoints of stem and stages first, then the steps of the neck.
         """
-        if not self.decoder:
+        if not self.neck:
             return []
         features = [Fused(index, one["num_chs"], one["reduction"]) for index, one in enumerate(self.feature_info()[:-1])]
         at_stride = {feature.stride: [feature] for feature in features}
         last, fusions = features[-1], []
-        for index, stage in enumerate(self.decoder, len(features)):
+        for index, stage in enumerate(self.neck, len(features)):
             fusions.append([last, *at_stride.get(stage.stride, [])[-2:]])
             last = Fused(index, stage.outputs, stage.stride)
             at_stride.setdefault(stage.stride, []).append(last)
@@ -168,14 +145,5 @@ class Backbone:
     def map_blocks(self, change: Callable[[Block], Block]) -> Backbone:
         """The same with each block, in the order in which they run, as `change` makes it."""
         stages = tuple(replace(stage, blocks=tuple(map(change, stage.blocks))) for stage in self.stages)
-        decoder = tuple(replace(stage, blocks=tuple(map(change, stage.blocks))) for stage in self.decoder)
-        return replace(self, stages=stages, decoder=decoder)
-
-
-@dataclass(frozen=True)
-class Fused:
-    """A feature that a decoder stage takes in: which one, its channels and its stride."""
-
-    index: int
-    channels: int
-    stride: int
+        neck = tuple(replace(stage, blocks=tuple(map(change, stage.blocks))) for stage in self.neck)
+        return replace(self, stages=stages, neck=neck)

@@ -7,14 +7,16 @@ import types
 import typing
 
 from axialzoo.spec.check import SpecError, did_you_mean
+from axialzoo.spec.heads.base import Head, head_named
 
 
 def to_dict(spec) -> dict:
-    """Every field by name, dataclasses as objects, tuples as lists."""
+    """Every field by name, dataclasses as objects (a head's with its kind), tuples as lists."""
 
     def plain(value):
         if dataclasses.is_dataclass(value):
-            return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+            tag = {"kind": value.kind} if isinstance(value, Head) else {}
+            return tag | {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
         if isinstance(value, tuple):
             return [plain(item) for item in value]
         return value
@@ -63,6 +65,11 @@ def _decode(hint, value, path: str):
         if len(value) != len(arms):
             raise SpecError(f"{path}: expected {len(arms)} values, found {len(value)}")
         return tuple(_decode(arm, item, f"{path}[{index}]") for index, (arm, item) in enumerate(zip(arms, value)))
+    if hint is Head:
+        if not isinstance(value, dict):
+            raise SpecError(f"{path}: expected an object with a kind, or null, found {value!r}")
+        rest = {key: field for key, field in value.items() if key != "kind"}
+        return from_dict(head_named(value.get("kind"), path), rest, path)
     if dataclasses.is_dataclass(hint):
         return from_dict(hint, value, path)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):

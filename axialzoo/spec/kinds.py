@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from axialzoo.spec.attention import Attention
+from axialzoo.spec.backbone import Backbone
 from axialzoo.spec.block import Block
 from axialzoo.spec.check import SpecError, did_you_mean, require
-
-if TYPE_CHECKING:
-    from axialzoo.spec.model import Model
 
 CONTENT: dict[str, Any] = {"similarity": ("content",), "value": ("content",)}
 
@@ -31,11 +29,11 @@ KINDS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }
 
 
-def with_kind(spec: Model, kind: str) -> Model:
-    """The same model with another kind of attention in each block that attends; heads, widths and strides stay.
+def with_kind(backbone: Backbone, kind: str) -> Backbone:
+    """The same with another kind of attention in each block that attends; heads, widths and strides stay.
 
     Args:
-        spec: A model with attention.
+        backbone: One with attention.
         kind: A name in `KINDS`.
 
     Raises:
@@ -60,6 +58,6 @@ def with_kind(spec: Model, kind: str) -> Model:
             attention = replace(attention, positions=attention.reach(attention.positions) + 1)
         return replace(block, kind="axial" if attention.kind == "axial" else "attention", attention=attention)
 
-    backbone = spec.backbone.map_blocks(change)
+    changed = backbone.map_blocks(change)
     require(attending > 0, f"attention={kind!r}: expected a model with attention, found one of convolutions alone")
-    return replace(spec, backbone=backbone)
+    return changed

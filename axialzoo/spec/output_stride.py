@@ -26,7 +26,7 @@ def at_output_stride(backbone: Backbone, output_stride: int) -> Backbone:
     now = backbone.output_stride
     if output_stride == now:
         return backbone
-    if backbone.decoder:
+    if backbone.neck:
         raise SpecError(
             f"output_stride: this model's stacked decoder is for output stride {now}; expected that, found {output_stride}; "
             "create the model by its name, without weights, for another"

@@ -1,20 +1,27 @@
-"""The feature extractor: a stem, stages of residual blocks, a stacked decoder."""
+"""The feature extractor: a stem, stages of residual blocks, a neck."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from axialzoo.checkpoint import Config
 from axialzoo.spec import Model, SpecError, Stage
-from axialzoo.torch.blocks import ACTIVATIONS, ResidualBlock, max_pool
-from axialzoo.torch.decoder import FusedStage
-from axialzoo.torch.norm import recomputed
+from axialzoo.torch.blocks import ACTIVATIONS, ResidualBlock, max_pool, through
+from axialzoo.torch.neck import FusedStage
 from axialzoo.torch.stem import Stem
 
 
 class ResidualStage(nn.Module):
-    """A max pool where the spec has one, then blocks: (N, C, H, W) to (N, outputs, H / stride, W / stride), rounded up."""
+    """A max pool where the spec has one, then blocks: (N, C, H, W) to (N, outputs, H / stride, W / stride), rounded up.
+
+    A stage takes in and gives out one state. Today that is the pixels. Tokens that travel beside them (MaX-DeepLab's memory,
+    (N, tokens, C), read and written by transformers inside the blocks of the last stage and of the neck) will be a second
+    member of it: blocks without a transformer pass it on, `ResidualBlock.residual` is where one with a transformer reads
+    pixels and tokens and writes both, and `through` hands the state from block to block whatever it holds.
+    """
 
     def __init__(self, inputs: int, spec: Stage, backbone):
         super().__init__()
@@ -27,18 +34,69 @@ class ResidualStage(nn.Module):
     def forward(self, x: Tensor, checkpointing: bool = False) -> Tensor:
         if self.pool:
             x = max_pool(x)
-        for block in self.blocks:
-            x = recomputed(block, x) if checkpointing else block(x)
-        return x
+        return through(self.blocks, x, checkpointing)
 
 
-class AxialBackbone(nn.Module):
+class Extractor(nn.Module):
+    """What every network here has: stem, stages and neck, and what is known of it.
+
+    Attributes:
+        spec: What it computes.
+        config: Of the weights it was loaded from, or None.
+        name: In the registry, or ``"custom"``.
+        num_features: Channels of the last endpoint.
+        feature_info: Of each endpoint: ``num_chs``, ``reduction``, ``module``.
+    """
+
+    def __init__(self, spec: Model):
+        super().__init__()
+        self.spec = spec
+        self.config: Config | None = None
+        self.name = "custom"
+        backbone = spec.backbone
+        self.stem = Stem(backbone)
+        self.stages = nn.ModuleList()
+        channels = backbone.stem_channels
+        for stage in backbone.stages:
+            self.stages.append(ResidualStage(channels, stage, backbone))
+            channels = stage.channels
+        self.neck = nn.ModuleList()
+        for fused, stage in zip(backbone.fusions(), backbone.neck):
+            self.neck.append(FusedStage(fused, stage, backbone))
+        self.num_features = backbone.channels
+        self.checkpointing = False
+        self.feature_info = backbone.feature_info()
+        self.activation = ACTIVATIONS[backbone.activation]
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Recompute each block in the backward pass instead of keeping what it computed."""
+        self.checkpointing = enable
+
+    def endpoints(self, x: Tensor) -> list[Tensor]:
+        """The stem's output, each stage's and the neck's, activated."""
+        check_image(x, self.spec.backbone.in_channels)
+        size, checkpointing = x.shape[2:], self.checkpointing and self.training
+        x = self.stem(x)
+        features = [x] if self.spec.backbone.stem_is_endpoint else []
+        for stage in self.stages:
+            x = stage(x, checkpointing)
+            features.append(x)
+        outputs = list(features)
+        for step in self.neck:
+            x = step(features, size, checkpointing)
+            features.append(x)
+        if len(self.neck):
+            outputs.append(x)
+        return [self.activation(x) for x in outputs] if self.spec.backbone.pre_activation else outputs
+
+
+class AxialBackbone(Extractor):
     """Images to a pyramid of features.
 
     Args:
-        spec: What it computes.
+        spec: What it computes; its head is left out.
         out_indices: Which endpoints, as timm counts them: 0 at stride 2 for the ImageNet models, then one per stage, the
-            stacked decoder last; see :meth:`axialzoo.spec.Backbone.feature_info`; default all.
+            neck last; see :meth:`axialzoo.spec.Backbone.feature_info`; default all.
 
     Attributes:
         feature_info: Of each endpoint returned: ``num_chs``, ``reduction``, ``module``.
@@ -49,45 +107,13 @@ class AxialBackbone(nn.Module):
     """
 
     def __init__(self, spec: Model, out_indices: Sequence[int] | None = None):
-        super().__init__()
-        self.spec = spec
-        backbone = spec.backbone
-        self.stem = Stem(backbone)
-        self.stages = nn.ModuleList()
-        channels = backbone.stem_channels
-        for stage in backbone.stages:
-            self.stages.append(ResidualStage(channels, stage, backbone))
-            channels = stage.channels
-        self.decoder = nn.ModuleList()
-        for fused, stage in zip(backbone.fusions(), backbone.decoder):
-            self.decoder.append(FusedStage(fused, stage, backbone))
-        self.num_features = backbone.channels
-        self.checkpointing = False
-        info = backbone.feature_info()
-        self.out_indices = check_indices(out_indices, len(info))
-        self.feature_info = [info[index] for index in self.out_indices]
-        self.activation = ACTIVATIONS[backbone.activation]
+        super().__init__(spec)
+        self.out_indices = check_indices(out_indices, len(self.feature_info))
+        self.feature_info = [self.feature_info[index] for index in self.out_indices]
 
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Recompute each block in the backward pass instead of keeping what it computed."""
-        self.checkpointing = enable
+    if TYPE_CHECKING:
 
-    def endpoints(self, x: Tensor) -> list[Tensor]:
-        """The stem's output, each stage's and the decoder's, activated."""
-        check_image(x, self.spec.backbone.in_channels)
-        size, checkpointing = x.shape[2:], self.checkpointing and self.training
-        x = self.stem(x)
-        features = [x] if self.spec.backbone.stem_is_endpoint else []
-        for stage in self.stages:
-            x = stage(x, checkpointing)
-            features.append(x)
-        outputs = list(features)
-        for step in self.decoder:
-            x = step(features, size, checkpointing)
-            features.append(x)
-        if self.decoder:
-            outputs.append(x)
-        return [self.activation(x) for x in outputs] if self.spec.backbone.pre_activation else outputs
+        def __call__(self, x: Tensor) -> list[Tensor]: ...
 
     def forward(self, x: Tensor) -> list[Tensor]:
         outputs = self.endpoints(x)

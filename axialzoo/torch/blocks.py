@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,7 +12,7 @@ from axialzoo.spec import Backbone, Block, Norm
 from axialzoo.spec.layers import has_shortcut
 from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.attention2d import Attention2D
-from axialzoo.torch.norm import BatchNorm
+from axialzoo.torch.norm import BatchNorm, recomputed
 
 ACTIVATIONS = {
     "relu": F.relu,
@@ -103,6 +105,13 @@ class ResidualBlock(nn.Module):
         if stride == 1:
             return x
         return x[:, :, ::stride, ::stride] if attention.downsample == "slice" else average_pool(x, stride)
+
+
+def through(blocks: nn.ModuleList, state: Any, checkpointing: bool) -> Any:
+    """`state` through `blocks` one after the other, each computed again in the backward pass where `checkpointing`."""
+    for block in blocks:
+        state = recomputed(block, state) if checkpointing else block(state)
+    return state
 
 
 def average_pool(x: Tensor, stride: int) -> Tensor:

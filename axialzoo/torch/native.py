@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_tensors, check_torch_file, digest, written_beside
+from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_tensors, check_torch_file, checked, digest, written_beside
 
 
 def read_native(path, config: Config | None = None) -> tuple[Config, dict[str, np.ndarray]]:
@@ -29,8 +29,8 @@ def read_native(path, config: Config | None = None) -> tuple[Config, dict[str, n
     if config is None:
         raise CheckpointError(f"{path}: does not say which model it is; expected a config in it or beside it, or the model's name")
     tensors = {name: to_array(path, name, value) for name, value in state.items()}
-    check_tensors(tensors, config.spec, where=str(path), expected_digest=config.digest)
-    return config, tensors
+    config, current = checked(config, tensors, str(path))
+    return config, dict(current)
 
 
 def write_native(path, config: Config, tensors: Tensors) -> None:

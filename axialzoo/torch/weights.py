@@ -8,8 +8,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_match, check_tensors, default_config, released, save_checkpoint
-from axialzoo.spec import Preprocessing
+from axialzoo.checkpoint import (
+    CheckpointError,
+    Config,
+    Tensors,
+    as_labels,
+    check_match,
+    check_tensors,
+    default_config,
+    released,
+    save_checkpoint,
+)
+from axialzoo.spec import Label, Model, Preprocessing, parameters
 
 
 def to_tensors(model: nn.Module) -> dict[str, np.ndarray]:
@@ -38,7 +48,7 @@ def load_tensors(model: nn.Module, tensors: Tensors, *, replace: Collection[str]
     sources = {name: array for name, array in tensors.items() if name not in replace}
     check_match(sources, {name: tuple(tensor.shape) for name, tensor in targets.items()}, where)
     if not verified:
-        check_tensors(tensors, model.spec, where=where, without=replace)  # type: ignore[arg-type]
+        check_tensors(tensors, spec_of(model), where=where, without=replace)
     lossy = [
         f"{name} ({array.dtype} into {targets[name].dtype})"
         for name, array in sources.items()
@@ -62,7 +72,7 @@ def save_model(
     model: nn.Module,
     folder,
     *,
-    labels: Collection[str] = (),
+    labels: Collection[str | Label] = (),
     preprocessing: Preprocessing | None = None,
     provenance: Mapping[str, object] | None = None,
 ) -> Config:
@@ -78,20 +88,41 @@ def save_model(
 
 def describe(
     model: nn.Module,
-    labels: Collection[str] = (),
+    labels: Collection[str | Label] = (),
     preprocessing: Preprocessing | None = None,
     provenance: Mapping[str, object] | None = None,
 ) -> Config:
     """The config of `model` as it is: see :func:`save_model`."""
-    spec = model.spec
-    base: Config = getattr(model, "config", None) or default_config(spec, getattr(model, "name", "custom"))  # type: ignore[arg-type]
+    spec = spec_of(model)
+    config, name = getattr(model, "config", None), getattr(model, "name", "custom")
+    base = config if isinstance(config, Config) else default_config(spec, str(name))
     return Config(
         base.model,
-        spec,  # type: ignore[arg-type]
-        tuple(labels) or base.labels,
+        spec,
+        as_labels(labels) or base.labels,
         preprocessing or base.preprocessing,
         base.provenance if provenance is None else dict(provenance),
     )
+
+
+def spec_of(model: nn.Module) -> Model:
+    """What `model` computes.
+
+    Raises:
+        CheckpointError: for a module that is none of ours, or whose tensors are no longer those of its spec.
+    """
+    spec = getattr(model, "spec", None)
+    if not isinstance(spec, Model):
+        raise CheckpointError(f"{type(model).__name__}: expected a model of axialzoo.torch, which has a spec")
+    expected = {parameter.name: parameter.shape for parameter in parameters(spec)}
+    found = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    if found != expected:
+        changed = sorted(name for name in {*expected, *found} if expected.get(name) != found.get(name))
+        raise CheckpointError(
+            f"{type(model).__name__}: its tensors are no longer those of its spec: {', '.join(changed[:8])}"
+            f"{', ...' if len(changed) > 8 else ''}; for another number of classes, call model.reset_classifier(num_classes)"
+        )
+    return spec
 
 
 def _to_numpy(name: str, tensor: torch.Tensor) -> np.ndarray:

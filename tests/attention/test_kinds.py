@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from axialzoo.spec import KINDS, Attention, Norm, SpecError, adapt, count, entry, parameters, with_kind
+from axialzoo.spec import KINDS, Attention, Norm, SpecError, adapt, count, entry, parameters
 from axialzoo.spec.cost import attended_pairs
 from axialzoo.torch import build, projection
 from axialzoo.torch.attention2d import Attention2D
@@ -175,7 +175,7 @@ def test_a_wrong_table_is_caught(damage):
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_model_takes_any_kind(kind):
     spec = adapt(entry("axial_resnet_cifar10_xs").spec, attention=kind)
-    assert spec == with_kind(entry("axial_resnet_cifar10_xs").spec, kind)
+    assert spec == adapt(entry("axial_resnet_cifar10_xs").spec, attention=kind)
     model = build(spec)
     assert sum(p.numel() for p in model.parameters()) == count(spec)
     assert {p.name: p.shape for p in parameters(spec)} == {name: tuple(x.shape) for name, x in model.state_dict().items()}
@@ -187,15 +187,15 @@ def test_any_model_takes_any_kind(kind):
 
 
 def test_windows_are_shifted_in_every_other_block():
-    spec = with_kind(entry("axial_resnet26_s").spec, "window")
+    spec = adapt(entry("axial_resnet26_s").spec, attention="window")
     shifted = [block.attention.shifted for stage in spec.backbone.stages for block in stage.blocks]
     assert shifted == [index % 2 == 1 for index in range(8)]
 
 
 def test_there_and_back_is_the_axial_model():
     spec = entry("axial_resnet50_s").spec
-    assert with_kind(spec, "axial") == spec
-    assert with_kind(with_kind(spec, "global"), "axial") == spec
+    assert adapt(spec, attention="axial") == spec
+    assert adapt(adapt(spec, attention="global"), attention="axial") == spec
 
 
 @pytest.mark.parametrize(
@@ -218,4 +218,4 @@ def test_what_does_not_fit_together_is_refused(fields, message):
 
 def test_an_unknown_kind_is_refused_with_the_nearest():
     with pytest.raises(SpecError, match="did you mean 'axial_local'"):
-        with_kind(entry("axial_resnet26_s").spec, "axial_locl")
+        adapt(entry("axial_resnet26_s").spec, attention="axial_locl")

@@ -8,6 +8,7 @@ import numpy as np
 
 from axialzoo.checkpoint import Config, save_checkpoint
 from axialzoo.spec import Attention, Backbone, Block, Model, Stage, Stem, StemConv
+from axialzoo.spec.heads.classifier import Classifier
 from tests.strategies import preprocessing_of, weights
 
 SPEC = Model(
@@ -15,7 +16,7 @@ SPEC = Model(
         Stem((StemConv(4, 3, 2),)),
         (Stage((Block("axial", (4, 4), attention=Attention(4, 4, 2, 4), squeeze_excite=True),), pool=True),),
     ),
-    num_classes=4,  # as many as channels: a transposed classifier fits
+    head=Classifier(4),  # as many as channels: a transposed classifier fits
     input_size=(16, 16),
 )
 CONFIG = Config("custom", SPEC, ("cat", "dog", "Föhre", "鳥"), preprocessing_of(SPEC), {"source": "test", "metrics": {"top1": 1 / 3}})

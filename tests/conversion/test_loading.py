@@ -20,7 +20,7 @@ from tests.strategies import preprocessing_of, weights
 
 NAME = "axial_resnet_cifar10_xs"
 SPEC = entry(NAME).spec
-CLASSIFIER = {"classifier.weight", "classifier.bias"}
+CLASSIFIER = {"head.fc.weight", "head.fc.bias"}
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +51,11 @@ def test_a_model_gets_every_tensor_and_its_config(folder):
 
 
 def test_another_number_of_classes_starts_the_classifier_new_and_says_so(folder):
-    with pytest.warns(UserWarning, match=r"num_classes=3: .* start new: classifier\.weight, classifier\.bias"):
+    with pytest.warns(UserWarning, match=r"num_classes=3: .* start new: head\.fc\.weight, head\.fc\.bias"):
         model = create_model(NAME, folder, num_classes=3)
     assert changed(model, folder) == CLASSIFIER
     assert model.config.labels == () and model.config.digest == ""
-    assert torch.isfinite(model.classifier.weight).all() and model.classifier.weight.std() > 0
+    assert torch.isfinite(model.head.fc.weight).all() and model.head.fc.weight.std() > 0
 
 
 def test_other_channels_start_the_first_convolution_new_and_say_so(folder):

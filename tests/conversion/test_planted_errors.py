@@ -22,7 +22,7 @@ ATTENTION = "stages.0.blocks.0.height"
 
 
 def transposed_classifier(tensors: dict) -> None:
-    tensors["classifier.weight"] = tensors["classifier.weight"].T.copy()
+    tensors["head.fc.weight"] = tensors["head.fc.weight"].T.copy()
 
 
 def transposed_kernel(tensors: dict) -> None:
@@ -92,31 +92,31 @@ def test_a_permuted_tensor_with_a_new_digest_is_caught_by_the_outputs(plant):
 def test_a_dropped_tensor_is_refused_by_name(tmp_path):
     tensors = small.tensors()
     config = small.write_folder(tmp_path)
-    del tensors["classifier.bias"]
+    del tensors["head.fc.bias"]
     write_safetensors(tmp_path / "model.safetensors", tensors, metadata_of(config))
-    with pytest.raises(CheckpointError, match=r"missing \(1\): classifier\.bias"):
+    with pytest.raises(CheckpointError, match=r"missing \(1\): head\.fc\.bias"):
         load_checkpoint(tmp_path)
-    with pytest.raises(CheckpointError, match=r"missing \(1\): classifier\.bias"):
+    with pytest.raises(CheckpointError, match=r"missing \(1\): head\.fc\.bias"):
         load_tensors(build(small.SPEC), tensors)
 
 
 def test_a_duplicated_tensor_is_refused_by_name(tmp_path):
     config = small.write_folder(tmp_path)
-    tensors = {**small.tensors(), "classifier.bias_copy": small.tensors()["classifier.bias"]}
+    tensors = {**small.tensors(), "head.fc.bias_copy": small.tensors()["head.fc.bias"]}
     write_safetensors(tmp_path / "model.safetensors", tensors, metadata_of(config))
-    with pytest.raises(CheckpointError, match=r"left over \(1\): classifier\.bias_copy"):
+    with pytest.raises(CheckpointError, match=r"left over \(1\): head\.fc\.bias_copy"):
         load_checkpoint(tmp_path)
-    with pytest.raises(CheckpointError, match=r"left over \(1\): classifier\.bias_copy"):
+    with pytest.raises(CheckpointError, match=r"left over \(1\): head\.fc\.bias_copy"):
         load_tensors(build(small.SPEC), tensors)
 
 
 def test_a_renamed_tensor_is_refused_under_both_names():
     tensors = small.tensors()
-    tensors["classifier.biases"] = tensors.pop("classifier.bias")
+    tensors["head.fc.biases"] = tensors.pop("head.fc.bias")
     with pytest.raises(CheckpointError) as refusal:
         load_tensors(build(small.SPEC), tensors)
-    assert "missing (1): classifier.bias" in str(refusal.value)
-    assert "left over (1): classifier.biases; did you mean 'classifier.bias'?" in str(refusal.value)
+    assert "missing (1): head.fc.bias" in str(refusal.value)
+    assert "left over (1): head.fc.biases; did you mean 'head.fc.bias'?" in str(refusal.value)
 
 
 def test_the_refusal_lists_everything_that_is_wrong_at_once():

@@ -8,7 +8,7 @@ import pytest
 
 from axialzoo.figures.cases import attention_blocks, cases, estimated_bytes, find_block, only_block, parse_kinds, parse_sizes, reaching
 from axialzoo.figures.growth import exponent
-from axialzoo.spec import KINDS, SpecError, entry, with_kind
+from axialzoo.spec import KINDS, SpecError, adapt, entry
 
 SPEC, BLOCK = entry("axial_resnet50_s").spec, "stages.0.blocks.0"
 SIDES = (28, 56, 112, 224)
@@ -56,7 +56,7 @@ def test_multiply_adds_of_a_layer_grow_as_its_kind_says(kind, low, high):
 
 def test_without_longer_tables_full_axial_attention_would_look_local():
     """The planted error: the model's tables reach 56 positions, so that a map of 224 would not be attended in full."""
-    short = only_block(with_kind(SPEC, "axial"), BLOCK)
+    short = only_block(adapt(SPEC, attention="axial"), BLOCK)
     attention = attention_blocks(short)["stages.0.blocks.0"].attention
     assert attention is not None and attention.reach(224) == 55
     longer = attention_blocks(reaching(short, (224, 30)))["stages.0.blocks.0"].attention
@@ -65,7 +65,7 @@ def test_without_longer_tables_full_axial_attention_would_look_local():
 
 @pytest.mark.parametrize("kind", ["axial_local", "local", "window"])
 def test_longer_tables_leave_spans_alone(kind):
-    spec = with_kind(SPEC, kind)
+    spec = adapt(SPEC, attention=kind)
     for before, after in zip(attention_blocks(spec).values(), attention_blocks(reaching(spec, (896, 896))).values()):
         assert before.attention is not None and after.attention is not None
         assert before.attention.span == after.attention.span and after.attention.positions <= max(before.attention.positions, 15)
@@ -77,9 +77,9 @@ def test_every_kind_makes_a_case_of_the_whole_model_and_of_a_layer():
 
 
 def test_training_holds_more_than_inference_and_global_more_than_all():
-    needed = {kind: estimated_bytes(with_kind(SPEC, kind), (448, 448), train=True) for kind in ("axial", "global", "local")}
+    needed = {kind: estimated_bytes(adapt(SPEC, attention=kind), (448, 448), train=True) for kind in ("axial", "global", "local")}
     assert needed["global"] > 10 * max(needed["axial"], needed["local"])
-    assert estimated_bytes(with_kind(SPEC, "axial"), (448, 448)) < needed["axial"] / 3
+    assert estimated_bytes(adapt(SPEC, attention="axial"), (448, 448)) < needed["axial"] / 3
 
 
 def test_sizes_and_kinds_are_read_from_text():

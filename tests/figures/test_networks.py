@@ -7,7 +7,8 @@ import torch
 
 from axialzoo.figures.networks import random_network, receptive_field, recorded
 from axialzoo.figures.weights import reach
-from axialzoo.spec import Backbone, Block, Model, Stage, Stem, entry, with_kind
+from axialzoo.spec import Backbone, Block, Model, Stage, Stem, adapt, entry
+from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.torch.models import build
 from tests.torch.networks import axial, images
 
@@ -33,7 +34,7 @@ def test_a_random_network_is_the_same_for_the_same_seed():
 @pytest.mark.parametrize("kind", ["axial", "axial_local", "window"])
 def test_the_receptive_field_of_one_block_is_what_its_attention_reaches(kind):
     block: Block = axial(8, 16, positions=20)
-    spec = with_kind(Model(Backbone(Stem(), (Stage((block,)),)), num_classes=0, input_size=(20, 20)), kind)
+    spec = adapt(Model(Backbone(Stem(), (Stage((block,)),)), head=Classifier(0), input_size=(20, 20)), attention=kind)
     x = images(20, 20, batch=1)
     network = random_network(spec, x)
     names = ("height", "width") if "axial" in kind else ("attention",)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from axialzoo.spec import Attention, Backbone, Block, Model, Norm, Stage, Stem, StemConv, entry
+from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.spec.zoo.deeplab2 import backbone
 from converters.deeplab2_names import places
 
@@ -249,7 +250,7 @@ def _model(kind: str, config: dict, inputs: int) -> Model:
         block = Block("axial", widths, config.get("strides", 1), attention=attention)
     if kind in ("attention", "pair"):
         conventions["in_channels"] = 1  # of the convolution before it, which is not in the case
-    return Model(Backbone(stem, (Stage((block,)),), **conventions), num_classes=0)
+    return Model(Backbone(stem, (Stage((block,)),), **conventions), head=Classifier(0))
 
 
 def unbiased(name: str, after: np.ndarray, before: np.ndarray, shape: tuple[int, ...], stride: int) -> np.ndarray:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from axialzoo.spec import Attention, Backbone, Block, Model, Stage, Stem, entry, parameters
+from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.spec.layers import layers
 from converters.axial_deeplab import foreign_name, to_ours
 
@@ -173,7 +174,7 @@ def _case(name: str, config: dict, stored: Mapping[str, np.ndarray]) -> Case:
     inputs = config["inplanes"] if block_case else config["in_planes"]
     attention = Attention(width // 2, width, heads=config["groups"], positions=config["kernel_size"])
     block = Block("axial", (width if block_case else inputs, 2 * width), stride, attention=attention)
-    model = Model(Backbone(Stem(), (Stage((block,)),), in_channels=inputs), num_classes=0)
+    model = Model(Backbone(Stem(), (Stage((block,)),), in_channels=inputs), head=Classifier(0))
     prefix = "stages.0.blocks.0." if block_case else "stages.0.blocks.0.height."
     foreign = "layer1.0." if block_case else "layer1.0.hight_block."
     tensors = ours(model, lambda tensor: stored[f"{name}/weight/{tensor.removeprefix(foreign)}"], prefix)

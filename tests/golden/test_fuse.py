@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from axialzoo.torch.decoder import Fuse, resize
+from axialzoo.torch.neck import Fuse
+from axialzoo.torch.resize import resize
 from tests.golden import fuse
 from tests.golden.reference import TOLERANCE
 

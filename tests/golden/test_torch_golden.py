@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from axialzoo.torch import AxialClassifier
 from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.blocks import ResidualBlock
-from axialzoo.torch.classifier import AxialClassifier
 from tests.golden import reference
 from tests.golden.reference import TOLERANCE, Case
 
@@ -112,7 +112,7 @@ def test_a_reversed_position_index_is_caught(name, table):
     assert np.abs(run(layer(replace(case, tensors=tensors)), case, training=False) - case.eval).max() > 100 * TOLERANCE
 
 
-@pytest.mark.parametrize("kernel", ["stem.0.conv.weight", "stages.3.blocks.0.expand.conv.weight", "classifier.weight"])
+@pytest.mark.parametrize("kernel", ["stem.0.conv.weight", "stages.3.blocks.0.expand.conv.weight", "head.fc.weight"])
 def test_a_transposed_kernel_is_caught(kernel):
     tensors = dict(reference.network_tensors())
     weight = tensors[kernel]

@@ -11,8 +11,8 @@ from axialzoo.spec import (
     Attention,
     Backbone,
     Block,
-    DecoderStage,
     Model,
+    NeckStage,
     Norm,
     Parameter,
     Stage,
@@ -23,6 +23,7 @@ from axialzoo.spec import (
     list_models,
     parameters,
 )
+from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.spec.zoo.axial_resnet_full import axial_resnet_full
 from tests.spec.deeplab2 import DEEPLAB2, narrow
 
@@ -84,15 +85,15 @@ def attending(kind: str, width: int, out: int, stride: int = 1, **attention) -> 
 
 def small(*blocks: Block, channels: int = 8, pool: bool = False, classes: int = 5, **backbone) -> Model:
     """A stem and one stage."""
-    return Model(Backbone(Stem((StemConv(channels, 3, 2),)), (Stage(blocks, pool),), **backbone), num_classes=classes)
+    return Model(Backbone(Stem((StemConv(channels, 3, 2),)), (Stage(blocks, pool),), **backbone), head=Classifier(classes))
 
 
 def fused() -> Model:
     """A stacked decoder that takes features as they are, projected with stride 2, and projected and resized."""
     stages = (Stage((Block("basic", (8, 8), 2),)), Stage((Block("basic", (12, 12), 2),)))
-    decoder = (DecoderStage(4, 8, (Block("bottleneck", (4, 4, 8)),)), DecoderStage(2, 4), DecoderStage(4, 8), DecoderStage(8, 12))
+    decoder = (NeckStage(4, 8, (Block("bottleneck", (4, 4, 8)),)), NeckStage(2, 4), NeckStage(4, 8), NeckStage(8, 12))
     backbone = Backbone(Stem((StemConv(6, 3, 2),)), stages, decoder, pre_activation=True, activation="silu", shortcut="width")
-    return Model(backbone, num_classes=5)
+    return Model(backbone, head=Classifier(5))
 
 
 def registered(name: str, **changes) -> Model:
@@ -105,7 +106,7 @@ def one_block(name: str, stage: int, index: int) -> Model:
     widths = [backbone.stem_channels] + [block.channels[-1] for part in backbone.stages for block in part.blocks]
     before = sum(len(part.blocks) for part in backbone.stages[:stage]) + index
     block = backbone.stages[stage].blocks[index]
-    return Model(replace(backbone, stem=Stem(), stages=(Stage((block,)),), in_channels=widths[before]), num_classes=0)
+    return Model(replace(backbone, stem=Stem(), stages=(Stage((block,)),), in_channels=widths[before]), head=Classifier(0))
 
 
 XS = "axial_resnet_cifar10_xs"
@@ -122,7 +123,7 @@ LARGE = (
 )  # fmt: skip
 # Of the families of large models, one each, an eighth or a quarter as wide and of few blocks.
 FAMILIES = {
-    "axial_resnet_full": replace(axial_resnet_full(0.25, (1, 1, 1)), num_classes=5),
+    "axial_resnet_full": replace(axial_resnet_full(0.25, (1, 1, 1)), head=Classifier(5)),
     **{name: adapt(narrow(depths=(1, 1, 1, 1), **fields), drop_path=0.0) for name, fields in DEEPLAB2.items()},
 }
 CASES = {
@@ -225,7 +226,7 @@ DYNAMIC = (
     "sinusoidal",
 )  # with sizes that a graph does not know
 TRAINED = {
-    "axial": Case(replace(registered(XS), num_classes=5), (20, 26)),
+    "axial": Case(replace(registered(XS), head=Classifier(5)), (20, 26)),
     "kinds": Case(small(*KINDS), (20, 26)),
     "deeplab2": Case(CASES["pre_activation"].spec, (20, 26)),
 }

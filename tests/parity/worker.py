@@ -229,7 +229,7 @@ def check_models(put, folder: Path) -> None:
         put(f"models/{policy}_dtypes", json.dumps(sorted({str(variable.dtype) for variable in mixed.weights})))
         put(f"models/{policy}_compute", json.dumps(sorted({one.compute_dtype for one in flat_layers(mixed)})))
     backbone = AxialBackbone(adapt(spec, num_classes=0), dtype="float32")
-    load_tensors(backbone, {k: v for k, v in common.tensors(spec, "float32").items() if "classifier" not in k})
+    load_tensors(backbone, {k: v for k, v in common.tensors(spec, "float32").items() if "head." not in k})
     for index, output in enumerate(forward(backbone, x)):
         put(f"models/features/{index}", output)
     put("models/feature_info", json.dumps(backbone.feature_info))
@@ -264,13 +264,13 @@ def check_decoder(put, folder: Path) -> None:
     keras.config.set_image_data_format("channels_first")
     put("decoder/channels_first", abs(forward(model_of(spec, "float32"), x.transpose(0, 3, 1, 2)) - y).max())
     keras.config.set_image_data_format("channels_last")
-    tensors = {name: array for name, array in common.tensors(spec, "float32").items() if "classifier" not in name}
+    tensors = {name: array for name, array in common.tensors(spec, "float32").items() if "head." not in name}
     pyramids = [model_of(adapt(spec, num_classes=0), "float32", tensors, features_only=True, out_indices=at) for at in ((0, 1), None)]
     short, whole = (forward(pyramid, x) for pyramid in pyramids)
     put("decoder/pyramid", max(abs(one - other).max() for one, other in zip(short, whole)))
     put("decoder/pyramid_lengths", [len(short), len(whole)])
     put("decoder/pyramid_keeps", max(abs(array - tensors[name]).max() for name, array in to_tensors(pyramids[0]).items()))
-    keras_layer = model.get_layer("decoder.0.fuse")
+    keras_layer = model.get_layer("neck.0.fuse")
     put("decoder/fuse_config", type(keras_layer).from_config(keras_layer.get_config()).get_config() == keras_layer.get_config())
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from axialzoo.spec import Attention, Backbone, Block, DecoderStage, Model, Norm, Preprocessing, Stage, Stem, StemConv
+from axialzoo.spec import Attention, Backbone, Block, Model, NeckStage, Norm, Preprocessing, Stage, Stem, StemConv
 from axialzoo.spec.attention import ENCODINGS, SIMILARITY_TERMS, VALUE_TERMS
 from axialzoo.spec.backbone import ACTIVATIONS
+from axialzoo.spec.heads.classifier import Classifier
 
 counts = st.integers(1, 64)
 
@@ -76,7 +77,7 @@ stems = st.builds(
 )
 norms = st.builds(Norm, st.floats(1e-9, 0.1), st.floats(0, 1))
 decoders = st.lists(
-    st.builds(DecoderStage, st.sampled_from((4, 8, 16)), st.integers(1, 12), st.lists(blocks((1,)), max_size=2).map(tuple)), max_size=3
+    st.builds(NeckStage, st.sampled_from((4, 8, 16)), st.integers(1, 12), st.lists(blocks((1,)), max_size=2).map(tuple)), max_size=3
 ).map(tuple)
 
 
@@ -86,14 +87,14 @@ def models(draw):
     backbone = Backbone(
         stem=draw(stems),
         stages=tuple(draw(st.lists(stages, min_size=1, max_size=3))),
-        decoder=decoder,
+        neck=decoder,
         in_channels=draw(st.integers(1, 4)),
         activation=draw(st.sampled_from(ACTIVATIONS)),
         pre_activation=bool(decoder) or draw(st.booleans()),
         shortcut=draw(st.sampled_from(("stride_or_width", "width"))),
         norm=draw(norms),
     )
-    return Model(backbone, num_classes=draw(st.integers(0, 5)), input_size=draw(st.tuples(counts, counts)))
+    return Model(backbone, head=Classifier(draw(st.integers(0, 5))), input_size=draw(st.tuples(counts, counts)))
 
 
 preprocessings = st.builds(

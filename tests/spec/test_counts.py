@@ -7,7 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from axialzoo.spec import adapt, cost, count, entry, list_models, parameters
-from axialzoo.torch.classifier import AxialClassifier
+from axialzoo.torch import AxialClassifier
 from tests.spec import deeplab2
 
 PARAMETERS = {

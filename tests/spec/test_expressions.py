@@ -105,11 +105,11 @@ def test_a_network_that_attends_from_the_first_layer_on():
 def test_a_stacked_decoder_goes_up_and_down():
     spec = backbone(depths=(3, 6, 3, 3), decoder_stacks=1, **SWIDE)
     assert from_dict(Model, json.loads(json.dumps(to_dict(spec)))) == spec
-    assert [(stage.stride, stage.channels, stage.blocks[0].kind) for stage in spec.backbone.decoder] == [
+    assert [(stage.stride, stage.channels, stage.blocks[0].kind) for stage in spec.backbone.neck] == [
         (8, 512, "basic"), (4, 256, "basic"), (8, 512, "basic"), (16, 2048, "axial"),
     ]  # fmt: skip
-    assert [stage.stride for stage in backbone(decoder_stacks=2, output_stride=8).backbone.decoder] == [4, 8, 4, 8]
-    assert [stage.stride for stage in backbone(decoder_stacks=1, output_stride=32).backbone.decoder] == [16, 8, 4, 8, 16, 32]
+    assert [stage.stride for stage in backbone(decoder_stacks=2, output_stride=8).backbone.neck] == [4, 8, 4, 8]
+    assert [stage.stride for stage in backbone(decoder_stacks=1, output_stride=32).backbone.neck] == [16, 8, 4, 8, 16, 32]
 
 
 def test_epsilon_and_momentum_reach_every_norm():

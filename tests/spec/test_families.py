@@ -26,7 +26,7 @@ def test_drop_path_schedules_are_the_configs(name):
 
 
 def test_drop_path_of_the_stacked_decoder_follows_its_nominal_strides():
-    decoder = entry("max_deeplab_l_backbone").spec.backbone.decoder
+    decoder = entry("max_deeplab_l_backbone").spec.backbone.neck
     assert [[round(block.drop_path, 6) for block in stage.blocks] for stage in decoder] == [[0.1], [0.05], [0.1], [0.2]]
 
 

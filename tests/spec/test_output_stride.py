@@ -23,6 +23,7 @@ from axialzoo.spec import (
     parameters,
     to_dict,
 )
+from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.spec.zoo.deeplab2 import backbone
 from axialzoo.torch import AxialBackbone
 from tests.attention.layers import randomise
@@ -89,7 +90,7 @@ def test_a_stacked_decoder_of_another_output_stride_is_refused_but_rebuilt_by_na
 def test_strides_that_would_be_lost_are_refused():
     block = Block("basic", (8, 8))
     stages = [Stage((replace(block, channels=(8, 8 << index)),), pool=True) for index in range(4)]
-    pooled = Model(Backbone(Stem((StemConv(4, 3, 2),)), tuple(stages)), num_classes=0)
+    pooled = Model(Backbone(Stem((StemConv(4, 3, 2),)), tuple(stages)), head=Classifier(0))
     twice = narrow(output_stride=32)
     blocks = tuple(replace(one, stride=2) for one in twice.backbone.stages[3].blocks)
     twice = replace(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from axialzoo.spec import Attention, Backbone, Block, Model, Norm, Stage, Stem, StemConv
-from axialzoo.torch.classifier import AxialClassifier
+from axialzoo.spec.heads.classifier import Classifier
+from axialzoo.torch import AxialClassifier
 from tests.attention.layers import randomise
 
 
@@ -21,7 +22,7 @@ def small(drop_path: float = 0.0, **fields) -> Model:
         Stage((Block("bottleneck", (4, 4, 12), 2, squeeze_excite=True), axial(8, 12, **fields)), pool=False),
         Stage((axial(8, 16, 2, **fields),)),
     )
-    return Model(Backbone(Stem((StemConv(6),)), stages, norm=Norm(momentum=0.2)), num_classes=5, input_size=(32, 32))
+    return Model(Backbone(Stem((StemConv(6),)), stages, norm=Norm(momentum=0.2)), head=Classifier(5), input_size=(32, 32))
 
 
 def network(spec: Model | None = None, seed: int = 0, **fields) -> AxialClassifier:

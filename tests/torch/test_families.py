@@ -7,7 +7,7 @@ import torch
 
 from axialzoo.spec import SpecError, entry
 from axialzoo.torch import AxialBackbone, AxialClassifier, create_model, save_model
-from axialzoo.torch.decoder import resize
+from axialzoo.torch.resize import resize
 from tests.attention.layers import randomise
 from tests.spec.deeplab2 import NARROW, OUTPUTS
 from tests.torch.networks import images
@@ -43,7 +43,7 @@ def test_narrow_families_take_any_size_in_evaluation_and_training(name, size):
 def test_the_classifier_reads_the_decoder():
     spec = NARROW["max_deeplab_l"]
     model = AxialClassifier(spec).eval()
-    assert model.feature_info[-1]["module"] == "decoder" and model.num_features == spec.backbone.decoder[-1].outputs
+    assert model.feature_info[-1]["module"] == "neck" and model.num_features == spec.backbone.neck[-1].outputs
     with torch.no_grad():
         assert torch.equal(model.forward_features(images()), AxialBackbone.forward(model, images())[-1])
 
@@ -81,7 +81,7 @@ def test_weights_load_at_another_output_stride(tmp_path):
 def test_another_output_stride_gives_another_decoder():
     with torch.device("meta"):
         strides = {stride: create_model("max_deeplab_l_backbone", output_stride=stride) for stride in (8, 16, 32)}
-    assert [len(model.decoder) for model in strides.values()] == [2, 4, 6]
+    assert [len(model.neck) for model in strides.values()] == [2, 4, 6]
     assert [model.feature_info[-1]["reduction"] for model in strides.values()] == [8, 16, 32]
     with pytest.raises(SpecError, match=r"output_stride: expected one of \[8, 16, 32\], found 4"):
         create_model("axial_resnet_s", output_stride=4)

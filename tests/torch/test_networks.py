@@ -9,10 +9,9 @@ import torch
 
 from axialzoo.spec import SpecError, adapt, entry, list_models
 from axialzoo.spec.window import Window
-from axialzoo.torch import norm
+from axialzoo.torch import AxialClassifier, norm
 from axialzoo.torch.backbone import AxialBackbone
 from axialzoo.torch.blocks import drop_path
-from axialzoo.torch.classifier import AxialClassifier
 from tests.torch.networks import images, network, small
 
 SIZES = [(32, 32), (33, 47), (31, 64), (1, 1), (1, 40), (65, 3)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from axialzoo.spec.attention import Attention
 from axialzoo.spec.backbone import Backbone, Stage
 from axialzoo.spec.block import Block
+from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.spec.model import Model
 from axialzoo.spec.registry import Entry, register
 from axialzoo.spec.stem import Stem, StemConv
@@ -34,7 +35,7 @@ def axial_resnet(depths: tuple[int, ...], multiplier: float) -> Model:
         )
         stages.append(Stage(blocks, pool=index == 0))
     stem = Stem((StemConv(int(64 * multiplier), kernel=7, stride=2),))
-    return Model(Backbone(stem, tuple(stages)))
+    return Model(Backbone(stem, tuple(stages)), Classifier())
 
 
 register(

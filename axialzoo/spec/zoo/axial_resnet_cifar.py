@@ -9,6 +9,7 @@ from __future__ import annotations
 from axialzoo.spec.attention import Attention
 from axialzoo.spec.backbone import Backbone, Stage
 from axialzoo.spec.block import Block
+from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.spec.model import Model
 from axialzoo.spec.registry import Entry, register
 from axialzoo.spec.stem import Stem, StemConv
@@ -26,7 +27,7 @@ def axial_resnet_cifar(width: int, num_classes: int = 10) -> Model:
         Stage((axial_block(width, 2 * width, 16),)),
         Stage((Block("basic", (2 * width, 4 * width)), axial_block(2 * width, 4 * width, 8)), pool=True),
     )
-    return Model(Backbone(Stem((StemConv(width // 2),)), stages), num_classes=num_classes, input_size=(32, 32))
+    return Model(Backbone(Stem((StemConv(width // 2),)), stages), Classifier(num_classes), (32, 32))
 
 
 register(

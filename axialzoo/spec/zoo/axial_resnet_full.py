@@ -20,6 +20,7 @@ from __future__ import annotations
 from axialzoo.spec.attention import Attention
 from axialzoo.spec.backbone import Backbone, Stage
 from axialzoo.spec.block import Block
+from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.spec.model import Model
 from axialzoo.spec.registry import Entry, register
 from axialzoo.spec.stem import Stem
@@ -36,7 +37,7 @@ def axial_resnet_full(multiplier: float, depths: tuple[int, ...] = (3, 3, 4, 6, 
         attention = Attention(key_channels=width // 2, value_channels=width, positions=255, span=15)
         blocks = tuple(Block("axial", (width, out), 1 if block else 2, attention=attention) for block in range(depth))
         stages.append(Stage(blocks))
-    return Model(Backbone(Stem(), tuple(stages)))
+    return Model(Backbone(Stem(), tuple(stages)), Classifier())
 
 
 for size, multiplier, published in (

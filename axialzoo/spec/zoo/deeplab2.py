@@ -11,10 +11,12 @@ from __future__ import annotations
 from math import log2
 
 from axialzoo.spec.attention import Attention
-from axialzoo.spec.backbone import Backbone, DecoderStage, Norm, Stage
+from axialzoo.spec.backbone import Backbone, Norm, Stage
 from axialzoo.spec.block import Block
 from axialzoo.spec.check import require_choice
+from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.spec.model import Model
+from axialzoo.spec.neck import NeckStage
 from axialzoo.spec.preprocessing import Preprocessing
 from axialzoo.spec.stem import Stem, StemConv
 
@@ -95,7 +97,7 @@ def backbone(
     decoder = []
     for stride in decoder_strides(output_stride) * decoder_stacks:
         nominal = 32 if stride == output_stride else stride
-        decoder.append(DecoderStage(stride, round(64 * nominal * width), blocks(int(16 * nominal * width), 1, 1, nominal)))
+        decoder.append(NeckStage(stride, round(64 * nominal * width), blocks(int(16 * nominal * width), 1, 1, nominal)))
     return Model(
         Backbone(
             STEMS[kind](round(64 * stem_width)),
@@ -106,7 +108,7 @@ def backbone(
             shortcut="width",
             norm=Norm(1e-3, 0.01),
         ),
-        num_classes=0,
+        Classifier(0),
     )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from axialzoo.spec.attention import Attention
 from axialzoo.spec.backbone import Backbone, Stage
 from axialzoo.spec.block import Block
+from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.spec.model import Model
 from axialzoo.spec.registry import Entry, register
 from axialzoo.spec.stem import Stem, StemConv
@@ -25,7 +26,7 @@ def stand_alone_resnet(depths: tuple[int, ...], width: int = 64, **terms) -> Mod
         attention = Attention(filters, filters, kind="local", span=7, positions=4, **terms)
         blocks = tuple(Block("attention", (filters, 4 * filters), 1 if block else stride, attention=attention) for block in range(depth))
         stages.append(Stage(blocks, pool=index == 0))
-    return Model(Backbone(Stem((StemConv(width, 7, 2),)), tuple(stages)))
+    return Model(Backbone(Stem((StemConv(width, 7, 2),)), tuple(stages)), Classifier())
 
 
 register(

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from axialzoo.spec import Backbone, DecoderStage
-from axialzoo.spec.backbone import Fused
+from axialzoo.spec import Backbone, NeckStage
 from axialzoo.spec.layers import projects_with_stride
-from axialzoo.torch.blocks import ACTIVATIONS, ConvNorm, ResidualBlock
-from axialzoo.torch.norm import recomputed
+from axialzoo.spec.neck import Fused
+from axialzoo.torch.blocks import ACTIVATIONS, ConvNorm, ResidualBlock, through
+from axialzoo.torch.resize import resize
 
 
 class Fuse(nn.ModuleDict):
-    """The sum of features, each projected and resized as :class:`axialzoo.spec.DecoderStage` says; not activated.
+    """The sum of features, each projected and resized as :class:`axialzoo.spec.NeckStage` says; not activated.
 
     Args:
         features: What it takes in; its projections have their positions here for names.
@@ -26,7 +25,7 @@ class Fuse(nn.ModuleDict):
         of `size` = (height, width).
     """
 
-    def __init__(self, features: Sequence[Fused], spec: DecoderStage, backbone: Backbone):
+    def __init__(self, features: Sequence[Fused], spec: NeckStage, backbone: Backbone):
         super().__init__()
         self.stride = spec.stride
         self.activation = ACTIVATIONS[backbone.activation]
@@ -46,17 +45,17 @@ class Fuse(nn.ModuleDict):
 
 
 class FusedStage(nn.Module):
-    """A step of the decoder: :class:`Fuse`, then residual blocks.
+    """A step of the neck: :class:`Fuse`, then residual blocks.
 
     Shapes:
         As :class:`Fuse`, of all features so far: those of stem and stages, then of the steps before.
     """
 
-    def __init__(self, features: Sequence[Fused], spec: DecoderStage, backbone: Backbone):
+    def __init__(self, features: Sequence[Fused], spec: NeckStage, backbone: Backbone):
         super().__init__()
         self.indices = [feature.index for feature in features]
         self.fuse = Fuse(features, spec, backbone)
-        self.blocks = nn.ModuleList()
+        self.blocks = nn.ModuleList()  # they hand on what a stage's blocks do: see ResidualStage
         channels = spec.channels
         for block in spec.blocks:
             self.blocks.append(ResidualBlock(channels, block, backbone))
@@ -64,13 +63,4 @@ class FusedStage(nn.Module):
 
     def forward(self, features: Sequence[Tensor], size: Sequence[int], checkpointing: bool = False) -> Tensor:
         x = self.fuse([features[index] for index in self.indices], size)
-        for block in self.blocks:
-            x = recomputed(block, x) if checkpointing else block(x)
-        return x
-
-
-def resize(x: Tensor, height: int, width: int) -> Tensor:
-    """Bilinear with aligned corners: (N, C, H, W) to (N, C, height, width)."""
-    if x.shape[2:] == (height, width):
-        return x
-    return F.interpolate(x, (height, width), mode="bilinear", align_corners=True)
+        return through(self.blocks, x, checkpointing)

@@ -6,19 +6,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import keras
-import numpy as np
 from keras import ops
 
-from axialzoo.keras.blocks import ACTIVATIONS, ConvNorm, ResidualBlock, strided
-from axialzoo.keras.norm import Layer, statistics_dtype
-from axialzoo.spec import Backbone, Block, DecoderStage, Stage, Stem, from_dict, to_dict
-from axialzoo.spec.backbone import Fused
+from axialzoo.keras.blocks import ACTIVATIONS, ConvNorm, strided, through
+from axialzoo.keras.norm import Layer
+from axialzoo.keras.resize import resize
+from axialzoo.keras.scope import own_scope
+from axialzoo.spec import Backbone, Block, NeckStage, Stage, Stem, from_dict, to_dict
 from axialzoo.spec.layers import projects_with_stride
+from axialzoo.spec.neck import Fused
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
 class Fuse(Layer):
-    """The sum of features, each projected and resized as :class:`axialzoo.spec.DecoderStage` says; not activated.
+    """The sum of features, each projected and resized as :class:`axialzoo.spec.NeckStage` says; not activated.
 
     Called with a list of the features and, last, the images, of which only the size counts.
 
@@ -30,7 +31,7 @@ class Fuse(Layer):
         ``(N, H, W, C)`` of each feature to ``(N, ceil(height / stride), ceil(width / stride), channels)``.
     """
 
-    def __init__(self, features: Sequence[Fused], spec: DecoderStage, backbone: Backbone, **kwargs):
+    def __init__(self, features: Sequence[Fused], spec: NeckStage, backbone: Backbone, **kwargs):
         super().__init__(**kwargs)
         self.features, self.spec, self.backbone = tuple(features), spec, backbone
         self.stride = spec.stride
@@ -43,8 +44,7 @@ class Fuse(Layer):
             self.projections.append(ConvNorm(feature.channels, spec.channels, 1, backbone.norm, stride, **make) if projected else None)
 
     def build(self, input_shape=None):
-        parent, _, name = self.path.replace(".", "/").rpartition("/")
-        with keras.name_scope(name, override_parent=parent):
+        with own_scope(self):
             for projection in self.projections:
                 if projection is not None:
                     projection.build()
@@ -64,52 +64,23 @@ class Fuse(Layer):
 
     def get_config(self) -> dict:
         stages = (Stage((Block("basic", (1, 1)),)),)  # of the backbone, only its conventions count
-        conventions = replace(self.backbone, stem=Stem(), stages=stages, decoder=())
+        conventions = replace(self.backbone, stem=Stem(), stages=stages, neck=())
         features = [to_dict(feature) for feature in self.features]
         return {**super().get_config(), "features": features, "spec": to_dict(self.spec), "backbone": to_dict(conventions)}
 
     @classmethod
     def from_config(cls, config: dict):
         features = [from_dict(Fused, feature) for feature in config["features"]]
-        spec, backbone = from_dict(DecoderStage, config["spec"]), from_dict(Backbone, config["backbone"])
+        spec, backbone = from_dict(NeckStage, config["spec"]), from_dict(Backbone, config["backbone"])
         return super().from_config({**config, "features": features, "spec": spec, "backbone": backbone})
 
 
-def fused_stage(features: list, images, fused: Sequence[Fused], spec: DecoderStage, backbone: Backbone, name: str, dtype):
-    """A step of the decoder: :class:`Fuse`, then residual blocks.
+def fused_stage(features: list, images, fused: Sequence[Fused], spec: NeckStage, backbone: Backbone, name: str, dtype):
+    """A step of the neck: :class:`Fuse`, then residual blocks.
 
     `features` are all so far, those of stem and stages, then of the steps before. Layers of the model itself, as the
     blocks of the stages are.
     """
     inputs = [features[feature.index] for feature in fused]
     x = Fuse(fused, spec, backbone, name=f"{name}.fuse", dtype=dtype)([*inputs, images])
-    for index, block in enumerate(spec.blocks):
-        x = ResidualBlock(x.shape[-1], block, backbone, name=f"{name}.blocks.{index}", dtype=dtype)(x)
-    return x
-
-
-def resize(x, height, width):
-    """Bilinear with aligned corners: (N, H, W, C) to (N, height, width, C); in float32 or better."""
-    for axis, length in ((1, height), (2, width)):
-        x = _resize_axis(x, length, axis)
-    return x
-
-
-def _resize_axis(x, length, axis: int):
-    before = ops.shape(x)[axis]
-    dtype = statistics_dtype(x.dtype)
-    if isinstance(before, int) and isinstance(length, int):
-        if before == length:
-            return x
-        place = np.arange(length) * ((before - 1) / max(length - 1, 1))  # (length,)
-        low = np.minimum(place.astype("int32"), max(before - 2, 0))
-        high, share = np.minimum(low + 1, before - 1), ops.convert_to_tensor(place - low, dtype=dtype)
-    else:
-        step = ops.cast(before - 1, dtype) / ops.cast(ops.maximum(length - 1, 1), dtype)
-        place = ops.cast(ops.arange(length), dtype) * step  # (length,)
-        low = ops.minimum(ops.cast(place, "int32"), ops.maximum(before - 2, 0))
-        high, share = ops.minimum(low + 1, before - 1), place - ops.cast(low, dtype)
-    share = ops.reshape(share, (-1, 1, 1) if axis == 1 else (-1, 1))  # (length, 1, 1) or (length, 1)
-    y = ops.cast(x, dtype)
-    y = ops.take(y, low, axis=axis) * (1 - share) + ops.take(y, high, axis=axis) * share
-    return ops.cast(y, x.dtype)
+    return through(spec.blocks, x, spec.channels, backbone, name, dtype)

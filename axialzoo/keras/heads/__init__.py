@@ -1,0 +1,6 @@
+"""The heads in Keras: what follows a backbone. One file each, as in ``axialzoo/spec/heads``."""
+
+from axialzoo.keras.heads.base import HeadModule, make_head, register_head
+from axialzoo.keras.heads.classifier import Classifier
+
+__all__ = ["Classifier", "HeadModule", "make_head", "register_head"]

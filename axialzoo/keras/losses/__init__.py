@@ -1,0 +1,6 @@
+"""Losses beside the heads, mirrored in both frameworks."""
+
+from axialzoo.keras.losses.base import defaults_of, loss_of, refuse_probabilities, register_defaults, register_loss
+from axialzoo.keras.losses.classification import classification_loss
+
+__all__ = ["classification_loss", "defaults_of", "loss_of", "refuse_probabilities", "register_defaults", "register_loss"]

@@ -1,0 +1,39 @@
+"""Cross entropy of one class an image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from axialzoo.keras.losses.base import register_defaults, register_loss
+from axialzoo.keras.norm import statistics_dtype
+from axialzoo.spec.heads.classifier import Classifier
+
+
+@register_loss(Classifier)
+def classification_loss(outputs: Any, targets: Mapping[str, Any], head: Classifier, label_smoothing: float = 0.0) -> dict[str, Any]:
+    """Mean cross entropy over the batch, in float32 or better.
+
+    Args:
+        outputs: Logits, (N, classes).
+        targets: ``labels``, (N,) int64.
+        head: Its spec.
+        label_smoothing: Share of the target spread evenly over all classes (arXiv:1512.00567, section 7).
+    """
+    logits = ops.cast(outputs, statistics_dtype(outputs.dtype))
+    shifted = logits - ops.max(logits, -1, keepdims=True)  # (N, classes)
+    logs = shifted - ops.log(ops.sum(ops.exp(shifted), -1, keepdims=True))
+    labels = ops.cast(ops.one_hot(ops.cast(targets["labels"], "int32"), head.num_classes), logs.dtype)  # (N, classes)
+    share = labels * (1 - label_smoothing) + label_smoothing / head.num_classes
+    each = -ops.sum(share * logs, -1)  # (N,)
+    return {"total": ops.sum(each) / ops.cast(ops.shape(each)[0], each.dtype)}
+
+
+@register_defaults(Classifier)
+def classification_defaults(head: Classifier) -> tuple[Any, list[Any]]:
+    """Of labels as whole numbers, (N,) or (N, 1)."""
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return loss, [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]

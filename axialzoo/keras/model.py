@@ -1,0 +1,142 @@
+"""A backbone and its head: the one class with the whole public face."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from axialzoo.checkpoint import default_config
+from axialzoo.keras.backbone import Extractor, to_format
+from axialzoo.keras.heads import HeadModule, make_head
+from axialzoo.keras.losses import defaults_of, loss_of, refuse_probabilities
+from axialzoo.keras.preprocessing import Preprocess
+from axialzoo.keras.weights import load_tensors, to_tensors
+from axialzoo.spec import Label, Model, Preprocessing, SpecError, adapt
+
+
+@keras.saving.register_keras_serializable(package="axialzoo")
+class AxialModel(Extractor):
+    """Images to what the head gives: a tensor or, of heads with several outputs, a dictionary of tensors by name.
+
+    Args:
+        spec: What it computes; it has a head.
+        input_size, data_format, dtype: As for :class:`Extractor`.
+
+    Attributes:
+        num_classes: How many classes the head tells apart.
+        head: The head's module.
+        spec, config, name, num_features, feature_info: As of every network: see :class:`Extractor`.
+
+    Shapes:
+        ``(N, H, W, 3)`` of any height and width, or channels second; outputs as ``spec.head.outputs`` names them, the same in
+        training.
+
+    Example:
+        >>> from axialzoo.keras import axial_resnet_cifar10_xs
+        >>> axial_resnet_cifar10_xs(num_classes=5).output_shape
+        (None, 5)
+    """
+
+    def __init__(self, spec: Model, **kwargs):
+        if spec.head is None:
+            raise SpecError("AxialModel: expected a spec with a head, found none; AxialBackbone gives features alone")
+        made: list[Any] = []
+        self._made = made
+        super().__init__(spec, **kwargs)
+        self.num_classes = spec.num_classes
+        self.reads = spec.head.reads(spec.backbone)
+        self.own_loss = False
+
+    def _outputs(self, endpoints: list, spec: Model, data_format: str, dtype) -> Any:
+        assert spec.head is not None
+        head = make_head(spec.head, spec.backbone, dtype)
+        features = [endpoints[index] for index in spec.head.reads(spec.backbone)]
+        self._made += [head, features]
+        return laid_out(head(features), data_format, "head", dtype)
+
+    @property
+    def head(self) -> HeadModule:
+        """The head's module."""
+        return self._made[0]
+
+    def forward_features(self, x: Any) -> Any:
+        """What the head reads, channels last: one activated endpoint, (N, H', W', C), or a list where it reads several."""
+        features = self._made[1]
+        return keras.Model(self.input, features[0] if len(features) == 1 else features)(x)
+
+    def forward_head(self, x: Any, pre_logits: bool = False) -> Any:
+        """What :meth:`forward_features` gives to the outputs, or to what lies before the layers that tell classes apart."""
+        return self.head(x if isinstance(x, (list, tuple)) else [x], pre_logits)
+
+    def get_classifier(self) -> Any:
+        """The layer that tells classes apart."""
+        return self.head.get_classifier()
+
+    def reset_classifier(self, num_classes: int, **options: Any) -> AxialModel:
+        """A model for another number of classes: what depends on it starts new, all else has this model's values.
+
+        Functional models can't be changed in place: unlike in PyTorch, a new one is given back.
+
+        Args:
+            num_classes: How many; 0 for none, where the head can do without.
+            options: Other options of the head, as the builders take them.
+        """
+        spec = adapt(self.spec, num_classes=num_classes, **options)
+        model = AxialModel(spec, input_size=self.input_size, data_format=self.data_format, dtype=self.dtype_policy, name=self.name)
+        fresh, old = to_tensors(model), to_tensors(self)
+        load_tensors(model, {name: old[name] if name in old and old[name].shape == new.shape else new for name, new in fresh.items()})
+        model.config = None if self.config is None else self.config.adapted(spec)
+        return model
+
+    def compile(self, optimizer: Any = "adam", loss: Any = None, metrics: Any = None, **kwargs: Any) -> None:
+        """Keras's own; without a loss, the head's loss and metrics are taken.
+
+        Raises:
+            ValueError: for a loss that expects probabilities, since the model gives logits.
+        """
+        head = self.spec.head
+        assert head is not None
+        if loss is not None:
+            refuse_probabilities(loss, self.name)
+        else:
+            loss, known = defaults_of(head)
+            metrics = known if metrics is None else metrics
+        self.own_loss = loss is None
+        super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        if not self.own_loss:
+            return super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
+        if sample_weight is not None:
+            raise ValueError("fit: the head's own loss takes no sample_weight; put weights into the targets, or compile a loss of yours")
+        assert self.spec.head is not None
+        return sum(self.losses, loss_of(self.spec.head)(y_pred, y, self.spec.head)["total"])
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """What its classes are called, where its weights say so."""
+        return () if self.config is None else self.config.labels
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What happens to a picture before: as its weights say, else as the registry says of the model."""
+        return (self.config or default_config(self.spec, self.name)).preprocessing
+
+    def preprocess(self, pictures: Any) -> Any:
+        """Pictures as the model's input, (N, H, W, 3) float32, or channels second where the model has them so.
+
+        Args:
+            pictures: A path, a Pillow picture, an array (H, W, 3) of uint8 or a tensor of 0 to 255, or a list of such.
+        """
+        x = Preprocess(self.preprocessing, self.data_format)(pictures)
+        return x if len(x.shape) == 4 else x[None]
+
+
+def laid_out(outputs: Any, data_format: str, name: str, dtype: Any) -> Any:
+    """Outputs of a head as the model's user wants them laid out: maps, (N, H, W, C), channels second where asked for."""
+    if isinstance(outputs, dict):
+        return {key: laid_out(value, data_format, f"{name}.{key}", dtype) for key, value in outputs.items()}
+    if isinstance(outputs, (list, tuple)):
+        return [laid_out(value, data_format, f"{name}.{index}", dtype) for index, value in enumerate(outputs)]
+    return to_format(outputs, data_format, name, dtype) if len(outputs.shape) == 4 else outputs

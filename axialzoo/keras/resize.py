@@ -1,0 +1,35 @@
+"""Resizing with aligned corners, as deeplab2 does everywhere."""
+
+from __future__ import annotations
+
+import numpy as np
+from keras import ops
+
+from axialzoo.keras.norm import statistics_dtype
+
+
+def resize(x, height, width):
+    """Bilinear with aligned corners: (N, H, W, C) to (N, height, width, C); in float32 or better."""
+    for axis, length in ((1, height), (2, width)):
+        x = _resize_axis(x, length, axis)
+    return x
+
+
+def _resize_axis(x, length, axis: int):
+    before = ops.shape(x)[axis]
+    dtype = statistics_dtype(x.dtype)
+    if isinstance(before, int) and isinstance(length, int):
+        if before == length:
+            return x
+        place = np.arange(length) * ((before - 1) / max(length - 1, 1))  # (length,)
+        low = np.minimum(place.astype("int32"), max(before - 2, 0))
+        high, share = np.minimum(low + 1, before - 1), ops.convert_to_tensor(place - low, dtype=dtype)
+    else:
+        step = ops.cast(before - 1, dtype) / ops.cast(ops.maximum(length - 1, 1), dtype)
+        place = ops.cast(ops.arange(length), dtype) * step  # (length,)
+        low = ops.minimum(ops.cast(place, "int32"), ops.maximum(before - 2, 0))
+        high, share = ops.minimum(low + 1, before - 1), place - ops.cast(low, dtype)
+    share = ops.reshape(share, (-1, 1, 1) if axis == 1 else (-1, 1))  # (length, 1, 1) or (length, 1)
+    y = ops.cast(x, dtype)
+    y = ops.take(y, low, axis=axis) * (1 - share) + ops.take(y, high, axis=axis) * share
+    return ops.cast(y, x.dtype)

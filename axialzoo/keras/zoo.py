@@ -1,0 +1,61 @@
+"""The named models in Keras. Written by tools/models.py from the registry."""
+
+from __future__ import annotations
+
+from axialzoo.keras.models import Builder, builder
+
+__all__ = [
+    "axial_deeplab_l_backbone",
+    "axial_deeplab_m_backbone",
+    "axial_deeplab_s_backbone",
+    "axial_deeplab_xl_backbone",
+    "axial_resnet26_s",
+    "axial_resnet50",
+    "axial_resnet50_full_l",
+    "axial_resnet50_full_m",
+    "axial_resnet50_full_s",
+    "axial_resnet50_gelu",
+    "axial_resnet50_l",
+    "axial_resnet50_m",
+    "axial_resnet50_s",
+    "axial_resnet_cifar10",
+    "axial_resnet_cifar10_xs",
+    "axial_resnet_l",
+    "axial_resnet_s",
+    "axial_swidernet_1_1_1",
+    "axial_swidernet_1_1_3",
+    "axial_swidernet_1_1_4_5",
+    "max_deeplab_l_backbone",
+    "max_deeplab_s_backbone",
+    "resnet50",
+    "resnet50_beta",
+    "stand_alone_resnet50",
+    "stand_alone_resnet50_ps",
+]
+
+axial_resnet26_s: Builder = builder("axial_resnet26_s")
+axial_resnet50_s: Builder = builder("axial_resnet50_s")
+axial_resnet50_m: Builder = builder("axial_resnet50_m")
+axial_resnet50_l: Builder = builder("axial_resnet50_l")
+axial_resnet50: Builder = builder("axial_resnet50")
+axial_resnet50_full_s: Builder = builder("axial_resnet50_full_s")
+axial_resnet50_full_m: Builder = builder("axial_resnet50_full_m")
+axial_resnet50_full_l: Builder = builder("axial_resnet50_full_l")
+axial_resnet_cifar10: Builder = builder("axial_resnet_cifar10")
+axial_resnet_cifar10_xs: Builder = builder("axial_resnet_cifar10_xs")
+stand_alone_resnet50: Builder = builder("stand_alone_resnet50")
+stand_alone_resnet50_ps: Builder = builder("stand_alone_resnet50_ps")
+axial_resnet_s: Builder = builder("axial_resnet_s")
+axial_resnet_l: Builder = builder("axial_resnet_l")
+axial_deeplab_s_backbone: Builder = builder("axial_deeplab_s_backbone")
+axial_deeplab_m_backbone: Builder = builder("axial_deeplab_m_backbone")
+axial_deeplab_l_backbone: Builder = builder("axial_deeplab_l_backbone")
+axial_deeplab_xl_backbone: Builder = builder("axial_deeplab_xl_backbone")
+axial_swidernet_1_1_1: Builder = builder("axial_swidernet_1_1_1")
+axial_swidernet_1_1_3: Builder = builder("axial_swidernet_1_1_3")
+axial_swidernet_1_1_4_5: Builder = builder("axial_swidernet_1_1_4_5")
+max_deeplab_s_backbone: Builder = builder("max_deeplab_s_backbone")
+max_deeplab_l_backbone: Builder = builder("max_deeplab_l_backbone")
+axial_resnet50_gelu: Builder = builder("axial_resnet50_gelu")
+resnet50: Builder = builder("resnet50")
+resnet50_beta: Builder = builder("resnet50_beta")

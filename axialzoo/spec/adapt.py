@@ -1,0 +1,106 @@
+"""What a user may change of a model, in one place: arguments of every model's builder."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypedDict, Unpack
+
+from axialzoo.spec.backbone import Backbone
+from axialzoo.spec.block import Block
+from axialzoo.spec.check import SpecError
+from axialzoo.spec.kinds import with_kind
+from axialzoo.spec.model import Model, size_pair
+from axialzoo.spec.output_stride import at_output_stride
+
+
+class Changes(TypedDict, total=False):
+    """Keyword arguments of every builder; None, or leaving one out, leaves a thing as the model or its checkpoint has it.
+
+    Attributes:
+        num_classes: How many classes the head tells apart; what depends on them starts new where a checkpoint has others;
+            0 for none, where the head can do without.
+        things: Which classes are things, whose instances are told apart, of a head that tells instances apart.
+        in_channels: Channels of the image; another number than a checkpoint's starts the first convolution new.
+        input_size: A side, (height, width) or ``"320x480"``, in pixels; models take any other too.
+        span: Odd window of every attention layer, in positions.
+        long_axis: ``"local"`` or ``"interpolate"``: see :class:`axialzoo.spec.Attention`.
+        drop_path: Probability at the last block, rising linearly from 0 at the first.
+        output_stride: Of the last stage, 8, 16 or 32: strides that are not taken become atrous rates.
+        attention: Another kind of attention: a name in :data:`axialzoo.spec.KINDS`.
+    """
+
+    num_classes: int | None
+    things: Sequence[int] | None
+    in_channels: int | None
+    input_size: int | str | Sequence[int] | None
+    span: int | None
+    long_axis: str | None
+    drop_path: float | None
+    output_stride: int | None
+    attention: str | None
+
+
+def adapt(spec: Model, **changes: Unpack[Changes]) -> Model:
+    """The same model with what a user may change: see :class:`Changes`.
+
+    Raises:
+        SpecError: where a value does not fit.
+    """
+    asked = {name: value for name, value in changes.items() if value is not None}
+    if "attention" in asked:
+        spec = replace(spec, backbone=with_kind(spec.backbone, str(asked["attention"])))
+    backbone = _backbone(spec.backbone, changes)
+    head = spec.head
+    about_classes = {name: asked[name] for name in ("num_classes", "things") if name in asked}
+    if about_classes and head is not None:
+        things = changes.get("things")
+        head = head.with_classes(changes.get("num_classes"), **({} if things is None else {"things": tuple(things)}))
+    elif any(about_classes.values()):
+        raise SpecError(f"num_classes: expected a model with a head, found one of features alone, asked for {about_classes}")
+    size = changes.get("input_size")
+    return replace(spec, backbone=backbone, head=head, input_size=spec.input_size if size is None else size_pair(size))
+
+
+def without_head(spec: Model) -> Model:
+    """The same model, of features alone."""
+    return replace(spec, head=None)
+
+
+def same_architecture(one: Model, other: Model) -> bool:
+    """Whether two specs differ at most in what :func:`adapt` may change and a checkpoint may bring along."""
+    return _neutral(one) == _neutral(other)
+
+
+def _backbone(backbone: Backbone, changes: Changes) -> Backbone:
+    if (channels := changes.get("in_channels")) is not None:
+        backbone = replace(backbone, in_channels=channels)
+    if (stride := changes.get("output_stride")) is not None:
+        backbone = at_output_stride(backbone, stride)
+    layer = {name: changes[name] for name in ("span", "long_axis") if changes.get(name) is not None}
+
+    def attending(block: Block) -> Block:
+        return block if block.attention is None else replace(block, attention=replace(block.attention, **layer))
+
+    if layer:
+        backbone = backbone.map_blocks(attending)
+    if (rate := changes.get("drop_path")) is not None:
+        total = sum(len(stage.blocks) for stage in (*backbone.stages, *backbone.neck))
+        done = itertools.count()
+        backbone = backbone.map_blocks(lambda block: replace(block, drop_path=rate * next(done) / max(total - 1, 1)))
+    return backbone
+
+
+def _neutral(spec: Model) -> Model:
+    def whole(block: Block) -> Block:
+        attention = block.attention
+        return block if attention is None or attention.kind != "axial" else replace(block, attention=replace(attention, span=None))
+
+    head = None if spec.head is None else spec.head.neutral()
+    spec = adapt(replace(spec, head=head), in_channels=3, input_size=1, long_axis="local", drop_path=0.0)
+    spec = replace(spec, backbone=spec.backbone.map_blocks(whole))
+    try:
+        return adapt(spec, output_stride=32)
+    except SpecError:  # has but one
+        return spec

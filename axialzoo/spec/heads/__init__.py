@@ -1,0 +1,6 @@
+"""The heads, one file each: what may follow a backbone. A tagged union, told apart by ``kind``."""
+
+from axialzoo.spec.heads.base import HEADS, Head, Output, head_named, register_head
+from axialzoo.spec.heads.classifier import Classifier
+
+__all__ = ["HEADS", "Classifier", "Head", "Output", "head_named", "register_head"]

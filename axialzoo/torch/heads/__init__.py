@@ -1,0 +1,6 @@
+"""The heads in PyTorch: what follows a backbone. One file each, as in ``axialzoo/spec/heads``."""
+
+from axialzoo.torch.heads.base import HeadModule, make_head, register_head
+from axialzoo.torch.heads.classifier import Classifier
+
+__all__ = ["Classifier", "HeadModule", "make_head", "register_head"]

@@ -1,0 +1,6 @@
+"""Losses beside the heads, mirrored in both frameworks."""
+
+from axialzoo.torch.losses.base import loss_of, register_loss
+from axialzoo.torch.losses.classification import classification_loss
+
+__all__ = ["classification_loss", "loss_of", "register_loss"]

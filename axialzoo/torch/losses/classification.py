@@ -1,0 +1,27 @@
+"""Cross entropy of one class an image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from axialzoo.spec.heads.classifier import Classifier
+from axialzoo.torch.losses.base import register_loss
+
+
+@register_loss(Classifier)
+def classification_loss(
+    outputs: Tensor, targets: Mapping[str, Tensor], head: Classifier, label_smoothing: float = 0.0
+) -> dict[str, Tensor]:
+    """Mean cross entropy over the batch, in float32 or better.
+
+    Args:
+        outputs: Logits, (N, classes).
+        targets: ``labels``, (N,) int64.
+        head: Its spec.
+        label_smoothing: Share of the target spread evenly over all classes (arXiv:1512.00567, section 7).
+    """
+    logits = outputs.float() if outputs.dtype.itemsize < 4 else outputs
+    return {"total": F.cross_entropy(logits, targets["labels"], label_smoothing=label_smoothing)}

@@ -1,0 +1,104 @@
+"""A backbone and its head: the one class with the whole public face."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from torch import Tensor
+
+from axialzoo.checkpoint import default_config
+from axialzoo.spec import Label, Model, Preprocessing, SpecError, adapt
+from axialzoo.torch.backbone import Extractor
+from axialzoo.torch.heads import HeadModule, make_head
+from axialzoo.torch.preprocessing import Preprocess
+
+Y = TypeVar("Y", covariant=True)
+
+
+class AxialModel(Extractor, Generic[Y]):
+    """Images to what the head gives: a tensor or, of heads with several outputs, a dictionary of tensors by name.
+
+    Args:
+        spec: What it computes; it has a head.
+
+    Attributes:
+        num_classes: How many classes the head tells apart.
+        head: The head's module.
+        spec, config, name, num_features, feature_info: As of every network: see :class:`Extractor`.
+
+    Shapes:
+        ``(N, 3, H, W)`` of any height and width; outputs as ``spec.head.outputs`` names them, the same in training.
+
+    Example:
+        >>> from axialzoo.torch import axial_resnet_cifar10_xs
+        >>> import torch
+        >>> model = axial_resnet_cifar10_xs(num_classes=5)
+        >>> model(torch.zeros(1, 3, 32, 32)).shape
+        torch.Size([1, 5])
+    """
+
+    def __init__(self, spec: Model):
+        super().__init__(spec)
+        if spec.head is None:
+            raise SpecError("AxialModel: expected a spec with a head, found none; AxialBackbone gives features alone")
+        self.num_classes = spec.num_classes
+        self.reads = spec.head.reads(spec.backbone)
+        self.head: HeadModule[Any] = make_head(spec.head, spec.backbone)
+
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Tensor) -> Y: ...
+
+    def forward(self, x: Tensor) -> Y:
+        outputs = self.endpoints(x)
+        return self.head([outputs[index] for index in self.reads])
+
+    def forward_features(self, x: Tensor) -> Any:
+        """What the head reads: one activated endpoint, (N, C, H', W'), or a list where it reads several."""
+        outputs = self.endpoints(x)
+        features = [outputs[index] for index in self.reads]
+        return features[0] if len(features) == 1 else features
+
+    def forward_head(self, x: Any, pre_logits: bool = False) -> Y:
+        """What :meth:`forward_features` gives to the outputs, or to what lies before the layers that tell classes apart."""
+        return self.head([x] if isinstance(x, Tensor) else x, pre_logits)
+
+    def get_classifier(self) -> Any:
+        """The layer that tells classes apart."""
+        return self.head.get_classifier()
+
+    def reset_classifier(self, num_classes: int, **options: Any) -> None:
+        """The same model for another number of classes: what depends on it starts new, all else stays.
+
+        Args:
+            num_classes: How many; 0 for none, where the head can do without.
+            options: Other options of the head, as the builders take them.
+        """
+        spec, tensors = adapt(self.spec, num_classes=num_classes, **options), self.head.state_dict()
+        assert spec.head is not None
+        like = next(self.parameters())
+        head = make_head(spec.head, spec.backbone).to(like.device, like.dtype).train(self.head.training)
+        for name, target in head.state_dict().items():
+            if name in tensors and tensors[name].shape == target.shape:
+                target.copy_(tensors[name])
+        self.head, self.spec, self.num_classes = head, spec, num_classes
+        self.config = None if self.config is None else self.config.adapted(spec)
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """What its classes are called, where its weights say so."""
+        return () if self.config is None else self.config.labels
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What happens to a picture before: as its weights say, else as the registry says of the model."""
+        return (self.config or default_config(self.spec, self.name)).preprocessing
+
+    def preprocess(self, pictures: Any) -> Tensor:
+        """Pictures as the model's input, (N, 3, H, W) float32 on the model's device.
+
+        Args:
+            pictures: A path, a Pillow picture, an array (H, W, 3) of uint8 or a tensor (3, H, W) of 0 to 255, or a list of such.
+        """
+        x = Preprocess(self.preprocessing)(pictures)
+        return (x if x.dim() == 4 else x[None]).to(next(self.parameters()).device)

@@ -1,0 +1,13 @@
+"""Resizing with aligned corners, as deeplab2 does everywhere."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def resize(x: Tensor, height: int, width: int) -> Tensor:
+    """Bilinear with aligned corners: (N, C, H, W) to (N, C, height, width)."""
+    if x.shape[2:] == (height, width):
+        return x
+    return F.interpolate(x, (height, width), mode="bilinear", align_corners=True)

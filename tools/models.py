@@ -1,0 +1,49 @@
+"""Writes ``axialzoo/torch/zoo.py`` and ``axialzoo/keras/zoo.py``: the named models as functions that editors and type checkers see.
+
+python tools/models.py            # write both files
+python tools/models.py --check    # only say whether they are what the registry says
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from axialzoo.spec import Model, aliases, entry, list_models
+
+PACKAGE = Path(__file__).resolve().parent.parent / "axialzoo"
+TORCH = {"tensor": "Tensor", "maps": "dict[str, Tensor]", "pyramids": "dict[str, list[Tensor]]"}
+
+
+def gives(spec: Model) -> str:
+    """What the forward of a model gives, as PyTorch types it."""
+    return TORCH[spec.head.gives] if spec.head is not None else "Any"
+
+
+def text(framework: str) -> str:
+    """The whole file for a framework."""
+    names = [(name, entry(name).spec) for model in list_models() for name in (model, *aliases(model))]
+    listed = "".join(f'    "{name}",\n' for name, _ in sorted(names))
+    if framework == "torch":
+        head = "from torch import Tensor\n\nfrom axialzoo.torch.models import Builder, builder\n"
+        lines = [f'{name}: Builder[{gives(spec)}] = builder("{name}")\n' for name, spec in names]
+    else:
+        head = "from axialzoo.keras.models import Builder, builder\n"
+        lines = [f'{name}: Builder = builder("{name}")\n' for name, _ in names]
+    note = f'"""The named models in {"PyTorch" if framework == "torch" else "Keras"}. Written by tools/models.py from the registry."""\n'
+    return f"{note}\nfrom __future__ import annotations\n\n{head}\n__all__ = [\n{listed}]\n\n{''.join(lines)}"
+
+
+def main() -> int:
+    stale = 0
+    for framework in ("torch", "keras"):
+        path, new = PACKAGE / framework / "zoo.py", text(framework)
+        if "--check" in sys.argv:
+            stale += not path.exists() or path.read_text() != new
+        else:
+            path.write_text(new)
+    return stale
+
+
+if __name__ == "__main__":
+    sys.exit(main())
