@@ -131,7 +131,7 @@ def _dtype(variable: keras.Variable) -> str:
 def _to_numpy(parameter: Parameter, variable: keras.Variable) -> np.ndarray:
     if _dtype(variable) not in ("float16", "float32", "float64"):
         raise CheckpointError(f"{parameter.name} is {_dtype(variable)}; expected float16, float32 or float64: build the model in float32")
-    array = np.asarray(keras.ops.convert_to_numpy(variable))
+    array = np.asarray(keras.ops.convert_to_numpy(variable.value))
     return array if parameter.keras_order is None else np.ascontiguousarray(array.transpose(np.argsort(parameter.keras_order)))
 
 
