@@ -11,9 +11,10 @@ ROOT = Path(__file__).resolve().parent.parent / "axialzoo"
 
 # What one framework needs and the other has no use for; everything else has its counterpart.
 KERAS_FILES = {
-    "linear.py",
-    "window.py",
-}  # a Dense that keeps float64, and draws that JAX need not compile; windows of an axis whose length a graph does not know
+    "linear.py",  # a Dense that keeps float64, and draws that JAX need not compile
+    "scope.py",  # dots in names
+    "window.py",  # windows of an axis whose length a graph does not know
+}
 TORCH_ONLY = {
     "backbone.py": {"ResidualStage", "check_image"},
     "blocks.py": {"max_pool"},
@@ -21,11 +22,15 @@ TORCH_ONLY = {
     "native.py": {"read_state", "to_array"},
     "projection.py": {"at_once"},  # a CPU's cache; Keras's back ends fuse for themselves
     "norm.py": {"frozen_statistics", "recomputed"},
+    "weights.py": {"spec_of"},
 }
 KERAS_ONLY = {
     "backbone.py": {"residual_stage", "Activation", "image_input", "to_format"},  # functional models: a stage is a function
     "blocks.py": {"mean", "MaxPool", "strided"},
-    "classifier.py": {"GlobalAverage"},
+    "heads/classifier.py": {"GlobalAverage"},
+    "losses/base.py": {"register_defaults", "defaults_of", "refuse_probabilities"},  # of compile()
+    "losses/classification.py": {"classification_defaults"},
+    "model.py": {"laid_out"},
     "neck.py": {"fused_stage"},
     "native.py": {"suffix"},
     "norm.py": {"Layer", "statistics_dtype", "unbiased"},
@@ -36,7 +41,7 @@ SAME = {"forward": "call"}
 
 
 def files(framework: str) -> set[str]:
-    return {file.name for file in (ROOT / framework).glob("*.py")}
+    return {str(file.relative_to(ROOT / framework)) for file in (ROOT / framework).rglob("*.py")}
 
 
 def public(framework: str, file: str) -> dict[str, ast.AST]:

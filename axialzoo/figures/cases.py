@@ -123,7 +123,7 @@ def only_block(spec: Model, name: str) -> Model:
     """A model of nothing but the block called `name`, without stride, whose attention gets as many channels as there."""
     block = replace(attention_blocks(spec)[name], stride=1)
     backbone = replace(spec.backbone, stem=Stem(), stages=(Stage((block,)),), in_channels=block.channels[0], neck=())
-    return replace(spec, backbone=backbone, num_classes=0)
+    return replace(spec, backbone=backbone, head=None)
 
 
 def reaching(spec: Model, size: tuple[int, int]) -> Model:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from axialzoo.spec import KINDS, Attention, Norm, SpecError, adapt, count, entry, parameters
-from axialzoo.spec.cost import attended_pairs
+from axialzoo.spec.primitives import attended_pairs
 from axialzoo.torch import build, projection
 from axialzoo.torch.attention2d import Attention2D
 from axialzoo.torch.projection import sinusoids

@@ -187,7 +187,7 @@ def test_labels_may_be_edited_by_hand_once_the_line_config_digest_is_deleted(tmp
     path = tmp_path / "config.json"
     lines = [line for line in path.read_text().splitlines() if "config_digest" not in line]
     path.write_text("\n".join(lines).replace(f'"{config.digest}",', f'"{config.digest}"').replace('"cat"', '"tomcat"'))
-    assert load_checkpoint(tmp_path).config.labels[0] == "tomcat"
+    assert load_checkpoint(tmp_path).config.labels[0].name == "tomcat"
 
 
 def test_a_config_describes_the_model_that_it_was_made_of():

@@ -45,7 +45,7 @@ def test_the_classifier_reads_the_decoder():
     model = AxialClassifier(spec).eval()
     assert model.feature_info[-1]["module"] == "neck" and model.num_features == spec.backbone.neck[-1].outputs
     with torch.no_grad():
-        assert torch.equal(model.forward_features(images()), AxialBackbone.forward(model, images())[-1])
+        assert torch.equal(model.forward_features(images()), model.endpoints(images())[-1])
 
 
 def test_recomputing_the_decoder_changes_neither_gradients_nor_moving_statistics():

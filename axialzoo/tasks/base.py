@@ -1,0 +1,114 @@
+"""What a task is: what happens on either side of a head. numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from PIL import Image
+
+from axialzoo.image import View
+from axialzoo.spec import Head, Label, SpecError
+from axialzoo.tasks.results import Result
+
+Arrays = Mapping[str, Any]  # by name: an array with the batch left out, or a list of such, one a level
+
+
+class Metric(Protocol):
+    """Counts pictures one by one."""
+
+    def update(self, result: Any, truth: Any) -> None:
+        """Takes in what a model says of a picture and what is true of it."""
+        ...
+
+    def compute(self) -> dict[str, Any]:
+        """Figures by name, fractions; ``"per_class"`` may be a dictionary of dictionaries. Never NaN: what nothing tells is None."""
+        ...
+
+
+class Task(Protocol):
+    """What happens on either side of a head.
+
+    Attributes:
+        name: What it is called in ``list_models(task=...)``.
+        heads: The specs it serves.
+        pipeline_tag: What the Hub calls it.
+        truth: What truth it wants of a data set: ``"classes"``, ``"boxes"`` or ``"segments"``.
+        figure: Of its metric, the one that tells models apart.
+    """
+
+    name: ClassVar[str]
+    heads: ClassVar[tuple[type[Head], ...]]
+    pipeline_tag: ClassVar[str]
+    truth: ClassVar[str]
+    figure: ClassVar[str]
+
+    def targets(self, truth: Any, head: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
+        """What the loss compares with, of one picture: arrays by name.
+
+        Args:
+            truth: An int, `Boxes` or `Segments`, in the coordinates of the model's input.
+            head: Its spec.
+            size: Height and width of the model's input.
+        """
+        ...
+
+    def decode(self, outputs: Arrays, head: Any, view: View, labels: Sequence[Label] = (), **options: Any) -> Result:
+        """What the outputs of one picture say, in the picture's own pixels.
+
+        Args:
+            outputs: By the names of ``head.outputs``, channels last, without the batch.
+            head: Its spec.
+            view: How the picture became the model's input.
+            labels: What the classes are called.
+            options: Of this task, such as thresholds; unknown ones are refused.
+        """
+        ...
+
+    def metric(self, head: Any, labels: Sequence[Label] = ()) -> Metric:
+        """A new metric, nothing counted yet."""
+        ...
+
+    def draw(self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", seen: Image.Image | None = None) -> Image.Image:
+        """`picture` with what is said of it.
+
+        Args:
+            picture: As the user gave it.
+            results: Heading (a framework, or ``"truth"``) -> what is said under it.
+            model: Its name, for the caption.
+            seen: What the model saw of the picture.
+        """
+        ...
+
+
+TASKS: dict[str, Task] = {}
+
+
+def register_task(task: Task) -> Task:
+    """Adds a task under its name; a name that is taken, or a head that another task serves, is refused."""
+    for other in TASKS.values():
+        shared = set(other.heads) & set(task.heads)
+        if other.name == task.name or shared:
+            raise SpecError(f"task {task.name!r}: its name or its heads are those of the task {other.name!r}")
+    TASKS[task.name] = task
+    return task
+
+
+def task_of(head: Head | None) -> Task:
+    """The task that serves `head`.
+
+    Raises:
+        SpecError: where there is no head, or no task for it.
+    """
+    for task in TASKS.values():
+        if type(head) in task.heads:
+            return task
+    what = "a model of features alone" if head is None else f"a head of kind {head.kind!r}"
+    raise SpecError(f"{what}: no task serves it; there are {', '.join(TASKS) or 'none'}")
+
+
+def stacked(targets: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The targets of several pictures as one batch, by name."""
+    each = list(targets)
+    return {name: np.stack([one[name] for one in each]) for name in each[0]}

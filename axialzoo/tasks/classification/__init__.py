@@ -1,0 +1,5 @@
+"""What is in a picture, as a whole: one class."""
+
+from axialzoo.tasks.classification.task import Classification
+
+__all__ = ["Classification"]
