@@ -12,15 +12,17 @@ ROOT = Path(__file__).resolve().parent.parent / "axialzoo"
 # What one framework needs and the other has no use for; everything else has its counterpart.
 KERAS_FILES = {
     "linear.py",
-    "window.py",
+    "dynamic_window.py",
 }  # a Dense that keeps float64, and draws that JAX need not compile; windows of an axis whose length a graph does not know
 TORCH_ONLY = {
+    "attention.py": {"joined"},  # what was computed in parts, see at_once
     "backbone.py": {"ResidualStage", "check_image"},
     "blocks.py": {"max_pool"},
     "decoder.py": {"FusedStage"},
     "native.py": {"read_state", "to_array"},
     "projection.py": {"at_once"},  # a CPU's cache; Keras's back ends fuse for themselves
     "norm.py": {"frozen_statistics", "recomputed"},
+    "windows.py": {"mask"},
 }
 KERAS_ONLY = {
     "backbone.py": {"residual_stage", "Activation", "image_input", "to_format"},  # functional models: a stage is a function
@@ -31,6 +33,7 @@ KERAS_ONLY = {
     "norm.py": {"Layer", "statistics_dtype", "unbiased"},
     "preprocessing.py": {"is_tensorflow"},
     "weights.py": {"variables"},
+    "windows.py": {"window_of", "by_window", "by_window2d"},  # of a length that a graph does not know; masks are added, not filled in
 }
 SAME = {"forward": "call"}
 
