@@ -21,7 +21,11 @@ TORCH_ONLY = {
     "decoder.py": {"FusedStage"},
     "native.py": {"read_state", "to_array"},
     "projection.py": {"at_once"},  # a CPU's cache; Keras's back ends fuse for themselves
-    "norm.py": {"frozen_statistics", "recomputed"},
+    "norm.py": {
+        "frozen_statistics",
+        "recomputed",
+        *("set_sync_norms", "is_shared", "sum_over_processes", "moments_over_processes"),  # Keras computes on all devices as on one
+    },
     "windows.py": {"mask"},
 }
 KERAS_ONLY = {

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from axialzoo.spec import Attention, Norm
-from axialzoo.torch.norm import BatchNorm, normalise_from_moments
+from axialzoo.torch.norm import BatchNorm, moments_over_processes, normalise_from_moments
 
 CHUNK = 2**20  # logits
 Table = Any  # a tensor, or None where the spec has no such term
@@ -62,7 +62,8 @@ class PositionAttention(nn.Module):
 
     def scale_from_moments(self, mean: Tensor, variance: Tensor, n: int) -> Tensor:
         """What each term of the logits is multiplied by in training, (terms, G), from its moments, (terms, G) of `n` values each."""
-        return normalise_from_moments(self.norm_similarity, mean.flatten(), variance.flatten(), n).unflatten(0, (-1, self.spec.heads))
+        moments = moments_over_processes(self.norm_similarity, mean.flatten(), variance.flatten(), n)  # (terms G,)
+        return normalise_from_moments(self.norm_similarity, *moments).unflatten(0, (-1, self.spec.heads))
 
     def scale_in_evaluation(self) -> Tensor:
         """What each term of the logits is multiplied by in evaluation, (terms, G), from the moving statistics.

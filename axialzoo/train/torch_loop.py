@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from axialzoo.spec import parameters
 from axialzoo.torch.models import create_model
+from axialzoo.torch.norm import set_sync_norms
 from axialzoo.train.batches import TrainBatches, scoring_batches
 from axialzoo.train.data import Split
 from axialzoo.train.log import Log
@@ -23,6 +24,7 @@ def train(recipe: Recipe, training: Split, held_out: Split, classes: int, folder
     accelerator = Accelerator(mixed_precision="no")  # its precision is one for the whole process; the recipe's is set below
     torch.manual_seed(recipe.seed)
     model = create_model(recipe.model, recipe.start or False, num_classes=classes, drop_path=recipe.drop_path)
+    set_sync_norms(model)  # several processes train as one does
     model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     optimizer, decayed = make_optimizer(recipe, model)
     state_file, step = folder / "state.pth", 0
