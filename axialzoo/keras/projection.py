@@ -123,8 +123,9 @@ def sinusoids(length, channels: int):
 
 
 def interpolate(table, rows):
-    """(2P-1, D) to (rows, D): linear, the end rows kept."""
+    """A table stretched to another number of rows, linearly, the end rows kept: (R, D) to (rows, D)."""
     last = table.shape[0] - 1
+    table = ops.reshape(table, table.shape)  # makes TensorFlow's gradient a dense one: Adam would square a row's parts one by one
     if isinstance(rows, int):
         place = np.arange(rows) * (last / max(rows - 1, 1))  # (rows,)
         low = np.minimum(place.astype("int32"), max(last - 1, 0))

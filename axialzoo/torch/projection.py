@@ -123,5 +123,5 @@ def sinusoids(length: int, channels: int) -> Tensor:
 
 
 def interpolate(table: Tensor, rows: int) -> Tensor:
-    """(R, D) to (rows, D): linear, the end rows kept."""
+    """A table stretched to another number of rows, linearly, the end rows kept: (R, D) to (rows, D)."""
     return nn.functional.interpolate(table.T[None], rows, mode="linear", align_corners=True)[0].T
