@@ -13,16 +13,22 @@ ROOT = Path(__file__).resolve().parent.parent / "axialzoo"
 KERAS_FILES = {
     "linear.py",  # a Dense that keeps float64, and draws that JAX need not compile
     "scope.py",  # dots in names
-    "window.py",  # windows of an axis whose length a graph does not know
+    "dynamic_window.py",  # windows of an axis whose length a graph does not know
 }
 TORCH_ONLY = {
+    "attention.py": {"joined"},  # what was computed in parts, see at_once
     "backbone.py": {"ResidualStage", "check_image"},
     "blocks.py": {"max_pool"},
     "neck.py": {"FusedStage"},
     "native.py": {"read_state", "to_array"},
     "projection.py": {"at_once"},  # a CPU's cache; Keras's back ends fuse for themselves
-    "norm.py": {"frozen_statistics", "recomputed"},
     "weights.py": {"spec_of"},
+    "norm.py": {
+        "frozen_statistics",
+        "recomputed",
+        *("set_sync_norms", "is_shared", "sum_over_processes", "moments_over_processes"),  # Keras computes on all devices as on one
+    },
+    "windows.py": {"mask"},
 }
 KERAS_ONLY = {
     "backbone.py": {"residual_stage", "Activation", "image_input", "to_format"},  # functional models: a stage is a function
@@ -36,6 +42,7 @@ KERAS_ONLY = {
     "norm.py": {"Layer", "statistics_dtype", "unbiased"},
     "preprocessing.py": {"is_tensorflow"},
     "weights.py": {"variables"},
+    "windows.py": {"window_of", "by_window", "by_window2d"},  # of a length that a graph does not know; masks are added, not filled in
 }
 SAME = {"forward": "call"}
 

@@ -14,7 +14,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from axialzoo.spec.window import Window
 from axialzoo.torch import attention, attention2d
 from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.attention2d import Attention2D
@@ -31,27 +30,14 @@ def retrieve(layer: AxialAttention | Attention2D, x: Tensor, values: Tensor) -> 
     Returns:
         ``P v``, (N, G, H, W): the weights' average of the values that each position attends to.
     """
-    spec, size = layer.spec, (-1, x.shape[2], x.shape[3])  # (N, H, W)
+    size = (-1, x.shape[2], x.shape[3])  # (N, H, W)
     if layer.training:
         raise ValueError("layer: expected evaluation mode, in which weights do not depend on the batch; call model.eval() first")
-    if spec.encoding != "relative":
-        x = x + layer._encoding(x.shape[1], size[1], size[2])  # as wide as the axes that the layer attends along
-    parts = layer._project(x.permute(0, 2, 3, 1).flatten(0, 2)).unflatten(0, size)  # (N, H, W, 2K+V)
-    q, k, _ = parts.split((spec.key_channels, spec.key_channels, spec.value_channels), dim=3)
-    q, k, v = (layer._split_heads(part) for part in (q, k, values.permute(0, 2, 3, 1)))
-    scale = layer._scale_in_evaluation().to(q.dtype)  # (terms, G)
-    content = replace(spec, value=("content",))
-    if isinstance(layer, AxialAttention):  # q, k, v: (B, G, L, D), v of depth 1
-        window = Window.of(q.shape[2], spec)
-        rq, rk = (layer._windows(name, window) for name in ("query_position", "key_position"))
-        (out,) = attention.attend(q, k, v, rq, rk, None, scale, content, window)  # (B, G, L, 1)
-        out = layer._merge_heads(out, size)  # (NHW, G, 1)
-    else:  # q, k, v: (N, G, H, W, D)
-        windows = (Window.of(size[1], spec), Window.of(size[2], spec))
-        rq, rk = (layer._windows(name, windows) for name in ("query_position", "key_position"))
-        (out,) = attention2d.attend(q, k, v, rq, rk, None, scale, content, windows)  # (N, G, H, W, 1)
-        out = layer._merge_heads(out)  # (NHW, G, 1)
-    return out[..., 0].unflatten(0, size).permute(0, 3, 1, 2)  # (N, G, H, W)
+    attend = attention.attend if isinstance(layer, AxialAttention) else attention2d.attend
+    v = layer.split_heads(values.permute(0, 2, 3, 1))  # as the layer's own, of depth 1
+    inputs = replace(layer.inputs_of(x), v=v, rv=None, spec=replace(layer.spec, value=("content",)))
+    (out,) = attend(inputs, layer.scale_in_evaluation().to(inputs.q.dtype))  # (B, G, L, 1) or (N, G, H, W, 1)
+    return layer.merge_heads(out, size)[..., 0].unflatten(0, size).permute(0, 3, 1, 2)  # (N, G, H, W)
 
 
 def pull_back(layer: AxialAttention | Attention2D, x: Tensor, cotangent: Tensor) -> Tensor:

@@ -12,13 +12,11 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from axialzoo.keras import attention
-from axialzoo.keras.attention import HIDDEN, table_window
+from axialzoo.keras.attention import HIDDEN
+from axialzoo.keras.attention_inputs import AttentionInputs
 from axialzoo.keras.norm import statistics_dtype
 from axialzoo.keras.projection import PositionAttention
-from axialzoo.keras.window import DynamicWindow
-from axialzoo.spec import Attention
-from axialzoo.spec.window import Window
+from axialzoo.keras.windows import by_window2d, seen2d, table_window, tile, untile, window_keys, window_of, window_queries
 
 AXES = ("_height", "_width")
 
@@ -37,77 +35,86 @@ class Attention2D(PositionAttention):
     """
 
     def call(self, x, training=None):
-        spec = self.spec
-        _, h, w, c = ops.shape(x)
-        if spec.encoding != "relative":
-            x = x + self._encoding(c, h, w)  # (H, W, C)
-        x = self._project(x, training)  # (N, H, W, 2K+V)
-        q, k, v = ops.split(x, (spec.key_channels, 2 * spec.key_channels), axis=-1)
-        q, k, v = (self._split_heads(part, h, w) for part in (q, k, self._gate("value", v)))  # (N, G, H, W, D)
-        windows = tuple(Window.of(side, spec) if isinstance(side, int) else DynamicWindow.of(side, spec) for side in (h, w))
-        rq, rk, rv = (self._windows(name, windows) for name in ("query_position", "key_position", "value_position"))
-        scale = ops.cast(self._similarity_scale(q, k, rq, rk, windows, training), q.dtype)  # (terms, G)
-        out = attend(q, k, v, rq, rk, rv, scale, spec, windows)  # one (N, G, H, W, Dv) per value term
-        return self._sum([self._merge_heads(term, h, w) for term in out], training)  # (N, H, W, V)
+        _, h, w, _ = ops.shape(x)
+        inputs = self.inputs_of(x, training)
+        scale = ops.cast(self.similarity_scale(inputs, training), inputs.q.dtype)  # (terms, G)
+        out = attend(inputs, scale)  # one (N, G, H, W, Dv) per value term
+        return self.sum_terms([self.merge_heads(term, h, w) for term in out], training)  # (N, H, W, V)
 
-    def _encoding(self, channels: int, h, w):
-        """Learned: a row's and a column's vector, summed. Sines: half of the channels for each (arXiv:2005.12872, appendix A.4)."""
+    def inputs_of(self, x, training=None) -> AttentionInputs:
+        """What the layer attends with, from its input: (N, H, W, C) to queries, keys, values (N, G, H, W, D) and pairs of tables."""
+        spec, (_, h, w, c) = self.spec, ops.shape(x)
+        if spec.encoding != "relative":
+            x = x + self.position_encoding(c, h, w)  # (H, W, C)
+        x = self.project(x, training)  # (N, H, W, 2K+V)
+        q, k, v = ops.split(x, (spec.key_channels, 2 * spec.key_channels), axis=-1)
+        q, k, v = (self.split_heads(part, h, w) for part in (q, k, self.gate("value", v)))  # (N, G, H, W, D)
+        windows = (window_of(h, spec), window_of(w, spec))
+        rq, rk, rv = (self.tables_of(name, windows) for name in ("query_position", "key_position", "value_position"))
+        return AttentionInputs(q, k, v, rq, rk, rv, spec, windows)
+
+    def position_encoding(self, channels: int, h, w):
+        """What absolute positions add to the input, (H, W, C).
+
+        Learned: a row's and a column's vector, summed. Sines: half of the channels for each (arXiv:2005.12872, appendix A.4).
+        """
         if self.spec.encoding == "absolute":
-            return self._positions("position_height", h, channels)[:, None] + self._positions("position_width", w, channels)
-        rows = self._positions("", h, channels - channels // 2)[:, None]  # (H, 1, C / 2)
-        columns = self._positions("", w, channels // 2)[None]  # (1, W, C / 2)
+            rows, columns = self.axis_encoding("position_height", h, channels), self.axis_encoding("position_width", w, channels)
+            return rows[:, None] + columns
+        rows = self.axis_encoding("", h, channels - channels // 2)[:, None]  # (H, 1, C / 2)
+        columns = self.axis_encoding("", w, channels // 2)[None]  # (1, W, C / 2)
         return ops.concatenate([rows + ops.zeros_like(columns[..., :1]), columns + ops.zeros_like(rows[..., :1])], axis=-1)
 
-    def _split_heads(self, x, h, w):
+    def split_heads(self, x, h, w):
+        """Puts the heads where `attend` has them: (N, H, W, GD) to (N, G, H, W, D)."""
         depth = x.shape[-1] // self.spec.heads
-        return ops.transpose(ops.reshape(x, (-1, h, w, self.spec.heads, depth)), (0, 3, 1, 2, 4))  # (N, H, W, C) to (N, G, H, W, D)
+        return ops.transpose(ops.reshape(x, (-1, h, w, self.spec.heads, depth)), (0, 3, 1, 2, 4))
 
-    def _merge_heads(self, x, h, w):
-        return ops.reshape(ops.transpose(x, (0, 2, 3, 1, 4)), (-1, h, w, self.spec.value_channels))  # (N, G, H, W, D) to (N, H, W, V)
+    def merge_heads(self, x, h, w):
+        """The way back, to a map: (N, G, H, W, Dv) to (N, H, W, V)."""
+        return ops.reshape(ops.transpose(x, (0, 2, 3, 1, 4)), (-1, h, w, self.spec.value_channels))
 
-    def _windows(self, name: str, windows):
-        """The rows of a term's two tables that queries and keys of one window look up: (Th, Sh, D / 2) and (Tw, Sw, D / 2)."""
-        tables = [self._gate(name, self._table(name + axis)) for axis in AXES]
-        return None if tables[0] is None else [table_window(table, self.spec, window) for table, window in zip(tables, windows)]
+    def tables_of(self, name: str, windows):
+        """The rows of a term's two tables that queries and keys of one window look up, or None where there is no such term.
 
-    def _similarity_scale(self, q, k, rq, rk, windows, training):
-        """What each term of the logits is multiplied by; a norm's shift is the same along a softmax row and cancels."""
+        (Th, Sh, D / 2) of the rows and (Tw, Sw, D / 2) of the columns.
+        """
+        tables = [self.gate(name, self.table(name + axis)) for axis in AXES]
+        return None if tables[0] is None else tuple(table_window(table, self.spec, window) for table, window in zip(tables, windows))
+
+    def similarity_scale(self, inputs: AttentionInputs, training):
+        """What each term of the logits is multiplied by, (terms, G); a norm's shift is the same along a softmax row and cancels."""
         if not (training and self.norm_similarity.trainable):
-            return self._scale_in_evaluation()
-        dtype = statistics_dtype(q.dtype)
-        q, k = ops.cast(q, dtype), ops.cast(k, dtype)
-        rq, rk = (None if x is None else [ops.cast(table, dtype) for table in x] for x in (rq, rk))
-        return self._scale_from_moments(*moments(q, k, rq, rk, self.spec, windows))
+            return self.scale_in_evaluation()
+        return self.scale_from_moments(*moments(inputs.similarity_in(statistics_dtype(inputs.q.dtype))))
 
 
-def attend(q, k, v, rq, rk, rv, scale, spec: Attention, windows) -> list:
-    """Softmax attention with relative positions along both axes.
+def attend(inputs: AttentionInputs, scale) -> list:
+    """Softmax attention with relative positions along both axes: with `moments`, all that a fused kernel has to replace.
 
     Args:
-        q, k: (N, G, H, W, Dk), v: (N, G, H, W, Dv).
-        rq, rk: (Th, Sh, Dk / 2) and (Tw, Sw, Dk / 2), rv the same of Dv; None where not used.
-        scale: (terms, G): factor of each similarity term.
-        spec: Which terms there are.
-        windows: What each query attends to.
+        inputs: Queries, keys, values, tables and windows over both axes.
+        scale: (terms, G): factor of each similarity term, in the order of ``spec.similarity``.
 
     Returns:
-        Retrieved contents and retrieved positions, as `spec.value` says: each (N, G, H, W, Dv).
+        Retrieved contents and retrieved positions, as ``spec.value`` says: each (N, G, H, W, Dv).
     """
-    dtype = v.dtype
-    q, k, v = _tile(q, windows, attention._queries), _tile(k, windows, attention._keys), _tile(v, windows, attention._keys)
+    spec, windows, dtype = inputs.spec, inputs.window, inputs.v.dtype
+    q = tile(inputs.q, windows, window_queries)  # (B', G, Th, Tw, Dk)
+    k, v = tile(inputs.k, windows, window_keys), tile(inputs.v, windows, window_keys)  # (B', G, Sh, Sw, D)
     scales = {term: scale[index][:, None, None, None] for index, term in enumerate(spec.similarity)}  # each (G, 1, 1, 1)
     logits = 0.0
     if "content" in scales:
         logits = logits + content_similarity(q * scales["content"], k)  # (B', G, Th, Tw, Sh, Sw)
     if "query" in scales:
-        logits = logits + query_similarity(q * scales["query"], rq)
+        logits = logits + query_similarity(q * scales["query"], inputs.rq)
     if "key" in scales:
-        logits = logits + key_similarity(k * scales["key"], rk)
+        logits = logits + key_similarity(k * scales["key"], inputs.rk)
     logits = ops.cast(logits, statistics_dtype(dtype))
     shape = (-1, *ops.shape(logits)[1:])
-    seen = _seen(windows, logits.dtype)
-    if seen is not None:
-        logits = ops.reshape(_by_window(logits, windows) + (seen - 1) * HIDDEN, shape)
+    visible = seen2d(windows, logits.dtype)
+    if visible is not None:
+        logits = ops.reshape(by_window2d(logits, windows) + (visible - 1) * HIDDEN, shape)
     p = ops.cast(ops.softmax(ops.reshape(logits, (*shape[:4], shape[4] * shape[5])), axis=-1), dtype)  # (B', G, Th, Tw, S)
     out = []
     if "content" in spec.value:
@@ -115,10 +122,10 @@ def attend(q, k, v, rq, rk, rv, scale, spec: Attention, windows) -> list:
         out.append(ops.reshape(x, (*shape[:4], v.shape[-1])))  # (B', G, Th, Tw, Dv)
     if "position" in spec.value:
         p = ops.reshape(p, shape)
-        of_rows = ops.einsum("bgtus,tsd->bgtud", ops.sum(p, 5), ops.cast(rv[0], dtype))
-        of_columns = ops.einsum("bgtuv,uvd->bgtud", ops.sum(p, 4), ops.cast(rv[1], dtype))
+        of_rows = ops.einsum("bgtus,tsd->bgtud", ops.sum(p, 5), ops.cast(inputs.rv[0], dtype))
+        of_columns = ops.einsum("bgtuv,uvd->bgtud", ops.sum(p, 4), ops.cast(inputs.rv[1], dtype))
         out.append(ops.concatenate([of_rows, of_columns], axis=-1))  # (B', G, Th, Tw, Dv)
-    return [_untile(x, windows) for x in out]
+    return [untile(x, windows) for x in out]
 
 
 def content_similarity(q, k):
@@ -128,7 +135,7 @@ def content_similarity(q, k):
 
 
 def query_similarity(q, rq):
-    """q_p.rq[s - p], the same shapes: one product per row and one per column, not one per position."""
+    """q_p.rq[s - p] to (B, G, Th, Tw, Sh, Sw): one product per row and one per column, not one per position."""
     of_rows, of_columns = ops.split(q, 2, axis=-1)  # (B, G, Th, Tw, D / 2)
     rows = ops.einsum("bgtud,tsd->bgtus", of_rows, ops.cast(rq[0], q.dtype))  # (B, G, Th, Tw, Sh)
     columns = ops.einsum("bgtud,uvd->bgtuv", of_columns, ops.cast(rq[1], q.dtype))  # (B, G, Th, Tw, Sw)
@@ -136,69 +143,36 @@ def query_similarity(q, rq):
 
 
 def key_similarity(k, rk):
-    """k_s.rk[s - p], the same shapes."""
+    """k_s.rk[s - p] to (B, G, Th, Tw, Sh, Sw)."""
     of_rows, of_columns = ops.split(k, 2, axis=-1)  # (B, G, Sh, Sw, D / 2)
     rows = ops.einsum("bgsvd,tsd->bgtsv", of_rows, ops.cast(rk[0], k.dtype))  # (B, G, Th, Sh, Sw)
     columns = ops.einsum("bgsvd,uvd->bgusv", of_columns, ops.cast(rk[1], k.dtype))  # (B, G, Tw, Sh, Sw)
     return rows[:, :, :, None] + columns[:, :, None]
 
 
-def moments(q, k, rq, rk, spec: Attention, windows):
+def moments(inputs: AttentionInputs):
     """Mean and (biased) variance of each similarity term over batch, queries and keys: (terms, G), and their number n."""
-    n = ops.cast(ops.shape(q)[0], q.dtype) * ops.cast(windows[0].pairs, q.dtype) * ops.cast(windows[1].pairs, q.dtype)
-    q, k = _tile(q, windows, attention._queries), _tile(k, windows, attention._keys)
+    windows, dtype = inputs.window, inputs.q.dtype
+    n = ops.cast(ops.shape(inputs.q)[0], dtype) * ops.cast(windows[0].pairs, dtype) * ops.cast(windows[1].pairs, dtype)
+    q, k = tile(inputs.q, windows, window_queries), tile(inputs.k, windows, window_keys)  # (B', G, Th, Tw, Dk), (B', G, Sh, Sw, Dk)
     similarity = {
         "content": lambda: content_similarity(q, k),
-        "query": lambda: query_similarity(q, rq),
-        "key": lambda: key_similarity(k, rk),
+        "query": lambda: query_similarity(q, inputs.rq),
+        "key": lambda: key_similarity(k, inputs.rk),
     }
-    seen = _seen(windows, q.dtype)  # (windows h, windows w, 1, Th, Tw, Sh, Sw)
-    seen = 1.0 if seen is None else seen
+    visible = seen2d(windows, dtype)  # (windows h, windows w, 1, Th, Tw, Sh, Sw)
+    visible = 1.0 if visible is None else visible
     means, variances = [], []
-    for term in spec.similarity:
-        x = _by_window(similarity[term](), windows)  # (N, windows h, windows w, G, Th, Tw, Sh, Sw)
-        mean = ops.sum(x * seen, (0, 1, 2, 4, 5, 6, 7)) / n  # (G,)
-        centred = (x - mean[:, None, None, None, None]) * seen
+    for term in inputs.spec.similarity:
+        x = by_window2d(similarity[term](), windows)  # (N, windows h, windows w, G, Th, Tw, Sh, Sw)
+        mean = ops.sum(x * visible, (0, 1, 2, 4, 5, 6, 7)) / n  # (G,)
+        centred = (x - mean[:, None, None, None, None]) * visible
         variances.append(ops.sum(ops.square(centred), (0, 1, 2, 4, 5, 6, 7)) / n)
         means.append(mean)
     return ops.stack(means), ops.stack(variances), n  # (terms, G)
 
 
-def _tile(x, windows, cut):
-    """(N, G, H, W, D) to the queries or keys of each window, (B', G, Th, Tw, D) with B' = N times windows; `cut` cuts one axis."""
-    _, g, h, w, d = ops.shape(x)
-    x = cut(ops.reshape(x, (-1, g, h, w * d)), windows[0])  # (B, G, Th, W D)
-    t = ops.shape(x)[2]
-    x = ops.transpose(ops.reshape(x, (-1, g, t, w, d)), (0, 1, 3, 2, 4))  # (B, G, W, Th, D)
-    x = cut(ops.reshape(x, (-1, g, w, t * d)), windows[1])  # (B', G, Tw, Th D)
-    return ops.transpose(ops.reshape(x, (-1, g, ops.shape(x)[2], t, d)), (0, 1, 3, 2, 4))  # (B', G, Th, Tw, D)
-
-
-def _untile(x, windows):
-    """(B', G, Th, Tw, D) back to (N, G, H, W, D)."""
-    _, g, t, u, d = ops.shape(x)
-    x = ops.reshape(ops.transpose(x, (0, 1, 3, 2, 4)), (-1, g, u, t * d))  # (B', G, Tw, Th D)
-    x = attention._unwindow(x, windows[1])  # (B, G, W, Th D)
-    w = windows[1].length
-    x = ops.transpose(ops.reshape(x, (-1, g, w, t, d)), (0, 1, 3, 2, 4))  # (B, G, Th, W, D)
-    x = attention._unwindow(ops.reshape(x, (-1, g, t, w * d)), windows[0])  # (N, G, H, W D)
-    return ops.reshape(x, (-1, g, windows[0].length, w, d))
-
-
-def _seen(windows, dtype):
-    """1 where a key is to be seen by its query, else 0: (windows h, windows w, 1, Th, Tw, Sh, Sw), or None for everywhere."""
-    if windows[0].whole and windows[1].whole:
-        return None
-    rows, columns = (attention._seen(window, dtype) for window in windows)  # (windows, T, S)
-    return ops.einsum("ats,buv->abtusv", rows, columns)[:, :, None]  # TensorFlow has no broadcast of so many axes
-
-
-def _by_window(x, windows):
-    """(B', G, Th, Tw, Sh, Sw) to (N, windows h, windows w, G, Th, Tw, Sh, Sw)."""
-    return ops.reshape(x, (-1, windows[0].count, windows[1].count, *ops.shape(x)[1:]))
-
-
 def _flatten(x):
-    """(B, G, h, w, D) to (B, G, hw, D)."""
+    """Rows and columns as one: (B, G, h, w, D) to (B, G, hw, D)."""
     _, g, h, w, d = ops.shape(x)
     return ops.reshape(x, (-1, g, h * w, d))

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from axialzoo.keras.dynamic_window import arange
 from axialzoo.keras.linear import Linear, Normal
 from axialzoo.keras.norm import BatchNorm, Layer, normalise_from_moments, statistics_dtype
-from axialzoo.keras.window import arange
 from axialzoo.spec import Attention, Norm, from_dict, to_dict
 
 
@@ -48,38 +48,48 @@ class PositionAttention(Layer):
         self.norm_similarity.build()
         self.norm_output.build()
 
-    def _project(self, x, training):
+    def project(self, x, training):
         """(N, H, W, C) to normalised queries, keys and values, (N, H, W, 2K+V)."""
         return self.norm_qkv(self.qkv(x), training=training)
 
-    def _sum(self, terms: list, training):
+    def sum_terms(self, terms: list, training):
         """Retrieved contents and positions, each (N, H, W, V), to the sum of their norms, (N, H, W, V)."""
         x = self.norm_output(ops.concatenate(terms, axis=-1), training=training)  # (N, H, W, terms V)
         return sum(ops.split(x, len(terms), axis=-1)) if len(terms) > 1 else x
 
-    def _scale_from_moments(self, mean, variance, n):
+    def scale_from_moments(self, mean, variance, n):
         """What each term of the logits is multiplied by in training, (terms, G), from its moments, (terms, G) of `n` values each."""
         scale = normalise_from_moments(self.norm_similarity, ops.reshape(mean, (-1,)), ops.reshape(variance, (-1,)), n)
         return ops.reshape(scale, (-1, self.spec.heads))
 
-    def _scale_in_evaluation(self):
-        """The same from the moving statistics: (terms, G). The shift is the same along a softmax row and cancels."""
+    def scale_in_evaluation(self):
+        """What each term of the logits is multiplied by in evaluation, (terms, G), from the moving statistics.
+
+        The shift is the same along a softmax row and cancels.
+        """
         return ops.reshape(self.norm_similarity.scale(), (-1, self.spec.heads))
 
-    def _table(self, name: str) -> Any:
+    def table(self, name: str) -> Any:
+        """The position table of that name, as it is stored; None where the spec has none."""
         return ops.convert_to_tensor(self.tables[name]) if name in self.tables else None
 
-    def _gate(self, name: str, x):
+    def gate(self, name: str, x):
         """A position table or the values, times its factor where there is one (arXiv:2102.10662, equation 3)."""
         if x is None or name not in self.spec.gates:
             return x
         return x * ops.cast(ops.take(ops.convert_to_tensor(self.gates), self.spec.gates.index(name)), x.dtype)
 
-    def _positions(self, name: str, length, channels: int):
-        """What `encoding` adds to each position of an axis: (L, channels)."""
+    def axis_encoding(self, name: str, length, channels: int):
+        """What absolute positions or sines add to each position of an axis: (L, channels).
+
+        Args:
+            name: Of the learned table; sines have none.
+            length: Of the axis; beyond its table a learned one is stretched.
+            channels: Of the input, or the part of them that this axis has.
+        """
         if self.spec.encoding == "sinusoidal":
             return ops.cast(sinusoids(length, channels), self.compute_dtype)
-        table = self._table(name)  # (P, C)
+        table = self.table(name)  # (P, C)
         if isinstance(length, int) and length <= self.spec.positions:
             return table[:length]
         rows = length if isinstance(length, int) else ops.maximum(length, self.spec.positions)
@@ -113,8 +123,9 @@ def sinusoids(length, channels: int):
 
 
 def interpolate(table, rows):
-    """(2P-1, D) to (rows, D): linear, the end rows kept."""
+    """A table stretched to another number of rows, linearly, the end rows kept: (R, D) to (rows, D)."""
     last = table.shape[0] - 1
+    table = ops.reshape(table, table.shape)  # makes TensorFlow's gradient a dense one: Adam would square a row's parts one by one
     if isinstance(rows, int):
         place = np.arange(rows) * (last / max(rows - 1, 1))  # (rows,)
         low = np.minimum(place.astype("int32"), max(last - 1, 0))

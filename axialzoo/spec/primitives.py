@@ -25,6 +25,9 @@ ROLES: dict[str, tuple[str, tuple[int, ...] | None, bool]] = {
 }
 
 
+DECAYED = ("conv", "depthwise", "linear")  # roles
+
+
 @dataclass(frozen=True)
 class Parameter:
     """A tensor of the checkpoint.
@@ -46,6 +49,11 @@ class Parameter:
     @property
     def trainable(self) -> bool:
         return ROLES[self.role][2]
+
+    @property
+    def decays(self) -> bool:
+        """Whether weight decay shrinks it: kernels and projections; not norms, biases, position tables, absolute positions or gates."""
+        return self.role in DECAYED
 
     @property
     def keras_name(self) -> str:

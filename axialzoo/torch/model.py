@@ -10,6 +10,7 @@ from axialzoo.checkpoint import default_config
 from axialzoo.spec import Label, Model, Preprocessing, SpecError, adapt
 from axialzoo.torch.backbone import Extractor
 from axialzoo.torch.heads import HeadModule, make_head
+from axialzoo.torch.norm import set_sync_norms
 from axialzoo.torch.preprocessing import Preprocess
 
 Y = TypeVar("Y", covariant=True)
@@ -83,6 +84,10 @@ class AxialModel(Extractor, Generic[Y]):
                 target.copy_(tensors[name])
         self.head, self.spec, self.num_classes = head, spec, num_classes
         self.config = None if self.config is None else self.config.adapted(spec)
+
+    def set_sync_norms(self, enable: bool = True) -> None:
+        """Norms take their moments over all processes of the default group, so that a share of a batch trains as the whole."""
+        set_sync_norms(self, enable)
 
     @property
     def labels(self) -> tuple[Label, ...]:

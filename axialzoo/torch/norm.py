@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.utils.checkpoint import checkpoint
 
 from axialzoo.spec import Norm
@@ -26,16 +26,34 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
     momentum: float  # pyright: ignore[reportIncompatibleVariableOverride]
     _version = 2  # so that loading does not ask for the count
     frozen = False  # whether the moving statistics stay as they are in training
+    synchronised = False  # whether a batch is that of all processes together: see `set_sync_norms`
 
     def __init__(self, channels: int, norm: Norm):
         super().__init__(channels, eps=norm.epsilon, momentum=norm.momentum)
         self.num_batches_tracked = None
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.training and is_shared(self):
+            return self._over_processes(x)
         if self.training and self.frozen:  # copies take the update: recomputing must save as many tensors as computing did
             mean, variance = self.running_mean.clone(), self.running_var.clone()
             return nn.functional.batch_norm(x, mean, variance, self.weight, self.bias, True, self.momentum, self.eps)
         return super().forward(x)
+
+    def _over_processes(self, x: Tensor) -> Tensor:
+        """Training mode, with the moments of all processes' batches: (N, C, ...) to the same; N may differ between processes."""
+        y = x.to(torch.promote_types(x.dtype, self.weight.dtype))  # (N, C, ...)
+        axes, n = [axis for axis in range(y.dim()) if axis != 1], y.numel() // y.shape[1]
+        if n == 0:
+            raise ValueError(f"BatchNorm: expected a part of the batch on every process, found {tuple(x.shape)}; leave such a batch out")
+        sums = sum_over_processes(torch.cat([y.sum(axes), y.new_tensor([n])]))  # (C + 1,)
+        shape = (-1, *[1] * (y.dim() - 2))
+        total = sums[-1].detach()  # ()
+        mean = sums[:-1] / total  # (C,)
+        centred = y - mean.view(shape)  # (N, C, ...), all that is kept for the backward pass
+        variance = sum_over_processes(centred.square().sum(axes)) / total  # (C,), biased
+        scale = normalise_from_moments(self, mean, variance, total)  # (C,)
+        return (centred * scale.view(shape) + self.bias.view(shape)).to(x.dtype)
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
@@ -68,7 +86,78 @@ def recomputed(block: nn.Module, x: Tensor) -> Tensor:
     return checkpoint(block, x, use_reentrant=False, context_fn=lambda: (nullcontext(), frozen_statistics(block)))
 
 
-def normalise_from_moments(norm: BatchNorm, mean: Tensor, variance: Tensor, n: int) -> Tensor:
+def set_sync_norms(module: nn.Module, enabled: bool = True) -> None:
+    """Makes the norms of `module` take their statistics from the batches of all processes, as if these were one batch.
+
+    Training in several processes then equals training in one, whatever part of the batch each has. The processes are those
+    of torch.distributed's default group; where there is no group, or one process in it, nothing changes. Every process
+    must run the same layers in the same order. In evaluation nothing is exchanged.
+
+    Args:
+        module: A model or a part of one, before or after it is wrapped in ``DistributedDataParallel``.
+        enabled: False to have each process use its own batch again.
+
+    Raises:
+        ValueError: where `module` has no norm that could do so.
+
+    Example:
+        >>> from axialzoo.torch import create_model
+        >>> model = create_model("axial_resnet_cifar10_xs")
+        >>> set_sync_norms(model)
+        >>> model.stem[0].norm.synchronised
+        True
+    """
+    norms = [norm for norm in module.modules() if isinstance(norm, BatchNorm)]
+    if not norms:
+        raise ValueError(f"set_sync_norms: expected a module with norms of axialzoo.torch, found none in {type(module).__name__}")
+    for norm in norms:
+        norm.synchronised = enabled
+
+
+def is_shared(norm: BatchNorm) -> bool:
+    """Whether the statistics of `norm` are to be summed over processes, and there are several."""
+    return norm.synchronised and distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """A sum that each process has a copy of and a loss of its own on: the gradient of each part is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        total = x.contiguous().clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx, *gradients: Tensor) -> Tensor:
+        return _SumOverProcesses.apply(gradients[0])  # pyright: ignore[reportReturnType]  (apply has no types)
+
+
+def sum_over_processes(x: Tensor) -> Tensor:
+    """The sum of every process's `x`, the same on each; differentiable, where the loss is the sum of the processes' losses."""
+    return _SumOverProcesses.apply(x)  # pyright: ignore[reportReturnType]  (apply has no types)
+
+
+def moments_over_processes(norm: BatchNorm, mean: Tensor, variance: Tensor, n: int) -> tuple[Tensor, Tensor, Tensor | int]:
+    """The moments of all processes' values, from those of this process's; as they are where `norm` is not shared.
+
+    Args:
+        norm: Says whether they are shared.
+        mean, variance: (C,), biased, of `n` values each.
+
+    Returns:
+        The same three of all values together.
+    """
+    if not is_shared(norm):
+        return mean, variance, n
+    sums = sum_over_processes(torch.cat([n * mean, mean.new_tensor([n])]))  # (C + 1,)
+    total = sums[-1].detach()  # ()
+    total_mean = sums[:-1] / total  # (C,)
+    squares = sum_over_processes(n * (variance + (mean - total_mean).square()))  # (C,), centred first, which loses no digits
+    return total_mean, squares / total, total
+
+
+def normalise_from_moments(norm: BatchNorm, mean: Tensor, variance: Tensor, n: Tensor | int) -> Tensor:
     """The scale of a batch norm whose batch has these moments; updates the moving statistics.
 
     Args:
@@ -80,6 +169,7 @@ def normalise_from_moments(norm: BatchNorm, mean: Tensor, variance: Tensor, n: i
     """
     if not norm.frozen:
         with torch.no_grad():
+            unbiased = n / ((n - 1).clamp(min=1) if isinstance(n, Tensor) else max(n - 1, 1))
             norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), norm.momentum)
-            norm.running_var.lerp_((variance * (n / max(n - 1, 1))).to(norm.running_var.dtype), norm.momentum)
+            norm.running_var.lerp_((variance * unbiased).to(norm.running_var.dtype), norm.momentum)
     return norm.weight * torch.rsqrt(variance + norm.eps) + 0.0 * norm.bias

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from axialzoo.spec import Attention, Norm
-from axialzoo.torch.norm import BatchNorm, normalise_from_moments
+from axialzoo.torch.norm import BatchNorm, moments_over_processes, normalise_from_moments
 
 CHUNK = 2**20  # logits
 Table = Any  # a tensor, or None where the spec has no such term
@@ -37,7 +37,7 @@ class PositionAttention(nn.Module):
         self.norm_output = BatchNorm(len(spec.value) * spec.value_channels, norm)
         nn.init.normal_(self.qkv.weight, std=inputs**-0.5)
 
-    def _project(self, x: Tensor) -> Tensor:
+    def project(self, x: Tensor) -> Tensor:
         """(NHW, C) to normalised queries, keys and values, (NHW, 2K+V).
 
         As rows of a matrix: products and backward passes over other layouts are up to ten times slower.
@@ -47,7 +47,7 @@ class PositionAttention(nn.Module):
         scale, shift = self.norm_qkv.scale_and_shift()  # (2K+V,)
         return nn.functional.linear(x, self.qkv.weight * scale[:, None], shift)
 
-    def _sum(self, terms: list[Tensor]) -> Tensor:
+    def sum_terms(self, terms: list[Tensor]) -> Tensor:
         """Retrieved contents and positions, each (NHW, G, Dv), to the sum of their norms, (NHW, V)."""
         if self.norm_output.training:
             x = self.norm_output(torch.stack(terms, dim=1).flatten(1))  # (NHW, terms V)
@@ -60,31 +60,46 @@ class PositionAttention(nn.Module):
             x = torch.addcmul(x, term, factor)  # (NHW, G, Dv)
         return x.flatten(1)
 
-    def _scale_from_moments(self, mean: Tensor, variance: Tensor, n: int) -> Tensor:
+    def scale_from_moments(self, mean: Tensor, variance: Tensor, n: int) -> Tensor:
         """What each term of the logits is multiplied by in training, (terms, G), from its moments, (terms, G) of `n` values each."""
-        return normalise_from_moments(self.norm_similarity, mean.flatten(), variance.flatten(), n).unflatten(0, (-1, self.spec.heads))
+        moments = moments_over_processes(self.norm_similarity, mean.flatten(), variance.flatten(), n)  # (terms G,)
+        return normalise_from_moments(self.norm_similarity, *moments).unflatten(0, (-1, self.spec.heads))
 
-    def _scale_in_evaluation(self) -> Tensor:
-        """The same from the moving statistics: (terms, G). The shift is the same along a softmax row and cancels."""
+    def scale_in_evaluation(self) -> Tensor:
+        """What each term of the logits is multiplied by in evaluation, (terms, G), from the moving statistics.
+
+        The shift is the same along a softmax row and cancels.
+        """
         return self.norm_similarity.scale_and_shift()[0].unflatten(0, (-1, self.spec.heads))
 
-    def _table(self, name: str) -> Table:
+    def table(self, name: str) -> Table:
+        """The position table of that name, as it is stored; None where the spec has none."""
         return getattr(self, name, None)
 
-    def _gate(self, name: str, x: Table) -> Table:
+    def gate(self, name: str, x: Table) -> Table:
         """A position table or the values, times its factor where there is one (arXiv:2102.10662, equation 3)."""
         return x if x is None or name not in self.spec.gates else x * self.gates[self.spec.gates.index(name)]  # pyright: ignore
 
-    def _positions(self, name: str, length: int, channels: int) -> Tensor:
-        """What `encoding` adds to each position of an axis: (L, channels)."""
+    def axis_encoding(self, name: str, length: int, channels: int) -> Tensor:
+        """What absolute positions or sines add to each position of an axis: (L, channels).
+
+        Args:
+            name: Of the learned table; sines have none.
+            length: Of the axis; beyond its table a learned one is stretched.
+            channels: Of the input, or the part of them that this axis has.
+        """
         if self.spec.encoding == "sinusoidal":
             return sinusoids(length, channels).to(self.qkv.weight)
-        table = self._table(name)  # (P, C)
+        table = self.table(name)  # (P, C)
         return table[:length] if length <= len(table) else interpolate(table, length)
 
 
 def at_once(q: Tensor, logits: int) -> int:
-    """How many things of so many logits each to attend to at once, to stay in the cache of a CPU; 0 for all.
+    """How many parts to attend to at once, so that their logits stay in the cache of a CPU; 0 for all.
+
+    Args:
+        q: Queries, for their device.
+        logits: How many logits a part has (of a column, a head or a row of queries, as the caller cuts).
 
     Where no gradient is wanted nothing has to be kept, and logits that stay in the cache are twice as fast as those that
     are written to memory and read again.
@@ -108,5 +123,5 @@ def sinusoids(length: int, channels: int) -> Tensor:
 
 
 def interpolate(table: Tensor, rows: int) -> Tensor:
-    """(R, D) to (rows, D): linear, the end rows kept."""
+    """A table stretched to another number of rows, linearly, the end rows kept: (R, D) to (rows, D)."""
     return nn.functional.interpolate(table.T[None], rows, mode="linear", align_corners=True)[0].T

@@ -12,13 +12,12 @@ import numpy as np
 from keras import ops
 
 from axialzoo.keras.models import create_model
+from axialzoo.keras.weights import variables
 from axialzoo.train.batches import TrainBatches, scoring_batches
 from axialzoo.train.data import Split
 from axialzoo.train.log import Log
 from axialzoo.train.progress import progress
 from axialzoo.train.recipe import Recipe
-
-UNDECAYED = ("gamma", "beta", "bias", "_position")  # norms, biases and position tables
 
 
 def train(recipe: Recipe, training: Split, held_out: Split, classes: int, folder: Path, resume: bool, save_every: int):
@@ -27,7 +26,7 @@ def train(recipe: Recipe, training: Split, held_out: Split, classes: int, folder
     dtype = "mixed_bfloat16" if recipe.precision == "bfloat16" else "float32"
     model = create_model(recipe.model, recipe.start or False, num_classes=classes, drop_path=recipe.drop_path, dtype=dtype)
     batches = TrainBatches(training, recipe)
-    optimizer = make_optimizer(recipe, batches.steps)
+    optimizer = make_optimizer(recipe, batches.steps, model)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=recipe.label_smoothing)
     model.compile(optimizer=optimizer, loss=loss, jit_compile=False if keras.backend.backend() == "tensorflow" else "auto")
     optimizer.build(model.trainable_variables)
@@ -99,14 +98,19 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
         return {"peak": self.peak, "warm": self.warm, "steps": self.steps}
 
 
-def make_optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
-    """The optimizer; kernels and projections decay, not norms, biases or position tables."""
+def decay_by_role(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> None:
+    """Keeps weight decay from what does not decay, as :attr:`axialzoo.spec.Parameter.decays` says; before the optimizer is built."""
+    optimizer.exclude_from_weight_decay(var_list=[variable for parameter, variable in variables(model) if not parameter.decays])
+
+
+def make_optimizer(recipe: Recipe, steps: int, model: keras.Model) -> keras.optimizers.Optimizer:
+    """The optimizer, with the recipe's learning rate and decay for `model`."""
     rate = Rate(recipe.learning_rate, recipe.warmup * steps, steps)
     if recipe.optimizer == "sgd":
         optimizer = keras.optimizers.SGD(rate, recipe.momentum, nesterov=recipe.momentum > 0, weight_decay=recipe.weight_decay or None)
     else:
         optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, beta_1=recipe.momentum, epsilon=1e-7)
-    optimizer.exclude_from_weight_decay(var_names=list(UNDECAYED))
+    decay_by_role(optimizer, model)
     return optimizer
 
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from axialzoo.spec import parameters
 from axialzoo.torch.models import create_model
+from axialzoo.torch.norm import set_sync_norms
 from axialzoo.train.batches import TrainBatches, scoring_batches
 from axialzoo.train.data import Split
 from axialzoo.train.log import Log
@@ -23,6 +24,7 @@ def train(recipe: Recipe, training: Split, held_out: Split, classes: int, folder
     accelerator = Accelerator(mixed_precision="no")  # its precision is one for the whole process; the recipe's is set below
     torch.manual_seed(recipe.seed)
     model = create_model(recipe.model, recipe.start or False, num_classes=classes, drop_path=recipe.drop_path)
+    set_sync_norms(model)  # several processes train as one does
     model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     optimizer, decayed = make_optimizer(recipe, model)
     state_file, step = folder / "state.pth", 0
@@ -76,11 +78,16 @@ def train(recipe: Recipe, training: Split, held_out: Split, classes: int, folder
     return accelerator.unwrap_model(model) if accelerator.is_main_process else None
 
 
+def by_decay(model: torch.nn.Module) -> tuple[list[torch.nn.Parameter], list[torch.nn.Parameter]]:
+    """The parameters that weight decay shrinks, and the others, as :attr:`axialzoo.spec.Parameter.decays` says."""
+    decays = {parameter.name: parameter.decays for parameter in parameters(model.spec)}  # pyright: ignore[reportArgumentType]
+    named = list(model.named_parameters())
+    return [tensor for name, tensor in named if decays[name]], [tensor for name, tensor in named if not decays[name]]
+
+
 def make_optimizer(recipe: Recipe, model: torch.nn.Module) -> tuple[torch.optim.Optimizer, list[torch.nn.Parameter]]:
-    """The optimizer, and the parameters that decay: kernels and projections, not norms, biases or position tables."""
-    roles = {parameter.name: parameter.role for parameter in parameters(model.spec)}  # pyright: ignore[reportArgumentType]
-    decayed = [tensor for name, tensor in model.named_parameters() if roles[name] in ("conv", "linear")]
-    others = [tensor for name, tensor in model.named_parameters() if roles[name] not in ("conv", "linear")]
+    """The optimizer, and the parameters that decay."""
+    decayed, others = by_decay(model)
     if recipe.optimizer == "sgd":
         groups = [{"params": decayed}, {"params": others}]
         return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0), decayed

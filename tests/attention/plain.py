@@ -55,7 +55,7 @@ def plain_attention(layer: nn.Module, x: Tensor) -> tuple[Tensor, dict]:
     q, k, v = (part.unflatten(1, (spec.heads, -1)) for part in qkv.split(sizes, dim=1))  # (B, G, D, L)
     rows, seen = distances(spec, length)
     rq, rk, rv = (
-        None if t is None else t[rows] for t in map(layer._table, ("query_position", "key_position", "value_position"))
+        None if t is None else t[rows] for t in map(layer.table, ("query_position", "key_position", "value_position"))
     )  # (L, L, D)
     logits = []
     if "content" in spec.similarity:

@@ -151,8 +151,8 @@ def test_sines_are_those_of_the_paper():
 def test_absolute_positions_stretch_to_any_length():
     layer = make(0, encoding="absolute", similarity=("content",), value=("content",), positions=4)
     assert layer(image(9, 2)).isfinite().all()
-    assert torch.equal(layer._positions("position", 4, CHANNELS), layer.position)
-    stretched = layer._positions("position", 7, CHANNELS)
+    assert torch.equal(layer.axis_encoding("position", 4, CHANNELS), layer.position)
+    stretched = layer.axis_encoding("position", 7, CHANNELS)
     assert torch.allclose(stretched[::2], layer.position)
 
 

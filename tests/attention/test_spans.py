@@ -75,7 +75,7 @@ def test_what_is_out_of_reach_has_no_effect():
 
 def test_interpolated_tables_keep_their_ends_and_stretch_between():
     table = torch.randn(13, 4, dtype=torch.float64)
-    longer = attention.interpolate(table, 25)
+    longer = projection.interpolate(table, 25)
     assert torch.allclose(longer[::2], table, atol=1e-12)
     assert torch.allclose(longer[1::2], (table[1:] + table[:-1]) / 2, atol=1e-12)
 
@@ -85,7 +85,7 @@ def test_interpolation_is_the_equation_with_stretched_tables(training):
     layer, x = make(0, training, positions=4, long_axis="interpolate"), image(9, 2)
     longer = make(0, training, positions=9)
     longer.load_state_dict(
-        layer.state_dict() | {name: attention.interpolate(table, 17) for name, table in layer.state_dict().items() if "position" in name}
+        layer.state_dict() | {name: projection.interpolate(table, 17) for name, table in layer.state_dict().items() if "position" in name}
     )
     expected, _ = plain_attention(longer, x)
     assert difference(layer(x), expected) <= 1e-12
@@ -147,9 +147,9 @@ def test_a_reach_that_is_one_too_short_is_caught():
 def test_counting_the_padding_of_the_last_window_in_the_statistics_is_caught(monkeypatch):
     layer, x = make(training=True, span=5), image(25, 2)
     _, moving = plain_attention(layer, x)
-    mask = attention._mask
+    mask = attention.mask
     monkeypatch.setattr(
-        attention, "_mask", lambda x, groups, window, fill: mask(x, groups, replace(window, length=window.count * window.queries), fill)
+        attention, "mask", lambda x, groups, window, fill: mask(x, groups, replace(window, length=window.count * window.queries), fill)
     )
     layer(x)
     assert difference(layer.norm_similarity.running_var, moving["norm_similarity"][1]) > 1e-3

@@ -61,7 +61,7 @@ def rebuilt(made, x: Tensor, p: Tensor) -> Tensor:
 
 def _encoding(made, x: Tensor) -> Tensor:
     length = x.shape[2 + made.axis]
-    table = made._positions("position", length, x.shape[1])  # (L, C)
+    table = made.axis_encoding("position", length, x.shape[1])  # (L, C)
     return table.T[:, :, None] if made.axis == 0 else table.T[:, None]
 
 

@@ -230,6 +230,14 @@ TRAINED = {
     "kinds": Case(small(*KINDS), (20, 26)),
     "deeplab2": Case(CASES["pre_activation"].spec, (20, 26)),
 }
+DECAYING = {  # with decay by role: SGD and AdamW
+    "gated": Case(small(axial(8, 16, positions=12, gated=True)), (20, 26)),
+    "absolute": Case(CASES["absolute"].spec, (20, 26)),
+}
+DEVICES = {  # on several devices: axes attended whole, and in windows
+    "whole": Case(small(axial(8, 16, positions=16), Block("basic", (16, 16), 2)), (20, 26)),
+    "windows": Case(small(axial(8, 16, positions=30, span=3)), (20, 26)),
+}
 DEEPLAB2 = ("dl2_tiny_panoptic_axial_deeplab_65x97",)
 DEEPLAB2_LAYERS = ("attn1d", "attn1d_content_only", "attn2d_s2", "block_axial_s2", "block_conv_s2", "conv_k7_s2_r1")  # the others: full
 DEEPLAB2_FULL = ("dl2_axial_resnet_s_64", "dl2_axial_deeplab_s_65", "dl2_max_deeplab_s_backbone_65")

@@ -11,6 +11,7 @@ import torch
 from axialzoo.spec import Model
 from axialzoo.torch.models import build
 from axialzoo.torch.weights import load_tensors, to_tensors
+from axialzoo.train.torch_loop import by_decay
 from tests.parity import common
 from tests.parity.common import Case
 
@@ -38,22 +39,44 @@ def gradients(case: Case, dtype: str) -> dict[str, np.ndarray]:
 
 @functools.cache
 def trained(network: str, optimizer: str) -> dict[str, np.ndarray]:
-    """Tensors after the steps.
+    """Tensors after the steps; AdamW decays everything."""
+    case = common.TRAINED[network]
+    model = model_of(case.spec, "float64", last_gamma=0.1).train()
+    return steps(
+        model, case, optimizer, [{"params": list(model.parameters()), "weight_decay": common.DECAY if optimizer == "adamw" else 0.0}]
+    )
+
+
+@functools.cache
+def decayed(network: str, optimizer: str) -> dict[str, np.ndarray]:
+    """Tensors after the steps, where kernels and projections alone decay."""
+    case = common.DECAYING[network]
+    model = model_of(case.spec, "float64", last_gamma=0.1).train()
+    shrinking, others = by_decay(model)
+    return steps(model, case, optimizer, [{"params": shrinking, "weight_decay": common.DECAY}, {"params": others, "weight_decay": 0.0}])
+
+
+def steps(model: torch.nn.Module, case: Case, optimizer: str, groups: list[dict]) -> dict[str, np.ndarray]:
+    """Trains `model` and gives its tensors; `groups` are parameters with their decay, decoupled in SGD too, as Keras's is.
 
     Keras adds Adam's epsilon before it corrects the second moment's bias, PyTorch after, so that ``epsilon`` in
     Keras is ``epsilon / sqrt(1 - beta2 ** t)`` in PyTorch; the rest of AdamW, decay included, is the same.
     """
-    case = common.TRAINED[network]
-    model = model_of(case.spec, "float64", last_gamma=0.1).train()
+    decays = [group["weight_decay"] for group in groups]
     if optimizer == "sgd":
-        stepping = torch.optim.SGD(model.parameters(), common.RATE, common.MOMENTUM)
+        stepping = torch.optim.SGD([{"params": group["params"]} for group in groups], common.RATE, common.MOMENTUM)
     else:
-        stepping = torch.optim.AdamW(model.parameters(), common.RATE / 8, common.BETAS, weight_decay=common.DECAY)
+        stepping = torch.optim.AdamW(groups, common.RATE / 8, common.BETAS)
     for index in range(common.STEPS):
         stepping.zero_grad()
         loss_of(model(torch.from_numpy(case.images("float64", 8, index))), case.targets("float64", 8, index)).backward()
-        if optimizer == "adamw":
-            stepping.param_groups[0]["eps"] = common.EPSILON / math.sqrt(1 - common.BETAS[1] ** (index + 1))
+        for group, decay in zip(stepping.param_groups, decays):
+            if optimizer == "adamw":
+                group["eps"] = common.EPSILON / math.sqrt(1 - common.BETAS[1] ** (index + 1))
+            else:
+                with torch.no_grad():
+                    for tensor in group["params"]:
+                        tensor.mul_(1 - common.RATE * decay)
         stepping.step()
     return {name: array.copy() for name, array in to_tensors(model).items()}
 

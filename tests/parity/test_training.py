@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from axialzoo.spec import Parameter
 from tests.parity import common, reference
 
 TOLERANCE = 1e-8  # relative, float64
@@ -25,3 +26,24 @@ def test_one_step_fewer_is_caught(results, monkeypatch):
     monkeypatch.setattr(common, "STEPS", common.STEPS - 1)
     wanted = reference.trained.__wrapped__("axial", "sgd")
     assert max(reference.relative(results[f"training/axial/sgd/{name}"], array) for name, array in wanted.items()) > 1e4 * TOLERANCE
+
+
+def decay_errors(results, network: str, optimizer: str, wanted) -> dict[str, float]:
+    return {name: reference.relative(results[f"decay/{network}/{optimizer}/{name}"], array) for name, array in wanted.items()}
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("network", common.DECAYING)
+def test_kernels_and_projections_decay_and_gates_and_positions_do_not(results, network, optimizer):
+    wanted = reference.decayed(network, optimizer)
+    errors = decay_errors(results, network, optimizer, wanted)
+    assert {name for name, error in errors.items() if error > TOLERANCE} == set()
+    assert any(name.endswith("gates" if network == "gated" else "position") for name in wanted)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("network", common.DECAYING)
+def test_decaying_gates_and_positions_is_caught(results, network, optimizer, monkeypatch):
+    monkeypatch.setattr(Parameter, "decays", property(lambda self: self.role in ("conv", "linear", "position")))
+    wanted = reference.decayed.__wrapped__(network, optimizer)
+    assert max(decay_errors(results, network, optimizer, wanted).values()) > 1e4 * TOLERANCE

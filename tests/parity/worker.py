@@ -18,8 +18,9 @@ from keras import ops
 from axialzoo.keras import AxialAttention, AxialBackbone, Preprocess, blocks, build, load_tensors, norm, to_tensors
 from axialzoo.keras.weights import variables
 from axialzoo.spec import Norm, Preprocessing, adapt, entry
+from axialzoo.train.keras_loop import decay_by_role
 from tests.parity import common
-from tests.parity.common import CASES, DEEPLAB2, DEEPLAB2_FULL, PLANTED, TRAINED, Case
+from tests.parity.common import CASES, DECAYING, DEEPLAB2, DEEPLAB2_FULL, PLANTED, TRAINED, Case
 
 BACKEND = keras.backend.backend()
 
@@ -152,12 +153,29 @@ def check_training(put) -> None:
             "adamw": keras.optimizers.AdamW(common.RATE / 8, common.DECAY, *common.BETAS, epsilon=common.EPSILON),
         }
         for name, optimizer in optimizers.items():
-            model = model_of(case.spec, "float64", common.tensors(case.spec, last_gamma=0.1))
-            run = step(model, optimizer)
-            for index in range(common.STEPS):
-                run(last(case.images("float64", 8, index)), case.targets("float64", 8, index))
-            for parameter, value in to_tensors(model).items():
-                put(f"training/{network}/{name}/{parameter}", value)
+            put_trained(put, f"training/{network}/{name}", case, optimizer)
+
+
+def check_decay(put) -> None:
+    for network, case in DECAYING.items():
+        optimizers = {
+            "sgd": keras.optimizers.SGD(common.RATE, common.MOMENTUM, weight_decay=common.DECAY),
+            "adamw": keras.optimizers.AdamW(common.RATE / 8, common.DECAY, *common.BETAS, epsilon=common.EPSILON),
+        }
+        for name, optimizer in optimizers.items():
+            put_trained(put, f"decay/{network}/{name}", case, optimizer, by_role=True)
+
+
+def put_trained(put, key: str, case: Case, optimizer, by_role: bool = False) -> None:
+    """Every tensor after the steps; decay by role, or of everything."""
+    model = model_of(case.spec, "float64", common.tensors(case.spec, last_gamma=0.1))
+    if by_role:
+        decay_by_role(optimizer, model)
+    run = step(model, optimizer)
+    for index in range(common.STEPS):
+        run(last(case.images("float64", 8, index)), case.targets("float64", 8, index))
+    for parameter, value in to_tensors(model).items():
+        put(f"{key}/{parameter}", value)
 
 
 def check_planted(put) -> None:
@@ -446,6 +464,7 @@ def main(out: str, full: bool) -> None:
         # Keras's optimizers, unlike our layers, use operations that make float32 of float64 on JAX and PyTorch.
         keras.src.backend.common.dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
         timed("training", check_training)
+        timed("decay", check_decay)
     assert not any(math.isnan(float(np.sum(value))) for value in found.values() if value.dtype.kind == "f"), "not a number"
     np.savez(out, **found)
 

@@ -10,6 +10,7 @@ import torch
 from axialzoo.spec import SpecError, adapt, entry, list_models
 from axialzoo.spec.window import Window
 from axialzoo.torch import AxialClassifier, norm
+from axialzoo.torch.attention_inputs import AttentionInputs
 from axialzoo.torch.backbone import AxialBackbone
 from axialzoo.torch.blocks import drop_path
 from tests.torch.networks import images, network, small
@@ -161,10 +162,11 @@ def test_statistics_of_the_similarities_are_exact_under_autocast():
     other = network().stages[0].blocks[1].height.train()
     q, k = torch.randn(2, 4, 2, 8, 2).bfloat16()
     window = Window.of(8, layer.spec)
-    tables = [layer._windows(name, window) for name in ("query_position", "key_position")]
-    exact = layer._similarity_scale(q, k, *tables, window)
+    rq, rk = (layer.tables_of(name, window) for name in ("query_position", "key_position"))
+    inputs = AttentionInputs(q, k, k, rq, rk, None, layer.spec, window)
+    exact = layer.similarity_scale(inputs)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = other._similarity_scale(q, k, *tables, window)
+        found = other.similarity_scale(inputs)
     assert torch.equal(found, exact)
 
 

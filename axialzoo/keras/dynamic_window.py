@@ -64,6 +64,7 @@ class DynamicWindow:
 
 
 def _within(length, reach):
+    """How many pairs of an axis of `length` positions lie at most `reach` apart; both whole numbers, or tensors of one."""
     known = isinstance(length, int) and isinstance(reach, int)
     reach = min(reach, length - 1) if known else ops.minimum(reach, length - 1)
     return pairs_within(length, reach)
@@ -75,4 +76,5 @@ def arange(count):
 
 
 def clip(x, low, high):
+    """`x` kept between `low` and `high`: in numpy, hence a constant, where all are known before the model runs."""
     return np.clip(x, low, high) if isinstance(x, np.ndarray) and isinstance(high, int) else ops.clip(x, low, high)

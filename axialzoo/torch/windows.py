@@ -1,0 +1,115 @@
+"""Feature maps and position tables cut into the windows that :class:`axialzoo.spec.window.Window` describes, and put together again.
+
+Letters as in :mod:`axialzoo.torch.attention`; B' is B times the number of windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from axialzoo.spec import Attention
+from axialzoo.spec.window import Window
+from axialzoo.torch.projection import Table, interpolate
+
+Windows = tuple[Window, Window]  # of the height and of the width
+
+
+def table_window(table: Table, spec: Attention, window: Window) -> Table:
+    """The rows of `table`, (2P-1, D), that queries and keys of one window look up: (T, S, D); None for None.
+
+    A window of the table is a few kilobytes, shared by every column and head: one batched product over
+    queries then costs half of a product with the whole table, and no skewing of logits.
+    """
+    if table is None:
+        return None
+    positions = spec.positions
+    if spec.long_axis == "interpolate" and window.length > positions:
+        table, positions = interpolate(table, 2 * window.length - 1), window.length  # (2L-1, D)
+    far = window.queries - 1 + window.flange  # the largest distance
+    pad = far - (positions - 1)
+    table = nn.functional.pad(table, (0, 0, pad, pad + 1))  # (2 far + 2, D): cropped, or zeros that are masked later
+    return _skew(table, window.queries)[:, : window.keys]  # (T, S, D)
+
+
+def _skew(rows: Tensor, count: int) -> Tensor:
+    """`count` copies of the R rows, each shifted by one row: (R, D) to (count, R - 1, D), ``[t, s]`` being row ``s - t + count - 1``.
+
+    Made of views: the gradient is a sum, not a scatter, which is faster and which torch.compile gets right.
+    """
+    length, rows = len(rows), rows.expand(count, -1, -1).flatten(0, 1)  # (count R, D)
+    return rows[count - 1 : count * length - 1].unflatten(0, (count, -1))
+
+
+def window_queries(x: Tensor, window: Window) -> Tensor:
+    """Cuts an axis into the queries of each window: (B, G, L, D) to (B', G, T, D)."""
+    if window.count == 1:
+        return x
+    x = nn.functional.pad(x, (0, 0, *window.padding))
+    return x.unflatten(2, (window.count, window.queries)).transpose(1, 2).flatten(0, 1)
+
+
+def window_keys(x: Tensor, window: Window) -> Tensor:
+    """Cuts an axis into the keys of each window, its queries' positions and `flange` more on each side: (B, G, L, D) to (B', G, S, D)."""
+    if window.count == 1:
+        return x
+    before, after = window.padding
+    x = nn.functional.pad(x, (0, 0, before + window.flange, after + window.flange))
+    return x.unfold(2, window.keys, window.queries).permute(0, 2, 1, 4, 3).flatten(0, 1)
+
+
+def unwindow(x: Tensor, window: Window) -> Tensor:
+    """Puts the queries of all windows back in line, what was padded left out: (B', G, T, D) to (B, G, L, D)."""
+    if window.count == 1:
+        return x
+    x = x.unflatten(0, (-1, window.count)).transpose(1, 2).flatten(2, 3)  # (B, G, windows T, D)
+    return x[:, :, window.offset : window.offset + window.length]
+
+
+def seen(window: Window, device: torch.device) -> Tensor:
+    """Where a key is within reach of its query and neither is past the ends of the axis: bool, (windows, T, S)."""
+    start = window.queries * torch.arange(window.count, device=device)[:, None, None] - window.offset  # (windows, 1, 1)
+    query = start + torch.arange(window.queries, device=device)[:, None]  # (windows, T, 1)
+    key = start + torch.arange(window.keys, device=device) - window.flange  # (windows, 1, S)
+    inside = (query >= 0) & (query < window.length) & (key >= 0) & (key < window.length)
+    return inside & ((key - query).abs() <= window.reach)
+
+
+def mask(x: Tensor, groups: int, window: Window, fill: float) -> Tensor:
+    """The logits (B'G, T, S), with `fill` where a key is not to be seen by its query."""
+    if window.whole:
+        return x
+    visible = seen(window, x.device)[:, None]  # (windows, 1, T, S)
+    return x.unflatten(0, (-1, window.count, groups)).masked_fill(~visible, fill).flatten(0, 2)
+
+
+def tile(x: Tensor, windows: Windows, cut: Callable[[Tensor, Window], Tensor]) -> Tensor:
+    """Cuts both axes of a map: (N, G, H, W, D) to (B', G, Th, Tw, D).
+
+    Args:
+        x: Queries, keys or values.
+        windows: Of the height and of the width.
+        cut: `window_queries` or `window_keys`, which cut one axis.
+    """
+    w, d = x.shape[3:]
+    x = cut(x.flatten(3), windows[0]).unflatten(3, (w, d))  # (B, G, Th, W, D)
+    x = x.transpose(2, 3)  # (B, G, W, Th, D)
+    return cut(x.flatten(3), windows[1]).unflatten(3, (-1, d)).transpose(2, 3)  # (B', G, Th, Tw, D)
+
+
+def untile(x: Tensor, windows: Windows) -> Tensor:
+    """Puts the queries of all windows back into a map: (B', G, Th, Tw, D) to (N, G, H, W, D)."""
+    d = x.shape[4]
+    x = unwindow(x.transpose(2, 3).flatten(3), windows[1]).unflatten(3, (-1, d))  # (B, G, W, Th, D)
+    x = x.transpose(2, 3)  # (B, G, Th, W, D)
+    return unwindow(x.flatten(3), windows[0]).unflatten(3, (-1, d))  # (N, G, H, W, D)
+
+
+def seen2d(windows: Windows, device: torch.device) -> Tensor | None:
+    """Where a key is to be seen by its query: bool, (windows h, windows w, Th, Tw, Sh, Sw), or None for everywhere."""
+    if windows[0].whole and windows[1].whole:
+        return None
+    rows, columns = (seen(window, device) for window in windows)  # (windows, T, S)
+    return rows[:, None, :, None, :, None] & columns[None, :, None, :, None, :]
