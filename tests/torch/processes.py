@@ -15,8 +15,7 @@ from torch import distributed
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from axialzoo.torch import norm
-from axialzoo.torch.classifier import AxialClassifier
+from axialzoo.torch import AxialClassifier, norm
 from tests.attention.layers import randomise
 from tests.torch.networks import images, network
 
