@@ -74,7 +74,7 @@ class View:
         rows = _nearest(self.picture[0], self.resized[0]) - self.top  # (height,) row of the model's input
         columns = _nearest(self.picture[1], self.resized[1]) - self.left
         out = np.full(self.picture, fill, labels.dtype)
-        inside = [(0 <= at) & (at < side) for at, side in zip((rows, columns), self.size)]
+        inside = [(at >= 0) & (at < side) for at, side in zip((rows, columns), self.size)]
         out[np.ix_(*inside)] = labels[np.ix_(rows[inside[0]], columns[inside[1]])]
         return out
 
