@@ -27,8 +27,8 @@ class ScaleCrop:
         mirror: Whether every other picture is mirrored.
         turns: Whether to turn by a random number of quarters, for pictures without up and down.
         colour: How far brightness, contrast, saturation and gamma move: 0.2 is 80 to 120 %; 0 for never.
-        elastic: Standard deviation of elastic displacement in pixels, for segments; 0 for none.
-        mosaic: Share of the samples that are four pictures in one.
+        elastic: Standard deviation of elastic displacement in pixels of the picture, for segments; 0 for none.
+        mosaic: Share of the samples that are four pictures in one; each then fills its quarter (factors from 1 on).
         visible: Objects of boxes are dropped where less of their area is left.
     """
 
@@ -70,13 +70,12 @@ class ScaleCrop:
 
     def __call__(self, sample: Sample, size: tuple[int, int], fill: tuple[int, ...], rng: np.random.Generator) -> Sample:
         """`sample` augmented, its picture (H, W) of `size`; `fill` is the colour where there is no picture."""
-        geometry = self.draw(sample.picture.height, sample.picture.width, size, rng)
-        out = geometry.sample(sample, fill)
-        if self.elastic:
-            out = bend(out, displacement(*size, self.elastic, rng))
         if self.colour:
-            out = Sample(out.name, draw_colours(self.colour, rng).picture(out.picture), out.truth)
-        return out
+            sample = Sample(sample.name, draw_colours(self.colour, rng).picture(sample.picture), sample.truth)
+        height, width = sample.picture.height, sample.picture.width
+        if self.elastic:
+            sample = bend(sample, displacement(height, width, self.elastic, rng))
+        return self.draw(height, width, size, rng).sample(sample, fill)
 
 
 def random_resized_crop(image: Image.Image, size: int, rng: np.random.Generator) -> np.ndarray:

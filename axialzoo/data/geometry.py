@@ -43,7 +43,7 @@ class Geometry:
     @property
     def turned(self) -> tuple[int, int]:
         """Height and width of the box after resizing and turning."""
-        return self.scaled[::-1] if self.turns % 2 else self.scaled
+        return (self.scaled[1], self.scaled[0]) if self.turns % 2 else self.scaled
 
     def sample(self, sample: Sample, fill: tuple[int, ...] = (0, 0, 0)) -> Sample:
         """Picture and truth moved alike; a class stays as it is."""
@@ -56,7 +56,7 @@ class Geometry:
 
     def picture(self, picture: Image.Image, fill: tuple[int, ...] = (0, 0, 0), filter: Image.Resampling = Image.Resampling.BILINEAR):
         """The canvas (Pillow's resampling, so that shrinking does not alias), `fill` where there is no picture."""
-        moved = picture.resize(self.scaled[::-1], filter, box=self.box)
+        moved = picture.resize((self.scaled[1], self.scaled[0]), filter, box=self.box)
         if (turn := TURNS[self.turns % 4]) is not None:
             moved = moved.transpose(turn)
         if self.mirrored:

@@ -14,11 +14,12 @@ from axialzoo.tasks.results import Boxes, Segments
 
 
 def mosaic(samples: Sequence[Sample], policy: ScaleCrop, size: tuple[int, int], fill: tuple[int, ...], rng: np.random.Generator) -> Sample:
-    """Four samples, each augmented by `policy` to a quarter whose corner is drawn from the middle of the canvas.
+    """Four samples, each augmented by `policy` to fill a quarter whose corner is drawn from the middle of the canvas.
 
     Raises:
         DataError: for truths that are not all boxes or all segments.
     """
+    policy = replace(policy, scales=(1.0, max(policy.scales[1], 1.0)))
     row, column = (int(side * rng.uniform(0.3, 0.7)) for side in size)
     row, column = max(row, 1), max(column, 1)
     corners = ((0, 0, row, column), (0, column, row, size[1]), (row, 0, size[0], column), (row, column, *size))
