@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-SHARED = Path(__file__).parents[3] / "shared" / "datasets"
+ABOVE = Path(__file__).parents[3:5]  # the repository's folder, and one further up
+SHARED = next(
+    (folder / "shared" / "datasets" for folder in ABOVE if (folder / "shared" / "datasets").is_dir()), ABOVE[0] / "shared" / "datasets"
+)
 
 
 def write_json(path: Path, value: object) -> None:
