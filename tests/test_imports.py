@@ -21,6 +21,7 @@ ALLOWED = {
     "axialzoo/spec": set(),
     "axialzoo/checkpoint": {"axialzoo.spec"} | LIGHT - {"PIL"},
     "axialzoo/image": {"axialzoo.spec"} | LIGHT,
+    "axialzoo/data": {"axialzoo.spec", "axialzoo.image", "axialzoo.tasks.results", "numpy", "PIL"},
     "axialzoo/torch": SHARED | LIGHT | {"torch"},
     "axialzoo/keras": SHARED | LIGHT | {"keras", "tensorflow", "jax", "h5py"},  # the back ends, where Keras has no word for it
     "axialzoo/figures": SHARED | LIGHT | {"torch", "axialzoo.torch"},

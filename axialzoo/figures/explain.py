@@ -20,7 +20,7 @@ from axialzoo.figures.measures import spread
 from axialzoo.figures.networks import loaded_network, random_network, receptive_field, recorded
 from axialzoo.figures.picture import Panel, Row, draw_grid
 from axialzoo.figures.weights import attention_weights, reach
-from axialzoo.image import load_image, plan, preprocess
+from axialzoo.image import load_image, preprocess, view_of
 from axialzoo.spec import Model, Preprocessing, SpecError, adapt, entry, parameters, size_pair
 
 LAYERS = {"axial": ("height", "width"), "attention": ("attention",)}  # of a block, in the order in which they run
@@ -93,7 +93,7 @@ def view(path: str | os.PathLike, point: tuple[int, int], preprocessing: Preproc
     x, y = point
     if not (0 <= x < photo.width and 0 <= y < photo.height):
         raise ValueError(f"--point {x},{y}: expected x from 0 to {photo.width - 1} and y from 0 to {photo.height - 1}: {path} is so large")
-    steps = plan(photo.height, photo.width, preprocessing)
+    steps = view_of(photo.height, photo.width, preprocessing)
     down, right = photo.height / steps.resized[0], photo.width / steps.resized[1]  # pixels of the photograph to one of the input
     left, top = steps.left * right, steps.top * down
     box = (left, top, left + steps.size[1] * right, top + steps.size[0] * down)

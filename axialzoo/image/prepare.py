@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from PIL import Image
 
 from axialzoo.image.read import ImageError, check_size, upright_rgb
+from axialzoo.image.view import view_of
 from axialzoo.spec import Preprocessing
 
 FILTERS = {
@@ -18,41 +17,6 @@ FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 MODES = {1: "L", 3: "RGB"}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a picture is resized and cropped, in pixels: whatever does it does the same.
-
-    Attributes:
-        resized: Height and width after resizing.
-        top, left: Where the crop begins.
-        size: Height and width of the crop.
-    """
-
-    resized: tuple[int, int]
-    top: int
-    left: int
-    size: tuple[int, int]
-
-
-def plan(height: int, width: int, preprocessing: Preprocessing) -> Plan:
-    """The resizing and cropping of a picture of `height` x `width` pixels.
-
-    ``"shorter"`` resizes until the picture just covers ``size / crop`` (for a square size: its shorter side is
-    that long) and keeps its proportions to the pixel (the longer side rounds down, as torchvision's does).
-    """
-    rows, columns = preprocessing.size
-    if preprocessing.resize == "none":
-        return Plan((height, width), 0, 0, (height, width))
-    if preprocessing.resize == "squash":
-        return Plan((rows, columns), 0, 0, (rows, columns))
-    least_rows, least_columns = (max(side, round(side / preprocessing.crop)) for side in (rows, columns))
-    if least_rows * width >= least_columns * height:
-        resized = (least_rows, least_rows * width // height)
-    else:
-        resized = (least_columns * height // width, least_columns)
-    return Plan(resized, round((resized[0] - rows) / 2), round((resized[1] - columns) / 2), (rows, columns))
 
 
 def seen(image: Image.Image | np.ndarray, preprocessing: Preprocessing) -> Image.Image:
@@ -69,12 +33,41 @@ def seen(image: Image.Image | np.ndarray, preprocessing: Preprocessing) -> Image
     if channels not in MODES:
         raise ImageError(f"preprocessing: expected a model of 1 or 3 channels for pictures, found {channels}")
     picture = _picture(image).convert(MODES[channels])
-    steps = plan(picture.height, picture.width, preprocessing)
+    if preprocessing.per_image:
+        picture = stretched(picture)
+    steps = view_of(picture.height, picture.width, preprocessing)
     rows, columns = steps.resized
     check_size((columns, rows), f"a picture of {picture.width} x {picture.height} resized")
     if (columns, rows) != picture.size:
         picture = picture.resize((columns, rows), FILTERS[preprocessing.interpolation])
+    if steps.padded:
+        canvas = Image.new(picture.mode, (steps.size[1], steps.size[0]), mean_colour(preprocessing))
+        canvas.paste(picture, (-steps.left, -steps.top))
+        return canvas
     return picture.crop((steps.left, steps.top, steps.left + steps.size[1], steps.top + steps.size[0]))
+
+
+def mean_colour(preprocessing: Preprocessing) -> tuple[int, ...]:
+    """The colour, 0 to 255 per channel, that is about 0 once normalised: what padding is filled with."""
+    return tuple(min(max(round(255 * value), 0), 255) for value in preprocessing.mean)
+
+
+def stretched(picture: Image.Image, low: float = 0.001, high: float = 0.999) -> Image.Image:
+    """`picture` (8 bits, L or RGB) with its own darkest and brightest values moved to 0 and 255.
+
+    Args:
+        low, high: Which values those are, as shares of all values of all channels in order; values beyond them are clipped.
+
+    The two are values that the picture holds (no interpolation) and the arithmetic is of whole numbers, so that the result is the
+    same everywhere. A picture of a single value becomes black.
+    """
+    counts = np.cumsum(np.asarray(picture.histogram()).reshape(-1, 256).sum(0))  # (256,) how many values are at most this
+    last = int(counts[-1]) - 1
+    darkest, brightest = (int(np.searchsorted(counts, rank, side="right")) for rank in (int(low * last), last - int((1 - high) * last)))
+    steps = np.arange(256) - darkest
+    reach = max(brightest - darkest, 1)
+    table = np.clip((255 * steps + reach // 2) // reach, 0, 255)
+    return picture.point(table.tolist() * len(picture.getbands()))
 
 
 def preprocess(image: Image.Image | np.ndarray, preprocessing: Preprocessing) -> np.ndarray:

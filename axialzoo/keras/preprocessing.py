@@ -69,6 +69,8 @@ class Preprocess(keras.layers.Layer):
     def _resizes(self, shape) -> bool:
         spec = self.spec
         size = tuple(shape[-2:] if self.data_format == "channels_first" else shape[-3:-1])
+        if spec.per_image:  # stretching is of whole pictures of 8 bits, as resizing is
+            return True
         return spec.resize != "none" and (size != tuple(spec.size) or (spec.resize == "shorter" and spec.crop < 1))
 
     def _resized(self, x: np.ndarray) -> np.ndarray:

@@ -45,6 +45,8 @@ class Preprocess(nn.Module):
 
     def _resizes(self, x: Tensor) -> bool:
         spec = self.spec
+        if spec.per_image:  # stretching is of whole pictures of 8 bits, as resizing is
+            return True
         return spec.resize != "none" and (tuple(x.shape[-2:]) != tuple(spec.size) or (spec.resize == "shorter" and spec.crop < 1))
 
     def _resized(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Training and evaluation: recipes, data readers, PyTorch through accelerate, Keras through `fit`."""
+"""Training and evaluation: recipes, PyTorch through accelerate, Keras through `fit`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def run(
 
     Args:
         recipe: Name of a recipe.
-        data: A folder that :func:`axialzoo.train.data.open_data` reads.
+        data: A folder that :func:`axialzoo.data.open_data` reads.
         out: Folder of the run: its state, ``metrics.jsonl``, ``learning_curve.png`` and, at the end, ``model/``.
         framework: ``"torch"`` or ``"keras"``.
         resume: Go on from the last save in `out`.
@@ -34,9 +34,8 @@ def run(
         SpecError: for an unknown recipe or field.
         FileExistsError: where `out` holds a run and `resume` is not said, or holds a run by other settings.
     """
+    from axialzoo.data import hold_out, open_data
     from axialzoo.spec import to_dict
-    from axialzoo.train.batches import hold_out
-    from axialzoo.train.data import open_data
 
     settings, folder = load_recipe(recipe, **overrides), Path(out)
     plain = json.loads(json.dumps({"recipe": recipe, "framework": framework, **to_dict(settings)}))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from axialzoo.train.batches import scoring_batches
-from axialzoo.train.data import DataError, open_data
+from axialzoo.data import DataError, open_data
+from axialzoo.data.scoring import scoring_batches
 from axialzoo.train.progress import progress
 
 
@@ -26,7 +26,7 @@ def evaluate(
 
     Args:
         source: Folder, registry name with weights, ``name.tag`` or ``org/repo[@revision]``.
-        data: A folder that :func:`axialzoo.train.data.open_data` reads.
+        data: A folder that :func:`axialzoo.data.open_data` reads.
         framework: ``"torch"`` or ``"keras"``.
         batch_size: Images at once.
         limit: Only the first so many images.

@@ -11,10 +11,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from axialzoo.data import Split
+from axialzoo.data.batches import TrainBatches
+from axialzoo.data.scoring import scoring_batches
 from axialzoo.keras.models import create_model
 from axialzoo.keras.weights import variables
-from axialzoo.train.batches import TrainBatches, scoring_batches
-from axialzoo.train.data import Split
 from axialzoo.train.log import Log
 from axialzoo.train.progress import progress
 from axialzoo.train.recipe import Recipe
@@ -60,7 +61,7 @@ class Epoch(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         x, y = self.batches[self.step + index]
-        return layout(x), np.eye(self.classes, dtype=np.float32)[y]
+        return layout(x), np.eye(self.classes, dtype=np.float32)[np.asarray(y)]
 
 
 class Watcher(keras.callbacks.Callback):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
+from axialzoo.data.augment import POLICIES, ScaleCrop
 from axialzoo.spec import Preprocessing, SpecError, did_you_mean
 from axialzoo.spec.check import require_choice, require_count, require_number
 
@@ -27,8 +28,10 @@ class Recipe:
             projections only.
         label_smoothing: Share of the target spread over all classes.
         augment: ``"crop"``: mirrored every other epoch, shifted by up to `shift` pixels, cropped to size;
-            ``"resized_crop"``: mirrored at random, a random 35 to 100 % of the area resized to size.
+            ``"resized_crop"``: mirrored at random, a random 35 to 100 % of the area resized to size;
+            ``"scale_crop"``: boxes and segments moved along, as `scale_crop` says.
         shift: Pixels of reflected border that ``"crop"`` adds.
+        scale_crop: How ``"scale_crop"`` augments.
         drop_path: At the last block, rising linearly from 0.
         precision: ``"float32"`` or ``"bfloat16"`` (mixed).
         holdout: Training images kept apart to watch progress with; the test images are not for that.
@@ -50,6 +53,7 @@ class Recipe:
     label_smoothing: float = 0.1
     augment: str = "crop"
     shift: int = 4
+    scale_crop: ScaleCrop = field(default_factory=ScaleCrop)
     drop_path: float = 0.0
     precision: str = "float32"
     holdout: int = 0
@@ -62,7 +66,7 @@ class Recipe:
         for name in ("holdout", "shift", "seed"):
             require_count("Recipe", name, getattr(self, name), least=0)
         require_choice("Recipe", "optimizer", self.optimizer, ("sgd", "adamw"))
-        require_choice("Recipe", "augment", self.augment, ("crop", "resized_crop"))
+        require_choice("Recipe", "augment", self.augment, POLICIES)
         require_choice("Recipe", "precision", self.precision, ("float32", "bfloat16"))
         for name in ("learning_rate", "weight_decay"):
             require_number("Recipe", name, getattr(self, name), 0.0, 1e3)
@@ -98,7 +102,7 @@ def load_recipe(name: str, **overrides) -> Recipe:
     if name not in list_recipes():
         raise SpecError(f"unknown recipe {name!r}{did_you_mean(name, list_recipes())}; known: {', '.join(list_recipes())}")
     recipe = importlib.import_module(f"axialzoo.train.recipes.{name}").RECIPE
-    known = [field.name for field in fields(Recipe)]
+    known = [one.name for one in fields(Recipe)]
     for key in overrides:
         if key not in known:
             raise SpecError(f"recipe {name!r} has no field {key!r}{did_you_mean(key, known)}; known: {', '.join(known)}")

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch.nn import functional as F
 
+from axialzoo.data import Split
+from axialzoo.data.batches import TrainBatches
+from axialzoo.data.scoring import scoring_batches
 from axialzoo.spec import parameters
 from axialzoo.torch.models import create_model
 from axialzoo.torch.norm import set_sync_norms
-from axialzoo.train.batches import TrainBatches, scoring_batches
-from axialzoo.train.data import Split
 from axialzoo.train.log import Log
 from axialzoo.train.progress import progress
 from axialzoo.train.recipe import Recipe
@@ -54,7 +56,9 @@ def train(recipe: Recipe, training: Split, held_out: Split, classes: int, folder
             set_rate(optimizer, rate)
             with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
                 logits = model(x)  # (n, classes)
-            loss = F.cross_entropy(logits.float(), torch.from_numpy(y).to(accelerator.device), label_smoothing=recipe.label_smoothing)
+            loss = F.cross_entropy(
+                logits.float(), torch.from_numpy(np.asarray(y)).to(accelerator.device), label_smoothing=recipe.label_smoothing
+            )
             accelerator.backward(loss)
             if recipe.optimizer == "sgd" and recipe.weight_decay:
                 with torch.no_grad():

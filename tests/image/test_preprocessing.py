@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from axialzoo.image import ImageError, Plan, load_image, plan, preprocess, resample, resampling_weights, seen
+from axialzoo.image import ImageError, View, load_image, preprocess, resample, resampling_weights, seen, view_of
 from axialzoo.spec import Preprocessing
 
 PHOTO = Path(__file__).parents[2] / "docs" / "photos" / "chelsea.jpg"
@@ -153,19 +153,19 @@ def test_a_hairline_that_would_fill_the_memory_is_refused():
         preprocess(np.zeros((1, 100_000, 3), np.uint8), Preprocessing())
 
 
-def test_the_plan_of_resizing_and_cropping():
-    assert plan(300, 451, Preprocessing()) == Plan((256, 384), 16, 80, (224, 224))
-    assert plan(451, 300, Preprocessing(size=(32, 32), crop=1.0)) == Plan((48, 32), 8, 0, (32, 32))
-    assert plan(100, 100, Preprocessing(size=(32, 64), crop=1.0)) == Plan((64, 64), 16, 0, (32, 64))
-    assert plan(5, 7, Preprocessing(resize="none")) == Plan((5, 7), 0, 0, (5, 7))
-    assert plan(5, 7, Preprocessing(resize="squash")) == Plan((224, 224), 0, 0, (224, 224))
+def test_the_view_of_resizing_and_cropping():
+    assert view_of(300, 451, Preprocessing()) == View((300, 451), (256, 384), 16, 80, (224, 224))
+    assert view_of(451, 300, Preprocessing(size=(32, 32), crop=1.0)) == View((451, 300), (48, 32), 8, 0, (32, 32))
+    assert view_of(100, 100, Preprocessing(size=(32, 64), crop=1.0)) == View((100, 100), (64, 64), 16, 0, (32, 64))
+    assert view_of(5, 7, Preprocessing(resize="none")) == View((5, 7), (5, 7), 0, 0, (5, 7))
+    assert view_of(5, 7, Preprocessing(resize="squash")) == View((5, 7), (224, 224), 0, 0, (224, 224))
 
 
 def test_every_size_of_picture_covers_the_crop():
     for height in (1, 2, 7, 31, 223, 500):
         for width in (1, 3, 8, 97, 499):
             for spec in (Preprocessing(size=(3, 5)), Preprocessing(size=(33, 17), crop=0.9)):
-                steps = plan(height, width, spec)
+                steps = view_of(height, width, spec)
                 assert steps.top >= 0 and steps.left >= 0
                 assert steps.top + steps.size[0] <= steps.resized[0] and steps.left + steps.size[1] <= steps.resized[1]
 

@@ -18,8 +18,8 @@ SAME = {**SMALL, "drop_path": 0.0}  # with momentum, and a rate that changes at 
 
 WORKER = """
 import json, sys
+from axialzoo.data.batches import TrainBatches
 from axialzoo.train import evaluate, run
-from axialzoo.train.batches import TrainBatches
 
 zips, out, settings = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
 settings["sizes"] = tuple(map(tuple, settings["sizes"]))

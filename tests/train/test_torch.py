@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from axialzoo.checkpoint import load_checkpoint
+from axialzoo.data import DataError
+from axialzoo.data.batches import TrainBatches
 from axialzoo.train import evaluate, record, run
-from axialzoo.train.batches import TrainBatches
-from axialzoo.train.data import DataError
 
 SMALL = dict(
     model="axial_resnet_cifar10_xs",

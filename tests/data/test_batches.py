@@ -1,4 +1,4 @@
-"""Batches are a function of seed and step alone; recipes refuse what they do not know."""
+"""Batches are a function of seed and step alone, whoever makes them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from axialzoo.spec import SpecError
-from axialzoo.train import list_recipes, load_recipe
-from axialzoo.train.batches import TrainBatches, hold_out, scoring_batches
-from axialzoo.train.data import open_data
+from axialzoo.data import hold_out, open_data
+from axialzoo.data.batches import TrainBatches
+from axialzoo.data.scoring import scoring_batches
+from axialzoo.train import load_recipe
 from axialzoo.train.recipe import Recipe
 
 
@@ -55,13 +55,25 @@ def test_mirroring_alternates_between_epochs(zips, recipe):
         assert np.array_equal(first, second[:, ::-1]) and not np.array_equal(first, second)
 
 
-def test_processes_share_a_batch_without_overlap(zips, recipe):
-    split = open_data(zips).split("train")
-    whole = TrainBatches(split, plain(recipe))[3][1]
-    shares = [TrainBatches(split, plain(recipe), process, 2)[3][1] for process in range(2)]
-    assert sorted(np.concatenate(shares)) == sorted(whole) and len(shares[0]) == 4
+@pytest.mark.parametrize("processes", [2, 4, 8])
+def test_a_batch_is_the_same_however_many_processes_share_it(zips, image_folder, recipe, processes):
+    for folder, augment in ((zips, "crop"), (image_folder, "resized_crop")):
+        split, settings = open_data(folder).split("train"), replace(recipe, augment=augment)
+        for step in (0, 4):
+            x, y = TrainBatches(split, settings)[step]
+            shares = [TrainBatches(split, settings, process, processes)[step] for process in range(processes)]
+            for process, (part, labels) in enumerate(shares):
+                assert np.array_equal(part, x[process::processes]) and np.array_equal(labels, y[process::processes])
     with pytest.raises(ValueError, match="multiple of the 3 processes"):
         TrainBatches(split, recipe, 0, 3)
+
+
+def test_a_stream_of_its_own_for_each_process_would_be_seen(zips, recipe, monkeypatch):
+    split = open_data(zips).split("train")
+    whole, honest = TrainBatches(split, recipe)[3][0], np.random.default_rng
+    assert np.array_equal(TrainBatches(split, recipe, 1, 2)[3][0], whole[1::2])
+    monkeypatch.setattr(np.random, "default_rng", lambda key: honest((*key[:3], 1) if len(key) == 4 else key))  # its process, as once
+    assert not np.array_equal(TrainBatches(split, recipe, 1, 2)[3][0], whole[1::2])
 
 
 def test_images_grow_as_the_recipe_says(zips, recipe):
@@ -88,21 +100,5 @@ def test_scoring_batches_are_what_preprocessing_gives(zips, recipe):
 def test_held_out_images_are_not_trained_on(zips):
     training, held_out = hold_out(open_data(zips).split("train"), 10, seed=0)
     assert len(training) == 38 and len(held_out) == 10
-    train = {image.tobytes() for image in training.images.pixels}
-    assert not train & {image.tobytes() for image in held_out.images.pixels}
-
-
-def test_the_rate_rises_and_falls_to_nothing(recipe):
-    rates = [recipe.rate(step, 100) for step in range(100)]
-    assert max(rates) == pytest.approx(recipe.learning_rate, rel=0.01) and np.argmax(rates) == 10
-    assert rates[0] < 0.02 and rates[-1] < 0.002 and np.all(np.diff(rates[10:]) < 0)
-
-
-def test_unknown_recipes_and_fields_are_named():
-    assert "cifar10" in list_recipes()
-    with pytest.raises(SpecError, match="did you mean 'cifar10'"):
-        load_recipe("cifar")
-    with pytest.raises(SpecError, match="did you mean 'learning_rate'"):
-        load_recipe("cifar10", learning_rat=1.0)
-    with pytest.raises(SpecError, match=r"Recipe\.optimizer"):
-        load_recipe("cifar10", optimizer="sdg")
+    train = {image.tobytes() for image in training.pixels}
+    assert not train & {image.tobytes() for image in held_out.pixels}

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from axialzoo.train.data import DataError, open_data
+from axialzoo.data import DataError, open_data
 from tests.train.small import CLASSES, pictures
 
 
@@ -15,21 +15,21 @@ def test_cifar_zips_are_read_pixel_for_pixel_in_order(zips):
     data = open_data(zips)
     assert data.classes == CLASSES
     expected = np.concatenate([pictures(24, 0)[0], pictures(24, 1)[0]])
-    assert np.array_equal(data.splits["train"].images.pixels, expected)
+    assert np.array_equal(data.splits["train"].pixels, expected)
     assert np.array_equal(data.splits["test"].labels, pictures(12, 2)[1])
 
 
 def test_a_swapped_part_would_be_seen(zips):
     expected = np.concatenate([pictures(24, 1)[0], pictures(24, 0)[0]])
-    assert not np.array_equal(open_data(zips).splits["train"].images.pixels, expected)
+    assert not np.array_equal(open_data(zips).splits["train"].pixels, expected)
 
 
 def test_an_image_folder_is_read_by_class(image_folder):
     data = open_data(image_folder)
     assert data.classes == CLASSES
     assert len(data.splits["train"]) == 12 and len(data.splits["val"]) == 6
-    image, label = data.splits["train"].images[0], data.splits["train"].labels[0]
-    assert image.mode == "RGB" and np.asarray(image).mean((0, 1)).argmax() == 2 - label
+    for sample in (data.splits["train"][at] for at in (0, 5, 11)):
+        assert sample.picture.mode == "RGB" and np.asarray(sample.picture).mean((0, 1)).argmax() == 2 - sample.truth
 
 
 def test_a_missing_part_is_named(zips, tmp_path):

@@ -1,0 +1,7 @@
+"""Data as users have them: readers, samples, augmentation that moves labels along, batches. numpy and Pillow; no framework."""
+
+from axialzoo.data.base import KINDS, ArraySplit, Data, DataError, FileSplit, Kept, Sample, Split, Truth, hold_out
+from axialzoo.data.check import check
+from axialzoo.data.open import open_data
+
+__all__ = ["KINDS", "ArraySplit", "Data", "DataError", "FileSplit", "Kept", "Sample", "Split", "Truth", "check", "hold_out", "open_data"]

@@ -1,0 +1,78 @@
+"""Every sample looked at once, before a run spends hours on the way to a bad one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from axialzoo.data.base import ArraySplit, Data, DataError, Sample, Split
+from axialzoo.tasks.results import Boxes, Segments
+
+
+def check(data: Data, progress: Callable[[int, int], None] | None = None) -> dict[str, dict[str, Any]]:
+    """Open and validate every sample.
+
+    Args:
+        progress: Called with how many samples are done and how many there are.
+
+    Returns:
+        Of each split: ``pictures``; of boxes and segments ``objects`` by class name, ``crowds``, ``without`` (pictures without any);
+        of classes ``objects`` by class name.
+
+    Raises:
+        DataError: for the first bad sample, naming its file and value.
+    """
+    total, done = sum(len(split) for split in data.splits.values()), 0
+    found: dict[str, dict[str, Any]] = {}
+    for name, split in data.splits.items():
+        if not len(split):
+            raise DataError(f"data: split {name!r} has no pictures")
+        counts, crowds, without = np.zeros(len(data.labels), np.int64), 0, 0
+        for index in range(len(split)):
+            classes, crowd = _classes(data, split, index)
+            counts += np.bincount(classes, minlength=len(counts))
+            crowds += crowd
+            without += not len(classes)
+            done += 1
+            if progress:
+                progress(done, total)
+        found[name] = {"pictures": len(split), "objects": dict(zip(data.classes, counts.tolist()))}
+        if data.kind != "classes":
+            found[name] |= {"crowds": crowds, "without": without}
+    return found
+
+
+def _classes(data: Data, split: Split, index: int) -> tuple[np.ndarray, int]:
+    """The classes of a sample's objects, crowds left out, and the number of crowds."""
+    if isinstance(split, ArraySplit):
+        return np.array([check_number(int(split.labels[index]), data, f"{split.name} {index}")]), 0
+    sample = split[index]
+    truth = sample.truth
+    expected = {"classes": int, "boxes": Boxes, "segments": Segments}[data.kind]
+    if not isinstance(truth, expected):
+        raise DataError(f"{sample.name}: expected {expected.__name__} as truth, found {type(truth).__name__}")
+    if isinstance(truth, Boxes):
+        classes, crowd = truth.indices, np.zeros(len(truth), bool) if truth.crowd is None else truth.crowd
+    elif isinstance(truth, Segments):
+        _check_map(sample, truth)
+        classes = np.array([one["label_id"] for one in truth.segments_info], np.int64)
+        crowd = np.array([bool(one.get("iscrowd")) for one in truth.segments_info], bool)
+    else:
+        classes, crowd = np.array([truth], np.int64), np.zeros(1, bool)
+    for number in classes.tolist():
+        check_number(number, data, sample.name)
+    return classes[~crowd], int(crowd.sum())
+
+
+def check_number(number: int, data: Data, where: str) -> int:
+    if not 0 <= number < len(data.labels):
+        raise DataError(f"{where}: expected a class from 0 to {len(data.labels) - 1}, found {number}")
+    return number
+
+
+def _check_map(sample: Sample, truth: Segments) -> None:
+    if truth.map.shape != sample.picture.size[::-1]:
+        found = f"{truth.map.shape[1]} x {truth.map.shape[0]}"
+        raise DataError(f"{sample.name}: expected a map of {sample.picture.width} x {sample.picture.height}, found {found}")

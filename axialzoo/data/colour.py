@@ -1,0 +1,41 @@
+"""Colours drawn at random: brightness, contrast, saturation, gamma. Of pictures alone; labels do not see them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Colours:
+    """How the colours of a picture change, in this order.
+
+    Attributes:
+        brightness, contrast, saturation: Factors; contrast is about the picture's mean, saturation about its grey.
+        gamma: Exponent of values from 0 to 1.
+    """
+
+    brightness: float = 1.0
+    contrast: float = 1.0
+    saturation: float = 1.0
+    gamma: float = 1.0
+
+    def picture(self, picture: Image.Image) -> Image.Image:
+        """`picture` (8-bit RGB) with other colours, of the same size."""
+        values = np.arange(256) / 255
+        counts = np.asarray(picture.convert("L").histogram())
+        mean = float(counts @ values / counts.sum())
+        values = (values * self.brightness - mean * self.brightness) * self.contrast + mean * self.brightness
+        values = np.clip(values, 0, 1) ** self.gamma
+        out = picture.point(np.round(255 * values).astype(np.int64).tolist() * 3)
+        if self.saturation != 1.0:
+            out = Image.blend(out.convert("L").convert("RGB"), out, self.saturation)
+        return out
+
+
+def draw_colours(strength: float, rng: np.random.Generator) -> Colours:
+    """Each factor between ``1 - strength`` and ``1 + strength``; gamma between their inverse and themselves, so that the middle is 1."""
+    brightness, contrast, saturation = 1 + rng.uniform(-strength, strength, 3)
+    return Colours(brightness, contrast, saturation, float(np.exp(rng.uniform(-strength, strength))))

@@ -1,0 +1,94 @@
+"""Files of a data set as what they hold: pictures, maps of whole numbers, JSON."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from PIL import Image
+
+from axialzoo.data.base import DataError
+from axialzoo.data.files import Files, named_stream
+from axialzoo.image import ImageError, load_image
+from axialzoo.image.read import GREY_16, check_size
+
+MAP_FORMATS = ("PNG", "TIFF", "BMP")  # none that changes values
+
+
+def open_picture(files: Files, name: str, size: tuple[int, int] | None = None) -> Image.Image:
+    """A picture as 8-bit RGB, upright.
+
+    Args:
+        size: (width, height) that it must have, where something else says so.
+
+    Raises:
+        DataError: naming the file: missing, damaged, too large, or of another size.
+    """
+    try:
+        picture = load_image(named_stream(files, name))
+    except ImageError as error:
+        raise DataError(str(error)) from error
+    if size is not None and picture.size != size:
+        turned = " (turned upright as its EXIF says)" if "turned upright as its EXIF says" in picture.info.get("notes", ()) else ""
+        raise DataError(
+            f"{files.path(name)}: expected {size[0]} x {size[1]} pixels as its labels say, found {picture.width} x {picture.height}{turned}"
+        )
+    return picture
+
+
+def open_map(files: Files, name: str, size: tuple[int, int] | None = None) -> tuple[np.ndarray, int]:
+    """A picture whose pixels are numbers: grey or palette (the entry's number), 8 or 16 bits; RGB as R + 256 G + 65536 B.
+
+    Args:
+        size: (width, height) of its picture, which it must have.
+
+    Returns:
+        (H, W) int32, and the bits of a pixel: 8, 16 or 24.
+
+    Raises:
+        DataError: naming the file.
+    """
+    where = files.path(name)
+    try:
+        with Image.open(named_stream(files, name), formats=MAP_FORMATS) as image:
+            check_size(image.size, where)
+            image.load()
+            mode, values = image.mode, np.asarray(image)
+    except ImageError as error:
+        raise DataError(str(error)) from error
+    except DataError:
+        raise
+    except Image.UnidentifiedImageError:
+        raise DataError(f"{where}: not a map that can be read; expected {', '.join(MAP_FORMATS)}") from None
+    except Exception as error:  # Pillow's decoders raise what they like on damaged files
+        raise DataError(f"{where}: damaged map ({error or type(error).__name__}); expected a whole PNG file") from error
+    if size is not None and values.shape[:2] != size[::-1]:
+        found = f"{values.shape[1]} x {values.shape[0]}"
+        raise DataError(f"{where}: expected {size[0]} x {size[1]} pixels as its picture has, found {found}")
+    if mode in ("L", "P"):
+        return values.astype(np.int32), 8
+    if mode in GREY_16 or mode == "I":
+        if values.min(initial=0) < 0 or values.max(initial=0) > 65535:
+            raise DataError(f"{where}: expected numbers from 0 to 65535, found {values.min()} to {values.max()}")
+        return values.astype(np.int32), 16
+    if mode == "RGB":
+        return values.astype(np.int32) @ np.array([1, 256, 65536], np.int32), 24
+    raise DataError(f"{where}: expected a map of 8 or 16 bits grey, palette or RGB, found Pillow's mode {mode!r}")
+
+
+def open_json(files: Files, name: str) -> object:
+    """The value in a JSON file.
+
+    Raises:
+        DataError: naming the file.
+    """
+    try:
+        return json.loads(files.read(name))
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{files.path(name)}: expected JSON in UTF-8, found byte {error.object[error.start]:#04x} at {error.start}"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{files.path(name)}: not valid JSON: {error}") from None

