@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import keras
 
-from axialzoo.checkpoint import plan
+from axialzoo.hub import to_build
 from axialzoo.keras.backbone import AxialBackbone
 from axialzoo.keras.classifier import AxialClassifier
 from axialzoo.keras.weights import load_tensors
@@ -71,7 +71,7 @@ def create_model(
         "output_stride": output_stride,
         "attention": attention,
     }
-    planned = plan(name, pretrained, features_only=features_only, **changes)
+    planned = to_build(name, pretrained, features_only=features_only, **changes)
     name = name if name == "custom" else entry(name).name
     model = build(planned.spec, features_only=features_only, out_indices=out_indices, input_size=input_size, dtype=dtype, name=name)
     if planned.checkpoint is not None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from axialzoo.checkpoint import Plan, plan
+from axialzoo.hub import Build, to_build
 from axialzoo.spec import Model, adapt, aliases, entry
 from axialzoo.torch.backbone import AxialBackbone
 from axialzoo.torch.classifier import AxialClassifier
@@ -69,7 +69,7 @@ def create_model(
         "output_stride": output_stride,
         "attention": attention,
     }
-    planned = plan(name, pretrained, features_only=features_only, **changes)
+    planned = to_build(name, pretrained, features_only=features_only, **changes)
     if planned.checkpoint is None:
         model = build(planned.spec, features_only=features_only, out_indices=out_indices)
     else:
@@ -92,7 +92,7 @@ def build(spec: Model, *, features_only: bool = False, out_indices: Sequence[int
     return model
 
 
-def _build_loaded(planned: Plan, features_only: bool, out_indices: Sequence[int] | None) -> nn.Module:
+def _build_loaded(planned: Build, features_only: bool, out_indices: Sequence[int] | None) -> nn.Module:
     assert planned.checkpoint is not None
     if (planned.spec.num_classes and planned.replace) or "stem.0.conv.weight" in planned.replace:
         model = build(planned.spec, features_only=features_only, out_indices=out_indices)

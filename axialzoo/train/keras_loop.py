@@ -4,16 +4,19 @@ from __future__ import annotations
 
 # pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
 # (Keras declares few types, and what is inferred of its defaults is too narrow.)
-import os
 from pathlib import Path
 
 import keras
 import numpy as np
 from keras import ops
 
+from axialzoo.files import written_beside
 from axialzoo.keras.models import create_model
-from axialzoo.train.batches import TrainBatches, scoring_batches
+from axialzoo.keras.weights import describe
+from axialzoo.runtime import Runner
+from axialzoo.train.batches import TrainBatches
 from axialzoo.train.data import Split
+from axialzoo.train.evaluation import accuracy
 from axialzoo.train.log import Log
 from axialzoo.train.progress import progress
 from axialzoo.train.recipe import Recipe
@@ -111,17 +114,13 @@ def make_optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
 
 
 def save_state(model: keras.Model, path: Path) -> None:
-    beside = path.with_name("part." + path.name)
-    model.save_weights(beside)
-    os.replace(beside, path)
+    with written_beside(path) as beside:
+        model.save_weights(beside)
 
 
 def score(model: keras.Model, split: Split, recipe: Recipe) -> dict[str, float]:
     """Share of `split` whose class is right."""
-    right = 0
-    for x, y in scoring_batches(split, recipe.preprocessing, 250):
-        right += int((np.asarray(model.predict_on_batch(layout(x))).argmax(1) == y).sum())
-    return {"top1": right / len(split)}
+    return accuracy(Runner.of_model(model, describe(model, preprocessing=recipe.preprocessing)), split, 250)
 
 
 def layout(x: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from axialzoo.cli import compare
-from axialzoo.figures import measure as measuring
+from axialzoo.analysis import measure as measuring
 from axialzoo.image import load_image
 
 NAME = "axial_resnet_cifar10_xs"

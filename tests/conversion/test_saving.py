@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from axialzoo.checkpoint import Config, load_checkpoint, save_checkpoint, write_safetensors
-from axialzoo.cli.convert_files import read_any, write_any
+from axialzoo.runtime.convert import read_any, write_any
 from tests.conversion import small
 
 

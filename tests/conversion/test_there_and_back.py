@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from axialzoo.checkpoint import Config, digest, save_checkpoint
-from axialzoo.cli.convert_files import convert, read_any, write_any
+from axialzoo.runtime.convert import convert, read_any, write_any
 from tests.strategies import preprocessing_of, specs, weights
 
 ROOT = Path(__file__).resolve().parent.parent.parent
