@@ -57,7 +57,7 @@ def test_a_failure_before_renaming_leaves_the_old_file_intact(tmp_path, monkeypa
 
     monkeypatch.setattr(os, "replace", stops)
     with pytest.raises(PowerCut):
-        write_any(path, config, small.tensors(9))
+        write_any(path, config, small.tensors(9), overwrite=True)
     assert contents(path.parent) == before
 
 

@@ -90,7 +90,9 @@ def test_a_lost_bit_is_seen_by_the_comparison_of_every_pair(tmp_path, monkeypatc
     tensors["classifier.bias"][0] = -0.0
     lossy = {name: array + np.zeros((), array.dtype) for name, array in tensors.items()}  # -0.0 + 0.0 = 0.0, which == says is equal
     assert all(np.array_equal(lossy[name], array) for name, array in tensors.items())
-    monkeypatch.setitem(there_and_back.__globals__, "write_any", lambda path, config, _, write=write_any: write(path, config, lossy))
+    monkeypatch.setitem(
+        there_and_back.__globals__, "write_any", lambda path, config, _, write=write_any, **how: write(path, config, lossy, **how)
+    )
     with pytest.raises(AssertionError):
         there_and_back(tmp_path, small.CONFIG, tensors, "folder", "torch")
 
