@@ -152,7 +152,7 @@ def test_a_file_that_does_not_say_what_it_is_takes_the_config_beside_it_then_the
     save_checkpoint(tmp_path / "other", default_config(spec, "axial_resnet_cifar10_xs"), tensors)
     (tmp_path / "other" / "config.json").rename(tmp_path / "config.json")
     assert convert(bare, tmp_path / "beside.pth")["model"] == "axial_resnet_cifar10_xs"
-    with pytest.raises(CheckpointError, match=r"another path"):
+    with pytest.raises(ValueError, match="is read as input"):
         convert(bare, bare)
     with pytest.raises(CheckpointError, match=r"found '\.h5'; Keras wants \.weights\.h5"):
         convert(bare, tmp_path / "model.h5")
