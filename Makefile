@@ -19,8 +19,8 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)  ## Classify a real photograph in PyTorch and in Keras, with the weights in the repository
 	$(BIN)/axialzoo list 'axial_resnet*'
-	$(BIN)/axialzoo predict docs/photos/chelsea.jpg --model axial_resnet_cifar10 --framework torch,keras --out demo.png
-	@echo "The picture is demo.png"
+	$(BIN)/axialzoo predict docs/photos/chelsea.jpg --model axial_resnet_cifar10 --framework torch,keras --out runs/demo.png --force
+	@echo "The picture is runs/demo.png"
 
 test: $(READY)  ## The tests (under 25 minutes on 2 cores)
 	$(BIN)/ruff check axialzoo converters tests benchmarks
@@ -38,4 +38,4 @@ lint: $(READY)  ## Style and types
 	$(BIN)/pyright
 
 clean:  ## Remove the environment and what was built
-	rm -rf $(VENV) build dist *.egg-info demo.png
+	rm -rf $(VENV) build dist *.egg-info runs/demo.png

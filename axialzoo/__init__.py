@@ -1,7 +1,21 @@
 """axialzoo: axial attention networks in PyTorch and Keras 3, from one spec and one checkpoint file."""
 
+from typing import TYPE_CHECKING, Any
+
 from axialzoo.info import model_info
 from axialzoo.spec import SpecError, list_models
 
+if TYPE_CHECKING:
+    from axialzoo.runtime import load_runner
+
 __version__ = "0.1.0"
-__all__ = ["SpecError", "__version__", "list_models", "model_info"]
+__all__ = ["SpecError", "__version__", "list_models", "load_runner", "model_info"]
+
+
+def __getattr__(name: str) -> Any:
+    """``load_runner`` needs numpy, and is imported when it is asked for."""
+    if name == "load_runner":
+        from axialzoo.runtime import load_runner
+
+        return load_runner
+    raise AttributeError(f"module 'axialzoo' has no attribute {name!r}")

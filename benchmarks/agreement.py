@@ -2,7 +2,7 @@
 
     python benchmarks/agreement.py --data FOLDER [--model axial_resnet_cifar10] [--limit 500] [--json]
 
-Evaluates the model in PyTorch and in Keras on each back end that is installed, each in a process of its own, and lists
+Evaluates the model in PyTorch and in Keras on each back end that is installed, and lists
 every image on which two of them disagree, with the classes given.
 """
 
@@ -11,20 +11,13 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-WORKER = """
-import json, sys
 from axialzoo.train import evaluate
-model, data, framework, limit, file = sys.argv[1:]
-print(json.dumps(evaluate(model, data, framework=framework, limit=int(limit) or None, predictions=file)))
-"""
 
 
 def main() -> int:
@@ -41,11 +34,15 @@ def main() -> int:
         for framework, backend in runs:
             name = f"keras-{backend}" if backend else framework
             file = Path(folder) / f"{name}.npy"
-            command = [sys.executable, "-c", WORKER, arguments.model, arguments.data, framework, str(arguments.limit), str(file)]
-            done = subprocess.run(
-                command, env={**os.environ, "KERAS_BACKEND": backend or "torch"}, stdout=subprocess.PIPE, text=True, check=True
+            scores[name] = evaluate(
+                arguments.model,
+                arguments.data,
+                framework=framework,
+                backend=backend or None,
+                limit=arguments.limit or None,
+                predictions=file,
             )
-            scores[name], classes[name] = json.loads(done.stdout.splitlines()[-1]), np.load(file)
+            classes[name] = np.load(file)
             if not arguments.json:
                 print(
                     f"{name:18} top1 {scores[name]['top1']:.4f}   top5 {scores[name]['top5']:.4f}   {scores[name]['seconds']:.1f} s",

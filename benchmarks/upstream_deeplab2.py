@@ -53,7 +53,7 @@ def draw(variable, random: np.random.Generator) -> np.ndarray:
 def theirs(name: str, arguments: dict, x: np.ndarray, prefix: str) -> dict[str, np.ndarray]:
     """Endpoints of their backbone, whose checkpoint is written to `prefix`."""
     import tensorflow as tf
-    from deeplab2.model.encoder import axial_resnet_instances  # type: ignore[import-not-found]
+    from deeplab2.model.encoder import axial_resnet_instances
 
     model = axial_resnet_instances.get_model(name, **{**NARROW, **arguments})
     model(tf.zeros(x.shape), training=False)

@@ -1,12 +1,9 @@
-"""Opening files safely, and writing them whole or not at all."""
+"""Opening files safely."""
 
 from __future__ import annotations
 
 import os
-import secrets
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from axialzoo.checkpoint.errors import CheckpointError
@@ -39,22 +36,3 @@ def read_small(path: Path, most: int, advice: str = "check the path") -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
-
-
-@contextmanager
-def written_beside(path: Path) -> Iterator[Path]:
-    """A temporary path in the same folder, renamed to `path` when the block ends and removed when it fails.
-
-    Example:
-        >>> with written_beside(Path("/tmp/axialzoo-example.txt")) as beside:
-        ...     _ = beside.write_text("whole")
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.parent / f".{secrets.token_hex(6)}.{path.name}"  # keeps the suffix, which Keras reads
-    try:
-        yield beside
-        with open(beside, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)

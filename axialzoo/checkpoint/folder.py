@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from axialzoo.checkpoint.config import MAX_BYTES, Config
 from axialzoo.checkpoint.errors import CheckpointError
-from axialzoo.checkpoint.files import read_small, written_beside
+from axialzoo.checkpoint.files import read_small
 from axialzoo.checkpoint.migrate import VERSION, upgraded_tensors
 from axialzoo.checkpoint.safetensors import Tensors, read_safetensors, write_safetensors
-from axialzoo.checkpoint.source import resolve
 from axialzoo.checkpoint.tensors import check_digest, check_tensors, digest
+from axialzoo.files import check_output, written_beside
 from axialzoo.spec import did_you_mean
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -34,24 +35,25 @@ class Checkpoint:
     folder: Path
 
 
-def load_checkpoint(source, *, verify: bool = True) -> Checkpoint:
-    """A checkpoint from a folder, a registry tag or the Hub.
+def load_checkpoint(folder: str | os.PathLike, *, verify: bool = True) -> Checkpoint:
+    """The checkpoint in a folder; :func:`axialzoo.hub.fetch_checkpoint` takes names and the Hub's addresses too.
 
     Args:
-        source: A folder, ``"name.tag"`` (``"name"`` for its first tag), or ``"org/repo[@revision]"``.
+        folder: With ``config.json`` and ``model.safetensors``.
         verify: Whether to look for values that are not finite and to compute the digest; names, shapes and dtypes
             are checked always.
 
     Raises:
         CheckpointError: for anything that is missing, damaged, or does not belong together.
-        SpecError: for a name or a spec that is unknown.
+        SpecError: for a spec that describes no model.
 
     Example:
-        >>> checkpoint = load_checkpoint("axial_resnet_cifar10")  # doctest: +SKIP
-        >>> checkpoint.config.labels[3]  # doctest: +SKIP
-        'cat'
+        >>> load_checkpoint("axialzoo/weights/axial_resnet_cifar10").config.model
+        'axial_resnet_cifar10'
     """
-    folder = resolve(source)
+    if not isinstance(folder, (str, os.PathLike)) or not str(folder):
+        raise CheckpointError(f"checkpoint: expected a folder, found {folder!r}")
+    folder = Path(folder).expanduser()
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing"
         raise CheckpointError(f"{folder}: expected a folder with {CONFIG} and {WEIGHTS}, found {found}")
@@ -87,25 +89,51 @@ def checked(config: Config, tensors: Tensors, where: str, *, values: bool = True
     return replace(config, digest=digest(tensors) if config.digest else "", version=VERSION), tensors
 
 
-def save_checkpoint(folder, config: Config, tensors: Tensors) -> Config:
+def save_checkpoint(folder: str | os.PathLike, config: Config, tensors: Tensors, *, overwrite: bool = False) -> Config:
     """Writes ``config.json`` and ``model.safetensors`` to `folder`, or nothing.
 
     The digest is filled in, and the config is written into ``model.safetensors`` too, which then describes itself.
     Equal configs and tensors give equal files.
 
+    Args:
+        folder: Where to; made where it does not exist.
+        config: What the tensors are.
+        tensors: Canonical names, PyTorch's layout.
+        overwrite: Whether a checkpoint that is there already may be replaced.
+
     Returns:
         The config as written.
 
     Raises:
+        FileExistsError: where `folder` has one of the two files and `overwrite` is not said.
         CheckpointError: where the tensors are not exactly those of the config's spec, or not finite.
     """
-    folder = Path(folder)
+    folder = check_checkpoint_output(folder, overwrite=overwrite)
     check_tensors(tensors, config.spec, where=str(folder))
     config = replace(config, digest=digest(tensors))
     with written_beside(folder / CONFIG) as beside:
         beside.write_text(config.to_json(), encoding="utf-8")
         write_safetensors(folder / WEIGHTS, tensors, metadata_of(config))
     return config
+
+
+def check_checkpoint_output(folder: str | os.PathLike, *, overwrite: bool = False) -> Path:
+    """`folder`, once it is sure that a checkpoint can be written there and replaces none; before anything is computed.
+
+    Raises:
+        FileExistsError: where it is a file, or has a checkpoint and `overwrite` is not said.
+        ValueError: for an empty path.
+    """
+    path = check_output(folder, overwrite=True)
+    if path.exists() and not path.is_dir():
+        raise FileExistsError(f"{path}: expected a folder to write a checkpoint to, found a file; choose another path")
+    if not overwrite:
+        for name in (CONFIG, WEIGHTS):
+            if os.path.lexists(path / name):
+                raise FileExistsError(
+                    f"{path / name}: exists already and is not replaced; choose another folder, or say so (--force, overwrite=True)"
+                )
+    return path
 
 
 def metadata_of(config: Config) -> dict[str, str]:

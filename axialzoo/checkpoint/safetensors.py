@@ -17,7 +17,8 @@ import numpy as np
 
 from axialzoo.checkpoint import strict_json
 from axialzoo.checkpoint.errors import CheckpointError
-from axialzoo.checkpoint.files import check_regular, written_beside
+from axialzoo.checkpoint.files import check_regular
+from axialzoo.files import written_beside
 
 DTYPES = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
 NAMES = {dtype: name for name, dtype in DTYPES.items()}

@@ -7,7 +7,7 @@ import shutil
 import tarfile
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO, cast
 
 from axialzoo.checkpoint.errors import CheckpointError
 from axialzoo.checkpoint.files import check_regular
@@ -38,7 +38,7 @@ def unpack_tar(path, folder) -> list[Path]:
             plain = gzip.GzipFile(fileobj=packed) if packed.read(2) == GZIP else packed
             packed.seek(0)
             bounded = _Bounded(path, plain, limit)
-            with tarfile.open(fileobj=bounded, mode="r:") as archive:  # type: ignore[call-overload]
+            with tarfile.open(fileobj=cast(IO[bytes], bounded), mode="r:") as archive:  # it reads and seeks, which is enough
                 files = _checked(path, archive, limit)
                 bounded.drain()
                 return [_write(archive, member, folder.joinpath(*parts)) for member, parts in files]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from axialzoo.cli.shared import Json, Quiet, billions, emit, say, show, stdout_kept_clean, table
+from axialzoo.cli.shared import Force, Json, Quiet, billions, emit, say, show, stdout_kept_clean, table
 
 COMPARED = "axial,axial_local,global,local,window"
 SIZES = "SIDE or HEIGHTxWIDTH, separated by commas: pixels, or with --layer positions; default 224,448,896, or 28,56,112,224."
@@ -30,6 +28,7 @@ def run(
     memory: Annotated[float | None, typer.Option(min=0.01, help="GiB; skip what needs more; default 80 % of what is free.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Of PyTorch; default all cores.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -45,9 +44,8 @@ def run(
       axialzoo compare axial_resnet50_s --layer stages.0.blocks.0 --train --json
       axialzoo compare axial_resnet50_s --layer stages.0.blocks.0 --kinds axial_local --span 65 --sizes 65x129,128x256 --train
     """
-    from axialzoo.cli.frameworks import choose
-    from axialzoo.figures import cases as making
-    from axialzoo.figures import measure as measuring
+    from axialzoo.analysis import cases as making
+    from axialzoo.runtime.frameworks import choose
     from axialzoo.spec import entry
 
     if device not in ("cpu", "cuda"):
@@ -58,33 +56,15 @@ def run(
     names = making.parse_kinds(kinds)
     wanted = making.parse_sizes(sizes or making.SIDES["model" if block is None else "layer"])
     if out is not None:
-        _plotting()
-        out.mkdir(parents=True, exist_ok=True)
-    threads = threads or measuring.cores()
+        _check_plotting()
+    from axialzoo.analysis.compare import compare
+
     with stdout_kept_clean():
-        made = making.cases(spec, names, wanted, block, train, batch, span)
-        measured = measuring.measure(
-            made, threads=threads, device=device, rounds=rounds, seconds=seconds,
-            memory=None if memory is None else int(memory * 2**30), told=lambda text: say(text, quiet),
+        found = compare(
+            model, names, wanted, layer=block, span=span, train=train, batch=batch, rounds=rounds, seconds=seconds,
+            memory=None if memory is None else int(memory * 2**30), threads=threads, device=device, out=out, overwrite=force,
+            told=lambda text: say(text, quiet),
         )  # fmt: skip
-    import torch
-
-    found: dict[str, Any] = {
-        "model": model,
-        "layer": block,
-        "mode": "training" if train else "inference",
-        "framework": f"torch {torch.__version__}",
-        "device": device,
-        "threads": threads,
-        "batch": batch,
-        "rounds": rounds,
-        "kinds": {name: _of_kind([pair for pair in zip(made, measured) if pair[0].kind == name]) for name in names},
-    }
-    if out is not None:
-        from axialzoo.figures.plots import draw_growth
-
-        found["plots"] = [str(path) for path in draw_growth(found, out)]
-        _write(out / "compare.json", found)
     if as_json:
         emit(found)
         return
@@ -93,35 +73,11 @@ def run(
         say(f"drawn: {path}", quiet)
 
 
-def _of_kind(pairs: list) -> dict[str, Any]:
-    """The sizes of one kind, and how its costs grow over those that were measured."""
-    from axialzoo.figures.growth import exponent
-
-    rows = [
-        {
-            "size": list(case.size),
-            "positions": case.positions,
-            "multiply_adds": case.multiply_adds,
-            "estimated_bytes": case.estimated_bytes,
-            **result,
-        }
-        for case, result in pairs
-    ]
-    positions = [row["positions"] for row in rows]
-    return {"exponents": {key: exponent(positions, [row[key] for row in rows]) for key in (*MEASURES, "cpu_seconds")}, "sizes": rows}
-
-
-def _plotting() -> None:
-    from axialzoo.cli.frameworks import installed
+def _check_plotting() -> None:
+    from axialzoo.runtime.frameworks import installed
 
     if not installed("matplotlib"):
         raise ModuleNotFoundError("--out: the plots need matplotlib, which is not installed; pip install 'axialzoo[train]'")
-
-
-def _write(path: Path, data: dict[str, Any]) -> None:
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n")
-    os.replace(beside, path)
 
 
 def _tables(found: dict[str, Any]) -> list[Any]:

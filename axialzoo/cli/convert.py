@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from axialzoo.cli.shared import Json, Quiet, emit, say, stdout_kept_clean
+from axialzoo.cli.shared import Force, Json, Quiet, emit, say, stdout_kept_clean
 
 
 def run(
     source: Annotated[str, typer.Argument(help="A folder, .safetensors, .pth, .weights.h5 or .keras.", metavar="SRC")],
-    target: Annotated[Path, typer.Argument(help="The same kinds; a path without a suffix is a folder.", metavar="DST")],
+    target: Annotated[str, typer.Argument(help="The same kinds; a path without a suffix is a folder.", metavar="DST")],
     model: Annotated[str | None, typer.Option(help="Which model it is, for weights that do not say.", metavar="NAME")] = None,
+    force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -24,13 +24,13 @@ def run(
       axialzoo convert model.safetensors model.pth
       axialzoo convert plain.pth folder --model axial_resnet26_s
     """
-    from axialzoo.cli.convert_files import convert
-    from axialzoo.cli.frameworks import installed, prepare_keras
+    from axialzoo.runtime.convert import convert
+    from axialzoo.runtime.frameworks import installed, prepare_keras
 
     with stdout_kept_clean():
         if installed("keras") and any(str(path).endswith((".h5", ".keras")) for path in (source, target)):
             prepare_keras()
-        done = convert(source, target, model=model)
+        done = convert(source, target, model=model, overwrite=force)
     if as_json:
         emit(done)
     else:

@@ -29,18 +29,15 @@ def run(
       axialzoo evaluate runs/cifar10/model --data cifar10 --record
     """
     from axialzoo import train as training
-    from axialzoo.cli.frameworks import choose, prepare_keras
+    from axialzoo.runtime.frameworks import choose
 
     (name,) = choose_one(framework, choose) if framework else choose(None)
-    backend = None
     with stdout_kept_clean():
-        if name == "keras":
-            backend = prepare_keras()
         found: dict[str, Any] = training.evaluate(source, data, framework=name, batch_size=batch_size, limit=limit)
         if record:
             training.record(source, found, data)
     if as_json:
-        emit({"source": source, "framework": name, "backend": backend, **found})
+        emit({"source": source, **found})
         return
     shown = table("", ">", title=source)
     shown.add_row("top1", f"{100 * found['top1']:.2f} %")
@@ -48,5 +45,5 @@ def run(
     shown.add_row("images", f"{found['images']:,}")
     shown.add_row("seconds", f"{found['seconds']:.1f}")
     if not quiet:
-        shown.add_row("framework", name + (f" ({backend})" if backend else ""))
+        shown.add_row("framework", name + (f" ({found['backend']})" if found["backend"] else ""))
     show(shown)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from axialzoo.cli.compare import COMPARED
-from axialzoo.cli.shared import Json, Quiet, emit, say, show, stdout_kept_clean, table
+from axialzoo.cli.shared import Force, Json, Quiet, emit, say, show, stdout_kept_clean, table
 
 
 def run(
@@ -22,6 +22,7 @@ def run(
     samples: Annotated[int, typer.Option(min=1, help="Random combinations of channels behind the receptive field.")] = 8,
     seed: Annotated[int, typer.Option(help="Of those, and of random weights.")] = 0,
     random: Annotated[bool, typer.Option("--random", help="Random weights, even where there are trained ones.")] = False,
+    force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -36,15 +37,15 @@ def run(
       axialzoo explain axial_resnet_cifar10 photo.jpg --point 120,80 --kinds axial,axial_local --out picture.png
       axialzoo explain ./folder photo.jpg --point 120,80 --layer stages.2.blocks.1 --json
     """
-    from axialzoo.cli.frameworks import choose
     from axialzoo.image.draw import picture_format
+    from axialzoo.runtime.frameworks import choose
 
     choose("torch")
     place = _point(point)
     if out is not None:
         picture_format(out)  # before anything is computed
-    from axialzoo.figures.cases import parse_kinds
-    from axialzoo.figures.explain import explain, find_source
+    from axialzoo.analysis.cases import parse_kinds
+    from axialzoo.analysis.explain import explain, find_source
 
     names = parse_kinds(kinds)
     with stdout_kept_clean():
@@ -52,8 +53,9 @@ def run(
         if source.tensors is None:
             say(f"{model}: random weights (seed {seed}); nothing is learned", quiet)
         found = explain(
-            source, image, place, kinds=names, layer=layer, samples=samples, seed=seed, out=out, told=lambda text: say(text, quiet)
-        )
+            source, image, place, kinds=names, layer=layer, samples=samples, seed=seed, out=out, overwrite=force,
+            told=lambda text: say(text, quiet),
+        )  # fmt: skip
     if as_json:
         emit(found)
         return

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated
 
 import typer
 
-from axialzoo.cli.shared import Json, Quiet, emit, say, stdout_kept_clean
-from axialzoo.spec import SpecError, did_you_mean
+from axialzoo.cli.shared import Force, Json, Quiet, emit, say, stdout_kept_clean
 
 Zoo = Annotated[str, typer.Argument(help="Whose format: axial-deeplab, deeplab2.", metavar="ZOO")]
 
@@ -24,6 +20,7 @@ def run_import(
         str | None, typer.Option(help="Which registered model it is; default: recognised by its tensors.", metavar="NAME")
     ] = None,
     backbone_only: Annotated[bool, typer.Option("--backbone-only", help="Leave out classifiers, heads and decoders.")] = False,
+    force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -34,12 +31,10 @@ def run_import(
       axialzoo import deeplab2 resnet50_beta_imagenet1k.tar.gz --out folder
       axialzoo import deeplab2 runs/cityscapes/ckpt-60000 --backbone-only --out folder
     """
-    from axialzoo.checkpoint import save_checkpoint
+    from axialzoo.runtime.foreign import import_foreign
 
-    reader = converter(zoo)
     with stdout_kept_clean():
-        config, tensors = reader.import_checkpoint(file, model, backbone_only=backbone_only)
-        save_checkpoint(out, config, tensors)
+        config, tensors = import_foreign(zoo, file, out, model, backbone_only=backbone_only, overwrite=force)
     left_out, assumed = config.provenance.get("left_out", []), config.provenance.get("assumed", "")
     assert isinstance(left_out, list)
     if as_json:
@@ -65,6 +60,7 @@ def run_export(
     zoo: Zoo,
     source: Annotated[str, typer.Argument(help="A folder, a name with weights, or org/repo.", metavar="FOLDER")],
     file: Annotated[Path, typer.Argument(help="What to write: a file, or for deeplab2 a new folder.", metavar="FILE")],
+    force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -74,42 +70,11 @@ def run_export(
       axialzoo export axial-deeplab folder axial26s.pth
       axialzoo export deeplab2 folder ckpt-dir
     """
-    from axialzoo.checkpoint import load_checkpoint
+    from axialzoo.runtime.foreign import export_foreign
 
-    writer = converter(zoo)
     with stdout_kept_clean():
-        checkpoint = load_checkpoint(source)
-        writer.export_checkpoint(checkpoint.config, checkpoint.tensors, file)
+        config, tensors = export_foreign(zoo, source, file, overwrite=force)
     if as_json:
-        emit({"source": source, "file": str(file), "model": checkpoint.config.model, "tensors": len(checkpoint.tensors)})
+        emit({"source": source, "file": str(file), "model": config.model, "tensors": len(tensors)})
     else:
-        say(f"{source} -> {file}: {checkpoint.config.model}, {len(checkpoint.tensors)} tensors, each used once", quiet)
-
-
-def converter(zoo: str) -> ModuleType:
-    """The module that reads and writes the weights of `zoo`.
-
-    Raises:
-        SpecError: naming those there are.
-    """
-    package = _package()
-    known = {name.replace("_", "-"): name for _, name, _ in pkgutil.iter_modules(package.__path__)}
-    known = {name: module for name, module in known.items() if hasattr(_module(package, module), "import_checkpoint")}
-    name = zoo.replace("_", "-")
-    if name not in known:
-        raise SpecError(f"unknown code base {zoo!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
-    return _module(package, known[name])
-
-
-def _module(package: ModuleType, name: str) -> ModuleType:
-    return importlib.import_module(f"{package.__name__}.{name}")
-
-
-def _package() -> ModuleType:
-    """``axialzoo.converters``; in a clone that is not installed it lies at the top."""
-    try:
-        return importlib.import_module("axialzoo.converters")
-    except ModuleNotFoundError as error:
-        if error.name != "axialzoo.converters":
-            raise
-        return importlib.import_module("converters")
+        say(f"{source} -> {file}: {config.model}, {len(tensors)} tensors, each used once", quiet)

@@ -66,9 +66,9 @@ def _saved(source: str, size: str | None, output_stride: int | None, attention: 
 
 def _checkpoint(source: str) -> tuple[dict[str, Any], Any]:
     """What a checkpoint says of itself as plain JSON, and its config."""
-    from axialzoo.checkpoint import load_checkpoint
+    from axialzoo.hub import fetch_checkpoint
 
-    loaded = load_checkpoint(source)
+    loaded = fetch_checkpoint(source)
     config, folder = loaded.config, Path(loaded.folder)
     card = folder / "README.md"
     said = {

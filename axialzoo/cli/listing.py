@@ -14,7 +14,9 @@ METRICS = {"top1": "ImageNet", "cityscapes_pq": "Cityscapes PQ"}  # of `Entry.pu
 
 
 def run(
-    pattern: Annotated[str, typer.Argument(help="Names to show, with wildcards as in a shell.")] = "*",
+    patterns: Annotated[
+        list[str] | None, typer.Argument(help="Names to show, with wildcards as in a shell; default all.", metavar="[PATTERN]...")
+    ] = None,
     size: Annotated[str | None, typer.Option(help="Input for the multiply-adds: SIDE or HEIGHTxWIDTH; default each model's own.")] = None,
     pretrained: Annotated[bool, typer.Option("--pretrained", help="Only models with weights.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table that the README has.")] = False,
@@ -25,17 +27,13 @@ def run(
 
     Examples:
       axialzoo list
-      axialzoo list 'axial_resnet*_s'
+      axialzoo list 'axial_resnet*_s' 'max_deeplab*'
       axialzoo list --pretrained --json
       axialzoo list --markdown
     """
     if markdown and as_json:
         raise SpecError("--markdown and --json: expected one of them")
-    names = _matching(pattern, pretrained)
-    if not names:
-        known = [*list_models(), *(alias for name in list_models() for alias in aliases(name))]
-        kind = "model with weights" if pretrained else "model"
-        raise SpecError(f"no {kind} matches {pattern!r}{did_you_mean(pattern.strip('*'), known)}; `axialzoo list` shows all")
+    names = _matching(patterns or ["*"], pretrained)
     models = [model_info(name, size) for name in names]
     if as_json:
         keys = ("name", "aliases", "summary", "task", "classes", "input_size", "parameters", "multiply_adds", "weights")
@@ -67,12 +65,24 @@ def as_markdown(models: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def _matching(pattern: str, pretrained: bool) -> list[str]:
-    """Names that match, by alias too."""
+def _matching(patterns: list[str], pretrained: bool) -> list[str]:
+    """Names that match one of the patterns, by alias too, in the registry's order.
+
+    Raises:
+        SpecError: for a pattern that matches nothing.
+    """
     import fnmatch
 
-    return [
-        name
-        for name in list_models(pretrained=pretrained)
-        if any(fnmatch.fnmatchcase(candidate, pattern) for candidate in (name, *aliases(name)))
-    ]
+    found: set[str] = set()
+    for pattern in patterns:
+        mine = {
+            name
+            for name in list_models(pretrained=pretrained)
+            if any(fnmatch.fnmatchcase(candidate, pattern) for candidate in (name, *aliases(name)))
+        }
+        if not mine:
+            known = [*list_models(), *(alias for name in list_models() for alias in aliases(name))]
+            kind = "model with weights" if pretrained else "model"
+            raise SpecError(f"no {kind} matches {pattern!r}{did_you_mean(pattern.strip('*'), known)}; `axialzoo list` shows all")
+        found |= mine
+    return [name for name in list_models() if name in found]

@@ -2,134 +2,118 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from axialzoo.cli.shared import Json, Quiet, emit, say, show, stdout_kept_clean, table
-
-BATCH = 32  # pictures computed at once
+from axialzoo.cli.shared import Force, Json, Quiet, emit, say, show, stdout_kept_clean, table
 
 
 def run(
-    images: Annotated[list[Path], typer.Argument(help="Pictures: JPEG, PNG, WebP, ...", metavar="IMAGE...")],
+    images: Annotated[list[Path], typer.Argument(help="Pictures (JPEG, PNG, WebP, ...), or folders of them.", metavar="IMAGE...")],
     model: Annotated[str, typer.Option(help="A name, name.tag, a folder, or org/repo[@revision].", metavar="NAME|FOLDER|ORG/REPO")],
     framework: Annotated[str | None, typer.Option(help="torch, keras or torch,keras; default the first installed.")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
     out: Annotated[Path | None, typer.Option(help="Draw the result: a picture, or for several images a folder of them.")] = None,
+    force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Say what is in a picture. Transparent pictures are laid over white, and EXIF rotation is applied.
 
+    A picture that cannot be read is named and left out; the exit code is then 1.
+
     Examples:
       axialzoo predict photo.jpg --model axial_resnet_cifar10
       axialzoo predict a.jpg --model ./folder --framework torch,keras --out b.png
       axialzoo predict *.jpg --model axial_resnet_cifar10 --top 3 --json
+      axialzoo predict photos/ --model axial_resnet_cifar10 --out results/
     """
+    from axialzoo.hub import fetch_checkpoint
+    from axialzoo.image import ImageError
+    from axialzoo.runtime import Runner
+    from axialzoo.runtime.frameworks import choose
+    from axialzoo.runtime.predict import pictures_in, predict_files
+
     with stdout_kept_clean():
-        found = predict(images, model, framework, top, out, quiet)
+        paths = pictures_in(images)
+        targets = [] if out is None else output_paths(out, paths, several=len(paths) > 1 or images[0].is_dir(), force=force)
+        names = choose(framework)
+        checkpoint = fetch_checkpoint(model)
+        runners = [Runner(checkpoint, name) for name in names]
+    config, predictions, drawn, skipped = checkpoint.config, [], [], []
+    for index, one in enumerate(predict_files(runners, paths)):
+        if one.picture is None:
+            skipped.append({"image": str(one.path), "error": one.error})
+            if len(paths) > 1:
+                say(f"skipped: {one.error}")
+            continue
+        for note in one.notes:
+            say(f"{one.path}: {note}", quiet)
+        found = list(zip(runners, one.results))
+        for runner, result in found:
+            said = {"image": str(one.path), "framework": runner.framework, "backend": runner.backend}
+            predictions.append({**said, **result.to_json(top)})
+        columns = {runner.title: result.to_json(top)["top"] for runner, result in found}
+        if not as_json:
+            show(_table(one.path, columns))
+        if targets:
+            _draw(one.picture, columns, targets[index], config)
+            drawn.append(str(targets[index]))
+            say(f"drawn: {targets[index]}", quiet or as_json)
+    if not predictions:
+        raise ImageError(skipped[0]["error"] if len(skipped) == 1 else f"none of {len(skipped)} pictures can be read")
     if as_json:
-        emit(found)
-        return
-    for image in images:
-        mine = [one for one in found["predictions"] if one["image"] == str(image)]
-        show(_table(image, mine))
-    for picture in found["pictures"]:
-        say(f"drawn: {picture}", quiet)
+        found = {"model": config.model, "digest": config.digest, "predictions": predictions, "pictures": drawn}
+        emit({**found, **({"skipped": skipped} if skipped else {})})
+    if skipped:
+        raise typer.Exit(1)
 
 
-def predict(images: Sequence[Path], model: str, framework: str | None, top: int, out: Path | None, quiet: bool) -> dict[str, Any]:
-    """What ``--json`` prints."""
-    from axialzoo.checkpoint import load_checkpoint
-    from axialzoo.cli.frameworks import Runner, choose, title
-    from axialzoo.image import load_image, notes, preprocess
+def output_paths(out: Path, paths: Sequence[Path], several: bool, force: bool) -> list[Path]:
+    """Where the result of each picture goes.
 
-    names = choose(framework)
-    checkpoint = load_checkpoint(model)
-    config = checkpoint.config
-    if not config.spec.num_classes:
-        raise ValueError(f"model {model!r} has no classifier (num_classes is 0): nothing to predict")
-    inputs = []
-    for path in images:
-        picture = load_image(path)
-        for note in notes(picture):
-            say(f"{path}: {note}", quiet)
-        inputs.append(preprocess(picture, config.preprocessing))
-    predictions = []
-    for name in names:
-        runner = Runner(name, config.spec, checkpoint.tensors)
-        logits = [row for batch in _batches(inputs) for row in runner.logits(batch)]
-        for path, row in zip(images, logits):
-            ranked = _ranked(row, config.labels)[:top]
-            said = {"image": str(path), "framework": name, "backend": runner.backend, **ranked[0], "top": ranked}
-            predictions.append({**said, "heading": title(name)})
-    pictures = _draw(predictions, images, config, out) if out is not None else []
-    for one in predictions:
-        del one["heading"]
-    return {"model": config.model, "digest": config.digest, "predictions": predictions, "pictures": pictures}
+    Raises:
+        ValueError: for a place that does not suit one picture, or several, and for one of the pictures themselves.
+        FileExistsError: for a file that is there already, unless `force`.
+    """
+    from axialzoo.files import check_output
+    from axialzoo.image.draw import picture_format
 
-
-def _batches(inputs: Sequence) -> Iterator:
-    """Consecutive inputs of one size together, at most `BATCH`."""
-    import numpy as np
-
-    batch: list = []
-    for one in inputs:
-        if batch and (len(batch) == BATCH or batch[0].shape != one.shape):
-            yield np.stack(batch)
-            batch = []
-        batch.append(one)
-    yield np.stack(batch)
+    targets = [out]
+    if not several:
+        if out.is_dir():
+            raise IsADirectoryError(f"--out {out}: expected a picture such as result.png, found a folder")
+        picture_format(out)
+    else:
+        if out.suffix and not out.is_dir():
+            raise ValueError(f"--out {out}: expected a folder for the results of {len(paths)} pictures, found the name of a file")
+        if out.exists() and not out.is_dir():
+            raise NotADirectoryError(f"--out {out}: expected a folder for the results of {len(paths)} pictures, found a file")
+        targets, taken = [], set()
+        for index, path in enumerate(paths):
+            name = f"{path.stem}.png" if f"{path.stem}.png" not in taken else f"{path.stem}_{index}.png"
+            taken.add(name)
+            targets.append(out / name)
+    for target in targets:
+        check_output(target, inputs=paths, overwrite=force)
+    return targets
 
 
-def _ranked(logits, labels: Sequence[str]) -> list[dict]:
-    """Classes with their probabilities, likeliest first."""
-    import numpy as np
+def _draw(picture: Any, columns: dict[str, list[dict]], target: Path, config: Any) -> None:
+    from axialzoo.image import draw_prediction, seen
 
-    if not np.isfinite(logits).all():
-        raise ValueError("the model's logits are not finite; `axialzoo verify` says where its weights are broken")
-    shares = np.exp(logits.astype(np.float64) - logits.max())
-    shares /= shares.sum()
-    order = np.argsort(-shares, kind="stable")
-    return [
-        {"label": labels[index] if labels else f"class {index}", "index": int(index), "probability": float(shares[index])}
-        for index in order
-    ]
+    rows = {title: [(row["label"], row["probability"]) for row in column] for title, column in columns.items()}
+    draw_prediction(picture, rows, target, model=config.model, seen=seen(picture, config.preprocessing))
 
 
-def _draw(predictions: list[dict], images: Sequence[Path], config, out: Path) -> list[str]:
-    from axialzoo.image import draw_prediction, load_image, seen
-
-    if len(images) > 1:
-        out.mkdir(parents=True, exist_ok=True)
-    elif out.is_dir():
-        raise IsADirectoryError(f"--out {out}: expected a picture such as result.png, found a folder")
-    drawn: list[str] = []
-    for image in images:
-        target = out
-        if len(images) > 1:
-            target = out / f"{image.stem}.png"
-            if str(target) in drawn:
-                target = out / f"{image.stem}_{len(drawn)}.png"
-        columns = {
-            one["heading"]: [(row["label"], row["probability"]) for row in one["top"]] for one in predictions if one["image"] == str(image)
-        }
-        picture = load_image(image)
-        draw_prediction(picture, columns, target, model=config.model, seen=seen(picture, config.preprocessing))
-        drawn.append(str(target))
-    return drawn
-
-
-def _table(image: Path, predictions: list[dict]) -> Any:
+def _table(image: Path, columns: dict[str, list[dict]]) -> Any:
     """One row a rank, one pair of columns a framework."""
-    from axialzoo.cli.frameworks import title
     from axialzoo.image.draw import percent
 
-    headings = [part for one in predictions for part in (title(one["framework"]), ">")]
-    shown = table(*headings, title=str(image))
-    for row in zip(*(one["top"] for one in predictions)):
+    shown = table(*(part for title in columns for part in (title, ">")), title=str(image))
+    for row in zip(*columns.values()):
         shown.add_row(*(part for entry in row for part in (entry["label"], percent(entry["probability"]))))
     return shown

@@ -7,7 +7,9 @@ import functools
 import inspect
 import json
 import os
+import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
@@ -15,6 +17,7 @@ import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing besides the result.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there already; never an input.")]
 EXPECTED = (ValueError, OSError, ImportError, MemoryError, RuntimeError, NotImplementedError)  # told in one message; the rest are bugs
 
 
@@ -25,7 +28,8 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable], Callable]:
         @functools.wraps(function)
         def guarded(*args, **kwargs):
             try:
-                return function(*args, **kwargs)
+                with _plain_warnings():
+                    return function(*args, **kwargs)
             except BrokenPipeError:  # the reader had enough, as `head` does
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 raise typer.Exit(0) from None
@@ -34,12 +38,27 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable], Callable]:
             except EXPECTED as error:
                 if os.environ.get("AXIALZOO_TRACEBACK"):
                     raise
-                say(f"error: {error or type(error).__name__}")
+                say(f"error: {as_text(error)}")
                 raise typer.Exit(1) from None
 
         return app.command(name, help=_help(function))(guarded)
 
     return register
+
+
+def as_text(error: BaseException) -> str:
+    """What an error says, without numbers of the system and lines of a framework's source."""
+    if isinstance(error, OSError) and error.errno is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    return re.sub(r"\[enforce fail at [^\]]*\][\s.]*", "", str(error)).strip() or type(error).__name__
+
+
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Warnings as messages: whoever runs a command has no use for the line of source that gave it."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
+        yield
 
 
 def _help(function: Callable) -> str:

@@ -35,7 +35,7 @@ def run(
       accelerate launch -m axialzoo train cifar10 --data cifar10 --out runs/two
     """
     from axialzoo import train as training
-    from axialzoo.cli.frameworks import choose, prepare_keras
+    from axialzoo.runtime.frameworks import choose, prepare_keras
 
     (name,) = choose_one(framework, choose)
     overrides = {**dict(map(_field, settings or ())), "epochs": epochs, "batch_size": batch_size, "seed": seed}

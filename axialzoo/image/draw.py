@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
+
+from axialzoo.files import written_beside
 
 SCALE = 2  # drawn at twice the size below, for sharp text on dense screens
 PAPER, INK, QUIET, TRACK = (255, 255, 255), (28, 32, 40), (107, 114, 128), (238, 240, 244)
@@ -162,13 +163,7 @@ def picture_format(path: Path) -> str:
 
 
 def write(picture: Image.Image, path: Path) -> None:
-    """Written whole or not at all: beside, then renamed."""
+    """Written whole or not at all, in the format that the suffix names."""
     kind = picture_format(path)
-    data = io.BytesIO()
-    picture.save(data, kind)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        beside.write_bytes(data.getvalue())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with written_beside(path) as beside:
+        picture.save(beside, kind)

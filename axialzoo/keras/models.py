@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol, TypeAlias, Unpack, cast, overload
 
-from axialzoo.checkpoint import plan
+from axialzoo.hub import to_build
 from axialzoo.keras.backbone import AxialBackbone
 from axialzoo.keras.model import AxialModel
 from axialzoo.keras.weights import load_tensors
@@ -62,7 +62,7 @@ def create_model(
         >>> create_model("axial_resnet_cifar10_xs", num_classes=5).output_shape
         (None, 5)
     """
-    planned = plan(name, pretrained, features_only=features_only, **changes)
+    planned = to_build(name, pretrained, features_only=features_only, **changes)
     name = name if name == "custom" else entry(name).name
     size = changes.get("input_size")
     model = build(planned.spec, features_only=features_only, out_indices=out_indices, input_size=size, dtype=dtype, name=name)

@@ -76,15 +76,18 @@ def save_model(
     labels: Collection[str | Label] = (),
     preprocessing: Preprocessing | None = None,
     provenance: Mapping[str, object] | None = None,
+    overwrite: bool = False,
 ) -> Config:
     """Writes `model` as a checkpoint folder that every framework reads; returns its config as written.
 
-    What is not given is kept from ``model.config``, where the model was loaded from weights.
+    What is not given is kept from ``model.config``, where the model was loaded from weights. A checkpoint that is in
+    `folder` already is replaced with ``overwrite=True`` alone.
 
     Raises:
+        FileExistsError: where `folder` has a checkpoint and `overwrite` is not said.
         CheckpointError: for values that are not finite or dtypes other than float16, float32, float64.
     """
-    return save_checkpoint(folder, describe(model, labels, preprocessing, provenance), to_tensors(model))
+    return save_checkpoint(folder, describe(model, labels, preprocessing, provenance), to_tensors(model), overwrite=overwrite)
 
 
 def describe(

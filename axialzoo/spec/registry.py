@@ -80,11 +80,11 @@ def is_registered(name: str) -> bool:
     return name in _entries or name in _aliases
 
 
-def list_models(pattern: str = "*", *, task: str | None = None, pretrained: bool = False) -> list[str]:
-    """Names that match the wildcard `pattern`, in order of registration.
+def list_models(*patterns: str, task: str | None = None, pretrained: bool = False) -> list[str]:
+    """Names that match one of the wildcard `patterns` (none: all), in order of registration.
 
     Args:
-        pattern: As in a shell: ``"axial_resnet*_s"``.
+        patterns: As in a shell: ``"axial_resnet*_s"``.
         task: Only models of this task.
         pretrained: Only models whose weights can be loaded.
 
@@ -96,7 +96,9 @@ def list_models(pattern: str = "*", *, task: str | None = None, pretrained: bool
     return [
         name
         for name, found in _entries.items()
-        if fnmatch.fnmatchcase(name, pattern) and task in (None, found.spec.task) and (found.weights or not pretrained)
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns or ("*",))
+        and task in (None, found.spec.task)
+        and (found.weights or not pretrained)
     ]
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, TypeAlias, TypeVar, Unpack, cast, ove
 
 import torch
 
-from axialzoo.checkpoint import Plan, plan
+from axialzoo.hub import Build, to_build
 from axialzoo.spec import Changes, Model, aliases, entry, parameters, without_head
 from axialzoo.torch.backbone import AxialBackbone
 from axialzoo.torch.model import AxialModel
@@ -62,7 +62,7 @@ def create_model(
         >>> create_model("axial_resnet_cifar10_xs", num_classes=5)(torch.zeros(1, 3, 32, 32)).shape
         torch.Size([1, 5])
     """
-    planned = plan(name, pretrained, features_only=features_only, **changes)
+    planned = to_build(name, pretrained, features_only=features_only, **changes)
     if planned.checkpoint is None:
         model = build(planned.spec, features_only=features_only, out_indices=out_indices)
     else:
@@ -105,7 +105,7 @@ def build(spec: Model, *, features_only: bool = False, out_indices: Sequence[int
     return AxialModel(spec)
 
 
-def _build_loaded(planned: Plan, features_only: bool, out_indices: Sequence[int] | None) -> AxialModel[Any] | AxialBackbone:
+def _build_loaded(planned: Build, features_only: bool, out_indices: Sequence[int] | None) -> AxialModel[Any] | AxialBackbone:
     assert planned.checkpoint is not None
     if {parameter.name for parameter in parameters(planned.spec)} & set(planned.replace):
         model = build(planned.spec, features_only=features_only, out_indices=out_indices)

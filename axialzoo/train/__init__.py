@@ -7,6 +7,7 @@ import os
 import time
 from pathlib import Path
 
+from axialzoo.files import write_text
 from axialzoo.train.evaluation import evaluate, record
 from axialzoo.train.recipe import Recipe, list_recipes, load_recipe
 
@@ -50,9 +51,7 @@ def run(
     found = open_data(data)
     training, held_out = hold_out(found.split("train"), settings.holdout, settings.seed)
     if main:
-        beside = note.with_name("recipe.json.part")
-        beside.write_text(json.dumps(plain, indent=2) + "\n")
-        os.replace(beside, note)
+        write_text(note, json.dumps(plain, indent=2) + "\n")
     started = time.time()
     if framework == "torch":
         from axialzoo.train.torch_loop import train
@@ -66,5 +65,5 @@ def run(
     else:
         from axialzoo.keras.weights import save_model
     provenance = {"recipe": plain, "data": dict(found.about), "training_images": len(training), "seconds": round(time.time() - started)}
-    save_model(model, folder / "model", labels=found.classes, preprocessing=settings.preprocessing, provenance=provenance)
+    save_model(model, folder / "model", labels=found.classes, preprocessing=settings.preprocessing, provenance=provenance, overwrite=True)
     return folder / "model"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 # pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
 # (Keras declares few types, and what is inferred of its defaults is too narrow.)
-import os
 from pathlib import Path
 
 import keras
@@ -13,9 +12,11 @@ from keras import ops
 
 from axialzoo.data import Split
 from axialzoo.data.batches import TrainBatches
-from axialzoo.data.scoring import scoring_batches
+from axialzoo.files import written_beside
 from axialzoo.keras.models import create_model
-from axialzoo.keras.weights import variables
+from axialzoo.keras.weights import describe, variables
+from axialzoo.runtime import Runner
+from axialzoo.train.evaluation import accuracy
 from axialzoo.train.log import Log
 from axialzoo.train.progress import progress
 from axialzoo.train.recipe import Recipe
@@ -116,17 +117,13 @@ def make_optimizer(recipe: Recipe, steps: int, model: keras.Model) -> keras.opti
 
 
 def save_state(model: keras.Model, path: Path) -> None:
-    beside = path.with_name("part." + path.name)
-    model.save_weights(beside)
-    os.replace(beside, path)
+    with written_beside(path) as beside:
+        model.save_weights(beside)
 
 
 def score(model: keras.Model, split: Split, recipe: Recipe) -> dict[str, float]:
     """Share of `split` whose class is right."""
-    right = 0
-    for x, y in scoring_batches(split, recipe.preprocessing, 250):
-        right += int((np.asarray(model.predict_on_batch(layout(x))).argmax(1) == y).sum())
-    return {"top1": right / len(split)}
+    return accuracy(Runner.of_model(model, describe(model, preprocessing=recipe.preprocessing)), split, 250)
 
 
 def layout(x: np.ndarray) -> np.ndarray:

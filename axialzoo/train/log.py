@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
+
+from axialzoo.files import write_text, written_beside
 
 
 class Log:
@@ -28,9 +29,7 @@ class Log:
             stream.write(json.dumps(record) + "\n")
 
     def _replace(self, text: str) -> None:
-        beside = self.path.with_name(self.path.name + ".part")
-        beside.write_text(text)
-        os.replace(beside, self.path)
+        write_text(self.path, text)
 
     def draw(self) -> Path:
         """The learning curve so far: loss by step, and accuracy on the images held out."""
@@ -56,8 +55,7 @@ class Log:
         right.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         left.grid(alpha=0.25)
         path = self.path.with_name("learning_curve.png")
-        beside = path.with_name("learning_curve.part.png")
-        figure.savefig(beside, dpi=120)
+        with written_beside(path) as beside:
+            figure.savefig(beside, dpi=120)
         plt.close(figure)
-        os.replace(beside, path)
         return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,13 @@ from torch.nn import functional as F
 
 from axialzoo.data import Split
 from axialzoo.data.batches import TrainBatches
-from axialzoo.data.scoring import scoring_batches
+from axialzoo.files import written_beside
+from axialzoo.runtime import Runner
 from axialzoo.spec import parameters
 from axialzoo.torch.models import create_model
 from axialzoo.torch.norm import set_sync_norms
+from axialzoo.torch.weights import describe
+from axialzoo.train.evaluation import accuracy
 from axialzoo.train.log import Log
 from axialzoo.train.progress import progress
 from axialzoo.train.recipe import Recipe
@@ -42,9 +44,8 @@ def train(recipe: Recipe, training: Split, held_out: Split, classes: int, folder
     def save() -> None:
         if accelerator.is_main_process:
             plain = accelerator.unwrap_model(model)
-            beside = folder / "state.pth.part"
-            torch.save({"model": plain.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, beside)
-            os.replace(beside, state_file)
+            with written_beside(state_file) as beside:
+                torch.save({"model": plain.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, beside)
 
     model.train()
     with progress(f"training {recipe.model}", batches.steps, step, accelerator.is_main_process) as bar:
@@ -113,13 +114,6 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-@torch.inference_mode()
 def score(model: torch.nn.Module, split: Split, recipe: Recipe) -> dict[str, float]:
-    """Share of `split` whose class is right, in float32."""
-    model.eval()
-    device = next(model.parameters()).device
-    right = 0
-    for x, y in scoring_batches(split, recipe.preprocessing, 250):
-        logits = model(torch.from_numpy(x).permute(0, 3, 1, 2).to(device))  # (n, classes)
-        right += int((logits.argmax(1).cpu().numpy() == y).sum())
-    return {"top1": right / len(split)}
+    """Share of `split` whose class is right, in float32; the model stays in the mode that it is in."""
+    return accuracy(Runner.of_model(model, describe(model, preprocessing=recipe.preprocessing)), split, 250)

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
+from axialzoo.analysis import measure as measuring
 from axialzoo.cli import compare
-from axialzoo.figures import measure as measuring
 from axialzoo.image import load_image
 
 NAME = "axial_resnet_cifar10_xs"
@@ -72,7 +72,7 @@ def test_errors_name_what_is_wrong(axialzoo, words, message):
 
 
 def test_without_matplotlib_it_says_what_to_install(axialzoo, monkeypatch, tmp_path):
-    from axialzoo.cli import frameworks
+    from axialzoo.runtime import frameworks
 
     monkeypatch.setattr(frameworks, "installed", lambda package: package != "matplotlib")
     said = axialzoo("compare", NAME, "--out", tmp_path / "plots")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from axialzoo.figures.picture import Panel, Row, draw_grid, heat_over
+from axialzoo.analysis.picture import Panel, Row, draw_grid, heat_over
 from axialzoo.image import load_image
 from tests.cli.conftest import PHOTO
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from axialzoo.checkpoint import load_checkpoint
-from axialzoo.cli import frameworks, predict
 from axialzoo.image import load_image, preprocess
+from axialzoo.runtime import Runner, frameworks, predict
 
 PHOTO = Path(__file__).parents[2] / "docs" / "photos" / "chelsea.jpg"
 
@@ -79,15 +79,15 @@ def test_the_table_shows_labels_and_shares(axialzoo, folder):
 
 
 def test_batches_keep_the_order_and_join_only_equal_sizes():
-    inputs = [np.full((3, side, 4), index) for index, side in enumerate([2] * 40 + [3, 2, 2])]
-    batches = list(predict._batches(inputs))
+    inputs = [np.zeros((side, 4, 3)) for side in [2] * 40 + [3, 2, 2]]
+    batches = list(predict._batches([*inputs, None], 32))
     assert [len(batch) for batch in batches] == [32, 8, 1, 2]
-    assert [int(one[0, 0, 0]) for batch in batches for one in batch] == list(range(43))
+    assert [index for batch in batches for index in batch] == list(range(43))
 
 
 def test_logits_that_are_not_finite_are_refused():
     with pytest.raises(ValueError, match="not finite"):
-        predict._ranked(np.array([0.0, np.nan]), ("a", "b"))
+        predict._decode({"logits": np.array([[0.0, np.nan]])}, None)
 
 
 def test_a_model_without_weights_is_refused_naming_models_with_weights(axialzoo, monkeypatch):
@@ -102,7 +102,7 @@ def test_a_model_without_weights_is_refused_naming_models_with_weights(axialzoo,
 
 
 def test_no_model_is_ever_built_without_weights(axialzoo, monkeypatch):
-    monkeypatch.setattr(frameworks.Runner, "__init__", lambda *_: pytest.fail("built"))
+    monkeypatch.setattr(Runner, "__init__", lambda *_: pytest.fail("built"))
     assert axialzoo("predict", PHOTO, "--model", "axial_resnet50_m", "--framework", "torch").code == 1
 
 

@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from axialzoo.cli import frameworks, verify
+from axialzoo.cli.verify import _show
+from axialzoo.runtime import frameworks, verify
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_a_framework_that_is_not_installed_is_reported_and_not_passed(axialzoo, 
     assert all(run["ok"] is None and not run["installed"] and "not installed" in run["detail"] for run in rest)
     assert said.json["parity"] == [] and said.json["compared"] is False
     assert said.code == 0
-    verify._show(said.json)
+    _show(said.json)
     assert "parity: not compared" in capsys.readouterr().out
 
 

@@ -28,4 +28,4 @@ def tensors(seed: int = 0, dtype: str = "float32") -> dict[str, np.ndarray]:
 
 
 def write_folder(folder: Path, seed: int = 0) -> Config:
-    return save_checkpoint(folder, CONFIG, tensors(seed))
+    return save_checkpoint(folder, CONFIG, tensors(seed), overwrite=True)

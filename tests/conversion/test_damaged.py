@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from axialzoo.checkpoint import CheckpointError, Config, digest, load_checkpoint, save_checkpoint, write_safetensors
-from axialzoo.cli.convert_files import read_any, write_any
+from axialzoo.runtime.convert import read_any, write_any
 from axialzoo.spec import SpecError, entry
 from tests.conversion import small
 

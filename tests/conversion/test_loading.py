@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import axialzoo.torch as zoo
-from axialzoo.checkpoint import CheckpointError, Config, digest, load_checkpoint, plan, save_checkpoint
+from axialzoo.checkpoint import CheckpointError, Config, digest, load_checkpoint, save_checkpoint
+from axialzoo.hub import fetch_checkpoint, to_build
 from axialzoo.spec import Entry, SpecError, entry, register
 from axialzoo.spec import registry as registry_module
 from axialzoo.torch import create_model, save_model, to_tensors
@@ -122,7 +123,7 @@ def test_tags_of_the_registry_are_found_by_every_spelling(folder, monkeypatch):
         ("tagged_alias", True), ("tagged_alias", "tagged_alias.first"),
     ):  # fmt: skip
         assert digest(to_tensors(create_model(name, pretrained))) == expected, (name, pretrained)
-    assert load_checkpoint("tagged").config.digest == load_checkpoint("tagged.first").config.digest == expected
+    assert fetch_checkpoint("tagged").config.digest == fetch_checkpoint("tagged.first").config.digest == expected
     with pytest.raises(SpecError, match="has no weights tagged 'frist'; did you mean 'first'"):
         create_model("tagged", "frist")
 
@@ -132,7 +133,7 @@ def test_a_stem_of_no_convolution_cannot_take_other_channels(tmp_path):
     spec = replace(small.SPEC, backbone=backbone)
     save_checkpoint(tmp_path, Config("custom", spec, (), preprocessing_of(spec)), weights(spec, 0))
     with pytest.raises(SpecError, match="no stem convolution to replace"):
-        plan("custom", tmp_path, in_channels=1)
+        to_build("custom", tmp_path, in_channels=1)
 
 
 def test_every_registered_name_and_alias_is_a_function():

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from axialzoo.checkpoint import Config, load_checkpoint, save_checkpoint, write_safetensors
-from axialzoo.cli.convert_files import read_any, write_any
+from axialzoo.runtime.convert import read_any, write_any
 from tests.conversion import small
 
 
@@ -57,7 +57,7 @@ def test_a_failure_before_renaming_leaves_the_old_file_intact(tmp_path, monkeypa
 
     monkeypatch.setattr(os, "replace", stops)
     with pytest.raises(PowerCut):
-        write_any(path, config, small.tensors(9))
+        write_any(path, config, small.tensors(9), overwrite=True)
     assert contents(path.parent) == before
 
 

@@ -7,7 +7,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from axialzoo.checkpoint import load_checkpoint, push_to_hub
+from axialzoo.hub import fetch_checkpoint, push_to_hub
 
 
 def main(action: str, arguments: list) -> list:
@@ -18,7 +18,7 @@ def main(action: str, arguments: list) -> list:
             if action == "push":
                 answers.append({"commit": push_to_hub(**{**argument, "folder": Path(argument["folder"])})})
             else:
-                checkpoint = load_checkpoint(argument)
+                checkpoint = fetch_checkpoint(argument)
                 answers.append({"digest": checkpoint.config.digest, "folder": str(checkpoint.folder)})
         except ValueError as error:
             answers.append({"error": type(error).__name__, "message": str(error)})

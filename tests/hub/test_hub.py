@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from axialzoo.checkpoint import CheckpointError, load_checkpoint, resolve
-from axialzoo.checkpoint.source import HUB_ID
+from axialzoo.checkpoint import CheckpointError, load_checkpoint
+from axialzoo.hub import fetch_checkpoint, resolve
+from axialzoo.hub.resolve import HUB_ID
 from tests.conversion import small
 from tests.hub.server import Hub
 
@@ -138,4 +139,4 @@ def test_a_folder_that_exists_is_preferred_to_an_address_on_the_hub(tmp_path, mo
     monkeypatch.chdir(tmp_path)
     assert resolve("org/repo") == Path("org/repo")
     with pytest.raises(CheckpointError, match="found nothing"):
-        load_checkpoint("./org/other")
+        fetch_checkpoint("./org/other")

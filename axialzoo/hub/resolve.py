@@ -6,11 +6,22 @@ import os
 import re
 from pathlib import Path
 
-from axialzoo.checkpoint.errors import CheckpointError
+from axialzoo.checkpoint import Checkpoint, CheckpointError, load_checkpoint
+from axialzoo.hub.download import download
 from axialzoo.spec import SpecError, did_you_mean, entry, list_models
 
 HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+?)(@(?P<revision>[\w./-]+))?", re.ASCII)
 PACKAGE = "package:"
+
+
+def fetch_checkpoint(source: str | os.PathLike, *, verify: bool = True) -> Checkpoint:
+    """The checkpoint that `source` means: see :func:`resolve` and :func:`axialzoo.checkpoint.load_checkpoint`.
+
+    Example:
+        >>> fetch_checkpoint("axial_resnet_cifar10").config.spec.input_size
+        (32, 32)
+    """
+    return load_checkpoint(resolve(source), verify=verify)
 
 
 def resolve(source) -> Path:
@@ -34,8 +45,6 @@ def resolve(source) -> Path:
         return Path(source).expanduser()
     found = HUB_ID.fullmatch(source)
     if found:
-        from axialzoo.checkpoint.hub import download
-
         return download(found["repo"], found["revision"])
     if os.sep in source:
         return Path(source)

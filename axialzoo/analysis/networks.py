@@ -9,17 +9,16 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from axialzoo.figures.cases import Case
+from axialzoo.analysis.cases import Case
 from axialzoo.spec import Model, adapt
 from axialzoo.torch.models import build
 from axialzoo.torch.norm import BatchNorm
-from axialzoo.torch.weights import load_tensors
 
 
 def prepare(case: Case, device: str = "cpu") -> Callable[[], None]:
     """A call of `case` on random input: one forward pass, or one training step without the optimiser."""
     model = build(case.spec)
-    network = (model if case.layer is None else attention_pair(model.stages[0].blocks[0])).to(device)  # pyright: ignore
+    network = (model if case.layer is None else attention_pair(model.get_submodule("stages.0.blocks.0"))).to(device)
     network.train(case.train)
     x = torch.randn(case.batch, case.spec.backbone.in_channels, *case.size, device=device)  # (N, C, H, W)
 
@@ -38,9 +37,8 @@ def prepare(case: Case, device: str = "cpu") -> Callable[[], None]:
 
 def attention_pair(block: nn.Module) -> nn.Module:
     """What attends in a block: height then width, or the one layer of another kind."""
-    if block.spec.kind == "axial":  # pyright: ignore
-        return nn.Sequential(block.height, block.width)  # pyright: ignore
-    return block.attention  # pyright: ignore
+    layers = dict(block.named_children())
+    return nn.Sequential(layers["height"], layers["width"]) if "height" in layers else layers["attention"]
 
 
 def synchronise(device: str) -> None:
@@ -62,13 +60,6 @@ def random_network(spec: Model, image: Tensor, seed: int = 0) -> nn.Module:
             nn.init.ones_(module.weight)
     with torch.no_grad():
         network.train()(torch.cat([image, image.flip(3)]))
-    return network.eval()
-
-
-def loaded_network(spec: Model, tensors: Mapping) -> nn.Module:
-    """A network of `spec` with the weights of a checkpoint, in evaluation."""
-    network = build(spec)
-    load_tensors(network, tensors)
     return network.eval()
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from axialzoo.figures.cases import Case
+from axialzoo.analysis.cases import Case
 
 RUN_SECONDS, RUN_CALLS = 0.4, 20  # of one short run: until either is reached, and at least one call
 
@@ -92,7 +92,7 @@ def too_large(case: Case, limit: int) -> str | None:
 
 def _in_a_process(case: Case, threads: int, device: str, seconds: float, limit: int) -> dict[str, Any]:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["axialzoo.figures.networks"])
+    context.set_forkserver_preload(["axialzoo.analysis.networks"])
     receive, send = context.Pipe(duplex=False)
     process = context.Process(target=_report, args=(send, case, threads, device), daemon=True)
     process.start()
@@ -131,7 +131,7 @@ def _report(send, case: Case, threads: int, device: str) -> None:
 def _measure(case: Case, threads: int, device: str) -> dict[str, Any]:
     import torch
 
-    from axialzoo.figures.networks import prepare
+    from axialzoo.analysis.networks import prepare
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Checkpoints on the Hugging Face Hub: fetched once, cached, and published with their card.
+"""Checkpoints from the Hugging Face Hub, fetched once and cached.
 
 ``HF_ENDPOINT``, ``HF_HOME``, ``HF_HUB_OFFLINE`` and ``HF_TOKEN`` mean what they always mean.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from axialzoo.checkpoint.errors import CheckpointError
+from axialzoo.checkpoint import CheckpointError
 
 FILES = ("config.json", "model.safetensors")
 
@@ -43,47 +43,3 @@ def download(repo: str, revision: str | None = None) -> Path:
     if missing:
         raise CheckpointError(f"{name}: expected {' and '.join(FILES)}, found no {' and no '.join(missing)}; not an axialzoo checkpoint")
     return folder
-
-
-def push_to_hub(folder, repo_id: str, *, private: bool = False, revision: str | None = None, tag: str | None = None) -> str:
-    """Publishes a checkpoint folder, its card and pictures; returns the address of the commit.
-
-    Args:
-        folder: Checked whole before anything is sent.
-        repo_id: ``"org/repo"``, created where it does not exist.
-        private: Whether a new repository is private.
-        revision: Branch to write to, created where it does not exist; default the main one.
-        tag: Name of a tag to put on the commit.
-
-    Raises:
-        CheckpointError: where the folder is not a whole checkpoint, or the Hub refuses.
-    """
-    from huggingface_hub import HfApi, errors
-
-    from axialzoo.checkpoint.card import model_card
-    from axialzoo.checkpoint.files import written_beside
-    from axialzoo.checkpoint.folder import load_checkpoint
-
-    folder = Path(folder)
-    checkpoint = load_checkpoint(folder)
-    card = folder / "README.md"
-    if not card.exists():
-        with written_beside(card) as beside:
-            beside.write_text(model_card(checkpoint.config, repo_id), encoding="utf-8")
-    api = HfApi()
-    try:
-        api.create_repo(repo_id, private=private, exist_ok=True)
-        if revision:
-            api.create_branch(repo_id, branch=revision, exist_ok=True)
-        commit = api.upload_folder(
-            repo_id=repo_id,
-            folder_path=folder,
-            revision=revision,
-            allow_patterns=[*FILES, "README.md", "*.png"],
-            commit_message=f"{checkpoint.config.model} {checkpoint.config.digest[:19]}",
-        )
-        if tag:
-            api.create_tag(repo_id, tag=tag, revision=commit.oid)
-    except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:
-        raise CheckpointError(f"{repo_id}: could not be published: {error}") from None
-    return str(commit)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from axialzoo.figures.networks import random_network, receptive_field, recorded
-from axialzoo.figures.weights import reach
+from axialzoo.analysis.networks import random_network, receptive_field, recorded
+from axialzoo.analysis.weights import reach
 from axialzoo.spec import Backbone, Block, Model, Stage, Stem, adapt, entry
 from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.torch.models import build

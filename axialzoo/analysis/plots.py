@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from axialzoo.files import written_beside
 
 COLOURS = ("#d9480f", "#2563aa", "#168064", "#7850a0", "#b8860b", "#c2255c", "#4b5563", "#0c8599", "#5c940d", "#862e9c", "#364fc7")
 MARKERS = "osD^vP*Xhd<"
@@ -14,6 +15,7 @@ PANELS = {  # key -> (title, unit, what one unit is)
     "memory_bytes": ("Peak memory of tensors", "MiB", 2**20),
     "multiply_adds": ("Multiply-adds", "billions", 1e9),
 }
+PLOTS = {"compare": tuple(PANELS), "time": ("seconds",), "memory": ("memory_bytes",), "multiply_adds": ("multiply_adds",)}
 
 
 def draw_growth(found: Mapping[str, Any], folder: Path) -> list[Path]:
@@ -26,8 +28,7 @@ def draw_growth(found: Mapping[str, Any], folder: Path) -> list[Path]:
     Returns:
         Their paths.
     """
-    names = {"compare": tuple(PANELS), "time": ("seconds",), "memory": ("memory_bytes",), "multiply_adds": ("multiply_adds",)}
-    return [_draw(found, keys, folder / f"{name}.png") for name, keys in names.items()]
+    return [_draw(found, keys, folder / f"{name}.png") for name, keys in PLOTS.items()]
 
 
 def _draw(found: Mapping[str, Any], keys: Sequence[str], path: Path) -> Path:
@@ -43,10 +44,9 @@ def _draw(found: Mapping[str, Any], keys: Sequence[str], path: Path) -> Path:
     batch = f", batch {found['batch']}" if found["batch"] > 1 else ""
     place = f"{found['threads']} CPU thread{'s' * (found['threads'] > 1)}" if found["device"] == "cpu" else found["device"]
     figure.suptitle(f"{found['model']}, {what}: {found['mode']}{batch}, {place}", fontsize=10.5 if len(keys) > 1 else 8.5, color="#374151")
-    beside = path.with_name(f"{path.stem}.part.png")
-    figure.savefig(beside, dpi=110)
+    with written_beside(path) as beside:
+        figure.savefig(beside, dpi=110)
     plt.close(figure)
-    os.replace(beside, path)
     return path
 
 

@@ -13,14 +13,16 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from axialzoo.checkpoint import load_checkpoint
-from axialzoo.figures.cases import attention_blocks, estimated_bytes, find_block
-from axialzoo.figures.measure import free_memory
-from axialzoo.figures.measures import spread
-from axialzoo.figures.networks import loaded_network, random_network, receptive_field, recorded
-from axialzoo.figures.picture import Panel, Row, draw_grid
-from axialzoo.figures.weights import attention_weights, reach
+from axialzoo.analysis.cases import attention_blocks, estimated_bytes, find_block
+from axialzoo.analysis.measure import free_memory
+from axialzoo.analysis.measures import spread
+from axialzoo.analysis.networks import random_network, receptive_field, recorded
+from axialzoo.analysis.picture import Panel, Row, draw_grid
+from axialzoo.analysis.weights import attention_weights, reach
+from axialzoo.files import check_output
+from axialzoo.hub import fetch_checkpoint
 from axialzoo.image import load_image, preprocess, view_of
+from axialzoo.runtime.local import torch_model
 from axialzoo.spec import Model, Preprocessing, SpecError, adapt, entry, parameters, size_pair
 
 LAYERS = {"axial": ("height", "width"), "attention": ("attention",)}  # of a block, in the order in which they run
@@ -75,7 +77,7 @@ def find_source(name: str, size=None, random: bool = False) -> Source:
     if registered and (random or not entry(name).weights):
         spec = entry(name).spec
         return Source(name, spec, None, Preprocessing(size_pair(size or spec.input_size), crop=1.0))
-    checkpoint = load_checkpoint(name)
+    checkpoint = fetch_checkpoint(name)
     config = checkpoint.config
     preprocessing = config.preprocessing if size is None else replace(config.preprocessing, size=size_pair(size))
     if random:
@@ -118,6 +120,7 @@ def explain(
     samples: int = 8,
     seed: int = 0,
     out: Path | None = None,
+    overwrite: bool = False,
     told: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """The numbers that ``axialzoo explain --json`` prints; `out` gets the picture.
@@ -130,7 +133,11 @@ def explain(
         layer: A block with attention; default the middle one.
         samples: Random combinations of channels that the receptive field averages over.
         seed: Of random weights and of those.
+        out: Where the picture goes; never `path` itself.
+        overwrite: Whether a file that is there already may be replaced.
     """
+    if out is not None:
+        check_output(out, inputs=[path], overwrite=overwrite)
     known = list(attention_blocks(source.spec))
     if not known:
         raise SpecError(f"{source.name} has no attention to explain: its blocks are convolutions")
@@ -173,7 +180,7 @@ class _See:
             name: tuple(np.shape(tensor)) for name, tensor in source.tensors.items()
         }
         self.weights = "trained" if fits else "random"
-        network = loaded_network(spec, source.tensors or {}) if fits else random_network(spec, shown.image, seed)
+        network = torch_model(spec, source.tensors or {}) if fits else random_network(spec, shown.image, seed)
         names = [f"{block}.{layer}" for layer in LAYERS[attention_blocks(spec)[block].kind]]
         modules: dict[str, Any] = {name: network.get_submodule(name) for name in names}
         with recorded({**modules, block: network.get_submodule(block)}) as found, torch.no_grad():

@@ -16,7 +16,6 @@ from axialzoo.checkpoint import (
     config_in,
     default_config,
     digest,
-    load_checkpoint,
     metadata_of,
     read_safetensors,
     read_small,
@@ -24,19 +23,23 @@ from axialzoo.checkpoint import (
     write_safetensors,
 )
 from axialzoo.checkpoint.config import MAX_BYTES
+from axialzoo.checkpoint.folder import CONFIG, WEIGHTS, check_checkpoint_output
+from axialzoo.files import check_output
+from axialzoo.hub import fetch_checkpoint, resolve
 from axialzoo.spec import did_you_mean, entry, same_architecture
 
 FORMATS = {".safetensors": "safetensors", ".pth": "torch", ".pt": "torch", ".weights.h5": "keras", ".keras": "keras"}
 
 
-def convert(source, target, model: str | None = None) -> dict[str, object]:
+def convert(source, target, model: str | None = None, *, overwrite: bool = False) -> dict[str, object]:
     """Writes the checkpoint `source` as `target`; what is what is told by the names.
 
     Args:
-        source: A folder with ``config.json`` and ``model.safetensors`` (or what :func:`axialzoo.checkpoint.resolve`
+        source: A folder with ``config.json`` and ``model.safetensors`` (or what :func:`axialzoo.hub.resolve`
             finds), a ``.safetensors``, ``.pth``, ``.weights.h5`` or ``.keras`` file.
-        target: One of the same; a name without suffix is a folder. Replaced whole where it exists.
+        target: One of the same; a name without suffix is a folder.
         model: Registered name, for a file that neither says what it is nor has a ``config.json`` beside it.
+        overwrite: Whether a checkpoint that is at `target` already may be replaced.
 
     Returns:
         ``source``, ``target``, their formats ``from`` and ``to``, ``model``, ``tensors`` and ``values`` (how many),
@@ -44,17 +47,23 @@ def convert(source, target, model: str | None = None) -> dict[str, object]:
 
     Raises:
         CheckpointError: for a suffix, a file or a model that is not what it should be; nothing is written then.
+        FileExistsError: where `target` is there already and `overwrite` is not said.
+        ValueError: for an empty `target`, and one that is the source.
 
     Example:
         >>> convert("folder", "model.weights.h5")  # doctest: +SKIP
     """
+    check_output(target, overwrite=True)
     source, target = str(source), Path(target)
     kind, wanted = format_of(source), format_of(target)
-    if Path(source).exists() and target.exists() and Path(source).samefile(target):
-        raise CheckpointError(f"{target}: expected another path than the source's")
+    folder = resolve(source) if kind == "folder" else Path(source)
+    inputs = (folder, folder / CONFIG, folder / WEIGHTS)
+    for path in (target, target / CONFIG, target / WEIGHTS):
+        check_output(path, inputs=inputs, overwrite=True)
+    check_target(target, overwrite)
     config, tensors = read_any(source, model)
     before = config.digest
-    write_any(target, config, tensors)
+    write_any(target, config, tensors, overwrite=overwrite)
     after = digest(read_any(target, model)[1])
     if after != before:
         raise CheckpointError(f"{target}: expected what was written, digest {before}, read {after}; do not use it, and report this")
@@ -95,7 +104,7 @@ def read_any(source, model: str | None = None) -> tuple[Config, Tensors]:
     """Config and verified tensors of a checkpoint in any format; `model` as for :func:`convert`."""
     kind = format_of(source)
     if kind == "folder":
-        checkpoint = load_checkpoint(source)
+        checkpoint = fetch_checkpoint(source)
         _refuse_other(str(source), checkpoint.config, model)
         return checkpoint.config, checkpoint.tensors
     path = Path(source)
@@ -105,11 +114,24 @@ def read_any(source, model: str | None = None) -> tuple[Config, Tensors]:
     return replace(config, digest=config.digest or digest(tensors)), tensors
 
 
-def write_any(target, config: Config, tensors: Tensors) -> None:
-    """Writes a checkpoint in the format that `target` names, whole or not at all."""
+def check_target(target, overwrite: bool = False) -> None:
+    """Refuses a file, or a checkpoint in a folder, that is there already, unless it is to be replaced."""
+    if format_of(target) == "folder":
+        check_checkpoint_output(target, overwrite=overwrite)
+    else:
+        check_output(target, overwrite=overwrite)
+
+
+def write_any(target, config: Config, tensors: Tensors, *, overwrite: bool = False) -> None:
+    """Writes a checkpoint in the format that `target` names, whole or not at all.
+
+    Raises:
+        FileExistsError: where something is there already and `overwrite` is not said.
+    """
+    check_target(target, overwrite)
     kind = format_of(target)
     if kind == "folder":
-        save_checkpoint(target, config, tensors)
+        save_checkpoint(target, config, tensors, overwrite=overwrite)
     elif kind == "safetensors":
         check_tensors(tensors, config.spec, where=str(target))
         write_safetensors(target, tensors, metadata_of(replace(config, digest=digest(tensors))))

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from axialzoo.figures import measure as measuring
-from axialzoo.figures.cases import cases
-from axialzoo.figures.measure import measure
-from axialzoo.figures.networks import prepare
+from axialzoo.analysis import measure as measuring
+from axialzoo.analysis.cases import cases
+from axialzoo.analysis.measure import measure
+from axialzoo.analysis.networks import prepare
 from axialzoo.spec import entry
 
 SPEC = entry("axial_resnet_cifar10_xs").spec

@@ -8,17 +8,15 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Unpack
 
-from axialzoo.checkpoint.config import Config
-from axialzoo.checkpoint.errors import CheckpointError
-from axialzoo.checkpoint.folder import Checkpoint, load_checkpoint
-from axialzoo.checkpoint.source import weights_of
+from axialzoo.checkpoint import Checkpoint, CheckpointError, Config
+from axialzoo.hub.resolve import fetch_checkpoint, weights_of
 from axialzoo.spec import Changes, Model, SpecError, adapt, entry, parameters, same_architecture, without_head
 
 STEM = ("stem.0.conv.weight",)
 
 
 @dataclass(frozen=True)
-class Plan:
+class Build:
     """A model to build and the weights to put into it.
 
     Attributes:
@@ -34,7 +32,7 @@ class Plan:
     config: Config | None = None
 
 
-def plan(name: str, pretrained: bool | str | os.PathLike = False, *, features_only: bool = False, **changes: Unpack[Changes]) -> Plan:
+def to_build(name: str, pretrained: bool | str | os.PathLike = False, *, features_only: bool = False, **changes: Unpack[Changes]) -> Build:
     """What ``create_model(name, pretrained, ...)`` has to build and load.
 
     Args:
@@ -53,8 +51,8 @@ def plan(name: str, pretrained: bool | str | os.PathLike = False, *, features_on
         if registered is None:
             raise SpecError("model 'custom': expected weights that say what it is: pretrained=FOLDER or 'org/repo'")
         spec = adapt(registered.at(changes.get("output_stride")), **changes)
-        return Plan(without_head(spec) if features_only else spec)
-    checkpoint = load_checkpoint(_source(name, pretrained))
+        return Build(without_head(spec) if features_only else spec)
+    checkpoint = fetch_checkpoint(_source(name, pretrained))
     found = checkpoint.config.spec
     if registered is not None and not same_architecture(registered.at(found.backbone.output_stride), found):
         raise CheckpointError(
@@ -69,7 +67,7 @@ def plan(name: str, pretrained: bool | str | os.PathLike = False, *, features_on
         )
     spec = adapt(found, **changes)
     spec = without_head(spec) if features_only else spec
-    return Plan(spec, checkpoint, replaced(found, spec), checkpoint.config.adapted(spec))
+    return Build(spec, checkpoint, replaced(found, spec), checkpoint.config.adapted(spec))
 
 
 def replaced(source: Model, target: Model) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 
-from axialzoo.checkpoint.config import Config
+from axialzoo.checkpoint import Config
 from axialzoo.spec import cost
 
 

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from axialzoo.figures.cases import attention_blocks, cases, estimated_bytes, find_block, only_block, parse_kinds, parse_sizes, reaching
-from axialzoo.figures.growth import exponent
+from axialzoo.analysis.cases import attention_blocks, cases, estimated_bytes, find_block, only_block, parse_kinds, parse_sizes, reaching
+from axialzoo.analysis.growth import exponent
 from axialzoo.spec import KINDS, SpecError, adapt, entry
 
 SPEC, BLOCK = entry("axial_resnet50_s").spec, "stages.0.blocks.0"

@@ -1,0 +1,86 @@
+"""Kinds of attention side by side: what each costs at several sizes, and how that grows. In PyTorch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from axialzoo.analysis.cases import Case, cases
+from axialzoo.analysis.growth import exponent
+from axialzoo.analysis.measure import cores, measure
+from axialzoo.analysis.plots import PLOTS, draw_growth
+from axialzoo.files import check_output, write_text
+from axialzoo.spec import entry
+
+MEASURES = ("seconds", "memory_bytes", "multiply_adds", "cpu_seconds")
+
+
+def compare(
+    model: str,
+    kinds: Sequence[str],
+    sizes: Sequence[tuple[int, int]],
+    *,
+    layer: str | None = None,
+    span: int | None = None,
+    train: bool = False,
+    batch: int = 1,
+    rounds: int = 3,
+    seconds: float = 60,
+    memory: int | None = None,
+    threads: int | None = None,
+    device: str = "cpu",
+    out: Path | None = None,
+    overwrite: bool = False,
+    told: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """What ``axialzoo compare --json`` prints; its arguments are the command's.
+
+    Args:
+        model: A registered name.
+        kinds, sizes, layer: Of :mod:`axialzoo.analysis.cases`, parsed.
+        memory: Bytes; what needs more is skipped.
+        out: Folder that gets ``compare.json`` and the plots.
+        overwrite: Whether such files that are there already may be replaced.
+        told: Gets a line for each measurement.
+    """
+    import torch
+
+    names = (*(f"{name}.png" for name in PLOTS), "compare.json")
+    for path in [] if out is None else [out / name for name in names]:
+        check_output(path, overwrite=overwrite)
+    threads = threads or cores()
+    made = cases(entry(model).spec, kinds, sizes, layer, train, batch, span)
+    measured = measure(made, threads=threads, device=device, rounds=rounds, seconds=seconds, memory=memory, told=told)
+    found: dict[str, Any] = {
+        "model": model,
+        "layer": layer,
+        "mode": "training" if train else "inference",
+        "framework": f"torch {torch.__version__}",
+        "device": device,
+        "threads": threads,
+        "batch": batch,
+        "rounds": rounds,
+        "kinds": {name: _of_kind([pair for pair in zip(made, measured) if pair[0].kind == name]) for name in kinds},
+    }
+    if out is not None:
+        found["plots"] = [str(path) for path in draw_growth(found, out)]
+        write_text(out / "compare.json", json.dumps(found, indent=2, allow_nan=False) + "\n")
+    return found
+
+
+def _of_kind(pairs: Sequence[tuple[Case, dict[str, Any]]]) -> dict[str, Any]:
+    """The sizes of one kind, and how its costs grow over those that were measured."""
+    rows = [
+        {
+            "size": list(case.size),
+            "positions": case.positions,
+            "multiply_adds": case.multiply_adds,
+            "estimated_bytes": case.estimated_bytes,
+            **result,
+        }
+        for case, result in pairs
+    ]
+    positions = [row["positions"] for row in rows]
+    return {"exponents": {key: exponent(positions, [row[key] for row in rows]) for key in MEASURES}, "sizes": rows}

@@ -1,0 +1,5 @@
+"""A checkpoint as a function of arrays and pictures: in any framework, back end and precision. Library code: nothing is printed."""
+
+from axialzoo.runtime.runner import Runner, load_runner
+
+__all__ = ["Runner", "load_runner"]

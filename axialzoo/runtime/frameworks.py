@@ -1,0 +1,116 @@
+"""Which frameworks and back ends are installed, and which of them this process has."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Iterator
+
+from axialzoo.spec import SpecError, did_you_mean
+
+FRAMEWORKS = ("torch", "keras")
+BACKENDS = ("tensorflow", "jax", "torch")
+TITLES = {"torch": "PyTorch", "keras": "Keras"}
+
+
+def installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def available() -> list[str]:
+    """The frameworks that can compute something here, in order of preference."""
+    keras = installed("keras") and any(installed(backend) for backend in BACKENDS)
+    return [name for name, there in (("torch", installed("torch")), ("keras", keras)) if there]
+
+
+def choose(wanted: str | None) -> list[str]:
+    """The frameworks that ``--framework`` names (separated by commas), by default the first installed.
+
+    Raises:
+        SpecError: for an unknown one.
+        ModuleNotFoundError: for one that is not installed, saying how to install it.
+    """
+    there = available()
+    if wanted is None:
+        if not there:
+            raise ModuleNotFoundError(
+                "neither PyTorch nor Keras is installed; pip install 'axialzoo[torch]' or 'axialzoo[keras-tensorflow]'"
+            )
+        return there[:1]
+    names = list(dict.fromkeys(name.strip() for name in wanted.split(",")))
+    for name in names:
+        if name not in FRAMEWORKS:
+            raise SpecError(f"--framework: expected torch, keras or torch,keras, found {name!r}{did_you_mean(name, FRAMEWORKS)}")
+        if name not in there:
+            extra = "torch" if name == "torch" else "keras-tensorflow"
+            raise ModuleNotFoundError(f"{TITLES[name]} is not installed; pip install 'axialzoo[{extra}]'")
+    return names
+
+
+def process_backend() -> str:
+    """The back end that Keras has in this process, or will have once it is imported.
+
+    It is the one that ``KERAS_BACKEND`` names, else ``keras.json``, else the first installed. Keras itself writes
+    ``tensorflow`` into ``keras.json`` unasked, so a back end there that is not installed counts for nothing.
+
+    Raises:
+        SpecError: where ``KERAS_BACKEND`` names none of those there are.
+        ModuleNotFoundError: where that is not installed, or none is.
+    """
+    if "keras" in sys.modules:
+        return sys.modules["keras"].backend.backend()
+    wanted = os.environ.get("KERAS_BACKEND")
+    if wanted:
+        if wanted not in BACKENDS:
+            raise SpecError(f"KERAS_BACKEND: expected one of {', '.join(BACKENDS)}, found {wanted!r}{did_you_mean(wanted, BACKENDS)}")
+        if not installed(wanted):
+            raise ModuleNotFoundError(f"KERAS_BACKEND={wanted}: it is not installed; pip install {wanted}, or name another", name=wanted)
+        return wanted
+    there = [backend for backend in BACKENDS if installed(backend)]
+    if not there:
+        raise ModuleNotFoundError("Keras has no back end here; pip install 'axialzoo[keras-tensorflow]' or 'axialzoo[keras-jax]'")
+    settled = _in_settings()
+    return settled if settled in there else there[0]
+
+
+def prepare_keras() -> str:
+    """Import Keras on the back end of this process, and say which: see :func:`process_backend`."""
+    backend = process_backend()
+    if "keras" in sys.modules:
+        return backend
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["KERAS_BACKEND"] = backend
+    with _native_messages_hidden():
+        import keras
+
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow  # noqa: F401
+    return keras.backend.backend()
+
+
+def _in_settings() -> str | None:
+    """What ``keras.json`` says, where it is there and can be read."""
+    path = os.path.join(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"), "keras.json")
+    try:
+        with open(path, encoding="utf-8") as file:
+            data = json.load(file)
+    except (OSError, ValueError):  # Keras takes no notice of such a file either
+        return None
+    return data.get("backend") if isinstance(data, dict) else None
+
+
+@contextlib.contextmanager
+def _native_messages_hidden() -> Iterator[None]:
+    """TensorFlow's libraries write to stderr as they load, whatever is set; errors come as exceptions all the same."""
+    sys.stderr.flush()
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)

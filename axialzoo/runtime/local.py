@@ -1,0 +1,120 @@
+"""Models of this process: built from a checkpoint's tensors, called with arrays. Frameworks are imported where they are needed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from axialzoo.checkpoint import Tensors
+from axialzoo.runtime.frameworks import prepare_keras
+from axialzoo.spec import Model
+
+Outputs = dict[str, np.ndarray | list[np.ndarray]]
+PRECISIONS = ("float32", "float64")
+
+
+def torch_model(spec: Model, tensors: Tensors, precision: str = "float32"):
+    """A PyTorch model of `spec` with `tensors`, in evaluation."""
+    from axialzoo.torch.models import build
+    from axialzoo.torch.weights import load_tensors
+
+    model = build(spec)
+    model = model.double() if precision == "float64" else model
+    load_tensors(model, _as(tensors, precision), verified=True)
+    return model.eval()
+
+
+def keras_model(spec: Model, tensors: Tensors, precision: str = "float32"):
+    """A Keras model of `spec` with `tensors`, on the back end of this process."""
+    prepare_keras()
+    from axialzoo.keras.models import build
+    from axialzoo.keras.weights import load_tensors
+
+    model = build(spec, dtype=precision)
+    load_tensors(model, _as(tensors, precision), verified=True)
+    return model
+
+
+def is_keras(model: Any) -> bool:
+    """Whether `model` is Keras's; on its torch back end, such a model is PyTorch's too."""
+    keras = sys.modules.get("keras")
+    return keras is not None and isinstance(model, keras.Model)
+
+
+class Network:
+    """A live model as a function of arrays.
+
+    Args:
+        model: Of PyTorch or Keras. One of PyTorch is run in evaluation, and left in the mode that it was in.
+        precision: Of its inputs.
+        compiled: Run Keras on TensorFlow as one graph: twice as fast from the second batch of a size on, and the same within
+            rounding. On JAX it always is.
+    """
+
+    def __init__(self, model: Any, precision: str = "float32", compiled: bool = False):
+        self.model, self.precision, self.compiled = model, np.dtype(precision), compiled
+        self.run = self._keras if is_keras(model) else self._torch
+
+    def outputs(self, x: np.ndarray) -> Outputs:
+        """Inputs (N, H, W, C) to outputs by name, maps as (N, H, W, C)."""
+        return self.run(np.asarray(x, self.precision))
+
+    def _torch(self, x: np.ndarray) -> Outputs:
+        import torch
+
+        training, device = self.model.training, next(self.model.parameters()).device
+        images = torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2))).to(device)  # (N, C, H, W)
+        self.model.eval()
+        try:
+            with torch.inference_mode():
+                found = self.model(images)
+        finally:
+            self.model.train(training)
+
+        def array(tensor: torch.Tensor) -> np.ndarray:
+            tensor = tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
+            return tensor.detach().cpu().numpy()
+
+        return _named(found, array, channels_first=True)
+
+    def _keras(self, x: np.ndarray) -> Outputs:
+        import keras
+
+        first = keras.config.image_data_format() == "channels_first"
+        images = np.ascontiguousarray(x.transpose(0, 3, 1, 2) if first else x)
+
+        def array(tensor: Any) -> np.ndarray:
+            return np.asarray(keras.ops.convert_to_numpy(tensor))
+
+        if keras.backend.backend() == "torch":
+            import torch
+
+            with torch.no_grad():
+                return _named(self.model(images, training=False), array, first)
+        if self.compiled or keras.backend.backend() == "jax":  # JAX operation by operation is slow
+            return _named(self.model.predict_on_batch(images), np.asarray, first)
+        return _named(self.model(images, training=False), array, first)
+
+
+def _named(found: Any, array: Any, channels_first: bool) -> Outputs:
+    """What a forward pass gave, by name: a lone array is the logits, or the features of a model without classes."""
+
+    def turned(tensor: Any) -> np.ndarray:
+        made = array(tensor)
+        return np.ascontiguousarray(made.transpose(0, 2, 3, 1)) if channels_first and made.ndim == 4 else made
+
+    if isinstance(found, Mapping):
+        return {
+            name: [turned(one) for one in value] if isinstance(value, (list, tuple)) else turned(value) for name, value in found.items()
+        }
+    if isinstance(found, (list, tuple)):
+        return {"features": [turned(one) for one in found]}
+    made = turned(found)
+    return {"logits" if made.ndim == 2 else "features": made}
+
+
+def _as(tensors: Tensors, precision: str) -> Tensors:
+    return {name: np.asarray(tensor).astype(precision, copy=False) for name, tensor in tensors.items()}

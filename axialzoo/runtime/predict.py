@@ -1,0 +1,147 @@
+"""From pictures to results: read once, prepared, computed in batches, decoded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from axialzoo.checkpoint import Config
+from axialzoo.image import ImageError, load_image, notes, preprocess
+from axialzoo.spec.labels import Label
+from axialzoo.tasks.results import Classes, Result
+
+BATCH = 32  # pictures computed at once
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".avif")  # of pictures in a folder
+
+Picture = str | os.PathLike | Image.Image | np.ndarray
+
+
+class Computes(Protocol):
+    """What :class:`axialzoo.runtime.Runner` is here."""
+
+    config: Config
+
+    def outputs(self, x: np.ndarray) -> dict[str, np.ndarray | list[np.ndarray]]: ...
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """One picture of several, and what was found.
+
+    Attributes:
+        path: Its file.
+        picture: It itself, upright RGB; None where it cannot be read.
+        notes: What was done to it that its user may want to know.
+        results: One of each runner; none where it cannot be read.
+        error: Why it cannot be read.
+    """
+
+    path: Path
+    picture: Image.Image | None = None
+    notes: tuple[str, ...] = ()
+    results: tuple[Result, ...] = ()
+    error: str = ""
+
+
+def predict(runner: Computes, pictures: Sequence[Picture], batch_size: int = BATCH) -> list[Result]:
+    """What is in each of `pictures`: see :meth:`axialzoo.runtime.Runner.predict`."""
+    check_decodable(runner.config)
+    opened = [load_image(picture) if isinstance(picture, (str, os.PathLike)) else picture for picture in pictures]
+    found: list[Result] = []
+    inputs = [prepared(picture, runner.config) for picture in opened]
+    for batch in _batches(inputs, batch_size):
+        found += _decode(runner.outputs(np.stack([inputs[index] for index in batch])), runner.config)
+    return found
+
+
+def predict_files(runners: Sequence[Computes], paths: Sequence[Path], batch_size: int = BATCH) -> Iterator[Predicted]:
+    """What each of `runners` (of one checkpoint) finds in each of `paths`, in their order; a bad picture stops none of the others."""
+    config = runners[0].config
+    check_decodable(config)
+    for start in range(0, len(paths), batch_size):
+        some = [_opened(path) for path in paths[start : start + batch_size]]
+        inputs = []
+        for index, one in enumerate(some):
+            try:
+                inputs.append(None if one.picture is None else prepared(one.picture, config))
+            except ImageError as error:
+                inputs.append(None)
+                some[index] = Predicted(one.path, error=f"{one.path}: {error}")
+        for batch in _batches(inputs, batch_size):
+            x = np.stack([inputs[index] for index in batch])
+            for runner in runners:
+                for index, result in zip(batch, _decode(runner.outputs(x), config)):
+                    some[index] = replace(some[index], results=(*some[index].results, result))
+        yield from some
+
+
+def pictures_in(paths: Sequence[Path]) -> list[Path]:
+    """The paths, and for a folder among them its pictures, by name.
+
+    Raises:
+        ImageError: for a folder without pictures.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+        if not inside:
+            raise ImageError(f"{path}: expected a picture or a folder of pictures, found none in it; looked for {', '.join(SUFFIXES)}")
+        found += inside
+    return found
+
+
+def prepared(picture: Image.Image | np.ndarray, config: Config) -> np.ndarray:
+    """(H, W, C) float32: the model's input."""
+    return preprocess(picture, config.preprocessing).transpose(1, 2, 0)
+
+
+def check_decodable(config: Config) -> None:
+    """Refuses a model that gives features alone."""
+    if not config.spec.num_classes:
+        raise ValueError(f"model {config.model!r} has no classes (num_classes is 0): nothing to predict")
+
+
+def _opened(path: Path) -> Predicted:
+    try:
+        picture = load_image(path)
+    except ImageError as error:
+        return Predicted(path, error=str(error))
+    return Predicted(path, picture, notes(picture))
+
+
+def _batches(inputs: Sequence[np.ndarray | None], most: int) -> Iterator[list[int]]:
+    """Numbers of consecutive inputs of one size, at most so many together; those that are None are left out."""
+    batch: list[int] = []
+    for index, one in enumerate(inputs):
+        if one is None:
+            continue
+        if batch and (len(batch) == most or _shape(inputs[batch[0]]) != one.shape):
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def _shape(one: np.ndarray | None) -> tuple[int, ...]:
+    return () if one is None else one.shape
+
+
+def _decode(outputs: dict[str, np.ndarray | list[np.ndarray]], config: Config) -> list[Result]:
+    """A result for each picture of a batch."""
+    logits = np.asarray(outputs["logits"])  # (N, classes)
+    if not np.isfinite(logits).all():
+        raise ValueError("the model's logits are not finite; `axialzoo verify` says where its weights are broken")
+    labels = tuple(label if isinstance(label, Label) else Label(label) for label in config.labels)
+    shares = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
+    shares /= shares.sum(1, keepdims=True)
+    return [Classes(row, labels) for row in shares]

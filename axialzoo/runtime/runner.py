@@ -1,0 +1,192 @@
+"""A checkpoint as a function of arrays and of pictures."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, Self, overload
+
+import numpy as np
+
+from axialzoo.checkpoint import Checkpoint, Config
+from axialzoo.hub import fetch_checkpoint
+from axialzoo.runtime.frameworks import BACKENDS, FRAMEWORKS, TITLES, choose, installed, process_backend
+from axialzoo.runtime.local import PRECISIONS, Network, Outputs, is_keras, keras_model, torch_model
+from axialzoo.runtime.predict import BATCH, Picture, predict
+from axialzoo.runtime.process import Worker
+from axialzoo.spec import SpecError, did_you_mean
+from axialzoo.tasks.results import Result
+
+
+class Runner:
+    """A checkpoint in a framework, as a function.
+
+    A Keras back end that is not this process's own runs in a worker process, which ends with the runner (`close`, or a
+    ``with`` block). So does float64 on JAX, which has to be told before it starts.
+
+    Args:
+        checkpoint: Of :func:`axialzoo.hub.fetch_checkpoint`.
+        framework: ``"torch"`` or ``"keras"``; default the first installed.
+        backend: Of Keras: ``"tensorflow"``, ``"jax"`` or ``"torch"``; default this process's.
+        precision: ``"float32"`` or ``"float64"``.
+        compiled: Run Keras on TensorFlow as one graph: faster for many batches of one size, and the same within rounding.
+        worker: Run in that process, whatever it is.
+
+    Attributes:
+        config: The checkpoint's.
+        framework, backend, precision: As they are; `backend` is None in PyTorch.
+        title: ``"PyTorch"``, ``"Keras (jax)"``.
+
+    Raises:
+        SpecError: for a framework, back end or precision that does not exist.
+        ModuleNotFoundError: for one that is not installed, saying how to install it.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        framework: str | None = None,
+        backend: str | None = None,
+        precision: str = "float32",
+        *,
+        compiled: bool = False,
+        worker: Worker | None = None,
+    ):
+        _require("precision", precision, PRECISIONS)
+        if worker is None:
+            if framework is not None:
+                _require("framework", framework, FRAMEWORKS)
+            framework = choose(framework)[0]
+            backend = _backend(framework, backend)
+        self.config, self.framework, self.backend, self.precision = checkpoint.config, framework or "torch", backend, precision
+        self._own, self._network = None, None
+        if worker is None and backend is not None and (backend != process_backend() or _needs_x64(backend, precision)):
+            worker = self._own = Worker(self.framework, backend)
+        self._worker = worker
+        if worker is not None:
+            worker.load(checkpoint.folder, checkpoint.config.digest, precision, compiled)
+        else:
+            make = torch_model if self.framework == "torch" else keras_model
+            self._network = Network(make(checkpoint.config.spec, checkpoint.tensors, precision), precision, compiled)
+
+    @classmethod
+    def of_model(cls, model: Any, config: Config, precision: str = "float32") -> Self:
+        """A runner of a live model, such as one in training; in evaluation while it runs, and as it was afterwards."""
+        made = cls.__new__(cls)
+        made.framework, made.backend = ("keras", process_backend()) if is_keras(model) else ("torch", None)
+        made.config, made.precision, made._own, made._worker = config, precision, None, None
+        made._network = Network(model, precision, compiled=True)
+        return made
+
+    @property
+    def title(self) -> str:
+        return TITLES[self.framework] + (f" ({self.backend})" if self.backend else "")
+
+    @property
+    def model(self) -> Any:
+        """The framework's model, where it is in this process."""
+        if self._network is None:
+            raise AttributeError(f"{self.title}: its model is in another process; use outputs() or predict()")
+        return self._network.model
+
+    def outputs(self, x: np.ndarray) -> Outputs:
+        """Model inputs to outputs by name.
+
+        Args:
+            x: (N, H, W, C), as :attr:`config`'s preprocessing makes it.
+
+        Returns:
+            Of a model with classes alone ``{"logits": (N, classes)}``; of others their maps, (N, H, W, C), in any framework.
+        """
+        x = np.asarray(x)
+        channels = self.config.spec.backbone.in_channels
+        if x.ndim != 4 or x.shape[-1] != channels:
+            raise ValueError(f"x: expected (N, H, W, {channels}), found {x.shape}")
+        x = x.astype(self.precision, copy=False)
+        if self._worker is not None:
+            return self._worker.outputs(self.precision, x)
+        assert self._network is not None
+        return self._network.outputs(x)
+
+    @overload
+    def predict(self, pictures: Sequence[Picture], batch_size: int = BATCH) -> list[Result]: ...
+    @overload
+    def predict(self, pictures: Picture, batch_size: int = BATCH) -> Result: ...
+    def predict(self, pictures, batch_size=BATCH):
+        """What is in a picture, or in each of several.
+
+        Args:
+            pictures: A path, a Pillow image, an array (H, W, 3) or (H, W) of uint8; or a list of these.
+            batch_size: Pictures computed at once.
+
+        Returns:
+            A result of :mod:`axialzoo.tasks.results`, or a list of them.
+
+        Raises:
+            ImageError: naming a picture that cannot be read.
+
+        Example:
+            >>> import axialzoo
+            >>> axialzoo.load_runner("axial_resnet_cifar10").predict("docs/photos/chelsea.jpg").label
+            'cat'
+        """
+        many = isinstance(pictures, (list, tuple))
+        found = predict(self, pictures if many else [pictures], batch_size)
+        return found if many else found[0]
+
+    def close(self) -> None:
+        """Ends the worker process, if there is one."""
+        if self._own is not None:
+            self._own.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+
+def load_runner(source: str | os.PathLike, framework: str | None = None, backend: str | None = None, precision: str = "float32") -> Runner:
+    """A checkpoint as a function of pictures and arrays: see :class:`Runner`.
+
+    Args:
+        source: A folder, ``"name.tag"`` (``"name"`` for its first tag), or ``"org/repo[@revision]"`` on the Hub.
+        framework, backend, precision: As of :class:`Runner`.
+
+    Raises:
+        CheckpointError: where the weights are not whole.
+        SpecError: for an unknown name, framework, back end or precision.
+
+    Example:
+        >>> import axialzoo
+        >>> runner = axialzoo.load_runner("axial_resnet_cifar10", framework="torch")
+        >>> runner.outputs(np.zeros((2, 32, 32, 3)))["logits"].shape
+        (2, 10)
+    """
+    return Runner(fetch_checkpoint(source), framework, backend, precision)
+
+
+def _backend(framework: str, backend: str | None) -> str | None:
+    if framework != "keras":
+        if backend is not None:
+            raise SpecError(f"backend: {TITLES[framework]} has none; leave it out, found {backend!r}")
+        return None
+    if backend is None:
+        return process_backend()
+    _require("backend", backend, BACKENDS)
+    if not installed(backend):
+        raise ModuleNotFoundError(f"the back end {backend} is not installed; pip install {backend}", name=backend)
+    return backend
+
+
+def _needs_x64(backend: str, precision: str) -> bool:
+    if backend != "jax" or precision != "float64":
+        return False
+    jax = sys.modules.get("jax")
+    return not (jax.config.jax_enable_x64 if jax else os.environ.get("JAX_ENABLE_X64", "").lower() in ("1", "true"))
+
+
+def _require(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise SpecError(f"{name}: expected one of {', '.join(known)}, found {value!r}{did_you_mean(str(value), known)}")
