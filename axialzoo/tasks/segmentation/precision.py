@@ -104,7 +104,8 @@ def _encoded(index: np.ndarray, count: int, keep: list[int]) -> list[dict[str, A
     from pycocotools import mask
 
     runs = run_lengths(index, count)
-    return [mask.frPyObjects({"size": list(index.shape), "counts": runs[i]}, *index.shape) for i in keep]
+    uncompressed: list[Any] = [{"size": list(index.shape), "counts": runs[i]} for i in keep]
+    return [mask.frPyObjects(one, *index.shape) for one in uncompressed]
 
 
 def _pycocotools() -> tuple[Any, Any]:
