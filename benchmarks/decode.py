@@ -2,8 +2,9 @@
 
     python benchmarks/decode.py [--size 1025x2049] [--objects 100] [--classes 19] [--things 0.25] [--repeats 5] [--json]
 
-`--things` is the share of pixels that are of things. Offsets lead to the nearest center but for noise of 10 pixels. Seconds are medians
-of the steps and of all (`decode`, from logits); memory is the highest that `tracemalloc` sees over the inputs, told in maps of labels (int32).
+`--things` is the share of pixels that are of things. Offsets lead to the nearest center but for noise of 10 pixels. Seconds are those of the processor, medians
+of the steps and of all (`decode`, from logits); memory is the highest that `tracemalloc` sees beside the inputs, in maps of labels
+(int32).
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ import tracemalloc
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-import numpy as np  # noqa: E402
+import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from axialzoo.tasks.segmentation import decode  # noqa: E402
-from axialzoo.tasks.segmentation.centers import find_centers  # noqa: E402
-from axialzoo.tasks.segmentation.grouping import nearest_center  # noqa: E402
-from axialzoo.tasks.segmentation.merge import is_thing, merge_maps  # noqa: E402
-from axialzoo.tasks.segmentation.scoring import class_scores, pixel_classes  # noqa: E402
+from axialzoo.tasks.segmentation import decode
+from axialzoo.tasks.segmentation.centers import find_centers
+from axialzoo.tasks.segmentation.grouping import nearest_center
+from axialzoo.tasks.segmentation.merge import is_thing, merge_maps
+from axialzoo.tasks.segmentation.scoring import class_scores, pixel_classes
 
 GOAL_SECONDS, GOAL_MAPS = 0.5, 10  # grouping; memory of all
 
@@ -51,18 +52,18 @@ def measure(height: int, width: int, objects: int, classes: int, share: float, r
     seconds: dict[str, list[float]] = {}
 
     def timed(name: str, function, *arguments, **settings):
-        start = time.perf_counter()
+        start = time.process_time()
         found = function(*arguments, **settings)
-        seconds.setdefault(name, []).append(time.perf_counter() - start)
+        seconds.setdefault(name, []).append(time.process_time() - start)
         return found
 
     for _ in range(repeats):
-        labels = timed("classes", pixel_classes, logits)
+        labels, norms = timed("classes", pixel_classes, logits, "softmax")
         where, _ = timed("centers", find_centers, heat)
         thing = is_thing(labels, things, classes)
         groups = timed("grouping", nearest_center, offset, where, thing)
         merged = timed("merge", merge_maps, labels, groups, thing, classes)
-        timed("scores", class_scores, logits, merged.map, merged.classes, "softmax")
+        timed("scores", class_scores, logits, merged.map, merged.classes, norms)
         timed("decode", decode, logits, heat, offset, things=things)
     tracemalloc.start()
     found = decode(logits, heat, offset, things=things)

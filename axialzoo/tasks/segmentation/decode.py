@@ -62,7 +62,7 @@ def decode(
         [12, 12]
     """
     semantic = np.asarray(semantic)
-    classes, num_classes = _classes(semantic, probability, labels, things or (), void)
+    classes, num_classes, norms = _classes(semantic, probability, activation, labels, things or (), void)
     scored = semantic if semantic.ndim == 3 else probability
     if (center is None) != (offset is None):
         raise ValueError("decode: expected center and offset both or neither, found one of them")
@@ -78,19 +78,27 @@ def decode(
         groups = nearest_center(np.asarray(offset), where, thing)
         heights = np.concatenate([heights, found])
     merged = merge_maps(classes, groups, thing, num_classes, merge=merge, stuff_area=stuff_area, instance_area=instance_area)
-    scores = np.ones(len(merged.classes)) if scored is None else class_scores(scored, merged.map, merged.classes, activation)
+    scores = np.ones(len(merged.classes)) if scored is None else class_scores(scored, merged.map, merged.classes, norms)
     scores = scores * np.where(merged.groups < 0, 1, heights[merged.groups])
     return _best_first(merged, scores, labels, classes)
 
 
-def _classes(semantic: np.ndarray, probability, labels, things: Collection[int], void: int | None) -> tuple[np.ndarray, int]:
-    """(H, W) int32 with -1 for none, and how many classes there are."""
+def _classes(
+    semantic: np.ndarray,
+    probability: np.ndarray | None,
+    activation: Activation,
+    labels: tuple[Label, ...],
+    things: Collection[int],
+    void: int | None,
+) -> tuple[np.ndarray, int, np.ndarray | None]:
+    """(H, W) int32 with -1 for none, how many classes there are, and the norms of logits."""
     if semantic.ndim == 3:
         if labels and len(labels) != semantic.shape[-1]:
             raise ValueError(f"labels: expected {semantic.shape[-1]}, one per class of the semantic map, found {len(labels)}")
         if probability is not None:
             raise ValueError("probability: expected only with a semantic map of integers (H, W); of logits it is computed")
-        return pixel_classes(semantic, void), semantic.shape[-1]
+        classes, norms = pixel_classes(semantic, activation, void)
+        return classes, semantic.shape[-1], norms
     if semantic.ndim != 2 or not np.issubdtype(semantic.dtype, np.integer):
         raise ValueError(f"semantic: expected (H, W, classes) or integers (H, W), found {semantic.dtype} of shape {semantic.shape}")
     if probability is not None and np.shape(probability) != semantic.shape:
@@ -102,7 +110,7 @@ def _classes(semantic: np.ndarray, probability, labels, things: Collection[int],
     num_classes = len(labels) or max([high, *things]) + 1
     if low < -1 or high >= num_classes:
         raise ValueError(f"semantic: expected classes from -1 (none) to {num_classes - 1}, found {low} to {high}")
-    return classes, num_classes
+    return classes, num_classes, None
 
 
 def _things(things: Collection[int] | None, labels: tuple[Label, ...], num_classes: int) -> list[int]:

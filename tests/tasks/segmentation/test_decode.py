@@ -155,6 +155,8 @@ def test_memory_stays_under_ten_maps_of_labels():
         ({"top_k": 0}, "top_k: expected"),
         ({"activation": "sigmoid"}, "activation: expected"),
         ({"semantic": np.zeros((64, 96))}, "semantic: expected"),
+        ({"semantic": np.full((64, 96, 4), np.nan, np.float32)}, "semantic: expected finite"),
+        ({"semantic": np.full((64, 96, 4), np.inf, np.float32)}, "semantic: expected finite"),
         ({"semantic": np.full((64, 96), 4)}, "expected classes from -1"),
         ({"probability": np.zeros((64, 96))}, "probability: expected only"),
         ({"semantic": np.zeros((64, 96), int), "probability": np.zeros((6, 9))}, "probability: expected shape"),
