@@ -2,9 +2,9 @@
 
     python benchmarks/decode.py [--size 1025x2049] [--objects 100] [--classes 19] [--things 0.25] [--repeats 5] [--json]
 
-`--things` is the share of pixels that are of things. Offsets lead to the nearest center but for noise of 10 pixels. Seconds are those of the processor, medians
-of the steps and of all (`decode`, from logits); memory is the highest that `tracemalloc` sees beside the inputs, in maps of labels
-(int32).
+`--things` is the share of pixels that are of things. Offsets lead to the nearest center but for noise of 10 pixels. Seconds are
+the processor's, medians, of the steps and of all (`decode`, from logits); memory is the highest that `tracemalloc` sees beside the
+inputs, in maps of labels (int32).
 """
 
 from __future__ import annotations
