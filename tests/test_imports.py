@@ -23,12 +23,18 @@ ALLOWED = {
     "axialzoo/image": {"axialzoo.spec"} | LIGHT,
     "axialzoo/torch": SHARED | LIGHT | {"torch"},
     "axialzoo/keras": SHARED | LIGHT | {"keras", "tensorflow", "jax", "h5py"},  # the back ends, where Keras has no word for it
+    "axialzoo/tasks": {"axialzoo.spec", "numpy", "PIL"},
     "axialzoo/figures": SHARED | LIGHT | {"torch", "axialzoo.torch"},
     "converters": {"axialzoo.spec", "axialzoo.checkpoint", "numpy"},
 }
 # and inside functions alone
 # (the authors' files are PyTorch's, and one reader of those, which refuses pickles, is enough)
-WITHIN_FUNCTIONS = {"axialzoo/keras": {"torch"}, "axialzoo/figures": {"matplotlib"}, "converters": FRAMEWORKS | {"axialzoo.torch.native"}}
+WITHIN_FUNCTIONS = {
+    "axialzoo/keras": {"torch"},
+    "axialzoo/tasks": {"pycocotools"},
+    "axialzoo/figures": {"matplotlib"},
+    "converters": FRAMEWORKS | {"axialzoo.torch.native"},
+}
 
 
 def imports(tree: ast.Module) -> Iterator[tuple[str, bool, int]]:

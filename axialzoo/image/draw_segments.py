@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 VIEW = (560, 420)  # width and height that a picture is fitted into
 LEGEND, ROW, GAP, HEAD = 190, 24, 20, 30
-STRENGTH = 0.45  # of a class's colour over the picture
+THING, STUFF = 0.45, 0.3  # strength of a class's colour over the picture
 PALETTE = (
     (230, 75, 53), (56, 140, 227), (46, 168, 106), (243, 168, 38), (142, 99, 206), (20, 178, 190), (224, 92, 163), (150, 176, 46),
     (166, 108, 64), (96, 112, 230), (240, 120, 90), (90, 150, 130),
@@ -63,10 +63,10 @@ def overlay(picture: Image.Image, segments: Segments, size: tuple[int, int] | No
     known = {one["id"]: one for one in segments.segments_info}
     info = [known.get(id) for id in ids.tolist()]
     colours = np.array([(0, 0, 0) if one is None else class_colour(segments.labels, one["label_id"]) for one in info], np.float32)
-    strength = np.array([0 if one is None else STRENGTH for one in info], np.float32)[index][..., None]  # (h, w, 1)
+    things = np.array([one is not None and _is_thing(segments.labels, one) for one in info])
+    strength = np.where(things, THING, [0 if one is None else STUFF for one in info]).astype(np.float32)[index][..., None]  # (h, w, 1)
     canvas = np.asarray(picture.convert("RGB").resize(size, Image.Resampling.LANCZOS), np.float32)
     canvas = canvas * (1 - strength) + colours[index] * strength  # (h, w, 3)
-    things = np.array([one is not None and _is_thing(segments.labels, one) for one in info])
     outline = _outline(index, things, max(round(min(size) / 320), 1))
     canvas = np.where(outline[..., None] == 2, 0.35 * canvas, canvas)
     canvas = np.where(outline[..., None] == 1, 0.25 * colours[index] + 0.75 * 255, canvas)
@@ -107,19 +107,19 @@ def _grown(mask: np.ndarray) -> np.ndarray:
 
 
 def _names(drawn: Image.Image, index: np.ndarray, info: list, things: np.ndarray, labels: tuple[Label, ...], scores: bool) -> None:
-    """Names objects where the name fits into them, in white with a dark edge."""
+    """Names objects in their widest row, where the name fits into it, in white with a dark edge; if all are of one class, scores alone."""
     pen, letters = ImageDraw.Draw(drawn), font(11)
+    several = len({info[place]["label_id"] for place in np.flatnonzero(things)}) > 1
     for place in np.flatnonzero(things):
         rows, columns = np.nonzero(index == place)
-        if not len(rows):
-            continue
-        name = label_name(labels, info[place]["label_id"])
         score = info[place].get("score")
-        full = f"{name} {score:.2f}" if scores and score is not None else name
-        words = [full, f"{score:.2f}"] if scores and score is not None else [full]
-        fitting = [one for one in words if letters.getlength(one) + 8 < np.ptp(columns) and np.ptp(rows) > 13 * SCALE]
+        number = [f"{score:.2f}"] if scores and score is not None else []
+        words = [" ".join([label_name(labels, info[place]["label_id"]), *number])] if several else []
+        widths = np.bincount(rows) if len(rows) else np.zeros(1)
+        fitting = [one for one in [*words, *number] if letters.getlength(one) < widths.max() and np.ptp(rows) > 13 * SCALE]
         if fitting:
-            spot = (float(np.median(columns)), float(np.median(rows)))
+            inner = int(np.median(np.flatnonzero(widths >= 0.95 * widths.max())))
+            spot = (float(np.median(columns[rows == inner])), float(inner))
             pen.text(spot, fitting[0], fill=PAPER, font=letters, anchor="mm", stroke_width=SCALE, stroke_fill=INK)
 
 
@@ -150,7 +150,10 @@ def draw_segments(
 def draw_comparison(
     picture: Image.Image, truth: Segments, prediction: Segments, path: str | os.PathLike | None = None, *, model: str = "prediction"
 ) -> Image.Image:
-    """Draw the picture, the truth and what a model says side by side, with one legend; arguments as of `draw_segments`."""
+    """Draw the picture, the truth and what a model says side by side; arguments as of `draw_segments`.
+
+    One legend is for both; its amounts are what the model says.
+    """
     return _sheet(picture, {"truth": truth, model: prediction}, path, scores=True, with_picture=True)
 
 

@@ -89,13 +89,13 @@ def count(share: float, n: int) -> int:
     return int(np.rint(np.float32(share) * np.float32(n)))
 
 
-def sampled(x: Tensor, size: tuple[int, int]) -> Tensor:
+def sampled(x: Tensor, size: tuple[int, ...]) -> Tensor:
     """(N, h, w): every s-th row and column of (N, H, W), where s is a whole number."""
     stride = step(tuple(x.shape[1:]), size)
     return x[:, ::stride, ::stride]
 
 
-def step(size: tuple[int, int], smaller: tuple[int, int]) -> int:
+def step(size: tuple[int, ...], smaller: tuple[int, ...]) -> int:
     """The stride between pixels of one size, ends included, that gives the other."""
     strides = {(a - 1) / (b - 1) if b > 1 else float(a) for a, b in zip(size, smaller)}
     stride = strides.pop()
@@ -120,6 +120,4 @@ def check_names(outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) ->
     used = [name for name in ("semantic", "center", "offset") if name in outputs]
     missing = [name for one in used for name in (one, f"{one}_weight") if name not in targets]
     if "semantic" not in outputs or missing:
-        raise ValueError(
-            f"targets: expected a target and a weight of each map; missing: {missing or ['semantic']}"
-        )
+        raise ValueError(f"targets: expected a target and a weight of each map; missing: {missing or ['semantic']}")
