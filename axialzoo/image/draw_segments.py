@@ -189,19 +189,24 @@ def _sheet(picture: Image.Image, views: Mapping[str, Segments], path, scores: bo
 
 def _legend(segments: Segments, truth: Segments | None, most: int) -> list[tuple[tuple | None, str, str]]:
     """Colour, name and amount of each class that occurs, the largest first; what has no room is counted in a last row without colour."""
-    area: Counter[int] = Counter()
-    for one in (truth, segments):
-        for index, pixels in zip(*np.unique(one.classes, return_counts=True)) if one is not None else ():
-            area[int(index)] += int(pixels)
-    area.pop(-1, None)
+    areas = [_areas(one) for one in (segments, truth) if one is not None]
     objects = Counter(one["label_id"] for one in segments.segments_info if _is_thing(segments.labels, one))
     rows = []
-    for index, _ in area.most_common():
-        share = np.mean(segments.classes == index)
+    for index, _ in sum(areas, Counter()).most_common():
         thing = not segments.labels or segments.labels[index].thing
-        amount = str(objects[index]) if thing else f"{100 * share:.0f} %"
+        amount = str(objects[index]) if thing else f"{100 * areas[0][index] / segments.map.size:.0f} %"
         rows.append((class_colour(segments.labels, index), label_name(segments.labels, index), amount))
     return rows if len(rows) <= most else [*rows[: most - 1], (None, f"and {len(rows) - most + 1} more", "")]
+
+
+def _areas(segments: Segments) -> Counter[int]:
+    """Pixels of each class that has segments."""
+    known = {one["id"]: one["label_id"] for one in segments.segments_info}
+    found: Counter[int] = Counter()
+    for id, pixels in zip(*(values.tolist() for values in np.unique(segments.map, return_counts=True))):
+        if id in known:
+            found[known[id]] += pixels
+    return found
 
 
 def _pixels(length: float) -> int:

@@ -33,6 +33,7 @@ def decoded(case: str, merge, turn=lambda x: x) -> Segments:
         center_threshold=threshold(case),
         nms_kernel=config["nms_kernel_size"],
         top_k=None,
+        every_tie=True,
         merge=merge,
         stuff_area=config["stuff_area_limit"],
     )
@@ -47,7 +48,7 @@ def test_segments_are_deeplab2s(case, merge):
 @pytest.mark.parametrize("case", DECODING)
 def test_the_heights_of_centers_are_deeplab2s(case):
     config = described("dl2_postprocess")["cases"][case]["config"]
-    where, heights = find_centers(decoding(case, "center_heatmap"), threshold(case), config["nms_kernel_size"])
+    where, heights = find_centers(decoding(case, "center_heatmap"), threshold(case), config["nms_kernel_size"], every_tie=True)
     if case not in INSTEAD_OF_TOP_K:
         assert len(where) == described("dl2_postprocess")["cases"][case]["n_centers"]
     thing = np.isin(decoding(case, "semantic_probs").argmax(-1), THINGS)

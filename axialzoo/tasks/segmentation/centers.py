@@ -5,18 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 
-def find_centers(heat: np.ndarray, threshold: float = 0.1, kernel: int = 13, top_k: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def find_centers(
+    heat: np.ndarray, threshold: float = 0.1, kernel: int = 13, top_k: int | None = None, *, every_tie: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """The peaks of a heat map: above a threshold and nowhere lower than within a window around them.
 
-    A plateau of equal values gives one center a pixel, as deeplab2 has it. deeplab2's own `keep_k_centers` drops far too many (it
-    compares with an arbitrary one of the k highest, and strictly); here exactly the `top_k` highest stay, of equal ones those that
-    come first in reading order.
+    Two things are not as in deeplab2. Peaks that touch (a plateau) are one center, in their middle: where the heat has few digits (half
+    precision) or an object's middle lies between the pixels of a smaller map, several pixels are equally high, and each would take a
+    part of the object. And exactly the `top_k` highest stay; deeplab2's `keep_k_centers` compares with an arbitrary one of the k
+    highest, strictly, and drops far too many.
 
     Args:
         heat: (H, W) or (H, W, 1).
         threshold: Peaks must be higher than this, and than 0.
         kernel: Side of the window in pixels; of an even one the longer half lies below and to the right.
-        top_k: How many at most; None for all.
+        top_k: How many at most, of equal ones the first in reading order; None for all.
+        every_tie: Whether every pixel of a plateau is a center, as in deeplab2.
 
     Returns:
         (n, 2) int64 rows and columns in reading order, and (n,) float32 heights.
@@ -26,6 +30,11 @@ def find_centers(heat: np.ndarray, threshold: float = 0.1, kernel: int = 13, top
     peaks = suppressed(heat, threshold, kernel)
     where = np.argwhere(peaks > 0)  # (n, 2), in reading order
     heights = peaks[where[:, 0], where[:, 1]]  # (n,)
+    if not every_tie and len(where) > 1:
+        _, first, plateau = np.unique(touching(where, peaks.shape), return_index=True, return_inverse=True)
+        sums = [np.bincount(plateau, along) for along in where.T]
+        where = np.rint(np.stack(sums, 1) / np.bincount(plateau)[:, None]).astype(np.int64)
+        heights = heights[first]
     if top_k is not None and len(where) > top_k:
         if top_k < 1:
             raise ValueError(f"top_k: expected at least 1 or None, found {top_k}")
@@ -46,12 +55,40 @@ def suppressed(heat: np.ndarray, threshold: float = 0.1, kernel: int = 13) -> np
     if not np.isfinite(heat).all():
         raise ValueError("center: expected finite numbers, found NaN or infinity; did training diverge?")
     heat = np.where(heat > max(threshold, 0), heat, np.float32(0))  # (H, W)
+    heat[_highest(heat, kernel) != heat] = 0
+    return heat
+
+
+def touching(where: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """(n,) int64: of each of the (n, 2) pixels the first one that it hangs together with, by sides or corners.
+
+    Neighbours agree on the lower number again and again; following each number to the one that it stands for makes the steps few.
+    """
+    number = np.full((size[0] + 2, size[1] + 2), -1, np.int32)  # of each pixel, with a border
+    rows, columns = where.T + 1
+    number[rows, columns] = np.arange(len(where))
+    a, b = [], []
+    for down, right in ((0, 1), (1, -1), (1, 0), (1, 1)):
+        neighbour = number[rows + down, columns + right]
+        a.append(np.flatnonzero(neighbour >= 0))
+        b.append(neighbour[neighbour >= 0])
+    pairs = np.stack([np.concatenate(a), np.concatenate(b)])  # (2, pairs)
+    first = np.arange(len(where))
+    while (first[pairs[0]] != first[pairs[1]]).any():
+        ends = np.sort(first[pairs], axis=0)
+        np.minimum.at(first, ends[1], ends[0])
+        while (first[first] != first).any():
+            first = first[first]
+    return first
+
+
+def _highest(x: np.ndarray, kernel: int) -> np.ndarray:
+    """(H, W): the maximum of the window around each pixel; 0 outside."""
     before = (kernel - 1) // 2
-    highest = np.pad(heat, (before, kernel - 1 - before))
+    highest = np.pad(x, (before, kernel - 1 - before))
     for axis in (0, 1):
         highest = _running_maximum(highest, kernel, axis)
-    heat[highest != heat] = 0
-    return heat
+    return highest
 
 
 def _running_maximum(x: np.ndarray, kernel: int, axis: int) -> np.ndarray:

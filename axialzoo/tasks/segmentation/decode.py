@@ -26,6 +26,7 @@ def decode(
     center_threshold: float = 0.1,
     nms_kernel: int = 13,
     top_k: int | None = 200,
+    every_tie: bool = False,
     merge: Merge = "native",
     stuff_area: int = 0,
     instance_area: int = 0,
@@ -41,7 +42,7 @@ def decode(
         things: The classes whose objects are told apart; None reads them from `labels`.
         probability: (H, W), of each pixel's own class; for a `semantic` of integers, where it is known.
         activation: What makes probabilities of `semantic`; None if they are already.
-        center_threshold, nms_kernel, top_k: As of :func:`~axialzoo.tasks.segmentation.centers.find_centers`.
+        center_threshold, nms_kernel, top_k, every_tie: As of :func:`~axialzoo.tasks.segmentation.centers.find_centers`.
         merge, stuff_area, instance_area: As of :func:`~axialzoo.tasks.segmentation.merge.merge_maps`.
         void: A class that means "nothing", as class 0 of deeplab2's COCO models; its pixels are of no segment.
 
@@ -74,7 +75,7 @@ def decode(
         thing = is_thing(classes, _things(things, labels, num_classes), num_classes)
         if np.shape(center)[:2] != classes.shape:
             raise ValueError(f"center: expected {classes.shape} rows and columns, as the semantic map has, found {np.shape(center)[:2]}")
-        where, found = find_centers(center, center_threshold, nms_kernel, top_k)
+        where, found = find_centers(center, center_threshold, nms_kernel, top_k, every_tie=every_tie)
         groups = nearest_center(np.asarray(offset), where, thing)
         heights = np.concatenate([heights, found])
     merged = merge_maps(classes, groups, thing, num_classes, merge=merge, stuff_area=stuff_area, instance_area=instance_area)
