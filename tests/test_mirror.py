@@ -36,6 +36,7 @@ KERAS_ONLY = {
     "heads/classifier.py": {"GlobalAverage"},
     "losses/base.py": {"register_defaults", "defaults_of", "refuse_probabilities"},  # of compile()
     "losses/classification.py": {"classification_defaults"},
+    "losses/segmentation.py": {"mean"},
     "model.py": {"laid_out"},
     "neck.py": {"fused_stage"},
     "native.py": {"suffix"},
@@ -48,7 +49,7 @@ SAME = {"forward": "call"}
 
 
 def files(framework: str) -> set[str]:
-    return {str(file.relative_to(ROOT / framework)) for file in (ROOT / framework).rglob("*.py")}
+    return {file.relative_to(ROOT / framework).as_posix() for file in (ROOT / framework).rglob("*.py")}
 
 
 def public(framework: str, file: str) -> dict[str, ast.AST]:

@@ -97,22 +97,29 @@ class Segments:
         """(H, W) int32: the class of each pixel, -1 where there is none."""
         if self.semantic is not None:
             return self.semantic
-        table = np.full(int(self.map.max(initial=0)) + 1, -1, np.int32)
+        table = np.full(self._last + 1, -1, np.int32)
         for one in self.segments_info:
             table[one["id"]] = one["label_id"]
         return table[self.map]
 
     @cached_property
     def boxes(self) -> np.ndarray:
-        """(n, 4) left, top, right, bottom in pixels of each segment, in the order of `segments_info`."""
-        last = int(self.map.max(initial=0)) + 1
-        rows, columns = np.nonzero(self.map)
-        ids = self.map[rows, columns]
-        low, high = np.full((last, 2), np.iinfo(np.int64).max), np.zeros((last, 2), np.int64)
-        np.minimum.at(low, ids, np.stack([columns, rows], 1))
-        np.maximum.at(high, ids, np.stack([columns + 1, rows + 1], 1))
+        """(n, 4) left, top, right, bottom in pixels of each segment, in the order of `segments_info`; zeros of one without a pixel."""
         wanted = np.array([one["id"] for one in self.segments_info], np.int64)
-        return np.concatenate([low, high], 1)[wanted].astype(np.float64).reshape(-1, 4)
+        sides = []
+        for map in (self.map.T, self.map):  # the columns, then the rows
+            low, high = np.zeros(self._last + 1, np.int64), np.zeros(self._last + 1, np.int64)
+            flat, place = map.ravel(), np.repeat(np.arange(map.shape[0]), map.shape[1])
+            high[flat] = place + 1  # of several pixels the last is what stays
+            low[flat[::-1]] = place[::-1]
+            sides.append((low[wanted], high[wanted]))
+        (left, right), (top, bottom) = sides
+        return np.stack([left, top, right, bottom], 1).astype(np.float64)
+
+    @cached_property
+    def _last(self) -> int:
+        """The highest id."""
+        return max([int(self.map.max(initial=0)), *(one["id"] for one in self.segments_info)])
 
     @cached_property
     def masks(self) -> np.ndarray:

@@ -1,0 +1,138 @@
+"""What a network that segments is trained on: the losses of Panoptic-DeepLab (arXiv:1911.10194), as deeplab2 computes them.
+
+Targets come from :func:`axialzoo.tasks.segmentation.targets`, stacked to batches.
+Losses are computed in float32, or in float64 where the maps are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+from keras import ops
+
+
+def loss(
+    outputs: Mapping,
+    targets: Mapping,
+    *,
+    ignore: int = -1,
+    weights: tuple[float, float, float] = (1.0, 200.0, 0.01),
+    top_k: tuple[float, float, float] = (0.2, 1.0, 1.0),
+) -> dict:
+    """All losses and their sum, means over the batch.
+
+    Args:
+        outputs: ``semantic`` (N, H, W, C) logits; ``center`` (N, H, W, 1) and ``offset`` (N, H, W, 2) or neither.
+        targets: The same names without channels but for ``offset``'s two, and ``..._weight`` of each.
+        ignore: The semantic target that does not count.
+        weights: Of the semantic, the center and the offset loss.
+        top_k: Share of the pixels, those with the highest losses, that each takes its mean over.
+
+    Returns:
+        Scalars: ``semantic``, ``center``, ``offset`` (weighted) and ``total``.
+
+    Raises:
+        ValueError: for a map without a target, or only one of ``center`` and ``offset``.
+    """
+    check_names(outputs, targets)
+    found = {"semantic": semantic_loss(outputs["semantic"], targets["semantic"], targets["semantic_weight"], ignore, top_k[0])}
+    if "center" in outputs:
+        found["center"] = center_loss(outputs["center"], targets["center"], targets["center_weight"], top_k[1])
+        found["offset"] = offset_loss(outputs["offset"], targets["offset"], targets["offset_weight"], top_k[2])
+    means = {name: weight * mean(values, 0) for (name, values), weight in zip(found.items(), weights)}
+    return {**means, "total": sum(means.values(), ops.zeros_like(means["semantic"]))}
+
+
+def semantic_loss(logits, target, weight, ignore: int = -1, top_k: float = 0.2):
+    """Bootstrapped cross entropy: the mean over the hardest pixels, of those that count.
+
+    Args:
+        logits: (N, h, w, C).
+        target: (N, H, W) integers; where larger than the logits, every s-th pixel is taken, s = (H - 1) / (h - 1).
+        weight: (N, H, W), of each pixel, before the hardest are chosen.
+
+    Returns:
+        (N,).
+    """
+    target, weight = (sampled(x, tuple(logits.shape[1:3])) for x in (target, weight))  # (N, h, w)
+    target = ops.cast(target, "int32")
+    counts = ops.cast(ops.not_equal(target, ignore), "int32")
+    pixels = ops.sparse_categorical_crossentropy(target * counts, wide(logits), from_logits=True)  # (N, h, w)
+    return top_k_mean(pixels * ops.cast(counts, pixels.dtype) * ops.cast(weight, pixels.dtype), top_k)
+
+
+def center_loss(heat, target, weight, top_k: float = 1.0):
+    """Squared error of the heat map (N, H, W, 1) against (N, H, W), times `weight` (N, H, W): (N,)."""
+    check_size("center", heat.shape[1:3], target.shape[1:])
+    heat = wide(heat[..., 0])
+    return top_k_mean(ops.square(heat - ops.cast(target, heat.dtype)) * ops.cast(weight, heat.dtype), top_k)
+
+
+def offset_loss(offset, target, weight, top_k: float = 1.0):
+    """Absolute error of rows and columns, their mean: both (N, H, W, 2), `weight` (N, H, W): (N,)."""
+    check_size("offset", offset.shape[1:], target.shape[1:])
+    offset = wide(offset)
+    return top_k_mean(mean(ops.absolute(offset - ops.cast(target, offset.dtype)), -1) * ops.cast(weight, offset.dtype), top_k)
+
+
+def top_k_mean(pixels, share: float):
+    """Of each picture (N, H, W), the mean over the highest `share` of the values, of those that are not 0: (N,), 0 if all are."""
+    n = math.prod(ops.shape(pixels)[1:])
+    values = ops.reshape(pixels, (-1, n))  # (N, H W)
+    if share != 1:
+        values = ops.top_k(values, count(share, n), sorted=False)[0]
+    counted = ops.sum(ops.cast(ops.not_equal(values, 0), values.dtype), 1)
+    return ops.sum(values, 1) / (counted + ops.cast(ops.equal(counted, 0), values.dtype))
+
+
+def count(share: float, n):
+    """How many of `n` pixels a share is: rounded, halves to even, in float32 as deeplab2 does."""
+    if not 0 < share <= 1:
+        raise ValueError(f"top_k: expected a share above 0 and up to 1, found {share}")
+    if not isinstance(n, int):  # sizes that a graph does not know
+        return ops.cast(ops.round(share * ops.cast(n, "float32")), "int32")
+    return int(np.rint(np.float32(share) * np.float32(n)))
+
+
+def sampled(x, size: tuple[int, ...]):
+    """(N, h, w): every s-th row and column of (N, H, W), where s is a whole number; sizes that a graph does not know must be equal."""
+    if None in size or None in x.shape[1:]:
+        return x
+    stride = step(tuple(x.shape[1:]), size)
+    return x[:, ::stride, ::stride]
+
+
+def step(size: tuple[int, ...], smaller: tuple[int, ...]) -> int:
+    """The stride between pixels of one size, ends included, that gives the other."""
+    strides = {(a - 1) / (b - 1) if b > 1 else float(a) for a, b in zip(size, smaller)}
+    stride = strides.pop()
+    if strides or stride != int(stride):
+        raise ValueError(f"semantic: expected a target as large as the logits' {smaller}, or s times larger but for 1, found {size}")
+    return int(stride)
+
+
+def wide(x):
+    """At least float32."""
+    return x if keras.backend.standardize_dtype(x.dtype) == "float64" else ops.cast(x, "float32")
+
+
+def mean(x, axis: int):
+    """What `keras.ops.mean` makes float32 of on some back ends keeps its type here."""
+    return ops.sum(x, axis) / ops.cast(ops.shape(x)[axis], x.dtype)
+
+
+def check_size(name: str, found, expected) -> None:
+    if any(a != b for a, b in zip(found, expected) if None not in (a, b)):  # None: not known to a graph
+        raise ValueError(f"{name}: expected the map and its target of one size, found {tuple(found)} and {tuple(expected)}")
+
+
+def check_names(outputs: Mapping, targets: Mapping) -> None:
+    if ("center" in outputs) != ("offset" in outputs):
+        raise ValueError(f"outputs: expected center and offset both or neither, found {sorted(outputs)}")
+    used = [name for name in ("semantic", "center", "offset") if name in outputs]
+    missing = [name for one in used for name in (one, f"{one}_weight") if name not in targets]
+    if "semantic" not in outputs or missing:
+        raise ValueError(f"targets: expected a target and a weight of each map; missing: {missing or ['semantic']}")

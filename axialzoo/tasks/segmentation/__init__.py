@@ -1,0 +1,16 @@
+"""Semantic, instance and panoptic segmentation: what happens on either side of the network. numpy only.
+
+* `targets`: from a truth to what the network should say; `decode` (with `centers`, `grouping`, `scoring`, `merge`): from what it says to
+  segments; `flip` and `tiles`: more than one look at a picture.
+* `quality`, `overlap`, `precision`, `metrics`: how good segments are. `coco`: segments as files.
+
+The maps of a network, all (height, width, ...): ``semantic`` (H, W, classes) logits; ``center`` (H, W) or (H, W, 1), near 1 where the
+middle of an object is; ``offset`` (H, W, 2), rows and columns from a pixel to the middle of its object.
+"""
+
+from axialzoo.tasks.segmentation.decode import decode
+from axialzoo.tasks.segmentation.metrics import SegmentationMetric
+from axialzoo.tasks.segmentation.quality import PanopticQuality
+from axialzoo.tasks.segmentation.targets import targets
+
+__all__ = ["PanopticQuality", "SegmentationMetric", "decode", "targets"]

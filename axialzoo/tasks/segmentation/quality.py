@@ -1,0 +1,126 @@
+"""Panoptic quality (arXiv:1801.00868): how well segments are found, and how well outlined."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from axialzoo.spec.labels import Label
+from axialzoo.tasks.results import Segments
+from axialzoo.tasks.segmentation.compact import class_of, indices, is_crowd
+
+
+class PanopticQuality:
+    """PQ, SQ and RQ over pictures that come one by one, as COCO's panopticapi counts.
+
+    A true and a found segment of one class match if their IoU is above 0.5, which one pair at most can be. Void pixels of the truth
+    do not belong to the union. Crowds are not to be found; a segment that matches nothing is no error if more than half of it lies in
+    void or in crowds of its class. (panopticapi keeps one crowd a class and picture, as COCO has them; here all count.)
+
+    Args:
+        labels: One per class; stuff and things are also told apart.
+
+    Example:
+        >>> import numpy as np
+        >>> from axialzoo.spec.labels import Label
+        >>> from axialzoo.tasks.results import Segments
+        >>> from axialzoo.tasks.segmentation import PanopticQuality
+        >>> same = Segments(np.ones((2, 2), np.int32), [{"id": 1, "label_id": 0}])
+        >>> quality = PanopticQuality((Label("nucleus"),))
+        >>> quality.update(same, same)
+        >>> quality.compute()["pq"]
+        1.0
+    """
+
+    def __init__(self, labels: tuple[Label, ...]):
+        self.labels = distinct(labels)
+        self.iou = np.zeros(len(labels))  # (classes,) each: sum of IoU of matches, matches, found in vain, missed
+        self.tp, self.fp, self.fn = (np.zeros(len(labels), np.int64) for _ in range(3))
+
+    def update(self, result: Segments, truth: Segments) -> None:
+        """Counts one picture.
+
+        Raises:
+            ValueError: Maps of different sizes, or a class that the labels do not have.
+        """
+        iou, tp, fp, fn = compare(result, truth, len(self.labels))
+        self.iou += iou
+        self.tp += tp
+        self.fp += fp
+        self.fn += fn
+
+    def compute(self) -> dict[str, Any]:
+        """Means over the classes that occur, as fractions.
+
+        Returns:
+            ``pq``, ``sq``, ``rq``, each also with ``_things`` and ``_stuff``; left out where no class of that kind occurs.
+            ``per_class``: by name ``pq``, ``sq``, ``rq``, ``tp``, ``fp``, ``fn`` of the classes that occur.
+        """
+        with np.errstate(invalid="ignore", divide="ignore"):
+            sq = np.where(self.tp > 0, self.iou / self.tp, 0.0)
+            rq = np.where(self.tp > 0, self.tp / (self.tp + 0.5 * self.fp + 0.5 * self.fn), 0.0)
+        values = {"pq": sq * rq, "sq": sq, "rq": rq}
+        occurs = self.tp + self.fp + self.fn > 0
+        thing = np.array([label.thing for label in self.labels], bool)
+        found: dict[str, Any] = {}
+        for ending, of in (("", occurs), ("_things", occurs & thing), ("_stuff", occurs & ~thing)):
+            if of.any():
+                found |= {name + ending: float(value[of].mean()) for name, value in values.items()}
+        counts = {"tp": self.tp, "fp": self.fp, "fn": self.fn}
+        found["per_class"] = {
+            self.labels[i].name: {
+                **{name: float(value[i]) for name, value in values.items()},
+                **{name: int(count[i]) for name, count in counts.items()},
+            }
+            for i in np.flatnonzero(occurs)
+        }
+        return found
+
+
+def distinct(labels: tuple[Label, ...]) -> tuple[Label, ...]:
+    """The labels, if they can be told by name."""
+    names = [label.name for label in labels]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or not names:
+        raise ValueError(f"labels: expected at least one, each name once, found {f'{twice} twice' if twice else 'none'}")
+    return tuple(labels)
+
+
+def compare(result: Segments, truth: Segments, num_classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Of one picture and each class (classes,): the sum of IoU of matches, matches, segments found in vain, segments missed."""
+    true, found = indices(truth), indices(result)  # (H, W)
+    if true.shape != found.shape:
+        raise ValueError(f"result: expected a map as large as the truth's {true.shape}, found {found.shape}")
+    true_class, found_class = _classes(truth, num_classes), _classes(result, num_classes)
+    crowd = is_crowd(truth)
+    pairs = true.ravel().astype(np.int64) * (len(result) + 1) + found.ravel()
+    shared = np.bincount(pairs, minlength=(len(truth) + 1) * (len(result) + 1)).reshape(len(truth) + 1, len(result) + 1)
+    in_void = shared[0, 1:]  # (found,)
+    true_area, found_area = shared.sum(1)[1:], shared.sum(0)[1:]  # (true,), (found,)
+    shared = shared[1:, 1:]  # (true, found)
+    union = true_area[:, None] + found_area[None, :] - shared - in_void[None, :]
+    iou = shared / np.maximum(union, 1)
+    same = true_class[:, None] == found_class[None, :]
+    match = same & (iou > 0.5) & ~crowd[:, None]
+    ignored = in_void + (shared * (same & crowd[:, None])).sum(0)  # (found,)
+
+    def per_class(of: np.ndarray, classes: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        return np.bincount(classes[of], None if weights is None else weights[of], num_classes)
+
+    matched = match.any(1)
+    vain = (found_area > 0) & ~match.any(0) & ~(ignored > 0.5 * found_area)
+    missed = (true_area > 0) & ~matched & ~crowd
+    return (
+        per_class(matched, true_class, (iou * match).sum(1)),
+        per_class(matched, true_class),
+        per_class(vain, found_class),
+        per_class(missed, true_class),
+    )
+
+
+def _classes(segments: Segments, num_classes: int) -> np.ndarray:
+    classes = class_of(segments)
+    if ((classes < 0) | (classes >= num_classes)).any():
+        raise ValueError(f"label_id: expected classes from 0 to {num_classes - 1}, found {sorted(set(classes.tolist()))}")
+    return classes

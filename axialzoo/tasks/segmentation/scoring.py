@@ -1,0 +1,86 @@
+"""Classes of pixels, and how sure of a segment's class the network is; in rows at a time, so that no second map of all classes is held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+
+ROWS = 16
+Activation = Literal["softmax"] | None
+
+
+def rows(height: int) -> Iterator[slice]:
+    """Slices of `ROWS` rows that cover a map."""
+    return (slice(top, top + ROWS) for top in range(0, height, ROWS))
+
+
+def pixel_classes(semantic: np.ndarray, activation: Activation, void: int | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+    """The likeliest class of each pixel, and what logits become probabilities by.
+
+    Args:
+        semantic: (H, W, C) logits or probabilities.
+        activation: As of `probabilities`.
+        void: A class that counts as none.
+
+    Returns:
+        (H, W) int32, of equal ones the lower, -1 for none; and (H, W) float32, the logarithm of the sum of the exponentials of the
+        logits (None if they are probabilities), in which what is not finite stays so.
+    """
+    check_activation(activation)
+    classes = np.empty(semantic.shape[:2], np.int32)
+    norms = None if activation is None else np.empty(semantic.shape[:2], np.float32)
+    for part in rows(len(classes)):
+        values = semantic[part]
+        classes[part] = likeliest = values.argmax(-1)  # (rows, W)
+        if norms is not None:
+            peak = np.take_along_axis(values, likeliest[..., None], -1)
+            with np.errstate(invalid="ignore"):
+                norms[part] = peak[..., 0] + np.log(np.einsum("hwc->hw", np.exp(values - peak)))  # faster than sum over few classes
+    if void is not None:
+        classes[classes == void] = -1
+    return classes, norms
+
+
+def check_activation(activation: Activation) -> None:
+    if activation not in ("softmax", None):
+        raise ValueError(f"activation: expected 'softmax' or None, found {activation!r}")
+
+
+def probabilities(semantic: np.ndarray, activation: Activation) -> np.ndarray:
+    """(..., C) float32 from logits (``"softmax"``), or what there is (None)."""
+    check_activation(activation)
+    semantic = np.asarray(semantic, np.float32)
+    if activation is None:
+        return semantic
+    grown = np.exp(semantic - semantic.max(-1, keepdims=True))
+    return grown / grown.sum(-1, keepdims=True)
+
+
+def class_scores(semantic: np.ndarray, segments: np.ndarray, classes: np.ndarray, norms: np.ndarray | None = None) -> np.ndarray:
+    """The mean probability of its class over the pixels of each segment.
+
+    Args:
+        semantic: (H, W, C) logits or probabilities, or (H, W) the probability of each pixel's own class.
+        segments: (H, W) int32, 0 for none, else the segment's number from 1.
+        classes: (n,) the class of each segment.
+        norms: (H, W) of logits, as `pixel_classes` gives them.
+
+    Returns:
+        (n,) float64.
+    """
+    total, count = np.zeros(len(classes) + 1), np.zeros(len(classes) + 1)
+    column = np.concatenate([[0], classes])  # void reads class 0 and is dropped
+    for part in rows(len(segments)):
+        number, values = segments[part], semantic[part]
+        if values.ndim == 3:
+            values = np.take_along_axis(values, column[number][..., None], -1)[..., 0]  # (rows, W)
+        if norms is not None:
+            with np.errstate(invalid="ignore"):
+                values = np.exp(values - norms[part])
+        total += np.bincount(number.ravel(), values.ravel(), len(total))
+        count += np.bincount(number.ravel(), minlength=len(total))
+    if not np.isfinite(total).all():
+        raise ValueError("semantic: expected finite numbers, found NaN or infinity; did training diverge?")
+    return total[1:] / np.maximum(count[1:], 1)

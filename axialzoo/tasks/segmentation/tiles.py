@@ -1,0 +1,107 @@
+"""Pictures too large for a network, in overlapping tiles: the maps are blended, then decoded once, so objects are whole across seams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from axialzoo.tasks.segmentation.scoring import Activation, probabilities
+
+Maps = Mapping[str, np.ndarray]
+
+
+def tiled_maps(
+    predict: Callable[[np.ndarray], Maps],
+    picture: np.ndarray,
+    tile: tuple[int, int],
+    overlap: tuple[int, int],
+    *,
+    activation: Activation = "softmax",
+) -> dict[str, np.ndarray]:
+    """What a network says of a picture, tile by tile.
+
+    Where tiles overlap, the maps are averaged with weights that fall towards a tile's border: there a network sees least of what is
+    around. Offsets lead from a pixel to its object's middle, so they mean the same in every tile. An object that is larger
+    than the overlap has a different middle in each tile, and may come out in parts: make the overlap as large as the objects.
+    Rows that no further tile touches are finished at once; only one row of tiles is held with all its classes.
+
+    Args:
+        predict: From a tile (h, w, ...) to its maps at the same height and width: ``semantic`` (h, w, C) logits, ``center`` (h, w) or
+            (h, w, 1) and ``offset`` (h, w, 2) or neither.
+        picture: (H, W, ...).
+        tile: Height and width; of a smaller picture the tile is the picture.
+        overlap: Of neighbours, in rows and columns, at least; the last tiles are moved in from the border.
+        activation: As of `decode`.
+
+    Returns:
+        For `decode`: ``semantic`` (H, W) int32 classes, ``probability`` (H, W) float32, and ``center`` (H, W), ``offset`` (H, W, 2).
+
+    Raises:
+        ValueError: An overlap as large as the tile, or maps of another size than their tile.
+    """
+    height, width = picture.shape[:2]
+    tops, tall = _starts(height, tile[0], overlap[0], "rows")
+    lefts, wide = _starts(width, tile[1], overlap[1], "columns")
+    weight = np.outer(_hat(tall), _hat(wide))[..., None].astype(np.float32)  # (h, w, 1)
+    whole: dict[str, np.ndarray] = {}
+    band: dict[str, np.ndarray] = {}  # name -> (tall, W, channels): weighted sums of the rows from `top` on
+    for number, top in enumerate(tops):
+        for left in lefts:
+            maps = predict(picture[top : top + tall, left : left + wide])
+            for name, value in maps.items():
+                value = _channels(name, value, tall, wide)
+                if name not in band:
+                    band[name] = np.zeros((tall, width, value.shape[-1]), np.float32)
+                band[name][:, left : left + wide] += value * weight
+            if "weight" not in band:
+                band["weight"] = np.zeros((tall, width, 1), np.float32)
+            band["weight"][:, left : left + wide] += weight
+        done = (tops[number + 1] if number + 1 < len(tops) else height) - top
+        _finish(whole, {name: value[:done] for name, value in band.items()}, slice(top, top + done), (height, width), activation)
+        for value in band.values():
+            value[: tall - done] = value[done:].copy()
+            value[tall - done :] = 0
+    return whole
+
+
+def _starts(length: int, tile: int, overlap: int, axis: str) -> tuple[list[int], int]:
+    """Where tiles begin along an axis, and how long they are."""
+    if not 0 <= overlap < tile:
+        raise ValueError(f"overlap: expected from 0 to less than the tile's {tile} {axis}, found {overlap}")
+    if length <= tile:
+        return [0], length
+    return [*range(0, length - tile, tile - overlap), length - tile], tile  # the last begins where it just fits
+
+
+def _hat(length: int) -> np.ndarray:
+    """(length,): 1 in the middle, falling in a straight line, never 0."""
+    distance = np.abs(np.arange(length) - (length - 1) / 2)
+    return 1 - distance / (length / 2 + 1)
+
+
+def _channels(name: str, value: np.ndarray, height: int, width: int) -> np.ndarray:
+    value = np.asarray(value, np.float32)
+    value = value[..., None] if value.ndim == 2 else value
+    if value.ndim != 3 or value.shape[:2] != (height, width):
+        raise ValueError(f"{name}: expected a map as high and wide as its tile, {height} x {width}, found shape {value.shape}")
+    return value
+
+
+def _finish(whole: dict, band: dict, rows: slice, size: tuple[int, int], activation: Activation) -> None:
+    """Writes rows that are complete into the maps of the whole picture."""
+
+    def put(name: str, value: np.ndarray) -> None:
+        if name not in whole:
+            whole[name] = np.zeros((*size, *value.shape[2:]), value.dtype)
+        whole[name][rows] = value
+
+    for name, value in band.items():
+        if name == "weight":
+            continue
+        value = value / band["weight"]
+        if name == "semantic":
+            put("semantic", value.argmax(-1).astype(np.int32))
+            put("probability", probabilities(value, activation).max(-1))
+        else:
+            put(name, value[..., 0] if value.shape[-1] == 1 else value)

@@ -1,0 +1,123 @@
+"""What a network that segments is trained on: the losses of Panoptic-DeepLab (arXiv:1911.10194), as deeplab2 computes them.
+
+Targets come from :func:`axialzoo.tasks.segmentation.targets`, stacked to batches; ``offset`` turned to (N, 2, H, W).
+Losses are computed in float32, or in float64 where the maps are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def loss(
+    outputs: Mapping[str, Tensor],
+    targets: Mapping[str, Tensor],
+    *,
+    ignore: int = -1,
+    weights: tuple[float, float, float] = (1.0, 200.0, 0.01),
+    top_k: tuple[float, float, float] = (0.2, 1.0, 1.0),
+) -> dict[str, Tensor]:
+    """All losses and their sum, means over the batch.
+
+    Args:
+        outputs: ``semantic`` (N, C, H, W) logits; ``center`` (N, 1, H, W) and ``offset`` (N, 2, H, W) or neither.
+        targets: The same names without channels but for ``offset``'s two, and ``..._weight`` of each.
+        ignore: The semantic target that does not count.
+        weights: Of the semantic, the center and the offset loss.
+        top_k: Share of the pixels, those with the highest losses, that each takes its mean over.
+
+    Returns:
+        Scalars: ``semantic``, ``center``, ``offset`` (weighted) and ``total``.
+
+    Raises:
+        ValueError: for a map without a target, or only one of ``center`` and ``offset``.
+    """
+    check_names(outputs, targets)
+    found = {"semantic": semantic_loss(outputs["semantic"], targets["semantic"], targets["semantic_weight"], ignore, top_k[0])}
+    if "center" in outputs:
+        found["center"] = center_loss(outputs["center"], targets["center"], targets["center_weight"], top_k[1])
+        found["offset"] = offset_loss(outputs["offset"], targets["offset"], targets["offset_weight"], top_k[2])
+    means = {name: weight * values.mean() for (name, values), weight in zip(found.items(), weights)}
+    return {**means, "total": sum(means.values(), torch.zeros_like(means["semantic"]))}
+
+
+def semantic_loss(logits: Tensor, target: Tensor, weight: Tensor, ignore: int = -1, top_k: float = 0.2) -> Tensor:
+    """Bootstrapped cross entropy: the mean over the hardest pixels, of those that count.
+
+    Args:
+        logits: (N, C, h, w).
+        target: (N, H, W) integers; where larger than the logits, every s-th pixel is taken, s = (H - 1) / (h - 1).
+        weight: (N, H, W), of each pixel, before the hardest are chosen.
+
+    Returns:
+        (N,).
+    """
+    target, weight = (sampled(x, tuple(logits.shape[2:])) for x in (target, weight))  # (N, h, w)
+    pixels = F.cross_entropy(wide(logits), target.long(), reduction="none", ignore_index=ignore)  # (N, h, w)
+    return top_k_mean(pixels * weight, top_k)
+
+
+def center_loss(heat: Tensor, target: Tensor, weight: Tensor, top_k: float = 1.0) -> Tensor:
+    """Squared error of the heat map (N, 1, H, W) against (N, H, W), times `weight` (N, H, W): (N,)."""
+    check_size("center", heat.shape[2:], target.shape[1:])
+    return top_k_mean((wide(heat[:, 0]) - target).square() * weight, top_k)
+
+
+def offset_loss(offset: Tensor, target: Tensor, weight: Tensor, top_k: float = 1.0) -> Tensor:
+    """Absolute error of rows and columns, their mean: both (N, 2, H, W), `weight` (N, H, W): (N,)."""
+    check_size("offset", offset.shape[1:], target.shape[1:])
+    return top_k_mean((wide(offset) - target).abs().mean(1) * weight, top_k)
+
+
+def top_k_mean(pixels: Tensor, share: float) -> Tensor:
+    """Of each picture (N, H, W), the mean over the highest `share` of the values, of those that are not 0: (N,), 0 if all are."""
+    values = pixels.flatten(1)  # (N, H W)
+    if share != 1:
+        values = values.topk(count(share, values.shape[1]), sorted=False).values
+    return values.sum(1) / (values != 0).sum(1).clamp(min=1)
+
+
+def count(share: float, n: int) -> int:
+    """How many of `n` pixels a share is: rounded, halves to even, in float32 as deeplab2 does."""
+    if not 0 < share <= 1:
+        raise ValueError(f"top_k: expected a share above 0 and up to 1, found {share}")
+    return int(np.rint(np.float32(share) * np.float32(n)))
+
+
+def sampled(x: Tensor, size: tuple[int, ...]) -> Tensor:
+    """(N, h, w): every s-th row and column of (N, H, W), where s is a whole number."""
+    stride = step(tuple(x.shape[1:]), size)
+    return x[:, ::stride, ::stride]
+
+
+def step(size: tuple[int, ...], smaller: tuple[int, ...]) -> int:
+    """The stride between pixels of one size, ends included, that gives the other."""
+    strides = {(a - 1) / (b - 1) if b > 1 else float(a) for a, b in zip(size, smaller)}
+    stride = strides.pop()
+    if strides or stride != int(stride):
+        raise ValueError(f"semantic: expected a target as large as the logits' {smaller}, or s times larger but for 1, found {size}")
+    return int(stride)
+
+
+def wide(x: Tensor) -> Tensor:
+    """At least float32."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def check_size(name: str, found, expected) -> None:
+    if tuple(found) != tuple(expected):
+        raise ValueError(f"{name}: expected the map and its target of one size, found {tuple(found)} and {tuple(expected)}")
+
+
+def check_names(outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> None:
+    if ("center" in outputs) != ("offset" in outputs):
+        raise ValueError(f"outputs: expected center and offset both or neither, found {sorted(outputs)}")
+    used = [name for name in ("semantic", "center", "offset") if name in outputs]
+    missing = [name for one in used for name in (one, f"{one}_weight") if name not in targets]
+    if "semantic" not in outputs or missing:
+        raise ValueError(f"targets: expected a target and a weight of each map; missing: {missing or ['semantic']}")

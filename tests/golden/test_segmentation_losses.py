@@ -1,0 +1,139 @@
+"""The losses of segmentation and their gradients are deeplab2's, in PyTorch and in Keras on every back end; planted errors are seen."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from axialzoo.torch.losses.segmentation import loss, semantic_loss
+from tests.golden import segments
+from tests.golden.segments import LOSSES
+
+ROOT = Path(__file__).resolve().parents[2]
+BACKENDS = ("tensorflow", "jax", "torch")
+LOSS, GRADIENT = 1e-6, 1e-5  # relative to the loss; absolute, of gradients that go up to 34
+
+
+def first(x: np.ndarray) -> torch.Tensor:
+    """Channels last to channels first."""
+    return torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2) if x.ndim == 4 else x))
+
+
+def pytorch(case: str, change=lambda targets: targets, **settings) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    outputs = {name: first(x).requires_grad_() for name, x in segments.loss_outputs(case).items()}
+    targets = {name: first(x) for name, x in change(segments.loss_targets(case)).items()}
+    found = loss(outputs, targets, **segments.loss_settings(case) | settings)
+    found["total"].backward()
+    gradients = {name: np.moveaxis(x.grad.numpy(), 1, -1) for name, x in outputs.items() if x.grad is not None}
+    return {name: value.item() for name, value in found.items()}, gradients
+
+
+@cache
+def keras(backend: str, folder: Path) -> dict[str, np.ndarray]:
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", "tests.golden.segmentation_worker", str(folder / f"{backend}.npz")]
+    run = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    assert run.returncode == 0, run.stderr[-4000:]
+    with np.load(folder / f"{backend}.npz") as file:
+        return dict(file)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("losses")
+
+
+def assert_losses(found, case: str) -> None:
+    for name, wanted in segments.losses(case).items():
+        assert found[name] == pytest.approx(wanted, rel=LOSS), name
+
+
+def assert_gradients(found, case: str) -> None:
+    for name, wanted in segments.loss_gradients(case).items():
+        assert np.abs(found[name] - wanted).max() <= GRADIENT, name
+
+
+@pytest.mark.parametrize("case", LOSSES)
+def test_losses_and_gradients_in_pytorch_are_deeplab2s(case):
+    values, gradients = pytorch(case)
+    assert_losses(values, case)
+    assert_gradients(gradients, case)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("case", LOSSES)
+def test_losses_and_gradients_in_keras_are_deeplab2s(case, backend, folder):
+    found = keras(backend, folder)
+    assert_losses({name: float(found[f"{case}/{name}"]) for name in segments.VALUES}, case)
+    assert_gradients({name: found[f"{case}/gradient/{name}"] for name in segments.MAPS}, case)
+
+
+def strided(change=lambda x: x) -> np.ndarray:
+    settings, targets = segments.loss_settings("strided"), segments.loss_targets("strided")
+    inputs = first(segments.loss_outputs("strided")["semantic"]), first(change(targets["semantic"])), first(targets["semantic_weight"])
+    return semantic_loss(*inputs, settings["ignore"], settings["top_k"][0]).numpy()
+
+
+def test_a_larger_target_is_sampled_as_deeplab2_does(folder):
+    wanted = segments.stored("dl2_panoptic_losses")["strided/loss/semantic_loss"]
+    assert strided() == pytest.approx(wanted, rel=LOSS)
+    for backend in BACKENDS:
+        if importlib.util.find_spec(backend):
+            assert keras(backend, folder)["strided"] == pytest.approx(wanted, rel=LOSS)
+    assert strided(lambda x: np.roll(x, 1, 1)) != pytest.approx(wanted, rel=1000 * LOSS)  # the planted error: other rows
+
+
+def test_where_nothing_counts_the_loss_is_zero(folder):
+    outputs = segments.loss_outputs("config")
+    targets = segments.loss_targets("config")
+    nothing = semantic_loss(first(outputs["semantic"]), torch.full((2, 13, 17), -1), first(targets["semantic_weight"]))
+    assert nothing.tolist() == [0, 0]
+    assert keras("tensorflow", folder)["nothing"].tolist() == [0, 0]
+
+
+def test_graphs_of_tensorflow_that_know_no_sizes_give_the_same(folder):
+    assert_losses({name: float(keras("tensorflow", folder)[f"graph/{name}"]) for name in segments.VALUES}, "config")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: {**t, "offset": t["offset"][..., ::-1]},
+        lambda t: {**t, "semantic_weight": np.ones_like(t["semantic_weight"])},
+        lambda t: {**t, "center_weight": np.ones_like(t["center_weight"])},
+    ],
+    ids=["offsets_swapped", "small_objects_not_weighted", "crowds_not_left_out"],
+)
+def test_planted_errors_in_targets_are_caught(change):
+    assert abs(pytorch("config", change)[0]["total"] / segments.losses("config")["total"] - 1) > 10 * LOSS
+
+
+@pytest.mark.parametrize("settings", [{"top_k": (1.0, 1.0, 1.0)}, {"ignore": -100}, {"weights": (1.0, 1.0, 1.0)}], ids=str)
+def test_planted_errors_in_settings_are_caught(settings):
+    def valid(targets):  # so that PyTorch takes what is no longer ignored
+        return {**targets, "semantic": np.minimum(targets["semantic"], 4)} if "ignore" in settings else targets
+
+    assert abs(pytorch("config", valid, **settings)[0]["total"] / segments.losses("config")["total"] - 1) > 1000 * LOSS
+
+
+def test_what_does_not_fit_is_refused():
+    outputs, targets = ({name: first(x) for name, x in part("config").items()} for part in (segments.loss_outputs, segments.loss_targets))
+    with pytest.raises(ValueError, match="center and offset both or neither"):
+        loss({name: x for name, x in outputs.items() if name != "center"}, targets)
+    with pytest.raises(ValueError, match="offset_weight"):
+        loss(outputs, {name: x for name, x in targets.items() if name != "offset_weight"})
+    with pytest.raises(ValueError, match="center: expected the map and its target of one size"):
+        loss({**outputs, "center": outputs["center"][:, :, 1:]}, targets, ignore=255)
+    with pytest.raises(ValueError, match="semantic: expected a target as large"):
+        semantic_loss(outputs["semantic"][:, :, 3:], targets["semantic"], targets["semantic_weight"], 255)
+    assert set(loss({"semantic": outputs["semantic"]}, targets, ignore=255)) == {"semantic", "total"}

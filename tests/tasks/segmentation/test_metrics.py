@@ -1,0 +1,126 @@
+"""PQ, mIoU and AP are what their definitions say; void and crowds count where they should."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from axialzoo.spec.labels import Label
+from axialzoo.tasks.results import Segments
+from axialzoo.tasks.segmentation import PanopticQuality, SegmentationMetric
+from axialzoo.tasks.segmentation.overlap import MeanOverlap
+from axialzoo.tasks.segmentation.quality import compare
+from axialzoo.tasks.segmentation.rle import run_lengths
+from tests.tasks.segmentation import plain
+from tests.tasks.segmentation.plain import LABELS, discs, pictures
+
+
+def moved(segments: Segments, rows: int = 3) -> Segments:
+    return Segments(np.roll(segments.map, rows, 0), segments.segments_info, segments.labels)
+
+
+@settings(deadline=None, max_examples=150)
+@given(pictures(crowds=False), pictures())
+def test_panoptic_quality_is_that_of_the_plain_version(result, truth):
+    for found, wanted in zip(compare(result, truth, 4), plain.panoptic_quality(result, truth, 4)):
+        assert np.allclose(found, wanted, atol=1e-12)
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.lists(st.tuples(pictures(), pictures()), min_size=1, max_size=3))
+def test_mean_overlap_is_that_of_the_plain_version(pairs):
+    metric = MeanOverlap(LABELS)
+    for result, truth in pairs:
+        metric.update(result, truth)
+    if "miou" in metric.compute():
+        assert metric.compute()["miou"] == pytest.approx(plain.mean_overlap(pairs, 4))
+    else:
+        assert all((truth.classes < 0).all() for _, truth in pairs)
+
+
+def test_what_is_found_in_void_is_no_error():
+    truth, result = (
+        discs(),
+        Segments(np.where(discs().map == 0, 9, discs().map), [*discs().segments_info, {"id": 9, "label_id": 3}], LABELS),
+    )
+    assert compare(result, truth, 4)[2].tolist() == [0, 0, 0, 0]
+    counted = Segments(np.where(truth.map == 0, 9, truth.map), [*truth.segments_info, {"id": 9, "label_id": 0}], LABELS)
+    assert compare(result, counted, 4)[2].tolist() == [0, 0, 0, 1]  # the planted error: void is a class
+    metric, wrong = MeanOverlap(LABELS), MeanOverlap(LABELS)
+    metric.update(result, truth)
+    wrong.update(result, counted)
+    assert metric.compute()["miou"] == 1 > wrong.compute()["miou"]
+
+
+def test_crowds_are_neither_missed_nor_wrongly_found():
+    truth, plain_truth = discs(crowd=True), discs()
+    without = Segments(np.where(truth.map == 5, 0, truth.map), [one for one in discs().segments_info if one["id"] != 5], LABELS)
+    assert compare(without, truth, 4)[3].tolist() == [0, 0, 0, 0]
+    half = np.where((truth.map == 5) & (np.arange(96) % 4 == 0), 50, without.map)
+    parts = Segments(half, [*without.segments_info, {"id": 50, "label_id": 1}], LABELS)
+    assert compare(parts, truth, 4)[2].tolist() == [0, 0, 0, 0]
+    assert compare(without, plain_truth, 4)[3].tolist() == [0, 1, 0, 0]  # the planted error: the crowd is an object
+    assert compare(parts, plain_truth, 4)[2].tolist() == [0, 1, 0, 0]
+
+
+@pytest.mark.parametrize("instances", [True, False])
+def test_a_faultless_result_scores_one(instances):
+    metric = SegmentationMetric(LABELS, instances=instances, average_precision=False)
+    metric.update(discs(), discs())
+    found = metric.compute()
+    per_class = found.pop("per_class")
+    assert set(found) == {"miou"} | ({f"{a}{b}" for a in ("pq", "sq", "rq") for b in ("", "_things", "_stuff")} if instances else set())
+    assert set(found.values()) == {1.0}
+    assert set(per_class) == {label.name for label in LABELS} and per_class["nucleus"]["iou"] == 1
+    assert not instances or per_class["nucleus"]["tp"] == 3
+
+
+def test_what_cannot_be_measured_is_left_out_and_never_nan():
+    empty = Segments(np.zeros((8, 8), np.int32), [], LABELS)
+    metric = SegmentationMetric(LABELS, average_precision=False)
+    assert metric.compute() == {"per_class": {}}
+    metric.update(empty, empty)
+    assert metric.compute() == {"per_class": {}}
+    stuff = Segments(np.ones((8, 8), np.int32), [{"id": 1, "label_id": 0}], LABELS)
+    metric.update(empty, stuff)
+    found = metric.compute()
+    assert found["pq"] == found["sq"] == found["miou"] == 0 and "pq_things" not in found
+    json.dumps(found, allow_nan=False)
+
+
+def test_pictures_come_one_by_one():
+    together, half = PanopticQuality(LABELS), PanopticQuality(LABELS)
+    for result, truth in [(discs(), discs()), (moved(discs()), discs(crowd=True))]:
+        together.update(result, truth)
+        half.update(result, truth)
+        half.compute()
+    assert together.compute() == half.compute()
+    assert 0 < together.compute()["pq_things"] < 1
+
+
+def test_what_does_not_fit_is_refused():
+    metric = SegmentationMetric(LABELS, average_precision=False)
+    small = Segments(discs().map[1:], discs().segments_info, LABELS)
+    with pytest.raises(ValueError, match="as large as the truth's"):
+        metric.update(small, discs())
+    with pytest.raises(ValueError, match="label_id: expected classes from 0 to 3"):
+        metric.update(Segments(np.ones((4, 4), np.int32), [{"id": 1, "label_id": 4}]), Segments(np.zeros((4, 4), np.int32), []))
+    with pytest.raises(ValueError, match="'nucleus'"):
+        SegmentationMetric((Label("nucleus"), Label("nucleus")))
+    with pytest.raises(ValueError, match="each once"):
+        metric.update(Segments(np.ones((4, 4), np.int32), [{"id": 1, "label_id": 1}] * 2), Segments(np.zeros((4, 4), np.int32), []))
+
+
+@settings(deadline=None, max_examples=80)
+@given(pictures())
+def test_run_lengths_are_those_of_masks(segments):
+    index = np.searchsorted(np.unique([0, *segments.map.ravel()]), segments.map)
+    count = int(index.max()) + 1  # one segment without a pixel
+    for number, runs in enumerate(run_lengths(index, count), 1):
+        assert sum(runs) == index.size and all(runs[1:])
+        mask = np.repeat(np.arange(len(runs)) % 2, runs).reshape(index.shape[::-1]).T
+        assert np.array_equal(mask, index == number)

@@ -1,0 +1,111 @@
+"""AP is pycocotools' own, and run lengths made of a label map are those of its masks."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from axialzoo.tasks.results import Segments
+from axialzoo.tasks.segmentation import SegmentationMetric
+from axialzoo.tasks.segmentation.precision import AveragePrecision
+from tests.tasks.segmentation.plain import LABELS, THINGS, discs, pictures
+
+pytest.importorskip("pycocotools", reason="pycocotools is not installed")
+
+
+def shaken(truth: Segments, seed: int) -> Segments:
+    """The truth with its objects moved and scored at random."""
+    rng = np.random.default_rng(seed)
+    map, info = np.zeros_like(truth.map), []
+    for one in truth.segments_info:
+        map[np.roll(truth.map == one["id"], rng.integers(-4, 5, 2), (0, 1))] = one["id"]
+        info.append({**one, "iscrowd": 0, "score": float(rng.random())})
+    return Segments(map, info, LABELS)
+
+
+PAIRS = [(shaken(discs(crowd=seed % 2 == 0), seed), discs(crowd=seed % 2 == 0)) for seed in range(6)]
+
+
+def by_pycocotools(pairs, kind: str) -> tuple[float, float]:
+    """Masks encoded one by one, results loaded as its users do."""
+    from pycocotools import mask
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    truths, results = [], []
+    for image, pair in enumerate(pairs, 1):
+        for segments, to in zip(pair, (results, truths)):
+            for one in segments.segments_info:
+                inside = segments.map == one["id"]
+                if one["label_id"] in THINGS and inside.any():
+                    rle = mask.encode(np.asfortranarray(inside.astype(np.uint8)))
+                    box = {"bbox": mask.toBbox(rle).tolist()} if kind == "bbox" or to is truths else {}
+                    shape = {"segmentation": rle} if kind == "segm" or to is truths else {}
+                    rest = (
+                        {"id": len(to) + 1, "area": float(inside.sum()), "iscrowd": one.get("iscrowd", 0)}
+                        if to is truths
+                        else {"score": one["score"]}
+                    )
+                    to.append({"image_id": image, "category_id": one["label_id"], **box, **shape, **rest})
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        images = [{"id": image, "height": 64, "width": 96} for image in range(1, len(pairs) + 1)]
+        coco.dataset = {"info": {}, "images": images, "annotations": truths, "categories": [{"id": i} for i in range(4)]}
+        coco.createIndex()
+        run = COCOeval(coco, coco.loadRes(results), kind)
+        run.evaluate()
+        run.accumulate()
+        run.summarize()
+    return float(run.stats[0]), float(run.stats[1])
+
+
+def measured(pairs) -> dict:
+    metric = AveragePrecision(LABELS)
+    for result, truth in pairs:
+        metric.update(result, truth)
+    return metric.compute()
+
+
+def test_average_precision_is_that_of_pycocotools():
+    found = measured(PAIRS)
+    assert (found["mask_ap"], found["mask_ap50"]) == pytest.approx(by_pycocotools(PAIRS, "segm"), abs=1e-9)
+    assert (found["box_ap"], found["box_ap50"]) == pytest.approx(by_pycocotools(PAIRS, "bbox"), abs=1e-9)
+    assert 0.1 < found["mask_ap"] < 0.9 and set(found["per_class"]) == {"nucleus", "cell"}
+
+
+def test_a_crowd_taken_for_an_object_is_caught():
+    objects = [(result, Segments(truth.map, [{**one, "iscrowd": 0} for one in truth.segments_info], LABELS)) for result, truth in PAIRS]
+    assert abs(measured(objects)["mask_ap"] - measured(PAIRS)["mask_ap"]) > 1e-3
+
+
+@settings(deadline=None, max_examples=40)
+@given(pictures())
+def test_encoded_masks_and_boxes_are_those_of_pycocotools(segments):
+    from pycocotools import mask
+
+    metric = AveragePrecision(LABELS)
+    metric.update(segments, segments)
+    kept = [one for one in segments.segments_info if one["label_id"] in THINGS and one["area"]]
+    assert len(metric.truths) == len(kept)
+    for info, one in zip(kept, metric.truths):
+        wanted = mask.encode(np.asfortranarray((segments.map == info["id"]).astype(np.uint8)))
+        assert one["segmentation"] == wanted
+        assert one["bbox"] == mask.toBbox(wanted).tolist()
+
+
+def test_all_keys_of_a_faultless_result():
+    metric = SegmentationMetric(LABELS)
+    metric.update(discs(), discs())
+    found = metric.compute()
+    assert all(found[name] == pytest.approx(1) for name in ("mask_ap", "mask_ap50", "box_ap", "box_ap50", "pq", "miou"))
+    assert found["per_class"]["nucleus"]["mask_ap"] == pytest.approx(1)
+
+
+def test_without_objects_or_results_there_is_no_nan():
+    empty = Segments(np.zeros((64, 96), np.int32), [], LABELS)
+    assert measured([(discs(), empty)]) == {"per_class": {}}
+    assert measured([(empty, discs())])["mask_ap"] == 0

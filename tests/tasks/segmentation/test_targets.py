@@ -1,0 +1,113 @@
+"""Targets are what deeplab2 makes of a truth, written down once more; decoded they give the truth back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from axialzoo.tasks.results import Segments
+from axialzoo.tasks.segmentation import decode, targets
+from tests.tasks.segmentation.plain import LABELS, THINGS, discs, pictures, same_segments
+
+
+def slow(truth: Segments, sigma: float, small_area: int, small_weight: float) -> dict[str, np.ndarray]:
+    """Object by object and pixel by pixel, at the picture's size."""
+    height, width = truth.map.shape
+    wanted = {name: np.zeros(truth.map.shape) for name in ("center", "offset_weight")}
+    wanted["semantic"], wanted["offset"] = np.full(truth.map.shape, -1), np.zeros((height, width, 2))
+    wanted["semantic_weight"], wanted["center_weight"] = np.ones(truth.map.shape), (truth.map > 0).astype(float)
+    reach = int(3 * sigma + 1)
+    for one in truth.segments_info:
+        inside = truth.map == one["id"]
+        wanted["semantic"][inside] = one["label_id"]
+        if one["label_id"] not in THINGS or not inside.any():
+            continue
+        if one.get("iscrowd"):
+            wanted["center_weight"][inside] = 0
+            continue
+        ys, xs = np.nonzero(inside)
+        row, column = round(ys.mean()), round(xs.mean())
+        for y, x in zip(ys, xs):
+            wanted["offset"][y, x] = row - y, column - x
+        wanted["offset_weight"][inside] = 1
+        if inside.sum() < small_area:
+            wanted["semantic_weight"][inside] = small_weight
+        for y in range(max(row - reach, 0), min(row + reach + 1, height)):
+            for x in range(max(column - reach, 0), min(column + reach + 1, width)):
+                wanted["center"][y, x] = max(wanted["center"][y, x], np.exp(-((y - row) ** 2 + (x - column) ** 2) / (2 * sigma**2)))
+    return wanted
+
+
+def assert_same(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray], stride: int = 1) -> None:
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        expected = value[::stride, ::stride] / (stride if name == "offset" else 1)
+        assert found[name].dtype == (np.int32 if name == "semantic" else np.float32)
+        assert np.allclose(found[name], expected, rtol=0, atol=1e-6), name
+
+
+@settings(deadline=None, max_examples=50)
+@given(pictures(), st.sampled_from([1.0, 2.0]), st.sampled_from([1, 2, 4]))
+def test_targets_are_those_of_the_plain_version(truth, sigma, stride):
+    assert_same(targets(truth, sigma=sigma, small_area=6, stride=stride), slow(truth, sigma, 6, 3.0), stride)
+
+
+def test_targets_of_usual_objects():
+    truth = discs(crowd=True)
+    found = targets(truth, stride=4)
+    assert_same(found, slow(truth, 8.0, 4096, 3.0), 4)
+    assert found["semantic"].shape == (16, 24) and found["offset"].shape == (16, 24, 2)
+
+
+def test_a_heat_map_ends_at_a_square():
+    found = targets(Segments(np.pad([[1]], 40).astype(np.int32), [{"id": 1, "label_id": 1}], LABELS))["center"]
+    ys, xs = np.nonzero(found)
+    assert (ys.min(), ys.max(), xs.min(), xs.max()) == (15, 65, 15, 65)  # 6 * 8 + 3 = 51 pixels wide
+    assert found[40, 40] == 1 and found[40, 48] == pytest.approx(np.exp(-0.5))
+
+
+def test_crowds_count_in_the_semantic_map_alone():
+    found, crowd = targets(discs(crowd=True)), discs().map == 5
+    assert (found["semantic"][crowd] == 1).all() and (found["semantic_weight"][crowd] == 1).all()
+    assert not found["center_weight"][crowd].any() and not found["offset_weight"][crowd].any() and not found["offset"][crowd].any()
+    counted = targets(discs())  # the planted error: the crowd is taken for an object
+    assert counted["center_weight"][crowd].all() and counted["center"][crowd].max() == 1 > found["center"][crowd].max()
+
+
+def test_void_counts_nowhere():
+    found, void = targets(discs(), ignore=255), discs().map == 0
+    assert (found["semantic"][void] == 255).all() and not found["center_weight"][void].any() and not found["offset_weight"][void].any()
+
+
+@pytest.mark.parametrize("stride", [1, 4])
+def test_decoded_targets_are_the_truth(stride):
+    truth, found = discs(), targets(discs(), stride=stride)
+    back = decode(np.maximum(found["semantic"], 0), found["center"], found["offset"], labels=LABELS, nms_kernel=3)
+    small = Segments(truth.map[::stride, ::stride], truth.segments_info, LABELS)
+    assert same_segments(back, small, small.map > 0)
+
+
+def test_offsets_left_in_the_pictures_pixels_are_caught():
+    found = targets(discs(), stride=4)
+    wrong = decode(np.maximum(found["semantic"], 0), found["center"], found["offset"] * 4, labels=LABELS, nms_kernel=3)
+    small = Segments(discs().map[::4, ::4], discs().segments_info, LABELS)
+    assert not same_segments(wrong, small, small.map > 0)
+
+
+def test_semantic_targets_alone():
+    found = targets(discs(), instances=False, stride=2)
+    assert set(found) == {"semantic", "semantic_weight"}
+    assert np.array_equal(found["semantic"], targets(discs(), stride=2)["semantic"])
+
+
+def test_what_does_not_fit_is_refused():
+    nameless = Segments(discs().map, discs().segments_info)
+    with pytest.raises(ValueError, match="things: expected"):
+        targets(nameless)
+    assert targets(nameless, things=THINGS)["offset_weight"].any()
+    with pytest.raises(ValueError, match="stride of at least 1"):
+        targets(discs(), stride=0)
+    with pytest.raises(ValueError, match="found \\[1000\\] too"):
+        targets(Segments(discs().map, discs().segments_info[1:], LABELS))
