@@ -14,7 +14,7 @@ import tracemalloc
 
 import numpy as np
 
-from axialzoo.tasks.detection import suppress, suppress_softly
+from axialzoo.tasks.detection.suppression import suppress, suppress_softly
 
 
 def boxes_of(case: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

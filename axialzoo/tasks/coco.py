@@ -62,7 +62,7 @@ def _precision(truths: Sequence[Picture], results: Sequence[Picture], kind: Kind
         rows = [(picture, one) for picture, objects in enumerate(pictures) for one in objects]
         coco: Any = COCO()
         coco.dataset = {
-            "images": [{"id": picture} for picture in range(len(pictures))],
+            "images": [{"id": picture, "height": 0, "width": 0} for picture in range(len(pictures))],  # run lengths know theirs
             "categories": [{"id": index} for index in classes],
             "annotations": [_annotation(number, picture, one, kind) for number, (picture, one) in enumerate(rows, 1)],  # 0 means none
         }

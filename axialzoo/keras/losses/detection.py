@@ -22,7 +22,7 @@ def loss(outputs: Mapping[str, Sequence], targets: Mapping, totals=None, *, alph
     Args:
         outputs: Of each level ``classes`` (N, H, W, K) logits, ``boxes`` (N, H, W, 4) distances of 0 or more in strides,
             ``centerness`` (N, H, W, 1) logits.
-        targets: Of :func:`axialzoo.tasks.detection.box_targets`, stacked: ``classes`` (N, L), ``boxes`` (N, L, 4),
+        targets: Of :func:`axialzoo.tasks.detection.targets.box_targets`, stacked: ``classes`` (N, L), ``boxes`` (N, L, 4),
             ``centerness`` (N, L).
         totals: What to divide by, :func:`count` of the whole batch; None for that of `targets`. Data-parallel processes that average
             their gradients give the mean of their counts, so that the result is that of one process with all pictures.

@@ -29,7 +29,7 @@ def loss(
     Args:
         outputs: Of each level ``classes`` (N, K, H, W) logits, ``boxes`` (N, 4, H, W) distances of 0 or more in strides,
             ``centerness`` (N, 1, H, W) logits.
-        targets: Of :func:`axialzoo.tasks.detection.box_targets`, stacked: ``classes`` (N, L), ``boxes`` (N, L, 4),
+        targets: Of :func:`axialzoo.tasks.detection.targets.box_targets`, stacked: ``classes`` (N, L), ``boxes`` (N, L, 4),
             ``centerness`` (N, L).
         totals: What to divide by, :func:`count` of the whole batch; None for that of `targets`. Data-parallel processes that average
             their gradients give the mean of their counts, so that the result is that of one process with all pictures.
