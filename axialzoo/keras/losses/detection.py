@@ -16,7 +16,7 @@ EPSILON = 1e-7  # least area that divides, in square strides
 MAPS = {"classes": 2, "boxes": 3, "centerness": 2}  # and the dimensions of the batched target
 
 
-def loss(outputs: Mapping[str, Sequence], targets: Mapping, totals=None, *, alpha: float = 0.25, gamma: float = 2.0) -> dict:
+def detection_loss(outputs: Mapping[str, Sequence], targets: Mapping, totals=None, *, alpha: float = 0.25, gamma: float = 2.0) -> dict:
     """Focal loss of the classes, GIoU loss of the boxes weighted by centerness, cross entropy of the centerness.
 
     Args:

@@ -16,7 +16,7 @@ EPSILON = 1e-7  # least area that divides, in square strides
 MAPS = {"classes": 2, "boxes": 3, "centerness": 2}  # and the dimensions of the batched target
 
 
-def loss(
+def detection_loss(
     outputs: Mapping[str, Sequence[Tensor]],
     targets: Mapping[str, Tensor],
     totals: Tensor | None = None,

@@ -28,7 +28,7 @@ def measure(outputs, targets, **options):
         @jax.jit
         def both(flat):
             def total(flat):
-                parts = detection.loss(unflatten(flat), targets, **options)
+                parts = detection.detection_loss(unflatten(flat), targets, **options)
                 return parts["total"], parts
 
             return jax.grad(total, has_aux=True)(flat)
@@ -38,7 +38,7 @@ def measure(outputs, targets, **options):
         import torch
 
         leaves = [torch.from_numpy(one).requires_grad_() for one in flat]
-        parts = detection.loss(unflatten(leaves), targets, **options)
+        parts = detection.detection_loss(unflatten(leaves), targets, **options)
         gradients = torch.autograd.grad(parts["total"], leaves)
         parts = {name: value.detach() for name, value in parts.items()}
     else:
@@ -48,7 +48,7 @@ def measure(outputs, targets, **options):
         def both(flat):  # sides that the graph does not know
             with tf.GradientTape() as tape:
                 tape.watch(flat)
-                parts = detection.loss(unflatten(flat), targets, **options)
+                parts = detection.detection_loss(unflatten(flat), targets, **options)
             return parts, tape.gradient(parts["total"], flat)
 
         parts, gradients = both([tf.constant(one) for one in flat])

@@ -24,7 +24,7 @@ PARTS = ("classes", "boxes", "centerness", "total")
 def in_torch(outputs, targets, **options):
     """The parts, and the gradient of the total to each map, (N, H, W, C), as the worker's."""
     leaves = {name: [torch.from_numpy(one).permute(0, 3, 1, 2).requires_grad_() for one in maps] for name, maps in outputs.items()}
-    parts = detection.loss(leaves, {name: torch.from_numpy(one) for name, one in targets.items()}, **options)
+    parts = detection.detection_loss(leaves, {name: torch.from_numpy(one) for name, one in targets.items()}, **options)
     gradients = torch.autograd.grad(parts["total"], [one for name in MAPS for one in leaves[name]])
     return {name: value.item() for name, value in parts.items()}, [one.permute(0, 2, 3, 1).numpy() for one in gradients]
 
@@ -126,7 +126,7 @@ def test_processes_that_share_their_count_give_the_loss_of_one_with_all_pictures
 def test_half_precision_outputs_are_computed_in_float32():
     outputs, targets = case("random", "float32")
     maps = {name: [torch.from_numpy(one).permute(0, 3, 1, 2).half() for one in maps] for name, maps in outputs.items()}
-    parts = detection.loss(maps, {name: torch.from_numpy(one) for name, one in targets.items()})
+    parts = detection.detection_loss(maps, {name: torch.from_numpy(one) for name, one in targets.items()})
     assert all(value.dtype == torch.float32 for value in parts.values())
     assert parts["total"].item() == pytest.approx(in_torch(outputs, targets)[0]["total"], rel=1e-2)
 
@@ -156,11 +156,11 @@ def test_targets_that_do_not_fit_are_refused():
     maps = {name: [torch.from_numpy(one).permute(0, 3, 1, 2) for one in maps] for name, maps in outputs.items()}
     tensors = {name: torch.from_numpy(one) for name, one in targets.items()}
     with pytest.raises(ValueError, match=r"targets\['boxes'\]: expected \(2, 17, 4\), for the outputs' locations, found \(2, 16, 4\)"):
-        detection.loss(maps, {**tensors, "boxes": tensors["boxes"][:, 1:]})
+        detection.detection_loss(maps, {**tensors, "boxes": tensors["boxes"][:, 1:]})
     with pytest.raises(ValueError, match="outputs: expected classes, boxes, centerness, found classes"):
-        detection.loss({"classes": maps["classes"]}, tensors)
+        detection.detection_loss({"classes": maps["classes"]}, tensors)
     with pytest.raises(ValueError, match="targets: expected classes, boxes, centerness, found none"):
-        detection.loss(maps, {})
+        detection.detection_loss(maps, {})
 
 
 def test_the_two_frameworks_have_the_same_functions_in_the_same_order():
@@ -168,4 +168,4 @@ def test_the_two_frameworks_have_the_same_functions_in_the_same_order():
         tree = ast.parse((ROOT / "axialzoo" / framework / "losses" / "detection.py").read_text())
         return [node.name for node in tree.body if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")]
 
-    assert names("torch") == names("keras") and "loss" in names("torch")
+    assert names("torch") == names("keras") and "detection_loss" in names("torch")

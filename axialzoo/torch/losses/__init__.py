@@ -1,1 +1,0 @@
-"""Losses beside the heads, mirrored in both frameworks."""
