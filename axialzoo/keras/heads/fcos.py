@@ -1,0 +1,106 @@
+"""FCOS (arXiv:1904.01355, arXiv:2006.09214): at each location the class, how far the box's sides are, and how central it is."""
+
+from __future__ import annotations
+
+import math
+
+import keras
+from keras import ops
+
+from axialzoo.keras.blocks import ACTIVATIONS
+from axialzoo.keras.heads.pyramid import build_numbered, own_scope
+from axialzoo.keras.linear import Normal
+from axialzoo.keras.norm import BatchNorm, Layer
+from axialzoo.spec import Norm, from_dict, to_dict
+
+PRIOR = 0.01  # how likely each class is at the start, so that the many locations of background do not drown the rest (arXiv:1708.02002)
+SPREAD = 0.01  # of the last convolutions' weights at the start
+
+
+@keras.saving.register_keras_serializable(package="axialzoo")
+class FCOSHead(Layer):
+    """Classes, boxes and centerness of each level of a pyramid; the convolutions are those of all levels.
+
+    Args:
+        channels: Of each level, and of the towers.
+        classes: How many.
+        levels: How many.
+        depth: Convolutions of each of the two towers.
+
+    Shapes:
+        ``(N, H, W, channels)`` of each level to, of each level, ``classes`` ``(N, H, W, classes)`` logits, ``boxes`` ``(N, H, W, 4)``
+        distances of 0 or more to left, top, right and bottom in strides of the level, ``centerness`` ``(N, H, W, 1)`` logits.
+    """
+
+    def __init__(self, channels: int, classes: int, levels: int, norm: Norm, depth: int = 4, activation: str = "relu", **kwargs):
+        super().__init__(**kwargs)
+        self.config = {"channels": channels, "classes": classes, "levels": levels, "depth": depth, "activation": activation}
+        self.norm_spec, dtype = norm, self.dtype_policy
+        self.class_tower = Tower(channels, levels, norm, depth, activation, name="class_tower", dtype=dtype)
+        self.box_tower = Tower(channels, levels, norm, depth, activation, name="box_tower", dtype=dtype)
+        self.classes = conv(classes, Normal(SPREAD), -math.log((1 - PRIOR) / PRIOR), name="classes", dtype=dtype)
+        self.boxes = conv(4, Normal(SPREAD), 1.0, name="boxes", dtype=dtype)  # 1: a relu's gradient lives
+        self.centerness = conv(1, Normal(SPREAD), 0.0, name="centerness", dtype=dtype)
+
+    def build(self, input_shape=None):
+        with own_scope(self):
+            for part in self._flatten_layers(include_self=False, recursive=False):
+                part.build((None, None, None, self.config["channels"]))
+            self.scales = self.add_weight(name="scales", shape=(self.config["levels"],), initializer="ones")
+
+    def call(self, features, training=None):
+        outputs = {"classes": [], "boxes": [], "centerness": []}
+        for level, x in enumerate(features):
+            outputs["classes"].append(self.classes(self.class_tower(x, level=level, training=training)))
+            y = self.box_tower(x, level=level, training=training)  # (N, H, W, channels)
+            outputs["boxes"].append(ops.relu(self.boxes(y) * ops.cast(ops.convert_to_tensor(self.scales), y.dtype)[level]))
+            outputs["centerness"].append(self.centerness(y))
+        return outputs
+
+    def compute_output_shape(self, input_shape):
+        maps = {"classes": self.config["classes"], "boxes": 4, "centerness": 1}
+        return {name: [(*shape[:-1], count) for shape in input_shape] for name, count in maps.items()}
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), **self.config, "norm": to_dict(self.norm_spec)}
+
+    @classmethod
+    def from_config(cls, config: dict):
+        return super().from_config({**config, "norm": from_dict(Norm, config["norm"])})
+
+
+class Tower(Layer):
+    """3 x 3 convolutions that all levels share, each with a norm of the level's own, and activated.
+
+    The norms are not shared: the levels' values are spread differently, so that the moving statistics of one norm for all would
+    follow whichever level came last, and fit none. With a norm a level (as arXiv:1911.09070 has it) they fit, and a
+    level's statistics come of N H W values: for small batches take no more levels than the objects need.
+
+    Shapes:
+        ``(N, H, W, channels)`` to the same.
+    """
+
+    def __init__(self, channels: int, levels: int, norm: Norm, depth: int, activation: str, **kwargs):
+        super().__init__(**kwargs)
+        self.channels = channels
+        dtype, spread = self.dtype_policy, Normal((2 / (channels * 9)) ** 0.5)
+        self.convs = [conv(channels, spread, None, name=str(i), dtype=dtype) for i in range(depth)]
+        self.norms = [[BatchNorm(channels, norm, name=str(j), dtype=dtype) for j in range(levels)] for _ in range(depth)]
+        self.activation = ACTIVATIONS[activation]
+
+    def build(self, input_shape=None):
+        build_numbered("convs", self.convs, None, None, None, self.channels)
+        with keras.name_scope("norms"):
+            for index, norms in enumerate(self.norms):
+                build_numbered(str(index), norms)
+
+    def call(self, x, level: int, training=None):
+        for conv, norms in zip(self.convs, self.norms):
+            x = self.activation(norms[level](conv(x), training=training))
+        return x
+
+
+def conv(outputs: int, spread: Normal, start: float | None, **kwargs) -> keras.layers.Conv2D:
+    """A 3 x 3 convolution that keeps height and width; its bias starts at `start`, None for no bias."""
+    options = {"use_bias": start is not None, "bias_initializer": keras.initializers.Constant(start or 0.0)}
+    return keras.layers.Conv2D(outputs, 3, padding="same", data_format="channels_last", kernel_initializer=spread, **options, **kwargs)

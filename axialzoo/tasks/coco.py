@@ -1,0 +1,87 @@
+"""COCO's average precision, of boxes and of masks, computed by pycocotools: the numbers that papers report."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+Kind = Literal["bbox", "segm"]
+Picture = Sequence[Mapping[str, Any]]
+"""The objects of one picture: of each ``label_id``, ``area`` (square pixels) and either ``bbox`` (left, top, width, height) or
+``segmentation`` (run lengths, as `pycocotools.mask.encode` gives them); of results also ``score``, of truth ``iscrowd`` where it is 1."""
+
+
+def coco_average_precision(truths: Sequence[Picture], results: Sequence[Picture], kind: Kind = "bbox") -> dict[str, Any]:
+    """Average precision over the intersections over union 0.50, 0.55 ... 0.95, as COCO counts it (arXiv:1405.0312).
+
+    Of each picture and class, the best 100 results count. A crowd neither counts as found nor as missed.
+
+    Args:
+        truths, results: The same pictures in the same order.
+        kind: ``"bbox"``, or ``"segm"`` for masks.
+
+    Returns:
+        Fractions ``ap``, ``ap50``, ``ap75``, and by the area of objects ``ap_small`` (below 32^2 pixels), ``ap_medium``,
+        ``ap_large`` (above 96^2); ``per_class``, of each class that the truth has, index -> ``ap``. None where truth has no such object.
+
+    Raises:
+        ModuleNotFoundError: without pycocotools.
+        ValueError: for another kind, or different numbers of pictures.
+    """
+    if kind not in ("bbox", "segm"):
+        raise ValueError(f"kind: expected 'bbox' or 'segm', found {kind!r}")
+    if len(truths) != len(results):
+        raise ValueError(f"pictures: expected as many results as truths, found {len(results)} and {len(truths)}")
+    classes = sorted({one["label_id"] for picture in (*truths, *results) for one in picture})
+    precision = _precision(truths, results, kind, classes)  # (T, R, K, A)
+    halves, every = {"50": 0, "75": 5}, {"small": 1, "medium": 2, "large": 3}
+    per_class = {index: _mean(precision[:, :, place, 0]) for place, index in enumerate(classes)}
+    return {
+        "ap": _mean(precision[..., 0]),
+        **{f"ap{name}": _mean(precision[place, ..., 0]) for name, place in halves.items()},
+        **{f"ap_{name}": _mean(precision[..., place]) for name, place in every.items()},
+        "per_class": {index: value for index, value in per_class.items() if value is not None},
+    }
+
+
+def _precision(truths: Sequence[Picture], results: Sequence[Picture], kind: Kind, classes: list[int]) -> np.ndarray:
+    """(T thresholds, R recalls, K classes, A areas): the precision, -1 where truth has no object."""
+    try:
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("average precision needs pycocotools: pip install 'axialzoo[metrics]'", name=error.name) from error
+    if not classes:
+        return np.full((10, 101, 0, 4), -1.0)
+
+    def dataset(pictures: Sequence[Picture]) -> Any:
+        rows = [(picture, one) for picture, objects in enumerate(pictures) for one in objects]
+        coco: Any = COCO()
+        coco.dataset = {
+            "images": [{"id": picture, "height": 0, "width": 0} for picture in range(len(pictures))],  # run lengths know theirs
+            "categories": [{"id": index} for index in classes],
+            "annotations": [_annotation(number, picture, one, kind) for number, (picture, one) in enumerate(rows, 1)],  # 0 means none
+        }
+        coco.createIndex()
+        return coco
+
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does
+        evaluation = COCOeval(dataset(truths), dataset(results), kind)
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return evaluation.eval["precision"][..., -1]  # of at most 100 results
+
+
+def _annotation(number: int, picture: int, one: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
+    shape = {"bbox": one["bbox"]} if kind == "bbox" else {"segmentation": one["segmentation"]}
+    found = {"id": number, "image_id": picture, "category_id": one["label_id"], "area": one["area"], "iscrowd": int(one.get("iscrowd", 0))}
+    return {**found, **shape, **({"score": one["score"]} if "score" in one else {})}
+
+
+def _mean(precision: Iterable[float] | np.ndarray) -> float | None:
+    known = np.asarray(precision)[np.asarray(precision) > -1]
+    return float(known.mean()) if known.size else None

@@ -1,0 +1,137 @@
+"""From a network's maps to boxes in the picture: FCOS (arXiv:1904.01355, section 3; scores as in arXiv:2006.09214).
+
+What a network gives, for each level of stride s, height H = ceil(input height / s) and width W alike:
+
+    classes     (H, W, classes)  logits
+    boxes       (H, W, 4)        how far the box's left, top, right and bottom lie from the location, in strides: 0 or more, after
+                                 the level's learned scale and its relu or exp; times s they are pixels of the model's input
+    centerness  (H, W, 1)        logits
+
+The location of row i, column j is the point ((j + 0.5) s, (i + 0.5) s) of the input, whose first pixel spans 0 to 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from axialzoo.spec.labels import Label
+from axialzoo.tasks.detection.suppression import suppress, suppress_softly
+from axialzoo.tasks.results import Boxes
+
+MAPS = ("classes", "boxes", "centerness")
+Level = tuple[np.ndarray, np.ndarray, np.ndarray]
+SUPPRESSIONS = ("greedy", "gaussian", "linear")
+
+
+def decode(
+    outputs: Mapping[str, Sequence[np.ndarray]],
+    strides: Sequence[int],
+    size: tuple[int, int],
+    *,
+    to_picture: Callable[[np.ndarray], np.ndarray] | None = None,
+    threshold: float = 0.05,
+    per_level: int = 1000,
+    suppression: str = "greedy",
+    overlap: float = 0.6,
+    sigma: float = 0.5,
+    max_detections: int = 100,
+    labels: tuple[Label, ...] = (),
+) -> Boxes:
+    """The objects of one picture.
+
+    A candidate is a class at a location; its score is sqrt(sigmoid(class) * sigmoid(centerness)).
+
+    Args:
+        outputs: ``classes``, ``boxes`` and ``centerness``: of each a map per level, as this module's docstring says.
+        strides: One per level.
+        size: Height and width of the picture, to which boxes are clipped.
+        to_picture: Takes boxes (n, 4) from the model's input to the picture; None where they are one.
+        threshold: Least score.
+        per_level: How many candidates of a level go on at most, the best.
+        suppression: ``"greedy"``, or Soft-NMS, ``"gaussian"`` or ``"linear"``.
+        overlap: Intersection over union above which a box is taken away (greedy) or its score lowered (linear).
+        sigma: Of ``"gaussian"``.
+        max_detections: How many boxes to give at most, the best.
+        labels: One per class, or none.
+
+    Returns:
+        Boxes of the picture, best first; those of no area (or outside of the picture) are none.
+
+    Raises:
+        ValueError: for maps of other names, shapes or numbers of levels, values that are not finite, negative distances, or an
+            unknown suppression.
+
+    Example:
+        >>> import numpy as np
+        >>> maps = {"classes": np.full((2, 2, 1), -9.0), "boxes": np.ones((2, 2, 4)), "centerness": np.full((2, 2, 1), 9.0)}
+        >>> maps["classes"][0, 1] = 9
+        >>> decode({name: [one] for name, one in maps.items()}, [8], (16, 16)).boxes.tolist()
+        [[4.0, 0.0, 16.0, 12.0]]
+    """
+    if suppression not in SUPPRESSIONS:
+        raise ValueError(f"suppression: expected one of {', '.join(SUPPRESSIONS)}, found {suppression!r}")
+    levels = _levels(outputs, strides, labels)
+    found = [_candidates(*level, stride, threshold, per_level) for level, stride in zip(levels, strides)]
+    boxes, scores, indices = (np.concatenate(parts) for parts in zip(*found))
+    boxes = boxes if to_picture is None else np.asarray(to_picture(boxes), np.float64)
+    boxes = np.clip(boxes, 0, [size[1], size[0]] * 2)
+    some = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(1)
+    boxes, scores, indices = boxes[some], scores[some], indices[some]
+    if suppression == "greedy":
+        kept = suppress(boxes, scores, indices, overlap=overlap, limit=max_detections)
+        scores = scores[kept]
+    else:
+        options = {"method": suppression, "sigma": sigma, "overlap": overlap, "threshold": threshold, "limit": max_detections}
+        kept, scores = suppress_softly(boxes, scores, indices, **options)
+    return Boxes(boxes[kept], scores, indices[kept], labels)
+
+
+def locations(height: int, width: int, stride: int) -> np.ndarray:
+    """(height, width, 2): x and y of each location of a level, in pixels of the model's input."""
+    x, y = ((np.arange(side) + 0.5) * stride for side in (width, height))
+    return np.stack(np.broadcast_arrays(x[None], y[:, None]), -1)
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-x)), without overflow."""
+    small = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, small) / (1 + small)
+
+
+def _candidates(classes: np.ndarray, distances: np.ndarray, centerness: np.ndarray, stride: int, threshold: float, most: int):
+    """Boxes (n, 4) of the model's input, scores (n,) and classes (n,) of one level; by falling score, of equals the first in the maps."""
+    scores = np.sqrt(sigmoid(classes) * sigmoid(centerness))  # (H, W, classes)
+    places = np.flatnonzero(scores >= threshold)
+    places = places[np.argsort(-scores.ravel()[places], kind="stable")[:most]]
+    row, column, index = np.unravel_index(places, scores.shape)
+    points = locations(scores.shape[0], scores.shape[1], stride)[row, column]  # (n, 2)
+    reach = distances[row, column] * stride  # (n, 4)
+    return np.concatenate([points - reach[:, :2], points + reach[:, 2:]], 1), scores.ravel()[places], index
+
+
+def _levels(outputs: Mapping[str, Sequence[np.ndarray]], strides: Sequence[int], labels: Sequence[Label]) -> list[Level]:
+    """The maps of each level, in float64, looked over."""
+    if set(outputs) != set(MAPS):
+        raise ValueError(f"outputs: expected {', '.join(MAPS)}, found {', '.join(map(str, outputs)) or 'none'}")
+    counts = {name: len(outputs[name]) for name in MAPS}
+    if not len(strides) or set(counts.values()) != {len(strides)}:
+        raise ValueError(f"outputs: expected a map for each of the {len(strides)} strides {list(strides)}, found {counts}")
+    levels = []
+    for level, stride in enumerate(strides):
+        classes, boxes, centerness = maps = [np.asarray(outputs[name][level], np.float64) for name in MAPS]
+        sides, count = classes.shape[:2], len(labels) or classes.shape[-1]
+        wanted = [(*sides, count), (*sides, 4), (*sides, 1)]
+        if [one.shape for one in maps] != wanted:
+            raise ValueError(
+                f"outputs at stride {stride}: expected {', '.join(MAPS)} (height, width, channels) of {wanted}, "
+                f"found {[one.shape for one in maps]}"
+            )
+        for name, one in zip(MAPS, maps):
+            if not np.isfinite(one).all():
+                raise ValueError(f"outputs[{name!r}] at stride {stride}: expected finite numbers, found NaN or infinity")
+        if (boxes < 0).any():
+            raise ValueError(f"outputs['boxes'] at stride {stride}: expected distances of 0 or more, found {boxes.min()}")
+        levels.append((classes, boxes, centerness))
+    return levels

@@ -1,0 +1,78 @@
+"""How well boxes are found: COCO's average precision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from axialzoo.spec.labels import Label
+from axialzoo.tasks.coco import coco_average_precision
+from axialzoo.tasks.results import Boxes
+
+NAMES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
+
+
+class BoxMetric:
+    """Average precision of the boxes of any number of pictures.
+
+    Args:
+        labels: One per class, for names; or none.
+
+    Raises:
+        ValueError: for labels of one name, which could not be told apart.
+
+    Example:
+        >>> import numpy as np
+        >>> metric, boxes = BoxMetric(), Boxes(np.array([[0.0, 0, 9, 9]]), np.ones(1), np.zeros(1, int))
+        >>> metric.update(boxes, boxes)
+        >>> round(metric.compute()["box_ap"], 3)
+        1.0
+    """
+
+    def __init__(self, labels: tuple[Label, ...] = ()):
+        names = [label.name for label in labels]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"labels: expected a name for each class, found more than one {twice[0]!r}")
+        self.names = names
+        self.truths: list[list[dict[str, Any]]] = []
+        self.results: list[list[dict[str, Any]]] = []
+
+    def update(self, result: Boxes, truth: Boxes) -> None:
+        """Counts one picture: what was found, and what is there, both in pixels of the picture.
+
+        Raises:
+            ValueError: for boxes that are not left, top, right, bottom, scores that are not finite, or a class without a label.
+        """
+        found = self._rows(result, "result")
+        for row, score in zip(found, np.asarray(result.scores, np.float64).tolist()):
+            row["score"] = score
+        there = self._rows(truth, "truth")
+        if truth.crowd is not None:
+            for row, crowd in zip(there, truth.crowd):
+                row["iscrowd"] = int(crowd)
+        self.truths.append(there)
+        self.results.append(found)
+
+    def compute(self) -> dict[str, Any]:
+        """``box_ap``, ``box_ap50``, ``box_ap75``, ``box_ap_small``, ``box_ap_medium``, ``box_ap_large``: fractions, None where truth has
+        no such box (by area: up to 32^2, up to 96^2, more); ``per_class``: label -> fraction or None.
+        """
+        found = coco_average_precision(self.truths, self.results, "bbox")
+        per_class = found["per_class"]
+        names = dict(enumerate(self.names)) or {index: f"class {index}" for index in per_class}
+        values = {f"box_{name}": found[name] for name in NAMES}
+        return {**values, "per_class": {name: per_class.get(index) for index, name in names.items()}}
+
+    def _rows(self, boxes: Boxes, what: str) -> list[dict[str, Any]]:
+        corners = np.asarray(boxes.boxes, np.float64).reshape(-1, 4)
+        sides = corners[:, 2:] - corners[:, :2]  # (n, 2)
+        if not (np.isfinite(corners).all() and np.isfinite(boxes.scores).all() and (sides >= 0).all()):
+            raise ValueError(f"{what}: expected finite boxes left, top, right, bottom, and finite scores, found {corners.tolist()}")
+        indices = np.asarray(boxes.indices).tolist()
+        wrong = [index for index in indices if index < 0 or (self.names and index >= len(self.names))]
+        if wrong:
+            raise ValueError(f"{what}: expected classes from 0 to {len(self.names) - 1}, found {wrong[0]}")
+        xywh, areas = np.concatenate([corners[:, :2], sides], 1).tolist(), sides.prod(1).tolist()
+        return [{"label_id": index, "bbox": box, "area": area} for index, box, area in zip(indices, xywh, areas)]

@@ -1,0 +1,152 @@
+"""A feature pyramid and FCOS's head compute the same in both frameworks, in evaluation, gradients and moving statistics."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from axialzoo.spec import Norm
+from axialzoo.tasks.detection.targets import box_targets
+from axialzoo.torch.heads.fcos import FCOSHead
+from axialzoo.torch.heads.pyramid import FeaturePyramid, upsample
+from axialzoo.torch.losses.detection import detection_loss
+from tests.tasks.detection.loss_cases import BACKENDS
+from tests.tasks.detection.scenes import scene
+
+ROOT = Path(__file__).resolve().parents[3]
+INPUTS, CHANNELS, CLASSES, EXTRA, DEPTH = (5, 6, 7), 8, 3, 2, 2
+SIZES, STRIDES = [(11, 13), (6, 7), (3, 4), (2, 2), (1, 1)], (8, 16, 32, 64, 128)
+TOLERANCE = 1e-9
+
+
+def network() -> nn.ModuleDict:
+    parts = {
+        "pyramid": FeaturePyramid(INPUTS, CHANNELS, Norm(1e-3, 0.1), EXTRA),
+        "fcos": FCOSHead(CHANNELS, CLASSES, 5, Norm(1e-3, 0.1), DEPTH),
+    }
+    model = nn.ModuleDict(parts).double()
+    generator = torch.Generator().manual_seed(0)
+    for name, tensor in model.state_dict().items():
+        values = torch.rand(tensor.shape, generator=generator, dtype=torch.float64)
+        tensor.copy_(values + 0.5 if tensor.ndim == 1 and not name.endswith("bias") else (values - 0.5) * 0.6)
+    return model
+
+
+def forward(model: nn.ModuleDict, features):
+    return model["fcos"](model["pyramid"](features))
+
+
+@pytest.fixture(scope="module")
+def given() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    targets = [box_targets(scene(seed), SIZES, STRIDES) for seed in (5, 7)]
+    for one in targets:
+        one["classes"] = np.minimum(one["classes"], CLASSES - 1)
+    return {
+        **{f"weights/{name}": tensor.numpy() for name, tensor in network().state_dict().items()},
+        **{f"features/{i}": rng.normal(size=(2, *size, count)) for i, (size, count) in enumerate(zip(SIZES, INPUTS))},
+        **{f"targets/{name}": np.stack([one[name] for one in targets]) for name in targets[0]},
+    }
+
+
+@pytest.fixture(scope="module")
+def ours(given) -> dict[str, np.ndarray]:
+    model = network()
+    features = [torch.from_numpy(given[f"features/{i}"]).permute(0, 3, 1, 2) for i in range(len(INPUTS))]
+    targets = {name: torch.from_numpy(given[f"targets/{name}"]) for name in ("classes", "boxes", "centerness")}
+    with torch.no_grad():
+        outputs = forward(model.eval(), features)
+    found = {f"outputs/{name}/{i}": x.permute(0, 2, 3, 1).numpy() for name, maps in outputs.items() for i, x in enumerate(maps)}
+    detection_loss(forward(model.train(), features), targets)["total"].backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None
+        found[f"gradients/{name}"] = parameter.grad.numpy()
+    return {**found, **{f"moving/{name}": tensor.numpy() for name, tensor in model.named_buffers()}}
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def theirs(request, given, tmp_path_factory) -> dict[str, np.ndarray]:
+    if importlib.util.find_spec(request.param) is None:
+        pytest.skip(f"{request.param} is not installed")
+    folder = tmp_path_factory.mktemp("heads")
+    np.savez(folder / "in.npz", **given)
+    environment = {**os.environ, "KERAS_BACKEND": request.param, "PYTHONPATH": str(ROOT), "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-m", "tests.tasks.detection.head_worker", str(folder / "in.npz"), str(folder / "out.npz")]
+    result = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-4000:]
+    with np.load(folder / "out.npz") as file:
+        return dict(file)
+
+
+def error(theirs, ours, kind: str) -> float:
+    """The largest difference, of the largest value."""
+    names = [name for name in ours if name.startswith(kind)]
+    assert names and all(theirs[name].shape == ours[name].shape for name in names)
+    return max(np.abs(theirs[name] - ours[name]).max() / max(np.abs(ours[name]).max(), 1e-6) for name in names)
+
+
+def test_the_same_tensors_by_the_same_names(theirs):
+    assert theirs["names"].tolist() == sorted(network().state_dict())
+
+
+def test_the_same_outputs_gradients_and_moving_statistics(theirs, ours):
+    assert error(theirs, ours, "outputs") <= TOLERANCE
+    single = any(value.dtype == np.float32 for name, value in theirs.items() if name.startswith("gradients"))  # see the worker
+    assert error(theirs, ours, "gradients") <= (1e-3 if single else 10 * TOLERANCE)
+    assert error(theirs, ours, "moving") <= TOLERANCE
+
+
+def test_keras_makes_the_same_again_of_its_config(theirs, ours):
+    again = {name.replace("again", "outputs"): value for name, value in theirs.items() if name.startswith("again")}
+    assert error(again, ours, "outputs") <= TOLERANCE
+
+
+def test_planted_swap_of_height_and_width_of_a_kernel_is_seen(ours, given):
+    model = network()
+    weight = model["fcos"].class_tower.convs[0].weight
+    weight.data = weight.data.transpose(2, 3).contiguous()
+    features = [torch.from_numpy(given[f"features/{i}"]).permute(0, 3, 1, 2) for i in range(len(INPUTS))]
+    with torch.no_grad():
+        outputs = forward(model.eval(), features)
+    wrong = {f"outputs/{name}/{i}": x.permute(0, 2, 3, 1).numpy() for name, maps in outputs.items() for i, x in enumerate(maps)}
+    assert error(wrong, ours, "outputs") > 1e5 * TOLERANCE
+
+
+def test_shapes_are_those_of_the_levels_and_distances_are_not_negative(ours):
+    for i, size in enumerate(SIZES):
+        assert ours[f"outputs/classes/{i}"].shape == (2, *size, CLASSES) and ours[f"outputs/centerness/{i}"].shape == (2, *size, 1)
+        assert ours[f"outputs/boxes/{i}"].shape == (2, *size, 4) and (ours[f"outputs/boxes/{i}"] >= 0).all()
+
+
+def test_a_new_head_finds_each_class_unlikely_and_boxes_of_a_stride():
+    head = FCOSHead(8, 3, 1, Norm()).eval()
+    outputs = head([torch.randn(1, 8, 16, 16)])
+    assert torch.sigmoid(outputs["classes"][0]).mean().item() == pytest.approx(0.01, abs=0.005)
+    assert outputs["boxes"][0].mean().item() == pytest.approx(1, abs=0.3) and (outputs["boxes"][0] > 0).float().mean() > 0.99
+
+
+def test_levels_keep_statistics_of_their_own():
+    head = FCOSHead(8, 3, 2, Norm(1e-5, 1.0), depth=1)
+    quiet, loud = torch.randn(2, 8, 8, 8), 10 * torch.randn(2, 8, 4, 4)
+    head.train()([quiet, loud])
+    first, second = head.class_tower.norms[0]
+    assert second.running_var.mean() > 20 * first.running_var.mean()
+
+
+def test_upsampling_doubles_pixels_and_crops_odd_sides():
+    x = torch.arange(6.0).reshape(1, 1, 2, 3)
+    assert upsample(x, torch.zeros(1, 1, 3, 5))[0, 0].tolist() == [[0, 0, 1, 1, 2], [0, 0, 1, 1, 2], [3, 3, 4, 4, 5]]
+
+
+def test_features_that_are_not_half_as_fine_are_refused():
+    pyramid = FeaturePyramid((4, 4), 8, Norm())
+    with pytest.raises(ValueError, match=r"half as fine as the one before, found height and width \(6, 6\) after \(6, 6\)"):
+        pyramid([torch.zeros(1, 4, 6, 6), torch.zeros(1, 4, 6, 6)])

@@ -1,0 +1,144 @@
+"""Average precision is what a plain count gives, in a known case what it must be, and nothing is printed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from axialzoo.spec.labels import Label
+from axialzoo.tasks.coco import coco_average_precision
+from axialzoo.tasks.detection.metrics import BoxMetric
+from axialzoo.tasks.results import Boxes
+from tests.tasks.detection import plain
+
+THRESHOLDS = np.arange(10) * 0.05 + 0.5
+
+
+def pictures(seed: int, crowds: bool) -> list[tuple[Boxes, Boxes]]:
+    """(result, truth) of a few pictures of two classes; scores differ, since equal ones have no order between pictures."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for _ in range(3):
+        n = int(rng.integers(1, 6))
+        corner = rng.uniform(0, 60, (n, 2))
+        truth = np.concatenate([corner, corner + rng.uniform(8, 30, (n, 2))], 1)
+        found = truth[rng.integers(n, size=n + 2)] + rng.normal(0, 2, (n + 2, 4))
+        found[:, 2:] = np.maximum(found[:, 2:], found[:, :2] + 1)
+        indices = rng.integers(2, size=n)
+        scores = np.sort(rng.uniform(size=n + 2))[::-1]
+        crowd = (rng.uniform(size=n) < 0.3) if crowds else None
+        made.append((Boxes(found, scores, rng.integers(2, size=n + 2)), Boxes(truth, np.ones(n), indices, crowd=crowd)))
+    return made
+
+
+def measured(made: list[tuple[Boxes, Boxes]], **options) -> dict:
+    metric = BoxMetric(**options)
+    for result, truth in made:
+        metric.update(result, truth)
+    return metric.compute()
+
+
+def counted(made: list[tuple[Boxes, Boxes]], index: int, thresholds=THRESHOLDS) -> float | None:
+    truths, results = [], []
+    for result, truth in made:
+        crowd = np.zeros(len(truth), bool) if truth.crowd is None else truth.crowd
+        truths.append([(box, many) for box, many, one in zip(truth.boxes, crowd, truth.indices) if one == index])
+        results.append([(score, box) for box, score, one in zip(result.boxes, result.scores, result.indices) if one == index])
+    if all(many for truth in truths for _, many in truth):
+        return None
+    return float(np.mean([plain.average_precision(truths, results, threshold) for threshold in thresholds]))
+
+
+@pytest.mark.parametrize("crowds", [False, True])
+def test_equal_to_the_plain_count(crowds):
+    for seed in range(60):
+        made = pictures(seed, crowds)
+        found, wanted = measured(made), [counted(made, index) for index in (0, 1)]
+        for index in (0, 1):
+            assert found["per_class"].get(f"class {index}") == pytest.approx(wanted[index], abs=1e-9), seed
+        known = [value for value in wanted if value is not None]
+        assert found["box_ap"] == pytest.approx(np.mean(known), abs=1e-9)
+        halves = [counted(made, index, [0.5]) for index in (0, 1) if wanted[index] is not None]
+        assert found["box_ap50"] == pytest.approx(np.mean(halves), abs=1e-9)
+
+
+def test_what_is_found_exactly_is_one_and_what_is_not_there_is_none():
+    made = [(truth, truth) for _, truth in pictures(0, False)]
+    found = measured(made, labels=(Label("a"), Label("b"), Label("never")))
+    assert found["box_ap"] == found["box_ap75"] == found["box_ap_small"] == pytest.approx(1)
+    assert found["box_ap_large"] is None and found["per_class"]["never"] is None
+    assert list(found) == [*(f"box_ap{end}" for end in ("", "50", "75", "_small", "_medium", "_large")), "per_class"]
+
+
+@pytest.mark.parametrize(("side", "name"), [(20, "small"), (50, "medium"), (100, "large")])
+def test_sizes_are_those_of_coco(side, name):
+    box = Boxes(np.array([[3.0, 3, 3 + side, 3 + side]]), np.ones(1), np.zeros(1, int))
+    found = measured([(box, box)])
+    assert [found[f"box_ap_{size}"] for size in ("small", "medium", "large")] == [
+        pytest.approx(1) if size == name else None for size in ("small", "medium", "large")
+    ]
+
+
+def test_without_pictures_or_boxes_all_is_none_and_without_finds_zero():
+    nothing = Boxes(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int))
+    for made in ([], [(nothing, nothing)]):
+        assert {**measured(made), "per_class": None} == dict.fromkeys(measured([]), None)
+    found = measured([(nothing, truth) for _, truth in pictures(0, False)])
+    assert found["box_ap"] == found["box_ap50"] == 0
+    assert measured([(result, nothing) for result, _ in pictures(0, False)])["box_ap"] is None
+
+
+def test_it_is_silent(capfd):
+    measured(pictures(0, False))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("error", ["xywh", "flip", "class", "half a stride"])
+def test_planted_errors_lower_it(error):
+    truths = [truth for _, truth in pictures(1, False)]
+    results = []
+    for truth in truths:
+        boxes, indices = truth.boxes, truth.indices
+        if error == "xywh":
+            boxes = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)  # right and bottom taken for width and height
+        elif error == "flip":
+            boxes = boxes[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + [100, 0, 100, 0]
+        elif error == "class":
+            indices = indices + 1
+        else:
+            boxes = boxes + 4
+        results.append(Boxes(boxes, truth.scores, indices))
+    assert measured(list(zip(truths, truths)))["box_ap"] == pytest.approx(1)
+    assert measured(list(zip(results, truths)))["box_ap"] < 0.5
+
+
+def test_masks_are_counted_by_the_same_function():
+    from pycocotools import mask
+
+    def picture(left: int, **more) -> list[dict]:
+        pixels = np.zeros((40, 40), np.uint8)
+        pixels[5:25, left : left + 20] = 1
+        return [{"label_id": 7, "area": 400, "segmentation": mask.encode(np.asfortranarray(pixels)), **more}]
+
+    assert coco_average_precision([picture(5)], [picture(5, score=0.9)], "segm")["ap"] == pytest.approx(1)
+    shifted = coco_average_precision([picture(5)], [picture(9, score=0.9)], "segm")  # 16 of 24 columns: 2 / 3
+    assert shifted["ap"] == pytest.approx(0.4) and shifted["per_class"] == {7: pytest.approx(0.4)} and shifted["ap75"] == 0
+
+
+@pytest.mark.parametrize(
+    ("boxes", "index", "score", "message"),
+    [
+        ([9, 0, 1, 5], 0, 1, "result: expected finite boxes left, top, right, bottom"),
+        ([0, 0, 1, 5], 0, np.nan, "finite scores"),
+        ([0, 0, 1, 5], 1, 1, "result: expected classes from 0 to 0, found 1"),
+    ],
+)
+def test_what_does_not_fit_is_refused(boxes, index, score, message):
+    result = Boxes(np.array([boxes], float), np.array([score], float), np.array([index]))
+    truth = Boxes(np.array([[0.0, 0, 1, 5]]), np.ones(1), np.zeros(1, int))
+    with pytest.raises(ValueError, match=message):
+        BoxMetric((Label("a"),)).update(result, truth)
+    with pytest.raises(ValueError, match="more than one 'a'"):
+        BoxMetric((Label("a"), Label("a")))
+    with pytest.raises(ValueError, match="expected as many results as truths, found 1 and 0"):
+        coco_average_precision([], [[]])
