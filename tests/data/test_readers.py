@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from axialzoo.data import DataError, check, open_data
-from axialzoo.data.masks import decode_mask, fill_polygon
+from axialzoo.data.readers.masks import decode_mask, fill_polygon
 from axialzoo.tasks.results import Boxes, Segments
 from tests.data import made
 
