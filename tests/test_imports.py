@@ -22,7 +22,7 @@ ALLOWED = {
     "axialzoo/checkpoint": {"axialzoo.spec", "axialzoo.files", "numpy", "safetensors"},
     "axialzoo/hub": {"axialzoo.spec", "axialzoo.files", "axialzoo.checkpoint", "huggingface_hub"},
     "axialzoo/image": {"axialzoo.spec", "axialzoo.files", "numpy", "PIL"},
-    "axialzoo/tasks": {"axialzoo.spec", "axialzoo.image", "numpy"},
+    "axialzoo/tasks": {"axialzoo.spec", "axialzoo.image", "numpy", "PIL"},  # PIL: to draw
     "axialzoo/data": {"axialzoo.spec", "axialzoo.image", "axialzoo.tasks", "axialzoo.files", "numpy", "PIL"},
     "axialzoo/kernels": {"axialzoo.spec", "numpy", "triton"} | FRAMEWORKS,
     "axialzoo/torch": SHARED | LIGHT | {"torch", "axialzoo.kernels"},
