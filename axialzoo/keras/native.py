@@ -13,6 +13,7 @@ import numpy as np
 from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_regular, check_tensors, digest, written_beside
 from axialzoo.checkpoint.archive import check_archive
 from axialzoo.checkpoint.migrate import VERSION
+from axialzoo.files import check_output
 from axialzoo.keras.models import build
 from axialzoo.keras.weights import load_tensors, to_tensors
 from axialzoo.spec import Model, parameters
@@ -57,14 +58,16 @@ def read_native(path, config: Config | None = None) -> tuple[Config, dict[str, n
     return config, tensors
 
 
-def write_native(path, config: Config, tensors: Tensors) -> None:
+def write_native(path, config: Config, tensors: Tensors, *, overwrite: bool = False) -> None:
     """Writes what ``model.load_weights(path)`` or, for ``.keras``, ``keras.saving.load_model(path)`` reads.
 
     Raises:
+        FileExistsError: where `path` is there already and `overwrite` is not said.
         CheckpointError: where the tensors are not exactly those of the config's spec, or not finite.
     """
     path = Path(path)
     kind = suffix(path)
+    check_output(path, overwrite=overwrite)
     check_tensors(tensors, config.spec, where=str(path))
     config = replace(config, digest=digest(tensors))
     model = build(config.spec, dtype=str(next(iter(tensors.values())).dtype), name=config.model)

@@ -136,7 +136,7 @@ def write_any(target, config: Config, tensors: Tensors, *, overwrite: bool = Fal
         check_tensors(tensors, config.spec, where=str(target))
         write_safetensors(target, tensors, metadata_of(replace(config, digest=digest(tensors))))
     else:
-        _native(kind).write_native(Path(target), config, tensors)
+        _native(kind).write_native(Path(target), config, tensors, overwrite=overwrite)
 
 
 def _read_lone(path: Path, config: Config | None) -> tuple[Config, Tensors]:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_tensors, check_torch_file, checked, digest, written_beside
+from axialzoo.files import check_output
 
 
 def read_native(path, config: Config | None = None) -> tuple[Config, dict[str, np.ndarray]]:
@@ -33,12 +34,14 @@ def read_native(path, config: Config | None = None) -> tuple[Config, dict[str, n
     return config, dict(current)
 
 
-def write_native(path, config: Config, tensors: Tensors) -> None:
+def write_native(path, config: Config, tensors: Tensors, *, overwrite: bool = False) -> None:
     """Writes what ``torch.load(path, weights_only=True)`` and ``load_state_dict(strict=True)`` read.
 
     Raises:
+        FileExistsError: where `path` is there already and `overwrite` is not said.
         CheckpointError: where the tensors are not exactly those of the config's spec, or not finite.
     """
+    check_output(path, overwrite=overwrite)
     check_tensors(tensors, config.spec, where=str(path))
     config = replace(config, digest=digest(tensors))
     state = OrderedDict((name, torch.from_numpy(np.array(tensors[name]))) for name in sorted(tensors))

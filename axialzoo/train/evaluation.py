@@ -50,8 +50,9 @@ def evaluate(
     if config.labels and tuple(config.labels) != found.classes:
         raise DataError(f"data: expected the model's classes {', '.join(config.labels)}; found {', '.join(found.classes)}")
     total = len(split) if limit is None else min(limit, len(split))
-    started, done, top1, top5, classes = time.perf_counter(), 0, 0, 0, []
+    done, top1, top5, classes = 0, 0, 0, []
     with Runner(checkpoint, framework, backend, compiled=True) as runner, progress("evaluating", total) as bar:
+        started = time.perf_counter()  # of computing, not of loading
         for x, y in scoring_batches(split, config.preprocessing, batch_size, limit):
             order = np.argsort(-np.asarray(runner.outputs(x)["logits"]), axis=1, kind="stable")  # (n, classes)
             top1 += int((order[:, 0] == y).sum())
