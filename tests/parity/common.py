@@ -15,6 +15,7 @@ from axialzoo.spec import (
     Model,
     Norm,
     Parameter,
+    Preprocessing,
     Stage,
     Stem,
     StemConv,
@@ -211,6 +212,13 @@ CASES = {
     },
 }
 SYMBOLIC = [name for name in list_models() if not any(case.spec == entry(name).spec for case in CASES.values())]  # by shapes only
+PREPROCESSING = {  # of pictures of 40 x 50
+    "scaled": Preprocessing(size=(40, 50), resize="none"),
+    "resized": Preprocessing(size=(24, 32)),
+    "padded": Preprocessing(size=(24, 40), resize="longer"),
+    "stretched": Preprocessing(size=(40, 50), resize="none", per_image=True),
+}
+
 DYNAMIC = (
     "xs_square",
     "long_windows",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from axialzoo.image import preprocess
-from axialzoo.spec import Preprocessing, parameters
+from axialzoo.spec import parameters
 from tests.parity import common
 
 SPEC = common.registered(common.XS)
@@ -84,9 +84,7 @@ def test_recomputing_blocks_gives_the_same_gradients_and_moving_statistics(resul
     assert results["models/remat"] <= 1e-5
 
 
-@pytest.mark.parametrize(
-    ("name", "how"), [("scaled", Preprocessing(size=(40, 50), resize="none")), ("resized", Preprocessing(size=(24, 32)))]
-)
+@pytest.mark.parametrize(("name", "how"), common.PREPROCESSING.items())
 @pytest.mark.parametrize("where", ["eager", "pipeline"])
 def test_preprocessing_layer_gives_the_numbers_of_the_image_module(results, name, how, where):
     pictures = np.random.default_rng(5).integers(0, 256, (3, 40, 50, 3), dtype="uint8")

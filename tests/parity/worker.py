@@ -17,7 +17,7 @@ from keras import ops
 
 from axialzoo.keras import AxialAttention, AxialBackbone, Preprocess, blocks, build, load_tensors, norm, to_tensors
 from axialzoo.keras.weights import variables
-from axialzoo.spec import Norm, Preprocessing, adapt, entry
+from axialzoo.spec import Norm, adapt, entry
 from tests.parity import common
 from tests.parity.common import CASES, DEEPLAB2, DEEPLAB2_FULL, PLANTED, TRAINED, Case
 
@@ -309,7 +309,7 @@ def check_preprocessing(put) -> None:
     import tensorflow as tf
 
     pictures = np.random.default_rng(5).integers(0, 256, (3, 40, 50, 3), dtype="uint8")
-    for name, how in {"scaled": Preprocessing(size=(40, 50), resize="none"), "resized": Preprocessing(size=(24, 32))}.items():
+    for name, how in common.PREPROCESSING.items():
         layer = Preprocess(how)
         put(f"preprocessing/{name}/eager", numpy(layer(pictures)))
         data = tf.data.Dataset.from_tensor_slices(pictures).map(layer).batch(3)
