@@ -144,11 +144,12 @@ def as_labels(labels: Iterable[object]) -> tuple[Label, ...]:
     """Names or labels as labels."""
     if isinstance(labels, str):
         raise CheckpointError(f"config.labels: expected a list of names or labels, found the text {labels!r}")
-    made = tuple(Label(label) if isinstance(label, str) else label for label in labels)
-    for label in made:
-        if not isinstance(label, Label):
+    made = []
+    for label in labels:
+        if not isinstance(label, (str, Label)):
             raise CheckpointError(f"config.labels: expected names or labels, found {label!r}")
-    return made
+        made.append(Label(label) if isinstance(label, str) else label)
+    return tuple(made)
 
 
 def default_config(spec: Model, model: str = "custom") -> Config:

@@ -46,7 +46,7 @@ class AxialModel(Extractor):
         super().__init__(spec, **kwargs)
         self.num_classes = spec.num_classes
         self.reads = spec.head.reads(spec.backbone)
-        self.own_loss = False
+        self.own_loss, self.loss_options = False, {}
 
     def _outputs(self, endpoints: list, spec: Model, data_format: str, dtype) -> Any:
         assert spec.head is not None
@@ -89,8 +89,15 @@ class AxialModel(Extractor):
         model.config = None if self.config is None else self.config.adapted(spec)
         return model
 
-    def compile(self, optimizer: Any = "adam", loss: Any = None, metrics: Any = None, **kwargs: Any) -> None:
+    def compile(
+        self, optimizer: Any = "adam", loss: Any = None, metrics: Any = None, *, loss_options: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
         """Keras's own; without a loss, the head's loss and metrics are taken.
+
+        Args:
+            optimizer, loss, metrics, **kwargs: As Keras has them.
+            loss_options: Of the head's own loss, of :func:`axialzoo.keras.losses.loss_of`; targets are then a dictionary, as the
+                task makes them.
 
         Raises:
             ValueError: for a loss that expects probabilities, since the model gives logits.
@@ -99,10 +106,10 @@ class AxialModel(Extractor):
         assert head is not None
         if loss is not None:
             refuse_probabilities(loss, self.name)
-        else:
+        elif loss_options is None:
             loss, known = defaults_of(head)
             metrics = known if metrics is None else metrics
-        self.own_loss = loss is None
+        self.own_loss, self.loss_options = loss is None, loss_options or {}
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -111,7 +118,7 @@ class AxialModel(Extractor):
         if sample_weight is not None:
             raise ValueError("fit: the head's own loss takes no sample_weight; put weights into the targets, or compile a loss of yours")
         assert self.spec.head is not None
-        return sum(self.losses, loss_of(self.spec.head)(y_pred, y, self.spec.head)["total"])
+        return sum(self.losses, loss_of(self.spec.head)(y_pred, y, self.spec.head, **self.loss_options)["total"])
 
     @property
     def labels(self) -> tuple[Label, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 
 from axialzoo.checkpoint import Config
-from axialzoo.image import ImageError, load_image, notes, preprocess
+from axialzoo.image import ImageError, View, load_image, notes, preprocess, view_of
 from axialzoo.spec.labels import Label
-from axialzoo.tasks.results import Classes, Result
+from axialzoo.tasks import Result, task_of
 
 BATCH = 32  # pictures computed at once
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".avif")  # of pictures in a folder
@@ -56,7 +56,8 @@ def predict(runner: Computes, pictures: Sequence[Picture], batch_size: int = BAT
     found: list[Result] = []
     inputs = [prepared(picture, runner.config) for picture in opened]
     for batch in _batches(inputs, batch_size):
-        found += _decode(runner.outputs(np.stack([inputs[index] for index in batch])), runner.config)
+        views = [view(opened[index], runner.config) for index in batch]
+        found += decoded(runner.outputs(np.stack([inputs[index] for index in batch])), views, runner.config)
     return found
 
 
@@ -76,7 +77,8 @@ def predict_files(runners: Sequence[Computes], paths: Sequence[Path], batch_size
         for batch in _batches(inputs, batch_size):
             x = np.stack([inputs[index] for index in batch])
             for runner in runners:
-                for index, result in zip(batch, _decode(runner.outputs(x), config)):
+                views = [view(some[index].picture, config) for index in batch]
+                for index, result in zip(batch, decoded(runner.outputs(x), views, config)):
                     some[index] = replace(some[index], results=(*some[index].results, result))
         yield from some
 
@@ -104,10 +106,17 @@ def prepared(picture: Image.Image | np.ndarray, config: Config) -> np.ndarray:
     return preprocess(picture, config.preprocessing).transpose(1, 2, 0)
 
 
+def view(picture: Image.Image | np.ndarray | None, config: Config) -> View:
+    """How a picture becomes the model's input, and the way back."""
+    size = picture.shape[:2] if isinstance(picture, np.ndarray) else (picture.height, picture.width) if picture is not None else (0, 0)
+    return view_of(size[0], size[1], config.preprocessing)
+
+
 def check_decodable(config: Config) -> None:
     """Refuses a model that gives features alone."""
     if not config.spec.num_classes:
         raise ValueError(f"model {config.model!r} has no classes (num_classes is 0): nothing to predict")
+    task_of(config.spec.head)
 
 
 def _opened(path: Path) -> Predicted:
@@ -136,12 +145,20 @@ def _shape(one: np.ndarray | None) -> tuple[int, ...]:
     return () if one is None else one.shape
 
 
-def _decode(outputs: dict[str, np.ndarray | list[np.ndarray]], config: Config) -> list[Result]:
-    """A result for each picture of a batch."""
-    logits = np.asarray(outputs["logits"])  # (N, classes)
-    if not np.isfinite(logits).all():
-        raise ValueError("the model's logits are not finite; `axialzoo verify` says where its weights are broken")
-    labels = tuple(label if isinstance(label, Label) else Label(label) for label in config.labels)
-    shares = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
-    shares /= shares.sum(1, keepdims=True)
-    return [Classes(row, labels) for row in shares]
+def decoded(
+    outputs: Mapping[str, np.ndarray | list[np.ndarray]], views: Sequence[View], config: Config, labels: Sequence[Label] | None = None
+) -> list[Result]:
+    """A result for each picture of a batch, by the task of the checkpoint's head.
+
+    Args:
+        outputs: Of the batch, by name, channels last.
+        views: How each picture became the model's input.
+        config: Of the checkpoint.
+        labels: What the classes are called; default the checkpoint's.
+    """
+    task, names = task_of(config.spec.head), tuple(config.labels if labels is None else labels)
+    found = []
+    for index, one in enumerate(views):
+        own = {name: [level[index] for level in maps] if isinstance(maps, list) else maps[index] for name, maps in outputs.items()}
+        found.append(task.decode(own, config.spec, one, names))
+    return found

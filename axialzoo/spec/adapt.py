@@ -78,7 +78,7 @@ def _backbone(backbone: Backbone, changes: Changes) -> Backbone:
         backbone = replace(backbone, in_channels=channels)
     if (stride := changes.get("output_stride")) is not None:
         backbone = at_output_stride(backbone, stride)
-    layer = {name: changes[name] for name in ("span", "long_axis") if changes.get(name) is not None}
+    layer = {name: value for name, value in (("span", changes.get("span")), ("long_axis", changes.get("long_axis"))) if value is not None}
 
     def attending(block: Block) -> Block:
         return block if block.attention is None else replace(block, attention=replace(block.attention, **layer))

@@ -19,6 +19,8 @@ def to_dict(spec) -> dict:
             return tag | {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
         if isinstance(value, tuple):
             return [plain(item) for item in value]
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
         return value
 
     return plain(spec)  # type: ignore[return-value]

@@ -1,9 +1,9 @@
 """What happens on either side of a head: targets before, decoding, metrics and drawing after. numpy only."""
 
-from axialzoo.tasks.base import TASKS, Metric, Task, register_task, stacked, task_of
+from axialzoo.tasks.base import TASKS, Metric, Task, batch_targets, register_task, stacked, task_of
 from axialzoo.tasks.classification import Classification
 from axialzoo.tasks.results import Boxes, Classes, Result, Segments
 
 register_task(Classification())
 
-__all__ = ["TASKS", "Boxes", "Classes", "Metric", "Result", "Segments", "Task", "register_task", "stacked", "task_of"]
+__all__ = ["TASKS", "Boxes", "Classes", "Metric", "Result", "Segments", "Task", "batch_targets", "register_task", "stacked", "task_of"]

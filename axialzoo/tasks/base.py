@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from axialzoo.image import View
-from axialzoo.spec import Head, Label, SpecError
+from axialzoo.spec import Head, Label, Model, SpecError
 from axialzoo.tasks.results import Result
 
 Arrays = Mapping[str, Any]  # by name: an array with the batch left out, or a list of such, one a level
@@ -44,29 +44,29 @@ class Task(Protocol):
     truth: ClassVar[str]
     figure: ClassVar[str]
 
-    def targets(self, truth: Any, head: Any, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def targets(self, truth: Any, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
         """What the loss compares with, of one picture: arrays by name.
 
         Args:
             truth: An int, `Boxes` or `Segments`, in the coordinates of the model's input.
-            head: Its spec.
+            spec: What the model computes.
             size: Height and width of the model's input.
         """
         ...
 
-    def decode(self, outputs: Arrays, head: Any, view: View, labels: Sequence[Label] = (), **options: Any) -> Result:
+    def decode(self, outputs: Arrays, spec: Model, view: View, labels: Sequence[Label] = (), **options: Any) -> Result:
         """What the outputs of one picture say, in the picture's own pixels.
 
         Args:
             outputs: By the names of ``head.outputs``, channels last, without the batch.
-            head: Its spec.
+            spec: What the model computes.
             view: How the picture became the model's input.
             labels: What the classes are called.
             options: Of this task, such as thresholds; unknown ones are refused.
         """
         ...
 
-    def metric(self, head: Any, labels: Sequence[Label] = ()) -> Metric:
+    def metric(self, spec: Model, labels: Sequence[Label] = ()) -> Metric:
         """A new metric, nothing counted yet."""
         ...
 
@@ -106,6 +106,11 @@ def task_of(head: Head | None) -> Task:
             return task
     what = "a model of features alone" if head is None else f"a head of kind {head.kind!r}"
     raise SpecError(f"{what}: no task serves it; there are {', '.join(TASKS) or 'none'}")
+
+
+def batch_targets(task: Task, truths: Iterable[Any], spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    """The targets of a batch of truths, by name, the batch first."""
+    return stacked(task.targets(int(truth) if isinstance(truth, np.integer) else truth, spec, size) for truth in truths)
 
 
 def stacked(targets: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -63,6 +63,8 @@ class Extractor(nn.Module):
         self.neck = nn.ModuleList()
         for fused, stage in zip(backbone.fusions(), backbone.neck):
             self.neck.append(FusedStage(fused, stage, backbone))
+        for number, block in enumerate(one for one in self.modules() if isinstance(one, ResidualBlock)):
+            block.number = number
         self.num_features = backbone.channels
         self.checkpointing = False
         self.feature_info = backbone.feature_info()

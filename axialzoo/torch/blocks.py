@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -12,6 +11,7 @@ from axialzoo.spec import Backbone, Block, Norm
 from axialzoo.spec.layers import has_shortcut
 from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.attention2d import Attention2D
+from axialzoo.torch.drop_path import drop_path
 from axialzoo.torch.norm import BatchNorm, recomputed
 
 ACTIVATIONS = {
@@ -50,6 +50,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, inputs: int, spec: Block, backbone: Backbone):
         super().__init__()
         self.spec, self.backbone = spec, backbone
+        self.number = 0  # among the blocks of its network
         norm, outputs = backbone.norm, spec.channels[-1]
         if spec.attention is not None:
             attention = spec.attention
@@ -79,7 +80,7 @@ class ResidualBlock(nn.Module):
         if self.gate is not None:
             y = y * (F.relu6(self.gate(y.mean((2, 3), keepdim=True)) + 3) * 0.16667)
         if self.spec.drop_path and self.training:
-            y = drop_path(y, self.spec.drop_path)
+            y = drop_path(y, self.spec.drop_path, self.number)
         if self.shortcut is not None:
             x = self.shortcut(x)
         elif self.spec.stride > 1:
@@ -122,9 +123,3 @@ def average_pool(x: Tensor, stride: int) -> Tensor:
 def max_pool(x: Tensor) -> Tensor:
     """3 x 3, stride 2: (N, C, H, W) to (N, C, ceil(H / 2), ceil(W / 2))."""
     return F.max_pool2d(x, 3, 2, 1)
-
-
-def drop_path(x: Tensor, rate: float) -> Tensor:
-    """Drops whole samples with probability `rate` and scales the rest up (stochastic depth, arXiv:1603.09382)."""
-    keep = torch.rand(x.shape[0], 1, 1, 1, device=x.device) >= rate  # (N, 1, 1, 1); float32: half precision has too few steps
-    return x * keep / (1 - rate)

@@ -10,59 +10,65 @@ import keras
 import numpy as np
 from keras import ops
 
-from axialzoo.data import Split
 from axialzoo.data.batches import TrainBatches
 from axialzoo.files import written_beside
 from axialzoo.keras.models import create_model
 from axialzoo.keras.weights import describe, variables
 from axialzoo.runtime import Runner
-from axialzoo.train.evaluation import accuracy
+from axialzoo.tasks import batch_targets
+from axialzoo.train.evaluation import score
 from axialzoo.train.log import Log
 from axialzoo.train.progress import progress
 from axialzoo.train.recipe import Recipe
+from axialzoo.train.run import Job
 
 
-def train(recipe: Recipe, training: Split, held_out: Split, classes: int, folder: Path, resume: bool, save_every: int):
-    """Train and return the model; its state lies in `folder` all the while, so that a stopped run resumes at its last save."""
+def train(job: Job) -> keras.Model:
+    """Train and return the model; its state lies in the run's folder all the while, so that a stopped run resumes at its last save."""
+    recipe = job.recipe
     keras.utils.set_random_seed(recipe.seed)
     dtype = "mixed_bfloat16" if recipe.precision == "bfloat16" else "float32"
-    model = create_model(recipe.model, recipe.start or False, num_classes=classes, drop_path=recipe.drop_path, dtype=dtype)
-    batches = TrainBatches(training, recipe)
+    model = create_model(recipe.model, recipe.start or False, features_only=False, dtype=dtype, **job.changes)
+    batches = TrainBatches(job.training, recipe)
     optimizer = make_optimizer(recipe, batches.steps, model)
-    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=recipe.label_smoothing)
-    model.compile(optimizer=optimizer, loss=loss, jit_compile=False if keras.backend.backend() == "tensorflow" else "auto")
+    jit = False if keras.backend.backend() == "tensorflow" else "auto"
+    model.compile(optimizer=optimizer, loss_options=dict(recipe.loss), jit_compile=jit)
     optimizer.build(model.trainable_variables)
-    state_file = folder / "state.weights.h5"
-    if resume and state_file.exists():
+    state_file = job.folder / "state.weights.h5"
+    if job.resume and state_file.exists():
         model.load_weights(state_file)
     step = int(ops.convert_to_numpy(optimizer.iterations))
-    log = Log(folder, step)
+    log = Log(job.folder, step, job.task.figure)
     with progress(f"training {recipe.model}", batches.steps, step) as bar:
         while step < batches.steps:
             epoch = step // batches.per_epoch
-            watcher = Watcher(step, batches, log, bar, state_file, save_every)
-            model.fit(Epoch(batches, step, classes), epochs=1, verbose=0, shuffle=False, callbacks=[watcher])
+            watcher = Watcher(step, batches, log, bar, state_file, job.save_every)
+            model.fit(Epoch(batches, step, job), epochs=1, verbose=0, shuffle=False, callbacks=[watcher])
             step = (epoch + 1) * batches.per_epoch
-            if len(held_out):
-                log.write(step=step, epoch=step / batches.per_epoch, **score(model, held_out, recipe))
-                log.draw()
-            save_state(model, state_file)
+            if step == batches.steps or (epoch + 1) % recipe.score_every == 0:
+                if step == batches.steps and recipe.average:
+                    optimizer.finalize_variable_values(model.trainable_variables)
+                if len(job.held_out):
+                    config = describe(model, job.labels, recipe.preprocessing)
+                    log.write(step=step, epoch=step / batches.per_epoch, **score(Runner.of_model(model, config), job.held_out))
+                    log.draw()
+                save_state(model, state_file)
     return model
 
 
 class Epoch(keras.utils.PyDataset):
-    """The batches from `step` to the end of its epoch."""
+    """The batches from `step` to the end of its epoch: images, and the targets of the task by name."""
 
-    def __init__(self, batches: TrainBatches, step: int, classes: int):
+    def __init__(self, batches: TrainBatches, step: int, job: Job):
         super().__init__()
-        self.batches, self.step, self.classes = batches, step, classes
+        self.batches, self.step, self.job = batches, step, job
 
     def __len__(self) -> int:
         return self.batches.per_epoch - self.step % self.batches.per_epoch
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        x, y = self.batches[self.step + index]
-        return layout(x), np.eye(self.classes, dtype=np.float32)[np.asarray(y)]
+    def __getitem__(self, index: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        x, truths = self.batches[self.step + index]
+        return layout(x), batch_targets(self.job.task, truths, self.job.spec, x.shape[1:3])
 
 
 class Watcher(keras.callbacks.Callback):
@@ -108,10 +114,13 @@ def decay_by_role(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> 
 def make_optimizer(recipe: Recipe, steps: int, model: keras.Model) -> keras.optimizers.Optimizer:
     """The optimizer, with the recipe's learning rate and decay for `model`."""
     rate = Rate(recipe.learning_rate, recipe.warmup * steps, steps)
+    average = {"use_ema": True, "ema_momentum": recipe.average} if recipe.average else {}
     if recipe.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(rate, recipe.momentum, nesterov=recipe.momentum > 0, weight_decay=recipe.weight_decay or None)
+        optimizer = keras.optimizers.SGD(
+            rate, recipe.momentum, nesterov=recipe.momentum > 0, weight_decay=recipe.weight_decay or None, **average
+        )
     else:
-        optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, beta_1=recipe.momentum, epsilon=1e-7)
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, beta_1=recipe.momentum, epsilon=1e-7, **average)
     decay_by_role(optimizer, model)
     return optimizer
 
@@ -119,11 +128,6 @@ def make_optimizer(recipe: Recipe, steps: int, model: keras.Model) -> keras.opti
 def save_state(model: keras.Model, path: Path) -> None:
     with written_beside(path) as beside:
         model.save_weights(beside)
-
-
-def score(model: keras.Model, split: Split, recipe: Recipe) -> dict[str, float]:
-    """Share of `split` whose class is right."""
-    return accuracy(Runner.of_model(model, describe(model, preprocessing=recipe.preprocessing)), split, 250)
 
 
 def layout(x: np.ndarray) -> np.ndarray:

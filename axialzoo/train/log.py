@@ -12,10 +12,15 @@ class Log:
     """``metrics.jsonl`` and ``learning_curve.png`` in the folder of a run.
 
     Records after `step` are dropped when a run resumes from there, so that each step stands there once.
+
+    Args:
+        folder: Of the run.
+        step: It goes on from there.
+        figure: Of the records, the one that is drawn beside the loss: a fraction.
     """
 
-    def __init__(self, folder: Path, step: int = 0):
-        self.path = folder / "metrics.jsonl"
+    def __init__(self, folder: Path, step: int = 0, figure: str = "top1"):
+        self.path, self.figure = folder / "metrics.jsonl", figure
         kept = [record for record in self.records() if record["step"] <= step] if step else []
         self._replace("".join(json.dumps(record) + "\n" for record in kept))
 
@@ -32,7 +37,7 @@ class Log:
         write_text(self.path, text)
 
     def draw(self) -> Path:
-        """The learning curve so far: loss by step, and accuracy on the images held out."""
+        """The learning curve so far: loss by step, and the figure on the images held out."""
         import matplotlib
 
         matplotlib.use("Agg")
@@ -41,7 +46,7 @@ class Log:
 
         records = self.records()
         losses = [(record["step"], record["loss"]) for record in records if "loss" in record]
-        scores = [(record["step"], record["top1"]) for record in records if "top1" in record]
+        scores = [(record["step"], record[self.figure]) for record in records if self.figure in record]
         figure, left = plt.subplots(figsize=(8, 4.5), layout="constrained")
         if losses:
             left.plot(*zip(*losses), color="#2f6f9f", linewidth=1.2)
@@ -51,7 +56,7 @@ class Log:
         if scores:
             right.plot(*zip(*scores), color="#c0562b", marker="o", markersize=4)
             right.annotate(f"{scores[-1][1]:.1%}", scores[-1], textcoords="offset points", xytext=(-2, -26), ha="right", color="#c0562b")
-        right.set_ylabel("accuracy on images held out", color="#c0562b")
+        right.set_ylabel(f"{self.figure} on images held out", color="#c0562b")
         right.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         left.grid(alpha=0.25)
         path = self.path.with_name("learning_curve.png")

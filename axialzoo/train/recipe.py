@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
 from axialzoo.data.augment import POLICIES, ScaleCrop
@@ -13,7 +14,7 @@ from axialzoo.spec.check import require_choice, require_count, require_number
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train a classifier.
+    """How to train a model.
 
     Attributes:
         model: Name in the registry.
@@ -26,7 +27,9 @@ class Recipe:
         momentum: Of SGD, or the first beta of AdamW.
         weight_decay: Decoupled: each step shrinks the weights by ``learning_rate * weight_decay``; kernels and
             projections only.
-        label_smoothing: Share of the target spread over all classes.
+        score_every: Epochs between scores on the samples held out, and between saves beside those of the run.
+        average: Decay of a running average of the weights (EMA), which is what is scored and kept; 0 for none.
+        loss: Options of the head's loss, by name, such as ``{"label_smoothing": 0.1}``.
         augment: ``"crop"``: mirrored every other epoch, shifted by up to `shift` pixels, cropped to size;
             ``"resized_crop"``: mirrored at random, a random 35 to 100 % of the area resized to size;
             ``"scale_crop"``: boxes and segments moved along, as `scale_crop` says.
@@ -37,7 +40,7 @@ class Recipe:
         holdout: Training images kept apart to watch progress with; the test images are not for that.
         seed: Of the weights, the order and the augmentation.
         start: Weights to start from instead of random ones: a folder, tag or ``org/repo``, as ``pretrained=`` takes;
-            its classifier starts new where the classes are others.
+            what depends on the classes starts new where they are others.
     """
 
     model: str
@@ -50,7 +53,9 @@ class Recipe:
     warmup: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-3
-    label_smoothing: float = 0.1
+    score_every: int = 1
+    average: float = 0.0
+    loss: Mapping[str, float] = field(default_factory=dict)
     augment: str = "crop"
     shift: int = 4
     scale_crop: ScaleCrop = field(default_factory=ScaleCrop)
@@ -61,7 +66,7 @@ class Recipe:
     start: str = ""
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size"):
+        for name in ("epochs", "batch_size", "score_every"):
             require_count("Recipe", name, getattr(self, name))
         for name in ("holdout", "shift", "seed"):
             require_count("Recipe", name, getattr(self, name), least=0)
@@ -70,7 +75,7 @@ class Recipe:
         require_choice("Recipe", "precision", self.precision, ("float32", "bfloat16"))
         for name in ("learning_rate", "weight_decay"):
             require_number("Recipe", name, getattr(self, name), 0.0, 1e3)
-        for name in ("warmup", "momentum", "label_smoothing", "drop_path"):
+        for name in ("warmup", "momentum", "average", "drop_path"):
             require_number("Recipe", name, getattr(self, name), 0.0, 0.9999)
 
     def rate(self, step: int, steps: int) -> float:

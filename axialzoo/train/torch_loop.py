@@ -2,118 +2,122 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch.nn import functional as F
+from torch import Tensor
 
-from axialzoo.data import Split
 from axialzoo.data.batches import TrainBatches
+from axialzoo.data.prefetch import prefetched
 from axialzoo.files import written_beside
 from axialzoo.runtime import Runner
-from axialzoo.spec import parameters
+from axialzoo.tasks import batch_targets
+from axialzoo.torch.drop_path import draw_by_place
+from axialzoo.torch.losses import loss_of
+from axialzoo.torch.model import AxialModel
 from axialzoo.torch.models import create_model
-from axialzoo.torch.norm import set_sync_norms
 from axialzoo.torch.weights import describe
-from axialzoo.train.evaluation import accuracy
+from axialzoo.train.average import Average
+from axialzoo.train.evaluation import score
 from axialzoo.train.log import Log
+from axialzoo.train.optimizer import make_optimizer, set_rate, shrink
 from axialzoo.train.progress import progress
-from axialzoo.train.recipe import Recipe
+from axialzoo.train.run import Job
+
+EVERY = 20  # steps between records
 
 
-def train(recipe: Recipe, training: Split, held_out: Split, classes: int, folder: Path, resume: bool, save_every: int):
-    """Train and return the model; its state lies in `folder` all the while, so that a stopped run resumes at its last save."""
+def train(job: Job) -> AxialModel[Any] | None:
+    """Train and return the model; its state lies in the run's folder all the while, so that a stopped run resumes at its last save.
+
+    Returns:
+        The model, or its running average where the recipe has one; None in all processes but the first.
+    """
+    recipe = job.recipe
     accelerator = Accelerator(mixed_precision="no")  # its precision is one for the whole process; the recipe's is set below
     torch.manual_seed(recipe.seed)
-    model = create_model(recipe.model, recipe.start or False, num_classes=classes, drop_path=recipe.drop_path)
-    set_sync_norms(model)  # several processes train as one does
-    model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    model = create_model(recipe.model, recipe.start or False, features_only=False, **job.changes)
+    model.set_sync_norms(accelerator.num_processes > 1)  # several processes train as one does
+    model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # PyTorch's overload of `to` is not declared
     optimizer, decayed = make_optimizer(recipe, model)
-    state_file, step = folder / "state.pth", 0
-    if resume and state_file.exists():
+    average = Average(model, recipe.average) if recipe.average else None
+    spec, head, loss_function = model.spec, model.spec.head, loss_of(model.spec.head)
+    state_file, step = job.folder / "state.pth", 0
+    if job.resume and state_file.exists():
         state = torch.load(state_file, weights_only=True, map_location="cpu")
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         step = state["step"]
-    model, optimizer = accelerator.prepare(model, optimizer)
-    batches = TrainBatches(training, recipe, accelerator.process_index, accelerator.num_processes)
-    log = Log(folder, step) if accelerator.is_main_process else None
+        if average is not None:
+            average.load(state["average"])
+    trained, optimizer = accelerator.prepare(model, optimizer)
+    device, main = accelerator.device, accelerator.is_main_process
+    batches = TrainBatches(job.training, recipe, accelerator.process_index, accelerator.num_processes)
+    log = Log(job.folder, step, job.task.figure) if main else None
 
     def save() -> None:
-        if accelerator.is_main_process:
-            plain = accelerator.unwrap_model(model)
+        if main:
+            held = {} if average is None else {"average": average.tensors}
             with written_beside(state_file) as beside:
-                torch.save({"model": plain.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, beside)
+                torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, **held}, beside)
 
-    model.train()
-    with progress(f"training {recipe.model}", batches.steps, step, accelerator.is_main_process) as bar:
-        while step < batches.steps:
-            torch.manual_seed(hash((recipe.seed, step, accelerator.process_index)) % 2**63)  # drop path, the same after a resume
-            x, y = batches[step]
-            x = torch.from_numpy(x).permute(0, 3, 1, 2).to(accelerator.device)  # (n, 3, H, W), channels last in memory
+    def make(number: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        x, truths = batches[number]
+        return x, batch_targets(job.task, truths, spec, x.shape[1:3])
+
+    def finished() -> AxialModel[Any]:
+        return model if average is None else average.model(model)
+
+    trained.train()
+    with progress(f"training {recipe.model}", batches.steps, step, main) as bar:
+        for x, targets in prefetched(make, range(step, batches.steps), threads=1):
             rate = recipe.rate(step, batches.steps)
             set_rate(optimizer, rate)
-            with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-                logits = model(x)  # (n, classes)
-            loss = F.cross_entropy(
-                logits.float(), torch.from_numpy(np.asarray(y)).to(accelerator.device), label_smoothing=recipe.label_smoothing
-            )
-            accelerator.backward(loss)
-            if recipe.optimizer == "sgd" and recipe.weight_decay:
-                with torch.no_grad():
-                    for tensor in decayed:
-                        tensor.mul_(1 - rate * recipe.weight_decay)
+            with draw_by_place(recipe.seed, step, accelerator.process_index, accelerator.num_processes):
+                images = torch.from_numpy(x).permute(0, 3, 1, 2).to(device)  # (n, 3, H, W), channels last in memory
+                with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+                    outputs = trained(images)
+            parts = loss_function(outputs, on_device(targets, device), head, **recipe.loss)
+            accelerator.backward(parts["total"])
+            shrink(recipe, decayed, rate)
             optimizer.step()
             optimizer.zero_grad()
             step += 1
-            if log and (step % 20 == 0 or step == batches.steps):
-                log.write(step=step, epoch=step / batches.per_epoch, loss=loss.item(), learning_rate=rate, size=x.shape[-1])
-                bar(step, f"loss {loss.item():.3f}")
-            if step % batches.per_epoch == 0 or step == batches.steps:
-                if log and len(held_out):
-                    log.write(step=step, epoch=step / batches.per_epoch, **score(accelerator.unwrap_model(model), held_out, recipe))
+            if average is not None:
+                average.update(model)
+            if log and (step % EVERY == 0 or step == batches.steps):
+                values = {name: float(value.detach()) for name, value in parts.items() if name != "total"}
+                loss = float(parts["total"].detach())
+                log.write(step=step, epoch=step / batches.per_epoch, loss=loss, **values, learning_rate=rate, size=x.shape[1])
+                bar(step, f"loss {loss:.3f}")
+            if step == batches.steps or (step % batches.per_epoch == 0 and step // batches.per_epoch % recipe.score_every == 0):
+                if log and len(job.held_out):
+                    config = describe(finished(), job.labels, recipe.preprocessing)
+                    log.write(step=step, epoch=step / batches.per_epoch, **score(Runner.of_model(finished(), config), job.held_out))
                     log.draw()
-                    model.train()
                 save()
-            elif step % save_every == 0:
+            elif step % job.save_every == 0:
                 save()
     accelerator.wait_for_everyone()
-    return accelerator.unwrap_model(model) if accelerator.is_main_process else None
+    return finished() if main else None
 
 
-def by_decay(model: torch.nn.Module) -> tuple[list[torch.nn.Parameter], list[torch.nn.Parameter]]:
-    """The parameters that weight decay shrinks, and the others, as :attr:`axialzoo.spec.Parameter.decays` says."""
-    decays = {parameter.name: parameter.decays for parameter in parameters(model.spec)}  # pyright: ignore[reportArgumentType]
-    named = list(model.named_parameters())
-    return [tensor for name, tensor in named if decays[name]], [tensor for name, tensor in named if not decays[name]]
+def on_device(targets: Mapping[str, np.ndarray], device: torch.device) -> dict[str, Tensor]:
+    """Targets as tensors; maps with channels, (n, H, W, C), as PyTorch has them, (n, C, H, W)."""
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in targets.items()}
+    return {name: one.permute(0, 3, 1, 2) if one.dim() == 4 else one for name, one in tensors.items()}
 
 
-def make_optimizer(recipe: Recipe, model: torch.nn.Module) -> tuple[torch.optim.Optimizer, list[torch.nn.Parameter]]:
-    """The optimizer, and the parameters that decay."""
-    decayed, others = by_decay(model)
-    if recipe.optimizer == "sgd":
-        groups = [{"params": decayed}, {"params": others}]
-        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0), decayed
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(recipe.momentum, 0.999), eps=1e-7), decayed
+def launched() -> int:
+    """How many processes torchrun or accelerate have started for this run."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-@torch.no_grad()
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Sets the learning rate and keeps the velocity, rate times momentum buffer, as it is.
-
-    PyTorch's buffer holds gradients alone, so that a change of the rate would change the steps already taken; Keras'
-    holds rate times gradient. Source: the momentum correction of Goyal et al. 2017, section 2.1.
-    """
-    for group in optimizer.param_groups:
-        for tensor in group["params"]:
-            if (buffer := optimizer.state[tensor].get("momentum_buffer")) is not None:
-                buffer.mul_(group["lr"] / rate)
-        group["lr"] = rate
-
-
-def score(model: torch.nn.Module, split: Split, recipe: Recipe) -> dict[str, float]:
-    """Share of `split` whose class is right, in float32; the model stays in the mode that it is in."""
-    return accuracy(Runner.of_model(model, describe(model, preprocessing=recipe.preprocessing)), split, 250)
+def state_of(folder: Path) -> int:
+    """The step that the run in `folder` was last saved at."""
+    return torch.load(folder / "state.pth", weights_only=True, map_location="cpu")["step"]

@@ -65,9 +65,7 @@ def test_cropped_and_padded_maps():
 @pytest.mark.parametrize(
     "planted",
     [
-        lambda view, box: (
-            box * [view.picture[1] / view.resized[1], view.picture[0] / view.resized[0]] * 2
-        ),  # where the crop begins, forgotten
+        lambda view, box: box * np.tile(np.divide(view.picture, view.resized)[::-1], 2),  # where the crop begins, forgotten
         lambda view, box: view.to_picture(box[:, [1, 0, 3, 2]]),
         lambda view, box: view.to_picture(box + 0.5),
     ],

@@ -10,7 +10,7 @@ from PIL import Image
 
 from axialzoo.image import View
 from axialzoo.image.draw import draw_prediction
-from axialzoo.spec import Head, Label, label_name
+from axialzoo.spec import Head, Label, Model, label_name
 from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.tasks.base import Arrays, Task
 from axialzoo.tasks.classification.metrics import Accuracy
@@ -26,24 +26,24 @@ class Classification(Task):
     truth: ClassVar[str] = "classes"
     figure: ClassVar[str] = "top1"
 
-    def targets(self, truth: int, head: Classifier, size: tuple[int, int]) -> dict[str, np.ndarray]:
-        """``labels``: the class, a number below ``head.num_classes``."""
-        if not 0 <= truth < head.num_classes:
-            raise ValueError(f"label: expected a class from 0 to {head.num_classes - 1}, found {truth}")
+    def targets(self, truth: int, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
+        """``labels``: the class, a number below ``spec.num_classes``."""
+        if not 0 <= truth < spec.num_classes:
+            raise ValueError(f"label: expected a class from 0 to {spec.num_classes - 1}, found {truth}")
         return {"labels": np.asarray(truth, np.int64)}
 
-    def decode(self, outputs: Arrays, head: Classifier, view: View, labels: Sequence[Label] = ()) -> Classes:
+    def decode(self, outputs: Arrays, spec: Model, view: View, labels: Sequence[Label] = ()) -> Classes:
         """The softmax of ``logits``, (classes,), in float64."""
         logits = np.asarray(outputs["logits"])
-        if not head.num_classes:
+        if not spec.num_classes:
             raise ValueError("the model has no classes (num_classes is 0): nothing to predict")
         if not np.isfinite(logits).all():
             raise ValueError("the model's logits are not finite; `axialzoo verify` says where its weights are broken")
         shares = np.exp(logits.astype(np.float64) - logits.max())
         return Classes(shares / shares.sum(), tuple(labels))
 
-    def metric(self, head: Classifier, labels: Sequence[Label] = ()) -> Accuracy:
-        return Accuracy(head.num_classes, tuple(labels))
+    def metric(self, spec: Model, labels: Sequence[Label] = ()) -> Accuracy:
+        return Accuracy(spec.num_classes, tuple(labels))
 
     def draw(self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", seen: Image.Image | None = None) -> Image.Image:
         """A bar for each of the five likeliest classes, a column for each heading; a truth is one bar, whole."""

@@ -19,6 +19,7 @@ RECIPE = Recipe(
     sizes=((0.8, 24),),
     learning_rate=0.1,
     weight_decay=5e-3,
+    loss={"label_smoothing": 0.1},
     precision="bfloat16",
     holdout=2000,
 )

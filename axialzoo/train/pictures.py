@@ -1,0 +1,30 @@
+"""Pictures of results beside the truth, worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from axialzoo.files import check_output, written_beside
+
+
+def write_pictures(folder: Path, scored: Sequence[tuple[float, Any]], task: Any, model: str) -> list[Path]:
+    """A picture of each sample, what the model says and what is true, numbered from the worst on.
+
+    Args:
+        folder: Made where it is missing; files that are there already are refused.
+        scored: (figure, sample with its result) of each picture.
+        task: Which draws them.
+        model: For the caption.
+    """
+    made = []
+    ordered = sorted(scored, key=lambda one: one[0])
+    for rank, (figure, one) in enumerate(ordered):
+        path = folder / f"{rank:04d}_{figure:.3f}_{Path(one.sample.name).stem}.png"
+        check_output(path)
+        drawn = task.draw(one.sample.picture, {"truth": one.sample.truth, "prediction": one.result}, model=model)
+        with written_beside(path) as beside:
+            drawn.save(beside)
+        made.append(path)
+    return made

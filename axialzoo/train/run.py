@@ -1,0 +1,169 @@
+"""A run: data and settings are checked, then a folder is made and the model trained in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from axialzoo.data import Data, DataError, Split, check, hold_out, open_data
+from axialzoo.files import write_text
+from axialzoo.spec import Label, Model, SpecError, adapt, entry, to_dict
+from axialzoo.tasks import Task, task_of
+from axialzoo.train.recipe import Recipe, load_recipe
+
+NOTE = "recipe.json"
+EXTENDS = ("epochs",)  # fields that a finished run may be resumed with other values of
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the loops train: settings, data, and the spec and task that go with them.
+
+    Attributes:
+        recipe: The settings.
+        spec: The registered model, for the classes of the data.
+        task: What happens on either side of its head.
+        training, held_out: Samples to train on, and those to watch progress with.
+        labels: Of the classes.
+        folder: Of the run.
+        resume: Whether to go on from the last save in it.
+        save_every: Steps between saves.
+    """
+
+    recipe: Recipe
+    spec: Model
+    task: Task
+    training: Split
+    held_out: Split
+    labels: tuple[Label, ...]
+    folder: Path
+    resume: bool = False
+    save_every: int = 200
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What the builder of the model is told."""
+        things = [index for index, label in enumerate(self.labels) if label.thing]
+        head = self.spec.head
+        told = {"things": things} if head is not None and "things" in head.options() else {}
+        return {"num_classes": len(self.labels), "drop_path": self.recipe.drop_path, **told}
+
+
+def check_run(
+    recipe: str, data: str | Path, progress: Callable[[int, int], None] | None = None, **overrides: Any
+) -> tuple[Recipe, Task, Data, dict[str, dict[str, Any]]]:
+    """Whether a run could start: the settings fit, and every sample of the data can be read and fits the model.
+
+    Args:
+        recipe, data, **overrides: As of :func:`run`.
+        progress: Called with how many samples are checked, and how many there are.
+
+    Returns:
+        The settings, the task, the data, and what is in each split: see :func:`axialzoo.data.check`.
+
+    Raises:
+        SpecError: for an unknown recipe or field, or a value that does not fit.
+        DataError: naming the file and the value that does not fit.
+    """
+    settings = load_recipe(recipe, **overrides)
+    spec = entry(settings.model).spec
+    task = task_of(spec.head)
+    found = open_data(data, task.truth)
+    training = found.split("train")
+    if settings.holdout >= len(training):
+        raise DataError(
+            f"data: expected more than the {settings.holdout} samples that the recipe holds out of train, found {len(training)}"
+        )
+    known = check(found, progress)
+    # a batch is made before anything is written: what does not go together shows here
+    from axialzoo.data.batches import TrainBatches
+
+    TrainBatches(training, settings)[0]
+    return settings, task, found, known
+
+
+def run(
+    recipe: str,
+    data: str | Path,
+    out: str | Path,
+    *,
+    framework: str = "torch",
+    resume: bool = False,
+    save_every: int = 200,
+    progress: Callable[[int, int], None] | None = None,
+    **overrides: Any,
+) -> Path:
+    """Train by a recipe and save the model.
+
+    Args:
+        recipe: Name of a recipe.
+        data: A folder that :func:`axialzoo.data.open_data` reads.
+        out: Folder of the run: its state, ``metrics.jsonl``, ``learning_curve.png`` and, at the end, ``model/``.
+        framework: ``"torch"`` or ``"keras"``.
+        resume: Go on from the last save in `out`; with more epochs, a finished run is extended.
+        save_every: Steps between saves.
+        progress: Of checking the data: see :func:`check_run`.
+        **overrides: Fields of the recipe to change.
+
+    Returns:
+        The folder of the finished model.
+
+    Raises:
+        SpecError: for an unknown recipe or field.
+        DataError: for data that do not fit, before the folder is made.
+        FileExistsError: where `out` holds a run and `resume` is not said, or holds a run by other settings.
+        FileNotFoundError: where `resume` is said and `out` holds no run.
+    """
+    folder, settings = Path(out), load_recipe(recipe, **overrides)
+    plain = json.loads(json.dumps({"recipe": recipe, "framework": framework, **to_dict(settings)}))
+    main = os.environ.get("RANK", "0") == "0"  # of the processes that accelerate or torchrun launch
+    if main:
+        _check_folder(folder, plain, resume)
+    settings, task, found, _ = check_run(recipe, data, progress, **overrides)
+    if main:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / NOTE, json.dumps(plain, indent=2) + "\n")
+    training, held_out = hold_out(found.split("train"), settings.holdout, settings.seed)
+    spec = adapt(entry(settings.model).spec, num_classes=len(found.labels))
+    job = Job(settings, spec, task, training, held_out, found.labels, folder, resume, save_every)
+    started = time.time()
+    if framework == "torch":
+        from axialzoo.torch.weights import save_model
+        from axialzoo.train.torch_loop import train
+    else:
+        from axialzoo.keras.weights import save_model
+        from axialzoo.train.keras_loop import train
+    model = train(job)
+    if model is None:  # not the main process
+        return folder / "model"
+    about = {"recipe": plain, "data": dict(found.about), "training_images": len(training), "seconds": round(time.time() - started)}
+    save_model(model, folder / "model", labels=found.labels, preprocessing=settings.preprocessing, provenance=about, overwrite=True)
+    return folder / "model"
+
+
+def _check_folder(folder: Path, plain: dict[str, Any], resume: bool) -> None:
+    note = folder / NOTE
+    if not note.exists():
+        if resume:
+            raise FileNotFoundError(f"{str(folder)!r} holds no run to resume; leave out --resume, or name the folder of a run")
+        if folder.exists() and any(folder.iterdir()):
+            raise FileExistsError(f"{str(folder)!r} holds other files; choose another folder for the run")
+        return
+    if not resume:
+        raise FileExistsError(f"{str(folder)!r} holds a run already; resume it (--resume) or choose another folder")
+    before = json.loads(note.read_text())
+    differing = sorted(key for key in {*before, *plain} if before.get(key) != plain.get(key) and key not in EXTENDS)
+    if differing:
+        raise FileExistsError(
+            f"{str(folder)!r} holds a run by other settings: {', '.join(differing)} differ ({NOTE}); choose another folder, or give the "
+            f"same; a run can be resumed with other {', '.join(EXTENDS)} alone"
+        )
+    if before.get("epochs", 0) > plain["epochs"]:
+        raise SpecError(
+            f"epochs: expected at least the {before['epochs']} that the run in {str(folder)!r} was begun with, found {plain['epochs']}"
+        )
