@@ -46,7 +46,9 @@ def train(job: Job) -> AxialModel[Any] | None:
     model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # PyTorch's overload of `to` is not declared
     optimizer, decayed = make_optimizer(recipe, model)
     average = Average(model, recipe.average) if recipe.average else None
-    spec, head, loss_function = model.spec, model.spec.head, loss_of(model.spec.head)
+    spec, head = model.spec, model.spec.head
+    assert head is not None  # it has a task
+    loss_function = loss_of(head)
     state_file, step = job.folder / "state.pth", 0
     if job.resume and state_file.exists():
         state = torch.load(state_file, weights_only=True, map_location="cpu")

@@ -18,10 +18,7 @@ from keras import ops
 from axialzoo.keras import AxialAttention, AxialBackbone, Preprocess, blocks, build, load_tensors, norm, to_tensors
 from axialzoo.keras.weights import variables
 from axialzoo.spec import Norm, adapt, entry
-<<<<<<< HEAD
 from axialzoo.train.keras_loop import decay_by_role
-=======
->>>>>>> data
 from tests.parity import common
 from tests.parity.common import CASES, DECAYING, DEEPLAB2, DEEPLAB2_FULL, PLANTED, TRAINED, Case
 
