@@ -157,6 +157,16 @@ class Panoptic(Head):
     def reads(self, backbone: Backbone) -> tuple[int, ...]:
         return tuple(sorted({index for decoder in self.decoders().values() for index in self.sources(decoder, backbone)}))
 
+    def places(self, backbone: Backbone) -> dict[str, list[int]]:
+        """Of each decoder, where its features are among those of :meth:`reads`."""
+        reads = self.reads(backbone)
+        return {name: [reads.index(index) for index in self.sources(decoder, backbone)] for name, decoder in self.decoders().items()}
+
+    def widths(self, decoder: Decoder, backbone: Backbone) -> list[int]:
+        """Channels of the features that `decoder` takes in."""
+        info = backbone.feature_info()
+        return [info[index]["num_chs"] for index in self.sources(decoder, backbone)]
+
     def stride(self, backbone: Backbone) -> int:
         """Of the outputs."""
         return backbone.feature_info()[self.sources(self.semantic, backbone)[-1]]["reduction"]
@@ -165,7 +175,8 @@ class Panoptic(Head):
         stride = self.stride(backbone)
         decoders = self.decoders()
         for name, decoder in decoders.items():
-            yield from _decoder_layers(f"head.{name}", decoder, [backbone.feature_info()[i] for i in self.sources(decoder, backbone)])
+            coarse = backbone.feature_info()[self.sources(decoder, backbone)[0]]["reduction"]
+            yield from _decoder_layers(f"head.{name}", decoder, self.widths(decoder, backbone), coarse)
         for name, (read, between, outputs) in self.predictions().items():
             yield from separable(f"head.{name}.mix", decoders[read].outputs, between, 5, stride)
             yield Conv(f"head.{name}.out", between, outputs, (stride, stride), bias=True)
@@ -189,10 +200,9 @@ class Panoptic(Head):
         return ("things",)
 
 
-def _decoder_layers(name: str, decoder: Decoder, features: list[dict]) -> Iterator[Layer]:
-    """Of a decoder that takes in endpoints with these ``num_chs`` and ``reduction``."""
-    coarse, *fine = features
-    inputs, stride, width = coarse["num_chs"], coarse["reduction"], decoder.context_channels
+def _decoder_layers(name: str, decoder: Decoder, widths: list[int], stride: int) -> Iterator[Layer]:
+    """Of a decoder that takes in features of these channels, the first of which has `stride`."""
+    inputs, width = widths[0], decoder.context_channels
     if decoder.rates:
         yield from conv_norm(f"{name}.aspp.point", inputs, width, 1, stride)
         for index in range(len(decoder.rates)):
@@ -200,7 +210,7 @@ def _decoder_layers(name: str, decoder: Decoder, features: list[dict]) -> Iterat
         yield from conv_norm(f"{name}.aspp.pool", inputs, width, 1, None)
         inputs = (len(decoder.rates) + 2) * width
     yield from conv_norm(f"{name}.aspp.project", inputs, width, 1, stride)
-    for index, (skip, feature) in enumerate(zip(decoder.skips, fine)):
-        yield from conv_norm(f"{name}.skips.{index}", feature["num_chs"], skip.channels, 1, skip.stride)
+    for index, (skip, fine) in enumerate(zip(decoder.skips, widths[1:])):
+        yield from conv_norm(f"{name}.skips.{index}", fine, skip.channels, 1, skip.stride)
         yield from separable(f"{name}.fuse.{index}", width + skip.channels, decoder.channels, 5, skip.stride)
         width = decoder.channels
