@@ -162,8 +162,8 @@ def inexpressible(spec: Model) -> str:
     """What of `spec` their code cannot say; empty where it can say all. A classifier is not in their open code."""
     head = spec.head
     if isinstance(head, Panoptic):
-        if head.activation != "relu" or any(len(decoder.rates) not in (0, 3) for decoder in head.decoders().values()):
-            return "its heads have ReLU, and none or three atrous rates"
+        if (head.activation, head.kernel) != ("relu", 5) or any(len(decoder.rates) not in (0, 3) for decoder in head.decoders().values()):
+            return "its heads have ReLU, 5x5 kernels, and none or three atrous rates"
     elif spec.num_classes:
         return "it has no classifier; adapt(spec, num_classes=0)"
     backbone = spec.backbone

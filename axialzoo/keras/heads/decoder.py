@@ -147,21 +147,21 @@ class Decoder(HeadLayer):
 
     Args:
         channels: Of what it takes in: the coarse features, then those of its skips.
-        spec, norm, activation: What it computes.
+        spec, norm, activation, kernel: What it computes.
 
     Shapes:
         The features, ``(N, H, W, C)`` each, to ``(N, H', W', outputs)`` at the size of the last.
     """
 
-    def __init__(self, channels: Sequence[int], spec: Spec, norm: Norm, activation: str, **kwargs):
+    def __init__(self, channels: Sequence[int], spec: Spec, norm: Norm, activation: str, kernel: int, **kwargs):
         super().__init__(norm, activation, **kwargs)
-        self.channels, self.spec, dtype = tuple(channels), spec, self.dtype_policy
+        self.channels, self.spec, self.kernel, dtype = tuple(channels), spec, kernel, self.dtype_policy
         self.aspp = Context(channels[0], spec, norm, activation, name="aspp", dtype=dtype)
         self.skips, self.fuse = [], []
         width = spec.context_channels
         for index, (skip, inputs) in enumerate(zip(spec.skips, channels[1:])):
             self.skips.append(ConvNorm(inputs, skip.channels, 1, norm, name=str(index), dtype=dtype))
-            self.fuse.append(Separable(width + skip.channels, spec.channels, 5, norm, activation, name=str(index), dtype=dtype))
+            self.fuse.append(Separable(width + skip.channels, spec.channels, kernel, norm, activation, name=str(index), dtype=dtype))
             width = spec.channels
 
     def build(self, input_shape=None):
@@ -182,7 +182,7 @@ class Decoder(HeadLayer):
         return (*input_shape[-1][:-1], self.spec.outputs)
 
     def get_config(self) -> dict:
-        return {**super().get_config(), "channels": list(self.channels), "spec": to_dict(self.spec)}
+        return {**super().get_config(), "channels": list(self.channels), "spec": to_dict(self.spec), "kernel": self.kernel}
 
     @classmethod
     def from_config(cls, config: dict):
@@ -191,16 +191,16 @@ class Decoder(HeadLayer):
 
 @keras.saving.register_keras_serializable(package="axialzoo")
 class Predict(HeadLayer):
-    """A separable 5x5 and a 1x1 convolution with bias: ``(N, H, W, C)`` to ``(N, H, W, outputs)``, not activated.
+    """A separable and a 1x1 convolution with bias: ``(N, H, W, C)`` to ``(N, H, W, outputs)``, not activated.
 
     Args:
         output_dtype: Of the last convolution and so of what it gives.
     """
 
-    def __init__(self, inputs: int, between: int, outputs: int, norm: Norm, activation: str, output_dtype: Any = None, **kwargs):
+    def __init__(self, inputs: int, between: int, outputs: int, norm: Norm, activation: str, kernel: int, output_dtype: Any = None, **kwargs):
         super().__init__(norm, activation, **kwargs)
-        self.inputs, self.between, self.outputs = inputs, between, outputs
-        self.mix = Separable(inputs, between, 5, norm, activation, name="mix", dtype=self.dtype_policy)
+        self.inputs, self.between, self.outputs, self.kernel = inputs, between, outputs, kernel
+        self.mix = Separable(inputs, between, kernel, norm, activation, name="mix", dtype=self.dtype_policy)
         self.out = keras.layers.Conv2D(
             outputs, 1, data_format="channels_last", kernel_initializer=Normal(0.01), name="out", dtype=output_dtype or self.dtype_policy
         )
@@ -220,7 +220,7 @@ class Predict(HeadLayer):
         return (*input_shape[:-1], self.outputs)
 
     def get_config(self) -> dict:
-        config = {"inputs": self.inputs, "between": self.between, "outputs": self.outputs}
+        config = {"inputs": self.inputs, "between": self.between, "outputs": self.outputs, "kernel": self.kernel}
         return {**super().get_config(), **config, "output_dtype": keras.dtype_policies.serialize(self.out.dtype_policy)}
 
     @classmethod

@@ -27,11 +27,11 @@ class Panoptic(HeadModule):
         self.places = spec.places(backbone)
 
         def decode(name: str, decoder: DecoderSpec) -> Decoder:
-            return Decoder(spec.widths(decoder, backbone), decoder, norm, activation, name=f"head.{name}", dtype=dtype)
+            return Decoder(spec.widths(decoder, backbone), decoder, norm, activation, spec.kernel, name=f"head.{name}", dtype=dtype)
 
         def predict(name: str, decoder: DecoderSpec, between: int, outputs: int) -> Predict:
             made = {"output_dtype": self.output_dtype, "name": f"head.{name}", "dtype": dtype}
-            return Predict(decoder.outputs, between, outputs, norm, activation, **made)
+            return Predict(decoder.outputs, between, outputs, norm, activation, spec.kernel, **made)
 
         self.semantic = decode("semantic", spec.semantic)
         self.instance = decode("instance", instances.decoder) if instances else None

@@ -35,7 +35,7 @@ class Skip:
 
 @dataclass(frozen=True)
 class Decoder:
-    """From coarse features to fine ones: context, then for each skip resizing, concatenation and a separable 5x5 convolution.
+    """From coarse features to fine ones: context, then for each skip resizing, concatenation and a separable convolution.
 
     Attributes:
         channels: Of each separable convolution.
@@ -100,6 +100,7 @@ class Panoptic(Head):
         instances: The branch that tells objects apart, or None.
         from_neck: The coarse features are the neck's, where there is one, instead of the last stage's.
         activation: After every norm of the head.
+        kernel: Of every depthwise convolution.
     """
 
     kind: ClassVar[str] = "panoptic"
@@ -111,6 +112,7 @@ class Panoptic(Head):
     instances: Instances | None = Instances()
     from_neck: bool = False
     activation: str = "relu"
+    kernel: int = 5
 
     def __post_init__(self):
         require_count("Panoptic", "num_classes", self.num_classes)
@@ -122,6 +124,7 @@ class Panoptic(Head):
         require(ok, f"Panoptic.things: expected each class once, in order, found {list(self.things)}")
         require(isinstance(self.from_neck, bool), f"Panoptic.from_neck: expected a bool, found {self.from_neck!r}")
         require_choice("Panoptic", "activation", self.activation, ACTIVATIONS)
+        require_choice("Panoptic", "kernel", self.kernel, (3, 5, 7))
         finest = {decoder.skips[-1].stride if decoder.skips else None for decoder in self.decoders().values()}
         require(len(finest) == 1, f"Panoptic: expected decoders whose last skips have one stride, found {finest}")
 
@@ -176,9 +179,9 @@ class Panoptic(Head):
         decoders = self.decoders()
         for name, decoder in decoders.items():
             coarse = backbone.feature_info()[self.sources(decoder, backbone)[0]]["reduction"]
-            yield from _decoder_layers(f"head.{name}", decoder, self.widths(decoder, backbone), coarse)
+            yield from _decoder_layers(f"head.{name}", decoder, self.widths(decoder, backbone), coarse, self.kernel)
         for name, (read, between, outputs) in self.predictions().items():
-            yield from separable(f"head.{name}.mix", decoders[read].outputs, between, 5, stride)
+            yield from separable(f"head.{name}.mix", decoders[read].outputs, between, self.kernel, stride)
             yield Conv(f"head.{name}.out", between, outputs, (stride, stride), bias=True)
 
     def outputs(self, backbone: Backbone) -> dict[str, Output]:
@@ -200,7 +203,7 @@ class Panoptic(Head):
         return ("things",)
 
 
-def _decoder_layers(name: str, decoder: Decoder, widths: list[int], stride: int) -> Iterator[Layer]:
+def _decoder_layers(name: str, decoder: Decoder, widths: list[int], stride: int, kernel: int) -> Iterator[Layer]:
     """Of a decoder that takes in features of these channels, the first of which has `stride`."""
     inputs, width = widths[0], decoder.context_channels
     if decoder.rates:
@@ -212,5 +215,5 @@ def _decoder_layers(name: str, decoder: Decoder, widths: list[int], stride: int)
     yield from conv_norm(f"{name}.aspp.project", inputs, width, 1, stride)
     for index, (skip, fine) in enumerate(zip(decoder.skips, widths[1:])):
         yield from conv_norm(f"{name}.skips.{index}", fine, skip.channels, 1, skip.stride)
-        yield from separable(f"{name}.fuse.{index}", width + skip.channels, decoder.channels, 5, skip.stride)
+        yield from separable(f"{name}.fuse.{index}", width + skip.channels, decoder.channels, kernel, skip.stride)
         width = decoder.channels

@@ -70,20 +70,20 @@ class Decoder(nn.Module):
 
     Args:
         channels: Of what it takes in: the coarse features, then those of its skips.
-        spec, norm, activation: What it computes.
+        spec, norm, activation, kernel: What it computes.
 
     Shapes:
         The features, ``(N, C, H, W)`` each, to ``(N, outputs, H', W')`` at the size of the last.
     """
 
-    def __init__(self, channels: Sequence[int], spec: Spec, norm: Norm, activation: str):
+    def __init__(self, channels: Sequence[int], spec: Spec, norm: Norm, activation: str, kernel: int):
         super().__init__()
         self.aspp = Context(channels[0], spec, norm, activation)
         self.skips, self.fuse = nn.ModuleList(), nn.ModuleList()
         width = spec.context_channels
         for skip, inputs in zip(spec.skips, channels[1:]):
             self.skips.append(ConvNorm(inputs, skip.channels, 1, norm))
-            self.fuse.append(Separable(width + skip.channels, spec.channels, 5, norm, activation))
+            self.fuse.append(Separable(width + skip.channels, spec.channels, kernel, norm, activation))
             width = spec.channels
         self.activation = ACTIVATIONS[activation]
 
@@ -97,11 +97,11 @@ class Decoder(nn.Module):
 
 
 class Predict(nn.Module):
-    """A separable 5x5 and a 1x1 convolution with bias: ``(N, C, H, W)`` to ``(N, outputs, H, W)``, not activated."""
+    """A separable and a 1x1 convolution with bias: ``(N, C, H, W)`` to ``(N, outputs, H, W)``, not activated."""
 
-    def __init__(self, inputs: int, between: int, outputs: int, norm: Norm, activation: str):
+    def __init__(self, inputs: int, between: int, outputs: int, norm: Norm, activation: str, kernel: int):
         super().__init__()
-        self.mix = Separable(inputs, between, 5, norm, activation)
+        self.mix = Separable(inputs, between, kernel, norm, activation)
         self.out = nn.Conv2d(between, outputs, 1)
         nn.init.normal_(self.out.weight, std=0.01)
         assert self.out.bias is not None

@@ -28,10 +28,10 @@ class Panoptic(HeadModule[dict[str, Tensor]]):
         self.places = spec.places(backbone)
 
         def decode(decoder: DecoderSpec) -> Decoder:
-            return Decoder(spec.widths(decoder, backbone), decoder, norm, activation)
+            return Decoder(spec.widths(decoder, backbone), decoder, norm, activation, spec.kernel)
 
         def predict(decoder: DecoderSpec, between: int, outputs: int) -> Predict:
-            return Predict(decoder.outputs, between, outputs, norm, activation)
+            return Predict(decoder.outputs, between, outputs, norm, activation, spec.kernel)
 
         self.semantic = decode(spec.semantic)
         self.instance = decode(instances.decoder) if instances else None
