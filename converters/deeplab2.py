@@ -25,6 +25,7 @@ from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_tensors,
 from axialzoo.spec import Model, aliases, entry, list_models
 from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.spec.heads.panoptic import Panoptic
+from axialzoo.spec.zoo.panoptic_deeplab import CITYSCAPES
 
 from .deeplab2_infer import ASSUMED, ASSUMED_RATES, ASSUMED_THINGS, RATES, Shapes, as_found, has_head, infer, shapes_of
 from .deeplab2_names import ENCODER, ITEMS, inexpressible, places
@@ -65,7 +66,6 @@ EXTRAS = re.compile(  # of the encoder
     r"memory_feature|_(stage5|decoder_stage\d+|class_feature|mask_feature)_extra(_resized_fuse)?/.*"
     r"|_(decoder_)?stage\d+/_block\d+_transformer/.*"
 )
-ASSUMED = "no registered model: built from the tensors' shapes, with ReLU, output stride 16 and no drop path, which they do not show"
 GARDEN = ("model/", "backbone/")  # what else the Model Garden's trainer saves, and their loader ignores
 
 
@@ -134,6 +134,8 @@ def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: 
         tensors = {place.name: place.to_ours(checkpoint.read(place.path(keys.prefix))) for place in places(spec)}
     check_tensors(tensors, spec, where=str(path))
     config = default_config(spec, name)
+    if isinstance(spec.head, Panoptic) and name != "custom" and spec.num_classes == len(CITYSCAPES):
+        config = replace(config, labels=CITYSCAPES)  # of the registered models, which differ from a file's at most in their classes
     half = (0.5,) * spec.backbone.in_channels  # theirs: pixel / 127.5 - 1
     provenance: dict[str, object] = {"source": SOURCE, "file": path.name, "checkpoint": checkpoint.prefix.name}
     if left_out:

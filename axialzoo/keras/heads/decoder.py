@@ -109,9 +109,7 @@ class Context(HeadLayer):
         self.point = ConvNorm(inputs, width, 1, norm, name="point", dtype=dtype) if spec.rates else None
         self.atrous = [ConvNorm(inputs, width, 3, norm, 1, rate, name=str(i), dtype=dtype) for i, rate in enumerate(spec.rates)]
         self.pool = ConvNorm(inputs, width, 1, norm, name="pool", dtype=dtype) if spec.rates else None
-        self.project = ConvNorm(
-            (len(spec.rates) + 2) * width if spec.rates else inputs, width, 1, norm, name="project", dtype=dtype
-        )
+        self.project = ConvNorm((len(spec.rates) + 2) * width if spec.rates else inputs, width, 1, norm, name="project", dtype=dtype)
         self.dropout = keras.layers.Dropout(spec.dropout, name="dropout", dtype=dtype)
 
     def build(self, input_shape=None):
@@ -197,7 +195,9 @@ class Predict(HeadLayer):
         output_dtype: Of the last convolution and so of what it gives.
     """
 
-    def __init__(self, inputs: int, between: int, outputs: int, norm: Norm, activation: str, kernel: int, output_dtype: Any = None, **kwargs):
+    def __init__(
+        self, inputs: int, between: int, outputs: int, norm: Norm, activation: str, kernel: int, output_dtype: Any = None, **kwargs
+    ):
         super().__init__(norm, activation, **kwargs)
         self.inputs, self.between, self.outputs, self.kernel = inputs, between, outputs, kernel
         self.mix = Separable(inputs, between, kernel, norm, activation, name="mix", dtype=self.dtype_policy)
@@ -226,7 +226,9 @@ class Predict(HeadLayer):
     @classmethod
     def from_config(cls, config: dict):
         dtype = config["output_dtype"]
-        return super().from_config({**config, "output_dtype": keras.dtype_policies.deserialize(dtype) if isinstance(dtype, dict) else dtype})
+        return super().from_config(
+            {**config, "output_dtype": keras.dtype_policies.deserialize(dtype) if isinstance(dtype, dict) else dtype}
+        )
 
 
 def build_each(name: str, layers: Sequence[keras.layers.Layer]) -> None:

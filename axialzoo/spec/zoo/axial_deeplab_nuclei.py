@@ -35,9 +35,8 @@ def axial_deeplab_nuclei(width: int) -> Model:
         Stage((Block("basic", (4 * width, 4 * width), 2), *(axial_block(2 * width, 4 * width, 16) for _ in range(2)))),
     )
     skips = (Skip(8, width), Skip(4, width // 2), Skip(2, width // 4))
-    decoder = Decoder(width, 2 * width, skips=skips)
-    instances = Instances(decoder, width // 2, width // 2)
-    head = Panoptic(2, (1,), decoder, width // 2, instances)
+    decoder = Decoder(3 * width // 4, 2 * width, skips=skips)
+    head = Panoptic(2, (1,), decoder, width // 2, Instances(decoder, width // 2, width // 2), kernel=3)
     return Model(Backbone(Stem((StemConv(width // 2, 3, 2),)), stages), head, (256, 256))
 
 
@@ -45,6 +44,4 @@ for name, width, summary in (
     ("axial_deeplab_nuclei", 32, "panoptic segmentation of nuclei in small pictures: maps at stride 2"),
     ("axial_deeplab_nuclei_xs", 8, "the smallest of panoptic segmentation, for tests and first steps"),
 ):
-    register(
-        Entry(name, axial_deeplab_nuclei(width), summary, "axialzoo", preprocessing=replace(PREPROCESSING, resize="none"))
-    )
+    register(Entry(name, axial_deeplab_nuclei(width), summary, "axialzoo", preprocessing=replace(PREPROCESSING, resize="none")))
