@@ -17,7 +17,7 @@ from axialzoo.spec import Norm, from_dict, to_dict
 from axialzoo.spec.heads.panoptic import Decoder as Spec
 
 
-class HeadLayer(Layer):
+class _Part(Layer):
     """A part of a head: what of its spec is not a number is plain JSON in its config."""
 
     def __init__(self, norm: Norm, activation: str, **kwargs):
@@ -70,7 +70,7 @@ class DepthwiseNorm(Layer):
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
-class Separable(HeadLayer):
+class Separable(_Part):
     """A depthwise and a 1x1 convolution, each normalised and activated: ``(N, H, W, C)`` to ``(N, H, W, outputs)``."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, norm: Norm, activation: str, **kwargs):
@@ -95,7 +95,7 @@ class Separable(HeadLayer):
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
-class Context(HeadLayer):
+class Context(_Part):
     """Atrous spatial pyramid pooling (1x1, 3x3 at each rate, the mean over the image), or one 1x1 convolution where there are no rates.
 
     Shapes:
@@ -115,7 +115,7 @@ class Context(HeadLayer):
     def build(self, input_shape=None):
         if self.point is not None and self.pool is not None:
             self.point.build()
-            build_each("atrous", self.atrous)
+            _build_each("atrous", self.atrous)
             self.pool.build()
         self.project.build()
 
@@ -138,7 +138,7 @@ class Context(HeadLayer):
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
-class Decoder(HeadLayer):
+class Decoder(_Part):
     """Context of the coarse features, then each skip: see :class:`axialzoo.spec.heads.panoptic.Decoder`.
 
     Dots in its name are levels of its variables' paths: ``head.semantic`` has ``head/semantic/aspp/project/conv/kernel``.
@@ -165,8 +165,8 @@ class Decoder(HeadLayer):
     def build(self, input_shape=None):
         with own_scope(self):
             self.aspp.build()
-            build_each("skips", self.skips)
-            build_each("fuse", self.fuse)
+            _build_each("skips", self.skips)
+            _build_each("fuse", self.fuse)
 
     def call(self, features, training=None):
         coarse, *fine = features
@@ -188,7 +188,7 @@ class Decoder(HeadLayer):
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
-class Predict(HeadLayer):
+class Predict(_Part):
     """A separable and a 1x1 convolution with bias: ``(N, H, W, C)`` to ``(N, H, W, outputs)``, not activated.
 
     Args:
@@ -231,7 +231,7 @@ class Predict(HeadLayer):
         )
 
 
-def build_each(name: str, layers: Sequence[keras.layers.Layer]) -> None:
+def _build_each(name: str, layers: Sequence[keras.layers.Layer]) -> None:
     """Builds layers that are called by their numbers, one level deeper."""
     with keras.name_scope(name):
         for layer in layers:
