@@ -1,39 +1,42 @@
-"""deeplab2's TF2 checkpoints (github.com/google-research/deeplab2): their backbones, both ways, bit by bit.
+"""deeplab2's TF2 checkpoints (github.com/google-research/deeplab2): backbones and panoptic heads, both ways, bit by bit.
 
-``deeplab2_names`` has the names and layouts, ``tf2`` the files. Files hold more than a backbone's weights, and each key is one of:
+``deeplab2_names`` has the names and layouts, ``deeplab2_infer`` what tensors say of a model, ``tf2`` the files. Files hold more than
+weights, and each key is one of:
 
 * the encoder's, below ``encoder/`` or (TensorFlow Model Garden) ``backbone/_encoder/``;
-* a head's, a mask transformer's or an extra decoder's: left out with `backbone_only`, refused otherwise;
+* a panoptic head's: imported, or left out with `backbone_only`;
+* another head's, a mask transformer's or an extra decoder's: left out with `backbone_only`, refused otherwise;
 * not a weight: `NOT_WEIGHTS`.
 
-    config, tensors = import_checkpoint("axial_swidernet_1_1_1_imagenet1k_strong_training_strategy.tar.gz")
-    save_checkpoint("axial_swidernet_1_1_1", config, tensors)
+    config, tensors = import_checkpoint("max_deeplab_s_backbone_os16_axial_deeplab_cityscapes_trainfine.tar.gz")
+    save_checkpoint("axial_deeplab_max_s", config, tensors)
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_tensors, default_config
-from axialzoo.spec import Model, SpecError, adapt, aliases, entry, list_models
-from axialzoo.spec.zoo.deeplab2 import backbone
+from axialzoo.spec import Model, aliases, entry, list_models
+from axialzoo.spec.heads.classifier import Classifier
+from axialzoo.spec.heads.panoptic import Panoptic
+from axialzoo.spec.zoo.panoptic_deeplab import CITYSCAPES
 
-from .deeplab2_names import inexpressible, places
+from .deeplab2_infer import ASSUMED, ASSUMED_RATES, ASSUMED_THINGS, RATES, Shapes, as_found, has_head, infer, shapes_of
+from .deeplab2_names import ENCODER, ITEMS, inexpressible, places
 from .tf2 import TF2Checkpoint, opened, write_checkpoint
 
 SOURCE = "github.com/google-research/deeplab2"
-ENCODER, MODEL_GARDEN = "encoder/", "backbone/_encoder/"
+MODEL_GARDEN = "backbone/_encoder/"
 NOT_WEIGHTS = re.compile(r"global_step|save_counter|(backbone_)?optimizer/.*|.*\.OPTIMIZER_SLOT.*")
-HEADS = frozenset(  # the items beside the encoder that their models save (common.py, model/kmax_deeplab.py)
+PANOPTIC = frozenset(item.partition("/")[0] for item in ITEMS.values())  # the items beside the encoder that are imported
+HEADS = frozenset(  # the others that their models save (common.py, model/kmax_deeplab.py)
     """
-    semantic_decoder semantic_head_without_last_layer semantic_last_layer
-    instance_decoder instance_center_head_without_last_layer instance_center_head_last_layer
-    instance_regression_head_without_last_layer instance_regression_head_last_layer
     motion_regression_head_without_last_layer motion_regression_head_last_layer
     next_instance_decoder next_instance_regression_head_without_last_layer next_instance_regression_head_last_layer
     depth_head_without_last_layer depth_head_last_layer
@@ -46,10 +49,24 @@ EXTRAS = re.compile(  # of the encoder
     r"memory_feature|_(stage5|decoder_stage\d+|class_feature|mask_feature)_extra(_resized_fuse)?/.*"
     r"|_(decoder_)?stage\d+/_block\d+_transformer/.*"
 )
-ASSUMED = "no registered model: built from the tensors' shapes, with ReLU, output stride 16 and no drop path, which they do not show"
+GARDEN = "backbone/_encoder/"
+NOT_WEIGHTS = re.compile(r"global_step|save_counter|(backbone_)?optimizer/.*|.*\.OPTIMIZER_SLOT.*")
+PANOPTIC = frozenset(item.partition("/")[0] for item in ITEMS.values())  # the items beside the encoder that are imported
+HEADS = frozenset(  # the others that their models save (common.py, model/kmax_deeplab.py)
+    """
+    motion_regression_head_without_last_layer motion_regression_head_last_layer
+    next_instance_decoder next_instance_regression_head_without_last_layer next_instance_regression_head_last_layer
+    depth_head_without_last_layer depth_head_last_layer
+    deeplab_v3_aspp classifier_conv_bn_act deeplab_v3plus_aspp deeplab_v3plus_project_conv_bn_act deeplab_v3plus_fuse
+    pixel_space_head transformer_mask_head transformer_class_head pixel_space_feature_batch_norm pixel_space_mask_batch_norm
+    pixel_decoder transformer_decoder
+    """.split()  # noqa: SIM905
+)
+EXTRAS = re.compile(  # of the encoder
+    r"memory_feature|_(stage5|decoder_stage\d+|class_feature|mask_feature)_extra(_resized_fuse)?/.*"
+    r"|_(decoder_)?stage\d+/_block\d+_transformer/.*"
+)
 GARDEN = ("model/", "backbone/")  # what else the Model Garden's trainer saves, and their loader ignores
-
-Shapes = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -59,12 +76,14 @@ class Keys:
     Attributes:
         prefix: Of the encoder's.
         encoder: Shapes by key without `prefix`.
-        left_out: Of heads and the like.
+        head: Shapes of a panoptic head's, by key.
+        left_out: Of other heads and the like.
         unknown: The rest that might be weights.
     """
 
     prefix: str
     encoder: dict[str, tuple[int, ...]]
+    head: dict[str, tuple[int, ...]]
     left_out: list[str]
     unknown: list[str]
 
@@ -72,27 +91,29 @@ class Keys:
 def sort_keys(shapes: Shapes) -> Keys:
     """What each key of a checkpoint is."""
     prefix = MODEL_GARDEN if any(key.startswith(MODEL_GARDEN) for key in shapes) else ENCODER
-    encoder, left_out, unknown = {}, [], []
+    encoder, head, left_out, unknown = {}, {}, [], []
     for key in sorted(shapes):
         name = key.removeprefix(prefix)
         if NOT_WEIGHTS.fullmatch(key):
             continue
         if name != key and not EXTRAS.fullmatch(name):
             encoder[name] = shapes[key]
+        elif key.partition("/")[0] in PANOPTIC:
+            head[key] = shapes[key]
         elif name != key or key.partition("/")[0] in HEADS or (prefix == MODEL_GARDEN and key.startswith(GARDEN)):
             left_out.append(key)
         else:
             unknown.append(key)
-    return Keys(prefix, encoder, left_out, unknown)
+    return Keys(prefix, encoder, head, left_out, unknown)
 
 
 def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: bool = False) -> tuple[Config, dict[str, np.ndarray]]:
-    """The backbone in a deeplab2 checkpoint as a config and canonical tensors.
+    """The model in a deeplab2 checkpoint as a config and canonical tensors.
 
     Args:
         path: A prefix (``ckpt-60000``), a folder, or a ``.tar``, ``.tar.gz`` or ``.tgz`` as deeplab2 offers them.
         model: Registered name or spec; default the registered model that has the tensors' names and shapes, or a
-            narrower or shallower one of its family. The number of image channels is the file's.
+            narrower or shallower one of its family. The numbers of image channels and of classes are the file's.
         backbone_only: Leave out heads, mask transformers and extra decoders; ``config.provenance["left_out"]`` names them.
 
     Raises:
@@ -100,25 +121,38 @@ def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: 
         ModuleNotFoundError: without TensorFlow, which reads the file.
 
     Example:
-        >>> config, tensors = import_checkpoint("ckpt-60000", backbone_only=True)  # doctest: +SKIP
+        >>> config, tensors = import_checkpoint("ckpt-60000")  # doctest: +SKIP
         >>> config.model  # doctest: +SKIP
-        'max_deeplab_s_backbone'
+        'axial_deeplab_max_s'
     """
     path = Path(path)
     with opened(path) as checkpoint:
         keys = sort_keys(checkpoint.shapes)
         _refuse_others(path, keys, backbone_only)
-        name, spec = _recognise(path, checkpoint, keys.encoder, model)
-        tensors = {place.name: place.to_ours(checkpoint.read(keys.prefix + place.key)) for place in places(spec)}
+        found, left_out = (keys.encoder, sorted([*keys.head, *keys.left_out])) if backbone_only else ({**keys.encoder, **keys.head}, [])
+        name, spec = _recognise(path, checkpoint, found, model, backbone_only)
+        tensors = {place.name: place.to_ours(checkpoint.read(place.path(keys.prefix))) for place in places(spec)}
     check_tensors(tensors, spec, where=str(path))
     config = default_config(spec, name)
+    if isinstance(spec.head, Panoptic) and name != "custom" and spec.num_classes == len(CITYSCAPES):
+        config = replace(config, labels=CITYSCAPES)  # of the registered models, which differ from a file's at most in their classes
     half = (0.5,) * spec.backbone.in_channels  # theirs: pixel / 127.5 - 1
     provenance: dict[str, object] = {"source": SOURCE, "file": path.name, "checkpoint": checkpoint.prefix.name}
-    if keys.left_out:
-        provenance["left_out"] = keys.left_out
-    if name == "custom" and model is None:
-        provenance["assumed"] = ASSUMED
+    if left_out:
+        provenance["left_out"] = left_out
+    assumed = _assumed(spec, inferred=name == "custom" and model is None)
+    if assumed:
+        provenance["assumed"] = assumed
     return replace(config, preprocessing=replace(config.preprocessing, mean=half, std=half), provenance=provenance), tensors
+
+
+def _assumed(spec: Model, inferred: bool) -> str:
+    """What of `spec` neither the file nor whoever asked has said."""
+    head, parts = spec.head, [ASSUMED] if inferred else []
+    if isinstance(head, Panoptic):
+        parts += [ASSUMED_RATES] if inferred and any(decoder.rates == RATES for decoder in head.decoders().values()) else []
+        parts += [ASSUMED_THINGS] if head.instances is not None and not head.things else []
+    return "; ".join(parts)
 
 
 def export_checkpoint(config: Config, tensors: Tensors, path) -> None:
@@ -132,9 +166,9 @@ def export_checkpoint(config: Config, tensors: Tensors, path) -> None:
     """
     reason = inexpressible(config.spec)
     if reason:
-        raise CheckpointError(f"deeplab2 has no backbone like this: {reason}; expected a model of its families")
+        raise CheckpointError(f"deeplab2 has no model like this: {reason}; expected one of its families")
     check_tensors(tensors, config.spec, where=str(path))
-    arrays = {ENCODER + place.key: place.to_theirs(np.asarray(tensors[place.name])) for place in places(config.spec)}
+    arrays = {place.path(): place.to_theirs(np.asarray(tensors[place.name])) for place in places(config.spec)}
     assert len(arrays) == len(tensors), "two tensors in one place"
     write_checkpoint(path, arrays)
 
@@ -149,8 +183,8 @@ def _refuse_others(path: Path, keys: Keys, backbone_only: bool) -> None:
         raise CheckpointError(f"{path}: expected weights below {ENCODER} or {MODEL_GARDEN}, found none; check that it is the right file")
     if keys.left_out and not backbone_only:
         raise CheckpointError(
-            f"{path}: holds more than a backbone: {', '.join(items(keys.left_out))}; "
-            "heads cannot be imported yet: import the backbone alone with --backbone-only (backbone_only=True)"
+            f"{path}: holds more than a backbone and a panoptic head: {', '.join(items(keys.left_out))}; "
+            "these cannot be imported: import the backbone alone with --backbone-only (backbone_only=True)"
         )
 
 
@@ -168,16 +202,18 @@ def items(keys: Iterable[str]) -> list[str]:
 # Which model it is.
 
 
-def _recognise(path: Path, checkpoint: TF2Checkpoint, found: Shapes, model: str | Model | None) -> tuple[str, Model]:
-    """Name and spec of the model, with the file's image channels and no classifier."""
+def _recognise(
+    path: Path, checkpoint: TF2Checkpoint, found: Shapes, model: str | Model | None, backbone_only: bool = False
+) -> tuple[str, Model]:
+    """Name and spec of the model, with the file's image channels and classes and no classifier."""
     if isinstance(model, Model):
         candidates = {"custom": model}
     elif model is not None:
         candidates = {entry(model).name: entry(model).spec}
     else:
         candidates = {name: entry(name).spec for name in list_models()}
-    fits = {name: _with_channels(spec, found) for name, spec in candidates.items()}
     if model is None:
+        fits = {name: as_found(spec, found) for name, spec in candidates.items() if isinstance(spec.head, Panoptic) == has_head(found)}
         fits = {name: spec for name, spec in fits.items() if not inexpressible(spec)}
         name = _one_of(path, checkpoint, [name for name, spec in fits.items() if shapes_of(spec) == found])
         if name is not None:
@@ -190,10 +226,13 @@ def _recognise(path: Path, checkpoint: TF2Checkpoint, found: Shapes, model: str 
             f"{path}: of none of the known models ({', '.join(fits)}); nearest is {near}: {_differences(fits[near], found, most=5)}; "
             "say which it is with --model, or give a spec in Python"
         )
-    name, spec = next(iter(fits.items()))
+    name, spec = next(iter(candidates.items()))
+    if isinstance(spec.head, Panoptic) and backbone_only:
+        name, spec = _backbone_of(spec)
+    spec = as_found(spec, found)
     reason = inexpressible(spec)
     if reason:
-        raise CheckpointError(f"deeplab2 has no backbone like {name}: {reason}; expected a model of its families")
+        raise CheckpointError(f"deeplab2 has no model like {name}: {reason}; expected one of its families")
     if shapes_of(spec) != found:
         raise CheckpointError(
             f"{path}: its tensors are not those of {name}; nothing was imported: {_differences(spec, found)}; name the model that it is"
@@ -201,55 +240,11 @@ def _recognise(path: Path, checkpoint: TF2Checkpoint, found: Shapes, model: str 
     return name, spec
 
 
-def shapes_of(spec: Model) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a backbone's tensors in their checkpoints, below the encoder."""
-    return {place.key: place.shape for place in places(spec)}
-
-
-def infer(found: Shapes, *, activation: str = "relu", output_stride: int = 16) -> Model | None:
-    """The backbone that has exactly these tensors, where deeplab2's own arguments can make one: all that shows in shapes.
-
-    Args:
-        found: By key below the encoder.
-        activation, output_stride: What does not show; by default as deeplab2 has them.
-    """
-    try:
-        beta = "_stem/_conv1_bn_act/_conv/kernel" in found
-        stem = found["_stem/_conv1_bn_act/_conv/kernel" if beta else "_stem/_conv/kernel"]
-        seen = {match[0]: (int(match[1]), int(match[2])) for key in found if (match := re.match(r"_stage(\d)/_block(\d+)", key))}
-        filters = {block: found[f"{block}/_conv3_bn/_conv/kernel"][3] // 4 for block in seen if f"{block}/_conv3_bn/_conv/kernel" in found}
-        axial = sorted((at, block) for block, at in seen.items() if f"{block}/_attention/_width_axis/qkv_kernel" in found)
-        expansion, key = 2, 1
-        if axial:
-            (stage, index), block = axial[0]
-            values, projected = found[f"{block}/_attention/_width_axis/qkv_kernel"]
-            expansion, key = values // filters[block], (projected - values) // 2 // filters[block]
-        spec = backbone(
-            "resnet_beta" if beta else {7: "resnet", 3: "wider_resnet"}[stem[0]],
-            depths=tuple(sum(at == number for at, _ in seen.values()) for number in (2, 3, 4, 5)),
-            width=filters["_stage5/_block1"] / 512,
-            stem_width=stem[3] / 64,
-            axial_from=(1 << stage - (index == 1)) if axial else 0,
-            expansion=expansion,
-            key=key,
-            activation=activation,
-            output_stride=output_stride,
-            squeeze_excite=any("/_squeeze_and_excite/" in name for name in found),
-            decoder_stacks=sum(bool(re.fullmatch(r"_decoder_stage\d+/_block1/_conv1_bn_act/_conv/kernel", name)) for name in found) // 4,
-        )
-    except (KeyError, IndexError, ValueError, ZeroDivisionError):  # of shapes that no such backbone has
-        return None
-    spec = _with_channels(spec, found)
-    return spec if shapes_of(spec) == found else None
-
-
-def _with_channels(spec: Model, found: Shapes) -> Model:
-    """`spec` without a classifier, with the file's image channels, where its stem has a shape that tells."""
-    stem = found.get("_stem/_conv/kernel", found.get("_stem/_conv1_bn_act/_conv/kernel", ()))
-    try:
-        return adapt(spec, num_classes=0, in_channels=stem[2] if len(stem) == 4 else None)
-    except SpecError:
-        return adapt(spec, num_classes=0)
+def _backbone_of(spec: Model) -> tuple[str, Model]:
+    """The backbone of a model with a head, under its own name where it has one: what a file without the head holds."""
+    alone = Classifier(0)
+    names = [name for name in list_models() if entry(name).spec.backbone == spec.backbone and entry(name).spec.head == alone]
+    return (names[0], entry(names[0]).spec) if names else ("custom", replace(spec, head=alone))
 
 
 def _one_of(path: Path, checkpoint: TF2Checkpoint, names: list[str]) -> str | None:

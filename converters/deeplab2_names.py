@@ -5,7 +5,10 @@
 
 What differs is only arrangement: kernels are (h, w, in, out) and projections (in, 2K+V); the similarity norm has the shape
 (terms, 1, heads, 1, 1) and the output norm (terms, 1, heads, 1, depth); queries, keys and values, the terms, and the rows of the
-position tables (key - query + 254) lie as ours do.
+position tables (key - query + 254) lie as ours do. The encoder's keys lie below ``encoder/``, a head's in items beside it:
+
+    head.semantic.fuse.0.depthwise.conv.weight   (C, 1, 5, 5)
+    semantic_decoder/_fusion_conv1/_conv1_bn_act/_depthwise/_depthwise_conv/depthwise_kernel   (5, 5, C, 1)
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from axialzoo.spec import Attention, Model, Parameter, parameters
+from axialzoo.spec.heads.panoptic import Panoptic
 from axialzoo.spec.layers import layers, projects_with_stride
 from axialzoo.spec.primitives import AttentionLayer
 
@@ -38,6 +42,25 @@ SEGMENTS = {
     "key_position": "_key_rpe/embeddings",
     "value_position": "_value_rpe/embeddings",
 }
+ITEMS = {  # of a head, which their models save beside the encoder (common.py)
+    "semantic": "semantic_decoder",
+    "instance": "instance_decoder",
+    "classes.mix": "semantic_head_without_last_layer/_conv1_bn_act",
+    "classes.out": "semantic_last_layer",
+    "center.mix": "instance_center_head_without_last_layer/_conv1_bn_act",
+    "center.out": "instance_center_head_last_layer",
+    "offset.mix": "instance_regression_head_without_last_layer/_conv1_bn_act",
+    "offset.out": "instance_regression_head_last_layer",
+}
+PARTS = {  # of a decoder; of a list, counted from 1
+    "aspp.project": "_aspp/_proj_conv_bn_act",
+    "aspp.point": "_aspp/_conv_bn_act",
+    "aspp.atrous": "_aspp/_aspp_conv{}/_conv_bn_act",
+    "aspp.pool": "_aspp/_aspp_pool/_conv_bn_act",
+    "skips": "_low_level_conv{}",
+    "fuse": "_fusion_conv{}/_conv1_bn_act",
+}
+ENCODER = "encoder/"
 POSITIONS = 255  # their MAX_SPAN
 
 
@@ -47,7 +70,7 @@ class Place:
 
     Attributes:
         name: Ours.
-        key: Theirs, below the encoder, without ``/.ATTRIBUTES/VARIABLE_VALUE``.
+        key: Theirs without ``/.ATTRIBUTES/VARIABLE_VALUE``: below the encoder, or whole of a head's.
         shape: Theirs.
         order: From our axes to theirs, before it takes `shape`; None where they agree.
         ours: Our shape.
@@ -58,6 +81,10 @@ class Place:
     shape: tuple[int, ...]
     order: tuple[int, ...] | None
     ours: tuple[int, ...]
+
+    def path(self, encoder: str = ENCODER) -> str:
+        """Their key, whole."""
+        return self.key if self.name.startswith("head.") else encoder + self.key
 
     def to_theirs(self, array: np.ndarray) -> np.ndarray:
         array = array if self.order is None else array.transpose(self.order)
@@ -89,6 +116,8 @@ def their_shape(parameter: Parameter, attention: Attention | None) -> tuple[int,
 def foreign_name(parameter: Parameter, spec: Model) -> str:
     """Their key of one of our tensors."""
     *owner, leaf = parameter.keras_name.split(".")
+    if owner[0] == "head":
+        return head_name(owner[1:], leaf)
     if owner[0] == "stem":
         index, owner = int(owner[1]), owner[2:]
         convs = len(spec.backbone.stem.convs)
@@ -105,6 +134,23 @@ def foreign_name(parameter: Parameter, spec: Model) -> str:
     return "/".join([first, *(SEGMENTS[part] for part in owner), SEGMENTS.get(leaf, leaf)])
 
 
+def head_name(owner: list[str], leaf: str) -> str:
+    """Their key of a tensor of the head: of ``semantic.fuse.0.depthwise.conv`` and ``kernel``, for instance."""
+    parts = ITEMS.get(owner[0])
+    if parts is None:
+        parts, rest = ITEMS[".".join(owner[:2])], owner[2:]
+    else:
+        name = owner[1] if owner[1] in PARTS else ".".join(owner[1:3])
+        rest = owner[1 + name.count(".") + 1 :]
+        if "{}" in PARTS[name]:
+            parts, rest = f"{parts}/{PARTS[name].format(int(rest[0]) + 1)}", rest[1:]
+        else:
+            parts = f"{parts}/{PARTS[name]}"
+    if rest == ["depthwise", "conv"]:
+        return f"{parts}/_depthwise/_depthwise_conv/depthwise_kernel"
+    return "/".join([parts, *({"depthwise": "_depthwise", "pointwise": "_pointwise", **SEGMENTS}[part] for part in rest), leaf])
+
+
 def fuse(step: int, source: int, spec: Model) -> str:
     """The projection of one input of a decoder's step: they stride where that halves the size, else they resize."""
     stage = spec.backbone.neck[step]
@@ -114,6 +160,12 @@ def fuse(step: int, source: int, spec: Model) -> str:
 
 def inexpressible(spec: Model) -> str:
     """What of `spec` their code cannot say; empty where it can say all. A classifier is not in their open code."""
+    head = spec.head
+    if isinstance(head, Panoptic):
+        if (head.activation, head.kernel) != ("relu", 5) or any(len(decoder.rates) not in (0, 3) for decoder in head.decoders().values()):
+            return "its heads have ReLU, 5x5 kernels, and none or three atrous rates"
+    elif spec.num_classes:
+        return "it has no classifier; adapt(spec, num_classes=0)"
     backbone = spec.backbone
     stem = [(conv.kernel, conv.stride) for conv in backbone.stem.convs]
     stages = len(backbone.stages)
@@ -132,6 +184,4 @@ def inexpressible(spec: Model) -> str:
             continue
         if attention.kind != "axial" or attention.span is not None or attention.downsample != "slice" or attention.positions != POSITIONS:
             return f"its attention is axial with {POSITIONS} positions and no span, and takes every other position where it strides"
-    if spec.num_classes:
-        return "it has no classifier; adapt(spec, num_classes=0)"
     return ""

@@ -29,6 +29,7 @@ def run_import(
     Examples:
       axialzoo import axial-deeplab axial26s.pth --model axial_resnet26_s --out folder
       axialzoo import deeplab2 resnet50_beta_imagenet1k.tar.gz --out folder
+      axialzoo import deeplab2 runs/cityscapes/ckpt-60000 --model axial_deeplab_max_s --out folder
       axialzoo import deeplab2 runs/cityscapes/ckpt-60000 --backbone-only --out folder
     """
     from axialzoo.runtime.foreign import import_foreign

@@ -53,7 +53,7 @@ class AxialModel(Extractor):
         head = make_head(spec.head, spec.backbone, dtype)
         features = [endpoints[index] for index in spec.head.reads(spec.backbone)]
         self._made += [head, features]
-        return laid_out(head(features), data_format, "head", dtype)
+        return laid_out(head(features), data_format, "head", head.output_dtype)
 
     @property
     def head(self) -> HeadModule:

@@ -5,9 +5,20 @@ from __future__ import annotations
 from axialzoo.keras.models import Builder, builder
 
 __all__ = [
+    "axial_deeplab_l",
     "axial_deeplab_l_backbone",
+    "axial_deeplab_m",
     "axial_deeplab_m_backbone",
+    "axial_deeplab_max_l",
+    "axial_deeplab_max_s",
+    "axial_deeplab_nuclei",
+    "axial_deeplab_nuclei_xs",
+    "axial_deeplab_s",
     "axial_deeplab_s_backbone",
+    "axial_deeplab_swidernet_1_1_1",
+    "axial_deeplab_swidernet_1_1_3",
+    "axial_deeplab_swidernet_1_1_4_5",
+    "axial_deeplab_xl",
     "axial_deeplab_xl_backbone",
     "axial_resnet26_s",
     "axial_resnet50",
@@ -59,3 +70,14 @@ max_deeplab_l_backbone: Builder = builder("max_deeplab_l_backbone")
 axial_resnet50_gelu: Builder = builder("axial_resnet50_gelu")
 resnet50: Builder = builder("resnet50")
 resnet50_beta: Builder = builder("resnet50_beta")
+axial_deeplab_s: Builder = builder("axial_deeplab_s")
+axial_deeplab_m: Builder = builder("axial_deeplab_m")
+axial_deeplab_l: Builder = builder("axial_deeplab_l")
+axial_deeplab_xl: Builder = builder("axial_deeplab_xl")
+axial_deeplab_swidernet_1_1_1: Builder = builder("axial_deeplab_swidernet_1_1_1")
+axial_deeplab_swidernet_1_1_3: Builder = builder("axial_deeplab_swidernet_1_1_3")
+axial_deeplab_swidernet_1_1_4_5: Builder = builder("axial_deeplab_swidernet_1_1_4_5")
+axial_deeplab_max_s: Builder = builder("axial_deeplab_max_s")
+axial_deeplab_max_l: Builder = builder("axial_deeplab_max_l")
+axial_deeplab_nuclei: Builder = builder("axial_deeplab_nuclei")
+axial_deeplab_nuclei_xs: Builder = builder("axial_deeplab_nuclei_xs")

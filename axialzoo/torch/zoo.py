@@ -7,9 +7,20 @@ from torch import Tensor
 from axialzoo.torch.models import Builder, builder
 
 __all__ = [
+    "axial_deeplab_l",
     "axial_deeplab_l_backbone",
+    "axial_deeplab_m",
     "axial_deeplab_m_backbone",
+    "axial_deeplab_max_l",
+    "axial_deeplab_max_s",
+    "axial_deeplab_nuclei",
+    "axial_deeplab_nuclei_xs",
+    "axial_deeplab_s",
     "axial_deeplab_s_backbone",
+    "axial_deeplab_swidernet_1_1_1",
+    "axial_deeplab_swidernet_1_1_3",
+    "axial_deeplab_swidernet_1_1_4_5",
+    "axial_deeplab_xl",
     "axial_deeplab_xl_backbone",
     "axial_resnet26_s",
     "axial_resnet50",
@@ -61,3 +72,14 @@ max_deeplab_l_backbone: Builder[Tensor] = builder("max_deeplab_l_backbone")
 axial_resnet50_gelu: Builder[Tensor] = builder("axial_resnet50_gelu")
 resnet50: Builder[Tensor] = builder("resnet50")
 resnet50_beta: Builder[Tensor] = builder("resnet50_beta")
+axial_deeplab_s: Builder[dict[str, Tensor]] = builder("axial_deeplab_s")
+axial_deeplab_m: Builder[dict[str, Tensor]] = builder("axial_deeplab_m")
+axial_deeplab_l: Builder[dict[str, Tensor]] = builder("axial_deeplab_l")
+axial_deeplab_xl: Builder[dict[str, Tensor]] = builder("axial_deeplab_xl")
+axial_deeplab_swidernet_1_1_1: Builder[dict[str, Tensor]] = builder("axial_deeplab_swidernet_1_1_1")
+axial_deeplab_swidernet_1_1_3: Builder[dict[str, Tensor]] = builder("axial_deeplab_swidernet_1_1_3")
+axial_deeplab_swidernet_1_1_4_5: Builder[dict[str, Tensor]] = builder("axial_deeplab_swidernet_1_1_4_5")
+axial_deeplab_max_s: Builder[dict[str, Tensor]] = builder("axial_deeplab_max_s")
+axial_deeplab_max_l: Builder[dict[str, Tensor]] = builder("axial_deeplab_max_l")
+axial_deeplab_nuclei: Builder[dict[str, Tensor]] = builder("axial_deeplab_nuclei")
+axial_deeplab_nuclei_xs: Builder[dict[str, Tensor]] = builder("axial_deeplab_nuclei_xs")

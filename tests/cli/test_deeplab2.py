@@ -11,8 +11,11 @@ pytest.importorskip("tensorflow")
 
 
 def test_on_the_command_line(axialzoo, tmp_path):
-    refused = axialzoo("import", "deeplab2", TINY, "--out", tmp_path / "ours")
+    refused = axialzoo("import", "deeplab2", TINY, "--model", "axial_deeplab_s_backbone", "--out", tmp_path / "ours")
     assert refused.code == 1 and "semantic_decoder" in refused.err and not (tmp_path / "ours").exists()
+    whole = axialzoo("import", "deeplab2", TINY, "--out", tmp_path / "whole", "--json").json
+    assert whole["tensors"] == 346 and not whole["left_out"] and "no class a thing" in whole["assumed"]
+    assert axialzoo("export", "deeplab2", tmp_path / "whole", tmp_path / "whole_theirs", "--json").json["tensors"] == 346
     said = axialzoo("import", "deeplab2", TINY / "ckpt-1000", "--backbone-only", "--out", tmp_path / "ours")
     assert said.code == 0 and "left out (106)" in said.err and "assumed" in said.err
     found = axialzoo("import", "deeplab2", TINY, "--backbone-only", "--out", tmp_path / "again", "--json").json

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from axialzoo.checkpoint import CheckpointError, default_config
-from axialzoo.spec import SpecError, adapt, entry, list_models
+from axialzoo.spec import SpecError, adapt, entry, list_models, parameters
+from axialzoo.spec.heads.panoptic import Decoder, Panoptic, Skip
 from converters import deeplab2, deeplab2_names, tf2
 from converters.deeplab2 import export_checkpoint, import_checkpoint, infer, shapes_of, sort_keys
+from tests.golden import panoptic
 from tests.golden.deeplab2 import DATA, NETWORKS, TINY, TINY_SPEC
 from tests.spec.deeplab2 import NARROW
 from tests.strategies import weights
@@ -29,7 +31,7 @@ THEIRS = NETWORKS["dl2_tiny_panoptic_axial_deeplab_65x97"]
 def arrays_of(spec, prefix: str = "encoder/", seed: int = 0) -> dict[str, np.ndarray]:
     """Random weights as their checkpoints have them."""
     random = np.random.default_rng(seed)
-    return {prefix + key: random.standard_normal(shape).astype("float32") for key, shape in shapes_of(spec).items()}
+    return {place.path(prefix): random.standard_normal(place.shape).astype("float32") for place in deeplab2_names.places(spec)}
 
 
 def read(folder: Path) -> dict[str, np.ndarray]:
@@ -65,9 +67,61 @@ def test_what_is_left_out_is_named_and_is_all_but_the_encoder_and_the_optimizer(
     assert {key.partition("/")[0] for key in listed - left_out} == {"encoder", "optimizer", "global_step", "save_counter", tf2.GRAPH}
 
 
-def test_without_backbone_only_the_heads_are_refused_by_name():
-    with pytest.raises(CheckpointError, match=r"semantic_decoder \(35\).*semantic_last_layer \(2\).*--backbone-only"):
-        import_checkpoint(TINY)
+def test_their_checkpoint_is_imported_and_written_back_whole(tmp_path):
+    config, tensors = import_checkpoint(TINY)
+    assert config.spec == panoptic.SPEC and "left_out" not in config.provenance and "no class a thing" in config.provenance["assumed"]
+    assert_same(tensors, panoptic.tensors())  # whose maps the golden tests compare with theirs
+    export_checkpoint(config, tensors, tmp_path / "back")
+    theirs = {key: array for key, array in read(TINY).items() if not deeplab2.NOT_WEIGHTS.fullmatch(key)}
+    assert len(theirs) == 346
+    assert_same(read(tmp_path / "back"), theirs)
+
+
+def test_a_wrong_place_in_a_head_is_caught(monkeypatch):
+    swapped = {"center.mix": deeplab2_names.ITEMS["offset.mix"], "offset.mix": deeplab2_names.ITEMS["center.mix"]}
+    monkeypatch.setattr(deeplab2_names, "ITEMS", {**deeplab2_names.ITEMS, **swapped})
+    with pytest.raises(AssertionError):
+        assert_same(import_checkpoint(TINY, panoptic.SPEC)[1], panoptic.tensors())
+
+
+def test_other_heads_are_refused_by_name(tmp_path):
+    tf2.write_checkpoint(tmp_path / "depth", {**arrays_of(SMALL), "depth_head_last_layer/kernel": np.zeros((1, 1, 4, 1), "float32")})
+    with pytest.raises(CheckpointError, match=r"depth_head_last_layer \(1\).*--backbone-only"):
+        import_checkpoint(tmp_path / "depth")
+
+
+@pytest.mark.parametrize("name", list_models("axial_deeplab_*_backbone"))
+def test_every_panoptic_model_has_a_place_for_each_tensor(name):
+    name = name.removesuffix("_backbone")
+    spec = entry(name).spec
+    shapes = shapes_of(spec)
+    assert len(shapes) == len(parameters(spec))
+    checkpoint = tf2.TF2Checkpoint(Path("ckpt-1"), {}, lambda key: np.zeros(0))
+    assert deeplab2._recognise(Path("download"), checkpoint, shapes, None) == (name, spec)
+
+
+def test_a_head_without_instances_and_with_a_pyramid_comes_back_with_the_files_classes(tmp_path):
+    head = Panoptic(7, (), Decoder(8, 12, (6, 12, 18), (Skip(8, 6), Skip(4, 4)), 0.1), 8, None)
+    spec = replace(SMALL, head=head)
+    tf2.write_checkpoint(tmp_path / "theirs", arrays_of(spec))
+    config, tensors = import_checkpoint(tmp_path / "theirs")
+    assert config.spec.head == head and "6, 12 and 18" in config.provenance["assumed"]
+    export_checkpoint(config, tensors, tmp_path / "back")
+    assert_same(read(tmp_path / "back"), arrays_of(spec))
+    other = replace(spec, head=replace(head, num_classes=19, things=(11, 12)))
+    assert import_checkpoint(tmp_path / "theirs", other)[0].spec.head == head  # 7 classes, of which nobody says that they are things
+
+
+def test_a_named_panoptic_model_takes_a_whole_file_or_says_what_is_missing(tmp_path):
+    tf2.write_checkpoint(tmp_path / "theirs", arrays_of(entry("axial_deeplab_s").spec))
+    config, _ = import_checkpoint(tmp_path / "theirs", "axial_deeplab_s")
+    assert config.spec == entry("axial_deeplab_s").spec and config.labels[11].name == "person" and config.labels[11].thing
+    assert import_checkpoint(tmp_path / "theirs", "axial_deeplab_s", backbone_only=True)[0].model == "axial_deeplab_s_backbone"
+    with pytest.raises(CheckpointError, match=r"not those of axial_deeplab_s_backbone.*unknown \(106\)"):
+        import_checkpoint(tmp_path / "theirs", "axial_deeplab_s_backbone")
+    tf2.write_checkpoint(tmp_path / "alone", arrays_of(entry("axial_deeplab_s_backbone").spec))
+    with pytest.raises(CheckpointError, match=r"not those of axial_deeplab_s; .*missing \(106\)"):
+        import_checkpoint(tmp_path / "alone", "axial_deeplab_s")
 
 
 def test_it_is_written_back_bit_by_bit_and_their_code_can_read_it(tiny, tmp_path):
@@ -114,13 +168,14 @@ def test_a_scaled_backbone_is_inferred_from_its_shapes(family):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in list_models() if not deeplab2_names.inexpressible(adapt(entry(name).spec, num_classes=0))]
+    "name",
+    [name for name in list_models(task="classification") if not deeplab2_names.inexpressible(adapt(entry(name).spec, num_classes=0))],
 )
 def test_every_registered_backbone_has_a_place_for_each_tensor(name):
     spec = adapt(entry(name).spec, num_classes=0)
     places = list(deeplab2_names.places(spec))
     assert len({place.key for place in places}) == len(places) == len({place.name for place in places})
-    same = [other for other in list_models() if _shapes(other) == shapes_of(spec)]
+    same = [other for other in list_models(task="classification") if _shapes(other) == shapes_of(spec)]
     assert name in same and (len(same) == 1 or set(same) == {"max_deeplab_s_backbone", "axial_resnet50_gelu"})
 
 
@@ -172,11 +227,13 @@ def test_what_is_no_weight_is_a_closed_list():
         "encoder/_stage5_extra/_block1/_conv1_bn_act/_conv/kernel",
         "encoder/_decoder_stage1_extra_resized_fuse/_resized_conv_bn1/_conv/kernel",
         "encoder/_class_feature_extra/_conv/kernel",
-        "instance_center_head_last_layer/bias",
+        "motion_regression_head_last_layer/bias",
         "transformer_mask_head/_conv/kernel",
     ]
     unknown = ["encoder_2/a", "global_steps", "semantic_decoders/a", "model/kernel", "save_counter/a"]
-    keys = sort_keys(dict.fromkeys([*known, *heads, *unknown, "encoder/_stem/_conv/kernel"], ()))
+    panoptic_head = "instance_center_head_last_layer/bias"
+    keys = sort_keys(dict.fromkeys([*known, *heads, panoptic_head, *unknown, "encoder/_stem/_conv/kernel"], ()))
+    assert list(keys.head) == [panoptic_head]
     assert list(keys.encoder) == ["_stem/_conv/kernel"] and keys.left_out == sorted(heads) and keys.unknown == sorted(unknown)
 
 
@@ -212,9 +269,9 @@ def test_no_model_at_all_names_the_nearest(tmp_path):
 @pytest.mark.parametrize("name", ["axial_resnet26_s", "axial_resnet_cifar10"])
 def test_a_model_their_code_cannot_express_is_refused(name, tmp_path):
     spec = entry(name).spec
-    with pytest.raises(CheckpointError, match="deeplab2 has no backbone like this"):
+    with pytest.raises(CheckpointError, match="deeplab2 has no model like this"):
         export_checkpoint(default_config(spec, name), weights(spec, 0, "float32"), tmp_path / "x")
-    with pytest.raises(CheckpointError, match=f"deeplab2 has no backbone like {name}"):
+    with pytest.raises(CheckpointError, match=f"deeplab2 has no model like {name}"):
         import_checkpoint(TINY, name, backbone_only=True)
     assert not (tmp_path / "x").exists()
 
@@ -222,7 +279,7 @@ def test_a_model_their_code_cannot_express_is_refused(name, tmp_path):
 @pytest.mark.parametrize("change", [{"span": 65}, {"num_classes": 5}])
 def test_what_their_code_would_compute_otherwise_is_not_exported(change, tmp_path):
     spec = adapt(SMALL, **change)
-    with pytest.raises(CheckpointError, match="deeplab2 has no backbone like this"):
+    with pytest.raises(CheckpointError, match="deeplab2 has no model like this"):
         export_checkpoint(default_config(spec), weights(spec, 0, "float32"), tmp_path / "x")
 
 

@@ -41,7 +41,10 @@ def weight(key: str, shape) -> np.ndarray:
         last = re.search(r"_block\d+/(_conv3_bn|_conv2_bn)/_batch_norm/gamma$", key)
         scale = f(0.25) if "_batch_norm_similarity/" in key else f(0.3) if last else f(1)
         return scale * (f(1) + f(0.1) * g)
-    return f(0.5) * g if kind == "embeddings" else (g / np.sqrt(np.prod(shape[:-1]))).astype("float32")
+    if kind == "embeddings":
+        return f(0.5) * g
+    fan_in = shape[:2] if kind == "depthwise_kernel" else shape[:-1]
+    return (g / np.sqrt(np.prod(fan_in))).astype("float32")
 
 
 def ours(spec: Model, theirs: Callable[[str, tuple[int, ...]], np.ndarray], root: str = "") -> Tensors:

@@ -25,6 +25,7 @@ from axialzoo.spec import (
     parameters,
 )
 from axialzoo.spec.heads.classifier import Classifier
+from axialzoo.spec.heads.panoptic import Decoder, Instances, Panoptic, Skip
 from axialzoo.spec.zoo.axial_resnet_full import axial_resnet_full
 from tests.spec.deeplab2 import DEEPLAB2, narrow
 
@@ -48,8 +49,13 @@ class Case:
         return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
     def targets(self, dtype: str, batch: int = 2, seed: int = 0) -> np.ndarray:
-        outputs = self.spec.num_classes or self.spec.backbone.channels
-        return np.random.default_rng(seed + 1000).standard_normal((batch, outputs)).astype(dtype)
+        """(N, outputs); of a head with maps, (N, H, W, channels of all maps together)."""
+        outputs, random = self.spec.num_classes or self.spec.backbone.channels, np.random.default_rng(seed + 1000)
+        if self.spec.head is not None and self.spec.head.gives == "maps":
+            maps = self.spec.head.outputs(self.spec.backbone).values()
+            stride, outputs = next(iter(maps)).stride, sum(one.channels for one in maps)
+            return random.standard_normal((batch, *(-(-side // stride) for side in self.size), outputs)).astype(dtype)
+        return random.standard_normal((batch, outputs)).astype(dtype)
 
 
 def tensors(spec: Model, dtype: str = "float64", last_gamma: float = 0.2) -> dict[str, np.ndarray]:
@@ -95,6 +101,15 @@ def fused() -> Model:
     decoder = (NeckStage(4, 8, (Block("bottleneck", (4, 4, 8)),)), NeckStage(2, 4), NeckStage(4, 8), NeckStage(8, 12))
     backbone = Backbone(Stem((StemConv(6, 3, 2),)), stages, decoder, pre_activation=True, activation="silu", shortcut="width")
     return Model(backbone, head=Classifier(5))
+
+
+def segmenting(instances: bool = True, rates: tuple[int, ...] = ()) -> Model:
+    """A narrow head with maps, on strides 2, 4 and 8, with axial attention at the last."""
+    stages = (Stage((Block("basic", (8, 8), 2),)), Stage((Block("basic", (12, 12), 2), axial(8, 16, positions=9))))
+    decoder = Decoder(8, 12, rates, (Skip(4, 6), Skip(2, 4)))
+    other = Instances(Decoder(6, 10, skips=(Skip(8, 6), Skip(2, 4))), 4, 4)
+    head = Panoptic(5, (1, 3), decoder, 8, other if instances else None, activation="silu", kernel=3 if rates else 5)
+    return Model(Backbone(Stem((StemConv(6, 3, 2),)), stages), head)
 
 
 def registered(name: str, **changes) -> Model:
@@ -161,6 +176,12 @@ CASES = {
     "dilated": Case(small(Block("bottleneck", (8, 8, 16), dilation=(2,)), activation="gelu_tanh", in_channels=4), (21, 26), gradients=True),
     "elu_basic": Case(small(Block("basic", (8, 12), 2, squeeze_excite=True), activation="elu", channels=6), (27, 26), gradients=True),
     "decoder": Case(fused(), (37, 22), gradients=True, dtypes=("float64",)),
+    # heads with maps
+    "panoptic": Case(segmenting(), (37, 22), gradients=True),
+    "panoptic_pyramid": Case(segmenting(rates=(1, 2)), (29, 34), gradients=True, dtypes=("float64",)),
+    "semantic": Case(segmenting(instances=False), (21, 26), gradients=True),
+    "nuclei_xs": Case(registered("axial_deeplab_nuclei_xs"), (45, 70)),
+    "nuclei": Case(registered("axial_deeplab_nuclei"), (40, 33)),
     # subsets of terms
     "content_only": Case(small(axial(8, 16, similarity=("content",), value=("content",))), (21, 18), gradients=True),
     "content_query": Case(small(axial(8, 16, positions=20, similarity=("content", "query"), value=("position",))), (21, 18)),
@@ -227,6 +248,8 @@ DYNAMIC = (
     "interpolated_span",
     "pre_activation",
     "decoder",
+    "panoptic",
+    "panoptic_pyramid",
     "global",
     "local",
     "shifted_window",

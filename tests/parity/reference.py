@@ -24,7 +24,12 @@ def model_of(spec: Model, dtype: str, last_gamma: float = 0.2) -> torch.nn.Modul
 
 def forward(case: Case, dtype: str) -> np.ndarray:
     with torch.no_grad():
-        return model_of(case.spec, dtype).eval()(torch.from_numpy(case.images(dtype))).numpy()
+        return joined(model_of(case.spec, dtype).eval()(torch.from_numpy(case.images(dtype)))).numpy()
+
+
+def joined(y) -> torch.Tensor:
+    """The output, or all maps of a head together in the order of their names, channels last: (N, H, W, C)."""
+    return torch.cat([y[name] for name in sorted(y)], 1).movedim(1, -1) if isinstance(y, dict) else y
 
 
 def loss_of(y: torch.Tensor, target: np.ndarray) -> torch.Tensor:
@@ -33,7 +38,7 @@ def loss_of(y: torch.Tensor, target: np.ndarray) -> torch.Tensor:
 
 def gradients(case: Case, dtype: str) -> dict[str, np.ndarray]:
     model = model_of(case.spec, dtype, last_gamma=0.1).train()
-    loss_of(model(torch.from_numpy(case.images(dtype))), case.targets(dtype)).backward()
+    loss_of(joined(model(torch.from_numpy(case.images(dtype)))), case.targets(dtype)).backward()
     return {name: parameter.grad.numpy() for name, parameter in model.named_parameters()}
 
 

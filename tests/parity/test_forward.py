@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from axialzoo.spec import adapt, count, entry, list_models, parameters
+from axialzoo.spec import count, entry, list_models, parameters, without_head
 from axialzoo.torch import build
 from tests.parity import reference
 from tests.parity.common import CASES, DYNAMIC, SYMBOLIC
@@ -55,7 +55,7 @@ def test_the_largest_models_have_the_shapes_and_variables_of_pytorch(measured, b
     with torch.device("meta"):
         features = build(spec, features_only=True).eval()(torch.empty(1, 3, 65, 97))
     assert [[*shape[1:]] for shape in shapes] == [[*x.shape[2:], x.shape[1]] for x in features]
-    assert variables == {parameter.keras_name: list(parameter.keras_shape) for parameter in parameters(adapt(spec, num_classes=0))}
+    assert variables == {parameter.keras_name: list(parameter.keras_shape) for parameter in parameters(without_head(spec))}
 
 
 @pytest.mark.parametrize("size_and_mode", ["False", "True"])

@@ -61,10 +61,16 @@ def forward(model: keras.Model, x: np.ndarray, training: bool = False):
             y = model(x, training=training)
     else:
         y = model(x, training=training)
-    return [numpy(one) for one in y] if isinstance(y, (list, tuple)) else numpy(y)
+    return [numpy(one) for one in y] if isinstance(y, (list, tuple)) else numpy(joined(y))
+
+
+def joined(y):
+    """The output, or all maps of a head together in the order of their names: (N, H, W, C)."""
+    return ops.concatenate([y[name] for name in sorted(y)], axis=-1) if isinstance(y, dict) else y
 
 
 def loss_of(y, target):
+    y = joined(y)
     return ops.sum(ops.square(y - target)) / y.shape[0]
 
 
@@ -351,7 +357,7 @@ def check_dynamic(put) -> None:
             for height, width in (case.size, (6, 60), (1, 3)) if not training else (case.size,):
                 x = np.random.default_rng(height).standard_normal((2, height, width, case.spec.backbone.in_channels))
                 wanted = forward(model_of(case.spec, "float64"), x, training)
-                put(f"dynamic/{name}/{height}x{width}/{training}", abs(graph(x).numpy() - wanted).max() / abs(wanted).max())
+                put(f"dynamic/{name}/{height}x{width}/{training}", abs(joined(graph(x)).numpy() - wanted).max() / abs(wanted).max())
 
 
 def check_symbolic(put, name: str) -> None:
@@ -428,6 +434,57 @@ def check_deeplab2(put, file: str) -> None:
     put(f"deeplab2/{file}/planted", case.error([x.transpose(0, 3, 1, 2) for x in forward(model, last(case.x))]))
 
 
+def check_panoptic_golden(put) -> None:
+    """deeplab2's heads, right and with one error each."""
+    from axialzoo.keras.heads import decoder
+    from tests.golden import panoptic
+
+    model = model_of(panoptic.SPEC, "float32", panoptic.tensors())
+    x = ops.convert_to_tensor(last(panoptic.images()))
+
+    def errors() -> list[float]:
+        found = panoptic.errors({name: numpy(y).transpose(0, 3, 1, 2) for name, y in model(x).items()})
+        return [found["semantic"], found["center"], found["offset"]]
+
+    put("panoptic/right", errors())
+    resize, concatenate = decoder.resize, decoder.ops.concatenate
+    decoder.resize = lambda x, height, width: ops.image.resize(x, (height, width), data_format="channels_last")
+    put("panoptic/corners_not_aligned", errors())
+    decoder.resize = resize
+    decoder.ops.concatenate = lambda parts, axis: concatenate(parts[::-1], axis=axis)
+    put("panoptic/skips_first", errors())
+    decoder.ops.concatenate = concatenate
+
+
+def check_panoptic(put, folder: Path) -> None:
+    """A model with maps, used as any other."""
+    spec = CASES["panoptic"].spec
+    x = last(np.random.default_rng(4).standard_normal((2, 3, 33, 30)).astype("float32"))
+    model = model_of(spec, "float32")
+    y = forward(model, x)
+    model.save(folder / "panoptic.keras")
+    back = keras.saving.load_model(folder / "panoptic.keras")
+    put("panoptic/round_trip", abs(forward(back, x) - y).max())
+    put("panoptic/round_trip_same_config", back.get_config() == model.get_config())
+    parts = [model.get_layer(f"head.{name}") for name in ("semantic", "instance", "classes", "center", "offset")]
+    put("panoptic/parts_same_config", all(type(one).from_config(one.get_config()).get_config() == one.get_config() for one in parts))
+    put("panoptic/paths", np.array([variable.path for variable in model.weights]))
+    mixed = model_of(spec, "mixed_bfloat16")
+    put("panoptic/mixed", abs(forward(mixed, x).astype("float32") - y).max() / abs(y).max())
+    put("panoptic/mixed_outputs", json.dumps(sorted({str(numpy(one).dtype) for one in mixed(x).values()})))
+    keras.config.set_image_data_format("channels_first")
+    first, mixed = model_of(spec, "float32"), model_of(spec, "mixed_bfloat16")
+    keras.config.set_image_data_format("channels_last")
+    maps, laid_out = model(x), first(x.transpose(0, 3, 1, 2))
+    put("panoptic/channels_first", max(abs(numpy(laid_out[name]) - numpy(maps[name]).transpose(0, 3, 1, 2)).max() for name in maps))
+    put("panoptic/channels_first_mixed", json.dumps(sorted({str(one.dtype) for one in mixed.output.values()})))
+    again = model.reset_classifier(3)
+    put("panoptic/reset", json.dumps([again.spec.head.num_classes, again.spec.head.things, again.output["semantic"].shape[-1]]))
+    kept = to_tensors(again)
+    put("panoptic/reset_keeps", sum(np.array_equal(kept[name], array) for name, array in to_tensors(model).items()) - len(kept))
+    put("panoptic/pre_logits", numpy(model.forward_head(model.forward_features(x), pre_logits=True)["semantic"]).shape)
+
+
 def main(out: str, full: bool) -> None:
     found: dict[str, np.ndarray] = {}
 
@@ -449,7 +506,9 @@ def main(out: str, full: bool) -> None:
         with tempfile.TemporaryDirectory() as folder:
             timed("models", check_models, Path(folder))
             timed("decoder", check_decoder, Path(folder))
+            timed("panoptic", check_panoptic, Path(folder))
         timed("golden", check_golden)
+        timed("panoptic/golden", check_panoptic_golden)
     timed("deeplab2/layers", check_deeplab2_layers, full)
     for file in DEEPLAB2_FULL if full else DEEPLAB2:
         timed(f"deeplab2/{file}", check_deeplab2, file)

@@ -37,7 +37,14 @@ KINDS = {
     "wider": SWIDE,
     "wider, convolutions": {**SWIDE, "axial_from": 0},
 }
-FIXED = ("axial_resnet_cifar10", "axial_resnet_cifar10_xs", "max_deeplab_l_backbone")
+FIXED = (
+    "axial_resnet_cifar10",
+    "axial_resnet_cifar10_xs",
+    "max_deeplab_l_backbone",
+    "axial_deeplab_max_l",
+    "axial_deeplab_nuclei",
+    "axial_deeplab_nuclei_xs",
+)
 
 
 @pytest.mark.parametrize("after", [8, 16, 32])
@@ -79,12 +86,14 @@ def test_a_model_of_other_strides_is_refused(name):
         adapt(entry(name).spec, output_stride=16)
 
 
-def test_a_stacked_decoder_of_another_output_stride_is_refused_but_rebuilt_by_name():
-    found = entry("max_deeplab_l_backbone")
+@pytest.mark.parametrize("name", ["max_deeplab_l_backbone", "axial_deeplab_max_l"])
+def test_a_stacked_decoder_of_another_output_stride_is_refused_but_rebuilt_by_name(name):
+    found = entry(name)
     with pytest.raises(SpecError, match="stacked decoder is for output stride 16; expected that, found 32"):
         adapt(found.spec, output_stride=32)
     assert adapt(found.spec, output_stride=16) == found.spec == found.at(None)
     assert adapt(found.at(8), output_stride=8).backbone.output_stride == 8
+    assert adapt(found.at(8), output_stride=8).head == found.spec.head
 
 
 def test_strides_that_would_be_lost_are_refused():

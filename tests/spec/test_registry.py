@@ -29,7 +29,8 @@ def test_an_alias_is_the_same_model():
 def test_listing_takes_wildcards_tasks_and_weights(scratch):
     assert list_models("axial_resnet50_?") == ["axial_resnet50_s", "axial_resnet50_m", "axial_resnet50_l"]
     assert list_models("*_s", task="classification")[:2] == ["axial_resnet26_s", "axial_resnet50_s"]
-    assert list_models("axial_resnet*", task="panoptic") == []
+    assert list_models("axial_resnet*", task="segmentation") == []
+    assert list_models(task="segmentation")[:2] == ["axial_deeplab_s", "axial_deeplab_m"]
     before = list_models(pretrained=True)
     register(sample("with_weights"))
     assert list_models(pretrained=True) == [*before, "with_weights"]
@@ -82,8 +83,10 @@ def test_preprocessing_goes_with_the_model():
     name = "max_deeplab_s_backbone"
     found = default_config(entry(name).spec, name).preprocessing
     assert (found.mean, found.std, found.size) == ((0.5,) * 3, (0.5,) * 3, (224, 224))
+    found = default_config(entry("axial_deeplab_max_s").spec, "axial_deeplab_max_s").preprocessing
+    assert (found.mean, found.resize, found.size) == ((0.5,) * 3, "none", (1025, 2049))
     theirs = [name for name in list_models() if "deeplab2" in entry(name).source]
-    assert len(theirs) == 14
+    assert len(theirs) == 23
     for name in theirs:  # x / 127.5 - 1
         assert entry(name).preprocessing.mean == entry(name).preprocessing.std == (0.5,) * 3
     for name in ("axial_resnet26_s", "custom"):

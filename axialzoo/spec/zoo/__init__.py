@@ -9,10 +9,12 @@ from axialzoo.spec.zoo import (  # isort: skip
     axial_swidernet,
     max_deeplab,
     resnet,
+    panoptic_deeplab,
+    axial_deeplab_nuclei,
     deeplab2,
 )
 
 __all__ = [
-    "axial_deeplab", "axial_resnet", "axial_resnet_cifar", "axial_resnet_full", "axial_swidernet", "deeplab2", "max_deeplab", "resnet",
-    "stand_alone",
+    "axial_deeplab", "axial_deeplab_nuclei", "axial_resnet", "axial_resnet_cifar", "axial_resnet_full", "axial_swidernet", "deeplab2",
+    "max_deeplab", "panoptic_deeplab", "resnet", "stand_alone",
 ]  # fmt: skip

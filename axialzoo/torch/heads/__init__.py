@@ -2,5 +2,6 @@
 
 from axialzoo.torch.heads.base import HeadModule, make_head, register_head
 from axialzoo.torch.heads.classifier import Classifier
+from axialzoo.torch.heads.panoptic import Panoptic
 
-__all__ = ["Classifier", "HeadModule", "make_head", "register_head"]
+__all__ = ["Classifier", "HeadModule", "Panoptic", "make_head", "register_head"]

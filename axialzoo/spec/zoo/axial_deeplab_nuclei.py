@@ -1,0 +1,47 @@
+"""Axial-DeepLab for nuclei: many small objects that touch, in pictures of about 256 x 256 pixels, on a CPU.
+
+Ours. Nuclei are 15 to 20 pixels wide: at stride 4, as large scenes have it, two that touch are a few pixels, so the decoders go up to
+stride 2. Convolutions come first, where maps are large; axial attention follows at strides 8 and 16, where a row or a column of a whole
+picture is 32 and 16 positions. On longer axes attention stays within these reaches, so that pictures of any size do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from axialzoo.spec.attention import Attention
+from axialzoo.spec.backbone import Backbone, Stage
+from axialzoo.spec.block import Block
+from axialzoo.spec.heads.panoptic import Decoder, Instances, Panoptic, Skip
+from axialzoo.spec.labels import Label
+from axialzoo.spec.model import Model
+from axialzoo.spec.registry import Entry, register
+from axialzoo.spec.stem import Stem, StemConv
+from axialzoo.spec.zoo.deeplab2 import PREPROCESSING
+
+NUCLEI = (Label("background", False, (0, 0, 0)), Label("nucleus", True, (0, 200, 120)))
+
+
+def axial_block(width: int, out: int, positions: int) -> Block:
+    attention = Attention(key_channels=width // 2, value_channels=width, heads=4, positions=positions)
+    return Block("axial", (width, out), attention=attention)
+
+
+def axial_deeplab_nuclei(width: int) -> Model:
+    """Stages at strides 4, 8 and 16, the first `width` wide; maps at stride 2 of background and nucleus."""
+    stages = (
+        Stage((Block("basic", (width, width), 2), Block("basic", (width, width)))),
+        Stage((Block("basic", (2 * width, 2 * width), 2), axial_block(width, 2 * width, 32))),
+        Stage((Block("basic", (4 * width, 4 * width), 2), *(axial_block(2 * width, 4 * width, 16) for _ in range(2)))),
+    )
+    skips = (Skip(8, width), Skip(4, width // 2), Skip(2, width // 4))
+    decoder = Decoder(3 * width // 4, 2 * width, skips=skips)
+    head = Panoptic(2, (1,), decoder, width // 2, Instances(decoder, width // 2, width // 2), kernel=3)
+    return Model(Backbone(Stem((StemConv(width // 2, 3, 2),)), stages), head, (256, 256))
+
+
+for name, width, summary in (
+    ("axial_deeplab_nuclei", 32, "panoptic segmentation of nuclei in small pictures: maps at stride 2"),
+    ("axial_deeplab_nuclei_xs", 8, "the smallest of panoptic segmentation, for tests and first steps"),
+):
+    register(Entry(name, axial_deeplab_nuclei(width), summary, "axialzoo", preprocessing=replace(PREPROCESSING, resize="none")))

@@ -1,0 +1,111 @@
+"""From coarse features to fine ones: Panoptic-DeepLab's decoder (arXiv:1911.10194) and its atrous spatial pyramid (arXiv:1706.05587)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from axialzoo.spec import Norm
+from axialzoo.spec.heads.panoptic import Decoder as Spec
+from axialzoo.torch.blocks import ACTIVATIONS, ConvNorm
+from axialzoo.torch.norm import BatchNorm
+from axialzoo.torch.resize import resize
+
+
+class DepthwiseNorm(nn.Module):
+    """A convolution of each channel by itself and its norm: ``(N, C, H, W)`` to the same."""
+
+    def __init__(self, channels: int, kernel: int, norm: Norm):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=False)
+        self.norm = BatchNorm(channels, norm)
+        nn.init.normal_(self.conv.weight, std=(2 / kernel**2) ** 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x))
+
+
+class Separable(nn.Module):
+    """A depthwise and a 1x1 convolution, each normalised and activated: ``(N, C, H, W)`` to ``(N, outputs, H, W)``."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, norm: Norm, activation: str):
+        super().__init__()
+        self.depthwise = DepthwiseNorm(inputs, kernel, norm)
+        self.pointwise = ConvNorm(inputs, outputs, 1, norm)
+        self.activation = ACTIVATIONS[activation]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(self.pointwise(self.activation(self.depthwise(x))))
+
+
+class Context(nn.Module):
+    """Atrous spatial pyramid pooling (1x1, 3x3 at each rate, the mean over the image), or one 1x1 convolution where there are no rates.
+
+    Shapes:
+        ``(N, C, H, W)`` to ``(N, context_channels, H, W)``.
+    """
+
+    def __init__(self, inputs: int, spec: Spec, norm: Norm, activation: str):
+        super().__init__()
+        width = spec.context_channels
+        self.point = ConvNorm(inputs, width, 1, norm) if spec.rates else None
+        self.atrous = nn.ModuleList([ConvNorm(inputs, width, 3, norm, dilation=rate) for rate in spec.rates])
+        self.pool = ConvNorm(inputs, width, 1, norm) if spec.rates else None
+        self.project = ConvNorm((len(spec.rates) + 2) * width if spec.rates else inputs, width, 1, norm)
+        self.dropout = nn.Dropout(spec.dropout)
+        self.activation = ACTIVATIONS[activation]
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.point is not None and self.pool is not None:
+            branches = [self.activation(branch(x)) for branch in (self.point, *self.atrous)]  # (N, width, H, W) each
+            pooled = self.activation(self.pool(x.mean((2, 3), keepdim=True)))  # (N, width, 1, 1)
+            x = torch.cat([*branches, pooled.expand(-1, -1, *x.shape[2:])], 1)  # (N, (rates + 2) width, H, W)
+        return self.dropout(self.activation(self.project(x)))
+
+
+class Decoder(nn.Module):
+    """Context of the coarse features, then each skip: see :class:`axialzoo.spec.heads.panoptic.Decoder`.
+
+    Args:
+        channels: Of what it takes in: the coarse features, then those of its skips.
+        spec, norm, activation, kernel: What it computes.
+
+    Shapes:
+        The features, ``(N, C, H, W)`` each, to ``(N, outputs, H', W')`` at the size of the last.
+    """
+
+    def __init__(self, channels: Sequence[int], spec: Spec, norm: Norm, activation: str, kernel: int):
+        super().__init__()
+        self.aspp = Context(channels[0], spec, norm, activation)
+        self.skips, self.fuse = nn.ModuleList(), nn.ModuleList()
+        width = spec.context_channels
+        for skip, inputs in zip(spec.skips, channels[1:]):
+            self.skips.append(ConvNorm(inputs, skip.channels, 1, norm))
+            self.fuse.append(Separable(width + skip.channels, spec.channels, kernel, norm, activation))
+            width = spec.channels
+        self.activation = ACTIVATIONS[activation]
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        coarse, *fine = features
+        x = self.aspp(coarse)
+        for project, fuse, feature in zip(self.skips, self.fuse, fine):
+            skip = self.activation(project(feature))  # (N, skip channels, H', W')
+            x = fuse(torch.cat([resize(x, *skip.shape[2:]), skip], 1))  # (N, channels, H', W')
+        return x
+
+
+class Predict(nn.Module):
+    """A separable and a 1x1 convolution with bias: ``(N, C, H, W)`` to ``(N, outputs, H, W)``, not activated."""
+
+    def __init__(self, inputs: int, between: int, outputs: int, norm: Norm, activation: str, kernel: int):
+        super().__init__()
+        self.mix = Separable(inputs, between, kernel, norm, activation)
+        self.out = nn.Conv2d(between, outputs, 1)
+        nn.init.normal_(self.out.weight, std=0.01)
+        assert self.out.bias is not None
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.mix(x))
