@@ -147,6 +147,14 @@ def draw_segments(
     return _sheet(picture, {model: segments}, path, scores, with_picture=False)
 
 
+def draw_views(
+    picture: Image.Image, views: Mapping[str, Segments], path: str | os.PathLike | None = None, *, model: str = ""
+) -> Image.Image:
+    """Draw what is said of a picture under several headings (frameworks, say) side by side; arguments as of `draw_segments`."""
+    named = {f"{model} {heading}".strip() if len(views) > 1 else model or heading: one for heading, one in views.items()}
+    return _sheet(picture, named, path, scores=True, with_picture=False)
+
+
 def draw_comparison(
     picture: Image.Image, truth: Segments, prediction: Segments, path: str | os.PathLike | None = None, *, model: str = "prediction"
 ) -> Image.Image:

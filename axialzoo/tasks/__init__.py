@@ -3,7 +3,9 @@
 from axialzoo.tasks.base import TASKS, Metric, Task, batch_targets, register_task, stacked, task_of
 from axialzoo.tasks.classification import Classification
 from axialzoo.tasks.results import Boxes, Classes, Result, Segments
+from axialzoo.tasks.segmentation import Segmentation
 
 register_task(Classification())
+register_task(Segmentation())
 
 __all__ = ["TASKS", "Boxes", "Classes", "Metric", "Result", "Segments", "Task", "batch_targets", "register_task", "stacked", "task_of"]

@@ -8,7 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from axialzoo.keras.losses.segmentation import loss, semantic_loss
+from axialzoo.keras.losses.segmentation import segmentation_loss as loss
+from axialzoo.keras.losses.segmentation import semantic_loss
 from tests.golden import segments
 
 BACKEND = keras.backend.backend()

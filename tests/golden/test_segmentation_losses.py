@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from axialzoo.torch.losses.segmentation import loss, semantic_loss
+from axialzoo.torch.losses.segmentation import segmentation_loss as loss
+from axialzoo.torch.losses.segmentation import semantic_loss
 from tests.golden import segments
 from tests.golden.segments import LOSSES
 

@@ -13,10 +13,15 @@ import keras
 import numpy as np
 from keras import ops
 
+from axialzoo.keras.losses.base import register_loss
+from axialzoo.spec.heads.panoptic import Panoptic
 
-def loss(
+
+@register_loss(Panoptic)
+def segmentation_loss(
     outputs: Mapping,
     targets: Mapping,
+    head: Panoptic | None = None,
     *,
     ignore: int = -1,
     weights: tuple[float, float, float] = (1.0, 200.0, 0.01),
@@ -27,6 +32,7 @@ def loss(
     Args:
         outputs: ``semantic`` (N, H, W, C) logits; ``center`` (N, H, W, 1) and ``offset`` (N, H, W, 2) or neither.
         targets: The same names without channels but for ``offset``'s two, and ``..._weight`` of each.
+        head: Its spec; the maps say all that is needed of it.
         ignore: The semantic target that does not count.
         weights: Of the semantic, the center and the offset loss.
         top_k: Share of the pixels, those with the highest losses, that each takes its mean over.

@@ -86,11 +86,40 @@ class Instances:
         require_count("Instances", "offset_channels", self.offset_channels)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How segments are read from the maps; none of it is a tensor.
+
+    Attributes:
+        sigma: Standard deviation of the heat around a center in training, in pixels of the model's input.
+        threshold: Least height of a center.
+        kernel: Odd side of the square, in pixels of the model's input, in which a center must be the highest.
+        top_k: At most so many centers.
+        stuff_area, instance_area: Segments of fewer pixels are void.
+    """
+
+    sigma: float = 8.0
+    threshold: float = 0.1
+    kernel: int = 13
+    top_k: int = 200
+    stuff_area: int = 0
+    instance_area: int = 0
+
+    def __post_init__(self):
+        require_number("Reading", "sigma", self.sigma, 0.1, 1e3)
+        require_number("Reading", "threshold", self.threshold, 0.0, 1.0)
+        require_count("Reading", "kernel", self.kernel)
+        require(self.kernel % 2 == 1, f"Reading.kernel: expected an odd side, found {self.kernel}")
+        require_count("Reading", "top_k", self.top_k)
+        for name in ("stuff_area", "instance_area"):
+            require_count("Reading", name, getattr(self, name), least=0)
+
+
 @register_head
 @dataclass(frozen=True)
 class Panoptic(Head):
     """Maps at the stride of the finest skip: ``semantic`` (logits of the classes), ``center`` (how much a pixel is the centre of
-    an object), ``offset`` (rows and columns from a pixel to its object's centre, in pixels of the image).
+    an object), ``offset`` (rows and columns from a pixel to its object's centre, in pixels of these maps).
 
     Attributes:
         num_classes: How many classes, things and stuff together.
@@ -101,6 +130,7 @@ class Panoptic(Head):
         from_neck: The coarse features are the neck's, where there is one, instead of the last stage's.
         activation: After every norm of the head.
         kernel: Of every depthwise convolution.
+        reading: How segments are read from the maps.
     """
 
     kind: ClassVar[str] = "panoptic"
@@ -113,6 +143,7 @@ class Panoptic(Head):
     from_neck: bool = False
     activation: str = "relu"
     kernel: int = 5
+    reading: Reading = Reading()
 
     def __post_init__(self):
         require_count("Panoptic", "num_classes", self.num_classes)
@@ -196,7 +227,7 @@ class Panoptic(Head):
         return super().with_classes(num_classes, **options)
 
     def neutral(self) -> Panoptic:
-        return replace(self, num_classes=1, things=())
+        return replace(self, num_classes=1, things=(), reading=Reading())
 
     @classmethod
     def options(cls) -> tuple[str, ...]:

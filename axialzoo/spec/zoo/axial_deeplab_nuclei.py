@@ -12,7 +12,7 @@ from dataclasses import replace
 from axialzoo.spec.attention import Attention
 from axialzoo.spec.backbone import Backbone, Stage
 from axialzoo.spec.block import Block
-from axialzoo.spec.heads.panoptic import Decoder, Instances, Panoptic, Skip
+from axialzoo.spec.heads.panoptic import Decoder, Instances, Panoptic, Reading, Skip
 from axialzoo.spec.labels import Label
 from axialzoo.spec.model import Model
 from axialzoo.spec.registry import Entry, register
@@ -36,7 +36,8 @@ def axial_deeplab_nuclei(width: int) -> Model:
     )
     skips = (Skip(8, width), Skip(4, width // 2), Skip(2, width // 4))
     decoder = Decoder(3 * width // 4, 2 * width, skips=skips)
-    head = Panoptic(2, (1,), decoder, width // 2, Instances(decoder, width // 2, width // 2), kernel=3)
+    instances, reading = Instances(decoder, width // 2, width // 2), Reading(sigma=4.0, kernel=7, top_k=400, instance_area=12)
+    head = Panoptic(2, (1,), decoder, width // 2, instances, kernel=3, reading=reading)
     return Model(Backbone(Stem((StemConv(width // 2, 3, 2),)), stages), head, (256, 256))
 
 

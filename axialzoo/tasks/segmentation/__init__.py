@@ -12,5 +12,6 @@ from axialzoo.tasks.segmentation.decode import decode
 from axialzoo.tasks.segmentation.metrics import SegmentationMetric
 from axialzoo.tasks.segmentation.quality import PanopticQuality
 from axialzoo.tasks.segmentation.targets import targets
+from axialzoo.tasks.segmentation.task import Segmentation
 
-__all__ = ["PanopticQuality", "SegmentationMetric", "decode", "targets"]
+__all__ = ["PanopticQuality", "Segmentation", "SegmentationMetric", "decode", "targets"]

@@ -2,5 +2,6 @@
 
 from axialzoo.torch.losses.base import loss_of, register_loss
 from axialzoo.torch.losses.classification import classification_loss
+from axialzoo.torch.losses.segmentation import segmentation_loss
 
-__all__ = ["classification_loss", "loss_of", "register_loss"]
+__all__ = ["classification_loss", "loss_of", "register_loss", "segmentation_loss"]

@@ -13,10 +13,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from axialzoo.spec.heads.panoptic import Panoptic
+from axialzoo.torch.losses.base import register_loss
 
-def loss(
+
+@register_loss(Panoptic)
+def segmentation_loss(
     outputs: Mapping[str, Tensor],
     targets: Mapping[str, Tensor],
+    head: Panoptic | None = None,
     *,
     ignore: int = -1,
     weights: tuple[float, float, float] = (1.0, 200.0, 0.01),
@@ -27,6 +32,7 @@ def loss(
     Args:
         outputs: ``semantic`` (N, C, H, W) logits; ``center`` (N, 1, H, W) and ``offset`` (N, 2, H, W) or neither.
         targets: The same names without channels but for ``offset``'s two, and ``..._weight`` of each.
+        head: Its spec; the maps say all that is needed of it.
         ignore: The semantic target that does not count.
         weights: Of the semantic, the center and the offset loss.
         top_k: Share of the pixels, those with the highest losses, that each takes its mean over.

@@ -1,0 +1,41 @@
+"""From the stride of a network's maps to the size of its input."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from axialzoo.tasks.base import Arrays
+
+
+def grown(maps: Arrays, size: tuple[int, int], stride: int) -> dict[str, np.ndarray]:
+    """Maps at `stride` as maps of `size`, bilinear; offsets, which are told in the maps' own pixels, grow with them.
+
+    Row r of a map lies at row ``stride * r`` of the input, which is where strided convolutions put it. At sizes of
+    ``stride * n + 1``, as deeplab2 has them, that is its resizing with aligned corners; at others, the last rows and columns
+    repeat.
+
+    Args:
+        maps: ``semantic`` (h, w, C), and ``center`` (h, w, 1), ``offset`` (h, w, 2) where objects are told apart.
+        size: Height and width of the model's input.
+        stride: Of the maps.
+    """
+    found = {}
+    for name, value in maps.items():
+        one = _axis(_axis(np.asarray(value), size[0], stride, 0), size[1], stride, 1)
+        found[name] = one * np.float32(stride) if name == "offset" else one
+    return found
+
+
+def _axis(value: np.ndarray, length: int, stride: int, axis: int) -> np.ndarray:
+    """(h, w, C) with one of the two axes grown to `length`."""
+    if stride == 1 and value.shape[axis] == length:
+        return value
+    last = value.shape[axis] - 1
+    place = np.minimum(np.arange(length) / stride, last)  # (length,)
+    low = np.minimum(place.astype(np.int64), max(last - 1, 0))
+    share = (place - low).astype(value.dtype).reshape((-1, 1, 1) if axis == 0 else (-1, 1))
+    near = np.take(value, low, axis)
+    if last == 0:
+        return near
+    near += share * (np.take(value, low + 1, axis) - near)
+    return near
