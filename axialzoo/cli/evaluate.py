@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,40 +11,62 @@ import typer
 from axialzoo.cli.shared import Json, Quiet, emit, show, stdout_kept_clean, table
 from axialzoo.cli.train import choose_one
 
+ABOUT = ("images", "seconds", "framework", "backend", "split", "digest", "per_class")  # beside the figures
+
 
 def run(
     source: Annotated[str, typer.Argument(help="A folder, a name with weights, or org/repo.", metavar="FOLDER")],
-    data: Annotated[Path, typer.Option(help="Images: test/ with a folder a class, or CIFAR-10's archives.", metavar="FOLDER")],
+    data: Annotated[Path, typer.Option(help="A data set that the README lists, such as CIFAR-10's archives.", metavar="FOLDER")],
     framework: Annotated[str | None, typer.Option(help="torch or keras; default the first installed.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images computed at once.")] = 128,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images computed at once.")] = 32,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many images.")] = None,
+    split: Annotated[str | None, typer.Option(help="train, val or test; default test or, without one, val.")] = None,
+    pictures: Annotated[Path | None, typer.Option(help="Draw results beside the truth, worst first.", metavar="FOLDER")] = None,
     record: Annotated[bool, typer.Option("--record", help="Write the result into the folder's config and card.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure a model's accuracy on the test images of a data set.
+    """Measure a model on the test images of a data set.
 
     Examples:
       axialzoo evaluate axial_resnet_cifar10 --data cifar10
       axialzoo evaluate ./folder --data photos --framework keras --json
       axialzoo evaluate runs/cifar10/model --data cifar10 --record
+      axialzoo evaluate runs/nuclei/model --data nuclei --pictures worst/
     """
     from axialzoo import train as training
     from axialzoo.runtime.frameworks import choose
 
     (name,) = choose_one(framework, choose) if framework else choose(None)
     with stdout_kept_clean():
-        found: dict[str, Any] = training.evaluate(source, data, framework=name, batch_size=batch_size, limit=limit)
+        found: dict[str, Any] = training.evaluate(
+            source, data, framework=name, batch_size=batch_size, limit=limit, split=split, pictures=pictures
+        )
         if record:
             training.record(source, found, data)
     if as_json:
         emit({"source": source, **found})
         return
     shown = table("", ">", title=source)
-    shown.add_row("top1", f"{100 * found['top1']:.2f} %")
-    shown.add_row("top5", f"{100 * found['top5']:.2f} %")
-    shown.add_row("images", f"{found['images']:,}")
+    for key, value in found.items():
+        if key not in ABOUT and value is not None:
+            shown.add_row(key, _figure(value))
+    shown.add_row(f"{found['split']} images", f"{found['images']:,}")
     shown.add_row("seconds", f"{found['seconds']:.1f}")
     if not quiet:
         shown.add_row("framework", name + (f" ({found['backend']})" if found["backend"] else ""))
-    show(shown)
+    show(shown, *([_classes(found["per_class"])] if found.get("per_class") else []))
+
+
+def _figure(value: Any) -> str:
+    return f"{100 * value:.2f} %" if isinstance(value, float) else str(value)
+
+
+def _classes(figures: Mapping[str, Any]) -> Any:
+    """A row a class, a column a figure."""
+    rows = {name: one if isinstance(one, Mapping) else {"": one} for name, one in figures.items()}
+    headings = list(dict.fromkeys(key for one in rows.values() for key in one))
+    shown = table("class", *(f">{heading}" for heading in headings))
+    for name, one in rows.items():
+        shown.add_row(name, *("-" if one.get(key) is None else _figure(one[key]) for key in headings))
+    return shown

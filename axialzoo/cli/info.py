@@ -74,7 +74,7 @@ def _checkpoint(source: str) -> tuple[dict[str, Any], Any]:
     said = {
         "folder": str(folder),
         "digest": config.digest,
-        "labels": list(config.labels),
+        "labels": [to_dict(label) for label in config.labels],
         "preprocessing": to_dict(config.preprocessing),
         "provenance": dict(config.provenance),
         "card": card.read_text(encoding="utf-8") if card.is_file() else None,
@@ -86,7 +86,7 @@ def _heading(found: dict) -> str:
     names = ", ".join([found["name"], *found.get("aliases", ())])
     lines = [names]
     lines += [found[key] for key in ("summary", "source") if found.get(key)]
-    lines.append(f"{found['task']}, {found['classes']} classes" if found["classes"] else "features, no classifier")
+    lines.append(f"{found['task']}, {found['classes']} classes" if found["classes"] else "features")
     return "\n".join(lines)
 
 
@@ -104,9 +104,9 @@ def _costs(found: dict) -> Any:
     shown.add_row("  of which attention", billions(found["attention_multiply_adds"]), "-")
     shown.add_row("activations, float32", f"{found['activation_bytes'] / 2**20:.1f} MiB", "-")
     metrics = _metrics(found)
-    for key in ("top1", "top5"):
-        if key in published or key in metrics:
-            shown.add_row(f"{key} accuracy", _share(metrics.get(key)), _share(published.get(key)))
+    for key in dict.fromkeys([*metrics, *published]):
+        if isinstance(metrics.get(key, published.get(key)), float) and key not in ("parameters", "multiply_adds"):
+            shown.add_row(key, _share(metrics.get(key)), _share(published.get(key)))
     return shown
 
 
@@ -139,7 +139,10 @@ def _about(found: dict) -> Any:
         return shown
     shown.add_row("folder", saved["folder"])
     shown.add_row("digest", saved["digest"])
-    shown.add_row("classes", ", ".join(saved["labels"][:12]) + (", ..." if len(saved["labels"]) > 12 else "") or "not named")
+    shown.add_row(
+        "classes",
+        ", ".join(label["name"] for label in saved["labels"][:12]) + (", ..." if len(saved["labels"]) > 12 else "") or "not named",
+    )
     prepared = saved["preprocessing"]
     height, width = prepared["size"]
     shown.add_row("preprocessing", f"{prepared['resize']} to {height}x{width}, {prepared['interpolation']}, crop {prepared['crop']}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +16,7 @@ def run(
     images: Annotated[list[Path], typer.Argument(help="Pictures (JPEG, PNG, WebP, ...), or folders of them.", metavar="IMAGE...")],
     model: Annotated[str, typer.Option(help="A name, name.tag, a folder, or org/repo[@revision].", metavar="NAME|FOLDER|ORG/REPO")],
     framework: Annotated[str | None, typer.Option(help="torch, keras or torch,keras; default the first installed.")] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
+    top: Annotated[int | None, typer.Option(min=1, help="How many classes or objects to show; default 5 classes, all objects.")] = None,
     out: Annotated[Path | None, typer.Option(help="Draw the result: a picture, or for several images a folder of them.")] = None,
     force: Force = False,
     as_json: Json = False,
@@ -52,15 +53,15 @@ def run(
             continue
         for note in one.notes:
             say(f"{one.path}: {note}", quiet)
-        found = list(zip(runners, one.results))
-        for runner, result in found:
+        limit = {} if top is None else {"top": top}
+        for runner, result in zip(runners, one.results):
             said = {"image": str(one.path), "framework": runner.framework, "backend": runner.backend}
-            predictions.append({**said, **result.to_json(top)})
-        columns = {runner.title: result.to_json(top)["top"] for runner, result in found}
+            predictions.append({**said, **result.to_json(**limit)})
+        results = {runner.title: result for runner, result in zip(runners, one.results)}
         if not as_json:
-            show(_table(one.path, columns))
+            show(_table(one.path, {title: result.rows(**limit) for title, result in results.items()}))
         if targets:
-            _draw(one.picture, columns, targets[index], config)
+            _draw(one.picture, results, targets[index], config)
             drawn.append(str(targets[index]))
             say(f"drawn: {targets[index]}", quiet or as_json)
     if not predictions:
@@ -102,18 +103,21 @@ def output_paths(out: Path, paths: Sequence[Path], several: bool, force: bool) -
     return targets
 
 
-def _draw(picture: Any, columns: dict[str, list[dict]], target: Path, config: Any) -> None:
-    from axialzoo.image import draw_prediction, seen
+def _draw(picture: Any, results: dict[str, Any], target: Path, config: Any) -> None:
+    from axialzoo.files import written_beside
+    from axialzoo.image import seen
+    from axialzoo.tasks import task_of
 
-    rows = {title: [(row["label"], row["probability"]) for row in column] for title, column in columns.items()}
-    draw_prediction(picture, rows, target, model=config.model, seen=seen(picture, config.preprocessing))
+    drawn = task_of(config.spec.head).draw(picture, results, model=config.model, seen=seen(picture, config.preprocessing))
+    with written_beside(target) as beside:
+        drawn.save(beside)
 
 
-def _table(image: Path, columns: dict[str, list[dict]]) -> Any:
+def _table(image: Path, columns: dict[str, list[tuple[str, float]]]) -> Any:
     """One row a rank, one pair of columns a framework."""
     from axialzoo.image.draw import percent
 
     shown = table(*(part for title in columns for part in (title, ">")), title=str(image))
-    for row in zip(*columns.values()):
-        shown.add_row(*(part for entry in row for part in (entry["label"], percent(entry["probability"]))))
+    for row in itertools.zip_longest(*columns.values(), fillvalue=None):
+        shown.add_row(*(part for one in row for part in (("", "") if one is None else (one[0], percent(one[1])))))
     return shown

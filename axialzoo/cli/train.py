@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from axialzoo.cli.shared import Json, Quiet, emit, say, stdout_kept_clean
+from axialzoo.cli.shared import Json, Quiet, emit, say, show, stdout_kept_clean, table
 from axialzoo.spec import SpecError
 
 
 def run(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe, such as cifar10.", metavar="RECIPE")],
-    data: Annotated[Path, typer.Option(help="Images: train/ and test/ with a folder a class, or CIFAR-10's archives.", metavar="FOLDER")],
-    out: Annotated[Path, typer.Option(help="Folder of the run; the finished model is in its model/.", metavar="FOLDER")],
+    data: Annotated[Path, typer.Option(help="A data set that the README lists: a folder a class, COCO, ...", metavar="FOLDER")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; the finished model is in its model/.", metavar="FOLDER")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only look at the settings and at every image; writes nothing.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last save in --out, to the step.")] = False,
     framework: Annotated[str, typer.Option(help="torch or keras.")] = "torch",
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the images; default the recipe's.")] = None,
@@ -31,7 +35,9 @@ def run(
     Examples:
       axialzoo train cifar10 --data cifar10 --out runs/first
       axialzoo train cifar10 --data cifar10 --out runs/first --resume
-      axialzoo train cifar10 --data photos --out runs/mine --framework keras --epochs 3 --set learning_rate=0.05
+      axialzoo train cifar10 --data cifar10 --out runs/first --resume --epochs 20
+      axialzoo train cifar10 --data photos --check --set augment=resized_crop
+      axialzoo train cifar10 --data photos --out runs/mine --framework keras --epochs 3 --set augment=resized_crop
       accelerate launch -m axialzoo train cifar10 --data cifar10 --out runs/two
     """
     from axialzoo import train as training
@@ -40,14 +46,46 @@ def run(
     (name,) = choose_one(framework, choose)
     overrides = {**dict(map(_field, settings or ())), "epochs": epochs, "batch_size": batch_size, "seed": seed}
     overrides = {key: value for key, value in overrides.items() if value is not None}
+    if check or out is None:
+        if not check:
+            raise SpecError("--out: expected the folder of the run (or --check, to look at the data alone)")
+        with stdout_kept_clean(), _checking(quiet) as bar:
+            fitting, task, _, known = training.check_run(recipe, data, bar, **overrides)
+        if as_json:
+            emit({"recipe": recipe, "model": fitting.model, "task": task.name, "splits": known})
+        else:
+            show(_splits(known))
+            say("the data and the settings fit", quiet)
+        return
     with stdout_kept_clean():
         if name == "keras":
             prepare_keras()
-        model = training.run(recipe, data, out, framework=name, resume=resume, save_every=save_every, **overrides)
+        with _checking(quiet) as bar:
+            model = training.run(recipe, data, out, framework=name, resume=resume, save_every=save_every, progress=bar, **overrides)
+    if os.environ.get("RANK", "0") != "0":
+        return  # one of several processes: the first one tells
     if as_json:
         emit({"recipe": recipe, "framework": name, "out": str(out), "model": str(model)})
     else:
         say(f"trained: {model}; `axialzoo evaluate {model} --data {data}` measures it", quiet)
+
+
+@contextlib.contextmanager
+def _checking(quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Progress of looking at every sample."""
+    from axialzoo.train.progress import progress
+
+    with progress("checking the data", 100, shown=not quiet and os.environ.get("RANK", "0") == "0") as update:
+        yield lambda done, total: update(100 * done // max(total, 1), f"{done} of {total}")
+
+
+def _splits(known: dict[str, dict[str, Any]]) -> Any:
+    """A row a split: how many pictures, and how many objects of each class."""
+    shown = table("split", ">pictures", "objects")
+    for name, one in known.items():
+        objects = ", ".join(f"{count:,} {label}" for label, count in one.get("objects", {}).items())
+        shown.add_row(name, f"{one['pictures']:,}", objects)
+    return shown
 
 
 def choose_one(framework: str, choose: Any) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from axialzoo.checkpoint import Config
 from axialzoo.spec import cost
+from axialzoo.tasks import task_of
 
 
 def model_card(config: Config, repo_id: str = "ORG/REPO") -> str:
@@ -18,12 +19,13 @@ def model_card(config: Config, repo_id: str = "ORG/REPO") -> str:
         repo_id: Where it is published, for the example.
     """
     spec, figures = config.spec, cost(config.spec)
+    tag = None if spec.head is None else task_of(spec.head).pipeline_tag
     licence, metrics = str(config.provenance.get("licence") or "other").lower(), config.provenance.get("metrics")
     lines = [
         "---",
         f"license: {licence if re.fullmatch('[a-z0-9.-]+', licence) else 'other'}",
         "library_name: axialzoo",
-        "pipeline_tag: image-classification",
+        *([] if tag is None else [f"pipeline_tag: {tag}"]),
         "tags: [axial-attention, pytorch, keras]",
         "---",
         "",

@@ -42,6 +42,10 @@ class Classes:
         """The likeliest class, and the `top` likeliest; None for all."""
         return {**self.ranked[0], "top": self.ranked[:top]}
 
+    def rows(self, top: int | None = 5) -> list[tuple[str, float]]:
+        """The `top` likeliest classes: name and probability."""
+        return [(one["label"], one["probability"]) for one in self.ranked[:top]]
+
 
 @dataclass(frozen=True, eq=False)
 class Boxes:
@@ -70,6 +74,10 @@ class Boxes:
         return {
             "boxes": [{"label": label_name(self.labels, index), "index": index, "score": score, "box": box} for box, score, index in rows]
         }
+
+    def rows(self, top: int | None = None) -> list[tuple[str, float]]:
+        """The `top` best boxes: name and score."""
+        return [(label_name(self.labels, index), score) for index, score in zip(self.indices[:top].tolist(), self.scores[:top].tolist())]
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +151,10 @@ class Segments:
         """``segments``: of each ``label``, ``label_id``, ``score``, ``area``, ``box``, ``id``; the `top` first, None for all."""
         rows = zip(self.segments_info[:top], self.boxes[:top].tolist())
         return {"segments": [{"label": label_name(self.labels, one["label_id"]), **one, "box": box} for one, box in rows]}
+
+    def rows(self, top: int | None = None) -> list[tuple[str, float]]:
+        """The `top` first segments: name and score."""
+        return [(label_name(self.labels, one["label_id"]), float(one.get("score", 1.0))) for one in self.segments_info[:top]]
 
 
 Result = Classes | Boxes | Segments
