@@ -1,0 +1,101 @@
+"""Segmentation as a task: from a head's maps to segments of the picture, and back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from axialzoo.image import view_of
+from axialzoo.spec import Label, Preprocessing, entry
+from axialzoo.tasks import Segments, batch_targets, task_of
+from axialzoo.tasks.segmentation.grow import grown
+
+SPEC = entry("axial_deeplab_nuclei_xs").spec
+TASK = task_of(SPEC.head)
+LABELS = (Label("background", False), Label("nucleus"))
+SIDE = 64
+
+
+def truth() -> Segments:
+    """A long bar, and two discs that touch its ends: their centers are nearer to the ends than the bar's own."""
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    ids = np.ones((SIDE, SIDE), np.int32)
+    ids[20:30, 4:61] = 2
+    for number, (row, column, radius) in enumerate([(38, 9, 9), (38, 54, 9)], 3):
+        ids[((rows - row) ** 2 + (columns - column) ** 2 < radius**2) & (ids == 1)] = number
+    info = [{"id": one, "label_id": int(one > 1), "score": 1.0, "area": int((ids == one).sum())} for one in range(1, 5)]
+    return Segments(ids, info, LABELS)
+
+
+def perfect(said: Segments) -> dict[str, np.ndarray]:
+    """What a network without error would give."""
+    made = TASK.targets(said, SPEC, said.map.shape)
+    logits = 20.0 * (made["semantic"][..., None] == np.arange(2)) - 10.0
+    return {"semantic": logits.astype(np.float32), "center": made["center"][..., None], "offset": made["offset"]}
+
+
+def quality(found: Segments, said: Segments) -> float:
+    metric = TASK.metric(SPEC, LABELS)
+    metric.update(found, said)
+    return metric.compute()["pq"]
+
+
+def test_perfect_maps_give_the_truth_back():
+    found = TASK.decode(perfect(truth()), SPEC, view_of(SIDE, SIDE, Preprocessing(resize="none")), LABELS)
+    assert len(found) == 4 and quality(found, truth()) > 0.93
+
+
+def test_rows_and_columns_of_offsets_the_other_way_round_would_be_seen():
+    maps = perfect(truth())
+    maps["offset"] = maps["offset"][..., ::-1]
+    found = TASK.decode(maps, SPEC, view_of(SIDE, SIDE, Preprocessing(resize="none")), LABELS)
+    assert quality(found, truth()) < 0.85
+
+
+def test_offsets_that_do_not_grow_with_the_maps_would_be_seen():
+    maps = perfect(truth())
+    whole = grown(maps, (SIDE, SIDE), 2)
+    assert np.allclose(whole["offset"][::2, ::2], 2 * maps["offset"], atol=1e-6)
+    view = view_of(SIDE, SIDE, Preprocessing(resize="none"))
+    right = quality(TASK.decode(maps, SPEC, view, LABELS), truth())
+    assert quality(TASK.decode({**maps, "offset": maps["offset"] / 2}, SPEC, view, LABELS), truth()) < right - 0.02
+
+
+def test_segments_come_in_the_pictures_own_pixels():
+    view = view_of(2 * SIDE, 2 * SIDE, Preprocessing(size=(SIDE, SIDE), resize="squash"))
+    found = TASK.decode(perfect(truth()), SPEC, view, LABELS)
+    assert found.map.shape == (2 * SIDE, 2 * SIDE)
+    assert sum(one["area"] for one in found.segments_info) == 4 * SIDE * SIDE
+    large = Segments(truth().map.repeat(2, 0).repeat(2, 1), truth().segments_info, LABELS)
+    assert quality(found, large) > 0.9
+
+
+@pytest.mark.parametrize("size", [(65, 97), (64, 64)])
+def test_maps_grow_so_that_each_value_stays_at_its_pixel(size):
+    value = np.random.default_rng(0).standard_normal((-(-size[0] // 4), -(-size[1] // 4), 3)).astype(np.float32)
+    assert np.allclose(grown({"semantic": value}, size, 4)["semantic"][::4, ::4], value, atol=1e-6)
+
+
+def test_a_head_without_instances_gives_a_segment_for_each_class():
+    spec = replace(SPEC, head=replace(SPEC.head, instances=None))
+    found = TASK.decode({"semantic": perfect(truth())["semantic"]}, spec, view_of(SIDE, SIDE, Preprocessing(resize="none")), LABELS)
+    assert sorted(one["label_id"] for one in found.segments_info) == [0, 1]
+    metric = TASK.metric(spec, LABELS)
+    metric.update(found, truth())
+    assert set(metric.compute()) == {"miou", "per_class"}
+
+
+def test_targets_of_a_batch_have_the_batch_first():
+    made = batch_targets(TASK, [truth(), truth()], SPEC, (SIDE, SIDE))
+    assert {name: array.shape for name, array in made.items()} == {
+        **dict.fromkeys(("semantic", "semantic_weight", "center", "center_weight", "offset_weight"), (2, SIDE // 2, SIDE // 2)),
+        "offset": (2, SIDE // 2, SIDE // 2, 2),
+    }
+
+
+def test_a_result_beside_the_truth_is_a_picture():
+    picture = Image.new("RGB", (SIDE, SIDE), (60, 60, 60))
+    assert TASK.draw(picture, {"truth": truth(), "prediction": truth()}).width > TASK.draw(picture, {"PyTorch": truth()}).width
