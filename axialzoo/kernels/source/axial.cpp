@@ -1,0 +1,17 @@
+// The kernel for one instruction set: compiled once for each, with AXIAL_ISA its name and AXIAL_LANES its vectors' width.
+#include "axial.h"
+#include "forward.h"
+#include "linear.h"
+
+#define JOIN_(a, b) a##_##b
+#define JOIN(a, b) JOIN_(a, b)
+#define NAMED(function) JOIN(function, AXIAL_ISA)
+
+extern "C" {
+
+int NAMED(axial_forward)(const AxialForward* a, int threads, AxialParallel parallel) { return forward(a, threads, parallel); }
+int NAMED(axial_linear)(const AxialLinear* a, int threads, AxialParallel parallel) { return linear(a, threads, parallel); }
+int64_t NAMED(axial_packed_size)(int64_t inputs, int64_t outputs) { return packed_size(inputs, outputs); }
+void NAMED(axial_pack)(const float* weight, int64_t inputs, int64_t outputs, float* packed) { pack(weight, inputs, outputs, packed); }
+
+}
