@@ -1,6 +1,6 @@
 """Compiles the kernel: one source, once for each instruction set, into one shared library.
 
-    python -m axialzoo.kernels.build [FOLDER]      into FOLDER, default the user's cache
+    python -m axialzoo.kernels [FOLDER]      into FOLDER, default the user's cache
 
 Needs a C++17 compiler that knows GCC's vector extensions: g++ or clang++, the one that CXX names first.
 """
@@ -96,7 +96,3 @@ def _run(command: list[str]) -> bool:
     if result.returncode:
         raise BuildError(f"{' '.join(command)}: {result.stderr.strip()[-2000:]}")
     return True
-
-
-if __name__ == "__main__":
-    print(compile_library(sys.argv[1] if len(sys.argv) > 1 else cache_folder()))

@@ -49,11 +49,8 @@ class Kernel:
     def __init__(self, path: str | os.PathLike):
         self.path = str(path)
         self._library = ctypes.CDLL(self.path)
-        self._library.axial_packed_size.restype = ctypes.c_int64
         for name in ("axial_forward", "axial_linear"):
             getattr(self._library, name).argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_void_p)
-        self._library.axial_packed_size.argtypes = (ctypes.c_int64, ctypes.c_int64, ctypes.c_int)
-        self._library.axial_pack.argtypes = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int)
         bits = self._library.axial_compiled() & self._library.axial_supported()
         self.isas = tuple(isa for index, isa in enumerate(ISAS) if bits >> index & 1)
         self.isa = self.isas[-1]
@@ -82,14 +79,6 @@ class Kernel:
     def linear(self, arguments: AxialLinear, threads: int = 1) -> None:
         """Multiplies rows of channels; see ``source/axial.h``."""
         self._check("axial_linear", self._library.axial_linear(ctypes.addressof(arguments), self.number, threads, self.parallel))
-
-    def packed_size(self, inputs: int, outputs: int) -> int:
-        """How many floats a packed weight has."""
-        return self._library.axial_packed_size(inputs, outputs, self.number)
-
-    def pack(self, weight: int, inputs: int, outputs: int, packed: int) -> None:
-        """Packs a weight, (outputs, inputs) at the address `weight`, for the instruction set in use, to the address `packed`."""
-        self._check("axial_pack", self._library.axial_pack(weight, inputs, outputs, packed, self.number))
 
     def _check(self, name: str, code: int) -> None:
         if code == 1:

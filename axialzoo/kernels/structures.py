@@ -16,9 +16,9 @@ class AxialForward(ctypes.Structure):
     """Arguments of ``axial_forward``."""
 
     _fields_ = _fields(
-        "batch others length heads key_depth value_depth reach table_reach qkv* qkv_batch qkv_other qkv_position "
+        "batch others length heads key_depth value_depth reach table_reach x* x_batch x_other x_position inputs weight* bias* "
         "query_table* key_table* value_table* content_scale* query_scale* key_scale* content_value position_scale* shift* "
-        "out* out_position_term* out_batch out_other out_position out_head out_depth normaliser*"
+        "out* out_position_term* out_batch out_other out_position out_head out_depth relu normaliser*"
     )
 
 

@@ -11,7 +11,5 @@ extern "C" {
 
 int NAMED(axial_forward)(const AxialForward* a, int threads, AxialParallel parallel) { return forward(a, threads, parallel); }
 int NAMED(axial_linear)(const AxialLinear* a, int threads, AxialParallel parallel) { return linear(a, threads, parallel); }
-int64_t NAMED(axial_packed_size)(int64_t inputs, int64_t outputs) { return packed_size(inputs, outputs); }
-void NAMED(axial_pack)(const float* weight, int64_t inputs, int64_t outputs, float* packed) { pack(weight, inputs, outputs, packed); }
 
 }

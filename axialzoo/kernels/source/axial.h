@@ -21,8 +21,10 @@ typedef struct {
     int64_t heads, key_depth, value_depth;                 // G, Dk, Dv
     int64_t reach;                                         // how far from a query its keys lie, at most L - 1
     int64_t table_reach;                                   // tables have 2 * table_reach + 1 rows; row distance + table_reach
-    const float* qkv;                                      // rows of 2K + V projected channels
-    int64_t qkv_batch, qkv_other, qkv_position;            // strides of N, O, L
+    const float* x;                                        // rows of 2K + V projected channels, or, with a weight, of `inputs`
+    int64_t x_batch, x_other, x_position;                  // strides of N, O, L
+    int64_t inputs;                                        // channels of x
+    const float *weight, *bias;                            // (2K + V, inputs) packed as for AxialLinear: the projection
     const float *query_table, *key_table, *value_table;    // (rows, D)
     const float *content_scale, *query_scale, *key_scale;  // (G): factors of q.k, q.rq, k.rk
     int64_t content_value;                                 // whether v is retrieved
@@ -32,10 +34,12 @@ typedef struct {
     float* out_position_term;                              // where not null: positions go here instead, neither scaled nor shifted
     int64_t out_batch, out_other, out_position;            // strides of N, O, L of both
     int64_t out_head, out_depth;                           // and of G and D
+    int64_t relu;                                          // 1: max(0, .) of the result
     float* normaliser;                                     // where not null: (N, O, L, G), log2 of each row's sum of 2^logits
 } AxialForward;
 
-// y = activation(x w + bias + residual), rows of channels. `weight` was packed by axial_pack.
+// y = activation(x w + bias + residual), rows of channels. `weight`, (outputs, inputs), is packed: zeros appended up to a
+// multiple of 64 outputs, then laid out as (outputs / 64, inputs, 64); the bias has zeros appended alike.
 typedef struct {
     int64_t batch, height, width;                 // rows: N * H * W
     int64_t x_batch, x_height, x_width;           // strides of the rows of x; its channels are contiguous
@@ -53,10 +57,6 @@ int axial_supported(void);
 // `isa` is one of the above and must be supported; `parallel` may be null, then threads are started for the call.
 int axial_forward(const AxialForward* arguments, int isa, int threads, AxialParallel parallel);
 int axial_linear(const AxialLinear* arguments, int isa, int threads, AxialParallel parallel);
-
-// (outputs, inputs) to panels of as many outputs as the kernel of `isa` takes at once; floats needed, and the packing.
-int64_t axial_packed_size(int64_t inputs, int64_t outputs, int isa);
-int axial_pack(const float* weight, int64_t inputs, int64_t outputs, float* packed, int isa);
 
 #ifdef __cplusplus
 }

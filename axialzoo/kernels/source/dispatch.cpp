@@ -1,11 +1,9 @@
 // One entry for each function: to the instruction set that is asked for, if it was compiled in and the processor has it.
 #include "axial.h"
 
-#define DECLARE(isa)                                                                      \
-    int axial_forward_##isa(const AxialForward*, int, AxialParallel);                     \
-    int axial_linear_##isa(const AxialLinear*, int, AxialParallel);                       \
-    int64_t axial_packed_size_##isa(int64_t, int64_t);                                    \
-    void axial_pack_##isa(const float*, int64_t, int64_t, float*);
+#define DECLARE(isa)                                                  \
+    int axial_forward_##isa(const AxialForward*, int, AxialParallel); \
+    int axial_linear_##isa(const AxialLinear*, int, AxialParallel);
 
 #define EXPORT __attribute__((visibility("default")))
 #if defined(AXIAL_X86)
@@ -59,19 +57,6 @@ EXPORT int axial_forward(const AxialForward* arguments, int isa, int threads, Ax
 EXPORT int axial_linear(const AxialLinear* arguments, int isa, int threads, AxialParallel parallel) {
     if (isa < 0 || !(axial_supported() >> isa & 1)) return 2;
     switch (isa) { CASES(LINEAR) }
-    return 2;
-}
-
-#define SIZE(isa) axial_packed_size_##isa(inputs, outputs)
-EXPORT int64_t axial_packed_size(int64_t inputs, int64_t outputs, int isa) {
-    switch (isa) { CASES(SIZE) }
-    return -1;
-}
-
-#define PACK(isa) (axial_pack_##isa(weight, inputs, outputs, packed), 0)
-EXPORT int axial_pack(const float* weight, int64_t inputs, int64_t outputs, float* packed, int isa) {
-    if (isa < 0 || !(axial_supported() >> isa & 1)) return 2;
-    switch (isa) { CASES(PACK) }
     return 2;
 }
 

@@ -2,6 +2,7 @@
 #ifndef AXIAL_FORWARD_H
 #define AXIAL_FORWARD_H
 
+#include "linear.h"
 #include "pack.h"
 #include "threads.h"
 #include "tile.h"
@@ -27,6 +28,7 @@ inline Table widen(const float* table, int64_t reach, int64_t depth, int64_t far
 struct Forward {
     const AxialForward* a;
     Table query, key, value;
+    int64_t lines;  // of a piece of work
     bool failed;
 };
 
@@ -34,7 +36,8 @@ struct Forward {
 struct Group {
     Run run[LANES];
     int runs;
-    const float* base[LANES];  // the line's first row of qkv
+    const float* base[LANES];  // the line's first row of projected channels
+    int64_t step;              // from one position to the next
     float *out[LANES], *positions[LANES], *normaliser[LANES];
     float *q, *q_position, *k, *k_position, *v, *scale, *shift, *probabilities, *result;
 };
@@ -45,7 +48,7 @@ INLINE void fetch(const AxialForward& a, const Group& g, int64_t channel, int64_
         const Run& run = g.run[r];
         const float* from = g.base[r] + channel + run.head;
         float* lane = to + run.lane;
-        for (int64_t p = 0; p < a.length; ++p, from += a.qkv_position, lane += depth * LANES) gather(from, a.heads, depth, run.count, lane);
+        for (int64_t p = 0; p < a.length; ++p, from += g.step, lane += depth * LANES) gather(from, a.heads, depth, run.count, lane);
     }
 }
 
@@ -91,6 +94,7 @@ INLINE void values(const Forward& f, const Group& g, int64_t p, int64_t d, int64
     UNROLL for (int i = 0; i < T; ++i) UNROLL for (int j = 0; j < D; ++j) {
         sum[i][j] *= inverse[i];
         if (g.shift != nullptr) sum[i][j] += load(g.shift + (d + j) * LANES);
+        if (a.relu) sum[i][j] = sum[i][j] < 0.0f ? Vector{} : sum[i][j];
     }
     write<T>(a, g, p, d, g.out, &sum[0][0], D, D);
 }
@@ -131,11 +135,10 @@ inline void queries(const Forward& f, const Group& g, const Similarity& x, int64
     if (more == 1) values<T, 1>(f, g, p, d, first, count, stride, inverse);
 }
 
-inline void attend_group(void* data, int64_t index) {
+// Lanes from `first` on; of a line that begins with lane `origin` at the least, whose projected rows begin at `projected` (or null).
+inline void attend_group(Forward& f, int64_t first, int64_t lanes, const float* projected, int64_t origin, int64_t projected_row) {
     static thread_local Scratch scratch;
-    Forward& f = *static_cast<Forward*>(data);
     const AxialForward& a = *f.a;
-    const int64_t first = index * LANES, lanes = least(LANES, a.batch * a.others * a.heads - first);
     const int64_t keys = a.length * a.key_depth * LANES, values = a.length * a.value_depth * LANES, depths = a.value_depth * LANES;
     const int64_t stride = (least(a.length, 2 * a.reach + QUERIES) + 2 * PAD) * LANES;
     float* next = scratch.floats(4 * keys + values + 2 * depths + QUERIES * stride);
@@ -149,12 +152,13 @@ inline void attend_group(void* data, int64_t index) {
     g.probabilities = next + 2 * depths + PAD * LANES;
     if (lanes < LANES) memset(g.q, 0, sizeof(float) * (4 * keys + values));
     g.runs = runs(first, lanes, a.heads, g.run);
+    g.step = projected != nullptr ? projected_row : a.x_position;
     for (int r = 0; r < g.runs; ++r) {
-        const int64_t n = g.run[r].line / a.others, o = g.run[r].line % a.others, out = n * a.out_batch + o * a.out_other;
-        g.base[r] = a.qkv + n * a.qkv_batch + o * a.qkv_other;
+        const int64_t line = g.run[r].line, n = line / a.others, o = line % a.others, out = n * a.out_batch + o * a.out_other;
+        g.base[r] = projected != nullptr ? projected + (line - origin) * a.length * projected_row : a.x + n * a.x_batch + o * a.x_other;
         g.out[r] = a.out + out;
         g.positions[r] = a.out_position_term == nullptr ? nullptr : a.out_position_term + out;
-        g.normaliser[r] = a.normaliser == nullptr ? nullptr : a.normaliser + g.run[r].line * a.length * a.heads;
+        g.normaliser[r] = a.normaliser == nullptr ? nullptr : a.normaliser + line * a.length * a.heads;
     }
     const int64_t key_channels = a.heads * a.key_depth, vectors = a.length * a.key_depth;
     const auto factor = [&](const float* scale, float times) {
@@ -181,18 +185,57 @@ inline void attend_group(void* data, int64_t index) {
     if (rest == 1) queries<1>(f, g, x, p, stride);
 }
 
+// A few lines: projected into this thread's own memory where there is a weight, then attended, group by group.
+inline void attend_lines(void* data, int64_t index) {
+    static thread_local Scratch scratch;
+    Forward& f = *static_cast<Forward*>(data);
+    const AxialForward& a = *f.a;
+    const int64_t begin = index * f.lines, end = least(a.batch * a.others, begin + f.lines);
+    const int64_t outputs = 2 * a.heads * a.key_depth + a.heads * a.value_depth, row = divide_up(outputs, WIDTH) * WIDTH;
+    float* projected = nullptr;
+    if (a.weight != nullptr) {
+        projected = scratch.floats((end - begin) * a.length * row);
+        if (projected == nullptr) {
+            f.failed = true;
+            return;
+        }
+        const Product product{a.inputs, row, row, a.weight, a.bias, nullptr, projected, false};
+        const int64_t count = (end - begin) * a.length;
+        for (int64_t first = 0; first < count; first += BLOCK) {
+            const float* rows[BLOCK];
+            const int64_t last = least(count, first + BLOCK);
+            for (int64_t i = first; i < last; ++i) {
+                const int64_t line = begin + i / a.length;
+                rows[i - first] = a.x + line / a.others * a.x_batch + line % a.others * a.x_other + i % a.length * a.x_position;
+            }
+            multiply(product, rows, first, last, 0, row);
+        }
+    }
+    for (int64_t lane = begin * a.heads; lane < end * a.heads; lane += LANES) {
+        attend_group(f, lane, least(LANES, end * a.heads - lane), projected, begin, row);
+    }
+}
+
+// How many lines a piece of work has: whole groups; rows enough for the weight to be worth its way, and pieces for all threads.
+inline int64_t lines_at_once(const AxialForward& a, int threads) {
+    int64_t whole = 1;
+    while (whole * a.heads % LANES != 0) ++whole;  // at most LANES
+    if (a.weight == nullptr) return whole;
+    const int64_t wanted = divide_up(BLOCK, whole * a.length), pieces = divide_up(a.batch * a.others, whole);
+    return whole * most(1, threads > 1 ? least(wanted, pieces / (2 * threads)) : wanted);
+}
+
 inline int forward(const AxialForward* a, int threads, AxialParallel parallel) {
     static thread_local Scratch scratch;
-    const int64_t groups = divide_up(a->batch * a->others * a->heads, LANES);
-    if (groups == 0 || a->length == 0) return 0;
+    if (a->batch * a->others == 0 || a->length == 0) return 0;
     const int64_t far = least(a->length - 1, a->reach + QUERIES) + PAD;  // the largest distance that a tile looks up
     const int64_t keys = table_floats(far, a->key_depth), values = table_floats(far, a->value_depth);
     float* tables = scratch.floats(2 * keys + values);
     if (tables == nullptr) return 1;
     Forward f{a, widen(a->query_table, a->table_reach, a->key_depth, far, tables),
               widen(a->key_table, a->table_reach, a->key_depth, far, tables + keys),
-              widen(a->value_table, a->table_reach, a->value_depth, far, tables + 2 * keys), false};
-    in_parallel(attend_group, &f, groups, threads, parallel);
+              widen(a->value_table, a->table_reach, a->value_depth, far, tables + 2 * keys), lines_at_once(*a, threads), false};
+    in_parallel(attend_lines, &f, divide_up(a->batch * a->others, f.lines), threads, parallel);
     return f.failed ? 1 : 0;
 }
 
