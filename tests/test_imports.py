@@ -21,7 +21,8 @@ ALLOWED = {
     "axialzoo/spec": set(),
     "axialzoo/checkpoint": {"axialzoo.spec"} | LIGHT - {"PIL"},
     "axialzoo/image": {"axialzoo.spec"} | LIGHT,
-    "axialzoo/torch": SHARED | LIGHT | {"torch"},
+    "axialzoo/kernels": {"axialzoo.spec", "numpy"},
+    "axialzoo/torch": SHARED | LIGHT | {"torch", "axialzoo.kernels"},
     "axialzoo/keras": SHARED | LIGHT | {"keras", "tensorflow", "jax", "h5py"},  # the back ends, where Keras has no word for it
     "axialzoo/figures": SHARED | LIGHT | {"torch", "axialzoo.torch"},
     "converters": {"axialzoo.spec", "axialzoo.checkpoint", "numpy"},

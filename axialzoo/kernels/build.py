@@ -79,20 +79,20 @@ def compile_library(folder: str | os.PathLike, extra: tuple[str, ...] = ()) -> P
     folder.mkdir(parents=True, exist_ok=True)
     x86 = ("-DAXIAL_X86",) if targets() is X86 else ()
     with tempfile.TemporaryDirectory(dir=folder) as work:
-        jobs = [
+        jobs: list[tuple[str, Path, tuple[str, ...]]] = [
             (f"{work}/{isa}.o", SOURCE / "axial.cpp", (f"-DAXIAL_ISA={isa}", f"-DAXIAL_LANES={lanes}", *flags))
             for isa, (lanes, flags) in targets().items()
         ]
         jobs.append((f"{work}/dispatch.o", SOURCE / "dispatch.cpp", x86))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            objects = list(pool.map(lambda job: _run([cxx, *COMMON, *extra, *job[2], "-c", str(job[1]), "-o", job[0]]) and job[0], jobs))
+            list(pool.map(lambda job: _run([cxx, *COMMON, *extra, *job[2], "-c", str(job[1]), "-o", job[0]]), jobs))
+        objects = [job[0] for job in jobs]
         _run([cxx, "-shared", "-pthread", *extra, *objects, "-o", f"{work}/{NAME}"])
         os.replace(f"{work}/{NAME}", folder / NAME)
     return folder / NAME
 
 
-def _run(command: list[str]) -> bool:
+def _run(command: list[str]) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         raise BuildError(f"{' '.join(command)}: {result.stderr.strip()[-2000:]}")
-    return True

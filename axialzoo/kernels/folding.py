@@ -97,11 +97,11 @@ def head_fastest(channels: int, heads: int) -> np.ndarray:
 
 
 def pack(weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(O, I) and (O,) as the kernel reads them: (panels, I, 64) and (panels * 64), zeros appended, float32.
+    """(O, I) and (O,) as the kernel reads them: (panels, I, 64) and (panels * 64), zeros appended; the kernel wants float32.
 
     The same for every instruction set, so that packed weights go from one machine to another.
     """
     outputs, inputs = weight.shape
     more = -outputs % PANEL
     panels = np.pad(weight, ((0, more), (0, 0))).reshape(-1, PANEL, inputs).transpose(0, 2, 1)  # (panels, I, 64)
-    return np.ascontiguousarray(panels, np.float32), np.pad(bias, (0, more)).astype(np.float32)
+    return np.ascontiguousarray(panels), np.pad(bias, (0, more))
