@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from axialzoo.kernels.build import NAME, BuildError, cache_folder, compile_library
-from axialzoo.kernels.structures import AxialForward, AxialLinear
+from axialzoo.kernels.structures import AxialBackward, AxialForward, AxialLinear
 
 ISAS = ("portable", "avx2", "avx512")  # bit i of what axial_supported() says
 PARALLEL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
@@ -49,7 +49,7 @@ class Kernel:
     def __init__(self, path: str | os.PathLike):
         self.path = str(path)
         self._library = ctypes.CDLL(self.path)
-        for name in ("axial_forward", "axial_linear"):
+        for name in ("axial_forward", "axial_backward", "axial_linear"):
             getattr(self._library, name).argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_void_p)
         bits = self._library.axial_compiled() & self._library.axial_supported()
         self.isas = tuple(isa for index, isa in enumerate(ISAS) if bits >> index & 1)
@@ -75,6 +75,10 @@ class Kernel:
     def forward(self, arguments: AxialForward, threads: int = 1) -> None:
         """Attends; see ``source/axial.h``."""
         self._check("axial_forward", self._library.axial_forward(ctypes.addressof(arguments), self.number, threads, self.parallel))
+
+    def backward(self, arguments: AxialBackward, threads: int = 1) -> None:
+        """Gradients of attending; see ``source/axial.h``."""
+        self._check("axial_backward", self._library.axial_backward(ctypes.addressof(arguments), self.number, threads, self.parallel))
 
     def linear(self, arguments: AxialLinear, threads: int = 1) -> None:
         """Multiplies rows of channels; see ``source/axial.h``."""

@@ -22,6 +22,15 @@ class AxialForward(ctypes.Structure):
     )
 
 
+class AxialBackward(ctypes.Structure):
+    """Arguments of ``axial_backward``."""
+
+    _fields_ = [
+        ("forward", AxialForward),
+        *_fields("grad_content* grad_position* grad_x* grad_query_table* grad_key_table* grad_value_table* grad_scales*"),
+    ]
+
+
 class AxialLinear(ctypes.Structure):
     """Arguments of ``axial_linear``."""
 

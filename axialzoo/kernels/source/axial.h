@@ -38,6 +38,16 @@ typedef struct {
     float* normaliser;                                     // where not null: (N, O, L, G), log2 of each row's sum of 2^logits
 } AxialForward;
 
+// Gradients of axial_forward without a weight: `forward` with x, tables, scales, the strides of its results (head fastest)
+// and the normaliser that it gave.
+typedef struct {
+    AxialForward forward;
+    const float *grad_content, *grad_position;                           // of what was retrieved; null where there is none
+    float* grad_x;                                                       // of the rows of x, strides as x
+    float *grad_query_table, *grad_key_table, *grad_value_table;         // as the tables; null where there is none
+    float* grad_scales;                                                  // (3, G)
+} AxialBackward;
+
 // y = activation(x w + bias + residual), rows of channels. `weight`, (outputs, inputs), is packed: zeros appended up to a
 // multiple of 64 outputs, then laid out as (outputs / 64, inputs, 64); the bias has zeros appended alike.
 typedef struct {
@@ -56,6 +66,7 @@ int axial_supported(void);
 
 // `isa` is one of the above and must be supported; `parallel` may be null, then threads are started for the call.
 int axial_forward(const AxialForward* arguments, int isa, int threads, AxialParallel parallel);
+int axial_backward(const AxialBackward* arguments, int isa, int threads, AxialParallel parallel);
 int axial_linear(const AxialLinear* arguments, int isa, int threads, AxialParallel parallel);
 
 #ifdef __cplusplus

@@ -3,6 +3,7 @@
 
 #define DECLARE(isa)                                                  \
     int axial_forward_##isa(const AxialForward*, int, AxialParallel); \
+    int axial_backward_##isa(const AxialBackward*, int, AxialParallel); \
     int axial_linear_##isa(const AxialLinear*, int, AxialParallel);
 
 #define EXPORT __attribute__((visibility("default")))
@@ -50,6 +51,13 @@ EXPORT int axial_supported(void) {
 EXPORT int axial_forward(const AxialForward* arguments, int isa, int threads, AxialParallel parallel) {
     if (isa < 0 || !(axial_supported() >> isa & 1)) return 2;
     switch (isa) { CASES(FORWARD) }
+    return 2;
+}
+
+#define BACKWARD(isa) axial_backward_##isa(arguments, threads, parallel)
+EXPORT int axial_backward(const AxialBackward* arguments, int isa, int threads, AxialParallel parallel) {
+    if (isa < 0 || !(axial_supported() >> isa & 1)) return 2;
+    switch (isa) { CASES(BACKWARD) }
     return 2;
 }
 
