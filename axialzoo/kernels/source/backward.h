@@ -104,34 +104,27 @@ template <int T>
 inline void query_tile(const Backward& w, Gradients& g, Sums& sums, const Similarity& x, const Similarity& dx, int64_t p, int64_t stride) {
     const AxialForward& a = w.b->forward;
     const int64_t first = most(0, p - a.reach), last = least(a.length, p + T + a.reach), count = last - first;
-    int64_t s = first;
-    for (; s + KEYS <= last; s += KEYS) {
-        logits<T, KEYS>(x, p, s, g.p + (s - first) * LANES, stride);
-        logits<T, KEYS>(dx, p, s, g.ds + (s - first) * LANES, stride);
-    }
-    for (; s < last; ++s) {
-        logits<T, 1>(x, p, s, g.p + (s - first) * LANES, stride);
-        logits<T, 1>(dx, p, s, g.ds + (s - first) * LANES, stride);
-    }
+    all_logits<T>(x, p, first, last, g.p, stride);
+    all_logits<T>(dx, p, first, last, g.ds, stride);
     for (int i = 0; i < T; ++i) {
         float *mine = g.p + i * stride, *gradient = g.ds + i * stride;
         const int64_t begin = most(first, p + i - a.reach) - first, end = least(last, p + i + a.reach + 1) - first;
         const Vector normaliser = load(g.normaliser + (p + i) * LANES);
         Vector sum{}, total{};  // total: 1 but for the rounding of the normaliser
-        for (s = begin; s < end; ++s) {
+        for (int64_t s = begin; s < end; ++s) {
             const Vector probability = exp2(load(mine + s * LANES) * LOG2E - normaliser);
             store(mine + s * LANES, probability);
             total += probability;
             sum += probability * load(gradient + s * LANES);
         }
         const Vector inverse = 1.0f / total, mean = sum * inverse;
-        for (s = begin; s < end; ++s) {
+        for (int64_t s = begin; s < end; ++s) {
             const Vector probability = load(mine + s * LANES) * inverse;
             store(mine + s * LANES, probability);
             store(gradient + s * LANES, probability * (load(gradient + s * LANES) - mean));
         }
-        for (s = -PAD; s < begin; ++s) store(mine + s * LANES, Vector{}), store(gradient + s * LANES, Vector{});
-        for (s = end; s < count + PAD; ++s) store(mine + s * LANES, Vector{}), store(gradient + s * LANES, Vector{});
+        for (int64_t s = -PAD; s < begin; ++s) store(mine + s * LANES, Vector{}), store(gradient + s * LANES, Vector{});
+        for (int64_t s = end; s < count + PAD; ++s) store(mine + s * LANES, Vector{}), store(gradient + s * LANES, Vector{});
     }
     int64_t d = 0;
     constexpr int HALF = DEPTHS / 2;  // two sums at once
@@ -212,7 +205,10 @@ inline bool group_gradients(const Backward& w, Sums& sums, int64_t first) {
                         a.value_depth, w.far};
     int64_t p = 0;
     for (; p + QUERIES <= a.length; p += QUERIES) query_tile<QUERIES>(w, g, sums, x, dx, p, stride);
-    for (; p < a.length; ++p) query_tile<1>(w, g, sums, x, dx, p, stride);
+    const int64_t rest = a.length - p;
+    if (rest == 3) query_tile<3>(w, g, sums, x, dx, p, stride);
+    if (rest == 2) query_tile<2>(w, g, sums, x, dx, p, stride);
+    if (rest == 1) query_tile<1>(w, g, sums, x, dx, p, stride);
     for (int64_t i = 0; i < keys; i += LANES) {
         const Vector position = load(g.dk_position + i);
         g.dc += load(g.k + i) * position;

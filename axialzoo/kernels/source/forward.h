@@ -104,12 +104,7 @@ inline void queries(const Forward& f, const Group& g, const Similarity& x, int64
     const AxialForward& a = *f.a;
     const int64_t first = most(0, p - a.reach), last = least(a.length, p + T + a.reach), count = last - first;
     float* row = g.probabilities;
-    int64_t s = first;
-    for (; s + KEYS <= last; s += KEYS) logits<T, KEYS>(x, p, s, row + (s - first) * LANES, stride);
-    const int64_t rest = last - s;
-    if (KEYS > 3 && rest == 3) logits<T, 3>(x, p, s, row + (s - first) * LANES, stride);
-    if (KEYS > 2 && rest == 2) logits<T, 2>(x, p, s, row + (s - first) * LANES, stride);
-    if (rest == 1) logits<T, 1>(x, p, s, row + (s - first) * LANES, stride);
+    all_logits<T>(x, p, first, last, row, stride);
     Vector inverse[T];
     for (int i = 0; i < T; ++i) {
         float* mine = row + i * stride;
@@ -117,8 +112,8 @@ inline void queries(const Forward& f, const Group& g, const Similarity& x, int64
         Vector largest;
         const Vector sum = softmax(mine + begin * LANES, end - begin, &largest);
         inverse[i] = 1.0f / sum;
-        for (s = -PAD; s < begin; ++s) store(mine + s * LANES, Vector{});
-        for (s = end; s < count + PAD; ++s) store(mine + s * LANES, Vector{});
+        for (int64_t s = -PAD; s < begin; ++s) store(mine + s * LANES, Vector{});
+        for (int64_t s = end; s < count + PAD; ++s) store(mine + s * LANES, Vector{});
         if (g.normaliser[0] != nullptr) {
             float lanes[LANES];
             Vector total = largest;

@@ -69,6 +69,17 @@ INLINE void logits(const Similarity& x, int64_t p, int64_t s, float* to, int64_t
     UNROLL for (int i = 0; i < T; ++i) UNROLL for (int j = 0; j < S; ++j) store(to + i * stride + j * LANES, sum[i][j]);
 }
 
+// Logits of T queries from p on and all keys from `first` to `last`.
+template <int T>
+INLINE void all_logits(const Similarity& x, int64_t p, int64_t first, int64_t last, float* to, int64_t stride) {
+    int64_t s = first;
+    for (; s + KEYS <= last; s += KEYS) logits<T, KEYS>(x, p, s, to + (s - first) * LANES, stride);
+    const int64_t rest = last - s;
+    if (KEYS > 3 && rest == 3) logits<T, 3>(x, p, s, to + (s - first) * LANES, stride);
+    if (KEYS > 2 && rest == 2) logits<T, 2>(x, p, s, to + (s - first) * LANES, stride);
+    if (rest == 1) logits<T, 1>(x, p, s, to + (s - first) * LANES, stride);
+}
+
 // One row of logits to probabilities, not yet divided by their sum, which is given back; `largest` is what was taken off.
 INLINE Vector softmax(float* row, int64_t count, Vector* largest) {
     Vector top = load(row);
