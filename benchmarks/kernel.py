@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,13 +24,13 @@ from torch import nn
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from axialzoo.kernels import kernel_status, use_kernel
-from axialzoo.spec import Attention, Norm
-from axialzoo.spec.cost import cost
-from axialzoo.torch import create_model
-from axialzoo.torch.attention import AxialAttention
-from axialzoo.torch.fused_layer import train_fused
-from axialzoo.torch.inference import FoldedAxialAttention, optimize_for_inference
+from axialzoo.kernels import kernel_status, use_kernel  # noqa: E402
+from axialzoo.spec import Attention, Norm  # noqa: E402
+from axialzoo.spec.cost import cost  # noqa: E402
+from axialzoo.torch import create_model  # noqa: E402
+from axialzoo.torch.attention import AxialAttention  # noqa: E402
+from axialzoo.torch.fused_layer import train_fused  # noqa: E402
+from axialzoo.torch.inference import FoldedAxialAttention, optimize_for_inference  # noqa: E402
 
 LAYERS = ((56, 64), (28, 128), (14, 256), (7, 512))  # positions, channels: those of axial_resnet50_s
 MODELS = ("axial_resnet26_s", "axial_resnet50_s", "axial_resnet50_l")
@@ -100,7 +101,7 @@ def training(batch: int, seconds: float) -> list[Result]:
                 y.backward(cotangent)
                 return y
 
-            calls = {"fused": lambda s=step, m=layer: s(lambda x: train_fused(m, x)), "plain": lambda s=step, m=layer: s(m)}
+            calls = {"fused": lambda s=step, m=layer: s(partial(train_fused, m)), "plain": lambda s=step, m=layer: s(m)}
             apart = difference(calls["fused"](), calls["plain"]())
             results.append(row(f"training L={length} axis {axis}", interleaved(calls, seconds), apart))
     return results
@@ -128,6 +129,10 @@ def models(batch: int, seconds: float) -> list[Result]:
     return results
 
 
+def line(result: Result) -> str:
+    return ", ".join(f"{key} {value:.3g}" if isinstance(value, float) else str(value) for key, value in result.items())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", default=[], help="layers, training, models; default all")
@@ -146,7 +151,7 @@ def main() -> None:
         print(f"# {status.path}: {status.reason}; batch {args.batch}, {args.threads} thread(s), torch {torch.__version__}")
         for name in args.what or known:
             for result in known[name](args.batch, args.seconds):
-                print(json.dumps(result) if args.json else ", ".join(f"{key} {value:.3g}" if isinstance(value, float) else f"{value}" if key == "what" else f"{key} {value}" for key, value in result.items()), flush=True)  # fmt: skip
+                print(json.dumps(result) if args.json else line(result), flush=True)
 
 
 if __name__ == "__main__":

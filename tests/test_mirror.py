@@ -14,7 +14,8 @@ KERAS_FILES = {
     "linear.py",
     "window.py",
 }  # a Dense that keeps float64, and draws that JAX need not compile; windows of an axis whose length a graph does not know
-TORCH_FILES = {"fused.py", "fused_layer.py", "fused_training.py", "inference.py"}  # the fused CPU kernel is PyTorch's; Keras's back ends fuse for themselves
+# the fused CPU kernel is PyTorch's; Keras's back ends fuse for themselves
+TORCH_FILES = {"fused.py", "fused_layer.py", "fused_training.py", "inference.py"}
 TORCH_ONLY = {
     "backbone.py": {"ResidualStage", "check_image"},
     "blocks.py": {"max_pool"},

@@ -54,13 +54,12 @@ def train_fused(layer: AxialAttention, x: Tensor) -> Tensor:
     qkv = qkv.unflatten(0, (n, h, w))
     tables = [_table(layer, name, (h, w)[axis]) for name in ("query_position", "key_position", "value_position")]
     scales = _scales(layer, qkv, tables)  # (3, G)
-    content, position, _ = torch.ops.axialzoo.attend(
+    out, _ = torch.ops.axialzoo.attend(
         qkv, *tables, scales, axis, spec.key_depth, spec.span or 0, "content" in spec.similarity, "content" in spec.value
-    )  # (N, H, W, V) each
-    terms = [x.flatten(0, 2) for x in (content, position) if x.numel()]
-    order = torch.cat([index * values + v_order for index in range(len(terms))])
-    y = _norm(layer.norm_output, torch.cat(terms, 1), order)  # (NHW, terms V)
-    y = y.unflatten(1, (len(terms), -1, heads)).sum(1)  # (NHW, Dv, G)
+    )  # (N, H, W, terms V)
+    order = torch.cat([index * values + v_order for index in range(len(spec.value))])
+    y = _norm(layer.norm_output, out.flatten(0, 2), order)  # (NHW, terms V)
+    y = y.unflatten(1, (len(spec.value), -1, heads)).sum(1)  # (NHW, Dv, G)
     return y.transpose(1, 2).flatten(1).unflatten(0, (n, h, w)).permute(0, 3, 1, 2)  # (N, V, H, W)
 
 

@@ -13,9 +13,9 @@ from axialzoo.kernels.structures import AxialBackward, AxialForward
 from axialzoo.torch.fused import LIBRARY, pointer, reaching, serving_kernel
 
 _TERMS = "Tensor? query_table, Tensor? key_table, Tensor? value_table, Tensor scales, int axis, int key_depth, int span"
-LIBRARY.define(f"attend(Tensor qkv, {_TERMS}, bool content_similarity, bool content_value) -> (Tensor, Tensor, Tensor)")
+LIBRARY.define(f"attend(Tensor qkv, {_TERMS}, bool content_similarity, bool content_value) -> (Tensor, Tensor)")
 LIBRARY.define(
-    f"attend_backward(Tensor? grad_content, Tensor? grad_position, Tensor qkv, Tensor normaliser, {_TERMS}, bool content_similarity, "
+    f"attend_backward(Tensor grad, Tensor qkv, Tensor normaliser, {_TERMS}, bool content_similarity, "
     "bool content_value) -> (Tensor, Tensor, Tensor, Tensor, Tensor)"
 )
 
@@ -36,7 +36,7 @@ def attend(
     span: int,
     content_similarity: bool,
     content_value: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor]:
     """Softmax attention with relative positions along one axis.
 
     Args:
@@ -49,7 +49,7 @@ def attend(
         content_similarity, content_value: Whether there is q.k, and whether v is retrieved.
 
     Returns:
-        Contents and positions retrieved, (N, H, W, V) each, empty where there is no such term, and the normaliser of each row.
+        Contents, then positions retrieved, those that there are, (N, H, W, terms V), and the normaliser of each row.
 
     Raises:
         RuntimeError: where there is no kernel for these tensors; ask :func:`can_attend`.
@@ -62,34 +62,31 @@ def attend(
     n, h, w, channels = qkv.shape
     heads = scales.shape[1]
     values = channels - 2 * heads * key_depth
-    content = qkv.new_empty((n, h, w, values if content_value else 0))
-    position = qkv.new_empty((n, h, w, values if value_table is not None else 0))
+    out = qkv.new_empty((n, h, w, values * (content_value + (value_table is not None))))
     normaliser = qkv.new_empty((n, (h, w)[1 - axis], (h, w)[axis], heads))
     arguments = _arguments(qkv, tables, scales, axis, key_depth, span, content_similarity, content_value)
-    arguments.out = pointer(content)
-    arguments.out_position_term = pointer(position) if value_table is not None else 0
+    arguments.out, arguments.out_position_term = _terms(out, values, content_value, value_table is not None)
     arguments.normaliser = pointer(normaliser)
     kernel.forward(arguments, torch.get_num_threads())
-    return content, position, normaliser
+    return out, normaliser
 
 
 def attend_backward(
-    grad_content, grad_position, qkv, normaliser, query_table, key_table, value_table, scales, axis, key_depth, span, content_similarity,
-    content_value,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    grad, qkv, normaliser, query_table, key_table, value_table, scales, axis, key_depth, span, content_similarity, content_value
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of :func:`attend`: of qkv, the tables (empty where there is none) and the scales."""
     kernel = serving_kernel(qkv, scales)
     if kernel is None:
         raise RuntimeError("attend_backward: expected the kernel that the forward pass had, found none; see kernel_status()")
     qkv, scales = qkv.contiguous(), scales.contiguous()
     tables = _contiguous(query_table, key_table, value_table)
-    grad_content, grad_position = _contiguous(grad_content, grad_position)
+    grad = grad.contiguous()
+    values = qkv.shape[3] - 2 * scales.shape[1] * key_depth
     grad_qkv, grad_scales = torch.empty_like(qkv), torch.empty_like(scales)
     grads = [qkv.new_empty(0) if table is None else torch.empty_like(table) for table in tables]
     arguments = AxialBackward(
         _arguments(qkv, tables, scales, axis, key_depth, span, content_similarity, content_value),
-        pointer(grad_content) if content_value else 0,
-        pointer(grad_position) if value_table is not None else 0,
+        *_terms(grad, values, content_value, value_table is not None),
         pointer(grad_qkv),
         *(0 if table is None else pointer(grad) for table, grad in zip(tables, grads)),
         pointer(grad_scales),
@@ -97,6 +94,11 @@ def attend_backward(
     arguments.forward.normaliser = pointer(normaliser)
     kernel.backward(arguments, torch.get_num_threads())
     return grad_qkv, grads[0], grads[1], grads[2], grad_scales
+
+
+def _terms(x: Tensor, values: int, content: bool, position: bool) -> tuple[int, int]:
+    """Where the contents and the positions of (N, H, W, terms V) begin; 0 for none."""
+    return pointer(x) if content else 0, pointer(x) + 4 * values * content if position else 0
 
 
 def _contiguous(*tensors: Tensor | None) -> list[Tensor | None]:
@@ -107,7 +109,8 @@ def _arguments(qkv, tables, scales, axis, key_depth, span, content_similarity, c
     heads, other, attended = scales.shape[1], 2 - axis, 1 + axis
     _, reach = reaching(tuple(tables), qkv.shape[attended], span, False)
     depth = qkv.shape[3] // heads - 2 * key_depth
-    strides = [heads * depth * stride // qkv.shape[3] for stride in qkv.stride()]
+    row = heads * depth * (content_value + (tables[2] is not None))  # contents and positions of a row lie side by side
+    strides = [row * stride // qkv.shape[3] for stride in qkv.stride()]
     rows = next((table.shape[0] for table in tables if table is not None), 1)
     return AxialForward(
         batch=qkv.shape[0], others=qkv.shape[other], length=qkv.shape[attended], heads=heads, key_depth=key_depth, value_depth=depth,
@@ -128,15 +131,12 @@ LIBRARY.impl("attend_backward", attend_backward, "CPU")
 def _(qkv, query_table, key_table, value_table, scales, axis, key_depth, span, content_similarity, content_value):
     n, h, w, channels = qkv.shape
     values = channels - 2 * scales.shape[1] * key_depth
-    return (
-        qkv.new_empty((n, h, w, values if content_value else 0)),
-        qkv.new_empty((n, h, w, values if value_table is not None else 0)),
-        qkv.new_empty((n, (h, w)[1 - axis], (h, w)[axis], scales.shape[1])),
-    )
+    out = qkv.new_empty((n, h, w, values * (content_value + (value_table is not None))))
+    return out, qkv.new_empty((n, (h, w)[1 - axis], (h, w)[axis], scales.shape[1]))
 
 
 @torch.library.register_fake("axialzoo::attend_backward")
-def _(grad_content, grad_position, qkv, normaliser, query_table, key_table, value_table, scales, *flags):
+def _(grad, qkv, normaliser, query_table, key_table, value_table, scales, *flags):
     tables = (query_table, key_table, value_table)
     grads = [qkv.new_empty(0) if table is None else table.new_empty(table.shape) for table in tables]
     return qkv.new_empty(qkv.shape), *grads, scales.new_empty(scales.shape)
@@ -145,15 +145,15 @@ def _(grad_content, grad_position, qkv, normaliser, query_table, key_table, valu
 def _setup(ctx, inputs, output) -> None:
     qkv, *tables, scales = inputs[:5]
     ctx.flags = inputs[5:]
-    ctx.save_for_backward(qkv, *tables, scales, output[2])
-    ctx.mark_non_differentiable(output[2])
+    ctx.save_for_backward(qkv, *tables, scales, output[1])
+    ctx.mark_non_differentiable(output[1])
     ctx.set_materialize_grads(True)
 
 
-def _backward(ctx, grad_content, grad_position, _):
+def _backward(ctx, grad, _):
     qkv, query_table, key_table, value_table, scales, normaliser = ctx.saved_tensors
     grad_qkv, *tables, grad_scales = torch.ops.axialzoo.attend_backward(
-        grad_content, grad_position, qkv, normaliser, query_table, key_table, value_table, scales, *ctx.flags
+        grad, qkv, normaliser, query_table, key_table, value_table, scales, *ctx.flags
     )
     grads = (None if table is None else grad for table, grad in zip((query_table, key_table, value_table), tables))
     return grad_qkv, *grads, grad_scales, *(None,) * len(ctx.flags)

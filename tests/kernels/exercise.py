@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from axialzoo.kernels.folding import pack
 from axialzoo.kernels.library import Kernel
-from axialzoo.kernels.structures import AxialForward, AxialLinear
+from axialzoo.kernels.structures import AxialBackward, AxialForward, AxialLinear
 
 
 def floats(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -101,6 +101,60 @@ def attention_case(kernel: Kernel, rng: np.random.Generator, threads: int) -> fl
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
+def slow_gradients(q, k, v, tables, scales, reach, contents, positions):
+    """Of sum(content * contents + position * positions): d qkv as three (M, G, L, D), tables', scales'; float64."""
+    length, grads = q.shape[2], [np.zeros_like(x) for x in (q, k, v)]
+    table_grads, scale_grads = [np.zeros(table.shape) for table in tables], np.zeros((3, q.shape[1]))
+    for m, g, p in np.ndindex(*q.shape[:3]):
+        near = slice(max(0, p - reach), min(length, p + reach + 1))
+        rows = np.arange(length)[near] - p + len(tables[0]) // 2
+        (rq, rk, rv), (a, b, c) = (table[rows].astype(np.float64) for table in tables), (float(scale[g]) for scale in scales)
+        query, keys, values = q[m, g, p], k[m, g, near], v[m, g, near]
+        terms = keys @ query, rq @ query, (keys * rk).sum(1)
+        logits = a * terms[0] + b * terms[1] + c * terms[2]
+        weights = np.exp(logits - logits.max())
+        weights /= weights.sum()
+        d_weights = values @ contents[m, g, p] + rv @ positions[m, g, p]
+        d = weights * (d_weights - weights @ d_weights)
+        grads[0][m, g, p] += a * d @ keys + b * d @ rq
+        grads[1][m, g, near] += a * d[:, None] * query + c * d[:, None] * rk
+        grads[2][m, g, near] += weights[:, None] * contents[m, g, p]
+        for table, gradient in zip(table_grads, (b * d[:, None] * query, c * d[:, None] * keys, weights[:, None] * positions[m, g, p])):
+            table[rows] += gradient
+        scale_grads[:, g] += [d @ term for term in terms]
+    return grads, table_grads, scale_grads
+
+
+def gradient_case(kernel: Kernel, rng: np.random.Generator, threads: int) -> float:
+    """One random call forward and backward, of all terms; the largest difference, relative to the largest gradient of its kind."""
+    n, others, length, heads = (int(rng.choice(x)) for x in ((1, 2), (1, 3), (2, 3, 4, 5, 7, 9, 13), (1, 2, 3, 8)))
+    dk, dv, reach = int(rng.choice((1, 2, 4, 5))), int(rng.choice((1, 3, 4, 8))), int(rng.integers(0, length))
+    x = floats(rng, n, others, length, heads * (2 * dk + dv))
+    rows = 2 * (reach + int(rng.integers(0, 3))) + 1
+    tables, scales = [floats(rng, rows, depth) for depth in (dk, dk, dv)], floats(rng, 3, heads)
+    out, grad = np.empty((2, n, others, length, dv * heads), np.float32), floats(rng, 2, n, others, length, dv * heads)
+    normaliser, grad_x, grad_scales = np.empty((n, others, length, heads), np.float32), np.empty_like(x), np.empty_like(scales)
+    table_grads = [np.empty_like(table) for table in tables]
+    arguments = AxialForward(
+        n, others, length, heads, dk, dv, reach, rows // 2, address(x), *(size // 4 for size in x.strides[:3]), 0, 0, 0,
+        *map(address, tables), *map(address, scales), 1, 0, 0, address(out[0]), address(out[1]),
+        *(size // 4 for size in out.strides[1:4]), 1, heads, 0, address(normaliser),
+    )  # fmt: skip
+    kernel.forward(arguments, threads)
+    kernel.backward(AxialBackward(arguments, *map(address, (*grad, grad_x, *table_grads, grad_scales))), threads)
+    lines = n * others
+
+    def by_head(array: np.ndarray) -> np.ndarray:
+        return array.reshape(lines, length, -1, heads).transpose(0, 3, 1, 2).astype(np.float64)  # (M, G, L, D)
+
+    cuts = [heads * dk, 2 * heads * dk]
+    parts = [by_head(part) for part in np.split(x, cuts, axis=3)]
+    exact, exact_tables, exact_scales = slow_gradients(*parts, tables, scales, reach, *(by_head(part) for part in grad))
+    found = [by_head(part) for part in np.split(grad_x, cuts, axis=3)]
+    pairs = [*zip(found, exact), *zip(table_grads, exact_tables), (grad_scales, exact_scales)]
+    return max(float(np.abs(a - b).max() / max(1.0, np.abs(b).max())) for a, b in pairs)
+
+
 def linear_case(kernel: Kernel, rng: np.random.Generator, threads: int) -> float:
     n, h, w, inputs, outputs = (int(rng.integers(1, most)) for most in (3, 9, 20, 40, 150))
     stride = int(rng.integers(1, 3))
@@ -136,7 +190,7 @@ def main(library: str, cases: int = 60, short: bool = False) -> None:
         for threads in (1, 3):
             rng = np.random.default_rng(threads)
             for _ in range(cases):
-                for case in (attention_case, linear_case):
+                for case in (attention_case, linear_case, gradient_case):
                     difference = case(kernel, rng, threads)
                     if not difference <= 1e-5:
                         raise SystemExit(f"{isa}, {threads} threads, {case.__name__}: differs by {difference}")

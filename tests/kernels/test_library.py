@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from axialzoo.kernels import BuildError, build, compile_library, kernel, kernel_status, library, use_kernel
-from axialzoo.kernels.structures import AxialForward, AxialLinear
+from axialzoo.kernels.structures import AxialBackward, AxialForward, AxialLinear
 
 ROOT = Path(__file__).resolve().parents[2]
 EXERCISE = ROOT / "tests" / "kernels" / "exercise.py"
@@ -29,12 +29,15 @@ def fields_of(header: str, name: str) -> list[tuple[str, type]]:
     assert body is not None
     found = []
     for declaration in body[1].split(";"):
+        if declaration.split() == ["AxialForward", "forward"]:
+            found.append(("forward", AxialForward))
+            continue
         words = re.sub(r"^\s*(const )?(float|int64_t)", "", declaration)
         found += [(field.strip(" *\n"), ctypes.c_void_p if "float" in declaration else ctypes.c_int64) for field in words.split(",")]
     return [field for field in found if field[0]]
 
 
-@pytest.mark.parametrize("structure", [AxialForward, AxialLinear])
+@pytest.mark.parametrize("structure", [AxialForward, AxialBackward, AxialLinear])
 def test_structures_have_the_header_s_fields_in_its_order(structure):
     header = (build.SOURCE / "axial.h").read_text()
     assert fields_of(header, structure.__name__) == structure._fields_
