@@ -82,14 +82,23 @@ INLINE void all_logits(const Similarity& x, int64_t p, int64_t first, int64_t la
 
 // One row of logits to probabilities, not yet divided by their sum, which is given back; `largest` is what was taken off.
 INLINE Vector softmax(float* row, int64_t count, Vector* largest) {
-    Vector top = load(row);
-    for (int64_t s = 1; s < count; ++s) {
-        const Vector x = load(row + s * LANES);
-        top = x > top ? x : top;
+    Vector tops[4];  // four at once: each waits for its last comparison
+    for (int i = 0; i < 4; ++i) tops[i] = load(row + least(i, count - 1) * LANES);
+    int64_t s = 4;
+    for (; s + 4 <= count; s += 4) {
+        UNROLL for (int i = 0; i < 4; ++i) {
+            const Vector x = load(row + (s + i) * LANES);
+            tops[i] = x > tops[i] ? x : tops[i];
+        }
     }
+    for (; s < count; ++s) {
+        const Vector x = load(row + s * LANES);
+        tops[0] = x > tops[0] ? x : tops[0];
+    }
+    tops[0] = tops[0] > tops[1] ? tops[0] : tops[1], tops[2] = tops[2] > tops[3] ? tops[2] : tops[3];
+    const Vector top = tops[0] > tops[2] ? tops[0] : tops[2];
     Vector sum{}, other{};
-    int64_t s = 0;
-    for (; s + 1 < count; s += 2) {
+    for (s = 0; s + 1 < count; s += 2) {
         const Vector x = exp2(load(row + s * LANES) - top), y = exp2(load(row + (s + 1) * LANES) - top);
         store(row + s * LANES, x);
         store(row + (s + 1) * LANES, y);
