@@ -4,6 +4,7 @@ from axialzoo.torch import zoo
 from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.attention2d import Attention2D
 from axialzoo.torch.backbone import AxialBackbone
+from axialzoo.torch.inference import optimize_for_inference
 from axialzoo.torch.losses import loss_of
 from axialzoo.torch.model import AxialModel
 from axialzoo.torch.models import build, create_model, load_model
@@ -16,6 +17,6 @@ AxialClassifier = AxialModel  # its name while there was but one head
 
 __all__ = [
     "Attention2D", "AxialAttention", "AxialBackbone", "AxialClassifier", "AxialModel", "Preprocess", "build", "create_model",
-    "load_model", "load_tensors", "loss_of", "read_native", "save_model", "to_tensors", "write_native",
+    "load_model", "load_tensors", "loss_of", "optimize_for_inference", "read_native", "save_model", "to_tensors", "write_native",
 ]  # fmt: skip
 __all__ += zoo.__all__

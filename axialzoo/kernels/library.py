@@ -1,0 +1,158 @@
+"""Finds, loads and calls the compiled kernel, and says which path is in use and why. Knows no framework.
+
+Where the library comes from: the package's own folder (compiled when it was installed), else the user's cache, else it
+is compiled there at the first use, where there is a compiler. Without it nothing breaks: callers ask :func:`kernel`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from axialzoo.kernels.build import NAME, BuildError, cache_folder, compile_library
+from axialzoo.kernels.structures import AxialBackward, AxialForward, AxialLinear
+
+ISAS = ("portable", "avx2", "avx512")  # bit i of what axial_supported() says
+PARALLEL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
+
+
+@dataclass(frozen=True)
+class Status:
+    """Which kernel serves.
+
+    Attributes:
+        path: ``"avx512"``, ``"avx2"``, ``"portable"``, or ``"plain"``: none, the framework's own operations.
+        reason: Why that one, in a sentence.
+        library: The shared library's path; None where there is none.
+    """
+
+    path: str
+    reason: str
+    library: str | None = None
+
+
+class Kernel:
+    """The loaded library.
+
+    Args:
+        path: Of the shared library.
+
+    Attributes:
+        isas: The instruction sets that can be used on this processor, slowest first.
+        isa: The one in use.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = str(path)
+        self._library = ctypes.CDLL(self.path)
+        for name in ("axial_forward", "axial_backward", "axial_linear"):
+            getattr(self._library, name).argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_void_p)
+        bits = self._library.axial_compiled() & self._library.axial_supported()
+        self.isas = tuple(isa for index, isa in enumerate(ISAS) if bits >> index & 1)
+        self.isa = self.isas[-1]
+        self.parallel: ctypes.c_void_p | None = None
+
+    @property
+    def number(self) -> int:
+        return ISAS.index(self.isa)
+
+    def use_threads_of(self, libraries: list[str]) -> None:
+        """Takes the OpenMP threads of the first of these libraries (paths) that has GNU's; else threads are started for each call.
+
+        A framework hands over its own, so that there is one team of threads and not two that wait for one another.
+        """
+        for path in libraries:
+            try:
+                self.parallel = ctypes.cast(ctypes.CDLL(path).GOMP_parallel, ctypes.c_void_p)
+                return
+            except (OSError, AttributeError):  # no such library, or another OpenMP: the next
+                continue
+
+    def forward(self, arguments: AxialForward, threads: int = 1) -> None:
+        """Attends; see ``source/axial.h``."""
+        self._check("axial_forward", self._library.axial_forward(ctypes.addressof(arguments), self.number, threads, self.parallel))
+
+    def backward(self, arguments: AxialBackward, threads: int = 1) -> None:
+        """Gradients of attending; see ``source/axial.h``."""
+        self._check("axial_backward", self._library.axial_backward(ctypes.addressof(arguments), self.number, threads, self.parallel))
+
+    def linear(self, arguments: AxialLinear, threads: int = 1) -> None:
+        """Multiplies rows of channels; see ``source/axial.h``."""
+        self._check("axial_linear", self._library.axial_linear(ctypes.addressof(arguments), self.number, threads, self.parallel))
+
+    def _check(self, name: str, code: int) -> None:
+        if code == 1:
+            raise MemoryError(f"{name}: no memory for its buffers")
+        if code:
+            raise RuntimeError(f"{name}: expected one of {list(self.isas)}, found {self.isa!r}")
+
+
+class _State:
+    disabled = False
+    forced: str | None = None
+
+
+@functools.cache
+def _load() -> tuple[Kernel | None, str]:
+    here, reasons = Path(__file__).resolve().parent / NAME, []
+    cached = cache_folder() / NAME
+    for path, name in ((here, "compiled when the package was installed"), (cached, "compiled into the user's cache")):
+        if path.exists():
+            try:
+                return Kernel(path), name
+            except (OSError, AttributeError) as error:
+                reasons.append(f"{path} does not load ({error})")
+    try:
+        return Kernel(compile_library(cached.parent)), "compiled into the user's cache"
+    except (BuildError, OSError, AttributeError) as error:
+        return None, "; ".join([*reasons, f"the kernel could not be compiled: {error}"])
+
+
+def kernel() -> Kernel | None:
+    """The kernel, compiled at the first call where it is not yet; None where the plain form has to serve."""
+    if _State.disabled:
+        return None
+    found = _load()[0]
+    if found is not None:
+        found.isa = _State.forced or found.isas[-1]
+    return found
+
+
+def kernel_status() -> Status:
+    """Which path is in use, and why.
+
+    Example:
+        >>> kernel_status().path in ("avx512", "avx2", "portable", "plain")
+        True
+    """
+    if _State.disabled:
+        return Status("plain", "asked for by use_kernel('plain')")
+    found, reason = _load()
+    if found is None:
+        return Status("plain", reason)
+    if _State.forced:
+        return Status(_State.forced, f"asked for by use_kernel({_State.forced!r}); {reason}", found.path)
+    return Status(found.isas[-1], f"the fastest of {list(found.isas)} on this processor; {reason}", found.path)
+
+
+@contextmanager
+def use_kernel(path: str):
+    """Within it, this path serves: one of :attr:`Kernel.isas`, or ``"plain"``. Weights that were packed before stay theirs.
+
+    Raises:
+        ValueError: where this machine does not have it.
+    """
+    found = _load()[0]
+    known = ("plain", *(found.isas if found else ()))
+    if path not in known:
+        raise ValueError(f"use_kernel: expected one of {list(known)}, found {path!r}; {kernel_status().reason}")
+    before = (_State.disabled, _State.forced)
+    _State.disabled, _State.forced = path == "plain", None if path == "plain" else path
+    try:
+        yield
+    finally:
+        _State.disabled, _State.forced = before

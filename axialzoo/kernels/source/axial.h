@@ -1,0 +1,75 @@
+// The plain C interface of the fused kernel: what library.py fills in, structure by structure, field by field.
+//
+// Letters as in the rest of the project: N batch, O the axis that is not attended, L the attended one, G heads, D depth
+// of a head (Dk, Dv). Activations are rows of channels, and the channels of q, k and v lie depth by depth with the head
+// index fastest: channel d * G + g. All strides are in floats. A null pointer means that there is no such term.
+#ifndef AXIAL_H
+#define AXIAL_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// Runs `body(data)` on as many threads, that of the caller among them: GOMP_parallel's signature, so that the
+// framework's own threads can be handed over.
+typedef void (*AxialParallel)(void (*body)(void*), void* data, unsigned threads, unsigned flags);
+
+typedef struct {
+    int64_t batch, others, length;                         // N, O, L: N * O lines are attended along, each on its own
+    int64_t heads, key_depth, value_depth;                 // G, Dk, Dv
+    int64_t reach;                                         // how far from a query its keys lie, at most L - 1
+    int64_t table_reach;                                   // tables have 2 * table_reach + 1 rows; row distance + table_reach
+    const float* x;                                        // rows of 2K + V projected channels, or, with a weight, of `inputs`
+    int64_t x_batch, x_other, x_position;                  // strides of N, O, L
+    int64_t inputs;                                        // channels of x
+    const float *weight, *bias;                            // (2K + V, inputs) packed as for AxialLinear: the projection
+    const float *query_table, *key_table, *value_table;    // (rows, D)
+    const float *content_scale, *query_scale, *key_scale;  // (G): factors of q.k, q.rq, k.rk
+    int64_t content_value;                                 // whether v is retrieved
+    const float* position_scale;                           // (Dv * G): factor of what is retrieved of the value table
+    const float* shift;                                    // (Dv * G): added to the result
+    float* out;                                            // what is retrieved: contents and positions, summed
+    float* out_position_term;                              // where not null: positions go here instead, neither scaled nor shifted
+    int64_t out_batch, out_other, out_position;            // strides of N, O, L of both
+    int64_t out_head, out_depth;                           // and of G and D
+    int64_t relu;                                          // 1: max(0, .) of the result
+    float* normaliser;                                     // where not null: (N, O, L, G), log2 of each row's sum of 2^logits
+} AxialForward;
+
+// Gradients of axial_forward without a weight: `forward` with x, tables, scales, the strides of its results (head fastest)
+// and the normaliser that it gave.
+typedef struct {
+    AxialForward forward;
+    const float *grad_content, *grad_position;                           // of what was retrieved; null where there is none
+    float* grad_x;                                                       // of the rows of x, strides as x
+    float *grad_query_table, *grad_key_table, *grad_value_table;         // as the tables; null where there is none
+    float* grad_scales;                                                  // (3, G)
+} AxialBackward;
+
+// y = activation(x w + bias + residual), rows of channels. `weight`, (outputs, inputs), is packed: zeros appended up to a
+// multiple of 64 outputs, then laid out as (outputs / 64, inputs, 64); the bias has zeros appended alike.
+typedef struct {
+    int64_t batch, height, width;                 // rows: N * H * W
+    int64_t x_batch, x_height, x_width;           // strides of the rows of x; its channels are contiguous
+    int64_t inputs, outputs;                      // channels
+    const float *x, *weight, *bias, *residual;    // residual: contiguous rows like y
+    float* y;                                     // contiguous rows
+    int64_t relu;                                 // 1: max(0, .)
+} AxialLinear;
+
+// Which instruction sets were compiled in, and which of those this processor has: bit i for AXIAL_ISA_*.
+enum { AXIAL_PORTABLE = 0, AXIAL_AVX2 = 1, AXIAL_AVX512 = 2 };
+int axial_compiled(void);
+int axial_supported(void);
+
+// `isa` is one of the above and must be supported; `parallel` may be null, then threads are started for the call.
+int axial_forward(const AxialForward* arguments, int isa, int threads, AxialParallel parallel);
+int axial_backward(const AxialBackward* arguments, int isa, int threads, AxialParallel parallel);
+int axial_linear(const AxialLinear* arguments, int isa, int threads, AxialParallel parallel);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,70 @@
+// Between rows of channels and vectors of lanes. Lane l of a group is head (first + l) % G of line (first + l) / G.
+#ifndef AXIAL_PACK_H
+#define AXIAL_PACK_H
+
+#include "vector.h"
+
+namespace {
+
+// Lanes of a group that lie in one line: heads from `head` on, `count` of them, from lane `lane` on.
+struct Run {
+    int64_t line, head, count, lane;
+};
+
+// Cuts `lanes` lanes from `first` on into runs; there are at most LANES.
+INLINE int runs(int64_t first, int64_t lanes, int64_t heads, Run* to) {
+    int count = 0;
+    for (int64_t lane = 0; lane < lanes;) {
+        const int64_t line = (first + lane) / heads, head = (first + lane) % heads;
+        const int64_t length = least(heads - head, lanes - lane);
+        to[count++] = Run{line, head, length, lane};
+        lane += length;
+    }
+    return count;
+}
+
+// A run of `depth` depths, `heads` apart, of one position: to[d * LANES + lane].
+template <int COUNT>
+INLINE void gather(const float* from, int64_t heads, int64_t depth, int64_t count, float* to) {
+    for (int64_t d = 0; d < depth; ++d, from += heads, to += LANES) {
+        if (COUNT) {
+            memcpy(to, from, sizeof(float) * COUNT);
+        } else {
+            for (int64_t i = 0; i < count; ++i) to[i] = from[i];
+        }
+    }
+}
+
+INLINE void gather(const float* from, int64_t heads, int64_t depth, int64_t count, float* to) {
+    if (count == 16) return gather<16>(from, heads, depth, count, to);
+    if (count == 8) return gather<8>(from, heads, depth, count, to);
+    if (count == 4) return gather<4>(from, heads, depth, count, to);
+    return gather<0>(from, heads, depth, count, to);
+}
+
+// Lanes of one vector to one channel of each head of the run, `stride` floats apart.
+INLINE void scatter(const float* from, const Run& run, float* to, int64_t stride) {
+    from += run.lane;
+    to += run.head * stride;
+    if (stride != 1) {
+        for (int64_t i = 0; i < run.count; ++i) to[i * stride] = from[i];
+    } else if (run.count == 16) {
+        memcpy(to, from, 64);
+    } else if (run.count == 8) {
+        memcpy(to, from, 32);
+    } else if (run.count == 4) {
+        memcpy(to, from, 16);
+    } else {
+        for (int64_t i = 0; i < run.count; ++i) to[i] = from[i];
+    }
+}
+
+// (count, heads) to vectors of the group's lanes, times `factor`.
+INLINE void spread(const float* from, int64_t first, int64_t heads, int64_t count, float factor, float* to) {
+    for (int64_t d = 0; d < count; ++d) {
+        for (int64_t l = 0; l < LANES; ++l) to[d * LANES + l] = factor * from[d * heads + (first + l) % heads];
+    }
+}
+
+}  // namespace
+#endif

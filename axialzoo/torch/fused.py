@@ -1,0 +1,218 @@
+"""The fused kernel as operators of PyTorch: ``torch.ops.axialzoo.axial_attention`` and ``linear``, for inference.
+
+Both take and give maps of shape (N, C, H, W) whose memory is channels-last, and weights that
+:func:`axialzoo.kernels.folding.pack` laid out. On float32 on a CPU the kernel serves; where there is none, and for every other
+device and type, the same is computed of PyTorch's own operations: see :func:`axialzoo.kernels.kernel_status`.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from axialzoo.kernels import Kernel
+from axialzoo.kernels import kernel as find_kernel
+from axialzoo.kernels.structures import AxialForward, AxialLinear
+from axialzoo.torch.projection import interpolate
+
+LIBRARY = torch.library.Library("axialzoo", "FRAGMENT")
+LIBRARY.define("linear(Tensor x, Tensor weight, Tensor bias, Tensor? residual, int outputs, bool relu) -> Tensor")
+LIBRARY.define(
+    "axial_attention(Tensor x, Tensor weight, Tensor bias, Tensor? query_table, Tensor? key_table, Tensor? value_table, Tensor scales, "
+    "Tensor? position_scale, Tensor shift, int axis, int key_depth, int span, bool interpolate, bool content_similarity, "
+    "bool content_value, bool relu, bool head_fastest) -> Tensor"
+)
+
+
+def serving_kernel(*tensors: Tensor | None) -> Kernel | None:
+    """The kernel, where it is there and can take these tensors: float32, on the CPU."""
+    if any(x is not None and (x.dtype != torch.float32 or x.device.type != "cpu") for x in tensors):
+        return None
+    found = find_kernel()
+    if found is not None:
+        _share_threads(found)
+    return found
+
+
+@functools.cache
+def _share_threads(found: Kernel) -> None:
+    found.use_threads_of([str(path) for path in sorted((Path(torch.__file__).parent / "lib").glob("libgomp*"))])
+
+
+def pointer(x: Tensor | None) -> int:
+    return 0 if x is None else x.data_ptr()
+
+
+def rows_of_channels(x: Tensor) -> Tensor:
+    """The map itself where its channels are contiguous, else a channels-last copy."""
+    return x if x.stride(1) == 1 or x.shape[1] == 1 else x.contiguous(memory_format=torch.channels_last)
+
+
+def _empty(x: Tensor, channels: int) -> Tensor:
+    """(N, channels, H, W), channels last."""
+    return x.new_empty((x.shape[0], x.shape[2], x.shape[3], channels)).permute(0, 3, 1, 2)
+
+
+def unpack(weight: Tensor, outputs: int) -> Tensor:
+    """(panels, I, 64) back to (outputs, I)."""
+    return weight.transpose(1, 2).flatten(0, 1)[:outputs]
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, outputs: int, relu: bool) -> Tensor:
+    """A 1x1 convolution, a residual and an activation: (N, I, H, W), packed weight and bias, (N, O, H, W) to (N, O, H, W)."""
+    kernel = serving_kernel(x, weight, bias, residual)
+    if kernel is None:
+        rows = F.linear(x.permute(0, 2, 3, 1), unpack(weight, outputs).to(x.dtype), bias[:outputs].to(x.dtype))  # (N, H, W, O)
+        y = rows.permute(0, 3, 1, 2)
+        y = y if residual is None else y + residual
+        return y.relu() if relu else y
+    x = rows_of_channels(x)
+    if residual is not None:
+        residual = residual.contiguous(memory_format=torch.channels_last)
+    n, inputs, height, width = x.shape
+    y = _empty(x, outputs)
+    arguments = AxialLinear(
+        n, height, width, x.stride(0), x.stride(2), x.stride(3), inputs, outputs,
+        pointer(x), pointer(weight), pointer(bias), pointer(residual), pointer(y), relu,
+    )  # fmt: skip
+    kernel.linear(arguments, torch.get_num_threads())
+    return y
+
+
+def axial_attention(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    query_table: Tensor | None,
+    key_table: Tensor | None,
+    value_table: Tensor | None,
+    scales: Tensor,
+    position_scale: Tensor | None,
+    shift: Tensor,
+    axis: int,
+    key_depth: int,
+    span: int,
+    interpolate: bool,
+    content_similarity: bool,
+    content_value: bool,
+    relu: bool,
+    head_fastest: bool,
+) -> Tensor:
+    """A whole axial attention layer with every norm folded: see :class:`axialzoo.kernels.folding.FoldedAttention`.
+
+    Args:
+        x: (N, C, H, W).
+        weight, bias: Packed.
+        query_table, key_table, value_table, scales, position_scale, shift: As there.
+        axis: 0 attends along the height, 1 along the width.
+        key_depth: Dk.
+        span: Width of what a query attends to; 0 for everything the tables reach.
+        interpolate: Whether the tables are stretched to an axis longer than they reach.
+        content_similarity, content_value: Whether there is q.k, and whether v is retrieved.
+        relu: Whether the result is activated.
+        head_fastest: Whether the result's channels lie so, or head by head, as the layer's do.
+
+    Returns:
+        (N, V, H, W).
+    """
+    tables, reach = reaching((query_table, key_table, value_table), x.shape[2 + axis], span, interpolate)
+    kernel = serving_kernel(x, weight, bias, scales, shift)
+    heads, values = scales.shape[1], shift.shape[0]
+    if kernel is None:
+        return _plain(x, weight, bias, tables, scales, position_scale, shift, axis, key_depth, reach, content_similarity, content_value,
+                      relu, head_fastest)  # fmt: skip
+    x = rows_of_channels(x)
+    y = _empty(x, values)
+    other, attended = 3 - axis, 2 + axis
+    rows = next((table.shape[0] for table in tables if table is not None), 1)
+    arguments = AxialForward(
+        batch=x.shape[0], others=x.shape[other], length=x.shape[attended], heads=heads, key_depth=key_depth, value_depth=values // heads,
+        reach=reach, table_reach=rows // 2, x=pointer(x), x_batch=x.stride(0), x_other=x.stride(other), x_position=x.stride(attended),
+        inputs=x.shape[1], weight=pointer(weight), bias=pointer(bias),
+        query_table=pointer(tables[0]), key_table=pointer(tables[1]), value_table=pointer(tables[2]),
+        content_scale=pointer(scales) if content_similarity else 0, query_scale=pointer(scales) + 4 * heads,
+        key_scale=pointer(scales) + 8 * heads, content_value=content_value, position_scale=pointer(position_scale), shift=pointer(shift),
+        out=pointer(y), out_batch=y.stride(0), out_other=y.stride(other), out_position=y.stride(attended),
+        out_head=1 if head_fastest else values // heads, out_depth=heads if head_fastest else 1, relu=relu,
+    )  # fmt: skip
+    kernel.forward(arguments, torch.get_num_threads())
+    return y
+
+
+def reaching(tables: tuple[Tensor | None, ...], length: int, span: int, stretch: bool) -> tuple[tuple[Tensor | None, ...], int]:
+    """The tables for an axis of `length`, stretched where they are to be, and how far a query reaches."""
+    reach = length - 1
+    if span:
+        reach = min(reach, span // 2)
+    for index, table in enumerate(tables):
+        if table is None:
+            continue
+        if stretch and length > (table.shape[0] + 1) // 2:
+            tables = (*tables[:index], interpolate(table, 2 * length - 1).contiguous(), *tables[index + 1 :])
+        else:
+            reach = min(reach, table.shape[0] // 2)
+    return tables, reach
+
+
+def _plain(
+    x, weight, bias, tables, scales, position_scale, shift, axis, key_depth, reach, content_similarity, content_value, relu, head_fastest
+) -> Tensor:
+    """The same of PyTorch's operations, for other devices, types and machines; L x L logits and all."""
+    heads, values = scales.shape[1], shift.shape[0]
+    keys, length = heads * key_depth, x.shape[2 + axis]
+    outputs = 2 * keys + values
+    x = x.permute(0, 3, 2, 1) if axis == 0 else x.permute(0, 2, 3, 1)  # (N, O, L, C)
+    x = F.linear(x, unpack(weight, outputs).to(x.dtype), bias[:outputs].to(x.dtype))  # (N, O, L, 2K+V)
+    q, k, v = (part.unflatten(3, (-1, heads)).permute(0, 1, 4, 2, 3) for part in x.split((keys, keys, values), dim=3))  # (N, O, G, L, D)
+    position = torch.arange(length, device=x.device)
+    distance = position - position[:, None]  # (T, S): key - query
+    seen = distance.abs() <= reach
+    rq, rk, rv = (None if t is None else t[distance.clamp(-reach, reach) + t.shape[0] // 2].to(x.dtype) for t in tables)  # (T, S, D)
+    a, b, c = (scale[:, None, None].to(x.dtype) for scale in scales)  # (G, 1, 1)
+    logits = x.new_zeros(())
+    if content_similarity:
+        logits = logits + a * (q @ k.mT)  # (N, O, G, T, S)
+    if rq is not None:
+        logits = logits + b * torch.einsum("nogtd,tsd->nogts", q, rq)
+    if rk is not None:
+        logits = logits + c * torch.einsum("nogsd,tsd->nogts", k, rk)
+    logits = logits.masked_fill(~seen, torch.finfo(logits.dtype).min)
+    p = torch.softmax(logits, -1, dtype=torch.promote_types(x.dtype, torch.float32)).to(x.dtype)  # (N, O, G, T, S)
+    y = shift.to(x.dtype).view(-1, heads).T[:, None]  # (G, 1, Dv)
+    if content_value:
+        y = y + p @ v  # (N, O, G, T, Dv)
+    if rv is not None:
+        factor = 1 if position_scale is None else position_scale.to(x.dtype).view(-1, heads).T[:, None]  # (G, 1, Dv)
+        y = y + factor * torch.einsum("nogts,tsd->nogtd", p, rv)
+    y = y.permute(0, 1, 3, 4, 2) if head_fastest else y.permute(0, 1, 3, 2, 4)  # (N, O, L, Dv, G) or (N, O, L, G, Dv)
+    y = y.flatten(3).relu() if relu else y.flatten(3)  # (N, O, L, V)
+    return y.permute(0, 3, 2, 1) if axis == 0 else y.permute(0, 3, 1, 2)
+
+
+def _channels_last(function):
+    """`function`, whose result is channels-last in memory whatever path served, as compiled programs rely on it."""
+
+    @functools.wraps(function)
+    def wrapped(*arguments):
+        y = function(*arguments)
+        return y.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+
+    return wrapped
+
+
+LIBRARY.impl("linear", _channels_last(linear), "CompositeExplicitAutograd")
+LIBRARY.impl("axial_attention", _channels_last(axial_attention), "CompositeExplicitAutograd")
+
+
+@torch.library.register_fake("axialzoo::linear")
+def _(x, weight, bias, residual, outputs, relu):
+    return _empty(x, outputs)
+
+
+@torch.library.register_fake("axialzoo::axial_attention")
+def _(x, weight, bias, query_table, key_table, value_table, scales, position_scale, shift, *flags):
+    return _empty(x, shift.shape[0])

@@ -1,0 +1,162 @@
+"""Attention proper for training, on the fused kernel: no L x L tensor is written, none is kept for the backward pass.
+
+What is kept is q, k, v and one number a row, the logarithm of its sum of exponentials; probabilities are computed again.
+Channels lie depth by depth with the head index fastest (``d * G + g``), rows are (N, H, W).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from axialzoo.kernels.structures import AxialBackward, AxialForward
+from axialzoo.torch.fused import LIBRARY, pointer, reaching, serving_kernel
+
+_TERMS = "Tensor? query_table, Tensor? key_table, Tensor? value_table, Tensor scales, int axis, int key_depth, int span"
+LIBRARY.define(f"attend(Tensor qkv, {_TERMS}, bool content_similarity, bool content_value) -> (Tensor, Tensor)")
+LIBRARY.define(
+    f"attend_backward(Tensor grad, Tensor qkv, Tensor normaliser, {_TERMS}, bool content_similarity, "
+    "bool content_value) -> (Tensor, Tensor, Tensor, Tensor, Tensor)"
+)
+
+
+def can_attend(*tensors: Tensor | None) -> bool:
+    """Whether the kernel is there and takes these tensors."""
+    return serving_kernel(*tensors) is not None
+
+
+def attend(
+    qkv: Tensor,
+    query_table: Tensor | None,
+    key_table: Tensor | None,
+    value_table: Tensor | None,
+    scales: Tensor,
+    axis: int,
+    key_depth: int,
+    span: int,
+    content_similarity: bool,
+    content_value: bool,
+) -> tuple[Tensor, Tensor]:
+    """Softmax attention with relative positions along one axis.
+
+    Args:
+        qkv: (N, H, W, 2K + V), head fastest.
+        query_table, key_table: (2P - 1, Dk), value_table: (2P - 1, Dv), of the axis's own length or shorter; None where not used.
+        scales: (3, G): factors of q.k, q.rq and k.rk.
+        axis: 0 attends along the height, 1 along the width.
+        key_depth: Dk.
+        span: Width of what a query attends to; 0 for everything the tables reach.
+        content_similarity, content_value: Whether there is q.k, and whether v is retrieved.
+
+    Returns:
+        Contents, then positions retrieved, those that there are, (N, H, W, terms V), and the normaliser of each row.
+
+    Raises:
+        RuntimeError: where there is no kernel for these tensors; ask :func:`can_attend`.
+    """
+    kernel = serving_kernel(qkv, query_table, key_table, value_table, scales)
+    if kernel is None:
+        raise RuntimeError(f"attend: expected float32 on a CPU that has the kernel, found {qkv.dtype} on {qkv.device}; see kernel_status()")
+    qkv, scales = qkv.contiguous(), scales.contiguous()
+    tables = _contiguous(query_table, key_table, value_table)
+    n, h, w, channels = qkv.shape
+    heads = scales.shape[1]
+    values = channels - 2 * heads * key_depth
+    out = qkv.new_empty((n, h, w, values * (content_value + (value_table is not None))))
+    normaliser = qkv.new_empty((n, (h, w)[1 - axis], (h, w)[axis], heads))
+    arguments = _arguments(qkv, tables, scales, axis, key_depth, span, content_similarity, content_value)
+    arguments.out, arguments.out_position_term = _terms(out, values, content_value, value_table is not None)
+    arguments.normaliser = pointer(normaliser)
+    kernel.forward(arguments, torch.get_num_threads())
+    return out, normaliser
+
+
+def attend_backward(
+    grad, qkv, normaliser, query_table, key_table, value_table, scales, axis, key_depth, span, content_similarity, content_value
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of :func:`attend`: of qkv, the tables (empty where there is none) and the scales."""
+    kernel = serving_kernel(qkv, scales)
+    if kernel is None:
+        raise RuntimeError("attend_backward: expected the kernel that the forward pass had, found none; see kernel_status()")
+    qkv, scales = qkv.contiguous(), scales.contiguous()
+    tables = _contiguous(query_table, key_table, value_table)
+    grad = grad.contiguous()
+    values = qkv.shape[3] - 2 * scales.shape[1] * key_depth
+    grad_qkv, grad_scales = torch.empty_like(qkv), torch.empty_like(scales)
+    grads = [qkv.new_empty(0) if table is None else torch.empty_like(table) for table in tables]
+    arguments = AxialBackward(
+        _arguments(qkv, tables, scales, axis, key_depth, span, content_similarity, content_value),
+        *_terms(grad, values, content_value, value_table is not None),
+        pointer(grad_qkv),
+        *(0 if table is None else pointer(grad) for table, grad in zip(tables, grads)),
+        pointer(grad_scales),
+    )
+    arguments.forward.normaliser = pointer(normaliser)
+    kernel.backward(arguments, torch.get_num_threads())
+    return grad_qkv, grads[0], grads[1], grads[2], grad_scales
+
+
+def _terms(x: Tensor, values: int, content: bool, position: bool) -> tuple[int, int]:
+    """Where the contents and the positions of (N, H, W, terms V) begin; 0 for none."""
+    return pointer(x) if content else 0, pointer(x) + 4 * values * content if position else 0
+
+
+def _contiguous(*tensors: Tensor | None) -> list[Tensor | None]:
+    return [None if x is None else x.contiguous() for x in tensors]
+
+
+def _arguments(qkv, tables, scales, axis, key_depth, span, content_similarity, content_value) -> AxialForward:
+    heads, other, attended = scales.shape[1], 2 - axis, 1 + axis
+    _, reach = reaching(tuple(tables), qkv.shape[attended], span, False)
+    depth = qkv.shape[3] // heads - 2 * key_depth
+    row = heads * depth * (content_value + (tables[2] is not None))  # contents and positions of a row lie side by side
+    strides = [row * stride // qkv.shape[3] for stride in qkv.stride()]
+    rows = next((table.shape[0] for table in tables if table is not None), 1)
+    return AxialForward(
+        batch=qkv.shape[0], others=qkv.shape[other], length=qkv.shape[attended], heads=heads, key_depth=key_depth, value_depth=depth,
+        reach=reach, table_reach=rows // 2, x=pointer(qkv), x_batch=qkv.stride(0), x_other=qkv.stride(other),
+        x_position=qkv.stride(attended), inputs=qkv.shape[3],
+        query_table=pointer(tables[0]), key_table=pointer(tables[1]), value_table=pointer(tables[2]),
+        content_scale=pointer(scales) if content_similarity else 0, query_scale=pointer(scales) + 4 * heads,
+        key_scale=pointer(scales) + 8 * heads, content_value=content_value,
+        out_batch=strides[0], out_other=strides[other], out_position=strides[attended], out_head=1, out_depth=heads,
+    )  # fmt: skip
+
+
+LIBRARY.impl("attend", attend, "CPU")
+LIBRARY.impl("attend_backward", attend_backward, "CPU")
+
+
+@torch.library.register_fake("axialzoo::attend")
+def _(qkv, query_table, key_table, value_table, scales, axis, key_depth, span, content_similarity, content_value):
+    n, h, w, channels = qkv.shape
+    values = channels - 2 * scales.shape[1] * key_depth
+    out = qkv.new_empty((n, h, w, values * (content_value + (value_table is not None))))
+    return out, qkv.new_empty((n, (h, w)[1 - axis], (h, w)[axis], scales.shape[1]))
+
+
+@torch.library.register_fake("axialzoo::attend_backward")
+def _(grad, qkv, normaliser, query_table, key_table, value_table, scales, *flags):
+    tables = (query_table, key_table, value_table)
+    grads = [qkv.new_empty(0) if table is None else table.new_empty(table.shape) for table in tables]
+    return qkv.new_empty(qkv.shape), *grads, scales.new_empty(scales.shape)
+
+
+def _setup(ctx, inputs, output) -> None:
+    qkv, *tables, scales = inputs[:5]
+    ctx.flags = inputs[5:]
+    ctx.save_for_backward(qkv, *tables, scales, output[1])
+    ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(True)
+
+
+def _backward(ctx, grad, _):
+    qkv, query_table, key_table, value_table, scales, normaliser = ctx.saved_tensors
+    grad_qkv, *tables, grad_scales = torch.ops.axialzoo.attend_backward(
+        grad, qkv, normaliser, query_table, key_table, value_table, scales, *ctx.flags
+    )
+    grads = (None if table is None else grad for table, grad in zip((query_table, key_table, value_table), tables))
+    return grad_qkv, *grads, grad_scales, *(None,) * len(ctx.flags)
+
+
+torch.library.register_autograd("axialzoo::attend", _backward, setup_context=_setup)

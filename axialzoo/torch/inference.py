@@ -1,0 +1,241 @@
+"""An equal model for inference: every norm folded, attention fused, 1x1 convolutions as matrix products, memory channels-last."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from axialzoo.kernels.folding import FoldedAttention, fold_attention, fold_conv, head_fastest, pack
+from axialzoo.torch import fused
+from axialzoo.torch.attention import AxialAttention
+from axialzoo.torch.backbone import Extractor
+from axialzoo.torch.blocks import ConvNorm, ResidualBlock, average_pool
+from axialzoo.torch.stem import Stem
+
+
+def optimize_for_inference(model: nn.Module) -> nn.Module:
+    """A copy of `model` that computes the same in evaluation, faster, and can no longer be trained.
+
+    On float32 on a CPU the fused kernel serves where it is there; :func:`axialzoo.kernels.kernel_status` says which path does.
+    Maps are (N, C, H, W) as before; results lie channels-last in memory. Layers of two axes keep their own form.
+
+    Args:
+        model: Any model of this package; its parameters are left as they are.
+
+    Raises:
+        ValueError: where there is nothing of this package in it, or it has been optimised before.
+
+    Example:
+        >>> from axialzoo.torch import create_model
+        >>> model = create_model("axial_resnet_cifar10_xs").eval()
+        >>> x = torch.randn(1, 3, 32, 32)
+        >>> torch.allclose(optimize_for_inference(model)(x), model(x), atol=1e-4)
+        True
+    """
+    if any(isinstance(module, Folded) for module in model.modules()):
+        raise ValueError("optimize_for_inference: expected a model as it is trained, found one that has been optimised")
+    if isinstance(model, ConvNorm | ResidualBlock | AxialAttention | Stem):
+        return _folded(model).eval()
+    if not any(isinstance(module, Extractor) for module in model.modules()):
+        raise ValueError(f"optimize_for_inference: expected a model or a block of axialzoo.torch, found {type(model).__name__}")
+    # deepcopy takes a module's folded form from here instead of copying what will be dropped
+    known = {id(module): _folded(module) for module in _outermost(model)}
+    optimised = copy.deepcopy(model, known)
+    return optimised.eval().requires_grad_(False)
+
+
+def _outermost(module: nn.Module) -> list[nn.Module]:
+    """What has a folded form and lies in nothing that has one."""
+    if isinstance(module, ConvNorm | ResidualBlock | AxialAttention | Stem):
+        return [module]
+    return [found for child in module.children() for found in _outermost(child)]
+
+
+def _folded(module: nn.Module) -> nn.Module:
+    if isinstance(module, ConvNorm):
+        return FoldedConv(module)
+    if isinstance(module, AxialAttention):
+        return FoldedAxialAttention(module)
+    return FoldedStem(module) if isinstance(module, Stem) else FoldedBlock(module)  # pyright: ignore[reportArgumentType]
+
+
+class Folded(nn.Module):
+    """A module of an optimised model."""
+
+    def train(self, mode: bool = True):
+        if mode:
+            raise ValueError(f"{type(self).__name__}: expected an evaluation, found train(); train the model that this was made of")
+        return super().train(mode)
+
+    def _keep(self, like: Tensor, **arrays: np.ndarray | None) -> None:
+        for name, array in arrays.items():
+            value = None if array is None else torch.from_numpy(np.ascontiguousarray(array)).to(like.device, like.dtype)
+            self.register_buffer(name, value)
+
+
+def tensors_of(module: nn.Module) -> dict[str, np.ndarray]:
+    return {name: tensor.detach().cpu().double().numpy() for name, tensor in module.state_dict().items()}
+
+
+class FoldedConv(Folded):
+    """A convolution and its norm; of 1x1, a matrix product.
+
+    Args:
+        source: What it replaces.
+        order: Input channel that each channel of the given map is, where they lie in another order.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, source: ConvNorm, order: np.ndarray | None = None):
+        super().__init__()
+        conv = source.conv
+        weight, bias = fold_conv(tensors_of(source), "", source.norm.eps)
+        weight = weight if order is None else weight[:, order]
+        self.outputs, self.stride, self.dilation = conv.out_channels, conv.stride[0], conv.dilation[0]
+        self.padding = self.dilation * (conv.kernel_size[0] // 2)
+        self.product = conv.kernel_size == (1, 1)
+        if self.product:
+            weight, bias = pack(weight[:, :, 0, 0], bias)
+        self._keep(conv.weight, weight=weight, bias=bias)
+        if not self.product:
+            self.weight = self.weight.contiguous(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> Tensor:
+        """(N, I, H, W), (N, O, H', W') to (N, O, H', W')."""
+        if self.product:
+            x = x[:, :, :: self.stride, :: self.stride]
+            return torch.ops.axialzoo.linear(x, self.weight, self.bias, residual, self.outputs, relu)
+        x = x.contiguous(memory_format=torch.channels_last)
+        y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation)
+        y = y if residual is None else y.add_(residual)
+        return y.relu_() if relu else y
+
+
+class FoldedAxialAttention(Folded):
+    """An axial attention layer without norms, on the fused kernel.
+
+    Args:
+        source: What it replaces.
+        order: Input channel that each channel of the given map is, where they lie in another order.
+        fastest: Whether its own channels lie with the head index fastest; whoever reads them must know.
+        relu: Whether it activates its result.
+    """
+
+    def __init__(self, source: AxialAttention, order: np.ndarray | None = None, fastest: bool = False, relu: bool = False):
+        super().__init__()
+        spec = source.spec
+        self.spec, self.axis, self.fastest, self.relu = spec, source.axis, fastest, relu
+        folded = fold_attention(tensors_of(source), "", spec, source.norm_qkv.eps)
+        self._keep(source.qkv.weight, **self._tensors(folded, order))
+        self.encoding: Callable[[int, int, int], Tensor] | None = None
+        self._order = order
+        if spec.encoding != "relative":
+            self.source = copy.deepcopy(source).eval()  # for its positions
+
+    @staticmethod
+    def _tensors(folded: FoldedAttention, order: np.ndarray | None) -> dict[str, np.ndarray | None]:
+        weight, bias = pack(folded.weight if order is None else folded.weight[:, order], folded.bias)
+        return {"weight": weight, "bias": bias} | {
+            name: getattr(folded, name) for name in ("query_table", "key_table", "value_table", "scales", "position_scale", "shift")
+        }
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, V, H, W)."""
+        spec = self.spec
+        if spec.encoding != "relative":
+            positions = self.source.position_encoding(x.shape[1], x.shape[2], x.shape[3])  # (C, H, 1) or (C, 1, W)
+            x = x + (positions if self._order is None else positions[torch.from_numpy(self._order)])
+        return torch.ops.axialzoo.axial_attention(
+            x, self.weight, self.bias, self.query_table, self.key_table, self.value_table, self.scales, self.position_scale, self.shift,
+            self.axis, spec.key_depth, spec.span or 0, spec.long_axis == "interpolate", "content" in spec.similarity,
+            "content" in spec.value, self.relu, self.fastest,
+        )  # fmt: skip
+
+
+class FoldedStem(Folded):
+    """The stem's convolutions with their norms."""
+
+    def __init__(self, source: Stem):
+        super().__init__()
+        self.convs = nn.ModuleList(FoldedConv(conv) for conv in source)  # pyright: ignore[reportArgumentType]
+        self.activation, self.activated = source.activation, source.activated
+
+    def forward(self, x: Tensor) -> Tensor:
+        for index, conv in enumerate(self.convs):
+            active = index < self.activated
+            x = conv(x, relu=active and self.activation is F.relu)
+            x = self.activation(x) if active and self.activation is not F.relu else x
+        return x
+
+
+class FoldedBlock(Folded):
+    """A residual block; activation and sum are part of its products where the activation is a ReLU.
+
+    Between its layers the channels of axial attention lie with the head index fastest.
+    """
+
+    def __init__(self, source: ResidualBlock):
+        super().__init__()
+        spec = source.spec
+        self.spec, self.pre_activation, self.activation = spec, source.backbone.pre_activation, source.activation
+        self.relu = source.activation is F.relu
+        self.pooled = spec.attention is not None and spec.stride > 1 and spec.attention.downsample == "pool"
+        names = ("spatial1",) if spec.kind == "basic" else ("reduce", "spatial") if spec.kind == "bottleneck" else ("reduce",)
+        self.before = nn.ModuleList(FoldedConv(getattr(source, name)) for name in names)
+        order = None
+        if spec.kind == "axial":
+            assert spec.attention is not None
+            order = head_fastest(spec.attention.value_channels, spec.attention.heads)
+            self.height = FoldedAxialAttention(source.height, fastest=True)
+            self.width = FoldedAxialAttention(source.width, order, fastest=True, relu=self.relu and not self.pooled)
+        elif spec.kind == "attention":
+            self.attention = copy.deepcopy(source.attention).eval()
+        self.last = FoldedConv(source.spatial2 if spec.kind == "basic" else source.expand, order)
+        self.gate = copy.deepcopy(source.gate)
+        self.shortcut = None if source.shortcut is None else FoldedConv(source.shortcut)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.pre_activation:
+            x = self.activation(x)
+        y = x
+        for conv in self.before:
+            y = conv(y, relu=self.relu)
+            y = y if self.relu else self.activation(y)
+        y = self.attend(y)
+        stride = self.spec.stride
+        x = x[:, :, ::stride, ::stride] if self.shortcut is None else self.shortcut(x)
+        fused = self.relu and not self.pre_activation
+        if self.gate is None:
+            y = self.last(y, x, fused)
+            return y if fused or self.pre_activation else self.activation(y)
+        y = self.last(y)
+        y = x + y * (F.relu6(self.gate(y.mean((2, 3), keepdim=True)) + 3) * 0.16667)
+        return y if self.pre_activation else self.activation(y)
+
+    def attend(self, y: Tensor) -> Tensor:
+        """What lies between the block's convolutions, activated."""
+        stride, attention = self.spec.stride, self.spec.attention
+        if attention is None:
+            return y
+        sliced = stride > 1 and attention.downsample == "slice"
+        if self.spec.kind == "attention":
+            y = self.attention(y)
+        else:
+            y = self.height(y)
+            y = self.width(y[:, :, ::stride] if sliced else y)
+        if sliced:
+            y = y[:, :, :, ::stride] if self.spec.kind == "axial" else y[:, :, ::stride, ::stride]
+        elif stride > 1:
+            y = average_pool(y, stride)
+        activated = self.spec.kind == "axial" and self.relu and not self.pooled
+        return y if activated else self.activation(y)
+
+
+assert fused.LIBRARY is not None  # the operators are registered

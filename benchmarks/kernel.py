@@ -1,0 +1,158 @@
+"""The fused CPU kernel against the plain form: layers, attention in training, whole models; float32.
+
+    python benchmarks/kernel.py [layers] [training] [models] [--threads 1] [--batch 8] [--seconds 3] [--path avx2] [--json]
+
+What is compared runs in turn, in one process, many times; medians of wall time are printed, of CPU time beside them, and the
+ratio of the latter, which other work on the machine disturbs less. Results are compared first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from axialzoo.kernels import kernel_status, use_kernel  # noqa: E402
+from axialzoo.spec import Attention, Norm  # noqa: E402
+from axialzoo.spec.cost import cost  # noqa: E402
+from axialzoo.torch import create_model  # noqa: E402
+from axialzoo.torch.attention import AxialAttention  # noqa: E402
+from axialzoo.torch.fused_layer import train_fused  # noqa: E402
+from axialzoo.torch.inference import FoldedAxialAttention, optimize_for_inference  # noqa: E402
+
+LAYERS = ((56, 64), (28, 128), (14, 256), (7, 512))  # positions, channels: those of axial_resnet50_s
+MODELS = ("axial_resnet26_s", "axial_resnet50_s", "axial_resnet50_l")
+Result = dict[str, float | str]
+
+
+def interleaved(calls: dict[str, Callable[[], object]], seconds: float) -> dict[str, tuple[float, float]]:
+    """Median milliseconds of each call, (wall, CPU)."""
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
+    for call in calls.values():
+        call()
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until or len(times[next(iter(calls))]) < 5:
+        for name, call in calls.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            call()
+            times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+    return {name: tuple(1e3 * statistics.median(column) for column in zip(*rows)) for name, rows in times.items()}  # pyright: ignore
+
+
+def row(name: str, times: dict[str, tuple[float, float]], difference: float) -> Result:
+    """A line of the table; the first call is compared with the others."""
+    first, *_ = times
+    result: Result = {"what": name, "difference": difference}
+    for call, (wall, cpu) in times.items():
+        result |= {f"{call} ms": round(wall, 2), f"{call} CPU ms": round(cpu, 2)}
+        if call != first:
+            result[f"{call} / {first}"] = round(cpu / times[first][1], 2)
+    return result
+
+
+def make_layer(length: int, channels: int, axis: int) -> AxialAttention:
+    torch.manual_seed(0)
+    return AxialAttention(channels, Attention(channels // 2, channels, positions=length), Norm(), axis)
+
+
+def difference(found: torch.Tensor, expected: torch.Tensor) -> float:
+    found, expected = found.detach(), expected.detach()
+    return float((found - expected).norm() / expected.norm())
+
+
+def layers(batch: int, seconds: float) -> list[Result]:
+    """A whole layer in inference: the fused one from and to channels-last memory with its channels head by head."""
+    results = []
+    for length, channels in LAYERS:
+        for axis in (0, 1):
+            plain = make_layer(length, channels, axis).eval()
+            fused, x = FoldedAxialAttention(plain), torch.randn(batch, channels, length, length)
+            last = x.contiguous(memory_format=torch.channels_last)
+            with torch.inference_mode():
+                apart = difference(fused(last), plain(x))
+                calls = {"fused": lambda f=fused, x=last: f(x), "plain": lambda p=plain, x=x: p(x)}
+                results.append(row(f"layer L={length} axis {axis}", interleaved(calls, seconds), apart))
+    return results
+
+
+def training(batch: int, seconds: float) -> list[Result]:
+    """A whole layer in training, forward and backward."""
+    results = []
+    for length, channels in LAYERS:
+        for axis in (0, 1):
+            layer = make_layer(length, channels, axis).train()
+            x, cotangent = torch.randn(2, batch, channels, length, length)
+
+            def step(call: Callable, layer: nn.Module = layer, x: torch.Tensor = x, cotangent: torch.Tensor = cotangent) -> torch.Tensor:
+                layer.zero_grad()
+                y = call(x.requires_grad_())
+                y.backward(cotangent)
+                return y
+
+            calls = {"fused": lambda s=step, m=layer: s(partial(train_fused, m)), "plain": lambda s=step, m=layer: s(m)}
+            apart = difference(calls["fused"](), calls["plain"]())
+            results.append(row(f"training L={length} axis {axis}", interleaved(calls, seconds), apart))
+    return results
+
+
+def models(batch: int, seconds: float) -> list[Result]:
+    """Whole models at 224 x 224, and beside them ResNet-50 at output stride 32, plain and optimised."""
+    torch.manual_seed(0)
+    x = torch.randn(batch, 3, 224, 224)
+    resnet = create_model("resnet50", num_classes=1000, output_stride=32).eval()
+    calls = {"optimised resnet50": optimize_for_inference(resnet), "plain resnet50": resnet}
+    results = []
+    for name in MODELS:
+        plain = create_model(name).eval()
+        for module in plain.modules():  # the last norm of a block begins at zero, and would hide all that stands before it
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                nn.init.normal_(module.weight, 0.5, 0.1)
+        fused = optimize_for_inference(plain)
+        with torch.inference_mode():
+            apart = difference(fused(x), plain(x))
+            compared = {"optimised": fused, "plain": plain, **calls}
+            times = interleaved({key: (lambda model=model: model(x)) for key, model in compared.items()}, seconds)
+        macs = [cost(model.spec, (224, 224)).multiply_adds for model in (plain, resnet)]  # pyright: ignore
+        results.append(row(f"{name} batch {batch}, {macs[0] / 1e9:.2f} G of resnet50's {macs[1] / 1e9:.2f} G", times, apart))
+    return results
+
+
+def line(result: Result) -> str:
+    return ", ".join(f"{key} {value:.3g}" if isinstance(value, float) else str(value) for key, value in result.items())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="*", default=[], help="layers, training, models; default all")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each row")
+    parser.add_argument("--path", help="instruction set, default the best")
+    parser.add_argument("--json", action="store_true", help="one JSON object a row")
+    args = parser.parse_args()
+    known = {"layers": layers, "training": training, "models": models}
+    if unknown := set(args.what) - set(known):
+        parser.error(f"expected some of {list(known)}, found {sorted(unknown)}")
+    torch.set_num_threads(args.threads)
+    with use_kernel(args.path) if args.path else contextlib.nullcontext():
+        status = kernel_status()
+        print(f"# {status.path}: {status.reason}; batch {args.batch}, {args.threads} thread(s), torch {torch.__version__}")
+        for name in args.what or known:
+            for result in known[name](args.batch, args.seconds):
+                print(json.dumps(result) if args.json else line(result), flush=True)
+
+
+if __name__ == "__main__":
+    main()

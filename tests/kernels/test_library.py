@@ -1,0 +1,138 @@
+"""The library is compiled, loaded, chosen and named as the package says; and it steps nowhere it may not."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from axialzoo.kernels import BuildError, build, compile_library, kernel, kernel_status, library, use_kernel
+from axialzoo.kernels.structures import AxialBackward, AxialForward, AxialLinear
+
+ROOT = Path(__file__).resolve().parents[2]
+EXERCISE = ROOT / "tests" / "kernels" / "exercise.py"
+needs_compiler = pytest.mark.skipif(build.compiler() is None, reason="no C++ compiler here")
+
+
+def exercise(path: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(EXERCISE), str(path), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin", **environment})
+
+
+def fields_of(header: str, name: str) -> list[tuple[str, type]]:
+    """Names of a structure's fields in the header, and whether each is a pointer."""
+    body = re.search(r"typedef struct \{([^}]*)\} " + name, re.sub(r"//.*", "", header))
+    assert body is not None
+    found = []
+    for declaration in body[1].split(";"):
+        if declaration.split() == ["AxialForward", "forward"]:
+            found.append(("forward", AxialForward))
+            continue
+        words = re.sub(r"^\s*(const )?(float|int64_t)", "", declaration)
+        found += [(field.strip(" *\n"), ctypes.c_void_p if "float" in declaration else ctypes.c_int64) for field in words.split(",")]
+    return [field for field in found if field[0]]
+
+
+@pytest.mark.parametrize("structure", [AxialForward, AxialBackward, AxialLinear])
+def test_structures_have_the_header_s_fields_in_its_order(structure):
+    header = (build.SOURCE / "axial.h").read_text()
+    assert fields_of(header, structure.__name__) == structure._fields_
+
+
+def test_status_names_a_path_and_a_reason():
+    status = kernel_status()
+    assert status.reason
+    assert (status.path == "plain") == (kernel() is None) == (status.library is None)
+
+
+@needs_compiler
+def test_each_path_can_be_asked_for_and_is_then_named():
+    found = kernel()
+    assert found is not None
+    for path in found.isas:
+        with use_kernel(path):
+            assert kernel_status().path == path and "asked for" in kernel_status().reason
+            assert kernel() is found and found.isa == path
+    with use_kernel("plain"):
+        assert kernel() is None and kernel_status().path == "plain"
+    assert kernel_status().path == found.isas[-1]
+
+
+def test_a_path_that_is_not_here_is_refused():
+    with pytest.raises(ValueError, match=r"expected one of .*found 'avx1024'"), use_kernel("avx1024"):
+        pass
+
+
+@needs_compiler
+def test_an_instruction_set_that_is_not_here_is_refused_by_the_library():
+    found = kernel()
+    assert found is not None
+    assert found._library.axial_forward(ctypes.addressof(AxialForward()), 17, 1, None) == 2
+    assert found._library.axial_linear(ctypes.addressof(AxialLinear()), -1, 1, None) == 2
+
+
+def test_without_a_compiler_the_plain_form_serves_and_says_why(monkeypatch, tmp_path):
+    monkeypatch.setattr(build, "compiler", lambda: None)
+    monkeypatch.setattr(library, "cache_folder", lambda: tmp_path / "none")
+    library._load.cache_clear()
+    try:
+        assert kernel() is None
+        status = kernel_status()
+        assert status.path == "plain" and "no C++ compiler" in status.reason
+    finally:
+        library._load.cache_clear()
+
+
+@needs_compiler
+def test_a_damaged_library_is_compiled_again_or_said_to_be_damaged(monkeypatch, tmp_path):
+    (tmp_path / build.NAME).write_bytes(b"not a library")
+    monkeypatch.setattr(library, "cache_folder", lambda: tmp_path)
+    library._load.cache_clear()
+    try:
+        assert kernel() is not None
+    finally:
+        library._load.cache_clear()
+
+
+@needs_compiler
+def test_a_compiler_that_refuses_is_named_with_its_words(tmp_path):
+    with pytest.raises(BuildError, match="no-such-flag"):
+        compile_library(tmp_path, ("-fno-such-flag",))
+
+
+@needs_compiler
+def test_every_path_computes_the_equation(tmp_path):
+    result = exercise(compile_library(tmp_path), "60")
+    assert result.stdout.startswith("same portable"), result.stdout + result.stderr
+
+
+@pytest.fixture(scope="module")
+def sanitized(tmp_path_factory):
+    """The library under address and undefined-behaviour sanitizers, and the environment that it needs."""
+    try:
+        path = compile_library(
+            tmp_path_factory.mktemp("sanitized"), ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+        )
+    except BuildError as error:
+        pytest.skip(f"no compiler with sanitizers: {error}")
+    names = [subprocess.run([build.compiler() or "", f"-print-file-name={name}"], capture_output=True, text=True, check=True).stdout.strip()
+             for name in ("libasan.so", "libubsan.so")]  # fmt: skip
+    if not all(Path(name).is_absolute() for name in names):
+        pytest.skip(f"no compiler with sanitizers' shared libraries, found {names}")
+    return path, {"LD_PRELOAD": ":".join(names), "ASAN_OPTIONS": "detect_leaks=0"}
+
+
+def test_sanitizers_find_nothing(sanitized):
+    path, environment = sanitized
+    result = exercise(path, "60", **environment)
+    assert result.returncode == 0 and result.stdout.startswith("same"), result.stdout + result.stderr[-2000:]
+
+
+def test_sanitizers_would_find_a_step_beyond(sanitized):
+    path, environment = sanitized
+    result = exercise(path, "1", "short", **environment)
+    assert result.returncode != 0 and "AddressSanitizer" in result.stderr

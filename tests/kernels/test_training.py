@@ -1,0 +1,141 @@
+"""The fused layer trains as the plain one: outputs, gradients and moving statistics, checked against float64."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from axialzoo.kernels import kernel, use_kernel
+from axialzoo.torch.attention import AxialAttention
+from axialzoo.torch.fused_layer import can_train_fused, train_fused
+from tests.kernels.layers import layer
+from tests.kernels.test_attention import SIMILARITY_TERMS, VALUE_TERMS, some
+
+FOUND = kernel()
+pytestmark = pytest.mark.skipif(FOUND is None, reason="no kernel: there is no compiler here")
+PATHS = FOUND.isas if FOUND else ()
+
+
+@pytest.fixture(params=PATHS)
+def path(request):
+    with use_kernel(request.param):
+        yield request.param
+
+
+def step(module: AxialAttention, x: torch.Tensor, cotangent: torch.Tensor, fused: bool) -> dict[str, torch.Tensor]:
+    """Output, gradients and moving statistics of one step."""
+    module = copy.deepcopy(module).train()
+    x = x.detach().clone().requires_grad_()
+    y = train_fused(module, x) if fused else module(x)
+    y.backward(cotangent)
+    named = {"output": y.detach(), "x": x.grad}
+    named |= {name: parameter.grad for name, parameter in module.named_parameters()}
+    named |= {name: buffer for name, buffer in module.named_buffers()}
+    assert all(tensor is not None for tensor in named.values()), [name for name, tensor in named.items() if tensor is None]
+    return named  # pyright: ignore[reportReturnType]
+
+
+def differences(module: AxialAttention, x: torch.Tensor) -> dict[str, tuple[float, float]]:
+    """Of each thing, how far the fused form and the plain one are from float64, relative to it (or to the largest gradient)."""
+    cotangent = torch.randn(x.shape[0], module.spec.value_channels, *x.shape[2:])
+    ours, theirs = (step(module, x, cotangent, fused) for fused in (True, False))
+    exact = step(copy.deepcopy(module).double(), x.double(), cotangent.double(), False)
+    floor = 1e-2 * max(float(tensor.norm()) for tensor in exact.values())
+    return {
+        name: tuple(float((found[name].double() - tensor).norm()) / max(float(tensor.norm()), floor) for found in (ours, theirs))
+        for name, tensor in exact.items()
+    }  # pyright: ignore[reportReturnType]
+
+
+def check(module: AxialAttention, x: torch.Tensor) -> None:
+    for name, (ours, _) in differences(module, x).items():
+        assert ours <= (1e-5 if name == "output" else 1e-4), (name, ours)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("similarity", some(SIMILARITY_TERMS))
+@pytest.mark.parametrize("value", some(VALUE_TERMS))
+def test_every_choice_of_terms(path, axis, similarity, value):
+    check(layer(axis=axis, similarity=similarity, value=value), torch.randn(2, 12, 9, 7))
+
+
+@pytest.mark.parametrize("heads", [1, 3, 8, 16])
+@pytest.mark.parametrize("length", [2, 7, 14, 33])
+def test_any_number_of_heads_and_length(path, heads, length):
+    check(layer(heads=heads, key_channels=2 * heads, value_channels=5 * heads, positions=length), torch.randn(2, 12, length, 5))
+
+
+@pytest.mark.parametrize("fields", [{"gated": True}, {"positions": 5, "long_axis": "interpolate"}, {"positions": 30}])
+def test_gates_and_tables_of_another_length(path, fields):
+    check(layer(**fields), torch.randn(2, 12, 9, 7))
+
+
+def test_depths_of_64_and_length_1(path):
+    check(layer(heads=2, key_channels=64, value_channels=128), torch.randn(2, 12, 9, 3))
+    x = torch.randn(8, 12, 1, 5)
+    assert all(torch.isfinite(tensor).all() for tensor in step(layer(positions=1), x, torch.randn(8, 16, 1, 5), True).values())
+
+
+@pytest.mark.parametrize("span", [3, 5])
+def test_gradients_within_a_span(path, span):
+    """The operator alone; in training the layer itself serves there."""
+    from tests.kernels.slow import slow_attend
+
+    torch.manual_seed(0)
+    qkv, tables, scales = torch.randn(2, 11, 3, 3 * 9), (*torch.randn(2, 13, 2), torch.randn(13, 5)), torch.randn(3, 3)
+    cotangents = torch.randn(2, 2, 11, 3, 15)
+
+    def gradients(function, dtype):
+        inputs = [x.to(dtype).requires_grad_() for x in (qkv, *tables, scales)]
+        outputs = function(*inputs)
+        return torch.autograd.grad(sum((y * c.to(dtype)).sum() for y, c in zip(outputs, cotangents)), inputs)
+
+    ours = gradients(lambda *x: torch.ops.axialzoo.attend(*x, 0, 2, span, True, True)[0].chunk(2, 3), torch.float32)
+    for found, exact in zip(ours, gradients(lambda *x: slow_attend(*x, 2, span // 2), torch.float64), strict=True):
+        assert float((found - exact).norm() / exact.norm()) <= 1e-5
+
+
+def test_the_same_bits_for_any_number_of_threads():
+    module, x, cotangent = layer(), torch.randn(4, 12, 9, 40), torch.randn(4, 16, 9, 40)
+    before, results = torch.get_num_threads(), []
+    qkv, tables, scales = torch.randn(4, 9, 40, 32), (*torch.randn(2, 17, 2), torch.randn(17, 4)), torch.randn(3, 4)
+    _, normaliser = torch.ops.axialzoo.attend(qkv, *tables, scales, 0, 2, 0, True, True)
+    try:
+        for threads in (1, 2, 3, 1):
+            torch.set_num_threads(threads)
+            grad = cotangent.permute(0, 2, 3, 1).repeat(1, 1, 1, 2)
+            results.append(torch.ops.axialzoo.attend_backward(grad, qkv, normaliser, *tables, scales, 0, 2, 0, True, True))
+    finally:
+        torch.set_num_threads(before)
+    for result in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(result, results[0]))
+    first, again = (step(module, x, cotangent, True) for _ in range(2))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_where_it_does_not_serve_it_says_so():
+    module, x = layer(span=3), torch.randn(1, 12, 9, 5)
+    assert not can_train_fused(module.train(), x)
+    with pytest.raises(ValueError, match="expected a layer in training on a whole axis"):
+        train_fused(module, x)
+    assert not can_train_fused(layer().train().double(), x.double())
+    assert can_train_fused(layer().train(), x)
+    with use_kernel("plain"):
+        assert not can_train_fused(layer().train(), x)
+
+
+def test_a_planted_error_is_seen(monkeypatch):
+    from axialzoo.torch import fused_layer
+
+    honest = fused_layer.gram_moments
+    monkeypatch.setattr(fused_layer, "gram_moments", lambda *x: (honest(*x)[0], honest(*x)[1] * 1.01, honest(*x)[2]))
+    assert max(ours for ours, _ in differences(layer(), torch.randn(2, 12, 9, 7)).values()) > 1e-3
+
+
+def test_the_operator_passes_pytorch_s_own_checks():
+    qkv, tables, scales = torch.randn(2, 5, 3, 32), (*torch.randn(2, 9, 2), torch.randn(9, 4)), torch.randn(3, 4)
+    inputs = [x.requires_grad_() for x in (qkv, *tables, scales)]
+    checks = ("test_schema", "test_autograd_registration", "test_faketensor", "test_aot_dispatch_dynamic")
+    torch.library.opcheck(torch.ops.axialzoo.attend.default, (*inputs, 0, 2, 0, True, True), test_utils=checks)
