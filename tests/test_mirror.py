@@ -15,14 +15,12 @@ KERAS_FILES = {
     "scope.py",  # dots in names
     "dynamic_window.py",  # windows of an axis whose length a graph does not know
 }
-TORCH_FILES = {
-    *("fused.py", "fused_layer.py", "fused_training.py", "inference.py"),  # the fused CPU kernel is PyTorch's
-    "drop_path.py",  # drawn by place in a batch that processes share
-}
+TORCH_FILES = {"fused.py", "fused_layer.py", "fused_training.py", "inference.py"}  # the fused CPU kernel is PyTorch's
 TORCH_ONLY = {
     "attention.py": {"joined"},  # what was computed in parts, see at_once
     "backbone.py": {"ResidualStage", "check_image"},
     "blocks.py": {"max_pool"},
+    "drop_path.py": {"Places", "draw_by_place", "kept"},  # what is dropped depends on the place in a batch that processes share
     "neck.py": {"FusedStage"},
     "native.py": {"read_state", "to_array"},
     "projection.py": {"at_once"},  # a CPU's cache; Keras's back ends fuse for themselves

@@ -11,6 +11,7 @@ from keras import ops
 
 from axialzoo.keras.attention import AxialAttention
 from axialzoo.keras.attention2d import Attention2D
+from axialzoo.keras.drop_path import drop_path
 from axialzoo.keras.linear import Normal
 from axialzoo.keras.norm import BatchNorm, Layer, statistics_dtype
 from axialzoo.keras.scope import own_scope
@@ -199,12 +200,6 @@ class MaxPool(keras.layers.Layer):
 
     def get_config(self) -> dict:
         return {**super().get_config()}  # said, since Keras asks of a layer in a functional model that it says so
-
-
-def drop_path(x, rate: float, seed):
-    """Drops whole samples with probability `rate` and scales the rest up (stochastic depth, arXiv:1603.09382)."""
-    keep = keras.random.uniform((ops.shape(x)[0], 1, 1, 1), seed=seed) >= rate  # (N, 1, 1, 1)
-    return x * ops.cast(keep, x.dtype) / (1 - rate)
 
 
 def strided(shape, stride: int) -> tuple:

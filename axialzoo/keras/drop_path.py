@@ -1,0 +1,12 @@
+"""Stochastic depth (arXiv:1603.09382): in training, the residuals of whole samples are dropped."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+
+def drop_path(x, rate: float, seed):
+    """Drops whole samples with probability `rate` and scales the rest up (stochastic depth, arXiv:1603.09382)."""
+    keep = keras.random.uniform((ops.shape(x)[0], 1, 1, 1), seed=seed) >= rate  # (N, 1, 1, 1)
+    return x * ops.cast(keep, x.dtype) / (1 - rate)
