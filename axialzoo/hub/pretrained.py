@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Unpack
 
 from axialzoo.checkpoint import Checkpoint, CheckpointError, Config
-from axialzoo.hub.resolve import fetch_checkpoint, weights_of
+from axialzoo.hub.resolve import fetch_checkpoint, refuse_scheme, weights_of
 from axialzoo.spec import Changes, Model, SpecError, adapt, entry, is_registered, parameters, same_architecture, without_head
 
 STEM = ("stem.0.conv.weight",)
@@ -46,6 +46,7 @@ def to_build(name: str, pretrained: bool | str | os.PathLike = False, *, feature
         SpecError: for an unknown name or tag.
         CheckpointError: where the weights are not whole, or are of another model.
     """
+    refuse_scheme(name)
     registered = None if name == "custom" else entry(name)
     if pretrained is False or pretrained is None:
         if registered is None:
