@@ -139,7 +139,7 @@ class AxialModel(Extractor):
                 as the model's input.
         """
         pictures = [pictures] if isinstance(pictures, np.ndarray) else pictures
-        x = Preprocess(self.preprocessing, self.data_format)(pictures)
+        x: Any = Preprocess(self.preprocessing, self.data_format)(pictures)
         return x if len(x.shape) == 4 else x[None]
 
 

@@ -12,8 +12,6 @@ from PIL import Image
 from axialzoo.image import preprocess, preprocessed
 from axialzoo.spec import Preprocessing, from_dict, to_dict
 
-KINDS = (str, os.PathLike, Image.Image, np.ndarray, list, tuple)
-
 
 @keras.saving.register_keras_serializable(package="axialzoo")
 class Preprocess(keras.layers.Layer):
@@ -62,7 +60,7 @@ class Preprocess(keras.layers.Layer):
 
     def _of_pictures(self, given):
         several = isinstance(given, (list, tuple))
-        given = [one if isinstance(one, KINDS) else keras.ops.convert_to_numpy(one) for one in given] if several else given
+        given = [ops.convert_to_numpy(one) if keras.ops.is_tensor(one) else one for one in given] if several else given
         batch = preprocessed(given, self.spec)  # (N, C, H, W)
         batch = batch if self.data_format == "channels_first" else np.ascontiguousarray(batch.transpose(0, 2, 3, 1))
         return ops.convert_to_tensor(batch if several else batch[0])

@@ -1,4 +1,4 @@
-"""Keras models cut, frozen, headed anew, copied and saved; a process of its own: ``python -m tests.usage.surgery make|load FOLDER few|all``.
+"""Keras models cut, frozen, headed anew, copied and saved: ``python -m tests.usage.surgery make|load FOLDER few|all``, a process each.
 
 `make` writes a ``.keras`` file a case and says what is in it; `load` says what it finds. Both print one JSON object.
 """
