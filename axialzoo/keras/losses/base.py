@@ -66,7 +66,7 @@ def refuse_probabilities(loss: Any, model: str) -> None:
         ValueError: with the right spelling.
     """
     for one in keras.tree.flatten(loss):
-        if expects_probabilities(one):
+        if _expects_probabilities(one):
             name = one if isinstance(one, str) else getattr(one, "__name__", type(one).__name__)
             raise ValueError(
                 f"compile: {model} gives logits, and the loss {name!r} expects probabilities: training would stand still; leave the loss "
@@ -74,7 +74,7 @@ def refuse_probabilities(loss: Any, model: str) -> None:
             )
 
 
-def expects_probabilities(loss: Any) -> bool:
+def _expects_probabilities(loss: Any) -> bool:
     """Whether `loss` can be told to expect logits and is not."""
     if isinstance(loss, str):
         try:
