@@ -14,7 +14,7 @@ setup: $(READY)  ## The environment in .venv
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(ALL)]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[$(ALL)]'
 	@touch $@
 
 demo: $(READY)  ## Classify a real photograph in PyTorch and in Keras, with the weights in the repository

@@ -24,7 +24,6 @@ TORCH_ONLY = {
     "neck.py": {"FusedStage"},
     "native.py": {"read_state", "to_array"},
     "projection.py": {"at_once"},  # a CPU's cache; Keras's back ends fuse for themselves
-    "weights.py": {"spec_of"},
     "norm.py": {
         "frozen_statistics",
         "recomputed",

@@ -20,7 +20,9 @@ def run(
     data: Annotated[Path, typer.Option(help="A data set that the README lists: a folder a class, COCO, ...", metavar="FOLDER")],
     out: Annotated[Path | None, typer.Option(help="Folder of the run; the finished model is in its model/.", metavar="FOLDER")] = None,
     check: Annotated[bool, typer.Option("--check", help="Only look at the settings and at every image; writes nothing.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last save in --out, to the step.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last save in --out, to the step; with more --epochs, longer.")
+    ] = False,
     framework: Annotated[str, typer.Option(help="torch or keras.")] = "torch",
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the images; default the recipe's.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Default the recipe's.")] = None,
@@ -38,7 +40,12 @@ def run(
       axialzoo train cifar10 --data cifar10 --out runs/first --resume --epochs 20
       axialzoo train cifar10 --data photos --check --set augment=resized_crop
       axialzoo train cifar10 --data photos --out runs/mine --framework keras --epochs 3 --set augment=resized_crop
-      accelerate launch -m axialzoo train cifar10 --data cifar10 --out runs/two
+      axialzoo train cifar10 --data photos --out runs/tuned --set augment=resized_crop --set start=axial_resnet_cifar10
+      accelerate launch --num_processes 2 -m axialzoo train cifar10 --data cifar10 --out runs/two
+      python -m torch.distributed.run --nproc-per-node 2 -m axialzoo train cifar10 --data cifar10 --out runs/two
+
+    The last two start two processes that train one model: accelerate on GPUs alone, torch.distributed.run on CPUs too. A run
+    that is resumed with more --epochs goes on along the learning rate of the longer run.
     """
     from axialzoo import train as training
     from axialzoo.runtime.frameworks import choose, prepare_keras

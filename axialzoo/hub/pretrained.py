@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Unpack
 
 from axialzoo.checkpoint import Checkpoint, CheckpointError, Config
-from axialzoo.hub.resolve import fetch_checkpoint, weights_of
-from axialzoo.spec import Changes, Model, SpecError, adapt, entry, parameters, same_architecture, without_head
+from axialzoo.hub.resolve import fetch_checkpoint, refuse_scheme, weights_of
+from axialzoo.spec import Changes, Model, SpecError, adapt, entry, is_registered, parameters, same_architecture, without_head
 
 STEM = ("stem.0.conv.weight",)
 
@@ -37,8 +37,8 @@ def to_build(name: str, pretrained: bool | str | os.PathLike = False, *, feature
 
     Args:
         name: Registered name, alias or ``"name.tag"``; ``"custom"`` for whatever the checkpoint is.
-        pretrained: False; True for the tag in `name`, or its first; a tag; ``"name.tag"``; a folder;
-            ``"org/repo[@revision]"``.
+        pretrained: False; True for the tag in `name`, or its first; a tag; ``"name"`` or ``"name.tag"`` of a model with weights; a
+            folder; ``"org/repo[@revision]"``.
         features_only: No head.
         changes: Of :func:`axialzoo.spec.adapt`; they start from the checkpoint's own spec.
 
@@ -46,6 +46,7 @@ def to_build(name: str, pretrained: bool | str | os.PathLike = False, *, feature
         SpecError: for an unknown name or tag.
         CheckpointError: where the weights are not whole, or are of another model.
     """
+    refuse_scheme(name)
     registered = None if name == "custom" else entry(name)
     if pretrained is False or pretrained is None:
         if registered is None:
@@ -105,8 +106,9 @@ def _source(name: str, pretrained):
         return weights_of(name)
     if isinstance(pretrained, str) and name != "custom" and not os.path.exists(pretrained) and pretrained in entry(name).weights:
         return weights_of(name, pretrained)
-    if isinstance(pretrained, str) and pretrained.isidentifier() and not os.path.exists(pretrained) and name != "custom":
-        return weights_of(name, pretrained)  # a tag, or an error that names those that exist
+    tag = isinstance(pretrained, str) and pretrained.isidentifier() and not os.path.exists(pretrained) and not is_registered(pretrained)
+    if tag and name != "custom":
+        return weights_of(name, pretrained)  # or an error that names the tags that exist
     return pretrained
 
 

@@ -39,6 +39,7 @@ def resolve(source) -> Path:
         return Path(source)
     if not isinstance(source, str) or not source:
         raise CheckpointError(f"checkpoint: expected a folder, name.tag or org/repo[@revision], found {source!r}")
+    refuse_scheme(source)
     if source.startswith(PACKAGE):
         return Path(__file__).parent.parent / "weights" / source.removeprefix(PACKAGE)
     if source.startswith((".", "~", os.sep)) or os.path.exists(source):
@@ -49,6 +50,13 @@ def resolve(source) -> Path:
     if os.sep in source:
         return Path(source)
     return resolve(weights_of(source))
+
+
+def refuse_scheme(name: str) -> None:
+    """Refuses names as timm and others write repositories on the Hub."""
+    scheme, colon, rest = name.partition(":")
+    if colon and scheme in ("hf-hub", "hf_hub", "hf", "timm"):
+        raise SpecError(f"{name!r}: weights on the Hub are named without {scheme + colon!r}: pretrained={rest.lstrip('/')!r}")
 
 
 def weights_of(name: str, tag: str | None = None) -> str:

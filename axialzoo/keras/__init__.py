@@ -2,6 +2,9 @@
 
 import os
 
+if (os.environ.get("KERAS_BACKEND") or "tensorflow") not in ("tensorflow", "jax", "torch"):
+    raise ValueError(f"KERAS_BACKEND: expected one of tensorflow, jax, torch, found {os.environ['KERAS_BACKEND']!r}")
+
 try:
     import keras  # noqa: F401
 except ModuleNotFoundError as error:

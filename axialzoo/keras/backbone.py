@@ -102,7 +102,7 @@ class Extractor(keras.Model):
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "name": self.name,
             "trainable": self.trainable,
-            "frozen": frozen if self.trainable else [],  # by the layers' paths
+            "frozen": frozen,  # by the layers' paths
             "checkpoint": None if self.config is None else replace(self.config, digest="").to_json(),  # training changes the digest
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 
 from axialzoo.checkpoint import default_config
 from axialzoo.keras.backbone import Extractor, to_format
@@ -134,9 +135,11 @@ class AxialModel(Extractor):
         """Pictures as the model's input, (N, H, W, 3) float32, or channels second where the model has them so.
 
         Args:
-            pictures: A path, a Pillow picture, an array (H, W, 3) of uint8 or a tensor of 0 to 255, or a list of such.
+            pictures: A path, a Pillow picture, an array (H, W, 3) of 0 to 255, or a list of such; or a tensor of 0 to 255, laid out
+                as the model's input.
         """
-        x = Preprocess(self.preprocessing, self.data_format)(pictures)
+        pictures = [pictures] if isinstance(pictures, np.ndarray) else pictures
+        x: Any = Preprocess(self.preprocessing, self.data_format)(pictures)
         return x if len(x.shape) == 4 else x[None]
 
 

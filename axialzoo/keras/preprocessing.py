@@ -1,11 +1,15 @@
-"""Preprocessing as a layer, for pictures that are tensors already; also inside a ``tf.data`` pipeline, on any back end."""
+"""Preprocessing as a layer: for tensors, also inside a ``tf.data`` pipeline, on any back end, and for pictures of any other kind."""
 
 from __future__ import annotations
+
+import os
 
 import keras
 import numpy as np
 from keras import ops
+from PIL import Image
 
+from axialzoo.image import preprocess, preprocessed
 from axialzoo.spec import Preprocessing, from_dict, to_dict
 
 
@@ -23,7 +27,9 @@ class Preprocess(keras.layers.Layer):
 
     Shapes:
         ``(N, H, W, C)`` or ``(H, W, C)``, uint8 or float, 0 to 255, to float32 of ``spec.size`` (of the picture's own
-        where ``spec.resize`` is ``"none"``); channels before height and width where `data_format` says so.
+        where ``spec.resize`` is ``"none"``); channels before height and width where `data_format` says so. A path or a Pillow
+        picture to ``(H, W, C)``, and a list of these and of arrays ``(H, W, C)`` to ``(N, H, W, C)``: see
+        :func:`axialzoo.image.pictures_of`.
 
     Example:
         >>> Preprocess(Preprocessing(size=(32, 32), resize="none"))(np.zeros((1, 32, 32, 3), "uint8")).shape
@@ -38,6 +44,8 @@ class Preprocess(keras.layers.Layer):
         self.mean, self.std = (np.array(values, "float32").reshape(shape) for values in (spec.mean, spec.std))
 
     def __call__(self, x, *args, **kwargs):
+        if isinstance(x, (str, os.PathLike, Image.Image, list, tuple)):
+            return self._of_pictures(x)
         if is_tensorflow(x) and keras.backend.backend() != "tensorflow":
             return self._in_tensorflow(x)  # in a tf.data pipeline, which runs TensorFlow's operations only
         return super().__call__(x, *args, **kwargs)
@@ -49,6 +57,13 @@ class Preprocess(keras.layers.Layer):
         if self._resizes(x.shape):
             return ops.convert_to_tensor(self._resized(ops.convert_to_numpy(x)))
         return (ops.cast(x, "float32") / 255 - ops.convert_to_tensor(self.mean)) / ops.convert_to_tensor(self.std)
+
+    def _of_pictures(self, given):
+        several = isinstance(given, (list, tuple))
+        given = [ops.convert_to_numpy(one) if keras.ops.is_tensor(one) else one for one in given] if several else given
+        batch = preprocessed(given, self.spec)  # (N, C, H, W)
+        batch = batch if self.data_format == "channels_first" else np.ascontiguousarray(batch.transpose(0, 2, 3, 1))
+        return ops.convert_to_tensor(batch if several else batch[0])
 
     def _in_tensorflow(self, x):
         import tensorflow as tf
@@ -74,10 +89,6 @@ class Preprocess(keras.layers.Layer):
         return spec.resize != "none" and (size != tuple(spec.size) or (spec.resize == "shorter" and spec.crop < 1))
 
     def _resized(self, x: np.ndarray) -> np.ndarray:
-        from PIL import Image
-
-        from axialzoo.image import preprocess
-
         batch = x if x.ndim == 4 else x[None]
         if batch.dtype.kind == "f":
             batch = batch.round().clip(0, 255)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 
 import keras
@@ -18,7 +19,7 @@ from axialzoo.checkpoint import (
     released,
     save_checkpoint,
 )
-from axialzoo.spec import Label, Parameter, Preprocessing, parameters
+from axialzoo.spec import Label, Model, Parameter, Preprocessing, parameters
 
 BLOCK = 32  # rows of a tensor that are transposed together; twice as fast as all at once
 
@@ -49,7 +50,7 @@ def load_tensors(model: keras.Model, tensors: Tensors, *, replace: Collection[st
     sources = {name: array for name, array in tensors.items() if name not in replace}
     check_match(sources, {name: parameter.shape for name, (parameter, _) in targets.items()}, where)
     if not verified:
-        check_tensors(tensors, model.spec, where=where, without=replace)
+        check_tensors(tensors, spec_of(model), where=where, without=replace)
     lossy = [
         f"{name} ({array.dtype} into {_dtype(targets[name][1])})"
         for name, array in sources.items()
@@ -71,7 +72,7 @@ def load_tensors(model: keras.Model, tensors: Tensors, *, replace: Collection[st
 
 def save_model(
     model: keras.Model,
-    folder,
+    folder: str | os.PathLike[str],
     *,
     labels: Collection[str | Label] = (),
     preprocessing: Preprocessing | None = None,
@@ -87,7 +88,8 @@ def save_model(
         FileExistsError: where `folder` has a checkpoint and `overwrite` is not said.
         CheckpointError: for values that are not finite or dtypes other than float16, float32, float64.
     """
-    return save_checkpoint(folder, describe(model, labels, preprocessing, provenance), to_tensors(model), overwrite=overwrite)
+    tensors = to_tensors(model)  # first, since it says what no longer fits the spec
+    return save_checkpoint(folder, describe(model, labels, preprocessing, provenance), tensors, overwrite=overwrite)
 
 
 def describe(
@@ -97,8 +99,9 @@ def describe(
     provenance: Mapping[str, object] | None = None,
 ) -> Config:
     """The config of `model` as it is: see :func:`save_model`."""
-    spec = model.spec
-    base = model.config or default_config(spec, model.name)
+    spec = spec_of(model)
+    config, name = getattr(model, "config", None), model.name
+    base = config if isinstance(config, Config) else default_config(spec, name)
     return Config(
         base.model,
         spec,
@@ -108,6 +111,21 @@ def describe(
     )
 
 
+def spec_of(model: keras.Model) -> Model:
+    """What `model` computes.
+
+    Raises:
+        CheckpointError: for a model that is none of ours, or one that was cut from ours.
+    """
+    spec = getattr(model, "spec", None)
+    if not isinstance(spec, Model):
+        raise CheckpointError(
+            f"{model.name}: expected a model of axialzoo.keras, which has a spec, found {type(model).__name__}; for another number of "
+            "classes, take what model.reset_classifier(num_classes) gives; models cut from ours are saved by Keras: model.save('a.keras')"
+        )
+    return spec
+
+
 def variables(model: keras.Model) -> list[tuple[Parameter, keras.Variable]]:
     """Each parameter of the model's spec and its variable, matched by the variable's path.
 
@@ -115,9 +133,15 @@ def variables(model: keras.Model) -> list[tuple[Parameter, keras.Variable]]:
         CheckpointError: where they do not match one to one.
     """
     by_name = {variable.path.replace("/", "."): variable for variable in model.weights}
-    expected = parameters(model.spec)
+    expected = parameters(spec_of(model))
     missing = [parameter.name for parameter in expected if parameter.keras_name not in by_name]
+    shapes = [one.name for one in expected if one.keras_name in by_name and tuple(by_name[one.keras_name].shape) != one.keras_shape]
     left = sorted(set(by_name) - {parameter.keras_name for parameter in expected})
+    if shapes:
+        raise CheckpointError(
+            f"{model.name}: its variables are no longer those of its spec: {', '.join(shapes[:8])}; for another number of classes, take "
+            "what model.reset_classifier(num_classes) gives"
+        )
     if missing or left or len(by_name) != len(model.weights):
         raise CheckpointError(
             f"{model.name}: expected a model of axialzoo.keras.build, with a variable for each parameter of its spec; "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from axialzoo.spec.block import Block
 from axialzoo.spec.check import require, require_choice, require_count, require_number
@@ -110,7 +111,7 @@ class Backbone:
         """Whether the stem's output is an endpoint; not where the first stage keeps its resolution."""
         return bool(self.stem.convs) and self.stages[0].stride > 1
 
-    def feature_info(self) -> list[dict]:
+    def feature_info(self) -> list[dict[str, Any]]:
         """Endpoints as timm counts them: the stem, then one per stage, then the neck where there is one.
 
         A stem whose resolution the first stage keeps is none of its own, so that index 0 has stride 2 in every

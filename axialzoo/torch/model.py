@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from torch import Tensor
 
 from axialzoo.checkpoint import default_config
+from axialzoo.image import Picture
 from axialzoo.spec import Label, Model, Preprocessing, SpecError, adapt
 from axialzoo.torch.backbone import Extractor
 from axialzoo.torch.heads import HeadModule, make_head
@@ -99,11 +101,11 @@ class AxialModel(Extractor, Generic[Y]):
         """What happens to a picture before: as its weights say, else as the registry says of the model."""
         return (self.config or default_config(self.spec, self.name)).preprocessing
 
-    def preprocess(self, pictures: Any) -> Tensor:
-        """Pictures as the model's input, (N, 3, H, W) float32 on the model's device.
+    def preprocess(self, pictures: Tensor | Picture | Sequence[Tensor | Picture]) -> Tensor:
+        """Pictures as the model's input, (N, 3, H, W), on the model's device and of its dtype.
 
         Args:
-            pictures: A path, a Pillow picture, an array (H, W, 3) of uint8 or a tensor (3, H, W) of 0 to 255, or a list of such.
+            pictures: A path, a Pillow picture, an array (H, W, 3) or a tensor (3, H, W) of 0 to 255, or a list of such.
         """
         x = Preprocess(self.preprocessing)(pictures)
-        return (x if x.dim() == 4 else x[None]).to(next(self.parameters()).device)
+        return (x if x.dim() == 4 else x[None]).to(next(self.parameters()))

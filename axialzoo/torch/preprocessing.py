@@ -1,10 +1,14 @@
-"""Preprocessing as a module, for pictures that are tensors already."""
+"""Preprocessing as a module: for tensors, on whatever device they are, and for pictures of any other kind."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from axialzoo.image import Picture, preprocessed
 from axialzoo.spec import Preprocessing
 
 
@@ -18,8 +22,9 @@ class Preprocess(nn.Module):
         spec: What to do.
 
     Shapes:
-        ``(N, C, H, W)`` or ``(C, H, W)``, uint8 or float, 0 to 255, to float32 of ``spec.size`` (of the picture's own
-        where ``spec.resize`` is ``"none"``).
+        Tensors ``(N, C, H, W)`` or ``(C, H, W)``, uint8 or float, 0 to 255, to float32 of ``spec.size`` (of the picture's own
+        where ``spec.resize`` is ``"none"``). A path, a Pillow picture or an array ``(H, W, C)`` to ``(C, H, W)``; a list of any of
+        these, or an array ``(N, H, W, C)``, to ``(N, C, H, W)``: see :func:`axialzoo.image.pictures_of`.
 
     Example:
         >>> Preprocess(Preprocessing(size=(32, 32), resize="none"))(torch.zeros(1, 3, 32, 32, dtype=torch.uint8)).shape
@@ -29,13 +34,22 @@ class Preprocess(nn.Module):
     mean: Tensor
     std: Tensor
 
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Tensor | Picture | Sequence[Tensor | Picture]) -> Tensor: ...
+
     def __init__(self, spec: Preprocessing):
         super().__init__()
         self.spec = spec
         self.register_buffer("mean", torch.tensor(spec.mean)[:, None, None], persistent=False)  # (C, 1, 1)
         self.register_buffer("std", torch.tensor(spec.std)[:, None, None], persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor | Picture | Sequence[Tensor | Picture]) -> Tensor:
+        if isinstance(x, (list, tuple)) and any(isinstance(one, Tensor) for one in x):
+            return torch.stack([self(one) for one in x])
+        if not isinstance(x, Tensor):
+            batch = torch.from_numpy(preprocessed(x, self.spec)).to(self.mean)  # (N, C, H, W)
+            return batch if isinstance(x, (list, tuple)) or getattr(x, "ndim", 0) == 4 else batch[0]
         channels = self.mean.shape[0]
         if x.dim() not in (3, 4) or x.shape[-3] != channels:
             raise ValueError(f"preprocessing: expected pictures of shape ([N, ]{channels}, H, W), found {tuple(x.shape)}")

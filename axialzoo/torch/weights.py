@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 
 import numpy as np
@@ -70,7 +71,7 @@ def load_tensors(model: nn.Module, tensors: Tensors, *, replace: Collection[str]
 
 def save_model(
     model: nn.Module,
-    folder,
+    folder: str | os.PathLike[str],
     *,
     labels: Collection[str | Label] = (),
     preprocessing: Preprocessing | None = None,

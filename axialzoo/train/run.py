@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 from axialzoo.data import Data, DataError, Split, check, hold_out, open_data
 from axialzoo.files import write_text
+from axialzoo.hub import to_build
 from axialzoo.spec import Label, Model, SpecError, adapt, entry, to_dict
 from axialzoo.tasks import Task, task_of
 from axialzoo.train.recipe import Recipe, load_recipe
@@ -48,10 +50,14 @@ class Job:
     @property
     def changes(self) -> dict[str, Any]:
         """What the builder of the model is told."""
-        things = [index for index, label in enumerate(self.labels) if label.thing]
-        head = self.spec.head
-        told = {"things": things} if head is not None and "things" in head.options() else {}
-        return {"num_classes": len(self.labels), "drop_path": self.recipe.drop_path, **told}
+        return changes_of(self.spec, self.labels, self.recipe)
+
+
+def changes_of(spec: Model, labels: tuple[Label, ...], recipe: Recipe) -> dict[str, Any]:
+    """What the builder of a registered model is told, for the classes of the data."""
+    things = [index for index, label in enumerate(labels) if label.thing]
+    told = {"things": things} if spec.head is not None and "things" in spec.head.options() else {}
+    return {"num_classes": len(labels), "drop_path": recipe.drop_path, **told}
 
 
 def check_run(
@@ -69,6 +75,8 @@ def check_run(
     Raises:
         SpecError: for an unknown recipe or field, or a value that does not fit.
         DataError: naming the file and the value that does not fit.
+        CheckpointError: where the weights to start from are not whole, or of another model.
+        RuntimeError: where a launcher was asked for several processes and started one.
     """
     settings = load_recipe(recipe, **overrides)
     spec = entry(settings.model).spec
@@ -80,10 +88,14 @@ def check_run(
             f"data: expected more than the {settings.holdout} samples that the recipe holds out of train, found {len(training)}"
         )
     known = check(found, progress)
-    # a batch is made before anything is written: what does not go together shows here
+    # a batch is made before anything is written, and the weights to start from are read: what does not go together shows here
     from axialzoo.data.batches import TrainBatches
 
-    TrainBatches(training, settings)[0]
+    TrainBatches(training, settings, 0, launched())[0]
+    if settings.start:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what starts new is said when the model is built
+            to_build(settings.model, settings.start, **changes_of(spec, found.labels, settings))
     return settings, task, found, known
 
 
@@ -105,7 +117,8 @@ def run(
         data: A folder that :func:`axialzoo.data.open_data` reads.
         out: Folder of the run: its state, ``metrics.jsonl``, ``learning_curve.png`` and, at the end, ``model/``.
         framework: ``"torch"`` or ``"keras"``.
-        resume: Go on from the last save in `out`; with more epochs, a finished run is extended.
+        resume: Go on from the last save in `out`. With more epochs the run is longer, a finished one too: the learning rate goes on
+            along the longer schedule, which is higher at this step than where the shorter one ended.
         save_every: Steps between saves.
         progress: Of checking the data: see :func:`check_run`.
         **overrides: Fields of the recipe to change.
@@ -122,6 +135,8 @@ def run(
     folder, settings = Path(out), load_recipe(recipe, **overrides)
     plain = json.loads(json.dumps({"recipe": recipe, "framework": framework, **to_dict(settings)}))
     main = os.environ.get("RANK", "0") == "0"  # of the processes that accelerate or torchrun launch
+    if launched() > 1 and framework != "torch":
+        raise SpecError(f"framework: expected torch, which trains in the {launched()} processes that were started, found {framework!r}")
     if main:
         _check_folder(folder, plain, resume)
     settings, task, found, _ = check_run(recipe, data, progress, **overrides)
@@ -141,9 +156,25 @@ def run(
     model = train(job)
     if model is None:  # not the main process
         return folder / "model"
-    about = {"recipe": plain, "data": dict(found.about), "training_images": len(training), "seconds": round(time.time() - started)}
+    about: dict[str, Any] = {"recipe": plain, "data": dict(found.about), "training_images": len(training)}
+    about |= {"processes": launched(), "seconds": round(time.time() - started)}
     save_model(model, folder / "model", labels=found.labels, preprocessing=settings.preprocessing, provenance=about, overwrite=True)
     return folder / "model"
+
+
+def launched() -> int:
+    """How many processes train together, as the launcher that started this one says.
+
+    Raises:
+        RuntimeError: where `accelerate launch` was asked for several and started one, as it does without GPUs.
+    """
+    told = os.environ.get("WORLD_SIZE")
+    if told is None and "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_ADDR" in os.environ:
+        raise RuntimeError(
+            "accelerate launch was asked for several processes and started one, as it does on CPUs; start them with "
+            "`python -m torch.distributed.run --nproc-per-node 2 -m axialzoo train ...`"
+        )
+    return int(told or 1)
 
 
 def _check_folder(folder: Path, plain: dict[str, Any], resume: bool) -> None:

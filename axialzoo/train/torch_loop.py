@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -113,13 +111,3 @@ def on_device(targets: Mapping[str, np.ndarray], device: torch.device) -> dict[s
     """Targets as tensors; maps with channels, (n, H, W, C), as PyTorch has them, (n, C, H, W)."""
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in targets.items()}
     return {name: one.permute(0, 3, 1, 2) if one.dim() == 4 else one for name, one in tensors.items()}
-
-
-def launched() -> int:
-    """How many processes torchrun or accelerate have started for this run."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def state_of(folder: Path) -> int:
-    """The step that the run in `folder` was last saved at."""
-    return torch.load(folder / "state.pth", weights_only=True, map_location="cpu")["step"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +13,6 @@ from axialzoo.spec import Head, SpecError
 Loss = Callable[..., dict[str, Any]]
 LOSSES: dict[type[Head], Loss] = {}
 DEFAULTS: dict[type[Head], Callable[[Head], tuple[Any, list[Any]]]] = {}
-PROBABILITIES = ("binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy")
 
 
 def register_loss(spec: type[Head]) -> Callable[[Loss], Loss]:
@@ -58,22 +58,39 @@ def defaults_of(head: Head) -> tuple[Any, list[Any]]:
 def refuse_probabilities(loss: Any, model: str) -> None:
     """Refuses a loss that expects probabilities: our models give logits, and training on them would stand still.
 
+    Args:
+        loss: What ``compile`` takes: a name, a function, a loss, its class, or a list or dictionary of such.
+        model: Its name, for the message.
+
     Raises:
         ValueError: with the right spelling.
     """
-    name = loss if isinstance(loss, str) else getattr(loss, "name", getattr(loss, "__name__", ""))
-    known = name in PROBABILITIES or str(name).lower().replace("_", "") in [one.replace("_", "") for one in PROBABILITIES]
-    if not known:
-        return
-    if isinstance(loss, keras.losses.Loss) and loss.get_config().get("from_logits"):
-        return
-    proper = "".join(word.capitalize() for word in next(one for one in PROBABILITIES if one in _spelt(name)).split("_"))
-    raise ValueError(
-        f"compile: {model} gives logits, and the loss {name!r} expects probabilities: training would stand still; leave the loss out "
-        f"(compile() takes the head's own), or say loss=keras.losses.{proper.replace('crossentropy', 'Crossentropy')}(from_logits=True)"
-    )
+    for one in keras.tree.flatten(loss):
+        if _expects_probabilities(one):
+            name = one if isinstance(one, str) else getattr(one, "__name__", type(one).__name__)
+            raise ValueError(
+                f"compile: {model} gives logits, and the loss {name!r} expects probabilities: training would stand still; leave the loss "
+                f"out (compile() takes the head's own), or say loss={_class_of(name)}(from_logits=True)"
+            )
 
 
-def _spelt(name: Any) -> list[str]:
-    flat = str(name).lower().replace("_", "")
-    return [one for one in PROBABILITIES if one.replace("_", "") == flat]
+def _expects_probabilities(loss: Any) -> bool:
+    """Whether `loss` can be told to expect logits and is not."""
+    if isinstance(loss, str):
+        try:
+            loss = keras.losses.get(loss)
+        except ValueError:  # Keras says which it knows
+            return False
+    if isinstance(loss, keras.losses.Loss):
+        return loss.get_config().get("from_logits") is False
+    try:
+        options = inspect.signature(loss).parameters
+    except (TypeError, ValueError):  # no function, or one without a signature
+        return False
+    return "from_logits" in options and options["from_logits"].default is False
+
+
+def _class_of(name: str) -> str:
+    flat = name.replace("_", "").lower()
+    known = [one for one in dir(keras.losses) if one.lower() == flat and isinstance(getattr(keras.losses, one), type)]
+    return f"keras.losses.{known[0]}" if known else name

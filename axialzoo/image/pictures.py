@@ -1,0 +1,74 @@
+"""Whatever a user holds a picture as, as pictures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from axialzoo.image.prepare import preprocess
+from axialzoo.image.read import ImageError, load_image
+from axialzoo.spec import Preprocessing
+
+Picture: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray"
+TAKEN = "a path, a Pillow picture, an array (H, W, 3) or (H, W) of 0 to 255, or a list of such"
+
+
+def pictures_of(given: Any) -> Iterator[Image.Image | np.ndarray]:
+    """The pictures in `given`, one after another: Pillow's, or arrays of uint8.
+
+    Args:
+        given: A path, a Pillow picture, an array (H, W), (H, W, 1) or (H, W, 3) or a batch of such, (N, H, W, C), or a list of all
+            these. Arrays hold 0 to 255, as whole numbers or not (which are rounded to eight bits).
+
+    Raises:
+        ImageError: for anything else, naming it; for numbers outside 0 to 255, and for pictures scaled to 0 to 1.
+
+    Example:
+        >>> [one.size for one in pictures_of(["docs/photos/chelsea.jpg", Image.new("RGB", (8, 6))])]
+        [(451, 300), (8, 6)]
+    """
+    if isinstance(given, (str, os.PathLike)):
+        yield load_image(given)
+    elif isinstance(given, Image.Image):
+        yield given
+    elif isinstance(given, np.ndarray):
+        whole = eight_bits(given)
+        yield from whole if whole.ndim == 4 else [whole]
+    elif isinstance(given, (list, tuple)):
+        for one in given:
+            yield from pictures_of(one)
+    else:
+        raise ImageError(f"picture: expected {TAKEN}, found {type(given).__name__}")
+
+
+def preprocessed(given: Any, preprocessing: Preprocessing) -> np.ndarray:
+    """The pictures in `given` as a batch: float32 (N, C, H, W).
+
+    Raises:
+        ImageError: as :func:`pictures_of`; for no pictures, or pictures that keep their own sizes and differ in them.
+    """
+    made = [preprocess(one, preprocessing) for one in pictures_of(given)]
+    if not made:
+        raise ImageError(f"picture: expected {TAKEN}, found an empty {type(given).__name__}")
+    sizes = sorted({one.shape[1:] for one in made})
+    if len(sizes) > 1:
+        raise ImageError(f'picture: expected pictures of one size, since preprocessing resizes none (resize="none"), found {sizes[:5]}')
+    return np.stack(made)
+
+
+def eight_bits(array: np.ndarray) -> np.ndarray:
+    """Numbers of 0 to 255 as uint8, rounded."""
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind not in "iuf" or not array.size:
+        raise ImageError(f"picture: expected an array of numbers from 0 to 255, found {array.dtype} {array.shape}")
+    low, high = float(array.min()), float(array.max())
+    if not (low >= 0 and high <= 255):
+        raise ImageError(f"picture: expected numbers from 0 to 255, found {low:g} to {high:g}; give the picture before it is normalised")
+    if array.dtype.kind == "f" and high <= 1 and ((array > 0) & (array < 1)).any():
+        raise ImageError(f"picture: expected numbers from 0 to 255, found {low:g} to {high:g}; multiply a picture of 0 to 1 by 255")
+    return np.rint(array).astype(np.uint8)
