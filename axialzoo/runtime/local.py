@@ -104,7 +104,7 @@ def _lone(spec: Model) -> str:
     return "features" if spec.head is None else next(iter(spec.head.outputs(spec.backbone)))
 
 
-def _named(found: Any, array: Any, channels_first: bool, lone: str) -> Outputs:
+def _named(found: Any, array: Any, channels_first: bool, lone: str = "features") -> Outputs:
     """What a forward pass gave, by name; an array or a list alone is called `lone`."""
 
     def turned(tensor: Any) -> np.ndarray:

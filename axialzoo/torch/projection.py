@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.jit._trace import is_tracing
 
 from axialzoo.spec import Attention, Norm
 from axialzoo.torch.norm import BatchNorm, moments_over_processes, normalise_from_moments
@@ -105,7 +104,7 @@ def at_once(q: Tensor, logits: int) -> int:
     Where no gradient is wanted nothing has to be kept, and logits that stay in the cache are twice as fast as those that
     are written to memory and read again.
     """
-    recorded = torch.compiler.is_compiling() or is_tracing()
+    recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]  # public, though not declared so
     whole = torch.is_grad_enabled() or q.device.type != "cpu" or recorded  # what is recorded serves any batch
     return 0 if whole else max(1, CHUNK // logits)
 
