@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT))
 
 from axialzoo.spec import Attention, Norm  # noqa: E402
 from axialzoo.torch.attention import AxialAttention  # noqa: E402
-from converters.axial_deeplab import foreign_name, to_ours  # noqa: E402
+from converters.axial_deeplab_names import foreign_name, to_ours  # noqa: E402
 
 LAYERS = ((56, 64), (28, 128), (14, 256), (7, 512))  # positions, channels
 PREFIX = "stages.0.blocks.0.height."

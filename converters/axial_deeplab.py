@@ -1,12 +1,6 @@
-"""The authors' PyTorch checkpoints (github.com/csrhddlam/axial-deeplab): names, layouts and index conventions.
+"""The authors' PyTorch checkpoints (github.com/csrhddlam/axial-deeplab), both ways, bit by bit.
 
-What differs is only arrangement. In their files:
-
-* the rows of the q, k, v projection go head by head, within each head q, k, v; here all q, all k, all v;
-* one table ``relative`` holds the q, k and v positions as rows; its q and v parts are indexed by query - key,
-  its k part by key - query; here every table is indexed by key - query, one row a distance;
-* the output norm interleaves content and position channel by channel; here they are two blocks;
-* ``hight_block`` is their spelling; ``flatten_index`` and ``num_batches_tracked`` are not weights.
+``axial_deeplab_names`` has the names, layouts and index conventions.
 
     config, tensors = import_checkpoint("axial26s.pth")
     save_checkpoint("axial_resnet26_s", config, tensors)
@@ -14,80 +8,29 @@ What differs is only arrangement. In their files:
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_tensors, default_config, written_beside
-from axialzoo.spec import Attention, Model, SpecError, adapt, entry, list_models, parameters
-from axialzoo.spec.layers import layers
-from axialzoo.spec.primitives import AttentionLayer
+from axialzoo.spec import Model, SpecError, adapt, entry, list_models, parameters
+
+from .axial_deeplab_names import (
+    COUNT,
+    INDEX,
+    attention_of,
+    flatten_index,
+    foreign_name,
+    foreign_shapes,
+    from_ours,
+    owner,
+    their_order,
+    to_ours,
+)
 
 SOURCE = "github.com/csrhddlam/axial-deeplab"
 WRAPPERS = ("net", "state_dict", "model")  # keys under which training checkpoints hold the state dict
-COUNT, INDEX = "num_batches_tracked", "flatten_index"
-
-MODULES = (
-    (r"^stem\.0\.conv\.", "conv1."),
-    (r"^stem\.0\.norm\.", "bn1."),
-    (r"^stages\.(\d+)\.blocks\.(\d+)\.", lambda found: f"layer{int(found[1]) + 1}.{found[2]}."),
-    (r"\.reduce\.conv\.", ".conv_down."),
-    (r"\.reduce\.norm\.", ".bn1."),
-    (r"\.expand\.conv\.", ".conv_up."),
-    (r"\.expand\.norm\.", ".bn2."),
-    (r"\.shortcut\.conv\.", ".downsample.0."),
-    (r"\.shortcut\.norm\.", ".downsample.1."),
-    (r"\.height\.", ".hight_block."),
-    (r"\.width\.", ".width_block."),
-    (r"\.qkv\.", ".qkv_transform."),
-    (r"\.norm_(qkv|similarity|output)\.", r".bn_\1."),
-    (r"\.(query|key|value)_position$", ".relative"),
-    (r"^head\.fc\.", "fc."),
-)
-
-
-def foreign_name(name: str) -> str:
-    """Their name of the tensor that we call `name`; the three position tables share one."""
-    for pattern, replacement in MODULES:
-        name = re.sub(pattern, replacement, name)
-    return name
-
-
-def qkv_rows(spec: Attention) -> np.ndarray:
-    """Which row of their projection each row of ours is."""
-    key, value = spec.key_depth, spec.value_depth
-    rows = np.arange(spec.heads * (2 * key + value)).reshape(spec.heads, -1)
-    return np.concatenate([part.reshape(-1) for part in np.split(rows, [key, 2 * key], axis=1)])
-
-
-def to_ours(tensor: np.ndarray, name: str, spec: Attention | None) -> np.ndarray:
-    """Their tensor in our arrangement; `spec` is that of the attention layer that `name` belongs to, if any."""
-    if spec is None:
-        return tensor
-    leaf = name.rsplit(".", 2)[-2:]
-    if leaf[0] == "qkv":
-        return tensor[qkv_rows(spec), :, 0]
-    if leaf[0] == "norm_qkv":
-        return tensor[qkv_rows(spec)]
-    if leaf[0] == "norm_output":
-        return tensor.reshape(-1, 2).T.reshape(-1)
-    if leaf[1].endswith("_position"):
-        start, stop, step = table_rows(leaf[1], spec)
-        return tensor[start:stop, ::step].T
-    return tensor
-
-
-def table_rows(leaf: str, spec: Attention) -> tuple[int, int, int]:
-    """First and last row of a table within their ``relative``, and the direction of its index."""
-    key, value = spec.key_depth, spec.value_depth
-    return {
-        "query_position": (0, key, -1),
-        "key_position": (key, 2 * key, 1),
-        "value_position": (2 * key, 2 * key + value, -1),
-    }[leaf]
 
 
 def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: bool = False) -> tuple[Config, dict[str, np.ndarray]]:
@@ -113,10 +56,10 @@ def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: 
     state = {key: array for key, array in state.items() if key not in left_out}
     name, spec = _recognise(path, state, model)
     _refuse_unfit(path, state, spec)
-    attention, tensors = _attention_of(spec), {}
+    attention, tensors = attention_of(spec), {}
     for parameter in parameters(spec):
         foreign = foreign_name(parameter.name)
-        tensors[parameter.name] = np.ascontiguousarray(to_ours(state[foreign], parameter.name, attention.get(_owner(parameter.name))))
+        tensors[parameter.name] = np.ascontiguousarray(to_ours(state[foreign], parameter.name, attention.get(owner(parameter.name))))
     for layer, spec_of in attention.items():
         index = foreign_name(f"{layer}.{INDEX}")
         if index in state and not np.array_equal(state[index], flatten_index(spec_of)):
@@ -153,7 +96,7 @@ def export_checkpoint(config: Config, tensors: Tensors, path) -> None:
     state = from_ours(spec, tensors)
     counts = config.provenance.get(COUNT, 0)
     ordered: dict[str, torch.Tensor] = {}
-    for key in _their_order(spec):
+    for key in their_order(spec):
         if key.endswith(f".{COUNT}"):
             if config.provenance.get("source") == SOURCE and COUNT not in config.provenance:
                 continue  # the file that it came from had none
@@ -165,49 +108,6 @@ def export_checkpoint(config: Config, tensors: Tensors, path) -> None:
             ordered[key] = torch.from_numpy(state[key])
     with written_beside(path) as beside:
         torch.save(ordered, beside)
-
-
-def from_ours(spec: Model, tensors: Tensors) -> dict[str, np.ndarray]:
-    """Our tensors in their arrangement, by their names, ``flatten_index`` included; every place filled exactly once."""
-    attention, places, state, filled = _attention_of(spec), {}, {}, {}
-    for name, shape in foreign_shapes(spec).items():
-        if name.endswith((".qkv_transform.weight", ".relative")) or ".bn_qkv." in name or ".bn_output." in name:
-            places[name] = np.arange(np.prod(shape)).reshape(shape)
-    for parameter in parameters(spec):
-        foreign, ours = foreign_name(parameter.name), tensors[parameter.name]
-        if foreign not in places:
-            assert foreign not in state, foreign
-            state[foreign] = np.array(ours)
-            continue
-        place = places[foreign]
-        taken = to_ours(place, parameter.name, attention.get(_owner(parameter.name))).reshape(-1)
-        target = state.setdefault(foreign, np.empty(place.shape, ours.dtype))
-        target.reshape(-1)[taken] = ours.reshape(-1)
-        filled[foreign] = filled.get(foreign, 0) + np.bincount(taken, minlength=place.size)
-    for foreign, times in filled.items():
-        assert (times == 1).all(), foreign
-    for layer, spec_of in attention.items():
-        state[foreign_name(f"{layer}.{INDEX}")] = flatten_index(spec_of)
-    return state
-
-
-def foreign_shapes(spec: Model) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every weight in their files."""
-    attention, shapes = _attention_of(spec), {}
-    for parameter in parameters(spec):
-        spec_of, shape = attention.get(_owner(parameter.name)), parameter.shape
-        if spec_of is not None and parameter.role == "position":
-            shape = (2 * spec_of.key_depth + spec_of.value_depth, spec_of.rows)
-        elif spec_of is not None and parameter.role == "linear":
-            shape = (*shape, 1)  # a Conv1d
-        shapes[foreign_name(parameter.name)] = shape
-    return shapes
-
-
-def flatten_index(spec: Attention) -> np.ndarray:
-    """Their buffer: for each key (rows) and query, the column of ``relative``."""
-    position = np.arange(spec.positions, dtype=np.int64)
-    return (position[:, None] - position + spec.positions - 1).reshape(-1)
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
@@ -279,7 +179,7 @@ def _refuse_unfit(path: Path, state: dict[str, np.ndarray], spec: Model) -> None
     """Refuses, with the complete list, a file whose tensors are not one for one those of `spec`."""
     _refuse_inexpressible(spec)
     shapes = foreign_shapes(spec)
-    known = {foreign_name(f"{layer}.{INDEX}") for layer in _attention_of(spec)}
+    known = {foreign_name(f"{layer}.{INDEX}") for layer in attention_of(spec)}
     known |= {f"{key.removesuffix('.running_mean')}.{COUNT}" for key in shapes if key.endswith(".running_mean")}
     problems = {
         "missing": [key for key in shapes if key not in state],
@@ -339,33 +239,6 @@ def _inexpressible(spec: Model) -> str:
         if 2 * attention.key_channels != attention.value_channels:
             return "its keys are half as wide as its values"
     return ""
-
-
-def _attention_of(spec: Model) -> dict[str, Attention]:
-    return {layer.name: layer.attention for layer in layers(spec) if isinstance(layer, AttentionLayer)}
-
-
-def _owner(name: str) -> str:
-    """The attention layer that a tensor is in, if it is in one: ``stages.S.blocks.B.height``."""
-    return ".".join(name.split(".")[:5])
-
-
-def _their_order(spec: Model) -> Iterator[str]:
-    """The names in the order in which their ``state_dict`` has them."""
-    seen: set[str] = set()
-    attention = _attention_of(spec)
-    for parameter in parameters(spec):
-        layer = _owner(parameter.name)
-        if layer in attention and foreign_name(f"{layer}.{INDEX}") not in seen:
-            first = [foreign_name(f"{layer}.query_position"), foreign_name(f"{layer}.{INDEX}")]
-            seen.update(first)
-            yield from first
-        key = foreign_name(parameter.name)
-        if key not in seen:
-            seen.add(key)
-            yield key
-            if key.endswith(".running_var"):
-                yield f"{key.removesuffix('.running_var')}.{COUNT}"
 
 
 def _count_of(counts: object, norm: str) -> int:

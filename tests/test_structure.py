@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import re
+import statistics
+
 import pytest
 
 from tests.structure import ROOT, circles, edges, sources
 
 LONGEST = 300  # lines
-TO_SPLIT = {"converters.axial_deeplab"}  # names and layouts are still to move to a file beside it
+MEDIAN = 110  # lines
 TEXTS = sources()
+SUPPRESSIONS = 5
+SUPPRESSION = re.compile(r"#\s*(?:type:\s*ignore|pyright:\s*(?:ignore|basic|strict|report\w+))(?:\[[^\]]*\])?(.*)$")
+WORDS = re.compile(r"\b(classification|detection|segmentation|panoptic|fcos|classifier)\b", re.IGNORECASE)
+ROOM_NAMES = (
+    "axialzoo.spec.heads", "axialzoo.torch.heads", "axialzoo.keras.heads", "axialzoo.torch.losses", "axialzoo.keras.losses",
+    "axialzoo.tasks", "axialzoo.train.recipes",
+    "axialzoo.spec.zoo", "axialzoo.torch.zoo", "axialzoo.keras.zoo",  # the models, each with its head
+    r"axialzoo.image.draw_\w+",  # a file a kind of result, and what is drawn is told in the words of those who read it
+    "axialzoo.data.readers",  # formats of files, in their authors' words
+    "axialzoo.checkpoint.migrate",  # version 1 called things so
+    "converters",  # other code bases' heads, by their names
+)  # fmt: skip
+ROOMS = re.compile(rf"({'|'.join(ROOM_NAMES)})(\.|$)")
 
 
 def test_no_files_import_one_another_in_a_circle():
@@ -63,7 +79,71 @@ def test_library_code_that_imports_the_command_line_is_caught():
 
 def test_files_are_short():
     long = {name for name, text in TEXTS.items() if len(text.splitlines()) > LONGEST}
-    assert long == TO_SPLIT
+    assert long == set()
+
+
+def test_most_files_are_read_at_one_sitting():
+    lengths = [len(text.splitlines()) for name, text in TEXTS.items() if name.startswith("axialzoo.")]
+    assert statistics.median(lengths) <= MEDIAN
+
+
+def benchmarks() -> dict[str, str]:
+    return {f"benchmarks.{file.stem}": file.read_text() for file in (ROOT / "benchmarks").glob("*.py")}
+
+
+def shared(texts: dict[str, str]) -> dict[str, str]:
+    """All but Keras, which declares few types."""
+    return {name: text for name, text in texts.items() if not name.startswith(("axialzoo.keras", "axialzoo.train.keras"))}
+
+
+def suppressions(texts: dict[str, str]) -> dict[str, str]:
+    """Where a type checker is told to be silent -> the reason beside it."""
+    found = {}
+    for name, text in texts.items():
+        for number, line in enumerate(text.splitlines(), 1):
+            if match := SUPPRESSION.search(line):
+                found[f"{name}:{number}"] = match[1].strip(" #()")
+    return found
+
+
+def test_shared_and_pytorch_code_is_typed():
+    found = suppressions(shared(TEXTS | benchmarks()))
+    assert len(found) <= SUPPRESSIONS
+    assert [where for where, reason in found.items() if not reason] == []
+
+
+def test_suppressions_are_seen():
+    kinds = ("x = f()  # type: ignore", "x = f()  # pyright: ignore[reportReturnType]  # f has no types", "# pyright: basic", "x = f()")
+    assert list(suppressions({"a": "\n".join(kinds)}).items()) == [("a:1", ""), ("a:2", "f has no types"), ("a:3", "")]
+
+
+def outside_rooms(texts: dict[str, str]) -> list[str]:
+    """Where a task or a head is called by its name outside its rooms: ``module:line: text``."""
+    found = []
+    for name, text in texts.items():
+        if not ROOMS.match(name):
+            found += [f"{name}:{number}: {line.strip()}" for number, line in enumerate(text.splitlines(), 1) if WORDS.search(line)]
+    return found
+
+
+def test_tasks_and_heads_are_named_in_their_rooms_alone():
+    assert outside_rooms(TEXTS) == []
+
+
+@pytest.mark.parametrize("line", ["# of a classifier", "x = {'kind': 'FCOS'}", "import axialzoo.tasks.segmentation", "Panoptic()"])
+def test_a_task_named_outside_its_rooms_is_caught(line):
+    name = "axialzoo.train.run"
+    text = TEXTS[name] + line
+    assert outside_rooms({**TEXTS, name: text}) == [f"{name}:{len(text.splitlines())}: {line}"]
+
+
+@pytest.mark.parametrize("line", ["model.get_classifier()", "model.reset_classifier(3)", "AxialClassifier = AxialModel", "a decoder"])
+def test_what_is_no_name_of_a_task_is_not_called_one(line):
+    assert outside_rooms({"axialzoo.train.run": line}) == []
+
+
+def test_every_room_is_there():
+    assert [name for name in ROOM_NAMES if not any(re.match(rf"{name}(\.|$)", module) for module in TEXTS)] == []
 
 
 def test_every_package_is_installed():

@@ -142,8 +142,8 @@ def shorten(text: str, size: int, width: float) -> str:
     return text + "..."
 
 
-def font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size * SCALE)  # type: ignore[return-value]
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size * SCALE)
 
 
 def _mix(colour: tuple, strength: float) -> tuple:

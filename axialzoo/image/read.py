@@ -82,7 +82,7 @@ def upright_rgb(image: Image.Image, name: str = "image") -> Image.Image:
         raise ImageError(f"{name}: floating-point pixels have no known range; expected 8 or 16 bits a channel")
     if upright.has_transparency_data:
         rgba = upright.convert("RGBA")
-        if rgba.getchannel("A").getextrema()[0] < 255:  # type: ignore[operator]
+        if np.asarray(rgba.getchannel("A")).min() < 255:
             said.append("transparency laid over white")
         upright = Image.alpha_composite(Image.new("RGBA", rgba.size, (255, 255, 255, 255)), rgba)
     elif upright.mode == "CMYK":

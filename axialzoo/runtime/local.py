@@ -55,7 +55,7 @@ class Network:
     """
 
     def __init__(self, model: Any, precision: str = "float32", compiled: bool = False):
-        self.model, self.precision, self.compiled = model, np.dtype(precision), compiled
+        self.model, self.precision, self.compiled, self.lone = model, np.dtype(precision), compiled, _lone(model.spec)
         self.run = self._keras if is_keras(model) else self._torch
 
     def outputs(self, x: np.ndarray) -> Outputs:
@@ -78,7 +78,7 @@ class Network:
             tensor = tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
             return tensor.detach().cpu().numpy()
 
-        return _named(found, array, channels_first=True)
+        return _named(found, array, True, self.lone)
 
     def _keras(self, x: np.ndarray) -> Outputs:
         import keras
@@ -93,14 +93,19 @@ class Network:
             import torch
 
             with torch.no_grad():
-                return _named(self.model(images, training=False), array, first)
+                return _named(self.model(images, training=False), array, first, self.lone)
         if self.compiled or keras.backend.backend() == "jax":  # JAX operation by operation is slow
-            return _named(self.model.predict_on_batch(images), np.asarray, first)
-        return _named(self.model(images, training=False), array, first)
+            return _named(self.model.predict_on_batch(images), np.asarray, first, self.lone)
+        return _named(self.model(images, training=False), array, first, self.lone)
 
 
-def _named(found: Any, array: Any, channels_first: bool) -> Outputs:
-    """What a forward pass gave, by name: a lone array is the logits, or the features of a model without classes."""
+def _lone(spec: Model) -> str:
+    """What the only output of a model is called: as its head says."""
+    return "features" if spec.head is None else next(iter(spec.head.outputs(spec.backbone)))
+
+
+def _named(found: Any, array: Any, channels_first: bool, lone: str = "features") -> Outputs:
+    """What a forward pass gave, by name; an array or a list alone is called `lone`."""
 
     def turned(tensor: Any) -> np.ndarray:
         made = array(tensor)
@@ -111,9 +116,8 @@ def _named(found: Any, array: Any, channels_first: bool) -> Outputs:
             name: [turned(one) for one in value] if isinstance(value, (list, tuple)) else turned(value) for name, value in found.items()
         }
     if isinstance(found, (list, tuple)):
-        return {"features": [turned(one) for one in found]}
-    made = turned(found)
-    return {"logits" if made.ndim == 2 else "features": made}
+        return {lone: [turned(one) for one in found]}
+    return {lone: turned(found)}
 
 
 def _as(tensors: Tensors, precision: str) -> Tensors:

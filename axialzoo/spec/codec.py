@@ -13,7 +13,7 @@ from axialzoo.spec.heads.base import Head, head_named
 def to_dict(spec) -> dict:
     """Every field by name, dataclasses as objects (a head's with its kind), tuples as lists."""
 
-    def plain(value):
+    def plain(value) -> typing.Any:
         if dataclasses.is_dataclass(value):
             tag = {"kind": value.kind} if isinstance(value, Head) else {}
             return tag | {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
@@ -23,7 +23,7 @@ def to_dict(spec) -> dict:
             return {key: plain(item) for key, item in value.items()}
         return value
 
-    return plain(spec)  # type: ignore[return-value]
+    return plain(spec)
 
 
 def from_dict(cls, data, path: str = ""):

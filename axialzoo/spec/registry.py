@@ -21,7 +21,7 @@ class Entry:
         summary: One line.
         source: Paper or code that defines it.
         published: Numbers from that source, by name: ``parameters``, ``multiply_adds``, ``top1`` (ImageNet), ``cityscapes_pq``
-            (panoptic quality on Cityscapes' validation images, of this backbone with Panoptic-DeepLab's decoder).
+            (PQ on Cityscapes' validation images, of this backbone and the decoder of arXiv:1911.10194).
         preprocessing: What its weights expect of a picture; the size is the spec's.
         rebuild: The spec for another output stride, of a model whose layers depend on it (a stacked decoder's do).
         weights: tag -> where its weights are: ``"package:FOLDER"`` or ``"org/repo[@revision]"``. The first is
@@ -39,8 +39,9 @@ class Entry:
 
     def at(self, output_stride: int | None) -> Model:
         """Its spec, with the layers that it has at `output_stride`."""
-        known = output_stride is None or self.rebuild is None or output_stride == self.spec.backbone.output_stride
-        return self.spec if known else self.rebuild(output_stride)  # type: ignore[arg-type,misc]
+        if output_stride is None or self.rebuild is None or output_stride == self.spec.backbone.output_stride:
+            return self.spec
+        return self.rebuild(output_stride)
 
 
 _entries: dict[str, Entry] = {}

@@ -150,5 +150,5 @@ def builder(name: str) -> Builder[Any]:
     own = [one for key, one in known.items() if key not in ("name", "changes")]
     keyword = inspect.Parameter.KEYWORD_ONLY
     more = [inspect.Parameter(key, keyword, default=None, annotation=hint) for key, hint in Changes.__annotations__.items()]
-    make.__signature__ = inspect.Signature([*own, *more])  # pyright: ignore[reportFunctionMemberAccess]  # a function takes any attribute
+    vars(make)["__signature__"] = inspect.Signature([*own, *more])  # an attribute that functions are not declared to have
     return cast(Builder[Any], make)

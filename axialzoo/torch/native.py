@@ -45,7 +45,7 @@ def write_native(path, config: Config, tensors: Tensors, *, overwrite: bool = Fa
     check_tensors(tensors, config.spec, where=str(path))
     config = replace(config, digest=digest(tensors))
     state = OrderedDict((name, torch.from_numpy(np.array(tensors[name]))) for name in sorted(tensors))
-    state._metadata = OrderedDict({"": {"version": 1, "axialzoo": config.to_json()}})  # type: ignore[attr-defined]
+    vars(state)["_metadata"] = OrderedDict({"": {"version": 1, "axialzoo": config.to_json()}})  # as an attribute, where PyTorch has its own
     with written_beside(Path(path)) as beside:
         torch.save(state, beside)
 

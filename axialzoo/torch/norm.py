@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from typing import cast
 
 import torch
 from torch import Tensor, distributed, nn
@@ -23,7 +24,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
 
     running_mean: Tensor
     running_var: Tensor
-    momentum: float  # pyright: ignore[reportIncompatibleVariableOverride]
+    momentum: float  # pyright: ignore[reportIncompatibleVariableOverride]  # the spec always has one; PyTorch's may be None
     _version = 2  # so that loading does not ask for the count
     frozen = False  # whether the moving statistics stay as they are in training
     synchronised = False  # whether a batch is that of all processes together: see `set_sync_norms`
@@ -130,12 +131,12 @@ class _SumOverProcesses(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *gradients: Tensor) -> Tensor:
-        return _SumOverProcesses.apply(gradients[0])  # pyright: ignore[reportReturnType]  (apply has no types)
+        return sum_over_processes(gradients[0])
 
 
 def sum_over_processes(x: Tensor) -> Tensor:
     """The sum of every process's `x`, the same on each; differentiable, where the loss is the sum of the processes' losses."""
-    return _SumOverProcesses.apply(x)  # pyright: ignore[reportReturnType]  (apply has no types)
+    return cast(Tensor, _SumOverProcesses.apply(x))
 
 
 def moments_over_processes(norm: BatchNorm, mean: Tensor, variance: Tensor, n: int) -> tuple[Tensor, Tensor, Tensor | int]:

@@ -78,7 +78,7 @@ class PositionAttention(nn.Module):
 
     def gate(self, name: str, x: Table) -> Table:
         """A position table or the values, times its factor where there is one (arXiv:2102.10662, equation 3)."""
-        return x if x is None or name not in self.spec.gates else x * self.gates[self.spec.gates.index(name)]  # pyright: ignore
+        return x if x is None or self.gates is None or name not in self.spec.gates else x * self.gates[self.spec.gates.index(name)]
 
     def axis_encoding(self, name: str, length: int, channels: int) -> Tensor:
         """What absolute positions or sines add to each position of an axis: (L, channels).
@@ -104,7 +104,7 @@ def at_once(q: Tensor, logits: int) -> int:
     Where no gradient is wanted nothing has to be kept, and logits that stay in the cache are twice as fast as those that
     are written to memory and read again.
     """
-    recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+    recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]  # public, though not declared so
     whole = torch.is_grad_enabled() or q.device.type != "cpu" or recorded  # what is recorded serves any batch
     return 0 if whole else max(1, CHUNK // logits)
 

@@ -17,10 +17,10 @@ from axialzoo.keras.weights import describe, variables
 from axialzoo.runtime import Runner
 from axialzoo.tasks import batch_targets
 from axialzoo.train.evaluation import score
+from axialzoo.train.job import Job
 from axialzoo.train.log import Log
 from axialzoo.train.progress import progress
 from axialzoo.train.recipe import Recipe
-from axialzoo.train.run import Job
 
 
 def train(job: Job) -> keras.Model:

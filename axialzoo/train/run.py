@@ -7,57 +7,19 @@ import os
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from axialzoo.data import Data, DataError, Split, check, hold_out, open_data
+from axialzoo.data import Data, DataError, check, hold_out, open_data
 from axialzoo.files import write_text
 from axialzoo.hub import to_build
-from axialzoo.spec import Label, Model, SpecError, adapt, entry, to_dict
+from axialzoo.spec import SpecError, adapt, entry, to_dict
 from axialzoo.tasks import Task, task_of
+from axialzoo.train.job import Job, changes_of
 from axialzoo.train.recipe import Recipe, load_recipe
 
 NOTE = "recipe.json"
 EXTENDS = ("epochs",)  # fields that a finished run may be resumed with other values of
-
-
-@dataclass(frozen=True)
-class Job:
-    """What the loops train: settings, data, and the spec and task that go with them.
-
-    Attributes:
-        recipe: The settings.
-        spec: The registered model, for the classes of the data.
-        task: What happens on either side of its head.
-        training, held_out: Samples to train on, and those to watch progress with.
-        labels: Of the classes.
-        folder: Of the run.
-        resume: Whether to go on from the last save in it.
-        save_every: Steps between saves.
-    """
-
-    recipe: Recipe
-    spec: Model
-    task: Task
-    training: Split
-    held_out: Split
-    labels: tuple[Label, ...]
-    folder: Path
-    resume: bool = False
-    save_every: int = 200
-
-    @property
-    def changes(self) -> dict[str, Any]:
-        """What the builder of the model is told."""
-        return changes_of(self.spec, self.labels, self.recipe)
-
-
-def changes_of(spec: Model, labels: tuple[Label, ...], recipe: Recipe) -> dict[str, Any]:
-    """What the builder of a registered model is told, for the classes of the data."""
-    things = [index for index, label in enumerate(labels) if label.thing]
-    told = {"things": things} if spec.head is not None and "things" in spec.head.options() else {}
-    return {"num_classes": len(labels), "drop_path": recipe.drop_path, **told}
 
 
 def check_run(

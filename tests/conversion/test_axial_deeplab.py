@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from axialzoo.checkpoint import CheckpointError, Config, digest
 from axialzoo.spec import entry, parameters
-from converters.axial_deeplab import SOURCE, export_checkpoint, flatten_index, foreign_shapes, import_checkpoint
-from converters.axial_deeplab import _attention_of as attention_of
-from converters.axial_deeplab import _their_order as their_order
+from converters.axial_deeplab import SOURCE, export_checkpoint, import_checkpoint
+from converters.axial_deeplab_names import attention_of, flatten_index, foreign_shapes, their_order
 from tests.strategies import csr_specs, preprocessing_of, specs, weights
 
 quick = settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -211,7 +210,7 @@ def test_the_name_of_another_model_is_refused(state, path):
 
 def test_swapped_rows_of_queries_and_keys_are_caught_by_the_way_back(state, path, monkeypatch):
     """A converter that takes keys for queries reads its own files back right; only the known answer shows it."""
-    import converters.axial_deeplab as converter
+    import converters.axial_deeplab_names as converter
 
     torch.save(state, path)
     right = digest(import_checkpoint(path)[1])

@@ -18,7 +18,7 @@ import numpy as np
 from axialzoo.spec import Attention, Backbone, Block, Model, Stage, Stem, entry, parameters
 from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.spec.layers import layers
-from converters.axial_deeplab import foreign_name, to_ours
+from converters.axial_deeplab_names import foreign_name, to_ours
 
 DATA = Path(__file__).parent / "data"
 TOLERANCE = 2e-5  # absolute, in float32; the smallest planted error moves the logits by 1.7e-4

@@ -34,5 +34,6 @@ class Accuracy:
         self.images += len(truths)
 
     def compute(self) -> dict[str, Any]:
-        total = max(self.images, 1)
-        return {"top1": self.right / total, "top5": self.among / total, "images": self.images}
+        """Of no images both shares are None."""
+        shares = {"top1": self.right, "top5": self.among}
+        return {name: count / self.images if self.images else None for name, count in shares.items()} | {"images": self.images}

@@ -72,9 +72,11 @@ class Tower(nn.Module):
         self.norms = nn.ModuleList([nn.ModuleList([BatchNorm(channels, norm) for _ in range(levels)]) for _ in range(depth)])
         self.activation = ACTIVATIONS[activation]
         for conv in self.convs:
-            nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")  # pyright: ignore[reportArgumentType]
+            assert isinstance(conv, nn.Conv2d)
+            nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor, level: int) -> Tensor:
         for conv, norms in zip(self.convs, self.norms):
-            x = self.activation(norms[level](conv(x)))  # pyright: ignore[reportIndexIssue]
+            assert isinstance(norms, nn.ModuleList)
+            x = self.activation(norms[level](conv(x)))
         return x

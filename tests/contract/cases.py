@@ -1,0 +1,27 @@
+"""The models that the contract is checked on: a narrow one of each kind of head, whichever kinds are registered."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from axialzoo.spec import Model, adapt, count, entry, list_models
+from axialzoo.spec.heads import HEADS, Panoptic
+from tests.contract.contract import Broken
+
+SIDE = 64  # pixels at most: the contract is about kinds, not sizes
+FIGURES = {"panoptic without instances": "miou"}  # where objects are not told apart the task's own figure, pq, is not measured
+
+
+def cases() -> dict[str, Model]:
+    """A model of each registered kind of head, the one with the fewest parameters; kinds with optional branches without them too."""
+    found: dict[str, Model] = {}
+    for kind in HEADS:
+        specs = [entry(name).spec for name in list_models() if entry(name).spec.head is not None]
+        own = [spec for spec in specs if spec.head is not None and spec.head.kind == kind]
+        if not own:
+            raise Broken(f"head {kind!r}: part 'spec/zoo': no registered model has one; register a narrow one, for tests and first steps")
+        spec = min(own, key=count)
+        found[kind] = adapt(spec, input_size=tuple(min(side, SIDE) for side in spec.input_size))
+        if isinstance(spec.head, Panoptic):
+            found[f"{kind} without instances"] = replace(found[kind], head=replace(spec.head, instances=None))
+    return found

@@ -1,0 +1,68 @@
+"""The fourth room: targets, results, metric and drawing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from axialzoo.image.draw import draw_prediction
+from axialzoo.spec import label_name
+from axialzoo.tasks import Task, register_task
+from tests.contract.toy.spec import Toy
+
+
+@dataclass(frozen=True, eq=False)
+class Cover:
+    """How much of a picture each class covers: (classes,) float64 from 0 to 1."""
+
+    shares: np.ndarray
+    labels: tuple = ()
+
+    def to_json(self, top=None):
+        return {"cover": [{"label": name, "share": share} for name, share in self.rows(top)]}
+
+    def rows(self, top=None):
+        return [(label_name(self.labels, index), float(share)) for index, share in enumerate(self.shares[:top])]
+
+
+class Closeness:
+    """One less the mean difference of the shares."""
+
+    def __init__(self, classes):
+        self.classes, self.differences = classes, []
+
+    def update(self, result, truth):
+        self.differences.append(float(np.abs(result.shares - shares(truth, self.classes)).mean()))
+
+    def compute(self):
+        return {"closeness": 1 - float(np.mean(self.differences)) if self.differences else None}
+
+
+def shares(truth, classes):
+    """Of each class, of the picture's pixels."""
+    return np.bincount(truth.classes[truth.classes >= 0], minlength=classes) / truth.classes.size
+
+
+class Covering(Task):
+    name, heads, pipeline_tag, truth, figure = "covering", (Toy,), "other", "segments", "closeness"
+
+    def targets(self, truth, spec, size):
+        return {"cover": shares(truth, spec.num_classes).astype(np.float32)}
+
+    def decode(self, outputs, spec, view, labels=()):
+        return Cover(1 / (1 + np.exp(-np.asarray(outputs["cover"], np.float64))), tuple(labels))
+
+    def metric(self, spec, labels=()):
+        return Closeness(spec.num_classes)
+
+    def draw(self, picture, results, *, model="", seen=None):
+        columns = {heading: result if isinstance(result, Cover) else _truth(result) for heading, result in results.items()}
+        return draw_prediction(picture, {heading: one.rows() for heading, one in columns.items()}, model=model, seen=seen)
+
+
+def _truth(segments):
+    return Cover(shares(segments, len(segments.labels)), segments.labels)
+
+
+register_task(Covering())
