@@ -9,6 +9,8 @@ __all__ = [
     "axial_deeplab_m_backbone",
     "axial_deeplab_s_backbone",
     "axial_deeplab_xl_backbone",
+    "axial_fcos_blood_cells",
+    "axial_fcos_blood_cells_xs",
     "axial_resnet26_s",
     "axial_resnet50",
     "axial_resnet50_full_l",
@@ -25,6 +27,9 @@ __all__ = [
     "axial_swidernet_1_1_1",
     "axial_swidernet_1_1_3",
     "axial_swidernet_1_1_4_5",
+    "fcos_axial_resnet26_s",
+    "fcos_axial_resnet50_l",
+    "fcos_axial_resnet50_s",
     "max_deeplab_l_backbone",
     "max_deeplab_s_backbone",
     "resnet50",
@@ -59,3 +64,8 @@ max_deeplab_l_backbone: Builder = builder("max_deeplab_l_backbone")
 axial_resnet50_gelu: Builder = builder("axial_resnet50_gelu")
 resnet50: Builder = builder("resnet50")
 resnet50_beta: Builder = builder("resnet50_beta")
+fcos_axial_resnet26_s: Builder = builder("fcos_axial_resnet26_s")
+fcos_axial_resnet50_s: Builder = builder("fcos_axial_resnet50_s")
+fcos_axial_resnet50_l: Builder = builder("fcos_axial_resnet50_l")
+axial_fcos_blood_cells: Builder = builder("axial_fcos_blood_cells")
+axial_fcos_blood_cells_xs: Builder = builder("axial_fcos_blood_cells_xs")

@@ -2,8 +2,10 @@
 
 from axialzoo.tasks.base import TASKS, Metric, Task, batch_targets, register_task, stacked, task_of
 from axialzoo.tasks.classification import Classification
+from axialzoo.tasks.detection import Detection
 from axialzoo.tasks.results import Boxes, Classes, Result, Segments
 
 register_task(Classification())
+register_task(Detection())
 
 __all__ = ["TASKS", "Boxes", "Classes", "Metric", "Result", "Segments", "Task", "batch_targets", "register_task", "stacked", "task_of"]
