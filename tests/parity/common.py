@@ -25,6 +25,8 @@ from axialzoo.spec import (
     parameters,
 )
 from axialzoo.spec.heads.classifier import Classifier
+from axialzoo.spec.heads.fcos import FCOS
+from axialzoo.spec.heads.pyramid import Pyramid
 from axialzoo.spec.zoo.axial_resnet_full import axial_resnet_full
 from tests.spec.deeplab2 import DEEPLAB2, narrow
 
@@ -48,8 +50,15 @@ class Case:
         return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
     def targets(self, dtype: str, batch: int = 2, seed: int = 0) -> np.ndarray:
-        outputs = self.spec.num_classes or self.spec.backbone.channels
-        return np.random.default_rng(seed + 1000).standard_normal((batch, outputs)).astype(dtype)
+        """(N, outputs); of a head with maps, (N, H, W, channels of all maps together); of one with levels, (N, L, the same)."""
+        outputs, random = self.spec.num_classes or self.spec.backbone.channels, np.random.default_rng(seed + 1000)
+        if self.spec.head is not None and self.spec.head.gives != "tensor":
+            maps = self.spec.head.outputs(self.spec.backbone).values()
+            stride, outputs = next(iter(maps)).stride, sum(one.channels for one in maps)
+            sizes = [[-(-side // at) for side in self.size] for at in getattr(self.spec.head, "strides", (stride,))]
+            places = sizes[0] if self.spec.head.gives == "maps" else [sum(height * width for height, width in sizes)]
+            return random.standard_normal((batch, *places, outputs)).astype(dtype)
+        return random.standard_normal((batch, outputs)).astype(dtype)
 
 
 def tensors(spec: Model, dtype: str = "float64", last_gamma: float = 0.2) -> dict[str, np.ndarray]:
@@ -95,6 +104,12 @@ def fused() -> Model:
     decoder = (NeckStage(4, 8, (Block("bottleneck", (4, 4, 8)),)), NeckStage(2, 4), NeckStage(4, 8), NeckStage(8, 12))
     backbone = Backbone(Stem((StemConv(6, 3, 2),)), stages, decoder, pre_activation=True, activation="silu", shortcut="width")
     return Model(backbone, head=Classifier(5))
+
+
+def locating() -> Model:
+    """A narrow head with levels at strides 2 and 4, of the backbone, and 8 and 16, of their own; with axial attention."""
+    stages = (Stage((Block("basic", (8, 8), 2), axial(8, 12, positions=7))),)
+    return Model(Backbone(Stem((StemConv(6, 3, 2),)), stages), FCOS(3, Pyramid(8, (2, 4, 8, 16)), 2))
 
 
 def registered(name: str, **changes) -> Model:
@@ -161,6 +176,10 @@ CASES = {
     "dilated": Case(small(Block("bottleneck", (8, 8, 16), dilation=(2,)), activation="gelu_tanh", in_channels=4), (21, 26), gradients=True),
     "elu_basic": Case(small(Block("basic", (8, 12), 2, squeeze_excite=True), activation="elu", channels=6), (27, 26), gradients=True),
     "decoder": Case(fused(), (37, 22), gradients=True, dtypes=("float64",)),
+    # heads with levels
+    "fcos": Case(locating(), (37, 22), gradients=True),
+    "blood_cells_xs": Case(registered("axial_fcos_blood_cells_xs"), (67, 90)),
+    "blood_cells": Case(registered("axial_fcos_blood_cells"), (67, 45), dtypes=("float64",)),
     # subsets of terms
     "content_only": Case(small(axial(8, 16, similarity=("content",), value=("content",))), (21, 18), gradients=True),
     "content_query": Case(small(axial(8, 16, positions=20, similarity=("content", "query"), value=("position",))), (21, 18)),
@@ -227,6 +246,7 @@ DYNAMIC = (
     "interpolated_span",
     "pre_activation",
     "decoder",
+    "fcos",
     "global",
     "local",
     "shifted_window",

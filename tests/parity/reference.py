@@ -11,7 +11,7 @@ import torch
 from axialzoo.spec import Model
 from axialzoo.torch.models import build
 from axialzoo.torch.weights import load_tensors, to_tensors
-from axialzoo.train.torch_loop import by_decay
+from axialzoo.train.optimizer import by_decay
 from tests.parity import common
 from tests.parity.common import Case
 
@@ -24,7 +24,17 @@ def model_of(spec: Model, dtype: str, last_gamma: float = 0.2) -> torch.nn.Modul
 
 def forward(case: Case, dtype: str) -> np.ndarray:
     with torch.no_grad():
-        return model_of(case.spec, dtype).eval()(torch.from_numpy(case.images(dtype))).numpy()
+        return joined(model_of(case.spec, dtype).eval()(torch.from_numpy(case.images(dtype)))).numpy()
+
+
+def joined(y) -> torch.Tensor:
+    """The output, or all maps of a head together in the order of their names, channels last: (N, H, W, C); of levels, all locations
+    one after another: (N, L, C).
+    """
+    if not isinstance(y, dict):
+        return y
+    maps = {name: torch.cat([level.flatten(2) for level in x], 2) if isinstance(x, list) else x for name, x in y.items()}
+    return torch.cat([maps[name] for name in sorted(maps)], 1).movedim(1, -1)
 
 
 def loss_of(y: torch.Tensor, target: np.ndarray) -> torch.Tensor:
@@ -33,7 +43,7 @@ def loss_of(y: torch.Tensor, target: np.ndarray) -> torch.Tensor:
 
 def gradients(case: Case, dtype: str) -> dict[str, np.ndarray]:
     model = model_of(case.spec, dtype, last_gamma=0.1).train()
-    loss_of(model(torch.from_numpy(case.images(dtype))), case.targets(dtype)).backward()
+    loss_of(joined(model(torch.from_numpy(case.images(dtype)))), case.targets(dtype)).backward()
     return {name: parameter.grad.numpy() for name, parameter in model.named_parameters()}
 
 

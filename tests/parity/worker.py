@@ -61,10 +61,25 @@ def forward(model: keras.Model, x: np.ndarray, training: bool = False):
             y = model(x, training=training)
     else:
         y = model(x, training=training)
-    return [numpy(one) for one in y] if isinstance(y, (list, tuple)) else numpy(y)
+    return [numpy(one) for one in y] if isinstance(y, (list, tuple)) else numpy(joined(y))
+
+
+def joined(y):
+    """The output, or all maps of a head together in the order of their names: (N, H, W, C); of levels, all locations one after
+    another: (N, L, C).
+    """
+    if not isinstance(y, dict):
+        return y
+
+    def rows(x):
+        return ops.reshape(x, (ops.shape(x)[0], -1, x.shape[-1]))
+
+    maps = {name: ops.concatenate([rows(level) for level in x], axis=1) if isinstance(x, list) else x for name, x in y.items()}
+    return ops.concatenate([maps[name] for name in sorted(maps)], axis=-1)
 
 
 def loss_of(y, target):
+    y = joined(y)
     return ops.sum(ops.square(y - target)) / y.shape[0]
 
 
@@ -351,7 +366,7 @@ def check_dynamic(put) -> None:
             for height, width in (case.size, (6, 60), (1, 3)) if not training else (case.size,):
                 x = np.random.default_rng(height).standard_normal((2, height, width, case.spec.backbone.in_channels))
                 wanted = forward(model_of(case.spec, "float64"), x, training)
-                put(f"dynamic/{name}/{height}x{width}/{training}", abs(graph(x).numpy() - wanted).max() / abs(wanted).max())
+                put(f"dynamic/{name}/{height}x{width}/{training}", abs(joined(graph(x)).numpy() - wanted).max() / abs(wanted).max())
 
 
 def check_symbolic(put, name: str) -> None:

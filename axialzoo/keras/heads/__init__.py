@@ -2,5 +2,6 @@
 
 from axialzoo.keras.heads.base import HeadModule, make_head, register_head
 from axialzoo.keras.heads.classifier import Classifier
+from axialzoo.keras.heads.fcos import FCOS
 
-__all__ = ["Classifier", "HeadModule", "make_head", "register_head"]
+__all__ = ["FCOS", "Classifier", "HeadModule", "make_head", "register_head"]
