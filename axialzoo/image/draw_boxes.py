@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import colorsys
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
 from axialzoo.image.draw import INK, PAPER, QUIET, font, percent, shorten, write
 from axialzoo.image.draw import SCALE as DENSITY  # of fonts: `font(8)` is 16 pixels high
 from axialzoo.spec.labels import Label, label_name
+
+if TYPE_CHECKING:  # tasks draw by this module
+    from axialzoo.tasks.results import Boxes
 
 PALETTE = (
     (230, 57, 70), (29, 120, 210), (255, 183, 3), (42, 157, 90), (155, 89, 182), (0, 180, 180), (244, 114, 32), (226, 90, 170),
@@ -73,6 +77,38 @@ def draw_boxes(
         taken.append(_tag(pen, box, name, class_colour(index, labels), (width, height), taken))
     for number, row in enumerate(rows):
         _legend(pen, row, height + MARGIN // 2 + ROW * number + ROW // 2)
+    if path is not None:
+        write(canvas, Path(path))
+    return canvas
+
+
+def draw_views(picture: Image.Image, views: Mapping[str, Boxes], path: str | os.PathLike | None = None, *, model: str = "") -> Image.Image:
+    """Draw what is said of a picture under several headings (frameworks, or the truth) side by side.
+
+    Args:
+        picture: Of any mode.
+        views: Heading -> boxes; those called ``"truth"`` are drawn without scores.
+        path: Where to write it, if anywhere; the suffix says the format.
+        model: Its name, before the headings.
+
+    Raises:
+        ValueError: for no views, or a suffix that is no picture format.
+    """
+    if not views:
+        raise ValueError("views: expected at least one heading with boxes, found none")
+    panels = {}
+    for heading, one in views.items():
+        scores = None if heading == "truth" else one.scores.tolist()
+        name = heading if heading == "truth" or not model else f"{model} {heading}" if len(views) > 1 else model
+        panels[name] = draw_boxes(picture, one.boxes.tolist(), one.indices.tolist(), scores, labels=one.labels)
+    width, height = (max(side) for side in zip(*(panel.size for panel in panels.values())))
+    canvas = Image.new("RGB", (len(panels) * (width + MARGIN) - MARGIN, ROW + height), PAPER)
+    pen = ImageDraw.Draw(canvas)
+    for number, (name, panel) in enumerate(panels.items()):
+        left = number * (width + MARGIN)
+        title = shorten(name, TEXT + 1, (width - 2 * MARGIN) / DENSITY)
+        pen.text((left + MARGIN, ROW / 2), title, fill=INK, font=font(TEXT + 1), anchor="lm")
+        canvas.paste(panel, (left, ROW))
     if path is not None:
         write(canvas, Path(path))
     return canvas

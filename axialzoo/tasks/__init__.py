@@ -2,10 +2,12 @@
 
 from axialzoo.tasks.base import TASKS, Metric, Task, batch_targets, register_task, stacked, task_of
 from axialzoo.tasks.classification import Classification
+from axialzoo.tasks.detection import Detection
 from axialzoo.tasks.results import Boxes, Classes, Result, Segments
 from axialzoo.tasks.segmentation import Segmentation
 
 register_task(Classification())
 register_task(Segmentation())
+register_task(Detection())
 
 __all__ = ["TASKS", "Boxes", "Classes", "Metric", "Result", "Segments", "Task", "batch_targets", "register_task", "stacked", "task_of"]

@@ -22,6 +22,8 @@ __all__ = [
     "axial_deeplab_swidernet_1_1_4_5",
     "axial_deeplab_xl",
     "axial_deeplab_xl_backbone",
+    "axial_fcos_blood_cells",
+    "axial_fcos_blood_cells_xs",
     "axial_resnet26_s",
     "axial_resnet50",
     "axial_resnet50_full_l",
@@ -38,6 +40,9 @@ __all__ = [
     "axial_swidernet_1_1_1",
     "axial_swidernet_1_1_3",
     "axial_swidernet_1_1_4_5",
+    "fcos_axial_resnet26_s",
+    "fcos_axial_resnet50_l",
+    "fcos_axial_resnet50_s",
     "max_deeplab_l_backbone",
     "max_deeplab_s_backbone",
     "resnet50",
@@ -83,3 +88,8 @@ axial_deeplab_max_s: Builder[dict[str, Tensor]] = builder("axial_deeplab_max_s")
 axial_deeplab_max_l: Builder[dict[str, Tensor]] = builder("axial_deeplab_max_l")
 axial_deeplab_nuclei: Builder[dict[str, Tensor]] = builder("axial_deeplab_nuclei")
 axial_deeplab_nuclei_xs: Builder[dict[str, Tensor]] = builder("axial_deeplab_nuclei_xs")
+fcos_axial_resnet26_s: Builder[dict[str, list[Tensor]]] = builder("fcos_axial_resnet26_s")
+fcos_axial_resnet50_s: Builder[dict[str, list[Tensor]]] = builder("fcos_axial_resnet50_s")
+fcos_axial_resnet50_l: Builder[dict[str, list[Tensor]]] = builder("fcos_axial_resnet50_l")
+axial_fcos_blood_cells: Builder[dict[str, list[Tensor]]] = builder("axial_fcos_blood_cells")
+axial_fcos_blood_cells_xs: Builder[dict[str, list[Tensor]]] = builder("axial_fcos_blood_cells_xs")

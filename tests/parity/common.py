@@ -25,7 +25,9 @@ from axialzoo.spec import (
     parameters,
 )
 from axialzoo.spec.heads.classifier import Classifier
+from axialzoo.spec.heads.fcos import FCOS
 from axialzoo.spec.heads.panoptic import Decoder, Instances, Panoptic, Skip
+from axialzoo.spec.heads.pyramid import Pyramid
 from axialzoo.spec.zoo.axial_resnet_full import axial_resnet_full
 from tests.spec.deeplab2 import DEEPLAB2, narrow
 
@@ -49,12 +51,14 @@ class Case:
         return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
     def targets(self, dtype: str, batch: int = 2, seed: int = 0) -> np.ndarray:
-        """(N, outputs); of a head with maps, (N, H, W, channels of all maps together)."""
+        """(N, outputs); of a head with maps, (N, H, W, channels of all maps together); of one with levels, (N, L, the same)."""
         outputs, random = self.spec.num_classes or self.spec.backbone.channels, np.random.default_rng(seed + 1000)
-        if self.spec.head is not None and self.spec.head.gives == "maps":
+        if self.spec.head is not None and self.spec.head.gives != "tensor":
             maps = self.spec.head.outputs(self.spec.backbone).values()
             stride, outputs = next(iter(maps)).stride, sum(one.channels for one in maps)
-            return random.standard_normal((batch, *(-(-side // stride) for side in self.size), outputs)).astype(dtype)
+            sizes = [[-(-side // at) for side in self.size] for at in getattr(self.spec.head, "strides", (stride,))]
+            places = sizes[0] if self.spec.head.gives == "maps" else [sum(height * width for height, width in sizes)]
+            return random.standard_normal((batch, *places, outputs)).astype(dtype)
         return random.standard_normal((batch, outputs)).astype(dtype)
 
 
@@ -110,6 +114,12 @@ def segmenting(instances: bool = True, rates: tuple[int, ...] = ()) -> Model:
     other = Instances(Decoder(6, 10, skips=(Skip(8, 6), Skip(2, 4))), 4, 4)
     head = Panoptic(5, (1, 3), decoder, 8, other if instances else None, activation="silu", kernel=3 if rates else 5)
     return Model(Backbone(Stem((StemConv(6, 3, 2),)), stages), head)
+
+
+def locating() -> Model:
+    """A narrow head with levels at strides 2 and 4, of the backbone, and 8 and 16, of their own; with axial attention."""
+    stages = (Stage((Block("basic", (8, 8), 2), axial(8, 12, positions=7))),)
+    return Model(Backbone(Stem((StemConv(6, 3, 2),)), stages), FCOS(3, Pyramid(8, (2, 4, 8, 16)), 2))
 
 
 def registered(name: str, **changes) -> Model:
@@ -182,6 +192,10 @@ CASES = {
     "semantic": Case(segmenting(instances=False), (21, 26), gradients=True),
     "nuclei_xs": Case(registered("axial_deeplab_nuclei_xs"), (45, 70)),
     "nuclei": Case(registered("axial_deeplab_nuclei"), (40, 33)),
+    # heads with levels
+    "fcos": Case(locating(), (37, 22), gradients=True),
+    "blood_cells_xs": Case(registered("axial_fcos_blood_cells_xs"), (67, 90)),
+    "blood_cells": Case(registered("axial_fcos_blood_cells"), (67, 45), dtypes=("float64",)),
     # subsets of terms
     "content_only": Case(small(axial(8, 16, similarity=("content",), value=("content",))), (21, 18), gradients=True),
     "content_query": Case(small(axial(8, 16, positions=20, similarity=("content", "query"), value=("position",))), (21, 18)),
@@ -250,6 +264,7 @@ DYNAMIC = (
     "decoder",
     "panoptic",
     "panoptic_pyramid",
+    "fcos",
     "global",
     "local",
     "shifted_window",

@@ -11,7 +11,7 @@ import torch
 from axialzoo.spec import Model
 from axialzoo.torch.models import build
 from axialzoo.torch.weights import load_tensors, to_tensors
-from axialzoo.train.torch_loop import by_decay
+from axialzoo.train.optimizer import by_decay
 from tests.parity import common
 from tests.parity.common import Case
 
@@ -28,8 +28,13 @@ def forward(case: Case, dtype: str) -> np.ndarray:
 
 
 def joined(y) -> torch.Tensor:
-    """The output, or all maps of a head together in the order of their names, channels last: (N, H, W, C)."""
-    return torch.cat([y[name] for name in sorted(y)], 1).movedim(1, -1) if isinstance(y, dict) else y
+    """The output, or all maps of a head together in the order of their names, channels last: (N, H, W, C); of levels, all locations
+    one after another: (N, L, C).
+    """
+    if not isinstance(y, dict):
+        return y
+    maps = {name: torch.cat([level.flatten(2) for level in x], 2) if isinstance(x, list) else x for name, x in y.items()}
+    return torch.cat([maps[name] for name in sorted(maps)], 1).movedim(1, -1)
 
 
 def loss_of(y: torch.Tensor, target: np.ndarray) -> torch.Tensor:

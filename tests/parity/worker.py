@@ -65,8 +65,17 @@ def forward(model: keras.Model, x: np.ndarray, training: bool = False):
 
 
 def joined(y):
-    """The output, or all maps of a head together in the order of their names: (N, H, W, C)."""
-    return ops.concatenate([y[name] for name in sorted(y)], axis=-1) if isinstance(y, dict) else y
+    """The output, or all maps of a head together in the order of their names: (N, H, W, C); of levels, all locations one after
+    another: (N, L, C).
+    """
+    if not isinstance(y, dict):
+        return y
+
+    def rows(x):
+        return ops.reshape(x, (ops.shape(x)[0], -1, x.shape[-1]))
+
+    maps = {name: ops.concatenate([rows(level) for level in x], axis=1) if isinstance(x, list) else x for name, x in y.items()}
+    return ops.concatenate([maps[name] for name in sorted(maps)], axis=-1)
 
 
 def loss_of(y, target):

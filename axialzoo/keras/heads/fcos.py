@@ -3,22 +3,51 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
 from axialzoo.keras.blocks import ACTIVATIONS
-from axialzoo.keras.heads.pyramid import build_numbered, own_scope
+from axialzoo.keras.heads.base import HeadModule, register_head
+from axialzoo.keras.heads.pyramid import FeaturePyramid, build_numbered
 from axialzoo.keras.linear import Normal
 from axialzoo.keras.norm import BatchNorm, Layer
-from axialzoo.spec import Norm, from_dict, to_dict
+from axialzoo.keras.scope import own_scope
+from axialzoo.spec import Backbone, Norm, from_dict, to_dict
+from axialzoo.spec.heads.fcos import FCOS as Spec
 
 PRIOR = 0.01  # how likely each class is at the start, so that the many locations of background do not drown the rest (arXiv:1708.02002)
 SPREAD = 0.01  # of the last convolutions' weights at the start
 
 
+@register_head(Spec)
+class FCOS(HeadModule):
+    """A feature pyramid, and at each of its levels what :class:`Levels` says.
+
+    Shapes:
+        The endpoints, [(N, H', W', C)], to maps of each level: see :class:`Levels`.
+    """
+
+    def __init__(self, spec: Spec, backbone: Backbone, dtype: Any):
+        super().__init__(spec, dtype)
+        pyramid, norm = spec.pyramid, backbone.norm
+        sizes = pyramid.inputs(backbone), pyramid.channels, norm, pyramid.extra(backbone)
+        self.pyramid = FeaturePyramid(*sizes, name="head.pyramid", dtype=dtype)
+        numbers = pyramid.channels, spec.num_classes, len(pyramid.strides), norm, spec.depth, spec.activation
+        self.levels = Levels(*numbers, self.output_dtype, name="head.levels", dtype=dtype)
+
+    def __call__(self, features: Sequence[Any], pre_logits: bool = False) -> Any:
+        levels = self.pyramid(list(features))
+        return self.levels(levels, pre_logits=True) if pre_logits else self.levels(levels)
+
+    def get_classifier(self) -> Any:
+        return self.levels.classes
+
+
 @keras.saving.register_keras_serializable(package="axialzoo")
-class FCOSHead(Layer):
+class Levels(Layer):
     """Classes, boxes and centerness of each level of a pyramid; the convolutions are those of all levels.
 
     Args:
@@ -26,47 +55,74 @@ class FCOSHead(Layer):
         classes: How many.
         levels: How many.
         depth: Convolutions of each of the two towers.
+        output_dtype: Of the last convolutions and so of what they give.
 
     Shapes:
         ``(N, H, W, channels)`` of each level to, of each level, ``classes`` ``(N, H, W, classes)`` logits, ``boxes`` ``(N, H, W, 4)``
         distances of 0 or more to left, top, right and bottom in strides of the level, ``centerness`` ``(N, H, W, 1)`` logits.
     """
 
-    def __init__(self, channels: int, classes: int, levels: int, norm: Norm, depth: int = 4, activation: str = "relu", **kwargs):
+    def __init__(
+        self,
+        channels: int,
+        classes: int,
+        levels: int,
+        norm: Norm,
+        depth: int = 4,
+        activation: str = "relu",
+        output_dtype: Any = None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.config = {"channels": channels, "classes": classes, "levels": levels, "depth": depth, "activation": activation}
         self.norm_spec, dtype = norm, self.dtype_policy
         self.class_tower = Tower(channels, levels, norm, depth, activation, name="class_tower", dtype=dtype)
         self.box_tower = Tower(channels, levels, norm, depth, activation, name="box_tower", dtype=dtype)
-        self.classes = conv(classes, Normal(SPREAD), -math.log((1 - PRIOR) / PRIOR), name="classes", dtype=dtype)
-        self.boxes = conv(4, Normal(SPREAD), 1.0, name="boxes", dtype=dtype)  # 1: a relu's gradient lives
-        self.centerness = conv(1, Normal(SPREAD), 0.0, name="centerness", dtype=dtype)
+        last = output_dtype or dtype
+        self.classes = conv(classes, Normal(SPREAD), -math.log((1 - PRIOR) / PRIOR), name="classes", dtype=last)
+        self.boxes = conv(4, Normal(SPREAD), 1.0, name="boxes", dtype=last)  # 1: a relu's gradient lives
+        self.centerness = conv(1, Normal(SPREAD), 0.0, name="centerness", dtype=last)
 
     def build(self, input_shape=None):
         with own_scope(self):
             for part in self._flatten_layers(include_self=False, recursive=False):
                 part.build((None, None, None, self.config["channels"]))
-            self.scales = self.add_weight(name="scales", shape=(self.config["levels"],), initializer="ones")
+            with keras.name_scope("scales"):
+                self.scales = [keras.Variable(keras.initializers.Ones(), (1,), self.variable_dtype, name=str(i)) for i in range(self.count)]
 
-    def call(self, features, training=None):
+    @property
+    def count(self) -> int:
+        """Of levels."""
+        return self.config["levels"]
+
+    def call(self, features, training=None, pre_logits=False):
         outputs = {"classes": [], "boxes": [], "centerness": []}
         for level, x in enumerate(features):
-            outputs["classes"].append(self.classes(self.class_tower(x, level=level, training=training)))
-            y = self.box_tower(x, level=level, training=training)  # (N, H, W, channels)
-            outputs["boxes"].append(ops.relu(self.boxes(y) * ops.cast(ops.convert_to_tensor(self.scales), y.dtype)[level]))
+            x, y = (tower(x, level=level, training=training) for tower in (self.class_tower, self.box_tower))  # (N, H, W, channels) each
+            outputs["classes"].append(x if pre_logits else self.classes(x))
+            reach = self.boxes(y)  # (N, H, W, 4)
+            outputs["boxes"].append(ops.relu(reach * ops.cast(ops.convert_to_tensor(self.scales[level]), reach.dtype)))
             outputs["centerness"].append(self.centerness(y))
         return outputs
+
+    def compute_output_spec(self, features, training=None, pre_logits=False):
+        maps = {"classes": self.config["channels" if pre_logits else "classes"], "boxes": 4, "centerness": 1}
+        types = {**dict.fromkeys(maps, self.boxes.compute_dtype), **({"classes": self.compute_dtype} if pre_logits else {})}
+        return {name: [keras.KerasTensor((*x.shape[:-1], count), types[name]) for x in features] for name, count in maps.items()}
 
     def compute_output_shape(self, input_shape):
         maps = {"classes": self.config["classes"], "boxes": 4, "centerness": 1}
         return {name: [(*shape[:-1], count) for shape in input_shape] for name, count in maps.items()}
 
     def get_config(self) -> dict:
-        return {**super().get_config(), **self.config, "norm": to_dict(self.norm_spec)}
+        last = keras.dtype_policies.serialize(self.boxes.dtype_policy)
+        return {**super().get_config(), **self.config, "norm": to_dict(self.norm_spec), "output_dtype": last}
 
     @classmethod
     def from_config(cls, config: dict):
-        return super().from_config({**config, "norm": from_dict(Norm, config["norm"])})
+        last = config["output_dtype"]
+        last = keras.dtype_policies.deserialize(last) if isinstance(last, dict) else last
+        return super().from_config({**config, "norm": from_dict(Norm, config["norm"]), "output_dtype": last})
 
 
 class Tower(Layer):

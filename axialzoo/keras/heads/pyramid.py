@@ -9,6 +9,7 @@ from keras import ops
 
 from axialzoo.keras.blocks import ConvNorm, strided
 from axialzoo.keras.norm import Layer
+from axialzoo.keras.scope import own_scope
 from axialzoo.spec import Norm, from_dict, to_dict
 
 
@@ -85,12 +86,6 @@ def check_half(coarse: Sequence[int | None], fine: Sequence[int | None]) -> None
             f"pyramid: expected each level half as fine as the one before, found height and width {tuple(coarse)} after {tuple(fine)}; "
             "take features whose strides double (a lower output stride makes some equal)"
         )
-
-
-def own_scope(layer: keras.layers.Layer):
-    """Where the variables of what `layer` is made of are: dots in its name are levels of their paths."""
-    parent, _, name = layer.path.replace(".", "/").rpartition("/")
-    return keras.name_scope(name, override_parent=parent)
 
 
 def build_numbered(name: str, parts: Sequence[keras.layers.Layer], *shape: int | None) -> None:

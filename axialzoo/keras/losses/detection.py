@@ -10,13 +10,24 @@ from collections.abc import Mapping, Sequence
 
 from keras import ops
 
+from axialzoo.keras.losses.base import register_loss
 from axialzoo.keras.norm import statistics_dtype
+from axialzoo.spec.heads.fcos import FCOS
 
 EPSILON = 1e-7  # least area that divides, in square strides
 MAPS = {"classes": 2, "boxes": 3, "centerness": 2}  # and the dimensions of the batched target
 
 
-def detection_loss(outputs: Mapping[str, Sequence], targets: Mapping, totals=None, *, alpha: float = 0.25, gamma: float = 2.0) -> dict:
+@register_loss(FCOS)
+def detection_loss(
+    outputs: Mapping[str, Sequence],
+    targets: Mapping,
+    head: FCOS | None = None,
+    totals=None,
+    *,
+    alpha: float = 0.25,
+    gamma: float = 2.0,
+) -> dict:
     """Focal loss of the classes, GIoU loss of the boxes weighted by centerness, cross entropy of the centerness.
 
     Args:
@@ -24,6 +35,7 @@ def detection_loss(outputs: Mapping[str, Sequence], targets: Mapping, totals=Non
             ``centerness`` (N, H, W, 1) logits.
         targets: Of :func:`axialzoo.tasks.detection.targets.box_targets`, stacked: ``classes`` (N, L), ``boxes`` (N, L, 4),
             ``centerness`` (N, L).
+        head: Its spec; the maps say all that is needed of it.
         totals: What to divide by, :func:`count` of the whole batch; None for that of `targets`. Data-parallel processes that average
             their gradients give the mean of their counts, so that the result is that of one process with all pictures.
         alpha, gamma: Of :func:`focal_loss`.

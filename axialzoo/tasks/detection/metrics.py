@@ -8,7 +8,7 @@ import numpy as np
 
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.coco import coco_average_precision
-from axialzoo.tasks.results import Boxes
+from axialzoo.tasks.results import Boxes, Segments
 
 NAMES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 
@@ -39,12 +39,13 @@ class BoxMetric:
         self.truths: list[list[dict[str, Any]]] = []
         self.results: list[list[dict[str, Any]]] = []
 
-    def update(self, result: Boxes, truth: Boxes) -> None:
-        """Counts one picture: what was found, and what is there, both in pixels of the picture.
+    def update(self, result: Boxes, truth: Boxes | Segments) -> None:
+        """Counts one picture: what was found, and what is there, both in pixels of the picture; of segments, the boxes of things.
 
         Raises:
             ValueError: for boxes that are not left, top, right, bottom, scores that are not finite, or a class without a label.
         """
+        truth = truth.as_boxes() if isinstance(truth, Segments) else truth
         found = self._rows(result, "result")
         for row, score in zip(found, np.asarray(result.scores, np.float64).tolist()):
             row["score"] = score
@@ -57,13 +58,13 @@ class BoxMetric:
 
     def compute(self) -> dict[str, Any]:
         """``box_ap``, ``box_ap50``, ``box_ap75``, ``box_ap_small``, ``box_ap_medium``, ``box_ap_large``: fractions, None where truth has
-        no such box (by area: up to 32^2, up to 96^2, more); ``per_class``: label -> fraction or None.
+        no such box (by area: up to 32^2, up to 96^2, more); ``per_class``: by name, ``box_ap``.
         """
         found = coco_average_precision(self.truths, self.results, "bbox")
         per_class = found["per_class"]
         names = dict(enumerate(self.names)) or {index: f"class {index}" for index in per_class}
         values = {f"box_{name}": found[name] for name in NAMES}
-        return {**values, "per_class": {name: per_class.get(index) for index, name in names.items()}}
+        return {**values, "per_class": {name: {"box_ap": per_class.get(index)} for index, name in names.items()}}
 
     def _rows(self, boxes: Boxes, what: str) -> list[dict[str, Any]]:
         corners = np.asarray(boxes.boxes, np.float64).reshape(-1, 4)

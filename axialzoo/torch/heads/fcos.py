@@ -9,15 +9,39 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from axialzoo.spec import Norm
+from axialzoo.spec import Backbone, Norm
+from axialzoo.spec.heads.fcos import FCOS as Spec
 from axialzoo.torch.blocks import ACTIVATIONS
+from axialzoo.torch.heads.base import HeadModule, register_head
+from axialzoo.torch.heads.pyramid import FeaturePyramid
 from axialzoo.torch.norm import BatchNorm
 
 PRIOR = 0.01  # how likely each class is at the start, so that the many locations of background do not drown the rest (arXiv:1708.02002)
 SPREAD = 0.01  # of the last convolutions' weights at the start
 
 
-class FCOSHead(nn.Module):
+@register_head(Spec)
+class FCOS(HeadModule[dict[str, list[Tensor]]]):
+    """A feature pyramid, and at each of its levels what :class:`Levels` says.
+
+    Shapes:
+        The endpoints, [(N, C, H', W')], to maps of each level: see :class:`Levels`. They are float32 under autocast too.
+    """
+
+    def __init__(self, spec: Spec, backbone: Backbone):
+        super().__init__(spec)
+        pyramid, norm = spec.pyramid, backbone.norm
+        self.pyramid = FeaturePyramid(pyramid.inputs(backbone), pyramid.channels, norm, pyramid.extra(backbone))
+        self.levels = Levels(pyramid.channels, spec.num_classes, len(pyramid.strides), norm, spec.depth, spec.activation)
+
+    def forward(self, features: Sequence[Tensor], pre_logits: bool = False) -> dict[str, list[Tensor]]:
+        return self.levels(self.pyramid(features), pre_logits)
+
+    def get_classifier(self) -> nn.Module:
+        return self.levels.classes
+
+
+class Levels(nn.Module):
     """Classes, boxes and centerness of each level of a pyramid; the convolutions are those of all levels.
 
     Args:
@@ -38,20 +62,22 @@ class FCOSHead(nn.Module):
         self.classes = nn.Conv2d(channels, classes, 3, padding=1)
         self.boxes = nn.Conv2d(channels, 4, 3, padding=1)
         self.centerness = nn.Conv2d(channels, 1, 3, padding=1)
-        self.scales = nn.Parameter(torch.ones(levels))
+        self.scales = nn.ParameterList([torch.ones(1) for _ in range(levels)])
         starts = {self.classes: -math.log((1 - PRIOR) / PRIOR), self.boxes: 1.0, self.centerness: 0.0}  # boxes: a relu's gradient lives
         for conv, start in starts.items():
             assert conv.bias is not None
             nn.init.normal_(conv.weight, std=SPREAD)
             nn.init.constant_(conv.bias, start)
 
-    def forward(self, features: Sequence[Tensor]) -> dict[str, list[Tensor]]:
+    def forward(self, features: Sequence[Tensor], pre_logits: bool = False) -> dict[str, list[Tensor]]:
         outputs: dict[str, list[Tensor]] = {"classes": [], "boxes": [], "centerness": []}
         for level, x in enumerate(features):
-            outputs["classes"].append(self.classes(self.class_tower(x, level)))
-            y = self.box_tower(x, level)  # (N, channels, H, W)
-            outputs["boxes"].append(F.relu(self.boxes(y) * self.scales[level]))
-            outputs["centerness"].append(self.centerness(y))
+            x, y = self.class_tower(x, level), self.box_tower(x, level)  # (N, channels, H, W) each
+            with torch.autocast(x.device.type, enabled=False):  # distances need more than 8 bits
+                x, y = (one.to(self.classes.weight.dtype) for one in (x, y))
+                outputs["classes"].append(x if pre_logits else self.classes(x))
+                outputs["boxes"].append(F.relu(self.boxes(y) * self.scales[level]))
+                outputs["centerness"].append(self.centerness(y))
         return outputs
 
 

@@ -12,13 +12,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from axialzoo.spec.heads.fcos import FCOS
+from axialzoo.torch.losses.base import register_loss
+
 EPSILON = 1e-7  # least area that divides, in square strides
 MAPS = {"classes": 2, "boxes": 3, "centerness": 2}  # and the dimensions of the batched target
 
 
+@register_loss(FCOS)
 def detection_loss(
     outputs: Mapping[str, Sequence[Tensor]],
     targets: Mapping[str, Tensor],
+    head: FCOS | None = None,
     totals: Tensor | None = None,
     *,
     alpha: float = 0.25,
@@ -31,6 +36,7 @@ def detection_loss(
             ``centerness`` (N, 1, H, W) logits.
         targets: Of :func:`axialzoo.tasks.detection.targets.box_targets`, stacked: ``classes`` (N, L), ``boxes`` (N, L, 4),
             ``centerness`` (N, L).
+        head: Its spec; the maps say all that is needed of it.
         totals: What to divide by, :func:`count` of the whole batch; None for that of `targets`. Data-parallel processes that average
             their gradients give the mean of their counts, so that the result is that of one process with all pictures.
         alpha, gamma: Of :func:`focal_loss`.

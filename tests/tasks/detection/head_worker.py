@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from axialzoo.keras.heads.fcos import FCOSHead
+from axialzoo.keras.heads.fcos import Levels
 from axialzoo.keras.heads.pyramid import FeaturePyramid
 from axialzoo.keras.losses.detection import detection_loss
 from axialzoo.spec import Norm
@@ -22,7 +22,7 @@ NORM = Norm(1e-3, 0.1)
 def network(dtype: str) -> keras.Model:
     features = [keras.Input((None, None, count), dtype=dtype) for count in INPUTS]
     levels = FeaturePyramid(INPUTS, CHANNELS, NORM, EXTRA, name="pyramid", dtype=dtype)(features)
-    outputs = FCOSHead(CHANNELS, CLASSES, len(levels), NORM, DEPTH, name="fcos", dtype=dtype)(levels)
+    outputs = Levels(CHANNELS, CLASSES, len(levels), NORM, DEPTH, name="fcos", dtype=dtype)(levels)
     return keras.Model(features, outputs)
 
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from axialzoo.spec import Norm
 from axialzoo.tasks.detection.targets import box_targets
-from axialzoo.torch.heads.fcos import FCOSHead
+from axialzoo.torch.heads.fcos import Levels
 from axialzoo.torch.heads.pyramid import FeaturePyramid, upsample
 from axialzoo.torch.losses.detection import detection_loss
 from tests.tasks.detection.loss_cases import BACKENDS
@@ -30,7 +30,7 @@ TOLERANCE = 1e-9
 def network() -> nn.ModuleDict:
     parts = {
         "pyramid": FeaturePyramid(INPUTS, CHANNELS, Norm(1e-3, 0.1), EXTRA),
-        "fcos": FCOSHead(CHANNELS, CLASSES, 5, Norm(1e-3, 0.1), DEPTH),
+        "fcos": Levels(CHANNELS, CLASSES, 5, Norm(1e-3, 0.1), DEPTH),
     }
     model = nn.ModuleDict(parts).double()
     generator = torch.Generator().manual_seed(0)
@@ -127,14 +127,14 @@ def test_shapes_are_those_of_the_levels_and_distances_are_not_negative(ours):
 
 
 def test_a_new_head_finds_each_class_unlikely_and_boxes_of_a_stride():
-    head = FCOSHead(8, 3, 1, Norm()).eval()
+    head = Levels(8, 3, 1, Norm()).eval()
     outputs = head([torch.randn(1, 8, 16, 16)])
     assert torch.sigmoid(outputs["classes"][0]).mean().item() == pytest.approx(0.01, abs=0.005)
     assert outputs["boxes"][0].mean().item() == pytest.approx(1, abs=0.3) and (outputs["boxes"][0] > 0).float().mean() > 0.99
 
 
 def test_levels_keep_statistics_of_their_own():
-    head = FCOSHead(8, 3, 2, Norm(1e-5, 1.0), depth=1)
+    head = Levels(8, 3, 2, Norm(1e-5, 1.0), depth=1)
     quiet, loud = torch.randn(2, 8, 8, 8), 10 * torch.randn(2, 8, 4, 4)
     head.train()([quiet, loud])
     first, second = head.class_tower.norms[0]

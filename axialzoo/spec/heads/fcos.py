@@ -1,0 +1,125 @@
+"""FCOS (arXiv:1904.01355, arXiv:2006.09214): objects in boxes, told at each location of each level of a pyramid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import ClassVar, Literal
+
+from axialzoo.spec.backbone import ACTIVATIONS, Backbone
+from axialzoo.spec.check import require, require_choice, require_count, require_number
+from axialzoo.spec.heads.base import Head, Output, register_head
+from axialzoo.spec.heads.pyramid import Pyramid
+from axialzoo.spec.primitives import BatchNorm, Conv, Layer, Scale
+
+INFINITY = float("inf")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How boxes are asked for in training and found in the maps; none of it is a tensor.
+
+    Attributes:
+        ends: Largest reach in pixels of the model's input, from a location to the farthest side of its box, of each level but the last,
+            which has no end; none for the paper's, 8 strides of each level.
+        radius: A location is of a box where it lies at most so many strides from the box's centre; None: anywhere inside.
+        threshold: Least score.
+        per_level: How many candidates of a level go on at most, the best.
+        suppression: ``"greedy"``, or Soft-NMS (arXiv:1704.04503), ``"gaussian"`` or ``"linear"``.
+        overlap: Intersection over union above which a box is taken away (greedy) or its score lowered (linear).
+        max_detections: How many boxes to give at most, the best.
+    """
+
+    ends: tuple[float, ...] = ()
+    radius: float | None = 1.5
+    threshold: float = 0.05
+    per_level: int = 1000
+    suppression: str = "greedy"
+    overlap: float = 0.6
+    max_detections: int = 100
+
+    def __post_init__(self):
+        for end in self.ends:
+            require_number("Finding", "ends", end, 1e-3, 1e9)
+        require(list(self.ends) == sorted(set(self.ends)), f"Finding.ends: expected growing numbers, found {list(self.ends)}")
+        if self.radius is not None:
+            require_number("Finding", "radius", self.radius, 1e-3, 1e9)
+        for name in ("threshold", "overlap"):
+            require_number("Finding", name, getattr(self, name), 0.0, 1.0)
+        for name in ("per_level", "max_detections"):
+            require_count("Finding", name, getattr(self, name))
+        require_choice("Finding", "suppression", self.suppression, ("greedy", "gaussian", "linear"))
+
+
+@register_head
+@dataclass(frozen=True)
+class FCOS(Head):
+    """Of each level a map of ``classes`` (logits), ``boxes`` (distances of 0 or more to left, top, right and bottom, in strides of
+    the level) and ``centerness`` (logits).
+
+    Attributes:
+        num_classes: How many classes.
+        pyramid: The levels.
+        depth: Convolutions before the last, of the classes and of the boxes each; all levels share them.
+        activation: After each of them.
+        finding: How boxes are asked for and found.
+    """
+
+    kind: ClassVar[str] = "fcos"
+    task: ClassVar[str] = "detection"
+    gives: ClassVar[Literal["tensor", "maps", "pyramids"]] = "pyramids"
+    num_classes: int = 80
+    pyramid: Pyramid = Pyramid()
+    depth: int = 4
+    activation: str = "relu"
+    finding: Finding = Finding()
+
+    def __post_init__(self):
+        require_count("FCOS", "num_classes", self.num_classes)
+        require_count("FCOS", "depth", self.depth, least=0)
+        require_choice("FCOS", "activation", self.activation, ACTIVATIONS)
+        ends, levels = self.finding.ends, len(self.pyramid.strides)
+        require(
+            len(ends) in (0, levels - 1), f"Finding.ends: expected none, or one for each of the {levels} levels but the last, found {ends}"
+        )
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Of the levels."""
+        return self.pyramid.strides
+
+    @property
+    def ranges(self) -> list[tuple[float, float]]:
+        """Least and largest reach of each level, in pixels of the model's input."""
+        ends = self.finding.ends or tuple(8.0 * stride for stride in self.strides[:-1])
+        return list(pairwise((0.0, *ends, INFINITY)))
+
+    def reads(self, backbone: Backbone) -> tuple[int, ...]:
+        return self.pyramid.reads(backbone)
+
+    def layers(self, backbone: Backbone) -> Iterator[Layer]:
+        yield from self.pyramid.layers("head.pyramid", backbone)
+        channels, name = self.pyramid.channels, "head.levels"
+        first, *rest = ((stride, stride) for stride in self.strides)
+        again = tuple(rest)
+        for tower in ("class_tower", "box_tower"):
+            for index in range(self.depth):
+                yield Conv(f"{name}.{tower}.convs.{index}", channels, channels, first, again, 3)
+                for level, stride in enumerate((first, *rest)):  # the convolutions are shared, the norms are not
+                    yield BatchNorm(f"{name}.{tower}.norms.{index}.{level}", channels, channels, stride)
+        for map, count in self.maps().items():
+            yield Conv(f"{name}.{map}", channels, count, first, again, 3, bias=True)
+        for level, stride in enumerate((first, *rest)):
+            yield Scale(f"{name}.scales.{level}", 4, 4, stride)
+
+    def maps(self) -> dict[str, int]:
+        """Channels of each map of a level."""
+        return {"classes": self.num_classes, "boxes": 4, "centerness": 1}
+
+    def outputs(self, backbone: Backbone) -> dict[str, Output]:
+        """Of the finest level; the others' strides follow in `strides`."""
+        return {name: Output(channels, self.strides[0]) for name, channels in self.maps().items()}
+
+    def neutral(self) -> FCOS:
+        return replace(self, num_classes=1, finding=Finding())

@@ -1,0 +1,79 @@
+"""Objects in boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+from axialzoo.image import View
+from axialzoo.image.draw_boxes import draw_views
+from axialzoo.spec import Head, Label, Model
+from axialzoo.spec.heads.fcos import FCOS
+from axialzoo.tasks.base import Arrays, Task
+from axialzoo.tasks.detection.decode import decode
+from axialzoo.tasks.detection.metrics import BoxMetric
+from axialzoo.tasks.detection.targets import box_targets
+from axialzoo.tasks.results import Boxes, Segments
+
+
+class Detection(Task):
+    """Pictures to boxes, by FCOS's maps (arXiv:1904.01355). Truth may be segments too: the boxes of those that are things."""
+
+    name: ClassVar[str] = "detection"
+    heads: ClassVar[tuple[type[Head], ...]] = (FCOS,)
+    pipeline_tag: ClassVar[str] = "object-detection"
+    truth: ClassVar[str] = "boxes"
+    figure: ClassVar[str] = "box_ap50"
+
+    def targets(self, truth: Boxes | Segments, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
+        """``classes`` (L,), ``boxes`` (L, 4) and ``centerness`` (L,) of the L locations of all levels, as
+        :func:`axialzoo.tasks.detection.targets.box_targets` makes them."""
+        head, boxes = fcos(spec), as_boxes(truth)
+        wrong = [int(index) for index in boxes.indices if not 0 <= index < head.num_classes]
+        if wrong:
+            raise ValueError(f"truth: expected classes from 0 to {head.num_classes - 1}, found {wrong[0]}")
+        return box_targets(boxes, head.pyramid.sizes(size), head.strides, ranges=head.ranges, radius=head.finding.radius)
+
+    def decode(self, outputs: Arrays, spec: Model, view: View, labels: Sequence[Label] = (), **options: Any) -> Boxes:
+        """Boxes in the picture's own pixels.
+
+        Args:
+            outputs, spec, view, labels: As of every task.
+            options: ``threshold``, ``per_level``, ``suppression``, ``overlap``, ``max_detections``, over what the checkpoint says:
+                see :class:`axialzoo.spec.heads.fcos.Finding`.
+
+        Raises:
+            ValueError, SpecError: for maps or options that do not fit.
+        """
+        head = fcos(spec)
+        unknown = sorted(set(options) - set(OPTIONS))
+        if unknown:
+            raise ValueError(f"options: expected some of {', '.join(OPTIONS)}, found {', '.join(unknown)}")
+        finding = replace(head.finding, **options)
+        settings = {name: getattr(finding, name) for name in OPTIONS}
+        return decode(outputs, head.strides, view.picture, to_picture=view.to_picture, labels=tuple(labels), **settings)
+
+    def metric(self, spec: Model, labels: Sequence[Label] = ()) -> BoxMetric:
+        return BoxMetric(tuple(labels))
+
+    def draw(self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", seen: Image.Image | None = None) -> Image.Image:
+        """The picture with its boxes, one view for each heading; a truth has no scores."""
+        return draw_views(picture, {heading: as_boxes(one) for heading, one in results.items()}, model=model)
+
+
+OPTIONS = ("threshold", "per_level", "suppression", "overlap", "max_detections")
+
+
+def fcos(spec: Model) -> FCOS:
+    """The head of a model of this task."""
+    assert isinstance(spec.head, FCOS)
+    return spec.head
+
+
+def as_boxes(truth: Boxes | Segments) -> Boxes:
+    """Boxes as they are; of segments, the boxes of those that are things."""
+    return truth.as_boxes() if isinstance(truth, Segments) else truth
