@@ -42,7 +42,7 @@ def model_card(config: Config, repo_id: str = "ORG/REPO") -> str:
         f"| digest | `{config.digest}` |",
     ]
     if isinstance(metrics, Mapping):
-        lines += [f"| {name} | {value} |" for name, value in metrics.items()]
+        lines += [f"| {name} | {value:.4f} |" if isinstance(value, float) else f"| {name} | {value} |" for name, value in metrics.items()]
     lines += [
         "",
         "```python",
@@ -51,7 +51,10 @@ def model_card(config: Config, repo_id: str = "ORG/REPO") -> str:
         f'model = create_model("{config.model}", pretrained="{repo_id}")',
         "```",
     ]
-    rest = {key: value for key, value in config.provenance.items() if key != "metrics"}
+    notes = config.provenance.get("notes")
+    if isinstance(notes, list):
+        lines += ["", "## What to know", "", *(f"* {note}" for note in notes)]
+    rest = {key: value for key, value in config.provenance.items() if key not in ("metrics", "notes")}
     if rest:
         lines += ["", "## Provenance", "", "```json", json.dumps(rest, indent=2, ensure_ascii=False, sort_keys=True), "```"]
     return "\n".join([*lines, ""])

@@ -36,13 +36,19 @@ def axial_deeplab_nuclei(width: int) -> Model:
     )
     skips = (Skip(8, width), Skip(4, width // 2), Skip(2, width // 4))
     decoder = Decoder(3 * width // 4, 2 * width, skips=skips)
-    instances, reading = Instances(decoder, width // 2, width // 2), Reading(sigma=4.0, kernel=7, top_k=400, instance_area=12)
+    instances, reading = Instances(decoder, width // 2, width // 2), Reading(sigma=4.0, kernel=5, top_k=400, instance_area=12)
     head = Panoptic(2, (1,), decoder, width // 2, instances, kernel=3, reading=reading)
     return Model(Backbone(Stem((StemConv(width // 2, 3, 2),)), stages), head, (256, 256))
 
 
-for name, width, summary in (
-    ("axial_deeplab_nuclei", 32, "panoptic segmentation of nuclei in small pictures: maps at stride 2"),
-    ("axial_deeplab_nuclei_xs", 8, "the smallest of panoptic segmentation, for tests and first steps"),
+for name, width, summary, weights in (
+    (
+        "axial_deeplab_nuclei",
+        32,
+        "panoptic segmentation of nuclei in small pictures: maps at stride 2",
+        {"dsb2018": "package:axial_deeplab_nuclei"},
+    ),
+    ("axial_deeplab_nuclei_xs", 8, "the smallest of panoptic segmentation, for tests and first steps", {}),
 ):
-    register(Entry(name, axial_deeplab_nuclei(width), summary, "axialzoo", preprocessing=replace(PREPROCESSING, resize="none")))
+    preprocessing = replace(PREPROCESSING, resize="none")
+    register(Entry(name, axial_deeplab_nuclei(width), summary, "axialzoo", preprocessing=preprocessing, weights=weights))

@@ -37,8 +37,13 @@ def axial_fcos(width: int, num_classes: int, depth: int = 2) -> Model:
     return Model(Backbone(Stem((StemConv(width // 2, 3, 2),)), stages), head, SIZE)
 
 
-for name, model, summary in (
-    ("axial_fcos_blood_cells", axial_fcos(32, 3), "boxes of 3 kinds of blood cells: FCOS on convolutions and axial attention"),
-    ("axial_fcos_blood_cells_xs", axial_fcos(8, 3, 1), "the smallest that finds boxes, for tests and first steps"),
+for name, model, summary, weights in (
+    (
+        "axial_fcos_blood_cells",
+        axial_fcos(32, 3),
+        "boxes of 3 kinds of blood cells: FCOS on convolutions and axial attention",
+        {"bccd": "package:axial_fcos_blood_cells"},
+    ),
+    ("axial_fcos_blood_cells_xs", axial_fcos(8, 3, 1), "the smallest that finds boxes, for tests and first steps", {}),
 ):
-    register(Entry(name, model, summary, "axialzoo", preprocessing=Preprocessing(size=SIZE, resize="longer")))
+    register(Entry(name, model, summary, "axialzoo", preprocessing=Preprocessing(size=SIZE, resize="longer"), weights=weights))
