@@ -17,10 +17,13 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[$(ALL)]'
 	@touch $@
 
-demo: $(READY)  ## Classify a real photograph in PyTorch and in Keras, with the weights in the repository
+demo: $(READY)  ## Classes, segments and boxes of real pictures in PyTorch and in Keras, with the weights in the repository
 	$(BIN)/axialzoo list 'axial_resnet*'
 	$(BIN)/axialzoo predict docs/photos/chelsea.jpg --model axial_resnet_cifar10 --framework torch,keras --out runs/demo.png --force
-	@echo "The picture is runs/demo.png"
+	$(BIN)/axialzoo predict docs/photos/nuclei.png --model axial_deeplab_nuclei --framework torch,keras --top 5 --out runs/nuclei.png --force
+	$(BIN)/axialzoo predict docs/photos/blood_cells.jpg --model axial_fcos_blood_cells --framework torch,keras --top 5 \
+		--out runs/blood_cells.png --force
+	@echo "The pictures are runs/demo.png, runs/nuclei.png and runs/blood_cells.png"
 
 test: $(READY)  ## The tests (under 25 minutes on 2 cores)
 	$(BIN)/ruff check axialzoo converters tests benchmarks

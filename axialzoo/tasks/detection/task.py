@@ -61,10 +61,11 @@ class Detection(Task):
         return BoxMetric(tuple(labels))
 
     def draw(self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", seen: Image.Image | None = None) -> Image.Image:
-        """The picture with its boxes, one view for each heading; a truth has no scores."""
-        return draw_views(picture, {heading: as_boxes(one) for heading, one in results.items()}, model=model)
+        """The picture with its boxes, one view for each heading; a truth has no scores. Doubtful boxes are left out of pictures."""
+        return draw_views(picture, {heading: likely(as_boxes(one)) for heading, one in results.items()}, model=model)
 
 
+SHOWN = 0.5  # least score of a box that is drawn
 OPTIONS = ("threshold", "per_level", "suppression", "overlap", "max_detections")
 
 
@@ -72,6 +73,13 @@ def fcos(spec: Model) -> FCOS:
     """The head of a model of this task."""
     assert isinstance(spec.head, FCOS)
     return spec.head
+
+
+def likely(found: Boxes, least: float = SHOWN) -> Boxes:
+    """The boxes whose score is at least `least`."""
+    keep = np.flatnonzero(np.asarray(found.scores) >= least)
+    crowd = None if found.crowd is None else found.crowd[keep]
+    return Boxes(found.boxes[keep], found.scores[keep], found.indices[keep], found.labels, crowd)
 
 
 def as_boxes(truth: Boxes | Segments) -> Boxes:
