@@ -48,7 +48,7 @@ def interleaved(calls: dict[str, Callable[[], object]], seconds: float) -> dict[
             wall, cpu = time.perf_counter(), time.process_time()
             call()
             times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
-    return {name: tuple(1e3 * statistics.median(column) for column in zip(*rows)) for name, rows in times.items()}  # pyright: ignore
+    return {name: tuple(1e3 * statistics.median(column) for column in zip(*rows)) for name, rows in times.items()}
 
 
 def row(name: str, times: dict[str, tuple[float, float]], difference: float) -> Result:
@@ -124,7 +124,7 @@ def models(batch: int, seconds: float) -> list[Result]:
             apart = difference(fused(x), plain(x))
             compared = {"optimised": fused, "plain": plain, **calls}
             times = interleaved({key: (lambda model=model: model(x)) for key, model in compared.items()}, seconds)
-        macs = [cost(model.spec, (224, 224)).multiply_adds for model in (plain, resnet)]  # pyright: ignore
+        macs = [cost(model.spec, (224, 224)).multiply_adds for model in (plain, resnet)]
         results.append(row(f"{name} batch {batch}, {macs[0] / 1e9:.2f} G of resnet50's {macs[1] / 1e9:.2f} G", times, apart))
     return results
 

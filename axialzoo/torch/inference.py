@@ -61,7 +61,10 @@ def _folded(module: nn.Module) -> nn.Module:
         return FoldedConv(module)
     if isinstance(module, AxialAttention):
         return FoldedAxialAttention(module)
-    return FoldedStem(module) if isinstance(module, Stem) else FoldedBlock(module)  # pyright: ignore[reportArgumentType]
+    if isinstance(module, Stem):
+        return FoldedStem(module)
+    assert isinstance(module, ResidualBlock)
+    return FoldedBlock(module)
 
 
 class Folded(nn.Module):
@@ -164,7 +167,7 @@ class FoldedStem(Folded):
 
     def __init__(self, source: Stem):
         super().__init__()
-        self.convs = nn.ModuleList(FoldedConv(conv) for conv in source)  # pyright: ignore[reportArgumentType]
+        self.convs = nn.ModuleList(FoldedConv(conv) for conv in source if isinstance(conv, ConvNorm))
         self.activation, self.activated = source.activation, source.activated
 
     def forward(self, x: Tensor) -> Tensor:
