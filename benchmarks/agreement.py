@@ -12,8 +12,6 @@ import argparse
 import importlib.util
 import json
 import sys
-import tempfile
-from pathlib import Path
 
 import numpy as np
 
@@ -30,24 +28,23 @@ def main() -> int:
     installed = [name for name in ("torch", "tensorflow", "jax") if importlib.util.find_spec(name)]
     runs = [("torch", "")] * ("torch" in installed) + [("keras", name) for name in installed if importlib.util.find_spec("keras")]
     scores, classes = {}, {}
-    with tempfile.TemporaryDirectory() as folder:
-        for framework, backend in runs:
-            name = f"keras-{backend}" if backend else framework
-            file = Path(folder) / f"{name}.npy"
-            scores[name] = evaluate(
-                arguments.model,
-                arguments.data,
-                framework=framework,
-                backend=backend or None,
-                limit=arguments.limit or None,
-                predictions=file,
+    for framework, backend in runs:
+        name = f"keras-{backend}" if backend else framework
+        found: list[int] = []
+        scores[name] = evaluate(
+            arguments.model,
+            arguments.data,
+            framework=framework,
+            backend=backend or None,
+            limit=arguments.limit or None,
+            seen=lambda one, found=found: found.append(one.result.ranked[0]["index"]),
+        )
+        classes[name] = np.array(found)
+        if not arguments.json:
+            print(
+                f"{name:18} top1 {scores[name]['top1']:.4f}   top5 {scores[name]['top5']:.4f}   {scores[name]['seconds']:.1f} s",
+                flush=True,
             )
-            classes[name] = np.load(file)
-            if not arguments.json:
-                print(
-                    f"{name:18} top1 {scores[name]['top1']:.4f}   top5 {scores[name]['top5']:.4f}   {scores[name]['seconds']:.1f} s",
-                    flush=True,
-                )
     given = np.stack(list(classes.values()))  # (frameworks, images)
     disagreements = [
         {"image": int(image), **{name: int(value) for name, value in zip(classes, given[:, image])}}

@@ -35,6 +35,8 @@ KERAS_ONLY = {
     "backbone.py": {"residual_stage", "Activation", "image_input", "to_format"},  # functional models: a stage is a function
     "blocks.py": {"mean", "MaxPool", "strided"},
     "heads/classifier.py": {"GlobalAverage"},
+    "heads/fcos.py": {"conv"},
+    "heads/pyramid.py": {"build_numbered"},  # numbers for names
     "losses/base.py": {"register_defaults", "defaults_of", "refuse_probabilities"},  # of compile()
     "losses/classification.py": {"classification_defaults"},
     "losses/segmentation.py": {"mean"},

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from axialzoo.checkpoint import load_checkpoint
-from axialzoo.image import load_image, preprocess
+from axialzoo.checkpoint import default_config, load_checkpoint
+from axialzoo.image import load_image, preprocess, view_of
 from axialzoo.runtime import Runner, frameworks, predict
+from axialzoo.spec import entry
 
 PHOTO = Path(__file__).parents[2] / "docs" / "photos" / "chelsea.jpg"
 
@@ -86,12 +87,12 @@ def test_batches_keep_the_order_and_join_only_equal_sizes():
 
 
 def test_logits_that_are_not_finite_are_refused():
+    config = default_config(entry("axial_resnet_cifar10_xs").spec)
     with pytest.raises(ValueError, match="not finite"):
-        predict._decode({"logits": np.array([[0.0, np.nan]])}, None)
+        predict.decoded({"logits": np.array([[0.0, np.nan]])}, [view_of(32, 32, config.preprocessing)], config)
 
 
 def test_a_model_without_weights_is_refused_naming_models_with_weights(axialzoo, monkeypatch):
-    from axialzoo.spec import entry
     from axialzoo.spec.registry import Entry, _entries
 
     spec = entry("axial_resnet_cifar10_xs").spec

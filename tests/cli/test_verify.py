@@ -67,7 +67,7 @@ def flip(path):
 def other_spec(path):
     text = path.read_text()
     data = json.loads(text)
-    data["spec"]["num_classes"] = 11
+    data["spec"]["head"]["num_classes"] = 11
     data["labels"] = []
     data.pop("config_digest", None)
     path.write_text(json.dumps(data))

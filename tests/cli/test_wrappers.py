@@ -16,6 +16,7 @@ def test_train_hands_every_setting_over(axialzoo, monkeypatch, tmp_path):
 
     def run(recipe, data, out, **settings):
         print("progress")
+        assert callable(settings.pop("progress"))
         asked.update(recipe=recipe, data=str(data), out=str(out), **settings)
         return out / "model"
 
@@ -47,7 +48,7 @@ def test_training_errors_are_one_message(axialzoo, tmp_path, words, message):
 
 
 def test_evaluate_counts_what_predict_predicts(axialzoo, folder, tmp_path):
-    labels = load_checkpoint(folder).config.labels
+    labels = [label.name for label in load_checkpoint(folder).config.labels]
     random = np.random.default_rng(0)
     for split in ("train", "test"):
         for label in labels:

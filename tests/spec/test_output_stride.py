@@ -54,7 +54,15 @@ def test_adapting_gives_what_building_gives(kind, before, after):
     assert adapt(backbone(output_stride=before, **KINDS[kind]), output_stride=after) == backbone(output_stride=after, **KINDS[kind])
 
 
-@pytest.mark.parametrize("name", [name for name in list_models() if name not in FIXED])
+LEVELS = [name for name in list_models() if entry(name).spec.head is not None and entry(name).spec.head.gives == "pyramids"]
+
+
+@pytest.mark.parametrize("name", LEVELS)
+def test_levels_at_other_strides_are_other_tensors_which_strict_loading_refuses(name):
+    assert parameters(adapt(entry(name).spec, output_stride=8)) != parameters(entry(name).spec)
+
+
+@pytest.mark.parametrize("name", [name for name in list_models() if name not in (*FIXED, *LEVELS)])
 def test_strides_change_and_parameters_do_not(name):
     spec = entry(name).spec
     for stride in (8, 16, 32):

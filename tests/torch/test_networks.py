@@ -37,7 +37,15 @@ def test_registered_models_take_odd_and_unequal_sides(name):
     with torch.device("meta"):
         model = AxialClassifier(entry(name).spec).eval()
         for size in ((97, 33), (33, 129)):
-            assert model(torch.empty(1, 3, *size)).shape == (1, model.num_classes or model.num_features)
+            found = model(torch.empty(1, 3, *size))
+            if isinstance(found, torch.Tensor):
+                assert found.shape == (1, model.num_classes or model.num_features)
+                continue
+            assert list(found) == list(model.spec.head.outputs(model.spec.backbone))
+            for name, output in model.spec.head.outputs(model.spec.backbone).items():
+                levels = found[name] if isinstance(found[name], list) else [found[name]]
+                for one, stride in zip(levels, getattr(model.spec.head, "strides", (output.stride,))):
+                    assert one.shape == (1, output.channels, *(ceil(side, stride) for side in size))
 
 
 @pytest.mark.parametrize("name", list_models())
