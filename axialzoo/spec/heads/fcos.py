@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import ClassVar, Literal
 
@@ -70,7 +70,7 @@ class FCOS(Head):
     task: ClassVar[str] = "detection"
     gives: ClassVar[Literal["tensor", "maps", "pyramids"]] = "pyramids"
     num_classes: int = 80
-    pyramid: Pyramid = Pyramid()
+    pyramid: Pyramid = field(default_factory=Pyramid)
     depth: int = 4
     activation: str = "relu"
     finding: Finding = Finding()

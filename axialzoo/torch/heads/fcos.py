@@ -73,7 +73,8 @@ class Levels(nn.Module):
         outputs: dict[str, list[Tensor]] = {"classes": [], "boxes": [], "centerness": []}
         for level, x in enumerate(features):
             x, y = self.class_tower(x, level), self.box_tower(x, level)  # (N, channels, H, W) each
-            with torch.autocast(x.device.type, enabled=False):  # distances need more than 8 bits
+            device = "cpu" if x.is_meta else x.device.type  # shapes alone have no precision to switch
+            with torch.autocast(device, enabled=False):  # distances need more than 8 bits
                 x, y = (one.to(self.classes.weight.dtype) for one in (x, y))
                 outputs["classes"].append(x if pre_logits else self.classes(x))
                 outputs["boxes"].append(F.relu(self.boxes(y) * self.scales[level]))
