@@ -39,12 +39,11 @@ class ConvNorm(Layer):
         super().__init__(**kwargs)
         self.inputs, self.outputs, self.kernel, self.norm_spec, self.stride, self.dilation = inputs, outputs, kernel, norm, stride, dilation
         self.padding = dilation * (kernel // 2)
-        # a 1x1 convolution strides by slicing: oneDNN's gradient of a strided one's weights writes out of bounds where inputs are few
         self.step = stride if kernel == 1 else 1
         self.conv = keras.layers.Conv2D(
             outputs,
             kernel,
-            stride // self.step,
+            stride,
             "same" if stride == 1 else "valid",  # of stride 1, "same" pads both sides alike; of stride 2, `call` does
             data_format="channels_last",
             dilation_rate=dilation,
@@ -62,7 +61,10 @@ class ConvNorm(Layer):
     def call(self, x, training=None):
         if self.stride > 1 and self.padding:
             x = ops.pad(x, ((0, 0), (self.padding, self.padding), (self.padding, self.padding), (0, 0)))
-        x = x if self.step == 1 else x[:, :: self.step, :: self.step]
+        if self.step > 1 and training:  # oneDNN's gradient of a strided one's weights writes out of bounds
+            kernel = ops.convert_to_tensor(self.conv.kernel)
+            x = ops.conv(x[:, :: self.step, :: self.step], kernel, 1, "valid", data_format="channels_last")
+            return self.norm(x, training=training)
         return self.norm(self.conv(x), training=training)
 
     def compute_output_shape(self, input_shape):

@@ -32,14 +32,14 @@ class ConvNorm(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, kernel: int, norm: Norm, stride: int = 1, dilation: int = 1):
         super().__init__()
-        # a 1x1 convolution strides by slicing: oneDNN's gradient of a strided one's weights writes out of bounds where inputs are few
         self.step = stride if kernel == 1 else 1
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride // self.step, dilation * (kernel // 2), dilation, bias=False)
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, dilation * (kernel // 2), dilation, bias=False)
         self.norm = BatchNorm(outputs, norm)
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x if self.step == 1 else x[:, :, :: self.step, :: self.step]
+        if self.step > 1 and torch.is_grad_enabled():  # oneDNN's gradient of a strided one's weights writes out of bounds
+            return self.norm(F.conv2d(x[:, :, :: self.step, :: self.step], self.conv.weight))
         return self.norm(self.conv(x))
 
 
