@@ -260,7 +260,7 @@ def check_models(put, folder: Path) -> None:
         mixed = model_of(spec, policy)
         put(f"models/{policy}", abs(forward(mixed, x).astype("float32") - y).max() / abs(y).max())
         put(f"models/{policy}_dtypes", json.dumps(sorted({str(variable.dtype) for variable in mixed.weights})))
-        put(f"models/{policy}_compute", json.dumps(sorted({one.compute_dtype for one in flat_layers(mixed)})))
+        put(f"models/{policy}_compute", json.dumps({one.path: one.compute_dtype for one in flat_layers(mixed)}))
     backbone = AxialBackbone(adapt(spec, num_classes=0), dtype="float32")
     load_tensors(backbone, {k: v for k, v in common.tensors(spec, "float32").items() if "head." not in k})
     for index, output in enumerate(forward(backbone, x)):
@@ -293,7 +293,7 @@ def check_decoder(put, folder: Path) -> None:
     put("decoder/round_trip_same_config", back.get_config() == model.get_config())
     mixed = model_of(spec, "mixed_bfloat16")
     put("decoder/mixed_bfloat16", abs(forward(mixed, x).astype("float32") - y).max() / abs(y).max())
-    put("decoder/mixed_bfloat16_compute", json.dumps(sorted({one.compute_dtype for one in flat_layers(mixed)})))
+    put("decoder/mixed_bfloat16_compute", json.dumps({one.path: one.compute_dtype for one in flat_layers(mixed)}))
     keras.config.set_image_data_format("channels_first")
     put("decoder/channels_first", abs(forward(model_of(spec, "float32"), x.transpose(0, 3, 1, 2)) - y).max())
     keras.config.set_image_data_format("channels_last")
