@@ -27,6 +27,8 @@ LAYERS = {
     "windows": {"kind": "window", "span": 3, "positions": 3},
     "shifted windows": {"kind": "window", "span": 3, "positions": 3, "shifted": True},
     "shifted windows of an even side": {"kind": "window", "span": 4, "positions": 4, "shifted": True},
+    "windows of short tables": {"kind": "window", "span": 5, "positions": 2},
+    "shifted windows of short tables": {"kind": "window", "span": 5, "positions": 2, "shifted": True},
     "content alone": {"kind": "global", "similarity": ("content",), "value": ("content",)},
     "query and value positions": {"kind": "local", "span": 5, "positions": 3, "similarity": ("query",), "value": ("position",)},
     "key": {"kind": "window", "span": 4, "positions": 4, "similarity": ("content", "key"), "value": ("content",)},
