@@ -1,6 +1,6 @@
 """Where weights come from and go to: folders, the package, the Hugging Face Hub. No framework."""
 
-from axialzoo.hub.card import model_card
+from axialzoo.hub.card import model_card, write_card
 from axialzoo.hub.download import download
 from axialzoo.hub.pretrained import Build, replaced, same_architecture, to_build
 from axialzoo.hub.publish import push_to_hub
@@ -8,5 +8,6 @@ from axialzoo.hub.resolve import fetch_checkpoint, resolve, weights_of
 
 __all__ = [
     "Build", "download", "fetch_checkpoint", "model_card", "push_to_hub", "replaced", "resolve", "same_architecture", "to_build",
+    "write_card",
     "weights_of",
 ]  # fmt: skip

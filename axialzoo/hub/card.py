@@ -5,18 +5,31 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from axialzoo.checkpoint import Config
+from axialzoo.files import write_text
 from axialzoo.spec import cost
 from axialzoo.tasks import task_of
 
+CURVE = "learning_curve.png"
 
-def model_card(config: Config, repo_id: str = "ORG/REPO") -> str:
-    """The text of ``README.md``: front matter that the Hub reads, figures, provenance and how to load it.
+
+def write_card(folder: Path, config: Config, repo_id: str = "ORG/REPO") -> Path:
+    """Writes ``README.md`` into a checkpoint's folder, in place of the one that is there; arguments as of `model_card`."""
+    card = folder / "README.md"
+    write_text(card, model_card(config, repo_id, curve=(folder / CURVE).exists()))
+    return card
+
+
+def model_card(config: Config, repo_id: str = "ORG/REPO", *, curve: bool = False) -> str:
+    """The text of ``README.md``: front matter that the Hub reads, figures, examples, provenance and how to load it.
 
     Args:
-        config: Its ``provenance`` may hold ``licence``, ``metrics`` (name -> number) and anything else.
+        config: Its ``provenance`` may hold ``licence``, ``metrics`` (name -> number), ``notes`` (sentences), ``examples`` (of each
+            ``file``, relative to the card, and ``text``) and anything else.
         repo_id: Where it is published, for the example.
+        curve: Whether ``learning_curve.png`` lies beside it.
     """
     spec, figures = config.spec, cost(config.spec)
     tag = None if spec.head is None else task_of(spec.head).pipeline_tag
@@ -54,7 +67,15 @@ def model_card(config: Config, repo_id: str = "ORG/REPO") -> str:
     notes = config.provenance.get("notes")
     if isinstance(notes, list):
         lines += ["", "## What to know", "", *(f"* {note}" for note in notes)]
-    rest = {key: value for key, value in config.provenance.items() if key not in ("metrics", "notes")}
+    examples = config.provenance.get("examples")
+    if isinstance(examples, list):
+        lines += ["", "## Examples", ""]
+        lines += ["What is true and what the model says, from the worst of these images to the best, by each image's own figure."]
+        for one in examples:
+            lines += ["", f"{one['text']}:", "", f"![{one['text']}]({one['file']})"]
+    if curve:
+        lines += ["", "## Training", "", f"![Learning curve]({CURVE})"]
+    rest = {key: value for key, value in config.provenance.items() if key not in ("metrics", "notes", "examples")}
     if rest:
         lines += ["", "## Provenance", "", "```json", json.dumps(rest, indent=2, ensure_ascii=False, sort_keys=True), "```"]
     return "\n".join([*lines, ""])
