@@ -37,7 +37,7 @@ def push_to_hub(folder, repo_id: str, *, private: bool = False, revision: str | 
             repo_id=repo_id,
             folder_path=folder,
             revision=revision,
-            allow_patterns=[*FILES, "README.md", "*.png", "pictures/*.webp"],
+            allow_patterns=[*FILES, "README.md", "*.png", "pictures/*"],
             commit_message=f"{checkpoint.config.model} {checkpoint.config.digest[:19]}",
         )
         if tag:

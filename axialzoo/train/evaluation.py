@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
 
-from axialzoo.checkpoint import Config, load_checkpoint
+from axialzoo.checkpoint import Config, load_checkpoint, save_checkpoint
 from axialzoo.data import Data, DataError, Sample, Split, open_data
 from axialzoo.data.scoring import scoring
-from axialzoo.hub import fetch_checkpoint
+from axialzoo.hub import fetch_checkpoint, write_card
 from axialzoo.runtime import Runner
 from axialzoo.runtime.local import Outputs
 from axialzoo.runtime.predict import batch_of, looked
 from axialzoo.tasks import Result, check_looks, looks_of, task_of
 from axialzoo.tasks.looks import Asked
-from axialzoo.train.examples import note, put_examples
+from axialzoo.train.examples import put_examples
 from axialzoo.train.pictures import write_pictures
 from axialzoo.train.progress import progress
 
@@ -153,9 +153,12 @@ def record(folder: str | Path, result: Mapping[str, Any], data: str | Path) -> P
     Returns:
         The card.
     """
-    task = task_of(load_checkpoint(Path(folder)).config.spec.head)
+    checkpoint = load_checkpoint(Path(folder))
+    task = task_of(checkpoint.config.spec.head)
     about = open_data(data, task.truth).about
     figures = {name: value for name, value in result.items() if isinstance(value, float) and name != "seconds"}
     looks = {name: result[name] for name in Asked.__annotations__ if name in result}
     metrics = {**figures, **looks, f"{result['split']}_images": result["images"], "data": about.get("name", "")}
-    return note(Path(folder), metrics=metrics)
+    config = replace(checkpoint.config, provenance={**checkpoint.config.provenance, "metrics": metrics})
+    tensors = {name: np.array(array) for name, array in checkpoint.tensors.items()}
+    return write_card(checkpoint.folder, save_checkpoint(checkpoint.folder, config, tensors, overwrite=True))

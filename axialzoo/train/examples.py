@@ -1,21 +1,21 @@
-"""What is said of a checkpoint after its training: notes in its config, and examples of its results in its card."""
+"""Examples of a checkpoint's results, good and bad, in its card."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from axialzoo.checkpoint import load_checkpoint, save_checkpoint
-from axialzoo.files import check_output, written_beside
-from axialzoo.hub import write_card
+from axialzoo.checkpoint import load_checkpoint
+from axialzoo.files import check_output, write_text, written_beside
+from axialzoo.hub import EXAMPLES, examples_of, write_card
 from axialzoo.tasks import Task
+from axialzoo.train.pictures import plain_name
 
-FOLDER = "pictures"
 WIDEST = 1600  # pixels of an example
 QUALITY = 80  # of WebP
 
@@ -24,7 +24,8 @@ def put_examples(folder: Path, scored: Sequence[tuple[float, Any]], task: Task, 
     """Draws results beside the truth, of samples spread evenly from the worst to the best, and shows them in a checkpoint's card.
 
     Args:
-        folder: Of the checkpoint. Files go into its folder ``pictures``; those that its card showed before are replaced.
+        folder: Of the checkpoint. Files go into its folder ``pictures``, with a list of them; those that the list names already are
+            replaced. Config and weights stay as they are, byte by byte.
         scored: (figure, sample with its result) of each sample.
         task: Which draws them.
         split: Which samples they are.
@@ -34,14 +35,13 @@ def put_examples(folder: Path, scored: Sequence[tuple[float, Any]], task: Task, 
         The card.
 
     Raises:
-        FileExistsError: for a file in ``pictures`` that is no example of the card.
+        FileExistsError: for a file in the way that is no example of the card.
     """
-    config = load_checkpoint(folder).config
-    before = config.provenance.get("examples")
-    known = {one["file"] for one in before} if isinstance(before, list) else set()
+    config, known = load_checkpoint(folder).config, {one["file"] for one in examples_of(folder)}
     ordered = sorted(scored, key=lambda one: one[0])
-    ranks = np.unique(np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(int)).tolist()
-    targets = [f"{FOLDER}/{number}.webp" for number in range(1, len(ranks) + 1)]
+    last = len(ordered) - 1
+    ranks = np.unique(np.linspace(0, last, min(count, len(ordered))).round().astype(int)).tolist()
+    targets = [f"pictures/{number}.webp" for number in range(1, len(ranks) + 1)]
     for name in targets:
         check_output(folder / name, overwrite=name in known)
     examples = []
@@ -51,17 +51,10 @@ def put_examples(folder: Path, scored: Sequence[tuple[float, Any]], task: Task, 
         drawn.thumbnail((WIDEST, WIDEST), Image.Resampling.LANCZOS)
         with written_beside(folder / name) as beside:
             drawn.save(beside, "WEBP", quality=QUALITY, method=6)
-        place = "the worst" if rank == 0 else "the best" if rank == len(ordered) - 1 else f"number {rank + 1} from the worst"
-        text = f"{place} of {len(ordered)} images of `{split}`: {task.figure} {figure:.3f} ({Path(one.sample.name).stem})"
-        examples.append({"file": name, "text": text[0].upper() + text[1:]})
+        place = "The worst" if rank == 0 else "The best" if rank == last else f"Number {rank + 1} from the worst"
+        text = f"{place} of {len(ordered)} images of `{split}`, {plain_name(one.sample.name)}: {task.figure} {figure:.3f}"
+        examples.append({"file": name, "text": text})
     for name in known - set(targets):
         (folder / name).unlink(missing_ok=True)
-    return note(folder, examples=examples)
-
-
-def note(folder: Path, **said: Any) -> Path:
-    """Writes into a checkpoint's provenance, and its card anew; the weights stay as they are. Returns the card."""
-    checkpoint = load_checkpoint(folder)
-    config = replace(checkpoint.config, provenance={**checkpoint.config.provenance, **said})
-    tensors = {name: np.array(array) for name, array in checkpoint.tensors.items()}
-    return write_card(folder, save_checkpoint(folder, config, tensors, overwrite=True))
+    write_text(folder / EXAMPLES, json.dumps(examples, indent=2, ensure_ascii=False) + "\n")
+    return write_card(folder, config)
