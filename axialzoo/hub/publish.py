@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from axialzoo.checkpoint import CheckpointError, load_checkpoint
-from axialzoo.files import write_text
-from axialzoo.hub.card import model_card
+from axialzoo.hub.card import write_card
 from axialzoo.hub.download import FILES
 
 
@@ -27,9 +26,8 @@ def push_to_hub(folder, repo_id: str, *, private: bool = False, revision: str | 
 
     folder = Path(folder)
     checkpoint = load_checkpoint(folder)
-    card = folder / "README.md"
-    if not card.exists():
-        write_text(card, model_card(checkpoint.config, repo_id))
+    if not (folder / "README.md").exists():
+        write_card(folder, checkpoint.config, repo_id)
     api = HfApi()
     try:
         api.create_repo(repo_id, private=private, exist_ok=True)
@@ -39,7 +37,7 @@ def push_to_hub(folder, repo_id: str, *, private: bool = False, revision: str | 
             repo_id=repo_id,
             folder_path=folder,
             revision=revision,
-            allow_patterns=[*FILES, "README.md", "*.png"],
+            allow_patterns=[*FILES, "README.md", "*.png", "pictures/*"],
             commit_message=f"{checkpoint.config.model} {checkpoint.config.digest[:19]}",
         )
         if tag:

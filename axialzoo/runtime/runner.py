@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, Self, overload
+from typing import Any, Self, Unpack, overload
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from axialzoo.runtime.local import PRECISIONS, Network, Outputs, is_keras, keras
 from axialzoo.runtime.predict import BATCH, Picture, predict
 from axialzoo.runtime.process import Worker
 from axialzoo.spec import SpecError, did_you_mean
+from axialzoo.tasks.looks import Asked, looks_of
 from axialzoo.tasks.results import Result
 
 
@@ -110,21 +111,23 @@ class Runner:
         return self._network.outputs(x)
 
     @overload
-    def predict(self, pictures: Sequence[Picture], batch_size: int = BATCH) -> list[Result]: ...
+    def predict(self, pictures: Sequence[Picture], batch_size: int = BATCH, **looks: Unpack[Asked]) -> list[Result]: ...
     @overload
-    def predict(self, pictures: Picture, batch_size: int = BATCH) -> Result: ...
-    def predict(self, pictures, batch_size=BATCH):
+    def predict(self, pictures: Picture, batch_size: int = BATCH, **looks: Unpack[Asked]) -> Result: ...
+    def predict(self, pictures, batch_size=BATCH, **looks):
         """What is in a picture, or in each of several.
 
         Args:
             pictures: A path, a Pillow image, an array (H, W, 3) or (H, W) of uint8; or a list of these.
             batch_size: Pictures computed at once.
+            looks: ``tile``, ``overlap``, ``flips``, ``scales``: see :func:`axialzoo.tasks.looks_of`. By default one look at the whole.
 
         Returns:
             A result of :mod:`axialzoo.tasks.results`, or a list of them.
 
         Raises:
             ImageError: naming a picture that cannot be read.
+            SpecError: for looks that the model's task does not understand.
 
         Example:
             >>> import axialzoo
@@ -132,7 +135,7 @@ class Runner:
             'cat'
         """
         many = isinstance(pictures, (list, tuple))
-        found = predict(self, pictures if many else [pictures], batch_size)
+        found = predict(self, pictures if many else [pictures], batch_size, looks_of(**looks))
         return found if many else found[0]
 
     def close(self) -> None:

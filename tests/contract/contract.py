@@ -17,9 +17,9 @@ from PIL import Image
 from axialzoo.checkpoint import Config, default_config, load_checkpoint
 from axialzoo.image import view_of
 from axialzoo.runtime import Runner
-from axialzoo.runtime.predict import decoded, prepared
+from axialzoo.runtime.predict import prepared
 from axialzoo.spec import Label, Model, parameters
-from axialzoo.tasks import batch_targets, task_of
+from axialzoo.tasks import batch_targets, decode_batch, task_of
 from axialzoo.tasks.results import Boxes, Segments
 
 
@@ -111,7 +111,7 @@ class Subject:
     def result(self) -> Any:
         height, width = self.spec.input_size
         outputs = named(self.framework.forward(self.model, self.x, False), self.spec)
-        return decoded(outputs, [view_of(height, width, self.config.preprocessing)] * 2, self.config, self.labels)[0]
+        return decode_batch(self.task, outputs, self.spec, [view_of(height, width, self.config.preprocessing)] * 2, self.labels)[0]
 
 
 def expect(holds: bool, what: str, found: Any) -> None:
