@@ -35,14 +35,12 @@ class Task(Protocol):
         heads: The specs it serves.
         pipeline_tag: What the Hub calls it.
         truth: What truth it wants of a data set: ``"classes"``, ``"boxes"`` or ``"segments"``.
-        figure: Of its metric, the one that tells models apart.
     """
 
     name: ClassVar[str]
     heads: ClassVar[tuple[type[Head], ...]]
     pipeline_tag: ClassVar[str]
     truth: ClassVar[str]
-    figure: ClassVar[str]
 
     def targets(self, truth: Any, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
         """What the loss compares with, of one picture: arrays by name.
@@ -68,6 +66,10 @@ class Task(Protocol):
 
     def metric(self, spec: Model, labels: Sequence[Label] = ()) -> Metric:
         """A new metric, nothing counted yet."""
+        ...
+
+    def figure(self, spec: Model) -> str:
+        """Of the metric of such a model, the one that tells models apart: what learning curves show and pictures are ordered by."""
         ...
 
     def draw(self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", seen: Image.Image | None = None) -> Image.Image:

@@ -24,7 +24,6 @@ class Classification(Task):
     heads: ClassVar[tuple[type[Head], ...]] = (Classifier,)
     pipeline_tag: ClassVar[str] = "image-classification"
     truth: ClassVar[str] = "classes"
-    figure: ClassVar[str] = "top1"
 
     def targets(self, truth: int, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
         """``labels``: the class, a number below ``spec.num_classes``."""
@@ -44,6 +43,9 @@ class Classification(Task):
 
     def metric(self, spec: Model, labels: Sequence[Label] = ()) -> Accuracy:
         return Accuracy(spec.num_classes, tuple(labels))
+
+    def figure(self, spec: Model) -> str:
+        return "top1"
 
     def draw(self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", seen: Image.Image | None = None) -> Image.Image:
         """A bar for each of the five likeliest classes, a column for each heading; a truth is one bar, whole."""
