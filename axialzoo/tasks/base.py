@@ -36,7 +36,6 @@ class Task(Protocol):
         heads: The specs it serves.
         pipeline_tag: What the Hub calls it.
         truth: What truth it wants of a data set: ``"classes"``, ``"boxes"`` or ``"segments"``.
-        figure: Of its metric, the one that tells models apart.
         understood: Of ``"tile"``, ``"flips"`` and ``"scales"``, the looks that it understands: see :class:`~axialzoo.tasks.looks.Looks`.
     """
 
@@ -44,7 +43,6 @@ class Task(Protocol):
     heads: ClassVar[tuple[type[Head], ...]]
     pipeline_tag: ClassVar[str]
     truth: ClassVar[str]
-    figure: ClassVar[str]
     understood: ClassVar[tuple[str, ...]] = ()
 
     def targets(self, truth: Any, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
@@ -86,6 +84,10 @@ class Task(Protocol):
 
     def metric(self, spec: Model, labels: Sequence[Label] = ()) -> Metric:
         """A new metric, nothing counted yet."""
+        ...
+
+    def figure(self, spec: Model) -> str:
+        """Of the metric of such a model, the one that tells models apart: what learning curves show and pictures are ordered by."""
         ...
 
     def draw(self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", seen: Image.Image | None = None) -> Image.Image:

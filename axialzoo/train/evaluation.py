@@ -143,7 +143,7 @@ def _own_figure(task: Any, config: Config, labels: Any, scored: Scored) -> float
     """The figure of one picture by itself; one that it cannot be told of counts as perfect."""
     metric = task.metric(config.spec, labels)
     metric.update(scored.result, scored.sample.truth)
-    value = metric.compute().get(task.figure)
+    value = metric.compute().get(task.figure(config.spec))
     return 1.0 if value is None else float(value)
 
 

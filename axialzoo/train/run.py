@@ -106,6 +106,8 @@ def run(
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / NOTE, json.dumps(plain, indent=2) + "\n")
     training, held_out = hold_out(found.split("train"), settings.holdout, settings.seed)
+    if not settings.holdout and "val" in found.splits:
+        held_out = found.split("val")
     spec = adapt(entry(settings.model).spec, num_classes=len(found.labels))
     job = Job(settings, spec, task, training, held_out, found.labels, folder, resume, save_every)
     started = time.time()

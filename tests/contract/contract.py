@@ -53,12 +53,10 @@ class Subject:
 
     Attributes:
         spec, framework: Which.
-        figure: Of the metric, the one that it must tell; empty for the task's own.
     """
 
     spec: Model
     framework: Framework
-    figure: str = ""
 
     @cached_property
     def model(self) -> Any:
@@ -181,7 +179,7 @@ def the_decoding(one: Subject) -> None:
 
 def the_metric(one: Subject) -> None:
     metric = one.task.metric(one.spec, one.labels)
-    empty, figure = metric.compute(), one.figure or one.task.figure
+    empty, figure = metric.compute(), one.task.figure(one.spec)
     expect(empty.get(figure) is None, f"{figure}: None of nothing counted", empty.get(figure))
     metric.update(one.result, one.truth)
     figures = metric.compute()
@@ -275,13 +273,13 @@ PARTS: dict[str, tuple[str, Callable[[Any], None]]] = {
 }
 
 
-def check(spec: Model, framework: Framework, figure: str = "") -> None:
+def check(spec: Model, framework: Framework) -> None:
     """Every part in turn; arguments as of :class:`Subject`.
 
     Raises:
         Broken: naming the first part that is missing or does something else.
     """
-    one = Subject(spec, framework, figure)
+    one = Subject(spec, framework)
     kind = spec.head.kind if spec.head is not None else None
     for part, (where, keeps) in PARTS.items():
         try:

@@ -192,6 +192,7 @@ CASES = {
     "semantic": Case(segmenting(instances=False), (21, 26), gradients=True),
     "nuclei_xs": Case(registered("axial_deeplab_nuclei_xs"), (45, 70)),
     "nuclei": Case(registered("axial_deeplab_nuclei"), (40, 33)),
+    "camvid": Case(registered("axial_deeplab_camvid"), (33, 40), dtypes=("float64",)),
     # heads with levels
     "fcos": Case(locating(), (37, 22), gradients=True),
     "blood_cells_xs": Case(registered("axial_fcos_blood_cells_xs"), (67, 90)),

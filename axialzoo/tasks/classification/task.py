@@ -25,7 +25,6 @@ class Classification(Task):
     heads: ClassVar[tuple[type[Head], ...]] = (Classifier,)
     pipeline_tag: ClassVar[str] = "image-classification"
     truth: ClassVar[str] = "classes"
-    figure: ClassVar[str] = "top1"
     understood: ClassVar[tuple[str, ...]] = ("flips",)
 
     def targets(self, truth: int, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
@@ -54,6 +53,9 @@ class Classification(Task):
 
     def metric(self, spec: Model, labels: Sequence[Label] = ()) -> Accuracy:
         return Accuracy(spec.num_classes, tuple(labels))
+
+    def figure(self, spec: Model) -> str:
+        return "top1"
 
     def draw(self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", seen: Image.Image | None = None) -> Image.Image:
         """A bar for each of the five likeliest classes, a column for each heading; a truth is one bar, whole."""

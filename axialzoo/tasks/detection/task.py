@@ -28,7 +28,6 @@ class Detection(Task):
     heads: ClassVar[tuple[type[Head], ...]] = (FCOS,)
     pipeline_tag: ClassVar[str] = "object-detection"
     truth: ClassVar[str] = "boxes"
-    figure: ClassVar[str] = "box_ap50"
     understood: ClassVar[tuple[str, ...]] = ("flips",)
 
     def targets(self, truth: Boxes | Segments, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
@@ -84,6 +83,9 @@ class Detection(Task):
 
     def metric(self, spec: Model, labels: Sequence[Label] = ()) -> BoxMetric:
         return BoxMetric(tuple(labels))
+
+    def figure(self, spec: Model) -> str:
+        return "box_ap50"
 
     def draw(self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", seen: Image.Image | None = None) -> Image.Image:
         """The picture with its boxes, one view for each heading; a truth has no scores. Doubtful boxes are left out of pictures."""

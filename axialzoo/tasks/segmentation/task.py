@@ -29,7 +29,6 @@ class Segmentation(Task):
     heads: ClassVar[tuple[type[Head], ...]] = (Panoptic,)
     pipeline_tag: ClassVar[str] = "image-segmentation"
     truth: ClassVar[str] = "segments"
-    figure: ClassVar[str] = "pq"
     understood: ClassVar[tuple[str, ...]] = ("tile", "flips", "scales")
 
     def targets(self, truth: Segments, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
@@ -77,6 +76,10 @@ class Segmentation(Task):
         head = panoptic(spec)
         names = tuple(labels) or tuple(Label(f"class {index}", index in head.things) for index in range(head.num_classes))
         return SegmentationMetric(names, instances=head.instances is not None, max_detections=max(head.reading.top_k, 100))
+
+    def figure(self, spec: Model) -> str:
+        """``pq``; ``miou`` where objects are not told apart, as panoptic quality is not measured there."""
+        return "pq" if panoptic(spec).instances is not None else "miou"
 
     def draw(self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", seen: Image.Image | None = None) -> Image.Image:
         """The picture under its segments, one view for each heading; beside a truth, the picture itself too."""
