@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from axialzoo.cli.shared import Json, Quiet, emit, show, stdout_kept_clean, table
+from axialzoo.cli.shared import Json, Plain, Quiet, emit, say_if_compiling, show, stdout_kept_clean, table
 from axialzoo.cli.train import choose_one
 
 ABOUT = ("images", "seconds", "framework", "backend", "split", "digest", "per_class")  # beside the figures
@@ -23,6 +23,7 @@ def run(
     split: Annotated[str | None, typer.Option(help="train, val or test; default test or, without one, val.")] = None,
     pictures: Annotated[Path | None, typer.Option(help="Draw results beside the truth, worst first.", metavar="FOLDER")] = None,
     record: Annotated[bool, typer.Option("--record", help="Write the result into the folder's config and card.")] = False,
+    plain: Plain = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -39,8 +40,17 @@ def run(
 
     (name,) = choose_one(framework, choose) if framework else choose(None)
     with stdout_kept_clean():
+        if name == "torch" and not plain:
+            say_if_compiling(quiet)
         found: dict[str, Any] = training.evaluate(
-            source, data, framework=name, batch_size=batch_size, limit=limit, split=split, pictures=pictures
+            source,
+            data,
+            framework=name,
+            batch_size=batch_size,
+            limit=limit,
+            split=split,
+            pictures=pictures,
+            optimize=not plain,
         )
         if record:
             training.record(source, found, data)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from axialzoo.cli.shared import Force, Json, Quiet, emit, say, show, stdout_kept_clean, table
+from axialzoo.cli.shared import Force, Json, Plain, Quiet, emit, say, say_if_compiling, show, stdout_kept_clean, table
 
 
 def run(
@@ -18,6 +18,7 @@ def run(
     framework: Annotated[str | None, typer.Option(help="torch, keras or torch,keras; default the first installed.")] = None,
     top: Annotated[int | None, typer.Option(min=1, help="How many classes or objects to show; default 5 classes, all objects.")] = None,
     out: Annotated[Path | None, typer.Option(help="Draw the result: a picture, or for several images a folder of them.")] = None,
+    plain: Plain = False,
     force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -43,7 +44,9 @@ def run(
         targets = [] if out is None else output_paths(out, paths, several=len(paths) > 1 or images[0].is_dir(), force=force)
         names = choose(framework)
         checkpoint = fetch_checkpoint(model)
-        runners = [Runner(checkpoint, name) for name in names]
+        if "torch" in names and not plain:
+            say_if_compiling(quiet)
+        runners = [Runner(checkpoint, name, optimize=not plain) for name in names]
     config, predictions, drawn, skipped = checkpoint.config, [], [], []
     for index, one in enumerate(predict_files(runners, paths)):
         if one.picture is None:

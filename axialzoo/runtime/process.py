@@ -47,10 +47,10 @@ class Worker:
         )  # fmt: skip
         self._close = weakref.finalize(self, _close, self._process, self._errors)
 
-    def load(self, folder: Path, digest: str, precision: str, compiled: bool = False) -> None:
+    def load(self, folder: Path, digest: str, precision: str, compiled: bool = False, optimize: bool = False) -> None:
         """Builds the model of the checkpoint in `folder`, which has this digest."""
-        where = str(Path(folder).resolve())
-        self._ask({"do": "load", "folder": where, "digest": digest, "precision": precision, "compiled": compiled})
+        asked = {"folder": str(Path(folder).resolve()), "digest": digest, "precision": precision}
+        self._ask({"do": "load", **asked, "compiled": compiled, "optimize": optimize})
 
     def outputs(self, precision: str, x: np.ndarray) -> dict[str, np.ndarray | list[np.ndarray]]:
         """Of the model that was loaded in that precision: inputs (N, H, W, C) to outputs by name."""

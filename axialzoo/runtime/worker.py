@@ -2,7 +2,8 @@
 
 A Keras back end is chosen when Keras is first imported, so that another than a process's own needs another process.
 Asked and answered in :mod:`axialzoo.runtime.frames` over standard input and output; whatever else is printed goes to
-standard error. Requests: ``{"do": "load", "folder", "digest", "precision", "compiled"}`` and ``{"do": "outputs", "precision"}`` with
+standard error. Requests: ``{"do": "load", "folder", "digest", "precision", "compiled",
+"optimize"}`` and ``{"do": "outputs", "precision"}`` with
 the array ``x``. Answers: ``{}`` with the outputs, or ``{"error": ...}``.
 """
 
@@ -43,7 +44,8 @@ def _answer(framework: str, networks: dict[str, Network], asked: dict, x) -> dic
         if checkpoint.config.digest != asked["digest"]:
             raise ValueError(f"{checkpoint.folder}: expected digest {asked['digest']}, found {checkpoint.config.digest}; load it again")
         make = {"torch": torch_model, "keras": keras_model}[framework]
-        networks[precision] = Network(make(checkpoint.config.spec, checkpoint.tensors, precision), precision, asked["compiled"])
+        model = make(checkpoint.config.spec, checkpoint.tensors, precision, asked["optimize"])
+        networks[precision] = Network(model, precision, asked["compiled"])
         return {}
     found = networks[precision].outputs(x)
     for name, value in found.items():

@@ -40,6 +40,7 @@ def evaluate(
     limit: int | None = None,
     split: str | None = None,
     pictures: str | Path | None = None,
+    optimize: bool = True,
     seen: Callable[[Scored], None] | None = None,
 ) -> dict[str, Any]:
     """Measure a model, in float32, on the test images or, where there are none, on the validation images.
@@ -47,7 +48,7 @@ def evaluate(
     Args:
         source: Folder, registry name with weights, ``name.tag`` or ``org/repo[@revision]``.
         data: A folder that :func:`axialzoo.data.open_data` reads.
-        framework, backend: As of :class:`axialzoo.runtime.Runner`.
+        framework, backend, optimize: As of :class:`axialzoo.runtime.Runner`.
         batch_size: Images at once.
         limit: Only the first so many images.
         split: Which images: ``"train"``, ``"val"`` or ``"test"``.
@@ -70,7 +71,7 @@ def evaluate(
     total = len(samples) if limit is None else min(limit, len(samples))
     labels = config.labels or found.labels
     metric, done, kept, seconds = task.metric(config.spec, labels), 0, [], 0.0
-    with Runner(checkpoint, framework, backend, compiled=True) as runner, progress("evaluating", total) as bar:
+    with Runner(checkpoint, framework, backend, compiled=True, optimize=optimize) as runner, progress("evaluating", total) as bar:
         for batch in scoring(samples, config.preprocessing, batch_size, limit):
             started = time.perf_counter()
             outputs = runner.outputs(batch.x)
