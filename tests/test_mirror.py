@@ -23,7 +23,7 @@ TORCH_ONLY = {
     "drop_path.py": {"Places", "draw_by_place", "kept"},  # what is dropped depends on the place in a batch that processes share
     "neck.py": {"FusedStage"},
     "native.py": {"read_state", "to_array"},
-    "projection.py": {"at_once"},  # a CPU's cache; Keras's back ends fuse for themselves
+    "projection.py": {"at_once", "recorded"},  # a CPU's cache; Keras's back ends fuse for themselves
     "norm.py": {
         "frozen_statistics",
         "recomputed",
