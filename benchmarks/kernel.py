@@ -29,7 +29,7 @@ from axialzoo.spec.cost import cost  # noqa: E402
 from axialzoo.torch import create_model  # noqa: E402
 from axialzoo.torch.attention import AxialAttention  # noqa: E402
 from axialzoo.torch.inference import FoldedAxialAttention, optimize_for_inference  # noqa: E402
-from axialzoo.train.recipe import get_recipe  # noqa: E402
+from axialzoo.train.recipe import load_recipe  # noqa: E402
 
 LAYERS = ((56, 64), (28, 128), (14, 256), (7, 512))  # positions, channels: those of axial_resnet50_s
 MODELS = ("axial_resnet26_s", "axial_resnet50_s", "axial_resnet50_l")
@@ -136,7 +136,7 @@ def models(batch: int, seconds: float) -> list[Result]:
 def recipe(batch: int, seconds: float) -> list[Result]:
     """A training step of the CIFAR-10 recipe (128 images of 24 x 24) in its precision and in float32; the batch is the recipe's own."""
     results = []
-    made = get_recipe("cifar10")
+    made = load_recipe("cifar10")
     x, labels = torch.randn(made.batch_size, 3, 24, 24), torch.randint(0, 10, (made.batch_size,))
     for precision in (made.precision, "float32"):
         torch.manual_seed(0)

@@ -106,7 +106,11 @@ def needs_compiling() -> bool:
 def places() -> list[tuple[Path, str]]:
     """Where the library is looked for, in this order, and how it came there."""
     here = Path(__file__).resolve().parent / NAME
-    return [(here, "compiled when the package was installed"), (cache_folder() / NAME, "compiled into the user's cache")]
+    found = [(here, "compiled when the package was installed")]
+    try:
+        return [*found, (cache_folder() / NAME, "compiled into the user's cache")]
+    except BuildError:  # no home
+        return found
 
 
 @functools.cache

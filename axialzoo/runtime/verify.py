@@ -69,6 +69,11 @@ class Place(NamedTuple):
     backend: str | None = None
     optimize: bool = False
 
+    @property
+    def name(self) -> str:
+        title = frameworks.TITLES[self.framework]
+        return f"{title} ({self.backend})" if self.backend else f"{title}, inference form" if self.optimize else title
+
 
 def places() -> list[Place]:
     """Every framework and Keras back end there is, installed or not."""
@@ -125,9 +130,7 @@ def _run(
     place: Place, checkpoint: Checkpoint, inputs: dict[str, np.ndarray], told: Callable[[str], None]
 ) -> tuple[dict[str, Any], dict[str, np.ndarray] | None]:
     """One framework in a process of its own: what happened, and its outputs as :func:`compare` wants them."""
-    framework, backend, optimize = place
-    title = frameworks.TITLES[framework]
-    name = f"{title} ({backend})" if backend else f"{title}, inference form" if optimize else title
+    (framework, backend, optimize), name = place, place.name
     result = {"name": name, "framework": framework, "backend": backend, "installed": True, "ok": None, "detail": ""}
     missing = [package for package in (framework, backend) if package and not frameworks.installed(package)]
     if missing:
