@@ -28,7 +28,7 @@ ALLOWED = {
     "axialzoo/torch": SHARED | LIGHT | {"torch", "axialzoo.kernels"},
     # the back ends, where Keras has no word for it
     "axialzoo/keras": SHARED | LIGHT | {"keras", "tensorflow", "jax", "h5py", "axialzoo.kernels"},
-    "axialzoo/runtime": SHARED | LIGHT | {"axialzoo.tasks"},
+    "axialzoo/runtime": SHARED | LIGHT | {"axialzoo.tasks", "axialzoo.kernels"},
     "axialzoo/analysis": SHARED | LIGHT | {"torch", "axialzoo.torch", "axialzoo.runtime"},
     "converters": {"axialzoo.spec", "axialzoo.checkpoint", "numpy"},
 }

@@ -18,12 +18,12 @@ KERAS_FILES = {
 TORCH_FILES = {"fused.py", "fused_layer.py", "fused_training.py", "inference.py"}  # the fused CPU kernel is PyTorch's
 TORCH_ONLY = {
     "attention.py": {"joined"},  # what was computed in parts, see at_once
-    "backbone.py": {"ResidualStage", "check_image"},
+    "backbone.py": {"ResidualStage", "check_image", "check_trainable"},
     "blocks.py": {"max_pool"},
     "drop_path.py": {"Places", "draw_by_place", "kept"},  # what is dropped depends on the place in a batch that processes share
     "neck.py": {"FusedStage"},
     "native.py": {"read_state", "to_array"},
-    "projection.py": {"at_once"},  # a CPU's cache; Keras's back ends fuse for themselves
+    "projection.py": {"at_once", "recorded"},  # a CPU's cache; Keras's back ends fuse for themselves
     "norm.py": {
         "frozen_statistics",
         "recomputed",

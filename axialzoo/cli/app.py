@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from axialzoo.cli import compare, convert, evaluate, explain, foreign, info, listing, predict, train, verify
+from axialzoo.cli import benchmark, compare, convert, evaluate, explain, foreign, info, listing, predict, train, verify
 from axialzoo.cli.shared import command
 
 app = typer.Typer(
@@ -44,3 +44,4 @@ command(app, "train")(train.run)
 command(app, "evaluate")(evaluate.run)
 command(app, "compare")(compare.run)
 command(app, "explain")(explain.run)
+command(app, "benchmark")(benchmark.run)

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from axialzoo.cli.shared import Flip, Json, Overlap, Quiet, Scales, Tile, emit, looks, show, stdout_kept_clean, table
+from axialzoo.cli.shared import (
+    Flip, Json, Overlap, Plain, Quiet, Scales, Tile, emit, looks, say_if_compiling, show, stdout_kept_clean, table,
+)  # fmt: skip
 from axialzoo.cli.train import choose_one
 
 ABOUT = ("images", "seconds", "framework", "backend", "split", "digest", "per_class")  # beside the figures
@@ -28,6 +30,7 @@ def run(
     scales: Scales = None,
     examples: Annotated[int, typer.Option(min=0, help="Show so many pictures, from worst to best, in the folder's card.")] = 0,
     record: Annotated[bool, typer.Option("--record", help="Write the result into the folder's config and card.")] = False,
+    plain: Plain = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -46,8 +49,12 @@ def run(
 
     (name,) = choose_one(framework, choose) if framework else choose(None)
     with stdout_kept_clean():
+        if name == "torch" and not plain:
+            say_if_compiling(quiet)
         more: dict[str, Any] = {"split": split, "pictures": pictures, "examples": examples, **looks(tile, overlap, flip, scales)}
-        found: dict[str, Any] = training.evaluate(source, data, framework=name, batch_size=batch_size, limit=limit, **more)
+        found: dict[str, Any] = training.evaluate(
+            source, data, framework=name, batch_size=batch_size, limit=limit, optimize=not plain, **more
+        )
         if record:
             training.record(source, found, data)
     if as_json:

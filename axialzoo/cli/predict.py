@@ -9,7 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from axialzoo.cli.shared import Flip, Force, Json, Overlap, Quiet, Scales, Tile, emit, looks, say, show, stdout_kept_clean, table
+from axialzoo.cli.shared import (
+    Flip, Force, Json, Overlap, Plain, Quiet, Scales, Tile, emit, looks, say, say_if_compiling, show, stdout_kept_clean, table,
+)  # fmt: skip
 
 
 def run(
@@ -22,6 +24,7 @@ def run(
     overlap: Overlap = None,
     flip: Flip = False,
     scales: Scales = None,
+    plain: Plain = False,
     force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -50,7 +53,9 @@ def run(
         targets = [] if out is None else output_paths(out, paths, several=len(paths) > 1 or images[0].is_dir(), force=force)
         names = choose(framework)
         checkpoint = fetch_checkpoint(model)
-        runners = [Runner(checkpoint, name) for name in names]
+        if "torch" in names and not plain:
+            say_if_compiling(quiet)
+        runners = [Runner(checkpoint, name, optimize=not plain) for name in names]
     config, predictions, drawn, skipped = checkpoint.config, [], [], []
     for index, one in enumerate(predict_files(runners, paths, looks=asked)):
         if one.picture is None:

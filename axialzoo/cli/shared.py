@@ -17,6 +17,7 @@ import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing besides the result.")]
+Plain = Annotated[bool, typer.Option("--plain", help="In PyTorch, compute as in training: without the faster form for inference.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there already; never an input.")]
 Tile = Annotated[str | None, typer.Option(help="Cut large pictures into overlapping tiles, such as 513x513.", metavar="HEIGHTxWIDTH")]
 Overlap = Annotated[int | None, typer.Option(min=0, help="Pixels that tiles share; default a quarter of the tile.")]
@@ -89,6 +90,14 @@ def say(text: str, quiet: bool = False) -> None:
     """A message for people, on stderr, so that stdout holds the result alone."""
     if not quiet:
         print(text, file=sys.stderr, flush=True)
+
+
+def say_if_compiling(quiet: bool = False) -> None:
+    """What the first use of the CPU kernel waits for."""
+    from axialzoo.kernels import needs_compiling
+
+    if needs_compiling():
+        say("compiling the CPU kernel, once for this user: a quarter of a minute ...", quiet)
 
 
 def emit(data: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from axialzoo.cli.shared import Json, Quiet, emit, say, show, stdout_kept_clean, table
+from axialzoo.cli.shared import Json, Quiet, emit, say, say_if_compiling, show, stdout_kept_clean, table
 
 
 def run(
@@ -17,6 +17,7 @@ def run(
 ) -> None:
     """Check a checkpoint: digests, spec, every tensor, and that all frameworks and back ends installed compute the same.
 
+    PyTorch's faster form for inference, which `predict` and `evaluate` use, is one of those compared.
     The exit code is 0 where all checks passed and 1 where one failed. A framework that is not installed is
     reported as that, not as passed.
 
@@ -27,6 +28,7 @@ def run(
     from axialzoo.runtime.verify import verify
 
     with stdout_kept_clean():
+        say_if_compiling(quiet)
         report = verify(source, float64, told=lambda text: say(text, quiet))
     if as_json:
         emit(report)

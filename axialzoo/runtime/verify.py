@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from axialzoo.checkpoint import Checkpoint, CheckpointError
 from axialzoo.hub import fetch_checkpoint
+from axialzoo.kernels import kernel_status
 from axialzoo.runtime import frameworks
+from axialzoo.runtime.local import optimizable
 from axialzoo.runtime.process import Worker, WorkerError
 from axialzoo.runtime.runner import Runner
 from axialzoo.spec import Model, SpecError, cost
@@ -31,7 +33,7 @@ def verify(source: str | os.PathLike, float64: bool = True, told: Callable[[str]
 
     Returns:
         ``checks`` (name, ok, detail); ``runs`` of each framework and back end (installed, ok, detail); ``parity`` of
-        each pair, precision and output (error, limit, ok); ``compared``: whether there were two to compare; ``ok``: none failed.
+        each pair, precision and output (error, limit, ok); ``compared``: whether two frameworks or back ends were; ``ok``: none failed.
     """
     report: dict[str, Any] = {"source": str(source), "ok": False, "model": None, "digest": None, "checks": []}
     report.update(runs=[], parity=[], compared=False)
@@ -43,14 +45,15 @@ def verify(source: str | os.PathLike, float64: bool = True, told: Callable[[str]
     report["checks"] = _passed(checkpoint)
     report.update(model=checkpoint.config.model, digest=checkpoint.config.digest)
     inputs = made_inputs(checkpoint.config.spec, float64)
-    outputs = {}
-    for framework, backend in places():
-        result, found = _run(framework, backend, checkpoint, inputs, told)
+    outputs, ran = {}, set()
+    for place in places():
+        result, found = _run(place, checkpoint, inputs, told)
         report["runs"].append(result)
         if found is not None:
             outputs[result["name"]] = found
+            ran.add((place.framework, place.backend))
     report["parity"] = compare(outputs)
-    report["compared"] = len(outputs) >= 2
+    report["compared"] = len(ran) >= 2
     report["ok"] = (
         all(check["ok"] for check in report["checks"])
         and all(result["ok"] is not False for result in report["runs"])
@@ -59,9 +62,22 @@ def verify(source: str | os.PathLike, float64: bool = True, told: Callable[[str]
     return report
 
 
-def places() -> list[tuple[str, str | None]]:
+class Place(NamedTuple):
+    """What computes: a framework, of Keras its back end, and whether it runs the model's inference form."""
+
+    framework: str
+    backend: str | None = None
+    optimize: bool = False
+
+    @property
+    def name(self) -> str:
+        title = frameworks.TITLES[self.framework]
+        return f"{title} ({self.backend})" if self.backend else f"{title}, inference form" if self.optimize else title
+
+
+def places() -> list[Place]:
     """Every framework and Keras back end there is, installed or not."""
-    return [("torch", None), *(("keras", backend) for backend in frameworks.BACKENDS)]
+    return [Place("torch"), Place("torch", optimize=True), *(Place("keras", backend) for backend in frameworks.BACKENDS)]
 
 
 def made_inputs(spec: Model, float64: bool = True) -> dict[str, np.ndarray]:
@@ -83,8 +99,11 @@ def compare(outputs: dict[str, dict[str, np.ndarray]]) -> list[dict[str, Any]]:
     """
     pairs = []
     for (one, first), (other, second) in itertools.combinations(outputs.items(), 2):
+        both = {key.partition(":")[0] for key in second}  # inference forms are of float32 alone
         for key in first:
             precision, _, output = key.partition(":")
+            if precision not in both:
+                continue
             scale = float(np.abs(first[key]).max())
             scale = max(scale, 1.0) if precision == "float32" else scale or 1.0
             same = key in second and first[key].shape == second[key].shape
@@ -108,21 +127,24 @@ def _passed(checkpoint: Checkpoint) -> list[dict[str, Any]]:
 
 
 def _run(
-    framework: str, backend: str | None, checkpoint: Checkpoint, inputs: dict[str, np.ndarray], told: Callable[[str], None]
+    place: Place, checkpoint: Checkpoint, inputs: dict[str, np.ndarray], told: Callable[[str], None]
 ) -> tuple[dict[str, Any], dict[str, np.ndarray] | None]:
     """One framework in a process of its own: what happened, and its outputs as :func:`compare` wants them."""
-    title = frameworks.TITLES[framework]
-    name = f"{title} ({backend})" if backend else title
+    (framework, backend, optimize), name = place, place.name
     result = {"name": name, "framework": framework, "backend": backend, "installed": True, "ok": None, "detail": ""}
     missing = [package for package in (framework, backend) if package and not frameworks.installed(package)]
     if missing:
         return {**result, "installed": False, "detail": f"not installed ({', '.join(missing)}): not checked"}, None
+    if optimize:
+        inputs = {precision: x for precision, x in inputs.items() if optimizable(framework, precision)}
+        if not inputs:
+            return {**result, "detail": f"no CPU kernel, so it is not in use: {kernel_status().reason}"}, None
     told(f"running {name} ...")
     worker = Worker(framework, backend)
     found: dict[str, np.ndarray] = {}
     try:
         for precision, x in inputs.items():
-            outputs = Runner(checkpoint, framework, backend, precision, worker=worker).outputs(x)
+            outputs = Runner(checkpoint, framework, backend, precision, optimize=optimize, worker=worker).outputs(x)
             for output, value in outputs.items():
                 parts = {output: value} if isinstance(value, np.ndarray) else {f"{output}.{i}": part for i, part in enumerate(value)}
                 found |= {f"{precision}:{key}": part for key, part in parts.items()}

@@ -43,6 +43,7 @@ def evaluate(
     split: str | None = None,
     pictures: str | Path | None = None,
     examples: int = 0,
+    optimize: bool = True,
     seen: Callable[[Scored], None] | None = None,
     **looks: Unpack[Asked],
 ) -> dict[str, Any]:
@@ -51,7 +52,7 @@ def evaluate(
     Args:
         source: Folder, registry name with weights, ``name.tag`` or ``org/repo[@revision]``.
         data: A folder that :func:`axialzoo.data.open_data` reads.
-        framework, backend: As of :class:`axialzoo.runtime.Runner`.
+        framework, backend, optimize: As of :class:`axialzoo.runtime.Runner`.
         batch_size: Images at once.
         limit: Only the first so many images.
         split: Which images: ``"train"``, ``"val"`` or ``"test"``.
@@ -82,7 +83,7 @@ def evaluate(
     total = len(samples) if limit is None else min(limit, len(samples))
     labels = config.labels or found.labels
     metric, done, kept = task.metric(config.spec, labels), 0, []
-    with Runner(checkpoint, framework, backend, compiled=True) as runner, progress("evaluating", total) as bar:
+    with Runner(checkpoint, framework, backend, compiled=True, optimize=optimize) as runner, progress("evaluating", total) as bar:
         timed = Timed(runner)
         for batch in scoring(samples, config.preprocessing, batch_of(asked, batch_size), limit):
             for sample, result in zip(batch.samples, looked(timed, batch.x, batch.views, asked, labels)):

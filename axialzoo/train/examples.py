@@ -52,7 +52,7 @@ def put_examples(folder: Path, scored: Sequence[tuple[float, Any]], task: Task, 
         with written_beside(folder / name) as beside:
             drawn.save(beside, "WEBP", quality=QUALITY, method=6)
         place = "The worst" if rank == 0 else "The best" if rank == last else f"Number {rank + 1} from the worst"
-        text = f"{place} of {len(ordered)} images of `{split}`, {plain_name(one.sample.name)}: {task.figure} {figure:.3f}"
+        text = f"{place} of {len(ordered)} images of `{split}`, {plain_name(one.sample.name)}: {task.figure(config.spec)} {figure:.3f}"
         examples.append({"file": name, "text": text})
     for name in known - set(targets):
         (folder / name).unlink(missing_ok=True)
