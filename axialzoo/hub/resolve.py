@@ -7,7 +7,9 @@ from pathlib import Path
 
 from axialzoo.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from axialzoo.hub.address import Address
+from axialzoo.hub.catalogue import OFFICIAL
 from axialzoo.hub.fetch import fetch, fetch_beside
+from axialzoo.hub.pulled import check_recorded, pulled
 from axialzoo.spec import SpecError, did_you_mean, entry, list_models
 
 PACKAGE = "package:"
@@ -27,7 +29,10 @@ def fetch_checkpoint(source: str | os.PathLike, *, verify: bool = True, beside: 
     """
     found = place_of(source)
     if isinstance(found, Path):
-        return load_checkpoint(found, verify=verify)
+        checkpoint = load_checkpoint(found, verify=verify)
+        if found == pulled(found.name):
+            check_recorded(found.name, checkpoint.config.digest, str(found))
+        return checkpoint
     checkpoint = fetch(found, verify=verify)
     if beside:
         fetch_beside(found, checkpoint.folder)
@@ -44,9 +49,9 @@ def place_of(source) -> Path | Address:
     """The folder, or the address on the Hub, that `source` means.
 
     Args:
-        source: In this order: a path to a folder; ``"package:NAME"`` (ships with axialzoo); a registered
-            ``"name.tag"``, or ``"name"`` for its first tag; ``"org/repo"`` or ``"org/repo@revision"`` on the Hub, with
-            ``"#sha256:..."`` behind where the digest of the weights is known.
+        source: In this order: a path to a folder; ``"package:NAME"`` (ships with axialzoo); a registered ``"name.tag"``, or
+            ``"name"`` for its first tag (official weights once they are pulled); ``"org/repo"`` or ``"org/repo@revision"`` on the
+            Hub, with ``"#sha256:..."`` behind where the digest of the weights is known.
 
     Raises:
         CheckpointError: for nothing of these.
@@ -80,10 +85,15 @@ def weights_of(name: str, tag: str | None = None) -> str:
     """Where the weights of a registered model are: those of `tag`, of the tag in `name`, or the first.
 
     Raises:
-        SpecError: naming the tags that exist.
+        SpecError: naming the tags that exist, and for official weights that nobody has pulled yet.
     """
-    found = entry(name)
-    tag = tag or name.partition(".")[2]
+    base, _, own = name.partition(".")
+    found, tag = entry(base), tag or own
+    if tag and tag not in found.weights and f"{found.name}.{tag}" in OFFICIAL:
+        folder = pulled(f"{found.name}.{tag}")
+        if not folder.exists():
+            raise SpecError(f"{found.name}.{tag}: official weights, not here yet: `axialzoo pull {folder.name}` fetches and imports them")
+        return str(folder)
     if not found.weights:
         have = ", ".join(list_models(pretrained=True)) or "none yet"
         raise SpecError(f"model {found.name!r} has no weights to load; models that have some: {have}; a folder or org/repo works too")

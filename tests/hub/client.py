@@ -47,7 +47,25 @@ def live(source: str, repo_id: str, classes: int) -> dict:
     return {"commit": model.push_to_hub(repo_id), "training": model.training, "name": model.name}
 
 
-ACTIONS = {"push": push, "publish": publish, "verify": verified, "load": load, "live": live}
+def validate(text: str) -> dict:
+    from huggingface_hub import ModelCard
+
+    ModelCard(text).validate()
+    return {"valid": True}
+
+
+def live_keras(source: str, repo_id: str) -> dict:
+    """The same in Keras, as it is; and what it computes."""
+    import numpy as np
+
+    from axialzoo.keras import AxialModel
+
+    model = AxialModel.from_pretrained(source)
+    logits = np.asarray(model(np.full((1, 32, 32, 3), 0.5, "float32")))
+    return {"commit": model.push_to_hub(repo_id), "labels": len(model.labels), "name": model.name, "logits": logits.tolist()}
+
+
+ACTIONS = {"live_keras": live_keras, "push": push, "publish": publish, "verify": verified, "load": load, "live": live, "validate": validate}
 
 
 def main(action: str, arguments: list) -> list:

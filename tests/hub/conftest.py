@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.cli.conftest import axialzoo  # noqa: F401 (a fixture)
 from tests.hub.server import Hub
 
 

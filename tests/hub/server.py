@@ -213,16 +213,21 @@ class Handler(BaseHTTPRequestHandler):
             repo = f"{wanted.get('organization') or 'tester'}/{wanted['name']}"
             if repo in self.server.repos:
                 return self.reply(409, {"error": "exists", "url": f"{self.server.url}/{repo}"})
-            self.server.commit(repo, {".gitattributes": b""})
+            self.server.commit(repo, {".gitattributes": b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n"})
             self.server.repos[repo]["private"] = wanted.get("private") or wanted.get("visibility") == "private"
             return self.reply(200, {"url": f"{self.server.url}/{repo}", "name": repo})
         if path == "/api/validate-yaml":
             return self.validate(json.loads(data)["content"])
         if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/preupload/(.+)", path):
-            large = {"safetensors", "png"}
-            files = json.loads(data)["files"]
-            modes = [{"path": f["path"], "uploadMode": "lfs" if f["path"].split(".")[-1] in large else "regular"} for f in files]
-            return self.reply(200, {"files": [{**mode, "shouldIgnore": False} for mode in modes]})
+            at = self.find(found[1], found[2])
+            if at is None:
+                return None
+            modes = []
+            for name in (file["path"] for file in json.loads(data)["files"]):
+                large, there = name.endswith((".safetensors", ".png", ".webp")), at[1].get(name)
+                known = {} if there is None else {"oid": hashlib.sha256(there).hexdigest() if large else git_oid(there)}
+                modes.append({"path": name, "uploadMode": "lfs" if large else "regular", "shouldIgnore": False, **known})
+            return self.reply(200, {"files": modes})
         if re.fullmatch(r"/([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
             objects = [
                 {**wanted, "actions": {"upload": {"href": f"{self.server.url}/blob/{wanted['oid']}"}}}
@@ -281,6 +286,10 @@ class Handler(BaseHTTPRequestHandler):
             return self.reply(400, {"error": "digest"})
         self.server.blobs[oid] = data
         return self.reply(200)
+
+
+def git_oid(data: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
 class Counting:

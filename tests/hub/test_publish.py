@@ -237,3 +237,13 @@ def test_publishing_loading_and_verifying_over_http(hub, folder, tmp_path):
     tuned = hub.repos["axial/tuned"]
     card = tuned["commits"][tuned["refs"]["main"]]["README.md"].decode()
     assert front(card)["base_model"] == "axial/tiny" and "axial/tuned" in card
+
+
+def test_a_keras_model_comes_from_the_hub_and_goes_to_it(hub, folder, tmp_path):
+    pytest.importorskip("keras")
+    hub.commit("axial/tiny", {name: (folder / name).read_bytes() for name in ("config.json", "model.safetensors")})
+    (live,) = ask(hub.url, tmp_path / "cache", "live_keras", {"source": "axial/tiny", "repo_id": "axial/again"})
+    assert live["name"] == XS and live["labels"] == 10 and np.isfinite(live["logits"]).all()
+    again = hub.repos["axial/again"]
+    weights = again["commits"][again["refs"]["main"]]["model.safetensors"]
+    assert weights == (folder / "model.safetensors").read_bytes()  # bit by bit
