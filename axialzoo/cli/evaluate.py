@@ -9,8 +9,20 @@ from typing import Annotated, Any
 import typer
 
 from axialzoo.cli.shared import (
-    Flip, Json, Overlap, Plain, Quiet, Scales, Tile, emit, looks, say_if_compiling, show, stdout_kept_clean, table,
-)  # fmt: skip
+    Flip,
+    Json,
+    Overlap,
+    Plain,
+    Quiet,
+    Scales,
+    Tile,
+    emit,
+    looks,
+    say_if_compiling,
+    show,
+    stdout_kept_clean,
+    table,
+)
 from axialzoo.cli.train import choose_one
 
 ABOUT = ("images", "seconds", "framework", "backend", "split", "digest", "per_class")  # beside the figures

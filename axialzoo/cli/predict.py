@@ -10,8 +10,22 @@ from typing import Annotated, Any
 import typer
 
 from axialzoo.cli.shared import (
-    Flip, Force, Json, Overlap, Plain, Quiet, Scales, Tile, emit, looks, say, say_if_compiling, show, stdout_kept_clean, table,
-)  # fmt: skip
+    Flip,
+    Force,
+    Json,
+    Overlap,
+    Plain,
+    Quiet,
+    Scales,
+    Tile,
+    emit,
+    looks,
+    say,
+    say_if_compiling,
+    show,
+    stdout_kept_clean,
+    table,
+)
 
 
 def run(

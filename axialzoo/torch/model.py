@@ -14,12 +14,13 @@ from axialzoo.spec import Label, Model, Preprocessing, SpecError, adapt
 from axialzoo.torch.backbone import Extractor, check_trainable
 from axialzoo.torch.heads import HeadModule, make_head
 from axialzoo.torch.norm import set_sync_norms
+from axialzoo.torch.on_hub import OnHub
 from axialzoo.torch.preprocessing import Preprocess
 
 Y = TypeVar("Y", covariant=True)
 
 
-class AxialModel(Extractor, Generic[Y]):
+class AxialModel(Extractor, OnHub, Generic[Y]):
     """Images to what the head gives: a tensor or, of heads with several outputs, a dictionary of tensors by name.
 
     Args:
