@@ -29,7 +29,7 @@ ALLOWED = {
     # the back ends, where Keras has no word for it
     "axialzoo/keras": SHARED | LIGHT | {"keras", "tensorflow", "jax", "h5py", "axialzoo.kernels"},
     "axialzoo/runtime": SHARED | LIGHT | {"axialzoo.tasks", "axialzoo.kernels"},
-    "axialzoo/analysis": SHARED | LIGHT | {"torch", "axialzoo.torch", "axialzoo.runtime"},
+    "axialzoo/analysis": SHARED | LIGHT | {"torch", "axialzoo.torch", "axialzoo.runtime", "axialzoo.kernels"},
     "converters": {"axialzoo.spec", "axialzoo.checkpoint", "numpy"},
 }
 # and inside functions alone

@@ -19,7 +19,7 @@ def hub_errors(name: str, doing: str, advice: str) -> Iterator[None]:
     """
     from huggingface_hub import errors
 
-    http_error = errors.HfHubHTTPError.__bases__[0]  # of the HTTP client below, whichever that is: connections cut, refused, too slow
+    http_error: type[Exception] = errors.HfHubHTTPError.__bases__[0]  # pyright: ignore[reportAssignmentType]  # of the HTTP client below, whichever that is: connections cut, refused, too slow
     try:
         yield
     except CheckpointError:

@@ -60,7 +60,7 @@ def test_a_task_that_understands_nothing_looks_once_and_is_never_asked_for_more(
     compute = lambda x: {"logits": np.arange(10.0)[None]}  # noqa: E731
     (found,) = look_at(Plain(), compute, np.zeros((1, 8, 8, 3)), spec, [WHOLE], Looks())
     assert found.ranked[0]["index"] == 9
-    with pytest.raises(SpecError, match="flips: .*it looks at the whole picture once"):
+    with pytest.raises(SpecError, match=r"flips: .*it looks at the whole picture once"):
         look_at(Plain(), compute, np.zeros((1, 8, 8, 3)), spec, [WHOLE], looks_of(flips=True))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -40,7 +40,8 @@ class AveragePrecision:
         Left out where the truth has no objects. ``per_class``: name -> ``mask_ap``, ``box_ap``.
         """
         found: dict[str, Any] = {"per_class": {}}
-        for name, kind in (("mask", "segm"), ("box", "bbox")):
+        kinds: dict[str, Literal["segm", "bbox"]] = {"mask": "segm", "box": "bbox"}
+        for name, kind in kinds.items():
             of = coco_average_precision(self.truths, self.results, kind, max_detections=self.max_detections, by_area=False)
             if of["ap"] is None:
                 return found
