@@ -47,7 +47,8 @@ def check_run(
     training = found.split("train")
     if settings.holdout >= len(training):
         raise DataError(
-            f"data: expected more than the {settings.holdout} samples that the recipe holds out of train, found {len(training)}"
+            f"data: expected more than the {settings.holdout} samples that the recipe holds out of train to watch progress with, found "
+            f"{len(training)}; hold out fewer (--set holdout={len(training) // 10})"
         )
     known = check(found, progress)
     # a batch is made before anything is written, and the weights to start from are read: what does not go together shows here
