@@ -86,6 +86,13 @@ def layers(batch: int, seconds: float) -> list[Result]:
     return results
 
 
+def show_all(model: nn.Module) -> None:
+    """The last norm of a block begins at zero, and would hide all that stands before it."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            nn.init.normal_(module.weight, 0.5, 0.1)
+
+
 def plainly(call: Callable, *arguments: object) -> torch.Tensor:
     with use_kernel("plain"):
         return call(*arguments)
@@ -120,9 +127,7 @@ def models(batch: int, seconds: float) -> list[Result]:
     results = []
     for name in MODELS:
         plain = create_model(name).eval()
-        for module in plain.modules():  # the last norm of a block begins at zero, and would hide all that stands before it
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                nn.init.normal_(module.weight, 0.5, 0.1)
+        show_all(plain)
         fused = optimize_for_inference(plain)
         with torch.inference_mode():
             apart = difference(fused(x), plain(x))
@@ -141,6 +146,7 @@ def recipe(batch: int, seconds: float) -> list[Result]:
     for precision in (made.precision, "float32"):
         torch.manual_seed(0)
         model = create_model(made.model).train().to(memory_format=torch.channels_last)
+        show_all(model)
 
         def step(model: nn.Module = model, precision: str = precision) -> torch.Tensor:
             with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):

@@ -162,10 +162,11 @@ def use_kernel(path: str):
     Raises:
         ValueError: where this machine does not have it.
     """
-    found = _load()[0]
-    known = ("plain", *(found.isas if found else ()))
-    if path not in known:
-        raise ValueError(f"use_kernel: expected one of {list(known)}, found {path!r}; {kernel_status().reason}")
+    if path != "plain":  # which nothing has to be compiled for
+        found = _load()[0]
+        known = ("plain", *(found.isas if found else ()))
+        if path not in known:
+            raise ValueError(f"use_kernel: expected one of {list(known)}, found {path!r}; {kernel_status().reason}")
     before = (_State.disabled, _State.forced)
     _State.disabled, _State.forced = path == "plain", None if path == "plain" else path
     try:

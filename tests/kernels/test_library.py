@@ -64,6 +64,13 @@ def test_each_path_can_be_asked_for_and_is_then_named():
     assert kernel_status().path == found.isas[-1]
 
 
+def test_nothing_is_compiled_where_the_plain_path_is_asked_for(monkeypatch, not_loaded):
+    monkeypatch.setattr(library, "compile_library", lambda folder: pytest.fail("compiled"))
+    monkeypatch.setattr(library, "places", lambda: [])
+    with use_kernel("plain"):
+        assert kernel() is None and not library.needs_compiling() and kernel_status().path == "plain"
+
+
 def test_a_path_that_is_not_here_is_refused():
     with pytest.raises(ValueError, match=r"expected one of .*found 'avx1024'"), use_kernel("avx1024"):
         pass
