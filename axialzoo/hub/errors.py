@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import cast
 
 from axialzoo.checkpoint import CheckpointError
 
@@ -19,7 +20,8 @@ def hub_errors(name: str, doing: str, advice: str) -> Iterator[None]:
     """
     from huggingface_hub import errors
 
-    http_error: type[Exception] = errors.HfHubHTTPError.__bases__[0]  # pyright: ignore[reportAssignmentType]  # of the HTTP client below, whichever that is: connections cut, refused, too slow
+    # of the HTTP client below, whichever that is: connections cut, refused, too slow
+    http_error = cast(type[Exception], errors.HfHubHTTPError.__bases__[0])
     try:
         yield
     except CheckpointError:

@@ -17,7 +17,7 @@ def ask(url: str, cache: Path, action: str, *arguments, offline: bool = False, t
     """What ``client.py`` answers."""
     settings = {**environment(url, cache), "HF_HUB_OFFLINE": "1" if offline else "0", "HF_TOKEN": token}
     command = [sys.executable, str(ROOT / "tests" / "hub" / "client.py"), action, json.dumps(arguments)]
-    done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=800, check=False)
+    done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=3000, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -19,18 +19,27 @@ def push(folder: str, repo_id: str, **options) -> dict:
     return {"commit": push_to_hub(Path(folder), repo_id, **options)}
 
 
-def publish(source: str, repo_id: str, **options) -> dict:
+def publish(source: str, repo_id: str, everywhere: bool = False, **options) -> dict:
     from axialzoo.runtime import publish, verify
 
-    verify.places = lambda: [("torch", None)]  # the quickest to start
+    if not everywhere:
+        verify.places = lambda: [("torch", None)]  # the quickest to start
     return publish(source, repo_id, **options)
 
 
-def verified(source: str) -> dict:
+def verified(source: str, everywhere: bool = False) -> dict:
     from axialzoo.runtime import verify
 
-    verify.places = lambda: [("torch", None)]
+    if not everywhere:
+        verify.places = lambda: [("torch", None)]
     return verify.verify(source)
+
+
+def predicted(source: str, picture: str, framework: str) -> dict:
+    from axialzoo import load_runner
+
+    with load_runner(source, framework) as runner:
+        return {"said": repr(runner.predict(picture).to_json())}
 
 
 def load(source: str) -> dict:
@@ -65,7 +74,16 @@ def live_keras(source: str, repo_id: str) -> dict:
     return {"commit": model.push_to_hub(repo_id), "labels": len(model.labels), "name": model.name, "logits": logits.tolist()}
 
 
-ACTIONS = {"live_keras": live_keras, "push": push, "publish": publish, "verify": verified, "load": load, "live": live, "validate": validate}
+ACTIONS = {
+    "live_keras": live_keras,
+    "push": push,
+    "publish": publish,
+    "verify": verified,
+    "predict": predicted,
+    "load": load,
+    "live": live,
+    "validate": validate,
+}
 
 
 def main(action: str, arguments: list) -> list:

@@ -20,7 +20,7 @@ from axialzoo.runtime import publish, verify
 from axialzoo.spec import entry
 from tests.cli.conftest import LABELS, random_tensors
 from tests.conversion import small
-from tests.hub.asking import ask
+from tests.hub.asking import ROOT, ask
 
 XS = "axial_resnet_cifar10_xs"
 PROVENANCE = {
@@ -237,6 +237,36 @@ def test_publishing_loading_and_verifying_over_http(hub, folder, tmp_path):
     tuned = hub.repos["axial/tuned"]
     card = tuned["commits"][tuned["refs"]["main"]]["README.md"].decode()
     assert front(card)["base_model"] == "axial/tiny" and "axial/tuned" in card
+
+
+SHIPPED = {
+    "axial_resnet_cifar10": "chelsea.jpg",
+    "axial_deeplab_nuclei": "nuclei.png",
+    "axial_fcos_blood_cells": "blood_cells.jpg",
+}
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_models_there_and_back_in_both_frameworks_and_on_every_back_end(hub, tmp_path, name):
+    repo, cache = f"axial/{name}", tmp_path / "cache"
+    (done,) = ask(hub.url, cache, "publish", {"source": name, "repo_id": repo, "tag": "v1", "everywhere": True})
+    assert done.get("commit"), done
+    entry = hub.repos[repo]
+    files = entry["commits"][entry["refs"]["v1"]]
+    local = ROOT / "axialzoo" / "weights" / name
+    assert all(files[part] == (local / part).read_bytes() for part in ("config.json", "model.safetensors"))
+    (report,) = ask(hub.url, cache, "verify", {"source": f"{repo}@v1", "everywhere": True})
+    assert report["ok"] and len(report["runs"]) == 4 and all(run["ok"] for run in report["runs"])
+    assert len(report["golden"]) == 8 and all(row["ok"] for row in report["golden"])
+    assert {run["name"] for run in report["runs"]} <= set(re.findall(r"PyTorch|Keras \(\w+\)", files["README.md"].decode()))
+    for framework in ("torch", "keras"):
+        both = [
+            {"source": source, "picture": str(ROOT / "docs" / "photos" / SHIPPED[name]), "framework": framework} for source in (repo, name)
+        ]
+        there, here = ask(hub.url, cache, "predict", *both)
+        assert there == here and there["said"]
 
 
 def test_a_keras_model_comes_from_the_hub_and_goes_to_it(hub, folder, tmp_path):
