@@ -14,7 +14,7 @@ from axialzoo.train.recipe import Recipe
 RECIPE = Recipe(
     model="axial_deeplab_camvid",
     preprocessing=Preprocessing(size=(360, 480), resize="none", mean=(0.5,) * 3, std=(0.5,) * 3),
-    epochs=60,
+    epochs=80,
     sizes=((0.55, 192), (0.9, 240), (1.0, 288)),
     batch_size=8,
     optimizer="adamw",
