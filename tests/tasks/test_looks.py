@@ -48,7 +48,7 @@ def test_a_task_refuses_by_name_what_it_does_not_understand_and_takes_the_rest(t
         if name in task.understood:
             check_looks(task.name, task.understood, looks_of(**asked))
             continue
-        with pytest.raises(SpecError, match=f"^{name}: models of {task.name} .* leave {name} out"):
+        with pytest.raises(SpecError, match=rf"^{name}: models of {task.name} .* leave {name} out"):
             check_looks(task.name, task.understood, looks_of(**asked))
 
 
@@ -60,7 +60,7 @@ def test_a_task_that_understands_nothing_looks_once_and_is_never_asked_for_more(
     compute = lambda x: {"logits": np.arange(10.0)[None]}  # noqa: E731
     (found,) = look_at(Plain(), compute, np.zeros((1, 8, 8, 3)), spec, [WHOLE], Looks())
     assert found.ranked[0]["index"] == 9
-    with pytest.raises(SpecError, match="flips: .*it looks at the whole picture once"):
+    with pytest.raises(SpecError, match=r"flips: .*it looks at the whole picture once"):
         look_at(Plain(), compute, np.zeros((1, 8, 8, 3)), spec, [WHOLE], looks_of(flips=True))
 
 

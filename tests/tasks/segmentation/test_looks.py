@@ -68,7 +68,9 @@ def quality(compute, looks: Looks) -> float:
     return metric.compute()["pq"]
 
 
-@pytest.mark.parametrize("asked", [{"flips": True}, {"scales": (2.0,)}, {"scales": (0.5, 1, 2), "flips": True}, {"tile": 48, "flips": True}])
+@pytest.mark.parametrize(
+    "asked", [{"flips": True}, {"scales": (2.0,)}, {"scales": (0.5, 1, 2), "flips": True}, {"tile": 48, "flips": True}]
+)
 def test_what_several_looks_say_together_is_the_truth(asked):
     assert quality(knowing(discs()), looks_of(**asked)) > 0.93
 
