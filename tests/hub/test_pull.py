@@ -197,7 +197,7 @@ def test_the_command_pulls_and_lists(axialzoo, hub, offered, imports):
     said = axialzoo("pull", NAME, "--json")
     assert said.code == 0 and said.json["fetched"] and said.json["licence"] == "test"
     (listed,) = [one for one in axialzoo("pull", "--json").json["weights"] if one["name"] == NAME]
-    assert listed["pulled"] and listed["least_bytes"] == 4 * 12_455_910
+    assert listed["pulled"] and 4 * 12_455_910 < listed["least_bytes"] < 4 * 12_600_000  # statistics are no parameters
     unknown = axialzoo("pull", "axial_swidernet_1_1_1.cityscape")
     assert unknown.code == 1 and "did you mean 'axial_swidernet_1_1_1.cityscapes'?" in unknown.err
 
