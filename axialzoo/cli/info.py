@@ -35,7 +35,7 @@ def run(
       axialzoo info --system
     """
     if system == (model is not None):
-        raise ValueError("info: expected the name of a model, or --system without one")
+        raise typer.BadParameter("info: expected the name of a model, or --system without one")
     if model is None:
         run_system(as_json, quiet)
         return

@@ -166,6 +166,7 @@ def _backward(ctx, grad, _):
 def _differentiable(grad: Tensor, inputs: Sequence[Tensor | None], flags: Sequence, wanted: Sequence[bool]) -> list[Tensor | None]:
     """The same gradients of PyTorch's own operations, which have gradients in turn; L x L logits and all."""
     axis, key_depth, span, content_similarity, content_value = flags
+    inputs = [None if x is None else x.view_as(x) for x in inputs]  # by themselves: the scales are made of queries and keys
     some = [x for x, want in zip(inputs, wanted) if want and x is not None]
     qkv, *tables, scales = inputs
     assert qkv is not None and scales is not None

@@ -28,7 +28,7 @@ def test_the_plain_path_is_told_where_it_is_in_use(axialzoo):
 @pytest.mark.parametrize("words", [(), ("axial_resnet26_s", "--system")])
 def test_a_model_or_the_system_is_asked_for(axialzoo, words):
     said = axialzoo("info", *words)
-    assert said.code == 1 and "expected the name of a model, or --system without one" in said.err
+    assert said.code == 2 and "expected the name of a model, or --system without one" in said.err
 
 
 def test_the_forms_of_a_model_are_measured_in_turn_and_compared(axialzoo):

@@ -23,7 +23,7 @@ def publish(source: str, repo_id: str, everywhere: bool = False, **options) -> d
     from axialzoo.runtime import publish, verify
 
     if not everywhere:
-        verify.places = lambda: [("torch", None)]  # the quickest to start
+        verify.places = lambda: [verify.Place("torch")]  # the quickest to start
     return publish(source, repo_id, **options)
 
 
@@ -31,7 +31,7 @@ def verified(source: str, everywhere: bool = False) -> dict:
     from axialzoo.runtime import verify
 
     if not everywhere:
-        verify.places = lambda: [("torch", None)]
+        verify.places = lambda: [verify.Place("torch")]
     return verify.verify(source)
 
 

@@ -171,14 +171,14 @@ def test_a_layer_in_training_is_fused_by_default_and_nowhere_else(served, fields
 
 
 def test_under_autocast_it_is_nearer_to_float64_than_the_plain_form(served):
-    module, x = layer().train(), torch.randn(4, 12, 9, 7)
-    exact = copy.deepcopy(module).double()(x.double())
+    module, x = layer().train(), torch.randn(4, 12, 9, 7, generator=torch.Generator().manual_seed(0))
+    exact = copy.deepcopy(module).double()(x.double()).detach()
     with torch.autocast("cpu", torch.bfloat16):
         ours = module(x)
         with use_kernel("plain"):
             theirs = module(x)
     assert len(served) == 1 and ours.dtype == theirs.dtype == torch.bfloat16
-    ours, theirs = (float((found.double() - exact).norm() / exact.norm()) for found in (ours, theirs))
+    ours, theirs = (float((found.detach().double() - exact).norm() / exact.norm()) for found in (ours, theirs))
     assert ours <= theirs <= 0.05
     with torch.autocast("cpu", torch.bfloat16):
         module(x).sum().backward()
@@ -203,11 +203,14 @@ def second_gradients(module: AxialAttention, x: torch.Tensor) -> list[torch.Tens
 
 
 def test_gradients_of_gradients_are_those_of_the_plain_form():
-    module, x = layer(), torch.randn(2, 12, 9, 7)
+    module, x = layer(), torch.randn(2, 12, 9, 7, generator=torch.Generator().manual_seed(0))
     ours, exact = second_gradients(module, x), second_gradients(copy.deepcopy(module).double(), x.double())
+    with use_kernel("plain"):
+        plain = second_gradients(module, x)
     largest = max(float(one.norm()) for one in exact)
-    for one, other in zip(ours, exact, strict=True):
-        assert float((one - other).norm()) <= 1e-3 * max(float(other.norm()), 1e-2 * largest)
+    for one, theirs, other in zip(ours, plain, exact, strict=True):  # small variances make them as large as rounding is
+        limit = 1e-3 * max(float(other.norm()), 1e-2 * largest)
+        assert float((one - other).norm()) <= max(limit, 4 * float((theirs - other).norm()))
 
 
 @pytest.mark.filterwarnings("ignore")  # the compiler's own

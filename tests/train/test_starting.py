@@ -80,11 +80,11 @@ def resolve_shipped():
 def test_weights_on_the_hub_are_asked_for_by_their_name(image_folder, monkeypatch):
     asked = []
 
-    def download(repo, revision=None):
-        asked.append((repo, revision))
+    def fetch(address, **options):
+        asked.append((address.repo, address.revision))
         raise CheckpointError("offline")
 
-    monkeypatch.setattr(sys.modules["axialzoo.hub.resolve"], "download", download)
+    monkeypatch.setattr(sys.modules["axialzoo.hub.resolve"], "fetch", fetch)
     with pytest.raises(CheckpointError, match="offline"):
         check_run("cifar10", image_folder, **{**FOLDER, "start": "someone/weights@v2"})
     assert asked == [("someone/weights", "v2")]
