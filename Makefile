@@ -31,7 +31,8 @@ test: $(READY)  ## The tests (under 25 minutes on 2 cores)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/parity
 	$(BIN)/python -m pytest tests/parity
 
-test-full: $(READY)  ## All tests, the long ones too
+test-full: export AXIALZOO_EXAMPLES := search
+test-full: $(READY)  ## All tests, the long ones too, on other random examples each time
 	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/parity -m 'full or not full'
 	$(BIN)/python -m pytest tests/parity -m 'full or not full'
 

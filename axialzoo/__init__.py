@@ -6,16 +6,16 @@ from axialzoo.info import model_info
 from axialzoo.spec import SpecError, list_models
 
 if TYPE_CHECKING:
-    from axialzoo.runtime import load_runner
+    from axialzoo.runtime import load_runner, publish
 
 __version__ = "0.1.0"
-__all__ = ["SpecError", "__version__", "list_models", "load_runner", "model_info"]
+__all__ = ["SpecError", "__version__", "list_models", "load_runner", "model_info", "publish"]
 
 
 def __getattr__(name: str) -> Any:
-    """``load_runner`` needs numpy, and is imported when it is asked for."""
-    if name == "load_runner":
-        from axialzoo.runtime import load_runner
+    """What needs numpy is imported when it is asked for."""
+    if name in ("load_runner", "publish"):
+        from axialzoo import runtime
 
-        return load_runner
+        return getattr(runtime, name)
     raise AttributeError(f"module 'axialzoo' has no attribute {name!r}")

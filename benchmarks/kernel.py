@@ -1,6 +1,6 @@
 """The fused CPU kernel against the plain form: layers, attention in training, whole models; float32.
 
-    python benchmarks/kernel.py [layers] [training] [models] [--threads 1] [--batch 8] [--seconds 3] [--path avx2] [--json]
+    python benchmarks/kernel.py [layers] [training] [recipe] [models] [--threads 1] [--batch 8] [--seconds 3] [--path avx2] [--json]
 
 What is compared runs in turn, in one process, many times; medians of wall time are printed, of CPU time beside them, and the
 ratio of the latter, which other work on the machine disturbs less. Results are compared first.
@@ -15,7 +15,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -29,8 +28,8 @@ from axialzoo.spec import Attention, Norm  # noqa: E402
 from axialzoo.spec.cost import cost  # noqa: E402
 from axialzoo.torch import create_model  # noqa: E402
 from axialzoo.torch.attention import AxialAttention  # noqa: E402
-from axialzoo.torch.fused_layer import train_fused  # noqa: E402
 from axialzoo.torch.inference import FoldedAxialAttention, optimize_for_inference  # noqa: E402
+from axialzoo.train.recipe import load_recipe  # noqa: E402
 
 LAYERS = ((56, 64), (28, 128), (14, 256), (7, 512))  # positions, channels: those of axial_resnet50_s
 MODELS = ("axial_resnet26_s", "axial_resnet50_s", "axial_resnet50_l")
@@ -87,6 +86,18 @@ def layers(batch: int, seconds: float) -> list[Result]:
     return results
 
 
+def show_all(model: nn.Module) -> None:
+    """The last norm of a block begins at zero, and would hide all that stands before it."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            nn.init.normal_(module.weight, 0.5, 0.1)
+
+
+def plainly(call: Callable, *arguments: object) -> torch.Tensor:
+    with use_kernel("plain"):
+        return call(*arguments)
+
+
 def training(batch: int, seconds: float) -> list[Result]:
     """A whole layer in training, forward and backward."""
     results = []
@@ -101,7 +112,7 @@ def training(batch: int, seconds: float) -> list[Result]:
                 y.backward(cotangent)
                 return y
 
-            calls = {"fused": lambda s=step, m=layer: s(partial(train_fused, m)), "plain": lambda s=step, m=layer: s(m)}
+            calls = {"fused": lambda s=step, m=layer: s(m), "plain": lambda s=step, m=layer: plainly(s, m)}
             apart = difference(calls["fused"](), calls["plain"]())
             results.append(row(f"training L={length} axis {axis}", interleaved(calls, seconds), apart))
     return results
@@ -116,9 +127,7 @@ def models(batch: int, seconds: float) -> list[Result]:
     results = []
     for name in MODELS:
         plain = create_model(name).eval()
-        for module in plain.modules():  # the last norm of a block begins at zero, and would hide all that stands before it
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                nn.init.normal_(module.weight, 0.5, 0.1)
+        show_all(plain)
         fused = optimize_for_inference(plain)
         with torch.inference_mode():
             apart = difference(fused(x), plain(x))
@@ -129,20 +138,45 @@ def models(batch: int, seconds: float) -> list[Result]:
     return results
 
 
+def recipe(batch: int, seconds: float) -> list[Result]:
+    """A training step of the CIFAR-10 recipe (128 images of 24 x 24) in its precision and in float32; the batch is the recipe's own."""
+    results = []
+    made = load_recipe("cifar10")
+    x, labels = torch.randn(made.batch_size, 3, 24, 24), torch.randint(0, 10, (made.batch_size,))
+    for precision in (made.precision, "float32"):
+        torch.manual_seed(0)
+        model = create_model(made.model).train().to(memory_format=torch.channels_last)
+        show_all(model)
+
+        def step(model: nn.Module = model, precision: str = precision) -> torch.Tensor:
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+                y = model(x.contiguous(memory_format=torch.channels_last))
+            nn.functional.cross_entropy(y.float(), labels).backward()
+            model.zero_grad()
+            return y
+
+        calls = {"fused": step, "plain": lambda s=step: plainly(s)}
+        apart = difference(calls["fused"]().float(), calls["plain"]().float())
+        times = interleaved(calls, seconds)
+        rates = {f"{name} images/s": round(1e3 * made.batch_size / cpu, 1) for name, (_, cpu) in times.items()}
+        results.append(row(f"recipe {made.model} {precision}", times, apart) | rates)
+    return results
+
+
 def line(result: Result) -> str:
     return ", ".join(f"{key} {value:.3g}" if isinstance(value, float) else str(value) for key, value in result.items())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", default=[], help="layers, training, models; default all")
+    parser.add_argument("what", nargs="*", default=[], help="layers, training, recipe, models; default all")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each row")
     parser.add_argument("--path", help="instruction set, default the best")
     parser.add_argument("--json", action="store_true", help="one JSON object a row")
     args = parser.parse_args()
-    known = {"layers": layers, "training": training, "models": models}
+    known = {"layers": layers, "training": training, "recipe": recipe, "models": models}
     if unknown := set(args.what) - set(known):
         parser.error(f"expected some of {list(known)}, found {sorted(unknown)}")
     torch.set_num_threads(args.threads)

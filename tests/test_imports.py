@@ -20,7 +20,7 @@ LIGHT = {"numpy", "safetensors", "huggingface_hub", "PIL"}
 ALLOWED = {
     "axialzoo/spec": set(),
     "axialzoo/checkpoint": {"axialzoo.spec", "axialzoo.files", "numpy", "safetensors"},
-    "axialzoo/hub": {"axialzoo.spec", "axialzoo.files", "axialzoo.checkpoint", "axialzoo.tasks", "huggingface_hub"},
+    "axialzoo/hub": {"axialzoo.spec", "axialzoo.files", "axialzoo.checkpoint", "axialzoo.tasks", "huggingface_hub", "numpy"},
     "axialzoo/image": {"axialzoo.spec", "axialzoo.files", "numpy", "PIL"},
     "axialzoo/tasks": {"axialzoo.spec", "axialzoo.image", "axialzoo.files", "numpy", "PIL"},
     "axialzoo/data": {"axialzoo.spec", "axialzoo.image", "axialzoo.tasks", "axialzoo.files", "numpy", "PIL"},
@@ -28,8 +28,8 @@ ALLOWED = {
     "axialzoo/torch": SHARED | LIGHT | {"torch", "axialzoo.kernels"},
     # the back ends, where Keras has no word for it
     "axialzoo/keras": SHARED | LIGHT | {"keras", "tensorflow", "jax", "h5py", "axialzoo.kernels"},
-    "axialzoo/runtime": SHARED | LIGHT | {"axialzoo.tasks"},
-    "axialzoo/analysis": SHARED | LIGHT | {"torch", "axialzoo.torch", "axialzoo.runtime"},
+    "axialzoo/runtime": SHARED | LIGHT | {"axialzoo.tasks", "axialzoo.kernels"},
+    "axialzoo/analysis": SHARED | LIGHT | {"torch", "axialzoo.torch", "axialzoo.runtime", "axialzoo.kernels"},
     "converters": {"axialzoo.spec", "axialzoo.checkpoint", "numpy"},
 }
 # and inside functions alone

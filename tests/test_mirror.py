@@ -15,15 +15,23 @@ KERAS_FILES = {
     "scope.py",  # dots in names
     "dynamic_window.py",  # windows of an axis whose length a graph does not know
 }
-TORCH_FILES = {"fused.py", "fused_layer.py", "fused_training.py", "inference.py"}  # the fused CPU kernel is PyTorch's
+TORCH_FILES = {"fused.py", "fused_layer.py", "fused_training.py"}  # the fused CPU kernel is PyTorch's
 TORCH_ONLY = {
     "attention.py": {"joined"},  # what was computed in parts, see at_once
     "backbone.py": {"ResidualStage", "check_image"},
     "blocks.py": {"max_pool"},
     "drop_path.py": {"Places", "draw_by_place", "kept"},  # what is dropped depends on the place in a batch that processes share
+    "inference.py": {
+        "Folded",
+        "tensors_of",
+        "FoldedConv",
+        "FoldedAxialAttention",
+        "FoldedStem",
+        "FoldedBlock",
+    },  # on the kernel's operators
     "neck.py": {"FusedStage"},
     "native.py": {"read_state", "to_array"},
-    "projection.py": {"at_once"},  # a CPU's cache; Keras's back ends fuse for themselves
+    "projection.py": {"at_once", "recorded"},  # a CPU's cache; Keras's back ends fuse for themselves
     "norm.py": {
         "frozen_statistics",
         "recomputed",
@@ -35,7 +43,7 @@ KERAS_ONLY = {
     "backbone.py": {"residual_stage", "Activation", "image_input", "to_format"},  # functional models: a stage is a function
     "blocks.py": {"mean", "MaxPool", "strided"},
     "heads/classifier.py": {"GlobalAverage"},
-    "heads/fcos.py": {"conv"},
+    "heads/fcos.py": {"conv", "OneMap"},  # what PyTorch under Keras cannot differentiate
     "heads/pyramid.py": {"build_numbered"},  # numbers for names
     "losses/base.py": {"register_defaults", "defaults_of", "refuse_probabilities"},  # of compile()
     "losses/classification.py": {"classification_defaults"},
@@ -43,7 +51,7 @@ KERAS_ONLY = {
     "model.py": {"laid_out"},
     "neck.py": {"fused_stage"},
     "native.py": {"suffix"},
-    "norm.py": {"Layer", "statistics_dtype", "unbiased"},
+    "norm.py": {"Layer", "fold_conv", "statistics_dtype", "unbiased"},
     "preprocessing.py": {"is_tensorflow"},
     "weights.py": {"variables"},
     "windows.py": {"window_of", "by_window", "by_window2d"},  # of a length that a graph does not know; masks are added, not filled in

@@ -9,9 +9,10 @@ from typing import Any
 
 from axialzoo.analysis.cases import Case, cases
 from axialzoo.analysis.growth import exponent
-from axialzoo.analysis.measure import cores, measure
+from axialzoo.analysis.measure import measure
 from axialzoo.analysis.plots import PLOTS, draw_growth
 from axialzoo.files import check_output, write_text
+from axialzoo.runtime.system import cores
 from axialzoo.spec import entry
 
 MEASURES = ("seconds", "memory_bytes", "multiply_adds", "cpu_seconds")

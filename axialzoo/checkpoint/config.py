@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from axialzoo.checkpoint import strict_json
-from axialzoo.checkpoint.errors import CheckpointError
+from axialzoo.checkpoint.errors import CheckpointError, ForeignVersion
 from axialzoo.checkpoint.migrate import READABLE, VERSION, upgraded
 from axialzoo.spec import Label, Model, Preprocessing, SpecError, did_you_mean, entry, from_dict, is_registered, to_dict
 
@@ -83,7 +83,7 @@ class Config:
         version = data.get("version")
         if isinstance(version, bool) or version not in READABLE:
             known = ", ".join(map(str, READABLE))
-            raise CheckpointError(f"{where}: expected version {known}, found {str(version)[:80]}; a newer axialzoo may read it")
+            raise ForeignVersion(f"{where}: expected version {known}, found {str(version)[:80]}; a newer axialzoo may read it")
         for key in data:
             if key not in FIELDS:
                 raise CheckpointError(f"{where}: unknown field {key[:80]!r}{did_you_mean(key[:80], FIELDS)} (known: {', '.join(FIELDS)})")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from axialzoo.cli import compare, convert, evaluate, explain, foreign, info, listing, predict, train, verify
+from axialzoo.cli import benchmark, compare, convert, evaluate, explain, foreign, info, listing, predict, publish, pull, train, verify
 from axialzoo.cli.shared import command
 
 app = typer.Typer(
@@ -40,7 +40,10 @@ command(app, "convert")(convert.run)
 command(app, "import")(foreign.run_import)
 command(app, "export")(foreign.run_export)
 command(app, "verify")(verify.run)
+command(app, "pull")(pull.run)
+command(app, "publish")(publish.run)
 command(app, "train")(train.run)
 command(app, "evaluate")(evaluate.run)
 command(app, "compare")(compare.run)
 command(app, "explain")(explain.run)
+command(app, "benchmark")(benchmark.run)

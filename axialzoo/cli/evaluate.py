@@ -8,7 +8,21 @@ from typing import Annotated, Any
 
 import typer
 
-from axialzoo.cli.shared import Json, Quiet, emit, show, stdout_kept_clean, table
+from axialzoo.cli.shared import (
+    Flip,
+    Json,
+    Overlap,
+    Plain,
+    Quiet,
+    Scales,
+    Tile,
+    emit,
+    looks,
+    say_if_compiling,
+    show,
+    stdout_kept_clean,
+    table,
+)
 from axialzoo.cli.train import choose_one
 
 ABOUT = ("images", "seconds", "framework", "backend", "split", "digest", "per_class")  # beside the figures
@@ -22,7 +36,13 @@ def run(
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many images.")] = None,
     split: Annotated[str | None, typer.Option(help="train, val or test; default test or, without one, val.")] = None,
     pictures: Annotated[Path | None, typer.Option(help="Draw results beside the truth, worst first.", metavar="FOLDER")] = None,
+    tile: Tile = None,
+    overlap: Overlap = None,
+    flip: Flip = False,
+    scales: Scales = None,
+    examples: Annotated[int, typer.Option(min=0, help="Show so many pictures, from worst to best, in the folder's card.")] = 0,
     record: Annotated[bool, typer.Option("--record", help="Write the result into the folder's config and card.")] = False,
+    plain: Plain = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -33,14 +53,19 @@ def run(
       axialzoo evaluate ./folder --data photos --framework keras --json
       axialzoo evaluate runs/cifar10/model --data cifar10 --record
       axialzoo evaluate runs/nuclei/model --data nuclei --pictures worst/
+      axialzoo evaluate runs/nuclei/model --data nuclei --flip --scales 0.75,1,1.25 --json
+      axialzoo evaluate runs/nuclei/model --data nuclei --split val --examples 6
     """
     from axialzoo import train as training
     from axialzoo.runtime.frameworks import choose
 
     (name,) = choose_one(framework, choose) if framework else choose(None)
     with stdout_kept_clean():
+        if name == "torch" and not plain:
+            say_if_compiling(quiet)
+        more: dict[str, Any] = {"split": split, "pictures": pictures, "examples": examples, **looks(tile, overlap, flip, scales)}
         found: dict[str, Any] = training.evaluate(
-            source, data, framework=name, batch_size=batch_size, limit=limit, split=split, pictures=pictures
+            source, data, framework=name, batch_size=batch_size, limit=limit, optimize=not plain, **more
         )
         if record:
             training.record(source, found, data)

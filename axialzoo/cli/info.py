@@ -9,26 +9,36 @@ from typing import Annotated, Any
 import typer
 
 from axialzoo.cli.shared import Json, Quiet, billions, emit, show, table
+from axialzoo.cli.system import run_system
 from axialzoo.info import describe, model_info
 from axialzoo.spec import SpecError, adapt, entry, to_dict
 
 
 def run(
-    model: Annotated[str, typer.Argument(help="A name, a folder with config.json, or org/repo.", metavar="NAME|FOLDER")],
+    model: Annotated[str | None, typer.Argument(help="A name, a folder with config.json, or org/repo.", metavar="NAME|FOLDER")] = None,
     size: Annotated[str | None, typer.Option(help="Input: SIDE or HEIGHTxWIDTH; default the model's own.")] = None,
     attention: Annotated[str | None, typer.Option(help="Another kind of attention, such as local.", metavar="KIND")] = None,
     output_stride: Annotated[int | None, typer.Option(help="Of the last stage: 8, 16 or 32; default the model's own.")] = None,
     spec: Annotated[bool, typer.Option("--spec", help="Show the whole spec.")] = False,
+    system: Annotated[bool, typer.Option("--system", help="Show what this machine computes with, instead of a model.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Show all that is known of a model: cost at a size, stages, published numbers, weights.
 
+    With --system and no model: which path of the CPU kernel is in use and why, versions of the frameworks, threads.
+
     Examples:
       axialzoo info axial_resnet50_s --size 320x480
       axialzoo info axial_deeplab_s_backbone --output-stride 8
       axialzoo info ./folder --json
+      axialzoo info --system
     """
+    if system == (model is not None):
+        raise ValueError("info: expected the name of a model, or --system without one")
+    if model is None:
+        run_system(as_json, quiet)
+        return
     found = _named(model, size, output_stride, attention) if _is_name(model) else _saved(model, size, output_stride, attention)
     if as_json:
         emit(found)

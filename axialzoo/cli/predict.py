@@ -9,7 +9,23 @@ from typing import Annotated, Any
 
 import typer
 
-from axialzoo.cli.shared import Force, Json, Quiet, emit, say, show, stdout_kept_clean, table
+from axialzoo.cli.shared import (
+    Flip,
+    Force,
+    Json,
+    Overlap,
+    Plain,
+    Quiet,
+    Scales,
+    Tile,
+    emit,
+    looks,
+    say,
+    say_if_compiling,
+    show,
+    stdout_kept_clean,
+    table,
+)
 
 
 def run(
@@ -18,6 +34,11 @@ def run(
     framework: Annotated[str | None, typer.Option(help="torch, keras or torch,keras; default the first installed.")] = None,
     top: Annotated[int | None, typer.Option(min=1, help="How many classes or objects to show; default 5 classes, all objects.")] = None,
     out: Annotated[Path | None, typer.Option(help="Draw the result: a picture, or for several images a folder of them.")] = None,
+    tile: Tile = None,
+    overlap: Overlap = None,
+    flip: Flip = False,
+    scales: Scales = None,
+    plain: Plain = False,
     force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -31,21 +52,26 @@ def run(
       axialzoo predict a.jpg --model ./folder --framework torch,keras --out b.png
       axialzoo predict *.jpg --model axial_resnet_cifar10 --top 3 --json
       axialzoo predict photos/ --model axial_resnet_cifar10 --out results/
+      axialzoo predict slide.png --model axial_deeplab_nuclei --tile 512x512 --overlap 64 --flip --out cut.png
     """
     from axialzoo.hub import fetch_checkpoint
     from axialzoo.image import ImageError
     from axialzoo.runtime import Runner
     from axialzoo.runtime.frameworks import choose
     from axialzoo.runtime.predict import pictures_in, predict_files
+    from axialzoo.tasks import looks_of
 
+    asked = looks_of(**looks(tile, overlap, flip, scales))
     with stdout_kept_clean():
         paths = pictures_in(images)
         targets = [] if out is None else output_paths(out, paths, several=len(paths) > 1 or images[0].is_dir(), force=force)
         names = choose(framework)
         checkpoint = fetch_checkpoint(model)
-        runners = [Runner(checkpoint, name) for name in names]
+        if "torch" in names and not plain:
+            say_if_compiling(quiet)
+        runners = [Runner(checkpoint, name, optimize=not plain) for name in names]
     config, predictions, drawn, skipped = checkpoint.config, [], [], []
-    for index, one in enumerate(predict_files(runners, paths)):
+    for index, one in enumerate(predict_files(runners, paths, looks=asked)):
         if one.picture is None:
             skipped.append({"image": str(one.path), "error": one.error})
             if len(paths) > 1:
@@ -67,7 +93,7 @@ def run(
     if not predictions:
         raise ImageError(skipped[0]["error"] if len(skipped) == 1 else f"none of {len(skipped)} pictures can be read")
     if as_json:
-        found = {"model": config.model, "digest": config.digest, "predictions": predictions, "pictures": drawn}
+        found = {"model": config.model, "digest": config.digest, **asked.asked, "predictions": predictions, "pictures": drawn}
         emit({**found, **({"skipped": skipped} if skipped else {})})
     if skipped:
         raise typer.Exit(1)

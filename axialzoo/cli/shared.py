@@ -17,7 +17,12 @@ import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing besides the result.")]
+Plain = Annotated[bool, typer.Option("--plain", help="In PyTorch, compute as in training: without the faster form for inference.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there already; never an input.")]
+Tile = Annotated[str | None, typer.Option(help="Cut large pictures into overlapping tiles, such as 513x513.", metavar="HEIGHTxWIDTH")]
+Overlap = Annotated[int | None, typer.Option(min=0, help="Pixels that tiles share; default a quarter of the tile.")]
+Flip = Annotated[bool, typer.Option("--flip", help="Look at the mirrored picture too, and take the mean.")]
+Scales = Annotated[str | None, typer.Option(help="Look at these sizes and take the mean, such as 0.75,1,1.25.", metavar="LIST")]
 EXPECTED = (ValueError, OSError, ImportError, MemoryError, RuntimeError, NotImplementedError)  # told in one message; the rest are bugs
 
 
@@ -66,10 +71,33 @@ def _help(function: Callable) -> str:
     return inspect.cleandoc(function.__doc__ or "").replace("\n\nExamples:", "\n\n\b\nExamples:")
 
 
+def looks(tile: str | None, overlap: int | None, flip: bool, scales: str | None) -> dict[str, Any]:
+    """What ``--tile``, ``--overlap``, ``--flip`` and ``--scales`` ask for, as `axialzoo.tasks.looks_of` takes it.
+
+    Raises:
+        ValueError: for scales that are no numbers.
+    """
+    found: dict[str, Any] = {"tile": tile, "overlap": overlap, "flips": flip}
+    if scales is None:
+        return found
+    try:
+        return {**found, "scales": tuple(float(one) for one in scales.split(","))}
+    except ValueError:
+        raise ValueError(f"--scales: expected numbers with commas between them, such as 0.75,1,1.25, found {scales!r}") from None
+
+
 def say(text: str, quiet: bool = False) -> None:
     """A message for people, on stderr, so that stdout holds the result alone."""
     if not quiet:
         print(text, file=sys.stderr, flush=True)
+
+
+def say_if_compiling(quiet: bool = False) -> None:
+    """What the first use of the CPU kernel waits for."""
+    from axialzoo.kernels import needs_compiling
+
+    if needs_compiling():
+        say("compiling the CPU kernel, once for this user: a quarter of a minute ...", quiet)
 
 
 def emit(data: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from axialzoo.cli.shared import Json, Quiet, emit, say, show, stdout_kept_clean, table
+from axialzoo.cli.shared import Json, Quiet, emit, say, say_if_compiling, show, stdout_kept_clean, table
 from axialzoo.spec import SpecError
 
 
@@ -29,6 +29,7 @@ def run(
     seed: Annotated[int | None, typer.Option(min=0, help="Default the recipe's.")] = None,
     save_every: Annotated[int, typer.Option(min=1, help="Steps between saves.")] = 200,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Any other field of the recipe.", metavar="FIELD=VALUE")] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="In PyTorch on a CPU, without the fused kernel of attention.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -48,6 +49,7 @@ def run(
     that is resumed with more --epochs goes on along the learning rate of the longer run.
     """
     from axialzoo import train as training
+    from axialzoo.kernels import use_kernel
     from axialzoo.runtime.frameworks import choose, prepare_keras
 
     (name,) = choose_one(framework, choose)
@@ -67,7 +69,9 @@ def run(
     with stdout_kept_clean():
         if name == "keras":
             prepare_keras()
-        with _checking(quiet) as bar:
+        elif not plain:
+            say_if_compiling(quiet)
+        with use_kernel("plain") if plain else contextlib.nullcontext(), _checking(quiet) as bar:
             model = training.run(recipe, data, out, framework=name, resume=resume, save_every=save_every, progress=bar, **overrides)
     if os.environ.get("RANK", "0") != "0":
         return  # one of several processes: the first one tells

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from axialzoo.cli.shared import Json, Quiet, emit, say, show, stdout_kept_clean, table
+from axialzoo.cli.shared import Json, Quiet, emit, say, say_if_compiling, show, stdout_kept_clean, table
 
 
 def run(
@@ -17,16 +17,23 @@ def run(
 ) -> None:
     """Check a checkpoint: digests, spec, every tensor, and that all frameworks and back ends installed compute the same.
 
+    PyTorch's faster form for inference, which `predict` and `evaluate` use, is one of those compared.
+
+    Of what `axialzoo publish` wrote, the SHA-256 of every file and the golden activations too: what the weights computed where they
+    were published.
+
     The exit code is 0 where all checks passed and 1 where one failed. A framework that is not installed is
     reported as that, not as passed.
 
     Examples:
       axialzoo verify folder
       axialzoo verify axial_resnet_cifar10 --json
+      axialzoo verify org/repo@v1
     """
     from axialzoo.runtime.verify import verify
 
     with stdout_kept_clean():
+        say_if_compiling(quiet)
         report = verify(source, float64, told=lambda text: say(text, quiet))
     if as_json:
         emit(report)
@@ -49,6 +56,12 @@ def _show(report: dict) -> None:
             error = "not finite" if pair["error"] is None else f"{pair['error']:.1e}"
             pairs.add_row(verdict[pair["ok"]], pair["output"], *pair["pair"], pair["precision"], error, f"{pair['limit']:.0e}")
         show("", pairs)
+    if report["golden"]:
+        golden = table("", "of", "in", ">largest difference", ">limit", title="against the golden activations")
+        for row in report["golden"]:
+            error = "differs in kind" if row["error"] is None else f"{row['error']:.1e}"
+            golden.add_row(verdict[row["ok"]], row["run"], row["precision"], error, f"{row['limit']:.0e}")
+        show("", golden)
     if not report["compared"]:
         show("", "parity: not compared; that takes two frameworks or back ends")
     show("", "verified" if report["ok"] else "NOT verified: see what FAILED")

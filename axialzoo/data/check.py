@@ -22,7 +22,7 @@ def check(data: Data, progress: Callable[[int, int], None] | None = None) -> dic
         of classes ``objects`` by class name.
 
     Raises:
-        DataError: for the first bad sample, naming its file and value.
+        DataError: for the first bad sample, naming its file and value; where no picture to train on has a box.
     """
     total, done = sum(len(split) for split in data.splits.values()), 0
     found: dict[str, dict[str, Any]] = {}
@@ -38,6 +38,8 @@ def check(data: Data, progress: Callable[[int, int], None] | None = None) -> dic
             done += 1
             if progress:
                 progress(done, total)
+        if data.kind == "boxes" and name == "train" and not counts.any():
+            raise DataError(f"data: expected objects to train on, found none in the {len(split)} pictures of split {name!r}")
         found[name] = {"pictures": len(split), "objects": dict(zip(data.classes, counts.tolist()))}
         if data.kind != "classes":
             found[name] |= {"crowds": crowds, "without": without}

@@ -4,19 +4,52 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from axialzoo.checkpoint import Config
+from axialzoo.files import write_text
 from axialzoo.spec import cost
 from axialzoo.tasks import task_of
 
+CURVE = "learning_curve.png"
 
-def model_card(config: Config, repo_id: str = "ORG/REPO") -> str:
-    """The text of ``README.md``: front matter that the Hub reads, figures, provenance and how to load it.
+
+EXAMPLES = "pictures/examples.json"
+
+
+def write_card(folder: Path, config: Config, repo_id: str = "ORG/REPO") -> Path:
+    """Writes ``README.md`` into a checkpoint's folder, in place of the one that is there: with its learning curve and its examples,
+    where they lie beside it. Arguments as of `model_card`."""
+    card = folder / "README.md"
+    write_text(card, model_card(config, repo_id, curve=(folder / CURVE).exists(), examples=examples_of(folder)))
+    return card
+
+
+def examples_of(folder: Path) -> list[dict[str, str]]:
+    """Of each example of a checkpoint's results ``file``, relative to the folder, and ``text``; none where there are none.
+
+    Raises:
+        ValueError: for a list of another form.
+    """
+    path = folder / EXAMPLES
+    if not path.exists():
+        return []
+    found = json.loads(path.read_text(encoding="utf-8"))
+    rows = found if isinstance(found, list) else [found]
+    if not all(isinstance(one, dict) and re.fullmatch(r"pictures/[^/]+", str(one.get("file"))) and "text" in one for one in rows):
+        raise ValueError(f"{path}: expected a list of objects with file (pictures/NAME) and text; remove it, and make the examples again")
+    return [{"file": one["file"], "text": str(one["text"])} for one in rows]
+
+
+def model_card(config: Config, repo_id: str = "ORG/REPO", *, curve: bool = False, examples: Sequence[Mapping[str, str]] = ()) -> str:
+    """The text of ``README.md``: front matter that the Hub reads, figures, examples, provenance and how to load it.
 
     Args:
-        config: Its ``provenance`` may hold ``licence``, ``metrics`` (name -> number) and anything else.
+        config: Its ``provenance`` may hold ``licence``, ``metrics`` (name -> number), ``notes`` (sentences) and anything else.
         repo_id: Where it is published, for the example.
+        curve: Whether ``learning_curve.png`` lies beside it.
+        examples: Of each ``file``, relative to the card, and ``text``.
     """
     spec, figures = config.spec, cost(config.spec)
     tag = None if spec.head is None else task_of(spec.head).pipeline_tag
@@ -42,7 +75,8 @@ def model_card(config: Config, repo_id: str = "ORG/REPO") -> str:
         f"| digest | `{config.digest}` |",
     ]
     if isinstance(metrics, Mapping):
-        lines += [f"| {name} | {value:.4f} |" if isinstance(value, float) else f"| {name} | {value} |" for name, value in metrics.items()]
+        lines += [f"| {name} | {value:.4f} |" for name, value in metrics.items() if isinstance(value, float)]
+        lines += [f"| {name} | {value} |" for name, value in metrics.items() if not isinstance(value, float)]
     lines += [
         "",
         "```python",
@@ -54,6 +88,17 @@ def model_card(config: Config, repo_id: str = "ORG/REPO") -> str:
     notes = config.provenance.get("notes")
     if isinstance(notes, list):
         lines += ["", "## What to know", "", *(f"* {note}" for note in notes)]
+    if examples:
+        lines += [
+            "",
+            "## Examples",
+            "",
+            "What is true and what the model says, from the worst of these images to the best by its own figure.",
+        ]
+    for one in examples:
+        lines += ["", f"{one['text']}:", "", f"![{one['text']}]({one['file']})"]
+    if curve:
+        lines += ["", "## Training", "", f"![Learning curve]({CURVE})"]
     rest = {key: value for key, value in config.provenance.items() if key not in ("metrics", "notes")}
     if rest:
         lines += ["", "## Provenance", "", "```json", json.dumps(rest, indent=2, ensure_ascii=False, sort_keys=True), "```"]

@@ -1,45 +1,77 @@
-"""Checkpoints from the Hugging Face Hub, fetched once and cached.
+"""Files from the Hugging Face Hub, fetched once and cached.
 
-``HF_ENDPOINT``, ``HF_HOME``, ``HF_HUB_OFFLINE`` and ``HF_TOKEN`` mean what they always mean.
+``HF_ENDPOINT``, ``HF_HOME``, ``HF_HUB_OFFLINE`` and ``HF_TOKEN`` mean what they always mean. Downloads that were cut go on where
+they stopped.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
 from pathlib import Path
 
 from axialzoo.checkpoint import CheckpointError
+from axialzoo.checkpoint.folder import CONFIG, WEIGHTS
+from axialzoo.hub.address import Address
+from axialzoo.hub.cache import drop
+from axialzoo.hub.errors import hub_errors
 
-FILES = ("config.json", "model.safetensors")
+FILES = (CONFIG, WEIGHTS)
+ADVICE = "try again: what has arrived is kept"
 
 
-def download(repo: str, revision: str | None = None) -> Path:
-    """The folder in the cache that holds both files of `repo` at `revision` (branch, tag or commit).
+class Absent(CheckpointError):
+    """The repository is there, and the file is not."""
+
+
+def download(address: Address, name: str, commit: str | None = None) -> Path:
+    """Where the file `name` of a repository lies in the cache.
+
+    Args:
+        address: The repository and its revision.
+        name: The file.
+        commit: The commit that the revision was found to be, so that several files are of one.
 
     Raises:
-        CheckpointError: where the repository, the revision or a file is not there, or the Hub cannot be reached and
-            nothing is cached.
+        Absent: where the file is not there.
+        CheckpointError: where the repository or the revision is not there, or the Hub cannot be reached and nothing is cached.
     """
-    from huggingface_hub import errors, snapshot_download
+    for _ in range(2):
+        path, fresh = _get(address, name, commit)
+        if not fresh or is_its_blob(path):
+            return path
+        drop(path.parent, [path.name])
+    raise CheckpointError(
+        f"{address}: {name} arrived twice with another SHA than the Hub gives for it, and is not kept: something on the way damages it, or "
+        f"answers with an older file; {ADVICE}"
+    )
 
-    name = f"{repo}@{revision}" if revision else repo
-    try:
-        folder = Path(snapshot_download(repo, revision=revision, allow_patterns=list(FILES)))
-    except errors.GatedRepoError:
-        raise CheckpointError(f"{name}: access is restricted; ask for it on the repository's page, then set HF_TOKEN") from None
-    except errors.RepositoryNotFoundError:
-        raise CheckpointError(f"{name}: the Hub has no such repository, or it is private; check the name, or set HF_TOKEN") from None
-    except errors.RevisionNotFoundError:
-        raise CheckpointError(f"{name}: the repository has no revision {revision!r}; expected a branch, tag or commit") from None
-    except errors.HFValidationError as error:
-        raise CheckpointError(f"{name}: not a repository on the Hub: {error}") from None
-    except errors.LocalEntryNotFoundError:
-        raise CheckpointError(
-            f"{name}: is not in the cache, and the Hub cannot be reached (offline, or HF_HUB_OFFLINE is set); "
-            "fetch it once while online, or give a folder"
-        ) from None
-    except (errors.HfHubHTTPError, OSError) as error:
-        raise CheckpointError(f"{name}: could not be fetched: {error}; try again, or give a folder") from None
-    missing = [file for file in FILES if not (folder / file).exists()]
-    if missing:
-        raise CheckpointError(f"{name}: expected {' and '.join(FILES)}, found no {' and no '.join(missing)}; not an axialzoo checkpoint")
-    return folder
+
+def is_its_blob(path: Path) -> bool:
+    """Whether a file of the cache is what the Hub calls it: its blob is named after its SHA-256, or, of small files, git's SHA-1.
+
+    Without this, an old file of a cache on the way, whole in itself, would pass for a new one.
+    """
+    blob = path.resolve()
+    if re.fullmatch("[0-9a-f]{64}", blob.name):
+        with open(blob, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == blob.name
+    if re.fullmatch("[0-9a-f]{40}", blob.name):
+        data = blob.read_bytes()
+        return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest() == blob.name
+    return True
+
+
+def _get(address: Address, name: str, commit: str | None) -> tuple[Path, bool]:
+    """Where a file lies, and whether it came just now."""
+    from huggingface_hub import errors, hf_hub_download, try_to_load_from_cache
+
+    revision = commit or address.revision
+    with hub_errors(str(address), f"fetching {name}", ADVICE):
+        there = try_to_load_from_cache(address.repo, name, revision=revision)
+        try:
+            found = hf_hub_download(address.repo, name, revision=revision)
+        except errors.RemoteEntryNotFoundError:
+            files = f" ({' and '.join(FILES)} make a checkpoint)" if name in FILES else ""
+            raise Absent(f"{address}: the repository has no {name}; not a checkpoint of axialzoo{files}") from None
+        return Path(found), found != there

@@ -3,36 +3,58 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 from axialzoo.checkpoint import Checkpoint, CheckpointError, load_checkpoint
-from axialzoo.hub.download import download
+from axialzoo.hub.address import Address
+from axialzoo.hub.catalogue import OFFICIAL
+from axialzoo.hub.fetch import fetch, fetch_beside
+from axialzoo.hub.pulled import check_recorded, pulled
 from axialzoo.spec import SpecError, did_you_mean, entry, list_models
 
-HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+?)(@(?P<revision>[\w./-]+))?", re.ASCII)
 PACKAGE = "package:"
 
 
-def fetch_checkpoint(source: str | os.PathLike, *, verify: bool = True) -> Checkpoint:
+def fetch_checkpoint(source: str | os.PathLike, *, verify: bool = True, beside: bool = False) -> Checkpoint:
     """The checkpoint that `source` means: see :func:`resolve` and :func:`axialzoo.checkpoint.load_checkpoint`.
+
+    Args:
+        source: As for :func:`resolve`.
+        verify: Whether to look for values that are not finite and to compute the digest.
+        beside: Whether to fetch what was published beside it too: golden activations, labels, pictures.
 
     Example:
         >>> fetch_checkpoint("axial_resnet_cifar10").config.spec.input_size
         (32, 32)
     """
-    return load_checkpoint(resolve(source), verify=verify)
+    found = place_of(source)
+    if isinstance(found, Path):
+        checkpoint = load_checkpoint(found, verify=verify)
+        if found == pulled(found.name):
+            check_recorded(found.name, checkpoint.config.digest, str(found))
+        return checkpoint
+    checkpoint = fetch(found, verify=verify)
+    if beside:
+        fetch_beside(found, checkpoint.folder)
+    return checkpoint
 
 
 def resolve(source) -> Path:
-    """The folder on this machine that `source` means, fetched from the Hub where it has to be.
+    """The folder on this machine that `source` means, fetched from the Hub and checked where it has to be: see :func:`place_of`."""
+    found = place_of(source)
+    return found if isinstance(found, Path) else fetch(found).folder
+
+
+def place_of(source) -> Path | Address:
+    """The folder, or the address on the Hub, that `source` means.
 
     Args:
-        source: In this order: a path to a folder; ``"package:NAME"`` (ships with axialzoo); a registered
-            ``"name.tag"``, or ``"name"`` for its first tag; ``"org/repo"`` or ``"org/repo@revision"`` on the Hub.
+        source: In this order: a path to a folder; ``"package:NAME"`` (ships with axialzoo); a registered ``"name.tag"``, or
+            ``"name"`` for its first tag (official weights once they are pulled); ``"org/repo"`` or ``"org/repo@revision"`` on the
+            Hub, with ``"#sha256:..."`` behind where the digest of the weights is known.
 
     Raises:
-        CheckpointError: for nothing of these, or where the Hub does not have it.
+        CheckpointError: for nothing of these.
         SpecError: for an unknown model or tag.
     """
     if isinstance(source, os.PathLike):
@@ -44,12 +66,12 @@ def resolve(source) -> Path:
         return Path(__file__).parent.parent / "weights" / source.removeprefix(PACKAGE)
     if source.startswith((".", "~", os.sep)) or os.path.exists(source):
         return Path(source).expanduser()
-    found = HUB_ID.fullmatch(source)
-    if found:
-        return download(found["repo"], found["revision"])
+    address = Address.parsed(source)
+    if address is not None:
+        return address
     if os.sep in source:
         return Path(source)
-    return resolve(weights_of(source))
+    return place_of(weights_of(source))
 
 
 def refuse_scheme(name: str) -> None:
@@ -63,10 +85,15 @@ def weights_of(name: str, tag: str | None = None) -> str:
     """Where the weights of a registered model are: those of `tag`, of the tag in `name`, or the first.
 
     Raises:
-        SpecError: naming the tags that exist.
+        SpecError: naming the tags that exist, and for official weights that nobody has pulled yet.
     """
-    found = entry(name)
-    tag = tag or name.partition(".")[2]
+    base, _, own = name.partition(".")
+    found, tag = entry(base), tag or own
+    if tag and tag not in found.weights and f"{found.name}.{tag}" in OFFICIAL:
+        folder = pulled(f"{found.name}.{tag}")
+        if not folder.exists():
+            raise SpecError(f"{found.name}.{tag}: official weights, not here yet: `axialzoo pull {folder.name}` fetches and imports them")
+        return str(folder)
     if not found.weights:
         have = ", ".join(list_models(pretrained=True)) or "none yet"
         raise SpecError(f"model {found.name!r} has no weights to load; models that have some: {have}; a folder or org/repo works too")

@@ -23,6 +23,7 @@ from axialzoo.keras import zoo
 from axialzoo.keras.attention import AxialAttention
 from axialzoo.keras.attention2d import Attention2D
 from axialzoo.keras.backbone import AxialBackbone
+from axialzoo.keras.inference import optimize_for_inference
 from axialzoo.keras.losses import loss_of
 from axialzoo.keras.model import AxialModel
 from axialzoo.keras.models import build, create_model, load_model
@@ -35,6 +36,6 @@ AxialClassifier = AxialModel  # its name while there was but one head
 
 __all__ = [
     "Attention2D", "AxialAttention", "AxialBackbone", "AxialClassifier", "AxialModel", "Preprocess", "build", "create_model",
-    "load_model", "load_tensors", "loss_of", "read_native", "save_model", "to_tensors", "write_native",
+    "load_model", "load_tensors", "loss_of", "optimize_for_inference", "read_native", "save_model", "to_tensors", "write_native",
 ]  # fmt: skip
 __all__ += zoo.__all__

@@ -12,6 +12,7 @@ from axialzoo.checkpoint import Config
 from axialzoo.checkpoint.migrate import upgraded_spec
 from axialzoo.keras.blocks import ACTIVATIONS, MaxPool, through
 from axialzoo.keras.neck import fused_stage
+from axialzoo.keras.norm import BatchNorm
 from axialzoo.keras.stem import Stem
 from axialzoo.spec import Backbone, Model, SpecError, Stage, from_dict, size_pair, to_dict
 
@@ -90,6 +91,18 @@ class Extractor(keras.Model):
         """What the model gives, from its endpoints."""
         raise NotImplementedError
 
+    def _norms(self) -> list[BatchNorm]:
+        return [layer for layer in self._flatten_layers(include_self=False) if isinstance(layer, BatchNorm)]
+
+    @property
+    def optimized(self) -> bool:
+        """Whether :func:`axialzoo.keras.optimize_for_inference` made it: its variables are then not those of its spec."""
+        return any(norm.folded for norm in self._norms())
+
+    def save_weights(self, filepath, overwrite=True, **kwargs):
+        check_trainable(self, "save_weights")  # a model that is not folded would read them without a word
+        super().save_weights(filepath, overwrite, **kwargs)
+
     def rematerialized_call(self, layer_call, *args, **kwargs):
         return layer_call  # in a `keras.RematScope` the layers are computed again one by one: the whole at once would save nothing
 
@@ -103,6 +116,7 @@ class Extractor(keras.Model):
             "name": self.name,
             "trainable": self.trainable,
             "frozen": frozen,  # by the layers' paths
+            **({"folded": [norm.path for norm in self._norms() if norm.folded]} if self.optimized else {}),
             "checkpoint": None if self.config is None else replace(self.config, digest="").to_json(),  # training changes the digest
         }
 
@@ -111,11 +125,13 @@ class Extractor(keras.Model):
         dtype = config.get("dtype")
         dtype = keras.dtype_policies.deserialize(dtype) if isinstance(dtype, dict) else dtype
         config = {**config, "spec": from_dict(Model, upgraded_spec(config["spec"])), "dtype": dtype}
-        checkpoint, frozen = config.pop("checkpoint", None), set(config.pop("frozen", ()))
+        checkpoint, frozen, folded = config.pop("checkpoint", None), set(config.pop("frozen", ())), set(config.pop("folded", ()))
         model = cls(**config)
         model.config = None if checkpoint is None else Config.from_json(checkpoint)
         for layer in model._flatten_layers(include_self=False) if frozen else ():
             layer.trainable = layer.path not in frozen  # a layer before those in it
+        for norm in model._norms() if folded else ():
+            norm.folded = norm.path in folded
         return model
 
 
@@ -193,3 +209,11 @@ def check_indices(indices: Sequence[int] | None, endpoints: int) -> list[int]:
     if wanted != sorted(set(wanted)) or not wanted or wanted[0] < 0 or wanted[-1] >= endpoints:
         raise SpecError(f"out_indices: expected increasing numbers from 0 to {endpoints - 1}, found {list(indices or [])}")
     return wanted
+
+
+def check_trainable(model: keras.Model, what: str) -> None:
+    """Refuses, for `what`, a model that has been optimised for inference."""
+    if getattr(model, "optimized", False):
+        raise ValueError(
+            f"{what}: expected a model with the tensors of its spec, found one optimised for inference; use what it was made of"
+        )

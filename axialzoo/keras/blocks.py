@@ -13,7 +13,7 @@ from axialzoo.keras.attention import AxialAttention
 from axialzoo.keras.attention2d import Attention2D
 from axialzoo.keras.drop_path import drop_path
 from axialzoo.keras.linear import Normal
-from axialzoo.keras.norm import BatchNorm, Layer, statistics_dtype
+from axialzoo.keras.norm import BatchNorm, Layer, fold_conv, statistics_dtype
 from axialzoo.keras.scope import own_scope
 from axialzoo.spec import Backbone, Block, Norm, Stage, Stem, from_dict, to_dict
 from axialzoo.spec.layers import has_shortcut
@@ -66,6 +66,10 @@ class ConvNorm(Layer):
             x = ops.conv(x[:, :: self.step, :: self.step], kernel, 1, "valid", data_format="channels_last")
             return self.norm(x, training=training)
         return self.norm(self.conv(x), training=training)
+
+    def fold(self) -> None:
+        """Makes the norm part of the convolution, for inference."""
+        fold_conv(self.conv, self.norm)
 
     def compute_output_shape(self, input_shape):
         return (*strided(input_shape, self.stride)[:-1], self.outputs)

@@ -11,13 +11,14 @@ from axialzoo.checkpoint import default_config
 from axialzoo.keras.backbone import Extractor, to_format
 from axialzoo.keras.heads import HeadModule, make_head
 from axialzoo.keras.losses import defaults_of, loss_of, refuse_probabilities
+from axialzoo.keras.on_hub import OnHub
 from axialzoo.keras.preprocessing import Preprocess
 from axialzoo.keras.weights import load_tensors, to_tensors
 from axialzoo.spec import Label, Model, Preprocessing, SpecError, adapt
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
-class AxialModel(Extractor):
+class AxialModel(Extractor, OnHub):
     """Images to what the head gives: a tensor or, of heads with several outputs, a dictionary of tensors by name.
 
     Args:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 from axialzoo.spec import Norm, from_dict, to_dict
@@ -82,6 +83,8 @@ class BatchNorm(Layer):
         ``(N, ..., C)`` to the same.
     """
 
+    folded = False  # whether it only adds `beta`: see `folded_factor`
+
     def __init__(self, channels: int, norm: Norm, **kwargs):
         super().__init__(**kwargs)
         self.channels, self.norm = channels, norm
@@ -95,6 +98,8 @@ class BatchNorm(Layer):
 
     def call(self, x, training=None):
         dtype = x.dtype
+        if self.folded:
+            return x + ops.cast(self.beta, dtype)
         x = ops.cast(x, statistics_dtype(dtype))  # (N, ..., C)
         if training and self.trainable:
             axes = tuple(range(len(x.shape) - 1))
@@ -112,6 +117,16 @@ class BatchNorm(Layer):
         """(C,): what the moving statistics multiply by."""
         return ops.convert_to_tensor(self.gamma) * ops.rsqrt(ops.convert_to_tensor(self.moving_variance) + self.norm.epsilon)
 
+    def folded_factor(self) -> np.ndarray:
+        """(C,), float64: what stands before has to multiply by this; from now on the norm only adds `beta`, its offset in evaluation."""
+        gamma, beta, mean, variance = (
+            ops.convert_to_numpy(one).astype(np.float64) for one in (self.gamma, self.beta, self.moving_mean, self.moving_variance)
+        )
+        factor = gamma / np.sqrt(variance + self.norm.epsilon)
+        self.beta.assign(beta - mean * factor)
+        self.folded = True
+        return factor
+
     def compute_output_shape(self, input_shape):
         return input_shape
 
@@ -121,6 +136,13 @@ class BatchNorm(Layer):
     @classmethod
     def from_config(cls, config: dict):
         return super().from_config({**config, "norm": from_dict(Norm, config["norm"])})
+
+
+def fold_conv(conv: keras.layers.Layer, norm: BatchNorm) -> None:
+    """Makes `norm`, which stands behind the convolution, part of it; of one channel by channel too."""
+    kernel = ops.convert_to_numpy(conv.kernel).astype(np.float64)  # (h, w, I, O), or (h, w, C, 1)
+    factor = norm.folded_factor()
+    conv.kernel.assign(kernel * (factor if kernel.shape[3] == len(factor) else factor[:, None]))
 
 
 def normalise_from_moments(norm: BatchNorm, mean, variance, n):

@@ -54,8 +54,35 @@ class PositionAttention(Layer):
 
     def sum_terms(self, terms: list, training):
         """Retrieved contents and positions, each (N, H, W, V), to the sum of their norms, (N, H, W, V)."""
+        if self.norm_output.folded:
+            return self._sum_folded(terms)
         x = self.norm_output(ops.concatenate(terms, axis=-1), training=training)  # (N, H, W, terms V)
         return sum(ops.split(x, len(terms), axis=-1)) if len(terms) > 1 else x
+
+    def fold(self) -> None:
+        """Makes the norms of queries, keys and values part of the projection, and of what is retrieved as far as it goes, for inference."""
+        spec = self.spec
+        kernel = ops.convert_to_numpy(self.qkv.kernel).astype(np.float64) * self.norm_qkv.folded_factor()  # (C, 2K+V)
+        offset = np.asarray(ops.convert_to_numpy(self.norm_qkv.beta), np.float64)  # (2K+V,)
+        factor = self.norm_output.folded_factor().reshape(len(spec.value), -1)  # (terms, V)
+        if "content" in spec.value:  # rows of a softmax add up to 1: values may be multiplied before they are retrieved
+            values, index = slice(2 * spec.key_channels, None), spec.value.index("content")
+            kernel[:, values] *= factor[index]
+            offset[values] *= factor[index]
+            factor[index] = 1.0
+        self.qkv.kernel.assign(kernel)
+        self.norm_qkv.beta.assign(offset)
+        self.norm_output.gamma.assign(factor.reshape(-1))
+
+    def _sum_folded(self, terms: list):
+        """`sum_terms` once the norms are folded: positions alone still have a factor."""
+        factor, shift = (
+            ops.reshape(ops.cast(one, terms[0].dtype), (len(terms), -1)) for one in (self.norm_output.gamma, self.norm_output.beta)
+        )  # (terms, V)
+        x = ops.sum(shift, 0)  # (V,)
+        for index, (name, term) in enumerate(zip(self.spec.value, terms)):
+            x = x + (term if name == "content" else term * factor[index])  # (N, H, W, V)
+        return x
 
     def scale_from_moments(self, mean, variance, n):
         """What each term of the logits is multiplied by in training, (terms, G), from its moments, (terms, G) of `n` values each."""

@@ -116,12 +116,17 @@ def spec_of(model: keras.Model) -> Model:
 
     Raises:
         CheckpointError: for a model that is none of ours, or one that was cut from ours.
+        ValueError: for a model that has been optimised for inference.
     """
     spec = getattr(model, "spec", None)
     if not isinstance(spec, Model):
         raise CheckpointError(
             f"{model.name}: expected a model of axialzoo.keras, which has a spec, found {type(model).__name__}; for another number of "
             "classes, take what model.reset_classifier(num_classes) gives; models cut from ours are saved by Keras: model.save('a.keras')"
+        )
+    if getattr(model, "optimized", False):
+        raise ValueError(
+            f"{model.name}: expected a model with the tensors of its spec, found one optimised for inference; use what it was made of"
         )
     return spec
 

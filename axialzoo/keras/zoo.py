@@ -5,6 +5,7 @@ from __future__ import annotations
 from axialzoo.keras.models import Builder, builder
 
 __all__ = [
+    "axial_deeplab_camvid",
     "axial_deeplab_l",
     "axial_deeplab_l_backbone",
     "axial_deeplab_m",
@@ -86,6 +87,7 @@ axial_deeplab_max_s: Builder = builder("axial_deeplab_max_s")
 axial_deeplab_max_l: Builder = builder("axial_deeplab_max_l")
 axial_deeplab_nuclei: Builder = builder("axial_deeplab_nuclei")
 axial_deeplab_nuclei_xs: Builder = builder("axial_deeplab_nuclei_xs")
+axial_deeplab_camvid: Builder = builder("axial_deeplab_camvid")
 fcos_axial_resnet26_s: Builder = builder("fcos_axial_resnet26_s")
 fcos_axial_resnet50_s: Builder = builder("fcos_axial_resnet50_s")
 fcos_axial_resnet50_l: Builder = builder("fcos_axial_resnet50_l")

@@ -2,6 +2,9 @@
 
 import sys
 
-from axialzoo.kernels.build import cache_folder, compile_library
+from axialzoo.kernels.build import BuildError, cache_folder, compile_library
 
-print(compile_library(sys.argv[1] if len(sys.argv) > 1 else cache_folder()))
+try:
+    print(compile_library(sys.argv[1] if len(sys.argv) > 1 else cache_folder()))
+except BuildError as error:
+    sys.exit(f"error: {error}")

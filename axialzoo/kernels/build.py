@@ -52,8 +52,17 @@ def targets() -> dict[str, tuple[int, tuple[str, ...]]]:
 
 
 def cache_folder() -> Path:
-    """Where the user's compiled kernels lie: a folder for each state of the source."""
-    base = os.environ.get("XDG_CACHE_HOME") or (Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache"))
+    """Where the user's compiled kernels lie: a folder for each state of the source.
+
+    Raises:
+        BuildError: for a user who has neither a home folder nor XDG_CACHE_HOME.
+    """
+    base = os.environ.get("XDG_CACHE_HOME")
+    if not base:
+        try:
+            base = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+        except RuntimeError as error:
+            raise BuildError("no home folder to keep it in: name one that can be written in XDG_CACHE_HOME") from error
     return Path(base) / "axialzoo" / "kernels" / fingerprint()
 
 
@@ -68,7 +77,7 @@ def compile_library(folder: str | os.PathLike, extra: tuple[str, ...] = ()) -> P
         The library's path.
 
     Raises:
-        BuildError: where there is no compiler, or it refuses.
+        BuildError: where there is no compiler, it refuses, or the folder cannot be written.
     """
     cxx = compiler()
     if cxx is None:
@@ -76,19 +85,23 @@ def compile_library(folder: str | os.PathLike, extra: tuple[str, ...] = ()) -> P
     if os.name != "posix":
         raise BuildError(f"the kernel is compiled on Linux and macOS; found {os.name}")
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        work = tempfile.TemporaryDirectory(dir=folder)
+    except OSError as error:
+        raise BuildError(f"{folder} cannot be written ({error.strerror}): name a folder that can in XDG_CACHE_HOME") from error
     x86 = ("-DAXIAL_X86",) if targets() is X86 else ()
-    with tempfile.TemporaryDirectory(dir=folder) as work:
+    with work as beside:
         jobs: list[tuple[str, Path, tuple[str, ...]]] = [
-            (f"{work}/{isa}.o", SOURCE / "axial.cpp", (f"-DAXIAL_ISA={isa}", f"-DAXIAL_LANES={lanes}", *flags))
+            (f"{beside}/{isa}.o", SOURCE / "axial.cpp", (f"-DAXIAL_ISA={isa}", f"-DAXIAL_LANES={lanes}", *flags))
             for isa, (lanes, flags) in targets().items()
         ]
-        jobs.append((f"{work}/dispatch.o", SOURCE / "dispatch.cpp", x86))
+        jobs.append((f"{beside}/dispatch.o", SOURCE / "dispatch.cpp", x86))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(lambda job: _run([cxx, *COMMON, *extra, *job[2], "-c", str(job[1]), "-o", job[0]]), jobs))
         objects = [job[0] for job in jobs]
-        _run([cxx, "-shared", "-pthread", *extra, *objects, "-o", f"{work}/{NAME}"])
-        os.replace(f"{work}/{NAME}", folder / NAME)
+        _run([cxx, "-shared", "-pthread", *extra, *objects, "-o", f"{beside}/{NAME}"])
+        os.replace(f"{beside}/{NAME}", folder / NAME)
     return folder / NAME
 
 

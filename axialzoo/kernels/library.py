@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from axialzoo.kernels.build import NAME, BuildError, cache_folder, compile_library
+from axialzoo.kernels.build import NAME, BuildError, cache_folder, compile_library, compiler
 from axialzoo.kernels.structures import AxialBackward, AxialForward, AxialLinear
 
 ISAS = ("portable", "avx2", "avx512")  # bit i of what axial_supported() says
@@ -96,18 +96,34 @@ class _State:
     forced: str | None = None
 
 
+def needs_compiling() -> bool:
+    """Whether the first use of the kernel will compile it, which takes a quarter of a minute: for who wants to say so before."""
+    if _State.disabled or _load.cache_info().currsize or compiler() is None:
+        return False
+    return not any(path.exists() for path, _ in places())
+
+
+def places() -> list[tuple[Path, str]]:
+    """Where the library is looked for, in this order, and how it came there."""
+    here = Path(__file__).resolve().parent / NAME
+    found = [(here, "compiled when the package was installed")]
+    try:
+        return [*found, (cache_folder() / NAME, "compiled into the user's cache")]
+    except BuildError:  # no home
+        return found
+
+
 @functools.cache
 def _load() -> tuple[Kernel | None, str]:
-    here, reasons = Path(__file__).resolve().parent / NAME, []
-    cached = cache_folder() / NAME
-    for path, name in ((here, "compiled when the package was installed"), (cached, "compiled into the user's cache")):
+    reasons = []
+    for path, name in places():
         if path.exists():
             try:
                 return Kernel(path), name
             except (OSError, AttributeError) as error:
                 reasons.append(f"{path} does not load ({error})")
     try:
-        return Kernel(compile_library(cached.parent)), "compiled into the user's cache"
+        return Kernel(compile_library(cache_folder())), "compiled into the user's cache"
     except (BuildError, OSError, AttributeError) as error:
         return None, "; ".join([*reasons, f"the kernel could not be compiled: {error}"])
 
@@ -146,10 +162,11 @@ def use_kernel(path: str):
     Raises:
         ValueError: where this machine does not have it.
     """
-    found = _load()[0]
-    known = ("plain", *(found.isas if found else ()))
-    if path not in known:
-        raise ValueError(f"use_kernel: expected one of {list(known)}, found {path!r}; {kernel_status().reason}")
+    if path != "plain":  # which nothing has to be compiled for
+        found = _load()[0]
+        known = ("plain", *(found.isas if found else ()))
+        if path not in known:
+            raise ValueError(f"use_kernel: expected one of {list(known)}, found {path!r}; {kernel_status().reason}")
     before = (_State.disabled, _State.forced)
     _State.disabled, _State.forced = path == "plain", None if path == "plain" else path
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from axialzoo.checkpoint import Tensors
+from axialzoo.kernels import kernel
 from axialzoo.runtime.frameworks import prepare_keras
 from axialzoo.spec import Model
 
@@ -16,19 +18,28 @@ Outputs = dict[str, np.ndarray | list[np.ndarray]]
 PRECISIONS = ("float32", "float64")
 
 
-def torch_model(spec: Model, tensors: Tensors, precision: str = "float32"):
-    """A PyTorch model of `spec` with `tensors`, in evaluation."""
+def torch_model(spec: Model, tensors: Tensors, precision: str = "float32", optimize: bool = False):
+    """A PyTorch model of `spec` with `tensors`, in evaluation; with `optimize` its inference form, where that is faster."""
     from axialzoo.torch.models import build
     from axialzoo.torch.weights import load_tensors
 
     model = build(spec)
     model = model.double() if precision == "float64" else model
     load_tensors(model, _as(tensors, precision), verified=True)
+    if optimize and optimizable("torch", precision):
+        from axialzoo.torch.inference import optimize_for_inference
+
+        return optimize_for_inference(model)
     return model.eval()
 
 
-def keras_model(spec: Model, tensors: Tensors, precision: str = "float32"):
-    """A Keras model of `spec` with `tensors`, on the back end of this process."""
+def optimizable(framework: str, precision: str) -> bool:
+    """Whether models have an inference form that is faster here: in PyTorch, in float32, where there is the fused kernel."""
+    return framework == "torch" and precision == "float32" and kernel() is not None
+
+
+def keras_model(spec: Model, tensors: Tensors, precision: str = "float32", optimize: bool = False):
+    """A Keras model of `spec` with `tensors`, on the back end of this process; it has no other form for inference."""
     prepare_keras()
     from axialzoo.keras.models import build
     from axialzoo.keras.weights import load_tensors
@@ -65,7 +76,7 @@ class Network:
     def _torch(self, x: np.ndarray) -> Outputs:
         import torch
 
-        training, device = self.model.training, next(self.model.parameters()).device
+        training, device = self.model.training, next(itertools.chain(self.model.parameters(), self.model.buffers())).device
         images = torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2))).to(device)  # (N, C, H, W)
         self.model.eval()
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -14,7 +14,7 @@ from PIL import Image
 from axialzoo.checkpoint import Config
 from axialzoo.image import ImageError, View, load_image, notes, preprocess, view_of
 from axialzoo.spec.labels import Label
-from axialzoo.tasks import Result, task_of
+from axialzoo.tasks import Looks, Result, check_looks, look_at, task_of
 
 BATCH = 32  # pictures computed at once
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".avif")  # of pictures in a folder
@@ -49,22 +49,26 @@ class Predicted:
     error: str = ""
 
 
-def predict(runner: Computes, pictures: Sequence[Picture], batch_size: int = BATCH) -> list[Result]:
+WHOLE = Looks()  # one look at the whole picture
+
+
+def predict(runner: Computes, pictures: Sequence[Picture], batch_size: int = BATCH, looks: Looks = WHOLE) -> list[Result]:
     """What is in each of `pictures`: see :meth:`axialzoo.runtime.Runner.predict`."""
-    check_decodable(runner.config)
+    check_decodable(runner.config, looks)
     opened = [load_image(picture) if isinstance(picture, (str, os.PathLike)) else picture for picture in pictures]
     found: list[Result] = []
     inputs = [prepared(picture, runner.config) for picture in opened]
-    for batch in _batches(inputs, batch_size):
+    for batch in _batches(inputs, batch_of(looks, batch_size)):
         views = [view(opened[index], runner.config) for index in batch]
-        found += decoded(runner.outputs(np.stack([inputs[index] for index in batch])), views, runner.config)
+        found += looked(runner, np.stack([inputs[index] for index in batch]), views, looks)
     return found
 
 
-def predict_files(runners: Sequence[Computes], paths: Sequence[Path], batch_size: int = BATCH) -> Iterator[Predicted]:
+def predict_files(runners: Sequence[Computes], paths: Sequence[Path], batch_size: int = BATCH, looks: Looks = WHOLE) -> Iterator[Predicted]:
     """What each of `runners` (of one checkpoint) finds in each of `paths`, in their order; a bad picture stops none of the others."""
     config = runners[0].config
-    check_decodable(config)
+    check_decodable(config, looks)
+    batch_size = batch_of(looks, batch_size)
     for start in range(0, len(paths), batch_size):
         some = [_opened(path) for path in paths[start : start + batch_size]]
         inputs = []
@@ -78,7 +82,7 @@ def predict_files(runners: Sequence[Computes], paths: Sequence[Path], batch_size
             x = np.stack([inputs[index] for index in batch])
             for runner in runners:
                 views = [view(some[index].picture, config) for index in batch]
-                for index, result in zip(batch, decoded(runner.outputs(x), views, config)):
+                for index, result in zip(batch, looked(runner, x, views, looks)):
                     some[index] = replace(some[index], results=(*some[index].results, result))
         yield from some
 
@@ -112,11 +116,17 @@ def view(picture: Image.Image | np.ndarray | None, config: Config) -> View:
     return view_of(size[0], size[1], config.preprocessing)
 
 
-def check_decodable(config: Config) -> None:
-    """Refuses a model that gives features alone."""
+def check_decodable(config: Config, looks: Looks = WHOLE) -> None:
+    """Refuses a model that gives features alone, and looks that its task does not understand."""
     if not config.spec.num_classes:
         raise ValueError(f"model {config.model!r} has no classes (num_classes is 0): nothing to predict")
-    task_of(config.spec.head)
+    task = task_of(config.spec.head)
+    check_looks(task.name, task.understood, looks)
+
+
+def batch_of(looks: Looks, batch_size: int) -> int:
+    """How many pictures to hold at once: where they are cut into tiles since they are large, one."""
+    return batch_size if looks.tile is None else 1
 
 
 def _opened(path: Path) -> Predicted:
@@ -145,20 +155,18 @@ def _shape(one: np.ndarray | None) -> tuple[int, ...]:
     return () if one is None else one.shape
 
 
-def decoded(
-    outputs: Mapping[str, np.ndarray | list[np.ndarray]], views: Sequence[View], config: Config, labels: Sequence[Label] | None = None
+def looked(
+    runner: Computes, x: np.ndarray, views: Sequence[View], looks: Looks = WHOLE, labels: Sequence[Label] | None = None
 ) -> list[Result]:
     """A result for each picture of a batch, by the task of the checkpoint's head.
 
     Args:
-        outputs: Of the batch, by name, channels last.
-        views: How each picture became the model's input.
-        config: Of the checkpoint.
+        runner: What computes outputs.
+        x: (N, H, W, C) the model's input.
+        views: How each picture became it.
+        looks: In how many ways to look at them.
         labels: What the classes are called; default the checkpoint's.
     """
-    task, names = task_of(config.spec.head), tuple(config.labels if labels is None else labels)
-    found = []
-    for index, one in enumerate(views):
-        own = {name: [level[index] for level in maps] if isinstance(maps, list) else maps[index] for name, maps in outputs.items()}
-        found.append(task.decode(own, config.spec, one, names))
-    return found
+    config = runner.config
+    names = tuple(config.labels if labels is None else labels)
+    return look_at(task_of(config.spec.head), runner.outputs, x, config.spec, views, looks, names)

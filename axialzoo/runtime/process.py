@@ -31,30 +31,40 @@ class Worker:
         framework: ``"torch"`` or ``"keras"``.
         backend: Of Keras.
         seconds: An answer that takes longer ends the worker.
+        threads: Cores that it may use, and threads that it starts; default as this process.
     """
 
-    def __init__(self, framework: str, backend: str | None = None, seconds: float = SECONDS):
+    def __init__(self, framework: str, backend: str | None = None, seconds: float = SECONDS, threads: int | None = None):
         title = TITLES.get(framework, framework)
         self.title, self.seconds = f"{title} ({backend})" if backend else title, seconds
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (it is open as long as the process runs)
         settings = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "JAX_ENABLE_X64": "1"}
         settings["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        if threads is not None:
+            settings["OMP_NUM_THREADS"] = str(threads)
         if backend:
             settings["KERAS_BACKEND"] = backend
         self._process = subprocess.Popen(
             [sys.executable, "-m", "axialzoo.runtime.worker", framework],
             env=settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
         )  # fmt: skip
+        if threads is not None and hasattr(os, "sched_setaffinity"):  # what every framework heeds
+            os.sched_setaffinity(self._process.pid, sorted(os.sched_getaffinity(0))[:threads])
         self._close = weakref.finalize(self, _close, self._process, self._errors)
 
-    def load(self, folder: Path, digest: str, precision: str, compiled: bool = False) -> None:
+    def load(self, folder: Path, digest: str, precision: str, compiled: bool = False, optimize: bool = False) -> None:
         """Builds the model of the checkpoint in `folder`, which has this digest."""
-        where = str(Path(folder).resolve())
-        self._ask({"do": "load", "folder": where, "digest": digest, "precision": precision, "compiled": compiled})
+        asked = {"folder": str(Path(folder).resolve()), "digest": digest, "precision": precision}
+        self._ask({"do": "load", **asked, "compiled": compiled, "optimize": optimize})
 
     def outputs(self, precision: str, x: np.ndarray) -> dict[str, np.ndarray | list[np.ndarray]]:
         """Of the model that was loaded in that precision: inputs (N, H, W, C) to outputs by name."""
         return self._ask({"do": "outputs", "precision": precision}, {"x": x})
+
+    def times(self, precision: str, x: np.ndarray, seconds: float) -> dict[str, list[float]]:
+        """Seconds of each of several calls of that model, at least one and for about so long: ``wall``, and ``cpu``, the processor's."""
+        found = self._ask({"do": "times", "precision": precision, "seconds": seconds}, {"x": x})
+        return {name: np.asarray(value).tolist() for name, value in found.items()}
 
     def close(self) -> None:
         """Ends the process; more than once does no harm."""

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, Self, overload
+from typing import Any, Self, Unpack, overload
 
 import numpy as np
 
 from axialzoo.checkpoint import Checkpoint, Config
 from axialzoo.hub import fetch_checkpoint
 from axialzoo.runtime.frameworks import BACKENDS, FRAMEWORKS, TITLES, choose, installed, process_backend
-from axialzoo.runtime.local import PRECISIONS, Network, Outputs, is_keras, keras_model, torch_model
+from axialzoo.runtime.local import PRECISIONS, Network, Outputs, is_keras, keras_model, optimizable, torch_model
 from axialzoo.runtime.predict import BATCH, Picture, predict
 from axialzoo.runtime.process import Worker
 from axialzoo.spec import SpecError, did_you_mean
+from axialzoo.tasks.looks import Asked, looks_of
 from axialzoo.tasks.results import Result
 
 
@@ -31,11 +32,14 @@ class Runner:
         backend: Of Keras: ``"tensorflow"``, ``"jax"`` or ``"torch"``; default this process's.
         precision: ``"float32"`` or ``"float64"``.
         compiled: Run Keras on TensorFlow as one graph: faster for many batches of one size, and the same within rounding.
+        optimize: Run the model's inference form where it is faster, the same within rounding: in PyTorch in float32, where there
+            is the fused kernel (:func:`axialzoo.kernels.kernel_status`), :func:`axialzoo.torch.optimize_for_inference` of it.
         worker: Run in that process, whatever it is.
 
     Attributes:
         config: The checkpoint's.
         framework, backend, precision: As they are; `backend` is None in PyTorch.
+        optimized: Whether it is the model's inference form that runs.
         title: ``"PyTorch"``, ``"Keras (jax)"``.
 
     Raises:
@@ -51,6 +55,7 @@ class Runner:
         precision: str = "float32",
         *,
         compiled: bool = False,
+        optimize: bool = True,
         worker: Worker | None = None,
     ):
         _require("precision", precision, PRECISIONS)
@@ -60,22 +65,27 @@ class Runner:
             framework = choose(framework)[0]
             backend = _backend(framework, backend)
         self.config, self.framework, self.backend, self.precision = checkpoint.config, framework or "torch", backend, precision
+        self.optimized = optimize and optimizable(self.framework, precision)
         self._own, self._network = None, None
         if worker is None and backend is not None and (backend != process_backend() or _needs_x64(backend, precision)):
             worker = self._own = Worker(self.framework, backend)
         self._worker = worker
         if worker is not None:
-            worker.load(checkpoint.folder, checkpoint.config.digest, precision, compiled)
+            worker.load(checkpoint.folder, checkpoint.config.digest, precision, compiled, self.optimized)
         else:
             make = torch_model if self.framework == "torch" else keras_model
-            self._network = Network(make(checkpoint.config.spec, checkpoint.tensors, precision), precision, compiled)
+            model = make(checkpoint.config.spec, checkpoint.tensors, precision, self.optimized)
+            self._network = Network(model, precision, compiled)
 
     @classmethod
     def of_model(cls, model: Any, config: Config, precision: str = "float32") -> Self:
-        """A runner of a live model, such as one in training; in evaluation while it runs, and as it was afterwards."""
+        """A runner of a live model, such as one in training: of it itself, so that it follows what is learned.
+
+        It is in evaluation while it runs, and as it was afterwards.
+        """
         made = cls.__new__(cls)
         made.framework, made.backend = ("keras", process_backend()) if is_keras(model) else ("torch", None)
-        made.config, made.precision, made._own, made._worker = config, precision, None, None
+        made.config, made.precision, made.optimized, made._own, made._worker = config, precision, False, None, None
         made._network = Network(model, precision, compiled=True)
         return made
 
@@ -85,7 +95,11 @@ class Runner:
 
     @property
     def model(self) -> Any:
-        """The framework's model, where it is in this process."""
+        """The framework's model, where it is in this process; optimised for inference unless `optimize` was off.
+
+        An optimised one has its spec, config and preprocessing, but neither the checkpoint's parameters nor gradients:
+        to train, take apart or save a model use :func:`axialzoo.torch.load_model`, or a runner with ``optimize=False``.
+        """
         if self._network is None:
             raise AttributeError(f"{self.title}: its model is in another process; use outputs() or predict()")
         return self._network.model
@@ -110,21 +124,23 @@ class Runner:
         return self._network.outputs(x)
 
     @overload
-    def predict(self, pictures: Sequence[Picture], batch_size: int = BATCH) -> list[Result]: ...
+    def predict(self, pictures: Sequence[Picture], batch_size: int = BATCH, **looks: Unpack[Asked]) -> list[Result]: ...
     @overload
-    def predict(self, pictures: Picture, batch_size: int = BATCH) -> Result: ...
-    def predict(self, pictures, batch_size=BATCH):
+    def predict(self, pictures: Picture, batch_size: int = BATCH, **looks: Unpack[Asked]) -> Result: ...
+    def predict(self, pictures, batch_size=BATCH, **looks):
         """What is in a picture, or in each of several.
 
         Args:
             pictures: A path, a Pillow image, an array (H, W, 3) or (H, W) of uint8; or a list of these.
             batch_size: Pictures computed at once.
+            looks: ``tile``, ``overlap``, ``flips``, ``scales``: see :func:`axialzoo.tasks.looks_of`. By default one look at the whole.
 
         Returns:
             A result of :mod:`axialzoo.tasks.results`, or a list of them.
 
         Raises:
             ImageError: naming a picture that cannot be read.
+            SpecError: for looks that the model's task does not understand.
 
         Example:
             >>> import axialzoo
@@ -132,7 +148,7 @@ class Runner:
             'cat'
         """
         many = isinstance(pictures, (list, tuple))
-        found = predict(self, pictures if many else [pictures], batch_size)
+        found = predict(self, pictures if many else [pictures], batch_size, looks_of(**looks))
         return found if many else found[0]
 
     def close(self) -> None:
@@ -147,12 +163,19 @@ class Runner:
         self.close()
 
 
-def load_runner(source: str | os.PathLike, framework: str | None = None, backend: str | None = None, precision: str = "float32") -> Runner:
+def load_runner(
+    source: str | os.PathLike,
+    framework: str | None = None,
+    backend: str | None = None,
+    precision: str = "float32",
+    *,
+    optimize: bool = True,
+) -> Runner:
     """A checkpoint as a function of pictures and arrays: see :class:`Runner`.
 
     Args:
         source: A folder, ``"name.tag"`` (``"name"`` for its first tag), or ``"org/repo[@revision]"`` on the Hub.
-        framework, backend, precision: As of :class:`Runner`.
+        framework, backend, precision, optimize: As of :class:`Runner`.
 
     Raises:
         CheckpointError: where the weights are not whole.
@@ -164,7 +187,7 @@ def load_runner(source: str | os.PathLike, framework: str | None = None, backend
         >>> runner.outputs(np.zeros((2, 32, 32, 3)))["logits"].shape
         (2, 10)
     """
-    return Runner(fetch_checkpoint(source), framework, backend, precision)
+    return Runner(fetch_checkpoint(source), framework, backend, precision, optimize=optimize)
 
 
 def _backend(framework: str, backend: str | None) -> str | None:

@@ -2,14 +2,16 @@
 
 A Keras back end is chosen when Keras is first imported, so that another than a process's own needs another process.
 Asked and answered in :mod:`axialzoo.runtime.frames` over standard input and output; whatever else is printed goes to
-standard error. Requests: ``{"do": "load", "folder", "digest", "precision", "compiled"}`` and ``{"do": "outputs", "precision"}`` with
-the array ``x``. Answers: ``{}`` with the outputs, or ``{"error": ...}``.
+standard error. Requests: ``{"do": "load", "folder", "digest", "precision", "compiled", "optimize"}``, and with the array ``x``
+``{"do": "outputs", "precision"}`` and ``{"do": "times", "precision", "seconds"}``. Answers: ``{}`` with the outputs, or with the
+times of calls, or ``{"error": ...}``.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 
 import numpy as np
 
@@ -43,14 +45,28 @@ def _answer(framework: str, networks: dict[str, Network], asked: dict, x) -> dic
         if checkpoint.config.digest != asked["digest"]:
             raise ValueError(f"{checkpoint.folder}: expected digest {asked['digest']}, found {checkpoint.config.digest}; load it again")
         make = {"torch": torch_model, "keras": keras_model}[framework]
-        networks[precision] = Network(make(checkpoint.config.spec, checkpoint.tensors, precision), precision, asked["compiled"])
+        model = make(checkpoint.config.spec, checkpoint.tensors, precision, asked["optimize"])
+        networks[precision] = Network(model, precision, asked["compiled"])
         return {}
+    if asked["do"] == "times":
+        return _times(networks[precision], x, asked["seconds"])
     found = networks[precision].outputs(x)
     for name, value in found.items():
         for part in [value] if isinstance(value, np.ndarray) else value:
             if part.dtype != np.dtype(precision):
                 raise TypeError(f"{framework}: expected {name} in {precision}, found {part.dtype}")
     return found
+
+
+def _times(network: Network, x: np.ndarray, seconds: float) -> dict:
+    wall, cpu = [], []
+    until = time.perf_counter() + seconds
+    while not wall or time.perf_counter() < until:
+        start, computed = time.perf_counter(), time.process_time()
+        network.outputs(x)
+        wall.append(time.perf_counter() - start)
+        cpu.append(time.process_time() - computed)
+    return {"wall": np.array(wall), "cpu": np.array(cpu)}
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from PIL import Image
 
 from axialzoo.image import View
 from axialzoo.spec import Head, Label, Model, SpecError
+from axialzoo.tasks.looks import Compute, Looks, check_looks
 from axialzoo.tasks.results import Result
 
 Arrays = Mapping[str, Any]  # by name: an array with the batch left out, or a list of such, one a level
@@ -35,14 +36,14 @@ class Task(Protocol):
         heads: The specs it serves.
         pipeline_tag: What the Hub calls it.
         truth: What truth it wants of a data set: ``"classes"``, ``"boxes"`` or ``"segments"``.
-        figure: Of its metric, the one that tells models apart.
+        understood: Of ``"tile"``, ``"flips"`` and ``"scales"``, the looks that it understands: see :class:`~axialzoo.tasks.looks.Looks`.
     """
 
     name: ClassVar[str]
     heads: ClassVar[tuple[type[Head], ...]]
     pipeline_tag: ClassVar[str]
     truth: ClassVar[str]
-    figure: ClassVar[str]
+    understood: ClassVar[tuple[str, ...]] = ()
 
     def targets(self, truth: Any, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
         """What the loss compares with, of one picture: arrays by name.
@@ -66,8 +67,27 @@ class Task(Protocol):
         """
         ...
 
+    def look(
+        self, compute: Compute, x: np.ndarray, spec: Model, views: Sequence[View], looks: Looks, labels: Sequence[Label] = ()
+    ) -> list[Result]:
+        """What more than one look at the whole says of each picture of a batch; a task that overrides it names what it takes in
+        `understood`. Called by `look_at`, which refuses the rest.
+
+        Args:
+            compute: The network: model inputs (N, H, W, C), of any number and size, to outputs by name, the batch first.
+            x: (N, H, W, C) the model's input.
+            spec, labels: As of `decode`.
+            views: Of each picture, how it became the model's input.
+            looks: What is asked for, of `understood` alone.
+        """
+        return decode_batch(self, compute(x), spec, views, labels)
+
     def metric(self, spec: Model, labels: Sequence[Label] = ()) -> Metric:
         """A new metric, nothing counted yet."""
+        ...
+
+    def figure(self, spec: Model) -> str:
+        """Of the metric of such a model, the one that tells models apart: what learning curves show and pictures are ordered by."""
         ...
 
     def draw(self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", seen: Image.Image | None = None) -> Image.Image:
@@ -106,6 +126,27 @@ def task_of(head: Head | None) -> Task:
             return task
     what = "a model of features alone" if head is None else f"a head of kind {head.kind!r}"
     raise SpecError(f"{what}: no task serves it; there are {', '.join(TASKS) or 'none'}")
+
+
+def look_at(
+    task: Task, compute: Compute, x: np.ndarray, spec: Model, views: Sequence[View], looks: Looks, labels: Sequence[Label] = ()
+) -> list[Result]:
+    """What a network says of each picture of a batch; arguments as of `Task.look`.
+
+    Raises:
+        SpecError: for looks that the task does not understand.
+    """
+    check_looks(task.name, task.understood, looks)
+    return task.look(compute, x, spec, views, looks, labels) if looks.asked else decode_batch(task, compute(x), spec, views, labels)
+
+
+def decode_batch(task: Task, outputs: Arrays, spec: Model, views: Sequence[View], labels: Sequence[Label] = ()) -> list[Result]:
+    """What the outputs of a batch, by name, channels last, say of each of its pictures; arguments as of `Task.decode`."""
+    found = []
+    for index, view in enumerate(views):
+        own = {name: [level[index] for level in maps] if isinstance(maps, list) else maps[index] for name, maps in outputs.items()}
+        found.append(task.decode(own, spec, view, labels))
+    return found
 
 
 def batch_targets(task: Task, truths: Iterable[Any], spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:

@@ -15,17 +15,21 @@ Picture = Sequence[Mapping[str, Any]]
 ``segmentation`` (run lengths, as `pycocotools.mask.encode` gives them); of results also ``score``, of truth ``iscrowd`` where it is 1."""
 
 
-def coco_average_precision(truths: Sequence[Picture], results: Sequence[Picture], kind: Kind = "bbox") -> dict[str, Any]:
+def coco_average_precision(
+    truths: Sequence[Picture], results: Sequence[Picture], kind: Kind = "bbox", *, max_detections: int = 100, by_area: bool = True
+) -> dict[str, Any]:
     """Average precision over the intersections over union 0.50, 0.55 ... 0.95, as COCO counts it (arXiv:1405.0312).
 
-    Of each picture and class, the best 100 results count. A crowd neither counts as found nor as missed.
+    A crowd neither counts as found nor as missed.
 
     Args:
         truths, results: The same pictures in the same order.
         kind: ``"bbox"``, or ``"segm"`` for masks.
+        max_detections: How many of the best results of each picture and class count; COCO's is 100.
+        by_area: Whether objects of each size are counted by themselves too.
 
     Returns:
-        Fractions ``ap``, ``ap50``, ``ap75``, and by the area of objects ``ap_small`` (below 32^2 pixels), ``ap_medium``,
+        Fractions ``ap``, ``ap50``, ``ap75``, and `by_area` of objects ``ap_small`` (below 32^2 pixels), ``ap_medium``,
         ``ap_large`` (above 96^2); ``per_class``, of each class that the truth has, index -> ``ap``. None where truth has no such object.
 
     Raises:
@@ -37,8 +41,8 @@ def coco_average_precision(truths: Sequence[Picture], results: Sequence[Picture]
     if len(truths) != len(results):
         raise ValueError(f"pictures: expected as many results as truths, found {len(results)} and {len(truths)}")
     classes = sorted({one["label_id"] for picture in (*truths, *results) for one in picture})
-    precision = _precision(truths, results, kind, classes)  # (T, R, K, A)
-    halves, every = {"50": 0, "75": 5}, {"small": 1, "medium": 2, "large": 3}
+    precision = _precision(truths, results, kind, classes, max_detections, by_area)  # (T, R, K, A)
+    halves, every = {"50": 0, "75": 5}, {"small": 1, "medium": 2, "large": 3} if by_area else {}
     per_class = {index: _mean(precision[:, :, place, 0]) for place, index in enumerate(classes)}
     return {
         "ap": _mean(precision[..., 0]),
@@ -48,8 +52,10 @@ def coco_average_precision(truths: Sequence[Picture], results: Sequence[Picture]
     }
 
 
-def _precision(truths: Sequence[Picture], results: Sequence[Picture], kind: Kind, classes: list[int]) -> np.ndarray:
-    """(T thresholds, R recalls, K classes, A areas): the precision, -1 where truth has no object."""
+def _precision(
+    truths: Sequence[Picture], results: Sequence[Picture], kind: Kind, classes: list[int], max_detections: int, by_area: bool
+) -> np.ndarray:
+    """(T thresholds, R recalls, K classes, A areas, all sizes first): the precision, -1 where truth has no object."""
     try:
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
@@ -71,9 +77,13 @@ def _precision(truths: Sequence[Picture], results: Sequence[Picture], kind: Kind
 
     with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does
         evaluation = COCOeval(dataset(truths), dataset(results), kind)
+        settings = evaluation.params
+        settings.maxDets = [max_detections]
+        if not by_area:
+            settings.areaRng, settings.areaRngLbl = settings.areaRng[:1], settings.areaRngLbl[:1]
         evaluation.evaluate()
         evaluation.accumulate()
-    return evaluation.eval["precision"][..., -1]  # of at most 100 results
+    return evaluation.eval["precision"][..., 0]
 
 
 def _annotation(number: int, picture: int, one: Mapping[str, Any], kind: Kind) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from torch import Tensor
 from axialzoo.spec import Attention, Norm
 from axialzoo.spec.window import Window
 from axialzoo.torch.attention_inputs import AttentionInputs
+from axialzoo.torch.fused_layer import can_train_fused, train_fused
 from axialzoo.torch.projection import PositionAttention, Table, at_once
 from axialzoo.torch.windows import mask, table_window, unwindow, window_keys, window_queries
 
@@ -40,6 +41,9 @@ class AxialAttention(PositionAttention):
         self.axis = axis
 
     def forward(self, x: Tensor) -> Tensor:
+        if can_train_fused(self, x, self.axis):
+            placed = x if self.spec.encoding == "relative" else x + self.position_encoding(*x.shape[1:])
+            return train_fused(self, placed, self.axis)
         size = (-1, x.shape[2], x.shape[3])  # (N, H, W)
         inputs = self.inputs_of(x)
         scale = self.similarity_scale(inputs).to(inputs.q.dtype)  # (terms, G)

@@ -46,7 +46,10 @@ class Extractor(nn.Module):
         name: In the registry, or ``"custom"``.
         num_features: Channels of the last endpoint.
         feature_info: Of each endpoint: ``num_chs``, ``reduction``, ``module``.
+        optimized: Whether :func:`axialzoo.torch.optimize_for_inference` made it: its tensors are then not those of its spec.
     """
+
+    optimized = False
 
     def __init__(self, spec: Model):
         super().__init__()
@@ -133,3 +136,11 @@ def check_indices(indices: Sequence[int] | None, endpoints: int) -> list[int]:
 def check_image(x: Tensor, channels: int) -> None:
     if x.dim() != 4 or x.shape[1] != channels:
         raise ValueError(f"input: expected images of shape (N, {channels}, H, W), found {tuple(x.shape)}")
+
+
+def check_trainable(model: nn.Module, what: str) -> None:
+    """Refuses, for `what`, a model that has been optimised for inference."""
+    if getattr(model, "optimized", False):
+        raise ValueError(
+            f"{what}: expected a model with the tensors of its spec, found one optimised for inference; use what it was made of"
+        )

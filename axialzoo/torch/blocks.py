@@ -31,10 +31,10 @@ class ConvNorm(nn.Module):
         ``(N, C, H, W)`` to ``(N, outputs, ceil(H / stride), ceil(W / stride))``.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, norm: Norm, stride: int = 1, dilation: int = 1):
+    def __init__(self, inputs: int, outputs: int, kernel: int, norm: Norm, stride: int = 1, dilation: int = 1, groups: int = 1):
         super().__init__()
         self.step = stride if kernel == 1 else 1
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, dilation * (kernel // 2), dilation, bias=False)
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, dilation * (kernel // 2), dilation, groups, bias=False)
         self.norm = BatchNorm(outputs, norm)
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
 

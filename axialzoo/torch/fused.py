@@ -162,12 +162,35 @@ def _plain(
     x, weight, bias, tables, scales, position_scale, shift, axis, key_depth, reach, content_similarity, content_value, relu, head_fastest
 ) -> Tensor:
     """The same of PyTorch's operations, for other devices, types and machines; L x L logits and all."""
-    heads, values = scales.shape[1], shift.shape[0]
-    keys, length = heads * key_depth, x.shape[2 + axis]
-    outputs = 2 * keys + values
+    heads, outputs = scales.shape[1], 2 * scales.shape[1] * key_depth + shift.shape[0]
     x = x.permute(0, 3, 2, 1) if axis == 0 else x.permute(0, 2, 3, 1)  # (N, O, L, C)
     x = F.linear(x, unpack(weight, outputs).to(x.dtype), bias[:outputs].to(x.dtype))  # (N, O, L, 2K+V)
-    q, k, v = (part.unflatten(3, (-1, heads)).permute(0, 1, 4, 2, 3) for part in x.split((keys, keys, values), dim=3))  # (N, O, G, L, D)
+    content, positions = attended(x, tables, scales, key_depth, reach, content_similarity, content_value)  # (N, O, G, L, Dv) or None
+    y = shift.to(x.dtype).view(-1, heads).T[:, None]  # (G, 1, Dv)
+    if content is not None:
+        y = y + content
+    if positions is not None:
+        factor = 1 if position_scale is None else position_scale.to(x.dtype).view(-1, heads).T[:, None]  # (G, 1, Dv)
+        y = y + factor * positions
+    y = y.permute(0, 1, 3, 4, 2) if head_fastest else y.permute(0, 1, 3, 2, 4)  # (N, O, L, Dv, G) or (N, O, L, G, Dv)
+    y = y.flatten(3).relu() if relu else y.flatten(3)  # (N, O, L, V)
+    return y.permute(0, 3, 2, 1) if axis == 0 else y.permute(0, 3, 1, 2)
+
+
+def attended(
+    x: Tensor,
+    tables: tuple[Tensor | None, ...],
+    scales: Tensor,
+    key_depth: int,
+    reach: int,
+    content_similarity: bool,
+    content_value: bool,
+) -> tuple[Tensor | None, Tensor | None]:
+    """Contents and positions retrieved along L, (N, O, G, L, Dv) each or None, of rows (N, O, L, 2K + V), head fastest."""
+    heads, length = scales.shape[1], x.shape[2]
+    keys = heads * key_depth
+    parts = x.split((keys, keys, x.shape[3] - 2 * keys), dim=3)
+    q, k, v = (part.unflatten(3, (-1, heads)).permute(0, 1, 4, 2, 3) for part in parts)  # (N, O, G, L, D)
     position = torch.arange(length, device=x.device)
     distance = position - position[:, None]  # (T, S): key - query
     seen = distance.abs() <= reach
@@ -182,15 +205,8 @@ def _plain(
         logits = logits + c * torch.einsum("nogsd,tsd->nogts", k, rk)
     logits = logits.masked_fill(~seen, torch.finfo(logits.dtype).min)
     p = torch.softmax(logits, -1, dtype=torch.promote_types(x.dtype, torch.float32)).to(x.dtype)  # (N, O, G, T, S)
-    y = shift.to(x.dtype).view(-1, heads).T[:, None]  # (G, 1, Dv)
-    if content_value:
-        y = y + p @ v  # (N, O, G, T, Dv)
-    if rv is not None:
-        factor = 1 if position_scale is None else position_scale.to(x.dtype).view(-1, heads).T[:, None]  # (G, 1, Dv)
-        y = y + factor * torch.einsum("nogts,tsd->nogtd", p, rv)
-    y = y.permute(0, 1, 3, 4, 2) if head_fastest else y.permute(0, 1, 3, 2, 4)  # (N, O, L, Dv, G) or (N, O, L, G, Dv)
-    y = y.flatten(3).relu() if relu else y.flatten(3)  # (N, O, L, V)
-    return y.permute(0, 3, 2, 1) if axis == 0 else y.permute(0, 3, 1, 2)
+    content = p @ v if content_value else None
+    return content, None if rv is None else torch.einsum("nogts,tsd->nogtd", p, rv)
 
 
 def _channels_last(function):

@@ -6,6 +6,8 @@ so that no L x L tensor is needed: ``E[(q.k)^2] = sum_b <Q_b^T Q_b, K_b^T K_b> /
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -14,67 +16,81 @@ from axialzoo.kernels.folding import head_fastest
 from axialzoo.spec import Attention
 from axialzoo.spec.attention import SIMILARITY_TERMS
 from axialzoo.torch import fused_training
-from axialzoo.torch.attention import AxialAttention
-from axialzoo.torch.norm import BatchNorm, normalise_from_moments
-from axialzoo.torch.projection import interpolate
+from axialzoo.torch.projection import PositionAttention, interpolate, recorded
 
 
-def can_train_fused(layer: AxialAttention, x: Tensor) -> bool:
-    """Whether :func:`train_fused` serves: the kernel is there for float32 on the CPU, and each query sees its whole axis.
+def can_train_fused(layer: PositionAttention, x: Tensor, axis: int) -> bool:
+    """Whether :func:`train_fused` serves: on the CPU with the kernel, in float32 or under autocast, each query seeing its whole axis.
 
-    Within a span the statistics of the logits do not follow from Gram matrices; autocast wants other types.
+    Within a span the statistics of the logits do not follow from Gram matrices. What is compiled, exported or traced
+    is of PyTorch's own operations, since it may run where there is no kernel.
     """
-    length = x.shape[2 + layer.axis]
-    whole = layer.spec.reach(length) >= length - 1
-    tensors = [x, *layer.parameters()]
+    if not layer.training or x.device.type != "cpu" or x.dtype not in (torch.float32, *_autocast_dtype()):
+        return False
+    length = x.shape[2 + axis]
+    if recorded() or layer.spec.reach(length) < length - 1:
+        return False
     norms = [norm.training for norm in (layer.norm_qkv, layer.norm_similarity, layer.norm_output)]
-    return whole and all(norms) and not torch.is_autocast_enabled("cpu") and fused_training.can_attend(*tensors)
+    return all(norms) and fused_training.can_attend(*layer.parameters())
 
 
-def train_fused(layer: AxialAttention, x: Tensor) -> Tensor:
-    """`layer(x)` in training: (N, C, H, W) to (N, V, H, W), differentiable; updates the moving statistics.
+def _autocast_dtype() -> tuple[torch.dtype, ...]:
+    """What autocast computes in on the CPU, where it is on."""
+    return (torch.get_autocast_dtype("cpu"),) if torch.is_autocast_enabled("cpu") else ()
+
+
+def train_fused(layer: PositionAttention, x: Tensor, axis: int) -> Tensor:
+    """A layer along `axis` in training: (N, C, H, W) to (N, V, H, W), differentiable; updates the moving statistics.
+
+    Under autocast the projection is of its type, and so is the result; what lies between is float32.
+
+    Args:
+        layer: Whose parameters these are.
+        x: Its input, absolute positions added where the spec has such.
+        axis: 0 attends along the height, 1 along the width.
 
     Raises:
         ValueError: where it does not serve; ask :func:`can_train_fused`.
     """
-    if not can_train_fused(layer, x):
+    if not can_train_fused(layer, x, axis):
         raise ValueError(
             "train_fused: expected a layer in training on a whole axis, float32 on a CPU with the kernel; use the layer itself"
         )
-    spec, axis, (n, _, h, w) = layer.spec, layer.axis, x.shape
-    if spec.encoding != "relative":
-        x = x + layer.position_encoding(x.shape[1], h, w)  # (C, H, 1) or (C, 1, W)
+    spec, (n, _, h, w) = layer.spec, x.shape
     keys, values, heads = spec.key_channels, spec.value_channels, spec.heads
-    k_order, v_order = (torch.from_numpy(head_fastest(channels, heads)) for channels in (keys, values))
-    order = torch.cat([k_order, keys + k_order, 2 * keys + v_order])
+    order = qkv_order(keys, values, heads)
     rows = F.linear(x.permute(0, 2, 3, 1).flatten(0, 2), layer.qkv.weight[order])  # (NHW, 2K+V)
-    qkv = _norm(layer.norm_qkv, rows, order)
-    if "value" in spec.gates:
-        qkv = torch.cat([qkv[:, : 2 * keys], layer.gate("value", qkv[:, 2 * keys :])], 1)
-    qkv = qkv.unflatten(0, (n, h, w))
-    tables = [_table(layer, name, (h, w)[axis]) for name in ("query_position", "key_position", "value_position")]
-    scales = _scales(layer, qkv, tables)  # (3, G)
-    out, _ = torch.ops.axialzoo.attend(
-        qkv, *tables, scales, axis, spec.key_depth, spec.span or 0, "content" in spec.similarity, "content" in spec.value
-    )  # (N, H, W, terms V)
-    order = torch.cat([index * values + v_order for index in range(len(spec.value))])
-    y = _norm(layer.norm_output, out.flatten(0, 2), order)  # (NHW, terms V)
-    y = y.unflatten(1, (len(spec.value), -1, heads)).sum(1)  # (NHW, Dv, G)
-    return y.transpose(1, 2).flatten(1).unflatten(0, (n, h, w)).permute(0, 3, 1, 2)  # (N, V, H, W)
+    with torch.autocast("cpu", enabled=False):
+        qkv = layer.norm_qkv.in_order(rows.float(), order)
+        if "value" in spec.gates:
+            qkv = torch.cat([qkv[:, : 2 * keys], layer.gate("value", qkv[:, 2 * keys :])], 1)
+        qkv = qkv.unflatten(0, (n, h, w))
+        tables = [_table(layer, name, (h, w)[axis]) for name in ("query_position", "key_position", "value_position")]
+        scales = _scales(layer, qkv, tables, axis)  # (3, G)
+        out, _ = torch.ops.axialzoo.attend(
+            qkv, *tables, scales, axis, spec.key_depth, spec.span or 0, "content" in spec.similarity, "content" in spec.value
+        )  # (N, H, W, terms V)
+        y = layer.norm_output.in_order(out.flatten(0, 2), output_order(len(spec.value), values, heads))  # (NHW, terms V)
+        y = y.unflatten(1, (len(spec.value), -1, heads)).sum(1)  # (NHW, Dv, G)
+    y = y.transpose(1, 2).to(rows.dtype).flatten(1)  # (NHW, V)
+    return y.unflatten(0, (n, h, w)).permute(0, 3, 1, 2)  # (N, V, H, W)
 
 
-def _norm(norm: BatchNorm, x: Tensor, order: Tensor) -> Tensor:
-    """The norm in training of rows whose channels lie in another order: channel `order[c]` of the norm is channel c of x."""
-    mean, variance = norm.running_mean[order], norm.running_var[order]
-    y = F.batch_norm(x, mean, variance, norm.weight[order], norm.bias[order], True, norm.momentum, norm.eps)
-    if not norm.frozen:
-        with torch.no_grad():
-            norm.running_mean[order] = mean
-            norm.running_var[order] = variance
-    return y
+@functools.cache
+def qkv_order(keys: int, values: int, heads: int) -> Tensor:
+    """Channel of the projection that lies at each place where the head index is fastest: (2K + V,)."""
+    k_order, v_order = (torch.from_numpy(head_fastest(channels, heads)) for channels in (keys, values))
+    return torch.cat([k_order, keys + k_order, 2 * keys + v_order])
 
 
-def _table(layer: AxialAttention, name: str, length: int) -> Tensor | None:
+@functools.cache
+def output_order(terms: int, values: int, heads: int) -> Tensor:
+    """The same of what is retrieved, term by term: (terms V,)."""
+    order = torch.from_numpy(head_fastest(values, heads))
+    return torch.cat([term * values + order for term in range(terms)])
+
+
+def _table(layer: PositionAttention, name: str, length: int) -> Tensor | None:
     """A position table, gated, for an axis of `length`: (rows, D)."""
     table = layer.gate(name, layer.table(name))
     if table is not None and layer.spec.long_axis == "interpolate" and length > layer.spec.positions:
@@ -82,11 +98,10 @@ def _table(layer: AxialAttention, name: str, length: int) -> Tensor | None:
     return table
 
 
-def _scales(layer: AxialAttention, qkv: Tensor, tables: list[Tensor | None]) -> Tensor:
+def _scales(layer: PositionAttention, qkv: Tensor, tables: list[Tensor | None], axis: int) -> Tensor:
     """Factors of the three terms of the logits, (3, G), zeros where there is no such term; updates the moving statistics."""
     spec = layer.spec
-    mean, variance, n = gram_moments(qkv, tables, spec, layer.axis)
-    scale = normalise_from_moments(layer.norm_similarity, mean.flatten(), variance.flatten(), n).unflatten(0, (-1, spec.heads))
+    scale = layer.scale_from_moments(*gram_moments(qkv, tables, spec, axis))  # (terms, G)
     by_term = dict(zip(spec.similarity, scale))
     return torch.stack([by_term[term] if term in by_term else torch.zeros_like(scale[0]) for term in SIMILARITY_TERMS])
 

@@ -6,11 +6,13 @@ Channels lie depth by depth with the head index fastest (``d * G + g``), rows ar
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from axialzoo.kernels.structures import AxialBackward, AxialForward
-from axialzoo.torch.fused import LIBRARY, pointer, reaching, serving_kernel
+from axialzoo.torch.fused import LIBRARY, attended, pointer, reaching, serving_kernel
 
 _TERMS = "Tensor? query_table, Tensor? key_table, Tensor? value_table, Tensor scales, int axis, int key_depth, int span"
 LIBRARY.define(f"attend(Tensor qkv, {_TERMS}, bool content_similarity, bool content_value) -> (Tensor, Tensor)")
@@ -152,11 +154,28 @@ def _setup(ctx, inputs, output) -> None:
 
 def _backward(ctx, grad, _):
     qkv, query_table, key_table, value_table, scales, normaliser = ctx.saved_tensors
+    if torch.is_grad_enabled():  # gradients of these gradients are wanted, which the kernel does not have
+        return *_differentiable(grad, ctx.saved_tensors[:5], ctx.flags, ctx.needs_input_grad[:5]), *(None,) * len(ctx.flags)
     grad_qkv, *tables, grad_scales = torch.ops.axialzoo.attend_backward(
         grad, qkv, normaliser, query_table, key_table, value_table, scales, *ctx.flags
     )
     grads = (None if table is None else grad for table, grad in zip((query_table, key_table, value_table), tables))
     return grad_qkv, *grads, grad_scales, *(None,) * len(ctx.flags)
+
+
+def _differentiable(grad: Tensor, inputs: Sequence[Tensor | None], flags: Sequence, wanted: Sequence[bool]) -> list[Tensor | None]:
+    """The same gradients of PyTorch's own operations, which have gradients in turn; L x L logits and all."""
+    axis, key_depth, span, content_similarity, content_value = flags
+    some = [x for x, want in zip(inputs, wanted) if want and x is not None]
+    qkv, *tables, scales = inputs
+    assert qkv is not None and scales is not None
+    _, reach = reaching(tuple(tables), qkv.shape[1 + axis], span, False)
+    rows = qkv.transpose(1, 2) if axis == 0 else qkv  # (N, O, L, 2K+V)
+    found = attended(rows, tuple(tables), scales, key_depth, reach, content_similarity, content_value)  # (N, O, G, L, Dv) each
+    out = torch.cat([term.permute(0, 1, 3, 4, 2).flatten(3) for term in found if term is not None], 3)  # (N, O, L, terms V)
+    out = out.transpose(1, 2) if axis == 0 else out  # (N, H, W, terms V)
+    made = iter(torch.autograd.grad(out, some, grad, create_graph=True, materialize_grads=True))
+    return [next(made) if want and x is not None else None for x, want in zip(inputs, wanted)]
 
 
 torch.library.register_autograd("axialzoo::attend", _backward, setup_context=_setup)

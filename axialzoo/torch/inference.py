@@ -22,7 +22,8 @@ def optimize_for_inference(model: nn.Module) -> nn.Module:
     """A copy of `model` that computes the same in evaluation, faster, and can no longer be trained.
 
     On float32 on a CPU the fused kernel serves where it is there; :func:`axialzoo.kernels.kernel_status` says which path does.
-    Maps are (N, C, H, W) as before; results lie channels-last in memory. Layers of two axes keep their own form.
+    Maps are (N, C, H, W) as before; results lie channels-last in memory. Layers of two axes, and convolutions that have several
+    norms, keep their own form. Its spec, config, labels and preprocessing are the model's.
 
     Args:
         model: Any model of this package; its parameters are left as they are.
@@ -46,6 +47,9 @@ def optimize_for_inference(model: nn.Module) -> nn.Module:
     # deepcopy takes a module's folded form from here instead of copying what will be dropped
     known = {id(module): _folded(module) for module in _outermost(model)}
     optimised = copy.deepcopy(model, known)
+    for module in optimised.modules():
+        if isinstance(module, Extractor):
+            module.optimized = True
     return optimised.eval().requires_grad_(False)
 
 
@@ -101,9 +105,9 @@ class FoldedConv(Folded):
         conv = source.conv
         weight, bias = fold_conv(tensors_of(source), "", source.norm.eps)
         weight = weight if order is None else weight[:, order]
-        self.outputs, self.stride, self.dilation = conv.out_channels, conv.stride[0], conv.dilation[0]
+        self.outputs, self.stride, self.dilation, self.groups = conv.out_channels, conv.stride[0], conv.dilation[0], conv.groups
         self.padding = self.dilation * (conv.kernel_size[0] // 2)
-        self.product = conv.kernel_size == (1, 1)
+        self.product = conv.kernel_size == (1, 1) and conv.groups == 1
         if self.product:
             weight, bias = pack(weight[:, :, 0, 0], bias)
         self._keep(conv.weight, weight=weight, bias=bias)
@@ -116,7 +120,7 @@ class FoldedConv(Folded):
             x = x[:, :, :: self.stride, :: self.stride]
             return torch.ops.axialzoo.linear(x, self.weight, self.bias, residual, self.outputs, relu)
         x = x.contiguous(memory_format=torch.channels_last)
-        y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation)
+        y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
         y = y if residual is None else y.add_(residual)
         return y.relu_() if relu else y
 

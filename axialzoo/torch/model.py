@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -10,15 +11,16 @@ from torch import Tensor
 from axialzoo.checkpoint import default_config
 from axialzoo.image import Picture
 from axialzoo.spec import Label, Model, Preprocessing, SpecError, adapt
-from axialzoo.torch.backbone import Extractor
+from axialzoo.torch.backbone import Extractor, check_trainable
 from axialzoo.torch.heads import HeadModule, make_head
 from axialzoo.torch.norm import set_sync_norms
+from axialzoo.torch.on_hub import OnHub
 from axialzoo.torch.preprocessing import Preprocess
 
 Y = TypeVar("Y", covariant=True)
 
 
-class AxialModel(Extractor, Generic[Y]):
+class AxialModel(Extractor, OnHub, Generic[Y]):
     """Images to what the head gives: a tensor or, of heads with several outputs, a dictionary of tensors by name.
 
     Args:
@@ -77,6 +79,7 @@ class AxialModel(Extractor, Generic[Y]):
             num_classes: How many; 0 for none, where the head can do without.
             options: Other options of the head, as the builders take them.
         """
+        check_trainable(self, "reset_classifier")
         spec, tensors = adapt(self.spec, num_classes=num_classes, **options), self.head.state_dict()
         assert spec.head is not None
         like = next(self.parameters())
@@ -108,4 +111,4 @@ class AxialModel(Extractor, Generic[Y]):
             pictures: A path, a Pillow picture, an array (H, W, 3) or a tensor (3, H, W) of 0 to 255, or a list of such.
         """
         x = Preprocess(self.preprocessing)(pictures)
-        return (x if x.dim() == 4 else x[None]).to(next(self.parameters()))
+        return (x if x.dim() == 4 else x[None]).to(next(itertools.chain(self.parameters(), self.buffers())))

@@ -41,7 +41,18 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
             return nn.functional.batch_norm(x, mean, variance, self.weight, self.bias, True, self.momentum, self.eps)
         return super().forward(x)
 
-    def _over_processes(self, x: Tensor) -> Tensor:
+    def in_order(self, x: Tensor, order: Tensor) -> Tensor:
+        """Training mode, of maps whose channel c is this norm's channel ``order[c]``: (N, C, ...) to the same."""
+        if is_shared(self):
+            return self._over_processes(x, order)
+        mean, variance = self.running_mean[order], self.running_var[order]
+        y = nn.functional.batch_norm(x, mean, variance, self.weight[order], self.bias[order], True, self.momentum, self.eps)
+        if not self.frozen:
+            with torch.no_grad():
+                self.running_mean[order], self.running_var[order] = mean, variance
+        return y
+
+    def _over_processes(self, x: Tensor, order: Tensor | None = None) -> Tensor:
         """Training mode, with the moments of all processes' batches: (N, C, ...) to the same; N may differ between processes."""
         y = x.to(torch.promote_types(x.dtype, self.weight.dtype))  # (N, C, ...)
         axes, n = [axis for axis in range(y.dim()) if axis != 1], y.numel() // y.shape[1]
@@ -53,8 +64,13 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         mean = sums[:-1] / total  # (C,)
         centred = y - mean.view(shape)  # (N, C, ...), all that is kept for the backward pass
         variance = sum_over_processes(centred.square().sum(axes)) / total  # (C,), biased
-        scale = normalise_from_moments(self, mean, variance, total)  # (C,)
-        return (centred * scale.view(shape) + self.bias.view(shape)).to(x.dtype)
+        bias = self.bias
+        if order is None:
+            scale = normalise_from_moments(self, mean, variance, total)  # (C,)
+        else:
+            back = order.argsort()
+            scale, bias = normalise_from_moments(self, mean[back], variance[back], total)[order], bias[order]
+        return (centred * scale.view(shape) + bias.view(shape)).to(x.dtype)
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:

@@ -104,9 +104,13 @@ def at_once(q: Tensor, logits: int) -> int:
     Where no gradient is wanted nothing has to be kept, and logits that stay in the cache are twice as fast as those that
     are written to memory and read again.
     """
-    recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]  # public, though not declared so
-    whole = torch.is_grad_enabled() or q.device.type != "cpu" or recorded  # what is recorded serves any batch
+    whole = torch.is_grad_enabled() or q.device.type != "cpu" or recorded()  # what is recorded serves any batch
     return 0 if whole else max(1, CHUNK // logits)
+
+
+def recorded() -> bool:
+    """Whether operations are recorded to be run later, elsewhere, by torch.compile, torch.export or a trace."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]  # public, though not declared so
 
 
 def table_scale(spec: Attention) -> float:

@@ -21,6 +21,7 @@ from axialzoo.checkpoint import (
     save_checkpoint,
 )
 from axialzoo.spec import Label, Model, Preprocessing, parameters
+from axialzoo.torch.backbone import check_trainable
 
 
 def to_tensors(model: nn.Module) -> dict[str, np.ndarray]:
@@ -114,10 +115,12 @@ def spec_of(model: nn.Module) -> Model:
 
     Raises:
         CheckpointError: for a module that is none of ours, or whose tensors are no longer those of its spec.
+        ValueError: for a model that has been optimised for inference.
     """
     spec = getattr(model, "spec", None)
     if not isinstance(spec, Model):
         raise CheckpointError(f"{type(model).__name__}: expected a model of axialzoo.torch, which has a spec")
+    check_trainable(model, "its weights")
     expected = {parameter.name: parameter.shape for parameter in parameters(spec)}
     found = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     if found != expected:

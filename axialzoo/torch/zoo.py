@@ -7,6 +7,7 @@ from torch import Tensor
 from axialzoo.torch.models import Builder, builder
 
 __all__ = [
+    "axial_deeplab_camvid",
     "axial_deeplab_l",
     "axial_deeplab_l_backbone",
     "axial_deeplab_m",
@@ -88,6 +89,7 @@ axial_deeplab_max_s: Builder[dict[str, Tensor]] = builder("axial_deeplab_max_s")
 axial_deeplab_max_l: Builder[dict[str, Tensor]] = builder("axial_deeplab_max_l")
 axial_deeplab_nuclei: Builder[dict[str, Tensor]] = builder("axial_deeplab_nuclei")
 axial_deeplab_nuclei_xs: Builder[dict[str, Tensor]] = builder("axial_deeplab_nuclei_xs")
+axial_deeplab_camvid: Builder[dict[str, Tensor]] = builder("axial_deeplab_camvid")
 fcos_axial_resnet26_s: Builder[dict[str, list[Tensor]]] = builder("fcos_axial_resnet26_s")
 fcos_axial_resnet50_s: Builder[dict[str, list[Tensor]]] = builder("fcos_axial_resnet50_s")
 fcos_axial_resnet50_l: Builder[dict[str, list[Tensor]]] = builder("fcos_axial_resnet50_l")

@@ -6,18 +6,20 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from axialzoo.checkpoint import Config, load_checkpoint, save_checkpoint
 from axialzoo.data import Data, DataError, Sample, Split, open_data
 from axialzoo.data.scoring import scoring
-from axialzoo.files import write_text
-from axialzoo.hub import fetch_checkpoint, model_card
+from axialzoo.hub import fetch_checkpoint, write_card
 from axialzoo.runtime import Runner
-from axialzoo.runtime.predict import decoded
-from axialzoo.tasks import Result, task_of
+from axialzoo.runtime.local import Outputs
+from axialzoo.runtime.predict import batch_of, looked
+from axialzoo.tasks import Result, check_looks, looks_of, task_of
+from axialzoo.tasks.looks import Asked
+from axialzoo.train.examples import put_examples
 from axialzoo.train.pictures import write_pictures
 from axialzoo.train.progress import progress
 
@@ -40,54 +42,78 @@ def evaluate(
     limit: int | None = None,
     split: str | None = None,
     pictures: str | Path | None = None,
+    examples: int = 0,
+    optimize: bool = True,
     seen: Callable[[Scored], None] | None = None,
+    **looks: Unpack[Asked],
 ) -> dict[str, Any]:
     """Measure a model, in float32, on the test images or, where there are none, on the validation images.
 
     Args:
         source: Folder, registry name with weights, ``name.tag`` or ``org/repo[@revision]``.
         data: A folder that :func:`axialzoo.data.open_data` reads.
-        framework, backend: As of :class:`axialzoo.runtime.Runner`.
+        framework, backend, optimize: As of :class:`axialzoo.runtime.Runner`.
         batch_size: Images at once.
         limit: Only the first so many images.
         split: Which images: ``"train"``, ``"val"`` or ``"test"``.
         pictures: Folder for pictures of results beside the truth, worst first.
+        examples: So many pictures, from the worst to the best, go into the card of the folder `source`: see
+            :func:`axialzoo.train.examples.put_examples`.
         seen: Called with every sample and its result.
+        looks: ``tile``, ``overlap``, ``flips``, ``scales``: see :func:`axialzoo.tasks.looks_of`. By default one look at the whole.
 
     Returns:
-        The figures of the task's metric, and ``images``, ``seconds``, ``framework``, ``backend``, ``digest``, ``split``.
+        The figures of the task's metric, and ``images``, ``seconds``, ``framework``, ``backend``, ``digest``, ``split``; of more than
+        one look at the whole, what was asked for.
 
     Raises:
         DataError: where the classes of the data are not the model's.
+        SpecError: for looks that the model's task does not understand.
     """
-    checkpoint = fetch_checkpoint(source)
+    checkpoint, asked = fetch_checkpoint(source), looks_of(**looks)
     config = checkpoint.config
     task = task_of(config.spec.head)
+    check_looks(task.name, task.understood, asked)
+    if examples and not Path(source).is_dir():
+        raise FileNotFoundError(f"examples: expected the folder of a checkpoint, whose card can be written, found {str(source)!r}")
     found = open_data(data, task.truth)
     wanted = (split,) if split else ("test", "val")
     samples, name = found.split(*wanted), next(one for one in wanted if one in found.splits)
     check_classes(config, found)
     total = len(samples) if limit is None else min(limit, len(samples))
     labels = config.labels or found.labels
-    metric, done, kept, seconds = task.metric(config.spec, labels), 0, [], 0.0
-    with Runner(checkpoint, framework, backend, compiled=True) as runner, progress("evaluating", total) as bar:
-        for batch in scoring(samples, config.preprocessing, batch_size, limit):
-            started = time.perf_counter()
-            outputs = runner.outputs(batch.x)
-            seconds += time.perf_counter() - started
-            for sample, result in zip(batch.samples, decoded(outputs, batch.views, config, labels)):
+    metric, done, kept = task.metric(config.spec, labels), 0, []
+    with Runner(checkpoint, framework, backend, compiled=True, optimize=optimize) as runner, progress("evaluating", total) as bar:
+        timed = Timed(runner)
+        for batch in scoring(samples, config.preprocessing, batch_of(asked, batch_size), limit):
+            for sample, result in zip(batch.samples, looked(timed, batch.x, batch.views, asked, labels)):
                 metric.update(result, sample.truth)
                 scored = Scored(sample, result)
                 if seen is not None:
                     seen(scored)
-                if pictures is not None:
+                if pictures is not None or examples:
                     kept.append((_own_figure(task, config, labels, scored), scored))
             done += len(batch)
             bar(done, "")
-    about = {"images": total, "seconds": round(seconds, 3), "framework": runner.framework, "backend": runner.backend}
+    about = {"images": total, "seconds": round(timed.seconds, 3), "framework": runner.framework, "backend": runner.backend}
     if pictures is not None:
         write_pictures(Path(pictures), kept, task, config.model)
-    return {**metric.compute(), **about, "split": name, "digest": config.digest}
+    if examples:
+        put_examples(Path(source), kept, task, split=name, count=examples)
+    return {**metric.compute(), **asked.asked, **about, "split": name, "digest": config.digest}
+
+
+class Timed:
+    """A runner that counts the seconds in which it computes."""
+
+    def __init__(self, runner: Runner):
+        self.runner, self.config, self.seconds = runner, runner.config, 0.0
+
+    def outputs(self, x: np.ndarray) -> Outputs:
+        started = time.perf_counter()
+        found = self.runner.outputs(x)
+        self.seconds += time.perf_counter() - started
+        return found
 
 
 def score(runner: Runner, split: Split, batch_size: int = 50) -> dict[str, float]:
@@ -96,7 +122,7 @@ def score(runner: Runner, split: Split, batch_size: int = 50) -> dict[str, float
     task = task_of(config.spec.head)
     metric = task.metric(config.spec, config.labels)
     for batch in scoring(split, config.preprocessing, batch_size):
-        for sample, result in zip(batch.samples, decoded(runner.outputs(batch.x), batch.views, config)):
+        for sample, result in zip(batch.samples, looked(runner, batch.x, batch.views)):
             metric.update(result, sample.truth)
     figures = metric.compute()
     return {name: value for name, value in figures.items() if isinstance(value, float)}
@@ -118,7 +144,7 @@ def _own_figure(task: Any, config: Config, labels: Any, scored: Scored) -> float
     """The figure of one picture by itself; one that it cannot be told of counts as perfect."""
     metric = task.metric(config.spec, labels)
     metric.update(scored.result, scored.sample.truth)
-    value = metric.compute().get(task.figure)
+    value = metric.compute().get(task.figure(config.spec))
     return 1.0 if value is None else float(value)
 
 
@@ -132,11 +158,8 @@ def record(folder: str | Path, result: Mapping[str, Any], data: str | Path) -> P
     task = task_of(checkpoint.config.spec.head)
     about = open_data(data, task.truth).about
     figures = {name: value for name, value in result.items() if isinstance(value, float) and name != "seconds"}
-    metrics = {**figures, f"{result['split']}_images": result["images"], "data": about.get("name", "")}
+    looks = {name: result[name] for name in Asked.__annotations__ if name in result}
+    metrics = {**figures, **looks, f"{result['split']}_images": result["images"], "data": about.get("name", "")}
     config = replace(checkpoint.config, provenance={**checkpoint.config.provenance, "metrics": metrics})
-    config = save_checkpoint(
-        checkpoint.folder, config, {name: np.array(array) for name, array in checkpoint.tensors.items()}, overwrite=True
-    )
-    card = checkpoint.folder / "README.md"
-    write_text(card, model_card(config))
-    return card
+    tensors = {name: np.array(array) for name, array in checkpoint.tensors.items()}
+    return write_card(checkpoint.folder, save_checkpoint(checkpoint.folder, config, tensors, overwrite=True))

@@ -38,6 +38,11 @@ class Job:
     save_every: int = 200
 
     @property
+    def figure(self) -> str:
+        """The one that the learning curve shows."""
+        return self.task.figure(self.spec)
+
+    @property
     def changes(self) -> dict[str, Any]:
         """What the builder of the model is told."""
         return changes_of(self.spec, self.labels, self.recipe)

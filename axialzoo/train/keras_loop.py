@@ -38,7 +38,7 @@ def train(job: Job) -> keras.Model:
     if job.resume and state_file.exists():
         model.load_weights(state_file)
     step = int(ops.convert_to_numpy(optimizer.iterations))
-    log = Log(job.folder, step, job.task.figure)
+    log = Log(job.folder, step, job.figure)
     with progress(f"training {recipe.model}", batches.steps, step) as bar:
         while step < batches.steps:
             epoch = step // batches.per_epoch

@@ -21,10 +21,15 @@ def write_pictures(folder: Path, scored: Sequence[tuple[float, Any]], task: Any,
     made = []
     ordered = sorted(scored, key=lambda one: one[0])
     for rank, (figure, one) in enumerate(ordered):
-        path = folder / f"{rank:04d}_{figure:.3f}_{Path(one.sample.name).stem}.png"
+        path = folder / f"{rank:04d}_{figure:.3f}_{plain_name(one.sample.name)}.png"
         check_output(path)
         drawn = task.draw(one.sample.picture, {"truth": one.sample.truth, "prediction": one.result}, model=model)
         with written_beside(path) as beside:
             drawn.save(beside)
         made.append(path)
     return made
+
+
+def plain_name(name: str) -> str:
+    """What a sample is called, without the folder or archive that its file lies in, and without suffix."""
+    return Path(name.rpartition(":")[2]).stem

@@ -37,7 +37,8 @@ class Recipe:
         scale_crop: How ``"scale_crop"`` augments.
         drop_path: At the last block, rising linearly from 0.
         precision: ``"float32"`` or ``"bfloat16"`` (mixed).
-        holdout: Training images kept apart to watch progress with; the test images are not for that.
+        holdout: Training images kept apart to watch progress with; the test images are not for that. 0: none, and the data's own
+            validation images are watched where there are some.
         seed: Of the weights, the order and the augmentation.
         start: Weights to start from instead of random ones: a folder, tag or ``org/repo``, as ``pretrained=`` takes;
             what depends on the classes starts new where they are others.
@@ -55,7 +56,7 @@ class Recipe:
     weight_decay: float = 5e-3
     score_every: int = 1
     average: float = 0.0
-    loss: Mapping[str, float] = field(default_factory=dict)
+    loss: Mapping[str, float | tuple[float, ...]] = field(default_factory=dict)
     augment: str = "crop"
     shift: int = 4
     scale_crop: ScaleCrop = field(default_factory=ScaleCrop)

@@ -47,7 +47,8 @@ def check_run(
     training = found.split("train")
     if settings.holdout >= len(training):
         raise DataError(
-            f"data: expected more than the {settings.holdout} samples that the recipe holds out of train, found {len(training)}"
+            f"data: expected more than the {settings.holdout} samples that the recipe holds out of train to watch progress with, found "
+            f"{len(training)}; hold out fewer (--set holdout={len(training) // 10})"
         )
     known = check(found, progress)
     # a batch is made before anything is written, and the weights to start from are read: what does not go together shows here
@@ -106,6 +107,8 @@ def run(
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / NOTE, json.dumps(plain, indent=2) + "\n")
     training, held_out = hold_out(found.split("train"), settings.holdout, settings.seed)
+    if not settings.holdout and "val" in found.splits:
+        held_out = found.split("val")
     spec = adapt(entry(settings.model).spec, num_classes=len(found.labels))
     job = Job(settings, spec, task, training, held_out, found.labels, folder, resume, save_every)
     started = time.time()

@@ -58,7 +58,7 @@ def train(job: Job) -> AxialModel[Any] | None:
     trained, optimizer = accelerator.prepare(model, optimizer)
     device, main = accelerator.device, accelerator.is_main_process
     batches = TrainBatches(job.training, recipe, accelerator.process_index, accelerator.num_processes)
-    log = Log(job.folder, step, job.task.figure) if main else None
+    log = Log(job.folder, step, job.figure) if main else None
 
     def save() -> None:
         if main:

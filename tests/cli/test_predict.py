@@ -12,6 +12,7 @@ from axialzoo.checkpoint import default_config, load_checkpoint
 from axialzoo.image import load_image, preprocess, view_of
 from axialzoo.runtime import Runner, frameworks, predict
 from axialzoo.spec import entry
+from axialzoo.tasks import decode_batch, task_of
 
 PHOTO = Path(__file__).parents[2] / "docs" / "photos" / "chelsea.jpg"
 
@@ -89,7 +90,8 @@ def test_batches_keep_the_order_and_join_only_equal_sizes():
 def test_logits_that_are_not_finite_are_refused():
     config = default_config(entry("axial_resnet_cifar10_xs").spec)
     with pytest.raises(ValueError, match="not finite"):
-        predict.decoded({"logits": np.array([[0.0, np.nan]])}, [view_of(32, 32, config.preprocessing)], config)
+        logits, view = np.array([[0.0, np.nan]]), view_of(32, 32, config.preprocessing)
+        decode_batch(task_of(config.spec.head), {"logits": logits}, config.spec, [view])
 
 
 def test_a_model_without_weights_is_refused_naming_models_with_weights(axialzoo, monkeypatch):

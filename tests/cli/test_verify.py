@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 from axialzoo.cli.verify import _show
-from axialzoo.runtime import frameworks, verify
+from axialzoo.kernels import kernel
+from axialzoo.runtime import frameworks, local, verify
+from axialzoo.runtime.verify import Place
+
+FORM = "PyTorch, inference form"
 
 
 @pytest.fixture
@@ -19,7 +23,7 @@ def copy(folder, tmp_path):
 
 
 def test_pytorch_and_keras_agree_on_a_sound_checkpoint(axialzoo, folder, monkeypatch):
-    monkeypatch.setattr(verify, "places", lambda: [("torch", None), ("keras", "torch")])  # the quickest to start
+    monkeypatch.setattr(verify, "places", lambda: [Place("torch"), Place("keras", "torch")])  # the quickest to start
     said = axialzoo("verify", folder, "--json")
     report = said.json
     assert said.code == 0 and report["ok"] and report["compared"], report
@@ -32,30 +36,60 @@ def test_pytorch_and_keras_agree_on_a_sound_checkpoint(axialzoo, folder, monkeyp
 def test_every_framework_and_back_end_agrees(axialzoo_process, folder):
     said = axialzoo_process("verify", folder, "--json")
     assert said.code == 0, said.out
-    assert [run["backend"] for run in said.json["runs"]] == [None, "tensorflow", "jax", "torch"]
-    assert all(run["ok"] for run in said.json["runs"]) and len(said.json["parity"]) == 12
+    assert [run["backend"] for run in said.json["runs"]] == [None, None, "tensorflow", "jax", "torch"]
+    assert all(run["ok"] for run in said.json["runs"]) and len(said.json["parity"]) == 10 + 6
 
 
 def test_a_framework_that_is_not_installed_is_reported_and_not_passed(axialzoo, folder, monkeypatch, capsys):
     monkeypatch.setattr(frameworks, "installed", lambda package: package == "torch")
     said = axialzoo("verify", folder, "--json", "--no-float64")
-    first, *rest = said.json["runs"]
+    first, _, *rest = said.json["runs"]
     assert first["ok"] is True and first["installed"]
     assert all(run["ok"] is None and not run["installed"] and "not installed" in run["detail"] for run in rest)
-    assert said.json["parity"] == [] and said.json["compared"] is False
+    assert {name for pair in said.json["parity"] for name in pair["pair"]} <= {"PyTorch", FORM} and said.json["compared"] is False
     assert said.code == 0
     _show(said.json)
     assert "parity: not compared" in capsys.readouterr().out
 
 
 def test_a_framework_that_fails_fails_the_verification(axialzoo, folder, monkeypatch):
-    monkeypatch.setattr(verify, "places", lambda: [("nonsense", None)])
+    monkeypatch.setattr(verify, "places", lambda: [Place("nonsense")])
     monkeypatch.setitem(frameworks.TITLES, "nonsense", "Nonsense")
     monkeypatch.setattr(frameworks, "installed", lambda package: True)
     said = axialzoo("verify", folder, "--json", "--no-float64")
     assert said.code == 1 and not said.json["ok"]
     (run,) = said.json["runs"]
     assert run["ok"] is False and run["detail"]
+
+
+@pytest.fixture
+def pytorch_alone(monkeypatch):
+    monkeypatch.setattr(verify, "places", lambda: [Place("torch"), Place("torch", optimize=True)])
+
+
+@pytest.mark.skipif(kernel() is None, reason="no kernel: there is no compiler here")
+def test_the_inference_form_is_compared_with_the_plain_one(axialzoo, folder, pytorch_alone):
+    said = axialzoo("verify", folder, "--json").json
+    assert [run["name"] for run in said["runs"]] == ["PyTorch", FORM] and said["ok"] and not said["compared"]
+    (pair,) = said["parity"]
+    assert pair["precision"] == "float32" and pair["ok"] and 0 < pair["error"] <= pair["limit"]
+
+
+@pytest.mark.skipif(kernel() is None, reason="no kernel: there is no compiler here")
+def test_an_error_planted_in_the_inference_form_is_caught(axialzoo, folder, pytorch_alone, monkeypatch):
+    class Planted(verify.Runner):
+        def outputs(self, x):
+            return {name: value + 1e-4 * self.optimized for name, value in super().outputs(x).items()}
+
+    monkeypatch.setattr(verify, "Runner", Planted)
+    said = axialzoo("verify", folder, "--json", "--no-float64")
+    assert said.code == 1 and [pair["ok"] for pair in said.json["parity"]] == [False]
+
+
+def test_without_a_kernel_the_inference_form_is_not_checked_and_says_why(axialzoo, folder, pytorch_alone, monkeypatch):
+    monkeypatch.setattr(local, "kernel", lambda: None)
+    said = axialzoo("verify", folder, "--json", "--no-float64")
+    assert said.code == 0 and said.json["runs"][1]["ok"] is None and "no CPU kernel" in said.json["runs"][1]["detail"]
 
 
 def flip(path):

@@ -9,7 +9,6 @@ from axialzoo.spec.heads import HEADS, Panoptic
 from tests.contract.contract import Broken
 
 SIDE = 64  # pixels at most: the contract is about kinds, not sizes
-FIGURES = {"panoptic without instances": "miou"}  # where objects are not told apart the task's own figure, pq, is not measured
 
 
 def cases() -> dict[str, Model]:

@@ -17,9 +17,9 @@ from PIL import Image
 from axialzoo.checkpoint import Config, default_config, load_checkpoint
 from axialzoo.image import view_of
 from axialzoo.runtime import Runner
-from axialzoo.runtime.predict import decoded, prepared
+from axialzoo.runtime.predict import prepared
 from axialzoo.spec import Label, Model, parameters
-from axialzoo.tasks import batch_targets, task_of
+from axialzoo.tasks import batch_targets, decode_batch, task_of
 from axialzoo.tasks.results import Boxes, Segments
 
 
@@ -53,12 +53,10 @@ class Subject:
 
     Attributes:
         spec, framework: Which.
-        figure: Of the metric, the one that it must tell; empty for the task's own.
     """
 
     spec: Model
     framework: Framework
-    figure: str = ""
 
     @cached_property
     def model(self) -> Any:
@@ -111,7 +109,7 @@ class Subject:
     def result(self) -> Any:
         height, width = self.spec.input_size
         outputs = named(self.framework.forward(self.model, self.x, False), self.spec)
-        return decoded(outputs, [view_of(height, width, self.config.preprocessing)] * 2, self.config, self.labels)[0]
+        return decode_batch(self.task, outputs, self.spec, [view_of(height, width, self.config.preprocessing)] * 2, self.labels)[0]
 
 
 def expect(holds: bool, what: str, found: Any) -> None:
@@ -181,7 +179,7 @@ def the_decoding(one: Subject) -> None:
 
 def the_metric(one: Subject) -> None:
     metric = one.task.metric(one.spec, one.labels)
-    empty, figure = metric.compute(), one.figure or one.task.figure
+    empty, figure = metric.compute(), one.task.figure(one.spec)
     expect(empty.get(figure) is None, f"{figure}: None of nothing counted", empty.get(figure))
     metric.update(one.result, one.truth)
     figures = metric.compute()
@@ -275,13 +273,13 @@ PARTS: dict[str, tuple[str, Callable[[Any], None]]] = {
 }
 
 
-def check(spec: Model, framework: Framework, figure: str = "") -> None:
+def check(spec: Model, framework: Framework) -> None:
     """Every part in turn; arguments as of :class:`Subject`.
 
     Raises:
         Broken: naming the first part that is missing or does something else.
     """
-    one = Subject(spec, framework, figure)
+    one = Subject(spec, framework)
     kind = spec.head.kind if spec.head is not None else None
     for part, (where, keeps) in PARTS.items():
         try:

@@ -14,98 +14,7 @@ from axialzoo.data.files import Zips, safe_name
 from axialzoo.data.truth import TOLERANCE, boxes_truth
 from axialzoo.spec.labels import Label
 from tests.data import made
-
-
-def opened(folder, kind=None):
-    """Every sample, as a run does before it starts."""
-    return check(open_data(folder, kind))
-
-
-def set_box(*box):
-    return lambda data: data["annotations"][0].update(bbox=list(box))
-
-
-def change(part, **values):
-    return lambda data: data[part][0].update(values)
-
-
-COCO = {
-    "nan": (set_box(float("nan"), 5, 10, 6), r"train\.json: image 7 \(a\.png\): annotation 1: expected a box of finite numbers"),
-    "infinite": (set_box(4, 5, float("inf"), 6), "annotation 1: expected a box of finite numbers"),
-    "reversed": (set_box(14, 5, -10, 6), "annotation 1: expected a box whose width and height are more than 0"),
-    "flat": (set_box(4, 5, 10, 0), "annotation 1: expected a box whose width and height are more than 0"),
-    "negative": (set_box(-4, 5, 10, 6), r"annotation 1: expected a box inside its picture.*found left, top, right, bottom -4, 5, 6, 11"),
-    "outside": (set_box(34, 5, 10, 6), "annotation 1: expected a box inside its picture"),
-    "beside": (set_box(40, 5, 0.5, 6), "of which more than a line lies inside"),
-    "three numbers": (set_box(4, 5, 10), r"annotation 1: expected bbox \[left, top, width, height\]"),
-    "words": (set_box("4", 5, 10, 6), r"annotation 1: expected bbox \[left, top, width, height\]"),
-    "category": (change("annotations", category_id=99), "annotation 1: category_id 99 is not among the file's 2"),
-    "image": (change("annotations", image_id=99), "annotation 1: image_id 99 is not among the file's 2"),
-    "crowd": (change("annotations", iscrowd=2), "annotation 1: expected iscrowd 0 or 1, found 2"),
-    "annotation id": (change("annotations", id=2), "annotation id 2 occurs twice"),
-    "image id": (change("images", id=9), "image id 9 occurs twice"),
-    "category id": (change("categories", id=17), "category id 17 occurs twice"),
-    "file name": (change("images", file_name="b.png"), r"two images are called 'b\.png'"),
-    "missing file": (change("images", file_name="c.png"), r"1 of 2 pictures are missing, first 'c\.png'; looked in"),
-    "size": (change("images", width=41), r"a\.png: expected 41 x 30 pixels as its labels say, found 40 x 30"),
-    "no size": (change("images", width=0), "image 7: expected width and height above 0, found 0 x 30"),
-    "escape": (change("images", file_name="../images/a.png"), r"image 7: expected a file name inside the data's folder"),
-    "absolute": (change("images", file_name="/etc/passwd"), "expected a file name inside the data's folder.*'/etc/passwd'"),
-    "no images": (lambda data: data["images"].clear(), r"train\.json: no images"),
-    "no categories": (lambda data: data["categories"].clear(), r"train\.json: no categories"),
-    "empty": (lambda data: data.clear(), r"train\.json: expected 'images', found nothing"),
-}
-
-
-@pytest.mark.parametrize("name", COCO)
-def test_coco(tmp_path, name):
-    spoil, message = COCO[name]
-    with pytest.raises(DataError, match=message):
-        opened(made.coco(tmp_path, spoil))
-
-
-MASKS = {
-    "none": (change("annotations", segmentation=[]), "annotation 1 has no segmentation"),
-    "two points": (change("annotations", segmentation=[[1, 2, 3, 4]]), "annotation 1: expected a polygon of at least three points"),
-    "nan": (change("annotations", segmentation=[[1, 2, 3, 4, 5, float("nan")]]), "annotation 1: expected a polygon"),
-    "sum": (change("annotations", segmentation={"size": [30, 40], "counts": [1, 2]}), r"sum to 30 x 40 = 1200, found 3"),
-    "turned": (
-        change("annotations", segmentation={"size": [40, 30], "counts": [1200]}),
-        r"run lengths of size \[30, 40\], found \[40, 30\]",
-    ),
-    "negative": (change("annotations", segmentation={"size": [30, 40], "counts": [1201, -1]}), "whole numbers from 0"),
-    "cut": (change("annotations", segmentation={"size": [30, 40], "counts": "55o"}), "end in the middle of a number"),
-    "letters": (change("annotations", segmentation={"size": [30, 40], "counts": "5 5"}), "expected COCO's compressed run lengths"),
-}
-
-
-@pytest.mark.parametrize("name", MASKS)
-def test_coco_masks(tmp_path, name):
-    spoil, message = MASKS[name]
-    with pytest.raises(DataError, match=message):
-        opened(made.coco(tmp_path, spoil), "segments")
-
-
-def segment(number, **values):
-    return lambda data: data["annotations"][0]["segments_info"][number].update(values)
-
-
-COCO_MAPS = {
-    "unlisted": (lambda data: data["annotations"][0]["segments_info"].pop(), r"a\.png: the map has segments that are not listed: 5"),
-    "without pixel": (segment(0, id=6), r"a\.png: segment 6 has no pixel in the map"),
-    "twice": (segment(0, id=300), "segment id 300 occurs twice"),
-    "category": (segment(0, category_id=2), "image 1, segment 70000: category_id 2 is not among the file's 2"),
-    "no annotation": (lambda data: data["annotations"].clear(), "1 images have no annotation, first 1"),
-    "missing map": (lambda data: data["annotations"][0].update(file_name="b.png"), r"annotation of image 1: no map .*b\.png"),
-    "escape": (lambda data: data["annotations"][0].update(file_name="../../x.png"), "expected a file name inside the data's folder"),
-}
-
-
-@pytest.mark.parametrize("name", COCO_MAPS)
-def test_coco_maps(tmp_path, name):
-    spoil, message = COCO_MAPS[name]
-    with pytest.raises(DataError, match=message):
-        opened(made.coco_maps(tmp_path, spoil))
+from tests.data.reading import opened
 
 
 @pytest.mark.parametrize(
@@ -118,12 +27,20 @@ def test_coco_maps(tmp_path, name):
         ("cat 0.5 0.5 0.1 0.1", "line 1: expected 'class cx cy width height'"),
         ("0 0.5 0.5 0.1 0.1\n0 nan 0.5 0.1 0.1", "line 2: expected a box of finite numbers"),
         ("0 0.5 0.5 -0.1 0.1", "line 1: expected a box whose width and height are more than 0"),
-        ("0 1.5 0.5 0.1 0.1", "line 1: expected a box inside its picture"),
+        ("0 0.5 0.5 0 0.1", "line 1: expected a box whose width and height are more than 0"),
+        ("0 1.5 0.5 0.1 0.1", r"line 1: expected a box inside its picture .*, found left, top, right, bottom 58, .* of 40 x 30"),
+        ("0 0.0 0.5 0.2 0.1", r"line 1: expected a box inside its picture .*, found left, top, right, bottom -4, "),
+        ("0 20 15 4 3", r"line 1: expected shares of the picture's width and height, from 0 to 1, found '0 20 15 4 3' \(pixels\?\)"),
     ],
 )
-def test_yolo_labels(tmp_path, lines, message):
+def test_yolo_labels(tmp_path, read, lines, message):
     with pytest.raises(DataError, match=message):
-        opened(made.yolo(tmp_path, lines))
+        read(made.yolo(tmp_path, lines))
+
+
+def test_a_box_of_yolo_may_be_rounded_to_a_pixel_outside(tmp_path):
+    (box,) = open_data(made.yolo(tmp_path, "0 0.04 0.5 0.1 0.2\n")).split("train")[0].truth.boxes.tolist()  # from -0.4 pixels
+    assert box == pytest.approx([0, 12, 3.6, 18])
 
 
 @pytest.mark.parametrize(
@@ -189,6 +106,11 @@ def test_cityscapes_values(tmp_path):
         values = np.full((30, 40), value, np.uint16)
         with pytest.raises(DataError, match=message):
             opened(made.cityscapes(tmp_path / str(value), values))
+    with pytest.raises(DataError, match=r"bonn_1_gtFine_instanceIds\.png: expected a map of 16 bits, .*, found 8 bits"):
+        opened(made.cityscapes(tmp_path / "bits", np.full((30, 40), 26, np.uint8)))
+    (made.cityscapes(tmp_path / "absent") / "gtFine" / "val" / "bonn" / "bonn_1_gtFine_instanceIds.png").unlink()
+    with pytest.raises(DataError, match=r"bonn_1_leftImg8bit\.png' has no map .*bonn_1_gtFine_instanceIds\.png"):
+        opened(tmp_path / "absent")
 
 
 @pytest.mark.parametrize("part", ["images/a.png", "labels/a.png"])
@@ -217,27 +139,6 @@ def test_a_picture_that_is_too_large(tmp_path, monkeypatch):
     made.maps(tmp_path)
     monkeypatch.setattr("axialzoo.image.read.MAX_PIXELS", 1000)
     with pytest.raises(DataError, match=r"a\.png: 40 x 30 pixels; expected at most 1,000"):
-        opened(tmp_path)
-
-
-@pytest.mark.parametrize("text", [b"{", b"\xff\xfe", b"[" * 100_000])
-def test_json_that_is_none(tmp_path, text):
-    (made.coco(tmp_path) / "train.json").write_bytes(text)
-    with pytest.raises(DataError, match=r"train\.json: (not valid JSON|expected JSON in UTF-8)"):
-        opened(tmp_path)
-
-
-def test_splits_of_other_categories(tmp_path):
-    data = made.coco_json()
-    data["categories"][0]["name"] = "wolf"
-    made.write_json(made.coco(tmp_path) / "val.json", data)
-    with pytest.raises(DataError, match=r"'val' has other categories than 'train' \(ids 18\)"):
-        opened(tmp_path)
-
-
-def test_two_files_for_one_split(tmp_path):
-    made.write_json(made.coco(tmp_path) / "annotations" / "instances_train2017.json", made.coco_json())
-    with pytest.raises(DataError, match="expected one JSON for 'train'"):
         opened(tmp_path)
 
 

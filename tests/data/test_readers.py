@@ -113,7 +113,7 @@ def test_yolo(tmp_path, names):
 
 def test_a_centre_read_as_a_corner_would_be_seen(tmp_path):
     with pytest.raises(DataError, match=r"a\.txt: line 2: expected a box inside its picture"):
-        open_data(made.yolo(tmp_path, lines="1 0.25 0.5 0.5 0.2\n0 0.95 0.95 0.2 0.2\n"))
+        check(open_data(made.yolo(tmp_path, lines="1 0.25 0.5 0.5 0.2\n0 0.95 0.95 0.2 0.2\n")))
 
 
 def test_maps_of_instances_may_have_gaps(tmp_path):

@@ -73,6 +73,8 @@ def main(path: str) -> None:
     settings = segments.loss_settings("strided")
     found["strided"] = numpy(semantic_loss(*tensors, settings["ignore"], settings["top_k"][0]))
     found["nothing"] = numpy(semantic_loss(tensors[0], ops.zeros_like(tensors[1]) - 1, tensors[2]))
+    weights = segments.class_weights(strided["semantic"])
+    found["weighted"] = numpy(semantic_loss(*tensors, settings["ignore"], settings["top_k"][0], weights))
     if BACKEND == "tensorflow":
         found |= graph_of_unknown_size()
     np.savez(path, **found)

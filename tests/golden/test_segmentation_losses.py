@@ -94,6 +94,27 @@ def test_a_larger_target_is_sampled_as_deeplab2_does(folder):
     assert strided(lambda x: np.roll(x, 1, 1)) != pytest.approx(wanted, rel=1000 * LOSS)  # the planted error: other rows
 
 
+def weighted(change=lambda weights: weights) -> np.ndarray:
+    """The semantic loss with weights of classes, which are factors of the pixels' own."""
+    settings, targets, logits = segments.loss_settings("strided"), segments.loss_targets("strided"), segments.loss_outputs("strided")
+    factors = np.asarray(change(segments.class_weights(logits["semantic"])), np.float32)
+    counted = targets["semantic"] != settings["ignore"]
+    pixels = targets["semantic_weight"] * factors[np.where(counted, targets["semantic"], 0)]
+    inputs = first(logits["semantic"]), first(targets["semantic"]), first(pixels)
+    return semantic_loss(*inputs, settings["ignore"], settings["top_k"][0]).numpy()
+
+
+def test_weights_of_classes_are_factors_of_their_pixels(folder):
+    settings, targets, outputs = segments.loss_settings("strided"), segments.loss_targets("strided"), segments.loss_outputs("strided")
+    inputs = first(outputs["semantic"]), first(targets["semantic"]), first(targets["semantic_weight"])
+    found = semantic_loss(*inputs, settings["ignore"], settings["top_k"][0], segments.class_weights(outputs["semantic"])).numpy()
+    assert found == pytest.approx(weighted(), rel=LOSS)
+    for backend in BACKENDS:
+        if importlib.util.find_spec(backend):
+            assert keras(backend, folder)["weighted"] == pytest.approx(weighted(), rel=LOSS)
+    assert found != pytest.approx(weighted(lambda weights: weights[::-1]), rel=1000 * LOSS)  # the planted error: of other classes
+
+
 def test_where_nothing_counts_the_loss_is_zero(folder):
     outputs = segments.loss_outputs("config")
     targets = segments.loss_targets("config")
@@ -137,4 +158,6 @@ def test_what_does_not_fit_is_refused():
         loss({**outputs, "center": outputs["center"][:, :, 1:]}, targets, ignore=255)
     with pytest.raises(ValueError, match="semantic: expected a target as large"):
         semantic_loss(outputs["semantic"][:, :, 3:], targets["semantic"], targets["semantic_weight"], 255)
+    with pytest.raises(ValueError, match="class_weights: expected 5, one per class of the semantic map, found 2"):
+        loss(outputs, targets, ignore=255, class_weights=(1.0, 2.0))
     assert set(loss({"semantic": outputs["semantic"]}, targets, ignore=255)) == {"semantic", "total"}

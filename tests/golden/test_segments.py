@@ -8,18 +8,21 @@ import pytest
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.results import Segments
 from axialzoo.tasks.segmentation import PanopticQuality, decode
-from axialzoo.tasks.segmentation.centers import find_centers
+from axialzoo.tasks.segmentation.centers import find_centers, suppressed
 from axialzoo.tasks.segmentation.grouping import nearest_center
 from tests.golden import segments
 from tests.golden.segments import DECODING, MERGES, QUALITY, THINGS, decoding, described, same_up_to_names
 
 TOLERANCE = 1e-6
-# deeplab2's choice of the k highest centers keeps none of five here and one of three; the threshold that leaves as many
-INSTEAD_OF_TOP_K = {"keep_2_of_5": 1.0, "keep_3_of_5_tied_scores": 0.85}
+# deeplab2's `keep_k_centers` keeps what is higher than the last value of ``tf.math.top_k(heights, k, sorted=False)``, whose order is that
+# of TensorFlow's heap: the lowest first, the others as they come. The last of two is the highest, so that none of the five centers is
+# left; of three it may be any but the lowest, here one of two equal ones, so that one is left. No choice of the k highest gives this, and
+# `find_centers` keeps k. What follows compares with all the rest of deeplab2's decoding, by these values as thresholds.
+LAST_OF_TOP_K = {"keep_2_of_5": 0.9, "keep_3_of_5_tied_scores": 0.7}
 
 
 def threshold(case: str) -> float:
-    return INSTEAD_OF_TOP_K.get(case, described("dl2_postprocess")["cases"][case]["config"]["center_threshold"])
+    return LAST_OF_TOP_K.get(case, described("dl2_postprocess")["cases"][case]["config"]["center_threshold"])
 
 
 def decoded(case: str, merge, turn=lambda x: x) -> Segments:
@@ -49,11 +52,21 @@ def test_segments_are_deeplab2s(case, merge):
 def test_the_heights_of_centers_are_deeplab2s(case):
     config = described("dl2_postprocess")["cases"][case]["config"]
     where, heights = find_centers(decoding(case, "center_heatmap"), threshold(case), config["nms_kernel_size"], every_tie=True)
-    if case not in INSTEAD_OF_TOP_K:
+    if case not in LAST_OF_TOP_K:  # it counts the centers before the choice
         assert len(where) == described("dl2_postprocess")["cases"][case]["n_centers"]
     thing = np.isin(decoding(case, "semantic_probs").argmax(-1), THINGS)
     groups = nearest_center(decoding(case, "offsets"), where, thing)
     assert np.array_equal(np.append(0, heights).astype("float32")[groups], decoding(case, "instance_scores"))
+
+
+@pytest.mark.parametrize(("case", "left"), [("keep_2_of_5", 0), ("keep_3_of_5_tied_scores", 1)])
+def test_deeplab2_keeps_what_is_higher_than_the_last_of_an_unsorted_top_k(case, left):
+    tensorflow = pytest.importorskip("tensorflow")
+    config = described("dl2_postprocess")["cases"][case]["config"]
+    heat = suppressed(decoding(case, "center_heatmap"), config["center_threshold"], config["nms_kernel_size"])
+    last = tensorflow.math.top_k(heat.ravel(), config["keep_k_centers"], sorted=False).values.numpy()[-1]
+    assert last == np.float32(LAST_OF_TOP_K[case]) and (heat > last).sum() == left
+    assert len(np.unique(decoding(case, "instance_scores"))) == left + 1  # in deeplab2's numbers: 0, and the height of each that is left
 
 
 @pytest.mark.parametrize(("case", "k"), [("keep_2_of_5", 2), ("keep_3_of_5_tied_scores", 3)])

@@ -1,18 +1,32 @@
-"""A Hub on 127.0.0.1: enough of its protocol for huggingface_hub to create, upload, tag, list and download."""
+"""A Hub on 127.0.0.1: enough of its protocol for its clients to create, upload, tag, list and download, with faults on demand."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
+import socket
 import threading
+import time
 from base64 import b64decode
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import yaml
+
+from tests.hub.faults import Faults
+
+PIECE = 1 << 16  # bytes of a slow answer at once
+
+
+class Cut(Exception):
+    """The connection ends here."""
+
 
 class Hub(ThreadingHTTPServer):
-    """Repositories in memory: ``repos[id]`` has commits (oid -> files), refs (name -> oid) and whether it is private."""
+    """Repositories in memory: ``repos[id]`` has commits (oid -> files), refs (name -> oid), tags (names among refs) and whether it is
+    private, which asks for the token ``hf_test``. ``archives`` are plain files by name, with a strong ETag and ranges.
+    """
 
     daemon_threads = True
 
@@ -20,7 +34,10 @@ class Hub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.repos: dict[str, dict] = {}
         self.blobs: dict[str, bytes] = {}
+        self.archives: dict[str, bytes] = {}
+        self.sent: dict[str, int] = {}  # archive -> bytes of its body that were sent
         self.log: list[str] = []
+        self.faults = Faults()
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
     def __enter__(self):
@@ -31,9 +48,13 @@ class Hub(ThreadingHTTPServer):
         self.shutdown()
         self.server_close()
 
+    def cut(self, size: int) -> int:
+        """After how many bytes an answer of `size` is cut."""
+        return self.faults.random.randrange(size) if size else 0
+
     def commit(self, repo: str, changes: dict[str, bytes], branch: str = "main") -> str:
         """Adds a commit with these files to a branch, as a user of the site would."""
-        entry = self.repos.setdefault(repo, {"commits": {}, "refs": {}, "private": False})
+        entry = self.repos.setdefault(repo, {"commits": {}, "refs": {}, "tags": set(), "private": False})
         files = {**entry["commits"].get(entry["refs"].get(branch), {}), **changes}
         oid = hashlib.sha1(f"{repo}{branch}{len(entry['commits'])}".encode() + b"".join(files.values())).hexdigest()
         entry["commits"][oid] = files
@@ -44,18 +65,45 @@ class Hub(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Hub
+    fault = ""
 
     def log_message(self, format, *args):
         self.server.log.append(f"{self.command} {self.path}")
 
-    def reply(self, status: int, body: object = b"", headers: dict | None = None) -> None:
+    def faulty(self, answer) -> None:
+        """Answers a request, whose body has been read, with the fault that is its turn."""
+        self.fault = self.server.faults.take(self.command, unquote(self.path))
+        try:
+            if self.fault == "cut":
+                raise Cut
+            if self.fault in ("429", "500"):
+                return self.reply(int(self.fault), {"error": "planned"}, {"Retry-After": "1"} if self.fault == "429" else {})
+            answer()
+        except (Cut, BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+            try:
+                self.connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def reply(self, status: int, body: object = b"", headers: dict | None = None, length: int | None = None) -> None:
+        if self.fault == "cut_after":
+            raise Cut
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        length = len(data) if length is None else length
         self.send_response(status)
-        for name, value in {"Content-Length": str(len(data)), "Content-Type": "application/json", **(headers or {})}.items():
+        for name, value in {"Content-Length": str(length), "Content-Type": "application/json", **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data)
+        if self.command == "HEAD":
+            return
+        pieces = [data[start : start + PIECE] for start in range(0, len(data), PIECE)] if self.fault == "slow" else [data]
+        for piece in pieces:
+            self.wfile.write(piece)
+            if self.fault == "slow":
+                time.sleep(0.01)
+        if length > len(data):
+            raise Cut
 
     def missing(self, what: str) -> None:
         self.reply(404, {"error": what}, {"X-Error-Code": what, "X-Error-Message": what})
@@ -73,7 +121,7 @@ class Handler(BaseHTTPRequestHandler):
     def find(self, repo: str, revision: str) -> tuple[str, dict[str, bytes]] | None:
         """Commit and files, or None after an answer of 404."""
         entry = self.server.repos.get(repo)
-        if entry is None:
+        if entry is None or (entry["private"] and self.headers.get("Authorization") != "Bearer hf_test"):
             return self.missing("RepoNotFound")
         oid = entry["refs"].get(revision, revision)
         if oid not in entry["commits"]:
@@ -81,14 +129,30 @@ class Handler(BaseHTTPRequestHandler):
         return oid, entry["commits"][oid]
 
     def do_GET(self):
+        self.faulty(self.get)
+
+    do_HEAD = do_GET
+
+    def get(self):
         path = unquote(urlsplit(self.path).path)
+        if found := re.fullmatch(r"/archives/(.+)", path):
+            data = self.server.archives.get(found[1])
+            return self.missing("EntryNotFound") if data is None else self.send_archive(found[1], data)
         if path == "/api/whoami-v2":
             return self.reply(200, {"name": "tester", "type": "user", "orgs": [], "auth": {"accessToken": {"role": "write"}}})
         if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", path):
             at = self.find(found[1], found[2] or "main")
             if at:
                 siblings = [{"rfilename": name} for name in at[1]]
-                self.reply(200, {"id": found[1], "sha": at[0], "siblings": siblings, "private": False, "tags": [], "downloads": 0})
+                private = self.server.repos[found[1]]["private"]
+                self.reply(200, {"id": found[1], "sha": at[0], "siblings": siblings, "private": private, "tags": [], "downloads": 0})
+            return None
+        if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/refs", path):
+            if self.find(found[1], "main"):
+                entry = self.server.repos[found[1]]
+                refs = [(name in entry["tags"], {"name": name, "ref": name, "targetCommit": oid}) for name, oid in entry["refs"].items()]
+                kinds = {"branches": False, "tags": True}
+                self.reply(200, {**{kind: [ref for is_tag, ref in refs if is_tag is of] for kind, of in kinds.items()}, "converts": []})
             return None
         if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/tree/([^/]+)(?:/.*)?", path):
             at = self.find(found[1], found[2])
@@ -100,36 +164,70 @@ class Handler(BaseHTTPRequestHandler):
             at = self.find(found[1], found[2])
             if at and found[3] not in at[1]:
                 return self.missing("EntryNotFound")
-            return self.send_file(at[0], at[1][found[3]]) if at else None
+            return self.send_file(found[1], found[3], at[0], at[1][found[3]]) if at else None
         return self.missing("not here")
 
-    do_HEAD = do_GET
+    def send_file(self, repo: str, name: str, oid: str, data: bytes) -> None:
+        etag = hashlib.sha256(data if self.fault != "wrong_hash" else data + b"?").hexdigest()
+        if self.fault == "stale":  # what a cache on the way kept of an earlier commit, under the new name
+            entry = self.server.repos[repo]
+            data = next((files[name] for files in entry["commits"].values() if files.get(name, data) != data), data)
+        self.send_bytes(data, {"X-Repo-Commit": oid, "ETag": f'"{etag}"'})
 
-    def send_file(self, oid: str, data: bytes) -> None:
-        headers = {"X-Repo-Commit": oid, "ETag": f'"{hashlib.sha256(data).hexdigest()}"', "Accept-Ranges": "bytes"}
-        found = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
-        if found:
-            start, end = int(found[1]), int(found[2] or len(data) - 1)
-            return self.reply(206, data[start : end + 1], {**headers, "Content-Range": f"bytes {start}-{end}/{len(data)}"})
-        return self.reply(200, data, headers)
+    def send_archive(self, name: str, data: bytes) -> None:
+        self.server.sent.setdefault(name, 0)
+        before = self.wfile
+        self.wfile = Counting(before, self.server.sent, name)
+        try:
+            self.send_bytes(data, {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "Content-Type": "application/gzip"})
+        finally:
+            self.wfile = before
+
+    def send_bytes(self, data: bytes, headers: dict) -> None:
+        headers, status, start = {**headers, "Accept-Ranges": "bytes"}, 200, 0
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
+        same = self.headers.get("If-Range", headers["ETag"]) == headers["ETag"]
+        if asked and same:
+            start, end = int(asked[1]), int(asked[2] or len(data) - 1)
+            if start >= len(data):
+                return self.reply(416, b"", {"Content-Range": f"bytes */{len(data)}"})
+            status, headers["Content-Range"] = 206, f"bytes {start}-{end}/{len(data)}"
+            data = data[start : end + 1]
+        full = len(data)
+        if self.fault == "flip" and data:
+            middle = full // 2
+            data = data[:middle] + bytes([data[middle] ^ 4]) + data[middle + 1 :]
+        if self.fault == "cut_body":
+            return self.reply(status, data[: self.server.cut(full)], headers, length=full + (full == 0))
+        if self.fault == "short":
+            data = data[: full // 2]
+        return self.reply(status, data, headers, length=len(data) + (7 if self.fault == "long" else 0))
 
     def do_POST(self):
-        path, data = unquote(urlsplit(self.path).path), self.body()
+        data = self.body()
+        self.faulty(lambda: self.post(unquote(urlsplit(self.path).path), data))
+
+    def post(self, path: str, data: bytes):
         if path == "/api/repos/create":
             wanted = json.loads(data)
             repo = f"{wanted.get('organization') or 'tester'}/{wanted['name']}"
             if repo in self.server.repos:
                 return self.reply(409, {"error": "exists", "url": f"{self.server.url}/{repo}"})
-            self.server.commit(repo, {".gitattributes": b""})
+            self.server.commit(repo, {".gitattributes": b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n"})
             self.server.repos[repo]["private"] = wanted.get("private") or wanted.get("visibility") == "private"
             return self.reply(200, {"url": f"{self.server.url}/{repo}", "name": repo})
         if path == "/api/validate-yaml":
-            return self.reply(200, {"errors": [], "warnings": []})
+            return self.validate(json.loads(data)["content"])
         if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/preupload/(.+)", path):
-            large = {"safetensors", "png"}
-            files = json.loads(data)["files"]
-            modes = [{"path": f["path"], "uploadMode": "lfs" if f["path"].split(".")[-1] in large else "regular"} for f in files]
-            return self.reply(200, {"files": [{**mode, "shouldIgnore": False} for mode in modes]})
+            at = self.find(found[1], found[2])
+            if at is None:
+                return None
+            modes = []
+            for name in (file["path"] for file in json.loads(data)["files"]):
+                large, there = name.endswith((".safetensors", ".png", ".webp")), at[1].get(name)
+                known = {} if there is None else {"oid": hashlib.sha256(there).hexdigest() if large else git_oid(there)}
+                modes.append({"path": name, "uploadMode": "lfs" if large else "regular", "shouldIgnore": False, **known})
+            return self.reply(200, {"files": modes})
         if re.fullmatch(r"/([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
             objects = [
                 {**wanted, "actions": {"upload": {"href": f"{self.server.url}/blob/{wanted['oid']}"}}}
@@ -144,8 +242,23 @@ class Handler(BaseHTTPRequestHandler):
             if name in entry["refs"]:
                 return self.reply(409, {"error": "exists"})
             entry["refs"][name] = entry["refs"].get(start, start)
+            entry["tags"] |= {name} if found[2] == "tag" else set()
             return self.reply(200, {})
         return self.missing("not here")
+
+    def validate(self, content: str) -> None:
+        """What the site says of a card's front matter, as far as it goes: types, and a whole model index."""
+        errors = []
+        try:
+            data = yaml.safe_load(content.split("---\n")[1])
+            kinds = {"license": str, "library_name": str, "pipeline_tag": str, "tags": list, "datasets": list, "metrics": list}
+            errors += [f'"{key}" must be a {kind.__name__}' for key, kind in kinds.items() if not isinstance(data.get(key, kind()), kind)]
+            for result in (data.get("model-index") or [{}])[0].get("results", []):
+                whole = result["task"]["type"] and result["dataset"]["name"] and result["dataset"]["type"]
+                errors += [] if whole and all("value" in one and "type" in one for one in result["metrics"]) else ["model-index"]
+        except (yaml.YAMLError, IndexError, KeyError, TypeError, AttributeError) as error:
+            errors.append(f"metadata: {error!r}")
+        self.reply(200 if not errors else 400, {"errors": [{"message": text} for text in errors], "warnings": []})
 
     def accept_commit(self, repo: str, branch: str, data: bytes) -> None:
         changes = {}
@@ -155,16 +268,36 @@ class Handler(BaseHTTPRequestHandler):
             if item["key"] == "file":
                 changes[value["path"]] = b64decode(value["content"]) if value.get("encoding") == "base64" else value["content"].encode()
             elif item["key"] == "lfsFile":
+                if value["oid"] not in self.server.blobs:
+                    return self.reply(400, {"error": f"{value['path']} was not sent"})
                 changes[value["path"]] = self.server.blobs[value["oid"]]
         oid = self.server.commit(repo, changes, branch)
         self.reply(200, {"commitOid": oid, "commitUrl": f"{self.server.url}/{repo}/commit/{oid}", "hookOutput": "", "success": True})
 
     def do_PUT(self):
+        data = self.body()
+        self.faulty(lambda: self.put(data))
+
+    def put(self, data: bytes):
         query = parse_qs(urlsplit(self.path).query)
         assert not query, query
-        data = self.body()
         oid = urlsplit(self.path).path.removeprefix("/blob/")
         if hashlib.sha256(data).hexdigest() != oid:
             return self.reply(400, {"error": "digest"})
         self.server.blobs[oid] = data
         return self.reply(200)
+
+
+def git_oid(data: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+class Counting:
+    """A stream that counts what goes through, headers left out."""
+
+    def __init__(self, stream, sent: dict[str, int], name: str):
+        self.stream, self.sent, self.name, self.flush, self.closed = stream, sent, name, stream.flush, False
+
+    def write(self, data: bytes) -> int:
+        self.sent[self.name] += 0 if data.startswith(b"HTTP/1.1 ") else len(data)
+        return self.stream.write(data)

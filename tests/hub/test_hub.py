@@ -2,51 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from axialzoo.checkpoint import CheckpointError, load_checkpoint
 from axialzoo.hub import fetch_checkpoint, resolve
-from axialzoo.hub.resolve import HUB_ID
+from axialzoo.hub.address import HUB_ID
 from tests.conversion import small
-from tests.hub.server import Hub
-
-ROOT = Path(__file__).resolve().parent.parent.parent
-
-
-@pytest.fixture
-def hub():
-    with Hub() as hub:
-        yield hub
-
-
-def ask(url: str, cache: Path, action: str, *arguments, offline: bool = False) -> list[dict]:
-    environment = {
-        **{key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))},
-        "HF_ENDPOINT": url,
-        "HF_HOME": str(cache),
-        "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "HF_HUB_OFFLINE": "1" if offline else "0",
-        "HF_TOKEN": "hf_test",
-        "NO_PROXY": "127.0.0.1",
-        "PYTHONPATH": str(ROOT),
-    }
-    command = [sys.executable, str(ROOT / "tests" / "hub" / "client.py"), action, json.dumps(arguments)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def files(folder: Path, seed: int) -> dict[str, bytes]:
-    small.write_folder(folder, seed)
-    return {name: (folder / name).read_bytes() for name in ("config.json", "model.safetensors")}
+from tests.hub.asking import ask, files
 
 
 def test_a_checkpoint_is_fetched_once_by_branch_tag_or_commit_and_then_offline(hub, tmp_path):
@@ -77,8 +41,8 @@ def test_what_the_hub_does_not_have_is_said_clearly(hub, tmp_path):
     expected = {
         "axial/absent": "the Hub has no such repository",
         "axial/tiny@v9": "the repository has no revision 'v9'",
-        "axial/empty": "found no config.json and no model.safetensors",
-        "axial/half": "found no model.safetensors",
+        "axial/empty": "the repository has no config.json",
+        "axial/half": "the repository has no model.safetensors",
         "axial/damaged": "damaged, or not a safetensors file",
         "axial/wrong": "differ in digest",
         "axial/-dots..": "not a repository on the Hub",
@@ -109,9 +73,10 @@ def test_a_checkpoint_is_published_with_its_card_and_loads_again(hub, tmp_path):
     entry = hub.repos["axial/tiny"]
     assert entry["private"] and set(entry["refs"]) == {"main", "v1", "next"}
     published = entry["commits"][entry["refs"]["v1"]]
-    assert set(published) == {".gitattributes", "config.json", "model.safetensors", "README.md"}
+    assert set(published) == {".gitattributes", "config.json", "model.safetensors", "README.md", "labels.txt", "SHA256SUMS"}
+    assert published["labels.txt"].decode().splitlines() == ["cat", "dog", "Föhre", "鳥"]
     card = published["README.md"].decode()
-    assert card.startswith("---\nlicense: ") and 'create_model("custom", pretrained="axial/tiny")' in card and "| top1 | 0.33" in card
+    assert 'create_model("custom", pretrained="axial/tiny")' in card and "| top1 | 0.33" in card and "ORG/REPO" not in card
     loaded = ask(hub.url, tmp_path / "cache", "load", "axial/tiny@v1", "axial/tiny@next")
     assert {answer["digest"] for answer in loaded} == {load_checkpoint(tmp_path / "one").config.digest}
 

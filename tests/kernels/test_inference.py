@@ -12,7 +12,7 @@ from torch import nn
 
 from axialzoo.kernels import kernel, use_kernel
 from axialzoo.spec import Model
-from axialzoo.torch import build, create_model
+from axialzoo.torch import build, create_model, save_model
 from axialzoo.torch.inference import FoldedAxialAttention, FoldedConv, optimize_for_inference
 from axialzoo.torch.norm import BatchNorm
 from tests.attention.layers import randomise
@@ -20,6 +20,11 @@ from tests.strategies import specs
 
 FOUND = kernel()
 PATHS = (*(FOUND.isas if FOUND else ()), "plain")
+LARGE = ("axial_swidernet_1_1_1", "max_deeplab_l_backbone", "axial_deeplab_max_s")
+FAMILIES = (
+    *("axial_resnet50_full_s", "stand_alone_resnet50", "axial_resnet50_gelu", "max_deeplab_s_backbone", "axial_deeplab_s"),
+    *("fcos_axial_resnet26_s", *(pytest.param(name, marks=pytest.mark.full) for name in LARGE)),
+)
 
 
 def equal(model: nn.Module, x: torch.Tensor, tolerance: float = 2e-5) -> None:
@@ -49,6 +54,36 @@ def test_models_of_random_specs_are_equal(spec: Model, path: str):
 def test_a_named_model_is_equal(path, name):
     with use_kernel(path):
         equal(small(name), torch.randn(1, 3, 64, 48))
+
+
+def maps(outputs) -> list[torch.Tensor]:
+    """All tensors of what a model gives, in one order."""
+    if isinstance(outputs, torch.Tensor):
+        return [outputs]
+    return [tensor for part in (outputs.values() if isinstance(outputs, dict) else outputs) for tensor in maps(part)]
+
+
+@pytest.mark.parametrize(("name", "size"), [("axial_deeplab_nuclei", (65, 97)), ("axial_fcos_blood_cells", (96, 64))])
+@pytest.mark.parametrize("path", PATHS)
+def test_models_with_maps_and_levels_are_equal(path, name, size):
+    model, x = small(name), torch.randn(2, 3, *size)
+    with use_kernel(path), torch.inference_mode():
+        for expected, found in zip(maps(model(x)), maps(optimize_for_inference(model)(x)), strict=True):
+            assert float((found - expected).abs().max()) <= 2e-5 * max(1.0, float(expected.abs().max()))
+        exact, folded = (maps(one(x.double())) for one in (model.double(), optimize_for_inference(model)))
+        for expected, found in zip(exact, folded, strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_of_the_zoo_is_equal_in_float64(name):
+    """Of each family its smallest; many random blocks blow rounding up, which a change of the input's last bits shows the size of."""
+    model, x = small(name).double(), torch.randn(1, 3, 65, 49, dtype=torch.float64)
+    with torch.inference_mode():
+        outputs, rounded = maps(model(x)), maps(model(x * (1 + 1e-15)))
+        for expected, found, near in zip(outputs, maps(optimize_for_inference(model)(x)), rounded, strict=True):
+            limit = max(1e-9, float(expected.abs().max()) * 1e-9, 10 * float((near - expected).abs().max()))
+            assert limit <= 1e-4 and float((found - expected).abs().max()) <= limit
 
 
 @pytest.mark.parametrize("name", ["resnet50_beta", "axial_deeplab_s_backbone"])
@@ -89,6 +124,21 @@ def test_packed_weights_serve_every_path():
 def test_training_an_optimised_model_is_refused():
     with pytest.raises(ValueError, match=r"expected an evaluation, found train\(\)"):
         optimize_for_inference(small()).train()
+
+
+def test_what_wants_the_tensors_of_a_model_refuses_an_optimised_one(tmp_path):
+    optimised = optimize_for_inference(create_model("axial_deeplab_nuclei_xs"))
+    with pytest.raises(ValueError, match="optimised for inference"):
+        optimised.reset_classifier(3)
+    with pytest.raises(ValueError, match="optimised for inference"):
+        save_model(optimised, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_pictures_are_prepared_by_an_optimised_model_without_parameters():
+    optimised = optimize_for_inference(small(num_classes=0))
+    assert list(optimised.parameters()) == []
+    assert optimised.preprocess(torch.zeros(3, 40, 40)).dtype == torch.float32
 
 
 def test_what_cannot_be_optimised_is_refused():

@@ -6,6 +6,8 @@ import ctypes
 import re
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,13 @@ def test_each_path_can_be_asked_for_and_is_then_named():
     assert kernel_status().path == found.isas[-1]
 
 
+def test_nothing_is_compiled_where_the_plain_path_is_asked_for(monkeypatch, not_loaded):
+    monkeypatch.setattr(library, "compile_library", lambda folder: pytest.fail("compiled"))
+    monkeypatch.setattr(library, "places", lambda: [])
+    with use_kernel("plain"):
+        assert kernel() is None and not library.needs_compiling() and kernel_status().path == "plain"
+
+
 def test_a_path_that_is_not_here_is_refused():
     with pytest.raises(ValueError, match=r"expected one of .*found 'avx1024'"), use_kernel("avx1024"):
         pass
@@ -85,6 +94,74 @@ def test_without_a_compiler_the_plain_form_serves_and_says_why(monkeypatch, tmp_
         assert status.path == "plain" and "no C++ compiler" in status.reason
     finally:
         library._load.cache_clear()
+
+
+@pytest.fixture
+def not_loaded():
+    """The kernel as before its first use, and afterwards again."""
+    library._load.cache_clear()
+    yield
+    library._load.cache_clear()
+
+
+def home_that_cannot_be_written(monkeypatch, tmp_path) -> str:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))  # no folder can be made in a file, whoever the user is
+    return "cannot be written .*: name a folder that can in XDG_CACHE_HOME"
+
+
+def no_home(monkeypatch, tmp_path) -> str:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+
+    def home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(build.Path, "home", home)
+    return "no home folder to keep it in: name one that can be written in XDG_CACHE_HOME"
+
+
+@needs_compiler
+@pytest.mark.parametrize("planted", [home_that_cannot_be_written, no_home])
+def test_where_nothing_can_be_kept_the_plain_form_serves_and_says_what_to_do(monkeypatch, tmp_path, not_loaded, planted):
+    reason = planted(monkeypatch, tmp_path)
+    assert library.needs_compiling()
+    assert kernel() is None and kernel_status().path == "plain"
+    assert re.search(reason, kernel_status().reason), kernel_status().reason
+
+
+@needs_compiler
+def test_it_is_said_whether_the_first_use_compiles(monkeypatch, tmp_path, not_loaded):
+    assert kernel() is not None and not library.needs_compiling()
+    library._load.cache_clear()
+    assert not library.needs_compiling()  # it lies in the cache
+    monkeypatch.setattr(library, "cache_folder", lambda: tmp_path)
+    assert library.needs_compiling()
+    monkeypatch.setattr(library, "compiler", lambda: None)
+    assert not library.needs_compiling()
+
+
+@needs_compiler
+def test_two_that_compile_at_once_are_not_in_each_other_s_way(monkeypatch, tmp_path):
+    """Each writes half of its library, waits for the other, and writes the rest: what has the library's name is whole all the while."""
+    whole, both, seen = b"0123456789" * 1000, threading.Barrier(2, timeout=60), []
+    target = tmp_path / "folder" / build.NAME
+
+    def slowly(command):
+        path = Path(command[command.index("-o") + 1])
+        if path.name != build.NAME:
+            return
+        with path.open("wb") as file:
+            file.write(whole[:5000])
+            file.flush()
+            both.wait()
+            seen.append(target.read_bytes() if target.exists() else whole)
+            file.write(whole[5000:])
+
+    monkeypatch.setattr(build, "_run", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(compile_library, [target.parent] * 2))
+    assert made == [target] * 2 and seen == [whole] * 2 and target.read_bytes() == whole
+    assert list(target.parent.iterdir()) == [target]  # nothing is left beside it
 
 
 @needs_compiler

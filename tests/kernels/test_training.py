@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 
 import pytest
 import torch
 
 from axialzoo.kernels import kernel, use_kernel
+from axialzoo.torch import attention
 from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.fused_layer import can_train_fused, train_fused
+from axialzoo.torch.norm import recomputed
 from tests.kernels.layers import layer
 from tests.kernels.test_attention import SIMILARITY_TERMS, VALUE_TERMS, some
 
@@ -28,7 +31,8 @@ def step(module: AxialAttention, x: torch.Tensor, cotangent: torch.Tensor, fused
     """Output, gradients and moving statistics of one step."""
     module = copy.deepcopy(module).train()
     x = x.detach().clone().requires_grad_()
-    y = train_fused(module, x) if fused else module(x)
+    with contextlib.nullcontext() if fused else use_kernel("plain"):
+        y = module(x)
     y.backward(cotangent)
     named = {"output": y.detach(), "x": x.grad}
     named |= {name: parameter.grad for name, parameter in module.named_parameters()}
@@ -117,13 +121,13 @@ def test_the_same_bits_for_any_number_of_threads():
 
 def test_where_it_does_not_serve_it_says_so():
     module, x = layer(span=3), torch.randn(1, 12, 9, 5)
-    assert not can_train_fused(module.train(), x)
+    assert not can_train_fused(module.train(), x, 0)
     with pytest.raises(ValueError, match="expected a layer in training on a whole axis"):
-        train_fused(module, x)
-    assert not can_train_fused(layer().train().double(), x.double())
-    assert can_train_fused(layer().train(), x)
+        train_fused(module, x, module.axis)
+    assert not can_train_fused(layer().train().double(), x.double(), 0)
+    assert can_train_fused(layer().train(), x, 0)
     with use_kernel("plain"):
-        assert not can_train_fused(layer().train(), x)
+        assert not can_train_fused(layer().train(), x, 0)
 
 
 def test_a_planted_error_is_seen(monkeypatch):
@@ -139,3 +143,79 @@ def test_the_operator_passes_pytorch_s_own_checks():
     inputs = [x.requires_grad_() for x in (qkv, *tables, scales)]
     checks = ("test_schema", "test_autograd_registration", "test_faketensor", "test_aot_dispatch_dynamic")
     torch.library.opcheck(torch.ops.axialzoo.attend.default, (*inputs, 0, 2, 0, True, True), test_utils=checks)
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """How often the fused form has served."""
+    calls, honest = [], attention.train_fused
+    monkeypatch.setattr(attention, "train_fused", lambda *arguments: calls.append(1) or honest(*arguments))
+    return calls
+
+
+@pytest.mark.parametrize("fields", [{}, {"encoding": "absolute", "similarity": ("content",), "value": ("content",)}])
+def test_a_layer_in_training_is_fused_by_default_and_nowhere_else(served, fields):
+    module, x = layer(**fields), torch.randn(2, 12, 9, 7)
+    module(x)
+    assert not served  # in evaluation
+    module.train()
+    fused = module(x)
+    assert len(served) == 1
+    with use_kernel("plain"):
+        torch.testing.assert_close(fused, module(x), rtol=1e-4, atol=1e-5)
+    module.norm_output.eval()
+    module(x)
+    layer(span=3).train()(x)
+    layer().train().double()(x.double())
+    assert len(served) == 1
+
+
+def test_under_autocast_it_is_nearer_to_float64_than_the_plain_form(served):
+    module, x = layer().train(), torch.randn(4, 12, 9, 7)
+    exact = copy.deepcopy(module).double()(x.double())
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = module(x)
+        with use_kernel("plain"):
+            theirs = module(x)
+    assert len(served) == 1 and ours.dtype == theirs.dtype == torch.bfloat16
+    ours, theirs = (float((found.double() - exact).norm() / exact.norm()) for found in (ours, theirs))
+    assert ours <= theirs <= 0.05
+    with torch.autocast("cpu", torch.bfloat16):
+        module(x).sum().backward()
+    assert module.qkv.weight.grad.dtype == torch.float32
+
+
+def test_a_recomputed_layer_updates_its_statistics_once():
+    once, again, x = layer().train(), layer().train(), torch.randn(2, 12, 9, 7)
+    once(x).square().sum().backward()
+    recomputed(again, x).square().sum().backward()
+    for (name, one), other in zip(once.state_dict().items(), again.state_dict().values(), strict=True):
+        assert torch.equal(one, other), name
+    assert all(torch.equal(one.grad, other.grad) for one, other in zip(once.parameters(), again.parameters()))
+
+
+def second_gradients(module: AxialAttention, x: torch.Tensor) -> list[torch.Tensor]:
+    """Of the squares of the gradients of the output's squares."""
+    module = copy.deepcopy(module).train()
+    inputs = [x.clone().requires_grad_(), *module.parameters()]
+    first = torch.autograd.grad(module(inputs[0]).square().sum(), inputs, create_graph=True)
+    return list(torch.autograd.grad(sum(one.square().sum() for one in first), inputs, materialize_grads=True))
+
+
+def test_gradients_of_gradients_are_those_of_the_plain_form():
+    module, x = layer(), torch.randn(2, 12, 9, 7)
+    ours, exact = second_gradients(module, x), second_gradients(copy.deepcopy(module).double(), x.double())
+    largest = max(float(one.norm()) for one in exact)
+    for one, other in zip(ours, exact, strict=True):
+        assert float((one - other).norm()) <= 1e-3 * max(float(other.norm()), 1e-2 * largest)
+
+
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+def test_a_compiled_layer_and_an_exported_one_train_as_the_plain_form(served):
+    module, x = layer().train(), torch.randn(2, 12, 9, 7)
+    with use_kernel("plain"):
+        expected = copy.deepcopy(module)(x)
+    compiled = torch.compile(copy.deepcopy(module), fullgraph=True, backend="aot_eager")(x)
+    torch.testing.assert_close(compiled, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(torch.export.export(module, (x,)).module()(x), expected, rtol=1e-4, atol=1e-5)
+    assert not served

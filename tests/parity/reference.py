@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from axialzoo.spec import Model
+from axialzoo.torch.losses import loss_of as head_loss
 from axialzoo.torch.models import build
 from axialzoo.torch.weights import load_tensors, to_tensors
 from axialzoo.train.optimizer import by_decay
-from tests.parity import common
+from axialzoo.train.torch_loop import on_device
+from tests.parity import common, dense
 from tests.parity.common import Case
+from tests.parity.dense import Change, Dense, unchanged
 
 
 def model_of(spec: Model, dtype: str, last_gamma: float = 0.2) -> torch.nn.Module:
@@ -52,9 +56,8 @@ def trained(network: str, optimizer: str) -> dict[str, np.ndarray]:
     """Tensors after the steps; AdamW decays everything."""
     case = common.TRAINED[network]
     model = model_of(case.spec, "float64", last_gamma=0.1).train()
-    return steps(
-        model, case, optimizer, [{"params": list(model.parameters()), "weight_decay": common.DECAY if optimizer == "adamw" else 0.0}]
-    )
+    groups = [{"params": list(model.parameters()), "weight_decay": common.DECAY if optimizer == "adamw" else 0.0}]
+    return steps(model, squared(model, case), optimizer, groups)
 
 
 @functools.cache
@@ -62,11 +65,23 @@ def decayed(network: str, optimizer: str) -> dict[str, np.ndarray]:
     """Tensors after the steps, where kernels and projections alone decay."""
     case = common.DECAYING[network]
     model = model_of(case.spec, "float64", last_gamma=0.1).train()
+    return steps(model, squared(model, case), optimizer, by_role(model))
+
+
+def by_role(model: torch.nn.Module) -> list[dict]:
+    """The parameters that decay and those that do not."""
     shrinking, others = by_decay(model)
-    return steps(model, case, optimizer, [{"params": shrinking, "weight_decay": common.DECAY}, {"params": others, "weight_decay": 0.0}])
+    return [{"params": shrinking, "weight_decay": common.DECAY}, {"params": others, "weight_decay": 0.0}]
 
 
-def steps(model: torch.nn.Module, case: Case, optimizer: str, groups: list[dict]) -> dict[str, np.ndarray]:
+def squared(model: torch.nn.Module, case: Case) -> Callable[[int], torch.Tensor]:
+    """The loss of a step, of its number."""
+    return lambda index: loss_of(model(torch.from_numpy(case.images("float64", 8, index))), case.targets("float64", 8, index))
+
+
+def steps(
+    model: torch.nn.Module, loss: Callable[[int], torch.Tensor], optimizer: str, groups: list[dict], rate: float = common.RATE
+) -> dict[str, np.ndarray]:
     """Trains `model` and gives its tensors; `groups` are parameters with their decay, decoupled in SGD too, as Keras's is.
 
     Keras adds Adam's epsilon before it corrects the second moment's bias, PyTorch after, so that ``epsilon`` in
@@ -74,21 +89,53 @@ def steps(model: torch.nn.Module, case: Case, optimizer: str, groups: list[dict]
     """
     decays = [group["weight_decay"] for group in groups]
     if optimizer == "sgd":
-        stepping = torch.optim.SGD([{"params": group["params"]} for group in groups], common.RATE, common.MOMENTUM)
+        stepping = torch.optim.SGD([{"params": group["params"]} for group in groups], rate, common.MOMENTUM)
     else:
         stepping = torch.optim.AdamW(groups, common.RATE / 8, common.BETAS)
     for index in range(common.STEPS):
         stepping.zero_grad()
-        loss_of(model(torch.from_numpy(case.images("float64", 8, index))), case.targets("float64", 8, index)).backward()
+        loss(index).backward()
         for group, decay in zip(stepping.param_groups, decays):
             if optimizer == "adamw":
                 group["eps"] = common.EPSILON / math.sqrt(1 - common.BETAS[1] ** (index + 1))
             else:
                 with torch.no_grad():
                     for tensor in group["params"]:
-                        tensor.mul_(1 - common.RATE * decay)
+                        tensor.mul_(1 - rate * decay)
         stepping.step()
     return {name: array.copy() for name, array in to_tensors(model).items()}
+
+
+def dense_loss(model: torch.nn.Module, case: Dense, index: int, change: Change = unchanged) -> torch.Tensor:
+    """The head's own loss of one step's pictures; `change` plants an error in the targets."""
+    images, targets = case.batch(index, change)
+    outputs = model(torch.from_numpy(images))
+    return head_loss(case.spec.head)(outputs, on_device(targets, torch.device("cpu")), case.spec.head)["total"]
+
+
+def dense_gradients(network: str, change: Change = unchanged) -> dict[str, np.ndarray]:
+    """Gradients of the first step."""
+    case = dense.CASES[network]
+    model = model_of(case.spec, "float64", last_gamma=0.1).train()
+    dense_loss(model, case, 0, change).backward()
+    return {name: parameter.grad.numpy() for name, parameter in model.named_parameters()}
+
+
+@functools.cache
+def dense_trained(network: str, optimizer: str, change: Change = unchanged) -> dict[str, np.ndarray]:
+    """Tensors after the steps with decay by role; ``"maps"`` in evaluation of a further step's pictures; ``"losses"`` of all steps."""
+    case, losses = dense.CASES[network], []
+    model = model_of(case.spec, "float64", last_gamma=0.1).train()
+
+    def loss(index: int) -> torch.Tensor:
+        found = dense_loss(model, case, index, change)
+        losses.append(found.item())
+        return found
+
+    found = steps(model, loss, optimizer, by_role(model), case.rate)
+    with torch.no_grad():
+        maps = joined(model.eval()(torch.from_numpy(case.batch(common.STEPS)[0]))).numpy()
+    return {**found, "maps": maps, "losses": np.array(losses)}
 
 
 @functools.cache

@@ -13,6 +13,7 @@ import pytest
 import axialzoo
 from axialzoo.checkpoint import load_checkpoint
 from axialzoo.image import ImageError, load_image
+from axialzoo.kernels import kernel, use_kernel
 from axialzoo.runtime import Runner, load_runner
 from axialzoo.runtime.frameworks import installed, process_backend
 from axialzoo.runtime.process import Worker, WorkerError
@@ -25,7 +26,7 @@ X = np.random.default_rng(0).standard_normal((3, 32, 32, 3)).astype(np.float32)
 
 @pytest.fixture(scope="module")
 def runner(folder):
-    return load_runner(folder, "torch")
+    return load_runner(folder, "torch", optimize=False)
 
 
 def test_outputs_are_those_of_the_frameworks_own_model(runner, folder):
@@ -50,6 +51,27 @@ def test_a_worker_gives_the_bits_of_the_process_itself(folder, place):
     doubles = Runner(checkpoint, *place, precision="float64", worker=worker).outputs(X)["logits"]
     assert doubles.dtype == np.float64 and 0 < np.abs(doubles - there).max() < 1e-4
     worker.close()
+
+
+def test_the_inference_form_runs_by_default_in_float32_and_is_equal(runner, folder):
+    made = load_runner(folder, "torch")
+    assert made.optimized == (kernel() is not None) and not runner.optimized
+    found, expected = made.outputs(X)["logits"], runner.outputs(X)["logits"]
+    assert np.abs(found - expected).max() <= 2e-5 * max(1.0, np.abs(expected).max())
+    assert np.array_equal(found, expected) != made.optimized
+    assert made.model.spec == runner.model.spec and made.model.config == runner.model.config
+    assert made.model.preprocess(PHOTO).shape == (1, 3, 32, 32)
+
+
+@pytest.mark.parametrize("words", [{"precision": "float64"}, {"optimize": False}])
+def test_elsewhere_the_plain_form_runs(folder, words):
+    assert not load_runner(folder, "torch", **words).optimized
+
+
+def test_without_a_kernel_the_plain_form_runs(runner, folder):
+    with use_kernel("plain"):
+        made = load_runner(folder, "torch")
+        assert not made.optimized and np.array_equal(made.outputs(X)["logits"], runner.outputs(X)["logits"])
 
 
 def test_another_back_end_than_the_process_has_runs_beside_it(folder):
@@ -139,6 +161,7 @@ def test_a_live_model_is_run_in_evaluation_and_left_as_it_was(runner, folder):
 
     model = create_model("custom", folder).train()
     made = Runner.of_model(model, runner.config)
+    assert made.model is model and not made.optimized
     assert np.array_equal(made.outputs(X)["logits"], runner.outputs(X)["logits"]) and model.training
 
 

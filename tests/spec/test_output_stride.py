@@ -42,6 +42,7 @@ FIXED = (
     "axial_resnet_cifar10_xs",
     "max_deeplab_l_backbone",
     "axial_deeplab_max_l",
+    "axial_deeplab_camvid",
     "axial_deeplab_nuclei",
     "axial_deeplab_nuclei_xs",
 )

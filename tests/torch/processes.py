@@ -24,13 +24,14 @@ BATCH, STEPS = 8, 10
 
 @dataclass(frozen=True)
 class Run:
-    """Ten steps of SGD with momentum, in float64."""
+    """Ten steps of SGD with momentum."""
 
     fields: dict = field(default_factory=dict)  # of the attention layers
     first: int = BATCH // 2  # how many images of a batch the first of two processes has
     recompute: bool = False
     sync: bool = True
     summed_gradients: bool = True
+    dtype: torch.dtype = torch.float64  # in float32 the fused kernel serves, where it is there
 
 
 LOCAL, WHOLE = {"span": 3}, {"positions": 16}
@@ -40,17 +41,19 @@ RUNS = {
     "unequal": Run(WHOLE, 3),
     "unequal_windows": Run(LOCAL, 3),
     "recomputed": Run(WHOLE, 3, recompute=True),
+    "float32": Run(WHOLE, 3, dtype=torch.float32),
     "recomputed_windows": Run(LOCAL, recompute=True),
 }
 PLANTED = {
     "without_sync": Run(WHOLE, sync=False),
+    "without_sync_in_float32": Run(WHOLE, sync=False, dtype=torch.float32),
     "gradients_that_stay_at_home": Run(WHOLE, summed_gradients=False),
 }
 
 
 def start(run: Run) -> AxialClassifier:
     """The network that a run begins with, the same in every process."""
-    return randomise(network(**run.fields).double()).train()
+    return randomise(network(**run.fields).to(run.dtype)).train()
 
 
 def trained(run: Run, rank: int, processes: int) -> dict[str, torch.Tensor]:
@@ -62,7 +65,7 @@ def trained(run: Run, rank: int, processes: int) -> dict[str, torch.Tensor]:
     optimizer = torch.optim.SGD(model.parameters(), 0.02, momentum=0.9)
     share = slice(None) if processes == 1 else (slice(None, run.first), slice(run.first, None))[rank]
     for step in range(STEPS):
-        x = images(24, 20, batch=BATCH, dtype=torch.float64).roll(step, 3)[share]
+        x = images(24, 20, batch=BATCH, dtype=run.dtype).roll(step, 3)[share]
         y = (torch.arange(BATCH) + step).remainder(5)[share]
         loss = F.cross_entropy(wrapped(x), y, reduction="sum") / BATCH * processes  # gradients are averaged over processes
         optimizer.zero_grad()

@@ -16,6 +16,7 @@ from tests.torch.processes import PLANTED, RUNS, start
 
 ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE = 1e-9  # of a tensor's largest value, float64, after ten steps
+IN_FLOAT32 = 1e-3
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,10 @@ def ended(tmp_path_factory) -> dict[str, dict]:
     return {name: torch.load(folder / f"{name}.pt", weights_only=True) for name in ("1_0", "2_0", "2_1")}
 
 
+def tolerance(run: str) -> float:
+    return IN_FLOAT32 if {**RUNS, **PLANTED}[run].dtype == torch.float32 else TOLERANCE
+
+
 def distance(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
     """The largest difference of two tensors of one name, over the largest value of the first."""
     assert one.keys() == other.keys()
@@ -51,7 +56,7 @@ def distance(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> fl
 @pytest.mark.parametrize("run", RUNS)
 def test_two_processes_end_where_one_ends(ended, run):
     for rank in ("2_0", "2_1"):
-        assert distance(ended["1_0"][run], ended[rank][run]) <= TOLERANCE
+        assert distance(ended["1_0"][run], ended[rank][run]) <= tolerance(run)
 
 
 def test_training_moves_every_tensor_that_has_an_effect(ended):
@@ -63,7 +68,7 @@ def test_training_moves_every_tensor_that_has_an_effect(ended):
 
 @pytest.mark.parametrize("run", PLANTED)
 def test_planted_errors_are_caught(ended, run):
-    assert distance(ended["1_0"][run], ended["2_0"][run]) > 1e5 * TOLERANCE
+    assert distance(ended["1_0"][run], ended["2_0"][run]) > 10 * max(1e4 * TOLERANCE, tolerance(run))
 
 
 def test_in_one_process_synchronised_norms_change_nothing():

@@ -50,7 +50,9 @@ def open_cityscapes(files: Files, kind: str) -> Data:
 
 def _sample(files: Files, name: str, truth: str) -> Sample:
     picture = open_picture(files, name)
-    ids, _ = open_map(files, truth, picture.size)
+    ids, bits = open_map(files, truth, picture.size)
+    if bits != 16:
+        raise DataError(f"{files.path(truth)}: expected a map of 16 bits, since instances have numbers from 1000, found {bits} bits")
     return Sample(files.path(name), picture, instance_ids_truth(ids, files.path(truth)))
 
 

@@ -13,6 +13,7 @@ from axialzoo.data.truth import boxes_truth, check_class
 from axialzoo.spec.labels import Label
 
 NAMES = ("data.yaml", "classes.txt")
+MOST = 2.0  # a larger share is none
 
 
 def open_yolo(files: Files, kind: str) -> Data:
@@ -29,7 +30,7 @@ def open_yolo(files: Files, kind: str) -> Data:
 
 
 def _lines(files: Files, name: str, labels: tuple[Label, ...]) -> list[tuple[str, int, list[float]]]:
-    """(what messages call it, class, cx cy w h) of each line, checked as far as is possible without the picture."""
+    """(what messages call it, class, cx cy w h) of each line; boxes are checked when the size of the picture is known."""
     found = []
     for number, line in enumerate(_text(files, name).splitlines(), 1):
         if not line.strip():
@@ -42,19 +43,16 @@ def _lines(files: Files, name: str, labels: tuple[Label, ...]) -> list[tuple[str
         if len(values) != 4:
             raise DataError(f"{where}: expected 'class cx cy width height', found {line[:80]!r}")
         check_class(index, labels, where)
-        boxes_truth(_corners(values, 1000, 1000), [index], labels, (1000, 1000), where)  # NaN and the like are seen before training
+        if max(values) > MOST:
+            raise DataError(f"{where}: expected shares of the picture's width and height, from 0 to 1, found {line[:80]!r} (pixels?)")
         found.append((where, index, values))
     return found
 
 
-def _corners(values: list[float], width: int, height: int) -> list[tuple[float, float, float, float]]:
-    x, y, w, h = values
-    return [((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height)]
-
-
 def _sample(files: Files, name: str, lines: list[tuple[str, int, list[float]]], labels: tuple[Label, ...]) -> Sample:
     picture = open_picture(files, name)
-    rows = [_corners(values, *picture.size)[0] for _, _, values in lines]
+    width, height = picture.size
+    rows = [((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height) for _, _, (x, y, w, h) in lines]
     truth = boxes_truth(rows, [index for _, index, _ in lines], labels, picture.size, [where for where, _, _ in lines])
     return Sample(files.path(name), picture, truth)
 

@@ -10,7 +10,7 @@ from keras import ops
 
 from axialzoo.keras.blocks import ACTIVATIONS, ConvNorm, mean
 from axialzoo.keras.linear import Normal
-from axialzoo.keras.norm import BatchNorm, Layer
+from axialzoo.keras.norm import BatchNorm, Layer, fold_conv
 from axialzoo.keras.resize import resize
 from axialzoo.keras.scope import own_scope
 from axialzoo.spec import Norm, from_dict, to_dict
@@ -57,6 +57,10 @@ class DepthwiseNorm(Layer):
 
     def call(self, x, training=None):
         return self.norm(self.conv(x), training=training)
+
+    def fold(self) -> None:
+        """Makes the norm part of the convolution, for inference."""
+        fold_conv(self.conv, self.norm)
 
     def compute_output_shape(self, input_shape):
         return input_shape

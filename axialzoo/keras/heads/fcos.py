@@ -156,7 +156,22 @@ class Tower(Layer):
         return x
 
 
+class OneMap(keras.layers.Conv2D):
+    """A convolution to one channel whose float64 kernel has a gradient on PyTorch's CPU too.
+
+    There, Keras's kernel (3, 3, C, 1) transposed to (1, C, 3, 3) keeps a stride of 1 along its only output channel, and
+    PyTorch's ``slow_conv2d`` refuses to differentiate by it ("grad_weight must be contiguous").
+    Of the same numbers reshaped to (1, 3, 3, C) that stride is the whole kernel. Nothing is copied on any back end.
+    """
+
+    def convolution_op(self, inputs, kernel):
+        kernel = ops.convert_to_tensor(kernel)  # (3, 3, C, 1)
+        kernel = ops.transpose(ops.reshape(kernel, (1, *kernel.shape[:3])), (1, 2, 3, 0))
+        return super().convolution_op(inputs, kernel)
+
+
 def conv(outputs: int, spread: Normal, start: float | None, **kwargs) -> keras.layers.Conv2D:
     """A 3 x 3 convolution that keeps height and width; its bias starts at `start`, None for no bias."""
     options = {"use_bias": start is not None, "bias_initializer": keras.initializers.Constant(start or 0.0)}
-    return keras.layers.Conv2D(outputs, 3, padding="same", data_format="channels_last", kernel_initializer=spread, **options, **kwargs)
+    layer = OneMap if outputs == 1 else keras.layers.Conv2D
+    return layer(outputs, 3, padding="same", data_format="channels_last", kernel_initializer=spread, **options, **kwargs)

@@ -49,12 +49,13 @@ def detection_loss(
     classes, boxes, centerness = flatten(outputs)  # (N, L, K), (N, L, 4), (N, L, 1)
     check(classes, targets)
     dtype = classes.dtype
+    targets = {**targets, "centerness": ops.cast(targets["centerness"], dtype)}  # so that its sum is as exact as the loss
     totals = count(targets) if totals is None else totals
     positives, weight = ops.relu(ops.cast(totals[0], dtype) - 1) + 1, at_least(ops.cast(totals[1], dtype))
     wanted = ops.expand_dims(ops.cast(targets["classes"], "int32"), -1)  # (N, L, 1)
     asked, found = ops.cast(wanted > -2, dtype), ops.cast(wanted >= 0, dtype)  # (N, L, 1)
     one_hot = ops.cast(ops.equal(wanted, ops.arange(classes.shape[-1], dtype="int32")), dtype)  # (N, L, K)
-    central = ops.expand_dims(ops.cast(targets["centerness"], dtype), -1)  # (N, L, 1)
+    central = ops.expand_dims(targets["centerness"], -1)  # (N, L, 1)
     there = ops.cast(targets["boxes"], dtype) * found + (1 - found)  # (N, L, 4), of no box a box, for its gradient to be 0
     apart = ops.expand_dims(giou_loss(boxes * found + (1 - found), there), -1)  # (N, L, 1)
     parts = {

@@ -26,6 +26,7 @@ def segmentation_loss(
     ignore: int = -1,
     weights: tuple[float, float, float] = (1.0, 200.0, 0.01),
     top_k: tuple[float, float, float] = (0.2, 1.0, 1.0),
+    class_weights: tuple[float, ...] | None = None,
 ) -> dict:
     """All losses and their sum, means over the batch.
 
@@ -36,15 +37,17 @@ def segmentation_loss(
         ignore: The semantic target that does not count.
         weights: Of the semantic, the center and the offset loss.
         top_k: Share of the pixels, those with the highest losses, that each takes its mean over.
+        class_weights: How much a pixel of each class counts in the semantic loss, for classes that are rare; None: all alike.
 
     Returns:
         Scalars: ``semantic``, ``center``, ``offset`` (weighted) and ``total``.
 
     Raises:
-        ValueError: for a map without a target, or only one of ``center`` and ``offset``.
+        ValueError: for a map without a target, only one of ``center`` and ``offset``, or weights of other than the classes.
     """
     check_names(outputs, targets)
-    found = {"semantic": semantic_loss(outputs["semantic"], targets["semantic"], targets["semantic_weight"], ignore, top_k[0])}
+    logits, target, weight = outputs["semantic"], targets["semantic"], targets["semantic_weight"]
+    found = {"semantic": semantic_loss(logits, target, weight, ignore, top_k[0], class_weights)}
     if "center" in outputs:
         found["center"] = center_loss(outputs["center"], targets["center"], targets["center_weight"], top_k[1])
         found["offset"] = offset_loss(outputs["offset"], targets["offset"], targets["offset_weight"], top_k[2])
@@ -52,13 +55,14 @@ def segmentation_loss(
     return {**means, "total": sum(means.values(), ops.zeros_like(means["semantic"]))}
 
 
-def semantic_loss(logits, target, weight, ignore: int = -1, top_k: float = 0.2):
+def semantic_loss(logits, target, weight, ignore: int = -1, top_k: float = 0.2, class_weights: tuple[float, ...] | None = None):
     """Bootstrapped cross entropy: the mean over the hardest pixels, of those that count.
 
     Args:
         logits: (N, h, w, C).
         target: (N, H, W) integers; where larger than the logits, every s-th pixel is taken, s = (H - 1) / (h - 1).
         weight: (N, H, W), of each pixel, before the hardest are chosen.
+        class_weights: C factors, of the pixels whose target is each class; before the hardest are chosen too.
 
     Returns:
         (N,).
@@ -66,7 +70,10 @@ def semantic_loss(logits, target, weight, ignore: int = -1, top_k: float = 0.2):
     target, weight = (sampled(x, tuple(logits.shape[1:3])) for x in (target, weight))  # (N, h, w)
     target = ops.cast(target, "int32")
     counts = ops.cast(ops.not_equal(target, ignore), "int32")
+    check_weights(class_weights, logits.shape[-1])
     pixels = ops.sparse_categorical_crossentropy(target * counts, wide(logits), from_logits=True)  # (N, h, w)
+    if class_weights is not None:
+        pixels = pixels * ops.take(ops.convert_to_tensor(class_weights, pixels.dtype), target * counts)
     return top_k_mean(pixels * ops.cast(counts, pixels.dtype) * ops.cast(weight, pixels.dtype), top_k)
 
 
@@ -133,6 +140,11 @@ def mean(x, axis: int):
 def check_size(name: str, found, expected) -> None:
     if any(a != b for a, b in zip(found, expected) if None not in (a, b)):  # None: not known to a graph
         raise ValueError(f"{name}: expected the map and its target of one size, found {tuple(found)} and {tuple(expected)}")
+
+
+def check_weights(class_weights, classes: int) -> None:
+    if class_weights is not None and len(class_weights) != classes:
+        raise ValueError(f"class_weights: expected {classes}, one per class of the semantic map, found {len(class_weights)}")
 
 
 def check_names(outputs: Mapping, targets: Mapping) -> None:

@@ -12,9 +12,10 @@ from axialzoo.image import View
 from axialzoo.image.draw import draw_prediction
 from axialzoo.spec import Head, Label, Model, label_name
 from axialzoo.spec.heads.classifier import Classifier
-from axialzoo.tasks.base import Arrays, Task
+from axialzoo.tasks.base import Arrays, Task, decode_batch
 from axialzoo.tasks.classification.metrics import Accuracy
-from axialzoo.tasks.results import Classes
+from axialzoo.tasks.looks import Compute, Looks
+from axialzoo.tasks.results import Classes, Result
 
 
 class Classification(Task):
@@ -24,7 +25,7 @@ class Classification(Task):
     heads: ClassVar[tuple[type[Head], ...]] = (Classifier,)
     pipeline_tag: ClassVar[str] = "image-classification"
     truth: ClassVar[str] = "classes"
-    figure: ClassVar[str] = "top1"
+    understood: ClassVar[tuple[str, ...]] = ("flips",)
 
     def targets(self, truth: int, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
         """``labels``: the class, a number below ``spec.num_classes``."""
@@ -42,8 +43,19 @@ class Classification(Task):
         shares = np.exp(logits.astype(np.float64) - logits.max())
         return Classes(shares / shares.sum(), tuple(labels))
 
+    def look(
+        self, compute: Compute, x: np.ndarray, spec: Model, views: Sequence[View], looks: Looks, labels: Sequence[Label] = ()
+    ) -> list[Result]:
+        """By the mean of the logits of each picture and of its mirror image."""
+        ways = [x[:, :, ::-1] if mirror else x for _, mirror in looks.ways((x.shape[1], x.shape[2]))]
+        logits = [np.asarray(compute(np.ascontiguousarray(way))["logits"]) for way in ways]  # (N, classes) each
+        return decode_batch(self, {"logits": np.mean(logits, axis=0)}, spec, views, labels)
+
     def metric(self, spec: Model, labels: Sequence[Label] = ()) -> Accuracy:
         return Accuracy(spec.num_classes, tuple(labels))
+
+    def figure(self, spec: Model) -> str:
+        return "top1"
 
     def draw(self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", seen: Image.Image | None = None) -> Image.Image:
         """A bar for each of the five likeliest classes, a column for each heading; a truth is one bar, whole."""

@@ -88,6 +88,18 @@ def decode(
     return Boxes(boxes[kept], scores, indices[kept], labels)
 
 
+def mirrored(boxes: np.ndarray, width: int) -> np.ndarray:
+    """Boxes (n, 4) of a mirrored input of that width as those of the input itself, or the other way round."""
+    return np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
+
+
+def joined(looks: Sequence[Boxes], overlap: float, most: int) -> Boxes:
+    """The boxes of several looks at one picture, best first: of those of a class that overlap by more than `overlap`, the best."""
+    boxes, scores, indices = (np.concatenate([getattr(one, name) for one in looks]) for name in ("boxes", "scores", "indices"))
+    kept = suppress(boxes, scores, indices, overlap=overlap, limit=most)
+    return Boxes(boxes[kept], scores[kept], indices[kept], looks[0].labels)
+
+
 def locations(height: int, width: int, stride: int) -> np.ndarray:
     """(height, width, 2): x and y of each location of a level, in pixels of the model's input."""
     x, y = ((np.arange(side) + 0.5) * stride for side in (width, height))

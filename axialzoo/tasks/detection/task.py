@@ -14,10 +14,11 @@ from axialzoo.image.draw_boxes import draw_views
 from axialzoo.spec import Head, Label, Model
 from axialzoo.spec.heads.fcos import FCOS
 from axialzoo.tasks.base import Arrays, Task
-from axialzoo.tasks.detection.decode import decode
+from axialzoo.tasks.detection.decode import decode, joined, mirrored
 from axialzoo.tasks.detection.metrics import BoxMetric
 from axialzoo.tasks.detection.targets import box_targets
-from axialzoo.tasks.results import Boxes, Segments
+from axialzoo.tasks.looks import Compute, Looks
+from axialzoo.tasks.results import Boxes, Result, Segments
 
 
 class Detection(Task):
@@ -27,7 +28,7 @@ class Detection(Task):
     heads: ClassVar[tuple[type[Head], ...]] = (FCOS,)
     pipeline_tag: ClassVar[str] = "object-detection"
     truth: ClassVar[str] = "boxes"
-    figure: ClassVar[str] = "box_ap50"
+    understood: ClassVar[tuple[str, ...]] = ("flips",)
 
     def targets(self, truth: Boxes | Segments, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
         """``classes`` (L,), ``boxes`` (L, 4) and ``centerness`` (L,) of the L locations of all levels, as
@@ -49,16 +50,42 @@ class Detection(Task):
         Raises:
             ValueError, SpecError: for maps or options that do not fit.
         """
+        return self._read(outputs, spec, view, labels, options)
+
+    def look(
+        self, compute: Compute, x: np.ndarray, spec: Model, views: Sequence[View], looks: Looks, labels: Sequence[Label] = ()
+    ) -> list[Result]:
+        """The boxes of each picture and those of its mirror image, turned back; of two that are of one object the surer stays."""
+        finding, width = fcos(spec).finding, x.shape[2]
+        found: list[list[Boxes]] = [[] for _ in views]
+        for _, mirror in looks.ways((x.shape[1], width)):
+            outputs = compute(np.ascontiguousarray(x[:, :, ::-1] if mirror else x))
+            for index, view in enumerate(views):
+                own = {name: [level[index] for level in maps] for name, maps in outputs.items()}
+                found[index].append(self._read(own, spec, view, labels, {}, width if mirror else None))
+        return [joined(boxes, finding.overlap, finding.max_detections) for boxes in found]
+
+    def _read(
+        self, outputs: Arrays, spec: Model, view: View, labels: Sequence[Label], options: Mapping[str, Any], mirror: int | None = None
+    ) -> Boxes:
+        """Boxes of the picture from maps; of a picture mirrored at the `mirror` columns of the model's input, turned back."""
         head = fcos(spec)
         unknown = sorted(set(options) - set(OPTIONS))
         if unknown:
             raise ValueError(f"options: expected some of {', '.join(OPTIONS)}, found {', '.join(unknown)}")
         finding = replace(head.finding, **options)
         settings = {name: getattr(finding, name) for name in OPTIONS}
-        return decode(outputs, head.strides, view.picture, to_picture=view.to_picture, labels=tuple(labels), **settings)
+
+        def to_picture(boxes: np.ndarray) -> np.ndarray:
+            return view.to_picture(boxes if mirror is None else mirrored(boxes, mirror))
+
+        return decode(outputs, head.strides, view.picture, to_picture=to_picture, labels=tuple(labels), **settings)
 
     def metric(self, spec: Model, labels: Sequence[Label] = ()) -> BoxMetric:
         return BoxMetric(tuple(labels))
+
+    def figure(self, spec: Model) -> str:
+        return "box_ap50"
 
     def draw(self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", seen: Image.Image | None = None) -> Image.Image:
         """The picture with its boxes, one view for each heading; a truth has no scores. Doubtful boxes are left out of pictures."""

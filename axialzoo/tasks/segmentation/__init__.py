@@ -1,7 +1,7 @@
 """Semantic, instance and panoptic segmentation: what happens on either side of the network. numpy only.
 
 * `targets`: from a truth to what the network should say; `decode` (with `centers`, `grouping`, `scoring`, `merge`): from what it says to
-  segments; `flip` and `tiles`: more than one look at a picture.
+  segments; `looks` (with `flip`, `tiles`): more than one look at a picture.
 * `quality`, `overlap`, `precision`, `metrics`: how good segments are. `coco`: segments as files.
 
 The maps of a network, all (height, width, ...): ``semantic`` (H, W, classes) logits; ``center`` (H, W) or (H, W, 1), near 1 where the

@@ -13,9 +13,11 @@ from axialzoo.image.draw_segments import draw_comparison, draw_views
 from axialzoo.spec import Head, Label, Model
 from axialzoo.spec.heads.panoptic import Panoptic
 from axialzoo.tasks.base import Arrays, Task
-from axialzoo.tasks.results import Segments
+from axialzoo.tasks.looks import Compute, Looks
+from axialzoo.tasks.results import Result, Segments
 from axialzoo.tasks.segmentation.decode import decode
 from axialzoo.tasks.segmentation.grow import grown
+from axialzoo.tasks.segmentation.looks import looked
 from axialzoo.tasks.segmentation.metrics import SegmentationMetric
 from axialzoo.tasks.segmentation.targets import targets
 
@@ -27,7 +29,7 @@ class Segmentation(Task):
     heads: ClassVar[tuple[type[Head], ...]] = (Panoptic,)
     pipeline_tag: ClassVar[str] = "image-segmentation"
     truth: ClassVar[str] = "segments"
-    figure: ClassVar[str] = "pq"
+    understood: ClassVar[tuple[str, ...]] = ("tile", "flips", "scales")
 
     def targets(self, truth: Segments, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
         """As :func:`axialzoo.tasks.segmentation.targets.targets` makes them, at the stride of the head's maps."""
@@ -44,9 +46,24 @@ class Segmentation(Task):
             outputs, spec, view, labels: As of every task.
             options: Of :func:`axialzoo.tasks.segmentation.decode.decode`, over what the checkpoint says.
         """
+        maps = grown(outputs, view.size, panoptic(spec).stride(spec.backbone))
+        return self._read(maps, spec, view, labels, options)
+
+    def look(
+        self, compute: Compute, x: np.ndarray, spec: Model, views: Sequence[View], looks: Looks, labels: Sequence[Label] = ()
+    ) -> list[Result]:
+        """Picture by picture, from maps that are blended over tiles and averaged over mirror images and scales."""
+        stride, multiple = panoptic(spec).stride(spec.backbone), max(one["reduction"] for one in spec.backbone.feature_info())
+        found: list[Result] = []
+        for one, view in zip(x, views):
+            maps = looked(compute, one, looks, stride, multiple)
+            found.append(self._read(maps, spec, view, labels, {}))
+        return found
+
+    def _read(self, maps: Mapping[str, Any], spec: Model, view: View, labels: Sequence[Label], options: Mapping[str, Any]) -> Segments:
+        """Segments of the picture from maps at the size of the model's input."""
         head = panoptic(spec)
         reading = head.reading
-        maps = grown(outputs, view.size, head.stride(spec.backbone))
         settings = {
             "center_threshold": reading.threshold,
             "nms_kernel": reading.kernel,
@@ -61,6 +78,10 @@ class Segmentation(Task):
         head = panoptic(spec)
         names = tuple(labels) or tuple(Label(f"class {index}", index in head.things) for index in range(head.num_classes))
         return SegmentationMetric(names, instances=head.instances is not None, max_detections=max(head.reading.top_k, 100))
+
+    def figure(self, spec: Model) -> str:
+        """``pq``; ``miou`` where objects are not told apart, as panoptic quality is not measured there."""
+        return "pq" if panoptic(spec).instances is not None else "miou"
 
     def draw(self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", seen: Image.Image | None = None) -> Image.Image:
         """The picture under its segments, one view for each heading; beside a truth, the picture itself too."""

@@ -18,6 +18,7 @@ def tiled_maps(
     overlap: tuple[int, int],
     *,
     activation: Activation = "softmax",
+    multiple: int = 1,
 ) -> dict[str, np.ndarray]:
     """What a network says of a picture, tile by tile.
 
@@ -31,8 +32,10 @@ def tiled_maps(
             (h, w, 1) and ``offset`` (h, w, 2) or neither.
         picture: (H, W, ...).
         tile: Height and width; of a smaller picture the tile is the picture.
-        overlap: Of neighbours, in rows and columns, at least; the last tiles are moved in from the border.
+        overlap: Of neighbours, in rows and columns, at least.
         activation: As of `decode`.
+        multiple: Tiles begin at rows and columns that are multiples of this, as a network's strides want it; so the last ones, which
+            are moved in from the border, can be smaller than the others by less than this.
 
     Returns:
         For `decode`: ``semantic`` (H, W) int32 classes, ``probability`` (H, W) float32, and ``center`` (H, W), ``offset`` (H, W, 2).
@@ -41,23 +44,23 @@ def tiled_maps(
         ValueError: An overlap as large as the tile, or maps of another size than their tile.
     """
     height, width = picture.shape[:2]
-    tops, tall = _starts(height, tile[0], overlap[0], "rows")
-    lefts, wide = _starts(width, tile[1], overlap[1], "columns")
-    weight = np.outer(_hat(tall), _hat(wide))[..., None].astype(np.float32)  # (h, w, 1)
+    bands = _parts(height, tile[0], overlap[0], multiple, "rows")
+    columns = _parts(width, tile[1], overlap[1], multiple, "columns")
+    tall = bands[0].stop
     whole: dict[str, np.ndarray] = {}
     band: dict[str, np.ndarray] = {}  # name -> (tall, W, channels): weighted sums of the rows from `top` on
-    for number, top in enumerate(tops):
-        for left in lefts:
-            maps = predict(picture[top : top + tall, left : left + wide])
-            for name, value in maps.items():
-                value = _channels(name, value, tall, wide)
+    for number, rows in enumerate(bands):
+        top, high = rows.start, rows.stop - rows.start
+        for across in columns:
+            wide = across.stop - across.start
+            weight = np.outer(_hat(high), _hat(wide))[..., None].astype(np.float32)  # (h, w, 1)
+            maps = predict(picture[rows, across])
+            for name, value in [*maps.items(), ("weight", np.ones((high, wide), np.float32))]:
+                value = _channels(name, value, high, wide)
                 if name not in band:
                     band[name] = np.zeros((tall, width, value.shape[-1]), np.float32)
-                band[name][:, left : left + wide] += value * weight
-            if "weight" not in band:
-                band["weight"] = np.zeros((tall, width, 1), np.float32)
-            band["weight"][:, left : left + wide] += weight
-        done = (tops[number + 1] if number + 1 < len(tops) else height) - top
+                band[name][:high, across] += value * weight
+        done = (bands[number + 1].start if number + 1 < len(bands) else height) - top
         _finish(whole, {name: value[:done] for name, value in band.items()}, slice(top, top + done), (height, width), activation)
         for value in band.values():
             value[: tall - done] = value[done:].copy()
@@ -65,13 +68,17 @@ def tiled_maps(
     return whole
 
 
-def _starts(length: int, tile: int, overlap: int, axis: str) -> tuple[list[int], int]:
-    """Where tiles begin along an axis, and how long they are."""
+def _parts(length: int, tile: int, overlap: int, multiple: int, axis: str) -> list[slice]:
+    """The tiles along an axis."""
     if not 0 <= overlap < tile:
         raise ValueError(f"overlap: expected from 0 to less than the tile's {tile} {axis}, found {overlap}")
     if length <= tile:
-        return [0], length
-    return [*range(0, length - tile, tile - overlap), length - tile], tile  # the last begins where it just fits
+        return [slice(0, length)]
+    step = (tile - overlap) // multiple * multiple
+    if not step:
+        raise ValueError(f"tile: expected at least {multiple} more {axis} than the overlap's {overlap}, found {tile}")
+    last = -(-(length - tile) // multiple) * multiple  # begins where it just fits
+    return [slice(start, start + tile) for start in range(0, last, step)] + [slice(last, length)]
 
 
 def _hat(length: int) -> np.ndarray:

@@ -10,21 +10,15 @@ from torch import Tensor, nn
 from axialzoo.spec import Norm
 from axialzoo.spec.heads.panoptic import Decoder as Spec
 from axialzoo.torch.blocks import ACTIVATIONS, ConvNorm
-from axialzoo.torch.norm import BatchNorm
 from axialzoo.torch.resize import resize
 
 
-class DepthwiseNorm(nn.Module):
+class DepthwiseNorm(ConvNorm):
     """A convolution of each channel by itself and its norm: ``(N, C, H, W)`` to the same."""
 
     def __init__(self, channels: int, kernel: int, norm: Norm):
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=False)
-        self.norm = BatchNorm(channels, norm)
+        super().__init__(channels, channels, kernel, norm, groups=channels)
         nn.init.normal_(self.conv.weight, std=(2 / kernel**2) ** 0.5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(x))
 
 
 class Separable(nn.Module):

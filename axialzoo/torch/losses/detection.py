@@ -49,12 +49,13 @@ def detection_loss(
     """
     classes, boxes, centerness = flatten(outputs)  # (N, L, K), (N, L, 4), (N, L, 1)
     check(classes, targets)
+    targets = {**targets, "centerness": targets["centerness"].to(classes.dtype)}  # so that its sum is as exact as the loss
     totals = count(targets) if totals is None else totals
     positives, weight = totals[0].to(classes.dtype).clamp_min(1), totals[1].to(classes.dtype).clamp_min(EPSILON)
     wanted = targets["classes"].unsqueeze(-1)  # (N, L, 1)
     asked, found = (wanted > -2).to(classes.dtype), (wanted >= 0).to(classes.dtype)  # (N, L, 1)
     one_hot = (wanted == torch.arange(classes.shape[-1], device=classes.device)).to(classes.dtype)  # (N, L, K)
-    central = targets["centerness"].to(classes.dtype).unsqueeze(-1)  # (N, L, 1)
+    central = targets["centerness"].unsqueeze(-1)  # (N, L, 1)
     there = targets["boxes"].to(classes.dtype) * found + (1 - found)  # (N, L, 4), of no box a box, for its gradient to be 0
     apart = giou_loss(boxes * found + (1 - found), there).unsqueeze(-1)  # (N, L, 1)
     parts = {

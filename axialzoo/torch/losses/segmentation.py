@@ -26,6 +26,7 @@ def segmentation_loss(
     ignore: int = -1,
     weights: tuple[float, float, float] = (1.0, 200.0, 0.01),
     top_k: tuple[float, float, float] = (0.2, 1.0, 1.0),
+    class_weights: tuple[float, ...] | None = None,
 ) -> dict[str, Tensor]:
     """All losses and their sum, means over the batch.
 
@@ -36,15 +37,17 @@ def segmentation_loss(
         ignore: The semantic target that does not count.
         weights: Of the semantic, the center and the offset loss.
         top_k: Share of the pixels, those with the highest losses, that each takes its mean over.
+        class_weights: How much a pixel of each class counts in the semantic loss, for classes that are rare; None: all alike.
 
     Returns:
         Scalars: ``semantic``, ``center``, ``offset`` (weighted) and ``total``.
 
     Raises:
-        ValueError: for a map without a target, or only one of ``center`` and ``offset``.
+        ValueError: for a map without a target, only one of ``center`` and ``offset``, or weights of other than the classes.
     """
     check_names(outputs, targets)
-    found = {"semantic": semantic_loss(outputs["semantic"], targets["semantic"], targets["semantic_weight"], ignore, top_k[0])}
+    logits, target, weight = outputs["semantic"], targets["semantic"], targets["semantic_weight"]
+    found = {"semantic": semantic_loss(logits, target, weight, ignore, top_k[0], class_weights)}
     if "center" in outputs:
         found["center"] = center_loss(outputs["center"], targets["center"], targets["center_weight"], top_k[1])
         found["offset"] = offset_loss(outputs["offset"], targets["offset"], targets["offset_weight"], top_k[2])
@@ -52,19 +55,30 @@ def segmentation_loss(
     return {**means, "total": sum(means.values(), torch.zeros_like(means["semantic"]))}
 
 
-def semantic_loss(logits: Tensor, target: Tensor, weight: Tensor, ignore: int = -1, top_k: float = 0.2) -> Tensor:
+def semantic_loss(
+    logits: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    ignore: int = -1,
+    top_k: float = 0.2,
+    class_weights: tuple[float, ...] | None = None,
+) -> Tensor:
     """Bootstrapped cross entropy: the mean over the hardest pixels, of those that count.
 
     Args:
         logits: (N, C, h, w).
         target: (N, H, W) integers; where larger than the logits, every s-th pixel is taken, s = (H - 1) / (h - 1).
         weight: (N, H, W), of each pixel, before the hardest are chosen.
+        class_weights: C factors, of the pixels whose target is each class; before the hardest are chosen too.
 
     Returns:
         (N,).
     """
     target, weight = (sampled(x, tuple(logits.shape[2:])) for x in (target, weight))  # (N, h, w)
-    pixels = F.cross_entropy(wide(logits), target.long(), reduction="none", ignore_index=ignore)  # (N, h, w)
+    logits = wide(logits)
+    check_weights(class_weights, logits.shape[1])
+    of_classes = None if class_weights is None else logits.new_tensor(class_weights)  # (C,)
+    pixels = F.cross_entropy(logits, target.long(), of_classes, reduction="none", ignore_index=ignore)  # (N, h, w)
     return top_k_mean(pixels * weight, top_k)
 
 
@@ -118,6 +132,11 @@ def wide(x: Tensor) -> Tensor:
 def check_size(name: str, found, expected) -> None:
     if tuple(found) != tuple(expected):
         raise ValueError(f"{name}: expected the map and its target of one size, found {tuple(found)} and {tuple(expected)}")
+
+
+def check_weights(class_weights, classes: int) -> None:
+    if class_weights is not None and len(class_weights) != classes:
+        raise ValueError(f"class_weights: expected {classes}, one per class of the semantic map, found {len(class_weights)}")
 
 
 def check_names(outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> None:

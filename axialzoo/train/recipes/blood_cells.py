@@ -2,6 +2,9 @@
 
     axialzoo train blood_cells --data FOLDER --out runs/blood_cells
 
+On 2 CPU cores with bfloat16 instructions, shared with other work, it takes about 46 minutes and gives an AP50 of 0.923 and an AP of 0.626
+on the test pictures.
+
 Pictures of 640 x 480 are seen at 0.6 of their size. They have no up and down: quarter turns and mirror images are as good as the
 original. The boxes are noisy (many red cells at borders and in clumps have none), so that 0.9 of AP50 is about what can be had.
 """

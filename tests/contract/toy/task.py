@@ -45,7 +45,7 @@ def shares(truth, classes):
 
 
 class Covering(Task):
-    name, heads, pipeline_tag, truth, figure = "covering", (Toy,), "other", "segments", "closeness"
+    name, heads, pipeline_tag, truth = "covering", (Toy,), "other", "segments"
 
     def targets(self, truth, spec, size):
         return {"cover": shares(truth, spec.num_classes).astype(np.float32)}
@@ -55,6 +55,9 @@ class Covering(Task):
 
     def metric(self, spec, labels=()):
         return Closeness(spec.num_classes)
+
+    def figure(self, spec):
+        return "closeness"
 
     def draw(self, picture, results, *, model="", seen=None):
         columns = {heading: result if isinstance(result, Cover) else _truth(result) for heading, result in results.items()}

@@ -32,7 +32,7 @@ def name_of(variable: keras.Variable) -> str:
 
 
 def gradients(model: keras.Model, features: list, targets: dict) -> list:
-    weights, before = model.trainable_variables, model.get_weights()
+    weights = model.trainable_variables
     if BACKEND == "jax":
         import jax
 
@@ -47,11 +47,8 @@ def gradients(model: keras.Model, features: list, targets: dict) -> list:
             variable.assign(value)
         return found
     if BACKEND == "torch":
-        model(features, training=True)  # for the moving statistics
-        single = network("float32")  # PyTorch's float64 convolution to one channel has no gradient on a CPU, channels last
-        single.set_weights(before)
-        detection_loss(single([ops.cast(x, "float32") for x in features], training=True), targets)["total"].backward()
-        return [v.value.grad for v in single.trainable_variables]
+        detection_loss(model(features, training=True), targets)["total"].backward()
+        return [v.value.grad for v in weights]
     import tensorflow as tf
 
     with tf.GradientTape() as tape:

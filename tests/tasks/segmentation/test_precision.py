@@ -90,8 +90,9 @@ def test_encoded_masks_and_boxes_are_those_of_pycocotools(segments):
     metric = AveragePrecision(LABELS)
     metric.update(segments, segments)
     kept = [one for one in segments.segments_info if one["label_id"] in THINGS and one["area"]]
-    assert len(metric.truths) == len(kept)
-    for info, one in zip(kept, metric.truths):
+    (rows,) = metric.truths
+    assert len(rows) == len(kept)
+    for info, one in zip(kept, rows):
         wanted = mask.encode(np.asfortranarray((segments.map == info["id"]).astype(np.uint8)))
         assert one["segmentation"] == wanted
         assert one["bbox"] == mask.toBbox(wanted).tolist()

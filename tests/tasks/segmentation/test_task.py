@@ -43,6 +43,16 @@ def quality(found: Segments, said: Segments) -> float:
     return metric.compute()["pq"]
 
 
+def test_the_figure_is_one_that_the_metric_tells():
+    alone = replace(SPEC, head=replace(SPEC.head, instances=None))
+    assert [TASK.figure(spec) for spec in (SPEC, alone)] == ["pq", "miou"]
+    for spec in (SPEC, alone):
+        metric = TASK.metric(spec, LABELS)
+        assert TASK.figure(spec) not in metric.compute()
+        metric.update(truth(), truth())
+        assert metric.compute()[TASK.figure(spec)] == 1.0
+
+
 def test_perfect_maps_give_the_truth_back():
     found = TASK.decode(perfect(truth()), SPEC, view_of(SIDE, SIDE, Preprocessing(resize="none")), LABELS)
     assert len(found) == 4 and quality(found, truth()) > 0.93

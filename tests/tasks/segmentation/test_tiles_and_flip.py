@@ -7,7 +7,8 @@ import pytest
 
 from axialzoo.tasks.results import Segments
 from axialzoo.tasks.segmentation import decode
-from axialzoo.tasks.segmentation.flip import mirrored, with_mirror
+from axialzoo.tasks.segmentation.flip import mirrored
+from axialzoo.tasks.segmentation.looks import mean_maps
 from axialzoo.tasks.segmentation.tiles import tiled_maps
 from tests.tasks.segmentation.plain import LABELS, discs, perfect_maps, same_segments
 
@@ -21,7 +22,7 @@ def test_a_mirror_image_and_the_picture_agree():
     there, back = perfect_maps(truth), mirrored(perfect_maps(mirror_of(truth)))
     inside = np.isin(truth.map, (3, 4, 5, 6))
     assert np.abs(back["offset"] - there["offset"])[inside].max() <= 1  # centers of mass between two pixels may round the other way
-    found = decode(**with_mirror(there, perfect_maps(mirror_of(truth))), labels=LABELS, activation=None)
+    found = decode(**mean_maps([there, back]), labels=LABELS, activation=None)
     assert same_segments(found, truth, truth.map > 0)
 
 
@@ -43,9 +44,9 @@ def test_a_flip_that_leaves_the_offsets_as_they_were_is_caught():
 def test_a_mirror_image_of_another_size_is_refused():
     maps = perfect_maps(discs())
     with pytest.raises(ValueError, match="semantic: expected the same shape"):
-        with_mirror(maps, {name: value[1:] for name, value in maps.items()})
-    with pytest.raises(ValueError, match="same maps of both"):
-        with_mirror(maps, {"semantic": maps["semantic"]})
+        mean_maps([maps, {name: value[1:] for name, value in maps.items()}])
+    with pytest.raises(ValueError, match="same maps of every look"):
+        mean_maps([maps, {"semantic": maps["semantic"]}])
 
 
 def network_of(maps: dict[str, np.ndarray]):

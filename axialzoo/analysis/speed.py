@@ -1,0 +1,161 @@
+"""How fast a model computes here: its plain form, its inference form, and every back end of Keras that is installed, in turn."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from axialzoo.checkpoint import Checkpoint, default_config, load_checkpoint, save_checkpoint
+from axialzoo.hub import fetch_checkpoint
+from axialzoo.kernels import kernel_status
+from axialzoo.runtime import frameworks
+from axialzoo.runtime.local import optimizable
+from axialzoo.runtime.process import Worker
+from axialzoo.runtime.runner import Runner
+from axialzoo.runtime.system import cores
+from axialzoo.runtime.verify import LIMITS, Place, places
+from axialzoo.spec import Model, entry, parameters, size_pair
+
+SECONDS = 0.5  # of one turn of one form
+
+
+def benchmark(
+    source: str,
+    size: object = None,
+    *,
+    batch: int = 1,
+    threads: int | None = None,
+    rounds: int = 5,
+    wanted: Sequence[Place] | None = None,
+    told: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Time of a forward pass in float32 of each form of a model, each in a process of its own, a short turn of one after the other.
+
+    Args:
+        source: A folder, ``org/repo``, or a registered name; one without weights gets random ones.
+        size: A side or (height, width) in pixels; default the model's own.
+        batch: Images at once.
+        threads: Cores that each process may use; default all.
+        rounds: Turns of each.
+        wanted: Which forms; default all, installed or not. The first is what the others are compared with.
+        told: Gets a line as each is begun.
+
+    Returns:
+        ``model``, ``weights`` (their digest, or "random"), ``size``, ``batch``, ``threads``, ``kernel`` (path and reason), ``runs``: of
+        each ``name``, ``framework``, ``backend``, ``ok`` (None where it cannot run here), ``detail``, ``seconds`` (median of a call),
+        ``quartiles``, ``cpu_seconds`` (median of what the processor computed for it, which other programs disturb less), ``calls``,
+        ``images_per_second``, ``speedup`` (processor time of the first over its own) and ``difference`` (of its outputs, relative).
+    """
+    with ExitStack() as stack:
+        checkpoint, weights = _checkpoint(source, stack)
+        spec = checkpoint.config.spec
+        height, width = spec.input_size if size is None else size_pair(size)
+        x = np.random.default_rng(0).standard_normal((batch, height, width, spec.backbone.in_channels), np.float32)
+        threads = min(threads or cores(), cores())
+        runs, timed = [], []
+        for place in places() if wanted is None else wanted:
+            run = {"name": place.name, "framework": place.framework, "backend": place.backend, "ok": None, "detail": why_not(place)}
+            runs.append(run)
+            if run["detail"]:
+                continue
+            told(f"starting {run['name']} ...")
+            worker = Worker(place.framework, place.backend, threads=threads)
+            stack.callback(worker.close)
+            made = Runner(checkpoint, *place[:2], compiled=True, optimize=place.optimize, worker=worker)
+            run["outputs"] = made.outputs(x)  # the first call, which may compile
+            timed.append((run, worker, [], []))
+        for turn in range(rounds):
+            told(f"round {turn + 1} of {rounds} ...")
+            for _, worker, wall, busy in timed:
+                found = worker.times("float32", x, SECONDS)
+                wall += found["wall"]
+                busy += found["cpu"]
+        for run, _, wall, busy in timed:
+            run.update(_summary(wall, busy, batch), ok=True)
+        _compare([run for run, *_ in timed])
+    status = kernel_status()
+    return {
+        "model": checkpoint.config.model,
+        "weights": weights,
+        "size": [height, width],
+        "batch": batch,
+        "threads": threads,
+        "kernel": {"path": status.path, "reason": status.reason},
+        "runs": runs,
+    }
+
+
+def why_not(place: Place) -> str:
+    """Why a form cannot run here; empty where it can."""
+    missing = [package for package in (place.framework, place.backend) if package and not frameworks.installed(package)]
+    if missing:
+        return f"not installed ({', '.join(missing)})"
+    if place.optimize and not optimizable(place.framework, "float32"):
+        return f"no CPU kernel: {kernel_status().reason}"
+    return ""
+
+
+def _summary(wall: Sequence[float], busy: Sequence[float], batch: int) -> dict[str, Any]:
+    median = statistics.median(wall)
+    low, _, high = statistics.quantiles(wall, n=4) if len(wall) > 1 else (median, median, median)
+    return {
+        "seconds": median,
+        "quartiles": [low, high],
+        "cpu_seconds": statistics.median(busy),
+        "calls": len(wall),
+        "images_per_second": batch / median,
+    }
+
+
+def _compare(runs: Sequence[dict[str, Any]]) -> None:
+    """Speed and outputs of each beside those of the first.
+
+    Raises:
+        RuntimeError: where outputs differ, so that nobody takes the speed of a wrong result for one.
+    """
+    if not runs:
+        return
+    first = runs[0]
+    expected = _flat(first["outputs"])
+    for run in runs:
+        found = _flat(run.pop("outputs")) if run is not first else expected
+        scale = max(1.0, *(float(np.abs(one).max()) for one in expected))
+        run["difference"] = max(float(np.abs(one - other).max()) for one, other in zip(found, expected, strict=True)) / scale
+        run["speedup"] = first["cpu_seconds"] / run["cpu_seconds"]
+        if not run["difference"] <= 1e3 * LIMITS["float32"]:  # random weights of a deep model blow rounding up
+            raise RuntimeError(f"{run['name']}: its outputs differ from those of {first['name']} by {run['difference']:.1e}; see verify")
+    first.pop("outputs")
+
+
+def _flat(outputs: dict[str, Any]) -> list[np.ndarray]:
+    return [one for name in sorted(outputs) for one in (outputs[name] if isinstance(outputs[name], list) else [outputs[name]])]
+
+
+def _checkpoint(source: str, stack: ExitStack) -> tuple[Checkpoint, str]:
+    """The weights that `source` means, and their digest; random ones in a folder that ends with `stack`, where it has none."""
+    if Path(source).exists() or "/" in source or entry(source).weights:
+        checkpoint = fetch_checkpoint(source)
+        return checkpoint, checkpoint.config.digest
+    folder = stack.enter_context(tempfile.TemporaryDirectory())
+    spec = entry(source).spec
+    save_checkpoint(folder, default_config(spec, entry(source).name), random_tensors(spec))
+    return load_checkpoint(folder), "random"
+
+
+def random_tensors(spec: Model) -> dict[str, np.ndarray]:
+    """Tensors of `spec` that keep activations of order 1, without a framework: norms as they begin, the rest random."""
+    random, tensors = np.random.default_rng(0), {}
+    for parameter in parameters(spec):
+        if parameter.role in ("norm_scale", "norm_variance"):
+            tensors[parameter.name] = np.ones(parameter.shape, np.float32)
+        else:
+            width = 0.0 if parameter.role.startswith("norm") else math.prod(parameter.shape[1:]) ** -0.5
+            tensors[parameter.name] = (width * random.standard_normal(parameter.shape)).astype(np.float32)
+    return tensors

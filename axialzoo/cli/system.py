@@ -1,0 +1,42 @@
+"""What ``axialzoo info --system`` shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from axialzoo.cli.shared import emit, say_if_compiling, show, stdout_kept_clean, table
+
+PLAIN = "plain: the frameworks' own operations"
+
+
+def run_system(as_json: bool, quiet: bool) -> None:
+    from axialzoo import __version__
+    from axialzoo.runtime.system import system
+
+    with stdout_kept_clean():
+        say_if_compiling(quiet)
+        found = {"axialzoo": __version__, **system()}
+    if as_json:
+        emit(found)
+        return
+    show(*_tables(found))
+
+
+def _tables(found: dict[str, Any]) -> list[Any]:
+    kernel = found["kernel"]
+    served = table("", "", title="CPU kernel")
+    served.add_row("path", PLAIN if kernel["path"] == "plain" else kernel["path"])
+    served.add_row("why", kernel["reason"])
+    if kernel["library"]:
+        served.add_row("usable here", ", ".join(kernel["instruction_sets"]))
+        served.add_row("library", kernel["library"])
+    machine = table("", "", title="machine")
+    machine.add_row("processor", found["processor"])
+    machine.add_row("cores to use", str(found["cores"]))
+    machine.add_row("threads of PyTorch", "-" if found["threads"] is None else str(found["threads"]))
+    machine.add_row("system", f"{found['platform']}, Python {found['python']}")
+    packages = table("", "", title="packages")
+    packages.add_row("axialzoo", found["axialzoo"])
+    for name, version in found["packages"].items():
+        packages.add_row(name, version or "not installed")
+    return [served, "", machine, "", packages]

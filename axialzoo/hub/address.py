@@ -1,0 +1,39 @@
+"""How a checkpoint on the Hub is written: ``org/repo``, ``org/repo@revision``, either with ``#sha256:...`` behind."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Self
+
+HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+?)(@(?P<revision>[\w./-]+))?(#(?P<digest>sha256:[0-9a-f]{12,64}))?", re.ASCII)
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class Address:
+    """A repository, and which of its states is meant.
+
+    Attributes:
+        repo: ``"org/repo"``.
+        revision: Branch, tag or commit; None for the main branch.
+        digest: What the weights' digest has to begin with, or "".
+    """
+
+    repo: str
+    revision: str | None = None
+    digest: str = ""
+
+    @classmethod
+    def parsed(cls, text: str) -> Self | None:
+        """The address that `text` writes, or None where it writes none.
+
+        Example:
+            >>> Address.parsed("org/repo@v1").revision
+            'v1'
+        """
+        found = HUB_ID.fullmatch(text)
+        return cls(found["repo"], found["revision"], found["digest"] or "") if found else None
+
+    def __str__(self) -> str:
+        return f"{self.repo}@{self.revision}" if self.revision else self.repo

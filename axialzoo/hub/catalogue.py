@@ -1,0 +1,97 @@
+"""The official weights of the code bases that our models come from: where they are offered, under what licence, with what figures.
+
+Addresses and figures are as the projects' own pages give them: deeplab2's ``g3doc/projects/axial_deeplab.md`` and
+``imagenet_pretrained_checkpoints.md``, and the README of csrhddlam/axial-deeplab. None of the addresses could be reached from where this
+was written, so each is unverified; what comes is checked tensor by tensor as it is imported, and by its digest ever after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from axialzoo.spec import SpecError, did_you_mean
+
+DEEPLAB2 = "https://storage.googleapis.com/gresearch/tf-deeplab/checkpoint/"
+CITYSCAPES = "_os16_axial_deeplab_cityscapes_trainfine.tar.gz"
+STRONG = "_imagenet1k_strong_training_strategy.tar.gz"
+CODE = "code Apache-2.0; the page names no licence of the weights themselves"
+OF_CITYSCAPES = f"{CODE}; trained on Cityscapes, whose licence is for non-commercial use"
+OF_IMAGENET = f"{CODE}; trained on ImageNet, whose terms are for research"
+
+
+@dataclass(frozen=True)
+class Official:
+    """Weights that somebody else offers.
+
+    Attributes:
+        name: ``"model.tag"``, as ``axialzoo pull`` and ``pretrained=`` take it.
+        zoo: The code base, whose converter reads them.
+        address: Where the project's page says they are; unverified.
+        licence: What is known of it.
+        published: Figures of the page, fractions.
+        model: The registered model that they are; None where the tensors tell.
+        backbone_only: Whether heads are left out.
+        size: Bytes of the download; None where the page does not say.
+    """
+
+    name: str
+    zoo: str
+    address: str
+    licence: str
+    published: Mapping[str, float] = field(default_factory=dict)
+    model: str | None = None
+    backbone_only: bool = False
+    size: int | None = None
+
+
+def _of_deeplab2() -> list[Official]:
+    found = []
+    for theirs, backbone, head, pq, miou in (
+        ("axial_swidernet_1_1_1", "axial_swidernet_1_1_1", "axial_deeplab_swidernet_1_1_1", 0.661, 0.828),
+        ("axial_swidernet_1_1_3", "axial_swidernet_1_1_3", "axial_deeplab_swidernet_1_1_3", 0.671, 0.835),
+        ("axial_swidernet_1_1_4.5", "axial_swidernet_1_1_4_5", "axial_deeplab_swidernet_1_1_4_5", 0.680, 0.830),
+        ("max_deeplab_s_backbone", "max_deeplab_s_backbone", "axial_deeplab_max_s", 0.645, 0.822),
+        ("max_deeplab_l_backbone", "max_deeplab_l_backbone", "axial_deeplab_max_l", 0.663, 0.831),
+    ):
+        address, figures = f"{DEEPLAB2}{theirs}{CITYSCAPES}", {"cityscapes_pq": pq, "cityscapes_miou": miou}
+        found += [
+            Official(f"{head}.cityscapes", "deeplab2", address, OF_CITYSCAPES, figures, head),
+            Official(f"{backbone}.cityscapes", "deeplab2", address, OF_CITYSCAPES, figures, backbone, backbone_only=True),
+            Official(f"{backbone}.imagenet1k", "deeplab2", f"{DEEPLAB2}{theirs}{STRONG}", OF_IMAGENET, {}, backbone, backbone_only=True),
+        ]
+    for name, file in (
+        ("axial_resnet50_gelu.imagenet22k", "maxs_gelu_imagenet_22k_1k_224.tar.gz"),
+        ("resnet50.imagenet1k", "resnet50_imagenet1k.tar.gz"),
+        ("resnet50.imagenet1k_strong", f"resnet50{STRONG}"),
+        ("resnet50_beta.imagenet1k_strong", f"resnet50_beta{STRONG}"),
+    ):
+        found.append(Official(name, "deeplab2", DEEPLAB2 + file, OF_IMAGENET, {}, name.partition(".")[0], backbone_only=True))
+    return found
+
+
+OFFICIAL: dict[str, Official] = {
+    one.name: one
+    for one in (
+        *_of_deeplab2(),
+        Official(
+            "axial_resnet26_s.imagenet1k", "axial-deeplab", "http://www.cs.jhu.edu/~hwang157/axial26s.pth",
+            "the repository names none; trained on ImageNet, whose terms are for research", {"top1": 0.758}, "axial_resnet26_s",
+        ),
+    )
+}  # fmt: skip
+
+
+def official(name: str) -> Official:
+    """The weights called `name`.
+
+    Raises:
+        SpecError: naming the nearest.
+
+    Example:
+        >>> official("axial_swidernet_1_1_1.cityscapes").published["cityscapes_pq"]
+        0.661
+    """
+    if name not in OFFICIAL:
+        raise SpecError(f"no official weights {name!r}{did_you_mean(name, OFFICIAL)}; `axialzoo pull` lists those there are")
+    return OFFICIAL[name]

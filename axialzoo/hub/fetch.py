@@ -1,0 +1,76 @@
+"""A checkpoint from the Hub: fetched, checked, and fetched once more where it arrived damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from axialzoo.checkpoint import Checkpoint, CheckpointError, Config, ForeignVersion, load_checkpoint, read_small
+from axialzoo.checkpoint.config import MAX_BYTES
+from axialzoo.hub.address import Address
+from axialzoo.hub.cache import check_unmoved, drop
+from axialzoo.hub.download import FILES, Absent, download
+from axialzoo.hub.manifest import MANIFEST, check_manifest, read_manifest
+from axialzoo.spec import SpecError
+
+T = TypeVar("T")
+
+
+def fetch(address: Address, *, verify: bool = True) -> Checkpoint:
+    """The checkpoint at an address on the Hub; a copy that does not pass is dropped from the cache and fetched once more.
+
+    Raises:
+        CheckpointError: where the Hub does not have it, where it is damaged twice, and for a tag that has moved.
+    """
+    config = _twice(address, FILES[:1], lambda: download(address, FILES[0]), _described)
+    commit = config.parent.name  # both files of one commit, whatever the branch does meanwhile
+
+    def both() -> Path:
+        return [download(address, name, commit).parent for name in FILES][-1]
+
+    checkpoint = _twice(address, FILES, both, lambda folder: load_checkpoint(folder, verify=verify))
+    check_unmoved(address, checkpoint.config.digest)
+    return checkpoint
+
+
+def fetch_beside(address: Address, folder: Path) -> None:
+    """Fetches what was published beside the checkpoint in `folder`, of the same commit, and checks all against the manifest.
+
+    Raises:
+        CheckpointError: as for :func:`fetch`. A repository without a manifest has nothing more.
+    """
+    commit = folder.name
+    try:
+        _twice(address, (MANIFEST,), lambda: download(address, MANIFEST, commit), read_manifest)
+    except Absent:
+        return
+    names = read_manifest(folder / MANIFEST)
+
+    def every() -> Path:
+        return [download(address, name, commit) for name in (*names, MANIFEST)][-1].parent
+
+    _twice(address, (*names, MANIFEST), every, check_manifest)
+
+
+def _described(config: Path) -> Path:
+    Config.from_json(read_small(config, MAX_BYTES), str(config))
+    return config
+
+
+def _twice(address: Address, names: Iterable[str], get: Callable[[], Path], check: Callable[[Path], T]) -> T:
+    """What `check` says of what `get` gives; where it refuses, the files are dropped from the cache and fetched once more."""
+    for attempt in (1, 2):
+        path = get()
+        try:
+            return check(path)
+        except ForeignVersion:
+            raise  # whole, and of another version: another copy is the same
+        except (CheckpointError, SpecError) as error:
+            drop(path if path.is_dir() else path.parent, names)
+            if attempt == 2:
+                raise CheckpointError(
+                    f"{address}: was fetched twice and refused twice; nothing of it is kept in the cache: {error}; what lies on the Hub "
+                    "is damaged, or something on the way damages it: tell its owner, or name another revision"
+                ) from error
+    raise AssertionError(address)

@@ -1,0 +1,106 @@
+"""The front matter of a card: what the Hub reads of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from axialzoo.checkpoint import Config
+from axialzoo.hub.address import HUB_ID
+from axialzoo.tasks import task_of
+
+TAGS = ("axial-attention", "pytorch", "keras", "safetensors", "vision")
+METRICS = {"top1": "accuracy", "top5": "top-5-accuracy", "miou": "mean_iou"}  # where the Hub has a name of its own
+IMAGES = "_images"  # what ends the name of a count of images: its beginning is the split
+
+
+def front_matter(config: Config, repo_id: str, base_model: str | None = None) -> str:
+    """The YAML between the lines of three hyphens, with both.
+
+    Args:
+        config: Its ``provenance`` may hold ``licence``, ``metrics``, ``data`` and ``base_model``.
+        repo_id: Where it is published.
+        base_model: The repository on the Hub whose weights these started from.
+    """
+    from huggingface_hub import ModelCardData
+
+    tag = pipeline_tag(config)
+    base = base_model or _base(config)
+    results = _results(config, tag)
+    licence = licence_of(config)
+    data = ModelCardData(
+        license=licence,
+        license_name="see-card" if licence == "other" else None,
+        license_link=f"https://huggingface.co/{repo_id}" if licence == "other" else None,
+        library_name="axialzoo",
+        tags=[*TAGS, *([config.model] if config.model != "custom" else [])],
+        datasets=[dataset] if (dataset := dataset_of(config)[0]) else None,
+        metrics=list(dict.fromkeys(result.metric_type for result in results)) or None,
+        pipeline_tag=tag,
+        base_model=base,
+        model_name=repo_id.rpartition("/")[2],
+        eval_results=results or None,
+    )
+    if not results:
+        data.model_name = None
+    return f"---\n{data.to_yaml()}\n---"
+
+
+def licence_of(config: Config) -> str:
+    """The licence as the Hub writes it, ``"other"`` where it is none of its words."""
+    licence = str(config.provenance.get("licence") or "other").lower()
+    return licence if re.fullmatch("[a-z0-9.-]+", licence) else "other"
+
+
+def pipeline_tag(config: Config) -> str | None:
+    """What the Hub calls the task."""
+    return None if config.spec.head is None else task_of(config.spec.head).pipeline_tag
+
+
+def dataset_of(config: Config) -> tuple[str, str]:
+    """The data set that the weights were measured on: as the Hub may know it, and its name."""
+    data, metrics = config.provenance.get("data"), metrics_of(config)
+    name = str(data.get("name") or "") if isinstance(data, Mapping) else str(metrics.get("data") or "")
+    given = str(data.get("hub") or "") if isinstance(data, Mapping) else ""
+    return given or re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-"), name
+
+
+def metrics_of(config: Config) -> Mapping[str, Any]:
+    """What was recorded of the weights: figures, the number of images of a split, the data."""
+    metrics = config.provenance.get("metrics")
+    return metrics if isinstance(metrics, Mapping) else {}
+
+
+def split_of(metrics: Mapping[str, Any]) -> tuple[str, int | None]:
+    """The split that figures are of, and its number of images."""
+    for key, value in metrics.items():
+        if key.endswith(IMAGES) and isinstance(value, int):
+            return key.removesuffix(IMAGES), value
+    return "", None
+
+
+def _base(config: Config) -> str | None:
+    """What the recipe started from, where that lies on the Hub."""
+    recipe = config.provenance.get("recipe")
+    start = recipe.get("start") if isinstance(recipe, Mapping) else None
+    given = config.provenance.get("base_model") or start
+    found = HUB_ID.fullmatch(given) if isinstance(given, str) else None
+    return found["repo"] if found else None
+
+
+def _results(config: Config, tag: str | None) -> list[Any]:
+    from huggingface_hub import EvalResult
+
+    metrics, (dataset, name) = metrics_of(config), dataset_of(config)
+    split, _ = split_of(metrics)
+    if tag is None or not dataset:
+        return []
+    return [
+        EvalResult(
+            task_type=tag, dataset_type=dataset, dataset_name=name, dataset_split=split or None,
+            metric_type=METRICS.get(key, key), metric_name=key, metric_value=round(value, 4),
+        )
+        for key, value in metrics.items()
+        if isinstance(value, float)
+    ]  # fmt: skip

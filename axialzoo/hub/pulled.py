@@ -1,0 +1,62 @@
+"""Where official weights are kept once they are pulled, and which digest each had when it was first imported."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from axialzoo.checkpoint import CheckpointError
+from axialzoo.files import write_text
+
+
+def home() -> Path:
+    """Where pulled weights are kept: ``AXIALZOO_HOME``, else ``axialzoo`` in the user's cache."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join("~", ".cache")
+    return Path(os.environ.get("AXIALZOO_HOME") or os.path.join(cache, "axialzoo")).expanduser().absolute()
+
+
+def pulled(name: str) -> Path:
+    """The folder that the weights called `name` have once they are pulled."""
+    return home() / "pulled" / name
+
+
+def records() -> dict[str, dict[str, str]]:
+    """Name -> ``digest`` and ``address`` of what was imported first.
+
+    Raises:
+        CheckpointError: where the file is not what was written.
+    """
+    path = home() / "pulled.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(one, dict) and isinstance(one.get("digest"), str) for one in found.values()):
+        raise CheckpointError(f"{path}: expected the record of what was pulled, found something else; delete it to begin anew")
+    return found
+
+
+def record(name: str, digest: str, address: str) -> None:
+    """Remembers what was imported; a record that is there stays."""
+    known = records()
+    if name not in known:
+        write_text(
+            home() / "pulled.json", json.dumps({**known, name: {"digest": digest, "address": address}}, indent=2, sort_keys=True) + "\n"
+        )
+
+
+def check_recorded(name: str, digest: str, where: str) -> None:
+    """Whether weights called `name` are those that were imported first.
+
+    Raises:
+        CheckpointError: naming both digests.
+    """
+    expected = records().get(name, {}).get("digest", digest)
+    if digest != expected:
+        raise CheckpointError(
+            f"{where}: other weights than were imported first as {name}: expected digest {expected}, found {digest}; if they are right, "
+            f"delete the entry in {home() / 'pulled.json'} and pull again"
+        )

@@ -1,0 +1,106 @@
+"""The official weights, fetched from where they are offered, imported, checked and kept."""
+
+from __future__ import annotations
+
+import shutil
+import urllib.parse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from axialzoo.checkpoint import CheckpointError, load_checkpoint
+from axialzoo.hub.catalogue import Official, official
+from axialzoo.hub.pulled import check_recorded, home, pulled, record, records
+from axialzoo.hub.resume import Progress, fetch_file
+from axialzoo.runtime.foreign import import_foreign
+from axialzoo.runtime.frameworks import installed
+from axialzoo.spec import SpecError
+
+NEEDS = {"deeplab2": "tensorflow", "axial-deeplab": "torch"}  # what reads the files of a code base
+
+
+def pull(
+    name: str,
+    *,
+    address: str | None = None,
+    force: bool = False,
+    keep: bool = False,
+    progress: Progress = lambda done, total: None,
+    told: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Fetches official weights once, imports them, and keeps the checkpoint; afterwards ``pretrained=`` and every command take `name`.
+
+    The digest of what was imported first is recorded, and whatever is imported or loaded under that name later has to have it.
+
+    Args:
+        name: Of :data:`axialzoo.hub.catalogue.OFFICIAL`, such as ``"axial_swidernet_1_1_1.cityscapes"``.
+        address: Where to fetch them instead, or a file on this machine.
+        force: Fetch and import again, though they are there.
+        keep: Keep the archive too.
+        progress: Gets the bytes that have arrived, and of how many.
+        told: Gets a line before each step.
+
+    Returns:
+        ``name``, ``folder``, ``digest``, ``model``, ``address``, ``licence``, ``fetched`` (False where it was there already).
+
+    Raises:
+        SpecError: for a name that the catalogue does not have.
+        CheckpointError: where the address does not answer, the archive is damaged or hostile, its tensors are not the model's, or the
+            digest is not the recorded one.
+        ModuleNotFoundError: without what reads the archive (TensorFlow, for deeplab2's).
+    """
+    wanted, folder = official(name), pulled(name)
+    place = address or wanted.address
+    if folder.exists() and not force:
+        try:
+            return _done(wanted, folder, place, fetched=False)
+        except (CheckpointError, SpecError) as error:
+            told(f"{folder}: is damaged and is fetched again ({error})")
+    needed = NEEDS.get(wanted.zoo)
+    if needed and not installed(needed):
+        raise ModuleNotFoundError(f"{name}: reading it needs {needed}, which is not installed; pip install {needed}", name=needed)
+    beside = folder.with_name(f".{name}")
+    shutil.rmtree(beside, ignore_errors=True)
+    config = _imported(wanted, place, beside, keep, progress, told)
+    try:
+        check_recorded(name, config.digest, place)
+    except CheckpointError:
+        shutil.rmtree(beside)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+    beside.rename(folder)
+    record(name, config.digest, place)
+    return _done(wanted, folder, place, fetched=True)
+
+
+def _imported(wanted: Official, place: str, out: Path, keep: bool, progress: Progress, told: Callable[[str], None]) -> Any:
+    """The config of what was fetched and imported to `out`; an archive that does not import is dropped and fetched once more."""
+    if not place.startswith(("http://", "https://")):
+        return import_foreign(wanted.zoo, Path(place), out, wanted.model, backbone_only=wanted.backbone_only)[0]
+    archive = home() / "archives" / Path(urllib.parse.urlsplit(place).path).name
+    for attempt in (1, 2):
+        if not archive.exists():
+            told(f"fetching {place} ...")
+            fetch_file(place, archive, progress)
+        told(f"importing {archive.name} ...")
+        try:
+            config, _ = import_foreign(wanted.zoo, archive, out, wanted.model, backbone_only=wanted.backbone_only, overwrite=True)
+        except (CheckpointError, SpecError) as error:
+            archive.unlink()
+            shutil.rmtree(out, ignore_errors=True)
+            if attempt == 2:
+                raise CheckpointError(f"{wanted.name}: was fetched twice and refused twice, and is not kept: {error}") from error
+            continue
+        if not keep:
+            archive.unlink()
+        return config
+    raise AssertionError(wanted.name)
+
+
+def _done(wanted: Official, folder: Path, place: str, fetched: bool) -> dict[str, Any]:
+    config = load_checkpoint(folder).config
+    check_recorded(wanted.name, config.digest, str(folder))
+    return {
+        "name": wanted.name, "folder": str(folder), "digest": config.digest, "model": config.model,
+        "address": records().get(wanted.name, {}).get("address", place), "licence": wanted.licence, "fetched": fetched,
+    }  # fmt: skip

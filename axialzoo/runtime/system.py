@@ -1,0 +1,73 @@
+"""What this machine and this installation compute with: versions, threads, and the path of the CPU kernel."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from axialzoo.kernels import kernel, kernel_status
+from axialzoo.runtime.frameworks import installed
+
+PACKAGES = ("torch", "keras", "tensorflow", "jax", "numpy")
+
+
+def system() -> dict[str, Any]:
+    """What ``axialzoo info --system --json`` prints, but for the version of axialzoo itself.
+
+    Returns:
+        ``python``, ``platform``, ``processor``; ``cores`` that this process may use; ``threads`` that PyTorch will, or None without it;
+        ``packages``: version of each, None where it is not installed; ``kernel``: ``path`` (``"avx512"``, ``"avx2"``, ``"portable"`` or
+        ``"plain"``: the frameworks' own operations), ``reason``, ``library`` (its file or None), ``instruction_sets`` (usable here).
+
+    Example:
+        >>> system()["kernel"]["path"] in ("avx512", "avx2", "portable", "plain")
+        True
+    """
+    status, found = kernel_status(), kernel()
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(terse=True),
+        "processor": processor(),
+        "cores": cores(),
+        "threads": _threads(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "kernel": {
+            "path": status.path,
+            "reason": status.reason,
+            "library": status.library,
+            "instruction_sets": list(found.isas) if found is not None else [],
+        },
+    }
+
+
+def processor() -> str:
+    """What the processor calls itself, else its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _threads() -> int | None:
+    if not installed("torch"):
+        return None
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,123 @@
+"""How often, and in which parts, a network looks at a picture: once at the whole, unless more is asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict, Unpack
+
+import numpy as np
+
+from axialzoo.spec import SpecError
+from axialzoo.spec.model import size_pair
+
+Compute = Callable[[np.ndarray], Mapping[str, Any]]
+"""From model inputs (N, H, W, C) to outputs by name, the batch first."""
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What is asked for beyond one look at the whole picture; `looks_of` makes it of what a user says.
+
+    Attributes:
+        tile: Height and width of overlapping tiles, in pixels of the model's input; None for the whole at once.
+        overlap: Rows and columns that neighbouring tiles share at least.
+        flips: Look at the mirrored picture too, and take the mean.
+        scales: Look at the picture at these sizes, as multiples of the model's input, and take the mean.
+    """
+
+    tile: tuple[int, int] | None = None
+    overlap: tuple[int, int] = (0, 0)
+    flips: bool = False
+    scales: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self):
+        if self.tile is not None and not all(0 <= common < side for common, side in zip(self.overlap, self.tile)):
+            raise SpecError(f"overlap: expected from 0 to less than the tile's {_by(self.tile)}, found {_by(self.overlap)}")
+        if self.tile is None and self.overlap != (0, 0):
+            raise SpecError(f"overlap: expected with tile alone, found {_by(self.overlap)} and no tile")
+        if not self.scales or not all(math.isfinite(one) and 0.1 <= one <= 10 for one in self.scales):
+            raise SpecError(f"scales: expected one or more numbers from 0.1 to 10, found {', '.join(f'{one:g}' for one in self.scales)}")
+        if len(set(self.scales)) < len(self.scales):
+            raise SpecError(f"scales: expected each once, found {', '.join(f'{one:g}' for one in self.scales)}")
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What is asked for, as JSON says it; empty for one look at the whole."""
+        found: dict[str, Any] = {}
+        if self.tile is not None:
+            found |= {"tile": _by(self.tile), "overlap": _by(self.overlap)}
+        if self.flips:
+            found["flips"] = True
+        return found if self.scales == (1.0,) else {**found, "scales": list(self.scales)}
+
+    def ways(self, size: tuple[int, int]) -> Iterator[tuple[tuple[int, int], bool]]:
+        """Of each look at something of `size`: the height and width to look at it in, and whether mirrored."""
+        for scale in self.scales:
+            scaled = max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
+            for mirror in (False, True) if self.flips else (False,):
+                yield scaled, mirror
+
+
+class Asked(TypedDict, total=False):
+    """What a user says of looks, as keyword arguments.
+
+    Attributes:
+        tile: A side, (height, width) or ``"513x513"``, in pixels of the model's input; None for the whole picture at once.
+        overlap: Pixels, or (rows, columns), that neighbouring tiles share at least; default a quarter of the tile.
+        flips: Whether to look at the mirrored picture too.
+        scales: Sizes to look at the picture in, as multiples of the model's input.
+    """
+
+    tile: int | str | Sequence[int] | None
+    overlap: int | Sequence[int] | None
+    flips: bool
+    scales: Sequence[float]
+
+
+def looks_of(**asked: Unpack[Asked]) -> Looks:
+    """What a user says of looks: see :class:`Asked`.
+
+    Raises:
+        SpecError: for values that do not fit.
+
+    Example:
+        >>> looks_of("512x640", flips=True).asked
+        {'tile': '512x640', 'overlap': '128x160', 'flips': True}
+    """
+    unknown = sorted(set(asked) - set(Asked.__annotations__))
+    if unknown:
+        raise SpecError(f"looks: expected some of {', '.join(Asked.__annotations__)}, found {', '.join(unknown)}")
+    tile, overlap = asked.get("tile"), asked.get("overlap")
+    sides = None if tile is None else size_pair(tile)
+    if overlap is None:
+        common = (0, 0) if sides is None else (sides[0] // 4, sides[1] // 4)
+    else:
+        common = (overlap, overlap) if isinstance(overlap, int) else tuple(overlap)
+    if len(common) != 2 or not all(isinstance(one, int) for one in common):
+        raise SpecError(f"overlap: expected whole pixels or (rows, columns), found {overlap!r}")
+    return Looks(sides, (common[0], common[1]), bool(asked.get("flips")), tuple(float(one) for one in asked.get("scales", (1.0,))))
+
+
+MEANING = {"tile": "tiles of a picture", "flips": "mirrored pictures", "scales": "pictures at several sizes"}
+
+
+def check_looks(task: str, understood: Sequence[str], looks: Looks) -> None:
+    """Refuses what a task does not understand, by name.
+
+    Args:
+        task: Its name.
+        understood: Of ``"tile"``, ``"flips"`` and ``"scales"``, those that it understands.
+
+    Raises:
+        SpecError: saying what to leave out.
+    """
+    for name in looks.asked:
+        if name in MEANING and name not in understood:
+            instead = f"it takes {' and '.join(understood)} alone" if understood else "it looks at the whole picture once"
+            raise SpecError(f"{name}: models of {task} make nothing of {MEANING[name]}; leave {name} out ({instead})")
+
+
+def _by(pair: tuple[int, int]) -> str:
+    return f"{pair[0]}x{pair[1]}"

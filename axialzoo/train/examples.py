@@ -1,0 +1,60 @@
+"""Examples of a checkpoint's results, good and bad, in its card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from axialzoo.checkpoint import load_checkpoint
+from axialzoo.files import check_output, write_text, written_beside
+from axialzoo.hub import EXAMPLES, examples_of, write_card
+from axialzoo.tasks import Task
+from axialzoo.train.pictures import plain_name
+
+WIDEST = 1600  # pixels of an example
+QUALITY = 80  # of WebP
+
+
+def put_examples(folder: Path, scored: Sequence[tuple[float, Any]], task: Task, *, split: str, count: int = 6) -> Path:
+    """Draws results beside the truth, of samples spread evenly from the worst to the best, and shows them in a checkpoint's card.
+
+    Args:
+        folder: Of the checkpoint. Files go into its folder ``pictures``, with a list of them; those that the list names already are
+            replaced. Config and weights stay as they are, byte by byte.
+        scored: (figure, sample with its result) of each sample.
+        task: Which draws them.
+        split: Which samples they are.
+        count: How many.
+
+    Returns:
+        The card.
+
+    Raises:
+        FileExistsError: for a file in the way that is no example of the card.
+    """
+    config, known = load_checkpoint(folder).config, {one["file"] for one in examples_of(folder)}
+    ordered = sorted(scored, key=lambda one: one[0])
+    last = len(ordered) - 1
+    ranks = np.unique(np.linspace(0, last, min(count, len(ordered))).round().astype(int)).tolist()
+    targets = [f"pictures/{number}.webp" for number in range(1, len(ranks) + 1)]
+    for name in targets:
+        check_output(folder / name, overwrite=name in known)
+    examples = []
+    for name, rank in zip(targets, ranks):
+        figure, one = ordered[rank]
+        drawn = task.draw(one.sample.picture, {"truth": one.sample.truth, "prediction": one.result}, model=config.model)
+        drawn.thumbnail((WIDEST, WIDEST), Image.Resampling.LANCZOS)
+        with written_beside(folder / name) as beside:
+            drawn.save(beside, "WEBP", quality=QUALITY, method=6)
+        place = "The worst" if rank == 0 else "The best" if rank == last else f"Number {rank + 1} from the worst"
+        text = f"{place} of {len(ordered)} images of `{split}`, {plain_name(one.sample.name)}: {task.figure(config.spec)} {figure:.3f}"
+        examples.append({"file": name, "text": text})
+    for name in known - set(targets):
+        (folder / name).unlink(missing_ok=True)
+    write_text(folder / EXAMPLES, json.dumps(examples, indent=2, ensure_ascii=False) + "\n")
+    return write_card(folder, config)

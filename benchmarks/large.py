@@ -1,0 +1,148 @@
+"""A large picture on a CPU, whole and in tiles: memory and time from the picture to its segments.
+
+    python benchmarks/large.py [--model axial_deeplab_s] [--size 1025x2049] [--span 65] [--tile 513x513] [--overlap 128]
+                               [--runs torch,optimised,jax,tensorflow] [--ways whole,tiles] [--threads 1] [--json]
+
+Weights are random, those of a new model with a fixed seed; the picture is noise. Every run has a process of its own: PyTorch as
+`load_runner` gives it, PyTorch after `optimize_for_inference`, and Keras on its back ends. Memory is the highest resident size from
+loading the weights to the result, less that after the imports; time is that of `predict`, the network's share of it beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from axialzoo.spec.model import size_pair  # noqa: E402
+
+AIMS = {"whole": 6.0, "tiles": 1.5}  # GiB
+RUNS = ("torch", "optimised", "jax", "tensorflow", "keras-torch")
+
+
+def measure(run: str, folder: Path, size: tuple[int, int], looks: dict[str, Any]) -> dict[str, Any]:
+    """In this process: the figures of one run."""
+    from axialzoo.runtime import Runner, load_runner
+    from axialzoo.runtime.local import Network
+
+    if run in ("torch", "optimised"):
+        import torch
+
+        from axialzoo.torch import load_model, optimize_for_inference
+
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    else:
+        import axialzoo.keras  # noqa: F401  (its imports are not what is measured)
+    before, seconds = reset_peak(), 0.0
+    if run == "optimised":
+        model = load_model(folder)
+        assert model.config is not None
+        runner = Runner.of_model(optimize_for_inference(model), model.config)
+        del model
+    else:
+        runner = load_runner(folder, "torch" if run == "torch" else "keras")
+    network = Network.outputs
+
+    def timed(self: Network, x: np.ndarray) -> Any:
+        nonlocal seconds
+        start = time.perf_counter()
+        found = network(self, x)
+        seconds += time.perf_counter() - start
+        return found
+
+    Network.outputs = timed
+    picture = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    start = time.perf_counter()
+    result = runner.predict(picture, **looks)
+    total = time.perf_counter() - start
+    peak = (resident("VmHWM") - before) / 2**30
+    return {"gib": round(peak, 3), "seconds": round(total, 1), "network_seconds": round(seconds, 1), "segments": len(result.rows())}
+
+
+def write_random(folder: Path, model: str, span: int) -> None:
+    """A checkpoint of `model`, newly made, that takes pictures at their own size."""
+    from dataclasses import replace
+
+    import torch
+
+    from axialzoo.spec import entry
+    from axialzoo.torch import create_model, save_model
+
+    torch.manual_seed(0)
+    save_model(create_model(model, span=span), folder, preprocessing=replace(entry(model).preprocessing, resize="none"))
+
+
+def reset_peak() -> int:
+    """Makes the highest resident size that of now, in bytes, and returns it."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return resident("VmRSS")
+
+
+def resident(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    raise SystemExit(f"/proc/self/status has no {field}: memory is measured on Linux only")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="axial_deeplab_s")
+    parser.add_argument("--size", default="1025x2049")
+    parser.add_argument("--span", type=int, default=65)
+    parser.add_argument("--tile", default="513x513")
+    parser.add_argument("--overlap", type=int, default=128)
+    parser.add_argument("--runs", default="torch,optimised,jax", help=f"of {', '.join(RUNS)}")
+    parser.add_argument("--ways", default="whole,tiles")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--inside", nargs=3, metavar=("RUN", "WAY", "FOLDER"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.inside:
+        run, way, folder = options.inside
+        looks = {"tile": options.tile, "overlap": options.overlap} if way == "tiles" else {}
+        print(json.dumps(measure(run, Path(folder), size_pair(options.size), looks)))
+        return
+    unknown = sorted(set(options.runs.split(",")) - set(RUNS)) + sorted(set(options.ways.split(",")) - set(AIMS))
+    if unknown:
+        parser.error(f"--runs are of {', '.join(RUNS)}, --ways of {', '.join(AIMS)}; found {', '.join(unknown)}")
+    results: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "model"
+        write_random(folder, options.model, options.span)
+        for run in options.runs.split(","):
+            backend = {"torch": "torch", "optimised": "torch", "keras-torch": "torch"}.get(run, run)
+            threads = {"OMP_NUM_THREADS": str(options.threads), "TF_NUM_INTRAOP_THREADS": str(options.threads)}
+            environment = {**os.environ, **threads, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+            for way in options.ways.split(","):
+                command = [sys.executable, __file__, "--size", options.size, "--tile", options.tile, "--overlap", str(options.overlap)]
+                command += ["--inside", run, way, str(folder)]
+                done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+                found = json.loads(done.stdout.splitlines()[-1]) if not done.returncode else {"failed": f"exit code {done.returncode}"}
+                results.setdefault(run, {})[way] = found
+                if not options.json:
+                    print(line(run, way, found), flush=True)
+    if options.json:
+        print(json.dumps({**{key: getattr(options, key) for key in ("model", "size", "span", "tile")}, "results": results, "aims": AIMS}))
+
+
+def line(run: str, way: str, found: dict[str, Any]) -> str:
+    if "failed" in found:
+        return f"{run:12} {way:6} {found['failed']}"
+    figures = f"{found['gib']:6.2f} GiB (aim {AIMS[way]}) {found['seconds']:8.1f} s, network {found['network_seconds']:8.1f} s"
+    return f"{run:12} {way:6} {figures}, {found['segments']} segments"
+
+
+if __name__ == "__main__":
+    main()

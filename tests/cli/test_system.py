@@ -1,0 +1,62 @@
+"""`axialzoo info --system` says what this machine computes with, and why; `axialzoo benchmark` how fast."""
+
+from __future__ import annotations
+
+import pytest
+
+from axialzoo.analysis import speed
+from axialzoo.kernels import kernel, kernel_status, use_kernel
+from axialzoo.runtime.verify import Place
+
+
+def test_the_path_in_use_and_its_reason_are_told(axialzoo):
+    said = axialzoo("info", "--system", "--json")
+    status = kernel_status()
+    assert said.code == 0 and said.json["kernel"]["path"] == status.path and said.json["kernel"]["reason"] == status.reason
+    assert said.json["axialzoo"] and said.json["packages"]["torch"] and said.json["cores"] >= 1
+    text = axialzoo("info", "--system").out
+    assert status.path in text and status.reason in text
+
+
+def test_the_plain_path_is_told_where_it_is_in_use(axialzoo):
+    with use_kernel("plain"):
+        said = axialzoo("info", "--system")
+        assert "plain: the frameworks' own operations" in said.out and "asked for by use_kernel" in said.out
+        assert axialzoo("info", "--system", "--json").json["kernel"]["instruction_sets"] == []
+
+
+@pytest.mark.parametrize("words", [(), ("axial_resnet26_s", "--system")])
+def test_a_model_or_the_system_is_asked_for(axialzoo, words):
+    said = axialzoo("info", *words)
+    assert said.code == 1 and "expected the name of a model, or --system without one" in said.err
+
+
+def test_the_forms_of_a_model_are_measured_in_turn_and_compared(axialzoo):
+    said = axialzoo("benchmark", "axial_resnet_cifar10_xs", "--framework", "torch", "--rounds", 2, "--batch", 2, "--json").json
+    assert said["weights"] == "random" and said["size"] == [32, 32] and said["batch"] == 2
+    plain, form = said["runs"]
+    assert plain["ok"] and plain["speedup"] == 1 and plain["calls"] >= 2 and plain["difference"] == 0
+    low, high = plain["quartiles"]
+    assert 0 < low <= plain["seconds"] <= high and plain["images_per_second"] == pytest.approx(2 / plain["seconds"])
+    if kernel() is None:
+        assert form["ok"] is None and "no CPU kernel" in form["detail"]
+    else:
+        assert form["ok"] and 0 < form["difference"] < 1e-3 and form["cpu_seconds"] > 0
+
+
+def test_the_speed_of_a_wrong_result_is_not_told(monkeypatch):
+    class Planted(speed.Runner):
+        def outputs(self, x):
+            return {name: value + self.optimized for name, value in super().outputs(x).items()}
+
+    if kernel() is None:
+        pytest.skip("no kernel: there is no compiler here")
+    monkeypatch.setattr(speed, "Runner", Planted)
+    with pytest.raises(RuntimeError, match="its outputs differ from those of PyTorch by"):
+        speed.benchmark("axial_resnet_cifar10_xs", rounds=1, wanted=[Place("torch"), Place("torch", optimize=True)])
+
+
+def test_what_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setattr(speed.frameworks, "installed", lambda package: False)
+    (run,) = speed.benchmark("axial_resnet_cifar10_xs", rounds=1, wanted=[Place("keras", "jax")])["runs"]
+    assert run["ok"] is None and run["detail"] == "not installed (keras, jax)"
