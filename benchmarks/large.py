@@ -5,7 +5,7 @@
 
 Weights are random, those of a new model with a fixed seed; the picture is noise. Every run has a process of its own: PyTorch as
 `load_runner` gives it, PyTorch after `optimize_for_inference`, and Keras on its back ends. Memory is the highest resident size from
-loading the weights to the result, less that after the imports; time is that of `predict`, the network's share of it beside it.
+loading the weights to the result, less that after the imports; time is that of `predict`, and what it took of the processor's.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ def measure(run: str, folder: Path, size: tuple[int, int], looks: dict[str, Any]
 
     Network.outputs = timed
     picture = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
-    start = time.perf_counter()
+    start, processor = time.perf_counter(), time.process_time()
     result = runner.predict(picture, **looks)
-    total = time.perf_counter() - start
+    figures = {"seconds": time.perf_counter() - start, "network_seconds": seconds, "cpu_seconds": time.process_time() - processor}
     peak = (resident("VmHWM") - before) / 2**30
-    return {"gib": round(peak, 3), "seconds": round(total, 1), "network_seconds": round(seconds, 1), "segments": len(result.rows())}
+    return {"gib": round(peak, 3), **{name: round(value, 1) for name, value in figures.items()}, "segments": len(result.rows())}
 
 
 def write_random(folder: Path, model: str, span: int) -> None:
@@ -140,7 +140,7 @@ def main() -> None:
 def line(run: str, way: str, found: dict[str, Any]) -> str:
     if "failed" in found:
         return f"{run:12} {way:6} {found['failed']}"
-    figures = f"{found['gib']:6.2f} GiB (aim {AIMS[way]}) {found['seconds']:8.1f} s, network {found['network_seconds']:8.1f} s"
+    figures = f"{found['gib']:6.2f} GiB (aim {AIMS[way]}) {found['seconds']:7.1f} s ({found['cpu_seconds']:.1f} s of the processor)"
     return f"{run:12} {way:6} {figures}, {found['segments']} segments"
 
 

@@ -53,13 +53,14 @@ def _list(as_json: bool) -> None:
     from axialzoo.hub.pulled import pulled
 
     if as_json:
-        known = [{**vars(one), "published": dict(one.published), "pulled": pulled(one.name).exists()} for one in OFFICIAL.values()]
-        emit({"weights": known})
+        more = {one.name: {"least_bytes": one.least_bytes, "pulled": pulled(one.name).exists()} for one in OFFICIAL.values()}
+        emit({"weights": [{**vars(one), "published": dict(one.published), **more[one.name]} for one in OFFICIAL.values()]})
         return
-    shown = table("name", "published", "here", "address, unverified")
+    shown = table("name", "published", ">weights alone", "here", "address, unverified")
     for one in OFFICIAL.values():
         figures = ", ".join(f"{key} {100 * value:.1f} %" for key, value in one.published.items())
-        shown.add_row(one.name, figures or "-", "yes" if pulled(one.name).exists() else "no", one.address)
+        here = "yes" if pulled(one.name).exists() else "no"
+        shown.add_row(one.name, figures or "-", f"{one.least_bytes / 1e6:,.0f} MB", here, one.address)
     show(shown)
 
 

@@ -7,10 +7,11 @@ was written, so each is unverified; what comes is checked tensor by tensor as it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from axialzoo.spec import SpecError, did_you_mean
+from axialzoo.spec import SpecError, did_you_mean, entry, parameters
 
 DEEPLAB2 = "https://storage.googleapis.com/gresearch/tf-deeplab/checkpoint/"
 CITYSCAPES = "_os16_axial_deeplab_cityscapes_trainfine.tar.gz"
@@ -32,7 +33,6 @@ class Official:
         published: Figures of the page, fractions.
         model: The registered model that they are; None where the tensors tell.
         backbone_only: Whether heads are left out.
-        size: Bytes of the download; None where the page does not say.
     """
 
     name: str
@@ -42,7 +42,12 @@ class Official:
     published: Mapping[str, float] = field(default_factory=dict)
     model: str | None = None
     backbone_only: bool = False
-    size: int | None = None
+
+    @property
+    def least_bytes(self) -> int:
+        """Of the download, whose size no page says: the bytes of the weights in float32; optimizers and other heads come on top."""
+        spec = entry(self.name.partition(".")[0]).spec
+        return 4 * sum(math.prod(parameter.shape) for parameter in parameters(spec))
 
 
 def _of_deeplab2() -> list[Official]:

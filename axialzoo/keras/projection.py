@@ -62,8 +62,8 @@ class PositionAttention(Layer):
     def fold(self) -> None:
         """Makes the norms of queries, keys and values part of the projection, and of what is retrieved as far as it goes, for inference."""
         spec = self.spec
-        kernel = ops.convert_to_numpy(self.qkv.kernel).astype(np.float64) * self.norm_qkv.folded_factor()  # (C, 2K+V)
-        offset = np.asarray(ops.convert_to_numpy(self.norm_qkv.beta), np.float64)  # (2K+V,)
+        kernel = np.array(ops.convert_to_numpy(self.qkv.kernel), np.float64) * self.norm_qkv.folded_factor()  # (C, 2K+V)
+        offset = np.array(ops.convert_to_numpy(self.norm_qkv.beta), np.float64)
         factor = self.norm_output.folded_factor().reshape(len(spec.value), -1)  # (terms, V)
         if "content" in spec.value:  # rows of a softmax add up to 1: values may be multiplied before they are retrieved
             values, index = slice(2 * spec.key_channels, None), spec.value.index("content")

@@ -40,7 +40,7 @@ def optimize_for_inference(model: nn.Module) -> nn.Module:
     """
     if any(isinstance(module, Folded) for module in model.modules()):
         raise ValueError("optimize_for_inference: expected a model as it is trained, found one that has been optimised")
-    if isinstance(model, ConvNorm | ResidualBlock | AxialAttention | Stem):
+    if _has_form(model):
         return _folded(model).eval()
     if not any(isinstance(module, Extractor) for module in model.modules()):
         raise ValueError(f"optimize_for_inference: expected a model or a block of axialzoo.torch, found {type(model).__name__}")
@@ -55,9 +55,16 @@ def optimize_for_inference(model: nn.Module) -> nn.Module:
 
 def _outermost(module: nn.Module) -> list[nn.Module]:
     """What has a folded form and lies in nothing that has one."""
-    if isinstance(module, ConvNorm | ResidualBlock | AxialAttention | Stem):
+    if _has_form(module):
         return [module]
     return [found for child in module.children() for found in _outermost(child)]
+
+
+def _has_form(module: nn.Module) -> bool:
+    """Whether it is one of those below, or a class made of one that computes the same."""
+    return any(
+        isinstance(module, kind) and type(module).forward is kind.forward for kind in (ConvNorm, ResidualBlock, AxialAttention, Stem)
+    )
 
 
 def _folded(module: nn.Module) -> nn.Module:

@@ -57,7 +57,7 @@ class Log:
             right.plot(*zip(*scores), color="#c0562b", marker="o", markersize=4)
             right.annotate(f"{scores[-1][1]:.1%}", scores[-1], textcoords="offset points", xytext=(-2, -26), ha="right", color="#c0562b")
         right.set_ylabel(f"{self.figure} on images held out", color="#c0562b")
-        right.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        right.yaxis.set_major_formatter(PercentFormatter(1.0))
         left.grid(alpha=0.25)
         path = self.path.with_name("learning_curve.png")
         with written_beside(path) as beside:

@@ -123,7 +123,7 @@ class Handler(BaseHTTPRequestHandler):
         entry = self.server.repos.get(repo)
         if entry is None or (entry["private"] and self.headers.get("Authorization") != "Bearer hf_test"):
             return self.missing("RepoNotFound")
-        oid = entry["refs"].get(revision, revision)
+        oid = entry["refs"].get("main" if revision == "HEAD" else revision, revision)
         if oid not in entry["commits"]:
             return self.missing("RevisionNotFound")
         return oid, entry["commits"][oid]

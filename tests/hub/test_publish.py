@@ -47,7 +47,7 @@ def folder(tmp_path_factory):
 def published(folder, tmp_path_factory):
     """A dry run of it, in PyTorch alone, which starts quickest."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(verify, "places", lambda: [("torch", None)])
+        patched.setattr(verify, "places", lambda: [verify.Place("torch")])
         done = publish(folder, "axial/tiny", dry_run=tmp_path_factory.mktemp("out") / "tiny")
     return done
 
@@ -127,7 +127,7 @@ def test_a_name_that_is_no_repository_is_refused(folder, name):
 
 
 def test_weights_that_fail_their_verification_are_not_published(folder, monkeypatch, tmp_path):
-    monkeypatch.setattr(verify, "places", lambda: [("nonsense", None)])
+    monkeypatch.setattr(verify, "places", lambda: [verify.Place("nonsense")])
     monkeypatch.setitem(verify.frameworks.TITLES, "nonsense", "Nonsense")
     monkeypatch.setattr(verify.frameworks, "installed", lambda package: True)
     with pytest.raises(CheckpointError, match=r"did not pass its verification \(Nonsense\)"):
@@ -139,7 +139,7 @@ def test_weights_that_fail_their_verification_are_not_published(folder, monkeypa
 
 
 def test_golden_activations_are_what_the_weights_compute(published, monkeypatch):
-    monkeypatch.setattr(verify, "places", lambda: [("torch", None)])
+    monkeypatch.setattr(verify, "places", lambda: [verify.Place("torch")])
     report = verify.verify(published["folder"])
     assert report["ok"] and [row["precision"] for row in report["golden"]] == ["float32", "float64"]
     assert all(row["error"] <= row["limit"] for row in report["golden"])
@@ -183,7 +183,7 @@ def transposed(data):
     ],
 )
 def test_planted_golden_activations_are_caught(published, tmp_path, monkeypatch, change, what):
-    monkeypatch.setattr(verify, "places", lambda: [("torch", None)])
+    monkeypatch.setattr(verify, "places", lambda: [verify.Place("torch")])
     report = planted(published, tmp_path, change)
     assert not report["ok"]
     failed = [check["detail"] for check in report["checks"] if check["ok"] is False]

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from axialzoo.kernels import kernel, use_kernel
-from axialzoo.spec import Model
+from axialzoo.spec import Model, Norm
 from axialzoo.torch import build, create_model, save_model
+from axialzoo.torch.blocks import ConvNorm
 from axialzoo.torch.inference import FoldedAxialAttention, FoldedConv, optimize_for_inference
 from axialzoo.torch.norm import BatchNorm
 from tests.attention.layers import randomise
@@ -139,6 +140,16 @@ def test_pictures_are_prepared_by_an_optimised_model_without_parameters():
     optimised = optimize_for_inference(small(num_classes=0))
     assert list(optimised.parameters()) == []
     assert optimised.preprocess(torch.zeros(3, 40, 40)).dtype == torch.float32
+
+
+def test_a_class_of_the_user_s_that_computes_otherwise_is_left_as_it_is():
+    class Doubled(ConvNorm):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    wrapped = nn.Sequential(Doubled(3, 3, 3, Norm()), small())
+    equal(wrapped, torch.randn(2, 3, 32, 32))
+    assert isinstance(optimize_for_inference(wrapped)[0], Doubled)
 
 
 def test_what_cannot_be_optimised_is_refused():

@@ -48,7 +48,7 @@ def test_a_task_refuses_by_name_what_it_does_not_understand_and_takes_the_rest(t
         if name in task.understood:
             check_looks(task.name, task.understood, looks_of(**asked))
             continue
-        with pytest.raises(SpecError, match=f"^{name}: models of {task.name} .* leave {name} out"):
+        with pytest.raises(SpecError, match=rf"^{name}: models of {task.name} .* leave {name} out"):
             check_looks(task.name, task.understood, looks_of(**asked))
 
 

@@ -53,7 +53,7 @@ def tiled_maps(
         top, high = rows.start, rows.stop - rows.start
         for across in columns:
             wide = across.stop - across.start
-            weight = np.outer(_hat(high), _hat(wide))[..., None].astype(np.float32)  # (h, w, 1)
+            weight = np.outer(_hat(high, len(bands)), _hat(wide, len(columns)))[..., None].astype(np.float32)  # (h, w, 1)
             maps = predict(picture[rows, across])
             for name, value in [*maps.items(), ("weight", np.ones((high, wide), np.float32))]:
                 value = _channels(name, value, high, wide)
@@ -81,8 +81,10 @@ def _parts(length: int, tile: int, overlap: int, multiple: int, axis: str) -> li
     return [slice(start, start + tile) for start in range(0, last, step)] + [slice(last, length)]
 
 
-def _hat(length: int) -> np.ndarray:
-    """(length,): 1 in the middle, falling in a straight line, never 0."""
+def _hat(length: int, tiles: int) -> np.ndarray:
+    """(length,): 1 in the middle, falling in a straight line, never 0; 1 everywhere where a tile has no neighbours."""
+    if tiles == 1:
+        return np.ones(length)
     distance = np.abs(np.arange(length) - (length - 1) / 2)
     return 1 - distance / (length / 2 + 1)
 
