@@ -96,6 +96,8 @@ class Reading:
         kernel: Odd side of the square, in pixels of the model's input, in which a center must be the highest.
         top_k: At most so many centers.
         stuff_area, instance_area: Segments of fewer pixels are void.
+        small_weight: How much pixels of objects of fewer than 4,096 count in training (DeeperLab, arXiv:1902.05093, section 3.2). Where
+            nearly all objects are small, more than 1 makes them too large.
     """
 
     sigma: float = 8.0
@@ -104,8 +106,10 @@ class Reading:
     top_k: int = 200
     stuff_area: int = 0
     instance_area: int = 0
+    small_weight: float = 3.0
 
     def __post_init__(self):
+        require_number("Reading", "small_weight", self.small_weight, 0.0, 1e3)
         require_number("Reading", "sigma", self.sigma, 0.1, 1e3)
         require_number("Reading", "threshold", self.threshold, 0.0, 1.0)
         require_count("Reading", "kernel", self.kernel)

@@ -1,8 +1,8 @@
 """Axial-DeepLab for nuclei: many small objects that touch, in pictures of about 256 x 256 pixels, on a CPU.
 
-Ours. Nuclei are 15 to 20 pixels wide: at stride 4, as large scenes have it, two that touch are a few pixels, so the decoders go up to
-stride 2. Convolutions come first, where maps are large; axial attention follows at strides 8 and 16, where a row or a column of a whole
-picture is 32 and 16 positions. On longer axes attention stays within these reaches, so that pictures of any size do.
+Ours. Nuclei are 6 to 30 pixels wide: at stride 4, as large scenes have it, two that touch are a few pixels, so stem and decoders keep
+every pixel. Convolutions come first, where maps are large; axial attention follows at strides 8 and 16, where a row or a column of a
+whole picture is 32 and 16 positions. On longer axes attention stays within these reaches, so that pictures of any size do.
 """
 
 from __future__ import annotations
@@ -28,24 +28,26 @@ def axial_block(width: int, out: int, positions: int) -> Block:
 
 
 def axial_deeplab_nuclei(width: int) -> Model:
-    """Stages at strides 4, 8 and 16, the first `width` wide; maps at stride 2 of background and nucleus."""
+    """Stages at strides 2, 4, 8 and 16, the last four times `width` wide; maps of every pixel of background and nucleus."""
     stages = (
-        Stage((Block("basic", (width, width), 2), Block("basic", (width, width)))),
-        Stage((Block("basic", (2 * width, 2 * width), 2), axial_block(width, 2 * width, 32))),
+        Stage((Block("basic", (3 * width // 4, 3 * width // 4), 2),)),
+        Stage((Block("basic", (3 * width // 2, 3 * width // 2), 2), Block("basic", (3 * width // 2, 3 * width // 2)))),
+        Stage((Block("basic", (2 * width, 2 * width), 2), *(axial_block(width, 2 * width, 32) for _ in range(2)))),
         Stage((Block("basic", (4 * width, 4 * width), 2), *(axial_block(2 * width, 4 * width, 16) for _ in range(2)))),
     )
-    skips = (Skip(8, width), Skip(4, width // 2), Skip(2, width // 4))
-    decoder = Decoder(3 * width // 4, 2 * width, skips=skips)
-    instances, reading = Instances(decoder, width // 2, width // 2), Reading(sigma=4.0, kernel=5, top_k=400, instance_area=12)
-    head = Panoptic(2, (1,), decoder, width // 2, instances, kernel=3, reading=reading)
-    return Model(Backbone(Stem((StemConv(width // 2, 3, 2),)), stages), head, (256, 256))
+    skips = (Skip(8, width), Skip(4, width // 2), Skip(2, width // 4), Skip(1, width // 8))
+    decoder = Decoder(width // 2, 2 * width, skips=skips)
+    instances = Instances(decoder, width // 4, width // 4)
+    reading = Reading(sigma=3.0, kernel=5, top_k=400, instance_area=12, small_weight=1.0)
+    head = Panoptic(2, (1,), decoder, width // 4, instances, kernel=3, reading=reading)
+    return Model(Backbone(Stem((StemConv(width // 2, 3, 1),)), stages), head, (256, 256))
 
 
 for name, width, summary, weights in (
     (
         "axial_deeplab_nuclei",
         32,
-        "panoptic segmentation of nuclei in small pictures: maps at stride 2",
+        "panoptic segmentation of nuclei in small pictures: maps of every pixel",
         {"dsb2018": "package:axial_deeplab_nuclei"},
     ),
     ("axial_deeplab_nuclei_xs", 8, "the smallest of panoptic segmentation, for tests and first steps", {}),

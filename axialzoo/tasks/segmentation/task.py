@@ -35,7 +35,9 @@ class Segmentation(Task):
         """As :func:`axialzoo.tasks.segmentation.targets.targets` makes them, at the stride of the head's maps."""
         head = panoptic(spec)
         stride = head.stride(spec.backbone)
-        return targets(truth, stride=stride, things=head.things, sigma=head.reading.sigma, instances=head.instances is not None)
+        reading, instances = head.reading, head.instances is not None
+        settings = {"sigma": reading.sigma, "small_weight": reading.small_weight}
+        return targets(truth, stride=stride, things=head.things, instances=instances, **settings)
 
     def decode(self, outputs: Arrays, spec: Model, view: View, labels: Sequence[Label] = (), **options: Any) -> Segments:
         """Segments in the picture's own pixels.

@@ -23,8 +23,8 @@ RECIPE = Recipe(
     average=0.998,
     loss={},
     augment="scale_crop",
-    scale_crop=ScaleCrop(scales=(0.7, 1.5), mirror=True, turns=True, colour=0.3, elastic=0.0),
+    scale_crop=ScaleCrop(scales=(0.75, 1.75), mirror=True, turns=True, colour=0.3, elastic=0.0),
     precision="bfloat16",
     holdout=24,
-    score_every=10,
+    score_every=15,
 )
