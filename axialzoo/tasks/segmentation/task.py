@@ -36,8 +36,8 @@ class Segmentation(Task):
         head = panoptic(spec)
         stride = head.stride(spec.backbone)
         reading, instances = head.reading, head.instances is not None
-        settings = {"sigma": reading.sigma, "small_weight": reading.small_weight}
-        return targets(truth, stride=stride, things=head.things, instances=instances, **settings)
+        weight = reading.small_weight
+        return targets(truth, stride=stride, things=head.things, sigma=reading.sigma, small_weight=weight, instances=instances)
 
     def decode(self, outputs: Arrays, spec: Model, view: View, labels: Sequence[Label] = (), **options: Any) -> Segments:
         """Segments in the picture's own pixels.
