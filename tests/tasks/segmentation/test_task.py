@@ -9,11 +9,20 @@ import pytest
 from PIL import Image
 
 from axialzoo.image import view_of
-from axialzoo.spec import Label, Preprocessing, entry
+from axialzoo.spec import Label, Model, Preprocessing, entry
 from axialzoo.tasks import Segments, batch_targets, task_of
 from axialzoo.tasks.segmentation.grow import grown
 
-SPEC = entry("axial_deeplab_nuclei_xs").spec
+
+def at_stride_2(spec: Model) -> Model:
+    """The model with maps of every other pixel: a head less its finest skip."""
+    head = spec.head
+    decoder = replace(head.semantic, skips=head.semantic.skips[:-1])
+    instances, reading = replace(head.instances, decoder=decoder), replace(head.reading, sigma=4.0, kernel=5)
+    return replace(spec, head=replace(head, semantic=decoder, instances=instances, reading=reading))
+
+
+SPEC = at_stride_2(entry("axial_deeplab_nuclei_xs").spec)
 TASK = task_of(SPEC.head)
 LABELS = (Label("background", False), Label("nucleus"))
 SIDE = 64
