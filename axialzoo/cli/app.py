@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from axialzoo.cli import compare, convert, evaluate, explain, foreign, info, listing, predict, train, verify
+from axialzoo.cli import compare, convert, evaluate, explain, export_model, foreign, info, listing, predict, train, verify
 from axialzoo.cli.shared import command
 
 app = typer.Typer(
@@ -39,6 +39,7 @@ command(app, "predict")(predict.run)
 command(app, "convert")(convert.run)
 command(app, "import")(foreign.run_import)
 command(app, "export")(foreign.run_export)
+command(app, "export-model")(export_model.run)
 command(app, "verify")(verify.run)
 command(app, "train")(train.run)
 command(app, "evaluate")(evaluate.run)

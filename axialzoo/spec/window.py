@@ -30,7 +30,7 @@ class Window:
         reach = spec.reach(length)
         if reach >= length - 1:
             return cls(length, length - 1, length, 0)
-        if spec.kind == "global" or spec.kind == "window" and length <= (spec.span or 0):
+        if spec.kind == "global" or (spec.kind == "window" and length <= (spec.span or 0)):
             return cls(length, reach, length, 0)
         if spec.kind == "window":
             assert spec.span is not None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 from axialzoo.checkpoint import Config
@@ -76,7 +78,7 @@ class Extractor(nn.Module):
 
     def endpoints(self, x: Tensor) -> list[Tensor]:
         """The stem's output, each stage's and the neck's, activated."""
-        check_image(x, self.spec.backbone.in_channels)
+        x = check_image(x, self.spec.backbone.in_channels)
         size, checkpointing = x.shape[2:], self.checkpointing and self.training
         x = self.stem(x)
         features = [x] if self.spec.backbone.stem_is_endpoint else []
@@ -130,6 +132,19 @@ def check_indices(indices: Sequence[int] | None, endpoints: int) -> list[int]:
     return wanted
 
 
-def check_image(x: Tensor, channels: int) -> None:
+def check_image(x: Tensor, channels: int) -> Tensor:
+    """The images as they are, once it is sure that they are images.
+
+    A `torch.jit.trace` keeps the windows of the size that it was made with, and would compute something else at another; so it also
+    keeps a step that fails at any other size.
+    """
+    if isinstance(x, torch.fx.Proxy):
+        return x  # a recording of torch.fx, which has no size
     if x.dim() != 4 or x.shape[1] != channels:
         raise ValueError(f"input: expected images of shape (N, {channels}, H, W), found {tuple(x.shape)}")
+    if not torch.jit.is_tracing():
+        return x
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # that sizes are kept as numbers is what is wanted
+        height, width = int(x.shape[2]), int(x.shape[3])
+    return x.expand(-1, -1, height, width).narrow(2, 0, height).narrow(3, 0, width)  # the one refuses more, the other less

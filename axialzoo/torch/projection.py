@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from axialzoo.spec import Attention, Norm
+from axialzoo.torch.dynamic_window import is_known
 from axialzoo.torch.norm import BatchNorm, moments_over_processes, normalise_from_moments
 
 CHUNK = 2**20  # logits
@@ -91,6 +92,8 @@ class PositionAttention(nn.Module):
         if self.spec.encoding == "sinusoidal":
             return sinusoids(length, channels).to(self.qkv.weight)
         table = self.table(name)  # (P, C)
+        if not is_known(length):
+            return interpolate(table, torch.sym_max(length, len(table)))[:length]
         return table[:length] if length <= len(table) else interpolate(table, length)
 
 
@@ -124,4 +127,10 @@ def sinusoids(length: int, channels: int) -> Tensor:
 
 def interpolate(table: Tensor, rows: int) -> Tensor:
     """A table stretched to another number of rows, linearly, the end rows kept: (R, D) to (rows, D)."""
+    if not is_known(rows):
+        last = len(table) - 1
+        place = torch.arange(rows, device=table.device) * (last / (rows - 1))  # (rows,)
+        low = place.long().clamp(max=last - 1)
+        share = (place - low).to(table.dtype)[:, None]  # (rows, 1)
+        return table[low] * (1 - share) + table[low + 1] * share
     return nn.functional.interpolate(table.T[None], rows, mode="linear", align_corners=True)[0].T
