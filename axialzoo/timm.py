@@ -1,12 +1,11 @@
 """Our classification models in timm: after ``import axialzoo.timm``, ``timm.create_model("axial_resnet50_s")`` makes one.
 
 timm's own names stay timm's: a model of ours that it has too (``resnet50``) is ``axialzoo_resnet50`` there.
+Annotations are evaluated here, unlike elsewhere: graphs and scripts of PyTorch read no annotations that are text.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from timm.layers import register_notrace_module
@@ -26,20 +25,24 @@ from axialzoo.torch.weights import load_tensors
 
 
 class Eager(nn.Module):
-    """A module that `torch.jit.script` leaves in Python: what is scripted with it runs, and cannot be saved."""
+    """A module that `torch.jit.script` leaves in Python: what is scripted with it runs, and PyTorch refuses to save it."""
 
-    __jit_ignored_attributes__ = ("held",)
+    __constants__ = ("number",)
+    held: ClassVar[list[nn.Module]] = []  # a script keeps no modules of Python, so these last as long as the process
 
     def __init__(self, module: nn.Module):
         super().__init__()
-        self.held = [module]
+        self.number = len(self.held)
+        self.held.append(module)
 
-    def forward(self, x):
-        return self.held[0](x)
+    def forward(self, x: Tensor) -> Tensor:
+        return self.run(x)
+
+    @torch.jit.ignore
+    def run(self, x: Tensor) -> Tensor:
+        return Eager.held[self.number](x)
 
 
-Eager.forward.__annotations__.update({"x": Tensor, "return": Tensor})  # as types: PyTorch reads no annotations that are text
-torch.jit.ignore(Eager.forward)
 LEAVES = (AxialAttention, Attention2D, Fuse, BatchNorm)  # what asks of sizes and modes: a step of its own in a graph of torch.fx
 for layer in LEAVES:
     register_notrace_module(layer)

@@ -19,7 +19,7 @@ TORCH_ONLY = {
     "attention.py": {"joined"},  # what was computed in parts, see at_once
     "backbone.py": {"ResidualStage", "check_image"},
     "blocks.py": {"max_pool"},
-    "dynamic_window.py": {"is_known"},  # a length that is recorded; Keras's are whole numbers or tensors
+    "dynamic_window.py": {"is_known", "is_traced"},  # a length that is recorded; Keras's are whole numbers or tensors
     "drop_path.py": {"Places", "draw_by_place", "kept"},  # what is dropped depends on the place in a batch that processes share
     "neck.py": {"FusedStage"},
     "native.py": {"read_state", "to_array"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,7 @@ def _torch(path: Path) -> Run:
 
 
 def _onnx(path: Path) -> Run:
-    import onnxruntime
+    onnxruntime = importlib.import_module("onnxruntime")
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,14 +53,15 @@ def laid_out(x: np.ndarray, last: bool) -> np.ndarray:
 def recorded(model: Any, x: Any, any_size: bool, axis: int) -> Any:
     """The model as torch.export records it, of any batch and, where `any_size`, any height and width, which are `axis` and the next.
 
-    Sizes that are free are asked nothing meanwhile: what would be a guess about a size becomes the way that serves every size.
+    Where heights and widths are free, nothing is asked of any size meanwhile: what would be a guess about it becomes the way that
+    serves every size.
     """
     import torch
-    from torch.fx.experimental import _config as symbolic  # no public name says so
 
+    symbolic: Any = importlib.import_module("torch.fx.experimental._config")  # no public name says so
     free = {one: torch.export.Dim.DYNAMIC for one in ((0, axis, axis + 1) if any_size else (0,))}  # from the least size that strides leave
     shapes = ((free,),) if _takes_any(model) else (free,)
-    with torch.no_grad(), symbolic.patch(backed_size_oblivious=True):
+    with torch.no_grad(), symbolic.patch(backed_size_oblivious=any_size):
         return torch.export.export(model, (x,), dynamic_shapes=shapes, strict=False, prefer_deferred_runtime_asserts_over_guards=True)
 
 
@@ -77,5 +78,5 @@ def _write_onnx(program: Any, path: Path, names: list[str], config: Config) -> N
 
     made = torch.onnx.export(program, input_names=["images"], output_names=names, dynamo=True, external_data=False, verbose=False)
     assert made is not None
-    made.model.metadata_props["axialzoo"] = json.dumps(config.to_json())
+    made.model.metadata_props["axialzoo"] = config.to_json()
     made.save(path)

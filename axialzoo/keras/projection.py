@@ -82,7 +82,8 @@ class PositionAttention(Layer):
         """A position table or the values, times its factor where there is one (arXiv:2102.10662, equation 3)."""
         if x is None or name not in self.spec.gates:
             return x
-        return x * ops.cast(ops.convert_to_tensor(self.gates)[self.spec.gates.index(name)], x.dtype)
+        gates: Any = ops.convert_to_tensor(self.gates)
+        return x * ops.cast(gates[self.spec.gates.index(name)], x.dtype)
 
     def axis_encoding(self, name: str, length, channels: int):
         """What absolute positions or sines add to each position of an axis: (L, channels).

@@ -70,6 +70,8 @@ class AxialAttention(PositionAttention):
 
     def merge_heads(self, x: Tensor, size: tuple[int, int, int]) -> Tensor:
         """The way back, to rows of positions: (B, G, L, D) to (NHW, G, D), where `size` is (N or -1, H, W)."""
+        if torch.compiler.is_exporting():
+            x = x.clone(memory_format=torch.contiguous_format)  # of other layouts, views ask for the batch
         x = x.unflatten(0, (-1, size[2 - self.axis]))  # (N, W, G, H, D) or (N, H, G, W, D)
         x = x.permute(0, 3, 1, 2, 4) if self.axis == 0 else x.permute(0, 1, 3, 2, 4)  # (N, H, W, G, D)
         return x.flatten(0, 2)  # (NHW, G, D)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from axialzoo.checkpoint import Config
 from axialzoo.spec import Model, SpecError, Stage
 from axialzoo.torch.blocks import ACTIVATIONS, ResidualBlock, max_pool, through
+from axialzoo.torch.dynamic_window import is_traced
 from axialzoo.torch.neck import FusedStage
 from axialzoo.torch.stem import Stem
 
@@ -142,9 +143,9 @@ def check_image(x: Tensor, channels: int) -> Tensor:
         return x  # a recording of torch.fx, which has no size
     if x.dim() != 4 or x.shape[1] != channels:
         raise ValueError(f"input: expected images of shape (N, {channels}, H, W), found {tuple(x.shape)}")
-    if not torch.jit.is_tracing():
+    if not is_traced():
         return x
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # that sizes are kept as numbers is what is wanted
+        warnings.simplefilter("ignore")  # that sizes are kept as numbers is what is wanted
         height, width = int(x.shape[2]), int(x.shape[3])
-    return x.expand(-1, -1, height, width).narrow(2, 0, height).narrow(3, 0, width)  # the one refuses more, the other less
+    return x.unflatten(2, (height, 1)).squeeze(3).unflatten(3, (width, 1)).squeeze(4)

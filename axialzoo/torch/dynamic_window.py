@@ -54,3 +54,8 @@ class DynamicWindow:
 def is_known(length: Any) -> bool:
     """Whether the length of an axis is a number now, or may be taken for one: torch.compile records sizes, and asks of each."""
     return isinstance(length, int) or not torch.compiler.is_exporting()
+
+
+def is_traced() -> bool:
+    """Whether `torch.jit.trace` records what is computed."""
+    return torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]  # public, though not declared so

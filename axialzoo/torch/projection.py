@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from axialzoo.spec import Attention, Norm
-from axialzoo.torch.dynamic_window import is_known
+from axialzoo.torch.dynamic_window import is_known, is_traced
 from axialzoo.torch.norm import BatchNorm, moments_over_processes, normalise_from_moments
 
 CHUNK = 2**20  # logits
@@ -93,7 +93,8 @@ class PositionAttention(nn.Module):
             return sinusoids(length, channels).to(self.qkv.weight)
         table = self.table(name)  # (P, C)
         if not is_known(length):
-            return interpolate(table, torch.sym_max(length, len(table)))[:length]
+            rows: Any = torch.sym_max(length, len(table))
+            return interpolate(table, rows)[:length]
         return table[:length] if length <= len(table) else interpolate(table, length)
 
 
@@ -107,7 +108,7 @@ def at_once(q: Tensor, logits: int) -> int:
     Where no gradient is wanted nothing has to be kept, and logits that stay in the cache are twice as fast as those that
     are written to memory and read again.
     """
-    recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]  # public, though not declared so
+    recorded = torch.compiler.is_compiling() or is_traced()
     whole = torch.is_grad_enabled() or q.device.type != "cpu" or recorded  # what is recorded serves any batch
     return 0 if whole else max(1, CHUNK // logits)
 

@@ -7,6 +7,7 @@ Letters as in :mod:`axialzoo.torch.attention`; B' is B times the number of windo
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +47,7 @@ def table_window(table: Table, spec: Attention, window: AnyWindow) -> Table:
 
 def _looked_up(table: Tensor, spec: Attention, window: DynamicWindow) -> Tensor:
     """`table_window` by index, which asks nothing of the window: (2P-1, D) to (T, S, D)."""
-    positions = spec.positions
+    positions: Any = spec.positions
     if spec.long_axis == "interpolate":
         positions = torch.sym_max(window.length, positions)
         table = interpolate(table, 2 * positions - 1)  # (2L-1, D)

@@ -111,7 +111,7 @@ def test_the_examples_of_the_documentation_run_on_onnx_runtime_alone(index, tmp_
         pytest.importorskip(name)
     example = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)[index]
     model = ("axial_fcos_blood_cells", "axial_deeplab_nuclei")[index]
-    export_model(model, tmp_path / "model.onnx", size=((480, 640), (256, 256))[index])
+    export_model(model, tmp_path / "model.onnx")
     (tmp_path / "docs").symlink_to(ROOT / "docs")
     done = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

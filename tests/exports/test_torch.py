@@ -10,7 +10,8 @@ import torch
 
 from axialzoo.checkpoint import save_checkpoint
 from axialzoo.exports import ExportError, export, export_model
-from axialzoo.spec import Attention, Backbone, Block, Model, Stage
+from axialzoo.exports.run import Original
+from axialzoo.spec import Attention, Backbone, Block, Model, Stage, entry
 from axialzoo.torch import dynamic_window
 from axialzoo.torch.models import build
 from tests.conversion import small
@@ -75,7 +76,7 @@ def test_windows_that_are_recorded_wrong_are_refused_and_leave_nothing(folder, t
 def made(change):
     """An original and what `change` makes of its outputs."""
     original = lambda x: [x.sum((1, 2))]  # noqa: E731
-    return export.Original(original, 3), lambda x: change(original(x))
+    return Original(original, 3), lambda x: change(original(x))
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,7 @@ def test_a_trace_takes_any_batch_of_its_own_size_and_refuses_others():
         traced = torch.jit.trace(model, x[:1], check_trace=False)
         assert torch.allclose(traced(x), model(x), atol=1e-6)
         for size in ((37, 43), (32, 64), (16, 32), (1, 32), (32, 1)):
-            with pytest.raises(RuntimeError, match=r"size|length"):
+            with pytest.raises(RuntimeError, match="unflatten"):
                 traced(torch.randn(1, 3, *size))
 
 
@@ -109,13 +110,9 @@ def test_a_trace_without_that_step_would_be_silently_wrong(monkeypatch):
     from axialzoo.torch import backbone
 
     monkeypatch.setattr(backbone, "check_image", lambda x, channels: x)
-    model, x = build(spec_of(KINDS["local tables"])).eval(), torch.randn(1, 3, 64, 64)
+    model, x = build(entry("axial_resnet_cifar10_xs").spec).eval(), torch.randn(1, 3, 37, 43)
     for tensor in model.state_dict().values():
         tensor.copy_(torch.rand_like(tensor) + 0.1)
     with torch.no_grad():
-        traced = torch.jit.trace(model, x, check_trace=False)
-        try:
-            found = traced(x[:, :, :40, :40])
-        except RuntimeError:
-            return
-        assert not torch.allclose(found, model(x[:, :, :40, :40]), rtol=1e-4)
+        traced = torch.jit.trace(model, torch.randn(1, 3, 32, 32), check_trace=False)
+        assert not torch.allclose(traced(x), model(x), rtol=1e-5)

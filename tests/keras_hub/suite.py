@@ -18,7 +18,7 @@ class Suite(TestCase):
     def setUp(self):
         super().setUp()
         self.arguments = {"model": NAME, "image_shape": (SIDE, SIDE, 3)}
-        self.images = np.ones((2, SIDE, SIDE, 3), "float32")
+        self.images = keras.ops.ones((2, SIDE, SIDE, 3))
 
     def test_backbone(self):
         self.run_vision_backbone_test(
@@ -42,7 +42,7 @@ class Suite(TestCase):
                 "num_classes": 3,
                 "preprocessor": AxialImageClassifierPreprocessor(None),
             },
-            train_data=(self.images, np.array([0, 2])),
+            train_data=(np.ones((2, SIDE, SIDE, 3), "float32"), np.array([0, 2])),
             expected_output_shape=(2, 3),
         )
 

@@ -23,7 +23,19 @@ MODELS = ("axial_resnet26_s", "axial_resnet_cifar10", "stand_alone_resnet50", "a
 
 if __name__ == "__main__":
     clone, models = Path(sys.argv[1]), sys.argv[2:] or MODELS
-    chosen = " or ".join(f"-{name}]" for name in models)
+    chosen = f"({' or '.join(f'-{name}]' for name in models)})"
     raise SystemExit(
-        pytest.main([str(clone / "tests" / "test_models.py"), "-k", chosen, "-q", "--rootdir", str(clone), "-p", "no:cacheprovider"])
+        pytest.main(
+            [
+                str(clone / "tests" / "test_models.py"),
+                "-k",
+                chosen,
+                "-q",
+                "--import-mode=importlib",
+                "--rootdir",
+                str(clone),
+                "-p",
+                "no:cacheprovider",
+            ]
+        )
     )
