@@ -29,6 +29,7 @@ TORCH_ONLY = {
         "FoldedStem",
         "FoldedBlock",
     },  # on the kernel's operators
+    "losses/base.py": {"totals_of"},  # of processes: Keras computes on all devices as on one
     "neck.py": {"FusedStage"},
     "native.py": {"read_state", "to_array"},
     "projection.py": {"at_once", "recorded"},  # a CPU's cache; Keras's back ends fuse for themselves

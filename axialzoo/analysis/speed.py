@@ -15,7 +15,6 @@ import numpy as np
 from axialzoo.checkpoint import Checkpoint, default_config, load_checkpoint, save_checkpoint
 from axialzoo.hub import fetch_checkpoint
 from axialzoo.kernels import kernel_status
-from axialzoo.runtime import frameworks
 from axialzoo.runtime.local import optimizable
 from axialzoo.runtime.process import Worker
 from axialzoo.runtime.runner import Runner
@@ -94,9 +93,8 @@ def benchmark(
 
 def why_not(place: Place) -> str:
     """Why a form cannot run here; empty where it can."""
-    missing = [package for package in (place.framework, place.backend) if package and not frameworks.installed(package)]
-    if missing:
-        return f"not installed ({', '.join(missing)})"
+    if place.missing:
+        return f"not installed ({', '.join(place.missing)})"
     if place.optimize and not optimizable(place.framework, "float32"):
         return f"no CPU kernel: {kernel_status().reason}"
     return ""

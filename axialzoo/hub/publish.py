@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from axialzoo.checkpoint import CheckpointError
+from axialzoo.hub.address import Address
 from axialzoo.hub.errors import hub_errors
 from axialzoo.hub.manifest import MANIFEST
 from axialzoo.hub.publication import Publication, prepare
@@ -26,6 +28,22 @@ def push_to_hub(folder, repo_id: str, *, private: bool = False, revision: str | 
         CheckpointError: where the folder is not a whole checkpoint, or the Hub refuses.
     """
     return push(prepare(Path(folder), repo_id, **about), private=private, revision=revision, tag=tag)
+
+
+def push_saved(save: Callable[[Path], Any], repo_id: str, came_from: str, **options: Any) -> str:
+    """Publishes what `save` writes to the folder that it is given; returns the address of the commit.
+
+    Args:
+        save: Writes a checkpoint.
+        repo_id, options: As of :func:`push_to_hub`.
+        came_from: What its weights were loaded from; another repository on the Hub is named on the card as their base.
+    """
+    base = Address.parsed(came_from)
+    with tempfile.TemporaryDirectory() as place:
+        save(Path(place) / "model")
+        return push_to_hub(
+            Path(place) / "model", repo_id, base_model=base.repo if base is not None and base.repo != repo_id else None, **options
+        )
 
 
 def push(publication: Publication, *, private: bool = False, revision: str | None = None, tag: str | None = None) -> str:

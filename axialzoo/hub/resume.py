@@ -88,10 +88,9 @@ def _go_on(address: str, part: Path, progress: Progress) -> bool:
         raise
     with answer:
         start, total = _place(answer)
-        if start != done:
-            done = 0
-            if start:
-                raise http.client.HTTPException(f"expected bytes from {done}, found them from {start}")
+        if start not in (0, done):
+            raise http.client.HTTPException(f"expected bytes from {done}, found them from {start}")
+        done = start
         if not done:
             write_text(_note(part), json.dumps({"address": address, "same": _same(answer)}))
         with open(part, "ab" if done else "wb") as file:

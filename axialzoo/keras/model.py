@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from axialzoo.checkpoint import default_config
-from axialzoo.keras.backbone import Extractor, to_format
+from axialzoo.keras.backbone import Extractor, check_trainable, to_format
 from axialzoo.keras.heads import HeadModule, make_head
 from axialzoo.keras.losses import defaults_of, loss_of, refuse_probabilities
 from axialzoo.keras.on_hub import OnHub
@@ -84,6 +84,7 @@ class AxialModel(Extractor, OnHub):
             num_classes: How many; 0 for none, where the head can do without.
             options: Other options of the head, as the builders take them.
         """
+        check_trainable(self, "reset_classifier")
         spec = adapt(self.spec, num_classes=num_classes, **options)
         model = AxialModel(spec, input_size=self.input_size, data_format=self.data_format, dtype=self.dtype_policy, name=self.name)
         fresh, old = to_tensors(model), to_tensors(self)

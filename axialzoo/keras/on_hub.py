@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Any, Self, Unpack, cast
 
-from axialzoo.hub import push_to_hub, to_build
-from axialzoo.hub.address import Address
+from axialzoo.hub import push_saved, to_build
 from axialzoo.keras.weights import load_tensors, save_model
 from axialzoo.spec import Changes
 
@@ -62,9 +60,8 @@ class OnHub:
         Raises:
             CheckpointError: for values that are not finite, and where the Hub refuses.
         """
-        with tempfile.TemporaryDirectory() as place:
-            folder = Path(place) / "model"
+
+        def save(folder: Path) -> None:
             save_model(cast(Any, self), folder, **saved)
-            base = Address.parsed(self.came_from)
-            base_model = base.repo if base is not None and base.repo != repo_id else None
-            return push_to_hub(folder, repo_id, private=private, revision=revision, tag=tag, base_model=base_model)
+
+        return push_saved(save, repo_id, self.came_from, private=private, revision=revision, tag=tag)

@@ -19,6 +19,7 @@ from axialzoo.checkpoint import (
     released,
     save_checkpoint,
 )
+from axialzoo.keras.backbone import check_trainable
 from axialzoo.spec import Label, Model, Parameter, Preprocessing, parameters
 
 BLOCK = 32  # rows of a tensor that are transposed together; twice as fast as all at once
@@ -124,10 +125,7 @@ def spec_of(model: keras.Model) -> Model:
             f"{model.name}: expected a model of axialzoo.keras, which has a spec, found {type(model).__name__}; for another number of "
             "classes, take what model.reset_classifier(num_classes) gives; models cut from ours are saved by Keras: model.save('a.keras')"
         )
-    if getattr(model, "optimized", False):
-        raise ValueError(
-            f"{model.name}: expected a model with the tensors of its spec, found one optimised for inference; use what it was made of"
-        )
+    check_trainable(model, "its weights")
     return spec
 
 

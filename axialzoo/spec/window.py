@@ -30,10 +30,12 @@ class Window:
         reach = spec.reach(length)
         if reach >= length - 1:
             return cls(length, length - 1, length, 0)
-        if spec.kind == "global" or (spec.kind == "window" and length <= (spec.span or 0)):
+        if spec.kind == "global":
             return cls(length, reach, length, 0)
         if spec.kind == "window":
             assert spec.span is not None
+            if length <= spec.span:
+                return cls(length, reach, length, 0)  # one window, as long as the axis
             return cls(length, reach, spec.span, 0, spec.span - spec.span // 2 if spec.shifted else 0)
         queries = max(reach, LEAST[spec.kind])
         if length <= max(3 * reach, queries):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -79,15 +80,21 @@ def train_fused(layer: PositionAttention, x: Tensor, axis: int) -> Tensor:
 @functools.cache
 def qkv_order(keys: int, values: int, heads: int) -> Tensor:
     """Channel of the projection that lies at each place where the head index is fastest: (2K + V,)."""
-    k_order, v_order = (torch.from_numpy(head_fastest(channels, heads)) for channels in (keys, values))
-    return torch.cat([k_order, keys + k_order, 2 * keys + v_order])
+    k_order, v_order = (head_fastest(channels, heads) for channels in (keys, values))
+    return _kept(np.concatenate([k_order, keys + k_order, 2 * keys + v_order]))
 
 
 @functools.cache
 def output_order(terms: int, values: int, heads: int) -> Tensor:
     """The same of what is retrieved, term by term: (terms V,)."""
-    order = torch.from_numpy(head_fastest(values, heads))
-    return torch.cat([term * values + order for term in range(terms)])
+    order = head_fastest(values, heads)
+    return _kept(np.concatenate([term * values + order for term in range(terms)]))
+
+
+def _kept(order: np.ndarray) -> Tensor:
+    """A tensor that serves training too where ``torch.inference_mode`` was on when it was first asked for."""
+    with torch.inference_mode(False):
+        return torch.from_numpy(order)
 
 
 def _table(layer: PositionAttention, name: str, length: int) -> Tensor | None:

@@ -16,7 +16,7 @@ from axialzoo.files import written_beside
 from axialzoo.runtime import Runner
 from axialzoo.tasks import batch_targets
 from axialzoo.torch.drop_path import draw_by_place
-from axialzoo.torch.losses import loss_of
+from axialzoo.torch.losses import loss_of, totals_of
 from axialzoo.torch.model import AxialModel
 from axialzoo.torch.models import create_model
 from axialzoo.torch.weights import describe
@@ -57,6 +57,7 @@ def train(job: Job) -> AxialModel[Any] | None:
             average.load(state["average"])
     trained, optimizer = accelerator.prepare(model, optimizer)
     device, main = accelerator.device, accelerator.is_main_process
+    shared = totals_of(head) if accelerator.num_processes > 1 else None  # what the loss divides by, of the whole batch
     batches = TrainBatches(job.training, recipe, accelerator.process_index, accelerator.num_processes)
     log = Log(job.folder, step, job.figure) if main else None
 
@@ -82,7 +83,9 @@ def train(job: Job) -> AxialModel[Any] | None:
                 images = torch.from_numpy(x).permute(0, 3, 1, 2).to(device)  # (n, 3, H, W), channels last in memory
                 with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
                     outputs = trained(images)
-            parts = loss_function(outputs, on_device(targets, device), head, **recipe.loss)
+            wanted = on_device(targets, device)
+            whole = {} if shared is None else {"totals": accelerator.reduce(shared(wanted), "mean")}
+            parts = loss_function(outputs, wanted, head, **whole, **recipe.loss)
             accelerator.backward(parts["total"])
             shrink(recipe, decayed, rate)
             optimizer.step()

@@ -16,6 +16,7 @@ from axialzoo.hub import golden
 from axialzoo.hub.manifest import check_manifest
 from axialzoo.hub.publication import prepare, write_publication
 from axialzoo.hub.published import published_card
+from axialzoo.kernels import kernel
 from axialzoo.runtime import publish, verify
 from axialzoo.spec import entry
 from tests.cli.conftest import LABELS, random_tensors
@@ -144,6 +145,15 @@ def test_golden_activations_are_what_the_weights_compute(published, monkeypatch)
     assert report["ok"] and [row["precision"] for row in report["golden"]] == ["float32", "float64"]
     assert all(row["error"] <= row["limit"] for row in report["golden"])
     assert {check["name"] for check in report["checks"]} >= {"manifest", "golden"}
+
+
+def test_an_inference_form_is_held_to_the_golden_activations_of_its_precision(published, tmp_path, monkeypatch):
+    if kernel() is None:
+        pytest.skip("no kernel: there is no compiler here")
+    monkeypatch.setattr(verify, "places", lambda: [verify.Place("torch", optimize=True)])
+    report = verify.verify(published["folder"])
+    assert report["ok"] and [row["precision"] for row in report["golden"]] == ["float32"]
+    assert not planted(published, tmp_path, nudged)["ok"]
 
 
 def planted(published, tmp_path, change) -> dict:

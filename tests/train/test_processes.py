@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from axialzoo.checkpoint import load_checkpoint
 
@@ -22,10 +23,12 @@ TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "
 ACCELERATE = ["-m", "accelerate.commands.launch", "--num_processes", "2", "--cpu", "--mixed_precision", "no", "--num_machines", "1"]
 
 
-def train(launcher: list[str], data: Path, out: Path, seed: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, *launcher, "-m", "axialzoo", "train", "cifar10", "--data", str(data), "--out", str(out)]
+def train(
+    launcher: list[str], data: Path, out: Path, seed: int = 0, recipe: str = "cifar10", settings: tuple[str, ...] = SETTINGS
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *launcher, "-m", "axialzoo", "train", recipe, "--data", str(data), "--out", str(out)]
     command += ["--epochs", "3", "--batch-size", "4", "--seed", str(seed)]
-    command += [part for one in SETTINGS for part in ("--set", one)]
+    command += [part for one in settings for part in ("--set", one)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=600)
 
@@ -55,6 +58,30 @@ def test_two_processes_train_the_model_of_one(runs):
 @pytest.mark.full
 def test_another_order_of_the_pictures_would_be_seen(runs):
     assert distance(runs / "one", runs / "other") > 100 * TOLERANCE
+
+
+@pytest.fixture(scope="module")
+def smears(tmp_path_factory) -> Path:
+    """Pictures with one to five boxes: the shares of two processes have different numbers."""
+    folder, random = tmp_path_factory.mktemp("smears"), np.random.default_rng(0)
+    for part in ("images", "labels"):
+        (folder / part / "train").mkdir(parents=True)
+    (folder / "data.yaml").write_text("names: [red, white]\nnc: 2\n")
+    for index in range(8):
+        Image.fromarray(random.integers(0, 255, (64, 64, 3), np.uint8)).save(folder / "images" / "train" / f"{index}.png")
+        boxes = [(*random.uniform(0.3, 0.7, 2), *random.uniform(0.2, 0.5, 2)) for _ in range(1 + index % 5)]
+        lines = [f"{number % 2} {' '.join(f'{value:.4f}' for value in box)}\n" for number, box in enumerate(boxes)]
+        (folder / "labels" / "train" / f"{index}.txt").write_text("".join(lines))
+    return folder
+
+
+@pytest.mark.full
+def test_two_processes_divide_the_loss_of_boxes_as_one_does(smears, tmp_path):
+    settings = ("model=axial_fcos_blood_cells_xs", "holdout=0", "sizes=[[1.0, 64]]", "precision=float32", "average=0", "learning_rate=1e-4")
+    for name, launcher in (("one", []), ("two", TORCHRUN)):
+        done = train(launcher, smears, tmp_path / name, recipe="blood_cells", settings=settings)
+        assert done.returncode == 0, done.stderr[-3000:]
+    assert distance(tmp_path / "one", tmp_path / "two") < 100 * TOLERANCE
 
 
 @pytest.mark.full

@@ -18,6 +18,13 @@ EPSILON = 1e-7  # least area that divides, in square strides
 MAPS = {"classes": 2, "boxes": 3, "centerness": 2}  # and the dimensions of the batched target
 
 
+def count(targets: Mapping):
+    """(2,): how many locations are of a box, and the sum of their centerness, which the box loss is the mean by."""
+    central = ops.convert_to_tensor(targets["centerness"])  # (N, L)
+    found = ops.cast(ops.convert_to_tensor(targets["classes"]) >= 0, central.dtype)
+    return ops.stack([ops.sum(found), ops.sum(central * found)])
+
+
 @register_loss(FCOS)
 def detection_loss(
     outputs: Mapping[str, Sequence],
@@ -64,13 +71,6 @@ def detection_loss(
         "centerness": ops.sum(cross_entropy(centerness, central) * found) / positives,
     }
     return {**parts, "total": parts["classes"] + parts["boxes"] + parts["centerness"]}
-
-
-def count(targets: Mapping):
-    """(2,): how many locations are of a box, and the sum of their centerness, which the box loss is the mean by."""
-    central = ops.convert_to_tensor(targets["centerness"])  # (N, L)
-    found = ops.cast(ops.convert_to_tensor(targets["classes"]) >= 0, central.dtype)
-    return ops.stack([ops.sum(found), ops.sum(central * found)])
 
 
 def flatten(outputs: Mapping[str, Sequence]) -> tuple:

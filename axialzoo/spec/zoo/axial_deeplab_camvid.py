@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from axialzoo.spec.attention import Attention
 from axialzoo.spec.backbone import Backbone, Stage
 from axialzoo.spec.block import Block
 from axialzoo.spec.heads.panoptic import Decoder, Panoptic, Skip
 from axialzoo.spec.model import Model
 from axialzoo.spec.registry import Entry, register
 from axialzoo.spec.stem import Stem, StemConv
+from axialzoo.spec.zoo.axial_deeplab_nuclei import axial_block
 from axialzoo.spec.zoo.deeplab2 import PREPROCESSING
 
 
@@ -22,17 +22,12 @@ def basic(width: int, stride: int = 1) -> Block:
     return Block("basic", (width, width), stride)
 
 
-def axial(width: int, out: int, positions: int) -> Block:
-    attention = Attention(key_channels=width // 2, value_channels=width, heads=4, positions=positions)
-    return Block("axial", (width, out), attention=attention)
-
-
 def axial_deeplab_camvid(width: int) -> Model:
     """Stages at strides 4, 8 and 16, the first `width` wide; maps of 11 classes at stride 4."""
     stages = (
         Stage((basic(width, 2),)),
-        Stage((basic(2 * width, 2), basic(2 * width), axial(width, 2 * width, 32))),
-        Stage((basic(4 * width, 2), *(axial(2 * width, 4 * width, 24) for _ in range(3)))),
+        Stage((basic(2 * width, 2), basic(2 * width), axial_block(width, 2 * width, 32))),
+        Stage((basic(4 * width, 2), *(axial_block(2 * width, 4 * width, 24) for _ in range(3)))),
     )
     decoder = Decoder(2 * width, 2 * width, skips=(Skip(8, width), Skip(4, width // 2)))
     head = Panoptic(11, (), decoder, 2 * width, instances=None, kernel=3)

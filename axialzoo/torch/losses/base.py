@@ -10,14 +10,18 @@ from torch import Tensor
 from axialzoo.spec import Head, SpecError
 
 Loss = Callable[..., dict[str, Tensor]]
+Totals = Callable[[Mapping[str, Tensor]], Tensor]
 LOSSES: dict[type[Head], Loss] = {}
+TOTALS: dict[type[Head], Totals] = {}
 
 
-def register_loss(spec: type[Head]) -> Callable[[Loss], Loss]:
-    """Says which loss goes with heads of the type `spec`; a decorator."""
+def register_loss(spec: type[Head], totals: Totals | None = None) -> Callable[[Loss], Loss]:
+    """Says which loss goes with heads of the type `spec`, and how to count what it divides by: see `totals_of`; a decorator."""
 
     def register(loss: Loss) -> Loss:
         LOSSES[spec] = loss
+        if totals is not None:
+            TOTALS[spec] = totals
         return loss
 
     return register
@@ -31,6 +35,15 @@ def loss_of(head: Head) -> Loss:
     if type(head) not in LOSSES:
         raise SpecError(f"head {head.kind!r}: PyTorch has no loss for it; decorate one with register_loss({type(head).__name__})")
     return LOSSES[type(head)]
+
+
+def totals_of(head: Head) -> Totals | None:
+    """What counts, in the targets of a batch, that which the loss of a head divides by; None where that is the number of pictures.
+
+    Processes that share a batch give the loss the mean of their counts as ``totals=``: then the mean of their gradients is that of the
+    whole batch.
+    """
+    return TOTALS.get(type(head))
 
 
 def total(parts: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -19,7 +19,14 @@ EPSILON = 1e-7  # least area that divides, in square strides
 MAPS = {"classes": 2, "boxes": 3, "centerness": 2}  # and the dimensions of the batched target
 
 
-@register_loss(FCOS)
+def count(targets: Mapping[str, Tensor]) -> Tensor:
+    """(2,): how many locations are of a box, and the sum of their centerness, which the box loss is the mean by."""
+    found = targets["classes"] >= 0  # (N, L)
+    central = targets["centerness"]
+    return torch.stack([found.to(central.dtype).sum(), (central * found.to(central.dtype)).sum()])
+
+
+@register_loss(FCOS, totals=count)
 def detection_loss(
     outputs: Mapping[str, Sequence[Tensor]],
     targets: Mapping[str, Tensor],
@@ -64,13 +71,6 @@ def detection_loss(
         "centerness": (cross_entropy(centerness, central) * found).sum() / positives,
     }
     return {**parts, "total": parts["classes"] + parts["boxes"] + parts["centerness"]}
-
-
-def count(targets: Mapping[str, Tensor]) -> Tensor:
-    """(2,): how many locations are of a box, and the sum of their centerness, which the box loss is the mean by."""
-    found = targets["classes"] >= 0  # (N, L)
-    central = targets["centerness"]
-    return torch.stack([found.to(central.dtype).sum(), (central * found.to(central.dtype)).sum()])
 
 
 def flatten(outputs: Mapping[str, Sequence[Tensor]]) -> tuple[Tensor, Tensor, Tensor]:

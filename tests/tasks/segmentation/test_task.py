@@ -110,6 +110,13 @@ def test_a_head_without_instances_gives_a_segment_for_each_class():
     assert set(metric.compute()) == {"miou", "per_class"}
 
 
+def test_small_objects_weigh_what_the_head_says():
+    heavy = replace(SPEC, head=replace(SPEC.head, reading=replace(SPEC.head.reading, small_weight=3.0)))
+    alike, weighed = (TASK.targets(truth(), spec, (SIDE, SIDE))["semantic_weight"] for spec in (SPEC, heavy))
+    assert SPEC.head.reading.small_weight == 1.0 and (alike == 1).all()
+    assert np.array_equal(weighed, np.where(truth().map[::2, ::2] > 1, 3.0, 1.0))
+
+
 def test_targets_of_a_batch_have_the_batch_first():
     made = batch_targets(TASK, [truth(), truth()], SPEC, (SIDE, SIDE))
     assert {name: array.shape for name, array in made.items()} == {
