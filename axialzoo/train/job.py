@@ -25,6 +25,7 @@ class Job:
         folder: Of the run.
         resume: Whether to go on from the last save in it.
         save_every: Steps between saves.
+        processes: How many train together, as whoever started them says.
     """
 
     recipe: Recipe
@@ -36,6 +37,7 @@ class Job:
     folder: Path
     resume: bool = False
     save_every: int = 200
+    processes: int = 1
 
     @property
     def figure(self) -> str:

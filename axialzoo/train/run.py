@@ -110,7 +110,7 @@ def run(
     if not settings.holdout and "val" in found.splits:
         held_out = found.split("val")
     spec = adapt(entry(settings.model).spec, num_classes=len(found.labels))
-    job = Job(settings, spec, task, training, held_out, found.labels, folder, resume, save_every)
+    job = Job(settings, spec, task, training, held_out, found.labels, folder, resume, save_every, launched())
     started = time.time()
     if framework == "torch":
         from axialzoo.torch.weights import save_model

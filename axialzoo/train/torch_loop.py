@@ -37,7 +37,12 @@ def train(job: Job) -> AxialModel[Any] | None:
         The model, or its running average where the recipe has one; None in all processes but the first.
     """
     recipe = job.recipe
-    accelerator = Accelerator(mixed_precision="no")  # its precision is one for the whole process; the recipe's is set below
+    # its precision is one for the whole process, the recipe's is set below; on CPUs it makes one of several processes only if told
+    accelerator = Accelerator(mixed_precision="no", cpu=not torch.accelerator.is_available())
+    if accelerator.num_processes != job.processes:
+        raise RuntimeError(
+            f"expected {job.processes} processes that train together, found {accelerator.num_processes} by accelerate's count"
+        )
     torch.manual_seed(recipe.seed)
     model = create_model(recipe.model, recipe.start or False, features_only=False, **job.changes)
     model.set_sync_norms(accelerator.num_processes > 1)  # several processes train as one does

@@ -6,6 +6,7 @@ import pytest
 
 from axialzoo.analysis import speed
 from axialzoo.kernels import kernel, kernel_status, use_kernel
+from axialzoo.runtime import verify
 from axialzoo.runtime.verify import Place
 
 
@@ -57,6 +58,6 @@ def test_the_speed_of_a_wrong_result_is_not_told(monkeypatch):
 
 
 def test_what_is_not_installed_is_named(monkeypatch):
-    monkeypatch.setattr(speed.frameworks, "installed", lambda package: False)
+    monkeypatch.setattr(verify.frameworks, "installed", lambda package: False)
     (run,) = speed.benchmark("axial_resnet_cifar10_xs", rounds=1, wanted=[Place("keras", "jax")])["runs"]
     assert run["ok"] is None and run["detail"] == "not installed (keras, jax)"

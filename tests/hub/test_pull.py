@@ -233,3 +233,16 @@ def test_every_entry_names_a_model_an_address_a_licence_and_figures_that_the_reg
 def test_a_name_that_nobody_offers_is_refused():
     with pytest.raises(SpecError, match="no official weights"):
         official("axial_resnet50_s.imagenet1k")
+
+
+def test_an_answer_from_another_place_is_not_appended(tmp_path, monkeypatch):
+    class Answer(io.BytesIO):
+        status, headers = 206, {"Content-Range": "bytes 5-9/10"}
+
+    monkeypatch.setattr(resume.urllib.request, "urlopen", lambda request, timeout: Answer(b"56789"))
+    part = tmp_path / "a.bin.part"
+    part.write_bytes(b"012")
+    part.with_name("a.bin.part.json").write_text(json.dumps({"address": "http://127.0.0.1/a.bin", "same": '"1"'}))
+    with pytest.raises(CheckpointError, match="expected bytes from 3, found them from 5"):
+        fetch_file("http://127.0.0.1/a.bin", tmp_path / "a.bin")
+    assert part.read_bytes() == b"012"

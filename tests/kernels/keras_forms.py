@@ -83,6 +83,7 @@ def main(folder: Path) -> None:
         "again": refused(lambda: optimize_for_inference(form)),
         "checkpoint": refused(lambda: save_model(form, folder / "checkpoint")),
         "weights": refused(lambda: form.save_weights(folder / "form.weights.h5")),
+        "classes": refused(lambda: form.reset_classifier(3)),
         "other": refused(lambda: optimize_for_inference(keras.Sequential())),
         "mixed": refused(lambda: optimize_for_inference(made("axial_resnet_cifar10_xs", "mixed_bfloat16"))),
     }

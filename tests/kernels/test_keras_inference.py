@@ -41,6 +41,7 @@ def test_a_saved_form_is_the_same_and_a_planted_error_is_seen(found):
 
 def test_what_wants_the_tensors_of_a_model_refuses_its_form(found):
     refused = found["refused"]
-    assert all("optimised for inference" in refused[name] for name in ("checkpoint", "weights"))
+    assert all("optimised for inference" in refused[name] for name in ("checkpoint", "weights", "classes"))
+    assert refused["classes"].startswith("reset_classifier: ")
     assert "has been optimised" in refused["again"] and "found Sequential" in refused["other"] and "mixed_bfloat16" in refused["mixed"]
     assert found["trainable"] == 0

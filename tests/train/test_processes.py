@@ -14,7 +14,7 @@ from PIL import Image
 from axialzoo.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
-TOLERANCE = 1e-6  # of a tensor's largest value, float32, after nine steps
+TOLERANCE = 1e-5  # of a tensor's size, float32, after nine steps of AdamW or six of SGD
 SETTINGS = (
     "model=axial_resnet_cifar10_xs", "holdout=0", "sizes=[]", "augment=resized_crop", "precision=float32", "drop_path=0.2",
     "learning_rate=0.001",
@@ -34,8 +34,14 @@ def train(
 
 
 def distance(one: Path, other: Path) -> float:
+    """The largest difference of two tensors of one name, over the largest value of the first; of means, over the deviation."""
     a, b = (load_checkpoint(folder / "model").tensors for folder in (one, other))
-    return max(float(np.abs(a[name] - b[name]).max() / max(np.abs(a[name]).max(), 1e-3)) for name in a)
+
+    def size(name: str) -> float:
+        of = name.replace("running_mean", "running_var")
+        return max(float(np.abs(a[name]).max()), 1e-3 if of == name else float(np.sqrt(a[of].max())))
+
+    return max(float(np.abs(a[name] - b[name]).max()) / size(name) for name in a)
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +83,14 @@ def smears(tmp_path_factory) -> Path:
 
 @pytest.mark.full
 def test_two_processes_divide_the_loss_of_boxes_as_one_does(smears, tmp_path):
-    settings = ("model=axial_fcos_blood_cells_xs", "holdout=0", "sizes=[[1.0, 64]]", "precision=float32", "average=0", "learning_rate=1e-4")
+    settings = (
+        "model=axial_fcos_blood_cells_xs", "holdout=0", "sizes=[[1.0, 64]]", "precision=float32", "average=0", "optimizer=sgd",
+        "learning_rate=0.002",
+    )  # fmt: skip  # AdamW takes little notice of how large a gradient is
     for name, launcher in (("one", []), ("two", TORCHRUN)):
         done = train(launcher, smears, tmp_path / name, recipe="blood_cells", settings=settings)
         assert done.returncode == 0, done.stderr[-3000:]
-    assert distance(tmp_path / "one", tmp_path / "two") < 100 * TOLERANCE
+    assert distance(tmp_path / "one", tmp_path / "two") < TOLERANCE
 
 
 @pytest.mark.full
