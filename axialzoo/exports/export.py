@@ -137,4 +137,4 @@ def _prepared(place: str, suffix: str, checkpoint: Checkpoint, size: tuple[int, 
     config, tensors = checkpoint.config, checkpoint.tensors
     if place == "torch":
         return torch_routes.prepared(torch_model(config.spec, tensors), suffix, config, size)
-    return keras_routes.prepared(keras_model(config.spec, tensors), suffix, config, size)
+    return keras_routes.prepared(keras_model(config.spec, tensors), suffix, checkpoint, size)

@@ -37,7 +37,6 @@ _TORCH = "--from torch, which computes the same from the same weights, has it"
 _TENSORFLOW = "KERAS_BACKEND=tensorflow, which computes the same from the same weights, has it"
 _OTHER_BACKEND = f"Keras writes it on its torch back end alone; {_TORCH}"
 _KERAS = "PyTorch does not write it; --from keras with " + _TENSORFLOW
-_ONE_SIZE = "on Keras's torch back end the windows of attention are fixed when they are recorded; " + _TORCH
 
 ROUTES: dict[tuple[str, str], Route] = {
     ("torch", ".pt2"): Route(),
@@ -52,8 +51,8 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("keras-jax", ".tflite"): _none("Keras does not write it on JAX; " + _TENSORFLOW),
     ("keras-jax", ".onnx"): _none(_OTHER_BACKEND),
     ("keras-jax", ".pt2"): _none(_OTHER_BACKEND),
-    ("keras-torch", ".pt2"): Route(any=_ONE_SIZE),
-    ("keras-torch", ".onnx"): Route(any=_ONE_SIZE),
+    ("keras-torch", ".pt2"): Route(),
+    ("keras-torch", ".onnx"): Route(),
     ("keras-torch", ""): _none("Keras does not write it on PyTorch; " + _TENSORFLOW),
     ("keras-torch", ".tflite"): _none("Keras does not write it on PyTorch without further packages; " + _TENSORFLOW),
 }

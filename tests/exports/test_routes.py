@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import itertools
-import json
-import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from axialzoo.exports import FORMATS, ROUTES, ExportError, export_model
 from axialzoo.exports.routes import SIZES, as_markdown, format_of
-from axialzoo.runtime.frameworks import BACKENDS, installed
+from axialzoo.runtime.frameworks import BACKENDS
 from axialzoo.spec import SpecError
 from tests.conversion import small
+from tests.exports.common import ROOT, TARGETS, check_written, exported
 
-ROOT = Path(__file__).resolve().parents[2]
 DOCS = (ROOT / "docs" / "exports.md").read_text()
 PLACES = ("torch", *(f"keras-{backend}" for backend in BACKENDS))
-NEEDS = {".onnx": ("onnx", "onnxscript", "onnxruntime")}
-TARGETS = {".pt2": "model.pt2", ".onnx": "model.onnx", ".tflite": "model.tflite", "": "model"}
 LONG = (("keras-tensorflow", ".tflite"), ("keras-jax", ""))
 
 
@@ -31,16 +26,6 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("exports") / "folder"
     small.write_folder(path)
     return path
-
-
-def exported(folder: Path, target: Path, place: str, sizes: str) -> subprocess.CompletedProcess:
-    framework, _, backend = place.partition("-")
-    command = [sys.executable, "-m", "axialzoo", "export-model", str(folder), str(target), "--from", framework, "--json"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", **({"KERAS_BACKEND": backend} if backend else {})}
-    options = ["--any-size"] if sizes == "any" else []
-    return subprocess.run(
-        [*command, *options], capture_output=True, text=True, timeout=900, check=False, env=environment, cwd=target.parent
-    )
 
 
 def test_the_table_says_something_of_every_framework_and_format():
@@ -59,15 +44,7 @@ CASES = [(*key, sizes) for key, route in ROUTES.items() for sizes in SIZES if no
     [pytest.param(*case, marks=[pytest.mark.full] if case[:2] in LONG or case[:2] == ("keras-torch", ".onnx") else []) for case in CASES],
 )
 def test_what_the_table_has_is_written_and_equal(place, suffix, sizes, folder, tmp_path):
-    missing = [name for name in (*NEEDS.get(suffix, ()), place.partition("-")[2] or "torch") if not installed(name)]
-    if missing:
-        pytest.skip(f"not installed: {', '.join(missing)}; pip install 'axialzoo[export]'")
-    done = exported(folder, tmp_path / TARGETS[suffix], place, sizes)
-    assert done.returncode == 0, done.stderr[-3000:]
-    report = json.loads(done.stdout)
-    assert (report["framework"], report["format"]) == (place, FORMATS[suffix])
-    assert len(report["compared"]) == (7 if sizes == "any" else 2) and max(one["error"] for one in report["compared"]) <= 1e-5
-    assert os.path.exists(tmp_path / TARGETS[suffix])
+    check_written(folder, tmp_path, place, suffix, sizes)
 
 
 REFUSED = [(*key, sizes) for key, route in ROUTES.items() for sizes in SIZES if route.reason(sizes)]
