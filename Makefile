@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 ALL := torch,keras-tensorflow,keras-jax,train,dev
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: help setup demo test test-full lint bench clean
+.PHONY: help setup demo test test-ecosystem test-full lint bench clean
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,13 @@ test: $(READY)  ## The tests (under 25 minutes on 2 cores)
 	$(BIN)/pyright
 	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/parity
 	$(BIN)/python -m pytest tests/parity
+
+test-ecosystem: $(READY)  ## What needs ONNX, timm and keras-hub: exports, adapters; TIMM=folder runs timm's own tests of its clone too
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat \
+		--editable '.[export,keras-hub]' grain
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps timm torchvision
+	$(BIN)/python -m pytest tests/exports tests/timm tests/keras_hub -m 'full or not full'
+	$(if $(TIMM),$(BIN)/python tests/timm/run.py $(TIMM))
 
 test-full: export AXIALZOO_EXAMPLES := search
 test-full: $(READY)  ## All tests, the long ones too, on other random examples each time

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,22 @@ def written_beside(path: str | os.PathLike) -> Iterator[Path]:
             beside.unlink(missing_ok=True)
         if not path.exists():
             _remove_empty(made)
+
+
+@contextmanager
+def folder_written_beside(path: str | os.PathLike) -> Iterator[Path]:
+    """As :func:`written_beside` of a folder, which the block makes; one that was there before is removed once the new one is whole."""
+    path = Path(path)
+    beside, before = (path.parent / f".{secrets.token_hex(6)}.{path.name}" for _ in range(2))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield beside
+        if os.path.lexists(path):
+            os.replace(path, before)
+        os.replace(beside, path)
+    finally:
+        for left in (beside, before):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from axialzoo.files import check_output, write_text, written_beside
+from axialzoo.files import check_output, folder_written_beside, write_text, written_beside
 
 
 def test_a_file_is_written_with_the_folders_above_it(tmp_path):
@@ -24,6 +24,18 @@ def test_what_was_there_stays_where_the_new_one_fails(tmp_path, error):
         beside.write_text("half")
         raise error
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_written_whole_or_not_at_all(tmp_path):
+    for text in ("old", "new"):
+        with folder_written_beside(tmp_path / "a") as beside:
+            beside.mkdir()
+            (beside / text).write_text(text)
+        assert [path.name for path in (tmp_path / "a").iterdir()] == [text]
+    with pytest.raises(ValueError), folder_written_beside(tmp_path / "a") as beside:
+        beside.mkdir()
+        raise ValueError("planted")
+    assert [path.name for path in tmp_path.rglob("*")] == ["a", "new"]
 
 
 def test_folders_made_for_a_file_that_failed_are_removed(tmp_path):

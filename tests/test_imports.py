@@ -29,6 +29,7 @@ ALLOWED = {
     # the back ends, where Keras has no word for it
     "axialzoo/keras": SHARED | LIGHT | {"keras", "tensorflow", "jax", "h5py", "axialzoo.kernels"},
     "axialzoo/runtime": SHARED | LIGHT | {"axialzoo.tasks", "axialzoo.kernels"},
+    "axialzoo/exports": SHARED | LIGHT | {"axialzoo.runtime"},
     "axialzoo/analysis": SHARED | LIGHT | {"torch", "axialzoo.torch", "axialzoo.runtime", "axialzoo.kernels"},
     "converters": {"axialzoo.spec", "axialzoo.checkpoint", "numpy"},
 }
@@ -37,6 +38,7 @@ ALLOWED = {
 WITHIN_FUNCTIONS = {
     "axialzoo/keras": {"torch"},
     "axialzoo/runtime": FRAMEWORKS | {"axialzoo.torch", "axialzoo.keras"},
+    "axialzoo/exports": {"torch", "keras", "tensorflow", "onnxruntime"},
     "axialzoo/analysis": {"matplotlib"},
     "axialzoo/tasks": {"pycocotools"},
     "converters": FRAMEWORKS | {"axialzoo.torch.native"},

@@ -13,13 +13,13 @@ ROOT = Path(__file__).resolve().parent.parent / "axialzoo"
 KERAS_FILES = {
     "linear.py",  # a Dense that keeps float64, and draws that JAX need not compile
     "scope.py",  # dots in names
-    "dynamic_window.py",  # windows of an axis whose length a graph does not know
 }
 TORCH_FILES = {"fused.py", "fused_layer.py", "fused_training.py"}  # the fused CPU kernel is PyTorch's
 TORCH_ONLY = {
     "attention.py": {"joined"},  # what was computed in parts, see at_once
     "backbone.py": {"ResidualStage", "check_image"},
     "blocks.py": {"max_pool"},
+    "dynamic_window.py": {"is_known", "is_traced"},  # a length that is recorded; Keras's are whole numbers or tensors
     "drop_path.py": {"Places", "draw_by_place", "kept"},  # what is dropped depends on the place in a batch that processes share
     "inference.py": {
         "Folded",
@@ -41,8 +41,9 @@ TORCH_ONLY = {
     "windows.py": {"mask"},
 }
 KERAS_ONLY = {
-    "backbone.py": {"residual_stage", "Activation", "image_input", "to_format"},  # functional models: a stage is a function
+    "backbone.py": {"residual_stage", "Activation", "Turned", "image_input", "to_format"},  # functional models: a stage is a function
     "blocks.py": {"mean", "MaxPool", "strided"},
+    "dynamic_window.py": {"arange", "clip"},  # in numpy where all is known
     "heads/classifier.py": {"GlobalAverage"},
     "heads/fcos.py": {"conv", "OneMap"},  # what PyTorch under Keras cannot differentiate
     "heads/pyramid.py": {"build_numbered"},  # numbers for names
@@ -55,7 +56,7 @@ KERAS_ONLY = {
     "norm.py": {"Layer", "fold_conv", "statistics_dtype", "unbiased"},
     "preprocessing.py": {"is_tensorflow"},
     "weights.py": {"variables"},
-    "windows.py": {"window_of", "by_window", "by_window2d"},  # of a length that a graph does not know; masks are added, not filled in
+    "windows.py": {"by_window", "by_window2d"},  # masks are added, not filled in
 }
 SAME = {"forward": "call"}
 

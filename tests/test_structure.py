@@ -22,6 +22,7 @@ ROOM_NAMES = (
     r"axialzoo.image.draw_\w+",  # a file a kind of result, and what is drawn is told in the words of those who read it
     "axialzoo.data.readers",  # formats of files, in their authors' words
     "axialzoo.checkpoint.migrate",  # version 1 called things so
+    "axialzoo.timm", "axialzoo.keras_hub",  # their keys and tasks
     "converters",  # other code bases' heads, by their names
 )  # fmt: skip
 ROOMS = re.compile(rf"({'|'.join(ROOM_NAMES)})(\.|$)")

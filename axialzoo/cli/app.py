@@ -6,7 +6,22 @@ from typing import Annotated
 
 import typer
 
-from axialzoo.cli import benchmark, compare, convert, evaluate, explain, foreign, info, listing, predict, publish, pull, train, verify
+from axialzoo.cli import (
+    benchmark,
+    compare,
+    convert,
+    evaluate,
+    explain,
+    export_model,
+    foreign,
+    info,
+    listing,
+    predict,
+    publish,
+    pull,
+    train,
+    verify,
+)
 from axialzoo.cli.shared import command
 
 app = typer.Typer(
@@ -39,6 +54,7 @@ command(app, "predict")(predict.run)
 command(app, "convert")(convert.run)
 command(app, "import")(foreign.run_import)
 command(app, "export")(foreign.run_export)
+command(app, "export-model")(export_model.run)
 command(app, "verify")(verify.run)
 command(app, "pull")(pull.run)
 command(app, "publish")(publish.run)

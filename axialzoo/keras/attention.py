@@ -52,7 +52,7 @@ class AxialAttention(PositionAttention):
         if spec.encoding != "relative":
             x = x + self.position_encoding(c, h, w)  # (H, 1, C) or (1, W, C)
         x = self.project(x, training)  # (N, H, W, 2K+V)
-        q, k, v = ops.split(x, (spec.key_channels, 2 * spec.key_channels), axis=-1)
+        q, k, v = self.parts_of(x)
         q, k, v = (self.split_heads(part, h, w) for part in (q, k, self.gate("value", v)))  # (B, G, L, D)
         window = window_of((h, w)[self.axis], spec)
         rq, rk, rv = (self.tables_of(name, window) for name in ("query_position", "key_position", "value_position"))

@@ -47,7 +47,7 @@ class Attention2D(PositionAttention):
         if spec.encoding != "relative":
             x = x + self.position_encoding(c, h, w)  # (H, W, C)
         x = self.project(x, training)  # (N, H, W, 2K+V)
-        q, k, v = ops.split(x, (spec.key_channels, 2 * spec.key_channels), axis=-1)
+        q, k, v = self.parts_of(x)
         q, k, v = (self.split_heads(part, h, w) for part in (q, k, self.gate("value", v)))  # (N, G, H, W, D)
         windows = (window_of(h, spec), window_of(w, spec))
         rq, rk, rv = (self.tables_of(name, windows) for name in ("query_position", "key_position", "value_position"))

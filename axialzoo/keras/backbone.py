@@ -186,6 +186,24 @@ class Activation(keras.layers.Layer):
         return {**super().get_config(), "activation": self.activation}
 
 
+@keras.saving.register_keras_serializable(package="axialzoo")
+class Turned(keras.layers.Layer):
+    """Axes in another order; Keras's own `Permute` changes with the global data format."""
+
+    def __init__(self, axes: Sequence[int], **kwargs):
+        super().__init__(**kwargs)
+        self.axes = tuple(axes)
+
+    def call(self, x):
+        return keras.ops.transpose(x, self.axes)
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape[axis] for axis in self.axes)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "axes": list(self.axes)}
+
+
 def image_input(channels: int, size, data_format: str, dtype):
     """The model's input, and the same with channels last."""
     if data_format not in ("channels_last", "channels_first"):
@@ -195,12 +213,12 @@ def image_input(channels: int, size, data_format: str, dtype):
         images = keras.Input((height, width, channels), name="images", dtype=dtype.variable_dtype)
         return images, images
     images = keras.Input((channels, height, width), name="images", dtype=dtype.variable_dtype)
-    return images, keras.layers.Permute((2, 3, 1), name="images.channels_last", dtype=dtype)(images)
+    return images, Turned((0, 2, 3, 1), name="images.channels_last", dtype=dtype)(images)
 
 
 def to_format(x, data_format: str, name: str, dtype):
     """Features as the model's user wants them laid out."""
-    return x if data_format == "channels_last" else keras.layers.Permute((3, 1, 2), name=f"{name}.channels_first", dtype=dtype)(x)
+    return x if data_format == "channels_last" else Turned((0, 3, 1, 2), name=f"{name}.channels_first", dtype=dtype)(x)
 
 
 def check_indices(indices: Sequence[int] | None, endpoints: int) -> list[int]:

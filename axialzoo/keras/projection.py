@@ -52,6 +52,11 @@ class PositionAttention(Layer):
         """(N, H, W, C) to normalised queries, keys and values, (N, H, W, 2K+V)."""
         return self.norm_qkv(self.qkv(x), training=training)
 
+    def parts_of(self, x) -> tuple:
+        """Queries, keys and values, of (..., 2K+V); by slices: on PyTorch `ops.split` reads its indices as data, which no export keeps."""
+        ends = self.spec.key_channels, 2 * self.spec.key_channels
+        return x[..., : ends[0]], x[..., ends[0] : ends[1]], x[..., ends[1] :]
+
     def sum_terms(self, terms: list, training):
         """Retrieved contents and positions, each (N, H, W, V), to the sum of their norms, (N, H, W, V)."""
         if self.norm_output.folded:
@@ -104,7 +109,8 @@ class PositionAttention(Layer):
         """A position table or the values, times its factor where there is one (arXiv:2102.10662, equation 3)."""
         if x is None or name not in self.spec.gates:
             return x
-        return x * ops.cast(ops.take(ops.convert_to_tensor(self.gates), self.spec.gates.index(name)), x.dtype)
+        gates: Any = ops.convert_to_tensor(self.gates)
+        return x * ops.cast(gates[self.spec.gates.index(name)], x.dtype)
 
     def axis_encoding(self, name: str, length, channels: int):
         """What absolute positions or sines add to each position of an axis: (L, channels).

@@ -16,11 +16,10 @@ import torch
 from torch import Tensor
 
 from axialzoo.spec import Attention, Norm
-from axialzoo.spec.window import Window
 from axialzoo.torch.attention_inputs import AttentionInputs
 from axialzoo.torch.fused_layer import can_train_fused, train_fused
 from axialzoo.torch.projection import PositionAttention, Table, at_once
-from axialzoo.torch.windows import mask, table_window, unwindow, window_keys, window_queries
+from axialzoo.torch.windows import AnyWindow, mask, table_window, unwindow, window_keys, window_of, window_queries
 
 
 class AxialAttention(PositionAttention):
@@ -59,7 +58,7 @@ class AxialAttention(PositionAttention):
         x = self.project(x.permute(0, 2, 3, 1).flatten(0, 2))  # (NHW, 2K+V)
         q, k, v = x.split((spec.key_channels, spec.key_channels, spec.value_channels), dim=1)
         q, k, v = (self.split_heads(part.unflatten(0, (-1, h, w))) for part in (q, k, self.gate("value", v)))  # (B, G, L, D)
-        window = Window.of(q.shape[2], spec)
+        window = window_of((h, w)[self.axis], spec)
         rq, rk, rv = (self.tables_of(name, window) for name in ("query_position", "key_position", "value_position"))
         return AttentionInputs(q, k, v, rq, rk, rv, spec, window)
 
@@ -75,11 +74,13 @@ class AxialAttention(PositionAttention):
 
     def merge_heads(self, x: Tensor, size: tuple[int, int, int]) -> Tensor:
         """The way back, to rows of positions: (B, G, L, D) to (NHW, G, D), where `size` is (N or -1, H, W)."""
+        if torch.compiler.is_exporting():
+            x = x.clone(memory_format=torch.contiguous_format)  # of other layouts, views ask for the batch
         x = x.unflatten(0, (-1, size[2 - self.axis]))  # (N, W, G, H, D) or (N, H, G, W, D)
         x = x.permute(0, 3, 1, 2, 4) if self.axis == 0 else x.permute(0, 1, 3, 2, 4)  # (N, H, W, G, D)
         return x.flatten(0, 2)  # (NHW, G, D)
 
-    def tables_of(self, name: str, window: Window) -> Table:
+    def tables_of(self, name: str, window: AnyWindow) -> Table:
         """The rows of the table `name` that queries and keys of one window look up: (T, S, D); None where there is no such table."""
         return table_window(self.gate(name, self.table(name)), self.spec, window)
 
@@ -116,7 +117,7 @@ def joined(parts: list[list[Tensor]], dim: int) -> list[Tensor]:
 
 def _attend(inputs: AttentionInputs, scale: Tensor) -> list[Tensor]:
     """`attend` for the whole batch at once."""
-    spec, window, groups = inputs.spec, inputs.window, inputs.q.shape[1]
+    spec, window, (batch, groups) = inputs.spec, inputs.window, inputs.q.shape[:2]
     q, k, v = window_queries(inputs.q, window), window_keys(inputs.k, window), window_keys(inputs.v, window)  # (B', G, T or S, D)
     scales = dict(zip(spec.similarity, scale[:, :, None, None]))  # each (G, 1, 1)
     logits: Any = None
@@ -126,14 +127,14 @@ def _attend(inputs: AttentionInputs, scale: Tensor) -> list[Tensor]:
         logits = _add(logits, query_similarity(q * scales["query"], inputs.rq))
     if "key" in scales:
         logits = _add(logits, key_similarity(k * scales["key"], inputs.rk))
-    logits = mask(logits, groups, window, torch.finfo(logits.dtype).min)
+    logits = mask(logits, batch, groups, window, torch.finfo(logits.dtype).min)
     p = torch.softmax(logits, dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32)).to(v.dtype)  # (B'G, T, S)
     out = []
     if "content" in spec.value:
         out.append(torch.bmm(p, v.flatten(0, 1)))  # (B'G, T, Dv)
     if "position" in spec.value:
         out.append(torch.bmm(p.transpose(0, 1), inputs.rv.to(p.dtype)).transpose(0, 1))  # (T, B'G, S) (T, S, Dv) -> (B'G, T, Dv)
-    return [unwindow(x.unflatten(0, (-1, groups)), window) for x in out]
+    return [unwindow(x.unflatten(0, (-1, groups)), batch, window) for x in out]
 
 
 def _add(total: Tensor | None, term: Tensor) -> Tensor:
@@ -182,8 +183,8 @@ def moments(inputs: AttentionInputs) -> tuple[Tensor, Tensor, int]:
 
 def _window_moments(inputs: AttentionInputs) -> tuple[Tensor, Tensor, int]:
     """`moments` from the logits of each window, pairs that are not to be seen left out."""
-    spec, window, groups = inputs.spec, inputs.window, inputs.q.shape[1]
-    n = inputs.q.shape[0] * window.pairs
+    spec, window, (batch, groups) = inputs.spec, inputs.window, inputs.q.shape[:2]
+    n = batch * window.pairs
     q, k = window_queries(inputs.q, window), window_keys(inputs.k, window)  # (B', G, T, Dk), (B', G, S, Dk)
     similarity = {
         "content": lambda: content_similarity(q, k),
@@ -193,8 +194,8 @@ def _window_moments(inputs: AttentionInputs) -> tuple[Tensor, Tensor, int]:
     means, variances = [], []
     for term in spec.similarity:
         x = similarity[term]()  # (B'G, T, S)
-        mean = mask(x, groups, window, 0.0).unflatten(0, (-1, groups)).sum((0, 2, 3)) / n  # (G,)
+        mean = mask(x, batch, groups, window, 0.0).unflatten(0, (-1, groups)).sum((0, 2, 3)) / n  # (G,)
         centred = x.unflatten(0, (-1, groups)) - mean[:, None, None]  # (B', G, T, S)
-        variances.append(mask(centred.flatten(0, 1), groups, window, 0.0).square().unflatten(0, (-1, groups)).sum((0, 2, 3)) / n)
+        variances.append(mask(centred.flatten(0, 1), batch, groups, window, 0.0).square().unflatten(0, (-1, groups)).sum((0, 2, 3)) / n)
         means.append(mean)
     return torch.stack(means), torch.stack(variances), n  # (terms, G)

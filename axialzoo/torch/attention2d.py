@@ -14,11 +14,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from axialzoo.spec.window import Window
 from axialzoo.torch.attention import joined
 from axialzoo.torch.attention_inputs import AttentionInputs
 from axialzoo.torch.projection import PositionAttention, Table, at_once
-from axialzoo.torch.windows import Windows, seen2d, table_window, tile, untile, window_keys, window_queries
+from axialzoo.torch.windows import Windows, seen2d, table_window, tile, untile, window_keys, window_of, window_queries
 
 AXES = ("_height", "_width")
 
@@ -51,7 +50,7 @@ class Attention2D(PositionAttention):
         x = self.project(x.permute(0, 2, 3, 1).flatten(0, 2))  # (NHW, 2K+V)
         q, k, v = x.split((spec.key_channels, spec.key_channels, spec.value_channels), dim=1)
         q, k, v = (self.split_heads(part.unflatten(0, (-1, h, w))) for part in (q, k, self.gate("value", v)))  # (N, G, H, W, D)
-        windows = (Window.of(h, spec), Window.of(w, spec))
+        windows = (window_of(h, spec), window_of(w, spec))
         rq, rk, rv = (self.tables_of(name, windows) for name in ("query_position", "key_position", "value_position"))
         return AttentionInputs(q, k, v, rq, rk, rv, spec, windows)
 
@@ -105,13 +104,16 @@ def attend(inputs: AttentionInputs, scale: Tensor) -> list[Tensor]:
     q = tile(inputs.q, windows, window_queries)  # (B', G, Th, Tw, Dk)
     k, v = tile(inputs.k, windows, window_keys), tile(inputs.v, windows, window_keys)  # (B', G, Sh, Sw, D)
     pairs = q.shape[0] * q.shape[3] * k.shape[2] * k.shape[3]  # of a head and a row of queries
-    heads, rows = at_once(q, pairs * q.shape[2]) or groups, at_once(q, pairs) or q.shape[2]
-    parts = []
+    cut, batch = replace(inputs, q=q, k=k, v=v), inputs.q.shape[0]
+    rows = at_once(q, pairs)
+    if rows == 0:
+        return [untile(x, batch, windows) for x in _attend(cut, scale, slice(None))]
+    parts, heads, height = [], at_once(q, pairs * q.shape[2]), q.shape[2]
     for g in range(0, groups, heads):
         some = slice(g, g + heads)
-        of_heads = replace(inputs, q=q[:, some], k=k[:, some], v=v[:, some])
-        parts.append(joined([_attend(of_heads, scale[:, some], slice(t, t + rows)) for t in range(0, q.shape[2], rows)], 2))
-    return [untile(x, windows) for x in joined(parts, 1)]
+        of_heads = replace(cut, q=q[:, some], k=k[:, some], v=v[:, some])
+        parts.append(joined([_attend(of_heads, scale[:, some], slice(t, t + rows)) for t in range(0, height, rows)], 2))
+    return [untile(x, batch, windows) for x in joined(parts, 1)]
 
 
 def _attend(inputs: AttentionInputs, scale: Tensor, some: slice) -> list[Tensor]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 from axialzoo.checkpoint import Config
 from axialzoo.spec import Model, SpecError, Stage
 from axialzoo.torch.blocks import ACTIVATIONS, ResidualBlock, max_pool, through
+from axialzoo.torch.dynamic_window import is_traced
 from axialzoo.torch.neck import FusedStage
 from axialzoo.torch.stem import Stem
 
@@ -79,7 +82,7 @@ class Extractor(nn.Module):
 
     def endpoints(self, x: Tensor) -> list[Tensor]:
         """The stem's output, each stage's and the neck's, activated."""
-        check_image(x, self.spec.backbone.in_channels)
+        x = check_image(x, self.spec.backbone.in_channels)
         size, checkpointing = x.shape[2:], self.checkpointing and self.training
         x = self.stem(x)
         features = [x] if self.spec.backbone.stem_is_endpoint else []
@@ -133,9 +136,22 @@ def check_indices(indices: Sequence[int] | None, endpoints: int) -> list[int]:
     return wanted
 
 
-def check_image(x: Tensor, channels: int) -> None:
+def check_image(x: Tensor, channels: int) -> Tensor:
+    """The images as they are, once it is sure that they are images.
+
+    A `torch.jit.trace` keeps the windows of the size that it was made with, and would compute something else at another; so it also
+    keeps a step that fails at any other size.
+    """
+    if isinstance(x, torch.fx.Proxy):
+        return x  # a recording of torch.fx, which has no size
     if x.dim() != 4 or x.shape[1] != channels:
         raise ValueError(f"input: expected images of shape (N, {channels}, H, W), found {tuple(x.shape)}")
+    if not is_traced():
+        return x
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that sizes are kept as numbers is what is wanted
+        height, width = int(x.shape[2]), int(x.shape[3])
+    return x.unflatten(2, (height, 1)).squeeze(3).unflatten(3, (width, 1)).squeeze(4)
 
 
 def check_trainable(model: nn.Module, what: str) -> None:

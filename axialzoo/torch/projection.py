@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from axialzoo.spec import Attention, Norm
+from axialzoo.torch.dynamic_window import is_known, is_traced
 from axialzoo.torch.norm import BatchNorm, moments_over_processes, normalise_from_moments
 
 CHUNK = 2**20  # logits
@@ -91,6 +92,9 @@ class PositionAttention(nn.Module):
         if self.spec.encoding == "sinusoidal":
             return sinusoids(length, channels).to(self.qkv.weight)
         table = self.table(name)  # (P, C)
+        if not is_known(length):
+            rows: Any = torch.sym_max(length, len(table))
+            return interpolate(table, rows)[:length]
         return table[:length] if length <= len(table) else interpolate(table, length)
 
 
@@ -110,7 +114,7 @@ def at_once(q: Tensor, logits: int) -> int:
 
 def recorded() -> bool:
     """Whether operations are recorded to be run later, elsewhere, by torch.compile, torch.export or a trace."""
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]  # public, though not declared so
+    return torch.compiler.is_compiling() or is_traced()
 
 
 def table_scale(spec: Attention) -> float:
@@ -128,4 +132,10 @@ def sinusoids(length: int, channels: int) -> Tensor:
 
 def interpolate(table: Tensor, rows: int) -> Tensor:
     """A table stretched to another number of rows, linearly, the end rows kept: (R, D) to (rows, D)."""
+    if not is_known(rows):
+        last = len(table) - 1
+        place = torch.arange(rows, device=table.device) * (last / (rows - 1))  # (rows,)
+        low = place.long().clamp(max=last - 1)
+        share = (place - low).to(table.dtype)[:, None]  # (rows, 1)
+        return table[low] * (1 - share) + table[low + 1] * share
     return nn.functional.interpolate(table.T[None], rows, mode="linear", align_corners=True)[0].T

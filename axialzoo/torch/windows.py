@@ -1,23 +1,32 @@
 """Feature maps and position tables cut into the windows that :class:`axialzoo.spec.window.Window` describes, and put together again.
 
-Letters as in :mod:`axialzoo.torch.attention`; B' is B times the number of windows.
+Letters as in :mod:`axialzoo.torch.attention`; B' is B times the number of windows. A `window` here is a `Window`, or a
+`DynamicWindow` where the length of the axis is known only when the model runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from axialzoo.spec import Attention
 from axialzoo.spec.window import Window
+from axialzoo.torch.dynamic_window import DynamicWindow, is_known
 from axialzoo.torch.projection import Table, interpolate
 
-Windows = tuple[Window, Window]  # of the height and of the width
+AnyWindow = Window | DynamicWindow
+Windows = tuple[AnyWindow, AnyWindow]  # of the height and of the width
 
 
-def table_window(table: Table, spec: Attention, window: Window) -> Table:
+def window_of(length: int, spec: Attention) -> AnyWindow:
+    """The windows of an axis whose length is known now, or once the model runs."""
+    return Window.of(length, spec) if is_known(length) else DynamicWindow.of(length, spec)
+
+
+def table_window(table: Table, spec: Attention, window: AnyWindow) -> Table:
     """The rows of `table`, (2P-1, D), that queries and keys of one window look up: (T, S, D); None for None.
 
     A window of the table is a few kilobytes, shared by every column and head: one batched product over
@@ -26,12 +35,25 @@ def table_window(table: Table, spec: Attention, window: Window) -> Table:
     if table is None:
         return None
     positions = spec.positions
+    if isinstance(window, DynamicWindow):
+        return _looked_up(table, spec, window)
     if spec.long_axis == "interpolate" and window.length > positions:
         table, positions = interpolate(table, 2 * window.length - 1), window.length  # (2L-1, D)
     far = window.queries - 1 + window.flange  # the largest distance
     pad = far - (positions - 1)
     table = nn.functional.pad(table, (0, 0, pad, pad + 1))  # (2 far + 2, D): cropped, or zeros that are masked later
     return _skew(table, window.queries)[:, : window.keys]  # (T, S, D)
+
+
+def _looked_up(table: Tensor, spec: Attention, window: DynamicWindow) -> Tensor:
+    """`table_window` by index, which asks nothing of the window: (2P-1, D) to (T, S, D)."""
+    positions: Any = spec.positions
+    if spec.long_axis == "interpolate":
+        positions = torch.sym_max(window.length, positions)
+        table = interpolate(table, 2 * positions - 1)  # (2L-1, D)
+    query = torch.arange(window.queries, device=table.device)[:, None]  # (T, 1)
+    key = torch.arange(window.keys, device=table.device) - window.flange  # (S,)
+    return table[(key - query).clamp(1 - positions, positions - 1) + positions - 1]  # (T, S, D); what is clamped is masked later
 
 
 def _skew(rows: Tensor, count: int) -> Tensor:
@@ -43,32 +65,52 @@ def _skew(rows: Tensor, count: int) -> Tensor:
     return rows[count - 1 : count * length - 1].unflatten(0, (count, -1))
 
 
-def window_queries(x: Tensor, window: Window) -> Tensor:
+def window_queries(x: Tensor, window: AnyWindow) -> Tensor:
     """Cuts an axis into the queries of each window: (B, G, L, D) to (B', G, T, D)."""
-    if window.count == 1:
+    if _single(window):
         return x
+    if isinstance(window, DynamicWindow):
+        return _gathered(x, window, 0)
     x = nn.functional.pad(x, (0, 0, *window.padding))
     return x.unflatten(2, (window.count, window.queries)).transpose(1, 2).flatten(0, 1)
 
 
-def window_keys(x: Tensor, window: Window) -> Tensor:
+def window_keys(x: Tensor, window: AnyWindow) -> Tensor:
     """Cuts an axis into the keys of each window, its queries' positions and `flange` more on each side: (B, G, L, D) to (B', G, S, D)."""
-    if window.count == 1:
+    if _single(window):
         return x
+    if isinstance(window, DynamicWindow):
+        return _gathered(x, window, window.flange)
     before, after = window.padding
     x = nn.functional.pad(x, (0, 0, before + window.flange, after + window.flange))
     return x.unfold(2, window.keys, window.queries).permute(0, 2, 1, 4, 3).flatten(0, 1)
 
 
-def unwindow(x: Tensor, window: Window) -> Tensor:
-    """Puts the queries of all windows back in line, what was padded left out: (B', G, T, D) to (B, G, L, D)."""
-    if window.count == 1:
+def _gathered(x: Tensor, window: DynamicWindow, flange: int) -> Tensor:
+    """The queries of each window and `flange` positions more on each side, by index: (B, G, L, D) to (B', G, queries + 2 flange, D).
+
+    Beyond the ends of the axis the last position stands, masked later: so nothing is asked of the length.
+    """
+    starts = window.queries * torch.arange(window.count, device=x.device)[:, None] - window.offset - flange  # (windows, 1)
+    positions = starts + torch.arange(window.queries + 2 * flange, device=x.device)  # (windows, S)
+    positions = positions.clamp(min=0).clamp(max=window.length - 1).flatten()  # (windows S,)
+    x = x.transpose(1, 2).index_select(1, positions)  # (B, windows S, G, D)
+    return x.unflatten(1, (window.count, window.queries + 2 * flange)).flatten(0, 1).transpose(1, 2)
+
+
+def unwindow(x: Tensor, batch: int, window: AnyWindow) -> Tensor:
+    """Puts the queries of all windows back in line, what was padded left out: (B', G, T, D) to (B, G, L, D), where `batch` is B."""
+    if _single(window):
         return x
-    x = x.unflatten(0, (-1, window.count)).transpose(1, 2).flatten(2, 3)  # (B, G, windows T, D)
+    x = x.unflatten(0, (batch, window.count)).transpose(1, 2)  # (B, G, windows, T, D)
+    if isinstance(window, DynamicWindow):
+        x = x.clone(memory_format=torch.contiguous_format).flatten(2, 3)  # (B, G, windows T, D)
+        return x.index_select(2, window.offset + torch.arange(window.length, device=x.device))
+    x = x.flatten(2, 3)  # (B, G, windows T, D)
     return x[:, :, window.offset : window.offset + window.length]
 
 
-def seen(window: Window, device: torch.device) -> Tensor:
+def seen(window: AnyWindow, device: torch.device) -> Tensor:
     """Where a key is within reach of its query and neither is past the ends of the axis: bool, (windows, T, S)."""
     start = window.queries * torch.arange(window.count, device=device)[:, None, None] - window.offset  # (windows, 1, 1)
     query = start + torch.arange(window.queries, device=device)[:, None]  # (windows, T, 1)
@@ -77,15 +119,15 @@ def seen(window: Window, device: torch.device) -> Tensor:
     return inside & ((key - query).abs() <= window.reach)
 
 
-def mask(x: Tensor, groups: int, window: Window, fill: float) -> Tensor:
-    """The logits (B'G, T, S), with `fill` where a key is not to be seen by its query."""
+def mask(x: Tensor, batch: int, groups: int, window: AnyWindow, fill: float) -> Tensor:
+    """The logits (B'G, T, S), where `batch` is B, with `fill` where a key is not to be seen by its query."""
     if window.whole:
         return x
     visible = seen(window, x.device)[:, None]  # (windows, 1, T, S)
-    return x.unflatten(0, (-1, window.count, groups)).masked_fill(~visible, fill).flatten(0, 2)
+    return x.unflatten(0, (batch, window.count, groups)).masked_fill(~visible, fill).flatten(0, 2)
 
 
-def tile(x: Tensor, windows: Windows, cut: Callable[[Tensor, Window], Tensor]) -> Tensor:
+def tile(x: Tensor, windows: Windows, cut: Callable[[Tensor, AnyWindow], Tensor]) -> Tensor:
     """Cuts both axes of a map: (N, G, H, W, D) to (B', G, Th, Tw, D).
 
     Args:
@@ -99,12 +141,12 @@ def tile(x: Tensor, windows: Windows, cut: Callable[[Tensor, Window], Tensor]) -
     return cut(x.flatten(3), windows[1]).unflatten(3, (-1, d)).transpose(2, 3)  # (B', G, Th, Tw, D)
 
 
-def untile(x: Tensor, windows: Windows) -> Tensor:
-    """Puts the queries of all windows back into a map: (B', G, Th, Tw, D) to (N, G, H, W, D)."""
+def untile(x: Tensor, batch: int, windows: Windows) -> Tensor:
+    """Puts the queries of all windows back into a map: (B', G, Th, Tw, D) to (N, G, H, W, D), where `batch` is N."""
     d = x.shape[4]
-    x = unwindow(x.transpose(2, 3).flatten(3), windows[1]).unflatten(3, (-1, d))  # (B, G, W, Th, D)
+    x = unwindow(x.transpose(2, 3).flatten(3), batch * windows[0].count, windows[1]).unflatten(3, (-1, d))  # (B, G, W, Th, D)
     x = x.transpose(2, 3)  # (B, G, Th, W, D)
-    return unwindow(x.flatten(3), windows[0]).unflatten(3, (-1, d))  # (N, G, H, W, D)
+    return unwindow(x.flatten(3), batch, windows[0]).unflatten(3, (-1, d))  # (N, G, H, W, D)
 
 
 def seen2d(windows: Windows, device: torch.device) -> Tensor | None:
@@ -113,3 +155,8 @@ def seen2d(windows: Windows, device: torch.device) -> Tensor | None:
         return None
     rows, columns = (seen(window, device) for window in windows)  # (windows, T, S)
     return rows[:, None, :, None, :, None] & columns[None, :, None, :, None, :]
+
+
+def _single(window: AnyWindow) -> bool:
+    """Whether it is known now that one window covers the axis, so that nothing is to be cut."""
+    return isinstance(window.count, int) and window.count == 1

@@ -149,7 +149,9 @@ def test_counting_the_padding_of_the_last_window_in_the_statistics_is_caught(mon
     _, moving = plain_attention(layer, x)
     mask = attention.mask
     monkeypatch.setattr(
-        attention, "mask", lambda x, groups, window, fill: mask(x, groups, replace(window, length=window.count * window.queries), fill)
+        attention,
+        "mask",
+        lambda x, batch, groups, window, fill: mask(x, batch, groups, replace(window, length=window.count * window.queries), fill),
     )
     layer(x)
     assert difference(layer.norm_similarity.running_var, moving["norm_similarity"][1]) > 1e-3

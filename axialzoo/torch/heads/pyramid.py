@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from axialzoo.spec import Norm
 from axialzoo.torch.blocks import ConvNorm
+from axialzoo.torch.dynamic_window import is_known
 
 
 class FeaturePyramid(nn.Module):
@@ -50,6 +52,9 @@ def upsample(x: Tensor, finer: Tensor) -> Tensor:
         ValueError: where `x` is not half as fine.
     """
     height, width = finer.shape[2:]
+    if not is_known(height):  # what is recorded for any size asks nothing of it
+        rows, columns = (torch.arange(side, device=x.device) // 2 for side in (height, width))
+        return x.index_select(2, rows).index_select(3, columns)
     check_half(x.shape[2:], (height, width))
     return F.interpolate(x, scale_factor=2.0, mode="nearest")[:, :, :height, :width]
 

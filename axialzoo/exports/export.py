@@ -1,0 +1,140 @@
+"""A checkpoint to a file of another runtime, which is run and compared before it has its name."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from axialzoo.checkpoint import Checkpoint
+from axialzoo.exports import keras_routes, torch_routes
+from axialzoo.exports.routes import FORMATS, ROUTES, format_of
+from axialzoo.exports.run import opened
+from axialzoo.files import check_output, folder_written_beside, written_beside
+from axialzoo.hub import fetch_checkpoint
+from axialzoo.runtime.frameworks import choose, prepare_keras
+from axialzoo.runtime.local import keras_model, torch_model
+from axialzoo.spec import Model
+from axialzoo.spec.model import size_pair
+
+LIMIT = 1e-5  # of the largest difference over the largest value of an output
+BATCHES = (1, 3)
+SHARES = ((0.31, 0.45), (0.58, 0.37), (0.93, 1.0), (1.17, 0.83), (1.61, 1.31), (2.1, 0.7))  # of the model's own size: below it and above
+
+
+class ExportError(ValueError):
+    """An export that can't be had, or that computes something else than its original."""
+
+
+def export_model(
+    source: str | os.PathLike,
+    target: str | os.PathLike[str],
+    *,
+    framework: str | None = None,
+    size: Any = None,
+    any_size: bool = False,
+    overwrite: bool = False,
+    told: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Writes a checkpoint for another runtime; any batch, one height and width or any.
+
+    Args:
+        source: A folder, a name with weights, or ``org/repo``.
+        target: ``model.pt2`` (torch.export), ``model.onnx``, ``model.tflite`` or a folder (a TensorFlow SavedModel).
+        framework: ``"torch"`` or ``"keras"``, the latter on the back end of this process; default the one that writes the format.
+        size: A side, (height, width) or ``"320x480"``; default the model's own.
+        any_size: Leave height and width free.
+        overwrite: Whether what is at `target` may be replaced.
+        told: Gets a line before each step.
+
+    Returns:
+        ``target``, ``format``, ``framework``, ``sizes`` (``"any"`` or [height, width]), ``compared`` (of each batch and size, the largest
+        difference over the largest value), ``bytes``.
+
+    Raises:
+        ExportError: where the framework can't write the format so, saying why and what can; and where what was written computes
+            something else than the original by more than 1e-5. Nothing is left at `target` then.
+        FileExistsError: where something is at `target` already and `overwrite` is not said.
+
+    Example:
+        >>> export_model("axial_resnet_cifar10", "model.pt2", framework="torch")  # doctest: +SKIP
+    """
+    if any_size and size is not None:
+        raise ExportError("export: expected a size or any size, found both; leave one out")
+    suffix, sizes = format_of(target), "any" if any_size else "fixed"
+    place = _place(framework, suffix)
+    reason = ROUTES[place, suffix].reason(sizes)
+    if reason:
+        raise ExportError(f"{target}: {FORMATS[suffix]} of {'any' if any_size else 'one'} size can't be had from {place}: {reason}")
+    checkpoint = fetch_checkpoint(source)
+    check_output(target, inputs=(checkpoint.folder,), overwrite=overwrite)
+    spec = checkpoint.config.spec
+    fixed = None if any_size else size_pair(size) if size is not None else spec.input_size
+    original, write = _prepared(place, suffix, checkpoint, fixed)
+    told(f"writing {FORMATS[suffix]} from {place} ...")
+    beside = folder_written_beside if suffix == "" else written_beside
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporters' own, of what is compared below
+        with beside(target) as path:
+            write(path)
+            told("comparing it with its original ...")
+            compared = compare(original, opened(path, suffix, place), probes(spec, fixed), str(target))
+    target = Path(target)
+    count = sum(file.stat().st_size for file in target.rglob("*") if file.is_file()) if target.is_dir() else target.stat().st_size
+    return {
+        "target": str(target),
+        "format": FORMATS[suffix],
+        "framework": place,
+        "sizes": "any" if fixed is None else list(fixed),
+        "compared": compared,
+        "bytes": count,
+    }
+
+
+def probes(spec: Model, fixed: tuple[int, int] | None) -> list[tuple[int, int, int]]:
+    """(batch, height, width) of the comparison: two batches, and where sizes are free, six odd ones below and above the model's own."""
+    if fixed is not None:
+        return [(batch, *fixed) for batch in BATCHES]
+    height, width = spec.input_size
+    free = [(int(height * a) | 1, int(width * b) | 1) for a, b in SHARES]
+    return [(batch, *size) for batch, size in zip(BATCHES * len(free), [*free, (height, width)])]
+
+
+def compare(original: Callable, exported: Callable, shapes: list[tuple[int, int, int]], target: str) -> list[dict[str, Any]]:
+    """The largest difference over the largest value, of every output at each (batch, height, width).
+
+    Raises:
+        ExportError: for one above the limit, and where an output is missing or of another shape.
+    """
+    random, found = np.random.default_rng(0), []
+    for batch, height, width in shapes:
+        x = random.standard_normal((batch, height, width, original.channels), "float32")
+        expected, given = original(x), exported(x)
+        where = f"{target}: at batch {batch} and {height} x {width}"
+        if [a.shape for a in expected] != [b.shape for b in given]:
+            raise ExportError(f"{where} gives {[b.shape for b in given]}, its original {[a.shape for a in expected]}; nothing was written")
+        errors = [float(np.abs(a - b).max() / max(np.abs(a).max(), 1e-6)) for a, b in zip(expected, given)]
+        if not max(errors) <= LIMIT:  # not-a-number is no number below the limit
+            raise ExportError(
+                f"{where} differs from its original by {max(errors):.1e} of its size, more than {LIMIT:.0e}; nothing was written"
+            )
+        found.append({"batch": batch, "height": height, "width": width, "error": max(errors)})
+    return found
+
+
+def _place(framework: str | None, suffix: str) -> str:
+    """``"torch"``, or ``"keras-"`` and the back end of this process."""
+    wanted = framework or ("torch" if suffix in (".pt2", ".onnx") else "keras")
+    (name,) = choose(wanted)
+    return "torch" if name == "torch" else f"keras-{prepare_keras()}"
+
+
+def _prepared(place: str, suffix: str, checkpoint: Checkpoint, size: tuple[int, int] | None) -> tuple[Callable, Callable]:
+    config, tensors = checkpoint.config, checkpoint.tensors
+    if place == "torch":
+        return torch_routes.prepared(torch_model(config.spec, tensors), suffix, config, size)
+    return keras_routes.prepared(keras_model(config.spec, tensors), suffix, checkpoint, size)

@@ -1,0 +1,82 @@
+"""Which framework writes which format, for one size or for any: a table that the tests and the documentation hold."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from axialzoo.spec import SpecError, did_you_mean
+
+FORMATS = {".pt2": "torch.export", ".onnx": "ONNX", ".tflite": "LiteRT", "": "SavedModel"}  # by suffix; a folder has none
+SIZES = ("fixed", "any")
+
+
+@dataclass(frozen=True)
+class Route:
+    """How one framework writes one format.
+
+    Attributes:
+        fixed: Why it can't be had for one size (and any batch); empty where it can.
+        any: The same for any height, width and batch.
+    """
+
+    fixed: str = ""
+    any: str = ""
+
+    def reason(self, sizes: str) -> str:
+        """Why it can't be had for `sizes`, ``"fixed"`` or ``"any"``; empty where it can."""
+        return self.any if sizes == "any" else self.fixed
+
+
+def _none(reason: str) -> Route:
+    return Route(reason, reason)
+
+
+_TORCH = "--from torch, which computes the same from the same weights, has it"
+_TENSORFLOW = "KERAS_BACKEND=tensorflow, which computes the same from the same weights, has it"
+_OTHER_BACKEND = f"Keras writes it on its torch back end alone; {_TORCH}"
+_KERAS = "PyTorch does not write it; --from keras with " + _TENSORFLOW
+
+ROUTES: dict[tuple[str, str], Route] = {
+    ("torch", ".pt2"): Route(),
+    ("torch", ".onnx"): Route(),
+    ("torch", ""): _none(_KERAS),
+    ("torch", ".tflite"): _none(_KERAS),
+    ("keras-tensorflow", ""): Route(),
+    ("keras-tensorflow", ".tflite"): Route(),
+    ("keras-tensorflow", ".onnx"): _none(_OTHER_BACKEND),
+    ("keras-tensorflow", ".pt2"): _none(_OTHER_BACKEND),
+    ("keras-jax", ""): Route(any="JAX compiles for one height and width; " + _TENSORFLOW),
+    ("keras-jax", ".tflite"): _none("Keras does not write it on JAX; " + _TENSORFLOW),
+    ("keras-jax", ".onnx"): _none(_OTHER_BACKEND),
+    ("keras-jax", ".pt2"): _none(_OTHER_BACKEND),
+    ("keras-torch", ".pt2"): Route(),
+    ("keras-torch", ".onnx"): Route(),
+    ("keras-torch", ""): _none("Keras does not write it on PyTorch; " + _TENSORFLOW),
+    ("keras-torch", ".tflite"): _none("Keras does not write it on PyTorch without further packages; " + _TENSORFLOW),
+}
+
+
+def format_of(path: str | os.PathLike[str]) -> str:
+    """The suffix of :data:`FORMATS` that a path has.
+
+    Raises:
+        SpecError: for another.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        known = ", ".join(filter(None, FORMATS))
+        raise SpecError(
+            f"{path}: expected a file ending in {known}, or a folder for a SavedModel, found {suffix!r}{did_you_mean(suffix, FORMATS)}"
+        )
+    return suffix
+
+
+def as_markdown() -> str:
+    """The table, as the documentation prints it."""
+    rows = ["| from | format | one size, any batch | any size |", "|---|---|---|---|"]
+    for (place, suffix), route in ROUTES.items():
+        has = [route.reason(sizes).partition(";")[0] or "yes" for sizes in SIZES]
+        rows.append(f"| {place} | {FORMATS[suffix]} ({f'`{suffix}`' if suffix else 'a folder'}) | {has[0]} | {has[1]} |")
+    return "\n".join(rows)

@@ -1,0 +1,123 @@
+"""Exported files as functions of arrays, and outputs in one order, so that they compare."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from axialzoo.spec import Model
+
+Run = Callable[[np.ndarray], list[np.ndarray]]  # (N, H, W, C) to the outputs
+
+
+class Original:
+    """A live model as a function: images (N, H, W, C) to its outputs, laid out as it gives them.
+
+    Attributes:
+        channels: Of its images.
+    """
+
+    def __init__(self, run: Run, channels: int):
+        self.run, self.channels = run, channels
+
+    def __call__(self, x: np.ndarray) -> list[np.ndarray]:
+        return self.run(x)
+
+
+def flat(outputs: Any, array: Callable[[Any], Any]) -> list[np.ndarray]:
+    """The arrays of a tensor, or of a dictionary or list of outputs, by name where they have names: runtimes keep no other order."""
+    if isinstance(outputs, Mapping):
+        return [one for name in sorted(outputs, key=level_of) for one in flat(outputs[name], array)]
+    if isinstance(outputs, (list, tuple)):
+        return [one for value in outputs for one in flat(value, array)]
+    return [np.asarray(array(outputs))]
+
+
+def names_of(outputs: Any, spec: Model) -> list[str]:
+    """What each tensor of `outputs` is called, in the order in which they come: ``"semantic"``, ``"boxes.0"``."""
+    if not isinstance(outputs, Mapping):
+        return [] if spec.head is None else list(spec.head.outputs(spec.backbone))
+    return [
+        name if not isinstance(value, (list, tuple)) else f"{name}.{index}"
+        for name, value in outputs.items()
+        for index in range(len(value) if isinstance(value, (list, tuple)) else 1)
+    ]
+
+
+def opened(path: Path, suffix: str, place: str) -> Run:
+    """The file that was written, read again and run by its own runtime.
+
+    Args:
+        path: Of the file or folder.
+        suffix: Of :data:`axialzoo.exports.routes.FORMATS`.
+        place: Who wrote it, which says how it takes images: PyTorch channels first, Keras as its settings say.
+    """
+    last = place != "torch" and _channels_last()
+
+    def taken(x: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(x if last else x.transpose(0, 3, 1, 2))
+
+    run = {".pt2": _torch, ".onnx": _onnx, ".tflite": _litert, "": _saved_model}[suffix](path)
+    return lambda x: run(taken(x))
+
+
+def _channels_last() -> bool:
+    import keras
+
+    return keras.config.image_data_format() == "channels_last"
+
+
+def _torch(path: Path) -> Run:
+    import torch
+
+    module = torch.export.load(path).module()
+
+    def run(x: np.ndarray) -> list[np.ndarray]:
+        with torch.no_grad():
+            return flat(module(torch.from_numpy(x)), lambda tensor: tensor.numpy())
+
+    return run
+
+
+def _onnx(path: Path) -> Run:
+    onnxruntime = importlib.import_module("onnxruntime")
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+
+    def run(x: np.ndarray) -> list[np.ndarray]:
+        found = dict(zip(names, session.run(None, {session.get_inputs()[0].name: x})))
+        return [np.asarray(found[name]) for name in sorted(found, key=level_of)]
+
+    return run
+
+
+def level_of(name: str) -> tuple[str, int]:
+    """``"boxes.10"`` after ``"boxes.9"``."""
+    base, _, level = name.partition(".")
+    return base, int(level) if level.isdigit() else 0
+
+
+def _litert(path: Path) -> Run:
+    import tensorflow
+
+    interpreter = tensorflow.lite.Interpreter(str(path))
+    ((name, runner),) = [(key, interpreter.get_signature_runner(key)) for key in interpreter.get_signature_list()]
+    (given,) = interpreter.get_signature_list()[name]["inputs"]
+
+    def run(x: np.ndarray) -> list[np.ndarray]:
+        found = runner(**{given: x})
+        return [found[key] for key in sorted(found, key=level_of)]
+
+    return run
+
+
+def _saved_model(path: Path) -> Run:
+    import tensorflow
+
+    loaded = tensorflow.saved_model.load(str(path))
+    return lambda x: flat(loaded.serve(x), np.asarray)

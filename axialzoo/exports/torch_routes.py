@@ -1,0 +1,82 @@
+"""What PyTorch writes: torch.export (.pt2) and, from that, ONNX. Keras on its torch back end goes the same way."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from axialzoo.checkpoint import Config
+from axialzoo.exports.run import Original, flat, names_of
+
+
+def prepared(model: Any, suffix: str, config: Config, size: tuple[int, int] | None, *, last: bool = False) -> tuple[Original, Callable]:
+    """The model as a function of arrays, and what writes it to a path.
+
+    Args:
+        model: In evaluation.
+        suffix: ``".pt2"`` or ``".onnx"``.
+        config: Of its weights; kept in an ONNX file as the metadata ``axialzoo``.
+        size: Height and width; None for any.
+        last: Whether it takes images with channels last, (N, H, W, C), as Keras's models do.
+    """
+    import torch
+
+    channels = config.spec.backbone.in_channels
+    height, width = size or tuple(side + side // 2 + 1 for side in config.spec.input_size)
+    shape = (2, height, width, channels) if last else (2, channels, height, width)
+
+    def run(x: np.ndarray) -> list[np.ndarray]:
+        with torch.no_grad():
+            return flat(model(torch.from_numpy(laid_out(x, last))), lambda tensor: tensor.numpy())
+
+    def write(path: Path) -> None:
+        program = recorded(model, torch.zeros(shape), size is None, 1 if last else 2)
+        if suffix == ".pt2":
+            torch.export.save(program, path)
+            return
+        with torch.no_grad():
+            names = names_of(model(torch.zeros(shape)), config.spec)
+        _write_onnx(program, path, names, config)
+
+    return Original(run, channels), write
+
+
+def laid_out(x: np.ndarray, last: bool) -> np.ndarray:
+    """(N, H, W, C) as it is or, unless channels come `last`, as (N, C, H, W)."""
+    return np.ascontiguousarray(x if last else x.transpose(0, 3, 1, 2))
+
+
+def recorded(model: Any, x: Any, any_size: bool, axis: int) -> Any:
+    """The model as torch.export records it, of any batch and, where `any_size`, any height and width, which are `axis` and the next.
+
+    Where heights and widths are free, nothing is asked of any size meanwhile: what would be a guess about it becomes the way that
+    serves every size.
+    """
+    import torch
+
+    symbolic: Any = importlib.import_module("torch.fx.experimental._config")  # no public name says so
+    free = {one: torch.export.Dim.DYNAMIC for one in ((0, axis, axis + 1) if any_size else (0,))}  # from the least size that strides leave
+    shapes = ((free,),) if _takes_any(model) else (free,)
+    with torch.no_grad(), symbolic.patch(backed_size_oblivious=any_size):
+        return torch.export.export(model, (x,), dynamic_shapes=shapes, strict=False, prefer_deferred_runtime_asserts_over_guards=True)
+
+
+def _takes_any(model: Any) -> bool:
+    """Whether `forward` takes ``*args``, as Keras's does, so that the input is one of them."""
+    import inspect
+
+    kinds = [one.kind for one in inspect.signature(model.forward).parameters.values()]
+    return inspect.Parameter.VAR_POSITIONAL in kinds
+
+
+def _write_onnx(program: Any, path: Path, names: list[str], config: Config) -> None:
+    import torch
+
+    made = torch.onnx.export(program, input_names=["images"], output_names=names, dynamo=True, external_data=False, verbose=False)
+    assert made is not None
+    made.model.metadata_props["axialzoo"] = config.to_json()
+    made.save(path)

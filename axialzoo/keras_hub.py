@@ -1,0 +1,120 @@
+"""Our classification models in keras-hub: after ``import axialzoo.keras_hub`` its presets, tasks and backbones are ours too.
+
+axialzoo.keras_hub.save_preset("axial_resnet_cifar10", "folder")
+keras_hub.models.ImageClassifier.from_preset("folder").predict(pictures)
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import keras
+import keras_hub
+import numpy as np
+
+from axialzoo.checkpoint import Config, Tensors
+from axialzoo.hub import fetch_checkpoint
+from axialzoo.keras import backbone as ours
+from axialzoo.keras.weights import load_tensors
+from axialzoo.spec import Model, entry, from_dict, parameters, to_dict, without_head
+
+PACKAGE = "axialzoo.keras_hub"
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class AxialBackbone(keras_hub.models.FeaturePyramidBackbone):
+    """The last endpoint of a model, as keras-hub's backbones give it.
+
+    Args:
+        model: A name in our registry, or a spec as :func:`axialzoo.spec.to_dict` makes it.
+        image_shape: (H, W, C), or channels first where `data_format` says so; None for a free side.
+        data_format: ``"channels_last"`` or ``"channels_first"``; default Keras's.
+        dtype: Policy of every layer.
+
+    Attributes:
+        pyramid_outputs: ``"P1"``, ``"P2"`` and so on, of stride 2, 4 ...: the last endpoint at each stride.
+
+    Shapes:
+        ``(N, H, W, C)`` to ``(N, H', W', num_chs)``, or channels second.
+    """
+
+    def __init__(self, model: Any, image_shape=None, data_format=None, dtype=None, **kwargs):
+        spec: Model = without_head(entry(model).spec if isinstance(model, str) else from_dict(Model, model))
+        data_format = keras.config.image_data_format() if data_format is None else data_format
+        shape = (None, None, spec.backbone.in_channels) if image_shape is None else tuple(image_shape)
+        sides = shape[:2] if data_format == "channels_last" else shape[1:]
+        size = None if None in sides else sides
+        made = ours.AxialBackbone(spec, input_size=size, data_format=data_format, dtype=dtype)
+        self.__dict__["made"] = [made]  # not a layer of this model: it has the same ones
+        super().__init__(inputs=made.input, outputs=made.outputs[-1], dtype=dtype, **kwargs)
+        self.spec, self.image_shape, self.data_format = spec, image_shape, data_format
+        strides = [info["reduction"] for info in spec.backbone.feature_info()]
+        self.pyramid_outputs = {f"P{stride.bit_length() - 1}": x for stride, x in zip(strides, made.outputs)}
+
+    def load_tensors(self, tensors: Tensors) -> None:
+        """Takes over a checkpoint's tensors, each of this backbone's and no other."""
+        names = {one.name for one in parameters(self.spec)}
+        load_tensors(self.made[0], {name: array for name, array in tensors.items() if name in names})
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "model": to_dict(self.spec), "image_shape": self.image_shape, "data_format": self.data_format}
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class AxialImageConverter(keras_hub.layers.ImageConverter):
+    """Pictures of 0 to 255 to a model's input."""
+
+    backbone_cls = AxialBackbone
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class AxialImageClassifierPreprocessor(keras_hub.models.ImageClassifierPreprocessor):
+    """keras-hub's preprocessor, with our backbone's converter."""
+
+    backbone_cls = AxialBackbone
+    image_converter_cls = AxialImageConverter
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class AxialImageClassifier(keras_hub.models.ImageClassifier):
+    """keras-hub's task: our backbone, pooled, and a linear layer."""
+
+    backbone_cls = AxialBackbone
+    preprocessor_cls = AxialImageClassifierPreprocessor
+
+
+def preprocessor(config: Config) -> AxialImageClassifierPreprocessor:
+    """The preprocessor that a checkpoint asks for."""
+    wanted = config.preprocessing
+    converter = AxialImageConverter(
+        image_size=wanted.size,
+        scale=[1 / (255 * deviation) for deviation in wanted.std],
+        offset=[-mean / deviation for mean, deviation in zip(wanted.mean, wanted.std)],
+        interpolation=wanted.interpolation,
+        antialias=True,
+    )
+    return AxialImageClassifierPreprocessor(converter)
+
+
+def image_classifier(source: str | os.PathLike, **kwargs: Any) -> AxialImageClassifier:
+    """The task of a checkpoint, with its weights.
+
+    Args:
+        source: A folder, a name with weights, or ``org/repo``.
+        **kwargs: As keras-hub's ``ImageClassifier`` takes them; logits by default.
+    """
+    checkpoint = fetch_checkpoint(source)
+    spec, tensors = checkpoint.config.spec, checkpoint.tensors
+    made = AxialBackbone(to_dict(without_head(spec)))
+    made.load_tensors(tensors)
+    options = {"num_classes": spec.num_classes, "activation": None, "preprocessor": preprocessor(checkpoint.config), **kwargs}
+    task = AxialImageClassifier(backbone=made, **options)
+    if options["num_classes"] == spec.num_classes:
+        task.output_dense.set_weights([np.asarray(tensors["head.fc.weight"]).T, np.asarray(tensors["head.fc.bias"])])
+    return task
+
+
+def save_preset(source: str | os.PathLike, folder: str | os.PathLike) -> None:
+    """Writes a checkpoint as a preset of keras-hub, which ``ImageClassifier.from_preset`` loads after this module is imported."""
+    image_classifier(source).save_to_preset(str(folder))
