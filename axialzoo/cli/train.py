@@ -47,8 +47,10 @@ def run(
       KERAS_BACKEND=jax axialzoo train cifar10 --data cifar10 --out runs/shared --framework keras --devices 2
       accelerate launch --num_processes 2 -m axialzoo train cifar10 --data cifar10 --out runs/two
       python -m torch.distributed.run --nproc-per-node 2 -m axialzoo train cifar10 --data cifar10 --out runs/two
+      TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 python -m torch.distributed.run --standalone --nproc-per-node 2 --max-restarts 3 \\
+        -m axialzoo train cifar10 --data cifar10 --out runs/elastic
 
-    The last two start two processes that train one model: accelerate on GPUs alone, torch.distributed.run on CPUs too. With its
+    The last three start two processes that train one model: accelerate on GPUs alone, torch.distributed.run on CPUs too. With its
     --max-restarts a process that dies is started again, with all others, and the run goes on from its last save; with --nnodes 2,
     started on each of two machines that share --out, so does a machine. A run that is resumed with more --epochs goes on along the
     learning rate of the longer run.

@@ -143,13 +143,19 @@ def launched() -> int:
     """How many processes train together, as the launcher that started this one says.
 
     Raises:
-        RuntimeError: where `accelerate launch` was asked for several and started one, as it does without GPUs.
+        RuntimeError: where `accelerate launch` was asked for several and started one, as it does without GPUs; where torchrun may start
+            processes anew that would then wait for one another at addresses of before.
     """
     told = os.environ.get("WORLD_SIZE")
     if told is None and "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_ADDR" in os.environ:
         raise RuntimeError(
             "accelerate launch was asked for several processes and started one, as it does on CPUs; start them with "
             "`python -m torch.distributed.run --nproc-per-node 2 -m axialzoo train ...`"
+        )
+    if elastic() and int(told or 1) > 1 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        raise RuntimeError(
+            "torchrun --max-restarts: expected TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in its environment, and --standalone or "
+            "--rdzv-backend c10d; else processes that are started anew read addresses of the ones before, and wait for ever"
         )
     return int(told or 1)
 

@@ -36,6 +36,7 @@ def words(shards: Path, out: Path, precision: str) -> list[str]:
 
 def start(command: list[str]) -> subprocess.Popen:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo"}
+    environment["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     return subprocess.Popen(
         [sys.executable, *command], env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -143,6 +144,17 @@ def test_only_torchruns_restarts_go_on_unasked(monkeypatch):
     assert not elastic()
     monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "3")
     assert elastic()
+
+
+def test_restarts_that_would_wait_for_ever_are_refused(monkeypatch):
+    from axialzoo.train.run import launched
+
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "3")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert launched() == 2
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
+    with pytest.raises(RuntimeError, match="expected TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in its environment"):
+        launched()
 
 
 @pytest.mark.parametrize("restarts", ["0", "3"])
