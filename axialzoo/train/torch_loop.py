@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -64,7 +64,7 @@ def train(job: Job) -> AxialModel[Any] | None:
         if average is not None:
             average.load(state["average"])
     trained, optimizer = accelerator.prepare(model, optimizer)
-    begins = accelerator.gather(torch.tensor([step], device=accelerator.device)).tolist()
+    begins = cast(Tensor, accelerator.gather(torch.tensor([step], device=accelerator.device))).tolist()
     if len(set(begins)) > 1:
         raise RuntimeError(
             f"{job.folder}: expected every process to begin at one step, found steps {', '.join(map(str, begins))}; the folder of the run "
