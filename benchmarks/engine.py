@@ -80,7 +80,8 @@ def compare_memory(model: str, counts: list[int], side: int, chunk: int) -> dict
     for count in counts:
         with tempfile.TemporaryDirectory() as folder:
             make_pictures(Path(folder) / "pictures", count, side)
-            peaks = peak_memory(start(Path(folder) / "pictures", model, Path(folder) / "out.jsonl", 2, chunk))
+            with start(Path(folder) / "pictures", model, Path(folder) / "out.jsonl", 2, chunk) as process:
+                peaks = peak_memory(process)
         found[count] = sum(peaks.values())
     least, most = min(found.values()), max(found.values())
     return {"peak MiB": {count: round(value / 2**20, 1) for count, value in found.items()}, "largest over smallest": most / least}
