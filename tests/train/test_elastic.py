@@ -58,7 +58,8 @@ def nodes(command: list[str]) -> Iterator[list[subprocess.Popen]]:
             for child in processes(agent):
                 child.kill()
             agent.kill()
-            agent.wait()
+            if agent.stdout and not agent.stdout.closed:
+                agent.communicate()
 
 
 def processes(agent: subprocess.Popen) -> list[psutil.Process]:
