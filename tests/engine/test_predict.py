@@ -58,10 +58,12 @@ def test_parquet_holds_what_json_lines_hold_and_reads_as_one_table(one, folder, 
 
 
 @pytest.mark.full
-def test_ray_writes_the_bytes_of_processes(one, folder, pictures, tmp_path):
+def test_ray_writes_the_bytes_of_processes(one, axialzoo_process, folder, pictures, tmp_path):
     pytest.importorskip("ray")
-    predict_batch([pictures], folder, tmp_path / "ray.jsonl", workers=1, chunk=8, engine="ray")
-    assert contents(tmp_path / "ray.jsonl") == contents(one)
+    words = ("predict", pictures, "--model", folder, "--out", tmp_path / "ray.jsonl", "--workers", 1, "--chunk", 8, "--engine", "ray")
+    said = axialzoo_process(*words, "--json")
+    assert said.code == 0, said.err[-3000:]
+    assert said.json["done"] == COUNT and contents(tmp_path / "ray.jsonl") == contents(one)
 
 
 def test_shards_and_tables_hold_the_pictures_of_a_folder(pictures, tmp_path):
