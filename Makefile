@@ -2,10 +2,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-ALL := torch,keras-tensorflow,keras-jax,train,dev
+ALL := torch,keras-tensorflow,keras-jax,train,parquet,dev
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: help setup demo test test-ecosystem test-full lint bench clean
+.PHONY: help setup demo test test-ecosystem test-full test-ray lint bench clean
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,10 @@ test-full: export AXIALZOO_EXAMPLES := search
 test-full: $(READY)  ## All tests, the long ones too, on other random examples each time
 	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/parity -m 'full or not full'
 	$(BIN)/python -m pytest tests/parity -m 'full or not full'
+
+test-ray: $(READY)  ## Batch prediction on Ray too, which this installs
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[$(ALL),ray]'
+	$(BIN)/python -m pytest tests/engine -m 'full or not full'
 
 lint: $(READY)  ## Style and types
 	$(BIN)/ruff check axialzoo converters tests benchmarks

@@ -30,6 +30,7 @@ ALLOWED = {
     "axialzoo/keras": SHARED | LIGHT | {"keras", "tensorflow", "jax", "h5py", "axialzoo.kernels"},
     "axialzoo/runtime": SHARED | LIGHT | {"axialzoo.tasks", "axialzoo.kernels"},
     "axialzoo/exports": SHARED | LIGHT | {"axialzoo.runtime"},
+    "axialzoo/engine": SHARED | {"axialzoo.data", "axialzoo.runtime", "axialzoo.tasks"},
     "axialzoo/analysis": SHARED | LIGHT | {"torch", "axialzoo.torch", "axialzoo.runtime", "axialzoo.kernels"},
     "converters": {"axialzoo.spec", "axialzoo.checkpoint", "numpy"},
 }
@@ -40,6 +41,8 @@ WITHIN_FUNCTIONS = {
     "axialzoo/runtime": FRAMEWORKS | {"axialzoo.torch", "axialzoo.keras"},
     "axialzoo/exports": {"torch", "keras", "tensorflow", "onnxruntime"},
     "axialzoo/analysis": {"matplotlib"},
+    "axialzoo/data": {"pyarrow"},
+    "axialzoo/engine": {"ray", "torch"},
     "axialzoo/tasks": {"pycocotools"},
     "converters": FRAMEWORKS | {"axialzoo.torch.native"},
 }
@@ -124,6 +127,8 @@ def test_commands_and_training_import_frameworks_inside_functions_or_in_the_modu
         ("axialzoo/runtime", "def f():\n    from axialzoo.cli.shared import say"),
         ("axialzoo/hub", "def f():\n    import torch"),
         ("axialzoo/torch", "from .blocks import ResidualBlock"),
+        ("axialzoo/engine", "import ray"),
+        ("axialzoo/data", "import pyarrow"),
     ],
 )
 def test_a_forbidden_import_is_caught(folder, source):

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent / "axialzoo"
 KERAS_FILES = {
     "linear.py",  # a Dense that keeps float64, and draws that JAX need not compile
     "scope.py",  # dots in names
+    "distribution.py",  # layouts on a mesh of devices; PyTorch takes a process a device
 }
 TORCH_FILES = {"fused.py", "fused_layer.py", "fused_training.py"}  # the fused CPU kernel is PyTorch's
 TORCH_ONLY = {

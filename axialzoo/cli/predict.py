@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from axialzoo.cli.predict_batch import BATCHES, run_batch
 from axialzoo.cli.shared import (
     Flip,
     Force,
@@ -29,16 +30,27 @@ from axialzoo.cli.shared import (
 
 
 def run(
-    images: Annotated[list[Path], typer.Argument(help="Pictures (JPEG, PNG, WebP, ...), or folders of them.", metavar="IMAGE...")],
+    images: Annotated[
+        list[Path],
+        typer.Argument(help="Pictures, or folders of them; in batches also .tar and .parquet.", metavar="IMAGE..."),
+    ],
     model: Annotated[str, typer.Option(help="A name, name.tag, a folder, or org/repo[@revision].", metavar="NAME|FOLDER|ORG/REPO")],
     framework: Annotated[str | None, typer.Option(help="torch, keras or torch,keras; default the first installed.")] = None,
     top: Annotated[int | None, typer.Option(min=1, help="How many classes or objects to show; default 5 classes, all objects.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Draw the result: a picture, or for several images a folder of them.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Draw the result: a picture, or a folder of them. A name.parquet or name.jsonl: in batches.")
+    ] = None,
     tile: Tile = None,
     overlap: Overlap = None,
     flip: Flip = False,
     scales: Scales = None,
     plain: Plain = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="In batches: processes; default one a core.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="In batches: of each worker; default 1.")] = None,
+    chunk: Annotated[int | None, typer.Option(min=1, help="In batches: pictures of a file of results; default 256.")] = None,
+    engine: Annotated[str | None, typer.Option(help="In batches: processes, or ray.")] = None,
+    address: Annotated[str | None, typer.Option(help="In batches: of a cluster of Ray; default Ray on this machine.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="In batches: go on; only what is missing is done.")] = False,
     force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -47,13 +59,28 @@ def run(
 
     A picture that cannot be read is named and left out; the exit code is then 1.
 
+    In batches, with an --out that ends in .parquet or .jsonl, results of any number of pictures go to a folder of files, each of which
+    appears whole or not at all; a picture that cannot be read is a row with an error.
+
     Examples:
       axialzoo predict photo.jpg --model axial_resnet_cifar10
       axialzoo predict a.jpg --model ./folder --framework torch,keras --out b.png
       axialzoo predict *.jpg --model axial_resnet_cifar10 --top 3 --json
       axialzoo predict photos/ --model axial_resnet_cifar10 --out results/
       axialzoo predict slide.png --model axial_deeplab_nuclei --tile 512x512 --overlap 64 --flip --out cut.png
+      axialzoo predict photos/ --model axial_resnet_cifar10 --out results.parquet --workers 2
+      axialzoo predict photos/ --model axial_resnet_cifar10 --out results.parquet --workers 2 --resume
+      axialzoo predict shards/ --model axial_deeplab_nuclei --out results.jsonl --engine ray
     """
+    batch = {"workers": workers, "threads": threads, "chunk": chunk, "engine": engine, "address": address, "resume": resume or None}
+    batch = {name: value for name, value in batch.items() if value is not None}
+    if out is not None and out.suffix in BATCHES:
+        how = {"framework": framework, "optimize": not plain, "top": top, "overwrite": force, **batch}
+        run_batch(images, model, out, how, looks(tile, overlap, flip, scales), as_json=as_json, quiet=quiet)
+        return
+    if batch:
+        given = ", ".join(f"--{name}" for name in batch)
+        raise ValueError(f"{given}: of predictions in batches; expected an --out that ends in {' or '.join(BATCHES)}, found {out}")
     from axialzoo.hub import fetch_checkpoint
     from axialzoo.image import ImageError
     from axialzoo.runtime import Runner

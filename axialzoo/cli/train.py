@@ -24,6 +24,7 @@ def run(
         bool, typer.Option("--resume", help="Go on from the last save in --out, to the step; with more --epochs, longer.")
     ] = False,
     framework: Annotated[str, typer.Option(help="torch or keras.")] = "torch",
+    devices: Annotated[int, typer.Option(min=1, help="Of Keras on JAX: how many share each batch.")] = 1,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the images; default the recipe's.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Default the recipe's.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Default the recipe's.")] = None,
@@ -42,11 +43,17 @@ def run(
       axialzoo train cifar10 --data photos --check --set augment=resized_crop
       axialzoo train cifar10 --data photos --out runs/mine --framework keras --epochs 3 --set augment=resized_crop
       axialzoo train cifar10 --data photos --out runs/tuned --set augment=resized_crop --set start=axial_resnet_cifar10
+      axialzoo train cifar10 --data shards --out runs/shards --set augment=resized_crop
+      KERAS_BACKEND=jax axialzoo train cifar10 --data cifar10 --out runs/shared --framework keras --devices 2
       accelerate launch --num_processes 2 -m axialzoo train cifar10 --data cifar10 --out runs/two
       python -m torch.distributed.run --nproc-per-node 2 -m axialzoo train cifar10 --data cifar10 --out runs/two
+      TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 python -m torch.distributed.run --standalone --nproc-per-node 2 --max-restarts 3 \\
+        -m axialzoo train cifar10 --data cifar10 --out runs/elastic
 
-    The last two start two processes that train one model: accelerate on GPUs alone, torch.distributed.run on CPUs too. A run
-    that is resumed with more --epochs goes on along the learning rate of the longer run.
+    The last three start two processes that train one model: accelerate on GPUs alone, torch.distributed.run on CPUs too. With its
+    --max-restarts a process that dies is started again, with all others, and the run goes on from its last save; with --nnodes 2,
+    started on each of two machines that share --out, so does a machine. A run that is resumed with more --epochs goes on along the
+    learning rate of the longer run.
     """
     from axialzoo import train as training
     from axialzoo.kernels import use_kernel
@@ -72,7 +79,8 @@ def run(
         elif not plain:
             say_if_compiling(quiet)
         with use_kernel("plain") if plain else contextlib.nullcontext(), _checking(quiet) as bar:
-            model = training.run(recipe, data, out, framework=name, resume=resume, save_every=save_every, progress=bar, **overrides)
+            how = {"framework": name, "resume": resume, "devices": devices, "save_every": save_every}
+            model = training.run(recipe, data, out, progress=bar, **how, **overrides)
     if os.environ.get("RANK", "0") != "0":
         return  # one of several processes: the first one tells
     if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import IO
 
 import numpy as np
 from PIL import Image
@@ -24,16 +25,25 @@ def open_picture(files: Files, name: str, size: tuple[int, int] | None = None) -
     Raises:
         DataError: naming the file: missing, damaged, too large, or of another size.
     """
-    try:
-        picture = load_image(named_stream(files, name))
-    except ImageError as error:
-        raise DataError(str(error)) from error
+    picture = decode_picture(named_stream(files, name))
     if size is not None and picture.size != size:
         turned = " (turned upright as its EXIF says)" if "turned upright as its EXIF says" in picture.info.get("notes", ()) else ""
         raise DataError(
             f"{files.path(name)}: expected {size[0]} x {size[1]} pixels as its labels say, found {picture.width} x {picture.height}{turned}"
         )
     return picture
+
+
+def decode_picture(stream: IO[bytes]) -> Image.Image:
+    """A picture in a stream, whose ``name`` is what messages call it, as 8-bit RGB, upright.
+
+    Raises:
+        DataError: naming it: damaged, or too large.
+    """
+    try:
+        return load_image(stream)
+    except ImageError as error:
+        raise DataError(str(error)) from error
 
 
 def open_map(files: Files, name: str, size: tuple[int, int] | None = None) -> tuple[np.ndarray, int]:

@@ -7,7 +7,7 @@ import os
 from axialzoo.data.base import KINDS, Data, DataError
 from axialzoo.data.convert import boxes_of
 from axialzoo.data.files import Folder
-from axialzoo.data.readers import archives, cifar10, cityscapes, coco_instances, coco_maps, image_folder, label_maps, yolo
+from axialzoo.data.readers import archives, cifar10, cityscapes, coco_instances, coco_maps, image_folder, label_maps, shards, yolo
 from axialzoo.data.readers.base import Reader
 
 READERS: tuple[Reader, ...] = (
@@ -18,6 +18,7 @@ READERS: tuple[Reader, ...] = (
     cityscapes.READER,
     yolo.READER,
     label_maps.READER,
+    shards.READER,
 )
 LAST = image_folder.READER  # any folder of folders looks like one
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 import numpy as np
 from PIL import Image
@@ -35,7 +36,7 @@ class Predicted:
     """One picture of several, and what was found.
 
     Attributes:
-        path: Its file.
+        path: Its file, or what it is called where it is no file of its own.
         picture: It itself, upright RGB; None where it cannot be read.
         notes: What was done to it that its user may want to know.
         results: One of each runner; none where it cannot be read.
@@ -66,11 +67,17 @@ def predict(runner: Computes, pictures: Sequence[Picture], batch_size: int = BAT
 
 def predict_files(runners: Sequence[Computes], paths: Sequence[Path], batch_size: int = BATCH, looks: Looks = WHOLE) -> Iterator[Predicted]:
     """What each of `runners` (of one checkpoint) finds in each of `paths`, in their order; a bad picture stops none of the others."""
+    return predict_opened(runners, map(open_picture, paths), batch_size, looks)
+
+
+def predict_opened(
+    runners: Sequence[Computes], opened: Iterable[Predicted], batch_size: int = BATCH, looks: Looks = WHOLE
+) -> Iterator[Predicted]:
+    """The same of pictures that are opened already, or of why they could not be: see :func:`open_picture`."""
     config = runners[0].config
     check_decodable(config, looks)
-    batch_size = batch_of(looks, batch_size)
-    for start in range(0, len(paths), batch_size):
-        some = [_opened(path) for path in paths[start : start + batch_size]]
+    batch_size, pictures = batch_of(looks, batch_size), iter(opened)
+    while some := list(itertools.islice(pictures, batch_size)):
         inputs = []
         for index, one in enumerate(some):
             try:
@@ -85,6 +92,20 @@ def predict_files(runners: Sequence[Computes], paths: Sequence[Path], batch_size
                 for index, result in zip(batch, looked(runner, x, views, looks)):
                     some[index] = replace(some[index], results=(*some[index].results, result))
         yield from some
+
+
+def open_picture(path: Path, stream: IO[bytes] | None = None) -> Predicted:
+    """A picture of which nothing is predicted yet, or why it cannot be read.
+
+    Args:
+        path: Its file, or what it is called.
+        stream: It itself, where it is no file of its own; its ``name`` is what messages call it.
+    """
+    try:
+        picture = load_image(path if stream is None else stream)
+    except ImageError as error:
+        return Predicted(path, error=str(error))
+    return Predicted(path, picture, notes(picture))
 
 
 def pictures_in(paths: Sequence[Path]) -> list[Path]:
@@ -127,14 +148,6 @@ def check_decodable(config: Config, looks: Looks = WHOLE) -> None:
 def batch_of(looks: Looks, batch_size: int) -> int:
     """How many pictures to hold at once: where they are cut into tiles since they are large, one."""
     return batch_size if looks.tile is None else 1
-
-
-def _opened(path: Path) -> Predicted:
-    try:
-        picture = load_image(path)
-    except ImageError as error:
-        return Predicted(path, error=str(error))
-    return Predicted(path, picture, notes(picture))
 
 
 def _batches(inputs: Sequence[np.ndarray | None], most: int) -> Iterator[list[int]]:

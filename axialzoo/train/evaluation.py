@@ -16,7 +16,7 @@ from axialzoo.data.scoring import scoring
 from axialzoo.hub import fetch_checkpoint, write_card
 from axialzoo.runtime import Runner
 from axialzoo.runtime.local import Outputs
-from axialzoo.runtime.predict import batch_of, looked
+from axialzoo.runtime.predict import Computes, batch_of, looked
 from axialzoo.tasks import Result, check_looks, looks_of, task_of
 from axialzoo.tasks.looks import Asked
 from axialzoo.train.examples import put_examples
@@ -116,7 +116,7 @@ class Timed:
         return found
 
 
-def score(runner: Runner, split: Split, batch_size: int = 50) -> dict[str, float]:
+def score(runner: Computes, split: Split, batch_size: int = 50) -> dict[str, float]:
     """The figures of `runner`'s task on `split`, numbers alone."""
     config = runner.config
     task = task_of(config.spec.head)

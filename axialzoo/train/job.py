@@ -26,6 +26,7 @@ class Job:
         resume: Whether to go on from the last save in it.
         save_every: Steps between saves.
         processes: How many train together, as whoever started them says.
+        devices: Of Keras on JAX: how many share each batch.
     """
 
     recipe: Recipe
@@ -38,6 +39,7 @@ class Job:
     resume: bool = False
     save_every: int = 200
     processes: int = 1
+    devices: int = 1
 
     @property
     def figure(self) -> str:

@@ -10,11 +10,15 @@ import keras
 import numpy as np
 from keras import ops
 
+from axialzoo.checkpoint import Config
 from axialzoo.data.batches import TrainBatches
 from axialzoo.files import written_beside
+from axialzoo.keras.distribution import data_parallel
 from axialzoo.keras.models import create_model
 from axialzoo.keras.weights import describe, variables
 from axialzoo.runtime import Runner
+from axialzoo.runtime.local import Outputs
+from axialzoo.spec import SpecError
 from axialzoo.tasks import batch_targets
 from axialzoo.train.evaluation import score
 from axialzoo.train.job import Job
@@ -25,6 +29,21 @@ from axialzoo.train.recipe import Recipe
 
 def train(job: Job) -> keras.Model:
     """Train and return the model; its state lies in the run's folder all the while, so that a stopped run resumes at its last save."""
+    recipe = job.recipe
+    if recipe.precision == "float64":
+        raise SpecError("precision: expected float32 or bfloat16 in Keras, whose optimizers compute in float32, found 'float64'")
+    if recipe.batch_size % job.devices:
+        raise SpecError(f"batch_size: expected a multiple of the {job.devices} devices, found {recipe.batch_size}")
+    if job.devices > 1:
+        keras.distribution.set_distribution(data_parallel(job.devices))
+    try:
+        return _train(job)
+    finally:
+        if job.devices > 1:
+            keras.distribution.set_distribution(None)
+
+
+def _train(job: Job) -> keras.Model:
     recipe = job.recipe
     keras.utils.set_random_seed(recipe.seed)
     dtype = "mixed_bfloat16" if recipe.precision == "bfloat16" else "float32"
@@ -50,10 +69,22 @@ def train(job: Job) -> keras.Model:
                     optimizer.finalize_variable_values(model.trainable_variables)
                 if len(job.held_out):
                     config = describe(model, job.labels, recipe.preprocessing)
-                    log.write(step=step, epoch=step / batches.per_epoch, **score(Runner.of_model(model, config), job.held_out))
+                    log.write(step=step, epoch=step / batches.per_epoch, **score(Shared(model, config, job.devices), job.held_out))
                     log.draw()
                 save_state(model, state_file)
     return model
+
+
+class Shared:
+    """A runner of a model on several devices, which takes batches that do not divide among them."""
+
+    def __init__(self, model: keras.Model, config: Config, devices: int):
+        self.runner, self.config, self.devices = Runner.of_model(model, config), config, devices
+
+    def outputs(self, x: np.ndarray) -> Outputs:
+        more = -len(x) % self.devices
+        found = self.runner.outputs(np.concatenate([x, x[:1].repeat(more, 0)]) if more else x)
+        return {name: [one[: len(x)] for one in value] if isinstance(value, list) else value[: len(x)] for name, value in found.items()}
 
 
 class Epoch(keras.utils.PyDataset):

@@ -36,7 +36,7 @@ class Recipe:
         shift: Pixels of reflected border that ``"crop"`` adds.
         scale_crop: How ``"scale_crop"`` augments.
         drop_path: At the last block, rising linearly from 0.
-        precision: ``"float32"`` or ``"bfloat16"`` (mixed).
+        precision: ``"float32"``, ``"bfloat16"`` (mixed), or in PyTorch ``"float64"``, slow, to compare runs by.
         holdout: Training images kept apart to watch progress with; the test images are not for that. 0: none, and the data's own
             validation images are watched where there are some.
         seed: Of the weights, the order and the augmentation.
@@ -73,7 +73,7 @@ class Recipe:
             require_count("Recipe", name, getattr(self, name), least=0)
         require_choice("Recipe", "optimizer", self.optimizer, ("sgd", "adamw"))
         require_choice("Recipe", "augment", self.augment, POLICIES)
-        require_choice("Recipe", "precision", self.precision, ("float32", "bfloat16"))
+        require_choice("Recipe", "precision", self.precision, ("float32", "bfloat16", "float64"))
         for name in ("learning_rate", "weight_decay"):
             require_number("Recipe", name, getattr(self, name), 0.0, 1e3)
         for name in ("warmup", "momentum", "average", "drop_path"):

@@ -23,16 +23,17 @@ EXTENDS = ("epochs",)  # fields that a finished run may be resumed with other va
 
 
 def check_run(
-    recipe: str, data: str | Path, progress: Callable[[int, int], None] | None = None, **overrides: Any
+    recipe: str, data: str | Path, progress: Callable[[int, int], None] | None = None, *, look: bool = True, **overrides: Any
 ) -> tuple[Recipe, Task, Data, dict[str, dict[str, Any]]]:
     """Whether a run could start: the settings fit, and every sample of the data can be read and fits the model.
 
     Args:
         recipe, data, **overrides: As of :func:`run`.
         progress: Called with how many samples are checked, and how many there are.
+        look: Whether to look at every sample.
 
     Returns:
-        The settings, the task, the data, and what is in each split: see :func:`axialzoo.data.check`.
+        The settings, the task, the data, and what is in each split: see :func:`axialzoo.data.check`; empty without `look`.
 
     Raises:
         SpecError: for an unknown recipe or field, or a value that does not fit.
@@ -50,7 +51,7 @@ def check_run(
             f"data: expected more than the {settings.holdout} samples that the recipe holds out of train to watch progress with, found "
             f"{len(training)}; hold out fewer (--set holdout={len(training) // 10})"
         )
-    known = check(found, progress)
+    known = check(found, progress) if look else {}
     # a batch is made before anything is written, and the weights to start from are read: what does not go together shows here
     from axialzoo.data.batches import TrainBatches
 
@@ -69,6 +70,7 @@ def run(
     *,
     framework: str = "torch",
     resume: bool = False,
+    devices: int = 1,
     save_every: int = 200,
     progress: Callable[[int, int], None] | None = None,
     **overrides: Any,
@@ -80,8 +82,10 @@ def run(
         data: A folder that :func:`axialzoo.data.open_data` reads.
         out: Folder of the run: its state, ``metrics.jsonl``, ``learning_curve.png`` and, at the end, ``model/``.
         framework: ``"torch"`` or ``"keras"``.
-        resume: Go on from the last save in `out`. With more epochs the run is longer, a finished one too: the learning rate goes on
-            along the longer schedule, which is higher at this step than where the shorter one ended.
+        resume: Go on from the last save in `out`; it goes without saying under torchrun's ``--max-restarts``. With more epochs the run is
+            longer, a finished one too: the learning rate goes on along the longer schedule, which is higher at this step than where the
+            shorter one ended.
+        devices: Of Keras on JAX: how many share each batch.
         save_every: Steps between saves.
         progress: Of checking the data: see :func:`check_run`.
         **overrides: Fields of the recipe to change.
@@ -98,19 +102,27 @@ def run(
     folder, settings = Path(out), load_recipe(recipe, **overrides)
     plain = json.loads(json.dumps({"recipe": recipe, "framework": framework, **to_dict(settings)}))
     main = os.environ.get("RANK", "0") == "0"  # of the processes that accelerate or torchrun launch
+    again = elastic() and (folder / NOTE).exists()  # a worker that is started anew goes on, and the data were looked at before
+    resume = resume or again
     if launched() > 1 and framework != "torch":
         raise SpecError(f"framework: expected torch, which trains in the {launched()} processes that were started, found {framework!r}")
+    if devices > 1 and framework != "keras":
+        raise SpecError(
+            f"devices: of Keras on JAX; expected framework 'keras', found {framework!r}: PyTorch takes a process a device (torchrun)"
+        )
     if main:
         _check_folder(folder, plain, resume)
-    settings, task, found, _ = check_run(recipe, data, progress, **overrides)
+    settings, task, found, _ = check_run(recipe, data, progress, look=not again, **overrides)
     if main:
+        for left in folder.glob(".*.state*"):  # of a process that was killed as it saved
+            left.unlink(missing_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / NOTE, json.dumps(plain, indent=2) + "\n")
     training, held_out = hold_out(found.split("train"), settings.holdout, settings.seed)
     if not settings.holdout and "val" in found.splits:
         held_out = found.split("val")
     spec = adapt(entry(settings.model).spec, num_classes=len(found.labels))
-    job = Job(settings, spec, task, training, held_out, found.labels, folder, resume, save_every, launched())
+    job = Job(settings, spec, task, training, held_out, found.labels, folder, resume, save_every, launched(), devices)
     started = time.time()
     if framework == "torch":
         from axialzoo.torch.weights import save_model
@@ -131,7 +143,8 @@ def launched() -> int:
     """How many processes train together, as the launcher that started this one says.
 
     Raises:
-        RuntimeError: where `accelerate launch` was asked for several and started one, as it does without GPUs.
+        RuntimeError: where `accelerate launch` was asked for several and started one, as it does without GPUs; where torchrun may start
+            processes anew that would then wait for one another at addresses of before.
     """
     told = os.environ.get("WORLD_SIZE")
     if told is None and "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_ADDR" in os.environ:
@@ -139,7 +152,18 @@ def launched() -> int:
             "accelerate launch was asked for several processes and started one, as it does on CPUs; start them with "
             "`python -m torch.distributed.run --nproc-per-node 2 -m axialzoo train ...`"
         )
+    if elastic() and int(told or 1) > 1 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        raise RuntimeError(
+            "torchrun --max-restarts: expected TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in its environment, and --standalone or "
+            "--rdzv-backend c10d; else processes that are started anew read addresses of the ones before, and wait for ever"
+        )
     return int(told or 1)
+
+
+def elastic() -> bool:
+    """Whether this process was started by torchrun with ``--max-restarts``: after one of them has died all are started anew, with the
+    same arguments, to go on from the last save."""
+    return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS") or 0) > 0
 
 
 def _check_folder(folder: Path, plain: dict[str, Any], resume: bool) -> None:
@@ -147,7 +171,7 @@ def _check_folder(folder: Path, plain: dict[str, Any], resume: bool) -> None:
     if not note.exists():
         if resume:
             raise FileNotFoundError(f"{str(folder)!r} holds no run to resume; leave out --resume, or name the folder of a run")
-        if folder.exists() and any(folder.iterdir()):
+        if folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
             raise FileExistsError(f"{str(folder)!r} holds other files; choose another folder for the run")
         return
     if not resume:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from axialzoo.checkpoint import Config
 from axialzoo.data.batches import TrainBatches
 from axialzoo.data.prefetch import prefetched
 from axialzoo.files import written_beside
@@ -46,6 +47,8 @@ def train(job: Job) -> AxialModel[Any] | None:
     torch.manual_seed(recipe.seed)
     model = create_model(recipe.model, recipe.start or False, features_only=False, **job.changes)
     model.set_sync_norms(accelerator.num_processes > 1)  # several processes train as one does
+    dtype = torch.float64 if recipe.precision == "float64" else torch.float32
+    model.to(dtype)
     model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # PyTorch's overload of `to` is not declared
     optimizer, decayed = make_optimizer(recipe, model)
     average = Average(model, recipe.average) if recipe.average else None
@@ -61,6 +64,12 @@ def train(job: Job) -> AxialModel[Any] | None:
         if average is not None:
             average.load(state["average"])
     trained, optimizer = accelerator.prepare(model, optimizer)
+    begins = cast(Tensor, accelerator.gather(torch.tensor([step], device=accelerator.device))).tolist()
+    if len(set(begins)) > 1:
+        raise RuntimeError(
+            f"{job.folder}: expected every process to begin at one step, found steps {', '.join(map(str, begins))}; the folder of the run "
+            "has to be one that all of them see, as on a shared disk"
+        )
     device, main = accelerator.device, accelerator.is_main_process
     shared = totals_of(head) if accelerator.num_processes > 1 else None  # what the loss divides by, of the whole batch
     batches = TrainBatches(job.training, recipe, accelerator.process_index, accelerator.num_processes)
@@ -76,6 +85,9 @@ def train(job: Job) -> AxialModel[Any] | None:
         x, truths = batches[number]
         return x, batch_targets(job.task, truths, spec, x.shape[1:3])
 
+    def watched(one: AxialModel[Any], config: Config) -> Runner:
+        return Runner.of_model(one, config, "float64" if dtype == torch.float64 else "float32")
+
     def finished() -> AxialModel[Any]:
         return model if average is None else average.model(model)
 
@@ -85,10 +97,10 @@ def train(job: Job) -> AxialModel[Any] | None:
             rate = recipe.rate(step, batches.steps)
             set_rate(optimizer, rate)
             with draw_by_place(recipe.seed, step, accelerator.process_index, accelerator.num_processes):
-                images = torch.from_numpy(x).permute(0, 3, 1, 2).to(device)  # (n, 3, H, W), channels last in memory
+                images = torch.from_numpy(x).permute(0, 3, 1, 2).to(device, dtype)  # (n, 3, H, W), channels last in memory
                 with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
                     outputs = trained(images)
-            wanted = on_device(targets, device)
+            wanted = on_device(targets, device, dtype)
             whole = {} if shared is None else {"totals": accelerator.reduce(shared(wanted), "mean")}
             parts = loss_function(outputs, wanted, head, **whole, **recipe.loss)
             accelerator.backward(parts["total"])
@@ -106,7 +118,7 @@ def train(job: Job) -> AxialModel[Any] | None:
             if step == batches.steps or (step % batches.per_epoch == 0 and step // batches.per_epoch % recipe.score_every == 0):
                 if log and len(job.held_out):
                     config = describe(finished(), job.labels, recipe.preprocessing)
-                    log.write(step=step, epoch=step / batches.per_epoch, **score(Runner.of_model(finished(), config), job.held_out))
+                    log.write(step=step, epoch=step / batches.per_epoch, **score(watched(finished(), config), job.held_out))
                     log.draw()
                 save()
             elif step % job.save_every == 0:
@@ -115,7 +127,8 @@ def train(job: Job) -> AxialModel[Any] | None:
     return finished() if main else None
 
 
-def on_device(targets: Mapping[str, np.ndarray], device: torch.device) -> dict[str, Tensor]:
-    """Targets as tensors; maps with channels, (n, H, W, C), as PyTorch has them, (n, C, H, W)."""
+def on_device(targets: Mapping[str, np.ndarray], device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Targets as tensors, fractions in `dtype`; maps with channels, (n, H, W, C), as PyTorch has them, (n, C, H, W)."""
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in targets.items()}
+    tensors = {name: one.to(dtype) if one.is_floating_point() else one for name, one in tensors.items()}
     return {name: one.permute(0, 3, 1, 2) if one.dim() == 4 else one for name, one in tensors.items()}

@@ -1,0 +1,38 @@
+"""``axialzoo predict --out results.parquet``: in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from axialzoo.cli.shared import emit, say, say_if_compiling, stdout_kept_clean
+
+BATCHES = (".parquet", ".jsonl")  # of --out
+
+
+def run_batch(
+    images: Sequence[Path], model: str, out: Path, how: dict[str, Any], looks: dict[str, Any], *, as_json: bool, quiet: bool
+) -> None:
+    """Predicts in batches, and says how it went.
+
+    Args:
+        how: Arguments of :func:`axialzoo.engine.predict_batch`.
+        looks: As of :func:`axialzoo.cli.shared.looks`.
+    """
+    from axialzoo.engine import predict_batch
+    from axialzoo.train.progress import progress
+
+    if how["framework"] != "keras" and how["optimize"]:
+        say_if_compiling(quiet)
+    with stdout_kept_clean(), progress("predicting", 100, shown=not quiet) as bar:
+        found = predict_batch(
+            images, model, out, progress=lambda done, total: bar(100 * done // total, f"{done:,} of {total:,}"), **how, **looks
+        )
+    if as_json:
+        emit(found)
+        return
+    rate = f", {found['done'] / found['seconds']:,.1f} a second" if found["done"] and found["seconds"] else ""
+    say(f"done: {found['done']:,} of {found['pictures']:,} pictures{rate}; {out} is whole", quiet)
+    if found["errors"]:
+        say(f"{found['errors']:,} of them could not be read: their rows have an error", quiet)

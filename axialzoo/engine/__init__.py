@@ -1,0 +1,10 @@
+"""Predicting many pictures: in worker processes or on Ray, into files of results that are whole or not there.
+
+from axialzoo.engine import predict_batch
+
+predict_batch(["photos/"], "axial_resnet_cifar10", "results.parquet", workers=2)
+"""
+
+from axialzoo.engine.run import predict_batch
+
+__all__ = ["predict_batch"]

@@ -1,0 +1,159 @@
+"""What is to be predicted, cut into chunks: each is so many pictures that one worker does at a time, and one file of results."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from axialzoo.data.base import DataError
+from axialzoo.data.parquet import Table
+from axialzoo.data.tars import Member, read_member, scan_tar
+from axialzoo.runtime.predict import SUFFIXES, Predicted, open_picture
+
+TAR, PARQUET = ".tar", ".parquet"
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Pictures that follow one another in the input.
+
+    Attributes:
+        number: Its place among the chunks, from 0.
+        shard: The tar or Parquet file that they are in; empty where they are files.
+        paths: The files.
+        start, stop: Of a shard: from which picture on, and before which it ends.
+    """
+
+    number: int
+    shard: str = ""
+    paths: tuple[str, ...] = ()
+    start: int = 0
+    stop: int = 0
+
+    def __len__(self) -> int:
+        return self.stop - self.start if self.shard else len(self.paths)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Chunk:
+        return cls(**{**data, "paths": tuple(data["paths"])})
+
+
+def chunks_of(paths: Sequence[str | os.PathLike], size: int) -> list[Chunk]:
+    """Chunks of at most `size` pictures, in the order of the input.
+
+    Args:
+        paths: Pictures, tar shards, Parquet files, and folders of these, which are gone through by name, folders in them too. A shard
+            that cannot be read counts as one picture, whose row says why.
+
+    Raises:
+        DataError: where there is no such file, or nothing to predict.
+    """
+    found: list[Chunk] = []
+    loose: list[str] = []
+
+    def close() -> None:
+        if loose:
+            found.append(Chunk(len(found), paths=tuple(loose)))
+            loose.clear()
+
+    for path in (file for given in paths for file in _files(Path(given))):
+        if path.suffix.lower() not in (TAR, PARQUET):
+            loose.append(str(path))
+            if len(loose) == size:
+                close()
+            continue
+        close()
+        count = _count(str(path))
+        found += [Chunk(len(found) + at, str(path), (), first, min(first + size, count)) for at, first in enumerate(range(0, count, size))]
+    close()
+    if not found:
+        looked = ", ".join((*SUFFIXES, TAR, PARQUET))
+        raise DataError(f"{', '.join(map(str, paths))}: expected pictures, tar shards or Parquet files, found none; looked for {looked}")
+    return found
+
+
+def pictures_of(chunk: Chunk) -> Iterator[Predicted]:
+    """The pictures of a chunk, each opened when it is asked for; one that cannot be read says why."""
+    if not chunk.shard:
+        yield from (open_picture(Path(path)) for path in chunk.paths)
+    elif chunk.shard.lower().endswith(TAR):
+        members, damage = _pictures_in_tar(chunk.shard)
+        for member in members[chunk.start : chunk.stop]:
+            name = f"{chunk.shard}:{member.name}"
+            try:
+                yield _from_bytes(name, read_member(chunk.shard, member.offset, member.size))
+            except DataError as error:
+                yield Predicted(Path(name), error=str(error))
+        if damage and chunk.stop > len(members):
+            yield Predicted(Path(chunk.shard), error=damage)
+    else:
+        yield from _in_table(chunk)
+
+
+def _in_table(chunk: Chunk) -> Iterator[Predicted]:
+    number = chunk.start
+    try:
+        table = _table(chunk.shard)
+        for row in table.read(chunk.start, chunk.stop):
+            name, content = f"{chunk.shard}:{number}", row[table.column]
+            number += 1
+            yield _from_bytes(name, content) if content else Predicted(Path(name), error=f"{name}: no picture in column {table.column!r}")
+    except DataError as error:  # the rest of the chunk cannot be read either
+        alone = chunk.stop - chunk.start == 1 and number == 0
+        for rest in range(number, chunk.stop):
+            yield Predicted(Path(chunk.shard if alone else f"{chunk.shard}:{rest}"), error=str(error))
+
+
+def _from_bytes(name: str, content: bytes) -> Predicted:
+    stream = io.BytesIO(content)
+    stream.name = name
+    return open_picture(Path(name), stream)
+
+
+def _files(path: Path) -> Iterable[Path]:
+    if not path.is_dir():
+        if not path.exists():
+            raise DataError(f"{path}: no such file or folder")
+        return [path]
+    return _below(path)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    with os.scandir(folder) as entries:
+        inside = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith((".", "_")))
+    for name, is_folder in inside:
+        if is_folder:
+            yield from _below(folder / name)
+        elif name.lower().endswith((*SUFFIXES, TAR, PARQUET)):
+            yield folder / name
+
+
+def _count(shard: str) -> int:
+    """Of pictures in a shard, and one more where it is damaged."""
+    if shard.lower().endswith(TAR):
+        members, damage = _pictures_in_tar(shard)
+        return len(members) + bool(damage)
+    try:
+        return _table(shard).rows
+    except DataError:
+        return 1
+
+
+@lru_cache(maxsize=1)
+def _pictures_in_tar(shard: str) -> tuple[list[Member], str]:
+    """Its chunks are done one after the other, so that the last shard is the one asked for again."""
+    members, damage = scan_tar(shard)
+    return [member for member in members if member.name.lower().endswith(SUFFIXES)], damage
+
+
+@lru_cache(maxsize=1)
+def _table(shard: str) -> Table:
+    return Table(shard)

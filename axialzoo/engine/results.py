@@ -1,0 +1,81 @@
+"""Rows of results, and the two kinds of file they go to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from axialzoo.data.parquet import arrow
+from axialzoo.files import written_beside
+from axialzoo.runtime.predict import Predicted
+
+FORMATS = (".parquet", ".jsonl")  # of results
+
+
+def row_of(one: Predicted, top: int | None = None) -> dict[str, Any]:
+    """A picture and what was found, of any task.
+
+    Args:
+        one: With one result, or an error.
+        top: How many classes or objects to tell of; default as `to_json` of the result.
+
+    Returns:
+        ``picture`` its name; ``width``, ``height`` in pixels, None where it cannot be read; ``labels`` and ``scores`` of what was found,
+        best first; ``result`` as `axialzoo predict --json` has it; ``error`` why it cannot be read, else None.
+    """
+    if one.picture is None:
+        return {**_nothing(str(one.path)), "error": one.error}
+    limit = {} if top is None else {"top": top}
+    result = one.results[0]
+    found = result.rows(**limit)
+    return {
+        "picture": str(one.path),
+        "width": one.picture.width,
+        "height": one.picture.height,
+        "labels": [label for label, _ in found],
+        "scores": [score for _, score in found],
+        "result": result.to_json(**limit),
+        "error": None,
+    }
+
+
+def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Writes the rows as JSON lines or as Parquet, as the suffix of `path` says, whole or not at all; in Parquet ``result`` is JSON text.
+
+    Raises:
+        ModuleNotFoundError: for Parquet where pyarrow is not installed.
+    """
+    if path.suffix == ".jsonl":
+        with written_beside(path) as beside, open(beside, "w", encoding="utf-8") as file:
+            file.writelines(_json(row) + "\n" for row in rows)
+        return
+    pyarrow = arrow()
+    texts = [{**row, "result": None if row["result"] is None else _json(row["result"])} for row in rows]
+    table = pyarrow.Table.from_pylist(texts, schema=_schema(pyarrow))
+    with written_beside(path) as beside:
+        pyarrow.parquet.write_table(table, beside, compression="zstd")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _nothing(picture: str) -> dict[str, Any]:
+    return {"picture": picture, "width": None, "height": None, "labels": None, "scores": None, "result": None}
+
+
+def _schema(pyarrow: Any) -> Any:
+    text, whole = pyarrow.string(), pyarrow.int32()
+    return pyarrow.schema(
+        [
+            pyarrow.field("picture", text, nullable=False),
+            pyarrow.field("width", whole),
+            pyarrow.field("height", whole),
+            pyarrow.field("labels", pyarrow.list_(text)),
+            pyarrow.field("scores", pyarrow.list_(pyarrow.float64())),
+            pyarrow.field("result", text),
+            pyarrow.field("error", text),
+        ]
+    )

@@ -1,0 +1,127 @@
+"""Batch prediction from its beginning to its end."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Unpack
+
+from axialzoo.data.parquet import arrow
+from axialzoo.engine.inputs import chunks_of
+from axialzoo.engine.on_ray import run_on_ray
+from axialzoo.engine.plan import Plan, begin, check_format, input_digest, missing
+from axialzoo.engine.processes import run_on_processes
+from axialzoo.engine.work import Work
+from axialzoo.hub import fetch_checkpoint
+from axialzoo.runtime.frameworks import choose, process_backend
+from axialzoo.runtime.local import optimizable
+from axialzoo.runtime.predict import BATCH, check_decodable
+from axialzoo.spec import SpecError, did_you_mean
+from axialzoo.tasks.looks import Asked, looks_of
+
+ENGINES = ("processes", "ray")
+CHUNK = 256  # pictures
+
+
+def predict_batch(
+    inputs: Sequence[str | os.PathLike],
+    model: str | os.PathLike,
+    out: str | os.PathLike,
+    *,
+    workers: int | None = None,
+    threads: int = 1,
+    engine: str = "processes",
+    address: str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    framework: str | None = None,
+    optimize: bool = True,
+    chunk: int = CHUNK,
+    batch_size: int = BATCH,
+    top: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    **looks: Unpack[Asked],
+) -> dict[str, Any]:
+    """Predicts many pictures in several processes, into a folder of files of results.
+
+    Every file appears whole or not at all, so that a run that was stopped goes on with what is missing; a worker that dies is replaced.
+    Rows are in the order of the input, the same to the byte for any number of workers. A picture that cannot be read is a row with an
+    error.
+
+    Args:
+        inputs: Pictures, tar shards, Parquet files, and folders of these.
+        model: Folder, registry name with weights, ``name.tag`` or ``org/repo[@revision]``.
+        out: Folder to write: ``results.parquet`` or ``results.jsonl``, with a file for each chunk.
+        workers: Processes; default as many as there are cores for.
+        threads: Of each. Processes use cores better than threads do; more threads spare memory. Another number may give other last bits.
+        engine: ``"processes"`` of this machine, or ``"ray"``.
+        address: Of a cluster of Ray; default Ray on this machine.
+        resume: Go on with what lies in `out`.
+        overwrite: Replace what lies in `out`.
+        framework, optimize: As of :class:`axialzoo.runtime.Runner`.
+        chunk: Pictures of a file of results, which are done again when a worker dies.
+        batch_size: Pictures computed at once.
+        top: How many classes or objects to tell of.
+        progress: Called with how many pictures are done, and how many there are.
+        looks: ``tile``, ``overlap``, ``flips``, ``scales``: see :func:`axialzoo.tasks.looks_of`.
+
+    Returns:
+        ``model``, ``digest``, ``out``, ``pictures``, ``parts``; of this call ``done`` (pictures), ``errors`` (of them) and ``seconds``.
+
+    Raises:
+        DataError: where there is nothing to predict.
+        FileExistsError: where `out` holds something else than this run.
+        SpecError: for an engine that does not exist, and looks that the model's task does not understand.
+        WorkerError: where workers cannot do it.
+
+    Example:
+        >>> import tempfile
+        >>> from axialzoo.engine import predict_batch
+        >>> out = tempfile.mkdtemp() + "/results.jsonl"
+        >>> predict_batch(["docs/photos/chelsea.jpg"], "axial_resnet_cifar10", out, workers=1)["pictures"]
+        1
+    """
+    if engine not in ENGINES:
+        raise SpecError(f"engine: expected one of {', '.join(ENGINES)}, found {engine!r}{did_you_mean(engine, ENGINES)}")
+    if address is not None and engine != "ray":
+        raise SpecError(f"address: is of a cluster of Ray; expected engine 'ray', found {engine!r}")
+    for name, value in {"workers": workers, "threads": threads, "chunk": chunk, "batch_size": batch_size}.items():
+        if value is not None and value < 1:
+            raise SpecError(f"{name}: expected at least 1, found {value}")
+    folder = Path(out)
+    check_format(folder)
+    if folder.suffix == ".parquet":
+        arrow()
+    names = choose(framework)
+    if len(names) != 1:
+        raise SpecError(f"framework: expected one, found {framework!r}")
+    backend = process_backend() if names[0] == "keras" else None
+    checkpoint, asked = fetch_checkpoint(model), looks_of(**looks)
+    check_decodable(checkpoint.config, asked)
+    chunks = chunks_of(inputs, chunk)
+    config, total = checkpoint.config, sum(map(len, chunks))
+    optimized = optimize and optimizable(names[0], "float32")
+    plan = Plan(
+        config.model, config.digest, names[0], backend, optimized, threads, batch_size, dict(asked.asked), top, total, len(chunks),
+        input_digest(chunks),
+    )  # fmt: skip
+    begin(folder, plan, inputs, resume=resume, overwrite=overwrite)
+    left = missing(folder, chunks)
+    where = str(checkpoint.folder.resolve())
+    work = Work(str(model), where, config.digest, str(folder.resolve()), names[0], backend, optimize, dict(looks), top, batch_size, threads)
+    workers = workers or max(_cores() // threads, 1)
+    counted, errors, started = total - sum(map(len, left)), 0, time.monotonic()
+    if left:
+        found = run_on_ray(work, left, workers, address) if engine == "ray" else run_on_processes(work, left, workers)
+        for one in found:
+            counted, errors = counted + one["pictures"], errors + one["errors"]
+            if progress:
+                progress(counted, total)
+    about = {"model": config.model, "digest": config.digest, "out": str(folder), "pictures": total, "parts": len(chunks)}
+    return {**about, "done": sum(map(len, left)), "errors": errors, "seconds": round(time.monotonic() - started, 3)}
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

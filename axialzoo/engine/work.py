@@ -1,0 +1,69 @@
+"""What a worker does, in a process of this machine or in an actor of Ray: a chunk of pictures becomes a file of results."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from axialzoo.checkpoint import load_checkpoint
+from axialzoo.engine.inputs import Chunk, pictures_of
+from axialzoo.engine.plan import part
+from axialzoo.engine.results import row_of, write_rows
+from axialzoo.hub import fetch_checkpoint
+from axialzoo.runtime import Runner
+from axialzoo.runtime.predict import predict_opened
+from axialzoo.tasks import looks_of
+
+
+@dataclass(frozen=True)
+class Work:
+    """All that a worker has to know; it can be written as JSON.
+
+    Attributes:
+        source: Of the checkpoint, as :func:`axialzoo.hub.fetch_checkpoint` takes it.
+        folder: Where it lies on the machine that sends the work; where it does not lie there, the worker fetches `source`.
+        digest: That it must have.
+        out: Folder of the results.
+        framework, backend, optimize, looks, top, batch, threads: See :class:`axialzoo.engine.plan.Plan`.
+    """
+
+    source: str
+    folder: str
+    digest: str
+    out: str
+    framework: str
+    backend: str | None
+    optimize: bool
+    looks: dict[str, Any]
+    top: int | None
+    batch: int
+    threads: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @cached_property
+    def runner(self) -> Runner:
+        """The checkpoint as a function.
+
+        Raises:
+            ValueError: where it has changed meanwhile.
+        """
+        here = Path(self.folder).is_dir()
+        checkpoint = load_checkpoint(self.folder, verify=False) if here else fetch_checkpoint(self.source)  # verified by the sender
+        if checkpoint.config.digest != self.digest:
+            raise ValueError(f"{checkpoint.folder}: expected digest {self.digest}, found {checkpoint.config.digest}")
+        return Runner(checkpoint, self.framework, self.backend, compiled=True, optimize=self.optimize)
+
+    def do(self, chunk: Chunk) -> dict[str, int]:
+        """Writes the results of a chunk, whole or not at all.
+
+        Returns:
+            Its ``number``, how many ``pictures`` it has, and how many of them are ``errors``.
+        """
+        opened = pictures_of(chunk)
+        rows = [row_of(one, self.top) for one in predict_opened([self.runner], opened, self.batch, looks_of(**self.looks))]
+        write_rows(part(Path(self.out), chunk.number), rows)
+        return {"number": chunk.number, "pictures": len(rows), "errors": sum(row["error"] is not None for row in rows)}

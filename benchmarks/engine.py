@@ -1,0 +1,109 @@
+"""Batch prediction: two workers against one, and memory over many pictures.
+
+    python benchmarks/engine.py workers --pictures 2000 --runs 3
+    python benchmarks/engine.py memory --pictures 1000,10000
+
+The first runs both in turn, several times, and says the medians of pictures a second, the start of the workers counted in; both have to
+write the same bytes. The second says the peak memory of the process that hands out the work and of its workers together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def make_pictures(folder: Path, count: int, side: int) -> None:
+    """Pictures that differ in their first pixels, for noise is slow to make."""
+    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+    folder.mkdir(parents=True)
+    for index in range(count):
+        pixels[0, :4] = np.frombuffer(index.to_bytes(12, "little"), np.uint8).reshape(4, 3)
+        stream = io.BytesIO()
+        Image.fromarray(pixels).save(stream, "jpeg")
+        (folder / f"{index:07}.jpg").write_bytes(stream.getvalue())
+
+
+def start(folder: Path, model: str, out: Path, workers: int, chunk: int) -> subprocess.Popen:
+    command = [sys.executable, "-m", "axialzoo", "predict", str(folder), "--model", model, "--out", str(out), "--json", "--force"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [*command, "--workers", str(workers), "--chunk", str(chunk)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+
+
+def peak_memory(process: subprocess.Popen) -> dict[int, int]:
+    """Waits for a process; its own peak of resident memory and that of each of its children, in bytes."""
+    peaks: dict[int, int] = {}
+    while process.poll() is None:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        for pid in [process.pid, *map(int, children.read_text().split() if children.exists() else ())]:
+            try:
+                lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+            except OSError:  # it has just ended
+                continue
+            found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")]
+            peaks[pid] = max([peaks.get(pid, 0), *found])
+        time.sleep(0.02)
+    return peaks
+
+
+def compare_workers(model: str, count: int, side: int, runs: int, chunk: int) -> dict:
+    rates: dict[int, list[float]] = {1: [], 2: []}
+    with tempfile.TemporaryDirectory() as folder:
+        make_pictures(Path(folder) / "pictures", count, side)
+        outs = {workers: Path(folder) / f"{workers}.jsonl" for workers in rates}
+        for _ in range(runs):
+            for workers, out in outs.items():
+                said, _ = start(Path(folder) / "pictures", model, out, workers, chunk).communicate()
+                rates[workers].append(count / json.loads(said)["seconds"])
+        one, two = ({path.name: path.read_bytes() for path in out.iterdir()} for out in outs.values())
+    middle = {workers: statistics.median(found) for workers, found in rates.items()}
+    return {"pictures": count, "a second": middle, "ratio": middle[2] / middle[1], "bytes are equal": one == two, "all": rates}
+
+
+def compare_memory(model: str, counts: list[int], side: int, chunk: int) -> dict:
+    found = {}
+    for count in counts:
+        with tempfile.TemporaryDirectory() as folder:
+            make_pictures(Path(folder) / "pictures", count, side)
+            with start(Path(folder) / "pictures", model, Path(folder) / "out.jsonl", 2, chunk) as process:
+                peaks = peak_memory(process)
+        found[count] = sum(peaks.values())
+    least, most = min(found.values()), max(found.values())
+    return {"peak MiB": {count: round(value / 2**20, 1) for count, value in found.items()}, "largest over smallest": most / least}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["workers", "memory"])
+    parser.add_argument("--pictures", help="how many; of memory several, with commas between them")
+    parser.add_argument("--model", help="default axial_deeplab_nuclei for workers, axial_resnet_cifar10 for memory")
+    parser.add_argument("--side", type=int, help="of the pictures, in pixels; default 256 and 32")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--chunk", type=int, default=100)
+    told = parser.parse_args()
+    if told.what == "workers":
+        counted = int(told.pictures or 2000)
+        found = compare_workers(told.model or "axial_deeplab_nuclei", counted, told.side or 256, told.runs, told.chunk)
+    else:
+        counts = [int(one) for one in (told.pictures or "1000,10000").split(",")]
+        found = compare_memory(told.model or "axial_resnet_cifar10", counts, told.side or 32, told.chunk)
+    print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()
