@@ -30,6 +30,7 @@ ALLOWED = {
     "axialzoo/keras": SHARED | LIGHT | {"keras", "tensorflow", "jax", "h5py", "axialzoo.kernels"},
     "axialzoo/runtime": SHARED | LIGHT | {"axialzoo.tasks", "axialzoo.kernels"},
     "axialzoo/analysis": SHARED | LIGHT | {"torch", "axialzoo.torch", "axialzoo.runtime", "axialzoo.kernels"},
+    "axialzoo/app": SHARED | {"numpy", "PIL", "gradio", "axialzoo.errors", "axialzoo.runtime", "axialzoo.tasks"},
     "converters": {"axialzoo.spec", "axialzoo.checkpoint", "numpy"},
 }
 # and inside functions alone
@@ -38,6 +39,7 @@ WITHIN_FUNCTIONS = {
     "axialzoo/keras": {"torch"},
     "axialzoo/runtime": FRAMEWORKS | {"axialzoo.torch", "axialzoo.keras"},
     "axialzoo/analysis": {"matplotlib"},
+    "axialzoo/app": {"axialzoo.analysis"},  # which is in PyTorch
     "axialzoo/tasks": {"pycocotools"},
     "converters": FRAMEWORKS | {"axialzoo.torch.native"},
 }
@@ -121,6 +123,8 @@ def test_commands_and_training_import_frameworks_inside_functions_or_in_the_modu
         ("axialzoo/runtime", "import torch"),
         ("axialzoo/runtime", "def f():\n    from axialzoo.cli.shared import say"),
         ("axialzoo/hub", "def f():\n    import torch"),
+        ("axialzoo/app", "from axialzoo.analysis.seeing import Seeing"),
+        ("axialzoo/app", "def f():\n    import torch"),
         ("axialzoo/torch", "from .blocks import ResidualBlock"),
     ],
 )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from axialzoo.cli import benchmark, compare, convert, evaluate, explain, foreign, info, listing, predict, publish, pull, train, verify
+from axialzoo.cli import benchmark, compare, convert, evaluate, explain, foreign, info, listing, page, predict, publish, pull, train, verify
 from axialzoo.cli.shared import command
 
 app = typer.Typer(
@@ -47,3 +47,4 @@ command(app, "evaluate")(evaluate.run)
 command(app, "compare")(compare.run)
 command(app, "explain")(explain.run)
 command(app, "benchmark")(benchmark.run)
+command(app, "app")(page.run)
