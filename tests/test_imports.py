@@ -30,7 +30,7 @@ ALLOWED = {
     "axialzoo/keras": SHARED | LIGHT | {"keras", "tensorflow", "jax", "h5py", "axialzoo.kernels"},
     "axialzoo/runtime": SHARED | LIGHT | {"axialzoo.tasks", "axialzoo.kernels"},
     "axialzoo/analysis": SHARED | LIGHT | {"torch", "axialzoo.torch", "axialzoo.runtime", "axialzoo.kernels"},
-    "axialzoo/app": SHARED | {"numpy", "PIL", "gradio", "axialzoo.errors", "axialzoo.runtime", "axialzoo.tasks"},
+    "axialzoo/app": SHARED | {"numpy", "PIL", "gradio", "fastapi", "uvicorn", "axialzoo.errors", "axialzoo.runtime", "axialzoo.tasks"},
     "converters": {"axialzoo.spec", "axialzoo.checkpoint", "numpy"},
 }
 # and inside functions alone

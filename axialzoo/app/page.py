@@ -24,13 +24,9 @@ KIND = "local"  # of attention, beside the model's own
 MIDDLE = 50.0  # per cent
 
 
-class Picture(gr.Image):
-    """A picture as the user gave it, unread: whether it is one, and what is wrong with it, axialzoo says in its own words."""
-
-    is_template = True  # it is shown as its parent is
-
-    def preprocess(self, payload: ImageData | None) -> str | None:
-        return None if payload is None else payload.path
+def unread(payload: ImageData | None) -> str | None:
+    """Where a picture lies as the user gave it: whether it is one, and what is wrong with it, axialzoo says in its own words."""
+    return None if payload is None else payload.path
 
 
 def build(models: Sequence[str], runners: Runners) -> gr.Blocks:
@@ -62,10 +58,11 @@ class _Page:
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=300):
                 gr.HTML('<div class="az-section"><h2>Choose a picture</h2></div>')
-                self.picture = Picture(
+                self.picture = gr.Image(
                     str(self.first.path), sources=["upload", "webcam", "clipboard"], type="filepath", label="Picture", height=330,
                     buttons=["fullscreen"], elem_id="az-picture",
                 )  # fmt: skip
+                vars(self.picture)["preprocess"] = unread  # gradio's own opens it
                 with gr.Row(elem_classes="az-samples"):
                     self.samples = [gr.Button(one.title, icon=one.path, size="sm") for one in samples()]
             with gr.Column(scale=6, min_width=300):

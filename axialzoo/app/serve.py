@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ QUIET = {  # what gradio and the Hub's client would otherwise tell and ask other
     "GRADIO_ANALYTICS_ENABLED": "False",
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
+POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")
 
@@ -55,30 +58,72 @@ def serve(
     if not frameworks():
         raise ModuleNotFoundError("neither PyTorch nor Keras is installed; pip install 'axialzoo[torch]' or 'axialzoo[keras-tensorflow]'")
     runners = Runners()
-    page = build(chosen, runners)
-    try:
-        _, address, _ = page.launch(
-            server_name=host, server_port=port, prevent_thread_lock=True, quiet=True, share=False, ssr_mode=False, footer_links=[],
-            theme=_theme(), css_paths=Path(__file__).with_name("page.css"), max_file_size=LARGEST, enable_monitoring=False, pwa=False,
-            run_history=False,
-        )  # fmt: skip
-    except OSError as error:
-        raise OSError(f"port {port}: cannot be served ({error}); choose another, such as {port + 1}") from None
-    told(f"the page: {address}")
+    taken = _listening(host, port)
+    server = _server(build(chosen, runners))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]}, daemon=True)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.02)
+    told(f"the page: http://{host if host != '0.0.0.0' else '127.0.0.1'}:{taken.getsockname()[1]}")
+    threading.Thread(target=_warm, args=(runners, chosen[0]), daemon=True).start()
 
     def end() -> None:
-        page.close(verbose=False)
+        server.should_exit = server.force_exit = True
+        thread.join(10)
         runners.close()
 
-    threading.Thread(target=_warm, args=(runners, chosen[0]), daemon=True).start()
     if wait:
         try:
-            threading.Event().wait()
+            thread.join()
         except KeyboardInterrupt:
             told("ended")
         finally:
             end()
     return end
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that is bound.
+
+    Raises:
+        OSError: where that is not possible, such as for a port that is taken.
+    """
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host, port))
+    except OSError as error:
+        made.close()
+        raise OSError(f"port {port} of {host}: {error.strerror or error}; choose another with --port, such as {port + 1}") from None
+    return made
+
+
+def _server(page: Any) -> Any:
+    """What answers browsers."""
+    import gradio as gr
+    import uvicorn
+    from fastapi import FastAPI
+
+    app = gr.mount_gradio_app(
+        FastAPI(docs_url=None, redoc_url=None, openapi_url=None), page, path="", ssr_mode=False, footer_links=[], run_history=False,
+        theme=_theme(), css_paths=Path(__file__).with_name("page.css"), max_file_size=LARGEST, enable_monitoring=False, pwa=False,
+    )  # fmt: skip
+    return uvicorn.Server(uvicorn.Config(_Kept(app), log_level="warning", ws="none"))
+
+
+class _Kept:
+    """An application whose answers tell the browser to fetch nothing from elsewhere."""
+
+    def __init__(self, app: Any):
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def told(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], (b"content-security-policy", POLICY.encode())]}
+            await send(message)
+
+        await self._app(scope, receive, told)
 
 
 def _warm(runners: Any, source: str) -> None:
