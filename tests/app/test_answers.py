@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from axialzoo import load_runner
 from axialzoo.app import parts
@@ -14,7 +13,7 @@ from axialzoo.app.answers import answer, code
 from axialzoo.app.looks import blocks, look
 from axialzoo.app.models import Runners, offered
 from axialzoo.app.samples import samples
-from axialzoo.image import ImageError
+from axialzoo.image import ImageError, load_image
 from axialzoo.spec import SpecError, list_models
 
 CIFAR = "axial_resnet_cifar10"
@@ -51,7 +50,7 @@ def test_an_answer_is_what_the_command_prints(answered, axialzoo, tmp_path):
     printed["predictions"][0]["image"] = answered.name
     assert answered.json == printed
     files = answered.write(tmp_path)
-    assert json.loads(files[0].read_text()) == printed and Image.open(files[1]).size == answered.drawn.size
+    assert json.loads(files[0].read_text()) == printed and load_image(files[1]).size == answered.drawn.size
 
 
 def test_time_memory_and_digest_are_told(answered):
@@ -89,7 +88,7 @@ def test_names_are_escaped():
 
 def test_the_two_looks_are_a_row_and_then_all_that_reaches():
     pytest.importorskip("torch")
-    picture = Image.open(samples()[0].path).convert("RGB")
+    picture = load_image(samples()[0].path)
     found = look(CIFAR, picture, (0.5, 0.5), kind="global")
     assert [panel.title.partition(":")[0] for panel in found.hops] == ["First look", "Second look"] and found.weights == "trained"
     first, second = (np.asarray(panel.picture, int) for panel in found.hops)
@@ -102,7 +101,7 @@ def test_the_two_looks_are_a_row_and_then_all_that_reaches():
 
 def test_a_point_elsewhere_is_seen_elsewhere():
     pytest.importorskip("torch")
-    picture = Image.open(samples()[0].path).convert("RGB")
+    picture = load_image(samples()[0].path)
     one, other = (np.asarray(look(CIFAR, picture, (0.5, share)).hops[0].picture, int) for share in (0.1, 0.9))
     rows = [np.flatnonzero(np.ptp(panel, axis=2).max(1) > 60).mean() for panel in (one, other)]
     assert rows[0] < len(one) / 3 and rows[1] > len(one) * 2 / 3
@@ -110,7 +109,7 @@ def test_a_point_elsewhere_is_seen_elsewhere():
 
 def test_a_point_outside_is_the_nearest_inside_and_an_unknown_layer_is_refused():
     pytest.importorskip("torch")
-    picture = Image.open(samples()[0].path).convert("RGB")
+    picture = load_image(samples()[0].path)
     assert look(CIFAR, picture, (1.0, 1.0)).hops
     with pytest.raises(SpecError, match="no attention in"):
         look(CIFAR, picture, (0.5, 0.5), layer="stages.9")
