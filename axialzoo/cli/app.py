@@ -6,7 +6,23 @@ from typing import Annotated
 
 import typer
 
-from axialzoo.cli import benchmark, compare, convert, evaluate, explain, foreign, info, listing, page, predict, publish, pull, train, verify
+from axialzoo.cli import (
+    benchmark,
+    compare,
+    convert,
+    evaluate,
+    explain,
+    foreign,
+    info,
+    listing,
+    page,
+    predict,
+    publish,
+    pull,
+    space,
+    train,
+    verify,
+)
 from axialzoo.cli.shared import command
 
 app = typer.Typer(
@@ -48,3 +64,4 @@ command(app, "compare")(compare.run)
 command(app, "explain")(explain.run)
 command(app, "benchmark")(benchmark.run)
 command(app, "app")(page.run)
+command(app, "publish-space")(space.run)
