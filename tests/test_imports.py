@@ -32,6 +32,7 @@ ALLOWED = {
     "axialzoo/exports": SHARED | LIGHT | {"axialzoo.runtime"},
     "axialzoo/engine": SHARED | {"axialzoo.data", "axialzoo.runtime", "axialzoo.tasks"},
     "axialzoo/analysis": SHARED | LIGHT | {"torch", "axialzoo.torch", "axialzoo.runtime", "axialzoo.kernels"},
+    "axialzoo/app": SHARED | {"numpy", "PIL", "gradio", "fastapi", "uvicorn", "axialzoo.errors", "axialzoo.runtime", "axialzoo.tasks"},
     "converters": {"axialzoo.spec", "axialzoo.checkpoint", "numpy"},
 }
 # and inside functions alone
@@ -43,6 +44,7 @@ WITHIN_FUNCTIONS = {
     "axialzoo/analysis": {"matplotlib"},
     "axialzoo/data": {"pyarrow"},
     "axialzoo/engine": {"ray", "torch"},
+    "axialzoo/app": {"axialzoo.analysis"},  # which is in PyTorch
     "axialzoo/tasks": {"pycocotools"},
     "converters": FRAMEWORKS | {"axialzoo.torch.native"},
 }
@@ -126,6 +128,8 @@ def test_commands_and_training_import_frameworks_inside_functions_or_in_the_modu
         ("axialzoo/runtime", "import torch"),
         ("axialzoo/runtime", "def f():\n    from axialzoo.cli.shared import say"),
         ("axialzoo/hub", "def f():\n    import torch"),
+        ("axialzoo/app", "from axialzoo.analysis.seeing import Seeing"),
+        ("axialzoo/app", "def f():\n    import torch"),
         ("axialzoo/torch", "from .blocks import ResidualBlock"),
         ("axialzoo/engine", "import ray"),
         ("axialzoo/data", "import pyarrow"),

@@ -153,4 +153,5 @@ def test_every_package_is_installed():
     listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
     there = {name for name in TEXTS if any(other.startswith(f"{name}.") for other in TEXTS)}
     there |= {".".join(file.parent.relative_to(ROOT).parts) for file in (ROOT / "axialzoo").rglob("__init__.py")}
-    assert listed - {"axialzoo.converters"} == there - {"converters"}
+    elsewhere = {"axialzoo.converters", "axialzoo.app.samples"}  # converters/ and docs/photos, by other names once installed
+    assert elsewhere <= listed and listed - elsewhere == there - {"converters"}

@@ -4,110 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from PIL import Image
-from torch import Tensor, nn
 
-from axialzoo.analysis.cases import attention_blocks, estimated_bytes, find_block
-from axialzoo.analysis.measure import free_memory
+from axialzoo.analysis.cases import attention_blocks, find_block
 from axialzoo.analysis.measures import spread
-from axialzoo.analysis.networks import random_network, receptive_field, recorded
 from axialzoo.analysis.picture import Panel, Row, draw_grid
-from axialzoo.analysis.weights import attention_weights, reach
+from axialzoo.analysis.seeing import Seeing, Source, View, find_source, see_if_it_fits, view
 from axialzoo.files import check_output
-from axialzoo.hub import fetch_checkpoint
-from axialzoo.image import load_image, preprocess, view_of
-from axialzoo.runtime.local import torch_model
-from axialzoo.spec import Model, Preprocessing, SpecError, adapt, entry, parameters, size_pair
+from axialzoo.spec import SpecError, adapt
 
-LAYERS = {"axial": ("height", "width"), "attention": ("attention",)}  # of a block, in the order in which they run
-
-
-@dataclass(frozen=True)
-class Source:
-    """A model and, where it has them, its weights.
-
-    Attributes:
-        name: Its name.
-        spec: What it computes.
-        tensors: Its weights by name, or None: random ones.
-        preprocessing: What it does to a photograph.
-        digest: Of its weights.
-    """
-
-    name: str
-    spec: Model
-    tensors: dict[str, Any] | None
-    preprocessing: Preprocessing
-    digest: str | None = None
-
-
-@dataclass(frozen=True)
-class View:
-    """A photograph as the model sees it, and where the point lies.
-
-    Attributes:
-        image: (1, C, H, W).
-        photo: The part of the photograph that the model sees.
-        share: The point, as shares of that part's width and height.
-    """
-
-    image: Tensor
-    photo: Image.Image
-    share: tuple[float, float]
-
-    def position(self, height: int, width: int) -> tuple[int, int]:
-        """Row and column of the point on a map of that size."""
-        return int(self.share[1] * height), int(self.share[0] * width)
-
-
-def find_source(name: str, size=None, random: bool = False) -> Source:
-    """A registered model, a checkpoint folder or ``org/repo``; a registered one without weights gets random ones.
-
-    Args:
-        size: Height and width that the photograph is resized to, in place of the model's own.
-        random: Random weights even where it has trained ones.
-    """
-    registered = not (Path(name).exists() or "/" in name)
-    if registered and (random or not entry(name).weights):
-        spec = entry(name).spec
-        return Source(name, spec, None, Preprocessing(size_pair(size or spec.input_size), crop=1.0))
-    checkpoint = fetch_checkpoint(name)
-    config = checkpoint.config
-    preprocessing = config.preprocessing if size is None else replace(config.preprocessing, size=size_pair(size))
-    if random:
-        return Source(config.model, config.spec, None, preprocessing)
-    return Source(config.model, config.spec, dict(checkpoint.tensors), preprocessing, config.digest)
-
-
-def view(path: str | os.PathLike, point: tuple[int, int], preprocessing: Preprocessing) -> View:
-    """The photograph in `path` with a point (x, y), in its pixels.
-
-    Raises:
-        ValueError: for a point outside of the photograph, or of the part that the model sees.
-    """
-    photo = load_image(path)
-    x, y = point
-    if not (0 <= x < photo.width and 0 <= y < photo.height):
-        raise ValueError(f"--point {x},{y}: expected x from 0 to {photo.width - 1} and y from 0 to {photo.height - 1}: {path} is so large")
-    steps = view_of(photo.height, photo.width, preprocessing)
-    down, right = photo.height / steps.resized[0], photo.width / steps.resized[1]  # pixels of the photograph to one of the input
-    left, top = steps.left * right, steps.top * down
-    box = (left, top, left + steps.size[1] * right, top + steps.size[0] * down)
-    share = ((x + 0.5 - box[0]) / (box[2] - box[0]), (y + 0.5 - box[1]) / (box[3] - box[1]))
-    if not (0 <= share[0] < 1 and 0 <= share[1] < 1):
-        wide = round(preprocessing.size[0] * photo.width / photo.height)
-        raise ValueError(
-            f"--point {x},{y}: of {path} the model sees x from {box[0]:.0f} to {box[2] - 1:.0f} and y from {box[1]:.0f} to "
-            f"{box[3] - 1:.0f}; --size {preprocessing.size[0]}x{wide} shows it more"
-        )
-    seen = photo.crop((round(box[0]), round(box[1]), round(box[2]), round(box[3])))
-    return View(torch.from_numpy(preprocess(photo, preprocessing))[None], seen, share)
+__all__ = ["Source", "View", "explain", "find_source", "view"]
 
 
 def explain(
@@ -144,7 +53,7 @@ def explain(
     block = known[len(known) // 2] if layer is None else find_block(source.spec, layer)
     shown = view(path, point, source.preprocessing)
     told(f"{source.name} as it is")
-    own = _See(source, source.spec, block, shown, samples, seed)
+    own = Seeing(source, source.spec, block, shown, samples, seed)
     height, width = own.map
     found: dict[str, Any] = {
         "model": source.name,
@@ -160,11 +69,11 @@ def explain(
         "attention": {name: spread(weights, *own.position) for name, weights in own.attention.items()},
         "kinds": {},
     }
-    seen: dict[str, _See | str] = {}
+    seen: dict[str, Seeing | str] = {}
     for kind in kinds:
         told(kind)
         changed = adapt(source.spec, attention=kind)
-        seen[kind] = own if changed == source.spec else _see_if_it_fits(source, changed, block, shown, samples, seed)
+        seen[kind] = own if changed == source.spec else see_if_it_fits(source, changed, block, shown, samples, seed)
         found["kinds"][kind] = _numbers(seen[kind])
     if out is not None:
         _draw(found, own, seen, shown, out)
@@ -172,47 +81,7 @@ def explain(
     return found
 
 
-class _See:
-    """One network: the weights of its layers from the point, what reaches the point, and what the block's output depends on."""
-
-    def __init__(self, source: Source, spec: Model, block: str, shown: View, samples: int, seed: int):
-        fits = source.tensors is not None and {p.name: p.shape for p in parameters(spec)} == {
-            name: tuple(np.shape(tensor)) for name, tensor in source.tensors.items()
-        }
-        self.weights = "trained" if fits else "random"
-        network = torch_model(spec, source.tensors or {}) if fits else random_network(spec, shown.image, seed)
-        names = [f"{block}.{layer}" for layer in LAYERS[attention_blocks(spec)[block].kind]]
-        modules: dict[str, Any] = {name: network.get_submodule(name) for name in names}
-        with recorded({**modules, block: network.get_submodule(block)}) as found, torch.no_grad():
-            network(shown.image)
-        self.map = tuple(found[names[0]][0].shape[2:])
-        self.position = shown.position(*self.map)
-        layers = {name.rpartition(".")[2]: (modules[name], _on_whole_map(modules, names, name, found)) for name in names}
-        self.attention = {name: attention_weights(*layer, *self.position).mean(0).numpy() for name, layer in layers.items()}
-        self.reach = reach(list(layers.values()), *self.position).numpy()  # (H, W) of the map
-        target = shown.position(*found[block][1].shape[2:])
-        self.field = receptive_field(network, block, shown.image, *target, samples, seed).numpy()  # (H, W) of the image
-        self.pixel = shown.position(*self.field.shape)
-
-
-def _on_whole_map(modules: dict[str, nn.Module], names: Sequence[str], name: str, found: dict) -> Tensor:
-    """The input of a layer on the block's whole map: with a stride, the second of a pair gets every other row."""
-    x, whole = found[name][0], found[names[0]][0]
-    if x.shape[2:] == whole.shape[2:]:
-        return x
-    with torch.no_grad():
-        return modules[names[0]](whole)
-
-
-def _see_if_it_fits(source: Source, spec: Model, block: str, shown: View, samples: int, seed: int) -> _See | str:
-    size = (shown.image.shape[2], shown.image.shape[3])
-    need, limit = estimated_bytes(spec, size, train=True), free_memory() * 8 // 10
-    if need > limit:
-        return f"needs about {need / 2**30:,.1f} GiB, more than the {limit / 2**30:,.1f} GiB to use"
-    return _See(source, spec, block, shown, samples, seed)
-
-
-def _numbers(seen: _See | str) -> dict[str, Any]:
+def _numbers(seen: Seeing | str) -> dict[str, Any]:
     if isinstance(seen, str):
         return {"skipped": seen}
     return {
@@ -223,7 +92,7 @@ def _numbers(seen: _See | str) -> dict[str, Any]:
     }
 
 
-def _draw(found: dict[str, Any], own: _See, seen: dict[str, _See | str], shown: View, out: Path) -> None:
+def _draw(found: dict[str, Any], own: Seeing, seen: dict[str, Seeing | str], shown: View, out: Path) -> None:
     height, width = found["map"]
     cross = sum(weights / weights.max() for weights in own.attention.values())
     numbers = ", ".join(f"{name} {part['effective_positions']:.1f}" for name, part in found["attention"].items())

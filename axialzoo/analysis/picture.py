@@ -94,7 +94,7 @@ def _panel(canvas: Image.Image, panel: Panel, photo: Image.Image, mark: tuple[fl
         for line, words in enumerate(_wrapped([panel.missing], PANEL - 20)):
             text(pen, PANEL / 2, tall / 2 - 10 + line * LINE, words, 13, QUIET, "mm")
     else:
-        _mark(picture, mark)
+        mark_point(picture, mark)
     paste(canvas, picture, left, top, radius=6)
 
 
@@ -113,7 +113,8 @@ def heat_over(photo: Image.Image, weights: np.ndarray) -> Image.Image:
     return Image.fromarray((opacity * colour + (1 - opacity) * grey).round().astype(np.uint8))
 
 
-def _mark(picture: Image.Image, mark: tuple[float, float]) -> None:
+def mark_point(picture: Image.Image, mark: tuple[float, float]) -> None:
+    """Draws a ring around the point `mark`, in shares of the picture's width and height, onto `picture`."""
     x, y, pen = mark[0] * picture.width, mark[1] * picture.height, ImageDraw.Draw(picture)
     for radius, width, colour in ((7 * SCALE, 4 * SCALE, (0, 0, 0)), (6.5 * SCALE, 2 * SCALE, (120, 235, 255))):
         pen.ellipse((x - radius, y - radius, x + radius, y + radius), outline=colour, width=width)

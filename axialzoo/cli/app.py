@@ -16,9 +16,11 @@ from axialzoo.cli import (
     foreign,
     info,
     listing,
+    page,
     predict,
     publish,
     pull,
+    space,
     train,
     verify,
 )
@@ -63,3 +65,5 @@ command(app, "evaluate")(evaluate.run)
 command(app, "compare")(compare.run)
 command(app, "explain")(explain.run)
 command(app, "benchmark")(benchmark.run)
+command(app, "app")(page.run)
+command(app, "publish-space")(space.run)

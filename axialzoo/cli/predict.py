@@ -85,7 +85,7 @@ def run(
     from axialzoo.image import ImageError
     from axialzoo.runtime import Runner
     from axialzoo.runtime.frameworks import choose
-    from axialzoo.runtime.predict import pictures_in, predict_files
+    from axialzoo.runtime.predict import pictures_in, predict_files, prediction_json
     from axialzoo.tasks import looks_of
 
     asked = looks_of(**looks(tile, overlap, flip, scales))
@@ -108,8 +108,7 @@ def run(
             say(f"{one.path}: {note}", quiet)
         limit = {} if top is None else {"top": top}
         for runner, result in zip(runners, one.results):
-            said = {"image": str(one.path), "framework": runner.framework, "backend": runner.backend}
-            predictions.append({**said, **result.to_json(**limit)})
+            predictions.append(prediction_json(str(one.path), runner, result, **limit))
         results = {runner.title: result for runner, result in zip(runners, one.results)}
         if not as_json:
             show(_table(one.path, {title: result.rows(**limit) for title, result in results.items()}))

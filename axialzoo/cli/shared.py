@@ -7,13 +7,14 @@ import functools
 import inspect
 import json
 import os
-import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import typer
+
+from axialzoo.errors import EXPECTED, as_text
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing besides the result.")]
@@ -23,7 +24,6 @@ Tile = Annotated[str | None, typer.Option(help="Cut large pictures into overlapp
 Overlap = Annotated[int | None, typer.Option(min=0, help="Pixels that tiles share; default a quarter of the tile.")]
 Flip = Annotated[bool, typer.Option("--flip", help="Look at the mirrored picture too, and take the mean.")]
 Scales = Annotated[str | None, typer.Option(help="Look at these sizes and take the mean, such as 0.75,1,1.25.", metavar="LIST")]
-EXPECTED = (ValueError, OSError, ImportError, MemoryError, RuntimeError, NotImplementedError)  # told in one message; the rest are bugs
 
 
 def command(app: typer.Typer, name: str) -> Callable[[Callable], Callable]:
@@ -49,13 +49,6 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable], Callable]:
         return app.command(name, help=_help(function))(guarded)
 
     return register
-
-
-def as_text(error: BaseException) -> str:
-    """What an error says, without numbers of the system and lines of a framework's source."""
-    if isinstance(error, OSError) and error.errno is not None and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
-    return re.sub(r"\[enforce fail at [^\]]*\][\s.]*", "", str(error)).strip() or type(error).__name__
 
 
 @contextlib.contextmanager

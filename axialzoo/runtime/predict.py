@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -63,6 +63,17 @@ def predict(runner: Computes, pictures: Sequence[Picture], batch_size: int = BAT
         views = [view(opened[index], runner.config) for index in batch]
         found += looked(runner, np.stack([inputs[index] for index in batch]), views, looks)
     return found
+
+
+def prediction_json(name: str, runner: Any, result: Result, **limit: int) -> dict[str, Any]:
+    """One prediction as ``axialzoo predict --json`` prints it.
+
+    Args:
+        name: The picture's.
+        runner: Whose result it is.
+        limit: ``top``: how many classes or objects.
+    """
+    return {"image": name, "framework": runner.framework, "backend": runner.backend, **result.to_json(**limit)}
 
 
 def predict_files(runners: Sequence[Computes], paths: Sequence[Path], batch_size: int = BATCH, looks: Looks = WHOLE) -> Iterator[Predicted]:

@@ -52,6 +52,11 @@ class Worker:
             os.sched_setaffinity(self._process.pid, sorted(os.sched_getaffinity(0))[:threads])
         self._close = weakref.finalize(self, _close, self._process, self._errors)
 
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._process.pid
+
     def load(self, folder: Path, digest: str, precision: str, compiled: bool = False, optimize: bool = False) -> None:
         """Builds the model of the checkpoint in `folder`, which has this digest."""
         asked = {"folder": str(Path(folder).resolve()), "digest": digest, "precision": precision}

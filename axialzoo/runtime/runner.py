@@ -94,6 +94,11 @@ class Runner:
         return TITLES[self.framework] + (f" ({self.backend})" if self.backend else "")
 
     @property
+    def pid(self) -> int:
+        """The number of the process that computes: this one's, or its worker's."""
+        return os.getpid() if self._worker is None else self._worker.pid
+
+    @property
     def model(self) -> Any:
         """The framework's model, where it is in this process; optimised for inference unless `optimize` was off.
 

@@ -140,21 +140,21 @@ class Handler(BaseHTTPRequestHandler):
             return self.missing("EntryNotFound") if data is None else self.send_archive(found[1], data)
         if path == "/api/whoami-v2":
             return self.reply(200, {"name": "tester", "type": "user", "orgs": [], "auth": {"accessToken": {"role": "write"}}})
-        if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", path):
+        if found := re.fullmatch(r"/api/(?:models|spaces)/([^/]+/[^/]+)(?:/revision/(.+))?", path):
             at = self.find(found[1], found[2] or "main")
             if at:
                 siblings = [{"rfilename": name} for name in at[1]]
                 private = self.server.repos[found[1]]["private"]
                 self.reply(200, {"id": found[1], "sha": at[0], "siblings": siblings, "private": private, "tags": [], "downloads": 0})
             return None
-        if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/refs", path):
+        if found := re.fullmatch(r"/api/(?:models|spaces)/([^/]+/[^/]+)/refs", path):
             if self.find(found[1], "main"):
                 entry = self.server.repos[found[1]]
                 refs = [(name in entry["tags"], {"name": name, "ref": name, "targetCommit": oid}) for name, oid in entry["refs"].items()]
                 kinds = {"branches": False, "tags": True}
                 self.reply(200, {**{kind: [ref for is_tag, ref in refs if is_tag is of] for kind, of in kinds.items()}, "converts": []})
             return None
-        if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/tree/([^/]+)(?:/.*)?", path):
+        if found := re.fullmatch(r"/api/(?:models|spaces)/([^/]+/[^/]+)/tree/([^/]+)(?:/.*)?", path):
             at = self.find(found[1], found[2])
             if at:
                 oid = {name: hashlib.sha1(data).hexdigest() for name, data in at[1].items()}
@@ -218,25 +218,25 @@ class Handler(BaseHTTPRequestHandler):
             return self.reply(200, {"url": f"{self.server.url}/{repo}", "name": repo})
         if path == "/api/validate-yaml":
             return self.validate(json.loads(data)["content"])
-        if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/preupload/(.+)", path):
+        if found := re.fullmatch(r"/api/(?:models|spaces)/([^/]+/[^/]+)/preupload/(.+)", path):
             at = self.find(found[1], found[2])
             if at is None:
                 return None
             modes = []
             for name in (file["path"] for file in json.loads(data)["files"]):
-                large, there = name.endswith((".safetensors", ".png", ".webp")), at[1].get(name)
+                large, there = name.endswith((".safetensors", ".png", ".jpg", ".webp")), at[1].get(name)
                 known = {} if there is None else {"oid": hashlib.sha256(there).hexdigest() if large else git_oid(there)}
                 modes.append({"path": name, "uploadMode": "lfs" if large else "regular", "shouldIgnore": False, **known})
             return self.reply(200, {"files": modes})
-        if re.fullmatch(r"/([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
+        if re.fullmatch(r"/(?:spaces/)?([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
             objects = [
                 {**wanted, "actions": {"upload": {"href": f"{self.server.url}/blob/{wanted['oid']}"}}}
                 for wanted in json.loads(data)["objects"]
             ]
             return self.reply(200, {"transfer": "basic", "objects": objects}, {"Content-Type": "application/vnd.git-lfs+json"})
-        if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/commit/(.+)", path):
+        if found := re.fullmatch(r"/api/(?:models|spaces)/([^/]+/[^/]+)/commit/(.+)", path):
             return self.accept_commit(found[1], found[2], data)
-        if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/(tag|branch)/(.+)", path):
+        if found := re.fullmatch(r"/api/(?:models|spaces)/([^/]+/[^/]+)/(tag|branch)/(.+)", path):
             entry, wanted = self.server.repos[found[1]], json.loads(data or b"{}")
             name, start = (wanted["tag"], found[3]) if found[2] == "tag" else (found[3], wanted.get("startingPoint") or "main")
             if name in entry["refs"]:

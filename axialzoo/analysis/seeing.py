@@ -1,0 +1,182 @@
+"""A model, a photograph as it sees it, and what one of its blocks attends to from a point: what `explain` and the page show."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from axialzoo.analysis.cases import attention_blocks, estimated_bytes
+from axialzoo.analysis.measure import free_memory
+from axialzoo.analysis.networks import random_network, receptive_field, recorded
+from axialzoo.analysis.weights import attention_weights, reach
+from axialzoo.hub import fetch_checkpoint
+from axialzoo.image import load_image, preprocess, view_of
+from axialzoo.runtime.local import torch_model
+from axialzoo.spec import Model, Preprocessing, entry, parameters, size_pair
+
+LAYERS = {"axial": ("height", "width"), "attention": ("attention",)}  # of a block, in the order in which they run
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model and, where it has them, its weights.
+
+    Attributes:
+        name: Its name.
+        spec: What it computes.
+        tensors: Its weights by name, or None: random ones.
+        preprocessing: What it does to a photograph.
+        digest: Of its weights.
+    """
+
+    name: str
+    spec: Model
+    tensors: dict[str, Any] | None
+    preprocessing: Preprocessing
+    digest: str | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """A photograph as the model sees it, and where the point lies.
+
+    Attributes:
+        image: (1, C, H, W).
+        photo: The part of the photograph that the model sees.
+        share: The point, as shares of that part's width and height.
+    """
+
+    image: Tensor
+    photo: Image.Image
+    share: tuple[float, float]
+
+    def position(self, height: int, width: int) -> tuple[int, int]:
+        """Row and column of the point on a map of that size."""
+        return int(self.share[1] * height), int(self.share[0] * width)
+
+
+def find_source(name: str, size=None, random: bool = False) -> Source:
+    """A registered model, a checkpoint folder or ``org/repo``; a registered one without weights gets random ones.
+
+    Args:
+        size: Height and width that the photograph is resized to, in place of the model's own.
+        random: Random weights even where it has trained ones.
+    """
+    registered = not (Path(name).exists() or "/" in name)
+    if registered and (random or not entry(name).weights):
+        spec = entry(name).spec
+        return Source(name, spec, None, Preprocessing(size_pair(size or spec.input_size), crop=1.0))
+    checkpoint = fetch_checkpoint(name)
+    config = checkpoint.config
+    preprocessing = config.preprocessing if size is None else replace(config.preprocessing, size=size_pair(size))
+    if random:
+        return Source(config.model, config.spec, None, preprocessing)
+    return Source(config.model, config.spec, dict(checkpoint.tensors), preprocessing, config.digest)
+
+
+def view(path: str | os.PathLike, point: tuple[int, int], preprocessing: Preprocessing) -> View:
+    """The photograph in `path` with a point (x, y), in its pixels.
+
+    Raises:
+        ValueError: for a point outside of the photograph, or of the part that the model sees.
+    """
+    photo = load_image(path)
+    x, y = point
+    if not (0 <= x < photo.width and 0 <= y < photo.height):
+        raise ValueError(f"--point {x},{y}: expected x from 0 to {photo.width - 1} and y from 0 to {photo.height - 1}: {path} is so large")
+    box = part_seen(photo, preprocessing)
+    share = ((x + 0.5 - box[0]) / (box[2] - box[0]), (y + 0.5 - box[1]) / (box[3] - box[1]))
+    if not (0 <= share[0] < 1 and 0 <= share[1] < 1):
+        wide = round(preprocessing.size[0] * photo.width / photo.height)
+        raise ValueError(
+            f"--point {x},{y}: of {path} the model sees x from {box[0]:.0f} to {box[2] - 1:.0f} and y from {box[1]:.0f} to "
+            f"{box[3] - 1:.0f}; --size {preprocessing.size[0]}x{wide} shows it more"
+        )
+    return view_at(photo, share, preprocessing)
+
+
+def view_at(photo: Image.Image, share: tuple[float, float], preprocessing: Preprocessing) -> View:
+    """A photograph with a point, in shares (at least 0, below 1) of the width and height of the part that the model sees."""
+    left, top, right, bottom = part_seen(photo, preprocessing)
+    seen = photo.crop((round(left), round(top), round(right), round(bottom)))
+    return View(torch.from_numpy(preprocess(photo, preprocessing))[None], seen, share)
+
+
+def part_seen(photo: Image.Image, preprocessing: Preprocessing) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom, in pixels of the photograph, of what the model sees of it."""
+    steps = view_of(photo.height, photo.width, preprocessing)
+    down, right = photo.height / steps.resized[0], photo.width / steps.resized[1]  # pixels of the photograph to one of the input
+    left, top = steps.left * right, steps.top * down
+    return left, top, left + steps.size[1] * right, top + steps.size[0] * down
+
+
+class Seeing:
+    """One network and a point: the weights of a block's layers from there, and what reaches it.
+
+    Args:
+        source: A model.
+        spec: It, or the same with another kind of attention; its weights are taken where they fit, else random ones.
+        block: Name of a block that attends.
+        shown: The photograph.
+        samples: Random combinations of channels behind the receptive field.
+        seed: Of those, and of random weights.
+
+    Attributes:
+        weights: ``"trained"`` or ``"random"``.
+        map: Height and width of the block's map.
+        position: Row and column of the point on it.
+        attention: Layer (``"height"`` and ``"width"``, or ``"attention"``), in the order in which they run -> its weights (H, W) from
+            the point, averaged over heads.
+        reach: (H, W) how strongly each position reaches the point through all of these layers; it sums to 1.
+    """
+
+    def __init__(self, source: Source, spec: Model, block: str, shown: View, samples: int = 8, seed: int = 0):
+        fits = source.tensors is not None and {p.name: p.shape for p in parameters(spec)} == {
+            name: tuple(np.shape(tensor)) for name, tensor in source.tensors.items()
+        }
+        self.weights = "trained" if fits else "random"
+        network = torch_model(spec, source.tensors or {}) if fits else random_network(spec, shown.image, seed)
+        names = [f"{block}.{layer}" for layer in LAYERS[attention_blocks(spec)[block].kind]]
+        modules: dict[str, Any] = {name: network.get_submodule(name) for name in names}
+        with recorded({**modules, block: network.get_submodule(block)}) as found, torch.no_grad():
+            network(shown.image)
+        self.map = tuple(found[names[0]][0].shape[2:])
+        self.position = shown.position(*self.map)
+        layers = {name.rpartition(".")[2]: (modules[name], _on_whole_map(modules, names, name, found)) for name in names}
+        self.attention = {name: attention_weights(*layer, *self.position).mean(0).numpy() for name, layer in layers.items()}
+        self.reach = reach(list(layers.values()), *self.position).numpy()  # (H, W) of the map
+        target = shown.position(*found[block][1].shape[2:])
+        self._field = lambda: receptive_field(network, block, shown.image, *target, samples, seed).numpy()
+        self.pixel = shown.position(*shown.image.shape[2:])
+
+    @cached_property
+    def field(self) -> np.ndarray:
+        """(H, W) of the image: how much the block's output at the point changes with each pixel. Computed when it is asked for."""
+        return self._field()
+
+
+def _on_whole_map(modules: dict[str, nn.Module], names: Sequence[str], name: str, found: dict) -> Tensor:
+    """The input of a layer on the block's whole map: with a stride, the second of a pair gets every other row."""
+    x, whole = found[name][0], found[names[0]][0]
+    if x.shape[2:] == whole.shape[2:]:
+        return x
+    with torch.no_grad():
+        return modules[names[0]](whole)
+
+
+def see_if_it_fits(source: Source, spec: Model, block: str, shown: View, samples: int = 8, seed: int = 0) -> Seeing | str:
+    """What :class:`Seeing` sees, or why there is not the memory for it."""
+    size = (shown.image.shape[2], shown.image.shape[3])
+    need, limit = estimated_bytes(spec, size, train=True), free_memory() * 8 // 10
+    if need > limit:
+        return f"needs about {need / 2**30:,.1f} GiB, more than the {limit / 2**30:,.1f} GiB to use"
+    return Seeing(source, spec, block, shown, samples, seed)

@@ -1,0 +1,108 @@
+"""Results as HTML: every name that comes from a checkpoint or a file is escaped."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from html import escape
+
+from PIL import Image
+
+from axialzoo.app.answers import Answer, Column
+from axialzoo.app.looks import Looks, Panel
+from axialzoo.image.draw import percent
+from axialzoo.tasks.results import Classes
+
+ROWS = 8  # classes or objects that are listed before the rest is only counted
+MARK = """<svg viewBox="0 0 49 49" aria-hidden="true" focusable="false">{cells}</svg>"""
+
+
+def header() -> str:
+    """What the page is, in two sentences."""
+    return (
+        f'<header class="az-head">{_mark()}<div><h1>axialzoo</h1><p class="az-lead">Axial attention looks at a picture twice: along '
+        "every column, then along every row. After these two looks each point has seen every other, at a fraction of what comparing "
+        "all pairs would cost.</p></div></header>"
+    )
+
+
+def failed(message: str) -> str:
+    """An error, where it is seen and read aloud."""
+    return f'<div class="az-error" role="alert"><strong>That did not work.</strong> {escape(message)}</div>'
+
+
+def waiting(text: str) -> str:
+    """What stands where nothing is yet."""
+    return f'<p class="az-quiet">{escape(text)}</p>'
+
+
+def results(answer: Answer) -> str:
+    """A column for each framework, and what was used."""
+    columns = "".join(_column(one, answer) for one in answer.columns)
+    said = "".join(f'<p class="az-quiet">{escape(answer.name)}: {escape(note)}</p>' for note in answer.notes)
+    return f'<div class="az-columns az-of-{len(answer.columns)}">{columns}</div>{said}{facts(answer)}'
+
+
+def facts(answer: Answer) -> str:
+    """Model, digest, time and memory."""
+    rows = [("model", escape(answer.config.model)), ("digest of the weights", f"<code>{escape(answer.config.digest[:23])}…</code>")]
+    for one in answer.columns:
+        memory = "" if one.memory is None else f", its process held {one.memory / 2**20:,.0f} MiB at most"
+        rows.append((escape(one.title), f"{1000 * one.seconds:,.0f} ms{memory}"))
+    return '<dl class="az-facts">' + "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in rows) + "</dl>"
+
+
+def looks(found: Looks) -> str:
+    """The looks one after the other, and the other kind beside them."""
+    hops = "".join(_figure(panel, f"az-hop az-hop-{number}") for number, panel in enumerate(found.hops))
+    learned = "" if found.weights == "trained" else " Random weights: nothing is learned here."
+    caption = f"{found.layer}, a map of {found.map[0]} x {found.map[1]} positions, the mean over its heads.{learned}"
+    return (
+        f'<div class="az-looks">{hops}{_figure(found.other, "az-other")}</div><p class="az-quiet">{escape(caption)} '
+        "Bright is much, dark is nothing; each picture by its own largest weight.</p>"
+    )
+
+
+def _column(column: Column, answer: Answer) -> str:
+    rows = column.result.rows()
+    picture = ""
+    if not isinstance(column.result, Classes):
+        alt = f"{answer.name} with what {column.title} found drawn over it"
+        picture = f'<img src="{_data(column.drawn)}" alt="{escape(alt)}">'
+    heading = f'<h3>{escape(column.title)} <span class="az-quiet">{1000 * column.seconds:,.0f} ms</span></h3>'
+    return f'<section class="az-column">{heading}{picture}{_rows(rows)}</section>'
+
+
+def _rows(rows: Sequence[tuple[str, float]]) -> str:
+    if not rows:
+        return waiting("Nothing found.")
+    bars = "".join(
+        f'<li><span class="az-name">{escape(name)}</span><span class="az-score">{percent(score)}</span>'
+        f'<span class="az-bar" aria-hidden="true"><span style="width:{100 * min(max(score, 0.0), 1.0):.1f}%"></span></span></li>'
+        for name, score in rows[:ROWS]
+    )
+    more = len(rows) - ROWS
+    return f'<ol class="az-rows">{bars}</ol>' + (waiting(f"and {more} more, in the JSON") if more > 0 else "")
+
+
+def _figure(panel: Panel, kind: str) -> str:
+    title, note = escape(panel.title), escape(panel.note)
+    picture = "" if panel.picture is None else f'<img src="{_data(panel.picture)}" alt="{title}: {note}">'
+    return f'<figure class="{kind}"><figcaption>{title}<span>{note}</span></figcaption>{picture}</figure>'
+
+
+def _data(picture: Image.Image) -> str:
+    file = io.BytesIO()
+    picture.convert("RGB").save(file, "JPEG", quality=90)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _mark() -> str:
+    """A point, its row and its column."""
+    cells = ""
+    for row in range(7):
+        for column in range(7):
+            kind = "p" if row == 4 and column == 2 else "r" if row == 4 else "c" if column == 2 else "o"
+            cells += f'<rect class="{kind}" x="{column * 7 + 0.5}" y="{row * 7 + 0.5}" width="6" height="6" rx="1.4"/>'
+    return MARK.format(cells=cells)

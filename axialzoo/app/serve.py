@@ -1,0 +1,154 @@
+"""The page as a server on this machine. Nothing is fetched from anywhere but here, and nothing is told to anyone."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+PORT = 7860
+LARGEST = "64mb"  # of a file that is uploaded
+QUIET = {  # what gradio and the Hub's client would otherwise tell and ask others
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
+SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
+MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")
+
+
+def serve(
+    models: Sequence[str] = (),
+    *,
+    host: str = "127.0.0.1",
+    port: int = PORT,
+    wait: bool = True,
+    told: Callable[[str], None] = lambda text: None,
+) -> Callable[[], None]:
+    """Serves the page until it is interrupted.
+
+    Args:
+        models: Names, folders or ``org/repo``; none: every model whose weights are here.
+        host: On which address; the default can be reached from this machine alone.
+        port: On which port; 0 for any that is free.
+        wait: Whether to return only once it has ended.
+        told: Gets the address.
+
+    Returns:
+        What ends it, where `wait` is False.
+
+    Raises:
+        ModuleNotFoundError: where gradio is not installed, saying how to install it.
+        OSError: where the port is taken.
+        CheckpointError, SpecError: for a model that cannot be had.
+    """
+    if importlib.util.find_spec("gradio") is None:
+        raise ModuleNotFoundError("the page needs gradio, which is not installed; pip install 'axialzoo[app]'", name="gradio")
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    from axialzoo.app.models import Runners, frameworks, offered
+    from axialzoo.app.page import build
+
+    chosen = offered(models)
+    if not frameworks():
+        raise ModuleNotFoundError("neither PyTorch nor Keras is installed; pip install 'axialzoo[torch]' or 'axialzoo[keras-tensorflow]'")
+    runners = Runners()
+    taken = _listening(host, port)
+    server = _server(build(chosen, runners))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]}, daemon=True)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.02)
+    told(f"the page: http://{host if host != '0.0.0.0' else '127.0.0.1'}:{taken.getsockname()[1]}")
+    threading.Thread(target=_warm, args=(runners, chosen[0]), daemon=True).start()
+
+    def end() -> None:
+        server.should_exit = server.force_exit = True
+        thread.join(10)
+        runners.close()
+
+    if wait:
+        try:
+            thread.join()
+        except KeyboardInterrupt:
+            told("ended")
+        finally:
+            end()
+    return end
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that is bound.
+
+    Raises:
+        OSError: where that is not possible, such as for a port that is taken.
+    """
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host, port))
+    except OSError as error:
+        made.close()
+        raise OSError(f"port {port} of {host}: {error.strerror or error}; choose another with --port, such as {port + 1}") from None
+    return made
+
+
+def _server(page: Any) -> Any:
+    """What answers browsers."""
+    import gradio as gr
+    import uvicorn
+    from fastapi import FastAPI
+
+    app = gr.mount_gradio_app(
+        FastAPI(docs_url=None, redoc_url=None, openapi_url=None), page, path="", ssr_mode=False, footer_links=[], run_history=False,
+        theme=_theme(), css_paths=Path(__file__).with_name("page.css"), max_file_size=LARGEST, enable_monitoring=False, pwa=False,
+    )  # fmt: skip
+    return uvicorn.Server(uvicorn.Config(_Kept(app), log_level="warning", ws="none"))
+
+
+class _Kept:
+    """An application whose answers tell the browser to fetch nothing from elsewhere."""
+
+    def __init__(self, app: Any):
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def told(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], (b"content-security-policy", POLICY.encode())]}
+            await send(message)
+
+        await self._app(scope, receive, told)
+
+
+def _warm(runners: Any, source: str) -> None:
+    """Loads the first model while the page is drawn, so that its first answer comes sooner; errors come again when it is asked for."""
+    from axialzoo.app.models import frameworks
+    from axialzoo.errors import EXPECTED
+
+    try:
+        runners.get(source, next(iter(frameworks())))
+    except EXPECTED:
+        return
+
+
+def _theme() -> Any:
+    import gradio as gr
+
+    return gr.themes.Base(
+        primary_hue="teal", neutral_hue="slate", radius_size="md", font=SANS, font_mono=MONO
+    ).set(
+        body_background_fill="#f6f7f9", body_background_fill_dark="#10141b",
+        body_text_color_subdued="#565e6c", body_text_color_subdued_dark="#aab3c2",
+        background_fill_primary_dark="#171c25",
+        block_background_fill="#ffffff", block_background_fill_dark="#171c25",
+        block_border_width="1px", block_label_text_color="#4b5563", block_label_text_color_dark="#c5ccd8",
+        button_primary_background_fill="#0b6e73", button_primary_background_fill_dark="#0b6e73",
+        button_primary_background_fill_hover="#095a5e", button_primary_background_fill_hover_dark="#0d8187",
+        button_primary_text_color="#ffffff",
+    )  # fmt: skip

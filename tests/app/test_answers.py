@@ -1,0 +1,134 @@
+"""What the page shows is what the library says, in the command line's words; no browser and no gradio are needed."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from axialzoo import load_runner
+from axialzoo.app import parts
+from axialzoo.app.answers import answer, code
+from axialzoo.app.looks import blocks, look
+from axialzoo.app.models import Runners, offered
+from axialzoo.app.samples import samples
+from axialzoo.image import ImageError, load_image
+from axialzoo.spec import SpecError, list_models
+
+CIFAR = "axial_resnet_cifar10"
+
+
+@pytest.fixture(scope="module")
+def runners():
+    made = Runners(most=2)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module", params=[one.model for one in samples()[:3]])
+def answered(request, runners):
+    pytest.importorskip("torch")
+    (sample,) = [one for one in samples()[:3] if one.model == request.param]
+    return answer(runners, sample.model, sample.path, ["torch"])
+
+
+def test_samples_are_there_with_a_model_that_has_weights():
+    assert len(samples()) == 5 and all(one.path.is_file() and one.alt and one.model in list_models(pretrained=True) for one in samples())
+
+
+def test_all_models_with_weights_are_offered_or_those_that_were_asked_for():
+    assert set(list_models(pretrained=True)) <= set(offered())
+    assert offered([CIFAR, CIFAR]) == (CIFAR,)
+    with pytest.raises(SpecError):
+        offered(["axial_resnet50_s"])
+
+
+def test_an_answer_is_what_the_command_prints(answered, axialzoo, tmp_path):
+    path = next(one.path for one in samples() if one.path.name == answered.name)
+    printed = axialzoo("predict", path, "--model", answered.config.model, "--framework", "torch", "--json").json
+    printed["predictions"][0]["image"] = answered.name
+    assert answered.json == printed
+    files = answered.write(tmp_path)
+    assert json.loads(files[0].read_text()) == printed and load_image(files[1]).size == answered.drawn.size
+
+
+def test_time_memory_and_digest_are_told(answered):
+    (column,) = answered.columns
+    shown = parts.results(answered)
+    assert column.seconds > 0 and (column.memory is None or column.memory > 2**20)
+    assert answered.config.digest[:20] in shown and "MiB at most" in shown and column.result.rows()[0][0] in shown
+
+
+def test_the_lines_of_python_run_and_say_the_same(answered, capsys):
+    path = next(one.path for one in samples() if one.path.name == answered.name)
+    exec(code(answered.config.model, str(path), "torch"), {})
+    assert capsys.readouterr().out.strip() == str(load_runner(answered.config.model, "torch").predict(path).to_json())
+
+
+@pytest.mark.parametrize(("name", "content"), [("notes.jpg", b"hello"), ("empty.png", b""), ("half.png", None)])
+def test_a_bad_file_gives_the_command_lines_message(name, content, runners, axialzoo, tmp_path, monkeypatch):
+    path = tmp_path / name
+    whole = samples()[1].path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    with pytest.raises(ImageError) as error:
+        answer(runners, CIFAR, path, ["torch"])
+    monkeypatch.chdir(tmp_path)
+    assert axialzoo("predict", name, "--model", CIFAR).err.strip() == f"error: {error.value}"
+
+
+def test_no_framework_is_refused(runners):
+    with pytest.raises(ValueError, match="at least one"):
+        answer(runners, CIFAR, samples()[0].path, [])
+
+
+def test_names_are_escaped():
+    assert "<script>" not in parts.failed("<script>") and "&lt;script&gt;" in parts.failed("<script>")
+
+
+def test_the_two_looks_are_a_row_and_then_all_that_reaches():
+    pytest.importorskip("torch")
+    picture = load_image(samples()[0].path)
+    found = look(CIFAR, picture, (0.5, 0.5), kind="global")
+    assert [panel.title.partition(":")[0] for panel in found.hops] == ["First look", "Second look"] and found.weights == "trained"
+    first, second = (np.asarray(panel.picture, int) for panel in found.hops)
+    colour = np.ptp(first, axis=2).max(1) > 60  # rows of the picture with weights on them; the photograph below is grey
+    ring = np.zeros_like(colour)
+    ring[len(ring) // 2 - 30 : len(ring) // 2 + 30] = True
+    assert colour.sum() <= len(colour) * 1.5 / found.map[0] + ring.sum() and (np.ptp(second, axis=2).max(1) > 60).mean() > 0.9
+    assert "random weights" in found.other.note and found.layer == blocks(CIFAR)[len(blocks(CIFAR)) // 2]
+
+
+def test_a_point_elsewhere_is_seen_elsewhere():
+    pytest.importorskip("torch")
+    picture = load_image(samples()[0].path)
+    one, other = (np.asarray(look(CIFAR, picture, (0.5, share)).hops[0].picture, int) for share in (0.1, 0.9))
+    rows = [np.flatnonzero(np.ptp(panel, axis=2).max(1) > 60).mean() for panel in (one, other)]
+    assert rows[0] < len(one) / 3 and rows[1] > len(one) * 2 / 3
+
+
+def test_a_point_outside_is_the_nearest_inside_and_an_unknown_layer_is_refused():
+    pytest.importorskip("torch")
+    picture = load_image(samples()[0].path)
+    assert look(CIFAR, picture, (1.0, 1.0)).hops
+    with pytest.raises(SpecError, match="no attention in"):
+        look(CIFAR, picture, (0.5, 0.5), layer="stages.9")
+
+
+def test_runners_are_kept_and_the_oldest_ends(runners):
+    pytest.importorskip("torch")
+    few = Runners(most=1)
+    first = few.get(CIFAR, "torch")
+    assert few.get(CIFAR, "torch") is first
+    few.get("axial_deeplab_nuclei", "torch")
+    assert few.get(CIFAR, "torch") is not first
+    few.close()
+
+
+def test_without_gradio_the_command_says_what_to_install(axialzoo, monkeypatch):
+    import importlib.util
+
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "gradio" else real(name, *rest))
+    said = axialzoo("app", "--quiet")
+    assert said.code == 1 and "pip install 'axialzoo[app]'" in said.err
