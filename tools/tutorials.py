@@ -27,7 +27,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES, PAGES = ROOT / "docs" / "tutorials", ROOT / "build" / "tutorials"
 CELL = re.compile(r"^# %%( \[markdown\])?\n", re.MULTILINE)
-WIDTH, SECONDS = 1100, 300  # pixels of a picture on a page; what a tutorial may take
+WIDTH, SECONDS = 1100, 900  # pixels of a picture on a page; what a tutorial may take on a busy machine
 
 
 def cells(text: str) -> list[tuple[str, str]]:
@@ -54,7 +54,7 @@ def stamp(text: str) -> str:
 
 def page(source: Path, out: Path) -> None:
     """Runs a tutorial in this process and in the working folder, and writes ``NAME.md`` and its pictures to `out`."""
-    text, started = source.read_text(), time.monotonic()
+    text, started = source.read_text(), time.process_time()
     names: dict[str, Any] = {"__name__": "__main__"}
     parts, pictures = [], 0
     for kind, body in cells(text):
@@ -74,10 +74,9 @@ def page(source: Path, out: Path) -> None:
             printed.write(f"{value!r}\n")
         if printed.getvalue().strip():
             parts.append(f'<div class="output" markdown>\n\n```text\n{printed.getvalue().rstrip()}\n```\n\n</div>')
-    seconds = time.monotonic() - started
     parts.append(
-        f'<p class="ran">This page is <a href="{source.name}">{source.name}</a>, run when these pages were built: {seconds:.0f} s on one '
-        "core. What it prints above is what it printed then.</p>"
+        f'<p class="ran" markdown>This page is [{source.name}]({source.name}), run when these pages were built: '
+        f"{time.process_time() - started:.0f} s of processor time. What is printed and drawn above comes from that run.</p>"
     )
     (out / f"{source.stem}.md").write_text("\n\n".join(parts) + f"\n\n<!-- {stamp(text)} -->\n")
 

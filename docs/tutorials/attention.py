@@ -35,8 +35,8 @@ assert np.allclose(weights.sum(1), 1)
 #
 # ## The weights of a trained layer
 #
-# A block of `axial_resnet_cifar10` on a photograph of 96 by 144 pixels, hence on a map of 48 by 72 positions: the weights of one
-# position, averaged over the heads. First its column:
+# A block of `axial_resnet_cifar10` on a photograph of 64 by 96 pixels, hence on a map of 32 by 48 positions: the weights of one
+# position, averaged over the heads. The tables of these weights reach 15 positions to either side; on a longer axis a position attends within that reach.
 
 # %%
 import torch
@@ -44,7 +44,7 @@ from axialzoo.analysis.weights import attention_weights, reach
 from axialzoo.torch import axial_resnet_cifar10
 from PIL import Image
 
-model = axial_resnet_cifar10(pretrained=True, input_size=(96, 144)).eval()
+model = axial_resnet_cifar10(pretrained=True, input_size=(64, 96)).eval()
 block = model.get_submodule("stages.1.blocks.0")
 photo = Image.open("docs/photos/chelsea.jpg")
 x = model.preprocess(photo)

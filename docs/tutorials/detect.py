@@ -36,6 +36,8 @@ from PIL import ImageDraw
 
 random = np.random.default_rng(0)
 ground = Image.open("docs/photos/coffee.jpg").convert("RGB")
+Path("shapes").mkdir()
+Path("shapes/classes.txt").write_text("square\ndisc\n")
 for number in range(48):
     split = "val" if number % 6 == 0 else "train"
     x, y = random.integers(0, 600 - 128), random.integers(0, 400 - 96)
@@ -51,19 +53,18 @@ for number in range(48):
         Path("shapes", folder, split).mkdir(parents=True, exist_ok=True)
     made.save(f"shapes/images/{split}/{number}.png")
     Path(f"shapes/labels/{split}/{number}.txt").write_text("\n".join(lines))
-Path("shapes/classes.txt").write_text("square\ndisc\n")
 
 # %% [markdown]
-# A recipe is a few numbers, and each can be another one. This one trains the smallest model of the family, 78 thousand parameters, from
-# random weights, at the pictures' own size. `check_run` looks at every sample and says what it found, before anything is trained.
+# A recipe is a few numbers, and each can be another one. This run starts from the weights that found blood cells (`start`), on pictures of
+# their own size. `check_run` looks at every sample and says what it found, before anything is trained.
 
 # %%
 from axialzoo.spec import Preprocessing
 from axialzoo.train import check_run, run
 
 settings = dict(
-    model="axial_fcos_blood_cells_xs", preprocessing=Preprocessing(size=(96, 128), resize="longer"), epochs=40, batch_size=8,
-    holdout=0, score_every=20, precision="float32", average=0.98, learning_rate=4e-3,
+    start="axial_fcos_blood_cells", preprocessing=Preprocessing(size=(96, 128), resize="longer"), epochs=24, batch_size=8,
+    holdout=0, score_every=24, precision="float32", average=0.9, learning_rate=2e-3,
 )
 recipe, task, data, known = check_run("blood_cells", "shapes", **settings)
 print(task.name, data.classes, known["train"])
@@ -77,7 +78,7 @@ with contextlib.redirect_stderr(open(os.devnull, "w")):  # the progress bar
     folder = run("blood_cells", "shapes", "runs/shapes", **settings)
 losses = [line["loss"] for line in map(json.loads, open("runs/shapes/metrics.jsonl")) if "loss" in line]
 print(f"loss {losses[0]:.2f} at the beginning, {losses[-1]:.2f} at the end")
-assert losses[-1] < 0.5 * losses[0], losses
+assert losses[-1] < 0.9 * losses[0]
 
 # %%
 mine = load_runner(folder, framework="torch")
@@ -96,7 +97,7 @@ for sample in (data.splits["val"][index] for index in range(len(data.splits["val
         fits = (shared / (sizes - shared) > 0.5) & (found.scores > 0.3) & (found.indices == kind)
         right, total = right + bool(fits.any()), total + 1
 print(f"{right} of {total} objects found, in a box that overlaps the true one by half or more, under the right name")
-assert right >= 0.6 * total
+assert right >= 0.6 * total, right
 
 # %% [markdown]
 # A minute on one core is enough for squares and discs. The blood cells took 46 minutes on two
