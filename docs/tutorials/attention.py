@@ -25,13 +25,13 @@ def attend(q, k, v, rq, rk, rv):  # q, k: (L, D); v: (L, Dv); rq, rk: (L, L, D),
 random, L, D = np.random.default_rng(0), 6, 4
 q, k, v = random.normal(size=(3, L, D))
 table = random.normal(size=(3, 2 * L - 1, D))  # a row for each distance, from -(L - 1) to L - 1
-rq, rk, rv = table[:, np.arange(L)[:, None] - np.arange(L) + L - 1]
+rq, rk, rv = table[:, np.arange(L) - np.arange(L)[:, None] + L - 1]  # of query p and key s the row of s - p
 retrieved, weights = attend(q, k, v, rq, rk, rv)
 print(retrieved.shape, "each row of weights sums to", weights.sum(1).round(6))
 assert np.allclose(weights.sum(1), 1)
 
 # %% [markdown]
-# The layers of the models differ from this in one respect: each of the three terms of the logits has a norm of its own.
+# In the models the three terms of the logits and the two of what is retrieved have a norm each, and there are several heads.
 #
 # ## The weights of a trained layer
 #
