@@ -9,13 +9,14 @@ from typing import Any
 from griffe import Extension, Object
 
 ROLE = re.compile(r":(?:func|class|meth|mod|attr):`~?([^`]+)`")
+EXAMPLE = re.compile(r"^( *)Example:\n", re.MULTILINE)  # griffe knows the plural
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 LISTED = re.compile(r"^::: (\S+)", re.MULTILINE)
 KNOWN = {name for page in REFERENCE.glob("*.md") for name in LISTED.findall(page.read_text())}
 
 
 def linked(text: str) -> str:
-    """`text` with its roles as Markdown."""
+    """`text` with its roles as Markdown, and its examples as the section that griffe knows."""
 
     def link(match: re.Match[str]) -> str:
         name = match[1]
@@ -23,7 +24,7 @@ def linked(text: str) -> str:
         near = [known for known in KNOWN if known.split(".")[-1] == parts[-1] and known.split(".")[:2] == parts[:2]]
         return f"[`{name}`][{min(near)}]" if near and name.startswith("axialzoo.") else f"`{name}`"
 
-    return ROLE.sub(link, text)
+    return EXAMPLE.sub(r"\1Examples:\n", ROLE.sub(link, text))
 
 
 class Roles(Extension):

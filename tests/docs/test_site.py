@@ -38,12 +38,8 @@ def public(package: str) -> list[str]:
 def documented(page: str, package: str) -> list[str]:
     """The names of a package that a reference page has: under a heading of their own, or in the list of named models."""
     headed = [name.removeprefix(f"{package}.") for name in LISTED.findall(page)]
-    models = page.partition("## Named models")[2]
-    return (
-        headed
-        + [name for name in re.findall(r"`(\w+)`", models.rpartition("\n\n")[2])]
-        + re.findall(r"^`(__version__)`", page, re.MULTILINE)
-    )
+    models = re.findall(r"`(\w+)`", page.partition("## Named models")[2].rpartition("\n\n")[2])
+    return headed + models + re.findall(r"^`(__version__)`", page, re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", PACKAGES)
