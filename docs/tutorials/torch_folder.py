@@ -92,9 +92,10 @@ for label, probability in result.rows():
 assert result.label == "coffee"
 
 # %% [markdown]
-# The command line trains too, with augmentation, learning curves and saves to go on from; it takes any of the
-# recipes (`cifar10`, `nuclei`, `blood_cells`, `camvid`) and your folder:
+# The command line trains too, with augmentation, learning curves and saves to go on from; the recipe `cifar10` takes any folder of
+# classes, with a few of its settings changed:
 #
-#     axialzoo train cifar10 --data data --out runs/cifar10 --set start=axial_resnet_cifar10 --set holdout=12 --check
+#     axialzoo train cifar10 --data data --out runs/mine --set start=axial_resnet_cifar10 --set augment=resized_crop \
+#         --set batch_size=20 --set holdout=12 --check
 #
 # With `--check` it looks at every picture and trains nothing; leave it out to train.
