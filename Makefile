@@ -6,7 +6,7 @@ PAGE := $(VENV)/.page
 ALL := torch,keras-tensorflow,keras-jax,train,parquet,dev
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: help setup demo app test test-app test-ecosystem test-full test-ray lint bench clean
+.PHONY: help setup demo app test test-app test-ecosystem test-full test-ray docs lint bench clean
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -63,10 +63,16 @@ test-ray: $(READY)  ## Batch prediction on Ray too, which this installs
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[$(ALL),ray]'
 	$(BIN)/python -m pytest tests/engine -m 'full or not full'
 
+docs: $(READY)  ## The documentation site in site/: every tutorial run, built and checked
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[docs]'
+	$(BIN)/python tools/tutorials.py
+	NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict --quiet
+	@echo "The site is site/index.html; '$(BIN)/python -m http.server --directory site' serves it"
+
 lint: $(READY)  ## Style and types
 	$(BIN)/ruff check axialzoo converters tests benchmarks
 	$(BIN)/ruff format --check axialzoo converters tests benchmarks
 	$(BIN)/pyright
 
 clean:  ## Remove the environment and what was built
-	rm -rf $(VENV) build dist *.egg-info runs/demo.png
+	rm -rf $(VENV) build dist site *.egg-info runs/demo.png

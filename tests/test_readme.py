@@ -1,4 +1,4 @@
-"""What the README says runs, and its table is the registry's."""
+"""What the README and the pages of the documentation say runs, and their tables are the registry's."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ from axialzoo.spec import KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PAGES = [page.read_text() for page in sorted((ROOT / "docs").rglob("*.md"))]
+FENCED = re.compile(r"^( *)```python\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
+BLOCKS = list(dict.fromkeys(textwrap.dedent(match[2]) for text in (README, *PAGES) for match in FENCED.finditer(text)))
 
 
 def test_the_table_of_models_is_what_the_command_prints():
@@ -31,9 +34,8 @@ def test_the_table_has_no_other_model():
 
 
 def test_the_table_of_kinds_has_each_and_no_other():
-    rows = re.findall(
-        r"^\| (`.*?) \|", README.partition("### Kinds of attention")[2].partition("What the paper's Table 1")[0], re.MULTILINE
-    )
+    page = (ROOT / "docs" / "guide" / "attention.md").read_text()
+    rows = re.findall(r"^\| (`.*?) \|", page.partition("What the paper's Table 1")[0], re.MULTILINE)
     assert sorted(re.findall(r"`([a-z_]+)`", " ".join(rows[1:]))) == sorted(KINDS)
 
 
@@ -68,12 +70,12 @@ def test_fine_tuning_as_printed_learns(framework, tmp_path):
 
 def test_there_is_an_example_of_each_kind_for_each_framework():
     counts = {name: sum(f"from axialzoo.{name}" in block for block in BLOCKS) for name in ("torch", "keras")}
-    assert counts["torch"] >= 3 and counts["keras"] >= 3 and sum("# cat" in block for block in BLOCKS) == 2
+    assert counts["torch"] >= 3 and counts["keras"] >= 3 and sum("# cat" in block for block in BLOCKS) >= 2
 
 
 def test_every_command_it_names_exists():
     from axialzoo.cli.app import app
 
     names = {command.name for command in app.registered_commands}
-    named = set(re.findall(r"^    axialzoo ([a-z-]+) ", README, re.MULTILINE))
+    named = set(re.findall(r"^    axialzoo ([a-z-]+) ", "\n".join((README, *PAGES)), re.MULTILINE))
     assert named and named <= names, f"unknown: {sorted(named - names)}"

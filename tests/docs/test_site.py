@@ -1,0 +1,97 @@
+"""What the documentation promises of itself: every public name is in the reference, links lead somewhere, tutorials are in the menu."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DOCS = ROOT / "docs"
+PAGES = {str(page.relative_to(DOCS)): page.read_text() for page in sorted(DOCS.rglob("*.md"))}
+TUTORIALS = {f"tutorials/{source.stem}.md": source.read_text() for source in sorted((DOCS / "tutorials").glob("*.py"))}
+PACKAGES = {
+    "axialzoo": "axialzoo", **{name: f"axialzoo.{name}" for name in (
+        "torch", "keras", "spec", "checkpoint", "image", "data", "tasks", "runtime", "train", "hub", "engine", "exports", "app", "kernels",
+    )},
+}  # fmt: skip
+LISTED = re.compile(r"^::: (\S+)$", re.MULTILINE)
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+
+def public(package: str) -> list[str]:
+    """`__all__` of a package, read from its text, so that no framework is needed."""
+    file = ROOT.joinpath(*package.split("."), "__init__.py")
+    names: list[str] = []
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            names += ast.literal_eval(node.value)
+        elif isinstance(node, ast.AugAssign) and ast.unparse(node.target) == "__all__":
+            zoo = ast.parse((file.parent / "zoo.py").read_text()).body
+            (value,) = [one.value for one in zoo if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) == "__all__"]
+            names += ast.literal_eval(value)
+    return names
+
+
+def documented(page: str, package: str) -> list[str]:
+    """The names of a package that a reference page has: under a heading of their own, or in the list of named models."""
+    headed = [name.removeprefix(f"{package}.") for name in LISTED.findall(page)]
+    models = re.findall(r"`(\w+)`", page.partition("## Named models")[2].rpartition("\n\n")[2])
+    return headed + models + re.findall(r"^`(__version__)`", page, re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PACKAGES)
+def test_every_public_name_is_documented_and_no_other(page):
+    package = PACKAGES[page]
+    assert sorted(documented(PAGES[f"reference/{page}.md"], package)) == sorted(public(package))
+
+
+@pytest.mark.parametrize("page", ["torch", "spec"])
+def test_a_name_that_is_missing_or_too_much_is_caught(page):
+    package, text = PACKAGES[page], PAGES[f"reference/{page}.md"]
+    first = LISTED.search(text)
+    assert first is not None
+    for planted in (text.replace(first[0], "", 1), text.replace(first[0], f"{first[0]}\n\n::: {package}.invented", 1)):
+        assert sorted(documented(planted, package)) != sorted(public(package))
+
+
+def test_every_public_package_has_a_page():
+    packages = {file.parent.name for file in (ROOT / "axialzoo").glob("*/__init__.py")} - {"analysis", "cli"}
+    assert packages == set(PACKAGES) - {"axialzoo"}
+
+
+def broken(pages: dict[str, str]) -> list[str]:
+    """Links of pages to files that are not there."""
+    found = []
+    for name, text in pages.items():
+        for target in LINK.findall(re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
+            place = (DOCS / name).parent / target
+            known = place.exists() or str(place.resolve().relative_to(DOCS)) in TUTORIALS if "://" not in target else True
+            found += [] if known else [f"{name}: {target}"]
+    return found
+
+
+def test_links_lead_to_files():
+    assert broken(PAGES | TUTORIALS) == []
+
+
+def test_a_link_that_leads_nowhere_is_caught():
+    assert broken({"tasks/index.md": "[a](clasification.md) [b](../format.md)"}) == ["tasks/index.md: clasification.md"]
+
+
+def test_links_of_the_readme_lead_to_files():
+    text = (ROOT / "README.md").read_text()
+    assert [target for target in LINK.findall(text) if "://" not in target and not (ROOT / target).exists()] == []
+
+
+def test_every_page_is_in_the_menu():
+    menu = (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2]
+    named = set(re.findall(r"(\S+\.md)", menu))
+    assert named == set(PAGES) | set(TUTORIALS)
+
+
+def test_every_tutorial_checks_what_it_promises():
+    assert len(TUTORIALS) >= 6
+    assert [name for name, text in TUTORIALS.items() if not re.search(r"^assert ", text, re.MULTILINE)] == []
