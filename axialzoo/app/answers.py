@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import Sequence
@@ -108,18 +109,15 @@ def opened(path: Path) -> Image.Image:
     Raises:
         ImageError: for a file that is not a picture.
     """
-    with open(path, "rb") as file:
-        return load_image(_Named(file, path.name))
+    return load_image(_Named(path))
 
 
-class _Named:
-    """An open file that goes by another name."""
+class _Named(io.BytesIO):
+    """A file's bytes that go by its name alone."""
 
-    def __init__(self, file: Any, name: str):
-        self._file, self.name = file, name
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
+    def __init__(self, path: Path):
+        super().__init__(path.read_bytes())
+        self.name = path.name
 
 
 def code(source: str, name: str, framework: str) -> str:

@@ -56,4 +56,4 @@ def changes_of(spec: Model, labels: tuple[Label, ...], recipe: Recipe) -> dict[s
     """What the builder of a registered model is told, for the classes of the data."""
     things = [index for index, label in enumerate(labels) if label.thing]
     told = {"things": things} if spec.head is not None and "things" in spec.head.options() else {}
-    return {"num_classes": len(labels), "drop_path": recipe.drop_path, **told}
+    return {"num_classes": len(labels), "drop_path": recipe.drop_path, "attention": recipe.attention or None, **told}

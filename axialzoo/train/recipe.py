@@ -36,6 +36,7 @@ class Recipe:
         shift: Pixels of reflected border that ``"crop"`` adds.
         scale_crop: How ``"scale_crop"`` augments.
         drop_path: At the last block, rising linearly from 0.
+        attention: Another kind of attention than the model's: a name in :data:`axialzoo.spec.KINDS`; empty for the model's own.
         precision: ``"float32"``, ``"bfloat16"`` (mixed), or in PyTorch ``"float64"``, slow, to compare runs by.
         holdout: Training images kept apart to watch progress with; the test images are not for that. 0: none, and the data's own
             validation images are watched where there are some.
@@ -61,6 +62,7 @@ class Recipe:
     shift: int = 4
     scale_crop: ScaleCrop = field(default_factory=ScaleCrop)
     drop_path: float = 0.0
+    attention: str = ""
     precision: str = "float32"
     holdout: int = 0
     seed: int = 0

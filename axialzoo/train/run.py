@@ -121,7 +121,7 @@ def run(
     training, held_out = hold_out(found.split("train"), settings.holdout, settings.seed)
     if not settings.holdout and "val" in found.splits:
         held_out = found.split("val")
-    spec = adapt(entry(settings.model).spec, num_classes=len(found.labels))
+    spec = adapt(entry(settings.model).spec, num_classes=len(found.labels), attention=settings.attention or None)
     job = Job(settings, spec, task, training, held_out, found.labels, folder, resume, save_every, launched(), devices)
     started = time.time()
     if framework == "torch":
