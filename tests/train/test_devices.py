@@ -46,5 +46,5 @@ def test_more_devices_than_there_are_and_batches_that_do_not_divide_are_refused(
 
 
 def test_devices_are_of_keras(image_folder, tmp_path):
-    with pytest.raises(SpecError, match="devices: expected framework 'keras', found 'torch'"):
+    with pytest.raises(SpecError, match="of Keras on JAX; expected framework 'keras', found 'torch'"):
         run("cifar10", image_folder, tmp_path / "run", devices=2)
