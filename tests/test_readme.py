@@ -75,5 +75,5 @@ def test_every_command_it_names_exists():
     from axialzoo.cli.app import app
 
     names = {command.name for command in app.registered_commands}
-    named = set(re.findall(r"^    axialzoo ([a-z]+) ", README, re.MULTILINE))
+    named = set(re.findall(r"^    axialzoo ([a-z-]+) ", README, re.MULTILINE))
     assert named and named <= names, f"unknown: {sorted(named - names)}"
