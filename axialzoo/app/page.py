@@ -88,7 +88,15 @@ class _Page:
         )
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=260):
-                self.point = gr.Image(label="Click a point", interactive=False, buttons=[], elem_id="az-point", type="pil", format="png")
+                self.point = gr.Image(
+                    label="Click a point",
+                    interactive=False,
+                    buttons=[],
+                    elem_id="az-point",
+                    alt_text="What the model sees: click a point",
+                    type="pil",
+                    format="png",
+                )
                 with gr.Accordion("Point, layer and kind", open=False, elem_classes="az-more"):
                     self.across = gr.Slider(0, 100, MIDDLE, step=1, label="Point: % from the left", elem_id="az-across")
                     self.down = gr.Slider(0, 100, MIDDLE, step=1, label="Point: % from the top", elem_id="az-down")

@@ -45,6 +45,7 @@ def address():
     finally:
         process.kill()
         outside = [line for line in process.stdout.read().splitlines() if line.startswith("outside: ")]
+        process.stdout.close()
         process.wait()
     assert outside == []
 
@@ -84,10 +85,11 @@ class Browser:
         return self.run("return document.querySelector(arguments[0]).innerText", selector)
 
     def changed(self, selector: str, act) -> str:
-        """What an element says once `act` has made it say something else."""
-        self.run("window.before = document.querySelector(arguments[0]).innerHTML", selector)
+        """What an element says once `act` has made it say something else; gradio's own word of how long it takes does not count."""
+        own = f"[...document.querySelectorAll('{selector} [class^=az-]')].map(one => one.outerHTML).join()"
+        self.run(f"window.before = {own}")
         act()
-        self.until(f"document.querySelector('{selector}').innerHTML != window.before")
+        self.until(f"{own} != window.before")
         return self.text(selector)
 
     def press(self, text: str) -> None:
