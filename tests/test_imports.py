@@ -38,7 +38,7 @@ ALLOWED = {
 # and inside functions alone
 # (the authors' files are PyTorch's, and one reader of those, which refuses pickles, is enough)
 WITHIN_FUNCTIONS = {
-    "axialzoo/keras": {"torch"},
+    "axialzoo/keras": {"torch", "axialzoo.torch.fused", "axialzoo.torch.projection"},  # the kernel, on Keras's PyTorch back end
     "axialzoo/runtime": FRAMEWORKS | {"axialzoo.torch", "axialzoo.keras"},
     "axialzoo/exports": {"torch", "keras", "tensorflow", "onnxruntime"},
     "axialzoo/analysis": {"matplotlib"},

@@ -13,6 +13,7 @@ import keras
 from keras import ops
 
 from axialzoo.keras.attention_inputs import AttentionInputs
+from axialzoo.keras.fused import attend_folded, serving_kernel
 from axialzoo.keras.norm import statistics_dtype
 from axialzoo.keras.projection import PositionAttention
 from axialzoo.keras.windows import by_window, seen, table_window, unwindow, window_keys, window_of, window_queries
@@ -40,6 +41,8 @@ class AxialAttention(PositionAttention):
         self.axis = axis
 
     def call(self, x, training=None):
+        if not training and serving_kernel(self, x):
+            return attend_folded(self, self.placed(x), self.axis)
         _, h, w, _ = ops.shape(x)
         inputs = self.inputs_of(x, training)
         scale = ops.cast(self.similarity_scale(inputs, training), inputs.q.dtype)  # (terms, G)
@@ -48,15 +51,20 @@ class AxialAttention(PositionAttention):
 
     def inputs_of(self, x, training=None) -> AttentionInputs:
         """What the layer attends with, from its input: (N, H, W, C) to queries, keys, values (B, G, L, D) and tables."""
-        spec, (_, h, w, c) = self.spec, ops.shape(x)
-        if spec.encoding != "relative":
-            x = x + self.position_encoding(c, h, w)  # (H, 1, C) or (1, W, C)
-        x = self.project(x, training)  # (N, H, W, 2K+V)
+        spec, (_, h, w, _) = self.spec, ops.shape(x)
+        x = self.project(self.placed(x), training)  # (N, H, W, 2K+V)
         q, k, v = self.parts_of(x)
         q, k, v = (self.split_heads(part, h, w) for part in (q, k, self.gate("value", v)))  # (B, G, L, D)
         window = window_of((h, w)[self.axis], spec)
         rq, rk, rv = (self.tables_of(name, window) for name in ("query_position", "key_position", "value_position"))
         return AttentionInputs(q, k, v, rq, rk, rv, spec, window)
+
+    def placed(self, x):
+        """The input with absolute positions or sines added, where the spec has them: (N, H, W, C) to the same."""
+        if self.spec.encoding == "relative":
+            return x
+        _, h, w, c = ops.shape(x)
+        return x + self.position_encoding(c, h, w)  # (H, 1, C) or (1, W, C)
 
     def position_encoding(self, channels: int, h, w):
         """What absolute positions add to the input: a vector for each row, (H, 1, C), or column, (1, W, C)."""

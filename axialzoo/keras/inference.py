@@ -1,4 +1,4 @@
-"""An equal model for inference: every norm folded into what stands before it, in plain Keras operations on any back end."""
+"""An equal model for inference: every norm folded into what stands before it, on any back end."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from axialzoo.keras.backbone import Extractor
 
 def optimize_for_inference(model: keras.Model) -> keras.Model:
     """A copy of `model` that computes the same in evaluation with fewer operations, and can no longer be trained.
+
+    On Keras's torch back end, in float32 on a CPU, axial attention runs on the fused kernel where it is there (see
+    :func:`axialzoo.kernels.kernel_status`), else and on other back ends in plain operations, the same within rounding.
 
     Norms behind convolutions and projections become additions; of the norms of what attention retrieves one factor is left, that of
     the positions. Convolutions that have several norms keep them. It has the model's spec, config, labels and preprocessing, and
