@@ -127,8 +127,9 @@ def train(job: Job) -> AxialModel[Any] | None:
     return finished() if main else None
 
 
-def on_device(targets: Mapping[str, np.ndarray], device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Targets as tensors, fractions in `dtype`; maps with channels, (n, H, W, C), as PyTorch has them, (n, C, H, W)."""
+def on_device(targets: Mapping[str, np.ndarray], device: torch.device, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+    """Targets as tensors, fractions in `dtype` where one is given; maps with channels, (n, H, W, C), as PyTorch has them, (n, C, H, W)."""
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in targets.items()}
-    tensors = {name: one.to(dtype) if one.is_floating_point() else one for name, one in tensors.items()}
+    if dtype is not None:
+        tensors = {name: one.to(dtype) if one.is_floating_point() else one for name, one in tensors.items()}
     return {name: one.permute(0, 3, 1, 2) if one.dim() == 4 else one for name, one in tensors.items()}

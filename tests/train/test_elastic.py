@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 import signal
@@ -162,9 +163,10 @@ def test_restarts_that_would_wait_for_ever_are_refused(monkeypatch):
 def test_a_run_that_is_there_is_gone_on_with_where_workers_are_restarted(shards, tmp_path, monkeypatch, restarts):
     from axialzoo.train import run
 
+    module = importlib.import_module("axialzoo.train.run")
     settings = {"model": "axial_resnet_cifar10_xs", "holdout": 0, "sizes": (), "augment": "resized_crop", "batch_size": 4, "epochs": 1}
     looked = []
-    monkeypatch.setattr("axialzoo.train.run.check", lambda data, progress: looked.append(data) or {})
+    monkeypatch.setattr(module, "check", lambda data, progress: looked.append(data) or {})
     run("cifar10", shards, tmp_path / "run", **settings)
     monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", restarts)
     if restarts == "0":
