@@ -95,3 +95,17 @@ def test_every_page_is_in_the_menu():
 def test_every_tutorial_checks_what_it_promises():
     assert len(TUTORIALS) >= 6
     assert [name for name, text in TUTORIALS.items() if not re.search(r"^assert ", text, re.MULTILINE)] == []
+
+
+def unset(text: str) -> list[str]:
+    """Commands that stand in a paragraph, where they ought to be set off as code."""
+    return re.findall(r"^(?:axialzoo|pip|python|make) .*", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_are_set_off_as_code(page):
+    assert unset(PAGES[page]) == []
+
+
+def test_a_command_in_a_paragraph_is_caught():
+    assert unset("In a clone:\n\npip install .\n    pip install '.[torch]'\n") == ["pip install ."]
