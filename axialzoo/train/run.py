@@ -7,6 +7,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +177,10 @@ def _check_folder(folder: Path, plain: dict[str, Any], resume: bool) -> None:
         return
     if not resume:
         raise FileExistsError(f"{str(folder)!r} holds a run already; resume it (--resume) or choose another folder")
-    before = json.loads(note.read_text())
+    defaults = json.loads(
+        json.dumps({one.name: one.default for one in fields(Recipe) if isinstance(one.default, (int, float, str, tuple))})
+    )
+    before = {**defaults, **json.loads(note.read_text())}  # of fields that there were not yet when the run was begun
     differing = sorted(key for key in {*before, *plain} if before.get(key) != plain.get(key) and key not in EXTENDS)
     if differing:
         raise FileExistsError(

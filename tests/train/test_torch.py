@@ -87,6 +87,17 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(zips, whole):
         run("cifar10", zips, whole, resume=True, **{**SMALL, "learning_rate": 0.04})
 
 
+def test_a_run_from_before_a_field_of_recipes_is_resumed_with_its_default_alone(zips, whole, tmp_path):
+    folder = tmp_path / "older"
+    shutil.copytree(whole, folder)
+    note = json.loads((folder / "recipe.json").read_text())
+    del note["attention"]
+    (folder / "recipe.json").write_text(json.dumps(note))
+    with pytest.raises(FileExistsError, match="other settings: attention differ"):
+        run("cifar10", zips, folder, resume=True, **{**SMALL, "attention": "axial_none"})
+    assert run("cifar10", zips, folder, resume=True, **SMALL) == folder / "model"
+
+
 def test_the_loss_falls_and_evaluation_agrees_with_the_classes(zips, whole, tmp_path):
     model = run("cifar10", zips, tmp_path / "longer", start=str(whole / "model"), **{**SMALL, "epochs": 20})
     found = []
