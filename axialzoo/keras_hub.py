@@ -7,6 +7,8 @@ keras_hub.models.ImageClassifier.from_preset("folder").predict(pictures)
 from __future__ import annotations
 
 import os
+import warnings
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -14,10 +16,11 @@ import keras_hub
 import numpy as np
 
 from axialzoo.checkpoint import Config, Tensors
+from axialzoo.files import check_output, folder_written_beside
 from axialzoo.hub import fetch_checkpoint
 from axialzoo.keras import backbone as ours
 from axialzoo.keras.weights import load_tensors
-from axialzoo.spec import Model, entry, from_dict, parameters, to_dict, without_head
+from axialzoo.spec import Model, SpecError, entry, from_dict, parameters, to_dict, without_head
 
 PACKAGE = "axialzoo.keras_hub"
 
@@ -85,14 +88,24 @@ class AxialImageClassifier(keras_hub.models.ImageClassifier):
 
 
 def preprocessor(config: Config) -> AxialImageClassifierPreprocessor:
-    """The preprocessor that a checkpoint asks for."""
+    """The preprocessor that a checkpoint asks for, as far as keras-hub has it: pictures are cropped to their shorter side alone.
+
+    Raises:
+        SpecError: for padding, and for pictures that are stretched to their own range, which it does not have.
+    """
     wanted = config.preprocessing
+    if wanted.resize not in ("shorter", "squash") or wanted.per_image:
+        asked = "per_image" if wanted.per_image else f"resize={wanted.resize!r}"
+        raise SpecError(f"preprocessing: keras-hub has no {asked}; use axialzoo's own preprocess")
+    if wanted.resize == "shorter" and wanted.crop < 1:
+        warnings.warn(f"keras-hub does not crop the centre: pictures show all of what {wanted.crop:.1%} of was asked for", stacklevel=2)
     converter = AxialImageConverter(
         image_size=wanted.size,
         scale=[1 / (255 * deviation) for deviation in wanted.std],
         offset=[-mean / deviation for mean, deviation in zip(wanted.mean, wanted.std)],
         interpolation=wanted.interpolation,
         antialias=True,
+        crop_to_aspect_ratio=wanted.resize == "shorter",
     )
     return AxialImageClassifierPreprocessor(converter)
 
@@ -115,6 +128,13 @@ def image_classifier(source: str | os.PathLike, **kwargs: Any) -> AxialImageClas
     return task
 
 
-def save_preset(source: str | os.PathLike, folder: str | os.PathLike) -> None:
-    """Writes a checkpoint as a preset of keras-hub, which ``ImageClassifier.from_preset`` loads after this module is imported."""
-    image_classifier(source).save_to_preset(str(folder))
+def save_preset(source: str | os.PathLike, folder: str | os.PathLike, *, overwrite: bool = False) -> None:
+    """Writes a checkpoint as a preset of keras-hub, which ``ImageClassifier.from_preset`` loads after this module is imported.
+
+    Raises:
+        FileExistsError: where `folder` has something in it and `overwrite` is not said.
+    """
+    there = Path(folder)
+    check_output(there, overwrite=overwrite or (there.is_dir() and not any(there.iterdir())))
+    with folder_written_beside(there) as beside:
+        image_classifier(source).save_to_preset(str(beside))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,25 +107,31 @@ class _Page:
 
     def connect(self, blocks: gr.Blocks) -> None:
         """What happens when."""
-        asked = [self.picture, self.model, self.chosen]
-        shown = [self.result, self.as_json, self.as_picture, self.code]
+        asked = [self.picture, self.model, self.chosen, self.across, self.down, self.kind]
         point = [self.picture, self.model, self.layer, self.across, self.down, self.kind]
         seen = [self.point, self.looks]
-        quiet: dict[str, Any] = {"queue": True, "show_progress": "minimal", "concurrency_id": "compute", "concurrency_limit": 1}
-
-        def then(event: Any) -> None:
-            event.then(self.predict, asked, shown, **quiet).then(self.layers, self.model, self.layer, **quiet).then(
-                self.see, point, seen, **quiet
-            )
+        shown = [self.result, self.as_json, self.as_picture, self.code, self.layer, *seen]
+        # what is asked while an answer is on its way is answered after it, the last alone; gradio's default is to drop it
+        quiet: dict[str, Any] = {"show_progress": "minimal", "concurrency_id": "compute", "concurrency_limit": 1}
+        quiet["trigger_mode"] = "always_last"
 
         for button, one in zip(self.samples, samples()):
             model = one.model if one.model in self.models else gr.skip()
-            then(button.click(lambda one=one, model=model: (str(one.path), model), None, [self.picture, self.model], queue=False))
+            chosen = button.click(lambda one=one, model=model: (str(one.path), model), None, [self.picture, self.model], queue=False)
+            chosen.then(self.everything, asked, shown, **quiet)
         for event in (self.picture.input, self.model.input, self.chosen.input, self.button.click, blocks.load):
-            then(event(lambda: None, None, None, queue=False))
+            event(self.everything, asked, shown, **quiet)
         self.point.select(self.clicked, self.point, [self.across, self.down], queue=False).then(self.see, point, seen, **quiet)
         for event in (self.across.release, self.down.release, self.layer.input, self.kind.input):
             event(self.see, point, seen, **quiet)
+
+    def everything(
+        self, path: str | None, model: str, titles: Sequence[str], across: float, down: float, kind: str
+    ) -> Iterator[tuple[Any, ...]]:
+        """The result as soon as it is there, then what attention sees: one event, so that nothing comes between."""
+        predicted = *self.predict(path, model, titles), self.layers(model)
+        yield *predicted, gr.skip(), gr.skip()
+        yield *(gr.skip() for _ in predicted), *self.see(path, model, None, across, down, kind)
 
     def predict(self, path: str | None, model: str, titles: Sequence[str]) -> tuple[Any, ...]:
         """The result, what to take away, and the code."""

@@ -32,10 +32,11 @@ def write_shards(
 
     Raises:
         DataError: for data of segments.
-        FileExistsError: where shards are there already.
+        FileExistsError: where shards or labels are there already.
     """
-    if any(Path(folder).glob("*.tar")):
-        raise FileExistsError(f"{folder}: holds shards already, which are not replaced; choose another folder")
+    there = sorted(path.name for path in (*Path(folder).glob("*.tar"), *Path(folder).glob("labels.txt")))
+    if there:
+        raise FileExistsError(f"{folder}: holds {there[0]} already, which is not replaced; choose another folder")
     if data.kind == "segments":
         raise DataError("shards: expected data of classes or boxes, found segments, which shards do not hold")
     total, done, made = sum(map(len, data.splits.values())), 0, []

@@ -18,6 +18,7 @@ from axialzoo.hub import fetch_checkpoint
 from axialzoo.runtime.frameworks import choose, process_backend
 from axialzoo.runtime.local import optimizable
 from axialzoo.runtime.predict import BATCH, check_decodable
+from axialzoo.runtime.system import cores
 from axialzoo.spec import SpecError, did_you_mean
 from axialzoo.tasks.looks import Asked, looks_of
 
@@ -111,7 +112,7 @@ def predict_batch(
     left = missing(folder, chunks)
     where = str(checkpoint.folder.resolve())
     work = Work(str(model), where, config.digest, str(folder.resolve()), names[0], backend, optimize, dict(looks), top, batch_size, threads)
-    workers = workers or max(_cores() // threads, 1)
+    workers = workers or max(cores() // threads, 1)
     counted, errors, started = total - sum(map(len, left)), 0, time.monotonic()
     if left:
         found = run_on_ray(work, left, workers, address) if engine == "ray" else run_on_processes(work, left, workers)
@@ -121,7 +122,3 @@ def predict_batch(
                 progress(counted, total)
     about = {"model": config.model, "digest": config.digest, "out": str(folder), "pictures": total, "parts": len(chunks)}
     return {**about, "done": sum(map(len, left)), "errors": errors, "seconds": round(time.monotonic() - started, 3)}
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

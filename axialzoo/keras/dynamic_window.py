@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 from keras import ops
 
 from axialzoo.spec import Attention
-from axialzoo.spec.window import LEAST, pairs_within
-
-LONGEST = 2**30
+from axialzoo.spec.window import FreeWindow, pairs_within
 
 
-@dataclass(frozen=True)
-class DynamicWindow:
-    """As :class:`axialzoo.spec.window.Window`, of fixed width and as many as the axis needs.
-
-    Where nothing bounds the reach (interpolated tables without a span) it is one window over everything.
-    """
-
-    length: Any  # an integer tensor
-    reach: Any
-    queries: Any
-    flange: int
-    offset: Any
-    whole: bool
+class DynamicWindow(FreeWindow):
+    """A window whose numbers are tensors."""
 
     @classmethod
     def of(cls, length, spec: Attention) -> DynamicWindow:
-        reach = spec.reach(LONGEST)
-        if reach == LONGEST - 1:
-            return cls(length, length - 1, length, 0, 0, True)
-        if spec.kind == "global":
-            return cls(length, reach, length, 0, 0, False)
-        if spec.kind == "window":
-            assert spec.span is not None
-            offset = spec.span - spec.span // 2 if spec.shifted else 0
-            return cls(length, reach, spec.span, 0, offset * ops.cast(length > spec.span, "int32"), False)
-        return cls(length, reach, max(reach, LEAST[spec.kind]), reach, 0, False)
+        """The windows of an axis; `length` is an integer tensor."""
+        return cls.cut(length, spec, lambda span: ops.cast(length > span, "int32"))
 
     @property
     def count(self):
@@ -48,10 +24,6 @@ class DynamicWindow:
     @property
     def padding(self):
         return self.offset, self.count * self.queries - self.length - self.offset
-
-    @property
-    def keys(self):
-        return self.queries + 2 * self.flange
 
     @property
     def pairs(self):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Self
 
 from axialzoo.spec.attention import Attention
 
+LONGEST = 2**30  # positions; nobody has a longer axis
 LEAST = {"axial": 8, "local": 4}  # queries of a window: smaller ones make small products, larger ones more masked pairs
 
 
@@ -68,6 +71,44 @@ class Window:
         before, after = self.padding
         sides = [self.queries - before, *[self.queries] * (self.count - 2), self.queries - after]
         return sum(pairs_within(side, min(self.reach, side - 1)) for side in sides)
+
+
+@dataclass(frozen=True)
+class FreeWindow:
+    """As `Window`, of an axis whose length is known only when the model runs: of fixed width, and as many as the axis needs.
+
+    Where nothing bounds the reach (interpolated tables without a span) it is one window over everything. Numbers that depend on the
+    length are of the framework that runs: see its ``dynamic_window.py``.
+    """
+
+    length: Any
+    reach: Any
+    queries: Any
+    flange: int
+    offset: Any
+    whole: bool
+
+    @classmethod
+    def cut(cls, length: Any, spec: Attention, longer: Callable[[int], Any]) -> Self:
+        """The windows of an axis.
+
+        Args:
+            longer: Gives 1 where the axis is longer than so many positions, else 0.
+        """
+        reach = spec.reach(LONGEST)
+        if reach == LONGEST - 1:
+            return cls(length, length - 1, length, 0, 0, True)
+        if spec.kind == "global":
+            return cls(length, reach, length, 0, 0, False)
+        if spec.kind == "window":
+            assert spec.span is not None
+            offset = spec.span - spec.span // 2 if spec.shifted else 0
+            return cls(length, reach, spec.span, 0, offset * longer(spec.span), False)
+        return cls(length, reach, max(reach, LEAST[spec.kind]), reach, 0, False)
+
+    @property
+    def keys(self) -> Any:
+        return self.queries + 2 * self.flange
 
 
 def pairs_within(length, reach):

@@ -41,8 +41,7 @@ class AxialAttention(PositionAttention):
 
     def forward(self, x: Tensor) -> Tensor:
         if can_train_fused(self, x, self.axis):
-            placed = x if self.spec.encoding == "relative" else x + self.position_encoding(*x.shape[1:])
-            return train_fused(self, placed, self.axis)
+            return train_fused(self, self.placed(x), self.axis)
         size = (-1, x.shape[2], x.shape[3])  # (N, H, W)
         inputs = self.inputs_of(x)
         scale = self.similarity_scale(inputs).to(inputs.q.dtype)  # (terms, G)
@@ -52,15 +51,20 @@ class AxialAttention(PositionAttention):
 
     def inputs_of(self, x: Tensor) -> AttentionInputs:
         """What the layer attends with, from its input: (N, C, H, W) to queries, keys, values (B, G, L, D) and tables."""
-        spec, (_, c, h, w) = self.spec, x.shape
-        if spec.encoding != "relative":
-            x = x + self.position_encoding(c, h, w)  # (C, H, 1) or (C, 1, W)
-        x = self.project(x.permute(0, 2, 3, 1).flatten(0, 2))  # (NHW, 2K+V)
+        spec, (_, _, h, w) = self.spec, x.shape
+        x = self.project(self.placed(x).permute(0, 2, 3, 1).flatten(0, 2))  # (NHW, 2K+V)
         q, k, v = x.split((spec.key_channels, spec.key_channels, spec.value_channels), dim=1)
         q, k, v = (self.split_heads(part.unflatten(0, (-1, h, w))) for part in (q, k, self.gate("value", v)))  # (B, G, L, D)
         window = window_of((h, w)[self.axis], spec)
         rq, rk, rv = (self.tables_of(name, window) for name in ("query_position", "key_position", "value_position"))
         return AttentionInputs(q, k, v, rq, rk, rv, spec, window)
+
+    def placed(self, x: Tensor) -> Tensor:
+        """The input with absolute positions or sines added, where the spec has them: (N, C, H, W) to the same."""
+        if self.spec.encoding == "relative":
+            return x
+        _, c, h, w = x.shape
+        return x + self.position_encoding(c, h, w)  # (C, H, 1) or (C, 1, W)
 
     def position_encoding(self, channels: int, h: int, w: int) -> Tensor:
         """What absolute positions add to the input: a vector for each row, (C, H, 1), or column, (C, 1, W)."""

@@ -2,53 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from axialzoo.spec import Attention
-from axialzoo.spec.window import LEAST
-
-LONGEST = 2**30
+from axialzoo.spec.window import FreeWindow
 
 
-@dataclass(frozen=True)
-class DynamicWindow:
-    """As :class:`axialzoo.spec.window.Window`, of fixed width and as many as the axis needs.
-
-    Where nothing bounds the reach (interpolated tables without a span) it is one window over everything. Nothing is asked of the
-    length, so that one recording serves every size.
-    """
-
-    length: Any  # a whole number that is not known yet: torch.SymInt
-    reach: Any
-    queries: Any
-    flange: int
-    offset: Any
-    whole: bool
+class DynamicWindow(FreeWindow):
+    """A window of which nothing is asked when it is recorded, so that one recording serves every size."""
 
     @classmethod
     def of(cls, length: Any, spec: Attention) -> DynamicWindow:
-        reach = spec.reach(LONGEST)
-        if reach == LONGEST - 1:
-            return cls(length, length - 1, length, 0, 0, True)
-        if spec.kind == "global":
-            return cls(length, reach, length, 0, 0, False)
-        if spec.kind == "window":
-            assert spec.span is not None
-            offset = spec.span - spec.span // 2 if spec.shifted else 0
-            longer = torch.sym_min(torch.sym_max(length - spec.span, 0), 1)  # 1 where there is more than one window, else 0
-            return cls(length, reach, spec.span, 0, offset * longer, False)
-        return cls(length, reach, max(reach + 1, LEAST[spec.kind]), reach, 0, False)
+        """The windows of an axis; `length` is a torch.SymInt."""
+        return cls.cut(length, spec, lambda span: torch.sym_min(torch.sym_max(length - span, 0), 1))
 
     @property
     def count(self) -> Any:
         return 1 if self.queries is self.length else (self.length + self.offset - 1) // self.queries + 1  # so written, known to be positive
-
-    @property
-    def keys(self) -> Any:
-        return self.queries + 2 * self.flange
 
 
 def is_known(length: Any) -> bool:

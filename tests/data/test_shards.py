@@ -70,7 +70,7 @@ def test_shards_are_read_as_what_was_written(kind, request, tmp_path):
     assert not same(split[0], split[1])  # another picture would be seen
     assert check(found)["train"]["pictures"] == len(split) == len(split.subset(range(len(split))))
     assert "train-000000.tar:000000002.png" in split[2].name
-    with pytest.raises(FileExistsError, match="holds shards already"):
+    with pytest.raises(FileExistsError, match="already, which is not replaced"):
         write_shards(data, tmp_path / "shards")
 
 

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import unittest
+from dataclasses import replace
 
 import keras
 import keras_hub
 import numpy as np
 from keras_hub.src.tests.test_case import TestCase
 
-from axialzoo.keras_hub import AxialBackbone, AxialImageClassifier, AxialImageClassifierPreprocessor, image_classifier, save_preset
+from axialzoo.hub import fetch_checkpoint
+from axialzoo.keras_hub import (
+    AxialBackbone,
+    AxialImageClassifier,
+    AxialImageClassifierPreprocessor,
+    image_classifier,
+    preprocessor,
+    save_preset,
+)
+from axialzoo.spec import SpecError
 
 NAME, SIDE = "axial_resnet_cifar10_xs", 16
 
@@ -46,9 +56,19 @@ class Suite(TestCase):
             expected_output_shape=(2, 3),
         )
 
+    def test_preprocessing_that_keras_hub_lacks_is_told(self):
+        config = fetch_checkpoint("axial_resnet_cifar10").config
+        with self.assertWarnsRegex(UserWarning, "all of what 87.5% of was asked for"):
+            preprocessor(replace(config, preprocessing=replace(config.preprocessing, crop=0.875)))
+        for changed, message in (({"resize": "longer"}, "no resize='longer'"), ({"per_image": True}, "no per_image")):
+            with self.assertRaisesRegex(SpecError, message):
+                preprocessor(replace(config, preprocessing=replace(config.preprocessing, **changed)))
+
     def test_preset(self):
         folder = self.get_temp_dir()
         save_preset("axial_resnet_cifar10", folder)
+        with self.assertRaisesRegex(FileExistsError, "exists"):
+            save_preset("axial_resnet_cifar10", folder)
         loaded = keras_hub.models.ImageClassifier.from_preset(folder)
         pictures = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("float32")
         self.assertAllClose(loaded.predict(pictures), image_classifier("axial_resnet_cifar10").predict(pictures))
