@@ -97,8 +97,18 @@ def undisturbed(request, shards, tmp_path_factory) -> tuple[str, Path]:
     return request.param, out
 
 
+@pytest.fixture(scope="module")
+def undisturbed_nodes(undisturbed, shards, tmp_path_factory) -> Path:
+    """A run of two nodes of the same precision."""
+    out = tmp_path_factory.mktemp("nodes") / "run"
+    with nodes(words(shards, out, undisturbed[0])) as agents:
+        ends = [agent.communicate(timeout=600)[0] for agent in agents]
+    assert [agent.returncode for agent in agents] == [0, 0], ends[0][-2000:] + ends[1][-2000:]
+    return out
+
+
 @pytest.mark.full
-def test_a_run_that_is_killed_three_times_ends_where_an_undisturbed_one_ends(undisturbed, shards, tmp_path):
+def test_a_run_that_is_killed_three_times_ends_where_an_undisturbed_one_ends(undisturbed, undisturbed_nodes, shards, tmp_path):
     (precision, one), rng, killed = undisturbed, random.Random(0), []
     with nodes(words(shards, tmp_path / "run", precision)) as agents:
         for moment in range(3):
@@ -109,9 +119,11 @@ def test_a_run_that_is_killed_three_times_ends_where_an_undisturbed_one_ends(und
             killed.append(victim.pid)
         ends = [agent.communicate(timeout=600)[0] for agent in agents]
         assert [agent.returncode for agent in agents] == [0, 0], ends[0][-2000:] + ends[1][-2000:]
-    found = distance(one, tmp_path / "run")
-    print(f"{precision}: killed three times, the largest difference is {found:.1e}")
-    assert len(set(killed)) == 3 and found <= PRECISIONS[precision]
+    found, alone = distance(undisturbed_nodes, tmp_path / "run"), distance(one, tmp_path / "run")
+    print(f"{precision}: killed three times, the largest difference is {found:.1e}, of a run of one process {alone:.1e}")
+    assert len(set(killed)) == 3 and found <= TOLERANCE
+    if precision == "float64":  # in float32 rounding grows for 48 steps: undisturbed, two end as far from one
+        assert alone <= TOLERANCE
 
 
 @pytest.mark.full
