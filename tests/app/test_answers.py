@@ -10,7 +10,7 @@ import pytest
 from axialzoo import load_runner
 from axialzoo.app import parts
 from axialzoo.app.answers import answer, code
-from axialzoo.app.looks import blocks, look
+from axialzoo.app.looks import Looks, Panel, blocks, look
 from axialzoo.app.models import Runners, offered
 from axialzoo.app.samples import samples
 from axialzoo.image import ImageError, load_image
@@ -84,6 +84,9 @@ def test_no_framework_is_refused(runners):
 
 def test_names_are_escaped():
     assert "<script>" not in parts.failed("<script>") and "&lt;script&gt;" in parts.failed("<script>")
+    panel = Panel("<script>", '"><script>', load_image(samples()[0].path))
+    shown = parts.looks(Looks("<script>", (8, 8), "trained", (panel,), panel))
+    assert "<script>" not in shown and shown.count("&lt;script&gt;") >= 5
 
 
 def test_the_two_looks_are_a_row_and_then_all_that_reaches():

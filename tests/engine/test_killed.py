@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 
 from axialzoo.engine import predict_batch
 from axialzoo.runtime.process import WorkerError
-from tests.engine.made import COUNT, contents, names, once_each
+from tests.engine.made import COUNT, contents, jpeg, names, once_each
 
 ROOT = Path(__file__).parents[2]
 CHUNK = 4
@@ -51,6 +52,30 @@ def test_killed_workers_are_replaced_and_their_chunks_done_again(undisturbed, fo
     assert predict_batch([pictures], folder, out, workers=2, chunk=CHUNK, progress=kill)["done"] == COUNT
     assert len(set(killed)) >= min(moments, 2) and len(killed) == moments
     assert once_each(out, names(pictures)) and contents(out) == contents(undisturbed)
+
+
+def test_a_worker_that_is_killed_within_a_chunk_has_it_done_again(folder, tmp_path):
+    inside, out, killed = tmp_path / "pictures", tmp_path / "out.jsonl", []
+    inside.mkdir()
+    for index in range(1, 2 * CHUNK):
+        (inside / f"{index:03}.jpg").write_bytes(jpeg(index))
+    os.mkfifo(inside / "000.jpg")  # whoever reads it waits until somebody writes
+
+    def meet_readers() -> None:
+        for attempt in range(2):
+            with open(inside / "000.jpg", "wb"):  # waits for a worker that reads: it has begun its chunk
+                if attempt == 0:
+                    (victim,) = workers()
+                    victim.kill()
+                    victim.wait()
+                    killed.append(victim.pid)
+
+    met = threading.Thread(target=meet_readers)
+    met.start()
+    found = predict_batch([inside], folder, out, workers=1, chunk=CHUNK)
+    met.join(60)
+    assert killed and not met.is_alive()
+    assert once_each(out, names(inside)) and found["errors"] == 1  # the pipe, which is no picture
 
 
 @pytest.mark.parametrize("moments", [1, pytest.param(4, marks=pytest.mark.full)])

@@ -63,4 +63,8 @@ def test_it_goes_to_the_hub_in_one_commit(hub, tmp_path):
     entry = hub.repos["axial/demo"]
     there = entry["commits"][entry["refs"]["main"]]
     assert set(json.loads(done.stdout.splitlines()[-1])) <= set(there) and len(entry["commits"]) == 2
+    private = "from axialzoo.hub.space import push_space\npush_space({'app.py': b''}, 'axial/demo', private=True)"
+    refused = subprocess.run([sys.executable, "-c", private], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert refused.returncode and "axial/demo: exists already and is public" in refused.stderr
+    assert len(hub.repos["axial/demo"]["commits"]) == 2
     assert there["axialzoo/files.py"] == (ROOT / "axialzoo" / "files.py").read_bytes()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from axialzoo.checkpoint import load_checkpoint
 from axialzoo.data import DataError
 from axialzoo.data.batches import TrainBatches
-from axialzoo.train import evaluate, record, run
+from axialzoo.spec import SpecError, adapt, entry
+from axialzoo.train import evaluate, record, run, torch_loop
 
 SMALL = dict(
     model="axial_resnet_cifar10_xs",
@@ -96,6 +99,27 @@ def test_a_run_from_before_a_field_of_recipes_is_resumed_with_its_default_alone(
     with pytest.raises(FileExistsError, match="other settings: attention differ"):
         run("cifar10", zips, folder, resume=True, **{**SMALL, "attention": "axial_none"})
     assert run("cifar10", zips, folder, resume=True, **SMALL) == folder / "model"
+
+
+def test_a_recipe_names_another_kind_of_attention(zips, tmp_path):
+    model = run("cifar10", zips, tmp_path / "run", **{**SMALL, "epochs": 1, "attention": "axial_none"})
+    spec = load_checkpoint(model).config.spec
+    assert spec == adapt(entry(SMALL["model"]).spec, num_classes=3, drop_path=SMALL["drop_path"], attention="axial_none")
+    with pytest.raises(SpecError, match="unknown kind 'axial_nome'; did you mean 'axial_none'"):
+        run("cifar10", zips, tmp_path / "other", **{**SMALL, "attention": "axial_nome"})
+    assert not (tmp_path / "other").exists()
+
+
+def test_processes_that_do_not_train_together_are_refused(zips, tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.import_module("axialzoo.train.run"), "launched", lambda: 2)
+    with pytest.raises(RuntimeError, match="expected 2 processes that train together, found 1"):
+        run("cifar10", zips, tmp_path / "run", **SMALL)
+
+
+def test_processes_that_begin_at_different_steps_are_refused(zips, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch_loop.Accelerator, "gather", lambda self, tensor: torch.tensor([0, 6]))
+    with pytest.raises(RuntimeError, match="expected every process to begin at one step, found steps 0, 6"):
+        run("cifar10", zips, tmp_path / "run", **SMALL)
 
 
 def test_the_loss_falls_and_evaluation_agrees_with_the_classes(zips, whole, tmp_path):
