@@ -43,7 +43,7 @@ def check_run(
         RuntimeError: where a launcher was asked for several processes and started one.
     """
     settings = load_recipe(recipe, **overrides)
-    spec = entry(settings.model).spec
+    spec = adapt(entry(settings.model).spec, attention=settings.attention or None)
     task = task_of(spec.head)
     found = open_data(data, task.truth)
     training = found.split("train")
