@@ -56,7 +56,7 @@ def opened(path: Path, suffix: str, place: str) -> Run:
         suffix: Of :data:`axialzoo.exports.routes.FORMATS`.
         place: Who wrote it, which says how it takes images: PyTorch channels first, Keras as its settings say.
     """
-    last = place != "torch" and _channels_last()
+    last = channels_last(place)
 
     def taken(x: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(x if last else x.transpose(0, 3, 1, 2))
@@ -65,7 +65,10 @@ def opened(path: Path, suffix: str, place: str) -> Run:
     return lambda x: run(taken(x))
 
 
-def _channels_last() -> bool:
+def channels_last(place: str) -> bool:
+    """Whether images and maps of a model made there have channels last, (N, H, W, C): Keras's do, as its settings say."""
+    if place == "torch":
+        return False
     import keras
 
     return keras.config.image_data_format() == "channels_last"

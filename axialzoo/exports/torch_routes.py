@@ -29,10 +29,6 @@ def prepared(model: Any, suffix: str, config: Config, size: tuple[int, int] | No
     height, width = size or tuple(side + side // 2 + 1 for side in config.spec.input_size)
     shape = (2, height, width, channels) if last else (2, channels, height, width)
 
-    def run(x: np.ndarray) -> list[np.ndarray]:
-        with torch.no_grad():
-            return flat(model(torch.from_numpy(laid_out(x, last))), lambda tensor: tensor.numpy())
-
     def write(path: Path) -> None:
         program = recorded(model, torch.zeros(shape), size is None, 1 if last else 2)
         if suffix == ".pt2":
@@ -42,7 +38,20 @@ def prepared(model: Any, suffix: str, config: Config, size: tuple[int, int] | No
             names = names_of(model(torch.zeros(shape)), config.spec)
         _write_onnx(program, path, names, config)
 
-    return Original(run, channels), write
+    return Original(as_function(model, last), channels), write
+
+
+def as_function(model: Any, last: bool) -> Callable[[np.ndarray], list[np.ndarray]]:
+    """A live model, in the precision of its parameters: images (N, H, W, C) to its outputs."""
+    import torch
+
+    dtype = next(model.parameters()).dtype
+
+    def run(x: np.ndarray) -> list[np.ndarray]:
+        with torch.no_grad():
+            return flat(model(torch.from_numpy(laid_out(x, last)).to(dtype)), lambda tensor: tensor.numpy())
+
+    return run
 
 
 def laid_out(x: np.ndarray, last: bool) -> np.ndarray:
