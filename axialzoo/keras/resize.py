@@ -25,10 +25,10 @@ def _resize_axis(x, length, axis: int):
         low = np.minimum(place.astype("int32"), max(before - 2, 0))
         high, share = np.minimum(low + 1, before - 1), ops.convert_to_tensor(place - low, dtype=dtype)
     else:
-        step = ops.cast(before - 1, dtype) / ops.cast(ops.maximum(length - 1, 1), dtype)
-        place = ops.cast(ops.arange(length), dtype) * step  # (length,)
-        low = ops.minimum(ops.cast(place, "int32"), ops.maximum(before - 2, 0))
-        high, share = ops.minimum(low + 1, before - 1), place - ops.cast(low, dtype)
+        steps = ops.maximum(length - 1, 1)
+        place = ops.arange(length, dtype="int32") * (before - 1)  # (length,), times `steps`: whole numbers round nothing
+        low = place // steps
+        high, share = ops.minimum(low + 1, before - 1), ops.cast(place - low * steps, dtype) / ops.cast(steps, dtype)
     share = ops.reshape(share, (-1, 1, 1) if axis == 1 else (-1, 1))  # (length, 1, 1) or (length, 1)
     y = ops.cast(x, dtype)
     y = ops.take(y, low, axis=axis) * (1 - share) + ops.take(y, high, axis=axis) * share
