@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# pyright: reportArgumentType=false, reportIndexIssue=false
+# (h5py declares what a group gives as everything that a file can hold.)
 from pathlib import Path
 from typing import Any
 
