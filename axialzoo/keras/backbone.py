@@ -14,6 +14,7 @@ from axialzoo.keras.blocks import ACTIVATIONS, MaxPool, through
 from axialzoo.keras.neck import fused_stage
 from axialzoo.keras.norm import BatchNorm
 from axialzoo.keras.stem import Stem
+from axialzoo.kernels import use_kernel
 from axialzoo.spec import Backbone, Model, SpecError, Stage, from_dict, size_pair, to_dict
 
 
@@ -102,6 +103,10 @@ class Extractor(keras.Model):
     def save_weights(self, filepath, overwrite=True, **kwargs):
         check_trainable(self, "save_weights")  # a model that is not folded would read them without a word
         super().save_weights(filepath, overwrite, **kwargs)
+
+    def export(self, filepath, *args, **kwargs):
+        with use_kernel("plain"):  # what is exported runs where there is no kernel
+            return super().export(filepath, *args, **kwargs)
 
     def rematerialized_call(self, layer_call, *args, **kwargs):
         return layer_call  # in a `keras.RematScope` the layers are computed again one by one: the whole at once would save nothing
