@@ -47,7 +47,7 @@ KERAS_ONLY = {
     "backbone.py": {"residual_stage", "Activation", "Turned", "image_input", "to_format"},  # functional models: a stage is a function
     "blocks.py": {"mean", "MaxPool", "strided"},
     "dynamic_window.py": {"arange", "clip"},  # in numpy where all is known
-    "fused.py": {"Form", "backend", "attend_folded", "plain", "packed"},  # variables keep Keras's layout
+    "fused.py": {"Form", "backend", "beyond_jit", "attend_folded", "plain", "packed"},  # variables keep Keras's layout
     "heads/classifier.py": {"GlobalAverage"},
     "heads/fcos.py": {"conv", "OneMap"},  # what PyTorch under Keras cannot differentiate
     "heads/pyramid.py": {"build_numbered"},  # numbers for names

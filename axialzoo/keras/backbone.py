@@ -11,6 +11,7 @@ import keras
 from axialzoo.checkpoint import Config
 from axialzoo.checkpoint.migrate import upgraded_spec
 from axialzoo.keras.blocks import ACTIVATIONS, MaxPool, through
+from axialzoo.keras.fused import beyond_jit
 from axialzoo.keras.neck import fused_stage
 from axialzoo.keras.norm import BatchNorm
 from axialzoo.keras.stem import Stem
@@ -99,6 +100,15 @@ class Extractor(keras.Model):
     def optimized(self) -> bool:
         """Whether :func:`axialzoo.keras.optimize_for_inference` made it: its variables are then not those of its spec."""
         return any(norm.folded for norm in self._norms())
+
+    @property
+    def supports_jit(self) -> bool:
+        """Whether Keras may compile it unasked."""
+        return self._supports_jit and not (self.optimized and beyond_jit())
+
+    @supports_jit.setter
+    def supports_jit(self, value: bool) -> None:  # by Keras
+        self._supports_jit = value
 
     def save_weights(self, filepath, overwrite=True, **kwargs):
         check_trainable(self, "save_weights")  # a model that is not folded would read them without a word

@@ -41,6 +41,11 @@ def backend() -> Any:
     return importlib.import_module(f"axialzoo.keras.fused_{keras.backend.backend()}")
 
 
+def beyond_jit() -> bool:
+    """Whether the kernel is there, but not within what Keras compiles: XLA in TensorFlow cannot call it."""
+    return keras.backend.backend() == "tensorflow" and backend().available()
+
+
 def serving_kernel(layer: PositionAttention, x) -> bool:
     """Whether the kernel is there for this layer and input: folded, float32, on the CPU."""
     folded = layer.norm_qkv.folded and layer.norm_output.folded

@@ -20,19 +20,19 @@ TARGET = "axialzoo_attention"
 
 def serves(x) -> bool:
     """Whether the kernel can take `x` here: not where a size is left open, as in exports."""
-    return all(isinstance(side, int) for side in x.shape) and kernel() is not None and _registered()
+    return all(isinstance(side, int) for side in x.shape) and kernel() is not None and _loaded() is not None
 
 
 @functools.cache
-def _registered() -> bool:
-    """Whether XLA knows the target."""
+def _loaded() -> ctypes.CDLL | None:
+    """The library whose target XLA knows, or None where the plain form has to serve."""
     path = binding("jax")
     if path is None:
-        return False
+        return None
     library = ctypes.CDLL(path)
     bind(library)
     jax.ffi.register_ffi_target(TARGET, jax.ffi.pycapsule(library.axial_attention), platform="cpu")
-    return True
+    return library
 
 
 def versions_of(values: list) -> list[int] | None:

@@ -15,7 +15,7 @@ from axialzoo.kernels import kernel
 ROOT = Path(__file__).resolve().parents[2]
 
 
-BACKENDS = ("torch", "jax")
+BACKENDS = ("torch", "jax", "tensorflow")
 GRIDS = [pytest.param((backend, "small"), id=backend) for backend in BACKENDS]
 GRIDS += [pytest.param((backend, "large"), id=f"{backend}-large", marks=pytest.mark.full) for backend in BACKENDS]
 LAYERS = 4  # of axial attention in the model of tests/kernels/keras_fused_models.py
@@ -67,15 +67,42 @@ def test_models_predict_and_are_saved_as_before(operator):
     assert operator["calls in plain"] == 0
 
 
+def test_without_headers_the_plain_form_serves_and_says_why(operator):
+    error, calls, reason = operator["without headers"]
+    assert 0 < error <= 1e-5 and calls == 0
+    assert "its operator could not be compiled: no headers: expected" in reason
+
+
 def test_jax_jits_maps_and_differentiates_it(found):
-    if found["backend"] != "jax":
-        pytest.skip("of JAX alone")
+    of("jax", found)
     assert max(found[name] for name in ("jit", "vmap", "tangent")) <= 1e-5
     assert found["calls in jit and vmap"] == 5
 
 
 def test_jax_lowers_it_for_cpus_alone_and_of_sizes_that_are_known(found):
-    if found["backend"] != "jax":
-        pytest.skip("of JAX alone")
+    of("jax", found)
     assert found["lowered"] == {"cpu": True, "cuda": False}
     assert not found["plain"] and not found["of any batch"]
+
+
+def test_tensorflow_s_graphs_have_it_at_any_size_and_know_their_shapes(found):
+    of("tensorflow", found)
+    assert found["graph"] <= 1e-5 and max(found["free"].values()) <= 1e-5 and found["calls in graphs"] == 5
+    assert found["shapes"] == [[None, 9, 5, 16], [None, None, None, 16]] and not found["plain"]
+    assert max(found["gradient in a graph"], found["gradient of any size"]) <= 1e-5
+
+
+def test_what_tensorflow_compiles_with_xla_is_of_plain_operations(found):
+    of("tensorflow", found)
+    error, there = found["compiled by XLA"]
+    assert 0 < error <= 1e-5 and not there
+
+
+def test_what_is_exported_is_of_plain_operations(found):
+    of("tensorflow", found)
+    assert max(found["SavedModel"], found["LiteRT"]) <= 2e-5 and not found["operator in SavedModel"]
+
+
+def of(backend: str, found: dict) -> None:
+    if found["backend"] != backend:
+        pytest.skip(f"of {backend} alone")
