@@ -14,7 +14,7 @@ KERAS_FILES = {
     "linear.py",  # a Dense that keeps float64, and draws that JAX need not compile
     "scope.py",  # dots in names
     "distribution.py",  # layouts on a mesh of devices; PyTorch takes a process a device
-    "fused_backends.py",  # each calls the kernel in its own way
+    *("fused_jax.py", "fused_tensorflow.py", "fused_torch.py"),  # each back end calls the kernel in its own way
 }
 TORCH_FILES = {"fused_layer.py", "fused_training.py"}  # training on the fused CPU kernel is PyTorch's
 TORCH_ONLY = {
@@ -31,7 +31,7 @@ TORCH_ONLY = {
         "FoldedStem",
         "FoldedBlock",
     },  # on the kernel's operators
-    "fused.py": {"pointer", "rows_of_channels", "unpack", "linear", "reaching", "attended"},  # the operator itself
+    "fused.py": {"pointer", "rows_of_channels", "unpack", "linear", "reaching"},  # the operator itself
     "losses/base.py": {"totals_of"},  # of processes: Keras computes on all devices as on one
     "neck.py": {"FusedStage"},
     "native.py": {"read_state", "to_array"},
@@ -44,10 +44,11 @@ TORCH_ONLY = {
     "windows.py": {"mask"},
 }
 KERAS_ONLY = {
+    "inference.py": {"fold"},  # in place, of a model that a runner has just made
     "backbone.py": {"residual_stage", "Activation", "Turned", "image_input", "to_format"},  # functional models: a stage is a function
     "blocks.py": {"mean", "MaxPool", "strided"},
     "dynamic_window.py": {"arange", "clip"},  # in numpy where all is known
-    "fused.py": {"attend_folded", "packed"},  # variables keep Keras's layout
+    "fused.py": {"Form", "backend", "beyond_jit", "attend_folded", "plain", "packed"},  # variables keep Keras's layout
     "heads/classifier.py": {"GlobalAverage"},
     "heads/fcos.py": {"conv", "OneMap"},  # what PyTorch under Keras cannot differentiate
     "heads/pyramid.py": {"build_numbered"},  # numbers for names

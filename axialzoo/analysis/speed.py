@@ -15,7 +15,7 @@ import numpy as np
 from axialzoo.checkpoint import Checkpoint, default_config, load_checkpoint, save_checkpoint
 from axialzoo.hub import fetch_checkpoint
 from axialzoo.kernels import kernel_status
-from axialzoo.runtime.local import optimizable
+from axialzoo.runtime.local import optimizable, serving
 from axialzoo.runtime.process import Worker
 from axialzoo.runtime.runner import Runner
 from axialzoo.runtime.system import cores
@@ -95,8 +95,8 @@ def why_not(place: Place) -> str:
     """Why a form cannot run here; empty where it can."""
     if place.missing:
         return f"not installed ({', '.join(place.missing)})"
-    if place.optimize and not optimizable(place.framework, "float32"):
-        return f"no CPU kernel: {kernel_status().reason}"
+    if place.optimize and not optimizable(place.framework, place.backend, "float32"):
+        return f"no CPU kernel: {serving(place.framework, place.backend).reason}"
     return ""
 
 

@@ -20,7 +20,7 @@ def run(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure how fast a model computes here: in PyTorch plain and in its inference form, and on each back end of Keras.
+    """Measure how fast a model computes here: plain and in its inference form, in PyTorch and on each back end of Keras.
 
     They take turns, and their outputs are compared. Processor time is what other programs disturb less; `speedup` is of it.
     A model without weights is measured with random ones. Preparing pictures and reading results off is not measured.

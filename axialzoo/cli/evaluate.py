@@ -61,7 +61,7 @@ def run(
 
     (name,) = choose_one(framework, choose) if framework else choose(None)
     with stdout_kept_clean():
-        if name == "torch" and not plain:
+        if not plain:
             say_if_compiling(quiet)
         more: dict[str, Any] = {"split": split, "pictures": pictures, "examples": examples, **looks(tile, overlap, flip, scales)}
         found: dict[str, Any] = training.evaluate(

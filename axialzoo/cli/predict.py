@@ -94,7 +94,7 @@ def run(
         targets = [] if out is None else output_paths(out, paths, several=len(paths) > 1 or images[0].is_dir(), force=force)
         names = choose(framework)
         checkpoint = fetch_checkpoint(model)
-        if "torch" in names and not plain:
+        if not plain:
             say_if_compiling(quiet)
         runners = [Runner(checkpoint, name, optimize=not plain) for name in names]
     config, predictions, drawn, skipped = checkpoint.config, [], [], []

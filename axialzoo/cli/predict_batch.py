@@ -23,7 +23,7 @@ def run_batch(
     from axialzoo.engine import predict_batch
     from axialzoo.train.progress import progress
 
-    if how["framework"] != "keras" and how["optimize"]:
+    if how["optimize"]:
         say_if_compiling(quiet)
     with stdout_kept_clean(), progress("predicting", 100, shown=not quiet) as bar:
         found = predict_batch(

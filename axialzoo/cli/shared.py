@@ -18,7 +18,7 @@ from axialzoo.errors import EXPECTED, as_text
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing besides the result.")]
-Plain = Annotated[bool, typer.Option("--plain", help="In PyTorch, compute as in training: without the faster form for inference.")]
+Plain = Annotated[bool, typer.Option("--plain", help="Compute as in training: without the faster form for inference.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there already; never an input.")]
 Tile = Annotated[str | None, typer.Option(help="Cut large pictures into overlapping tiles, such as 513x513.", metavar="HEIGHTxWIDTH")]
 Overlap = Annotated[int | None, typer.Option(min=0, help="Pixels that tiles share; default a quarter of the tile.")]

@@ -30,6 +30,8 @@ def _tables(found: dict[str, Any]) -> list[Any]:
     if kernel["library"]:
         served.add_row("usable here", ", ".join(kernel["instruction_sets"]))
         served.add_row("library", kernel["library"])
+    for backend, serves in found["keras"].items():
+        served.add_row(f"Keras ({backend})", f"{PLAIN if serves['path'] == 'plain' else serves['path']}; {serves['reason']}")
     machine = table("", "", title="machine")
     machine.add_row("processor", found["processor"])
     machine.add_row("cores to use", str(found["cores"]))

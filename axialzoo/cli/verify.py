@@ -17,7 +17,7 @@ def run(
 ) -> None:
     """Check a checkpoint: digests, spec, every tensor, and that all frameworks and back ends installed compute the same.
 
-    PyTorch's faster form for inference, which `predict` and `evaluate` use, is one of those compared.
+    The faster forms for inference, which `predict` and `evaluate` use, are among those compared.
 
     Of what `axialzoo publish` wrote, the SHA-256 of every file and the golden activations too: what the weights computed where they
     were published.

@@ -16,10 +16,8 @@ from axialzoo.keras.attention_inputs import AttentionInputs
 from axialzoo.keras.fused import attend_folded, serving_kernel
 from axialzoo.keras.norm import statistics_dtype
 from axialzoo.keras.projection import PositionAttention
-from axialzoo.keras.windows import by_window, seen, table_window, unwindow, window_keys, window_of, window_queries
+from axialzoo.keras.windows import HIDDEN, by_window, seen, table_window, unwindow, window_keys, window_of, window_queries
 from axialzoo.spec import Attention, Norm
-
-HIDDEN = 1e30  # what is taken from the logit of a key that is not to be seen
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")

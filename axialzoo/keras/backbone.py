@@ -11,9 +11,11 @@ import keras
 from axialzoo.checkpoint import Config
 from axialzoo.checkpoint.migrate import upgraded_spec
 from axialzoo.keras.blocks import ACTIVATIONS, MaxPool, through
+from axialzoo.keras.fused import beyond_jit
 from axialzoo.keras.neck import fused_stage
 from axialzoo.keras.norm import BatchNorm
 from axialzoo.keras.stem import Stem
+from axialzoo.kernels import use_kernel
 from axialzoo.spec import Backbone, Model, SpecError, Stage, from_dict, size_pair, to_dict
 
 
@@ -99,9 +101,22 @@ class Extractor(keras.Model):
         """Whether :func:`axialzoo.keras.optimize_for_inference` made it: its variables are then not those of its spec."""
         return any(norm.folded for norm in self._norms())
 
+    @property
+    def supports_jit(self) -> bool:
+        """Whether Keras may compile it unasked."""
+        return self._supports_jit and not (self.optimized and beyond_jit())
+
+    @supports_jit.setter
+    def supports_jit(self, value: bool) -> None:  # by Keras
+        self._supports_jit = value
+
     def save_weights(self, filepath, overwrite=True, **kwargs):
         check_trainable(self, "save_weights")  # a model that is not folded would read them without a word
         super().save_weights(filepath, overwrite, **kwargs)
+
+    def export(self, filepath, *args, **kwargs):
+        with use_kernel("plain"):  # what is exported runs where there is no kernel
+            return super().export(filepath, *args, **kwargs)
 
     def rematerialized_call(self, layer_call, *args, **kwargs):
         return layer_call  # in a `keras.RematScope` the layers are computed again one by one: the whole at once would save nothing

@@ -10,8 +10,9 @@ from axialzoo.keras.backbone import Extractor
 def optimize_for_inference(model: keras.Model) -> keras.Model:
     """A copy of `model` that computes the same in evaluation with fewer operations, and can no longer be trained.
 
-    On Keras's torch back end, in float32 on a CPU, axial attention runs on the fused kernel where it is there (see
-    :func:`axialzoo.kernels.kernel_status`), else and on other back ends in plain operations, the same within rounding.
+    In float32 on a CPU axial attention runs on the fused kernel where it is there, else in plain operations, the same within rounding;
+    ``axialzoo info --system`` says which, and why. What it exports (``export``) is of plain operations, and so is what TensorFlow
+    compiles with XLA, hence Keras does not compile it so unasked.
 
     Norms behind convolutions and projections become additions; of the norms of what attention retrieves one factor is left, that of
     the positions. Convolutions that have several norms keep them. It has the model's spec, config, labels and preprocessing, and
@@ -39,8 +40,13 @@ def optimize_for_inference(model: keras.Model) -> keras.Model:
         raise ValueError(f"optimize_for_inference: expected float32 or float64, found the policy {model.dtype_policy.name}")
     made = type(model).from_config(model.get_config())
     made.set_weights(model.get_weights())
-    for layer in made._flatten_layers(include_self=False):
+    fold(made)
+    return made
+
+
+def fold(model: keras.Model) -> None:
+    """Folds the norms of `model` itself: see :func:`optimize_for_inference`."""
+    for layer in model._flatten_layers(include_self=False):
         if hasattr(layer, "fold"):
             layer.fold()
-    made.trainable = False
-    return made
+    model.trainable = False

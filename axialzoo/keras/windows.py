@@ -15,6 +15,8 @@ from axialzoo.keras.projection import interpolate
 from axialzoo.spec import Attention
 from axialzoo.spec.window import Window
 
+HIDDEN = 1e30  # what is taken from the logit of a key that is not to be seen
+
 
 def window_of(length, spec: Attention) -> Window | DynamicWindow:
     """The windows of an axis whose length is known now, or is a tensor of one whole number."""

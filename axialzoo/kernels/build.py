@@ -14,7 +14,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent / "source"
@@ -26,6 +28,7 @@ X86 = {  # instruction set -> lanes of a vector, flags
     "avx512": (16, ("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mprefer-vector-width=512")),
 }
 OTHERS = {"portable": (4, ())}
+WHOLE = () if sys.platform == "darwin" else ("-Wl,--no-undefined",)  # what is missing is found when it is linked, not when it is loaded
 
 
 class BuildError(Exception):
@@ -79,19 +82,8 @@ def compile_library(folder: str | os.PathLike, extra: tuple[str, ...] = ()) -> P
     Raises:
         BuildError: where there is no compiler, it refuses, or the folder cannot be written.
     """
-    cxx = compiler()
-    if cxx is None:
-        raise BuildError("no C++ compiler: expected g++ or clang++ on the PATH, or its name in CXX")
-    if os.name != "posix":
-        raise BuildError(f"the kernel is compiled on Linux and macOS; found {os.name}")
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        work = tempfile.TemporaryDirectory(dir=folder)
-    except OSError as error:
-        raise BuildError(f"{folder} cannot be written ({error.strerror}): name a folder that can in XDG_CACHE_HOME") from error
     x86 = ("-DAXIAL_X86",) if targets() is X86 else ()
-    with work as beside:
+    with compiled_beside(Path(folder) / NAME) as (cxx, beside):
         jobs: list[tuple[str, Path, tuple[str, ...]]] = [
             (f"{beside}/{isa}.o", SOURCE / "axial.cpp", (f"-DAXIAL_ISA={isa}", f"-DAXIAL_LANES={lanes}", *flags))
             for isa, (lanes, flags) in targets().items()
@@ -101,8 +93,48 @@ def compile_library(folder: str | os.PathLike, extra: tuple[str, ...] = ()) -> P
             list(pool.map(lambda job: _run([cxx, *COMMON, *extra, *job[2], "-c", str(job[1]), "-o", job[0]]), jobs))
         objects = [job[0] for job in jobs]
         _run([cxx, "-shared", "-pthread", *extra, *objects, "-o", f"{beside}/{NAME}"])
-        os.replace(f"{beside}/{NAME}", folder / NAME)
-    return folder / NAME
+    return Path(folder) / NAME
+
+
+def compile_binding(target: str | os.PathLike, source: Path, headers: Path, linked: Sequence[Path]) -> Path:
+    """Compiles what makes the kernel an operator of a framework: see :mod:`axialzoo.kernels.bindings`.
+
+    Args:
+        target: The library to write.
+        source: A file of ``frameworks/``.
+        headers: The framework's folder of headers.
+        linked: Libraries of the framework that it calls.
+
+    Raises:
+        BuildError: as :func:`compile_library`.
+    """
+    target = Path(target)
+    links = [word for library in linked for word in (str(library), f"-Wl,-rpath,{library.parent}")]
+    with compiled_beside(target) as (cxx, beside):
+        _run([cxx, *COMMON, "-isystem", str(headers), "-shared", "-pthread", str(source), *links, *WHOLE, "-o", f"{beside}/{target.name}"])
+    return target
+
+
+@contextmanager
+def compiled_beside(target: Path) -> Iterator[tuple[str, str]]:
+    """The compiler, and a folder beside `target` whose file of that name takes its place at the end.
+
+    Raises:
+        BuildError: where there is no compiler, or the folder cannot be written.
+    """
+    cxx = compiler()
+    if cxx is None:
+        raise BuildError("no C++ compiler: expected g++ or clang++ on the PATH, or its name in CXX")
+    if os.name != "posix":
+        raise BuildError(f"the kernel is compiled on Linux and macOS; found {os.name}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        work = tempfile.TemporaryDirectory(dir=target.parent)
+    except OSError as error:
+        raise BuildError(f"{target.parent} cannot be written ({error.strerror}): name a folder that can in XDG_CACHE_HOME") from error
+    with work as beside:
+        yield cxx, beside
+        os.replace(f"{beside}/{target.name}", target)
 
 
 def _run(command: list[str]) -> None:

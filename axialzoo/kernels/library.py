@@ -60,6 +60,12 @@ class Kernel:
     def number(self) -> int:
         return ISAS.index(self.isa)
 
+    def address_of(self, name: str) -> int:
+        """Where a function of ``source/axial.h`` lies, for who calls it from another library."""
+        address = ctypes.cast(getattr(self._library, name), ctypes.c_void_p).value
+        assert address is not None
+        return address
+
     def use_threads_of(self, libraries: list[str]) -> None:
         """Takes the OpenMP threads of the first of these libraries (paths) that has GNU's; else threads are started for each call.
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from axialzoo.checkpoint import Tensors
-from axialzoo.kernels import kernel
+from axialzoo.kernels import Status, kernel_status
+from axialzoo.kernels.bindings import BINDINGS, binding_status
 from axialzoo.runtime.frameworks import prepare_keras
 from axialzoo.spec import Model
 
@@ -26,26 +27,35 @@ def torch_model(spec: Model, tensors: Tensors, precision: str = "float32", optim
     model = build(spec)
     model = model.double() if precision == "float64" else model
     load_tensors(model, _as(tensors, precision), verified=True)
-    if optimize and optimizable("torch", precision):
+    if optimize and optimizable("torch", None, precision):
         from axialzoo.torch.inference import optimize_for_inference
 
         return optimize_for_inference(model)
     return model.eval()
 
 
-def optimizable(framework: str, precision: str) -> bool:
-    """Whether models have an inference form that is faster here: in PyTorch, in float32, where there is the fused kernel."""
-    return framework == "torch" and precision == "float32" and kernel() is not None
+def optimizable(framework: str, backend: str | None, precision: str) -> bool:
+    """Whether models have an inference form that is faster here: in float32, where the fused kernel serves."""
+    return precision == "float32" and serving(framework, backend).path != "plain"
+
+
+def serving(framework: str, backend: str | None = None) -> Status:
+    """Which path of the kernel serves in inference in PyTorch, or on a back end of Keras, and why."""
+    return binding_status(backend) if framework == "keras" and backend in BINDINGS else kernel_status()
 
 
 def keras_model(spec: Model, tensors: Tensors, precision: str = "float32", optimize: bool = False):
-    """A Keras model of `spec` with `tensors`, on the back end of this process; it has no other form for inference."""
-    prepare_keras()
+    """A Keras model of `spec` with `tensors`, on the back end of this process; with `optimize` its inference form, where that is faster."""
+    backend = prepare_keras()
     from axialzoo.keras.models import build
     from axialzoo.keras.weights import load_tensors
 
     model = build(spec, dtype=precision)
     load_tensors(model, _as(tensors, precision), verified=True)
+    if optimize and optimizable("keras", backend, precision):
+        from axialzoo.keras.inference import fold
+
+        fold(model)
     return model
 
 

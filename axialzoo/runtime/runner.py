@@ -32,8 +32,8 @@ class Runner:
         backend: Of Keras: ``"tensorflow"``, ``"jax"`` or ``"torch"``; default this process's.
         precision: ``"float32"`` or ``"float64"``.
         compiled: Run Keras on TensorFlow as one graph: faster for many batches of one size, and the same within rounding.
-        optimize: Run the model's inference form where it is faster, the same within rounding: in PyTorch in float32, where there
-            is the fused kernel (:func:`axialzoo.kernels.kernel_status`), :func:`axialzoo.torch.optimize_for_inference` of it.
+        optimize: Run the model's inference form where it is faster, the same within rounding: in float32, where the fused kernel
+            serves (``axialzoo info --system``), ``optimize_for_inference`` of it.
         worker: Run in that process, whatever it is.
 
     Attributes:
@@ -65,7 +65,7 @@ class Runner:
             framework = choose(framework)[0]
             backend = _backend(framework, backend)
         self.config, self.framework, self.backend, self.precision = checkpoint.config, framework or "torch", backend, precision
-        self.optimized = optimize and optimizable(self.framework, precision)
+        self.optimized = optimize and optimizable(self.framework, backend, precision)
         self._own, self._network = None, None
         if worker is None and backend is not None and (backend != process_backend() or _needs_x64(backend, precision)):
             worker = self._own = Worker(self.framework, backend)
@@ -103,7 +103,7 @@ class Runner:
         """The framework's model, where it is in this process; optimised for inference unless `optimize` was off.
 
         An optimised one has its spec, config and preprocessing, but neither the checkpoint's parameters nor gradients:
-        to train, take apart or save a model use :func:`axialzoo.torch.load_model`, or a runner with ``optimize=False``.
+        to train, take apart or save a model use ``load_model`` of its framework, or a runner with ``optimize=False``.
         """
         if self._network is None:
             raise AttributeError(f"{self.title}: its model is in another process; use outputs() or predict()")

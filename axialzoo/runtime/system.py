@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from axialzoo.kernels import kernel, kernel_status
-from axialzoo.runtime.frameworks import installed
+from axialzoo.runtime.frameworks import BACKENDS, installed
+from axialzoo.runtime.local import serving
 
 PACKAGES = ("torch", "keras", "tensorflow", "jax", "numpy")
 
@@ -21,7 +22,8 @@ def system() -> dict[str, Any]:
     Returns:
         ``python``, ``platform``, ``processor``; ``cores`` that this process may use; ``threads`` that PyTorch will, or None without it;
         ``packages``: version of each, None where it is not installed; ``kernel``: ``path`` (``"avx512"``, ``"avx2"``, ``"portable"`` or
-        ``"plain"``: the frameworks' own operations), ``reason``, ``library`` (its file or None), ``instruction_sets`` (usable here).
+        ``"plain"``: the frameworks' own operations), ``reason``, ``library`` (its file or None), ``instruction_sets`` (usable here);
+        ``keras``: of each of its back ends that is installed ``path`` and ``reason`` of what serves in inference.
 
     Example:
         >>> system()["kernel"]["path"] in ("avx512", "avx2", "portable", "plain")
@@ -41,6 +43,7 @@ def system() -> dict[str, Any]:
             "library": status.library,
             "instruction_sets": list(found.isas) if found is not None else [],
         },
+        "keras": {backend: _in_keras(backend) for backend in BACKENDS if installed("keras") and installed(backend)},
     }
 
 
@@ -72,6 +75,11 @@ def forget_peak(pid: int) -> None:
 def cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _in_keras(backend: str) -> dict[str, str]:
+    status = serving("keras", backend)
+    return {"path": status.path, "reason": status.reason}
 
 
 def _threads() -> int | None:

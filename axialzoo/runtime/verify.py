@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,9 +14,8 @@ from axialzoo.checkpoint import Checkpoint, CheckpointError
 from axialzoo.hub import fetch_checkpoint
 from axialzoo.hub.golden import GOLDEN, case_input, compare_golden, made_input, read_golden
 from axialzoo.hub.manifest import MANIFEST, check_manifest
-from axialzoo.kernels import kernel_status
 from axialzoo.runtime import frameworks
-from axialzoo.runtime.local import optimizable
+from axialzoo.runtime.local import optimizable, serving
 from axialzoo.runtime.process import Worker, WorkerError
 from axialzoo.runtime.runner import Runner
 from axialzoo.spec import Model, SpecError, cost
@@ -63,12 +63,12 @@ def measured(
         return report, {}, outputs
     report.update(model=checkpoint.config.model, digest=checkpoint.config.digest)
     ran = set()
-    for place in places():
-        result, found = _run(place, checkpoint, inputs, told)
-        report["runs"].append(result)
-        if found is not None:
-            outputs[result["name"]] = found
-            ran.add((place.framework, place.backend))
+    for process, forms in itertools.groupby(places(), lambda place: place[:2]):
+        for result, found in _run(list(forms), checkpoint, inputs, told):
+            report["runs"].append(result)
+            if found is not None:
+                outputs[result["name"]] = found
+                ran.add(process)
     report["parity"] = compare(outputs)
     report["golden"] = against(cases, outputs)
     report["compared"] = len(ran) >= 2
@@ -90,7 +90,7 @@ class Place(NamedTuple):
     @property
     def name(self) -> str:
         title = frameworks.TITLES[self.framework]
-        return f"{title} ({self.backend})" if self.backend else f"{title}, inference form" if self.optimize else title
+        return title + (f" ({self.backend})" if self.backend else "") + (", inference form" if self.optimize else "")
 
     @property
     def missing(self) -> list[str]:
@@ -99,8 +99,9 @@ class Place(NamedTuple):
 
 
 def places() -> list[Place]:
-    """Every framework and Keras back end there is, installed or not."""
-    return [Place("torch"), Place("torch", optimize=True), *(Place("keras", backend) for backend in frameworks.BACKENDS)]
+    """Every framework and Keras back end there is, installed or not, plain and in the inference form."""
+    found = [("torch", None), *(("keras", backend) for backend in frameworks.BACKENDS)]
+    return [Place(framework, backend, optimize) for framework, backend in found for optimize in (False, True)]
 
 
 def made_inputs(spec: Model, float64: bool = True) -> dict[str, np.ndarray]:
@@ -171,28 +172,38 @@ def _passed(checkpoint: Checkpoint, golden: bool) -> list[dict[str, Any]]:
 
 
 def _run(
-    place: Place, checkpoint: Checkpoint, inputs: dict[str, np.ndarray], told: Callable[[str], None]
-) -> tuple[dict[str, Any], dict[str, np.ndarray] | None]:
-    """One framework in a process of its own: what happened, and its outputs as :func:`compare` wants them."""
-    (framework, backend, optimize), name = place, place.name
-    result = {"name": name, "framework": framework, "backend": backend, "installed": True, "ok": None, "detail": ""}
-    if place.missing:
-        return {**result, "installed": False, "detail": f"not installed ({', '.join(place.missing)}): not checked"}, None
-    if optimize:
-        inputs = {precision: x for precision, x in inputs.items() if optimizable(framework, precision)}
-        if not inputs:
-            return {**result, "detail": f"no CPU kernel, so it is not in use: {kernel_status().reason}"}, None
-    told(f"running {name} ...")
-    worker = Worker(framework, backend)
+    forms: list[Place], checkpoint: Checkpoint, inputs: dict[str, np.ndarray], told: Callable[[str], None]
+) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray] | None]]:
+    """One framework in a process of its own: of each form what happened, and its outputs as :func:`compare` wants them."""
+    with ExitStack() as stack:
+        worker = None
+        for place in forms:
+            result = {"name": place.name, "framework": place.framework, "backend": place.backend, "installed": True, "ok": None}
+            cases = inputs
+            if place.optimize and not place.missing:
+                cases = {precision: x for precision, x in inputs.items() if optimizable(*place[:2], precision)}
+            if place.missing:
+                yield {**result, "installed": False, "detail": f"not installed ({', '.join(place.missing)}): not checked"}, None
+            elif not cases:
+                yield {**result, "detail": f"no CPU kernel, so it is not in use: {serving(*place[:2]).reason}"}, None
+            else:
+                told(f"running {place.name} ...")
+                if worker is None:
+                    worker = Worker(*place[:2])
+                    stack.callback(worker.close)
+                try:
+                    found = _outputs(place, checkpoint, cases, worker)
+                except WorkerError as error:
+                    yield {**result, "ok": False, "detail": str(error).partition(": ")[2] or str(error)}, None
+                else:
+                    yield {**result, "ok": True, "detail": "ran"}, found
+
+
+def _outputs(place: Place, checkpoint: Checkpoint, inputs: dict[str, np.ndarray], worker: Worker) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
-    try:
-        for precision, x in inputs.items():
-            outputs = Runner(checkpoint, framework, backend, precision, optimize=optimize, worker=worker).outputs(x)
-            for output, value in outputs.items():
-                parts = {output: value} if isinstance(value, np.ndarray) else {f"{output}.{i}": part for i, part in enumerate(value)}
-                found |= {f"{precision}:{key}": part for key, part in parts.items()}
-    except WorkerError as error:
-        return {**result, "ok": False, "detail": str(error).partition(": ")[2] or str(error)}, None
-    finally:
-        worker.close()
-    return {**result, "ok": True, "detail": "ran"}, found
+    for precision, x in inputs.items():
+        outputs = Runner(checkpoint, *place[:2], precision, optimize=place.optimize, worker=worker).outputs(x)
+        for output, value in outputs.items():
+            parts = {output: value} if isinstance(value, np.ndarray) else {f"{output}.{i}": part for i, part in enumerate(value)}
+            found |= {f"{precision}:{key}": part for key, part in parts.items()}
+    return found

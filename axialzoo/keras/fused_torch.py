@@ -1,19 +1,14 @@
-"""How each back end of Keras calls the fused kernel."""
+"""The fused kernel under Keras's torch back end: PyTorch's own operator."""
 
 from __future__ import annotations
 
-import keras
-
-from axialzoo.kernels import kernel
-
 
 def serves(x) -> bool:
-    """Whether the kernel can take `x` here: on PyTorch, when nothing is recorded to be run elsewhere or differentiated."""
-    if keras.backend.backend() != "torch" or x.device.type != "cpu" or x.requires_grad:
-        return False
+    """Whether the kernel can take `x` here: when nothing is recorded to be run elsewhere or differentiated."""
+    from axialzoo.kernels import kernel
     from axialzoo.torch.projection import recorded
 
-    return not recorded() and kernel() is not None
+    return x.device.type == "cpu" and not x.requires_grad and not recorded() and kernel() is not None
 
 
 def versions_of(values: list) -> list[int] | None:
@@ -26,15 +21,14 @@ def versions_of(values: list) -> list[int] | None:
 
 
 def contiguous(x):
-    """As the kernel reads it; only PyTorch has tensors that are not."""
-    return x.contiguous() if keras.backend.backend() == "torch" else x
+    """As the kernel reads it."""
+    return x.contiguous()
 
 
-def _torch(x, arrays, axis: int, key_depth: int, span: int, content: tuple[bool, bool]):
+def axial_attention(x, arrays, form):
+    """See :func:`axialzoo.keras.fused.axial_attention`."""
     from axialzoo.torch.fused import axial_attention
 
+    axis, key_depth, span, *content = form
     y = axial_attention(x.permute(0, 3, 1, 2), *arrays, axis, key_depth, span, False, *content, False, False)
     return y.permute(0, 2, 3, 1)
-
-
-BACKENDS = {"torch": _torch}

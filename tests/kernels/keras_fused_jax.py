@@ -1,0 +1,51 @@
+"""What only JAX can be asked of the fused kernel: see :mod:`tests.kernels.keras_fused`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from axialzoo.keras.fused_jax import TARGET
+from axialzoo.kernels import use_kernel
+from tests.kernels.keras_fused import folded, layer, relative
+from tests.kernels.keras_fused_models import models
+
+X = np.random.default_rng(3).standard_normal((2, 9, 5, 12)).astype("float32")
+
+
+def gradient(form, x):
+    return jax.grad(lambda x: (form(x, training=False) ** 2).sum())(x)
+
+
+def checks(calls: list[int]) -> dict[str, Any]:
+    form = folded(layer())
+
+    def call(x):
+        return form(x, training=False)
+
+    expected, double = call(X), np.stack([X, 2 * X])
+    jitted = jax.jit(call)
+    before = len(calls)
+    found: dict[str, Any] = {
+        "jit": relative(jitted(X), expected),
+        "vmap": relative(jax.vmap(call)(double), np.stack([call(x) for x in double])),
+    }
+    found["calls in jit and vmap"] = len(calls) - before  # 1, then 2 in one and 2 alone
+    traced = jax.jit(call).trace(X)
+    found["lowered"] = {platform: TARGET in traced.lower(lowering_platforms=(platform,)).as_text() for platform in ("cpu", "cuda")}
+    with use_kernel("plain"):
+        found["plain"] = TARGET in jax.jit(lambda x: call(x)).lower(X).as_text()  # traced anew
+    (batch,) = jax.export.symbolic_shape("batch")
+    open_size = jax.ShapeDtypeStruct((batch, *X.shape[1:]), X.dtype)
+    found["of any batch"] = TARGET in jax.export.export(jax.jit(call))(open_size).mlir_module()
+    found["tangent"] = _tangent(call)
+    return found | models(calls)
+
+
+def _tangent(call) -> float:
+    """Derivatives along a direction, forwards, against those of the plain form."""
+    fused = jax.jvp(call, (X,), (X[::-1],))[1]
+    with use_kernel("plain"):
+        return relative(fused, jax.jvp(call, (X,), (X[::-1],))[1])
