@@ -49,8 +49,8 @@ def attend(
     made = call.settings(backward=False)
     call.launch(
         forward_kernel, (call.lines * (call.heads // made.heads), call.tiles(made)), made,
-        call.x, *call.tables, call.scales, call.scales, call.scales, out, normaliser, *call.sizes, *call.strides, *call.out_strides(out),
-        *call.terms_there, FOLDED=False, RELU=False,
+        call.x, *call.tables, call.scales, call.scales, call.scales, out, normaliser,
+        *call.layout(out, head_fastest), FOLDED=False, RELU=False,
     )  # fmt: skip
     return out, normaliser
 
@@ -70,7 +70,7 @@ def attend_backward(
     grad_scales = call.scales.new_zeros((3, call.lines, tiles, call.heads))
     delta = torch.empty_like(normaliser)
     shared = (call.x, *call.tables, call.scales, normaliser, grad, delta, grad_qkv, grad_scales)
-    layout = (*call.sizes, *call.strides, *call.out_strides(grad), *call.terms_there)
+    layout = call.layout(grad, head_fastest)
     if not made.whole:
         for kernel in (backward.queries_kernel, backward.keys_kernel):
             call.launch(kernel, (call.lines * groups, tiles), made, *shared, *layout)
@@ -107,7 +107,7 @@ class Call:
 
     def __init__(self, qkv: Tensor, tables: Tables, scales, axis, key_depth, span, content_similarity, content_value, head_fastest):
         other, attended = 2 - axis, 1 + axis
-        self.axis, self.fastest, self.x = axis, head_fastest, qkv if qkv.stride(3) == 1 else qkv.contiguous()
+        self.axis, self.x = axis, qkv if qkv.stride(3) == 1 else qkv.contiguous()
         self.batch, self.others, self.length, self.heads = qkv.shape[0], qkv.shape[other], qkv.shape[attended], scales.shape[1]
         self.lines, self.scales = self.batch * self.others, scales.float().contiguous()
         self.key_depth, self.values = key_depth, qkv.shape[3] - 2 * self.heads * key_depth
@@ -118,15 +118,15 @@ class Call:
         self.terms_there = (content_similarity, *self.has_table[:2], content_value, self.has_table[2])
         self.tables = [self.scales if table is None else table.contiguous() for table in tables]
         far = next((len(table) // 2 for table in tables if table is not None), 0)
-        self.sizes = (self.others, self.length, self.heads, self.reach, far, key_depth, self.value_depth)
-        n, o, p = (self.x.stride(i) for i in (0, other, attended))
-        self.strides = (n, o, p, *((self.heads, 1, 1) if head_fastest else (1, key_depth, self.value_depth)))
+        self.sizes = (self.others, self.length, self.reach, far, *(self.x.stride(i) for i in (0, other, attended)))
+        self.constants = (self.heads, key_depth, self.value_depth, *((self.heads, 1, 1) if head_fastest else (1, key_depth, self.value_depth)))
 
-    def out_strides(self, out: Tensor, fastest: bool | None = None) -> tuple[int, ...]:
-        """Of what is retrieved, (N, H, W, terms V) with contiguous channels: strides of N, O, L, D and G, and where positions begin."""
-        of_depth, of_head = (self.heads, 1) if (self.fastest if fastest is None else fastest) else (1, self.value_depth)
-        after_contents = self.values * int(self.terms_there[3])
-        return (out.stride(0), out.stride(2 - self.axis), out.stride(1 + self.axis), of_depth, of_head, after_contents)
+    def layout(self, out: Tensor, head_fastest: bool) -> tuple[int | bool, ...]:
+        """The arguments behind the tensors, where `out` is what is retrieved, (N, H, W, terms V), or its gradient."""
+        strides = (out.stride(0), out.stride(2 - self.axis), out.stride(1 + self.axis))
+        of_depth_and_head = (self.heads, 1) if head_fastest else (1, self.value_depth)
+        positions_at = self.values * int(self.terms_there[3])  # after the contents
+        return (*self.sizes, *strides, *self.constants, *of_depth_and_head, positions_at, *self.terms_there)
 
     def settings(self, backward: bool) -> Settings:
         return settings(self.length, self.heads, self.key_depth, self.value_depth, self.x.element_size(), backward)

@@ -27,7 +27,8 @@ from axialzoo.kernels.gpu.tile import (
 
 @triton.jit
 def query_side(
-    q_line, grad_line, normaliser, first, length, heads, key_depth, value_depth, x_position, x_depth, out_position, out_depth, positions_at,
+    q_line, grad_line, normaliser, first, length, x_position, out_position, heads: tl.constexpr, key_depth: tl.constexpr,
+    value_depth: tl.constexpr, x_depth: tl.constexpr, out_depth: tl.constexpr, positions_at: tl.constexpr,
     CONTENT_VALUE: tl.constexpr, POSITION_VALUE: tl.constexpr, B: tl.constexpr, DK: tl.constexpr, DV: tl.constexpr,
 ):  # fmt: skip
     """Of B queries of a head of a line: themselves, gradients of contents and of positions, normalisers (none to be seen beyond the end)."""
@@ -44,9 +45,10 @@ def query_side(
 @triton.jit
 def queries_kernel(
     x, query_table, key_table, value_table, scales, normaliser, grad, delta, grad_x, grad_scales,
-    others, length, heads, reach, far, key_depth, value_depth,
-    x_batch, x_other, x_position, x_depth, key_head, value_head,
-    out_batch, out_other, out_position, out_depth, out_head, positions_at,
+    others, length, reach, far, x_batch, x_other, x_position, out_batch, out_other, out_position,
+    heads: tl.constexpr, key_depth: tl.constexpr, value_depth: tl.constexpr,
+    x_depth: tl.constexpr, key_head: tl.constexpr, value_head: tl.constexpr,
+    out_depth: tl.constexpr, out_head: tl.constexpr, positions_at: tl.constexpr,
     CONTENT: tl.constexpr, QUERY: tl.constexpr, KEY: tl.constexpr, CONTENT_VALUE: tl.constexpr, POSITION_VALUE: tl.constexpr,
     HEADS: tl.constexpr, B: tl.constexpr, DK: tl.constexpr, DV: tl.constexpr,
     TYPE: tl.constexpr, UNIT: tl.constexpr, PRECISION: tl.constexpr,
@@ -69,8 +71,8 @@ def queries_kernel(
         k_line, v_line = q_line + heads * key_depth, x + base + 2 * heads * key_depth + g * value_head
         row = line.to(tl.int64) * length * heads + g
         q, contents, positions, norm = query_side(
-            q_line, grad_base + g * out_head, normaliser + row, first, length, heads, key_depth, value_depth,
-            x_position, x_depth, out_position, out_depth, positions_at, CONTENT_VALUE, POSITION_VALUE, B, DK, DV,
+            q_line, grad_base + g * out_head, normaliser + row, first, length, x_position, out_position,
+            heads, key_depth, value_depth, x_depth, out_depth, positions_at, CONTENT_VALUE, POSITION_VALUE, B, DK, DV,
         )  # fmt: skip
         mean = tl.zeros((B,), tl.float32)
         for sweep in tl.static_range(2):  # first the rows' deltas, then the gradients
@@ -112,9 +114,10 @@ def queries_kernel(
 @triton.jit
 def keys_kernel(
     x, query_table, key_table, value_table, scales, normaliser, grad, delta, grad_x, grad_scales,
-    others, length, heads, reach, far, key_depth, value_depth,
-    x_batch, x_other, x_position, x_depth, key_head, value_head,
-    out_batch, out_other, out_position, out_depth, out_head, positions_at,
+    others, length, reach, far, x_batch, x_other, x_position, out_batch, out_other, out_position,
+    heads: tl.constexpr, key_depth: tl.constexpr, value_depth: tl.constexpr,
+    x_depth: tl.constexpr, key_head: tl.constexpr, value_head: tl.constexpr,
+    out_depth: tl.constexpr, out_head: tl.constexpr, positions_at: tl.constexpr,
     CONTENT: tl.constexpr, QUERY: tl.constexpr, KEY: tl.constexpr, CONTENT_VALUE: tl.constexpr, POSITION_VALUE: tl.constexpr,
     HEADS: tl.constexpr, B: tl.constexpr, DK: tl.constexpr, DV: tl.constexpr,
     TYPE: tl.constexpr, UNIT: tl.constexpr, PRECISION: tl.constexpr,
@@ -140,8 +143,8 @@ def keys_kernel(
         of_values = tl.zeros((B, DV), tl.float32)
         for first in range(low, high, B):
             q, contents, positions, norm = query_side(
-                q_line, grad_base + g * out_head, normaliser + row, first, length, heads, key_depth, value_depth,
-                x_position, x_depth, out_position, out_depth, positions_at, CONTENT_VALUE, POSITION_VALUE, B, DK, DV,
+                q_line, grad_base + g * out_head, normaliser + row, first, length, x_position, out_position,
+                heads, key_depth, value_depth, x_depth, out_depth, positions_at, CONTENT_VALUE, POSITION_VALUE, B, DK, DV,
             )  # fmt: skip
             p = first + tl.arange(0, B)
             mean = tl.load(delta + row + p * heads, mask=p < length, other=0.0)
@@ -173,9 +176,10 @@ def keys_kernel(
 def tables_kernel(
     x, query_table, key_table, value_table, scales, normaliser, grad, delta, grad_x, grad_scales,
     query_sums, key_sums, value_sums, lines,
-    others, length, heads, reach, far, key_depth, value_depth,
-    x_batch, x_other, x_position, x_depth, key_head, value_head,
-    out_batch, out_other, out_position, out_depth, out_head, positions_at,
+    others, length, reach, far, x_batch, x_other, x_position, out_batch, out_other, out_position,
+    heads: tl.constexpr, key_depth: tl.constexpr, value_depth: tl.constexpr,
+    x_depth: tl.constexpr, key_head: tl.constexpr, value_head: tl.constexpr,
+    out_depth: tl.constexpr, out_head: tl.constexpr, positions_at: tl.constexpr,
     CONTENT: tl.constexpr, QUERY: tl.constexpr, KEY: tl.constexpr, CONTENT_VALUE: tl.constexpr, POSITION_VALUE: tl.constexpr,
     WHOLE: tl.constexpr,
     HEADS: tl.constexpr, B: tl.constexpr, DK: tl.constexpr, DV: tl.constexpr,
@@ -207,8 +211,8 @@ def tables_kernel(
             for tile in range(tl.maximum(0, -away), tl.minimum(tiles, tiles - away)):
                 first, key = tile * B, (tile + away) * B
                 q, contents, positions, norm = query_side(
-                    q_line, grad_base + g * out_head, normaliser + row, first, length, heads, key_depth, value_depth,
-                    x_position, x_depth, out_position, out_depth, positions_at, CONTENT_VALUE, POSITION_VALUE, B, DK, DV,
+                    q_line, grad_base + g * out_head, normaliser + row, first, length, x_position, out_position,
+                    heads, key_depth, value_depth, x_depth, out_depth, positions_at, CONTENT_VALUE, POSITION_VALUE, B, DK, DV,
                 )  # fmt: skip
                 k = rows(k_line, key, length, x_position, x_depth, key_depth, B, DK)
                 v = k

@@ -11,9 +11,10 @@ from axialzoo.kernels.gpu.tile import logits, of_distances, product, rows, windo
 @triton.jit
 def forward_kernel(
     x, query_table, key_table, value_table, scales, position_scale, shift, out, normaliser,
-    others, length, heads, reach, far, key_depth, value_depth,
-    x_batch, x_other, x_position, x_depth, key_head, value_head,
-    out_batch, out_other, out_position, out_depth, out_head, positions_at,
+    others, length, reach, far, x_batch, x_other, x_position, out_batch, out_other, out_position,
+    heads: tl.constexpr, key_depth: tl.constexpr, value_depth: tl.constexpr,
+    x_depth: tl.constexpr, key_head: tl.constexpr, value_head: tl.constexpr,
+    out_depth: tl.constexpr, out_head: tl.constexpr, positions_at: tl.constexpr,
     CONTENT: tl.constexpr, QUERY: tl.constexpr, KEY: tl.constexpr, CONTENT_VALUE: tl.constexpr, POSITION_VALUE: tl.constexpr,
     FOLDED: tl.constexpr, RELU: tl.constexpr,
     HEADS: tl.constexpr, B: tl.constexpr, DK: tl.constexpr, DV: tl.constexpr,

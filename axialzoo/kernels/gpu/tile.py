@@ -24,7 +24,7 @@ def product(a, b, TYPE: tl.constexpr, UNIT: tl.constexpr, PRECISION: tl.constexp
 
 
 @triton.jit
-def rows(line, first, length, step, depth_step, depth, B: tl.constexpr, D: tl.constexpr):
+def rows(line, first, length, step, depth_step: tl.constexpr, depth: tl.constexpr, B: tl.constexpr, D: tl.constexpr):
     """B positions of a line from `first` on, zeros beyond its end: (B, D)."""
     p, d = first + tl.arange(0, B), tl.arange(0, D)
     inside = (p < length)[:, None] & (d < depth)[None, :]
@@ -32,7 +32,7 @@ def rows(line, first, length, step, depth_step, depth, B: tl.constexpr, D: tl.co
 
 
 @triton.jit
-def write_rows(line, x, first, length, step, depth_step, depth, B: tl.constexpr, D: tl.constexpr):
+def write_rows(line, x, first, length, step, depth_step: tl.constexpr, depth: tl.constexpr, B: tl.constexpr, D: tl.constexpr):
     """The way back of :func:`rows`."""
     p, d = first + tl.arange(0, B), tl.arange(0, D)
     inside = (p < length)[:, None] & (d < depth)[None, :]
@@ -40,7 +40,7 @@ def write_rows(line, x, first, length, step, depth_step, depth, B: tl.constexpr,
 
 
 @triton.jit
-def window(table, nearest, far, depth, B: tl.constexpr, D: tl.constexpr):
+def window(table, nearest, far, depth: tl.constexpr, B: tl.constexpr, D: tl.constexpr):
     """Rows of a table for the distances `nearest` to ``nearest + 2B - 1``, zeros where it has none: (2B, D).
 
     Args:
@@ -53,7 +53,7 @@ def window(table, nearest, far, depth, B: tl.constexpr, D: tl.constexpr):
 
 @triton.jit
 def windows(
-    query_table, key_table, value_table, q, nearest, far, key_depth, value_depth,
+    query_table, key_table, value_table, q, nearest, far, key_depth: tl.constexpr, value_depth: tl.constexpr,
     QUERY: tl.constexpr, KEY: tl.constexpr, POSITION_VALUE: tl.constexpr, B: tl.constexpr, DK: tl.constexpr, DV: tl.constexpr,
 ):  # fmt: skip
     """Windows of the three tables, (2B, D); `q` in the place of those that are not there."""
