@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from axialzoo.kernels.gpu import gpu_status
 from axialzoo.kernels.gpu.settings import Settings, chunks, settings
-from axialzoo.torch import fused, fused_training
-from axialzoo.torch.fused import LIBRARY, reaching, unpack
+from axialzoo.torch import fused
+from axialzoo.torch.fused import LIBRARY, channels_last, reaching, unpack
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 Tables = tuple[Tensor | None, ...]
@@ -46,7 +46,7 @@ def attend(
     call = Call(qkv, (query_table, key_table, value_table), scales, axis, key_depth, span, content_similarity, content_value, head_fastest)
     out = qkv.new_empty((*qkv.shape[:3], call.terms * call.values))
     normaliser = call.scales.new_empty((call.batch, call.others, call.length, call.heads))
-    made = call.settings(backward=False)
+    made = call.settings()
     call.launch(
         forward_kernel, (call.lines * (call.heads // made.heads), call.tiles(made)), made,
         call.x, *call.tables, call.scales, call.scales, call.scales, out, normaliser,
@@ -63,8 +63,8 @@ def attend_backward(
     from axialzoo.kernels.gpu import backward
 
     tables = (query_table, key_table, value_table)
-    call = Call(qkv, tables, scales, axis, key_depth, span, content_similarity, content_value, head_fastest)
-    made, grad = call.settings(backward=True), grad.contiguous()
+    call = Call(qkv.contiguous(), tables, scales, axis, key_depth, span, content_similarity, content_value, head_fastest)
+    made, grad = call.settings(), grad.contiguous()
     grad_qkv = torch.empty_like(call.x)
     tiles, groups = call.tiles(made), call.heads // made.heads
     grad_scales = call.scales.new_zeros((3, call.lines, tiles, call.heads))
@@ -77,11 +77,64 @@ def attend_backward(
     windows = 1 if made.whole else 2 * min(-(-call.reach // made.tile), tiles - 1) + 1
     widths = (made.key_width, made.key_width, made.value_width)
     programs = chunks(call.lines, windows * groups, 2 * made.tile * sum(widths)) * groups
-    sums = [call.scales.new_empty((programs, windows, 2 * made.tile, width) if there else 0) for there, width in zip(call.has_table, widths)]
+    sums = [
+        call.scales.new_empty((programs, windows, 2 * made.tile, width) if there else 0) for there, width in zip(call.has_table, widths)
+    ]
     if made.whole or any(call.has_table):
         call.launch(backward.tables_kernel, (programs, windows), made, *shared, *sums, call.lines, *layout, WHOLE=made.whole)
     grads = [qkv.new_empty(0) if table is None else _of_windows(x, table, call.reach) for x, table in zip(sums, tables)]
     return grad_qkv, grads[0], grads[1], grads[2], grad_scales.sum((1, 2)).to(scales.dtype)
+
+
+def axial_attention(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    query_table: Tensor | None,
+    key_table: Tensor | None,
+    value_table: Tensor | None,
+    scales: Tensor,
+    position_scale: Tensor | None,
+    shift: Tensor,
+    axis: int,
+    key_depth: int,
+    span: int,
+    interpolate: bool,
+    content_similarity: bool,
+    content_value: bool,
+    relu: bool,
+    head_fastest: bool,
+) -> Tensor:
+    """:func:`axialzoo.torch.fused.axial_attention` on a GPU: the projection by PyTorch, the rest in one kernel; in the type of `x`."""
+    given = (query_table, key_table, value_table)
+    if not serves(x, weight, *given, scales, position_scale, shift):
+        return fused.axial_attention(
+            x, weight, bias, *given, scales, position_scale, shift, axis, key_depth, span, interpolate, content_similarity, content_value,
+            relu, head_fastest,
+        )  # fmt: skip
+    from axialzoo.kernels.gpu.forward import forward_kernel
+
+    heads, values = scales.shape[1], shift.shape[0]
+    tables, _ = reaching(given, x.shape[2 + axis], span, interpolate)
+    keys = heads * key_depth
+    rows = unpack(weight, 2 * keys + values), bias[: 2 * keys + values]
+    weight, bias = (_head_by_head(part, keys, values, heads).to(x.dtype) for part in rows)
+    with torch.autocast(x.device.type, enabled=False):
+        qkv = F.linear(x.permute(0, 2, 3, 1), weight, bias)  # (N, H, W, 2K+V)
+    call = Call(qkv, tables, scales, axis, key_depth, span, content_similarity, content_value, False)
+    made, y = call.settings(), qkv.new_empty((*qkv.shape[:3], values))
+    call.launch(
+        forward_kernel, (call.lines * (heads // made.heads), call.tiles(made)), made,
+        call.x, *call.tables, call.scales, torch.ones_like(shift) if position_scale is None else position_scale, shift, y, call.scales,
+        *call.layout(y, head_fastest), FOLDED=True, RELU=relu,
+    )  # fmt: skip
+    return y.permute(0, 3, 1, 2)
+
+
+def _head_by_head(x: Tensor, keys: int, values: int, heads: int) -> Tensor:
+    """Rows of queries, keys and values with the head index fastest, put head by head: (2K + V, ...) to the same."""
+    parts = x.split((keys, keys, values))
+    return torch.cat([part.unflatten(0, (-1, heads)).transpose(0, 1).flatten(0, 1) for part in parts])
 
 
 def _of_windows(sums: Tensor, table: Tensor, reach: int) -> Tensor:
@@ -119,7 +172,12 @@ class Call:
         self.tables = [self.scales if table is None else table.contiguous() for table in tables]
         far = next((len(table) // 2 for table in tables if table is not None), 0)
         self.sizes = (self.others, self.length, self.reach, far, *(self.x.stride(i) for i in (0, other, attended)))
-        self.constants = (self.heads, key_depth, self.value_depth, *((self.heads, 1, 1) if head_fastest else (1, key_depth, self.value_depth)))
+        self.constants = (
+            self.heads,
+            key_depth,
+            self.value_depth,
+            *((self.heads, 1, 1) if head_fastest else (1, key_depth, self.value_depth)),
+        )
 
     def layout(self, out: Tensor, head_fastest: bool) -> tuple[int | bool, ...]:
         """The arguments behind the tensors, where `out` is what is retrieved, (N, H, W, terms V), or its gradient."""
@@ -128,8 +186,8 @@ class Call:
         positions_at = self.values * int(self.terms_there[3])  # after the contents
         return (*self.sizes, *strides, *self.constants, *of_depth_and_head, positions_at, *self.terms_there)
 
-    def settings(self, backward: bool) -> Settings:
-        return settings(self.length, self.heads, self.key_depth, self.value_depth, self.x.element_size(), backward)
+    def settings(self) -> Settings:
+        return settings(self.length, self.heads, self.key_depth, self.value_depth, self.x.element_size())
 
     def tiles(self, made: Settings) -> int:
         return -(-self.length // made.tile)
@@ -138,10 +196,11 @@ class Call:
         import triton.language as tl
 
         kind = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}[self.x.dtype]
+        unit = tl.float32 if _is_interpreted(kernel) else kind
         exact = self.x.dtype != torch.float32 or torch.get_float32_matmul_precision() == "highest"
         kernel[grid](
-            *arguments, **flags, HEADS=made.heads, B=made.tile, DK=made.key_width, DV=made.value_width, TYPE=kind,
-            UNIT=tl.float32 if _is_interpreted(kernel) else kind, PRECISION="ieee" if exact else "tf32", num_warps=made.warps,
+            *arguments, **flags, HEADS=made.heads, B=made.tile, DK=made.key_width, DV=made.value_width, TYPE=kind, UNIT=unit,
+            PRECISION="ieee" if exact else "tf32", num_warps=made.warps, num_stages=made.stages,
         )  # fmt: skip
 
 
@@ -149,3 +208,8 @@ def _is_interpreted(kernel: Any) -> bool:
     from triton.runtime.interpreter import InterpretedFunction
 
     return isinstance(kernel, InterpretedFunction)
+
+
+LIBRARY.impl("attend", attend, "CUDA")
+LIBRARY.impl("attend_backward", attend_backward, "CUDA")
+LIBRARY.impl("axial_attention", channels_last(axial_attention), "CUDA")

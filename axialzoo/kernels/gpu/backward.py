@@ -31,7 +31,7 @@ def query_side(
     value_depth: tl.constexpr, x_depth: tl.constexpr, out_depth: tl.constexpr, positions_at: tl.constexpr,
     CONTENT_VALUE: tl.constexpr, POSITION_VALUE: tl.constexpr, B: tl.constexpr, DK: tl.constexpr, DV: tl.constexpr,
 ):  # fmt: skip
-    """Of B queries of a head of a line: themselves, gradients of contents and of positions, normalisers (none to be seen beyond the end)."""
+    """Of B queries of a head of a line: themselves, gradients of contents and positions, normalisers; beyond the end, of no probability."""
     q = rows(q_line, first, length, x_position, x_depth, key_depth, B, DK)
     contents, positions = q, q
     if CONTENT_VALUE:

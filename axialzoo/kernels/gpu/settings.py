@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 SECTOR = 32  # bytes that memory hands over at once
 LEAST = 16  # the smallest side that matrix units take
-SUMS = 8192  # floats that a program keeps of the tables' gradients; more do not fit its registers
+LARGEST = 32  # of 64 registers spill by kilobytes where it was compiled for capability 9.0
+WIDE, NARROW = 256, 32  # depths together, from which tiles are small, and up to which a warp is enough
 PROGRAMS = 512  # that share the lines where tables' gradients are summed
 SCRATCH = 2**24  # floats of partial sums at most
 
@@ -23,6 +24,7 @@ class Settings:
         key_width, value_width: Depths rounded up to a power of two that matrix units take.
         heads: How many heads of a line a program takes, one after the other, so that together they read whole sectors.
         warps: Of a program.
+        stages: How many tiles are under way at once, loads of the next while one is computed.
         whole: Whether one tile holds a line, so that one kernel makes all gradients.
     """
 
@@ -31,27 +33,25 @@ class Settings:
     value_width: int
     heads: int
     warps: int
+    stages: int
     whole: bool
 
 
-def settings(length: int, heads: int, key_depth: int, value_depth: int, itemsize: int, backward: bool = False) -> Settings:
+def settings(length: int, heads: int, key_depth: int, value_depth: int, itemsize: int) -> Settings:
     """How to cut attention along an axis.
 
     Args:
         length: L.
         heads, key_depth, value_depth: G, Dk, Dv.
         itemsize: Bytes of a number.
-        backward: Whether it is for gradients, which keep sums of the tables in registers.
     """
     key_width, value_width = (max(LEAST, power_of_two(depth)) for depth in (key_depth, value_depth))
-    width = 2 * key_width + value_width
-    largest = 64 if width <= 128 else 32
-    while backward and largest > LEAST and 2 * largest * width > SUMS:
-        largest //= 2
-    tile = min(largest, max(LEAST, power_of_two(length)))
-    together = next(count for count in range(1, heads + 1) if heads % count == 0 and (count * key_depth * itemsize >= SECTOR or count == heads))
-    warps = {16: 1, 32: 4, 64: 8 if backward else 4}[tile]
-    return Settings(tile, key_width, value_width, together, warps if width <= 128 or tile > LEAST else 4, length <= tile)
+    tile = LEAST if length <= LEAST or 2 * key_width + value_width > WIDE else LARGEST
+    whole_sectors = (count for count in range(1, heads) if heads % count == 0 and count * key_depth * itemsize >= SECTOR)
+    together = next(whole_sectors, heads)
+    warps = 1 if tile == LEAST and key_width + value_width <= NARROW else 4
+    whole = length <= tile
+    return Settings(tile, key_width, value_width, together, warps, 1 if whole else 2, whole)
 
 
 def chunks(lines: int, windows: int, sums: int) -> int:
