@@ -193,21 +193,10 @@ class Call:
         return -(-self.length // made.tile)
 
     def launch(self, kernel: Any, grid: tuple[int, int], made: Settings, *arguments: object, **flags: bool) -> None:
-        import triton.language as tl
+        from axialzoo.kernels.gpu.launch import launch
 
-        kind = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}[self.x.dtype]
-        unit = tl.float32 if _is_interpreted(kernel) else kind
-        exact = self.x.dtype != torch.float32 or torch.get_float32_matmul_precision() == "highest"
-        kernel[grid](
-            *arguments, **flags, HEADS=made.heads, B=made.tile, DK=made.key_width, DV=made.value_width, TYPE=kind, UNIT=unit,
-            PRECISION="ieee" if exact else "tf32", num_warps=made.warps, num_stages=made.stages,
-        )  # fmt: skip
-
-
-def _is_interpreted(kernel: Any) -> bool:
-    from triton.runtime.interpreter import InterpretedFunction
-
-    return isinstance(kernel, InterpretedFunction)
+        exact = torch.get_float32_matmul_precision() == "highest"
+        launch(kernel, grid, made, str(self.x.dtype).removeprefix("torch."), exact, *arguments, **flags)
 
 
 LIBRARY.impl("attend", attend, "CUDA")

@@ -1,7 +1,7 @@
 """The fused kernel of axial attention for GPUs, in Triton: what :mod:`axialzoo.kernels` is for CPUs.
 
-``tile.py`` is what a tile computes, ``forward.py`` and ``backward.py`` are the kernels, ``settings.py`` says how a shape is cut;
-:mod:`axialzoo.torch.fused_gpu` launches them. Only what launches them imports Triton.
+``tile.py`` is what a tile computes, ``forward.py`` and ``backward.py`` are the kernels, ``settings.py`` says how a shape is cut,
+``launch.py`` starts them for :mod:`axialzoo.torch.fused_gpu`. Importing this package imports no Triton.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from axialzoo.spec.attention import SIMILARITY_TERMS, VALUE_TERMS
 from axialzoo.torch import fused_gpu
 from axialzoo.torch.fused import attended, reaching
 
-NOISE = 3e-7  # a difference of the last bit or two that says nothing of either
+NOISE = 3e-7  # a difference of the last bit or two that says nothing of either; four times that of gradients, which are sums that cancel
 NAMES = ("qkv", "query_table", "key_table", "value_table", "scales")
 
 
@@ -110,12 +110,12 @@ def check(**fields: Any) -> None:
     case = Case(**fields)
     for name, (apart, ours, theirs) in errors(case).items():
         assert apart <= (1e-5 if name == "out" else 1e-4), (case, name, apart)
-        assert ours <= 2 * theirs + NOISE, (case, name, ours, theirs)
+        assert ours <= 2 * theirs + (NOISE if name == "out" else 4 * NOISE), (case, name, ours, theirs)
 
 
 def wide(case: Case, seed: int = 0) -> list[Tensor | None]:
     """Its inputs with qkv cut out of a wider and longer map: other strides, the same shape."""
-    qkv, *rest = replace(case, length=2 * case.length).inputs(seed)
+    qkv = replace(case, length=2 * case.length).inputs(seed)[0]
     assert qkv is not None
     padded = torch.cat([qkv, qkv[..., :3]], 3)
     cut = padded[:, ::2] if case.axis == 0 else padded[:, :, ::2]

@@ -99,6 +99,12 @@ def test_partial_sums_are_bounded():
     assert chunks(10**6, 17, 2**17) * 17 * 2**17 <= 2**24 and chunks(10, 1000, 2**20) == 1
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to measure")
+def test_the_benchmark_refuses_a_machine_without_a_gpu():
+    done = subprocess.run([sys.executable, "benchmarks/gpu.py"], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 1 and "expected a CUDA device, found none" in done.stderr and not done.stdout
+
+
 @pytest.mark.skipif(not HERE, reason="Triton is not installed; `make test-triton` installs it")
 @pytest.mark.parametrize("capability", [90, pytest.param(80, marks=pytest.mark.full)])
 @pytest.mark.parametrize("shape", ["7x4x8", *(pytest.param(shape, marks=pytest.mark.full) for shape in SHAPES)])
