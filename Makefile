@@ -6,7 +6,7 @@ PAGE := $(VENV)/.page
 ALL := torch,keras-tensorflow,keras-jax,train,parquet,dev
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: help setup demo app test test-app test-ecosystem test-full test-ray docs lint bench clean
+.PHONY: help setup demo app test test-app test-ecosystem test-full test-ray test-triton docs lint bench clean
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -62,6 +62,10 @@ test-full: $(READY)  ## All tests, the long ones too, on other random examples e
 test-ray: $(READY)  ## Batch prediction on Ray too, which this installs
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[$(ALL),ray]'
 	$(BIN)/python -m pytest tests/engine -m 'full or not full'
+
+test-triton: $(READY)  ## The kernel for GPUs, through the interpreter of Triton, which this installs
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[$(ALL),triton]'
+	TRITON_INTERPRET=1 $(BIN)/python -m pytest tests/kernels/gpu
 
 docs: $(READY)  ## The documentation site in site/: every tutorial run, built and checked
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[docs]'
