@@ -156,10 +156,7 @@ class Handler(BaseHTTPRequestHandler):
             return None
         if found := re.fullmatch(r"/api/(?:models|spaces)/([^/]+/[^/]+)/tree/([^/]+)(?:/.*)?", path):
             at = self.find(found[1], found[2])
-            if at:
-                oid = {name: hashlib.sha1(data).hexdigest() for name, data in at[1].items()}
-                self.reply(200, [{"type": "file", "path": name, "size": len(data), "oid": oid[name]} for name, data in at[1].items()])
-            return None
+            return self.reply(200, [described(name, data) for name, data in at[1].items()]) if at else None
         if found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             at = self.find(found[1], found[2])
             if at and found[3] not in at[1]:
@@ -228,6 +225,9 @@ class Handler(BaseHTTPRequestHandler):
                 known = {} if there is None else {"oid": hashlib.sha256(there).hexdigest() if large else git_oid(there)}
                 modes.append({"path": name, "uploadMode": "lfs" if large else "regular", "shouldIgnore": False, **known})
             return self.reply(200, {"files": modes})
+        if found := re.fullmatch(r"/api/(?:models|spaces)/([^/]+/[^/]+)/paths-info/(.+)", path):
+            at, wanted = self.find(found[1], found[2]), parse_qs(data.decode()).get("paths", [])
+            return self.reply(200, [described(name, at[1][name]) for name in wanted if name in at[1]]) if at else None
         if re.fullmatch(r"/(?:spaces/)?([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
             objects = [
                 {**wanted, "actions": {"upload": {"href": f"{self.server.url}/blob/{wanted['oid']}"}}}
@@ -290,6 +290,11 @@ class Handler(BaseHTTPRequestHandler):
 
 def git_oid(data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def described(name: str, data: bytes) -> dict:
+    """A file in a listing."""
+    return {"type": "file", "path": name, "size": len(data), "oid": git_oid(data)}
 
 
 class Counting:
