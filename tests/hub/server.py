@@ -142,11 +142,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.reply(200, {"name": "tester", "type": "user", "orgs": [], "auth": {"accessToken": {"role": "write"}}})
         if found := re.fullmatch(r"/api/(?:models|spaces)/([^/]+/[^/]+)(?:/revision/(.+))?", path):
             at = self.find(found[1], found[2] or "main")
-            if at:
-                siblings = [{"rfilename": name} for name in at[1]]
-                private = self.server.repos[found[1]]["private"]
-                self.reply(200, {"id": found[1], "sha": at[0], "siblings": siblings, "private": private, "tags": [], "downloads": 0})
-            return None
+            return self.reply(200, self.information(found[1], *at)) if at else None
         if found := re.fullmatch(r"/api/(?:models|spaces)/([^/]+/[^/]+)/refs", path):
             if self.find(found[1], "main"):
                 entry = self.server.repos[found[1]]
@@ -163,6 +159,13 @@ class Handler(BaseHTTPRequestHandler):
                 return self.missing("EntryNotFound")
             return self.send_file(found[1], found[3], at[0], at[1][found[3]]) if at else None
         return self.missing("not here")
+
+    def information(self, repo: str, oid: str, files: dict[str, bytes]) -> dict:
+        """What the site says of a repository, some of it read off its card."""
+        card = front(files.get("README.md", b"").decode())
+        read = {key: card[key] for key in ("pipeline_tag", "library_name") if key in card}
+        about = {"id": repo, "sha": oid, "private": self.server.repos[repo]["private"], "downloads": 0, "likes": 0, "gated": False}
+        return {**about, **read, "tags": card.get("tags", []), "cardData": card, "siblings": [{"rfilename": name} for name in files]}
 
     def send_file(self, repo: str, name: str, oid: str, data: bytes) -> None:
         etag = hashlib.sha256(data if self.fault != "wrong_hash" else data + b"?").hexdigest()
@@ -250,13 +253,13 @@ class Handler(BaseHTTPRequestHandler):
         """What the site says of a card's front matter, as far as it goes: types, and a whole model index."""
         errors = []
         try:
-            data = yaml.safe_load(content.split("---\n")[1])
+            data = front(content)
             kinds = {"license": str, "library_name": str, "pipeline_tag": str, "tags": list, "datasets": list, "metrics": list}
             errors += [f'"{key}" must be a {kind.__name__}' for key, kind in kinds.items() if not isinstance(data.get(key, kind()), kind)]
             for result in (data.get("model-index") or [{}])[0].get("results", []):
                 whole = result["task"]["type"] and result["dataset"]["name"] and result["dataset"]["type"]
                 errors += [] if whole and all("value" in one and "type" in one for one in result["metrics"]) else ["model-index"]
-        except (yaml.YAMLError, IndexError, KeyError, TypeError, AttributeError) as error:
+        except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
             errors.append(f"metadata: {error!r}")
         self.reply(200 if not errors else 400, {"errors": [{"message": text} for text in errors], "warnings": []})
 
@@ -290,6 +293,12 @@ class Handler(BaseHTTPRequestHandler):
 
 def git_oid(data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def front(card: str) -> dict:
+    """The front matter of a card, {} of one that has none."""
+    parts = card.split("---\n", 2)
+    return yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0] else {}
 
 
 def described(name: str, data: bytes) -> dict:

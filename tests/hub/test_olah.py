@@ -1,4 +1,4 @@
-"""Loading through olah, a caching proxy in front of the Hub: what it hands on is what was published, and what it keeps damaged is refused."""
+"""Loading through olah, a caching proxy before the Hub: what it hands on is what was published, and what it keeps damaged is refused."""
 
 from __future__ import annotations
 
