@@ -119,7 +119,9 @@ class _Page:
             model = one.model if one.model in self.models else gr.skip()
             chosen = button.click(lambda one=one, model=model: (str(one.path), model), None, [self.picture, self.model], queue=False)
             chosen.then(self.everything, asked, shown, **quiet)
-        for event in (self.picture.input, self.model.input, self.chosen.input, self.button.click, blocks.load):
+        # the browser says that a picture was taken away while it is still there: a step that does nothing lets it go first
+        changed = self.picture.input(lambda: None, None, None, queue=False, trigger_mode="always_last")
+        for event in (changed.then, self.model.input, self.chosen.input, self.button.click, blocks.load):
             event(self.everything, asked, shown, **quiet)
         self.point.select(self.clicked, self.point, [self.across, self.down], queue=False).then(self.see, point, seen, **quiet)
         for event in (self.across.release, self.down.release, self.layer.input, self.kind.input):
