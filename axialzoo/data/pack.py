@@ -33,8 +33,13 @@ def write_shards(
     on `data`.
 
     Args:
+        data: As :func:`axialzoo.data.open_data` gives it.
+        folder: Where they go; made where it is not there.
         per_shard: Samples of a shard.
         progress: Called with how many samples are done, and how many there are.
+
+    Returns:
+        The paths of the shards.
 
     Raises:
         FileExistsError: where shards or labels are there already.
