@@ -78,7 +78,7 @@ def cores() -> int:
 
 
 def _in_keras(backend: str) -> dict[str, str]:
-    status = serving("keras", backend)
+    status = serving(backend)
     return {"path": status.path, "reason": status.reason}
 
 
