@@ -31,7 +31,7 @@ TORCH_ONLY = {
         "FoldedStem",
         "FoldedBlock",
     },  # on the kernel's operators
-    "fused.py": {"pointer", "rows_of_channels", "unpack", "linear", "reaching"},  # the operator itself
+    "fused.py": {"pointer", "rows_of_channels", "unpack", "axial_attention", "reaching", "channels_last"},  # the operator itself
     "losses/base.py": {"totals_of"},  # of processes: Keras computes on all devices as on one
     "neck.py": {"FusedStage"},
     "native.py": {"read_state", "to_array"},
@@ -48,7 +48,7 @@ KERAS_ONLY = {
     "backbone.py": {"residual_stage", "Activation", "Turned", "image_input", "to_format"},  # functional models: a stage is a function
     "blocks.py": {"mean", "MaxPool", "strided"},
     "dynamic_window.py": {"arange", "clip"},  # in numpy where all is known
-    "fused.py": {"Form", "backend", "beyond_jit", "attend_folded", "plain", "packed"},  # variables keep Keras's layout
+    "fused.py": {"Form", "backend", "beyond_jit", "attend_folded", "arrays_of", "plain"},  # variables keep Keras's layout
     "heads/classifier.py": {"GlobalAverage"},
     "heads/fcos.py": {"conv", "OneMap"},  # what PyTorch under Keras cannot differentiate
     "heads/pyramid.py": {"build_numbered"},  # numbers for names

@@ -95,8 +95,8 @@ def why_not(place: Place) -> str:
     """Why a form cannot run here; empty where it can."""
     if place.missing:
         return f"not installed ({', '.join(place.missing)})"
-    if place.optimize and not optimizable(place.framework, place.backend, "float32"):
-        return f"no CPU kernel: {serving(place.framework, place.backend).reason}"
+    if place.optimize and not optimizable(place.backend, "float32"):
+        return f"no CPU kernel: {serving(place.backend).reason}"
     return ""
 
 

@@ -12,6 +12,7 @@ from keras import ops
 from axialzoo.keras.attention import AxialAttention
 from axialzoo.keras.attention2d import Attention2D
 from axialzoo.keras.drop_path import drop_path
+from axialzoo.keras.fused import backend
 from axialzoo.keras.linear import Normal
 from axialzoo.keras.norm import BatchNorm, Layer, fold_conv, statistics_dtype
 from axialzoo.keras.scope import own_scope
@@ -59,6 +60,8 @@ class ConvNorm(Layer):
         self.norm.build()
 
     def call(self, x, training=None):
+        if self.norm.folded and self.kernel == 1:
+            return backend().linear(self, x if self.stride == 1 else x[:, :: self.stride, :: self.stride])
         if self.stride > 1 and self.padding:
             x = ops.pad(x, ((0, 0), (self.padding, self.padding), (self.padding, self.padding), (0, 0)))
         if self.step > 1 and training:  # oneDNN's gradient of a strided one's weights writes out of bounds

@@ -11,10 +11,11 @@ import functools
 import jax
 import numpy as np
 
-from axialzoo.keras.fused import Form, plain
+from axialzoo.keras.fused import Form, arrays_of, linear, plain
 from axialzoo.kernels import kernel
 from axialzoo.kernels.bindings import bind, binding
 
+__all__ = ["arrays_of", "axial_attention", "linear", "serves"]  # as every back end's module has them
 TARGET = "axialzoo_attention"
 
 
@@ -35,19 +36,8 @@ def _loaded() -> ctypes.CDLL | None:
     return library
 
 
-def versions_of(values: list) -> list[int] | None:
-    """As :func:`axialzoo.keras.fused_torch.versions_of`: arrays never change, but what is traced has no values yet."""
-    traced = any(isinstance(value, jax.core.Tracer) for value in (*values, jax.numpy.zeros(())))  # the last as what would be packed now
-    return None if traced else [0] * len(values)
-
-
-def contiguous(x):
-    """As the kernel reads it: all arrays are."""
-    return x
-
-
 def axial_attention(x, arrays, form: Form):
-    """See :func:`axialzoo.keras.fused.axial_attention`."""
+    """A folded layer, of what `arrays_of` gives: (N, H, W, C) to (N, H, W, V)."""
     found = kernel()
     assert found is not None  # see serves
     return _attention(x, arrays, form, found.number)

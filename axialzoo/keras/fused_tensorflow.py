@@ -14,9 +14,11 @@ import tensorflow as tf
 from tensorflow.python.framework import ops as graphs
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
-from axialzoo.keras.fused import Form, plain
+from axialzoo.keras.fused import Form, arrays_of, linear, plain
 from axialzoo.kernels import kernel
 from axialzoo.kernels.bindings import bind, binding
+
+__all__ = ["arrays_of", "available", "axial_attention", "linear", "serves"]  # as every back end's module has them
 
 
 def serves(x) -> bool:
@@ -42,18 +44,8 @@ def _loaded() -> Any:
     return found.axialzoo_attention
 
 
-def versions_of(values: list) -> list[int] | None:
-    """As :func:`axialzoo.keras.fused_torch.versions_of`: a variable does not tell when it was written."""
-    return None
-
-
-def contiguous(x):
-    """As the kernel reads it: all tensors are."""
-    return x
-
-
 def axial_attention(x, arrays, form: Form):
-    """See :func:`axialzoo.keras.fused.axial_attention`."""
+    """A folded layer, of what `arrays_of` gives: (N, H, W, C) to (N, H, W, V)."""
     found = kernel()
     assert found is not None  # see serves
     none = tf.zeros((0,))  # for a term that is not there

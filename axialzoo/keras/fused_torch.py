@@ -2,33 +2,87 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import keras
+from keras import ops
+
+from axialzoo.keras import fused
+from axialzoo.keras.projection import PositionAttention
+from axialzoo.kernels import kernel
+from axialzoo.kernels.folding import PANEL
+
+_packed: WeakKeyDictionary[Any, tuple[list, list, list[int], tuple]] = WeakKeyDictionary()  # layer -> variables, tensors, versions, made
+
 
 def serves(x) -> bool:
     """Whether the kernel can take `x` here: when nothing is recorded to be run elsewhere or differentiated."""
-    from axialzoo.kernels import kernel
     from axialzoo.torch.projection import recorded
 
     return x.device.type == "cpu" and not x.requires_grad and not recorded() and kernel() is not None
 
 
-def versions_of(values: list) -> list[int] | None:
-    """With the objects themselves, what tells whether the variables `values` still hold what they held; None where that cannot be told."""
-    from axialzoo.torch.projection import recorded
+def linear(layer, x):
+    """As :func:`axialzoo.keras.fused.linear`."""
+    if not (layer.compute_dtype == "float32" and keras.backend.standardize_dtype(x.dtype) == "float32" and serves(x)):
+        return fused.linear(layer, x)
+    from axialzoo.torch.fused import linear
 
-    if recorded() or any(value.is_inference() for value in values):
-        return None
-    return [value._version for value in values]  # counts what is written in place
-
-
-def contiguous(x):
-    """As the kernel reads it."""
-    return x.contiguous()
+    weight, bias = _kept(layer, _pack_linear)
+    return linear(x.permute(0, 3, 1, 2), weight, bias, None, layer.outputs, False).permute(0, 2, 3, 1)
 
 
-def axial_attention(x, arrays, form):
-    """See :func:`axialzoo.keras.fused.axial_attention`."""
+def arrays_of(layer: PositionAttention) -> tuple:
+    """As :func:`axialzoo.keras.fused.arrays_of`, but packed."""
+    return _kept(layer, _pack)
+
+
+def axial_attention(x, arrays: tuple, form: fused.Form):
+    """A folded layer, of what `arrays_of` gives: (N, H, W, C) to (N, H, W, V)."""
     from axialzoo.torch.fused import axial_attention
 
-    axis, key_depth, span, *content = form
-    y = axial_attention(x.permute(0, 3, 1, 2), *arrays, axis, key_depth, span, False, *content, False, False)
+    y = axial_attention(x.permute(0, 3, 1, 2), *arrays, *form[:3], False, *form[3:], False, False)
     return y.permute(0, 2, 3, 1)
+
+
+def _kept(layer, make: Callable[[Any], tuple]) -> tuple:
+    """What `make` gives of a layer's variables; made again only where they have changed, as far as can be seen."""
+    known = _packed.get(layer)
+    variables = layer.weights if known is None else known[0]
+    values: list[Any] = [variable.value for variable in variables]
+    if any(value.is_inference() for value in values):  # which do not tell
+        return make(layer)
+    versions = [value._version for value in values]  # they count what is written in place
+    if known is None or known[2] != versions or any(one is not other for one, other in zip(known[1], values)):
+        known = _packed[layer] = variables, values, versions, make(layer)
+    return known[3]
+
+
+def _pack_linear(layer) -> tuple:
+    weight, bias = (ops.convert_to_tensor(one) for one in (layer.conv.kernel, layer.norm.beta))
+    return _panels(ops.concatenate([ops.reshape(weight, (layer.inputs, layer.outputs)), ops.expand_dims(bias, 0)]))
+
+
+def _pack(layer: PositionAttention) -> tuple:
+    """Channels depth by depth, weight and bias in panels."""
+    heads = layer.spec.heads
+    weight, bias, *tables, scales, position_scale, shift = fused.arrays_of(layer)
+    rows: Any = ops.concatenate([weight, ops.expand_dims(bias, 0)])  # (C + 1, 2K+V)
+    rows = ops.concatenate([_head_fastest(part, heads) for part in layer.parts_of(rows)], axis=1)
+    factor = None if position_scale is None else _head_fastest(position_scale[None], heads)[0]
+    found = *tables, scales, factor, _head_fastest(shift[None], heads)[0]
+    return *_panels(rows), *(None if one is None else one.contiguous() for one in found)
+
+
+def _panels(rows) -> tuple:
+    """Weight and bias, (C + 1, O), as :func:`axialzoo.kernels.folding.pack` lays them out: (panels, C, 64) and (panels 64,)."""
+    rows = ops.pad(rows, ((0, 0), (0, -rows.shape[1] % PANEL)))  # (C + 1, panels 64)
+    panels = ops.transpose(ops.reshape(rows[:-1], (rows.shape[0] - 1, -1, PANEL)), (1, 0, 2))
+    return panels.contiguous(), rows[-1].contiguous()
+
+
+def _head_fastest(x, heads: int):
+    """Channels from head by head to depth by depth: (R, GD) to (R, DG)."""
+    return ops.reshape(ops.swapaxes(ops.reshape(x, (x.shape[0], heads, -1)), 1, 2), x.shape)

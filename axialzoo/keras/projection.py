@@ -112,6 +112,13 @@ class PositionAttention(Layer):
         gates: Any = ops.convert_to_tensor(self.gates)
         return x * ops.cast(gates[self.spec.gates.index(name)], x.dtype)
 
+    def gated_values(self, x):
+        """Queries, keys and values, (..., 2K+V), the values times their factor where they have one."""
+        if "value" not in self.spec.gates:
+            return x
+        q, k, v = self.parts_of(x)
+        return ops.concatenate([q, k, self.gate("value", v)], axis=-1)
+
     def axis_encoding(self, name: str, length, channels: int):
         """What absolute positions or sines add to each position of an axis: (L, channels).
 

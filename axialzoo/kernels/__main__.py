@@ -1,10 +1,13 @@
-"""``python -m axialzoo.kernels [FOLDER]``: compiles the kernel into a folder, by default where it is looked for."""
+"""``python -m axialzoo.kernels [FOLDER]``: compiles the kernel into a folder, by default where it is looked for, and what calls it from
+the frameworks that are installed."""
 
 import sys
 
+from axialzoo.kernels.bindings import compile_bindings
 from axialzoo.kernels.build import BuildError, cache_folder, compile_library
 
 try:
-    print(compile_library(sys.argv[1] if len(sys.argv) > 1 else cache_folder()))
+    folder = sys.argv[1] if len(sys.argv) > 1 else cache_folder()
+    print(compile_library(folder), *compile_bindings(folder), sep="\n")
 except BuildError as error:
     sys.exit(f"error: {error}")

@@ -50,14 +50,14 @@ def binding(framework: str) -> str | None:
 
 
 def binding_status(framework: str) -> Status:
-    """Which path is in use in inference on that back end of Keras, and why.
+    """Which path is in use in inference on that back end of Keras, and why; its torch back end calls PyTorch's operator.
 
     Example:
         >>> binding_status("jax").path in ("avx512", "avx2", "portable", "plain")
         True
     """
     status = kernel_status()
-    if status.path == "plain":
+    if status.path == "plain" or framework not in BINDINGS:
         return status
     path, reason = _find(framework)
     return Status("plain", reason) if path is None else Status(status.path, reason, str(path))

@@ -65,7 +65,7 @@ class Runner:
             framework = choose(framework)[0]
             backend = _backend(framework, backend)
         self.config, self.framework, self.backend, self.precision = checkpoint.config, framework or "torch", backend, precision
-        self.optimized = optimize and optimizable(self.framework, backend, precision)
+        self.optimized = optimize and optimizable(backend, precision)
         self._own, self._network = None, None
         if worker is None and backend is not None and (backend != process_backend() or _needs_x64(backend, precision)):
             worker = self._own = Worker(self.framework, backend)

@@ -9,8 +9,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from axialzoo.kernels import kernel, kernel_status
-from axialzoo.kernels.gpu import gpu_status
+from axialzoo.kernels import gpu_status, kernel, kernel_status
 from axialzoo.runtime.frameworks import BACKENDS, installed
 from axialzoo.runtime.local import serving
 
@@ -81,7 +80,7 @@ def cores() -> int:
 
 
 def _in_keras(backend: str) -> dict[str, str]:
-    status = serving("keras", backend)
+    status = serving(backend)
     return {"path": status.path, "reason": status.reason}
 
 

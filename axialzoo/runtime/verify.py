@@ -181,11 +181,11 @@ def _run(
             result = {"name": place.name, "framework": place.framework, "backend": place.backend, "installed": True, "ok": None}
             cases = inputs
             if place.optimize and not place.missing:
-                cases = {precision: x for precision, x in inputs.items() if optimizable(*place[:2], precision)}
+                cases = {precision: x for precision, x in inputs.items() if optimizable(place.backend, precision)}
             if place.missing:
                 yield {**result, "installed": False, "detail": f"not installed ({', '.join(place.missing)}): not checked"}, None
             elif not cases:
-                yield {**result, "detail": f"no CPU kernel, so it is not in use: {serving(*place[:2]).reason}"}, None
+                yield {**result, "detail": f"no CPU kernel, so it is not in use: {serving(place.backend).reason}"}, None
             else:
                 told(f"running {place.name} ...")
                 if worker is None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from axialzoo.analysis import speed
-from axialzoo.kernels import kernel, kernel_status, use_kernel
-from axialzoo.kernels.gpu import gpu_status
+from axialzoo.kernels import binding_status, bindings, gpu_status, kernel, kernel_status, use_kernel
 from axialzoo.runtime import verify
+from axialzoo.runtime.frameworks import BACKENDS, installed
 from axialzoo.runtime.verify import Place
 
 
@@ -17,8 +17,22 @@ def test_the_path_in_use_and_its_reason_are_told(axialzoo):
     assert said.code == 0 and said.json["kernel"]["path"] == status.path and said.json["kernel"]["reason"] == status.reason
     assert said.json["gpu_kernel"] == {"path": gpu_status().path, "reason": gpu_status().reason}
     assert said.json["axialzoo"] and said.json["packages"]["torch"] and said.json["cores"] >= 1
+    assert set(said.json["keras"]) == {name for name in BACKENDS if installed(name)}
+    assert said.json["keras"]["jax"] == {"path": binding_status("jax").path, "reason": binding_status("jax").reason}
     text = axialzoo("info", "--system").out
     assert status.path in text and status.reason in text and "GPU kernel" in text and gpu_status().reason in text
+    assert all(f"Keras ({name})" in text and serves["reason"] in text for name, serves in said.json["keras"].items())
+
+
+def test_what_the_operators_of_the_back_ends_miss_is_told(axialzoo, monkeypatch):
+    monkeypatch.setitem(bindings.BINDINGS, "jax", bindings.Framework("numpy", "nowhere.h"))
+    bindings._find.cache_clear()
+    try:
+        told = axialzoo("info", "--system", "--json").json["keras"]
+    finally:
+        bindings._find.cache_clear()
+    assert told["torch"]["path"] == kernel_status().path and told["jax"]["path"] == "plain"
+    assert kernel() is None or "its operator could not be compiled: no headers: expected" in told["jax"]["reason"]
 
 
 def test_the_plain_path_is_told_where_it_is_in_use(axialzoo):

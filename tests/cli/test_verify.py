@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from axialzoo.cli.verify import _show
-from axialzoo.kernels import kernel
+from axialzoo.kernels import Status, kernel
 from axialzoo.runtime import frameworks, local, verify
 from axialzoo.runtime.verify import Place
 
@@ -87,7 +87,7 @@ def test_an_error_planted_in_the_inference_form_is_caught(axialzoo, folder, pyto
 
 
 def test_without_a_kernel_the_inference_form_is_not_checked_and_says_why(axialzoo, folder, pytorch_alone, monkeypatch):
-    monkeypatch.setattr(local, "kernel", lambda: None)
+    monkeypatch.setattr(local, "kernel_status", lambda: Status("plain", "planted"))
     said = axialzoo("verify", folder, "--json", "--no-float64")
     assert said.code == 0 and said.json["runs"][1]["ok"] is None and "no CPU kernel" in said.json["runs"][1]["detail"]
 

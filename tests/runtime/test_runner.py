@@ -13,7 +13,7 @@ import pytest
 import axialzoo
 from axialzoo.checkpoint import load_checkpoint
 from axialzoo.image import ImageError, load_image
-from axialzoo.kernels import kernel, use_kernel
+from axialzoo.kernels import binding_status, kernel, use_kernel
 from axialzoo.runtime import Runner, load_runner
 from axialzoo.runtime.frameworks import installed, process_backend
 from axialzoo.runtime.process import Worker, WorkerError
@@ -61,6 +61,21 @@ def test_the_inference_form_runs_by_default_in_float32_and_is_equal(runner, fold
     assert np.array_equal(found, expected) != made.optimized
     assert made.model.spec == runner.model.spec and made.model.config == runner.model.config
     assert made.model.preprocess(PHOTO).shape == (1, 3, 32, 32)
+
+
+@pytest.mark.parametrize("backend", ["torch", *(pytest.param(name, marks=pytest.mark.full) for name in ("jax", "tensorflow"))])
+def test_so_it_does_in_keras(runner, folder, backend):
+    if not installed(backend):
+        pytest.skip(f"{backend} is not installed")
+    worker, found = Worker("keras", backend), {}
+    for optimize in (True, False):
+        made = Runner(load_checkpoint(folder), "keras", backend, compiled=True, optimize=optimize, worker=worker)
+        assert made.optimized == (optimize and binding_status(backend).path != "plain")
+        found[optimize] = made.outputs(X)["logits"]
+    worker.close()
+    expected = runner.outputs(X)["logits"]
+    assert all(np.abs(one - expected).max() <= 2e-5 * max(1.0, np.abs(expected).max()) for one in found.values())
+    assert not np.array_equal(found[True], found[False]) or kernel() is None
 
 
 @pytest.mark.parametrize("words", [{"precision": "float64"}, {"optimize": False}])
