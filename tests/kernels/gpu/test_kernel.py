@@ -9,7 +9,7 @@ from axialzoo.torch import fused_gpu
 from tests.kernels.gpu.cases import Case, check, errors, of_kernel, of_plain, wide
 from tests.kernels.gpu.interpreted import needs_interpreter
 from tests.kernels.slow import slow_attend
-from tests.kernels.test_attention import SIMILARITY_TERMS, VALUE_TERMS, some
+from tests.kernels.test_attention import SIMILARITY_TERMS, some
 
 pytestmark = needs_interpreter
 
