@@ -54,10 +54,10 @@ class _Page:
 
     def draw(self) -> None:
         """Everything, from top to bottom."""
-        gr.HTML(parts.header(), padding=False)
+        gr.HTML(parts.header())
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=300):
-                gr.HTML('<div class="az-section"><h2>Choose a picture</h2></div>', padding=False)
+                gr.HTML('<div class="az-section"><h2>Choose a picture</h2></div>')
                 self.picture = gr.Image(
                     str(self.first.path), sources=["upload", "webcam", "clipboard"], type="filepath", label="Picture", height=330,
                     buttons=["fullscreen"], elem_id="az-picture",
@@ -66,7 +66,7 @@ class _Page:
                 with gr.Row(elem_classes="az-samples"):
                     self.samples = [gr.Button(one.title, icon=one.path, size="sm") for one in samples()]
             with gr.Column(scale=6, min_width=300):
-                gr.HTML('<div class="az-section"><h2>See what a model says of it</h2></div>', padding=False)
+                gr.HTML('<div class="az-section"><h2>See what a model says of it</h2></div>')
                 self.model = gr.Dropdown(self.models, value=self.start, label="Model", elem_id="az-model")
                 titles = list(self.frameworks)
                 self.chosen = gr.CheckboxGroup(titles, value=titles[:1], label="Computed by", elem_id="az-frameworks")
@@ -84,8 +84,7 @@ class _Page:
     def _draw_looks(self) -> None:
         gr.HTML(
             '<div class="az-section"><h2>What attention sees from a point</h2><p>Click anywhere in the picture, which is what the model '
-            "sees of it. First the point looks along its row; then, from everything there, along the columns.</p></div>",
-            padding=False,
+            "sees of it. First the point looks along its row; then, from everything there, along the columns.</p></div>"
         )
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=260):
