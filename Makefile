@@ -3,10 +3,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PAGE := $(VENV)/.page
+TIMM := $(VENV)/timm
 ALL := torch,keras-tensorflow,keras-jax,train,parquet,dev
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: help setup demo app test test-app test-ecosystem test-full test-ray docs lint bench clean
+.PHONY: help setup demo app test test-app test-ecosystem test-full test-ray test-triton docs lint bench clean
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,12 +48,16 @@ test: $(READY)  ## The tests (under 25 minutes on 2 cores)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/parity
 	$(BIN)/python -m pytest tests/parity
 
-test-ecosystem: $(READY)  ## What needs ONNX, timm and keras-hub: exports, adapters; TIMM=folder runs timm's own tests of its clone too
+test-ecosystem: $(READY)  ## Exports, timm (its own tests of models too), keras-hub and the proxy olah, which this installs
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat \
 		--editable '.[export,keras-hub]' grain
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps timm torchvision
-	$(BIN)/python -m pytest tests/exports tests/timm tests/keras_hub -m 'full or not full'
-	$(if $(TIMM),$(BIN)/python tests/timm/run.py $(TIMM))
+	$(PYTHON) -m venv $(VENV)/olah
+	$(VENV)/olah/bin/python -m pip install --quiet --requirement tests/hub/olah.txt
+	$(BIN)/python -m pip download --quiet --constraint constraints.txt --no-deps --no-binary timm --dest $(VENV)/timm timm
+	tar -xzf $(VENV)/timm/timm-*.tar.gz --strip-components 1 --directory $(VENV)/timm
+	$(BIN)/python -m pytest tests/exports tests/timm tests/keras_hub tests/hub/test_olah.py -m 'full or not full'
+	$(BIN)/python tests/timm/run.py $(TIMM)
 
 test-full: export AXIALZOO_EXAMPLES := search
 test-full: $(READY)  ## All tests, the long ones too, on other random examples each time
@@ -62,6 +67,10 @@ test-full: $(READY)  ## All tests, the long ones too, on other random examples e
 test-ray: $(READY)  ## Batch prediction on Ray too, which this installs
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[$(ALL),ray]'
 	$(BIN)/python -m pytest tests/engine -m 'full or not full'
+
+test-triton: $(READY)  ## The kernel for GPUs, through the interpreter of Triton, which this installs
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[$(ALL),triton]'
+	TRITON_INTERPRET=1 $(BIN)/python -m pytest tests/kernels/gpu
 
 docs: $(READY)  ## The documentation site in site/: every tutorial run, built and checked
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[docs]'

@@ -36,8 +36,8 @@ MODELS = ("axial_resnet26_s", "axial_resnet50_s", "axial_resnet50_l")
 Result = dict[str, float | str]
 
 
-def interleaved(calls: dict[str, Callable[[], object]], seconds: float) -> dict[str, tuple[float, float]]:
-    """Median milliseconds of each call, (wall, CPU)."""
+def interleaved(calls: dict[str, Callable[[], object]], seconds: float) -> dict[str, dict[str, float]]:
+    """Milliseconds of each call: the median of wall time, its quartiles, the median of the processor's."""
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
     for call in calls.values():
         call()
@@ -47,17 +47,22 @@ def interleaved(calls: dict[str, Callable[[], object]], seconds: float) -> dict[
             wall, cpu = time.perf_counter(), time.process_time()
             call()
             times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
-    return {name: tuple(1e3 * statistics.median(column) for column in zip(*rows)) for name, rows in times.items()}
+    found = {}
+    for name, rows in times.items():
+        walls, cpus = zip(*rows)
+        first, middle, third = statistics.quantiles(walls)
+        found[name] = {"ms": 1e3 * middle, "ms from": 1e3 * first, "ms to": 1e3 * third, "CPU ms": 1e3 * statistics.median(cpus)}
+    return found
 
 
-def row(name: str, times: dict[str, tuple[float, float]], difference: float) -> Result:
+def row(name: str, times: dict[str, dict[str, float]], difference: float) -> Result:
     """A line of the table; the first call is compared with the others."""
     first, *_ = times
     result: Result = {"what": name, "difference": difference}
-    for call, (wall, cpu) in times.items():
-        result |= {f"{call} ms": round(wall, 2), f"{call} CPU ms": round(cpu, 2)}
+    for call, time_of in times.items():
+        result |= {f"{call} ms": round(time_of["ms"], 2), f"{call} CPU ms": round(time_of["CPU ms"], 2)}
         if call != first:
-            result[f"{call} / {first}"] = round(cpu / times[first][1], 2)
+            result[f"{call} / {first}"] = round(time_of["CPU ms"] / times[first]["CPU ms"], 2)
     return result
 
 
@@ -158,7 +163,7 @@ def recipe(batch: int, seconds: float) -> list[Result]:
         calls = {"fused": step, "plain": lambda s=step: plainly(s)}
         apart = difference(calls["fused"]().float(), calls["plain"]().float())
         times = interleaved(calls, seconds)
-        rates = {f"{name} images/s": round(1e3 * made.batch_size / cpu, 1) for name, (_, cpu) in times.items()}
+        rates = {f"{name} images/s": round(1e3 * made.batch_size / time_of["CPU ms"], 1) for name, time_of in times.items()}
         results.append(row(f"recipe {made.model} {precision}", times, apart) | rates)
     return results
 

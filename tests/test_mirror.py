@@ -16,7 +16,7 @@ KERAS_FILES = {
     "distribution.py",  # layouts on a mesh of devices; PyTorch takes a process a device
     *("fused_jax.py", "fused_tensorflow.py", "fused_torch.py"),  # each back end calls the kernel in its own way
 }
-TORCH_FILES = {"fused_layer.py", "fused_training.py"}  # training on the fused CPU kernel is PyTorch's
+TORCH_FILES = {"fused_layer.py", "fused_training.py", "fused_gpu.py"}  # training on the fused kernels is PyTorch's, and so are GPUs
 TORCH_ONLY = {
     "attention.py": {"joined"},  # what was computed in parts, see at_once
     "backbone.py": {"ResidualStage", "check_image"},

@@ -76,7 +76,7 @@ class _Page:
             self.as_json = gr.DownloadButton("Result as JSON", size="sm", interactive=False, elem_id="az-json")
             self.as_picture = gr.DownloadButton("Result as a picture", size="sm", interactive=False, elem_id="az-drawn")
         self.code = gr.Textbox(
-            code(self.start, self.first.path.name, next(iter(self.frameworks.values()))), label="The same in Python", lines=3, max_lines=3,
+            code(self.start, self.first.path.name, next(iter(self.frameworks.values()))), label="The same in Python", lines=3, max_lines=9,
             interactive=False, buttons=["copy"], elem_id="az-code",
         )  # fmt: skip
         self._draw_looks()
@@ -119,7 +119,9 @@ class _Page:
             model = one.model if one.model in self.models else gr.skip()
             chosen = button.click(lambda one=one, model=model: (str(one.path), model), None, [self.picture, self.model], queue=False)
             chosen.then(self.everything, asked, shown, **quiet)
-        for event in (self.picture.input, self.model.input, self.chosen.input, self.button.click, blocks.load):
+        # the browser says that a picture was taken away while it is still there: a step that does nothing lets it go first
+        changed = self.picture.input(lambda: None, None, None, queue=False, trigger_mode="always_last")
+        for event in (changed.then, self.model.input, self.chosen.input, self.button.click, blocks.load):
             event(self.everything, asked, shown, **quiet)
         self.point.select(self.clicked, self.point, [self.across, self.down], queue=False).then(self.see, point, seen, **quiet)
         for event in (self.across.release, self.down.release, self.layer.input, self.kind.input):
@@ -130,7 +132,7 @@ class _Page:
     ) -> Iterator[tuple[Any, ...]]:
         """The result as soon as it is there, then what attention sees: one event, so that nothing comes between."""
         predicted = *self.predict(path, model, titles), self.layers(model)
-        yield *predicted, gr.skip(), gr.skip()
+        yield *predicted, gr.skip(), parts.waiting("Computing …")
         yield *(gr.skip() for _ in predicted), *self.see(path, model, None, across, down, kind)
 
     def predict(self, path: str | None, model: str, titles: Sequence[str]) -> tuple[Any, ...]:

@@ -26,7 +26,7 @@ def run(
 ) -> None:
     """Show all that is known of a model: cost at a size, stages, published numbers, weights.
 
-    With --system and no model: which path of the CPU kernel is in use and why, versions of the frameworks, threads.
+    With --system and no model: which paths of the kernels for CPUs and GPUs are in use and why, versions of the frameworks, threads.
 
     Examples:
       axialzoo info axial_resnet50_s --size 320x480

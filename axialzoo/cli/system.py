@@ -32,6 +32,9 @@ def _tables(found: dict[str, Any]) -> list[Any]:
         served.add_row("library", kernel["library"])
     for backend, serves in found["keras"].items():
         served.add_row(f"Keras ({backend})", f"{PLAIN if serves['path'] == 'plain' else serves['path']}; {serves['reason']}")
+    on_gpu = table("", "", title="GPU kernel, for PyTorch")
+    on_gpu.add_row("path", "plain: PyTorch's own operations" if found["gpu_kernel"]["path"] == "plain" else found["gpu_kernel"]["path"])
+    on_gpu.add_row("why", found["gpu_kernel"]["reason"])
     machine = table("", "", title="machine")
     machine.add_row("processor", found["processor"])
     machine.add_row("cores to use", str(found["cores"]))
@@ -41,4 +44,4 @@ def _tables(found: dict[str, Any]) -> list[Any]:
     packages.add_row("axialzoo", found["axialzoo"])
     for name, version in found["packages"].items():
         packages.add_row(name, version or "not installed")
-    return [served, "", machine, "", packages]
+    return [served, "", on_gpu, "", machine, "", packages]

@@ -3,5 +3,9 @@
 from axialzoo.data.base import KINDS, ArraySplit, Data, DataError, FileSplit, Kept, Sample, Split, Truth, hold_out
 from axialzoo.data.check import check
 from axialzoo.data.open import open_data
+from axialzoo.data.pack import write_shards
 
-__all__ = ["KINDS", "ArraySplit", "Data", "DataError", "FileSplit", "Kept", "Sample", "Split", "Truth", "check", "hold_out", "open_data"]
+__all__ = [
+    "KINDS", "ArraySplit", "Data", "DataError", "FileSplit", "Kept", "Sample", "Split", "Truth", "check", "hold_out", "open_data",
+    "write_shards",
+]  # fmt: skip

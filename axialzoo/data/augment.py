@@ -27,6 +27,7 @@ class ScaleCrop:
         mirror: Whether every other picture is mirrored.
         turns: Whether to turn by a random number of quarters, for pictures without up and down.
         colour: How far brightness, contrast, saturation and gamma move: 0.2 is 80 to 120 %; 0 for never.
+        tint: How far red, green and blue move, each alone, as under another light: 0.2 is 80 to 120 %; 0 for never.
         elastic: Standard deviation of elastic displacement in pixels of the picture, for segments; 0 for none.
         mosaic: Share of the samples that are four pictures in one; each then fills its quarter (factors from 1 on).
         visible: Objects of boxes are dropped where less of their area is left.
@@ -36,6 +37,7 @@ class ScaleCrop:
     mirror: bool = True
     turns: bool = False
     colour: float = 0.2
+    tint: float = 0.0
     elastic: float = 0.0
     mosaic: float = 0.0
     visible: float = 0.25
@@ -45,7 +47,8 @@ class ScaleCrop:
         require(ok, f"ScaleCrop.scales: expected a smaller and a larger factor above 0, found {self.scales!r}")
         for name in ("mirror", "turns"):
             require(isinstance(getattr(self, name), bool), f"ScaleCrop.{name}: expected a bool, found {getattr(self, name)!r}")
-        require_number("ScaleCrop", "colour", self.colour, 0.0, 0.9)
+        for name in ("colour", "tint"):
+            require_number("ScaleCrop", name, getattr(self, name), 0.0, 0.9)
         require_number("ScaleCrop", "elastic", self.elastic, 0.0, 100.0)
         for name in ("mosaic", "visible"):
             require_number("ScaleCrop", name, getattr(self, name), 0.0, 1.0)
@@ -70,8 +73,8 @@ class ScaleCrop:
 
     def __call__(self, sample: Sample, size: tuple[int, int], fill: tuple[int, ...], rng: np.random.Generator) -> Sample:
         """`sample` augmented, its picture (H, W) of `size`; `fill` is the colour where there is no picture."""
-        if self.colour:
-            sample = Sample(sample.name, draw_colours(self.colour, rng).picture(sample.picture), sample.truth)
+        if self.colour or self.tint:
+            sample = Sample(sample.name, draw_colours(self.colour, rng, self.tint).picture(sample.picture), sample.truth)
         height, width = sample.picture.height, sample.picture.width
         if self.elastic:
             sample = bend(sample, displacement(height, width, self.elastic, rng))

@@ -1,4 +1,4 @@
-"""Colours drawn at random: brightness, contrast, saturation, gamma. Of pictures alone; labels do not see them."""
+"""Colours drawn at random: brightness, contrast, saturation, gamma, tint. Of pictures alone; labels do not see them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ class Colours:
     Attributes:
         brightness, contrast, saturation: Factors; contrast is about the picture's mean, saturation about its grey.
         gamma: Exponent of values from 0 to 1.
+        tint: Factors of red, green and blue, as of another light or another camera's white balance.
     """
 
     brightness: float = 1.0
     contrast: float = 1.0
     saturation: float = 1.0
     gamma: float = 1.0
+    tint: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     def picture(self, picture: Image.Image) -> Image.Image:
         """`picture` (8-bit RGB) with other colours, of the same size."""
@@ -28,14 +30,19 @@ class Colours:
         counts = np.asarray(picture.convert("L").histogram())
         mean = float(counts @ values / counts.sum())
         values = (values * self.brightness - mean * self.brightness) * self.contrast + mean * self.brightness
-        values = np.clip(values, 0, 1) ** self.gamma
-        out = picture.point(np.round(255 * values).astype(np.int64).tolist() * 3)
+        values = np.clip(values, 0, 1) ** self.gamma * np.array(self.tint)[:, None]  # (3, 256)
+        out = picture.point(np.round(255 * values.clip(max=1)).astype(np.int64).reshape(-1).tolist())
         if self.saturation != 1.0:
             out = Image.blend(out.convert("L").convert("RGB"), out, self.saturation)
         return out
 
 
-def draw_colours(strength: float, rng: np.random.Generator) -> Colours:
-    """Each factor between ``1 - strength`` and ``1 + strength``; gamma between their inverse and themselves, so that the middle is 1."""
+def draw_colours(strength: float, rng: np.random.Generator, tint: float = 0.0) -> Colours:
+    """Each factor between ``1 - strength`` and ``1 + strength``; gamma between their inverse and themselves, so that the middle is 1.
+
+    Factors of red, green and blue are between ``1 - tint`` and ``1 + tint``, each drawn alone.
+    """
     brightness, contrast, saturation = 1 + rng.uniform(-strength, strength, 3)
-    return Colours(brightness, contrast, saturation, float(np.exp(rng.uniform(-strength, strength))))
+    gamma = float(np.exp(rng.uniform(-strength, strength)))
+    red, green, blue = 1 + rng.uniform(-tint, tint, 3) if tint else (1.0, 1.0, 1.0)
+    return Colours(brightness, contrast, saturation, gamma, (red, green, blue))

@@ -47,20 +47,26 @@ def decode_picture(stream: IO[bytes]) -> Image.Image:
 
 
 def open_map(files: Files, name: str, size: tuple[int, int] | None = None) -> tuple[np.ndarray, int]:
+    """A picture whose pixels are numbers, in a file: see :func:`decode_map`."""
+    return decode_map(named_stream(files, name), size)
+
+
+def decode_map(stream: IO[bytes], size: tuple[int, int] | None = None) -> tuple[np.ndarray, int]:
     """A picture whose pixels are numbers: grey or palette (the entry's number), 8 or 16 bits; RGB as R + 256 G + 65536 B.
 
     Args:
+        stream: Its ``name`` is what messages call it.
         size: (width, height) of its picture, which it must have.
 
     Returns:
         (H, W) int32, and the bits of a pixel: 8, 16 or 24.
 
     Raises:
-        DataError: naming the file.
+        DataError: naming it.
     """
-    where = files.path(name)
+    where = stream.name
     try:
-        with Image.open(named_stream(files, name), formats=MAP_FORMATS) as image:
+        with Image.open(stream, formats=MAP_FORMATS) as image:
             check_size(image.size, where)
             image.load()
             mode, values = image.mode, np.asarray(image)

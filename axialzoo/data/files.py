@@ -166,6 +166,11 @@ class Zips:
 
 def named_stream(files: Files, name: str) -> io.BytesIO:
     """The file in memory, under the name that messages call it by."""
-    stream = io.BytesIO(files.read(name))
-    stream.name = files.path(name)
+    return named(files.read(name), files.path(name))
+
+
+def named(content: bytes, name: str) -> io.BytesIO:
+    """Bytes as a file that messages call by a name."""
+    stream = io.BytesIO(content)
+    stream.name = name
     return stream

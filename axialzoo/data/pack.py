@@ -7,11 +7,16 @@ import json
 import os
 import tarfile
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
-from axialzoo.data.base import Data, DataError, Sample
+import numpy as np
+from PIL import Image
+
+from axialzoo.data.base import Data, Sample
+from axialzoo.data.shards import MAP
 from axialzoo.files import write_text, written_beside
-from axialzoo.tasks.results import Boxes
+from axialzoo.tasks.results import Boxes, Segments
 
 PER_SHARD = 1000  # samples
 
@@ -22,23 +27,26 @@ def write_shards(
     per_shard: int = PER_SHARD,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
-    """Writes data of classes or boxes as ``SPLIT-000000.tar`` ... and ``labels.txt``, as :mod:`axialzoo.data.readers.shards` reads them.
+    """Writes any data as ``SPLIT-000000.tar`` ... and ``labels.json``, as :mod:`axialzoo.data.readers.shards` reads them.
 
-    Pictures are written as PNG, so that what is read is what was read. Samples keep their order: a run on the shards is the run on `data`.
+    Pictures and maps are written as PNG, so that what is read is what was read. Samples keep their order: a run on the shards is the run
+    on `data`.
 
     Args:
+        data: As :func:`axialzoo.data.open_data` gives it.
+        folder: Where they go; made where it is not there.
         per_shard: Samples of a shard.
         progress: Called with how many samples are done, and how many there are.
 
+    Returns:
+        The paths of the shards.
+
     Raises:
-        DataError: for data of segments.
         FileExistsError: where shards or labels are there already.
     """
-    there = sorted(path.name for path in (*Path(folder).glob("*.tar"), *Path(folder).glob("labels.txt")))
+    there = sorted(path.name for path in (*Path(folder).glob("*.tar"), *Path(folder).glob("labels.*")))
     if there:
         raise FileExistsError(f"{folder}: holds {there[0]} already, which is not replaced; choose another folder")
-    if data.kind == "segments":
-        raise DataError("shards: expected data of classes or boxes, found segments, which shards do not hold")
     total, done, made = sum(map(len, data.splits.values())), 0, []
     for name, split in data.splits.items():
         for number, first in enumerate(range(0, len(split), per_shard)):
@@ -53,15 +61,13 @@ def write_shards(
                     if progress:
                         progress(done, total)
             made.append(path)
-    write_text(Path(folder) / "labels.txt", "".join(f"{one}\n" for one in data.classes))
+    write_text(Path(folder) / "labels.json", json.dumps([asdict(label) for label in data.labels], indent=1) + "\n")
     return made
 
 
 def _files(sample: Sample, data: Data) -> list[tuple[str, bytes]]:
     """Suffix and content of each file of a sample."""
-    stream = io.BytesIO()
-    sample.picture.save(stream, "png", compress_level=1)
-    picture, truth = ("png", stream.getvalue()), sample.truth
+    picture, truth = ("png", _png(sample.picture)), sample.truth
     if isinstance(truth, Boxes):
         crowd = [False] * len(truth) if truth.crowd is None else truth.crowd.tolist()
         rows = [
@@ -69,4 +75,24 @@ def _files(sample: Sample, data: Data) -> list[tuple[str, bytes]]:
             for index, box, is_crowd in zip(truth.indices.tolist(), truth.boxes.tolist(), crowd)
         ]
         return [picture, ("json", json.dumps({"boxes": rows}).encode())]
+    if isinstance(truth, Segments):
+        info = [
+            {"id": one["id"], "label": data.classes[one["label_id"]], **({"iscrowd": 1} if one.get("iscrowd") else {})}
+            for one in truth.segments_info
+        ]
+        return [picture, ("json", json.dumps({"segments": info}).encode()), (MAP, _png(_map_picture(truth.map)))]
     return [picture, ("cls", str(truth).encode())]
+
+
+def _map_picture(ids: np.ndarray) -> Image.Image:
+    """(H, W) int32 from 0 as a picture: grey of 8 bits, of 16, or R + 256 G + 65536 B, whichever is the first to hold them."""
+    most = int(ids.max(initial=0))
+    if most < 1 << 16:
+        return Image.fromarray(ids.astype(np.uint8 if most < 1 << 8 else np.uint16))
+    return Image.fromarray(np.stack([ids % 256, ids // 256 % 256, ids // 65536], -1).astype(np.uint8))
+
+
+def _png(picture: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, "png", compress_level=1)
+    return stream.getvalue()

@@ -2,35 +2,51 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from axialzoo.data.base import DataError, Sample
 from axialzoo.data.decode import decode_picture
+from axialzoo.data.files import named
 from axialzoo.data.parquet import Table
 from axialzoo.data.tars import BLOCK, index_tar, read_member
 
 PICTURES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "ppm", "avif")
 TRUTHS = ("cls", "json")  # what a sample has beside its picture, in order of preference
+MAP = "map.png"  # and where it is cut into segments: the number of the segment of each pixel
+
+
+class Beside(NamedTuple):
+    """What lies beside a picture in a shard.
+
+    Attributes:
+        suffix: ``"cls"`` or ``"json"``.
+        content: Of that file.
+        map: The picture file of a map of segments; empty where there is none.
+    """
+
+    suffix: str
+    content: bytes
+    map: bytes
 
 
 class TarSplit:
     """Samples of tar shards, by number: those of the first shard, of the second, and so on.
 
     Args:
-        shards: Paths of tars in webdataset's layout: ``KEY.jpg`` (or another kind of picture) with ``KEY.cls`` or ``KEY.json``.
-        truth: From the content of the latter, its suffix, the picture's size and what messages call it to a sample's truth.
-        where: Of each sample (shard, offset and size of the picture, offset and size of the truth); None: the shards are looked through.
+        shards: Paths of tars in webdataset's layout: ``KEY.jpg`` (or another kind of picture) with ``KEY.cls`` or ``KEY.json``, and
+            of segments with ``KEY.map.png``.
+        truth: From what lies beside a picture, its size and what messages call it to a sample's truth.
+        where: Of each sample a row of numbers as `_samples` makes it; None: the shards are looked through.
 
     Raises:
         DataError: naming the shard: damaged, or with a sample that is not whole.
     """
 
-    def __init__(self, shards: Sequence[str], truth: Callable[[bytes, str, tuple[int, int], str], Any], where: np.ndarray | None = None):
+    def __init__(self, shards: Sequence[str], truth: Callable[[Beside, tuple[int, int], str], Any], where: np.ndarray | None = None):
         self.shards, self.truth = list(shards), truth
         self.where = np.concatenate([_samples(path, at) for at, path in enumerate(self.shards)]) if where is None else where
 
@@ -38,22 +54,17 @@ class TarSplit:
         return len(self.where)
 
     def __getitem__(self, index: int) -> Sample:
-        shard, at, size, _, _, _ = self.where[index].tolist()
+        shard, at, size = self.where[index].tolist()[:3]
         path = self.shards[shard]
         name = f"{path}:{self._key(path, at)}"
-        stream = io.BytesIO(read_member(path, at, size))
-        stream.name = name
-        picture = decode_picture(stream)
-        return Sample(name, picture, self.truth(self.content(index), self.suffix(index), picture.size, name))
+        picture = decode_picture(named(read_member(path, at, size), name))
+        return Sample(name, picture, self.truth(self.beside(index), picture.size, name))
 
-    def content(self, index: int) -> bytes:
-        """What stands beside the picture of a sample."""
-        shard, _, _, at, size, _ = self.where[index].tolist()
-        return read_member(self.shards[shard], at, size)
-
-    def suffix(self, index: int) -> str:
-        """``"cls"`` or ``"json"``."""
-        return TRUTHS[int(self.where[index][5])]
+    def beside(self, index: int, with_map: bool = True) -> Beside:
+        """What lies beside the picture of a sample."""
+        shard, _, _, at, size, kind, map_at, map_size = self.where[index].tolist()
+        path = self.shards[shard]
+        return Beside(TRUTHS[kind], read_member(path, at, size), read_member(path, map_at, map_size) if with_map and map_size else b"")
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> TarSplit:
         return TarSplit(self.shards, self.truth, self.where[np.asarray(indices, np.int64)])
@@ -64,7 +75,7 @@ class TarSplit:
 
 
 def _samples(path: str, shard: int) -> np.ndarray:
-    """(n, 6) int64: of each sample in a tar the shard's number, the picture's offset and size, its truth's, and the truth's kind."""
+    """(n, 8) int64: of each sample in a tar the shard's number; offset and size of the picture; of the truth, with its kind; of the map."""
     found: dict[str, dict[str, tuple[int, int]]] = {}
     for member in index_tar(path):
         folder, slash, name = member.name.rpartition("/")
@@ -80,7 +91,7 @@ def _samples(path: str, shard: int) -> np.ndarray:
         if "picture" not in sample or not kinds:
             missing = "a picture (jpg, png, ...)" if "picture" not in sample else ".cls or .json"
             raise DataError(f"{path}: sample {key!r}: expected {missing}, found {', '.join(sorted(sample))} alone")
-        rows.append((shard, *sample["picture"], *sample[kinds[0]], TRUTHS.index(kinds[0])))
+        rows.append((shard, *sample["picture"], *sample[kinds[0]], TRUTHS.index(kinds[0]), *sample.get(MAP, (0, 0))))
     if not rows:
         raise DataError(f"{path}: holds no samples")
     return np.array(rows, np.int64)
@@ -91,15 +102,19 @@ class TableSplit:
 
     Args:
         tables: The files, opened.
-        column: Of the truths.
-        truth: As of :class:`TarSplit`, from a value of that column.
+        columns: Of the truths.
+        truth: As of :class:`TarSplit`, from the values of those columns by name.
         rows: Of each sample (table, row); None: all.
     """
 
     def __init__(
-        self, tables: Sequence[Table], column: str, truth: Callable[[Any, tuple[int, int], str], Any], rows: np.ndarray | None = None
+        self,
+        tables: Sequence[Table],
+        columns: tuple[str, ...],
+        truth: Callable[[dict[str, Any], tuple[int, int], str], Any],
+        rows: np.ndarray | None = None,
     ):
-        self.tables, self.column, self.truth = list(tables), column, truth
+        self.tables, self.columns, self.truth = list(tables), columns, truth
         every = [np.stack([np.full(one.rows, at), np.arange(one.rows)], 1) for at, one in enumerate(self.tables)]
         self.rows = np.concatenate(every) if rows is None else rows
 
@@ -110,16 +125,14 @@ class TableSplit:
         at, row = self.rows[index].tolist()
         table = self.tables[at]
         name = f"{table.path}:{row}"
-        (found,) = table.read(row, row + 1, (table.column, self.column))
+        (found,) = table.read(row, row + 1, (table.column, *self.columns))
         if not found[table.column]:
             raise DataError(f"{name}: no picture in column {table.column!r}")
-        stream = io.BytesIO(found[table.column])
-        stream.name = name
-        picture = decode_picture(stream)
-        return Sample(name, picture, self.truth(found[self.column], picture.size, name))
+        picture = decode_picture(named(found[table.column], name))
+        return Sample(name, picture, self.truth(found, picture.size, name))
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> TableSplit:
-        return TableSplit(self.tables, self.column, self.truth, self.rows[np.asarray(indices, np.int64)])
+        return TableSplit(self.tables, self.columns, self.truth, self.rows[np.asarray(indices, np.int64)])
 
 
 def json_value(content: bytes, name: str) -> Any:

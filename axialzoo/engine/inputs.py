@@ -12,6 +12,7 @@ from typing import Any
 
 from axialzoo.data.base import DataError
 from axialzoo.data.parquet import Table
+from axialzoo.data.shards import MAP
 from axialzoo.data.tars import Member, read_member, scan_tar
 from axialzoo.runtime.predict import SUFFIXES, Predicted, open_picture
 
@@ -151,7 +152,9 @@ def _count(shard: str) -> int:
 def _pictures_in_tar(shard: str) -> tuple[list[Member], str]:
     """Its chunks are done one after the other, so that the last shard is the one asked for again."""
     members, damage = scan_tar(shard)
-    return [member for member in members if member.name.lower().endswith(SUFFIXES)], damage
+    keys, maps = {member.name.rpartition(".")[0] for member in members}, f".{MAP}"
+    pictures = [one for one in members if one.name.lower().endswith(SUFFIXES)]
+    return [one for one in pictures if not (one.name.endswith(maps) and one.name.removesuffix(maps) in keys)], damage
 
 
 @lru_cache(maxsize=1)

@@ -17,7 +17,7 @@ from axialzoo.exports.routes import FORMATS, ROUTES, format_of
 from axialzoo.exports.run import channels_last, opened
 from axialzoo.files import check_output, folder_written_beside, written_beside
 from axialzoo.hub import fetch_checkpoint
-from axialzoo.runtime.frameworks import choose, installed, prepare_keras
+from axialzoo.runtime.frameworks import choose, installed, process_backend
 from axialzoo.runtime.local import keras_model, torch_model
 from axialzoo.spec import Model
 from axialzoo.spec.model import size_pair
@@ -159,7 +159,7 @@ def _place(framework: str | None, suffix: str) -> str:
     """``"torch"``, or ``"keras-"`` and the back end of this process."""
     wanted = framework or ("torch" if suffix in (".pt2", ".onnx") else "keras")
     (name,) = choose(wanted)
-    return "torch" if name == "torch" else f"keras-{prepare_keras()}"
+    return "torch" if name == "torch" else f"keras-{process_backend()}"
 
 
 def _prepared(place: str, suffix: str, checkpoint: Checkpoint, size: tuple[int, int] | None) -> tuple[Callable, Callable]:

@@ -43,7 +43,7 @@ def download(address: Address, name: str, commit: str | None = None) -> Path:
         drop(path.parent, [path.name])
     raise CheckpointError(
         f"{address}: {name} arrived twice with another SHA than the Hub gives for it, and is not kept: something on the way damages it, or "
-        f"answers with an older file; {ADVICE}"
+        "answers with an older file; try again, or go past what lies between, such as a mirror that HF_ENDPOINT names"
     )
 
 

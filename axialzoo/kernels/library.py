@@ -134,6 +134,11 @@ def _load() -> tuple[Kernel | None, str]:
         return None, "; ".join([*reasons, f"the kernel could not be compiled: {error}"])
 
 
+def is_disabled() -> bool:
+    """Whether ``use_kernel("plain")`` is in force, on GPUs too."""
+    return _State.disabled
+
+
 def kernel() -> Kernel | None:
     """The kernel, compiled at the first call where it is not yet; None where the plain form has to serve."""
     if _State.disabled:

@@ -1,4 +1,4 @@
-"""What this machine and this installation compute with: versions, threads, and the path of the CPU kernel."""
+"""What this machine and this installation compute with: versions, threads, and the paths of the kernels."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from axialzoo.kernels import kernel, kernel_status
+from axialzoo.kernels.gpu import gpu_status
 from axialzoo.runtime.frameworks import BACKENDS, installed
 from axialzoo.runtime.local import serving
 
@@ -23,13 +24,14 @@ def system() -> dict[str, Any]:
         ``python``, ``platform``, ``processor``; ``cores`` that this process may use; ``threads`` that PyTorch will, or None without it;
         ``packages``: version of each, None where it is not installed; ``kernel``: ``path`` (``"avx512"``, ``"avx2"``, ``"portable"`` or
         ``"plain"``: the frameworks' own operations), ``reason``, ``library`` (its file or None), ``instruction_sets`` (usable here);
-        ``keras``: of each of its back ends that is installed ``path`` and ``reason`` of what serves in inference.
+        ``keras``: of each of its back ends that is installed ``path`` and ``reason`` of what serves in inference; ``gpu_kernel``: ``path``
+        (``"triton"`` or ``"plain"``: PyTorch's own operations) and ``reason``.
 
     Example:
         >>> system()["kernel"]["path"] in ("avx512", "avx2", "portable", "plain")
         True
     """
-    status, found = kernel_status(), kernel()
+    status, found, on_gpu = kernel_status(), kernel(), gpu_status()
     return {
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
@@ -44,6 +46,7 @@ def system() -> dict[str, Any]:
             "instruction_sets": list(found.isas) if found is not None else [],
         },
         "keras": {backend: _in_keras(backend) for backend in BACKENDS if installed("keras") and installed(backend)},
+        "gpu_kernel": {"path": on_gpu.path, "reason": on_gpu.reason},
     }
 
 

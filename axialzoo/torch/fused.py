@@ -2,7 +2,8 @@
 
 Both take and give maps of shape (N, C, H, W) whose memory is channels-last, and weights that
 :func:`axialzoo.kernels.folding.pack` laid out. On float32 on a CPU the kernel serves; where there is none, and for every other
-device and type, the same is computed of PyTorch's own operations: see :func:`axialzoo.kernels.kernel_status`.
+device and type, the same is computed of PyTorch's own operations: see :func:`axialzoo.kernels.kernel_status`. On a GPU
+:mod:`axialzoo.torch.fused_gpu` serves.
 """
 
 from __future__ import annotations
@@ -209,7 +210,7 @@ def attended(
     return content, None if rv is None else torch.einsum("nogts,tsd->nogtd", p, rv)
 
 
-def _channels_last(function):
+def channels_last(function):
     """`function`, whose result is channels-last in memory whatever path served, as compiled programs rely on it."""
 
     @functools.wraps(function)
@@ -220,8 +221,8 @@ def _channels_last(function):
     return wrapped
 
 
-LIBRARY.impl("linear", _channels_last(linear), "CompositeExplicitAutograd")
-LIBRARY.impl("axial_attention", _channels_last(axial_attention), "CompositeExplicitAutograd")
+LIBRARY.impl("linear", channels_last(linear), "CompositeExplicitAutograd")
+LIBRARY.impl("axial_attention", channels_last(axial_attention), "CompositeExplicitAutograd")
 
 
 @torch.library.register_fake("axialzoo::linear")

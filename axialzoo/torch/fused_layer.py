@@ -1,4 +1,4 @@
-"""A whole axial attention layer in training on the fused kernel, with the exact batch statistics of its logits.
+"""A whole axial attention layer in training on a fused kernel, with the exact batch statistics of its logits.
 
 The similarity norm's shift cancels in the softmax, and its variances follow from Gram matrices of queries, keys and tables,
 so that no L x L tensor is needed: ``E[(q.k)^2] = sum_b <Q_b^T Q_b, K_b^T K_b> / n``.
@@ -16,34 +16,42 @@ from torch.nn import functional as F
 from axialzoo.kernels.folding import head_fastest
 from axialzoo.spec import Attention
 from axialzoo.spec.attention import SIMILARITY_TERMS
-from axialzoo.torch import fused_training
+from axialzoo.torch import fused_gpu, fused_training
+from axialzoo.torch.norm import BatchNorm
 from axialzoo.torch.projection import PositionAttention, interpolate, recorded
 
 
 def can_train_fused(layer: PositionAttention, x: Tensor, axis: int) -> bool:
-    """Whether :func:`train_fused` serves: on the CPU with the kernel, in float32 or under autocast, each query seeing its whole axis.
+    """Whether :func:`train_fused` serves: where there is a kernel, in float32 or under autocast, each query seeing its whole axis.
 
     Within a span the statistics of the logits do not follow from Gram matrices. What is compiled, exported or traced
     is of PyTorch's own operations, since it may run where there is no kernel.
     """
-    if not layer.training or x.device.type != "cpu" or x.dtype not in (torch.float32, *_autocast_dtype()):
+    if not layer.training or x.device.type not in ("cpu", "cuda") or x.dtype not in (torch.float32, *_autocast_dtype(x.device.type)):
         return False
     length = x.shape[2 + axis]
     if recorded() or layer.spec.reach(length) < length - 1:
         return False
     norms = [norm.training for norm in (layer.norm_qkv, layer.norm_similarity, layer.norm_output)]
-    return all(norms) and fused_training.can_attend(*layer.parameters())
+    return all(norms) and _has_kernel(x, *layer.parameters())
 
 
-def _autocast_dtype() -> tuple[torch.dtype, ...]:
-    """What autocast computes in on the CPU, where it is on."""
-    return (torch.get_autocast_dtype("cpu"),) if torch.is_autocast_enabled("cpu") else ()
+def _has_kernel(x: Tensor, *parameters: Tensor) -> bool:
+    if fused_gpu.serves(x, *parameters):
+        return all(parameter.dtype == torch.float32 for parameter in parameters)
+    return x.device.type == "cpu" and fused_training.can_attend(*parameters)
+
+
+def _autocast_dtype(device: str) -> tuple[torch.dtype, ...]:
+    """What autocast computes in on such a device, where it is on."""
+    return (torch.get_autocast_dtype(device),) if torch.is_autocast_enabled(device) else ()
 
 
 def train_fused(layer: PositionAttention, x: Tensor, axis: int) -> Tensor:
     """A layer along `axis` in training: (N, C, H, W) to (N, V, H, W), differentiable; updates the moving statistics.
 
-    Under autocast the projection is of its type, and so is the result; what lies between is float32.
+    Under autocast the projection is of its type, and so is the result; what lies between is float32 on a CPU, and on a GPU of that
+    type with float32 sums, softmax and statistics.
 
     Args:
         layer: Whose parameters these are.
@@ -55,26 +63,33 @@ def train_fused(layer: PositionAttention, x: Tensor, axis: int) -> Tensor:
     """
     if not can_train_fused(layer, x, axis):
         raise ValueError(
-            "train_fused: expected a layer in training on a whole axis, float32 on a CPU with the kernel; use the layer itself"
+            "train_fused: expected a layer in training on a whole axis, float32 on a device with the kernel; use the layer itself"
         )
-    spec, (n, _, h, w) = layer.spec, x.shape
+    spec, (n, _, h, w), on_gpu = layer.spec, x.shape, fused_gpu.serves(x)
     keys, values, heads = spec.key_channels, spec.value_channels, spec.heads
-    order = qkv_order(keys, values, heads)
-    rows = F.linear(x.permute(0, 2, 3, 1).flatten(0, 2), layer.qkv.weight[order])  # (NHW, 2K+V)
-    with torch.autocast("cpu", enabled=False):
-        qkv = layer.norm_qkv.in_order(rows.float(), order)
+    order = None if on_gpu else qkv_order(keys, values, heads)
+    rows = F.linear(x.permute(0, 2, 3, 1).flatten(0, 2), layer.qkv.weight if order is None else layer.qkv.weight[order])  # (NHW, 2K+V)
+    with torch.autocast(x.device.type, enabled=False):
+        qkv = _normalised(layer.norm_qkv, rows if on_gpu else rows.float(), order)
         if "value" in spec.gates:
             qkv = torch.cat([qkv[:, : 2 * keys], layer.gate("value", qkv[:, 2 * keys :])], 1)
         qkv = qkv.unflatten(0, (n, h, w))
         tables = [_table(layer, name, (h, w)[axis]) for name in ("query_position", "key_position", "value_position")]
-        scales = _scales(layer, qkv, tables, axis)  # (3, G)
+        scales = _scales(layer, qkv.float(), tables, axis, not on_gpu)  # (3, G)
         out, _ = torch.ops.axialzoo.attend(
-            qkv, *tables, scales, axis, spec.key_depth, spec.span or 0, "content" in spec.similarity, "content" in spec.value
+            qkv, *tables, scales, axis, spec.key_depth, spec.span or 0, "content" in spec.similarity, "content" in spec.value, not on_gpu
         )  # (N, H, W, terms V)
-        y = layer.norm_output.in_order(out.flatten(0, 2), output_order(len(spec.value), values, heads))  # (NHW, terms V)
-        y = y.unflatten(1, (len(spec.value), -1, heads)).sum(1)  # (NHW, Dv, G)
-    y = y.transpose(1, 2).to(rows.dtype).flatten(1)  # (NHW, V)
-    return y.unflatten(0, (n, h, w)).permute(0, 3, 1, 2)  # (N, V, H, W)
+        order = None if on_gpu else output_order(len(spec.value), values, heads)
+        y = _normalised(layer.norm_output, out.flatten(0, 2), order)  # (NHW, terms V)
+        y = y.unflatten(1, (len(spec.value), values)).sum(1)  # (NHW, V)
+    if not on_gpu:
+        y = y.unflatten(1, (-1, heads)).mT.flatten(1)  # head by head
+    return y.to(rows.dtype).unflatten(0, (n, h, w)).permute(0, 3, 1, 2)  # (N, V, H, W)
+
+
+def _normalised(norm: BatchNorm, x: Tensor, order: Tensor | None) -> Tensor:
+    """`x` normalised, whose channel c is the norm's channel ``order[c]``, or c."""
+    return norm(x) if order is None else norm.in_order(x, order)
 
 
 @functools.cache
@@ -105,23 +120,27 @@ def _table(layer: PositionAttention, name: str, length: int) -> Tensor | None:
     return table
 
 
-def _scales(layer: PositionAttention, qkv: Tensor, tables: list[Tensor | None], axis: int) -> Tensor:
+def _scales(layer: PositionAttention, qkv: Tensor, tables: list[Tensor | None], axis: int, head_fastest: bool) -> Tensor:
     """Factors of the three terms of the logits, (3, G), zeros where there is no such term; updates the moving statistics."""
     spec = layer.spec
-    scale = layer.scale_from_moments(*gram_moments(qkv, tables, spec, axis))  # (terms, G)
+    scale = layer.scale_from_moments(*gram_moments(qkv, tables, spec, axis, head_fastest))  # (terms, G)
     by_term = dict(zip(spec.similarity, scale))
     return torch.stack([by_term[term] if term in by_term else torch.zeros_like(scale[0]) for term in SIMILARITY_TERMS])
 
 
-def gram_moments(qkv: Tensor, tables: list[Tensor | None], spec: Attention, axis: int) -> tuple[Tensor, Tensor, int]:
+def gram_moments(
+    qkv: Tensor, tables: list[Tensor | None], spec: Attention, axis: int, head_fastest: bool = True
+) -> tuple[Tensor, Tensor, int]:
     """Mean and (biased) variance of each term of the logits over batch, queries and keys, (terms, G), and their number.
 
     Args:
-        qkv: (N, H, W, 2K + V), head fastest.
+        qkv: (N, H, W, 2K + V).
         tables: Of queries and keys, (rows, Dk), where there are such terms.
+        head_fastest: Whether its channels lie so, or head by head.
     """
     keys, heads, length = spec.key_channels, spec.heads, qkv.shape[1 + axis]
-    lines = qkv[..., : 2 * keys].unflatten(3, (2, -1, heads))  # (N, H, W, 2, D, G)
+    lines = qkv[..., : 2 * keys]
+    lines = lines.unflatten(3, (2, -1, heads)) if head_fastest else lines.unflatten(3, (2, heads, -1)).mT  # (N, H, W, 2, D, G)
     lines = lines.permute(3, 0, 2, 5, 1, 4) if axis == 0 else lines.permute(3, 0, 1, 5, 2, 4)  # (2, N, O, G, L, D)
     q, k = lines.flatten(1, 2)  # (B, G, L, D)
     n = q.shape[0] * length**2

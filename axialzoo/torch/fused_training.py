@@ -1,7 +1,7 @@
 """Attention proper for training, on the fused kernel: no L x L tensor is written, none is kept for the backward pass.
 
 What is kept is q, k, v and one number a row, the logarithm of its sum of exponentials; probabilities are computed again.
-Channels lie depth by depth with the head index fastest (``d * G + g``), rows are (N, H, W).
+On a CPU channels lie depth by depth with the head index fastest (``d * G + g``); on a GPU :mod:`axialzoo.torch.fused_gpu` serves.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from axialzoo.kernels.structures import AxialBackward, AxialForward
 from axialzoo.torch.fused import LIBRARY, attended, pointer, reaching, serving_kernel
 
 _TERMS = "Tensor? query_table, Tensor? key_table, Tensor? value_table, Tensor scales, int axis, int key_depth, int span"
-LIBRARY.define(f"attend(Tensor qkv, {_TERMS}, bool content_similarity, bool content_value) -> (Tensor, Tensor)")
+_FLAGS = "bool content_similarity, bool content_value, bool head_fastest=True"
+LIBRARY.define(f"attend(Tensor qkv, {_TERMS}, {_FLAGS}) -> (Tensor, Tensor)")
 LIBRARY.define(
-    f"attend_backward(Tensor grad, Tensor qkv, Tensor normaliser, {_TERMS}, bool content_similarity, "
-    "bool content_value) -> (Tensor, Tensor, Tensor, Tensor, Tensor)"
+    f"attend_backward(Tensor grad, Tensor qkv, Tensor normaliser, {_TERMS}, {_FLAGS}) -> (Tensor, Tensor, Tensor, Tensor, Tensor)"
 )
 
 
@@ -38,17 +38,19 @@ def attend(
     span: int,
     content_similarity: bool,
     content_value: bool,
+    head_fastest: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Softmax attention with relative positions along one axis.
 
     Args:
-        qkv: (N, H, W, 2K + V), head fastest.
+        qkv: (N, H, W, 2K + V).
         query_table, key_table: (2P - 1, Dk), value_table: (2P - 1, Dv), of the axis's own length or shorter; None where not used.
         scales: (3, G): factors of q.k, q.rq and k.rk.
         axis: 0 attends along the height, 1 along the width.
         key_depth: Dk.
         span: Width of what a query attends to; 0 for everything the tables reach.
         content_similarity, content_value: Whether there is q.k, and whether v is retrieved.
+        head_fastest: How the channels of q, k, v and of the result lie: ``d * G + g``, or ``g * D + d``, which a CPU does not take.
 
     Returns:
         Contents, then positions retrieved, those that there are, (N, H, W, terms V), and the normaliser of each row.
@@ -59,6 +61,8 @@ def attend(
     kernel = serving_kernel(qkv, query_table, key_table, value_table, scales)
     if kernel is None:
         raise RuntimeError(f"attend: expected float32 on a CPU that has the kernel, found {qkv.dtype} on {qkv.device}; see kernel_status()")
+    if not head_fastest:
+        raise RuntimeError("attend: expected channels with the head index fastest on a CPU, found head_fastest=False")
     qkv, scales = qkv.contiguous(), scales.contiguous()
     tables = _contiguous(query_table, key_table, value_table)
     n, h, w, channels = qkv.shape
@@ -74,11 +78,12 @@ def attend(
 
 
 def attend_backward(
-    grad, qkv, normaliser, query_table, key_table, value_table, scales, axis, key_depth, span, content_similarity, content_value
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    grad, qkv, normaliser, query_table, key_table, value_table, scales, axis, key_depth, span, content_similarity, content_value,
+    head_fastest=True,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """Gradients of :func:`attend`: of qkv, the tables (empty where there is none) and the scales."""
     kernel = serving_kernel(qkv, scales)
-    if kernel is None:
+    if kernel is None or not head_fastest:
         raise RuntimeError("attend_backward: expected the kernel that the forward pass had, found none; see kernel_status()")
     qkv, scales = qkv.contiguous(), scales.contiguous()
     tables = _contiguous(query_table, key_table, value_table)
@@ -130,11 +135,11 @@ LIBRARY.impl("attend_backward", attend_backward, "CPU")
 
 
 @torch.library.register_fake("axialzoo::attend")
-def _(qkv, query_table, key_table, value_table, scales, axis, key_depth, span, content_similarity, content_value):
+def _(qkv, query_table, key_table, value_table, scales, axis, key_depth, span, content_similarity, content_value, head_fastest=True):
     n, h, w, channels = qkv.shape
     values = channels - 2 * scales.shape[1] * key_depth
     out = qkv.new_empty((n, h, w, values * (content_value + (value_table is not None))))
-    return out, qkv.new_empty((n, (h, w)[1 - axis], (h, w)[axis], scales.shape[1]))
+    return out, qkv.new_empty((n, (h, w)[1 - axis], (h, w)[axis], scales.shape[1]), dtype=torch.float32)
 
 
 @torch.library.register_fake("axialzoo::attend_backward")
@@ -165,15 +170,20 @@ def _backward(ctx, grad, _):
 
 def _differentiable(grad: Tensor, inputs: Sequence[Tensor | None], flags: Sequence, wanted: Sequence[bool]) -> list[Tensor | None]:
     """The same gradients of PyTorch's own operations, which have gradients in turn; L x L logits and all."""
-    axis, key_depth, span, content_similarity, content_value = flags
+    axis, key_depth, span, content_similarity, content_value, head_fastest = flags
     inputs = [None if x is None else x.view_as(x) for x in inputs]  # by themselves: the scales are made of queries and keys
     some = [x for x, want in zip(inputs, wanted) if want and x is not None]
     qkv, *tables, scales = inputs
     assert qkv is not None and scales is not None
     _, reach = reaching(tuple(tables), qkv.shape[1 + axis], span, False)
     rows = qkv.transpose(1, 2) if axis == 0 else qkv  # (N, O, L, 2K+V)
+    if not head_fastest:
+        keys = scales.shape[1] * key_depth
+        parts = rows.split((keys, keys, qkv.shape[3] - 2 * keys), 3)
+        rows = torch.cat([part.unflatten(3, (scales.shape[1], -1)).mT.flatten(3) for part in parts], 3)
     found = attended(rows, tuple(tables), scales, key_depth, reach, content_similarity, content_value)  # (N, O, G, L, Dv) each
-    out = torch.cat([term.permute(0, 1, 3, 4, 2).flatten(3) for term in found if term is not None], 3)  # (N, O, L, terms V)
+    order = (0, 1, 3, 4, 2) if head_fastest else (0, 1, 3, 2, 4)
+    out = torch.cat([term.permute(order).flatten(3) for term in found if term is not None], 3)  # (N, O, L, terms V)
     out = out.transpose(1, 2) if axis == 0 else out  # (N, H, W, terms V)
     made = iter(torch.autograd.grad(out, some, grad, create_graph=True, materialize_grads=True))
     return [next(made) if want and x is not None else None for x, want in zip(inputs, wanted)]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from axialzoo.kernels.folding import FoldedAttention, fold_attention, fold_conv, head_fastest, pack
-from axialzoo.torch import fused
+from axialzoo.torch import fused, fused_gpu
 from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.backbone import Extractor
 from axialzoo.torch.blocks import ConvNorm, ResidualBlock, average_pool
@@ -252,4 +252,4 @@ class FoldedBlock(Folded):
         return y if activated else self.activation(y)
 
 
-assert fused.LIBRARY is not None  # the operators are registered
+assert fused.LIBRARY is fused_gpu.LIBRARY  # the operators are registered

@@ -22,13 +22,18 @@ from axialzoo.spec import SpecError
 from axialzoo.tasks import batch_targets
 from axialzoo.train.evaluation import score
 from axialzoo.train.job import Job
+from axialzoo.train.keras_average import Average
 from axialzoo.train.log import Log
 from axialzoo.train.progress import progress
 from axialzoo.train.recipe import Recipe
 
 
 def train(job: Job) -> keras.Model:
-    """Train and return the model; its state lies in the run's folder all the while, so that a stopped run resumes at its last save."""
+    """Train and return the model; its state lies in the run's folder all the while, so that a stopped run resumes at its last save.
+
+    Returns:
+        The model, or its running average where the recipe has one.
+    """
     recipe = job.recipe
     if recipe.precision == "float64":
         raise SpecError("precision: expected float32 or bfloat16 in Keras, whose optimizers compute in float32, found 'float64'")
@@ -53,26 +58,32 @@ def _train(job: Job) -> keras.Model:
     jit = False if keras.backend.backend() == "tensorflow" else "auto"
     model.compile(optimizer=optimizer, loss_options=dict(recipe.loss), jit_compile=jit)
     optimizer.build(model.trainable_variables)
+    average = Average(model, recipe.average) if recipe.average else None
     state_file = job.folder / "state.weights.h5"
     if job.resume and state_file.exists():
         model.load_weights(state_file)
+        if average is not None:
+            average.load(state_file)
     step = int(ops.convert_to_numpy(optimizer.iterations))
     log = Log(job.folder, step, job.figure)
+
+    def finished() -> keras.Model:
+        return model if average is None else average.model(model)
+
     with progress(f"training {recipe.model}", batches.steps, step) as bar:
         while step < batches.steps:
             epoch = step // batches.per_epoch
-            watcher = Watcher(step, batches, log, bar, state_file, job.save_every)
+            watcher = Watcher(step, batches, log, bar, average, state_file, job.save_every)
             model.fit(Epoch(batches, step, job), epochs=1, verbose=0, shuffle=False, callbacks=[watcher])
             step = (epoch + 1) * batches.per_epoch
             if step == batches.steps or (epoch + 1) % recipe.score_every == 0:
-                if step == batches.steps and recipe.average:
-                    optimizer.finalize_variable_values(model.trainable_variables)
                 if len(job.held_out):
-                    config = describe(model, job.labels, recipe.preprocessing)
-                    log.write(step=step, epoch=step / batches.per_epoch, **score(Shared(model, config, job.devices), job.held_out))
+                    scored = finished()
+                    config = describe(scored, job.labels, recipe.preprocessing)
+                    log.write(step=step, epoch=step / batches.per_epoch, **score(Shared(scored, config, job.devices), job.held_out))
                     log.draw()
-                save_state(model, state_file)
-    return model
+                save_state(model, average, state_file)
+    return finished()
 
 
 class Shared:
@@ -103,23 +114,25 @@ class Epoch(keras.utils.PyDataset):
 
 
 class Watcher(keras.callbacks.Callback):
-    """Writes the log, moves the progress bar and saves the state."""
+    """Follows the average, writes the log, moves the progress bar and saves the state."""
 
-    def __init__(self, step: int, batches: TrainBatches, log: Log, bar, state_file: Path, save_every: int):
+    def __init__(self, step: int, batches: TrainBatches, log: Log, bar, average: Average | None, state_file: Path, save_every: int):
         super().__init__()
         self.step, self.batches, self.log, self.bar = step, batches, log, bar
-        self.state_file, self.save_every = state_file, save_every
+        self.average, self.state_file, self.save_every = average, state_file, save_every
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
         step, batches = self.step, self.batches
+        if self.average is not None:
+            self.average.update(self.model)
         if step % 20 == 0 or step == batches.steps:
             loss = float((logs or {})["loss"])  # the mean since the epoch began
             rate, size = batches.recipe.rate(step - 1, batches.steps), batches.recipe.size(step - 1, batches.steps)
             self.log.write(step=step, epoch=step / batches.per_epoch, loss=loss, learning_rate=rate, size=size)
             self.bar(step, f"loss {loss:.3f}")
         if step % self.save_every == 0 and step % batches.per_epoch:
-            save_state(self.model, self.state_file)
+            save_state(self.model, self.average, self.state_file)
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
@@ -145,20 +158,20 @@ def decay_by_role(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> 
 def make_optimizer(recipe: Recipe, steps: int, model: keras.Model) -> keras.optimizers.Optimizer:
     """The optimizer, with the recipe's learning rate and decay for `model`."""
     rate = Rate(recipe.learning_rate, recipe.warmup * steps, steps)
-    average = {"use_ema": True, "ema_momentum": recipe.average} if recipe.average else {}
     if recipe.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(
-            rate, recipe.momentum, nesterov=recipe.momentum > 0, weight_decay=recipe.weight_decay or None, **average
-        )
+        nesterov, decay = recipe.momentum > 0, recipe.weight_decay or None
+        optimizer = keras.optimizers.SGD(rate, recipe.momentum, nesterov=nesterov, weight_decay=decay)
     else:
-        optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, beta_1=recipe.momentum, epsilon=1e-7, **average)
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, beta_1=recipe.momentum, epsilon=1e-7)
     decay_by_role(optimizer, model)
     return optimizer
 
 
-def save_state(model: keras.Model, path: Path) -> None:
+def save_state(model: keras.Model, average: Average | None, path: Path) -> None:
     with written_beside(path) as beside:
         model.save_weights(beside)
+        if average is not None:
+            average.save(beside)
 
 
 def layout(x: np.ndarray) -> np.ndarray:

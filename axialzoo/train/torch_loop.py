@@ -21,12 +21,12 @@ from axialzoo.torch.losses import loss_of, totals_of
 from axialzoo.torch.model import AxialModel
 from axialzoo.torch.models import create_model
 from axialzoo.torch.weights import describe
-from axialzoo.train.average import Average
 from axialzoo.train.evaluation import score
 from axialzoo.train.job import Job
 from axialzoo.train.log import Log
 from axialzoo.train.optimizer import make_optimizer, set_rate, shrink
 from axialzoo.train.progress import progress
+from axialzoo.train.torch_average import Average
 
 EVERY = 20  # steps between records
 

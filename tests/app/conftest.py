@@ -92,6 +92,10 @@ class Browser:
         self.until(f"{own} != window.before")
         return self.text(selector)
 
+    def focused(self) -> str:
+        """What has the keyboard's focus."""
+        return self.run("return document.activeElement.outerHTML.slice(0, 300)")
+
     def press(self, text: str) -> None:
         (button,) = [one for one in self.driver.find_elements("css selector", "button") if one.text.strip() == text]
         button.click()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
 
@@ -14,8 +15,10 @@ SHOTS = Path(os.environ.get("AXIALZOO_SHOTS") or ROOT / "runs" / "page")
 
 
 def shot(browser, name: str) -> None:
+    """The whole page, to be looked at."""
     SHOTS.mkdir(parents=True, exist_ok=True)
-    browser.driver.save_screenshot(str(SHOTS / f"{name}.png"))
+    content = browser.driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})["data"]
+    (SHOTS / f"{name}.png").write_bytes(base64.b64decode(content))
 
 
 def quiet(browser) -> None:
@@ -31,7 +34,7 @@ def test_every_sample_is_predicted_and_looked_at(browser):
         said = page.changed("#az-result", lambda title=sample.title: page.press(title))
         assert sample.model in said and word in said
         assert page.run("return document.querySelectorAll('#az-result img').length") == 1
-        page.until("document.querySelector('#az-looks').innerText.includes('First look')")
+        page.until("document.querySelectorAll('#az-looks img').length == 3")
         shot(page, sample.path.stem)
     assert "axial_fcos_blood_cells" in page.run("return document.querySelector('#az-code textarea').value")
     quiet(page)
@@ -65,6 +68,31 @@ def test_an_uploaded_picture_is_predicted_and_a_bad_file_is_named(browser, tmp_p
     page.run('document.querySelector(\'#az-picture button[aria-label*="lear"], #az-picture button[aria-label*="emove"]\').click()')
     page.until("document.querySelector('#az-result').innerText.includes('Choose a picture')")
     assert "automobile" in page.changed("#az-result", upload(samples()[3].path)) or "coffee" in page.text("#az-code")
+
+
+def test_it_works_by_keyboard(browser):
+    from selenium.webdriver import ActionChains, Keys
+
+    page = browser()
+
+    def key(name: str) -> None:
+        ActionChains(page.driver).send_keys(name).perform()
+
+    def reached(condition: str) -> bool:
+        """Whether the focus comes there, by the tabulator alone, and is seen on the way."""
+        for _ in range(40):
+            key(Keys.TAB)
+            style = "getComputedStyle(document.activeElement)"
+            assert page.run(f"return {style}.outlineStyle == 'solid' && parseFloat({style}.outlineWidth) >= 3"), page.focused()
+            if page.run(f"return Boolean({condition})"):
+                return True
+        return False
+
+    assert reached("document.activeElement.innerText.trim() == 'Nuclei'")
+    shot(page, "focus")
+    assert "nucleus" in page.changed("#az-result", lambda: key(Keys.ENTER))
+    assert reached("document.activeElement.closest('#az-predict')")
+    quiet(page)
 
 
 def test_both_frameworks_stand_side_by_side(browser):

@@ -6,6 +6,7 @@ import pytest
 
 from axialzoo.analysis import speed
 from axialzoo.kernels import binding_status, bindings, kernel, kernel_status, use_kernel
+from axialzoo.kernels.gpu import gpu_status
 from axialzoo.runtime import verify
 from axialzoo.runtime.frameworks import BACKENDS, installed
 from axialzoo.runtime.verify import Place
@@ -15,11 +16,12 @@ def test_the_path_in_use_and_its_reason_are_told(axialzoo):
     said = axialzoo("info", "--system", "--json")
     status = kernel_status()
     assert said.code == 0 and said.json["kernel"]["path"] == status.path and said.json["kernel"]["reason"] == status.reason
+    assert said.json["gpu_kernel"] == {"path": gpu_status().path, "reason": gpu_status().reason}
     assert said.json["axialzoo"] and said.json["packages"]["torch"] and said.json["cores"] >= 1
     assert set(said.json["keras"]) == {name for name in BACKENDS if installed(name)}
     assert said.json["keras"]["jax"] == {"path": binding_status("jax").path, "reason": binding_status("jax").reason}
     text = axialzoo("info", "--system").out
-    assert status.path in text and status.reason in text
+    assert status.path in text and status.reason in text and "GPU kernel" in text and gpu_status().reason in text
     assert all(f"Keras ({name})" in text and serves["reason"] in text for name, serves in said.json["keras"].items())
 
 

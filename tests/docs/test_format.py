@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from axialzoo.checkpoint import digest, load_checkpoint, write_safetensors
+from axialzoo.spec import KINDS, Attention, Block, Stage, adapt, entry, list_models, parameters
+from axialzoo.spec.heads.panoptic import Decoder, Panoptic
+from tests.docs.plain import Plain
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = (ROOT / "docs" / "format.md").read_text()
@@ -34,6 +38,92 @@ def test_the_reader_of_the_page_reads_what_ships(read, folder):
     assert config["digest"] == ours.config.digest == digest(tensors)
     assert tensors.keys() == ours.tensors.keys()
     assert all(tensors[name].dtype == array.dtype and np.array_equal(tensors[name], array) for name, array in ours.tensors.items())
+
+
+@pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
+def test_what_the_page_says_of_layers_computes_what_ships(read, folder):
+    torch = pytest.importorskip("torch")
+    from axialzoo.torch import load_model
+
+    config, tensors = read(folder)
+    x = np.random.default_rng(0).normal(size=(3, 39, 52))
+    model = load_model(folder).double().eval()
+    with torch.no_grad():
+        ours = model(torch.tensor(x)[None])
+    found = Plain(config, tensors)(x)
+    assert flat(found).keys() == flat(ours).keys()
+    for name, array in flat(ours).items():
+        np.testing.assert_allclose(flat(found)[name], array[0].numpy(), rtol=1e-9, atol=1e-9 * float(array.abs().max()), err_msg=name)
+    wrong = Plain(config, {**tensors, "stem.0.norm.bias": tensors["stem.0.norm.bias"] + 0.01})(x)
+    assert not any(np.allclose(flat(wrong)[name], array, rtol=1e-9) for name, array in flat(found).items())
+
+
+def flat(outputs) -> dict:
+    """Outputs by name."""
+    if not isinstance(outputs, dict):
+        return {"logits": outputs}
+    parts = {name: one if isinstance(one, list) else [one] for name, one in outputs.items()}
+    return {f"{name}.{level}": one for name, ones in parts.items() for level, one in enumerate(ones)}
+
+
+NAMES = PAGE.partition("### Names of tensors")[2].partition("#### Block, head")[0]
+ROW = re.compile(r"^\| ((?:`[^`|]+`(?:, )?)+) \|(.*)\|$", re.MULTILINE)
+KINDS_OF_TENSORS = {
+    "tensor": ("",),
+    "norm": (".weight", ".bias", ".running_mean", ".running_var"),
+    "biased": (".weight", ".bias"),
+}
+KINDS_OF_TENSORS["conv"] = (".conv.weight", *(f".norm{end}" for end in KINDS_OF_TENSORS["norm"]))
+KINDS_OF_TENSORS["separable"] = tuple(part + end for part in (".depthwise", ".pointwise") for end in KINDS_OF_TENSORS["conv"])
+STARTS = {
+    "BLOCK": r"(?:stages|neck)\.S\.blocks\.B",
+    "DECODER": r"head\.(?:semantic|instance)",
+    "TOWER": r"head\.levels\.(?:class|box)_tower",
+}
+NORMS = ("norm_qkv", "norm_similarity", "norm_output")
+
+
+def patterns(text: str) -> dict[str, re.Pattern]:
+    """What stands in the tables -> the names of tensors it speaks of."""
+    rows = [(re.findall(r"`([^`]+)`", cell), rest.partition("|")[0].strip()) for cell, rest in ROW.findall(text)]
+    tables = [name.removeprefix("NAME") for names, _ in rows for name in names if name.startswith("NAME")]
+    norms = [f".{one}{end}" for one in NORMS for end in KINDS_OF_TENSORS["norm"]]
+    kinds = {**KINDS_OF_TENSORS, "attention": (".qkv.weight", *tables, *norms)}
+    found = {}
+    for names, kind in rows:
+        for name in names if kind in kinds else ():
+            word, dot, rest = name.replace(".", r"\.").partition("\\")
+            start = re.sub(r"\b[SBIL]\b", r"\\d+", STARTS.get(word, word) + dot + rest)
+            found[name] = re.compile(f"{start}(?:{'|'.join(map(re.escape, kinds[kind]))})")
+    return found
+
+
+@pytest.fixture(scope="module")
+def named():
+    """Names of the tensors of every registered model, of each kind of attention, and of what no registered model has."""
+    every = [entry(name).spec for name in list_models()]
+    every += [adapt(entry("axial_resnet_cifar10").spec, attention=kind) for kind in KINDS]
+    every.append(replace(entry("resnet50").spec, head=Panoptic(semantic=Decoder(rates=(6, 12)))))
+    absolute = Attention(8, 8, 2, 4, "global", similarity=("content",), value=("content",), encoding="absolute")
+    rare = Stage((Block("basic", (8, 8), squeeze_excite=True), Block("attention", (8, 8), attention=absolute)))
+    every.append(replace(every[-1], backbone=replace(every[-1].backbone, stages=(rare,)), head=None))
+    return {parameter.name for spec in every for parameter in parameters(spec)}
+
+
+def test_every_tensor_is_in_one_row_of_the_page_and_every_row_has_one(named):
+    known = patterns(NAMES)
+    assert len(known) > 30
+    for name in named:
+        assert len([row for row, pattern in known.items() if pattern.fullmatch(name)]) == 1, name
+    assert [row for row, pattern in known.items() if not any(map(pattern.fullmatch, named))] == []
+    tables = {name.rpartition(".")[2] for name in named if name.endswith(("position", "_height", "_width", "gates"))}
+    assert tables == set(re.findall(r"`NAME\.(\w+)`", NAMES.partition("#### Attention")[2]))
+
+
+def test_a_row_that_is_missing_is_caught(named):
+    lines = [line for line in NAMES.splitlines() if "`head.pyramid.lateral.I`" not in line]
+    assert not any(pattern.fullmatch("head.pyramid.lateral.0.conv.weight") for pattern in patterns("\n".join(lines)).values())
+    assert "head.pyramid.lateral.0.conv.weight" in named
 
 
 def flip(path: Path, place: int) -> None:

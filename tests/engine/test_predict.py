@@ -82,6 +82,13 @@ def test_shards_and_tables_hold_the_pictures_of_a_folder(pictures, tmp_path):
     assert [str(one.path) for one in found[5:8]] == [f"{shard}:005.jpg", f"{table}:0", f"{table}:1"]
 
 
+def test_maps_of_segments_in_a_shard_are_no_pictures_to_predict(tmp_path):
+    names = ("0.jpg", "0.json", "0.map.png", "world.map.png", "a.jpg", "a.jpg.txt")  # that of the world belongs to no other picture
+    write_tar(tmp_path / "0.tar", [(name, jpeg(0)) for name in names])
+    (chunk,) = chunks_of([tmp_path], 8)
+    assert [one.path.name.partition(":")[2] for one in pictures_of(chunk)] == ["0.jpg", "world.map.png", "a.jpg"]
+
+
 def test_damaged_shards_are_rows_with_an_error(tmp_path):
     pytest.importorskip("pyarrow")
     whole = write_tar(tmp_path / "0.tar", [(f"{index}.jpg", jpeg(index)) for index in range(5)]).read_bytes()

@@ -14,7 +14,7 @@ from axialzoo.exports.routes import SIZES, as_markdown, format_of
 from axialzoo.runtime.frameworks import BACKENDS
 from axialzoo.spec import SpecError
 from tests.conversion import small
-from tests.exports.common import ROOT, TARGETS, check_written, exported
+from tests.exports.common import NEEDS, ROOT, TARGETS, check_written, exported
 
 DOCS = (ROOT / "docs" / "exports.md").read_text()
 PLACES = ("torch", *(f"keras-{backend}" for backend in BACKENDS))
@@ -82,16 +82,20 @@ def test_what_is_there_is_not_replaced(folder, tmp_path):
     assert (tmp_path / "model.pt2").read_text() == "mine"
 
 
-@pytest.mark.parametrize("index", [0, 1])
-def test_the_examples_of_the_documentation_run_on_onnx_runtime_alone(index, tmp_path):
-    for name in ("onnx", "onnxscript", "onnxruntime"):
-        pytest.importorskip(name)
-    example = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)[index]
-    model = ("axial_fcos_blood_cells", "axial_deeplab_nuclei")[index]
-    export_model(model, tmp_path / "model.onnx")
+EXAMPLES = re.findall(r"`axialzoo export-model (\S+) (\S+)`.*?```python\n(.*?)```", DOCS, re.DOTALL)  # model, file, code
+
+
+def test_the_documentation_has_an_example_of_boxes_and_one_of_objects():
+    assert [name for name, *_ in EXAMPLES] == ["axial_fcos_blood_cells", "axial_deeplab_nuclei"]
+
+
+@pytest.mark.parametrize(("name", "file", "example", "counts"), [(*one, counts) for one, counts in zip(EXAMPLES, ((10, 30), (15, 60)))])
+def test_the_examples_of_the_documentation_run_on_onnx_runtime_alone(name, file, example, counts, tmp_path):
+    for package in NEEDS[".onnx"]:
+        pytest.importorskip(package)
+    export_model(name, tmp_path / file)
     (tmp_path / "docs").symlink_to(ROOT / "docs")
     done = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert not re.search(r"^(import|from) (torch|axialzoo|keras)", example, re.MULTILINE)
-    low, high = ((10, 30), (15, 60))[index]
-    assert low <= int(done.stdout.split()[0]) <= high
+    assert counts[0] <= int(done.stdout.split()[0]) <= counts[1]

@@ -1,9 +1,11 @@
 // What the JavaScript client sees of a repository: `node client.mjs MODULES URL REPO`, one line of JSON.
 import { createHash } from "node:crypto";
-import { pathToFileURL } from "node:url";
+import { createRequire } from "node:module";
 
 const [modules, hubUrl, repo] = process.argv.slice(2);
-const { listFiles, downloadFile, modelInfo } = await import(pathToFileURL(`${modules}/@huggingface/hub/dist/index.mjs`));
+const load = (name) => createRequire(`${modules}/`)(`@huggingface/${name}`);
+const { listFiles, downloadFile, modelInfo } = load("hub");
+const { PIPELINE_TYPES } = load("tasks");
 
 const files = {};
 for await (const file of listFiles({ repo, hubUrl, recursive: true })) {
@@ -12,4 +14,4 @@ for await (const file of listFiles({ repo, hubUrl, recursive: true })) {
   files[file.path] = createHash("sha256").update(Buffer.from(await content.arrayBuffer())).digest("hex");
 }
 const info = await modelInfo({ name: repo, hubUrl, additionalFields: ["sha"] });
-console.log(JSON.stringify({ files, name: info.name, sha: info.sha }));
+console.log(JSON.stringify({ files, name: info.name, sha: info.sha, task: info.task, known: PIPELINE_TYPES.includes(info.task) }));

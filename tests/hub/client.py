@@ -35,10 +35,10 @@ def verified(source: str, everywhere: bool = False) -> dict:
     return verify.verify(source)
 
 
-def predicted(source: str, picture: str, framework: str) -> dict:
+def predicted(source: str, picture: str, framework: str, backend: str | None) -> dict:
     from axialzoo import load_runner
 
-    with load_runner(source, framework) as runner:
+    with load_runner(source, framework, backend) as runner:
         return {"said": repr(runner.predict(picture).to_json())}
 
 
@@ -54,6 +54,22 @@ def live(source: str, repo_id: str, classes: int) -> dict:
     model = AxialModel.from_pretrained(source)
     model.reset_classifier(classes)
     return {"commit": model.push_to_hub(repo_id), "training": model.training, "name": model.name}
+
+
+def seen(repo_id: str, revision: str) -> dict:
+    """A repository as the Hub's client sees it: what it lists, reads off the card and downloads."""
+    from huggingface_hub import HfApi, snapshot_download
+
+    api = HfApi()
+    about = api.model_info(repo_id, revision=revision)
+    return {
+        "sizes": {file.path: file.size for file in api.list_repo_tree(repo_id, revision=revision, recursive=True)},
+        "names": [one.rfilename for one in about.siblings],
+        "task": about.pipeline_tag,
+        "library": about.library_name,
+        "figures": {one.metric_name: one.metric_value for one in about.card_data.eval_results},
+        "folder": snapshot_download(repo_id, revision=revision),
+    }
 
 
 def validate(text: str) -> dict:
@@ -81,6 +97,7 @@ ACTIONS = {
     "verify": verified,
     "predict": predicted,
     "load": load,
+    "seen": seen,
     "live": live,
     "validate": validate,
 }

@@ -142,11 +142,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.reply(200, {"name": "tester", "type": "user", "orgs": [], "auth": {"accessToken": {"role": "write"}}})
         if found := re.fullmatch(r"/api/(?:models|spaces)/([^/]+/[^/]+)(?:/revision/(.+))?", path):
             at = self.find(found[1], found[2] or "main")
-            if at:
-                siblings = [{"rfilename": name} for name in at[1]]
-                private = self.server.repos[found[1]]["private"]
-                self.reply(200, {"id": found[1], "sha": at[0], "siblings": siblings, "private": private, "tags": [], "downloads": 0})
-            return None
+            return self.reply(200, self.information(found[1], *at)) if at else None
         if found := re.fullmatch(r"/api/(?:models|spaces)/([^/]+/[^/]+)/refs", path):
             if self.find(found[1], "main"):
                 entry = self.server.repos[found[1]]
@@ -156,16 +152,20 @@ class Handler(BaseHTTPRequestHandler):
             return None
         if found := re.fullmatch(r"/api/(?:models|spaces)/([^/]+/[^/]+)/tree/([^/]+)(?:/.*)?", path):
             at = self.find(found[1], found[2])
-            if at:
-                oid = {name: hashlib.sha1(data).hexdigest() for name, data in at[1].items()}
-                self.reply(200, [{"type": "file", "path": name, "size": len(data), "oid": oid[name]} for name, data in at[1].items()])
-            return None
+            return self.reply(200, [described(name, data) for name, data in at[1].items()]) if at else None
         if found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             at = self.find(found[1], found[2])
             if at and found[3] not in at[1]:
                 return self.missing("EntryNotFound")
             return self.send_file(found[1], found[3], at[0], at[1][found[3]]) if at else None
         return self.missing("not here")
+
+    def information(self, repo: str, oid: str, files: dict[str, bytes]) -> dict:
+        """What the site says of a repository, some of it read off its card."""
+        card = front(files.get("README.md", b"").decode())
+        read = {key: card[key] for key in ("pipeline_tag", "library_name") if key in card}
+        about = {"id": repo, "sha": oid, "private": self.server.repos[repo]["private"], "downloads": 0, "likes": 0, "gated": False}
+        return {**about, **read, "tags": card.get("tags", []), "cardData": card, "siblings": [{"rfilename": name} for name in files]}
 
     def send_file(self, repo: str, name: str, oid: str, data: bytes) -> None:
         etag = hashlib.sha256(data if self.fault != "wrong_hash" else data + b"?").hexdigest()
@@ -228,6 +228,9 @@ class Handler(BaseHTTPRequestHandler):
                 known = {} if there is None else {"oid": hashlib.sha256(there).hexdigest() if large else git_oid(there)}
                 modes.append({"path": name, "uploadMode": "lfs" if large else "regular", "shouldIgnore": False, **known})
             return self.reply(200, {"files": modes})
+        if found := re.fullmatch(r"/api/(?:models|spaces)/([^/]+/[^/]+)/paths-info/(.+)", path):
+            at, wanted = self.find(found[1], found[2]), parse_qs(data.decode()).get("paths", [])
+            return self.reply(200, [described(name, at[1][name]) for name in wanted if name in at[1]]) if at else None
         if re.fullmatch(r"/(?:spaces/)?([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
             objects = [
                 {**wanted, "actions": {"upload": {"href": f"{self.server.url}/blob/{wanted['oid']}"}}}
@@ -250,13 +253,13 @@ class Handler(BaseHTTPRequestHandler):
         """What the site says of a card's front matter, as far as it goes: types, and a whole model index."""
         errors = []
         try:
-            data = yaml.safe_load(content.split("---\n")[1])
+            data = front(content)
             kinds = {"license": str, "library_name": str, "pipeline_tag": str, "tags": list, "datasets": list, "metrics": list}
             errors += [f'"{key}" must be a {kind.__name__}' for key, kind in kinds.items() if not isinstance(data.get(key, kind()), kind)]
             for result in (data.get("model-index") or [{}])[0].get("results", []):
                 whole = result["task"]["type"] and result["dataset"]["name"] and result["dataset"]["type"]
                 errors += [] if whole and all("value" in one and "type" in one for one in result["metrics"]) else ["model-index"]
-        except (yaml.YAMLError, IndexError, KeyError, TypeError, AttributeError) as error:
+        except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
             errors.append(f"metadata: {error!r}")
         self.reply(200 if not errors else 400, {"errors": [{"message": text} for text in errors], "warnings": []})
 
@@ -290,6 +293,17 @@ class Handler(BaseHTTPRequestHandler):
 
 def git_oid(data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def front(card: str) -> dict:
+    """The front matter of a card, {} of one that has none."""
+    parts = card.split("---\n", 2)
+    return yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0] else {}
+
+
+def described(name: str, data: bytes) -> dict:
+    """A file in a listing."""
+    return {"type": "file", "path": name, "size": len(data), "oid": git_oid(data)}
 
 
 class Counting:

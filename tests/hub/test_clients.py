@@ -14,7 +14,7 @@ import pytest
 from tests.hub.asking import ROOT, ask, environment, files
 
 HF = Path(sys.executable).with_name("hf")
-VERSION = "2.17.5"  # of the JavaScript client
+PACKAGES = ("@huggingface/hub@2.17.5", "@huggingface/tasks@0.21.54")  # the JavaScript client, and the tasks that the site knows
 
 
 @pytest.fixture
@@ -45,17 +45,16 @@ def test_the_javascript_client_lists_and_downloads_what_was_published(hub, publi
     node, npm = shutil.which("node"), shutil.which("npm")
     if not node or not npm:
         pytest.skip("node and npm are not installed")
-    got = subprocess.run(
-        [npm, "install", "--silent", "--prefix", str(tmp_path), f"@huggingface/hub@{VERSION}"], capture_output=True, text=True, check=False
-    )
+    got = subprocess.run([npm, "install", "--silent", "--prefix", str(tmp_path), *PACKAGES], capture_output=True, text=True, check=False)
     if got.returncode:
-        pytest.skip(f"npm cannot fetch @huggingface/hub: {got.stderr[-200:]}")
+        pytest.skip(f"npm cannot fetch {PACKAGES[0]}: {got.stderr[-200:]}")
     command = [node, str(ROOT / "tests" / "hub" / "client.mjs"), str(tmp_path / "node_modules"), hub.url, "axial/tiny"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     seen = json.loads(done.stdout)
     assert seen["files"] == {name: hashlib.sha256(data).hexdigest() for name, data in published.items()}
     assert seen["name"] == "axial/tiny" and seen["sha"] == hub.repos["axial/tiny"]["refs"]["main"]
+    assert seen["task"] == "image-classification" and seen["known"]
 
 
 def test_the_card_that_is_published_passes_the_validation_and_a_broken_one_does_not(hub, published, tmp_path):

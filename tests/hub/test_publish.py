@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from axialzoo.hub.publication import prepare, write_publication
 from axialzoo.hub.published import published_card
 from axialzoo.kernels import kernel
 from axialzoo.runtime import publish, verify
+from axialzoo.runtime.frameworks import BACKENDS
 from axialzoo.spec import entry
 from tests.cli.conftest import LABELS, random_tensors
 from tests.conversion import small
@@ -240,6 +242,9 @@ def test_publishing_loading_and_verifying_over_http(hub, folder, tmp_path):
     assert len(entry["commits"]) == 2 and entry["refs"]["main"] == entry["refs"]["v1"]  # .gitattributes, and one of ours
     files = entry["commits"][entry["refs"]["v1"]]
     assert files["model.safetensors"] == (folder / "model.safetensors").read_bytes() and "secret.txt" not in files
+    (seen,) = ask(hub.url, tmp_path / "other", "seen", {"repo_id": "axial/tiny", "revision": "v1"})
+    check_seen(seen, files)
+    assert (seen["task"], seen["figures"]) == ("image-classification", {"top1": 0.5})
     (report,) = ask(hub.url, tmp_path / "cache", "verify", "axial/tiny@v1")
     assert report["ok"] and len(report["golden"]) == 1 and {check["name"] for check in report["checks"]} >= {"manifest", "golden"}
     (live,) = ask(hub.url, tmp_path / "cache", "live", {"source": "axial/tiny@v1", "repo_id": "axial/tuned", "classes": 3})
@@ -249,11 +254,19 @@ def test_publishing_loading_and_verifying_over_http(hub, folder, tmp_path):
     assert front(card)["base_model"] == "axial/tiny" and "axial/tuned" in card
 
 
+def check_seen(seen: dict, files: dict[str, bytes]) -> None:
+    """What the Hub's client lists and downloads of a repository is what was published."""
+    assert seen["sizes"] == {name: len(data) for name, data in files.items()} and sorted(seen["names"]) == sorted(files)
+    assert {name: Path(seen["folder"], name).read_bytes() for name in files} == files
+    assert seen["library"] == "axialzoo"
+
+
 SHIPPED = {
     "axial_resnet_cifar10": "chelsea.jpg",
     "axial_deeplab_nuclei": "nuclei.png",
     "axial_fcos_blood_cells": "blood_cells.jpg",
 }
+PLACES = [("torch", None), *(("keras", backend) for backend in BACKENDS)]
 
 
 @pytest.mark.full
@@ -272,12 +285,15 @@ def test_shipped_models_there_and_back_in_both_frameworks_and_on_every_back_end(
     assert len({run["backend"] for run in report["runs"]}) == 4 and len(report["runs"]) == 8  # plain and in the inference form
     assert len(report["golden"]) == 8 + 4 and all(row["ok"] for row in report["golden"])
     assert all(f"| {run['name']} |" in files["README.md"].decode() for run in report["runs"])
-    for framework in ("torch", "keras"):
-        both = [
-            {"source": source, "picture": str(ROOT / "docs" / "photos" / SHIPPED[name]), "framework": framework} for source in (repo, name)
-        ]
+    (seen,) = ask(hub.url, tmp_path / "other", "seen", {"repo_id": repo, "revision": "v1"})
+    check_seen(seen, files)
+    metrics = load_checkpoint(local).config.provenance["metrics"]
+    assert seen["figures"] == {figure: round(value, 4) for figure, value in metrics.items() if isinstance(value, float)}
+    picture = str(ROOT / "docs" / "photos" / SHIPPED[name])
+    for framework, backend in PLACES:
+        both = [{"source": source, "picture": picture, "framework": framework, "backend": backend} for source in (repo, name)]
         there, here = ask(hub.url, cache, "predict", *both)
-        assert there == here and there["said"]
+        assert there == here and there["said"], (framework, backend)
 
 
 def test_a_keras_model_comes_from_the_hub_and_goes_to_it(hub, folder, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from axialzoo.train.average import Average
+from axialzoo.train.torch_average import Average
 
 DECAY, STEPS = 0.9, 40
 

@@ -12,9 +12,10 @@ import pytest
 
 from axialzoo.checkpoint import load_checkpoint
 from axialzoo.train import run
+from axialzoo.train.torch_average import Average
 from tests.train.test_torch import SMALL
 
-SAME = {**SMALL, "drop_path": 0.0}  # with momentum, and a rate that changes at each step
+SAME = {**SMALL, "drop_path": 0.0, "average": 0.4}  # with momentum, a rate that changes at each step, and a running average
 
 WORKER = """
 import json, sys
@@ -86,6 +87,19 @@ def test_a_velocity_that_follows_the_rate_would_be_seen(zips, start, trained, tm
     monkeypatch.setattr("axialzoo.train.torch_loop.set_rate", plain)
     model = run("cifar10", zips, tmp_path / "run", **{**SAME, "start": str(start)})
     assert furthest(model, trained[0] / "whole" / "model") > 2e-3
+
+
+def test_an_average_without_the_statistics_of_norms_would_be_seen(zips, start, trained, tmp_path, monkeypatch):
+    def last_statistics(average, model):
+        statistics = {name: tensor for name, tensor in model.state_dict().items() if "running" in name}
+        model = whole(average, model)
+        model.load_state_dict(statistics, strict=False)
+        return model
+
+    whole = Average.model
+    monkeypatch.setattr("axialzoo.train.torch_loop.Average.model", last_statistics)
+    model = run("cifar10", zips, tmp_path / "run", **{**SAME, "start": str(start)})
+    assert furthest(model, trained[0] / "whole" / "model") > 1e-2
 
 
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(trained):

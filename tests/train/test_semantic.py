@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file
 
+from axialzoo.data import open_data
+from axialzoo.data.pack import write_shards
 from axialzoo.train import evaluate, load_recipe, run
 from axialzoo.train.log import Log
 
@@ -50,6 +53,14 @@ def test_the_validation_images_are_watched_where_none_are_held_out(scenes, train
     assert list(scores) == [2, 4]
     found = evaluate(trained / "model", scenes, split="val")
     assert found["images"] == SPLITS["val"] and found["miou"] == pytest.approx(scores[4], abs=1e-6)
+
+
+def test_a_run_on_shards_is_the_run_on_the_folder(scenes, trained, tmp_path):
+    write_shards(open_data(scenes), tmp_path / "shards", per_shard=3)
+    run("camvid", tmp_path / "shards", tmp_path / "run", **SMALL)
+    weights, other = (load_file(folder / "model" / "model.safetensors") for folder in (trained, tmp_path / "run"))
+    assert weights.keys() == other.keys() and all(np.array_equal(weights[name], other[name]) for name in weights)
+    assert records(tmp_path / "run")[-1]["miou"] == records(trained)[-1]["miou"]
 
 
 def test_images_held_out_are_watched_instead(scenes, trained, tmp_path):

@@ -59,6 +59,25 @@ def expect_object(value: Any, keys: tuple[str, ...], where: str) -> dict[str, An
     return value
 
 
+def by_id(rows: object, keys: tuple[str, ...], what: str, where: str) -> dict[int, dict[str, Any]]:
+    """Objects of a JSON list by their ``id``, which must be there once.
+
+    Raises:
+        DataError: naming the row.
+    """
+    if not isinstance(rows, list):
+        raise DataError(f"{where}: expected a list of {what}s, found {str(rows)[:60]!r}")
+    found: dict[int, dict[str, Any]] = {}
+    for at, row in enumerate(rows):
+        row = expect_object(row, ("id", *keys), f"{where}: {what}s[{at}]")
+        if not isinstance(row["id"], int):
+            raise DataError(f"{where}: {what}s[{at}]: expected a whole number as id, found {row['id']!r}")
+        if row["id"] in found:
+            raise DataError(f"{where}: {what} id {row['id']} occurs twice")
+        found[row["id"]] = row
+    return found
+
+
 def once_split(splits: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
     """A folder without ``train/``, ``val/``, ``test/`` serves as both ``train`` and ``test``; `about` says so."""
     if set(splits) == {""}:

@@ -9,8 +9,8 @@ import numpy as np
 from axialzoo.data.base import Data, DataError, FileSplit, Sample
 from axialzoo.data.decode import open_picture
 from axialzoo.data.files import Files
-from axialzoo.data.readers.base import Reader
-from axialzoo.data.readers.coco_json import by_id, json_files, one_list, open_coco, picture_names
+from axialzoo.data.readers.base import Reader, by_id
+from axialzoo.data.readers.coco_json import json_files, one_list, open_coco, picture_names
 from axialzoo.data.readers.masks import decode_mask
 from axialzoo.data.truth import boxes_truth, segments_truth
 from axialzoo.spec.labels import Label

@@ -8,7 +8,7 @@ from typing import Any
 from axialzoo.data.base import DataError
 from axialzoo.data.decode import open_json
 from axialzoo.data.files import Files, safe_name
-from axialzoo.data.readers.base import SPLITS, expect_object
+from axialzoo.data.readers.base import SPLITS, by_id, expect_object
 from axialzoo.spec.labels import Label
 
 
@@ -33,25 +33,6 @@ def json_files(files: Files, patterns: tuple[str, ...]) -> dict[str, str]:
 
 def _spellings(split: str) -> tuple[str, ...]:
     return (split, f"{split}2017", f"{split}2014", *(("valid",) if split == "val" else ()))
-
-
-def by_id(rows: object, keys: tuple[str, ...], what: str, where: str) -> dict[int, dict[str, Any]]:
-    """Objects of a JSON list by their ``id``, which must be there once.
-
-    Raises:
-        DataError: naming the row.
-    """
-    if not isinstance(rows, list):
-        raise DataError(f"{where}: expected a list of {what}s, found {str(rows)[:60]!r}")
-    found: dict[int, dict[str, Any]] = {}
-    for at, row in enumerate(rows):
-        row = expect_object(row, ("id", *keys), f"{where}: {what}s[{at}]")
-        if not isinstance(row["id"], int):
-            raise DataError(f"{where}: {what}s[{at}]: expected a whole number as id, found {row['id']!r}")
-        if row["id"] in found:
-            raise DataError(f"{where}: {what} id {row['id']} occurs twice")
-        found[row["id"]] = row
-    return found
 
 
 def open_coco(files: Files, name: str) -> tuple[dict[int, dict[str, Any]], dict[int, tuple[int, Label]], list[dict[str, Any]]]:

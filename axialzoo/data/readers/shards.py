@@ -1,11 +1,15 @@
-"""Shards: tars in webdataset's layout, or Parquet files, with the classes in ``labels.txt`` (a name a line) beside them.
+"""Shards: tars in webdataset's layout, or Parquet files, with a list of the classes beside them.
 
     train-000000.tar  0001.jpg 0001.cls 0002.jpg 0002.cls ...   # .cls: the class, a number from 0 or a name
                       0001.jpg 0001.json ...                    # .json: {"label": ...}, or {"boxes": [{"label": ..., "box": [l, t, r, b]}]}
-    train-000000.parquet  columns image (bytes), label          # or boxes: the same list, as JSON text or as rows
+                      0001.jpg 0001.json 0001.map.png           # {"segments": [{"id": 1, "label": ...}]}: numbers in the map, 0 for void
+    train-000000.parquet  columns image (bytes), label          # or boxes, or segments and map: the same lists, as JSON text or as rows
+
+The classes stand in ``labels.txt`` (a name a line), or in ``labels.json`` (``[{"name": "sky", "thing": false}, ...]``), which segments
+need, as it says whose instances are told apart. Without either the classes are those that occur, which every truth is read for.
 
 Splits are what names begin with (``train``, ``val``, ``test``), or folders of these names; where neither is so, all serve as both train
-and test. Without ``labels.txt`` the classes are those that occur, which every truth is read for.
+and test.
 """
 
 from __future__ import annotations
@@ -16,15 +20,18 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from axialzoo.data.base import Data, DataError
-from axialzoo.data.files import Files, Folder
+from axialzoo.data.decode import decode_map, open_json
+from axialzoo.data.files import Files, Folder, named
 from axialzoo.data.parquet import Table
-from axialzoo.data.readers.base import SPLITS, Reader, expect_object, once_split
-from axialzoo.data.shards import TableSplit, TarSplit, json_value
-from axialzoo.data.truth import boxes_truth, check_class
+from axialzoo.data.readers.base import SPLITS, Reader, by_id, expect_object, label_from_json, once_split
+from axialzoo.data.shards import MAP, Beside, TableSplit, TarSplit, json_value
+from axialzoo.data.truth import boxes_truth, check_class, segments_truth
 from axialzoo.spec.labels import Label
+from axialzoo.tasks.results import Boxes, Segments
 
 SUFFIXES = (".tar", ".parquet")
-COLUMNS = {"classes": ("label", "labels", "cls", "class"), "boxes": ("boxes",)}  # of Parquet, in order of preference
+COLUMNS = {"classes": ("label", "labels", "cls", "class"), "boxes": ("boxes",), "segments": ("segments",)}  # of Parquet: the first there is
+MAPS = "map"  # the column beside segments
 Labels = tuple[Label, ...]
 
 
@@ -37,6 +44,11 @@ def open_shards(files: Files, kind: str) -> Data:
     about: dict[str, Any] = {"name": PurePosixPath(files.where).name}
     make = _tars if suffixes == {".tar"} else _tables
     labels = _listed(files)
+    if kind == "segments" and not files.exists("labels.json"):
+        raise DataError(
+            f'data: segments in {files.where!r} need a labels.json, such as ["nucleus", {{"name": "background", "thing": false}}], '
+            "which says whose instances are told apart"
+        )
     if not labels:
         names = {name for one in found.values() for name in _values(make(one, kind, ()), kind)}
         numbers = [name for name in names if isinstance(name, int)]
@@ -44,7 +56,7 @@ def open_shards(files: Files, kind: str) -> Data:
             raise DataError(f"data: expected numbers or names as classes in {files.where!r}, found both; list the names in labels.txt")
         every = map(str, range(max(numbers) + 1)) if numbers else sorted(map(str, names))
         labels = tuple(Label(name) for name in every)
-        about["classes"] = "those that occur; no labels.txt"
+        about["classes"] = "those that occur; no labels.txt or labels.json"
     splits = {split: make(one, kind, labels) for split, one in found.items()}
     return Data(once_split(splits, about), labels, kind, about)
 
@@ -64,17 +76,25 @@ def shards(files: Files) -> dict[str, list[str]]:
 
 
 def _listed(files: Files) -> Labels:
-    if not files.exists("labels.txt"):
+    """The classes of ``labels.json`` or ``labels.txt``; none where there is neither."""
+    if files.exists("labels.json"):
+        where, said = files.path("labels.json"), open_json(files, "labels.json")
+        if not isinstance(said, list):
+            raise DataError(f"{where}: expected a list of classes, found {str(said)[:60]!r}")
+        labels = tuple(label_from_json(one, f"{where}: [{at}]", True) for at, one in enumerate(said))
+    elif files.exists("labels.txt"):
+        where, lines = files.path("labels.txt"), files.read("labels.txt").decode("utf-8", "replace").splitlines()
+        labels = tuple(Label(line.strip()) for line in lines if line.strip())
+    else:
         return ()
-    names = [line.strip() for line in files.read("labels.txt").decode("utf-8", "replace").splitlines() if line.strip()]
-    if not names or len(set(names)) < len(names):
-        raise DataError(f"{files.path('labels.txt')}: expected a class a line, each once, found {len(names)} lines")
-    return tuple(map(Label, names))
+    if not labels or len({label.name for label in labels}) < len(labels):
+        raise DataError(f"{where}: expected different class names, at least one, found {[label.name for label in labels]}")
+    return labels
 
 
 def _tars(paths: list[str], kind: str, labels: Labels) -> TarSplit:
-    def truth(content: bytes, suffix: str, size: tuple[int, int], name: str) -> Any:
-        return _truth(_value(content, suffix, kind, name), kind, labels, size, name)
+    def truth(beside: Beside, size: tuple[int, int], name: str) -> Any:
+        return _truth(_value(beside, kind, name), beside.map, kind, labels, size, name)
 
     return TarSplit(paths, truth)
 
@@ -82,42 +102,71 @@ def _tars(paths: list[str], kind: str, labels: Labels) -> TarSplit:
 def _tables(paths: list[str], kind: str, labels: Labels) -> TableSplit:
     tables = [Table(path) for path in paths]
     column = next((name for name in COLUMNS[kind] if name in tables[0].columns), "")
+    columns = (column, MAPS) if kind == "segments" else (column,)
     for table in tables:
-        if column not in table.columns:
-            raise DataError(f"{table.path}: expected a column called {' or '.join(COLUMNS[kind])}, found {', '.join(table.columns)}")
-    return TableSplit(tables, column, lambda value, size, name: _truth(_rows(value, name), kind, labels, size, name))
+        if missing := [one or " or ".join(COLUMNS[kind]) for one in columns if one not in table.columns]:
+            raise DataError(f"{table.path}: expected a column called {missing[0]}, found {', '.join(table.columns)}")
+
+    def truth(row: dict[str, Any], size: tuple[int, int], name: str) -> Any:
+        content = row.get(MAPS)
+        content = content.get("bytes") if isinstance(content, dict) else content
+        return _truth(_rows(row[column], name), content or b"", kind, labels, size, name)
+
+    return TableSplit(tables, columns, truth)
 
 
 def _values(split: TarSplit | TableSplit, kind: str) -> Iterator[int | str]:
     """The classes of every truth, pictures left alone."""
     if isinstance(split, TarSplit):
-        found: Iterator[Any] = (
-            _value(split.content(index), split.suffix(index), kind, split.shards[int(split.where[index][0])]) for index in range(len(split))
-        )
+        besides = ((split.beside(index), split.shards[int(split.where[index][0])]) for index in range(len(split)))
+        found: Iterator[Any] = (_value(beside, kind, path) for beside, path in besides)
     else:
-        found = (_rows(row[split.column], table.path) for table in split.tables for row in table.read(0, table.rows, (split.column,)))
+        rows = ((row, table.path) for table in split.tables for row in table.read(0, table.rows, split.columns))
+        found = (_rows(row[split.columns[0]], path) for row, path in rows)
     for value in found:
         yield from [value] if kind == "classes" else [one.get("label") for one in value]
 
 
-def _value(content: bytes, suffix: str, kind: str, name: str) -> Any:
-    """A class, a number or a name; or a list of boxes."""
-    if suffix == "cls":
+def _value(beside: Beside, kind: str, name: str) -> Any:
+    """A class, a number or a name; or a list of boxes or segments."""
+    if beside.suffix == "cls":
         if kind != "classes":
             raise DataError(f"{name}: expected {kind} in .json beside each picture, found a class in .cls")
-        text = content.decode("utf-8", "replace").strip()
+        text = beside.content.decode("utf-8", "replace").strip()
         return int(text) if text.isdecimal() else text
     key = "label" if kind == "classes" else kind
-    return expect_object(json_value(content, name), (key,), name)[key]
+    return expect_object(json_value(beside.content, name), (key,), name)[key]
 
 
 def _rows(value: Any, name: str) -> Any:
     return json_value(value.encode(), name) if isinstance(value, str) and value.lstrip().startswith("[") else value
 
 
-def _truth(value: Any, kind: str, labels: Labels, size: tuple[int, int], name: str) -> Any:
+def _truth(value: Any, content: bytes, kind: str, labels: Labels, size: tuple[int, int], name: str) -> Any:
+    """A sample's truth.
+
+    Args:
+        value: Its class, or the list of its boxes or segments.
+        content: Of the file of its map.
+    """
     if kind == "classes":
         return _number(value, labels, name)
+    return _segments(value, content, labels, size, name) if kind == "segments" else _boxes(value, labels, size, name)
+
+
+def _segments(value: Any, content: bytes, labels: Labels, size: tuple[int, int], name: str) -> Segments:
+    where = f"{name}, its map"
+    if not content:
+        raise DataError(f"{name}: expected a map of its segments, KEY.{MAP} (in Parquet: column {MAPS!r}), found none")
+    rows = by_id(value, ("label",), "segment", name).items()
+    info = [
+        {"id": number, "label_id": _number(one["label"], labels, f"{name}: segment {number}"), "iscrowd": bool(one.get("iscrowd"))}
+        for number, one in rows
+    ]
+    return segments_truth(decode_map(named(content, where), size)[0], info, labels, where)
+
+
+def _boxes(value: Any, labels: Labels, size: tuple[int, int], name: str) -> Boxes:
     if not isinstance(value, list):
         raise DataError(f"{name}: expected a list of boxes, found {json.dumps(value)[:60]}")
     rows = [expect_object(one, ("label", "box"), f"{name}: boxes[{at}]") for at, one in enumerate(value)]
@@ -143,8 +192,8 @@ def _number(value: Any, labels: Labels, where: str) -> int:
 
 READER = Reader(
     "shards",
-    "tars of webdataset's layout, or Parquet files (train-000000.tar, train/000000.parquet), with labels.txt",
-    ("classes", "boxes"),
+    "tars of webdataset's layout, or Parquet files (train-000000.tar, train/000000.parquet), with labels.txt or labels.json",
+    ("classes", "boxes", "segments"),
     lambda files: isinstance(files, Folder) and bool(shards(files)),
     open_shards,
 )

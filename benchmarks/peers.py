@@ -1,0 +1,170 @@
+"""Whole models against the authors' code and against networks of similar cost, in PyTorch on the CPU, float32, with the same weights.
+
+    git clone https://github.com/csrhddlam/axial-deeplab peer
+    python benchmarks/peers.py --peer peer [--cases 50_s:1,50_s:8] [--train] [--compiled] [--threads 1] [--seconds 20] [--out FILE.json]
+
+A case is a model of theirs, the batch, and the side of the images where it is not 224: `26_s:1:896` gives both position tables of that
+reach. Each model runs in turn, in one process; what is printed are medians of wall time and of the processor's, the peak of the memory
+allocated during one call, and how many times as long each takes as our inference form (with --train as our model as it trains), by both
+times: other work on the machine disturbs the processor's less. Outputs are compared first. With --compiled their model under
+torch.compile too. Where timm is installed its ResNet-50 and ViT-S run beside, in inference and at 224.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from axialzoo.kernels import kernel_status  # noqa: E402
+from axialzoo.spec import Model, entry  # noqa: E402
+from axialzoo.torch import build, load_tensors, optimize_for_inference  # noqa: E402
+from benchmarks.attention import peak_bytes, peer_layer  # noqa: E402
+from benchmarks.kernel import difference, interleaved, show_all  # noqa: E402
+from converters.axial_deeplab import import_checkpoint  # noqa: E402
+
+CASES = {False: "50_s:1,50_s:8,50_l:1,50_l:8,26_s:1:896", True: "26_s:4,50_s:8,50_l:2"}
+HEADER = "| model | ms | CPU ms | MiB | times | times, CPU |\n|---|--:|--:|--:|--:|--:|"
+OURS = {False: "inference form", True: "ours"}
+
+
+def reaching(spec: Model, factor: int) -> Model:
+    """`spec` with position tables that many times as long."""
+
+    def block(one):
+        return replace(one, attention=replace(one.attention, positions=factor * one.attention.positions))
+
+    stages = tuple(replace(stage, blocks=tuple(map(block, stage.blocks))) for stage in spec.backbone.stages)
+    return replace(spec, backbone=replace(spec.backbone, stages=stages))
+
+
+def peer_model(peer: Any, name: str, factor: int) -> nn.Module:
+    """Their model, random, its norms such that every branch counts; `factor` times as many positions as at 224."""
+
+    class Reaching(peer.AxialAttentionNet):
+        def _make_layer(self, *args, kernel_size=56, **kwargs):
+            return super()._make_layer(*args, kernel_size=factor * kernel_size, **kwargs)
+
+    depths = {"26": [1, 2, 4, 1], "50": [3, 4, 6, 3]}[name[:2]]
+    model = Reaching(peer.AxialBlock, depths, s={"s": 0.5, "m": 0.75, "l": 1.0}[name[-1]])
+    show_all(model)
+    return model
+
+
+def ours_of(theirs: nn.Module, name: str, factor: int) -> nn.Module:
+    """Our model with their weights, by way of the converter."""
+    with tempfile.TemporaryDirectory() as folder:
+        torch.save(theirs.state_dict(), f"{folder}/theirs.pth")
+        config, tensors = import_checkpoint(f"{folder}/theirs.pth", reaching(entry(f"axial_resnet{name}").spec, factor))
+    model = build(config.spec)
+    load_tensors(model, tensors)
+    return model
+
+
+def others(size: int) -> dict[str, nn.Module]:
+    if size != 224 or importlib.util.find_spec("timm") is None:
+        return {}
+    import timm
+
+    return {f"timm {name}": timm.create_model(name).eval() for name in ("resnet50", "vit_small_patch16_224")}
+
+
+def inference(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        return model(x)
+
+
+def training_step(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    y = model(x)
+    nn.functional.cross_entropy(y, torch.arange(len(x))).backward()
+    model.zero_grad()
+    return y.detach()
+
+
+def measure(peer: Any, case: str, train: bool, compiled: bool, seconds: float) -> dict[str, Any]:
+    name, batch, size, *_ = [*case.split(":"), "224"]
+    factor, x = int(size) // 224, torch.randn(int(batch), 3, int(size), int(size))
+    theirs = peer_model(peer, name, factor).train(train)
+    ours = ours_of(theirs, name, factor).train(train)
+    models = {"ours": ours} if train else {"inference form": optimize_for_inference(ours), "plain": ours}
+    models["theirs"] = theirs
+    if compiled:
+        models["theirs compiled"] = torch.compile(theirs)
+    if not train:
+        models |= others(int(size))
+    call: Callable = training_step if train else inference
+    found = {key: call(model, x) for key, model in models.items()}
+    apart = max(difference(found[key], found["theirs"]) for key in found if "timm" not in key)
+    if not train and apart > 1e-4:  # in training, a random network multiplies rounding from block to block
+        raise SystemExit(f"{case}: the models differ by {apart}; nothing to compare")
+    times = interleaved({key: (lambda model=model: call(model, x)) for key, model in models.items()}, seconds)
+    memory = {key: peak_bytes(lambda model=model: call(model, x)) / 2**20 for key, model in models.items() if "compiled" not in key}
+    rows = {
+        key: {
+            **time,
+            "MiB": round(memory[key], 1) if key in memory else None,
+            "times": time["ms"] / times[OURS[train]]["ms"],
+            "times, CPU": time["CPU ms"] / times[OURS[train]]["CPU ms"],
+        }
+        for key, time in times.items()
+    }
+    return {"case": case, "difference": apart, "models": rows}
+
+
+def table(result: dict[str, Any]) -> str:
+    lines = [f"\n{result['case']}, largest difference {result['difference']:.1e}", HEADER]
+    for name, row in result["models"].items():
+        memory = "-" if row["MiB"] is None else f"{row['MiB']:.0f}"
+        lines.append(f"| {name} | {row['ms']:.1f} | {row['CPU ms']:.1f} | {memory} | {row['times']:.2f} | {row['times, CPU']:.2f} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer", type=Path, required=True, help="clone of github.com/csrhddlam/axial-deeplab")
+    parser.add_argument("--cases", help=f"default {CASES[False]}; with --train {CASES[True]}")
+    parser.add_argument("--train", action="store_true", help="forward and backward in training mode")
+    parser.add_argument("--compiled", action="store_true", help="their model under torch.compile too")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each case")
+    parser.add_argument("--out", type=Path, help="where the figures go as JSON, with what they were measured on")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    peer_layer(args.peer)
+    peer = importlib.import_module("peer_models.axialnet")
+    machine = {
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": args.threads,
+        "torch": torch.__version__,
+        "kernel": kernel_status().path,
+        "training": args.train,
+        "load before": os.getloadavg(),
+    }
+    print(machine)
+    results = []
+    for case in (args.cases or CASES[args.train]).split(","):
+        results.append(measure(peer, case, args.train, args.compiled, args.seconds))
+        print(table(results[-1]), flush=True)
+        if args.out:
+            args.out.write_text(json.dumps({**machine, "load after": os.getloadavg(), "results": results}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

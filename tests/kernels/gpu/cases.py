@@ -1,0 +1,122 @@
+"""One call of attention and its gradients: by the kernel for GPUs, and by PyTorch's own operations in any precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from axialzoo.spec.attention import SIMILARITY_TERMS, VALUE_TERMS
+from axialzoo.torch import fused_gpu
+from axialzoo.torch.fused import attended, reaching
+
+NOISE = 3e-7  # a difference of the last bit or two that says nothing of either; four times that of gradients, which are sums that cancel
+NAMES = ("qkv", "query_table", "key_table", "value_table", "scales")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A shape; `positions` is the reach of the tables, by default the length."""
+
+    length: int = 7
+    heads: int = 2
+    key_depth: int = 4
+    value_depth: int = 8
+    axis: int = 0
+    span: int = 0
+    positions: int | None = None
+    similarity: tuple[str, ...] = SIMILARITY_TERMS
+    value: tuple[str, ...] = VALUE_TERMS
+    batch: int = 1
+    others: int = 2
+    head_fastest: bool = False
+
+    def inputs(self, seed: int = 0) -> list[Tensor | None]:
+        """qkv, (N, H, W, 2K + V), three tables and the scales: float32."""
+        drawn = torch.Generator().manual_seed(seed)
+        size = (self.length, self.others) if self.axis == 0 else (self.others, self.length)
+        qkv = torch.randn(self.batch, *size, self.heads * (2 * self.key_depth + self.value_depth), generator=drawn)
+        there = ("query" in self.similarity, "key" in self.similarity, "position" in self.value)
+        rows, depths = 2 * (self.positions or self.length) - 1, (self.key_depth, self.key_depth, self.value_depth)
+        tables = [torch.randn(rows, depth, generator=drawn) if one else None for one, depth in zip(there, depths)]
+        return [qkv, *tables, torch.randn(3, self.heads, generator=drawn) * self.key_depth**-0.5]
+
+    @property
+    def flags(self) -> tuple[Any, ...]:
+        return (self.axis, self.key_depth, self.span, "content" in self.similarity, "content" in self.value, self.head_fastest)
+
+    def cotangent(self) -> Tensor:
+        size = (self.length, self.others) if self.axis == 0 else (self.others, self.length)
+        width = len(self.value) * self.heads * self.value_depth
+        return torch.randn(self.batch, *size, width, generator=torch.Generator().manual_seed(1))
+
+
+def plain(case: Case, inputs: list[Tensor | None]) -> Tensor:
+    """What is retrieved, (N, H, W, terms V), with L x L logits."""
+    qkv, *tables, scales = inputs
+    assert qkv is not None and scales is not None
+    rows = qkv.transpose(1, 2) if case.axis == 0 else qkv  # (N, O, L, 2K+V)
+    keys = case.heads * case.key_depth
+    parts = rows.split((keys, keys, rows.shape[3] - 2 * keys), 3)
+    if not case.head_fastest:
+        rows = torch.cat([part.unflatten(3, (case.heads, -1)).mT.flatten(3) for part in parts], 3)
+    _, reach = reaching(tuple(tables), case.length, case.span, False)
+    found = attended(rows, tuple(tables), scales, case.key_depth, reach, "content" in case.similarity, "content" in case.value)
+    terms = [term.permute(0, 1, 3, 4, 2) if case.head_fastest else term.transpose(2, 3) for term in found if term is not None]
+    out = torch.cat([term.flatten(3) for term in terms], 3)
+    return out.transpose(1, 2) if case.axis == 0 else out
+
+
+def of_plain(case: Case, inputs: list[Tensor | None], dtype: torch.dtype) -> dict[str, Tensor]:
+    """Output and gradients, computed in `dtype`."""
+    made = [None if x is None else x.to(dtype).requires_grad_() for x in inputs]
+    out = plain(case, made)
+    some = {name: x for name, x in zip(NAMES, made) if x is not None}
+    grads = torch.autograd.grad(out, list(some.values()), case.cotangent().to(dtype))
+    return {"out": out.detach(), **dict(zip(some, grads))}
+
+
+def of_kernel(case: Case, inputs: list[Tensor | None], dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+    """The same, by the kernel; queries, keys and values in `dtype`."""
+    qkv, *rest = inputs
+    assert qkv is not None
+    qkv = qkv.to(dtype)
+    out, normaliser = fused_gpu.attend(qkv, *rest, *case.flags)
+    grads = fused_gpu.attend_backward(case.cotangent().to(dtype), qkv, normaliser, *rest, *case.flags)
+    return {"out": out, **{name: grad for name, grad, x in zip(NAMES, grads, inputs) if x is not None}}
+
+
+def errors(case: Case, dtype: torch.dtype = torch.float32) -> dict[str, tuple[float, float, float]]:
+    """Of output and gradients: kernel against plain, kernel against float64, plain against float64; relative norms.
+
+    Gradients far smaller than the largest are measured by a hundredth of that. In another type, what float64 computes of
+    is the inputs as that type holds them.
+    """
+    inputs = case.inputs()
+    inputs = [None if x is None else x.to(dtype).float() for x in inputs[:-1]] + inputs[-1:]
+    ours, theirs, exact = of_kernel(case, inputs, dtype), of_plain(case, inputs, dtype), of_plain(case, inputs, torch.float64)
+    floor = 1e-2 * max(float(x.norm()) for x in exact.values())
+
+    def apart(a: Tensor, b: Tensor, size: Tensor) -> float:
+        return float((a.double() - b.double()).norm()) / max(float(size.norm()), floor)
+
+    return {name: (apart(ours[name], theirs[name], x), apart(ours[name], x, x), apart(theirs[name], x, x)) for name, x in exact.items()}
+
+
+def check(**fields: Any) -> None:
+    """The kernel is as near to the plain form, and to float64, as it has to be."""
+    case = Case(**fields)
+    for name, (apart, ours, theirs) in errors(case).items():
+        assert apart <= (1e-5 if name == "out" else 1e-4), (case, name, apart)
+        assert ours <= 2 * theirs + (NOISE if name == "out" else 4 * NOISE), (case, name, ours, theirs)
+
+
+def wide(case: Case, seed: int = 0) -> list[Tensor | None]:
+    """Its inputs with qkv cut out of a wider and longer map: other strides, the same shape."""
+    qkv = replace(case, length=2 * case.length).inputs(seed)[0]
+    assert qkv is not None
+    padded = torch.cat([qkv, qkv[..., :3]], 3)
+    cut = padded[:, ::2] if case.axis == 0 else padded[:, :, ::2]
+    return [cut[..., : qkv.shape[3]], *case.inputs(seed)[1:]]

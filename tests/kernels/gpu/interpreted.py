@@ -1,0 +1,32 @@
+"""The kernel for GPUs run by Triton's interpreter, on tensors of the CPU; why not, where it cannot be."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+
+from axialzoo.kernels.library import is_disabled
+from axialzoo.torch import fused_gpu
+
+HERE = importlib.util.find_spec("triton") is not None
+REASON = "needs TRITON_INTERPRET=1, as `make test-triton` sets it" if HERE else "Triton is not installed; `make test-triton` installs it"
+needs_interpreter = pytest.mark.skipif(not HERE or os.environ.get("TRITON_INTERPRET") != "1", reason=REASON)
+
+
+@contextmanager
+def as_on_a_gpu() -> Iterator[None]:
+    """Within it the operators do on a CPU what they do on a GPU, and layers take it for one; ``use_kernel("plain")`` is obeyed."""
+    library, honest = torch.library.Library("axialzoo", "IMPL"), fused_gpu.serves
+    for name in ("attend", "attend_backward", "axial_attention"):
+        library.impl(name, getattr(fused_gpu, name), "CPU", allow_override=True)
+    fused_gpu.serves = lambda *tensors: not is_disabled() and all(x is None or x.dtype in fused_gpu.DTYPES for x in tensors)
+    try:
+        yield
+    finally:
+        fused_gpu.serves = honest
+        library._destroy()
