@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +87,22 @@ def _takes_any(model: Any) -> bool:
 def _write_onnx(program: Any, path: Path, names: list[str], config: Config) -> None:
     import torch
 
-    made = torch.onnx.export(program, input_names=["images"], output_names=names, dynamo=True, external_data=False, verbose=False)
+    with _hushed("torch.onnx", "onnxscript"):
+        made = torch.onnx.export(program, input_names=["images"], output_names=names, dynamo=True, external_data=False, verbose=False)
     assert made is not None
     made.model.metadata_props["axialzoo"] = config.to_json()
     made.save(path)
+
+
+@contextlib.contextmanager
+def _hushed(*names: str) -> Iterator[None]:
+    """Without warnings of these loggers, such as of constants that were not folded: what is written is compared with its original."""
+    loggers = [logging.getLogger(name) for name in names]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before):
+            logger.setLevel(level)

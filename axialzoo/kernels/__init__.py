@@ -1,7 +1,8 @@
-"""The fused kernel of axial attention for CPUs: C++ behind a plain C interface, without a framework."""
+"""The fused kernel of axial attention: for CPUs C++ behind a plain C interface, for GPUs Triton (`gpu`)."""
 
 from axialzoo.kernels.bindings import binding_status
 from axialzoo.kernels.build import BuildError, compile_library
+from axialzoo.kernels.gpu import gpu_status
 from axialzoo.kernels.library import Kernel, Status, kernel, kernel_status, needs_compiling, use_kernel
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Status",
     "binding_status",
     "compile_library",
+    "gpu_status",
     "kernel",
     "kernel_status",
     "needs_compiling",

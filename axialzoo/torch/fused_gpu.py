@@ -172,12 +172,8 @@ class Call:
         self.tables = [self.scales if table is None else table.contiguous() for table in tables]
         far = next((len(table) // 2 for table in tables if table is not None), 0)
         self.sizes = (self.others, self.length, self.reach, far, *(self.x.stride(i) for i in (0, other, attended)))
-        self.constants = (
-            self.heads,
-            key_depth,
-            self.value_depth,
-            *((self.heads, 1, 1) if head_fastest else (1, key_depth, self.value_depth)),
-        )
+        strides = (self.heads, 1, 1) if head_fastest else (1, key_depth, self.value_depth)  # of D, and of G in keys and in values
+        self.constants = (self.heads, key_depth, self.value_depth, *strides)
 
     def layout(self, out: Tensor, head_fastest: bool) -> tuple[int | bool, ...]:
         """The arguments behind the tensors, where `out` is what is retrieved, (N, H, W, terms V), or its gradient."""
@@ -196,7 +192,8 @@ class Call:
         from axialzoo.kernels.gpu.launch import launch
 
         exact = torch.get_float32_matmul_precision() == "highest"
-        launch(kernel, grid, made, str(self.x.dtype).removeprefix("torch."), exact, *arguments, **flags)
+        with torch.cuda.device_of(self.x):  # which need not be the current one
+            launch(kernel, grid, made, str(self.x.dtype).removeprefix("torch."), exact, *arguments, **flags)
 
 
 LIBRARY.impl("attend", attend, "CUDA")

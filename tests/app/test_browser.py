@@ -110,5 +110,7 @@ def test_it_can_be_read_by_everyone(browser, width, dark):
     page = browser(width, dark)
     shot(page, f"{width}_{'dark' if dark else 'light'}")
     assert page.run("return document.documentElement.scrollWidth") <= width
+    sides = page.run("return [...document.querySelectorAll('img')].map(one => Math.min(one.clientWidth, one.clientHeight))")
+    assert len(sides) >= 10 and min(sides) >= 40, sides  # every picture is to be seen
     assert page.serious() == []
     quiet(page)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from axialzoo.analysis import speed
-from axialzoo.kernels import binding_status, bindings, kernel, kernel_status, use_kernel
-from axialzoo.kernels.gpu import gpu_status
+from axialzoo.kernels import binding_status, bindings, gpu_status, kernel, kernel_status, use_kernel
 from axialzoo.runtime import verify
 from axialzoo.runtime.frameworks import BACKENDS, installed
 from axialzoo.runtime.verify import Place

@@ -66,7 +66,7 @@ def flat(outputs) -> dict:
     return {f"{name}.{level}": one for name, ones in parts.items() for level, one in enumerate(ones)}
 
 
-NAMES = PAGE.partition("### Names of tensors")[2].partition("#### Block, head")[0]
+NAMES = PAGE.partition("### Names of tensors")[2].partition("#### Blocks, neck, heads")[0]
 ROW = re.compile(r"^\| ((?:`[^`|]+`(?:, )?)+) \|(.*)\|$", re.MULTILINE)
 KINDS_OF_TENSORS = {
     "tensor": ("",),

@@ -43,6 +43,6 @@ def _found() -> Status:
         capability = torch.cuda.get_device_capability(index)
         if torch.version.hip is None and capability < LEAST_CAPABILITY:
             return Status("plain", f"expected GPUs of capability 8.0 or later, found {torch.cuda.get_device_name(index)} with {capability}")
-    import triton
+    import triton  # pyright: ignore[reportMissingImports]  # where it is missing is said above
 
     return Status("triton", f"Triton {triton.__version__} on {torch.cuda.get_device_name()}")

@@ -34,7 +34,8 @@ def main(capability: str, shape: str, dtype: str) -> None:
     calls += [] if made.whole else [(backward.queries_kernel, {}), (backward.keys_kernel, {})]
     for kernel, flags in calls:
         names = kernel.arg_names
-        known = {name: value for name, value in (constants | flags).items() if name in names}
+        known = {name: 1 for name in ("others", "length", "lines") if length == 1 and name in names}  # as Triton takes arguments of 1
+        known |= {name: value for name, value in (constants | flags).items() if name in names}
         pointers = [name for name in names if name not in (*known, *NUMBERS, *STRIDES)]
         types = {name: short if name in ("x", "out", "grad", "grad_x") else "fp32" for name in pointers}
         signature = {name: "constexpr" if name in known else "*" + types[name] if name in types else "i32" for name in names}

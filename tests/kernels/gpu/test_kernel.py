@@ -9,7 +9,7 @@ from axialzoo.torch import fused_gpu
 from tests.kernels.gpu.cases import Case, check, errors, of_kernel, of_plain, wide
 from tests.kernels.gpu.interpreted import needs_interpreter
 from tests.kernels.slow import slow_attend
-from tests.kernels.test_attention import SIMILARITY_TERMS, VALUE_TERMS, some
+from tests.kernels.test_attention import SIMILARITY_TERMS, some
 
 pytestmark = needs_interpreter
 
@@ -19,14 +19,14 @@ def full(*values):
 
 
 @pytest.mark.parametrize("similarity", some(SIMILARITY_TERMS))
-@pytest.mark.parametrize("value", some(VALUE_TERMS))
+@pytest.mark.parametrize("value", [("position",), *full(("content",), ("content", "position"))])
 @pytest.mark.parametrize("axis", [0, *full(1)])
 def test_every_choice_of_terms(axis, similarity, value):
-    check(axis=axis, similarity=similarity, value=value, length=5, others=1)
+    check(axis=axis, similarity=similarity, value=value, length=5, heads=1, others=1)
 
 
-@pytest.mark.parametrize("heads", [1, 2, 8, 16, *full(3, 12)])
-@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("heads", [1, 2, 8, *full(3, 12, 16)])
+@pytest.mark.parametrize("axis", [1, *full(0)])
 def test_any_number_of_heads(heads, axis):
     check(heads=heads, axis=axis, others=1)
 
@@ -38,7 +38,7 @@ def test_any_depth(depths, length):
 
 
 @pytest.mark.parametrize("length", [1, 14, 33, *full(2, 16, 17, 32, 56, 64, 65, 257)])
-@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("axis", [0, *full(1)])
 def test_any_length(length, axis):
     check(length=length, axis=axis, heads=1, others=1)
 
@@ -67,7 +67,7 @@ def test_strided_inputs_in_either_order_of_channels(head_fastest, axis):
     assert inputs[0] is not None and not inputs[0].is_contiguous()
     ours, exact = of_kernel(case, inputs), of_plain(case, inputs, torch.float64)
     for name, x in exact.items():
-        assert float((ours[name] - x).norm() / x.norm()) <= 1e-6, name
+        assert float((ours[name] - x).norm() / x.norm()) <= 1e-5, name
 
 
 def test_a_batch_of_several_maps():
@@ -111,7 +111,7 @@ def test_large_logits_and_what_is_not_a_number():
 
 @pytest.mark.parametrize("length", [7, 33])
 def test_the_same_bits_each_time(length, monkeypatch):
-    case = Case(length=length, others=3)
+    case = Case(length=length, heads=1, others=3)
     first, again = (of_kernel(case, case.inputs()) for _ in range(2))
     assert all(torch.equal(first[name], again[name]) for name in first)
     monkeypatch.setattr("axialzoo.kernels.gpu.settings.PROGRAMS", 2)  # tables' gradients in two sums, and not one a line

@@ -18,7 +18,7 @@ from tests.kernels.gpu.interpreted import HERE
 from tests.kernels.layers import layer
 
 ROOT = Path(__file__).resolve().parents[3]
-SHAPES = ("56x4x8", "14x32x64", "7x64x128", "257x128x128")
+SHAPES = ("1x4x8", "56x4x8", "14x32x64", "7x64x128", "257x128x128")
 
 
 @pytest.fixture
