@@ -61,7 +61,7 @@ class ConvNorm(Layer):
 
     def call(self, x, training=None):
         if self.norm.folded and self.kernel == 1:
-            return backend().linear(self, x if self.stride == 1 else x[:, :: self.stride, :: self.stride])
+            return backend().linear(self, x)
         if self.stride > 1 and self.padding:
             x = ops.pad(x, ((0, 0), (self.padding, self.padding), (self.padding, self.padding), (0, 0)))
         if self.step > 1 and training:  # oneDNN's gradient of a strided one's weights writes out of bounds

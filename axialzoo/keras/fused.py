@@ -50,7 +50,9 @@ def serving_kernel(layer: PositionAttention, x) -> bool:
 
 
 def linear(layer, x):
-    """A folded 1x1 convolution with its norm as a matrix product, which is faster on CPUs: (N, H, W, inputs) to (N, H, W, outputs)."""
+    """A folded 1x1 convolution with its norm as a matrix product, which is faster on CPUs: (N, H, W, inputs) to (N, H', W', outputs)."""
+    if layer.stride > 1:  # JAX does not see that a size left open is the same once cut as behind another convolution
+        return layer.norm(layer.conv(x))
     _, h, w, _ = ops.shape(x)
     weight, bias = (ops.convert_to_tensor(one) for one in (layer.conv.kernel, layer.norm.beta))
     y = ops.reshape(x, (-1, layer.inputs)) @ ops.reshape(weight, (layer.inputs, layer.outputs)) + ops.cast(bias, x.dtype)

@@ -61,10 +61,11 @@ def _threads() -> int:
 def _gradient(op, gradient):
     """By every input, of the plain form."""
     form = Form(*(op.get_attr(name) for name in Form._fields))
-    inputs = [None if one.shape.num_elements() == 0 else one for one in op.inputs]  # an empty one stands for a term that is not there
-    given = [one for one in inputs if one is not None]
+    x, *arrays = op.inputs
+    arrays = [None if one.shape.num_elements() == 0 else one for one in arrays]  # an empty one stands for a term that is not there
+    given = [x, *(one for one in arrays if one is not None)]
     with tf.GradientTape() as tape:
         tape.watch(given)
-        y = plain(inputs[0], tuple(inputs[1:]), form)
+        y = plain(x, tuple(arrays), form)
     found = iter(tape.gradient(y, given, gradient))
-    return [None if one is None else next(found) for one in inputs]
+    return [next(found), *(None if one is None else next(found) for one in arrays)]

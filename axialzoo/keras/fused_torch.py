@@ -31,6 +31,7 @@ def linear(layer, x):
     from axialzoo.torch.fused import linear
 
     weight, bias = _kept(layer, _pack_linear)
+    x = x[:, :: layer.stride, :: layer.stride]
     return linear(x.permute(0, 3, 1, 2), weight, bias, None, layer.outputs, False).permute(0, 2, 3, 1)
 
 

@@ -8,6 +8,8 @@ from axialzoo.kernels.build import BuildError, cache_folder, compile_library
 
 try:
     folder = sys.argv[1] if len(sys.argv) > 1 else cache_folder()
-    print(compile_library(folder), *compile_bindings(folder), sep="\n")
+    print(compile_library(folder))
+    for path in compile_bindings(folder):
+        print(path)
 except BuildError as error:
     sys.exit(f"error: {error}")

@@ -11,6 +11,7 @@ import functools
 import hashlib
 import importlib.util
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,14 +86,14 @@ def _find(framework: str) -> tuple[Path | None, str]:
         return None, f"its operator could not be compiled: {error}"
 
 
-def compile_bindings(folder: str | os.PathLike) -> list[Path]:
-    """Compiles into `folder` the libraries for the frameworks that are installed.
+def compile_bindings(folder: str | os.PathLike) -> Iterator[Path]:
+    """Compiles into `folder` the libraries for the frameworks that are installed, one after the other.
 
     Raises:
         BuildError: as :func:`axialzoo.kernels.compile_library`.
     """
     there = [name for name, framework in BINDINGS.items() if importlib.util.find_spec(framework.package) is not None]
-    return [_wanted(name).compile(folder) for name in there]
+    return (_wanted(name).compile(folder) for name in there)
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 from typing import Any
 
 import jax
 import numpy as np
 
+from axialzoo.keras import create_model, optimize_for_inference
 from axialzoo.keras.fused_jax import TARGET
 from axialzoo.kernels import use_kernel
 from tests.kernels.keras_fused import folded, layer, relative
-from tests.kernels.keras_fused_models import models
+from tests.kernels.keras_fused_models import X as IMAGES
+from tests.kernels.keras_fused_models import apart, models
 
 X = np.random.default_rng(3).standard_normal((2, 9, 5, 12)).astype("float32")
 
@@ -41,7 +44,18 @@ def checks(calls: list[int]) -> dict[str, Any]:
     open_size = jax.ShapeDtypeStruct((batch, *X.shape[1:]), X.dtype)
     found["of any batch"] = TARGET in jax.export.export(jax.jit(call))(open_size).mlir_module()
     found["tangent"] = _tangent(call)
-    return found | models(calls)
+    return found | models(calls) | {"SavedModel": exported()}
+
+
+def exported() -> float:
+    """How far what TensorFlow computes of a SavedModel of the form is from the model: it knows nothing of XLA's targets."""
+    import tensorflow as tf
+
+    model = create_model("axial_resnet_cifar10_xs", input_size=32)
+    with tempfile.TemporaryDirectory() as folder:
+        optimize_for_inference(model).export(folder, verbose=False)
+        served = tf.saved_model.load(folder)
+        return apart(served.serve(IMAGES), model(IMAGES, training=False))
 
 
 def _tangent(call) -> float:

@@ -55,6 +55,7 @@ def checks(calls: list[int]) -> dict[str, Any]:
     found["gradient of any size"] = relative(
         tf.function(lambda x: gradient(form, x), input_signature=[tf.TensorSpec((None, None, None, 12))])(X), gradient(form, X)
     )
+    found["of no images"] = [call(X[:0]).shape.as_list(), gradient(form, X[:0]).shape.as_list()]
     return found | keras_fused_models.models(calls) | exported()
 
 
