@@ -31,7 +31,7 @@ TORCH_ONLY = {
         "FoldedStem",
         "FoldedBlock",
     },  # on the kernel's operators
-    "fused.py": {"pointer", "rows_of_channels", "unpack", "linear", "reaching", "attended"},  # the operator itself
+    "fused.py": {"pointer", "rows_of_channels", "channels_last", "unpack", "linear", "reaching", "attended"},  # the operator itself
     "losses/base.py": {"totals_of"},  # of processes: Keras computes on all devices as on one
     "neck.py": {"FusedStage"},
     "native.py": {"read_state", "to_array"},

@@ -9,8 +9,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from axialzoo.kernels import kernel, kernel_status
-from axialzoo.kernels.gpu import gpu_status
+from axialzoo.kernels import gpu_status, kernel, kernel_status
 from axialzoo.runtime.frameworks import installed
 
 PACKAGES = ("torch", "keras", "tensorflow", "jax", "numpy")

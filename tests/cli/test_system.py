@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from axialzoo.analysis import speed
-from axialzoo.kernels import kernel, kernel_status, use_kernel
-from axialzoo.kernels.gpu import gpu_status
+from axialzoo.kernels import gpu_status, kernel, kernel_status, use_kernel
 from axialzoo.runtime import verify
 from axialzoo.runtime.verify import Place
 

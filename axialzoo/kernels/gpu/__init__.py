@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.util
 
 from axialzoo.kernels.library import Status, is_disabled
@@ -43,6 +44,5 @@ def _found() -> Status:
         capability = torch.cuda.get_device_capability(index)
         if torch.version.hip is None and capability < LEAST_CAPABILITY:
             return Status("plain", f"expected GPUs of capability 8.0 or later, found {torch.cuda.get_device_name(index)} with {capability}")
-    import triton
-
-    return Status("triton", f"Triton {triton.__version__} on {torch.cuda.get_device_name()}")
+    version = importlib.import_module("triton").__version__
+    return Status("triton", f"Triton {version} on {torch.cuda.get_device_name()}")
