@@ -25,8 +25,7 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from axialzoo.kernels import use_kernel  # noqa: E402
-from axialzoo.kernels.gpu import gpu_status  # noqa: E402
+from axialzoo.kernels import gpu_status, use_kernel  # noqa: E402
 from axialzoo.spec import Attention, Norm  # noqa: E402
 from axialzoo.torch import create_model, fused_gpu, optimize_for_inference  # noqa: E402
 from axialzoo.torch.attention import AxialAttention  # noqa: E402
@@ -171,8 +170,8 @@ def tiles(args: argparse.Namespace) -> Iterator[Result]:
 
             for tile in (16, 32, 64):
                 for warps in (1, 2, 4, 8):
-                    fused_gpu.Call.settings = lambda call, t=tile, w=warps: replace(
-                        honest(call), tile=t, warps=w, whole=call.length <= t, stages=1 if call.length <= t else 2
+                    fused_gpu.Call.settings = lambda self, t=tile, w=warps: replace(
+                        honest(self), tile=t, warps=w, whole=self.length <= t, stages=1 if self.length <= t else 2
                     )
                     result: Result = {
                         "what": f"attention {length}x{channels} batch {args.batch}, tile {tile}, warps {warps}",

@@ -1,4 +1,4 @@
-"""The fused kernel of axial attention: for CPUs C++ behind a plain C interface, for GPUs Triton (`gpu`)."""
+"""The fused kernels of axial attention: for CPUs C++ behind a plain C interface, without a framework; for GPUs, in `gpu`, Triton."""
 
 from axialzoo.kernels.bindings import binding_status
 from axialzoo.kernels.build import BuildError, compile_library

@@ -1,6 +1,6 @@
 """The kernel for GPUs as the CUDA side of the operators in :mod:`axialzoo.torch.fused` and :mod:`axialzoo.torch.fused_training`.
 
-In float32, bfloat16 and float16; logits, softmax and sums are float32. Where Triton is not there (:func:`axialzoo.kernels.gpu.gpu_status`)
+In float32, bfloat16 and float16; logits, softmax and sums are float32. Where Triton is not there (:func:`axialzoo.kernels.gpu_status`)
 layers train in their plain form and the operator of inference computes of PyTorch's own operations.
 On a GPU the channels of q, k and v lie head by head (``g * D + d``), so that what a program reads lies together.
 """
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from axialzoo.kernels.gpu import gpu_status
+from axialzoo.kernels import gpu_status
 from axialzoo.kernels.gpu.settings import Settings, chunks, settings
 from axialzoo.torch import fused
 from axialzoo.torch.fused import LIBRARY, channels_last, reaching, unpack

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.util
 
 from axialzoo.kernels.library import Status, is_disabled
@@ -39,10 +40,11 @@ def _found() -> Status:
         return Status("plain", "PyTorch finds no GPU")
     if importlib.util.find_spec("triton") is None:
         return Status("plain", "Triton is not installed: pip install 'axialzoo[triton]'")
+    if torch.version.hip is not None:
+        return Status("plain", "expected GPUs of NVIDIA, for which the kernel compiles; found a PyTorch for ROCm")
     for index in range(torch.cuda.device_count()):
         capability = torch.cuda.get_device_capability(index)
-        if torch.version.hip is None and capability < LEAST_CAPABILITY:
+        if capability < LEAST_CAPABILITY:
             return Status("plain", f"expected GPUs of capability 8.0 or later, found {torch.cuda.get_device_name(index)} with {capability}")
-    import triton  # pyright: ignore[reportMissingImports]  # where it is missing is said above
-
-    return Status("triton", f"Triton {triton.__version__} on {torch.cuda.get_device_name()}")
+    version = importlib.import_module("triton").__version__
+    return Status("triton", f"Triton {version} on {torch.cuda.get_device_name()}")

@@ -43,6 +43,12 @@ def query_side(
 
 
 @triton.jit
+def weighted_mean(sums, totals):
+    """Of rows whose probabilities add up to `totals`, 1 but for the rounding of their normalisers, which so leaves no bias: (B,)."""
+    return sums / tl.where(totals == 0.0, 1.0, totals)  # beyond the end there are none
+
+
+@triton.jit
 def queries_kernel(
     x, query_table, key_table, value_table, scales, normaliser, grad, delta, grad_x, grad_scales,
     others, length, reach, far, x_batch, x_other, x_position, out_batch, out_other, out_position,
@@ -53,7 +59,7 @@ def queries_kernel(
     HEADS: tl.constexpr, B: tl.constexpr, DK: tl.constexpr, DV: tl.constexpr,
     TYPE: tl.constexpr, UNIT: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of queries and of the first two scales, and `delta`, (N, O, L, G): each row's sum of probabilities times their gradients.
+    """Gradients of queries and of the first two scales, and `delta`, (N, O, L, G): each row's mean gradient of its probabilities.
 
     Grid: lines times groups of HEADS heads, tiles of queries.
     """
@@ -77,7 +83,7 @@ def queries_kernel(
         mean = tl.zeros((B,), tl.float32)
         for sweep in tl.static_range(2):  # first the rows' deltas, then the gradients
             of_content, of_position = tl.zeros((B, DK), tl.float32), tl.zeros((B, DK), tl.float32)
-            sums = tl.zeros((B,), tl.float32)
+            sums, totals = tl.zeros((B,), tl.float32), tl.zeros((B,), tl.float32)
             for key in range(low, high, B):
                 k = rows(k_line, key, length, x_position, x_depth, key_depth, B, DK)
                 v = k
@@ -94,6 +100,7 @@ def queries_kernel(
                 )  # fmt: skip
                 if sweep == 0:
                     sums += tl.sum(probabilities * of_probabilities, 1)
+                    totals += tl.sum(probabilities, 1)
                 else:
                     of_logits = probabilities * (of_probabilities - mean[:, None])
                     if CONTENT:
@@ -101,7 +108,7 @@ def queries_kernel(
                     if QUERY:
                         of_position += product(of_distances(of_logits, B), rq, TYPE, UNIT, PRECISION)
             if sweep == 0:
-                mean = sums
+                mean = weighted_mean(sums, totals)
                 tl.store(delta + row + p * heads, mean, mask=p < length)
             else:
                 to = grad_x + base + g * key_head
@@ -228,7 +235,7 @@ def tables_kernel(
                     v, rv, contents, positions, CONTENT_VALUE, POSITION_VALUE, B, TYPE, UNIT, PRECISION
                 )  # fmt: skip
                 if WHOLE:
-                    mean = tl.sum(probabilities * of_probabilities, 1)
+                    mean = weighted_mean(tl.sum(probabilities * of_probabilities, 1), tl.sum(probabilities, 1))
                 else:
                     p = first + tl.arange(0, B)
                     mean = tl.load(delta + row + p * heads, mask=p < length, other=0.0)

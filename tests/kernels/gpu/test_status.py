@@ -53,6 +53,13 @@ def test_an_old_gpu_is_named(anew, monkeypatch):
     assert gpu.gpu_status().path == "plain" and "A GPU with (7, 5)" in gpu.gpu_status().reason
 
 
+def test_a_gpu_that_nobody_compiled_for_is_named(anew, monkeypatch):
+    pretend(monkeypatch)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(torch.version, "hip", "7.0")
+    assert gpu.gpu_status().path == "plain" and "ROCm" in gpu.gpu_status().reason
+
+
 @pytest.mark.skipif(not HERE, reason="Triton is not installed; `make test-triton` installs it")
 def test_a_gpu_with_triton_is_served_unless_the_plain_form_is_asked_for(anew, monkeypatch):
     pretend(monkeypatch)
