@@ -13,7 +13,6 @@ from axialzoo.keras import create_model, optimize_for_inference
 from axialzoo.kernels import use_kernel
 
 X = np.random.default_rng(4).standard_normal((2, 32, 32, 3)).astype("float32")
-LAYERS = 4  # of axial attention in the model
 
 
 def apart(found, expected) -> float:
@@ -21,7 +20,7 @@ def apart(found, expected) -> float:
 
 
 def models(calls: list[int]) -> dict[str, Any]:
-    """`predict`, a ``.keras`` file, and an export, which is of plain operations: outputs against the model's, and calls of the kernel."""
+    """`predict`, a ``.keras`` file, and the plain form: outputs against the model's, and calls of the kernel."""
     model = create_model("axial_resnet_cifar10_xs")
     form = optimize_for_inference(model)
     expected = keras.ops.convert_to_numpy(model(X, training=False))
