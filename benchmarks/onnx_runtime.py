@@ -81,10 +81,10 @@ def main() -> None:
         outputs = {name: call() for name, call in calls.items()}
         times = interleaved(dict(calls), options.seconds)
     expected = outputs["PyTorch, plain"]
-    for name, (wall, cpu) in times.items():
+    for name, found in times.items():
         apart = float(np.abs(outputs[name] - expected).max() / np.abs(expected).max())
-        row = {"what": name, "ms": round(wall, 1), "CPU ms": round(cpu, 1), "difference": apart}
-        print(json.dumps(row) if options.json else f"{name:24} {wall:8.1f} ms {cpu:8.1f} CPU ms, differs by {apart:.0e}")
+        row = {"what": name, **{key: round(value, 2) for key, value in found.items()}, "difference": apart}
+        print(json.dumps(row) if options.json else f"{name:24} {found['ms']:8.1f} ms {found['CPU ms']:8.1f} CPU ms, differs by {apart:.0e}")
 
 
 if __name__ == "__main__":
