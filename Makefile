@@ -56,7 +56,7 @@ test-ecosystem: $(READY)  ## Exports, timm (its own tests of models too), keras-
 	$(VENV)/olah/bin/python -m pip install --quiet --requirement tests/hub/olah.txt
 	$(BIN)/python -m pip download --quiet --constraint constraints.txt --no-deps --no-binary timm --dest $(VENV)/timm timm
 	tar -xzf $(VENV)/timm/timm-*.tar.gz --strip-components 1 --directory $(VENV)/timm
-	$(BIN)/python -m pytest tests/exports tests/timm tests/keras_hub tests/hub/test_olah.py -m 'full or not full'
+	$(BIN)/python -m pytest -n 2 --dist load tests/exports tests/timm tests/keras_hub tests/hub/test_olah.py -m 'full or not full'
 	$(BIN)/python tests/timm/run.py $(TIMM)
 
 test-full: export AXIALZOO_EXAMPLES := search
