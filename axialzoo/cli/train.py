@@ -60,8 +60,11 @@ def run(
     from axialzoo.runtime.frameworks import choose, prepare_keras
 
     (name,) = choose_one(framework, choose)
-    overrides = {**dict(map(_field, settings or ())), "epochs": epochs, "batch_size": batch_size, "seed": seed}
-    overrides = {key: value for key, value in overrides.items() if value is not None}
+    overrides, options = dict(map(_field, settings or ())), {"epochs": epochs, "batch_size": batch_size, "seed": seed}
+    for field, value in options.items():
+        if value is not None and field in overrides:
+            raise SpecError(f"--set {field}: expected it once, found --{field.replace('_', '-')} {value} beside it")
+    overrides |= {field: value for field, value in options.items() if value is not None}
     if check or out is None:
         if not check:
             raise SpecError("--out: expected the folder of the run (or --check, to look at the data alone)")

@@ -40,6 +40,15 @@ def test_settings_that_do_not_fit_leave_no_folder(image_folder, tmp_path, change
     assert not (tmp_path / "run").exists()
 
 
+def test_a_field_that_has_an_option_can_be_set_too_but_not_twice(image_folder, tmp_path):
+    out = tmp_path / "run"
+    twice = command(image_folder, out, "--set", "epochs=2")
+    assert twice.exit_code == 1 and "found --epochs 1 beside it" in twice.output and not out.exists()
+    done = command(image_folder, out, "--set", "augment=resized_crop", "--set", "seed=7")
+    assert done.exit_code == 0, done.output
+    assert json.loads((out / "recipe.json").read_text())["seed"] == 7
+
+
 def test_processes_that_cannot_share_a_batch_leave_no_folder(image_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(ValueError, match="a multiple of the 3 processes"):
