@@ -59,9 +59,11 @@ class TimmModel(AxialModel[Tensor]):
         global_pool: ``"avg"``, or ``""`` for the last map as it is, without classes.
         drop_path_rate: Of the last block; see ``drop_path`` of :class:`axialzoo.spec.Changes`.
         drop_rate: timm's dropout before the classifier, which these models have none of: 0.
+        device, dtype: Of the tensors; ``"meta"`` for none but their shapes.
 
     Attributes:
         head_hidden_size: Channels before the classifier.
+        in_chans: As given.
         global_pool: As given.
 
     Raises:
@@ -76,13 +78,16 @@ class TimmModel(AxialModel[Tensor]):
         global_pool: str = "avg",
         drop_path_rate: float | None = None,
         drop_rate: float = 0.0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ):
         if drop_rate:
             raise SpecError(f"drop_rate: these models have no dropout before the classifier; expected 0, found {drop_rate}")
         changes: dict[str, Any] = {"num_classes": num_classes, "in_channels": in_chans, "drop_path": drop_path_rate}
         super().__init__(adapt(entry(name).spec, **{key: value for key, value in changes.items() if value is not None}))
         self.name = name
-        self.head_hidden_size = self.num_features
+        self.to(device, dtype)
+        self.head_hidden_size, self.in_chans = self.num_features, in_chans
         self._pool_by(global_pool)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -112,8 +117,12 @@ class TimmModel(AxialModel[Tensor]):
         return found if intermediates_only else (outputs[-1], found)
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None, **options: Any) -> None:
+        """See :meth:`axialzoo.torch.AxialModel.reset_classifier`; `global_pool` stays as it is unless it is given, but for classes of a
+        model that did not pool: they are of the pooled features."""
         super().reset_classifier(num_classes, **options)
-        self._pool_by(self.global_pool if global_pool is None else global_pool)
+        if global_pool is None:
+            global_pool = self.global_pool or ("avg" if num_classes else "")
+        self._pool_by(global_pool)
 
     def __prepare_scriptable__(self) -> nn.Module:
         return Eager(self)

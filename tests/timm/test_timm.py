@@ -91,3 +91,16 @@ def test_a_graph_and_what_is_scripted_compute_the_same():
 def test_what_is_scripted_refuses_to_be_saved(tmp_path):
     with pytest.raises(RuntimeError, match="Could not export Python function"):
         torch.jit.script(timm.create_model(NAME).eval()).save(str(tmp_path / "model.pt"))
+
+
+def test_a_model_is_made_on_the_device_and_of_the_type_that_are_asked_for():
+    made = timm.create_model("axial_resnet_cifar10_xs", in_chans=4, device="meta", dtype=torch.float64)
+    assert made.in_chans == 4 and {(one.device.type, one.dtype) for one in made.parameters()} == {("meta", torch.float64)}
+
+
+def test_classes_of_a_model_that_does_not_pool_are_of_the_pooled_features():
+    made = timm.create_model("axial_resnet_cifar10_xs", num_classes=0, global_pool="")
+    made.reset_classifier(0)
+    assert made.global_pool == ""
+    made.reset_classifier(2)
+    assert made.global_pool == "avg" and made(torch.zeros(1, 3, 32, 32)).shape == (1, 2)
