@@ -110,7 +110,7 @@ def measure(peer: Any, case: str, train: bool, compiled: bool, seconds: float) -
     call: Callable = training_step if train else inference
     found = {key: call(model, x) for key, model in models.items()}
     apart = max(difference(found[key], found["theirs"]) for key in found if "timm" not in key)
-    if not train and apart > 1e-4:  # in training, a random network multiplies rounding from block to block
+    if not train and apart > 1e-6:  # a flipped table gives 2e-5; in training a random network multiplies rounding
         raise SystemExit(f"{case}: the models differ by {apart}; nothing to compare")
     times = interleaved({key: (lambda model=model: call(model, x)) for key, model in models.items()}, seconds)
     memory = {key: peak_bytes(lambda model=model: call(model, x)) / 2**20 for key, model in models.items() if "compiled" not in key}

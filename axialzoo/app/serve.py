@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import inspect
 import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +52,7 @@ def serve(
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     from axialzoo.app.models import Runners, frameworks, offered
-
-    with without_stubs():
-        from axialzoo.app.page import build
+    from axialzoo.app.page import build
 
     chosen = offered(models)
     if not frameworks():
@@ -84,26 +80,6 @@ def serve(
         finally:
             end()
     return end
-
-
-@contextlib.contextmanager
-def without_stubs() -> Iterator[None]:
-    """While gradio is imported: it would write stubs for editors beside its own files, each time, which takes 40 % of its import.
-
-    It leaves a class alone whose file it does not find.
-    """
-    real = inspect.getfile
-
-    def getfile(thing: Any) -> str:
-        if isinstance(thing, type) and thing.__module__.startswith("gradio."):
-            raise OSError(f"{thing.__name__}: no stub is wanted")
-        return real(thing)
-
-    inspect.getfile = getfile
-    try:
-        yield
-    finally:
-        inspect.getfile = real
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -1,4 +1,4 @@
-"""Colours drawn at random: brightness, contrast, saturation, gamma, tint. Of pictures alone; labels do not see them."""
+"""Colours drawn at random: brightness, contrast, gamma, tint, saturation. Of pictures alone; labels do not see them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 @dataclass(frozen=True)
 class Colours:
-    """How the colours of a picture change, in this order.
+    """How the colours of a picture change: brightness, contrast, gamma, tint, then saturation.
 
     Attributes:
         brightness, contrast, saturation: Factors; contrast is about the picture's mean, saturation about its grey.

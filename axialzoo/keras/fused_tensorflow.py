@@ -17,6 +17,7 @@ from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 from axialzoo.keras.fused import Form, arrays_of, linear, plain
 from axialzoo.kernels import kernel
 from axialzoo.kernels.bindings import bind, binding
+from axialzoo.kernels.library import cores
 
 __all__ = ["arrays_of", "available", "axial_attention", "linear", "serves"]  # as every back end's module has them
 
@@ -55,7 +56,7 @@ def axial_attention(x, arrays, form: Form):
 def _threads() -> int:
     """As many as TensorFlow takes for one operator."""
     asked = tf.config.threading.get_intra_op_parallelism_threads() or int(os.environ.get("TF_NUM_INTRAOP_THREADS", "0"))
-    return asked or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return asked or cores()
 
 
 def _gradient(op, gradient):

@@ -102,6 +102,11 @@ class _State:
     forced: str | None = None
 
 
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def needs_compiling() -> bool:
     """Whether the first use of the kernel will compile it, which takes a quarter of a minute: for who wants to say so before."""
     if _State.disabled or _load.cache_info().currsize or compiler() is None:

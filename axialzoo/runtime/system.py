@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import os
 import platform
 from pathlib import Path
 from typing import Any
 
 from axialzoo.kernels import gpu_status, kernel, kernel_status
+from axialzoo.kernels.library import cores
 from axialzoo.runtime.frameworks import BACKENDS, installed
 from axialzoo.runtime.local import serving
 
@@ -72,11 +72,6 @@ def forget_peak(pid: int) -> None:
     """Begins to look for the peak anew, where Linux allows it."""
     with contextlib.suppress(OSError):
         Path(f"/proc/{pid}/clear_refs").write_text("5")
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _in_keras(backend: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from torch import nn
 
 from axialzoo.train.torch_average import Average
 
-DECAY, STEPS = 0.9, 40
+DECAY, STEPS = 0.6, 16  # from the 13th update on the decay counts, before it the fast start
 
 
 def network(value: float = 0.0) -> nn.Module:
@@ -54,10 +54,11 @@ def test_every_tensor_follows_the_equation():
         np.testing.assert_allclose(found[name], averaged(VALUES), rtol=1e-12)
 
 
-@pytest.mark.parametrize("error", ["no_warm_up", "one_update_late", "roles_of_old_and_new_swapped"])
+@pytest.mark.parametrize("error", ["no_warm_up", "nothing_but_the_warm_up", "one_update_late", "roles_of_old_and_new_swapped"])
 def test_planted_errors_in_the_equation_are_caught(error):
     wrong = {
         "no_warm_up": averaged(VALUES, warm=False),
+        "nothing_but_the_warm_up": averaged(VALUES, 1.0),
         "one_update_late": averaged(VALUES[:-1]),
         "roles_of_old_and_new_swapped": averaged(VALUES, 1 - DECAY, warm=False),
     }
@@ -86,11 +87,11 @@ def test_what_is_no_floating_point_number_is_the_models_own_count():
 
 def test_a_saved_average_goes_on_where_it_was():
     whole, _ = followed(VALUES)
-    half, model = followed(VALUES[:21])
+    half, model = followed(VALUES[:9])
     saved = {name: tensor.clone() for name, tensor in half.tensors.items()}
     later = Average(network(5.0), DECAY)
     later.load(saved)
-    followed(VALUES[20:], later, model)
+    followed(VALUES[8:], later, model)
     assert int(later.updates) == STEPS
     for name, tensor in whole.tensors.items():
         assert torch.equal(tensor, later.tensors[name])
@@ -98,8 +99,8 @@ def test_a_saved_average_goes_on_where_it_was():
 
 def test_a_resume_that_forgets_the_count_of_updates_would_be_seen():
     whole, _ = followed(VALUES)
-    half, model = followed(VALUES[:21])
+    half, model = followed(VALUES[:9])
     later = Average(network(5.0), DECAY)
     later.load({**half.tensors, "updates": torch.zeros((), dtype=torch.int64)})
-    followed(VALUES[20:], later, model)
+    followed(VALUES[8:], later, model)
     assert (whole.tensors["0.weight"] - later.tensors["0.weight"]).abs().min() > 1e-3
