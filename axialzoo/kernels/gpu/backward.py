@@ -43,6 +43,22 @@ def query_side(
 
 
 @triton.jit
+def tile_gradients(
+    q, k, v, contents, positions, norm, query_table, key_table, value_table, a, b, c, first, key, length, reach, far,
+    key_depth: tl.constexpr, value_depth: tl.constexpr,
+    CONTENT: tl.constexpr, QUERY: tl.constexpr, KEY: tl.constexpr, CONTENT_VALUE: tl.constexpr, POSITION_VALUE: tl.constexpr,
+    B: tl.constexpr, DK: tl.constexpr, DV: tl.constexpr, TYPE: tl.constexpr, UNIT: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Of B queries and B keys: probabilities and their gradients, (B, B), and the tables' windows for queries and for keys, (2B, DK)."""
+    rq, rk, rv = windows(
+        query_table, key_table, value_table, q, key - first - (B - 1), far, key_depth, value_depth, QUERY, KEY, POSITION_VALUE, B, DK, DV
+    )  # fmt: skip
+    x2 = logits(q, k, rq, rk, a, b, c, first, key, length, reach, CONTENT, QUERY, KEY, B, TYPE, UNIT, PRECISION)
+    of_probabilities = probability_gradients(v, rv, contents, positions, CONTENT_VALUE, POSITION_VALUE, B, TYPE, UNIT, PRECISION)
+    return tl.exp2(x2 - norm[:, None]), of_probabilities, rq, rk
+
+
+@triton.jit
 def weighted_mean(sums, totals):
     """Of rows whose probabilities add up to `totals`, 1 but for the rounding of their normalisers, which so leaves no bias: (B,)."""
     return sums / tl.where(totals == 0.0, 1.0, totals)  # beyond the end there are none
@@ -89,14 +105,9 @@ def queries_kernel(
                 v = k
                 if CONTENT_VALUE:
                     v = rows(v_line, key, length, x_position, x_depth, value_depth, B, DV)
-                rq, rk, rv = windows(
-                    query_table, key_table, value_table, q, key - first - (B - 1), far, key_depth, value_depth,
-                    QUERY, KEY, POSITION_VALUE, B, DK, DV,
-                )  # fmt: skip
-                x2 = logits(q, k, rq, rk, a, b, c, first, key, length, reach, CONTENT, QUERY, KEY, B, TYPE, UNIT, PRECISION)
-                probabilities = tl.exp2(x2 - norm[:, None])
-                of_probabilities = probability_gradients(
-                    v, rv, contents, positions, CONTENT_VALUE, POSITION_VALUE, B, TYPE, UNIT, PRECISION
+                probabilities, of_probabilities, rq, _ = tile_gradients(
+                    q, k, v, contents, positions, norm, query_table, key_table, value_table, a, b, c, first, key, length, reach, far,
+                    key_depth, value_depth, CONTENT, QUERY, KEY, CONTENT_VALUE, POSITION_VALUE, B, DK, DV, TYPE, UNIT, PRECISION,
                 )  # fmt: skip
                 if sweep == 0:
                     sums += tl.sum(probabilities * of_probabilities, 1)
@@ -155,14 +166,9 @@ def keys_kernel(
             )  # fmt: skip
             p = first + tl.arange(0, B)
             mean = tl.load(delta + row + p * heads, mask=p < length, other=0.0)
-            rq, rk, rv = windows(
-                query_table, key_table, value_table, q, key - first - (B - 1), far, key_depth, value_depth,
-                QUERY, KEY, POSITION_VALUE, B, DK, DV,
-            )  # fmt: skip
-            x2 = logits(q, k, rq, rk, a, b, c, first, key, length, reach, CONTENT, QUERY, KEY, B, TYPE, UNIT, PRECISION)
-            probabilities = tl.exp2(x2 - norm[:, None])
-            of_probabilities = probability_gradients(
-                v, rv, contents, positions, CONTENT_VALUE, POSITION_VALUE, B, TYPE, UNIT, PRECISION
+            probabilities, of_probabilities, _, rk = tile_gradients(
+                q, k, v, contents, positions, norm, query_table, key_table, value_table, a, b, c, first, key, length, reach, far,
+                key_depth, value_depth, CONTENT, QUERY, KEY, CONTENT_VALUE, POSITION_VALUE, B, DK, DV, TYPE, UNIT, PRECISION,
             )  # fmt: skip
             of_logits = probabilities * (of_probabilities - mean[:, None])
             if CONTENT:
@@ -225,14 +231,9 @@ def tables_kernel(
                 v = k
                 if CONTENT_VALUE:
                     v = rows(v_line, key, length, x_position, x_depth, value_depth, B, DV)
-                rq, rk, rv = windows(
-                    query_table, key_table, value_table, q, key - first - (B - 1), far, key_depth, value_depth,
-                    QUERY, KEY, POSITION_VALUE, B, DK, DV,
-                )  # fmt: skip
-                x2 = logits(q, k, rq, rk, a, b, c, first, key, length, reach, CONTENT, QUERY, KEY, B, TYPE, UNIT, PRECISION)
-                probabilities = tl.exp2(x2 - norm[:, None])
-                of_probabilities = probability_gradients(
-                    v, rv, contents, positions, CONTENT_VALUE, POSITION_VALUE, B, TYPE, UNIT, PRECISION
+                probabilities, of_probabilities, rq, rk = tile_gradients(
+                    q, k, v, contents, positions, norm, query_table, key_table, value_table, a, b, c, first, key, length, reach, far,
+                    key_depth, value_depth, CONTENT, QUERY, KEY, CONTENT_VALUE, POSITION_VALUE, B, DK, DV, TYPE, UNIT, PRECISION,
                 )  # fmt: skip
                 if WHOLE:
                     mean = weighted_mean(tl.sum(probabilities * of_probabilities, 1), tl.sum(probabilities, 1))
