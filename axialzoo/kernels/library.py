@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from axialzoo.kernels.build import NAME, BuildError, cache_folder, compile_library, compiler
-from axialzoo.kernels.structures import AxialBackward, AxialForward, AxialLinear
 
 ISAS = ("portable", "avx2", "avx512")  # bit i of what axial_supported() says
+FUNCTIONS = (
+    "forward", "backward", "linear", "weight_gradient", "norm_moments", "norm_forward", "norm_backward", "moments_forward", "moments_backward",
+)  # fmt: skip
 PARALLEL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
 
 
@@ -49,8 +51,8 @@ class Kernel:
     def __init__(self, path: str | os.PathLike):
         self.path = str(path)
         self._library = ctypes.CDLL(self.path)
-        for name in ("axial_forward", "axial_backward", "axial_linear"):
-            getattr(self._library, name).argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_void_p)
+        for name in FUNCTIONS:
+            getattr(self._library, f"axial_{name}").argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_void_p)
         bits = self._library.axial_compiled() & self._library.axial_supported()
         self.isas = tuple(isa for index, isa in enumerate(ISAS) if bits >> index & 1)
         self.isa = self.isas[-1]
@@ -78,23 +80,17 @@ class Kernel:
             except (OSError, AttributeError):  # no such library, or another OpenMP: the next
                 continue
 
-    def forward(self, arguments: AxialForward, threads: int = 1) -> None:
-        """Attends; see ``source/axial.h``."""
-        self._check("axial_forward", self._library.axial_forward(ctypes.addressof(arguments), self.number, threads, self.parallel))
+    def run(self, name: str, arguments: ctypes.Structure, threads: int = 1) -> None:
+        """Calls a function of ``source/axial.h``: ``"forward"`` for ``axial_forward``, and so on.
 
-    def backward(self, arguments: AxialBackward, threads: int = 1) -> None:
-        """Gradients of attending; see ``source/axial.h``."""
-        self._check("axial_backward", self._library.axial_backward(ctypes.addressof(arguments), self.number, threads, self.parallel))
-
-    def linear(self, arguments: AxialLinear, threads: int = 1) -> None:
-        """Multiplies rows of channels; see ``source/axial.h``."""
-        self._check("axial_linear", self._library.axial_linear(ctypes.addressof(arguments), self.number, threads, self.parallel))
-
-    def _check(self, name: str, code: int) -> None:
+        Raises:
+            MemoryError: where it has no memory for its buffers.
+        """
+        code = getattr(self._library, f"axial_{name}")(ctypes.addressof(arguments), self.number, threads, self.parallel)
         if code == 1:
-            raise MemoryError(f"{name}: no memory for its buffers")
+            raise MemoryError(f"axial_{name}: no memory for its buffers")
         if code:
-            raise RuntimeError(f"{name}: expected one of {list(self.isas)}, found {self.isa!r}")
+            raise RuntimeError(f"axial_{name}: expected one of {list(self.isas)}, found {self.isa!r}")
 
 
 class _State:

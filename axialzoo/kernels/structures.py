@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ctypes
 
-INTEGER, FLOATS = ctypes.c_int64, ctypes.c_void_p
+INTEGER, POINTER = ctypes.c_int64, ctypes.c_void_p
 
 
 def _fields(text: str) -> list[tuple[str, type]]:
-    """Names separated by blanks; those that end in ``*`` are pointers to floats."""
-    return [(name.rstrip("*"), FLOATS if name.endswith("*") else INTEGER) for name in text.split()]
+    """Names separated by blanks; those that end in ``*`` are pointers."""
+    return [(name.rstrip("*"), POINTER if name.endswith("*") else INTEGER) for name in text.split()]
 
 
 class AxialForward(ctypes.Structure):
@@ -35,3 +35,27 @@ class AxialLinear(ctypes.Structure):
     """Arguments of ``axial_linear``."""
 
     _fields_ = _fields("batch height width x_batch x_height x_width inputs outputs x* weight* bias* residual* y* relu")
+
+
+class AxialWeightGradient(ctypes.Structure):
+    """Arguments of ``axial_weight_gradient``."""
+
+    _fields_ = _fields("batch height width x_batch x_height x_width inputs outputs x* grad_y* grad_weight*")
+
+
+class AxialNorm(ctypes.Structure):
+    """Arguments of ``axial_norm_moments``, ``axial_norm_forward`` and ``axial_norm_backward``."""
+
+    _fields_ = _fields(
+        "rows terms outputs heads x_bfloat y_bfloat relu x* mean* variance* scale* inverse* bias* residual* y* grad_y* grad_x* "
+        "grad_residual* grad_weight* grad_bias*"
+    )
+
+
+class AxialMoments(ctypes.Structure):
+    """Arguments of ``axial_moments_forward`` and ``axial_moments_backward``."""
+
+    _fields_ = _fields(
+        "batch others length heads key_depth table_reach x* x_batch x_other x_position query_table* key_table* content sums* grams* "
+        "grad_sums* grad_x* grad_query_table* grad_key_table*"
+    )

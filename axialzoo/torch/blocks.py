@@ -13,7 +13,9 @@ from axialzoo.spec.layers import has_shortcut
 from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.attention2d import Attention2D
 from axialzoo.torch.drop_path import drop_path
-from axialzoo.torch.norm import BatchNorm, recomputed
+from axialzoo.torch.fused_rows import linear
+from axialzoo.torch.norm import Activation, BatchNorm, recomputed
+from axialzoo.torch.serving import can_train_rows
 
 ACTIVATIONS = {
     "relu": F.relu,
@@ -38,10 +40,18 @@ class ConvNorm(nn.Module):
         self.norm = BatchNorm(outputs, norm)
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, residual: Tensor | None = None, activation: Activation | None = None) -> Tensor:
+        """``activation(residual + norm(convolution(x)))``."""
+        return self.norm(self.convolved(x), residual, activation)
+
+    def convolved(self, x: Tensor) -> Tensor:
         if self.step > 1 and torch.is_grad_enabled():  # oneDNN's gradient of a strided one's weights writes out of bounds
-            return self.norm(F.conv2d(x[:, :, :: self.step, :: self.step], self.conv.weight))
-        return self.norm(self.conv(x))
+            x = x[:, :, :: self.step, :: self.step]
+        elif self.step > 1:
+            return self.conv(x)
+        if self.conv.kernel_size == (1, 1) and self.conv.groups == 1 and can_train_rows(x, self.conv.weight):
+            return linear(x.movedim(1, -1), self.conv.weight.flatten(1)).movedim(-1, 1)
+        return F.conv2d(x, self.conv.weight) if self.step > 1 else self.conv(x)
 
 
 class ResidualBlock(nn.Module):
@@ -80,23 +90,27 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.backbone.pre_activation:
             x = self.activation(x)
+        if self.shortcut is not None:
+            straight = self.shortcut(x)  # (N, outputs, H', W')
+        else:
+            straight = x[:, :, :: self.spec.stride, :: self.spec.stride] if self.spec.stride > 1 else x
+        activation = None if self.backbone.pre_activation else self.activation
+        if self.gate is None and not (self.spec.drop_path and self.training):
+            return self.residual(x, straight, activation)
         y = self.residual(x)  # (N, outputs, H', W')
         if self.gate is not None:
             y = y * (F.relu6(self.gate(y.mean((2, 3), keepdim=True)) + 3) * 0.16667)
         if self.spec.drop_path and self.training:
             y = drop_path(y, self.spec.drop_path, self.number)
-        if self.shortcut is not None:
-            x = self.shortcut(x)
-        elif self.spec.stride > 1:
-            x = x[:, :, :: self.spec.stride, :: self.spec.stride]
-        return x + y if self.backbone.pre_activation else self.activation(x + y)
+        return straight + y if activation is None else activation(straight + y)
 
-    def residual(self, x: Tensor) -> Tensor:
+    def residual(self, x: Tensor, straight: Tensor | None = None, activation: Activation | None = None) -> Tensor:
+        """The branch with the layers, added to `straight` and activated where the block's last norm can do so."""
         if self.spec.kind == "basic":
-            return self.spatial2(self.activation(self.spatial1(x)))
-        x = self.activation(self.reduce(x))
-        x = self.spatial(x) if self.spec.attention is None else self.attend(x)
-        return self.expand(self.activation(x))
+            return self.spatial2(self.spatial1(x, None, self.activation), straight, activation)
+        x = self.reduce(x, None, self.activation)
+        x = self.spatial(x, None, self.activation) if self.spec.attention is None else self.activation(self.attend(x))
+        return self.expand(x, straight, activation)
 
     def attend(self, x: Tensor) -> Tensor:
         stride, attention = self.spec.stride, self.spec.attention

@@ -9,16 +9,14 @@ device and type, the same is computed of PyTorch's own operations: see :func:`ax
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from axialzoo.kernels import Kernel
-from axialzoo.kernels import kernel as find_kernel
 from axialzoo.kernels.structures import AxialForward, AxialLinear
 from axialzoo.torch.projection import interpolate
+from axialzoo.torch.serving import pointer, serving_kernel
 
 LIBRARY = torch.library.Library("axialzoo", "FRAGMENT")
 LIBRARY.define("linear(Tensor x, Tensor weight, Tensor bias, Tensor? residual, int outputs, bool relu) -> Tensor")
@@ -27,25 +25,6 @@ LIBRARY.define(
     "Tensor? position_scale, Tensor shift, int axis, int key_depth, int span, bool interpolate, bool content_similarity, "
     "bool content_value, bool relu, bool head_fastest) -> Tensor"
 )
-
-
-def serving_kernel(*tensors: Tensor | None) -> Kernel | None:
-    """The kernel, where it is there and can take these tensors: float32, on the CPU."""
-    if any(x is not None and (x.dtype != torch.float32 or x.device.type != "cpu") for x in tensors):
-        return None
-    found = find_kernel()
-    if found is not None:
-        _share_threads(found)
-    return found
-
-
-@functools.cache
-def _share_threads(found: Kernel) -> None:
-    found.use_threads_of([str(path) for path in sorted((Path(torch.__file__).parent / "lib").glob("libgomp*"))])
-
-
-def pointer(x: Tensor | None) -> int:
-    return 0 if x is None else x.data_ptr()
 
 
 def rows_of_channels(x: Tensor) -> Tensor:
@@ -80,7 +59,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, out
         n, height, width, x.stride(0), x.stride(2), x.stride(3), inputs, outputs,
         pointer(x), pointer(weight), pointer(bias), pointer(residual), pointer(y), relu,
     )  # fmt: skip
-    kernel.linear(arguments, torch.get_num_threads())
+    kernel.run("linear", arguments, torch.get_num_threads())
     return y
 
 
@@ -140,7 +119,7 @@ def axial_attention(
         out=pointer(y), out_batch=y.stride(0), out_other=y.stride(other), out_position=y.stride(attended),
         out_head=1 if head_fastest else values // heads, out_depth=heads if head_fastest else 1, relu=relu,
     )  # fmt: skip
-    kernel.forward(arguments, torch.get_num_threads())
+    kernel.run("forward", arguments, torch.get_num_threads())
     return y
 
 

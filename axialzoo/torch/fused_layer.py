@@ -11,14 +11,16 @@ import functools
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from axialzoo.kernels.folding import head_fastest
 from axialzoo.spec import Attention
 from axialzoo.spec.attention import SIMILARITY_TERMS
 from axialzoo.torch import fused_gpu, fused_training
+from axialzoo.torch.fused_moments import logit_sums
+from axialzoo.torch.fused_rows import linear
 from axialzoo.torch.norm import BatchNorm
-from axialzoo.torch.projection import PositionAttention, interpolate, recorded
+from axialzoo.torch.projection import PositionAttention, interpolate
+from axialzoo.torch.serving import recorded
 
 
 def can_train_fused(layer: PositionAttention, x: Tensor, axis: int) -> bool:
@@ -68,28 +70,35 @@ def train_fused(layer: PositionAttention, x: Tensor, axis: int) -> Tensor:
     spec, (n, _, h, w), on_gpu = layer.spec, x.shape, fused_gpu.serves(x)
     keys, values, heads = spec.key_channels, spec.value_channels, spec.heads
     order = None if on_gpu else qkv_order(keys, values, heads)
-    rows = F.linear(x.permute(0, 2, 3, 1).flatten(0, 2), layer.qkv.weight if order is None else layer.qkv.weight[order])  # (NHW, 2K+V)
+    rows = linear(x.permute(0, 2, 3, 1), layer.qkv.weight if order is None else layer.qkv.weight[order])  # (N, H, W, 2K+V)
     with torch.autocast(x.device.type, enabled=False):
-        qkv = _normalised(layer.norm_qkv, rows if on_gpu else rows.float(), order)
+        qkv = _normalised(layer.norm_qkv, rows, order)
         if "value" in spec.gates:
-            qkv = torch.cat([qkv[:, : 2 * keys], layer.gate("value", qkv[:, 2 * keys :])], 1)
-        qkv = qkv.unflatten(0, (n, h, w))
+            qkv = torch.cat([qkv[..., : 2 * keys], layer.gate("value", qkv[..., 2 * keys :])], 3)
         tables = [_table(layer, name, (h, w)[axis]) for name in ("query_position", "key_position", "value_position")]
-        scales = _scales(layer, qkv.float(), tables, axis, not on_gpu)  # (3, G)
+        qkv, scales = _scales(layer, qkv, tables, axis, not on_gpu)  # (3, G)
         out, _ = torch.ops.axialzoo.attend(
             qkv, *tables, scales, axis, spec.key_depth, spec.span or 0, "content" in spec.similarity, "content" in spec.value, not on_gpu
         )  # (N, H, W, terms V)
         order = None if on_gpu else output_order(len(spec.value), values, heads)
-        y = _normalised(layer.norm_output, out.flatten(0, 2), order)  # (NHW, terms V)
-        y = y.unflatten(1, (len(spec.value), values)).sum(1)  # (NHW, V)
-    if not on_gpu:
-        y = y.unflatten(1, (-1, heads)).mT.flatten(1)  # head by head
-    return y.to(rows.dtype).unflatten(0, (n, h, w)).permute(0, 3, 1, 2)  # (N, V, H, W)
+        y = _summed(layer, out, order, rows.dtype)  # (N, H, W, V)
+    return y.permute(0, 3, 1, 2)  # (N, V, H, W)
 
 
-def _normalised(norm: BatchNorm, x: Tensor, order: Tensor | None) -> Tensor:
-    """`x` normalised, whose channel c is the norm's channel ``order[c]``, or c."""
-    return norm(x) if order is None else norm.in_order(x, order)
+def _normalised(norm: BatchNorm, rows: Tensor, order: Tensor | None) -> Tensor:
+    """Rows normalised, whose channel c is the norm's channel ``order[c]``, or c: floats on a CPU, on a GPU of their own type."""
+    if order is None:
+        return norm(rows.flatten(0, 2)).unflatten(0, rows.shape[:3])
+    return norm.of_rows(rows, order, dtype=torch.float32)
+
+
+def _summed(layer: PositionAttention, out: Tensor, order: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """What was retrieved, (N, H, W, terms V), to the sum of the terms' norms, head by head: (N, H, W, V)."""
+    terms = len(layer.spec.value)
+    if order is None:
+        y = layer.norm_output(out.flatten(0, 2)).unflatten(1, (terms, -1)).sum(1)  # (NHW, V)
+        return y.to(dtype).unflatten(0, out.shape[:3])
+    return layer.norm_output.of_rows(out, order, terms=terms, heads=layer.spec.heads, dtype=dtype)
 
 
 @functools.cache
@@ -120,27 +129,39 @@ def _table(layer: PositionAttention, name: str, length: int) -> Tensor | None:
     return table
 
 
-def _scales(layer: PositionAttention, qkv: Tensor, tables: list[Tensor | None], axis: int, head_fastest: bool) -> Tensor:
-    """Factors of the three terms of the logits, (3, G), zeros where there is no such term; updates the moving statistics."""
+def _scales(
+    layer: PositionAttention, qkv: Tensor, tables: list[Tensor | None], axis: int, head_fastest: bool
+) -> tuple[Tensor, Tensor]:
+    """qkv, and factors of the three terms of the logits, (3, G), zeros where there is no such term; updates the moving statistics."""
     spec = layer.spec
-    scale = layer.scale_from_moments(*gram_moments(qkv, tables, spec, axis, head_fastest))  # (terms, G)
-    by_term = dict(zip(spec.similarity, scale))
-    return torch.stack([by_term[term] if term in by_term else torch.zeros_like(scale[0]) for term in SIMILARITY_TERMS])
+    if head_fastest:
+        qkv, mean, variance, n = _summed_moments(qkv, tables, spec, axis)
+    else:
+        mean, variance, n = gram_moments(qkv.float(), tables, spec, axis)
+    by_term = dict(zip(spec.similarity, layer.scale_from_moments(mean, variance, n)))  # (G,) each
+    zero = torch.zeros_like(mean[0])
+    return qkv, torch.stack([by_term.get(term, zero) for term in SIMILARITY_TERMS])
 
 
-def gram_moments(
-    qkv: Tensor, tables: list[Tensor | None], spec: Attention, axis: int, head_fastest: bool = True
-) -> tuple[Tensor, Tensor, int]:
-    """Mean and (biased) variance of each term of the logits over batch, queries and keys, (terms, G), and their number.
+def _summed_moments(qkv: Tensor, tables: list[Tensor | None], spec: Attention, axis: int) -> tuple[Tensor, Tensor, Tensor, int]:
+    """qkv, and mean and (biased) variance of each term of the logits, (terms, G), and their number, on the CPU's kernel."""
+    content, (n, length) = "content" in spec.similarity, (qkv.shape[0] * qkv.shape[2 - axis], qkv.shape[1 + axis])
+    qkv, sums = logit_sums(qkv, tables[0], tables[1], axis, spec.heads, spec.key_depth, content)
+    mean, square = sums.div(n * length**2).unbind(1)  # (3, G) each, doubles
+    variance = (square - mean.square()).clamp(min=0)
+    some = [SIMILARITY_TERMS.index(term) for term in spec.similarity]
+    return qkv, mean[some].to(qkv.dtype), variance[some].to(qkv.dtype), n * length**2
+
+
+def gram_moments(qkv: Tensor, tables: list[Tensor | None], spec: Attention, axis: int) -> tuple[Tensor, Tensor, int]:
+    """Mean and (biased) variance of each term of the logits over batch, queries and keys, (terms, G), and their number, on a GPU.
 
     Args:
-        qkv: (N, H, W, 2K + V).
+        qkv: (N, H, W, 2K + V), head by head.
         tables: Of queries and keys, (rows, Dk), where there are such terms.
-        head_fastest: Whether its channels lie so, or head by head.
     """
     keys, heads, length = spec.key_channels, spec.heads, qkv.shape[1 + axis]
-    lines = qkv[..., : 2 * keys]
-    lines = lines.unflatten(3, (2, -1, heads)) if head_fastest else lines.unflatten(3, (2, heads, -1)).mT  # (N, H, W, 2, D, G)
+    lines = qkv[..., : 2 * keys].unflatten(3, (2, heads, -1)).mT  # (N, H, W, 2, D, G)
     lines = lines.permute(3, 0, 2, 5, 1, 4) if axis == 0 else lines.permute(3, 0, 1, 5, 2, 4)  # (2, N, O, G, L, D)
     q, k = lines.flatten(1, 2)  # (B, G, L, D)
     n = q.shape[0] * length**2

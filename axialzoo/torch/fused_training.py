@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from axialzoo.kernels.structures import AxialBackward, AxialForward
-from axialzoo.torch.fused import LIBRARY, attended, pointer, reaching, serving_kernel
+from axialzoo.torch.fused import LIBRARY, attended, reaching
+from axialzoo.torch.serving import differentiable, pointer, serving_kernel
 
 _TERMS = "Tensor? query_table, Tensor? key_table, Tensor? value_table, Tensor scales, int axis, int key_depth, int span"
 _FLAGS = "bool content_similarity, bool content_value, bool head_fastest=True"
@@ -73,7 +74,7 @@ def attend(
     arguments = _arguments(qkv, tables, scales, axis, key_depth, span, content_similarity, content_value)
     arguments.out, arguments.out_position_term = _terms(out, values, content_value, value_table is not None)
     arguments.normaliser = pointer(normaliser)
-    kernel.forward(arguments, torch.get_num_threads())
+    kernel.run("forward", arguments, torch.get_num_threads())
     return out, normaliser
 
 
@@ -99,7 +100,7 @@ def attend_backward(
         pointer(grad_scales),
     )
     arguments.forward.normaliser = pointer(normaliser)
-    kernel.backward(arguments, torch.get_num_threads())
+    kernel.run("backward", arguments, torch.get_num_threads())
     return grad_qkv, grads[0], grads[1], grads[2], grad_scales
 
 
@@ -170,11 +171,13 @@ def _backward(ctx, grad, _):
 
 def _differentiable(grad: Tensor, inputs: Sequence[Tensor | None], flags: Sequence, wanted: Sequence[bool]) -> list[Tensor | None]:
     """The same gradients of PyTorch's own operations, which have gradients in turn; L x L logits and all."""
+    return differentiable(lambda *some: _plain(*some, flags=flags), inputs, grad, wanted)
+
+
+def _plain(qkv: Tensor, *tables: Tensor | None, flags: Sequence) -> Tensor:
+    *tables, scales = tables
+    assert scales is not None
     axis, key_depth, span, content_similarity, content_value, head_fastest = flags
-    inputs = [None if x is None else x.view_as(x) for x in inputs]  # by themselves: the scales are made of queries and keys
-    some = [x for x, want in zip(inputs, wanted) if want and x is not None]
-    qkv, *tables, scales = inputs
-    assert qkv is not None and scales is not None
     _, reach = reaching(tuple(tables), qkv.shape[1 + axis], span, False)
     rows = qkv.transpose(1, 2) if axis == 0 else qkv  # (N, O, L, 2K+V)
     if not head_fastest:
@@ -184,9 +187,7 @@ def _differentiable(grad: Tensor, inputs: Sequence[Tensor | None], flags: Sequen
     found = attended(rows, tuple(tables), scales, key_depth, reach, content_similarity, content_value)  # (N, O, G, L, Dv) each
     order = (0, 1, 3, 4, 2) if head_fastest else (0, 1, 3, 2, 4)
     out = torch.cat([term.permute(order).flatten(3) for term in found if term is not None], 3)  # (N, O, L, terms V)
-    out = out.transpose(1, 2) if axis == 0 else out  # (N, H, W, terms V)
-    made = iter(torch.autograd.grad(out, some, grad, create_graph=True, materialize_grads=True))
-    return [next(made) if want and x is not None else None for x, want in zip(inputs, wanted)]
+    return out.transpose(1, 2) if axis == 0 else out  # (N, H, W, terms V)
 
 
 torch.library.register_autograd("axialzoo::attend", _backward, setup_context=_setup)

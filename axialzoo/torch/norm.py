@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import cast
 
@@ -11,6 +11,10 @@ from torch import Tensor, distributed, nn
 from torch.utils.checkpoint import checkpoint
 
 from axialzoo.spec import Norm
+from axialzoo.torch.fused_norm import normalised
+from axialzoo.torch.serving import can_train_rows
+
+Activation = Callable[[Tensor], Tensor]
 
 
 class BatchNorm(nn.modules.batchnorm._BatchNorm):
@@ -33,7 +37,24 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         super().__init__(channels, eps=norm.epsilon, momentum=norm.momentum)
         self.num_batches_tracked = None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, residual: Tensor | None = None, activation: Activation | None = None) -> Tensor:
+        """``activation(residual + norm(x))``, in training on a CPU in one go where memory is channels-last."""
+        if self._can_fuse(x):
+            relu = activation is nn.functional.relu
+            x = self.of_rows(x.movedim(1, -1), None, None if residual is None else residual.movedim(1, -1), relu).movedim(-1, 1)
+            return x if relu or activation is None else activation(x)
+        x = self._plain(x)
+        x = x if residual is None else residual + x
+        return x if activation is None else activation(x)
+
+    def _can_fuse(self, x: Tensor) -> bool:
+        """Whether the kernel serves: see :func:`axialzoo.torch.serving.can_train_rows`; of one value a channel PyTorch says what is wrong."""
+        rows = x.movedim(1, -1)
+        if not self.training or is_shared(self) or not rows.is_contiguous() or x.numel() == x.shape[1]:
+            return False
+        return can_train_rows(x, self.weight, self.bias)
+
+    def _plain(self, x: Tensor) -> Tensor:
         if self.training and is_shared(self):
             return self._over_processes(x)
         if self.training and self.frozen:  # copies take the update: recomputing must save as many tensors as computing did
@@ -41,16 +62,37 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
             return nn.functional.batch_norm(x, mean, variance, self.weight, self.bias, True, self.momentum, self.eps)
         return super().forward(x)
 
-    def in_order(self, x: Tensor, order: Tensor) -> Tensor:
-        """Training mode, of maps whose channel c is this norm's channel ``order[c]``: (N, C, ...) to the same."""
+    def of_rows(
+        self,
+        x: Tensor,
+        order: Tensor | None,
+        residual: Tensor | None = None,
+        relu: bool = False,
+        terms: int = 1,
+        heads: int = 0,
+        dtype: torch.dtype | None = None,
+    ) -> Tensor:
+        """Training mode, of rows whose channel c is this norm's channel ``order[c]``, or c: see :func:`normalised` for the rest."""
         if is_shared(self):
-            return self._over_processes(x, order)
-        mean, variance = self.running_mean[order], self.running_var[order]
-        y = nn.functional.batch_norm(x, mean, variance, self.weight[order], self.bias[order], True, self.momentum, self.eps)
-        if not self.frozen:
-            with torch.no_grad():
-                self.running_mean[order], self.running_var[order] = mean, variance
+            y = self._over_processes(x.flatten(0, -2), order).unflatten(1, (terms, -1)).sum(1)  # (R, C)
+            y = y.unflatten(1, (-1, heads)).mT.flatten(1) if heads else y
+            return y.to(dtype or x.dtype).unflatten(0, x.shape[:-1])
+        weight, bias = (self.weight, self.bias) if order is None else (self.weight[order], self.bias[order])
+        y, mean, variance = normalised(x, weight, bias, self.eps, residual=residual, relu=relu, terms=terms, heads=heads, dtype=dtype)
+        self._move(mean, variance, x.numel() // x.shape[-1], order)
         return y
+
+    def _move(self, mean: Tensor, variance: Tensor, n: Tensor | int, order: Tensor | None = None) -> None:
+        """Updates the moving statistics by moments of `n` values each, the variance biased."""
+        if self.frozen:
+            return
+        with torch.no_grad():
+            unbiased = n / ((n - 1).clamp(min=1) if isinstance(n, Tensor) else max(n - 1, 1))
+            if order is not None:
+                back = order.argsort()
+                mean, variance = mean[back], variance[back]
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+            self.running_var.lerp_((variance * unbiased).to(self.running_var.dtype), self.momentum)
 
     def _over_processes(self, x: Tensor, order: Tensor | None = None) -> Tensor:
         """Training mode, with the moments of all processes' batches: (N, C, ...) to the same; N may differ between processes."""
@@ -184,9 +226,5 @@ def normalise_from_moments(norm: BatchNorm, mean: Tensor, variance: Tensor, n: T
     Returns:
         (C,). The shift has no effect on a softmax; it keeps a gradient, of zero, so that every parameter has one.
     """
-    if not norm.frozen:
-        with torch.no_grad():
-            unbiased = n / ((n - 1).clamp(min=1) if isinstance(n, Tensor) else max(n - 1, 1))
-            norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), norm.momentum)
-            norm.running_var.lerp_((variance * unbiased).to(norm.running_var.dtype), norm.momentum)
+    norm._move(mean, variance, n)
     return norm.weight * torch.rsqrt(variance + norm.eps) + 0.0 * norm.bias

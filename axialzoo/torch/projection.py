@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from axialzoo.spec import Attention, Norm
-from axialzoo.torch.dynamic_window import is_known, is_traced
+from axialzoo.torch.dynamic_window import is_known
 from axialzoo.torch.norm import BatchNorm, moments_over_processes, normalise_from_moments
+from axialzoo.torch.serving import recorded
 
 CHUNK = 2**20  # logits
 Table = Any  # a tensor, or None where the spec has no such term
@@ -110,11 +111,6 @@ def at_once(q: Tensor, logits: int) -> int:
     """
     whole = torch.is_grad_enabled() or q.device.type != "cpu" or recorded()  # what is recorded serves any batch
     return 0 if whole else max(1, CHUNK // logits)
-
-
-def recorded() -> bool:
-    """Whether operations are recorded to be run later, elsewhere, by torch.compile, torch.export or a trace."""
-    return torch.compiler.is_compiling() or is_traced()
 
 
 def table_scale(spec: Attention) -> float:

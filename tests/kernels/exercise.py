@@ -79,8 +79,8 @@ def attention_case(kernel: Kernel, rng: np.random.Generator, threads: int) -> fl
     out = np.full((*shape, heads * dv), np.nan, np.float32)
     at = (0, 1, 2) if axis else (0, 2, 1)
     x_strides, out_strides = ([array.strides[i] // 4 for i in at] for array in (x, out))
-    kernel.forward(
-        AxialForward(
+    kernel.run(
+        "forward", AxialForward(
             n, others, length, heads, dk, dv, reach, table_reach, address(x), *x_strides, inputs,
             address(packed) if projected else 0, address(packed_bias) if projected else 0, *map(address, tables), *map(address, scales),
             value[0], address(position_scale) if value[1] else 0, address(shift), address(out), 0, *out_strides,
@@ -140,8 +140,8 @@ def gradient_case(kernel: Kernel, rng: np.random.Generator, threads: int) -> flo
         *map(address, tables), *map(address, scales), 1, 0, 0, address(out[0]), address(out[1]),
         *(size // 4 for size in out.strides[1:4]), 1, heads, 0, address(normaliser),
     )  # fmt: skip
-    kernel.forward(arguments, threads)
-    kernel.backward(AxialBackward(arguments, *map(address, (*grad, grad_x, *table_grads, grad_scales))), threads)
+    kernel.run("forward", arguments, threads)
+    kernel.run("backward", AxialBackward(arguments, *map(address, (*grad, grad_x, *table_grads, grad_scales))), threads)
     lines = n * others
 
     def by_head(array: np.ndarray) -> np.ndarray:
@@ -164,8 +164,8 @@ def linear_case(kernel: Kernel, rng: np.random.Generator, threads: int) -> float
     y, relu = np.full((n, h, w, outputs), np.nan, np.float32), int(rng.integers(2))
     strided = x[:, ::stride, ::stride]
     strides = [size // 4 for size in strided.strides[:3]]
-    kernel.linear(
-        AxialLinear(
+    kernel.run(
+        "linear", AxialLinear(
             n, h, w, *strides, inputs, outputs, address(x), address(packed), address(packed_bias), address(residual), address(y), relu
         ),
         threads,
@@ -178,7 +178,7 @@ def linear_case(kernel: Kernel, rng: np.random.Generator, threads: int) -> float
 def short_case(kernel: Kernel) -> None:
     x, y = np.ones((1, 64), np.float32), np.zeros(63, np.float32)
     packed, bias = pack(np.ones((64, 64), np.float32), np.ones(64, np.float32))
-    kernel.linear(AxialLinear(1, 1, 1, 64, 64, 64, 64, 64, address(x), address(packed), address(bias), 0, address(y), 0))
+    kernel.run("linear", AxialLinear(1, 1, 1, 64, 64, 64, 64, 64, address(x), address(packed), address(bias), 0, address(y), 0))
 
 
 def main(library: str, cases: int = 60, short: bool = False) -> None:

@@ -2,15 +2,26 @@
 #include "axial.h"
 #include "backward.h"
 #include "linear.h"
+#include "moments.h"
+#include "norm.h"
 
 #define JOIN_(a, b) a##_##b
 #define JOIN(a, b) JOIN_(a, b)
 #define NAMED(function) JOIN(function, AXIAL_ISA)
 
+#define ENTRY(function, structure) \
+    int NAMED(axial_##function)(const structure* a, int threads, AxialParallel parallel) { return function(a, threads, parallel); }
+
 extern "C" {
 
-int NAMED(axial_forward)(const AxialForward* a, int threads, AxialParallel parallel) { return forward(a, threads, parallel); }
-int NAMED(axial_backward)(const AxialBackward* a, int threads, AxialParallel parallel) { return backward(a, threads, parallel); }
-int NAMED(axial_linear)(const AxialLinear* a, int threads, AxialParallel parallel) { return linear(a, threads, parallel); }
+ENTRY(forward, AxialForward)
+ENTRY(backward, AxialBackward)
+ENTRY(linear, AxialLinear)
+ENTRY(weight_gradient, AxialWeightGradient)
+ENTRY(norm_moments, AxialNorm)
+ENTRY(norm_forward, AxialNorm)
+ENTRY(norm_backward, AxialNorm)
+ENTRY(moments_forward, AxialMoments)
+ENTRY(moments_backward, AxialMoments)
 
 }

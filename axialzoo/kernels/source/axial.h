@@ -59,6 +59,48 @@ typedef struct {
     int64_t relu;                                 // 1: max(0, .)
 } AxialLinear;
 
+// The gradient of its weight: grad_weight[o, c] = sum over rows of grad_y[row, o] x[row, c].
+typedef struct {
+    int64_t batch, height, width;        // rows: N * H * W
+    int64_t x_batch, x_height, x_width;  // strides of the rows of x; its channels are contiguous
+    int64_t inputs, outputs;             // channels
+    const float *x, *grad_y;             // grad_y: contiguous rows
+    float* grad_weight;                  // (outputs, inputs)
+} AxialWeightGradient;
+
+// Batch normalisation of rows of channels in training. Three functions: moments gives mean and variance; forward gives
+// y = activation(sum over terms of (x - mean) scale + bias, + residual); backward gives what begins with grad_.
+typedef struct {
+    int64_t rows, terms, outputs;                        // x has terms * outputs channels, y has `outputs`
+    int64_t heads;                                       // not 0: x's channels lie d * G + g, y's g * D + d
+    int64_t x_bfloat, y_bfloat;                          // 1: bfloat16, 0: float; the gradients are of the same types
+    int64_t relu;                                        // 1: max(0, .)
+    const void* x;                                       // contiguous rows
+    float *mean, *variance;                              // (terms * outputs), the variance biased
+    const float *scale, *inverse, *bias;                 // (terms * outputs): weight * inverse, 1 / sqrt(variance + epsilon)
+    const void* residual;                                // as y; may be null
+    void* y;                                             // contiguous rows
+    const void* grad_y;                                  // as y
+    void *grad_x, *grad_residual;                        // as x; as y, null where it is not wanted
+    float *grad_weight, *grad_bias;                      // (terms * outputs)
+} AxialNorm;
+
+// Sums of the three terms of the logits of a whole axis and of their squares, and the gradients of these sums. Queries and keys are the
+// first channels of rows as for AxialForward; scales have no part in it. Two functions, forward and backward.
+typedef struct {
+    int64_t batch, others, length;              // N, O, L
+    int64_t heads, key_depth, table_reach;      // G, Dk; tables have 2 * table_reach + 1 rows, at least 2 L - 1
+    const float* x;                             // rows of 2K + V channels
+    int64_t x_batch, x_other, x_position;       // strides of N, O, L
+    const float *query_table, *key_table;       // (rows, Dk)
+    int64_t content;                            // whether there is q.k
+    double* sums;                               // (3, 2, G): of q.k, q.rq and k.rk: the sums, and those of squares
+    double* grams;                              // (2, L, Dk (Dk + 3) / 2, G), of queries and keys: what backward needs of forward
+    const double* grad_sums;                    // (3, 2, G)
+    float* grad_x;                              // added to the gradients that are there, strides as x
+    float *grad_query_table, *grad_key_table;   // (rows, Dk)
+} AxialMoments;
+
 // Which instruction sets were compiled in, and which of those this processor has: bit i for AXIAL_ISA_*.
 enum { AXIAL_PORTABLE = 0, AXIAL_AVX2 = 1, AXIAL_AVX512 = 2 };
 int axial_compiled(void);
@@ -68,6 +110,12 @@ int axial_supported(void);
 int axial_forward(const AxialForward* arguments, int isa, int threads, AxialParallel parallel);
 int axial_backward(const AxialBackward* arguments, int isa, int threads, AxialParallel parallel);
 int axial_linear(const AxialLinear* arguments, int isa, int threads, AxialParallel parallel);
+int axial_weight_gradient(const AxialWeightGradient* arguments, int isa, int threads, AxialParallel parallel);
+int axial_norm_moments(const AxialNorm* arguments, int isa, int threads, AxialParallel parallel);
+int axial_norm_forward(const AxialNorm* arguments, int isa, int threads, AxialParallel parallel);
+int axial_norm_backward(const AxialNorm* arguments, int isa, int threads, AxialParallel parallel);
+int axial_moments_forward(const AxialMoments* arguments, int isa, int threads, AxialParallel parallel);
+int axial_moments_backward(const AxialMoments* arguments, int isa, int threads, AxialParallel parallel);
 
 #ifdef __cplusplus
 }

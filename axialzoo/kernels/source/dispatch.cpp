@@ -1,29 +1,32 @@
 // One entry for each function: to the instruction set that is asked for, if it was compiled in and the processor has it.
 #include "axial.h"
 
-#define DECLARE(isa)                                                  \
-    int axial_forward_##isa(const AxialForward*, int, AxialParallel); \
-    int axial_backward_##isa(const AxialBackward*, int, AxialParallel); \
-    int axial_linear_##isa(const AxialLinear*, int, AxialParallel);
-
 #define EXPORT __attribute__((visibility("default")))
 #if defined(AXIAL_X86)
-#define CASES(call)                                    \
-    case AXIAL_AVX512: return call(avx512);            \
-    case AXIAL_AVX2: return call(avx2);                \
-    case AXIAL_PORTABLE: return call(portable);
+#define DECLARE(function, arguments)                                       \
+    int axial_##function##_portable(const arguments*, int, AxialParallel); \
+    int axial_##function##_avx2(const arguments*, int, AxialParallel);     \
+    int axial_##function##_avx512(const arguments*, int, AxialParallel);
+#define CASES(function)                                                                  \
+    case AXIAL_AVX512: return axial_##function##_avx512(arguments, threads, parallel);   \
+    case AXIAL_AVX2: return axial_##function##_avx2(arguments, threads, parallel);       \
+    case AXIAL_PORTABLE: return axial_##function##_portable(arguments, threads, parallel);
 #else
-#define CASES(call) \
-    case AXIAL_PORTABLE: return call(portable);
+#define DECLARE(function, arguments) int axial_##function##_portable(const arguments*, int, AxialParallel);
+#define CASES(function) \
+    case AXIAL_PORTABLE: return axial_##function##_portable(arguments, threads, parallel);
 #endif
+
+// 2: not an instruction set that can be used here.
+#define ENTRY(function, structure)                                                                                \
+    DECLARE(function, structure)                                                                                  \
+    EXPORT int axial_##function(const structure* arguments, int isa, int threads, AxialParallel parallel) {      \
+        if (isa < 0 || !(axial_supported() >> isa & 1)) return 2;                                                 \
+        switch (isa) { CASES(function) }                                                                          \
+        return 2;                                                                                                 \
+    }
 
 extern "C" {
-
-DECLARE(portable)
-#if defined(AXIAL_X86)
-DECLARE(avx2)
-DECLARE(avx512)
-#endif
 
 EXPORT int axial_compiled(void) {
 #if defined(AXIAL_X86)
@@ -46,26 +49,14 @@ EXPORT int axial_supported(void) {
     return found;
 }
 
-// 2: not an instruction set that can be used here.
-#define FORWARD(isa) axial_forward_##isa(arguments, threads, parallel)
-EXPORT int axial_forward(const AxialForward* arguments, int isa, int threads, AxialParallel parallel) {
-    if (isa < 0 || !(axial_supported() >> isa & 1)) return 2;
-    switch (isa) { CASES(FORWARD) }
-    return 2;
-}
-
-#define BACKWARD(isa) axial_backward_##isa(arguments, threads, parallel)
-EXPORT int axial_backward(const AxialBackward* arguments, int isa, int threads, AxialParallel parallel) {
-    if (isa < 0 || !(axial_supported() >> isa & 1)) return 2;
-    switch (isa) { CASES(BACKWARD) }
-    return 2;
-}
-
-#define LINEAR(isa) axial_linear_##isa(arguments, threads, parallel)
-EXPORT int axial_linear(const AxialLinear* arguments, int isa, int threads, AxialParallel parallel) {
-    if (isa < 0 || !(axial_supported() >> isa & 1)) return 2;
-    switch (isa) { CASES(LINEAR) }
-    return 2;
-}
+ENTRY(forward, AxialForward)
+ENTRY(backward, AxialBackward)
+ENTRY(linear, AxialLinear)
+ENTRY(weight_gradient, AxialWeightGradient)
+ENTRY(norm_moments, AxialNorm)
+ENTRY(norm_forward, AxialNorm)
+ENTRY(norm_backward, AxialNorm)
+ENTRY(moments_forward, AxialMoments)
+ENTRY(moments_backward, AxialMoments)
 
 }

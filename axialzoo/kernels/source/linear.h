@@ -23,7 +23,7 @@ struct Product {
 template <int R>
 INLINE void product(const Product& a, const float* const* rows, const float* weight, int64_t first, int64_t row) {
     Vector sum[R][PANEL];
-    UNROLL for (int i = 0; i < R; ++i) UNROLL for (int j = 0; j < PANEL; ++j) sum[i][j] = load(a.bias + first + j * LANES);
+    UNROLL for (int i = 0; i < R; ++i) UNROLL for (int j = 0; j < PANEL; ++j) sum[i][j] = a.bias == nullptr ? Vector{} : load(a.bias + first + j * LANES);
     for (int64_t c = 0; c < a.inputs; ++c, weight += WIDTH) {
         Vector w[PANEL];
         UNROLL for (int j = 0; j < PANEL; ++j) w[j] = load(weight + j * LANES);
@@ -90,6 +90,94 @@ inline int linear(const AxialLinear* a, int threads, AxialParallel parallel) {
     Linear l{a, threads > 1 && blocks < 4 * threads ? least(panels, 2 * threads) : 1};
     in_parallel(linear_piece, &l, blocks * l.slices, threads, parallel);
     return 0;
+}
+
+// Outputs by inputs of the weight's gradient: a tile of ROWS outputs by PANEL vectors of inputs, over all rows, a block after the other.
+struct WeightGradient {
+    const AxialWeightGradient* a;
+    int64_t slice;  // outputs of a piece: a multiple of ROWS
+    bool failed;
+};
+
+// sum over `count` rows of grad[row, i] x[row, j], added to the gradient; both packed, rows of ROWS and of WIDTH.
+template <int R>
+INLINE void outer_product(const float* grad, const float* x, int64_t count, float* to, int64_t to_row, int64_t lanes) {
+    Vector sum[R][PANEL];
+    UNROLL for (int i = 0; i < R; ++i) UNROLL for (int j = 0; j < PANEL; ++j) sum[i][j] = Vector{};
+    for (int64_t row = 0; row < count; ++row, grad += ROWS, x += WIDTH) {
+        Vector columns[PANEL];
+        UNROLL for (int j = 0; j < PANEL; ++j) columns[j] = load(x + j * LANES);
+        UNROLL for (int i = 0; i < R; ++i) {
+            const Vector g = all(grad[i]);
+            UNROLL for (int j = 0; j < PANEL; ++j) sum[i][j] += g * columns[j];
+        }
+    }
+    for (int i = 0; i < R; ++i, to += to_row) {
+        if (lanes >= PANEL * LANES) {
+            UNROLL for (int j = 0; j < PANEL; ++j) store(to + j * LANES, load(to + j * LANES) + sum[i][j]);
+        } else {
+            float row[PANEL * LANES];
+            UNROLL for (int j = 0; j < PANEL; ++j) store(row + j * LANES, sum[i][j]);
+            for (int64_t c = 0; c < lanes; ++c) to[c] += row[c];
+        }
+    }
+}
+
+inline void weight_gradient_piece(void* data, int64_t index) {
+    static thread_local Scratch scratch;
+    WeightGradient& w = *static_cast<WeightGradient*>(data);
+    const AxialWeightGradient& a = *w.a;
+    const int64_t first = index * w.slice, last = least(a.outputs, first + w.slice), rows = a.batch * a.height * a.width;
+    const int64_t tiles = divide_up(last - first, ROWS);
+    float* grads = scratch.floats(BLOCK * (tiles * ROWS + WIDTH));
+    if (grads == nullptr) {
+        w.failed = true;
+        return;
+    }
+    float* columns = grads + BLOCK * tiles * ROWS;
+    memset(grads, 0, sizeof(float) * BLOCK * (tiles * ROWS + WIDTH));
+    memset(a.grad_weight + first * a.inputs, 0, sizeof(float) * (last - first) * a.inputs);
+    for (int64_t begin = 0; begin < rows; begin += BLOCK) {
+        const int64_t count = least(BLOCK, rows - begin);
+        const float* x[BLOCK];
+        for (int64_t row = 0; row < count; ++row) {
+            const int64_t at = begin + row, column = at % a.width, line = at / a.width % a.height, n = at / a.width / a.height;
+            x[row] = a.x + n * a.x_batch + line * a.x_height + column * a.x_width;
+            const float* from = a.grad_y + at * a.outputs;
+            for (int64_t tile = 0; tile < tiles; ++tile) {
+                const int64_t o = first + tile * ROWS;
+                float* to = grads + (tile * BLOCK + row) * ROWS;
+                if (o + ROWS <= last) {
+                    memcpy(to, from + o, sizeof(float) * ROWS);
+                } else {
+                    memcpy(to, from + o, sizeof(float) * (last - o));
+                }
+            }
+        }
+        for (int64_t c = 0; c < a.inputs; c += WIDTH) {
+            const int64_t wide = least(WIDTH, a.inputs - c);
+            for (int64_t row = 0; row < count; ++row) memcpy(columns + row * WIDTH, x[row] + c, sizeof(float) * wide);
+            for (int64_t tile = 0; tile < tiles; ++tile) {
+                const float* grad = grads + tile * BLOCK * ROWS;
+                const int64_t o = first + tile * ROWS;
+                for (int64_t j = 0; j < wide; j += PANEL * LANES) {
+                    float* to = a.grad_weight + o * a.inputs + c + j;
+                    if (o + ROWS <= last) {
+                        outer_product<ROWS>(grad, columns + j, count, to, a.inputs, wide - j);
+                    } else {
+                        for (int64_t i = 0; i < last - o; ++i) outer_product<1>(grad + i, columns + j, count, to + i * a.inputs, a.inputs, wide - j);
+                    }
+                }
+            }
+        }
+    }
+}
+
+inline int weight_gradient(const AxialWeightGradient* a, int threads, AxialParallel parallel) {
+    const int64_t tiles = divide_up(a->outputs, ROWS);
+    WeightGradient w{a, divide_up(tiles, most(1, least(tiles, threads))) * ROWS, false};
+    in_parallel(weight_gradient_piece, &w, divide_up(a->outputs, w.slice), threads, parallel);
+    return w.failed ? 1 : 0;
 }
 
 }  // namespace

@@ -1,0 +1,425 @@
+// Sums and sums of squares of the logits' terms over a whole axis, and their gradients.
+//
+// Where depths are fewer than positions the logits are not needed: sum (q.k)^2 = <Q^T Q, K^T K> for each line, and the same of a
+// table with, for each position, the products of queries over all lines (their Gram matrix). Elsewhere ("direct") the logits are
+// computed, one after the other.
+#ifndef AXIAL_MOMENTS_H
+#define AXIAL_MOMENTS_H
+
+#include "pack.h"
+#include "threads.h"
+
+namespace {
+
+constexpr int64_t TOGETHER = 8, KEPT = 8;  // groups whose products are added up at a time; such batches before doubles take their sums
+
+struct Moments {
+    const AxialMoments* a;
+    bool direct;
+    int64_t phases;  // groups whose lanes have the same heads are this many apart
+    int64_t groups_a_piece, pieces, products, doubles;
+    double* sums;     // (pieces, doubles)
+    float* tables;    // of each term and own position: sums over the other of r_d r_e, (2, L, D, D), and of r_d, (2, L, D)
+    bool failed;
+};
+
+// Row of a table at which the L distances of one's own position begin: a query's keys, a key's queries.
+INLINE int64_t window(const AxialMoments& a, int term, int64_t own) {
+    return a.table_reach + (term == 0 ? -own : own - (a.length - 1));
+}
+
+INLINE const float* table_of(const AxialMoments& a, int term) { return term == 0 ? a.query_table : a.key_table; }
+INLINE int64_t pairs(int64_t depth) { return depth * (depth + 1) / 2; }
+
+// Of `lanes` lanes from `first` on: queries or keys, (L, D, LANES), zeros in lanes that there are not.
+INLINE void fetch_lanes(const AxialMoments& a, int64_t first, int64_t lanes, int64_t channel, float* to) {
+    Run run[LANES];
+    const int count = runs(first, lanes, a.heads, run);
+    if (lanes < LANES) memset(to, 0, sizeof(float) * a.length * a.key_depth * LANES);
+    for (int r = 0; r < count; ++r) {
+        const float* x = a.x + run[r].line / a.others * a.x_batch + run[r].line % a.others * a.x_other + channel + run[r].head;
+        float* lane = to + run[r].lane;
+        for (int64_t p = 0; p < a.length; ++p, x += a.x_position, lane += a.key_depth * LANES) gather(x, a.heads, a.key_depth, run[r].count, lane);
+    }
+}
+
+INLINE void add_lanes(const AxialMoments& a, int64_t first, int64_t lanes, int64_t channel, const float* from) {
+    Run run[LANES];
+    const int count = runs(first, lanes, a.heads, run);
+    for (int r = 0; r < count; ++r) {
+        float* x = a.grad_x + run[r].line / a.others * a.x_batch + run[r].line % a.others * a.x_other + channel + run[r].head;
+        const float* lane = from + run[r].lane;
+        for (int64_t p = 0; p < a.length; ++p, x += a.x_position) {
+            for (int64_t d = 0; d < a.key_depth; ++d, lane += LANES) {
+                for (int64_t i = 0; i < run[r].count; ++i) x[d * a.heads + i] += lane[i];
+            }
+        }
+    }
+}
+
+// sum over positions of x_d x_e, (D, D, LANES), and of x_d, (D, LANES).
+INLINE void gram(const float* x, int64_t length, int64_t depth, float* to, float* sums) {
+    const int64_t row = depth * LANES;
+    for (int64_t d = 0; d < depth; ++d) {
+        Vector sum{};
+        for (int64_t p = 0; p < length; ++p) sum += load(x + p * row + d * LANES);
+        store(sums + d * LANES, sum);
+        for (int64_t e = 0; e <= d; e += 4) {
+            Vector product[4] = {};
+            const int64_t last = least(3, d - e);
+            for (int64_t p = 0; p < length; ++p) {
+                const float* at = x + p * row;
+                const Vector mine = load(at + d * LANES);
+                UNROLL for (int i = 0; i < 4; ++i) product[i] += mine * load(at + (e + least(i, last)) * LANES);
+            }
+            for (int64_t i = 0; i <= last; ++i) store(to + (d * depth + e + i) * LANES, product[i]), store(to + ((e + i) * depth + d) * LANES, product[i]);
+        }
+    }
+}
+
+// Products of the depths of each position, over `count` groups: added to (L, pairs + D, LANES).
+INLINE void position_products(const float* x, int64_t count, int64_t length, int64_t depth, float* to) {
+    const int64_t row = depth * LANES, group = length * row;
+    for (int64_t p = 0; p < length; ++p, x += row) {
+        for (int64_t d = 0; d < depth; ++d) {
+            for (int64_t e = 0; e <= d; e += 4) {
+                Vector product[4] = {};
+                const int64_t last = least(3, d - e);
+                for (int64_t g = 0; g < count; ++g) {
+                    const float* at = x + g * group;
+                    const Vector mine = load(at + d * LANES);
+                    UNROLL for (int i = 0; i < 4; ++i) product[i] += mine * load(at + (e + least(i, last)) * LANES);
+                }
+                for (int64_t i = 0; i <= last; ++i, to += LANES) store(to, load(to) + product[i]);
+            }
+        }
+        for (int64_t d = 0; d < depth; ++d, to += LANES) {
+            Vector sum{};
+            for (int64_t g = 0; g < count; ++g) sum += load(x + g * group + d * LANES);
+            store(to, load(to) + sum);
+        }
+    }
+}
+
+// The three logits of query p and key s: what is not there is zero.
+INLINE void three_logits(const AxialMoments& a, const float* q, const float* k, int64_t distance, Vector* logit) {
+    const float *rq = a.query_table + distance * a.key_depth, *rk = a.key_table + distance * a.key_depth;
+    logit[0] = logit[1] = logit[2] = Vector{};
+    for (int64_t d = 0; d < a.key_depth; ++d) {
+        const Vector query = load(q + d * LANES), key = load(k + d * LANES);
+        if (a.content) logit[0] += query * key;
+        if (a.query_table != nullptr) logit[1] += query * rq[d];
+        if (a.key_table != nullptr) logit[2] += key * rk[d];
+    }
+}
+
+struct Lanes {  // of a group: (term): sums and sums of squares
+    Vector sum[3], square[3];
+};
+
+INLINE void spill(const Moments& w, int64_t first, const Lanes& x, double* to) {
+    const int64_t heads = w.a->heads;
+    for (int term = 0; term < 3; ++term) {
+        for (int64_t l = 0; l < LANES; ++l) {
+            const int64_t head = (first + l) % heads;
+            to[2 * term * heads + head] += x.sum[term][l], to[(2 * term + 1) * heads + head] += x.square[term][l];
+        }
+    }
+}
+
+// Groups of a piece whose lanes have the heads of `phase`, in turn.
+template <class Take>
+INLINE void each_group(const Moments& w, int64_t index, int64_t phase, Take take) {
+    const AxialMoments& a = *w.a;
+    const int64_t lanes = a.batch * a.others * a.heads, groups = divide_up(lanes, LANES);
+    const int64_t begin = index * w.groups_a_piece, end = least(groups, begin + w.groups_a_piece);
+    for (int64_t group = begin + (phase + w.phases - begin % w.phases) % w.phases; group < end; group += w.phases) {
+        take(group * LANES, least(LANES, lanes - group * LANES));
+    }
+}
+
+inline void moments_forward_piece(void* data, int64_t index) {
+    static thread_local Scratch scratch;
+    Moments& w = *static_cast<Moments*>(data);
+    const AxialMoments& a = *w.a;
+    const int64_t depth = a.key_depth, vectors = a.length * depth * LANES, square = depth * depth * LANES, products = w.products * LANES;
+    float* q = scratch.floats(2 * TOGETHER * vectors + 2 * square + 2 * depth * LANES + 2 * products);
+    if (q == nullptr) {
+        w.failed = true;
+        return;
+    }
+    float *k = q + TOGETHER * vectors, *q_gram = k + TOGETHER * vectors, *k_gram = q_gram + square, *q_sum = k_gram + square;
+    float *k_sum = q_sum + depth * LANES, *product[2] = {k_sum + depth * LANES, k_sum + depth * LANES + products};
+    double *sums = w.sums + index * w.doubles, *grams = sums + 6 * a.heads;
+    memset(product[0], 0, sizeof(float) * 2 * products);
+    for (int64_t phase = 0; phase < w.phases; ++phase) {
+        int64_t waiting = 0, batches = 0, heads_from = 0;
+        const auto add_products = [&] {
+            if (a.query_table != nullptr) position_products(q, waiting, a.length, depth, product[0]);
+            if (a.key_table != nullptr) position_products(k, waiting, a.length, depth, product[1]);
+            waiting = 0, ++batches;
+        };
+        const auto flush_products = [&] {
+            for (int64_t i = 0; i < 2 * w.products; ++i) {
+                for (int64_t l = 0; l < LANES; ++l) grams[i * a.heads + (heads_from + l) % a.heads] += product[0][i * LANES + l];
+            }
+            memset(product[0], 0, sizeof(float) * 2 * products);
+            batches = 0;
+        };
+        each_group(w, index, phase, [&](int64_t first, int64_t lanes) {
+            float *queries = q + waiting * vectors, *keys = k + waiting * vectors;
+            fetch_lanes(a, first, lanes, 0, queries);
+            fetch_lanes(a, first, lanes, a.heads * depth, keys);
+            Lanes found{};
+            if (w.direct) {
+                for (int64_t p = 0; p < a.length; ++p) {
+                    for (int64_t s = 0; s < a.length; ++s) {
+                        Vector logit[3];
+                        three_logits(a, queries + p * depth * LANES, keys + s * depth * LANES, s - p + a.table_reach, logit);
+                        UNROLL for (int term = 0; term < 3; ++term) found.sum[term] += logit[term], found.square[term] += logit[term] * logit[term];
+                    }
+                }
+            } else if (a.content) {
+                gram(queries, a.length, depth, q_gram, q_sum), gram(keys, a.length, depth, k_gram, k_sum);
+                for (int64_t i = 0; i < square; i += LANES) found.square[0] += load(q_gram + i) * load(k_gram + i);
+                for (int64_t i = 0; i < depth * LANES; i += LANES) found.sum[0] += load(q_sum + i) * load(k_sum + i);
+            }
+            spill(w, first, found, sums);
+            if (w.direct) return;
+            heads_from = first % a.heads;
+            if (++waiting == TOGETHER) add_products();
+            if (batches == KEPT) flush_products();
+        });
+        if (waiting > 0) add_products();
+        if (batches > 0) flush_products();
+    }
+}
+
+// sum over a position's other end of r_d r_e and r_d, of both tables.
+INLINE void table_products(const AxialMoments& a, float* to) {
+    const int64_t depth = a.key_depth, length = a.length;
+    memset(to, 0, sizeof(float) * 2 * length * depth * (depth + 1));
+    float* sums = to + 2 * length * depth * depth;
+    for (int term = 0; term < 2; ++term) {
+        const float* table = table_of(a, term);
+        for (int64_t own = 0; own < length; ++own, to += depth * depth, sums += depth) {
+            if (table == nullptr) continue;
+            const float* rows = table + window(a, term, own) * depth;
+            for (int64_t d = 0; d < depth; ++d) {
+                double sum = 0;
+                for (int64_t i = 0; i < length; ++i) sum += rows[i * depth + d];
+                sums[d] = static_cast<float>(sum);
+                for (int64_t e = 0; e <= d; ++e) {
+                    double product = 0;
+                    for (int64_t i = 0; i < length; ++i) product += static_cast<double>(rows[i * depth + d]) * rows[i * depth + e];
+                    to[d * depth + e] = to[e * depth + d] = static_cast<float>(product);
+                }
+            }
+        }
+    }
+}
+
+INLINE Moments prepared(const AxialMoments* a) {
+    const int64_t depth = a->key_depth, groups = divide_up(a->batch * a->others * a->heads, LANES);
+    Moments w{a, depth > 2 * a->length, 1, 0, 0, a->length * (pairs(depth) + depth), 0, nullptr, nullptr, false};
+    while (w.phases * LANES % a->heads != 0) ++w.phases;
+    w.groups_a_piece = most(1, divide_up(groups, 16));  // so that sums do not depend on the number of threads
+    w.pieces = divide_up(groups, w.groups_a_piece);
+    return w;
+}
+
+inline int moments_forward(const AxialMoments* a, int threads, AxialParallel parallel) {
+    static thread_local Scratch scratch;
+    Moments w = prepared(a);
+    float* tables = scratch.floats(2 * a->length * a->key_depth * (a->key_depth + 1));
+    const int64_t grams = w.direct ? 0 : 2 * w.products * a->heads;
+    w.doubles = 6 * a->heads + grams;
+    w.sums = static_cast<double*>(calloc(static_cast<size_t>(most(1, w.pieces) * w.doubles), sizeof(double)));
+    if (w.sums == nullptr || tables == nullptr) {
+        free(w.sums);
+        return 1;
+    }
+    in_parallel(moments_forward_piece, &w, w.pieces, threads, parallel);
+    for (int64_t piece = 1; piece < w.pieces; ++piece) {
+        for (int64_t i = 0; i < w.doubles; ++i) w.sums[i] += w.sums[piece * w.doubles + i];
+    }
+    memcpy(a->sums, w.sums, sizeof(double) * 6 * a->heads);
+    if (!w.direct) {
+        const double* x = w.sums + 6 * a->heads;
+        memcpy(a->grams, x, sizeof(double) * grams);
+        table_products(*a, tables);
+        const float *product = tables, *sum = tables + 2 * a->length * a->key_depth * a->key_depth;
+        for (int64_t term = 0; term < 2; ++term) {
+            double* to = a->sums + (2 + 2 * term) * a->heads;
+            for (int64_t own = 0; own < a->length; ++own, product += a->key_depth * a->key_depth) {
+                for (int64_t d = 0; d < a->key_depth; ++d) {
+                    for (int64_t e = 0; e <= d; ++e) {
+                        const double times = (d == e ? 1 : 2) * product[d * a->key_depth + e];
+                        for (int64_t g = 0; g < a->heads; ++g, ++x) to[a->heads + g] += times * *x;
+                    }
+                }
+                for (int64_t d = 0; d < a->key_depth; ++d, ++sum) {
+                    for (int64_t g = 0; g < a->heads; ++g, ++x) to[g] += *sum * *x;
+                }
+            }
+        }
+    }
+    free(w.sums);
+    return w.failed ? 1 : 0;
+}
+
+// A factor for each lane of a group: `times` the gradient of a term's sums (0) or sums of squares (1).
+INLINE Vector factor(const AxialMoments& a, int64_t first, int term, int which, double times) {
+    Vector x;
+    for (int64_t l = 0; l < LANES; ++l) x[l] = static_cast<float>(times * a.grad_sums[(2 * term + which) * a.heads + (first + l) % a.heads]);
+    return x;
+}
+
+// Gradients of a group's queries (term 0) or keys by Gram matrices: added to (L, D, LANES).
+INLINE void gram_gradients(const Moments& w, int term, int64_t first, const float* mine, const float* other_gram, const float* other_sum, float* to) {
+    const AxialMoments& a = *w.a;
+    const int64_t depth = a.key_depth;
+    const bool positions = table_of(a, term) != nullptr;
+    const Vector content_square = factor(a, first, 0, 1, 2), content_sum = factor(a, first, 0, 0, 1);
+    const Vector square = factor(a, first, 1 + term, 1, 2), sum = factor(a, first, 1 + term, 0, 1);
+    const float *products = w.tables + term * a.length * depth * depth, *sums = w.tables + 2 * a.length * depth * depth + term * a.length * depth;
+    for (int64_t p = 0; p < a.length; ++p, mine += depth * LANES, to += depth * LANES, products += depth * depth, sums += depth) {
+        for (int64_t d = 0; d < depth; ++d) {
+            Vector content{}, position{}, x{};
+            for (int64_t e = 0; e < depth; ++e) {
+                const Vector at = load(mine + e * LANES);
+                if (a.content) content += load(other_gram + (d * depth + e) * LANES) * at;
+                if (positions) position += products[d * depth + e] * at;
+            }
+            if (a.content) x = content_square * content + content_sum * load(other_sum + d * LANES);
+            if (positions) x += square * position + sum * sums[d];
+            store(to + d * LANES, x);
+        }
+    }
+}
+
+inline void moments_backward_piece(void* data, int64_t index) {
+    static thread_local Scratch scratch;
+    Moments& w = *static_cast<Moments*>(data);
+    const AxialMoments& a = *w.a;
+    const int64_t depth = a.key_depth, vectors = a.length * depth * LANES, square = depth * depth * LANES, rows = (2 * a.length - 1) * depth;
+    float* q = scratch.floats(4 * vectors + 2 * square + 2 * depth * LANES + (w.direct ? 2 * rows * LANES : 0));
+    if (q == nullptr) {
+        w.failed = true;
+        return;
+    }
+    float *k = q + vectors, *dq = k + vectors, *dk = dq + vectors, *q_gram = dk + vectors, *k_gram = q_gram + square;
+    float *q_sum = k_gram + square, *k_sum = q_sum + depth * LANES, *drq = k_sum + depth * LANES, *drk = drq + rows * LANES;
+    if (w.direct) memset(drq, 0, sizeof(float) * 2 * rows * LANES);
+    for (int64_t phase = 0; phase < w.phases; ++phase) {
+        each_group(w, index, phase, [&](int64_t first, int64_t lanes) {
+            fetch_lanes(a, first, lanes, 0, q);
+            fetch_lanes(a, first, lanes, a.heads * depth, k);
+            if (w.direct) {
+                memset(dq, 0, sizeof(float) * 2 * vectors);
+                Vector squares[3], sums[3];
+                for (int term = 0; term < 3; ++term) squares[term] = factor(a, first, term, 1, 2), sums[term] = factor(a, first, term, 0, 1);
+                for (int64_t p = 0; p < a.length; ++p) {
+                    for (int64_t s = 0; s < a.length; ++s) {
+                        const int64_t at = s - p + a.table_reach, mine = (s - p + a.length - 1) * depth;
+                        float *query = q + p * depth * LANES, *key = k + s * depth * LANES;
+                        float *dquery = dq + p * depth * LANES, *dkey = dk + s * depth * LANES;
+                        Vector logit[3];
+                        three_logits(a, query, key, at, logit);
+                        UNROLL for (int term = 0; term < 3; ++term) logit[term] = squares[term] * logit[term] + sums[term];
+                        for (int64_t d = 0; d < depth; ++d) {
+                            const Vector x = load(query + d * LANES), y = load(key + d * LANES);
+                            Vector dx = load(dquery + d * LANES), dy = load(dkey + d * LANES);
+                            if (a.content) dx += logit[0] * y, dy += logit[0] * x;
+                            if (a.query_table != nullptr) {
+                                float* to = drq + (mine + d) * LANES;
+                                dx += logit[1] * a.query_table[at * depth + d];
+                                store(to, load(to) + logit[1] * x);
+                            }
+                            if (a.key_table != nullptr) {
+                                float* to = drk + (mine + d) * LANES;
+                                dy += logit[2] * a.key_table[at * depth + d];
+                                store(to, load(to) + logit[2] * y);
+                            }
+                            store(dquery + d * LANES, dx), store(dkey + d * LANES, dy);
+                        }
+                    }
+                }
+            } else {
+                if (a.content) gram(q, a.length, depth, q_gram, q_sum), gram(k, a.length, depth, k_gram, k_sum);
+                gram_gradients(w, 0, first, q, k_gram, k_sum, dq);
+                gram_gradients(w, 1, first, k, q_gram, q_sum, dk);
+            }
+            add_lanes(a, first, lanes, 0, dq);
+            add_lanes(a, first, lanes, a.heads * depth, dk);
+        });
+    }
+    for (int64_t i = 0; w.direct && i < 2 * rows; ++i) {
+        for (int64_t l = 0; l < LANES; ++l) w.sums[index * w.doubles + i] += drq[i * LANES + l];
+    }
+}
+
+// Of the tables, from what the forward pass kept: dr += 2 M r + m, where M and m are a position's products and sums, weighted by head.
+INLINE void table_gradients(const AxialMoments& a, double* to) {
+    const int64_t depth = a.key_depth;
+    const double* x = a.grams;
+    double* weighted = static_cast<double*>(malloc(sizeof(double) * static_cast<size_t>(depth * depth + depth)));
+    if (weighted == nullptr) return;
+    for (int term = 0; term < 2; ++term, to += (2 * a.length - 1) * depth) {
+        const float* table = table_of(a, term);
+        const double *sum = a.grad_sums + (2 + 2 * term) * a.heads, *square = sum + a.heads;
+        for (int64_t own = 0; own < a.length; ++own) {
+            const auto total = [&](const double* by_head) {
+                double found = 0;
+                for (int64_t g = 0; g < a.heads; ++g, ++x) found += by_head[g] * *x;
+                return found;
+            };
+            for (int64_t d = 0; d < depth; ++d) {
+                for (int64_t e = 0; e <= d; ++e) weighted[d * depth + e] = weighted[e * depth + d] = 2 * total(square);
+            }
+            for (int64_t d = 0; d < depth; ++d) weighted[depth * depth + d] = total(sum);
+            if (table == nullptr) continue;
+            const int64_t from = window(a, term, own);
+            double* rows = to + (from - a.table_reach + a.length - 1) * depth;
+            for (int64_t i = 0; i < a.length; ++i) {
+                for (int64_t d = 0; d < depth; ++d) {
+                    double gradient = weighted[depth * depth + d];
+                    for (int64_t e = 0; e < depth; ++e) gradient += weighted[d * depth + e] * table[(from + i) * depth + e];
+                    rows[i * depth + d] += gradient;
+                }
+            }
+        }
+    }
+    free(weighted);
+}
+
+inline int moments_backward(const AxialMoments* a, int threads, AxialParallel parallel) {
+    static thread_local Scratch scratch;
+    Moments w = prepared(a);
+    const int64_t depth = a->key_depth, rows = (2 * a->length - 1) * depth;
+    w.doubles = 2 * rows;
+    w.sums = static_cast<double*>(calloc(static_cast<size_t>(most(1, w.pieces) * w.doubles), sizeof(double)));
+    w.tables = scratch.floats(2 * a->length * depth * (depth + 1));
+    if (w.sums == nullptr || w.tables == nullptr) {
+        free(w.sums);
+        return 1;
+    }
+    if (!w.direct) table_products(*a, w.tables);
+    in_parallel(moments_backward_piece, &w, w.pieces, threads, parallel);
+    for (int64_t piece = 1; piece < w.pieces; ++piece) {
+        for (int64_t i = 0; i < w.doubles; ++i) w.sums[i] += w.sums[piece * w.doubles + i];
+    }
+    if (!w.direct) table_gradients(*a, w.sums);
+    for (int term = 0; term < 2; ++term) {
+        float* to = term == 0 ? a->grad_query_table : a->grad_key_table;
+        if (to == nullptr) continue;
+        memset(to, 0, sizeof(float) * (2 * a->table_reach + 1) * depth);
+        to += (a->table_reach - a->length + 1) * depth;
+        for (int64_t i = 0; i < rows; ++i) to[i] = static_cast<float>(w.sums[term * rows + i]);
+    }
+    free(w.sums);
+    return w.failed ? 1 : 0;
+}
+
+}  // namespace
+#endif

@@ -1,0 +1,271 @@
+// Batch normalisation of rows of channels in training: moments, the result with its residual and activation, gradients.
+#ifndef AXIAL_NORM_H
+#define AXIAL_NORM_H
+
+#include "bfloat.h"
+#include "threads.h"
+
+namespace {
+
+constexpr int64_t SUMMED = 64, STAGED = 16;  // rows that are added up in floats; rows whose gradients are prepared at a time
+
+struct Normed {
+    const AxialNorm* a;
+    int64_t channels, piece_rows, pieces;
+    double* sums;  // (pieces, 2, channels)
+    bool failed;
+};
+
+// Rows of a piece; the pieces, and so the order of summation, depend on nothing but the number of rows.
+INLINE void rows_of(const Normed& w, int64_t index, int64_t* begin, int64_t* end) {
+    *begin = index * w.piece_rows;
+    *end = least(w.a->rows, *begin + w.piece_rows);
+}
+
+// V vectors of channels: sums of what differs from the pivot, about the mean, and of its square.
+template <int V, class X>
+INLINE void add_up(const X* x, int64_t row, int64_t count, const float* pivots, int64_t lanes, double* sums, double* squares) {
+    Vector sum[V], square[V], pivot[V];
+    UNROLL for (int v = 0; v < V; ++v) sum[v] = square[v] = Vector{}, pivot[v] = load(pivots + v * LANES, lanes - v * LANES);
+    for (int64_t r = 0; r < count; ++r, x += row) {
+        UNROLL for (int v = 0; v < V; ++v) {
+            const Vector centred = load(x + v * LANES, V > 1 ? LANES : lanes) - pivot[v];
+            sum[v] += centred;
+            square[v] += centred * centred;
+        }
+    }
+    for (int v = 0; v < V; ++v) {
+        for (int64_t l = 0; l < least(LANES, lanes - v * LANES); ++l) sums[v * LANES + l] += sum[v][l], squares[v * LANES + l] += square[v][l];
+    }
+}
+
+template <class X>
+inline void moments_piece(void* data, int64_t index) {
+    const Normed& w = *static_cast<Normed*>(data);
+    const X* x = static_cast<const X*>(w.a->x);
+    double *sums = w.sums + index * 2 * w.channels, *squares = sums + w.channels;
+    int64_t begin, end;
+    rows_of(w, index, &begin, &end);
+    for (int64_t first = begin; first < end; first += SUMMED) {
+        const X* from = x + first * w.channels;
+        const int64_t count = least(SUMMED, end - first);
+        int64_t c = 0;
+        for (; c + 4 * LANES <= w.channels; c += 4 * LANES) add_up<4>(from + c, w.channels, count, w.a->mean + c, 4 * LANES, sums + c, squares + c);
+        for (; c < w.channels; c += LANES) add_up<1>(from + c, w.channels, count, w.a->mean + c, w.channels - c, sums + c, squares + c);
+    }
+}
+
+// From channels with the head index fastest to head by head.
+INLINE void head_by_head(const float* from, int64_t outputs, int64_t heads, float* to) {
+    const int64_t depth = outputs / heads;
+    for (int64_t g = 0; g < heads; ++g) {
+        for (int64_t d = 0; d < depth; ++d) to[g * depth + d] = from[d * heads + g];
+    }
+}
+
+INLINE void head_fastest(const float* from, int64_t outputs, int64_t heads, float* to) {
+    const int64_t depth = outputs / heads;
+    for (int64_t d = 0; d < depth; ++d) {
+        for (int64_t g = 0; g < heads; ++g) to[d * heads + g] = from[g * depth + d];
+    }
+}
+
+// Channels of a row from c on: the norms of all terms, summed.
+template <class X>
+INLINE Vector normed(const AxialNorm& a, const X* x, int64_t c, int64_t lanes) {
+    Vector sum{};
+    for (int64_t term = 0; term < a.terms; ++term, c += a.outputs) {
+        sum += (load(x + c, lanes) - load(a.mean + c, lanes)) * load(a.scale + c, lanes) + load(a.bias + c, lanes);
+    }
+    return sum;
+}
+
+template <class X, class Y>
+inline void apply_piece(void* data, int64_t index) {
+    static thread_local Scratch scratch;
+    Normed& w = *static_cast<Normed*>(data);
+    const AxialNorm& a = *w.a;
+    float* line = scratch.floats(2 * a.outputs);
+    if (line == nullptr) {
+        w.failed = true;
+        return;
+    }
+    int64_t begin, end;
+    rows_of(w, index, &begin, &end);
+    for (int64_t r = begin; r < end; ++r) {
+        const X* x = static_cast<const X*>(a.x) + r * w.channels;
+        Y* y = static_cast<Y*>(a.y) + r * a.outputs;
+        const Y* residual = static_cast<const Y*>(a.residual) + r * a.outputs;
+        if (a.heads) {
+            for (int64_t c = 0; c < a.outputs; c += LANES) store(line + c, normed(a, x, c, a.outputs - c), a.outputs - c);
+            head_by_head(line, a.outputs, a.heads, line + a.outputs);
+        }
+        for (int64_t c = 0; c < a.outputs; c += LANES) {
+            const int64_t lanes = a.outputs - c;
+            Vector sum = a.heads ? load(line + a.outputs + c, lanes) : normed(a, x, c, lanes);
+            if (a.residual != nullptr) sum += load(residual + c, lanes);
+            store(y + c, a.relu ? (sum < 0.0f ? Vector{} : sum) : sum, lanes);
+        }
+    }
+}
+
+// Gradients of `count` rows from r on as they come to the norm: through the activation, channels as x has them.
+template <class Y>
+INLINE void stage(const AxialNorm& a, int64_t r, int64_t count, float* to, float* line) {
+    for (int64_t i = 0; i < count; ++i, to += a.outputs) {
+        const Y *gradient = static_cast<const Y*>(a.grad_y) + (r + i) * a.outputs, *y = static_cast<const Y*>(a.y) + (r + i) * a.outputs;
+        float* into = a.heads ? line : to;
+        for (int64_t c = 0; c < a.outputs; c += LANES) {
+            const int64_t lanes = a.outputs - c;
+            Vector x = load(gradient + c, lanes);
+            if (a.relu) x = load(y + c, lanes) > 0.0f ? x : Vector{};
+            store(into + c, x, lanes);
+        }
+        if (a.heads) head_fastest(line, a.outputs, a.heads, to);
+    }
+}
+
+template <class X, class Y>
+inline void sums_piece(void* data, int64_t index) {
+    static thread_local Scratch scratch;
+    Normed& w = *static_cast<Normed*>(data);
+    const AxialNorm& a = *w.a;
+    float* staged = scratch.floats((STAGED + 1) * a.outputs + 2 * w.channels);
+    if (staged == nullptr) {
+        w.failed = true;
+        return;
+    }
+    float *line = staged + STAGED * a.outputs, *sum = line + a.outputs, *product = sum + w.channels;
+    double* sums = w.sums + index * 2 * w.channels;
+    int64_t begin, end;
+    rows_of(w, index, &begin, &end);
+    memset(sum, 0, sizeof(float) * 2 * w.channels);
+    for (int64_t r = begin; r < end;) {
+        const int64_t count = least(STAGED, end - r);
+        stage<Y>(a, r, count, staged, line);
+        for (int64_t term = 0; term < a.terms; ++term) {
+            for (int64_t c = 0; c < a.outputs; c += LANES) {
+                const int64_t at = term * a.outputs + c, lanes = a.outputs - c;
+                const X* x = static_cast<const X*>(a.x) + r * w.channels + at;
+                const float* gradient = staged + c;
+                const Vector mean = load(a.mean + at, lanes);
+                Vector s = load(sum + at, lanes), p = load(product + at, lanes);
+                for (int64_t i = 0; i < count; ++i, x += w.channels, gradient += a.outputs) {
+                    const Vector g = load(gradient, lanes);
+                    s += g;
+                    p += g * (load(x, lanes) - mean);
+                }
+                store(sum + at, s, lanes), store(product + at, p, lanes);
+            }
+        }
+        r += count;
+        if ((r - begin) % SUMMED == 0 || r == end) {
+            for (int64_t c = 0; c < 2 * w.channels; ++c) sums[c] += sum[c];
+            memset(sum, 0, sizeof(float) * 2 * w.channels);
+        }
+    }
+}
+
+template <class X, class Y>
+inline void gradients_piece(void* data, int64_t index) {
+    static thread_local Scratch scratch;
+    Normed& w = *static_cast<Normed*>(data);
+    const AxialNorm& a = *w.a;
+    float* staged = scratch.floats((STAGED + 1) * a.outputs + 2 * w.channels);
+    if (staged == nullptr) {
+        w.failed = true;
+        return;
+    }
+    float *line = staged + STAGED * a.outputs, *shift = line + a.outputs, *slope = shift + w.channels;
+    for (int64_t c = 0; c < w.channels; ++c) {
+        shift[c] = static_cast<float>(w.sums[c] / a.rows);
+        slope[c] = static_cast<float>(w.sums[w.channels + c] / a.rows * a.inverse[c] * a.inverse[c]);
+    }
+    int64_t begin, end;
+    rows_of(w, index, &begin, &end);
+    for (int64_t r = begin; r < end; r += STAGED) {
+        const int64_t count = least(STAGED, end - r);
+        stage<Y>(a, r, count, staged, line);
+        for (int64_t i = 0; i < count; ++i) {
+            const X* x = static_cast<const X*>(a.x) + (r + i) * w.channels;
+            X* to = static_cast<X*>(a.grad_x) + (r + i) * w.channels;
+            for (int64_t term = 0; term < a.terms; ++term) {
+                for (int64_t c = 0; c < a.outputs; c += LANES) {
+                    const int64_t at = term * a.outputs + c, lanes = a.outputs - c;
+                    const Vector g = load(staged + i * a.outputs + c, lanes), centred = load(x + at, lanes) - load(a.mean + at, lanes);
+                    store(to + at, load(a.scale + at, lanes) * (g - load(shift + at, lanes) - centred * load(slope + at, lanes)), lanes);
+                }
+            }
+            if (a.grad_residual != nullptr) {
+                Y* residual = static_cast<Y*>(a.grad_residual) + (r + i) * a.outputs;
+                for (int64_t c = 0; c < a.outputs; c += LANES) store(residual + c, load(staged + i * a.outputs + c, a.outputs - c), a.outputs - c);
+            }
+        }
+    }
+}
+
+INLINE Normed normed_rows(const AxialNorm* a, bool sums) {
+    Normed w{a, a->terms * a->outputs, SUMMED * most(4, divide_up(a->rows, 256 * SUMMED)), 0, nullptr, false};
+    w.pieces = divide_up(a->rows, w.piece_rows);
+    if (sums) w.sums = static_cast<double*>(calloc(static_cast<size_t>(most(1, w.pieces) * 2 * w.channels), sizeof(double)));
+    return w;
+}
+
+INLINE void total(Normed& w) {
+    for (int64_t piece = 1; piece < w.pieces; ++piece) {
+        for (int64_t i = 0; i < 2 * w.channels; ++i) w.sums[i] += w.sums[piece * 2 * w.channels + i];
+    }
+}
+
+// The mean of the first rows.
+template <class X>
+INLINE void pivots(const AxialNorm& a, int64_t channels, float* to) {
+    const int64_t count = least(a.rows, SUMMED);
+    for (int64_t c = 0; c < channels; c += LANES) {
+        Vector sum{};
+        const X* x = static_cast<const X*>(a.x) + c;
+        for (int64_t r = 0; r < count; ++r, x += channels) sum += load(x, channels - c);
+        store(to + c, sum / static_cast<float>(count), channels - c);
+    }
+}
+
+inline int norm_moments(const AxialNorm* a, int threads, AxialParallel parallel) {
+    Normed w = normed_rows(a, true);
+    if (w.sums == nullptr) return 1;
+    a->x_bfloat ? pivots<Bfloat>(*a, w.channels, a->mean) : pivots<float>(*a, w.channels, a->mean);
+    in_parallel(a->x_bfloat ? moments_piece<Bfloat> : moments_piece<float>, &w, w.pieces, threads, parallel);
+    total(w);
+    for (int64_t c = 0; c < w.channels; ++c) {
+        const double mean = w.sums[c] / a->rows, square = w.sums[w.channels + c] / a->rows - mean * mean;
+        a->mean[c] = static_cast<float>(a->mean[c] + mean);
+        a->variance[c] = static_cast<float>(square < 0 ? 0 : square);
+    }
+    free(w.sums);
+    return 0;
+}
+
+#define TYPED(function) \
+    (a->x_bfloat ? (a->y_bfloat ? function<Bfloat, Bfloat> : function<Bfloat, float>) : (a->y_bfloat ? function<float, Bfloat> : function<float, float>))
+
+inline int norm_forward(const AxialNorm* a, int threads, AxialParallel parallel) {
+    Normed w = normed_rows(a, false);
+    in_parallel(TYPED(apply_piece), &w, w.pieces, threads, parallel);
+    return w.failed ? 1 : 0;
+}
+
+inline int norm_backward(const AxialNorm* a, int threads, AxialParallel parallel) {
+    Normed w = normed_rows(a, true);
+    if (w.sums == nullptr) return 1;
+    in_parallel(TYPED(sums_piece), &w, w.pieces, threads, parallel);
+    total(w);
+    for (int64_t c = 0; c < w.channels; ++c) {
+        a->grad_bias[c] = static_cast<float>(w.sums[c]);
+        a->grad_weight[c] = static_cast<float>(w.sums[w.channels + c] * a->inverse[c]);
+    }
+    in_parallel(TYPED(gradients_piece), &w, w.pieces, threads, parallel);
+    free(w.sums);
+    return w.failed ? 1 : 0;
+}
+
+}  // namespace
+#endif

@@ -1,0 +1,100 @@
+"""Batch norms in training on the fused kernel, with the residual and the activation that follow: one pass for moments, one for the rest."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from axialzoo.kernels.structures import AxialNorm
+from axialzoo.torch.serving import differentiable, pointer, serving_kernel
+
+
+def normalised(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    epsilon: float,
+    *,
+    residual: Tensor | None = None,
+    relu: bool = False,
+    terms: int = 1,
+    heads: int = 0,
+    dtype: torch.dtype | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows normalised by their own moments: ask :func:`axialzoo.torch.serving.can_train_rows` before.
+
+    Args:
+        x: (..., terms C), floats or bfloat16.
+        weight, bias: (terms C,), floats, in the order of x's channels.
+        epsilon: Added to the variance.
+        residual: (..., C), added to the result.
+        relu: Whether the result is activated.
+        terms: How many norms are summed, as of retrieved contents and positions.
+        heads: Where not 0, channels of x lie with the head index fastest, and the result's head by head.
+        dtype: Of the result and of `residual`; x's where None.
+
+    Returns:
+        (..., C), and mean and biased variance of x's channels.
+    """
+    y, mean, variance = _Norm.apply(x.contiguous(), weight, bias, residual, epsilon, (terms, heads, relu), dtype or x.dtype)  # pyright: ignore[reportGeneralTypeIssues]
+    return y, mean, variance
+
+
+class _Norm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, epsilon: float, form, dtype: torch.dtype):
+        terms, _, relu = form
+        weight, bias = weight.contiguous(), bias.contiguous()
+        mean, variance = x.new_empty((2, len(weight)), dtype=torch.float32)  # (terms C,) each
+        _run("norm_moments", weight, x, None, form, mean=mean, variance=variance)
+        inverse = torch.rsqrt(variance + epsilon)  # (terms C,)
+        y = x.new_empty((*x.shape[:-1], len(weight) // terms), dtype=dtype)  # (..., C)
+        residual = None if residual is None else residual.to(dtype).contiguous()
+        _run("norm_forward", weight, x, y, form, mean=mean, scale=weight * inverse, bias=bias, residual=residual)
+        ctx.save_for_backward(x, weight, bias, mean, inverse, y if relu else None)
+        ctx.form, ctx.dtype, ctx.epsilon, ctx.adds = form, dtype, epsilon, residual is not None
+        ctx.mark_non_differentiable(mean, variance)
+        return y, mean, variance
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, bias, mean, inverse, y = ctx.saved_tensors
+        grad, rest = grads[0], (None,) * 3
+        if torch.is_grad_enabled():
+            grad = grad if y is None else grad * (y > 0)
+            found = differentiable(lambda *inputs: _plain(*inputs, ctx.epsilon, ctx.form, ctx.dtype), (x, weight, bias), grad, ctx.needs_input_grad)
+            return *found, grad if ctx.adds else None, *rest
+        grad = grad.contiguous()
+        grad_x, grad_residual = torch.empty_like(x), grad if ctx.adds else None
+        grad_weight, grad_bias = weight.new_empty((2, len(weight)))
+        if ctx.adds and y is not None:
+            grad_residual = torch.empty_like(grad)
+        _run(
+            "norm_backward", weight, x, y, ctx.form, mean=mean, scale=weight * inverse, inverse=inverse, grad_y=grad, grad_x=grad_x,
+            grad_residual=grad_residual if y is not None else None, grad_weight=grad_weight, grad_bias=grad_bias, dtype=ctx.dtype,
+        )  # fmt: skip
+        return grad_x, grad_weight, grad_bias, grad_residual, *rest
+
+
+def _run(name: str, weight: Tensor, x: Tensor, y: Tensor | None, form, dtype: torch.dtype | None = None, **tensors: Tensor | None) -> None:
+    """Calls the kernel with these tensors, by the names of ``AxialNorm``; `dtype` is y's where there is none."""
+    kernel = serving_kernel(weight)
+    if kernel is None:
+        raise RuntimeError(f"{name}: expected the kernel that the forward pass had, found none; see kernel_status()")
+    terms, heads, relu = form
+    dtype = y.dtype if y is not None else dtype
+    arguments = AxialNorm(
+        x.numel() // x.shape[-1], terms, x.shape[-1] // terms, heads, x.dtype == torch.bfloat16, dtype == torch.bfloat16, relu,
+        x=pointer(x), y=pointer(y), **{name: pointer(tensor) for name, tensor in tensors.items()},
+    )  # fmt: skip
+    kernel.run(name, arguments, torch.get_num_threads())
+
+
+def _plain(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float, form, dtype: torch.dtype) -> Tensor:
+    """The same of PyTorch's operations, before residual and activation."""
+    terms, heads, _ = form
+    y = F.batch_norm(x.flatten(0, -2).float(), None, None, weight, bias, True, eps=epsilon)  # (R, terms C)
+    y = y.unflatten(1, (terms, -1)).sum(1)  # (R, C)
+    y = y.unflatten(1, (-1, heads)).mT.flatten(1) if heads else y
+    return y.to(dtype).unflatten(0, x.shape[:-1])

@@ -1,0 +1,61 @@
+"""Where the fused CPU kernel serves: for which tensors, and not where operations are recorded or transformed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from axialzoo.kernels import Kernel
+from axialzoo.kernels import kernel as find_kernel
+from axialzoo.torch.dynamic_window import is_traced
+
+
+def serving_kernel(*tensors: Tensor | None) -> Kernel | None:
+    """The kernel, where it is there and can take these tensors: float32, on the CPU."""
+    if any(x is not None and (x.dtype != torch.float32 or x.device.type != "cpu") for x in tensors):
+        return None
+    found = find_kernel()
+    if found is not None:
+        _share_threads(found)
+    return found
+
+
+@functools.cache
+def _share_threads(found: Kernel) -> None:
+    found.use_threads_of([str(path) for path in sorted((Path(torch.__file__).parent / "lib").glob("libgomp*"))])
+
+
+def pointer(x: Tensor | None) -> int:
+    return 0 if x is None else x.data_ptr()
+
+
+def recorded() -> bool:
+    """Whether operations are recorded to be run later, elsewhere, by torch.compile, torch.export or a trace."""
+    return torch.compiler.is_compiling() or is_traced()
+
+
+def can_train_rows(x: Tensor, *parameters: Tensor) -> bool:
+    """Whether the kernel takes rows of floats or bfloat16 and parameters of floats, to train them here and now.
+
+    Not what is recorded, nor where derivatives are taken forward or by torch.func: those are of PyTorch's own operations.
+    """
+    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.bfloat16) or x.numel() == 0 or recorded():
+        return False
+    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+        return False
+    return serving_kernel(*parameters) is not None
+
+
+def differentiable(
+    function: Callable[..., Tensor], inputs: Sequence[Tensor | None], grad: Tensor, wanted: Sequence[bool]
+) -> list[Tensor | None]:
+    """Gradients of `function` that have gradients in turn, those that are wanted: for where the kernel has only the first."""
+    inputs = [None if x is None else x.view_as(x) for x in inputs]  # by themselves, whatever one is made of
+    some = [x for x, want in zip(inputs, wanted) if want and x is not None]
+    made = iter(torch.autograd.grad(function(*inputs), some, grad, create_graph=True, materialize_grads=True))
+    return [next(made) if want and x is not None else None for x, want in zip(inputs, wanted)]
