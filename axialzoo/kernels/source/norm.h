@@ -109,11 +109,14 @@ inline void apply_piece(void* data, int64_t index) {
     }
 }
 
-// Gradients of `count` rows from r on as they come to the norm: through the activation, channels as x has them.
+// Gradients of `count` rows from r on as they come to the norm: through the activation, channels as x has them. Where they are so
+// already they stay where they are, else they are put into `to`; `line` is room for a row.
 template <class Y>
-INLINE void stage(const AxialNorm& a, int64_t r, int64_t count, float* to, float* line) {
-    for (int64_t i = 0; i < count; ++i, to += a.outputs) {
-        const Y *gradient = static_cast<const Y*>(a.grad_y) + (r + i) * a.outputs, *y = static_cast<const Y*>(a.y) + (r + i) * a.outputs;
+INLINE const float* stage(const AxialNorm& a, int64_t r, int64_t count, float* to, float* line) {
+    const Y *gradient = static_cast<const Y*>(a.grad_y) + r * a.outputs, *y = static_cast<const Y*>(a.y) + r * a.outputs;
+    if (!a.y_bfloat && !a.relu && !a.heads) return static_cast<const float*>(a.grad_y) + r * a.outputs;
+    const float* staged = to;
+    for (int64_t i = 0; i < count; ++i, to += a.outputs, gradient += a.outputs, y += a.outputs) {
         float* into = a.heads ? line : to;
         for (int64_t c = 0; c < a.outputs; c += LANES) {
             const int64_t lanes = a.outputs - c;
@@ -122,6 +125,30 @@ INLINE void stage(const AxialNorm& a, int64_t r, int64_t count, float* to, float
             store(into + c, x, lanes);
         }
         if (a.heads) head_fastest(line, a.outputs, a.heads, to);
+    }
+    return staged;
+}
+
+// V vectors of channels: sums of gradients, and of gradients times what differs from the mean, added to those that there are.
+template <int V, class X>
+INLINE void add_gradients(const AxialNorm& a, const X* x, int64_t row, const float* gradient, int64_t count, int64_t at, int64_t lanes,
+                          float* sums, float* products) {
+    Vector sum[V], product[V], mean[V];
+    UNROLL for (int v = 0; v < V; ++v) {
+        mean[v] = load(a.mean + at + v * LANES, V > 1 ? LANES : lanes);
+        sum[v] = product[v] = Vector{};
+    }
+    for (int64_t i = 0; i < count; ++i, x += row, gradient += a.outputs) {
+        UNROLL for (int v = 0; v < V; ++v) {
+            const Vector g = load(gradient + v * LANES, V > 1 ? LANES : lanes);
+            sum[v] += g;
+            product[v] += g * (load(x + v * LANES, V > 1 ? LANES : lanes) - mean[v]);
+        }
+    }
+    UNROLL for (int v = 0; v < V; ++v) {
+        float *s = sums + at + v * LANES, *p = products + at + v * LANES;
+        store(s, load(s, V > 1 ? LANES : lanes) + sum[v], V > 1 ? LANES : lanes);
+        store(p, load(p, V > 1 ? LANES : lanes) + product[v], V > 1 ? LANES : lanes);
     }
 }
 
@@ -142,20 +169,13 @@ inline void sums_piece(void* data, int64_t index) {
     memset(sum, 0, sizeof(float) * 2 * w.channels);
     for (int64_t r = begin; r < end;) {
         const int64_t count = least(STAGED, end - r);
-        stage<Y>(a, r, count, staged, line);
+        const float* gradients = stage<Y>(a, r, count, staged, line);
         for (int64_t term = 0; term < a.terms; ++term) {
-            for (int64_t c = 0; c < a.outputs; c += LANES) {
-                const int64_t at = term * a.outputs + c, lanes = a.outputs - c;
-                const X* x = static_cast<const X*>(a.x) + r * w.channels + at;
-                const float* gradient = staged + c;
-                const Vector mean = load(a.mean + at, lanes);
-                Vector s = load(sum + at, lanes), p = load(product + at, lanes);
-                for (int64_t i = 0; i < count; ++i, x += w.channels, gradient += a.outputs) {
-                    const Vector g = load(gradient, lanes);
-                    s += g;
-                    p += g * (load(x, lanes) - mean);
-                }
-                store(sum + at, s, lanes), store(product + at, p, lanes);
+            const X* x = static_cast<const X*>(a.x) + r * w.channels + term * a.outputs;
+            int64_t c = 0;
+            for (; c + 4 * LANES <= a.outputs; c += 4 * LANES) add_gradients<4>(a, x + c, w.channels, gradients + c, count, term * a.outputs + c, 4 * LANES, sum, product);
+            for (; c < a.outputs; c += LANES) {
+                add_gradients<1>(a, x + c, w.channels, gradients + c, count, term * a.outputs + c, a.outputs - c, sum, product);
             }
         }
         r += count;
@@ -185,20 +205,20 @@ inline void gradients_piece(void* data, int64_t index) {
     rows_of(w, index, &begin, &end);
     for (int64_t r = begin; r < end; r += STAGED) {
         const int64_t count = least(STAGED, end - r);
-        stage<Y>(a, r, count, staged, line);
-        for (int64_t i = 0; i < count; ++i) {
+        const float* gradients = stage<Y>(a, r, count, staged, line);
+        for (int64_t i = 0; i < count; ++i, gradients += a.outputs) {
             const X* x = static_cast<const X*>(a.x) + (r + i) * w.channels;
             X* to = static_cast<X*>(a.grad_x) + (r + i) * w.channels;
             for (int64_t term = 0; term < a.terms; ++term) {
                 for (int64_t c = 0; c < a.outputs; c += LANES) {
                     const int64_t at = term * a.outputs + c, lanes = a.outputs - c;
-                    const Vector g = load(staged + i * a.outputs + c, lanes), centred = load(x + at, lanes) - load(a.mean + at, lanes);
+                    const Vector g = load(gradients + c, lanes), centred = load(x + at, lanes) - load(a.mean + at, lanes);
                     store(to + at, load(a.scale + at, lanes) * (g - load(shift + at, lanes) - centred * load(slope + at, lanes)), lanes);
                 }
             }
             if (a.grad_residual != nullptr) {
                 Y* residual = static_cast<Y*>(a.grad_residual) + (r + i) * a.outputs;
-                for (int64_t c = 0; c < a.outputs; c += LANES) store(residual + c, load(staged + i * a.outputs + c, a.outputs - c), a.outputs - c);
+                for (int64_t c = 0; c < a.outputs; c += LANES) store(residual + c, load(gradients + c, a.outputs - c), a.outputs - c);
             }
         }
     }
