@@ -17,7 +17,8 @@ from axialzoo.kernels.build import NAME, BuildError, cache_folder, compile_libra
 
 ISAS = ("portable", "avx2", "avx512")  # bit i of what axial_supported() says
 FUNCTIONS = (
-    "forward", "backward", "linear", "weight_gradient", "norm_moments", "norm_forward", "norm_backward", "moments_forward", "moments_backward",
+    "forward", "backward", "linear", "weight_gradient", "norm_moments", "norm_forward", "norm_backward", "moments_forward",
+    "moments_backward",
 )  # fmt: skip
 PARALLEL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
 

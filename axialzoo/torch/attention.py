@@ -18,6 +18,7 @@ from torch import Tensor
 from axialzoo.spec import Attention, Norm
 from axialzoo.torch.attention_inputs import AttentionInputs
 from axialzoo.torch.fused_layer import can_train_fused, train_fused
+from axialzoo.torch.norm import Activation
 from axialzoo.torch.projection import PositionAttention, Table, at_once
 from axialzoo.torch.windows import AnyWindow, mask, table_window, unwindow, window_keys, window_of, window_queries
 
@@ -32,22 +33,23 @@ class AxialAttention(PositionAttention):
         axis: 0 attends along the height, 1 along the width.
 
     Shapes:
-        ``(N, C, H, W)`` of any height and width to ``(N, value_channels, H, W)``.
+        ``(N, C, H, W)`` of any height and width to ``(N, value_channels, H, W)``, activated where an activation is given.
     """
 
     def __init__(self, inputs: int, spec: Attention, norm: Norm, axis: int):
         super().__init__(inputs, spec, norm)
         self.axis = axis
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, activation: Activation | None = None) -> Tensor:
         if can_train_fused(self, x, self.axis):
-            return train_fused(self, self.placed(x), self.axis)
+            return train_fused(self, self.placed(x), self.axis, activation)
         size = (-1, x.shape[2], x.shape[3])  # (N, H, W)
         inputs = self.inputs_of(x)
         scale = self.similarity_scale(inputs).to(inputs.q.dtype)  # (terms, G)
         out = attend(inputs, scale)  # one (B, G, L, Dv) per value term
         x = self.sum_terms([self.merge_heads(term, size) for term in out])  # (NHW, V)
-        return x.unflatten(0, size).permute(0, 3, 1, 2)  # (N, V, H, W)
+        x = x.unflatten(0, size).permute(0, 3, 1, 2)  # (N, V, H, W)
+        return x if activation is None else activation(x)
 
     def inputs_of(self, x: Tensor) -> AttentionInputs:
         """What the layer attends with, from its input: (N, C, H, W) to queries, keys, values (B, G, L, D) and tables."""

@@ -109,21 +109,24 @@ class ResidualBlock(nn.Module):
         if self.spec.kind == "basic":
             return self.spatial2(self.spatial1(x, None, self.activation), straight, activation)
         x = self.reduce(x, None, self.activation)
-        x = self.spatial(x, None, self.activation) if self.spec.attention is None else self.activation(self.attend(x))
+        x = self.spatial(x, None, self.activation) if self.spec.attention is None else self.attend(x)
         return self.expand(x, straight, activation)
 
     def attend(self, x: Tensor) -> Tensor:
+        """Attention, the block's stride and its activation."""
         stride, attention = self.spec.stride, self.spec.attention
         assert attention is not None
+        if self.spec.kind == "axial" and stride == 1:
+            return self.width(self.height(x), self.activation)
         if self.spec.kind == "attention":
             x = self.attention(x)  # (N, V, H, W)
         elif attention.downsample == "slice":
-            return self.width(self.height(x)[:, :, ::stride])[:, :, :, ::stride]
+            return self.activation(self.width(self.height(x)[:, :, ::stride])[:, :, :, ::stride])
         else:
             x = self.width(self.height(x))
-        if stride == 1:
-            return x
-        return x[:, :, ::stride, ::stride] if attention.downsample == "slice" else average_pool(x, stride)
+        if stride > 1:
+            x = x[:, :, ::stride, ::stride] if attention.downsample == "slice" else average_pool(x, stride)
+        return self.activation(x)
 
 
 def through(blocks: nn.ModuleList, state: Any, checkpointing: bool) -> Any:

@@ -11,16 +11,17 @@ import functools
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from axialzoo.kernels.folding import head_fastest
 from axialzoo.spec import Attention
 from axialzoo.spec.attention import SIMILARITY_TERMS
 from axialzoo.torch import fused_gpu, fused_training
-from axialzoo.torch.fused_moments import logit_sums
+from axialzoo.torch.fused_core import retrieve
 from axialzoo.torch.fused_rows import linear
-from axialzoo.torch.norm import BatchNorm
+from axialzoo.torch.norm import Activation, is_shared
 from axialzoo.torch.projection import PositionAttention, interpolate
-from axialzoo.torch.serving import recorded
+from axialzoo.torch.serving import recorded, transformed
 
 
 def can_train_fused(layer: PositionAttention, x: Tensor, axis: int) -> bool:
@@ -32,7 +33,7 @@ def can_train_fused(layer: PositionAttention, x: Tensor, axis: int) -> bool:
     if not layer.training or x.device.type not in ("cpu", "cuda") or x.dtype not in (torch.float32, *_autocast_dtype(x.device.type)):
         return False
     length = x.shape[2 + axis]
-    if recorded() or layer.spec.reach(length) < length - 1:
+    if recorded() or transformed() or layer.spec.reach(length) < length - 1:
         return False
     norms = [norm.training for norm in (layer.norm_qkv, layer.norm_similarity, layer.norm_output)]
     return all(norms) and _has_kernel(x, *layer.parameters())
@@ -49,7 +50,7 @@ def _autocast_dtype(device: str) -> tuple[torch.dtype, ...]:
     return (torch.get_autocast_dtype(device),) if torch.is_autocast_enabled(device) else ()
 
 
-def train_fused(layer: PositionAttention, x: Tensor, axis: int) -> Tensor:
+def train_fused(layer: PositionAttention, x: Tensor, axis: int, activation: Activation | None = None) -> Tensor:
     """A layer along `axis` in training: (N, C, H, W) to (N, V, H, W), differentiable; updates the moving statistics.
 
     Under autocast the projection is of its type, and so is the result; what lies between is float32 on a CPU, and on a GPU of that
@@ -59,6 +60,7 @@ def train_fused(layer: PositionAttention, x: Tensor, axis: int) -> Tensor:
         layer: Whose parameters these are.
         x: Its input, absolute positions added where the spec has such.
         axis: 0 attends along the height, 1 along the width.
+        activation: What follows the layer.
 
     Raises:
         ValueError: where it does not serve; ask :func:`can_train_fused`.
@@ -67,38 +69,51 @@ def train_fused(layer: PositionAttention, x: Tensor, axis: int) -> Tensor:
         raise ValueError(
             "train_fused: expected a layer in training on a whole axis, float32 on a device with the kernel; use the layer itself"
         )
-    spec, (n, _, h, w), on_gpu = layer.spec, x.shape, fused_gpu.serves(x)
+    run = _on_gpu if fused_gpu.serves(x) else _on_cpu
+    tables = [_table(layer, name, x.shape[2 + axis]) for name in ("query_position", "key_position", "value_position")]
+    return run(layer, x.permute(0, 2, 3, 1), tables, axis, activation).permute(0, 3, 1, 2)  # (N, V, H, W)
+
+
+def _on_cpu(layer: PositionAttention, x: Tensor, tables: list[Tensor | None], axis: int, activation: Activation | None) -> Tensor:
+    """(N, H, W, C) to (N, H, W, V); channels lie with the head index fastest in between."""
+    spec, norm, relu = layer.spec, layer.norm_qkv, activation is F.relu
     keys, values, heads = spec.key_channels, spec.value_channels, spec.heads
-    order = None if on_gpu else qkv_order(keys, values, heads)
-    rows = linear(x.permute(0, 2, 3, 1), layer.qkv.weight if order is None else layer.qkv.weight[order])  # (N, H, W, 2K+V)
-    with torch.autocast(x.device.type, enabled=False):
-        qkv = _normalised(layer.norm_qkv, rows, order)
-        if "value" in spec.gates:
+    order = qkv_order(keys, values, heads)
+    rows = linear(x, layer.qkv.weight[order])  # (N, H, W, 2K+V)
+    with torch.autocast("cpu", enabled=False):
+        if is_shared(norm):
+            qkv = norm.of_rows(rows, order, dtype=torch.float32)
             qkv = torch.cat([qkv[..., : 2 * keys], layer.gate("value", qkv[..., 2 * keys :])], 3)
-        tables = [_table(layer, name, (h, w)[axis]) for name in ("query_position", "key_position", "value_position")]
-        qkv, scales = _scales(layer, qkv, tables, axis, not on_gpu)  # (3, G)
+            out, _, _ = retrieve(qkv, None, None, tables, layer, axis)  # (N, H, W, terms V)
+        else:
+            scale, shift = (torch.cat([x[: 2 * keys], layer.gate("value", x[2 * keys :])]) for x in (norm.weight[order], norm.bias[order]))
+            out, mean, variance = retrieve(rows, scale, shift, tables, layer, axis)  # (N, H, W, terms V)
+            norm.move(mean, variance, rows.numel() // len(order), order)
+        terms = len(spec.value)
+        y = layer.norm_output.of_rows(
+            out, output_order(terms, values, heads), relu=relu, terms=terms, heads=heads, dtype=rows.dtype
+        )  # (N, H, W, V)
+    return y if relu or activation is None else activation(y)
+
+
+def _on_gpu(layer: PositionAttention, x: Tensor, tables: list[Tensor | None], axis: int, activation: Activation | None) -> Tensor:
+    """(N, H, W, C) to (N, H, W, V); channels lie head by head."""
+    spec, keys, size = layer.spec, layer.spec.key_channels, x.shape[:3]
+    rows = F.linear(x.flatten(0, 2), layer.qkv.weight)  # (NHW, 2K+V)
+    with torch.autocast(x.device.type, enabled=False):
+        qkv = layer.norm_qkv(rows)
+        if "value" in spec.gates:
+            qkv = torch.cat([qkv[:, : 2 * keys], layer.gate("value", qkv[:, 2 * keys :])], 1)
+        qkv = qkv.unflatten(0, size)
+        scale = layer.scale_from_moments(*gram_moments(qkv.float(), tables, spec, axis))  # (terms, G)
+        by_term = dict(zip(spec.similarity, scale))
+        scales = torch.stack([by_term.get(term, torch.zeros_like(scale[0])) for term in SIMILARITY_TERMS])  # (3, G)
         out, _ = torch.ops.axialzoo.attend(
-            qkv, *tables, scales, axis, spec.key_depth, spec.span or 0, "content" in spec.similarity, "content" in spec.value, not on_gpu
+            qkv, *tables, scales, axis, spec.key_depth, spec.span or 0, "content" in spec.similarity, "content" in spec.value, False
         )  # (N, H, W, terms V)
-        order = None if on_gpu else output_order(len(spec.value), values, heads)
-        y = _summed(layer, out, order, rows.dtype)  # (N, H, W, V)
-    return y.permute(0, 3, 1, 2)  # (N, V, H, W)
-
-
-def _normalised(norm: BatchNorm, rows: Tensor, order: Tensor | None) -> Tensor:
-    """Rows normalised, whose channel c is the norm's channel ``order[c]``, or c: floats on a CPU, on a GPU of their own type."""
-    if order is None:
-        return norm(rows.flatten(0, 2)).unflatten(0, rows.shape[:3])
-    return norm.of_rows(rows, order, dtype=torch.float32)
-
-
-def _summed(layer: PositionAttention, out: Tensor, order: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """What was retrieved, (N, H, W, terms V), to the sum of the terms' norms, head by head: (N, H, W, V)."""
-    terms = len(layer.spec.value)
-    if order is None:
-        y = layer.norm_output(out.flatten(0, 2)).unflatten(1, (terms, -1)).sum(1)  # (NHW, V)
-        return y.to(dtype).unflatten(0, out.shape[:3])
-    return layer.norm_output.of_rows(out, order, terms=terms, heads=layer.spec.heads, dtype=dtype)
+        y = layer.norm_output(out.flatten(0, 2)).unflatten(1, (len(spec.value), -1)).sum(1)  # (NHW, V)
+    y = y.to(rows.dtype).unflatten(0, size)
+    return y if activation is None else activation(y)
 
 
 @functools.cache
@@ -127,30 +142,6 @@ def _table(layer: PositionAttention, name: str, length: int) -> Tensor | None:
     if table is not None and layer.spec.long_axis == "interpolate" and length > layer.spec.positions:
         table = interpolate(table, 2 * length - 1)
     return table
-
-
-def _scales(
-    layer: PositionAttention, qkv: Tensor, tables: list[Tensor | None], axis: int, head_fastest: bool
-) -> tuple[Tensor, Tensor]:
-    """qkv, and factors of the three terms of the logits, (3, G), zeros where there is no such term; updates the moving statistics."""
-    spec = layer.spec
-    if head_fastest:
-        qkv, mean, variance, n = _summed_moments(qkv, tables, spec, axis)
-    else:
-        mean, variance, n = gram_moments(qkv.float(), tables, spec, axis)
-    by_term = dict(zip(spec.similarity, layer.scale_from_moments(mean, variance, n)))  # (G,) each
-    zero = torch.zeros_like(mean[0])
-    return qkv, torch.stack([by_term.get(term, zero) for term in SIMILARITY_TERMS])
-
-
-def _summed_moments(qkv: Tensor, tables: list[Tensor | None], spec: Attention, axis: int) -> tuple[Tensor, Tensor, Tensor, int]:
-    """qkv, and mean and (biased) variance of each term of the logits, (terms, G), and their number, on the CPU's kernel."""
-    content, (n, length) = "content" in spec.similarity, (qkv.shape[0] * qkv.shape[2 - axis], qkv.shape[1 + axis])
-    qkv, sums = logit_sums(qkv, tables[0], tables[1], axis, spec.heads, spec.key_depth, content)
-    mean, square = sums.div(n * length**2).unbind(1)  # (3, G) each, doubles
-    variance = (square - mean.square()).clamp(min=0)
-    some = [SIMILARITY_TERMS.index(term) for term in spec.similarity]
-    return qkv, mean[some].to(qkv.dtype), variance[some].to(qkv.dtype), n * length**2
 
 
 def gram_moments(qkv: Tensor, tables: list[Tensor | None], spec: Attention, axis: int) -> tuple[Tensor, Tensor, int]:

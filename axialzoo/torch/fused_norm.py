@@ -9,6 +9,8 @@ from torch.nn import functional as F
 from axialzoo.kernels.structures import AxialNorm
 from axialzoo.torch.serving import differentiable, pointer, serving_kernel
 
+Form = tuple[int, int, bool]  # terms, heads, relu: see `normalised`
+
 
 def normalised(
     x: Tensor,
@@ -43,16 +45,12 @@ def normalised(
 
 class _Norm(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, epsilon: float, form, dtype: torch.dtype):
-        terms, _, relu = form
-        weight, bias = weight.contiguous(), bias.contiguous()
-        mean, variance = x.new_empty((2, len(weight)), dtype=torch.float32)  # (terms C,) each
-        _run("norm_moments", weight, x, None, form, mean=mean, variance=variance)
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, epsilon: float, form: Form, dtype: torch.dtype):
+        mean, variance = moments_of(x)
         inverse = torch.rsqrt(variance + epsilon)  # (terms C,)
-        y = x.new_empty((*x.shape[:-1], len(weight) // terms), dtype=dtype)  # (..., C)
         residual = None if residual is None else residual.to(dtype).contiguous()
-        _run("norm_forward", weight, x, y, form, mean=mean, scale=weight * inverse, bias=bias, residual=residual)
-        ctx.save_for_backward(x, weight, bias, mean, inverse, y if relu else None)
+        y = applied(x, mean, weight * inverse, bias, form, dtype, residual)
+        ctx.save_for_backward(x, weight, bias, mean, inverse, y if form[2] else None)
         ctx.form, ctx.dtype, ctx.epsilon, ctx.adds = form, dtype, epsilon, residual is not None
         ctx.mark_non_differentiable(mean, variance)
         return y, mean, variance
@@ -60,26 +58,45 @@ class _Norm(torch.autograd.Function):
     @staticmethod
     def backward(ctx, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias, mean, inverse, y = ctx.saved_tensors
-        grad, rest = grads[0], (None,) * 3
+        grad = grads[0]
         if torch.is_grad_enabled():
             grad = grad if y is None else grad * (y > 0)
-            found = differentiable(lambda *inputs: _plain(*inputs, ctx.epsilon, ctx.form, ctx.dtype), (x, weight, bias), grad, ctx.needs_input_grad)
-            return *found, grad if ctx.adds else None, *rest
-        grad = grad.contiguous()
-        grad_x, grad_residual = torch.empty_like(x), grad if ctx.adds else None
-        grad_weight, grad_bias = weight.new_empty((2, len(weight)))
-        if ctx.adds and y is not None:
-            grad_residual = torch.empty_like(grad)
-        _run(
-            "norm_backward", weight, x, y, ctx.form, mean=mean, scale=weight * inverse, inverse=inverse, grad_y=grad, grad_x=grad_x,
-            grad_residual=grad_residual if y is not None else None, grad_weight=grad_weight, grad_bias=grad_bias, dtype=ctx.dtype,
-        )  # fmt: skip
-        return grad_x, grad_weight, grad_bias, grad_residual, *rest
+            inputs = (x, weight, bias)
+            found = differentiable(lambda *some: _plain(*some, ctx.epsilon, ctx.form, ctx.dtype), inputs, grad, ctx.needs_input_grad)
+            return *found, grad if ctx.adds else None, None, None, None
+        return *gradients(grad.contiguous(), x, weight, mean, inverse, ctx.form, y, ctx.adds), None, None, None
 
 
-def _run(name: str, weight: Tensor, x: Tensor, y: Tensor | None, form, dtype: torch.dtype | None = None, **tensors: Tensor | None) -> None:
+def moments_of(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance of the channels of contiguous rows: (..., C) to (C,) each, floats."""
+    mean, variance = x.new_empty((2, x.shape[-1]), dtype=torch.float32)
+    _run("norm_moments", x, None, (1, 0, False), mean=mean, variance=variance)
+    return mean, variance
+
+
+def applied(x: Tensor, mean: Tensor, scale: Tensor, bias: Tensor, form: Form, dtype: torch.dtype, residual: Tensor | None = None) -> Tensor:
+    """``(x - mean) scale + bias``, terms summed, and what follows: (..., terms C) to (..., C)."""
+    y = x.new_empty((*x.shape[:-1], x.shape[-1] // form[0]), dtype=dtype)
+    _run("norm_forward", x, y, form, mean=mean, scale=scale, bias=bias.contiguous(), residual=residual)
+    return y
+
+
+def gradients(
+    grad: Tensor, x: Tensor, weight: Tensor, mean: Tensor, inverse: Tensor, form: Form, y: Tensor | None = None, adds: bool = False
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Of x, weight, bias and, where there was one, the residual; y where it was activated."""
+    grad_x, grad_weight, grad_bias = torch.empty_like(x), *weight.new_empty((2, len(weight)))
+    masked = torch.empty_like(grad) if adds and y is not None else None
+    _run(
+        "norm_backward", x, y, form, grad.dtype, mean=mean, scale=weight * inverse, inverse=inverse, grad_y=grad, grad_x=grad_x,
+        grad_residual=masked, grad_weight=grad_weight, grad_bias=grad_bias,
+    )  # fmt: skip
+    return grad_x, grad_weight, grad_bias, masked if masked is not None or not adds else grad
+
+
+def _run(name: str, x: Tensor, y: Tensor | None, form: Form, dtype: torch.dtype | None = None, **tensors: Tensor | None) -> None:
     """Calls the kernel with these tensors, by the names of ``AxialNorm``; `dtype` is y's where there is none."""
-    kernel = serving_kernel(weight)
+    kernel = serving_kernel()
     if kernel is None:
         raise RuntimeError(f"{name}: expected the kernel that the forward pass had, found none; see kernel_status()")
     terms, heads, relu = form
@@ -91,7 +108,7 @@ def _run(name: str, weight: Tensor, x: Tensor, y: Tensor | None, form, dtype: to
     kernel.run(name, arguments, torch.get_num_threads())
 
 
-def _plain(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float, form, dtype: torch.dtype) -> Tensor:
+def _plain(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float, form: Form, dtype: torch.dtype) -> Tensor:
     """The same of PyTorch's operations, before residual and activation."""
     terms, heads, _ = form
     y = F.batch_norm(x.flatten(0, -2).float(), None, None, weight, bias, True, eps=epsilon)  # (R, terms C)

@@ -1,4 +1,4 @@
-"""Products of rows of channels in training on the fused kernel: 1x1 convolutions and projections, faster than PyTorch's on many processors."""
+"""Products of rows of channels in training on the fused kernel: 1x1 convolutions and projections."""
 
 from __future__ import annotations
 
@@ -61,4 +61,3 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
     if autocast or x.dtype != torch.float32 or x.stride(3) != 1 or not can_train_rows(x, weight):
         return F.linear(x, weight)
     return _Linear.apply(x, weight)  # pyright: ignore[reportReturnType]  # PyTorch does not declare what it gives
-

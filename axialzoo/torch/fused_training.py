@@ -171,20 +171,20 @@ def _backward(ctx, grad, _):
 
 def _differentiable(grad: Tensor, inputs: Sequence[Tensor | None], flags: Sequence, wanted: Sequence[bool]) -> list[Tensor | None]:
     """The same gradients of PyTorch's own operations, which have gradients in turn; L x L logits and all."""
-    return differentiable(lambda *some: _plain(*some, flags=flags), inputs, grad, wanted)
+    return differentiable(lambda *some: plain_attend(*some, flags=flags), inputs, grad, wanted)
 
 
-def _plain(qkv: Tensor, *tables: Tensor | None, flags: Sequence) -> Tensor:
-    *tables, scales = tables
-    assert scales is not None
+def plain_attend(qkv: Tensor, query_table, key_table, value_table, scales: Tensor, *, flags: Sequence) -> Tensor:
+    """:func:`attend` of PyTorch's operations, which have derivatives of any order."""
+    tables = (query_table, key_table, value_table)
     axis, key_depth, span, content_similarity, content_value, head_fastest = flags
-    _, reach = reaching(tuple(tables), qkv.shape[1 + axis], span, False)
+    _, reach = reaching(tables, qkv.shape[1 + axis], span, False)
     rows = qkv.transpose(1, 2) if axis == 0 else qkv  # (N, O, L, 2K+V)
     if not head_fastest:
         keys = scales.shape[1] * key_depth
         parts = rows.split((keys, keys, qkv.shape[3] - 2 * keys), 3)
         rows = torch.cat([part.unflatten(3, (scales.shape[1], -1)).mT.flatten(3) for part in parts], 3)
-    found = attended(rows, tuple(tables), scales, key_depth, reach, content_similarity, content_value)  # (N, O, G, L, Dv) each
+    found = attended(rows, tables, scales, key_depth, reach, content_similarity, content_value)  # (N, O, G, L, Dv) each
     order = (0, 1, 3, 4, 2) if head_fastest else (0, 1, 3, 2, 4)
     out = torch.cat([term.permute(order).flatten(3) for term in found if term is not None], 3)  # (N, O, L, terms V)
     return out.transpose(1, 2) if axis == 0 else out  # (N, H, W, terms V)

@@ -48,7 +48,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         return x if activation is None else activation(x)
 
     def _can_fuse(self, x: Tensor) -> bool:
-        """Whether the kernel serves: see :func:`axialzoo.torch.serving.can_train_rows`; of one value a channel PyTorch says what is wrong."""
+        """Whether the kernel serves; where there is one value a channel PyTorch says what is wrong."""
         rows = x.movedim(1, -1)
         if not self.training or is_shared(self) or not rows.is_contiguous() or x.numel() == x.shape[1]:
             return False
@@ -79,10 +79,10 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
             return y.to(dtype or x.dtype).unflatten(0, x.shape[:-1])
         weight, bias = (self.weight, self.bias) if order is None else (self.weight[order], self.bias[order])
         y, mean, variance = normalised(x, weight, bias, self.eps, residual=residual, relu=relu, terms=terms, heads=heads, dtype=dtype)
-        self._move(mean, variance, x.numel() // x.shape[-1], order)
+        self.move(mean, variance, x.numel() // x.shape[-1], order)
         return y
 
-    def _move(self, mean: Tensor, variance: Tensor, n: Tensor | int, order: Tensor | None = None) -> None:
+    def move(self, mean: Tensor, variance: Tensor, n: Tensor | int, order: Tensor | None = None) -> None:
         """Updates the moving statistics by moments of `n` values each, the variance biased."""
         if self.frozen:
             return
@@ -216,15 +216,18 @@ def moments_over_processes(norm: BatchNorm, mean: Tensor, variance: Tensor, n: i
     return total_mean, squares / total, total
 
 
-def normalise_from_moments(norm: BatchNorm, mean: Tensor, variance: Tensor, n: Tensor | int) -> Tensor:
+def normalise_from_moments(
+    norm: BatchNorm, mean: Tensor, variance: Tensor, n: Tensor | int, weight: Tensor | None = None, bias: Tensor | None = None
+) -> Tensor:
     """The scale of a batch norm whose batch has these moments; updates the moving statistics.
 
     Args:
         norm: Holds the scale, the shift and the moving statistics, all (C,).
         mean, variance: (C,), biased, of `n` values each.
+        weight, bias: In the place of the norm's own.
 
     Returns:
         (C,). The shift has no effect on a softmax; it keeps a gradient, of zero, so that every parameter has one.
     """
-    norm._move(mean, variance, n)
-    return norm.weight * torch.rsqrt(variance + norm.eps) + 0.0 * norm.bias
+    norm.move(mean, variance, n)
+    return (norm.weight if weight is None else weight) * torch.rsqrt(variance + norm.eps) + 0.0 * (norm.bias if bias is None else bias)

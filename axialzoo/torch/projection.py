@@ -62,10 +62,13 @@ class PositionAttention(nn.Module):
             x = torch.addcmul(x, term, factor)  # (NHW, G, Dv)
         return x.flatten(1)
 
-    def scale_from_moments(self, mean: Tensor, variance: Tensor, n: int) -> Tensor:
-        """What each term of the logits is multiplied by in training, (terms, G), from its moments, (terms, G) of `n` values each."""
+    def scale_from_moments(self, mean: Tensor, variance: Tensor, n: int, *parameters: Tensor) -> Tensor:
+        """What each term of the logits is multiplied by in training, (terms, G), from its moments, (terms, G) of `n` values each.
+
+        `parameters` are a weight and a bias in the place of the norm's own.
+        """
         moments = moments_over_processes(self.norm_similarity, mean.flatten(), variance.flatten(), n)  # (terms G,)
-        return normalise_from_moments(self.norm_similarity, *moments).unflatten(0, (-1, self.spec.heads))
+        return normalise_from_moments(self.norm_similarity, *moments, *parameters).unflatten(0, (-1, self.spec.heads))
 
     def scale_in_evaluation(self) -> Tensor:
         """What each term of the logits is multiplied by in evaluation, (terms, G), from the moving statistics.

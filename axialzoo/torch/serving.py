@@ -39,14 +39,14 @@ def recorded() -> bool:
     return torch.compiler.is_compiling() or is_traced()
 
 
-def can_train_rows(x: Tensor, *parameters: Tensor) -> bool:
-    """Whether the kernel takes rows of floats or bfloat16 and parameters of floats, to train them here and now.
+def transformed() -> bool:
+    """Whether derivatives are taken forward, or by torch.func: which the kernel's operations do not have."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
-    Not what is recorded, nor where derivatives are taken forward or by torch.func: those are of PyTorch's own operations.
-    """
-    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.bfloat16) or x.numel() == 0 or recorded():
-        return False
-    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+
+def can_train_rows(x: Tensor, *parameters: Tensor) -> bool:
+    """Whether the kernel takes rows of floats or bfloat16 and parameters of floats, to train them here and now."""
+    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.bfloat16) or x.numel() == 0 or recorded() or transformed():
         return False
     return serving_kernel(*parameters) is not None
 

@@ -165,7 +165,8 @@ def linear_case(kernel: Kernel, rng: np.random.Generator, threads: int) -> float
     strided = x[:, ::stride, ::stride]
     strides = [size // 4 for size in strided.strides[:3]]
     kernel.run(
-        "linear", AxialLinear(
+        "linear",
+        AxialLinear(
             n, h, w, *strides, inputs, outputs, address(x), address(packed), address(packed_bias), address(residual), address(y), relu
         ),
         threads,
