@@ -1,34 +1,45 @@
-"""From projected rows to what is retrieved, in training on the fused kernel, in one step that keeps as little as can be.
+"""From rows to what is retrieved for them, in training on the fused kernel, in one step that keeps as little as can be.
 
-Kept for the backward pass are the rows as they were projected, what was retrieved and a number a softmax row; normalised queries, keys
-and values are computed again from the rows.
+Kept for the backward pass are the rows and a number a softmax row. Queries, keys and values are normalised again, and of few channels,
+where maps are large, projected again too: a fortieth of the time for a fifth of the memory.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
 
+from axialzoo.kernels.folding import head_fastest
 from axialzoo.spec.attention import SIMILARITY_TERMS
 from axialzoo.torch import fused_moments, fused_norm
 from axialzoo.torch.fused_moments import add_gradients, logit_sums, plain_sums
+from axialzoo.torch.fused_rows import gradients, product, takes
 from axialzoo.torch.fused_training import plain_attend
 from axialzoo.torch.norm import frozen_statistics
 from axialzoo.torch.projection import PositionAttention
 from axialzoo.torch.serving import differentiable
 
 ROWS: fused_norm.Form = (1, 0, False)
+FEW = 128  # channels of which a projection is computed again rather than kept
 
 
 class Core(NamedTuple):
-    """A layer and the axis that it attends along, 0 for the height."""
+    """A layer, the axis that it attends along, 0 for the height, and the type that rows are projected in."""
 
     layer: PositionAttention
     axis: int
+    dtype: torch.dtype
+
+    @property
+    def order(self) -> Tensor:
+        spec = self.layer.spec
+        return qkv_order(spec.key_channels, spec.value_channels, spec.heads)
 
     @property
     def sums_form(self) -> fused_moments.Form:
@@ -55,66 +66,123 @@ def moments(sums: Tensor, n: int) -> tuple[Tensor, Tensor, int]:
 
 
 def retrieve(
-    rows: Tensor, weight: Tensor | None, bias: Tensor | None, tables: list[Tensor | None], layer: PositionAttention, axis: int
+    x: Tensor, projection: Tensor | None, weight: Tensor, bias: Tensor, tables: list[Tensor | None], layer: PositionAttention, axis: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Normalises rows, takes the statistics of their logits and attends along a whole axis.
+    """Projects and normalises rows, takes the statistics of their logits and attends along a whole axis.
 
     Args:
-        rows: (N, H, W, 2K + V), contiguous floats or bfloat16, the head index fastest.
-        weight, bias: (2K + V,), of the norm of the rows, in their order; None where they are normalised already.
+        x: (N, H, W, C).
+        projection: (2K + V, C), head by head; None where x are queries, keys and values already, (N, H, W, 2K + V) floats, contiguous,
+            the head index fastest.
+        weight, bias: (2K + V,), of the norm of what is projected, the head index fastest.
         tables: Of queries, keys and values, (2P - 1, D), P at least the axis's length; None where not used.
-        layer: What the rows are of.
+        layer: Whose they are.
         axis: 0 attends along the height, 1 along the width.
 
     Returns:
-        Contents, then positions retrieved, those that there are, (N, H, W, terms V), floats; and mean and variance of the rows' channels.
+        Contents, then positions retrieved, those that there are, (N, H, W, terms V), floats, the head index fastest; and mean and
+        variance of the channels of what was projected.
     """
-    norm = layer.norm_similarity
-    return _Core.apply(rows, weight, bias, *tables, norm.weight, norm.bias, Core(layer, axis))  # pyright: ignore[reportReturnType]
+    norm, device = layer.norm_similarity, x.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+    x = x if x.stride(3) == 1 else x.contiguous()
+    with torch.autocast(device, enabled=False):
+        made = _Core.apply(x, projection, weight, bias, *tables, norm.weight, norm.bias, Core(layer, axis, dtype))
+    return made  # pyright: ignore[reportReturnType]  # PyTorch does not declare what it gives
 
 
 class _Core(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, rows: Tensor, weight: Tensor | None, bias: Tensor | None, *more):
-        (*tables, scale_weight, scale_bias, core), none = more, rows.new_empty(0, dtype=torch.float32)
+    def forward(ctx, x: Tensor, projection: Tensor | None, weight: Tensor, bias: Tensor, *more):
+        *tables, scale_weight, scale_bias, core = more
         tables = [None if table is None else table.contiguous() for table in tables]
-        mean = variance = inverse = none
-        if weight is not None:
+        mean = inverse = variance = weight.new_empty(0)
+        qkv = rows = projected(x, projection, core)
+        if projection is not None:
             mean, variance = fused_norm.moments_of(rows)
             inverse = torch.rsqrt(variance + core.layer.norm_qkv.eps)
-        qkv = _normalised(rows, weight, bias, mean, inverse)
+            qkv = fused_norm.applied(rows, mean, weight * inverse, bias, ROWS, torch.float32)
         sums, grams = logit_sums(qkv, tables[:2], core.sums_form)
         with torch.enable_grad(), saved_tensors_hooks(_as_it_is, _as_it_is):  # a graph of its own, of a few numbers
             sums.requires_grad_()
-            scales = core.scales(sums, *lines_of(rows, core.axis), scale_weight, scale_bias)  # (3, G)
+            scales = core.scales(sums, *lines_of(qkv, core.axis), scale_weight, scale_bias)  # (3, G)
         out, normaliser = torch.ops.axialzoo.attend(qkv, *tables, scales.detach(), *core.flags)
-        ctx.save_for_backward(rows, weight, bias, *tables, scale_weight, scale_bias, mean, inverse, grams, normaliser)
+        kept = None if projection is None or x.shape[3] <= FEW else rows
+        ctx.save_for_backward(x, projection, weight, bias, *tables, scale_weight, scale_bias, kept, mean, inverse, grams, normaliser)
         ctx.core, ctx.sums, ctx.scales = core, sums, scales
         ctx.mark_non_differentiable(mean, variance)
         return out, mean, variance
 
     @staticmethod
     def backward(ctx, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        *inputs, mean, inverse, grams, normaliser = ctx.saved_tensors
-        core, grad = ctx.core, grads[0]
+        *inputs, rows, mean, inverse, grams, normaliser = ctx.saved_tensors
+        core, wanted = ctx.core, ctx.needs_input_grad
         if torch.is_grad_enabled():
-            return *differentiable(lambda *some: _plain(*some, core), inputs, grad, ctx.needs_input_grad), None
-        rows, weight, bias, *tables, scale_weight, scale_bias = inputs
-        qkv = _normalised(rows, weight, bias, mean, inverse)
-        grad_qkv, *grad_tables, grad_scales = torch.ops.axialzoo.attend_backward(
-            grad, qkv, normaliser, *tables, ctx.scales.detach(), *core.flags
+            return *differentiable(lambda *some: _plain(*some, core), inputs, grads[0], wanted), None
+        x, projection, weight, bias, *tables, scale_weight, scale_bias = inputs
+        qkv = rows = projected(x, projection, core) if rows is None else rows
+        if projection is not None:
+            qkv = fused_norm.applied(rows, mean, weight * inverse, bias, ROWS, torch.float32)
+        grad, *grad_tables, grad_scales = torch.ops.axialzoo.attend_backward(
+            grads[0], qkv, normaliser, *tables, ctx.scales.detach(), *core.flags
         )
         by = (ctx.sums, scale_weight, scale_bias)
         grad_sums, *grad_parameters = torch.autograd.grad(ctx.scales, by, grad_scales, retain_graph=True, materialize_grads=True)
-        more = add_gradients(grad_qkv, grad_sums, qkv, tables[:2], grams, core.sums_form)
+        more = add_gradients(grad, grad_sums, qkv, tables[:2], grams, core.sums_form)
         grad_tables = [None if table is None else found for table, found in zip(tables, grad_tables)]
         for index, found in enumerate(more):
             if found is not None:
                 grad_tables[index] += found
-        if weight is None:
-            return grad_qkv, None, None, *grad_tables, *grad_parameters, None
-        grad_rows, grad_weight, grad_bias, _ = fused_norm.gradients(grad_qkv, rows, weight, mean, inverse, ROWS)
-        return grad_rows, grad_weight, grad_bias, *grad_tables, *grad_parameters, None
+        if projection is None:
+            return grad, None, None, None, *grad_tables, *grad_parameters, None
+        grad, grad_weight, grad_bias, _ = fused_norm.gradients(grad, rows, weight, mean, inverse, ROWS)
+        grad_x, grad_projection = projection_gradients(x, projection, grad, core, wanted[:2])
+        return grad_x, grad_projection, grad_weight, grad_bias, *grad_tables, *grad_parameters, None
+
+
+def projected(x: Tensor, projection: Tensor | None, core: Core) -> Tensor:
+    """(N, H, W, C) to (N, H, W, 2K + V), the head index fastest, in the type of the core."""
+    if projection is None:
+        return x
+    matrix = projection[core.order]
+    return product(x, matrix) if takes(x) and core.dtype == x.dtype else F.linear(x.to(core.dtype), matrix.to(core.dtype))
+
+
+def projection_gradients(
+    x: Tensor, projection: Tensor, grad: Tensor, core: Core, wanted: tuple[bool, bool]
+) -> tuple[Tensor | None, Tensor | None]:
+    """Of :func:`projected`, those that are wanted."""
+    matrix = projection[core.order]
+    if takes(x) and core.dtype == x.dtype:
+        grad_x, found = gradients(x, matrix, grad, wanted)
+    else:
+        grad_x = F.linear(grad, matrix.T.to(core.dtype)).to(x.dtype) if wanted[0] else None
+        found = (grad.flatten(0, 2).T @ x.to(core.dtype).flatten(0, 2)).to(projection.dtype) if wanted[1] else None
+    if found is None:
+        return grad_x, None
+    grad_projection = torch.empty_like(projection)
+    grad_projection[core.order] = found
+    return grad_x, grad_projection
+
+
+@functools.cache
+def qkv_order(keys: int, values: int, heads: int) -> Tensor:
+    """Channel of the projection that lies at each place where the head index is fastest: (2K + V,)."""
+    k_order, v_order = (head_fastest(channels, heads) for channels in (keys, values))
+    return _kept(np.concatenate([k_order, keys + k_order, 2 * keys + v_order]))
+
+
+@functools.cache
+def output_order(terms: int, values: int, heads: int) -> Tensor:
+    """The same of what is retrieved, term by term: (terms V,)."""
+    order = head_fastest(values, heads)
+    return _kept(np.concatenate([term * values + order for term in range(terms)]))
+
+
+def _kept(order: np.ndarray) -> Tensor:
+    """A tensor that serves training too where ``torch.inference_mode`` was on when it was first asked for."""
+    with torch.inference_mode(False):
+        return torch.from_numpy(order)
 
 
 def _as_it_is(x: Tensor) -> Tensor:
@@ -126,19 +194,12 @@ def lines_of(rows: Tensor, axis: int) -> tuple[int, int]:
     return rows.shape[0] * rows.shape[2 - axis], rows.shape[1 + axis]
 
 
-def _normalised(rows: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, inverse: Tensor) -> Tensor:
-    """Queries, keys and values, floats; the rows themselves where there is no norm."""
-    if weight is None or bias is None:
-        return rows
-    return fused_norm.applied(rows, mean, weight * inverse, bias, ROWS, torch.float32)
-
-
-def _plain(rows, weight, bias, query_table, key_table, value_table, scale_weight, scale_bias, core: Core) -> Tensor:
+def _plain(x, projection, weight, bias, query_table, key_table, value_table, scale_weight, scale_bias, core: Core) -> Tensor:
     """The same of PyTorch's operations, which have derivatives of any order; L x L logits and all. Updates nothing."""
-    qkv = rows.float()
-    if weight is not None:
-        qkv = F.batch_norm(qkv.flatten(0, 2), None, None, weight, bias, True, eps=core.layer.norm_qkv.eps).unflatten(0, rows.shape[:3])
+    qkv = x if projection is None else F.linear(x.to(core.dtype), projection[core.order].to(core.dtype)).float()
+    if projection is not None:
+        qkv = F.batch_norm(qkv.flatten(0, 2), None, None, weight, bias, True, eps=core.layer.norm_qkv.eps).unflatten(0, x.shape[:3])
     sums = plain_sums(qkv, (query_table, key_table), core.sums_form)
     with frozen_statistics(core.layer):
-        scales = core.scales(sums, *lines_of(rows, core.axis), scale_weight, scale_bias)
+        scales = core.scales(sums, *lines_of(qkv, core.axis), scale_weight, scale_bias)
     return plain_attend(qkv, query_table, key_table, value_table, scales, flags=core.flags)

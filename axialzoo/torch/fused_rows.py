@@ -29,6 +29,22 @@ def product(x: Tensor, weight: Tensor) -> Tensor:
     return y
 
 
+def gradients(x: Tensor, weight: Tensor, grad: Tensor, wanted: tuple[bool, bool]) -> tuple[Tensor | None, Tensor | None]:
+    """Of :func:`product` by rows and matrix, those that are wanted."""
+    kernel = serving_kernel(x, weight, grad)
+    if kernel is None:
+        raise RuntimeError("linear: expected the kernel that the forward pass had, found none; see kernel_status()")
+    grad = grad.contiguous()
+    grad_x, grad_weight = product(grad, weight.T) if wanted[0] else None, None
+    if wanted[1]:
+        grad_weight = torch.empty_like(weight)
+        arguments = AxialWeightGradient(
+            *x.shape[:3], *x.stride()[:3], x.shape[3], grad.shape[3], pointer(x), pointer(grad), pointer(grad_weight)
+        )
+        kernel.run("weight_gradient", arguments, torch.get_num_threads())
+    return grad_x, grad_weight
+
+
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
@@ -37,27 +53,19 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (x, weight), grad = ctx.saved_tensors, grads[0]
+        x, weight = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return tuple(differentiable(F.linear, (x, weight), grad, ctx.needs_input_grad))
-        grad = grad.contiguous()
-        grad_x = product(grad, weight.T) if ctx.needs_input_grad[0] else None
-        return grad_x, _weight_gradient(x, grad) if ctx.needs_input_grad[1] else None
+            return tuple(differentiable(F.linear, (x, weight), grads[0], ctx.needs_input_grad))
+        return gradients(x, weight, grads[0], ctx.needs_input_grad)
 
 
-def _weight_gradient(x: Tensor, grad: Tensor) -> Tensor:
-    kernel = serving_kernel(x, grad)
-    if kernel is None:
-        raise RuntimeError("linear: expected the kernel that the forward pass had, found none; see kernel_status()")
-    found = grad.new_empty((grad.shape[3], x.shape[3]))
-    arguments = AxialWeightGradient(*x.shape[:3], *x.stride()[:3], x.shape[3], grad.shape[3], pointer(x), pointer(grad), pointer(found))
-    kernel.run("weight_gradient", arguments, torch.get_num_threads())
-    return found
+def takes(x: Tensor) -> bool:
+    """Whether :func:`product` takes such rows where the kernel serves."""
+    return x.dtype == torch.float32 and x.stride(3) == 1 and not torch.is_autocast_enabled(x.device.type)
 
 
 def linear(x: Tensor, weight: Tensor) -> Tensor:
-    """A 1x1 convolution of rows: (N, H, W, I) and (O, I) to (N, H, W, O); floats with contiguous channels on the kernel."""
-    autocast = torch.is_autocast_enabled(x.device.type)
-    if autocast or x.dtype != torch.float32 or x.stride(3) != 1 or not can_train_rows(x, weight):
+    """A 1x1 convolution of rows: (N, H, W, I) and (O, I) to (N, H, W, O); where :func:`takes` says so on the kernel."""
+    if not takes(x) or not can_train_rows(x, weight):
         return F.linear(x, weight)
     return _Linear.apply(x, weight)  # pyright: ignore[reportReturnType]  # PyTorch does not declare what it gives
