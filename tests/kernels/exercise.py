@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from axialzoo.kernels.folding import pack
 from axialzoo.kernels.library import Kernel
-from axialzoo.kernels.structures import AxialBackward, AxialForward, AxialLinear
+from axialzoo.kernels.structures import AxialBackward, AxialForward, AxialLinear, AxialMoments, AxialNorm, AxialWeightGradient
 
 
 def floats(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -176,6 +176,105 @@ def linear_case(kernel: Kernel, rng: np.random.Generator, threads: int) -> float
     return float(np.abs(y - expected).max() / max(1.0, np.abs(expected).max()))
 
 
+def weight_gradient_case(kernel: Kernel, rng: np.random.Generator, threads: int) -> float:
+    n, h, w, inputs, outputs = (int(rng.integers(1, most)) for most in (3, 9, 20, 150, 40))
+    stride = int(rng.integers(1, 3))
+    x, grad = floats(rng, n, h * stride, w * stride, inputs), floats(rng, n, h, w, outputs)
+    strided, found = x[:, ::stride, ::stride], np.full((outputs, inputs), np.nan, np.float32)
+    strides = [size // 4 for size in strided.strides[:3]]
+    kernel.run("weight_gradient", AxialWeightGradient(n, h, w, *strides, inputs, outputs, *map(address, (x, grad, found))), threads)
+    expected = grad.reshape(-1, outputs).T.astype(np.float64) @ strided.reshape(-1, inputs).astype(np.float64)
+    return float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
+
+
+def as_bfloat(x: np.ndarray) -> np.ndarray:
+    """Its bits, (...) of uint16, cut off."""
+    return (x.view(np.uint32) >> 16).astype(np.uint16)
+
+
+def as_floats(x: np.ndarray) -> np.ndarray:
+    return (x.astype(np.uint32) << 16).view(np.float32) if x.dtype == np.uint16 else x
+
+
+def norm_case(kernel: Kernel, rng: np.random.Generator, threads: int) -> float:
+    """One random norm, forward and backward; the largest difference, divided by 1000 where results are rounded to bfloat16."""
+    rows, terms, heads, depth = int(rng.integers(2, 700)), int(rng.integers(1, 3)), int(rng.integers(0, 9)), int(rng.integers(1, 20))
+    outputs, halves, relu, adds = max(heads, 1) * depth, rng.integers(0, 2, 2), int(rng.integers(2)), int(rng.integers(2))
+    channels = terms * outputs
+    types = [as_bfloat if half else np.asarray for half in halves]
+    x, residual, grad = types[0](floats(rng, rows, channels) * 3 + 2), *(types[1](floats(rng, rows, outputs)) for _ in range(2))
+    weight, bias, (mean, variance, grad_weight, grad_bias) = *floats(rng, 2, channels), np.empty((4, channels), np.float32)
+    y, grad_x, grad_residual = np.zeros_like(residual), np.zeros_like(x), np.zeros_like(residual)
+    arguments = AxialNorm(
+        rows, terms, outputs, heads, *map(int, halves), relu, *map(address, (x, mean, variance)), bias=address(bias), y=address(y),
+        residual=address(residual) if adds else 0, grad_y=address(grad), grad_x=address(grad_x), grad_weight=address(grad_weight),
+        grad_residual=address(grad_residual) if adds else 0, grad_bias=address(grad_bias),
+    )  # fmt: skip
+    kernel.run("norm_moments", arguments, threads)
+    inverse = 1 / np.sqrt(variance + np.float32(1e-5))
+    scale = weight * inverse
+    arguments.scale, arguments.inverse = address(scale), address(inverse)
+    kernel.run("norm_forward", arguments, threads)
+    kernel.run("norm_backward", arguments, threads)
+
+    exact = as_floats(x).astype(np.float64)
+    centred = exact - exact.mean(0)
+    deviation = np.sqrt((centred**2).mean(0) + 1e-5)
+    sums = (centred / deviation * weight + bias).reshape(rows, terms, outputs).sum(1)
+    back = np.arange(outputs).reshape(depth, heads).T.ravel() if heads else np.arange(outputs)  # y's channel j is x's channel back[j]
+    result = sums[:, back] + (as_floats(residual) if adds else 0)
+    result = np.maximum(result, 0) if relu else result
+    masked = as_floats(grad) * (as_floats(y) > 0 if relu else 1)
+    by_x = np.tile(masked[:, np.argsort(back)], terms).astype(np.float64)
+    normal = centred / deviation
+    slope = by_x - by_x.mean(0) - normal * (by_x * normal).mean(0)
+    pairs = [(as_floats(y), result, halves[1]), (as_floats(grad_x), slope * weight / deviation, halves[0])]
+    pairs += [(grad_weight, (by_x * normal).sum(0), 0), (grad_bias, by_x.sum(0), 0), (mean, exact.mean(0), 0)]
+    pairs += [(as_floats(grad_residual), masked, halves[1])] if adds else []
+    return max(float(np.abs(a - b).max() / max(1.0, np.abs(b).max())) / (1000 if half else 1) for a, b, half in pairs)
+
+
+def moments_case(kernel: Kernel, rng: np.random.Generator, threads: int) -> float:
+    """Random sums of the logits and their gradients; the largest difference, relative to the largest value of its kind."""
+    n, others, length, heads = (int(rng.choice(x)) for x in ((1, 2), (1, 3, 40), (1, 2, 3, 5, 9), (1, 2, 3, 8, 12, 16)))
+    depth, extra, content = int(rng.choice((1, 2, 4, 5, 7, 19))), int(rng.integers(0, 3)), int(rng.integers(2))
+    x = floats(rng, n, others, length, heads * (2 * depth + 1))
+    reach = length - 1 + extra
+    tables = [floats(rng, 2 * reach + 1, depth) if rng.integers(4) else None for _ in range(2)]
+    sums, grams = np.zeros((3, 2, heads)), np.zeros((2, length, depth * (depth + 3) // 2, heads))
+    grad_sums, grad_x = rng.standard_normal((3, 2, heads)), floats(rng, *x.shape)
+    before, grad_tables = grad_x.copy(), [None if table is None else np.empty_like(table) for table in tables]
+    arguments = AxialMoments(
+        n, others, length, heads, depth, reach, address(x), *(size // 4 for size in x.strides[:3]), *map(address, tables), content,
+        *map(address, (sums, grams, grad_sums, grad_x, *grad_tables)),
+    )  # fmt: skip
+    kernel.run("moments_forward", arguments, threads)
+    kernel.run("moments_backward", arguments, threads)
+
+    q, k = (x[..., i * heads * depth :][..., : heads * depth].reshape(-1, length, depth, heads).astype(np.float64) for i in range(2))
+    rows = np.arange(length) - np.arange(length)[:, None] + reach  # of query p and key s
+    rq, rk = (np.zeros((length, length, depth)) if table is None else table[rows].astype(np.float64) for table in tables)
+    logits = (
+        np.einsum("mpdg,msdg->mpsg", q, k) * content, np.einsum("mpdg,psd->mpsg", q, rq), np.einsum("msdg,psd->mpsg", k, rk)
+    )  # fmt: skip
+    exact = np.stack([[x.sum((0, 1, 2)), (x**2).sum((0, 1, 2))] for x in logits])
+    a, b, c = (grad_sums[i, 0] + 2 * grad_sums[i, 1] * x for i, x in enumerate(logits))
+    a *= content
+    dq = np.einsum("mpsg,msdg->mpdg", a, k) + np.einsum("mpsg,psd->mpdg", b, rq)
+    dk = np.einsum("mpsg,mpdg->msdg", a, q) + np.einsum("mpsg,psd->msdg", c, rk)
+    added = np.concatenate([dq.reshape(n, others, length, -1), dk.reshape(n, others, length, -1), np.zeros((n, others, length, heads))], 3)
+    pairs = [(sums, exact), (grad_x, before + added)]
+    for found, by_pair in zip(grad_tables, (np.einsum("mpsg,mpdg->psd", b, q), np.einsum("mpsg,msdg->psd", c, k))):
+        if found is not None:
+            expected = np.zeros(found.shape)
+            np.add.at(expected, rows, by_pair)
+            pairs.append((found, expected))
+    return max(float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max())) for found, expected in pairs)
+
+
+CASES = (attention_case, linear_case, gradient_case, weight_gradient_case, norm_case, moments_case)
+
+
 def short_case(kernel: Kernel) -> None:
     x, y = np.ones((1, 64), np.float32), np.zeros(63, np.float32)
     packed, bias = pack(np.ones((64, 64), np.float32), np.ones(64, np.float32))
@@ -191,7 +290,7 @@ def main(library: str, cases: int = 60, short: bool = False) -> None:
         for threads in (1, 3):
             rng = np.random.default_rng(threads)
             for _ in range(cases):
-                for case in (attention_case, linear_case, gradient_case):
+                for case in CASES:
                     difference = case(kernel, rng, threads)
                     if not difference <= 1e-5:
                         raise SystemExit(f"{isa}, {threads} threads, {case.__name__}: differs by {difference}")

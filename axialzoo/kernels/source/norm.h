@@ -218,7 +218,9 @@ inline void gradients_piece(void* data, int64_t index) {
             }
             if (a.grad_residual != nullptr) {
                 Y* residual = static_cast<Y*>(a.grad_residual) + (r + i) * a.outputs;
-                for (int64_t c = 0; c < a.outputs; c += LANES) store(residual + c, load(gradients + c, a.outputs - c), a.outputs - c);
+                if (a.heads) head_by_head(gradients, a.outputs, a.heads, line);
+                const float* from = a.heads ? line : gradients;
+                for (int64_t c = 0; c < a.outputs; c += LANES) store(residual + c, load(from + c, a.outputs - c), a.outputs - c);
             }
         }
     }

@@ -1,0 +1,182 @@
+"""Products and norms of rows train on the kernel as PyTorch's own do: alone, in blocks, under autocast, twice differentiated."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.nn import functional as F
+
+from axialzoo.kernels import kernel, use_kernel
+from axialzoo.spec import Norm
+from axialzoo.torch import create_model, fused_norm, fused_rows
+from axialzoo.torch.blocks import ConvNorm
+from axialzoo.torch.norm import BatchNorm
+from axialzoo.torch.serving import can_train_rows
+
+FOUND = kernel()
+pytestmark = pytest.mark.skipif(FOUND is None, reason="no kernel: there is no compiler here")
+PATHS = FOUND.isas if FOUND else ()
+
+
+@pytest.fixture(params=PATHS)
+def path(request):
+    with use_kernel(request.param):
+        yield request.param
+
+
+def maps(*shape: int) -> Tensor:
+    return torch.randn(shape).to(memory_format=torch.channels_last)
+
+
+def step(module: nn.Module, x: Tensor, residual: Tensor | None = None, activation=None) -> list[Tensor]:
+    """Output, gradients and moving statistics of one step."""
+    module = copy.deepcopy(module).train()
+    inputs = [part.detach().clone().requires_grad_() for part in (x, residual) if part is not None]
+    y = module(*inputs[:1], inputs[1] if residual is not None else None, activation)
+    torch.manual_seed(1)
+    y.backward(torch.randn(y.shape).to(y.dtype))
+    grads = [one.grad for one in (*inputs, *module.parameters())]
+    return [y.detach(), *(grad for grad in grads if grad is not None), *module.buffers()]
+
+
+def apart(found: list[Tensor], exact: list[Tensor]) -> float:
+    return max(float((a.double() - b.double()).norm() / b.double().norm()) for a, b in zip(found, exact, strict=True))
+
+
+def exactly(module: nn.Module, x: Tensor, residual: Tensor | None = None, activation=None) -> list[Tensor]:
+    with use_kernel("plain"):
+        return step(copy.deepcopy(module).double(), x.double(), None if residual is None else residual.double(), activation)
+
+
+def convolution(inputs: int, outputs: int, stride: int = 1) -> ConvNorm:
+    torch.manual_seed(0)
+    module = ConvNorm(inputs, outputs, 1, Norm(), stride)
+    nn.init.normal_(module.norm.weight, 1.0, 0.2), nn.init.normal_(module.norm.bias)
+    return module
+
+
+@pytest.mark.parametrize(("channels", "size", "stride"), [((12, 70), (5, 7), 1), ((64, 128), (14, 14), 1), ((33, 5), (9, 8), 2)])
+@pytest.mark.parametrize("activation", [None, F.relu, F.silu])
+@pytest.mark.parametrize("adds", [False, True])
+def test_a_convolution_its_norm_and_what_follows(path, channels, size, stride, activation, adds):
+    module, x = convolution(*channels, stride), maps(3, channels[0], *size)
+    residual = maps(3, channels[1], *(-(-side // stride) for side in size)) if adds else None
+    assert apart(step(module, x, residual, activation), exactly(module, x, residual, activation)) <= 2e-6
+
+
+def test_means_far_from_zero_cost_no_digits(path):
+    norm, x = BatchNorm(20, Norm()), maps(4, 20, 9, 9) + 1000.0
+    with use_kernel("plain"):
+        plain = apart(step(norm, x), exactly(norm, x))
+    assert apart(step(norm, x), exactly(norm, x)) <= max(2 * plain, 1e-4)
+
+
+def test_maps_of_another_layout_and_type_go_the_plain_way(monkeypatch):
+    monkeypatch.setattr(fused_norm, "_run", None), monkeypatch.setattr(fused_rows, "product", None)  # a call would fail
+    module = convolution(12, 16)
+    step(module.double(), maps(2, 12, 5, 5).double())
+    with use_kernel("plain"):
+        step(module.float(), maps(2, 12, 5, 5))
+    step(BatchNorm(12, Norm()), torch.randn(2, 12, 5, 5))
+    x, weight = maps(2, 12, 5, 5), torch.ones(12)
+    with forward_ad.dual_level():
+        assert not can_train_rows(x, weight)
+    assert torch.func.grad(lambda x: x.sum() if can_train_rows(x, weight) else 2 * x.sum())(x).eq(2).all()
+    assert can_train_rows(x, weight)
+
+
+def test_one_value_a_channel_is_refused_as_pytorch_does():
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        BatchNorm(4, Norm()).train()(torch.randn(1, 4, 1, 1))
+
+
+def test_gradients_of_gradients():
+    module = convolution(6, 9).double()  # in double, plainly: what the kernel's are compared with
+    x, residual = maps(2, 6, 4, 4), maps(2, 9, 4, 4)
+
+    def second(module: nn.Module, x: Tensor, residual: Tensor) -> list[Tensor]:
+        x, residual = (part.clone().requires_grad_() for part in (x, residual))
+        loss = module.train()(x, residual, F.relu).square().sum()
+        grads = torch.autograd.grad(loss, (x, residual, *module.parameters()), create_graph=True)
+        return list(torch.autograd.grad(sum(grad.square().sum() for grad in grads), (x, residual, *module.parameters())))
+
+    exact = second(copy.deepcopy(module), x.double(), residual.double())
+    assert apart(second(copy.deepcopy(module).float(), x, residual), exact) <= 1e-4
+
+
+@pytest.mark.parametrize("name", ["axial_resnet_cifar10_xs", "axial_deeplab_nuclei_xs"])
+def test_a_model_trains_as_plainly(name, monkeypatch):
+    """Every gradient of a whole network; and its layers do run on the kernel."""
+    torch.manual_seed(0)
+    model = create_model(name, features_only=True)
+    for module in model.modules():
+        if isinstance(module, BatchNorm):
+            nn.init.normal_(module.weight, 0.5, 0.1)
+    x, ran = maps(4, 3, 32, 32), []
+    honest = fused_norm._run
+    monkeypatch.setattr(fused_norm, "_run", lambda name, *rest, **more: (ran.append(name), honest(name, *rest, **more))[1])
+
+    def gradients(module: nn.Module, x: Tensor) -> list[Tensor]:
+        found = module.train()(x)
+        sum(y.square().mean() for y in (found if isinstance(found, (list, tuple)) else [found])).backward()
+        return [p.grad for p in module.parameters() if p.grad is not None]
+
+    with use_kernel("plain"):
+        exact = gradients(copy.deepcopy(model).double(), x.double())
+        plain = gradients(copy.deepcopy(model), x)
+    assert not ran
+    fused = gradients(copy.deepcopy(model), x)
+    assert {"norm_moments", "norm_forward", "norm_backward"} <= set(ran)
+    total = torch.cat([grad.flatten() for grad in exact]).norm()
+
+    def error(found: list[Tensor]) -> float:
+        return float(torch.cat([(a.double() - b).flatten() for a, b in zip(found, exact, strict=True)]).norm() / total)
+
+    assert error(fused) <= 2 * error(plain)
+
+
+def test_under_autocast_it_is_as_near_as_the_plain_form():
+    torch.manual_seed(0)
+    module, x = convolution(32, 48), maps(4, 32, 12, 12)
+    exact = exactly(module, x, None, F.relu)
+
+    def halves() -> list[Tensor]:
+        with torch.autocast("cpu", torch.bfloat16):
+            return step(module, x, None, F.relu)
+
+    with use_kernel("plain"):
+        plain = apart(halves(), exact)
+    found = halves()
+    assert found[0].dtype == torch.bfloat16
+    assert apart(found, exact) <= 1.2 * plain
+
+
+def test_the_same_bits_for_any_number_of_threads():
+    module, x, before, results = convolution(24, 40), maps(8, 24, 17, 19), torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            results.append(step(module, x, None, F.relu))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for other in results[1:] for a, b in zip(results[0], other))
+
+
+@pytest.mark.parametrize("place", ["norm_backward", "weight_gradient"])
+def test_a_planted_error_is_seen(place, monkeypatch):
+    honest = type(FOUND).run
+
+    def wrong(self, name, arguments, threads=1):
+        if name == place == "weight_gradient":
+            arguments.height -= 1  # a row of the maps is forgotten
+        elif name == place:
+            arguments.relu = 0  # gradients go through what was not active
+        return honest(self, name, arguments, threads)
+
+    monkeypatch.setattr(type(FOUND), "run", wrong)
+    module, x = convolution(12, 16), maps(3, 12, 5, 7)
+    assert apart(step(module, x, None, F.relu), exactly(module, x, None, F.relu)) > 1e-2
