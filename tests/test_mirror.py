@@ -16,7 +16,10 @@ KERAS_FILES = {
     "distribution.py",  # layouts on a mesh of devices; PyTorch takes a process a device
     *("fused_jax.py", "fused_tensorflow.py", "fused_torch.py"),  # each back end calls the kernel in its own way
 }
-TORCH_FILES = {"fused_layer.py", "fused_training.py", "fused_gpu.py"}  # training on the fused kernels is PyTorch's, and so are GPUs
+TORCH_FILES = {  # training on the fused kernels is PyTorch's, and so are GPUs
+    *("fused_layer.py", "fused_training.py", "fused_core.py", "fused_moments.py", "fused_norm.py", "fused_rows.py", "fused_gpu.py"),
+    "serving.py",
+}
 TORCH_ONLY = {
     "attention.py": {"joined"},  # what was computed in parts, see at_once
     "backbone.py": {"ResidualStage", "check_image"},
@@ -31,11 +34,11 @@ TORCH_ONLY = {
         "FoldedStem",
         "FoldedBlock",
     },  # on the kernel's operators
-    "fused.py": {"pointer", "rows_of_channels", "unpack", "axial_attention", "reaching", "channels_last"},  # the operator itself
+    "fused.py": {"rows_of_channels", "unpack", "axial_attention", "reaching", "channels_last"},  # the operator itself
     "losses/base.py": {"totals_of"},  # of processes: Keras computes on all devices as on one
     "neck.py": {"FusedStage"},
     "native.py": {"read_state", "to_array"},
-    "projection.py": {"at_once", "recorded"},  # a CPU's cache; Keras's back ends fuse for themselves
+    "projection.py": {"at_once"},  # a CPU's cache; Keras's back ends fuse for themselves
     "norm.py": {
         "frozen_statistics",
         "recomputed",
@@ -48,7 +51,7 @@ KERAS_ONLY = {
     "backbone.py": {"residual_stage", "Activation", "Turned", "image_input", "to_format"},  # functional models: a stage is a function
     "blocks.py": {"mean", "MaxPool", "strided"},
     "dynamic_window.py": {"arange", "clip"},  # in numpy where all is known
-    "fused.py": {"Form", "backend", "beyond_jit", "attend_folded", "arrays_of", "plain"},  # variables keep Keras's layout
+    "fused.py": {"serving_kernel", "Form", "backend", "beyond_jit", "attend_folded", "arrays_of", "plain"},  # variables keep Keras's layout
     "heads/classifier.py": {"GlobalAverage"},
     "heads/fcos.py": {"conv", "OneMap"},  # what PyTorch under Keras cannot differentiate
     "heads/pyramid.py": {"build_numbered"},  # numbers for names

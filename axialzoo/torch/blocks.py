@@ -49,7 +49,7 @@ class ConvNorm(nn.Module):
             x = x[:, :, :: self.step, :: self.step]
         elif self.step > 1:
             return self.conv(x)
-        if self.conv.kernel_size == (1, 1) and self.conv.groups == 1 and can_train_rows(x, self.conv.weight):
+        if self.training and self.conv.kernel_size == (1, 1) and self.conv.groups == 1 and can_train_rows(x, self.conv.weight):
             return linear(x.movedim(1, -1), self.conv.weight.flatten(1)).movedim(-1, 1)
         return F.conv2d(x, self.conv.weight) if self.step > 1 else self.conv(x)
 

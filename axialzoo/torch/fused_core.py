@@ -7,7 +7,7 @@ where maps are large, projected again too: a fortieth of the time for a fifth of
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from axialzoo.torch.fused_rows import gradients, product, takes
 from axialzoo.torch.fused_training import plain_attend
 from axialzoo.torch.norm import frozen_statistics
 from axialzoo.torch.projection import PositionAttention
-from axialzoo.torch.serving import differentiable
+from axialzoo.torch.serving import differentiable, served
 
 ROWS: fused_norm.Form = (1, 0, False)
 FEW = 128  # channels of which a projection is computed again rather than kept
@@ -88,7 +88,7 @@ def retrieve(
     x = x if x.stride(3) == 1 else x.contiguous()
     with torch.autocast(device, enabled=False):
         made = _Core.apply(x, projection, weight, bias, *tables, norm.weight, norm.bias, Core(layer, axis, dtype))
-    return made  # pyright: ignore[reportReturnType]  # PyTorch does not declare what it gives
+    return cast(tuple[Tensor, Tensor, Tensor], made)
 
 
 class _Core(torch.autograd.Function):
@@ -141,11 +141,13 @@ class _Core(torch.autograd.Function):
 
 
 def projected(x: Tensor, projection: Tensor | None, core: Core) -> Tensor:
-    """(N, H, W, C) to (N, H, W, 2K + V), the head index fastest, in the type of the core."""
+    """(N, H, W, C) to (N, H, W, 2K + V), the head index fastest, computed in the type of the core: floats or bfloat16."""
     if projection is None:
         return x
     matrix = projection[core.order]
-    return product(x, matrix) if takes(x) and core.dtype == x.dtype else F.linear(x.to(core.dtype), matrix.to(core.dtype))
+    if takes(x) and core.dtype == x.dtype:
+        return product(x, matrix)
+    return served(F.linear(x.to(core.dtype), matrix.to(core.dtype)))
 
 
 def projection_gradients(
@@ -156,6 +158,7 @@ def projection_gradients(
     if takes(x) and core.dtype == x.dtype:
         grad_x, found = gradients(x, matrix, grad, wanted)
     else:
+        grad = grad.to(core.dtype)
         grad_x = F.linear(grad, matrix.T.to(core.dtype)).to(x.dtype) if wanted[0] else None
         found = (grad.flatten(0, 2).T @ x.to(core.dtype).flatten(0, 2)).to(projection.dtype) if wanted[1] else None
     if found is None:

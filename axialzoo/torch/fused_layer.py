@@ -16,7 +16,7 @@ from axialzoo.torch import fused_gpu, fused_training
 from axialzoo.torch.fused_core import output_order, qkv_order, retrieve
 from axialzoo.torch.norm import Activation, is_shared
 from axialzoo.torch.projection import PositionAttention, interpolate
-from axialzoo.torch.serving import recorded, transformed
+from axialzoo.torch.serving import TYPES, recorded, transformed
 
 
 def can_train_fused(layer: PositionAttention, x: Tensor, axis: int) -> bool:
@@ -85,9 +85,8 @@ def _on_cpu(layer: PositionAttention, x: Tensor, tables: list[Tensor | None], ax
         norm.move(mean, variance, out[..., 0].numel(), order)
     with torch.autocast("cpu", enabled=False):
         terms = len(spec.value)
-        y = layer.norm_output.of_rows(
-            out, output_order(terms, values, heads), relu=relu, terms=terms, heads=heads, dtype=dtype
-        )  # (N, H, W, V)
+        order, kind = output_order(terms, values, heads), dtype if dtype in TYPES else torch.float32
+        y = layer.norm_output.of_rows(out, order, relu=relu, terms=terms, heads=heads, dtype=kind).to(dtype)  # (N, H, W, V)
     return y if relu or activation is None else activation(y)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from axialzoo.kernels.structures import AxialNorm
-from axialzoo.torch.serving import differentiable, pointer, serving_kernel
+from axialzoo.torch.serving import TYPES, differentiable, pointer, serving_kernel
 
 Form = tuple[int, int, bool]  # terms, heads, relu: see `normalised`
 
@@ -39,8 +41,8 @@ def normalised(
     Returns:
         (..., C), and mean and biased variance of x's channels.
     """
-    y, mean, variance = _Norm.apply(x.contiguous(), weight, bias, residual, epsilon, (terms, heads, relu), dtype or x.dtype)  # pyright: ignore[reportGeneralTypeIssues]
-    return y, mean, variance
+    made = _Norm.apply(x.contiguous(), weight, bias, residual, epsilon, (terms, heads, relu), dtype or x.dtype)
+    return cast(tuple[Tensor, Tensor, Tensor], made)
 
 
 class _Norm(torch.autograd.Function):
@@ -100,7 +102,9 @@ def _run(name: str, x: Tensor, y: Tensor | None, form: Form, dtype: torch.dtype 
     if kernel is None:
         raise RuntimeError(f"{name}: expected the kernel that the forward pass had, found none; see kernel_status()")
     terms, heads, relu = form
-    dtype = y.dtype if y is not None else dtype
+    dtype = y.dtype if y is not None else dtype or x.dtype
+    if x.dtype not in TYPES or dtype not in TYPES:
+        raise TypeError(f"{name}: expected rows of float32 or bfloat16, found {x.dtype} and {dtype}")
     arguments = AxialNorm(
         x.numel() // x.shape[-1], terms, x.shape[-1] // terms, heads, x.dtype == torch.bfloat16, dtype == torch.bfloat16, relu,
         x=pointer(x), y=pointer(y), **{name: pointer(tensor) for name, tensor in tensors.items()},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -68,4 +70,4 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
     """A 1x1 convolution of rows: (N, H, W, I) and (O, I) to (N, H, W, O); where :func:`takes` says so on the kernel."""
     if not takes(x) or not can_train_rows(x, weight):
         return F.linear(x, weight)
-    return _Linear.apply(x, weight)  # pyright: ignore[reportReturnType]  # PyTorch does not declare what it gives
+    return cast(Tensor, _Linear.apply(x, weight))

@@ -76,7 +76,9 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         if is_shared(self):
             y = self._over_processes(x.flatten(0, -2), order).unflatten(1, (terms, -1)).sum(1)  # (R, C)
             y = y.unflatten(1, (-1, heads)).mT.flatten(1) if heads else y
-            return y.to(dtype or x.dtype).unflatten(0, x.shape[:-1])
+            y = y.to(dtype or x.dtype).unflatten(0, x.shape[:-1])  # (..., C)
+            y = y if residual is None else residual + y
+            return y.relu() if relu else y
         weight, bias = (self.weight, self.bias) if order is None else (self.weight[order], self.bias[order])
         y, mean, variance = normalised(x, weight, bias, self.eps, residual=residual, relu=relu, terms=terms, heads=heads, dtype=dtype)
         self.move(mean, variance, x.numel() // x.shape[-1], order)

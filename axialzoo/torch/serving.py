@@ -30,6 +30,14 @@ def _share_threads(found: Kernel) -> None:
     found.use_threads_of([str(path) for path in sorted((Path(torch.__file__).parent / "lib").glob("libgomp*"))])
 
 
+TYPES = (torch.float32, torch.bfloat16)  # of rows that the kernel trains
+
+
+def served(x: Tensor) -> Tensor:
+    """`x` in a type of rows that the kernel takes: as it is, or in float32."""
+    return x if x.dtype in TYPES else x.float()
+
+
 def pointer(x: Tensor | None) -> int:
     return 0 if x is None else x.data_ptr()
 
@@ -46,7 +54,7 @@ def transformed() -> bool:
 
 def can_train_rows(x: Tensor, *parameters: Tensor) -> bool:
     """Whether the kernel takes rows of floats or bfloat16 and parameters of floats, to train them here and now."""
-    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.bfloat16) or x.numel() == 0 or recorded() or transformed():
+    if x.device.type != "cpu" or x.dtype not in TYPES or x.numel() == 0 or recorded() or transformed():
         return False
     return serving_kernel(*parameters) is not None
 
