@@ -118,7 +118,7 @@ class _Core(torch.autograd.Function):
         *inputs, rows, mean, inverse, grams, normaliser = ctx.saved_tensors
         core, wanted = ctx.core, ctx.needs_input_grad
         if torch.is_grad_enabled():
-            return *differentiable(lambda *some: _plain(*some, core), inputs, grads[0], wanted), None
+            return *differentiable(functools.partial(_plain, core=core), inputs, grads[0], wanted), None
         x, projection, weight, bias, *tables, scale_weight, scale_bias = inputs
         qkv = rows = projected(x, projection, core) if rows is None else rows
         if projection is not None:
@@ -128,11 +128,9 @@ class _Core(torch.autograd.Function):
         )
         by = (ctx.sums, scale_weight, scale_bias)
         grad_sums, *grad_parameters = torch.autograd.grad(ctx.scales, by, grad_scales, retain_graph=True, materialize_grads=True)
-        more = add_gradients(grad, grad_sums, qkv, tables[:2], grams, core.sums_form)
-        grad_tables = [None if table is None else found for table, found in zip(tables, grad_tables)]
-        for index, found in enumerate(more):
-            if found is not None:
-                grad_tables[index] += found
+        more = [*add_gradients(grad, grad_sums, qkv, tables[:2], grams, core.sums_form), None]
+        found = zip(tables, grad_tables, more)
+        grad_tables = [None if table is None else one if other is None else one + other for table, one, other in found]
         if projection is None:
             return grad, None, None, None, *grad_tables, *grad_parameters, None
         grad, grad_weight, grad_bias, _ = fused_norm.gradients(grad, rows, weight, mean, inverse, ROWS)

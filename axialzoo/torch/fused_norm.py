@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import cast
 
 import torch
@@ -63,8 +64,8 @@ class _Norm(torch.autograd.Function):
         grad = grads[0]
         if torch.is_grad_enabled():
             grad = grad if y is None else grad * (y > 0)
-            inputs = (x, weight, bias)
-            found = differentiable(lambda *some: _plain(*some, ctx.epsilon, ctx.form, ctx.dtype), inputs, grad, ctx.needs_input_grad)
+            plain = functools.partial(_plain, epsilon=ctx.epsilon, form=ctx.form, dtype=ctx.dtype)
+            found = differentiable(plain, (x, weight, bias), grad, ctx.needs_input_grad)
             return *found, grad if ctx.adds else None, None, None, None
         return *gradients(grad.contiguous(), x, weight, mean, inverse, ctx.form, y, ctx.adds), None, None, None
 
