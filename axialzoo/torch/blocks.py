@@ -45,13 +45,13 @@ class ConvNorm(nn.Module):
         return self.norm(self.convolved(x), residual, activation)
 
     def convolved(self, x: Tensor) -> Tensor:
-        if self.step > 1 and torch.is_grad_enabled():  # oneDNN's gradient of a strided one's weights writes out of bounds
-            x = x[:, :, :: self.step, :: self.step]
-        elif self.step > 1:
-            return self.conv(x)
-        if self.training and self.conv.kernel_size == (1, 1) and self.conv.groups == 1 and can_train_rows(x, self.conv.weight):
-            return linear(x.movedim(1, -1), self.conv.weight.flatten(1)).movedim(-1, 1)
-        return F.conv2d(x, self.conv.weight) if self.step > 1 else self.conv(x)
+        step, weight = self.step, self.conv.weight
+        if self.training and self.conv.kernel_size == (1, 1) and self.conv.groups == 1 and can_train_rows(x, weight):
+            rows = x.movedim(1, -1)  # cut as rows, so that gradients are laid out as rows too
+            return linear(rows[:, ::step, ::step] if step > 1 else rows, weight.flatten(1)).movedim(-1, 1)
+        if step > 1 and torch.is_grad_enabled():  # oneDNN's gradient of a strided one's weights writes out of bounds
+            return F.conv2d(x[:, :, ::step, ::step], weight)
+        return self.conv(x)
 
 
 class ResidualBlock(nn.Module):

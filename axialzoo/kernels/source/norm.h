@@ -55,19 +55,26 @@ inline void moments_piece(void* data, int64_t index) {
     }
 }
 
-// From channels with the head index fastest to head by head.
-INLINE void head_by_head(const float* from, int64_t outputs, int64_t heads, float* to) {
-    const int64_t depth = outputs / heads;
-    for (int64_t g = 0; g < heads; ++g) {
-        for (int64_t d = 0; d < depth; ++d) to[g * depth + d] = from[d * heads + g];
+// (rows, columns) to (columns, rows).
+template <int ROWS_OR_ANY, int COLUMNS_OR_ANY>
+INLINE void turned(const float* from, int64_t any_rows, int64_t any_columns, float* to) {
+    const int64_t rows = ROWS_OR_ANY ? ROWS_OR_ANY : any_rows, columns = COLUMNS_OR_ANY ? COLUMNS_OR_ANY : any_columns;
+    for (int64_t c = 0; c < columns; ++c) {
+        for (int64_t r = 0; r < rows; ++r) to[c * rows + r] = from[r * columns + c];
     }
 }
 
+// From channels with the head index fastest to head by head.
+INLINE void head_by_head(const float* from, int64_t outputs, int64_t heads, float* to) {
+    if (heads == 8) return turned<0, 8>(from, outputs / 8, 8, to);
+    if (heads == 4) return turned<0, 4>(from, outputs / 4, 4, to);
+    turned<0, 0>(from, outputs / heads, heads, to);
+}
+
 INLINE void head_fastest(const float* from, int64_t outputs, int64_t heads, float* to) {
-    const int64_t depth = outputs / heads;
-    for (int64_t d = 0; d < depth; ++d) {
-        for (int64_t g = 0; g < heads; ++g) to[d * heads + g] = from[g * depth + d];
-    }
+    if (heads == 8) return turned<8, 0>(from, 8, outputs / 8, to);
+    if (heads == 4) return turned<4, 0>(from, 4, outputs / 4, to);
+    turned<0, 0>(from, heads, outputs / heads, to);
 }
 
 // Channels of a row from c on: the norms of all terms, summed.
