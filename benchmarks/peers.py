@@ -7,7 +7,13 @@ A case is a model of theirs, the batch, and the side of the images where it is n
 reach. Each model runs in turn, in one process; what is printed are medians of wall time and of the processor's, the peak of the memory
 allocated during one call, and how many times as long each takes as our inference form (with --train as our model as it trains), by both
 times: other work on the machine disturbs the processor's less. Outputs are compared first. With --compiled their model under
-torch.compile too. Where timm is installed its ResNet-50 and ViT-S run beside, in inference and at 224.
+torch.compile too. Where timm is installed its ResNet-50 and ViT-S run beside, at 224.
+
+Part of the peers' time is the allocator's, which gives memory back and asks for it again; to see it, set
+MALLOC_TRIM_THRESHOLD_=8000000000 MALLOC_MMAP_THRESHOLD_=4000000000 for all of them: the JSON says which it was. --plot draws the JSON
+files of --from, of one run or several, without measuring anything.
+
+    python benchmarks/peers.py --from inference.json training.json --plot peers.png
 """
 
 from __future__ import annotations
@@ -76,12 +82,14 @@ def ours_of(theirs: nn.Module, name: str, factor: int) -> nn.Module:
     return model
 
 
-def others(size: int) -> dict[str, nn.Module]:
+def others(size: int, train: bool) -> dict[str, nn.Module]:
     if size != 224 or importlib.util.find_spec("timm") is None:
         return {}
     import timm
 
-    return {f"timm {name}": timm.create_model(name).eval() for name in ("resnet50", "vit_small_patch16_224")}
+    found = {f"timm {name}": timm.create_model(name).train(train) for name in ("resnet50", "vit_small_patch16_224")}
+    found["timm resnet50, channels last"] = timm.create_model("resnet50").train(train).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    return found
 
 
 def inference(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
@@ -105,8 +113,7 @@ def measure(peer: Any, case: str, train: bool, compiled: bool, seconds: float) -
     models["theirs"] = theirs
     if compiled:
         models["theirs compiled"] = torch.compile(theirs)
-    if not train:
-        models |= others(int(size))
+    models |= others(int(size), train)
     call: Callable = training_step if train else inference
     found = {key: call(model, x) for key, model in models.items()}
     apart = max(difference(found[key], found["theirs"]) for key in found if "timm" not in key)
@@ -116,10 +123,10 @@ def measure(peer: Any, case: str, train: bool, compiled: bool, seconds: float) -
     memory = {key: peak_bytes(lambda model=model: call(model, x)) / 2**20 for key, model in models.items() if "compiled" not in key}
     rows = {
         key: {
-            **time,
+            **{name: round(value, 2) for name, value in time.items()},
             "MiB": round(memory[key], 1) if key in memory else None,
-            "times": time["ms"] / times[OURS[train]]["ms"],
-            "times, CPU": time["CPU ms"] / times[OURS[train]]["CPU ms"],
+            "times": round(time["ms"] / times[OURS[train]]["ms"], 3),
+            "times, CPU": round(time["CPU ms"] / times[OURS[train]]["CPU ms"], 3),
         }
         for key, time in times.items()
     }
@@ -134,27 +141,73 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def processor() -> str:
+    """Its name, as Linux says it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def plot(files: list[Path], to: Path) -> None:
+    """Bars of how many times as long each takes as ours, a row a case; by the processor's time."""
+    from matplotlib.figure import Figure
+
+    runs = [json.loads(file.read_text()) for file in files]
+    cases = [(run["training"], case) for run in runs for case in run["results"]]
+    names = list(dict.fromkeys(name for _, case in cases for name in case["models"]))
+    figure = Figure(figsize=(9, 0.5 + 0.28 * sum(len(case["models"]) + 1 for _, case in cases)), layout="constrained")
+    axes, place, ticks = figure.subplots(), 0.0, []
+    for train, case in cases:
+        first = place
+        for name, row in case["models"].items():
+            axes.barh(place, row["times, CPU"], color=f"C{names.index(name) % 10}", height=0.8)
+            text = f"{name}: {row['CPU ms']:.0f} ms" + ("" if row["MiB"] is None else f", {row['MiB']:.0f} MiB")
+            axes.text(row["times, CPU"] + 0.1, place, text, va="center", fontsize=7)
+            place += 1
+        model, batch, size, *_ = [*case["case"].split(":"), "224"]
+        what = "training" if train else "inference"
+        ticks.append(((first + place - 1) / 2, f"{what}\naxial_resnet{model}\n{batch} of {size}"))
+        place += 1
+    axes.set_yticks([tick for tick, _ in ticks], [text for _, text in ticks], fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.35 * max(row["times, CPU"] for _, case in cases for row in case["models"].values()))
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set_xlabel(f"processor time, in units of ours; {runs[0]['threads']} thread, {runs[0]['processor']}, PyTorch {runs[0]['torch']}")
+    figure.savefig(to, dpi=130)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer", type=Path, required=True, help="clone of github.com/csrhddlam/axial-deeplab")
+    parser.add_argument("--peer", type=Path, help="clone of github.com/csrhddlam/axial-deeplab")
     parser.add_argument("--cases", help=f"default {CASES[False]}; with --train {CASES[True]}")
     parser.add_argument("--train", action="store_true", help="forward and backward in training mode")
     parser.add_argument("--compiled", action="store_true", help="their model under torch.compile too")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=20.0, help="of each case")
     parser.add_argument("--out", type=Path, help="where the figures go as JSON, with what they were measured on")
+    parser.add_argument("--from", dest="files", type=Path, nargs="+", help="JSON files to draw")
+    parser.add_argument("--plot", type=Path, help="picture to draw them in")
     args = parser.parse_args()
+    if args.files or args.plot:
+        if not (args.files and args.plot):
+            parser.error("--from and --plot go together")
+        return plot(args.files, args.plot)
+    if args.peer is None:
+        parser.error("expected --peer, a clone of the authors' code")
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     peer_layer(args.peer)
     peer = importlib.import_module("peer_models.axialnet")
     machine = {
-        "processor": platform.processor() or platform.machine(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": args.threads,
         "torch": torch.__version__,
         "kernel": kernel_status().path,
         "training": args.train,
+        "allocator": {name: value for name, value in os.environ.items() if name.startswith("MALLOC_")},
         "load before": os.getloadavg(),
     }
     print(machine)
