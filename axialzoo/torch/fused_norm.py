@@ -51,7 +51,11 @@ class _Norm(torch.autograd.Function):
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, epsilon: float, form: Form, dtype: torch.dtype):
         mean, variance = moments_of(x)
         inverse = torch.rsqrt(variance + epsilon)  # (terms C,)
-        residual = None if residual is None else residual.to(dtype).contiguous()
+        if residual is not None:
+            shape = (*x.shape[:-1], len(weight) // form[0])
+            if residual.shape != shape:
+                raise ValueError(f"normalised: expected a residual of shape {shape}, channels last, found {tuple(residual.shape)}")
+            residual = residual.to(dtype).contiguous()
         y = applied(x, mean, weight * inverse, bias, form, dtype, residual)
         ctx.save_for_backward(x, weight, bias, mean, inverse, y if form[2] else None)
         ctx.form, ctx.dtype, ctx.epsilon, ctx.adds = form, dtype, epsilon, residual is not None

@@ -25,6 +25,10 @@ def product(x: Tensor, weight: Tensor) -> Tensor:
     """Rows of channels times a matrix: (N, H, W, I), of any strides but the last, and (O, I) to (N, H, W, O)."""
     kernel = serving_kernel(x, weight)
     assert kernel is not None  # see can_train_rows
+    if x.shape[3] != weight.shape[1]:
+        raise ValueError(
+            f"product: expected rows of {weight.shape[1]} channels for a weight of {tuple(weight.shape)}, found {tuple(x.shape)}"
+        )
     y, panels = x.new_empty((*x.shape[:3], len(weight))), packed(weight)
     arguments = AxialLinear(*x.shape[:3], *x.stride()[:3], x.shape[3], len(weight), pointer(x), pointer(panels), 0, 0, pointer(y), 0)
     kernel.run("linear", arguments, torch.get_num_threads())

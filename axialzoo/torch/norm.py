@@ -48,9 +48,10 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         return x if activation is None else activation(x)
 
     def _can_fuse(self, x: Tensor) -> bool:
-        """Whether the kernel serves; where there is one value a channel PyTorch says what is wrong."""
-        rows = x.movedim(1, -1)
-        if not self.training or is_shared(self) or not rows.is_contiguous() or x.numel() == x.shape[1]:
+        """Whether the kernel serves; of other channels, or of one value each, PyTorch says what is wrong."""
+        if not self.training or is_shared(self) or x.dim() < 2 or x.shape[1] != self.num_features or x.numel() == x.shape[1]:
+            return False
+        if not x.movedim(1, -1).is_contiguous():
             return False
         return can_train_rows(x, self.weight, self.bias)
 

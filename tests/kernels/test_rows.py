@@ -94,6 +94,16 @@ def test_one_value_a_channel_is_refused_as_pytorch_does():
         BatchNorm(4, Norm()).train()(torch.randn(1, 4, 1, 1))
 
 
+def test_what_does_not_fit_is_refused():
+    module = convolution(12, 16).train()
+    with pytest.raises(ValueError, match=r"rows of 12 channels for a weight of \(16, 12\), found \(2, 5, 5, 13\)"):
+        module(maps(2, 13, 5, 5))
+    with pytest.raises(ValueError, match=r"residual of shape \(2, 5, 5, 16\), channels last, found \(2, 5, 4, 16\)"):
+        module(maps(2, 12, 5, 5), maps(2, 16, 5, 4))
+    with pytest.raises(RuntimeError, match="running_mean"):
+        module.norm(maps(2, 15, 5, 5))
+
+
 def test_gradients_of_gradients():
     module = convolution(6, 9).double()  # in double, plainly: what the kernel's are compared with
     x, residual = maps(2, 6, 4, 4), maps(2, 9, 4, 4)
