@@ -1,6 +1,6 @@
 """Checkpoints of version 1 are read as they were written, verified by their own digest, and brought up to the current version.
 
-The folder that shipped in version 1 is built anew from the one that ships today, and is the same file byte by byte.
+The tensors are those that shipped in version 1, trained for 16 epochs; what ships today was trained anew.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
-from axialzoo.checkpoint import CheckpointError, Config, digest, load_checkpoint, write_safetensors
+from axialzoo.checkpoint import CheckpointError, Config, digest, load_checkpoint, save_checkpoint, write_safetensors
 from axialzoo.checkpoint.migrate import PREFIXES, upgraded_name, upgraded_spec
 from axialzoo.runtime import Runner
 from axialzoo.runtime.convert import read_any
@@ -25,6 +26,7 @@ from axialzoo.spec import Model, SpecError, entry, from_dict, list_models, to_di
 
 SHIPPED = Path(__file__).resolve().parents[2] / "axialzoo" / "weights" / "axial_resnet_cifar10"
 OLD = Path(__file__).parent / "data" / "axial_resnet_cifar10_version1.json"
+OLD_TENSORS = OLD.with_suffix(".safetensors")
 SHA256 = "33a97b6d4064c0036c6bd67609d6f1b3901cae0845d7769761e1ee57f6d0540b"  # of model.safetensors as it shipped in version 1
 ADVICE = "convert the folder or the .safetensors or .pth file"
 
@@ -41,7 +43,7 @@ def text() -> str:
 
 
 def old_tensors() -> dict[str, np.ndarray]:
-    return {old_name(name): np.array(array) for name, array in load_checkpoint(SHIPPED).tensors.items()}
+    return load_file(OLD_TENSORS)
 
 
 def write(folder: Path, config: str | None = None, tensors: dict[str, np.ndarray] | None = None) -> Path:
@@ -65,8 +67,16 @@ def changed(**fields) -> str:
     return json.dumps({**data, **fields}, ensure_ascii=False)
 
 
-def test_the_folder_built_anew_is_the_one_that_shipped(folder):
-    assert hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() == SHA256
+def current(folder: Path) -> Path:
+    """The same tensors as the current version writes them."""
+    old, to = load_checkpoint(folder), folder.parent / "current"
+    save_checkpoint(to, old.config, {name: np.array(array) for name, array in old.tensors.items()})
+    return to
+
+
+def test_a_folder_written_so_is_the_one_that_shipped(folder):
+    for file in (OLD_TENSORS, folder / "model.safetensors"):
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == SHA256
 
 
 def test_one_other_name_would_not_be_the_file_that_shipped(tmp_path):
@@ -75,24 +85,24 @@ def test_one_other_name_would_not_be_the_file_that_shipped(tmp_path):
     assert hashlib.sha256(file.read_bytes()).hexdigest() != SHA256
 
 
-def test_the_old_folder_loads_as_the_one_that_ships_today(folder):
-    old, new = load_checkpoint(folder), load_checkpoint(SHIPPED)
+def test_the_old_folder_loads_as_what_ships_today_is_named(folder):
+    old, new, raw = load_checkpoint(folder), load_checkpoint(SHIPPED), old_tensors()
     assert old.config.spec == new.config.spec and old.config.labels == new.config.labels
     assert old.config.preprocessing == new.config.preprocessing
     assert set(old.tensors) == set(new.tensors)
-    assert all(old.tensors[name].tobytes() == array.tobytes() for name, array in new.tensors.items())
-    assert old.config.version == 2 and old.config.digest == new.config.digest == digest(old.tensors)
+    assert all(array.tobytes() == raw[old_name(name)].tobytes() for name, array in old.tensors.items())
+    assert old.config.version == 2 and old.config.digest == digest(old.tensors)
 
 
 def test_the_old_folder_gives_the_same_outputs_bit_by_bit(folder):
     x = np.random.default_rng(0).standard_normal((2, 32, 32, 3)).astype("float32")
-    old, new = (Runner(load_checkpoint(one), "torch").outputs(x)["logits"] for one in (folder, SHIPPED))
+    old, new = (Runner(load_checkpoint(one), "torch").outputs(x)["logits"] for one in (folder, current(folder)))
     assert old.tobytes() == new.tobytes()
 
 
-def test_the_old_digest_is_that_of_the_old_names():
+def test_the_old_digest_is_that_of_the_old_names(folder):
     said = json.loads(text())["digest"]
-    assert said == digest(old_tensors()) != digest(load_checkpoint(SHIPPED).tensors)
+    assert said == digest(old_tensors()) != digest(load_checkpoint(folder).tensors)
 
 
 @pytest.mark.parametrize("name", ["classifier.bias", "stem.0.conv.weight"])
@@ -115,16 +125,16 @@ def test_a_pair_that_was_not_written_together_is_refused(folder):
         load_checkpoint(folder)
 
 
-def test_tensors_by_their_new_names_are_refused_in_version_1(tmp_path):
-    tensors = {name: np.array(array) for name, array in load_checkpoint(SHIPPED).tensors.items()}
+def test_tensors_by_their_new_names_are_refused_in_version_1(folder, tmp_path):
+    tensors = {name: np.array(array) for name, array in load_checkpoint(folder).tensors.items()}
     with pytest.raises(CheckpointError, match="digest"):
         load_checkpoint(write(tmp_path / "mixed", tensors=tensors))
 
 
-def test_a_pth_file_of_version_1_loads(tmp_path):
+def test_a_pth_file_of_version_1_loads(folder, tmp_path):
     config, tensors = read_any(pth(tmp_path / "old.pth", old_tensors()))
     assert config.spec == load_checkpoint(SHIPPED).config.spec
-    assert digest(tensors) == config.digest == load_checkpoint(SHIPPED).config.digest
+    assert digest(tensors) == config.digest == load_checkpoint(folder).config.digest
 
 
 def test_a_flipped_bit_of_a_pth_file_of_version_1_is_refused(tmp_path):
