@@ -38,7 +38,10 @@ ALLOWED = {
 # and inside functions alone
 # (the authors' files are PyTorch's, and one reader of those, which refuses pickles, is enough)
 WITHIN_FUNCTIONS = {
-    "axialzoo/keras": {"torch", "axialzoo.torch.fused", "axialzoo.torch.projection"},  # the kernel, on Keras's PyTorch back end
+    "axialzoo/keras": {  # the kernel, on Keras's PyTorch back end
+        *("torch", "axialzoo.torch.fused", "axialzoo.torch.serving", "axialzoo.torch.fused_moments", "axialzoo.torch.fused_norm"),
+        *("axialzoo.torch.fused_rows", "axialzoo.torch.fused_training"),
+    },
     "axialzoo/runtime": FRAMEWORKS | {"axialzoo.torch", "axialzoo.keras"},
     "axialzoo/exports": {"torch", "keras", "tensorflow", "onnxruntime"},
     "axialzoo/analysis": {"matplotlib"},

@@ -16,10 +16,7 @@ KERAS_FILES = {
     "distribution.py",  # layouts on a mesh of devices; PyTorch takes a process a device
     *("fused_jax.py", "fused_tensorflow.py", "fused_torch.py"),  # each back end calls the kernel in its own way
 }
-TORCH_FILES = {  # training on the fused kernels is PyTorch's, and so are GPUs
-    *("fused_layer.py", "fused_training.py", "fused_core.py", "fused_moments.py", "fused_norm.py", "fused_rows.py", "fused_gpu.py"),
-    "serving.py",
-}
+TORCH_FILES = {"fused_gpu.py", "fused_core.py"}  # GPUs; and layers whose rows are computed again
 TORCH_ONLY = {
     "attention.py": {"joined"},  # what was computed in parts, see at_once
     "backbone.py": {"ResidualStage", "check_image"},
@@ -35,6 +32,12 @@ TORCH_ONLY = {
         "FoldedBlock",
     },  # on the kernel's operators
     "fused.py": {"rows_of_channels", "unpack", "axial_attention", "reaching", "channels_last"},  # the operator itself
+    "fused_layer.py": {"gram_moments"},  # on GPUs
+    "fused_moments.py": {"logit_sums", "add_gradients", "plain_sums"},  # steps of fused_core.py
+    "fused_norm.py": {"moments_of", "applied", "gradients"},
+    "fused_rows.py": {"gradients", "takes", "linear"},
+    "fused_training.py": {"can_attend", "attend_backward", "plain_attend"},  # operators of their own
+    "serving.py": {"serving_kernel", "served", "pointer", "recorded", "transformed", "differentiable"},
     "losses/base.py": {"totals_of"},  # of processes: Keras computes on all devices as on one
     "neck.py": {"FusedStage"},
     "native.py": {"read_state", "to_array"},
@@ -51,7 +54,13 @@ KERAS_ONLY = {
     "backbone.py": {"residual_stage", "Activation", "Turned", "image_input", "to_format"},  # functional models: a stage is a function
     "blocks.py": {"mean", "MaxPool", "strided"},
     "dynamic_window.py": {"arange", "clip"},  # in numpy where all is known
-    "fused.py": {"serving_kernel", "Form", "backend", "beyond_jit", "attend_folded", "arrays_of", "plain"},  # variables keep Keras's layout
+    "fused.py": {  # variables keep Keras's layout
+        *("Form", "beyond_jit", "serving_kernel", "max_pool", "average_pool", "attend_folded", "arrays_of", "plain", "split_parts"),
+    },
+    "fused_layer.py": {"qkv_order", "output_order", "head_fastest", "head_by_head"},
+    "fused_moments.py": {"windowed"},
+    "fused_norm.py": {"NormForm"},
+    "serving.py": {"Operator", "backend", "sides_of", "template", "leaves"},  # one description of an operator for several back ends
     "heads/classifier.py": {"GlobalAverage"},
     "heads/fcos.py": {"conv", "OneMap"},  # what PyTorch under Keras cannot differentiate
     "heads/pyramid.py": {"build_numbered"},  # numbers for names
@@ -61,7 +70,7 @@ KERAS_ONLY = {
     "model.py": {"laid_out"},
     "neck.py": {"fused_stage"},
     "native.py": {"suffix"},
-    "norm.py": {"Layer", "fold_conv", "statistics_dtype", "unbiased"},
+    "norm.py": {"Layer", "Order", "fold_conv", "statistics_dtype", "unbiased"},
     "preprocessing.py": {"is_tensorflow"},
     "weights.py": {"variables"},
     "windows.py": {"by_window", "by_window2d"},  # masks are added, not filled in

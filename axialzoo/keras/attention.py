@@ -14,7 +14,8 @@ from keras import ops
 
 from axialzoo.keras.attention_inputs import AttentionInputs
 from axialzoo.keras.fused import attend_folded, serving_kernel
-from axialzoo.keras.norm import statistics_dtype
+from axialzoo.keras.fused_layer import can_train_fused, train_fused
+from axialzoo.keras.norm import Activation, statistics_dtype
 from axialzoo.keras.projection import PositionAttention
 from axialzoo.keras.windows import HIDDEN, by_window, seen, table_window, unwindow, window_keys, window_of, window_queries
 from axialzoo.spec import Attention, Norm
@@ -38,9 +39,15 @@ class AxialAttention(PositionAttention):
         super().__init__(inputs, spec, norm, **kwargs)
         self.axis = axis
 
-    def call(self, x, training=None):
+    def call(self, x, activation: Activation | None = None, training=None):
         if not training and serving_kernel(self, x):
-            return attend_folded(self, self.placed(x), self.axis)
+            return attend_folded(self, self.placed(x), self.axis, activation)
+        if training and can_train_fused(self, x, self.axis):
+            return train_fused(self, self.placed(x), self.axis, activation)
+        x = self._plain(x, training)
+        return x if activation is None else activation(x)
+
+    def _plain(self, x, training):
         _, h, w, _ = ops.shape(x)
         inputs = self.inputs_of(x, training)
         scale = ops.cast(self.similarity_scale(inputs, training), inputs.q.dtype)  # (terms, G)

@@ -12,10 +12,10 @@ from keras import ops
 from axialzoo.keras.attention import AxialAttention
 from axialzoo.keras.attention2d import Attention2D
 from axialzoo.keras.drop_path import drop_path
-from axialzoo.keras.fused import backend
 from axialzoo.keras.linear import Normal
-from axialzoo.keras.norm import BatchNorm, Layer, fold_conv, statistics_dtype
+from axialzoo.keras.norm import Activation, BatchNorm, Layer, fold_conv, statistics_dtype
 from axialzoo.keras.scope import own_scope
+from axialzoo.keras.serving import backend, can_train_rows
 from axialzoo.spec import Backbone, Block, Norm, Stage, Stem, from_dict, to_dict
 from axialzoo.spec.layers import has_shortcut
 
@@ -59,16 +59,22 @@ class ConvNorm(Layer):
         self.conv.build((None, None, None, self.inputs))
         self.norm.build()
 
-    def call(self, x, training=None):
-        if self.norm.folded and self.kernel == 1:
-            return backend().linear(self, x)
+    def call(self, x, residual=None, activation: Activation | None = None, training=None):
+        """``activation(residual + norm(convolution(x)))``."""
+        if self.norm.folded:
+            return backend().linear(self, x, residual, activation)
+        return self.norm(self.convolved(x, training), residual, activation=activation, training=training)
+
+    def convolved(self, x, training):
+        if self.kernel == 1 and training and can_train_rows(x, self.conv.kernel):
+            kernel = ops.reshape(ops.convert_to_tensor(self.conv.kernel), (self.inputs, self.outputs))
+            return backend().product(x[:, :: self.step, :: self.step] if self.step > 1 else x, kernel)
         if self.stride > 1 and self.padding:
             x = ops.pad(x, ((0, 0), (self.padding, self.padding), (self.padding, self.padding), (0, 0)))
         if self.step > 1 and training:  # oneDNN's gradient of a strided one's weights writes out of bounds
             kernel = ops.convert_to_tensor(self.conv.kernel)
-            x = ops.conv(x[:, :: self.step, :: self.step], kernel, 1, "valid", data_format="channels_last")
-            return self.norm(x, training=training)
-        return self.norm(self.conv(x), training=training)
+            return ops.conv(x[:, :: self.step, :: self.step], kernel, 1, "valid", data_format="channels_last")
+        return self.conv(x)
 
     def fold(self) -> None:
         """Makes the norm part of the convolution, for inference."""
@@ -133,35 +139,45 @@ class ResidualBlock(Layer):
     def call(self, x, training=None):
         if self.backbone.pre_activation:
             x = self.activation(x)
+        if self.shortcut is not None:
+            straight = self.shortcut(x, training=training)  # (N, H', W', outputs)
+        else:
+            straight = x[:, :: self.spec.stride, :: self.spec.stride] if self.spec.stride > 1 else x
+        activation = None if self.backbone.pre_activation else self.activation
+        if self.gate is None and not (self.spec.drop_path and training):
+            return self.residual(x, training, straight, activation)
         y = self.residual(x, training)  # (N, H', W', outputs)
         if self.gate is not None:
             y = y * (ops.relu6(self.gate(mean(y)[:, None, None]) + 3) * 0.16667)
         if self.spec.drop_path and training:
             y = drop_path(y, self.spec.drop_path, self.seed)
-        if self.shortcut is not None:
-            x = self.shortcut(x, training=training)
-        elif self.spec.stride > 1:
-            x = x[:, :: self.spec.stride, :: self.spec.stride]
-        return x + y if self.backbone.pre_activation else self.activation(x + y)
+        return straight + y if activation is None else activation(straight + y)
 
-    def residual(self, x, training):
+    def residual(self, x, training, straight=None, activation: Activation | None = None):
+        """The branch with the layers, added to `straight` and activated where the block's last norm can do so."""
         if self.spec.kind == "basic":
-            return self.spatial2(self.activation(self.spatial1(x, training=training)), training=training)
-        x = self.activation(self.reduce(x, training=training))
-        x = self.spatial(x, training=training) if self.spec.attention is None else self.attend(x, training)
-        return self.expand(self.activation(x), training=training)
+            x = self.spatial1(x, activation=self.activation, training=training)
+            return self.spatial2(x, straight, activation=activation, training=training)
+        x = self.reduce(x, activation=self.activation, training=training)
+        if self.spec.attention is None:
+            x = self.spatial(x, activation=self.activation, training=training)
+        else:
+            x = self.attend(x, training)
+        return self.expand(x, straight, activation=activation, training=training)
 
     def attend(self, x, training):
+        """What lies between the block's convolutions, activated."""
         stride, attention = self.spec.stride, self.spec.attention
+        pooled = stride > 1 and attention.downsample == "pool"
         if self.spec.kind == "attention":
             x = self.attention(x, training=training)  # (N, H, W, V)
-        elif attention.downsample == "slice":
-            return self.width(self.height(x, training=training)[:, ::stride], training=training)[:, :, ::stride]
+            x = x if pooled else self.activation(x[:, ::stride, ::stride] if stride > 1 else x)
         else:
-            x = self.width(self.height(x, training=training), training=training)
-        if stride == 1:
-            return x
-        return x[:, ::stride, ::stride] if attention.downsample == "slice" else average_pool(x, stride)
+            x = self.height(x, training=training)
+            x = x[:, ::stride] if stride > 1 and not pooled else x
+            x = self.width(x, activation=None if pooled else self.activation, training=training)
+            x = x[:, :, ::stride] if stride > 1 and not pooled else x
+        return self.activation(average_pool(x, stride)) if pooled else x
 
     def compute_output_shape(self, input_shape):
         return (*strided(input_shape, self.spec.stride)[:-1], self.spec.channels[-1])
@@ -196,7 +212,7 @@ def mean(x):
 
 def average_pool(x, stride: int):
     """Mean of every `stride` x `stride` pixels; at the end of an odd side, of those that are there."""
-    return ops.average_pool(x, stride, stride, "same", data_format="channels_last")
+    return backend().average_pool(x, stride)
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
@@ -204,8 +220,7 @@ class MaxPool(keras.layers.Layer):
     """3 x 3, stride 2: (N, H, W, C) to (N, ceil(H / 2), ceil(W / 2), C)."""
 
     def call(self, x):
-        x = ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=float("-inf"))  # "same" would not pad the first row
-        return ops.max_pool(x, 3, 2, "valid", data_format="channels_last")
+        return backend().max_pool(x)
 
     def compute_output_shape(self, input_shape):
         return strided(input_shape, 2)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
 from axialzoo.keras.dynamic_window import arange, clip
+from axialzoo.keras.norm import Activation
 from axialzoo.keras.projection import PositionAttention, interpolate
+from axialzoo.keras.serving import backend
 from axialzoo.keras.windows import HIDDEN
 from axialzoo.spec.attention import SIMILARITY_TERMS
 
@@ -33,11 +34,6 @@ class Form(NamedTuple):
     content_value: bool
 
 
-def backend() -> Any:
-    """The module that calls the kernel on the back end that Keras has."""
-    return importlib.import_module(f"axialzoo.keras.fused_{keras.backend.backend()}")
-
-
 def beyond_jit() -> bool:
     """Whether the kernel is there, but not within what Keras compiles: XLA in TensorFlow cannot call it."""
     return keras.backend.backend() == "tensorflow" and backend().available()
@@ -49,24 +45,46 @@ def serving_kernel(layer: PositionAttention, x) -> bool:
     return folded and keras.backend.standardize_dtype(x.dtype) == layer.compute_dtype == "float32" and backend().serves(x)
 
 
-def linear(layer, x):
-    """A folded 1x1 convolution with its norm as a matrix product, which is faster on CPUs: (N, H, W, inputs) to (N, H', W', outputs)."""
+def linear(layer, x, residual=None, activation: Activation | None = None):
+    """A folded convolution; of 1x1 a matrix product, which is faster on CPUs: (N, H, W, inputs) to (N, H', W', outputs).
+
+    Args:
+        layer: The convolution.
+        x: Its input.
+        residual: (N, H', W', outputs), added to the result.
+        activation: Of the sum.
+    """
+    if layer.kernel > 1:
+        return layer.norm(layer.convolved(x, False), residual, activation=activation)
     if layer.stride > 1:  # JAX does not see that a size left open is the same once cut as behind another convolution
-        return layer.norm(layer.conv(x))
+        return layer.norm(layer.conv(x), residual, activation=activation)
     _, h, w, _ = ops.shape(x)
     weight, bias = (ops.convert_to_tensor(one) for one in (layer.conv.kernel, layer.norm.beta))
     y = ops.reshape(x, (-1, layer.inputs)) @ ops.reshape(weight, (layer.inputs, layer.outputs)) + ops.cast(bias, x.dtype)
-    return ops.reshape(y, (-1, h, w, layer.outputs))
+    y = ops.reshape(y, (-1, h, w, layer.outputs))
+    y = y if residual is None else residual + y
+    return y if activation is None else activation(y)
 
 
-def attend_folded(layer: PositionAttention, x, axis: int):
-    """The whole layer along an axis, on the kernel, where :func:`serving_kernel` says so: (N, H, W, C) to (N, H, W, V)."""
+def max_pool(x):
+    """3 x 3, stride 2: (N, H, W, C) to (N, ceil(H / 2), ceil(W / 2), C)."""
+    x = ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=float("-inf"))  # "same" would not pad the first row
+    return ops.max_pool(x, 3, 2, "valid", data_format="channels_last")
+
+
+def average_pool(x, stride: int):
+    """Mean of every `stride` x `stride` pixels; at the end of an odd side, of those that are there."""
+    return ops.average_pool(x, stride, stride, "same", data_format="channels_last")
+
+
+def attend_folded(layer: PositionAttention, x, axis: int, activation: Activation | None = None):
+    """The whole layer along an axis, on the kernel, where :func:`serving_kernel` says so: (N, H, W, C) to (N, H, W, V), activated."""
     spec, length = layer.spec, ops.shape(x)[1 + axis]
     weight, bias, *tables, scales, position_scale, shift = backend().arrays_of(layer)
     if spec.long_axis == "interpolate":
         tables = [_stretched(table, spec.positions, length) for table in tables]
     form = Form(axis, spec.key_depth, spec.span or 0, "content" in spec.similarity, "content" in spec.value)
-    return backend().axial_attention(x, (weight, bias, *tables, scales, position_scale, shift), form)
+    return backend().axial_attention(x, (weight, bias, *tables, scales, position_scale, shift), form, activation)
 
 
 def arrays_of(layer: PositionAttention) -> tuple[Table, ...]:
@@ -136,6 +154,16 @@ def attended(q, k, v, tables, scales, form: Form) -> tuple[Table, Table]:
     p = ops.softmax(logits, axis=-1)  # (N, O, G, T, S)
     content = p @ v if form.content_value else None
     return content, None if rv is None else ops.einsum("nogts,tsd->nogtd", p, rv)
+
+
+def split_parts(qkv, heads: int, key_depth: int, axis: int) -> tuple:
+    """Queries, keys and values of rows with the head index fastest: (N, H, W, 2K + V) to (N, O, G, L, D) each."""
+    x = ops.swapaxes(qkv, 1, 2) if axis == 0 else qkv  # (N, O, L, 2K+V)
+    _, others, length, channels = ops.shape(x)
+    keys = heads * key_depth
+    ends = ((0, keys), (keys, 2 * keys), (2 * keys, channels))
+    parts = (ops.reshape(x[..., start:end], (-1, others, length, (end - start) // heads, heads)) for start, end in ends)
+    return tuple(ops.transpose(part, (0, 1, 4, 2, 3)) for part in parts)
 
 
 def _stretched(table: Table, positions: int, length) -> Table:

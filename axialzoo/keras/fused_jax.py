@@ -1,22 +1,33 @@
-"""The fused kernel under Keras's JAX back end: a target of XLA's foreign function interface.
+"""The fused kernel under Keras's JAX back end: targets of XLA's foreign function interface.
 
-It serves what is computed on a CPU in evaluation; for other devices, and for derivatives, the same is computed of plain operations.
+It serves what is computed on a CPU; for other devices the same is computed of plain operations, and so are derivatives in evaluation,
+and derivatives of derivatives in training.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
+from typing import Any
 
 import jax
 import numpy as np
 
-from axialzoo.keras.fused import Form, arrays_of, linear, plain
+from axialzoo.keras.fused import Form, arrays_of, average_pool, linear, max_pool, plain
+from axialzoo.keras.fused_moments import logit_moments
+from axialzoo.keras.fused_norm import normalised
+from axialzoo.keras.fused_rows import product
+from axialzoo.keras.fused_training import attend
+from axialzoo.keras.norm import Activation
+from axialzoo.keras.serving import Operator, template
 from axialzoo.kernels import kernel
-from axialzoo.kernels.bindings import bind, binding
+from axialzoo.kernels.bindings import bind, binding, number_of
 
-__all__ = ["arrays_of", "axial_attention", "linear", "serves"]  # as every back end's module has them
-TARGET = "axialzoo_attention"
+__all__ = [  # what every back end's module has, and what operators are made of
+    "arrays_of", "attend", "average_pool", "axial_attention", "can_train", "linear", "logit_moments", "max_pool",
+    "normalised", "operate", "product", "run", "serves",
+]  # fmt: skip
+TARGET, RUN = "axialzoo_attention", "axialzoo_run"
 
 
 def serves(x) -> bool:
@@ -32,15 +43,17 @@ def _loaded() -> ctypes.CDLL | None:
         return None
     library = ctypes.CDLL(path)
     bind(library)
-    jax.ffi.register_ffi_target(TARGET, jax.ffi.pycapsule(library.axial_attention), platform="cpu")
+    for target, handler in ((TARGET, library.axial_attention), (RUN, library.axial_run)):
+        jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(handler), platform="cpu")
     return library
 
 
-def axial_attention(x, arrays, form: Form):
-    """A folded layer, of what `arrays_of` gives: (N, H, W, C) to (N, H, W, V)."""
+def axial_attention(x, arrays, form: Form, activation: Activation | None = None):
+    """A folded layer, of what `arrays_of` gives, activated: (N, H, W, C) to (N, H, W, V)."""
     found = kernel()
     assert found is not None  # see serves
-    return _attention(x, arrays, form, found.number)
+    y = _attention(x, arrays, form, found.number)
+    return y if activation is None else activation(y)
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
@@ -62,3 +75,86 @@ def _on_cpu(x, arrays, form: Form, isa: int):
     none = np.zeros((0,), x.dtype)  # for a term that is not there
     settings = {name: np.int64(value) for name, value in {**form._asdict(), "isa": isa}.items()}
     return call(x, *(none if array is None else array for array in arrays), **settings)
+
+
+can_train = serves
+
+
+def run(function: str, structure: type, given: dict[str, Any], results: dict[str, tuple[int, ...]], **fields: Any) -> tuple:
+    """A function of the kernel, on a CPU: see :func:`axialzoo.keras.serving.template`.
+
+    Args:
+        function: By its name in ``axial.h``, less ``axial_``.
+        structure: Of its arguments.
+        given: Arrays by name, None for one that is not there.
+        results: Shapes of those that it fills, by name.
+        **fields: Of the structure.
+    """
+    found = kernel()
+    assert found is not None  # see can_train
+    given = {name: array for name, array in given.items() if array is not None}
+    numbers = {name: number for number, name in enumerate((*given, *results))}
+    shapes = [jax.ShapeDtypeStruct(shape, np.float32) for shape in results.values()]
+    call = jax.ffi.ffi_call(RUN, shapes, vmap_method="sequential")
+    data = np.array(template(structure, numbers, fields), np.int64).reshape(-1)
+    return tuple(call(*given.values(), function=np.int64(number_of(function)), isa=np.int64(found.number), fields=data))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def operate(operator: Operator, form: Any, inputs: tuple) -> tuple:
+    """What `operator` computes of `inputs`; those that are None stay so."""
+    return _forward(operator, form, inputs)[0]
+
+
+def _forward_rule(operator: Operator, form: Any, inputs: tuple):
+    outputs, kept = _forward(operator, form, inputs)
+    return outputs, (inputs, outputs, kept)
+
+
+def _backward_rule(operator: Operator, form: Any, known: tuple, grads: tuple):
+    return (_backward(operator, form, known, grads),)
+
+
+operate.defvjp(_forward_rule, _backward_rule)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _forward(operator: Operator, form: Any, inputs: tuple) -> tuple[tuple, tuple]:
+    def on_cpu(inputs: tuple):
+        return operator.forward(form, *inputs)
+
+    def elsewhere(inputs: tuple):
+        return operator.plain(form, *inputs), _zeros(jax.eval_shape(on_cpu, inputs)[1])
+
+    return jax.lax.platform_dependent(inputs, cpu=on_cpu, default=elsewhere)
+
+
+@_forward.defjvp
+def _(operator, form, primals, tangents):
+    found = _forward(operator, form, *primals)
+    moved = jax.jvp(lambda inputs: operator.plain(form, *inputs), primals, tangents)[1]
+    return found, (moved, _zeros(found[1]))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _backward(operator: Operator, form: Any, known: tuple, grads: tuple) -> tuple:
+    return jax.lax.platform_dependent(
+        known, grads,
+        cpu=lambda known, grads: operator.backward(form, *known, grads),
+        default=lambda known, grads: _plain_gradients(operator, form, known[0], grads),
+    )  # fmt: skip
+
+
+@_backward.defjvp
+def _(operator, form, primals, tangents):
+    (known, grads), (moved, moved_grads) = primals, tangents
+    gradients = functools.partial(_plain_gradients, operator, form)
+    return _backward(operator, form, *primals), jax.jvp(gradients, (known[0], grads), (moved[0], moved_grads))[1]
+
+
+def _plain_gradients(operator: Operator, form: Any, inputs: tuple, grads: tuple) -> tuple:
+    return jax.vjp(lambda *inputs: operator.plain(form, *inputs), *inputs)[1](grads)
+
+
+def _zeros(shapes):
+    return jax.tree.map(lambda one: jax.numpy.zeros(one.shape, one.dtype), shapes)

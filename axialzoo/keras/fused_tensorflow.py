@@ -1,6 +1,7 @@
-"""The fused kernel under Keras's TensorFlow back end: an operator of its own, ``AxialzooAttention``.
+"""The fused kernel under Keras's TensorFlow back end: operators of its own, ``AxialzooAttention`` and ``AxialzooRun``.
 
-It serves on CPUs, eagerly and in graphs that TensorFlow runs itself; what XLA compiles, and derivatives, are of plain operations.
+They serve on CPUs, eagerly and in graphs that TensorFlow runs itself; what XLA compiles is of plain operations, and so are derivatives
+in evaluation, and derivatives of derivatives in training.
 """
 
 from __future__ import annotations
@@ -10,16 +11,26 @@ import functools
 import os
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework import ops as graphs
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
-from axialzoo.keras.fused import Form, arrays_of, linear, plain
+from axialzoo.keras.fused import Form, arrays_of, average_pool, linear, max_pool, plain
+from axialzoo.keras.fused_moments import logit_moments
+from axialzoo.keras.fused_norm import normalised
+from axialzoo.keras.fused_rows import product
+from axialzoo.keras.fused_training import attend
+from axialzoo.keras.norm import Activation
+from axialzoo.keras.serving import Operator, template
 from axialzoo.kernels import kernel
-from axialzoo.kernels.bindings import bind, binding
+from axialzoo.kernels.bindings import bind, binding, number_of
 from axialzoo.kernels.library import cores
 
-__all__ = ["arrays_of", "available", "axial_attention", "linear", "serves"]  # as every back end's module has them
+__all__ = [  # what every back end's module has, and what operators are made of
+    "arrays_of", "attend", "available", "average_pool", "axial_attention", "can_train", "linear", "logit_moments", "max_pool",
+    "normalised", "operate", "product", "run", "serves",
+]  # fmt: skip
 
 
 def serves(x) -> bool:
@@ -35,22 +46,24 @@ def available() -> bool:
 
 @functools.cache
 def _loaded() -> Any:
-    """The operator, or None where the plain form has to serve."""
+    """The operators, or None where the plain form has to serve."""
     path = None if tf.config.list_physical_devices("GPU") else binding("tensorflow")
     if path is None:
         return None
     found = tf.load_op_library(path)
     bind(ctypes.CDLL(path))
     tf.RegisterGradient("AxialzooAttention")(_gradient)
-    return found.axialzoo_attention
+    return found
 
 
-def axial_attention(x, arrays, form: Form):
-    """A folded layer, of what `arrays_of` gives: (N, H, W, C) to (N, H, W, V)."""
+def axial_attention(x, arrays, form: Form, activation: Activation | None = None):
+    """A folded layer, of what `arrays_of` gives, activated: (N, H, W, C) to (N, H, W, V)."""
     found = kernel()
     assert found is not None  # see serves
     none = tf.zeros((0,))  # for a term that is not there
-    return _loaded()(x, *(none if array is None else array for array in arrays), **form._asdict(), isa=found.number, threads=_threads())
+    arrays = [none if array is None else array for array in arrays]
+    y = _loaded().axialzoo_attention(x, *arrays, **form._asdict(), isa=found.number, threads=_threads())
+    return y if activation is None else activation(y)
 
 
 def _threads() -> int:
@@ -70,3 +83,80 @@ def _gradient(op, gradient):
         y = plain(x, tuple(arrays), form)
     found = iter(tape.gradient(y, given, gradient))
     return [next(found), *(None if one is None else next(found) for one in arrays)]
+
+
+can_train = serves
+
+
+def run(function: str, structure: type, given: dict[str, Any], results: dict[str, tuple], **fields: Any) -> list[Any]:
+    """A function of the kernel, on a CPU: see :func:`axialzoo.keras.serving.template`.
+
+    Args:
+        function: By its name in ``axial.h``, less ``axial_``.
+        structure: Of its arguments.
+        given: Arrays by name, None for one that is not there.
+        results: Shapes of those that it fills, by name.
+        **fields: Of the structure.
+    """
+    found = kernel()
+    assert found is not None  # see can_train
+    given = {name: array for name, array in given.items() if array is not None}
+    numbers = {name: number for number, name in enumerate((*given, *results))}
+    data = _whole_numbers([value for pair in template(structure, numbers, fields) for value in pair])
+    shapes = _whole_numbers([value for shape in results.values() for value in (len(shape), *shape)])
+    settings = {"wanted": len(results), "function": number_of(function), "isa": found.number, "threads": _threads()}
+    made = _loaded().axialzoo_run(data, shapes, list(given.values()), **settings)
+    for one, shape in zip(made, results.values()):
+        one.set_shape([side if isinstance(side, int) else None for side in shape])
+    return made
+
+
+def _whole_numbers(values: list[Any]):
+    """Whole numbers, some of which a graph may not know yet, as one tensor."""
+    known = np.array([value if isinstance(value, int) else 0 for value in values], np.int64)
+    places = [[index] for index, value in enumerate(values) if not isinstance(value, int)]
+    if not places:
+        return tf.constant(known)
+    return tf.tensor_scatter_nd_update(known, places, tf.stack([tf.cast(values[index], tf.int64) for (index,) in places]))
+
+
+def operate(operator: Operator, form: Any, inputs: tuple) -> tuple:
+    """What `operator` computes of `inputs`; those that are None stay so."""
+    there = [one is not None for one in inputs]
+
+    def filled(some: Any) -> tuple:
+        found = iter(some)
+        return tuple(next(found) if one else None for one in there)
+
+    def dense(grads: Any) -> list[Any]:  # of what was looked up they are slices
+        return [tf.convert_to_tensor(grad) for grad in grads]
+
+    def plain_gradients(*values):
+        some, grads = values[: sum(there)], values[sum(there) :]
+        with tf.GradientTape() as tape:
+            tape.watch(some)
+            outputs = operator.plain(form, *filled(some))
+        return dense(tape.gradient(outputs, some, grads, unconnected_gradients="zero"))
+
+    @tf.custom_gradient
+    def function(*some):
+        outputs, kept = operator.forward(form, *filled(some))
+
+        def gradient(*grads):
+            @tf.custom_gradient
+            def first(*values):
+                found = operator.backward(form, filled(values[: len(some)]), outputs, kept, values[len(some) :])
+
+                def second(*cotangents):
+                    with tf.GradientTape() as tape:
+                        tape.watch(values)
+                        found = plain_gradients(*values)
+                    return dense(tape.gradient(found, values, cotangents, unconnected_gradients="zero"))
+
+                return [one for one in found if one is not None], second
+
+            return first(*some, *grads)
+
+        return outputs, gradient
+
+    return function(*(tf.convert_to_tensor(one) for one in inputs if one is not None))  # variables are read here, not within

@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from axialzoo.keras import fused
+from axialzoo.keras.norm import Activation
 from axialzoo.keras.projection import PositionAttention
 from axialzoo.kernels import kernel
 from axialzoo.kernels.folding import PANEL
@@ -19,20 +20,84 @@ _packed: WeakKeyDictionary[Any, tuple[list, list, list[int], tuple]] = WeakKeyDi
 
 def serves(x) -> bool:
     """Whether the kernel can take `x` here: when nothing is recorded to be run elsewhere or differentiated."""
-    from axialzoo.torch.projection import recorded
+    from axialzoo.torch.serving import recorded
 
     return x.device.type == "cpu" and not x.requires_grad and not recorded() and kernel() is not None
 
 
-def linear(layer, x):
+def linear(layer, x, residual=None, activation: Activation | None = None):
     """As :func:`axialzoo.keras.fused.linear`."""
     if not (layer.compute_dtype == "float32" and keras.backend.standardize_dtype(x.dtype) == "float32" and serves(x)):
-        return fused.linear(layer, x)
+        return fused.linear(layer, x, residual, activation)
+    import torch
+
     from axialzoo.torch.fused import linear
 
-    weight, bias = _kept(layer, _pack_linear)
-    x = x[:, :: layer.stride, :: layer.stride]
-    return linear(x.permute(0, 3, 1, 2), weight, bias, None, layer.outputs, False).permute(0, 2, 3, 1)
+    relu = activation is ops.relu
+    residual = None if residual is None else residual.permute(0, 3, 1, 2)
+    if layer.kernel > 1:
+        weight, bias = _kept(layer, _channels_last)
+        y = torch.nn.functional.conv2d(x.permute(0, 3, 1, 2), weight, bias, layer.stride, layer.padding, layer.dilation)
+        y = y if residual is None else y.add_(residual)
+        y = y.relu_() if relu else y
+    else:
+        weight, bias = _kept(layer, _pack_linear)
+        x = x[:, :: layer.stride, :: layer.stride]
+        y = linear(x.permute(0, 3, 1, 2), weight, bias, residual, layer.outputs, relu)
+    y = y.permute(0, 2, 3, 1)
+    return y if relu or activation is None else activation(y)
+
+
+def max_pool(x):
+    """As :func:`axialzoo.keras.fused.max_pool`, without a copy."""
+    import torch
+
+    return torch.nn.functional.max_pool2d(x.permute(0, 3, 1, 2), 3, 2, 1).permute(0, 2, 3, 1)
+
+
+def average_pool(x, stride: int):
+    """As :func:`axialzoo.keras.fused.average_pool`, without copies."""
+    import torch
+
+    y = torch.nn.functional.avg_pool2d(x.permute(0, 3, 1, 2), stride, ceil_mode=True, count_include_pad=False)
+    return y.permute(0, 2, 3, 1)
+
+
+def can_train(x) -> bool:
+    """Whether PyTorch's operators can train `x` here: see :func:`axialzoo.torch.serving.can_train_rows`."""
+    from axialzoo.torch.serving import can_train_rows
+
+    return can_train_rows(x)
+
+
+def product(x, weight):
+    """A 1x1 convolution of rows in training: (N, H, W, I) and (I, O) to (N, H, W, O)."""
+    from axialzoo.torch.fused_rows import linear
+
+    return linear(x, weight.T)
+
+
+def normalised(x, weight, bias, epsilon: float, residual, relu: bool, terms: int, heads: int):
+    """As :func:`axialzoo.torch.fused_norm.normalised`."""
+    from axialzoo.torch.fused_norm import normalised
+
+    return normalised(x, weight, bias, epsilon, residual=residual, relu=relu, terms=terms, heads=heads)
+
+
+def logit_moments(qkv, query_table, key_table, heads: int, form: fused.Form):
+    """As :func:`axialzoo.torch.fused_moments.logit_moments`."""
+    from axialzoo.torch.fused_moments import logit_moments
+
+    return logit_moments(qkv, query_table, key_table, (form.axis, heads, form.key_depth, form.content_similarity))
+
+
+def attend(qkv, query_table, key_table, value_table, scales, form: fused.Form):
+    """Contents and positions retrieved in training, (N, H, W, terms V): see :func:`axialzoo.torch.fused_training.attend`."""
+    import torch
+
+    import axialzoo.torch.fused_training  # noqa: F401  # registers the operator
+
+    return torch.ops.axialzoo.attend(qkv, query_table, key_table, value_table, scales, *form)[0]
 
 
 def arrays_of(layer: PositionAttention) -> tuple:
@@ -40,12 +105,13 @@ def arrays_of(layer: PositionAttention) -> tuple:
     return _kept(layer, _pack)
 
 
-def axial_attention(x, arrays: tuple, form: fused.Form):
-    """A folded layer, of what `arrays_of` gives: (N, H, W, C) to (N, H, W, V)."""
+def axial_attention(x, arrays: tuple, form: fused.Form, activation: Activation | None = None):
+    """A folded layer, of what `arrays_of` gives, activated: (N, H, W, C) to (N, H, W, V)."""
     from axialzoo.torch.fused import axial_attention
 
-    y = axial_attention(x.permute(0, 3, 1, 2), *arrays, *form[:3], False, *form[3:], False, False)
-    return y.permute(0, 2, 3, 1)
+    relu = activation is ops.relu
+    y = axial_attention(x.permute(0, 3, 1, 2), *arrays, *form[:3], False, *form[3:], relu, False).permute(0, 2, 3, 1)
+    return y if relu or activation is None else activation(y)
 
 
 def _kept(layer, make: Callable[[Any], tuple]) -> tuple:
@@ -59,6 +125,12 @@ def _kept(layer, make: Callable[[Any], tuple]) -> tuple:
     if known is None or known[2] != versions or any(one is not other for one, other in zip(known[1], values)):
         known = _packed[layer] = variables, values, versions, make(layer)
     return known[3]
+
+
+def _channels_last(layer) -> tuple:
+    """Weight, (O, I, h, w) with its inputs together in memory, and bias of a convolution whose norm is folded."""
+    weight, bias = (ops.convert_to_tensor(one) for one in (layer.conv.kernel, layer.norm.beta))  # (h, w, I, O)
+    return ops.transpose(weight, (3, 0, 1, 2)).contiguous().permute(0, 3, 1, 2), bias
 
 
 def _pack_linear(layer) -> tuple:

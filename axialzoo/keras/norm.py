@@ -8,12 +8,24 @@ tensors stand in their place.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
+from axialzoo.keras.serving import backend, can_train_rows
 from axialzoo.spec import Norm, from_dict, to_dict
+
+Activation = Callable[[Any], Any]
+
+
+class Order(NamedTuple):
+    """Channels in another order: how they get there, and back."""
+
+    there: Callable[[Any], Any]
+    back: Callable[[Any], Any]
 
 
 def statistics_dtype(dtype: str) -> str:
@@ -96,7 +108,21 @@ class BatchNorm(Layer):
         self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", trainable=False, **weights)
         self.moving_variance = self.add_weight(name="moving_variance", initializer="ones", trainable=False, **weights)
 
-    def call(self, x, training=None):
+    def call(self, x, residual=None, activation: Activation | None = None, training=None):
+        """``activation(residual + norm(x))``, in training on a CPU in one go."""
+        if self._can_fuse(x, training):
+            relu = activation is ops.relu
+            x = self.of_rows(x, residual=residual, relu=relu)
+            return x if relu or activation is None else activation(x)
+        x = self._plain(x, training)
+        x = x if residual is None else residual + x
+        return x if activation is None else activation(x)
+
+    def _can_fuse(self, x, training) -> bool:
+        """Whether the kernel serves: see :func:`axialzoo.keras.serving.can_train_rows`."""
+        return bool(training) and self.trainable and not self.folded and can_train_rows(x, self.gamma)
+
+    def _plain(self, x, training):
         dtype = x.dtype
         if self.folded:
             return x + ops.cast(self.beta, dtype)
@@ -112,6 +138,31 @@ class BatchNorm(Layer):
             scale = self.scale()
         scale = ops.cast(scale, x.dtype)
         return ops.cast((x - mean) * scale + ops.cast(self.beta, x.dtype), dtype)
+
+    def of_rows(self, x, order: Order | None = None, residual=None, relu: bool = False, terms: int = 1, heads: int = 0):
+        """Training mode, on the kernel: see the ``normalised`` of each back end's module.
+
+        Args:
+            x: (N, H, W, terms C), its channels as this norm has them, or as `order` puts them.
+            residual: (N, H, W, C), added to the result.
+            relu: Whether the result is activated.
+            terms: How many norms are summed.
+            heads: Where not 0, channels of x lie with the head index fastest, and the result's head by head.
+        """
+        gamma, beta = (ops.convert_to_tensor(one) for one in (self.gamma, self.beta))
+        if order is not None:
+            gamma, beta = order.there(gamma), order.there(beta)
+        y, mean, variance = backend().normalised(x, gamma, beta, self.norm.epsilon, residual, relu, terms, heads)
+        mean, variance = (mean, variance) if order is None else (order.back(mean), order.back(variance))
+        self.move(mean, variance, math.prod(ops.cast(side, x.dtype) for side in ops.shape(x)[:-1]))
+        return y
+
+    def move(self, mean, variance, n) -> None:
+        """Updates the moving statistics by moments of `n` values each, the variance biased."""
+        dtype, momentum = self.moving_mean.dtype, self.norm.momentum
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, unbiased(variance, n))):
+            before = ops.convert_to_tensor(moving)
+            moving.assign(before + (ops.stop_gradient(ops.cast(batch, dtype)) - before) * momentum)
 
     def scale(self):
         """(C,): what the moving statistics multiply by."""
@@ -155,11 +206,8 @@ def normalise_from_moments(norm: BatchNorm, mean, variance, n):
     Returns:
         (C,). The shift has no effect on a softmax; it keeps a gradient, of zero, so that every parameter has one.
     """
-    dtype, momentum = norm.moving_mean.dtype, norm.norm.momentum
-    for moving, batch in ((norm.moving_mean, mean), (norm.moving_variance, unbiased(variance, n))):
-        before = ops.convert_to_tensor(moving)
-        moving.assign(before + (ops.stop_gradient(ops.cast(batch, dtype)) - before) * momentum)
-    variance = ops.cast(variance, dtype)
+    norm.move(mean, variance, n)
+    variance = ops.cast(variance, norm.moving_mean.dtype)
     return ops.convert_to_tensor(norm.gamma) * ops.rsqrt(variance + norm.norm.epsilon) + 0.0 * ops.convert_to_tensor(norm.beta)
 
 

@@ -34,8 +34,7 @@ class Stem(Layer):
 
     def call(self, x, training=None):
         for index, conv in enumerate(self.convs):
-            x = conv(x, training=training)
-            x = self.activation(x) if index < self.activated else x
+            x = conv(x, activation=self.activation if index < self.activated else None, training=training)
         return x
 
     def compute_output_shape(self, input_shape):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from axialzoo.kernels.build import COMMON, SOURCE, BuildError, cache_folder, compile_binding
-from axialzoo.kernels.library import Status, kernel, kernel_status
+from axialzoo.kernels.library import FUNCTIONS, Status, kernel, kernel_status
 
 SOURCES = Path(__file__).resolve().parent / "frameworks"
 
@@ -51,7 +51,7 @@ def binding(framework: str) -> str | None:
 
 
 def binding_status(framework: str) -> Status:
-    """Which path is in use in inference on that back end of Keras, and why; its torch back end calls PyTorch's operator.
+    """Which path is in use on that back end of Keras, and why, in training in float32 too; its torch back end calls PyTorch's operators.
 
     Example:
         >>> binding_status("jax").path in ("avx512", "avx2", "portable", "plain")
@@ -64,11 +64,17 @@ def binding_status(framework: str) -> Status:
     return Status("plain", reason) if path is None else Status(status.path, reason, str(path))
 
 
+def number_of(function: str) -> int:
+    """Of a function of the kernel, or of the two in ``frameworks/call.h``, as an operator counts them."""
+    return (*FUNCTIONS, "statistics_forward", "statistics_backward").index(function)
+
+
 def bind(library: ctypes.CDLL) -> None:
     """Tells a loaded library where the kernel is."""
     found = kernel()
     assert found is not None  # else there would be no library
-    library.axial_bind(ctypes.c_void_p(found.address_of("axial_forward")))
+    for number, name in enumerate(FUNCTIONS):
+        library.axial_bind(number, ctypes.c_void_p(found.address_of(f"axial_{name}")))
 
 
 @functools.cache

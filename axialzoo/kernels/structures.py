@@ -59,3 +59,12 @@ class AxialMoments(ctypes.Structure):
         "batch others length heads key_depth table_reach x* x_batch x_other x_position query_table* key_table* content sums* grams* "
         "grad_sums* grad_x* grad_query_table* grad_key_table*"
     )
+
+
+class AxialStatistics(ctypes.Structure):
+    """Arguments of ``statistics_forward`` and ``statistics_backward`` of ``frameworks/call.h``."""
+
+    _fields_ = [
+        ("moments", AxialMoments),
+        *_fields("mean* variance* grad_mean* grad_variance* grad_from* pairs values"),
+    ]

@@ -23,8 +23,8 @@ def system() -> dict[str, Any]:
         ``python``, ``platform``, ``processor``; ``cores`` that this process may use; ``threads`` that PyTorch will, or None without it;
         ``packages``: version of each, None where it is not installed; ``kernel``: ``path`` (``"avx512"``, ``"avx2"``, ``"portable"`` or
         ``"plain"``: the frameworks' own operations), ``reason``, ``library`` (its file or None), ``instruction_sets`` (usable here);
-        ``keras``: of each of its back ends that is installed ``path`` and ``reason`` of what serves in inference; ``gpu_kernel``: ``path``
-        (``"triton"`` or ``"plain"``: PyTorch's own operations) and ``reason``.
+        ``keras``: of each of its back ends that is installed ``path`` and ``reason`` of what serves in float32, in training
+        too; ``gpu_kernel``: ``path`` (``"triton"`` or ``"plain"``: PyTorch's own operations) and ``reason``.
 
     Example:
         >>> system()["kernel"]["path"] in ("avx512", "avx2", "portable", "plain")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from axialzoo.kernels.structures import AxialMoments
-from axialzoo.torch.serving import pointer, serving_kernel
+from axialzoo.torch.serving import differentiable, pointer, serving_kernel
 
 Form = tuple[int, int, int, bool]  # axis, heads, depth of keys, whether there is q.k
 
@@ -42,6 +43,38 @@ def add_gradients(
         grad_query_table=grad_tables[0], grad_key_table=grad_tables[1],
     )  # fmt: skip
     return grad_tables
+
+
+class _Moments(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, qkv: Tensor, query_table: Tensor | None, key_table: Tensor | None, form: Form):
+        tables = [None if table is None else table.contiguous() for table in (query_table, key_table)]
+        sums, grams = logit_sums(qkv, tables, form)
+        ctx.save_for_backward(qkv, *tables, grams)
+        ctx.form = form
+        return qkv, sums
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (grad, grad_sums), (qkv, *tables, grams) = grads, ctx.saved_tensors
+        if torch.is_grad_enabled():
+            wanted = ctx.needs_input_grad
+            found = differentiable(lambda *some: plain_sums(some[0], some[1:], ctx.form), (qkv, *tables), grad_sums, wanted)
+            return None if found[0] is None else found[0] + grad, *found[1:], None
+        grad = grad.clone(memory_format=torch.contiguous_format)
+        return grad, *add_gradients(grad, grad_sums, qkv, tables, grams, ctx.form), None
+
+
+def logit_moments(qkv: Tensor, query_table: Tensor | None, key_table: Tensor | None, form: Form) -> tuple[Tensor, Tensor, Tensor]:
+    """:func:`logit_sums` with gradients, as mean and biased variance, for Keras on PyTorch.
+
+    Returns:
+        qkv as it came, for what attends, so that its gradient is added up in one place; and mean and variance of q.k, q.rq and k.rk over
+        batch, queries and keys, (3, G) each.
+    """
+    qkv, sums = cast(tuple[Tensor, Tensor], _Moments.apply(qkv.contiguous(), query_table, key_table, form))
+    mean, square = (sums / (qkv[..., 0].numel() * qkv.shape[1 + form[0]])).unbind(1)  # (3, G) each, doubles
+    return qkv, mean.float(), (square - mean.square()).clamp(min=0).float()
 
 
 def plain_sums(qkv: Tensor, tables: Sequence[Tensor | None], form: Form) -> Tensor:

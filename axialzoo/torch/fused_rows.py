@@ -43,7 +43,7 @@ def gradients(x: Tensor, weight: Tensor, grad: Tensor, wanted: tuple[bool, bool]
     grad = grad.contiguous()
     grad_x, grad_weight = product(grad, weight.T) if wanted[0] else None, None
     if wanted[1]:
-        grad_weight = torch.empty_like(weight)
+        grad_weight = torch.empty_like(weight, memory_format=torch.contiguous_format)  # whatever way round the matrix lies
         arguments = AxialWeightGradient(
             *x.shape[:3], *x.stride()[:3], x.shape[3], grad.shape[3], pointer(x), pointer(grad), pointer(grad_weight)
         )

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from axialzoo.kernels import bindings, build, kernel, kernel_status, use_kernel
+from axialzoo.kernels.structures import AxialStatistics
 from axialzoo.runtime.frameworks import installed
 
 FRAMEWORKS = [
@@ -83,3 +84,12 @@ def test_another_version_of_the_headers_has_a_library_of_its_own(monkeypatch, tm
     before = bindings._fingerprint(header)
     os.utime(header, (0, 0))
     assert bindings._fingerprint(header) != before
+
+
+def test_python_and_the_header_count_functions_alike_and_lay_out_one_structure():
+    text = re.sub(r"//.*", "", (bindings.SOURCES / "call.h").read_text())
+    counted, body = (re.search(pattern, text) for pattern in (r"enum Function \{([^}]*)\}", r"struct AxialStatistics \{([^}]*)\}"))
+    assert counted is not None and body is not None
+    for number, name in enumerate(counted[1].replace("FUNCTIONS", "").lower().replace(",", " ").split()):
+        assert bindings.number_of(name) == number
+    assert re.findall(r"(\w+)[,;]", body[1]) == [name for name, _ in AxialStatistics._fields_]

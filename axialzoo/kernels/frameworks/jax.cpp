@@ -60,6 +60,18 @@ ffi::Error call(ffi::ThreadPool threads, Floats x, Floats weight, Floats bias, F
     return code == 0 ? ffi::Error::Success() : ffi::Error::Internal(message_of(code));
 }
 
+ffi::Error run_function(ffi::ThreadPool threads, ffi::RemainingArgs arguments, ffi::RemainingRets results, int64_t function, int64_t isa,
+                        ffi::Span<const int64_t> fields) {
+    const auto address = [&](int64_t number) -> void* {
+        const size_t i = static_cast<size_t>(number), count = arguments.size();
+        return i < count ? arguments.get<ffi::AnyBuffer>(i)->untyped_data() : (*results.get<ffi::AnyBuffer>(i - count))->untyped_data();
+    };
+    pool = &threads;
+    const int code = run(function, fields.begin(), fields.size() / 2, static_cast<int>(isa), static_cast<int>(threads.num_threads()), on_pool, address);
+    pool = nullptr;
+    return code == 0 ? ffi::Error::Success() : ffi::Error::Internal(message_of(code));
+}
+
 }  // namespace
 
 #pragma GCC visibility push(default)
@@ -71,4 +83,8 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(
         .Ret<Floats>()
         .Attr<int64_t>("axis").Attr<int64_t>("key_depth").Attr<int64_t>("span")
         .Attr<int64_t>("content_similarity").Attr<int64_t>("content_value").Attr<int64_t>("isa"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    axial_run, run_function,
+    ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().RemainingArgs().RemainingRets().Attr<int64_t>("function").Attr<int64_t>("isa")
+        .Attr<ffi::Span<const int64_t>>("fields"));
 #pragma GCC visibility pop

@@ -1,6 +1,4 @@
 // A whole folded attention layer, of maps and arrays as a framework hands them over, as one call of axial_forward.
-//
-// The kernel itself is another library: who loads this one binds its entry (axial_bind), so that one kernel serves all.
 #ifndef AXIAL_LAYER_H
 #define AXIAL_LAYER_H
 
@@ -8,12 +6,9 @@
 #include <memory>
 #include <new>
 
-#include "../source/axial.h"
+#include "call.h"
 
 namespace {
-
-using Entry = int (*)(const AxialForward*, int isa, int threads, AxialParallel parallel);
-Entry axial_forward_entry = nullptr;
 
 struct Array {
     const float* data;  // of an array without elements, of a term that is not there: null
@@ -97,16 +92,9 @@ inline int attend(const Layer& a, int isa, int threads, AxialParallel parallel) 
     f.position_scale = a.position_scale == nullptr ? nullptr : packed.position_scale;
     f.out = a.out, f.out_batch = positions * a.values, f.out_other = steps[across] * a.values, f.out_position = steps[along] * a.values;
     f.out_head = depth, f.out_depth = 1;
-    return axial_forward_entry(&f, isa, threads, parallel);
-}
-
-inline const char* message_of(int code) {
-    return code == 1 ? "axial_attention: no memory for its buffers"
-                     : "axial_attention: expected an instruction set of this processor, found another; trace the model again here";
+    return axial_entries[FORWARD](&f, isa, threads, parallel);
 }
 
 }  // namespace
-
-extern "C" __attribute__((visibility("default"))) void axial_bind(void* forward) { axial_forward_entry = reinterpret_cast<Entry>(forward); }
 
 #endif

@@ -1,6 +1,8 @@
-// The kernel as an operator of TensorFlow on CPUs, over TensorFlow's plain C interface: "AxialzooAttention", as Layer describes it.
+// The kernel as operators of TensorFlow on CPUs, over TensorFlow's plain C interface: "AxialzooAttention", as Layer describes it, and
+// "AxialzooRun", any function of the kernel, whose structure comes as a tensor, since a graph may not know sizes when it is made.
 #include <cstdio>
 #include <memory>
+#include <vector>
 
 #include "layer.h"
 #include "tensorflow/c/kernels.h"
@@ -71,6 +73,60 @@ void compute(void* kernel, TF_OpKernelContext* context) {
     TF_OpKernelContext_Failure(context, status.status);
 }
 
+constexpr const char* RUN = "AxialzooRun";
+constexpr const char* RUN_ATTRIBUTES[] = {"function", "isa", "threads"};
+enum { DATA, SHAPES, GIVEN };  // inputs: the structure, of each result its rank and sides, arrays
+
+struct RunSettings {
+    int64_t function, isa, threads;
+};
+
+void* create_run(TF_OpKernelConstruction* context) {
+    int64_t found[3] = {};
+    Status status;
+    for (int i = 0; i < 3 && status.ok(); ++i) TF_OpKernelConstruction_GetAttrInt64(context, RUN_ATTRIBUTES[i], &found[i], status.status);
+    if (!status.ok()) {
+        TF_OpKernelConstruction_Failure(context, status.status);
+        return nullptr;
+    }
+    return new RunSettings{found[0], found[1], found[2]};
+}
+
+void forget_run(void* settings) { delete static_cast<RunSettings*>(settings); }
+
+void compute_run(void* kernel, TF_OpKernelContext* context) {
+    using Tensor = std::unique_ptr<TF_Tensor, void (*)(TF_Tensor*)>;
+    const RunSettings& s = *static_cast<RunSettings*>(kernel);
+    Status status;
+    std::vector<Tensor> tensors;
+    const int inputs = TF_NumInputs(context), outputs = TF_NumOutputs(context);
+    for (int i = 0; i < inputs && status.ok(); ++i) {
+        TF_Tensor* tensor = nullptr;
+        TF_GetInput(context, i, &tensor, status.status);
+        tensors.emplace_back(tensor, TF_DeleteTensor);
+    }
+    if (!status.ok()) return TF_OpKernelContext_Failure(context, status.status);
+    const int64_t* sides = static_cast<int64_t*>(TF_TensorData(tensors[SHAPES].get()));
+    for (int i = 0; i < outputs && status.ok(); ++i) {
+        const int64_t rank = *sides++;
+        size_t bytes = sizeof(float);
+        for (int64_t d = 0; d < rank; ++d) bytes *= static_cast<size_t>(sides[d]);
+        tensors.emplace_back(TF_AllocateOutput(context, i, TF_FLOAT, sides, static_cast<int>(rank), bytes, status.status), TF_DeleteTensor);
+        sides += rank;
+    }
+    if (!status.ok()) return TF_OpKernelContext_Failure(context, status.status);
+    const TF_Tensor* fields = tensors[DATA].get();
+    const auto address = [&](int64_t number) { return TF_TensorData(tensors[GIVEN + number].get()); };
+    const int code = run(s.function, static_cast<int64_t*>(TF_TensorData(fields)), TF_TensorElementCount(fields) / 2, static_cast<int>(s.isa),
+                         static_cast<int>(s.threads), nullptr, address);
+    if (code == 0) return;
+    TF_SetStatus(status.status, code == 1 ? TF_RESOURCE_EXHAUSTED : TF_FAILED_PRECONDITION, message_of(code));
+    TF_OpKernelContext_Failure(context, status.status);
+}
+
+// Python knows the shapes.
+void unknown_shapes(TF_ShapeInferenceContext* context, TF_Status* status) { TF_ShapeInferenceContextSetUnknownShape(context, status); }
+
 // (N, H, W, C) of x and (V) of the shift to (N, H, W, V).
 void shape(TF_ShapeInferenceContext* context, TF_Status* status) {
     TF_ShapeHandle *x = TF_NewShapeHandle(), *values = TF_NewShapeHandle(), *out = TF_NewShapeHandle();
@@ -99,6 +155,17 @@ const bool registered = [] {
     TF_RegisterOpDefinition(op, status.status);
     if (!status.ok()) return false;
     TF_RegisterKernelBuilder(NAME, TF_NewKernelBuilder(NAME, "CPU", create, compute, forget), status.status);
+    if (!status.ok()) return false;
+    op = TF_NewOpDefinitionBuilder(RUN);
+    for (const char* input : {"fields: int64", "shapes: int64", "arrays: given * float"}) TF_OpDefinitionBuilderAddInput(op, input);
+    TF_OpDefinitionBuilderAddOutput(op, "results: wanted * float");
+    for (const char* attribute : {"given: int >= 1", "wanted: int >= 1", "function: int", "isa: int", "threads: int"}) {
+        TF_OpDefinitionBuilderAddAttr(op, attribute);
+    }
+    TF_OpDefinitionBuilderSetShapeInferenceFunction(op, unknown_shapes);
+    TF_RegisterOpDefinition(op, status.status);
+    if (!status.ok()) return false;
+    TF_RegisterKernelBuilder(RUN, TF_NewKernelBuilder(RUN, "CPU", create_run, compute_run, forget_run), status.status);
     return status.ok();
 }();
 

@@ -1,0 +1,114 @@
+"""A whole axial attention layer in training on the fused kernel, with the exact batch statistics of its logits.
+
+The similarity norm's shift cancels in the softmax, and its variances follow from Gram matrices of queries, keys and tables,
+so that no L x L tensor is needed: ``E[(q.k)^2] = sum_b <Q_b^T Q_b, K_b^T K_b> / n``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from keras import ops
+
+from axialzoo.keras.fused import Form
+from axialzoo.keras.norm import Activation, Order
+from axialzoo.keras.projection import PositionAttention, interpolate
+from axialzoo.keras.serving import backend, can_train_rows
+from axialzoo.spec import Attention
+from axialzoo.spec.attention import SIMILARITY_TERMS
+
+
+def can_train_fused(layer: PositionAttention, x, axis: int) -> bool:
+    """Whether :func:`train_fused` serves: where there is a kernel, in float32 on a CPU, each query seeing its whole axis.
+
+    Within a span the statistics of the logits do not follow from Gram matrices. What is exported or compiled by what cannot call
+    the kernel is of plain operations.
+    """
+    length = ops.shape(x)[1 + axis]
+    norms = (layer.norm_qkv, layer.norm_similarity, layer.norm_output)
+    if not isinstance(length, int) or layer.spec.reach(length) < length - 1 or not all(norm.trainable for norm in norms):
+        return False
+    return layer.compute_dtype == "float32" and can_train_rows(x, *layer.weights)
+
+
+def train_fused(layer: PositionAttention, x, axis: int, activation: Activation | None = None):
+    """A layer along `axis` in training: (N, H, W, C) to (N, H, W, V), differentiable; updates the moving statistics.
+
+    Args:
+        layer: Whose parameters these are.
+        x: Its input, absolute positions added where the spec has such.
+        axis: 0 attends along the height, 1 along the width.
+        activation: What follows the layer.
+
+    Raises:
+        ValueError: where it does not serve; ask :func:`can_train_fused`.
+    """
+    if not can_train_fused(layer, x, axis):
+        raise ValueError(
+            "train_fused: expected a layer in training on a whole axis, float32 on a device with the kernel; use the layer itself"
+        )
+    spec, length = layer.spec, ops.shape(x)[1 + axis]
+    order = qkv_order(spec)
+    qkv = backend().product(x, order.there(ops.convert_to_tensor(layer.qkv.kernel)))  # (N, H, W, 2K+V)
+    qkv = layer.gated_values(layer.norm_qkv.of_rows(qkv, order))
+    tables = [_table(layer, name, length) for name in ("query_position", "key_position", "value_position")]
+    form = Form(axis, spec.key_depth, spec.span or 0, "content" in spec.similarity, "content" in spec.value)
+    qkv, scales = _scales(layer, qkv, tables, form)  # (3, G)
+    out = backend().attend(qkv, *tables, scales, form)  # (N, H, W, terms V)
+    relu = activation is ops.relu
+    y = layer.norm_output.of_rows(out, output_order(spec), relu=relu, terms=len(spec.value), heads=spec.heads)  # (N, H, W, V)
+    return y if relu or activation is None else activation(y)
+
+
+def qkv_order(spec: Attention) -> Order:
+    """Channels of the projection, the last of a tensor's, with the head index fastest in each of queries, keys and values."""
+    return _order((spec.key_channels, spec.key_channels, spec.value_channels), spec.heads)
+
+
+def output_order(spec: Attention) -> Order:
+    """The same of what is retrieved, term by term."""
+    return _order((spec.value_channels,) * len(spec.value), spec.heads)
+
+
+def _order(parts: tuple[int, ...], heads: int) -> Order:
+    def of(turned):
+        def ordered(x):
+            ends = [sum(parts[: index + 1]) for index in range(len(parts))]
+            return ops.concatenate([turned(x[..., end - size : end]) for size, end in zip(parts, ends)], axis=-1)
+
+        return ordered
+
+    return Order(of(lambda x: head_fastest(x, heads)), of(lambda x: head_by_head(x, heads)))
+
+
+def head_fastest(x, heads: int):
+    """Channels from head by head to depth by depth: (..., GD) to (..., DG)."""
+    return ops.reshape(ops.swapaxes(ops.reshape(x, (*x.shape[:-1], heads, -1)), -1, -2), x.shape)
+
+
+def head_by_head(x, heads: int):
+    """The way back: (..., DG) to (..., GD)."""
+    return head_fastest(x, x.shape[-1] // heads)
+
+
+def _table(layer: PositionAttention, name: str, length: int) -> Any:
+    """A position table, gated, for an axis of `length`: (rows, D)."""
+    table = layer.gate(name, layer.table(name))
+    if table is not None and layer.spec.long_axis == "interpolate" and length > layer.spec.positions:
+        table = interpolate(table, 2 * length - 1)
+    return table
+
+
+def _scales(layer: PositionAttention, qkv, tables: list, form: Form) -> tuple[Any, Any]:
+    """qkv, and factors of the three terms of the logits, (3, G), zeros where there is no such term; updates the moving statistics."""
+    spec = layer.spec
+    qkv, mean, variance = backend().logit_moments(qkv, tables[0], tables[1], spec.heads, form)  # (3, G)
+    *sides, _ = ops.shape(qkv)
+    pairs = math.prod(ops.cast(side, qkv.dtype) for side in sides) * sides[1 + form.axis]
+    some = [SIMILARITY_TERMS.index(term) for term in spec.similarity]
+    mean, variance = (ops.stack([one[index] for index in some]) for one in (mean, variance))  # (terms, G)
+    scale = layer.scale_from_moments(mean, variance, pairs)  # (terms, G)
+    by_term = {term: scale[index] for index, term in enumerate(spec.similarity)}
+    zero = ops.zeros_like(scale[0])
+    return qkv, ops.stack([by_term.get(term, zero) for term in SIMILARITY_TERMS])

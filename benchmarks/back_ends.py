@@ -1,0 +1,145 @@
+"""Keras on each of its back ends beside PyTorch: a training step, or a forward pass of the inference form, each in a process of its own.
+
+    python benchmarks/back_ends.py train [--model axial_resnet50_s] [--batch 8] [--size 224] [--rounds 5] [--back-ends jax,tensorflow,torch]
+    python benchmarks/back_ends.py predict ...
+
+They take turns; what is printed is the median of each one's processor time on one thread, and how many times PyTorch's that is. A training
+step is forward, backward and an update by SGD: PyTorch's own in a loop, ``train_on_batch`` in Keras, as the recipes compile it. A forward
+pass is what ``load_runner`` calls, from array to array.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+
+
+def torch_step(model: str, x: np.ndarray, y: np.ndarray) -> Callable[[], object]:
+    """A step of training in PyTorch."""
+    import torch
+
+    from axialzoo.torch import create_model
+
+    made = create_model(model).train()
+    made.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # PyTorch's overload of `to` is not declared
+    optimizer = torch.optim.SGD(made.parameters(), 0.01, 0.9)
+    images, labels = torch.from_numpy(x).permute(0, 3, 1, 2), torch.from_numpy(y)  # (N, C, H, W), channels last in memory
+
+    def step() -> float:
+        loss = torch.nn.functional.cross_entropy(made(images), labels)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return float(loss.detach())
+
+    return step
+
+
+def keras_step(model: str, x: np.ndarray, y: np.ndarray) -> Callable[[], object]:
+    """A step of training in Keras, on the back end of this process."""
+    import keras
+
+    from axialzoo.keras import create_model
+
+    made = create_model(model)
+    jit = False if keras.backend.backend() == "tensorflow" else "auto"  # as the recipes do
+    made.compile(optimizer=keras.optimizers.SGD(0.01, 0.9), loss_options={}, jit_compile=jit)
+    return lambda: float(made.train_on_batch(x, {"labels": y}))
+
+
+def forward(framework: str, model: str, x: np.ndarray) -> Callable[[], object]:
+    """A forward pass of the inference form, of the same random weights everywhere."""
+    from axialzoo.analysis.speed import random_tensors
+    from axialzoo.runtime.local import Network, keras_model, torch_model
+    from axialzoo.spec import entry
+
+    spec = entry(model).spec
+    make = torch_model if framework == "torch" else keras_model
+    network = Network(make(spec, random_tensors(spec), optimize=True), compiled=True)
+    return lambda: network.outputs(x)
+
+
+def work(what: str, framework: str, model: str, batch: int, size: int) -> None:
+    """Answers each line on stdin with the seconds of processor time of a call, the median of about two seconds."""
+    random = np.random.default_rng(0)
+    x = random.standard_normal((batch, size, size, 3), np.float32)
+    y = random.integers(0, 1000, batch)
+    if what == "predict":
+        call = forward(framework, model, x)
+    else:
+        call = (torch_step if framework == "torch" else keras_step)(model, x, y)
+    for _ in range(2):
+        call()
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        times: list[float] = []
+        while not times or sum(times) < 2:
+            start = time.process_time()
+            call()
+            times.append(time.process_time() - start)
+        print(statistics.median(times), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("train", "predict"))
+    parser.add_argument("--model", default="axial_resnet50_s")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--back-ends", default="jax,tensorflow,torch")
+    parser.add_argument("--framework", help=argparse.SUPPRESS)  # of a worker
+    given = parser.parse_args()
+    if given.framework:
+        work(given.what, given.framework, given.model, given.batch, given.size)
+        return
+    workers: dict[str, subprocess.Popen[str]] = {}
+    try:
+        for name in ("PyTorch", *given.back_ends.split(",")):
+            framework = "torch" if name == "PyTorch" else "keras"
+            command = [sys.executable, *sys.argv, "--framework", framework]
+            environment = {**os.environ, **ONE_THREAD, "KERAS_BACKEND": name.lower() if framework == "keras" else "torch"}
+            workers[name] = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            while _line(workers[name], name) != "ready":
+                pass
+        times: dict[str, list[float]] = {name: [] for name in workers}
+        for _ in range(given.rounds):
+            for name, worker in workers.items():
+                assert worker.stdin is not None
+                worker.stdin.write("\n")
+                worker.stdin.flush()
+                times[name].append(float(_line(worker, name)))
+        first = statistics.median(times["PyTorch"])
+        for name, found in times.items():
+            milliseconds = statistics.median(found) * 1e3
+            print(f"{name:10}  {milliseconds:9.1f} ms   {milliseconds / first / 1e3:5.2f}   from {min(found):.3f} to {max(found):.3f} s")
+    finally:
+        for worker in workers.values():
+            worker.kill()
+
+
+def _line(worker: subprocess.Popen[str], name: str) -> str:
+    assert worker.stdout is not None
+    line = worker.stdout.readline()
+    if not line:
+        raise SystemExit(f"{name}: its process ended; see above")
+    return line.strip()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Keras's layers train on the fused kernel as in plain operations, in a process of their own on each back end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from axialzoo.kernels import kernel
+
+ROOT = Path(__file__).resolve().parents[2]
+BACKENDS = ("torch", "jax", "tensorflow")
+GRIDS = [pytest.param((backend, "small"), id=backend) for backend in BACKENDS]
+GRIDS += [pytest.param((backend, "large"), id=f"{backend}-large", marks=pytest.mark.full) for backend in BACKENDS]
+
+
+@pytest.fixture(scope="module", params=GRIDS)
+def found(request) -> dict:
+    backend, size = request.param
+    if kernel() is None:
+        pytest.skip("no kernel: there is no compiler here")
+    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT), "JAX_ENABLE_X64": "1"}
+    command = [sys.executable, "-m", "tests.kernels.keras_training", size]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=1500, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return {"backend": backend, **json.loads(done.stdout.splitlines()[-1])}
+
+
+def test_outputs_gradients_and_statistics_are_those_of_the_plain_form(found):
+    for case, errors in found["differences"].items():
+        assert {name: one for name, (one, *_) in errors.items() if not one <= (1e-5 if name == "output" else 1e-4)} == {}, case
+
+
+def test_they_are_as_exact_as_those_of_the_plain_form(found):
+    for case, errors in found["differences"].items():
+        ours, plain = (sum(one[index] for one in errors.values()) for index in (1, 2))
+        assert ours <= 2 * plain, case
+
+
+def test_gradients_of_gradients_are_those_of_the_plain_form(found):
+    assert found["second"] <= 1e-3
+
+
+def test_a_planted_error_is_seen(found):
+    assert found["planted"] > 1e-3
+
+
+def test_where_it_does_not_serve_the_plain_form_does(found):
+    assert found["refused"].pop("served")
+    assert not any(found["refused"].values()), found["refused"]
+
+
+def test_fit_takes_the_kernel_and_its_loss_follows_the_plain_one(found):
+    ours, plain = found["fit"], found["plain fit"]
+    assert found["calls"]["layer"] >= 4 and found["calls"]["product"] >= 11 and found["calls in plain"] == 0
+    assert ours[-1] < 0.9 * ours[0]
+    assert max(abs(one - other) for one, other in zip(ours, plain, strict=True)) <= 1e-3
