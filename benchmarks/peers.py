@@ -88,8 +88,9 @@ def others(size: int, train: bool) -> dict[str, nn.Module]:
     import timm
 
     found = {f"timm {name}": timm.create_model(name).train(train) for name in ("resnet50", "vit_small_patch16_224")}
-    found["timm resnet50, channels last"] = timm.create_model("resnet50").train(train).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    return found
+    last = timm.create_model("resnet50").train(train)
+    last.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # PyTorch's overload of `to` is not declared
+    return {**found, "timm resnet50, channels last": last}
 
 
 def inference(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
