@@ -16,7 +16,15 @@ from axialzoo.torch import axial_deeplab_nuclei_xs, save_model
 from axialzoo.train import run
 from tests.data import made
 
-SMALL = {"model": "axial_deeplab_nuclei_xs", "holdout": 0, "epochs": 1, "batch_size": 1, "average": 0.0, "precision": "float32"}
+SMALL = {
+    "model": "axial_deeplab_nuclei_xs",
+    "holdout": 0,
+    "sizes": ((1.0, 64),),
+    "epochs": 1,
+    "batch_size": 1,
+    "average": 0.0,
+    "precision": "float32",
+}
 WORKER = "import json, sys; from axialzoo.train import run; run('nuclei', *sys.argv[1:3], framework='keras', **json.loads(sys.argv[3]))"
 
 
