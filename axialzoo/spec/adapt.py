@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 from axialzoo.spec.backbone import Backbone
 from axialzoo.spec.block import Block
@@ -24,6 +24,8 @@ class Changes(TypedDict, total=False):
         num_classes: How many classes the head tells apart; what depends on them starts new where a checkpoint has others;
             0 for none, where the head can do without.
         things: Which classes are things, whose instances are told apart, of a head that tells instances apart.
+        reading: What the head's `reading` is changed to, by name, such as ``{"threshold": 0.2}``: how its maps are made in training and
+            read afterwards, of a head that has one.
         in_channels: Channels of the image; another number than a checkpoint's starts the first convolution new.
         input_size: A side, (height, width) or ``"320x480"``, in pixels; models take any other too.
         span: Odd window of every attention layer, in positions.
@@ -35,6 +37,7 @@ class Changes(TypedDict, total=False):
 
     num_classes: int | None
     things: Sequence[int] | None
+    reading: Mapping[str, Any] | None
     in_channels: int | None
     input_size: int | str | Sequence[int] | None
     span: int | None
@@ -59,12 +62,13 @@ def adapt(spec: Model, **changes: Unpack[Changes]) -> Model:
         spec = replace(spec, backbone=with_kind(spec.backbone, str(asked["attention"])))
     backbone = _backbone(spec.backbone, changes)
     head = spec.head
-    about_classes = {name: asked[name] for name in ("num_classes", "things") if name in asked}
-    if about_classes and head is not None:
-        things = changes.get("things")
-        head = head.with_classes(changes.get("num_classes"), **({} if things is None else {"things": tuple(things)}))
-    elif any(about_classes.values()):
-        raise SpecError(f"num_classes: expected a model with a head, found one of features alone, asked for {about_classes}")
+    of_head: dict[str, Any] = {name: asked[name] for name in ("num_classes", "things", "reading") if name in asked}
+    if of_head and head is not None:
+        if "things" in of_head:
+            of_head["things"] = tuple(of_head["things"])
+        head = head.with_classes(**of_head)
+    elif any(of_head.values()):
+        raise SpecError(f"{next(iter(of_head))}: expected a model with a head, found one of features alone, asked for {of_head}")
     size = changes.get("input_size")
     return replace(spec, backbone=backbone, head=head, input_size=spec.input_size if size is None else size_pair(size))
 

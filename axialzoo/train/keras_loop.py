@@ -18,8 +18,8 @@ from axialzoo.keras.models import create_model
 from axialzoo.keras.weights import describe, variables
 from axialzoo.runtime import Runner
 from axialzoo.runtime.local import Outputs
-from axialzoo.spec import SpecError
-from axialzoo.tasks import batch_targets
+from axialzoo.spec import Model, SpecError
+from axialzoo.tasks import Task, batch_targets
 from axialzoo.train.evaluation import score
 from axialzoo.train.job import Job
 from axialzoo.train.keras_average import Average
@@ -74,7 +74,7 @@ def _train(job: Job) -> keras.Model:
         while step < batches.steps:
             epoch = step // batches.per_epoch
             watcher = Watcher(step, batches, log, bar, average, state_file, job.save_every)
-            model.fit(Epoch(batches, step, job), epochs=1, verbose=0, shuffle=False, callbacks=[watcher])
+            model.fit(Epoch(batches, step, job.task, model.spec), epochs=1, verbose=0, shuffle=False, callbacks=[watcher])
             step = (epoch + 1) * batches.per_epoch
             if step == batches.steps or (epoch + 1) % recipe.score_every == 0:
                 if len(job.held_out):
@@ -101,16 +101,16 @@ class Shared:
 class Epoch(keras.utils.PyDataset):
     """The batches from `step` to the end of its epoch: images, and the targets of the task by name."""
 
-    def __init__(self, batches: TrainBatches, step: int, job: Job):
+    def __init__(self, batches: TrainBatches, step: int, task: Task, spec: Model):
         super().__init__()
-        self.batches, self.step, self.job = batches, step, job
+        self.batches, self.step, self.task, self.spec = batches, step, task, spec
 
     def __len__(self) -> int:
         return self.batches.per_epoch - self.step % self.batches.per_epoch
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         x, truths = self.batches[self.step + index]
-        return layout(x), batch_targets(self.job.task, truths, self.job.spec, x.shape[1:3])
+        return layout(x), batch_targets(self.task, truths, self.spec, x.shape[1:3])
 
 
 class Watcher(keras.callbacks.Callback):

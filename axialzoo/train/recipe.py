@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any
 
 from axialzoo.data.augment import POLICIES, ScaleCrop
-from axialzoo.spec import Preprocessing, SpecError, did_you_mean
+from axialzoo.spec import Preprocessing, SpecError, did_you_mean, from_dict, to_dict
 from axialzoo.spec.check import require_choice, require_count, require_number
 
 
@@ -30,6 +31,8 @@ class Recipe:
         score_every: Epochs between scores on the samples held out, and between saves beside those of the run.
         average: Decay of a running average of the weights (EMA), which is what is scored and kept; 0 for none.
         loss: Options of the head's loss, by name, such as ``{"label_smoothing": 0.1}``.
+        reading: What the head's `reading` is changed to, by name, such as ``{"sigma": 2.0}``, where it has one; what is not named stays as
+            the model, or the weights to start from, have it.
         augment: ``"crop"``: mirrored every other epoch, shifted by up to `shift` pixels, cropped to size;
             ``"resized_crop"``: mirrored at random, a random 35 to 100 % of the area resized to size;
             ``"scale_crop"``: boxes and segments moved along, as `scale_crop` says.
@@ -58,6 +61,7 @@ class Recipe:
     score_every: int = 1
     average: float = 0.0
     loss: Mapping[str, float | tuple[float, ...]] = field(default_factory=dict)
+    reading: Mapping[str, Any] = field(default_factory=dict)
     augment: str = "crop"
     shift: int = 4
     scale_crop: ScaleCrop = field(default_factory=ScaleCrop)
@@ -102,7 +106,8 @@ def list_recipes() -> list[str]:
 
 
 def load_recipe(name: str, **overrides) -> Recipe:
-    """The recipe called `name`, with some of its fields changed.
+    """The recipe called `name`, with some of its fields changed; of those that have fields of their own, some of them:
+    ``scale_crop={"colour": 0.0}``.
 
     Raises:
         SpecError: naming the nearest known recipe or field.
@@ -114,4 +119,11 @@ def load_recipe(name: str, **overrides) -> Recipe:
     for key in overrides:
         if key not in known:
             raise SpecError(f"recipe {name!r} has no field {key!r}{did_you_mean(key, known)}; known: {', '.join(known)}")
-    return replace(recipe, **overrides)
+    return replace(recipe, **{key: _merged(key, getattr(recipe, key), value) for key, value in overrides.items()})
+
+
+def _merged(name: str, own: Any, value: Any) -> Any:
+    """What a field called `name` becomes: `value`, or `own` settings with those that a mapping names."""
+    if is_dataclass(own) and isinstance(value, Mapping):
+        return from_dict(type(own), {**to_dict(own), **value}, f"Recipe.{name}")
+    return value

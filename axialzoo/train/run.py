@@ -7,14 +7,13 @@ import os
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from axialzoo.data import Data, DataError, check, hold_out, open_data
 from axialzoo.files import write_text
 from axialzoo.hub import to_build
-from axialzoo.spec import SpecError, adapt, entry, to_dict
+from axialzoo.spec import Preprocessing, SpecError, adapt, entry, to_dict
 from axialzoo.tasks import Task, task_of
 from axialzoo.train.job import Job, changes_of
 from axialzoo.train.recipe import Recipe, load_recipe
@@ -53,14 +52,13 @@ def check_run(
             f"{len(training)}; hold out fewer (--set holdout={len(training) // 10})"
         )
     known = check(found, progress) if look else {}
-    # a batch is made before anything is written, and the weights to start from are read: what does not go together shows here
+    # a batch is made before anything is written, and the model put together: what does not go together shows here
     from axialzoo.data.batches import TrainBatches
 
     TrainBatches(training, settings, 0, launched())[0]
-    if settings.start:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what starts new is said when the model is built
-            to_build(settings.model, settings.start, **changes_of(spec, found.labels, settings))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what starts new is said when the model is built
+        to_build(settings.model, settings.start or False, **changes_of(spec, found.labels, settings))
     return settings, task, found, known
 
 
@@ -177,9 +175,7 @@ def _check_folder(folder: Path, plain: dict[str, Any], resume: bool) -> None:
         return
     if not resume:
         raise FileExistsError(f"{str(folder)!r} holds a run already; resume it (--resume) or choose another folder")
-    defaults = json.loads(
-        json.dumps({one.name: one.default for one in fields(Recipe) if isinstance(one.default, (int, float, str, tuple))})
-    )
+    defaults = json.loads(json.dumps(to_dict(Recipe("", Preprocessing()))))
     before = {**defaults, **json.loads(note.read_text())}  # of fields that there were not yet when the run was begun
     differing = sorted(key for key in {*before, *plain} if before.get(key) != plain.get(key) and key not in EXTENDS)
     if differing:

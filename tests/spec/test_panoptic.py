@@ -47,6 +47,13 @@ def test_things_stay_with_fewer_classes_unless_said_otherwise():
     assert not same_architecture(replace(CITY, head=replace(CITY.head, instances=None)), CITY)
 
 
+def test_how_maps_are_read_can_be_changed_and_is_the_same_architecture():
+    changed = adapt(NUCLEI, reading={"sigma": 2.0, "agreement": 4.0})
+    assert changed.head.reading == replace(NUCLEI.head.reading, sigma=2.0, agreement=4.0) != NUCLEI.head.reading
+    assert same_architecture(changed, NUCLEI)
+    assert adapt(changed, num_classes=5).head.reading == changed.head.reading
+
+
 def test_another_number_of_classes_starts_the_last_layer_new_and_no_other():
     model = create_model("axial_deeplab_nuclei_xs").eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -78,6 +85,10 @@ def test_training_gives_every_parameter_a_gradient():
         (lambda: Panoptic(3, semantic=Decoder(skips=(Skip(6, 8),)), instances=None).reads(CITY.backbone), "found 6"),
         (lambda: CITY.head.with_classes(3, thing=(1,)), "did you mean 'things'"),
         (lambda: adapt(entry("axial_resnet26_s").spec, things=[1]), "things: not an option of a classifier head"),
+        (lambda: adapt(entry("axial_resnet26_s").spec, reading={"sigma": 1.0}), "reading: not an option of a classifier head"),
+        (lambda: adapt(replace(CITY, head=None), reading={"sigma": 1.0}), "reading: expected a model with a head"),
+        (lambda: adapt(CITY, reading={"sigmas": 1.0}), "reading: unknown field 'sigmas'; did you mean 'sigma'"),
+        (lambda: adapt(CITY, reading={"agreement": -1.0}), "Reading.agreement"),
     ],
 )
 def test_what_does_not_fit_is_refused(make, message):

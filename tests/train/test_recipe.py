@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -24,3 +26,12 @@ def test_unknown_recipes_and_fields_are_named():
         load_recipe("cifar10", learning_rat=1.0)
     with pytest.raises(SpecError, match=r"Recipe\.optimizer"):
         load_recipe("cifar10", optimizer="sdg")
+    with pytest.raises(SpecError, match=r"Recipe\.scale_crop\.colours: unknown field; did you mean 'colour'"):
+        load_recipe("nuclei", scale_crop={"colours": 0.1})
+
+
+def test_settings_of_settings_change_one_by_one():
+    plain = load_recipe("nuclei")
+    changed = load_recipe("nuclei", scale_crop={"scales": [1.0, 2.0]})
+    assert changed.scale_crop == replace(plain.scale_crop, scales=(1.0, 2.0)) != plain.scale_crop
+    assert replace(changed, scale_crop=plain.scale_crop) == plain

@@ -6,12 +6,12 @@ gives classes alone, much as DeepLabV3+ (arXiv:1802.02611) does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
 from axialzoo.spec.backbone import ACTIVATIONS, Backbone
-from axialzoo.spec.check import SpecError, require, require_choice, require_count, require_number
+from axialzoo.spec.check import SpecError, did_you_mean, require, require_choice, require_count, require_number
 from axialzoo.spec.heads.base import Head, Output, register_head
 from axialzoo.spec.primitives import Conv, Layer, conv_norm, separable
 
@@ -98,6 +98,7 @@ class Reading:
         stuff_area, instance_area: Segments of fewer pixels are void.
         small_weight: How much pixels of objects of fewer than 4,096 count in training (DeeperLab, arXiv:1902.05093, section 3.2). Where
             nearly all objects are small, more than 1 makes them too large.
+        agreement: How much less an object scores whose pixels do not point at one place; 0: not at all, as in deeplab2.
     """
 
     sigma: float = 8.0
@@ -107,9 +108,11 @@ class Reading:
     stuff_area: int = 0
     instance_area: int = 0
     small_weight: float = 3.0
+    agreement: float = 0.0
 
     def __post_init__(self):
-        require_number("Reading", "small_weight", self.small_weight, 0.0, 1e3)
+        for name in ("small_weight", "agreement"):
+            require_number("Reading", name, getattr(self, name), 0.0, 1e3)
         require_number("Reading", "sigma", self.sigma, 0.1, 1e3)
         require_number("Reading", "threshold", self.threshold, 0.0, 1.0)
         require_count("Reading", "kernel", self.kernel)
@@ -117,6 +120,17 @@ class Reading:
         require_count("Reading", "top_k", self.top_k)
         for name in ("stuff_area", "instance_area"):
             require_count("Reading", name, getattr(self, name), least=0)
+
+    def changed(self, asked: Mapping[str, Any]) -> Reading:
+        """The same with some fields changed.
+
+        Raises:
+            SpecError: naming the nearest known field.
+        """
+        known = [one.name for one in fields(self)]
+        for name in asked:
+            require(name in known, f"reading: unknown field {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
+        return replace(self, **asked)
 
 
 @register_head
@@ -225,9 +239,11 @@ class Panoptic(Head):
         return {name: Output(channels, stride) for name, channels in maps.items()}
 
     def with_classes(self, num_classes: int | None = None, **options: Any) -> Panoptic:
-        """Of other things too; without `things`, those among the classes that are left stay."""
+        """Of other things too; without `things`, those among the classes that are left stay. `reading`: fields of it to change, by name."""
         if num_classes is not None and options.get("things") is None:
             options = {**options, "things": tuple(thing for thing in self.things if thing < num_classes)}
+        if options.get("reading") is not None:
+            options = {**options, "reading": self.reading.changed(options["reading"])}
         return super().with_classes(num_classes, **options)
 
     def neutral(self) -> Panoptic:
@@ -235,7 +251,7 @@ class Panoptic(Head):
 
     @classmethod
     def options(cls) -> tuple[str, ...]:
-        return ("things",)
+        return ("things", "reading")
 
 
 def _decoder_layers(name: str, decoder: Decoder, widths: list[int], stride: int, kernel: int) -> Iterator[Layer]:

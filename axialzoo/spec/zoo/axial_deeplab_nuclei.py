@@ -38,7 +38,7 @@ def axial_deeplab_nuclei(width: int) -> Model:
     skips = (Skip(8, width), Skip(4, width // 2), Skip(2, width // 4), Skip(1, width // 8))
     decoder = Decoder(width // 2, 2 * width, skips=skips)
     instances = Instances(decoder, width // 4, width // 4)
-    reading = Reading(sigma=3.0, kernel=7, top_k=400, instance_area=12, small_weight=1.0)
+    reading = Reading(sigma=3.0, kernel=7, top_k=400, instance_area=12, small_weight=1.0, agreement=4.0)
     head = Panoptic(2, (1,), decoder, width // 4, instances, kernel=3, reading=reading)
     return Model(Backbone(Stem((StemConv(width // 2, 3, 1),)), stages), head, (256, 256))
 

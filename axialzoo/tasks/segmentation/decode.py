@@ -11,7 +11,7 @@ from axialzoo.tasks.results import Segments
 from axialzoo.tasks.segmentation.centers import find_centers
 from axialzoo.tasks.segmentation.grouping import nearest_center
 from axialzoo.tasks.segmentation.merge import Merge, Merged, is_thing, merge_maps
-from axialzoo.tasks.segmentation.scoring import Activation, class_scores, pixel_classes
+from axialzoo.tasks.segmentation.scoring import Activation, agreements, class_scores, pixel_classes
 
 
 def decode(
@@ -30,6 +30,7 @@ def decode(
     merge: Merge = "native",
     stuff_area: int = 0,
     instance_area: int = 0,
+    agreement: float = 0.0,
     void: int | None = None,
 ) -> Segments:
     """Cut a picture into segments.
@@ -44,6 +45,8 @@ def decode(
         activation: What makes probabilities of `semantic`; None if they are already.
         center_threshold, nms_kernel, top_k, every_tie: As of :func:`~axialzoo.tasks.segmentation.centers.find_centers`.
         merge, stuff_area, instance_area: As of :func:`~axialzoo.tasks.segmentation.merge.merge_maps`.
+        agreement: How much less an object scores whose pixels point at different places, as two objects that were found as one do: the
+            weight of :func:`~axialzoo.tasks.segmentation.scoring.agreements`, by which its score is multiplied; 0 for not at all.
         void: A class that means "nothing", as class 0 of deeplab2's COCO models; its pixels are of no segment.
 
     Returns:
@@ -81,6 +84,9 @@ def decode(
     merged = merge_maps(classes, groups, thing, num_classes, merge=merge, stuff_area=stuff_area, instance_area=instance_area)
     scores = np.ones(len(merged.classes)) if scored is None else class_scores(scored, merged.map, merged.classes, norms)
     scores = scores * np.where(merged.groups < 0, 1, heights[merged.groups])
+    if agreement and offset is not None:
+        agreed = agreements(np.asarray(offset), merged.map, len(merged.classes), agreement)
+        scores = scores * np.where(merged.groups < 0, 1, agreed)
     return _best_first(merged, scores, labels, classes)
 
 

@@ -1,4 +1,7 @@
-"""Classes of pixels, and how sure of a segment's class the network is; in rows at a time, so that no second map of all classes is held."""
+"""Classes of pixels, how sure of a segment's class the network is, and how well its pixels agree.
+
+In rows at a time, so that no second map of all classes is held.
+"""
 
 from __future__ import annotations
 
@@ -84,3 +87,41 @@ def class_scores(semantic: np.ndarray, segments: np.ndarray, classes: np.ndarray
     if not np.isfinite(total).all():
         raise ValueError("semantic: expected finite numbers, found NaN or infinity; did training diverge?")
     return total[1:] / np.maximum(count[1:], 1)
+
+
+def agreements(offset: np.ndarray, segments: np.ndarray, count: int, weight: float) -> np.ndarray:
+    """How well the pixels of each segment agree on where its middle is: 1 where all point at one place.
+
+    The pixels of two objects that were found as one point at two places, those of a part at a place beside it. It is the mean over the
+    pixels of ``exp(-weight * d^2 / r^2)``: `d` is the distance from where a pixel points to the mean of where all of them do, and `r` the
+    radius of a disc as large as the segment.
+
+    Args:
+        offset: (H, W, 2) rows and columns from each pixel to the middle of its object.
+        segments: (H, W) int32, 0 for none, else the segment's number from 1.
+        count: How many there are.
+        weight: How much disagreement costs.
+
+    Returns:
+        (count,) float64.
+    """
+    pixels = np.bincount(segments.ravel(), minlength=count + 1)  # (count + 1,)
+    sums = np.zeros((2, count + 1))
+    for part in rows(len(segments)):
+        for axis, at in enumerate(_pointed(offset, part)):
+            sums[axis] += np.bincount(segments[part].ravel(), at.ravel(), count + 1)
+    middle = sums / np.maximum(pixels, 1)
+    scale = weight * np.pi / np.maximum(pixels, 1)
+    total = np.zeros(count + 1)
+    for part in rows(len(segments)):
+        number = segments[part]
+        y, x = _pointed(offset, part)
+        distance = (y - middle[0][number]) ** 2 + (x - middle[1][number]) ** 2  # (rows, W), squared
+        total += np.bincount(number.ravel(), np.exp(-scale[number] * distance).ravel(), count + 1)
+    return total[1:] / np.maximum(pixels[1:], 1)
+
+
+def _pointed(offset: np.ndarray, part: slice) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns, (rows, W) each, that the pixels of `part` point at."""
+    height, width = offset[part].shape[:2]
+    return offset[part][..., 0] + np.arange(part.start, part.start + height)[:, None], offset[part][..., 1] + np.arange(width)

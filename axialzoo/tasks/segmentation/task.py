@@ -70,6 +70,7 @@ class Segmentation(Task):
             "top_k": reading.top_k,
             "stuff_area": reading.stuff_area,
             "instance_area": reading.instance_area,
+            "agreement": reading.agreement,
         }
         found = decode(**maps, labels=tuple(labels), things=head.things, **{**settings, **options})
         return in_picture(found, view)

@@ -116,6 +116,33 @@ def test_scores_are_probability_times_height():
     assert {one["score"] for one in known.segments_info} == {0.25, 0.5}
 
 
+def test_an_object_scores_as_its_pixels_agree():
+    truth, maps = discs(), perfect_maps(discs())
+    maps["offset"] = maps["offset"] + np.random.default_rng(0).normal(0, 2, maps["offset"].shape).astype(np.float32)
+    before, after = (decode(**maps, labels=LABELS, agreement=weight) for weight in (0.0, 3.0))
+    scores = {after.map[before.map == one["id"]][0]: one["score"] for one in before.segments_info}
+    rows, columns = np.mgrid[: truth.map.shape[0], : truth.map.shape[1]]
+    for one in after.segments_info:
+        inside, agreed = after.map == one["id"], 1.0
+        if LABELS[one["label_id"]].thing:
+            at = np.stack([rows[inside], columns[inside]], 1) + maps["offset"][inside]  # (pixels, 2)
+            squares = ((at - at.mean(0)) ** 2).sum(1)
+            agreed = np.exp(-3.0 * squares * np.pi / inside.sum()).mean()
+            assert agreed < 0.95
+        assert one["score"] == pytest.approx(scores[one["id"]] * agreed, rel=1e-4)
+
+
+def test_two_objects_found_as_one_score_less_where_pixels_must_agree():
+    maps = perfect_maps(discs())
+    heat, scores = np.zeros_like(maps["center"]), []
+    (first, second), alone = np.argwhere(maps["center"] == 1)[:2], maps["center"].max()
+    heat[tuple((first + second) // 2)] = alone  # one center between two objects, whose offsets lead to their own
+    for weight in (0.0, 4.0):
+        found = decode(maps["semantic"], heat, maps["offset"], labels=LABELS, agreement=weight)
+        scores.append(next(one["score"] for one in found.segments_info if LABELS[one["label_id"]].thing))
+    assert scores[1] < 0.5 * scores[0]
+
+
 def test_an_object_has_the_class_of_most_of_its_pixels():
     maps = perfect_maps(discs())
     inside = discs().map == 4
