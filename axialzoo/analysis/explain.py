@@ -12,9 +12,9 @@ import numpy as np
 from axialzoo.analysis.cases import attention_blocks, find_block
 from axialzoo.analysis.measures import spread
 from axialzoo.analysis.picture import Panel, Row, draw_grid
-from axialzoo.analysis.seeing import Seeing, Source, View, find_source, see_if_it_fits, view
+from axialzoo.analysis.seeing import Seeing, Source, View, find_source, view
 from axialzoo.files import check_output
-from axialzoo.spec import SpecError, adapt
+from axialzoo.spec import SpecError
 
 __all__ = ["Source", "View", "explain", "find_source", "view"]
 
@@ -38,7 +38,8 @@ def explain(
         source: A model.
         path: A photograph.
         point: (x, y) in its pixels.
-        kinds: Kinds of attention to compare in the place of the model's own.
+        kinds: Kinds of attention to compare in the place of the model's own; one without trained weights is skipped where the model has
+            some.
         layer: A block with attention; default the middle one.
         samples: Random combinations of channels that the receptive field averages over.
         seed: Of random weights and of those.
@@ -53,7 +54,7 @@ def explain(
     block = known[len(known) // 2] if layer is None else find_block(source.spec, layer)
     shown = view(path, point, source.preprocessing)
     told(f"{source.name} as it is")
-    own = Seeing(source, source.spec, block, shown, samples, seed)
+    own = Seeing(source, block, shown, samples, seed)
     height, width = own.map
     found: dict[str, Any] = {
         "model": source.name,
@@ -72,8 +73,7 @@ def explain(
     seen: dict[str, Seeing | str] = {}
     for kind in kinds:
         told(kind)
-        changed = adapt(source.spec, attention=kind)
-        seen[kind] = own if changed == source.spec else see_if_it_fits(source, changed, block, shown, samples, seed)
+        seen[kind] = own.beside(kind)
         found["kinds"][kind] = _numbers(seen[kind])
     if out is not None:
         _draw(found, own, seen, shown, out)
@@ -86,6 +86,7 @@ def _numbers(seen: Seeing | str) -> dict[str, Any]:
         return {"skipped": seen}
     return {
         "weights": seen.weights,
+        "digest": seen.digest,
         "skipped": None,
         "reach": spread(seen.reach, *seen.position),
         "field": spread(seen.field, *seen.pixel),

@@ -18,10 +18,11 @@ from axialzoo.analysis.cases import attention_blocks, estimated_bytes
 from axialzoo.analysis.measure import free_memory
 from axialzoo.analysis.networks import random_network, receptive_field, recorded
 from axialzoo.analysis.weights import attention_weights, reach
+from axialzoo.checkpoint import Checkpoint
 from axialzoo.hub import fetch_checkpoint
 from axialzoo.image import load_image, preprocess, view_of
 from axialzoo.runtime.local import torch_model
-from axialzoo.spec import Model, Preprocessing, entry, parameters, size_pair
+from axialzoo.spec import Model, Preprocessing, adapt, entry, parameters, size_pair
 
 LAYERS = {"axial": ("height", "width"), "attention": ("attention",)}  # of a block, in the order in which they run
 
@@ -36,6 +37,7 @@ class Source:
         tensors: Its weights by name, or None: random ones.
         preprocessing: What it does to a photograph.
         digest: Of its weights.
+        registered: Under what name its weights are registered, ``"name"`` or ``"name.tag"``; None where they are not.
     """
 
     name: str
@@ -43,6 +45,26 @@ class Source:
     tensors: dict[str, Any] | None
     preprocessing: Preprocessing
     digest: str | None = None
+    registered: str | None = None
+
+    def of_kind(self, kind: str) -> Source | None:
+        """The same model with another kind of attention; None where it has weights and there are none of that kind.
+
+        They are its own where it is of that kind, else those registered beside its own, else its own where they fit. Random ones
+        stand beside random ones alone.
+        """
+        changed = adapt(self.spec, attention=kind)
+        if changed == self.spec:
+            return self
+        if self.registered is not None:
+            name, _, tag = self.registered.partition(".")
+            found = entry(name).tag_of_kind(kind, tag)
+            if found is not None:
+                return _of_checkpoint(fetch_checkpoint(f"{name}.{found}"), self.preprocessing, f"{name}.{found}")
+        shapes = {parameter.name: parameter.shape for parameter in parameters(changed)}
+        if self.tensors is None or shapes == {name: tuple(np.shape(tensor)) for name, tensor in self.tensors.items()}:
+            return replace(self, spec=changed)
+        return None
 
 
 @dataclass(frozen=True)
@@ -80,7 +102,12 @@ def find_source(name: str, size=None, random: bool = False) -> Source:
     preprocessing = config.preprocessing if size is None else replace(config.preprocessing, size=size_pair(size))
     if random:
         return Source(config.model, config.spec, None, preprocessing)
-    return Source(config.model, config.spec, dict(checkpoint.tensors), preprocessing, config.digest)
+    return _of_checkpoint(checkpoint, preprocessing, name if registered else None)
+
+
+def _of_checkpoint(checkpoint: Checkpoint, preprocessing: Preprocessing, registered: str | None) -> Source:
+    config = checkpoint.config
+    return Source(config.model, config.spec, dict(checkpoint.tensors), preprocessing, config.digest, registered)
 
 
 def view(path: str | os.PathLike, point: tuple[int, int], preprocessing: Preprocessing) -> View:
@@ -124,7 +151,6 @@ class Seeing:
 
     Args:
         source: A model.
-        spec: It, or the same with another kind of attention; its weights are taken where they fit, else random ones.
         block: Name of a block that attends.
         shown: The photograph.
         samples: Random combinations of channels behind the receptive field.
@@ -132,6 +158,7 @@ class Seeing:
 
     Attributes:
         weights: ``"trained"`` or ``"random"``.
+        digest: Of trained ones.
         map: Height and width of the block's map.
         position: Row and column of the point on it.
         attention: Layer (``"height"`` and ``"width"``, or ``"attention"``), in the order in which they run -> its weights (H, W) from
@@ -139,12 +166,11 @@ class Seeing:
         reach: (H, W) how strongly each position reaches the point through all of these layers; it sums to 1.
     """
 
-    def __init__(self, source: Source, spec: Model, block: str, shown: View, samples: int = 8, seed: int = 0):
-        fits = source.tensors is not None and {p.name: p.shape for p in parameters(spec)} == {
-            name: tuple(np.shape(tensor)) for name, tensor in source.tensors.items()
-        }
-        self.weights = "trained" if fits else "random"
-        network = torch_model(spec, source.tensors or {}) if fits else random_network(spec, shown.image, seed)
+    def __init__(self, source: Source, block: str, shown: View, samples: int = 8, seed: int = 0):
+        self._asked = source, block, shown, samples, seed
+        spec, tensors = source.spec, source.tensors
+        self.weights, self.digest = "random" if tensors is None else "trained", source.digest
+        network = random_network(spec, shown.image, seed) if tensors is None else torch_model(spec, tensors)
         names = [f"{block}.{layer}" for layer in LAYERS[attention_blocks(spec)[block].kind]]
         modules: dict[str, Any] = {name: network.get_submodule(name) for name in names}
         with recorded({**modules, block: network.get_submodule(block)}) as found, torch.no_grad():
@@ -157,6 +183,20 @@ class Seeing:
         target = shown.position(*found[block][1].shape[2:])
         self._field = lambda: receptive_field(network, block, shown.image, *target, samples, seed).numpy()
         self.pixel = shown.position(*shown.image.shape[2:])
+
+    def beside(self, kind: str) -> Seeing | str:
+        """What another kind of attention sees, or why nothing: there are no trained weights, or not the memory."""
+        source, block, shown, samples, seed = self._asked
+        other = source.of_kind(kind)
+        if other is source:
+            return self
+        if other is None:
+            return f"no trained weights of this kind of {source.name}"
+        size = (shown.image.shape[2], shown.image.shape[3])
+        need, limit = estimated_bytes(other.spec, size, train=True), free_memory() * 8 // 10
+        if need > limit:
+            return f"it needs about {need / 2**30:,.1f} GiB, more than the {limit / 2**30:,.1f} GiB to use"
+        return Seeing(other, block, shown, samples, seed)
 
     @cached_property
     def field(self) -> np.ndarray:
@@ -171,12 +211,3 @@ def _on_whole_map(modules: dict[str, nn.Module], names: Sequence[str], name: str
         return x
     with torch.no_grad():
         return modules[names[0]](whole)
-
-
-def see_if_it_fits(source: Source, spec: Model, block: str, shown: View, samples: int = 8, seed: int = 0) -> Seeing | str:
-    """What :class:`Seeing` sees, or why there is not the memory for it."""
-    size = (shown.image.shape[2], shown.image.shape[3])
-    need, limit = estimated_bytes(spec, size, train=True), free_memory() * 8 // 10
-    if need > limit:
-        return f"needs about {need / 2**30:,.1f} GiB, more than the {limit / 2**30:,.1f} GiB to use"
-    return Seeing(source, spec, block, shown, samples, seed)

@@ -69,7 +69,7 @@ def visible(source: str, picture: Image.Image, share: tuple[float, float] | None
     return _drawn(photo, share) if share else _fitted(photo)
 
 
-def look(source: str, picture: Image.Image, share: tuple[float, float], layer: str | None = None, kind: str = "local") -> Looks:
+def look(source: str, picture: Image.Image, share: tuple[float, float], layer: str | None = None, kind: str = "axial_local") -> Looks:
     """What a block sees from a point.
 
     Args:
@@ -77,14 +77,14 @@ def look(source: str, picture: Image.Image, share: tuple[float, float], layer: s
         picture: Upright RGB.
         share: The point, from 0 to 1 (left to right, top to bottom) of what the model sees.
         layer: A block that attends; default the middle one.
-        kind: Another kind of attention, to stand beside the model's own.
+        kind: Another kind of attention, to stand beside the model's own; words alone where there are no trained weights of it.
 
     Raises:
         SpecError: for a model without attention, an unknown block or kind.
     """
     from axialzoo.analysis.cases import find_block, parse_kinds
-    from axialzoo.analysis.seeing import LAYERS, Seeing, see_if_it_fits, view_at
-    from axialzoo.spec import SpecError, adapt
+    from axialzoo.analysis.seeing import LAYERS, Seeing, view_at
+    from axialzoo.spec import SpecError
 
     model, known = _source(source), blocks(source)
     if not known:
@@ -93,11 +93,10 @@ def look(source: str, picture: Image.Image, share: tuple[float, float], layer: s
     (kind,) = parse_kinds(kind)
     across, down = (min(max(one, 0.0), 1 - 1e-9) for one in share)
     shown = view_at(picture, (across, down), model.preprocessing)
-    own = Seeing(model, model.spec, block, shown)
-    changed = adapt(model.spec, attention=kind)
-    other = own if changed == model.spec else see_if_it_fits(model, changed, block, shown)
+    own = Seeing(model, block, shown)
+    other = own.beside(kind)
     if isinstance(other, str):
-        beside = Panel(kind, f"skipped: it {other}", None)
+        beside = Panel(kind, f"skipped: {other}", None)
     else:
         what = KINDS[kind][0].partition(" (")[0]
         beside = _panel(f"{kind}: {what}", other.reach, other.position, shown, f"{other.weights} weights")

@@ -20,7 +20,7 @@ from axialzoo.errors import EXPECTED, as_text
 from axialzoo.spec import KINDS
 
 TITLE = "axialzoo: see what axial attention sees"
-KIND = "local"  # of attention, beside the model's own
+KIND = "axial_local"  # of attention, beside the model's own: it takes the same weights
 MIDDLE = 50.0  # per cent
 
 

@@ -29,12 +29,14 @@ def run(
     """Show what a point of a photograph attends to, what reaches it, and what the output there depends on.
 
     The attention along height and width from the point; what reaches it through both, one after the other; and the
-    effective receptive field, from gradients. Other kinds of attention stand in for the model's own, with its weights
-    where they fit (axial_local), else with random ones; so does a model without weights. In PyTorch only.
+    effective receptive field, from gradients. Other kinds of attention stand in for the model's own, with weights trained for them
+    (axial_resnet_cifar10_xs has some of several kinds) or the model's own where they fit (axial_local); others are skipped. A model without
+    weights is shown with random ones, and says so. In PyTorch only.
 
     Examples:
-      axialzoo explain axial_resnet50_s photo.jpg --point 120,80 --out picture.png
+      axialzoo explain axial_resnet_cifar10_xs photo.jpg --point 120,80 --out picture.png
       axialzoo explain axial_resnet_cifar10 photo.jpg --point 120,80 --kinds axial,axial_local --out picture.png
+      axialzoo explain axial_resnet50_s photo.jpg --point 120,80 --kinds axial,global --out picture.png
       axialzoo explain ./folder photo.jpg --point 120,80 --layer stages.2.blocks.1 --json
     """
     from axialzoo.image.draw import picture_format

@@ -46,7 +46,7 @@ def run(
     for found in models:
         name = found["name"] + (f" (= {', '.join(found['aliases'])})" if found["aliases"] else "")
         at = "x".join(str(side) for side in found["input_size"])
-        weights = ", ".join(found["weights"]) or "-"
+        weights = _tags(list(found["weights"]))
         shown.add_row(name, f"{found['parameters']:,}", billions(found["multiply_adds"]), at, weights, "" if quiet else found["summary"])
     show(shown)
 
@@ -60,9 +60,14 @@ def as_markdown(models: list[dict]) -> str:
         known = {title: found["published"][key] for key, title in METRICS.items() if key in found["published"]}
         published = ", ".join(f"{title} {100 * share:.1f} %" for title, share in known.items())
         spent = f"{found['parameters']:,} | {found['multiply_adds'] / 1e9:.3f} B"
-        weights = ", ".join(f"`{tag}`" for tag in found["weights"])
-        lines.append(f"| {name} | {spent} | {height} x {width} | {published or '-'} | {weights or '-'} |")
+        weights = _tags([f"`{tag}`" for tag in found["weights"]])
+        lines.append(f"| {name} | {spent} | {height} x {width} | {published or '-'} | {weights} |")
     return "\n".join(lines)
+
+
+def _tags(tags: list[str]) -> str:
+    """The first two of many; `axialzoo info` shows all."""
+    return ", ".join(tags if len(tags) < 4 else [*tags[:2], f"{len(tags) - 2} more"]) or "-"
 
 
 def _matching(patterns: list[str], pretrained: bool) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Unpack
 
 from axialzoo.checkpoint import Checkpoint, CheckpointError, Config
 from axialzoo.hub.resolve import fetch_checkpoint, refuse_scheme, weights_of
-from axialzoo.spec import Changes, Model, SpecError, adapt, entry, is_registered, parameters, same_architecture, without_head
+from axialzoo.spec import KINDS, Changes, Entry, Model, SpecError, adapt, entry, is_registered, parameters, same_architecture, without_head
 
 STEM = ("stem.0.conv.weight",)
 
@@ -40,7 +40,8 @@ def to_build(name: str, pretrained: bool | str | os.PathLike = False, *, feature
         pretrained: False; True for the tag in `name`, or its first; a tag; ``"name"`` or ``"name.tag"`` of a model with weights; a
             folder; ``"org/repo[@revision]"``.
         features_only: No head.
-        changes: Of :func:`axialzoo.spec.adapt`; they start from the checkpoint's own spec.
+        changes: Of :func:`axialzoo.spec.adapt`; they start from the checkpoint's own spec. A registered tag gives way to its like of the
+            kind in ``attention``, where there is one.
 
     Raises:
         SpecError: for an unknown name or tag.
@@ -51,16 +52,17 @@ def to_build(name: str, pretrained: bool | str | os.PathLike = False, *, feature
     if pretrained is False or pretrained is None:
         if registered is None:
             raise SpecError("model 'custom': expected weights that say what it is: pretrained=FOLDER or 'org/repo'")
-        spec = adapt(registered.at(changes.get("output_stride")), **changes)
+        kind = changes.get("attention") or registered.kind_of(name.partition(".")[2])
+        spec = adapt(registered.at(changes.get("output_stride")), **{**changes, "attention": kind})
         return Build(without_head(spec) if features_only else spec)
-    checkpoint = fetch_checkpoint(_source(name, pretrained))
+    kind = changes.get("attention")
+    checkpoint = fetch_checkpoint(_source(name, pretrained, kind))
     found = checkpoint.config.spec
-    if registered is not None and not same_architecture(registered.at(found.backbone.output_stride), found):
+    if registered is not None and not _is_of(registered, checkpoint.config):
         raise CheckpointError(
             f"{checkpoint.folder}: expected weights of {registered.name!r}, found those of {checkpoint.config.model!r}; "
             "create the model under that name, or as 'custom'"
         )
-    kind = changes.get("attention")
     if kind is not None and _shapes(adapt(found, attention=kind)) != _shapes(found):
         raise CheckpointError(
             f"{checkpoint.folder}: its weights are of another kind of attention than attention={kind!r}, with other tensors; leave one of "
@@ -95,21 +97,32 @@ def replaced(source: Model, target: Model) -> tuple[str, ...]:
     return names
 
 
+def _is_of(registered: Entry, config: Config) -> bool:
+    """Whether a checkpoint is of a registered model; one that says so brings its kind of attention along."""
+    own = registered.at(config.spec.backbone.output_stride)
+    if same_architecture(own, config.spec):
+        return True
+    attends = any(block.attention for stage in (*own.backbone.stages, *own.backbone.neck) for block in stage.blocks)
+    kinds = KINDS if attends and config.model == registered.name else ()
+    return any(same_architecture(adapt(own, attention=kind), config.spec) for kind in kinds)
+
+
 def _shapes(spec: Model) -> dict[str, tuple[int, ...]]:
     return {parameter.name: parameter.shape for parameter in parameters(spec)}
 
 
-def _source(name: str, pretrained):
+def _source(name: str, pretrained, kind: str | None):
     if pretrained is True:
         if name == "custom":
             raise SpecError("model 'custom': expected pretrained=FOLDER or 'org/repo', found True")
-        return weights_of(name)
+        return weights_of(name, kind=kind)
     if isinstance(pretrained, str) and name != "custom" and not os.path.exists(pretrained) and pretrained in entry(name).weights:
-        return weights_of(name, pretrained)
+        return weights_of(name, pretrained, kind)
     tag = isinstance(pretrained, str) and pretrained.isidentifier() and not os.path.exists(pretrained) and not is_registered(pretrained)
     if tag and name != "custom":
         return weights_of(name, pretrained)  # or an error that names the tags that exist
-    return pretrained
+    named = isinstance(pretrained, str) and not os.path.exists(pretrained) and is_registered(pretrained.partition(".")[0])
+    return weights_of(pretrained, kind=kind) if named else pretrained
 
 
 def _warn(names: Collection[str], asked: str, has: int) -> None:

@@ -81,8 +81,9 @@ def refuse_scheme(name: str) -> None:
         raise SpecError(f"{name!r}: weights on the Hub are named without {scheme + colon!r}: pretrained={rest.lstrip('/')!r}")
 
 
-def weights_of(name: str, tag: str | None = None) -> str:
-    """Where the weights of a registered model are: those of `tag`, of the tag in `name`, or the first.
+def weights_of(name: str, tag: str | None = None, kind: str | None = None) -> str:
+    """Where the weights of a registered model are: those of `tag`, of the tag in `name`, or the first; where there are such, their like
+    of another `kind` of attention.
 
     Raises:
         SpecError: naming the tags that exist, and for official weights that nobody has pulled yet.
@@ -101,4 +102,5 @@ def weights_of(name: str, tag: str | None = None) -> str:
         raise SpecError(
             f"model {found.name!r} has no weights tagged {tag!r}{did_you_mean(tag, found.weights)}; it has {', '.join(found.weights)}"
         )
-    return found.weights[tag] if tag else next(iter(found.weights.values()))
+    tag = tag or next(iter(found.weights))
+    return found.weights[tag if kind is None else found.tag_of_kind(kind, tag) or tag]

@@ -15,7 +15,7 @@ from keras import ops
 from axialzoo.keras.attention_inputs import AttentionInputs
 from axialzoo.keras.norm import statistics_dtype
 from axialzoo.keras.projection import PositionAttention
-from axialzoo.keras.windows import HIDDEN, by_window2d, seen2d, table_window, tile, untile, window_keys, window_of, window_queries
+from axialzoo.keras.windows import HIDDEN, by_window2d, seen, seen2d, table_window, tile, untile, window_keys, window_of, window_queries
 
 AXES = ("_height", "_width")
 
@@ -135,40 +135,92 @@ def content_similarity(q, k):
 
 def query_similarity(q, rq):
     """q_p.rq[s - p] to (B, G, Th, Tw, Sh, Sw): one product per row and one per column, not one per position."""
+    rows, columns = query_parts(q, rq)
+    return rows[..., None] + columns[..., None, :]
+
+
+def query_parts(q, rq):
+    """What a query's row and its column add to q_p.rq[s - p]: (B, G, Th, Tw, Sh), (B, G, Th, Tw, Sw)."""
     of_rows, of_columns = ops.split(q, 2, axis=-1)  # (B, G, Th, Tw, D / 2)
     rows = ops.einsum("bgtud,tsd->bgtus", of_rows, ops.cast(rq[0], q.dtype))  # (B, G, Th, Tw, Sh)
-    columns = ops.einsum("bgtud,uvd->bgtuv", of_columns, ops.cast(rq[1], q.dtype))  # (B, G, Th, Tw, Sw)
-    return rows[..., None] + columns[..., None, :]
+    return rows, ops.einsum("bgtud,uvd->bgtuv", of_columns, ops.cast(rq[1], q.dtype))  # (B, G, Th, Tw, Sw)
 
 
 def key_similarity(k, rk):
     """k_s.rk[s - p] to (B, G, Th, Tw, Sh, Sw)."""
-    of_rows, of_columns = ops.split(k, 2, axis=-1)  # (B, G, Sh, Sw, D / 2)
-    rows = ops.einsum("bgsvd,tsd->bgtsv", of_rows, ops.cast(rk[0], k.dtype))  # (B, G, Th, Sh, Sw)
-    columns = ops.einsum("bgsvd,uvd->bgusv", of_columns, ops.cast(rk[1], k.dtype))  # (B, G, Tw, Sh, Sw)
+    rows, columns = key_parts(k, rk)
     return rows[:, :, :, None] + columns[:, :, None]
 
 
+def key_parts(k, rk):
+    """What a key's row and its column add to k_s.rk[s - p]: (B, G, Th, Sh, Sw), (B, G, Tw, Sh, Sw)."""
+    of_rows, of_columns = ops.split(k, 2, axis=-1)  # (B, G, Sh, Sw, D / 2)
+    rows = ops.einsum("bgsvd,tsd->bgtsv", of_rows, ops.cast(rk[0], k.dtype))  # (B, G, Th, Sh, Sw)
+    return rows, ops.einsum("bgsvd,uvd->bgusv", of_columns, ops.cast(rk[1], k.dtype))  # (B, G, Tw, Sh, Sw)
+
+
 def moments(inputs: AttentionInputs):
-    """Mean and (biased) variance of each similarity term over batch, queries and keys: (terms, G), and their number n."""
+    """Mean and (biased) variance of each similarity term over batch, queries and keys: (terms, G), and their number n.
+
+    Positions are a sum of a row's and a column's part, whose moments follow from the parts; contents have to be multiplied out, but where
+    the whole map is in view Gram matrices give them, as in :func:`axialzoo.keras.attention.moments`.
+    """
     windows, dtype = inputs.window, inputs.q.dtype
     n = ops.cast(ops.shape(inputs.q)[0], dtype) * ops.cast(windows[0].pairs, dtype) * ops.cast(windows[1].pairs, dtype)
     q, k = tile(inputs.q, windows, window_queries), tile(inputs.k, windows, window_keys)  # (B', G, Th, Tw, Dk), (B', G, Sh, Sw, Dk)
-    similarity = {
-        "content": lambda: content_similarity(q, k),
-        "query": lambda: query_similarity(q, inputs.rq),
-        "key": lambda: key_similarity(k, inputs.rk),
-    }
-    visible = seen2d(windows, dtype)  # (windows h, windows w, 1, Th, Tw, Sh, Sw)
-    visible = 1.0 if visible is None else visible
-    means, variances = [], []
+    seen_rows, seen_columns = (seen(window, dtype) for window in windows)  # (windows, T, S)
+    found = []
     for term in inputs.spec.similarity:
-        x = by_window2d(similarity[term](), windows)  # (N, windows h, windows w, G, Th, Tw, Sh, Sw)
-        mean = ops.sum(x * visible, (0, 1, 2, 4, 5, 6, 7)) / n  # (G,)
-        centred = (x - mean[:, None, None, None, None]) * visible
-        variances.append(ops.sum(ops.square(centred), (0, 1, 2, 4, 5, 6, 7)) / n)
-        means.append(mean)
+        if term == "content":
+            found.append(_content_moments(q, k, windows, n))
+        elif term == "query":
+            found.append(_position_moments(*query_parts(q, inputs.rq), seen_rows, seen_columns, windows, n))
+        else:
+            rows, columns = (ops.moveaxis(part, 2, 4) for part in key_parts(k, inputs.rk))  # by the keys' own positions
+            found.append(_position_moments(rows, columns, ops.swapaxes(seen_rows, 1, 2), ops.swapaxes(seen_columns, 1, 2), windows, n))
+    means, variances = zip(*found)
     return ops.stack(means), ops.stack(variances), n  # (terms, G)
+
+
+def _content_moments(q, k, windows, n):
+    """Mean and variance of q_p.k_s, each (G,), from (B', G, Th, Tw, D) and (B', G, Sh, Sw, D)."""
+    visible = seen2d(windows, q.dtype)  # (windows h, windows w, 1, Th, Tw, Sh, Sw)
+    if visible is None:
+        q, k = _flatten(q), _flatten(k)  # (B, G, T, D), (B, G, S, D)
+        mean = ops.sum(ops.sum(q, 2) * ops.sum(k, 2), (0, 2)) / n  # (G,)
+        square = ops.sum((ops.swapaxes(q, 2, 3) @ q) * (ops.swapaxes(k, 2, 3) @ k), (0, 2, 3)) / n  # (B, G, D, D) -> (G,)
+        return mean, ops.relu(square - ops.square(mean))
+    x = by_window2d(content_similarity(q, k), windows)  # (N, windows h, windows w, G, Th, Tw, Sh, Sw)
+    mean = ops.sum(x * visible, (0, 1, 2, 4, 5, 6, 7)) / n  # (G,)
+    centred = (x - mean[:, None, None, None, None]) * visible
+    return mean, ops.sum(ops.square(centred), (0, 1, 2, 4, 5, 6, 7)) / n
+
+
+def _position_moments(rows, columns, seen_rows, seen_columns, windows, n):
+    """Mean and variance, each (G,), of the sum of a row's and a column's part over all pairs to be seen.
+
+    Args:
+        rows: (B', G, X, Y, R): of the map's position (x, y) with each row of the other side.
+        columns: (B', G, X, Y, C): of it with each column of the other side.
+        seen_rows: 1 for the rows to be seen from a row, (windows h, X, R).
+        seen_columns: 1 for the columns to be seen from a column, (windows w, Y, C).
+        windows: Of the height and of the width.
+        n: How many pairs.
+    """
+    rows, columns = by_window2d(rows, windows), by_window2d(columns, windows)  # (N, windows h, windows w, G, X, Y, R or C)
+    of_row, of_column = ops.sum(seen_rows, 2), ops.sum(seen_columns, 2)  # how many are seen: (windows h, X), (windows w, Y)
+
+    def total_of_rows(x):  # each counts for all the columns that are seen with it: (G,)
+        return ops.einsum("nabgxyr,axr,by->g", x, seen_rows, of_column)
+
+    def total_of_columns(x):
+        return ops.einsum("nabgxyc,byc,ax->g", x, seen_columns, of_row)
+
+    mean_of_rows, mean_of_columns = total_of_rows(rows) / n, total_of_columns(columns) / n
+    rows, columns = rows - mean_of_rows[:, None, None, None], columns - mean_of_columns[:, None, None, None]
+    mixed = ops.einsum("nabgxyr,axr->nabgxy", rows, seen_rows) * ops.einsum("nabgxyc,byc->nabgxy", columns, seen_columns)
+    squares = total_of_rows(ops.square(rows)) + total_of_columns(ops.square(columns)) + 2 * ops.sum(mixed, (0, 1, 2, 4, 5))
+    return mean_of_rows + mean_of_columns, squares / n
 
 
 def _flatten(x):

@@ -32,7 +32,8 @@ class Changes(TypedDict, total=False):
         long_axis: ``"local"`` or ``"interpolate"``: see :class:`axialzoo.spec.Attention`.
         drop_path: Probability at the last block, rising linearly from 0 at the first.
         output_stride: Of the last stage, 8, 16 or 32: strides that are not taken become atrous rates.
-        attention: Another kind of attention: a name in :data:`axialzoo.spec.KINDS`.
+        attention: Another kind of attention: a name in :data:`axialzoo.spec.KINDS`; of registered weights, those of that kind where there
+            are some.
     """
 
     num_classes: int | None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from axialzoo.spec.check import SpecError, did_you_mean
+from axialzoo.spec.kinds import KINDS, with_kind
 from axialzoo.spec.model import Model
 from axialzoo.spec.preprocessing import Preprocessing
 
@@ -25,7 +26,7 @@ class Entry:
         preprocessing: What its weights expect of a picture; the size is the spec's.
         rebuild: The spec for another output stride, of a model whose layers depend on it (a stacked decoder's do).
         weights: tag -> where its weights are: ``"package:FOLDER"`` or ``"org/repo[@revision]"``. The first is
-            what ``pretrained=True`` loads.
+            what ``pretrained=True`` loads. Tagged ``TAG_KIND`` are weights like those tagged ``TAG``, of another kind of attention.
     """
 
     name: str
@@ -42,6 +43,25 @@ class Entry:
         if output_stride is None or self.rebuild is None or output_stride == self.spec.backbone.output_stride:
             return self.spec
         return self.rebuild(output_stride)
+
+    def kind_of(self, tag: str) -> str | None:
+        """The kind of attention that the weights tagged `tag` are of, None for the model's own."""
+        return self._parted(tag)[1]
+
+    def tag_of_kind(self, kind: str, tag: str | None = None) -> str | None:
+        """The tag of weights of another kind of attention, like those tagged `tag` (default: the first); None where there are none.
+
+        Raises:
+            SpecError: for an unknown kind, or a model without attention.
+        """
+        same = with_kind(self.spec.backbone, kind) == self.spec.backbone
+        base, _ = self._parted(tag or next(iter(self.weights), ""))
+        found = base if same else f"{base}_{kind}"
+        return found if found in self.weights else None
+
+    def _parted(self, tag: str) -> tuple[str, str | None]:
+        """A tag as the one of the model's own kind and a kind: ``"cifar10_global"`` as ``("cifar10", "global")``."""
+        return next(((base, kind) for base in self.weights for kind in KINDS if tag == f"{base}_{kind}"), (tag, None))
 
 
 _entries: dict[str, Entry] = {}

@@ -17,7 +17,7 @@ from torch import Tensor
 from axialzoo.torch.attention import joined
 from axialzoo.torch.attention_inputs import AttentionInputs
 from axialzoo.torch.projection import PositionAttention, Table, at_once
-from axialzoo.torch.windows import Windows, seen2d, table_window, tile, untile, window_keys, window_of, window_queries
+from axialzoo.torch.windows import Windows, seen, seen2d, table_window, tile, untile, window_keys, window_of, window_queries
 
 AXES = ("_height", "_width")
 
@@ -165,37 +165,92 @@ def content_similarity(q: Tensor, k: Tensor) -> Tensor:
 
 def query_similarity(q: Tensor, rq: tuple[Tensor, Tensor]) -> Tensor:
     """q_p.rq[s - p] to (B, G, Th, Tw, Sh, Sw): one product per row and one per column, not one per position."""
+    rows, columns = query_parts(q, rq)
+    return rows[..., None] + columns[..., None, :]
+
+
+def query_parts(q: Tensor, rq: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """What a query's row and its column add to q_p.rq[s - p]: (B, G, Th, Tw, Sh), (B, G, Th, Tw, Sw)."""
     of_rows, of_columns = q.chunk(2, dim=-1)  # (B, G, Th, Tw, D / 2)
     rows = torch.einsum("bgtud,tsd->bgtus", of_rows, rq[0].to(q.dtype))  # (B, G, Th, Tw, Sh)
-    columns = torch.einsum("bgtud,uvd->bgtuv", of_columns, rq[1].to(q.dtype))  # (B, G, Th, Tw, Sw)
-    return rows[..., None] + columns[..., None, :]
+    return rows, torch.einsum("bgtud,uvd->bgtuv", of_columns, rq[1].to(q.dtype))  # (B, G, Th, Tw, Sw)
 
 
 def key_similarity(k: Tensor, rk: tuple[Tensor, Tensor]) -> Tensor:
     """k_s.rk[s - p] to (B, G, Th, Tw, Sh, Sw)."""
-    of_rows, of_columns = k.chunk(2, dim=-1)  # (B, G, Sh, Sw, D / 2)
-    rows = torch.einsum("bgsvd,tsd->bgtsv", of_rows, rk[0].to(k.dtype))  # (B, G, Th, Sh, Sw)
-    columns = torch.einsum("bgsvd,uvd->bgusv", of_columns, rk[1].to(k.dtype))  # (B, G, Tw, Sh, Sw)
+    rows, columns = key_parts(k, rk)
     return rows[:, :, :, None] + columns[:, :, None]
 
 
+def key_parts(k: Tensor, rk: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """What a key's row and its column add to k_s.rk[s - p]: (B, G, Th, Sh, Sw), (B, G, Tw, Sh, Sw)."""
+    of_rows, of_columns = k.chunk(2, dim=-1)  # (B, G, Sh, Sw, D / 2)
+    rows = torch.einsum("bgsvd,tsd->bgtsv", of_rows, rk[0].to(k.dtype))  # (B, G, Th, Sh, Sw)
+    return rows, torch.einsum("bgsvd,uvd->bgusv", of_columns, rk[1].to(k.dtype))  # (B, G, Tw, Sh, Sw)
+
+
 def moments(inputs: AttentionInputs) -> tuple[Tensor, Tensor, int]:
-    """Mean and (biased) variance of each similarity term over batch, queries and keys: (terms, G), and their number n."""
+    """Mean and (biased) variance of each similarity term over batch, queries and keys: (terms, G), and their number n.
+
+    Positions are a sum of a row's and a column's part, whose moments follow from the parts; contents have to be multiplied out, but where
+    the whole map is in view Gram matrices give them, as in :func:`axialzoo.torch.attention.moments`.
+    """
     windows = inputs.window
     n = inputs.q.shape[0] * windows[0].pairs * windows[1].pairs
     q, k = tile(inputs.q, windows, window_queries), tile(inputs.k, windows, window_keys)  # (B', G, Th, Tw, Dk), (B', G, Sh, Sw, Dk)
-    similarity = {
-        "content": lambda: content_similarity(q, k),
-        "query": lambda: query_similarity(q, inputs.rq),
-        "key": lambda: key_similarity(k, inputs.rk),
-    }
-    visible = seen2d(windows, q.device)  # (windows h, windows w, Th, Tw, Sh, Sw)
-    means, variances = [], []
+    seen_rows, seen_columns = (seen(window, q.device).to(q.dtype) for window in windows)  # (windows, T, S)
+    found = []
     for term in inputs.spec.similarity:
-        x = similarity[term]().unflatten(0, (-1, windows[0].count, windows[1].count))  # (N, windows h, windows w, G, Th, Tw, Sh, Sw)
-        mean = (x if visible is None else x * visible[:, :, None]).sum((0, 1, 2, 4, 5, 6, 7)) / n  # (G,)
-        centred = x - mean.view(-1, 1, 1, 1, 1)
-        centred = centred if visible is None else centred * visible[:, :, None]
-        variances.append(centred.square().sum((0, 1, 2, 4, 5, 6, 7)) / n)
-        means.append(mean)
+        if term == "content":
+            found.append(_content_moments(q, k, windows, n))
+        elif term == "query":
+            found.append(_position_moments(*query_parts(q, inputs.rq), seen_rows, seen_columns, windows, n))
+        else:
+            rows, columns = (part.movedim(2, 4) for part in key_parts(k, inputs.rk))  # by the keys' own positions
+            found.append(_position_moments(rows, columns, seen_rows.mT, seen_columns.mT, windows, n))
+    means, variances = zip(*found)
     return torch.stack(means), torch.stack(variances), n  # (terms, G)
+
+
+def _content_moments(q: Tensor, k: Tensor, windows: Windows, n: int) -> tuple[Tensor, Tensor]:
+    """Mean and variance of q_p.k_s, each (G,), from (B', G, Th, Tw, D) and (B', G, Sh, Sw, D)."""
+    visible = seen2d(windows, q.device)  # (windows h, windows w, Th, Tw, Sh, Sw)
+    if visible is None:
+        q, k = q.flatten(2, 3), k.flatten(2, 3)  # (B, G, T, D), (B, G, S, D)
+        mean = (q.sum(2) * k.sum(2)).sum((0, 2)) / n  # (G,)
+        square = ((q.mT @ q) * (k.mT @ k)).sum((0, 2, 3)) / n  # (B, G, D, D) -> (G,)
+        return mean, (square - mean.square()).clamp(min=0)
+    x = content_similarity(q, k).unflatten(0, (-1, windows[0].count, windows[1].count))  # (N, windows h, windows w, G, Th, Tw, Sh, Sw)
+    mean = (x * visible[:, :, None]).sum((0, 1, 2, 4, 5, 6, 7)) / n  # (G,)
+    centred = (x - mean.view(-1, 1, 1, 1, 1)) * visible[:, :, None]
+    return mean, centred.square().sum((0, 1, 2, 4, 5, 6, 7)) / n
+
+
+def _position_moments(
+    rows: Tensor, columns: Tensor, seen_rows: Tensor, seen_columns: Tensor, windows: Windows, n: int
+) -> tuple[Tensor, Tensor]:
+    """Mean and variance, each (G,), of the sum of a row's and a column's part over all pairs to be seen.
+
+    Args:
+        rows: (B', G, X, Y, R): of the map's position (x, y) with each row of the other side.
+        columns: (B', G, X, Y, C): of it with each column of the other side.
+        seen_rows: 1 for the rows to be seen from a row, (windows h, X, R).
+        seen_columns: 1 for the columns to be seen from a column, (windows w, Y, C).
+        windows: Of the height and of the width.
+        n: How many pairs.
+    """
+    shape = (-1, windows[0].count, windows[1].count)
+    rows, columns = rows.unflatten(0, shape), columns.unflatten(0, shape)  # (N, windows h, windows w, G, X, Y, R or C)
+    of_row, of_column = seen_rows.sum(2), seen_columns.sum(2)  # how many are seen: (windows h, X), (windows w, Y)
+
+    def total_of_rows(x: Tensor) -> Tensor:  # each counts for all the columns that are seen with it: (G,)
+        return torch.einsum("nabgxyr,axr,by->g", x, seen_rows, of_column)
+
+    def total_of_columns(x: Tensor) -> Tensor:
+        return torch.einsum("nabgxyc,byc,ax->g", x, seen_columns, of_row)
+
+    mean_of_rows, mean_of_columns = total_of_rows(rows) / n, total_of_columns(columns) / n
+    rows, columns = rows - mean_of_rows[:, None, None, None], columns - mean_of_columns[:, None, None, None]
+    mixed = torch.einsum("nabgxyr,axr->nabgxy", rows, seen_rows) * torch.einsum("nabgxyc,byc->nabgxy", columns, seen_columns)
+    squares = total_of_rows(rows.square()) + total_of_columns(columns.square()) + 2 * mixed.sum((0, 1, 2, 4, 5))
+    return mean_of_rows + mean_of_columns, squares / n

@@ -92,14 +92,22 @@ def test_names_are_escaped():
 def test_the_two_looks_are_a_row_and_then_all_that_reaches():
     pytest.importorskip("torch")
     picture = load_image(samples()[0].path)
-    found = look(CIFAR, picture, (0.5, 0.5), kind="global")
+    found = look(CIFAR, picture, (0.5, 0.5))
     assert [panel.title.partition(":")[0] for panel in found.hops] == ["First look", "Second look"] and found.weights == "trained"
     first, second = (np.asarray(panel.picture, int) for panel in found.hops)
     colour = np.ptp(first, axis=2).max(1) > 60  # rows of the picture with weights on them; the photograph below is grey
     ring = np.zeros_like(colour)
     ring[len(ring) // 2 - 30 : len(ring) // 2 + 30] = True
     assert colour.sum() <= len(colour) * 1.5 / found.map[0] + ring.sum() and (np.ptp(second, axis=2).max(1) > 60).mean() > 0.9
-    assert "random weights" in found.other.note and found.layer == blocks(CIFAR)[len(blocks(CIFAR)) // 2]
+    assert "trained weights" in found.other.note and found.layer == blocks(CIFAR)[len(blocks(CIFAR)) // 2]
+
+
+def test_another_kind_has_trained_weights_or_words():
+    pytest.importorskip("torch")
+    picture = load_image(samples()[0].path)
+    without, beside = (look(name, picture, (0.5, 0.5), kind="axial_none").other for name in (CIFAR, f"{CIFAR}_xs"))
+    assert without.picture is None and without.note == f"skipped: no trained weights of this kind of {CIFAR}"
+    assert beside.picture is not None and "trained weights" in beside.note and beside.title.startswith("axial_none")
 
 
 def test_a_point_elsewhere_is_seen_elsewhere():

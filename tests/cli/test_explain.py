@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from axialzoo.analysis.picture import Panel, Row, draw_grid, heat_over
+from axialzoo.hub import fetch_checkpoint
 from axialzoo.image import load_image
 from tests.cli.conftest import PHOTO
 
@@ -21,9 +22,9 @@ def test_json_and_picture_of_a_checkpoint(axialzoo, folder, tmp_path):
     assert set(found["attention"]) == {"height", "width"} and set(found["attention"]["height"]) == MEASURES
     assert found["attention"]["height"]["reached"] == 1 / 8
     kinds = found["kinds"]
-    assert [kinds[kind]["weights"] for kind in ("axial", "axial_local", "window")] == ["trained", "trained", "random"]
-    assert set(kinds["axial"]["reach"]) == set(kinds["axial"]["field"]) == MEASURES
-    assert kinds["axial"]["reach"]["reached"] == 1 and kinds["window"]["reach"]["reached"] <= 49 / 64
+    assert [kinds[kind]["weights"] for kind in ("axial", "axial_local")] == ["trained", "trained"]
+    assert kinds["window"] == {"skipped": "no trained weights of this kind of axial_resnet_cifar10_xs"}
+    assert set(kinds["axial"]["reach"]) == set(kinds["axial"]["field"]) == MEASURES and kinds["axial"]["reach"]["reached"] == 1
     drawn = np.asarray(load_image(picture))
     assert drawn.shape[0] > 1200 and drawn.shape[1] > 1500 and len(np.unique(drawn[::4, ::4].reshape(-1, 3), axis=0)) > 1000
 
@@ -34,11 +35,23 @@ def test_the_point_is_where_it_is_on_the_map(axialzoo, folder):
     assert found["position"] == [0, 7]
 
 
+@pytest.mark.parametrize("tag", ["cifar10", "cifar10_axial_none"])
+def test_kinds_are_compared_by_the_weights_trained_for_each(axialzoo, tag):
+    name = "axial_resnet_cifar10_xs"
+    found = axialzoo("explain", f"{name}.{tag}", PHOTO, "--point", "180,110", "--kinds", "axial,axial_local,axial_none", "--json").json
+    tags = {"axial": "cifar10", "axial_local": "cifar10_axial_local", "axial_none": "cifar10_axial_none"}
+    assert {kind: one["weights"] for kind, one in found["kinds"].items()} == dict.fromkeys(tags, "trained")
+    digests = {kind: fetch_checkpoint(f"{name}.{one}").config.digest for kind, one in tags.items()}
+    assert {kind: one["digest"] for kind, one in found["kinds"].items()} == digests and len(set(digests.values())) == 3
+    assert found["digest"] == fetch_checkpoint(f"{name}.{tag}").config.digest
+
+
 def test_a_model_without_weights_is_random_and_says_so(axialzoo):
-    words = ("explain", "axial_resnet_cifar10_xs", PHOTO, "--point", "180,110", "--kinds", "axial", "--size", "24x36")
-    said = axialzoo(*words, "--layer", "stages.1.blocks.0.width")
-    assert "random weights (seed 0)" in said.err and "random" in said.out and "map of 12 x 18" in said.out
-    assert axialzoo(*words, "--json", "-q").json["digest"] is None
+    words = ("--point", "180,110", "--kinds", "axial,window", "--size", "24x36")
+    said = axialzoo("explain", "axial_resnet_cifar10_xs", PHOTO, *words, "--random", "--layer", "stages.1.blocks.0.width")
+    assert "random weights (seed 0)" in said.err and "trained" not in said.out and "map of 12 x 18" in said.out
+    found = axialzoo("explain", "axial_resnet26_s", PHOTO, *words, "--json", "-q").json
+    assert found["digest"] is None and [one["weights"] for one in found["kinds"].values()] == ["random", "random"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from axialzoo.analysis import speed
+from axialzoo.hub import fetch_checkpoint
 from axialzoo.kernels import binding_status, bindings, gpu_status, kernel, kernel_status, use_kernel
 from axialzoo.runtime import verify
 from axialzoo.runtime.frameworks import BACKENDS, installed
@@ -50,7 +51,7 @@ def test_a_model_or_the_system_is_asked_for(axialzoo, words):
 
 def test_the_forms_of_a_model_are_measured_in_turn_and_compared(axialzoo):
     said = axialzoo("benchmark", "axial_resnet_cifar10_xs", "--framework", "torch", "--rounds", 2, "--batch", 2, "--json").json
-    assert said["weights"] == "random" and said["size"] == [32, 32] and said["batch"] == 2
+    assert said["weights"] == fetch_checkpoint("axial_resnet_cifar10_xs").config.digest and said["batch"] == 2
     plain, form = said["runs"]
     assert plain["ok"] and plain["speedup"] == 1 and plain["calls"] >= 2 and plain["difference"] == 0
     low, high = plain["quartiles"]
@@ -75,5 +76,7 @@ def test_the_speed_of_a_wrong_result_is_not_told(monkeypatch):
 
 def test_what_is_not_installed_is_named(monkeypatch):
     monkeypatch.setattr(verify.frameworks, "installed", lambda package: False)
-    (run,) = speed.benchmark("axial_resnet_cifar10_xs", rounds=1, wanted=[Place("keras", "jax")])["runs"]
+    said = speed.benchmark("axial_resnet26_s", size=32, rounds=1, wanted=[Place("keras", "jax")])
+    (run,) = said["runs"]
+    assert said["weights"] == "random" and said["size"] == [32, 32]  # it has no weights
     assert run["ok"] is None and run["detail"] == "not installed (keras, jax)"

@@ -13,7 +13,7 @@ import torch
 import axialzoo.torch as zoo
 from axialzoo.checkpoint import CheckpointError, Config, digest, load_checkpoint, save_checkpoint
 from axialzoo.hub import fetch_checkpoint, to_build
-from axialzoo.spec import Entry, SpecError, entry, register
+from axialzoo.spec import Entry, SpecError, adapt, entry, register
 from axialzoo.spec import registry as registry_module
 from axialzoo.torch import create_model, save_model, to_tensors
 from tests.conversion import small
@@ -96,9 +96,9 @@ def test_the_weights_of_another_model_are_refused(folder):
 @pytest.mark.parametrize(
     ("name", "pretrained", "message"),
     [
-        ("axial_resnet_cifar10_xs", True, "has no weights to load"),
+        ("axial_resnet50_m", True, "has no weights to load"),
         ("axial_resnet_cifar10_xs.nosuch", False, "has no weights tagged 'nosuch'"),
-        ("axial_resnet_cifar10_xs", "nosuch", "has no weights"),
+        ("axial_resnet50_m", "nosuch", "has no weights"),
         ("axial_resnet_cifar11_xs", False, "did you mean 'axial_resnet_cifar10_xs'"),
         ("custom", False, "expected weights that say what it is"),
         ("custom", True, "expected pretrained=FOLDER"),
@@ -126,6 +126,30 @@ def test_tags_of_the_registry_are_found_by_every_spelling(folder, monkeypatch):
     assert fetch_checkpoint("tagged").config.digest == fetch_checkpoint("tagged.first").config.digest == expected
     with pytest.raises(SpecError, match="has no weights tagged 'frist'; did you mean 'first'"):
         create_model("tagged", "frist")
+
+
+def test_weights_of_another_kind_are_found_by_the_kind_and_by_the_tag(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(registry_module, "_entries", dict(registry_module._entries))
+    spec = adapt(SPEC, attention="global")
+    save_checkpoint(tmp_path, Config("tagged", spec, (), preprocessing_of(spec)), weights(spec, 1))
+    registered = register(Entry("tagged", SPEC, "", "", weights={"a": os.fspath(folder), "a_global": os.fspath(tmp_path), "b": "axial/no"}))
+    assert [registered.tag_of_kind(kind) for kind in ("axial", "global", "local")] == ["a", "a_global", None]
+    assert registered.tag_of_kind("axial", "a_global") == "a" and registered.tag_of_kind("global", "b") is None
+    assert registered.kind_of("a_global") == "global" and registered.kind_of("a") is None
+    own, other = (load_checkpoint(one).config.digest for one in (folder, tmp_path))
+    for name, pretrained, kind, expected in (
+        ("tagged", True, None, own), ("tagged", True, "global", other), ("tagged", "a", "global", other),
+        ("tagged", "a_global", None, other), ("tagged.a_global", True, None, other), ("tagged.a_global", True, "axial", own),
+        ("custom", "tagged", "global", other), ("custom", "tagged.a_global", None, other), ("tagged", os.fspath(tmp_path), None, other),
+    ):  # fmt: skip
+        model = create_model(name, pretrained, attention=kind)
+        assert digest(to_tensors(model)) == expected, (name, pretrained, kind)
+        assert model.spec == (spec if expected == other else SPEC)
+    assert create_model("tagged.a_global").spec == spec  # new weights, of that kind
+    with pytest.raises(CheckpointError, match="attention='local'"):
+        create_model("tagged", True, attention="local")
+    with pytest.raises(CheckpointError, match="expected weights of 'axial_resnet_cifar10_xs', found those of 'tagged'"):
+        create_model(NAME, tmp_path)  # another name and another kind
 
 
 def test_a_stem_of_no_convolution_cannot_take_other_channels(tmp_path):

@@ -40,7 +40,7 @@ def test_the_reader_of_the_page_reads_what_ships(read, folder):
     assert all(tensors[name].dtype == array.dtype and np.array_equal(tensors[name], array) for name, array in ours.tensors.items())
 
 
-@pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", [one for one in SHIPPED if "_xs_" not in one.name], ids=lambda folder: folder.name)  # axial attention
 def test_what_the_page_says_of_layers_computes_what_ships(read, folder):
     torch = pytest.importorskip("torch")
     from axialzoo.torch import load_model

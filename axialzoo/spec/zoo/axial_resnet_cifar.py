@@ -14,6 +14,9 @@ from axialzoo.spec.model import Model
 from axialzoo.spec.registry import Entry, register
 from axialzoo.spec.stem import Stem, StemConv
 
+# kinds of attention beside axial that benchmarks/kinds.py has trained the smallest network with
+TRAINED = ("axial_local", "axial_query", "axial_none", "global", "local")
+
 
 def axial_block(width: int, out: int, positions: int) -> Block:
     attention = Attention(key_channels=width // 2, value_channels=width, heads=4, positions=positions)
@@ -39,4 +42,15 @@ register(
         weights={"cifar10": "package:axial_resnet_cifar10"},
     )
 )
-register(Entry("axial_resnet_cifar10_xs", axial_resnet_cifar(16), "the smallest, for tests and first steps", "axialzoo"))
+register(
+    Entry(
+        "axial_resnet_cifar10_xs",
+        axial_resnet_cifar(16),
+        "the smallest, for tests, first steps and comparing kinds of attention",
+        "axialzoo",
+        weights={
+            "cifar10": "package:axial_resnet_cifar10_xs",
+            **{f"cifar10_{kind}": f"package:axial_resnet_cifar10_xs_{kind}" for kind in TRAINED},
+        },
+    )
+)
