@@ -169,10 +169,10 @@ def plot(files: list[Path], to: Path) -> None:
             place += 1
         model, batch, size, *_ = [*case["case"].split(":"), "224"]
         what = "training" if train else "inference"
-        ticks.append(((first + place - 1) / 2, f"{what}\naxial_resnet{model}\n{batch} of {size}"))
+        ticks.append(((first + place - 1) / 2, f"{what}\naxial_resnet{model}\n{batch} of {size} x {size}"))
         place += 1
     axes.set_yticks([tick for tick, _ in ticks], [text for _, text in ticks], fontsize=8)
-    axes.invert_yaxis()
+    axes.set_ylim(place - 1, -1)
     axes.set_xlim(0, 1.35 * max(row["times, CPU"] for _, case in cases for row in case["models"].values()))
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_xlabel(f"processor time, in units of ours; {runs[0]['threads']} thread, {runs[0]['processor']}, PyTorch {runs[0]['torch']}")
