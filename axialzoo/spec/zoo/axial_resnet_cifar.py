@@ -15,7 +15,18 @@ from axialzoo.spec.registry import Entry, register
 from axialzoo.spec.stem import Stem, StemConv
 
 # kinds of attention beside axial that benchmarks/kinds.py has trained the smallest network with
-TRAINED = ("axial_local", "axial_query", "axial_query_key", "axial_none", "axial_absolute", "axial_sinusoidal", "gated_axial", "global", "local", "window")
+TRAINED = (
+    "axial_local",
+    "axial_query",
+    "axial_query_key",
+    "axial_none",
+    "axial_absolute",
+    "axial_sinusoidal",
+    "gated_axial",
+    "global",
+    "local",
+    "window",
+)
 
 
 def axial_block(width: int, out: int, positions: int) -> Block:
