@@ -10,23 +10,13 @@ from axialzoo.spec.attention import Attention
 from axialzoo.spec.backbone import Backbone, Stage
 from axialzoo.spec.block import Block
 from axialzoo.spec.heads.classifier import Classifier
+from axialzoo.spec.kinds import KINDS
 from axialzoo.spec.model import Model
 from axialzoo.spec.registry import Entry, register
 from axialzoo.spec.stem import Stem, StemConv
 
 # kinds of attention beside axial that benchmarks/kinds.py has trained the smallest network with
-TRAINED = (
-    "axial_local",
-    "axial_query",
-    "axial_query_key",
-    "axial_none",
-    "axial_absolute",
-    "axial_sinusoidal",
-    "gated_axial",
-    "global",
-    "local",
-    "window",
-)
+TRAINED = tuple(kind for kind in KINDS if kind != "axial")
 
 
 def axial_block(width: int, out: int, positions: int) -> Block:
