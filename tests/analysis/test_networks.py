@@ -19,9 +19,10 @@ def test_every_block_of_a_random_network_does_something_and_those_of_a_new_one_n
     x = images(32, 32, batch=1)
     for network, idle in ((random_network(SPEC, x), False), (build(SPEC).eval(), True)):
         block = network.get_submodule("stages.2.blocks.1")
-        with recorded({"residual": block.get_submodule("expand")}) as found, torch.no_grad():
+        with recorded({"block": block}) as found, torch.no_grad():
             network(x)
-        assert (found["residual"][1].abs().max() < 1e-6) == idle
+        before, after = found["block"]
+        assert ((after - before).abs().max() < 1e-6) == idle
 
 
 def test_a_random_network_is_the_same_for_the_same_seed():
