@@ -9,13 +9,11 @@ from __future__ import annotations
 import functools
 from typing import NamedTuple, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
 
-from axialzoo.kernels.folding import head_fastest
 from axialzoo.spec.attention import SIMILARITY_TERMS
 from axialzoo.torch import fused_moments, fused_norm
 from axialzoo.torch.fused_moments import add_gradients, logit_sums, plain_sums
@@ -30,16 +28,12 @@ FEW = 128  # channels of which a projection is computed again rather than kept
 
 
 class Core(NamedTuple):
-    """A layer, the axis that it attends along, 0 for the height, and the type that rows are projected in."""
+    """A layer, the axis that it attends along, 0 for the height, what each place of the projection has, and the type it is computed in."""
 
     layer: PositionAttention
     axis: int
+    order: Tensor
     dtype: torch.dtype
-
-    @property
-    def order(self) -> Tensor:
-        spec = self.layer.spec
-        return qkv_order(spec.key_channels, spec.value_channels, spec.heads)
 
     @property
     def sums_form(self) -> fused_moments.Form:
@@ -66,7 +60,14 @@ def moments(sums: Tensor, n: int) -> tuple[Tensor, Tensor, int]:
 
 
 def retrieve(
-    x: Tensor, projection: Tensor | None, weight: Tensor, bias: Tensor, tables: list[Tensor | None], layer: PositionAttention, axis: int
+    x: Tensor,
+    projection: Tensor | None,
+    weight: Tensor,
+    bias: Tensor,
+    tables: list[Tensor | None],
+    layer: PositionAttention,
+    axis: int,
+    order: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Projects and normalises rows, takes the statistics of their logits and attends along a whole axis.
 
@@ -78,6 +79,7 @@ def retrieve(
         tables: Of queries, keys and values, (2P - 1, D), P at least the axis's length; None where not used.
         layer: Whose they are.
         axis: 0 attends along the height, 1 along the width.
+        order: Row of `projection` that lies at each place where the head index is fastest, (2K + V,).
 
     Returns:
         Contents, then positions retrieved, those that there are, (N, H, W, terms V), floats, the head index fastest; and mean and
@@ -87,7 +89,7 @@ def retrieve(
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
     x = x if x.stride(3) == 1 else x.contiguous()
     with torch.autocast(device, enabled=False):
-        made = _Core.apply(x, projection, weight, bias, *tables, norm.weight, norm.bias, Core(layer, axis, dtype))
+        made = _Core.apply(x, projection, weight, bias, *tables, norm.weight, norm.bias, Core(layer, axis, order, dtype))
     return cast(tuple[Tensor, Tensor, Tensor], made)
 
 
@@ -164,26 +166,6 @@ def projection_gradients(
     grad_projection = torch.empty_like(projection)
     grad_projection[core.order] = found
     return grad_x, grad_projection
-
-
-@functools.cache
-def qkv_order(keys: int, values: int, heads: int) -> Tensor:
-    """Channel of the projection that lies at each place where the head index is fastest: (2K + V,)."""
-    k_order, v_order = (head_fastest(channels, heads) for channels in (keys, values))
-    return _kept(np.concatenate([k_order, keys + k_order, 2 * keys + v_order]))
-
-
-@functools.cache
-def output_order(terms: int, values: int, heads: int) -> Tensor:
-    """The same of what is retrieved, term by term: (terms V,)."""
-    order = head_fastest(values, heads)
-    return _kept(np.concatenate([term * values + order for term in range(terms)]))
-
-
-def _kept(order: np.ndarray) -> Tensor:
-    """A tensor that serves training too where ``torch.inference_mode`` was on when it was first asked for."""
-    with torch.inference_mode(False):
-        return torch.from_numpy(order)
 
 
 def _as_it_is(x: Tensor) -> Tensor:

@@ -6,14 +6,18 @@ so that no L x L tensor is needed: ``E[(q.k)^2] = sum_b <Q_b^T Q_b, K_b^T K_b> /
 
 from __future__ import annotations
 
+import functools
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from axialzoo.kernels.folding import head_fastest
 from axialzoo.spec import Attention
 from axialzoo.spec.attention import SIMILARITY_TERMS
 from axialzoo.torch import fused_gpu, fused_training
-from axialzoo.torch.fused_core import output_order, qkv_order, retrieve
+from axialzoo.torch.fused_core import retrieve
 from axialzoo.torch.norm import Activation, is_shared
 from axialzoo.torch.projection import PositionAttention, interpolate
 from axialzoo.torch.serving import TYPES, recorded, transformed
@@ -75,13 +79,14 @@ def _on_cpu(layer: PositionAttention, x: Tensor, tables: list[Tensor | None], ax
     keys, values, heads = spec.key_channels, spec.value_channels, spec.heads
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
     order = qkv_order(keys, values, heads)
-    scale, shift = (torch.cat([x[: 2 * keys], layer.gate("value", x[2 * keys :])]) for x in (norm.weight[order], norm.bias[order]))
+    given = (norm.weight[order], norm.bias[order])
+    scale, shift = (torch.cat([one[: 2 * keys], layer.gate("value", one[2 * keys :])]) for one in given)  # (2K+V,)
     if is_shared(norm):
         qkv = norm.of_rows(F.linear(x, layer.qkv.weight[order]), order, dtype=torch.float32)
         qkv = torch.cat([qkv[..., : 2 * keys], layer.gate("value", qkv[..., 2 * keys :])], 3)
-        out, _, _ = retrieve(qkv.contiguous(), None, scale, shift, tables, layer, axis)  # (N, H, W, terms V)
+        out, _, _ = retrieve(qkv.contiguous(), None, scale, shift, tables, layer, axis, order)  # (N, H, W, terms V)
     else:
-        out, mean, variance = retrieve(x, layer.qkv.weight, scale, shift, tables, layer, axis)  # (N, H, W, terms V)
+        out, mean, variance = retrieve(x, layer.qkv.weight, scale, shift, tables, layer, axis, order)  # (N, H, W, terms V)
         norm.move(mean, variance, out[..., 0].numel(), order)
     with torch.autocast("cpu", enabled=False):
         terms = len(spec.value)
@@ -108,6 +113,26 @@ def _on_gpu(layer: PositionAttention, x: Tensor, tables: list[Tensor | None], ax
         y = layer.norm_output(out.flatten(0, 2)).unflatten(1, (len(spec.value), -1)).sum(1)  # (NHW, V)
     y = y.to(rows.dtype).unflatten(0, size)
     return y if activation is None else activation(y)
+
+
+@functools.cache
+def qkv_order(keys: int, values: int, heads: int) -> Tensor:
+    """Channel of the projection that lies at each place where the head index is fastest: (2K + V,)."""
+    k_order, v_order = (head_fastest(channels, heads) for channels in (keys, values))
+    return _kept(np.concatenate([k_order, keys + k_order, 2 * keys + v_order]))
+
+
+@functools.cache
+def output_order(terms: int, values: int, heads: int) -> Tensor:
+    """The same of what is retrieved, term by term: (terms V,)."""
+    order = head_fastest(values, heads)
+    return _kept(np.concatenate([term * values + order for term in range(terms)]))
+
+
+def _kept(order: np.ndarray) -> Tensor:
+    """A tensor that serves training too where ``torch.inference_mode`` was on when it was first asked for."""
+    with torch.inference_mode(False):
+        return torch.from_numpy(order)
 
 
 def _table(layer: PositionAttention, name: str, length: int) -> Tensor | None:

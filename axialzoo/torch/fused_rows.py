@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from axialzoo.kernels.folding import PANEL
 from axialzoo.kernels.structures import AxialLinear, AxialWeightGradient
 from axialzoo.torch.serving import can_train_rows, differentiable, pointer, serving_kernel
-
-PANEL = 64  # outputs of a packed weight lie so many together
 
 
 def packed(weight: Tensor) -> Tensor:

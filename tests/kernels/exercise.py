@@ -10,6 +10,7 @@ Arrays are as large as they have to be and not a float larger, so that a sanitiz
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -237,7 +238,16 @@ def norm_case(kernel: Kernel, rng: np.random.Generator, threads: int) -> float:
 def moments_case(kernel: Kernel, rng: np.random.Generator, threads: int) -> float:
     """Random sums of the logits and their gradients; the largest difference, relative to the largest value of its kind."""
     n, others, length, heads = (int(rng.choice(x)) for x in ((1, 2), (1, 3, 40), (1, 2, 3, 5, 9), (1, 2, 3, 8, 12, 16)))
-    depth, extra, content = int(rng.choice((1, 2, 4, 5, 7, 19))), int(rng.integers(0, 3)), int(rng.integers(2))
+    return moments_of(kernel, rng, threads, n, others, length, heads, int(rng.choice((1, 2, 4, 5, 7, 19))))
+
+
+def many_lines_case(kernel: Kernel, rng: np.random.Generator, threads: int) -> float:
+    """So many lines that products are flushed to doubles, on every path."""
+    return moments_of(kernel, rng, threads, 2, 1024, 3, 12, 2)
+
+
+def moments_of(kernel: Kernel, rng: np.random.Generator, threads: int, n: int, others: int, length: int, heads: int, depth: int) -> float:
+    extra, content = int(rng.integers(0, 3)), int(rng.integers(2))
     x = floats(rng, n, others, length, heads * (2 * depth + 1))
     reach = length - 1 + extra
     tables = [floats(rng, 2 * reach + 1, depth) if rng.integers(4) else None for _ in range(2)]
@@ -281,6 +291,11 @@ def short_case(kernel: Kernel) -> None:
     kernel.run("linear", AxialLinear(1, 1, 1, 64, 64, 64, 64, 64, address(x), address(packed), address(bias), 0, address(y), 0))
 
 
+def check(difference: float, isa: str, threads: int, case: Callable) -> None:
+    if not difference <= 1e-5:
+        raise SystemExit(f"{isa}, {threads} threads, {case.__name__}: differs by {difference}")
+
+
 def main(library: str, cases: int = 60, short: bool = False) -> None:
     kernel = Kernel(library)
     if short:
@@ -292,8 +307,8 @@ def main(library: str, cases: int = 60, short: bool = False) -> None:
             for _ in range(cases):
                 for case in CASES:
                     difference = case(kernel, rng, threads)
-                    if not difference <= 1e-5:
-                        raise SystemExit(f"{isa}, {threads} threads, {case.__name__}: differs by {difference}")
+                    check(difference, isa, threads, case)
+            check(many_lines_case(kernel, rng, threads), isa, threads, many_lines_case)
     print("same", *kernel.isas)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from axialzoo.kernels import BuildError, build, compile_library, kernel, kernel_status, library, use_kernel
-from axialzoo.kernels.structures import AxialBackward, AxialForward, AxialLinear
+from axialzoo.kernels.structures import AxialBackward, AxialForward, AxialLinear, AxialMoments, AxialNorm, AxialWeightGradient
 
 ROOT = Path(__file__).resolve().parents[2]
 EXERCISE = ROOT / "tests" / "kernels" / "exercise.py"
@@ -34,12 +34,12 @@ def fields_of(header: str, name: str) -> list[tuple[str, type]]:
         if declaration.split() == ["AxialForward", "forward"]:
             found.append(("forward", AxialForward))
             continue
-        words = re.sub(r"^\s*(const )?(float|int64_t)", "", declaration)
-        found += [(field.strip(" *\n"), ctypes.c_void_p if "float" in declaration else ctypes.c_int64) for field in words.split(",")]
+        words = re.sub(r"^\s*(const )?(float|double|void|int64_t)", "", declaration)
+        found += [(field.strip(" *\n"), ctypes.c_void_p if "*" in declaration else ctypes.c_int64) for field in words.split(",")]
     return [field for field in found if field[0]]
 
 
-@pytest.mark.parametrize("structure", [AxialForward, AxialBackward, AxialLinear])
+@pytest.mark.parametrize("structure", [AxialForward, AxialBackward, AxialLinear, AxialWeightGradient, AxialNorm, AxialMoments])
 def test_structures_have_the_header_s_fields_in_its_order(structure):
     header = (build.SOURCE / "axial.h").read_text()
     assert fields_of(header, structure.__name__) == structure._fields_
@@ -49,6 +49,11 @@ def test_status_names_a_path_and_a_reason():
     status = kernel_status()
     assert status.reason
     assert (status.path == "plain") == (kernel() is None) == (status.library is None)
+
+
+def test_functions_are_those_of_the_header_in_its_order():
+    header = (build.SOURCE / "axial.h").read_text()
+    assert tuple(re.findall(r"ENTRY\((\w+), Axial", header)) == library.FUNCTIONS
 
 
 @needs_compiler

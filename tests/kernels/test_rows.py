@@ -165,6 +165,18 @@ def test_under_autocast_it_is_as_near_as_the_plain_form():
     assert apart(found, exact) <= 1.2 * plain
 
 
+def test_bfloat16_is_rounded_as_pytorch_rounds(path):
+    """To the nearest, of two equally near to the even one; what is not a number stays so, through the activation too."""
+    halfway = torch.tensor([1.0, 1 + 2**-8, 1 + 3 * 2**-8, -1 - 2**-8, 3.4e38, 1e-40, float("inf"), float("nan"), 2**-130])
+    x = torch.cat([halfway, torch.randn(991) * 10.0 ** torch.randint(-9, 9, (991,))]).repeat(1, 3)  # (1, 3000)
+    zero, one = torch.zeros(3000), torch.ones(3000)
+    for relu in (False, True):
+        found = fused_norm.applied(x, zero, one, zero, (1, 0, relu), torch.bfloat16)
+        expected = (x.relu() if relu else x).to(torch.bfloat16)
+        assert torch.equal(found.isnan(), expected.isnan())
+        assert torch.equal(found.nan_to_num(7.0), expected.nan_to_num(7.0))
+
+
 def test_the_same_bits_for_any_number_of_threads():
     module, x, before, results = convolution(24, 40), maps(8, 24, 17, 19), torch.get_num_threads(), []
     try:

@@ -15,11 +15,9 @@ namespace {
 
 using Entry = int (*)(const void*, int isa, int threads, AxialParallel parallel);
 
-// As library.py counts them; the last two are functions of this file.
-enum Function {
-    FORWARD, BACKWARD, LINEAR, WEIGHT_GRADIENT, NORM_MOMENTS, NORM_FORWARD, NORM_BACKWARD, MOMENTS_FORWARD, MOMENTS_BACKWARD,
-    STATISTICS_FORWARD, STATISTICS_BACKWARD, FUNCTIONS
-};
+// NUMBER_forward and so on, as library.py counts them; the last two are functions of this file.
+#define NUMBER(function, structure) NUMBER_##function,
+enum Function { AXIAL_FUNCTIONS(NUMBER) STATISTICS_FORWARD, STATISTICS_BACKWARD, FUNCTIONS };
 Entry axial_entries[FUNCTIONS] = {};
 
 // AxialMoments for frameworks that may have no doubles: what it sums as mean and variance, (3, G), and their gradients.
@@ -37,7 +35,7 @@ inline int statistics_forward(const void* arguments, int isa, int threads, Axial
     const std::unique_ptr<double[]> sums(new (std::nothrow) double[6 * heads]());
     if (sums == nullptr) return 1;
     a.moments.sums = sums.get();
-    const int code = axial_entries[MOMENTS_FORWARD](&a.moments, isa, threads, parallel);
+    const int code = axial_entries[NUMBER_moments_forward](&a.moments, isa, threads, parallel);
     for (int64_t term = 0; term < 3; ++term) {
         for (int64_t g = 0; g < heads; ++g) {
             const double mean = sums[2 * term * heads + g] / a.pairs, variance = sums[(2 * term + 1) * heads + g] / a.pairs - mean * mean;
@@ -63,7 +61,7 @@ inline int statistics_backward(const void* arguments, int isa, int threads, Axia
     }
     a.moments.grad_sums = grads.get();
     if (a.grad_from != a.moments.grad_x) memcpy(a.moments.grad_x, a.grad_from, sizeof(float) * a.values);
-    return axial_entries[MOMENTS_BACKWARD](&a.moments, isa, threads, parallel);
+    return axial_entries[NUMBER_moments_backward](&a.moments, isa, threads, parallel);
 }
 
 constexpr int FIELDS = 64;  // at most

@@ -92,7 +92,7 @@ inline int attend(const Layer& a, int isa, int threads, AxialParallel parallel) 
     f.position_scale = a.position_scale == nullptr ? nullptr : packed.position_scale;
     f.out = a.out, f.out_batch = positions * a.values, f.out_other = steps[across] * a.values, f.out_position = steps[along] * a.values;
     f.out_head = depth, f.out_depth = 1;
-    return axial_entries[FORWARD](&f, isa, threads, parallel);
+    return axial_entries[NUMBER_forward](&f, isa, threads, parallel);
 }
 
 }  // namespace

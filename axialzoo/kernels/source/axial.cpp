@@ -2,7 +2,7 @@
 #include "axial.h"
 #include "backward.h"
 #include "linear.h"
-#include "moments.h"
+#include "moments_backward.h"
 #include "norm.h"
 
 #define JOIN_(a, b) a##_##b
@@ -14,14 +14,6 @@
 
 extern "C" {
 
-ENTRY(forward, AxialForward)
-ENTRY(backward, AxialBackward)
-ENTRY(linear, AxialLinear)
-ENTRY(weight_gradient, AxialWeightGradient)
-ENTRY(norm_moments, AxialNorm)
-ENTRY(norm_forward, AxialNorm)
-ENTRY(norm_backward, AxialNorm)
-ENTRY(moments_forward, AxialMoments)
-ENTRY(moments_backward, AxialMoments)
+AXIAL_FUNCTIONS(ENTRY)
 
 }

@@ -106,16 +106,21 @@ enum { AXIAL_PORTABLE = 0, AXIAL_AVX2 = 1, AXIAL_AVX512 = 2 };
 int axial_compiled(void);
 int axial_supported(void);
 
+// Every function and the structure of its arguments, in the order that library.py counts them.
+#define AXIAL_FUNCTIONS(ENTRY)                  \
+    ENTRY(forward, AxialForward)                \
+    ENTRY(backward, AxialBackward)              \
+    ENTRY(linear, AxialLinear)                  \
+    ENTRY(weight_gradient, AxialWeightGradient) \
+    ENTRY(norm_moments, AxialNorm)              \
+    ENTRY(norm_forward, AxialNorm)              \
+    ENTRY(norm_backward, AxialNorm)             \
+    ENTRY(moments_forward, AxialMoments)        \
+    ENTRY(moments_backward, AxialMoments)
+
 // `isa` is one of the above and must be supported; `parallel` may be null, then threads are started for the call.
-int axial_forward(const AxialForward* arguments, int isa, int threads, AxialParallel parallel);
-int axial_backward(const AxialBackward* arguments, int isa, int threads, AxialParallel parallel);
-int axial_linear(const AxialLinear* arguments, int isa, int threads, AxialParallel parallel);
-int axial_weight_gradient(const AxialWeightGradient* arguments, int isa, int threads, AxialParallel parallel);
-int axial_norm_moments(const AxialNorm* arguments, int isa, int threads, AxialParallel parallel);
-int axial_norm_forward(const AxialNorm* arguments, int isa, int threads, AxialParallel parallel);
-int axial_norm_backward(const AxialNorm* arguments, int isa, int threads, AxialParallel parallel);
-int axial_moments_forward(const AxialMoments* arguments, int isa, int threads, AxialParallel parallel);
-int axial_moments_backward(const AxialMoments* arguments, int isa, int threads, AxialParallel parallel);
+#define AXIAL_PROTOTYPE(function, structure) int axial_##function(const structure* arguments, int isa, int threads, AxialParallel parallel);
+AXIAL_FUNCTIONS(AXIAL_PROTOTYPE)
 
 #ifdef __cplusplus
 }

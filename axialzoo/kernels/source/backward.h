@@ -143,16 +143,6 @@ inline void query_tile(const Backward& w, Gradients& g, Sums& sums, const Simila
     if (w.value.rows != nullptr) accumulate_all<T>(g.p, stride, true, g.position + p * values, a.value_depth, count, sums.value + row * values);
 }
 
-// (rows, depth) of lanes `from`, `row` floats from one position to the next, of each line that a run belongs to.
-INLINE void fetch_rows(const AxialForward& a, const Run* run, int count, const float* from, int64_t batch, int64_t other, int64_t position,
-                       int64_t depth, float* to) {
-    for (int r = 0; r < count; ++r) {
-        const float* x = from + run[r].line / a.others * batch + run[r].line % a.others * other + run[r].head;
-        float* lane = to + run[r].lane;
-        for (int64_t p = 0; p < a.length; ++p, x += position, lane += depth * LANES) gather(x, a.heads, depth, run[r].count, lane);
-    }
-}
-
 INLINE void spill_rows(const AxialForward& a, const Run* run, int count, const float* from, int64_t depth, float* to) {
     for (int r = 0; r < count; ++r) {
         float* x = to + run[r].line / a.others * a.x_batch + run[r].line % a.others * a.x_other;

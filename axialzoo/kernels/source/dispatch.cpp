@@ -49,14 +49,6 @@ EXPORT int axial_supported(void) {
     return found;
 }
 
-ENTRY(forward, AxialForward)
-ENTRY(backward, AxialBackward)
-ENTRY(linear, AxialLinear)
-ENTRY(weight_gradient, AxialWeightGradient)
-ENTRY(norm_moments, AxialNorm)
-ENTRY(norm_forward, AxialNorm)
-ENTRY(norm_backward, AxialNorm)
-ENTRY(moments_forward, AxialMoments)
-ENTRY(moments_backward, AxialMoments)
+AXIAL_FUNCTIONS(ENTRY)
 
 }

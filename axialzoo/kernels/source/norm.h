@@ -22,6 +22,14 @@ INLINE void rows_of(const Normed& w, int64_t index, int64_t* begin, int64_t* end
     *end = least(w.a->rows, *begin + w.piece_rows);
 }
 
+// Room for so many floats, this thread's own; where there is none the call has failed.
+INLINE float* room(Normed& w, int64_t count) {
+    static thread_local Scratch scratch;
+    float* floats = scratch.floats(count);
+    if (floats == nullptr) w.failed = true;
+    return floats;
+}
+
 // V vectors of channels: sums of what differs from the pivot, about the mean, and of its square.
 template <int V, class X>
 INLINE void add_up(const X* x, int64_t row, int64_t count, const float* pivots, int64_t lanes, double* sums, double* squares) {
@@ -89,14 +97,10 @@ INLINE Vector normed(const AxialNorm& a, const X* x, int64_t c, int64_t lanes) {
 
 template <class X, class Y>
 inline void apply_piece(void* data, int64_t index) {
-    static thread_local Scratch scratch;
     Normed& w = *static_cast<Normed*>(data);
     const AxialNorm& a = *w.a;
-    float* line = scratch.floats(2 * a.outputs);
-    if (line == nullptr) {
-        w.failed = true;
-        return;
-    }
+    float* line = room(w, 2 * a.outputs);
+    if (line == nullptr) return;
     int64_t begin, end;
     rows_of(w, index, &begin, &end);
     for (int64_t r = begin; r < end; ++r) {
@@ -161,14 +165,10 @@ INLINE void add_gradients(const AxialNorm& a, const X* x, int64_t row, const flo
 
 template <class X, class Y>
 inline void sums_piece(void* data, int64_t index) {
-    static thread_local Scratch scratch;
     Normed& w = *static_cast<Normed*>(data);
     const AxialNorm& a = *w.a;
-    float* staged = scratch.floats((STAGED + 1) * a.outputs + 2 * w.channels);
-    if (staged == nullptr) {
-        w.failed = true;
-        return;
-    }
+    float* staged = room(w, (STAGED + 1) * a.outputs + 2 * w.channels);
+    if (staged == nullptr) return;
     float *line = staged + STAGED * a.outputs, *sum = line + a.outputs, *product = sum + w.channels;
     double* sums = w.sums + index * 2 * w.channels;
     int64_t begin, end;
@@ -195,14 +195,10 @@ inline void sums_piece(void* data, int64_t index) {
 
 template <class X, class Y>
 inline void gradients_piece(void* data, int64_t index) {
-    static thread_local Scratch scratch;
     Normed& w = *static_cast<Normed*>(data);
     const AxialNorm& a = *w.a;
-    float* staged = scratch.floats((STAGED + 1) * a.outputs + 2 * w.channels);
-    if (staged == nullptr) {
-        w.failed = true;
-        return;
-    }
+    float* staged = room(w, (STAGED + 1) * a.outputs + 2 * w.channels);
+    if (staged == nullptr) return;
     float *line = staged + STAGED * a.outputs, *shift = line + a.outputs, *slope = shift + w.channels;
     for (int64_t c = 0; c < w.channels; ++c) {
         shift[c] = static_cast<float>(w.sums[c] / a.rows);

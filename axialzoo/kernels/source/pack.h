@@ -42,6 +42,17 @@ INLINE void gather(const float* from, int64_t heads, int64_t depth, int64_t coun
     return gather<0>(from, heads, depth, count, to);
 }
 
+// (rows, depth) of lanes `from`, `row` floats from one position to the next, of each line that a run belongs to.
+template <class Arguments>
+INLINE void fetch_rows(const Arguments& a, const Run* run, int count, const float* from, int64_t batch, int64_t other, int64_t position,
+                       int64_t depth, float* to) {
+    for (int r = 0; r < count; ++r) {
+        const float* x = from + run[r].line / a.others * batch + run[r].line % a.others * other + run[r].head;
+        float* lane = to + run[r].lane;
+        for (int64_t p = 0; p < a.length; ++p, x += position, lane += depth * LANES) gather(x, a.heads, depth, run[r].count, lane);
+    }
+}
+
 // Lanes of one vector to one channel of each head of the run, `stride` floats apart.
 INLINE void scatter(const float* from, const Run& run, float* to, int64_t stride) {
     from += run.lane;
