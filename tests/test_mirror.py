@@ -57,10 +57,17 @@ KERAS_ONLY = {
     "fused.py": {  # variables keep Keras's layout
         *("Form", "beyond_jit", "serving_kernel", "max_pool", "average_pool", "attend_folded", "arrays_of", "plain", "split_parts"),
     },
-    "fused_layer.py": {"qkv_order", "output_order", "head_fastest", "head_by_head"},
+    "fused_layer.py": {"head_fastest", "head_by_head"},
     "fused_moments.py": {"windowed"},
     "fused_norm.py": {"NormForm"},
-    "serving.py": {"Operator", "backend", "sides_of", "template", "leaves"},  # one description of an operator for several back ends
+    "serving.py": {
+        "Operator",
+        "backend",
+        "sides_of",
+        "numbered",
+        "template",
+        "leaves",
+    },  # one description of an operator for several back ends
     "heads/classifier.py": {"GlobalAverage"},
     "heads/fcos.py": {"conv", "OneMap"},  # what PyTorch under Keras cannot differentiate
     "heads/pyramid.py": {"build_numbered"},  # numbers for names

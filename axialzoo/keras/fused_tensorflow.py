@@ -22,7 +22,7 @@ from axialzoo.keras.fused_norm import normalised
 from axialzoo.keras.fused_rows import product
 from axialzoo.keras.fused_training import attend
 from axialzoo.keras.norm import Activation
-from axialzoo.keras.serving import Operator, template
+from axialzoo.keras.serving import Operator, numbered, template
 from axialzoo.kernels import kernel
 from axialzoo.kernels.bindings import bind, binding, number_of
 from axialzoo.kernels.library import cores
@@ -89,19 +89,14 @@ can_train = serves
 
 
 def run(function: str, structure: type, given: dict[str, Any], results: dict[str, tuple], **fields: Any) -> list[Any]:
-    """A function of the kernel, on a CPU: see :func:`axialzoo.keras.serving.template`.
+    """Calls a function of the kernel by its name in ``axial.h``, less ``axial_``, on a CPU.
 
-    Args:
-        function: By its name in ``axial.h``, less ``axial_``.
-        structure: Of its arguments.
-        given: Arrays by name, None for one that is not there.
-        results: Shapes of those that it fills, by name.
-        **fields: Of the structure.
+    `structure` is of its arguments, and `fields` are its fields, as :func:`axialzoo.keras.serving.template` takes them; `given` are
+    arrays by name, None for one that is not there, and `results` the shapes of those that it fills.
     """
     found = kernel()
     assert found is not None  # see can_train
-    given = {name: array for name, array in given.items() if array is not None}
-    numbers = {name: number for number, name in enumerate((*given, *results))}
+    given, numbers = numbered(given, results)
     data = _whole_numbers([value for pair in template(structure, numbers, fields) for value in pair])
     shapes = _whole_numbers([value for shape in results.values() for value in (len(shape), *shape)])
     settings = {"wanted": len(results), "function": number_of(function), "isa": found.number, "threads": _threads()}

@@ -45,6 +45,12 @@ def sides_of(x) -> tuple[Any, ...]:
     return tuple(side if isinstance(side, int) else ops.cast(side, "int64") for side in sides)
 
 
+def numbered(given: dict[str, Any], results: dict[str, tuple]) -> tuple[dict[str, Any], dict[str, int]]:
+    """The arrays that there are of those that a function of the kernel is given, and numbers of them and of what it fills, by name."""
+    given = {name: array for name, array in given.items() if array is not None}
+    return given, {name: number for number, name in enumerate((*given, *results))}
+
+
 def template(structure: type, numbers: dict[str, int], fields: dict[str, Any]) -> list[tuple[int, Any]]:
     """A structure of ``axial.h`` as an operator takes it: for each field a buffer and a place in it, or -1 and a whole number.
 

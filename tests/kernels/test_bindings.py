@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from axialzoo.kernels import bindings, build, kernel, kernel_status, use_kernel
+from axialzoo.kernels.build import SOURCE
 from axialzoo.kernels.structures import AxialStatistics
 from axialzoo.runtime.frameworks import installed
 
@@ -88,8 +89,12 @@ def test_another_version_of_the_headers_has_a_library_of_its_own(monkeypatch, tm
 
 def test_python_and_the_header_count_functions_alike_and_lay_out_one_structure():
     text = re.sub(r"//.*", "", (bindings.SOURCES / "call.h").read_text())
-    counted, body = (re.search(pattern, text) for pattern in (r"enum Function \{([^}]*)\}", r"struct AxialStatistics \{([^}]*)\}"))
-    assert counted is not None and body is not None
-    for number, name in enumerate(counted[1].replace("FUNCTIONS", "").lower().replace(",", " ").split()):
+    more, body = (
+        re.search(pattern, text) for pattern in (r"AXIAL_FUNCTIONS\(NUMBER\)([^}]*), FUNCTIONS \}", r"struct AxialStatistics \{([^}]*)\}")
+    )
+    assert more is not None and body is not None
+    functions = re.findall(r"ENTRY\((\w+), Axial", (SOURCE / "axial.h").read_text())
+    for number, name in enumerate([*functions, *more[1].lower().replace(",", " ").split()]):
         assert bindings.number_of(name) == number
+    assert len(functions) == 9 and len(more[1].split()) == 2
     assert re.findall(r"(\w+)[,;]", body[1]) == [name for name, _ in AxialStatistics._fields_]

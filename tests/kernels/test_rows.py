@@ -19,13 +19,6 @@ from axialzoo.torch.serving import can_train_rows
 
 FOUND = kernel()
 pytestmark = pytest.mark.skipif(FOUND is None, reason="no kernel: there is no compiler here")
-PATHS = FOUND.isas if FOUND else ()
-
-
-@pytest.fixture(params=PATHS)
-def path(request):
-    with use_kernel(request.param):
-        yield request.param
 
 
 def maps(*shape: int) -> Tensor:

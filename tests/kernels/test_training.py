@@ -22,13 +22,6 @@ from tests.parity.test_gradients import FLOOR
 
 FOUND = kernel()
 pytestmark = pytest.mark.skipif(FOUND is None, reason="no kernel: there is no compiler here")
-PATHS = FOUND.isas if FOUND else ()
-
-
-@pytest.fixture(params=PATHS)
-def path(request):
-    with use_kernel(request.param):
-        yield request.param
 
 
 def step(module: AxialAttention, x: torch.Tensor, cotangent: torch.Tensor, fused: bool) -> dict[str, torch.Tensor]:
