@@ -22,6 +22,5 @@ class Stem(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         for index, conv in enumerate(self):
-            x = conv(x)
-            x = self.activation(x) if index < self.activated else x
+            x = conv(x, None, self.activation if index < self.activated else None)
         return x

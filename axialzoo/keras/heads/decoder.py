@@ -10,7 +10,7 @@ from keras import ops
 
 from axialzoo.keras.blocks import ACTIVATIONS, ConvNorm, mean
 from axialzoo.keras.linear import Normal
-from axialzoo.keras.norm import BatchNorm, Layer, fold_conv
+from axialzoo.keras.norm import Activation, BatchNorm, Layer, fold_conv
 from axialzoo.keras.resize import resize
 from axialzoo.keras.scope import own_scope
 from axialzoo.spec import Norm, from_dict, to_dict
@@ -55,8 +55,8 @@ class DepthwiseNorm(Layer):
         self.conv.build((None, None, None, self.channels))
         self.norm.build()
 
-    def call(self, x, training=None):
-        return self.norm(self.conv(x), training=training)
+    def call(self, x, activation: Activation | None = None, training=None):
+        return self.norm(self.conv(x), activation=activation, training=training)
 
     def fold(self) -> None:
         """Makes the norm part of the convolution, for inference."""
@@ -88,8 +88,8 @@ class Separable(_Part):
         self.pointwise.build()
 
     def call(self, x, training=None):
-        x = self.activation(self.depthwise(x, training=training))
-        return self.activation(self.pointwise(x, training=training))
+        x = self.depthwise(x, activation=self.activation, training=training)
+        return self.pointwise(x, activation=self.activation, training=training)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.outputs)
@@ -125,10 +125,11 @@ class Context(_Part):
 
     def call(self, x, training=None):
         if self.point is not None and self.pool is not None:
-            branches = [self.activation(branch(x, training=training)) for branch in (self.point, *self.atrous)]  # (N, H, W, width) each
-            pooled = self.activation(self.pool(mean(x)[:, None, None], training=training))  # (N, 1, 1, width)
+            branches = (self.point, *self.atrous)
+            branches = [branch(x, activation=self.activation, training=training) for branch in branches]  # (N, H, W, width) each
+            pooled = self.pool(mean(x)[:, None, None], activation=self.activation, training=training)  # (N, 1, 1, width)
             x = ops.concatenate([*branches, resize(pooled, *ops.shape(x)[1:3])], axis=-1)  # (N, H, W, (rates + 2) width)
-        return self.dropout(self.activation(self.project(x, training=training)), training=training)
+        return self.dropout(self.project(x, activation=self.activation, training=training), training=training)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.spec.context_channels)
@@ -176,7 +177,7 @@ class Decoder(_Part):
         coarse, *fine = features
         x = self.aspp(coarse, training=training)
         for project, fuse, feature in zip(self.skips, self.fuse, fine):
-            skip = self.activation(project(feature, training=training))  # (N, H', W', skip channels)
+            skip = project(feature, activation=self.activation, training=training)  # (N, H', W', skip channels)
             x = fuse(ops.concatenate([resize(x, *ops.shape(skip)[1:3]), skip], axis=-1), training=training)  # (N, H', W', channels)
         return x
 

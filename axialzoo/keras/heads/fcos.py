@@ -152,7 +152,7 @@ class Tower(Layer):
 
     def call(self, x, level: int, training=None):
         for conv, norms in zip(self.convs, self.norms):
-            x = self.activation(norms[level](conv(x), training=training))
+            x = norms[level](conv(x), activation=self.activation, training=training)
         return x
 
 

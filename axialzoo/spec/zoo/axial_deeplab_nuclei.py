@@ -30,17 +30,18 @@ def axial_block(width: int, out: int, positions: int) -> Block:
 def axial_deeplab_nuclei(width: int) -> Model:
     """Stages at strides 2, 4, 8 and 16, the last four times `width` wide; maps of every pixel of background and nucleus."""
     stages = (
-        Stage((Block("basic", (3 * width // 4, 3 * width // 4), 2),)),
+        Stage((Block("basic", (width, width), 2), Block("basic", (width, width)))),
         Stage((Block("basic", (3 * width // 2, 3 * width // 2), 2), Block("basic", (3 * width // 2, 3 * width // 2)))),
         Stage((Block("basic", (2 * width, 2 * width), 2), *(axial_block(width, 2 * width, 32) for _ in range(2)))),
         Stage((Block("basic", (4 * width, 4 * width), 2), *(axial_block(2 * width, 4 * width, 16) for _ in range(2)))),
     )
-    skips = (Skip(8, width), Skip(4, width // 2), Skip(2, width // 4), Skip(1, width // 8))
-    decoder = Decoder(width // 2, 2 * width, skips=skips)
-    instances = Instances(decoder, width // 4, width // 4)
+    stem = Stem((StemConv(width, 3, 1), StemConv(width, 3, 1)))
+    skips = (Skip(8, 3 * width // 2), Skip(4, width), Skip(2, width), Skip(1, width // 2))
+    decoder = Decoder(width, 2 * width, skips=skips)
+    instances = Instances(decoder, width // 2, width // 2)
     reading = Reading(sigma=3.0, kernel=7, top_k=400, instance_area=12, small_weight=1.0, agreement=4.0)
-    head = Panoptic(2, (1,), decoder, width // 4, instances, kernel=3, reading=reading)
-    return Model(Backbone(Stem((StemConv(width // 2, 3, 1),)), stages), head, (256, 256))
+    head = Panoptic(2, (1,), decoder, width // 2, instances, kernel=3, reading=reading)
+    return Model(Backbone(stem, stages), head, (256, 256))
 
 
 for name, width, summary, weights in (

@@ -31,7 +31,7 @@ class Separable(nn.Module):
         self.activation = ACTIVATIONS[activation]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.activation(self.pointwise(self.activation(self.depthwise(x))))
+        return self.pointwise(self.depthwise(x, None, self.activation), None, self.activation)
 
 
 class Context(nn.Module):
@@ -53,10 +53,10 @@ class Context(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.point is not None and self.pool is not None:
-            branches = [self.activation(branch(x)) for branch in (self.point, *self.atrous)]  # (N, width, H, W) each
-            pooled = self.activation(self.pool(x.mean((2, 3), keepdim=True)))  # (N, width, 1, 1)
+            branches = [branch(x, None, self.activation) for branch in (self.point, *self.atrous)]  # (N, width, H, W) each
+            pooled = self.pool(x.mean((2, 3), keepdim=True), None, self.activation)  # (N, width, 1, 1)
             x = torch.cat([*branches, pooled.expand(-1, -1, *x.shape[2:])], 1)  # (N, (rates + 2) width, H, W)
-        return self.dropout(self.activation(self.project(x)))
+        return self.dropout(self.project(x, None, self.activation))
 
 
 class Decoder(nn.Module):
@@ -85,7 +85,7 @@ class Decoder(nn.Module):
         coarse, *fine = features
         x = self.aspp(coarse)
         for project, fuse, feature in zip(self.skips, self.fuse, fine):
-            skip = self.activation(project(feature))  # (N, skip channels, H', W')
+            skip = project(feature, None, self.activation)  # (N, skip channels, H', W')
             x = fuse(torch.cat([resize(x, *skip.shape[2:]), skip], 1))  # (N, channels, H', W')
         return x
 

@@ -105,5 +105,5 @@ class Tower(nn.Module):
     def forward(self, x: Tensor, level: int) -> Tensor:
         for conv, norms in zip(self.convs, self.norms):
             assert isinstance(norms, nn.ModuleList)
-            x = self.activation(norms[level](conv(x)))
+            x = norms[level](conv(x), None, self.activation)
         return x
