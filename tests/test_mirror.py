@@ -23,14 +23,7 @@ TORCH_ONLY = {
     "blocks.py": {"max_pool"},
     "dynamic_window.py": {"is_known", "is_traced"},  # a length that is recorded; Keras's are whole numbers or tensors
     "drop_path.py": {"Places", "draw_by_place", "kept"},  # what is dropped depends on the place in a batch that processes share
-    "inference.py": {
-        "Folded",
-        "tensors_of",
-        "FoldedConv",
-        "FoldedAxialAttention",
-        "FoldedStem",
-        "FoldedBlock",
-    },  # on the kernel's operators
+    "inference.py": {"Folded", "tensors_of", "FoldedConv", "FoldedAxialAttention", "FoldedBlock"},  # on the kernel's operators
     "fused.py": {"rows_of_channels", "unpack", "axial_attention", "reaching", "channels_last"},  # the operator itself
     "fused_layer.py": {"gram_moments"},  # on GPUs
     "fused_moments.py": {"logit_sums", "add_gradients", "plain_sums"},  # steps of fused_core.py
@@ -60,14 +53,7 @@ KERAS_ONLY = {
     "fused_layer.py": {"head_fastest", "head_by_head"},
     "fused_moments.py": {"windowed"},
     "fused_norm.py": {"NormForm"},
-    "serving.py": {
-        "Operator",
-        "backend",
-        "sides_of",
-        "numbered",
-        "template",
-        "leaves",
-    },  # one description of an operator for several back ends
+    "serving.py": {"Operator", "backend", "sides_of", "numbered", "template", "leaves"},  # one operator for several back ends
     "heads/classifier.py": {"GlobalAverage"},
     "heads/fcos.py": {"conv", "OneMap"},  # what PyTorch under Keras cannot differentiate
     "heads/pyramid.py": {"build_numbered"},  # numbers for names

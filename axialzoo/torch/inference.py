@@ -15,7 +15,7 @@ from axialzoo.torch import fused, fused_gpu
 from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.backbone import Extractor
 from axialzoo.torch.blocks import ConvNorm, ResidualBlock, average_pool
-from axialzoo.torch.stem import Stem
+from axialzoo.torch.norm import Activation
 
 
 def optimize_for_inference(model: nn.Module) -> nn.Module:
@@ -62,9 +62,7 @@ def _outermost(module: nn.Module) -> list[nn.Module]:
 
 def _has_form(module: nn.Module) -> bool:
     """Whether it is one of those below, or a class made of one that computes the same."""
-    return any(
-        isinstance(module, kind) and type(module).forward is kind.forward for kind in (ConvNorm, ResidualBlock, AxialAttention, Stem)
-    )
+    return any(isinstance(module, kind) and type(module).forward is kind.forward for kind in (ConvNorm, ResidualBlock, AxialAttention))
 
 
 def _folded(module: nn.Module) -> nn.Module:
@@ -72,8 +70,6 @@ def _folded(module: nn.Module) -> nn.Module:
         return FoldedConv(module)
     if isinstance(module, AxialAttention):
         return FoldedAxialAttention(module)
-    if isinstance(module, Stem):
-        return FoldedStem(module)
     assert isinstance(module, ResidualBlock)
     return FoldedBlock(module)
 
@@ -121,15 +117,18 @@ class FoldedConv(Folded):
         if not self.product:
             self.weight = self.weight.contiguous(memory_format=torch.channels_last)
 
-    def forward(self, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> Tensor:
-        """(N, I, H, W), (N, O, H', W') to (N, O, H', W')."""
+    def forward(self, x: Tensor, residual: Tensor | None = None, activation: Activation | None = None) -> Tensor:
+        """``activation(residual + convolution(x))``: (N, I, H, W), (N, O, H', W') to (N, O, H', W')."""
+        relu = activation is F.relu
         if self.product:
             x = x[:, :, :: self.stride, :: self.stride]
-            return torch.ops.axialzoo.linear(x, self.weight, self.bias, residual, self.outputs, relu)
-        x = x.contiguous(memory_format=torch.channels_last)
-        y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
-        y = y if residual is None else y.add_(residual)
-        return y.relu_() if relu else y
+            y = torch.ops.axialzoo.linear(x, self.weight, self.bias, residual, self.outputs, relu)
+        else:
+            x = x.contiguous(memory_format=torch.channels_last)
+            y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+            y = y if residual is None else y.add_(residual)
+            y = y.relu_() if relu else y
+        return y if relu or activation is None else activation(y)
 
 
 class FoldedAxialAttention(Folded):
@@ -173,22 +172,6 @@ class FoldedAxialAttention(Folded):
         )  # fmt: skip
 
 
-class FoldedStem(Folded):
-    """The stem's convolutions with their norms."""
-
-    def __init__(self, source: Stem):
-        super().__init__()
-        self.convs = nn.ModuleList(FoldedConv(conv) for conv in source if isinstance(conv, ConvNorm))
-        self.activation, self.activated = source.activation, source.activated
-
-    def forward(self, x: Tensor) -> Tensor:
-        for index, conv in enumerate(self.convs):
-            active = index < self.activated
-            x = conv(x, relu=active and self.activation is F.relu)
-            x = self.activation(x) if active and self.activation is not F.relu else x
-        return x
-
-
 class FoldedBlock(Folded):
     """A residual block; activation and sum are part of its products where the activation is a ReLU.
 
@@ -220,18 +203,16 @@ class FoldedBlock(Folded):
             x = self.activation(x)
         y = x
         for conv in self.before:
-            y = conv(y, relu=self.relu)
-            y = y if self.relu else self.activation(y)
+            y = conv(y, None, self.activation)
         y = self.attend(y)
         stride = self.spec.stride
         x = x[:, :, ::stride, ::stride] if self.shortcut is None else self.shortcut(x)
-        fused = self.relu and not self.pre_activation
+        activation = None if self.pre_activation else self.activation
         if self.gate is None:
-            y = self.last(y, x, fused)
-            return y if fused or self.pre_activation else self.activation(y)
+            return self.last(y, x, activation)
         y = self.last(y)
         y = x + y * (F.relu6(self.gate(y.mean((2, 3), keepdim=True)) + 3) * 0.16667)
-        return y if self.pre_activation else self.activation(y)
+        return y if activation is None else activation(y)
 
     def attend(self, y: Tensor) -> Tensor:
         """What lies between the block's convolutions, activated."""

@@ -62,7 +62,7 @@ def test_another_number_of_classes_starts_the_last_layer_new_and_no_other():
     assert [name for name in after if not torch.equal(after[name], before[name])] == ["head.classes.out.weight", "head.classes.out.bias"]
     assert model.spec.head.things == (1, 2) and model.get_classifier().out_channels == 4
     features = model.forward_features(torch.zeros(1, 3, 33, 50))
-    assert model.forward_head(features, pre_logits=True)["semantic"].shape == (1, 2, 33, 50)
+    assert model.forward_head(features, pre_logits=True)["semantic"].shape == (1, 4, 33, 50)
 
 
 def test_training_gives_every_parameter_a_gradient():

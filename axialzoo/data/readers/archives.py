@@ -7,10 +7,10 @@ from pathlib import Path
 
 from axialzoo.data.base import Data, DataError
 from axialzoo.data.files import Files, Folder, Zips
-from axialzoo.data.readers.base import Reader
+from axialzoo.data.readers.base import BACKGROUND, Reader
 from axialzoo.data.readers.coco_instances import open_instances
 from axialzoo.data.readers.coco_maps import open_maps
-from axialzoo.data.readers.label_maps import BACKGROUND, open_pairs
+from axialzoo.data.readers.label_maps import open_pairs
 from axialzoo.spec.labels import Label
 
 BCCD = {
@@ -62,7 +62,7 @@ def _bccd(files: Files, kind: str) -> Data:
 
 
 def _nuclei(files: Files, kind: str) -> Data:
-    labels = (BACKGROUND, Label("nucleus"))
+    labels = (BACKGROUND, Label("nucleus", colour=(0, 200, 120)))
     return _known(open_pairs(_mounted(files, ("", "dsb2018_nuclei256_trainval.zip")), True, labels, None), NUCLEI)
 
 

@@ -11,6 +11,7 @@ from axialzoo.data.files import Files
 from axialzoo.spec.labels import Label
 
 SPLITS = ("train", "val", "test")
+BACKGROUND = Label("background", thing=False, colour=(0, 0, 0))  # drawn black, so that a picture is darker where nothing is
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from axialzoo.data.base import Data, DataError, FileSplit, Sample
 from axialzoo.data.decode import open_picture
 from axialzoo.data.files import Files
-from axialzoo.data.readers.base import Reader, by_id
+from axialzoo.data.readers.base import BACKGROUND, Reader, by_id
 from axialzoo.data.readers.coco_json import json_files, one_list, open_coco, picture_names
 from axialzoo.data.readers.masks import decode_mask
 from axialzoo.data.truth import boxes_truth, segments_truth
@@ -26,7 +26,7 @@ def open_instances(files: Files, kind: str) -> Data:
         images, tables[split], annotations = open_coco(files, name)
         labels = one_list(tables, files.where)
         if kind == "segments":
-            labels = (*labels, Label("background", thing=False))
+            labels = (*labels, BACKGROUND)
         by_image = _by_image(annotations, images, tables[split], files.path(name))
         at = picture_names(files, split, (image["file_name"] for image in images.values()), files.path(name), partial=False)
         items[split] = []

@@ -18,7 +18,7 @@ from typing import Any
 from axialzoo.data.base import Data, DataError, FileSplit, Sample
 from axialzoo.data.decode import open_json, open_map, open_picture
 from axialzoo.data.files import Files
-from axialzoo.data.readers.base import Reader, label_from_json, once_split
+from axialzoo.data.readers.base import BACKGROUND, Reader, label_from_json, once_split
 from axialzoo.data.readers.pairs import paired, paired_folders
 from axialzoo.data.truth import class_truth, instance_truth
 from axialzoo.spec.labels import Label
@@ -26,7 +26,6 @@ from axialzoo.tasks.results import Segments
 
 NAMES = ("labels.json", "classes.json")
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
-BACKGROUND = Label("background", thing=False)
 
 
 def open_label_maps(files: Files, kind: str) -> Data:

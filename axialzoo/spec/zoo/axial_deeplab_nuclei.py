@@ -13,13 +13,10 @@ from axialzoo.spec.attention import Attention
 from axialzoo.spec.backbone import Backbone, Stage
 from axialzoo.spec.block import Block
 from axialzoo.spec.heads.panoptic import Decoder, Instances, Panoptic, Reading, Skip
-from axialzoo.spec.labels import Label
 from axialzoo.spec.model import Model
 from axialzoo.spec.registry import Entry, register
 from axialzoo.spec.stem import Stem, StemConv
 from axialzoo.spec.zoo.deeplab2 import PREPROCESSING
-
-NUCLEI = (Label("background", False, (0, 0, 0)), Label("nucleus", True, (0, 200, 120)))
 
 
 def axial_block(width: int, out: int, positions: int) -> Block:
