@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from axialzoo.kernels import kernel, use_kernel
 from axialzoo.spec import Norm
@@ -140,6 +142,29 @@ def test_a_model_trains_as_plainly(name, monkeypatch):
         return float(torch.cat([(a.double() - b).flatten() for a, b in zip(found, exact, strict=True)]).norm() / total)
 
     assert error(fused) <= 2 * error(plain)
+
+
+class Operations(TorchDispatchMode):
+    """Counts the operations of PyTorch that are called within it, by name."""
+
+    def __init__(self):
+        super().__init__()
+        self.counted: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.counted[func.__name__] += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ["axial_deeplab_nuclei_xs", "axial_fcos_blood_cells", "axial_resnet_cifar10_xs"])
+def test_what_follows_a_norm_is_activated_by_the_kernel(name):
+    model, x = create_model(name).train().to(memory_format=torch.channels_last), maps(2, 3, 64, 64)
+    with Operations() as plain, use_kernel("plain"):
+        model(x)
+    with Operations() as fused:
+        model(x)
+    pooled = sum(block.attention is not None and block.stride > 1 for stage in model.spec.backbone.stages for block in stage.blocks)
+    assert plain.counted["relu.default"] >= 9 and fused.counted["relu.default"] == pooled  # these are activated after the pooling
 
 
 def test_under_autocast_it_is_as_near_as_the_plain_form():
