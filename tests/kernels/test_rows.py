@@ -156,15 +156,17 @@ class Operations(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("name", ["axial_deeplab_nuclei_xs", "axial_fcos_blood_cells", "axial_resnet_cifar10_xs"])
-def test_what_follows_a_norm_is_activated_by_the_kernel(name):
-    model, x = create_model(name).train().to(memory_format=torch.channels_last), maps(2, 3, 64, 64)
+@pytest.mark.parametrize(
+    ("name", "others"),
+    [("axial_deeplab_nuclei_xs", 0), ("axial_fcos_blood_cells", 3), ("axial_resnet_cifar10_xs", 0)],  # boxes of 3 levels have no norm
+)
+def test_what_follows_a_norm_is_activated_by_the_kernel(name, others):
+    model, x = create_model(name).train().to(memory_format=torch.channels_last), maps(2, 3, 32, 32)
     with Operations() as plain, use_kernel("plain"):
         model(x)
     with Operations() as fused:
         model(x)
-    pooled = sum(block.attention is not None and block.stride > 1 for stage in model.spec.backbone.stages for block in stage.blocks)
-    assert plain.counted["relu.default"] >= 9 and fused.counted["relu.default"] == pooled  # these are activated after the pooling
+    assert plain.counted["relu.default"] >= 9 and fused.counted["relu.default"] == others
 
 
 def test_under_autocast_it_is_as_near_as_the_plain_form():
