@@ -16,7 +16,7 @@ from axialzoo.train.recipe import Recipe
 RECIPE = Recipe(
     model="axial_deeplab_nuclei",
     preprocessing=Preprocessing(size=(256, 256), resize="none", crop=1.0, mean=(0.5,) * 3, std=(0.5,) * 3, per_image=True),
-    epochs=160,
+    epochs=140,
     batch_size=8,
     optimizer="adamw",
     learning_rate=2e-3,
@@ -29,5 +29,5 @@ RECIPE = Recipe(
     scale_crop=ScaleCrop(scales=(0.75, 1.75), mirror=True, turns=True, colour=0.3, elastic=0.0),
     precision="bfloat16",
     holdout=24,
-    score_every=15,
+    score_every=10,
 )
