@@ -151,11 +151,12 @@ def levels(height: int, width: int) -> np.ndarray:
 
 
 def pool_turned() -> float:
-    """How far gradients of a max pool move where the last of equal pixels has them, not the first: of what is turned upside down."""
+    """How far gradients of a max pool move where the last of equal pixels has them, not the first: of what is turned round."""
     pool, x = Pool(dtype="float32"), levels(7, 9)
     cotangent = np.random.default_rng(6).standard_normal(pool.compute_output_shape(x.shape)).astype("float32")
-    turned = [np.flip(one, (1, 2)).copy() for one in (x, cotangent)]
-    return relative(np.flip(step(pool, *turned, "float32", False)["x"], (1, 2)), step(pool, x, cotangent, "float32", False)["x"])
+    images, grads = (np.flip(one, (1, 2)).copy() for one in (x, cotangent))
+    turned = step(pool, images, grads, "float32", False)["x"]
+    return relative(np.flip(turned, (1, 2)), step(pool, x, cotangent, "float32", False)["x"])
 
 
 def planted() -> float:
