@@ -13,7 +13,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from axialzoo.keras.fused import Form, arrays_of, average_pool, linear, max_pool, plain
+from axialzoo.keras import fused
+from axialzoo.keras.fused import Form, arrays_of, average_pool, linear, plain
 from axialzoo.keras.fused_moments import logit_moments
 from axialzoo.keras.fused_norm import normalised
 from axialzoo.keras.fused_rows import product
@@ -75,6 +76,20 @@ def _on_cpu(x, arrays, form: Form, isa: int):
     none = np.zeros((0,), x.dtype)  # for a term that is not there
     settings = {name: np.int64(value) for name, value in {**form._asdict(), "isa": isa}.items()}
     return call(x, *(none if array is None else array for array in arrays), **settings)
+
+
+def max_pool(x):
+    """As :func:`axialzoo.keras.fused.max_pool`; on a CPU of slices, since XLA's gradient looks for each maximum's place anew."""
+    return jax.lax.platform_dependent(x, cpu=_max_of_slices, default=fused.max_pool) if serves(x) else fused.max_pool(x)
+
+
+def _max_of_slices(x):
+    _, h, w, _ = x.shape
+    x = jax.numpy.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
+    first, *others = (x[:, row : row + h : 2, column : column + w : 2] for row in range(3) for column in range(3))
+    for other in others:  # of equal ones the first has the gradient, as everywhere; what is not a number stays
+        first = jax.lax.select((other > first) | (other != other), other, first)
+    return first
 
 
 can_train = serves

@@ -14,7 +14,7 @@ import numpy as np
 
 from axialzoo.keras import attention, create_model, fused_layer, serving
 from axialzoo.keras.attention import AxialAttention
-from axialzoo.keras.blocks import ConvNorm, ResidualBlock
+from axialzoo.keras.blocks import ConvNorm, MaxPool, ResidualBlock
 from axialzoo.kernels import use_kernel
 from axialzoo.spec import Norm, entry
 from axialzoo.spec.attention import SIMILARITY_TERMS, VALUE_TERMS
@@ -132,6 +132,33 @@ def convolutions(large: bool) -> dict[str, dict[str, tuple[float, float, float]]
     return found
 
 
+class Pool(MaxPool):
+    """With what `step` asks of a layer besides."""
+
+    inputs = 3
+
+    def call(self, x, training=None):
+        return super().call(x)
+
+
+def pooled() -> dict[str, dict[str, tuple[float, float, float]]]:
+    """Max pools of maps with many equal pixels, of even and odd sides."""
+    return {f"pool {size}": differences(Pool(dtype="float32"), levels(*size)) for size in ((8, 6), (7, 9), (1, 2))}
+
+
+def levels(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(5).integers(0, 3, (2, height, width, 3)).astype("float32")
+
+
+def pool_turned() -> float:
+    """How far gradients of a max pool move where the last of equal pixels has them, not the first: of what is turned round."""
+    pool, x = Pool(dtype="float32"), levels(7, 9)
+    cotangent = np.random.default_rng(6).standard_normal(pool.compute_output_shape(x.shape)).astype("float32")
+    images, grads = (np.flip(one, (1, 2)).copy() for one in (x, cotangent))
+    turned = step(pool, images, grads, "float32", False)["x"]
+    return relative(np.flip(turned, (1, 2)), step(pool, x, cotangent, "float32", False)["x"])
+
+
 def planted() -> float:
     """How far things move where the variance of the logits is a hundredth too large."""
     source, x = made_case({}, (2, 9, 7))
@@ -238,8 +265,8 @@ def main(large: bool) -> None:
     found: dict[str, Any] = {"differences": {}}
     for name, fields, size in cases(large):
         found["differences"][name] = differences(*made_case(fields, size))
-    found["differences"] |= convolutions(large)
-    found |= {"planted": planted(), "refused": refused(), "second": second()}
+    found["differences"] |= convolutions(large) | pooled()
+    found |= {"planted": planted(), "pool turned": pool_turned(), "refused": refused(), "second": second()}
     calls = counted()
     found["fit"] = fitted(False)
     found["calls"] = {name: calls.count(name) for name in ("layer", "product")}
