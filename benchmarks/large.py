@@ -117,7 +117,9 @@ def main() -> None:
     unknown = sorted(set(options.runs.split(",")) - set(RUNS)) + sorted(set(options.ways.split(",")) - set(AIMS))
     if unknown:
         parser.error(f"--runs are of {', '.join(RUNS)}, --ways of {', '.join(AIMS)}; found {', '.join(unknown)}")
-    results: dict[str, dict[str, Any]] = {}
+    from benchmarks.peak import machine  # here, since what is measured begins without PyTorch
+
+    conditions, results = machine(options.threads), dict[str, dict[str, Any]]()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "model"
         write_random(folder, options.model, options.span)
@@ -134,7 +136,17 @@ def main() -> None:
                 if not options.json:
                     print(line(run, way, found), flush=True)
     if options.json:
-        print(json.dumps({**{key: getattr(options, key) for key in ("model", "size", "span", "tile")}, "results": results, "aims": AIMS}))
+        print(
+            json.dumps(
+                {
+                    **conditions,
+                    "load after": os.getloadavg(),
+                    **{key: getattr(options, key) for key in ("model", "size", "span", "tile")},
+                    "results": results,
+                    "aims": AIMS,
+                }
+            )
+        )
 
 
 def line(run: str, way: str, found: dict[str, Any]) -> str:
