@@ -136,17 +136,8 @@ def main() -> None:
                 if not options.json:
                     print(line(run, way, found), flush=True)
     if options.json:
-        print(
-            json.dumps(
-                {
-                    **conditions,
-                    "load after": os.getloadavg(),
-                    **{key: getattr(options, key) for key in ("model", "size", "span", "tile")},
-                    "results": results,
-                    "aims": AIMS,
-                }
-            )
-        )
+        asked = {key: getattr(options, key) for key in ("model", "size", "span", "tile")}
+        print(json.dumps({**conditions, "load after": os.getloadavg(), **asked, "results": results, "aims": AIMS}))
 
 
 def line(run: str, way: str, found: dict[str, Any]) -> str:

@@ -67,7 +67,7 @@ def rows_by_matrix(path: str) -> tuple[Callable[[], object], float]:
     return call, 8 * 28 * 28 * 512 * 512.0
 
 
-def rates(seconds: float = 2.0) -> dict[str, float]:
+def peak_rates(seconds: float = 2.0) -> dict[str, float]:
     """GFLOP/s of one core: ``"avx2 registers"``, ``"avx2 product"`` and so on for each path that there is, and ``"torch.mm"``."""
     found, threads = kernel(), torch.get_num_threads()
     square = torch.randn(2048, 2048)
@@ -112,5 +112,5 @@ def processor() -> str:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    for name, rate in rates().items():
+    for name, rate in peak_rates().items():
         print(f"{name:20} {rate:7.1f} GFLOP/s")

@@ -42,8 +42,8 @@ from axialzoo.spec import Model, entry  # noqa: E402
 from axialzoo.spec.cost import cost  # noqa: E402
 from axialzoo.torch import build, create_model, load_tensors, optimize_for_inference  # noqa: E402
 from benchmarks.attention import peak_bytes, peer_layer  # noqa: E402
-from benchmarks.kernel import difference, interleaved, show_all  # noqa: E402
-from benchmarks.peak import machine, rates  # noqa: E402
+from benchmarks.kernel import difference, interleaved, show_all, training_step  # noqa: E402
+from benchmarks.peak import machine, peak_rates  # noqa: E402
 from converters.axial_deeplab import import_checkpoint  # noqa: E402
 
 CASES = {False: "50_s:1,50_s:8,50_l:1,50_l:8,26_s:1:896", True: "26_s:4,50_s:8,50_l:2"}
@@ -100,11 +100,11 @@ def inference(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
         return model(x)
 
 
-def training_step(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    y = model(x)
-    nn.functional.cross_entropy(y, torch.arange(len(x))).backward()
-    model.zero_grad()
-    return y.detach()
+def multiply_adds(name: str, ours: Model, size: int) -> int | None:
+    """Of an image, by the spec of ours that is the same network; None where there is none."""
+    if "timm" not in name:
+        return cost(ours, size).multiply_adds
+    return cost(create_model("resnet50", num_classes=1000, output_stride=32).spec, size).multiply_adds if "resnet50" in name else None
 
 
 def measure(peer: Any, case: str, train: bool, compiled: bool, seconds: float, peak: float) -> dict[str, Any]:
@@ -124,10 +124,10 @@ def measure(peer: Any, case: str, train: bool, compiled: bool, seconds: float, p
         raise SystemExit(f"{case}: the models differ by {apart}; nothing to compare")
     times = interleaved({key: (lambda model=model: call(model, x)) for key, model in models.items()}, seconds)
     memory = {key: peak_bytes(lambda model=model: call(model, x)) / 2**20 for key, model in models.items() if "compiled" not in key}
-    rows, resnet = {}, cost(create_model("resnet50", num_classes=1000, output_stride=32).spec, 224).multiply_adds
+    rows = {}
     for key, time in times.items():
-        macs = cost(ours.spec, x.shape[2]).multiply_adds if "timm" not in key else resnet if "resnet50" in key else None
-        rate = None if macs is None else 2e-6 * macs * len(x) * (3 if train else 1) / time["CPU ms"]
+        work = multiply_adds(key, ours.spec, int(size))
+        rate = None if work is None else 2e-6 * work * len(x) * (3 if train else 1) / time["CPU ms"]
         rows[key] = {
             **{name: round(value, 2) for name, value in time.items()},
             "MiB": round(memory[key], 1) if key in memory else None,
@@ -198,7 +198,7 @@ def main() -> None:
     torch.manual_seed(0)
     peer_layer(args.peer)
     peer = importlib.import_module("peer_models.axialnet")
-    conditions = {**machine(args.threads), "training": args.train, "peak": rates()}
+    conditions = {**machine(args.threads), "training": args.train, "peak": peak_rates()}
     print(conditions)
     results = []
     for case in (args.cases or CASES[args.train]).split(","):
