@@ -127,7 +127,7 @@ inline void query_tile(const Backward& w, Gradients& g, Sums& sums, const Simila
         for (int64_t s = end; s < count + PAD; ++s) store(mine + s * LANES, Vector{}), store(gradient + s * LANES, Vector{});
     }
     int64_t d = 0;
-    for (; d + 2 <= a.key_depth; d += 2) query_gradients<T, 2>(w, g, p, d, first, count, stride);  // of two terms each: as many sums as a tile
+    for (; d + GRADIENTS <= a.key_depth; d += GRADIENTS) query_gradients<T, GRADIENTS>(w, g, p, d, first, count, stride);
     for (; d < a.key_depth; ++d) query_gradients<T, 1>(w, g, p, d, first, count, stride);
     const int64_t keys = a.key_depth * LANES, values = a.value_depth * LANES, row = w.far + first - p - (T - 1);  // of the smallest distance
     if (a.content_scale != nullptr) accumulate_all<T>(g.ds, stride, false, g.aq + p * keys, a.key_depth, count, g.dk + first * keys);
