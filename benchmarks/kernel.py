@@ -1,9 +1,11 @@
-"""The fused CPU kernel against the plain form: layers, attention in training, whole models; float32.
+"""The fused CPU kernel against the plain form: layers, attention in training, whole models; and its paths side by side; float32.
 
-    python benchmarks/kernel.py [layers] [training] [recipe] [models] [--threads 1] [--batch 8] [--seconds 3] [--path avx2] [--json]
+    python benchmarks/kernel.py [layers] [training] [recipe] [models] [paths] [--threads 1] [--batch 8] [--seconds 3] [--path avx2] [--json]
 
 What is compared runs in turn, in one process, many times; medians of wall time are printed, of CPU time beside them, and the
-ratio of the latter, which other work on the machine disturbs less. Results are compared first.
+ratio of the latter, which other work on the machine disturbs less. Results are compared first. `paths` runs the same models on every
+path that this processor has: its speed in units of the fastest path's, beside the ratio of what one core can do at most on each
+(benchmarks/peak.py), and which share of that a model reaches; a training step counts as three times the multiply-adds of a prediction.
 """
 
 from __future__ import annotations
@@ -23,13 +25,14 @@ from torch import nn
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from axialzoo.kernels import kernel_status, use_kernel  # noqa: E402
+from axialzoo.kernels import kernel, kernel_status, use_kernel  # noqa: E402
 from axialzoo.spec import Attention, Norm  # noqa: E402
 from axialzoo.spec.cost import cost  # noqa: E402
 from axialzoo.torch import create_model  # noqa: E402
 from axialzoo.torch.attention import AxialAttention  # noqa: E402
 from axialzoo.torch.inference import FoldedAxialAttention, optimize_for_inference  # noqa: E402
 from axialzoo.train.recipe import load_recipe  # noqa: E402
+from benchmarks.peak import peak_rates  # noqa: E402
 
 LAYERS = ((56, 64), (28, 128), (14, 256), (7, 512))  # positions, channels: those of axial_resnet50_s
 MODELS = ("axial_resnet26_s", "axial_resnet50_s", "axial_resnet50_l")
@@ -98,8 +101,8 @@ def show_all(model: nn.Module) -> None:
             nn.init.normal_(module.weight, 0.5, 0.1)
 
 
-def plainly(call: Callable, *arguments: object) -> torch.Tensor:
-    with use_kernel("plain"):
+def on_path(path: str, call: Callable, *arguments: object) -> torch.Tensor:
+    with use_kernel(path):
         return call(*arguments)
 
 
@@ -117,7 +120,7 @@ def training(batch: int, seconds: float) -> list[Result]:
                 y.backward(cotangent)
                 return y
 
-            calls = {"fused": lambda s=step, m=layer: s(m), "plain": lambda s=step, m=layer: plainly(s, m)}
+            calls = {"fused": lambda s=step, m=layer: s(m), "plain": lambda s=step, m=layer: on_path("plain", s, m)}
             apart = difference(calls["fused"](), calls["plain"]())
             results.append(row(f"training L={length} axis {axis}", interleaved(calls, seconds), apart))
     return results
@@ -160,11 +163,54 @@ def recipe(batch: int, seconds: float) -> list[Result]:
             model.zero_grad()
             return y
 
-        calls = {"fused": step, "plain": lambda s=step: plainly(s)}
+        calls = {"fused": step, "plain": lambda s=step: on_path("plain", s)}
         apart = difference(calls["fused"]().float(), calls["plain"]().float())
         times = interleaved(calls, seconds)
         rates = {f"{name} images/s": round(1e3 * made.batch_size / time_of["CPU ms"], 1) for name, time_of in times.items()}
         results.append(row(f"recipe {made.model} {precision}", times, apart) | rates)
+    return results
+
+
+def training_step(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    y = model(x)
+    nn.functional.cross_entropy(y, torch.arange(len(x)) % y.shape[1]).backward()
+    model.zero_grad()
+    return y.detach()
+
+
+def paths(batch: int, seconds: float) -> list[Result]:
+    """Whole models on every path, the fastest first; then their speed and their share of what the path can do at most."""
+    found = kernel()
+    if found is None:
+        return [{"what": "paths", "none": kernel_status().reason}]
+    isas, peak = found.isas[::-1], peak_rates()
+    results: list[Result] = [{"what": "peak, GFLOP/s", **peak}]
+    for name, size in (("axial_resnet50_s", 224), ("axial_resnet_cifar10", 32)):
+        torch.manual_seed(0)
+        model = create_model(name).to(memory_format=torch.channels_last)
+        show_all(model)
+        x = torch.randn(batch, 3, size, size).contiguous(memory_format=torch.channels_last)
+        optimised = optimize_for_inference(model.eval())
+        work = 2e-9 * batch * cost(model.spec, (size, size)).multiply_adds
+        model.train()
+        steps = {
+            "inference": (torch.inference_mode()(optimised), work),
+            "training step": (lambda x, m=model: training_step(m, x), 3 * work),
+        }
+        for what, (step, flops) in steps.items():
+            calls = {isa: (lambda isa=isa, step=step, x=x: on_path(isa, step, x)) for isa in isas}
+            outputs = [call() for call in calls.values()]
+            times = interleaved(calls, seconds)
+            results.append(row(f"{name} {what} batch {batch}", times, max(difference(y, outputs[0]) for y in outputs)))
+            for isa in isas:
+                rate = 1e3 * flops / times[isa]["CPU ms"]
+                results[-1] |= {
+                    f"{isa} speed": round(times[isas[0]]["CPU ms"] / times[isa]["CPU ms"], 2),
+                    f"{isa} peak": round(peak[f"{isa} registers"] / peak[f"{isas[0]} registers"], 2),
+                    f"{isa} GFLOP/s": round(rate, 1),
+                    f"{isa} share of registers": round(rate / peak[f"{isa} registers"], 2),
+                    f"{isa} share of torch.mm": round(rate / peak["torch.mm"], 2),
+                }
     return results
 
 
@@ -174,14 +220,14 @@ def line(result: Result) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", default=[], help="layers, training, recipe, models; default all")
+    parser.add_argument("what", nargs="*", default=[], help="layers, training, recipe, models, paths; default all")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each row")
     parser.add_argument("--path", help="instruction set, default the best")
     parser.add_argument("--json", action="store_true", help="one JSON object a row")
     args = parser.parse_args()
-    known = {"layers": layers, "training": training, "recipe": recipe, "models": models}
+    known = {"layers": layers, "training": training, "recipe": recipe, "models": models, "paths": paths}
     if unknown := set(args.what) - set(known):
         parser.error(f"expected some of {list(known)}, found {sorted(unknown)}")
     torch.set_num_threads(args.threads)

@@ -1,16 +1,18 @@
 """A large picture on a CPU, whole and in tiles: memory and time from the picture to its segments.
 
     python benchmarks/large.py [--model axial_deeplab_s] [--size 1025x2049] [--span 65] [--tile 513x513] [--overlap 128]
-                               [--runs torch,optimised,jax,tensorflow] [--ways whole,tiles] [--threads 1] [--json]
+                               [--runs torch,plain,jax,tensorflow] [--ways whole,tiles] [--threads 1] [--json]
 
 Weights are random, those of a new model with a fixed seed; the picture is noise. Every run has a process of its own: PyTorch as
-`load_runner` gives it, PyTorch after `optimize_for_inference`, and Keras on its back ends. Memory is the highest resident size from
-loading the weights to the result, less that after the imports; time is that of `predict`, and what it took of the processor's.
+`load_runner` gives it, in its inference form; PyTorch's plain form, as models are trained; and Keras on its back ends. Memory is the
+highest resident size from loading the weights to the result, less that after the imports; time is that of `predict`, and what it took of
+the processor's.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import subprocess
@@ -28,30 +30,22 @@ sys.path.insert(0, str(ROOT))
 from axialzoo.spec.model import size_pair  # noqa: E402
 
 AIMS = {"whole": 6.0, "tiles": 1.5}  # GiB
-RUNS = ("torch", "optimised", "jax", "tensorflow", "keras-torch")
+RUNS = ("torch", "plain", "jax", "tensorflow", "keras-torch")
 
 
 def measure(run: str, folder: Path, size: tuple[int, int], looks: dict[str, Any]) -> dict[str, Any]:
     """In this process: the figures of one run."""
-    from axialzoo.runtime import Runner, load_runner
+    from axialzoo.runtime import load_runner
     from axialzoo.runtime.local import Network
 
-    if run in ("torch", "optimised"):
+    framework = "torch" if run in ("torch", "plain") else "keras"
+    importlib.import_module(f"axialzoo.{framework}")  # its imports are not what is measured
+    if framework == "torch":
         import torch
 
-        from axialzoo.torch import load_model, optimize_for_inference
-
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    else:
-        import axialzoo.keras  # noqa: F401  (its imports are not what is measured)
     before, seconds = reset_peak(), 0.0
-    if run == "optimised":
-        model = load_model(folder)
-        assert model.config is not None
-        runner = Runner.of_model(optimize_for_inference(model), model.config)
-        del model
-    else:
-        runner = load_runner(folder, "torch" if run == "torch" else "keras")
+    runner = load_runner(folder, framework, optimize=run != "plain")
     network = Network.outputs
 
     def timed(self: Network, x: np.ndarray) -> Any:
@@ -103,7 +97,7 @@ def main() -> None:
     parser.add_argument("--span", type=int, default=65)
     parser.add_argument("--tile", default="513x513")
     parser.add_argument("--overlap", type=int, default=128)
-    parser.add_argument("--runs", default="torch,optimised,jax", help=f"of {', '.join(RUNS)}")
+    parser.add_argument("--runs", default="torch,plain,jax", help=f"of {', '.join(RUNS)}")
     parser.add_argument("--ways", default="whole,tiles")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -117,12 +111,14 @@ def main() -> None:
     unknown = sorted(set(options.runs.split(",")) - set(RUNS)) + sorted(set(options.ways.split(",")) - set(AIMS))
     if unknown:
         parser.error(f"--runs are of {', '.join(RUNS)}, --ways of {', '.join(AIMS)}; found {', '.join(unknown)}")
-    results: dict[str, dict[str, Any]] = {}
+    from benchmarks.peak import machine  # here, since what is measured begins without PyTorch
+
+    conditions, results = machine(options.threads), dict[str, dict[str, Any]]()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "model"
         write_random(folder, options.model, options.span)
         for run in options.runs.split(","):
-            backend = {"torch": "torch", "optimised": "torch", "keras-torch": "torch"}.get(run, run)
+            backend = {"plain": "torch", "keras-torch": "torch"}.get(run, run)
             threads = {"OMP_NUM_THREADS": str(options.threads), "TF_NUM_INTRAOP_THREADS": str(options.threads)}
             environment = {**os.environ, **threads, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
             for way in options.ways.split(","):
@@ -134,7 +130,8 @@ def main() -> None:
                 if not options.json:
                     print(line(run, way, found), flush=True)
     if options.json:
-        print(json.dumps({**{key: getattr(options, key) for key in ("model", "size", "span", "tile")}, "results": results, "aims": AIMS}))
+        asked = {key: getattr(options, key) for key in ("model", "size", "span", "tile")}
+        print(json.dumps({**conditions, "load after": os.getloadavg(), **asked, "results": results, "aims": AIMS}))
 
 
 def line(run: str, way: str, found: dict[str, Any]) -> str:

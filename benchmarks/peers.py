@@ -6,8 +6,10 @@
 A case is a model of theirs, the batch, and the side of the images where it is not 224: `26_s:1:896` gives both position tables of that
 reach. Each model runs in turn, in one process; what is printed are medians of wall time and of the processor's, the peak of the memory
 allocated during one call, and how many times as long each takes as our inference form (with --train as our model as it trains), by both
-times: other work on the machine disturbs the processor's less. Outputs are compared first. With --compiled their model under
-torch.compile too. Where timm is installed its ResNet-50 and ViT-S run beside, at 224.
+times: other work on the machine disturbs the processor's less. Outputs are compared first. GFLOP/s are of multiply-adds by
+`axialzoo.spec.cost` (ours and theirs are the same network; a training step counts three times), and beside them stands their share of the
+rate that torch.mm reaches on 2048 x 2048 x 2048. With --compiled their model under torch.compile too. Where timm is installed its
+ResNet-50 and ViT-S run beside, at 224.
 
 Part of the peers' time is the allocator's, which gives memory back and asks for it again; to see it, set
 MALLOC_TRIM_THRESHOLD_=8000000000 MALLOC_MMAP_THRESHOLD_=4000000000 for all of them: the JSON says which it was. --plot draws the JSON
@@ -23,7 +25,6 @@ import importlib
 import importlib.util
 import json
 import os
-import platform
 import sys
 import tempfile
 from collections.abc import Callable
@@ -37,15 +38,16 @@ from torch import nn
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from axialzoo.kernels import kernel_status  # noqa: E402
 from axialzoo.spec import Model, entry  # noqa: E402
-from axialzoo.torch import build, load_tensors, optimize_for_inference  # noqa: E402
+from axialzoo.spec.cost import cost  # noqa: E402
+from axialzoo.torch import build, create_model, load_tensors, optimize_for_inference  # noqa: E402
 from benchmarks.attention import peak_bytes, peer_layer  # noqa: E402
-from benchmarks.kernel import difference, interleaved, show_all  # noqa: E402
+from benchmarks.kernel import difference, interleaved, show_all, training_step  # noqa: E402
+from benchmarks.peak import machine, peak_rates  # noqa: E402
 from converters.axial_deeplab import import_checkpoint  # noqa: E402
 
 CASES = {False: "50_s:1,50_s:8,50_l:1,50_l:8,26_s:1:896", True: "26_s:4,50_s:8,50_l:2"}
-HEADER = "| model | ms | CPU ms | MiB | times | times, CPU |\n|---|--:|--:|--:|--:|--:|"
+HEADER = "| model | ms | CPU ms | MiB | times | times, CPU | GFLOP/s | of torch.mm |\n|---|--:|--:|--:|--:|--:|--:|--:|"
 OURS = {False: "inference form", True: "ours"}
 
 
@@ -98,14 +100,14 @@ def inference(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
         return model(x)
 
 
-def training_step(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    y = model(x)
-    nn.functional.cross_entropy(y, torch.arange(len(x))).backward()
-    model.zero_grad()
-    return y.detach()
+def multiply_adds(name: str, ours: Model, size: int) -> int | None:
+    """Of an image, by the spec of ours that is the same network; None where there is none."""
+    if "timm" not in name:
+        return cost(ours, size).multiply_adds
+    return cost(create_model("resnet50", num_classes=1000, output_stride=32).spec, size).multiply_adds if "resnet50" in name else None
 
 
-def measure(peer: Any, case: str, train: bool, compiled: bool, seconds: float) -> dict[str, Any]:
+def measure(peer: Any, case: str, train: bool, compiled: bool, seconds: float, peak: float) -> dict[str, Any]:
     name, batch, size, *_ = [*case.split(":"), "224"]
     factor, x = int(size) // 224, torch.randn(int(batch), 3, int(size), int(size))
     theirs = peer_model(peer, name, factor).train(train)
@@ -122,33 +124,28 @@ def measure(peer: Any, case: str, train: bool, compiled: bool, seconds: float) -
         raise SystemExit(f"{case}: the models differ by {apart}; nothing to compare")
     times = interleaved({key: (lambda model=model: call(model, x)) for key, model in models.items()}, seconds)
     memory = {key: peak_bytes(lambda model=model: call(model, x)) / 2**20 for key, model in models.items() if "compiled" not in key}
-    rows = {
-        key: {
+    rows = {}
+    for key, time in times.items():
+        work = multiply_adds(key, ours.spec, int(size))
+        rate = None if work is None else 2e-6 * work * len(x) * (3 if train else 1) / time["CPU ms"]
+        rows[key] = {
             **{name: round(value, 2) for name, value in time.items()},
             "MiB": round(memory[key], 1) if key in memory else None,
             "times": round(time["ms"] / times[OURS[train]]["ms"], 3),
             "times, CPU": round(time["CPU ms"] / times[OURS[train]]["CPU ms"], 3),
+            "GFLOP/s": rate and round(rate, 1),
+            "of torch.mm": rate and round(rate / peak, 2),
         }
-        for key, time in times.items()
-    }
     return {"case": case, "difference": apart, "models": rows}
 
 
 def table(result: dict[str, Any]) -> str:
     lines = [f"\n{result['case']}, largest difference {result['difference']:.1e}", HEADER]
     for name, row in result["models"].items():
-        memory = "-" if row["MiB"] is None else f"{row['MiB']:.0f}"
-        lines.append(f"| {name} | {row['ms']:.1f} | {row['CPU ms']:.1f} | {memory} | {row['times']:.2f} | {row['times, CPU']:.2f} |")
+        digits = {"ms": 1, "CPU ms": 1, "MiB": 0, "times": 2, "times, CPU": 2, "GFLOP/s": 1, "of torch.mm": 2}
+        cells = ("-" if row[key] is None else f"{row[key]:.{places}f}" for key, places in digits.items())
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def processor() -> str:
-    """Its name, as Linux says it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def plot(files: list[Path], to: Path) -> None:
@@ -201,23 +198,14 @@ def main() -> None:
     torch.manual_seed(0)
     peer_layer(args.peer)
     peer = importlib.import_module("peer_models.axialnet")
-    machine = {
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "threads": args.threads,
-        "torch": torch.__version__,
-        "kernel": kernel_status().path,
-        "training": args.train,
-        "allocator": {name: value for name, value in os.environ.items() if name.startswith("MALLOC_")},
-        "load before": os.getloadavg(),
-    }
-    print(machine)
+    conditions = {**machine(args.threads), "training": args.train, "peak": peak_rates()}
+    print(conditions)
     results = []
     for case in (args.cases or CASES[args.train]).split(","):
-        results.append(measure(peer, case, args.train, args.compiled, args.seconds))
+        results.append(measure(peer, case, args.train, args.compiled, args.seconds, conditions["peak"]["torch.mm"]))
         print(table(results[-1]), flush=True)
         if args.out:
-            args.out.write_text(json.dumps({**machine, "load after": os.getloadavg(), "results": results}, indent=1) + "\n")
+            args.out.write_text(json.dumps({**conditions, "load after": os.getloadavg(), "results": results}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -127,8 +127,7 @@ inline void query_tile(const Backward& w, Gradients& g, Sums& sums, const Simila
         for (int64_t s = end; s < count + PAD; ++s) store(mine + s * LANES, Vector{}), store(gradient + s * LANES, Vector{});
     }
     int64_t d = 0;
-    constexpr int HALF = DEPTHS / 2;  // two sums at once
-    for (; d + HALF <= a.key_depth; d += HALF) query_gradients<T, HALF>(w, g, p, d, first, count, stride);
+    for (; d + GRADIENTS <= a.key_depth; d += GRADIENTS) query_gradients<T, GRADIENTS>(w, g, p, d, first, count, stride);
     for (; d < a.key_depth; ++d) query_gradients<T, 1>(w, g, p, d, first, count, stride);
     const int64_t keys = a.key_depth * LANES, values = a.value_depth * LANES, row = w.far + first - p - (T - 1);  // of the smallest distance
     if (a.content_scale != nullptr) accumulate_all<T>(g.ds, stride, false, g.aq + p * keys, a.key_depth, count, g.dk + first * keys);

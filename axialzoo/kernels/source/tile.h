@@ -6,11 +6,14 @@
 
 namespace {
 
-// Queries and keys of a tile of logits, queries and depths of a tile of retrieved values: accumulators fill the registers.
+// Queries and keys of a tile of logits, queries and depths of a tile of retrieved values, depths of the gradients of its queries, which
+// have two terms each: accumulators fill the registers.
 #if AXIAL_LANES == 16
-constexpr int QUERIES = 4, KEYS = 4, DEPTHS = 4;
-#else
-constexpr int QUERIES = 4, KEYS = 2, DEPTHS = 2;
+constexpr int QUERIES = 4, KEYS = 4, DEPTHS = 4, GRADIENTS = 2;
+#elif AXIAL_LANES == 8
+constexpr int QUERIES = 4, KEYS = 3, DEPTHS = 3, GRADIENTS = 2;
+#else  // products and sums are two instructions, and need registers between them
+constexpr int QUERIES = 4, KEYS = 2, DEPTHS = 2, GRADIENTS = 1;
 #endif
 constexpr int PAD = QUERIES - 1;  // zeros on both sides of a row of probabilities, for distances that a query does not have
 
