@@ -32,7 +32,8 @@ def undisturbed(folder, pictures, tmp_path_factory):
 
 
 def workers() -> list[psutil.Process]:
-    return [one for one in psutil.Process().children() if "axialzoo.engine.worker" in " ".join(one.cmdline())]
+    known = ((one, one.as_dict(["cmdline"])["cmdline"]) for one in psutil.Process().children())  # of one that has just ended None
+    return [one for one, words in known if "axialzoo.engine.worker" in " ".join(words or ())]
 
 
 @pytest.mark.parametrize("moments", [2, pytest.param(10, marks=pytest.mark.full)])

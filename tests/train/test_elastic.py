@@ -25,7 +25,7 @@ from tests.train.test_processes import SETTINGS, distance
 ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE = 1e-9  # of a tensor's size, float64
 EPOCHS = 16  # of three steps; a save every other step
-PRECISIONS = {"float64": TOLERANCE, "float32": 1e-4}
+PRECISIONS = {"float64": TOLERANCE, "float32": 1e-3}  # rounding grows for 48 steps, at which two processes and one part
 
 
 def words(shards: Path, out: Path, precision: str) -> list[str]:
