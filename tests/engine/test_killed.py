@@ -42,10 +42,10 @@ def test_killed_workers_are_replaced_and_their_chunks_done_again(undisturbed, fo
     left = sorted(rng.sample(range(1, PARTS), moments))
 
     def kill(done: int, total: int) -> None:
-        while left and done // CHUNK >= left[0]:
+        while left and done // CHUNK >= left[0] and (there := workers()):  # else at the next chunk
             left.pop(0)
             time.sleep(rng.uniform(0, 0.03))  # into the next chunk
-            victim = rng.choice(workers())
+            victim = rng.choice(there)
             victim.kill()
             killed.append(victim.pid)
 
