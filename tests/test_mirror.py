@@ -48,7 +48,18 @@ KERAS_ONLY = {
     "blocks.py": {"mean", "MaxPool", "strided"},
     "dynamic_window.py": {"arange", "clip"},  # in numpy where all is known
     "fused.py": {  # variables keep Keras's layout
-        *("Form", "beyond_jit", "serving_kernel", "max_pool", "average_pool", "attend_folded", "arrays_of", "plain", "split_parts"),
+        *(
+            "Form",
+            "beyond_jit",
+            "serving_kernel",
+            "depthwise",
+            "max_pool",
+            "average_pool",
+            "attend_folded",
+            "arrays_of",
+            "plain",
+            "split_parts",
+        ),
     },
     "fused_layer.py": {"head_fastest", "head_by_head"},
     "fused_moments.py": {"windowed"},

@@ -66,6 +66,11 @@ def linear(layer, x, residual=None, activation: Activation | None = None):
     return y if activation is None else activation(y)
 
 
+def depthwise(conv: keras.layers.DepthwiseConv2D, x):
+    """A convolution of stride 1 of each channel by itself: (N, H, W, C) to the same."""
+    return conv(x)
+
+
 def max_pool(x):
     """3 x 3, stride 2: (N, H, W, C) to (N, ceil(H / 2), ceil(W / 2), C)."""
     x = ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=float("-inf"))  # "same" would not pad the first row

@@ -11,6 +11,7 @@ import functools
 from typing import Any
 
 import jax
+import keras
 import numpy as np
 
 from axialzoo.keras import fused
@@ -25,7 +26,7 @@ from axialzoo.kernels import kernel
 from axialzoo.kernels.bindings import bind, binding, number_of
 
 __all__ = [  # what every back end's module has, and what operators are made of
-    "arrays_of", "attend", "average_pool", "axial_attention", "can_train", "linear", "logit_moments", "max_pool",
+    "arrays_of", "attend", "average_pool", "axial_attention", "can_train", "depthwise", "linear", "logit_moments", "max_pool",
     "normalised", "operate", "product", "run", "serves",
 ]  # fmt: skip
 TARGET, RUN = "axialzoo_attention", "axialzoo_run"
@@ -76,6 +77,21 @@ def _on_cpu(x, arrays, form: Form, isa: int):
     none = np.zeros((0,), x.dtype)  # for a term that is not there
     settings = {name: np.int64(value) for name, value in {**form._asdict(), "isa": isa}.items()}
     return call(x, *(none if array is None else array for array in arrays), **settings)
+
+
+def depthwise(conv: keras.layers.DepthwiseConv2D, x):
+    """As :func:`axialzoo.keras.fused.depthwise`; on a CPU a sum of products, since XLA's own is a plain loop there."""
+    if keras.backend.standardize_dtype(x.dtype) != "float32" or conv.compute_dtype != "float32" or not serves(x):
+        return fused.depthwise(conv, x)
+    kernel = keras.ops.convert_to_tensor(conv.kernel)  # (k, k, C, 1)
+    plain = functools.partial(keras.ops.depthwise_conv, padding="same", data_format="channels_last")
+    return jax.lax.platform_dependent(x, kernel, cpu=_sum_of_products, default=plain)
+
+
+def _sum_of_products(x, kernel):
+    (_, h, w, _), size = x.shape, len(kernel)
+    x = jax.numpy.pad(x, ((0, 0), (size // 2, size // 2), (size // 2, size // 2), (0, 0)))
+    return sum(x[:, row : row + h, column : column + w] * kernel[row, column, :, 0] for row in range(size) for column in range(size))
 
 
 def max_pool(x):

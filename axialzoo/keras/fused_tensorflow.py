@@ -16,7 +16,7 @@ import tensorflow as tf
 from tensorflow.python.framework import ops as graphs
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
-from axialzoo.keras.fused import Form, arrays_of, average_pool, linear, max_pool, plain
+from axialzoo.keras.fused import Form, arrays_of, average_pool, depthwise, linear, max_pool, plain
 from axialzoo.keras.fused_moments import logit_moments
 from axialzoo.keras.fused_norm import normalised
 from axialzoo.keras.fused_rows import product
@@ -28,8 +28,8 @@ from axialzoo.kernels.bindings import bind, binding, number_of
 from axialzoo.kernels.library import cores
 
 __all__ = [  # what every back end's module has, and what operators are made of
-    "arrays_of", "attend", "available", "average_pool", "axial_attention", "can_train", "linear", "logit_moments", "max_pool",
-    "normalised", "operate", "product", "run", "serves",
+    "arrays_of", "attend", "available", "average_pool", "axial_attention", "can_train", "depthwise", "linear", "logit_moments",
+    "max_pool", "normalised", "operate", "product", "run", "serves",
 ]  # fmt: skip
 
 

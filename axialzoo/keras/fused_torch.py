@@ -48,6 +48,9 @@ def linear(layer, x, residual=None, activation: Activation | None = None):
     return y if relu or activation is None else activation(y)
 
 
+depthwise = fused.depthwise
+
+
 def max_pool(x):
     """As :func:`axialzoo.keras.fused.max_pool`, without a copy."""
     import torch

@@ -10,7 +10,9 @@ import numpy as np
 
 from axialzoo.keras import create_model, optimize_for_inference
 from axialzoo.keras.fused_jax import TARGET
+from axialzoo.keras.heads.decoder import DepthwiseNorm
 from axialzoo.kernels import use_kernel
+from axialzoo.spec import Norm
 from tests.kernels.keras_fused import folded, layer, relative
 from tests.kernels.keras_fused_models import X as IMAGES
 from tests.kernels.keras_fused_models import apart, models
@@ -38,6 +40,10 @@ def checks(calls: list[int]) -> dict[str, Any]:
     found["calls in jit and vmap"] = len(calls) - before  # 1, then 2 in one and 2 alone
     traced = jax.jit(call).trace(X)
     found["lowered"] = {platform: TARGET in traced.lower(lowering_platforms=(platform,)).as_text() for platform in ("cpu", "cuda")}
+    depthwise = DepthwiseNorm(12, 3, Norm())
+    depthwise.build()
+    traced = jax.jit(lambda x: depthwise(x)).trace(X)
+    found["convolves"] = {platform: "convolution" in traced.lower(lowering_platforms=(platform,)).as_text() for platform in ("cpu", "cuda")}
     with use_kernel("plain"):
         found["plain"] = TARGET in jax.jit(lambda x: call(x)).lower(X).as_text()  # traced anew
     (batch,) = jax.export.symbolic_shape("batch")

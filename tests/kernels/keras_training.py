@@ -15,6 +15,7 @@ import numpy as np
 from axialzoo.keras import attention, create_model, fused_layer, serving
 from axialzoo.keras.attention import AxialAttention
 from axialzoo.keras.blocks import ConvNorm, MaxPool, ResidualBlock
+from axialzoo.keras.heads.decoder import DepthwiseNorm
 from axialzoo.kernels import use_kernel
 from axialzoo.spec import Norm, entry
 from axialzoo.spec.attention import SIMILARITY_TERMS, VALUE_TERMS
@@ -119,7 +120,10 @@ def convolutions(large: bool) -> dict[str, dict[str, tuple[float, float, float]]
     x = np.random.default_rng(5).standard_normal((2, 8, 6, 12)).astype("float32")
     spec = entry("axial_resnet_cifar10_xs").spec.backbone
     found = {}
-    layers: dict[str, Any] = {"block": ResidualBlock(12, spec.stages[1].blocks[0], spec, dtype="float32")}
+    layers: dict[str, Any] = {
+        "block": ResidualBlock(12, spec.stages[1].blocks[0], spec, dtype="float32"),
+        "depthwise": Depthwise(12, 3, Norm(), dtype="float32"),
+    }
     if large:
         layers |= {"1x1": ConvNorm(12, 20, 1, Norm(), 2, dtype="float32"), "3x3": ConvNorm(12, 20, 3, Norm(), dtype="float32")}
     for name, made in layers.items():
@@ -130,6 +134,12 @@ def convolutions(large: bool) -> dict[str, dict[str, tuple[float, float, float]]
                 variable.assign(1 + 0.2 * random.standard_normal(variable.shape))
         found[name] = differences(made, x)
     return found
+
+
+class Depthwise(DepthwiseNorm):
+    """With what `copied` asks of a layer besides."""
+
+    inputs = 12
 
 
 class Pool(MaxPool):

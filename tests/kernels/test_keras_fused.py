@@ -83,6 +83,7 @@ def test_jax_lowers_it_for_cpus_alone_and_of_sizes_that_are_known(found):
     of("jax", found)
     assert found["lowered"] == {"cpu": True, "cuda": False}
     assert not found["plain"] and not found["of any batch"]
+    assert found["convolves"] == {"cpu": False, "cuda": True}  # of each channel by itself: a sum of products on CPUs
 
 
 def test_tensorflow_s_graphs_have_it_at_any_size_and_know_their_shapes(found):

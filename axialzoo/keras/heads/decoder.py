@@ -13,6 +13,7 @@ from axialzoo.keras.linear import Normal
 from axialzoo.keras.norm import Activation, BatchNorm, Layer, fold_conv
 from axialzoo.keras.resize import resize
 from axialzoo.keras.scope import own_scope
+from axialzoo.keras.serving import backend
 from axialzoo.spec import Norm, from_dict, to_dict
 from axialzoo.spec.heads.panoptic import Decoder as Spec
 
@@ -56,7 +57,7 @@ class DepthwiseNorm(Layer):
         self.norm.build()
 
     def call(self, x, activation: Activation | None = None, training=None):
-        return self.norm(self.conv(x), activation=activation, training=training)
+        return self.norm(backend().depthwise(self.conv, x), activation=activation, training=training)
 
     def fold(self) -> None:
         """Makes the norm part of the convolution, for inference."""
