@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from axialzoo.checkpoint import load_checkpoint
 from axialzoo.spec import SpecError
@@ -37,6 +38,7 @@ def data(tmp_path_factory):
 def start(tmp_path_factory):
     """Weights that say something else than the registered model."""
     folder = tmp_path_factory.mktemp("start") / "model"
+    torch.manual_seed(0)
     save_model(axial_deeplab_nuclei_xs(reading={"sigma": 5.0, "agreement": 3.0}), folder)
     return str(folder)
 
