@@ -24,8 +24,8 @@ from tests.train.test_processes import SETTINGS, distance
 
 ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE = 1e-9  # of a tensor's size, float64
-EPOCHS = 16  # of three steps; a save every other step
-PRECISIONS = {"float64": TOLERANCE, "float32": 1e-3}  # rounding grows for 48 steps, at which two processes and one part
+EPOCHS = 12  # of three steps; a save every other step; with 14 float32 ends 3e-4 from float64, in plain operations too
+PRECISIONS = {"float64": TOLERANCE, "float32": 1e-4}
 
 
 def words(shards: Path, out: Path, precision: str) -> list[str]:
@@ -121,9 +121,7 @@ def test_a_run_that_is_killed_three_times_ends_where_an_undisturbed_one_ends(und
         assert [agent.returncode for agent in agents] == [0, 0], ends[0][-2000:] + ends[1][-2000:]
     found, alone = distance(undisturbed_nodes, tmp_path / "run"), distance(one, tmp_path / "run")
     print(f"{precision}: killed three times, the largest difference is {found:.1e}, of a run of one process {alone:.1e}")
-    assert len(set(killed)) == 3 and found <= TOLERANCE
-    if precision == "float64":  # in float32 rounding grows for 48 steps: undisturbed, two end as far from one
-        assert alone <= TOLERANCE
+    assert len(set(killed)) == 3 and found <= TOLERANCE and alone <= PRECISIONS[precision]
 
 
 @pytest.mark.full
