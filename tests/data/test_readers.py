@@ -118,7 +118,8 @@ def test_a_centre_read_as_a_corner_would_be_seen(tmp_path):
 
 def test_maps_of_instances_may_have_gaps(tmp_path):
     data = open_data(made.maps(tmp_path / "nuclei"))
-    assert [(label.name, label.thing) for label in data.labels] == [("background", False), ("nuclei", True)]
+    expected = [("background", False, (0, 0, 0)), ("nuclei", True, None)]  # black: a picture is drawn darker where nothing is
+    assert [(label.name, label.thing, label.colour) for label in data.labels] == expected
     found = segments(data.split("train")[0])
     assert [(one["id"], one["label_id"], one["area"]) for one in found.segments_info] == [(1, 0, 1200 - 74), (2, 1, 24), (3, 1, 50)]
     assert found.as_boxes().boxes.tolist() == [[3, 2, 9, 6], [20, 10, 25, 20]]
