@@ -20,7 +20,7 @@ LIGHT = {"numpy", "safetensors", "huggingface_hub", "PIL"}
 ALLOWED = {
     "axialzoo/spec": set(),
     "axialzoo/checkpoint": {"axialzoo.spec", "axialzoo.files", "numpy", "safetensors"},
-    "axialzoo/hub": {"axialzoo.spec", "axialzoo.files", "axialzoo.checkpoint", "axialzoo.tasks", "huggingface_hub", "numpy"},
+    "axialzoo/hub": {"axialzoo.spec", "axialzoo.files", "axialzoo.checkpoint", "huggingface_hub", "numpy"},
     "axialzoo/image": {"axialzoo.spec", "axialzoo.files", "numpy", "PIL"},
     "axialzoo/tasks": {"axialzoo.spec", "axialzoo.image", "axialzoo.files", "numpy", "PIL"},
     "axialzoo/data": {"axialzoo.spec", "axialzoo.image", "axialzoo.tasks", "axialzoo.files", "numpy", "PIL"},

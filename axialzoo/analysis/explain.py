@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from axialzoo.analysis.cases import attention_blocks, find_block
-from axialzoo.analysis.measures import spread
 from axialzoo.analysis.picture import Panel, Row, draw_grid
 from axialzoo.analysis.seeing import Seeing, Source, View, find_source, view
+from axialzoo.analysis.weights import spread
 from axialzoo.files import check_output
 from axialzoo.spec import SpecError
 

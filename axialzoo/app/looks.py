@@ -113,8 +113,8 @@ def _hops(own: Any, layers: list[str], shown: Any) -> Iterator[Panel]:
 
 
 def _panel(title: str, weights: np.ndarray, position: tuple[int, int], shown: Any, more: str = "") -> Panel:
-    from axialzoo.analysis.measures import spread
     from axialzoo.analysis.picture import heat_over
+    from axialzoo.analysis.weights import spread
 
     numbers = spread(weights, *position)
     note = f"reaches {100 * numbers['reached']:.0f} % of the map; as wide as {numbers['effective_positions']:,.0f} equal weights"

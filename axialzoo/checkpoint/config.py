@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from axialzoo.checkpoint import strict_json
-from axialzoo.checkpoint.errors import CheckpointError, ForeignVersion
+from axialzoo.checkpoint.checkpoint_error import CheckpointError, ForeignVersion
 from axialzoo.checkpoint.migrate import READABLE, VERSION, upgraded
 from axialzoo.spec import Label, Model, Preprocessing, SpecError, did_you_mean, entry, from_dict, is_registered, to_dict
 

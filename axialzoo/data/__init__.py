@@ -1,7 +1,7 @@
 """Data as users have them: readers, samples, augmentation that moves labels along, batches. numpy and Pillow; no framework."""
 
-from axialzoo.data.base import KINDS, ArraySplit, Data, DataError, FileSplit, Kept, Sample, Split, Truth, hold_out
 from axialzoo.data.check import check
+from axialzoo.data.dataset import KINDS, ArraySplit, Data, DataError, FileSplit, Kept, Sample, Split, Truth, hold_out
 from axialzoo.data.open import open_data
 from axialzoo.data.pack import write_shards
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from axialzoo.data.base import Sample
 from axialzoo.data.colour import draw_colours
+from axialzoo.data.dataset import Sample
 from axialzoo.data.elastic import bend, displacement
 from axialzoo.data.geometry import Geometry
 from axialzoo.spec.check import require, require_number

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from axialzoo.data.augment import ScaleCrop, random_resized_crop
-from axialzoo.data.base import ArraySplit, DataError, Sample, Split, Truth
+from axialzoo.data.dataset import ArraySplit, DataError, Sample, Split, Truth
 from axialzoo.data.mosaic import mosaic
 from axialzoo.image import stretched
 from axialzoo.image.prepare import mean_colour

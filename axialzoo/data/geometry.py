@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from axialzoo.data.base import Sample
+from axialzoo.data.dataset import Sample
 from axialzoo.tasks.results import Boxes, Segments
 
 TURNS = (None, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)  # counter-clockwise, as np.rot90

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from axialzoo.data.base import ArraySplit, DataError, Sample, Split
 from axialzoo.data.batches import normalise
+from axialzoo.data.dataset import ArraySplit, DataError, Sample, Split
 from axialzoo.image import View, preprocess, view_of
 from axialzoo.spec import Preprocessing
 

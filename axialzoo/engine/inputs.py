@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from axialzoo.data.base import DataError
+from axialzoo.data.dataset import DataError
 from axialzoo.data.parquet import Table
 from axialzoo.data.shards import MAP
 from axialzoo.data.tars import Member, read_member, scan_tar

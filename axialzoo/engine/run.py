@@ -20,7 +20,7 @@ from axialzoo.runtime.local import optimizable
 from axialzoo.runtime.predict import BATCH, check_decodable
 from axialzoo.runtime.system import cores
 from axialzoo.spec import SpecError, did_you_mean
-from axialzoo.tasks.looks import Asked, looks_of
+from axialzoo.tasks.tta import Asked, looks_of
 
 ENGINES = ("processes", "ray")
 CHUNK = 256  # pictures

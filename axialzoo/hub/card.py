@@ -10,7 +10,6 @@ from pathlib import Path
 from axialzoo.checkpoint import Config
 from axialzoo.files import write_text
 from axialzoo.spec import cost
-from axialzoo.tasks import task_of
 
 CURVE = "learning_curve.png"
 
@@ -52,7 +51,7 @@ def model_card(config: Config, repo_id: str = "ORG/REPO", *, curve: bool = False
         examples: Of each ``file``, relative to the card, and ``text``.
     """
     spec, figures = config.spec, cost(config.spec)
-    tag = None if spec.head is None else task_of(spec.head).pipeline_tag
+    tag = None if spec.head is None else spec.head.pipeline_tag
     licence, metrics = str(config.provenance.get("licence") or "other").lower(), config.provenance.get("metrics")
     lines = [
         "---",

@@ -11,8 +11,7 @@ from typing import Any
 from axialzoo.checkpoint import CheckpointError
 from axialzoo.hub import fetch_checkpoint
 from axialzoo.hub.golden import golden_text
-from axialzoo.hub.publication import Publication, prepare, write_publication
-from axialzoo.hub.publish import push
+from axialzoo.hub.push import Publication, prepare, push, write_publication
 from axialzoo.runtime.verify import measured, of_precision
 
 

@@ -16,8 +16,8 @@ from axialzoo.runtime.local import PRECISIONS, Network, Outputs, is_keras, keras
 from axialzoo.runtime.predict import BATCH, Picture, predict
 from axialzoo.runtime.process import Worker
 from axialzoo.spec import SpecError, did_you_mean
-from axialzoo.tasks.looks import Asked, looks_of
 from axialzoo.tasks.results import Result
+from axialzoo.tasks.tta import Asked, looks_of
 
 
 class Runner:

@@ -18,7 +18,7 @@ from axialzoo.runtime import Runner
 from axialzoo.runtime.local import Outputs
 from axialzoo.runtime.predict import Computes, batch_of, looked
 from axialzoo.tasks import Result, check_looks, looks_of, task_of
-from axialzoo.tasks.looks import Asked
+from axialzoo.tasks.tta import Asked
 from axialzoo.train.examples import put_examples
 from axialzoo.train.pictures import write_pictures
 from axialzoo.train.progress import progress

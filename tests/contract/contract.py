@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from axialzoo.checkpoint import Config, default_config, load_checkpoint
+from axialzoo.hub import model_card
 from axialzoo.image import view_of
 from axialzoo.runtime import Runner
 from axialzoo.runtime.predict import prepared
@@ -210,6 +211,8 @@ def the_files(one: Subject) -> None:
         back = framework.load(folder / "model")
         same("folder", framework.tensors(back), tensors)
         expect(back.spec == one.spec and back.labels == one.labels, "the spec and labels that were saved", (back.spec, back.labels))
+        card, tag = model_card(config), one.model.spec.head.pipeline_tag
+        expect(f"pipeline_tag: {tag}\n" in card, f"the pipeline_tag {tag!r} on the card", card[:200])
         same("model.safetensors", load_checkpoint(folder / "model").tensors, tensors)
         for suffix, (write, read) in framework.formats.items():
             write(folder / f"file{suffix}", config, tensors)

@@ -26,9 +26,9 @@ from tests.contract.contract import Broken, check
 def planted(framework: Any) -> dict[str, contextlib.AbstractContextManager]:
     """The toy head with one part missing or wrong each, by the part that is to be blamed and what is wrong with it."""
     rooms = importlib.import_module(f"tests.contract.toy.in_{framework.name}")
-    heads = importlib.import_module(f"axialzoo.{framework.name}.heads.base")
-    losses = importlib.import_module(f"axialzoo.{framework.name}.losses.base")
-    task, tasks = sys.modules["tests.contract.toy.task"], sys.modules["axialzoo.tasks.base"]
+    heads = importlib.import_module(f"axialzoo.{framework.name}.heads.head_module")
+    losses = importlib.import_module(f"axialzoo.{framework.name}.losses.loss_registry")
+    task, tasks = sys.modules["tests.contract.toy.task"], sys.modules["axialzoo.tasks.task"]
     change = mock.patch.object
 
     def without(registry: dict) -> contextlib.AbstractContextManager:
@@ -119,16 +119,16 @@ def trained(framework: str, data: Path, folder: Path) -> Mapping[str, Any]:
 def recorded(framework: str, losses: list[float]) -> Iterator[None]:
     """Appends the loss of each step."""
     if framework == "torch":
-        from axialzoo.torch.losses import base
+        from axialzoo.torch.losses import loss_registry
 
-        honest = base.LOSSES[toy.Toy]
+        honest = loss_registry.LOSSES[toy.Toy]
 
         def loss(*given: Any) -> dict[str, Any]:
             parts = honest(*given)
             losses.append(float(parts["total"].detach()))
             return parts
 
-        with mock.patch.dict(base.LOSSES, {toy.Toy: loss}):
+        with mock.patch.dict(loss_registry.LOSSES, {toy.Toy: loss}):
             yield
         return
     from axialzoo.train.keras_loop import Watcher

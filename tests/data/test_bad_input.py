@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from axialzoo.data import ArraySplit, Data, DataError, check, open_data
-from axialzoo.data.files import Zips, safe_name
+from axialzoo.data.file_tree import Zips, safe_name
 from axialzoo.data.truth import TOLERANCE, boxes_truth
 from axialzoo.spec.labels import Label
 from tests.data import made
@@ -168,7 +168,7 @@ def test_a_zip_that_leaves_the_folder_or_lies(tmp_path):
 def test_a_zip_that_claims_too_much(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a", bytes(2000))
-    monkeypatch.setattr("axialzoo.data.files.MOST_BYTES", 1000)
+    monkeypatch.setattr("axialzoo.data.file_tree.MOST_BYTES", 1000)
     with pytest.raises(DataError, match=r"bomb\.zip:a: expected at most 1,000 bytes, found 2,000"):
         Zips([("", tmp_path / "bomb.zip")]).read("a")
 

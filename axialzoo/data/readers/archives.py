@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from axialzoo.data.base import Data, DataError
-from axialzoo.data.files import Files, Folder, Zips
-from axialzoo.data.readers.base import BACKGROUND, Reader
+from axialzoo.data.dataset import Data, DataError
+from axialzoo.data.file_tree import Files, Folder, Zips
 from axialzoo.data.readers.coco_instances import open_instances
 from axialzoo.data.readers.coco_maps import open_maps
 from axialzoo.data.readers.label_maps import open_pairs
+from axialzoo.data.readers.reader import BACKGROUND, Reader
 from axialzoo.spec.labels import Label
 
 BCCD = {

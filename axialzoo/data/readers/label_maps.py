@@ -15,11 +15,11 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
-from axialzoo.data.base import Data, DataError, FileSplit, Sample
+from axialzoo.data.dataset import Data, DataError, FileSplit, Sample
 from axialzoo.data.decode import open_json, open_map, open_picture
-from axialzoo.data.files import Files
-from axialzoo.data.readers.base import BACKGROUND, Reader, label_from_json, once_split
+from axialzoo.data.file_tree import Files
 from axialzoo.data.readers.pairs import paired, paired_folders
+from axialzoo.data.readers.reader import BACKGROUND, Reader, label_from_json, once_split
 from axialzoo.data.truth import class_truth, instance_truth
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.results import Segments

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from axialzoo.data.base import Data, DataError, FileSplit, Sample
+from axialzoo.data.dataset import Data, DataError, FileSplit, Sample
 from axialzoo.data.decode import open_picture
-from axialzoo.data.files import Files
-from axialzoo.data.readers.base import Reader, once_split
+from axialzoo.data.file_tree import Files
 from axialzoo.data.readers.pairs import paired, paired_folders
+from axialzoo.data.readers.reader import Reader, once_split
 from axialzoo.data.truth import boxes_truth, check_class
 from axialzoo.spec.labels import Label
 

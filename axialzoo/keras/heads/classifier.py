@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from axialzoo.keras.blocks import mean
-from axialzoo.keras.heads.base import HeadModule, register_head
+from axialzoo.keras.heads.head_module import HeadModule, register_head
 from axialzoo.keras.linear import Linear
 from axialzoo.spec import Backbone
 from axialzoo.spec.heads.classifier import Classifier as Spec

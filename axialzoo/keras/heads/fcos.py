@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 from axialzoo.keras.blocks import ACTIVATIONS
-from axialzoo.keras.heads.base import HeadModule, register_head
+from axialzoo.keras.heads.head_module import HeadModule, register_head
 from axialzoo.keras.heads.pyramid import FeaturePyramid, build_numbered
 from axialzoo.keras.linear import Normal
 from axialzoo.keras.norm import BatchNorm, Layer

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from axialzoo.keras.losses.base import register_defaults, register_loss
+from axialzoo.keras.losses.loss_registry import register_defaults, register_loss
 from axialzoo.keras.norm import statistics_dtype
 from axialzoo.spec.heads.classifier import Classifier
 

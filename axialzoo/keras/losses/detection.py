@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from keras import ops
 
-from axialzoo.keras.losses.base import register_loss
+from axialzoo.keras.losses.loss_registry import register_loss
 from axialzoo.keras.norm import statistics_dtype
 from axialzoo.spec.heads.fcos import FCOS
 

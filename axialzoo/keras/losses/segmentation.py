@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from axialzoo.keras.losses.base import register_loss
+from axialzoo.keras.losses.loss_registry import register_loss
 from axialzoo.spec.heads.panoptic import Panoptic
 
 

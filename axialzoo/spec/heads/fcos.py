@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from axialzoo.spec.backbone import ACTIVATIONS, Backbone
 from axialzoo.spec.check import require, require_choice, require_count, require_number
-from axialzoo.spec.heads.base import Head, Output, register_head
+from axialzoo.spec.heads.head import Head, Output, register_head
 from axialzoo.spec.heads.pyramid import Pyramid
 from axialzoo.spec.primitives import BatchNorm, Conv, Layer, Scale
 
@@ -68,6 +68,7 @@ class FCOS(Head):
 
     kind: ClassVar[str] = "fcos"
     task: ClassVar[str] = "detection"
+    pipeline_tag: ClassVar[str] = "object-detection"
     gives: ClassVar[Literal["tensor", "maps", "pyramids"]] = "pyramids"
     num_classes: int = 80
     pyramid: Pyramid = field(default_factory=Pyramid)

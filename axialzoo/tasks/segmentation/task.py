@@ -12,14 +12,14 @@ from axialzoo.image import View
 from axialzoo.image.draw_segments import draw_comparison, draw_views
 from axialzoo.spec import Head, Label, Model
 from axialzoo.spec.heads.panoptic import Panoptic
-from axialzoo.tasks.base import Arrays, Task
-from axialzoo.tasks.looks import Compute, Looks
 from axialzoo.tasks.results import Result, Segments
 from axialzoo.tasks.segmentation.decode import decode
 from axialzoo.tasks.segmentation.grow import grown
-from axialzoo.tasks.segmentation.looks import looked
 from axialzoo.tasks.segmentation.metrics import SegmentationMetric
 from axialzoo.tasks.segmentation.targets import targets
+from axialzoo.tasks.segmentation.tta_maps import looked
+from axialzoo.tasks.task import Arrays, Task
+from axialzoo.tasks.tta import Compute, Looks
 
 
 class Segmentation(Task):
@@ -27,7 +27,6 @@ class Segmentation(Task):
 
     name: ClassVar[str] = "segmentation"
     heads: ClassVar[tuple[type[Head], ...]] = (Panoptic,)
-    pipeline_tag: ClassVar[str] = "image-segmentation"
     truth: ClassVar[str] = "segments"
     understood: ClassVar[tuple[str, ...]] = ("tile", "flips", "scales")
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from axialzoo.spec import Backbone, Norm
 from axialzoo.spec.heads.fcos import FCOS as Spec
 from axialzoo.torch.blocks import ACTIVATIONS
-from axialzoo.torch.heads.base import HeadModule, register_head
+from axialzoo.torch.heads.head_module import HeadModule, register_head
 from axialzoo.torch.heads.pyramid import FeaturePyramid
 from axialzoo.torch.norm import BatchNorm
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from axialzoo.spec import Backbone
 from axialzoo.spec.heads.panoptic import Decoder as DecoderSpec
 from axialzoo.spec.heads.panoptic import Panoptic as Spec
-from axialzoo.torch.heads.base import HeadModule, register_head
 from axialzoo.torch.heads.decoder import Decoder, Predict
+from axialzoo.torch.heads.head_module import HeadModule, register_head
 
 
 @register_head(Spec)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from axialzoo.spec.heads.fcos import FCOS
-from axialzoo.torch.losses.base import register_loss
+from axialzoo.torch.losses.loss_registry import register_loss
 
 EPSILON = 1e-7  # least area that divides, in square strides
 MAPS = {"classes": 2, "boxes": 3, "centerness": 2}  # and the dimensions of the batched target

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from axialzoo.data.base import DataError
+from axialzoo.data.dataset import DataError
 
 MOST_BYTES = 1 << 30  # of a file that is read at once; zips can claim any size
 

@@ -8,7 +8,7 @@ import pytest
 from axialzoo.image import View
 from axialzoo.spec import SpecError, entry
 from axialzoo.tasks import TASKS, Looks, check_looks, look_at, looks_of, task_of
-from axialzoo.tasks.looks import MEANING
+from axialzoo.tasks.tta import MEANING
 
 WHOLE = View((8, 8), (8, 8), 0, 0, (8, 8))
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from axialzoo.data.base import Data, DataError, FileSplit, Sample
+from axialzoo.data.dataset import Data, DataError, FileSplit, Sample
 from axialzoo.tasks.results import Segments
 
 

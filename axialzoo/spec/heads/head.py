@@ -31,6 +31,7 @@ class Head:
     Attributes:
         kind: Its tag.
         task: What it is for, as in ``list_models(task=...)``.
+        pipeline_tag: Name of that task on the Hugging Face Hub.
         gives: What the model's forward gives: its one output as it is (``"tensor"``), a dictionary of maps (``"maps"``) or
             of lists of maps, one a level (``"pyramids"``).
         num_classes: How many classes it tells apart.
@@ -38,6 +39,7 @@ class Head:
 
     kind: ClassVar[str]
     task: ClassVar[str]
+    pipeline_tag: ClassVar[str]
     gives: ClassVar[Literal["tensor", "maps", "pyramids"]] = "maps"
     num_classes: int
 

@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from axialzoo.checkpoint.errors import CheckpointError
+from axialzoo.checkpoint.checkpoint_error import CheckpointError
 
 
 def check_regular(path: Path, advice: str = "check the path") -> int:

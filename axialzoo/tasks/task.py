@@ -10,8 +10,8 @@ from PIL import Image
 
 from axialzoo.image import View
 from axialzoo.spec import Head, Label, Model, SpecError
-from axialzoo.tasks.looks import Compute, Looks, check_looks
 from axialzoo.tasks.results import Result
+from axialzoo.tasks.tta import Compute, Looks, check_looks
 
 Arrays = Mapping[str, Any]  # by name: an array with the batch left out, or a list of such, one a level
 
@@ -34,14 +34,12 @@ class Task(Protocol):
     Attributes:
         name: What it is called in ``list_models(task=...)``.
         heads: The specs it serves.
-        pipeline_tag: What the Hub calls it.
         truth: What truth it wants of a data set: ``"classes"``, ``"boxes"`` or ``"segments"``.
-        understood: Of ``"tile"``, ``"flips"`` and ``"scales"``, the looks that it understands: see :class:`~axialzoo.tasks.looks.Looks`.
+        understood: Of ``"tile"``, ``"flips"`` and ``"scales"``, the looks that it understands: see :class:`~axialzoo.tasks.tta.Looks`.
     """
 
     name: ClassVar[str]
     heads: ClassVar[tuple[type[Head], ...]]
-    pipeline_tag: ClassVar[str]
     truth: ClassVar[str]
     understood: ClassVar[tuple[str, ...]] = ()
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from PIL import Image
 
-from axialzoo.tasks.looks import Compute, Looks
 from axialzoo.tasks.segmentation.flip import mirrored
 from axialzoo.tasks.segmentation.grow import grown
 from axialzoo.tasks.segmentation.scoring import probabilities
 from axialzoo.tasks.segmentation.tiles import tiled_maps
+from axialzoo.tasks.tta import Compute, Looks
 
 Maps = Mapping[str, np.ndarray]
 

@@ -11,7 +11,7 @@ from axialzoo.image import View
 from axialzoo.spec import Label, entry
 from axialzoo.tasks import Looks, Segments, look_at, looks_of, task_of
 from axialzoo.tasks.segmentation import PanopticQuality, decode
-from axialzoo.tasks.segmentation.looks import looked, resized
+from axialzoo.tasks.segmentation.tta_maps import looked, resized
 from tests.tasks.segmentation.plain import LABELS, discs, perfect_maps, same_segments
 
 STRIDE, MULTIPLE = 2, 16  # of a network's maps, and the largest inside it

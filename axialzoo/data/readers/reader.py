@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from axialzoo.data.base import Data, DataError
-from axialzoo.data.files import Files
+from axialzoo.data.dataset import Data, DataError
+from axialzoo.data.file_tree import Files
 from axialzoo.spec.labels import Label
 
 SPLITS = ("train", "val", "test")
