@@ -162,6 +162,25 @@ def default_config(spec: Model, model: str = "custom") -> Config:
     return Config(model, spec, (), preprocessing)
 
 
+def describe_model(
+    model: object,
+    spec: Model,
+    labels: Iterable[object] = (),
+    preprocessing: Preprocessing | None = None,
+    provenance: Mapping[str, object] | None = None,
+) -> Config:
+    """Return the config of a model of any framework: what is not given is that of ``model.config``, where it has one."""
+    config = getattr(model, "config", None)
+    base = config if isinstance(config, Config) else default_config(spec, str(getattr(model, "name", "custom")))
+    return Config(
+        base.model,
+        spec,
+        as_labels(labels) or base.labels,
+        preprocessing or base.preprocessing,
+        base.provenance if provenance is None else dict(provenance),
+    )
+
+
 def _digest(data: Mapping[str, object]) -> str:
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

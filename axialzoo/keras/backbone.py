@@ -17,6 +17,7 @@ from axialzoo.keras.norm import BatchNorm
 from axialzoo.keras.stem import Stem
 from axialzoo.kernels import use_kernel
 from axialzoo.spec import Backbone, Model, SpecError, Stage, from_dict, size_pair, to_dict
+from axialzoo.spec.check import check_indices, check_trainable
 
 
 def residual_stage(x, spec: Stage, inputs: int, backbone: Backbone, name: str, dtype):
@@ -234,19 +235,3 @@ def image_input(channels: int, size, data_format: str, dtype):
 def to_format(x, data_format: str, name: str, dtype):
     """Features as the model's user wants them laid out."""
     return x if data_format == "channels_last" else Turned((0, 3, 1, 2), name=f"{name}.channels_first", dtype=dtype)(x)
-
-
-def check_indices(indices: Sequence[int] | None, endpoints: int) -> list[int]:
-    """`indices` as a list of valid, increasing endpoints; negative ones count from the last."""
-    wanted = list(range(endpoints)) if indices is None else [index + endpoints if index < 0 else index for index in indices]
-    if wanted != sorted(set(wanted)) or not wanted or wanted[0] < 0 or wanted[-1] >= endpoints:
-        raise SpecError(f"out_indices: expected increasing numbers from 0 to {endpoints - 1}, found {list(indices or [])}")
-    return wanted
-
-
-def check_trainable(model: keras.Model, what: str) -> None:
-    """Refuses, for `what`, a model that has been optimised for inference."""
-    if getattr(model, "optimized", False):
-        raise ValueError(
-            f"{what}: expected a model with the tensors of its spec, found one optimised for inference; use what it was made of"
-        )

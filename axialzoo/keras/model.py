@@ -7,14 +7,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from axialzoo.checkpoint import default_config
-from axialzoo.keras.backbone import Extractor, check_trainable, to_format
+from axialzoo.keras.backbone import Extractor, to_format
 from axialzoo.keras.heads import HeadModule, make_head
 from axialzoo.keras.losses import defaults_of, loss_of, refuse_probabilities
 from axialzoo.keras.on_hub import OnHub
 from axialzoo.keras.preprocessing import Preprocess
 from axialzoo.keras.weights import load_tensors, to_tensors
-from axialzoo.spec import Label, Model, Preprocessing, SpecError, adapt
+from axialzoo.spec import Model, SpecError, adapt
+from axialzoo.spec.check import check_trainable
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
@@ -122,16 +122,6 @@ class AxialModel(Extractor, OnHub):
             raise ValueError("fit: the head's own loss takes no sample_weight; put weights into the targets, or compile a loss of yours")
         assert self.spec.head is not None
         return sum(self.losses, loss_of(self.spec.head)(y_pred, y, self.spec.head, **self.loss_options)["total"])
-
-    @property
-    def labels(self) -> tuple[Label, ...]:
-        """What its classes are called, where its weights say so."""
-        return () if self.config is None else self.config.labels
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """What happens to a picture before: as its weights say, else as the registry says of the model."""
-        return (self.config or default_config(self.spec, self.name)).preprocessing
 
     def preprocess(self, pictures: Any) -> Any:
         """Pictures as the model's input, (N, H, W, 3) float32, or channels second where the model has them so.

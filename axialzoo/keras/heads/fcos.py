@@ -17,9 +17,7 @@ from axialzoo.keras.norm import BatchNorm, Layer
 from axialzoo.keras.scope import own_scope
 from axialzoo.spec import Backbone, Norm, from_dict, to_dict
 from axialzoo.spec.heads.fcos import FCOS as Spec
-
-PRIOR = 0.01  # how likely each class is at the start, so that the many locations of background do not drown the rest (arXiv:1708.02002)
-SPREAD = 0.01  # of the last convolutions' weights at the start
+from axialzoo.spec.heads.fcos import PRIOR, SPREAD
 
 
 @register_head(Spec)

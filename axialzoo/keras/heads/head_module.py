@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import keras
 
-from axialzoo.spec import Backbone, Head, SpecError
+from axialzoo.spec import Backbone, Head
+from axialzoo.spec.heads.head import HeadRegistry
 
-M = TypeVar("M", bound="type[HeadModule]")
-MODULES: dict[type[Head], Callable[..., HeadModule]] = {}
+MODULES: HeadRegistry[Callable[..., HeadModule]] = HeadRegistry("Keras has no module for it; decorate one with register_head")
+register_head = MODULES.register
 
 
 class HeadModule:
@@ -39,18 +40,6 @@ class HeadModule:
         raise NotImplementedError
 
 
-def register_head(spec: type[Head]) -> Callable[[M], M]:
-    """Says which module computes heads of the type `spec`; a decorator."""
-
-    def register(module: M) -> M:
-        MODULES[spec] = module
-        return module
-
-    return register
-
-
 def make_head(spec: Head, backbone: Backbone, dtype: Any) -> HeadModule:
     """The module of a head on `backbone`, newly initialised."""
-    if type(spec) not in MODULES:
-        raise SpecError(f"head {spec.kind!r}: Keras has no module for it; decorate one with register_head({type(spec).__name__})")
-    return MODULES[type(spec)](spec, backbone, dtype)
+    return MODULES.of(spec)(spec, backbone, dtype)

@@ -8,21 +8,14 @@ from typing import Any
 
 import keras
 
-from axialzoo.spec import Head, SpecError
+from axialzoo.spec import Head
+from axialzoo.spec.heads.head import HeadRegistry
 
 Loss = Callable[..., dict[str, Any]]
-LOSSES: dict[type[Head], Loss] = {}
-DEFAULTS: dict[type[Head], Callable[[Head], tuple[Any, list[Any]]]] = {}
-
-
-def register_loss(spec: type[Head]) -> Callable[[Loss], Loss]:
-    """Says which loss goes with heads of the type `spec`; a decorator."""
-
-    def register(loss: Loss) -> Loss:
-        LOSSES[spec] = loss
-        return loss
-
-    return register
+LOSSES: HeadRegistry[Loss] = HeadRegistry("Keras has no loss for it; decorate one with register_loss")
+register_loss = LOSSES.register
+DEFAULTS: HeadRegistry[Callable[[Any], tuple[Any, list[Any]]]] = HeadRegistry("Keras has no loss and metrics of its own for it")
+register_defaults = DEFAULTS.register  # the Keras loss and metrics that compile() takes, where Keras has them
 
 
 def loss_of(head: Head) -> Loss:
@@ -30,24 +23,12 @@ def loss_of(head: Head) -> Loss:
 
     `outputs` are what the model's forward gives, `targets` what the task's ``targets`` gives, as tensors with the batch first.
     """
-    if type(head) not in LOSSES:
-        raise SpecError(f"head {head.kind!r}: Keras has no loss for it; decorate one with register_loss({type(head).__name__})")
-    return LOSSES[type(head)]
+    return LOSSES.of(head)
 
 
 def total(parts: Mapping[str, Any]) -> dict[str, Any]:
     """`parts` and their sum, called ``"total"``."""
     return {**parts, "total": sum(parts.values())}
-
-
-def register_defaults(spec: type[Head]):
-    """Says which Keras loss and metrics ``compile()`` takes for heads of the type `spec`, where Keras has them; a decorator."""
-
-    def register(make: Callable[[Any], tuple[Any, list[Any]]]):
-        DEFAULTS[spec] = make
-        return make
-
-    return register
 
 
 def defaults_of(head: Head) -> tuple[Any, list[Any]]:

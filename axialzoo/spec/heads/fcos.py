@@ -15,6 +15,9 @@ from axialzoo.spec.primitives import BatchNorm, Conv, Layer, Scale
 
 INFINITY = float("inf")
 
+PRIOR = 0.01  # how likely each class is at the start, so that the many locations of background do not drown the rest (arXiv:1708.02002)
+SPREAD = 0.01  # of the last convolutions' weights at the start
+
 
 @dataclass(frozen=True)
 class Finding:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, cast
 
 from axialzoo.spec.backbone import Backbone
 from axialzoo.spec.check import SpecError, did_you_mean
 from axialzoo.spec.primitives import Layer
 
 H = TypeVar("H", bound="Head")
+T = TypeVar("T")
+E = TypeVar("E")
 
 
 @dataclass(frozen=True)
@@ -103,3 +105,34 @@ def head_named(kind: object, path: str) -> type[Head]:
     if not isinstance(kind, str) or kind not in HEADS:
         raise SpecError(f"{path}.kind: expected one of {', '.join(HEADS)}, found {kind!r}{did_you_mean(kind, HEADS)}")
     return HEADS[kind]
+
+
+class HeadRegistry(dict[type[Head], T]):
+    """Maps types of heads to what a framework has for them.
+
+    Args:
+        missing: Error message for a head without an entry, and how to add one.
+    """
+
+    def __init__(self, missing: str):
+        super().__init__()
+        self.missing = missing
+
+    def register(self, spec: type[Head]) -> Callable[[E], E]:
+        """Return a decorator that enters what it decorates for heads of the type `spec`."""
+
+        def enter(entry: E) -> E:
+            self[spec] = cast(T, entry)
+            return entry
+
+        return enter
+
+    def of(self, head: Head) -> T:
+        """Return the entry of a head.
+
+        Raises:
+            SpecError: for a head without one.
+        """
+        if type(head) not in self:
+            raise SpecError(f"head {head.kind!r}: {self.missing}({type(head).__name__})")
+        return self[type(head)]

@@ -7,11 +7,12 @@ from typing import Any, Generic, TypeVar
 
 from torch import Tensor, nn
 
-from axialzoo.spec import Backbone, Head, SpecError
+from axialzoo.spec import Backbone, Head
+from axialzoo.spec.heads.head import HeadRegistry
 
 Y = TypeVar("Y")
-M = TypeVar("M", bound="type[HeadModule[Any]]")
-MODULES: dict[type[Head], Callable[..., HeadModule[Any]]] = {}
+MODULES: HeadRegistry[Callable[..., HeadModule[Any]]] = HeadRegistry("PyTorch has no module for it; decorate one with register_head")
+register_head = MODULES.register
 
 
 class HeadModule(nn.Module, Generic[Y]):
@@ -38,18 +39,6 @@ class HeadModule(nn.Module, Generic[Y]):
         raise NotImplementedError
 
 
-def register_head(spec: type[Head]) -> Callable[[M], M]:
-    """Says which module computes heads of the type `spec`; a decorator."""
-
-    def register(module: M) -> M:
-        MODULES[spec] = module
-        return module
-
-    return register
-
-
 def make_head(spec: Head, backbone: Backbone) -> HeadModule[Any]:
     """The module of a head on `backbone`, newly initialised."""
-    if type(spec) not in MODULES:
-        raise SpecError(f"head {spec.kind!r}: PyTorch has no module for it; decorate one with register_head({type(spec).__name__})")
-    return MODULES[type(spec)](spec, backbone)
+    return MODULES.of(spec)(spec, backbone)

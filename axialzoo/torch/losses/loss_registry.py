@@ -7,24 +7,21 @@ from typing import Any
 
 from torch import Tensor
 
-from axialzoo.spec import Head, SpecError
+from axialzoo.spec import Head
+from axialzoo.spec.heads.head import HeadRegistry
 
 Loss = Callable[..., dict[str, Tensor]]
 Totals = Callable[[Mapping[str, Tensor]], Tensor]
-LOSSES: dict[type[Head], Loss] = {}
+LOSSES: HeadRegistry[Loss] = HeadRegistry("PyTorch has no loss for it; decorate one with register_loss")
 TOTALS: dict[type[Head], Totals] = {}
 
 
 def register_loss(spec: type[Head], totals: Totals | None = None) -> Callable[[Loss], Loss]:
     """Says which loss goes with heads of the type `spec`, and how to count what it divides by: see `totals_of`; a decorator."""
 
-    def register(loss: Loss) -> Loss:
-        LOSSES[spec] = loss
-        if totals is not None:
-            TOTALS[spec] = totals
-        return loss
-
-    return register
+    if totals is not None:
+        TOTALS[spec] = totals
+    return LOSSES.register(spec)
 
 
 def loss_of(head: Head) -> Loss:
@@ -32,9 +29,7 @@ def loss_of(head: Head) -> Loss:
 
     `outputs` are what the model's forward gives, `targets` what the task's ``targets`` gives, as tensors with the batch first.
     """
-    if type(head) not in LOSSES:
-        raise SpecError(f"head {head.kind!r}: PyTorch has no loss for it; decorate one with register_loss({type(head).__name__})")
-    return LOSSES[type(head)]
+    return LOSSES.of(head)
 
 
 def totals_of(head: Head) -> Totals | None:
