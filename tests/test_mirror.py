@@ -31,7 +31,7 @@ TORCH_ONLY = {
     "fused_rows.py": {"gradients", "takes", "linear"},
     "fused_training.py": {"can_attend", "attend_backward", "plain_attend"},  # operators of their own
     "serving.py": {"serving_kernel", "served", "pointer", "recorded", "transformed", "differentiable"},
-    "losses/base.py": {"totals_of"},  # of processes: Keras computes on all devices as on one
+    "losses/loss_registry.py": {"totals_of"},  # of processes: Keras computes on all devices as on one
     "neck.py": {"FusedStage"},
     "native.py": {"read_state", "to_array"},
     "projection.py": {"at_once"},  # a CPU's cache; Keras's back ends fuse for themselves
@@ -68,7 +68,7 @@ KERAS_ONLY = {
     "heads/classifier.py": {"GlobalAverage"},
     "heads/fcos.py": {"conv", "OneMap"},  # what PyTorch under Keras cannot differentiate
     "heads/pyramid.py": {"build_numbered"},  # numbers for names
-    "losses/base.py": {"register_defaults", "defaults_of", "refuse_probabilities"},  # of compile()
+    "losses/loss_registry.py": {"register_defaults", "defaults_of", "refuse_probabilities"},  # of compile()
     "losses/classification.py": {"classification_defaults"},
     "losses/segmentation.py": {"mean"},
     "model.py": {"laid_out"},

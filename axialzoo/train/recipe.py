@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
@@ -87,8 +87,7 @@ class Recipe:
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of step `step` of `steps`."""
-        warm = self.warmup * steps
-        return self.learning_rate * min((step + 1) / (warm + 1), (steps - step) / (steps - warm))
+        return warmup_linear(step, self.learning_rate, self.warmup * steps, steps)
 
     def size(self, step: int, steps: int) -> int:
         """The side of the training images at step `step` of `steps`."""
@@ -96,6 +95,16 @@ class Recipe:
             if step < share * steps:
                 return side
         return self.preprocessing.size[0]
+
+
+def warmup_linear(step: Any, peak: float, warmup_steps: float, steps: int, minimum: Callable[[Any, Any], Any] = min) -> Any:
+    """Return the learning rate of a step: linear from 0 to `peak`, then linear to 0; `minimum` is a framework's own for tensors."""
+    return peak * minimum((step + 1) / (warmup_steps + 1), (steps - step) / (steps - warmup_steps))
+
+
+def warmed_decay(decay: float, updates: int) -> float:
+    """Return the decay of a running average at its update number `updates`: less at first, when there is little to keep."""
+    return min(decay, (1 + updates) / (10 + updates))
 
 
 def list_recipes() -> list[str]:

@@ -131,15 +131,15 @@ def recorded(framework: str, losses: list[float]) -> Iterator[None]:
         with mock.patch.dict(loss_registry.LOSSES, {toy.Toy: loss}):
             yield
         return
-    from axialzoo.train.keras_loop import Watcher
+    from axialzoo.train.keras_loop import KerasLoop
 
-    end = Watcher.on_train_batch_end
+    end = KerasLoop.on_train_batch_end
 
     def told(self: Any, batch: int, logs: Any = None) -> None:
         losses.append(float(logs["loss"]))  # an epoch of the toy is one step
         end(self, batch, logs)
 
-    with mock.patch.object(Watcher, "on_train_batch_end", told):
+    with mock.patch.object(KerasLoop, "on_train_batch_end", told):
         yield
 
 
