@@ -23,7 +23,7 @@ ALLOWED = {
     "axialzoo/hub": {"axialzoo.spec", "axialzoo.files", "axialzoo.checkpoint", "huggingface_hub", "numpy"},
     "axialzoo/image": {"axialzoo.spec", "axialzoo.files", "numpy", "PIL"},
     "axialzoo/tasks": {"axialzoo.spec", "axialzoo.image", "axialzoo.files", "numpy", "PIL"},
-    "axialzoo/data": {"axialzoo.spec", "axialzoo.image", "axialzoo.tasks", "axialzoo.files", "numpy", "PIL"},
+    "axialzoo/data": {"axialzoo.spec", "axialzoo.image", "axialzoo.tasks", "axialzoo.files", "numpy", "PIL", "yaml"},
     "axialzoo/kernels": {"axialzoo.spec", "numpy", "triton"} | FRAMEWORKS,
     "axialzoo/torch": SHARED | LIGHT | {"torch", "axialzoo.kernels"},
     # the back ends, where Keras has no word for it

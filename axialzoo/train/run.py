@@ -175,7 +175,7 @@ def _check_folder(folder: Path, plain: dict[str, Any], resume: bool) -> None:
         return
     if not resume:
         raise FileExistsError(f"{str(folder)!r} holds a run already; resume it (--resume) or choose another folder")
-    defaults = json.loads(json.dumps(to_dict(Recipe("", Preprocessing()))))
+    defaults = json.loads(json.dumps(to_dict(Recipe(model="", preprocessing=Preprocessing()))))
     before = {**defaults, **json.loads(note.read_text())}  # of fields that there were not yet when the run was begun
     differing = sorted(key for key in {*before, *plain} if before.get(key) != plain.get(key) and key not in EXTENDS)
     if differing:

@@ -47,7 +47,12 @@ def test_a_box_of_yolo_may_be_rounded_to_a_pixel_outside(tmp_path):
     ("names", "message"),
     [
         ("nc: 2\n", "expected 'names:'"),
-        ("names: *other\n", "written in a way not understood"),
+        ("names: *other\n", "expected YAML, found .*undefined alias 'other'"),
+        ("names: [cat, dog]\nnames: [dog, cat]\n", "expected 'names:' .* once; found it 2 times"),
+        ("names: cat dog\n", "written in a way not understood"),
+        ("names: [[cat], dog]\n", "written in a way not understood"),
+        ("names:\n  0: cat\n  0: dog\n", "from 0 without gaps"),
+        ("names: !!python/object/apply:os.system [dog]\n  - : :", "expected YAML"),
         ("names:\n  1: cat\n  2: dog\n", "from 0 without gaps"),
         ("names: [cat, cat]\n", "the class 'cat' occurs twice"),
     ],
