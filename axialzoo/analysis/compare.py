@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +19,41 @@ from axialzoo.spec import entry
 MEASURES = ("seconds", "memory_bytes", "multiply_adds", "cpu_seconds")
 
 
+@dataclass(frozen=True)
+class Workload:
+    """What is computed at each size; see :func:`axialzoo.analysis.cases.cases`.
+
+    Attributes:
+        layer: A block alone; None for the whole model.
+        span: Of ``axial_local``.
+        train: Whether the backward pass counts too.
+        batch: Pictures at once.
+    """
+
+    layer: str | None = None
+    span: int | None = None
+    train: bool = False
+    batch: int = 1
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """How cases are measured; see :func:`axialzoo.analysis.measure.measure`."""
+
+    rounds: int = 3
+    seconds: float = 60
+    memory: int | None = None
+    threads: int = 0  # 0: as many as there are cores
+    device: str = "cpu"
+
+
 def compare(
     model: str,
     kinds: Sequence[str],
     sizes: Sequence[tuple[int, int]],
+    workload: Workload,
+    measuring: Measuring,
     *,
-    layer: str | None = None,
-    span: int | None = None,
-    train: bool = False,
-    batch: int = 1,
-    rounds: int = 3,
-    seconds: float = 60,
-    memory: int | None = None,
-    threads: int | None = None,
-    device: str = "cpu",
     out: Path | None = None,
     overwrite: bool = False,
     told: Callable[[str], None] = lambda text: None,
@@ -40,8 +62,9 @@ def compare(
 
     Args:
         model: A registered name.
-        kinds, sizes, layer: Of :mod:`axialzoo.analysis.cases`, parsed.
-        memory: Bytes; what needs more is skipped.
+        kinds, sizes: Of :mod:`axialzoo.analysis.cases`, parsed.
+        workload: What is computed at each size.
+        measuring: How it is measured.
         out: Folder that gets ``compare.json`` and the plots.
         overwrite: Whether such files that are there already may be replaced.
         told: Gets a line for each measurement.
@@ -51,18 +74,18 @@ def compare(
     names = (*(f"{name}.png" for name in PLOTS), "compare.json")
     for path in [] if out is None else [out / name for name in names]:
         check_output(path, overwrite=overwrite)
-    threads = threads or cores()
-    made = cases(entry(model).spec, kinds, sizes, layer, train, batch, span)
-    measured = measure(made, threads=threads, device=device, rounds=rounds, seconds=seconds, memory=memory, told=told)
+    measuring = replace(measuring, threads=measuring.threads or cores())
+    made = cases(entry(model).spec, kinds, sizes, **vars(workload))
+    measured = measure(made, **vars(measuring), told=told)
     found: dict[str, Any] = {
         "model": model,
-        "layer": layer,
-        "mode": "training" if train else "inference",
+        "layer": workload.layer,
+        "mode": "training" if workload.train else "inference",
         "framework": f"torch {torch.__version__}",
-        "device": device,
-        "threads": threads,
-        "batch": batch,
-        "rounds": rounds,
+        "device": measuring.device,
+        "threads": measuring.threads,
+        "batch": workload.batch,
+        "rounds": measuring.rounds,
         "kinds": {name: _of_kind([pair for pair in zip(made, measured) if pair[0].kind == name]) for name in kinds},
     }
     if out is not None:

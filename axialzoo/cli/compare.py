@@ -57,13 +57,13 @@ def run(
     wanted = making.parse_sizes(sizes or making.SIDES["model" if block is None else "layer"])
     if out is not None:
         _check_plotting()
-    from axialzoo.analysis.compare import compare
+    from axialzoo.analysis.compare import Measuring, Workload, compare
 
+    measuring = Measuring(rounds, seconds, None if memory is None else int(memory * 2**30), threads or 0, device)
     with stdout_kept_clean():
         found = compare(
-            model, names, wanted, layer=block, span=span, train=train, batch=batch, rounds=rounds, seconds=seconds,
-            memory=None if memory is None else int(memory * 2**30), threads=threads, device=device, out=out, overwrite=force,
-            told=lambda text: say(text, quiet),
+            model, names, wanted, Workload(block, span, train, batch), measuring,
+            out=out, overwrite=force, told=lambda text: say(text, quiet),
         )  # fmt: skip
     if as_json:
         emit(found)

@@ -73,12 +73,11 @@ class Detection(Task):
         if unknown:
             raise ValueError(f"options: expected some of {', '.join(OPTIONS)}, found {', '.join(unknown)}")
         finding = replace(head.finding, **options)
-        settings = {name: getattr(finding, name) for name in OPTIONS}
 
         def to_picture(boxes: np.ndarray) -> np.ndarray:
             return view.to_picture(boxes if mirror is None else mirrored(boxes, mirror))
 
-        return decode(outputs, head.strides, view.picture, to_picture=to_picture, labels=tuple(labels), **settings)
+        return decode(outputs, head.strides, view.picture, finding, to_picture=to_picture, labels=tuple(labels))
 
     def metric(self, spec: Model, labels: Sequence[Label] = ()) -> BoxMetric:
         return BoxMetric(tuple(labels))

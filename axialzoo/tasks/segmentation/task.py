@@ -13,7 +13,7 @@ from axialzoo.image.draw_segments import draw_comparison, draw_views
 from axialzoo.spec import Head, Label, Model
 from axialzoo.spec.heads.panoptic import Panoptic
 from axialzoo.tasks.results import Result, Segments
-from axialzoo.tasks.segmentation.decode import decode
+from axialzoo.tasks.segmentation.decode import Postprocess, decode
 from axialzoo.tasks.segmentation.grow import grown
 from axialzoo.tasks.segmentation.metrics import SegmentationMetric
 from axialzoo.tasks.segmentation.targets import targets
@@ -71,7 +71,7 @@ class Segmentation(Task):
             "instance_area": reading.instance_area,
             "agreement": reading.agreement,
         }
-        found = decode(**maps, labels=tuple(labels), things=head.things, **{**settings, **options})
+        found = decode(**maps, settings=Postprocess(**{**settings, **options}), labels=tuple(labels), things=head.things)
         return in_picture(found, view)
 
     def metric(self, spec: Model, labels: Sequence[Label] = ()) -> SegmentationMetric:

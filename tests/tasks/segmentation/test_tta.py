@@ -10,9 +10,10 @@ import pytest
 from axialzoo.image import View
 from axialzoo.spec import Label, entry
 from axialzoo.tasks import Looks, Segments, look_at, looks_of, task_of
-from axialzoo.tasks.segmentation import PanopticQuality, decode
+from axialzoo.tasks.segmentation import PanopticQuality
 from axialzoo.tasks.segmentation.tta_maps import looked, resized
 from tests.tasks.segmentation.plain import LABELS, discs, perfect_maps, same_segments
+from tests.tasks.segmentation.plain import decode_with as decode
 
 STRIDE, MULTIPLE = 2, 16  # of a network's maps, and the largest inside it
 X = np.random.default_rng(0).standard_normal((70, 91, 3)).astype(np.float32)
