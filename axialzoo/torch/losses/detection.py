@@ -14,9 +14,10 @@ from torch.nn import functional as F
 
 from axialzoo.spec.heads.fcos import FCOS
 from axialzoo.spec.heads.loss_inputs import EPSILON, MAPS, check_locations
-from axialzoo.torch.losses.loss_registry import register_loss
+from axialzoo.torch.losses.loss_registry import register_loss, register_totals
 
 
+@register_totals(FCOS)
 def count(targets: Mapping[str, Tensor]) -> Tensor:
     """(2,): how many locations are of a box, and the sum of their centerness, which the box loss is the mean by."""
     found = targets["classes"] >= 0  # (N, L)
@@ -24,7 +25,7 @@ def count(targets: Mapping[str, Tensor]) -> Tensor:
     return torch.stack([found.to(central.dtype).sum(), (central * found.to(central.dtype)).sum()])
 
 
-@register_loss(FCOS, totals=count)
+@register_loss(FCOS)
 def detection_loss(
     outputs: Mapping[str, Sequence[Tensor]],
     targets: Mapping[str, Tensor],

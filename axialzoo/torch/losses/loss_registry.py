@@ -13,15 +13,9 @@ from axialzoo.spec.heads.head import HeadRegistry
 Loss = Callable[..., dict[str, Tensor]]
 Totals = Callable[[Mapping[str, Tensor]], Tensor]
 LOSSES: HeadRegistry[Loss] = HeadRegistry("PyTorch has no loss for it; decorate one with register_loss")
-TOTALS: dict[type[Head], Totals] = {}
-
-
-def register_loss(spec: type[Head], totals: Totals | None = None) -> Callable[[Loss], Loss]:
-    """Says which loss goes with heads of the type `spec`, and how to count what it divides by: see `totals_of`; a decorator."""
-
-    if totals is not None:
-        TOTALS[spec] = totals
-    return LOSSES.register(spec)
+register_loss = LOSSES.register
+TOTALS: HeadRegistry[Totals] = HeadRegistry("its loss divides by the number of pictures")
+register_totals = TOTALS.register  # counts what a loss divides by: see `totals_of`
 
 
 def loss_of(head: Head) -> Loss:
