@@ -9,6 +9,7 @@ from pathlib import Path
 
 from axialzoo.checkpoint import Config
 from axialzoo.files import write_text
+from axialzoo.hub.metadata import licence_of
 from axialzoo.spec import cost
 
 CURVE = "learning_curve.png"
@@ -52,10 +53,10 @@ def model_card(config: Config, repo_id: str = "ORG/REPO", *, curve: bool = False
     """
     spec, figures = config.spec, cost(config.spec)
     tag = None if spec.head is None else spec.head.pipeline_tag
-    licence, metrics = str(config.provenance.get("licence") or "other").lower(), config.provenance.get("metrics")
+    metrics = config.provenance.get("metrics")
     lines = [
         "---",
-        f"license: {licence if re.fullmatch('[a-z0-9.-]+', licence) else 'other'}",
+        f"license: {licence_of(config)}",
         "library_name: axialzoo",
         *([] if tag is None else [f"pipeline_tag: {tag}"]),
         "tags: [axial-attention, pytorch, keras]",
