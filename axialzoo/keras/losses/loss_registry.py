@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -24,11 +24,6 @@ def loss_of(head: Head) -> Loss:
     `outputs` are what the model's forward gives, `targets` what the task's ``targets`` gives, as tensors with the batch first.
     """
     return LOSSES.of(head)
-
-
-def total(parts: Mapping[str, Any]) -> dict[str, Any]:
-    """`parts` and their sum, called ``"total"``."""
-    return {**parts, "total": sum(parts.values())}
 
 
 def defaults_of(head: Head) -> tuple[Any, list[Any]]:

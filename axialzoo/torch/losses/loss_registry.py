@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from torch import Tensor
 
@@ -33,8 +32,3 @@ def totals_of(head: Head) -> Totals | None:
     whole batch.
     """
     return TOTALS.get(type(head))
-
-
-def total(parts: Mapping[str, Tensor]) -> dict[str, Any]:
-    """`parts` and their sum, called ``"total"``."""
-    return {**parts, "total": sum(parts.values())}
