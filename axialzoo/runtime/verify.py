@@ -15,8 +15,9 @@ from axialzoo.hub import fetch_checkpoint
 from axialzoo.hub.golden import GOLDEN, case_input, compare_golden, made_input, read_golden
 from axialzoo.hub.manifest import MANIFEST, check_manifest
 from axialzoo.runtime import frameworks
+from axialzoo.runtime.ipc import WorkerError
 from axialzoo.runtime.local import optimizable, serving
-from axialzoo.runtime.process import Worker, WorkerError
+from axialzoo.runtime.process import Worker
 from axialzoo.runtime.runner import Runner
 from axialzoo.spec import Model, SpecError, cost
 

@@ -9,7 +9,7 @@ import struct
 import numpy as np
 import pytest
 
-from axialzoo.runtime.frames import receive, send
+from axialzoo.runtime.ipc import receive, send
 
 
 def test_arrays_and_lists_arrive_as_they_were_sent():
