@@ -13,7 +13,7 @@ from axialzoo.analysis.measure import measure
 from axialzoo.analysis.plots import PLOTS, draw_growth
 from axialzoo.files import check_output, write_text
 from axialzoo.runtime.system import cores
-from axialzoo.spec import entry
+from axialzoo.spec import SpecError, entry
 
 MEASURES = ("seconds", "memory_bytes", "multiply_adds", "cpu_seconds")
 
@@ -41,6 +41,7 @@ def compare(
     Args:
         model: A registered name.
         kinds, sizes, layer: Of :mod:`axialzoo.analysis.cases`, parsed.
+        device: ``"cpu"`` or a GPU as ``"cuda:0"``, whose memory PyTorch counts.
         memory: Bytes; what needs more is skipped.
         out: Folder that gets ``compare.json`` and the plots.
         overwrite: Whether such files that are there already may be replaced.
@@ -48,6 +49,8 @@ def compare(
     """
     import torch
 
+    if device.partition(":")[0] not in ("cpu", "cuda"):
+        raise SpecError(f"device: PyTorch counts the memory of cpu and cuda alone; expected one of these, found {device!r}")
     names = (*(f"{name}.png" for name in PLOTS), "compare.json")
     for path in [] if out is None else [out / name for name in names]:
         check_output(path, overwrite=overwrite)

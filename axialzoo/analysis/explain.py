@@ -14,6 +14,7 @@ from axialzoo.analysis.measures import spread
 from axialzoo.analysis.picture import Panel, Row, draw_grid
 from axialzoo.analysis.seeing import Seeing, Source, View, find_source, view
 from axialzoo.files import check_output
+from axialzoo.runtime.device import AUTO, find_device
 from axialzoo.spec import SpecError
 
 __all__ = ["Source", "View", "explain", "find_source", "view"]
@@ -28,6 +29,7 @@ def explain(
     layer: str | None = None,
     samples: int = 8,
     seed: int = 0,
+    device: str = AUTO,
     out: Path | None = None,
     overwrite: bool = False,
     told: Callable[[str], None] = lambda text: None,
@@ -43,6 +45,7 @@ def explain(
         layer: A block with attention; default the middle one.
         samples: Random combinations of channels that the receptive field averages over.
         seed: Of random weights and of those.
+        device: Where to compute: see :class:`axialzoo.runtime.Runner`.
         out: Where the picture goes; never `path` itself.
         overwrite: Whether a file that is there already may be replaced.
     """
@@ -54,7 +57,7 @@ def explain(
     block = known[len(known) // 2] if layer is None else find_block(source.spec, layer)
     shown = view(path, point, source.preprocessing)
     told(f"{source.name} as it is")
-    own = Seeing(source, block, shown, samples, seed)
+    own = Seeing(source, block, shown, samples, seed, find_device(device))
     height, width = own.map
     found: dict[str, Any] = {
         "model": source.name,

@@ -105,7 +105,7 @@ def predict_batch(
     check_decodable(checkpoint.config, asked)
     chunks = chunks_of(inputs, chunk)
     config, total = checkpoint.config, sum(map(len, chunks))
-    optimized = optimize and optimizable(backend, "float32")
+    optimized = optimize and optimizable(backend, "float32", "cpu" if device == AUTO else device)
     plan = Plan(
         config.model, config.digest, names[0], backend, optimized, threads, batch_size, dict(asked.asked), top, total, len(chunks),
         input_digest(chunks), None if device == AUTO else device,

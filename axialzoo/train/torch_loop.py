@@ -15,6 +15,7 @@ from axialzoo.data.batches import TrainBatches
 from axialzoo.data.prefetch import prefetched
 from axialzoo.files import written_beside
 from axialzoo.runtime import Runner
+from axialzoo.runtime.device import find_device
 from axialzoo.tasks import batch_targets
 from axialzoo.torch.drop_path import draw_by_place
 from axialzoo.torch.losses import loss_of, totals_of
@@ -39,7 +40,8 @@ def train(job: Job) -> AxialModel[Any] | None:
     """
     recipe = job.recipe
     # its precision is one for the whole process, the recipe's is set below; on CPUs it makes one of several processes only if told
-    accelerator = Accelerator(mixed_precision="no", cpu=not torch.accelerator.is_available())
+    on_cpu = not torch.accelerator.is_available() or (job.processes > 1 and job.device == "cpu")
+    accelerator = Accelerator(mixed_precision="no", cpu=on_cpu)
     if accelerator.num_processes != job.processes:
         raise RuntimeError(
             f"expected {job.processes} processes that train together, found {accelerator.num_processes} by accelerate's count"
@@ -48,7 +50,9 @@ def train(job: Job) -> AxialModel[Any] | None:
     model = create_model(recipe.model, recipe.start or False, features_only=False, **job.changes)
     model.set_sync_norms(accelerator.num_processes > 1)  # several processes train as one does
     dtype = torch.float64 if recipe.precision == "float64" else torch.float32
-    model.to(dtype)
+    # one process trains where it is told to, of several each where accelerate puts it; the optimizer's state is made there
+    device = accelerator.device if job.processes > 1 else torch.device(find_device(job.device, precision=str(dtype).rpartition(".")[2]))
+    model.to(device, dtype)
     model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # PyTorch's overload of `to` is not declared
     optimizer, decayed = make_optimizer(recipe, model)
     average = Average(model, recipe.average) if recipe.average else None
@@ -63,14 +67,14 @@ def train(job: Job) -> AxialModel[Any] | None:
         step = state["step"]
         if average is not None:
             average.load(state["average"])
-    trained, optimizer = accelerator.prepare(model, optimizer)
+    trained, optimizer = accelerator.prepare(model, optimizer, device_placement=[False, False])
     begins = cast(Tensor, accelerator.gather(torch.tensor([step], device=accelerator.device))).tolist()
     if len(set(begins)) > 1:
         raise RuntimeError(
             f"{job.folder}: expected every process to begin at one step, found steps {', '.join(map(str, begins))}; the folder of the run "
             "has to be one that all of them see, as on a shared disk"
         )
-    device, main = accelerator.device, accelerator.is_main_process
+    main = accelerator.is_main_process
     shared = totals_of(head) if accelerator.num_processes > 1 else None  # what the loss divides by, of the whole batch
     batches = TrainBatches(job.training, recipe, accelerator.process_index, accelerator.num_processes)
     log = Log(job.folder, step, job.figure) if main else None

@@ -82,7 +82,7 @@ def test_the_table_shows_labels_and_shares(axialzoo, folder):
 
 def test_batches_keep_the_order_and_join_only_equal_sizes():
     inputs = [np.zeros((side, 4, 3)) for side in [2] * 40 + [3, 2, 2]]
-    batches = list(predict.equal_size_batches([*inputs[:40], None, ImageError('planted'), *inputs[40:]]))
+    batches = list(predict.equal_size_batches([*inputs[:40], None, ImageError("planted"), *inputs[40:]]))
     assert [len(batch) for batch in batches] == [40, 1, 2]
     assert [index for batch in batches for index in batch] == [*range(40), *range(42, 45)]
 
