@@ -13,7 +13,8 @@ from typing import Any
 from axialzoo.data import Data, DataError, check, hold_out, open_data
 from axialzoo.files import write_text
 from axialzoo.hub import to_build
-from axialzoo.runtime.device import AUTO
+from axialzoo.runtime.device import AUTO, find_device
+from axialzoo.runtime.frameworks import prepare_keras
 from axialzoo.spec import Preprocessing, SpecError, adapt, entry, to_dict
 from axialzoo.tasks import Task, task_of
 from axialzoo.train.job import Job, changes_of
@@ -114,6 +115,8 @@ def run(
         )
     if device != AUTO and (devices > 1 or (launched() > 1 and ":" in device)):
         raise SpecError(f"device: several devices train together, so that none can be named; expected auto, found {device!r}")
+    if device != AUTO and launched() == 1:
+        find_device(device, prepare_keras() if framework == "keras" else None)  # before the data are looked at
     if main:
         _check_folder(folder, plain, resume)
     settings, task, found, _ = check_run(recipe, data, progress, look=not again, **overrides)
