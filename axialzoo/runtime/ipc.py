@@ -74,8 +74,8 @@ class WorkerProcess:
     ):
         self.title, self.timeout = title, timeout
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (it is open as long as the process runs)
-        settings = {**ENVIRONMENT, **os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **(environment or {})}
-        settings["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        settings = {**ENVIRONMENT, **os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": paths, **(environment or {})}
         if threads is not None:
             settings |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
         self._process = subprocess.Popen(

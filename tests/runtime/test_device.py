@@ -73,10 +73,10 @@ def test_float64_is_refused_where_a_device_has_none(there):
 
 
 def test_a_runner_and_a_worker_refuse_a_device_alike(folder):
-    with pytest.raises(DeviceError, match="PyTorch expected one of auto, cpu.*found 'cuda:99'"):
+    with pytest.raises(DeviceError, match=r"PyTorch expected one of auto, cpu.*found 'cuda:99'"):
         load_runner(folder, "torch", device="cuda:99")
     worker = Worker("torch")
-    with pytest.raises(DeviceError, match="PyTorch expected one of auto, cpu.*found 'cuda:99'"):
+    with pytest.raises(DeviceError, match=r"PyTorch expected one of auto, cpu.*found 'cuda:99'"):
         Runner(load_checkpoint(folder), "torch", worker=worker, device="cuda:99")
     assert Runner(load_checkpoint(folder), "torch", worker=worker, device="cpu").device == "cpu"
     worker.close()
