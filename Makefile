@@ -7,7 +7,7 @@ TIMM := $(VENV)/timm
 ALL := torch,keras-tensorflow,keras-jax,train,parquet,dev
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: help setup demo app test test-app test-ecosystem test-full test-ray test-triton docs lint bench clean
+.PHONY: help setup demo app test test-app test-ecosystem test-full test-gpu test-ray test-triton docs lint bench clean
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -71,6 +71,9 @@ test-ray: $(READY)  ## Batch prediction on Ray too, which this installs
 test-triton: $(READY)  ## The kernel for GPUs, through the interpreter of Triton, which this installs
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[$(ALL),triton]'
 	TRITON_INTERPRET=1 $(BIN)/python -m pytest tests/kernels/gpu
+
+test-gpu: $(READY)  ## All that a GPU makes meaningful, on a GPU; without one it skips and says why
+	$(BIN)/python -m pytest tests/gpu tests/runtime/test_device.py -m 'full or not full' -rs
 
 docs: $(READY)  ## The documentation site in site/: every tutorial run, built and checked
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[docs]'

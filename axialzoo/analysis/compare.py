@@ -14,7 +14,7 @@ from axialzoo.analysis.measure import measure
 from axialzoo.analysis.plots import PLOTS, draw_growth
 from axialzoo.files import check_output, write_text
 from axialzoo.runtime.system import cores
-from axialzoo.spec import entry
+from axialzoo.spec import SpecError, entry
 
 MEASURES = ("seconds", "memory_bytes", "multiply_adds", "cpu_seconds")
 
@@ -44,7 +44,7 @@ class Measuring:
     seconds: float = 60
     memory: int | None = None
     threads: int = 0  # 0: as many as there are cores
-    device: str = "cpu"
+    device: str = "cpu"  # or a GPU as "cuda:0", whose memory PyTorch counts
 
 
 def compare(
@@ -71,6 +71,8 @@ def compare(
     """
     import torch
 
+    if measuring.device.partition(":")[0] not in ("cpu", "cuda"):
+        raise SpecError(f"device: PyTorch counts the memory of cpu and cuda alone; expected one of these, found {measuring.device!r}")
     names = (*(f"{name}.png" for name in PLOTS), "compare.json")
     for path in [] if out is None else [out / name for name in names]:
         check_output(path, overwrite=overwrite)

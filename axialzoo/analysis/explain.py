@@ -14,6 +14,7 @@ from axialzoo.analysis.cases import attention_blocks, find_block
 from axialzoo.analysis.picture import Panel, Row, draw_grid
 from axialzoo.analysis.seeing import Seeing, Source, View, find_source, view
 from axialzoo.analysis.weights import spread
+from axialzoo.runtime.device import AUTO, find_device
 from axialzoo.spec import SpecError
 
 __all__ = ["Source", "View", "explain", "find_source", "view"]
@@ -26,10 +27,12 @@ class Drawn:
     Attributes:
         samples: Random combinations of channels that the receptive field averages over.
         seed: Of random weights and of those.
+        device: Where to compute: see :class:`axialzoo.runtime.Runner`.
     """
 
     samples: int = 8
     seed: int = 0
+    device: str = AUTO
 
 
 def explain(
@@ -52,7 +55,7 @@ def explain(
         kinds: Kinds of attention to compare in the place of the model's own; one without trained weights is skipped where the model has
             some.
         layer: A block with attention; default the middle one.
-        drawn: What is random.
+        drawn: What is random, and where it is computed.
         out: Where the picture goes; the caller has checked it.
     """
     known = list(attention_blocks(source.spec))
@@ -61,7 +64,7 @@ def explain(
     block = known[len(known) // 2] if layer is None else find_block(source.spec, layer)
     shown = view(path, point, source.preprocessing)
     told(f"{source.name} as it is")
-    own = Seeing(source, block, shown, drawn.samples, drawn.seed)
+    own = Seeing(source, block, shown, drawn.samples, drawn.seed, find_device(drawn.device))
     height, width = own.map
     found: dict[str, Any] = {
         "model": source.name,

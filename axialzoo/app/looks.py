@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from axialzoo.app.models import checkpoint_of
 from axialzoo.spec import KINDS
 
 SIDE = 420  # pixels of the longer side of a panel
@@ -138,4 +139,4 @@ def _drawn(photo: Image.Image, share: tuple[float, float]) -> Image.Image:
 def _source(source: str) -> Any:
     from axialzoo.analysis.seeing import find_source
 
-    return find_source(source)
+    return find_source(source, fetch=checkpoint_of)

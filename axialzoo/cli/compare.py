@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from axialzoo.cli.shared import Force, Json, Quiet, billions, emit, say, show, stdout_kept_clean, table
+from axialzoo.cli.shared import Device, Force, Json, Quiet, billions, emit, say, show, stdout_kept_clean, table
 
 COMPARED = "axial,axial_local,global,local,window"
 SIZES = "SIDE or HEIGHTxWIDTH, separated by commas: pixels, or with --layer positions; default 224,448,896, or 28,56,112,224."
@@ -27,7 +27,7 @@ def run(
     seconds: Annotated[float, typer.Option(min=1, help="Skip what takes longer, per run.")] = 60,
     memory: Annotated[float | None, typer.Option(min=0.01, help="GiB; skip what needs more; default 80 % of what is free.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Of PyTorch; default all cores.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Device = "auto",
     force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -45,12 +45,12 @@ def run(
       axialzoo compare axial_resnet50_s --layer stages.0.blocks.0 --kinds axial_local --span 65 --sizes 65x129,128x256 --train
     """
     from axialzoo.analysis import cases as making
+    from axialzoo.runtime.device import find_device
     from axialzoo.runtime.frameworks import choose
     from axialzoo.spec import entry
 
-    if device not in ("cpu", "cuda"):
-        raise ValueError(f"--device: expected cpu or cuda, found {device!r}")
     choose("torch")
+    device = find_device(device)
     spec = entry(model).spec
     block = None if layer is None else making.find_block(spec, layer)
     names = making.parse_kinds(kinds)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from axialzoo.cli.shared import (
+    Device,
     Flip,
     Json,
     Overlap,
@@ -43,6 +44,7 @@ def run(
     examples: Annotated[int, typer.Option(min=0, help="Show so many pictures, from worst to best, in the folder's card.")] = 0,
     record: Annotated[bool, typer.Option("--record", help="Write the result into the folder's config and card.")] = False,
     plain: Plain = False,
+    device: Device = "auto",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -65,7 +67,7 @@ def run(
             say_if_compiling(quiet)
         more: dict[str, Any] = {"split": split, "pictures": pictures, "examples": examples, **looks(tile, overlap, flip, scales)}
         found: dict[str, Any] = training.evaluate(
-            source, data, framework=name, batch_size=batch_size, limit=limit, optimize=not plain, **more
+            source, data, framework=name, batch_size=batch_size, limit=limit, optimize=not plain, device=device, **more
         )
         if record:
             training.record(source, found, data)

@@ -11,6 +11,7 @@ import typer
 
 from axialzoo.cli.predict_batch import BATCHES, run_batch
 from axialzoo.cli.shared import (
+    Device,
     Flip,
     Force,
     Json,
@@ -45,6 +46,7 @@ def run(
     flip: Flip = False,
     scales: Scales = None,
     plain: Plain = False,
+    device: Device = "auto",
     workers: Annotated[int | None, typer.Option(min=1, help="In batches: processes; default one a core.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="In batches: of each worker; default 1.")] = None,
     chunk: Annotated[int | None, typer.Option(min=1, help="In batches: pictures of a file of results; default 256.")] = None,
@@ -67,6 +69,7 @@ def run(
       axialzoo predict a.jpg --model ./folder --framework torch,keras --out b.png
       axialzoo predict *.jpg --model axial_resnet_cifar10 --top 3 --json
       axialzoo predict photos/ --model axial_resnet_cifar10 --out results/
+      axialzoo predict photos/ --model axial_resnet_cifar10 --device cuda:1 --json
       axialzoo predict slide.png --model axial_deeplab_nuclei --tile 512x512 --overlap 64 --flip --out cut.png
       axialzoo predict photos/ --model axial_resnet_cifar10 --out results.parquet --workers 2
       axialzoo predict photos/ --model axial_resnet_cifar10 --out results.parquet --workers 2 --resume
@@ -75,7 +78,7 @@ def run(
     batch = {"workers": workers, "threads": threads, "chunk": chunk, "engine": engine, "address": address, "resume": resume or None}
     batch = {name: value for name, value in batch.items() if value is not None}
     if out is not None and out.suffix in BATCHES:
-        how = {"framework": framework, "optimize": not plain, "top": top, "overwrite": force, **batch}
+        how = {"framework": framework, "optimize": not plain, "device": device, "top": top, "overwrite": force, **batch}
         run_batch(images, model, out, how, looks(tile, overlap, flip, scales), as_json=as_json, quiet=quiet)
         return
     if batch:
@@ -96,7 +99,7 @@ def run(
         checkpoint = fetch_checkpoint(model)
         if not plain:
             say_if_compiling(quiet)
-        runners = [Runner(checkpoint, name, optimize=not plain) for name in names]
+        runners = [Runner(checkpoint, name, optimize=not plain, device=device) for name in names]
     config, predictions, drawn, skipped = checkpoint.config, [], [], []
     for index, one in enumerate(predict_files(runners, paths, looks=asked)):
         if one.picture is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -12,13 +12,14 @@ import numpy as np
 
 from axialzoo.checkpoint import Config, load_checkpoint, save_checkpoint
 from axialzoo.data import Data, DataError, Sample, Split, open_data
-from axialzoo.data.scoring import scoring
 from axialzoo.hub import fetch_checkpoint, write_card
 from axialzoo.runtime import Runner
+from axialzoo.runtime.device import AUTO
 from axialzoo.runtime.local import Outputs
-from axialzoo.runtime.predict import Computes, batch_of, looked
+from axialzoo.runtime.predict import SupportsOutputs, predict_stream, results_of
+from axialzoo.spec import Label
 from axialzoo.tasks import Result, check_looks, looks_of, task_of
-from axialzoo.tasks.tta import Asked
+from axialzoo.tasks.tta import Asked, Looks
 from axialzoo.train.examples import put_examples
 from axialzoo.train.pictures import write_pictures
 from axialzoo.train.progress import progress
@@ -44,6 +45,7 @@ def evaluate(
     pictures: str | Path | None = None,
     examples: int = 0,
     optimize: bool = True,
+    device: str = AUTO,
     seen: Callable[[Scored], None] | None = None,
     **looks: Unpack[Asked],
 ) -> dict[str, Any]:
@@ -52,7 +54,7 @@ def evaluate(
     Args:
         source: Folder, registry name with weights, ``name.tag`` or ``org/repo[@revision]``.
         data: A folder that :func:`axialzoo.data.open_data` reads.
-        framework, backend, optimize: As of :class:`axialzoo.runtime.Runner`.
+        framework, backend, optimize, device: As of :class:`axialzoo.runtime.Runner`.
         batch_size: Images at once.
         limit: Only the first so many images.
         split: Which images: ``"train"``, ``"val"`` or ``"test"``.
@@ -82,18 +84,16 @@ def evaluate(
     check_classes(config, found)
     total = len(samples) if limit is None else min(limit, len(samples))
     labels = config.labels or found.labels
-    metric, done, kept = task.metric(config.spec, labels), 0, []
-    with Runner(checkpoint, framework, backend, compiled=True, optimize=optimize) as runner, progress("evaluating", total) as bar:
-        timed = Timed(runner)
-        for batch in scoring(samples, config.preprocessing, batch_of(asked, batch_size), limit):
-            for sample, result in zip(batch.samples, looked(timed, batch.x, batch.views, asked, labels)):
-                metric.update(result, sample.truth)
-                scored = Scored(sample, result)
-                if seen is not None:
-                    seen(scored)
-                if pictures is not None or examples:
-                    kept.append((_own_figure(task, config, labels, scored), scored))
-            done += len(batch)
+    metric, kept = task.metric(config.spec, labels), []
+    how: dict[str, Any] = {"compiled": True, "optimize": optimize, "device": device}
+    with Runner(checkpoint, framework, backend, **how) as runner, progress("evaluating", total) as bar:
+        timed = TimedRunner(runner)
+        for done, scored in enumerate(predict_samples(timed, samples, batch_size, asked, labels, limit), 1):
+            metric.update(scored.result, scored.sample.truth)
+            if seen is not None:
+                seen(scored)
+            if pictures is not None or examples:
+                kept.append((_own_figure(task, config, labels, scored), scored))
             bar(done, "")
     about = {"images": total, "seconds": round(timed.seconds, 3), "framework": runner.framework, "backend": runner.backend}
     if pictures is not None:
@@ -103,7 +103,23 @@ def evaluate(
     return {**metric.compute(), **asked.asked, **about, "split": name, "digest": config.digest}
 
 
-class Timed:
+def predict_samples(
+    runner: SupportsOutputs,
+    split: Split,
+    batch_size: int,
+    tta: Looks | None = None,
+    labels: Sequence[Label] | None = None,
+    limit: int | None = None,
+) -> Iterator[Scored]:
+    """Predict every sample of a split, or the first so many, once and in order; arguments as of
+    :func:`axialzoo.runtime.predict.predict_stream`."""
+    samples = (split[index] for index in range(len(split) if limit is None else min(limit, len(split))))
+    items = ((sample, sample.picture) for sample in samples)
+    for sample, outcome in predict_stream([runner], items, batch_size, tta or Looks(), labels):
+        yield Scored(sample, results_of(outcome)[0])
+
+
+class TimedRunner:
     """A runner that counts the seconds in which it computes."""
 
     def __init__(self, runner: Runner):
@@ -111,21 +127,18 @@ class Timed:
 
     def outputs(self, x: np.ndarray) -> Outputs:
         started = time.perf_counter()
-        found = self.runner.outputs(x)
+        outputs = self.runner.outputs(x)
         self.seconds += time.perf_counter() - started
-        return found
+        return outputs
 
 
-def score(runner: Computes, split: Split, batch_size: int = 50) -> dict[str, float]:
-    """The figures of `runner`'s task on `split`, numbers alone."""
+def score(runner: SupportsOutputs, split: Split, batch_size: int = 50) -> dict[str, float]:
+    """Return the metrics of `runner`'s task on `split`, numbers alone."""
     config = runner.config
-    task = task_of(config.spec.head)
-    metric = task.metric(config.spec, config.labels)
-    for batch in scoring(split, config.preprocessing, batch_size):
-        for sample, result in zip(batch.samples, looked(runner, batch.x, batch.views)):
-            metric.update(result, sample.truth)
-    figures = metric.compute()
-    return {name: value for name, value in figures.items() if isinstance(value, float)}
+    metric = task_of(config.spec.head).metric(config.spec, config.labels)
+    for scored in predict_samples(runner, split, batch_size):
+        metric.update(scored.result, scored.sample.truth)
+    return {name: value for name, value in metric.compute().items() if isinstance(value, float)}
 
 
 def check_classes(config: Config, data: Data) -> None:

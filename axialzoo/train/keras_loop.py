@@ -14,6 +14,7 @@ from axialzoo.keras.distribution import data_parallel
 from axialzoo.keras.models import create_model
 from axialzoo.keras.weights import describe, variables
 from axialzoo.runtime import Runner
+from axialzoo.runtime.device import AUTO, find_device, keras_device
 from axialzoo.runtime.local import Outputs
 from axialzoo.spec import SpecError
 from axialzoo.train.job import Job
@@ -35,8 +36,11 @@ def train(job: Job) -> keras.Model:
         raise SpecError(f"batch_size: expected a multiple of the {job.devices} devices, found {recipe.batch_size}")
     if job.devices > 1:
         keras.distribution.set_distribution(data_parallel(job.devices))
+    backend = keras.backend.backend()
+    device = None if job.device == AUTO else find_device(job.device, backend)
     try:
-        return _train(job)
+        with keras_device(device, backend):
+            return _train(job)
     finally:
         if job.devices > 1:
             keras.distribution.set_distribution(None)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from axialzoo.data.batches import TrainBatches
-from axialzoo.runtime.predict import Computes
+from axialzoo.runtime.predict import SupportsOutputs
 from axialzoo.tasks import batch_targets
 from axialzoo.train.evaluation import score
 from axialzoo.train.job import Job
@@ -40,7 +40,7 @@ class TrainLoop:
         """Write what a run is resumed from."""
         raise NotImplementedError
 
-    def runner(self) -> Computes:
+    def runner(self) -> SupportsOutputs:
         """Return a runner of the finished model."""
         raise NotImplementedError
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from axialzoo.data.prefetch import prefetched
 from axialzoo.files import written_beside
 from axialzoo.runtime import Runner
+from axialzoo.runtime.device import find_device
 from axialzoo.torch.drop_path import draw_by_place
 from axialzoo.torch.losses import loss_of, totals_of
 from axialzoo.torch.model import AxialModel
@@ -31,7 +32,8 @@ def train(job: Job) -> AxialModel[Any] | None:
         The model, or its running average where the recipe has one; None in all processes but the first.
     """
     # its precision is one for the whole process, the recipe's is set below; on CPUs it makes one of several processes only if told
-    accelerator = Accelerator(mixed_precision="no", cpu=not torch.accelerator.is_available())
+    on_cpu = not torch.accelerator.is_available() or (job.processes > 1 and job.device == "cpu")
+    accelerator = Accelerator(mixed_precision="no", cpu=on_cpu)
     if accelerator.num_processes != job.processes:
         raise RuntimeError(
             f"expected {job.processes} processes that train together, found {accelerator.num_processes} by accelerate's count"
@@ -51,7 +53,10 @@ class TorchLoop(TrainLoop):
         self.model = model = create_model(recipe.model, recipe.start or False, features_only=False, **job.changes)
         model.set_sync_norms(processes > 1)  # several processes train as one does
         self.dtype = torch.float64 if recipe.precision == "float64" else torch.float32
-        model.to(self.dtype)
+        # one process trains where it is told to, of several each where accelerate puts it; the optimizer's state is made there
+        precision = str(self.dtype).rpartition(".")[2]
+        self.device = accelerator.device if processes > 1 else torch.device(find_device(job.device, precision=precision))
+        model.to(self.device, self.dtype)
         model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # PyTorch's overload of `to` is not declared
         self.optimizer, self.decayed = make_optimizer(recipe, model)
         self.average = Average(model, recipe.average) if recipe.average else None
@@ -83,14 +88,14 @@ class TorchLoop(TrainLoop):
         """Train from `step` to the end."""
         accelerator, recipe, steps, head = self.accelerator, self.recipe, self.batches.steps, self.model.spec.head
         assert head is not None  # it has a task
-        trained, optimizer = accelerator.prepare(self.model, self.optimizer)
+        trained, optimizer = accelerator.prepare(self.model, self.optimizer, device_placement=[False, False])
         begins = cast(Tensor, accelerator.gather(torch.tensor([step], device=accelerator.device))).tolist()
         if len(set(begins)) > 1:
             raise RuntimeError(
                 f"{self.job.folder}: expected every process to begin at one step, found steps {', '.join(map(str, begins))}; the folder of "
                 "the run has to be one that all of them see, as on a shared disk"
             )
-        device, processes = accelerator.device, accelerator.num_processes
+        device, processes = self.device, accelerator.num_processes
         loss_function, shared = loss_of(head), totals_of(head) if processes > 1 else None  # what the loss divides by, of the whole batch
         trained.train()
         with self.followed(step):

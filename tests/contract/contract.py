@@ -18,7 +18,7 @@ from axialzoo.checkpoint import Config, default_config, load_checkpoint
 from axialzoo.hub import model_card
 from axialzoo.image import view_of
 from axialzoo.runtime import Runner
-from axialzoo.runtime.predict import prepared
+from axialzoo.runtime.predict import to_input
 from axialzoo.spec import Label, Model, parameters
 from axialzoo.tasks import batch_targets, decode_batch, task_of
 from axialzoo.tasks.results import Boxes, Segments
@@ -84,7 +84,7 @@ class Subject:
     @cached_property
     def x(self) -> np.ndarray:
         """(2, H, W, 3) float32, normalised."""
-        one = prepared(self.picture, self.config)
+        one = to_input(self.picture, self.config)
         return np.stack([one, one[::-1]])
 
     @cached_property
