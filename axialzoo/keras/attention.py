@@ -9,6 +9,9 @@ attended axis, T queries and S keys of a window, D depth of a head (Dk, Dv), P r
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import keras
 from keras import ops
 
@@ -17,7 +20,7 @@ from axialzoo.keras.fused import attend_folded, serving_kernel
 from axialzoo.keras.fused_layer import can_train_fused, train_fused
 from axialzoo.keras.norm import Activation, statistics_dtype
 from axialzoo.keras.projection import PositionAttention
-from axialzoo.keras.windows import HIDDEN, by_window, seen, table_window, unwindow, window_keys, window_of, window_queries
+from axialzoo.keras.windows import HIDDEN, attention_mask, by_window, seen, table_window, unwindow, window_keys, window_of, window_queries
 from axialzoo.spec import Attention, Norm
 
 
@@ -40,9 +43,10 @@ class AxialAttention(PositionAttention):
         self.axis = axis
 
     def call(self, x, activation: Activation | None = None, training=None):
-        if not training and serving_kernel(self, x):
+        pristine = self.is_pristine()
+        if pristine and not training and serving_kernel(self, x):
             return attend_folded(self, self.placed(x), self.axis, activation)
-        if training and can_train_fused(self, x, self.axis):
+        if pristine and training and can_train_fused(self, x, self.axis):
             return train_fused(self, self.placed(x), self.axis, activation)
         x = self._plain(x, training)
         return x if activation is None else activation(x)
@@ -50,8 +54,11 @@ class AxialAttention(PositionAttention):
     def _plain(self, x, training):
         _, h, w, _ = ops.shape(x)
         inputs = self.inputs_of(x, training)
-        scale = ops.cast(self.similarity_scale(inputs, training), inputs.q.dtype)  # (terms, G)
-        out = attend(inputs, scale)  # one (B, G, L, Dv) per value term
+        if self.is_pristine("norm_similarity"):
+            scale = ops.cast(self.similarity_scale(inputs, training), inputs.q.dtype)  # (terms, G)
+            out = attend(inputs, scale)  # one (B, G, L, Dv) per value term
+        else:
+            out = attend(inputs, normalise=functools.partial(self.normalise_logits, training=training))
         return self.sum_terms([self.merge_heads(term, h, w) for term in out], training)  # (N, H, W, V)
 
     def inputs_of(self, x, training=None) -> AttentionInputs:
@@ -103,31 +110,37 @@ class AxialAttention(PositionAttention):
         return {**super().get_config(), "axis": self.axis}
 
 
-def attend(inputs: AttentionInputs, scale) -> list:
+def attend(inputs: AttentionInputs, scale=None, normalise: Callable | None = None) -> list:
     """Softmax attention with relative positions along one axis: with `moments`, all that a fused kernel has to replace.
 
     Args:
         inputs: Queries, keys, values, tables and windows along one axis.
         scale: (terms, G): factor of each similarity term, in the order of ``spec.similarity``.
+        normalise: In the place of `scale`, a function of a list of terms, (B', G, T, S) each, and of the pairs to be seen, to their sum.
 
     Returns:
         Retrieved contents and retrieved positions, as ``spec.value`` says: each (B, G, L, Dv).
     """
     spec, window, groups, dtype = inputs.spec, inputs.window, inputs.q.shape[1], inputs.v.dtype
     q, k, v = window_queries(inputs.q, window), window_keys(inputs.k, window), window_keys(inputs.v, window)  # (B', G, T or S, D)
-    scales = {term: scale[index][:, None, None] for index, term in enumerate(spec.similarity)}  # each (G, 1, 1)
-    logits = 0.0
+    scales = {term: 1 if scale is None else scale[index][:, None, None] for index, term in enumerate(spec.similarity)}  # each (G, 1, 1)
+    terms = []
     if "content" in scales:
-        logits = logits + content_similarity(q * scales["content"], k)  # (B'G, T, S)
+        terms.append(content_similarity(q * scales["content"], k))  # (B'G, T, S)
     if "query" in scales:
-        logits = logits + query_similarity(q * scales["query"], inputs.rq)
+        terms.append(query_similarity(q * scales["query"], inputs.rq))
     if "key" in scales:
-        logits = logits + key_similarity(k * scales["key"], inputs.rk)
+        terms.append(key_similarity(k * scales["key"], inputs.rk))
+    shape = (-1, groups, window.queries, window.keys)
+    if normalise is None:
+        logits = sum(terms[1:], terms[0])  # (B'G, T, S)
+    else:
+        logits = normalise([ops.reshape(term, shape) for term in terms], None if window.whole else attention_mask(window))  # (B', G, T, S)
     logits = ops.cast(logits, statistics_dtype(dtype))
     if not window.whole:
         logits = by_window(logits, groups, window) + (seen(window, logits.dtype)[:, None] - 1) * HIDDEN  # (B, windows, G, T, S)
-        logits = ops.reshape(logits, (-1, window.queries, window.keys))
-    p = ops.cast(ops.softmax(logits, axis=-1), dtype)  # (B'G, T, S)
+    p = ops.softmax(ops.reshape(logits, (-1, window.queries, window.keys)), axis=-1)  # (B'G, T, S)
+    p = ops.cast(p, dtype)
     out = []
     if "content" in spec.value:
         out.append(p @ _flatten(v))  # (B'G, T, Dv)

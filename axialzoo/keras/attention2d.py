@@ -9,13 +9,28 @@ Letters as there; T and S, queries and keys of a window, have rows (h) and colum
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import keras
 from keras import ops
 
 from axialzoo.keras.attention_inputs import AttentionInputs
 from axialzoo.keras.norm import statistics_dtype
 from axialzoo.keras.projection import PositionAttention
-from axialzoo.keras.windows import HIDDEN, by_window2d, seen, seen2d, table_window, tile, untile, window_keys, window_of, window_queries
+from axialzoo.keras.windows import (
+    HIDDEN,
+    attention_mask2d,
+    by_window2d,
+    seen,
+    seen2d,
+    table_window,
+    tile,
+    untile,
+    window_keys,
+    window_of,
+    window_queries,
+)
 
 AXES = ("_height", "_width")
 
@@ -36,8 +51,11 @@ class Attention2D(PositionAttention):
     def call(self, x, training=None):
         _, h, w, _ = ops.shape(x)
         inputs = self.inputs_of(x, training)
-        scale = ops.cast(self.similarity_scale(inputs, training), inputs.q.dtype)  # (terms, G)
-        out = attend(inputs, scale)  # one (N, G, H, W, Dv) per value term
+        if self.is_pristine("norm_similarity"):
+            scale = ops.cast(self.similarity_scale(inputs, training), inputs.q.dtype)  # (terms, G)
+            out = attend(inputs, scale)  # one (N, G, H, W, Dv) per value term
+        else:
+            out = attend(inputs, normalise=functools.partial(self.normalise_logits, training=training))
         return self.sum_terms([self.merge_heads(term, h, w) for term in out], training)  # (N, H, W, V)
 
     def inputs_of(self, x, training=None) -> AttentionInputs:
@@ -88,12 +106,13 @@ class Attention2D(PositionAttention):
         return self.scale_from_moments(*moments(inputs.similarity_in(statistics_dtype(inputs.q.dtype))))
 
 
-def attend(inputs: AttentionInputs, scale) -> list:
+def attend(inputs: AttentionInputs, scale=None, normalise: Callable | None = None) -> list:
     """Softmax attention with relative positions along both axes: with `moments`, all that a fused kernel has to replace.
 
     Args:
         inputs: Queries, keys, values, tables and windows over both axes.
         scale: (terms, G): factor of each similarity term, in the order of ``spec.similarity``.
+        normalise: In the place of `scale`, a function of a list of terms, (B', G, T, S) each, and of the pairs to be seen, to their sum.
 
     Returns:
         Retrieved contents and retrieved positions, as ``spec.value`` says: each (N, G, H, W, Dv).
@@ -101,16 +120,21 @@ def attend(inputs: AttentionInputs, scale) -> list:
     spec, windows, dtype = inputs.spec, inputs.window, inputs.v.dtype
     q = tile(inputs.q, windows, window_queries)  # (B', G, Th, Tw, Dk)
     k, v = tile(inputs.k, windows, window_keys), tile(inputs.v, windows, window_keys)  # (B', G, Sh, Sw, D)
-    scales = {term: scale[index][:, None, None, None] for index, term in enumerate(spec.similarity)}  # each (G, 1, 1, 1)
-    logits = 0.0
+    scales = {term: 1 if scale is None else scale[index][:, None, None, None] for index, term in enumerate(spec.similarity)}  # (G, 1, 1, 1)
+    terms = []
     if "content" in scales:
-        logits = logits + content_similarity(q * scales["content"], k)  # (B', G, Th, Tw, Sh, Sw)
+        terms.append(content_similarity(q * scales["content"], k))  # (B', G, Th, Tw, Sh, Sw)
     if "query" in scales:
-        logits = logits + query_similarity(q * scales["query"], inputs.rq)
+        terms.append(query_similarity(q * scales["query"], inputs.rq))
     if "key" in scales:
-        logits = logits + key_similarity(k * scales["key"], inputs.rk)
+        terms.append(key_similarity(k * scales["key"], inputs.rk))
+    shape = (-1, *ops.shape(terms[0])[1:])
+    if normalise is None:
+        logits = sum(terms[1:], terms[0])
+    else:
+        flat = (-1, shape[1], shape[2] * shape[3], shape[4] * shape[5])
+        logits = ops.reshape(normalise([ops.reshape(term, flat) for term in terms], attention_mask2d(windows)), shape)
     logits = ops.cast(logits, statistics_dtype(dtype))
-    shape = (-1, *ops.shape(logits)[1:])
     visible = seen2d(windows, logits.dtype)
     if visible is not None:
         logits = ops.reshape(by_window2d(logits, windows) + (visible - 1) * HIDDEN, shape)

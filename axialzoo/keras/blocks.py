@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import keras
 from keras import ops
@@ -13,7 +14,7 @@ from axialzoo.keras.attention import AxialAttention
 from axialzoo.keras.attention2d import Attention2D
 from axialzoo.keras.drop_path import drop_path
 from axialzoo.keras.linear import Normal
-from axialzoo.keras.norm import Activation, BatchNorm, Layer, fold_conv, statistics_dtype
+from axialzoo.keras.norm import Activation, BatchNorm, Layer, apply_norm, fold_conv, statistics_dtype
 from axialzoo.keras.scope import own_scope
 from axialzoo.keras.serving import backend, can_train_rows
 from axialzoo.spec import Backbone, Block, Norm, Stage, Stem, from_dict, to_dict
@@ -36,6 +37,8 @@ class ConvNorm(Layer):
         ``(N, H, W, C)`` to ``(N, ceil(H / stride), ceil(W / stride), outputs)``.
     """
 
+    kernel_sublayers: ClassVar = {"conv": keras.layers.Conv2D, "norm": BatchNorm}
+
     def __init__(self, inputs: int, outputs: int, kernel: int, norm: Norm, stride: int = 1, dilation: int = 1, **kwargs):
         super().__init__(**kwargs)
         self.inputs, self.outputs, self.kernel, self.norm_spec, self.stride, self.dilation = inputs, outputs, kernel, norm, stride, dilation
@@ -44,7 +47,7 @@ class ConvNorm(Layer):
         self.conv = keras.layers.Conv2D(
             outputs,
             kernel,
-            stride,
+            stride // self.step,
             "same" if stride == 1 else "valid",  # of stride 1, "same" pads both sides alike; of stride 2, `call` does
             data_format="channels_last",
             dilation_rate=dilation,
@@ -61,19 +64,22 @@ class ConvNorm(Layer):
 
     def call(self, x, residual=None, activation: Activation | None = None, training=None):
         """``activation(residual + norm(convolution(x)))``."""
-        if self.norm.folded:
+        norm_is_pristine = self.is_pristine("norm")
+        if norm_is_pristine and self.norm.folded and self.is_pristine("conv"):
             return backend().linear(self, x, residual, activation)
-        return self.norm(self.convolved(x, training), residual, activation=activation, training=training)
+        x = self.convolved(x, training)
+        if norm_is_pristine:
+            return self.norm(x, residual, activation=activation, training=training)
+        return apply_norm(self.norm, x, residual, activation, training)
 
-    def convolved(self, x, training):
-        if self.kernel == 1 and training and can_train_rows(x, self.conv.kernel):
-            kernel = ops.reshape(ops.convert_to_tensor(self.conv.kernel), (self.inputs, self.outputs))
-            return backend().product(x[:, :: self.step, :: self.step] if self.step > 1 else x, kernel)
+    def convolved(self, x, training=None):
+        """The convolution alone: (N, H, W, inputs) to (N, H', W', outputs)."""
+        if self.step > 1:  # oneDNN's gradient of a strided one's weights writes out of bounds
+            x = x[:, :: self.step, :: self.step]  # (N, H', W', inputs)
+        if self.kernel == 1 and training and self.is_pristine("conv") and can_train_rows(x, self.conv.kernel):
+            return backend().product(x, ops.reshape(ops.convert_to_tensor(self.conv.kernel), (self.inputs, self.outputs)))
         if self.stride > 1 and self.padding:
             x = ops.pad(x, ((0, 0), (self.padding, self.padding), (self.padding, self.padding), (0, 0)))
-        if self.step > 1 and training:  # oneDNN's gradient of a strided one's weights writes out of bounds
-            kernel = ops.convert_to_tensor(self.conv.kernel)
-            return ops.conv(x[:, :: self.step, :: self.step], kernel, 1, "valid", data_format="channels_last")
         return self.conv(x)
 
     def fold(self) -> None:

@@ -55,9 +55,9 @@ def linear(layer, x, residual=None, activation: Activation | None = None):
         activation: Of the sum.
     """
     if layer.kernel > 1:
-        return layer.norm(layer.convolved(x, False), residual, activation=activation)
+        return layer.norm(layer.convolved(x), residual, activation=activation)
     if layer.stride > 1:  # JAX does not see that a size left open is the same once cut as behind another convolution
-        return layer.norm(layer.conv(x), residual, activation=activation)
+        return layer.norm(layer.convolved(x), residual, activation=activation)
     _, h, w, _ = ops.shape(x)
     weight, bias = (ops.convert_to_tensor(one) for one in (layer.conv.kernel, layer.norm.beta))
     y = ops.reshape(x, (-1, layer.inputs)) @ ops.reshape(weight, (layer.inputs, layer.outputs)) + ops.cast(bias, x.dtype)

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
+from axialzoo.keras import sublayers
 from axialzoo.keras.serving import backend, can_train_rows
+from axialzoo.keras.sublayers import kernel_computes
 from axialzoo.spec import Norm, from_dict, to_dict
 
 Activation = Callable[[Any], Any]
@@ -40,8 +42,12 @@ class Layer(keras.layers.Layer):
     model's call: `training` is passed on by hand throughout.
 
     What is frozen inside it is part of its config, so that copies and files of models made of such layers keep it.
+
+    Attributes:
+        kernel_sublayers: Class of each sub-layer, by its name, that a kernel computes without calling it.
     """
 
+    kernel_sublayers: ClassVar[dict[str, type[keras.layers.Layer]]] = {}
     _frozen: tuple[int, ...] | None = None  # which layers inside are frozen once it is built, by their number; None as they are
 
     def _post_build(self):
@@ -62,6 +68,16 @@ class Layer(keras.layers.Layer):
         layer = super().from_config(config)
         layer._frozen = None if frozen is None else tuple(frozen)
         return layer
+
+    def is_pristine(self, *names: str) -> bool:
+        """Whether the sub-layers `names`, all without names, are exactly what the kernel computes; warns once of each that is not."""
+        pristine = True
+        for name in names or self.kernel_sublayers:
+            sublayer = getattr(self, name)
+            if reason := sublayers.difference(sublayer, self.kernel_sublayers[name], self._dtype_policy):
+                sublayers.warn_once(self, sublayer, reason)
+                pristine = False
+        return pristine
 
     def rematerialized_call(self, layer_call, *args, **kwargs):
         if super().rematerialized_call(layer_call, *args, **kwargs) is layer_call:
@@ -84,6 +100,7 @@ class Layer(keras.layers.Layer):
         return recomputed
 
 
+@kernel_computes
 @keras.saving.register_keras_serializable(package="axialzoo")
 class BatchNorm(Layer):
     """Batch norm over the last dimension, computed in float32 or better.
@@ -194,6 +211,13 @@ def fold_conv(conv: keras.layers.Layer, norm: BatchNorm) -> None:
     kernel = ops.convert_to_numpy(conv.kernel).astype(np.float64)  # (h, w, I, O), or (h, w, C, 1)
     factor = norm.folded_factor()
     conv.kernel.assign(kernel * (factor if kernel.shape[3] == len(factor) else factor[:, None]))
+
+
+def apply_norm(norm: keras.layers.Layer, x, residual=None, activation: Activation | None = None, training=None):
+    """``activation(residual + norm(x))``, of any norm: only :class:`BatchNorm` itself takes the residual and the activation."""
+    x = norm(x, training=training)
+    x = x if residual is None else residual + x
+    return x if activation is None else activation(x)
 
 
 def normalise_from_moments(norm: BatchNorm, mean, variance, n):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from keras import ops
@@ -22,6 +22,8 @@ class PositionAttention(Layer):
         spec: What it computes.
         norm: Epsilon and momentum of its norms.
     """
+
+    kernel_sublayers: ClassVar = {"qkv": Linear, "norm_qkv": BatchNorm, "norm_similarity": BatchNorm, "norm_output": BatchNorm}
 
     def __init__(self, inputs: int, spec: Attention, norm: Norm, **kwargs):
         super().__init__(**kwargs)
@@ -59,7 +61,7 @@ class PositionAttention(Layer):
 
     def sum_terms(self, terms: list, training):
         """Retrieved contents and positions, each (N, H, W, V), to the sum of their norms, (N, H, W, V)."""
-        if self.norm_output.folded:
+        if getattr(self.norm_output, "folded", False):
             return self._sum_folded(terms)
         x = self.norm_output(ops.concatenate(terms, axis=-1), training=training)  # (N, H, W, terms V)
         return sum(ops.split(x, len(terms), axis=-1)) if len(terms) > 1 else x
@@ -88,6 +90,25 @@ class PositionAttention(Layer):
         for index, (name, term) in enumerate(zip(self.spec.value, terms)):
             x = x + (term if name == "content" else term * factor[index])  # (N, H, W, V)
         return x
+
+    def normalise_logits(self, terms: list, visible, training):
+        """Calls the norm of the logits with the logits themselves, of the pairs to be seen alone: a list of (B', G, T, S) to their sum.
+
+        Args:
+            terms: Logits by similarity term.
+            visible: Which pairs are to be seen, bool, (windows, T, S) in numpy or a tensor; None for all.
+            training: Whether the norm takes the batch's moments.
+        """
+        _, groups, queries, keys = ops.shape(terms[0])
+        x = ops.transpose(ops.stack(terms), (1, 3, 4, 0, 2))  # (B', T, S, terms, G)
+        if visible is None:
+            x = self.norm_similarity(ops.reshape(x, (-1, queries, keys, len(terms) * groups)), training=training)  # (B', T, S, terms G)
+        else:
+            seen, place = pair_numbers(visible)  # (pairs,), (windows T S,)
+            x = ops.take(ops.reshape(x, (-1, len(place), len(terms) * groups)), seen, axis=1)  # (B, pairs, terms G)
+            x = ops.take(self.norm_similarity(x, training=training), place, axis=1)  # (B, windows T S, terms G); hidden pairs: any numbers
+        x = ops.sum(ops.reshape(x, (-1, queries, keys, len(terms), groups)), 3)  # (B', T, S, G)
+        return ops.transpose(x, (0, 3, 1, 2))
 
     def scale_from_moments(self, mean, variance, n):
         """What each term of the logits is multiplied by in training, (terms, G), from its moments, (terms, G) of `n` values each."""
@@ -144,6 +165,14 @@ class PositionAttention(Layer):
     @classmethod
     def from_config(cls, config: dict):
         return super().from_config({**config, "spec": from_dict(Attention, config["spec"]), "norm": from_dict(Norm, config["norm"])})
+
+
+def pair_numbers(visible) -> tuple[Any, Any]:
+    """Numbers of the pairs to be seen, (pairs,), and the place of every pair among those, (windows T S,); hidden pairs have any place."""
+    if isinstance(visible, np.ndarray):
+        return np.flatnonzero(visible).astype("int32"), np.maximum(np.cumsum(visible, dtype="int32") - 1, 0)
+    visible = ops.reshape(visible, (-1,))
+    return ops.nonzero(visible)[0], ops.maximum(ops.cumsum(ops.cast(visible, "int32")) - 1, 0)
 
 
 def table_scale(spec: Attention) -> float:
