@@ -15,7 +15,8 @@ from keras import ops
 from axialzoo.keras.attention_inputs import AttentionInputs
 from axialzoo.keras.norm import statistics_dtype
 from axialzoo.keras.projection import PositionAttention
-from axialzoo.keras.windows import HIDDEN, by_window2d, seen, seen2d, table_window, tile, untile, window_keys, window_of, window_queries
+from axialzoo.keras.windows import by_window2d, seen, seen2d, table_window, tile, untile, window_keys, window_of, window_queries
+from axialzoo.ops.keras.tables import HIDDEN
 
 AXES = ("_height", "_width")
 

@@ -15,10 +15,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from axialzoo.keras.serving import backend, can_train_rows
+from axialzoo.ops.keras.dispatch import backend, can_train_rows
+from axialzoo.ops.keras.tables import Activation, statistics_dtype
 from axialzoo.spec import Norm, from_dict, to_dict
-
-Activation = Callable[[Any], Any]
 
 
 class Order(NamedTuple):
@@ -26,11 +25,6 @@ class Order(NamedTuple):
 
     there: Callable[[Any], Any]
     back: Callable[[Any], Any]
-
-
-def statistics_dtype(dtype: str) -> str:
-    """What softmax and normalisation compute in: float32, or float64 where everything is."""
-    return "float64" if keras.backend.standardize_dtype(dtype) == "float64" else "float32"
 
 
 class Layer(keras.layers.Layer):
@@ -119,7 +113,7 @@ class BatchNorm(Layer):
         return x if activation is None else activation(x)
 
     def _can_fuse(self, x, training) -> bool:
-        """Whether the kernel serves: see :func:`axialzoo.keras.serving.can_train_rows`."""
+        """Whether the kernel serves: see :func:`axialzoo.ops.keras.dispatch.can_train_rows`."""
         return bool(training) and self.trainable and not self.folded and can_train_rows(x, self.gamma)
 
     def _plain(self, x, training):
