@@ -16,11 +16,12 @@ import keras
 from keras import ops
 
 from axialzoo.keras.attention_inputs import AttentionInputs
-from axialzoo.keras.fused import attend_folded, serving_kernel
 from axialzoo.keras.fused_layer import can_train_fused, train_fused
 from axialzoo.keras.norm import Activation, statistics_dtype
 from axialzoo.keras.projection import PositionAttention
-from axialzoo.keras.windows import HIDDEN, attention_mask, by_window, seen, table_window, unwindow, window_keys, window_of, window_queries
+from axialzoo.keras.windows import attention_mask, by_window, seen, table_window, unwindow, window_keys, window_of, window_queries
+from axialzoo.ops.keras.inference import attend_folded, serving_kernel
+from axialzoo.ops.keras.tables import HIDDEN
 from axialzoo.spec import Attention, Norm
 
 

@@ -19,7 +19,6 @@ from axialzoo.keras.attention_inputs import AttentionInputs
 from axialzoo.keras.norm import statistics_dtype
 from axialzoo.keras.projection import PositionAttention
 from axialzoo.keras.windows import (
-    HIDDEN,
     attention_mask2d,
     by_window2d,
     seen,
@@ -30,7 +29,8 @@ from axialzoo.keras.windows import (
     window_keys,
     window_of,
     window_queries,
-)
+)  # fmt: skip
+from axialzoo.ops.keras.tables import HIDDEN
 
 AXES = ("_height", "_width")
 

@@ -16,7 +16,7 @@ from axialzoo.keras.drop_path import drop_path
 from axialzoo.keras.linear import Normal
 from axialzoo.keras.norm import Activation, BatchNorm, Layer, apply_norm, fold_conv, statistics_dtype
 from axialzoo.keras.scope import own_scope
-from axialzoo.keras.serving import backend, can_train_rows
+from axialzoo.ops.keras.dispatch import backend, can_train_rows
 from axialzoo.spec import Backbone, Block, Norm, Stage, Stem, from_dict, to_dict
 from axialzoo.spec.layers import has_shortcut
 

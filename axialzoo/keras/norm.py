@@ -15,12 +15,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from axialzoo.keras import sublayers
-from axialzoo.keras.serving import backend, can_train_rows
-from axialzoo.keras.sublayers import kernel_computes
+from axialzoo.keras.pristine import kernel_computes
+from axialzoo.ops.keras.dispatch import backend, can_train_rows
+from axialzoo.ops.keras.tables import Activation, statistics_dtype
 from axialzoo.spec import Norm, from_dict, to_dict
-
-Activation = Callable[[Any], Any]
 
 
 class Order(NamedTuple):
@@ -28,11 +26,6 @@ class Order(NamedTuple):
 
     there: Callable[[Any], Any]
     back: Callable[[Any], Any]
-
-
-def statistics_dtype(dtype: str) -> str:
-    """What softmax and normalisation compute in: float32, or float64 where everything is."""
-    return "float64" if keras.backend.standardize_dtype(dtype) == "float64" else "float32"
 
 
 class Layer(keras.layers.Layer):
@@ -71,13 +64,13 @@ class Layer(keras.layers.Layer):
 
     def is_pristine(self, *names: str) -> bool:
         """Whether the sub-layers `names`, all without names, are exactly what the kernel computes; warns once of each that is not."""
-        pristine = True
+        obstacles = []
         for name in names or self.kernel_sublayers:
             sublayer = getattr(self, name)
-            if reason := sublayers.difference(sublayer, self.kernel_sublayers[name], self._dtype_policy):
-                sublayers.warn_once(self, sublayer, reason)
-                pristine = False
-        return pristine
+            if reason := pristine.kernel_obstacle(sublayer, self.kernel_sublayers[name], self._dtype_policy):
+                pristine.warn_once(self, sublayer, reason)
+                obstacles.append(reason)
+        return not obstacles
 
     def rematerialized_call(self, layer_call, *args, **kwargs):
         if super().rematerialized_call(layer_call, *args, **kwargs) is layer_call:
@@ -136,7 +129,7 @@ class BatchNorm(Layer):
         return x if activation is None else activation(x)
 
     def _can_fuse(self, x, training) -> bool:
-        """Whether the kernel serves: see :func:`axialzoo.keras.serving.can_train_rows`."""
+        """Whether the kernel serves: see :func:`axialzoo.ops.keras.dispatch.can_train_rows`."""
         return bool(training) and self.trainable and not self.folded and can_train_rows(x, self.gamma)
 
     def _plain(self, x, training):

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 from keras import ops
 
-from axialzoo.keras.dynamic_window import arange
 from axialzoo.keras.linear import Linear, Normal
-from axialzoo.keras.norm import BatchNorm, Layer, normalise_from_moments, statistics_dtype
+from axialzoo.keras.norm import BatchNorm, Layer, normalise_from_moments
+from axialzoo.ops.keras.tables import arange, interpolate
 from axialzoo.spec import Attention, Norm, from_dict, to_dict
 
 
@@ -189,21 +189,3 @@ def sinusoids(length, channels: int):
         return np.concatenate([np.sin(angle), np.cos(angle)], axis=1)[:, :channels]
     angle = ops.cast(arange(length)[:, None], "float64") * ops.cast(rate, "float64")
     return ops.concatenate([ops.sin(angle), ops.cos(angle)], axis=1)[:, :channels]
-
-
-def interpolate(table, rows):
-    """A table stretched to another number of rows, linearly, the end rows kept: (R, D) to (rows, D)."""
-    last = table.shape[0] - 1
-    table = ops.reshape(table, table.shape)  # makes TensorFlow's gradient a dense one: Adam would square a row's parts one by one
-    if isinstance(rows, int):
-        place = np.arange(rows) * (last / max(rows - 1, 1))  # (rows,)
-        low = np.minimum(place.astype("int32"), max(last - 1, 0))
-        share = ops.cast((place - low)[:, None], table.dtype)  # (rows, 1)
-    else:
-        place = ops.cast(ops.arange(rows), statistics_dtype(table.dtype)) * (
-            last / ops.cast(ops.maximum(rows - 1, 1), statistics_dtype(table.dtype))
-        )
-        low = ops.minimum(ops.cast(place, "int32"), max(last - 1, 0))
-        share = ops.cast((place - ops.cast(low, place.dtype))[:, None], table.dtype)
-    high = low + 1 if last else low
-    return ops.take(table, low, axis=0) * (1 - share) + ops.take(table, high, axis=0) * share

@@ -11,12 +11,10 @@ from collections.abc import Callable
 import numpy as np
 from keras import ops
 
-from axialzoo.keras.dynamic_window import DynamicWindow, arange, clip
-from axialzoo.keras.projection import interpolate
+from axialzoo.keras.dynamic_window import DynamicWindow
+from axialzoo.ops.keras.tables import arange, clip, interpolate
 from axialzoo.spec import Attention
 from axialzoo.spec.window import Window
-
-HIDDEN = 1e30  # what is taken from the logit of a key that is not to be seen
 
 
 def window_of(length, spec: Attention) -> Window | DynamicWindow:

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from axialzoo.ops.torch.dispatch import can_train_rows
+from axialzoo.ops.torch.rows import linear
 from axialzoo.spec import Backbone, Block, Norm
 from axialzoo.spec.layers import has_shortcut
 from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.attention2d import Attention2D
 from axialzoo.torch.drop_path import drop_path
-from axialzoo.torch.fused_rows import linear
 from axialzoo.torch.norm import Activation, BatchNorm, recomputed
-from axialzoo.torch.serving import can_train_rows
 
 ACTIVATIONS = {
     "relu": F.relu,

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.utils.checkpoint import checkpoint
 
+from axialzoo.ops.torch.dispatch import can_train_rows
+from axialzoo.ops.torch.norm import normalised
 from axialzoo.spec import Norm
-from axialzoo.torch.fused_norm import normalised
-from axialzoo.torch.serving import can_train_rows
 
 Activation = Callable[[Tensor], Tensor]
 

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from axialzoo.ops.torch.dispatch import recorded
+from axialzoo.ops.torch.tables import interpolate, is_known
 from axialzoo.spec import Attention, Norm
-from axialzoo.torch.dynamic_window import is_known
 from axialzoo.torch.norm import BatchNorm, moments_over_processes, normalise_from_moments
-from axialzoo.torch.serving import recorded
 
 CHUNK = 2**20  # logits
 Table = Any  # a tensor, or None where the spec has no such term
@@ -127,14 +127,3 @@ def sinusoids(length: int, channels: int) -> Tensor:
     rate = torch.exp(torch.arange(half, dtype=torch.float64) * (-math.log(10000.0) / half))  # (C / 2,)
     angle = torch.arange(length, dtype=torch.float64)[:, None] * rate  # (L, C / 2)
     return torch.cat([angle.sin(), angle.cos()], dim=1)[:, :channels]
-
-
-def interpolate(table: Tensor, rows: int) -> Tensor:
-    """A table stretched to another number of rows, linearly, the end rows kept: (R, D) to (rows, D)."""
-    if not is_known(rows):
-        last = len(table) - 1
-        place = torch.arange(rows, device=table.device) * (last / (rows - 1))  # (rows,)
-        low = place.long().clamp(max=last - 1)
-        share = (place - low).to(table.dtype)[:, None]  # (rows, 1)
-        return table[low] * (1 - share) + table[low + 1] * share
-    return nn.functional.interpolate(table.T[None], rows, mode="linear", align_corners=True)[0].T

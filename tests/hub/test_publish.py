@@ -17,7 +17,7 @@ from axialzoo.hub import golden
 from axialzoo.hub.manifest import check_manifest
 from axialzoo.hub.publication import prepare, write_publication
 from axialzoo.hub.published import published_card
-from axialzoo.kernels import kernel
+from axialzoo.ops.kernels import kernel
 from axialzoo.runtime import publish, verify
 from axialzoo.runtime.frameworks import BACKENDS
 from axialzoo.spec import entry

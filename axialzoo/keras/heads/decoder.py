@@ -13,7 +13,7 @@ from axialzoo.keras.linear import Normal
 from axialzoo.keras.norm import Activation, BatchNorm, Layer, apply_norm, fold_conv
 from axialzoo.keras.resize import resize
 from axialzoo.keras.scope import own_scope
-from axialzoo.keras.serving import backend
+from axialzoo.ops.keras.dispatch import backend
 from axialzoo.spec import Norm, from_dict, to_dict
 from axialzoo.spec.heads.panoptic import Decoder as Spec
 
