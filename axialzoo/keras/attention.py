@@ -18,10 +18,10 @@ from keras import ops
 from axialzoo.keras.attention_inputs import AttentionInputs
 from axialzoo.keras.fused_layer import can_train_fused, train_fused
 from axialzoo.keras.norm import Activation, statistics_dtype
-from axialzoo.keras.projection import PositionAttention
+from axialzoo.keras.projection import PositionAttention, norm_logits
 from axialzoo.keras.windows import attention_mask, by_window, seen, table_window, unwindow, window_keys, window_of, window_queries
+from axialzoo.ops.keras.attention import attend_along, logit_terms, sum_of
 from axialzoo.ops.keras.inference import attend_folded, serving_kernel
-from axialzoo.ops.keras.tables import HIDDEN
 from axialzoo.spec import Attention, Norm
 
 
@@ -44,23 +44,25 @@ class AxialAttention(PositionAttention):
         self.axis = axis
 
     def call(self, x, activation: Activation | None = None, training=None):
-        pristine = self.is_pristine()
-        if pristine and not training and serving_kernel(self, x):
-            return attend_folded(self, self.placed(x), self.axis, activation)
-        if pristine and training and can_train_fused(self, x, self.axis):
-            return train_fused(self, self.placed(x), self.axis, activation)
+        if not self.calls_sublayers():
+            if not training and serving_kernel(self, x):
+                return attend_folded(self, self.placed(x), self.axis, activation)
+            if training and can_train_fused(self, x, self.axis):
+                return train_fused(self, self.placed(x), self.axis, activation)
         x = self._plain(x, training)
         return x if activation is None else activation(x)
 
     def _plain(self, x, training):
         _, h, w, _ = ops.shape(x)
         inputs = self.inputs_of(x, training)
-        if self.is_pristine("norm_similarity"):
-            scale = ops.cast(self.similarity_scale(inputs, training), inputs.q.dtype)  # (terms, G)
-            out = attend(inputs, scale)  # one (B, G, L, Dv) per value term
-        else:
-            out = attend(inputs, normalise=functools.partial(self.normalise_logits, training=training))
+        out = self.attend(inputs, training)  # one (B, G, L, Dv) per value term
         return self.sum_terms([self.merge_heads(term, h, w) for term in out], training)  # (N, H, W, V)
+
+    def attend(self, inputs: AttentionInputs, training) -> list:
+        """Retrieve contents and positions, (B, G, L, Dv) for each value term."""
+        if self.calls_sublayers():
+            return attend(inputs, normalise=functools.partial(norm_logits, self.norm_similarity, training=training))
+        return attend(inputs, ops.cast(self.similarity_scale(inputs, training), inputs.q.dtype))
 
     def inputs_of(self, x, training=None) -> AttentionInputs:
         """What the layer attends with, from its input: (N, H, W, C) to queries, keys, values (B, G, L, D) and tables."""
@@ -111,58 +113,24 @@ class AxialAttention(PositionAttention):
         return {**super().get_config(), "axis": self.axis}
 
 
-def attend(inputs: AttentionInputs, scale=None, normalise: Callable | None = None) -> list:
+def attend(inputs: AttentionInputs, scale=None, normalise: Callable = sum_of) -> list:
     """Softmax attention with relative positions along one axis: with `moments`, all that a fused kernel has to replace.
 
     Args:
         inputs: Queries, keys, values, tables and windows along one axis.
-        scale: (terms, G): factor of each similarity term, in the order of ``spec.similarity``.
-        normalise: In the place of `scale`, a function of a list of terms, (B', G, T, S) each, and of the pairs to be seen, to their sum.
+        scale: (terms, G): factor of each similarity term, in the order of ``spec.similarity``; None for none.
+        normalise: Makes the logits of a list of terms, (B', G, T, S) each, and of the pairs to be seen.
 
     Returns:
         Retrieved contents and retrieved positions, as ``spec.value`` says: each (B, G, L, Dv).
     """
-    spec, window, groups, dtype = inputs.spec, inputs.window, inputs.q.shape[1], inputs.v.dtype
+    spec, window = inputs.spec, inputs.window
     q, k, v = window_queries(inputs.q, window), window_keys(inputs.k, window), window_keys(inputs.v, window)  # (B', G, T or S, D)
-    scales = {term: 1 if scale is None else scale[index][:, None, None] for index, term in enumerate(spec.similarity)}  # each (G, 1, 1)
-    terms = []
-    if "content" in scales:
-        terms.append(content_similarity(q * scales["content"], k))  # (B'G, T, S)
-    if "query" in scales:
-        terms.append(query_similarity(q * scales["query"], inputs.rq))
-    if "key" in scales:
-        terms.append(key_similarity(k * scales["key"], inputs.rk))
-    shape = (-1, groups, window.queries, window.keys)
-    if normalise is None:
-        logits = sum(terms[1:], terms[0])  # (B'G, T, S)
-    else:
-        logits = normalise([ops.reshape(term, shape) for term in terms], None if window.whole else attention_mask(window))  # (B', G, T, S)
-    logits = ops.cast(logits, statistics_dtype(dtype))
-    if not window.whole:
-        logits = by_window(logits, groups, window) + (seen(window, logits.dtype)[:, None] - 1) * HIDDEN  # (B, windows, G, T, S)
-    p = ops.softmax(ops.reshape(logits, (-1, window.queries, window.keys)), axis=-1)  # (B'G, T, S)
-    p = ops.cast(p, dtype)
-    out = []
-    if "content" in spec.value:
-        out.append(p @ _flatten(v))  # (B'G, T, Dv)
-    if "position" in spec.value:
-        out.append(ops.swapaxes(ops.swapaxes(p, 0, 1) @ ops.cast(inputs.rv, dtype), 0, 1))  # (T, B'G, S) (T, S, Dv) -> (B'G, T, Dv)
-    return [unwindow(ops.reshape(x, (-1, groups, window.queries, x.shape[-1])), window) for x in out]
-
-
-def content_similarity(q, k):
-    """q_p.k_s: (B, G, T, Dk), (B, G, S, Dk) to (BG, T, S)."""
-    return _flatten(q) @ ops.swapaxes(_flatten(k), 1, 2)
-
-
-def query_similarity(q, rq):
-    """q_p.rq[s - p]: (B, G, T, Dk), (T, S, Dk) to (BG, T, S), as one product per query."""
-    return ops.swapaxes(ops.swapaxes(_flatten(q), 0, 1) @ ops.swapaxes(ops.cast(rq, q.dtype), 1, 2), 0, 1)
-
-
-def key_similarity(k, rk):
-    """k_s.rk[s - p]: (B, G, S, Dk), (T, S, Dk) to (BG, T, S), as one product per key."""
-    return ops.transpose(ops.swapaxes(_flatten(k), 0, 1) @ ops.transpose(ops.cast(rk, k.dtype), (1, 2, 0)), (1, 2, 0))
+    found = attend_along(
+        q, k, v, (inputs.rq, inputs.rk, inputs.rv), inputs.factors(scale, 2), None if window.whole else attention_mask(window),
+        "content" in spec.value, normalise,
+    )  # fmt: skip
+    return [unwindow(x, window) for x in found if x is not None]
 
 
 def moments(inputs: AttentionInputs):
@@ -196,25 +164,15 @@ def _gram(x):
 
 def _window_moments(inputs: AttentionInputs):
     """`moments` from the logits of each window, pairs that are not to be seen left out."""
-    spec, window, groups, dtype = inputs.spec, inputs.window, inputs.q.shape[1], inputs.q.dtype
+    window, groups, dtype = inputs.window, inputs.q.shape[1], inputs.q.dtype
     n = ops.cast(ops.shape(inputs.q)[0], dtype) * ops.cast(window.pairs, dtype)
     q, k = window_queries(inputs.q, window), window_keys(inputs.k, window)  # (B', G, T, Dk), (B', G, S, Dk)
     visible = seen(window, dtype)[:, None]  # (windows, 1, T, S)
-    similarity = {
-        "content": lambda: content_similarity(q, k),
-        "query": lambda: query_similarity(q, inputs.rq),
-        "key": lambda: key_similarity(k, inputs.rk),
-    }
     means, variances = [], []
-    for term in spec.similarity:
-        x = by_window(similarity[term](), groups, window)  # (B, windows, G, T, S)
+    for x in logit_terms(q, k, (inputs.rq, inputs.rk, inputs.rv), inputs.factors(None, 2)):
+        x = by_window(x, groups, window)  # (B, windows, G, T, S)
         mean = ops.sum(x * visible, (0, 1, 3, 4)) / n  # (G,)
         centred = (x - mean[:, None, None]) * visible  # (B, windows, G, T, S)
         variances.append(ops.sum(ops.square(centred), (0, 1, 3, 4)) / n)
         means.append(mean)
     return ops.stack(means), ops.stack(variances), n  # (terms, G)
-
-
-def _flatten(x):
-    """Batch and heads as one: (B, G, L, D) to (BG, L, D)."""
-    return ops.reshape(x, (-1, *ops.shape(x)[2:]))

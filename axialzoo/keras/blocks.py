@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar
 
 import keras
 from keras import ops
@@ -15,11 +14,13 @@ from axialzoo.keras.attention2d import Attention2D
 from axialzoo.keras.drop_path import drop_path
 from axialzoo.keras.linear import Normal
 from axialzoo.keras.norm import Activation, BatchNorm, Layer, apply_norm, fold_conv, statistics_dtype
+from axialzoo.keras.pristine import calls_sublayers
 from axialzoo.keras.scope import own_scope
 from axialzoo.ops.keras.dispatch import backend, can_train_rows
 from axialzoo.spec import Backbone, Block, Norm, Stage, Stem, from_dict, to_dict
 from axialzoo.spec.layers import has_shortcut
 
+SUBLAYERS = {"conv": keras.layers.Conv2D, "norm": BatchNorm}
 ACTIVATIONS = {
     "relu": ops.relu,
     "gelu": lambda x: 0.5 * x * (1 + ops.erf(x * 0.5**0.5)),  # TensorFlow's own has a float32 constant in float64
@@ -36,8 +37,6 @@ class ConvNorm(Layer):
     Shapes:
         ``(N, H, W, C)`` to ``(N, ceil(H / stride), ceil(W / stride), outputs)``.
     """
-
-    kernel_sublayers: ClassVar = {"conv": keras.layers.Conv2D, "norm": BatchNorm}
 
     def __init__(self, inputs: int, outputs: int, kernel: int, norm: Norm, stride: int = 1, dilation: int = 1, **kwargs):
         super().__init__(**kwargs)
@@ -64,23 +63,26 @@ class ConvNorm(Layer):
 
     def call(self, x, residual=None, activation: Activation | None = None, training=None):
         """``activation(residual + norm(convolution(x)))``."""
-        norm_is_pristine = self.is_pristine("norm")
-        if norm_is_pristine and self.norm.folded and self.is_pristine("conv"):
+        if calls_sublayers(self, SUBLAYERS):
+            return apply_norm(self.norm, self.conv(self.cut(x)), residual, activation, training)
+        if self.norm.folded:
             return backend().linear(self, x, residual, activation)
-        x = self.convolved(x, training)
-        if norm_is_pristine:
-            return self.norm(x, residual, activation=activation, training=training)
-        return apply_norm(self.norm, x, residual, activation, training)
+        return self.norm(self.convolved(x, training), residual, activation=activation, training=training)
 
     def convolved(self, x, training=None):
-        """The convolution alone: (N, H, W, inputs) to (N, H', W', outputs)."""
-        if self.step > 1:  # oneDNN's gradient of a strided one's weights writes out of bounds
-            x = x[:, :: self.step, :: self.step]  # (N, H', W', inputs)
-        if self.kernel == 1 and training and self.is_pristine("conv") and can_train_rows(x, self.conv.kernel):
+        """The convolution, without calling it where the kernel computes it: (N, H, W, inputs) to (N, H', W', outputs)."""
+        x = self.cut(x)
+        if self.kernel == 1 and training and can_train_rows(x, self.conv.kernel):
             return backend().product(x, ops.reshape(ops.convert_to_tensor(self.conv.kernel), (self.inputs, self.outputs)))
-        if self.stride > 1 and self.padding:
-            x = ops.pad(x, ((0, 0), (self.padding, self.padding), (self.padding, self.padding), (0, 0)))
         return self.conv(x)
+
+    def cut(self, x):
+        """The input of the convolution: padded or, of a 1x1 one, with the stride taken, (N, H', W', inputs)."""
+        if self.step > 1:  # oneDNN's gradient of a strided one's weights writes out of bounds
+            return x[:, :: self.step, :: self.step]
+        if self.stride > 1 and self.padding:
+            return ops.pad(x, ((0, 0), (self.padding, self.padding), (self.padding, self.padding), (0, 0)))
+        return x
 
     def fold(self) -> None:
         """Makes the norm part of the convolution, for inference."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -35,12 +35,8 @@ class Layer(keras.layers.Layer):
     model's call: `training` is passed on by hand throughout.
 
     What is frozen inside it is part of its config, so that copies and files of models made of such layers keep it.
-
-    Attributes:
-        kernel_sublayers: Class of each sub-layer, by its name, that a kernel computes without calling it.
     """
 
-    kernel_sublayers: ClassVar[dict[str, type[keras.layers.Layer]]] = {}
     _frozen: tuple[int, ...] | None = None  # which layers inside are frozen once it is built, by their number; None as they are
 
     def _post_build(self):
@@ -61,16 +57,6 @@ class Layer(keras.layers.Layer):
         layer = super().from_config(config)
         layer._frozen = None if frozen is None else tuple(frozen)
         return layer
-
-    def is_pristine(self, *names: str) -> bool:
-        """Whether the sub-layers `names`, all without names, are exactly what the kernel computes; warns once of each that is not."""
-        obstacles = []
-        for name in names or self.kernel_sublayers:
-            sublayer = getattr(self, name)
-            if reason := pristine.kernel_obstacle(sublayer, self.kernel_sublayers[name], self._dtype_policy):
-                pristine.warn_once(self, sublayer, reason)
-                obstacles.append(reason)
-        return not obstacles
 
     def rematerialized_call(self, layer_call, *args, **kwargs):
         if super().rematerialized_call(layer_call, *args, **kwargs) is layer_call:

@@ -1,8 +1,12 @@
-"""Sub-layers that are exactly what a kernel computes; a layer calls every other one."""
+"""Tells whether the sub-layers of a layer are exactly what a fused kernel computes; where one is not, the layer calls them.
+
+Adapters, quantization, hooks and replaced layers take effect only in a layer that is called.
+"""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -24,39 +28,45 @@ for _kind in (keras.layers.Conv2D, keras.layers.DepthwiseConv2D):
     kernel_computes(_kind)
 
 
-def kernel_obstacle(layer: keras.layers.Layer, kind: type[keras.layers.Layer], policy: Any) -> str:
-    """Return how `layer` differs from what a kernel computes in its place, or "" where it does not.
+def obstacle(layer: keras.layers.Layer, kind: type[keras.layers.Layer], policy: Any) -> str | None:
+    """Return why a kernel cannot stand in for calling `layer`, or None where it is exactly a `kind` with plain weights.
 
     Args:
         layer: A sub-layer.
         kind: Class that it has to have.
-        policy: Its dtype policy, that of the layer around it.
+        policy: Dtype policy that it has to have, that of the layer around it.
     """
     if type(layer) is not kind:
-        return f"it is a {type(layer).__name__}, not a {kind.__name__}"
+        return f"is a {type(layer).__name__}, not the {kind.__name__} that the kernel computes"
     state = layer.__dict__
-    if "call" in state:
-        return "its `call` was replaced"
-    if kind in METHODS and METHODS[kind] != (kind.__call__, kind.call):
-        return f"the `call` of {kind.__name__} was replaced"
+    if "call" in state or (kind in METHODS and METHODS[kind] != (kind.__call__, kind.call)):
+        return "has another call method"
     if state.get("_is_quantized"):
-        return f"it is quantized to {layer.quantization_mode}"
-    own_policy = state["_dtype_policy"]
-    if own_policy is not policy and own_policy != policy:
-        return f"its dtype policy is {own_policy.name}, not {policy.name}"
+        return f"is quantized to {layer.quantization_mode}"
+    if state["_dtype_policy"] is not policy and state["_dtype_policy"] != policy:
+        return f"has the dtype policy {state['_dtype_policy'].name}, not {policy.name}"
     if state.get("lora_enabled"):
-        return f"it has an adapter of rank {layer.lora_rank} (enable_lora)"
+        return f"has an adapter of rank {layer.lora_rank} (enable_lora)"
     if state.get("activity_regularizer") is not None:
-        return "it has an activity regularizer"
-    if any(state.get(hooks) for hooks in HOOKS):
-        return "it has a hook"
-    return ""
+        return "has an activity regularizer"
+    if any(state.get(name) for name in HOOKS):
+        return "has hooks"
+    return None
 
 
-def warn_once(layer: keras.layers.Layer, sublayer: keras.layers.Layer, reason: str) -> None:
-    """Warn that `layer` calls `sublayer`, slower than the kernel: once for each layer and reason."""
-    warned = _warned.setdefault(layer, set())
-    text = f"{sublayer.path}: {reason}; {layer.path} calls it, on a plain and slower path"
-    if text not in warned:
-        warned.add(text)
-        warnings.warn(text, stacklevel=2)
+def calls_sublayers(layer: keras.layers.Layer, kinds: Mapping[str, type[keras.layers.Layer]]) -> bool:
+    """Return True where `layer` has to call its sub-layers, and warn once a layer and reason.
+
+    Args:
+        layer: An attention layer, or a convolution with its norm.
+        kinds: Class of each sub-layer that the kernel computes, by its name in `layer`.
+    """
+    obstacles = {name: obstacle(getattr(layer, name), kind, layer._dtype_policy) for name, kind in kinds.items()}
+    reasons = [f"{name} {reason}" for name, reason in obstacles.items() if reason is not None]
+    warned = _warned.setdefault(layer, set()) if reasons else set()
+    for reason in reasons:
+        if reason not in warned:
+            warned.add(reason)
+            text = f"{layer.path}: its sub-layer {reason}; this layer calls its sub-layers one by one, on the plain path, which is slower"
+            warnings.warn(text, stacklevel=3)
+    return bool(reasons)

@@ -10,6 +10,7 @@ from keras import ops
 
 from axialzoo.keras.linear import Linear, Normal
 from axialzoo.keras.norm import BatchNorm, Layer, normalise_from_moments
+from axialzoo.keras.pristine import calls_sublayers
 from axialzoo.ops.keras.tables import arange, interpolate
 from axialzoo.spec import Attention, Norm, from_dict, to_dict
 
@@ -23,7 +24,7 @@ class PositionAttention(Layer):
         norm: Epsilon and momentum of its norms.
     """
 
-    kernel_sublayers: ClassVar = {"qkv": Linear, "norm_qkv": BatchNorm, "norm_similarity": BatchNorm, "norm_output": BatchNorm}
+    sublayers: ClassVar = {"qkv": Linear, "norm_qkv": BatchNorm, "norm_similarity": BatchNorm, "norm_output": BatchNorm}
 
     def __init__(self, inputs: int, spec: Attention, norm: Norm, **kwargs):
         super().__init__(**kwargs)
@@ -49,6 +50,10 @@ class PositionAttention(Layer):
             self.gates.assign([1.0 if name == "value" else 0.1 for name in self.spec.gates])
         self.norm_similarity.build()
         self.norm_output.build()
+
+    def calls_sublayers(self) -> bool:
+        """Whether a sub-layer is not what a kernel computes, so that all are called; warns once of each reason."""
+        return calls_sublayers(self, self.sublayers)
 
     def project(self, x, training):
         """(N, H, W, C) to normalised queries, keys and values, (N, H, W, 2K+V)."""
@@ -90,25 +95,6 @@ class PositionAttention(Layer):
         for index, (name, term) in enumerate(zip(self.spec.value, terms)):
             x = x + (term if name == "content" else term * factor[index])  # (N, H, W, V)
         return x
-
-    def normalise_logits(self, terms: list, visible, training):
-        """Calls the norm of the logits with the logits themselves, of the pairs to be seen alone: a list of (B', G, T, S) to their sum.
-
-        Args:
-            terms: Logits by similarity term.
-            visible: Which pairs are to be seen, bool, (windows, T, S) in numpy or a tensor; None for all.
-            training: Whether the norm takes the batch's moments.
-        """
-        _, groups, queries, keys = ops.shape(terms[0])
-        x = ops.transpose(ops.stack(terms), (1, 3, 4, 0, 2))  # (B', T, S, terms, G)
-        if visible is None:
-            x = self.norm_similarity(ops.reshape(x, (-1, queries, keys, len(terms) * groups)), training=training)  # (B', T, S, terms G)
-        else:
-            seen, place = pair_numbers(visible)  # (pairs,), (windows T S,)
-            x = ops.take(ops.reshape(x, (-1, len(place), len(terms) * groups)), seen, axis=1)  # (B, pairs, terms G)
-            x = ops.take(self.norm_similarity(x, training=training), place, axis=1)  # (B, windows T S, terms G); hidden pairs: any numbers
-        x = ops.sum(ops.reshape(x, (-1, queries, keys, len(terms), groups)), 3)  # (B', T, S, G)
-        return ops.transpose(x, (0, 3, 1, 2))
 
     def scale_from_moments(self, mean, variance, n):
         """What each term of the logits is multiplied by in training, (terms, G), from its moments, (terms, G) of `n` values each."""
@@ -165,6 +151,27 @@ class PositionAttention(Layer):
     @classmethod
     def from_config(cls, config: dict):
         return super().from_config({**config, "spec": from_dict(Attention, config["spec"]), "norm": from_dict(Norm, config["norm"])})
+
+
+def norm_logits(norm: Any, terms: list, visible, training):
+    """The sum of the terms of the logits, (B', G, T, S) each, normalised by calling `norm` with the pairs to be seen: to (B', G, T, S).
+
+    Args:
+        norm: The norm of the logits, called with (B', T, S, terms G) or, in windows, with (B, pairs, terms G).
+        terms: In the order of the spec.
+        visible: Which pairs are to be seen, bool, (windows, T, S), in numpy or a tensor; None for all.
+        training: Whether the norm takes the batch's moments.
+    """
+    _, groups, queries, keys = ops.shape(terms[0])
+    x = ops.transpose(ops.stack(terms), (1, 3, 4, 0, 2))  # (B', T, S, terms, G)
+    if visible is None:
+        x = norm(ops.reshape(x, (-1, queries, keys, len(terms) * groups)), training=training)  # (B', T, S, terms G)
+    else:
+        pairs, place = pair_numbers(visible)  # (pairs,), (windows T S,)
+        x = ops.take(ops.reshape(x, (-1, ops.shape(place)[0], len(terms) * groups)), pairs, axis=1)  # (B, pairs, terms G)
+        x = ops.take(norm(x, training=training), place, axis=1)  # (B, windows T S, terms G); hidden pairs: any numbers
+    x = ops.sum(ops.reshape(x, (-1, queries, keys, len(terms), groups)), 3)  # (B', T, S, G)
+    return ops.transpose(x, (0, 3, 1, 2))
 
 
 def pair_numbers(visible) -> tuple[Any, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 from keras import ops
@@ -11,11 +11,14 @@ from keras import ops
 from axialzoo.keras.blocks import ACTIVATIONS, ConvNorm, mean
 from axialzoo.keras.linear import Normal
 from axialzoo.keras.norm import Activation, BatchNorm, Layer, apply_norm, fold_conv
+from axialzoo.keras.pristine import calls_sublayers
 from axialzoo.keras.resize import resize
 from axialzoo.keras.scope import own_scope
 from axialzoo.ops.keras.dispatch import backend
 from axialzoo.spec import Norm, from_dict, to_dict
 from axialzoo.spec.heads.panoptic import Decoder as Spec
+
+SUBLAYERS = {"conv": keras.layers.DepthwiseConv2D, "norm": BatchNorm}
 
 
 class _Part(Layer):
@@ -38,8 +41,6 @@ class _Part(Layer):
 class DepthwiseNorm(Layer):
     """A convolution of each channel by itself and its norm: ``(N, H, W, C)`` to the same."""
 
-    kernel_sublayers: ClassVar = {"conv": keras.layers.DepthwiseConv2D, "norm": BatchNorm}
-
     def __init__(self, channels: int, kernel: int, norm: Norm, **kwargs):
         super().__init__(**kwargs)
         self.channels, self.kernel, self.norm_spec = channels, kernel, norm
@@ -59,10 +60,9 @@ class DepthwiseNorm(Layer):
         self.norm.build()
 
     def call(self, x, activation: Activation | None = None, training=None):
-        x = backend().depthwise(self.conv, x) if self.is_pristine("conv") else self.conv(x)
-        if self.is_pristine("norm"):
-            return self.norm(x, activation=activation, training=training)
-        return apply_norm(self.norm, x, activation=activation, training=training)
+        if calls_sublayers(self, SUBLAYERS):
+            return apply_norm(self.norm, self.conv(x), None, activation, training)
+        return self.norm(backend().depthwise(self.conv, x), activation=activation, training=training)
 
     def fold(self) -> None:
         """Makes the norm part of the convolution, for inference."""

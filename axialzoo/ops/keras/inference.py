@@ -8,8 +8,9 @@ import keras
 from keras import ops
 
 from axialzoo.ops.attributes import AttentionAttributes
+from axialzoo.ops.keras.attention import attend_along
 from axialzoo.ops.keras.dispatch import backend
-from axialzoo.ops.keras.tables import HIDDEN, Activation, arange, clip, interpolate
+from axialzoo.ops.keras.tables import Activation, arange, clip, interpolate
 from axialzoo.spec.attention import SIMILARITY_TERMS
 
 Table = Any  # a tensor, or None where the spec has no such term
@@ -126,20 +127,22 @@ def attended(q, k, v, tables, scales, form: AttentionAttributes) -> tuple[Table,
         reach = min(reach, bound) if isinstance(reach, int) else ops.minimum(reach, bound)
     position = arange(length)
     distance = position - position[:, None]  # (T, S): key - query
-    seen = ops.cast(ops.abs(distance) <= reach, q.dtype)
+    visible = abs(distance) <= reach  # (T, S)
     near = ops.cast(clip(distance, -reach, reach), "int32")
     rq, rk, rv = (None if table is None else ops.take(table, near + table.shape[0] // 2, axis=0) for table in tables)  # (T, S, D)
-    a, b, c = (scales[index][:, None, None] for index in range(3))  # (G, 1, 1)
-    logits = (seen - 1) * HIDDEN  # (T, S)
-    if form.content_similarity:
-        logits = logits + a * (q @ ops.swapaxes(k, 3, 4))  # (N, O, G, T, S)
-    if rq is not None:
-        logits = logits + b * ops.einsum("nogtd,tsd->nogts", q, rq)
-    if rk is not None:
-        logits = logits + c * ops.einsum("nogsd,tsd->nogts", k, rk)
-    p = ops.softmax(logits, axis=-1)  # (N, O, G, T, S)
-    content = p @ v if form.content_value else None
-    return content, None if rv is None else ops.einsum("nogts,tsd->nogtd", p, rv)
+    flat = (-1, q.shape[2], length)
+    content, positions = attend_along(
+        *(ops.reshape(x, (*flat, x.shape[4])) for x in (q, k, v)), (rq, rk, rv), factors_of(scales, (rq, rk), form), visible[None],
+        form.content_value,
+    )  # fmt: skip
+    shape = (-1, *ops.shape(q)[1:4], v.shape[4])  # (N, O, G, L, Dv)
+    return tuple(None if x is None else ops.reshape(x, shape) for x in (content, positions))
+
+
+def factors_of(scales, tables: tuple[Table, Table], form: AttentionAttributes) -> tuple[Table, Table, Table]:
+    """Factors of q.k, q.rq and k.rk, (G, 1, 1) each, of `scales`, (3, G); None for a term that there is not."""
+    there = form.content_similarity, tables[0] is not None, tables[1] is not None
+    return tuple(scales[index][:, None, None] if one else None for index, one in enumerate(there))
 
 
 def split_parts(qkv, heads: int, key_depth: int, axis: int) -> tuple:

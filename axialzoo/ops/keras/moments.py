@@ -8,6 +8,7 @@ from typing import Any
 from keras import ops
 
 from axialzoo.ops.attributes import AttentionAttributes
+from axialzoo.ops.keras.attention import logit_terms
 from axialzoo.ops.keras.dispatch import Operator, backend, sides_of
 from axialzoo.ops.keras.inference import Table, split_parts
 from axialzoo.ops.kernels.structures import AxialStatistics
@@ -71,14 +72,13 @@ def _plain(form: tuple[int, AttentionAttributes], qkv, query_table: Table, key_t
     length = qkv.shape[1 + axis]
     n = ops.cast(math.prod(ops.shape(q)[:2]) * length**2, qkv.dtype)
     rq, rk = (None if table is None else windowed(table, length) for table in (query_table, key_table))  # (T, S, D)
-    terms = (
-        q @ ops.swapaxes(k, 3, 4) if content else None,
-        None if rq is None else ops.einsum("nogtd,tsd->nogts", q, rq),
-        None if rk is None else ops.einsum("nogsd,tsd->nogts", k, rk),
-    )
+    q, k = (ops.reshape(x, (-1, heads, length, depth)) for x in (q, k))  # (B, G, L, D)
+    there = (content, rq is not None, rk is not None)
+    found = iter(logit_terms(q, k, (rq, rk, None), tuple(1 if one else None for one in there)))
+    terms = [next(found) if one else None for one in there]  # (B, G, T, S) each
     zero = ops.zeros((heads,), qkv.dtype)
-    means = [zero if x is None else ops.sum(x, (0, 1, 3, 4)) / n for x in terms]  # (G,) each
-    variances = [zero if x is None else ops.sum(ops.square(x - mean[:, None, None]), (0, 1, 3, 4)) / n for x, mean in zip(terms, means)]
+    means = [zero if x is None else ops.sum(x, (0, 2, 3)) / n for x in terms]  # (G,) each
+    variances = [zero if x is None else ops.sum(ops.square(x - mean[:, None, None]), (0, 2, 3)) / n for x, mean in zip(terms, means)]
     return qkv, ops.stack(means), ops.stack(variances)
 
 
