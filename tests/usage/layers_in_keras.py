@@ -311,7 +311,7 @@ def foreign() -> dict[str, Any]:
             layer = built(LAYERS[name])
             expected, norm = run(layer, X, False)["output"], leaves(layer)[sub]
             other = keras.layers.BatchNormalization(epsilon=norm.norm.epsilon, name=norm.name)
-            other.build((None, norm.channels))
+            other.build((None, None, None, norm.channels))
             other.set_weights(norm.get_weights())
             layer._tracker.unlock()
             setattr(layer, sub, other)
