@@ -62,7 +62,9 @@ def _outermost(module: nn.Module) -> list[nn.Module]:
 
 
 def _has_form(module: nn.Module) -> bool:
-    """Whether it is one of those below, or a class made of one that computes the same."""
+    """Whether it is one of those below, or a class made of one that computes the same; nothing in it has to be called."""
+    if any(isinstance(part, ConvNorm | AxialAttention) and part.calls_sublayers() for part in module.modules()):
+        return False
     return any(isinstance(module, kind) and type(module).forward is kind.forward for kind in (ConvNorm, ResidualBlock, AxialAttention))
 
 
@@ -109,7 +111,12 @@ class FoldedConv(Folded):
         conv = source.conv
         weight, bias = fold_conv(tensors_of(source), "", source.norm.eps)
         weight = weight if order is None else weight[:, order]
-        self.outputs, self.stride, self.dilation, self.groups = conv.out_channels, conv.stride[0], conv.dilation[0], conv.groups
+        self.outputs, self.stride, self.dilation, self.groups = (
+            conv.out_channels,
+            conv.stride[0] * source.step,
+            conv.dilation[0],
+            conv.groups,
+        )
         self.padding = self.dilation * (conv.kernel_size[0] // 2)
         self.product = conv.kernel_size == (1, 1) and conv.groups == 1
         if self.product:
