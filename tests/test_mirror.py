@@ -14,23 +14,15 @@ KERAS_FILES = {
     "linear.py",  # a Dense that keeps float64, and draws that JAX need not compile
     "scope.py",  # dots in names
     "distribution.py",  # layouts on a mesh of devices; PyTorch takes a process a device
-    *("fused_jax.py", "fused_tensorflow.py", "fused_torch.py"),  # each back end calls the kernel in its own way
 }
-TORCH_FILES = {"fused_gpu.py", "fused_core.py"}  # GPUs; and layers whose rows are computed again
+TORCH_FILES: set[str] = set()
 TORCH_ONLY = {
     "attention.py": {"joined"},  # what was computed in parts, see at_once
     "backbone.py": {"ResidualStage", "check_image"},
     "blocks.py": {"max_pool"},
-    "dynamic_window.py": {"is_known", "is_traced"},  # a length that is recorded; Keras's are whole numbers or tensors
     "drop_path.py": {"Places", "draw_by_place", "kept"},  # what is dropped depends on the place in a batch that processes share
     "inference.py": {"Folded", "tensors_of", "FoldedConv", "FoldedAxialAttention", "FoldedBlock"},  # on the kernel's operators
-    "fused.py": {"rows_of_channels", "unpack", "axial_attention", "reaching", "channels_last"},  # the operator itself
     "fused_layer.py": {"gram_moments"},  # on GPUs
-    "fused_moments.py": {"logit_sums", "add_gradients", "plain_sums"},  # steps of fused_core.py
-    "fused_norm.py": {"moments_of", "applied", "gradients"},
-    "fused_rows.py": {"gradients", "takes", "linear"},
-    "fused_training.py": {"can_attend", "attend_backward", "plain_attend"},  # operators of their own
-    "serving.py": {"serving_kernel", "served", "pointer", "recorded", "transformed", "differentiable"},
     "losses/loss_registry.py": {"totals_of"},  # of processes: Keras computes on all devices as on one
     "neck.py": {"FusedStage"},
     "native.py": {"read_state", "to_array"},
@@ -46,25 +38,7 @@ KERAS_ONLY = {
     "inference.py": {"fold"},  # in place, of a model that a runner has just made
     "backbone.py": {"residual_stage", "Activation", "Turned", "image_input", "to_format"},  # functional models: a stage is a function
     "blocks.py": {"mean", "MaxPool", "strided"},
-    "dynamic_window.py": {"arange", "clip"},  # in numpy where all is known
-    "fused.py": {  # variables keep Keras's layout
-        *(
-            "Form",
-            "beyond_jit",
-            "serving_kernel",
-            "depthwise",
-            "max_pool",
-            "average_pool",
-            "attend_folded",
-            "arrays_of",
-            "plain",
-            "split_parts",
-        ),
-    },
     "fused_layer.py": {"head_fastest", "head_by_head"},
-    "fused_moments.py": {"windowed"},
-    "fused_norm.py": {"NormForm"},
-    "serving.py": {"Operator", "backend", "sides_of", "numbered", "template", "leaves"},  # one operator for several back ends
     "heads/classifier.py": {"GlobalAverage"},
     "heads/fcos.py": {"conv", "OneMap"},  # what PyTorch under Keras cannot differentiate
     "heads/pyramid.py": {"build_numbered"},  # numbers for names
@@ -74,7 +48,7 @@ KERAS_ONLY = {
     "model.py": {"laid_out"},
     "neck.py": {"fused_stage"},
     "native.py": {"suffix"},
-    "norm.py": {"Layer", "Order", "fold_conv", "statistics_dtype", "unbiased"},
+    "norm.py": {"Layer", "Order", "fold_conv", "unbiased"},
     "preprocessing.py": {"is_tensorflow"},
     "weights.py": {"variables"},
     "windows.py": {"by_window", "by_window2d"},  # masks are added, not filled in

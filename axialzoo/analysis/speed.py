@@ -14,7 +14,7 @@ import numpy as np
 
 from axialzoo.checkpoint import Checkpoint, default_config, load_checkpoint, save_checkpoint
 from axialzoo.hub import fetch_checkpoint
-from axialzoo.kernels import kernel_status
+from axialzoo.ops.kernels import kernel_status
 from axialzoo.runtime.device import AUTO, DeviceError, is_cpu
 from axialzoo.runtime.local import optimizable, serving
 from axialzoo.runtime.process import Worker

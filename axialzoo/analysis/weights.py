@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from axialzoo.torch import attention, attention2d
 from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.attention2d import Attention2D
 
@@ -36,10 +35,9 @@ def retrieve(layer: AxialAttention | Attention2D, x: Tensor, values: Tensor) -> 
     size = (-1, x.shape[2], x.shape[3])  # (N, H, W)
     if layer.training:
         raise ValueError("layer: expected evaluation mode, in which weights do not depend on the batch; call model.eval() first")
-    attend = attention.attend if isinstance(layer, AxialAttention) else attention2d.attend
     v = layer.split_heads(values.permute(0, 2, 3, 1))  # as the layer's own, of depth 1
     inputs = replace(layer.inputs_of(x), v=v, rv=None, spec=replace(layer.spec, value=("content",)))
-    (out,) = attend(inputs, layer.scale_in_evaluation().to(inputs.q.dtype))  # (B, G, L, 1) or (N, G, H, W, 1)
+    (out,) = layer.attend(inputs)  # (B, G, L, 1) or (N, G, H, W, 1)
     return layer.merge_heads(out, size)[..., 0].unflatten(0, size).permute(0, 3, 1, 2)  # (N, G, H, W)
 
 

@@ -90,7 +90,7 @@ def say(text: str, quiet: bool = False) -> None:
 
 def say_if_compiling(quiet: bool = False) -> None:
     """What the first use of the CPU kernel waits for."""
-    from axialzoo.kernels import needs_compiling
+    from axialzoo.ops.kernels import needs_compiling
 
     if needs_compiling():
         say("compiling the CPU kernel, once for this user: a quarter of a minute ...", quiet)

@@ -57,7 +57,7 @@ def run(
     learning rate of the longer run.
     """
     from axialzoo import train as training
-    from axialzoo.kernels import use_kernel
+    from axialzoo.ops.kernels import use_kernel
     from axialzoo.runtime.frameworks import choose, prepare_keras
 
     (name,) = choose_one(framework, choose)

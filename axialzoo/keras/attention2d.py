@@ -9,13 +9,28 @@ Letters as there; T and S, queries and keys of a window, have rows (h) and colum
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import keras
 from keras import ops
 
 from axialzoo.keras.attention_inputs import AttentionInputs
 from axialzoo.keras.norm import statistics_dtype
-from axialzoo.keras.projection import PositionAttention
-from axialzoo.keras.windows import HIDDEN, by_window2d, seen, seen2d, table_window, tile, untile, window_keys, window_of, window_queries
+from axialzoo.keras.projection import PositionAttention, norm_logits
+from axialzoo.keras.windows import (
+    attention_mask2d,
+    by_window2d,
+    seen,
+    seen2d,
+    table_window,
+    tile,
+    untile,
+    window_keys,
+    window_of,
+    window_queries,
+)  # fmt: skip
+from axialzoo.ops.keras.attention import attention_weights, sum_of
 
 AXES = ("_height", "_width")
 
@@ -36,9 +51,14 @@ class Attention2D(PositionAttention):
     def call(self, x, training=None):
         _, h, w, _ = ops.shape(x)
         inputs = self.inputs_of(x, training)
-        scale = ops.cast(self.similarity_scale(inputs, training), inputs.q.dtype)  # (terms, G)
-        out = attend(inputs, scale)  # one (N, G, H, W, Dv) per value term
+        out = self.attend(inputs, training)  # one (N, G, H, W, Dv) per value term
         return self.sum_terms([self.merge_heads(term, h, w) for term in out], training)  # (N, H, W, V)
+
+    def attend(self, inputs: AttentionInputs, training) -> list:
+        """Retrieve contents and positions, (N, G, H, W, Dv) for each value term."""
+        if self.calls_sublayers():
+            return attend(inputs, normalise=functools.partial(norm_logits, self.norm_similarity, training=training))
+        return attend(inputs, ops.cast(self.similarity_scale(inputs, training), inputs.q.dtype))
 
     def inputs_of(self, x, training=None) -> AttentionInputs:
         """What the layer attends with, from its input: (N, H, W, C) to queries, keys, values (N, G, H, W, D) and pairs of tables."""
@@ -88,12 +108,13 @@ class Attention2D(PositionAttention):
         return self.scale_from_moments(*moments(inputs.similarity_in(statistics_dtype(inputs.q.dtype))))
 
 
-def attend(inputs: AttentionInputs, scale) -> list:
+def attend(inputs: AttentionInputs, scale=None, normalise: Callable = sum_of) -> list:
     """Softmax attention with relative positions along both axes: with `moments`, all that a fused kernel has to replace.
 
     Args:
         inputs: Queries, keys, values, tables and windows over both axes.
-        scale: (terms, G): factor of each similarity term, in the order of ``spec.similarity``.
+        scale: (terms, G): factor of each similarity term, in the order of ``spec.similarity``; None for none.
+        normalise: Makes the logits of a list of terms, (B', G, T, S) each, and of the pairs to be seen.
 
     Returns:
         Retrieved contents and retrieved positions, as ``spec.value`` says: each (N, G, H, W, Dv).
@@ -101,23 +122,13 @@ def attend(inputs: AttentionInputs, scale) -> list:
     spec, windows, dtype = inputs.spec, inputs.window, inputs.v.dtype
     q = tile(inputs.q, windows, window_queries)  # (B', G, Th, Tw, Dk)
     k, v = tile(inputs.k, windows, window_keys), tile(inputs.v, windows, window_keys)  # (B', G, Sh, Sw, D)
-    scales = {term: scale[index][:, None, None, None] for index, term in enumerate(spec.similarity)}  # each (G, 1, 1, 1)
-    logits = 0.0
-    if "content" in scales:
-        logits = logits + content_similarity(q * scales["content"], k)  # (B', G, Th, Tw, Sh, Sw)
-    if "query" in scales:
-        logits = logits + query_similarity(q * scales["query"], inputs.rq)
-    if "key" in scales:
-        logits = logits + key_similarity(k * scales["key"], inputs.rk)
-    logits = ops.cast(logits, statistics_dtype(dtype))
-    shape = (-1, *ops.shape(logits)[1:])
-    visible = seen2d(windows, logits.dtype)
-    if visible is not None:
-        logits = ops.reshape(by_window2d(logits, windows) + (visible - 1) * HIDDEN, shape)
-    p = ops.cast(ops.softmax(ops.reshape(logits, (*shape[:4], shape[4] * shape[5])), axis=-1), dtype)  # (B', G, Th, Tw, S)
+    terms = logit_terms(inputs, q, k, scale)  # (B', G, Th, Tw, Sh, Sw) each
+    shape, visible = (-1, *ops.shape(terms[0])[1:]), attention_mask2d(windows)
+    flat = (*shape[:2], shape[2] * shape[3], shape[4] * shape[5])  # (B', G, T, S)
+    p = attention_weights(normalise([ops.reshape(term, flat) for term in terms], visible), visible, dtype)  # (B', G, T, S)
     out = []
     if "content" in spec.value:
-        x = ops.reshape(p, (-1, shape[1], shape[2] * shape[3], shape[4] * shape[5])) @ _flatten(v)  # (B', G, T, S) (B', G, S, Dv)
+        x = p @ _flatten(v)  # (B', G, T, S) (B', G, S, Dv)
         out.append(ops.reshape(x, (*shape[:4], v.shape[-1])))  # (B', G, Th, Tw, Dv)
     if "position" in spec.value:
         p = ops.reshape(p, shape)
@@ -125,6 +136,17 @@ def attend(inputs: AttentionInputs, scale) -> list:
         of_columns = ops.einsum("bgtuv,uvd->bgtud", ops.sum(p, 4), ops.cast(inputs.rv[1], dtype))
         out.append(ops.concatenate([of_rows, of_columns], axis=-1))  # (B', G, Th, Tw, Dv)
     return [untile(x, windows) for x in out]
+
+
+def logit_terms(inputs: AttentionInputs, q, k, scale=None) -> list:
+    """Terms of the logits, (B', G, Th, Tw, Sh, Sw) each, times `scale`, (terms, G), where there is one."""
+    of_content, of_query, of_key = inputs.factors(scale, 3)  # (G, 1, 1, 1) each
+    terms = [] if of_content is None else [content_similarity(q * of_content, k)]
+    if of_query is not None:
+        terms.append(query_similarity(q * of_query, inputs.rq))
+    if of_key is not None:
+        terms.append(key_similarity(k * of_key, inputs.rk))
+    return terms
 
 
 def content_similarity(q, k):

@@ -11,11 +11,11 @@ import keras
 from axialzoo.checkpoint import Config
 from axialzoo.checkpoint.migrate import upgraded_spec
 from axialzoo.keras.blocks import ACTIVATIONS, MaxPool, through
-from axialzoo.keras.fused import beyond_jit
 from axialzoo.keras.neck import fused_stage
 from axialzoo.keras.norm import BatchNorm
 from axialzoo.keras.stem import Stem
-from axialzoo.kernels import use_kernel
+from axialzoo.ops.keras.inference import beyond_jit
+from axialzoo.ops.kernels import use_kernel
 from axialzoo.spec import Backbone, Model, SpecError, Stage, from_dict, size_pair, to_dict
 from axialzoo.spec.check import check_indices, check_trainable
 

@@ -6,7 +6,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from axialzoo.keras.pristine import kernel_computes
 
+
+@kernel_computes
 @keras.saving.register_keras_serializable(package="axialzoo")
 class Linear(keras.layers.Dense):
     """Keras's own, which on JAX and PyTorch would make float32 of float64: (..., C) to (..., units)."""
@@ -16,6 +19,10 @@ class Linear(keras.layers.Dense):
         if self.bias is not None:
             x = x + ops.convert_to_tensor(self.bias)
         return ops.reshape(x, (-1, *ops.shape(inputs)[1:-1], self.units))
+
+    def quantize(self, mode=None, type_check=True, config=None):
+        """Quantize the weights, as Keras does of its own class alone: the numbers are the same."""
+        super().quantize(mode, type_check=False, config=config)
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")

@@ -15,10 +15,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from axialzoo.keras.serving import backend, can_train_rows
+from axialzoo.keras.pristine import kernel_computes
+from axialzoo.ops.keras.dispatch import backend, can_train_rows
+from axialzoo.ops.keras.tables import Activation, statistics_dtype
 from axialzoo.spec import Norm, from_dict, to_dict
-
-Activation = Callable[[Any], Any]
 
 
 class Order(NamedTuple):
@@ -26,11 +26,6 @@ class Order(NamedTuple):
 
     there: Callable[[Any], Any]
     back: Callable[[Any], Any]
-
-
-def statistics_dtype(dtype: str) -> str:
-    """What softmax and normalisation compute in: float32, or float64 where everything is."""
-    return "float64" if keras.backend.standardize_dtype(dtype) == "float64" else "float32"
 
 
 class Layer(keras.layers.Layer):
@@ -84,6 +79,7 @@ class Layer(keras.layers.Layer):
         return recomputed
 
 
+@kernel_computes
 @keras.saving.register_keras_serializable(package="axialzoo")
 class BatchNorm(Layer):
     """Batch norm over the last dimension, computed in float32 or better.
@@ -119,7 +115,7 @@ class BatchNorm(Layer):
         return x if activation is None else activation(x)
 
     def _can_fuse(self, x, training) -> bool:
-        """Whether the kernel serves: see :func:`axialzoo.keras.serving.can_train_rows`."""
+        """Whether the kernel serves: see :func:`axialzoo.ops.keras.dispatch.can_train_rows`."""
         return bool(training) and self.trainable and not self.folded and can_train_rows(x, self.gamma)
 
     def _plain(self, x, training):
@@ -194,6 +190,13 @@ def fold_conv(conv: keras.layers.Layer, norm: BatchNorm) -> None:
     kernel = ops.convert_to_numpy(conv.kernel).astype(np.float64)  # (h, w, I, O), or (h, w, C, 1)
     factor = norm.folded_factor()
     conv.kernel.assign(kernel * (factor if kernel.shape[3] == len(factor) else factor[:, None]))
+
+
+def apply_norm(norm: keras.layers.Layer, x, residual=None, activation: Activation | None = None, training=None):
+    """``activation(residual + norm(x))``, of any norm: only :class:`BatchNorm` itself takes the residual and the activation."""
+    x = norm(x, training=training)
+    x = x if residual is None else residual + x
+    return x if activation is None else activation(x)
 
 
 def normalise_from_moments(norm: BatchNorm, mean, variance, n):

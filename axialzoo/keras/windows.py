@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 from keras import ops
 
-from axialzoo.keras.dynamic_window import DynamicWindow, arange, clip
-from axialzoo.keras.projection import interpolate
+from axialzoo.keras.dynamic_window import DynamicWindow
+from axialzoo.ops.keras.tables import arange, clip, interpolate
 from axialzoo.spec import Attention
 from axialzoo.spec.window import Window
-
-HIDDEN = 1e30  # what is taken from the logit of a key that is not to be seen
 
 
 def window_of(length, spec: Attention) -> Window | DynamicWindow:
@@ -74,13 +73,21 @@ def unwindow(x, window):
     return x[:, :, window.offset : window.offset + window.length]
 
 
-def seen(window, dtype: str):
-    """1 where a key is within reach of its query and neither is past the ends of the axis, else 0: (windows, T, S)."""
+def attention_mask(window):
+    """Where a key is within reach of its query and neither is past the ends of the axis: bool, (windows, T, S).
+
+    In numpy, hence a constant, where the length of the axis is known before the model runs.
+    """
     start = window.queries * arange(window.count)[:, None, None] - window.offset  # (windows, 1, 1)
     query = start + arange(window.queries)[:, None]  # (windows, T, 1)
     key = start + arange(window.keys) - window.flange  # (windows, 1, S)
     inside = (query >= 0) & (query < window.length) & (key >= 0) & (key < window.length)
-    return ops.cast(inside & (abs(key - query) <= window.reach), dtype)
+    return inside & (abs(key - query) <= window.reach)
+
+
+def seen(window, dtype: str):
+    """1 where a key is to be seen by its query, else 0: (windows, T, S)."""
+    return ops.cast(attention_mask(window), dtype)
 
 
 def by_window(x, groups: int, window):
@@ -121,6 +128,19 @@ def seen2d(windows, dtype: str):
         return None
     rows, columns = (seen(window, dtype) for window in windows)  # (windows, T, S)
     return ops.einsum("ats,buv->abtusv", rows, columns)[:, :, None]  # TensorFlow has no broadcast of so many axes
+
+
+def attention_mask2d(windows):
+    """Where a key is to be seen by its query: bool, (windows h windows w, Th Tw, Sh Sw), or None for everywhere."""
+    if windows[0].whole and windows[1].whole:
+        return None
+    rows, columns = (attention_mask(window) for window in windows)  # (windows, T, S)
+    if isinstance(rows, np.ndarray) and isinstance(columns, np.ndarray):
+        visible = rows[:, None, :, None, :, None] & columns[None, :, None, :, None]  # (windows h, windows w, Th, Tw, Sh, Sw)
+        return visible.reshape(-1, rows.shape[1] * columns.shape[1], rows.shape[2] * columns.shape[2])
+    visible = seen2d(windows, "float32")[:, :, 0]  # (windows h, windows w, Th, Tw, Sh, Sw)
+    _, _, *sides = ops.shape(visible)
+    return ops.reshape(visible, (-1, sides[0] * sides[1], sides[2] * sides[3])) > 0.5
 
 
 def by_window2d(x, windows):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from axialzoo.checkpoint import Checkpoint, Tensors
-from axialzoo.kernels import Status, binding_status, kernel_status
+from axialzoo.ops.kernels import Status, binding_status, kernel_status
 from axialzoo.runtime.device import AUTO, find_device, is_cpu, keras_device, without_tf32
 from axialzoo.runtime.frameworks import prepare_keras
 from axialzoo.spec import Model

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from axialzoo.checkpoint import Config
+from axialzoo.ops.torch.dispatch import is_traced
 from axialzoo.spec import Model, Stage
 from axialzoo.spec.check import check_indices
 from axialzoo.torch.blocks import ACTIVATIONS, ResidualBlock, max_pool, through
-from axialzoo.torch.dynamic_window import is_traced
 from axialzoo.torch.neck import FusedStage
 from axialzoo.torch.stem import Stem
 

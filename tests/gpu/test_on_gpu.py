@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 from axialzoo.checkpoint import load_checkpoint
 from axialzoo.engine import predict_batch
 from axialzoo.hub import fetch_checkpoint
-from axialzoo.kernels import gpu_status, use_kernel
+from axialzoo.ops.kernels import gpu_status, use_kernel
 from axialzoo.runtime import Runner, load_runner
 from axialzoo.runtime.device import DeviceError, is_cpu
 from axialzoo.runtime.frameworks import BACKENDS, installed

@@ -17,7 +17,7 @@ from axialzoo.hub import golden
 from axialzoo.hub.manifest import check_manifest
 from axialzoo.hub.published_card import published_card
 from axialzoo.hub.push import prepare, write_publication
-from axialzoo.kernels import kernel
+from axialzoo.ops.kernels import kernel
 from axialzoo.runtime import publish, verify
 from axialzoo.runtime.frameworks import BACKENDS
 from axialzoo.spec import entry

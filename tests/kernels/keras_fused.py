@@ -13,10 +13,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from axialzoo.keras import fused
 from axialzoo.keras.attention import AxialAttention
-from axialzoo.kernels import Kernel, bindings, kernel, use_kernel
-from axialzoo.kernels.structures import AxialForward
+from axialzoo.ops.keras import inference
+from axialzoo.ops.kernels import Kernel, bindings, kernel, use_kernel
+from axialzoo.ops.kernels.structures import AxialForward
 from axialzoo.spec import Attention, Norm
 from axialzoo.spec.attention import SIMILARITY_TERMS, VALUE_TERMS
 
@@ -161,7 +161,7 @@ def without_headers(calls: list[int]) -> tuple[float, int, str]:
     expected, before = form(x, training=False), len(calls)
     bindings.BINDINGS[backend] = bindings.Framework("numpy", "nowhere.h")
     bindings._find.cache_clear()
-    fused.backend()._loaded.cache_clear()
+    inference.backend()._loaded.cache_clear()
     return relative(form(x, training=False), expected), len(calls) - before, bindings.binding_status(backend).reason
 
 

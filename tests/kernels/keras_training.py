@@ -12,11 +12,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from axialzoo.keras import attention, create_model, fused_layer, serving
+from axialzoo.keras import attention, create_model, fused_layer
 from axialzoo.keras.attention import AxialAttention
 from axialzoo.keras.blocks import ConvNorm, MaxPool, ResidualBlock
 from axialzoo.keras.heads.decoder import DepthwiseNorm
-from axialzoo.kernels import use_kernel
+from axialzoo.ops.keras import dispatch
+from axialzoo.ops.kernels import use_kernel
 from axialzoo.spec import Norm, entry
 from axialzoo.spec.attention import SIMILARITY_TERMS, VALUE_TERMS
 from tests.kernels.keras_fused import layer, relative, some
@@ -173,17 +174,17 @@ def planted() -> float:
     """How far things move where the variance of the logits is a hundredth too large."""
     source, x = made_case({}, (2, 9, 7))
     cotangent = np.random.default_rng(6).standard_normal(source.compute_output_shape(x.shape)).astype("float32")
-    expected, honest = step(source, x, cotangent, "float32", False), serving.backend().logit_moments
+    expected, honest = step(source, x, cotangent, "float32", False), dispatch.backend().logit_moments
 
     def wrong(*arguments):
         qkv, mean, variance = honest(*arguments)
         return qkv, mean, variance * 1.01
 
-    serving.backend().logit_moments = wrong
+    dispatch.backend().logit_moments = wrong
     try:
         found = step(source, x, cotangent, "float32", False)
     finally:
-        serving.backend().logit_moments = honest
+        dispatch.backend().logit_moments = honest
     return max(float(np.linalg.norm(found[name] - one) / max(np.linalg.norm(one), 1e-3)) for name, one in expected.items())
 
 
@@ -226,7 +227,7 @@ def twice_differentiated(made: keras.layers.Layer, x: np.ndarray) -> Any:
 def counted() -> list[str]:
     """Grows with each layer that is trained, or traced, on the kernel."""
     calls: list[str] = []
-    honest, product = fused_layer.train_fused, serving.backend().product
+    honest, product = fused_layer.train_fused, dispatch.backend().product
 
     def train_fused(*arguments):
         calls.append("layer")
@@ -237,7 +238,7 @@ def counted() -> list[str]:
         return product(*arguments)
 
     attention.train_fused = train_fused
-    serving.backend().product = counted_product
+    dispatch.backend().product = counted_product
     return calls
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from axialzoo.kernels import kernel
+from axialzoo.ops.kernels import kernel
 
 ROOT = Path(__file__).resolve().parents[2]
 

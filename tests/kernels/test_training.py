@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from axialzoo.kernels import kernel, use_kernel
+from axialzoo.ops.kernels import kernel, use_kernel
 from axialzoo.torch import attention, fused_layer
 from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.fused_layer import can_train_fused, train_fused
@@ -128,10 +128,10 @@ def test_where_it_does_not_serve_it_says_so():
 
 
 def test_a_planted_error_is_seen(monkeypatch):
-    from axialzoo.torch import fused_core
+    from axialzoo.ops.torch import core
 
-    honest = fused_core.moments
-    monkeypatch.setattr(fused_core, "moments", lambda *x: (honest(*x)[0], honest(*x)[1] * 1.01, honest(*x)[2]))
+    honest = core.moments
+    monkeypatch.setattr(core, "moments", lambda *x: (honest(*x)[0], honest(*x)[1] * 1.01, honest(*x)[2]))
     assert max(ours for ours, _ in differences(layer(), torch.randn(2, 12, 9, 7)).values()) > 1e-3
 
 

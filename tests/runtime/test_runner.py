@@ -13,7 +13,7 @@ import pytest
 import axialzoo
 from axialzoo.checkpoint import load_checkpoint
 from axialzoo.image import ImageError, load_image
-from axialzoo.kernels import binding_status, kernel, use_kernel
+from axialzoo.ops.kernels import binding_status, kernel, use_kernel
 from axialzoo.runtime import Runner, load_runner
 from axialzoo.runtime.frameworks import installed, process_backend
 from axialzoo.runtime.ipc import WorkerError

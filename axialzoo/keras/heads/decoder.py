@@ -10,12 +10,15 @@ from keras import ops
 
 from axialzoo.keras.blocks import ACTIVATIONS, ConvNorm, mean
 from axialzoo.keras.linear import Normal
-from axialzoo.keras.norm import Activation, BatchNorm, Layer, fold_conv
+from axialzoo.keras.norm import Activation, BatchNorm, Layer, apply_norm, fold_conv
+from axialzoo.keras.pristine import calls_sublayers
 from axialzoo.keras.resize import resize
 from axialzoo.keras.scope import own_scope
-from axialzoo.keras.serving import backend
+from axialzoo.ops.keras.dispatch import backend
 from axialzoo.spec import Norm, from_dict, to_dict
 from axialzoo.spec.heads.panoptic import Decoder as Spec
+
+SUBLAYERS = {"conv": keras.layers.DepthwiseConv2D, "norm": BatchNorm}
 
 
 class _Part(Layer):
@@ -57,6 +60,8 @@ class DepthwiseNorm(Layer):
         self.norm.build()
 
     def call(self, x, activation: Activation | None = None, training=None):
+        if calls_sublayers(self, SUBLAYERS):
+            return apply_norm(self.norm, self.conv(x), None, activation, training)
         return self.norm(backend().depthwise(self.conv, x), activation=activation, training=training)
 
     def fold(self) -> None:

@@ -15,7 +15,7 @@ from axialzoo.spec.heads.fcos import PRIOR, SPREAD
 from axialzoo.torch.blocks import ACTIVATIONS
 from axialzoo.torch.heads.head_module import HeadModule, register_head
 from axialzoo.torch.heads.pyramid import FeaturePyramid
-from axialzoo.torch.norm import BatchNorm
+from axialzoo.torch.norm import BatchNorm, apply_norm
 
 
 @register_head(Spec)
@@ -103,5 +103,5 @@ class Tower(nn.Module):
     def forward(self, x: Tensor, level: int) -> Tensor:
         for conv, norms in zip(self.convs, self.norms):
             assert isinstance(norms, nn.ModuleList)
-            x = norms[level](conv(x), None, self.activation)
+            x = apply_norm(norms[level], conv(x), None, self.activation)
         return x

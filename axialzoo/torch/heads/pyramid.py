@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from axialzoo.ops.torch.tables import is_known
 from axialzoo.spec import Norm
 from axialzoo.spec.heads.pyramid import check_half
 from axialzoo.torch.blocks import ConvNorm
-from axialzoo.torch.dynamic_window import is_known
 
 
 class FeaturePyramid(nn.Module):
