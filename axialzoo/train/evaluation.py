@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -11,7 +11,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from axialzoo.checkpoint import Config, load_checkpoint, save_checkpoint
-from axialzoo.data import Data, DataError, Sample, Split, open_data
+from axialzoo.data import Data, DataError, Sample, Split, kinds_of, open_data
 from axialzoo.data.scoring import scoring
 from axialzoo.hub import fetch_checkpoint, write_card
 from axialzoo.runtime import Runner
@@ -63,7 +63,7 @@ def evaluate(
         looks: ``tile``, ``overlap``, ``flips``, ``scales``: see :func:`axialzoo.tasks.looks_of`. By default one look at the whole.
 
     Returns:
-        The figures of the task's metric, and ``images``, ``seconds``, ``framework``, ``backend``, ``digest``, ``split``; of more than
+        The figures of the task's metric, ``per_kind`` with those of each kind of picture where the data name kinds, and ``images``, ``seconds``, ``framework``, ``backend``, ``digest``, ``split``; of more than
         one look at the whole, what was asked for.
 
     Raises:
@@ -82,7 +82,7 @@ def evaluate(
     check_classes(config, found)
     total = len(samples) if limit is None else min(limit, len(samples))
     labels = config.labels or found.labels
-    metric, done, kept = task.metric(config.spec, labels), 0, []
+    metric, done, kept = KindMetrics(lambda: task.metric(config.spec, labels), kinds_of(samples)), 0, []
     with Runner(checkpoint, framework, backend, compiled=True, optimize=optimize) as runner, progress("evaluating", total) as bar:
         timed = Timed(runner)
         for batch in scoring(samples, config.preprocessing, batch_of(asked, batch_size), limit):
@@ -103,6 +103,36 @@ def evaluate(
     return {**metric.compute(), **asked.asked, **about, "split": name, "digest": config.digest}
 
 
+class KindMetrics:
+    """The metric of all pictures, and that of the pictures of each kind.
+
+    Args:
+        make: A new metric of the task.
+        kinds: Kind of each picture, in the order in which they come; empty for none.
+    """
+
+    def __init__(self, make: Callable[[], Any], kinds: Sequence[str] = ()):
+        self.all, self.make, self.kinds = make(), make, kinds
+        self.per_kind: dict[str, Any] = {}
+        self.pictures: dict[str, int] = {}
+
+    def update(self, result: Result, truth: Any) -> None:
+        """Count the next picture."""
+        self.all.update(result, truth)
+        if self.kinds:
+            kind = self.kinds[sum(self.pictures.values())]
+            self.pictures[kind] = self.pictures.get(kind, 0) + 1
+            self.per_kind.setdefault(kind, self.make()).update(result, truth)
+
+    def compute(self) -> dict[str, Any]:
+        """Return the figures of all; ``per_kind``: of each kind its ``images`` and its figures, but for those of each class."""
+        per_kind = {}
+        for kind in sorted(self.per_kind):
+            figures = self.per_kind[kind].compute()
+            per_kind[kind] = {"images": self.pictures[kind], **{name: one for name, one in figures.items() if isinstance(one, float)}}
+        return {**self.all.compute(), **({"per_kind": per_kind} if per_kind else {})}
+
+
 class Timed:
     """A runner that counts the seconds in which it computes."""
 
@@ -116,16 +146,16 @@ class Timed:
         return found
 
 
-def score(runner: Computes, split: Split, batch_size: int = 50) -> dict[str, float]:
-    """The figures of `runner`'s task on `split`, numbers alone."""
+def score(runner: Computes, split: Split, batch_size: int = 50) -> dict[str, Any]:
+    """Return the figures of `runner`'s task on `split`, numbers alone; ``per_kind`` too where the data name kinds."""
     config = runner.config
     task = task_of(config.spec.head)
-    metric = task.metric(config.spec, config.labels)
+    metric = KindMetrics(lambda: task.metric(config.spec, config.labels), kinds_of(split))
     for batch in scoring(split, config.preprocessing, batch_size):
         for sample, result in zip(batch.samples, looked(runner, batch.x, batch.views)):
             metric.update(result, sample.truth)
     figures = metric.compute()
-    return {name: value for name, value in figures.items() if isinstance(value, float)}
+    return {name: value for name, value in figures.items() if isinstance(value, float) or name == "per_kind"}
 
 
 def check_classes(config: Config, data: Data) -> None:

@@ -38,6 +38,8 @@ class Recipe:
             ``"scale_crop"``: boxes and segments moved along, as `scale_crop` says.
         shift: Pixels of reflected border that ``"crop"`` adds.
         scale_crop: How ``"scale_crop"`` augments.
+        kind_balance: How far kinds of pictures of which there are few are drawn more often: of a kind with n pictures each counts
+            ``n ** -kind_balance``. 0: every picture once an epoch; 1: every kind equally often. For data that name kinds.
         drop_path: At the last block, rising linearly from 0.
         attention: Another kind of attention than the model's: a name in :data:`axialzoo.spec.KINDS`; empty for the model's own.
         precision: ``"float32"``, ``"bfloat16"`` (mixed), or in PyTorch ``"float64"``, slow, to compare runs by.
@@ -65,6 +67,7 @@ class Recipe:
     augment: str = "crop"
     shift: int = 4
     scale_crop: ScaleCrop = field(default_factory=ScaleCrop)
+    kind_balance: float = 0.0
     drop_path: float = 0.0
     attention: str = ""
     precision: str = "float32"
@@ -84,6 +87,7 @@ class Recipe:
             require_number("Recipe", name, getattr(self, name), 0.0, 1e3)
         for name in ("warmup", "momentum", "average", "drop_path"):
             require_number("Recipe", name, getattr(self, name), 0.0, 0.9999)
+        require_number("Recipe", "kind_balance", self.kind_balance, 0.0, 1.0)
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of step `step` of `steps`."""
