@@ -26,10 +26,11 @@ from axialzoo.train.progress import progress
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """A sample and what a model says of it."""
+    """A sample and what a model says of it; its kind where the data name kinds."""
 
     sample: Sample
     result: Result
+    kind: str = ""
 
 
 def evaluate(
@@ -57,8 +58,8 @@ def evaluate(
         limit: Only the first so many images.
         split: Which images: ``"train"``, ``"val"`` or ``"test"``.
         pictures: Folder for pictures of results beside the truth, worst first.
-        examples: So many pictures, from the worst to the best, go into the card of the folder `source`: see
-            :func:`axialzoo.train.examples.put_examples`.
+        examples: So many pictures, from the worst to the best, go into the card of the folder `source`; of each kind, where the data
+            name kinds: see :func:`axialzoo.train.examples.put_examples`.
         seen: Called with every sample and its result.
         looks: ``tile``, ``overlap``, ``flips``, ``scales``: see :func:`axialzoo.tasks.looks_of`. By default one look at the whole.
 
@@ -89,7 +90,7 @@ def evaluate(
         for batch in scoring(samples, config.preprocessing, batch_of(asked, batch_size), limit):
             for sample, result in zip(batch.samples, looked(timed, batch.x, batch.views, asked, labels)):
                 metric.update(result, sample.truth)
-                scored = Scored(sample, result)
+                scored = Scored(sample, result, metric.last_kind)
                 if seen is not None:
                     seen(scored)
                 if pictures is not None or examples:
@@ -113,7 +114,7 @@ class KindMetrics:
     """
 
     def __init__(self, make: Callable[[], Any], kinds: Sequence[str] = ()):
-        self.all, self.make, self.kinds = make(), make, kinds
+        self.all, self.make, self.kinds, self.last_kind = make(), make, kinds, ""
         self.per_kind: dict[str, Any] = {}
         self.pictures: dict[str, int] = {}
 
@@ -121,7 +122,7 @@ class KindMetrics:
         """Count the next picture."""
         self.all.update(result, truth)
         if self.kinds:
-            kind = self.kinds[sum(self.pictures.values())]
+            kind = self.last_kind = self.kinds[sum(self.pictures.values())]
             self.pictures[kind] = self.pictures.get(kind, 0) + 1
             self.per_kind.setdefault(kind, self.make()).update(result, truth)
 
@@ -190,7 +191,8 @@ def record(folder: str | Path, result: Mapping[str, Any], data: str | Path) -> P
     about = open_data(data, task.truth).about
     figures = {name: value for name, value in result.items() if isinstance(value, float) and name != "seconds"}
     looks = {name: result[name] for name in Asked.__annotations__ if name in result}
-    metrics = {**figures, **looks, f"{result['split']}_images": result["images"], "data": about.get("name", "")}
+    kinds = {"per_kind": result["per_kind"]} if "per_kind" in result else {}
+    metrics = {**figures, **kinds, **looks, f"{result['split']}_images": result["images"], "data": about.get("name", "")}
     config = replace(checkpoint.config, provenance={**checkpoint.config.provenance, "metrics": metrics})
     tensors = {name: np.array(array) for name, array in checkpoint.tensors.items()}
     return write_card(checkpoint.folder, save_checkpoint(checkpoint.folder, config, tensors, overwrite=True))

@@ -13,8 +13,8 @@ from axialzoo.train.recipe import Recipe
 RECIPE = Recipe(
     model="axial_deeplab_nuclei",
     preprocessing=Preprocessing(size=(256, 256), resize="none", crop=1.0, mean=(0.5,) * 3, std=(0.5,) * 3, per_image=True),
-    epochs=38,
-    sizes=((0.55, 192),),
+    epochs=29,
+    sizes=((0.65, 192),),
     batch_size=8,
     optimizer="adamw",
     learning_rate=1.5e-3,
@@ -28,6 +28,6 @@ RECIPE = Recipe(
     scale_crop=ScaleCrop(scales=(0.65, 1.7), native=True, tries=4, turns=True, colour=0.3, tint=0.15, hue=0.06, gray=0.15, invert=0.1),
     kind_balance=0.5,
     precision="bfloat16",
-    score_every=13,
+    score_every=15,
     start="axial_deeplab_nuclei.dsb2018",
 )
