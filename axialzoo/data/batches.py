@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from axialzoo.data.augment import random_resized_crop
-from axialzoo.data.dataset import ArraySplit, DataError, Sample, Split, Truth
+from axialzoo.data.dataset import ArraySplit, DataError, Sample, Split, Truth, kinds_of
 from axialzoo.data.mosaic import mosaic
 from axialzoo.data.settings import DataSettings
 from axialzoo.image import stretched
@@ -40,6 +40,7 @@ class TrainBatches:
         self.split, self.settings, self.process, self.processes = split, settings, process, processes
         self.per_epoch = max(len(split) // settings.batch_size, 1)
         self.steps = settings.epochs * self.per_epoch
+        self._shares = kind_shares(split, settings.kind_balance)
         self._order = (-1, np.empty(0, np.int64))  # (epoch, its order), of the epoch last asked for
         self._sides = np.random.default_rng((settings.seed, 3)).integers(0, 2, len(split))  # which samples epoch 0 mirrors
 
@@ -62,7 +63,8 @@ class TrainBatches:
     def _epoch_order(self, epoch: int) -> np.ndarray:
         known, order = self._order
         if known != epoch:
-            order = np.random.default_rng((self.settings.seed, 1, epoch)).permutation(len(self.split))
+            rng = np.random.default_rng((self.settings.seed, 1, epoch))
+            order = rng.permutation(len(self.split)) if self._shares is None else _spread(self._shares, rng)
             self._order = (epoch, order)
         return order
 
@@ -113,6 +115,33 @@ class TrainBatches:
         if self.settings.preprocessing.per_image:
             return Sample(sample.name, stretched(sample.picture), sample.truth)
         return sample
+
+
+def kind_shares(split: Split, balance: float) -> np.ndarray | None:
+    """Return the share of an epoch that each sample has, (n,) float64, or None where all have the same.
+
+    Args:
+        balance: Of a kind with n samples each counts ``n ** -balance``: at 1 every kind is drawn equally often.
+
+    Raises:
+        DataError: for a balance of data that name no kinds.
+    """
+    if not balance:
+        return None
+    kinds = kinds_of(split)
+    if not kinds:
+        raise DataError(
+            f"kind_balance: expected data that name the kind of each picture (kinds.csv) for {balance}, found none; set it to 0"
+        )
+    _, kind_index, counts = np.unique(np.array(kinds), return_inverse=True, return_counts=True)
+    weights = counts[kind_index] ** -float(balance)
+    return weights / weights.sum()
+
+
+def _spread(shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw as many samples as there are, in random order, each as often as its share says: the whole part for certain."""
+    positions = (np.arange(len(shares)) + rng.uniform()) / len(shares)
+    return rng.permutation(np.searchsorted(np.cumsum(shares)[:-1], positions, side="right"))
 
 
 def as_channels(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:

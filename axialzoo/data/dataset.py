@@ -79,10 +79,14 @@ class FileSplit:
     Attributes:
         items: Whatever `open` needs to know of each.
         open: An item's sample; safe to call from several threads.
+        kinds: Kind of each picture, such as its stain; empty if the data name none. Metrics are also computed for each kind.
+        groups: Group of each picture: pictures of one specimen or field, which a split must not part; empty if the data name none.
     """
 
     items: Sequence[Any]
     open: Callable[[Any], Sample]
+    kinds: Sequence[str] = ()
+    groups: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.items)
@@ -91,7 +95,8 @@ class FileSplit:
         return self.open(self.items[index])
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> FileSplit:
-        return FileSplit([self.items[index] for index in indices], self.open)
+        kinds, groups = ([values[index] for index in indices] if values else () for values in (self.kinds, self.groups))
+        return FileSplit([self.items[index] for index in indices], self.open, kinds, groups)
 
 
 @dataclass(frozen=True)
@@ -127,16 +132,35 @@ class Data:
         return tuple(label.name for label in self.labels)
 
 
+def kinds_of(split: Split) -> Sequence[str]:
+    """Return the kind of each picture, or nothing where the data name none."""
+    return getattr(split, "kinds", ())
+
+
 def hold_out(split: Split, count: int, seed: int) -> tuple[Split, Split]:
-    """The split less `count` samples drawn at random, and those.
+    """Return the split less `count` samples drawn at random, and those samples.
+
+    Groups stay whole where the data name them: random groups are held out as long as they fit into `count`.
 
     Raises:
-        DataError: where nothing would be left to train on.
+        DataError: where nothing would be left to train on, or no group is as small as `count`.
     """
     if count >= len(split):
         raise DataError(f"holdout: expected fewer than the {len(split)} samples to train on, found {count}")
-    order = np.random.default_rng((seed, 0)).permutation(len(split))
-    return split.subset(np.sort(order[count:])), split.subset(np.sort(order[:count]))
+    rng = np.random.default_rng((seed, 0))
+    groups = np.array(getattr(split, "groups", ()), str)
+    if not len(groups):
+        order = rng.permutation(len(split))
+        return split.subset(np.sort(order[count:])), split.subset(np.sort(order[:count]))
+    held_out = np.zeros(len(split), bool)
+    for group in rng.permutation(np.unique(groups)):
+        members = groups == group
+        if held_out.sum() + members.sum() <= count:
+            held_out |= members
+    if count and not held_out.any():
+        smallest = int(np.unique(groups, return_counts=True)[1].min())
+        raise DataError(f"holdout: expected at least the {smallest} samples of the smallest group, which stay together, found {count}")
+    return split.subset(np.flatnonzero(~held_out)), split.subset(np.flatnonzero(held_out))
 
 
 class Kept:
@@ -149,6 +173,7 @@ class Kept:
 
     def __init__(self, split: Split, most_bytes: int = 1 << 29):
         self.split, self.left = split, most_bytes
+        self.kinds, self.groups = kinds_of(split), getattr(split, "groups", ())
         self._kept: dict[int, Sample] = {}
 
     def __len__(self) -> int:

@@ -164,6 +164,39 @@ class Zips:
             raise DataError(f"{self.path(name)}: damaged in the zip ({error})") from None
 
 
+class Overlay:
+    """A tree with some files of another one at its root, such as zips and a table that lies beside them.
+
+    Args:
+        files: The tree.
+        beside: The other one.
+        names: Files of `beside` that the tree has too, where they exist.
+    """
+
+    def __init__(self, files: Files, beside: Files, names: tuple[str, ...]):
+        self.files, self.beside, self.names = files, beside, names
+        self.where = files.where
+
+    def _tree(self, name: str) -> Files:
+        return self.beside if name in self.names else self.files
+
+    def path(self, name: str) -> str:
+        return self._tree(name).path(name)
+
+    def exists(self, name: str) -> bool:
+        return self._tree(name).exists(name)
+
+    def listing(self, folder: str = "") -> list[str]:
+        added = [] if folder else [name for name in self.names if self.beside.exists(name)]
+        return sorted({*self.files.listing(folder), *added})
+
+    def folders(self, folder: str = "") -> list[str]:
+        return self.files.folders(folder)
+
+    def read(self, name: str) -> bytes:
+        return self._tree(name).read(name)
+
+
 def named_stream(files: Files, name: str) -> io.BytesIO:
     """The file in memory, under the name that messages call it by."""
     return named(files.read(name), files.path(name))

@@ -23,6 +23,8 @@ class DataSettings:
             ``"scale_crop"``: boxes and segments moved along, as `scale_crop` says.
         shift: Pixels of reflected border that ``"crop"`` adds.
         scale_crop: How ``"scale_crop"`` augments.
+        kind_balance: How far kinds of pictures of which there are few are drawn more often: of a kind with n pictures each counts
+            ``n ** -kind_balance``. 0: every picture once an epoch; 1: every kind equally often. For data that name kinds.
         seed: Of the order and the augmentation, and of a recipe's weights.
     """
 
@@ -33,6 +35,7 @@ class DataSettings:
     augment: str = "crop"
     shift: int = 4
     scale_crop: ScaleCrop = field(default_factory=ScaleCrop)
+    kind_balance: float = 0.0
     seed: int = 0
 
     def __post_init__(self):

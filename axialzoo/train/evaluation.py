@@ -11,7 +11,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from axialzoo.checkpoint import Config, load_checkpoint, save_checkpoint
-from axialzoo.data import Data, DataError, Sample, Split, open_data
+from axialzoo.data import Data, DataError, Sample, Split, kinds_of, open_data
 from axialzoo.hub import fetch_checkpoint, write_card
 from axialzoo.runtime import Runner
 from axialzoo.runtime.device import AUTO
@@ -27,10 +27,11 @@ from axialzoo.train.progress import progress
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """A sample and what a model says of it."""
+    """A sample and what a model says of it; its kind where the data name kinds."""
 
     sample: Sample
     result: Result
+    kind: str = ""
 
 
 def evaluate(
@@ -59,14 +60,15 @@ def evaluate(
         limit: Only the first so many images.
         split: Which images: ``"train"``, ``"val"`` or ``"test"``.
         pictures: Folder for pictures of results beside the truth, worst first.
-        examples: So many pictures, from the worst to the best, go into the card of the folder `source`: see
-            :func:`axialzoo.train.examples.put_examples`.
+        examples: So many pictures, from the worst to the best, go into the card of the folder `source`; of each kind, where the data
+            name kinds: see :func:`axialzoo.train.examples.put_examples`.
         seen: Called with every sample and its result.
         looks: ``tile``, ``overlap``, ``flips``, ``scales``: see :func:`axialzoo.tasks.looks_of`. By default one look at the whole.
 
     Returns:
-        The figures of the task's metric, and ``images``, ``seconds``, ``framework``, ``backend``, ``digest``, ``split``; of more than
-        one look at the whole, what was asked for.
+        The figures of the task's metric, and ``images``, ``seconds``, ``framework``, ``backend``, ``digest``, ``split``;
+        ``per_kind``: the figures of each kind of picture, where the data name kinds; of more than one look at the whole, what was
+        asked for.
 
     Raises:
         DataError: where the classes of the data are not the model's.
@@ -84,12 +86,13 @@ def evaluate(
     check_classes(config, found)
     total = len(samples) if limit is None else min(limit, len(samples))
     labels = config.labels or found.labels
-    metric, kept = task.metric(config.spec, labels), []
+    metric, kept = KindMetrics(lambda: task.metric(config.spec, labels), kinds_of(samples)), []
     how: dict[str, Any] = {"compiled": True, "optimize": optimize, "device": device}
     with Runner(checkpoint, framework, backend, **how) as runner, progress("evaluating", total) as bar:
         timed = TimedRunner(runner)
         for done, scored in enumerate(predict_samples(timed, samples, batch_size, asked, labels, limit), 1):
             metric.update(scored.result, scored.sample.truth)
+            scored = replace(scored, kind=metric.last_kind)
             if seen is not None:
                 seen(scored)
             if pictures is not None or examples:
@@ -119,6 +122,36 @@ def predict_samples(
         yield Scored(sample, results_of(outcome)[0])
 
 
+class KindMetrics:
+    """The metric of all pictures, and that of the pictures of each kind.
+
+    Args:
+        make: A new metric of the task.
+        kinds: Kind of each picture, in the order in which they come; empty for none.
+    """
+
+    def __init__(self, make: Callable[[], Any], kinds: Sequence[str] = ()):
+        self.all, self.make, self.kinds, self.last_kind = make(), make, kinds, ""
+        self.per_kind: dict[str, Any] = {}
+        self.pictures: dict[str, int] = {}
+
+    def update(self, result: Result, truth: Any) -> None:
+        """Count the next picture."""
+        self.all.update(result, truth)
+        if self.kinds:
+            kind = self.last_kind = self.kinds[sum(self.pictures.values())]
+            self.pictures[kind] = self.pictures.get(kind, 0) + 1
+            self.per_kind.setdefault(kind, self.make()).update(result, truth)
+
+    def compute(self) -> dict[str, Any]:
+        """Return the figures of all; ``per_kind``: of each kind its ``images`` and its figures, but for those of each class."""
+        per_kind = {}
+        for kind in sorted(self.per_kind):
+            figures = self.per_kind[kind].compute()
+            per_kind[kind] = {"images": self.pictures[kind], **{name: one for name, one in figures.items() if isinstance(one, float)}}
+        return {**self.all.compute(), **({"per_kind": per_kind} if per_kind else {})}
+
+
 class TimedRunner:
     """A runner that counts the seconds in which it computes."""
 
@@ -132,13 +165,15 @@ class TimedRunner:
         return outputs
 
 
-def score(runner: SupportsOutputs, split: Split, batch_size: int = 50) -> dict[str, float]:
-    """Return the metrics of `runner`'s task on `split`, numbers alone."""
+def score(runner: SupportsOutputs, split: Split, batch_size: int = 50) -> dict[str, Any]:
+    """Return the metrics of `runner`'s task on `split`, numbers alone; ``per_kind`` too where the data name kinds."""
     config = runner.config
-    metric = task_of(config.spec.head).metric(config.spec, config.labels)
+    task = task_of(config.spec.head)
+    metric = KindMetrics(lambda: task.metric(config.spec, config.labels), kinds_of(split))
     for scored in predict_samples(runner, split, batch_size):
         metric.update(scored.result, scored.sample.truth)
-    return {name: value for name, value in metric.compute().items() if isinstance(value, float)}
+    figures = metric.compute()
+    return {name: value for name, value in figures.items() if isinstance(value, float) or name == "per_kind"}
 
 
 def check_classes(config: Config, data: Data) -> None:
@@ -172,7 +207,8 @@ def record(folder: str | Path, result: Mapping[str, Any], data: str | Path) -> P
     about = open_data(data, task.truth).about
     figures = {name: value for name, value in result.items() if isinstance(value, float) and name != "seconds"}
     looks = {name: result[name] for name in Asked.__annotations__ if name in result}
-    metrics = {**figures, **looks, f"{result['split']}_images": result["images"], "data": about.get("name", "")}
+    kinds = {"per_kind": result["per_kind"]} if "per_kind" in result else {}
+    metrics = {**figures, **kinds, **looks, f"{result['split']}_images": result["images"], "data": about.get("name", "")}
     config = replace(checkpoint.config, provenance={**checkpoint.config.provenance, "metrics": metrics})
     tensors = {name: np.array(array) for name, array in checkpoint.tensors.items()}
     return write_card(checkpoint.folder, save_checkpoint(checkpoint.folder, config, tensors, overwrite=True))

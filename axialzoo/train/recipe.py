@@ -64,6 +64,7 @@ class Recipe(DataSettings):
             require_number("Recipe", name, getattr(self, name), 0.0, 1e3)
         for name in ("warmup", "momentum", "average", "drop_path"):
             require_number("Recipe", name, getattr(self, name), 0.0, 0.9999)
+        require_number("Recipe", "kind_balance", self.kind_balance, 0.0, 1.0)
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of step `step` of `steps`."""

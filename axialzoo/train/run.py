@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from axialzoo.data import Data, DataError, check, hold_out, open_data
+from axialzoo.data import ArraySplit, Data, DataError, Kept, check, hold_out, open_data
 from axialzoo.files import write_text
 from axialzoo.hub import to_build
 from axialzoo.runtime.device import AUTO, find_device
@@ -128,6 +128,8 @@ def run(
     training, held_out = hold_out(found.split("train"), settings.holdout, settings.seed)
     if not settings.holdout and "val" in found.splits:
         held_out = found.split("val")
+    if not isinstance(training, ArraySplit):
+        training = Kept(training)
     spec = adapt(entry(settings.model).spec, num_classes=len(found.labels), attention=settings.attention or None)
     job = Job(settings, spec, task, training, held_out, found.labels, folder, resume, save_every, launched(), devices, device)
     started = time.time()
