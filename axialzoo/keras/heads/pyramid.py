@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from axialzoo.keras.blocks import ConvNorm, strided
-from axialzoo.keras.norm import Layer
-from axialzoo.keras.scope import own_scope
+from axialzoo.keras.blocks import ConvNorm
+from axialzoo.keras.layer import Layer
+from axialzoo.keras.pooling import strided
+from axialzoo.keras.scope import build_numbered, own_scope
 from axialzoo.spec import Norm, from_dict, to_dict
 
 
@@ -86,10 +87,3 @@ def check_half(coarse: Sequence[int | None], fine: Sequence[int | None]) -> None
             f"pyramid: expected each level half as fine as the one before, found height and width {tuple(coarse)} after {tuple(fine)}; "
             "take features whose strides double (a lower output stride makes some equal)"
         )
-
-
-def build_numbered(name: str, parts: Sequence[keras.layers.Layer], *shape: int | None) -> None:
-    """Builds layers that are called by their number, each for inputs of `shape`, in the scope `name`."""
-    with keras.name_scope(name):
-        for part in parts:
-            part.build(shape or None)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from keras import ops
 
 from axialzoo.keras.losses.base import register_loss
-from axialzoo.keras.norm import statistics_dtype
+from axialzoo.ops.keras.tables import statistics_dtype
 from axialzoo.spec.heads.fcos import FCOS
 
 EPSILON = 1e-7  # least area that divides, in square strides
