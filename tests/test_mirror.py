@@ -117,3 +117,34 @@ def test_exceptions_are_all_in_use(framework):
     for file, names in (TORCH_ONLY if framework == "torch" else KERAS_ONLY).items():
         assert names <= set(public(framework, file)), file
         assert not names & set(public("keras" if framework == "torch" else "torch", file)), file
+
+
+BINDINGS = ("ops/jax/__init__.py", "ops/tensorflow/__init__.py", "ops/keras/torch_backend.py")
+OWN = {  # what PyTorch's operators do by themselves, and XLA in TensorFlow cannot
+    "ops/jax/__init__.py": {"operate", "run"},
+    "ops/tensorflow/__init__.py": {"operate", "run", "available"},
+}
+
+
+def operators(file: str) -> set[str]:
+    """What the binding of a back end gives: functions, and names that it takes over."""
+    names = set()
+    for node in ast.parse((ROOT / file).read_text()).body:
+        if isinstance(node, ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names if alias.name.islower()}
+        elif isinstance(node, ast.Assign):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return names & OPERATORS | OWN.get(file, set()) & names
+
+
+OPERATORS = {
+    "arrays_of", "attend", "average_pool", "axial_attention", "can_train", "depthwise", "linear", "logit_moments", "max_pool", "normalised",
+    "product", "serves",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("file", BINDINGS)
+def test_every_binding_has_the_same_operators(file):
+    assert operators(file) == OPERATORS | OWN.get(file, set())

@@ -117,8 +117,17 @@ class Extractor(keras.Model):
             "trainable": self.trainable,
             "frozen": frozen,  # by the layers' paths
             **({"folded": [norm.path for norm in self._norms() if norm.folded]} if self.optimized else {}),
+            **self._quantized_config(),
             "checkpoint": None if self.config is None else replace(self.config, digest="").to_json(),  # training changes the digest
         }
+
+    def _quantized_config(self) -> dict:
+        """Mode and settings of each quantized layer by its path, so that a file of the model can be read."""
+        quantized = [layer for layer in self._flatten_layers(include_self=False) if getattr(layer, "_is_quantized", False)]
+        settings = {
+            layer.path: [layer.quantization_mode, keras.saving.serialize_keras_object(layer.quantization_config)] for layer in quantized
+        }
+        return {"quantized": settings} if settings else {}
 
     @classmethod
     def from_config(cls, config: dict, custom_objects=None):
@@ -126,7 +135,15 @@ class Extractor(keras.Model):
         dtype = keras.dtype_policies.deserialize(dtype) if isinstance(dtype, dict) else dtype
         config = {**config, "spec": from_dict(Model, upgraded_spec(config["spec"])), "dtype": dtype}
         checkpoint, frozen, folded = config.pop("checkpoint", None), set(config.pop("frozen", ())), set(config.pop("folded", ()))
+        quantized = config.pop("quantized", {})
         model = cls(**config)
+        for layer in model._flatten_layers(include_self=False) if quantized else ():
+            if layer.path in quantized:
+                mode, settings = quantized[layer.path]
+                settings = keras.saving.deserialize_keras_object(settings)
+                layer.quantize(mode if settings is None else None, config=settings)
+        if quantized:
+            model._post_quantize(None)
         model.config = None if checkpoint is None else Config.from_json(checkpoint)
         for layer in model._flatten_layers(include_self=False) if frozen else ():
             layer.trainable = layer.path not in frozen  # a layer before those in it

@@ -71,6 +71,10 @@ def test_a_stale_weight_of_a_quantized_layer_would_be_seen(found):
     assert found["quantized"]["stale"] > 0.05
 
 
+def test_a_file_of_a_quantized_model_gives_the_same_model(found):
+    assert found["quantized"]["loaded"] <= 1e-6
+
+
 def test_a_quantized_model_is_not_folded_and_makes_no_checkpoint(found):
     assert "is quantized to int8" in found["quantized"]["optimised"]
     assert "kernel_scale" in found["quantized"]["checkpoint"]
