@@ -141,7 +141,7 @@ def operators(file: str) -> set[str]:
 
 OPERATORS = {
     "arrays_of", "attend", "average_pool", "axial_attention", "can_train", "depthwise", "linear", "logit_moments", "max_pool", "normalised",
-    "product", "serves",
+    "product", "serves", "subsample",
 }  # fmt: skip
 
 
