@@ -17,11 +17,11 @@ from keras import ops
 
 from axialzoo.keras.attention_inputs import AttentionInputs
 from axialzoo.keras.fused_layer import can_train_fused, train_fused
-from axialzoo.keras.norm import Activation, statistics_dtype
 from axialzoo.keras.projection import PositionAttention, norm_logits
-from axialzoo.keras.windows import attention_mask, by_window, seen, table_window, unwindow, window_keys, window_of, window_queries
+from axialzoo.keras.windows import seen, table_window, unwindow, window_keys, window_of, window_queries
 from axialzoo.ops.keras.attention import attend_along, logit_terms, sum_of
 from axialzoo.ops.keras.inference import attend_folded, serving_kernel
+from axialzoo.ops.keras.tables import Activation, statistics_dtype
 from axialzoo.spec import Attention, Norm
 
 
@@ -127,7 +127,7 @@ def attend(inputs: AttentionInputs, scale=None, normalise: Callable = sum_of) ->
     spec, window = inputs.spec, inputs.window
     q, k, v = window_queries(inputs.q, window), window_keys(inputs.k, window), window_keys(inputs.v, window)  # (B', G, T or S, D)
     found = attend_along(
-        q, k, v, (inputs.rq, inputs.rk, inputs.rv), inputs.factors(scale, 2), None if window.whole else attention_mask(window),
+        q, k, v, (inputs.rq, inputs.rk, inputs.rv), inputs.factors(scale, 2), None if window.whole else seen(window),
         "content" in spec.value, normalise,
     )  # fmt: skip
     return [unwindow(x, window) for x in found if x is not None]
@@ -167,10 +167,10 @@ def _window_moments(inputs: AttentionInputs):
     window, groups, dtype = inputs.window, inputs.q.shape[1], inputs.q.dtype
     n = ops.cast(ops.shape(inputs.q)[0], dtype) * ops.cast(window.pairs, dtype)
     q, k = window_queries(inputs.q, window), window_keys(inputs.k, window)  # (B', G, T, Dk), (B', G, S, Dk)
-    visible = seen(window, dtype)[:, None]  # (windows, 1, T, S)
+    visible = ops.cast(seen(window), dtype)[:, None]  # (windows, 1, T, S)
     means, variances = [], []
     for x in logit_terms(q, k, (inputs.rq, inputs.rk, inputs.rv), inputs.factors(None, 2)):
-        x = by_window(x, groups, window)  # (B, windows, G, T, S)
+        x = ops.reshape(x, (-1, window.count, groups, window.queries, window.keys))  # (B, windows, G, T, S)
         mean = ops.sum(x * visible, (0, 1, 3, 4)) / n  # (G,)
         centred = (x - mean[:, None, None]) * visible  # (B, windows, G, T, S)
         variances.append(ops.sum(ops.square(centred), (0, 1, 3, 4)) / n)

@@ -13,24 +13,14 @@ import functools
 from collections.abc import Callable
 
 import keras
+import numpy as np
 from keras import ops
 
 from axialzoo.keras.attention_inputs import AttentionInputs
-from axialzoo.keras.norm import statistics_dtype
 from axialzoo.keras.projection import PositionAttention, norm_logits
-from axialzoo.keras.windows import (
-    attention_mask2d,
-    by_window2d,
-    seen,
-    seen2d,
-    table_window,
-    tile,
-    untile,
-    window_keys,
-    window_of,
-    window_queries,
-)  # fmt: skip
+from axialzoo.keras.windows import seen, seen2d, table_window, tile, untile, window_keys, window_of, window_queries
 from axialzoo.ops.keras.attention import attention_weights, sum_of
+from axialzoo.ops.keras.tables import statistics_dtype
 
 AXES = ("_height", "_width")
 
@@ -122,8 +112,8 @@ def attend(inputs: AttentionInputs, scale=None, normalise: Callable = sum_of) ->
     spec, windows, dtype = inputs.spec, inputs.window, inputs.v.dtype
     q = tile(inputs.q, windows, window_queries)  # (B', G, Th, Tw, Dk)
     k, v = tile(inputs.k, windows, window_keys), tile(inputs.v, windows, window_keys)  # (B', G, Sh, Sw, D)
-    terms = logit_terms(inputs, q, k, scale)  # (B', G, Th, Tw, Sh, Sw) each
-    shape, visible = (-1, *ops.shape(terms[0])[1:]), attention_mask2d(windows)
+    terms = _terms(inputs, q, k, scale)  # (B', G, Th, Tw, Sh, Sw) each
+    shape, visible = (-1, *ops.shape(terms[0])[1:]), _mask(windows)
     flat = (*shape[:2], shape[2] * shape[3], shape[4] * shape[5])  # (B', G, T, S)
     p = attention_weights(normalise([ops.reshape(term, flat) for term in terms], visible), visible, dtype)  # (B', G, T, S)
     out = []
@@ -138,7 +128,7 @@ def attend(inputs: AttentionInputs, scale=None, normalise: Callable = sum_of) ->
     return [untile(x, windows) for x in out]
 
 
-def logit_terms(inputs: AttentionInputs, q, k, scale=None) -> list:
+def _terms(inputs: AttentionInputs, q, k, scale=None) -> list:
     """Terms of the logits, (B', G, Th, Tw, Sh, Sw) each, times `scale`, (terms, G), where there is one."""
     of_content, of_query, of_key = inputs.factors(scale, 3)  # (G, 1, 1, 1) each
     terms = [] if of_content is None else [content_similarity(q * of_content, k)]
@@ -190,7 +180,7 @@ def moments(inputs: AttentionInputs):
     windows, dtype = inputs.window, inputs.q.dtype
     n = ops.cast(ops.shape(inputs.q)[0], dtype) * ops.cast(windows[0].pairs, dtype) * ops.cast(windows[1].pairs, dtype)
     q, k = tile(inputs.q, windows, window_queries), tile(inputs.k, windows, window_keys)  # (B', G, Th, Tw, Dk), (B', G, Sh, Sw, Dk)
-    seen_rows, seen_columns = (seen(window, dtype) for window in windows)  # (windows, T, S)
+    seen_rows, seen_columns = (ops.cast(seen(window), dtype) for window in windows)  # (windows, T, S)
     found = []
     for term in inputs.spec.similarity:
         if term == "content":
@@ -206,13 +196,14 @@ def moments(inputs: AttentionInputs):
 
 def _content_moments(q, k, windows, n):
     """Mean and variance of q_p.k_s, each (G,), from (B', G, Th, Tw, D) and (B', G, Sh, Sw, D)."""
-    visible = seen2d(windows, q.dtype)  # (windows h, windows w, 1, Th, Tw, Sh, Sw)
+    visible = seen2d(windows)  # (windows h, windows w, Th, Tw, Sh, Sw)
     if visible is None:
         q, k = _flatten(q), _flatten(k)  # (B, G, T, D), (B, G, S, D)
         mean = ops.sum(ops.sum(q, 2) * ops.sum(k, 2), (0, 2)) / n  # (G,)
         square = ops.sum((ops.swapaxes(q, 2, 3) @ q) * (ops.swapaxes(k, 2, 3) @ k), (0, 2, 3)) / n  # (B, G, D, D) -> (G,)
         return mean, ops.relu(square - ops.square(mean))
-    x = by_window2d(content_similarity(q, k), windows)  # (N, windows h, windows w, G, Th, Tw, Sh, Sw)
+    visible = ops.cast(visible, q.dtype)[:, :, None]  # (windows h, windows w, 1, Th, Tw, Sh, Sw)
+    x = _by_window(content_similarity(q, k), windows)  # (N, windows h, windows w, G, Th, Tw, Sh, Sw)
     mean = ops.sum(x * visible, (0, 1, 2, 4, 5, 6, 7)) / n  # (G,)
     centred = (x - mean[:, None, None, None, None]) * visible
     return mean, ops.sum(ops.square(centred), (0, 1, 2, 4, 5, 6, 7)) / n
@@ -229,7 +220,7 @@ def _position_moments(rows, columns, seen_rows, seen_columns, windows, n):
         windows: Of the height and of the width.
         n: How many pairs.
     """
-    rows, columns = by_window2d(rows, windows), by_window2d(columns, windows)  # (N, windows h, windows w, G, X, Y, R or C)
+    rows, columns = _by_window(rows, windows), _by_window(columns, windows)  # (N, windows h, windows w, G, X, Y, R or C)
     of_row, of_column = ops.sum(seen_rows, 2), ops.sum(seen_columns, 2)  # how many are seen: (windows h, X), (windows w, Y)
 
     def total_of_rows(x):  # each counts for all the columns that are seen with it: (G,)
@@ -249,3 +240,18 @@ def _flatten(x):
     """Rows and columns as one: (B, G, h, w, D) to (B, G, hw, D)."""
     _, g, h, w, d = ops.shape(x)
     return ops.reshape(x, (-1, g, h * w, d))
+
+
+def _mask(windows):
+    """Which keys are to be seen by each query, with positions of a window in one row: bool, (windows, T, S); None for all."""
+    visible = seen2d(windows)  # (windows h, windows w, Th, Tw, Sh, Sw)
+    if visible is None:
+        return None
+    _, _, *sides = ops.shape(visible)
+    shape = (-1, sides[0] * sides[1], sides[2] * sides[3])
+    return visible.reshape(shape) if isinstance(visible, np.ndarray) else ops.reshape(visible, shape)
+
+
+def _by_window(x, windows):
+    """Takes batch and windows of the logits apart: (B', G, Th, Tw, Sh, Sw) to (N, windows h, windows w, G, Th, Tw, Sh, Sw)."""
+    return ops.reshape(x, (-1, windows[0].count, windows[1].count, *ops.shape(x)[1:]))

@@ -11,11 +11,11 @@ from typing import Any
 
 from keras import ops
 
-from axialzoo.keras.norm import Activation, Order
 from axialzoo.keras.projection import PositionAttention
 from axialzoo.ops.attributes import AttentionAttributes
 from axialzoo.ops.keras.dispatch import backend, can_train_rows
-from axialzoo.ops.keras.tables import interpolate
+from axialzoo.ops.keras.order import Order, head_by_head, head_fastest
+from axialzoo.ops.keras.tables import Activation, interpolate
 from axialzoo.spec import Attention
 from axialzoo.spec.attention import SIMILARITY_TERMS
 
@@ -81,16 +81,6 @@ def _order(parts: tuple[int, ...], heads: int) -> Order:
         return ordered
 
     return Order(of(lambda x: head_fastest(x, heads)), of(lambda x: head_by_head(x, heads)))
-
-
-def head_fastest(x, heads: int):
-    """Channels from head by head to depth by depth: (..., GD) to (..., DG)."""
-    return ops.reshape(ops.swapaxes(ops.reshape(x, (*x.shape[:-1], heads, -1)), -1, -2), x.shape)
-
-
-def head_by_head(x, heads: int):
-    """The way back: (..., DG) to (..., GD)."""
-    return head_fastest(x, x.shape[-1] // heads)
 
 
 def _table(layer: PositionAttention, name: str, length: int) -> Any:

@@ -41,13 +41,13 @@ def optimize_for_inference(model: keras.Model) -> keras.Model:
     if model.dtype_policy.compute_dtype != model.dtype_policy.variable_dtype:
         raise ValueError(f"optimize_for_inference: expected float32 or float64, found the policy {model.dtype_policy.name}")
     copy = type(model).from_config(model.get_config())
-    check_pristine(model, copy)
+    _check_pristine(model, copy)
     copy.set_weights(model.get_weights())
     fold(copy)
     return copy
 
 
-def check_pristine(model: keras.Model, copy: keras.Model) -> None:
+def _check_pristine(model: keras.Model, copy: keras.Model) -> None:
     """Refuse a model with a layer that is not exactly the one at its place in `copy`, a model made of the same config."""
     layers, copies = model._flatten_layers(include_self=False), copy._flatten_layers(include_self=False)
     if len(layers) != len(copies):

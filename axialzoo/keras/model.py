@@ -7,7 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from axialzoo.keras.backbone import Extractor, to_format
+from axialzoo.keras.backbone import Extractor
+from axialzoo.keras.functional import laid_out
 from axialzoo.keras.heads import HeadModule, make_head
 from axialzoo.keras.losses import defaults_of, loss_of, refuse_probabilities
 from axialzoo.keras.on_hub import OnHub
@@ -133,12 +134,3 @@ class AxialModel(Extractor, OnHub):
         pictures = [pictures] if isinstance(pictures, np.ndarray) else pictures
         x: Any = Preprocess(self.preprocessing, self.data_format)(pictures)
         return x if len(x.shape) == 4 else x[None]
-
-
-def laid_out(outputs: Any, data_format: str, name: str, dtype: Any) -> Any:
-    """Outputs of a head as the model's user wants them laid out: maps, (N, H, W, C), channels second where asked for."""
-    if isinstance(outputs, dict):
-        return {key: laid_out(value, data_format, f"{name}.{key}", dtype) for key, value in outputs.items()}
-    if isinstance(outputs, (list, tuple)):
-        return [laid_out(value, data_format, f"{name}.{index}", dtype) for index, value in enumerate(outputs)]
-    return to_format(outputs, data_format, name, dtype) if len(outputs.shape) == 4 else outputs

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 from keras import ops
 
+from axialzoo.keras.layer import Layer
 from axialzoo.keras.linear import Linear, Normal
-from axialzoo.keras.norm import BatchNorm, Layer, normalise_from_moments
+from axialzoo.keras.norm import BatchNorm, normalise_from_moments
 from axialzoo.keras.pristine import calls_sublayers
 from axialzoo.ops.keras.tables import arange, interpolate
 from axialzoo.spec import Attention, Norm, from_dict, to_dict
@@ -167,14 +168,14 @@ def norm_logits(norm: Any, terms: list, visible, training):
     if visible is None:
         x = norm(ops.reshape(x, (-1, queries, keys, len(terms) * groups)), training=training)  # (B', T, S, terms G)
     else:
-        pairs, place = pair_numbers(visible)  # (pairs,), (windows T S,)
+        pairs, place = _pair_numbers(visible)  # (pairs,), (windows T S,)
         x = ops.take(ops.reshape(x, (-1, ops.shape(place)[0], len(terms) * groups)), pairs, axis=1)  # (B, pairs, terms G)
         x = ops.take(norm(x, training=training), place, axis=1)  # (B, windows T S, terms G); hidden pairs: any numbers
     x = ops.sum(ops.reshape(x, (-1, queries, keys, len(terms), groups)), 3)  # (B', T, S, G)
     return ops.transpose(x, (0, 3, 1, 2))
 
 
-def pair_numbers(visible) -> tuple[Any, Any]:
+def _pair_numbers(visible) -> tuple[Any, Any]:
     """Numbers of the pairs to be seen, (pairs,), and the place of every pair among those, (windows T S,); hidden pairs have any place."""
     if isinstance(visible, np.ndarray):
         return np.flatnonzero(visible).astype("int32"), np.maximum(np.cumsum(visible, dtype="int32") - 1, 0)

@@ -73,7 +73,7 @@ def unwindow(x, window):
     return x[:, :, window.offset : window.offset + window.length]
 
 
-def attention_mask(window):
+def seen(window):
     """Where a key is within reach of its query and neither is past the ends of the axis: bool, (windows, T, S).
 
     In numpy, hence a constant, where the length of the axis is known before the model runs.
@@ -83,16 +83,6 @@ def attention_mask(window):
     key = start + arange(window.keys) - window.flange  # (windows, 1, S)
     inside = (query >= 0) & (query < window.length) & (key >= 0) & (key < window.length)
     return inside & (abs(key - query) <= window.reach)
-
-
-def seen(window, dtype: str):
-    """1 where a key is to be seen by its query, else 0: (windows, T, S)."""
-    return ops.cast(attention_mask(window), dtype)
-
-
-def by_window(x, groups: int, window):
-    """Takes batch, windows and heads of the logits apart: (B'G, T, S) to (B, windows, G, T, S)."""
-    return ops.reshape(x, (-1, window.count, groups, window.queries, window.keys))
 
 
 def tile(x, windows, cut: Callable):
@@ -122,30 +112,15 @@ def untile(x, windows):
     return ops.reshape(x, (-1, g, windows[0].length, w, d))
 
 
-def seen2d(windows, dtype: str):
-    """1 where a key is to be seen by its query, else 0: (windows h, windows w, 1, Th, Tw, Sh, Sw), or None for everywhere."""
+def seen2d(windows):
+    """Where a key is to be seen by its query: bool, (windows h, windows w, Th, Tw, Sh, Sw), or None for everywhere."""
     if windows[0].whole and windows[1].whole:
         return None
-    rows, columns = (seen(window, dtype) for window in windows)  # (windows, T, S)
-    return ops.einsum("ats,buv->abtusv", rows, columns)[:, :, None]  # TensorFlow has no broadcast of so many axes
-
-
-def attention_mask2d(windows):
-    """Where a key is to be seen by its query: bool, (windows h windows w, Th Tw, Sh Sw), or None for everywhere."""
-    if windows[0].whole and windows[1].whole:
-        return None
-    rows, columns = (attention_mask(window) for window in windows)  # (windows, T, S)
+    rows, columns = (seen(window) for window in windows)  # (windows, T, S)
     if isinstance(rows, np.ndarray) and isinstance(columns, np.ndarray):
-        visible = rows[:, None, :, None, :, None] & columns[None, :, None, :, None]  # (windows h, windows w, Th, Tw, Sh, Sw)
-        return visible.reshape(-1, rows.shape[1] * columns.shape[1], rows.shape[2] * columns.shape[2])
-    visible = seen2d(windows, "float32")[:, :, 0]  # (windows h, windows w, Th, Tw, Sh, Sw)
-    _, _, *sides = ops.shape(visible)
-    return ops.reshape(visible, (-1, sides[0] * sides[1], sides[2] * sides[3])) > 0.5
-
-
-def by_window2d(x, windows):
-    """Takes batch and windows of the logits apart: (B', G, Th, Tw, Sh, Sw) to (N, windows h, windows w, G, Th, Tw, Sh, Sw)."""
-    return ops.reshape(x, (-1, windows[0].count, windows[1].count, *ops.shape(x)[1:]))
+        return rows[:, None, :, None, :, None] & columns[None, :, None, :, None]
+    rows, columns = (ops.cast(one, "float32") for one in (rows, columns))  # TensorFlow has no broadcast of so many axes
+    return ops.einsum("ats,buv->abtusv", rows, columns) > 0.5
 
 
 def _single(window) -> bool:

@@ -77,6 +77,12 @@ class Extractor(nn.Module):
         self.feature_info = backbone.feature_info()
         self.activation = ACTIVATIONS[backbone.activation]
 
+    def __prepare_scriptable__(self) -> nn.Module:
+        raise TypeError(
+            f"torch.jit.script: {type(self).__name__} chooses kernels and windows in Python, which a script cannot; "
+            "use torch.export.export for a program, or torch.jit.trace for one size of images"
+        )
+
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Recompute each block in the backward pass instead of keeping what it computed."""
         self.checkpointing = enable

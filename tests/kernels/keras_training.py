@@ -14,8 +14,9 @@ import numpy as np
 
 from axialzoo.keras import attention, create_model, fused_layer
 from axialzoo.keras.attention import AxialAttention
-from axialzoo.keras.blocks import ConvNorm, MaxPool, ResidualBlock
+from axialzoo.keras.blocks import ConvNorm, ResidualBlock
 from axialzoo.keras.heads.decoder import DepthwiseNorm
+from axialzoo.keras.pooling import MaxPool
 from axialzoo.ops.keras import dispatch
 from axialzoo.ops.kernels import use_kernel
 from axialzoo.spec import Norm, entry

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from axialzoo.keras.blocks import ConvNorm, strided
-from axialzoo.keras.norm import Layer
-from axialzoo.keras.scope import own_scope
+from axialzoo.keras.blocks import ConvNorm
+from axialzoo.keras.layer import Layer
+from axialzoo.keras.pooling import strided
+from axialzoo.keras.scope import build_numbered, own_scope
 from axialzoo.spec import Norm, from_dict, to_dict
 from axialzoo.spec.heads.pyramid import check_half
 
@@ -80,8 +81,3 @@ def upsample(x, finer):
     return ops.repeat(ops.repeat(x, 2, 1), 2, 2)[:, :height, :width]
 
 
-def build_numbered(name: str, parts: Sequence[keras.layers.Layer], *shape: int | None) -> None:
-    """Builds layers that are called by their number, each for inputs of `shape`, in the scope `name`."""
-    with keras.name_scope(name):
-        for part in parts:
-            part.build(shape or None)

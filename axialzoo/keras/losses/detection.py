@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from keras import ops
 
 from axialzoo.keras.losses.loss_registry import register_loss
-from axialzoo.keras.norm import statistics_dtype
+from axialzoo.ops.keras.tables import statistics_dtype
 from axialzoo.spec.heads.fcos import FCOS
 from axialzoo.spec.heads.loss_inputs import EPSILON, MAPS, check_locations
 

@@ -28,7 +28,7 @@ from axialzoo.ops.kernels.bindings import bind, binding, number_of
 
 __all__ = [  # what every back end's module has, and what operators are made of
     "arrays_of", "attend", "average_pool", "axial_attention", "can_train", "depthwise", "linear", "logit_moments", "max_pool",
-    "normalised", "operate", "product", "run", "serves",
+    "normalised", "operate", "product", "run", "serves", "subsample",
 ]  # fmt: skip
 TARGET, RUN = "axialzoo_attention", "axialzoo_run"
 
@@ -78,6 +78,11 @@ def _on_cpu(x, arrays, form: AttentionAttributes, isa: int):
     none = np.zeros((0,), x.dtype)  # for a term that is not there
     settings = {name: np.int64(value) for name, value in {**form.named(), "isa": isa}.items()}
     return call(x, *(none if array is None else array for array in arrays), **settings)
+
+
+def subsample(x, step: int):
+    """As :func:`axialzoo.ops.keras.inference.subsample`, of sizes left open too, which JAX then knows to be those behind a convolution."""
+    return jax.lax.slice(x, (0,) * 4, x.shape, (1, step, step, 1))
 
 
 def depthwise(conv: keras.layers.DepthwiseConv2D, x):

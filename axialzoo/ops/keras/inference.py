@@ -36,9 +36,7 @@ def linear(layer, x, residual=None, activation: Activation | None = None):
         residual: (N, H', W', outputs), added to the result.
         activation: Of the sum.
     """
-    if layer.kernel > 1:
-        return layer.norm(layer.convolved(x), residual, activation=activation)
-    if layer.stride > 1:  # JAX does not see that a size left open is the same once cut as behind another convolution
+    if layer.kernel > 1 or layer.stride > 1:
         return layer.norm(layer.convolved(x), residual, activation=activation)
     _, h, w, _ = ops.shape(x)
     weight, bias = (ops.convert_to_tensor(one) for one in (layer.conv.kernel, layer.norm.beta))
@@ -46,6 +44,11 @@ def linear(layer, x, residual=None, activation: Activation | None = None):
     y = ops.reshape(y, (-1, h, w, layer.outputs))
     y = y if residual is None else residual + y
     return y if activation is None else activation(y)
+
+
+def subsample(x, step: int):
+    """Return every `step`-th row and column: (N, H, W, C) to (N, ceil(H / step), ceil(W / step), C)."""
+    return x[:, ::step, ::step]
 
 
 def depthwise(conv: keras.layers.DepthwiseConv2D, x):

@@ -50,6 +50,7 @@ def linear(layer, x, residual=None, activation: Activation | None = None):
 
 
 depthwise = inference.depthwise
+subsample = inference.subsample
 
 
 def max_pool(x):

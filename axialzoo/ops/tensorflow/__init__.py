@@ -18,7 +18,7 @@ from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 from axialzoo.ops.attributes import NAMED, AttentionAttributes
 from axialzoo.ops.keras.dispatch import Operator, numbered, template
-from axialzoo.ops.keras.inference import arrays_of, average_pool, depthwise, linear, max_pool, plain
+from axialzoo.ops.keras.inference import arrays_of, average_pool, depthwise, linear, max_pool, plain, subsample
 from axialzoo.ops.keras.moments import logit_moments
 from axialzoo.ops.keras.norm import normalised
 from axialzoo.ops.keras.rows import product
@@ -30,7 +30,7 @@ from axialzoo.ops.kernels.library import cores
 
 __all__ = [  # what every back end's module has, and what operators are made of
     "arrays_of", "attend", "available", "average_pool", "axial_attention", "can_train", "depthwise", "linear", "logit_moments",
-    "max_pool", "normalised", "operate", "product", "run", "serves",
+    "max_pool", "normalised", "operate", "product", "run", "serves", "subsample",
 ]  # fmt: skip
 
 
