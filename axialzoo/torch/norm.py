@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from axialzoo.ops.torch.dispatch import can_train_rows
 from axialzoo.ops.torch.norm import normalised
 from axialzoo.spec import Norm
-from axialzoo.torch.pristine import leaf_of_graph, obstacle
+from axialzoo.torch.sublayers import leaf_of_graph, obstacle
 
 Activation = Callable[[Tensor], Tensor]
 
