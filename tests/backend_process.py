@@ -13,6 +13,11 @@ import pytest
 import keras  # isort: skip  # before any test, whose warnings are errors: the back ends warn when they are imported
 
 
+WARNINGS = (  # of other packages, about one another
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
+)
+
+
 class AnyOther:
     """Stands for the next test of a module: what belongs to a test is torn down, what belongs to its module stays."""
 
@@ -29,7 +34,6 @@ class RequestedTests:
     def __init__(self, requests: int, reports: int) -> None:
         self.requests = os.fdopen(requests, "r")
         self.reports_fd = reports
-        self.items: dict[str, pytest.Item] = {}
         self.errors: dict[str, str] = {}
         self.last: pytest.Item | None = None
         self.config: pytest.Config
@@ -39,30 +43,30 @@ class RequestedTests:
         while data:
             data = data[os.write(self.reports_fd, data) :]
 
-    def pytest_collection(self, session: pytest.Session) -> bool:
-        self.config = session.config
-        return True  # files are collected when their first test is asked for
+    def pytest_configure(self, config: pytest.Config) -> None:
+        self.config = config
+        for warning in WARNINGS:
+            config.addinivalue_line("filterwarnings", warning)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
             self.errors[report.nodeid] = str(report.longrepr)
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        items = {item.nodeid: item for item in session.items}
         for line in self.requests:
-            request = json.loads(line)
-            self.run(session, **request)
+            nodeid = line.rstrip("\n")
+            if nodeid in items:
+                self.run(session, items[nodeid])
+            else:
+                errors = "\n".join(self.errors.values()) or "found " + ", ".join(items)
+                message = f"{nodeid} was not collected: {errors}"
+                self.pytest_runtest_logreport(pytest.TestReport(nodeid, (nodeid, None, nodeid), {}, "failed", message, "setup"))
             self.send("done")
         session._setupstate.teardown_exact(None)
         return True
 
-    def run(self, session: pytest.Session, path: str, nodeid: str) -> None:
-        if nodeid not in self.items:
-            self.items |= {item.nodeid: item for item in session.perform_collect([path])}
-        item = self.items.get(nodeid)
-        if item is None:
-            errors = "\n".join(self.errors.values()) or "found " + ", ".join(self.items)
-            report = pytest.TestReport(nodeid, (nodeid, None, nodeid), {}, "failed", f"{nodeid} was not collected: {errors}", "setup")
-            return self.pytest_runtest_logreport(report)
+    def run(self, session: pytest.Session, item: pytest.Item) -> None:
         if self.last is not None and self.last.path != item.path:
             session._setupstate.teardown_exact(AnyOther(item))  # pyright: ignore
             forget()

@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from select import select
 
@@ -51,17 +51,18 @@ def environment(backend: str) -> dict[str, str]:
 
 
 class BackendProcess:
-    """Runs tests, by node id, on one back end of Keras."""
+    """Runs tests, by node id, on one back end of Keras; `paths` are the files that they are in."""
 
-    def __init__(self, backend: str, config: pytest.Config) -> None:
+    def __init__(self, backend: str, config: pytest.Config, paths: Iterable[Path]) -> None:
         self.backend = backend
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115
         requests, self.requests = os.pipe()
         self.reports, reports = os.pipe()
         command = [sys.executable, "-m", "pytest", "--override-ini=addopts=", "--import-mode=importlib", "--quiet"]
         command += ["-p", "no:cacheprovider", "-p", "no:xdist", f"--rootdir={config.rootpath}", f"--tb={config.option.tbstyle}"]
-        command += ["-v"] * config.option.verbose
+        command += ["-v"] * config.option.verbose + ["--continue-on-collection-errors"]
         command += [f"--timeout={limit}"] if (limit := config.getoption("timeout", None)) else []
+        command += sorted(map(str, paths))
         variables = {**environment(backend), PIPES: f"{requests} {reports}"}
         self.process = subprocess.Popen(
             command, cwd=config.rootpath, env=variables, stdout=self.log, stderr=self.log, pass_fds=(requests, reports)
@@ -76,7 +77,7 @@ class BackendProcess:
         Raises:
             EOFError: The process has died, or has not answered in `limit` seconds.
         """
-        os.write(self.requests, (json.dumps({"path": str(item.path), "nodeid": item.nodeid}) + "\n").encode())
+        os.write(self.requests, f"{item.nodeid}\n".encode())
         while (message := self.read(limit)) != "done":
             yield message
 
@@ -90,15 +91,18 @@ class BackendProcess:
         line, _, self.unread = self.unread.partition(b"\n")
         return json.loads(line)
 
+    def ask_for_no_more(self) -> None:
+        if self.requests is not None:
+            os.close(self.requests)
+            self.requests = None
+
     def last_words(self) -> str:
         self.log.seek(0)
         return self.log.read()[-4000:]
 
     def end(self, seconds: float = 0) -> None:
         """End the process, after `seconds` at most in which it tears its fixtures down."""
-        if self.requests is not None:
-            os.close(self.requests)
-            self.requests = None
+        self.ask_for_no_more()
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -141,7 +145,8 @@ class BackendTests:
         limits = [mark.args[0] for mark in item.iter_markers("timeout") if mark.args and mark.args[0]]
         limit = (limits[0] if limits else item.config.getoption("timeout", None) or 900) + PATIENCE
         if backend not in self.processes:
-            self.processes[backend] = BackendProcess(backend, item.config)
+            paths = {other.path for other in item.session.items if backend_of(other) == backend}
+            self.processes[backend] = BackendProcess(backend, item.config, paths)
         process = self.processes[backend]
         try:
             for data in process.run(item, limit):
@@ -154,6 +159,8 @@ class BackendTests:
             yield pytest.TestReport(item.nodeid, item.location, dict(item.keywords), "failed", message, "call")
 
     def pytest_sessionfinish(self) -> None:
+        for process in self.processes.values():
+            process.ask_for_no_more()
         for process in self.processes.values():
             process.end(seconds=30)
         self.processes.clear()

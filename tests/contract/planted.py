@@ -1,35 +1,51 @@
-"""The contract in a process of its own, which knows the toy head too: ``python -m tests.contract.worker torch OUT.json``.
-
-``keras`` runs on the back end that the environment says. With a folder of data as third argument it trains the toy head instead.
-"""
+"""The toy head, made known to a test's process and forgotten again; with errors planted in it; and the losses of its training."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
-import json
 import sys
-import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
 
-from axialzoo.spec import Model
-from tests.contract import toy
-from tests.contract.cases import cases
-from tests.contract.contract import Broken, check
+
+def home(package: str, function: str) -> Any:
+    """The module of a function that registers, which has the registry."""
+    return sys.modules[getattr(importlib.import_module(package), function).__module__]
+
+
+@contextlib.contextmanager
+def known(framework: str) -> Iterator[None]:
+    """Register the toy's spec, model, layers, loss, task and recipe; a process does so once."""
+    registries = [
+        home("axialzoo.spec.heads", "register_head").HEADS, home("axialzoo.spec", "register")._entries,
+        home("axialzoo.tasks", "register_task").TASKS,
+        home(f"axialzoo.{framework}.heads", "register_head").MODULES, home(f"axialzoo.{framework}.losses", "register_loss").LOSSES,
+    ]  # fmt: skip
+    with contextlib.ExitStack() as stack:
+        for registry in registries:
+            stack.enter_context(mock.patch.dict(registry))
+        toy = importlib.import_module("tests.contract.toy")
+        for room in ("task", f"in_{framework}"):
+            importlib.import_module(f"tests.contract.toy.{room}")
+        recipes = importlib.import_module("axialzoo.train.recipes")
+        folder = str(Path(toy.__file__ or "").parent / "recipes")
+        stack.enter_context(mock.patch.object(recipes, "__path__", [*recipes.__path__, folder]))
+        yield
 
 
 def planted(framework: Any) -> dict[str, contextlib.AbstractContextManager]:
     """The toy head with one part missing or wrong each, by the part that is to be blamed and what is wrong with it."""
     rooms = importlib.import_module(f"tests.contract.toy.in_{framework.name}")
-    heads = importlib.import_module(f"axialzoo.{framework.name}.heads.base")
-    losses = importlib.import_module(f"axialzoo.{framework.name}.losses.base")
-    task, tasks = sys.modules["tests.contract.toy.task"], sys.modules["axialzoo.tasks.base"]
-    change = mock.patch.object
+    heads = home(f"axialzoo.{framework.name}.heads", "register_head")
+    losses = home(f"axialzoo.{framework.name}.losses", "register_loss")
+    task = importlib.import_module("tests.contract.toy.task")
+    tasks = home("axialzoo.tasks", "register_task")
+    toy, change = importlib.import_module("tests.contract.toy"), mock.patch.object
 
     def without(registry: dict) -> contextlib.AbstractContextManager:
         return mock.patch.dict(registry, {key: value for key, value in registry.items() if key != toy.Toy}, clear=True)
@@ -65,70 +81,21 @@ def planted(framework: Any) -> dict[str, contextlib.AbstractContextManager]:
     return found
 
 
-def message(spec: Model, framework: Any) -> str:
-    """What is broken; empty where nothing is."""
-    try:
-        check(spec, framework)
-    except Broken as error:
-        print(traceback.format_exc(), file=sys.stderr)
-        return str(error)
-    return ""
-
-
-def contract(framework: Any) -> Mapping[str, Any]:
-    every = cases()
-    found = {name: message(spec, framework) for name, spec in every.items()}
-    wrong = {}
-    if framework.title in (
-        "PyTorch",
-        "Keras (torch)",
-    ):  # what is planted has nothing to do with the back end; on the others it takes minutes
-        for what, error in planted(framework).items():
-            with error:
-                wrong[what] = message(every["toy"], framework)
-    return {"cases": found, "planted": wrong}
-
-
-@contextlib.contextmanager
-def toy_recipes() -> Iterator[None]:
-    """The toy's recipes beside those that ship."""
-    from axialzoo.train import recipes
-
-    with mock.patch.object(recipes, "__path__", [*recipes.__path__, str(Path(toy.__file__).parent / "recipes")]):
-        yield
-
-
-def trained(framework: str, data: Path, folder: Path) -> Mapping[str, Any]:
-    """Of the toy head: the loss of each step of a run, its figures before and after, and what it says of a picture."""
-    from axialzoo import load_runner
-    from axialzoo.train import evaluate, run
-
-    losses: list[float] = []
-    with toy_recipes(), recorded(framework, losses):
-        still = run("toy", data, folder / "still", framework=framework, learning_rate=1e-9)
-        losses.clear()
-        made = run("toy", data, folder / "run", framework=framework)
-    figures = {name: evaluate(one, data, framework=framework) for name, one in (("before", still), ("after", made))}
-    with load_runner(made, framework) as runner:
-        said = runner.predict(next((data / "images").iterdir())).to_json()
-    evaluate(made, data, framework=framework, pictures=folder / "pictures", limit=2)
-    return {"losses": losses, "figures": figures, "said": said, "pictures": len(list((folder / "pictures").iterdir()))}
-
-
 @contextlib.contextmanager
 def recorded(framework: str, losses: list[float]) -> Iterator[None]:
     """Appends the loss of each step."""
     if framework == "torch":
-        from axialzoo.torch.losses import base
+        from tests.contract import toy
 
-        honest = base.LOSSES[toy.Toy]
+        registry = home("axialzoo.torch.losses", "register_loss").LOSSES
+        honest = registry[toy.Toy]
 
         def loss(*given: Any) -> dict[str, Any]:
             parts = honest(*given)
             losses.append(float(parts["total"].detach()))
             return parts
 
-        with mock.patch.dict(base.LOSSES, {toy.Toy: loss}):
+        with mock.patch.dict(registry, {toy.Toy: loss}):
             yield
         return
     from axialzoo.train.keras_loop import Watcher
@@ -141,16 +108,3 @@ def recorded(framework: str, losses: list[float]) -> Iterator[None]:
 
     with mock.patch.object(Watcher, "on_train_batch_end", told):
         yield
-
-
-def main() -> None:
-    framework, out, *data = sys.argv[1:]
-    for room in ("task", f"in_{framework}"):
-        importlib.import_module(f"tests.contract.toy.{room}")
-    own = importlib.import_module(f"tests.contract.in_{framework}")
-    found = trained(framework, Path(data[0]), Path(data[1])) if data else contract(own)
-    Path(out).write_text(json.dumps(found))
-
-
-if __name__ == "__main__":
-    main()
