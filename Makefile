@@ -45,8 +45,7 @@ test-app: $(PAGE)  ## The page in a real browser
 test: $(READY)  ## The tests (under 25 minutes on 2 cores)
 	$(BIN)/ruff check axialzoo converters tests benchmarks
 	$(BIN)/pyright
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/parity
-	$(BIN)/python -m pytest tests/parity
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-ecosystem: $(READY)  ## Exports, timm (its own tests of models too), keras-hub and the proxy olah, which this installs
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat \
@@ -61,8 +60,7 @@ test-ecosystem: $(READY)  ## Exports, timm (its own tests of models too), keras-
 
 test-full: export AXIALZOO_EXAMPLES := search
 test-full: $(READY)  ## All tests, the long ones too, on other random examples each time
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/parity -m 'full or not full'
-	$(BIN)/python -m pytest tests/parity -m 'full or not full'
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'full or not full'
 
 test-ray: $(READY)  ## Batch prediction on Ray too, which this installs
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[$(ALL),ray]'

@@ -1,16 +1,15 @@
-"""Keras's layers in training on the fused kernel, in a process of its own: ``python -m tests.kernels.keras_training large|small``; JSON."""
+"""Keras's layers in training on the fused kernel, on the back end of this process."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import json
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
+import pytest
 
 from axialzoo.keras import attention, create_model, fused_layer
 from axialzoo.keras.attention import AxialAttention
@@ -225,7 +224,7 @@ def twice_differentiated(made: keras.layers.Layer, x: np.ndarray) -> Any:
     return jax.jit(jax.grad(lambda images: (jax.grad(squares)(images) ** 2).sum()))(x)
 
 
-def counted() -> list[str]:
+def counted(patch: pytest.MonkeyPatch) -> list[str]:
     """Grows with each layer that is trained, or traced, on the kernel."""
     calls: list[str] = []
     honest, product = fused_layer.train_fused, dispatch.backend().product
@@ -238,8 +237,8 @@ def counted() -> list[str]:
         calls.append("product")
         return product(*arguments)
 
-    attention.train_fused = train_fused
-    dispatch.backend().product = counted_product
+    patch.setattr(attention, "train_fused", train_fused)
+    patch.setattr(dispatch.backend(), "product", counted_product)
     return calls
 
 
@@ -273,20 +272,17 @@ def refused() -> dict[str, bool]:
     return found
 
 
-def main(large: bool) -> None:
+def measured(large: bool) -> dict[str, Any]:
     found: dict[str, Any] = {"differences": {}}
     for name, fields, size in cases(large):
         found["differences"][name] = differences(*made_case(fields, size))
     found["differences"] |= convolutions(large) | pooled()
     found |= {"planted": planted(), "pool turned": pool_turned(), "refused": refused(), "second": second()}
-    calls = counted()
-    found["fit"] = fitted(False)
-    found["calls"] = {name: calls.count(name) for name in ("layer", "product")}
-    calls.clear()
-    found["plain fit"] = fitted(True)
-    found["calls in plain"] = len(calls)
-    print(json.dumps(found))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1] == "large")
+    with pytest.MonkeyPatch.context() as patch:
+        calls = counted(patch)
+        found["fit"] = fitted(False)
+        found["calls"] = {name: calls.count(name) for name in ("layer", "product")}
+        calls.clear()
+        found["plain fit"] = fitted(True)
+        found["calls in plain"] = len(calls)
+    return found
