@@ -196,7 +196,7 @@ class Panoptic(Head):
             SpecError: where the backbone has no endpoint of a skip's stride.
         """
         strides = [info["reduction"] for info in backbone.feature_info()]
-        stages = strides[:-1] if backbone.neck else strides
+        stages = strides[: backbone.num_stage_endpoints]
         coarse = len(strides) - 1 if self.from_neck else len(stages) - 1
         for skip in decoder.skips:
             if skip.stride not in stages or skip.stride > strides[coarse]:
@@ -228,7 +228,7 @@ class Panoptic(Head):
         decoders = self.decoders()
         for name, decoder in decoders.items():
             coarse = backbone.feature_info()[self.sources(decoder, backbone)[0]]["reduction"]
-            yield from _decoder_layers(f"head.{name}", decoder, self.widths(decoder, backbone), coarse, self.kernel)
+            yield from decoder_layers(f"head.{name}", decoder, self.widths(decoder, backbone), coarse, self.kernel)
         for name, (read, between, outputs) in self.predictions().items():
             yield from separable(f"head.{name}.mix", decoders[read].outputs, between, self.kernel, stride)
             yield Conv(f"head.{name}.out", between, outputs, (stride, stride), bias=True)
@@ -254,7 +254,7 @@ class Panoptic(Head):
         return ("things", "reading")
 
 
-def _decoder_layers(name: str, decoder: Decoder, widths: list[int], stride: int, kernel: int) -> Iterator[Layer]:
+def decoder_layers(name: str, decoder: Decoder, widths: list[int], stride: int, kernel: int) -> Iterator[Layer]:
     """Of a decoder that takes in features of these channels, the first of which has `stride`."""
     inputs, width = widths[0], decoder.context_channels
     if decoder.rates:
