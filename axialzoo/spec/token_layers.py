@@ -131,5 +131,5 @@ def kmeans_layers(name: str, spec: Transformer, pixels: int, channels: int, toke
 
 
 def _feed_forward(name: str, spec: Transformer, channels: int, tokens: int) -> Iterator[Layer]:
-    yield from token_norm(f"{name}.ffn_expand", channels, spec.ffn_channels, tokens)
-    yield from token_norm(f"{name}.ffn_reduce", spec.ffn_channels, channels, tokens)
+    yield from token_norm(f"{name}.ffn.expand", channels, spec.ffn_channels, tokens)
+    yield from token_norm(f"{name}.ffn.reduce", spec.ffn_channels, channels, tokens)

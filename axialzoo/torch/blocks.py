@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -129,11 +127,24 @@ class ResidualBlock(nn.Module):
         return self.activation(x)
 
 
-def through(blocks: nn.ModuleList, state: Any, checkpointing: bool) -> Any:
-    """`state` through `blocks` one after the other, each computed again in the backward pass where `checkpointing`."""
-    for block in blocks:
-        state = recomputed(block, state) if checkpointing else block(state)
-    return state
+def through(
+    blocks: nn.ModuleList, transformers: nn.ModuleDict, x: Tensor, memory: Tensor | None, checkpointing: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Run `blocks` one after the other, each followed by its transformer, if any; recompute them in the backward pass if `checkpointing`.
+
+    Args:
+        blocks: Of pixels to pixels.
+        transformers: By the number of the block that they follow; of pixels and tokens to both.
+        x: (N, C, H, W) pixels.
+        memory: (N, T, C) tokens, or None without transformers.
+        checkpointing: Whether activations are recomputed instead of kept.
+    """
+    for number, block in enumerate(blocks):
+        x = recomputed(block, x) if checkpointing else block(x)
+        if str(number) in transformers:
+            transformer = transformers[str(number)]
+            x, memory = recomputed(transformer, x, memory) if checkpointing else transformer(x, memory)
+    return x, memory
 
 
 def average_pool(x: Tensor, stride: int) -> Tensor:
