@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from axialzoo.spec.check import require, require_choice, require_count, require_number
-from axialzoo.spec.heads.panoptic import Decoder
+from axialzoo.spec.heads.panoptic import CORNERS, Decoder
 from axialzoo.spec.neck import NeckStage
 from axialzoo.spec.transformer import Memory, Transformer
 
-CORNERS = ("aligned", "odd")
 METHODS = ("pixelwise", "maskwise")
 
 

@@ -119,7 +119,8 @@ def kmax(features: Backbone, origin: str = "tensorflow", dataset: str = "coco") 
     theirs, channels = origin == "torch", features.stages[-1].channels
     if dataset == "coco":
         order = (*range(COCO_CLASSES), -1) if theirs else VOID_FIRST
-        semantic = SemanticBranch(CONTEXT, order=order, activated=False, activated_skips=not theirs)
+        context = replace(CONTEXT, corners="odd") if theirs else CONTEXT
+        semantic = SemanticBranch(context, order=order, activated=False, activated_skips=not theirs)
         head = MaskTransformer(
             COCO_CLASSES,
             COCO_THINGS,

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from axialzoo.spec import Backbone, NeckStage
 from axialzoo.spec.heads.mask_layers import stage_conventions
 from axialzoo.spec.heads.mask_parts import PixelDecoder as Spec
 from axialzoo.torch.blocks import ACTIVATIONS, ConvNorm, ResidualBlock
-from axialzoo.torch.resize import resize
+from axialzoo.torch.resize import resize, resize_centers
 
 EPSILON = 1e-6  # of layer norms
 
@@ -98,5 +97,5 @@ class DecoderStage(nn.Module):
 def upsample_to(x: Tensor, like: Tensor, corners: str) -> Tensor:
     """Bilinear: (N, C, h, w) to (N, C, H, W) of `like`; corners are aligned unless `corners` is ``"odd"`` and the width is even."""
     if corners == "odd" and x.shape[3] % 2 == 0:
-        return F.interpolate(x, like.shape[2:], mode="bilinear", align_corners=False)
+        return resize_centers(x, *like.shape[2:])
     return resize(x, *like.shape[2:])
