@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 import keras
@@ -193,14 +192,6 @@ class ResidualBlock(Layer):
     def from_config(cls, config: dict):
         spec, backbone = from_dict(Block, config["spec"]), from_dict(Backbone, config["backbone"])
         return super().from_config({**config, "spec": spec, "backbone": backbone})
-
-
-def through(blocks: Sequence[Block], state, channels: int, backbone: Backbone, name: str, dtype):
-    """`state` through `blocks` one after the other, the first of which takes in `channels`."""
-    for index, block in enumerate(blocks):
-        state = ResidualBlock(channels, block, backbone, name=f"{name}.blocks.{index}", dtype=dtype)(state)
-        channels = block.channels[-1]
-    return state
 
 
 def mean(x):

@@ -8,10 +8,11 @@ from dataclasses import replace
 import keras
 from keras import ops
 
-from axialzoo.keras.blocks import ACTIVATIONS, ConvNorm, strided, through
+from axialzoo.keras.blocks import ACTIVATIONS, ConvNorm, strided
 from axialzoo.keras.norm import Layer
 from axialzoo.keras.resize import resize
 from axialzoo.keras.scope import own_scope
+from axialzoo.keras.transformer import through
 from axialzoo.spec import Backbone, Block, NeckStage, Stage, Stem, from_dict, to_dict
 from axialzoo.spec.layers import projects_with_stride
 from axialzoo.spec.neck import Fused
@@ -75,12 +76,12 @@ class Fuse(Layer):
         return super().from_config({**config, "features": features, "spec": spec, "backbone": backbone})
 
 
-def fused_stage(features: list, images, fused: Sequence[Fused], spec: NeckStage, backbone: Backbone, name: str, dtype):
-    """A step of the neck: :class:`Fuse`, then residual blocks.
+def fused_stage(features: list, memory, images, fused: Sequence[Fused], spec: NeckStage, backbone: Backbone, name: str, dtype):
+    """A step of the neck: :class:`Fuse`, then residual blocks, each followed by its transformer, if any; pixels and tokens.
 
     `features` are all so far, those of stem and stages, then of the steps before. Layers of the model itself, as the
     blocks of the stages are.
     """
     inputs = [features[feature.index] for feature in fused]
-    x = Fuse(fused, spec, backbone, name=f"{name}.fuse", dtype=dtype)([*inputs, images])
-    return through(spec.blocks, x, spec.channels, backbone, name, dtype)
+    x = Fuse(fused, spec, backbone, name=f"{name}.fuse", dtype=dtype)([*inputs, images]) if spec.fuse else inputs[0]
+    return through(spec.blocks, x, memory, spec.channels, backbone, name, dtype)

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from axialzoo.checkpoint import Config
 from axialzoo.spec import Model, SpecError, Stage
-from axialzoo.torch.blocks import ACTIVATIONS, ResidualBlock, max_pool, through
+from axialzoo.torch.blocks import ACTIVATIONS, ResidualBlock, max_pool
 from axialzoo.torch.dynamic_window import is_traced
 from axialzoo.torch.neck import FusedStage
 from axialzoo.torch.stem import Stem
 from axialzoo.torch.tokens import Tokens
-from axialzoo.torch.transformer import DualPathTransformer, transformers_of
+from axialzoo.torch.transformer import DualPathTransformer, through, transformers_of
 
 
 class ResidualStage(nn.Module):

@@ -12,7 +12,7 @@ from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.attention2d import Attention2D
 from axialzoo.torch.drop_path import drop_path
 from axialzoo.torch.fused_rows import linear
-from axialzoo.torch.norm import Activation, BatchNorm, recomputed
+from axialzoo.torch.norm import Activation, BatchNorm
 from axialzoo.torch.serving import can_train_rows
 
 ACTIVATIONS = {
@@ -125,26 +125,6 @@ class ResidualBlock(nn.Module):
         if stride > 1:
             x = x[:, :, ::stride, ::stride] if attention.downsample == "slice" else average_pool(x, stride)
         return self.activation(x)
-
-
-def through(
-    blocks: nn.ModuleList, transformers: nn.ModuleDict, x: Tensor, memory: Tensor | None, checkpointing: bool
-) -> tuple[Tensor, Tensor | None]:
-    """Run `blocks` one after the other, each followed by its transformer, if any; recompute them in the backward pass if `checkpointing`.
-
-    Args:
-        blocks: Of pixels to pixels.
-        transformers: By the number of the block that they follow; of pixels and tokens to both.
-        x: (N, C, H, W) pixels.
-        memory: (N, T, C) tokens, or None without transformers.
-        checkpointing: Whether activations are recomputed instead of kept.
-    """
-    for number, block in enumerate(blocks):
-        x = recomputed(block, x) if checkpointing else block(x)
-        if str(number) in transformers:
-            transformer = transformers[str(number)]
-            x, memory = recomputed(transformer, x, memory) if checkpointing else transformer(x, memory)
-    return x, memory
 
 
 def average_pool(x: Tensor, stride: int) -> Tensor:

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from axialzoo.spec import Backbone, NeckStage
 from axialzoo.spec.layers import projects_with_stride
 from axialzoo.spec.neck import Fused
-from axialzoo.torch.blocks import ACTIVATIONS, ConvNorm, ResidualBlock, through
+from axialzoo.torch.blocks import ACTIVATIONS, ConvNorm, ResidualBlock
 from axialzoo.torch.resize import resize
-from axialzoo.torch.transformer import transformers_of
+from axialzoo.torch.transformer import through, transformers_of
 
 
 class Fuse(nn.ModuleDict):

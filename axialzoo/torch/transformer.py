@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from axialzoo.spec import Backbone, Block, Norm
 from axialzoo.spec.transformer import Transformer
 from axialzoo.torch.blocks import ACTIVATIONS, ConvNorm
+from axialzoo.torch.norm import recomputed
 from axialzoo.torch.tokens import DropResidual, FeedForward, TokenAttention, TokenNorm, split_qkv
 
 
@@ -65,3 +66,23 @@ def transformers_of(blocks: Sequence[Block], backbone: Backbone) -> nn.ModuleDic
             widths = (block.channels[-1], memory.channels)
             modules[str(number)] = DualPathTransformer(*widths, block.transformer, backbone.norm, backbone.activation, block.drop_path)
     return modules
+
+
+def through(
+    blocks: nn.ModuleList, transformers: nn.ModuleDict, x: Tensor, memory: Tensor | None, checkpointing: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Run `blocks` one after the other, each followed by its transformer, if any; recompute them in the backward pass if `checkpointing`.
+
+    Args:
+        blocks: Of pixels to pixels.
+        transformers: By the number of the block that they follow; of pixels and tokens to both.
+        x: (N, C, H, W) pixels.
+        memory: (N, T, C) tokens, or None without transformers.
+        checkpointing: Whether activations are recomputed instead of kept.
+    """
+    for number, block in enumerate(blocks):
+        x = recomputed(block, x) if checkpointing else block(x)
+        if str(number) in transformers:
+            transformer = transformers[str(number)]
+            x, memory = recomputed(transformer, x, memory) if checkpointing else transformer(x, memory)
+    return x, memory

@@ -10,7 +10,7 @@ from axialzoo.spec import Backbone, NeckStage
 from axialzoo.spec.heads.mask_layers import stage_conventions
 from axialzoo.spec.heads.mask_parts import PixelDecoder as Spec
 from axialzoo.torch.blocks import ACTIVATIONS, ConvNorm, ResidualBlock
-from axialzoo.torch.resize import resize, resize_centers
+from axialzoo.torch.heads.decoder import upsample_to
 
 EPSILON = 1e-6  # of layer norms
 
@@ -46,7 +46,7 @@ class FuseSkip(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         x, skip = self.coarse(self.activation(x)), self.fine(self.activation(skip))
-        return upsample_to(x, skip, self.corners) + skip
+        return upsample_to(x, skip, self.corners, x.shape[3]) + skip
 
 
 class PixelDecoder(nn.Module):
@@ -92,10 +92,3 @@ class DecoderStage(nn.Module):
         for block in self.blocks:
             x = block(x)
         return x
-
-
-def upsample_to(x: Tensor, like: Tensor, corners: str) -> Tensor:
-    """Bilinear: (N, C, h, w) to (N, C, H, W) of `like`; corners are aligned unless `corners` is ``"odd"`` and the width is even."""
-    if corners == "odd" and x.shape[3] % 2 == 0:
-        return resize_centers(x, *like.shape[2:])
-    return resize(x, *like.shape[2:])
