@@ -33,7 +33,7 @@ def mask_targets(annotation: Segments, head: MaskTransformer, stride: int, seman
     Returns:
         * ``mask_ids`` (h, w) int32: mask of each pixel, -1 for none; objects from 0, stuff from ``max_things`` on, class by class.
         * ``mask_classes`` (max_things + classes of stuff,) int32: class of each mask; -1 where there is none.
-        * ``void`` (h, w) float32: 1 where a pixel has no class.
+        * ``objects``, ``void`` (h, w) float32: 1 at pixels of objects, and at those of no class.
         * ``semantic`` (h', w') int32: output channel of each pixel's class, -1 for none; ``semantic_weight`` (h', w') float32.
     """
     index, classes, crowd = indices(annotation), class_of(annotation), is_crowd(annotation)  # (H, W), (n,), (n,)
@@ -51,7 +51,9 @@ def mask_targets(annotation: Segments, head: MaskTransformer, stride: int, seman
     mask_classes[: len(objects)] = classes[objects - 1]
     mask_classes[most:] = stuff
     pick = index[::stride, ::stride]
-    targets = {"mask_ids": mask_of[pick], "mask_classes": mask_classes, "void": (pick == 0).astype(np.float32)}
+    ids = mask_of[pick]
+    objects_at, void = ((ids >= 0) & (ids < most)).astype(np.float32), (pick == 0).astype(np.float32)
+    targets = {"mask_ids": ids, "mask_classes": mask_classes, "objects": objects_at, "void": void}
     if semantic_stride is not None and head.semantic is not None:
         order = head.semantic.order or tuple(range(head.num_classes))
         channel = np.full(len(classes) + 1, IGNORE, np.int32)
