@@ -9,6 +9,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from axialzoo.spec import Backbone, Parameter
 from axialzoo.spec.heads.mask_transformer import MaskTransformer
@@ -140,3 +142,16 @@ def token_shape(parameter: Parameter, transformers: Mapping[str, Transformer]) -
     if layer is not None and ".norm_output." in name:
         return (1, transformers[layer].heads, 1, shape[0] // transformers[layer].heads)
     return None
+
+
+def without_memory(backbone: Backbone) -> Backbone:
+    """Return the backbone of a mask transformer without tokens, transformers and the decoder of masks."""
+    if backbone.memory is None:
+        return backbone
+    neck = backbone.neck[: [step.fuse for step in backbone.neck].index(False)]
+    return replace(backbone, memory=None, neck=tuple(map(plain, neck)), stages=tuple(map(plain, backbone.stages)))
+
+
+def plain(stage: Any) -> Any:
+    """Return a stage, or a step of the neck, without transformers after its blocks."""
+    return replace(stage, blocks=tuple(replace(block, transformer=None) for block in stage.blocks))
