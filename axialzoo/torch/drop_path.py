@@ -37,8 +37,8 @@ def draw_by_place(seed: int, step: int, process: int = 0, processes: int = 1) ->
 
 
 def drop_path(x: Tensor, rate: float, layer: int = 0) -> Tensor:
-    """Drops whole samples of (N, C, H, W) with probability `rate` and scales the rest up; `layer` tells one from another."""
-    return x * kept(x.shape[0], rate, layer).to(x.device)[:, None, None, None] / (1 - rate)
+    """Drops whole samples of (N, ...) with probability `rate` and scales the rest up; `layer` tells one from another."""
+    return x * kept(x.shape[0], rate, layer).to(x.device).view(-1, *[1] * (x.dim() - 1)) / (1 - rate)
 
 
 def kept(count: int, rate: float, layer: int) -> Tensor:

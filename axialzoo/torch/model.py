@@ -55,13 +55,19 @@ class AxialModel(Extractor, OnHub, Generic[Y]):
         def __call__(self, x: Tensor) -> Y: ...
 
     def forward(self, x: Tensor) -> Y:
-        outputs = self.endpoints(x)
-        return self.head([outputs[index] for index in self.reads])
+        return self.head(self.features(x))
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """The endpoints that the head reads, activated unless it activates them itself; then also the backbone's memory tokens, if any."""
+        outputs, memory = self.unactivated(x)
+        assert self.spec.head is not None
+        if not self.spec.head.unactivated:
+            return [self.activated([outputs[index]])[0] for index in self.reads]
+        return [*(outputs[index] for index in self.reads), *([] if memory is None else [memory])]
 
     def forward_features(self, x: Tensor) -> Any:
-        """What the head reads: one activated endpoint, (N, C, H', W'), or a list where it reads several."""
-        outputs = self.endpoints(x)
-        features = [outputs[index] for index in self.reads]
+        """What the head reads: one endpoint, (N, C, H', W'), or a list where it reads several; see :meth:`features`."""
+        features = self.features(x)
         return features[0] if len(features) == 1 else features
 
     def forward_head(self, x: Any, pre_logits: bool = False) -> Y:

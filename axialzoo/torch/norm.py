@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, distributed, nn
@@ -166,9 +166,9 @@ def frozen_statistics(module: nn.Module) -> Iterator[None]:
             norm.frozen = False
 
 
-def recomputed(block: nn.Module, x: Tensor) -> Tensor:
-    """`block(x)`, computed again in the backward pass rather than kept; its moving statistics are updated once."""
-    return checkpoint(block, x, use_reentrant=False, context_fn=lambda: (nullcontext(), frozen_statistics(block)))
+def recomputed(block: nn.Module, *inputs: Any) -> Any:
+    """`block(*inputs)`, computed again in the backward pass rather than kept; its moving statistics are updated once."""
+    return checkpoint(block, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), frozen_statistics(block)))
 
 
 def set_sync_norms(module: nn.Module, enabled: bool = True) -> None:

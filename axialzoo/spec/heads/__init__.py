@@ -3,6 +3,7 @@
 from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.spec.heads.fcos import FCOS
 from axialzoo.spec.heads.head import HEADS, Head, Output, head_named, register_head
+from axialzoo.spec.heads.mask_transformer import MaskTransformer
 from axialzoo.spec.heads.panoptic import Panoptic
 
-__all__ = ["FCOS", "HEADS", "Classifier", "Head", "Output", "Panoptic", "head_named", "register_head"]
+__all__ = ["FCOS", "HEADS", "Classifier", "Head", "MaskTransformer", "Output", "Panoptic", "head_named", "register_head"]
