@@ -42,7 +42,18 @@ __all__ = [
     "fcos_axial_resnet26_s",
     "fcos_axial_resnet50_l",
     "fcos_axial_resnet50_s",
+    "kmax_deeplab_axial_resnet50",
+    "kmax_deeplab_axial_resnet50_cityscapes",
+    "kmax_deeplab_nuclei",
+    "kmax_deeplab_nuclei_xs",
+    "kmax_deeplab_resnet50",
+    "kmax_deeplab_resnet50_cityscapes",
+    "kmax_deeplab_resnet50_torch",
+    "max_deeplab_l",
     "max_deeplab_l_backbone",
+    "max_deeplab_nuclei",
+    "max_deeplab_nuclei_xs",
+    "max_deeplab_s",
     "max_deeplab_s_backbone",
     "resnet50",
     "resnet50_beta",
@@ -93,3 +104,14 @@ fcos_axial_resnet50_s: Builder = builder("fcos_axial_resnet50_s")
 fcos_axial_resnet50_l: Builder = builder("fcos_axial_resnet50_l")
 axial_fcos_blood_cells: Builder = builder("axial_fcos_blood_cells")
 axial_fcos_blood_cells_xs: Builder = builder("axial_fcos_blood_cells_xs")
+max_deeplab_s: Builder = builder("max_deeplab_s")
+max_deeplab_l: Builder = builder("max_deeplab_l")
+kmax_deeplab_resnet50: Builder = builder("kmax_deeplab_resnet50")
+kmax_deeplab_resnet50_cityscapes: Builder = builder("kmax_deeplab_resnet50_cityscapes")
+kmax_deeplab_axial_resnet50: Builder = builder("kmax_deeplab_axial_resnet50")
+kmax_deeplab_axial_resnet50_cityscapes: Builder = builder("kmax_deeplab_axial_resnet50_cityscapes")
+kmax_deeplab_resnet50_torch: Builder = builder("kmax_deeplab_resnet50_torch")
+max_deeplab_nuclei: Builder = builder("max_deeplab_nuclei")
+max_deeplab_nuclei_xs: Builder = builder("max_deeplab_nuclei_xs")
+kmax_deeplab_nuclei: Builder = builder("kmax_deeplab_nuclei")
+kmax_deeplab_nuclei_xs: Builder = builder("kmax_deeplab_nuclei_xs")

@@ -91,12 +91,11 @@ def pixel_decoder(
     rate = 2 if origin == "tensorflow" else 1
     stages = []
     for index, (width, depth) in enumerate(zip(widths, depths)):
-        attention = Attention(width, 2 * width, heads, positions, downsample="slice")
-        block = (
-            Block("axial", (2 * width, 4 * width), attention=attention)
-            if index < axial
-            else Block("bottleneck", (width, width, 4 * width), 1, (rate,))
-        )
+        if index < axial:
+            attention = Attention(width, 2 * width, heads, positions, downsample="slice")
+            block = Block("axial", (2 * width, 4 * width), attention=attention)
+        else:
+            block = Block("bottleneck", (width, width, 4 * width), 1, (rate,))
         stages.append(NeckStage(32 >> index, channels if index == 0 else width, (block,) * depth))
     return PixelDecoder(tuple(stages), "aligned" if origin == "tensorflow" else "odd")
 
@@ -218,3 +217,45 @@ register(
         preprocessing=replace(PREPROCESSING, resize="longer", size=(1281, 1281)),
     )
 )
+
+
+NUCLEI = {"size": (256, 256), "resize": "longer", "per_image": True}
+SMALL = {"kind": "resnet_beta", "depths": (2, 2, 4, 2), "width": 0.25, "stem_width": 0.25, "expansion": 2}
+
+
+def max_nuclei(slots: int = 128, scale: float = 1.0, depths: tuple[int, ...] = (2, 2, 4, 2)) -> Model:
+    """A small MaX-DeepLab for nuclei: stuff is class 0, nuclei are class 1."""
+    widths = {**SMALL, "width": 0.25 * scale, "stem_width": 0.25 * scale, "depths": depths}
+    channels = round(128 * scale)
+    memory = {"memory": Memory(slots, channels), "transformer_width": 0.5 * scale, "transformer_ffn": 4 * channels}
+    semantic = SemanticBranch(Decoder(round(64 * scale), round(64 * scale), (), (Skip(8, 16), Skip(4, 8))), round(64 * scale))
+    head = MaskTransformer(2, (1,), slots, channels, round(64 * scale), round(64 * scale), semantic=semantic, targets=TargetConfig(slots - 1))
+    return replace(backbone(**widths, **memory), head=head, input_size=(256, 256))
+
+
+def kmax_nuclei(slots: int = 128, scale: float = 1.0, depths: tuple[int, ...] = (2, 2, 4, 2)) -> Model:
+    """A small kMaX-DeepLab for nuclei: stuff is class 0, nuclei are class 1."""
+    widths = {**SMALL, "width": 0.25 * scale, "stem_width": 0.25 * scale, "depths": depths}
+    features = backbone(**widths, activation="gelu", output_stride=32).backbone
+    channels, small = round(128 * scale), tuple(round(width * scale) for width in (128, 64, 32, 16))
+    transformer = Transformer(channels, channels // 2, channels, 8, 4 * channels)
+    semantic = SemanticBranch(
+        Decoder(round(64 * scale), round(64 * scale), (), (Skip(8, 16), Skip(4, 8))), round(64 * scale), activated=False
+    )
+    head = MaskTransformer(
+        2, (1,), slots, channels, round(64 * scale), round(64 * scale),
+        pixel_decoder=pixel_decoder(features.channels, small, (1, 2, 1, 1)),
+        kmeans=kmeans_decoder(slots, channels, 0.0, transformer),
+        semantic=semantic, activation="gelu", activate_pixels=False, targets=TargetConfig(slots - 1),
+        postprocess=PostprocessConfig("maskwise", 0.4, 0.5, 0.5),
+    )  # fmt: skip
+    return Model(features, head, (256, 256))
+
+
+for name, spec, summary, source in (
+    ("max_deeplab_nuclei", max_nuclei(), "a small MaX-DeepLab for nuclei", MAX_SOURCE),
+    ("max_deeplab_nuclei_xs", max_nuclei(16, 0.25, (1, 1, 1, 1)), "a narrow MaX-DeepLab, for tests and first steps", MAX_SOURCE),
+    ("kmax_deeplab_nuclei", kmax_nuclei(), "a small kMaX-DeepLab for nuclei", KMAX_SOURCE),
+    ("kmax_deeplab_nuclei_xs", kmax_nuclei(16, 0.25, (1, 1, 1, 1)), "a narrow kMaX-DeepLab, for tests and first steps", KMAX_SOURCE),
+):
+    register(Entry(name, spec, f"instance segmentation: {summary}", source, preprocessing=replace(PREPROCESSING, **NUCLEI)))
