@@ -39,11 +39,15 @@ __all__ = [
     "axial_swidernet_1_1_1",
     "axial_swidernet_1_1_3",
     "axial_swidernet_1_1_4_5",
+    "axial_unet",
     "fcos_axial_resnet26_s",
     "fcos_axial_resnet50_l",
     "fcos_axial_resnet50_s",
+    "gated_axial_unet",
+    "logo_axial_unet",
     "max_deeplab_l_backbone",
     "max_deeplab_s_backbone",
+    "medical_transformer",
     "resnet50",
     "resnet50_beta",
     "stand_alone_resnet50",
@@ -93,3 +97,7 @@ fcos_axial_resnet50_s: Builder = builder("fcos_axial_resnet50_s")
 fcos_axial_resnet50_l: Builder = builder("fcos_axial_resnet50_l")
 axial_fcos_blood_cells: Builder = builder("axial_fcos_blood_cells")
 axial_fcos_blood_cells_xs: Builder = builder("axial_fcos_blood_cells_xs")
+axial_unet: Builder = builder("axial_unet")
+gated_axial_unet: Builder = builder("gated_axial_unet")
+logo_axial_unet: Builder = builder("logo_axial_unet")
+medical_transformer: Builder = builder("medical_transformer")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from axialzoo.spec.backbone import Backbone
 from axialzoo.spec.block import Block
-from axialzoo.spec.model import Model
 from axialzoo.spec.neck import Fused, NeckStage
 from axialzoo.spec.primitives import AttentionLayer, Gate, Layer, Parameter, conv_norm
+
+if TYPE_CHECKING:  # heads with encoders of their own import this module
+    from axialzoo.spec.model import Model
 
 
 def layers(spec: Model) -> Iterator[Layer]:

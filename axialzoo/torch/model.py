@@ -55,13 +55,17 @@ class AxialModel(Extractor, OnHub, Generic[Y]):
         def __call__(self, x: Tensor) -> Y: ...
 
     def forward(self, x: Tensor) -> Y:
+        return self.head(self._head_inputs(x))
+
+    def _head_inputs(self, x: Tensor) -> list[Tensor]:
+        """The endpoints that the head reads, and the image after them if it takes that in too."""
         outputs = self.endpoints(x)
-        return self.head([outputs[index] for index in self.reads])
+        features = [outputs[index] for index in self.reads]
+        return [*features, x] if self.head.spec.takes_image else features
 
     def forward_features(self, x: Tensor) -> Any:
         """What the head reads: one activated endpoint, (N, C, H', W'), or a list where it reads several."""
-        outputs = self.endpoints(x)
-        features = [outputs[index] for index in self.reads]
+        features = self._head_inputs(x)
         return features[0] if len(features) == 1 else features
 
     def forward_head(self, x: Any, pre_logits: bool = False) -> Y:

@@ -41,11 +41,15 @@ __all__ = [
     "axial_swidernet_1_1_1",
     "axial_swidernet_1_1_3",
     "axial_swidernet_1_1_4_5",
+    "axial_unet",
     "fcos_axial_resnet26_s",
     "fcos_axial_resnet50_l",
     "fcos_axial_resnet50_s",
+    "gated_axial_unet",
+    "logo_axial_unet",
     "max_deeplab_l_backbone",
     "max_deeplab_s_backbone",
+    "medical_transformer",
     "resnet50",
     "resnet50_beta",
     "stand_alone_resnet50",
@@ -95,3 +99,7 @@ fcos_axial_resnet50_s: Builder[dict[str, list[Tensor]]] = builder("fcos_axial_re
 fcos_axial_resnet50_l: Builder[dict[str, list[Tensor]]] = builder("fcos_axial_resnet50_l")
 axial_fcos_blood_cells: Builder[dict[str, list[Tensor]]] = builder("axial_fcos_blood_cells")
 axial_fcos_blood_cells_xs: Builder[dict[str, list[Tensor]]] = builder("axial_fcos_blood_cells_xs")
+axial_unet: Builder[dict[str, Tensor]] = builder("axial_unet")
+gated_axial_unet: Builder[dict[str, Tensor]] = builder("gated_axial_unet")
+logo_axial_unet: Builder[dict[str, Tensor]] = builder("logo_axial_unet")
+medical_transformer: Builder[dict[str, Tensor]] = builder("medical_transformer")

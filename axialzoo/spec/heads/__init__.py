@@ -4,5 +4,6 @@ from axialzoo.spec.heads.base import HEADS, Head, Output, head_named, register_h
 from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.spec.heads.fcos import FCOS
 from axialzoo.spec.heads.panoptic import Panoptic
+from axialzoo.spec.heads.unet import UNet
 
-__all__ = ["FCOS", "HEADS", "Classifier", "Head", "Output", "Panoptic", "head_named", "register_head"]
+__all__ = ["FCOS", "HEADS", "Classifier", "Head", "Output", "Panoptic", "UNet", "head_named", "register_head"]

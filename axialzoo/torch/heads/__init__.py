@@ -4,5 +4,6 @@ from axialzoo.torch.heads.base import HeadModule, make_head, register_head
 from axialzoo.torch.heads.classifier import Classifier
 from axialzoo.torch.heads.fcos import FCOS
 from axialzoo.torch.heads.panoptic import Panoptic
+from axialzoo.torch.heads.unet import UNet
 
-__all__ = ["FCOS", "Classifier", "HeadModule", "Panoptic", "make_head", "register_head"]
+__all__ = ["FCOS", "Classifier", "HeadModule", "Panoptic", "UNet", "make_head", "register_head"]
