@@ -50,10 +50,16 @@ class AxialModel(Extractor, OnHub):
         self.reads = spec.head.reads(spec.backbone)
         self.own_loss, self.loss_options = False, {}
 
+    def _endpoints(self, x, spec: Model, dtype) -> list:
+        """The endpoints, and the image after them if the head takes that in too."""
+        endpoints = super()._endpoints(x, spec, dtype)
+        return [*endpoints, x] if spec.head is not None and spec.head.takes_image else endpoints
+
     def _outputs(self, endpoints: list, spec: Model, data_format: str, dtype) -> Any:
         assert spec.head is not None
         head = make_head(spec.head, spec.backbone, dtype)
         features = [endpoints[index] for index in spec.head.reads(spec.backbone)]
+        features += endpoints[-1:] if spec.head.takes_image else []
         self._made += [head, features]
         return laid_out(head(features), data_format, "head", head.output_dtype)
 

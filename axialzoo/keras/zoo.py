@@ -48,6 +48,7 @@ __all__ = [
     "max_deeplab_l_backbone",
     "max_deeplab_s_backbone",
     "medical_transformer",
+    "medical_transformer_xs",
     "resnet50",
     "resnet50_beta",
     "stand_alone_resnet50",
@@ -101,3 +102,4 @@ axial_unet: Builder = builder("axial_unet")
 gated_axial_unet: Builder = builder("gated_axial_unet")
 logo_axial_unet: Builder = builder("logo_axial_unet")
 medical_transformer: Builder = builder("medical_transformer")
+medical_transformer_xs: Builder = builder("medical_transformer_xs")

@@ -112,7 +112,9 @@ def _attending(changes: Changes) -> Callable[[Block], Block]:
 def _neutral(spec: Model) -> Model:
     def whole(block: Block) -> Block:
         attention = block.attention
-        return block if attention is None or attention.kind != "axial" else replace(block, attention=replace(attention, span=None))
+        if attention is None or attention.kind != "axial":
+            return block
+        return replace(block, attention=replace(attention, span=None, positions=1))  # tables reach as far as the checkpoint's do
 
     head = None if spec.head is None else spec.head.neutral().map_blocks(whole)
     spec = adapt(replace(spec, head=head), in_channels=3, input_size=1, long_axis="local", drop_path=0.0)

@@ -6,10 +6,12 @@ from axialzoo.tasks.detection import Detection
 from axialzoo.tasks.looks import Looks, check_looks, looks_of
 from axialzoo.tasks.results import Boxes, Classes, Result, Segments
 from axialzoo.tasks.segmentation import Segmentation
+from axialzoo.tasks.semantic_segmentation import SemanticSegmentation
 
 register_task(Classification())
 register_task(Segmentation())
 register_task(Detection())
+register_task(SemanticSegmentation())
 
 __all__ = [
     "TASKS", "Boxes", "Classes", "Looks", "Metric", "Result", "Segments", "Task", "batch_targets", "check_looks", "decode_batch", "look_at",

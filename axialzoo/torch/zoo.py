@@ -50,6 +50,7 @@ __all__ = [
     "max_deeplab_l_backbone",
     "max_deeplab_s_backbone",
     "medical_transformer",
+    "medical_transformer_xs",
     "resnet50",
     "resnet50_beta",
     "stand_alone_resnet50",
@@ -103,3 +104,4 @@ axial_unet: Builder[dict[str, Tensor]] = builder("axial_unet")
 gated_axial_unet: Builder[dict[str, Tensor]] = builder("gated_axial_unet")
 logo_axial_unet: Builder[dict[str, Tensor]] = builder("logo_axial_unet")
 medical_transformer: Builder[dict[str, Tensor]] = builder("medical_transformer")
+medical_transformer_xs: Builder[dict[str, Tensor]] = builder("medical_transformer_xs")

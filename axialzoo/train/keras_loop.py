@@ -15,6 +15,7 @@ from axialzoo.data.batches import TrainBatches
 from axialzoo.files import written_beside
 from axialzoo.keras.distribution import data_parallel
 from axialzoo.keras.models import create_model
+from axialzoo.keras.projection import PositionAttention
 from axialzoo.keras.weights import describe, variables
 from axialzoo.runtime import Runner
 from axialzoo.runtime.local import Outputs
@@ -73,6 +74,7 @@ def _train(job: Job) -> keras.Model:
     with progress(f"training {recipe.model}", batches.steps, step) as bar:
         while step < batches.steps:
             epoch = step // batches.per_epoch
+            set_train_gates(model, recipe.trains_gates(epoch))
             watcher = Watcher(step, batches, log, bar, average, state_file, job.save_every)
             model.fit(Epoch(batches, step, job.task, model.spec), epochs=1, verbose=0, shuffle=False, callbacks=[watcher])
             step = (epoch + 1) * batches.per_epoch
@@ -148,6 +150,15 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self):
         return {"peak": self.peak, "warm": self.warm, "steps": self.steps}
+
+
+def set_train_gates(model: keras.Model, train_gates: bool) -> None:
+    """Give the factors of gated attention their gradients, or zeros; the training step is traced again if that changes."""
+    layers = [layer for layer in model._flatten_layers() if isinstance(layer, PositionAttention) and layer.gates is not None]
+    if any(layer.train_gates != train_gates for layer in layers):
+        for layer in layers:
+            layer.train_gates = train_gates
+        model.make_train_function(force=True)
 
 
 def decay_by_role(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> None:

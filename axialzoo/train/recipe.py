@@ -40,6 +40,9 @@ class Recipe:
         scale_crop: How ``"scale_crop"`` augments.
         drop_path: At the last block, rising linearly from 0.
         attention: Another kind of attention than the model's: a name in :data:`axialzoo.spec.KINDS`; empty for the model's own.
+        gate_start: Epochs before the factors of gated attention are trained, which stay at 0.1 for positions and 1 for contents until then:
+            0 from the start on, -1 never. Medical Transformer's authors train them after 10 epochs, U-Bench never.
+        logits: Number of logits of the head; 0: one a class. 1: one for two classes, of a head that can do so.
         precision: ``"float32"``, ``"bfloat16"`` (mixed), or in PyTorch ``"float64"``, slow, to compare runs by.
         holdout: Training images kept apart to watch progress with; the test images are not for that. 0: none, and the data's own
             validation images are watched where there are some.
@@ -67,6 +70,8 @@ class Recipe:
     scale_crop: ScaleCrop = field(default_factory=ScaleCrop)
     drop_path: float = 0.0
     attention: str = ""
+    gate_start: int = 0
+    logits: int = 0
     precision: str = "float32"
     holdout: int = 0
     seed: int = 0
@@ -75,8 +80,9 @@ class Recipe:
     def __post_init__(self):
         for name in ("epochs", "batch_size", "score_every"):
             require_count("Recipe", name, getattr(self, name))
-        for name in ("holdout", "shift", "seed"):
+        for name in ("holdout", "shift", "seed", "logits"):
             require_count("Recipe", name, getattr(self, name), least=0)
+        require_count("Recipe", "gate_start", self.gate_start, least=-1)
         require_choice("Recipe", "optimizer", self.optimizer, ("sgd", "adamw"))
         require_choice("Recipe", "augment", self.augment, POLICIES)
         require_choice("Recipe", "precision", self.precision, ("float32", "bfloat16", "float64"))
@@ -89,6 +95,10 @@ class Recipe:
         """The learning rate of step `step` of `steps`."""
         warm = self.warmup * steps
         return self.learning_rate * min((step + 1) / (warm + 1), (steps - step) / (steps - warm))
+
+    def trains_gates(self, epoch: int) -> bool:
+        """Whether the factors of gated attention are trained in epoch `epoch`, counted from 0."""
+        return 0 <= self.gate_start <= epoch
 
     def size(self, step: int, steps: int) -> int:
         """The side of the training images at step `step` of `steps`."""

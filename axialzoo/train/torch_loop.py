@@ -20,6 +20,7 @@ from axialzoo.torch.drop_path import draw_by_place
 from axialzoo.torch.losses import loss_of, totals_of
 from axialzoo.torch.model import AxialModel
 from axialzoo.torch.models import create_model
+from axialzoo.torch.projection import PositionAttention
 from axialzoo.torch.weights import describe
 from axialzoo.train.evaluation import score
 from axialzoo.train.job import Job
@@ -104,6 +105,8 @@ def train(job: Job) -> AxialModel[Any] | None:
             whole = {} if shared is None else {"totals": accelerator.reduce(shared(wanted), "mean")}
             parts = loss_function(outputs, wanted, head, **whole, **recipe.loss)
             accelerator.backward(parts["total"])
+            if not recipe.trains_gates(step // batches.per_epoch):
+                drop_gate_gradients(model)
             shrink(recipe, decayed, rate)
             optimizer.step()
             optimizer.zero_grad()
@@ -125,6 +128,13 @@ def train(job: Job) -> AxialModel[Any] | None:
                 save()
     accelerator.wait_for_everyone()
     return finished() if main else None
+
+
+def drop_gate_gradients(model: AxialModel[Any]) -> None:
+    """Leave the factors of gated attention out of the next step of the optimizer."""
+    for module in model.modules():
+        if isinstance(module, PositionAttention) and module.gates is not None:
+            module.gates.grad = None
 
 
 def on_device(targets: Mapping[str, np.ndarray], device: torch.device, dtype: torch.dtype | None = None) -> dict[str, Tensor]:

@@ -4,8 +4,9 @@ from axialzoo.keras.losses.base import defaults_of, loss_of, refuse_probabilitie
 from axialzoo.keras.losses.classification import classification_loss
 from axialzoo.keras.losses.detection import detection_loss
 from axialzoo.keras.losses.segmentation import segmentation_loss
+from axialzoo.keras.losses.semantic_segmentation import semantic_segmentation_loss
 
 __all__ = [
     "classification_loss", "defaults_of", "detection_loss", "loss_of", "refuse_probabilities", "register_defaults", "register_loss",
-    "segmentation_loss",
+    "segmentation_loss", "semantic_segmentation_loss",
 ]  # fmt: skip

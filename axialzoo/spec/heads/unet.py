@@ -76,7 +76,7 @@ class UNet(Head):
     of that size. The last step has no endpoint to add. At odd sizes a row or column too many is cut off after upsampling.
 
     Attributes:
-        num_classes: Number of logits. One logit tells two classes apart: the second is where its probability is at least 0.5.
+        num_classes: Number of logits. One logit tells two classes apart: the second is where its probability is above 0.5.
         channels: Width after the last step.
         bottleneck: Begin with a step whose convolution has stride 2 and whose sum is with the last endpoint itself.
         local: The branch on patches, whose features are added to those of the decoder and mixed by a 3x3 convolution; None for none.

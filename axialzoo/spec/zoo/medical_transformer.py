@@ -6,6 +6,7 @@ github.com/jeya-maria-jose/Medical-Transformer, lib/models/axialnet.py. Paramete
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from axialzoo.spec.attention import Attention
@@ -24,24 +25,25 @@ DEPTHS = (1, 2, 4, 1)
 KINDS: dict[str, dict[str, Any]] = {"axial": {}, "gated": {"gated": True}, "without positions": CONTENT}
 
 
-def encoder(side: int, kind: str, depths: tuple[int, ...] = DEPTHS) -> tuple[Stage, ...]:
-    """Stages at strides 2, 4, 8 and 16, of widths 16 to 128; the position tables reach across a picture of `side` pixels."""
+def encoder(side: int, kind: str, depths: tuple[int, ...] = DEPTHS, width: int = 16, heads: int = 8) -> tuple[Stage, ...]:
+    """Stages at strides 2, 4, 8 and 16, each twice as wide as the one before; the tables reach across a picture of `side` pixels."""
     stages = []
     for index, depth in enumerate(depths):
-        width, stride = 16 << index, 1 if index == 0 else 2
+        width, stride = (width, 1) if index == 0 else (2 * width, 2)
         before = side // (2, 2, 4, 8)[index]  # positions of an axis before the stride
         blocks = []
         for number in range(depth):
             first = number == 0
-            attention = Attention(width // 2, width, positions=max(before if first else before // stride, 1), **KINDS[kind])
+            positions = 1 if KINDS[kind] is CONTENT else max(before if first else before // stride, 1)
+            attention = Attention(width // 2, width, heads, positions, **KINDS[kind])
             blocks.append(Block("axial", (width, 2 * width), stride if first else 1, attention=attention))
         stages.append(Stage(tuple(blocks)))
     return tuple(stages)
 
 
-def stem(width: int) -> Stem:
+def stem(width: int, between: int = 128) -> Stem:
     """Three convolutions; no max pool."""
-    return Stem((StemConv(width, 7, 2), StemConv(128), StemConv(width)))
+    return Stem((StemConv(width, 7, 2), StemConv(between), StemConv(width)))
 
 
 def axial_unet(side: int = 128, kind: str = "axial", num_classes: int = 2) -> Model:
@@ -100,5 +102,23 @@ register(
         SOURCE,
         published={"parameters": 1_560_140, "multiply_adds": 1.16e9},
         preprocessing=PREPROCESSING,
+    )
+)
+
+
+def smallest(grid: int = 2, width: int = 4) -> Model:
+    """The Medical Transformer, a quarter as wide, for tests and first steps."""
+    local = LocalBranch(stem(8, 8), encoder(32, "without positions", (1, 1, 1, 1), width, 2), grid=grid)
+    backbone = Backbone(stem(8, 8), encoder(32 * grid, "gated", (1, 1), width, 2))
+    return Model(backbone, UNet(2, 4, bottleneck=False, local=local), (32 * grid, 32 * grid))
+
+
+register(
+    Entry(
+        "medical_transformer_xs",
+        smallest(),
+        "the smallest with a local branch, for tests and first steps",
+        "axialzoo",
+        preprocessing=replace(PREPROCESSING, size=(64, 64)),
     )
 )

@@ -4,5 +4,8 @@ from axialzoo.torch.losses.base import loss_of, register_loss, totals_of
 from axialzoo.torch.losses.classification import classification_loss
 from axialzoo.torch.losses.detection import detection_loss
 from axialzoo.torch.losses.segmentation import segmentation_loss
+from axialzoo.torch.losses.semantic_segmentation import semantic_segmentation_loss
 
-__all__ = ["classification_loss", "detection_loss", "loss_of", "register_loss", "segmentation_loss", "totals_of"]
+__all__ = [
+    "classification_loss", "detection_loss", "loss_of", "register_loss", "segmentation_loss", "semantic_segmentation_loss", "totals_of",
+]  # fmt: skip
