@@ -9,7 +9,7 @@ Layers are those of ``axial_deeplab_names``. In addition:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +56,7 @@ def entries(spec: Model) -> Iterator[Entry]:
     """The tensors of their file of `spec`, in the order of their ``state_dict``."""
     head, backbone = spec.head, spec.backbone
     assert isinstance(head, UNet)
-    yield from _encoder(backbone, "", "", {})
+    yield from encoder_entries(backbone, "", "", {})
     steps = len(backbone.stages) + head.bottleneck
     yield from _decoder("head.decoder", "", steps)
     yield from _conv("adjust", "head.classes")
@@ -64,14 +64,14 @@ def entries(spec: Model) -> Iterator[Entry]:
         return
     blocks = [(i, j, block.attention) for i, stage in enumerate(head.local.stages) for j, block in enumerate(stage.blocks)]
     without = [(i, j) for i, j, attention in blocks if attention is not None and not attention.has_terms] if head.local.unused else []
-    yield from _encoder(head.local.encoder(backbone), "head.local.", "_p", {place: k for k, place in enumerate(without)})
+    yield from encoder_entries(head.local.encoder(backbone), "head.local.", "_p", {place: k for k, place in enumerate(without)})
     yield from _decoder("head.local.decoder", "_p", len(head.local.stages) + head.local.bottleneck)
     yield from _conv("decoderf", "head.merge")
     if head.local.unused:
         yield from _conv("adjust_p", "head.local.classes")
 
 
-def _encoder(backbone: Backbone, ours: str, suffix: str, unused: Mapping[tuple[int, int], int]) -> Iterator[Entry]:
+def encoder_entries(backbone: Backbone, ours: str, suffix: str, unused: Mapping[tuple[int, int], int]) -> Iterator[Entry]:
     convs = range(len(backbone.stem.convs))
     for index in convs:
         yield Entry(f"conv{index + 1}{suffix}.weight", (f"{ours}stem.{index}.conv.weight",))
@@ -126,11 +126,11 @@ def _decoder(ours: str, suffix: str, steps: int) -> Iterator[Entry]:
         yield from _conv(f"decoder{6 - steps + index}{suffix}", f"{ours}.{index}")
 
 
-def to_ours(spec: Model, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Canonical tensors of `spec` from theirs; each of theirs fills a place of its own."""
+def to_ours(spec: Model, state: Mapping[str, np.ndarray], items: Iterable[Entry] | None = None) -> dict[str, np.ndarray]:
+    """Canonical tensors of `spec`, or those of `items`, from theirs; each of theirs fills a place of its own."""
     tensors = {}
     shapes = {parameter.name: parameter.shape for parameter in parameters(spec)}
-    for entry in entries(spec):
+    for entry in entries(spec) if items is None else items:
         for name in entry.ours:
             array = state[entry.name]
             if entry.kind in GATES:

@@ -40,6 +40,7 @@ __all__ = [
     "axial_swidernet_1_1_3",
     "axial_swidernet_1_1_4_5",
     "axial_unet",
+    "convolutional_unet",
     "fcos_axial_resnet26_s",
     "fcos_axial_resnet50_l",
     "fcos_axial_resnet50_s",
@@ -98,6 +99,7 @@ fcos_axial_resnet50_s: Builder = builder("fcos_axial_resnet50_s")
 fcos_axial_resnet50_l: Builder = builder("fcos_axial_resnet50_l")
 axial_fcos_blood_cells: Builder = builder("axial_fcos_blood_cells")
 axial_fcos_blood_cells_xs: Builder = builder("axial_fcos_blood_cells_xs")
+convolutional_unet: Builder = builder("convolutional_unet")
 axial_unet: Builder = builder("axial_unet")
 gated_axial_unet: Builder = builder("gated_axial_unet")
 logo_axial_unet: Builder = builder("logo_axial_unet")

@@ -42,6 +42,7 @@ __all__ = [
     "axial_swidernet_1_1_3",
     "axial_swidernet_1_1_4_5",
     "axial_unet",
+    "convolutional_unet",
     "fcos_axial_resnet26_s",
     "fcos_axial_resnet50_l",
     "fcos_axial_resnet50_s",
@@ -100,6 +101,7 @@ fcos_axial_resnet50_s: Builder[dict[str, list[Tensor]]] = builder("fcos_axial_re
 fcos_axial_resnet50_l: Builder[dict[str, list[Tensor]]] = builder("fcos_axial_resnet50_l")
 axial_fcos_blood_cells: Builder[dict[str, list[Tensor]]] = builder("axial_fcos_blood_cells")
 axial_fcos_blood_cells_xs: Builder[dict[str, list[Tensor]]] = builder("axial_fcos_blood_cells_xs")
+convolutional_unet: Builder[dict[str, Tensor]] = builder("convolutional_unet")
 axial_unet: Builder[dict[str, Tensor]] = builder("axial_unet")
 gated_axial_unet: Builder[dict[str, Tensor]] = builder("gated_axial_unet")
 logo_axial_unet: Builder[dict[str, Tensor]] = builder("logo_axial_unet")

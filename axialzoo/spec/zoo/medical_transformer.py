@@ -51,6 +51,16 @@ def axial_unet(side: int = 128, kind: str = "axial", num_classes: int = 2) -> Mo
     return Model(Backbone(stem(8), encoder(side, kind)), UNet(num_classes), (side, side))
 
 
+def convolutional_unet(side: int = 128, depths: tuple[int, ...] = (1, 1, 1, 1), num_classes: int = 2) -> Model:
+    """The baseline: residual blocks of 3x3 convolutions in place of axial blocks, with the same stem, widths and decoder."""
+    stages = []
+    for index, depth in enumerate(depths):
+        width = 32 << index
+        blocks = (Block("basic", (width, width), 2 if index and number == 0 else 1) for number in range(depth))
+        stages.append(Stage(tuple(blocks)))
+    return Model(Backbone(stem(8), tuple(stages)), UNet(num_classes), (side, side))
+
+
 def local_global_unet(
     side: int = 128, kind: str = "gated", local_kind: str = "without positions", num_classes: int = 2, grid: int = 4, patches: str = "whole"
 ) -> Model:
@@ -64,6 +74,15 @@ def local_global_unet(
     return Model(Backbone(stem(8), encoder(side, kind, DEPTHS[:2])), head, (side, side))
 
 
+register(
+    Entry(
+        "convolutional_unet",
+        convolutional_unet(),
+        "U-Net of residual convolutions, the baseline for medical images",
+        "arXiv:1505.04597; axialzoo",
+        preprocessing=PREPROCESSING,
+    )
+)
 register(
     Entry(
         "axial_unet",
