@@ -113,7 +113,8 @@ def write_table(out: Path, epochs: int, speed: Mapping[str, float] = MappingProx
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """The table as the documentation has it."""
     lines = [
-        "| model | F1 per picture, % | IoU per picture, % | F1 pooled, % | IoU pooled, % | seeds | parameters | multiply-adds | images a second |",
+        "| model | F1 per picture, % | IoU per picture, % | F1 pooled, % | IoU pooled, % "
+        "| seeds | parameters | multiply-adds | images a second |",
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for row in rows:

@@ -56,10 +56,11 @@ def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: 
     _refuse_unfit(path, state, spec)
     tensors = to_ours(spec, state)
     for item in entries(spec):
-        if item.kind == INDEX and item.name in state and item.attention is not None:
-            if not np.array_equal(state[item.name], flatten_index(item.attention)):
-                expected = f"key - query + {item.attention.positions - 1}"
-                raise CheckpointError(f"{path}: {item.name}: expected {expected} for each pair; this is another index convention")
+        if item.attention is None or item.kind != INDEX or item.name not in state:
+            continue
+        if not np.array_equal(state[item.name], flatten_index(item.attention)):
+            expected = f"key - query + {item.attention.positions - 1}"
+            raise CheckpointError(f"{path}: {item.name}: expected {expected} for each pair; this is another index convention")
     provenance: dict[str, object] = {"source": SOURCE, "file": path.name}
     counts = {key.removesuffix(f".{COUNT}"): int(value) for key, value in state.items() if key.endswith(f".{COUNT}")}
     if counts:
@@ -169,7 +170,9 @@ def _assumptions(spec: Model) -> list[str]:
         notes.append("one logit, as in U-Bench: pictures normalised by ImageNet's mean and deviation")
     if head.local is not None and head.local.patches == "top_left":
         covered = head.local.grid * head.local.patch_size
-        notes.append(f"the local branch sees the top left {covered} x {covered} pixels alone, as upstream's code has it (patches='top_left')")
+        notes.append(
+            f"the local branch sees the top left {covered} x {covered} pixels alone, as upstream's code has it (patches='top_left')"
+        )
     return notes
 
 
@@ -186,7 +189,9 @@ def _refuse_inexpressible(spec: Model) -> None:
     """Refuse a spec that upstream's code cannot say."""
     reason = _inexpressible(spec)
     if reason:
-        raise CheckpointError(f"the Medical Transformer's code has no model like this: {reason}; expected one of {', '.join(NAMES.values())}")
+        raise CheckpointError(
+            f"the Medical Transformer's code has no model like this: {reason}; expected one of {', '.join(NAMES.values())}"
+        )
 
 
 def _inexpressible(spec: Model) -> str:
@@ -194,9 +199,9 @@ def _inexpressible(spec: Model) -> str:
     if not isinstance(head, UNet) or spec.backbone.in_channels < 1:
         return "its decoder is a U-Net's"
     attention, local = spec.backbone.stages[0].blocks[0].attention, head.local
-    if local is not None and local.patches == "whole" and not _has_positions(local.stages) and attention is not None:
-        if attention.positions > GRID * PATCH // 2:
-            return "at this size its code sees the top left 128 x 128 pixels alone, and this one the whole picture (patches='whole')"
+    beyond = attention is not None and attention.positions > GRID * PATCH // 2
+    if beyond and local is not None and local.patches == "whole" and not _has_positions(local.stages):
+        return "at this size its code sees the top left 128 x 128 pixels alone, and this one the whole picture (patches='whole')"
     for (kind, local_kind), _ in NAMES.items():
         for candidate in _candidates(spec, kind, local_kind):
             changed = adapt(candidate, num_classes=head.num_classes, in_channels=spec.backbone.in_channels)

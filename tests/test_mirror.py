@@ -68,6 +68,7 @@ KERAS_ONLY = {
     "heads/classifier.py": {"GlobalAverage"},
     "heads/fcos.py": {"conv", "OneMap"},  # what PyTorch under Keras cannot differentiate
     "heads/pyramid.py": {"build_numbered"},  # numbers for names
+    "heads/unet.py": {"conv"},  # what PyTorch has as a layer
     "losses/base.py": {"register_defaults", "defaults_of", "refuse_probabilities"},  # of compile()
     "losses/classification.py": {"classification_defaults"},
     "losses/segmentation.py": {"mean"},

@@ -89,7 +89,9 @@ def test_u_benchs_file_has_its_parameters_its_preprocessing_and_its_patches_unti
         one, other = model(x)["semantic"], whole(x)["semantic"]
     assert one.shape == (1, 1, 64, 160) and not torch.equal(one, other)
     with pytest.raises(CheckpointError, match="top left 128 x 128"):
-        export_checkpoint(load_checkpoint(tmp_path / "folder").config.adapted(whole.spec), load_checkpoint(tmp_path / "folder").tensors, path)
+        export_checkpoint(
+            load_checkpoint(tmp_path / "folder").config.adapted(whole.spec), load_checkpoint(tmp_path / "folder").tensors, path
+        )
 
 
 def test_the_names_with_module_before_them_are_those_of_the_record(path):
@@ -132,7 +134,10 @@ def test_the_encoder_alone_is_imported(path):
     [
         (lambda state: state.pop("decoder3.bias"), r"missing \(1\): decoder3.bias"),
         (lambda state: state.update(extra=torch.zeros(3)), r"unknown \(1\): extra"),
-        (lambda state: state.update({"decoder3.bias": torch.zeros(3)}), r"misshapen \(1\): decoder3.bias \(expected \(64,\), found \(3,\)\)"),
+        (
+            lambda state: state.update({"decoder3.bias": torch.zeros(3)}),
+            r"misshapen \(1\): decoder3.bias \(expected \(64,\), found \(3,\)\)",
+        ),
         (lambda state: state.update({"layer1.0.hight_block.flatten_index": torch.zeros(32**2, dtype=torch.int64)}), "another index"),
         (lambda state: state.pop("adjust.weight"), "expected the tensors of one of axial_unet"),
         (lambda state: state.pop("layer1.0.hight_block.relative"), "expected the tensors of one of|2 \\* span - 1"),

@@ -196,7 +196,7 @@ def upsample_bilinear(x, finer):
 
 def _double(x, axis: int):
     """Each position becomes two, a quarter of a step before and after it; ends are kept."""
-    n, h, w, c = ops.shape(x)
+    _, h, w, _ = ops.shape(x)
     first, last = (x[:, :1], x[:, -1:]) if axis == 1 else (x[:, :, :1], x[:, :, -1:])
     inner = (x[:, :-1], x[:, 1:]) if axis == 1 else (x[:, :, :-1], x[:, :, 1:])
     before, after = ops.concatenate([first, inner[0]], axis), ops.concatenate([inner[1], last], axis)
