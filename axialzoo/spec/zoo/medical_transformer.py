@@ -1,7 +1,7 @@
 """The Medical Transformer (MedT), and the three models that its paper compares it with: U-Nets of axial attention.
 
 Medical Transformer: Gated Axial-Attention for Medical Image Segmentation, MICCAI 2021, arXiv:2102.10662, as the authors' code has it:
-github.com/jeya-maria-jose/Medical-Transformer, lib/models/axialnet.py. Parameters and multiply-adds are those of that code.
+github.com/jeya-maria-jose/Medical-Transformer, lib/models/axialnet.py. Parameters are those of that code.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ register(
         local_global_unet(kind="axial", local_kind="axial"),
         "LoGo: axial attention on the whole picture and on patches, for medical images",
         SOURCE,
-        published={"parameters": 1_529_532, "multiply_adds": 1.18e9},
+        published={"parameters": 1_529_532},
         preprocessing=PREPROCESSING,
     )
 )
@@ -119,7 +119,7 @@ register(
         local_global_unet(),
         "MedT: gated axial attention on the whole picture, axial attention on patches, for medical images",
         SOURCE,
-        published={"parameters": 1_560_140, "multiply_adds": 1.16e9},
+        published={"parameters": 1_560_140},
         preprocessing=PREPROCESSING,
     )
 )
