@@ -108,10 +108,8 @@ def _recognised(path: Path, state: Mapping[str, np.ndarray], model: str | Model 
     kinds = _kind(state, "layer1"), _kind(state, "layer1_p") if "conv1_p.weight" in state else None
     name = NAMES.get(kinds)
     if name is None or "adjust.weight" not in state:
-        known = ", ".join(NAMES.values())
-        raise CheckpointError(
-            f"{path}: expected the tensors of one of {known} (conv1, layer1, decoder5, adjust and so on), found {', '.join(list(state)[:6])}"
-        )
+        known, names = ", ".join(NAMES.values()), ", ".join(list(state)[:6])
+        raise CheckpointError(f"{path}: expected the tensors of one of {known} (conv1, layer1, decoder5, adjust ...), found {names}")
     if model is not None and entry(model).name != name:
         raise CheckpointError(f"{path}: expected the tensors of {entry(model).name}, found those of {name}; leave out the model's name")
     side = _side(path, state, "layer1")
