@@ -44,6 +44,7 @@ TORCH_ONLY = {
 }
 KERAS_ONLY = {
     "inference.py": {"fold"},  # in place, of a model that a runner has just made
+    "heads/unet.py": {"conv"},  # what PyTorch has as a layer
     "losses/classification.py": {"classification_defaults"},  # of compile()
     "norm.py": {"fold_conv"},
     "pristine.py": {"kernel_computes"},  # Keras's layers have no hooks to ask for, but methods that may be replaced

@@ -35,7 +35,7 @@ MANY_PARAMETERS = [  # functions that take more
 ]
 SUPPRESSIONS = 5
 SUPPRESSION = re.compile(r"#\s*(?:type:\s*ignore|pyright:\s*(?:ignore|basic|strict|report\w+))(?:\[[^\]]*\])?(.*)$")
-WORDS = re.compile(r"\b(classification|detection|segmentation|panoptic|fcos|classifier)\b", re.IGNORECASE)
+WORDS = re.compile(r"\b(classification|detection|segmentation|panoptic|fcos|unet|classifier)\b", re.IGNORECASE)
 ROOM_NAMES = (
     "axialzoo.spec.heads", "axialzoo.torch.heads", "axialzoo.keras.heads", "axialzoo.torch.losses", "axialzoo.keras.losses",
     "axialzoo.tasks", "axialzoo.train.recipes",

@@ -44,8 +44,8 @@ class Config:
             if not isinstance(getattr(self, name), kind):
                 raise CheckpointError(f"config.{name}: expected {kind.__name__}, found {getattr(self, name)!r}")
         object.__setattr__(self, "labels", as_labels(self.labels))
-        if self.labels and len(self.labels) != self.spec.num_classes:
-            raise CheckpointError(f"config.labels: expected none or one per class ({self.spec.num_classes}), found {len(self.labels)}")
+        if self.labels and len(self.labels) != self.spec.num_labels:
+            raise CheckpointError(f"config.labels: expected none or one per class ({self.spec.num_labels}), found {len(self.labels)}")
         if len(self.preprocessing.mean) != self.spec.backbone.in_channels:
             raise CheckpointError(
                 f"config.preprocessing: expected a mean and a std per image channel ({self.spec.backbone.in_channels}), "
@@ -129,7 +129,7 @@ class Config:
             preprocessing = replace(preprocessing, mean=(mean,) * channels, std=(std,) * channels)
         if spec.input_size != old.input_size:
             preprocessing = replace(preprocessing, size=spec.input_size)
-        same_classes = spec.num_classes == old.num_classes  # without a head there are none
+        same_classes = spec.num_labels == old.num_labels  # without a head there are none
         same = spec.head == old.head and channels == old.backbone.in_channels
         return replace(
             self,

@@ -9,7 +9,7 @@ import typer
 
 from axialzoo.cli.shared import Force, Json, Quiet, emit, say, stdout_kept_clean
 
-Zoo = Annotated[str, typer.Argument(help="Whose format: axial-deeplab, deeplab2.", metavar="ZOO")]
+Zoo = Annotated[str, typer.Argument(help="Whose format: axial-deeplab, deeplab2, medical-transformer.", metavar="ZOO")]
 
 
 def run_import(
@@ -28,6 +28,7 @@ def run_import(
 
     Examples:
       axialzoo import axial-deeplab axial26s.pth --model axial_resnet26_s --out folder
+      axialzoo import medical-transformer medt.pth --model medical_transformer --out folder
       axialzoo import deeplab2 resnet50_beta_imagenet1k.tar.gz --out folder
       axialzoo import deeplab2 runs/cityscapes/ckpt-60000 --model axial_deeplab_max_s --out folder
       axialzoo import deeplab2 runs/cityscapes/ckpt-60000 --backbone-only --out folder
@@ -70,6 +71,7 @@ def run_export(
     Examples:
       axialzoo export axial-deeplab folder axial26s.pth
       axialzoo export deeplab2 folder ckpt-dir
+      axialzoo export medical-transformer folder medt.pth
     """
     from axialzoo.runtime.foreign import export_foreign
 

@@ -92,7 +92,9 @@ def replaced(source: Model, target: Model) -> tuple[str, ...]:
             raise SpecError(
                 f"in_channels: this model has no stem convolution to replace; expected {source.backbone.in_channels}, found {channels}"
             )
-        names += STEM
+        names += tuple(
+            name for name in before if name in STEM or (name.startswith("head.") and after.get(name, before[name]) != before[name])
+        )
         _warn(STEM, f"in_channels={channels}", source.backbone.in_channels)
     return names
 

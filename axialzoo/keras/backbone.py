@@ -44,7 +44,7 @@ class Extractor(keras.Model):
         size = None if input_size is None else size_pair(input_size)
         images, x = image_input(backbone.in_channels, size, data_format, policy)
         features, memory = self._unactivated(x, spec, policy)
-        super().__init__(images, self._outputs(features, memory, spec, data_format, policy), **kwargs)
+        super().__init__(images, self._outputs(features, memory, x, spec, data_format, policy), **kwargs)
         used = {id(layer) for layer in self.layers}
         endpoints = [*features, *([] if memory is None else [memory])]
         self.beyond = [layer for layer in keras.Model(images, endpoints).layers if id(layer) not in used]  # checkpoints hold them too
@@ -84,8 +84,8 @@ class Extractor(keras.Model):
         names = [f"{info['module']}.activation" for info in backbone.feature_info()]
         return [Activation(backbone.activation, name=name, dtype=dtype)(x) for name, x in zip(names, features)]
 
-    def _outputs(self, features: list, memory: Any, spec: Model, data_format: str, dtype) -> Any:
-        """What the model gives, from its endpoints, not activated, and its memory tokens."""
+    def _outputs(self, features: list, memory: Any, image: Any, spec: Model, data_format: str, dtype) -> Any:
+        """What the model gives, from its endpoints, not activated, its memory tokens and the image, channels last."""
         raise NotImplementedError
 
     def _norms(self) -> list[BatchNorm]:
@@ -187,7 +187,7 @@ class AxialBackbone(Extractor):
         self.out_indices = indices
         self.feature_info = [self.feature_info[index] for index in indices]
 
-    def _outputs(self, features: list, memory: Any, spec: Model, data_format: str, dtype) -> list:
+    def _outputs(self, features: list, memory: Any, image: Any, spec: Model, data_format: str, dtype) -> list:
         endpoints = self._activated(features, spec, dtype)
         modules = [info["module"] for info in spec.backbone.feature_info()]
         return [to_format(endpoints[index], data_format, modules[index], dtype) for index in self._wanted]

@@ -51,7 +51,7 @@ class AxialModel(Extractor, OnHub):
         self.reads = spec.head.reads(spec.backbone)
         self.own_loss, self.loss_options = False, {}
 
-    def _outputs(self, features: list, memory: Any, spec: Model, data_format: str, dtype) -> Any:
+    def _outputs(self, features: list, memory: Any, image: Any, spec: Model, data_format: str, dtype) -> Any:
         assert spec.head is not None
         head, reads = make_head(spec.head, spec.backbone, dtype), spec.head.reads(spec.backbone)
         if spec.head.unactivated:
@@ -59,6 +59,7 @@ class AxialModel(Extractor, OnHub):
         else:
             endpoints = self._activated(features, spec, dtype)
             read = [endpoints[index] for index in reads]
+        read += [image] if spec.head.takes_image else []
         self._made += [head, read]
         self._training_only = {name for name, output in spec.head.outputs(spec.backbone).items() if output.training}
         return laid_out(head(read), data_format, "head", head.output_dtype)

@@ -45,7 +45,7 @@ class PositionAttention(Layer):
         self.tables = {
             name: self.add_weight(name=name, shape=shape, initializer=initializer) for name, shape in self.spec.tables(self.inputs).items()
         }
-        self.gates = None
+        self.gates, self.train_gates = None, True
         if self.spec.gated:
             self.gates = self.add_weight(name="gates", shape=(len(self.spec.gates),), initializer="zeros")
             self.gates.assign([1.0 if name == "value" else 0.1 for name in self.spec.gates])
@@ -118,6 +118,7 @@ class PositionAttention(Layer):
         if x is None or name not in self.spec.gates:
             return x
         gates: Any = ops.convert_to_tensor(self.gates)
+        gates = gates if self.train_gates else ops.stop_gradient(gates) + 0 * gates  # zeros, since no gradient at all is warned about
         return x * ops.cast(gates[self.spec.gates.index(name)], x.dtype)
 
     def gated_values(self, x):

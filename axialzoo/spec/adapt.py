@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypedDict, Unpack
 
@@ -27,6 +27,7 @@ class Changes(TypedDict, total=False):
         slots: Number of masks that a head with slots predicts; another number than a checkpoint's starts the slots new.
         reading: What the head's `reading` is changed to, by name, such as ``{"threshold": 0.2}``: how its maps are made in training and
             read afterwards, of a head that has one.
+        patches: What a local branch covers, ``"whole"`` or ``"top_left"``, of a head that has one.
         in_channels: Channels of the image; another number than a checkpoint's starts the first convolution new.
         input_size: A side, (height, width) or ``"320x480"``, in pixels; models take any other too.
         span: Odd window of every attention layer, in positions.
@@ -41,6 +42,7 @@ class Changes(TypedDict, total=False):
     things: Sequence[int] | None
     slots: int | None
     reading: Mapping[str, Any] | None
+    patches: str | None
     in_channels: int | None
     input_size: int | str | Sequence[int] | None
     span: int | None
@@ -64,8 +66,8 @@ def adapt(spec: Model, **changes: Unpack[Changes]) -> Model:
     if "attention" in asked:
         spec = replace(spec, backbone=with_kind(spec.backbone, str(asked["attention"])))
     backbone = _backbone(spec.backbone, changes)
-    head = spec.head
-    of_head: dict[str, Any] = {name: asked[name] for name in ("num_classes", "things", "slots", "reading") if name in asked}
+    head = spec.head if spec.head is None else spec.head.map_blocks(_attending(changes))
+    of_head: dict[str, Any] = {name: asked[name] for name in ("num_classes", "things", "slots", "reading", "patches") if name in asked}
     if of_head and head is not None:
         if "things" in of_head:
             of_head["things"] = tuple(of_head["things"])
@@ -93,13 +95,7 @@ def _backbone(backbone: Backbone, changes: Changes) -> Backbone:
         backbone = replace(backbone, in_channels=channels)
     if (stride := changes.get("output_stride")) is not None:
         backbone = at_output_stride(backbone, stride)
-    layer = {name: value for name, value in (("span", changes.get("span")), ("long_axis", changes.get("long_axis"))) if value is not None}
-
-    def attending(block: Block) -> Block:
-        return block if block.attention is None else replace(block, attention=replace(block.attention, **layer))
-
-    if layer:
-        backbone = backbone.map_blocks(attending)
+    backbone = backbone.map_blocks(_attending(changes))
     if (rate := changes.get("drop_path")) is not None:
         total = sum(len(stage.blocks) for stage in (*backbone.stages, *backbone.neck))
         done = itertools.count()
@@ -107,12 +103,24 @@ def _backbone(backbone: Backbone, changes: Changes) -> Backbone:
     return backbone
 
 
+def _attending(changes: Changes) -> Callable[[Block], Block]:
+    """Return a function that changes the attention of a block as `changes` says."""
+    layer: dict[str, Any] = {name: changes.get(name) for name in ("span", "long_axis") if changes.get(name) is not None}
+
+    def change(block: Block) -> Block:
+        return block if block.attention is None or not layer else replace(block, attention=replace(block.attention, **layer))
+
+    return change
+
+
 def _neutral(spec: Model) -> Model:
     def whole(block: Block) -> Block:
         attention = block.attention
-        return block if attention is None or attention.kind != "axial" else replace(block, attention=replace(attention, span=None))
+        if attention is None or attention.kind != "axial":
+            return block
+        return replace(block, attention=replace(attention, span=None, positions=1))  # tables reach as far as the checkpoint's do
 
-    head = None if spec.head is None else spec.head.neutral()
+    head = None if spec.head is None else spec.head.neutral().map_blocks(whole)
     spec = adapt(replace(spec, head=head), in_channels=3, input_size=1, long_axis="local", drop_path=0.0)
     spec = replace(spec, backbone=spec.backbone.map_blocks(whole))
     if spec.backbone.memory is not None:

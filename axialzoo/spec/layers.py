@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from axialzoo.spec.backbone import Backbone
 from axialzoo.spec.block import Block
 from axialzoo.spec.block_layers import block_layers, has_shortcut
-from axialzoo.spec.model import Model
 from axialzoo.spec.neck import Fused, NeckStage
 from axialzoo.spec.primitives import Layer, Parameter, conv_norm
 from axialzoo.spec.token_layers import Tokens, dual_path_layers
 
 __all__ = ["backbone_layers", "block_layers", "count", "has_shortcut", "layers", "parameters", "projects_with_stride", "transformer_layers"]
+
+if TYPE_CHECKING:  # heads with encoders of their own import this module
+    from axialzoo.spec.model import Model
 
 
 def layers(spec: Model) -> Iterator[Layer]:

@@ -32,8 +32,13 @@ class Model:
 
     @property
     def num_classes(self) -> int:
-        """How many classes its head tells apart; 0 without one."""
+        """Number of classes of its head, as its outputs have them; 0 without one."""
         return self.head.num_classes if self.head is not None else 0
+
+    @property
+    def num_labels(self) -> int:
+        """Number of classes that its outputs tell apart: two where the head has one logit for both; 0 without a head."""
+        return self.head.num_labels if self.head is not None else 0
 
     @property
     def task(self) -> str:

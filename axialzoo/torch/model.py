@@ -58,12 +58,16 @@ class AxialModel(Extractor, OnHub, Generic[Y]):
         return self.head(self.features(x))
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """The endpoints that the head reads, activated unless it activates them itself; then also the backbone's memory tokens, if any."""
+        """The endpoints that the head reads, activated unless it activates them itself; then the backbone's memory tokens, if any, or the
+        image where the head takes it in too."""
         outputs, memory = self.unactivated(x)
-        assert self.spec.head is not None
-        if not self.spec.head.unactivated:
-            return [self.activated([outputs[index]])[0] for index in self.reads]
-        return [*(outputs[index] for index in self.reads), *([] if memory is None else [memory])]
+        head = self.spec.head
+        assert head is not None
+        if head.unactivated:
+            features = [*(outputs[index] for index in self.reads), *([] if memory is None else [memory])]
+        else:
+            features = [self.activated([outputs[index]])[0] for index in self.reads]
+        return [*features, x] if head.takes_image else features
 
     def forward_features(self, x: Tensor) -> Any:
         """What the head reads: one endpoint, (N, C, H', W'), or a list where it reads several; see :meth:`features`."""

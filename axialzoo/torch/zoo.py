@@ -41,9 +41,12 @@ __all__ = [
     "axial_swidernet_1_1_1",
     "axial_swidernet_1_1_3",
     "axial_swidernet_1_1_4_5",
+    "axial_unet",
+    "convolutional_unet",
     "fcos_axial_resnet26_s",
     "fcos_axial_resnet50_l",
     "fcos_axial_resnet50_s",
+    "gated_axial_unet",
     "kmax_deeplab_axial_resnet50",
     "kmax_deeplab_axial_resnet50_cityscapes",
     "kmax_deeplab_nuclei",
@@ -51,12 +54,15 @@ __all__ = [
     "kmax_deeplab_resnet50",
     "kmax_deeplab_resnet50_cityscapes",
     "kmax_deeplab_resnet50_torch",
+    "logo_axial_unet",
     "max_deeplab_l",
     "max_deeplab_l_backbone",
     "max_deeplab_nuclei",
     "max_deeplab_nuclei_xs",
     "max_deeplab_s",
     "max_deeplab_s_backbone",
+    "medical_transformer",
+    "medical_transformer_xs",
     "resnet50",
     "resnet50_beta",
     "stand_alone_resnet50",
@@ -117,3 +123,9 @@ max_deeplab_nuclei: Builder[dict[str, Tensor]] = builder("max_deeplab_nuclei")
 max_deeplab_nuclei_xs: Builder[dict[str, Tensor]] = builder("max_deeplab_nuclei_xs")
 kmax_deeplab_nuclei: Builder[dict[str, Tensor]] = builder("kmax_deeplab_nuclei")
 kmax_deeplab_nuclei_xs: Builder[dict[str, Tensor]] = builder("kmax_deeplab_nuclei_xs")
+convolutional_unet: Builder[dict[str, Tensor]] = builder("convolutional_unet")
+axial_unet: Builder[dict[str, Tensor]] = builder("axial_unet")
+gated_axial_unet: Builder[dict[str, Tensor]] = builder("gated_axial_unet")
+logo_axial_unet: Builder[dict[str, Tensor]] = builder("logo_axial_unet")
+medical_transformer: Builder[dict[str, Tensor]] = builder("medical_transformer")
+medical_transformer_xs: Builder[dict[str, Tensor]] = builder("medical_transformer_xs")

@@ -183,8 +183,8 @@ def check_classes(config: Config, data: Data) -> None:
         DataError: naming both.
     """
     names = tuple(label.name for label in config.labels)
-    if (names and names != data.classes) or config.spec.num_classes != len(data.classes):
-        expected = ", ".join(names) or str(config.spec.num_classes)
+    if (names and names != data.classes) or config.spec.num_labels != len(data.classes):
+        expected = ", ".join(names) or str(config.spec.num_labels)
         raise DataError(f"data: expected the model's classes {expected}; found {', '.join(data.classes)}")
 
 

@@ -61,4 +61,4 @@ def changes_of(spec: Model, labels: tuple[Label, ...], recipe: Recipe) -> dict[s
     told: dict[str, Any] = {"things": things} if spec.head is not None and "things" in spec.head.options() else {}
     if recipe.reading:
         told["reading"] = dict(recipe.reading)
-    return {"num_classes": len(labels), "drop_path": recipe.drop_path, "attention": recipe.attention or None, **told}
+    return {"num_classes": recipe.logits or len(labels), "drop_path": recipe.drop_path, "attention": recipe.attention or None, **told}

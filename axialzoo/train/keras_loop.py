@@ -12,6 +12,7 @@ from axialzoo.checkpoint import Config
 from axialzoo.files import written_beside
 from axialzoo.keras.distribution import data_parallel
 from axialzoo.keras.models import create_model
+from axialzoo.keras.projection import PositionAttention
 from axialzoo.keras.weights import describe, variables
 from axialzoo.runtime import Runner
 from axialzoo.runtime.device import AUTO, find_device, keras_device
@@ -51,6 +52,7 @@ def _train(job: Job) -> keras.Model:
     loop = KerasLoop(job)
     with loop.followed(loop.load_state() if job.resume else 0):
         while loop.step < loop.batches.steps:
+            set_train_gates(loop.model, loop.trains_gates)
             loop.model.fit(Epoch(loop), epochs=1, verbose=0, shuffle=False, callbacks=[loop])
             loop.score_if_due()
     return loop.finished()
@@ -133,6 +135,15 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self):
         return {"peak": self.peak, "warm": self.warm, "steps": self.steps}
+
+
+def set_train_gates(model: keras.Model, train_gates: bool) -> None:
+    """Give the factors of gated attention their gradients, or zeros; the training step is traced again if that changes."""
+    layers = [layer for layer in model._flatten_layers() if isinstance(layer, PositionAttention) and layer.gates is not None]
+    if any(layer.train_gates != train_gates for layer in layers):
+        for layer in layers:
+            layer.train_gates = train_gates
+        model.make_train_function(force=True)
 
 
 def decay_by_role(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> None:

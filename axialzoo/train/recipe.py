@@ -31,6 +31,9 @@ class Recipe(DataSettings):
             the model, or the weights to start from, have it.
         drop_path: At the last block, rising linearly from 0.
         attention: Another kind of attention than the model's: a name in :data:`axialzoo.spec.KINDS`; empty for the model's own.
+        gate_start: Epochs before the factors of gated attention are trained, which stay at 0.1 for positions and 1 for contents until then:
+            0 from the start on, -1 never. Medical Transformer's authors train them after 10 epochs, U-Bench never.
+        logits: Number of logits of the head; 0: one a class. 1: one for two classes, of a head that can do so.
         precision: ``"float32"``, ``"bfloat16"`` (mixed), or in PyTorch ``"float64"``, slow, to compare runs by.
         holdout: Training images kept apart to watch progress with; the test images are not for that. 0: none, and the data's own
             validation images are watched where there are some.
@@ -50,6 +53,8 @@ class Recipe(DataSettings):
     reading: Mapping[str, Any] = field(default_factory=dict)
     drop_path: float = 0.0
     attention: str = ""
+    gate_start: int = 0
+    logits: int = 0
     precision: str = "float32"
     holdout: int = 0
     start: str = ""
@@ -58,6 +63,8 @@ class Recipe(DataSettings):
         super().__post_init__()
         require_count("Recipe", "score_every", self.score_every)
         require_count("Recipe", "holdout", self.holdout, least=0)
+        require_count("Recipe", "logits", self.logits, least=0)
+        require_count("Recipe", "gate_start", self.gate_start, least=-1)
         require_choice("Recipe", "optimizer", self.optimizer, ("sgd", "adamw"))
         require_choice("Recipe", "precision", self.precision, ("float32", "bfloat16", "float64"))
         for name in ("learning_rate", "weight_decay"):
@@ -69,6 +76,10 @@ class Recipe(DataSettings):
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of step `step` of `steps`."""
         return warmup_linear(step, self.learning_rate, self.warmup * steps, steps)
+
+    def trains_gates(self, epoch: int) -> bool:
+        """Whether the factors of gated attention are trained in epoch `epoch`, counted from 0."""
+        return 0 <= self.gate_start <= epoch
 
 
 def warmup_linear(step: Any, peak: float, warmup_steps: float, steps: int, minimum: Callable[[Any, Any], Any] = min) -> Any:

@@ -47,6 +47,9 @@ def check_run(
     spec = adapt(entry(settings.model).spec, attention=settings.attention or None)
     task = task_of(spec.head)
     found = open_data(data, task.truth)
+    logits = adapt(spec, num_classes=settings.logits or len(found.labels))
+    if logits.num_labels != len(found.labels):
+        raise SpecError(f"logits: expected 0 (one a class), or 1 for two classes; found {settings.logits} and {len(found.labels)} classes")
     training = found.split("train")
     if settings.holdout >= len(training):
         raise DataError(
@@ -130,7 +133,7 @@ def run(
         held_out = found.split("val")
     if not isinstance(training, ArraySplit):
         training = Kept(training)
-    spec = adapt(entry(settings.model).spec, num_classes=len(found.labels), attention=settings.attention or None)
+    spec = adapt(entry(settings.model).spec, num_classes=settings.logits or len(found.labels), attention=settings.attention or None)
     job = Job(settings, spec, task, training, held_out, found.labels, folder, resume, save_every, launched(), devices, device)
     started = time.time()
     if framework == "torch":

@@ -18,6 +18,7 @@ from axialzoo.torch.drop_path import draw_by_place
 from axialzoo.torch.losses import loss_of, totals_of
 from axialzoo.torch.model import AxialModel
 from axialzoo.torch.models import create_model
+from axialzoo.torch.projection import PositionAttention
 from axialzoo.torch.weights import describe
 from axialzoo.train.job import Job
 from axialzoo.train.loop import TrainLoop
@@ -110,11 +111,20 @@ class TorchLoop(TrainLoop):
                 whole = {} if shared is None else {"totals": accelerator.reduce(shared(tensors), "mean")}
                 losses = loss_function(outputs, tensors, head, **whole, **recipe.loss)
                 accelerator.backward(losses["total"])
+                if not self.trains_gates:
+                    drop_gate_gradients(self.model)
                 shrink(recipe, self.decayed, rate)
                 optimizer.step()
                 optimizer.zero_grad()
                 self.after_step({name: value.detach() for name, value in losses.items()})
                 self.score_if_due()
+
+
+def drop_gate_gradients(model: AxialModel[Any]) -> None:
+    """Leave the factors of gated attention out of the next step of the optimizer."""
+    for module in model.modules():
+        if isinstance(module, PositionAttention) and module.gates is not None:
+            module.gates.grad = None
 
 
 def on_device(targets: Mapping[str, np.ndarray], device: torch.device, dtype: torch.dtype | None = None) -> dict[str, Tensor]:

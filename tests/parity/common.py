@@ -30,7 +30,9 @@ from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.spec.heads.fcos import FCOS
 from axialzoo.spec.heads.panoptic import Decoder, Instances, Panoptic, Skip
 from axialzoo.spec.heads.pyramid import Pyramid
+from axialzoo.spec.heads.unet import UNet
 from axialzoo.spec.zoo.axial_resnet_full import axial_resnet_full
+from axialzoo.spec.zoo.medical_transformer import smallest
 from tests.spec.deeplab2 import DEEPLAB2, narrow
 
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -124,6 +126,14 @@ def locating() -> Model:
     return Model(Backbone(Stem((StemConv(6, 3, 2),)), stages), FCOS(3, Pyramid(8, (2, 4, 8, 16)), 2))
 
 
+def branching(patches: str = "whole") -> Model:
+    """A narrow U-Net with one logit, gated axial attention, and a local branch on patches of another grid than its axes divide by."""
+    spec = smallest()
+    assert isinstance(spec.head, UNet) and spec.head.local is not None
+    local = replace(spec.head.local, stages=spec.head.local.stages[:2], patches=patches, patch_size=10, unused=False)
+    return replace(spec, head=replace(spec.head, num_classes=1, bottleneck=True, local=local))
+
+
 def registered(name: str, **changes) -> Model:
     return adapt(entry(name).spec, **changes)
 
@@ -195,6 +205,15 @@ CASES = {
     "nuclei_xs": Case(registered("axial_deeplab_nuclei_xs"), (45, 70)),
     "nuclei": Case(registered("axial_deeplab_nuclei"), (40, 33)),
     "camvid": Case(registered("axial_deeplab_camvid"), (33, 40), dtypes=("float64",)),
+    # maps at the image's size, with a branch of patches
+    "unet": Case(branching(), (37, 22), gradients=True),
+    "unet_top_left": Case(branching("top_left"), (37, 29), gradients=True, dtypes=("float64",)),
+    "medical_transformer_xs": Case(registered("medical_transformer_xs"), (64, 45), dtypes=("float64",)),
+    "medical_transformer": Case(registered("medical_transformer"), (33, 47), dtypes=("float32",)),
+    "logo_axial_unet": Case(registered("logo_axial_unet"), (33, 47), dtypes=("float32",)),
+    "convolutional_unet": Case(registered("convolutional_unet"), (33, 47), dtypes=("float32",)),
+    "axial_unet": Case(registered("axial_unet"), (33, 47), dtypes=("float32",)),
+    "gated_axial_unet": Case(registered("gated_axial_unet"), (33, 47), dtypes=("float32",)),
     # heads with levels
     "fcos": Case(locating(), (37, 22), gradients=True),
     "blood_cells_xs": Case(registered("axial_fcos_blood_cells_xs"), (67, 90)),
@@ -268,6 +287,8 @@ DYNAMIC = (
     "panoptic",
     "panoptic_pyramid",
     "fcos",
+    "unet",
+    "unet_top_left",
     "global",
     "local",
     "shifted_window",

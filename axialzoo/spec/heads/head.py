@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeVar, cast
 
 from axialzoo.spec.backbone import Backbone
+from axialzoo.spec.block import Block
 from axialzoo.spec.check import SpecError, did_you_mean
 from axialzoo.spec.primitives import Layer
 
@@ -56,6 +57,16 @@ class Head:
     gives: ClassVar[Literal["tensor", "maps", "pyramids"]] = "maps"
     num_classes: int
 
+    @property
+    def takes_image(self) -> bool:
+        """Whether it takes in the image too, after the endpoints."""
+        return False
+
+    @property
+    def num_labels(self) -> int:
+        """Number of classes that its outputs tell apart."""
+        return self.num_classes
+
     def reads(self, backbone: Backbone) -> tuple[int, ...]:
         """Which endpoints of `backbone` it takes in, as :meth:`Backbone.feature_info` counts them."""
         raise NotImplementedError
@@ -90,6 +101,10 @@ class Head:
     def neutral(self: H) -> H:
         """The same with what a user may change at fixed values: equal for two heads of one architecture."""
         return self.with_classes(1)
+
+    def map_blocks(self: H, change: Callable[[Block], Block]) -> H:
+        """Return this head with each residual block of its own, if it has any, as `change` makes it."""
+        return self
 
     @classmethod
     def options(cls) -> tuple[str, ...]:

@@ -47,6 +47,7 @@ class MaskTransformer(Head):
 
     kind: ClassVar[str] = "mask_transformer"
     task: ClassVar[str] = "segmentation"
+    pipeline_tag: ClassVar[str] = "image-segmentation"
     unactivated: ClassVar[bool] = True
     num_classes: int = 133
     things: tuple[int, ...] = ()

@@ -1,0 +1,115 @@
+"""Losses of masks of classes: binary cross entropy, Dice and cross entropy, at every pixel.
+
+Targets come from the task's ``targets``, stacked to batches. Losses are computed in float32, or in float64 where the logits are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from keras import ops
+
+from axialzoo.keras.losses.loss_registry import register_loss
+from axialzoo.keras.losses.segmentation import axis_mean, wide
+from axialzoo.spec.heads.unet import UNet
+
+SMOOTH = 1e-5  # added to both sides of Dice's fraction, as in U-Bench
+
+
+@register_loss(UNet)
+def semantic_segmentation_loss(
+    outputs: Mapping,
+    targets: Mapping,
+    head: UNet | None = None,
+    *,
+    bce: float | None = None,
+    dice: float | None = None,
+    cross_entropy: float | None = None,
+    ignore: int = -1,
+    class_weights: tuple[float, ...] | None = None,
+) -> dict:
+    """Compute the weighted losses and their sum, means over the batch.
+
+    Without any weight: cross entropy alone, as the Medical Transformer is trained; of one logit half the binary cross entropy and Dice,
+    as in U-Bench.
+
+    Args:
+        outputs: ``semantic`` (N, H, W, C) logits; one logit is that of the second of two classes.
+        targets: ``semantic`` (N, H, W) classes.
+        head: Its spec; the logits say all that is needed of it.
+        bce: Weight of :func:`bce_loss`.
+        dice: Weight of :func:`dice_loss`.
+        cross_entropy: Weight of :func:`cross_entropy_loss`.
+        ignore: The target of pixels that do not count.
+        class_weights: Weight of the pixels of each class in the cross entropy; None for 1.
+
+    Returns:
+        Scalars: those of ``bce``, ``dice``, ``cross_entropy`` that have a weight, and ``total``.
+
+    Raises:
+        ValueError: for cross entropy of one logit, or weights of other than the classes.
+    """
+    logits, target = wide(outputs["semantic"]), ops.cast(targets["semantic"], "int32")
+    weights = default_weights(logits.shape[-1], bce, dice, cross_entropy)
+    losses = {
+        "bce": lambda: bce_loss(logits, target, ignore),
+        "dice": lambda: dice_loss(logits, target, ignore),
+        "cross_entropy": lambda: cross_entropy_loss(logits, target, ignore, class_weights),
+    }
+    weighted = {name: weight * axis_mean(losses[name](), 0) for name, weight in weights.items()}
+    return {**weighted, "total": sum(weighted.values())}
+
+
+def default_weights(classes: int, bce: float | None, dice: float | None, cross_entropy: float | None) -> dict[str, float]:
+    """Weights of the losses that are not 0, by name."""
+    if bce is None and dice is None and cross_entropy is None:
+        return {"bce": 0.5, "dice": 1.0} if classes == 1 else {"cross_entropy": 1.0}
+    weights = {"bce": bce, "dice": dice, "cross_entropy": cross_entropy}
+    if not any(weights.values()):
+        raise ValueError("loss: expected a weight above 0 of bce, dice or cross_entropy, found none")
+    return {name: weight for name, weight in weights.items() if weight}
+
+
+def bce_loss(logits, target, ignore: int = -1):
+    """Binary cross entropy of each logit against its class, the mean over classes and the pixels that count: (N,)."""
+    one_hot, counted = one_hot_targets(logits, target, ignore)  # (N, H, W, C), (N, H, W)
+    pixels = ops.relu(logits) - logits * one_hot + ops.log1p(ops.exp(-ops.absolute(logits)))  # (N, H, W, C)
+    return pixel_mean(axis_mean(pixels, -1), counted)
+
+
+def dice_loss(logits, target, ignore: int = -1):
+    """1 - Dice of the probabilities (sigmoid of one logit, softmax of several) in each picture, the mean over classes: (N,)."""
+    one_hot, counted = one_hot_targets(logits, target, ignore)  # (N, H, W, C), (N, H, W)
+    p = (ops.sigmoid(logits) if logits.shape[-1] == 1 else ops.softmax(logits, -1)) * counted[..., None]  # (N, H, W, C)
+    both = 2 * ops.sum(p * one_hot, (1, 2)) + SMOOTH  # (N, C)
+    return axis_mean(1 - both / (ops.sum(p, (1, 2)) + ops.sum(one_hot, (1, 2)) + SMOOTH), -1)
+
+
+def cross_entropy_loss(logits, target, ignore: int = -1, class_weights: tuple[float, ...] | None = None):
+    """Cross entropy, the mean over the pixels that count: (N,)."""
+    check_classes(logits.shape[-1], class_weights)
+    counted = ops.cast(ops.not_equal(target, ignore), "int32")
+    pixels = ops.sparse_categorical_crossentropy(target * counted, logits, from_logits=True)  # (N, H, W)
+    if class_weights is not None:
+        pixels = pixels * ops.take(ops.convert_to_tensor(class_weights, pixels.dtype), target * counted)
+    return pixel_mean(pixels, ops.cast(counted, pixels.dtype))
+
+
+def one_hot_targets(logits, target, ignore: int):
+    """Targets as (N, H, W, C) zeros and ones, and which pixels count, (N, H, W); of one logit, those of the second class."""
+    counted = ops.cast(ops.not_equal(target, ignore), logits.dtype)
+    classes = ops.arange(logits.shape[-1], dtype="int32") + int(logits.shape[-1] == 1)
+    return ops.cast(ops.equal(target[..., None], classes), logits.dtype), counted
+
+
+def pixel_mean(pixels, counted):
+    """The mean over the pixels of each picture that count, 0 if none does: (N, H, W) to (N,)."""
+    pixel_count = ops.sum(counted, (1, 2))
+    return ops.sum(pixels * counted, (1, 2)) / (pixel_count + ops.cast(ops.equal(pixel_count, 0), pixels.dtype))
+
+
+def check_classes(classes: int, class_weights: tuple[float, ...] | None) -> None:
+    if classes == 1:
+        raise ValueError("cross_entropy: expected at least two logits, found one; give weights of bce and dice instead")
+    if class_weights is not None and len(class_weights) != classes:
+        raise ValueError(f"class_weights: expected {classes}, one per class, found {len(class_weights)}")

@@ -1,0 +1,6 @@
+"""A class for every pixel, at the size of the picture: masks of classes."""
+
+from axialzoo.tasks.semantic_segmentation.metrics import MaskMetric
+from axialzoo.tasks.semantic_segmentation.task import SemanticSegmentation
+
+__all__ = ["MaskMetric", "SemanticSegmentation"]

@@ -1,0 +1,87 @@
+"""A class for every pixel, from logits at the size of the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+from axialzoo.image import View
+from axialzoo.image.draw_segments import draw_comparison, draw_views
+from axialzoo.spec import Head, Label, Model
+from axialzoo.spec.heads.unet import UNet
+from axialzoo.tasks.results import Result, Segments
+from axialzoo.tasks.segmentation.decode import Postprocess, decode
+from axialzoo.tasks.segmentation.targets import targets
+from axialzoo.tasks.segmentation.task import in_picture
+from axialzoo.tasks.segmentation.tta_maps import looked
+from axialzoo.tasks.semantic_segmentation.metrics import MaskMetric
+from axialzoo.tasks.task import Arrays, Task
+from axialzoo.tasks.tta import Compute, Looks
+
+
+class SemanticSegmentation(Task):
+    """Pictures to one segment a class, by logits of every pixel."""
+
+    name: ClassVar[str] = "semantic_segmentation"
+    heads: ClassVar[tuple[type[Head], ...]] = (UNet,)
+    truth: ClassVar[str] = "segments"
+    understood: ClassVar[tuple[str, ...]] = ("tile", "flips", "scales")
+
+    def targets(self, truth: Segments, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
+        """``semantic`` (H, W) int32: the class of each pixel, -1 for none."""
+        semantic = targets(truth, instances=False)["semantic"]
+        highest, count = int(semantic.max(initial=0)), _unet(spec).num_labels
+        if highest >= count:
+            raise ValueError(f"truth: expected classes from 0 to {count - 1}, found {highest}")
+        return {"semantic": semantic}
+
+    def decode(self, outputs: Arrays, spec: Model, view: View, labels: Sequence[Label] = (), **options: Any) -> Segments:
+        """One segment a class, in the picture's own pixels.
+
+        Args:
+            outputs, spec, view, labels: As of every task.
+            options: ``stuff_area``: classes of fewer pixels are void.
+        """
+        return _segments(two_logits(outputs), view, labels, **options)
+
+    def look(
+        self, compute: Compute, x: np.ndarray, spec: Model, views: Sequence[View], looks: Looks, labels: Sequence[Label] = ()
+    ) -> list[Result]:
+        """Picture by picture, from probabilities that are blended over tiles and averaged over mirror images and scales."""
+        multiple = 2 * max(info["reduction"] for info in spec.backbone.feature_info())
+        segments: list[Result] = []
+        for image, view in zip(x, views):
+            maps = looked(lambda tiles: two_logits(compute(tiles)), image, looks, 1, multiple)
+            segments.append(_segments(maps, view, labels))
+        return segments
+
+    def metric(self, spec: Model, labels: Sequence[Label] = ()) -> MaskMetric:
+        count = _unet(spec).num_labels
+        return MaskMetric(tuple(labels) or tuple(Label(f"class {index}", False) for index in range(count)))
+
+    def figure(self, spec: Model) -> str:
+        return "iou"
+
+    def draw(self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", seen: Image.Image | None = None) -> Image.Image:
+        """The picture under its segments, one view for each heading; beside a truth, the picture itself too."""
+        if set(results) == {"truth", "prediction"}:
+            return draw_comparison(picture, results["truth"], results["prediction"], model=model or "prediction")
+        return draw_views(picture, results, model=model)
+
+
+def two_logits(outputs: Arrays) -> dict[str, np.ndarray]:
+    """Maps with a logit a class: one logit, (..., 1), gets 0 for the first class beside it, so that its sigmoid is their softmax."""
+    semantic = np.asarray(outputs["semantic"])
+    return {"semantic": np.concatenate([np.zeros_like(semantic), semantic], -1) if semantic.shape[-1] == 1 else semantic}
+
+
+def _segments(maps: Mapping[str, np.ndarray], view: View, labels: Sequence[Label], **options: Any) -> Segments:
+    return in_picture(decode(**maps, settings=Postprocess(**options), labels=tuple(labels), things=()), view)
+
+
+def _unet(spec: Model) -> UNet:
+    assert isinstance(spec.head, UNet)
+    return spec.head

@@ -1,0 +1,113 @@
+"""Losses of masks of classes: binary cross entropy, Dice and cross entropy, at every pixel.
+
+Targets come from the task's ``targets``, stacked to batches. Losses are computed in float32, or in float64 where the logits are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from axialzoo.spec.heads.unet import UNet
+from axialzoo.torch.losses.loss_registry import register_loss
+
+SMOOTH = 1e-5  # added to both sides of Dice's fraction, as in U-Bench
+
+
+@register_loss(UNet)
+def semantic_segmentation_loss(
+    outputs: Mapping[str, Tensor],
+    targets: Mapping[str, Tensor],
+    head: UNet | None = None,
+    *,
+    bce: float | None = None,
+    dice: float | None = None,
+    cross_entropy: float | None = None,
+    ignore: int = -1,
+    class_weights: tuple[float, ...] | None = None,
+) -> dict[str, Tensor]:
+    """Compute the weighted losses and their sum, means over the batch.
+
+    Without any weight: cross entropy alone, as the Medical Transformer is trained; of one logit half the binary cross entropy and Dice,
+    as in U-Bench.
+
+    Args:
+        outputs: ``semantic`` (N, C, H, W) logits; one logit is that of the second of two classes.
+        targets: ``semantic`` (N, H, W) classes.
+        head: Its spec; the logits say all that is needed of it.
+        bce: Weight of :func:`bce_loss`.
+        dice: Weight of :func:`dice_loss`.
+        cross_entropy: Weight of :func:`cross_entropy_loss`.
+        ignore: The target of pixels that do not count.
+        class_weights: Weight of the pixels of each class in the cross entropy; None for 1.
+
+    Returns:
+        Scalars: those of ``bce``, ``dice``, ``cross_entropy`` that have a weight, and ``total``.
+
+    Raises:
+        ValueError: for cross entropy of one logit, or weights of other than the classes.
+    """
+    logits, target = outputs["semantic"], targets["semantic"]
+    logits = logits if logits.dtype == torch.float64 else logits.float()
+    weights = default_weights(logits.shape[1], bce, dice, cross_entropy)
+    losses = {
+        "bce": lambda: bce_loss(logits, target, ignore),
+        "dice": lambda: dice_loss(logits, target, ignore),
+        "cross_entropy": lambda: cross_entropy_loss(logits, target, ignore, class_weights),
+    }
+    weighted = {name: weight * losses[name]().mean() for name, weight in weights.items()}
+    return {**weighted, "total": sum(weighted.values())}
+
+
+def default_weights(classes: int, bce: float | None, dice: float | None, cross_entropy: float | None) -> dict[str, float]:
+    """Weights of the losses that are not 0, by name."""
+    if bce is None and dice is None and cross_entropy is None:
+        return {"bce": 0.5, "dice": 1.0} if classes == 1 else {"cross_entropy": 1.0}
+    weights = {"bce": bce, "dice": dice, "cross_entropy": cross_entropy}
+    if not any(weights.values()):
+        raise ValueError("loss: expected a weight above 0 of bce, dice or cross_entropy, found none")
+    return {name: weight for name, weight in weights.items() if weight}
+
+
+def bce_loss(logits: Tensor, target: Tensor, ignore: int = -1) -> Tensor:
+    """Binary cross entropy of each logit against its class, the mean over classes and the pixels that count: (N,)."""
+    one_hot, counted = one_hot_targets(logits, target, ignore)  # (N, C, H, W), (N, H, W)
+    return pixel_mean(F.binary_cross_entropy_with_logits(logits, one_hot, reduction="none").mean(1), counted)
+
+
+def dice_loss(logits: Tensor, target: Tensor, ignore: int = -1) -> Tensor:
+    """1 - Dice of the probabilities (sigmoid of one logit, softmax of several) in each picture, the mean over classes: (N,)."""
+    one_hot, counted = one_hot_targets(logits, target, ignore)  # (N, C, H, W), (N, H, W)
+    p = (logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)) * counted[:, None]  # (N, C, H, W)
+    both = 2 * (p * one_hot).sum((2, 3)) + SMOOTH  # (N, C)
+    return (1 - both / (p.sum((2, 3)) + one_hot.sum((2, 3)) + SMOOTH)).mean(1)
+
+
+def cross_entropy_loss(logits: Tensor, target: Tensor, ignore: int = -1, class_weights: tuple[float, ...] | None = None) -> Tensor:
+    """Cross entropy, the mean over the pixels that count: (N,)."""
+    check_classes(logits.shape[1], class_weights)
+    weight = None if class_weights is None else logits.new_tensor(class_weights)  # (C,)
+    pixels = F.cross_entropy(logits, target.long(), weight, reduction="none", ignore_index=ignore)  # (N, H, W)
+    return pixel_mean(pixels, (target != ignore).to(logits.dtype))
+
+
+def one_hot_targets(logits: Tensor, target: Tensor, ignore: int) -> tuple[Tensor, Tensor]:
+    """Targets as (N, C, H, W) zeros and ones, and which pixels count, (N, H, W); of one logit, those of the second class."""
+    counted = (target != ignore).to(logits.dtype)
+    classes = torch.arange(logits.shape[1], device=target.device) + (logits.shape[1] == 1)
+    return (target[:, None] == classes[:, None, None]).to(logits.dtype), counted
+
+
+def pixel_mean(pixels: Tensor, counted: Tensor) -> Tensor:
+    """The mean over the pixels of each picture that count, 0 if none does: (N, H, W) to (N,)."""
+    return (pixels * counted).sum((1, 2)) / counted.sum((1, 2)).clamp(min=1)
+
+
+def check_classes(classes: int, class_weights: tuple[float, ...] | None) -> None:
+    if classes == 1:
+        raise ValueError("cross_entropy: expected at least two logits, found one; give weights of bce and dice instead")
+    if class_weights is not None and len(class_weights) != classes:
+        raise ValueError(f"class_weights: expected {classes}, one per class, found {len(class_weights)}")
