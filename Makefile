@@ -7,7 +7,7 @@ TIMM := $(VENV)/timm
 ALL := torch,keras-tensorflow,keras-jax,train,parquet,dev
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: help setup demo app test test-app test-ecosystem test-full test-ray test-triton docs lint bench clean
+.PHONY: help setup demo app test test-app test-attention test-ecosystem test-full test-ray test-triton docs lint bench clean
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -67,6 +67,11 @@ test-full: $(READY)  ## All tests, the long ones too, on other random examples e
 test-ray: $(READY)  ## Batch prediction on Ray too, which this installs
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[$(ALL),ray]'
 	$(BIN)/python -m pytest tests/engine -m 'full or not full'
+
+test-attention: $(READY)  ## Every form of attention against the reference: PyTorch, Keras on three back ends, kernels, cost
+	$(BIN)/python -m pytest tests/attention/test_forms.py
+	@$(BIN)/python -c 'import triton' 2>/dev/null && TRITON_INTERPRET=1 $(BIN)/python -m pytest tests/kernels/gpu/test_kernel.py \
+		-k written_down_slowly || echo "Triton is not installed: its form is left out (make test-triton)"
 
 test-triton: $(READY)  ## The kernel for GPUs, through the interpreter of Triton, which this installs
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[$(ALL),triton]'

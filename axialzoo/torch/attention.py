@@ -16,12 +16,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from axialzoo.ops.torch.attention import attention_weights
 from axialzoo.spec import Attention, Norm
 from axialzoo.torch.attention_inputs import AttentionInputs
 from axialzoo.torch.fused_layer import can_train_fused, train_fused
 from axialzoo.torch.norm import Activation
-from axialzoo.torch.pristine import graph_step
 from axialzoo.torch.projection import PositionAttention, Table, at_once, norm_logits
+from axialzoo.torch.sublayers import graph_step
 from axialzoo.torch.windows import AnyWindow, mask, seen, table_window, unwindow, window_keys, window_of, window_queries
 
 
@@ -141,8 +142,12 @@ def _attend(inputs: AttentionInputs, scale: Tensor | nn.Module) -> list[Tensor]:
         logits = norm_logits(scale, terms, visible).flatten(0, 1).to(q.dtype)  # (B'G, T, S)
     else:
         logits = functools.reduce(Tensor.add_, _terms(inputs, q, k, scale))  # written over: logits are what takes time and memory
-    logits = mask(logits, batch, groups, window, torch.finfo(logits.dtype).min)
-    p = torch.softmax(logits, dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32)).to(v.dtype)  # (B'G, T, S)
+    visible = None if window.whole else seen(window, q.device)  # (windows, T, S)
+    if visible is not None:
+        logits = logits.unflatten(0, (batch, window.count, groups))  # (B, windows, G, T, S)
+        visible = visible[:, None]  # (windows, 1, T, S)
+    p = attention_weights(logits, visible, v.dtype)
+    p = p if visible is None else p.flatten(0, 2)  # (B'G, T, S)
     out = []
     if "content" in spec.value:
         out.append(torch.bmm(p, v.flatten(0, 1)))  # (B'G, T, Dv)

@@ -16,10 +16,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from axialzoo.ops.torch.attention import attention_weights
 from axialzoo.torch.attention import joined
 from axialzoo.torch.attention_inputs import AttentionInputs
-from axialzoo.torch.pristine import leaf_of_graph
 from axialzoo.torch.projection import PositionAttention, Table, at_once, norm_logits
+from axialzoo.torch.sublayers import leaf_of_graph
 from axialzoo.torch.windows import Windows, seen, seen2d, table_window, tile, untile, window_keys, window_of, window_queries
 
 AXES = ("_height", "_width")
@@ -149,11 +150,11 @@ def _attend(inputs: AttentionInputs, scale: Tensor | nn.Module, some: slice) -> 
         logits = norm_logits(scale, [term.flatten(4).flatten(2, 3) for term in terms], shown).to(q.dtype).view_as(terms[0])
     else:
         logits = functools.reduce(Tensor.add, _terms(inputs, q, k, some, scale))  # (B', G, Th, Tw, Sh, Sw)
+    shape, logits = logits.shape, logits.flatten(4)  # (B', G, Th, Tw, S)
     if visible is not None:
-        shape = logits.shape
         logits = logits.unflatten(0, (-1, windows[0].count, windows[1].count))
-        logits = logits.masked_fill(~visible[:, :, None, some], torch.finfo(logits.dtype).min).reshape(shape)
-    p = torch.softmax(logits.flatten(4), dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32)).to(v.dtype).view_as(logits)
+        visible = visible[:, :, None, some].flatten(5)  # (windows h, windows w, 1, rows, Tw, S)
+    p = attention_weights(logits, visible, v.dtype).reshape(shape)
     out = []
     if "content" in spec.value:
         x = p.flatten(4).flatten(2, 3) @ v.flatten(2, 3)  # (B', G, T, S) (B', G, S, Dv)

@@ -16,7 +16,7 @@ from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.attention2d import Attention2D
 from axialzoo.torch.drop_path import drop_path
 from axialzoo.torch.norm import Activation, BatchNorm, apply_norm, recomputed
-from axialzoo.torch.pristine import calls_sublayers
+from axialzoo.torch.sublayers import calls_sublayers
 
 SUBLAYERS = {"conv": nn.Conv2d, "norm": BatchNorm}
 ACTIVATIONS = {

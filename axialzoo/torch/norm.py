@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from axialzoo.ops.torch.dispatch import can_train_rows
 from axialzoo.ops.torch.norm import normalised
 from axialzoo.spec import Norm
-from axialzoo.torch.pristine import leaf_of_graph, obstacle
+from axialzoo.torch.sublayers import leaf_of_graph, obstacle
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -90,7 +90,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
             y = y if residual is None else residual + y
             return y.relu() if relu else y
         weight, bias = (self.weight, self.bias) if order is None else (self.weight[order], self.bias[order])
-        y, mean, variance = normalised(x, weight, bias, self.eps, residual=residual, relu=relu, terms=terms, heads=heads, dtype=dtype)
+        y, mean, variance = normalised(x, weight, bias, self.eps, (terms, heads, relu), residual=residual, dtype=dtype)
         self.move(mean, variance, x.numel() // x.shape[-1], order)
         return y
 

@@ -13,7 +13,7 @@ from axialzoo.ops.torch.dispatch import recorded
 from axialzoo.ops.torch.tables import interpolate, is_known
 from axialzoo.spec import Attention, Norm
 from axialzoo.torch.norm import BatchNorm, moments_over_processes, normalise_from_moments
-from axialzoo.torch.pristine import calls_sublayers
+from axialzoo.torch.sublayers import calls_sublayers
 
 CHUNK = 2**20  # logits
 SUBLAYERS = {"qkv": nn.Linear, "norm_qkv": BatchNorm, "norm_similarity": BatchNorm, "norm_output": BatchNorm}

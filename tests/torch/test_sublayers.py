@@ -13,7 +13,7 @@ from torch.nn.utils import parametrizations, prune
 from torch.optim.swa_utils import AveragedModel, update_bn
 
 from axialzoo.spec import Attention, Norm
-from axialzoo.torch import create_model, optimize_for_inference, pristine
+from axialzoo.torch import create_model, optimize_for_inference, sublayers
 from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.attention2d import Attention2D
 from axialzoo.torch.norm import BatchNorm
@@ -31,7 +31,7 @@ KINDS = {
 @pytest.fixture(autouse=True)
 def said():
     """Each reason is said once a process; a test of warnings starts anew."""
-    pristine._warn_once.cache_clear()
+    sublayers._warn_once.cache_clear()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*calls its sub-layers one by one")
         yield
@@ -105,7 +105,7 @@ def test_adapters_of_peft(wanted):
 
 
 def test_an_adapter_that_is_skipped_is_caught(monkeypatch):
-    monkeypatch.setattr(pristine, "obstacle", lambda module, kind: None)
+    monkeypatch.setattr(sublayers, "obstacle", lambda module, kind: None)
     with pytest.raises(AssertionError):
         test_every_adapter_has_a_gradient_and_merging_changes_nothing("qkv")
 

@@ -86,7 +86,7 @@ def normalised(x, weight, bias, epsilon: float, residual, relu: bool, terms: int
     """As :func:`axialzoo.ops.torch.norm.normalised`."""
     from axialzoo.ops.torch.norm import normalised
 
-    return normalised(x, weight, bias, epsilon, residual=residual, relu=relu, terms=terms, heads=heads)
+    return normalised(x, weight, bias, epsilon, (terms, heads, relu), residual=residual)
 
 
 def logit_moments(qkv, query_table, key_table, heads: int, form: AttentionAttributes):

@@ -189,8 +189,10 @@ def lines_of(rows: Tensor, axis: int) -> tuple[int, int]:
     return rows.shape[0] * rows.shape[2 - axis], rows.shape[1 + axis]
 
 
-def _plain(x, projection, weight, bias, query_table, key_table, value_table, scale_weight, scale_bias, core: Core) -> Tensor:
-    """The same of PyTorch's operations, which have derivatives of any order; L x L logits and all. Updates nothing."""
+def _plain(*inputs: Tensor | None, core: Core) -> Tensor:
+    """Compute the same of PyTorch's operations, which have derivatives of any order; L x L logits and all. Updates nothing."""
+    x, projection, weight, bias, query_table, key_table, value_table, scale_weight, scale_bias = inputs
+    assert x is not None and scale_weight is not None and scale_bias is not None
     qkv = x if projection is None else F.linear(x.to(core.dtype), projection[core.order].to(core.dtype)).float()
     if projection is not None:
         qkv = F.batch_norm(qkv.flatten(0, 2), None, None, weight, bias, True, eps=core.epsilon).unflatten(0, x.shape[:3])

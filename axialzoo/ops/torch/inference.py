@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from axialzoo.ops.attributes import SCHEMA, AttentionAttributes
 from axialzoo.ops.kernels.structures import AxialForward, AxialLinear
+from axialzoo.ops.torch.attention import attention_weights
 from axialzoo.ops.torch.dispatch import pointer, serving_kernel
 from axialzoo.ops.torch.tables import interpolate
 
@@ -174,8 +175,7 @@ def attended(
         logits = logits + b * torch.einsum("nogtd,tsd->nogts", q, rq)
     if rk is not None:
         logits = logits + c * torch.einsum("nogsd,tsd->nogts", k, rk)
-    logits = logits.masked_fill(~seen, torch.finfo(logits.dtype).min)
-    p = torch.softmax(logits, -1, dtype=torch.promote_types(x.dtype, torch.float32)).to(x.dtype)  # (N, O, G, T, S)
+    p = attention_weights(logits, seen, x.dtype)  # (N, O, G, T, S)
     content = p @ v if attributes.content_value else None
     return content, None if rv is None else torch.einsum("nogts,tsd->nogtd", p, rv)
 
@@ -201,5 +201,5 @@ def _(x, weight, bias, residual, outputs, relu):
 
 
 @torch.library.register_fake("axialzoo::axial_attention")
-def _(x, weight, bias, query_table, key_table, value_table, scales, position_scale, shift, *flags):
-    return _empty(x, shift.shape[0])
+def _(x, *arguments):
+    return _empty(x, Folded(*arguments[:8]).shift.shape[0])

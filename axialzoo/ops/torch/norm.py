@@ -20,11 +20,9 @@ def normalised(
     weight: Tensor,
     bias: Tensor,
     epsilon: float,
+    form: Form = (1, 0, False),
     *,
     residual: Tensor | None = None,
-    relu: bool = False,
-    terms: int = 1,
-    heads: int = 0,
     dtype: torch.dtype | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Rows normalised by their own moments: ask :func:`axialzoo.ops.torch.dispatch.can_train_rows` before.
@@ -33,16 +31,15 @@ def normalised(
         x: (..., terms C), floats or bfloat16.
         weight, bias: (terms C,), floats, in the order of x's channels.
         epsilon: Added to the variance.
+        form: How many norms are summed, as of retrieved contents and positions; G, where channels of x lie with the head index fastest and
+            the result's are to lie head by head, else 0; and whether the result is activated.
         residual: (..., C), added to the result.
-        relu: Whether the result is activated.
-        terms: How many norms are summed, as of retrieved contents and positions.
-        heads: Where not 0, channels of x lie with the head index fastest, and the result's head by head.
         dtype: Of the result and of `residual`; x's where None.
 
     Returns:
         (..., C), and mean and biased variance of x's channels.
     """
-    made = _Norm.apply(x.contiguous(), weight, bias, residual, epsilon, (terms, heads, relu), dtype or x.dtype)
+    made = _Norm.apply(x.contiguous(), weight, bias, residual, epsilon, form, dtype or x.dtype)
     return cast(tuple[Tensor, Tensor, Tensor], made)
 
 
