@@ -19,7 +19,7 @@ KERAS_FILES = {
     "pooling.py",  # layers for functions of PyTorch
     "losses/compile.py",  # what compile() takes
 }
-TORCH_FILES: set[str] = set()
+TORCH_FILES = {"folded.py", "sublayers.py"}  # the inference form is a model of its own; what a kernel may stand in for
 TORCH_ONLY = {
     "attention.py": {
         "joined",  # what was computed in parts, see at_once
@@ -29,14 +29,14 @@ TORCH_ONLY = {
     "blocks.py": {"max_pool"},
     "sublayers.py": {"graph_step", "leaf_of_graph"},  # recordings of torch.fx
     "drop_path.py": {"Places", "draw_by_place", "kept"},  # what is dropped depends on the place in a batch that processes share
-    "inference.py": {"Folded", "tensors_of", "FoldedConv", "FoldedAxialAttention", "FoldedBlock"},  # on the kernel's operators
     "fused_layer.py": {"gram_moments"},  # on GPUs
     "losses/base.py": {"totals_of"},  # of processes: Keras computes on all devices as on one
     "neck.py": {"FusedStage"},
     "native.py": {"read_state", "to_array"},
-    "projection.py": {"at_once"},  # a CPU's cache; Keras's back ends fuse for themselves
+    "projection.py": {"at_once", "norm_logits"},  # a CPU's cache; Keras's back ends fuse for themselves
     "norm.py": {
         "frozen_statistics",
+        "apply_norm",
         "recomputed",
         *("set_sync_norms", "is_shared", "sum_over_processes", "moments_over_processes"),  # Keras computes on all devices as on one
     },
