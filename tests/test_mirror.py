@@ -27,7 +27,7 @@ TORCH_ONLY = {
     },
     "backbone.py": {"ResidualStage", "check_image"},
     "blocks.py": {"max_pool"},
-    "pristine.py": {"graph_step", "leaf_of_graph"},  # recordings of torch.fx
+    "sublayers.py": {"graph_step", "leaf_of_graph"},  # recordings of torch.fx
     "drop_path.py": {"Places", "draw_by_place", "kept"},  # what is dropped depends on the place in a batch that processes share
     "fused_layer.py": {"gram_moments"},  # on GPUs
     "losses/loss_registry.py": {"totals_of"},  # of processes: Keras computes on all devices as on one
@@ -47,7 +47,7 @@ KERAS_ONLY = {
     "heads/unet.py": {"conv"},  # what PyTorch has as a layer
     "losses/classification.py": {"classification_defaults"},  # of compile()
     "norm.py": {"fold_conv"},
-    "pristine.py": {"kernel_computes"},  # Keras's layers have no hooks to ask for, but methods that may be replaced
+    "sublayers.py": {"kernel_computes"},  # Keras's layers have no hooks to ask for, but methods that may be replaced
     "weights.py": {"variables"},
 }
 SHARE = 0.75  # of public definitions in files of one name

@@ -15,8 +15,8 @@ from axialzoo.keras.layer import Layer
 from axialzoo.keras.linear import Normal
 from axialzoo.keras.norm import BatchNorm, apply_norm, fold_conv
 from axialzoo.keras.pooling import mean, strided
-from axialzoo.keras.pristine import calls_sublayers
 from axialzoo.keras.scope import own_scope
+from axialzoo.keras.sublayers import calls_sublayers
 from axialzoo.ops.keras.dispatch import backend, can_train_rows
 from axialzoo.ops.keras.tables import Activation
 from axialzoo.spec import Backbone, Block, Norm, Stage, Stem, from_dict, to_dict

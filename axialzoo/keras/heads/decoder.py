@@ -13,9 +13,9 @@ from axialzoo.keras.layer import Layer
 from axialzoo.keras.linear import Normal
 from axialzoo.keras.norm import BatchNorm, apply_norm, fold_conv
 from axialzoo.keras.pooling import mean
-from axialzoo.keras.pristine import calls_sublayers
 from axialzoo.keras.resize import resize, resize_centers
 from axialzoo.keras.scope import own_scope
+from axialzoo.keras.sublayers import calls_sublayers
 from axialzoo.ops.keras.dispatch import backend
 from axialzoo.ops.keras.tables import Activation
 from axialzoo.spec import Norm, from_dict, to_dict
