@@ -7,7 +7,7 @@ TIMM := $(VENV)/timm
 ALL := torch,keras-tensorflow,keras-jax,train,parquet,dev
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: help setup demo app test test-app test-ecosystem test-full test-ray test-triton docs lint bench clean
+.PHONY: help setup demo app test test-app test-attention test-ecosystem test-full test-gpu test-ray test-triton docs lint bench clean
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,8 +45,7 @@ test-app: $(PAGE)  ## The page in a real browser
 test: $(READY)  ## The tests (under 25 minutes on 2 cores)
 	$(BIN)/ruff check axialzoo converters tests benchmarks
 	$(BIN)/pyright
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/parity
-	$(BIN)/python -m pytest tests/parity
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-ecosystem: $(READY)  ## Exports, timm (its own tests of models too), keras-hub and the proxy olah, which this installs
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat \
@@ -61,16 +60,23 @@ test-ecosystem: $(READY)  ## Exports, timm (its own tests of models too), keras-
 
 test-full: export AXIALZOO_EXAMPLES := search
 test-full: $(READY)  ## All tests, the long ones too, on other random examples each time
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/parity -m 'full or not full'
-	$(BIN)/python -m pytest tests/parity -m 'full or not full'
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'full or not full'
 
 test-ray: $(READY)  ## Batch prediction on Ray too, which this installs
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[$(ALL),ray]'
 	$(BIN)/python -m pytest tests/engine -m 'full or not full'
 
+test-attention: $(READY)  ## Every form of attention against the reference: PyTorch, Keras on three back ends, kernels, cost
+	$(BIN)/python -m pytest tests/attention/test_forms.py
+	@$(BIN)/python -c 'import triton' 2>/dev/null && TRITON_INTERPRET=1 $(BIN)/python -m pytest tests/kernels/gpu/test_kernel.py \
+		-k written_down_slowly || echo "Triton is not installed: its form is left out (make test-triton)"
+
 test-triton: $(READY)  ## The kernel for GPUs, through the interpreter of Triton, which this installs
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[$(ALL),triton]'
 	TRITON_INTERPRET=1 $(BIN)/python -m pytest tests/kernels/gpu
+
+test-gpu: $(READY)  ## All that a GPU makes meaningful, on a GPU; without one it skips and says why
+	$(BIN)/python -m pytest tests/gpu tests/runtime/test_device.py -m 'full or not full' -rs
 
 docs: $(READY)  ## The documentation site in site/: every tutorial run, built and checked
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[docs]'

@@ -10,7 +10,7 @@ from setuptools import Distribution, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
-KERNELS = Path("axialzoo") / "kernels"
+KERNELS = Path("axialzoo") / "ops" / "kernels"
 BUILD = runpy.run_path(str(Path(__file__).resolve().parent / KERNELS / "build.py"))  # of the standard library alone
 
 

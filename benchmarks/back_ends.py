@@ -65,12 +65,12 @@ def keras_step(model: str, x: np.ndarray, y: np.ndarray) -> Callable[[], object]
 def forward(framework: str, model: str, x: np.ndarray) -> Callable[[], object]:
     """A forward pass of the inference form, of the same random weights everywhere."""
     from axialzoo.analysis.speed import random_tensors
-    from axialzoo.runtime.local import Network, keras_model, torch_model
+    from axialzoo.runtime.local import InProcessModel, keras_model, torch_model
     from axialzoo.spec import entry
 
     spec = entry(model).spec
     make = torch_model if framework == "torch" else keras_model
-    network = Network(make(spec, random_tensors(spec), optimize=True), compiled=True)
+    network = InProcessModel(make(spec, random_tensors(spec), optimize=True), compiled=True)
     return lambda: network.outputs(x)
 
 

@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from axialzoo.data import open_data  # noqa: E402
 from axialzoo.data.batches import TrainBatches  # noqa: E402
-from axialzoo.kernels import kernel_status, use_kernel  # noqa: E402
+from axialzoo.ops.kernels import kernel_status, use_kernel  # noqa: E402
 from axialzoo.tasks import task_of  # noqa: E402
 from axialzoo.torch import create_model  # noqa: E402
 from axialzoo.train.optimizer import make_optimizer, set_rate, shrink  # noqa: E402

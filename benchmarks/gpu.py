@@ -4,7 +4,7 @@
 
 What is compared runs in turn, many times, each call waited for; medians are printed, of milliseconds and of peak memory above what
 was there before. Results are compared first. bfloat16 is autocast in training, and the model's own type in inference. "tiles" measures
-other ways to cut the shapes than :mod:`axialzoo.kernels.gpu.settings` chooses.
+other ways to cut the shapes than :mod:`axialzoo.ops.kernels.gpu.settings` chooses.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from axialzoo.kernels import gpu_status, use_kernel  # noqa: E402
+from axialzoo.ops.kernels import gpu_status, use_kernel  # noqa: E402
+from axialzoo.ops.torch import gpu as ops_gpu  # noqa: E402
 from axialzoo.spec import Attention, Norm  # noqa: E402
-from axialzoo.torch import create_model, fused_gpu, optimize_for_inference  # noqa: E402
+from axialzoo.torch import create_model, optimize_for_inference  # noqa: E402
 from axialzoo.torch.attention import AxialAttention  # noqa: E402
 from axialzoo.torch.norm import BatchNorm  # noqa: E402
 
@@ -155,7 +156,7 @@ def models(args: argparse.Namespace) -> Iterator[Result]:
 
 def tiles(args: argparse.Namespace) -> Iterator[Result]:
     """Attention alone, forward and backward, in each way to cut a layer's shape that a GPU may take."""
-    honest = fused_gpu.Call.settings
+    honest = ops_gpu.Call.settings
     for length, channels in LAYERS:
         heads, depth = 8, channels // 16
         for dtype in args.dtype:
@@ -170,7 +171,7 @@ def tiles(args: argparse.Namespace) -> Iterator[Result]:
 
             for tile in (16, 32, 64):
                 for warps in (1, 2, 4, 8):
-                    fused_gpu.Call.settings = lambda self, t=tile, w=warps: replace(
+                    ops_gpu.Call.settings = lambda self, t=tile, w=warps: replace(
                         honest(self), tile=t, warps=w, whole=self.length <= t, stages=1 if self.length <= t else 2
                     )
                     result: Result = {
@@ -183,7 +184,7 @@ def tiles(args: argparse.Namespace) -> Iterator[Result]:
                     except Exception as error:  # more shared memory or registers than there are: not a way to cut it
                         result["refused"] = f"{type(error).__name__}: {str(error)[:80]}"
                     finally:
-                        fused_gpu.Call.settings = honest
+                        ops_gpu.Call.settings = honest
                     yield result
 
 

@@ -29,17 +29,17 @@ sys.path.insert(0, str(ROOT))
 
 from axialzoo.checkpoint import Config  # noqa: E402
 from axialzoo.data import open_data  # noqa: E402
-from axialzoo.data.scoring import scoring  # noqa: E402
 from axialzoo.exports import export_model  # noqa: E402
 from axialzoo.hub import fetch_checkpoint  # noqa: E402
-from axialzoo.runtime.predict import looked  # noqa: E402
+from axialzoo.runtime.predict import to_input  # noqa: E402
 from axialzoo.tasks import task_of  # noqa: E402
+from axialzoo.train.evaluation import score  # noqa: E402
 
 KINDS = ("Conv", "Gemm", "MatMul")  # what is computed in int8; all else stays as it is
 
 
 class Session:
-    """An ONNX file as :func:`axialzoo.runtime.predict.looked` wants a model: images (N, H, W, C) to outputs by name."""
+    """An ONNX file as :func:`axialzoo.runtime.predict.predict_stream` wants a runner: images (N, H, W, C) to outputs by name."""
 
     def __init__(self, path: Path, config: Config, threads: int):
         options = onnxruntime.SessionOptions()
@@ -75,7 +75,7 @@ def planes(x: np.ndarray) -> np.ndarray:
 def pictures_of(split: Any, config: Config, count: int) -> Iterator[np.ndarray]:
     """Pictures evenly drawn from a split, (1, H, W, C), prepared as the model wants them."""
     drawn = np.unique(np.linspace(0, len(split) - 1, count).astype(int))
-    return (batch.x for batch in scoring(split.subset(drawn), config.preprocessing, 1))
+    return (to_input(split[index].picture, config)[None] for index in drawn)
 
 
 def quantize(source: Path, target: Path, pictures: Iterator[np.ndarray], leave: str) -> None:
@@ -96,16 +96,6 @@ def quantize(source: Path, target: Path, pictures: Iterator[np.ndarray], leave: 
         nodes_to_exclude=kept,
         calibrate_method=CalibrationMethod.MinMax,
     )
-
-
-def score(session: Session, split: Any, limit: int | None) -> dict[str, float]:
-    """The figures of the model's task on `split`."""
-    config = session.config
-    metric = task_of(config.spec.head).metric(config.spec, config.labels)
-    for batch in scoring(split, config.preprocessing, 8, limit):
-        for sample, result in zip(batch.samples, looked(session, batch.x, batch.views)):
-            metric.update(result, sample.truth)
-    return {name: value for name, value in metric.compute().items() if isinstance(value, float)}
 
 
 def seconds(session: Session, x: np.ndarray, runs: int) -> float:
@@ -133,6 +123,7 @@ def main() -> None:
     task = task_of(config.spec.head)
     data = open_data(options.data, task.truth)
     scored = data.split("test", "val")
+    scored = scored if options.limit is None else scored.subset(range(min(options.limit, len(scored))))
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as place:
         paths = {kind: Path(place) / f"{kind}.onnx" for kind in ("float32", "int8")}
@@ -142,11 +133,11 @@ def main() -> None:
         for kind, path in paths.items():
             session = Session(path, config, options.threads)
             figures = {"mb": round(path.stat().st_size / 1e6, 2), "ms": round(1e3 * seconds(session, x, options.runs), 2)}
-            results[kind] = {**score(session, scored, options.limit), **figures}
+            results[kind] = {**score(session, scored, 8), **figures}
             if not options.json:
                 print(kind, json.dumps(results[kind]), flush=True)
     if options.json:
-        print(json.dumps({"model": options.model, "images": options.limit or len(scored), "results": results}))
+        print(json.dumps({"model": options.model, "images": len(scored), "results": results}))
 
 
 if __name__ == "__main__":

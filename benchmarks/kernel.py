@@ -25,7 +25,7 @@ from torch import nn
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from axialzoo.kernels import kernel, kernel_status, use_kernel  # noqa: E402
+from axialzoo.ops.kernels import kernel, kernel_status, use_kernel  # noqa: E402
 from axialzoo.spec import Attention, Norm  # noqa: E402
 from axialzoo.spec.cost import cost  # noqa: E402
 from axialzoo.torch import create_model  # noqa: E402

@@ -36,7 +36,7 @@ RUNS = ("torch", "plain", "jax", "tensorflow", "keras-torch")
 def measure(run: str, folder: Path, size: tuple[int, int], looks: dict[str, Any]) -> dict[str, Any]:
     """In this process: the figures of one run."""
     from axialzoo.runtime import load_runner
-    from axialzoo.runtime.local import Network
+    from axialzoo.runtime.local import InProcessModel
 
     framework = "torch" if run in ("torch", "plain") else "keras"
     importlib.import_module(f"axialzoo.{framework}")  # its imports are not what is measured
@@ -46,16 +46,16 @@ def measure(run: str, folder: Path, size: tuple[int, int], looks: dict[str, Any]
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     before, seconds = reset_peak(), 0.0
     runner = load_runner(folder, framework, optimize=run != "plain")
-    network = Network.outputs
+    network = InProcessModel.outputs
 
-    def timed(self: Network, x: np.ndarray) -> Any:
+    def timed(self: InProcessModel, x: np.ndarray) -> Any:
         nonlocal seconds
         start = time.perf_counter()
         found = network(self, x)
         seconds += time.perf_counter() - start
         return found
 
-    Network.outputs = timed
+    InProcessModel.outputs = timed
     picture = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     start, processor = time.perf_counter(), time.process_time()
     result = runner.predict(picture, **looks)

@@ -26,8 +26,8 @@ from torch.nn import functional as F
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from axialzoo.kernels import kernel_status  # noqa: E402
-from axialzoo.kernels.folding import fold_attention  # noqa: E402
+from axialzoo.ops.folding import fold_attention  # noqa: E402
+from axialzoo.ops.kernels import kernel_status  # noqa: E402
 from axialzoo.spec import Attention, Norm  # noqa: E402
 from axialzoo.torch.attention import AxialAttention  # noqa: E402
 from axialzoo.torch.inference import FoldedAxialAttention, tensors_of  # noqa: E402

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from axialzoo.exports import export_model  # noqa: E402
-from axialzoo.kernels import kernel_status  # noqa: E402
+from axialzoo.ops.kernels import kernel_status  # noqa: E402
 from axialzoo.spec.model import size_pair  # noqa: E402
 from axialzoo.torch import create_model, load_model, optimize_for_inference, save_model  # noqa: E402
 from benchmarks.kernel import interleaved, show_all  # noqa: E402

@@ -24,9 +24,9 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from axialzoo.kernels import kernel, kernel_status, use_kernel  # noqa: E402
-from axialzoo.kernels.build import COMMON, compiler, targets  # noqa: E402
-from axialzoo.torch.fused_rows import product  # noqa: E402
+from axialzoo.ops.kernels import kernel, kernel_status, use_kernel  # noqa: E402
+from axialzoo.ops.kernels.build import COMMON, compiler, targets  # noqa: E402
+from axialzoo.ops.torch.rows import product  # noqa: E402
 
 SUMS, TURNS = 14, 1_000_000  # with the factor one register fewer than the narrow instruction sets have
 LOOP = """

@@ -52,8 +52,8 @@ def measure() -> dict[str, float]:
     from axialzoo.data.tars import scan_tar
     from axialzoo.engine.results import row_of
     from axialzoo.image import load_image
-    from axialzoo.runtime.local import Network
-    from axialzoo.runtime.predict import Predicted, prepared
+    from axialzoo.runtime.local import InProcessModel
+    from axialzoo.runtime.predict import ImagePrediction, to_input
     from axialzoo.spec import entry, parameters
     from axialzoo.tasks.results import Classes
     from axialzoo.torch import create_model, optimize_for_inference
@@ -62,7 +62,7 @@ def measure() -> dict[str, float]:
     found: dict[str, float] = {}
     x = np.random.default_rng(0).standard_normal((BATCH, 224, 224, 3)).astype(np.float32)
     for name in MODELS:
-        network = Network(optimize_for_inference(create_model(name).eval()))
+        network = InProcessModel(optimize_for_inference(create_model(name).eval()))
         found[f"{name} predict"] = BATCH / seconds(lambda network=network: network.outputs(x))
         model = create_model(name).train()
         optimizer, labels = torch.optim.SGD(model.parameters(), 1e-3), torch.arange(BATCH)
@@ -80,7 +80,7 @@ def measure() -> dict[str, float]:
     pixels.save(stream, "jpeg", quality=96)
     config = default_config(entry(MODELS[0]).spec, MODELS[0])
     content = stream.getvalue()
-    found["read and prepare"] = 1 / seconds(lambda: prepared(load_image(io.BytesIO(content)), config), 2)
+    found["read and prepare"] = 1 / seconds(lambda: to_input(load_image(io.BytesIO(content)), config), 2)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.tar"
         with tarfile.open(path, "w") as archive:
@@ -90,7 +90,7 @@ def measure() -> dict[str, float]:
                 archive.addfile(member, io.BytesIO(bytes(512)))
         found["headers"] = SHARD / seconds(lambda: scan_tar(path), 1)
     result = Classes(np.random.default_rng(0).dirichlet(np.ones(1000)))
-    row = row_of(Predicted(Path("shards/train-000000.tar:000000000.jpg"), pixels, results=(result,)))
+    row = row_of(ImagePrediction(Path("shards/train-000000.tar:000000000.jpg"), pixels, results=(result,)))
     found["row bytes"] = len(json.dumps(row))
     return {name: round(value, 3) for name, value in found.items()}
 

@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run side by side; several threads each would wait for one another
@@ -15,6 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from tests import backends  # noqa: E402
+
 settings.register_profile("steady", derandomize=True)  # the same examples each time: a change is judged by what it changes
 settings.register_profile("search", print_blob=True)  # new ones each time, for `make test-full`
 settings.load_profile(os.environ.get("AXIALZOO_EXAMPLES", "steady"))
@@ -22,3 +25,26 @@ settings.load_profile(os.environ.get("AXIALZOO_EXAMPLES", "steady"))
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "full: larger grids and slow checks, run by `make test-full`")
+    config.addinivalue_line("markers", "backends(*names, full=()): in a process of each of these back ends: tests/backends.py")
+    if pipes := os.environ.pop(backends.PIPES, None):
+        from tests.backend_process import RequestedTests
+
+        config.pluginmanager.register(RequestedTests(*map(int, pipes.split())))
+    else:
+        config.pluginmanager.register(backends.BackendTests())
+
+
+def pytest_generate_tests(metafunc):
+    backends.parametrize(metafunc)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Like ``--dist loadfile``, but the tests of a file on different back ends may go to different workers."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = backends.scope_of
+    return scheduler

@@ -11,27 +11,27 @@ ROOT = Path(__file__).resolve().parent.parent / "axialzoo"
 
 # What one framework needs and the other has no use for; everything else has its counterpart.
 KERAS_FILES = {
-    "linear.py",  # a Dense that keeps float64, and draws that JAX need not compile
+    "linear.py",  # layers of Keras that keep float64, and draws that JAX need not compile
     "scope.py",  # dots in names
     "distribution.py",  # layouts on a mesh of devices; PyTorch takes a process a device
-    *("fused_jax.py", "fused_tensorflow.py", "fused_torch.py"),  # each back end calls the kernel in its own way
+    "functional.py",  # functional models: a stage is a function
+    "layer.py",  # what is recomputed and frozen inside a layer; PyTorch's modules have it
+    "pooling.py",  # layers for functions of PyTorch
+    "losses/compile.py",  # what compile() takes
 }
-TORCH_FILES = {"fused_gpu.py", "fused_core.py"}  # GPUs; and layers whose rows are computed again
+TORCH_FILES: set[str] = set()
 TORCH_ONLY = {
-    "attention.py": {"joined"},  # what was computed in parts, see at_once
+    "attention.py": {
+        "joined",  # what was computed in parts, see at_once
+        *("content_similarity", "query_similarity", "key_similarity"),  # of Keras in ops/keras/attention.py
+    },
     "backbone.py": {"ResidualStage", "check_image"},
     "blocks.py": {"max_pool"},
-    "dynamic_window.py": {"is_known", "is_traced"},  # a length that is recorded; Keras's are whole numbers or tensors
+    "pristine.py": {"graph_step", "leaf_of_graph"},  # recordings of torch.fx
     "drop_path.py": {"Places", "draw_by_place", "kept"},  # what is dropped depends on the place in a batch that processes share
     "inference.py": {"Folded", "tensors_of", "FoldedConv", "FoldedAxialAttention", "FoldedBlock"},  # on the kernel's operators
-    "fused.py": {"rows_of_channels", "unpack", "axial_attention", "reaching", "channels_last"},  # the operator itself
     "fused_layer.py": {"gram_moments"},  # on GPUs
-    "fused_moments.py": {"logit_sums", "add_gradients", "plain_sums"},  # steps of fused_core.py
-    "fused_norm.py": {"moments_of", "applied", "gradients"},
-    "fused_rows.py": {"gradients", "takes", "linear"},
-    "fused_training.py": {"can_attend", "attend_backward", "plain_attend"},  # operators of their own
-    "serving.py": {"serving_kernel", "served", "pointer", "recorded", "transformed", "differentiable"},
-    "losses/base.py": {"totals_of"},  # of processes: Keras computes on all devices as on one
+    "losses/loss_registry.py": {"totals_of"},  # of processes: Keras computes on all devices as on one
     "neck.py": {"FusedStage"},
     "native.py": {"read_state", "to_array"},
     "projection.py": {"at_once"},  # a CPU's cache; Keras's back ends fuse for themselves
@@ -44,42 +44,12 @@ TORCH_ONLY = {
 }
 KERAS_ONLY = {
     "inference.py": {"fold"},  # in place, of a model that a runner has just made
-    "backbone.py": {"residual_stage", "Activation", "Turned", "image_input", "to_format"},  # functional models: a stage is a function
-    "blocks.py": {"mean", "MaxPool", "strided"},
-    "dynamic_window.py": {"arange", "clip"},  # in numpy where all is known
-    "fused.py": {  # variables keep Keras's layout
-        *(
-            "Form",
-            "beyond_jit",
-            "serving_kernel",
-            "depthwise",
-            "max_pool",
-            "average_pool",
-            "attend_folded",
-            "arrays_of",
-            "plain",
-            "split_parts",
-        ),
-    },
-    "fused_layer.py": {"head_fastest", "head_by_head"},
-    "fused_moments.py": {"windowed"},
-    "fused_norm.py": {"NormForm"},
-    "serving.py": {"Operator", "backend", "sides_of", "numbered", "template", "leaves"},  # one operator for several back ends
-    "heads/classifier.py": {"GlobalAverage"},
-    "heads/fcos.py": {"conv", "OneMap"},  # what PyTorch under Keras cannot differentiate
-    "heads/pyramid.py": {"build_numbered"},  # numbers for names
-    "heads/unet.py": {"conv"},  # what PyTorch has as a layer
-    "losses/base.py": {"register_defaults", "defaults_of", "refuse_probabilities"},  # of compile()
-    "losses/classification.py": {"classification_defaults"},
-    "losses/segmentation.py": {"mean"},
-    "model.py": {"laid_out"},
-    "neck.py": {"fused_stage"},
-    "native.py": {"suffix"},
-    "norm.py": {"Layer", "Order", "fold_conv", "statistics_dtype", "unbiased"},
-    "preprocessing.py": {"is_tensorflow"},
+    "losses/classification.py": {"classification_defaults"},  # of compile()
+    "norm.py": {"fold_conv"},
+    "pristine.py": {"kernel_computes"},  # Keras's layers have no hooks to ask for, but methods that may be replaced
     "weights.py": {"variables"},
-    "windows.py": {"by_window", "by_window2d"},  # masks are added, not filled in
 }
+SHARE = 0.75  # of public definitions in files of one name
 SAME = {"forward": "call"}
 
 
@@ -124,8 +94,57 @@ def test_methods_that_both_have_come_in_the_same_order(file):
             assert [m for m in methods(ours[name]) if m in common] == [m for m in methods(theirs[name]) if m in common], name
 
 
+def share_of_mirrored_definitions() -> float:
+    """The share of public classes and functions, of those in files that both frameworks have, that both have by name."""
+    pairs = [(set(public("torch", file)), set(public("keras", file))) for file in BOTH]
+    return sum(len(ours & theirs) for ours, theirs in pairs) / sum(len(ours | theirs) for ours, theirs in pairs)
+
+
+def test_most_definitions_are_in_both_frameworks():
+    assert share_of_mirrored_definitions() >= SHARE
+
+
+def test_a_definition_in_one_framework_lowers_the_share(monkeypatch):
+    share, honest = share_of_mirrored_definitions(), public
+    monkeypatch.setitem(
+        globals(), "public", lambda framework, file: {**honest(framework, file), **({"new": None} if framework == "keras" else {})}
+    )
+    assert share_of_mirrored_definitions() < share
+
+
 @pytest.mark.parametrize("framework", ["torch", "keras"])
 def test_exceptions_are_all_in_use(framework):
     for file, names in (TORCH_ONLY if framework == "torch" else KERAS_ONLY).items():
         assert names <= set(public(framework, file)), file
         assert not names & set(public("keras" if framework == "torch" else "torch", file)), file
+
+
+BINDINGS = ("ops/jax/__init__.py", "ops/tensorflow/__init__.py", "ops/keras/torch_backend.py")
+OWN = {  # what PyTorch's operators do by themselves, and XLA in TensorFlow cannot
+    "ops/jax/__init__.py": {"operate", "run"},
+    "ops/tensorflow/__init__.py": {"operate", "run", "available"},
+}
+
+
+def operators(file: str) -> set[str]:
+    """What the binding of a back end gives: functions, and names that it takes over."""
+    names = set()
+    for node in ast.parse((ROOT / file).read_text()).body:
+        if isinstance(node, ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names if alias.name.islower()}
+        elif isinstance(node, ast.Assign):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return names & OPERATORS | OWN.get(file, set()) & names
+
+
+OPERATORS = {
+    "arrays_of", "attend", "average_pool", "axial_attention", "can_train", "depthwise", "linear", "logit_moments", "max_pool", "normalised",
+    "product", "serves", "subsample",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("file", BINDINGS)
+def test_every_binding_has_the_same_operators(file):
+    assert operators(file) == OPERATORS | OWN.get(file, set())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import statistics
 
@@ -12,6 +13,26 @@ from tests.structure import ROOT, circles, edges, sources
 LONGEST = 300  # lines
 MEDIAN = 110  # lines
 TEXTS = sources()
+PARAMETERS = 8  # of a function, beside self and cls
+MANY_PARAMETERS = [  # functions that take more
+    # public, each option a keyword
+    "axialzoo.engine.run.predict_batch",
+    "axialzoo.runtime.publishing.publish",
+    "axialzoo.train.evaluation.evaluate",
+    # operators of the kernel, whose arguments are flat
+    "axialzoo.torch.fused.axial_attention",
+    "axialzoo.torch.fused._plain",
+    "axialzoo.torch.fused._",
+    "axialzoo.torch.fused_core._plain",
+    "axialzoo.torch.fused_gpu.attend",
+    "axialzoo.torch.fused_gpu.attend_backward",
+    "axialzoo.torch.fused_gpu.axial_attention",
+    "axialzoo.torch.fused_gpu.__init__",
+    "axialzoo.torch.fused_norm.normalised",
+    "axialzoo.torch.fused_training.attend",
+    "axialzoo.torch.fused_training.attend_backward",
+    "axialzoo.torch.fused_training._",
+]
 SUPPRESSIONS = 5
 SUPPRESSION = re.compile(r"#\s*(?:type:\s*ignore|pyright:\s*(?:ignore|basic|strict|report\w+))(?:\[[^\]]*\])?(.*)$")
 WORDS = re.compile(r"\b(classification|detection|segmentation|panoptic|fcos|unet|classifier)\b", re.IGNORECASE)
@@ -86,6 +107,30 @@ def test_files_are_short():
 def test_most_files_are_read_at_one_sitting():
     lengths = [len(text.splitlines()) for name, text in TEXTS.items() if name.startswith("axialzoo.")]
     assert statistics.median(lengths) <= MEDIAN
+
+
+def many_parameters(texts: dict[str, str]) -> list[str]:
+    """``module.function`` of each function of more parameters than `PARAMETERS`, outside the command line and Triton."""
+    counted = [(name, text) for name, text in texts.items() if not name.startswith(("axialzoo.cli", "axialzoo.kernels.gpu"))]
+    names = []
+    for name, text in counted:
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                if len([one for one in arguments if one.arg not in ("self", "cls")]) > PARAMETERS:
+                    names.append(f"{name}.{node.name}")
+    return sorted(names)
+
+
+def test_functions_take_few_parameters():
+    assert many_parameters(TEXTS) == sorted(MANY_PARAMETERS)
+
+
+@pytest.mark.parametrize("names", ["a, b, c, d, e, f, g, h, i", "a, /, b, c, d, e, *, f, g, h, i", "self, a, b, c, d, e, f, g, h, i=0"])
+def test_a_function_of_many_parameters_is_caught(names):
+    assert many_parameters({"axialzoo.data.check": f"class A:\n    def many({names}): ...\n"}) == ["axialzoo.data.check.many"]
+    few = names.replace(", i=0", "").replace(", i", "")
+    assert many_parameters({"axialzoo.data.check": f"def few({few}): ...\n", "axialzoo.cli.run": f"def run({names}): ...\n"}) == []
 
 
 def benchmarks() -> dict[str, str]:

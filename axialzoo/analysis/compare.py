@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +14,46 @@ from axialzoo.analysis.measure import measure
 from axialzoo.analysis.plots import PLOTS, draw_growth
 from axialzoo.files import check_output, write_text
 from axialzoo.runtime.system import cores
-from axialzoo.spec import entry
+from axialzoo.spec import SpecError, entry
 
 MEASURES = ("seconds", "memory_bytes", "multiply_adds", "cpu_seconds")
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is computed at each size; see :func:`axialzoo.analysis.cases.cases`.
+
+    Attributes:
+        layer: A block alone; None for the whole model.
+        span: Of ``axial_local``.
+        train: Whether the backward pass counts too.
+        batch: Pictures at once.
+    """
+
+    layer: str | None = None
+    span: int | None = None
+    train: bool = False
+    batch: int = 1
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """How cases are measured; see :func:`axialzoo.analysis.measure.measure`."""
+
+    rounds: int = 3
+    seconds: float = 60
+    memory: int | None = None
+    threads: int = 0  # 0: as many as there are cores
+    device: str = "cpu"  # or a GPU as "cuda:0", whose memory PyTorch counts
 
 
 def compare(
     model: str,
     kinds: Sequence[str],
     sizes: Sequence[tuple[int, int]],
+    workload: Workload,
+    measuring: Measuring,
     *,
-    layer: str | None = None,
-    span: int | None = None,
-    train: bool = False,
-    batch: int = 1,
-    rounds: int = 3,
-    seconds: float = 60,
-    memory: int | None = None,
-    threads: int | None = None,
-    device: str = "cpu",
     out: Path | None = None,
     overwrite: bool = False,
     told: Callable[[str], None] = lambda text: None,
@@ -40,29 +62,32 @@ def compare(
 
     Args:
         model: A registered name.
-        kinds, sizes, layer: Of :mod:`axialzoo.analysis.cases`, parsed.
-        memory: Bytes; what needs more is skipped.
+        kinds, sizes: Of :mod:`axialzoo.analysis.cases`, parsed.
+        workload: What is computed at each size.
+        measuring: How it is measured.
         out: Folder that gets ``compare.json`` and the plots.
         overwrite: Whether such files that are there already may be replaced.
         told: Gets a line for each measurement.
     """
     import torch
 
+    if measuring.device.partition(":")[0] not in ("cpu", "cuda"):
+        raise SpecError(f"device: PyTorch counts the memory of cpu and cuda alone; expected one of these, found {measuring.device!r}")
     names = (*(f"{name}.png" for name in PLOTS), "compare.json")
     for path in [] if out is None else [out / name for name in names]:
         check_output(path, overwrite=overwrite)
-    threads = threads or cores()
-    made = cases(entry(model).spec, kinds, sizes, layer, train, batch, span)
-    measured = measure(made, threads=threads, device=device, rounds=rounds, seconds=seconds, memory=memory, told=told)
+    measuring = replace(measuring, threads=measuring.threads or cores())
+    made = cases(entry(model).spec, kinds, sizes, **vars(workload))
+    measured = measure(made, **vars(measuring), told=told)
     found: dict[str, Any] = {
         "model": model,
-        "layer": layer,
-        "mode": "training" if train else "inference",
+        "layer": workload.layer,
+        "mode": "training" if workload.train else "inference",
         "framework": f"torch {torch.__version__}",
-        "device": device,
-        "threads": threads,
-        "batch": batch,
-        "rounds": rounds,
+        "device": measuring.device,
+        "threads": measuring.threads,
+        "batch": workload.batch,
+        "rounds": measuring.rounds,
         "kinds": {name: _of_kind([pair for pair in zip(made, measured) if pair[0].kind == name]) for name in kinds},
     }
     if out is not None:

@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from axialzoo.analysis.cases import attention_blocks, find_block
-from axialzoo.analysis.measures import spread
 from axialzoo.analysis.picture import Panel, Row, draw_grid
 from axialzoo.analysis.seeing import Seeing, Source, View, find_source, view
-from axialzoo.files import check_output
+from axialzoo.analysis.weights import spread
+from axialzoo.runtime.device import AUTO, find_device
 from axialzoo.spec import SpecError
 
 __all__ = ["Source", "View", "explain", "find_source", "view"]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What is drawn at random.
+
+    Attributes:
+        samples: Random combinations of channels that the receptive field averages over.
+        seed: Of random weights and of those.
+        device: Where to compute: see :class:`axialzoo.runtime.Runner`.
+    """
+
+    samples: int = 8
+    seed: int = 0
+    device: str = AUTO
 
 
 def explain(
@@ -26,10 +42,8 @@ def explain(
     *,
     kinds: Sequence[str],
     layer: str | None = None,
-    samples: int = 8,
-    seed: int = 0,
+    drawn: Drawn,
     out: Path | None = None,
-    overwrite: bool = False,
     told: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """The numbers that ``axialzoo explain --json`` prints; `out` gets the picture.
@@ -41,26 +55,22 @@ def explain(
         kinds: Kinds of attention to compare in the place of the model's own; one without trained weights is skipped where the model has
             some.
         layer: A block with attention; default the middle one.
-        samples: Random combinations of channels that the receptive field averages over.
-        seed: Of random weights and of those.
-        out: Where the picture goes; never `path` itself.
-        overwrite: Whether a file that is there already may be replaced.
+        drawn: What is random, and where it is computed.
+        out: Where the picture goes; the caller has checked it.
     """
-    if out is not None:
-        check_output(out, inputs=[path], overwrite=overwrite)
     known = list(attention_blocks(source.spec))
     if not known:
         raise SpecError(f"{source.name} has no attention to explain: its blocks are convolutions")
     block = known[len(known) // 2] if layer is None else find_block(source.spec, layer)
     shown = view(path, point, source.preprocessing)
     told(f"{source.name} as it is")
-    own = Seeing(source, block, shown, samples, seed)
+    own = Seeing(source, block, shown, drawn.samples, drawn.seed, find_device(drawn.device))
     height, width = own.map
     found: dict[str, Any] = {
         "model": source.name,
         "weights": own.weights,
         "digest": source.digest,
-        "seed": seed,
+        "seed": drawn.seed,
         "image": str(path),
         "point": list(point),
         "input_size": list(shown.image.shape[2:]),

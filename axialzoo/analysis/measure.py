@@ -145,7 +145,7 @@ def _measure(case: Case, threads: int, device: str) -> dict[str, Any]:
         times.append(time.perf_counter() - start)
         busy.append(time.process_time() - computed)
 
-    memory, grown = (_peak_cpu if device == "cpu" else _peak_cuda)(call, timed)
+    memory, grown = _peak_cpu(call, timed) if device == "cpu" else _peak_cuda(device, call, timed)
     while len(times) < RUN_CALLS and sum(times) < RUN_SECONDS:
         timed()
     return {"times": times, "busy": busy, "memory_bytes": memory, "resident_bytes": grown}
@@ -169,15 +169,15 @@ def _peak_cpu(call: Callable[[], None], timed: Callable[[], None]) -> tuple[int,
     return peak, resident(field="VmHWM") - before
 
 
-def _peak_cuda(call: Callable[[], None], timed: Callable[[], None]) -> tuple[int, None]:
+def _peak_cuda(device: str, call: Callable[[], None], timed: Callable[[], None]) -> tuple[int, None]:
     """The same on a GPU, whose allocator counts by itself; the first call makes its libraries' workspaces."""
     import torch
 
     call()
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
     timed()
-    return torch.cuda.max_memory_allocated() - before, None
+    return torch.cuda.max_memory_allocated(device) - before, None
 
 
 def trim() -> None:
@@ -206,7 +206,7 @@ def free_memory(device: str = "cpu") -> int:
     if device != "cpu":
         import torch
 
-        return torch.cuda.mem_get_info()[0]
+        return torch.cuda.mem_get_info(device)[0]
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024

@@ -43,7 +43,7 @@ def attention_pair(block: nn.Module) -> nn.Module:
 
 def synchronise(device: str) -> None:
     if device != "cpu":
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)
 
 
 def random_network(spec: Model, image: Tensor, seed: int = 0) -> nn.Module:
@@ -102,9 +102,9 @@ def receptive_field(network: nn.Module, block: str, image: Tensor, row: int, col
         network(image)
     output = found[block][1][0, :, row, column]  # (C,)
     random = torch.Generator().manual_seed(seed)
-    total = torch.zeros(image.shape[2:], dtype=image.dtype)  # (H, W)
+    total = torch.zeros(image.shape[2:], dtype=image.dtype, device=image.device)  # (H, W)
     for index in range(samples):
-        cotangent = torch.randn(output.shape, generator=random, dtype=output.dtype)  # (C,)
+        cotangent = torch.randn(output.shape, generator=random, dtype=output.dtype).to(output.device)  # (C,)
         (gradient,) = torch.autograd.grad(output, image, cotangent, retain_graph=index + 1 < samples)
         total += gradient[0].abs().sum(0)
     if not total.any():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -86,18 +86,19 @@ class View:
         return int(self.share[1] * height), int(self.share[0] * width)
 
 
-def find_source(name: str, size=None, random: bool = False) -> Source:
+def find_source(name: str, size=None, random: bool = False, fetch: Callable[[str], Checkpoint] = fetch_checkpoint) -> Source:
     """A registered model, a checkpoint folder or ``org/repo``; a registered one without weights gets random ones.
 
     Args:
         size: Height and width that the photograph is resized to, in place of the model's own.
         random: Random weights even where it has trained ones.
+        fetch: From `name` to its checkpoint.
     """
     registered = not (Path(name).exists() or "/" in name)
     if registered and (random or not entry(name).weights):
         spec = entry(name).spec
         return Source(name, spec, None, Preprocessing(size_pair(size or spec.input_size), crop=1.0))
-    checkpoint = fetch_checkpoint(name)
+    checkpoint = fetch(name)
     config = checkpoint.config
     preprocessing = config.preprocessing if size is None else replace(config.preprocessing, size=size_pair(size))
     if random:
@@ -155,6 +156,7 @@ class Seeing:
         shown: The photograph.
         samples: Random combinations of channels behind the receptive field.
         seed: Of those, and of random weights.
+        device: Where to compute, as :func:`axialzoo.runtime.device.find_device` names it.
 
     Attributes:
         weights: ``"trained"`` or ``"random"``.
@@ -166,37 +168,38 @@ class Seeing:
         reach: (H, W) how strongly each position reaches the point through all of these layers; it sums to 1.
     """
 
-    def __init__(self, source: Source, block: str, shown: View, samples: int = 8, seed: int = 0):
-        self._asked = source, block, shown, samples, seed
+    def __init__(self, source: Source, block: str, shown: View, samples: int = 8, seed: int = 0, device: str = "cpu"):
+        self._asked = source, block, shown, samples, seed, device
         spec, tensors = source.spec, source.tensors
         self.weights, self.digest = "random" if tensors is None else "trained", source.digest
         network = random_network(spec, shown.image, seed) if tensors is None else torch_model(spec, tensors)
+        network, image = network.to(device), shown.image.to(device)
         names = [f"{block}.{layer}" for layer in LAYERS[attention_blocks(spec)[block].kind]]
         modules: dict[str, Any] = {name: network.get_submodule(name) for name in names}
         with recorded({**modules, block: network.get_submodule(block)}) as found, torch.no_grad():
-            network(shown.image)
+            network(image)
         self.map = tuple(found[names[0]][0].shape[2:])
         self.position = shown.position(*self.map)
         layers = {name.rpartition(".")[2]: (modules[name], _on_whole_map(modules, names, name, found)) for name in names}
-        self.attention = {name: attention_weights(*layer, *self.position).mean(0).numpy() for name, layer in layers.items()}
-        self.reach = reach(list(layers.values()), *self.position).numpy()  # (H, W) of the map
+        self.attention = {name: attention_weights(*layer, *self.position).mean(0).cpu().numpy() for name, layer in layers.items()}
+        self.reach = reach(list(layers.values()), *self.position).cpu().numpy()  # (H, W) of the map
         target = shown.position(*found[block][1].shape[2:])
-        self._field = lambda: receptive_field(network, block, shown.image, *target, samples, seed).numpy()
+        self._field = lambda: receptive_field(network, block, image, *target, samples, seed).cpu().numpy()
         self.pixel = shown.position(*shown.image.shape[2:])
 
     def beside(self, kind: str) -> Seeing | str:
         """What another kind of attention sees, or why nothing: there are no trained weights, or not the memory."""
-        source, block, shown, samples, seed = self._asked
+        source, block, shown, samples, seed, device = self._asked
         other = source.of_kind(kind)
         if other is source:
             return self
         if other is None:
             return f"no trained weights of this kind of {source.name}"
         size = (shown.image.shape[2], shown.image.shape[3])
-        need, limit = estimated_bytes(other.spec, size, train=True), free_memory() * 8 // 10
+        need, limit = estimated_bytes(other.spec, size, train=True), free_memory(device) * 8 // 10
         if need > limit:
             return f"it needs about {need / 2**30:,.1f} GiB, more than the {limit / 2**30:,.1f} GiB to use"
-        return Seeing(other, block, shown, samples, seed)
+        return Seeing(other, block, shown, samples, seed, device)
 
     @cached_property
     def field(self) -> np.ndarray:

@@ -14,12 +14,13 @@ import numpy as np
 
 from axialzoo.checkpoint import Checkpoint, default_config, load_checkpoint, save_checkpoint
 from axialzoo.hub import fetch_checkpoint
-from axialzoo.kernels import kernel_status
+from axialzoo.ops.kernels import kernel_status
+from axialzoo.runtime.device import AUTO, DeviceError, is_cpu
 from axialzoo.runtime.local import optimizable, serving
 from axialzoo.runtime.process import Worker
 from axialzoo.runtime.runner import Runner
 from axialzoo.runtime.system import cores
-from axialzoo.runtime.verify import LIMITS, Place, places
+from axialzoo.runtime.verify import LIMITS, Place, places, refuse_device
 from axialzoo.spec import Model, entry, parameters, size_pair
 
 SECONDS = 0.5  # of one turn of one form
@@ -34,6 +35,7 @@ def benchmark(
     rounds: int = 5,
     wanted: Sequence[Place] | None = None,
     told: Callable[[str], None] = lambda text: None,
+    device: str = AUTO,
 ) -> dict[str, Any]:
     """Time of a forward pass in float32 of each form of a model, each in a process of its own, a short turn of one after the other.
 
@@ -45,6 +47,7 @@ def benchmark(
         rounds: Turns of each.
         wanted: Which forms; default all, installed or not. The first is what the others are compared with.
         told: Gets a line as each is begun.
+        device: Where to compute; a back end that does not find it cannot run.
 
     Returns:
         ``model``, ``weights`` (their digest, or "random"), ``size``, ``batch``, ``threads``, ``kernel`` (path and reason), ``runs``: of
@@ -67,9 +70,21 @@ def benchmark(
             told(f"starting {run['name']} ...")
             worker = Worker(place.framework, place.backend, threads=threads)
             stack.callback(worker.close)
-            made = Runner(checkpoint, *place[:2], compiled=True, optimize=place.optimize, worker=worker)
-            run["outputs"] = made.outputs(x)  # the first call, which may compile
+            how: dict[str, Any] = {"compiled": True, "optimize": place.optimize, "device": device}
+            try:
+                runner = Runner(checkpoint, *place[:2], **how, worker=worker)
+            except DeviceError as error:
+                run["detail"] = str(error).partition(": ")[2]
+                continue
+            if not is_cpu(runner.device):
+                run["detail"] = f"on {runner.device}"
+                if place.optimize:
+                    run["detail"] = f"no inference form {run['detail']}"
+                    continue
+            run["outputs"] = runner.outputs(x)  # the first call, which may compile
             timed.append((run, worker, [], []))
+        if not timed and device != AUTO:
+            refuse_device(device, runs)
         for turn in range(rounds):
             told(f"round {turn + 1} of {rounds} ...")
             for _, worker, wall, busy in timed:

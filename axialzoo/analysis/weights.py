@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from axialzoo.torch import attention, attention2d
 from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.attention2d import Attention2D
+
+LUO = 1 - 0.9545  # of the peak: what two standard deviations of a Gaussian leave
 
 
 def retrieve(layer: AxialAttention | Attention2D, x: Tensor, values: Tensor) -> Tensor:
@@ -33,10 +35,9 @@ def retrieve(layer: AxialAttention | Attention2D, x: Tensor, values: Tensor) -> 
     size = (-1, x.shape[2], x.shape[3])  # (N, H, W)
     if layer.training:
         raise ValueError("layer: expected evaluation mode, in which weights do not depend on the batch; call model.eval() first")
-    attend = attention.attend if isinstance(layer, AxialAttention) else attention2d.attend
     v = layer.split_heads(values.permute(0, 2, 3, 1))  # as the layer's own, of depth 1
     inputs = replace(layer.inputs_of(x), v=v, rv=None, spec=replace(layer.spec, value=("content",)))
-    (out,) = attend(inputs, layer.scale_in_evaluation().to(inputs.q.dtype))  # (B, G, L, 1) or (N, G, H, W, 1)
+    (out,) = layer.attend(inputs)  # (B, G, L, 1) or (N, G, H, W, 1)
     return layer.merge_heads(out, size)[..., 0].unflatten(0, size).permute(0, 3, 1, 2)  # (N, G, H, W)
 
 
@@ -99,3 +100,37 @@ def reach(layers: Sequence[tuple[AxialAttention | Attention2D, Tensor]], row: in
         weight = pull_back(layer, x, cotangent)[0].mean(0)  # (H, W)
     assert weight is not None
     return weight
+
+
+def spread(weights: np.ndarray, row: float, column: float) -> dict[str, float]:
+    """How far and how evenly `weights` (H, W), none negative, spread around (row, column).
+
+    Returns:
+        ``reached``: share of positions with any weight at all.
+        ``coverage``: share of positions with at least a tenth of the weight of an even spread, ``1 / (10 H W)`` of the total.
+        ``effective_positions``: exp of the entropy of the weights: so many equal ones are spread as widely; ``H W`` at most.
+        ``mean_distance``: mean of the distance from (row, column), weighted, in positions (the attention distance of
+        arXiv:2010.11929, appendix D.7).
+        ``above_peak_share``: share of positions above 4.55 % of the largest: the effective receptive field of Luo et al.
+        (arXiv:1701.04128, section 4).
+
+    Raises:
+        ValueError: for a map that is empty, negative, not finite, or zero everywhere.
+
+    Example:
+        >>> spread(np.ones((4, 4)), 1.5, 1.5)["effective_positions"]
+        16.0
+    """
+    weights = np.asarray(weights, np.float64)
+    if weights.ndim != 2 or not np.isfinite(weights).all() or (weights < 0).any() or not weights.sum() > 0:
+        raise ValueError(f"weights: expected a map (H, W) of numbers of at least 0, not all 0, found {weights.shape}, sum {weights.sum()}")
+    share = weights / weights.sum()  # (H, W)
+    some = share[share > 0]
+    rows, columns = np.indices(share.shape)
+    return {
+        "reached": float((share > 0).mean()),
+        "coverage": float((share >= 0.1 / share.size).mean()),
+        "effective_positions": round(float(np.exp(-(some * np.log(some)).sum())), 6),
+        "mean_distance": float((share * np.hypot(rows - row, columns - column)).sum()),
+        "above_peak_share": float((share > LUO * share.max()).mean()),
+    }

@@ -15,8 +15,8 @@ from PIL import Image
 from axialzoo.app.models import Runners
 from axialzoo.checkpoint import Config
 from axialzoo.image import load_image, notes, seen
+from axialzoo.runtime.ipc import WorkerError
 from axialzoo.runtime.predict import prediction_json
-from axialzoo.runtime.process import WorkerError
 from axialzoo.runtime.system import forget_peak, peak_memory
 from axialzoo.tasks import Result, task_of
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from axialzoo.app.models import checkpoint_of
 from axialzoo.spec import KINDS
 
 SIDE = 420  # pixels of the longer side of a panel
@@ -113,8 +114,8 @@ def _hops(own: Any, layers: list[str], shown: Any) -> Iterator[Panel]:
 
 
 def _panel(title: str, weights: np.ndarray, position: tuple[int, int], shown: Any, more: str = "") -> Panel:
-    from axialzoo.analysis.measures import spread
     from axialzoo.analysis.picture import heat_over
+    from axialzoo.analysis.weights import spread
 
     numbers = spread(weights, *position)
     note = f"reaches {100 * numbers['reached']:.0f} % of the map; as wide as {numbers['effective_positions']:,.0f} equal weights"
@@ -138,4 +139,4 @@ def _drawn(photo: Image.Image, share: tuple[float, float]) -> Image.Image:
 def _source(source: str) -> Any:
     from axialzoo.analysis.seeing import find_source
 
-    return find_source(source)
+    return find_source(source, fetch=checkpoint_of)

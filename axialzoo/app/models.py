@@ -6,7 +6,10 @@ import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 
+from axialzoo.checkpoint import Checkpoint, load_checkpoint
 from axialzoo.hub import fetch_checkpoint
 from axialzoo.hub.catalogue import OFFICIAL
 from axialzoo.hub.pulled import pulled
@@ -28,8 +31,18 @@ def offered(wanted: Sequence[str] = ()) -> tuple[str, ...]:
         CheckpointError, SpecError: for one that has no weights or cannot be had.
     """
     for source in wanted:
-        fetch_checkpoint(source)
+        checkpoint_of(source)
     return tuple(dict.fromkeys(wanted)) or (*list_models(pretrained=True), *(name for name in OFFICIAL if pulled(name).exists()))
+
+
+@cache
+def _folder_of(source: str) -> Path:
+    return fetch_checkpoint(source).folder
+
+
+def checkpoint_of(source: str) -> Checkpoint:
+    """Return the checkpoint of a source, which is looked for, and fetched where it has to be, the first time alone."""
+    return load_checkpoint(_folder_of(source))
 
 
 def frameworks() -> dict[str, str]:
@@ -84,7 +97,7 @@ class Runners:
 
 
 def _made(source: str, framework: str) -> tuple[Runner, contextlib.ExitStack]:
-    checkpoint = fetch_checkpoint(source)
+    checkpoint = checkpoint_of(source)
     with contextlib.ExitStack() as stack:
         worker, backend = None, None
         if framework == "keras":

@@ -14,8 +14,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import BinaryIO
 
-from axialzoo.checkpoint.errors import CheckpointError
-from axialzoo.checkpoint.files import check_regular
+from axialzoo.checkpoint.checkpoint_error import CheckpointError
+from axialzoo.checkpoint.safe_open import check_regular
 
 MAX_PICKLE = 16 << 20  # bytes
 MAX_OPCODES = 4 << 20

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from axialzoo.checkpoint import strict_json
-from axialzoo.checkpoint.errors import CheckpointError, ForeignVersion
+from axialzoo.checkpoint.checkpoint_error import CheckpointError, ForeignVersion
 from axialzoo.checkpoint.migrate import READABLE, VERSION, upgraded
 from axialzoo.spec import Label, Model, Preprocessing, SpecError, did_you_mean, entry, from_dict, is_registered, to_dict
 
@@ -160,6 +160,25 @@ def default_config(spec: Model, model: str = "custom") -> Config:
     mean, std = (sum(values) / len(values) for values in (base.mean, base.std))
     preprocessing = base if channels == 3 else replace(base, mean=(mean,) * channels, std=(std,) * channels)
     return Config(model, spec, (), preprocessing)
+
+
+def describe_model(
+    model: object,
+    spec: Model,
+    labels: Iterable[object] = (),
+    preprocessing: Preprocessing | None = None,
+    provenance: Mapping[str, object] | None = None,
+) -> Config:
+    """Return the config of a model of any framework: what is not given is that of ``model.config``, where it has one."""
+    config = getattr(model, "config", None)
+    base = config if isinstance(config, Config) else default_config(spec, str(getattr(model, "name", "custom")))
+    return Config(
+        base.model,
+        spec,
+        as_labels(labels) or base.labels,
+        preprocessing or base.preprocessing,
+        base.provenance if provenance is None else dict(provenance),
+    )
 
 
 def _digest(data: Mapping[str, object]) -> str:

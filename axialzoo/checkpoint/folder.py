@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from axialzoo.checkpoint.checkpoint_error import CheckpointError
 from axialzoo.checkpoint.config import MAX_BYTES, Config
-from axialzoo.checkpoint.errors import CheckpointError
-from axialzoo.checkpoint.files import read_small
 from axialzoo.checkpoint.migrate import VERSION, upgraded_tensors
+from axialzoo.checkpoint.safe_open import read_small
 from axialzoo.checkpoint.safetensors import Tensors, read_safetensors, write_safetensors
 from axialzoo.checkpoint.tensors import check_digest, check_tensors, digest
 from axialzoo.files import check_output, written_beside

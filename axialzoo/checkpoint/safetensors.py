@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from axialzoo.checkpoint import strict_json
-from axialzoo.checkpoint.errors import CheckpointError
-from axialzoo.checkpoint.files import check_regular
+from axialzoo.checkpoint.checkpoint_error import CheckpointError
+from axialzoo.checkpoint.safe_open import check_regular
 from axialzoo.files import written_beside
 
 DTYPES = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4"), "F64": np.dtype("<f8")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 
-from axialzoo.checkpoint.errors import CheckpointError
+from axialzoo.checkpoint.checkpoint_error import CheckpointError
 
 MAX_DEPTH = 32
 

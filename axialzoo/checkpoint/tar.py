@@ -9,8 +9,8 @@ import zlib
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-from axialzoo.checkpoint.errors import CheckpointError
-from axialzoo.checkpoint.files import check_regular
+from axialzoo.checkpoint.checkpoint_error import CheckpointError
+from axialzoo.checkpoint.safe_open import check_regular
 
 MAX_MEMBERS = 1000
 MAX_BYTES = 32 << 30  # of all members together, unpacked

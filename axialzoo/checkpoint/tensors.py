@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from axialzoo.checkpoint.errors import CheckpointError
+from axialzoo.checkpoint.checkpoint_error import CheckpointError
 from axialzoo.checkpoint.safetensors import NAMES, Tensors, flat_bytes
 from axialzoo.spec import Model, did_you_mean, parameters
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from axialzoo.cli.compare import milliseconds
-from axialzoo.cli.shared import Json, Quiet, emit, say, say_if_compiling, show, stdout_kept_clean, table
+from axialzoo.cli.shared import Device, Json, Quiet, emit, say, say_if_compiling, show, stdout_kept_clean, table
 
 
 def run(
@@ -17,6 +17,7 @@ def run(
     threads: Annotated[int | None, typer.Option(min=1, help="Cores to compute on; default all.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Turns of half a second for each form.")] = 5,
     framework: Annotated[str | None, typer.Option(help="torch, keras or torch,keras; default all that are installed.")] = None,
+    device: Device = "auto",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -38,7 +39,7 @@ def run(
     with stdout_kept_clean():
         say_if_compiling(quiet)
         found = benchmark(
-            model, size, batch=batch, threads=threads, rounds=rounds, wanted=wanted, told=lambda text: say(text, quiet)
+            model, size, batch=batch, threads=threads, rounds=rounds, wanted=wanted, told=lambda text: say(text, quiet), device=device
         )  # fmt: skip
     if as_json:
         emit(found)
@@ -57,6 +58,6 @@ def _tables(found: dict[str, Any]) -> list[Any]:
         low, high = run["quartiles"]
         shown.add_row(
             run["name"], milliseconds(run["seconds"]), f"{milliseconds(low)} to {milliseconds(high)}", milliseconds(run["cpu_seconds"]),
-            f"{run['images_per_second']:,.1f}", f"{run['speedup']:.2f}", "",
+            f"{run['images_per_second']:,.1f}", f"{run['speedup']:.2f}", run["detail"],
         )  # fmt: skip
     return [shown, f"CPU kernel: {found['kernel']['path']}, {found['kernel']['reason']}"]

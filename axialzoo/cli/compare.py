@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from axialzoo.cli.shared import Force, Json, Quiet, billions, emit, say, show, stdout_kept_clean, table
+from axialzoo.cli.shared import Device, Force, Json, Quiet, billions, emit, say, show, stdout_kept_clean, table
 
 COMPARED = "axial,axial_local,global,local,window"
 SIZES = "SIDE or HEIGHTxWIDTH, separated by commas: pixels, or with --layer positions; default 224,448,896, or 28,56,112,224."
@@ -27,7 +27,7 @@ def run(
     seconds: Annotated[float, typer.Option(min=1, help="Skip what takes longer, per run.")] = 60,
     memory: Annotated[float | None, typer.Option(min=0.01, help="GiB; skip what needs more; default 80 % of what is free.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Of PyTorch; default all cores.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Device = "auto",
     force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -45,25 +45,25 @@ def run(
       axialzoo compare axial_resnet50_s --layer stages.0.blocks.0 --kinds axial_local --span 65 --sizes 65x129,128x256 --train
     """
     from axialzoo.analysis import cases as making
+    from axialzoo.runtime.device import find_device
     from axialzoo.runtime.frameworks import choose
     from axialzoo.spec import entry
 
-    if device not in ("cpu", "cuda"):
-        raise ValueError(f"--device: expected cpu or cuda, found {device!r}")
     choose("torch")
+    device = find_device(device)
     spec = entry(model).spec
     block = None if layer is None else making.find_block(spec, layer)
     names = making.parse_kinds(kinds)
     wanted = making.parse_sizes(sizes or making.SIDES["model" if block is None else "layer"])
     if out is not None:
         _check_plotting()
-    from axialzoo.analysis.compare import compare
+    from axialzoo.analysis.compare import Measuring, Workload, compare
 
+    measuring = Measuring(rounds, seconds, None if memory is None else int(memory * 2**30), threads or 0, device)
     with stdout_kept_clean():
         found = compare(
-            model, names, wanted, layer=block, span=span, train=train, batch=batch, rounds=rounds, seconds=seconds,
-            memory=None if memory is None else int(memory * 2**30), threads=threads, device=device, out=out, overwrite=force,
-            told=lambda text: say(text, quiet),
+            model, names, wanted, Workload(block, span, train, batch), measuring,
+            out=out, overwrite=force, told=lambda text: say(text, quiet),
         )  # fmt: skip
     if as_json:
         emit(found)

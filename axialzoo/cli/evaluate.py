@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from axialzoo.cli.shared import (
+    Device,
     Flip,
     Json,
     Overlap,
@@ -25,7 +26,7 @@ from axialzoo.cli.shared import (
 )
 from axialzoo.cli.train import choose_one
 
-ABOUT = ("images", "seconds", "framework", "backend", "split", "digest", "per_class")  # beside the figures
+ABOUT = ("images", "seconds", "framework", "backend", "split", "digest", "per_class", "per_kind")  # beside the figures
 
 
 def run(
@@ -43,6 +44,7 @@ def run(
     examples: Annotated[int, typer.Option(min=0, help="Show so many pictures, from worst to best, in the folder's card.")] = 0,
     record: Annotated[bool, typer.Option("--record", help="Write the result into the folder's config and card.")] = False,
     plain: Plain = False,
+    device: Device = "auto",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -65,7 +67,7 @@ def run(
             say_if_compiling(quiet)
         more: dict[str, Any] = {"split": split, "pictures": pictures, "examples": examples, **looks(tile, overlap, flip, scales)}
         found: dict[str, Any] = training.evaluate(
-            source, data, framework=name, batch_size=batch_size, limit=limit, optimize=not plain, **more
+            source, data, framework=name, batch_size=batch_size, limit=limit, optimize=not plain, device=device, **more
         )
         if record:
             training.record(source, found, data)
@@ -80,18 +82,18 @@ def run(
     shown.add_row("seconds", f"{found['seconds']:.1f}")
     if not quiet:
         shown.add_row("framework", name + (f" ({found['backend']})" if found["backend"] else ""))
-    show(shown, *([_classes(found["per_class"])] if found.get("per_class") else []))
+    show(shown, *(_rows(name.removeprefix("per_"), found[name]) for name in ("per_class", "per_kind") if found.get(name)))
 
 
 def _figure(value: Any) -> str:
     return f"{100 * value:.2f} %" if isinstance(value, float) else str(value)
 
 
-def _classes(figures: Mapping[str, Any]) -> Any:
-    """A row a class, a column a figure."""
+def _rows(name: str, figures: Mapping[str, Any]) -> Any:
+    """Table with a row for each class or kind and a column for each figure."""
     rows = {name: one if isinstance(one, Mapping) else {"": one} for name, one in figures.items()}
     headings = list(dict.fromkeys(key for one in rows.values() for key in one))
-    shown = table("class", *(f">{heading}" for heading in headings))
+    shown = table(name, *(f">{heading}" for heading in headings))
     for name, one in rows.items():
         shown.add_row(name, *("-" if one.get(key) is None else _figure(one[key]) for key in headings))
     return shown

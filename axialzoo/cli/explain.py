@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from axialzoo.cli.compare import COMPARED
-from axialzoo.cli.shared import Force, Json, Quiet, emit, say, show, stdout_kept_clean, table
+from axialzoo.cli.shared import Device, Force, Json, Quiet, emit, say, show, stdout_kept_clean, table
+from axialzoo.files import check_output
 
 
 def run(
@@ -22,6 +23,7 @@ def run(
     samples: Annotated[int, typer.Option(min=1, help="Random combinations of channels behind the receptive field.")] = 8,
     seed: Annotated[int, typer.Option(help="Of those, and of random weights.")] = 0,
     random: Annotated[bool, typer.Option("--random", help="Random weights, even where there are trained ones.")] = False,
+    device: Device = "auto",
     force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -46,8 +48,9 @@ def run(
     place = _point(point)
     if out is not None:
         picture_format(out)  # before anything is computed
+        check_output(out, inputs=[image], overwrite=force)
     from axialzoo.analysis.cases import parse_kinds
-    from axialzoo.analysis.explain import explain, find_source
+    from axialzoo.analysis.explain import Drawn, explain, find_source
 
     names = parse_kinds(kinds)
     with stdout_kept_clean():
@@ -55,7 +58,7 @@ def run(
         if source.tensors is None:
             say(f"{model}: random weights (seed {seed}); nothing is learned", quiet)
         found = explain(
-            source, image, place, kinds=names, layer=layer, samples=samples, seed=seed, out=out, overwrite=force,
+            source, image, place, kinds=names, layer=layer, drawn=Drawn(samples, seed, device), out=out,
             told=lambda text: say(text, quiet),
         )  # fmt: skip
     if as_json:

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from axialzoo.cli.object_files import ObjectFiles
 from axialzoo.cli.predict_batch import BATCHES, run_batch
 from axialzoo.cli.shared import (
+    Device,
     Flip,
     Force,
     Json,
@@ -40,11 +42,18 @@ def run(
     out: Annotated[
         Path | None, typer.Option(help="Draw the result: a picture, or a folder of them. A name.parquet or name.jsonl: in batches.")
     ] = None,
+    masks: Annotated[
+        Path | None, typer.Option(help="Write the objects as a label map of 16 bits: name.tif, or a folder for several pictures.")
+    ] = None,
+    table_out: Annotated[
+        Path | None, typer.Option("--table", help="Write a row for each object: area, box, centroid, intensity.", metavar="NAME.csv")
+    ] = None,
     tile: Tile = None,
     overlap: Overlap = None,
     flip: Flip = False,
     scales: Scales = None,
     plain: Plain = False,
+    device: Device = "auto",
     workers: Annotated[int | None, typer.Option(min=1, help="In batches: processes; default one a core.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="In batches: of each worker; default 1.")] = None,
     chunk: Annotated[int | None, typer.Option(min=1, help="In batches: pictures of a file of results; default 256.")] = None,
@@ -67,15 +76,23 @@ def run(
       axialzoo predict a.jpg --model ./folder --framework torch,keras --out b.png
       axialzoo predict *.jpg --model axial_resnet_cifar10 --top 3 --json
       axialzoo predict photos/ --model axial_resnet_cifar10 --out results/
+      axialzoo predict photos/ --model axial_resnet_cifar10 --device cuda:1 --json
       axialzoo predict slide.png --model axial_deeplab_nuclei --tile 512x512 --overlap 64 --flip --out cut.png
+      axialzoo predict slide.tif --model axial_deeplab_nuclei --masks masks.tif --table cells.csv
       axialzoo predict photos/ --model axial_resnet_cifar10 --out results.parquet --workers 2
       axialzoo predict photos/ --model axial_resnet_cifar10 --out results.parquet --workers 2 --resume
       axialzoo predict shards/ --model axial_deeplab_nuclei --out results.jsonl --engine ray
     """
     batch = {"workers": workers, "threads": threads, "chunk": chunk, "engine": engine, "address": address, "resume": resume or None}
     batch = {name: value for name, value in batch.items() if value is not None}
+    files = {"--masks": masks, "--table": table_out}
+    named = [name for name, path in files.items() if path is not None]
     if out is not None and out.suffix in BATCHES:
-        how = {"framework": framework, "optimize": not plain, "top": top, "overwrite": force, **batch}
+        if named:
+            raise ValueError(
+                f"{', '.join(named)}: not of predictions in batches; expected an --out that is a picture or a folder, found {out}"
+            )
+        how = {"framework": framework, "optimize": not plain, "device": device, "top": top, "overwrite": force, **batch}
         run_batch(images, model, out, how, looks(tile, overlap, flip, scales), as_json=as_json, quiet=quiet)
         return
     if batch:
@@ -94,9 +111,13 @@ def run(
         targets = [] if out is None else output_paths(out, paths, several=len(paths) > 1 or images[0].is_dir(), force=force)
         names = choose(framework)
         checkpoint = fetch_checkpoint(model)
+        objects = ObjectFiles(masks, table_out, paths, several=len(paths) > 1 or images[0].is_dir(), force=force)
+        objects.check(checkpoint.config, names, named)
+        if shared := {*targets} & {*objects.masks, table_out}:
+            raise ValueError(f"{shared.pop()}: --out and --masks or --table name one file; expected a file for each")
         if not plain:
             say_if_compiling(quiet)
-        runners = [Runner(checkpoint, name, optimize=not plain) for name in names]
+        runners = [Runner(checkpoint, name, optimize=not plain, device=device) for name in names]
     config, predictions, drawn, skipped = checkpoint.config, [], [], []
     for index, one in enumerate(predict_files(runners, paths, looks=asked)):
         if one.picture is None:
@@ -112,15 +133,20 @@ def run(
         results = {runner.title: result for runner, result in zip(runners, one.results)}
         if not as_json:
             show(_table(one.path, {title: result.rows(**limit) for title, result in results.items()}))
+        if named:
+            objects.add(index, one.path, one.picture, one.results[0])
         if targets:
             _draw(one.picture, results, targets[index], config)
             drawn.append(str(targets[index]))
             say(f"drawn: {targets[index]}", quiet or as_json)
     if not predictions:
         raise ImageError(skipped[0]["error"] if len(skipped) == 1 else f"none of {len(skipped)} pictures can be read")
+    written = objects.finish()
+    for path in written:
+        say(f"written: {path}", quiet or as_json)
     if as_json:
         found = {"model": config.model, "digest": config.digest, **asked.asked, "predictions": predictions, "pictures": drawn}
-        emit({**found, **({"skipped": skipped} if skipped else {})})
+        emit({**found, **({"files": written} if written else {}), **({"skipped": skipped} if skipped else {})})
     if skipped:
         raise typer.Exit(1)
 

@@ -20,6 +20,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing besides the result.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Compute as in training: without the faster form for inference.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there already; never an input.")]
+Device = Annotated[
+    str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps; auto is the accelerator that the framework finds.", metavar="DEVICE")
+]
 Tile = Annotated[str | None, typer.Option(help="Cut large pictures into overlapping tiles, such as 513x513.", metavar="HEIGHTxWIDTH")]
 Overlap = Annotated[int | None, typer.Option(min=0, help="Pixels that tiles share; default a quarter of the tile.")]
 Flip = Annotated[bool, typer.Option("--flip", help="Look at the mirrored picture too, and take the mean.")]
@@ -87,7 +90,7 @@ def say(text: str, quiet: bool = False) -> None:
 
 def say_if_compiling(quiet: bool = False) -> None:
     """What the first use of the CPU kernel waits for."""
-    from axialzoo.kernels import needs_compiling
+    from axialzoo.ops.kernels import needs_compiling
 
     if needs_compiling():
         say("compiling the CPU kernel, once for this user: a quarter of a minute ...", quiet)

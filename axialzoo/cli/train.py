@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from axialzoo.cli.shared import Json, Quiet, emit, say, say_if_compiling, show, stdout_kept_clean, table
+from axialzoo.cli.shared import Device, Json, Quiet, emit, say, say_if_compiling, show, stdout_kept_clean, table
 from axialzoo.spec import SpecError
 
 
@@ -24,6 +24,7 @@ def run(
         bool, typer.Option("--resume", help="Go on from the last save in --out, to the step; with more --epochs, longer.")
     ] = False,
     framework: Annotated[str, typer.Option(help="torch or keras.")] = "torch",
+    device: Device = "auto",
     devices: Annotated[int, typer.Option(min=1, help="Of Keras on JAX: how many share each batch.")] = 1,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the images; default the recipe's.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Default the recipe's.")] = None,
@@ -56,7 +57,7 @@ def run(
     learning rate of the longer run.
     """
     from axialzoo import train as training
-    from axialzoo.kernels import use_kernel
+    from axialzoo.ops.kernels import use_kernel
     from axialzoo.runtime.frameworks import choose, prepare_keras
 
     (name,) = choose_one(framework, choose)
@@ -82,7 +83,7 @@ def run(
         elif not plain:
             say_if_compiling(quiet)
         with use_kernel("plain") if plain else contextlib.nullcontext(), _checking(quiet) as bar:
-            how = {"framework": name, "resume": resume, "devices": devices, "save_every": save_every}
+            how = {"framework": name, "resume": resume, "device": device, "devices": devices, "save_every": save_every}
             model = training.run(recipe, data, out, progress=bar, **how, **overrides)
     if os.environ.get("RANK", "0") != "0":
         return  # one of several processes: the first one tells

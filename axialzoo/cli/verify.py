@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from axialzoo.cli.shared import Json, Quiet, emit, say, say_if_compiling, show, stdout_kept_clean, table
+from axialzoo.cli.shared import Device, Json, Quiet, emit, say, say_if_compiling, show, stdout_kept_clean, table
 
 
 def run(
     source: Annotated[str, typer.Argument(help="A folder, a name with weights, or org/repo.", metavar="FOLDER")],
     float64: Annotated[bool, typer.Option(help="Compare in float64 too.")] = True,
+    device: Device = "auto",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -21,6 +22,8 @@ def run(
 
     Of what `axialzoo publish` wrote, the SHA-256 of every file and the golden activations too: what the weights computed where they
     were published.
+
+    On a GPU float32 is computed without TF32. A back end that does not find the device is reported as that, not as passed.
 
     The exit code is 0 where all checks passed and 1 where one failed. A framework that is not installed is
     reported as that, not as passed.
@@ -34,7 +37,7 @@ def run(
 
     with stdout_kept_clean():
         say_if_compiling(quiet)
-        report = verify(source, float64, told=lambda text: say(text, quiet))
+        report = verify(source, float64, told=lambda text: say(text, quiet), device=device)
     if as_json:
         emit(report)
     else:

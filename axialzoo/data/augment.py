@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
-from axialzoo.data.base import Sample
-from axialzoo.data.colour import draw_colours
+from axialzoo.data.colour import Colours, draw_colours
+from axialzoo.data.dataset import Sample
 from axialzoo.data.elastic import bend, displacement
 from axialzoo.data.geometry import Geometry
-from axialzoo.spec.check import require, require_number
+from axialzoo.spec.check import require, require_count, require_number
+from axialzoo.tasks.results import Segments
 
 POLICIES = ("crop", "resized_crop", "scale_crop")
 
@@ -24,10 +25,16 @@ class ScaleCrop:
 
     Attributes:
         scales: Smallest and largest factor, 1 being where the picture just fits; drawn evenly in their logarithm.
+        native: Whether factor 1 is the picture at its own resolution instead, of which a crop is cut: for pictures of any size whose
+            objects have a size in pixels, as under a microscope.
+        tries: Crops drawn at most until one shows an object, for segments; 1 takes the first, empty or not.
         mirror: Whether every other picture is mirrored.
         turns: Whether to turn by a random number of quarters, for pictures without up and down.
         colour: How far brightness, contrast, saturation and gamma move: 0.2 is 80 to 120 %; 0 for never.
         tint: How far red, green and blue move, each alone, as under another light: 0.2 is 80 to 120 %; 0 for never.
+        hue: How far the hue turns either way, as a share of the colour circle: 0.05 is 18 degrees; 0 for never.
+        gray: Share of the pictures that lose their colours.
+        invert: Share of the pictures that become their negative: dark objects on light ground and the reverse.
         elastic: Standard deviation of elastic displacement in pixels of the picture, for segments; 0 for none.
         mosaic: Share of the samples that are four pictures in one; each then fills its quarter (factors from 1 on).
         visible: Objects of boxes are dropped where less of their area is left.
@@ -38,19 +45,26 @@ class ScaleCrop:
     turns: bool = False
     colour: float = 0.2
     tint: float = 0.0
+    hue: float = 0.0
+    gray: float = 0.0
+    invert: float = 0.0
     elastic: float = 0.0
     mosaic: float = 0.0
     visible: float = 0.25
+    native: bool = False
+    tries: int = 1
 
     def __post_init__(self):
         ok = len(self.scales) == 2 and 0 < self.scales[0] <= self.scales[1] <= 100
         require(ok, f"ScaleCrop.scales: expected a smaller and a larger factor above 0, found {self.scales!r}")
-        for name in ("mirror", "turns"):
+        for name in ("mirror", "turns", "native"):
             require(isinstance(getattr(self, name), bool), f"ScaleCrop.{name}: expected a bool, found {getattr(self, name)!r}")
         for name in ("colour", "tint"):
             require_number("ScaleCrop", name, getattr(self, name), 0.0, 0.9)
+        require_count("ScaleCrop", "tries", self.tries)
+        require_number("ScaleCrop", "hue", self.hue, 0.0, 0.5)
         require_number("ScaleCrop", "elastic", self.elastic, 0.0, 100.0)
-        for name in ("mosaic", "visible"):
+        for name in ("mosaic", "visible", "gray", "invert"):
             require_number("ScaleCrop", name, getattr(self, name), 0.0, 1.0)
 
     def draw(self, height: int, width: int, size: tuple[int, int], rng: np.random.Generator) -> Geometry:
@@ -58,7 +72,8 @@ class ScaleCrop:
         turns = int(rng.integers(4)) if self.turns else 0
         mirrored = bool(rng.integers(2)) if self.mirror else False
         target = size[::-1] if turns % 2 else size  # the canvas as the picture sees it before it is turned
-        factor = np.exp(rng.uniform(*np.log(self.scales))) * min(target[0] / height, target[1] / width)
+        fitting = 1.0 if self.native else min(target[0] / height, target[1] / width)
+        factor = np.exp(rng.uniform(*np.log(self.scales))) * fitting
         places, taken = [], []
         for side, room in zip((height, width), target):
             scaled = max(round(side * factor), 1)
@@ -73,12 +88,40 @@ class ScaleCrop:
 
     def __call__(self, sample: Sample, size: tuple[int, int], fill: tuple[int, ...], rng: np.random.Generator) -> Sample:
         """`sample` augmented, its picture (H, W) of `size`; `fill` is the colour where there is no picture."""
-        if self.colour or self.tint:
-            sample = Sample(sample.name, draw_colours(self.colour, rng, self.tint).picture(sample.picture), sample.truth)
         height, width = sample.picture.height, sample.picture.width
+        colours = self.colours(rng)
+        if colours is not None and not self.native:  # contrast is about the mean of the whole picture
+            sample, colours = Sample(sample.name, colours.picture(sample.picture), sample.truth), None
         if self.elastic:
             sample = bend(sample, displacement(height, width, self.elastic, rng))
-        return self.draw(height, width, size, rng).sample(sample, fill)
+        geometry = self.draw(height, width, size, rng)
+        for _ in range(self.tries - 1):
+            if not isinstance(sample.truth, Segments) or shows_object(geometry.map(sample.truth.map), sample.truth):
+                break
+            geometry = self.draw(height, width, size, rng)
+        if colours is None:
+            return geometry.sample(sample, fill)
+        # of a large picture only the part that is shown is recoloured
+        return geometry.sample(sample, fill, colours.picture)
+
+    def colours(self, rng: np.random.Generator) -> Colours | None:
+        """Draw other colours, or None where nothing changes."""
+        if not (self.colour or self.tint or self.hue or self.gray or self.invert):
+            return None
+        colours = draw_colours(self.colour, rng, self.tint)
+        if not (self.hue or self.gray or self.invert):
+            return colours
+        hue = float(rng.uniform(-self.hue, self.hue))
+        gray, invert = (bool(draw < share) for draw, share in zip(rng.uniform(size=2), (self.gray, self.invert)))
+        return replace(colours, hue=hue, saturation=0.0 if gray else colours.saturation, invert=invert)
+
+
+def shows_object(ids: np.ndarray, truth: Segments) -> bool:
+    """Return whether a cut of a map has a pixel of a thing; without labels every segment is one."""
+    things = [one["id"] for one in truth.segments_info if not truth.labels or truth.labels[one["label_id"]].thing]
+    is_thing = np.zeros(int(truth.map.max(initial=0)) + 1, bool)
+    is_thing[things] = True
+    return bool(is_thing[ids].any())
 
 
 def random_resized_crop(image: Image.Image, size: int, rng: np.random.Generator) -> np.ndarray:

@@ -6,14 +6,13 @@ many processes share a batch, its pictures are the same.
 
 from __future__ import annotations
 
-from typing import Generic, Protocol, TypeVar
-
 import numpy as np
 from PIL import Image
 
-from axialzoo.data.augment import ScaleCrop, random_resized_crop
-from axialzoo.data.base import ArraySplit, DataError, Sample, Split, Truth
+from axialzoo.data.augment import random_resized_crop
+from axialzoo.data.dataset import ArraySplit, DataError, Sample, Split, Truth, kinds_of
 from axialzoo.data.mosaic import mosaic
+from axialzoo.data.settings import DataSettings
 from axialzoo.image import stretched
 from axialzoo.image.prepare import mean_colour
 from axialzoo.spec import Preprocessing
@@ -21,78 +20,57 @@ from axialzoo.spec import Preprocessing
 Truths = np.ndarray | list[Truth]
 
 
-class Settings(Protocol):
-    """What batches need to know of a recipe; its docstring says what each means."""
-
-    @property
-    def batch_size(self) -> int: ...
-    @property
-    def epochs(self) -> int: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def augment(self) -> str: ...
-    @property
-    def shift(self) -> int: ...
-    @property
-    def scale_crop(self) -> ScaleCrop: ...
-    @property
-    def preprocessing(self) -> Preprocessing: ...
-    def size(self, step: int, steps: int) -> int: ...
-
-
-S = TypeVar("S", bound=Settings)
-
-
-class TrainBatches(Generic[S]):
+class TrainBatches:
     """Augmented, normalised training batches by step. Any thread may ask for any step.
 
     Args:
         split: What to draw from.
-        recipe: How.
+        settings: How; a recipe, say.
         process, processes: Which share of each batch is wanted: every `processes`-th sample from number `process` on.
 
     Raises:
         ValueError: where the processes cannot share a batch evenly.
     """
 
-    def __init__(self, split: Split, recipe: S, process: int = 0, processes: int = 1):
-        if recipe.batch_size % processes:
-            raise ValueError(f"batch_size: expected a multiple of the {processes} processes, found {recipe.batch_size}")
+    def __init__(self, split: Split, settings: DataSettings, process: int = 0, processes: int = 1):
+        if settings.batch_size % processes:
+            raise ValueError(f"batch_size: expected a multiple of the {processes} processes, found {settings.batch_size}")
         if not len(split):
             raise DataError("data: no samples to train on")
-        self.split, self.recipe, self.process, self.processes = split, recipe, process, processes
-        self.per_epoch = max(len(split) // recipe.batch_size, 1)
-        self.steps = recipe.epochs * self.per_epoch
+        self.split, self.settings, self.process, self.processes = split, settings, process, processes
+        self.per_epoch = max(len(split) // settings.batch_size, 1)
+        self.steps = settings.epochs * self.per_epoch
+        self._shares = kind_shares(split, settings.kind_balance)
         self._order = (-1, np.empty(0, np.int64))  # (epoch, its order), of the epoch last asked for
-        self._sides = np.random.default_rng((recipe.seed, 3)).integers(0, 2, len(split))  # which samples epoch 0 mirrors
+        self._sides = np.random.default_rng((settings.seed, 3)).integers(0, 2, len(split))  # which samples epoch 0 mirrors
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, Truths]:
         """Images (n, H, W, C) float32 and truths of step `step`: (n,) int64 classes, or a list of boxes or segments."""
-        recipe, epoch = self.recipe, step // self.per_epoch
-        at = (step % self.per_epoch) * recipe.batch_size
-        indices = self._epoch_order(epoch)[at : at + recipe.batch_size]  # of the whole batch
-        side = recipe.size(step, self.steps)
-        if recipe.augment == "crop":
-            pixels, truths = self._crop(indices, epoch, side, np.random.default_rng((recipe.seed, 2, step, 0)))
+        settings, epoch = self.settings, step // self.per_epoch
+        at = (step % self.per_epoch) * settings.batch_size
+        indices = self._epoch_order(epoch)[at : at + settings.batch_size]  # of the whole batch
+        side = settings.size(step, self.steps)
+        if settings.augment == "crop":
+            pixels, truths = self._crop(indices, epoch, side, np.random.default_rng((settings.seed, 2, step, 0)))
         else:
-            make = self._resized_crop if recipe.augment == "resized_crop" else self._scale_crop
+            make = self._resized_crop if settings.augment == "resized_crop" else self._scale_crop
             places = range(len(indices))[self.process :: self.processes]
-            pairs = [make(int(indices[place]), side, np.random.default_rng((recipe.seed, 2, step, place))) for place in places]
+            pairs = [make(int(indices[place]), side, np.random.default_rng((settings.seed, 2, step, place))) for place in places]
             pixels, truths = np.stack([one for one, _ in pairs]), [truth for _, truth in pairs]
         truths = np.array(truths, np.int64) if isinstance(truths[0], (int, np.integer)) else truths
-        return normalise(as_channels(pixels, recipe.preprocessing), recipe.preprocessing), truths
+        return normalise(as_channels(pixels, settings.preprocessing), settings.preprocessing), truths
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
         known, order = self._order
         if known != epoch:
-            order = np.random.default_rng((self.recipe.seed, 1, epoch)).permutation(len(self.split))
+            rng = np.random.default_rng((self.settings.seed, 1, epoch))
+            order = rng.permutation(len(self.split)) if self._shares is None else _spread(self._shares, rng)
             self._order = (epoch, order)
         return order
 
     def _crop(self, indices: np.ndarray, epoch: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Pictures of one size in memory: shifted and mirrored without a loop. Draws for the whole batch, makes the share."""
-        split, shift = self.split, self.recipe.shift
+        split, shift = self.split, self.settings.shift
         if not isinstance(split, ArraySplit):
             raise DataError(
                 'augment="crop" needs pictures of one size in memory and a class each; use "resized_crop" for files of pictures with '
@@ -104,7 +82,7 @@ class TrainBatches(Generic[S]):
         starts = rng.integers(0, h - size + 1, len(indices)), rng.integers(0, w - size + 1, len(indices))
         indices, top, left = (values[self.process :: self.processes] for values in (indices, *starts))
         pixels = split.pixels[indices]  # (n, H, W, 3)
-        if self.recipe.preprocessing.per_image:
+        if self.settings.preprocessing.per_image:
             pixels = np.stack([np.asarray(stretched(Image.fromarray(one))) for one in pixels])
         pixels = np.pad(pixels, ((0, 0), (shift, shift), (shift, shift), (0, 0)), mode="reflect")
         rows, columns = (start[:, None] + np.arange(size) for start in (top, left))  # (n, size)
@@ -120,9 +98,9 @@ class TrainBatches(Generic[S]):
         return random_resized_crop(sample.picture, size, rng), sample.truth
 
     def _scale_crop(self, index: int, side: int, rng: np.random.Generator) -> tuple[np.ndarray, Truth]:
-        policy, (rows, columns) = self.recipe.scale_crop, self.recipe.preprocessing.size
+        policy, (rows, columns) = self.settings.scale_crop, self.settings.preprocessing.size
         size = (side, round(side * columns / rows))  # the recipe's side is the height; the ratio stays
-        fill = mean_colour(self.recipe.preprocessing)
+        fill = mean_colour(self.settings.preprocessing)
         fill = fill * 3 if len(fill) == 1 else fill
         sample = self._sample(index)
         if policy.mosaic and rng.uniform() < policy.mosaic:
@@ -134,9 +112,36 @@ class TrainBatches(Generic[S]):
 
     def _sample(self, index: int) -> Sample:
         sample = self.split[index]
-        if self.recipe.preprocessing.per_image:
+        if self.settings.preprocessing.per_image:
             return Sample(sample.name, stretched(sample.picture), sample.truth)
         return sample
+
+
+def kind_shares(split: Split, balance: float) -> np.ndarray | None:
+    """Return the share of an epoch that each sample has, (n,) float64, or None where all have the same.
+
+    Args:
+        balance: Of a kind with n samples each counts ``n ** -balance``: at 1 every kind is drawn equally often.
+
+    Raises:
+        DataError: for a balance of data that name no kinds.
+    """
+    if not balance:
+        return None
+    kinds = kinds_of(split)
+    if not kinds:
+        raise DataError(
+            f"kind_balance: expected data that name the kind of each picture (kinds.csv) for {balance}, found none; set it to 0"
+        )
+    _, kind_index, counts = np.unique(np.array(kinds), return_inverse=True, return_counts=True)
+    weights = counts[kind_index] ** -float(balance)
+    return weights / weights.sum()
+
+
+def _spread(shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw as many samples as there are, in random order, each as often as its share says: the whole part for certain."""
+    positions = (np.arange(len(shares)) + rng.uniform()) / len(shares)
+    return rng.permutation(np.searchsorted(np.cumsum(shares)[:-1], positions, side="right"))
 
 
 def as_channels(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:

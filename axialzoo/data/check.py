@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from axialzoo.data.base import ArraySplit, Data, DataError, Sample, Split
+from axialzoo.data.dataset import ArraySplit, Data, DataError, Sample, Split
 from axialzoo.tasks.results import Boxes, Segments
 
 

@@ -1,21 +1,23 @@
-"""Colours drawn at random: brightness, contrast, gamma, tint, saturation. Of pictures alone; labels do not see them."""
+"""Colours drawn at random: brightness, contrast, gamma, tint, saturation, hue, negatives. Of pictures alone; labels do not see them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 
 @dataclass(frozen=True)
 class Colours:
-    """How the colours of a picture change: brightness, contrast, gamma, tint, then saturation.
+    """How the colours of a picture change: brightness, contrast, gamma, tint, then saturation, hue and the negative.
 
     Attributes:
         brightness, contrast, saturation: Factors; contrast is about the picture's mean, saturation about its grey.
         gamma: Exponent of values from 0 to 1.
         tint: Factors of red, green and blue, as of another light or another camera's white balance.
+        hue: How far the hue turns, as a share of the colour circle.
+        invert: Whether the result is the negative: 255 less each value.
     """
 
     brightness: float = 1.0
@@ -23,6 +25,8 @@ class Colours:
     saturation: float = 1.0
     gamma: float = 1.0
     tint: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    hue: float = 0.0
+    invert: bool = False
 
     def picture(self, picture: Image.Image) -> Image.Image:
         """`picture` (8-bit RGB) with other colours, of the same size."""
@@ -34,7 +38,12 @@ class Colours:
         out = picture.point(np.round(255 * values.clip(max=1)).astype(np.int64).reshape(-1).tolist())
         if self.saturation != 1.0:
             out = Image.blend(out.convert("L").convert("RGB"), out, self.saturation)
-        return out
+        if self.hue:
+            hue, saturation, value = out.convert("HSV").split()
+            turn = round(256 * self.hue)
+            hue = hue.point([(level + turn) % 256 for level in range(256)])
+            out = Image.merge("HSV", (hue, saturation, value)).convert("RGB")
+        return ImageOps.invert(out) if self.invert else out
 
 
 def draw_colours(strength: float, rng: np.random.Generator, tint: float = 0.0) -> Colours:

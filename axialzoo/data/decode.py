@@ -8,8 +8,8 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
-from axialzoo.data.base import DataError
-from axialzoo.data.files import Files, named_stream
+from axialzoo.data.dataset import DataError
+from axialzoo.data.file_tree import Files, named_stream
 from axialzoo.image import ImageError, load_image
 from axialzoo.image.read import GREY_16, check_size
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from axialzoo.data.base import DataError, Sample
+from axialzoo.data.dataset import DataError, Sample
 from axialzoo.data.geometry import counted
 from axialzoo.tasks.results import Segments
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
-from axialzoo.data.base import Sample
+from axialzoo.data.dataset import Sample
 from axialzoo.tasks.results import Boxes, Segments
 
 TURNS = (None, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)  # counter-clockwise, as np.rot90
@@ -45,18 +46,33 @@ class Geometry:
         """Height and width of the box after resizing and turning."""
         return (self.scaled[1], self.scaled[0]) if self.turns % 2 else self.scaled
 
-    def sample(self, sample: Sample, fill: tuple[int, ...] = (0, 0, 0)) -> Sample:
-        """Picture and truth moved alike; a class stays as it is."""
+    def sample(
+        self, sample: Sample, fill: tuple[int, ...] = (0, 0, 0), recolour: Callable[[Image.Image], Image.Image] | None = None
+    ) -> Sample:
+        """Move picture and truth alike; a class stays as it is.
+
+        Args:
+            fill: Colour where there is no picture.
+            recolour: Applied to the part of the picture that is shown.
+        """
         truth = sample.truth
         if isinstance(truth, Boxes):
             truth = self.boxes(truth)
         elif isinstance(truth, Segments):
             truth = self.segments(truth)
-        return Sample(sample.name, self.picture(sample.picture, fill), truth)
+        return Sample(sample.name, self.picture(sample.picture, fill, recolour=recolour), truth)
 
-    def picture(self, picture: Image.Image, fill: tuple[int, ...] = (0, 0, 0), filter: Image.Resampling = Image.Resampling.BILINEAR):
+    def picture(
+        self,
+        picture: Image.Image,
+        fill: tuple[int, ...] = (0, 0, 0),
+        filter: Image.Resampling = Image.Resampling.BILINEAR,
+        recolour: Callable[[Image.Image], Image.Image] | None = None,
+    ) -> Image.Image:
         """The canvas (Pillow's resampling, so that shrinking does not alias), `fill` where there is no picture."""
         moved = picture.resize((self.scaled[1], self.scaled[0]), filter, box=self.box)
+        if recolour is not None:
+            moved = recolour(moved)
         if (turn := TURNS[self.turns % 4]) is not None:
             moved = moved.transpose(turn)
         if self.mirrored:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from axialzoo.data.augment import ScaleCrop
-from axialzoo.data.base import DataError, Sample
+from axialzoo.data.dataset import DataError, Sample
 from axialzoo.tasks.results import Boxes, Segments
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-from axialzoo.data.base import KINDS, Data, DataError
-from axialzoo.data.convert import boxes_of
-from axialzoo.data.files import Folder
+from axialzoo.data.dataset import KINDS, Data, DataError
+from axialzoo.data.file_tree import Folder
+from axialzoo.data.masks_to_boxes import boxes_of
 from axialzoo.data.readers import archives, cifar10, cityscapes, coco_instances, coco_maps, image_folder, label_maps, shards, yolo
-from axialzoo.data.readers.base import Reader
+from axialzoo.data.readers.reader import Reader
 
 READERS: tuple[Reader, ...] = (
     cifar10.READER,
@@ -39,7 +39,7 @@ def open_data(folder: str | os.PathLike, kind: str | None = None) -> Data:
         >>> open_data("docs/photos")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
-        axialzoo.data.base.DataError: data: nothing known in 'docs/photos'; looked for...
+        axialzoo.data.dataset.DataError: data: nothing known in 'docs/photos'; looked for...
     """
     if kind is not None and kind not in KINDS:
         raise DataError(f"data: expected kind {', '.join(KINDS)} or None, found {kind!r}")

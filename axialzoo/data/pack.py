@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from axialzoo.data.base import Data, Sample
+from axialzoo.data.dataset import Data, Sample
 from axialzoo.data.shards import MAP
 from axialzoo.files import write_text, written_beside
 from axialzoo.tasks.results import Boxes, Segments

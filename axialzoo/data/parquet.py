@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from axialzoo.data.base import DataError
+from axialzoo.data.dataset import DataError
 
 NAMES = ("image", "picture", "bytes", "img", "jpg", "png")  # of a column of pictures, in order of preference
 ROWS = 32  # read at once

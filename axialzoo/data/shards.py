@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from axialzoo.data.base import DataError, Sample
+from axialzoo.data.dataset import DataError, Sample
 from axialzoo.data.decode import decode_picture
-from axialzoo.data.files import named
+from axialzoo.data.file_tree import named
 from axialzoo.data.parquet import Table
 from axialzoo.data.tars import BLOCK, index_tar, read_member
 

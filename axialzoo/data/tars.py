@@ -12,7 +12,7 @@ import os
 import tarfile
 from typing import Any, NamedTuple, cast
 
-from axialzoo.data.base import DataError
+from axialzoo.data.dataset import DataError
 
 BLOCK = 512  # bytes; headers and contents begin at multiples of it
 COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5": "zstandard"}

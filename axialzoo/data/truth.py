@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from axialzoo.data.base import DataError
+from axialzoo.data.dataset import DataError
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.results import Boxes, Segments
 

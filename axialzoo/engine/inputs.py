@@ -10,11 +10,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from axialzoo.data.base import DataError
+from axialzoo.data.dataset import DataError
 from axialzoo.data.parquet import Table
 from axialzoo.data.shards import MAP
 from axialzoo.data.tars import Member, read_member, scan_tar
-from axialzoo.runtime.predict import SUFFIXES, Predicted, open_picture
+from axialzoo.runtime.predict import SUFFIXES, ImagePrediction, open_picture
 
 TAR, PARQUET = ".tar", ".parquet"
 
@@ -81,7 +81,7 @@ def chunks_of(paths: Sequence[str | os.PathLike], size: int) -> list[Chunk]:
     return found
 
 
-def pictures_of(chunk: Chunk) -> Iterator[Predicted]:
+def pictures_of(chunk: Chunk) -> Iterator[ImagePrediction]:
     """The pictures of a chunk, each opened when it is asked for; one that cannot be read says why."""
     if not chunk.shard:
         yield from (open_picture(Path(path)) for path in chunk.paths)
@@ -92,28 +92,29 @@ def pictures_of(chunk: Chunk) -> Iterator[Predicted]:
             try:
                 yield _from_bytes(name, read_member(chunk.shard, member.offset, member.size))
             except DataError as error:
-                yield Predicted(Path(name), error=str(error))
+                yield ImagePrediction(Path(name), error=str(error))
         if damage and chunk.stop > len(members):
-            yield Predicted(Path(chunk.shard), error=damage)
+            yield ImagePrediction(Path(chunk.shard), error=damage)
     else:
         yield from _in_table(chunk)
 
 
-def _in_table(chunk: Chunk) -> Iterator[Predicted]:
+def _in_table(chunk: Chunk) -> Iterator[ImagePrediction]:
     number = chunk.start
     try:
         table = _table(chunk.shard)
         for row in table.read(chunk.start, chunk.stop):
             name, content = f"{chunk.shard}:{number}", row[table.column]
             number += 1
-            yield _from_bytes(name, content) if content else Predicted(Path(name), error=f"{name}: no picture in column {table.column!r}")
+            missing = ImagePrediction(Path(name), error=f"{name}: no picture in column {table.column!r}")
+            yield _from_bytes(name, content) if content else missing
     except DataError as error:  # the rest of the chunk cannot be read either
         alone = chunk.stop - chunk.start == 1 and number == 0
         for rest in range(number, chunk.stop):
-            yield Predicted(Path(chunk.shard if alone else f"{chunk.shard}:{rest}"), error=str(error))
+            yield ImagePrediction(Path(chunk.shard if alone else f"{chunk.shard}:{rest}"), error=str(error))
 
 
-def _from_bytes(name: str, content: bytes) -> Predicted:
+def _from_bytes(name: str, content: bytes) -> ImagePrediction:
     stream = io.BytesIO(content)
     stream.name = name
     return open_picture(Path(name), stream)

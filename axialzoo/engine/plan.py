@@ -38,6 +38,7 @@ class Plan:
         top: How many classes or objects are told of.
         pictures, parts: How many there are, of pictures and of files of results.
         input: Digest of the pictures' names in their order, shards with their sizes.
+        device: Where it computes, as the user named it; None for the one that the framework takes by itself.
     """
 
     model: str
@@ -52,9 +53,11 @@ class Plan:
     pictures: int = 0
     parts: int = 0
     input: str = ""
+    device: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return json.loads(json.dumps(asdict(self)))
+        fields = json.loads(json.dumps(asdict(self)))
+        return fields if self.device else {name: value for name, value in fields.items() if name != "device"}
 
 
 def input_digest(chunks: Sequence[Chunk]) -> str:

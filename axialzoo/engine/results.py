@@ -9,12 +9,12 @@ from typing import Any
 
 from axialzoo.data.parquet import arrow
 from axialzoo.files import written_beside
-from axialzoo.runtime.predict import Predicted
+from axialzoo.runtime.predict import ImagePrediction
 
 FORMATS = (".parquet", ".jsonl")  # of results
 
 
-def row_of(one: Predicted, top: int | None = None) -> dict[str, Any]:
+def row_of(one: ImagePrediction, top: int | None = None) -> dict[str, Any]:
     """A picture and what was found, of any task.
 
     Args:

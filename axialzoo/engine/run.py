@@ -15,12 +15,13 @@ from axialzoo.engine.plan import Plan, begin, check_format, input_digest, missin
 from axialzoo.engine.processes import run_on_processes
 from axialzoo.engine.work import Work
 from axialzoo.hub import fetch_checkpoint
+from axialzoo.runtime.device import AUTO
 from axialzoo.runtime.frameworks import choose, process_backend
 from axialzoo.runtime.local import optimizable
 from axialzoo.runtime.predict import BATCH, check_decodable
 from axialzoo.runtime.system import cores
 from axialzoo.spec import SpecError, did_you_mean
-from axialzoo.tasks.looks import Asked, looks_of
+from axialzoo.tasks.tta import Asked, looks_of
 
 ENGINES = ("processes", "ray")
 CHUNK = 256  # pictures
@@ -42,6 +43,7 @@ def predict_batch(
     chunk: int = CHUNK,
     batch_size: int = BATCH,
     top: int | None = None,
+    device: str = AUTO,
     progress: Callable[[int, int], None] | None = None,
     **looks: Unpack[Asked],
 ) -> dict[str, Any]:
@@ -61,7 +63,7 @@ def predict_batch(
         address: Of a cluster of Ray; default Ray on this machine.
         resume: Go on with what lies in `out`.
         overwrite: Replace what lies in `out`.
-        framework, optimize: As of :class:`axialzoo.runtime.Runner`.
+        framework, optimize, device: As of :class:`axialzoo.runtime.Runner`; all workers share the device.
         chunk: Pictures of a file of results, which are done again when a worker dies.
         batch_size: Pictures computed at once.
         top: How many classes or objects to tell of.
@@ -103,15 +105,17 @@ def predict_batch(
     check_decodable(checkpoint.config, asked)
     chunks = chunks_of(inputs, chunk)
     config, total = checkpoint.config, sum(map(len, chunks))
-    optimized = optimize and optimizable(backend, "float32")
+    optimized = optimize and optimizable(backend, "float32", "cpu" if device == AUTO else device)
     plan = Plan(
         config.model, config.digest, names[0], backend, optimized, threads, batch_size, dict(asked.asked), top, total, len(chunks),
-        input_digest(chunks),
+        input_digest(chunks), None if device == AUTO else device,
     )  # fmt: skip
     begin(folder, plan, inputs, resume=resume, overwrite=overwrite)
     left = missing(folder, chunks)
     where = str(checkpoint.folder.resolve())
-    work = Work(str(model), where, config.digest, str(folder.resolve()), names[0], backend, optimize, dict(looks), top, batch_size, threads)
+    work = Work(
+        str(model), where, config.digest, str(folder.resolve()), names[0], backend, optimize, dict(looks), top, batch_size, threads, device
+    )
     workers = workers or max(cores() // threads, 1)
     counted, errors, started = total - sum(map(len, left)), 0, time.monotonic()
     if left:

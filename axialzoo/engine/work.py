@@ -13,6 +13,7 @@ from axialzoo.engine.plan import part
 from axialzoo.engine.results import row_of, write_rows
 from axialzoo.hub import fetch_checkpoint
 from axialzoo.runtime import Runner
+from axialzoo.runtime.device import AUTO
 from axialzoo.runtime.predict import predict_opened
 from axialzoo.tasks import looks_of
 
@@ -26,7 +27,7 @@ class Work:
         folder: Where it lies on the machine that sends the work; where it does not lie there, the worker fetches `source`.
         digest: That it must have.
         out: Folder of the results.
-        framework, backend, optimize, looks, top, batch, threads: See :class:`axialzoo.engine.plan.Plan`.
+        framework, backend, optimize, looks, top, batch, threads, device: See :class:`axialzoo.engine.plan.Plan`.
     """
 
     source: str
@@ -40,6 +41,7 @@ class Work:
     top: int | None
     batch: int
     threads: int
+    device: str = AUTO
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -55,7 +57,7 @@ class Work:
         checkpoint = load_checkpoint(self.folder, verify=False) if here else fetch_checkpoint(self.source)  # verified by the sender
         if checkpoint.config.digest != self.digest:
             raise ValueError(f"{checkpoint.folder}: expected digest {self.digest}, found {checkpoint.config.digest}")
-        return Runner(checkpoint, self.framework, self.backend, compiled=True, optimize=self.optimize)
+        return Runner(checkpoint, self.framework, self.backend, compiled=True, optimize=self.optimize, device=self.device)
 
     def do(self, chunk: Chunk) -> dict[str, int]:
         """Writes the results of a chunk, whole or not at all.

@@ -3,7 +3,7 @@
 from axialzoo.hub.card import EXAMPLES, examples_of, model_card, write_card
 from axialzoo.hub.download import download
 from axialzoo.hub.pretrained import Build, replaced, same_architecture, to_build
-from axialzoo.hub.publish import push_saved, push_to_hub
+from axialzoo.hub.push import push_saved, push_to_hub
 from axialzoo.hub.resolve import fetch_checkpoint, resolve, weights_of
 
 __all__ = [

@@ -11,7 +11,7 @@ from pathlib import Path
 from axialzoo.checkpoint import CheckpointError
 from axialzoo.files import write_text
 from axialzoo.hub.address import COMMIT, Address
-from axialzoo.hub.errors import hub_errors
+from axialzoo.hub.hub_errors import hub_errors
 
 
 def drop(folder: Path, names: Iterable[str]) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from axialzoo.checkpoint import Config
 from axialzoo.files import write_text
+from axialzoo.hub.metadata import licence_of
 from axialzoo.spec import cost
-from axialzoo.tasks import task_of
 
 CURVE = "learning_curve.png"
 
@@ -52,11 +52,11 @@ def model_card(config: Config, repo_id: str = "ORG/REPO", *, curve: bool = False
         examples: Of each ``file``, relative to the card, and ``text``.
     """
     spec, figures = config.spec, cost(config.spec)
-    tag = None if spec.head is None else task_of(spec.head).pipeline_tag
-    licence, metrics = str(config.provenance.get("licence") or "other").lower(), config.provenance.get("metrics")
+    tag = None if spec.head is None else spec.head.pipeline_tag
+    metrics = config.provenance.get("metrics")
     lines = [
         "---",
-        f"license: {licence if re.fullmatch('[a-z0-9.-]+', licence) else 'other'}",
+        f"license: {licence_of(config)}",
         "library_name: axialzoo",
         *([] if tag is None else [f"pipeline_tag: {tag}"]),
         "tags: [axial-attention, pytorch, keras]",
@@ -76,7 +76,7 @@ def model_card(config: Config, repo_id: str = "ORG/REPO", *, curve: bool = False
     ]
     if isinstance(metrics, Mapping):
         lines += [f"| {name} | {value:.4f} |" for name, value in metrics.items() if isinstance(value, float)]
-        lines += [f"| {name} | {value} |" for name, value in metrics.items() if not isinstance(value, float)]
+        lines += [f"| {name} | {value} |" for name, value in metrics.items() if not isinstance(value, (float, Mapping))]
     lines += [
         "",
         "```python",
@@ -85,6 +85,8 @@ def model_card(config: Config, repo_id: str = "ORG/REPO", *, curve: bool = False
         f'model = create_model("{config.model}", pretrained="{repo_id}")',
         "```",
     ]
+    if isinstance(metrics, Mapping) and isinstance(metrics.get("per_kind"), Mapping):
+        lines += ["", "## Figures of each kind", "", *_kinds_table(metrics["per_kind"])]
     notes = config.provenance.get("notes")
     if isinstance(notes, list):
         lines += ["", "## What to know", "", *(f"* {note}" for note in notes)]
@@ -103,3 +105,13 @@ def model_card(config: Config, repo_id: str = "ORG/REPO", *, curve: bool = False
     if rest:
         lines += ["", "## Provenance", "", "```json", json.dumps(rest, indent=2, ensure_ascii=False, sort_keys=True), "```"]
     return "\n".join([*lines, ""])
+
+
+def _kinds_table(per_kind: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Lines of a table with a row for each kind of picture and a column for each figure that all of them have."""
+    names = [name for name in next(iter(per_kind.values()), {}) if all(name in figures for figures in per_kind.values())]
+    rows = [
+        f"| {kind} | " + " | ".join(f"{one[name]:.4f}" if isinstance(one[name], float) else str(one[name]) for name in names) + " |"
+        for kind, one in per_kind.items()
+    ]
+    return [f"| kind | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|", *rows]

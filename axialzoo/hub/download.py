@@ -14,7 +14,7 @@ from axialzoo.checkpoint import CheckpointError
 from axialzoo.checkpoint.folder import CONFIG, WEIGHTS
 from axialzoo.hub.address import Address
 from axialzoo.hub.cache import drop
-from axialzoo.hub.errors import hub_errors
+from axialzoo.hub.hub_errors import hub_errors
 
 FILES = (CONFIG, WEIGHTS)
 ADVICE = "try again: what has arrived is kept"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from axialzoo.checkpoint import CheckpointError, read_small
-from axialzoo.checkpoint.files import check_regular
+from axialzoo.checkpoint.safe_open import check_regular
 
 MANIFEST = "SHA256SUMS"
 MAX_BYTES = 1 << 20

@@ -8,7 +8,6 @@ from typing import Any
 
 from axialzoo.checkpoint import Config
 from axialzoo.hub.address import HUB_ID
-from axialzoo.tasks import task_of
 
 TAGS = ("axial-attention", "pytorch", "keras", "safetensors", "vision")
 METRICS = {"top1": "accuracy", "top5": "top-5-accuracy", "miou": "mean_iou"}  # where the Hub has a name of its own
@@ -25,7 +24,7 @@ def front_matter(config: Config, repo_id: str, base_model: str | None = None) ->
     """
     from huggingface_hub import ModelCardData
 
-    tag = pipeline_tag(config)
+    tag = None if config.spec.head is None else config.spec.head.pipeline_tag
     base = base_model or _base(config)
     results = _results(config, tag)
     licence = licence_of(config)
@@ -51,11 +50,6 @@ def licence_of(config: Config) -> str:
     """The licence as the Hub writes it, ``"other"`` where it is none of its words."""
     licence = str(config.provenance.get("licence") or "other").lower()
     return licence if re.fullmatch("[a-z0-9.-]+", licence) else "other"
-
-
-def pipeline_tag(config: Config) -> str | None:
-    """What the Hub calls the task."""
-    return None if config.spec.head is None else task_of(config.spec.head).pipeline_tag
 
 
 def dataset_of(config: Config) -> tuple[str, str]:

@@ -9,8 +9,8 @@ from pathlib import Path
 from axialzoo.checkpoint import CheckpointError
 from axialzoo.files import check_output, written_beside
 from axialzoo.hub.address import Address
-from axialzoo.hub.errors import hub_errors
-from axialzoo.hub.publish import ADVICE
+from axialzoo.hub.hub_errors import hub_errors
+from axialzoo.hub.push import ADVICE
 from axialzoo.hub.resolve import fetch_checkpoint
 
 PACKAGE = Path(__file__).parents[1]

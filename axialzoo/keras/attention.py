@@ -9,15 +9,19 @@ attended axis, T queries and S keys of a window, D depth of a head (Dk, Dv), P r
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import keras
 from keras import ops
 
 from axialzoo.keras.attention_inputs import AttentionInputs
-from axialzoo.keras.fused import attend_folded, serving_kernel
 from axialzoo.keras.fused_layer import can_train_fused, train_fused
-from axialzoo.keras.norm import Activation, statistics_dtype
-from axialzoo.keras.projection import PositionAttention
-from axialzoo.keras.windows import HIDDEN, by_window, seen, table_window, unwindow, window_keys, window_of, window_queries
+from axialzoo.keras.projection import PositionAttention, norm_logits
+from axialzoo.keras.windows import seen, table_window, unwindow, window_keys, window_of, window_queries
+from axialzoo.ops.keras.attention import attend_along, logit_terms, sum_of
+from axialzoo.ops.keras.inference import attend_folded, serving_kernel
+from axialzoo.ops.keras.tables import Activation, statistics_dtype
 from axialzoo.spec import Attention, Norm
 
 
@@ -40,19 +44,25 @@ class AxialAttention(PositionAttention):
         self.axis = axis
 
     def call(self, x, activation: Activation | None = None, training=None):
-        if not training and serving_kernel(self, x):
-            return attend_folded(self, self.placed(x), self.axis, activation)
-        if training and can_train_fused(self, x, self.axis):
-            return train_fused(self, self.placed(x), self.axis, activation)
+        if not self.calls_sublayers():
+            if not training and serving_kernel(self, x):
+                return attend_folded(self, self.placed(x), self.axis, activation)
+            if training and can_train_fused(self, x, self.axis):
+                return train_fused(self, self.placed(x), self.axis, activation)
         x = self._plain(x, training)
         return x if activation is None else activation(x)
 
     def _plain(self, x, training):
         _, h, w, _ = ops.shape(x)
         inputs = self.inputs_of(x, training)
-        scale = ops.cast(self.similarity_scale(inputs, training), inputs.q.dtype)  # (terms, G)
-        out = attend(inputs, scale)  # one (B, G, L, Dv) per value term
+        out = self.attend(inputs, training)  # one (B, G, L, Dv) per value term
         return self.sum_terms([self.merge_heads(term, h, w) for term in out], training)  # (N, H, W, V)
+
+    def attend(self, inputs: AttentionInputs, training) -> list:
+        """Retrieve contents and positions, (B, G, L, Dv) for each value term."""
+        if self.calls_sublayers():
+            return attend(inputs, normalise=functools.partial(norm_logits, self.norm_similarity, training=training))
+        return attend(inputs, ops.cast(self.similarity_scale(inputs, training), inputs.q.dtype))
 
     def inputs_of(self, x, training=None) -> AttentionInputs:
         """What the layer attends with, from its input: (N, H, W, C) to queries, keys, values (B, G, L, D) and tables."""
@@ -103,52 +113,24 @@ class AxialAttention(PositionAttention):
         return {**super().get_config(), "axis": self.axis}
 
 
-def attend(inputs: AttentionInputs, scale) -> list:
+def attend(inputs: AttentionInputs, scale=None, normalise: Callable = sum_of) -> list:
     """Softmax attention with relative positions along one axis: with `moments`, all that a fused kernel has to replace.
 
     Args:
         inputs: Queries, keys, values, tables and windows along one axis.
-        scale: (terms, G): factor of each similarity term, in the order of ``spec.similarity``.
+        scale: (terms, G): factor of each similarity term, in the order of ``spec.similarity``; None for none.
+        normalise: Makes the logits of a list of terms, (B', G, T, S) each, and of the pairs to be seen.
 
     Returns:
         Retrieved contents and retrieved positions, as ``spec.value`` says: each (B, G, L, Dv).
     """
-    spec, window, groups, dtype = inputs.spec, inputs.window, inputs.q.shape[1], inputs.v.dtype
+    spec, window = inputs.spec, inputs.window
     q, k, v = window_queries(inputs.q, window), window_keys(inputs.k, window), window_keys(inputs.v, window)  # (B', G, T or S, D)
-    scales = {term: scale[index][:, None, None] for index, term in enumerate(spec.similarity)}  # each (G, 1, 1)
-    logits = 0.0
-    if "content" in scales:
-        logits = logits + content_similarity(q * scales["content"], k)  # (B'G, T, S)
-    if "query" in scales:
-        logits = logits + query_similarity(q * scales["query"], inputs.rq)
-    if "key" in scales:
-        logits = logits + key_similarity(k * scales["key"], inputs.rk)
-    logits = ops.cast(logits, statistics_dtype(dtype))
-    if not window.whole:
-        logits = by_window(logits, groups, window) + (seen(window, logits.dtype)[:, None] - 1) * HIDDEN  # (B, windows, G, T, S)
-        logits = ops.reshape(logits, (-1, window.queries, window.keys))
-    p = ops.cast(ops.softmax(logits, axis=-1), dtype)  # (B'G, T, S)
-    out = []
-    if "content" in spec.value:
-        out.append(p @ _flatten(v))  # (B'G, T, Dv)
-    if "position" in spec.value:
-        out.append(ops.swapaxes(ops.swapaxes(p, 0, 1) @ ops.cast(inputs.rv, dtype), 0, 1))  # (T, B'G, S) (T, S, Dv) -> (B'G, T, Dv)
-    return [unwindow(ops.reshape(x, (-1, groups, window.queries, x.shape[-1])), window) for x in out]
-
-
-def content_similarity(q, k):
-    """q_p.k_s: (B, G, T, Dk), (B, G, S, Dk) to (BG, T, S)."""
-    return _flatten(q) @ ops.swapaxes(_flatten(k), 1, 2)
-
-
-def query_similarity(q, rq):
-    """q_p.rq[s - p]: (B, G, T, Dk), (T, S, Dk) to (BG, T, S), as one product per query."""
-    return ops.swapaxes(ops.swapaxes(_flatten(q), 0, 1) @ ops.swapaxes(ops.cast(rq, q.dtype), 1, 2), 0, 1)
-
-
-def key_similarity(k, rk):
-    """k_s.rk[s - p]: (B, G, S, Dk), (T, S, Dk) to (BG, T, S), as one product per key."""
-    return ops.transpose(ops.swapaxes(_flatten(k), 0, 1) @ ops.transpose(ops.cast(rk, k.dtype), (1, 2, 0)), (1, 2, 0))
+    found = attend_along(
+        q, k, v, (inputs.rq, inputs.rk, inputs.rv), inputs.factors(scale, 2), None if window.whole else seen(window),
+        "content" in spec.value, normalise,
+    )  # fmt: skip
+    return [unwindow(x, window) for x in found if x is not None]
 
 
 def moments(inputs: AttentionInputs):
@@ -182,25 +164,15 @@ def _gram(x):
 
 def _window_moments(inputs: AttentionInputs):
     """`moments` from the logits of each window, pairs that are not to be seen left out."""
-    spec, window, groups, dtype = inputs.spec, inputs.window, inputs.q.shape[1], inputs.q.dtype
+    window, groups, dtype = inputs.window, inputs.q.shape[1], inputs.q.dtype
     n = ops.cast(ops.shape(inputs.q)[0], dtype) * ops.cast(window.pairs, dtype)
     q, k = window_queries(inputs.q, window), window_keys(inputs.k, window)  # (B', G, T, Dk), (B', G, S, Dk)
-    visible = seen(window, dtype)[:, None]  # (windows, 1, T, S)
-    similarity = {
-        "content": lambda: content_similarity(q, k),
-        "query": lambda: query_similarity(q, inputs.rq),
-        "key": lambda: key_similarity(k, inputs.rk),
-    }
+    visible = ops.cast(seen(window), dtype)[:, None]  # (windows, 1, T, S)
     means, variances = [], []
-    for term in spec.similarity:
-        x = by_window(similarity[term](), groups, window)  # (B, windows, G, T, S)
+    for x in logit_terms(q, k, (inputs.rq, inputs.rk, inputs.rv), inputs.factors(None, 2)):
+        x = ops.reshape(x, (-1, window.count, groups, window.queries, window.keys))  # (B, windows, G, T, S)
         mean = ops.sum(x * visible, (0, 1, 3, 4)) / n  # (G,)
         centred = (x - mean[:, None, None]) * visible  # (B, windows, G, T, S)
         variances.append(ops.sum(ops.square(centred), (0, 1, 3, 4)) / n)
         means.append(mean)
     return ops.stack(means), ops.stack(variances), n  # (terms, G)
-
-
-def _flatten(x):
-    """Batch and heads as one: (B, G, L, D) to (BG, L, D)."""
-    return ops.reshape(x, (-1, *ops.shape(x)[2:]))

@@ -9,13 +9,18 @@ Letters as there; T and S, queries and keys of a window, have rows (h) and colum
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import keras
+import numpy as np
 from keras import ops
 
 from axialzoo.keras.attention_inputs import AttentionInputs
-from axialzoo.keras.norm import statistics_dtype
-from axialzoo.keras.projection import PositionAttention
-from axialzoo.keras.windows import HIDDEN, by_window2d, seen, seen2d, table_window, tile, untile, window_keys, window_of, window_queries
+from axialzoo.keras.projection import PositionAttention, norm_logits
+from axialzoo.keras.windows import seen, seen2d, table_window, tile, untile, window_keys, window_of, window_queries
+from axialzoo.ops.keras.attention import attention_weights, sum_of
+from axialzoo.ops.keras.tables import statistics_dtype
 
 AXES = ("_height", "_width")
 
@@ -36,9 +41,14 @@ class Attention2D(PositionAttention):
     def call(self, x, training=None):
         _, h, w, _ = ops.shape(x)
         inputs = self.inputs_of(x, training)
-        scale = ops.cast(self.similarity_scale(inputs, training), inputs.q.dtype)  # (terms, G)
-        out = attend(inputs, scale)  # one (N, G, H, W, Dv) per value term
+        out = self.attend(inputs, training)  # one (N, G, H, W, Dv) per value term
         return self.sum_terms([self.merge_heads(term, h, w) for term in out], training)  # (N, H, W, V)
+
+    def attend(self, inputs: AttentionInputs, training) -> list:
+        """Retrieve contents and positions, (N, G, H, W, Dv) for each value term."""
+        if self.calls_sublayers():
+            return attend(inputs, normalise=functools.partial(norm_logits, self.norm_similarity, training=training))
+        return attend(inputs, ops.cast(self.similarity_scale(inputs, training), inputs.q.dtype))
 
     def inputs_of(self, x, training=None) -> AttentionInputs:
         """What the layer attends with, from its input: (N, H, W, C) to queries, keys, values (N, G, H, W, D) and pairs of tables."""
@@ -88,12 +98,13 @@ class Attention2D(PositionAttention):
         return self.scale_from_moments(*moments(inputs.similarity_in(statistics_dtype(inputs.q.dtype))))
 
 
-def attend(inputs: AttentionInputs, scale) -> list:
+def attend(inputs: AttentionInputs, scale=None, normalise: Callable = sum_of) -> list:
     """Softmax attention with relative positions along both axes: with `moments`, all that a fused kernel has to replace.
 
     Args:
         inputs: Queries, keys, values, tables and windows over both axes.
-        scale: (terms, G): factor of each similarity term, in the order of ``spec.similarity``.
+        scale: (terms, G): factor of each similarity term, in the order of ``spec.similarity``; None for none.
+        normalise: Makes the logits of a list of terms, (B', G, T, S) each, and of the pairs to be seen.
 
     Returns:
         Retrieved contents and retrieved positions, as ``spec.value`` says: each (N, G, H, W, Dv).
@@ -101,23 +112,13 @@ def attend(inputs: AttentionInputs, scale) -> list:
     spec, windows, dtype = inputs.spec, inputs.window, inputs.v.dtype
     q = tile(inputs.q, windows, window_queries)  # (B', G, Th, Tw, Dk)
     k, v = tile(inputs.k, windows, window_keys), tile(inputs.v, windows, window_keys)  # (B', G, Sh, Sw, D)
-    scales = {term: scale[index][:, None, None, None] for index, term in enumerate(spec.similarity)}  # each (G, 1, 1, 1)
-    logits = 0.0
-    if "content" in scales:
-        logits = logits + content_similarity(q * scales["content"], k)  # (B', G, Th, Tw, Sh, Sw)
-    if "query" in scales:
-        logits = logits + query_similarity(q * scales["query"], inputs.rq)
-    if "key" in scales:
-        logits = logits + key_similarity(k * scales["key"], inputs.rk)
-    logits = ops.cast(logits, statistics_dtype(dtype))
-    shape = (-1, *ops.shape(logits)[1:])
-    visible = seen2d(windows, logits.dtype)
-    if visible is not None:
-        logits = ops.reshape(by_window2d(logits, windows) + (visible - 1) * HIDDEN, shape)
-    p = ops.cast(ops.softmax(ops.reshape(logits, (*shape[:4], shape[4] * shape[5])), axis=-1), dtype)  # (B', G, Th, Tw, S)
+    terms = _terms(inputs, q, k, scale)  # (B', G, Th, Tw, Sh, Sw) each
+    shape, visible = (-1, *ops.shape(terms[0])[1:]), _mask(windows)
+    flat = (*shape[:2], shape[2] * shape[3], shape[4] * shape[5])  # (B', G, T, S)
+    p = attention_weights(normalise([ops.reshape(term, flat) for term in terms], visible), visible, dtype)  # (B', G, T, S)
     out = []
     if "content" in spec.value:
-        x = ops.reshape(p, (-1, shape[1], shape[2] * shape[3], shape[4] * shape[5])) @ _flatten(v)  # (B', G, T, S) (B', G, S, Dv)
+        x = p @ _flatten(v)  # (B', G, T, S) (B', G, S, Dv)
         out.append(ops.reshape(x, (*shape[:4], v.shape[-1])))  # (B', G, Th, Tw, Dv)
     if "position" in spec.value:
         p = ops.reshape(p, shape)
@@ -125,6 +126,17 @@ def attend(inputs: AttentionInputs, scale) -> list:
         of_columns = ops.einsum("bgtuv,uvd->bgtud", ops.sum(p, 4), ops.cast(inputs.rv[1], dtype))
         out.append(ops.concatenate([of_rows, of_columns], axis=-1))  # (B', G, Th, Tw, Dv)
     return [untile(x, windows) for x in out]
+
+
+def _terms(inputs: AttentionInputs, q, k, scale=None) -> list:
+    """Terms of the logits, (B', G, Th, Tw, Sh, Sw) each, times `scale`, (terms, G), where there is one."""
+    of_content, of_query, of_key = inputs.factors(scale, 3)  # (G, 1, 1, 1) each
+    terms = [] if of_content is None else [content_similarity(q * of_content, k)]
+    if of_query is not None:
+        terms.append(query_similarity(q * of_query, inputs.rq))
+    if of_key is not None:
+        terms.append(key_similarity(k * of_key, inputs.rk))
+    return terms
 
 
 def content_similarity(q, k):
@@ -168,7 +180,7 @@ def moments(inputs: AttentionInputs):
     windows, dtype = inputs.window, inputs.q.dtype
     n = ops.cast(ops.shape(inputs.q)[0], dtype) * ops.cast(windows[0].pairs, dtype) * ops.cast(windows[1].pairs, dtype)
     q, k = tile(inputs.q, windows, window_queries), tile(inputs.k, windows, window_keys)  # (B', G, Th, Tw, Dk), (B', G, Sh, Sw, Dk)
-    seen_rows, seen_columns = (seen(window, dtype) for window in windows)  # (windows, T, S)
+    seen_rows, seen_columns = (ops.cast(seen(window), dtype) for window in windows)  # (windows, T, S)
     found = []
     for term in inputs.spec.similarity:
         if term == "content":
@@ -184,13 +196,14 @@ def moments(inputs: AttentionInputs):
 
 def _content_moments(q, k, windows, n):
     """Mean and variance of q_p.k_s, each (G,), from (B', G, Th, Tw, D) and (B', G, Sh, Sw, D)."""
-    visible = seen2d(windows, q.dtype)  # (windows h, windows w, 1, Th, Tw, Sh, Sw)
+    visible = seen2d(windows)  # (windows h, windows w, Th, Tw, Sh, Sw)
     if visible is None:
         q, k = _flatten(q), _flatten(k)  # (B, G, T, D), (B, G, S, D)
         mean = ops.sum(ops.sum(q, 2) * ops.sum(k, 2), (0, 2)) / n  # (G,)
         square = ops.sum((ops.swapaxes(q, 2, 3) @ q) * (ops.swapaxes(k, 2, 3) @ k), (0, 2, 3)) / n  # (B, G, D, D) -> (G,)
         return mean, ops.relu(square - ops.square(mean))
-    x = by_window2d(content_similarity(q, k), windows)  # (N, windows h, windows w, G, Th, Tw, Sh, Sw)
+    visible = ops.cast(visible, q.dtype)[:, :, None]  # (windows h, windows w, 1, Th, Tw, Sh, Sw)
+    x = _by_window(content_similarity(q, k), windows)  # (N, windows h, windows w, G, Th, Tw, Sh, Sw)
     mean = ops.sum(x * visible, (0, 1, 2, 4, 5, 6, 7)) / n  # (G,)
     centred = (x - mean[:, None, None, None, None]) * visible
     return mean, ops.sum(ops.square(centred), (0, 1, 2, 4, 5, 6, 7)) / n
@@ -207,7 +220,7 @@ def _position_moments(rows, columns, seen_rows, seen_columns, windows, n):
         windows: Of the height and of the width.
         n: How many pairs.
     """
-    rows, columns = by_window2d(rows, windows), by_window2d(columns, windows)  # (N, windows h, windows w, G, X, Y, R or C)
+    rows, columns = _by_window(rows, windows), _by_window(columns, windows)  # (N, windows h, windows w, G, X, Y, R or C)
     of_row, of_column = ops.sum(seen_rows, 2), ops.sum(seen_columns, 2)  # how many are seen: (windows h, X), (windows w, Y)
 
     def total_of_rows(x):  # each counts for all the columns that are seen with it: (G,)
@@ -227,3 +240,18 @@ def _flatten(x):
     """Rows and columns as one: (B, G, h, w, D) to (B, G, hw, D)."""
     _, g, h, w, d = ops.shape(x)
     return ops.reshape(x, (-1, g, h * w, d))
+
+
+def _mask(windows):
+    """Which keys are to be seen by each query, with positions of a window in one row: bool, (windows, T, S); None for all."""
+    visible = seen2d(windows)  # (windows h, windows w, Th, Tw, Sh, Sw)
+    if visible is None:
+        return None
+    _, _, *sides = ops.shape(visible)
+    shape = (-1, sides[0] * sides[1], sides[2] * sides[3])
+    return visible.reshape(shape) if isinstance(visible, np.ndarray) else ops.reshape(visible, shape)
+
+
+def _by_window(x, windows):
+    """Takes batch and windows of the logits apart: (B', G, Th, Tw, Sh, Sw) to (N, windows h, windows w, G, Th, Tw, Sh, Sw)."""
+    return ops.reshape(x, (-1, windows[0].count, windows[1].count, *ops.shape(x)[1:]))

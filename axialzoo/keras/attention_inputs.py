@@ -8,6 +8,7 @@ from typing import Any
 from keras import ops
 
 from axialzoo.spec import Attention
+from axialzoo.spec.attention import SIMILARITY_TERMS
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,17 @@ class AttentionInputs:
     rv: Any
     spec: Attention
     window: Any
+
+    def factors(self, scale, axes: int) -> tuple:
+        """Factors of q.k, q.rq and k.rk, None for a term that there is not.
+
+        Args:
+            scale: (terms, G), in the order of ``spec.similarity``; None for factors of 1.
+            axes: How many axes of the logits follow the heads: each factor is (G, 1, ...).
+        """
+        terms = self.spec.similarity
+        by_term = {term: 1 if scale is None else ops.reshape(scale[index], (-1, *(1,) * axes)) for index, term in enumerate(terms)}
+        return tuple(by_term.get(term) for term in SIMILARITY_TERMS)
 
     def similarity_in(self, dtype: str) -> AttentionInputs:
         """The same with q, k, rq and rk, which the logits are made of, in `dtype`."""

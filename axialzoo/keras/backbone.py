@@ -10,27 +10,13 @@ import keras
 
 from axialzoo.checkpoint import Config
 from axialzoo.checkpoint.migrate import upgraded_spec
-from axialzoo.keras.blocks import ACTIVATIONS, MaxPool, through
-from axialzoo.keras.fused import beyond_jit
-from axialzoo.keras.neck import fused_stage
+from axialzoo.keras.functional import Activation, fused_stage, image_input, residual_stage, to_format
 from axialzoo.keras.norm import BatchNorm
 from axialzoo.keras.stem import Stem
-from axialzoo.kernels import use_kernel
-from axialzoo.spec import Backbone, Model, SpecError, Stage, from_dict, size_pair, to_dict
-
-
-def residual_stage(x, spec: Stage, inputs: int, backbone: Backbone, name: str, dtype):
-    """A max pool where the spec has one, then blocks: (N, H, W, inputs) to (N, H / stride, W / stride, outputs), rounded up.
-
-    Layers of the model itself, so that ``model.get_layer("stages.0.blocks.1")`` finds them. A stage takes in and gives out one
-    state. Today that is the pixels. Tokens that travel beside them (MaX-DeepLab's memory, (N, tokens, C), read and written by
-    transformers inside the blocks of the last stage and of the neck) will be a second member of it: blocks without a
-    transformer pass it on, `ResidualBlock.residual` is where one with a transformer reads pixels and tokens and writes both,
-    and `through` hands the state from block to block whatever it holds.
-    """
-    if spec.pool:
-        x = MaxPool(name=f"{name}.pool", dtype=dtype)(x)
-    return through(spec.blocks, x, inputs, backbone, name, dtype)
+from axialzoo.ops.keras.inference import beyond_jit
+from axialzoo.ops.kernels import use_kernel
+from axialzoo.spec import Model, from_dict, size_pair, to_dict
+from axialzoo.spec.check import check_indices, check_trainable
 
 
 class Extractor(keras.Model):
@@ -132,8 +118,17 @@ class Extractor(keras.Model):
             "trainable": self.trainable,
             "frozen": frozen,  # by the layers' paths
             **({"folded": [norm.path for norm in self._norms() if norm.folded]} if self.optimized else {}),
+            **self._quantized_config(),
             "checkpoint": None if self.config is None else replace(self.config, digest="").to_json(),  # training changes the digest
         }
+
+    def _quantized_config(self) -> dict:
+        """Mode and settings of each quantized layer by its path, so that a file of the model can be read."""
+        quantized = [layer for layer in self._flatten_layers(include_self=False) if getattr(layer, "_is_quantized", False)]
+        settings = {
+            layer.path: [layer.quantization_mode, keras.saving.serialize_keras_object(layer.quantization_config)] for layer in quantized
+        }
+        return {"quantized": settings} if settings else {}
 
     @classmethod
     def from_config(cls, config: dict, custom_objects=None):
@@ -141,7 +136,15 @@ class Extractor(keras.Model):
         dtype = keras.dtype_policies.deserialize(dtype) if isinstance(dtype, dict) else dtype
         config = {**config, "spec": from_dict(Model, upgraded_spec(config["spec"])), "dtype": dtype}
         checkpoint, frozen, folded = config.pop("checkpoint", None), set(config.pop("frozen", ())), set(config.pop("folded", ()))
+        quantized = config.pop("quantized", {})
         model = cls(**config)
+        for layer in model._flatten_layers(include_self=False) if quantized else ():
+            if layer.path in quantized:
+                mode, settings = quantized[layer.path]
+                settings = keras.saving.deserialize_keras_object(settings)
+                layer.quantize(mode if settings is None else None, config=settings)
+        if quantized:
+            model._post_quantize(None)
         model.config = None if checkpoint is None else Config.from_json(checkpoint)
         for layer in model._flatten_layers(include_self=False) if frozen else ():
             layer.trainable = layer.path not in frozen  # a layer before those in it
@@ -181,72 +184,3 @@ class AxialBackbone(Extractor):
 
     def get_config(self) -> dict:
         return {**super().get_config(), "out_indices": list(self.out_indices)}
-
-
-@keras.saving.register_keras_serializable(package="axialzoo")
-class Activation(keras.layers.Layer):
-    """An activation by its name in the spec."""
-
-    def __init__(self, activation: str, **kwargs):
-        super().__init__(**kwargs)
-        self.activation = activation
-
-    def call(self, x):
-        return ACTIVATIONS[self.activation](x)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "activation": self.activation}
-
-
-@keras.saving.register_keras_serializable(package="axialzoo")
-class Turned(keras.layers.Layer):
-    """Axes in another order; Keras's own `Permute` changes with the global data format."""
-
-    def __init__(self, axes: Sequence[int], **kwargs):
-        super().__init__(**kwargs)
-        self.axes = tuple(axes)
-
-    def call(self, x):
-        return keras.ops.transpose(x, self.axes)
-
-    def compute_output_shape(self, input_shape):
-        return tuple(input_shape[axis] for axis in self.axes)
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "axes": list(self.axes)}
-
-
-def image_input(channels: int, size, data_format: str, dtype):
-    """The model's input, and the same with channels last."""
-    if data_format not in ("channels_last", "channels_first"):
-        raise SpecError(f"data_format: expected 'channels_last' or 'channels_first', found {data_format!r}")
-    height, width = size or (None, None)
-    if data_format == "channels_last":
-        images = keras.Input((height, width, channels), name="images", dtype=dtype.variable_dtype)
-        return images, images
-    images = keras.Input((channels, height, width), name="images", dtype=dtype.variable_dtype)
-    return images, Turned((0, 2, 3, 1), name="images.channels_last", dtype=dtype)(images)
-
-
-def to_format(x, data_format: str, name: str, dtype):
-    """Features as the model's user wants them laid out."""
-    return x if data_format == "channels_last" else Turned((0, 3, 1, 2), name=f"{name}.channels_first", dtype=dtype)(x)
-
-
-def check_indices(indices: Sequence[int] | None, endpoints: int) -> list[int]:
-    """`indices` as a list of valid, increasing endpoints; negative ones count from the last."""
-    wanted = list(range(endpoints)) if indices is None else [index + endpoints if index < 0 else index for index in indices]
-    if wanted != sorted(set(wanted)) or not wanted or wanted[0] < 0 or wanted[-1] >= endpoints:
-        raise SpecError(f"out_indices: expected increasing numbers from 0 to {endpoints - 1}, found {list(indices or [])}")
-    return wanted
-
-
-def check_trainable(model: keras.Model, what: str) -> None:
-    """Refuses, for `what`, a model that has been optimised for inference."""
-    if getattr(model, "optimized", False):
-        raise ValueError(
-            f"{what}: expected a model with the tensors of its spec, found one optimised for inference; use what it was made of"
-        )

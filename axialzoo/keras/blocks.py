@@ -12,13 +12,18 @@ from keras import ops
 from axialzoo.keras.attention import AxialAttention
 from axialzoo.keras.attention2d import Attention2D
 from axialzoo.keras.drop_path import drop_path
+from axialzoo.keras.layer import Layer
 from axialzoo.keras.linear import Normal
-from axialzoo.keras.norm import Activation, BatchNorm, Layer, fold_conv, statistics_dtype
+from axialzoo.keras.norm import BatchNorm, apply_norm, fold_conv
+from axialzoo.keras.pooling import mean, strided
+from axialzoo.keras.pristine import calls_sublayers
 from axialzoo.keras.scope import own_scope
-from axialzoo.keras.serving import backend, can_train_rows
+from axialzoo.ops.keras.dispatch import backend, can_train_rows
+from axialzoo.ops.keras.tables import Activation
 from axialzoo.spec import Backbone, Block, Norm, Stage, Stem, from_dict, to_dict
 from axialzoo.spec.layers import has_shortcut
 
+SUBLAYERS = {"conv": keras.layers.Conv2D, "norm": BatchNorm}
 ACTIVATIONS = {
     "relu": ops.relu,
     "gelu": lambda x: 0.5 * x * (1 + ops.erf(x * 0.5**0.5)),  # TensorFlow's own has a float32 constant in float64
@@ -44,7 +49,7 @@ class ConvNorm(Layer):
         self.conv = keras.layers.Conv2D(
             outputs,
             kernel,
-            stride,
+            stride // self.step,
             "same" if stride == 1 else "valid",  # of stride 1, "same" pads both sides alike; of stride 2, `call` does
             data_format="channels_last",
             dilation_rate=dilation,
@@ -61,20 +66,26 @@ class ConvNorm(Layer):
 
     def call(self, x, residual=None, activation: Activation | None = None, training=None):
         """``activation(residual + norm(convolution(x)))``."""
+        if calls_sublayers(self, SUBLAYERS):
+            return apply_norm(self.norm, self.conv(self.cut(x)), residual, activation, training)
         if self.norm.folded:
             return backend().linear(self, x, residual, activation)
         return self.norm(self.convolved(x, training), residual, activation=activation, training=training)
 
-    def convolved(self, x, training):
+    def convolved(self, x, training=None):
+        """The convolution, without calling it where the kernel computes it: (N, H, W, inputs) to (N, H', W', outputs)."""
+        x = self.cut(x)
         if self.kernel == 1 and training and can_train_rows(x, self.conv.kernel):
-            kernel = ops.reshape(ops.convert_to_tensor(self.conv.kernel), (self.inputs, self.outputs))
-            return backend().product(x[:, :: self.step, :: self.step] if self.step > 1 else x, kernel)
-        if self.stride > 1 and self.padding:
-            x = ops.pad(x, ((0, 0), (self.padding, self.padding), (self.padding, self.padding), (0, 0)))
-        if self.step > 1 and training:  # oneDNN's gradient of a strided one's weights writes out of bounds
-            kernel = ops.convert_to_tensor(self.conv.kernel)
-            return ops.conv(x[:, :: self.step, :: self.step], kernel, 1, "valid", data_format="channels_last")
+            return backend().product(x, ops.reshape(ops.convert_to_tensor(self.conv.kernel), (self.inputs, self.outputs)))
         return self.conv(x)
+
+    def cut(self, x):
+        """The input of the convolution: padded or, of a 1x1 one, with the stride taken, (N, H', W', inputs)."""
+        if self.step > 1:  # oneDNN's gradient of a strided one's weights writes out of bounds
+            return backend().subsample(x, self.step)
+        if self.stride > 1 and self.padding:
+            return ops.pad(x, ((0, 0), (self.padding, self.padding), (self.padding, self.padding), (0, 0)))
+        return x
 
     def fold(self) -> None:
         """Makes the norm part of the convolution, for inference."""
@@ -203,33 +214,6 @@ def through(blocks: Sequence[Block], state, channels: int, backbone: Backbone, n
     return state
 
 
-def mean(x):
-    """Over height and width: (N, H, W, C) to (N, C); summed in float32 or better."""
-    dtype = statistics_dtype(x.dtype)
-    _, h, w, _ = ops.shape(x)
-    return ops.cast(ops.sum(ops.cast(x, dtype), (1, 2)) / ops.cast(h * w, dtype), x.dtype)
-
-
 def average_pool(x, stride: int):
     """Mean of every `stride` x `stride` pixels; at the end of an odd side, of those that are there."""
     return backend().average_pool(x, stride)
-
-
-@keras.saving.register_keras_serializable(package="axialzoo")
-class MaxPool(keras.layers.Layer):
-    """3 x 3, stride 2: (N, H, W, C) to (N, ceil(H / 2), ceil(W / 2), C)."""
-
-    def call(self, x):
-        return backend().max_pool(x)
-
-    def compute_output_shape(self, input_shape):
-        return strided(input_shape, 2)
-
-    def get_config(self) -> dict:
-        return {**super().get_config()}  # said, since Keras asks of a layer in a functional model that it says so
-
-
-def strided(shape, stride: int) -> tuple:
-    """The shape (N, H, W, C) after a stride, rounded up; None stays None."""
-    n, h, w, c = shape
-    return n, *(None if side is None else -(-side // stride) for side in (h, w)), c

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from keras import ops
 
 from axialzoo.spec import Attention
@@ -40,13 +39,3 @@ def _within(length, reach):
     known = isinstance(length, int) and isinstance(reach, int)
     reach = min(reach, length - 1) if known else ops.minimum(reach, length - 1)
     return pairs_within(length, reach)
-
-
-def arange(count):
-    """Whole numbers below `count`: in numpy, hence constants, where it is known before the model runs."""
-    return np.arange(count, dtype="int32") if isinstance(count, int) else ops.arange(count, dtype="int32")
-
-
-def clip(x, low, high):
-    """`x` kept between `low` and `high`: in numpy, hence a constant, where all are known before the model runs."""
-    return np.clip(x, low, high) if isinstance(x, np.ndarray) and isinstance(high, int) else ops.clip(x, low, high)

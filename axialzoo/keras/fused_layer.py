@@ -11,10 +11,11 @@ from typing import Any
 
 from keras import ops
 
-from axialzoo.keras.fused import Form
-from axialzoo.keras.norm import Activation, Order
-from axialzoo.keras.projection import PositionAttention, interpolate
-from axialzoo.keras.serving import backend, can_train_rows
+from axialzoo.keras.projection import PositionAttention
+from axialzoo.ops.attributes import AttentionAttributes
+from axialzoo.ops.keras.dispatch import backend, can_train_rows
+from axialzoo.ops.keras.order import Order, head_by_head, head_fastest
+from axialzoo.ops.keras.tables import Activation, interpolate
 from axialzoo.spec import Attention
 from axialzoo.spec.attention import SIMILARITY_TERMS
 
@@ -53,7 +54,7 @@ def train_fused(layer: PositionAttention, x, axis: int, activation: Activation |
     qkv = backend().product(x, order.there(ops.convert_to_tensor(layer.qkv.kernel)))  # (N, H, W, 2K+V)
     qkv = layer.gated_values(layer.norm_qkv.of_rows(qkv, order))
     tables = [_table(layer, name, length) for name in ("query_position", "key_position", "value_position")]
-    form = Form(axis, spec.key_depth, spec.span or 0, "content" in spec.similarity, "content" in spec.value)
+    form = AttentionAttributes.of(spec, axis)
     qkv, scales = _scales(layer, qkv, tables, form)  # (3, G)
     out = backend().attend(qkv, *tables, scales, form)  # (N, H, W, terms V)
     relu = activation is ops.relu
@@ -82,16 +83,6 @@ def _order(parts: tuple[int, ...], heads: int) -> Order:
     return Order(of(lambda x: head_fastest(x, heads)), of(lambda x: head_by_head(x, heads)))
 
 
-def head_fastest(x, heads: int):
-    """Channels from head by head to depth by depth: (..., GD) to (..., DG)."""
-    return ops.reshape(ops.swapaxes(ops.reshape(x, (*x.shape[:-1], heads, -1)), -1, -2), x.shape)
-
-
-def head_by_head(x, heads: int):
-    """The way back: (..., DG) to (..., GD)."""
-    return head_fastest(x, x.shape[-1] // heads)
-
-
 def _table(layer: PositionAttention, name: str, length: int) -> Any:
     """A position table, gated, for an axis of `length`: (rows, D)."""
     table = layer.gate(name, layer.table(name))
@@ -100,7 +91,7 @@ def _table(layer: PositionAttention, name: str, length: int) -> Any:
     return table
 
 
-def _scales(layer: PositionAttention, qkv, tables: list, form: Form) -> tuple[Any, Any]:
+def _scales(layer: PositionAttention, qkv, tables: list, form: AttentionAttributes) -> tuple[Any, Any]:
     """qkv, and factors of the three terms of the logits, (3, G), zeros where there is no such term; updates the moving statistics."""
     spec = layer.spec
     qkv, mean, variance = backend().logit_moments(qkv, tables[0], tables[1], spec.heads, form)  # (3, G)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 
 from axialzoo.keras.backbone import Extractor
+from axialzoo.keras.pristine import obstacle
 
 
 def optimize_for_inference(model: keras.Model) -> keras.Model:
@@ -22,7 +23,8 @@ def optimize_for_inference(model: keras.Model) -> keras.Model:
         model: Of this package, in float32 or float64; its variables are left as they are.
 
     Raises:
-        ValueError: for any other model, and one that has been optimised before.
+        ValueError: for any other model, one that has been optimised before, and one whose layers are no longer those that it was made of:
+            adapted, quantized, hooked or replaced ones cannot be folded.
 
     Example:
         >>> import numpy as np
@@ -38,10 +40,22 @@ def optimize_for_inference(model: keras.Model) -> keras.Model:
         raise ValueError("optimize_for_inference: expected a model as it is trained, found one that has been optimised")
     if model.dtype_policy.compute_dtype != model.dtype_policy.variable_dtype:
         raise ValueError(f"optimize_for_inference: expected float32 or float64, found the policy {model.dtype_policy.name}")
-    made = type(model).from_config(model.get_config())
-    made.set_weights(model.get_weights())
-    fold(made)
-    return made
+    copy = type(model).from_config(model.get_config())
+    _check_pristine(model, copy)
+    copy.set_weights(model.get_weights())
+    fold(copy)
+    return copy
+
+
+def _check_pristine(model: keras.Model, copy: keras.Model) -> None:
+    """Refuse a model with a layer that is not exactly the one at its place in `copy`, a model made of the same config."""
+    layers, copies = model._flatten_layers(include_self=False), copy._flatten_layers(include_self=False)
+    if len(layers) != len(copies):
+        raise ValueError(f"optimize_for_inference: expected {len(copies)} layers, as in a model newly built, found {len(layers)}")
+    for layer, original in zip(layers, copies):
+        reason = obstacle(layer, type(original), original._dtype_policy)
+        if reason is not None:
+            raise ValueError(f"optimize_for_inference: expected layers as they were built, but {layer.path or layer.name} {reason}")
 
 
 def fold(model: keras.Model) -> None:

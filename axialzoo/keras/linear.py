@@ -1,4 +1,4 @@
-"""Linear layers, and how weights start."""
+"""Linear layers and convolutions that keep float64, and how weights start."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from axialzoo.keras.pristine import kernel_computes
 
+
+@kernel_computes
 @keras.saving.register_keras_serializable(package="axialzoo")
 class Linear(keras.layers.Dense):
     """Keras's own, which on JAX and PyTorch would make float32 of float64: (..., C) to (..., units)."""
@@ -16,6 +19,10 @@ class Linear(keras.layers.Dense):
         if self.bias is not None:
             x = x + ops.convert_to_tensor(self.bias)
         return ops.reshape(x, (-1, *ops.shape(inputs)[1:-1], self.units))
+
+    def quantize(self, mode=None, type_check=True, config=None):
+        """Quantize the weights, as Keras does of its own class alone: the numbers are the same."""
+        super().quantize(mode, type_check=False, config=config)
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
@@ -37,3 +44,17 @@ class Normal(keras.initializers.Initializer):
 
     def get_config(self) -> dict:
         return {"stddev": self.stddev, "seed": self.seed}
+
+
+class OneMap(keras.layers.Conv2D):
+    """A convolution to one channel whose float64 kernel has a gradient on PyTorch's CPU too.
+
+    There, Keras's kernel (3, 3, C, 1) transposed to (1, C, 3, 3) keeps a stride of 1 along its only output channel, and
+    PyTorch's ``slow_conv2d`` refuses to differentiate by it ("grad_weight must be contiguous").
+    Of the same numbers reshaped to (1, 3, 3, C) that stride is the whole kernel. Nothing is copied on any back end.
+    """
+
+    def convolution_op(self, inputs, kernel):
+        kernel = ops.convert_to_tensor(kernel)  # (3, 3, C, 1)
+        kernel = ops.transpose(ops.reshape(kernel, (1, *kernel.shape[:3])), (1, 2, 3, 0))
+        return super().convolution_op(inputs, kernel)

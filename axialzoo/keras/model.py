@@ -7,14 +7,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from axialzoo.checkpoint import default_config
-from axialzoo.keras.backbone import Extractor, check_trainable, to_format
+from axialzoo.keras.backbone import Extractor
+from axialzoo.keras.functional import laid_out
 from axialzoo.keras.heads import HeadModule, make_head
 from axialzoo.keras.losses import defaults_of, loss_of, refuse_probabilities
 from axialzoo.keras.on_hub import OnHub
 from axialzoo.keras.preprocessing import Preprocess
 from axialzoo.keras.weights import load_tensors, to_tensors
-from axialzoo.spec import Label, Model, Preprocessing, SpecError, adapt
+from axialzoo.spec import Model, SpecError, adapt
+from axialzoo.spec.check import check_trainable
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
@@ -129,16 +130,6 @@ class AxialModel(Extractor, OnHub):
         assert self.spec.head is not None
         return sum(self.losses, loss_of(self.spec.head)(y_pred, y, self.spec.head, **self.loss_options)["total"])
 
-    @property
-    def labels(self) -> tuple[Label, ...]:
-        """What its classes are called, where its weights say so."""
-        return () if self.config is None else self.config.labels
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """What happens to a picture before: as its weights say, else as the registry says of the model."""
-        return (self.config or default_config(self.spec, self.name)).preprocessing
-
     def preprocess(self, pictures: Any) -> Any:
         """Pictures as the model's input, (N, H, W, 3) float32, or channels second where the model has them so.
 
@@ -149,12 +140,3 @@ class AxialModel(Extractor, OnHub):
         pictures = [pictures] if isinstance(pictures, np.ndarray) else pictures
         x: Any = Preprocess(self.preprocessing, self.data_format)(pictures)
         return x if len(x.shape) == 4 else x[None]
-
-
-def laid_out(outputs: Any, data_format: str, name: str, dtype: Any) -> Any:
-    """Outputs of a head as the model's user wants them laid out: maps, (N, H, W, C), channels second where asked for."""
-    if isinstance(outputs, dict):
-        return {key: laid_out(value, data_format, f"{name}.{key}", dtype) for key, value in outputs.items()}
-    if isinstance(outputs, (list, tuple)):
-        return [laid_out(value, data_format, f"{name}.{index}", dtype) for index, value in enumerate(outputs)]
-    return to_format(outputs, data_format, name, dtype) if len(outputs.shape) == 4 else outputs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol, TypeAlias, Unpack, cast, overload
@@ -11,7 +10,8 @@ from axialzoo.hub import to_build
 from axialzoo.keras.backbone import AxialBackbone
 from axialzoo.keras.model import AxialModel
 from axialzoo.keras.weights import load_tensors
-from axialzoo.spec import Changes, Model, aliases, entry, without_head
+from axialzoo.spec import Changes, Model, entry, without_head
+from axialzoo.spec.builder import named_builder
 
 Weights: TypeAlias = bool | str | os.PathLike[str]
 
@@ -158,17 +158,4 @@ class Builder(Protocol):
 
 def builder(name: str) -> Builder:
     """The builder of a registered model, under its name and with every argument in its signature, for ``help()``."""
-
-    def make(pretrained: Weights = False, **changes: Any) -> Any:
-        return create_model(name, pretrained, **changes)
-
-    found = entry(name)
-    also = f" (also {', '.join(aliases(name))})" if name == found.name and aliases(name) else ""
-    make.__name__ = make.__qualname__ = name
-    make.__doc__ = f"{found.summary}{also}; arguments as in :func:`create_model`. Source: {found.source}."
-    known = inspect.signature(create_model).parameters
-    own = [one for key, one in known.items() if key not in ("name", "changes")]
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    more = [inspect.Parameter(key, keyword, default=None, annotation=hint) for key, hint in Changes.__annotations__.items()]
-    vars(make)["__signature__"] = inspect.Signature([*own, *more])  # an attribute that functions are not declared to have
-    return cast(Builder, make)
+    return cast(Builder, named_builder(create_model, name))

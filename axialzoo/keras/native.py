@@ -33,7 +33,7 @@ def read_native(path, config: Config | None = None) -> tuple[Config, dict[str, n
         CheckpointError: for a file that is damaged, of another model, or does not say what it is.
     """
     path = Path(path)
-    kind = suffix(path)
+    kind = _suffix(path)
     check_regular(path)
     try:
         inside = _config_in_archive(path) if kind == ".keras" else _config_in_h5(path)
@@ -66,7 +66,7 @@ def write_native(path, config: Config, tensors: Tensors, *, overwrite: bool = Fa
         CheckpointError: where the tensors are not exactly those of the config's spec, or not finite.
     """
     path = Path(path)
-    kind = suffix(path)
+    kind = _suffix(path)
     check_output(path, overwrite=overwrite)
     check_tensors(tensors, config.spec, where=str(path))
     config = replace(config, digest=digest(tensors))
@@ -82,7 +82,7 @@ def write_native(path, config: Config, tensors: Tensors, *, overwrite: bool = Fa
                 file.attrs[ATTRIBUTE] = config.to_json()
 
 
-def suffix(path: Path) -> str:
+def _suffix(path: Path) -> str:
     """Which of Keras's formats the name asks for."""
     for known in (".weights.h5", ".keras"):
         if path.name.endswith(known):

@@ -8,8 +8,9 @@ from dataclasses import replace
 import keras
 from keras import ops
 
-from axialzoo.keras.blocks import ACTIVATIONS, ConvNorm, strided, through
-from axialzoo.keras.norm import Layer
+from axialzoo.keras.blocks import ACTIVATIONS, ConvNorm
+from axialzoo.keras.layer import Layer
+from axialzoo.keras.pooling import strided
 from axialzoo.keras.resize import resize
 from axialzoo.keras.scope import own_scope
 from axialzoo.spec import Backbone, Block, NeckStage, Stage, Stem, from_dict, to_dict
@@ -73,14 +74,3 @@ class Fuse(Layer):
         features = [from_dict(Fused, feature) for feature in config["features"]]
         spec, backbone = from_dict(NeckStage, config["spec"]), from_dict(Backbone, config["backbone"])
         return super().from_config({**config, "features": features, "spec": spec, "backbone": backbone})
-
-
-def fused_stage(features: list, images, fused: Sequence[Fused], spec: NeckStage, backbone: Backbone, name: str, dtype):
-    """A step of the neck: :class:`Fuse`, then residual blocks.
-
-    `features` are all so far, those of stem and stages, then of the steps before. Layers of the model itself, as the
-    blocks of the stages are.
-    """
-    inputs = [features[feature.index] for feature in fused]
-    x = Fuse(fused, spec, backbone, name=f"{name}.fuse", dtype=dtype)([*inputs, images])
-    return through(spec.blocks, x, spec.channels, backbone, name, dtype)

@@ -8,82 +8,20 @@ tensors stand in their place.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
-from axialzoo.keras.serving import backend, can_train_rows
+from axialzoo.keras.layer import Layer
+from axialzoo.keras.pristine import kernel_computes
+from axialzoo.ops.keras.dispatch import backend, can_train_rows
+from axialzoo.ops.keras.order import Order
+from axialzoo.ops.keras.tables import Activation, statistics_dtype
 from axialzoo.spec import Norm, from_dict, to_dict
 
-Activation = Callable[[Any], Any]
 
-
-class Order(NamedTuple):
-    """Channels in another order: how they get there, and back."""
-
-    there: Callable[[Any], Any]
-    back: Callable[[Any], Any]
-
-
-def statistics_dtype(dtype: str) -> str:
-    """What softmax and normalisation compute in: float32, or float64 where everything is."""
-    return "float64" if keras.backend.standardize_dtype(dtype) == "float64" else "float32"
-
-
-class Layer(keras.layers.Layer):
-    """A layer that a `keras.RematScope` recomputes in the backward pass; its moving statistics are updated once.
-
-    Keras's own way updates them again with each computation, and fails on JAX. What is computed again is so outside of the
-    model's call: `training` is passed on by hand throughout.
-
-    What is frozen inside it is part of its config, so that copies and files of models made of such layers keep it.
-    """
-
-    _frozen: tuple[int, ...] | None = None  # which layers inside are frozen once it is built, by their number; None as they are
-
-    def _post_build(self):
-        super()._post_build()
-        if self._frozen is not None:
-            for number, layer in enumerate(self._flatten_layers(include_self=False)):  # a layer before those in it
-                layer.trainable = number not in self._frozen
-            self._frozen = None
-
-    def get_config(self) -> dict:
-        frozen = [number for number, layer in enumerate(self._flatten_layers(include_self=False)) if not layer.trainable]
-        return {**super().get_config(), **({"frozen": frozen} if frozen else {})}
-
-    @classmethod
-    def from_config(cls, config: dict):
-        config = {**config}
-        frozen = config.pop("frozen", None)
-        layer = super().from_config(config)
-        layer._frozen = None if frozen is None else tuple(frozen)
-        return layer
-
-    def rematerialized_call(self, layer_call, *args, **kwargs):
-        if super().rematerialized_call(layer_call, *args, **kwargs) is layer_call:
-            return layer_call
-        variables = self.variables
-
-        def recomputed(*args, **kwargs):
-            def pure(values, *args):
-                with keras.StatelessScope(list(zip(variables, values))) as scope:
-                    y = layer_call(*args, **kwargs)
-                updated = [scope.get_current_value(variable) for variable in variables]
-                return y, *(value if new is None else new for value, new in zip(values, updated))
-
-            y, *updated = keras.remat(pure)([ops.convert_to_tensor(variable.value) for variable in variables], *args)
-            for variable, value in zip(variables, updated):
-                if not variable.trainable:
-                    variable.assign(ops.stop_gradient(value))
-            return y
-
-        return recomputed
-
-
+@kernel_computes
 @keras.saving.register_keras_serializable(package="axialzoo")
 class BatchNorm(Layer):
     """Batch norm over the last dimension, computed in float32 or better.
@@ -119,7 +57,7 @@ class BatchNorm(Layer):
         return x if activation is None else activation(x)
 
     def _can_fuse(self, x, training) -> bool:
-        """Whether the kernel serves: see :func:`axialzoo.keras.serving.can_train_rows`."""
+        """Whether the kernel serves: see :func:`axialzoo.ops.keras.dispatch.can_train_rows`."""
         return bool(training) and self.trainable and not self.folded and can_train_rows(x, self.gamma)
 
     def _plain(self, x, training):
@@ -160,7 +98,7 @@ class BatchNorm(Layer):
     def move(self, mean, variance, n) -> None:
         """Updates the moving statistics by moments of `n` values each, the variance biased."""
         dtype, momentum = self.moving_mean.dtype, self.norm.momentum
-        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, unbiased(variance, n))):
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, _unbiased(variance, n))):
             before = ops.convert_to_tensor(moving)
             moving.assign(before + (ops.stop_gradient(ops.cast(batch, dtype)) - before) * momentum)
 
@@ -196,6 +134,13 @@ def fold_conv(conv: keras.layers.Layer, norm: BatchNorm) -> None:
     conv.kernel.assign(kernel * (factor if kernel.shape[3] == len(factor) else factor[:, None]))
 
 
+def apply_norm(norm: keras.layers.Layer, x, residual=None, activation: Activation | None = None, training=None):
+    """``activation(residual + norm(x))``, of any norm: only :class:`BatchNorm` itself takes the residual and the activation."""
+    x = norm(x, training=training)
+    x = x if residual is None else residual + x
+    return x if activation is None else activation(x)
+
+
 def normalise_from_moments(norm: BatchNorm, mean, variance, n):
     """The scale of a batch norm whose batch has these moments; updates the moving statistics.
 
@@ -211,6 +156,6 @@ def normalise_from_moments(norm: BatchNorm, mean, variance, n):
     return ops.convert_to_tensor(norm.gamma) * ops.rsqrt(variance + norm.norm.epsilon) + 0.0 * ops.convert_to_tensor(norm.beta)
 
 
-def unbiased(variance, n):
+def _unbiased(variance, n):
     """The variance of the sample, from that of its `n` values; of one value, itself."""
     return variance * (n / (n - 1 + ops.cast(n <= 1, variance.dtype)))

@@ -46,12 +46,12 @@ class Preprocess(keras.layers.Layer):
     def __call__(self, x, *args, **kwargs):
         if isinstance(x, (str, os.PathLike, Image.Image, list, tuple)):
             return self._of_pictures(x)
-        if is_tensorflow(x) and keras.backend.backend() != "tensorflow":
+        if _is_tensorflow(x) and keras.backend.backend() != "tensorflow":
             return self._in_tensorflow(x)  # in a tf.data pipeline, which runs TensorFlow's operations only
         return super().__call__(x, *args, **kwargs)
 
     def call(self, x):
-        if is_tensorflow(x):
+        if _is_tensorflow(x):
             return self._in_tensorflow(x)
         self._check(x.shape)
         if self._resizes(x.shape):
@@ -112,5 +112,5 @@ class Preprocess(keras.layers.Layer):
         return super().from_config({**config, "spec": from_dict(Preprocessing, config["spec"])})
 
 
-def is_tensorflow(x) -> bool:
+def _is_tensorflow(x) -> bool:
     return type(x).__module__.startswith("tensorflow.")

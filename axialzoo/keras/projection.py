@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from keras import ops
 
-from axialzoo.keras.dynamic_window import arange
+from axialzoo.keras.layer import Layer
 from axialzoo.keras.linear import Linear, Normal
-from axialzoo.keras.norm import BatchNorm, Layer, normalise_from_moments, statistics_dtype
+from axialzoo.keras.norm import BatchNorm, normalise_from_moments
+from axialzoo.keras.pristine import calls_sublayers
+from axialzoo.ops.keras.tables import arange, interpolate
 from axialzoo.spec import Attention, Norm, from_dict, to_dict
 
 
@@ -22,6 +24,8 @@ class PositionAttention(Layer):
         spec: What it computes.
         norm: Epsilon and momentum of its norms.
     """
+
+    sublayers: ClassVar = {"qkv": Linear, "norm_qkv": BatchNorm, "norm_similarity": BatchNorm, "norm_output": BatchNorm}
 
     def __init__(self, inputs: int, spec: Attention, norm: Norm, **kwargs):
         super().__init__(**kwargs)
@@ -48,6 +52,10 @@ class PositionAttention(Layer):
         self.norm_similarity.build()
         self.norm_output.build()
 
+    def calls_sublayers(self) -> bool:
+        """Whether a sub-layer is not what a kernel computes, so that all are called; warns once of each reason."""
+        return calls_sublayers(self, self.sublayers)
+
     def project(self, x, training):
         """(N, H, W, C) to normalised queries, keys and values, (N, H, W, 2K+V)."""
         return self.norm_qkv(self.qkv(x), training=training)
@@ -59,7 +67,7 @@ class PositionAttention(Layer):
 
     def sum_terms(self, terms: list, training):
         """Retrieved contents and positions, each (N, H, W, V), to the sum of their norms, (N, H, W, V)."""
-        if self.norm_output.folded:
+        if getattr(self.norm_output, "folded", False):
             return self._sum_folded(terms)
         x = self.norm_output(ops.concatenate(terms, axis=-1), training=training)  # (N, H, W, terms V)
         return sum(ops.split(x, len(terms), axis=-1)) if len(terms) > 1 else x
@@ -147,6 +155,35 @@ class PositionAttention(Layer):
         return super().from_config({**config, "spec": from_dict(Attention, config["spec"]), "norm": from_dict(Norm, config["norm"])})
 
 
+def norm_logits(norm: Any, terms: list, visible, training):
+    """The sum of the terms of the logits, (B', G, T, S) each, normalised by calling `norm` with the pairs to be seen: to (B', G, T, S).
+
+    Args:
+        norm: The norm of the logits, called with (B', T, S, terms G) or, in windows, with (B, pairs, terms G).
+        terms: In the order of the spec.
+        visible: Which pairs are to be seen, bool, (windows, T, S), in numpy or a tensor; None for all.
+        training: Whether the norm takes the batch's moments.
+    """
+    _, groups, queries, keys = ops.shape(terms[0])
+    x = ops.transpose(ops.stack(terms), (1, 3, 4, 0, 2))  # (B', T, S, terms, G)
+    if visible is None:
+        x = norm(ops.reshape(x, (-1, queries, keys, len(terms) * groups)), training=training)  # (B', T, S, terms G)
+    else:
+        pairs, place = _pair_numbers(visible)  # (pairs,), (windows T S,)
+        x = ops.take(ops.reshape(x, (-1, ops.shape(place)[0], len(terms) * groups)), pairs, axis=1)  # (B, pairs, terms G)
+        x = ops.take(norm(x, training=training), place, axis=1)  # (B, windows T S, terms G); hidden pairs: any numbers
+    x = ops.sum(ops.reshape(x, (-1, queries, keys, len(terms), groups)), 3)  # (B', T, S, G)
+    return ops.transpose(x, (0, 3, 1, 2))
+
+
+def _pair_numbers(visible) -> tuple[Any, Any]:
+    """Numbers of the pairs to be seen, (pairs,), and the place of every pair among those, (windows T S,); hidden pairs have any place."""
+    if isinstance(visible, np.ndarray):
+        return np.flatnonzero(visible).astype("int32"), np.maximum(np.cumsum(visible, dtype="int32") - 1, 0)
+    visible = ops.reshape(visible, (-1,))
+    return ops.nonzero(visible)[0], ops.maximum(ops.cumsum(ops.cast(visible, "int32")) - 1, 0)
+
+
 def table_scale(spec: Attention) -> float:
     """Standard deviation of a new position table."""
     return spec.value_depth**-0.5 if spec.encoding == "relative" else 0.02
@@ -161,21 +198,3 @@ def sinusoids(length, channels: int):
         return np.concatenate([np.sin(angle), np.cos(angle)], axis=1)[:, :channels]
     angle = ops.cast(arange(length)[:, None], "float64") * ops.cast(rate, "float64")
     return ops.concatenate([ops.sin(angle), ops.cos(angle)], axis=1)[:, :channels]
-
-
-def interpolate(table, rows):
-    """A table stretched to another number of rows, linearly, the end rows kept: (R, D) to (rows, D)."""
-    last = table.shape[0] - 1
-    table = ops.reshape(table, table.shape)  # makes TensorFlow's gradient a dense one: Adam would square a row's parts one by one
-    if isinstance(rows, int):
-        place = np.arange(rows) * (last / max(rows - 1, 1))  # (rows,)
-        low = np.minimum(place.astype("int32"), max(last - 1, 0))
-        share = ops.cast((place - low)[:, None], table.dtype)  # (rows, 1)
-    else:
-        place = ops.cast(ops.arange(rows), statistics_dtype(table.dtype)) * (
-            last / ops.cast(ops.maximum(rows - 1, 1), statistics_dtype(table.dtype))
-        )
-        low = ops.minimum(ops.cast(place, "int32"), max(last - 1, 0))
-        share = ops.cast((place - ops.cast(low, place.dtype))[:, None], table.dtype)
-    high = low + 1 if last else low
-    return ops.take(table, low, axis=0) * (1 - share) + ops.take(table, high, axis=0) * share

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
-from axialzoo.keras.norm import statistics_dtype
+from axialzoo.ops.keras.tables import statistics_dtype
 
 
 def resize(x, height, width):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import keras
 
 from axialzoo.keras.blocks import ACTIVATIONS, ConvNorm
-from axialzoo.keras.norm import Layer
+from axialzoo.keras.layer import Layer
 from axialzoo.spec import Backbone, Block, Stage, from_dict, to_dict
 
 

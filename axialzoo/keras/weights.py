@@ -12,15 +12,14 @@ from axialzoo.checkpoint import (
     CheckpointError,
     Config,
     Tensors,
-    as_labels,
     check_match,
     check_tensors,
-    default_config,
+    describe_model,
     released,
     save_checkpoint,
 )
-from axialzoo.keras.backbone import check_trainable
 from axialzoo.spec import Label, Model, Parameter, Preprocessing, parameters
+from axialzoo.spec.check import check_trainable
 
 BLOCK = 32  # rows of a tensor that are transposed together; twice as fast as all at once
 
@@ -100,16 +99,7 @@ def describe(
     provenance: Mapping[str, object] | None = None,
 ) -> Config:
     """The config of `model` as it is: see :func:`save_model`."""
-    spec = spec_of(model)
-    config, name = getattr(model, "config", None), model.name
-    base = config if isinstance(config, Config) else default_config(spec, name)
-    return Config(
-        base.model,
-        spec,
-        as_labels(labels) or base.labels,
-        preprocessing or base.preprocessing,
-        base.provenance if provenance is None else dict(provenance),
-    )
+    return describe_model(model, spec_of(model), labels, preprocessing, provenance)
 
 
 def spec_of(model: keras.Model) -> Model:

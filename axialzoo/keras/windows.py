@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 from keras import ops
 
-from axialzoo.keras.dynamic_window import DynamicWindow, arange, clip
-from axialzoo.keras.projection import interpolate
+from axialzoo.keras.dynamic_window import DynamicWindow
+from axialzoo.ops.keras.tables import arange, clip, interpolate
 from axialzoo.spec import Attention
 from axialzoo.spec.window import Window
-
-HIDDEN = 1e30  # what is taken from the logit of a key that is not to be seen
 
 
 def window_of(length, spec: Attention) -> Window | DynamicWindow:
@@ -74,18 +73,16 @@ def unwindow(x, window):
     return x[:, :, window.offset : window.offset + window.length]
 
 
-def seen(window, dtype: str):
-    """1 where a key is within reach of its query and neither is past the ends of the axis, else 0: (windows, T, S)."""
+def seen(window):
+    """Where a key is within reach of its query and neither is past the ends of the axis: bool, (windows, T, S).
+
+    In numpy, hence a constant, where the length of the axis is known before the model runs.
+    """
     start = window.queries * arange(window.count)[:, None, None] - window.offset  # (windows, 1, 1)
     query = start + arange(window.queries)[:, None]  # (windows, T, 1)
     key = start + arange(window.keys) - window.flange  # (windows, 1, S)
     inside = (query >= 0) & (query < window.length) & (key >= 0) & (key < window.length)
-    return ops.cast(inside & (abs(key - query) <= window.reach), dtype)
-
-
-def by_window(x, groups: int, window):
-    """Takes batch, windows and heads of the logits apart: (B'G, T, S) to (B, windows, G, T, S)."""
-    return ops.reshape(x, (-1, window.count, groups, window.queries, window.keys))
+    return inside & (abs(key - query) <= window.reach)
 
 
 def tile(x, windows, cut: Callable):
@@ -115,17 +112,15 @@ def untile(x, windows):
     return ops.reshape(x, (-1, g, windows[0].length, w, d))
 
 
-def seen2d(windows, dtype: str):
-    """1 where a key is to be seen by its query, else 0: (windows h, windows w, 1, Th, Tw, Sh, Sw), or None for everywhere."""
+def seen2d(windows):
+    """Where a key is to be seen by its query: bool, (windows h, windows w, Th, Tw, Sh, Sw), or None for everywhere."""
     if windows[0].whole and windows[1].whole:
         return None
-    rows, columns = (seen(window, dtype) for window in windows)  # (windows, T, S)
-    return ops.einsum("ats,buv->abtusv", rows, columns)[:, :, None]  # TensorFlow has no broadcast of so many axes
-
-
-def by_window2d(x, windows):
-    """Takes batch and windows of the logits apart: (B', G, Th, Tw, Sh, Sw) to (N, windows h, windows w, G, Th, Tw, Sh, Sw)."""
-    return ops.reshape(x, (-1, windows[0].count, windows[1].count, *ops.shape(x)[1:]))
+    rows, columns = (seen(window) for window in windows)  # (windows, T, S)
+    if isinstance(rows, np.ndarray) and isinstance(columns, np.ndarray):
+        return rows[:, None, :, None, :, None] & columns[None, :, None, :, None]
+    rows, columns = (ops.cast(one, "float32") for one in (rows, columns))  # TensorFlow has no broadcast of so many axes
+    return ops.einsum("ats,buv->abtusv", rows, columns) > 0.5
 
 
 def _single(window) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,15 +53,12 @@ def convert(source, target, model: str | None = None, *, overwrite: bool = False
     Example:
         >>> convert("folder", "model.weights.h5")  # doctest: +SKIP
     """
-    check_output(target, overwrite=True)
+    check_output(target, overwrite=True)  # an empty name would be the current folder
     source, target = str(source), Path(target)
     kind, wanted = format_of(source), format_of(target)
     folder = resolve(source) if kind == "folder" else Path(source)
-    inputs = (folder, folder / CONFIG, folder / WEIGHTS)
-    for path in (target, target / CONFIG, target / WEIGHTS):
-        check_output(path, inputs=inputs, overwrite=True)
-    check_target(target, overwrite)
-    config, tensors = read_any(source, model)
+    check_target(target, overwrite, inputs=(folder, folder / CONFIG, folder / WEIGHTS))
+    config, tensors = read_any(folder, model)
     before = config.digest
     write_any(target, config, tensors, overwrite=overwrite)
     after = digest(read_any(target, model)[1])
@@ -114,8 +111,11 @@ def read_any(source, model: str | None = None) -> tuple[Config, Tensors]:
     return replace(config, digest=config.digest or digest(tensors)), tensors
 
 
-def check_target(target, overwrite: bool = False) -> None:
-    """Refuses a file, or a checkpoint in a folder, that is there already, unless it is to be replaced."""
+def check_target(target: str | Path, overwrite: bool = False, inputs: Sequence[Path] = ()) -> None:
+    """Refuses one of `inputs`, and a file, or a checkpoint in a folder, that is there already, unless it is to be replaced."""
+    target = Path(target)
+    for path in (target, target / CONFIG, target / WEIGHTS):
+        check_output(path, inputs=inputs, overwrite=True)
     if format_of(target) == "folder":
         check_checkpoint_output(target, overwrite=overwrite)
     else:
@@ -128,11 +128,11 @@ def write_any(target, config: Config, tensors: Tensors, *, overwrite: bool = Fal
     Raises:
         FileExistsError: where something is there already and `overwrite` is not said.
     """
-    check_target(target, overwrite)
     kind = format_of(target)
     if kind == "folder":
         save_checkpoint(target, config, tensors, overwrite=overwrite)
     elif kind == "safetensors":
+        check_output(target, overwrite=overwrite)
         check_tensors(tensors, config.spec, where=str(target))
         write_safetensors(target, tensors, metadata_of(replace(config, digest=digest(tensors))))
     else:

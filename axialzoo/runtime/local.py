@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from axialzoo.checkpoint import Tensors
-from axialzoo.kernels import Status, binding_status, kernel_status
+from axialzoo.checkpoint import Checkpoint, Tensors
+from axialzoo.ops.kernels import Status, binding_status, kernel_status
+from axialzoo.runtime.device import AUTO, find_device, is_cpu, keras_device, without_tf32
 from axialzoo.runtime.frameworks import prepare_keras
 from axialzoo.spec import Model
 
@@ -19,43 +20,66 @@ Outputs = dict[str, np.ndarray | list[np.ndarray]]
 PRECISIONS = ("float32", "float64")
 
 
-def torch_model(spec: Model, tensors: Tensors, precision: str = "float32", optimize: bool = False):
-    """A PyTorch model of `spec` with `tensors`, in evaluation; with `optimize` its inference form, where that is faster."""
+def build_model(
+    framework: str,
+    checkpoint: Checkpoint,
+    precision: str = "float32",
+    *,
+    compiled: bool = False,
+    optimize: bool = False,
+    device: str = AUTO,
+    allow_tf32: bool = True,
+) -> InProcessModel:
+    """Build the model of a checkpoint in this process; arguments as of :class:`axialzoo.runtime.Runner`."""
+    make = {"torch": torch_model, "keras": keras_model}[framework]
+    backend = prepare_keras() if framework == "keras" else None
+    place = find_device(device, backend, precision)
+    optimized = optimize and optimizable(backend, precision, place)
+    if backend is not None and place == find_device(AUTO, backend):
+        place = None  # where Keras computes anyway
+    model = make(checkpoint.config.spec, checkpoint.tensors, precision, optimized, place)
+    return InProcessModel(model, precision, compiled, place, optimized=optimized, allow_tf32=allow_tf32)
+
+
+def torch_model(spec: Model, tensors: Tensors, precision: str = "float32", optimize: bool = False, device: str | None = None):
+    """Build a PyTorch model of `spec` with `tensors`, in evaluation; with `optimize` its inference form, where that is faster."""
     from axialzoo.torch.models import build
     from axialzoo.torch.weights import load_tensors
 
     model = build(spec)
     model = model.double() if precision == "float64" else model
     load_tensors(model, _as(tensors, precision), verified=True)
-    if optimize and optimizable(None, precision):
+    if optimize and optimizable(None, precision, device or "cpu"):
         from axialzoo.torch.inference import optimize_for_inference
 
         return optimize_for_inference(model)
-    return model.eval()
+    return model.eval().to(device or "cpu")
 
 
-def optimizable(backend: str | None, precision: str) -> bool:
-    """Whether models have an inference form that is faster here: in float32, where the fused kernel serves."""
-    return precision == "float32" and serving(backend).path != "plain"
+def optimizable(backend: str | None, precision: str, device: str = "cpu") -> bool:
+    """Return whether models have an inference form that is faster: in float32 on a CPU, where the fused kernel serves."""
+    return precision == "float32" and is_cpu(device) and serving(backend).path != "plain"
 
 
 def serving(backend: str | None = None) -> Status:
-    """Which path of the kernel serves in inference in PyTorch, or on a back end of Keras, and why."""
+    """Return which path of the kernel serves in inference in PyTorch, or on a back end of Keras, and why."""
     return kernel_status() if backend is None else binding_status(backend)
 
 
-def keras_model(spec: Model, tensors: Tensors, precision: str = "float32", optimize: bool = False):
-    """A Keras model of `spec` with `tensors`, on the back end of this process; with `optimize` its inference form, where that is faster."""
+def keras_model(spec: Model, tensors: Tensors, precision: str = "float32", optimize: bool = False, device: str | None = None):
+    """Build a Keras model of `spec` with `tensors`, on the back end of this process; with `optimize` its inference form, where that is
+    faster."""
     backend = prepare_keras()
     from axialzoo.keras.models import build
     from axialzoo.keras.weights import load_tensors
 
-    model = build(spec, dtype=precision)
-    load_tensors(model, _as(tensors, precision), verified=True)
-    if optimize and optimizable(backend, precision):
-        from axialzoo.keras.inference import fold
+    with keras_device(device, backend):
+        model = build(spec, dtype=precision)
+        load_tensors(model, _as(tensors, precision), verified=True)
+        if optimize and optimizable(backend, precision, device or "cpu"):
+            from axialzoo.keras.inference import fold
 
-        fold(model)
+            fold(model)
     return model
 
 
@@ -65,41 +89,65 @@ def is_keras(model: Any) -> bool:
     return keras is not None and isinstance(model, keras.Model)
 
 
-class Network:
+class InProcessModel:
     """A live model as a function of arrays.
 
     Args:
-        model: Of PyTorch or Keras. One of PyTorch is run in evaluation, and left in the mode that it was in.
+        model: Of PyTorch or Keras. A PyTorch model runs in evaluation, and is left in the mode that it was in.
         precision: Of its inputs.
-        compiled: Run Keras on TensorFlow as one graph: twice as fast from the second batch of a size on, and the same within
+        compiled: Run Keras on TensorFlow as one graph: twice as fast from the second batch of a size on, and equal within
             rounding. On JAX it always is.
+        device: Where a Keras model was built; default the back end's own. Inputs of a PyTorch model go where its tensors are.
+        optimized: Whether the model is an inference form.
+        allow_tf32: Whether a GPU may multiply float32 in TF32, as the framework is set.
     """
 
-    def __init__(self, model: Any, precision: str = "float32", compiled: bool = False):
+    def __init__(
+        self,
+        model: Any,
+        precision: str = "float32",
+        compiled: bool = False,
+        device: str | None = None,
+        *,
+        optimized: bool = False,
+        allow_tf32: bool = True,
+    ):
         self.model, self.precision, self.compiled, self.lone = model, np.dtype(precision), compiled, _lone(model.spec)
-        self.run = self._keras if is_keras(model) else self._torch
+        self.optimized, self.allow_tf32, self._place = optimized, allow_tf32, device
+        self.backend = prepare_keras() if is_keras(model) else None
+        self.run = self._torch if self.backend is None else self._keras
+
+    @property
+    def device(self) -> str:
+        """Name of the device that computes."""
+        if self._place is not None:
+            return self._place
+        return find_device(backend=self.backend) if self.backend is not None else str(self._torch_device)
 
     def outputs(self, x: np.ndarray) -> Outputs:
-        """Inputs (N, H, W, C) to outputs by name, maps as (N, H, W, C)."""
-        return self.run(np.asarray(x, self.precision))
+        """Return the outputs by name of inputs (N, H, W, C), maps as (N, H, W, C)."""
+        x = np.asarray(x, self.precision)
+        if self.allow_tf32:
+            return self.run(x)
+        with without_tf32(self.backend):
+            return self.run(x)
+
+    @property
+    def _torch_device(self) -> Any:
+        return next(itertools.chain(self.model.parameters(), self.model.buffers())).device
 
     def _torch(self, x: np.ndarray) -> Outputs:
         import torch
 
-        training, device = self.model.training, next(itertools.chain(self.model.parameters(), self.model.buffers())).device
-        images = torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2))).to(device)  # (N, C, H, W)
+        training = self.model.training
+        images = torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2))).to(self._torch_device)  # (N, C, H, W)
         self.model.eval()
         try:
             with torch.inference_mode():
-                found = self.model(images)
+                outputs = self.model(images)
         finally:
             self.model.train(training)
-
-        def array(tensor: torch.Tensor) -> np.ndarray:
-            tensor = tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
-            return tensor.detach().cpu().numpy()
-
-        return _named(found, array, True, self.lone)
+        return _named(outputs, torch_array, True, self.lone)
 
     @cached_property
     def _program(self) -> Callable[..., Any]:
@@ -107,28 +155,45 @@ class Network:
         import jax
 
         variables = self.model.trainable_variables, self.model.non_trainable_variables  # finding them takes long too
-        program = jax.jit(lambda *given: self.model.stateless_call(*given, training=False)[0])
-        return lambda images: program(*([one.value for one in several] for several in variables), images)
+        program = jax.jit(lambda *values: self.model.stateless_call(*values, training=False)[0])
+        return lambda images: program(*([variable.value for variable in several] for several in variables), images)
 
     def _keras(self, x: np.ndarray) -> Outputs:
         import keras
 
+        assert self.backend is not None
         first = keras.config.image_data_format() == "channels_first"
         images = np.ascontiguousarray(x.transpose(0, 3, 1, 2) if first else x)
+        with keras_device(self._place, self.backend):
+            return _named(self._call(images), keras_array, first, self.lone)
 
-        def array(tensor: Any) -> np.ndarray:
-            return np.asarray(keras.ops.convert_to_numpy(tensor))
-
-        if keras.backend.backend() == "torch":
+    def _call(self, images: np.ndarray) -> Any:
+        """Call a Keras model as its back end is fastest."""
+        if self.backend == "torch":
             import torch
 
             with torch.no_grad():
-                return _named(self.model(images, training=False), array, first, self.lone)
-        if keras.backend.backend() == "jax":  # which is slow operation by operation
-            return _named(self._program(images), array, first, self.lone)
+                return self.model(images, training=False)
+        if self.backend == "jax":  # which is slow operation by operation
+            return self._program(images)
         if self.compiled:
-            return _named(self.model.predict_on_batch(images), np.asarray, first, self.lone)
-        return _named(self.model(images, training=False), array, first, self.lone)
+            return self.model.predict_on_batch(images)
+        return self.model(images, training=False)
+
+
+def torch_array(tensor: Any) -> np.ndarray:
+    """Return a PyTorch tensor as an array, halves as float32."""
+    import torch
+
+    tensor = tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
+    return tensor.detach().cpu().numpy()
+
+
+def keras_array(tensor: Any) -> np.ndarray:
+    """Return a Keras tensor, or the array that `predict_on_batch` gives, as an array."""
+    import keras
+
+    return tensor if isinstance(tensor, np.ndarray) else np.asarray(keras.ops.convert_to_numpy(tensor))
 
 
 def _lone(spec: Model) -> str:

@@ -1,4 +1,7 @@
-"""From pictures to results: read once, prepared, computed in batches, decoded."""
+"""The prediction pipeline: pictures are read, prepared, computed in batches of one size, and decoded.
+
+:func:`predict_stream` is the one loop. The runner, the command line, evaluation, scoring in training, the batch engine and the page use it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -21,10 +24,11 @@ BATCH = 32  # pictures computed at once
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".avif")  # of pictures in a folder
 
 Picture = str | os.PathLike | Image.Image | np.ndarray
+T = TypeVar("T")
 
 
-class Computes(Protocol):
-    """What :class:`axialzoo.runtime.Runner` is here."""
+class SupportsOutputs(Protocol):
+    """The part of :class:`axialzoo.runtime.Runner` that predictions need."""
 
     config: Config
 
@@ -32,13 +36,13 @@ class Computes(Protocol):
 
 
 @dataclass(frozen=True)
-class Predicted:
-    """One picture of several, and what was found.
+class ImagePrediction:
+    """One picture of several, and its results.
 
     Attributes:
-        path: Its file, or what it is called where it is no file of its own.
+        path: Its file, or the name of a picture that is no file of its own.
         picture: It itself, upright RGB; None where it cannot be read.
-        notes: What was done to it that its user may want to know.
+        notes: Changes to it that its user may want to know.
         results: One of each runner; none where it cannot be read.
         error: Why it cannot be read.
     """
@@ -50,23 +54,108 @@ class Predicted:
     error: str = ""
 
 
-WHOLE = Looks()  # one look at the whole picture
+NO_TTA = Looks()  # one look at the whole picture
 
 
-def predict(runner: Computes, pictures: Sequence[Picture], batch_size: int = BATCH, looks: Looks = WHOLE) -> list[Result]:
-    """What is in each of `pictures`: see :meth:`axialzoo.runtime.Runner.predict`."""
+def predict_stream(
+    runners: Sequence[SupportsOutputs],
+    items: Iterable[tuple[T, Picture | None]],
+    batch_size: int = BATCH,
+    tta: Looks = NO_TTA,
+    labels: Sequence[Label] | None = None,
+) -> Iterator[tuple[T, tuple[Result, ...] | ImageError]]:
+    """Predict pictures as they come, in batches of consecutive pictures whose inputs have one size.
+
+    Args:
+        runners: Of one checkpoint.
+        items: Pairs of anything, which is given back with the results, and its picture, or None for one that has none; `batch_size` of
+            them are held at once, and one where pictures are cut into tiles since they are large.
+        batch_size: Pictures computed at once.
+        tta: Test-time augmentation.
+        labels: Of the classes; default the checkpoint's.
+
+    Yields:
+        For each item, in their order, itself with the result of each runner, or with the error of a picture that cannot be prepared.
+
+    Raises:
+        ValueError: for a model without classes.
+        SpecError: for test-time augmentation that the model's task does not support.
+    """
+    config = runners[0].config
+    check_decodable(config, tta)
+    waiting = iter(items)
+    while window := list(itertools.islice(waiting, batch_size if tta.tile is None else 1)):
+        pictures = [picture for _, picture in window]
+        inputs = [_input_or_error(picture, config) for picture in pictures]
+        results: list[list[Result]] = [[] for _ in window]
+        for batch in equal_size_batches(inputs):
+            x = np.stack([inputs[index] for index in batch])  # (N, H, W, C)
+            views = [view(pictures[index], config) for index in batch]
+            for runner in runners:
+                for index, result in zip(batch, run_batch(runner, x, views, tta, labels), strict=True):
+                    results[index].append(result)
+        for (item, _), prepared, found in zip(window, inputs, results):
+            yield item, prepared if isinstance(prepared, ImageError) else tuple(found)
+
+
+def equal_size_batches(inputs: Sequence[np.ndarray | ImageError | None]) -> Iterator[list[int]]:
+    """Numbers of consecutive inputs of one size; those that are no arrays are left out."""
+    arrays = [(index, array.shape) for index, array in enumerate(inputs) if isinstance(array, np.ndarray)]
+    for _, batch in itertools.groupby(arrays, lambda pair: pair[1]):
+        yield [index for index, _ in batch]
+
+
+def run_batch(
+    runner: SupportsOutputs, x: np.ndarray, views: Sequence[View], tta: Looks = NO_TTA, labels: Sequence[Label] | None = None
+) -> list[Result]:
+    """Return a result for each picture of a batch, by the task of the checkpoint's head.
+
+    Args:
+        runner: Computes the outputs.
+        x: (N, H, W, C) the model's input.
+        views: How each picture became it.
+        tta: Test-time augmentation.
+        labels: Of the classes; default the checkpoint's.
+    """
+    config = runner.config
+    names = tuple(config.labels if labels is None else labels)
+    return look_at(task_of(config.spec.head), runner.outputs, x, config.spec, views, tta, names)
+
+
+def predict(runner: SupportsOutputs, pictures: Sequence[Picture], batch_size: int = BATCH, looks: Looks = NO_TTA) -> list[Result]:
+    """Return the result of each of `pictures`: see :meth:`axialzoo.runtime.Runner.predict`."""
     check_decodable(runner.config, looks)
-    opened = [load_image(picture) if isinstance(picture, (str, os.PathLike)) else picture for picture in pictures]
-    found: list[Result] = []
-    inputs = [prepared(picture, runner.config) for picture in opened]
-    for batch in _batches(inputs, batch_of(looks, batch_size)):
-        views = [view(opened[index], runner.config) for index in batch]
-        found += looked(runner, np.stack([inputs[index] for index in batch]), views, looks)
-    return found
+    opened = ((None, load_image(picture) if isinstance(picture, (str, os.PathLike)) else picture) for picture in pictures)
+    return [results_of(outcome)[0] for _, outcome in predict_stream([runner], opened, batch_size, looks)]
+
+
+def predict_files(
+    runners: Sequence[SupportsOutputs], paths: Sequence[Path], batch_size: int = BATCH, looks: Looks = NO_TTA
+) -> Iterator[ImagePrediction]:
+    """Predict each of `paths` with each of `runners` (of one checkpoint), in their order; a bad picture stops none of the others."""
+    return predict_opened(runners, map(open_picture, paths), batch_size, looks)
+
+
+def predict_opened(
+    runners: Sequence[SupportsOutputs], opened: Iterable[ImagePrediction], batch_size: int = BATCH, looks: Looks = NO_TTA
+) -> Iterator[ImagePrediction]:
+    """Like :func:`predict_files`, for pictures that :func:`open_picture` opened, or the errors of opening them."""
+    for image, outcome in predict_stream(runners, ((image, image.picture) for image in opened), batch_size, looks):
+        if isinstance(outcome, ImageError):
+            yield ImagePrediction(image.path, error=f"{image.path}: {outcome}")
+        else:
+            yield replace(image, results=outcome)
+
+
+def results_of(outcome: tuple[Result, ...] | ImageError) -> tuple[Result, ...]:
+    """Return the results of :func:`predict_stream`, or raise its error."""
+    if isinstance(outcome, ImageError):
+        raise outcome
+    return outcome
 
 
 def prediction_json(name: str, runner: Any, result: Result, **limit: int) -> dict[str, Any]:
-    """One prediction as ``axialzoo predict --json`` prints it.
+    """Return one prediction as ``axialzoo predict --json`` prints it.
 
     Args:
         name: The picture's.
@@ -76,121 +165,59 @@ def prediction_json(name: str, runner: Any, result: Result, **limit: int) -> dic
     return {"image": name, "framework": runner.framework, "backend": runner.backend, **result.to_json(**limit)}
 
 
-def predict_files(runners: Sequence[Computes], paths: Sequence[Path], batch_size: int = BATCH, looks: Looks = WHOLE) -> Iterator[Predicted]:
-    """What each of `runners` (of one checkpoint) finds in each of `paths`, in their order; a bad picture stops none of the others."""
-    return predict_opened(runners, map(open_picture, paths), batch_size, looks)
-
-
-def predict_opened(
-    runners: Sequence[Computes], opened: Iterable[Predicted], batch_size: int = BATCH, looks: Looks = WHOLE
-) -> Iterator[Predicted]:
-    """The same of pictures that are opened already, or of why they could not be: see :func:`open_picture`."""
-    config = runners[0].config
-    check_decodable(config, looks)
-    batch_size, pictures = batch_of(looks, batch_size), iter(opened)
-    while some := list(itertools.islice(pictures, batch_size)):
-        inputs = []
-        for index, one in enumerate(some):
-            try:
-                inputs.append(None if one.picture is None else prepared(one.picture, config))
-            except ImageError as error:
-                inputs.append(None)
-                some[index] = Predicted(one.path, error=f"{one.path}: {error}")
-        for batch in _batches(inputs, batch_size):
-            x = np.stack([inputs[index] for index in batch])
-            for runner in runners:
-                views = [view(some[index].picture, config) for index in batch]
-                for index, result in zip(batch, looked(runner, x, views, looks)):
-                    some[index] = replace(some[index], results=(*some[index].results, result))
-        yield from some
-
-
-def open_picture(path: Path, stream: IO[bytes] | None = None) -> Predicted:
-    """A picture of which nothing is predicted yet, or why it cannot be read.
+def open_picture(path: Path, stream: IO[bytes] | None = None) -> ImagePrediction:
+    """Return a picture of which nothing is predicted yet, or why it cannot be read.
 
     Args:
-        path: Its file, or what it is called.
+        path: Its file, or its name.
         stream: It itself, where it is no file of its own; its ``name`` is what messages call it.
     """
     try:
         picture = load_image(path if stream is None else stream)
     except ImageError as error:
-        return Predicted(path, error=str(error))
-    return Predicted(path, picture, notes(picture))
+        return ImagePrediction(path, error=str(error))
+    return ImagePrediction(path, picture, notes(picture))
 
 
 def pictures_in(paths: Sequence[Path]) -> list[Path]:
-    """The paths, and for a folder among them its pictures, by name.
+    """Return the paths, and for a folder among them its pictures, by name.
 
     Raises:
         ImageError: for a folder without pictures.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for path in paths:
         if not path.is_dir():
-            found.append(path)
+            files.append(path)
             continue
         inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
         if not inside:
             raise ImageError(f"{path}: expected a picture or a folder of pictures, found none in it; looked for {', '.join(SUFFIXES)}")
-        found += inside
-    return found
+        files += inside
+    return files
 
 
-def prepared(picture: Image.Image | np.ndarray, config: Config) -> np.ndarray:
-    """(H, W, C) float32: the model's input."""
+def to_input(picture: Image.Image | np.ndarray, config: Config) -> np.ndarray:
+    """Return a picture as the model's input, (H, W, C) float32."""
     return preprocess(picture, config.preprocessing).transpose(1, 2, 0)
 
 
 def view(picture: Image.Image | np.ndarray | None, config: Config) -> View:
-    """How a picture becomes the model's input, and the way back."""
+    """Return how a picture becomes the model's input, and the way back."""
     size = picture.shape[:2] if isinstance(picture, np.ndarray) else (picture.height, picture.width) if picture is not None else (0, 0)
     return view_of(size[0], size[1], config.preprocessing)
 
 
-def check_decodable(config: Config, looks: Looks = WHOLE) -> None:
-    """Refuses a model that gives features alone, and looks that its task does not understand."""
+def check_decodable(config: Config, looks: Looks = NO_TTA) -> None:
+    """Refuse a model that gives features alone, and test-time augmentation that its task does not support."""
     if not config.spec.num_classes:
         raise ValueError(f"model {config.model!r} has no classes (num_classes is 0): nothing to predict")
     task = task_of(config.spec.head)
     check_looks(task.name, task.understood, looks)
 
 
-def batch_of(looks: Looks, batch_size: int) -> int:
-    """How many pictures to hold at once: where they are cut into tiles since they are large, one."""
-    return batch_size if looks.tile is None else 1
-
-
-def _batches(inputs: Sequence[np.ndarray | None], most: int) -> Iterator[list[int]]:
-    """Numbers of consecutive inputs of one size, at most so many together; those that are None are left out."""
-    batch: list[int] = []
-    for index, one in enumerate(inputs):
-        if one is None:
-            continue
-        if batch and (len(batch) == most or _shape(inputs[batch[0]]) != one.shape):
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
-
-
-def _shape(one: np.ndarray | None) -> tuple[int, ...]:
-    return () if one is None else one.shape
-
-
-def looked(
-    runner: Computes, x: np.ndarray, views: Sequence[View], looks: Looks = WHOLE, labels: Sequence[Label] | None = None
-) -> list[Result]:
-    """A result for each picture of a batch, by the task of the checkpoint's head.
-
-    Args:
-        runner: What computes outputs.
-        x: (N, H, W, C) the model's input.
-        views: How each picture became it.
-        looks: In how many ways to look at them.
-        labels: What the classes are called; default the checkpoint's.
-    """
-    config = runner.config
-    names = tuple(config.labels if labels is None else labels)
-    return look_at(task_of(config.spec.head), runner.outputs, x, config.spec, views, looks, names)
+def _input_or_error(picture: Any, config: Config) -> np.ndarray | ImageError | None:
+    try:
+        return None if picture is None else to_input(picture, config)
+    except ImageError as error:
+        return error

@@ -11,8 +11,7 @@ from typing import Any
 from axialzoo.checkpoint import CheckpointError
 from axialzoo.hub import fetch_checkpoint
 from axialzoo.hub.golden import golden_text
-from axialzoo.hub.publication import Publication, prepare, write_publication
-from axialzoo.hub.publish import push
+from axialzoo.hub.push import Publication, prepare, push, write_publication
 from axialzoo.runtime.verify import measured, of_precision
 
 
@@ -81,7 +80,7 @@ def prepared(
     """What :func:`publish` sends, and the report of its verification."""
     checkpoint = fetch_checkpoint(source)
     prepare(checkpoint.folder, repo_id, evaluations=evaluations)  # what is refused is refused before anything is computed
-    report, inputs, outputs = measured(checkpoint.folder, float64, told)
+    report, inputs, outputs = measured(checkpoint.folder, float64, told, "cpu")
     if not report["ok"]:
         failed = [part["name"] for part in (*report["checks"], *report["runs"]) if part["ok"] is False]
         failed += [" and ".join(row["pair"]) for row in report["parity"] if not row["ok"]]

@@ -11,13 +11,15 @@ import numpy as np
 
 from axialzoo.checkpoint import Checkpoint, Config
 from axialzoo.hub import fetch_checkpoint
+from axialzoo.runtime.device import AUTO, DeviceError
 from axialzoo.runtime.frameworks import BACKENDS, FRAMEWORKS, TITLES, choose, installed, process_backend
-from axialzoo.runtime.local import PRECISIONS, Network, Outputs, is_keras, keras_model, optimizable, torch_model
+from axialzoo.runtime.ipc import WorkerError
+from axialzoo.runtime.local import PRECISIONS, InProcessModel, Outputs, build_model, is_keras, optimizable
 from axialzoo.runtime.predict import BATCH, Picture, predict
 from axialzoo.runtime.process import Worker
 from axialzoo.spec import SpecError, did_you_mean
-from axialzoo.tasks.looks import Asked, looks_of
 from axialzoo.tasks.results import Result
+from axialzoo.tasks.tta import Asked, looks_of
 
 
 class Runner:
@@ -32,19 +34,24 @@ class Runner:
         backend: Of Keras: ``"tensorflow"``, ``"jax"`` or ``"torch"``; default this process's.
         precision: ``"float32"`` or ``"float64"``.
         compiled: Run Keras on TensorFlow as one graph: faster for many batches of one size, and the same within rounding.
-        optimize: Run the model's inference form where it is faster, the same within rounding: in float32, where the fused kernel
-            serves (``axialzoo info --system``), ``optimize_for_inference`` of it.
+        optimize: Run the model's inference form where it is faster, the same within rounding: in float32 on a CPU, where the fused
+            kernel serves (``axialzoo info --system``), ``optimize_for_inference`` of it.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``: where it computes. ``"auto"`` is the accelerator that the
+            framework finds, else the CPU.
+        allow_tf32: Whether a GPU may multiply float32 in TF32, as the framework is set; False for outputs that agree with a CPU's.
         worker: Run in that process, whatever it is.
 
     Attributes:
         config: The checkpoint's.
         framework, backend, precision: As they are; `backend` is None in PyTorch.
+        device: Name of the device that computes, as ``"cpu"`` or ``"cuda:0"``.
         optimized: Whether it is the model's inference form that runs.
         title: ``"PyTorch"``, ``"Keras (jax)"``.
 
     Raises:
         SpecError: for a framework, back end or precision that does not exist.
-        ModuleNotFoundError: for one that is not installed, saying how to install it.
+        DeviceError: for a device that the framework does not find, listing those that it finds.
+        ModuleNotFoundError: for a framework that is not installed, saying how to install it.
     """
 
     def __init__(
@@ -56,6 +63,8 @@ class Runner:
         *,
         compiled: bool = False,
         optimize: bool = True,
+        device: str = AUTO,
+        allow_tf32: bool = True,
         worker: Worker | None = None,
     ):
         _require("precision", precision, PRECISIONS)
@@ -65,17 +74,27 @@ class Runner:
             framework = choose(framework)[0]
             backend = _backend(framework, backend)
         self.config, self.framework, self.backend, self.precision = checkpoint.config, framework or "torch", backend, precision
-        self.optimized = optimize and optimizable(backend, precision)
-        self._own, self._network = None, None
+        self._own, self._model = None, None
         if worker is None and backend is not None and (backend != process_backend() or _needs_x64(backend, precision)):
             worker = self._own = Worker(self.framework, backend)
         self._worker = worker
+        optimize = optimize and optimizable(backend, precision)
+        options: dict[str, Any] = {"compiled": compiled, "optimize": optimize, "device": device, "allow_tf32": allow_tf32}
         if worker is not None:
-            worker.load(checkpoint.folder, checkpoint.config.digest, precision, compiled, self.optimized)
+            self.device, self.optimized = self._load(worker, checkpoint, options)
         else:
-            make = torch_model if self.framework == "torch" else keras_model
-            model = make(checkpoint.config.spec, checkpoint.tensors, precision, self.optimized)
-            self._network = Network(model, precision, compiled)
+            self._model = build_model(self.framework, checkpoint, precision, **options)
+            self.device, self.optimized = self._model.device, self._model.optimized
+
+    def _load(self, worker: Worker, checkpoint: Checkpoint, options: dict[str, Any]) -> tuple[str, bool]:
+        try:
+            loaded = worker.load(checkpoint.folder, checkpoint.config.digest, self.precision, **options)
+        except WorkerError as error:
+            self.close()
+            if error.kind == DeviceError.__name__:
+                raise DeviceError(str(error)) from error
+            raise
+        return loaded["device"], loaded["optimized"]
 
     @classmethod
     def of_model(cls, model: Any, config: Config, precision: str = "float32") -> Self:
@@ -86,7 +105,8 @@ class Runner:
         made = cls.__new__(cls)
         made.framework, made.backend = ("keras", process_backend()) if is_keras(model) else ("torch", None)
         made.config, made.precision, made.optimized, made._own, made._worker = config, precision, False, None, None
-        made._network = Network(model, precision, compiled=True)
+        made._model = InProcessModel(model, precision, compiled=True)
+        made.device = made._model.device
         return made
 
     @property
@@ -105,9 +125,9 @@ class Runner:
         An optimised one has its spec, config and preprocessing, but neither the checkpoint's parameters nor gradients:
         to train, take apart or save a model use ``load_model`` of its framework, or a runner with ``optimize=False``.
         """
-        if self._network is None:
+        if self._model is None:
             raise AttributeError(f"{self.title}: its model is in another process; use outputs() or predict()")
-        return self._network.model
+        return self._model.model
 
     def outputs(self, x: np.ndarray) -> Outputs:
         """Model inputs to outputs by name.
@@ -125,8 +145,8 @@ class Runner:
         x = x.astype(self.precision, copy=False)
         if self._worker is not None:
             return self._worker.outputs(self.precision, x)
-        assert self._network is not None
-        return self._network.outputs(x)
+        assert self._model is not None
+        return self._model.outputs(x)
 
     @overload
     def predict(self, pictures: Sequence[Picture], batch_size: int = BATCH, **looks: Unpack[Asked]) -> list[Result]: ...
@@ -175,16 +195,17 @@ def load_runner(
     precision: str = "float32",
     *,
     optimize: bool = True,
+    device: str = AUTO,
 ) -> Runner:
     """A checkpoint as a function of pictures and arrays: see :class:`Runner`.
 
     Args:
         source: A folder, ``"name.tag"`` (``"name"`` for its first tag), or ``"org/repo[@revision]"`` on the Hub.
-        framework, backend, precision, optimize: As of :class:`Runner`.
+        framework, backend, precision, optimize, device: As of :class:`Runner`.
 
     Raises:
         CheckpointError: where the weights are not whole.
-        SpecError: for an unknown name, framework, back end or precision.
+        SpecError: for an unknown name, framework, back end or precision, and a device that is not there.
 
     Example:
         >>> import axialzoo
@@ -192,7 +213,7 @@ def load_runner(
         >>> runner.outputs(np.zeros((2, 32, 32, 3)))["logits"].shape
         (2, 10)
     """
-    return Runner(fetch_checkpoint(source), framework, backend, precision, optimize=optimize)
+    return Runner(fetch_checkpoint(source), framework, backend, precision, optimize=optimize, device=device)
 
 
 def _backend(framework: str, backend: str | None) -> str | None:

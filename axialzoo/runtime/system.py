@@ -8,8 +8,8 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from axialzoo.kernels import gpu_status, kernel, kernel_status
-from axialzoo.kernels.library import cores
+from axialzoo.ops.kernels import gpu_status, kernel, kernel_status
+from axialzoo.ops.kernels.library import cores
 from axialzoo.runtime.frameworks import BACKENDS, installed
 from axialzoo.runtime.local import serving
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
@@ -15,8 +15,10 @@ from axialzoo.hub import fetch_checkpoint
 from axialzoo.hub.golden import GOLDEN, case_input, compare_golden, made_input, read_golden
 from axialzoo.hub.manifest import MANIFEST, check_manifest
 from axialzoo.runtime import frameworks
+from axialzoo.runtime.device import AUTO, DeviceError, is_cpu
+from axialzoo.runtime.ipc import WorkerError
 from axialzoo.runtime.local import optimizable, serving
-from axialzoo.runtime.process import Worker, WorkerError
+from axialzoo.runtime.process import Worker
 from axialzoo.runtime.runner import Runner
 from axialzoo.spec import Model, SpecError, cost
 
@@ -28,25 +30,31 @@ SMALL = (65, 97)  # where it does not: odd, and not square
 Found = dict[str, dict[str, np.ndarray]]  # framework and back end -> "<precision>:<output>" -> array
 
 
-def verify(source: str | os.PathLike, float64: bool = True, told: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
+def verify(
+    source: str | os.PathLike, float64: bool = True, told: Callable[[str], None] = lambda text: None, device: str = AUTO
+) -> dict[str, Any]:
     """The report that ``axialzoo verify --json`` prints.
 
     Args:
         source: A folder, a name with weights, or ``org/repo``.
         float64: Compare in float64 too.
         told: Gets a line before each framework.
+        device: Where to compute, without TF32; a back end that does not find it is not checked.
 
     Returns:
         ``checks`` (name, ok, detail; of what is not there ok is None); ``runs`` of each framework and back end (installed, ok,
         detail); ``parity`` of each pair, precision and output (error, limit, ok); ``golden`` of each run and precision, against what
         was published (error, limit, ok); ``compared``: whether there were two to compare; ``ok``: none failed.
+
+    Raises:
+        DeviceError: where no framework finds the device.
     """
-    report, _, _ = measured(source, float64, told)
+    report, _, _ = measured(source, float64, told, device)
     return report
 
 
 def measured(
-    source: str | os.PathLike, float64: bool = True, told: Callable[[str], None] = lambda text: None
+    source: str | os.PathLike, float64: bool = True, told: Callable[[str], None] = lambda text: None, device: str = AUTO
 ) -> tuple[dict[str, Any], dict[str, np.ndarray], Found]:
     """The report of :func:`verify`, the inputs by precision, and the outputs of each framework and back end."""
     report: dict[str, Any] = {"source": str(source), "ok": False, "model": None, "digest": None, "checks": []}
@@ -64,11 +72,13 @@ def measured(
     report.update(model=checkpoint.config.model, digest=checkpoint.config.digest)
     ran = set()
     for process, forms in itertools.groupby(places(), lambda place: place[:2]):
-        for result, found in _run(list(forms), checkpoint, inputs, told):
+        for result, found in _run(list(forms), checkpoint, inputs, told, device):
             report["runs"].append(result)
             if found is not None:
                 outputs[result["name"]] = found
                 ran.add(process)
+    if not ran and device != AUTO:
+        refuse_device(device, report["runs"])
     report["parity"] = compare(outputs)
     report["golden"] = against(cases, outputs)
     report["compared"] = len(ran) >= 2
@@ -172,7 +182,7 @@ def _passed(checkpoint: Checkpoint, golden: bool) -> list[dict[str, Any]]:
 
 
 def _run(
-    forms: list[Place], checkpoint: Checkpoint, inputs: dict[str, np.ndarray], told: Callable[[str], None]
+    forms: list[Place], checkpoint: Checkpoint, inputs: dict[str, np.ndarray], told: Callable[[str], None], device: str
 ) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray] | None]]:
     """One framework in a process of its own: of each form what happened, and its outputs as :func:`compare` wants them."""
     with ExitStack() as stack:
@@ -192,18 +202,39 @@ def _run(
                     worker = Worker(*place[:2])
                     stack.callback(worker.close)
                 try:
-                    found = _outputs(place, checkpoint, cases, worker)
+                    ran_on, found = _outputs(place, checkpoint, cases, worker, device)
+                except DeviceError as error:
+                    yield {**result, "detail": f"{str(error).partition(': ')[2]}: not checked"}, None
                 except WorkerError as error:
                     yield {**result, "ok": False, "detail": str(error).partition(": ")[2] or str(error)}, None
                 else:
-                    yield {**result, "ok": True, "detail": "ran"}, found
+                    if found:
+                        yield {**result, "ok": True, "detail": "ran" if is_cpu(ran_on) else f"ran on {ran_on}"}, found
+                    else:
+                        yield {**result, "detail": f"no inference form on {ran_on}: not in use"}, None
 
 
-def _outputs(place: Place, checkpoint: Checkpoint, inputs: dict[str, np.ndarray], worker: Worker) -> dict[str, np.ndarray]:
+def refuse_device(device: str, runs: Sequence[Mapping[str, Any]]) -> None:
+    """Raise the error of a device that none of `runs` found, where that is why nothing ran."""
+    missing = [run["detail"] for run in runs if run["ok"] is None and run["detail"].startswith("device: ")]
+    if missing and not any(run["ok"] is False for run in runs):
+        raise DeviceError("; ".join(detail.removesuffix(": not checked") for detail in dict.fromkeys(missing)))
+
+
+def _outputs(
+    place: Place, checkpoint: Checkpoint, inputs: dict[str, np.ndarray], worker: Worker, device: str
+) -> tuple[str, dict[str, np.ndarray]]:
+    """Return the device that computed, and its outputs; none where the place's form does not run there."""
     found: dict[str, np.ndarray] = {}
+    ran_on = device
     for precision, x in inputs.items():
-        outputs = Runner(checkpoint, *place[:2], precision, optimize=place.optimize, worker=worker).outputs(x)
+        how: dict[str, Any] = {"optimize": place.optimize, "device": device, "allow_tf32": False}
+        runner = Runner(checkpoint, *place[:2], precision, **how, worker=worker)
+        ran_on = runner.device
+        if place.optimize and not runner.optimized:
+            continue
+        outputs = runner.outputs(x)
         for output, value in outputs.items():
             parts = {output: value} if isinstance(value, np.ndarray) else {f"{output}.{i}": part for i, part in enumerate(value)}
             found |= {f"{precision}:{key}": part for key, part in parts.items()}
-    return found
+    return ran_on, found

@@ -62,3 +62,8 @@ class Block:
         )
         require(isinstance(self.squeeze_excite, bool), f"Block.squeeze_excite: expected a bool, found {self.squeeze_excite!r}")
         require_number("Block", "drop_path", self.drop_path, 0.0, 0.999)
+
+
+def axial_block(width: int, out: int, positions: int) -> Block:
+    """Return an axial block of four heads, as the small models have it."""
+    return Block("axial", (width, out), attention=Attention(width // 2, width, heads=4, positions=positions))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 
 
 class SpecError(ValueError):
@@ -33,3 +34,23 @@ def did_you_mean(name: object, known) -> str:
     """``"; did you mean 'x'?"`` where a known name is near, else ``""``."""
     near = difflib.get_close_matches(str(name), [str(word) for word in known], n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def check_indices(indices: Sequence[int] | None, endpoints: int) -> list[int]:
+    """Return `indices` as a list of valid, increasing endpoints; negative ones count from the last.
+
+    Raises:
+        SpecError: for indices that are not increasing, or outside the endpoints.
+    """
+    valid = list(range(endpoints)) if indices is None else [index + endpoints if index < 0 else index for index in indices]
+    if valid != sorted(set(valid)) or not valid or valid[0] < 0 or valid[-1] >= endpoints:
+        raise SpecError(f"out_indices: expected increasing numbers from 0 to {endpoints - 1}, found {list(indices or [])}")
+    return valid
+
+
+def check_trainable(model: object, purpose: str) -> None:
+    """Refuse, for `purpose`, a model that has been optimised for inference."""
+    if getattr(model, "optimized", False):
+        raise ValueError(
+            f"{purpose}: expected a model with the tensors of its spec, found one optimised for inference; use what it was made of"
+        )

@@ -7,7 +7,7 @@ import types
 import typing
 
 from axialzoo.spec.check import SpecError, did_you_mean
-from axialzoo.spec.heads.base import Head, head_named
+from axialzoo.spec.heads.head import Head, head_named
 
 
 def to_dict(spec) -> dict:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from axialzoo.spec.backbone import Backbone
 from axialzoo.spec.check import SpecError, require, require_count
-from axialzoo.spec.heads.base import Head
+from axialzoo.spec.heads.head import Head
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,21 @@ attended axis, T queries and S keys of a window, D depth of a head (Dk, Dv), P r
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from axialzoo.ops.torch.attention import attention_weights
 from axialzoo.spec import Attention, Norm
 from axialzoo.torch.attention_inputs import AttentionInputs
 from axialzoo.torch.fused_layer import can_train_fused, train_fused
 from axialzoo.torch.norm import Activation
-from axialzoo.torch.projection import PositionAttention, Table, at_once
-from axialzoo.torch.windows import AnyWindow, mask, table_window, unwindow, window_keys, window_of, window_queries
+from axialzoo.torch.projection import PositionAttention, Table, at_once, norm_logits
+from axialzoo.torch.sublayers import graph_step
+from axialzoo.torch.windows import AnyWindow, mask, seen, table_window, unwindow, window_keys, window_of, window_queries
 
 
 class AxialAttention(PositionAttention):
@@ -41,15 +44,23 @@ class AxialAttention(PositionAttention):
         self.axis = axis
 
     def forward(self, x: Tensor, activation: Activation | None = None) -> Tensor:
-        if can_train_fused(self, x, self.axis):
+        if isinstance(x, torch.fx.Proxy):
+            x = graph_step(self, x)
+            return x if activation is None else activation(x)
+        if not self.calls_sublayers() and can_train_fused(self, x, self.axis):
             return train_fused(self, self.placed(x), self.axis, activation)
         size = (-1, x.shape[2], x.shape[3])  # (N, H, W)
         inputs = self.inputs_of(x)
-        scale = self.similarity_scale(inputs).to(inputs.q.dtype)  # (terms, G)
-        out = attend(inputs, scale)  # one (B, G, L, Dv) per value term
+        out = self.attend(inputs)  # one (B, G, L, Dv) per value term
         x = self.sum_terms([self.merge_heads(term, size) for term in out])  # (NHW, V)
         x = x.unflatten(0, size).permute(0, 3, 1, 2)  # (N, V, H, W)
         return x if activation is None else activation(x)
+
+    def attend(self, inputs: AttentionInputs) -> list[Tensor]:
+        """Retrieve contents and positions, (B, G, L, Dv) for each value term."""
+        if self.calls_sublayers():
+            return _attend(inputs, self.norm_similarity)
+        return attend(inputs, self.similarity_scale(inputs).to(inputs.q.dtype))
 
     def inputs_of(self, x: Tensor) -> AttentionInputs:
         """What the layer attends with, from its input: (N, C, H, W) to queries, keys, values (B, G, L, D) and tables."""
@@ -121,20 +132,22 @@ def joined(parts: list[list[Tensor]], dim: int) -> list[Tensor]:
     return [torch.cat([part[term] for part in parts], dim) for term in range(len(parts[0]))]
 
 
-def _attend(inputs: AttentionInputs, scale: Tensor) -> list[Tensor]:
-    """`attend` for the whole batch at once."""
+def _attend(inputs: AttentionInputs, scale: Tensor | nn.Module) -> list[Tensor]:
+    """`attend` for the whole batch at once; `scale` may be the norm of the logits, which is called then."""
     spec, window, (batch, groups) = inputs.spec, inputs.window, inputs.q.shape[:2]
     q, k, v = window_queries(inputs.q, window), window_keys(inputs.k, window), window_keys(inputs.v, window)  # (B', G, T or S, D)
-    scales = dict(zip(spec.similarity, scale[:, :, None, None]))  # each (G, 1, 1)
-    logits: Any = None
-    if "content" in scales:
-        logits = _add(logits, content_similarity(q * scales["content"], k))  # (B'G, T, S)
-    if "query" in scales:
-        logits = _add(logits, query_similarity(q * scales["query"], inputs.rq))
-    if "key" in scales:
-        logits = _add(logits, key_similarity(k * scales["key"], inputs.rk))
-    logits = mask(logits, batch, groups, window, torch.finfo(logits.dtype).min)
-    p = torch.softmax(logits, dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32)).to(v.dtype)  # (B'G, T, S)
+    if isinstance(scale, nn.Module):
+        visible = None if window.whole else seen(window, q.device)  # (windows, T, S)
+        terms = [term.unflatten(0, (-1, groups)) for term in _terms(inputs, q, k)]  # each (B', G, T, S)
+        logits = norm_logits(scale, terms, visible).flatten(0, 1).to(q.dtype)  # (B'G, T, S)
+    else:
+        logits = functools.reduce(Tensor.add_, _terms(inputs, q, k, scale))  # written over: logits are what takes time and memory
+    visible = None if window.whole else seen(window, q.device)  # (windows, T, S)
+    if visible is not None:
+        logits = logits.unflatten(0, (batch, window.count, groups))  # (B, windows, G, T, S)
+        visible = visible[:, None]  # (windows, 1, T, S)
+    p = attention_weights(logits, visible, v.dtype)
+    p = p if visible is None else p.flatten(0, 2)  # (B'G, T, S)
     out = []
     if "content" in spec.value:
         out.append(torch.bmm(p, v.flatten(0, 1)))  # (B'G, T, Dv)
@@ -143,9 +156,13 @@ def _attend(inputs: AttentionInputs, scale: Tensor) -> list[Tensor]:
     return [unwindow(x.unflatten(0, (-1, groups)), batch, window) for x in out]
 
 
-def _add(total: Tensor | None, term: Tensor) -> Tensor:
-    """``total + term``, written over `total`: logits are what attention spends its time and memory on."""
-    return term if total is None else total.add_(term)
+def _terms(inputs: AttentionInputs, q: Tensor, k: Tensor, scale: Tensor | None = None) -> Iterator[Tensor]:
+    """Terms of the logits in the order of the spec, (B'G, T, S) each, one at a time, times `scale`, (terms, G), where there is one."""
+    for index, term in enumerate(inputs.spec.similarity):
+        factor = None if scale is None else scale[index][:, None, None]  # (G, 1, 1)
+        x, table = (k, inputs.rk) if term == "key" else (q, inputs.rq)
+        x = x if factor is None else x * factor
+        yield content_similarity(x, k) if term == "content" else SIMILARITY[term](x, table)
 
 
 def content_similarity(q: Tensor, k: Tensor) -> Tensor:
@@ -161,6 +178,9 @@ def query_similarity(q: Tensor, rq: Tensor) -> Tensor:
 def key_similarity(k: Tensor, rk: Tensor) -> Tensor:
     """k_s.rk[s - p]: (B, G, S, Dk), (T, S, Dk) to (BG, T, S), as one product per key."""
     return torch.bmm(k.flatten(0, 1).transpose(0, 1), rk.to(k.dtype).permute(1, 2, 0)).permute(1, 2, 0)
+
+
+SIMILARITY = {"query": query_similarity, "key": key_similarity}
 
 
 def moments(inputs: AttentionInputs) -> tuple[Tensor, Tensor, int]:
@@ -189,17 +209,11 @@ def moments(inputs: AttentionInputs) -> tuple[Tensor, Tensor, int]:
 
 def _window_moments(inputs: AttentionInputs) -> tuple[Tensor, Tensor, int]:
     """`moments` from the logits of each window, pairs that are not to be seen left out."""
-    spec, window, (batch, groups) = inputs.spec, inputs.window, inputs.q.shape[:2]
+    window, (batch, groups) = inputs.window, inputs.q.shape[:2]
     n = batch * window.pairs
     q, k = window_queries(inputs.q, window), window_keys(inputs.k, window)  # (B', G, T, Dk), (B', G, S, Dk)
-    similarity = {
-        "content": lambda: content_similarity(q, k),
-        "query": lambda: query_similarity(q, inputs.rq),
-        "key": lambda: key_similarity(k, inputs.rk),
-    }
     means, variances = [], []
-    for term in spec.similarity:
-        x = similarity[term]()  # (B'G, T, S)
+    for x in _terms(inputs, q, k):  # (B'G, T, S)
         mean = mask(x, batch, groups, window, 0.0).unflatten(0, (-1, groups)).sum((0, 2, 3)) / n  # (G,)
         centred = x.unflatten(0, (-1, groups)) - mean[:, None, None]  # (B', G, T, S)
         variances.append(mask(centred.flatten(0, 1), batch, groups, window, 0.0).square().unflatten(0, (-1, groups)).sum((0, 2, 3)) / n)

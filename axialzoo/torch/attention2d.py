@@ -9,14 +9,18 @@ Letters as there; T and S, queries and keys of a window, have rows (h) and colum
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from axialzoo.ops.torch.attention import attention_weights
 from axialzoo.torch.attention import joined
 from axialzoo.torch.attention_inputs import AttentionInputs
-from axialzoo.torch.projection import PositionAttention, Table, at_once
+from axialzoo.torch.projection import PositionAttention, Table, at_once, norm_logits
+from axialzoo.torch.sublayers import leaf_of_graph
 from axialzoo.torch.windows import Windows, seen, seen2d, table_window, tile, untile, window_keys, window_of, window_queries
 
 AXES = ("_height", "_width")
@@ -34,13 +38,19 @@ class Attention2D(PositionAttention):
         ``(N, C, H, W)`` of any height and width to ``(N, value_channels, H, W)``.
     """
 
+    @leaf_of_graph
     def forward(self, x: Tensor) -> Tensor:
         size = (-1, x.shape[2], x.shape[3])  # (N, H, W)
         inputs = self.inputs_of(x)
-        scale = self.similarity_scale(inputs).to(inputs.q.dtype)  # (terms, G)
-        out = attend(inputs, scale)  # one (N, G, H, W, Dv) per value term
+        out = self.attend(inputs)  # one (N, G, H, W, Dv) per value term
         x = self.sum_terms([self.merge_heads(term, size) for term in out])  # (NHW, V)
         return x.unflatten(0, size).permute(0, 3, 1, 2)  # (N, V, H, W)
+
+    def attend(self, inputs: AttentionInputs) -> list[Tensor]:
+        """Retrieve contents and positions, (N, G, H, W, Dv) for each value term."""
+        if self.calls_sublayers():
+            return _attend_whole(inputs, self.norm_similarity)
+        return attend(inputs, self.similarity_scale(inputs).to(inputs.q.dtype))
 
     def inputs_of(self, x: Tensor) -> AttentionInputs:
         """What the layer attends with, from its input: (N, C, H, W) to queries, keys, values (N, G, H, W, D) and pairs of tables."""
@@ -116,30 +126,35 @@ def attend(inputs: AttentionInputs, scale: Tensor) -> list[Tensor]:
     return [untile(x, batch, windows) for x in joined(parts, 1)]
 
 
-def _attend(inputs: AttentionInputs, scale: Tensor, some: slice) -> list[Tensor]:
+def _attend_whole(inputs: AttentionInputs, norm: nn.Module) -> list[Tensor]:
+    """`attend` for all queries at once, calling the norm of the logits."""
+    windows, batch = inputs.window, inputs.q.shape[0]
+    q = tile(inputs.q, windows, window_queries)  # (B', G, Th, Tw, Dk)
+    k, v = tile(inputs.k, windows, window_keys), tile(inputs.v, windows, window_keys)  # (B', G, Sh, Sw, D)
+    return [untile(x, batch, windows) for x in _attend(replace(inputs, q=q, k=k, v=v), norm, slice(None))]
+
+
+def _attend(inputs: AttentionInputs, scale: Tensor | nn.Module, some: slice) -> list[Tensor]:
     """`attend` for the query rows `some` of every window: each (B', G, rows, Tw, Dv).
 
     Args:
         inputs: With q, k and v cut into windows already: (B', G, Th, Tw, Dk), (B', G, Sh, Sw, D).
-        scale: (terms, G).
+        scale: (terms, G); or the norm of the logits, which is called.
         some: Which of the Th rows.
     """
     q, k, v, spec, windows = inputs.q[:, :, some], inputs.k, inputs.v, inputs.spec, inputs.window
-    scales = dict(zip(spec.similarity, scale[:, :, None, None, None]))  # each (G, 1, 1, 1)
-    logits = 0.0
-    if "content" in scales:
-        logits = content_similarity(q * scales["content"], k)  # (B', G, Th, Tw, Sh, Sw)
-    if "query" in scales:
-        logits = logits + query_similarity(q * scales["query"], _rows(inputs.rq, some))
-    if "key" in scales:
-        logits = logits + key_similarity(k * scales["key"], _rows(inputs.rk, some))
-    assert isinstance(logits, Tensor)
-    visible = seen2d(windows, logits.device)
+    visible = seen2d(windows, q.device)  # (windows h, windows w, Th, Tw, Sh, Sw)
+    if isinstance(scale, nn.Module):
+        terms = list(_terms(inputs, q, k, some))
+        shown = None if visible is None else visible.flatten(0, 1).flatten(3, 4).flatten(1, 2)  # (windows, T, S)
+        logits = norm_logits(scale, [term.flatten(4).flatten(2, 3) for term in terms], shown).to(q.dtype).view_as(terms[0])
+    else:
+        logits = functools.reduce(Tensor.add, _terms(inputs, q, k, some, scale))  # (B', G, Th, Tw, Sh, Sw)
+    shape, logits = logits.shape, logits.flatten(4)  # (B', G, Th, Tw, S)
     if visible is not None:
-        shape = logits.shape
         logits = logits.unflatten(0, (-1, windows[0].count, windows[1].count))
-        logits = logits.masked_fill(~visible[:, :, None, some], torch.finfo(logits.dtype).min).reshape(shape)
-    p = torch.softmax(logits.flatten(4), dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32)).to(v.dtype).view_as(logits)
+        visible = visible[:, :, None, some].flatten(5)  # (windows h, windows w, 1, rows, Tw, S)
+    p = attention_weights(logits, visible, v.dtype).reshape(shape)
     out = []
     if "content" in spec.value:
         x = p.flatten(4).flatten(2, 3) @ v.flatten(2, 3)  # (B', G, T, S) (B', G, S, Dv)
@@ -150,6 +165,15 @@ def _attend(inputs: AttentionInputs, scale: Tensor, some: slice) -> list[Tensor]
         of_columns = torch.einsum("bgtuv,uvd->bgtud", p.sum(4), columns.to(p.dtype))
         out.append(torch.cat([of_rows, of_columns], dim=-1))  # (B', G, Th, Tw, Dv)
     return out
+
+
+def _terms(inputs: AttentionInputs, q: Tensor, k: Tensor, some: slice, scale: Tensor | None = None) -> Iterator[Tensor]:
+    """Terms of the logits in the order of the spec, (B', G, Th, Tw, Sh, Sw) each, times `scale`, (terms, G), where there is one."""
+    for index, term in enumerate(inputs.spec.similarity):
+        factor = None if scale is None else scale[index][:, None, None, None]  # (G, 1, 1, 1)
+        x, tables = (k, inputs.rk) if term == "key" else (q, inputs.rq)
+        x = x if factor is None else x * factor
+        yield content_similarity(x, k) if term == "content" else SIMILARITY[term](x, _rows(tables, some))
 
 
 def _rows(tables: tuple[Tensor, Tensor], some: slice) -> tuple[Tensor, Tensor]:
@@ -187,6 +211,9 @@ def key_parts(k: Tensor, rk: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     of_rows, of_columns = k.chunk(2, dim=-1)  # (B, G, Sh, Sw, D / 2)
     rows = torch.einsum("bgsvd,tsd->bgtsv", of_rows, rk[0].to(k.dtype))  # (B, G, Th, Sh, Sw)
     return rows, torch.einsum("bgsvd,uvd->bgusv", of_columns, rk[1].to(k.dtype))  # (B, G, Tw, Sh, Sw)
+
+
+SIMILARITY = {"query": query_similarity, "key": key_similarity}
 
 
 def moments(inputs: AttentionInputs) -> tuple[Tensor, Tensor, int]:

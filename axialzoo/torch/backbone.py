@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from axialzoo.checkpoint import Config
-from axialzoo.spec import Model, SpecError, Stage
+from axialzoo.ops.torch.dispatch import is_traced
+from axialzoo.spec import Model, Stage
+from axialzoo.spec.check import check_indices
 from axialzoo.torch.blocks import ACTIVATIONS, ResidualBlock, max_pool, through
-from axialzoo.torch.dynamic_window import is_traced
 from axialzoo.torch.neck import FusedStage
 from axialzoo.torch.stem import Stem
 
@@ -76,6 +77,12 @@ class Extractor(nn.Module):
         self.feature_info = backbone.feature_info()
         self.activation = ACTIVATIONS[backbone.activation]
 
+    def __prepare_scriptable__(self) -> nn.Module:
+        raise TypeError(
+            f"torch.jit.script: {type(self).__name__} chooses kernels and windows in Python, which a script cannot; "
+            "use torch.export.export for a program, or torch.jit.trace for one size of images"
+        )
+
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Recompute each block in the backward pass instead of keeping what it computed."""
         self.checkpointing = enable
@@ -128,14 +135,6 @@ class AxialBackbone(Extractor):
         return [outputs[index] for index in self.out_indices]
 
 
-def check_indices(indices: Sequence[int] | None, endpoints: int) -> list[int]:
-    """`indices` as a list of valid, increasing endpoints; negative ones count from the last."""
-    wanted = list(range(endpoints)) if indices is None else [index + endpoints if index < 0 else index for index in indices]
-    if wanted != sorted(set(wanted)) or not wanted or wanted[0] < 0 or wanted[-1] >= endpoints:
-        raise SpecError(f"out_indices: expected increasing numbers from 0 to {endpoints - 1}, found {list(indices or [])}")
-    return wanted
-
-
 def check_image(x: Tensor, channels: int) -> Tensor:
     """The images as they are, once it is sure that they are images.
 
@@ -152,11 +151,3 @@ def check_image(x: Tensor, channels: int) -> Tensor:
         warnings.simplefilter("ignore")  # that sizes are kept as numbers is what is wanted
         height, width = int(x.shape[2]), int(x.shape[3])
     return x.unflatten(2, (height, 1)).squeeze(3).unflatten(3, (width, 1)).squeeze(4)
-
-
-def check_trainable(model: nn.Module, what: str) -> None:
-    """Refuses, for `what`, a model that has been optimised for inference."""
-    if getattr(model, "optimized", False):
-        raise ValueError(
-            f"{what}: expected a model with the tensors of its spec, found one optimised for inference; use what it was made of"
-        )

@@ -8,15 +8,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from axialzoo.ops.torch.dispatch import can_train_rows, is_traced
+from axialzoo.ops.torch.rows import linear
 from axialzoo.spec import Backbone, Block, Norm
 from axialzoo.spec.layers import has_shortcut
 from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.attention2d import Attention2D
 from axialzoo.torch.drop_path import drop_path
-from axialzoo.torch.fused_rows import linear
-from axialzoo.torch.norm import Activation, BatchNorm, recomputed
-from axialzoo.torch.serving import can_train_rows
+from axialzoo.torch.norm import Activation, BatchNorm, apply_norm, recomputed
+from axialzoo.torch.sublayers import calls_sublayers
 
+SUBLAYERS = {"conv": nn.Conv2d, "norm": BatchNorm}
 ACTIVATIONS = {
     "relu": F.relu,
     "gelu": F.gelu,
@@ -35,23 +37,31 @@ class ConvNorm(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, kernel: int, norm: Norm, stride: int = 1, dilation: int = 1, groups: int = 1):
         super().__init__()
-        self.step = stride if kernel == 1 else 1
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, dilation * (kernel // 2), dilation, groups, bias=False)
+        self.step = stride if kernel == 1 else 1  # cut before the convolution: see `convolved`
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride if kernel > 1 else 1, dilation * (kernel // 2), dilation, groups, bias=False)
         self.norm = BatchNorm(outputs, norm)
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor, residual: Tensor | None = None, activation: Activation | None = None) -> Tensor:
         """``activation(residual + norm(convolution(x)))``."""
+        if isinstance(x, torch.fx.Proxy) or self.calls_sublayers():
+            x = self.conv(x[:, :, :: self.step, :: self.step] if self.step > 1 else x)
+            return apply_norm(self.norm, x, residual, activation)
         return self.norm(self.convolved(x), residual, activation)
 
+    def calls_sublayers(self) -> bool:
+        """Return True where convolution and norm have to be called, as they are not exactly what a kernel computes."""
+        return calls_sublayers(self, SUBLAYERS)
+
     def convolved(self, x: Tensor) -> Tensor:
+        """The convolution without calling it, where it is exactly the one that this layer makes."""
         step, weight = self.step, self.conv.weight
         if self.training and self.conv.kernel_size == (1, 1) and self.conv.groups == 1 and can_train_rows(x, weight):
             rows = x.movedim(1, -1)  # cut as rows, so that gradients are laid out as rows too
             return linear(rows[:, ::step, ::step] if step > 1 else rows, weight.flatten(1)).movedim(-1, 1)
-        if step > 1 and torch.is_grad_enabled():  # oneDNN's gradient of a strided one's weights writes out of bounds
+        if step > 1 and (torch.is_grad_enabled() or is_traced()):  # oneDNN's gradient of a strided one's weights writes out of bounds
             return F.conv2d(x[:, :, ::step, ::step], weight)
-        return self.conv(x)
+        return F.conv2d(x, weight, None, step) if step > 1 else self.conv(x)
 
 
 class ResidualBlock(nn.Module):

@@ -21,13 +21,3 @@ class DynamicWindow(FreeWindow):
     @property
     def count(self) -> Any:
         return 1 if self.queries is self.length else (self.length + self.offset - 1) // self.queries + 1  # so written, known to be positive
-
-
-def is_known(length: Any) -> bool:
-    """Whether the length of an axis is a number now, or may be taken for one: torch.compile records sizes, and asks of each."""
-    return isinstance(length, int) or not torch.compiler.is_exporting()
-
-
-def is_traced() -> bool:
-    """Whether `torch.jit.trace` records what is computed."""
-    return torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]  # public, though not declared so

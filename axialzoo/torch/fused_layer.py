@@ -13,14 +13,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from axialzoo.kernels.folding import head_fastest
+from axialzoo.ops.attributes import AttentionAttributes
+from axialzoo.ops.folding import head_fastest
+from axialzoo.ops.torch import gpu, training
+from axialzoo.ops.torch.core import Core, retrieve
+from axialzoo.ops.torch.dispatch import TYPES, recorded, transformed
+from axialzoo.ops.torch.tables import interpolate
 from axialzoo.spec import Attention
 from axialzoo.spec.attention import SIMILARITY_TERMS
-from axialzoo.torch import fused_gpu, fused_training
-from axialzoo.torch.fused_core import retrieve
-from axialzoo.torch.norm import Activation, is_shared
-from axialzoo.torch.projection import PositionAttention, interpolate
-from axialzoo.torch.serving import TYPES, recorded, transformed
+from axialzoo.torch.norm import Activation, frozen_statistics, is_shared
+from axialzoo.torch.projection import PositionAttention
 
 
 def can_train_fused(layer: PositionAttention, x: Tensor, axis: int) -> bool:
@@ -39,9 +41,9 @@ def can_train_fused(layer: PositionAttention, x: Tensor, axis: int) -> bool:
 
 
 def _has_kernel(x: Tensor, *parameters: Tensor) -> bool:
-    if fused_gpu.serves(x, *parameters):
+    if gpu.serves(x, *parameters):
         return all(parameter.dtype == torch.float32 for parameter in parameters)
-    return x.device.type == "cpu" and fused_training.can_attend(*parameters)
+    return x.device.type == "cpu" and training.can_attend(*parameters)
 
 
 def _autocast_dtype(device: str) -> tuple[torch.dtype, ...]:
@@ -68,7 +70,7 @@ def train_fused(layer: PositionAttention, x: Tensor, axis: int, activation: Acti
         raise ValueError(
             "train_fused: expected a layer in training on a whole axis, float32 on a device with the kernel; use the layer itself"
         )
-    run = _on_gpu if fused_gpu.serves(x) else _on_cpu
+    run = _on_gpu if gpu.serves(x) else _on_cpu
     tables = [_table(layer, name, x.shape[2 + axis]) for name in ("query_position", "key_position", "value_position")]
     return run(layer, x.permute(0, 2, 3, 1), tables, axis, activation).permute(0, 3, 1, 2)  # (N, V, H, W)
 
@@ -80,13 +82,18 @@ def _on_cpu(layer: PositionAttention, x: Tensor, tables: list[Tensor | None], ax
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
     order = qkv_order(keys, values, heads)
     given = (norm.weight[order], norm.bias[order])
+    core = Core(
+        AttentionAttributes.of(spec, axis), heads, spec.similarity, norm.eps, layer.scale_from_moments,
+        functools.partial(frozen_statistics, layer), order, dtype,
+    )  # fmt: skip
+    similarity = (layer.norm_similarity.weight, layer.norm_similarity.bias)
     scale, shift = (torch.cat([one[: 2 * keys], layer.gate("value", one[2 * keys :])]) for one in given)  # (2K+V,)
     if is_shared(norm):
         qkv = norm.of_rows(F.linear(x, layer.qkv.weight[order]), order, dtype=torch.float32)
         qkv = torch.cat([qkv[..., : 2 * keys], layer.gate("value", qkv[..., 2 * keys :])], 3)
-        out, _, _ = retrieve(qkv.contiguous(), None, scale, shift, tables, layer, axis, order)  # (N, H, W, terms V)
+        out, _, _ = retrieve(qkv.contiguous(), None, scale, shift, tables, similarity, core)  # (N, H, W, terms V)
     else:
-        out, mean, variance = retrieve(x, layer.qkv.weight, scale, shift, tables, layer, axis, order)  # (N, H, W, terms V)
+        out, mean, variance = retrieve(x, layer.qkv.weight, scale, shift, tables, similarity, core)  # (N, H, W, terms V)
         norm.move(mean, variance, out[..., 0].numel(), order)
     with torch.autocast("cpu", enabled=False):
         terms = len(spec.value)
@@ -108,7 +115,7 @@ def _on_gpu(layer: PositionAttention, x: Tensor, tables: list[Tensor | None], ax
         by_term = dict(zip(spec.similarity, scale))
         scales = torch.stack([by_term.get(term, torch.zeros_like(scale[0])) for term in SIMILARITY_TERMS])  # (3, G)
         out, _ = torch.ops.axialzoo.attend(
-            qkv, *tables, scales, axis, spec.key_depth, spec.span or 0, "content" in spec.similarity, "content" in spec.value, False
+            qkv, *tables, scales, *AttentionAttributes.of(spec, axis, head_fastest=False).flat()
         )  # (N, H, W, terms V)
         y = layer.norm_output(out.flatten(0, 2)).unflatten(1, (len(spec.value), -1)).sum(1)  # (NHW, V)
     y = y.to(rows.dtype).unflatten(0, size)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from axialzoo.kernels.folding import FoldedAttention, fold_attention, fold_conv, head_fastest, pack
-from axialzoo.torch import fused, fused_gpu
+from axialzoo.ops.attributes import AttentionAttributes
+from axialzoo.ops.folding import FoldedAttention, fold_attention, fold_conv, head_fastest, pack
+from axialzoo.ops.torch import gpu, inference
 from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.backbone import Extractor
 from axialzoo.torch.blocks import ConvNorm, ResidualBlock, average_pool
@@ -21,7 +22,7 @@ from axialzoo.torch.norm import Activation
 def optimize_for_inference(model: nn.Module) -> nn.Module:
     """A copy of `model` that computes the same in evaluation, faster, and can no longer be trained.
 
-    On float32 on a CPU the fused kernel serves where it is there; :func:`axialzoo.kernels.kernel_status` says which path does.
+    On float32 on a CPU the fused kernel serves where it is there; :func:`axialzoo.ops.kernels.kernel_status` says which path does.
     Maps are (N, C, H, W) as before; results lie channels-last in memory. Layers of two axes, and convolutions that have several
     norms, keep their own form. Its spec, config, labels and preprocessing are the model's.
 
@@ -61,7 +62,9 @@ def _outermost(module: nn.Module) -> list[nn.Module]:
 
 
 def _has_form(module: nn.Module) -> bool:
-    """Whether it is one of those below, or a class made of one that computes the same."""
+    """Whether it is one of those below, or a class made of one that computes the same; nothing in it has to be called."""
+    if any(isinstance(part, ConvNorm | AxialAttention) and part.calls_sublayers() for part in module.modules()):
+        return False
     return any(isinstance(module, kind) and type(module).forward is kind.forward for kind in (ConvNorm, ResidualBlock, AxialAttention))
 
 
@@ -108,7 +111,12 @@ class FoldedConv(Folded):
         conv = source.conv
         weight, bias = fold_conv(tensors_of(source), "", source.norm.eps)
         weight = weight if order is None else weight[:, order]
-        self.outputs, self.stride, self.dilation, self.groups = conv.out_channels, conv.stride[0], conv.dilation[0], conv.groups
+        self.outputs, self.stride, self.dilation, self.groups = (
+            conv.out_channels,
+            conv.stride[0] * source.step,
+            conv.dilation[0],
+            conv.groups,
+        )
         self.padding = self.dilation * (conv.kernel_size[0] // 2)
         self.product = conv.kernel_size == (1, 1) and conv.groups == 1
         if self.product:
@@ -145,6 +153,9 @@ class FoldedAxialAttention(Folded):
         super().__init__()
         spec = source.spec
         self.spec, self.axis, self.fastest, self.relu = spec, source.axis, fastest, relu
+        stretched = spec.long_axis == "interpolate"
+        attributes = AttentionAttributes.of(spec, source.axis, head_fastest=fastest, interpolate=stretched, relu=relu)
+        self.attributes = attributes.flat()
         folded = fold_attention(tensors_of(source), "", spec, source.norm_qkv.eps)
         self._keep(source.qkv.weight, **self._tensors(folded, order))
         self.encoding: Callable[[int, int, int], Tensor] | None = None
@@ -167,8 +178,7 @@ class FoldedAxialAttention(Folded):
             x = x + (positions if self._order is None else positions[torch.from_numpy(self._order)])
         return torch.ops.axialzoo.axial_attention(
             x, self.weight, self.bias, self.query_table, self.key_table, self.value_table, self.scales, self.position_scale, self.shift,
-            self.axis, spec.key_depth, spec.span or 0, spec.long_axis == "interpolate", "content" in spec.similarity,
-            "content" in spec.value, self.relu, self.fastest,
+            *self.attributes,
         )  # fmt: skip
 
 
@@ -233,4 +243,4 @@ class FoldedBlock(Folded):
         return y if activated else self.activation(y)
 
 
-assert fused.LIBRARY is fused_gpu.LIBRARY  # the operators are registered
+assert inference.LIBRARY is gpu.LIBRARY  # the operators are registered

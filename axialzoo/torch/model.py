@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from torch import Tensor
 
-from axialzoo.checkpoint import default_config
 from axialzoo.image import Picture
-from axialzoo.spec import Label, Model, Preprocessing, SpecError, adapt
-from axialzoo.torch.backbone import Extractor, check_trainable
+from axialzoo.spec import Model, SpecError, adapt
+from axialzoo.spec.check import check_trainable
+from axialzoo.torch.backbone import Extractor
 from axialzoo.torch.heads import HeadModule, make_head
 from axialzoo.torch.norm import set_sync_norms
 from axialzoo.torch.on_hub import OnHub
@@ -97,16 +97,6 @@ class AxialModel(Extractor, OnHub, Generic[Y]):
     def set_sync_norms(self, enable: bool = True) -> None:
         """Norms take their moments over all processes of the default group, so that a share of a batch trains as the whole."""
         set_sync_norms(self, enable)
-
-    @property
-    def labels(self) -> tuple[Label, ...]:
-        """What its classes are called, where its weights say so."""
-        return () if self.config is None else self.config.labels
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """What happens to a picture before: as its weights say, else as the registry says of the model."""
-        return (self.config or default_config(self.spec, self.name)).preprocessing
 
     def preprocess(self, pictures: Tensor | Picture | Sequence[Tensor | Picture]) -> Tensor:
         """Pictures as the model's input, (N, 3, H, W), on the model's device and of its dtype.

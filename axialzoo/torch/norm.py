@@ -10,17 +10,18 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.utils.checkpoint import checkpoint
 
+from axialzoo.ops.torch.dispatch import can_train_rows
+from axialzoo.ops.torch.norm import normalised
 from axialzoo.spec import Norm
-from axialzoo.torch.fused_norm import normalised
-from axialzoo.torch.serving import can_train_rows
+from axialzoo.torch.sublayers import leaf_of_graph, obstacle
 
 Activation = Callable[[Tensor], Tensor]
 
 
 class BatchNorm(nn.modules.batchnorm._BatchNorm):
-    """PyTorch's batch norm over dimension 1, less the count of batches, which nothing here reads.
+    """PyTorch's batch norm over dimension 1; the count of batches is no part of its state.
 
-    The moving variance is unbiased, epsilon and momentum come from the spec.
+    The moving variance is unbiased, epsilon and momentum come from the spec; a momentum of None averages all batches, as in PyTorch.
 
     Shapes:
         ``(N, C, ...)`` to the same.
@@ -28,15 +29,16 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
 
     running_mean: Tensor
     running_var: Tensor
-    momentum: float  # pyright: ignore[reportIncompatibleVariableOverride]  # the spec always has one; PyTorch's may be None
     _version = 2  # so that loading does not ask for the count
     frozen = False  # whether the moving statistics stay as they are in training
     synchronised = False  # whether a batch is that of all processes together: see `set_sync_norms`
 
     def __init__(self, channels: int, norm: Norm):
         super().__init__(channels, eps=norm.epsilon, momentum=norm.momentum)
-        self.num_batches_tracked = None
+        del self._buffers["num_batches_tracked"]  # a number on the CPU, in no checkpoint, for momentum=None and resetting
+        self.num_batches_tracked = torch.tensor(0, device="cpu")
 
+    @leaf_of_graph
     def forward(self, x: Tensor, residual: Tensor | None = None, activation: Activation | None = None) -> Tensor:
         """``activation(residual + norm(x))``, in training on a CPU in one go where memory is channels-last."""
         if self._can_fuse(x):
@@ -49,7 +51,14 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
 
     def _can_fuse(self, x: Tensor) -> bool:
         """Whether the kernel serves; of other channels, or of one value each, PyTorch says what is wrong."""
-        if not self.training or is_shared(self) or x.dim() < 2 or x.shape[1] != self.num_features or x.numel() == x.shape[1]:
+        if (
+            not self.training
+            or self.running_mean is None
+            or is_shared(self)
+            or x.dim() < 2
+            or x.shape[1] != self.num_features
+            or x.numel() == x.shape[1]
+        ):
             return False
         if not x.movedim(1, -1).is_contiguous():
             return False
@@ -60,7 +69,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
             return self._over_processes(x)
         if self.training and self.frozen:  # copies take the update: recomputing must save as many tensors as computing did
             mean, variance = self.running_mean.clone(), self.running_var.clone()
-            return nn.functional.batch_norm(x, mean, variance, self.weight, self.bias, True, self.momentum, self.eps)
+            return nn.functional.batch_norm(x, mean, variance, self.weight, self.bias, True, self.momentum or 0.0, self.eps)
         return super().forward(x)
 
     def of_rows(
@@ -81,7 +90,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
             y = y if residual is None else residual + y
             return y.relu() if relu else y
         weight, bias = (self.weight, self.bias) if order is None else (self.weight[order], self.bias[order])
-        y, mean, variance = normalised(x, weight, bias, self.eps, residual=residual, relu=relu, terms=terms, heads=heads, dtype=dtype)
+        y, mean, variance = normalised(x, weight, bias, self.eps, (terms, heads, relu), residual=residual, dtype=dtype)
         self.move(mean, variance, x.numel() // x.shape[-1], order)
         return y
 
@@ -90,12 +99,17 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         if self.frozen:
             return
         with torch.no_grad():
+            momentum = self.momentum
+            if self.num_batches_tracked is not None:
+                self.num_batches_tracked.add_(1)
+                momentum = 1 / float(self.num_batches_tracked) if momentum is None else momentum
+            assert momentum is not None
             unbiased = n / ((n - 1).clamp(min=1) if isinstance(n, Tensor) else max(n - 1, 1))
             if order is not None:
                 back = order.argsort()
                 mean, variance = mean[back], variance[back]
-            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
-            self.running_var.lerp_((variance * unbiased).to(self.running_var.dtype), self.momentum)
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
+            self.running_var.lerp_((variance * unbiased).to(self.running_var.dtype), momentum)
 
     def _over_processes(self, x: Tensor, order: Tensor | None = None) -> Tensor:
         """Training mode, with the moments of all processes' batches: (N, C, ...) to the same; N may differ between processes."""
@@ -128,6 +142,15 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         """Scale and shift, (C,) each, that it amounts to in evaluation."""
         scale = self.weight * torch.rsqrt(self.running_var + self.eps)
         return scale, self.bias - self.running_mean * scale
+
+
+def apply_norm(norm: nn.Module, x: Tensor, residual: Tensor | None = None, activation: Activation | None = None) -> Tensor:
+    """Return ``activation(residual + norm(x))``: in one go where `norm` is a plain :class:`BatchNorm`, else by calling it."""
+    if not isinstance(x, torch.fx.Proxy) and obstacle(norm, BatchNorm) is None:
+        return norm(x, residual, activation)
+    x = norm(x)
+    x = x if residual is None else residual + x
+    return x if activation is None else activation(x)
 
 
 @contextmanager

@@ -6,19 +6,14 @@ import os
 from pathlib import Path
 from typing import Any, Self, Unpack, cast
 
-from axialzoo.hub import push_saved, to_build
+from axialzoo.hub import to_build
+from axialzoo.hub.mixin import HubMixin
 from axialzoo.spec import Changes
 from axialzoo.torch.weights import load_tensors, save_model
 
 
-class OnHub:
-    """``from_pretrained`` and ``push_to_hub`` of a model with a head.
-
-    Attributes:
-        came_from: What the weights were loaded from by ``from_pretrained``, or "".
-    """
-
-    came_from = ""
+class OnHub(HubMixin):
+    """``from_pretrained`` and ``push_to_hub`` of a model with a head."""
 
     @classmethod
     def from_pretrained(cls, source: str | os.PathLike[str], **changes: Unpack[Changes]) -> Self:
@@ -44,23 +39,5 @@ class OnHub:
         model.came_from = str(source)
         return model.eval()
 
-    def push_to_hub(self, repo_id: str, *, private: bool = False, revision: str | None = None, tag: str | None = None, **saved: Any) -> str:
-        """Publishes the model as it is, in one commit; returns the commit's address.
-
-        ``axialzoo publish`` does so with golden activations and the parity of all frameworks, which it measures first.
-
-        Args:
-            repo_id: ``"org/repo"``, created where it does not exist.
-            private: Whether the repository is private.
-            revision: Branch to write to, created where it does not exist; default the main one.
-            tag: Put on the commit; never moved.
-            **saved: ``labels``, ``preprocessing``, ``provenance``: see :func:`axialzoo.torch.save_model`.
-
-        Raises:
-            CheckpointError: for values that are not finite, and where the Hub refuses.
-        """
-
-        def save(folder: Path) -> None:
-            save_model(cast(Any, self), folder, **saved)
-
-        return push_saved(save, repo_id, self.came_from, private=private, revision=revision, tag=tag)
+    def _save(self, folder: Path, **saved: Any) -> None:
+        save_model(cast(Any, self), folder, **saved)

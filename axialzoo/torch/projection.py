@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from axialzoo.ops.torch.dispatch import recorded
+from axialzoo.ops.torch.tables import interpolate, is_known
 from axialzoo.spec import Attention, Norm
-from axialzoo.torch.dynamic_window import is_known
 from axialzoo.torch.norm import BatchNorm, moments_over_processes, normalise_from_moments
-from axialzoo.torch.serving import recorded
+from axialzoo.torch.sublayers import calls_sublayers
 
 CHUNK = 2**20  # logits
+SUBLAYERS = {"qkv": nn.Linear, "norm_qkv": BatchNorm, "norm_similarity": BatchNorm, "norm_output": BatchNorm}
 Table = Any  # a tensor, or None where the spec has no such term
 
 
@@ -39,19 +42,23 @@ class PositionAttention(nn.Module):
         self.norm_output = BatchNorm(len(spec.value) * spec.value_channels, norm)
         nn.init.normal_(self.qkv.weight, std=inputs**-0.5)
 
+    def calls_sublayers(self) -> bool:
+        """Return True where the projection and the norms have to be called, as they are not exactly what a kernel computes."""
+        return calls_sublayers(self, SUBLAYERS)
+
     def project(self, x: Tensor) -> Tensor:
         """(NHW, C) to normalised queries, keys and values, (NHW, 2K+V).
 
         As rows of a matrix: products and backward passes over other layouts are up to ten times slower.
         """
-        if self.norm_qkv.training:
+        if self.calls_sublayers() or self.norm_qkv.training:
             return self.norm_qkv(self.qkv(x))
         scale, shift = self.norm_qkv.scale_and_shift()  # (2K+V,)
         return nn.functional.linear(x, self.qkv.weight * scale[:, None], shift)
 
     def sum_terms(self, terms: list[Tensor]) -> Tensor:
         """Retrieved contents and positions, each (NHW, G, Dv), to the sum of their norms, (NHW, V)."""
-        if self.norm_output.training:
+        if self.calls_sublayers() or self.norm_output.training:
             x = self.norm_output(torch.stack(terms, dim=1).flatten(1))  # (NHW, terms V)
             return x.unflatten(1, (len(terms), -1)).sum(1)
         scale, shift = (
@@ -94,7 +101,7 @@ class PositionAttention(nn.Module):
             channels: Of the input, or the part of them that this axis has.
         """
         if self.spec.encoding == "sinusoidal":
-            return sinusoids(length, channels).to(self.qkv.weight)
+            return sinusoids(length, channels).to(next(self.parameters()))
         table = self.table(name)  # (P, C)
         if not is_known(length):
             rows: Any = torch.sym_max(length, len(table))
@@ -116,6 +123,30 @@ def at_once(q: Tensor, logits: int) -> int:
     return 0 if whole else max(1, CHUNK // logits)
 
 
+def norm_logits(norm: nn.Module, terms: Sequence[Tensor], visible: Tensor | None) -> Tensor:
+    """Call the norm of the logits on their terms, and sum them.
+
+    Args:
+        norm: Normalises (B', terms G, ...) over dimension 1.
+        terms: Each (B', G, T, S).
+        visible: Which keys a query sees, (windows, T, S), where B' is a batch of windows; None for all. In training the statistics are of
+            what is visible.
+
+    Returns:
+        (B', G, T, S).
+    """
+    groups, dtype = terms[0].shape[1], torch.promote_types(terms[0].dtype, torch.float32)
+    with torch.autocast(terms[0].device.type, enabled=False):
+        x = torch.cat([term.to(dtype) for term in terms], 1)  # (B', terms G, T, S)
+        if visible is None or not norm.training:
+            y = norm(x)
+        else:
+            pairs = visible.repeat(len(x) // len(visible), 1, 1)  # (B', T, S)
+            rows = norm(x.movedim(1, 3)[pairs])  # (pairs, terms G)
+            y = torch.zeros_like(x.movedim(1, 3)).index_put((pairs,), rows).movedim(3, 1)  # (B', terms G, T, S)
+    return y.unflatten(1, (-1, groups)).sum(1)
+
+
 def table_scale(spec: Attention) -> float:
     """Standard deviation of a new position table."""
     return spec.value_depth**-0.5 if spec.encoding == "relative" else 0.02
@@ -127,14 +158,3 @@ def sinusoids(length: int, channels: int) -> Tensor:
     rate = torch.exp(torch.arange(half, dtype=torch.float64) * (-math.log(10000.0) / half))  # (C / 2,)
     angle = torch.arange(length, dtype=torch.float64)[:, None] * rate  # (L, C / 2)
     return torch.cat([angle.sin(), angle.cos()], dim=1)[:, :channels]
-
-
-def interpolate(table: Tensor, rows: int) -> Tensor:
-    """A table stretched to another number of rows, linearly, the end rows kept: (R, D) to (rows, D)."""
-    if not is_known(rows):
-        last = len(table) - 1
-        place = torch.arange(rows, device=table.device) * (last / (rows - 1))  # (rows,)
-        low = place.long().clamp(max=last - 1)
-        share = (place - low).to(table.dtype)[:, None]  # (rows, 1)
-        return table[low] * (1 - share) + table[low + 1] * share
-    return nn.functional.interpolate(table.T[None], rows, mode="linear", align_corners=True)[0].T

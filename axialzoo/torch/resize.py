@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from axialzoo.torch.dynamic_window import is_known
+from axialzoo.ops.torch.tables import is_known
 
 
 def resize(x: Tensor, height: int, width: int) -> Tensor:

@@ -13,15 +13,14 @@ from axialzoo.checkpoint import (
     CheckpointError,
     Config,
     Tensors,
-    as_labels,
     check_match,
     check_tensors,
-    default_config,
+    describe_model,
     released,
     save_checkpoint,
 )
 from axialzoo.spec import Label, Model, Preprocessing, parameters
-from axialzoo.torch.backbone import check_trainable
+from axialzoo.spec.check import check_trainable
 
 
 def to_tensors(model: nn.Module) -> dict[str, np.ndarray]:
@@ -98,16 +97,7 @@ def describe(
     provenance: Mapping[str, object] | None = None,
 ) -> Config:
     """The config of `model` as it is: see :func:`save_model`."""
-    spec = spec_of(model)
-    config, name = getattr(model, "config", None), getattr(model, "name", "custom")
-    base = config if isinstance(config, Config) else default_config(spec, str(name))
-    return Config(
-        base.model,
-        spec,
-        as_labels(labels) or base.labels,
-        preprocessing or base.preprocessing,
-        base.provenance if provenance is None else dict(provenance),
-    )
+    return describe_model(model, spec_of(model), labels, preprocessing, provenance)
 
 
 def spec_of(model: nn.Module) -> Model:

@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from axialzoo.ops.torch.tables import interpolate, is_known
 from axialzoo.spec import Attention
 from axialzoo.spec.window import Window
-from axialzoo.torch.dynamic_window import DynamicWindow, is_known
-from axialzoo.torch.projection import Table, interpolate
+from axialzoo.torch.dynamic_window import DynamicWindow
+from axialzoo.torch.projection import Table
 
 AnyWindow = Window | DynamicWindow
 Windows = tuple[AnyWindow, AnyWindow]  # of the height and of the width

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -11,14 +11,15 @@ from typing import Any, Unpack
 import numpy as np
 
 from axialzoo.checkpoint import Config, load_checkpoint, save_checkpoint
-from axialzoo.data import Data, DataError, Sample, Split, open_data
-from axialzoo.data.scoring import scoring
+from axialzoo.data import Data, DataError, Sample, Split, kinds_of, open_data
 from axialzoo.hub import fetch_checkpoint, write_card
 from axialzoo.runtime import Runner
+from axialzoo.runtime.device import AUTO
 from axialzoo.runtime.local import Outputs
-from axialzoo.runtime.predict import Computes, batch_of, looked
+from axialzoo.runtime.predict import SupportsOutputs, predict_stream, results_of
+from axialzoo.spec import Label
 from axialzoo.tasks import Result, check_looks, looks_of, task_of
-from axialzoo.tasks.looks import Asked
+from axialzoo.tasks.tta import Asked, Looks
 from axialzoo.train.examples import put_examples
 from axialzoo.train.pictures import write_pictures
 from axialzoo.train.progress import progress
@@ -26,10 +27,11 @@ from axialzoo.train.progress import progress
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """A sample and what a model says of it."""
+    """A sample and what a model says of it; its kind where the data name kinds."""
 
     sample: Sample
     result: Result
+    kind: str = ""
 
 
 def evaluate(
@@ -44,6 +46,7 @@ def evaluate(
     pictures: str | Path | None = None,
     examples: int = 0,
     optimize: bool = True,
+    device: str = AUTO,
     seen: Callable[[Scored], None] | None = None,
     **looks: Unpack[Asked],
 ) -> dict[str, Any]:
@@ -52,19 +55,20 @@ def evaluate(
     Args:
         source: Folder, registry name with weights, ``name.tag`` or ``org/repo[@revision]``.
         data: A folder that :func:`axialzoo.data.open_data` reads.
-        framework, backend, optimize: As of :class:`axialzoo.runtime.Runner`.
+        framework, backend, optimize, device: As of :class:`axialzoo.runtime.Runner`.
         batch_size: Images at once.
         limit: Only the first so many images.
         split: Which images: ``"train"``, ``"val"`` or ``"test"``.
         pictures: Folder for pictures of results beside the truth, worst first.
-        examples: So many pictures, from the worst to the best, go into the card of the folder `source`: see
-            :func:`axialzoo.train.examples.put_examples`.
+        examples: So many pictures, from the worst to the best, go into the card of the folder `source`; of each kind, where the data
+            name kinds: see :func:`axialzoo.train.examples.put_examples`.
         seen: Called with every sample and its result.
         looks: ``tile``, ``overlap``, ``flips``, ``scales``: see :func:`axialzoo.tasks.looks_of`. By default one look at the whole.
 
     Returns:
-        The figures of the task's metric, and ``images``, ``seconds``, ``framework``, ``backend``, ``digest``, ``split``; of more than
-        one look at the whole, what was asked for.
+        The figures of the task's metric, and ``images``, ``seconds``, ``framework``, ``backend``, ``digest``, ``split``;
+        ``per_kind``: the figures of each kind of picture, where the data name kinds; of more than one look at the whole, what was
+        asked for.
 
     Raises:
         DataError: where the classes of the data are not the model's.
@@ -82,18 +86,17 @@ def evaluate(
     check_classes(config, found)
     total = len(samples) if limit is None else min(limit, len(samples))
     labels = config.labels or found.labels
-    metric, done, kept = task.metric(config.spec, labels), 0, []
-    with Runner(checkpoint, framework, backend, compiled=True, optimize=optimize) as runner, progress("evaluating", total) as bar:
-        timed = Timed(runner)
-        for batch in scoring(samples, config.preprocessing, batch_of(asked, batch_size), limit):
-            for sample, result in zip(batch.samples, looked(timed, batch.x, batch.views, asked, labels)):
-                metric.update(result, sample.truth)
-                scored = Scored(sample, result)
-                if seen is not None:
-                    seen(scored)
-                if pictures is not None or examples:
-                    kept.append((_own_figure(task, config, labels, scored), scored))
-            done += len(batch)
+    metric, kept = KindMetrics(lambda: task.metric(config.spec, labels), kinds_of(samples)), []
+    how: dict[str, Any] = {"compiled": True, "optimize": optimize, "device": device}
+    with Runner(checkpoint, framework, backend, **how) as runner, progress("evaluating", total) as bar:
+        timed = TimedRunner(runner)
+        for done, scored in enumerate(predict_samples(timed, samples, batch_size, asked, labels, limit), 1):
+            metric.update(scored.result, scored.sample.truth)
+            scored = replace(scored, kind=metric.last_kind)
+            if seen is not None:
+                seen(scored)
+            if pictures is not None or examples:
+                kept.append((_own_figure(task, config, labels, scored), scored))
             bar(done, "")
     about = {"images": total, "seconds": round(timed.seconds, 3), "framework": runner.framework, "backend": runner.backend}
     if pictures is not None:
@@ -103,7 +106,53 @@ def evaluate(
     return {**metric.compute(), **asked.asked, **about, "split": name, "digest": config.digest}
 
 
-class Timed:
+def predict_samples(
+    runner: SupportsOutputs,
+    split: Split,
+    batch_size: int,
+    tta: Looks | None = None,
+    labels: Sequence[Label] | None = None,
+    limit: int | None = None,
+) -> Iterator[Scored]:
+    """Predict every sample of a split, or the first so many, once and in order; arguments as of
+    :func:`axialzoo.runtime.predict.predict_stream`."""
+    samples = (split[index] for index in range(len(split) if limit is None else min(limit, len(split))))
+    items = ((sample, sample.picture) for sample in samples)
+    for sample, outcome in predict_stream([runner], items, batch_size, tta or Looks(), labels):
+        yield Scored(sample, results_of(outcome)[0])
+
+
+class KindMetrics:
+    """The metric of all pictures, and that of the pictures of each kind.
+
+    Args:
+        make: A new metric of the task.
+        kinds: Kind of each picture, in the order in which they come; empty for none.
+    """
+
+    def __init__(self, make: Callable[[], Any], kinds: Sequence[str] = ()):
+        self.all, self.make, self.kinds, self.last_kind = make(), make, kinds, ""
+        self.per_kind: dict[str, Any] = {}
+        self.pictures: dict[str, int] = {}
+
+    def update(self, result: Result, truth: Any) -> None:
+        """Count the next picture."""
+        self.all.update(result, truth)
+        if self.kinds:
+            kind = self.last_kind = self.kinds[sum(self.pictures.values())]
+            self.pictures[kind] = self.pictures.get(kind, 0) + 1
+            self.per_kind.setdefault(kind, self.make()).update(result, truth)
+
+    def compute(self) -> dict[str, Any]:
+        """Return the figures of all; ``per_kind``: of each kind its ``images`` and its figures, but for those of each class."""
+        per_kind = {}
+        for kind in sorted(self.per_kind):
+            figures = self.per_kind[kind].compute()
+            per_kind[kind] = {"images": self.pictures[kind], **{name: one for name, one in figures.items() if isinstance(one, float)}}
+        return {**self.all.compute(), **({"per_kind": per_kind} if per_kind else {})}
+
+
+class TimedRunner:
     """A runner that counts the seconds in which it computes."""
 
     def __init__(self, runner: Runner):
@@ -111,21 +160,20 @@ class Timed:
 
     def outputs(self, x: np.ndarray) -> Outputs:
         started = time.perf_counter()
-        found = self.runner.outputs(x)
+        outputs = self.runner.outputs(x)
         self.seconds += time.perf_counter() - started
-        return found
+        return outputs
 
 
-def score(runner: Computes, split: Split, batch_size: int = 50) -> dict[str, float]:
-    """The figures of `runner`'s task on `split`, numbers alone."""
+def score(runner: SupportsOutputs, split: Split, batch_size: int = 50) -> dict[str, Any]:
+    """Return the metrics of `runner`'s task on `split`, numbers alone; ``per_kind`` too where the data name kinds."""
     config = runner.config
     task = task_of(config.spec.head)
-    metric = task.metric(config.spec, config.labels)
-    for batch in scoring(split, config.preprocessing, batch_size):
-        for sample, result in zip(batch.samples, looked(runner, batch.x, batch.views)):
-            metric.update(result, sample.truth)
+    metric = KindMetrics(lambda: task.metric(config.spec, config.labels), kinds_of(split))
+    for scored in predict_samples(runner, split, batch_size):
+        metric.update(scored.result, scored.sample.truth)
     figures = metric.compute()
-    return {name: value for name, value in figures.items() if isinstance(value, float)}
+    return {name: value for name, value in figures.items() if isinstance(value, float) or name == "per_kind"}
 
 
 def check_classes(config: Config, data: Data) -> None:
@@ -159,7 +207,8 @@ def record(folder: str | Path, result: Mapping[str, Any], data: str | Path) -> P
     about = open_data(data, task.truth).about
     figures = {name: value for name, value in result.items() if isinstance(value, float) and name != "seconds"}
     looks = {name: result[name] for name in Asked.__annotations__ if name in result}
-    metrics = {**figures, **looks, f"{result['split']}_images": result["images"], "data": about.get("name", "")}
+    kinds = {"per_kind": result["per_kind"]} if "per_kind" in result else {}
+    metrics = {**figures, **kinds, **looks, f"{result['split']}_images": result["images"], "data": about.get("name", "")}
     config = replace(checkpoint.config, provenance={**checkpoint.config.provenance, "metrics": metrics})
     tensors = {name: np.array(array) for name, array in checkpoint.tensors.items()}
     return write_card(checkpoint.folder, save_checkpoint(checkpoint.folder, config, tensors, overwrite=True))

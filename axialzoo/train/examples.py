@@ -21,15 +21,15 @@ QUALITY = 80  # of WebP
 
 
 def put_examples(folder: Path, scored: Sequence[tuple[float, Any]], task: Task, *, split: str, count: int = 6) -> Path:
-    """Draws results beside the truth, of samples spread evenly from the worst to the best, and shows them in a checkpoint's card.
+    """Draw results beside the truth, of samples spread evenly from the worst to the best, and show them in a checkpoint's card.
 
     Args:
         folder: Of the checkpoint. Files go into its folder ``pictures``, with a list of them; those that the list names already are
             replaced. Config and weights stay as they are, byte by byte.
-        scored: (figure, sample with its result) of each sample.
+        scored: (figure, sample with its result and its kind) of each sample.
         task: Which draws them.
         split: Which samples they are.
-        count: How many.
+        count: Number of examples; of each kind, where the samples have kinds.
 
     Returns:
         The card.
@@ -38,21 +38,25 @@ def put_examples(folder: Path, scored: Sequence[tuple[float, Any]], task: Task, 
         FileExistsError: for a file in the way that is no example of the card.
     """
     config, known = load_checkpoint(folder).config, {one["file"] for one in examples_of(folder)}
-    ordered = sorted(scored, key=lambda one: one[0])
-    last = len(ordered) - 1
-    ranks = np.unique(np.linspace(0, last, min(count, len(ordered))).round().astype(int)).tolist()
-    targets = [f"pictures/{number}.webp" for number in range(1, len(ranks) + 1)]
+    figure_name = task.figure(config.spec)
+    chosen: list[tuple[str, Any]] = []  # (text, sample with its result)
+    for kind in sorted({one.kind for _, one in scored}):
+        ordered = sorted((pair for pair in scored if pair[1].kind == kind), key=lambda pair: pair[0])
+        last, of_kind = len(ordered) - 1, f" of kind {kind}" if kind else ""
+        for rank in np.unique(np.linspace(0, last, min(count, len(ordered))).round().astype(int)).tolist():
+            figure, one = ordered[rank]
+            place = "The worst" if rank == 0 else "The best" if rank == last else f"Number {rank + 1} from the worst"
+            name = plain_name(one.sample.name)
+            chosen.append((f"{place} of {len(ordered)} images of `{split}`{of_kind}, {name}: {figure_name} {figure:.3f}", one))
+    targets = [f"pictures/{number}.webp" for number in range(1, len(chosen) + 1)]
     for name in targets:
         check_output(folder / name, overwrite=name in known)
     examples = []
-    for name, rank in zip(targets, ranks):
-        figure, one = ordered[rank]
+    for name, (text, one) in zip(targets, chosen):
         drawn = task.draw(one.sample.picture, {"truth": one.sample.truth, "prediction": one.result}, model=config.model)
         drawn.thumbnail((WIDEST, WIDEST), Image.Resampling.LANCZOS)
         with written_beside(folder / name) as beside:
             drawn.save(beside, "WEBP", quality=QUALITY, method=6)
-        place = "The worst" if rank == 0 else "The best" if rank == last else f"Number {rank + 1} from the worst"
-        text = f"{place} of {len(ordered)} images of `{split}`, {plain_name(one.sample.name)}: {task.figure(config.spec)} {figure:.3f}"
         examples.append({"file": name, "text": text})
     for name in known - set(targets):
         (folder / name).unlink(missing_ok=True)

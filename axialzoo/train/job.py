@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from axialzoo.data import Split
+from axialzoo.runtime.device import AUTO
 from axialzoo.spec import Label, Model
 from axialzoo.tasks import Task
 from axialzoo.train.recipe import Recipe
@@ -27,6 +28,7 @@ class Job:
         save_every: Steps between saves.
         processes: How many train together, as whoever started them says.
         devices: Of Keras on JAX: how many share each batch.
+        device: Where one process trains: see :class:`axialzoo.runtime.Runner`.
     """
 
     recipe: Recipe
@@ -40,6 +42,7 @@ class Job:
     save_every: int = 200
     processes: int = 1
     devices: int = 1
+    device: str = AUTO
 
     @property
     def figure(self) -> str:

@@ -12,6 +12,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from axialzoo.train.recipe import warmed_decay
+
 
 class Average:
     """The exponential moving average of every tensor of a model, those of its norms' statistics too, which `use_ema` leaves out.
@@ -31,8 +33,7 @@ class Average:
     def update(self, model: keras.Model) -> None:
         """Takes in the model as it is now."""
         self.updates += 1
-        n = self.updates
-        kept = min(self.decay, (1 + n) / (10 + n))
+        kept = warmed_decay(self.decay, self.updates)
         for index, variable in enumerate(model.weights):
             average = self.tensors[index]
             self.tensors[index] = average + (ops.stop_gradient(variable.value) - average) * (1 - kept)

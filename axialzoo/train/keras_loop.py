@@ -4,29 +4,24 @@ from __future__ import annotations
 
 # pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
 # (Keras declares few types, and what is inferred of its defaults is too narrow.)
-from pathlib import Path
-
 import keras
 import numpy as np
 from keras import ops
 
 from axialzoo.checkpoint import Config
-from axialzoo.data.batches import TrainBatches
 from axialzoo.files import written_beside
 from axialzoo.keras.distribution import data_parallel
 from axialzoo.keras.models import create_model
 from axialzoo.keras.projection import PositionAttention
 from axialzoo.keras.weights import describe, variables
 from axialzoo.runtime import Runner
+from axialzoo.runtime.device import AUTO, find_device, keras_device
 from axialzoo.runtime.local import Outputs
-from axialzoo.spec import Model, SpecError
-from axialzoo.tasks import Task, batch_targets
-from axialzoo.train.evaluation import score
+from axialzoo.spec import SpecError
 from axialzoo.train.job import Job
 from axialzoo.train.keras_average import Average
-from axialzoo.train.log import Log
-from axialzoo.train.progress import progress
-from axialzoo.train.recipe import Recipe
+from axialzoo.train.loop import TrainLoop
+from axialzoo.train.recipe import Recipe, warmup_linear
 
 
 def train(job: Job) -> keras.Model:
@@ -42,50 +37,63 @@ def train(job: Job) -> keras.Model:
         raise SpecError(f"batch_size: expected a multiple of the {job.devices} devices, found {recipe.batch_size}")
     if job.devices > 1:
         keras.distribution.set_distribution(data_parallel(job.devices))
+    backend = keras.backend.backend()
+    device = None if job.device == AUTO else find_device(job.device, backend)
     try:
-        return _train(job)
+        with keras_device(device, backend):
+            return _train(job)
     finally:
         if job.devices > 1:
             keras.distribution.set_distribution(None)
 
 
 def _train(job: Job) -> keras.Model:
-    recipe = job.recipe
-    keras.utils.set_random_seed(recipe.seed)
-    dtype = "mixed_bfloat16" if recipe.precision == "bfloat16" else "float32"
-    model = create_model(recipe.model, recipe.start or False, features_only=False, dtype=dtype, **job.changes)
-    batches = TrainBatches(job.training, recipe)
-    optimizer = make_optimizer(recipe, batches.steps, model)
-    jit = False if keras.backend.backend() == "tensorflow" else "auto"
-    model.compile(optimizer=optimizer, loss_options=dict(recipe.loss), jit_compile=jit)
-    optimizer.build(model.trainable_variables)
-    average = Average(model, recipe.average) if recipe.average else None
-    state_file = job.folder / "state.weights.h5"
-    if job.resume and state_file.exists():
-        model.load_weights(state_file)
-        if average is not None:
-            average.load(state_file)
-    step = int(ops.convert_to_numpy(optimizer.iterations))
-    log = Log(job.folder, step, job.figure)
+    keras.utils.set_random_seed(job.recipe.seed)
+    loop = KerasLoop(job)
+    with loop.followed(loop.load_state() if job.resume else 0):
+        while loop.step < loop.batches.steps:
+            set_train_gates(loop.model, job.recipe.trains_gates(loop.step // loop.batches.per_epoch))
+            loop.model.fit(Epoch(loop), epochs=1, verbose=0, shuffle=False, callbacks=[loop])
+            loop.score_if_due()
+    return loop.finished()
 
-    def finished() -> keras.Model:
-        return model if average is None else average.model(model)
 
-    with progress(f"training {recipe.model}", batches.steps, step) as bar:
-        while step < batches.steps:
-            epoch = step // batches.per_epoch
-            set_train_gates(model, recipe.trains_gates(epoch))
-            watcher = Watcher(step, batches, log, bar, average, state_file, job.save_every)
-            model.fit(Epoch(batches, step, job.task, model.spec), epochs=1, verbose=0, shuffle=False, callbacks=[watcher])
-            step = (epoch + 1) * batches.per_epoch
-            if step == batches.steps or (epoch + 1) % recipe.score_every == 0:
-                if len(job.held_out):
-                    scored = finished()
-                    config = describe(scored, job.labels, recipe.preprocessing)
-                    log.write(step=step, epoch=step / batches.per_epoch, **score(Shared(scored, config, job.devices), job.held_out))
-                    log.draw()
-                save_state(model, average, state_file)
-    return finished()
+class KerasLoop(TrainLoop, keras.callbacks.Callback):
+    """Steps of a run in Keras: a callback of `fit`, whose `model` has JAX's state written back."""
+
+    def __init__(self, job: Job):
+        recipe, jit = job.recipe, False if keras.backend.backend() == "tensorflow" else "auto"
+        dtype = "mixed_bfloat16" if recipe.precision == "bfloat16" else "float32"
+        model = create_model(recipe.model, recipe.start or False, features_only=False, dtype=dtype, **job.changes)
+        keras.callbacks.Callback.__init__(self)
+        super().__init__(job)
+        self.optimizer = make_optimizer(recipe, self.batches.steps, model)
+        model.compile(optimizer=self.optimizer, loss_options=dict(recipe.loss), jit_compile=jit)
+        self.optimizer.build(model.trainable_variables)
+        self.average = Average(model, recipe.average) if recipe.average else None
+        self.state_file = job.folder / "state.weights.h5"
+        self.set_model(model)
+
+    def load_state(self) -> int:
+        """Take over what was saved, if anything; returns the number of steps that are done."""
+        if self.state_file.exists():
+            self.model.load_weights(self.state_file)
+            if self.average is not None:
+                self.average.load(self.state_file)
+        return int(ops.convert_to_numpy(self.optimizer.iterations))
+
+    def save_state(self) -> None:
+        with written_beside(self.state_file) as beside:
+            self.model.save_weights(beside)
+            if self.average is not None:
+                self.average.save(beside)
+
+    def runner(self) -> Shared:
+        model = self.finished()
+        return Shared(model, describe(model, self.job.labels, self.recipe.preprocessing), self.job.devices)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.after_step({"total": (logs or {})["loss"]})  # the mean since the epoch began
 
 
 class Shared:
@@ -101,40 +109,18 @@ class Shared:
 
 
 class Epoch(keras.utils.PyDataset):
-    """The batches from `step` to the end of its epoch: images, and the targets of the task by name."""
+    """The batches from a loop's next step to the end of its epoch: images, and the targets of the task by name."""
 
-    def __init__(self, batches: TrainBatches, step: int, task: Task, spec: Model):
+    def __init__(self, loop: TrainLoop):
         super().__init__()
-        self.batches, self.step, self.task, self.spec = batches, step, task, spec
+        self.loop, self.step = loop, loop.step
 
     def __len__(self) -> int:
-        return self.batches.per_epoch - self.step % self.batches.per_epoch
+        return self.loop.batches.per_epoch - self.step % self.loop.batches.per_epoch
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        x, truths = self.batches[self.step + index]
-        return layout(x), batch_targets(self.task, truths, self.spec, x.shape[1:3])
-
-
-class Watcher(keras.callbacks.Callback):
-    """Follows the average, writes the log, moves the progress bar and saves the state."""
-
-    def __init__(self, step: int, batches: TrainBatches, log: Log, bar, average: Average | None, state_file: Path, save_every: int):
-        super().__init__()
-        self.step, self.batches, self.log, self.bar = step, batches, log, bar
-        self.average, self.state_file, self.save_every = average, state_file, save_every
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.step += 1
-        step, batches = self.step, self.batches
-        if self.average is not None:
-            self.average.update(self.model)
-        if step % 20 == 0 or step == batches.steps:
-            loss = float((logs or {})["loss"])  # the mean since the epoch began
-            rate, size = batches.recipe.rate(step - 1, batches.steps), batches.recipe.size(step - 1, batches.steps)
-            self.log.write(step=step, epoch=step / batches.per_epoch, loss=loss, learning_rate=rate, size=size)
-            self.bar(step, f"loss {loss:.3f}")
-        if step % self.save_every == 0 and step % batches.per_epoch:
-            save_state(self.model, self.average, self.state_file)
+        x, targets = self.loop.batch(self.step + index)
+        return layout(x), targets
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
@@ -145,8 +131,7 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
         self.peak, self.warm, self.steps = peak, warm, steps
 
     def __call__(self, step):
-        step = ops.cast(step, "float32")
-        return self.peak * ops.minimum((step + 1) / (self.warm + 1), (self.steps - step) / (self.steps - self.warm))
+        return warmup_linear(ops.cast(step, "float32"), self.peak, self.warm, self.steps, ops.minimum)
 
     def get_config(self):
         return {"peak": self.peak, "warm": self.warm, "steps": self.steps}
@@ -176,13 +161,6 @@ def make_optimizer(recipe: Recipe, steps: int, model: keras.Model) -> keras.opti
         optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, beta_1=recipe.momentum, epsilon=1e-7)
     decay_by_role(optimizer, model)
     return optimizer
-
-
-def save_state(model: keras.Model, average: Average | None, path: Path) -> None:
-    with written_beside(path) as beside:
-        model.save_weights(beside)
-        if average is not None:
-            average.save(beside)
 
 
 def layout(x: np.ndarray) -> np.ndarray:

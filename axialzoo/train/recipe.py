@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
-from axialzoo.data.augment import POLICIES, ScaleCrop
-from axialzoo.spec import Preprocessing, SpecError, did_you_mean, from_dict, to_dict
+from axialzoo.data.settings import DataSettings
+from axialzoo.spec import SpecError, did_you_mean, from_dict, to_dict
 from axialzoo.spec.check import require_choice, require_count, require_number
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How to train a model.
+@dataclass(frozen=True, kw_only=True)
+class Recipe(DataSettings):
+    """How to train a model: the settings of its data, and these.
 
     Attributes:
         model: Name in the registry.
-        preprocessing: At evaluation; training shares its mean and deviation.
-        epochs: Passes over the training images.
-        sizes: (share of the training, side): images are this size until this share is done.
-        batch_size: Over all processes together.
         optimizer: ``"sgd"`` (Nesterov) or ``"adamw"``.
         learning_rate: At its peak: linear from 0 over `warmup` (a share of the training), then linear to 0.
         momentum: Of SGD, or the first beta of AdamW.
@@ -33,11 +29,6 @@ class Recipe:
         loss: Options of the head's loss, by name, such as ``{"label_smoothing": 0.1}``.
         reading: What the head's `reading` is changed to, by name, such as ``{"sigma": 2.0}``, where it has one; what is not named stays as
             the model, or the weights to start from, have it.
-        augment: ``"crop"``: mirrored every other epoch, shifted by up to `shift` pixels, cropped to size;
-            ``"resized_crop"``: mirrored at random, a random 35 to 100 % of the area resized to size;
-            ``"scale_crop"``: boxes and segments moved along, as `scale_crop` says.
-        shift: Pixels of reflected border that ``"crop"`` adds.
-        scale_crop: How ``"scale_crop"`` augments.
         drop_path: At the last block, rising linearly from 0.
         attention: Another kind of attention than the model's: a name in :data:`axialzoo.spec.KINDS`; empty for the model's own.
         gate_start: Epochs before the factors of gated attention are trained, which stay at 0.1 for positions and 1 for contents until then:
@@ -46,16 +37,11 @@ class Recipe:
         precision: ``"float32"``, ``"bfloat16"`` (mixed), or in PyTorch ``"float64"``, slow, to compare runs by.
         holdout: Training images kept apart to watch progress with; the test images are not for that. 0: none, and the data's own
             validation images are watched where there are some.
-        seed: Of the weights, the order and the augmentation.
         start: Weights to start from instead of random ones: a folder, tag or ``org/repo``, as ``pretrained=`` takes;
             what depends on the classes starts new where they are others.
     """
 
     model: str
-    preprocessing: Preprocessing
-    epochs: int = 10
-    sizes: tuple[tuple[float, int], ...] = ()
-    batch_size: int = 128
     optimizer: str = "sgd"
     learning_rate: float = 0.1
     warmup: float = 0.1
@@ -65,47 +51,45 @@ class Recipe:
     average: float = 0.0
     loss: Mapping[str, float | tuple[float, ...]] = field(default_factory=dict)
     reading: Mapping[str, Any] = field(default_factory=dict)
-    augment: str = "crop"
-    shift: int = 4
-    scale_crop: ScaleCrop = field(default_factory=ScaleCrop)
     drop_path: float = 0.0
     attention: str = ""
     gate_start: int = 0
     logits: int = 0
     precision: str = "float32"
     holdout: int = 0
-    seed: int = 0
     start: str = ""
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "score_every"):
-            require_count("Recipe", name, getattr(self, name))
-        for name in ("holdout", "shift", "seed", "logits"):
+        super().__post_init__()
+        require_count("Recipe", "score_every", self.score_every)
+        for name in ("holdout", "logits"):
             require_count("Recipe", name, getattr(self, name), least=0)
         require_count("Recipe", "gate_start", self.gate_start, least=-1)
         require_choice("Recipe", "optimizer", self.optimizer, ("sgd", "adamw"))
-        require_choice("Recipe", "augment", self.augment, POLICIES)
         require_choice("Recipe", "precision", self.precision, ("float32", "bfloat16", "float64"))
         for name in ("learning_rate", "weight_decay"):
             require_number("Recipe", name, getattr(self, name), 0.0, 1e3)
         for name in ("warmup", "momentum", "average", "drop_path"):
             require_number("Recipe", name, getattr(self, name), 0.0, 0.9999)
+        require_number("Recipe", "kind_balance", self.kind_balance, 0.0, 1.0)
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of step `step` of `steps`."""
-        warm = self.warmup * steps
-        return self.learning_rate * min((step + 1) / (warm + 1), (steps - step) / (steps - warm))
+        return warmup_linear(step, self.learning_rate, self.warmup * steps, steps)
 
     def trains_gates(self, epoch: int) -> bool:
         """Whether the factors of gated attention are trained in epoch `epoch`, counted from 0."""
         return 0 <= self.gate_start <= epoch
 
-    def size(self, step: int, steps: int) -> int:
-        """The side of the training images at step `step` of `steps`."""
-        for share, side in self.sizes:
-            if step < share * steps:
-                return side
-        return self.preprocessing.size[0]
+
+def warmup_linear(step: Any, peak: float, warmup_steps: float, steps: int, minimum: Callable[[Any, Any], Any] = min) -> Any:
+    """Return the learning rate of a step: linear from 0 to `peak`, then linear to 0; `minimum` is a framework's own for tensors."""
+    return peak * minimum((step + 1) / (warmup_steps + 1), (steps - step) / (steps - warmup_steps))
+
+
+def warmed_decay(decay: float, updates: int) -> float:
+    """Return the decay of a running average at its update number `updates`: less at first, when there is little to keep."""
+    return min(decay, (1 + updates) / (10 + updates))
 
 
 def list_recipes() -> list[str]:

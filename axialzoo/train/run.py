@@ -10,9 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from axialzoo.data import Data, DataError, check, hold_out, open_data
+from axialzoo.data import ArraySplit, Data, DataError, Kept, check, hold_out, open_data
 from axialzoo.files import write_text
 from axialzoo.hub import to_build
+from axialzoo.runtime.device import AUTO, find_device
+from axialzoo.runtime.frameworks import prepare_keras
 from axialzoo.spec import Preprocessing, SpecError, adapt, entry, to_dict
 from axialzoo.tasks import Task, task_of
 from axialzoo.train.job import Job, changes_of
@@ -73,6 +75,7 @@ def run(
     framework: str = "torch",
     resume: bool = False,
     devices: int = 1,
+    device: str = AUTO,
     save_every: int = 200,
     progress: Callable[[int, int], None] | None = None,
     **overrides: Any,
@@ -88,6 +91,7 @@ def run(
             longer, a finished one too: the learning rate goes on along the longer schedule, which is higher at this step than where the
             shorter one ended.
         devices: Of Keras on JAX: how many share each batch.
+        device: Where it trains: see :class:`axialzoo.runtime.Runner`. Of several processes each takes its own GPU.
         save_every: Steps between saves.
         progress: Of checking the data: see :func:`check_run`.
         **overrides: Fields of the recipe to change.
@@ -112,6 +116,10 @@ def run(
         raise SpecError(
             f"devices: of Keras on JAX; expected framework 'keras', found {framework!r}: PyTorch takes a process a device (torchrun)"
         )
+    if device != AUTO and (devices > 1 or (launched() > 1 and ":" in device)):
+        raise SpecError(f"device: several devices train together, so that none can be named; expected auto, found {device!r}")
+    if device != AUTO and launched() == 1:
+        find_device(device, prepare_keras() if framework == "keras" else None)  # before the data are looked at
     if main:
         _check_folder(folder, plain, resume)
     settings, task, found, _ = check_run(recipe, data, progress, look=not again, **overrides)
@@ -123,8 +131,10 @@ def run(
     training, held_out = hold_out(found.split("train"), settings.holdout, settings.seed)
     if not settings.holdout and "val" in found.splits:
         held_out = found.split("val")
+    if not isinstance(training, ArraySplit):
+        training = Kept(training)
     spec = adapt(entry(settings.model).spec, num_classes=settings.logits or len(found.labels), attention=settings.attention or None)
-    job = Job(settings, spec, task, training, held_out, found.labels, folder, resume, save_every, launched(), devices)
+    job = Job(settings, spec, task, training, held_out, found.labels, folder, resume, save_every, launched(), devices, device)
     started = time.time()
     if framework == "torch":
         from axialzoo.torch.weights import save_model
@@ -178,7 +188,7 @@ def _check_folder(folder: Path, plain: dict[str, Any], resume: bool) -> None:
         return
     if not resume:
         raise FileExistsError(f"{str(folder)!r} holds a run already; resume it (--resume) or choose another folder")
-    defaults = json.loads(json.dumps(to_dict(Recipe("", Preprocessing()))))
+    defaults = json.loads(json.dumps(to_dict(Recipe(model="", preprocessing=Preprocessing()))))
     before = {**defaults, **json.loads(note.read_text())}  # of fields that there were not yet when the run was begun
     differing = sorted(key for key in {*before, *plain} if before.get(key) != plain.get(key) and key not in EXTENDS)
     if differing:

@@ -9,6 +9,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from axialzoo.train.recipe import warmed_decay
+
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -32,8 +34,7 @@ class Average:
     def update(self, model: nn.Module) -> None:
         """Takes in the model as it is now."""
         self.updates += 1
-        n = int(self.updates)
-        kept = min(self.decay, (1 + n) / (10 + n))
+        kept = warmed_decay(self.decay, int(self.updates))
         for name, tensor in model.state_dict().items():
             if tensor.is_floating_point():
                 self.tensors[name].lerp_(tensor, 1 - kept)

@@ -10,26 +10,20 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from axialzoo.checkpoint import Config
-from axialzoo.data.batches import TrainBatches
 from axialzoo.data.prefetch import prefetched
 from axialzoo.files import written_beside
 from axialzoo.runtime import Runner
-from axialzoo.tasks import batch_targets
+from axialzoo.runtime.device import find_device
 from axialzoo.torch.drop_path import draw_by_place
 from axialzoo.torch.losses import loss_of, totals_of
 from axialzoo.torch.model import AxialModel
 from axialzoo.torch.models import create_model
 from axialzoo.torch.projection import PositionAttention
 from axialzoo.torch.weights import describe
-from axialzoo.train.evaluation import score
 from axialzoo.train.job import Job
-from axialzoo.train.log import Log
+from axialzoo.train.loop import TrainLoop
 from axialzoo.train.optimizer import make_optimizer, set_rate, shrink
-from axialzoo.train.progress import progress
 from axialzoo.train.torch_average import Average
-
-EVERY = 20  # steps between records
 
 
 def train(job: Job) -> AxialModel[Any] | None:
@@ -38,96 +32,92 @@ def train(job: Job) -> AxialModel[Any] | None:
     Returns:
         The model, or its running average where the recipe has one; None in all processes but the first.
     """
-    recipe = job.recipe
     # its precision is one for the whole process, the recipe's is set below; on CPUs it makes one of several processes only if told
-    accelerator = Accelerator(mixed_precision="no", cpu=not torch.accelerator.is_available())
+    on_cpu = not torch.accelerator.is_available() or (job.processes > 1 and job.device == "cpu")
+    accelerator = Accelerator(mixed_precision="no", cpu=on_cpu)
     if accelerator.num_processes != job.processes:
         raise RuntimeError(
             f"expected {job.processes} processes that train together, found {accelerator.num_processes} by accelerate's count"
         )
-    torch.manual_seed(recipe.seed)
-    model = create_model(recipe.model, recipe.start or False, features_only=False, **job.changes)
-    model.set_sync_norms(accelerator.num_processes > 1)  # several processes train as one does
-    dtype = torch.float64 if recipe.precision == "float64" else torch.float32
-    model.to(dtype)
-    model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # PyTorch's overload of `to` is not declared
-    optimizer, decayed = make_optimizer(recipe, model)
-    average = Average(model, recipe.average) if recipe.average else None
-    spec, head = model.spec, model.spec.head
-    assert head is not None  # it has a task
-    loss_function = loss_of(head)
-    state_file, step = job.folder / "state.pth", 0
-    if job.resume and state_file.exists():
-        state = torch.load(state_file, weights_only=True, map_location="cpu")
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        step = state["step"]
-        if average is not None:
-            average.load(state["average"])
-    trained, optimizer = accelerator.prepare(model, optimizer)
-    begins = cast(Tensor, accelerator.gather(torch.tensor([step], device=accelerator.device))).tolist()
-    if len(set(begins)) > 1:
-        raise RuntimeError(
-            f"{job.folder}: expected every process to begin at one step, found steps {', '.join(map(str, begins))}; the folder of the run "
-            "has to be one that all of them see, as on a shared disk"
-        )
-    device, main = accelerator.device, accelerator.is_main_process
-    shared = totals_of(head) if accelerator.num_processes > 1 else None  # what the loss divides by, of the whole batch
-    batches = TrainBatches(job.training, recipe, accelerator.process_index, accelerator.num_processes)
-    log = Log(job.folder, step, job.figure) if main else None
-
-    def save() -> None:
-        if main:
-            held = {} if average is None else {"average": average.tensors}
-            with written_beside(state_file) as beside:
-                torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, **held}, beside)
-
-    def make(number: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        x, truths = batches[number]
-        return x, batch_targets(job.task, truths, spec, x.shape[1:3])
-
-    def watched(one: AxialModel[Any], config: Config) -> Runner:
-        return Runner.of_model(one, config, "float64" if dtype == torch.float64 else "float32")
-
-    def finished() -> AxialModel[Any]:
-        return model if average is None else average.model(model)
-
-    trained.train()
-    with progress(f"training {recipe.model}", batches.steps, step, main) as bar:
-        for x, targets in prefetched(make, range(step, batches.steps), threads=1):
-            rate = recipe.rate(step, batches.steps)
-            set_rate(optimizer, rate)
-            with draw_by_place(recipe.seed, step, accelerator.process_index, accelerator.num_processes):
-                images = torch.from_numpy(x).permute(0, 3, 1, 2).to(device, dtype)  # (n, 3, H, W), channels last in memory
-                with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-                    outputs = trained(images)
-            wanted = on_device(targets, device, dtype)
-            whole = {} if shared is None else {"totals": accelerator.reduce(shared(wanted), "mean")}
-            parts = loss_function(outputs, wanted, head, **whole, **recipe.loss)
-            accelerator.backward(parts["total"])
-            if not recipe.trains_gates(step // batches.per_epoch):
-                drop_gate_gradients(model)
-            shrink(recipe, decayed, rate)
-            optimizer.step()
-            optimizer.zero_grad()
-            step += 1
-            if average is not None:
-                average.update(model)
-            if log and (step % EVERY == 0 or step == batches.steps):
-                values = {name: float(value.detach()) for name, value in parts.items() if name != "total"}
-                loss = float(parts["total"].detach())
-                log.write(step=step, epoch=step / batches.per_epoch, loss=loss, **values, learning_rate=rate, size=x.shape[1])
-                bar(step, f"loss {loss:.3f}")
-            if step == batches.steps or (step % batches.per_epoch == 0 and step // batches.per_epoch % recipe.score_every == 0):
-                if log and len(job.held_out):
-                    config = describe(finished(), job.labels, recipe.preprocessing)
-                    log.write(step=step, epoch=step / batches.per_epoch, **score(watched(finished(), config), job.held_out))
-                    log.draw()
-                save()
-            elif step % job.save_every == 0:
-                save()
+    loop = TorchLoop(job, accelerator)
+    loop.run(loop.load_state() if job.resume else 0)
     accelerator.wait_for_everyone()
-    return finished() if main else None
+    return loop.finished() if accelerator.is_main_process else None
+
+
+class TorchLoop(TrainLoop):
+    """Steps of a run in PyTorch."""
+
+    def __init__(self, job: Job, accelerator: Accelerator):
+        recipe, processes = job.recipe, accelerator.num_processes
+        torch.manual_seed(recipe.seed)
+        self.model = model = create_model(recipe.model, recipe.start or False, features_only=False, **job.changes)
+        model.set_sync_norms(processes > 1)  # several processes train as one does
+        self.dtype = torch.float64 if recipe.precision == "float64" else torch.float32
+        # one process trains where it is told to, of several each where accelerate puts it; the optimizer's state is made there
+        precision = str(self.dtype).rpartition(".")[2]
+        self.device = accelerator.device if processes > 1 else torch.device(find_device(job.device, precision=precision))
+        model.to(self.device, self.dtype)
+        model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # PyTorch's overload of `to` is not declared
+        self.optimizer, self.decayed = make_optimizer(recipe, model)
+        self.average = Average(model, recipe.average) if recipe.average else None
+        self.accelerator, self.state_file = accelerator, job.folder / "state.pth"
+        super().__init__(job, accelerator.process_index, processes)
+
+    def load_state(self) -> int:
+        """Take over what was saved, if anything; returns the number of steps that are done."""
+        if not self.state_file.exists():
+            return 0
+        state = torch.load(self.state_file, weights_only=True, map_location="cpu")
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average is not None:
+            self.average.load(state["average"])
+        return state["step"]
+
+    def save_state(self) -> None:
+        held = {} if self.average is None else {"average": self.average.tensors}
+        with written_beside(self.state_file) as beside:
+            torch.save({"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step, **held}, beside)
+
+    def runner(self) -> Runner:
+        model = self.finished()
+        config = describe(model, self.job.labels, self.recipe.preprocessing)
+        return Runner.of_model(model, config, "float64" if self.dtype == torch.float64 else "float32")
+
+    def run(self, step: int) -> None:
+        """Train from `step` to the end."""
+        accelerator, recipe, steps, head = self.accelerator, self.recipe, self.batches.steps, self.model.spec.head
+        assert head is not None  # it has a task
+        trained, optimizer = accelerator.prepare(self.model, self.optimizer, device_placement=[False, False])
+        begins = cast(Tensor, accelerator.gather(torch.tensor([step], device=accelerator.device))).tolist()
+        if len(set(begins)) > 1:
+            raise RuntimeError(
+                f"{self.job.folder}: expected every process to begin at one step, found steps {', '.join(map(str, begins))}; the folder of "
+                "the run has to be one that all of them see, as on a shared disk"
+            )
+        device, processes = self.device, accelerator.num_processes
+        loss_function, shared = loss_of(head), totals_of(head) if processes > 1 else None  # what the loss divides by, of the whole batch
+        trained.train()
+        with self.followed(step):
+            for x, targets in prefetched(self.batch, range(step, steps), threads=1):
+                rate = recipe.rate(self.step, steps)
+                set_rate(optimizer, rate)
+                with draw_by_place(recipe.seed, self.step, accelerator.process_index, processes):
+                    images = torch.from_numpy(x).permute(0, 3, 1, 2).to(device, self.dtype)  # (n, 3, H, W), channels last in memory
+                    with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+                        outputs = trained(images)
+                tensors = on_device(targets, device, self.dtype)
+                whole = {} if shared is None else {"totals": accelerator.reduce(shared(tensors), "mean")}
+                losses = loss_function(outputs, tensors, head, **whole, **recipe.loss)
+                accelerator.backward(losses["total"])
+                if not recipe.trains_gates(self.step // self.batches.per_epoch):
+                    drop_gate_gradients(self.model)
+                shrink(recipe, self.decayed, rate)
+                optimizer.step()
+                optimizer.zero_grad()
+                self.after_step({name: value.detach() for name, value in losses.items()})
+                self.score_if_due()
 
 
 def drop_gate_gradients(model: AxialModel[Any]) -> None:

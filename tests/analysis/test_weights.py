@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from axialzoo.analysis.measures import spread
-from axialzoo.analysis.weights import attention_weights, reach
+from axialzoo.analysis.weights import attention_weights, reach, spread
 from axialzoo.spec import Attention, Norm
 from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.attention2d import Attention2D

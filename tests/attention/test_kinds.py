@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from axialzoo.ops.reference import pairs
 from axialzoo.spec import KINDS, Attention, Norm, SpecError, adapt, count, entry, parameters
 from axialzoo.spec.primitives import attended_pairs
 from axialzoo.torch import build, projection
@@ -13,7 +14,6 @@ from axialzoo.torch.attention2d import Attention2D
 from axialzoo.torch.projection import sinusoids
 from tests.attention.layers import CHANNELS, image, make, randomise
 from tests.attention.plain import plain_attention
-from tests.attention.plain2d import plain_attention2d, seen
 from tests.attention.test_equation import difference, gradients
 
 LAYERS = {
@@ -45,7 +45,7 @@ def make2d(training: bool = False, **fields) -> Attention2D:
 
 
 def check(layer: nn.Module, x: torch.Tensor, tolerance: float = 1e-11) -> None:
-    expected, moving = plain_attention2d(layer, x)
+    expected, moving = plain_attention(layer, x)
     assert difference(layer(x), expected) <= tolerance
     if layer.training:
         for name, (mean, variance) in moving.items():
@@ -65,7 +65,7 @@ def test_any_size_gives_what_every_pair_gives(name, size, training):
 @pytest.mark.parametrize("name", LAYERS)
 def test_gradients_are_those_of_every_pair(name):
     layer, x = make2d(True, **LAYERS[name]), image(6, 5)
-    wanted = gradients(layer, lambda x: plain_attention2d(layer, x)[0], x)
+    wanted = gradients(layer, lambda x: plain_attention(layer, x)[0], x)
     found = gradients(layer, layer, x)
     for key, gradient in wanted.items():
         if gradient is not None and gradient.abs().max() > 1e-9:
@@ -103,12 +103,12 @@ def test_windows_do_not_see_each_other_and_shifting_moves_them(shifted, edge):
 @pytest.mark.parametrize("size", [(9, 8), (4, 11)])
 def test_the_cost_counts_the_pairs_that_are_seen(name, size):
     spec = Attention(8, 8, 2, **LAYERS[name])
-    assert attended_pairs(spec, size, None) == int(seen(spec, *size).sum())
+    assert attended_pairs(spec, size, None) == int(pairs(spec, *size).sum())
 
 
 def test_local_windows_cost_the_same_everywhere():
     spec = Attention(8, 8, 2, **LAYERS["local"])
-    assert attended_pairs(spec, (9, 8), None) == 9 * 8 * int(seen(spec, 9, 8)[4, 4].sum())
+    assert attended_pairs(spec, (9, 8), None) == 9 * 8 * int(pairs(spec, 9, 8).reshape(9, 8, 72)[4, 4].sum())
 
 
 def test_gates_multiply_each_term():
@@ -169,7 +169,7 @@ def reverse(layer):
 @pytest.mark.parametrize("damage", [swap_halves, reverse])
 def test_a_wrong_table_is_caught(damage):
     layer, x = make2d(**LAYERS["local, wide"]), image(6, 7)
-    expected, _ = plain_attention2d(layer, x)
+    expected, _ = plain_attention(layer, x)
     damage(layer)
     assert difference(layer(x), expected) > 1e-4
 

@@ -63,7 +63,7 @@ def test_one_run_for_real(axialzoo):
         ((NAME, "--kinds", "axail"), "unknown kind 'axail'; did you mean 'axial'?; known: axial"),
         ((NAME, "--layer", "stages.0.blocks.0"), "blocks with attention: stages.1.blocks.0, stages.2.blocks.1"),
         ((NAME, "--sizes", "12;13"), "expected SIDE or HEIGHTxWIDTH"),
-        ((NAME, "--device", "tpu"), "expected cpu or cuda, found 'tpu'"),
+        ((NAME, "--device", "tpu"), "PyTorch expected one of auto, cpu"),
     ],
 )
 def test_errors_name_what_is_wrong(axialzoo, words, message):

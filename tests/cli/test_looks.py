@@ -38,15 +38,15 @@ def cells(tmp_path_factory):
 @pytest.fixture
 def shapes(monkeypatch):
     """Height and width of all that a network is given."""
-    from axialzoo.runtime.local import Network
+    from axialzoo.runtime.local import InProcessModel
 
-    found, honest = [], Network.outputs
+    found, honest = [], InProcessModel.outputs
 
     def outputs(self, x):
         found.append((x.shape[1], x.shape[2]))
         return honest(self, x)
 
-    monkeypatch.setattr(Network, "outputs", outputs)
+    monkeypatch.setattr(InProcessModel, "outputs", outputs)
     return found
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from axialzoo.checkpoint import default_config, load_checkpoint
-from axialzoo.image import load_image, preprocess, view_of
+from axialzoo.image import ImageError, load_image, preprocess, view_of
 from axialzoo.runtime import Runner, frameworks, predict
 from axialzoo.spec import entry
 from axialzoo.tasks import decode_batch, task_of
@@ -82,9 +82,9 @@ def test_the_table_shows_labels_and_shares(axialzoo, folder):
 
 def test_batches_keep_the_order_and_join_only_equal_sizes():
     inputs = [np.zeros((side, 4, 3)) for side in [2] * 40 + [3, 2, 2]]
-    batches = list(predict._batches([*inputs, None], 32))
-    assert [len(batch) for batch in batches] == [32, 8, 1, 2]
-    assert [index for batch in batches for index in batch] == list(range(43))
+    batches = list(predict.equal_size_batches([*inputs[:40], None, ImageError("planted"), *inputs[40:]]))
+    assert [len(batch) for batch in batches] == [40, 1, 2]
+    assert [index for batch in batches for index in batch] == [*range(40), *range(42, 45)]
 
 
 def test_logits_that_are_not_finite_are_refused():

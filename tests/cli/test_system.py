@@ -6,7 +6,7 @@ import pytest
 
 from axialzoo.analysis import speed
 from axialzoo.hub import fetch_checkpoint
-from axialzoo.kernels import binding_status, bindings, gpu_status, kernel, kernel_status, use_kernel
+from axialzoo.ops.kernels import binding_status, bindings, gpu_status, kernel, kernel_status, use_kernel
 from axialzoo.runtime import verify
 from axialzoo.runtime.frameworks import BACKENDS, installed
 from axialzoo.runtime.verify import Place

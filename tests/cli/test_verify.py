@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from axialzoo.cli.verify import _show
-from axialzoo.kernels import Status, kernel
+from axialzoo.ops.kernels import Status, kernel
 from axialzoo.runtime import frameworks, local, verify
 from axialzoo.runtime.verify import Place
 

@@ -15,9 +15,10 @@ import numpy as np
 from PIL import Image
 
 from axialzoo.checkpoint import Config, default_config, load_checkpoint
+from axialzoo.hub import model_card
 from axialzoo.image import view_of
 from axialzoo.runtime import Runner
-from axialzoo.runtime.predict import prepared
+from axialzoo.runtime.predict import to_input
 from axialzoo.spec import Label, Model, parameters
 from axialzoo.tasks import batch_targets, decode_batch, task_of
 from axialzoo.tasks.results import Boxes, Segments
@@ -83,7 +84,7 @@ class Subject:
     @cached_property
     def x(self) -> np.ndarray:
         """(2, H, W, 3) float32, normalised."""
-        one = prepared(self.picture, self.config)
+        one = to_input(self.picture, self.config)
         return np.stack([one, one[::-1]])
 
     @cached_property
@@ -210,6 +211,8 @@ def the_files(one: Subject) -> None:
         back = framework.load(folder / "model")
         same("folder", framework.tensors(back), tensors)
         expect(back.spec == one.spec and back.labels == one.labels, "the spec and labels that were saved", (back.spec, back.labels))
+        card, tag = model_card(config), one.model.spec.head.pipeline_tag
+        expect(f"pipeline_tag: {tag}\n" in card, f"the pipeline_tag {tag!r} on the card", card[:200])
         same("model.safetensors", load_checkpoint(folder / "model").tensors, tensors)
         for suffix, (write, read) in framework.formats.items():
             write(folder / f"file{suffix}", config, tensors)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +15,6 @@ from axialzoo.checkpoint import Config, digest, save_checkpoint
 from axialzoo.runtime.convert import convert, read_any, write_any
 from tests.strategies import preprocessing_of, specs, weights
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 FILES = {"folder": "folder", "safetensors": "lone.safetensors", "torch": "model.pth", "h5": "model.weights.h5", "keras": "model.keras"}
 HERE = ("folder", "safetensors", "torch")  # the formats of this process; Keras's are each back end's own
 quick = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -97,28 +93,9 @@ def test_a_lost_bit_is_seen_by_the_comparison_of_every_pair(tmp_path, monkeypatc
         there_and_back(tmp_path, small.CONFIG, tensors, "folder", "torch")
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
-def test_every_pair_with_keras_formats_is_bit_exact_there_and_back(backend, tmp_path):
-    keras_pairs(backend, tmp_path, examples=3)
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
-def test_many_pairs_with_keras_formats_are_bit_exact_there_and_back(backend, tmp_path):
-    keras_pairs(backend, tmp_path, examples=25)
-
-
-def keras_pairs(backend: str, folder: Path, examples: int) -> None:
-    """Runs this file as a program: one process per back end, since a process has one."""
-    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [sys.executable, __file__, str(folder), str(examples)], env=environment, capture_output=True, text=True, timeout=840, check=False
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert json.loads(done.stdout.splitlines()[-1]) == {"backend": backend, "pairs": 7, "examples": examples}
-
-
-def main(folder: Path, examples: int) -> None:
+@pytest.mark.backends("tensorflow", "jax", "torch")
+@pytest.mark.parametrize("examples", [3, pytest.param(25, marks=pytest.mark.full)])
+def test_every_pair_with_keras_formats_is_bit_exact_there_and_back(tmp_path, examples):
     """The walk over all pairs, for `examples` random specs."""
     import keras
 
@@ -127,12 +104,11 @@ def main(folder: Path, examples: int) -> None:
     @given(spec=specs(stages=1, blocks_each=1), seed=st.integers(0, 2**32 - 1))
     @settings(quick, max_examples=examples, phases=(Phase.explicit, Phase.generate))  # shrinking would rebuild models for minutes
     def check(spec, seed):
-        walk(folder / str(next(count)), Config("custom", spec, (), preprocessing_of(spec), {"seed": seed}), weights(spec, seed))
+        walk(tmp_path / str(next(count)), Config("custom", spec, (), preprocessing_of(spec), {"seed": seed}), weights(spec, seed))
         keras.backend.clear_session()
 
     check()
-    pairs = {frozenset(pair) for pair in itertools.pairwise(WALK)}
-    print(json.dumps({"backend": keras.backend.backend(), "pairs": len(pairs), "examples": examples}))
+    assert next(count) == examples and len({frozenset(pair) for pair in itertools.pairwise(WALK)}) == 7
 
 
 def test_a_file_that_does_not_say_what_it_is_takes_the_config_beside_it_then_the_name(tmp_path):
@@ -158,7 +134,3 @@ def test_a_file_that_does_not_say_what_it_is_takes_the_config_beside_it_then_the
         convert(bare, tmp_path / "model.h5")
     with pytest.raises(CheckpointError, match="leave out the model's name"):
         convert(tmp_path / "named", tmp_path / "out", model="axial_resnet26_s")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))

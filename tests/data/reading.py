@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from axialzoo.data import check, open_data
-from axialzoo.data.scoring import scoring
-from axialzoo.spec import Preprocessing
 
 
 def opened(folder, kind=None):
@@ -15,4 +13,4 @@ def opened(folder, kind=None):
 def scored(folder, kind=None):
     """Every sample, as an evaluation reads them, which checks nothing beforehand."""
     data = open_data(folder, kind)
-    return [batch.samples for split in data.splits.values() for batch in scoring(split, Preprocessing(size=(32, 32)), 4)]
+    return [[split[index] for index in range(len(split))] for split in data.splits.values()]

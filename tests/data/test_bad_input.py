@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from axialzoo.data import ArraySplit, Data, DataError, check, open_data
-from axialzoo.data.files import Zips, safe_name
+from axialzoo.data.file_tree import Zips, safe_name
 from axialzoo.data.truth import TOLERANCE, boxes_truth
 from axialzoo.spec.labels import Label
 from tests.data import made
@@ -47,7 +47,12 @@ def test_a_box_of_yolo_may_be_rounded_to_a_pixel_outside(tmp_path):
     ("names", "message"),
     [
         ("nc: 2\n", "expected 'names:'"),
-        ("names: *other\n", "written in a way not understood"),
+        ("names: *other\n", "expected YAML, found .*undefined alias 'other'"),
+        ("names: [cat, dog]\nnames: [dog, cat]\n", "expected 'names:' .* once; found it 2 times"),
+        ("names: cat dog\n", "written in a way not understood"),
+        ("names: [[cat], dog]\n", "written in a way not understood"),
+        ("names:\n  0: cat\n  0: dog\n", "from 0 without gaps"),
+        ("names: !!python/object/apply:os.system [dog]\n  - : :", "expected YAML"),
         ("names:\n  1: cat\n  2: dog\n", "from 0 without gaps"),
         ("names: [cat, cat]\n", "the class 'cat' occurs twice"),
     ],
@@ -168,7 +173,7 @@ def test_a_zip_that_leaves_the_folder_or_lies(tmp_path):
 def test_a_zip_that_claims_too_much(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a", bytes(2000))
-    monkeypatch.setattr("axialzoo.data.files.MOST_BYTES", 1000)
+    monkeypatch.setattr("axialzoo.data.file_tree.MOST_BYTES", 1000)
     with pytest.raises(DataError, match=r"bomb\.zip:a: expected at most 1,000 bytes, found 2,000"):
         Zips([("", tmp_path / "bomb.zip")]).read("a")
 

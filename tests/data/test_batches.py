@@ -9,7 +9,6 @@ import pytest
 
 from axialzoo.data import hold_out, open_data
 from axialzoo.data.batches import TrainBatches
-from axialzoo.data.scoring import scoring_batches
 from axialzoo.train import load_recipe
 from axialzoo.train.recipe import Recipe
 
@@ -87,14 +86,6 @@ def test_files_are_cropped_and_resized(image_folder):
     assert x.shape == (4, 16, 16, 3) and x.dtype == np.float32 and len(y) == 4
     with pytest.raises(ValueError, match="resized_crop"):
         _ = TrainBatches(open_data(image_folder).split("train"), load_recipe("cifar10", batch_size=4))[0]
-
-
-def test_scoring_batches_are_what_preprocessing_gives(zips, recipe):
-    split = open_data(zips).split("test")
-    fast = np.concatenate([x for x, _ in scoring_batches(split, recipe.preprocessing, 5)])
-    slow = np.concatenate([x for x, _ in scoring_batches(split, replace(recipe.preprocessing, crop=0.9999), 5)])
-    assert fast.shape == (12, 32, 32, 3)
-    np.testing.assert_allclose(fast, slow, atol=1e-6)
 
 
 def test_held_out_images_are_not_trained_on(zips):

@@ -1,4 +1,4 @@
-"""Batches of boxes and segments: truths in the input's pixels, the same for any number of processes; scoring knows the way back."""
+"""Batches of boxes and segments: truths in the input's pixels, the same for any number of processes; maps find the way back."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from axialzoo.data import DataError, FileSplit, Kept, Sample, hold_out, open_data
+from axialzoo.data import DataError, FileSplit, Kept, hold_out, open_data
 from axialzoo.data.augment import ScaleCrop
 from axialzoo.data.batches import TrainBatches
 from axialzoo.data.prefetch import prefetched
-from axialzoo.data.scoring import scoring, scoring_batches
-from axialzoo.image import preprocess
+from axialzoo.image import view_of
 from axialzoo.spec import Preprocessing
 from axialzoo.tasks.results import Boxes, Segments
 from axialzoo.train import load_recipe
@@ -113,28 +111,13 @@ def test_nothing_to_train_on_is_refused():
         hold_out(segments_split(), 10, 0)
 
 
-def test_scoring_gives_every_sample_once_with_the_way_back():
-    spec = Preprocessing(size=(40, 40), resize="longer")
-    batches = list(scoring(segments_split(), spec, 4))
-    assert [len(batch) for batch in batches] == [4, 4, 2]
-    for batch in batches:
-        for x, sample, view in zip(batch.x, batch.samples, batch.views):
-            assert np.array_equal(x, preprocess(sample.picture, spec).transpose(1, 2, 0))
-            back = view.map_to_picture(view.map_to_model(sample.truth.map))
-            assert (back != sample.truth.map).mean() < 0.05 and view.picture == sample.truth.map.shape
-    names = [sample.name for batch in batches for sample in batch.samples]
-    assert names == [f"discs {number}" for number in range(10)]
-    assert sum(map(len, scoring(segments_split(), spec, 4, limit=3))) == 3
-
-
-def test_inputs_of_one_size_share_a_batch():
-    def picture(number: int) -> Sample:
-        return Sample(str(number), Image.new("RGB", ((20, 20, 30, 20)[number], 10)), 0)
-
-    found = list(scoring(FileSplit(range(4), picture), Preprocessing(resize="none"), 4))
-    assert [batch.x.shape for batch in found] == [(2, 10, 20, 3), (1, 10, 30, 3), (1, 10, 20, 3)]
-    with pytest.raises(DataError, match="expected a class as truth, found Segments"):
-        next(scoring_batches(segments_split(), Preprocessing(), 2))
+def test_maps_find_the_way_back_to_their_picture():
+    spec, split = Preprocessing(size=(40, 40), resize="longer"), segments_split()
+    for number in range(10):
+        truth = split[number].truth.map
+        view = view_of(*truth.shape, spec)
+        back = view.map_to_picture(view.map_to_model(truth))
+        assert (back != truth).mean() < 0.05 and view.picture == truth.shape
 
 
 def test_samples_are_kept_while_they_fit(tmp_path):

@@ -100,6 +100,9 @@ def test_segments_give_boxes_of_their_things(tmp_path):
         "path: x\nnames:\n- cat\n- dog\n",
         "nc: 2\nnames:  # classes\n  0: cat\n  1: dog\ntrain: a\n",
         "names:\n  - cat\n  - dog",
+        "names: {0: cat, 1: dog}\n",
+        "names: [\n  cat,  # a comment\n  dog]\n",
+        "names: &names\n- cat\n- dog\nother: *names\n",
     ],
 )
 def test_yolo(tmp_path, names):

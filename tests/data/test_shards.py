@@ -13,7 +13,7 @@ from PIL import Image
 from axialzoo.data import DataError, check, open_data
 from axialzoo.data.batches import TrainBatches
 from axialzoo.data.decode import open_map
-from axialzoo.data.files import Folder
+from axialzoo.data.file_tree import Folder
 from axialzoo.data.pack import _map_picture, write_shards
 from axialzoo.data.tars import index_tar
 from axialzoo.spec import Preprocessing

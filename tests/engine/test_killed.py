@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from axialzoo.engine import predict_batch
-from axialzoo.runtime.process import WorkerError
+from axialzoo.runtime.ipc import WorkerError
 from tests.engine.made import COUNT, contents, jpeg, names, once_each
 
 ROOT = Path(__file__).parents[2]
@@ -118,7 +118,7 @@ def test_a_picture_that_is_lost_or_there_twice_would_be_seen(undisturbed, pictur
 
 
 def test_workers_that_die_again_and_again_are_told(folder, pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr("axialzoo.engine.processes.sys.executable", str(tmp_path / "python"))
+    monkeypatch.setattr("axialzoo.runtime.ipc.sys.executable", str(tmp_path / "python"))
     (tmp_path / "python").write_text("#!/bin/sh\necho out of order >&2\nexit 3\n")
     (tmp_path / "python").chmod(0o755)
     with pytest.raises(WorkerError, match=r"5 workers died .* before it began: out of order \(exit code 3\); what is done is kept"):

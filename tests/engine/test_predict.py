@@ -10,7 +10,7 @@ from axialzoo.data import DataError
 from axialzoo.engine import predict_batch
 from axialzoo.engine.inputs import chunks_of, pictures_of
 from axialzoo.runtime import load_runner
-from axialzoo.runtime.process import WorkerError
+from axialzoo.runtime.ipc import WorkerError
 from axialzoo.spec import SpecError
 from tests.engine.made import COUNT, contents, jpeg, names, once_each, rows, write_tar
 

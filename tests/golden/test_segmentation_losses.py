@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import subprocess
-import sys
-from functools import cache
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -18,7 +11,6 @@ from axialzoo.torch.losses.segmentation import semantic_loss
 from tests.golden import segments
 from tests.golden.segments import LOSSES
 
-ROOT = Path(__file__).resolve().parents[2]
 BACKENDS = ("tensorflow", "jax", "torch")
 LOSS, GRADIENT = 1e-6, 1e-5  # relative to the loss; absolute, of gradients that go up to 34
 
@@ -35,23 +27,6 @@ def pytorch(case: str, change=lambda targets: targets, **settings) -> tuple[dict
     found["total"].backward()
     gradients = {name: np.moveaxis(x.grad.numpy(), 1, -1) for name, x in outputs.items() if x.grad is not None}
     return {name: value.item() for name, value in found.items()}, gradients
-
-
-@cache
-def keras(backend: str, folder: Path) -> dict[str, np.ndarray]:
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed")
-    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-m", "tests.golden.segmentation_worker", str(folder / f"{backend}.npz")]
-    run = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
-    assert run.returncode == 0, run.stderr[-4000:]
-    with np.load(folder / f"{backend}.npz") as file:
-        return dict(file)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("losses")
 
 
 def assert_losses(found, case: str) -> None:
@@ -71,12 +46,31 @@ def test_losses_and_gradients_in_pytorch_are_deeplab2s(case):
     assert_gradients(gradients, case)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+def tensors(arrays) -> dict:
+    from keras import ops
+
+    return {name: ops.convert_to_tensor(array) for name, array in arrays.items()}
+
+
+@pytest.mark.backends(*BACKENDS)
 @pytest.mark.parametrize("case", LOSSES)
-def test_losses_and_gradients_in_keras_are_deeplab2s(case, backend, folder):
-    found = keras(backend, folder)
-    assert_losses({name: float(found[f"{case}/{name}"]) for name in segments.VALUES}, case)
-    assert_gradients({name: found[f"{case}/gradient/{name}"] for name in segments.MAPS}, case)
+def test_losses_and_gradients_in_keras_are_deeplab2s(case):
+    from axialzoo.keras.losses.segmentation import segmentation_loss
+    from tests.in_keras import loss_and_gradients
+
+    targets, settings = tensors(segments.loss_targets(case)), segments.loss_settings(case)
+    values, gradients = loss_and_gradients(lambda outputs: segmentation_loss(outputs, targets, **settings), segments.loss_outputs(case))
+    assert_losses({name: float(values[name]) for name in segments.VALUES}, case)
+    assert_gradients({name: gradients[name] for name in segments.MAPS}, case)
+
+
+def strided_in_keras(weights=None) -> np.ndarray:
+    from axialzoo.keras.losses.segmentation import semantic_loss
+    from tests.in_keras import numpy
+
+    settings, targets = segments.loss_settings("strided"), tensors(segments.loss_targets("strided"))
+    inputs = tensors(segments.loss_outputs("strided"))["semantic"], targets["semantic"], targets["semantic_weight"]
+    return numpy(semantic_loss(*inputs, settings["ignore"], settings["top_k"][0], weights))
 
 
 def strided(change=lambda x: x) -> np.ndarray:
@@ -85,13 +79,17 @@ def strided(change=lambda x: x) -> np.ndarray:
     return semantic_loss(*inputs, settings["ignore"], settings["top_k"][0]).numpy()
 
 
-def test_a_larger_target_is_sampled_as_deeplab2_does(folder):
-    wanted = segments.stored("dl2_panoptic_losses")["strided/loss/semantic_loss"]
-    assert strided() == pytest.approx(wanted, rel=LOSS)
-    for backend in BACKENDS:
-        if importlib.util.find_spec(backend):
-            assert keras(backend, folder)["strided"] == pytest.approx(wanted, rel=LOSS)
-    assert strided(lambda x: np.roll(x, 1, 1)) != pytest.approx(wanted, rel=1000 * LOSS)  # the planted error: other rows
+SAMPLED = segments.stored("dl2_panoptic_losses")["strided/loss/semantic_loss"]
+
+
+def test_a_larger_target_is_sampled_as_deeplab2_does():
+    assert strided() == pytest.approx(SAMPLED, rel=LOSS)
+    assert strided(lambda x: np.roll(x, 1, 1)) != pytest.approx(SAMPLED, rel=1000 * LOSS)  # the planted error: other rows
+
+
+@pytest.mark.backends(*BACKENDS)
+def test_a_larger_target_is_sampled_in_keras_as_deeplab2_does():
+    assert strided_in_keras() == pytest.approx(SAMPLED, rel=LOSS)
 
 
 def weighted(change=lambda weights: weights) -> np.ndarray:
@@ -104,27 +102,50 @@ def weighted(change=lambda weights: weights) -> np.ndarray:
     return semantic_loss(*inputs, settings["ignore"], settings["top_k"][0]).numpy()
 
 
-def test_weights_of_classes_are_factors_of_their_pixels(folder):
+def test_weights_of_classes_are_factors_of_their_pixels():
     settings, targets, outputs = segments.loss_settings("strided"), segments.loss_targets("strided"), segments.loss_outputs("strided")
     inputs = first(outputs["semantic"]), first(targets["semantic"]), first(targets["semantic_weight"])
     found = semantic_loss(*inputs, settings["ignore"], settings["top_k"][0], segments.class_weights(outputs["semantic"])).numpy()
     assert found == pytest.approx(weighted(), rel=LOSS)
-    for backend in BACKENDS:
-        if importlib.util.find_spec(backend):
-            assert keras(backend, folder)["weighted"] == pytest.approx(weighted(), rel=LOSS)
     assert found != pytest.approx(weighted(lambda weights: weights[::-1]), rel=1000 * LOSS)  # the planted error: of other classes
 
 
-def test_where_nothing_counts_the_loss_is_zero(folder):
-    outputs = segments.loss_outputs("config")
-    targets = segments.loss_targets("config")
+@pytest.mark.backends(*BACKENDS)
+def test_weights_of_classes_are_factors_of_their_pixels_in_keras():
+    weights = segments.class_weights(segments.loss_outputs("strided")["semantic"])
+    assert strided_in_keras(weights) == pytest.approx(weighted(), rel=LOSS)
+
+
+def test_where_nothing_counts_the_loss_is_zero():
+    outputs, targets = segments.loss_outputs("config"), segments.loss_targets("config")
     nothing = semantic_loss(first(outputs["semantic"]), torch.full((2, 13, 17), -1), first(targets["semantic_weight"]))
     assert nothing.tolist() == [0, 0]
-    assert keras("tensorflow", folder)["nothing"].tolist() == [0, 0]
 
 
-def test_graphs_of_tensorflow_that_know_no_sizes_give_the_same(folder):
-    assert_losses({name: float(keras("tensorflow", folder)[f"graph/{name}"]) for name in segments.VALUES}, "config")
+@pytest.mark.backends(*BACKENDS)
+def test_where_nothing_counts_the_loss_is_zero_in_keras():
+    from axialzoo.keras.losses.segmentation import semantic_loss
+    from tests.in_keras import numpy
+
+    targets = segments.loss_targets("strided")
+    some = tensors({**targets, "logits": segments.loss_outputs("strided")["semantic"], "nothing": 0 * targets["semantic"] - 1})
+    assert numpy(semantic_loss(some["logits"], some["nothing"], some["semantic_weight"])).tolist() == [0, 0]
+
+
+@pytest.mark.backends("tensorflow")
+def test_graphs_of_tensorflow_that_know_no_sizes_give_the_same():
+    import tensorflow as tf
+
+    from axialzoo.keras.losses.segmentation import segmentation_loss
+
+    outputs, targets, settings = segments.loss_outputs("config"), segments.loss_targets("config"), segments.loss_settings("config")
+    kinds = [
+        {name: tf.TensorSpec([None] * x.ndim if x.ndim == 3 else [None, None, None, x.shape[-1]], x.dtype) for name, x in part.items()}
+        for part in (outputs, targets)
+    ]
+    function = tf.function(lambda outputs, targets: segmentation_loss(outputs, targets, **settings), input_signature=kinds)
+    values = function(outputs, targets)
+    assert_losses({name: float(values[name]) for name in segments.VALUES}, "config")
 
 
 @pytest.mark.parametrize(

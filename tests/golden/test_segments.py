@@ -7,11 +7,12 @@ import pytest
 
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.results import Segments
-from axialzoo.tasks.segmentation import PanopticQuality, decode
+from axialzoo.tasks.segmentation import PanopticQuality
 from axialzoo.tasks.segmentation.centers import find_centers, suppressed
 from axialzoo.tasks.segmentation.grouping import nearest_center
 from tests.golden import segments
 from tests.golden.segments import DECODING, MERGES, QUALITY, THINGS, decoding, described, same_up_to_names
+from tests.tasks.segmentation.plain import decode_with as decode
 
 TOLERANCE = 1e-6
 # deeplab2's `keep_k_centers` keeps what is higher than the last value of ``tf.math.top_k(heights, k, sorted=False)``, whose order is that

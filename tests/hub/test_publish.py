@@ -15,9 +15,9 @@ import yaml
 from axialzoo.checkpoint import CheckpointError, Config, load_checkpoint, save_checkpoint
 from axialzoo.hub import golden
 from axialzoo.hub.manifest import check_manifest
-from axialzoo.hub.publication import prepare, write_publication
-from axialzoo.hub.published import published_card
-from axialzoo.kernels import kernel
+from axialzoo.hub.published_card import published_card
+from axialzoo.hub.push import prepare, write_publication
+from axialzoo.ops.kernels import kernel
 from axialzoo.runtime import publish, verify
 from axialzoo.runtime.frameworks import BACKENDS
 from axialzoo.spec import entry

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from axialzoo.kernels import kernel, use_kernel
+from axialzoo.ops.kernels import kernel, use_kernel
 
 
 @pytest.fixture(params=(found.isas if (found := kernel()) else ()))

@@ -17,9 +17,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from axialzoo.kernels.folding import pack
-from axialzoo.kernels.library import Kernel
-from axialzoo.kernels.structures import AxialBackward, AxialForward, AxialLinear, AxialMoments, AxialNorm, AxialWeightGradient
+from axialzoo.ops.folding import pack
+from axialzoo.ops.kernels.library import Kernel
+from axialzoo.ops.kernels.structures import AxialBackward, AxialForward, AxialLinear, AxialMoments, AxialNorm, AxialWeightGradient
 
 
 def floats(rng: np.random.Generator, *shape: int) -> np.ndarray:

@@ -1,9 +1,7 @@
-"""Keras models and their inference forms, in a process of its own: ``python -m tests.kernels.keras_forms FOLDER``; prints JSON."""
+"""Keras models and their inference forms, on the back end of this process."""
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +57,7 @@ def refused(function) -> str:
     return ""
 
 
-def main(folder: Path) -> None:
+def measured(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"apart": {}, "norms": {}}
     x = np.random.default_rng(1).standard_normal((2, 40, 32, 3))
     for name, changes in MODELS.items():
@@ -88,8 +86,4 @@ def main(folder: Path) -> None:
         "mixed": refused(lambda: optimize_for_inference(made("axial_resnet_cifar10_xs", "mixed_bfloat16"))),
     }
     found["trainable"] = len(form.trainable_variables)
-    print(json.dumps(found))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    return found

@@ -1,22 +1,21 @@
-"""Keras's layers on the fused kernel, in a process of its own: ``python -m tests.kernels.keras_fused large|small``; prints JSON."""
+"""Keras's layers on the fused kernel, on the back end of this process."""
 
 from __future__ import annotations
 
 import ctypes
 import importlib
 import itertools
-import json
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
+import pytest
 
-from axialzoo.keras import fused
 from axialzoo.keras.attention import AxialAttention
-from axialzoo.kernels import Kernel, bindings, kernel, use_kernel
-from axialzoo.kernels.structures import AxialForward
+from axialzoo.ops.keras import inference
+from axialzoo.ops.kernels import Kernel, bindings, kernel, use_kernel
+from axialzoo.ops.kernels.structures import AxialForward
 from axialzoo.spec import Attention, Norm
 from axialzoo.spec.attention import SIMILARITY_TERMS, VALUE_TERMS
 
@@ -101,7 +100,7 @@ def planted() -> dict[str, float]:
     return found
 
 
-def counted() -> list[int]:
+def counted(patch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one with each call of the kernel, whoever calls it."""
     calls, serving = [], Kernel.run
     if keras.backend.backend() != "torch":
@@ -112,7 +111,7 @@ def counted() -> list[int]:
         calls.extend([threads] * (name == "forward"))
         serving(self, name, arguments, threads)
 
-    Kernel.run = run
+    patch.setattr(Kernel, "run", run)
     return calls
 
 
@@ -129,6 +128,13 @@ def between(look: Callable[[AxialForward], object]) -> None:
     folded(layer())(np.zeros((1, 2, 2, 12), "float32"))  # registers the operator, and binds the kernel itself
     KEPT.append(ENTRY(entry))
     ctypes.CDLL(path).axial_bind(0, KEPT[-1])
+
+
+def nothing_between() -> None:
+    """Binds the back end's operator to the kernel itself again."""
+    found, path = kernel(), bindings.binding(keras.backend.backend())
+    if found is not None and path is not None:
+        ctypes.CDLL(path).axial_bind(0, ENTRY(found.address_of("axial_forward")))
 
 
 def swapped_scales() -> float:
@@ -155,43 +161,51 @@ def gradients() -> dict[str, float]:
 
 
 def without_headers(calls: list[int]) -> tuple[float, int, str]:
-    """How far the output moves where the operator cannot be compiled, calls of the kernel, and what is said of it. For good."""
+    """How far the output moves where the operator cannot be compiled, calls of the kernel, and what is said of it."""
     backend, form = keras.backend.backend(), folded(layer())
     x = np.random.default_rng(2).standard_normal((2, 9, 5, 12)).astype("float32")
     expected, before = form(x, training=False), len(calls)
-    bindings.BINDINGS[backend] = bindings.Framework("numpy", "nowhere.h")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(bindings.BINDINGS, backend, bindings.Framework("numpy", "nowhere.h"))
+        look_again()
+        measured = relative(form(x, training=False), expected), len(calls) - before, bindings.binding_status(backend).reason
+    look_again()
+    return measured
+
+
+def look_again() -> None:
+    """Forgets whether the operator can be compiled."""
     bindings._find.cache_clear()
-    fused.backend()._loaded.cache_clear()
-    return relative(form(x, training=False), expected), len(calls) - before, bindings.binding_status(backend).reason
+    inference.backend()._loaded.cache_clear()
 
 
 def in_backend() -> Any:
     return importlib.import_module(f"tests.kernels.keras_fused_{keras.backend.backend()}")
 
 
-def main(large: bool) -> None:
-    found: dict[str, Any] = {"cases": {}}
-    calls = counted()
-    thinned = 1 if large or keras.backend.backend() == "torch" else 3  # JAX compiles each case, a second or two
-    for name, fields, size in itertools.islice(cases(large), 0, None, thinned):
-        source = layer(**fields)
-        form = folded(source)
-        x = np.random.default_rng(1).standard_normal((*size, 12)).astype("float32")
-        before = len(calls)
-        exact, first = source(x, training=False), form(x, training=False)
-        with use_kernel("plain"):
-            plain = form(x, training=False)
-        found["cases"][name] = [relative(first, plain), relative(form(x, training=False), plain), relative(first, exact)]
-        found.setdefault("calls", []).append(len(calls) - before)
-    found["planted"] = planted()
-    if keras.backend.backend() != "torch":
-        found["gradients"] = gradients()
-        found["swapped"] = swapped_scales()
-        calls = counted()
-        found |= in_backend().checks(calls)
-        found["without headers"] = without_headers(calls)
-    print(json.dumps(found))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1] == "large")
+def measured(large: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {"backend": keras.backend.backend(), "cases": {}}
+    with pytest.MonkeyPatch.context() as patch:
+        calls = counted(patch)
+        thinned = 1 if large or keras.backend.backend() == "torch" else 3  # JAX compiles each case, a second or two
+        for name, fields, size in itertools.islice(cases(large), 0, None, thinned):
+            source = layer(**fields)
+            form = folded(source)
+            x = np.random.default_rng(1).standard_normal((*size, 12)).astype("float32")
+            before = len(calls)
+            exact, first = source(x, training=False), form(x, training=False)
+            with use_kernel("plain"):
+                plain = form(x, training=False)
+            found["cases"][name] = [relative(first, plain), relative(form(x, training=False), plain), relative(first, exact)]
+            found.setdefault("calls", []).append(len(calls) - before)
+        found["planted"] = planted()
+        if keras.backend.backend() != "torch":
+            try:
+                found["gradients"] = gradients()
+                found["swapped"] = swapped_scales()
+                calls = counted(patch)
+                found |= in_backend().checks(calls)
+                found["without headers"] = without_headers(calls)
+            finally:
+                nothing_between()
+    return found

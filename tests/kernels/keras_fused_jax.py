@@ -9,9 +9,9 @@ import jax
 import numpy as np
 
 from axialzoo.keras import create_model, optimize_for_inference
-from axialzoo.keras.fused_jax import TARGET
 from axialzoo.keras.heads.decoder import DepthwiseNorm
-from axialzoo.kernels import use_kernel
+from axialzoo.ops.jax import TARGET
+from axialzoo.ops.kernels import use_kernel
 from axialzoo.spec import Norm
 from tests.kernels.keras_fused import folded, layer, relative
 from tests.kernels.keras_fused_models import X as IMAGES

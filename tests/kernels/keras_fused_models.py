@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from axialzoo.keras import create_model, optimize_for_inference
-from axialzoo.kernels import use_kernel
+from axialzoo.ops.kernels import use_kernel
 
 X = np.random.default_rng(4).standard_normal((2, 32, 32, 3)).astype("float32")
 

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from axialzoo.keras import create_model, optimize_for_inference
-from axialzoo.kernels import use_kernel
+from axialzoo.ops.kernels import use_kernel
 from tests.kernels import keras_fused_models
 from tests.kernels.keras_fused import folded, layer, relative
 

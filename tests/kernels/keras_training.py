@@ -1,22 +1,23 @@
-"""Keras's layers in training on the fused kernel, in a process of its own: ``python -m tests.kernels.keras_training large|small``; JSON."""
+"""Keras's layers in training on the fused kernel, on the back end of this process."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import json
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
+import pytest
 
-from axialzoo.keras import attention, create_model, fused_layer, serving
+from axialzoo.keras import attention, create_model, fused_layer
 from axialzoo.keras.attention import AxialAttention
-from axialzoo.keras.blocks import ConvNorm, MaxPool, ResidualBlock
+from axialzoo.keras.blocks import ConvNorm, ResidualBlock
 from axialzoo.keras.heads.decoder import DepthwiseNorm
-from axialzoo.kernels import use_kernel
+from axialzoo.keras.pooling import MaxPool
+from axialzoo.ops.keras import dispatch
+from axialzoo.ops.kernels import use_kernel
 from axialzoo.spec import Norm, entry
 from axialzoo.spec.attention import SIMILARITY_TERMS, VALUE_TERMS
 from tests.kernels.keras_fused import layer, relative, some
@@ -173,17 +174,17 @@ def planted() -> float:
     """How far things move where the variance of the logits is a hundredth too large."""
     source, x = made_case({}, (2, 9, 7))
     cotangent = np.random.default_rng(6).standard_normal(source.compute_output_shape(x.shape)).astype("float32")
-    expected, honest = step(source, x, cotangent, "float32", False), serving.backend().logit_moments
+    expected, honest = step(source, x, cotangent, "float32", False), dispatch.backend().logit_moments
 
     def wrong(*arguments):
         qkv, mean, variance = honest(*arguments)
         return qkv, mean, variance * 1.01
 
-    serving.backend().logit_moments = wrong
+    dispatch.backend().logit_moments = wrong
     try:
         found = step(source, x, cotangent, "float32", False)
     finally:
-        serving.backend().logit_moments = honest
+        dispatch.backend().logit_moments = honest
     return max(float(np.linalg.norm(found[name] - one) / max(np.linalg.norm(one), 1e-3)) for name, one in expected.items())
 
 
@@ -223,10 +224,10 @@ def twice_differentiated(made: keras.layers.Layer, x: np.ndarray) -> Any:
     return jax.jit(jax.grad(lambda images: (jax.grad(squares)(images) ** 2).sum()))(x)
 
 
-def counted() -> list[str]:
+def counted(patch: pytest.MonkeyPatch) -> list[str]:
     """Grows with each layer that is trained, or traced, on the kernel."""
     calls: list[str] = []
-    honest, product = fused_layer.train_fused, serving.backend().product
+    honest, product = fused_layer.train_fused, dispatch.backend().product
 
     def train_fused(*arguments):
         calls.append("layer")
@@ -236,8 +237,8 @@ def counted() -> list[str]:
         calls.append("product")
         return product(*arguments)
 
-    attention.train_fused = train_fused
-    serving.backend().product = counted_product
+    patch.setattr(attention, "train_fused", train_fused)
+    patch.setattr(dispatch.backend(), "product", counted_product)
     return calls
 
 
@@ -271,20 +272,17 @@ def refused() -> dict[str, bool]:
     return found
 
 
-def main(large: bool) -> None:
+def measured(large: bool) -> dict[str, Any]:
     found: dict[str, Any] = {"differences": {}}
     for name, fields, size in cases(large):
         found["differences"][name] = differences(*made_case(fields, size))
     found["differences"] |= convolutions(large) | pooled()
     found |= {"planted": planted(), "pool turned": pool_turned(), "refused": refused(), "second": second()}
-    calls = counted()
-    found["fit"] = fitted(False)
-    found["calls"] = {name: calls.count(name) for name in ("layer", "product")}
-    calls.clear()
-    found["plain fit"] = fitted(True)
-    found["calls in plain"] = len(calls)
-    print(json.dumps(found))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1] == "large")
+    with pytest.MonkeyPatch.context() as patch:
+        calls = counted(patch)
+        found["fit"] = fitted(False)
+        found["calls"] = {name: calls.count(name) for name in ("layer", "product")}
+        calls.clear()
+        found["plain fit"] = fitted(True)
+        found["calls in plain"] = len(calls)
+    return found

@@ -9,7 +9,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from axialzoo.kernels import kernel, use_kernel
+from axialzoo.ops.kernels import kernel, use_kernel
 from axialzoo.spec.attention import SIMILARITY_TERMS, VALUE_TERMS
 from axialzoo.torch.inference import FoldedAxialAttention
 from tests.kernels.layers import compare, layer
@@ -36,7 +36,7 @@ def path(request):
 
 
 def test_the_kernel_is_here_where_there_is_a_compiler():
-    from axialzoo.kernels.build import compiler
+    from axialzoo.ops.kernels.build import compiler
 
     assert (FOUND is not None) == (compiler() is not None)
 

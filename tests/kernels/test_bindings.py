@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from axialzoo.kernels import bindings, build, kernel, kernel_status, use_kernel
-from axialzoo.kernels.build import SOURCE
-from axialzoo.kernels.structures import AxialStatistics
+from axialzoo.ops.kernels import bindings, build, kernel, kernel_status, use_kernel
+from axialzoo.ops.kernels.build import SOURCE
+from axialzoo.ops.kernels.structures import AxialStatistics
 from axialzoo.runtime.frameworks import installed
 
 FRAMEWORKS = [

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from axialzoo.kernels import kernel, use_kernel
+from axialzoo.ops.kernels import kernel, use_kernel
 from axialzoo.spec import Model, Norm
 from axialzoo.torch import build, create_model, save_model
 from axialzoo.torch.blocks import ConvNorm

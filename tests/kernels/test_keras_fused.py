@@ -1,36 +1,22 @@
-"""Keras's folded layers on the fused kernel are equal to their plain form, in a process of their own."""
+"""Keras's folded layers on the fused kernel are equal to their plain form."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-from axialzoo.kernels import kernel
+from axialzoo.ops.kernels import kernel
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-BACKENDS = ("torch", "jax", "tensorflow")
-GRIDS = [pytest.param((backend, "small"), id=backend) for backend in BACKENDS]
-GRIDS += [pytest.param((backend, "large"), id=f"{backend}-large", marks=pytest.mark.full) for backend in BACKENDS]
+pytestmark = pytest.mark.backends("torch", "jax", "tensorflow")
 LAYERS = 4  # of axial attention in the model of tests/kernels/keras_fused_models.py
 
 
-@pytest.fixture(scope="module", params=GRIDS)
+@pytest.fixture(scope="module", params=["small", pytest.param("large", marks=pytest.mark.full)])
 def found(request) -> dict:
-    backend, size = request.param
     if kernel() is None:
         pytest.skip("no kernel: there is no compiler here")
-    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.kernels.keras_fused", size]
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=850, check=False)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return {"backend": backend, **json.loads(done.stdout.splitlines()[-1])}
+    from tests.kernels import keras_fused
+
+    return keras_fused.measured(request.param == "large")
 
 
 @pytest.fixture

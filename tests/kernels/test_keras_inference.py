@@ -1,26 +1,17 @@
-"""Keras's inference form is equal to the model on every back end, each in a process of its own."""
+"""Keras's inference form is equal to the model."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-BACKENDS = [pytest.param("tensorflow", marks=pytest.mark.full), pytest.param("jax", marks=pytest.mark.full), "torch"]
+pytestmark = pytest.mark.backends("torch", full=("tensorflow", "jax"))
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
-def found(request, tmp_path_factory) -> dict:
-    environment = {**os.environ, "KERAS_BACKEND": request.param, "PYTHONPATH": str(ROOT), "JAX_ENABLE_X64": "1"}
-    command = [sys.executable, "-m", "tests.kernels.keras_forms", str(tmp_path_factory.mktemp(request.param))]
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=850)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return json.loads(done.stdout.splitlines()[-1])
+@pytest.fixture(scope="module")
+def found(tmp_path_factory) -> dict:
+    from tests.kernels import keras_forms
+
+    return keras_forms.measured(tmp_path_factory.mktemp("forms"))
 
 
 def test_outputs_are_those_of_the_model(found):

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from axialzoo.kernels import BuildError, build, compile_library, kernel, kernel_status, library, use_kernel
-from axialzoo.kernels.structures import AxialBackward, AxialForward, AxialLinear, AxialMoments, AxialNorm, AxialWeightGradient
+from axialzoo.ops.kernels import BuildError, build, compile_library, kernel, kernel_status, library, use_kernel
+from axialzoo.ops.kernels.structures import AxialBackward, AxialForward, AxialLinear, AxialMoments, AxialNorm, AxialWeightGradient
 
 ROOT = Path(__file__).resolve().parents[2]
 EXERCISE = ROOT / "tests" / "kernels" / "exercise.py"

@@ -12,12 +12,14 @@ from torch.autograd import forward_ad
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from axialzoo.kernels import kernel, use_kernel
+from axialzoo.ops.kernels import kernel, use_kernel
+from axialzoo.ops.torch import norm as fused_norm
+from axialzoo.ops.torch import rows as fused_rows
+from axialzoo.ops.torch.dispatch import can_train_rows
 from axialzoo.spec import Norm
-from axialzoo.torch import create_model, fused_norm, fused_rows
+from axialzoo.torch import create_model
 from axialzoo.torch.blocks import ConvNorm
 from axialzoo.torch.norm import BatchNorm
-from axialzoo.torch.serving import can_train_rows
 
 FOUND = kernel()
 pytestmark = pytest.mark.skipif(FOUND is None, reason="no kernel: there is no compiler here")

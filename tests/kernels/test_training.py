@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from axialzoo.kernels import kernel, use_kernel
+from axialzoo.ops.kernels import kernel, use_kernel
+from axialzoo.spec import Attention
 from axialzoo.torch import attention, fused_layer
 from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.fused_layer import can_train_fused, train_fused
 from axialzoo.torch.norm import recomputed
-from tests.kernels.layers import layer
+from tests.kernels.layers import layer, of_reference
 from tests.kernels.test_attention import SIMILARITY_TERMS, VALUE_TERMS, some
 from tests.parity import reference
 from tests.parity.common import CASES
@@ -82,8 +83,6 @@ def test_depths_of_64_and_length_1(path):
 @pytest.mark.parametrize("span", [3, 5])
 def test_gradients_within_a_span(path, span):
     """The operator alone; in training the layer itself serves there."""
-    from tests.kernels.slow import slow_attend
-
     torch.manual_seed(0)
     qkv, tables, scales = torch.randn(2, 11, 3, 3 * 9), (*torch.randn(2, 13, 2), torch.randn(13, 5)), torch.randn(3, 3)
     cotangents = torch.randn(2, 2, 11, 3, 15)
@@ -94,7 +93,8 @@ def test_gradients_within_a_span(path, span):
         return torch.autograd.grad(sum((y * c.to(dtype)).sum() for y, c in zip(outputs, cotangents)), inputs)
 
     ours = gradients(lambda *x: torch.ops.axialzoo.attend(*x, 0, 2, span, True, True)[0].chunk(2, 3), torch.float32)
-    for found, exact in zip(ours, gradients(lambda *x: slow_attend(*x, 2, span // 2), torch.float64), strict=True):
+    spec = Attention(6, 15, heads=3, positions=7, span=span)
+    for found, exact in zip(ours, gradients(lambda *x: of_reference(*x, spec=spec), torch.float64), strict=True):
         assert float((found - exact).norm() / exact.norm()) <= 1e-5
 
 
@@ -128,10 +128,10 @@ def test_where_it_does_not_serve_it_says_so():
 
 
 def test_a_planted_error_is_seen(monkeypatch):
-    from axialzoo.torch import fused_core
+    from axialzoo.ops.torch import core
 
-    honest = fused_core.moments
-    monkeypatch.setattr(fused_core, "moments", lambda *x: (honest(*x)[0], honest(*x)[1] * 1.01, honest(*x)[2]))
+    honest = core.moments
+    monkeypatch.setattr(core, "moments", lambda *x: (honest(*x)[0], honest(*x)[1] * 1.01, honest(*x)[2]))
     assert max(ours for ours, _ in differences(layer(), torch.randn(2, 12, 9, 7)).values()) > 1e-3
 
 

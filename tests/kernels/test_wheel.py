@@ -12,7 +12,7 @@ import pytest
 
 from tests.kernels.test_library import ROOT, needs_compiler
 
-STATUS = "from axialzoo.kernels import kernel_status; status = kernel_status(); print(status.path, '-', status.reason)"
+STATUS = "from axialzoo.ops.kernels import kernel_status; status = kernel_status(); print(status.path, '-', status.reason)"
 
 
 def wheel(folder: Path, **environment: str) -> Path:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pytest
 
 from axialzoo.spec import (
     Attention,
@@ -312,5 +314,10 @@ DEEPLAB2_FULL = ("dl2_axial_resnet_s_64", "dl2_axial_deeplab_s_65", "dl2_max_dee
 PLANTED = Case(small(axial(8, 16, 2, positions=20), Block("basic", (16, 16))), (20, 27))
 
 
-def cases(gradients: bool = False) -> list[str]:
-    return [name for name, case in CASES.items() if case.gradients or not gradients]
+WITHOUT_EFFECT = ("norm_similarity.bias", "height.norm_output.bias")  # a softmax, or the next norm, takes any shift away
+
+
+def outputs_and_dtypes(cases: Mapping[str, Case]) -> list:
+    """Return pytest's parameters, a name and a dtype each; those of cases of the larger grid are marked so."""
+    marks = {True: pytest.mark.full, False: ()}
+    return [pytest.param(name, dtype, marks=marks[case.full]) for name, case in cases.items() for dtype in case.dtypes]

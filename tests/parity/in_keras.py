@@ -1,4 +1,4 @@
-"""What the measurements in Keras share: models with the weights of `common`, outputs, and steps of training, on any back end."""
+"""What tests compute in Keras: models with the weights of `common`, outputs, and steps of training, on any back end."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from axialzoo.keras import build, load_tensors
+from axialzoo.keras import build, load_tensors, to_tensors
+from axialzoo.keras.losses import loss_of as head_loss
 from axialzoo.keras.weights import variables
-from tests.parity import common
-
-BACKEND = keras.backend.backend()
+from axialzoo.train.keras_loop import decay_by_role
+from tests.in_keras import BACKEND, numpy
+from tests.in_keras import step as step_of
+from tests.parity import common, dense
 
 
 def model_of(spec, dtype: str, tensors=None, **kwargs) -> keras.Model:
@@ -23,10 +25,6 @@ def model_of(spec, dtype: str, tensors=None, **kwargs) -> keras.Model:
 
 def last(x: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(x.transpose(0, 2, 3, 1))
-
-
-def numpy(x) -> np.ndarray:
-    return np.asarray(ops.convert_to_numpy(x))
 
 
 @functools.lru_cache(maxsize=4)
@@ -73,62 +71,7 @@ def loss_of(y, target):
     return ops.sum(ops.square(y - target)) / y.shape[0]
 
 
-def step(model: keras.Model, optimizer=None, loss_of=loss_of):
-    """A function (images, targets) -> (loss, gradients), which also applies them where there is an optimizer.
-
-    Args:
-        loss_of: Of outputs and targets.
-    """
-    trainable, rest = model.trainable_variables, model.non_trainable_variables
-    if optimizer is not None:
-        optimizer.build(trainable)
-    if BACKEND == "jax":
-        import jax
-
-        @jax.jit
-        def compiled(t, n, o, x, target):
-            def loss(t, n):
-                y, n = model.stateless_call(t, n, x, training=True)
-                return loss_of(y, target), n
-
-            (value, n), gradients = jax.value_and_grad(loss, has_aux=True)(t, n)
-            if optimizer is not None:
-                t, o = optimizer.stateless_apply(o, gradients, t)
-            return t, n, o, value, gradients
-
-        def run(x, target):
-            state = [v.value for v in trainable], [v.value for v in rest], [v.value for v in optimizer.variables] if optimizer else []
-            *state, value, gradients = compiled(*state, x, target)
-            for group, arrays in zip((trainable, rest, optimizer.variables if optimizer else []), state):
-                for variable, array in zip(group, arrays):
-                    variable.assign(array)
-            return value, gradients
-
-    elif BACKEND == "torch":
-        import torch
-
-        def run(x, target):
-            model.zero_grad()
-            loss = loss_of(model(torch.from_numpy(x), training=True), keras.tree.map_structure(torch.from_numpy, target))
-            loss.backward()
-            gradients = [v.value.grad for v in trainable]
-            if optimizer is not None:
-                with torch.no_grad():
-                    optimizer.apply(gradients, trainable)
-            return loss.detach(), gradients
-
-    else:
-        import tensorflow as tf
-
-        def run(x, target):
-            with tf.GradientTape() as tape:
-                loss = loss_of(model(tf.constant(x), training=True), keras.tree.map_structure(tf.constant, target))
-            gradients = tape.gradient(loss, [v.value for v in trainable])
-            if optimizer is not None:
-                optimizer.apply(gradients, trainable)
-            return loss, gradients
-
-    return run
+step = functools.partial(step_of, loss_of=loss_of)
 
 
 def canonical(model: keras.Model, gradients) -> dict[str, np.ndarray]:
@@ -144,3 +87,44 @@ def canonical(model: keras.Model, gradients) -> dict[str, np.ndarray]:
 
 def flat_layers(model):
     return [one for layer in model.layers[1:] for one in layer._flatten_layers()]
+
+
+def optimizer_of(name: str, rate: float, decay: float | None = None):
+    """SGD, which decays where `decay` is given, or AdamW, which always does."""
+    if name == "sgd":
+        return keras.optimizers.SGD(rate, common.MOMENTUM, weight_decay=decay)
+    return keras.optimizers.AdamW(common.RATE / 8, common.DECAY, *common.BETAS, epsilon=common.EPSILON)
+
+
+@functools.cache
+def trained(network: str, optimizer: str, by_role: bool) -> dict[str, np.ndarray]:
+    """Return every tensor after the steps; with decay by role, or of everything."""
+    case = (common.DECAYING if by_role else common.TRAINED)[network]
+    model = model_of(case.spec, "float64", common.tensors(case.spec, last_gamma=0.1))
+    stepping = optimizer_of(optimizer, common.RATE, common.DECAY if by_role else None)
+    if by_role:
+        decay_by_role(stepping, model)
+    run = step(model, optimizer=stepping)
+    for index in range(common.STEPS):
+        run(last(case.images("float64", 8, index)), case.targets("float64", 8, index))
+    return {name: np.array(array) for name, array in to_tensors(model).items()}
+
+
+@functools.cache
+def dense_trained(network: str, optimizer: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Train by the head's own loss; return every tensor after the steps, the maps of a further step's pictures as ``"maps"`` and all
+    ``"losses"``; and the gradients of the first step.
+    """
+    case, losses, first = dense.CASES[network], [], {}
+    loss = head_loss(case.spec.head)
+    model = model_of(case.spec, "float64", common.tensors(case.spec, last_gamma=0.1))
+    stepping = optimizer_of(optimizer, case.rate, common.DECAY)
+    decay_by_role(stepping, model)
+    run = step_of(model, lambda outputs, targets: loss(outputs, targets, case.spec.head)["total"], stepping)
+    for index in range(common.STEPS):
+        images, targets = case.batch(index)
+        value, gradients = run(last(images), targets)
+        losses.append(float(numpy(value)))
+        first = first or canonical(model, gradients)
+    maps = forward(model, last(case.batch(common.STEPS)[0]))
+    return {**{name: np.array(array) for name, array in to_tensors(model).items()}, "maps": maps, "losses": np.array(losses)}, first

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from axialzoo.kernels import use_kernel
+from axialzoo.ops.kernels import use_kernel
 from axialzoo.spec import Model
 from axialzoo.torch.losses import loss_of as head_loss
 from axialzoo.torch.models import build

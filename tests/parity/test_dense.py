@@ -9,45 +9,44 @@ from tests.parity import common, dense, reference
 
 WEIGHTS, MAPS = 1e-8, 1e-9  # relative to the largest value of each tensor, and of the maps; losses and gradients as maps
 FLOOR = 1e-3  # of the largest gradient of all: smaller gradients are rounding errors of larger terms
-BACKENDS = [one if one == dense.BACKEND else pytest.param(one, marks=pytest.mark.full) for one in common.BACKENDS]
+pytestmark = [
+    pytest.mark.backends(dense.BACKEND, full=[name for name in common.BACKENDS if name != dense.BACKEND]),
+    pytest.mark.usefixtures("float64_optimizers"),
+]
 
 
-@pytest.fixture(params=BACKENDS)
-def results(request, measured):
-    pytest.importorskip(request.param)
-    return measured(request.param, request.param != dense.BACKEND)
+def errors(in_keras, network: str, optimizer: str, wanted) -> dict[str, float]:
+    ended = in_keras.dense_trained(network, optimizer)[0]
+    return {name: reference.relative(ended[name], array) for name, array in wanted.items()}
 
 
-def errors(results, network: str, optimizer: str, wanted) -> dict[str, float]:
-    return {name: reference.relative(results[f"dense/{network}/{optimizer}/{name}"], array) for name, array in wanted.items()}
-
-
-def gradient_error(results, network: str, wanted) -> float:
+def gradient_error(in_keras, network: str, wanted) -> float:
+    gradients = in_keras.dense_trained(network, "sgd")[1]  # the same with either optimizer
     floor = FLOOR * max(np.abs(gradient).max() for gradient in wanted.values())
-    return max(reference.relative(results[f"dense/{network}/gradients/{name}"], array, floor) for name, array in wanted.items())
+    return max(reference.relative(gradients[name], array, floor) for name, array in wanted.items())
 
 
 @pytest.mark.parametrize("optimizer", dense.OPTIMIZERS)
 @pytest.mark.parametrize("network", dense.CASES)
-def test_twenty_steps_end_at_the_same_weights_statistics_and_maps(results, network, optimizer):
+def test_twenty_steps_end_at_the_same_weights_statistics_and_maps(in_keras, network, optimizer):
     wanted = reference.dense_trained(network, optimizer)
     losses = wanted["losses"]
     assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])  # it learns, and does not diverge
-    found = errors(results, network, optimizer, wanted)
+    found = errors(in_keras, network, optimizer, wanted)
     maps = {name: found.pop(name) for name in ("maps", "losses")}
     assert max(maps.values()) <= MAPS, maps
     assert {name: error for name, error in found.items() if error > WEIGHTS} == {}
 
 
 @pytest.mark.parametrize("network", dense.CASES)
-def test_gradients_of_the_heads_own_losses_are_those_of_pytorch(results, network):
-    assert gradient_error(results, network, reference.dense_gradients(network)) <= MAPS
+def test_gradients_of_the_heads_own_losses_are_those_of_pytorch(in_keras, network):
+    assert gradient_error(in_keras, network, reference.dense_gradients(network)) <= MAPS
 
 
 @pytest.mark.parametrize("error", dense.PLANTED)
-def test_an_error_planted_in_the_targets_is_caught_by_gradients_weights_and_maps(results, error):
+def test_an_error_planted_in_the_targets_is_caught_by_gradients_weights_and_maps(in_keras, error):
     network, change = dense.PLANTED[error]
-    assert gradient_error(results, network, reference.dense_gradients(network, change)) > 1e5 * MAPS
-    found = errors(results, network, "sgd", reference.dense_trained(network, "sgd", change))
+    assert gradient_error(in_keras, network, reference.dense_gradients(network, change)) > 1e5 * MAPS
+    found = errors(in_keras, network, "sgd", reference.dense_trained(network, "sgd", change))
     assert found.pop("maps") > 1e4 * MAPS and found.pop("losses") > 1e5 * MAPS
     assert max(found.values()) > 1e5 * WEIGHTS

@@ -2,58 +2,82 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Mapping
-from pathlib import Path
+import functools
 
 import numpy as np
 import pytest
 
 from axialzoo.spec import entry, list_models, parameters
 from tests.parity import common
+from tests.parity.common import DEVICES
 from tests.parity.reference import relative
 
-ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE = 1e-9  # relative, float64, after ten steps
+BATCH = 8
+on_jax = pytest.mark.backends("jax")
 
 
-@pytest.fixture(scope="module")
-def ended(tmp_path_factory) -> Mapping[str, Mapping[str, np.ndarray]]:
-    """What training on one device and on two ends at: how -> name of the case and tensor -> array."""
-    pytest.importorskip("jax")
-    folder, found = tmp_path_factory.mktemp("devices"), {}
-    for how, devices in (("one", 1), ("data", 2), ("model", 2)):
-        environment = {
-            **os.environ,
-            "KERAS_BACKEND": "jax",
-            "JAX_ENABLE_X64": "1",
-            "JAX_PLATFORMS": "cpu",
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0",
-            "PYTHONPATH": str(ROOT),
-        }
-        command = [sys.executable, "-m", "tests.parity.devices", str(folder / f"{how}.npz"), how if devices > 1 else "data"]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
-        assert done.returncode == 0, done.stderr[-4000:]
-        with np.load(folder / f"{how}.npz") as file:
-            found[how] = dict(file)
-    return found
+@functools.cache
+def trained(name: str, how: str = "one") -> dict[str, np.ndarray]:
+    """Tensors after ten steps of SGD with momentum, in float64, through Keras's own training step.
+
+    Args:
+        how: On one device; ``data``, batches are cut over two; ``model``, kernels are; ``halves``, an error: each half of a batch has
+            statistics of its own, as on devices that exchange gradients alone.
+    """
+    import keras
+
+    from axialzoo.keras import build, load_tensors, to_tensors
+    from axialzoo.keras.distribution import data_parallel, layout_of, model_parallel
+
+    case = DEVICES[name]
+    distributions = {"data": lambda: data_parallel(2), "model": lambda: model_parallel(case.spec, 2, least=1)}
+    if how in distributions:
+        keras.distribution.set_distribution(distributions[how]())
+    try:
+        model = trainer = build(case.spec, dtype="float64")
+        load_tensors(model, common.tensors(case.spec, last_gamma=0.1))
+        if how == "halves":
+            x = keras.Input(batch_shape=(BATCH, *case.size, case.spec.backbone.in_channels), dtype="float64")
+            trainer = keras.Model(x, keras.ops.concatenate([model(half, training=True) for half in keras.ops.split(x, 2)]))
+        trainer.compile(keras.optimizers.SGD(common.RATE, common.MOMENTUM), "mse")
+        for index in range(10):
+            x = case.images("float64", BATCH, index).transpose(0, 2, 3, 1)
+            trainer.train_on_batch(x, case.targets("float64", BATCH, index))
+        if how == "model":
+            layout, by_path = layout_of(case.spec, 2, least=1), {variable.path: variable.value for variable in model.weights}
+            assert layout and all(by_path[path].addressable_shards[0].data.shape[-1] * 2 == by_path[path].shape[-1] for path in layout)
+            assert sum(variable.path in layout for variable in model.weights) < len(model.weights)
+        return {tensor: np.array(array) for tensor, array in to_tensors(model).items()}
+    finally:
+        keras.distribution.set_distribution(None)
 
 
+@on_jax
+def test_each_of_two_devices_has_half_of_a_batch():
+    import jax
+    import keras
+
+    from axialzoo.keras.distribution import data_parallel
+
+    assert len(keras.distribution.list_devices()) == 2
+    layout = data_parallel(2).get_data_layout((BATCH, 4, 4, 3)).backend_layout
+    assert len({str(shard.index) for shard in jax.device_put(np.zeros((BATCH, 4, 4, 3)), layout).addressable_shards}) == 2
+
+
+@on_jax
 @pytest.mark.parametrize("how", ["data", "model"])
-@pytest.mark.parametrize("name", common.DEVICES)
-def test_two_devices_end_where_one_ends(ended, name, how):
-    assert (ended["one"]["shares"], ended["data"]["shares"]) == (1, 2)
-    start = common.tensors(common.DEVICES[name].spec, last_gamma=0.1)
-    wanted, found = ({tensor: of[f"{name}/{tensor}"] for tensor in start} for of in (ended["one"], ended[how]))
-    assert max(relative(found[tensor], wanted[tensor], 1e-3) for tensor in start) <= TOLERANCE
+@pytest.mark.parametrize("name", DEVICES)
+def test_two_devices_end_where_one_ends(float64_optimizers, name, how):
+    start, wanted, ended = common.tensors(DEVICES[name].spec, last_gamma=0.1), trained(name), trained(name, how)
+    assert max(relative(ended[tensor], wanted[tensor], 1e-3) for tensor in start) <= TOLERANCE
     assert max(relative(start[tensor], wanted[tensor], 1e-3) for tensor in start) > 1e-2
 
 
-def test_statistics_of_each_half_of_the_batch_are_caught(ended):
-    names = common.tensors(common.DEVICES["whole"].spec)
-    assert max(relative(ended["one"][f"halves/{name}"], ended["one"][f"whole/{name}"], 1e-3) for name in names) > 1e5 * TOLERANCE
+@on_jax
+def test_statistics_of_each_half_of_the_batch_are_caught(float64_optimizers):
+    wanted, ended = trained("whole"), trained("whole", "halves")
+    assert max(relative(ended[name], wanted[name], 1e-3) for name in common.tensors(DEVICES["whole"].spec)) > 1e5 * TOLERANCE
 
 
 @pytest.mark.parametrize("devices", [2, 8])

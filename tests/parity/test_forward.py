@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -12,12 +9,10 @@ import torch
 from axialzoo.spec import count, entry, list_models, parameters, without_head
 from axialzoo.torch import build
 from tests.parity import reference
-from tests.parity.common import CASES, DYNAMIC, SYMBOLIC
+from tests.parity.common import BACKENDS, CASES, DYNAMIC, SYMBOLIC, outputs_and_dtypes
 
 # float64 relative to the largest value, float32 absolute on values of order 1
 TOLERANCE = {"float64": 1e-9, "float32": 2e-5}
-
-reference_of = functools.cache(lambda name, dtype: reference.forward(CASES[name], dtype))
 
 
 def error(found: np.ndarray, wanted: np.ndarray, dtype: str) -> float:
@@ -26,12 +21,17 @@ def error(found: np.ndarray, wanted: np.ndarray, dtype: str) -> float:
     return float(np.abs(found - wanted).max() / max(1.0, np.abs(wanted).std()))
 
 
-@pytest.mark.parametrize(("name", "dtype"), [(name, dtype) for name, case in CASES.items() if not case.full for dtype in case.dtypes])
-def test_outputs_are_those_of_pytorch(results, name, dtype):
-    found, wanted = results[f"forward/{name}/{dtype}"], reference_of(name, dtype)
-    assert found.dtype == wanted.dtype == dtype
+@pytest.mark.backends(*BACKENDS)
+@pytest.mark.parametrize(("name", "dtype"), outputs_and_dtypes(CASES))
+def test_outputs_are_those_of_pytorch(in_keras, name, dtype):
+    case = CASES[name]
+    outputs, wanted = (
+        in_keras.forward(in_keras.model_of(case.spec, dtype), in_keras.last(case.images(dtype))),
+        reference.forward(case, dtype),
+    )
+    assert outputs.dtype == wanted.dtype == dtype
     assert np.abs(wanted).max() > 0.1
-    assert error(found, wanted, dtype) <= TOLERANCE[dtype]
+    assert error(outputs, wanted, dtype) <= TOLERANCE[dtype]
 
 
 def test_every_registered_model_is_compared():
@@ -41,28 +41,33 @@ def test_every_registered_model_is_compared():
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("name", "dtype"), [(name, dtype) for name, case in CASES.items() if case.full for dtype in case.dtypes])
-def test_outputs_on_the_larger_grid_are_those_of_pytorch(measured, backend, name, dtype):
-    assert error(measured(backend, True)[f"forward/{name}/{dtype}"], reference_of(name, dtype), dtype) <= TOLERANCE[dtype]
-
-
-@pytest.mark.full
+@pytest.mark.backends(*BACKENDS)
 @pytest.mark.parametrize("name", SYMBOLIC)
-def test_the_largest_models_have_the_shapes_and_variables_of_pytorch(measured, backend, name):
+def test_the_largest_models_have_the_shapes_and_variables_of_pytorch(in_keras, name):
+    """Nothing is allocated."""
     spec = entry(name).spec
-    shapes = json.loads(str(measured(backend, True)[f"symbolic/{name}/shapes"]))
-    variables = json.loads(str(measured(backend, True)[f"symbolic/{name}/variables"]))
+    with in_keras.keras.StatelessScope():
+        model = in_keras.build(spec, features_only=True, input_size=(65, 97), dtype="float32")
     with torch.device("meta"):
         features = build(spec, features_only=True).eval()(torch.empty(1, 3, 65, 97))
-    assert [[*shape[1:]] for shape in shapes] == [[*x.shape[2:], x.shape[1]] for x in features]
-    assert variables == {parameter.keras_name: list(parameter.keras_shape) for parameter in parameters(without_head(spec))}
+    assert [tuple(shape[1:]) for shape in model.output_shape] == [(*x.shape[2:], x.shape[1]) for x in features]
+    variables = {variable.path.replace("/", "."): tuple(variable.shape) for variable in model.weights}
+    assert variables == {parameter.keras_name: tuple(parameter.keras_shape) for parameter in parameters(without_head(spec))}
 
 
-@pytest.mark.parametrize("size_and_mode", ["False", "True"])
+@pytest.mark.backends("tensorflow")
+@pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("name", DYNAMIC)
-def test_sizes_known_only_at_run_time_give_the_same(measured, name, size_and_mode):
-    pytest.importorskip("tensorflow")
-    results = measured("tensorflow")
-    errors = [results[key] for key in results if key.startswith(f"dynamic/{name}/") and key.endswith(size_and_mode)]
-    assert len(errors) == (1 if size_and_mode == "True" else 3)
-    assert max(errors) <= 1e-9
+def test_sizes_known_only_at_run_time_give_the_same(in_keras, name, training):
+    """Shorter and longer than tables and windows."""
+    import tensorflow as tf
+
+    case = CASES[name]
+    channels = case.spec.backbone.in_channels
+    model, fixed = (in_keras.model_of(case.spec, "float64") for _ in range(2))  # in training, statistics move
+    graph = tf.function(
+        lambda x: in_keras.joined(model(x, training=training)), input_signature=[tf.TensorSpec((None, None, None, channels), tf.float64)]
+    )
+    for height, width in (case.size, (6, 60), (1, 3)) if not training else (case.size,):
+        x = np.random.default_rng(height).standard_normal((2, height, width, channels))
+        assert reference.relative(graph(x).numpy(), in_keras.forward(fixed, x, training)) <= 1e-9, (height, width)

@@ -1,1 +1,1 @@
-from tests.cli.conftest import folder  # noqa: F401 (a checkpoint with random weights)
+from tests.cli.conftest import axialzoo, folder  # noqa: F401 (the command line; a checkpoint with random weights)

@@ -13,10 +13,11 @@ import pytest
 import axialzoo
 from axialzoo.checkpoint import load_checkpoint
 from axialzoo.image import ImageError, load_image
-from axialzoo.kernels import binding_status, kernel, use_kernel
+from axialzoo.ops.kernels import binding_status, kernel, use_kernel
 from axialzoo.runtime import Runner, load_runner
 from axialzoo.runtime.frameworks import installed, process_backend
-from axialzoo.runtime.process import Worker, WorkerError
+from axialzoo.runtime.ipc import WorkerError
+from axialzoo.runtime.process import Worker
 from axialzoo.spec import SpecError
 from axialzoo.tasks.results import Classes
 
@@ -189,21 +190,21 @@ def test_the_shipped_model_is_loaded_by_name_and_nothing_is_printed(capfd):
 
 
 def test_logits_that_are_not_finite_are_refused(runner, monkeypatch):
-    monkeypatch.setattr(runner._network, "run", lambda x: {"logits": np.full((len(x), 10), np.nan)})
+    monkeypatch.setattr(runner._model, "run", lambda x: {"logits": np.full((len(x), 10), np.nan)})
     with pytest.raises(ValueError, match="not finite"):
         runner.predict(PHOTO)
 
 
 def test_maps_come_channels_last_from_either_framework():
     from axialzoo import keras, torch
-    from axialzoo.runtime.local import Network
+    from axialzoo.runtime.local import InProcessModel
     from axialzoo.spec import entry
 
     spec = entry("axial_resnet_cifar10_xs").spec
     one = torch.build(spec, features_only=True).eval()
     other = keras.build(spec, features_only=True)
     keras.load_tensors(other, torch.to_tensors(one))
-    first, second = (Network(model).outputs(X)["features"] for model in (one, other))
+    first, second = (InProcessModel(model).outputs(X)["features"] for model in (one, other))
     assert [value.shape for value in first] == [value.shape for value in second] and first[-1].shape == (3, 8, 8, 64)
     for left, right in zip(first, second, strict=True):
         assert np.allclose(left, right, atol=1e-4)

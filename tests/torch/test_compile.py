@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from axialzoo.ops.torch import dispatch
 from axialzoo.spec import Attention, Norm
-from axialzoo.torch import projection, serving
+from axialzoo.torch import projection
 from axialzoo.torch.attention import AxialAttention
 from tests.attention.layers import randomise
 from tests.torch.networks import images, network
@@ -45,7 +46,7 @@ def test_a_traced_layer_takes_any_batch_although_a_cpu_attends_in_parts(monkeypa
     model, x = layer().eval(), torch.randn(5, 32, 16, 16)
     with torch.no_grad():
         assert torch.allclose(traced(model)(x), model(x), atol=1e-5)
-        monkeypatch.setattr(serving, "is_traced", lambda: False)  # the error that this holds off
+        monkeypatch.setattr(dispatch, "is_traced", lambda: False)  # the error that this holds off
         with pytest.raises(RuntimeError):
             assert torch.allclose(traced(model)(x), model(x), atol=1e-5)
 

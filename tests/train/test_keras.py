@@ -3,57 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from axialzoo.checkpoint import load_checkpoint
-from axialzoo.train import run
+from axialzoo.train import evaluate, run
 from axialzoo.train.torch_average import Average
 from tests.train.test_average import DECAY, VALUES, averaged
-from tests.train.test_torch import SMALL
+from tests.train.test_torch import SMALL, stopping
 
+pytestmark = pytest.mark.backends("tensorflow", full=("jax", "torch"))
 SAME = {**SMALL, "drop_path": 0.0, "average": 0.4}  # with momentum, a rate that changes at each step, and a running average
-
-WORKER = """
-import json, sys
-from axialzoo.data.batches import TrainBatches
-from axialzoo.train import evaluate, run
-
-zips, out, settings, settings_of_average = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), json.loads(sys.argv[4])
-settings["sizes"] = tuple(map(tuple, settings["sizes"]))
-run("cifar10", zips, out + "/whole", framework="keras", **settings)
-
-honest = TrainBatches.__getitem__
-def stop(self, step):
-    if step == 7:
-        raise KeyboardInterrupt
-    return honest(self, step)
-TrainBatches.__getitem__ = stop
-try:
-    run("cifar10", zips, out + "/parts", framework="keras", save_every=3, **settings)
-except BaseException as error:  # TensorFlow makes an error of its own of it
-    assert "KeyboardInterrupt" in f"{error!r} {error}"
-else:
-    raise AssertionError("the run was not interrupted")
-TrainBatches.__getitem__ = honest
-run("cifar10", zips, out + "/parts", framework="keras", resume=True, save_every=3, **settings)
-
-import keras
-from types import SimpleNamespace
-from axialzoo.train.keras_average import Average
-variable = keras.Variable(settings_of_average["values"][0])
-model = SimpleNamespace(weights=[variable], get_weights=lambda: [keras.ops.convert_to_numpy(variable)])
-average = Average(model, settings_of_average["decay"])
-for value in settings_of_average["values"][1:]:
-    variable.assign(value)
-    average.update(model)
-print(float(average.tensors[0]))
-print(json.dumps(evaluate(out + "/whole/model", zips, framework="keras")))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -62,18 +25,18 @@ def start(zips, tmp_path_factory):
     return run("cifar10", zips, tmp_path_factory.mktemp("start") / "run", **{**SAME, "epochs": 1})
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param("tensorflow"), pytest.param("jax", marks=pytest.mark.full), pytest.param("torch", marks=pytest.mark.full)],
-)
-def trained(request, zips, start, tmp_path_factory):
-    folder = tmp_path_factory.mktemp(request.param)
-    command = [sys.executable, "-c", WORKER, str(zips), str(folder), json.dumps({**SAME, "start": str(start)})]
-    command.append(json.dumps({"decay": DECAY, "values": VALUES.tolist()}))
-    done = subprocess.run(command, env={**os.environ, "KERAS_BACKEND": request.param}, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stderr[-3000:]
-    average, result = done.stdout.splitlines()[-2:]
-    return folder, json.loads(result), float(average)
+@pytest.fixture(scope="module")
+def trained(zips, start, tmp_path_factory) -> Path:
+    """The folder of a run, ``whole``, and of one that was interrupted and resumed, ``parts``."""
+    folder, settings = tmp_path_factory.mktemp("keras"), {**SAME, "start": str(start), "framework": "keras"}
+    run("cifar10", zips, folder / "whole", **settings)
+    with pytest.MonkeyPatch.context() as patch:
+        stopping(patch, 7)
+        with pytest.raises(BaseException, match=r"KeyboardInterrupt|^$") as stop:  # TensorFlow makes an error of its own of it
+            run("cifar10", zips, folder / "parts", save_every=3, **settings)
+        assert "KeyboardInterrupt" in f"{stop.value!r} {stop.value}"
+    run("cifar10", zips, folder / "parts", resume=True, save_every=3, **settings)
+    return folder
 
 
 def furthest(one, two) -> float:
@@ -84,13 +47,13 @@ def furthest(one, two) -> float:
 
 def test_both_frameworks_train_to_the_same_weights(zips, start, trained, tmp_path):
     model = run("cifar10", zips, tmp_path / "run", **{**SAME, "start": str(start)})
-    assert furthest(model, trained[0] / "whole" / "model") < 1e-3
+    assert furthest(model, trained / "whole" / "model") < 1e-3
     assert furthest(start, model) > 1e-2
 
 
 def test_another_weight_decay_would_be_seen(zips, start, trained, tmp_path):
     model = run("cifar10", zips, tmp_path / "run", **{**SAME, "start": str(start), "weight_decay": 0.1})
-    assert furthest(model, trained[0] / "whole" / "model") > 1e-3
+    assert furthest(model, trained / "whole" / "model") > 1e-3
 
 
 def test_a_velocity_that_follows_the_rate_would_be_seen(zips, start, trained, tmp_path, monkeypatch):
@@ -100,7 +63,7 @@ def test_a_velocity_that_follows_the_rate_would_be_seen(zips, start, trained, tm
 
     monkeypatch.setattr("axialzoo.train.torch_loop.set_rate", plain)
     model = run("cifar10", zips, tmp_path / "run", **{**SAME, "start": str(start)})
-    assert furthest(model, trained[0] / "whole" / "model") > 2e-3
+    assert furthest(model, trained / "whole" / "model") > 2e-3
 
 
 def test_an_average_without_the_statistics_of_norms_would_be_seen(zips, start, trained, tmp_path, monkeypatch):
@@ -113,20 +76,31 @@ def test_an_average_without_the_statistics_of_norms_would_be_seen(zips, start, t
     whole = Average.model
     monkeypatch.setattr("axialzoo.train.torch_loop.Average.model", last_statistics)
     model = run("cifar10", zips, tmp_path / "run", **{**SAME, "start": str(start)})
-    assert furthest(model, trained[0] / "whole" / "model") > 1e-2
+    assert furthest(model, trained / "whole" / "model") > 1e-2
 
 
-def test_the_average_follows_the_equation(trained):
-    assert trained[2] == pytest.approx(averaged(VALUES), rel=1e-5)
-    assert all(abs(trained[2] - wrong) > 1e-3 for wrong in (averaged(VALUES, warm=False), averaged(VALUES, 1.0)))
+def test_the_average_follows_the_equation():
+    import keras
+
+    from axialzoo.train.keras_average import Average
+
+    variable = keras.Variable(VALUES[0])
+    model = SimpleNamespace(weights=[variable], get_weights=lambda: [keras.ops.convert_to_numpy(variable)])
+    average = Average(model, DECAY)
+    for value in VALUES[1:]:
+        variable.assign(value)
+        average.update(model)
+    found = float(average.tensors[0])
+    assert found == pytest.approx(averaged(VALUES), rel=1e-5)
+    assert all(abs(found - wrong) > 1e-3 for wrong in (averaged(VALUES, warm=False), averaged(VALUES, 1.0)))
 
 
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(trained):
-    assert furthest(trained[0] / "whole" / "model", trained[0] / "parts" / "model") < 1e-3
+    assert furthest(trained / "whole" / "model", trained / "parts" / "model") < 1e-3
 
 
-def test_it_leaves_metrics_a_curve_and_a_score(trained):
-    folder, result, _ = trained
+def test_it_leaves_metrics_a_curve_and_a_score(trained, zips):
+    folder, result = trained, evaluate(trained / "whole" / "model", zips, framework="keras")
     records = [json.loads(line) for line in (folder / "parts" / "metrics.jsonl").read_text().splitlines()]
     assert [record["step"] for record in records if "top1" in record] == [5, 10]
     assert (folder / "parts" / "learning_curve.png").exists()

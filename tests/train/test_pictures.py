@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from PIL import Image, ImageChops
 from axialzoo.checkpoint import default_config, load_checkpoint, save_checkpoint
 from axialzoo.data import Sample
 from axialzoo.hub import examples_of, write_card
+from axialzoo.hub.card import model_card
 from axialzoo.image import load_image
 from axialzoo.spec import Label, entry, parameters
 from axialzoo.tasks import Boxes, task_of
@@ -103,6 +104,25 @@ def folder(tmp_path) -> Path:
     Image.new("RGB", (8, 8)).save(path / "learning_curve.png")
     write_card(path, load_checkpoint(path).config)
     return path
+
+
+def test_examples_of_each_kind_are_its_worst_and_its_best(folder):
+    rows = [
+        (figure, replace(one, kind=kind))
+        for kind in ("near", "far")
+        for figure, one in scored(*((0.1, 0.4, 0.2) if kind == "far" else (0.9, 0.7, 0.8)))
+    ]
+    card = put_examples(folder, rows, TASK, split="val", count=2).read_text()
+    shown = re.findall(r"!\[(The (?:worst|best)) of 3 images of `val` of kind (\w+), (0\.\d)\d*: ", card)
+    assert shown == [("The worst", "far", "0.1"), ("The best", "far", "0.4"), ("The worst", "near", "0.7"), ("The best", "near", "0.9")]
+
+
+def test_a_card_has_a_row_for_each_kind(folder):
+    config = load_checkpoint(folder).config
+    kinds = {"near": {"images": 2, "ap": 0.5}, "far": {"images": 1, "ap": 0.25, "ap50": 0.5}}
+    card = model_card(replace(config, provenance={"metrics": {"ap": 0.4, "per_kind": kinds}}))
+    assert "| kind | images | ap |\n|---|---|---|\n| near | 2 | 0.5000 |\n| far | 1 | 0.2500 |\n" in card
+    assert "per_kind" not in card and "Figures of each kind" not in model_card(replace(config, provenance={"metrics": {"ap": 0.4}}))
 
 
 def test_a_card_shows_examples_from_the_worst_to_the_best(folder):

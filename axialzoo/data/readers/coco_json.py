@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from axialzoo.data.base import DataError
+from axialzoo.data.dataset import DataError
 from axialzoo.data.decode import open_json
-from axialzoo.data.files import Files, safe_name
-from axialzoo.data.readers.base import SPLITS, by_id, expect_object
+from axialzoo.data.file_tree import Files, safe_name
+from axialzoo.data.readers.reader import SPLITS, by_id, expect_object
 from axialzoo.spec.labels import Label
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from axialzoo.data.base import Data, DataError, FileSplit, Sample
+from axialzoo.data.dataset import Data, DataError, FileSplit, Sample
 from axialzoo.data.decode import open_map, open_picture
-from axialzoo.data.files import Files, safe_name
-from axialzoo.data.readers.base import Reader, by_id, expect_object
+from axialzoo.data.file_tree import Files, safe_name
 from axialzoo.data.readers.coco_json import json_files, one_list, open_coco, picture_names
+from axialzoo.data.readers.reader import Reader, by_id, expect_object
 from axialzoo.data.truth import segments_truth
 
 PATTERNS = ("panoptic_*.json", "annotations/panoptic_*.json")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from axialzoo.data.base import SUFFIXES, Data, DataError, FileSplit, Sample
+from axialzoo.data.dataset import SUFFIXES, Data, DataError, FileSplit, Sample
 from axialzoo.data.decode import open_picture
-from axialzoo.data.files import Files
-from axialzoo.data.readers.base import SPLITS, Reader
+from axialzoo.data.file_tree import Files
+from axialzoo.data.readers.reader import SPLITS, Reader
 from axialzoo.spec.labels import Label
 
 

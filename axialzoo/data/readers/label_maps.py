@@ -6,6 +6,8 @@
     {"maps": "classes", "labels": [{"name": "sky", "colour": [128, 128, 128]}, "road"], "void": 11}
 
 Without it the maps are of instances: 0 is background, every other number an object.
+
+``kinds.csv`` may say the kind of each picture and the group that a split must not part: see :mod:`axialzoo.data.readers.kinds`.
 """
 
 from __future__ import annotations
@@ -15,11 +17,13 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
-from axialzoo.data.base import Data, DataError, FileSplit, Sample
+from axialzoo.data.dataset import Data, DataError, FileSplit, Sample
 from axialzoo.data.decode import open_json, open_map, open_picture
-from axialzoo.data.files import Files
-from axialzoo.data.readers.base import BACKGROUND, Reader, label_from_json, once_split
+from axialzoo.data.file_tree import Files
+from axialzoo.data.readers.kinds import NAME as KINDS_CSV
+from axialzoo.data.readers.kinds import column_of, parted_groups, read_kinds
 from axialzoo.data.readers.pairs import paired, paired_folders
+from axialzoo.data.readers.reader import BACKGROUND, Reader, label_from_json, once_split
 from axialzoo.data.truth import class_truth, instance_truth
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.results import Segments
@@ -43,9 +47,13 @@ def open_pairs(files: Files, instances: bool, labels: tuple[Label, ...], void: i
         values, bits = open_map(files, item[1], picture.size)
         return Sample(files.path(item[0]), picture, truth(values, bits, labels=labels, where=files.path(item[1])))
 
-    splits = {}
+    splits, table = {}, read_kinds(files)
     for split, folders in paired_folders(files).items():
-        splits[split] = FileSplit(paired(files, *folders, SUFFIXES), open_item)
+        pairs = paired(files, *folders, SUFFIXES)
+        kinds, groups = (column_of(table, name, [picture for picture, _ in pairs], KINDS_CSV) for name in ("kind", "group"))
+        splits[split] = FileSplit(pairs, open_item, kinds, groups)
+    if (parted := parted_groups({name: split.groups for name, split in splits.items()}))["groups"]:
+        about["groups"] = f"{parted['groups']} groups lie in several splits ({parted['pictures']} pictures): their scores are optimistic"
     return Data(once_split(splits, about), labels, "segments", about)
 
 
@@ -95,7 +103,7 @@ def _is_label_maps(files: Files) -> bool:
 
 READER = Reader(
     "folders of PNG maps",
-    "images/ and labels/*.png of the same names (or train/images, images/train ...), optionally labels.json",
+    "images/ and labels/*.png of the same names (or train/images, images/train ...), optionally labels.json and kinds.csv",
     ("segments",),
     _is_label_maps,
     open_label_maps,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from axialzoo.data.base import DataError
+from axialzoo.data.dataset import DataError
 
 
 def decode_mask(segmentation: object, height: int, width: int, where: str) -> np.ndarray:

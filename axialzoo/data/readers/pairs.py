@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from axialzoo.data.base import SUFFIXES, DataError
-from axialzoo.data.files import Files
+from axialzoo.data.dataset import SUFFIXES, DataError
+from axialzoo.data.file_tree import Files
 
 SPELLINGS = {"train": ("train",), "val": ("val", "valid"), "test": ("test",)}
 

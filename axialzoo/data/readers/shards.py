@@ -19,11 +19,11 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
-from axialzoo.data.base import Data, DataError
+from axialzoo.data.dataset import Data, DataError
 from axialzoo.data.decode import decode_map, open_json
-from axialzoo.data.files import Files, Folder, named
+from axialzoo.data.file_tree import Files, Folder, named
 from axialzoo.data.parquet import Table
-from axialzoo.data.readers.base import SPLITS, Reader, by_id, expect_object, label_from_json, once_split
+from axialzoo.data.readers.reader import SPLITS, Reader, by_id, expect_object, label_from_json, once_split
 from axialzoo.data.shards import MAP, Beside, TableSplit, TarSplit, json_value
 from axialzoo.data.truth import boxes_truth, check_class, segments_truth
 from axialzoo.spec.labels import Label

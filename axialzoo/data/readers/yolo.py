@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
+import yaml
 
-from axialzoo.data.base import Data, DataError, FileSplit, Sample
+from axialzoo.data.dataset import Data, DataError, FileSplit, Sample
 from axialzoo.data.decode import open_picture
-from axialzoo.data.files import Files
-from axialzoo.data.readers.base import Reader, once_split
+from axialzoo.data.file_tree import Files
 from axialzoo.data.readers.pairs import paired, paired_folders
+from axialzoo.data.readers.reader import Reader, once_split
 from axialzoo.data.truth import boxes_truth, check_class
 from axialzoo.spec.labels import Label
 
@@ -58,10 +58,7 @@ def _sample(files: Files, name: str, lines: list[tuple[str, int, list[float]]], 
 
 
 def class_names(files: Files) -> list[str]:
-    """``names`` of data.yaml (a list, or numbers from 0 with a name each), or the lines of classes.txt.
-
-    Of YAML only this much is understood; whatever else stands in the file is left alone.
-    """
+    """Return ``names`` of data.yaml (a list, or numbers from 0 with a name each), or the lines of classes.txt."""
     name = next(name for name in NAMES if files.exists(name))
     text = _text(files, name)
     if name == "classes.txt":
@@ -76,26 +73,25 @@ def class_names(files: Files) -> list[str]:
 
 
 def _yaml_names(text: str, where: str) -> list[str]:
-    match = re.search(r"^names:[ \t]*(?P<inline>[^\n#]*)[^\n]*\n?(?P<block>(?:[ \t]+[^\n]*\n?|-[^\n]*\n?|[ \t]*\n)*)", text, re.MULTILINE)
-    if not match:
-        raise DataError(f"{where}: expected 'names:' with the classes; found none (or write them into classes.txt, a line each)")
-    inline = match["inline"].strip()
-    if inline.startswith("[") and inline.endswith("]"):
-        return [_unquoted(word) for word in inline[1:-1].split(",") if word.strip()]
-    rows = [line.split(" #")[0].strip() for line in match["block"].splitlines() if line.strip() and not line.strip().startswith("#")]
-    if inline or not rows:
+    """Return the names as they are written: PyYAML's tree keeps ``no`` and ``007`` as text and shows keys that occur twice."""
+    try:
+        root = yaml.compose(text, yaml.SafeLoader)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise DataError(f"{where}: expected YAML, found {' '.join(str(error).split())[:200]}") from None
+    pairs = root.value if isinstance(root, yaml.MappingNode) else []
+    values = [value for key, value in pairs if key.value == "names"]
+    if len(values) != 1:
+        raise DataError(
+            f"{where}: expected 'names:' with the classes once; found it {len(values)} times (or write them into classes.txt, a line each)"
+        )
+    names = values[0]
+    rows = [value for _, value in names.value] if isinstance(names, yaml.MappingNode) else names.value
+    numbers = [key.value for key, _ in names.value] if isinstance(names, yaml.MappingNode) else None
+    if numbers is not None and numbers != [str(number) for number in range(len(rows))]:
+        raise DataError(f"{where}: expected names as '- name' or '0: name', '1: name' ... from 0 without gaps, found {numbers[:5]}")
+    if isinstance(names, yaml.ScalarNode) or not all(isinstance(row, yaml.ScalarNode) and row.value for row in rows):
         raise DataError(f"{where}: 'names:' is written in a way not understood; write the classes into classes.txt, a line each")
-    if all(row.startswith("- ") for row in rows):
-        return [_unquoted(row[2:]) for row in rows]
-    pairs = [re.fullmatch(r"(\d+):\s*(.+)", row) for row in rows]
-    if [pair and int(pair[1]) for pair in pairs] != list(range(len(rows))):
-        raise DataError(f"{where}: expected names as '- name' or '0: name', '1: name' ... from 0 without gaps, found {rows[:5]}")
-    return [_unquoted(pair[2]) for pair in pairs if pair]
-
-
-def _unquoted(word: str) -> str:
-    word = word.strip()
-    return word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "'\"" else word
+    return [row.value for row in rows]
 
 
 def _text(files: Files, name: str) -> str:

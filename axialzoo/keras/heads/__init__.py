@@ -1,8 +1,8 @@
 """The heads in Keras: what follows a backbone. One file each, as in ``axialzoo/spec/heads``."""
 
-from axialzoo.keras.heads.base import HeadModule, make_head, register_head
 from axialzoo.keras.heads.classifier import Classifier
 from axialzoo.keras.heads.fcos import FCOS
+from axialzoo.keras.heads.head_module import HeadModule, make_head, register_head
 from axialzoo.keras.heads.panoptic import Panoptic
 from axialzoo.keras.heads.unet import UNet
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import keras
 
-from axialzoo.keras.blocks import mean
-from axialzoo.keras.heads.base import HeadModule, register_head
+from axialzoo.keras.heads.head_module import HeadModule, register_head
 from axialzoo.keras.linear import Linear
+from axialzoo.keras.pooling import GlobalAverage
 from axialzoo.spec import Backbone
 from axialzoo.spec.heads.classifier import Classifier as Spec
 
@@ -36,17 +36,3 @@ class Classifier(HeadModule):
 
     def get_classifier(self) -> Any:
         return self.fc
-
-
-@keras.saving.register_keras_serializable(package="axialzoo")
-class GlobalAverage(keras.layers.Layer):
-    """(N, H, W, C) to (N, C)."""
-
-    def call(self, x):
-        return mean(x)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape[0], input_shape[-1]
-
-    def get_config(self) -> dict:
-        return {**super().get_config()}  # said, since Keras asks of a layer in a functional model that it says so

@@ -8,14 +8,20 @@ from typing import Any
 import keras
 from keras import ops
 
-from axialzoo.keras.blocks import ACTIVATIONS, ConvNorm, mean
+from axialzoo.keras.blocks import ACTIVATIONS, ConvNorm
+from axialzoo.keras.layer import Layer
 from axialzoo.keras.linear import Normal
-from axialzoo.keras.norm import Activation, BatchNorm, Layer, fold_conv
+from axialzoo.keras.norm import BatchNorm, apply_norm, fold_conv
+from axialzoo.keras.pooling import mean
+from axialzoo.keras.pristine import calls_sublayers
 from axialzoo.keras.resize import resize
 from axialzoo.keras.scope import own_scope
-from axialzoo.keras.serving import backend
+from axialzoo.ops.keras.dispatch import backend
+from axialzoo.ops.keras.tables import Activation
 from axialzoo.spec import Norm, from_dict, to_dict
 from axialzoo.spec.heads.panoptic import Decoder as Spec
+
+SUBLAYERS = {"conv": keras.layers.DepthwiseConv2D, "norm": BatchNorm}
 
 
 class _Part(Layer):
@@ -57,6 +63,8 @@ class DepthwiseNorm(Layer):
         self.norm.build()
 
     def call(self, x, activation: Activation | None = None, training=None):
+        if calls_sublayers(self, SUBLAYERS):
+            return apply_norm(self.norm, self.conv(x), None, activation, training)
         return self.norm(backend().depthwise(self.conv, x), activation=activation, training=training)
 
     def fold(self) -> None:

@@ -10,16 +10,15 @@ import keras
 from keras import ops
 
 from axialzoo.keras.blocks import ACTIVATIONS
-from axialzoo.keras.heads.base import HeadModule, register_head
-from axialzoo.keras.heads.pyramid import FeaturePyramid, build_numbered
-from axialzoo.keras.linear import Normal
-from axialzoo.keras.norm import BatchNorm, Layer
-from axialzoo.keras.scope import own_scope
+from axialzoo.keras.heads.head_module import HeadModule, register_head
+from axialzoo.keras.heads.pyramid import FeaturePyramid
+from axialzoo.keras.layer import Layer
+from axialzoo.keras.linear import Normal, OneMap
+from axialzoo.keras.norm import BatchNorm
+from axialzoo.keras.scope import build_numbered, own_scope
 from axialzoo.spec import Backbone, Norm, from_dict, to_dict
 from axialzoo.spec.heads.fcos import FCOS as Spec
-
-PRIOR = 0.01  # how likely each class is at the start, so that the many locations of background do not drown the rest (arXiv:1708.02002)
-SPREAD = 0.01  # of the last convolutions' weights at the start
+from axialzoo.spec.heads.fcos import PRIOR, SPREAD
 
 
 @register_head(Spec)
@@ -79,9 +78,9 @@ class Levels(Layer):
         self.class_tower = Tower(channels, levels, norm, depth, activation, name="class_tower", dtype=dtype)
         self.box_tower = Tower(channels, levels, norm, depth, activation, name="box_tower", dtype=dtype)
         last = output_dtype or dtype
-        self.classes = conv(classes, Normal(SPREAD), -math.log((1 - PRIOR) / PRIOR), name="classes", dtype=last)
-        self.boxes = conv(4, Normal(SPREAD), 1.0, name="boxes", dtype=last)  # 1: a relu's gradient lives
-        self.centerness = conv(1, Normal(SPREAD), 0.0, name="centerness", dtype=last)
+        self.classes = _conv(classes, Normal(SPREAD), -math.log((1 - PRIOR) / PRIOR), name="classes", dtype=last)
+        self.boxes = _conv(4, Normal(SPREAD), 1.0, name="boxes", dtype=last)  # 1: a relu's gradient lives
+        self.centerness = _conv(1, Normal(SPREAD), 0.0, name="centerness", dtype=last)
 
     def build(self, input_shape=None):
         with own_scope(self):
@@ -140,7 +139,7 @@ class Tower(Layer):
         super().__init__(**kwargs)
         self.channels = channels
         dtype, spread = self.dtype_policy, Normal((2 / (channels * 9)) ** 0.5)
-        self.convs = [conv(channels, spread, None, name=str(i), dtype=dtype) for i in range(depth)]
+        self.convs = [_conv(channels, spread, None, name=str(i), dtype=dtype) for i in range(depth)]
         self.norms = [[BatchNorm(channels, norm, name=str(j), dtype=dtype) for j in range(levels)] for _ in range(depth)]
         self.activation = ACTIVATIONS[activation]
 
@@ -156,21 +155,7 @@ class Tower(Layer):
         return x
 
 
-class OneMap(keras.layers.Conv2D):
-    """A convolution to one channel whose float64 kernel has a gradient on PyTorch's CPU too.
-
-    There, Keras's kernel (3, 3, C, 1) transposed to (1, C, 3, 3) keeps a stride of 1 along its only output channel, and
-    PyTorch's ``slow_conv2d`` refuses to differentiate by it ("grad_weight must be contiguous").
-    Of the same numbers reshaped to (1, 3, 3, C) that stride is the whole kernel. Nothing is copied on any back end.
-    """
-
-    def convolution_op(self, inputs, kernel):
-        kernel = ops.convert_to_tensor(kernel)  # (3, 3, C, 1)
-        kernel = ops.transpose(ops.reshape(kernel, (1, *kernel.shape[:3])), (1, 2, 3, 0))
-        return super().convolution_op(inputs, kernel)
-
-
-def conv(outputs: int, spread: Normal, start: float | None, **kwargs) -> keras.layers.Conv2D:
+def _conv(outputs: int, spread: Normal, start: float | None, **kwargs) -> keras.layers.Conv2D:
     """A 3 x 3 convolution that keeps height and width; its bias starts at `start`, None for no bias."""
     options = {"use_bias": start is not None, "bias_initializer": keras.initializers.Constant(start or 0.0)}
     layer = OneMap if outputs == 1 else keras.layers.Conv2D

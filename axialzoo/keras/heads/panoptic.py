@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from axialzoo.keras.heads.base import HeadModule, register_head
 from axialzoo.keras.heads.decoder import Decoder, Predict
+from axialzoo.keras.heads.head_module import HeadModule, register_head
 from axialzoo.spec import Backbone
 from axialzoo.spec.heads.panoptic import Decoder as DecoderSpec
 from axialzoo.spec.heads.panoptic import Panoptic as Spec

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from axialzoo.keras.blocks import ConvNorm, strided
-from axialzoo.keras.norm import Layer
-from axialzoo.keras.scope import own_scope
+from axialzoo.keras.blocks import ConvNorm
+from axialzoo.keras.layer import Layer
+from axialzoo.keras.pooling import strided
+from axialzoo.keras.scope import build_numbered, own_scope
 from axialzoo.spec import Norm, from_dict, to_dict
+from axialzoo.spec.heads.pyramid import check_half
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
@@ -77,19 +79,3 @@ def upsample(x, finer):
     height, width = ops.shape(finer)[1:3]
     check_half(x.shape[1:3], finer.shape[1:3])
     return ops.repeat(ops.repeat(x, 2, 1), 2, 2)[:, :height, :width]
-
-
-def check_half(coarse: Sequence[int | None], fine: Sequence[int | None]) -> None:
-    """Refuses a level whose (height, width) are not those of the finer one halved and rounded up; None is not known yet."""
-    if any(None not in (small, large) and small != -(-large // 2) for small, large in zip(coarse, fine)):
-        raise ValueError(
-            f"pyramid: expected each level half as fine as the one before, found height and width {tuple(coarse)} after {tuple(fine)}; "
-            "take features whose strides double (a lower output stride makes some equal)"
-        )
-
-
-def build_numbered(name: str, parts: Sequence[keras.layers.Layer], *shape: int | None) -> None:
-    """Builds layers that are called by their number, each for inputs of `shape`, in the scope `name`."""
-    with keras.name_scope(name):
-        for part in parts:
-            part.build(shape or None)

@@ -1,8 +1,9 @@
 """Losses beside the heads, mirrored in both frameworks."""
 
-from axialzoo.keras.losses.base import defaults_of, loss_of, refuse_probabilities, register_defaults, register_loss
 from axialzoo.keras.losses.classification import classification_loss
+from axialzoo.keras.losses.compile import defaults_of, refuse_probabilities, register_defaults
 from axialzoo.keras.losses.detection import detection_loss
+from axialzoo.keras.losses.loss_registry import loss_of, register_loss
 from axialzoo.keras.losses.segmentation import segmentation_loss
 from axialzoo.keras.losses.semantic_segmentation import semantic_segmentation_loss
 

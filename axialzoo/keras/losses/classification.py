@@ -8,8 +8,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from axialzoo.keras.losses.base import register_defaults, register_loss
-from axialzoo.keras.norm import statistics_dtype
+from axialzoo.keras.losses.compile import register_defaults
+from axialzoo.keras.losses.loss_registry import register_loss
+from axialzoo.ops.keras.tables import statistics_dtype
 from axialzoo.spec.heads.classifier import Classifier
 
 

@@ -10,12 +10,10 @@ from collections.abc import Mapping, Sequence
 
 from keras import ops
 
-from axialzoo.keras.losses.base import register_loss
-from axialzoo.keras.norm import statistics_dtype
+from axialzoo.keras.losses.loss_registry import register_loss
+from axialzoo.ops.keras.tables import statistics_dtype
 from axialzoo.spec.heads.fcos import FCOS
-
-EPSILON = 1e-7  # least area that divides, in square strides
-MAPS = {"classes": 2, "boxes": 3, "centerness": 2}  # and the dimensions of the batched target
+from axialzoo.spec.heads.loss_inputs import EPSILON, MAPS, check_locations
 
 
 def count(targets: Mapping):
@@ -54,7 +52,7 @@ def detection_loss(
         ValueError: where outputs and targets are of other names, or of different numbers of locations.
     """
     classes, boxes, centerness = flatten(outputs)  # (N, L, K), (N, L, 4), (N, L, 1)
-    check(classes, targets)
+    check_locations(classes, targets)
     dtype = classes.dtype
     targets = {**targets, "centerness": ops.cast(targets["centerness"], dtype)}  # so that its sum is as exact as the loss
     totals = count(targets) if totals is None else totals
@@ -80,16 +78,6 @@ def flatten(outputs: Mapping[str, Sequence]) -> tuple:
     rows = [ops.concatenate([_rows(one) for one in outputs[name]], 1) for name in MAPS]
     classes, boxes, centerness = (ops.cast(one, statistics_dtype(one.dtype)) for one in rows)
     return classes, boxes, centerness
-
-
-def check(classes, targets: Mapping) -> None:
-    """Refuses targets that are not of the locations of `classes` (N, L, K); sides that a graph does not know yet pass."""
-    if set(targets) != set(MAPS):
-        raise ValueError(f"targets: expected {', '.join(MAPS)}, found {', '.join(targets) or 'none'}")
-    for name, dimensions in MAPS.items():
-        wanted, found = (*classes.shape[:2], 4)[:dimensions], tuple(targets[name].shape)
-        if len(found) != dimensions or any(None not in sides and sides[0] != sides[1] for sides in zip(wanted, found)):
-            raise ValueError(f"targets[{name!r}]: expected {wanted}, for the outputs' locations, found {found}")
 
 
 def focal_loss(logits, targets, alpha: float = 0.25, gamma: float = 2.0):

@@ -13,7 +13,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from axialzoo.keras.losses.base import register_loss
+from axialzoo.keras.losses.loss_registry import register_loss
+from axialzoo.spec.heads.loss_inputs import check_class_weights, check_names, check_size, stride_between
 from axialzoo.spec.heads.panoptic import Panoptic
 
 
@@ -51,7 +52,7 @@ def segmentation_loss(
     if "center" in outputs:
         found["center"] = center_loss(outputs["center"], targets["center"], targets["center_weight"], top_k[1])
         found["offset"] = offset_loss(outputs["offset"], targets["offset"], targets["offset_weight"], top_k[2])
-    means = {name: weight * mean(values, 0) for (name, values), weight in zip(found.items(), weights)}
+    means = {name: weight * _mean(values, 0) for (name, values), weight in zip(found.items(), weights)}
     return {**means, "total": sum(means.values(), ops.zeros_like(means["semantic"]))}
 
 
@@ -70,7 +71,7 @@ def semantic_loss(logits, target, weight, ignore: int = -1, top_k: float = 0.2, 
     target, weight = (sampled(x, tuple(logits.shape[1:3])) for x in (target, weight))  # (N, h, w)
     target = ops.cast(target, "int32")
     counts = ops.cast(ops.not_equal(target, ignore), "int32")
-    check_weights(class_weights, logits.shape[-1])
+    check_class_weights(class_weights, logits.shape[-1])
     pixels = ops.sparse_categorical_crossentropy(target * counts, wide(logits), from_logits=True)  # (N, h, w)
     if class_weights is not None:
         pixels = pixels * ops.take(ops.convert_to_tensor(class_weights, pixels.dtype), target * counts)
@@ -88,7 +89,7 @@ def offset_loss(offset, target, weight, top_k: float = 1.0):
     """Absolute error of rows and columns, their mean: both (N, H, W, 2), `weight` (N, H, W): (N,)."""
     check_size("offset", offset.shape[1:], target.shape[1:])
     offset = wide(offset)
-    return top_k_mean(mean(ops.absolute(offset - ops.cast(target, offset.dtype)), -1) * ops.cast(weight, offset.dtype), top_k)
+    return top_k_mean(_mean(ops.absolute(offset - ops.cast(target, offset.dtype)), -1) * ops.cast(weight, offset.dtype), top_k)
 
 
 def top_k_mean(pixels, share: float):
@@ -114,17 +115,8 @@ def sampled(x, size: tuple[int, ...]):
     """(N, h, w): every s-th row and column of (N, H, W), where s is a whole number; sizes that a graph does not know must be equal."""
     if None in size or None in x.shape[1:]:
         return x
-    stride = step(tuple(x.shape[1:]), size)
+    stride = stride_between(tuple(x.shape[1:]), size)
     return x[:, ::stride, ::stride]
-
-
-def step(size: tuple[int, ...], smaller: tuple[int, ...]) -> int:
-    """The stride between pixels of one size, ends included, that gives the other."""
-    strides = {(a - 1) / (b - 1) if b > 1 else float(a) for a, b in zip(size, smaller)}
-    stride = strides.pop()
-    if strides or stride != int(stride):
-        raise ValueError(f"semantic: expected a target as large as the logits' {smaller}, or s times larger but for 1, found {size}")
-    return int(stride)
 
 
 def wide(x):
@@ -132,25 +124,6 @@ def wide(x):
     return x if keras.backend.standardize_dtype(x.dtype) == "float64" else ops.cast(x, "float32")
 
 
-def mean(x, axis: int):
+def _mean(x, axis: int):
     """What `keras.ops.mean` makes float32 of on some back ends keeps its type here."""
     return ops.sum(x, axis) / ops.cast(ops.shape(x)[axis], x.dtype)
-
-
-def check_size(name: str, found, expected) -> None:
-    if any(a != b for a, b in zip(found, expected) if None not in (a, b)):  # None: not known to a graph
-        raise ValueError(f"{name}: expected the map and its target of one size, found {tuple(found)} and {tuple(expected)}")
-
-
-def check_weights(class_weights, classes: int) -> None:
-    if class_weights is not None and len(class_weights) != classes:
-        raise ValueError(f"class_weights: expected {classes}, one per class of the semantic map, found {len(class_weights)}")
-
-
-def check_names(outputs: Mapping, targets: Mapping) -> None:
-    if ("center" in outputs) != ("offset" in outputs):
-        raise ValueError(f"outputs: expected center and offset both or neither, found {sorted(outputs)}")
-    used = [name for name in ("semantic", "center", "offset") if name in outputs]
-    missing = [name for one in used for name in (one, f"{one}_weight") if name not in targets]
-    if "semantic" not in outputs or missing:
-        raise ValueError(f"targets: expected a target and a weight of each map; missing: {missing or ['semantic']}")

@@ -9,11 +9,10 @@ from collections.abc import Mapping
 
 from keras import ops
 
-from axialzoo.keras.losses.base import register_loss, total
-from axialzoo.keras.losses.segmentation import mean, wide
-from axialzoo.spec.heads.unet import UNet
-
-SMOOTH = 1e-5  # added to both sides of Dice's fraction, as in U-Bench
+from axialzoo.keras.losses.loss_registry import register_loss
+from axialzoo.keras.losses.segmentation import wide
+from axialzoo.spec.heads.loss_inputs import check_class_weights
+from axialzoo.spec.heads.unet import SMOOTH, UNet, loss_weights
 
 
 @register_loss(UNet)
@@ -50,30 +49,21 @@ def semantic_segmentation_loss(
         ValueError: for cross entropy of one logit, or weights of other than the classes.
     """
     logits, target = wide(outputs["semantic"]), ops.cast(targets["semantic"], "int32")
-    weights = default_weights(logits.shape[-1], bce, dice, cross_entropy)
-    losses = {
+    weights = loss_weights(logits.shape[-1], bce=bce, dice=dice, cross_entropy=cross_entropy)
+    functions = {
         "bce": lambda: bce_loss(logits, target, ignore),
         "dice": lambda: dice_loss(logits, target, ignore),
         "cross_entropy": lambda: cross_entropy_loss(logits, target, ignore, class_weights),
     }
-    return total({name: weight * mean(losses[name](), 0) for name, weight in weights.items()})
-
-
-def default_weights(classes: int, bce: float | None, dice: float | None, cross_entropy: float | None) -> dict[str, float]:
-    """Weights of the losses that are not 0, by name."""
-    if bce is None and dice is None and cross_entropy is None:
-        return {"bce": 0.5, "dice": 1.0} if classes == 1 else {"cross_entropy": 1.0}
-    weights = {"bce": bce, "dice": dice, "cross_entropy": cross_entropy}
-    if not any(weights.values()):
-        raise ValueError("loss: expected a weight above 0 of bce, dice or cross_entropy, found none")
-    return {name: weight for name, weight in weights.items() if weight}
+    losses = {name: weight * _mean(functions[name](), 0) for name, weight in weights.items()}
+    return {**losses, "total": sum(losses.values())}
 
 
 def bce_loss(logits, target, ignore: int = -1):
     """Binary cross entropy of each logit against its class, the mean over classes and the pixels that count: (N,)."""
     one_hot, counted = one_hot_targets(logits, target, ignore)  # (N, H, W, C), (N, H, W)
     pixels = ops.relu(logits) - logits * one_hot + ops.log1p(ops.exp(-ops.absolute(logits)))  # (N, H, W, C)
-    return pixel_mean(mean(pixels, -1), counted)
+    return pixel_mean(_mean(pixels, -1), counted)
 
 
 def dice_loss(logits, target, ignore: int = -1):
@@ -81,12 +71,12 @@ def dice_loss(logits, target, ignore: int = -1):
     one_hot, counted = one_hot_targets(logits, target, ignore)  # (N, H, W, C), (N, H, W)
     p = (ops.sigmoid(logits) if logits.shape[-1] == 1 else ops.softmax(logits, -1)) * counted[..., None]  # (N, H, W, C)
     both = 2 * ops.sum(p * one_hot, (1, 2)) + SMOOTH  # (N, C)
-    return mean(1 - both / (ops.sum(p, (1, 2)) + ops.sum(one_hot, (1, 2)) + SMOOTH), -1)
+    return _mean(1 - both / (ops.sum(p, (1, 2)) + ops.sum(one_hot, (1, 2)) + SMOOTH), -1)
 
 
 def cross_entropy_loss(logits, target, ignore: int = -1, class_weights: tuple[float, ...] | None = None):
     """Cross entropy, the mean over the pixels that count: (N,)."""
-    check_classes(logits.shape[-1], class_weights)
+    check_class_weights(class_weights, logits.shape[-1])
     counted = ops.cast(ops.not_equal(target, ignore), "int32")
     pixels = ops.sparse_categorical_crossentropy(target * counted, logits, from_logits=True)  # (N, H, W)
     if class_weights is not None:
@@ -107,8 +97,6 @@ def pixel_mean(pixels, counted):
     return ops.sum(pixels * counted, (1, 2)) / (pixel_count + ops.cast(ops.equal(pixel_count, 0), pixels.dtype))
 
 
-def check_classes(classes: int, class_weights: tuple[float, ...] | None) -> None:
-    if classes == 1:
-        raise ValueError("cross_entropy: expected at least two logits, found one; give weights of bce and dice instead")
-    if class_weights is not None and len(class_weights) != classes:
-        raise ValueError(f"class_weights: expected {classes}, one per class, found {len(class_weights)}")
+def _mean(x, axis: int):
+    """The mean over an axis, in the dtype of `x`."""
+    return ops.sum(x, axis) / ops.cast(ops.shape(x)[axis], x.dtype)

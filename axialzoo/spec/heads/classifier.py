@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from axialzoo.spec.backbone import Backbone
 from axialzoo.spec.check import require_count
-from axialzoo.spec.heads.base import Head, Output, register_head
+from axialzoo.spec.heads.head import Head, Output, register_head
 from axialzoo.spec.primitives import Layer, Linear
 
 
@@ -23,6 +23,7 @@ class Classifier(Head):
 
     kind: ClassVar[str] = "classifier"
     task: ClassVar[str] = "classification"
+    pipeline_tag: ClassVar[str] = "image-classification"
     gives: ClassVar[Literal["tensor", "maps", "pyramids"]] = "tensor"
     num_classes: int = 1000
 

@@ -9,11 +9,14 @@ from typing import ClassVar, Literal
 
 from axialzoo.spec.backbone import ACTIVATIONS, Backbone
 from axialzoo.spec.check import require, require_choice, require_count, require_number
-from axialzoo.spec.heads.base import Head, Output, register_head
+from axialzoo.spec.heads.head import Head, Output, register_head
 from axialzoo.spec.heads.pyramid import Pyramid
 from axialzoo.spec.primitives import BatchNorm, Conv, Layer, Scale
 
 INFINITY = float("inf")
+
+PRIOR = 0.01  # how likely each class is at the start, so that the many locations of background do not drown the rest (arXiv:1708.02002)
+SPREAD = 0.01  # of the last convolutions' weights at the start
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class FCOS(Head):
 
     kind: ClassVar[str] = "fcos"
     task: ClassVar[str] = "detection"
+    pipeline_tag: ClassVar[str] = "object-detection"
     gives: ClassVar[Literal["tensor", "maps", "pyramids"]] = "pyramids"
     num_classes: int = 80
     pyramid: Pyramid = field(default_factory=Pyramid)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from axialzoo.spec.backbone import ACTIVATIONS, Backbone
 from axialzoo.spec.check import SpecError, did_you_mean, require, require_choice, require_count, require_number
-from axialzoo.spec.heads.base import Head, Output, register_head
+from axialzoo.spec.heads.head import Head, Output, register_head
 from axialzoo.spec.primitives import Conv, Layer, conv_norm, separable
 
 
@@ -153,6 +153,7 @@ class Panoptic(Head):
 
     kind: ClassVar[str] = "panoptic"
     task: ClassVar[str] = "segmentation"
+    pipeline_tag: ClassVar[str] = "image-segmentation"
     num_classes: int = 19
     things: tuple[int, ...] = ()
     semantic: Decoder = Decoder()

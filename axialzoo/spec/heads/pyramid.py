@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -73,3 +73,12 @@ class Pyramid:
             yield from conv_norm(f"{name}.output.{index}", self.channels, self.channels, 3, stride)
         for index, stride in enumerate(self.strides[len(inputs) :]):
             yield from conv_norm(f"{name}.extra.{index}", self.channels, self.channels, 3, stride)
+
+
+def check_half(coarse: Sequence[int | None], fine: Sequence[int | None]) -> None:
+    """Refuse a level whose (height, width) are not those of the finer one halved and rounded up; None is not known yet."""
+    if any(None not in (small, large) and small != -(-large // 2) for small, large in zip(coarse, fine)):
+        raise ValueError(
+            f"pyramid: expected each level half as fine as the one before, found height and width {tuple(coarse)} after {tuple(fine)}; "
+            "take features whose strides double (a lower output stride makes some equal)"
+        )

@@ -9,19 +9,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from axialzoo.spec.attention import Attention
 from axialzoo.spec.backbone import Backbone, Stage
-from axialzoo.spec.block import Block
+from axialzoo.spec.block import Block, axial_block
 from axialzoo.spec.heads.panoptic import Decoder, Instances, Panoptic, Reading, Skip
 from axialzoo.spec.model import Model
 from axialzoo.spec.registry import Entry, register
 from axialzoo.spec.stem import Stem, StemConv
 from axialzoo.spec.zoo.deeplab2 import PREPROCESSING
-
-
-def axial_block(width: int, out: int, positions: int) -> Block:
-    attention = Attention(key_channels=width // 2, value_channels=width, heads=4, positions=positions)
-    return Block("axial", (width, out), attention=attention)
 
 
 def axial_deeplab_nuclei(width: int) -> Model:

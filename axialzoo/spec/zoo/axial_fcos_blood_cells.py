@@ -7,9 +7,8 @@ set so that each kind of cell lies on one level.
 
 from __future__ import annotations
 
-from axialzoo.spec.attention import Attention
 from axialzoo.spec.backbone import Backbone, Stage
-from axialzoo.spec.block import Block
+from axialzoo.spec.block import Block, axial_block
 from axialzoo.spec.heads.fcos import FCOS, Finding
 from axialzoo.spec.heads.pyramid import Pyramid
 from axialzoo.spec.model import Model
@@ -18,11 +17,6 @@ from axialzoo.spec.registry import Entry, register
 from axialzoo.spec.stem import Stem, StemConv
 
 SIZE = (288, 384)
-
-
-def axial_block(width: int, out: int, positions: int) -> Block:
-    attention = Attention(key_channels=width // 2, value_channels=width, heads=4, positions=positions)
-    return Block("axial", (width, out), attention=attention)
 
 
 def axial_fcos(width: int, num_classes: int, depth: int = 2) -> Model:

@@ -6,9 +6,8 @@ paper's finding that early convolutions and late attention go well together (its
 
 from __future__ import annotations
 
-from axialzoo.spec.attention import Attention
 from axialzoo.spec.backbone import Backbone, Stage
-from axialzoo.spec.block import Block
+from axialzoo.spec.block import Block, axial_block
 from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.spec.kinds import KINDS
 from axialzoo.spec.model import Model
@@ -17,11 +16,6 @@ from axialzoo.spec.stem import Stem, StemConv
 
 # kinds of attention beside axial that benchmarks/kinds.py has trained the smallest network with
 TRAINED = tuple(kind for kind in KINDS if kind != "axial")
-
-
-def axial_block(width: int, out: int, positions: int) -> Block:
-    attention = Attention(key_channels=width // 2, value_channels=width, heads=4, positions=positions)
-    return Block("axial", (width, out), attention=attention)
 
 
 def axial_resnet_cifar(width: int, num_classes: int = 10) -> Model:

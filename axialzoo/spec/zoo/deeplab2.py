@@ -8,7 +8,9 @@ pictures from -1 to 1.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import log2
+from typing import Any
 
 from axialzoo.spec.attention import Attention
 from axialzoo.spec.backbone import Backbone, Norm, Stage
@@ -30,27 +32,11 @@ STEMS = {
 }
 
 
-def backbone(
-    kind: str = "resnet_beta",
-    depths: tuple[int, ...] = (3, 4, 6, 3),
-    width: float = 1.0,
-    stem_width: float = 1.0,
-    layers: float = 1.0,
-    axial_from: int = 16,
-    output_stride: int = 16,
-    expansion: int = 2,
-    key: int = 1,
-    keep: float = 1.0,
-    drop_from: int = 16,
-    linear: bool = False,
-    activation: str = "relu",
-    squeeze_excite: bool = False,
-    span: int | None = None,
-    decoder_stacks: int = 0,
-) -> Model:
-    """A backbone by the arguments that deeplab2 has for it; its names where ours differ are in brackets.
+@dataclass(frozen=True)
+class Arguments:
+    """Arguments that deeplab2 has for a backbone; its names where ours differ are in brackets.
 
-    Args:
+    Attributes:
         kind: ``"resnet"``: 7x7 stem and bottlenecks; ``"resnet_beta"``: a stem of three 3x3; ``"wider_resnet"``: a 3x3
             stem, three basic blocks at stride 2, basic blocks before the last stage [backbone_type].
         depths: Blocks of each of the last four stages [num_blocks].
@@ -65,22 +51,41 @@ def backbone(
             [drop_path_beyond_stride], and whether it falls to it by stage [drop_path_schedule].
         decoder_stacks: How often a stacked decoder goes up to stride 4 and down again [backbone_decoder_num_stacks].
     """
-    require_choice("backbone", "kind", kind, tuple(STEMS))
-    require_choice("backbone", "output_stride", output_stride, (8, 16, 32))
 
-    def blocks(filters: int, count: int, stage_stride: int, before: int) -> tuple[Block, ...]:
+    kind: str = "resnet_beta"
+    depths: tuple[int, ...] = (3, 4, 6, 3)
+    width: float = 1.0
+    stem_width: float = 1.0
+    layers: float = 1.0
+    axial_from: int = 16
+    output_stride: int = 16
+    expansion: int = 2
+    key: int = 1
+    keep: float = 1.0
+    drop_from: int = 16
+    linear: bool = False
+    activation: str = "relu"
+    squeeze_excite: bool = False
+    span: int | None = None
+    decoder_stacks: int = 0
+
+    def __post_init__(self):
+        require_choice("backbone", "kind", self.kind, tuple(STEMS))
+        require_choice("backbone", "output_stride", self.output_stride, (8, 16, 32))
+
+    def blocks(self, filters: int, count: int, stage_stride: int, before: int) -> tuple[Block, ...]:
         """Blocks whose input has the stride `before` in a network of output stride 32, as have all strides here."""
         made, now = [], before
         for index in range(count):
-            stride = stage_stride if index == 0 and before < output_stride else 1
-            rate = max(1, now // output_stride)
-            second = max(1, before * stage_stride // output_stride) if index == 0 else rate
-            kept = 1 - (1 - keep) * (round(log2(now)) - 1) / 4 if linear else keep
-            common = {"squeeze_excite": squeeze_excite, "drop_path": 1 - kept if now >= drop_from else 0.0}
-            if now >= axial_from > 0:
-                attention = Attention(key * filters, expansion * filters, positions=255, downsample="slice", span=span)
-                made.append(Block("axial", (expansion * filters, 4 * filters), stride, attention=attention, **common))
-            elif kind != "wider_resnet":
+            stride = stage_stride if index == 0 and before < self.output_stride else 1
+            rate = max(1, now // self.output_stride)
+            second = max(1, before * stage_stride // self.output_stride) if index == 0 else rate
+            kept = 1 - (1 - self.keep) * (round(log2(now)) - 1) / 4 if self.linear else self.keep
+            common = {"squeeze_excite": self.squeeze_excite, "drop_path": 1 - kept if now >= self.drop_from else 0.0}
+            if now >= self.axial_from > 0:
+                attention = Attention(self.key * filters, self.expansion * filters, positions=255, downsample="slice", span=self.span)
+                made.append(Block("axial", (self.expansion * filters, 4 * filters), stride, attention=attention, **common))
+            elif self.kind != "wider_resnet":
                 made.append(Block("bottleneck", (filters, filters, 4 * filters), stride, (rate,), **common))
             elif before * stage_stride < 32:
                 made.append(Block("basic", (4 * filters, 4 * filters), stride, (rate, second), **common))
@@ -90,26 +95,33 @@ def backbone(
                 now *= stage_stride
         return tuple(made)
 
-    stages = [Stage(blocks(round(32 * stem_width), 3, 1, 2))] if kind == "wider_resnet" else []
-    for index, depth in enumerate(depths):
-        before = 2 << index
-        stages.append(Stage(blocks(round(32 * before * width), int(depth * layers), 2, before)))
-    decoder = []
-    for stride in decoder_strides(output_stride) * decoder_stacks:
-        nominal = 32 if stride == output_stride else stride
-        decoder.append(NeckStage(stride, round(64 * nominal * width), blocks(int(16 * nominal * width), 1, 1, nominal)))
-    return Model(
-        Backbone(
-            STEMS[kind](round(64 * stem_width)),
-            tuple(stages),
-            tuple(decoder),
-            activation=activation,
-            pre_activation=True,
-            shortcut="width",
-            norm=Norm(1e-3, 0.01),
-        ),
-        Classifier(0),
-    )
+    def model(self) -> Model:
+        """Return the model of features with such a backbone."""
+        stages = [Stage(self.blocks(round(32 * self.stem_width), 3, 1, 2))] if self.kind == "wider_resnet" else []
+        for index, depth in enumerate(self.depths):
+            before = 2 << index
+            stages.append(Stage(self.blocks(round(32 * before * self.width), int(depth * self.layers), 2, before)))
+        decoder = []
+        for stride in decoder_strides(self.output_stride) * self.decoder_stacks:
+            nominal = 32 if stride == self.output_stride else stride
+            decoder.append(NeckStage(stride, round(64 * nominal * self.width), self.blocks(int(16 * nominal * self.width), 1, 1, nominal)))
+        return Model(
+            Backbone(
+                STEMS[self.kind](round(64 * self.stem_width)),
+                tuple(stages),
+                tuple(decoder),
+                activation=self.activation,
+                pre_activation=True,
+                shortcut="width",
+                norm=Norm(1e-3, 0.01),
+            ),
+            Classifier(0),
+        )
+
+
+def backbone(kind: str = "resnet_beta", **arguments: Any) -> Model:
+    """Return the backbone that deeplab2 builds by such arguments: see :class:`Arguments`."""
+    return Arguments(kind, **arguments).model()
 
 
 def decoder_strides(output_stride: int) -> list[int]:

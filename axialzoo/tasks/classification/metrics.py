@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from axialzoo.spec import Label
 from axialzoo.tasks.results import Classes
 
@@ -23,15 +21,6 @@ class Accuracy:
         self.right += ahead == 0
         self.among += ahead < 5
         self.images += 1
-
-    def update_batch(self, logits: np.ndarray, truths: np.ndarray) -> None:
-        """The same of many: logits or probabilities (N, classes) and classes (N,)."""
-        own = logits[np.arange(len(truths)), truths][:, None]  # (N, 1)
-        before = np.arange(logits.shape[1])[None] < truths[:, None]  # (N, classes)
-        ahead = ((logits > own) | ((logits == own) & before)).sum(1)  # (N,)
-        self.right += int((ahead == 0).sum())
-        self.among += int((ahead < 5).sum())
-        self.images += len(truths)
 
     def compute(self) -> dict[str, Any]:
         """Of no images both shares are None."""

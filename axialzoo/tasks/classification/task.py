@@ -12,10 +12,10 @@ from axialzoo.image import View
 from axialzoo.image.draw import draw_prediction
 from axialzoo.spec import Head, Label, Model, label_name
 from axialzoo.spec.heads.classifier import Classifier
-from axialzoo.tasks.base import Arrays, Task, decode_batch
 from axialzoo.tasks.classification.metrics import Accuracy
-from axialzoo.tasks.looks import Compute, Looks
 from axialzoo.tasks.results import Classes, Result
+from axialzoo.tasks.task import Arrays, Task, decode_batch
+from axialzoo.tasks.tta import Compute, Looks
 
 
 class Classification(Task):
@@ -23,7 +23,6 @@ class Classification(Task):
 
     name: ClassVar[str] = "classification"
     heads: ClassVar[tuple[type[Head], ...]] = (Classifier,)
-    pipeline_tag: ClassVar[str] = "image-classification"
     truth: ClassVar[str] = "classes"
     understood: ClassVar[tuple[str, ...]] = ("flips",)
 

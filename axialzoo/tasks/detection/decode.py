@@ -16,27 +16,24 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from axialzoo.spec.heads.fcos import Finding
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.detection.suppression import suppress, suppress_softly
 from axialzoo.tasks.results import Boxes
 
 MAPS = ("classes", "boxes", "centerness")
 Level = tuple[np.ndarray, np.ndarray, np.ndarray]
-SUPPRESSIONS = ("greedy", "gaussian", "linear")
+FINDING = Finding()
 
 
 def decode(
     outputs: Mapping[str, Sequence[np.ndarray]],
     strides: Sequence[int],
     size: tuple[int, int],
+    finding: Finding = FINDING,
     *,
     to_picture: Callable[[np.ndarray], np.ndarray] | None = None,
-    threshold: float = 0.05,
-    per_level: int = 1000,
-    suppression: str = "greedy",
-    overlap: float = 0.6,
     sigma: float = 0.5,
-    max_detections: int = 100,
     labels: tuple[Label, ...] = (),
 ) -> Boxes:
     """The objects of one picture.
@@ -47,21 +44,16 @@ def decode(
         outputs: ``classes``, ``boxes`` and ``centerness``: of each a map per level, as this module's docstring says.
         strides: One per level.
         size: Height and width of the picture, to which boxes are clipped.
+        finding: Threshold, candidates per level, suppression and number of boxes.
         to_picture: Takes boxes (n, 4) from the model's input to the picture; None where they are one.
-        threshold: Least score.
-        per_level: How many candidates of a level go on at most, the best.
-        suppression: ``"greedy"``, or Soft-NMS, ``"gaussian"`` or ``"linear"``.
-        overlap: Intersection over union above which a box is taken away (greedy) or its score lowered (linear).
-        sigma: Of ``"gaussian"``.
-        max_detections: How many boxes to give at most, the best.
+        sigma: Of the suppression ``"gaussian"``.
         labels: One per class, or none.
 
     Returns:
         Boxes of the picture, best first; those of no area (or outside of the picture) are none.
 
     Raises:
-        ValueError: for maps of other names, shapes or numbers of levels, values that are not finite, negative distances, or an
-            unknown suppression.
+        ValueError: for maps of other names, shapes or numbers of levels, values that are not finite, or negative distances.
 
     Example:
         >>> import numpy as np
@@ -70,21 +62,22 @@ def decode(
         >>> decode({name: [one] for name, one in maps.items()}, [8], (16, 16)).boxes.tolist()
         [[4.0, 0.0, 16.0, 12.0]]
     """
-    if suppression not in SUPPRESSIONS:
-        raise ValueError(f"suppression: expected one of {', '.join(SUPPRESSIONS)}, found {suppression!r}")
     levels = _levels(outputs, strides, labels)
-    found = [_candidates(*level, stride, threshold, per_level) for level, stride in zip(levels, strides)]
+    found = [_candidates(*level, stride, finding.threshold, finding.per_level) for level, stride in zip(levels, strides)]
     boxes, scores, indices = (np.concatenate(parts) for parts in zip(*found))
     boxes = boxes if to_picture is None else np.asarray(to_picture(boxes), np.float64)
     boxes = np.clip(boxes, 0, [size[1], size[0]] * 2)
     some = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(1)
     boxes, scores, indices = boxes[some], scores[some], indices[some]
-    if suppression == "greedy":
-        kept = suppress(boxes, scores, indices, overlap=overlap, limit=max_detections)
+    overlap, limit = finding.overlap, finding.max_detections
+    if finding.suppression == "greedy":
+        kept = suppress(boxes, scores, indices, overlap=overlap, limit=limit)
         scores = scores[kept]
     else:
-        options = {"method": suppression, "sigma": sigma, "overlap": overlap, "threshold": threshold, "limit": max_detections}
-        kept, scores = suppress_softly(boxes, scores, indices, **options)
+        method, threshold = finding.suppression, finding.threshold
+        kept, scores = suppress_softly(
+            boxes, scores, indices, method=method, sigma=sigma, overlap=overlap, threshold=threshold, limit=limit
+        )
     return Boxes(boxes[kept], scores, indices[kept], labels)
 
 

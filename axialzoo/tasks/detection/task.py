@@ -13,12 +13,12 @@ from axialzoo.image import View
 from axialzoo.image.draw_boxes import draw_views
 from axialzoo.spec import Head, Label, Model
 from axialzoo.spec.heads.fcos import FCOS
-from axialzoo.tasks.base import Arrays, Task
 from axialzoo.tasks.detection.decode import decode, joined, mirrored
 from axialzoo.tasks.detection.metrics import BoxMetric
 from axialzoo.tasks.detection.targets import box_targets
-from axialzoo.tasks.looks import Compute, Looks
 from axialzoo.tasks.results import Boxes, Result, Segments
+from axialzoo.tasks.task import Arrays, Task
+from axialzoo.tasks.tta import Compute, Looks
 
 
 class Detection(Task):
@@ -26,7 +26,6 @@ class Detection(Task):
 
     name: ClassVar[str] = "detection"
     heads: ClassVar[tuple[type[Head], ...]] = (FCOS,)
-    pipeline_tag: ClassVar[str] = "object-detection"
     truth: ClassVar[str] = "boxes"
     understood: ClassVar[tuple[str, ...]] = ("flips",)
 
@@ -74,12 +73,11 @@ class Detection(Task):
         if unknown:
             raise ValueError(f"options: expected some of {', '.join(OPTIONS)}, found {', '.join(unknown)}")
         finding = replace(head.finding, **options)
-        settings = {name: getattr(finding, name) for name in OPTIONS}
 
         def to_picture(boxes: np.ndarray) -> np.ndarray:
             return view.to_picture(boxes if mirror is None else mirrored(boxes, mirror))
 
-        return decode(outputs, head.strides, view.picture, to_picture=to_picture, labels=tuple(labels), **settings)
+        return decode(outputs, head.strides, view.picture, finding, to_picture=to_picture, labels=tuple(labels))
 
     def metric(self, spec: Model, labels: Sequence[Label] = ()) -> BoxMetric:
         return BoxMetric(tuple(labels))

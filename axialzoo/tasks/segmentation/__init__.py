@@ -1,17 +1,17 @@
 """Semantic, instance and panoptic segmentation: what happens on either side of the network. numpy only.
 
 * `targets`: from a truth to what the network should say; `decode` (with `centers`, `grouping`, `scoring`, `merge`): from what it says to
-  segments; `looks` (with `flip`, `tiles`): more than one look at a picture.
+  segments; `tta_maps` (with `flip`, `tiles`): more than one look at a picture.
 * `quality`, `overlap`, `precision`, `metrics`: how good segments are. `coco`: segments as files.
 
 The maps of a network, all (height, width, ...): ``semantic`` (H, W, classes) logits; ``center`` (H, W) or (H, W, 1), near 1 where the
 middle of an object is; ``offset`` (H, W, 2), rows and columns from a pixel to the middle of its object.
 """
 
-from axialzoo.tasks.segmentation.decode import decode
+from axialzoo.tasks.segmentation.decode import Postprocess, decode
 from axialzoo.tasks.segmentation.metrics import SegmentationMetric
 from axialzoo.tasks.segmentation.quality import PanopticQuality
 from axialzoo.tasks.segmentation.targets import targets
 from axialzoo.tasks.segmentation.task import Segmentation
 
-__all__ = ["PanopticQuality", "Segmentation", "SegmentationMetric", "decode", "targets"]
+__all__ = ["PanopticQuality", "Postprocess", "Segmentation", "SegmentationMetric", "decode", "targets"]

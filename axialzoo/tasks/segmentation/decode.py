@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,24 +15,43 @@ from axialzoo.tasks.segmentation.merge import Merge, Merged, is_thing, merge_map
 from axialzoo.tasks.segmentation.scoring import Activation, agreements, class_scores, pixel_classes
 
 
+@dataclass(frozen=True)
+class Postprocess:
+    """Settings of cutting a picture into segments.
+
+    Attributes:
+        activation: What makes probabilities of logits; None if they are already.
+        center_threshold, nms_kernel, top_k, every_tie: As of :func:`~axialzoo.tasks.segmentation.centers.find_centers`.
+        merge, stuff_area, instance_area: As of :func:`~axialzoo.tasks.segmentation.merge.merge_maps`.
+        agreement: How much less an object scores whose pixels point at different places, as the pixels of two merged objects do: the
+            weight of :func:`~axialzoo.tasks.segmentation.scoring.agreements`, by which its score is multiplied; 0 for not at all.
+        void: A class that means "nothing", as class 0 of deeplab2's COCO models; its pixels are of no segment.
+    """
+
+    activation: Activation = "softmax"
+    center_threshold: float = 0.1
+    nms_kernel: int = 13
+    top_k: int | None = 200
+    every_tie: bool = False
+    merge: Merge = "native"
+    stuff_area: int = 0
+    instance_area: int = 0
+    agreement: float = 0.0
+    void: int | None = None
+
+
+DEFAULTS = Postprocess()
+
+
 def decode(
     semantic: np.ndarray,
     center: np.ndarray | None = None,
     offset: np.ndarray | None = None,
+    settings: Postprocess = DEFAULTS,
     *,
     labels: tuple[Label, ...] = (),
     things: Collection[int] | None = None,
     probability: np.ndarray | None = None,
-    activation: Activation = "softmax",
-    center_threshold: float = 0.1,
-    nms_kernel: int = 13,
-    top_k: int | None = 200,
-    every_tie: bool = False,
-    merge: Merge = "native",
-    stuff_area: int = 0,
-    instance_area: int = 0,
-    agreement: float = 0.0,
-    void: int | None = None,
 ) -> Segments:
     """Cut a picture into segments.
 
@@ -39,15 +59,10 @@ def decode(
         semantic: (H, W, C) logits, or (H, W) integers: the class of each pixel, -1 for none.
         center: (H, W) or (H, W, 1) heat map. Without it (and `offset`) there is one segment a class.
         offset: (H, W, 2), rows and columns from each pixel to the center of its object, in pixels of these maps.
+        settings: How.
         labels: One per class, or none.
         things: The classes whose objects are told apart; None reads them from `labels`.
         probability: (H, W), of each pixel's own class; for a `semantic` of integers, where it is known.
-        activation: What makes probabilities of `semantic`; None if they are already.
-        center_threshold, nms_kernel, top_k, every_tie: As of :func:`~axialzoo.tasks.segmentation.centers.find_centers`.
-        merge, stuff_area, instance_area: As of :func:`~axialzoo.tasks.segmentation.merge.merge_maps`.
-        agreement: How much less an object scores whose pixels point at different places, as two objects that were found as one do: the
-            weight of :func:`~axialzoo.tasks.segmentation.scoring.agreements`, by which its score is multiplied; 0 for not at all.
-        void: A class that means "nothing", as class 0 of deeplab2's COCO models; its pixels are of no segment.
 
     Returns:
         Segments with ids from 1, best first. A stuff segment's score is the mean probability of its class over its pixels; an
@@ -66,7 +81,7 @@ def decode(
         [12, 12]
     """
     semantic = np.asarray(semantic)
-    classes, num_classes, norms = _classes(semantic, probability, activation, labels, things or (), void)
+    classes, num_classes, norms = _classes(semantic, probability, settings.activation, labels, things or (), settings.void)
     scored = semantic if semantic.ndim == 3 else probability
     if (center is None) != (offset is None):
         raise ValueError("decode: expected center and offset both or neither, found one of them")
@@ -78,14 +93,17 @@ def decode(
         thing = is_thing(classes, _things(things, labels, num_classes), num_classes)
         if np.shape(center)[:2] != classes.shape:
             raise ValueError(f"center: expected {classes.shape} rows and columns, as the semantic map has, found {np.shape(center)[:2]}")
-        where, found = find_centers(center, center_threshold, nms_kernel, top_k, every_tie=every_tie)
+        where, found = find_centers(center, settings.center_threshold, settings.nms_kernel, settings.top_k, every_tie=settings.every_tie)
         groups = nearest_center(np.asarray(offset), where, thing)
         heights = np.concatenate([heights, found])
-    merged = merge_maps(classes, groups, thing, num_classes, merge=merge, stuff_area=stuff_area, instance_area=instance_area)
+    merged = merge_maps(
+        classes, groups, thing, num_classes,
+        merge=settings.merge, stuff_area=settings.stuff_area, instance_area=settings.instance_area,
+    )  # fmt: skip
     scores = np.ones(len(merged.classes)) if scored is None else class_scores(scored, merged.map, merged.classes, norms)
     scores = scores * np.where(merged.groups < 0, 1, heights[merged.groups])
-    if agreement and offset is not None:
-        agreed = agreements(np.asarray(offset), merged.map, len(merged.classes), agreement)
+    if settings.agreement and offset is not None:
+        agreed = agreements(np.asarray(offset), merged.map, len(merged.classes), settings.agreement)
         scores = scores * np.where(merged.groups < 0, 1, agreed)
     return _best_first(merged, scores, labels, classes)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from axialzoo.tasks.base import Arrays
+from axialzoo.tasks.task import Arrays
 
 
 def grown(maps: Arrays, size: tuple[int, int], stride: int, seen: tuple[int, int] | None = None) -> dict[str, np.ndarray]:

@@ -11,7 +11,6 @@ from axialzoo.tasks.coco import coco_average_precision
 from axialzoo.tasks.results import Segments
 from axialzoo.tasks.segmentation.compact import areas, class_of, indices, is_crowd
 from axialzoo.tasks.segmentation.quality import distinct
-from axialzoo.tasks.segmentation.rle import run_lengths
 
 
 class AveragePrecision:
@@ -65,14 +64,13 @@ class AveragePrecision:
                 "iscrowd": int(crowd[i]),
                 "score": float(segments.segments_info[i].get("score", 1.0)),
             }
-            for i, mask in zip(keep, _encoded(index, len(segments), keep))
+            for i, mask in zip(keep, _encoded(index, keep))
         ]
 
 
-def _encoded(index: np.ndarray, count: int, keep: list[int]) -> list[dict[str, Any]]:
-    """COCO's compressed run lengths of the segments `keep`."""
+def _encoded(index: np.ndarray, keep: list[int]) -> list[dict[str, Any]]:
+    """Return COCO's compressed run lengths of the segments `keep` of the map (H, W) of `indices`."""
     from pycocotools import mask
 
-    runs = run_lengths(index, count)
-    uncompressed: list[Any] = [{"size": list(index.shape), "counts": runs[i]} for i in keep]
-    return [mask.frPyObjects(one, *index.shape) for one in uncompressed]
+    columns = np.asfortranarray(index)  # run lengths go down the columns
+    return [mask.encode((columns == number + 1).view(np.uint8)) for number in keep]

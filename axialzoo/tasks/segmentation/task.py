@@ -12,14 +12,14 @@ from axialzoo.image import View
 from axialzoo.image.draw_segments import draw_comparison, draw_views
 from axialzoo.spec import Head, Label, Model
 from axialzoo.spec.heads.panoptic import Panoptic
-from axialzoo.tasks.base import Arrays, Task
-from axialzoo.tasks.looks import Compute, Looks
 from axialzoo.tasks.results import Result, Segments
-from axialzoo.tasks.segmentation.decode import decode
+from axialzoo.tasks.segmentation.decode import Postprocess, decode
 from axialzoo.tasks.segmentation.grow import grown
-from axialzoo.tasks.segmentation.looks import looked
 from axialzoo.tasks.segmentation.metrics import SegmentationMetric
 from axialzoo.tasks.segmentation.targets import targets
+from axialzoo.tasks.segmentation.tta_maps import looked
+from axialzoo.tasks.task import Arrays, Task
+from axialzoo.tasks.tta import Compute, Looks
 
 
 class Segmentation(Task):
@@ -27,7 +27,6 @@ class Segmentation(Task):
 
     name: ClassVar[str] = "segmentation"
     heads: ClassVar[tuple[type[Head], ...]] = (Panoptic,)
-    pipeline_tag: ClassVar[str] = "image-segmentation"
     truth: ClassVar[str] = "segments"
     understood: ClassVar[tuple[str, ...]] = ("tile", "flips", "scales")
 
@@ -72,7 +71,7 @@ class Segmentation(Task):
             "instance_area": reading.instance_area,
             "agreement": reading.agreement,
         }
-        found = decode(**maps, labels=tuple(labels), things=head.things, **{**settings, **options})
+        found = decode(**maps, settings=Postprocess(**{**settings, **options}), labels=tuple(labels), things=head.things)
         return in_picture(found, view)
 
     def metric(self, spec: Model, labels: Sequence[Label] = ()) -> SegmentationMetric:

@@ -12,14 +12,14 @@ from axialzoo.image import View
 from axialzoo.image.draw_segments import draw_comparison, draw_views
 from axialzoo.spec import Head, Label, Model
 from axialzoo.spec.heads.unet import UNet
-from axialzoo.tasks.base import Arrays, Task
-from axialzoo.tasks.looks import Compute, Looks
 from axialzoo.tasks.results import Result, Segments
-from axialzoo.tasks.segmentation.decode import decode
-from axialzoo.tasks.segmentation.looks import looked
+from axialzoo.tasks.segmentation.decode import Postprocess, decode
 from axialzoo.tasks.segmentation.targets import targets
 from axialzoo.tasks.segmentation.task import in_picture
+from axialzoo.tasks.segmentation.tta_maps import looked
 from axialzoo.tasks.semantic_segmentation.metrics import MaskMetric
+from axialzoo.tasks.task import Arrays, Task
+from axialzoo.tasks.tta import Compute, Looks
 
 
 class SemanticSegmentation(Task):
@@ -27,7 +27,6 @@ class SemanticSegmentation(Task):
 
     name: ClassVar[str] = "semantic_segmentation"
     heads: ClassVar[tuple[type[Head], ...]] = (UNet,)
-    pipeline_tag: ClassVar[str] = "image-segmentation"
     truth: ClassVar[str] = "segments"
     understood: ClassVar[tuple[str, ...]] = ("tile", "flips", "scales")
 
@@ -80,7 +79,7 @@ def two_logits(outputs: Arrays) -> dict[str, np.ndarray]:
 
 
 def _segments(maps: Mapping[str, np.ndarray], view: View, labels: Sequence[Label], **options: Any) -> Segments:
-    return in_picture(decode(**maps, labels=tuple(labels), things=(), **options), view)
+    return in_picture(decode(**maps, settings=Postprocess(**options), labels=tuple(labels), things=()), view)
 
 
 def _unet(spec: Model) -> UNet:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from axialzoo.spec import Backbone
 from axialzoo.spec.heads.classifier import Classifier as Spec
-from axialzoo.torch.heads.base import HeadModule, register_head
+from axialzoo.torch.heads.head_module import HeadModule, register_head
 
 
 @register_head(Spec)

@@ -11,13 +11,11 @@ from torch.nn import functional as F
 
 from axialzoo.spec import Backbone, Norm
 from axialzoo.spec.heads.fcos import FCOS as Spec
+from axialzoo.spec.heads.fcos import PRIOR, SPREAD
 from axialzoo.torch.blocks import ACTIVATIONS
-from axialzoo.torch.heads.base import HeadModule, register_head
+from axialzoo.torch.heads.head_module import HeadModule, register_head
 from axialzoo.torch.heads.pyramid import FeaturePyramid
-from axialzoo.torch.norm import BatchNorm
-
-PRIOR = 0.01  # how likely each class is at the start, so that the many locations of background do not drown the rest (arXiv:1708.02002)
-SPREAD = 0.01  # of the last convolutions' weights at the start
+from axialzoo.torch.norm import BatchNorm, apply_norm
 
 
 @register_head(Spec)
@@ -105,5 +103,5 @@ class Tower(nn.Module):
     def forward(self, x: Tensor, level: int) -> Tensor:
         for conv, norms in zip(self.convs, self.norms):
             assert isinstance(norms, nn.ModuleList)
-            x = norms[level](conv(x), None, self.activation)
+            x = apply_norm(norms[level], conv(x), None, self.activation)
         return x

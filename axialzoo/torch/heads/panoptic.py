@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from axialzoo.spec import Backbone
 from axialzoo.spec.heads.panoptic import Decoder as DecoderSpec
 from axialzoo.spec.heads.panoptic import Panoptic as Spec
-from axialzoo.torch.heads.base import HeadModule, register_head
 from axialzoo.torch.heads.decoder import Decoder, Predict
+from axialzoo.torch.heads.head_module import HeadModule, register_head
 
 
 @register_head(Spec)
@@ -40,8 +40,8 @@ class Panoptic(HeadModule[dict[str, Tensor]]):
         self.offset = predict(instances.decoder, instances.offset_channels, 2) if instances else None
 
     def forward(self, features: Sequence[Tensor], pre_logits: bool = False) -> dict[str, Tensor]:
-        x = self.classes.mix(self.semantic([features[at] for at in self.places["semantic"]]))  # (N, semantic_channels, H', W')
-        maps = {"semantic": x if pre_logits else self.classes.out(x)}
+        x = self.semantic([features[at] for at in self.places["semantic"]])  # (N, C, H', W')
+        maps = {"semantic": self.classes.mix(x) if pre_logits else self.classes(x)}
         if self.instance is not None and self.center is not None and self.offset is not None:
             y = self.instance([features[at] for at in self.places["instance"]])  # (N, C, H', W')
             maps |= {"center": self.center(y), "offset": self.offset(y)}

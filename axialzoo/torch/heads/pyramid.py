@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from axialzoo.ops.torch.tables import is_known
 from axialzoo.spec import Norm
+from axialzoo.spec.heads.pyramid import check_half
 from axialzoo.torch.blocks import ConvNorm
-from axialzoo.torch.dynamic_window import is_known
 
 
 class FeaturePyramid(nn.Module):
@@ -57,12 +58,3 @@ def upsample(x: Tensor, finer: Tensor) -> Tensor:
         return x.index_select(2, rows).index_select(3, columns)
     check_half(x.shape[2:], (height, width))
     return F.interpolate(x, scale_factor=2.0, mode="nearest")[:, :, :height, :width]
-
-
-def check_half(coarse: Sequence[int], fine: Sequence[int]) -> None:
-    """Refuses a level whose (height, width) are not those of the finer one halved and rounded up."""
-    if any(small != -(-large // 2) for small, large in zip(coarse, fine)):
-        raise ValueError(
-            f"pyramid: expected each level half as fine as the one before, found height and width {tuple(coarse)} after {tuple(fine)}; "
-            "take features whose strides double (a lower output stride makes some equal)"
-        )

@@ -14,7 +14,7 @@ from axialzoo.spec.heads.unet import LocalBranch as LocalSpec
 from axialzoo.spec.heads.unet import UNet as Spec
 from axialzoo.spec.heads.unet import decoder_widths
 from axialzoo.torch.backbone import ResidualStage
-from axialzoo.torch.heads.base import HeadModule, register_head
+from axialzoo.torch.heads.head_module import HeadModule, register_head
 from axialzoo.torch.stem import Stem
 
 

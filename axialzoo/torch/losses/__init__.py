@@ -1,8 +1,8 @@
 """Losses beside the heads, mirrored in both frameworks."""
 
-from axialzoo.torch.losses.base import loss_of, register_loss, totals_of
 from axialzoo.torch.losses.classification import classification_loss
 from axialzoo.torch.losses.detection import detection_loss
+from axialzoo.torch.losses.loss_registry import loss_of, register_loss, totals_of
 from axialzoo.torch.losses.segmentation import segmentation_loss
 from axialzoo.torch.losses.semantic_segmentation import semantic_segmentation_loss
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from axialzoo.spec.heads.classifier import Classifier
-from axialzoo.torch.losses.base import register_loss
+from axialzoo.torch.losses.loss_registry import register_loss
 
 
 @register_loss(Classifier)

@@ -13,12 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from axialzoo.spec.heads.fcos import FCOS
-from axialzoo.torch.losses.base import register_loss
-
-EPSILON = 1e-7  # least area that divides, in square strides
-MAPS = {"classes": 2, "boxes": 3, "centerness": 2}  # and the dimensions of the batched target
+from axialzoo.spec.heads.loss_inputs import EPSILON, MAPS, check_locations
+from axialzoo.torch.losses.loss_registry import register_loss, register_totals
 
 
+@register_totals(FCOS)
 def count(targets: Mapping[str, Tensor]) -> Tensor:
     """(2,): how many locations are of a box, and the sum of their centerness, which the box loss is the mean by."""
     found = targets["classes"] >= 0  # (N, L)
@@ -26,7 +25,7 @@ def count(targets: Mapping[str, Tensor]) -> Tensor:
     return torch.stack([found.to(central.dtype).sum(), (central * found.to(central.dtype)).sum()])
 
 
-@register_loss(FCOS, totals=count)
+@register_loss(FCOS)
 def detection_loss(
     outputs: Mapping[str, Sequence[Tensor]],
     targets: Mapping[str, Tensor],
@@ -55,7 +54,7 @@ def detection_loss(
         ValueError: where outputs and targets are of other names, or of different numbers of locations.
     """
     classes, boxes, centerness = flatten(outputs)  # (N, L, K), (N, L, 4), (N, L, 1)
-    check(classes, targets)
+    check_locations(classes, targets)
     targets = {**targets, "centerness": targets["centerness"].to(classes.dtype)}  # so that its sum is as exact as the loss
     totals = count(targets) if totals is None else totals
     positives, weight = totals[0].to(classes.dtype).clamp_min(1), totals[1].to(classes.dtype).clamp_min(EPSILON)
@@ -80,16 +79,6 @@ def flatten(outputs: Mapping[str, Sequence[Tensor]]) -> tuple[Tensor, Tensor, Te
     rows = [torch.cat([one.permute(0, 2, 3, 1).flatten(1, 2) for one in outputs[name]], 1) for name in MAPS]
     classes, boxes, centerness = (one if one.dtype == torch.float64 else one.float() for one in rows)
     return classes, boxes, centerness
-
-
-def check(classes: Tensor, targets: Mapping[str, Tensor]) -> None:
-    """Refuses targets that are not of the locations of `classes` (N, L, K)."""
-    if set(targets) != set(MAPS):
-        raise ValueError(f"targets: expected {', '.join(MAPS)}, found {', '.join(targets) or 'none'}")
-    for name, dimensions in MAPS.items():
-        wanted = (*classes.shape[:2], 4)[:dimensions]
-        if tuple(targets[name].shape) != wanted:
-            raise ValueError(f"targets[{name!r}]: expected {wanted}, for the outputs' locations, found {tuple(targets[name].shape)}")
 
 
 def focal_loss(logits: Tensor, targets: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:

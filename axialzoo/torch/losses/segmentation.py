@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from axialzoo.spec.heads.loss_inputs import check_class_weights, check_names, check_size, stride_between
 from axialzoo.spec.heads.panoptic import Panoptic
-from axialzoo.torch.losses.base import register_loss
+from axialzoo.torch.losses.loss_registry import register_loss
 
 
 @register_loss(Panoptic)
@@ -76,7 +77,7 @@ def semantic_loss(
     """
     target, weight = (sampled(x, tuple(logits.shape[2:])) for x in (target, weight))  # (N, h, w)
     logits = wide(logits)
-    check_weights(class_weights, logits.shape[1])
+    check_class_weights(class_weights, logits.shape[1])
     of_classes = None if class_weights is None else logits.new_tensor(class_weights)  # (C,)
     pixels = F.cross_entropy(logits, target.long(), of_classes, reduction="none", ignore_index=ignore)  # (N, h, w)
     return top_k_mean(pixels * weight, top_k)
@@ -111,38 +112,10 @@ def count(share: float, n: int) -> int:
 
 def sampled(x: Tensor, size: tuple[int, ...]) -> Tensor:
     """(N, h, w): every s-th row and column of (N, H, W), where s is a whole number."""
-    stride = step(tuple(x.shape[1:]), size)
+    stride = stride_between(tuple(x.shape[1:]), size)
     return x[:, ::stride, ::stride]
-
-
-def step(size: tuple[int, ...], smaller: tuple[int, ...]) -> int:
-    """The stride between pixels of one size, ends included, that gives the other."""
-    strides = {(a - 1) / (b - 1) if b > 1 else float(a) for a, b in zip(size, smaller)}
-    stride = strides.pop()
-    if strides or stride != int(stride):
-        raise ValueError(f"semantic: expected a target as large as the logits' {smaller}, or s times larger but for 1, found {size}")
-    return int(stride)
 
 
 def wide(x: Tensor) -> Tensor:
     """At least float32."""
     return x if x.dtype == torch.float64 else x.float()
-
-
-def check_size(name: str, found, expected) -> None:
-    if tuple(found) != tuple(expected):
-        raise ValueError(f"{name}: expected the map and its target of one size, found {tuple(found)} and {tuple(expected)}")
-
-
-def check_weights(class_weights, classes: int) -> None:
-    if class_weights is not None and len(class_weights) != classes:
-        raise ValueError(f"class_weights: expected {classes}, one per class of the semantic map, found {len(class_weights)}")
-
-
-def check_names(outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> None:
-    if ("center" in outputs) != ("offset" in outputs):
-        raise ValueError(f"outputs: expected center and offset both or neither, found {sorted(outputs)}")
-    used = [name for name in ("semantic", "center", "offset") if name in outputs]
-    missing = [name for one in used for name in (one, f"{one}_weight") if name not in targets]
-    if "semantic" not in outputs or missing:
-        raise ValueError(f"targets: expected a target and a weight of each map; missing: {missing or ['semantic']}")

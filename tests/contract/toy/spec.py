@@ -18,6 +18,7 @@ class Toy(Head):
 
     kind: ClassVar[str] = "toy"
     task: ClassVar[str] = "covering"
+    pipeline_tag: ClassVar[str] = "other"
     gives: ClassVar[Literal["tensor", "maps", "pyramids"]] = "tensor"
     num_classes: int = 2
 

@@ -45,7 +45,7 @@ def shares(truth, classes):
 
 
 class Covering(Task):
-    name, heads, pipeline_tag, truth = "covering", (Toy,), "other", "segments"
+    name, heads, truth = "covering", (Toy,), "segments"
 
     def targets(self, truth, spec, size):
         return {"cover": shares(truth, spec.num_classes).astype(np.float32)}

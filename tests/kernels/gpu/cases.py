@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from axialzoo.ops.attributes import AttentionAttributes
+from axialzoo.ops.torch import gpu as ops_gpu
+from axialzoo.ops.torch.training import plain_attend
 from axialzoo.spec.attention import SIMILARITY_TERMS, VALUE_TERMS
-from axialzoo.torch import fused_gpu
-from axialzoo.torch.fused import attended, reaching
 
 NOISE = 3e-7  # a difference of the last bit or two that says nothing of either; four times that of gradients, which are sums that cancel
 NAMES = ("qkv", "query_table", "key_table", "value_table", "scales")
@@ -44,8 +45,9 @@ class Case:
         return [qkv, *tables, torch.randn(3, self.heads, generator=drawn) * self.key_depth**-0.5]
 
     @property
-    def flags(self) -> tuple[Any, ...]:
-        return (self.axis, self.key_depth, self.span, "content" in self.similarity, "content" in self.value, self.head_fastest)
+    def attributes(self) -> AttentionAttributes:
+        content = "content" in self.similarity, "content" in self.value
+        return AttentionAttributes(self.axis, self.key_depth, self.span, *content, self.head_fastest)
 
     def cotangent(self) -> Tensor:
         size = (self.length, self.others) if self.axis == 0 else (self.others, self.length)
@@ -57,16 +59,7 @@ def plain(case: Case, inputs: list[Tensor | None]) -> Tensor:
     """What is retrieved, (N, H, W, terms V), with L x L logits."""
     qkv, *tables, scales = inputs
     assert qkv is not None and scales is not None
-    rows = qkv.transpose(1, 2) if case.axis == 0 else qkv  # (N, O, L, 2K+V)
-    keys = case.heads * case.key_depth
-    parts = rows.split((keys, keys, rows.shape[3] - 2 * keys), 3)
-    if not case.head_fastest:
-        rows = torch.cat([part.unflatten(3, (case.heads, -1)).mT.flatten(3) for part in parts], 3)
-    _, reach = reaching(tuple(tables), case.length, case.span, False)
-    found = attended(rows, tuple(tables), scales, case.key_depth, reach, "content" in case.similarity, "content" in case.value)
-    terms = [term.permute(0, 1, 3, 4, 2) if case.head_fastest else term.transpose(2, 3) for term in found if term is not None]
-    out = torch.cat([term.flatten(3) for term in terms], 3)
-    return out.transpose(1, 2) if case.axis == 0 else out
+    return plain_attend(qkv, *tables, scales, attributes=case.attributes)
 
 
 def of_plain(case: Case, inputs: list[Tensor | None], dtype: torch.dtype) -> dict[str, Tensor]:
@@ -80,11 +73,11 @@ def of_plain(case: Case, inputs: list[Tensor | None], dtype: torch.dtype) -> dic
 
 def of_kernel(case: Case, inputs: list[Tensor | None], dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
     """The same, by the kernel; queries, keys and values in `dtype`."""
-    qkv, *rest = inputs
-    assert qkv is not None
+    qkv, *tables, scales = inputs
+    assert qkv is not None and scales is not None
     qkv = qkv.to(dtype)
-    out, normaliser = fused_gpu.attend(qkv, *rest, *case.flags)
-    grads = fused_gpu.attend_backward(case.cotangent().to(dtype), qkv, normaliser, *rest, *case.flags)
+    out, normaliser = ops_gpu.attend(qkv, tables, scales, case.attributes)
+    grads = ops_gpu.attend_backward(case.cotangent().to(dtype), qkv, normaliser, tables, scales, case.attributes)
     return {"out": out, **{name: grad for name, grad, x in zip(NAMES, grads, inputs) if x is not None}}
 
 

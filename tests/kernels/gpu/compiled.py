@@ -12,8 +12,8 @@ import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from axialzoo.kernels.gpu import backward, forward
-from axialzoo.kernels.gpu.settings import settings
+from axialzoo.ops.kernels.gpu import backward, forward
+from axialzoo.ops.kernels.gpu.settings import settings
 
 NUMBERS = ("others", "length", "reach", "far", "lines")
 STRIDES = ("x_batch", "x_other", "x_position", "out_batch", "out_other", "out_position")

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from axialzoo.kernels.library import is_disabled
-from axialzoo.torch import fused_gpu
+from axialzoo.ops.kernels.library import is_disabled
+from axialzoo.ops.torch import gpu as ops_gpu
 
 HERE = importlib.util.find_spec("triton") is not None
 REASON = "needs TRITON_INTERPRET=1, as `make test-triton` sets it" if HERE else "Triton is not installed; `make test-triton` installs it"
@@ -22,14 +22,14 @@ needs_interpreter = pytest.mark.skipif(not HERE or os.environ.get("TRITON_INTERP
 @contextmanager
 def as_on_a_gpu() -> Iterator[None]:
     """Within it the operators do on a CPU what they do on a GPU, and layers take it for one; ``use_kernel("plain")`` is obeyed."""
-    library, honest = torch.library.Library("axialzoo", "IMPL"), fused_gpu.serves
+    library, honest = torch.library.Library("axialzoo", "IMPL"), ops_gpu.serves
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the CPU's own are hidden, which is what is wanted
         for name in ("attend", "attend_backward", "axial_attention"):
-            library.impl(name, getattr(fused_gpu, name), "CPU", allow_override=True)
-    fused_gpu.serves = lambda *tensors: not is_disabled() and all(x is None or x.dtype in fused_gpu.DTYPES for x in tensors)
+            library.impl(name, getattr(ops_gpu, name), "CPU", allow_override=True)
+    ops_gpu.serves = lambda *tensors: not is_disabled() and all(x is None or x.dtype in ops_gpu.DTYPES for x in tensors)
     try:
         yield
     finally:
-        fused_gpu.serves = honest
+        ops_gpu.serves = honest
         library._destroy()

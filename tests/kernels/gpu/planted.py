@@ -1,4 +1,4 @@
-"""Functions of `axialzoo.kernels.gpu.tile` with an error in each."""
+"""Functions of `axialzoo.ops.kernels.gpu.tile` with an error in each."""
 
 import triton
 import triton.language as tl

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from axialzoo.torch import fused_gpu
+from axialzoo.ops.torch import gpu as ops_gpu
+from axialzoo.spec import Attention
 from tests.kernels.gpu.cases import Case, check, errors, of_kernel, of_plain, wide
 from tests.kernels.gpu.interpreted import needs_interpreter
-from tests.kernels.slow import slow_attend
+from tests.kernels.layers import of_reference
 from tests.kernels.test_attention import SIMILARITY_TERMS, some
 
 pytestmark = needs_interpreter
@@ -85,7 +86,7 @@ def test_half_precision_is_within_its_rounding_and_that_of_the_plain_form(dtype,
 def test_it_is_the_equation_written_down_slowly():
     case = Case(length=9, heads=3, head_fastest=True, span=5)
     inputs = [x.double() for x in case.inputs() if x is not None]
-    expected = torch.cat(slow_attend(*inputs, 4, 2), 3)  # pyright: ignore[reportArgumentType]
+    expected = torch.cat(of_reference(*inputs, spec=Attention(12, 24, heads=3, positions=9, span=5)), 3)
     found = of_kernel(case, case.inputs())["out"]
     assert float((found - expected).norm() / expected.norm()) <= 1e-6
 
@@ -100,12 +101,12 @@ def test_scales_of_zero_have_gradients():
 
 def test_large_logits_and_what_is_not_a_number():
     case = Case(length=20, span=9, heads=1, axis=1)
-    qkv, *rest = case.inputs()
-    assert qkv is not None and rest[-1] is not None
-    rest[-1] *= 1e3
-    assert torch.isfinite(fused_gpu.attend(qkv, *rest, *case.flags)[0]).all()
+    qkv, *tables, scales = case.inputs()
+    assert qkv is not None and scales is not None
+    scales *= 1e3
+    assert torch.isfinite(ops_gpu.attend(qkv, tables, scales, case.attributes)[0]).all()
     qkv[0, 1, 3, 0] = float("nan")
-    wrong = fused_gpu.attend(qkv, *rest, *case.flags)[0].isnan()
+    wrong = ops_gpu.attend(qkv, tables, scales, case.attributes)[0].isnan()
     assert wrong[0, 1].any() and not wrong[0, 0].any()  # its line, and no other
 
 
@@ -114,7 +115,7 @@ def test_the_same_bits_each_time(length, monkeypatch):
     case = Case(length=length, heads=1, others=3)
     first, again = (of_kernel(case, case.inputs()) for _ in range(2))
     assert all(torch.equal(first[name], again[name]) for name in first)
-    monkeypatch.setattr("axialzoo.kernels.gpu.settings.PROGRAMS", 2)  # tables' gradients in two sums, and not one a line
+    monkeypatch.setattr("axialzoo.ops.kernels.gpu.settings.PROGRAMS", 2)  # tables' gradients in two sums, and not one a line
     fewer = of_kernel(case, case.inputs())
     torch.testing.assert_close(fewer, first, rtol=1e-5, atol=1e-5)
 
@@ -122,7 +123,7 @@ def test_the_same_bits_each_time(length, monkeypatch):
 @pytest.mark.parametrize("length", [5, 20])
 @pytest.mark.parametrize("planted", ["of_keys", "of_queries", "of_distances", "key_distances"])
 def test_a_planted_error_of_the_relative_index_is_seen(planted, length, monkeypatch):
-    from axialzoo.kernels.gpu import backward, forward, tile
+    from axialzoo.ops.kernels.gpu import backward, forward, tile
     from tests.kernels.gpu import planted as wrong
 
     for module in (tile, forward, backward):

@@ -7,8 +7,8 @@ import copy
 import pytest
 import torch
 
-from axialzoo.kernels import use_kernel
-from axialzoo.torch import fused_gpu
+from axialzoo.ops.kernels import use_kernel
+from axialzoo.ops.torch import gpu as ops_gpu
 from axialzoo.torch.fused_layer import can_train_fused
 from axialzoo.torch.inference import FoldedAxialAttention, optimize_for_inference
 from tests.kernels.gpu.interpreted import as_on_a_gpu, needs_interpreter
@@ -29,8 +29,8 @@ def gpu():
 @pytest.fixture
 def served(monkeypatch):
     """How often the kernel has served."""
-    calls, honest = [], fused_gpu.Call.launch
-    monkeypatch.setattr(fused_gpu.Call, "launch", lambda *arguments, **flags: calls.append(1) or honest(*arguments, **flags))
+    calls, honest = [], ops_gpu.Call.launch
+    monkeypatch.setattr(ops_gpu.Call, "launch", lambda *arguments, **flags: calls.append(1) or honest(*arguments, **flags))
     return calls
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from axialzoo.kernels import gpu, use_kernel
-from axialzoo.kernels.gpu.settings import chunks, settings
-from axialzoo.torch import fused_gpu
+from axialzoo.ops.kernels import gpu, use_kernel
+from axialzoo.ops.kernels.gpu.settings import chunks, settings
+from axialzoo.ops.torch import gpu as ops_gpu
 from tests.kernels.gpu.interpreted import HERE
 from tests.kernels.layers import layer
 
@@ -69,8 +69,8 @@ def test_a_gpu_with_triton_is_served_unless_the_plain_form_is_asked_for(anew, mo
 
 
 def test_tensors_of_a_cpu_are_not_its_business(anew, monkeypatch):
-    monkeypatch.setattr(fused_gpu, "gpu_status", lambda: gpu.Status("triton", "for a test"))
-    assert not fused_gpu.serves(torch.zeros(1)) and fused_gpu.serves(None)
+    monkeypatch.setattr(ops_gpu, "gpu_status", lambda: gpu.Status("triton", "for a test"))
+    assert not ops_gpu.serves(torch.zeros(1)) and ops_gpu.serves(None)
     layer().train()(torch.randn(1, 12, 9, 3))  # on the CPU, as ever
 
 
@@ -80,7 +80,7 @@ def test_each_operator_has_an_implementation_for_gpus(name):
 
 
 def test_channels_head_by_head_are_refused_on_a_cpu():
-    from axialzoo.kernels import kernel
+    from axialzoo.ops.kernels import kernel
 
     if kernel() is None:
         pytest.skip("no kernel: there is no compiler here")

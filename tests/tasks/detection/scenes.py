@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from axialzoo.spec.heads.fcos import Finding
+from axialzoo.tasks.detection.decode import decode
 from axialzoo.tasks.detection.targets import box_targets
 from axialzoo.tasks.results import Boxes
 from tests.tasks.detection import plain
@@ -56,3 +58,8 @@ def located(truth: Boxes, **options) -> np.ndarray:
     reach = targets["boxes"] * scale
     found = np.concatenate([points - reach[:, :2], points + reach[:, 2:]], 1)[targets["classes"] >= 0]
     return np.array([bool((np.abs(found - box).max(1) < 1e-3).any()) for box in truth.boxes], bool)
+
+
+def decode_with(outputs, strides, size, *, to_picture=None, sigma=0.5, labels=(), **finding) -> Boxes:
+    """`decode` with the settings as arguments."""
+    return decode(outputs, strides, size, Finding(**finding), to_picture=to_picture, sigma=sigma, labels=labels)

@@ -9,10 +9,11 @@ import pytest
 
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.detection import decode as module
-from axialzoo.tasks.detection.decode import decode, locations
+from axialzoo.tasks.detection.decode import locations
 from axialzoo.tasks.detection.metrics import BoxMetric
 from axialzoo.tasks.results import Boxes
 from tests.tasks.detection.scenes import CLASSES, SIZE, SIZES, STRIDES, located, perfect_outputs, scene
+from tests.tasks.detection.scenes import decode_with as decode
 
 
 def difference(result: Boxes, truth: Boxes) -> float:

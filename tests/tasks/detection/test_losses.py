@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +11,7 @@ import torch
 
 from axialzoo.torch.losses import detection
 from tests.tasks.detection import plain
-from tests.tasks.detection.loss_cases import BACKENDS, CASES, MAPS, K, case, rows
+from tests.tasks.detection.loss_cases import BACKENDS, CASES, MAPS, SIZES, K, case, rows
 
 ROOT = Path(__file__).resolve().parents[3]
 PARTS = ("classes", "boxes", "centerness", "total")
@@ -35,17 +31,14 @@ def in_plain(outputs, targets, **options) -> dict[str, float]:
     return plain.losses(maps[0], maps[1], maps[2].ravel(), *wanted, **options)
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
-def measured(request, tmp_path_factory):
-    if importlib.util.find_spec(request.param) is None:
-        pytest.skip(f"{request.param} is not installed")
-    out = tmp_path_factory.mktemp("losses") / "out.npz"
-    environment = {**os.environ, "KERAS_BACKEND": request.param, "PYTHONPATH": str(ROOT), "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-m", "tests.tasks.detection.loss_worker", str(out)]
-    result = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr[-4000:]
-    with np.load(out) as file:
-        return dict(file)
+def in_keras(outputs, targets, **options):
+    """The parts, and the gradient of the total to each map, (N, H, W, C)."""
+    from axialzoo.keras.losses import detection
+    from tests.in_keras import keras, loss_and_gradients
+
+    tensors = {name: keras.ops.convert_to_tensor(one) for name, one in targets.items()}
+    parts, gradients = loss_and_gradients(lambda outputs: detection.detection_loss(outputs, tensors, **options), outputs, open_sides=True)
+    return parts, [one for name in MAPS for one in gradients[name]]
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name not in ("extreme", "no area")])
@@ -75,30 +68,42 @@ def test_gradients_are_the_slopes_of_the_equations():
             assert gradient.flat[place] == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-5, abs=1e-8)
 
 
+@pytest.mark.backends(*BACKENDS)
 @pytest.mark.parametrize("name", CASES)
-def test_keras_gives_the_same_losses_and_gradients_as_pytorch(measured, name):
-    parts, gradients = in_torch(*case(name))
+def test_keras_gives_the_same_losses_and_gradients_as_pytorch(name):
+    (parts, gradients), (theirs, their_gradients) = in_torch(*case(name)), in_keras(*case(name))
     for part in PARTS:
-        assert measured[f"{name}/float64/{part}"].dtype == np.float64
-        assert measured[f"{name}/float64/{part}"] == pytest.approx(parts[part], rel=1e-9, abs=1e-12)
-    for i, gradient in enumerate(gradients):
-        assert np.abs(measured[f"{name}/float64/gradient/{i}"] - gradient).max() <= 1e-8 * max(1e-3, np.abs(gradient).max())
+        assert theirs[part].dtype == np.float64
+        assert theirs[part] == pytest.approx(parts[part], rel=1e-9, abs=1e-12)
+    for one, gradient in zip(their_gradients, gradients, strict=True):
+        assert np.abs(one - gradient).max() <= 1e-8 * max(1e-3, np.abs(gradient).max())
 
 
-def test_keras_gives_the_same_for_other_options_and_counts_the_same(measured):
+@pytest.mark.backends(*BACKENDS)
+def test_keras_gives_the_same_for_other_options_and_counts_the_same():
+    from axialzoo.keras.losses import detection
+    from tests.in_keras import keras, numpy
+
     wanted = in_plain(*case("random"), totals=(7, 3), alpha=0.4, gamma=0.5)
-    assert {part: float(measured[f"options/{part}"]) for part in PARTS} == pytest.approx(wanted, rel=1e-9)
+    parts, _ = in_keras(*case("random"), totals=keras.ops.convert_to_tensor(np.array([7.0, 3.0])), alpha=0.4, gamma=0.5)
+    assert {part: float(parts[part]) for part in PARTS} == pytest.approx(wanted, rel=1e-9)
     targets = case("random")[1]
-    found = targets["classes"] >= 0
-    assert measured["count"] == pytest.approx([found.sum(), targets["centerness"][found].sum()], rel=1e-12)
+    objects = targets["classes"] >= 0
+    assert numpy(detection.count(targets)) == pytest.approx([objects.sum(), targets["centerness"][objects].sum()], rel=1e-12)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_everything_is_finite_in_float32_in_both(measured, name):
+def test_everything_is_finite_in_float32_in_pytorch(name):
     parts, gradients = in_torch(*case(name, "float32"))
     assert all(np.isfinite(value) for value in parts.values()) and all(np.isfinite(one).all() for one in gradients)
-    theirs = {key: value for key, value in measured.items() if key.startswith(f"{name}/float32/")}
-    assert len(theirs) == len(parts) + len(gradients) and all(np.isfinite(value).all() for value in theirs.values())
+
+
+@pytest.mark.backends(*BACKENDS)
+@pytest.mark.parametrize("name", CASES)
+def test_everything_is_finite_in_float32_in_keras(name):
+    parts, gradients = in_keras(*case(name, "float32"))
+    assert set(PARTS) == set(parts) and len(gradients) == len(MAPS) * len(SIZES)
+    assert all(np.isfinite(value) for value in parts.values()) and all(np.isfinite(one).all() for one in gradients)
 
 
 def test_what_is_ignored_and_what_is_background_has_no_gradient_where_it_should_not():

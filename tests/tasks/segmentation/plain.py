@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.results import Segments
+from axialzoo.tasks.segmentation import Postprocess, decode
 
 LABELS = (Label("sky", thing=False), Label("nucleus"), Label("road", thing=False), Label("cell"))
 THINGS = (1, 3)
@@ -116,3 +117,8 @@ def same_segments(a: Segments, b: Segments, where: np.ndarray | None = None) -> 
     labels = [{0: -1, **{one["id"]: one["label_id"] for one in each.segments_info}} for each in (a, b)]
     one_to_one = all(len(np.unique(side)) == pairs.shape[1] for side in pairs)
     return one_to_one and all(labels[0][x] == labels[1][y] for x, y in pairs.T.tolist())
+
+
+def decode_with(semantic, center=None, offset=None, *, labels=(), things=None, probability=None, **settings) -> Segments:
+    """`decode` with the settings as arguments."""
+    return decode(semantic, center, offset, Postprocess(**settings), labels=labels, things=things, probability=probability)

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from axialzoo.spec.labels import Label
-from axialzoo.tasks.segmentation import decode
 from axialzoo.tasks.segmentation.centers import find_centers, touching
 from axialzoo.tasks.segmentation.grouping import nearest_center
 from tests.tasks.segmentation import plain
 from tests.tasks.segmentation.plain import LABELS, THINGS, discs, perfect_maps, same_segments
+from tests.tasks.segmentation.plain import decode_with as decode
 
 HEATS = arrays.arrays(np.float32, (7, 9), elements=st.sampled_from([-0.5, 0.0, 0.1, 0.25, 0.5, 0.75, 1.0]))
 

@@ -13,8 +13,8 @@ from axialzoo.spec.labels import Label
 from axialzoo.tasks.results import Segments
 from axialzoo.tasks.segmentation import PanopticQuality, SegmentationMetric
 from axialzoo.tasks.segmentation.overlap import MeanOverlap
+from axialzoo.tasks.segmentation.precision import AveragePrecision
 from axialzoo.tasks.segmentation.quality import compare
-from axialzoo.tasks.segmentation.rle import run_lengths
 from tests.tasks.segmentation import plain
 from tests.tasks.segmentation.plain import LABELS, discs, pictures
 
@@ -115,12 +115,14 @@ def test_what_does_not_fit_is_refused():
         metric.update(Segments(np.ones((4, 4), np.int32), [{"id": 1, "label_id": 1}] * 2), Segments(np.zeros((4, 4), np.int32), []))
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools' decode
 @settings(deadline=None, max_examples=80)
 @given(pictures())
-def test_run_lengths_are_those_of_masks(segments):
-    index = np.searchsorted(np.unique([0, *segments.map.ravel()]), segments.map)
-    count = int(index.max()) + 1  # one segment without a pixel
-    for number, runs in enumerate(run_lengths(index, count), 1):
-        assert sum(runs) == index.size and all(runs[1:])
-        mask = np.repeat(np.arange(len(runs)) % 2, runs).reshape(index.shape[::-1]).T
-        assert np.array_equal(mask, index == number)
+def test_masks_of_average_precision_are_those_of_the_map(segments):
+    from pycocotools import mask
+
+    rows = AveragePrecision(LABELS)._rows(segments)
+    things = [one for one in segments.segments_info if LABELS[one["label_id"]].thing and (segments.map == one["id"]).any()]
+    assert len(rows) == len(things)
+    for row, one in zip(rows, things):
+        assert np.array_equal(mask.decode(row["segmentation"]), segments.map == one["id"]) and row["label_id"] == one["label_id"]

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from axialzoo.tasks.results import Segments
-from axialzoo.tasks.segmentation import decode, targets
+from axialzoo.tasks.segmentation import targets
 from tests.tasks.segmentation.plain import LABELS, THINGS, discs, pictures, same_segments
+from tests.tasks.segmentation.plain import decode_with as decode
 
 
 def slow(truth: Segments, sigma: float, small_area: int, small_weight: float) -> dict[str, np.ndarray]:

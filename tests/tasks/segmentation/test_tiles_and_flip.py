@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from axialzoo.tasks.results import Segments
-from axialzoo.tasks.segmentation import decode
 from axialzoo.tasks.segmentation.flip import mirrored
-from axialzoo.tasks.segmentation.looks import mean_maps
 from axialzoo.tasks.segmentation.tiles import tiled_maps
+from axialzoo.tasks.segmentation.tta_maps import mean_maps
 from tests.tasks.segmentation.plain import LABELS, discs, perfect_maps, same_segments
+from tests.tasks.segmentation.plain import decode_with as decode
 
 
 def mirror_of(truth: Segments) -> Segments:

@@ -65,7 +65,7 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(ValueError, match="expected a weight above 0"):
         loss(logits, target, bce=0.0)
     logits, target = arrays("two")
-    with pytest.raises(ValueError, match="class_weights: expected 2, one per class, found 3"):
+    with pytest.raises(ValueError, match="class_weights: expected 2, one per class of the semantic map, found 3"):
         loss(logits, target, cross_entropy=1.0, class_weights=(1.0, 1.0, 1.0))
 
 

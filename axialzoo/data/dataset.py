@@ -1,0 +1,195 @@
+"""What data are: samples, splits of them, and a data set of splits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+from axialzoo.spec.labels import Label
+from axialzoo.tasks.results import Boxes, Segments
+
+Truth = int | Boxes | Segments
+KINDS = ("classes", "boxes", "segments")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")  # of files that are taken for pictures
+
+
+class DataError(ValueError):
+    """Data that cannot be used as they are; the message names the file and the value."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A picture and what is true of it.
+
+    Attributes:
+        name: The file, for messages.
+        picture: 8-bit RGB, upright.
+        truth: The number of its class; or its objects; or its segments. Coordinates are the upright picture's pixels.
+    """
+
+    name: str
+    picture: Image.Image
+    truth: Truth
+
+
+class Split(Protocol):
+    """Samples by number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Sample: ...
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> Split:
+        """The samples of these numbers, in this order."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ArraySplit:
+    """Pictures of one size in memory, with the class of each: batches of them are cut without a loop.
+
+    Attributes:
+        pixels: (n, H, W, 3) uint8.
+        labels: (n,) int64.
+        name: What the samples are called, before their number.
+    """
+
+    pixels: np.ndarray
+    labels: np.ndarray
+    name: str = "picture"
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> Sample:
+        return Sample(f"{self.name} {index}", Image.fromarray(self.pixels[index]), int(self.labels[index]))
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> ArraySplit:
+        return ArraySplit(self.pixels[indices], self.labels[indices], self.name)
+
+
+@dataclass(frozen=True, eq=False)
+class FileSplit:
+    """Samples opened when they are asked for.
+
+    Attributes:
+        items: Whatever `open` needs to know of each.
+        open: An item's sample; safe to call from several threads.
+        kinds: Kind of each picture, such as its stain; empty if the data name none. Metrics are also computed for each kind.
+        groups: Group of each picture: pictures of one specimen or field, which a split must not part; empty if the data name none.
+    """
+
+    items: Sequence[Any]
+    open: Callable[[Any], Sample]
+    kinds: Sequence[str] = ()
+    groups: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.open(self.items[index])
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> FileSplit:
+        kinds, groups = ([values[index] for index in indices] if values else () for values in (self.kinds, self.groups))
+        return FileSplit([self.items[index] for index in indices], self.open, kinds, groups)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a folder holds.
+
+    Attributes:
+        splits: By name: ``train``, ``val``, ``test``.
+        labels: One per class.
+        kind: Of the truths: ``"classes"``, ``"boxes"`` or ``"segments"``.
+        about: What is known of its origin, and what a reader decided that its user may want to know.
+    """
+
+    splits: dict[str, Split]
+    labels: tuple[Label, ...]
+    kind: str = "classes"
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def split(self, *names: str) -> Split:
+        """The first of `names` that there is.
+
+        Raises:
+            DataError: where there is none.
+        """
+        for name in names:
+            if name in self.splits:
+                return self.splits[name]
+        raise DataError(f"data: expected a split called {' or '.join(names)}, found {', '.join(self.splits) or 'none'}")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes."""
+        return tuple(label.name for label in self.labels)
+
+
+def kinds_of(split: Split) -> Sequence[str]:
+    """Return the kind of each picture, or nothing where the data name none."""
+    return getattr(split, "kinds", ())
+
+
+def hold_out(split: Split, count: int, seed: int) -> tuple[Split, Split]:
+    """Return the split less `count` samples drawn at random, and those samples.
+
+    Groups stay whole where the data name them: random groups are held out as long as they fit into `count`.
+
+    Raises:
+        DataError: where nothing would be left to train on, or no group is as small as `count`.
+    """
+    if count >= len(split):
+        raise DataError(f"holdout: expected fewer than the {len(split)} samples to train on, found {count}")
+    rng = np.random.default_rng((seed, 0))
+    groups = np.array(getattr(split, "groups", ()), str)
+    if not len(groups):
+        order = rng.permutation(len(split))
+        return split.subset(np.sort(order[count:])), split.subset(np.sort(order[:count]))
+    held_out = np.zeros(len(split), bool)
+    for group in rng.permutation(np.unique(groups)):
+        members = groups == group
+        if held_out.sum() + members.sum() <= count:
+            held_out |= members
+    if count and not held_out.any():
+        smallest = int(np.unique(groups, return_counts=True)[1].min())
+        raise DataError(f"holdout: expected at least the {smallest} samples of the smallest group, which stay together, found {count}")
+    return split.subset(np.flatnonzero(~held_out)), split.subset(np.flatnonzero(held_out))
+
+
+class Kept:
+    """A split whose samples stay in memory once they were opened, as long as they fit.
+
+    Args:
+        split: What to keep.
+        most_bytes: Of pictures and maps; samples beyond them are opened each time.
+    """
+
+    def __init__(self, split: Split, most_bytes: int = 1 << 29):
+        self.split, self.left = split, most_bytes
+        self.kinds, self.groups = kinds_of(split), getattr(split, "groups", ())
+        self._kept: dict[int, Sample] = {}
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, index: int) -> Sample:
+        index = int(index)
+        if (known := self._kept.get(index)) is not None:
+            return known
+        sample = self.split[index]
+        size = 3 * sample.picture.width * sample.picture.height
+        size += sample.truth.map.nbytes if isinstance(sample.truth, Segments) else 0
+        if size <= self.left:  # two threads may open one sample at once: then it is counted twice, and kept once
+            self.left -= size
+            self._kept[index] = sample
+        return sample
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> Kept:
+        return Kept(self.split.subset(indices), self.left)

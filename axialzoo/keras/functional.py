@@ -1,0 +1,101 @@
+"""Parts of functional models: stages as layers of the model itself, inputs, activations and layouts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from axialzoo.keras.blocks import ACTIVATIONS, through
+from axialzoo.keras.neck import Fuse
+from axialzoo.keras.pooling import MaxPool
+from axialzoo.spec import Backbone, NeckStage, SpecError, Stage
+from axialzoo.spec.neck import Fused
+
+
+def residual_stage(x, spec: Stage, inputs: int, backbone: Backbone, name: str, dtype):
+    """A max pool where the spec has one, then blocks: (N, H, W, inputs) to (N, H / stride, W / stride, outputs), rounded up.
+
+    Layers of the model itself, so that ``model.get_layer("stages.0.blocks.1")`` finds them. A stage takes in and gives out one
+    state. Today that is the pixels. Tokens that travel beside them (MaX-DeepLab's memory, (N, tokens, C), read and written by
+    transformers inside the blocks of the last stage and of the neck) will be a second member of it: blocks without a
+    transformer pass it on, `ResidualBlock.residual` is where one with a transformer reads pixels and tokens and writes both,
+    and `through` hands the state from block to block whatever it holds.
+    """
+    if spec.pool:
+        x = MaxPool(name=f"{name}.pool", dtype=dtype)(x)
+    return through(spec.blocks, x, inputs, backbone, name, dtype)
+
+
+def fused_stage(features: list, images, fused: Sequence[Fused], spec: NeckStage, backbone: Backbone, name: str, dtype):
+    """A step of the neck: :class:`Fuse`, then residual blocks.
+
+    `features` are all so far, those of stem and stages, then of the steps before. Layers of the model itself, as the
+    blocks of the stages are.
+    """
+    inputs = [features[feature.index] for feature in fused]
+    x = Fuse(fused, spec, backbone, name=f"{name}.fuse", dtype=dtype)([*inputs, images])
+    return through(spec.blocks, x, spec.channels, backbone, name, dtype)
+
+
+@keras.saving.register_keras_serializable(package="axialzoo")
+class Activation(keras.layers.Layer):
+    """An activation by its name in the spec."""
+
+    def __init__(self, activation: str, **kwargs):
+        super().__init__(**kwargs)
+        self.activation = activation
+
+    def call(self, x):
+        return ACTIVATIONS[self.activation](x)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "activation": self.activation}
+
+
+@keras.saving.register_keras_serializable(package="axialzoo")
+class Turned(keras.layers.Layer):
+    """Axes in another order; Keras's own `Permute` changes with the global data format."""
+
+    def __init__(self, axes: Sequence[int], **kwargs):
+        super().__init__(**kwargs)
+        self.axes = tuple(axes)
+
+    def call(self, x):
+        return keras.ops.transpose(x, self.axes)
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape[axis] for axis in self.axes)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "axes": list(self.axes)}
+
+
+def image_input(channels: int, size, data_format: str, dtype):
+    """The model's input, and the same with channels last."""
+    if data_format not in ("channels_last", "channels_first"):
+        raise SpecError(f"data_format: expected 'channels_last' or 'channels_first', found {data_format!r}")
+    height, width = size or (None, None)
+    if data_format == "channels_last":
+        images = keras.Input((height, width, channels), name="images", dtype=dtype.variable_dtype)
+        return images, images
+    images = keras.Input((channels, height, width), name="images", dtype=dtype.variable_dtype)
+    return images, Turned((0, 2, 3, 1), name="images.channels_last", dtype=dtype)(images)
+
+
+def to_format(x, data_format: str, name: str, dtype):
+    """Features as the model's user wants them laid out."""
+    return x if data_format == "channels_last" else Turned((0, 3, 1, 2), name=f"{name}.channels_first", dtype=dtype)(x)
+
+
+def laid_out(outputs: Any, data_format: str, name: str, dtype: Any) -> Any:
+    """Outputs of a head as the model's user wants them laid out: maps, (N, H, W, C), channels second where asked for."""
+    if isinstance(outputs, dict):
+        return {key: laid_out(value, data_format, f"{name}.{key}", dtype) for key, value in outputs.items()}
+    if isinstance(outputs, (list, tuple)):
+        return [laid_out(value, data_format, f"{name}.{index}", dtype) for index, value in enumerate(outputs)]
+    return to_format(outputs, data_format, name, dtype) if len(outputs.shape) == 4 else outputs

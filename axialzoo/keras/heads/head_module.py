@@ -1,0 +1,45 @@
+"""What every head's module has, and which module computes which spec."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from axialzoo.spec import Backbone, Head
+from axialzoo.spec.heads.head import HeadRegistry
+
+MODULES: HeadRegistry[Callable[..., HeadModule]] = HeadRegistry("Keras has no module for it; decorate one with register_head")
+register_head = MODULES.register
+
+
+class HeadModule:
+    """Features to outputs, of layers that become the model's own: a tensor, or a dictionary by the names of ``spec.outputs``.
+
+    The same in training and in inference: losses are functions beside it, in ``axialzoo.keras.losses``. Its
+    variables' paths begin with ``head/``; layers that give outputs have the dtype `output_dtype`, float32 where the policy is mixed.
+    """
+
+    def __init__(self, spec: Head, dtype: Any):
+        self.spec = spec
+        policy = keras.dtype_policies.get(dtype)
+        self.output_dtype = policy.variable_dtype if policy.name.startswith("mixed_") else policy
+
+    def __call__(self, features: Sequence[Any], pre_logits: bool = False) -> Any:
+        """The outputs.
+
+        Args:
+            features: The endpoints that ``spec.reads`` names, each (N, H, W, C).
+            pre_logits: Stop before the layers that tell classes apart.
+        """
+        raise NotImplementedError
+
+    def get_classifier(self) -> Any:
+        """The layer that tells classes apart."""
+        raise NotImplementedError
+
+
+def make_head(spec: Head, backbone: Backbone, dtype: Any) -> HeadModule:
+    """The module of a head on `backbone`, newly initialised."""
+    return MODULES.of(spec)(spec, backbone, dtype)

@@ -1,0 +1,58 @@
+"""Attributes of the attention operators, and their one flattening: for PyTorch's schemas, XLA's and TensorFlow's attributes."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, fields
+from typing import Any
+
+from axialzoo.spec import Attention
+
+
+@dataclass(frozen=True)
+class AttentionAttributes:
+    """Describes an attention along one axis, apart from its tensors.
+
+    Attributes:
+        axis: 0 attends along the height, 1 along the width.
+        key_depth: Dk.
+        span: Width of what a query attends to; 0 for everything the tables reach.
+        content_similarity: Whether there is q.k.
+        content_value: Whether v is retrieved.
+        head_fastest: Whether channels lie as ``d * G + g``, or head by head, ``g * D + d``: those of q, k, v and of the result in
+            training, those of the result alone in the inference form.
+        interpolate: Whether the tables are stretched to an axis longer than they reach (inference form).
+        relu: Whether the result is activated (inference form).
+    """
+
+    axis: int
+    key_depth: int
+    span: int = 0
+    content_similarity: bool = True
+    content_value: bool = True
+    head_fastest: bool = True
+    interpolate: bool = False
+    relu: bool = False
+
+    @classmethod
+    def of(cls, spec: Attention, axis: int, **layout: bool) -> AttentionAttributes:
+        """Return the attributes of a layer along `axis`; `layout` are the last three attributes by name."""
+        return cls(axis, spec.key_depth, spec.span or 0, "content" in spec.similarity, "content" in spec.value, **layout)
+
+    def flat(self) -> tuple[int | bool, ...]:
+        """Return the values in the order of :data:`SCHEMA`, for an operator of ``torch.library``."""
+        return astuple(self)
+
+    @classmethod
+    def from_flat(cls, values: tuple[Any, ...]) -> AttentionAttributes:
+        """Return the attributes that :meth:`flat` flattened; an operator may leave out defaults at the end."""
+        return cls(*values)
+
+    def named(self) -> dict[str, int]:
+        """Return the values that the operators of JAX and TensorFlow take, by name; the kernel's code there has the others fixed."""
+        return {name: int(getattr(self, name)) for name in NAMED}
+
+
+NAMED = ("axis", "key_depth", "span", "content_similarity", "content_value")
+SCHEMA = ", ".join(  # of torch.library
+    f"{field.type} {field.name}" + (f"={field.default}" if field.name not in NAMED else "") for field in fields(AttentionAttributes)
+)

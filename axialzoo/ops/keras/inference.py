@@ -1,0 +1,165 @@
+"""A folded axial attention layer on the fused CPU kernel, on the back end that Keras has; elsewhere the layer's own form serves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from axialzoo.ops.attributes import AttentionAttributes
+from axialzoo.ops.keras.attention import attend_along
+from axialzoo.ops.keras.dispatch import backend
+from axialzoo.ops.keras.tables import Activation, arange, clip, interpolate
+from axialzoo.spec.attention import SIMILARITY_TERMS
+
+Table = Any  # a tensor, or None where the spec has no such term
+
+
+def beyond_jit() -> bool:
+    """Whether the kernel is there, but not within what Keras compiles: XLA in TensorFlow cannot call it."""
+    return keras.backend.backend() == "tensorflow" and backend().available()
+
+
+def serving_kernel(layer: Any, x) -> bool:
+    """Whether the kernel is there for this layer and input: folded, float32, on the CPU."""
+    folded = layer.norm_qkv.folded and layer.norm_output.folded
+    return folded and keras.backend.standardize_dtype(x.dtype) == layer.compute_dtype == "float32" and backend().serves(x)
+
+
+def linear(layer, x, residual=None, activation: Activation | None = None):
+    """A folded convolution; of 1x1 a matrix product, which is faster on CPUs: (N, H, W, inputs) to (N, H', W', outputs).
+
+    Args:
+        layer: The convolution.
+        x: Its input.
+        residual: (N, H', W', outputs), added to the result.
+        activation: Of the sum.
+    """
+    if layer.kernel > 1 or layer.stride > 1:
+        return layer.norm(layer.convolved(x), residual, activation=activation)
+    _, h, w, _ = ops.shape(x)
+    weight, bias = (ops.convert_to_tensor(one) for one in (layer.conv.kernel, layer.norm.beta))
+    y = ops.reshape(x, (-1, layer.inputs)) @ ops.reshape(weight, (layer.inputs, layer.outputs)) + ops.cast(bias, x.dtype)
+    y = ops.reshape(y, (-1, h, w, layer.outputs))
+    y = y if residual is None else residual + y
+    return y if activation is None else activation(y)
+
+
+def subsample(x, step: int):
+    """Return every `step`-th row and column: (N, H, W, C) to (N, ceil(H / step), ceil(W / step), C)."""
+    return x[:, ::step, ::step]
+
+
+def depthwise(conv: keras.layers.DepthwiseConv2D, x):
+    """A convolution of stride 1 of each channel by itself: (N, H, W, C) to the same."""
+    return conv(x)
+
+
+def max_pool(x):
+    """3 x 3, stride 2: (N, H, W, C) to (N, ceil(H / 2), ceil(W / 2), C)."""
+    x = ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=float("-inf"))  # "same" would not pad the first row
+    return ops.max_pool(x, 3, 2, "valid", data_format="channels_last")
+
+
+def average_pool(x, stride: int):
+    """Mean of every `stride` x `stride` pixels; at the end of an odd side, of those that are there."""
+    return ops.average_pool(x, stride, stride, "same", data_format="channels_last")
+
+
+def attend_folded(layer: Any, x, axis: int, activation: Activation | None = None):
+    """The whole layer along an axis, on the kernel, where :func:`serving_kernel` says so: (N, H, W, C) to (N, H, W, V), activated."""
+    spec, length = layer.spec, ops.shape(x)[1 + axis]
+    weight, bias, *tables, scales, position_scale, shift = backend().arrays_of(layer)
+    if spec.long_axis == "interpolate":
+        tables = [_stretched(table, spec.positions, length) for table in tables]
+    form = AttentionAttributes.of(spec, axis)
+    return backend().axial_attention(x, (weight, bias, *tables, scales, position_scale, shift), form, activation)
+
+
+def arrays_of(layer: Any) -> tuple[Table, ...]:
+    """What an operator takes besides the map, of a layer whose norms are folded; channels lie head by head, as in the layer.
+
+    Returns:
+        weight (C, 2K+V), bias (2K+V,), query, key and value table (2P-1, D), scales (3, G) of q.k, q.rq and k.rk, position_scale (V,),
+        what is retrieved of the value table times that, and shift (V,), added to the result; None where there is no such term.
+    """
+    spec = layer.spec
+    weight, bias = (layer.gated_values(ops.convert_to_tensor(one)) for one in (layer.qkv.kernel, layer.norm_qkv.beta))
+    scales = layer.scale_in_evaluation()  # (terms, G)
+    none = ops.zeros((spec.heads,), "float32")
+    scale = {term: scales[index] for index, term in enumerate(spec.similarity)}
+    gamma, beta = (
+        ops.reshape(ops.convert_to_tensor(one), (len(spec.value), -1)) for one in (layer.norm_output.gamma, layer.norm_output.beta)
+    )  # (terms, V)
+    return (
+        weight,
+        bias,
+        *(layer.gate(f"{name}_position", layer.table(f"{name}_position")) for name in ("query", "key", "value")),
+        ops.stack([scale.get(term, none) for term in SIMILARITY_TERMS]),
+        gamma[spec.value.index("position")] if "position" in spec.value else None,
+        ops.sum(beta, 0),
+    )
+
+
+def plain(x, arrays: tuple[Table, ...], form: AttentionAttributes):
+    """What an operator computes, of plain operations: for derivatives, and for other devices."""
+    weight, bias, *tables, scales, position_scale, shift = arrays
+    heads, keys = scales.shape[1], scales.shape[1] * form.key_depth
+    x = ops.swapaxes(x, 1, 2) if form.axis == 0 else x  # (N, O, L, C)
+    x = x @ weight + bias  # (N, O, L, 2K+V)
+    _, others, length, _ = ops.shape(x)
+    parts = x[..., :keys], x[..., keys : 2 * keys], x[..., 2 * keys :]
+    q, k, v = (ops.swapaxes(ops.reshape(part, (-1, others, length, heads, part.shape[-1] // heads)), 2, 3) for part in parts)
+    content, positions = attended(q, k, v, tables, scales, form)  # (N, O, G, L, Dv) or None
+    y = ops.reshape(shift, (heads, 1, -1))  # (G, 1, Dv)
+    if content is not None:
+        y = y + content
+    if positions is not None:
+        y = y + (positions if position_scale is None else ops.reshape(position_scale, (heads, 1, -1)) * positions)
+    y = ops.reshape(ops.swapaxes(y, 2, 3), (-1, others, length, shift.shape[0]))  # (N, O, L, V)
+    return ops.swapaxes(y, 1, 2) if form.axis == 0 else y
+
+
+def attended(q, k, v, tables, scales, form: AttentionAttributes) -> tuple[Table, Table]:
+    """Contents and positions retrieved along L, (N, O, G, L, Dv) each or None, of (N, O, G, L, D)."""
+    length = ops.shape(q)[3]
+    bounds = [form.span // 2] * bool(form.span) + [table.shape[0] // 2 for table in tables if table is not None]
+    reach = length - 1
+    for bound in bounds:
+        reach = min(reach, bound) if isinstance(reach, int) else ops.minimum(reach, bound)
+    position = arange(length)
+    distance = position - position[:, None]  # (T, S): key - query
+    visible = abs(distance) <= reach  # (T, S)
+    near = ops.cast(clip(distance, -reach, reach), "int32")
+    rq, rk, rv = (None if table is None else ops.take(table, near + table.shape[0] // 2, axis=0) for table in tables)  # (T, S, D)
+    flat = (-1, q.shape[2], length)
+    content, positions = attend_along(
+        *(ops.reshape(x, (*flat, x.shape[4])) for x in (q, k, v)), (rq, rk, rv), factors_of(scales, (rq, rk), form), visible[None],
+        form.content_value,
+    )  # fmt: skip
+    shape = (-1, *ops.shape(q)[1:4], v.shape[4])  # (N, O, G, L, Dv)
+    return tuple(None if x is None else ops.reshape(x, shape) for x in (content, positions))
+
+
+def factors_of(scales, tables: tuple[Table, Table], form: AttentionAttributes) -> tuple[Table, Table, Table]:
+    """Factors of q.k, q.rq and k.rk, (G, 1, 1) each, of `scales`, (3, G); None for a term that there is not."""
+    there = form.content_similarity, tables[0] is not None, tables[1] is not None
+    return tuple(scales[index][:, None, None] if one else None for index, one in enumerate(there))
+
+
+def split_parts(qkv, heads: int, key_depth: int, axis: int) -> tuple:
+    """Queries, keys and values of rows with the head index fastest: (N, H, W, 2K + V) to (N, O, G, L, D) each."""
+    x = ops.swapaxes(qkv, 1, 2) if axis == 0 else qkv  # (N, O, L, 2K+V)
+    _, others, length, channels = ops.shape(x)
+    keys = heads * key_depth
+    ends = ((0, keys), (keys, 2 * keys), (2 * keys, channels))
+    parts = (ops.reshape(x[..., start:end], (-1, others, length, (end - start) // heads, heads)) for start, end in ends)
+    return tuple(ops.transpose(part, (0, 1, 4, 2, 3)) for part in parts)
+
+
+def _stretched(table: Table, positions: int, length) -> Table:
+    """A table, (2P-1, D), for an axis longer than it reaches: (2L-1, D)."""
+    if table is None or (isinstance(length, int) and length <= positions):
+        return table
+    return interpolate(table, 2 * (length if isinstance(length, int) else ops.maximum(length, positions)) - 1)

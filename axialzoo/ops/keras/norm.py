@@ -1,0 +1,84 @@
+"""Batch norms in training on the fused kernel, with the residual and the activation that follow: one pass for moments, one for the rest."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from keras import ops
+
+from axialzoo.ops.keras.dispatch import Operator, backend, sides_of
+from axialzoo.ops.kernels.structures import AxialNorm
+
+
+class NormForm(NamedTuple):
+    """What the operator is told besides arrays: see :func:`normalised`."""
+
+    epsilon: float
+    terms: int
+    heads: int
+    relu: bool
+
+
+def normalised(x, weight, bias, epsilon: float, residual, relu: bool, terms: int, heads: int) -> tuple[Any, Any, Any]:
+    """Rows normalised by their own moments: ask :func:`axialzoo.ops.keras.dispatch.can_train_rows` before.
+
+    Args:
+        x: (..., terms C).
+        weight, bias: (terms C,), in the order of x's channels.
+        epsilon: Added to the variance.
+        residual: (..., C), added to the result; or None.
+        relu: Whether the result is activated.
+        terms: How many norms are summed, as of retrieved contents and positions.
+        heads: Where not 0, channels of x lie with the head index fastest, and the result's head by head.
+
+    Returns:
+        (..., C), and mean and biased variance of x's channels, which have no gradients.
+    """
+    return backend().operate(NORM, NormForm(epsilon, terms, heads, relu), (x, weight, bias, residual))
+
+
+def _sizes(form: NormForm, x) -> dict[str, Any]:
+    *rows, channels = sides_of(x)
+    return {
+        "rows": math.prod(rows), "terms": form.terms, "outputs": channels // form.terms, "heads": form.heads, "relu": int(form.relu)
+    }  # fmt: skip
+
+
+def _forward(form: NormForm, x, weight, bias, residual):
+    run, sizes = backend().run, _sizes(form, x)
+    channels = weight.shape
+    mean, variance = run("norm_moments", AxialNorm, {"x": x}, {"mean": channels, "variance": channels}, **sizes)
+    inverse = ops.rsqrt(variance + form.epsilon)  # (terms C,)
+    given = {"x": x, "mean": mean, "scale": weight * inverse, "bias": bias, "residual": residual}
+    (y,) = run("norm_forward", AxialNorm, given, {"y": (*sides_of(x)[:-1], sizes["outputs"])}, **sizes)
+    return (y, mean, variance), (inverse,)
+
+
+def _backward(form: NormForm, inputs, outputs, kept, grads):
+    (x, weight, _, residual), (y, mean, _), (inverse,), grad = inputs, outputs, kept, grads[0]
+    given = {"x": x, "mean": mean, "scale": weight * inverse, "inverse": inverse, "grad_y": grad, "y": y if form.relu else None}
+    results = {"grad_x": sides_of(x), "grad_weight": weight.shape, "grad_bias": weight.shape}
+    if residual is None or not form.relu:
+        found = backend().run("norm_backward", AxialNorm, given, results, **_sizes(form, x))
+        return *found, None if residual is None else grad
+    return backend().run("norm_backward", AxialNorm, given, {**results, "grad_residual": sides_of(grad)}, **_sizes(form, x))
+
+
+def _plain(form: NormForm, x, weight, bias, residual):
+    """The same of plain operations."""
+    *sides, channels = ops.shape(x)
+    rows = ops.reshape(x, (-1, channels))  # (R, terms C)
+    n = ops.cast(ops.shape(rows)[0], x.dtype)
+    mean = ops.sum(rows, 0) / n  # (terms C,)
+    variance = ops.sum(ops.square(rows - mean), 0) / n
+    y = (rows - mean) * (weight * ops.rsqrt(variance + form.epsilon)) + bias
+    y = ops.sum(ops.reshape(y, (-1, form.terms, channels // form.terms)), 1)  # (R, C)
+    if form.heads:
+        y = ops.swapaxes(ops.reshape(y, (-1, channels // form.terms // form.heads, form.heads)), 1, 2)  # (R, G, D)
+    y = ops.reshape(y, (*sides, channels // form.terms))
+    y = y if residual is None else residual + y
+    return ops.relu(y) if form.relu else y, ops.stop_gradient(mean), ops.stop_gradient(variance)
+
+
+NORM = Operator(_plain, _forward, _backward)

@@ -1,0 +1,25 @@
+"""Orders of channels: head by head, as layers have them, and with the head index fastest, as the kernel takes rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from keras import ops
+
+
+class Order(NamedTuple):
+    """Channels in another order: how they get there, and back."""
+
+    there: Callable[[Any], Any]
+    back: Callable[[Any], Any]
+
+
+def head_fastest(x, heads: int):
+    """Channels from head by head to depth by depth: (..., GD) to (..., DG)."""
+    return ops.reshape(ops.swapaxes(ops.reshape(x, (*x.shape[:-1], heads, -1)), -1, -2), x.shape)
+
+
+def head_by_head(x, heads: int):
+    """The way back: (..., DG) to (..., GD)."""
+    return head_fastest(x, x.shape[-1] // heads)

@@ -1,0 +1,56 @@
+"""Products of rows of channels in training on the fused kernel: 1x1 convolutions and projections."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+from axialzoo.ops.folding import PANEL
+from axialzoo.ops.keras.dispatch import Operator, backend, sides_of
+from axialzoo.ops.kernels.structures import AxialLinear, AxialWeightGradient
+
+
+def packed(weight):
+    """(I, O) as the kernel takes it: (panels, I, 64), zeros appended."""
+    inputs, outputs = weight.shape
+    padded = ops.pad(weight, ((0, 0), (0, -outputs % PANEL))) if outputs % PANEL else weight
+    return ops.transpose(ops.reshape(padded, (inputs, -1, PANEL)), (1, 0, 2))
+
+
+def product(x, weight):
+    """Rows of channels times a matrix: (N, H, W, I) and (I, O) to (N, H, W, O); see :func:`axialzoo.ops.keras.dispatch.can_train_rows`."""
+    return backend().operate(PRODUCT, None, (x, weight))[0]
+
+
+def _sizes(x, outputs: int) -> dict[str, Any]:
+    n, h, w, inputs = sides_of(x)
+    strides = {"x_batch": h * w * inputs, "x_height": w * inputs, "x_width": inputs}
+    return {"batch": n, "height": h, "width": w, **strides, "inputs": inputs, "outputs": outputs}
+
+
+def _multiplied(x, weight):
+    outputs = weight.shape[1]
+    given, results = {"x": x, "weight": packed(weight)}, {"y": (*sides_of(x)[:3], outputs)}
+    return backend().run("linear", AxialLinear, given, results, **_sizes(x, outputs))[0]
+
+
+def _forward(form: None, x, weight):
+    return (_multiplied(x, weight),), ()
+
+
+def _backward(form: None, inputs, outputs, kept, grads):
+    (x, weight), (grad,) = inputs, grads
+    rows, columns = weight.shape
+    given, results = {"x": x, "grad_y": grad}, {"grad_weight": (columns, rows)}
+    (grad_weight,) = backend().run("weight_gradient", AxialWeightGradient, given, results, **_sizes(x, columns))
+    return _multiplied(grad, ops.transpose(weight)), ops.transpose(grad_weight)
+
+
+def _plain(form: None, x, weight):
+    """The same of plain operations."""
+    _, h, w, inputs = ops.shape(x)
+    return (ops.reshape(ops.reshape(x, (-1, inputs)) @ weight, (-1, h, w, weight.shape[1])),)
+
+
+PRODUCT = Operator(_plain, _forward, _backward)

@@ -1,0 +1,205 @@
+"""The fused kernel as operators of PyTorch: ``torch.ops.axialzoo.axial_attention`` and ``linear``, for inference.
+
+Both take and give maps of shape (N, C, H, W) whose memory is channels-last, and weights that
+:func:`axialzoo.ops.folding.pack` laid out. On float32 on a CPU the kernel serves; where there is none, and for every other
+device and type, the same is computed of PyTorch's own operations: see :func:`axialzoo.ops.kernels.kernel_status`. On a GPU
+:mod:`axialzoo.ops.torch.gpu` serves.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from axialzoo.ops.attributes import SCHEMA, AttentionAttributes
+from axialzoo.ops.kernels.structures import AxialForward, AxialLinear
+from axialzoo.ops.torch.attention import attention_weights
+from axialzoo.ops.torch.dispatch import pointer, serving_kernel
+from axialzoo.ops.torch.tables import interpolate
+
+LIBRARY = torch.library.Library("axialzoo", "FRAGMENT")
+LIBRARY.define("linear(Tensor x, Tensor weight, Tensor bias, Tensor? residual, int outputs, bool relu) -> Tensor")
+LIBRARY.define(
+    "axial_attention(Tensor x, Tensor weight, Tensor bias, Tensor? query_table, Tensor? key_table, Tensor? value_table, Tensor scales, "
+    f"Tensor? position_scale, Tensor shift, {SCHEMA}) -> Tensor"
+)
+
+
+def rows_of_channels(x: Tensor) -> Tensor:
+    """The map itself where its channels are contiguous, else a channels-last copy."""
+    return x if x.stride(1) == 1 or x.shape[1] == 1 else x.contiguous(memory_format=torch.channels_last)
+
+
+def _empty(x: Tensor, channels: int) -> Tensor:
+    """(N, channels, H, W), channels last."""
+    return x.new_empty((x.shape[0], x.shape[2], x.shape[3], channels)).permute(0, 3, 1, 2)
+
+
+def unpack(weight: Tensor, outputs: int) -> Tensor:
+    """(panels, I, 64) back to (outputs, I)."""
+    return weight.transpose(1, 2).flatten(0, 1)[:outputs]
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, outputs: int, relu: bool) -> Tensor:
+    """A 1x1 convolution, a residual and an activation: (N, I, H, W), packed weight and bias, (N, O, H, W) to (N, O, H, W)."""
+    kernel = serving_kernel(x, weight, bias, residual)
+    if kernel is None:
+        rows = F.linear(x.permute(0, 2, 3, 1), unpack(weight, outputs).to(x.dtype), bias[:outputs].to(x.dtype))  # (N, H, W, O)
+        y = rows.permute(0, 3, 1, 2)
+        y = y if residual is None else y + residual
+        return y.relu() if relu else y
+    x = rows_of_channels(x)
+    if residual is not None:
+        residual = residual.contiguous(memory_format=torch.channels_last)
+    n, inputs, height, width = x.shape
+    y = _empty(x, outputs)
+    arguments = AxialLinear(
+        n, height, width, x.stride(0), x.stride(2), x.stride(3), inputs, outputs,
+        pointer(x), pointer(weight), pointer(bias), pointer(residual), pointer(y), relu,
+    )  # fmt: skip
+    kernel.run("linear", arguments, torch.get_num_threads())
+    return y
+
+
+class Folded(NamedTuple):
+    """Tensors of a layer with every norm folded: see :class:`axialzoo.ops.folding.FoldedAttention`; weight and bias are packed."""
+
+    weight: Tensor
+    bias: Tensor
+    query_table: Tensor | None
+    key_table: Tensor | None
+    value_table: Tensor | None
+    scales: Tensor
+    position_scale: Tensor | None
+    shift: Tensor
+
+    @property
+    def tables(self) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        return self.query_table, self.key_table, self.value_table
+
+
+def axial_attention(x: Tensor, folded: Folded, attributes: AttentionAttributes) -> Tensor:
+    """A whole axial attention layer with every norm folded.
+
+    Args:
+        x: (N, C, H, W).
+        folded: Tensors of the layer.
+        attributes: Describe the attention; `head_fastest` the channels of the result.
+
+    Returns:
+        (N, V, H, W).
+    """
+    axis, scales = attributes.axis, folded.scales
+    tables, reach = reaching(folded.tables, x.shape[2 + axis], attributes)
+    kernel = serving_kernel(x, folded.weight, folded.bias, scales, folded.shift)
+    heads, values = scales.shape[1], folded.shift.shape[0]
+    if kernel is None:
+        return _plain(x, folded._replace(query_table=tables[0], key_table=tables[1], value_table=tables[2]), reach, attributes)
+    x = rows_of_channels(x)
+    y = _empty(x, values)
+    other, attended = 3 - axis, 2 + axis
+    rows = next((table.shape[0] for table in tables if table is not None), 1)
+    arguments = AxialForward(
+        batch=x.shape[0], others=x.shape[other], length=x.shape[attended], heads=heads, key_depth=attributes.key_depth,
+        value_depth=values // heads, reach=reach, table_reach=rows // 2, x=pointer(x), x_batch=x.stride(0), x_other=x.stride(other),
+        x_position=x.stride(attended), inputs=x.shape[1], weight=pointer(folded.weight), bias=pointer(folded.bias),
+        query_table=pointer(tables[0]), key_table=pointer(tables[1]), value_table=pointer(tables[2]),
+        content_scale=pointer(scales) if attributes.content_similarity else 0, query_scale=pointer(scales) + 4 * heads,
+        key_scale=pointer(scales) + 8 * heads, content_value=attributes.content_value, position_scale=pointer(folded.position_scale),
+        shift=pointer(folded.shift), out=pointer(y), out_batch=y.stride(0), out_other=y.stride(other), out_position=y.stride(attended),
+        out_head=1 if attributes.head_fastest else values // heads, out_depth=heads if attributes.head_fastest else 1,
+        relu=attributes.relu,
+    )  # fmt: skip
+    kernel.run("forward", arguments, torch.get_num_threads())
+    return y
+
+
+def _operator(x: Tensor, *arguments: Any) -> Tensor:
+    """:func:`axial_attention` as ``torch.library`` calls it."""
+    return axial_attention(x, Folded(*arguments[:8]), AttentionAttributes.from_flat(arguments[8:]))
+
+
+def reaching(tables: Sequence[Tensor | None], length: int, attributes: AttentionAttributes) -> tuple[tuple[Tensor | None, ...], int]:
+    """The tables for an axis of `length`, stretched where they are to be, and how far a query reaches."""
+    reach = min(length - 1, attributes.span // 2) if attributes.span else length - 1
+    long_enough = []
+    for table in tables:
+        if table is not None and attributes.interpolate and length > (table.shape[0] + 1) // 2:
+            table = interpolate(table, 2 * length - 1).contiguous()
+        elif table is not None:
+            reach = min(reach, table.shape[0] // 2)
+        long_enough.append(table)
+    return tuple(long_enough), reach
+
+
+def _plain(x: Tensor, folded: Folded, reach: int, attributes: AttentionAttributes) -> Tensor:
+    """Compute the same of PyTorch's operations, for other devices, types and machines; L x L logits and all."""
+    axis, scales = attributes.axis, folded.scales
+    heads, outputs = scales.shape[1], 2 * scales.shape[1] * attributes.key_depth + folded.shift.shape[0]
+    x = x.permute(0, 3, 2, 1) if axis == 0 else x.permute(0, 2, 3, 1)  # (N, O, L, C)
+    x = F.linear(x, unpack(folded.weight, outputs).to(x.dtype), folded.bias[:outputs].to(x.dtype))  # (N, O, L, 2K+V)
+    content, positions = attended(x, folded.tables, scales, reach, attributes)  # (N, O, G, L, Dv) or None
+    y = folded.shift.to(x.dtype).view(-1, heads).T[:, None]  # (G, 1, Dv)
+    if content is not None:
+        y = y + content
+    if positions is not None:
+        factor = 1 if folded.position_scale is None else folded.position_scale.to(x.dtype).view(-1, heads).T[:, None]  # (G, 1, Dv)
+        y = y + factor * positions
+    y = y.permute(0, 1, 3, 4, 2) if attributes.head_fastest else y.permute(0, 1, 3, 2, 4)  # (N, O, L, Dv, G) or (N, O, L, G, Dv)
+    y = y.flatten(3).relu() if attributes.relu else y.flatten(3)  # (N, O, L, V)
+    return y.permute(0, 3, 2, 1) if axis == 0 else y.permute(0, 3, 1, 2)
+
+
+def attended(
+    x: Tensor, tables: Sequence[Tensor | None], scales: Tensor, reach: int, attributes: AttentionAttributes
+) -> tuple[Tensor | None, Tensor | None]:
+    """Contents and positions retrieved along L, (N, O, G, L, Dv) each or None, of rows (N, O, L, 2K + V), head fastest."""
+    heads, length = scales.shape[1], x.shape[2]
+    keys = heads * attributes.key_depth
+    parts = x.split((keys, keys, x.shape[3] - 2 * keys), dim=3)
+    q, k, v = (part.unflatten(3, (-1, heads)).permute(0, 1, 4, 2, 3) for part in parts)  # (N, O, G, L, D)
+    position = torch.arange(length, device=x.device)
+    distance = position - position[:, None]  # (T, S): key - query
+    seen = distance.abs() <= reach
+    rq, rk, rv = (None if t is None else t[distance.clamp(-reach, reach) + t.shape[0] // 2].to(x.dtype) for t in tables)  # (T, S, D)
+    a, b, c = (scale[:, None, None].to(x.dtype) for scale in scales)  # (G, 1, 1)
+    logits = x.new_zeros(())
+    if attributes.content_similarity:
+        logits = logits + a * (q @ k.mT)  # (N, O, G, T, S)
+    if rq is not None:
+        logits = logits + b * torch.einsum("nogtd,tsd->nogts", q, rq)
+    if rk is not None:
+        logits = logits + c * torch.einsum("nogsd,tsd->nogts", k, rk)
+    p = attention_weights(logits, seen, x.dtype)  # (N, O, G, T, S)
+    content = p @ v if attributes.content_value else None
+    return content, None if rv is None else torch.einsum("nogts,tsd->nogtd", p, rv)
+
+
+def channels_last(function):
+    """`function`, whose result is channels-last in memory whatever path served, as compiled programs rely on it."""
+
+    @functools.wraps(function)
+    def wrapped(*arguments):
+        y = function(*arguments)
+        return y.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+
+    return wrapped
+
+
+LIBRARY.impl("linear", channels_last(linear), "CompositeExplicitAutograd")
+LIBRARY.impl("axial_attention", channels_last(_operator), "CompositeExplicitAutograd")
+
+
+@torch.library.register_fake("axialzoo::linear")
+def _(x, weight, bias, residual, outputs, relu):
+    return _empty(x, outputs)
+
+
+@torch.library.register_fake("axialzoo::axial_attention")
+def _(x, *arguments):
+    return _empty(x, Folded(*arguments[:8]).shift.shape[0])

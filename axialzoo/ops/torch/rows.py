@@ -1,0 +1,76 @@
+"""Products of rows of channels in training on the fused kernel: 1x1 convolutions and projections."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from axialzoo.ops.folding import PANEL
+from axialzoo.ops.kernels.structures import AxialLinear, AxialWeightGradient
+from axialzoo.ops.torch.dispatch import can_train_rows, differentiable, pointer, serving_kernel
+
+
+def packed(weight: Tensor) -> Tensor:
+    """(outputs, inputs) as the kernel takes it: (panels, inputs, 64), zeros appended."""
+    outputs, inputs = weight.shape
+    padded = F.pad(weight, (0, 0, 0, -outputs % PANEL)) if outputs % PANEL else weight
+    return padded.reshape(-1, PANEL, inputs).transpose(1, 2).contiguous()
+
+
+def product(x: Tensor, weight: Tensor) -> Tensor:
+    """Rows of channels times a matrix: (N, H, W, I), of any strides but the last, and (O, I) to (N, H, W, O)."""
+    kernel = serving_kernel(x, weight)
+    assert kernel is not None  # see can_train_rows
+    if x.shape[3] != weight.shape[1]:
+        raise ValueError(
+            f"product: expected rows of {weight.shape[1]} channels for a weight of {tuple(weight.shape)}, found {tuple(x.shape)}"
+        )
+    y, panels = x.new_empty((*x.shape[:3], len(weight))), packed(weight)
+    arguments = AxialLinear(*x.shape[:3], *x.stride()[:3], x.shape[3], len(weight), pointer(x), pointer(panels), 0, 0, pointer(y), 0)
+    kernel.run("linear", arguments, torch.get_num_threads())
+    return y
+
+
+def gradients(x: Tensor, weight: Tensor, grad: Tensor, wanted: tuple[bool, bool]) -> tuple[Tensor | None, Tensor | None]:
+    """Of :func:`product` by rows and matrix, those that are wanted."""
+    kernel = serving_kernel(x, weight, grad)
+    if kernel is None:
+        raise RuntimeError("linear: expected the kernel that the forward pass had, found none; see kernel_status()")
+    grad = grad.contiguous()
+    grad_x, grad_weight = product(grad, weight.T) if wanted[0] else None, None
+    if wanted[1]:
+        grad_weight = torch.empty_like(weight, memory_format=torch.contiguous_format)  # whatever way round the matrix lies
+        arguments = AxialWeightGradient(
+            *x.shape[:3], *x.stride()[:3], x.shape[3], grad.shape[3], pointer(x), pointer(grad), pointer(grad_weight)
+        )
+        kernel.run("weight_gradient", arguments, torch.get_num_threads())
+    return grad_x, grad_weight
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return product(x, weight)
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return tuple(differentiable(F.linear, (x, weight), grads[0], ctx.needs_input_grad))
+        return gradients(x, weight, grads[0], ctx.needs_input_grad)
+
+
+def takes(x: Tensor) -> bool:
+    """Whether :func:`product` takes such rows where the kernel serves."""
+    return x.dtype == torch.float32 and x.stride(3) == 1 and not torch.is_autocast_enabled(x.device.type)
+
+
+def linear(x: Tensor, weight: Tensor) -> Tensor:
+    """A 1x1 convolution of rows: (N, H, W, I) and (O, I) to (N, H, W, O); where :func:`takes` says so on the kernel."""
+    if not takes(x) or not can_train_rows(x, weight):
+        return F.linear(x, weight)
+    return cast(Tensor, _Linear.apply(x, weight))

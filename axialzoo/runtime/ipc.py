@@ -1,0 +1,236 @@
+"""Worker processes: starting one, the messages, errors on their way back, and what is known of one that died.
+
+A message is a line of JSON, then the arrays that it names; nothing is pickled. A :class:`WorkerProcess` asks over the standard input of a
+process that runs :func:`serve`, and that answers over its standard output; whatever else is printed there goes to standard error. An
+answer is a message, or ``{"error": text, "kind": name of the exception}``. The back ends of Keras and the batch engine both use this.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, BinaryIO, cast
+
+import numpy as np
+
+Arrays = Mapping[str, np.ndarray | Sequence[np.ndarray]]
+Received = dict[str, np.ndarray | list[np.ndarray]]
+DTYPES = ("float16", "float32", "float64", "int32", "int64", "uint8", "bool")
+LONGEST = 1 << 30  # bytes of the line
+ROOT = Path(__file__).resolve().parents[2]  # where the package lies, whatever the current folder is
+ENVIRONMENT = {  # several processes share a GPU's memory, so none takes all of it
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+}
+
+
+class WorkerError(RuntimeError):
+    """A worker that failed, stopped or took too long.
+
+    Attributes:
+        kind: Name of the exception that the worker raised; empty where it died.
+    """
+
+    def __init__(self, message: str, kind: str = ""):
+        super().__init__(message)
+        self.kind = kind
+
+
+class WorkerDied(WorkerError):
+    """A worker whose process ended before it answered."""
+
+
+class WorkerProcess:
+    """A process that runs a module which calls :func:`serve`, until it is closed, deleted, or this process ends.
+
+    Args:
+        module: Name of the module.
+        arguments: Of its command line.
+        title: What its errors begin with.
+        threads: How many it computes with; default as this process.
+        cores: Numbers of the cores that it may use, which every framework heeds; default as this process.
+        environment: Variables to set in it.
+        timeout: Seconds; a process that takes longer for an answer is ended.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        *arguments: str,
+        title: str = "",
+        threads: int | None = None,
+        cores: Sequence[int] | None = None,
+        environment: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ):
+        self.title, self.timeout = title, timeout
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (it is open as long as the process runs)
+        paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        settings = {**ENVIRONMENT, **os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": paths, **(environment or {})}
+        if threads is not None:
+            settings |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            env=settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr,
+            start_new_session=True,  # an interrupt from the terminal is for this process alone
+        )  # fmt: skip
+        if cores is not None and hasattr(os, "sched_setaffinity"):
+            with contextlib.suppress(ProcessLookupError):  # it has died: the first question says so
+                os.sched_setaffinity(self._process.pid, cores)
+        self._close = weakref.finalize(self, _close, self._process, self._stderr)
+
+    @property
+    def pid(self) -> int:
+        """Number of the process."""
+        return self._process.pid
+
+    def ask(self, message: Mapping[str, object], arrays: Arrays | None = None) -> tuple[dict[str, Any], Received]:
+        """Send a message with arrays, and return the answer with its arrays.
+
+        Raises:
+            WorkerError: with the worker's own message where it raised an exception; it goes on then.
+            WorkerDied: where it has ended, was closed, or took longer than its timeout.
+        """
+        if not self._close.alive:
+            raise WorkerDied(self._said("its process was closed; make another runner"))
+        questions, answers = cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout)
+        late, timer = threading.Event(), None
+        if self.timeout is not None:
+            timer = threading.Timer(self.timeout, lambda: (late.set(), self._process.kill()))
+            timer.daemon = True
+            timer.start()
+        try:
+            send(questions, message, arrays)
+            answer, received = receive(answers)
+        except (EOFError, OSError) as error:
+            reason = f"took longer than {self.timeout:g} s" if late.is_set() else self._last_words()
+            self.close()
+            raise WorkerDied(self._said(reason)) from error
+        except BaseException:  # interrupted half way: what comes next would be the wrong answer
+            self.close()
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+        if "error" in answer:
+            raise WorkerError(self._said(answer["error"]), answer.get("kind", ""))
+        return answer, received
+
+    def close(self) -> None:
+        """End the process once it has answered; more than once does no harm."""
+        self._close()
+
+    def kill(self) -> None:
+        """End the process at once; a file that it was writing is not there then."""
+        self._process.kill()
+        self._close()
+
+    def _said(self, text: str) -> str:
+        return f"{self.title}: {text}" if self.title else text
+
+    def _last_words(self) -> str:
+        code = self._process.wait()
+        lines: list[str] = []
+        with contextlib.suppress(ValueError):  # another thread has closed it
+            self._stderr.seek(0)
+            lines = self._stderr.read().decode(errors="replace").strip().splitlines()
+        return f"{lines[-1]} (exit code {code})" if lines else f"its process ended with exit code {code}"
+
+
+def serve(handle: Callable[[dict[str, Any], Received], tuple[Mapping[str, object], Arrays]]) -> None:
+    """Answer with `handle` until the other side closes; its exceptions are answers too, and the next question is answered again.
+
+    Args:
+        handle: From a message and its arrays to an answer and its arrays.
+    """
+    answers, questions = os.fdopen(os.dup(1), "wb"), sys.stdin.buffer
+    os.dup2(2, 1)  # frameworks print there, which is no answer
+    while True:
+        try:
+            message, arrays = receive(questions)
+        except EOFError:
+            return
+        try:
+            answer, found = handle(message, arrays)
+        except Exception as error:  # the user of the other side decides
+            answer, found = {"error": str(error).strip() or type(error).__name__, "kind": type(error).__name__}, {}
+        try:
+            send(answers, answer, found)
+        except BrokenPipeError:  # the other side is gone
+            return
+
+
+def send(stream: BinaryIO, said: Mapping[str, object], arrays: Arrays | None = None) -> None:
+    """Write a message and `arrays`, each an array or a list of arrays."""
+    flat, layout = [], []
+    for name, value in (arrays or {}).items():
+        several = [value] if isinstance(value, np.ndarray) else list(value)
+        count = None if isinstance(value, np.ndarray) else len(several)
+        layout.append([name, count, [[str(array.dtype), array.shape] for array in several]])
+        flat += several
+    line = json.dumps({"said": said, "arrays": layout}).encode()
+    stream.write(struct.pack("<Q", len(line)) + line)
+    for array in flat:
+        stream.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    stream.flush()
+
+
+def receive(stream: BinaryIO) -> tuple[dict[str, Any], Received]:
+    """Read a message and its arrays, as :func:`send` wrote them.
+
+    Raises:
+        EOFError: where the other side has gone.
+        ValueError: for anything else than such a message.
+    """
+    (length,) = struct.unpack("<Q", _exactly(stream, 8))
+    if length > LONGEST:
+        raise ValueError(f"message: expected a line of at most {LONGEST} bytes, found {length}")
+    message = json.loads(_exactly(stream, length))
+    arrays: Received = {}
+    for name, count, layout in message["arrays"]:
+        several = [_array(stream, dtype, shape) for dtype, shape in layout]
+        arrays[name] = several[0] if count is None else several
+    return message["said"], arrays
+
+
+def _array(stream: BinaryIO, dtype: str, shape: Sequence[int]) -> np.ndarray:
+    if dtype not in DTYPES:
+        raise ValueError(f"message: expected an array of {', '.join(DTYPES)}, found {dtype!r}")
+    array = np.empty(shape, dtype)
+    view, done = array.reshape(-1).view(np.uint8), 0
+    while done < view.size:
+        data = stream.read(view.size - done)
+        if not data:
+            raise EOFError("the other process has gone")
+        view[done : done + len(data)] = np.frombuffer(data, np.uint8)
+        done += len(data)
+    return array
+
+
+def _exactly(stream: BinaryIO, count: int) -> bytes:
+    data = stream.read(count)
+    if len(data) < count:
+        raise EOFError("the other process has gone")
+    return data
+
+
+def _close(process: subprocess.Popen, stderr: IO[bytes]) -> None:
+    for stream in (process.stdin, process.stdout):
+        with contextlib.suppress(OSError):  # a message that was still to be written has no reader
+            if stream is not None:
+                stream.close()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    stderr.close()

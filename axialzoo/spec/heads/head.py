@@ -1,0 +1,153 @@
+"""What every head says of itself: its tensors, what it reads of a backbone, what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, TypeVar, cast
+
+from axialzoo.spec.backbone import Backbone
+from axialzoo.spec.block import Block
+from axialzoo.spec.check import SpecError, did_you_mean
+from axialzoo.spec.primitives import Layer
+
+H = TypeVar("H", bound="Head")
+T = TypeVar("T")
+E = TypeVar("E")
+
+
+@dataclass(frozen=True)
+class Output:
+    """One of the maps that a head gives: its channels, and its stride; None for one vector an image."""
+
+    channels: int
+    stride: int | None
+
+
+@dataclass(frozen=True)
+class Head:
+    """What turns features into outputs: one member of a tagged union, told apart in JSON by ``"kind"``.
+
+    A head lives in four rooms: its spec in ``axialzoo/spec/heads``, its layers in ``axialzoo/torch/heads`` and
+    ``axialzoo/keras/heads``, what happens on either side of it in ``axialzoo/tasks``.
+
+    Attributes:
+        kind: Its tag.
+        task: What it is for, as in ``list_models(task=...)``.
+        pipeline_tag: Name of that task on the Hugging Face Hub.
+        gives: What the model's forward gives: its one output as it is (``"tensor"``), a dictionary of maps (``"maps"``) or
+            of lists of maps, one a level (``"pyramids"``).
+        num_classes: How many classes it tells apart.
+    """
+
+    kind: ClassVar[str]
+    task: ClassVar[str]
+    pipeline_tag: ClassVar[str]
+    gives: ClassVar[Literal["tensor", "maps", "pyramids"]] = "maps"
+    num_classes: int
+
+    @property
+    def takes_image(self) -> bool:
+        """Whether it takes in the image too, after the endpoints."""
+        return False
+
+    @property
+    def num_labels(self) -> int:
+        """Number of classes that its outputs tell apart."""
+        return self.num_classes
+
+    def reads(self, backbone: Backbone) -> tuple[int, ...]:
+        """Which endpoints of `backbone` it takes in, as :meth:`Backbone.feature_info` counts them."""
+        raise NotImplementedError
+
+    def layers(self, backbone: Backbone) -> Iterator[Layer]:
+        """Its primitive layers in order, all of whose names begin with ``head.``; parameters and cost follow."""
+        raise NotImplementedError
+
+    def outputs(self, backbone: Backbone) -> dict[str, Output]:
+        """What it gives, by name."""
+        raise NotImplementedError
+
+    def with_classes(self: H, num_classes: int | None = None, **options: Any) -> H:
+        """The same for another number of classes; of tensors, those whose shape changes start new.
+
+        Args:
+            num_classes: How many; None leaves them.
+            options: Other fields of this head that a user may change.
+
+        Raises:
+            SpecError: for an option that this head has not.
+        """
+        known = self.options()
+        for name in options:
+            if name not in known:
+                raise SpecError(
+                    f"{name}: not an option of a {self.kind} head{did_you_mean(name, known)}; it has {', '.join(known) or 'none'}"
+                )
+        changes = {name: value for name, value in options.items() if value is not None}
+        return replace(self, **changes, **({} if num_classes is None else {"num_classes": num_classes}))
+
+    def neutral(self: H) -> H:
+        """The same with what a user may change at fixed values: equal for two heads of one architecture."""
+        return self.with_classes(1)
+
+    def map_blocks(self: H, change: Callable[[Block], Block]) -> H:
+        """Return this head with each residual block of its own, if it has any, as `change` makes it."""
+        return self
+
+    @classmethod
+    def options(cls) -> tuple[str, ...]:
+        """Fields that :meth:`with_classes` takes beside the number of classes."""
+        return ()
+
+
+HEADS: dict[str, type[Head]] = {}
+
+
+def register_head(cls: type[H]) -> type[H]:
+    """Adds a head to the union, under its kind; a decorator."""
+    if HEADS.setdefault(cls.kind, cls) is not cls:
+        raise SpecError(f"head kind {cls.kind!r} is taken by {HEADS[cls.kind].__name__}")
+    return cls
+
+
+def head_named(kind: object, path: str) -> type[Head]:
+    """The class of the union whose tag is `kind`.
+
+    Raises:
+        SpecError: naming the nearest known kind, at `path` of the JSON.
+    """
+    if not isinstance(kind, str) or kind not in HEADS:
+        raise SpecError(f"{path}.kind: expected one of {', '.join(HEADS)}, found {kind!r}{did_you_mean(kind, HEADS)}")
+    return HEADS[kind]
+
+
+class HeadRegistry(dict[type[Head], T]):
+    """Maps types of heads to what a framework has for them.
+
+    Args:
+        missing: Error message for a head without an entry, and how to add one.
+    """
+
+    def __init__(self, missing: str):
+        super().__init__()
+        self.missing = missing
+
+    def register(self, spec: type[Head]) -> Callable[[E], E]:
+        """Return a decorator that enters what it decorates for heads of the type `spec`."""
+
+        def enter(entry: E) -> E:
+            self[spec] = cast(T, entry)
+            return entry
+
+        return enter
+
+    def of(self, head: Head) -> T:
+        """Return the entry of a head.
+
+        Raises:
+            SpecError: for a head without one.
+        """
+        if type(head) not in self:
+            raise SpecError(f"head {head.kind!r}: {self.missing}({type(head).__name__})")
+        return self[type(head)]

@@ -1,0 +1,95 @@
+"""The part of training that needs no framework: batches, the log, progress, scores and saves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from axialzoo.data.batches import TrainBatches
+from axialzoo.runtime.predict import SupportsOutputs
+from axialzoo.tasks import batch_targets
+from axialzoo.train.evaluation import score
+from axialzoo.train.job import Job
+from axialzoo.train.log import Log
+from axialzoo.train.progress import progress
+
+LOG_EVERY = 20  # steps between records
+
+
+class TrainLoop:
+    """Steps of a run, counted and followed; a framework's own loop inherits from it and computes them.
+
+    Attributes:
+        batches: Training batches by step.
+        step: Number of steps that are done.
+        model: What is trained; its framework's loop sets it.
+        average: Running average of its weights, or None.
+    """
+
+    model: Any
+    average: Any
+
+    def __init__(self, job: Job, process: int = 0, processes: int = 1):
+        self.job, self.recipe, self.step, self.writes_files = job, job.recipe, 0, process == 0
+        self.batches = TrainBatches(job.training, job.recipe, process, processes)
+
+    def save_state(self) -> None:
+        """Write what a run is resumed from."""
+        raise NotImplementedError
+
+    def runner(self) -> SupportsOutputs:
+        """Return a runner of the finished model."""
+        raise NotImplementedError
+
+    def finished(self) -> Any:
+        """Return the model, or its running average where the recipe has one."""
+        return self.model if self.average is None else self.average.model(self.model)
+
+    @contextmanager
+    def followed(self, step: int) -> Iterator[None]:
+        """Go on from `step`, with a log and a progress bar."""
+        self.step, self.log = step, Log(self.job.folder, step, self.job.figure) if self.writes_files else None
+        with progress(f"training {self.recipe.model}", self.batches.steps, step, self.writes_files) as self.bar:
+            yield
+
+    def batch(self, step: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Return images (n, H, W, C) and the targets of the task by name."""
+        x, truths = self.batches[step]
+        return x, batch_targets(self.job.task, truths, self.model.spec, x.shape[1:3])
+
+    def after_step(self, losses: Mapping[str, Any]) -> None:
+        """Count a step; update the running average, log and save where that is due.
+
+        Args:
+            losses: Scalars by name, ``"total"`` among them.
+        """
+        step, steps, recipe = self.step, self.batches.steps, self.recipe
+        self.step += 1
+        if self.average is not None:
+            self.average.update(self.model)
+        if self.log and (self.step % LOG_EVERY == 0 or self.step == steps):
+            values = {name: float(value) for name, value in losses.items()}
+            loss = values.pop("total")
+            self._record(loss=loss, **values, learning_rate=recipe.rate(step, steps), size=recipe.size(step, steps))
+            self.bar(self.step, f"loss {loss:.3f}")
+        if self.writes_files and self.step % self.job.save_every == 0 and not self._is_score_due():
+            self.save_state()
+
+    def score_if_due(self) -> None:
+        """Score the model on the samples held out, draw the learning curve and save, at the end of every so many epochs."""
+        if self.log and self._is_score_due():
+            if len(self.job.held_out):
+                self._record(**score(self.runner(), self.job.held_out))
+                self.log.draw()
+            self.save_state()
+
+    def _is_score_due(self) -> bool:
+        epoch, rest = divmod(self.step, self.batches.per_epoch)
+        return self.step == self.batches.steps or (rest == 0 and epoch % self.recipe.score_every == 0)
+
+    def _record(self, **values: Any) -> None:
+        assert self.log is not None
+        self.log.write(step=self.step, epoch=self.step / self.batches.per_epoch, **values)
