@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import keras
@@ -16,7 +15,6 @@ from axialzoo.keras.linear import Normal, OneMap
 from axialzoo.keras.scope import build_numbered, own_scope
 from axialzoo.keras.stem import Stem
 from axialzoo.spec import Backbone, from_dict, to_dict
-from axialzoo.spec.heads.unet import LocalBranch as LocalSpec
 from axialzoo.spec.heads.unet import UNet as Spec
 from axialzoo.spec.heads.unet import decoder_widths
 
@@ -32,7 +30,7 @@ class UNet(HeadModule):
     def __init__(self, spec: Spec, backbone: Backbone, dtype: Any):
         super().__init__(spec, dtype)
         self.decoder = UNetDecoder(backbone, spec.channels, spec.bottleneck, name="head.decoder", dtype=dtype)
-        self.local = None if spec.local is None else LocalBranch(spec.local, backbone, spec, name="head.local", dtype=dtype)
+        self.local = None if spec.local is None else LocalBranch(backbone, spec, name="head.local", dtype=dtype)
         self.merge = None if spec.local is None else _conv(spec.channels, spec.channels, 3, name="merge", dtype=dtype)
         self.classes = _conv(spec.channels, spec.num_classes, 1, name="classes", dtype=self.output_dtype)
         with keras.name_scope("head"):  # where their variables are
@@ -106,9 +104,11 @@ class LocalBranch(Layer):
         The features of the global branch (N, H, W, channels) and the image (N, H, W, in_channels) to (N, H, W, channels).
     """
 
-    def __init__(self, spec: LocalSpec, backbone: Backbone, head: Spec, **kwargs):
+    def __init__(self, backbone: Backbone, head: Spec, **kwargs):
         super().__init__(**kwargs)
-        self.spec, self.backbone, self.head_spec = spec, backbone, head
+        assert head.local is not None
+        self.spec, self.backbone, self.head_spec = head.local, backbone, head
+        spec = self.spec
         encoder, dtype = spec.encoder(backbone), self.dtype_policy
         self.stem = Stem(encoder, name="stem", dtype=dtype)
         self.blocks, self.depths, channels = [], [len(stage.blocks) for stage in spec.stages], encoder.stem_channels
@@ -162,14 +162,12 @@ class LocalBranch(Layer):
         return tuple(input_shape[0])
 
     def get_config(self) -> dict:
-        head = replace(self.head_spec, local=self.spec)
-        return {**super().get_config(), "backbone": to_dict(self.backbone), "head": {**to_dict(head), "kind": None}}
+        return {**super().get_config(), "backbone": to_dict(self.backbone), "head": to_dict(self.head_spec)}
 
     @classmethod
     def from_config(cls, config: dict):
-        config = {**config}
-        head = from_dict(Spec, {key: value for key, value in config.pop("head").items() if key != "kind"})
-        return super().from_config({**config, "spec": head.local, "head": head, "backbone": from_dict(Backbone, config["backbone"])})
+        head = from_dict(Spec, {key: value for key, value in config["head"].items() if key != "kind"})
+        return super().from_config({**config, "head": head, "backbone": from_dict(Backbone, config["backbone"])})
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, **kwargs) -> keras.layers.Conv2D:
