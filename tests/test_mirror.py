@@ -19,7 +19,7 @@ KERAS_FILES = {
     "pooling.py",  # layers for functions of PyTorch
     "losses/compile.py",  # what compile() takes
 }
-TORCH_FILES = {"folded.py", "sublayers.py"}  # the inference form is a model of its own; what a kernel may stand in for
+TORCH_FILES = {"folded.py"}  # the inference form is a model of its own
 TORCH_ONLY = {
     "attention.py": {
         "joined",  # what was computed in parts, see at_once
@@ -44,7 +44,6 @@ TORCH_ONLY = {
 }
 KERAS_ONLY = {
     "inference.py": {"fold"},  # in place, of a model that a runner has just made
-    "heads/unet.py": {"conv"},  # what PyTorch has as a layer
     "losses/classification.py": {"classification_defaults"},  # of compile()
     "norm.py": {"fold_conv"},
     "sublayers.py": {"kernel_computes"},  # Keras's layers have no hooks to ask for, but methods that may be replaced

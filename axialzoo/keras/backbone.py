@@ -194,5 +194,3 @@ class AxialBackbone(Extractor):
 
     def get_config(self) -> dict:
         return {**super().get_config(), "out_indices": list(self.out_indices)}
-
-

@@ -52,7 +52,7 @@ def _train(job: Job) -> keras.Model:
     loop = KerasLoop(job)
     with loop.followed(loop.load_state() if job.resume else 0):
         while loop.step < loop.batches.steps:
-            set_train_gates(loop.model, loop.trains_gates)
+            set_train_gates(loop.model, job.recipe.trains_gates(loop.step // loop.batches.per_epoch))
             loop.model.fit(Epoch(loop), epochs=1, verbose=0, shuffle=False, callbacks=[loop])
             loop.score_if_due()
     return loop.finished()

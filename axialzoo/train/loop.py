@@ -48,11 +48,6 @@ class TrainLoop:
         """Return the model, or its running average where the recipe has one."""
         return self.model if self.average is None else self.average.model(self.model)
 
-    @property
-    def trains_gates(self) -> bool:
-        """Whether the next step trains the factors of gated attention."""
-        return self.recipe.trains_gates(self.step // self.batches.per_epoch)
-
     @contextmanager
     def followed(self, step: int) -> Iterator[None]:
         """Go on from `step`, with a log and a progress bar."""

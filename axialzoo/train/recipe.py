@@ -62,8 +62,8 @@ class Recipe(DataSettings):
     def __post_init__(self):
         super().__post_init__()
         require_count("Recipe", "score_every", self.score_every)
-        require_count("Recipe", "holdout", self.holdout, least=0)
-        require_count("Recipe", "logits", self.logits, least=0)
+        for name in ("holdout", "logits"):
+            require_count("Recipe", name, getattr(self, name), least=0)
         require_count("Recipe", "gate_start", self.gate_start, least=-1)
         require_choice("Recipe", "optimizer", self.optimizer, ("sgd", "adamw"))
         require_choice("Recipe", "precision", self.precision, ("float32", "bfloat16", "float64"))

@@ -111,7 +111,7 @@ class TorchLoop(TrainLoop):
                 whole = {} if shared is None else {"totals": accelerator.reduce(shared(tensors), "mean")}
                 losses = loss_function(outputs, tensors, head, **whole, **recipe.loss)
                 accelerator.backward(losses["total"])
-                if not self.trains_gates:
+                if not recipe.trains_gates(self.step // self.batches.per_epoch):
                     drop_gate_gradients(self.model)
                 shrink(recipe, self.decayed, rate)
                 optimizer.step()

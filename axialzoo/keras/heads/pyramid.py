@@ -79,5 +79,3 @@ def upsample(x, finer):
     height, width = ops.shape(finer)[1:3]
     check_half(x.shape[1:3], finer.shape[1:3])
     return ops.repeat(ops.repeat(x, 2, 1), 2, 2)[:, :height, :width]
-
-

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import keras
 from keras import ops
 
 from axialzoo.keras.blocks import ResidualBlock
-from axialzoo.keras.heads.fcos import OneMap
 from axialzoo.keras.heads.head_module import HeadModule, register_head
-from axialzoo.keras.heads.pyramid import build_numbered
 from axialzoo.keras.layer import Layer
-from axialzoo.keras.linear import Normal
-from axialzoo.keras.scope import own_scope
+from axialzoo.keras.linear import Normal, OneMap
+from axialzoo.keras.scope import build_numbered, own_scope
 from axialzoo.keras.stem import Stem
 from axialzoo.spec import Backbone, from_dict, to_dict
-from axialzoo.spec.heads.unet import LocalBranch as LocalSpec
 from axialzoo.spec.heads.unet import UNet as Spec
 from axialzoo.spec.heads.unet import decoder_widths
 
@@ -34,9 +30,9 @@ class UNet(HeadModule):
     def __init__(self, spec: Spec, backbone: Backbone, dtype: Any):
         super().__init__(spec, dtype)
         self.decoder = UNetDecoder(backbone, spec.channels, spec.bottleneck, name="head.decoder", dtype=dtype)
-        self.local = None if spec.local is None else LocalBranch(spec.local, backbone, spec, name="head.local", dtype=dtype)
-        self.merge = None if spec.local is None else conv(spec.channels, spec.channels, 3, name="merge", dtype=dtype)
-        self.classes = conv(spec.channels, spec.num_classes, 1, name="classes", dtype=self.output_dtype)
+        self.local = None if spec.local is None else LocalBranch(backbone, spec, name="head.local", dtype=dtype)
+        self.merge = None if spec.local is None else _conv(spec.channels, spec.channels, 3, name="merge", dtype=dtype)
+        self.classes = _conv(spec.channels, spec.num_classes, 1, name="classes", dtype=self.output_dtype)
         with keras.name_scope("head"):  # where their variables are
             for layer in (self.merge, self.classes):
                 if layer is not None:
@@ -65,7 +61,7 @@ class UNetDecoder(Layer):
         super().__init__(**kwargs)
         self.backbone, self.channels, self.bottleneck = backbone, channels, bottleneck
         self.convs = [
-            conv(inputs, outputs, 3, 2 if bottleneck and index == 0 else 1, name=str(index), dtype=self.dtype_policy)
+            _conv(inputs, outputs, 3, 2 if bottleneck and index == 0 else 1, name=str(index), dtype=self.dtype_policy)
             for index, (inputs, outputs) in enumerate(decoder_widths(backbone, channels, bottleneck))
         ]
         self.inputs = [inputs for inputs, _ in decoder_widths(backbone, channels, bottleneck)]
@@ -108,9 +104,11 @@ class LocalBranch(Layer):
         The features of the global branch (N, H, W, channels) and the image (N, H, W, in_channels) to (N, H, W, channels).
     """
 
-    def __init__(self, spec: LocalSpec, backbone: Backbone, head: Spec, **kwargs):
+    def __init__(self, backbone: Backbone, head: Spec, **kwargs):
         super().__init__(**kwargs)
-        self.spec, self.backbone, self.head_spec = spec, backbone, head
+        assert head.local is not None
+        self.spec, self.backbone, self.head_spec = head.local, backbone, head
+        spec = self.spec
         encoder, dtype = spec.encoder(backbone), self.dtype_policy
         self.stem = Stem(encoder, name="stem", dtype=dtype)
         self.blocks, self.depths, channels = [], [len(stage.blocks) for stage in spec.stages], encoder.stem_channels
@@ -120,8 +118,8 @@ class LocalBranch(Layer):
                 channels = block.channels[-1]
         self.decoder = UNetDecoder(encoder, head.channels, spec.bottleneck, name="decoder", dtype=dtype)
         widths = spec.unused_widths()
-        self.unused = [conv(width, width, 1, name=str(i), trainable=False, dtype=dtype) for i, width in enumerate(widths)]
-        self.classes = conv(head.channels, head.num_classes, 1, name="classes", trainable=False, dtype=dtype) if spec.unused else None
+        self.unused = [_conv(width, width, 1, name=str(i), trainable=False, dtype=dtype) for i, width in enumerate(widths)]
+        self.classes = _conv(head.channels, head.num_classes, 1, name="classes", trainable=False, dtype=dtype) if spec.unused else None
 
     def build(self, input_shape=None):
         with own_scope(self):
@@ -164,17 +162,15 @@ class LocalBranch(Layer):
         return tuple(input_shape[0])
 
     def get_config(self) -> dict:
-        head = replace(self.head_spec, local=self.spec)
-        return {**super().get_config(), "backbone": to_dict(self.backbone), "head": {**to_dict(head), "kind": None}}
+        return {**super().get_config(), "backbone": to_dict(self.backbone), "head": to_dict(self.head_spec)}
 
     @classmethod
     def from_config(cls, config: dict):
-        config = {**config}
-        head = from_dict(Spec, {key: value for key, value in config.pop("head").items() if key != "kind"})
-        return super().from_config({**config, "spec": head.local, "head": head, "backbone": from_dict(Backbone, config["backbone"])})
+        head = from_dict(Spec, {key: value for key, value in config["head"].items() if key != "kind"})
+        return super().from_config({**config, "head": head, "backbone": from_dict(Backbone, config["backbone"])})
 
 
-def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, **kwargs) -> keras.layers.Conv2D:
+def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, **kwargs) -> keras.layers.Conv2D:
     """A convolution with bias; of stride 2 its input is padded beforehand."""
     layer = OneMap if outputs == 1 else keras.layers.Conv2D
     return layer(

@@ -11,9 +11,8 @@ from keras import ops
 
 from axialzoo.keras.losses.loss_registry import register_loss
 from axialzoo.keras.losses.segmentation import axis_mean, wide
-from axialzoo.spec.heads.unet import UNet
-
-SMOOTH = 1e-5  # added to both sides of Dice's fraction, as in U-Bench
+from axialzoo.spec.heads.loss_inputs import check_class_weights
+from axialzoo.spec.heads.unet import SMOOTH, UNet, loss_weights
 
 
 @register_loss(UNet)
@@ -50,24 +49,14 @@ def semantic_segmentation_loss(
         ValueError: for cross entropy of one logit, or weights of other than the classes.
     """
     logits, target = wide(outputs["semantic"]), ops.cast(targets["semantic"], "int32")
-    weights = default_weights(logits.shape[-1], bce, dice, cross_entropy)
-    losses = {
+    weights = loss_weights(logits.shape[-1], bce=bce, dice=dice, cross_entropy=cross_entropy)
+    functions = {
         "bce": lambda: bce_loss(logits, target, ignore),
         "dice": lambda: dice_loss(logits, target, ignore),
         "cross_entropy": lambda: cross_entropy_loss(logits, target, ignore, class_weights),
     }
-    weighted = {name: weight * axis_mean(losses[name](), 0) for name, weight in weights.items()}
-    return {**weighted, "total": sum(weighted.values())}
-
-
-def default_weights(classes: int, bce: float | None, dice: float | None, cross_entropy: float | None) -> dict[str, float]:
-    """Weights of the losses that are not 0, by name."""
-    if bce is None and dice is None and cross_entropy is None:
-        return {"bce": 0.5, "dice": 1.0} if classes == 1 else {"cross_entropy": 1.0}
-    weights = {"bce": bce, "dice": dice, "cross_entropy": cross_entropy}
-    if not any(weights.values()):
-        raise ValueError("loss: expected a weight above 0 of bce, dice or cross_entropy, found none")
-    return {name: weight for name, weight in weights.items() if weight}
+    losses = {name: weight * axis_mean(functions[name](), 0) for name, weight in weights.items()}
+    return {**losses, "total": sum(losses.values())}
 
 
 def bce_loss(logits, target, ignore: int = -1):
@@ -87,7 +76,7 @@ def dice_loss(logits, target, ignore: int = -1):
 
 def cross_entropy_loss(logits, target, ignore: int = -1, class_weights: tuple[float, ...] | None = None):
     """Cross entropy, the mean over the pixels that count: (N,)."""
-    check_classes(logits.shape[-1], class_weights)
+    check_class_weights(class_weights, logits.shape[-1])
     counted = ops.cast(ops.not_equal(target, ignore), "int32")
     pixels = ops.sparse_categorical_crossentropy(target * counted, logits, from_logits=True)  # (N, H, W)
     if class_weights is not None:
@@ -106,10 +95,3 @@ def pixel_mean(pixels, counted):
     """The mean over the pixels of each picture that count, 0 if none does: (N, H, W) to (N,)."""
     pixel_count = ops.sum(counted, (1, 2))
     return ops.sum(pixels * counted, (1, 2)) / (pixel_count + ops.cast(ops.equal(pixel_count, 0), pixels.dtype))
-
-
-def check_classes(classes: int, class_weights: tuple[float, ...] | None) -> None:
-    if classes == 1:
-        raise ValueError("cross_entropy: expected at least two logits, found one; give weights of bce and dice instead")
-    if class_weights is not None and len(class_weights) != classes:
-        raise ValueError(f"class_weights: expected {classes}, one per class, found {len(class_weights)}")

@@ -18,6 +18,7 @@ from axialzoo.spec.primitives import Conv, Layer, LayerCost, Parameter
 from axialzoo.spec.stem import Stem
 
 COVERAGES = ("whole", "top_left")
+SMOOTH = 1e-5  # added to both sides of Dice's fraction, as in U-Bench
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,22 @@ def decoder_layers(name: str, backbone: Backbone, channels: int, bottleneck: boo
         at = 2 * stride if bottleneck and index == 0 else stride
         yield Conv(f"{name}.{index}", inputs, outputs, (at, at), (), 3, bias=True)
         stride = at // 2
+
+
+def loss_weights(logits: int, **weights: float | None) -> dict[str, float]:
+    """Return the weights of ``bce``, ``dice`` and ``cross_entropy`` that are not 0, by name, or the defaults if none is given.
+
+    Raises:
+        ValueError: for weights that are all 0, or one of cross entropy for one logit.
+    """
+    if all(weight is None for weight in weights.values()):
+        return {"bce": 0.5, "dice": 1.0} if logits == 1 else {"cross_entropy": 1.0}
+    given = {name: weight for name, weight in weights.items() if weight}
+    if not given:
+        raise ValueError(f"loss: expected a weight above 0 of {', '.join(weights)}, found none")
+    if logits == 1 and "cross_entropy" in given:
+        raise ValueError("cross_entropy: expected at least two logits, found one; give weights of bce and dice instead")
+    return given
 
 
 @dataclass(frozen=True)

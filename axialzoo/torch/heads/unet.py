@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from axialzoo.spec import Backbone
-from axialzoo.spec.heads.unet import LocalBranch as LocalSpec
 from axialzoo.spec.heads.unet import UNet as Spec
 from axialzoo.spec.heads.unet import decoder_widths
 from axialzoo.torch.backbone import ResidualStage
@@ -30,7 +29,7 @@ class UNet(HeadModule[dict[str, Tensor]]):
     def __init__(self, spec: Spec, backbone: Backbone):
         super().__init__(spec)
         self.decoder = UNetDecoder(backbone, spec.channels, spec.bottleneck)
-        self.local = None if spec.local is None else LocalBranch(spec.local, backbone, spec)
+        self.local = None if spec.local is None else LocalBranch(backbone, spec)
         self.merge = None if spec.local is None else nn.Conv2d(spec.channels, spec.channels, 3, padding=1)
         self.classes = nn.Conv2d(spec.channels, spec.num_classes, 1)
 
@@ -81,9 +80,11 @@ class LocalBranch(nn.Module):
         The features of the global branch (N, channels, H, W) and the image (N, in_channels, H, W) to (N, channels, H, W).
     """
 
-    def __init__(self, spec: LocalSpec, backbone: Backbone, head: Spec):
+    def __init__(self, backbone: Backbone, head: Spec):
         super().__init__()
-        self.spec, encoder = spec, spec.encoder(backbone)
+        assert head.local is not None
+        self.spec = spec = head.local
+        encoder = spec.encoder(backbone)
         self.stem = Stem(encoder)
         self.stages = nn.ModuleList()
         channels = encoder.stem_channels

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from axialzoo.spec.heads.unet import UNet
+from axialzoo.spec.heads.loss_inputs import check_class_weights
+from axialzoo.spec.heads.unet import SMOOTH, UNet, loss_weights
 from axialzoo.torch.losses.loss_registry import register_loss
-
-SMOOTH = 1e-5  # added to both sides of Dice's fraction, as in U-Bench
 
 
 @register_loss(UNet)
@@ -52,24 +51,14 @@ def semantic_segmentation_loss(
     """
     logits, target = outputs["semantic"], targets["semantic"]
     logits = logits if logits.dtype == torch.float64 else logits.float()
-    weights = default_weights(logits.shape[1], bce, dice, cross_entropy)
-    losses = {
+    weights = loss_weights(logits.shape[1], bce=bce, dice=dice, cross_entropy=cross_entropy)
+    functions = {
         "bce": lambda: bce_loss(logits, target, ignore),
         "dice": lambda: dice_loss(logits, target, ignore),
         "cross_entropy": lambda: cross_entropy_loss(logits, target, ignore, class_weights),
     }
-    weighted = {name: weight * losses[name]().mean() for name, weight in weights.items()}
-    return {**weighted, "total": sum(weighted.values())}
-
-
-def default_weights(classes: int, bce: float | None, dice: float | None, cross_entropy: float | None) -> dict[str, float]:
-    """Weights of the losses that are not 0, by name."""
-    if bce is None and dice is None and cross_entropy is None:
-        return {"bce": 0.5, "dice": 1.0} if classes == 1 else {"cross_entropy": 1.0}
-    weights = {"bce": bce, "dice": dice, "cross_entropy": cross_entropy}
-    if not any(weights.values()):
-        raise ValueError("loss: expected a weight above 0 of bce, dice or cross_entropy, found none")
-    return {name: weight for name, weight in weights.items() if weight}
+    losses = {name: weight * functions[name]().mean() for name, weight in weights.items()}
+    return {**losses, "total": sum(losses.values())}
 
 
 def bce_loss(logits: Tensor, target: Tensor, ignore: int = -1) -> Tensor:
@@ -88,7 +77,7 @@ def dice_loss(logits: Tensor, target: Tensor, ignore: int = -1) -> Tensor:
 
 def cross_entropy_loss(logits: Tensor, target: Tensor, ignore: int = -1, class_weights: tuple[float, ...] | None = None) -> Tensor:
     """Cross entropy, the mean over the pixels that count: (N,)."""
-    check_classes(logits.shape[1], class_weights)
+    check_class_weights(class_weights, logits.shape[1])
     weight = None if class_weights is None else logits.new_tensor(class_weights)  # (C,)
     pixels = F.cross_entropy(logits, target.long(), weight, reduction="none", ignore_index=ignore)  # (N, H, W)
     return pixel_mean(pixels, (target != ignore).to(logits.dtype))
@@ -104,10 +93,3 @@ def one_hot_targets(logits: Tensor, target: Tensor, ignore: int) -> tuple[Tensor
 def pixel_mean(pixels: Tensor, counted: Tensor) -> Tensor:
     """The mean over the pixels of each picture that count, 0 if none does: (N, H, W) to (N,)."""
     return (pixels * counted).sum((1, 2)) / counted.sum((1, 2)).clamp(min=1)
-
-
-def check_classes(classes: int, class_weights: tuple[float, ...] | None) -> None:
-    if classes == 1:
-        raise ValueError("cross_entropy: expected at least two logits, found one; give weights of bce and dice instead")
-    if class_weights is not None and len(class_weights) != classes:
-        raise ValueError(f"class_weights: expected {classes}, one per class, found {len(class_weights)}")

@@ -1,0 +1,50 @@
+"""Keras gives the Medical Transformer's numbers, in evaluation and, with statistics of each patch, in training."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from axialzoo.spec import adapt
+from converters.medical_transformer_names import to_ours, to_theirs
+from tests.golden import medt
+from tests.parity.common import BACKENDS
+
+TOLERANCE = 2e-5  # absolute
+pytestmark = pytest.mark.backends(*BACKENDS)
+FULL = [pytest.param(name, marks=pytest.mark.full) for name in ("axialunet_64", "gated_64", "logo_64_grid2", "MedT_128_gray")]
+
+
+def model_of(in_keras, name: str):
+    spec = adapt(medt.SPECS[name], in_channels=medt.described()["models"][name]["input_shape"][1])
+    return in_keras.model_of(spec, "float32", to_ours(spec, medt.state(name)))
+
+
+@pytest.mark.parametrize("name", ["MedT_64_grid2", *FULL])
+def test_logits_are_the_authors(in_keras, name):
+    logits = in_keras.forward(model_of(in_keras, name), in_keras.last(medt.images(name)))
+    assert np.abs(logits.transpose(0, 3, 1, 2) - medt.golden()[f"{name}/logits"]).max() <= TOLERANCE
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["MedT_64_grid2", "logo_64_grid2", "gated_64"])
+def test_a_training_forward_is_the_authors(in_keras, name):
+    from axialzoo.keras import to_tensors
+
+    model, tolerance = model_of(in_keras, name), medt.described()["models"][name]["tolerance"]["train"]
+    logits = in_keras.forward(model, in_keras.last(medt.images(name)), training=True).transpose(0, 3, 1, 2)
+    first = medt.golden()[f"{name}/train/logits/first"]
+    assert np.abs(logits[0, :8, :4, :4] - first).max() <= 3 * tolerance["logits_float64_max"]
+    theirs, prefix = to_theirs(model.spec, to_tensors(model)), f"{name}/train/after/"
+    after = {key.removeprefix(prefix): value for key, value in medt.golden().items() if key.startswith(prefix) and "num_batches" not in key}
+    assert max(float(np.abs(theirs[key] - value).max()) for key, value in after.items()) <= 3 * tolerance["after_float64"]
+
+
+def test_upsampling_with_aligned_corners_is_caught(in_keras, monkeypatch):
+    from axialzoo.keras.heads import unet
+    from axialzoo.keras.resize import resize
+
+    name = "MedT_64_grid2"
+    monkeypatch.setattr(unet, "upsample_bilinear", lambda x, finer: resize(x, *finer.shape[1:3]))
+    logits = in_keras.forward(model_of(in_keras, name), in_keras.last(medt.images(name)))
+    assert np.abs(logits.transpose(0, 3, 1, 2) - medt.golden()[f"{name}/logits"]).max() > 100 * TOLERANCE
