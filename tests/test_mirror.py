@@ -19,7 +19,10 @@ KERAS_FILES = {
     "pooling.py",  # layers for functions of PyTorch
     "losses/compile.py",  # what compile() takes
 }
-TORCH_FILES = {"folded.py"}  # the inference form is a model of its own
+TORCH_FILES = {
+    "folded.py",  # the inference form is a model of its own
+    *("places.py", "processes.py"),  # batches that processes share; Keras computes on all devices as on one
+}
 TORCH_ONLY = {
     "attention.py": {
         "joined",  # what was computed in parts, see at_once
@@ -28,18 +31,12 @@ TORCH_ONLY = {
     "backbone.py": {"ResidualStage", "check_image"},
     "blocks.py": {"max_pool"},
     "sublayers.py": {"graph_step", "leaf_of_graph"},  # recordings of torch.fx
-    "drop_path.py": {"Places", "draw_by_place", "kept"},  # what is dropped depends on the place in a batch that processes share
     "fused_layer.py": {"gram_moments"},  # on GPUs
     "losses/loss_registry.py": {"totals_of"},  # of processes: Keras computes on all devices as on one
     "neck.py": {"FusedStage"},
     "native.py": {"read_state", "to_array"},
-    "projection.py": {"at_once", "norm_logits"},  # a CPU's cache; Keras's back ends fuse for themselves
-    "norm.py": {
-        "frozen_statistics",
-        "apply_norm",
-        "recomputed",
-        *("set_sync_norms", "is_shared", "sum_over_processes", "moments_over_processes"),  # Keras computes on all devices as on one
-    },
+    "projection.py": {"at_once"},  # a CPU's cache; Keras's back ends fuse for themselves
+    "norm.py": {"frozen_statistics", "recomputed", "set_sync_norms"},  # Keras does so by itself
     "windows.py": {"mask"},
 }
 KERAS_ONLY = {
@@ -49,7 +46,7 @@ KERAS_ONLY = {
     "sublayers.py": {"kernel_computes"},  # Keras's layers have no hooks to ask for, but methods that may be replaced
     "weights.py": {"variables"},
 }
-SHARE = 0.75  # of public definitions in files of one name
+SHARE = 0.8  # of public definitions in files of one name
 SAME = {"forward": "call"}
 
 
