@@ -24,7 +24,8 @@ def layers(source: str) -> tuple[torch.nn.Module, torch.nn.Module]:
     for tensor in ours.state_dict().values():
         if tensor.is_floating_point():
             tensor.copy_(torch.rand_like(tensor) + 0.1)
-    page.load_state_dict(ours.state_dict())
+    counters = {name: tensor for name, tensor in page.state_dict().items() if name.endswith("num_batches_tracked")}
+    page.load_state_dict({**ours.state_dict(), **counters})  # all but the counters, which ours has none of
     return page, ours
 
 
