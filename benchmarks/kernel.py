@@ -30,7 +30,8 @@ from axialzoo.spec import Attention, Norm  # noqa: E402
 from axialzoo.spec.cost import cost  # noqa: E402
 from axialzoo.torch import create_model  # noqa: E402
 from axialzoo.torch.attention import AxialAttention  # noqa: E402
-from axialzoo.torch.inference import FoldedAxialAttention, optimize_for_inference  # noqa: E402
+from axialzoo.torch.folded import FoldedAxialAttention  # noqa: E402
+from axialzoo.torch.inference import optimize_for_inference  # noqa: E402
 from axialzoo.train.recipe import load_recipe  # noqa: E402
 from benchmarks.peak import peak_rates  # noqa: E402
 

@@ -30,7 +30,7 @@ from axialzoo.ops.folding import fold_attention  # noqa: E402
 from axialzoo.ops.kernels import kernel_status  # noqa: E402
 from axialzoo.spec import Attention, Norm  # noqa: E402
 from axialzoo.torch.attention import AxialAttention  # noqa: E402
-from axialzoo.torch.inference import FoldedAxialAttention, tensors_of  # noqa: E402
+from axialzoo.torch.folded import FoldedAxialAttention, tensors_of  # noqa: E402
 from benchmarks.kernel import difference, interleaved, line, row  # noqa: E402
 
 LAYERS = ((56, 64), (28, 128), (14, 256), (56, 512))  # positions, channels: three of axial_resnet50_s, and one of deep heads

@@ -5,7 +5,8 @@ weights, and each key is one of:
 
 * the encoder's, below ``encoder/`` or (TensorFlow Model Garden) ``backbone/_encoder/``;
 * a panoptic head's: imported, or left out with `backbone_only`;
-* another head's, a mask transformer's or an extra decoder's: left out with `backbone_only`, refused otherwise;
+* a mask transformer's, its tokens', transformers' and decoders': imported, or left out with `backbone_only`;
+* another head's: left out with `backbone_only`, refused otherwise;
 * not a weight: `NOT_WEIGHTS`.
 
     config, tensors = import_checkpoint("max_deeplab_s_backbone_os16_axial_deeplab_cityscapes_trainfine.tar.gz")
@@ -24,42 +25,26 @@ import numpy as np
 from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_tensors, default_config
 from axialzoo.spec import Model, aliases, entry, list_models
 from axialzoo.spec.heads.classifier import Classifier
+from axialzoo.spec.heads.mask_transformer import MaskTransformer
 from axialzoo.spec.heads.panoptic import Panoptic
 from axialzoo.spec.zoo.panoptic_deeplab import CITYSCAPES
 
-from .deeplab2_infer import ASSUMED, ASSUMED_RATES, ASSUMED_THINGS, RATES, Shapes, as_found, has_head, infer, shapes_of
+from .deeplab2_infer import ASSUMED, ASSUMED_RATES, ASSUMED_THINGS, RATES, Shapes, as_found, head_of, infer, shapes_of
 from .deeplab2_names import ENCODER, ITEMS, inexpressible, places
+from .mask_names import ITEMS as MASKS
+from .mask_names import without_memory
 from .tf2 import TF2Checkpoint, opened, write_checkpoint
 
 SOURCE = "github.com/google-research/deeplab2"
 MODEL_GARDEN = "backbone/_encoder/"
 NOT_WEIGHTS = re.compile(r"global_step|save_counter|(backbone_)?optimizer/.*|.*\.OPTIMIZER_SLOT.*")
 PANOPTIC = frozenset(item.partition("/")[0] for item in ITEMS.values())  # the items beside the encoder that are imported
-HEADS = frozenset(  # the others that their models save (common.py, model/kmax_deeplab.py)
+HEADS = frozenset(  # the others that their models save (common.py)
     """
     motion_regression_head_without_last_layer motion_regression_head_last_layer
     next_instance_decoder next_instance_regression_head_without_last_layer next_instance_regression_head_last_layer
     depth_head_without_last_layer depth_head_last_layer
     deeplab_v3_aspp classifier_conv_bn_act deeplab_v3plus_aspp deeplab_v3plus_project_conv_bn_act deeplab_v3plus_fuse
-    pixel_space_head transformer_mask_head transformer_class_head pixel_space_feature_batch_norm pixel_space_mask_batch_norm
-    pixel_decoder transformer_decoder
-    """.split()  # noqa: SIM905
-)
-EXTRAS = re.compile(  # of the encoder
-    r"memory_feature|_(stage5|decoder_stage\d+|class_feature|mask_feature)_extra(_resized_fuse)?/.*"
-    r"|_(decoder_)?stage\d+/_block\d+_transformer/.*"
-)
-GARDEN = "backbone/_encoder/"
-NOT_WEIGHTS = re.compile(r"global_step|save_counter|(backbone_)?optimizer/.*|.*\.OPTIMIZER_SLOT.*")
-PANOPTIC = frozenset(item.partition("/")[0] for item in ITEMS.values())  # the items beside the encoder that are imported
-HEADS = frozenset(  # the others that their models save (common.py, model/kmax_deeplab.py)
-    """
-    motion_regression_head_without_last_layer motion_regression_head_last_layer
-    next_instance_decoder next_instance_regression_head_without_last_layer next_instance_regression_head_last_layer
-    depth_head_without_last_layer depth_head_last_layer
-    deeplab_v3_aspp classifier_conv_bn_act deeplab_v3plus_aspp deeplab_v3plus_project_conv_bn_act deeplab_v3plus_fuse
-    pixel_space_head transformer_mask_head transformer_class_head pixel_space_feature_batch_norm pixel_space_mask_batch_norm
-    pixel_decoder transformer_decoder
     """.split()  # noqa: SIM905
 )
 EXTRAS = re.compile(  # of the encoder
@@ -77,6 +62,7 @@ class Keys:
         prefix: Of the encoder's.
         encoder: Shapes by key without `prefix`.
         head: Shapes of a panoptic head's, by key.
+        masks: Shapes of a mask transformer's, by key, the encoder's without `prefix`.
         left_out: Of other heads and the like.
         unknown: The rest that might be weights.
     """
@@ -84,6 +70,7 @@ class Keys:
     prefix: str
     encoder: dict[str, tuple[int, ...]]
     head: dict[str, tuple[int, ...]]
+    masks: dict[str, tuple[int, ...]]
     left_out: list[str]
     unknown: list[str]
 
@@ -91,20 +78,24 @@ class Keys:
 def sort_keys(shapes: Shapes) -> Keys:
     """What each key of a checkpoint is."""
     prefix = MODEL_GARDEN if any(key.startswith(MODEL_GARDEN) for key in shapes) else ENCODER
-    encoder, head, left_out, unknown = {}, {}, [], []
+    encoder, head, masks, left_out, unknown = {}, {}, {}, [], []
     for key in sorted(shapes):
         name = key.removeprefix(prefix)
         if NOT_WEIGHTS.fullmatch(key):
             continue
-        if name != key and not EXTRAS.fullmatch(name):
+        if name != key and EXTRAS.fullmatch(name):
+            masks[name] = shapes[key]
+        elif name != key:
             encoder[name] = shapes[key]
+        elif key.partition("/")[0] in MASKS:
+            masks[key] = shapes[key]
         elif key.partition("/")[0] in PANOPTIC:
             head[key] = shapes[key]
-        elif name != key or key.partition("/")[0] in HEADS or (prefix == MODEL_GARDEN and key.startswith(GARDEN)):
+        elif key.partition("/")[0] in HEADS or (prefix == MODEL_GARDEN and key.startswith(GARDEN)):
             left_out.append(key)
         else:
             unknown.append(key)
-    return Keys(prefix, encoder, head, left_out, unknown)
+    return Keys(prefix, encoder, head, masks, left_out, unknown)
 
 
 def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: bool = False) -> tuple[Config, dict[str, np.ndarray]]:
@@ -129,7 +120,10 @@ def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: 
     with opened(path) as checkpoint:
         keys = sort_keys(checkpoint.shapes)
         _refuse_others(path, keys, backbone_only)
-        found, left_out = (keys.encoder, sorted([*keys.head, *keys.left_out])) if backbone_only else ({**keys.encoder, **keys.head}, [])
+        found, left_out = {**keys.encoder, **keys.head, **keys.masks}, []
+        if backbone_only:
+            masks = [key if key.partition("/")[0] in MASKS else keys.prefix + key for key in keys.masks]
+            found, left_out = keys.encoder, sorted([*keys.head, *masks, *keys.left_out])
         name, spec = _recognise(path, checkpoint, found, model, backbone_only)
         tensors = {place.name: place.to_ours(checkpoint.read(place.path(keys.prefix))) for place in places(spec)}
     check_tensors(tensors, spec, where=str(path))
@@ -152,6 +146,9 @@ def _assumed(spec: Model, inferred: bool) -> str:
     if isinstance(head, Panoptic):
         parts += [ASSUMED_RATES] if inferred and any(decoder.rates == RATES for decoder in head.decoders().values()) else []
         parts += [ASSUMED_THINGS] if head.instances is not None and not head.things else []
+    elif isinstance(head, MaskTransformer):
+        parts += [ASSUMED_RATES] if inferred and head.semantic is not None and head.semantic.decoder is not None else []
+        parts += [ASSUMED_THINGS] if not head.things else []
     return "; ".join(parts)
 
 
@@ -213,7 +210,7 @@ def _recognise(
     else:
         candidates = {name: entry(name).spec for name in list_models()}
     if model is None:
-        fits = {name: as_found(spec, found) for name, spec in candidates.items() if isinstance(spec.head, Panoptic) == has_head(found)}
+        fits = {name: as_found(spec, found) for name, spec in candidates.items() if isinstance(spec.head, head_of(found))}
         fits = {name: spec for name, spec in fits.items() if not inexpressible(spec)}
         name = _one_of(path, checkpoint, [name for name, spec in fits.items() if shapes_of(spec) == found])
         if name is not None:
@@ -227,7 +224,7 @@ def _recognise(
             "say which it is with --model, or give a spec in Python"
         )
     name, spec = next(iter(candidates.items()))
-    if isinstance(spec.head, Panoptic) and backbone_only:
+    if isinstance(spec.head, (Panoptic, MaskTransformer)) and backbone_only:
         name, spec = _backbone_of(spec)
     spec = as_found(spec, found)
     reason = inexpressible(spec)
@@ -242,9 +239,9 @@ def _recognise(
 
 def _backbone_of(spec: Model) -> tuple[str, Model]:
     """The backbone of a model with a head, under its own name where it has one: what a file without the head holds."""
-    alone = Classifier(0)
-    names = [name for name in list_models() if entry(name).spec.backbone == spec.backbone and entry(name).spec.head == alone]
-    return (names[0], entry(names[0]).spec) if names else ("custom", replace(spec, head=alone))
+    alone, backbone = Classifier(0), without_memory(spec.backbone)
+    names = [name for name in list_models() if entry(name).spec.backbone == backbone and entry(name).spec.head == alone]
+    return (names[0], entry(names[0]).spec) if names else ("custom", replace(spec, backbone=backbone, head=alone))
 
 
 def _one_of(path: Path, checkpoint: TF2Checkpoint, names: list[str]) -> str | None:

@@ -19,9 +19,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from axialzoo.spec import Attention, Model, Parameter, parameters
+from axialzoo.spec.heads.mask_transformer import MaskTransformer
 from axialzoo.spec.heads.panoptic import Panoptic
 from axialzoo.spec.layers import layers, projects_with_stride
 from axialzoo.spec.primitives import AttentionLayer
+from axialzoo.spec.transformer import Transformer
+
+from .mask_names import in_encoder, mask_head_name, step_names, token_shape, transformer_name
 
 SEGMENTS = {
     "reduce": "_conv1_bn_act",
@@ -74,6 +78,7 @@ class Place:
         shape: Theirs.
         order: From our axes to theirs, before it takes `shape`; None where they agree.
         ours: Our shape.
+        encoder: Whether it is below the encoder.
     """
 
     name: str
@@ -81,27 +86,50 @@ class Place:
     shape: tuple[int, ...]
     order: tuple[int, ...] | None
     ours: tuple[int, ...]
+    encoder: bool = True
 
     def path(self, encoder: str = ENCODER) -> str:
         """Their key, whole."""
-        return self.key if self.name.startswith("head.") else encoder + self.key
+        return encoder + self.key if self.encoder else self.key
 
     def to_theirs(self, array: np.ndarray) -> np.ndarray:
         array = array if self.order is None else array.transpose(self.order)
         return np.ascontiguousarray(array).reshape(self.shape)
 
     def to_ours(self, array: np.ndarray) -> np.ndarray:
-        array = array.reshape(self.ours) if self.order is None else array.transpose(np.argsort(self.order))
-        return np.ascontiguousarray(array)
+        order = range(len(self.ours)) if self.order is None else self.order
+        return np.ascontiguousarray(array.reshape([self.ours[axis] for axis in order]).transpose(np.argsort(order)))
 
 
 def places(spec: Model) -> Iterator[Place]:
     """One for each tensor of `spec`, which :func:`inexpressible` has passed, in our order."""
     attention = {layer.name: layer.attention for layer in layers(spec) if isinstance(layer, AttentionLayer)}
+    transformers = transformers_of(spec)
     for parameter in parameters(spec):
-        order = parameter.keras_order
-        shape = their_shape(parameter, attention.get(".".join(parameter.name.split(".")[:5])))
-        yield Place(parameter.name, foreign_name(parameter, spec), shape, order, parameter.shape)
+        order, name = parameter.keras_order, parameter.name
+        layer = next((attention[owner] for owner in owners(name) if owner in attention), None)
+        shape = token_shape(parameter, transformers) or their_shape(parameter, layer)
+        yield Place(name, foreign_name(parameter, spec), shape, order, parameter.shape, in_encoder(name, spec.head))
+
+
+def owners(name: str) -> Iterator[str]:
+    """The names of the layers that a tensor belongs to, from the innermost out."""
+    while "." in name:
+        name = name.rpartition(".")[0]
+        yield name
+
+
+def transformers_of(spec: Model) -> dict[str, Transformer]:
+    """Widths of each transformer and k-means layer, by its name."""
+    found, backbone, head = {}, spec.backbone, spec.head
+    for part, stages in (("stages", backbone.stages), ("neck", backbone.neck)):
+        for i, stage in enumerate(stages):
+            for j, block in enumerate(stage.blocks):
+                if block.transformer is not None:
+                    found[f"{part}.{i}.transformers.{j}"] = block.transformer
+    if isinstance(head, MaskTransformer) and head.kmeans is not None:
+        found |= {f"head.kmeans.{index}": layer.transformer for index, layer in enumerate(head.kmeans.layers)}
+    return found
 
 
 def their_shape(parameter: Parameter, attention: Attention | None) -> tuple[int, ...]:
@@ -117,21 +145,31 @@ def foreign_name(parameter: Parameter, spec: Model) -> str:
     """Their key of one of our tensors."""
     *owner, leaf = parameter.keras_name.split(".")
     if owner[0] == "head":
+        if isinstance(spec.head, MaskTransformer):
+            return mask_head_name(owner[1:], leaf, spec.head, block_name, head_name)
         return head_name(owner[1:], leaf)
+    if owner[0] == "memory":
+        return "memory_feature"
     if owner[0] == "stem":
         index, owner = int(owner[1]), owner[2:]
         convs = len(spec.backbone.stem.convs)
         first = "_stem" if convs == 1 else f"_stem/_conv{index + 1}_bn{'_act' if index + 1 < convs else ''}"
-    elif owner[0] == "stages":
-        first = f"_stage{int(owner[1]) + 6 - len(spec.backbone.stages)}/_block{int(owner[3]) + 1}"  # four stages are 2 to 5
-        owner = owner[4:]
-    elif owner[2] == "blocks":
-        first, owner = f"_decoder_stage{int(owner[1]) + 1}/_block{int(owner[3]) + 1}", owner[4:]
-    else:
-        first, owner = fuse(int(owner[1]), int(owner[3]), spec), owner[4:]
+        return f"{first}/{block_name(owner, leaf)}"
+    stages = owner[0] == "stages"
+    # of four stages the numbers are 2 to 5
+    first = f"_stage{int(owner[1]) + 6 - len(spec.backbone.stages)}" if stages else step_names(spec.backbone)[int(owner[1])]
+    if owner[2] == "transformers":
+        return f"{first}/_block{int(owner[3]) + 1}_transformer/{transformer_name(owner[4:], leaf)}"
+    if owner[2] == "blocks":
+        return f"{first}/_block{int(owner[3]) + 1}/{block_name(owner[4:], leaf)}"
+    return f"{fuse(int(owner[1]), int(owner[3]), spec)}/{block_name(owner[4:], leaf)}"
+
+
+def block_name(owner: list[str], leaf: str) -> str:
+    """Their key, below a block's own, of ``height.qkv`` and ``kernel``, for instance."""
     if owner[-1:] == ["qkv"]:
         owner, leaf = owner[:-1], "qkv_kernel"
-    return "/".join([first, *(SEGMENTS[part] for part in owner), SEGMENTS.get(leaf, leaf)])
+    return "/".join([*(SEGMENTS[part] for part in owner), SEGMENTS.get(leaf, leaf)])
 
 
 def head_name(owner: list[str], leaf: str) -> str:
@@ -155,7 +193,7 @@ def fuse(step: int, source: int, spec: Model) -> str:
     """The projection of one input of a decoder's step: they stride where that halves the size, else they resize."""
     stage = spec.backbone.neck[step]
     how = "strided" if projects_with_stride(spec.backbone.fusions()[step][source], stage) else "resized"
-    return f"_decoder_stage{step + 1}_resized_fuse/_{how}_conv_bn{source + 1}"
+    return f"{step_names(spec.backbone)[step]}_resized_fuse/_{how}_conv_bn{source + 1}"
 
 
 def inexpressible(spec: Model) -> str:
@@ -164,6 +202,9 @@ def inexpressible(spec: Model) -> str:
     if isinstance(head, Panoptic):
         if (head.activation, head.kernel) != ("relu", 5) or any(len(decoder.rates) not in (0, 3) for decoder in head.decoders().values()):
             return "its heads have ReLU, 5x5 kernels, and none or three atrous rates"
+    elif isinstance(head, MaskTransformer):
+        if reason := inexpressible_masks(head):
+            return reason
     elif spec.num_classes:
         return "it has no classifier; adapt(spec, num_classes=0)"
     backbone = spec.backbone
@@ -184,4 +225,21 @@ def inexpressible(spec: Model) -> str:
             continue
         if attention.kind != "axial" or attention.span is not None or attention.downsample != "slice" or attention.positions != POSITIONS:
             return f"its attention is axial with {POSITIONS} positions and no span, and takes every other position where it strides"
+    return ""
+
+
+def inexpressible_masks(head: MaskTransformer) -> str:
+    """What of a mask transformer's head their code cannot say; empty where it can say all."""
+    decoder = None if head.semantic is None else head.semantic.decoder
+    if head.semantic is None or head.kernel != 5 or (decoder is not None and len(decoder.rates) not in (0, 3)):
+        return "its mask transformers have a semantic branch, 5x5 kernels, and none or three atrous rates"
+    if head.pixel_decoder is None or head.kmeans is None:
+        return "" if (head.activation, head.activate_pixels) == ("relu", True) else "MaX-DeepLab has ReLU, and activates its pixels"
+    if (head.activation, head.activate_pixels, head.pixel_decoder.corners) != ("gelu", False, "aligned"):
+        return "kMaX-DeepLab has GELU, does not activate its pixels, and aligns corners; PyTorch's weights are of another function"
+    blocks = [block for stage in head.pixel_decoder.stages for block in stage.blocks]
+    if any(block.dilation not in ((), (2,)) for block in blocks):
+        return "its pixel decoder has dilation 2 in its bottlenecks; PyTorch's weights, of dilation 1, are of another function"
+    if [layer.stage for layer in head.kmeans.layers] != [0, 0, 1, 1, 2, 2]:
+        return "it has six k-means layers, two each on the first three stages of the pixel decoder"
     return ""

@@ -19,7 +19,10 @@ KERAS_FILES = {
     "pooling.py",  # layers for functions of PyTorch
     "losses/compile.py",  # what compile() takes
 }
-TORCH_FILES: set[str] = set()
+TORCH_FILES = {
+    "folded.py",  # the inference form is a model of its own
+    *("places.py", "processes.py"),  # batches that processes share; Keras computes on all devices as on one
+}
 TORCH_ONLY = {
     "attention.py": {
         "joined",  # what was computed in parts, see at_once
@@ -27,29 +30,23 @@ TORCH_ONLY = {
     },
     "backbone.py": {"ResidualStage", "check_image"},
     "blocks.py": {"max_pool"},
-    "pristine.py": {"graph_step", "leaf_of_graph"},  # recordings of torch.fx
-    "drop_path.py": {"Places", "draw_by_place", "kept"},  # what is dropped depends on the place in a batch that processes share
-    "inference.py": {"Folded", "tensors_of", "FoldedConv", "FoldedAxialAttention", "FoldedBlock"},  # on the kernel's operators
+    "sublayers.py": {"graph_step", "leaf_of_graph"},  # recordings of torch.fx
     "fused_layer.py": {"gram_moments"},  # on GPUs
     "losses/loss_registry.py": {"totals_of"},  # of processes: Keras computes on all devices as on one
     "neck.py": {"FusedStage"},
     "native.py": {"read_state", "to_array"},
     "projection.py": {"at_once"},  # a CPU's cache; Keras's back ends fuse for themselves
-    "norm.py": {
-        "frozen_statistics",
-        "recomputed",
-        *("set_sync_norms", "is_shared", "sum_over_processes", "moments_over_processes"),  # Keras computes on all devices as on one
-    },
+    "norm.py": {"frozen_statistics", "recomputed", "set_sync_norms"},  # Keras does so by itself
     "windows.py": {"mask"},
 }
 KERAS_ONLY = {
     "inference.py": {"fold"},  # in place, of a model that a runner has just made
     "losses/classification.py": {"classification_defaults"},  # of compile()
     "norm.py": {"fold_conv"},
-    "pristine.py": {"kernel_computes"},  # Keras's layers have no hooks to ask for, but methods that may be replaced
+    "sublayers.py": {"kernel_computes"},  # Keras's layers have no hooks to ask for, but methods that may be replaced
     "weights.py": {"variables"},
 }
-SHARE = 0.75  # of public definitions in files of one name
+SHARE = 0.8  # of public definitions in files of one name
 SAME = {"forward": "call"}
 
 

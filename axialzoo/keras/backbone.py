@@ -13,6 +13,7 @@ from axialzoo.checkpoint.migrate import upgraded_spec
 from axialzoo.keras.functional import Activation, fused_stage, image_input, residual_stage, to_format
 from axialzoo.keras.norm import BatchNorm
 from axialzoo.keras.stem import Stem
+from axialzoo.keras.tokens import Tokens
 from axialzoo.ops.keras.inference import beyond_jit
 from axialzoo.ops.kernels import use_kernel
 from axialzoo.spec import Model, from_dict, size_pair, to_dict
@@ -42,9 +43,10 @@ class Extractor(keras.Model):
         data_format = keras.config.image_data_format() if data_format is None else data_format
         size = None if input_size is None else size_pair(input_size)
         images, x = image_input(backbone.in_channels, size, data_format, policy)
-        endpoints = self._endpoints(x, spec, policy)
-        super().__init__(images, self._outputs(endpoints, spec, data_format, policy), **kwargs)
+        features, memory = self._unactivated(x, spec, policy)
+        super().__init__(images, self._outputs(features, memory, x, spec, data_format, policy), **kwargs)
         used = {id(layer) for layer in self.layers}
+        endpoints = [*features, *([] if memory is None else [memory])]
         self.beyond = [layer for layer in keras.Model(images, endpoints).layers if id(layer) not in used]  # checkpoints hold them too
         self.spec: Model = spec
         self.config: Config | None = None
@@ -54,29 +56,36 @@ class Extractor(keras.Model):
         if not trainable:
             self.trainable = False
 
-    def _endpoints(self, x, spec: Model, dtype) -> list:
-        """The stem's output, each stage's and the neck's, activated."""
-        backbone, images = spec.backbone, x
+    def _unactivated(self, x, spec: Model, dtype) -> tuple[list, Any]:
+        """The endpoints as blocks leave them, which activate their own input or have activated their sum; and the memory tokens."""
+        backbone, images, memory = spec.backbone, x, None
+        if backbone.memory is not None:
+            memory = Tokens(backbone.memory.tokens, backbone.memory.channels, name="memory", dtype=dtype)(x)  # (N, T, C)
         x = Stem(backbone, name="stem", dtype=dtype)(x) if backbone.stem.convs else x
         features = [x] if backbone.stem_is_endpoint else []
         channels = backbone.stem_channels
         for index, stage in enumerate(backbone.stages):
-            x = residual_stage(x, stage, channels, backbone, f"stages.{index}", dtype)
+            x, memory = residual_stage(x, memory, stage, channels, backbone, f"stages.{index}", dtype)
             channels = stage.channels
             features.append(x)
         outputs = list(features)
         for index, (fused, stage) in enumerate(zip(backbone.fusions(), backbone.neck)):
-            x = fused_stage(features, images, fused, stage, backbone, f"neck.{index}", dtype)
+            x, memory = fused_stage(features, memory, images, fused, stage, backbone, f"neck.{index}", dtype)
             features.append(x)
-        if backbone.neck:
-            outputs.append(x)
-        if not backbone.pre_activation:
-            return outputs
-        names = [f"{info['module']}.activation" for info in backbone.feature_info()]
-        return [Activation(backbone.activation, name=name, dtype=dtype)(x) for name, x in zip(names, outputs)]
+            if stage.endpoint or index + 1 == len(backbone.neck):
+                outputs.append(x)
+        return outputs, memory
 
-    def _outputs(self, endpoints: list, spec: Model, data_format: str, dtype) -> Any:
-        """What the model gives, from its endpoints."""
+    def _activated(self, features: list, spec: Model, dtype) -> list:
+        """Endpoints as :meth:`_unactivated` gives them, activated where they are not."""
+        backbone = spec.backbone
+        if not backbone.pre_activation:
+            return features
+        names = [f"{info['module']}.activation" for info in backbone.feature_info()]
+        return [Activation(backbone.activation, name=name, dtype=dtype)(x) for name, x in zip(names, features)]
+
+    def _outputs(self, features: list, memory: Any, image: Any, spec: Model, data_format: str, dtype) -> Any:
+        """What the model gives, from its endpoints, not activated, its memory tokens and the image, channels last."""
         raise NotImplementedError
 
     def _norms(self) -> list[BatchNorm]:
@@ -178,7 +187,8 @@ class AxialBackbone(Extractor):
         self.out_indices = indices
         self.feature_info = [self.feature_info[index] for index in indices]
 
-    def _outputs(self, endpoints: list, spec: Model, data_format: str, dtype) -> list:
+    def _outputs(self, features: list, memory: Any, image: Any, spec: Model, data_format: str, dtype) -> list:
+        endpoints = self._activated(features, spec, dtype)
         modules = [info["module"] for info in spec.backbone.feature_info()]
         return [to_format(endpoints[index], data_format, modules[index], dtype) for index in self._wanted]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 import keras
@@ -16,8 +15,8 @@ from axialzoo.keras.layer import Layer
 from axialzoo.keras.linear import Normal
 from axialzoo.keras.norm import BatchNorm, apply_norm, fold_conv
 from axialzoo.keras.pooling import mean, strided
-from axialzoo.keras.pristine import calls_sublayers
 from axialzoo.keras.scope import own_scope
+from axialzoo.keras.sublayers import calls_sublayers
 from axialzoo.ops.keras.dispatch import backend, can_train_rows
 from axialzoo.ops.keras.tables import Activation
 from axialzoo.spec import Backbone, Block, Norm, Stage, Stem, from_dict, to_dict
@@ -206,12 +205,6 @@ class ResidualBlock(Layer):
         return super().from_config({**config, "spec": spec, "backbone": backbone})
 
 
-def through(blocks: Sequence[Block], state, channels: int, backbone: Backbone, name: str, dtype):
-    """`state` through `blocks` one after the other, the first of which takes in `channels`."""
-    for index, block in enumerate(blocks):
-        state = ResidualBlock(channels, block, backbone, name=f"{name}.blocks.{index}", dtype=dtype)(state)
-        channels = block.channels[-1]
-    return state
 
 
 def average_pool(x, stride: int):

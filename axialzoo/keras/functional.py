@@ -7,36 +7,34 @@ from typing import Any
 
 import keras
 
-from axialzoo.keras.blocks import ACTIVATIONS, through
+from axialzoo.keras.blocks import ACTIVATIONS
 from axialzoo.keras.neck import Fuse
 from axialzoo.keras.pooling import MaxPool
+from axialzoo.keras.transformer import through
 from axialzoo.spec import Backbone, NeckStage, SpecError, Stage
 from axialzoo.spec.neck import Fused
 
 
-def residual_stage(x, spec: Stage, inputs: int, backbone: Backbone, name: str, dtype):
-    """A max pool where the spec has one, then blocks: (N, H, W, inputs) to (N, H / stride, W / stride, outputs), rounded up.
+def residual_stage(x, memory, spec: Stage, inputs: int, backbone: Backbone, name: str, dtype):
+    """A max pool where the spec has one, then blocks, each followed by its transformer, if any.
 
-    Layers of the model itself, so that ``model.get_layer("stages.0.blocks.1")`` finds them. A stage takes in and gives out one
-    state. Today that is the pixels. Tokens that travel beside them (MaX-DeepLab's memory, (N, tokens, C), read and written by
-    transformers inside the blocks of the last stage and of the neck) will be a second member of it: blocks without a
-    transformer pass it on, `ResidualBlock.residual` is where one with a transformer reads pixels and tokens and writes both,
-    and `through` hands the state from block to block whatever it holds.
+    Pixels (N, H, W, inputs) to (N, H / stride, W / stride, outputs), rounded up, and tokens (N, T, C), or None, to the same. Layers of the
+    model itself, so that ``model.get_layer("stages.0.blocks.1")`` finds them.
     """
     if spec.pool:
         x = MaxPool(name=f"{name}.pool", dtype=dtype)(x)
-    return through(spec.blocks, x, inputs, backbone, name, dtype)
+    return through(spec.blocks, x, memory, inputs, backbone, name, dtype)
 
 
-def fused_stage(features: list, images, fused: Sequence[Fused], spec: NeckStage, backbone: Backbone, name: str, dtype):
-    """A step of the neck: :class:`Fuse`, then residual blocks.
+def fused_stage(features: list, memory, images, fused: Sequence[Fused], spec: NeckStage, backbone: Backbone, name: str, dtype):
+    """A step of the neck: :class:`Fuse`, then residual blocks, each followed by its transformer, if any; pixels and tokens.
 
     `features` are all so far, those of stem and stages, then of the steps before. Layers of the model itself, as the
     blocks of the stages are.
     """
     inputs = [features[feature.index] for feature in fused]
-    x = Fuse(fused, spec, backbone, name=f"{name}.fuse", dtype=dtype)([*inputs, images])
-    return through(spec.blocks, x, spec.channels, backbone, name, dtype)
+    x = Fuse(fused, spec, backbone, name=f"{name}.fuse", dtype=dtype)([*inputs, images]) if spec.fuse else inputs[0]
+    return through(spec.blocks, x, memory, spec.channels, backbone, name, dtype)
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 
 from axialzoo.keras.backbone import Extractor
-from axialzoo.keras.pristine import obstacle
+from axialzoo.keras.sublayers import obstacle
 
 
 def optimize_for_inference(model: keras.Model) -> keras.Model:

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from axialzoo.keras.pristine import kernel_computes
+from axialzoo.keras.sublayers import kernel_computes
 
 
 @kernel_computes

@@ -51,18 +51,24 @@ class AxialModel(Extractor, OnHub):
         self.reads = spec.head.reads(spec.backbone)
         self.own_loss, self.loss_options = False, {}
 
-    def _endpoints(self, x, spec: Model, dtype) -> list:
-        """The endpoints, and the image after them if the head takes that in too."""
-        endpoints = super()._endpoints(x, spec, dtype)
-        return [*endpoints, x] if spec.head is not None and spec.head.takes_image else endpoints
-
-    def _outputs(self, endpoints: list, spec: Model, data_format: str, dtype) -> Any:
+    def _outputs(self, features: list, memory: Any, image: Any, spec: Model, data_format: str, dtype) -> Any:
         assert spec.head is not None
-        head = make_head(spec.head, spec.backbone, dtype)
-        features = [endpoints[index] for index in spec.head.reads(spec.backbone)]
-        features += endpoints[-1:] if spec.head.takes_image else []
-        self._made += [head, features]
-        return laid_out(head(features), data_format, "head", head.output_dtype)
+        head, reads = make_head(spec.head, spec.backbone, dtype), spec.head.reads(spec.backbone)
+        if spec.head.unactivated:
+            read = [*(features[index] for index in reads), *([] if memory is None else [memory])]
+        else:
+            endpoints = self._activated(features, spec, dtype)
+            read = [endpoints[index] for index in reads]
+        read += [image] if spec.head.takes_image else []
+        self._made += [head, read]
+        self._training_only = {name for name, output in spec.head.outputs(spec.backbone).items() if output.training}
+        return laid_out(head(read), data_format, "head", head.output_dtype)
+
+    def call(self, inputs, training=None, mask=None):
+        outputs = super().call(inputs, training=training, mask=mask)
+        if not self._training_only or training:
+            return outputs
+        return {name: value for name, value in outputs.items() if name not in self._training_only}
 
     @property
     def head(self) -> HeadModule:

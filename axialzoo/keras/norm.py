@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from axialzoo.keras.layer import Layer
-from axialzoo.keras.pristine import kernel_computes
+from axialzoo.keras.sublayers import kernel_computes
 from axialzoo.ops.keras.dispatch import backend, can_train_rows
 from axialzoo.ops.keras.order import Order
 from axialzoo.ops.keras.tables import Activation, statistics_dtype

@@ -11,7 +11,7 @@ from keras import ops
 from axialzoo.keras.layer import Layer
 from axialzoo.keras.linear import Linear, Normal
 from axialzoo.keras.norm import BatchNorm, normalise_from_moments
-from axialzoo.keras.pristine import calls_sublayers
+from axialzoo.keras.sublayers import calls_sublayers
 from axialzoo.ops.keras.tables import arange, interpolate
 from axialzoo.spec import Attention, Norm, from_dict, to_dict
 

@@ -1,4 +1,4 @@
-"""Resizing with aligned corners, as deeplab2 does everywhere."""
+"""Resizing with aligned corners, as deeplab2 does everywhere, or with aligned pixel centres."""
 
 from __future__ import annotations
 
@@ -15,10 +15,22 @@ def resize(x, height, width):
     return x
 
 
-def _resize_axis(x, length, axis: int):
+def resize_centers(x, height, width):
+    """Bilinear with aligned pixel centres instead of corners, as PyTorch's default: (N, H, W, C) to (N, height, width, C)."""
+    for axis, length in ((1, height), (2, width)):
+        x = _resize_axis(x, length, axis, centers=True)
+    return x
+
+
+def _resize_axis(x, length, axis: int, centers: bool = False):
     before = ops.shape(x)[axis]
     dtype = statistics_dtype(x.dtype)
-    if isinstance(before, int) and isinstance(length, int):
+    if centers:
+        ratio = ops.cast(before, dtype) / ops.cast(length, dtype)
+        place = ops.maximum((ops.cast(ops.arange(length, dtype="int32"), dtype) + 0.5) * ratio - 0.5, 0)  # (length,)
+        low = ops.minimum(ops.cast(place, "int32"), before - 1)
+        high, share = ops.minimum(low + 1, before - 1), place - ops.cast(low, dtype)
+    elif isinstance(before, int) and isinstance(length, int):
         if before == length:
             return x
         place = np.arange(length) * ((before - 1) / max(length - 1, 1))  # (length,)

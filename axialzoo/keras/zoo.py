@@ -45,8 +45,19 @@ __all__ = [
     "fcos_axial_resnet50_l",
     "fcos_axial_resnet50_s",
     "gated_axial_unet",
+    "kmax_deeplab_axial_resnet50",
+    "kmax_deeplab_axial_resnet50_cityscapes",
+    "kmax_deeplab_nuclei",
+    "kmax_deeplab_nuclei_xs",
+    "kmax_deeplab_resnet50",
+    "kmax_deeplab_resnet50_cityscapes",
+    "kmax_deeplab_resnet50_torch",
     "logo_axial_unet",
+    "max_deeplab_l",
     "max_deeplab_l_backbone",
+    "max_deeplab_nuclei",
+    "max_deeplab_nuclei_xs",
+    "max_deeplab_s",
     "max_deeplab_s_backbone",
     "medical_transformer",
     "medical_transformer_xs",
@@ -99,6 +110,17 @@ fcos_axial_resnet50_s: Builder = builder("fcos_axial_resnet50_s")
 fcos_axial_resnet50_l: Builder = builder("fcos_axial_resnet50_l")
 axial_fcos_blood_cells: Builder = builder("axial_fcos_blood_cells")
 axial_fcos_blood_cells_xs: Builder = builder("axial_fcos_blood_cells_xs")
+max_deeplab_s: Builder = builder("max_deeplab_s")
+max_deeplab_l: Builder = builder("max_deeplab_l")
+kmax_deeplab_resnet50: Builder = builder("kmax_deeplab_resnet50")
+kmax_deeplab_resnet50_cityscapes: Builder = builder("kmax_deeplab_resnet50_cityscapes")
+kmax_deeplab_axial_resnet50: Builder = builder("kmax_deeplab_axial_resnet50")
+kmax_deeplab_axial_resnet50_cityscapes: Builder = builder("kmax_deeplab_axial_resnet50_cityscapes")
+kmax_deeplab_resnet50_torch: Builder = builder("kmax_deeplab_resnet50_torch")
+max_deeplab_nuclei: Builder = builder("max_deeplab_nuclei")
+max_deeplab_nuclei_xs: Builder = builder("max_deeplab_nuclei_xs")
+kmax_deeplab_nuclei: Builder = builder("kmax_deeplab_nuclei")
+kmax_deeplab_nuclei_xs: Builder = builder("kmax_deeplab_nuclei_xs")
 convolutional_unet: Builder = builder("convolutional_unet")
 axial_unet: Builder = builder("axial_unet")
 gated_axial_unet: Builder = builder("gated_axial_unet")

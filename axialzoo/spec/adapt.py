@@ -24,6 +24,7 @@ class Changes(TypedDict, total=False):
         num_classes: How many classes the head tells apart; what depends on them starts new where a checkpoint has others;
             0 for none, where the head can do without.
         things: Which classes are things, whose instances are told apart, of a head that tells instances apart.
+        slots: Number of masks that a head with slots predicts; another number than a checkpoint's starts the slots new.
         reading: What the head's `reading` is changed to, by name, such as ``{"threshold": 0.2}``: how its maps are made in training and
             read afterwards, of a head that has one.
         patches: What a local branch covers, ``"whole"`` or ``"top_left"``, of a head that has one.
@@ -39,6 +40,7 @@ class Changes(TypedDict, total=False):
 
     num_classes: int | None
     things: Sequence[int] | None
+    slots: int | None
     reading: Mapping[str, Any] | None
     patches: str | None
     in_channels: int | None
@@ -65,11 +67,13 @@ def adapt(spec: Model, **changes: Unpack[Changes]) -> Model:
         spec = replace(spec, backbone=with_kind(spec.backbone, str(asked["attention"])))
     backbone = _backbone(spec.backbone, changes)
     head = spec.head if spec.head is None else spec.head.map_blocks(_attending(changes))
-    of_head: dict[str, Any] = {name: asked[name] for name in ("num_classes", "things", "reading", "patches") if name in asked}
+    of_head: dict[str, Any] = {name: asked[name] for name in ("num_classes", "things", "slots", "reading", "patches") if name in asked}
     if of_head and head is not None:
         if "things" in of_head:
             of_head["things"] = tuple(of_head["things"])
         head = head.with_classes(**of_head)
+        if "slots" in of_head and backbone.memory is not None:
+            backbone = replace(backbone, memory=replace(backbone.memory, tokens=of_head["slots"]))
     elif any(of_head.values()):
         raise SpecError(f"{next(iter(of_head))}: expected a model with a head, found one of features alone, asked for {of_head}")
     size = changes.get("input_size")
@@ -119,6 +123,8 @@ def _neutral(spec: Model) -> Model:
     head = None if spec.head is None else spec.head.neutral().map_blocks(whole)
     spec = adapt(replace(spec, head=head), in_channels=3, input_size=1, long_axis="local", drop_path=0.0)
     spec = replace(spec, backbone=spec.backbone.map_blocks(whole))
+    if spec.backbone.memory is not None:
+        spec = replace(spec, backbone=replace(spec.backbone, memory=replace(spec.backbone.memory, tokens=1)))
     try:
         return adapt(spec, output_stride=32)
     except SpecError:  # has but one

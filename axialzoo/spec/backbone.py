@@ -11,6 +11,7 @@ from axialzoo.spec.block import Block
 from axialzoo.spec.check import require, require_choice, require_count, require_number
 from axialzoo.spec.neck import Fused, NeckStage
 from axialzoo.spec.stem import Stem
+from axialzoo.spec.transformer import Memory
 
 ACTIVATIONS = ("relu", "gelu", "gelu_tanh", "silu", "elu")
 
@@ -66,6 +67,7 @@ class Backbone:
         shortcut: ``"stride_or_width"``: a convolution where either changes (the authors' code);
             ``"width"``: a convolution where the width changes, else every other position (deeplab2).
         norm: Of every batch normalisation.
+        memory: Tokens beside the pixels, which the transformers after its blocks read and write; None without transformers.
     """
 
     stem: Stem
@@ -76,6 +78,7 @@ class Backbone:
     pre_activation: bool = False
     shortcut: str = "stride_or_width"
     norm: Norm = Norm()
+    memory: Memory | None = None
 
     def __post_init__(self):
         require(len(self.stages) > 0, "Backbone.stages: expected at least one stage, found none")
@@ -87,6 +90,16 @@ class Backbone:
             self.pre_activation or not self.neck,
             "Backbone.neck: fuses features before their activation; expected pre_activation=True or no neck, found False",
         )
+        transformers = any(block.transformer is not None for part in (*self.stages, *self.neck) for block in part.blocks)
+        require(
+            transformers == (self.memory is not None),
+            f"Backbone.memory: expected tokens with transformers after blocks, and none without; found {self.memory!r}",
+        )
+        last = self.stages[-1].channels
+        for index, stage in enumerate(self.neck):
+            ok = stage.fuse or stage.channels == last
+            require(ok, f"Backbone.neck[{index}].channels: expected {last}, those of the output before, found {stage.channels}")
+            last = stage.outputs
 
     @property
     def stem_channels(self) -> int:
@@ -122,9 +135,17 @@ class Backbone:
         for index, stage in enumerate(self.stages):
             stride *= stage.stride
             info.append({"num_chs": stage.channels, "reduction": stride, "module": f"stages.{index}"})
+        for index, step in enumerate(self.neck[:-1]):
+            if step.endpoint:
+                info.append({"num_chs": step.outputs, "reduction": step.stride, "module": f"neck.{index}"})
         if self.neck:
             info.append({"num_chs": self.channels, "reduction": self.neck[-1].stride, "module": "neck"})
         return info
+
+    @property
+    def num_stage_endpoints(self) -> int:
+        """Number of endpoints of stem and stages, which come before those of the neck."""
+        return len(self.stages) + self.stem_is_endpoint
 
     def fusions(self) -> list[list[Fused]]:
         """What each step of the neck fuses: the output before, then the last two features at its stride, older first.
@@ -134,13 +155,13 @@ class Backbone:
         """
         if not self.neck:
             return []
-        features = [Fused(index, one["num_chs"], one["reduction"]) for index, one in enumerate(self.feature_info()[:-1])]
+        features = [Fused(index, one["num_chs"], one["reduction"]) for index, one in enumerate(self.feature_info()[: self.num_stage_endpoints])]
         at_stride = {feature.stride: [feature] for feature in features}
         last, fusions = features[-1], []
         for index, stage in enumerate(self.neck, len(features)):
-            fusions.append([last, *at_stride.get(stage.stride, [])[-2:]])
+            fusions.append([last, *at_stride.get(stage.stride, [])[-2:]] if stage.fuse else [last])
             last = Fused(index, stage.outputs, stage.stride)
-            at_stride.setdefault(stage.stride, []).append(last)
+            at_stride[stage.stride] = [*at_stride.get(stage.stride, [])[: None if stage.fuse else -1], last]
         return fusions
 
     def map_blocks(self, change: Callable[[Block], Block]) -> Backbone:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from axialzoo.spec.attention import Attention
 from axialzoo.spec.check import require, require_choice, require_count, require_number
+from axialzoo.spec.transformer import Transformer
 
 WIDTHS = {"axial": 2, "attention": 2, "bottleneck": 3, "basic": 2}
 DILATIONS = {"axial": 0, "attention": 0, "bottleneck": 1, "basic": 2}
@@ -25,6 +26,7 @@ class Block:
         attention: Of an axial block, both axes; of an attention block, its layer.
         squeeze_excite: Gate the residual by one 1x1 convolution on its mean (SWideRNet).
         drop_path: Probability that the residual of a sample is dropped in training.
+        transformer: A dual-path transformer between pixels and memory tokens after the block, or None.
     """
 
     kind: str
@@ -34,6 +36,7 @@ class Block:
     attention: Attention | None = None
     squeeze_excite: bool = False
     drop_path: float = 0.0
+    transformer: Transformer | None = None
 
     def __post_init__(self):
         require_choice("Block", "kind", self.kind, tuple(WIDTHS))

@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 
 from axialzoo.spec.backbone import Backbone
 from axialzoo.spec.block import Block
+from axialzoo.spec.block_layers import block_layers, has_shortcut
 from axialzoo.spec.neck import Fused, NeckStage
-from axialzoo.spec.primitives import AttentionLayer, Gate, Layer, Parameter, conv_norm
+from axialzoo.spec.primitives import Layer, Parameter, conv_norm
+from axialzoo.spec.token_layers import Tokens, dual_path_layers
+
+__all__ = ["backbone_layers", "block_layers", "count", "has_shortcut", "layers", "parameters", "projects_with_stride", "transformer_layers"]
 
 if TYPE_CHECKING:  # heads with encoders of their own import this module
     from axialzoo.spec.model import Model
@@ -34,6 +38,8 @@ def count(spec: Model) -> int:
 def backbone_layers(backbone: Backbone) -> Iterator[Layer]:
     """Stem, stages and neck."""
     channels, stride = backbone.in_channels, 1
+    if backbone.memory is not None:
+        yield Tokens("memory.tokens", 0, backbone.memory.channels, None, (), backbone.memory.tokens)
     for index, conv in enumerate(backbone.stem.convs):
         stride *= conv.stride
         yield from conv_norm(f"stem.{index}", channels, conv.channels, conv.kernel, stride)
@@ -44,6 +50,7 @@ def backbone_layers(backbone: Backbone) -> Iterator[Layer]:
             yield from block_layers(f"stages.{i}.blocks.{j}", block, backbone, channels, stride)
             stride *= block.stride
             channels = block.channels[-1]
+            yield from transformer_layers(f"stages.{i}.transformers.{j}", block, backbone, stride)
     for i, (stage, fused) in enumerate(zip(backbone.neck, backbone.fusions())):
         for j, feature in enumerate(fused):
             if feature.channels != stage.channels:
@@ -53,37 +60,14 @@ def backbone_layers(backbone: Backbone) -> Iterator[Layer]:
         for j, block in enumerate(stage.blocks):
             yield from block_layers(f"neck.{i}.blocks.{j}", block, backbone, channels, stage.stride)
             channels = block.channels[-1]
+            yield from transformer_layers(f"neck.{i}.transformers.{j}", block, backbone, stage.stride)
 
 
-def block_layers(name: str, block: Block, backbone: Backbone, inputs: int, stride: int) -> Iterator[Layer]:
-    """Of a block that takes in `inputs` channels at total stride `stride`."""
-    after, outputs, attention = stride * block.stride, block.channels[-1], block.attention
-    if attention is not None:
-        values, before = attention.value_channels, (stride, stride)
-        yield from conv_norm(f"{name}.reduce", inputs, block.channels[0], 1, stride)
-        if block.kind == "axial":
-            middle = (stride if attention.downsample == "pool" else after, stride)
-            yield AttentionLayer(f"{name}.height", block.channels[0], values, before, (), attention, 0)
-            yield AttentionLayer(f"{name}.width", values, values, middle, (), attention, 1)
-        else:
-            yield AttentionLayer(f"{name}.attention", block.channels[0], values, before, (), attention, None)
-        yield from conv_norm(f"{name}.expand", values, outputs, 1, after)
-    elif block.kind == "bottleneck":
-        yield from conv_norm(f"{name}.reduce", inputs, block.channels[0], 1, stride)
-        yield from conv_norm(f"{name}.spatial", block.channels[0], block.channels[1], 3, after)
-        yield from conv_norm(f"{name}.expand", block.channels[1], outputs, 1, after)
-    else:
-        yield from conv_norm(f"{name}.spatial1", inputs, block.channels[0], 3, after)
-        yield from conv_norm(f"{name}.spatial2", block.channels[0], outputs, 3, after)
-    if block.squeeze_excite:
-        yield Gate(f"{name}.gate", outputs, outputs, None)
-    if has_shortcut(block, backbone, inputs):
-        yield from conv_norm(f"{name}.shortcut", inputs, outputs, 1, after)
-
-
-def has_shortcut(block: Block, backbone: Backbone, inputs: int) -> bool:
-    """Whether the block's shortcut is a convolution."""
-    return inputs != block.channels[-1] or (backbone.shortcut == "stride_or_width" and block.stride > 1)
+def transformer_layers(name: str, block: Block, backbone: Backbone, stride: int) -> Iterator[Layer]:
+    """Layers of the transformer after `block`, where there is one, at total stride `stride`."""
+    memory = backbone.memory
+    if block.transformer is not None and memory is not None:
+        yield from dual_path_layers(name, block.transformer, block.channels[-1], memory.channels, memory.tokens, stride)
 
 
 def projects_with_stride(feature: Fused, stage: NeckStage) -> bool:

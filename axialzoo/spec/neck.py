@@ -15,15 +15,26 @@ class NeckStage:
     The output before and the last two features at `stride` are brought to `channels` and to the size
     ``ceil(image / stride)``, then added. A feature of as many channels is resized as it is (bilinear, corners aligned);
     any other is activated and projected by a 1x1 convolution, with stride 2 where that gives the size, else resized after.
+
+    Attributes:
+        stride: Total stride of the step.
+        channels: Channels after fusing.
+        blocks: Residual blocks after fusing.
+        fuse: Whether the step fuses features; False continues from the output before, in whose place its own output comes.
+        endpoint: Whether the output is an endpoint of the backbone, as that of the last step always is.
     """
 
     stride: int
     channels: int
     blocks: tuple[Block, ...] = ()
+    fuse: bool = True
+    endpoint: bool = False
 
     def __post_init__(self):
         require_count("NeckStage", "stride", self.stride)
         require_count("NeckStage", "channels", self.channels)
+        for field in ("fuse", "endpoint"):
+            require(isinstance(getattr(self, field), bool), f"NeckStage.{field}: expected a bool, found {getattr(self, field)!r}")
         strides = [block.stride for block in self.blocks]
         require(set(strides) <= {1}, f"NeckStage.blocks: expected blocks of stride 1, found strides {strides}")
 

@@ -13,18 +13,18 @@ from axialzoo.checkpoint import Config
 from axialzoo.ops.torch.dispatch import is_traced
 from axialzoo.spec import Model, Stage
 from axialzoo.spec.check import check_indices
-from axialzoo.torch.blocks import ACTIVATIONS, ResidualBlock, max_pool, through
+from axialzoo.torch.blocks import ACTIVATIONS, ResidualBlock, max_pool
 from axialzoo.torch.neck import FusedStage
 from axialzoo.torch.stem import Stem
+from axialzoo.torch.tokens import Tokens
+from axialzoo.torch.transformer import DualPathTransformer, through, transformers_of
 
 
 class ResidualStage(nn.Module):
-    """A max pool where the spec has one, then blocks: (N, C, H, W) to (N, outputs, H / stride, W / stride), rounded up.
+    """A max pool where the spec has one, then blocks, each followed by its transformer, if any.
 
-    A stage takes in and gives out one state. Today that is the pixels. Tokens that travel beside them (MaX-DeepLab's memory,
-    (N, tokens, C), read and written by transformers inside the blocks of the last stage and of the neck) will be a second
-    member of it: blocks without a transformer pass it on, `ResidualBlock.residual` is where one with a transformer reads
-    pixels and tokens and writes both, and `through` hands the state from block to block whatever it holds.
+    Shapes:
+        Pixels ``(N, C, H, W)`` to ``(N, outputs, H / stride, W / stride)``, rounded up; tokens ``(N, T, C)``, or None, to the same.
     """
 
     def __init__(self, inputs: int, spec: Stage, backbone):
@@ -34,11 +34,12 @@ class ResidualStage(nn.Module):
         for block in spec.blocks:
             self.blocks.append(ResidualBlock(inputs, block, backbone))
             inputs = block.channels[-1]
+        self.transformers = transformers_of(spec.blocks, backbone)
 
-    def forward(self, x: Tensor, checkpointing: bool = False) -> Tensor:
+    def forward(self, x: Tensor, memory: Tensor | None = None, checkpointing: bool = False) -> tuple[Tensor, Tensor | None]:
         if self.pool:
             x = max_pool(x)
-        return through(self.blocks, x, checkpointing)
+        return through(self.blocks, self.transformers, x, memory, checkpointing)
 
 
 class Extractor(nn.Module):
@@ -61,6 +62,7 @@ class Extractor(nn.Module):
         self.config: Config | None = None
         self.name = "custom"
         backbone = spec.backbone
+        self.memory = None if backbone.memory is None else Tokens(backbone.memory.tokens, backbone.memory.channels)
         self.stem = Stem(backbone)
         self.stages = nn.ModuleList()
         channels = backbone.stem_channels
@@ -72,6 +74,9 @@ class Extractor(nn.Module):
             self.neck.append(FusedStage(fused, stage, backbone))
         for number, block in enumerate(one for one in self.modules() if isinstance(one, ResidualBlock)):
             block.number = number
+        for number, transformer in enumerate(one for one in self.modules() if isinstance(one, DualPathTransformer)):
+            transformer.drop.number = number
+        self.marked = [index for index, step in enumerate(backbone.neck) if step.endpoint or step is backbone.neck[-1]]
         self.num_features = backbone.channels
         self.checkpointing = False
         self.feature_info = backbone.feature_info()
@@ -88,21 +93,28 @@ class Extractor(nn.Module):
         self.checkpointing = enable
 
     def endpoints(self, x: Tensor) -> list[Tensor]:
-        """The stem's output, each stage's and the neck's, activated."""
+        """The stem's output, each stage's and those of the neck that are endpoints, activated."""
+        return self.activated(self.unactivated(x)[0])
+
+    def activated(self, features: list[Tensor]) -> list[Tensor]:
+        """Endpoints as :meth:`unactivated` gives them, activated where they are not."""
+        return [self.activation(x) for x in features] if self.spec.backbone.pre_activation else features
+
+    def unactivated(self, x: Tensor) -> tuple[list[Tensor], Tensor | None]:
+        """The endpoints as blocks leave them, which activate their own input or have activated their sum; and the memory tokens."""
         x = check_image(x, self.spec.backbone.in_channels)
         size, checkpointing = x.shape[2:], self.checkpointing and self.training
+        memory = None if self.memory is None else self.memory(x)  # (N, T, C)
         x = self.stem(x)
         features = [x] if self.spec.backbone.stem_is_endpoint else []
         for stage in self.stages:
-            x = stage(x, checkpointing)
+            x, memory = stage(x, memory, checkpointing)
             features.append(x)
-        outputs = list(features)
+        count = len(features)
         for step in self.neck:
-            x = step(features, size, checkpointing)
+            x, memory = step(features, memory, size, checkpointing)
             features.append(x)
-        if len(self.neck):
-            outputs.append(x)
-        return [self.activation(x) for x in outputs] if self.spec.backbone.pre_activation else outputs
+        return [*features[:count], *(features[count + index] for index in self.marked)], memory
 
 
 class AxialBackbone(Extractor):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -15,7 +13,7 @@ from axialzoo.spec.layers import has_shortcut
 from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.attention2d import Attention2D
 from axialzoo.torch.drop_path import drop_path
-from axialzoo.torch.norm import Activation, BatchNorm, apply_norm, recomputed
+from axialzoo.torch.norm import Activation, BatchNorm, apply_norm
 from axialzoo.torch.sublayers import calls_sublayers
 
 SUBLAYERS = {"conv": nn.Conv2d, "norm": BatchNorm}
@@ -137,13 +135,6 @@ class ResidualBlock(nn.Module):
         if stride > 1:
             x = x[:, :, ::stride, ::stride] if attention.downsample == "slice" else average_pool(x, stride)
         return self.activation(x)
-
-
-def through(blocks: nn.ModuleList, state: Any, checkpointing: bool) -> Any:
-    """`state` through `blocks` one after the other, each computed again in the backward pass where `checkpointing`."""
-    for block in blocks:
-        state = recomputed(block, state) if checkpointing else block(state)
-    return state
 
 
 def average_pool(x: Tensor, stride: int) -> Tensor:

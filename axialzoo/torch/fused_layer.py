@@ -21,7 +21,8 @@ from axialzoo.ops.torch.dispatch import TYPES, recorded, transformed
 from axialzoo.ops.torch.tables import interpolate
 from axialzoo.spec import Attention
 from axialzoo.spec.attention import SIMILARITY_TERMS
-from axialzoo.torch.norm import Activation, frozen_statistics, is_shared
+from axialzoo.torch.norm import Activation, frozen_statistics
+from axialzoo.torch.processes import is_shared
 from axialzoo.torch.projection import PositionAttention
 
 

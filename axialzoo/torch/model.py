@@ -55,17 +55,23 @@ class AxialModel(Extractor, OnHub, Generic[Y]):
         def __call__(self, x: Tensor) -> Y: ...
 
     def forward(self, x: Tensor) -> Y:
-        return self.head(self._head_inputs(x))
+        return self.head(self.features(x))
 
-    def _head_inputs(self, x: Tensor) -> list[Tensor]:
-        """The endpoints that the head reads, and the image after them if it takes that in too."""
-        outputs = self.endpoints(x)
-        features = [outputs[index] for index in self.reads]
-        return [*features, x] if self.head.spec.takes_image else features
+    def features(self, x: Tensor) -> list[Tensor]:
+        """The endpoints that the head reads, activated unless it activates them itself; then the backbone's memory tokens, if any, or the
+        image where the head takes it in too."""
+        outputs, memory = self.unactivated(x)
+        head = self.spec.head
+        assert head is not None
+        if head.unactivated:
+            features = [*(outputs[index] for index in self.reads), *([] if memory is None else [memory])]
+        else:
+            features = [self.activated([outputs[index]])[0] for index in self.reads]
+        return [*features, x] if head.takes_image else features
 
     def forward_features(self, x: Tensor) -> Any:
-        """What the head reads: one activated endpoint, (N, C, H', W'), or a list where it reads several."""
-        features = self._head_inputs(x)
+        """What the head reads: one endpoint, (N, C, H', W'), or a list where it reads several; see :meth:`features`."""
+        features = self.features(x)
         return features[0] if len(features) == 1 else features
 
     def forward_head(self, x: Any, pre_logits: bool = False) -> Y:

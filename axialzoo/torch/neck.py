@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from axialzoo.spec import Backbone, NeckStage
 from axialzoo.spec.layers import projects_with_stride
 from axialzoo.spec.neck import Fused
-from axialzoo.torch.blocks import ACTIVATIONS, ConvNorm, ResidualBlock, through
+from axialzoo.torch.blocks import ACTIVATIONS, ConvNorm, ResidualBlock
 from axialzoo.torch.resize import resize
+from axialzoo.torch.transformer import through, transformers_of
 
 
 class Fuse(nn.ModuleDict):
@@ -45,22 +46,26 @@ class Fuse(nn.ModuleDict):
 
 
 class FusedStage(nn.Module):
-    """A step of the neck: :class:`Fuse`, then residual blocks.
+    """A step of the neck: :class:`Fuse`, then residual blocks, each followed by its transformer, if any.
 
     Shapes:
-        As :class:`Fuse`, of all features so far: those of stem and stages, then of the steps before.
+        As :class:`Fuse`, of all features so far: those of stem and stages, then of the steps before; and tokens ``(N, T, C)``, or None,
+        to the same.
     """
 
     def __init__(self, features: Sequence[Fused], spec: NeckStage, backbone: Backbone):
         super().__init__()
         self.indices = [feature.index for feature in features]
         self.fuse = Fuse(features, spec, backbone)
-        self.blocks = nn.ModuleList()  # they hand on what a stage's blocks do: see ResidualStage
+        self.blocks = nn.ModuleList()
         channels = spec.channels
         for block in spec.blocks:
             self.blocks.append(ResidualBlock(channels, block, backbone))
             channels = block.channels[-1]
+        self.transformers = transformers_of(spec.blocks, backbone)
 
-    def forward(self, features: Sequence[Tensor], size: Sequence[int], checkpointing: bool = False) -> Tensor:
+    def forward(
+        self, features: Sequence[Tensor], memory: Tensor | None, size: Sequence[int], checkpointing: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
         x = self.fuse([features[index] for index in self.indices], size)
-        return through(self.blocks, x, checkpointing)
+        return through(self.blocks, self.transformers, x, memory, checkpointing)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import cast
+from typing import Any
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from axialzoo.ops.torch.dispatch import can_train_rows
 from axialzoo.ops.torch.norm import normalised
 from axialzoo.spec import Norm
+from axialzoo.torch.processes import is_shared, sum_over_processes
 from axialzoo.torch.sublayers import leaf_of_graph, obstacle
 
 Activation = Callable[[Tensor], Tensor]
@@ -166,9 +167,9 @@ def frozen_statistics(module: nn.Module) -> Iterator[None]:
             norm.frozen = False
 
 
-def recomputed(block: nn.Module, x: Tensor) -> Tensor:
-    """`block(x)`, computed again in the backward pass rather than kept; its moving statistics are updated once."""
-    return checkpoint(block, x, use_reentrant=False, context_fn=lambda: (nullcontext(), frozen_statistics(block)))
+def recomputed(block: nn.Module, *inputs: Any) -> Any:
+    """`block(*inputs)`, computed again in the backward pass rather than kept; its moving statistics are updated once."""
+    return checkpoint(block, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), frozen_statistics(block)))
 
 
 def set_sync_norms(module: nn.Module, enabled: bool = True) -> None:
@@ -197,49 +198,6 @@ def set_sync_norms(module: nn.Module, enabled: bool = True) -> None:
         raise ValueError(f"set_sync_norms: expected a module with norms of axialzoo.torch, found none in {type(module).__name__}")
     for norm in norms:
         norm.synchronised = enabled
-
-
-def is_shared(norm: BatchNorm) -> bool:
-    """Whether the statistics of `norm` are to be summed over processes, and there are several."""
-    return norm.synchronised and distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
-
-
-class _SumOverProcesses(torch.autograd.Function):
-    """A sum that each process has a copy of and a loss of its own on: the gradient of each part is the sum of theirs."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
-        total = x.contiguous().clone()
-        distributed.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx, *gradients: Tensor) -> Tensor:
-        return sum_over_processes(gradients[0])
-
-
-def sum_over_processes(x: Tensor) -> Tensor:
-    """The sum of every process's `x`, the same on each; differentiable, where the loss is the sum of the processes' losses."""
-    return cast(Tensor, _SumOverProcesses.apply(x))
-
-
-def moments_over_processes(norm: BatchNorm, mean: Tensor, variance: Tensor, n: int) -> tuple[Tensor, Tensor, Tensor | int]:
-    """The moments of all processes' values, from those of this process's; as they are where `norm` is not shared.
-
-    Args:
-        norm: Says whether they are shared.
-        mean, variance: (C,), biased, of `n` values each.
-
-    Returns:
-        The same three of all values together.
-    """
-    if not is_shared(norm):
-        return mean, variance, n
-    sums = sum_over_processes(torch.cat([n * mean, mean.new_tensor([n])]))  # (C + 1,)
-    total = sums[-1].detach()  # ()
-    total_mean = sums[:-1] / total  # (C,)
-    squares = sum_over_processes(n * (variance + (mean - total_mean).square()))  # (C,), centred first, which loses no digits
-    return total_mean, squares / total, total
 
 
 def normalise_from_moments(

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from axialzoo.ops.torch.dispatch import recorded
 from axialzoo.ops.torch.tables import interpolate, is_known
 from axialzoo.spec import Attention, Norm
-from axialzoo.torch.norm import BatchNorm, moments_over_processes, normalise_from_moments
+from axialzoo.torch.norm import BatchNorm, normalise_from_moments
+from axialzoo.torch.processes import moments_over_processes
 from axialzoo.torch.sublayers import calls_sublayers
 
 CHUNK = 2**20  # logits

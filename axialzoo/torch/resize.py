@@ -1,4 +1,4 @@
-"""Resizing with aligned corners, as deeplab2 does everywhere."""
+"""Resizing with aligned corners, as deeplab2 does everywhere, or with aligned pixel centres."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ def resize(x: Tensor, height: int, width: int) -> Tensor:
     if x.shape[2:] == (height, width):
         return x
     return F.interpolate(x, (height, width), mode="bilinear", align_corners=True)
+
+
+def resize_centers(x: Tensor, height: int, width: int) -> Tensor:
+    """Bilinear with aligned pixel centres instead of corners, as PyTorch's default: (N, C, H, W) to (N, C, height, width)."""
+    return F.interpolate(x, (height, width), mode="bilinear", align_corners=False)
 
 
 def _resize_axis(x: Tensor, length: Any, axis: int) -> Tensor:

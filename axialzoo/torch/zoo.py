@@ -47,8 +47,19 @@ __all__ = [
     "fcos_axial_resnet50_l",
     "fcos_axial_resnet50_s",
     "gated_axial_unet",
+    "kmax_deeplab_axial_resnet50",
+    "kmax_deeplab_axial_resnet50_cityscapes",
+    "kmax_deeplab_nuclei",
+    "kmax_deeplab_nuclei_xs",
+    "kmax_deeplab_resnet50",
+    "kmax_deeplab_resnet50_cityscapes",
+    "kmax_deeplab_resnet50_torch",
     "logo_axial_unet",
+    "max_deeplab_l",
     "max_deeplab_l_backbone",
+    "max_deeplab_nuclei",
+    "max_deeplab_nuclei_xs",
+    "max_deeplab_s",
     "max_deeplab_s_backbone",
     "medical_transformer",
     "medical_transformer_xs",
@@ -101,6 +112,17 @@ fcos_axial_resnet50_s: Builder[dict[str, list[Tensor]]] = builder("fcos_axial_re
 fcos_axial_resnet50_l: Builder[dict[str, list[Tensor]]] = builder("fcos_axial_resnet50_l")
 axial_fcos_blood_cells: Builder[dict[str, list[Tensor]]] = builder("axial_fcos_blood_cells")
 axial_fcos_blood_cells_xs: Builder[dict[str, list[Tensor]]] = builder("axial_fcos_blood_cells_xs")
+max_deeplab_s: Builder[dict[str, Tensor]] = builder("max_deeplab_s")
+max_deeplab_l: Builder[dict[str, Tensor]] = builder("max_deeplab_l")
+kmax_deeplab_resnet50: Builder[dict[str, Tensor]] = builder("kmax_deeplab_resnet50")
+kmax_deeplab_resnet50_cityscapes: Builder[dict[str, Tensor]] = builder("kmax_deeplab_resnet50_cityscapes")
+kmax_deeplab_axial_resnet50: Builder[dict[str, Tensor]] = builder("kmax_deeplab_axial_resnet50")
+kmax_deeplab_axial_resnet50_cityscapes: Builder[dict[str, Tensor]] = builder("kmax_deeplab_axial_resnet50_cityscapes")
+kmax_deeplab_resnet50_torch: Builder[dict[str, Tensor]] = builder("kmax_deeplab_resnet50_torch")
+max_deeplab_nuclei: Builder[dict[str, Tensor]] = builder("max_deeplab_nuclei")
+max_deeplab_nuclei_xs: Builder[dict[str, Tensor]] = builder("max_deeplab_nuclei_xs")
+kmax_deeplab_nuclei: Builder[dict[str, Tensor]] = builder("kmax_deeplab_nuclei")
+kmax_deeplab_nuclei_xs: Builder[dict[str, Tensor]] = builder("kmax_deeplab_nuclei_xs")
 convolutional_unet: Builder[dict[str, Tensor]] = builder("convolutional_unet")
 axial_unet: Builder[dict[str, Tensor]] = builder("axial_unet")
 gated_axial_unet: Builder[dict[str, Tensor]] = builder("gated_axial_unet")

@@ -14,10 +14,10 @@ from axialzoo.data.prefetch import prefetched
 from axialzoo.files import written_beside
 from axialzoo.runtime import Runner
 from axialzoo.runtime.device import find_device
-from axialzoo.torch.drop_path import draw_by_place
 from axialzoo.torch.losses import loss_of, totals_of
 from axialzoo.torch.model import AxialModel
 from axialzoo.torch.models import create_model
+from axialzoo.torch.places import draw_by_place
 from axialzoo.torch.projection import PositionAttention
 from axialzoo.torch.weights import describe
 from axialzoo.train.job import Job

@@ -18,8 +18,8 @@ from axialzoo.ops.kernels import kernel, use_kernel
 from axialzoo.spec import Attention, Norm
 from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.attention2d import Attention2D
+from axialzoo.torch.folded import FoldedAxialAttention
 from axialzoo.torch.fused_layer import can_train_fused, train_fused
-from axialzoo.torch.inference import FoldedAxialAttention
 from tests.attention.layers import randomise
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,7 +7,7 @@ import torch
 from axialzoo.ops import reference
 from axialzoo.spec import Attention, Norm
 from axialzoo.torch.attention import AxialAttention
-from axialzoo.torch.inference import FoldedAxialAttention
+from axialzoo.torch.folded import FoldedAxialAttention
 from tests.attention.layers import randomise
 
 

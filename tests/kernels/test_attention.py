@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from axialzoo.ops.kernels import kernel, use_kernel
 from axialzoo.spec.attention import SIMILARITY_TERMS, VALUE_TERMS
-from axialzoo.torch.inference import FoldedAxialAttention
+from axialzoo.torch.folded import FoldedAxialAttention
 from tests.kernels.layers import compare, layer
 
 FOUND = kernel()

@@ -14,7 +14,8 @@ from axialzoo.ops.kernels import kernel, use_kernel
 from axialzoo.spec import Model, Norm
 from axialzoo.torch import build, create_model, save_model
 from axialzoo.torch.blocks import ConvNorm
-from axialzoo.torch.inference import FoldedAxialAttention, FoldedConv, optimize_for_inference
+from axialzoo.torch.folded import FoldedAxialAttention, FoldedConv
+from axialzoo.torch.inference import optimize_for_inference
 from axialzoo.torch.norm import BatchNorm
 from tests.attention.layers import randomise
 from tests.strategies import specs

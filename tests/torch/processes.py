@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from axialzoo.torch import AxialClassifier, norm
+from axialzoo.torch import processes as processes_of_norms
 from tests.attention.layers import randomise
 from tests.torch.networks import images, network
 
@@ -89,11 +90,11 @@ def main(folder: Path, rank: int, processes: int) -> None:
             if same is not None:
                 found[name] = found[same]
                 continue
-        honest = norm._SumOverProcesses.backward
+        honest = processes_of_norms._SumOverProcesses.backward
         if not run.summed_gradients:
-            norm._SumOverProcesses.backward = staticmethod(lambda ctx, gradient: gradient)
+            processes_of_norms._SumOverProcesses.backward = staticmethod(lambda ctx, gradient: gradient)
         found[name] = trained(run, rank, processes)
-        norm._SumOverProcesses.backward = honest
+        processes_of_norms._SumOverProcesses.backward = honest
     torch.save(found, folder / f"{processes}_{rank}.pt")
     if processes > 1:
         distributed.destroy_process_group()

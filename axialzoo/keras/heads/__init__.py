@@ -3,7 +3,8 @@
 from axialzoo.keras.heads.classifier import Classifier
 from axialzoo.keras.heads.fcos import FCOS
 from axialzoo.keras.heads.head_module import HeadModule, make_head, register_head
+from axialzoo.keras.heads.mask_transformer import MaskTransformer
 from axialzoo.keras.heads.panoptic import Panoptic
 from axialzoo.keras.heads.unet import UNet
 
-__all__ = ["FCOS", "Classifier", "HeadModule", "Panoptic", "UNet", "make_head", "register_head"]
+__all__ = ["FCOS", "Classifier", "HeadModule", "MaskTransformer", "Panoptic", "UNet", "make_head", "register_head"]

@@ -13,9 +13,9 @@ from axialzoo.keras.layer import Layer
 from axialzoo.keras.linear import Normal
 from axialzoo.keras.norm import BatchNorm, apply_norm, fold_conv
 from axialzoo.keras.pooling import mean
-from axialzoo.keras.pristine import calls_sublayers
-from axialzoo.keras.resize import resize
+from axialzoo.keras.resize import resize, resize_centers
 from axialzoo.keras.scope import own_scope
+from axialzoo.keras.sublayers import calls_sublayers
 from axialzoo.ops.keras.dispatch import backend
 from axialzoo.ops.keras.tables import Activation
 from axialzoo.spec import Norm, from_dict, to_dict
@@ -184,10 +184,11 @@ class Decoder(_Part):
 
     def call(self, features, training=None):
         coarse, *fine = features
-        x = self.aspp(coarse, training=training)
+        x, width = self.aspp(coarse, training=training), coarse.shape[2]
         for project, fuse, feature in zip(self.skips, self.fuse, fine):
             skip = project(feature, activation=self.activation, training=training)  # (N, H', W', skip channels)
-            x = fuse(ops.concatenate([resize(x, *ops.shape(skip)[1:3]), skip], axis=-1), training=training)  # (N, H', W', channels)
+            x = upsample_to(x, skip, self.spec.corners, width)  # (N, H', W', C)
+            x = fuse(ops.concatenate([x, skip], axis=-1), training=training)  # (N, H', W', channels)
         return x
 
     def compute_output_shape(self, input_shape):
@@ -243,6 +244,16 @@ class Predict(_Part):
         return super().from_config(
             {**config, "output_dtype": keras.dtype_policies.deserialize(dtype) if isinstance(dtype, dict) else dtype}
         )
+
+
+def upsample_to(x, like, corners: str, width: int | None):
+    """Bilinear: (N, h, w, C) to (N, H, W, C) of `like`; corners are aligned unless `corners` is ``"odd"`` and `width` is even."""
+    height, across = ops.shape(like)[1:3]
+    if corners == "aligned":
+        return resize(x, height, across)
+    if width is None:
+        raise ValueError("corners 'odd' depend on the width of the image; expected a model of a fixed one, set input_size=(height, width)")
+    return resize(x, height, across) if width % 2 else resize_centers(x, height, across)
 
 
 def _build_each(name: str, layers: Sequence[keras.layers.Layer]) -> None:

@@ -52,7 +52,7 @@ def segmentation_loss(
     if "center" in outputs:
         found["center"] = center_loss(outputs["center"], targets["center"], targets["center_weight"], top_k[1])
         found["offset"] = offset_loss(outputs["offset"], targets["offset"], targets["offset_weight"], top_k[2])
-    means = {name: weight * _mean(values, 0) for (name, values), weight in zip(found.items(), weights)}
+    means = {name: weight * axis_mean(values, 0) for (name, values), weight in zip(found.items(), weights)}
     return {**means, "total": sum(means.values(), ops.zeros_like(means["semantic"]))}
 
 
@@ -89,7 +89,7 @@ def offset_loss(offset, target, weight, top_k: float = 1.0):
     """Absolute error of rows and columns, their mean: both (N, H, W, 2), `weight` (N, H, W): (N,)."""
     check_size("offset", offset.shape[1:], target.shape[1:])
     offset = wide(offset)
-    return top_k_mean(_mean(ops.absolute(offset - ops.cast(target, offset.dtype)), -1) * ops.cast(weight, offset.dtype), top_k)
+    return top_k_mean(axis_mean(ops.absolute(offset - ops.cast(target, offset.dtype)), -1) * ops.cast(weight, offset.dtype), top_k)
 
 
 def top_k_mean(pixels, share: float):
@@ -124,6 +124,6 @@ def wide(x):
     return x if keras.backend.standardize_dtype(x.dtype) == "float64" else ops.cast(x, "float32")
 
 
-def _mean(x, axis: int):
+def axis_mean(x, axis: int):
     """What `keras.ops.mean` makes float32 of on some back ends keeps its type here."""
     return ops.sum(x, axis) / ops.cast(ops.shape(x)[axis], x.dtype)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from keras import ops
 
 from axialzoo.keras.losses.loss_registry import register_loss
-from axialzoo.keras.losses.segmentation import wide
+from axialzoo.keras.losses.segmentation import axis_mean, wide
 from axialzoo.spec.heads.loss_inputs import check_class_weights
 from axialzoo.spec.heads.unet import SMOOTH, UNet, loss_weights
 
@@ -55,7 +55,7 @@ def semantic_segmentation_loss(
         "dice": lambda: dice_loss(logits, target, ignore),
         "cross_entropy": lambda: cross_entropy_loss(logits, target, ignore, class_weights),
     }
-    losses = {name: weight * _mean(functions[name](), 0) for name, weight in weights.items()}
+    losses = {name: weight * axis_mean(functions[name](), 0) for name, weight in weights.items()}
     return {**losses, "total": sum(losses.values())}
 
 
@@ -63,7 +63,7 @@ def bce_loss(logits, target, ignore: int = -1):
     """Binary cross entropy of each logit against its class, the mean over classes and the pixels that count: (N,)."""
     one_hot, counted = one_hot_targets(logits, target, ignore)  # (N, H, W, C), (N, H, W)
     pixels = ops.relu(logits) - logits * one_hot + ops.log1p(ops.exp(-ops.absolute(logits)))  # (N, H, W, C)
-    return pixel_mean(_mean(pixels, -1), counted)
+    return pixel_mean(axis_mean(pixels, -1), counted)
 
 
 def dice_loss(logits, target, ignore: int = -1):
@@ -71,7 +71,7 @@ def dice_loss(logits, target, ignore: int = -1):
     one_hot, counted = one_hot_targets(logits, target, ignore)  # (N, H, W, C), (N, H, W)
     p = (ops.sigmoid(logits) if logits.shape[-1] == 1 else ops.softmax(logits, -1)) * counted[..., None]  # (N, H, W, C)
     both = 2 * ops.sum(p * one_hot, (1, 2)) + SMOOTH  # (N, C)
-    return _mean(1 - both / (ops.sum(p, (1, 2)) + ops.sum(one_hot, (1, 2)) + SMOOTH), -1)
+    return axis_mean(1 - both / (ops.sum(p, (1, 2)) + ops.sum(one_hot, (1, 2)) + SMOOTH), -1)
 
 
 def cross_entropy_loss(logits, target, ignore: int = -1, class_weights: tuple[float, ...] | None = None):
@@ -95,8 +95,3 @@ def pixel_mean(pixels, counted):
     """The mean over the pixels of each picture that count, 0 if none does: (N, H, W) to (N,)."""
     pixel_count = ops.sum(counted, (1, 2))
     return ops.sum(pixels * counted, (1, 2)) / (pixel_count + ops.cast(ops.equal(pixel_count, 0), pixels.dtype))
-
-
-def _mean(x, axis: int):
-    """The mean over an axis, in the dtype of `x`."""
-    return ops.sum(x, axis) / ops.cast(ops.shape(x)[axis], x.dtype)

@@ -18,10 +18,19 @@ E = TypeVar("E")
 
 @dataclass(frozen=True)
 class Output:
-    """One of the maps that a head gives: its channels, and its stride; None for one vector an image."""
+    """One output of a head.
+
+    Attributes:
+        channels: Number of channels.
+        stride: Stride of a map; None for one vector an image, or a token.
+        tokens: Number of tokens, each of which has a vector; None without tokens.
+        training: Whether the output is given in training alone.
+    """
 
     channels: int
     stride: int | None
+    tokens: int | None = None
+    training: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,12 +46,14 @@ class Head:
         pipeline_tag: Name of that task on the Hugging Face Hub.
         gives: What the model's forward gives: its one output as it is (``"tensor"``), a dictionary of maps (``"maps"``) or
             of lists of maps, one a level (``"pyramids"``).
+        unactivated: Whether it takes in features before their activation, and the backbone's memory tokens after them.
         num_classes: How many classes it tells apart.
     """
 
     kind: ClassVar[str]
     task: ClassVar[str]
     pipeline_tag: ClassVar[str]
+    unactivated: ClassVar[bool] = False
     gives: ClassVar[Literal["tensor", "maps", "pyramids"]] = "maps"
     num_classes: int
 

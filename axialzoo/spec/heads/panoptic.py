@@ -15,6 +15,8 @@ from axialzoo.spec.check import SpecError, did_you_mean, require, require_choice
 from axialzoo.spec.heads.head import Head, Output, register_head
 from axialzoo.spec.primitives import Conv, Layer, conv_norm, separable
 
+CORNERS = ("aligned", "odd")
+
 
 @dataclass(frozen=True)
 class Skip:
@@ -44,6 +46,7 @@ class Decoder:
             convolution and the mean over the image; none for one 1x1 convolution alone, as where axial attention sees far already.
         skips: From coarse to fine; the last one's stride is that of the outputs.
         dropout: Share of the context module's outputs that training drops; deeplab2 has 0.1 where there are rates.
+        corners: How features are resized: ``"aligned"`` corners, or aligned where the coarse features have an ``"odd"`` width alone.
     """
 
     channels: int = 256
@@ -51,6 +54,7 @@ class Decoder:
     rates: tuple[int, ...] = ()
     skips: tuple[Skip, ...] = (Skip(8, 64), Skip(4, 32))
     dropout: float = 0.0
+    corners: str = "aligned"
 
     def __post_init__(self):
         require_count("Decoder", "channels", self.channels)
@@ -61,6 +65,7 @@ class Decoder:
         ok = strides == sorted(set(strides), reverse=True)
         require(ok, f"Decoder.skips: expected strides that fall, from coarse to fine, found {strides}")
         require_number("Decoder", "dropout", self.dropout, 0.0, 0.999)
+        require_choice("Decoder", "corners", self.corners, CORNERS)
 
     @property
     def outputs(self) -> int:
@@ -197,7 +202,7 @@ class Panoptic(Head):
             SpecError: where the backbone has no endpoint of a skip's stride.
         """
         strides = [info["reduction"] for info in backbone.feature_info()]
-        stages = strides[:-1] if backbone.neck else strides
+        stages = strides[: backbone.num_stage_endpoints]
         coarse = len(strides) - 1 if self.from_neck else len(stages) - 1
         for skip in decoder.skips:
             if skip.stride not in stages or skip.stride > strides[coarse]:
@@ -229,7 +234,7 @@ class Panoptic(Head):
         decoders = self.decoders()
         for name, decoder in decoders.items():
             coarse = backbone.feature_info()[self.sources(decoder, backbone)[0]]["reduction"]
-            yield from _decoder_layers(f"head.{name}", decoder, self.widths(decoder, backbone), coarse, self.kernel)
+            yield from decoder_layers(f"head.{name}", decoder, self.widths(decoder, backbone), coarse, self.kernel)
         for name, (read, between, outputs) in self.predictions().items():
             yield from separable(f"head.{name}.mix", decoders[read].outputs, between, self.kernel, stride)
             yield Conv(f"head.{name}.out", between, outputs, (stride, stride), bias=True)
@@ -255,7 +260,7 @@ class Panoptic(Head):
         return ("things", "reading")
 
 
-def _decoder_layers(name: str, decoder: Decoder, widths: list[int], stride: int, kernel: int) -> Iterator[Layer]:
+def decoder_layers(name: str, decoder: Decoder, widths: list[int], stride: int, kernel: int) -> Iterator[Layer]:
     """Of a decoder that takes in features of these channels, the first of which has `stride`."""
     inputs, width = widths[0], decoder.context_channels
     if decoder.rates:

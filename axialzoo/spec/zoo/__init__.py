@@ -14,12 +14,13 @@ from axialzoo.spec.zoo import (  # isort: skip
     axial_deeplab_camvid,
     fcos_axial_resnet,
     axial_fcos_blood_cells,
+    mask_transformers,
     medical_transformer,
     deeplab2,
 )
 
 __all__ = [
     "axial_deeplab", "axial_deeplab_camvid", "axial_deeplab_nuclei", "axial_fcos_blood_cells", "axial_resnet", "axial_resnet_cifar",
-    "axial_resnet_full", "axial_swidernet", "deeplab2", "fcos_axial_resnet", "max_deeplab", "medical_transformer", "panoptic_deeplab",
-    "resnet", "stand_alone",
+    "axial_resnet_full", "axial_swidernet", "deeplab2", "fcos_axial_resnet", "mask_transformers", "max_deeplab", "medical_transformer",
+    "panoptic_deeplab", "resnet", "stand_alone",
 ]  # fmt: skip

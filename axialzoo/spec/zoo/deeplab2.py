@@ -8,7 +8,7 @@ pictures from -1 to 1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log2
 from typing import Any
 
@@ -21,6 +21,7 @@ from axialzoo.spec.model import Model
 from axialzoo.spec.neck import NeckStage
 from axialzoo.spec.preprocessing import Preprocessing
 from axialzoo.spec.stem import Stem, StemConv
+from axialzoo.spec.transformer import Memory, Transformer
 
 SOURCE = "github.com/google-research/deeplab2"
 PREPROCESSING = Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3)  # x / 127.5 - 1
@@ -50,6 +51,14 @@ class Arguments:
         keep, drop_from, linear: Probability that a residual is kept [drop_path_keep_prob], from which stride
             [drop_path_beyond_stride], and whether it falls to it by stage [drop_path_schedule].
         decoder_stacks: How often a stacked decoder goes up to stride 4 and down again [backbone_decoder_num_stacks].
+        memory: Tokens beside the pixels of a mask transformer, with transformers and a decoder up to stride 4; None for a backbone alone
+            [max_num_mask_slots, memory_channels, classification_mode].
+        transformer_from: Stride of the current features from which a block is followed by a transformer
+            [backbone_use_transformer_beyond_stride, extra_decoder_use_transformer_beyond_stride].
+        transformer_width: Width of a transformer at stride 16, in 128 channels [base_transformer_expansion].
+        transformer_ffn: Hidden channels of a transformer's feed-forward network [feed_forward_network_channels].
+        extra_stacks, extra_blocks: Stacks and blocks of each step of the decoder of masks [extra_decoder_num_stacks,
+            extra_decoder_blocks_per_stage].
     """
 
     kind: str = "resnet_beta"
@@ -68,13 +77,27 @@ class Arguments:
     squeeze_excite: bool = False
     span: int | None = None
     decoder_stacks: int = 0
+    memory: Memory | None = None
+    transformer_from: int = 32
+    transformer_width: float = 1.0
+    transformer_ffn: int = 2048
+    extra_stacks: int = 0
+    extra_blocks: int = 1
 
     def __post_init__(self):
         require_choice("backbone", "kind", self.kind, tuple(STEMS))
         require_choice("backbone", "output_stride", self.output_stride, (8, 16, 32))
 
-    def blocks(self, filters: int, count: int, stage_stride: int, before: int) -> tuple[Block, ...]:
-        """Blocks whose input has the stride `before` in a network of output stride 32, as have all strides here."""
+    def transformer(self, stride: int) -> Transformer:
+        """Return the transformer that follows blocks of a stride in a network of output stride 32."""
+        width = int(128 * self.transformer_width * stride / 16)
+        return Transformer(round(2 * width), width, 2 * width, 8, self.transformer_ffn)
+
+    def blocks(self, filters: int, count: int, stage_stride: int, before: int, tokens_at: int = 0) -> tuple[Block, ...]:
+        """Blocks whose input has the stride `before` in a network of output stride 32, as have all strides here.
+
+        A transformer's width follows the stride `tokens_at`; 0 for `before`.
+        """
         made, now = [], before
         for index in range(count):
             stride = stage_stride if index == 0 and before < self.output_stride else 1
@@ -93,7 +116,28 @@ class Arguments:
                 made.append(Block("bottleneck", (filters, 2 * filters, 4 * filters), stride, (rate,), **common))
             if index == 0:
                 now *= stage_stride
+            if self.memory is not None and now >= self.transformer_from:
+                made[-1] = replace(made[-1], transformer=self.transformer(tokens_at or before))
         return tuple(made)
+
+    def neck(self) -> tuple[NeckStage, ...]:
+        """Return the steps of the stacked decoder, and of a mask transformer's after it."""
+        steps: list[NeckStage] = []
+
+        def step(stride: int, count: int, fuse: bool = True, endpoint: bool = False) -> None:
+            nominal = 32 if stride == self.output_stride else stride
+            made = self.blocks(int(16 * nominal * self.width), count, 1, nominal, stride)
+            steps.append(NeckStage(stride, round(64 * nominal * self.width), made, fuse, endpoint))
+
+        stack = decoder_strides(self.output_stride)
+        for stride in stack * self.decoder_stacks:
+            step(stride, 1)
+        if self.memory is not None:  # the decoder of masks begins where the backbone ends, and ends at stride 4
+            step(self.output_stride, self.extra_blocks, fuse=False)
+            up = stack[: stack.index(4) + 1]
+            for position, stride in enumerate([*stack * self.extra_stacks, *up]):
+                step(stride, self.extra_blocks, endpoint=self.extra_stacks > 0 and position == stack.index(4))
+        return tuple(steps)
 
     def model(self) -> Model:
         """Return the model of features with such a backbone."""
@@ -101,19 +145,16 @@ class Arguments:
         for index, depth in enumerate(self.depths):
             before = 2 << index
             stages.append(Stage(self.blocks(round(32 * before * self.width), int(depth * self.layers), 2, before)))
-        decoder = []
-        for stride in decoder_strides(self.output_stride) * self.decoder_stacks:
-            nominal = 32 if stride == self.output_stride else stride
-            decoder.append(NeckStage(stride, round(64 * nominal * self.width), self.blocks(int(16 * nominal * self.width), 1, 1, nominal)))
         return Model(
             Backbone(
                 STEMS[self.kind](round(64 * self.stem_width)),
                 tuple(stages),
-                tuple(decoder),
+                self.neck(),
                 activation=self.activation,
                 pre_activation=True,
                 shortcut="width",
                 norm=Norm(1e-3, 0.01),
+                memory=self.memory,
             ),
             Classifier(0),
         )

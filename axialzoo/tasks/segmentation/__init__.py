@@ -2,6 +2,7 @@
 
 * `targets`: from a truth to what the network should say; `decode` (with `centers`, `grouping`, `scoring`, `merge`): from what it says to
   segments; `tta_maps` (with `flip`, `tiles`): more than one look at a picture.
+* `mask_targets`, `mask_decode`: the same of mask transformers, whose slots each have a class and a mask.
 * `quality`, `overlap`, `precision`, `metrics`: how good segments are. `coco`: segments as files.
 
 The maps of a network, all (height, width, ...): ``semantic`` (H, W, classes) logits; ``center`` (H, W) or (H, W, 1), near 1 where the
@@ -9,9 +10,11 @@ middle of an object is; ``offset`` (H, W, 2), rows and columns from a pixel to t
 """
 
 from axialzoo.tasks.segmentation.decode import Postprocess, decode
+from axialzoo.tasks.segmentation.mask_decode import decode_masks
+from axialzoo.tasks.segmentation.mask_targets import mask_targets
 from axialzoo.tasks.segmentation.metrics import SegmentationMetric
 from axialzoo.tasks.segmentation.quality import PanopticQuality
 from axialzoo.tasks.segmentation.targets import targets
 from axialzoo.tasks.segmentation.task import Segmentation
 
-__all__ = ["PanopticQuality", "Postprocess", "Segmentation", "SegmentationMetric", "decode", "targets"]
+__all__ = ["PanopticQuality", "Postprocess", "Segmentation", "SegmentationMetric", "decode", "decode_masks", "mask_targets", "targets"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,11 +11,14 @@ from PIL import Image
 
 from axialzoo.image import View
 from axialzoo.image.draw_segments import draw_comparison, draw_views
-from axialzoo.spec import Head, Label, Model
+from axialzoo.spec import Head, Label, Model, SpecError, did_you_mean
+from axialzoo.spec.heads.mask_transformer import MaskTransformer
 from axialzoo.spec.heads.panoptic import Panoptic
 from axialzoo.tasks.results import Result, Segments
 from axialzoo.tasks.segmentation.decode import Postprocess, decode
 from axialzoo.tasks.segmentation.grow import grown
+from axialzoo.tasks.segmentation.mask_decode import decode_masks
+from axialzoo.tasks.segmentation.mask_targets import mask_targets
 from axialzoo.tasks.segmentation.metrics import SegmentationMetric
 from axialzoo.tasks.segmentation.targets import targets
 from axialzoo.tasks.segmentation.tta_maps import looked
@@ -23,15 +27,18 @@ from axialzoo.tasks.tta import Compute, Looks
 
 
 class Segmentation(Task):
-    """Pictures to segments, by Panoptic-DeepLab's maps (arXiv:1911.10194)."""
+    """Pictures to segments, by Panoptic-DeepLab's maps (arXiv:1911.10194) or by the slots of a mask transformer (arXiv:2012.00759)."""
 
     name: ClassVar[str] = "segmentation"
-    heads: ClassVar[tuple[type[Head], ...]] = (Panoptic,)
+    heads: ClassVar[tuple[type[Head], ...]] = (Panoptic, MaskTransformer)
     truth: ClassVar[str] = "segments"
     understood: ClassVar[tuple[str, ...]] = ("tile", "flips", "scales")
 
     def targets(self, truth: Segments, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
         """As :func:`axialzoo.tasks.segmentation.targets.targets` makes them, at the stride of the head's maps."""
+        if isinstance(spec.head, MaskTransformer):
+            fine = None if spec.head.semantic is None else spec.head.semantic_stride(spec.backbone)
+            return mask_targets(truth, spec.head, spec.head.stride(spec.backbone), fine)
         head = panoptic(spec)
         stride = head.stride(spec.backbone)
         reading, instances = head.reading, head.instances is not None
@@ -43,8 +50,11 @@ class Segmentation(Task):
 
         Args:
             outputs, spec, view, labels: As of every task.
-            options: Of :func:`axialzoo.tasks.segmentation.decode.decode`, over what the checkpoint says.
+            options: Of :func:`axialzoo.tasks.segmentation.decode.decode`, over what the checkpoint says; of a mask transformer, fields of
+                :class:`~axialzoo.spec.heads.mask_parts.PostprocessConfig`.
         """
+        if isinstance(spec.head, MaskTransformer):
+            return in_picture(decode_slots(outputs, spec, view.size, tuple(labels), options), view)
         maps = grown(outputs, view.size, panoptic(spec).stride(spec.backbone))
         return self._read(maps, spec, view, labels, options)
 
@@ -52,6 +62,11 @@ class Segmentation(Task):
         self, compute: Compute, x: np.ndarray, spec: Model, views: Sequence[View], looks: Looks, labels: Sequence[Label] = ()
     ) -> list[Result]:
         """Picture by picture, from maps that are blended over tiles and averaged over mirror images and scales."""
+        if isinstance(spec.head, MaskTransformer):
+            raise SpecError(
+                "mask transformer: expected one look at the whole image, found tiles, mirror images or scales; the slots of two looks are of "
+                "different objects, so that their masks cannot be averaged; leave out --tile, --flip and --scales"
+            )
         stride, multiple = panoptic(spec).stride(spec.backbone), max(one["reduction"] for one in spec.backbone.feature_info())
         found: list[Result] = []
         for one, view in zip(x, views):
@@ -75,12 +90,17 @@ class Segmentation(Task):
         return in_picture(found, view)
 
     def metric(self, spec: Model, labels: Sequence[Label] = ()) -> SegmentationMetric:
+        if isinstance(spec.head, MaskTransformer):
+            names = tuple(labels) or tuple(Label(f"class {index}", index in spec.head.things) for index in range(spec.head.num_classes))
+            return SegmentationMetric(names, instances=True, max_detections=max(spec.head.slots, 100))
         head = panoptic(spec)
         names = tuple(labels) or tuple(Label(f"class {index}", index in head.things) for index in range(head.num_classes))
         return SegmentationMetric(names, instances=head.instances is not None, max_detections=max(head.reading.top_k, 100))
 
     def figure(self, spec: Model) -> str:
         """``pq``; ``miou`` where objects are not told apart, as panoptic quality is not measured there."""
+        if isinstance(spec.head, MaskTransformer):
+            return "pq"
         return "pq" if panoptic(spec).instances is not None else "miou"
 
     def draw(self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", seen: Image.Image | None = None) -> Image.Image:
@@ -88,6 +108,19 @@ class Segmentation(Task):
         if set(results) == {"truth", "prediction"}:
             return draw_comparison(picture, results["truth"], results["prediction"], model=model or "prediction")
         return draw_views(picture, results, model=model)
+
+
+def decode_slots(outputs: Arrays, spec: Model, size: tuple[int, int], labels: tuple[Label, ...], options: Mapping[str, Any]) -> Segments:
+    """Segments of the model's input, of `size`, from the slots of a mask transformer."""
+    head = spec.head
+    assert isinstance(head, MaskTransformer)
+    known = [field.name for field in fields(head.postprocess)]
+    for name in options:
+        if name not in known:
+            raise SpecError(f"decode: unknown option {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
+    config = replace(head.postprocess, **options)
+    stride = head.stride(spec.backbone)
+    return decode_masks(outputs["class_logits"], outputs["mask_logits"], size, head.things, config, stride=stride, labels=labels)
 
 
 def panoptic(spec: Model) -> Panoptic:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from axialzoo.spec import Norm
 from axialzoo.spec.heads.panoptic import Decoder as Spec
 from axialzoo.torch.blocks import ACTIVATIONS, ConvNorm
-from axialzoo.torch.resize import resize
+from axialzoo.torch.resize import resize, resize_centers
 
 
 class DepthwiseNorm(ConvNorm):
@@ -79,14 +79,14 @@ class Decoder(nn.Module):
             self.skips.append(ConvNorm(inputs, skip.channels, 1, norm))
             self.fuse.append(Separable(width + skip.channels, spec.channels, kernel, norm, activation))
             width = spec.channels
-        self.activation = ACTIVATIONS[activation]
+        self.activation, self.corners = ACTIVATIONS[activation], spec.corners
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         coarse, *fine = features
-        x = self.aspp(coarse)
+        x, width = self.aspp(coarse), coarse.shape[3]
         for project, fuse, feature in zip(self.skips, self.fuse, fine):
             skip = project(feature, None, self.activation)  # (N, skip channels, H', W')
-            x = fuse(torch.cat([resize(x, *skip.shape[2:]), skip], 1))  # (N, channels, H', W')
+            x = fuse(torch.cat([upsample_to(x, skip, self.corners, width), skip], 1))  # (N, channels, H', W')
         return x
 
 
@@ -103,3 +103,10 @@ class Predict(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.out(self.mix(x))
+
+
+def upsample_to(x: Tensor, like: Tensor, corners: str, width: int) -> Tensor:
+    """Bilinear: (N, C, h, w) to (N, C, H, W) of `like`; corners are aligned unless `corners` is ``"odd"`` and `width` is even."""
+    if corners == "aligned" or width % 2 == 1:
+        return resize(x, *like.shape[2:])
+    return resize_centers(x, *like.shape[2:])

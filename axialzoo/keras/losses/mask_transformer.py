@@ -1,0 +1,274 @@
+"""What a mask transformer is trained on: the losses of MaX-DeepLab (arXiv:2012.00759) and kMaX-DeepLab (arXiv:2207.04044), as deeplab2 has them.
+
+Targets come from :func:`axialzoo.tasks.segmentation.mask_targets`, stacked to batches. Masks are matched with slots on the host, by the final
+predictions alone; the matching serves the predictions of the k-means layers too. Losses are computed in float32, or in float64 where the
+outputs are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from axialzoo.keras.losses.loss_registry import register_loss
+from axialzoo.keras.losses.segmentation import axis_mean, semantic_loss, top_k_mean, wide
+from axialzoo.keras.resize import resize, resize_centers
+from axialzoo.matching import match_masks
+from axialzoo.spec.heads.mask_transformer import MaskTransformer
+
+POSITIVE = 0.75  # weight of matched slots against the others
+LEAST = 1e-5  # of the factors of matched masks
+TEMPERATURE = 0.3  # of similarities of pixels
+SAMPLES = 4096  # pixels of the sampled instance discrimination
+
+
+class Masks(NamedTuple):
+    """Annotated masks at the stride of the predictions.
+
+    Attributes:
+        one_hot: (N, P, M) which mask each pixel is in.
+        classes: (N, M) int32, class of each mask; 0 where there is none.
+        exists: (N, M) bool, which masks have a pixel.
+        objects: (N, P) 1 at pixels of objects.
+        void: (N, P) 1 where a pixel has no class.
+    """
+
+    one_hot: Any
+    classes: Any
+    exists: Any
+    objects: Any
+    void: Any
+
+
+@register_loss(MaskTransformer)
+def mask_transformer_loss(
+    outputs: Mapping[str, Any],
+    targets: Mapping[str, Any],
+    head: MaskTransformer | None = None,
+    *,
+    weights: tuple[float, float, float, float] = (3.0, 0.3, 1.0, 1.0),
+    top_k: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    sample_k: int | None = None,
+    sample_temperature: float = 1.5,
+    noise: Sequence[Any] | None = None,
+) -> dict[str, Any]:
+    """All losses and their sum, means over the batch.
+
+    Args:
+        outputs: As the head gives them, in training or not.
+        targets: ``mask_ids``, ``objects`` and ``void`` (N, h, w), ``mask_classes`` (N, M); ``semantic`` and ``semantic_weight`` where the head has the
+            branch.
+        head: Its spec.
+        weights: Of the PQ-style loss (class and dice terms), mask-ID cross entropy, instance discrimination and semantic loss.
+        top_k: Share of the pixels with the highest losses, of mask-ID cross entropy, instance discrimination and semantic loss.
+        sample_k: Number of pixels of the sampled instance discrimination; 0 for the full one; None for 4,096 with a k-means decoder, else 0.
+        sample_temperature: Higher draws more pixels of small masks.
+        noise: (N, P) Gumbel noise of each prediction, the final one first; None draws it.
+
+    Returns:
+        Scalars: ``mask_class``, ``mask_dice``, ``mask_id``, ``instance_discrimination``, the same after ``auxiliary.0.`` and so on,
+        ``semantic``, and ``total``.
+    """
+    sampled = (SAMPLES if head is not None and head.kmeans is not None else 0) if sample_k is None else sample_k
+    corners = "aligned" if head is None or head.pixel_decoder is None else head.pixel_decoder.corners
+    losses = image_losses(outputs, targets, weights, top_k, sampled, sample_temperature, noise, corners)
+    means = {name: axis_mean(values, 0) for name, values in losses.items()}
+    return {**means, "total": sum(means.values(), ops.zeros_like(means["mask_class"]))}
+
+
+def image_losses(
+    outputs: Mapping[str, Any],
+    targets: Mapping[str, Any],
+    weights: tuple[float, float, float, float],
+    top_k: tuple[float, float, float],
+    sample_k: int,
+    sample_temperature: float,
+    noise: Sequence[Any] | None,
+    corners: str,
+) -> dict[str, Any]:
+    """Every loss of each image, weighted, (N,); arguments as of :func:`mask_transformer_loss`."""
+    pq, mask_id, discrimination, semantic = weights
+    predictions = predictions_of(outputs, corners)
+    final = predictions[0]
+    masks = masks_of(targets, final["mask_logits"])
+    matching = match(final, masks)
+    losses: dict[str, Any] = {}
+    for number, prediction in enumerate(predictions):
+        name = "" if number == 0 else f"auxiliary.{number - 1}."
+        losses[f"{name}mask_class"] = pq * class_loss(prediction["class_logits"], masks, matching)
+        losses[f"{name}mask_dice"] = pq * dice_loss(prediction["mask_logits"], masks, matching)
+        losses[f"{name}mask_id"] = mask_id * mask_id_loss(prediction["mask_logits"], masks, matching, top_k[0])
+        feature = prediction["pixel_feature"]
+        if sample_k:
+            drawn = None if noise is None else noise[number]
+            values = sampled_discrimination(feature, masks, sample_k, sample_temperature, drawn, top_k[1])
+        else:
+            values = discrimination_loss(feature, masks, top_k[1])
+        losses[f"{name}instance_discrimination"] = discrimination * values
+    if "semantic" in outputs:
+        losses["semantic"] = semantic * semantic_loss(
+            outputs["semantic"], targets["semantic"], targets["semantic_weight"], top_k=top_k[2]
+        )
+    return losses
+
+
+def predictions_of(outputs: Mapping[str, Any], corners: str = "aligned") -> list[dict[str, Any]]:
+    """The final prediction and those of the k-means layers, which are resized to it: logits (N, P, S) and features (N, P, D)."""
+    names, found = ("class_logits", "mask_logits", "pixel_feature"), []
+    size, height = ops.shape(outputs["mask_logits"])[1:3], outputs["mask_logits"].shape[1]
+    while f"auxiliary.{len(found)}.mask_logits" in outputs:
+        found.append({name: outputs[f"auxiliary.{len(found)}.{name}"] for name in names})
+    grow = resize_centers if corners == "odd" and height is not None and height % 2 == 0 else resize
+    predictions = []
+    for number, one in enumerate([{name: outputs[name] for name in names}, *found]):
+        maps = {name: wide(one[name]) for name in names}
+        for name in names[1:]:
+            x = grow(maps[name], *size) if number else maps[name]
+            maps[name] = ops.reshape(x, (-1, size[0] * size[1], x.shape[-1]))  # (N, P, channels)
+        predictions.append(maps)
+    return predictions
+
+
+def masks_of(targets: Mapping[str, Any], like) -> Masks:
+    """Annotated masks, of the dtype of `like`."""
+    pixels = like.shape[1]
+    ids, classes = flat(targets["mask_ids"], "int32"), ops.cast(targets["mask_classes"], "int32")
+    if None not in (ids.shape[1], pixels) and ids.shape[1] != pixels:
+        raise ValueError(f"mask_ids: expected {pixels} pixels, those of mask_logits, found {tuple(targets['mask_ids'].shape)}")
+    one_hot = ops.one_hot(ids + 1, classes.shape[1] + 1, dtype=like.dtype)[..., 1:]  # (N, P, M)
+    exists = ops.logical_and(ops.sum(one_hot, 1) > 0, classes >= 0)
+    objects, void = (flat(targets[name], like.dtype) for name in ("objects", "void"))
+    return Masks(one_hot, ops.maximum(classes, 0), exists, objects, void)
+
+
+def flat(x, dtype):
+    """(N, h, w) to (N, P)."""
+    _, height, width = ops.shape(x)
+    return ops.cast(ops.reshape(x, (-1, height * width)), dtype)
+
+
+class Matching(NamedTuple):
+    """Which slot each mask has, and how well it fits.
+
+    Attributes:
+        slots: (N, M, S) 1 where a mask has a slot.
+        dice: (N, S) similarity of each slot and its mask; 0 without a mask.
+        probability: (N, M) probability of a mask's class in its slot; 0 without a slot.
+        void: (N, S) share of each slot's pixels that are void.
+    """
+
+    slots: Any
+    dice: Any
+    probability: Any
+    void: Any
+
+
+def match(prediction: Mapping[str, Any], masks: Masks) -> Matching:
+    """Match masks with slots by dice times class probability."""
+    logits, classes = (ops.stop_gradient(prediction[name]) for name in ("mask_logits", "class_logits"))
+    probabilities = ops.softmax(logits, axis=-1)  # (N, P, S)
+    counted = probabilities * (1 - masks.void)[..., None]
+    overlap = ops.matmul(ops.swapaxes(masks.one_hot, 1, 2), counted)  # (N, M, S)
+    sizes = ops.sum(masks.one_hot, 1)[..., None] + ops.sum(counted, 1)[:, None]  # (N, M, S)
+    dice = overlap / (sizes / 2 + LEAST)
+    classes = ops.softmax(classes, axis=-1)  # (N, S, C + 1)
+    chosen = ops.one_hot(masks.classes, classes.shape[-1], dtype=classes.dtype)  # (N, M, C + 1)
+    likely = ops.matmul(chosen, ops.swapaxes(classes, 1, 2))  # (N, M, S)
+    slots = on_host(match_masks, dice * likely, ops.cast(masks.exists, "int32"))  # (N, M)
+    one_hot = ops.one_hot(slots + 1, dice.shape[2] + 1, dtype=dice.dtype)[..., 1:]  # (N, M, S)
+    void = ops.matmul(masks.void[:, None], probabilities)[:, 0] / (ops.sum(probabilities, 1) + LEAST)  # (N, S)
+    return Matching(one_hot, ops.max(dice * one_hot, 1), ops.max(likely * one_hot, 2), void)
+
+
+def class_loss(logits, masks: Masks, matching: Matching):
+    """Cross entropy of the slots' classes (N, S, C + 1), weighted by how well masks fit: (N,)."""
+    matched = ops.max(matching.slots, 1)  # (N, S)
+    classes = ops.sum(matching.slots * ops.cast(masks.classes, logits.dtype)[..., None], 1)  # (N, S)
+    target = ops.where(matched > 0, ops.cast(classes, "int32"), logits.shape[-1] - 1)
+    fitting, others = POSITIVE * ops.maximum(matching.dice, LEAST), (1 - POSITIVE) * ops.maximum(matching.void, LEAST)
+    one_hot = ops.one_hot(target, logits.shape[-1], dtype=logits.dtype)  # (N, S, C + 1)
+    return mean_of_counted(cross_entropy(logits, one_hot) * ops.where(matched > 0, fitting, others))
+
+
+def dice_loss(logits, masks: Masks, matching: Matching):
+    """One minus the dice of each mask and its slot (N, P, S), weighted by its class probability: (N,)."""
+    inside = ops.sum(masks.one_hot, -1)  # (N, P)
+    chosen = ops.matmul(ops.softmax(logits, axis=-1) * inside[..., None], ops.swapaxes(matching.slots, 1, 2))  # (N, P, M)
+    overlap, sizes = ops.sum(masks.one_hot * chosen, 1), ops.sum(masks.one_hot, 1) + ops.sum(chosen, 1)  # (N, M)
+    weight = ops.maximum(matching.probability, LEAST) * ops.sum(matching.slots, 2)
+    return ops.sum((1 - (2 * overlap + 1) / (sizes + 1)) * weight, 1) * (POSITIVE / logits.shape[2])
+
+
+def mask_id_loss(logits, masks: Masks, matching: Matching, top_k: float):
+    """Cross entropy of the slot of each pixel (N, P, S), of pixels in a matched mask: (N,)."""
+    target, counted = ops.matmul(masks.one_hot, matching.slots), 1 - masks.void  # (N, P, S), (N, P)
+    left_out = ops.sum(masks.one_hot, -1) - ops.sum(target, -1)  # of masks without a slot
+    return mean_of_counted(cross_entropy(logits, target) * counted * (1 - left_out), top_k)
+
+
+def cross_entropy(logits, target):
+    """Cross entropy of distributions (..., C): (...).
+
+    A target of zeros, as of a pixel in a crowd, has the loss 0, and in TensorFlow, hence in deeplab2, the gradient ``softmax(logits)``: its
+    operation takes for granted that a target sums to 1. The gradient here is the same.
+    """
+    total = ops.logsumexp(logits, axis=-1)
+    loss = ops.sum(target, -1) * total - ops.sum(logits * target, -1)
+    return loss + (1 - ops.sum(target, -1)) * (total - ops.stop_gradient(total))
+
+
+def discrimination_loss(feature, masks: Masks, top_k: float):
+    """Cross entropy of the mask of each pixel of an object, by its similarity with the masks' mean features (N, P, D): (N,)."""
+    sizes = ops.maximum(ops.sum(masks.one_hot, 1)[..., None], 1)
+    means = ops.matmul(ops.swapaxes(masks.one_hot, 1, 2), feature) / sizes  # (N, M, D)
+    means = means * ops.rsqrt(ops.maximum(ops.sum(ops.square(means), -1, keepdims=True), 1e-12))
+    logits = ops.matmul(feature, ops.swapaxes(means, 1, 2)) / TEMPERATURE  # (N, P, M)
+    logits = ops.where(masks.exists[:, None], logits, ops.cast(-99999.0, logits.dtype))
+    return mean_of_counted(cross_entropy(logits, masks.one_hot) * masks.objects, top_k)
+
+
+def sampled_discrimination(feature, masks: Masks, count: int, temperature: float, noise, top_k: float):
+    """Cross entropy of which of `count` pixels share a mask, by their similarity (N, P, D); pixels of small masks are drawn more: (N,)."""
+    one_hot, pixels = masks.one_hot, feature.shape[1]
+    area = ops.maximum(ops.matmul(one_hot, ops.sum(one_hot, 1)[..., None])[..., 0], 1)  # (N, P)
+    scores = temperature * ops.log(ops.cast(ops.shape(feature)[1], feature.dtype) / area) - 99999.0 * masks.void
+    scores = ops.stop_gradient(scores + (gumbel(scores) if noise is None else ops.cast(noise, scores.dtype)))
+    drawn = ops.top_k(scores, count if pixels is None else min(count, pixels))[1][..., None]  # (N, K, 1)
+    chosen = ops.take_along_axis(feature, ops.cast(drawn, "int32"), axis=1)  # (N, K, D)
+    members = ops.take_along_axis(one_hot, ops.cast(drawn, "int32"), axis=1)  # (N, K, M)
+    shared = ops.matmul(members, ops.swapaxes(members, 1, 2))  # (N, K, K)
+    target = shared / ops.maximum(ops.sum(shared, -1, keepdims=True), 1)
+    logits = ops.matmul(chosen, ops.swapaxes(chosen, 1, 2)) / TEMPERATURE
+    return mean_of_counted(cross_entropy(logits, target), top_k)
+
+
+def gumbel(like):
+    """Gumbel noise of the shape of `like`."""
+    uniform = keras.random.uniform(ops.shape(like), 1e-7, 1 - 1e-7, dtype=like.dtype)
+    return -ops.log(-ops.log(uniform))
+
+
+def mean_of_counted(values, top_k: float = 1.0):
+    """:func:`top_k_mean` of values (N, P)."""
+    return top_k_mean(values[:, None], top_k)
+
+
+def on_host(function, *arrays):
+    """Call a numpy function of arrays whose result is (N, M) int32, the shape of the last one, on any back end, compiled or not."""
+    backend = keras.backend.backend()
+    if backend == "torch":
+        return ops.convert_to_tensor(function(*(ops.convert_to_numpy(one) for one in arrays)))
+    if backend == "jax":
+        import jax
+
+        shape = jax.ShapeDtypeStruct(arrays[-1].shape, np.int32)
+        return jax.pure_callback(lambda *given: np.asarray(function(*(np.asarray(one) for one in given)), np.int32), shape, *arrays)
+    import tensorflow as tf
+
+    result = tf.numpy_function(function, arrays, tf.int32)
+    result.set_shape(arrays[-1].shape)
+    return result

@@ -1,0 +1,51 @@
+"""Statistics of norms over the batches of several processes."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, distributed
+
+
+def is_shared(norm: Any) -> bool:
+    """Whether the statistics of `norm` are to be summed over processes, and there are several."""
+    return norm.synchronised and distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """A sum that each process has a copy of and a loss of its own on: the gradient of each part is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        total = x.contiguous().clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx, *gradients: Tensor) -> Tensor:
+        return sum_over_processes(gradients[0])
+
+
+def sum_over_processes(x: Tensor) -> Tensor:
+    """The sum of every process's `x`, the same on each; differentiable, where the loss is the sum of the processes' losses."""
+    return cast(Tensor, _SumOverProcesses.apply(x))
+
+
+def moments_over_processes(norm: Any, mean: Tensor, variance: Tensor, n: int) -> tuple[Tensor, Tensor, Tensor | int]:
+    """The moments of all processes' values, from those of this process's; as they are where `norm` is not shared.
+
+    Args:
+        norm: Says whether they are shared.
+        mean, variance: (C,), biased, of `n` values each.
+
+    Returns:
+        The same three of all values together.
+    """
+    if not is_shared(norm):
+        return mean, variance, n
+    sums = sum_over_processes(torch.cat([n * mean, mean.new_tensor([n])]))  # (C + 1,)
+    total = sums[-1].detach()  # ()
+    total_mean = sums[:-1] / total  # (C,)
+    squares = sum_over_processes(n * (variance + (mean - total_mean).square()))  # (C,), centred first, which loses no digits
+    return total_mean, squares / total, total
