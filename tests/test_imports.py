@@ -32,9 +32,9 @@ ALLOWED = {
     "axialzoo/ops/keras": OPS | {"keras", "numpy"},
     "axialzoo/ops/jax": OPS | {"jax", "keras", "axialzoo.ops.keras"},
     "axialzoo/ops/tensorflow": OPS | {"tensorflow", "axialzoo.ops.keras"},
-    "axialzoo/torch": SHARED | LIGHT | OPS | {"torch", "axialzoo.ops.torch"},
+    "axialzoo/torch": SHARED | LIGHT | OPS | {"torch", "axialzoo.ops.torch", "axialzoo.matching"},
     # the back ends, where Keras has no word for it
-    "axialzoo/keras": SHARED | LIGHT | OPS | {"keras", "tensorflow", "jax", "h5py", "axialzoo.ops.keras"},
+    "axialzoo/keras": SHARED | LIGHT | OPS | {"keras", "tensorflow", "jax", "h5py", "axialzoo.ops.keras", "axialzoo.matching"},
     "axialzoo/runtime": SHARED | LIGHT | {"axialzoo.tasks", "axialzoo.ops.kernels"},
     "axialzoo/exports": SHARED | LIGHT | {"axialzoo.runtime"},
     "axialzoo/engine": SHARED | {"axialzoo.data", "axialzoo.runtime", "axialzoo.tasks"},

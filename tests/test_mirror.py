@@ -30,6 +30,7 @@ TORCH_ONLY = {
     },
     "backbone.py": {"ResidualStage", "check_image"},
     "blocks.py": {"max_pool"},
+    "transformer.py": {"transformers_of"},  # Keras makes each beside its block
     "sublayers.py": {"graph_step", "leaf_of_graph"},  # recordings of torch.fx
     "fused_layer.py": {"gram_moments"},  # on GPUs
     "losses/loss_registry.py": {"totals_of"},  # of processes: Keras computes on all devices as on one
@@ -40,10 +41,14 @@ TORCH_ONLY = {
     "windows.py": {"mask"},
 }
 KERAS_ONLY = {
+    "heads/mask_transformer.py": {"Embedding", "Activated"},  # a functional model saves layers, not functions
     "inference.py": {"fold"},  # in place, of a model that a runner has just made
     "losses/classification.py": {"classification_defaults"},  # of compile()
+    "losses/mask_transformer.py": {"flat", "mean_of_counted", "on_host"},  # maps are flattened by hand; a graph calls numpy
+    "losses/segmentation.py": {"axis_mean"},  # PyTorch's mean keeps the type
     "norm.py": {"fold_conv"},
     "sublayers.py": {"kernel_computes"},  # Keras's layers have no hooks to ask for, but methods that may be replaced
+    "tokens.py": {"Configured"},  # Keras saves layers by their arguments
     "weights.py": {"variables"},
 }
 SHARE = 0.8  # of public definitions in files of one name

@@ -205,8 +205,6 @@ class ResidualBlock(Layer):
         return super().from_config({**config, "spec": spec, "backbone": backbone})
 
 
-
-
 def average_pool(x, stride: int):
     """Mean of every `stride` x `stride` pixels; at the end of an odd side, of those that are there."""
     return backend().average_pool(x, stride)

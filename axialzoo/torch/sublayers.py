@@ -90,4 +90,4 @@ def leaf_of_graph(forward: M) -> M:
     def recording(self: nn.Module, x: Any, *args: Any, **kwargs: Any) -> Any:
         return graph_step(self, x) if isinstance(x, torch.fx.Proxy) else forward(self, x, *args, **kwargs)
 
-    return recording  # pyright: ignore[reportReturnType]
+    return recording  # pyright: ignore[reportReturnType]  # of the parameters and result of `forward`

@@ -59,7 +59,10 @@ def tiny_kmax(keep: float = 0.8, dropout: float = 0.1, drop_path: float = 0.2, o
         133, COCO_THINGS, 12, 40, 24, 32,
         pixel_decoder=pixel_decoder(256, (32, 16, 8, 8), (1, 2, 1, 1), origin=origin),
         kmeans=kmeans_decoder(12, 48, drop_path, SMALL),
-        semantic=SemanticBranch(replace(CONTEXT, dropout=dropout, corners="odd" if theirs else "aligned"), 16, order, activated=False, activated_skips=not theirs),
+        semantic=SemanticBranch(
+            replace(CONTEXT, dropout=dropout, corners="odd" if theirs else "aligned"), 16, order,
+            activated=False, activated_skips=not theirs,
+        ),
         activation="gelu", activate_pixels=False,
     )  # fmt: skip
     return Model(kmax_features(keep), head, (65, 97))
@@ -148,7 +151,13 @@ def their_loss(name: str) -> str:
 
 
 def loss_targets(
-    semantic: np.ndarray, things: np.ndarray, thing_classes: np.ndarray, thing_ids: list[int], stuff_ids: list[int], ignore: int, stride: int
+    semantic: np.ndarray,
+    things: np.ndarray,
+    thing_classes: np.ndarray,
+    thing_ids: list[int],
+    stuff_ids: list[int],
+    ignore: int,
+    stride: int,
 ) -> dict[str, np.ndarray]:
     """Our targets from their maps: semantic labels, numbers of objects, and the label of each object."""
     most, ids = thing_classes.shape[1], [*thing_ids, *stuff_ids]

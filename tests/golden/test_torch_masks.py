@@ -1,4 +1,4 @@
-"""PyTorch gives the numbers of deeplab2's mask transformers and of kMaX-DeepLab's PyTorch code; and errors that are easy to make are seen."""
+"""PyTorch gives the numbers of deeplab2's mask transformers and of kMaX-DeepLab's PyTorch code; and errors easily made are seen."""
 
 from __future__ import annotations
 
@@ -122,7 +122,9 @@ def test_corners_that_are_not_aligned_are_caught(monkeypatch):
 
 def test_a_decoder_without_dilation_is_caught():
     spec = CASES[FILES["kmax"]]
-    head = replace(spec.head, pixel_decoder=replace(spec.head.pixel_decoder, stages=masks.tiny_kmax(origin="torch").head.pixel_decoder.stages))
+    head = replace(
+        spec.head, pixel_decoder=replace(spec.head.pixel_decoder, stages=masks.tiny_kmax(origin="torch").head.pixel_decoder.stages)
+    )
     assert errors(FILES["kmax"], network(replace(spec, head=head)))["mask_logits"] > 50 * TOLERANCE
 
 

@@ -38,9 +38,10 @@ def pixel_decoder_layers(name: str, decoder: PixelDecoder, channels: list[int], 
 
 
 def predictor_layers(
-    name: str, inputs: int, queries: int, hidden: int, outputs: int, classes: int, tokens: int, kernel: int, stride: int
+    name: str, inputs: int, queries: int, widths: tuple[int, int, int], tokens: int, kernel: int, stride: int
 ) -> Iterator[Layer]:
-    """Layers of a mask predictor on maps of `inputs` channels at `stride` and tokens of `queries` channels."""
+    """Layers of a mask predictor on maps of `inputs` channels at `stride` and tokens of `queries`; `widths`: hidden, outputs, classes."""
+    hidden, outputs, classes = widths
     at = (stride, stride)
     yield from separable(f"{name}.pixel.mix", inputs, hidden, kernel, stride)
     yield Conv(f"{name}.pixel.out", hidden, outputs, at, bias=True)

@@ -173,12 +173,12 @@ class MaskTransformer(Head):
                 stage, widths, name = self.pixel_decoder.stages[layer.stage], layer.transformer, f"head.kmeans.{index}"
                 yield from kmeans_layers(name, widths, stage.outputs, centers.channels, slots, stage.stride)
                 width = widths.bottleneck_channels
-                yield from predictor_layers(f"{name}.predictor", width, width, *predictor, slots, self.kernel, stage.stride)
+                yield from predictor_layers(f"{name}.predictor", width, width, predictor, slots, self.kernel, stage.stride)
         tokens, stride = self.token_channels(backbone), self.stride(backbone)
         yield from token_norm("head.class_embedding", tokens, self.embed_channels, slots)
         yield from token_norm("head.mask_embedding", tokens, self.embed_channels, slots)
         pixels = self.pixel_outputs(backbone)
-        yield from predictor_layers("head.predictor", pixels, self.embed_channels, *predictor, slots, self.kernel, stride)
+        yield from predictor_layers("head.predictor", pixels, self.embed_channels, predictor, slots, self.kernel, stride)
         if self.semantic is not None:
             coarse, *skips = self.semantic_sources(backbone)
             decoder, width = self.semantic.decoder, info[coarse]["num_chs"]
@@ -208,9 +208,7 @@ class MaskTransformer(Head):
             for index, layer in enumerate(self.kmeans.layers):
                 at = self.pixel_decoder.stages[layer.stage].stride
                 for name in ("class_logits", "mask_logits", "pixel_feature"):
-                    maps[f"auxiliary.{index}.{name}"] = replace(
-                        maps[name], stride=None if maps[name].stride is None else at, training=True
-                    )
+                    maps[f"auxiliary.{index}.{name}"] = replace(maps[name], stride=None if maps[name].stride is None else at, training=True)
         return maps
 
     def with_classes(self, num_classes: int | None = None, **options: Any) -> MaskTransformer:
@@ -232,7 +230,9 @@ class MaskTransformer(Head):
         known = (*self.options(), "semantic", "kmeans", "targets", "postprocess")
         for name in changes:
             if name not in known:
-                raise SpecError(f"{name}: not an option of a {self.kind} head{did_you_mean(name, known)}; it has {', '.join(self.options())}")
+                raise SpecError(
+                    f"{name}: not an option of a {self.kind} head{did_you_mean(name, known)}; it has {', '.join(self.options())}"
+                )
         return replace(self, **changes, **({} if num_classes is None else {"num_classes": num_classes}))
 
     def _settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:

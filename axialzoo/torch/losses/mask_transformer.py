@@ -1,8 +1,8 @@
-"""What a mask transformer is trained on: the losses of MaX-DeepLab (arXiv:2012.00759) and kMaX-DeepLab (arXiv:2207.04044), as deeplab2 has them.
+"""Losses of mask transformers: MaX-DeepLab's (arXiv:2012.00759) and kMaX-DeepLab's (arXiv:2207.04044), as deeplab2 has them.
 
-Targets come from :func:`axialzoo.tasks.segmentation.mask_targets`, stacked to batches. Masks are matched with slots on the host, by the final
-predictions alone; the matching serves the predictions of the k-means layers too. Losses are computed in float32, or in float64 where the
-outputs are.
+Targets come from :func:`axialzoo.tasks.segmentation.mask_targets`, stacked to batches. Masks are matched with slots on the host, by the
+final predictions alone; the matching serves the predictions of the k-means layers too. Losses are computed in float32, or in float64
+where the outputs are.
 """
 
 from __future__ import annotations
@@ -60,12 +60,13 @@ def mask_transformer_loss(
 
     Args:
         outputs: As the head gives them, in training or not.
-        targets: ``mask_ids``, ``objects`` and ``void`` (N, h, w), ``mask_classes`` (N, M); ``semantic`` and ``semantic_weight`` where the head has the
-            branch.
+        targets: ``mask_ids``, ``objects`` and ``void`` (N, h, w), ``mask_classes`` (N, M); ``semantic`` and ``semantic_weight`` where
+            the head has the branch.
         head: Its spec.
         weights: Of the PQ-style loss (class and dice terms), mask-ID cross entropy, instance discrimination and semantic loss.
         top_k: Share of the pixels with the highest losses, of mask-ID cross entropy, instance discrimination and semantic loss.
-        sample_k: Number of pixels of the sampled instance discrimination; 0 for the full one; None for 4,096 with a k-means decoder, else 0.
+        sample_k: Number of pixels of the sampled instance discrimination; 0 for the full one; None for 4,096 with a k-means decoder,
+            else 0.
         sample_temperature: Higher draws more pixels of small masks.
         noise: (N, P) Gumbel noise of each prediction, the final one first; None draws it.
 
@@ -110,9 +111,7 @@ def image_losses(
             values = discrimination_loss(feature, masks, top_k[1])
         losses[f"{name}instance_discrimination"] = discrimination * values
     if "semantic" in outputs:
-        losses["semantic"] = semantic * semantic_loss(
-            outputs["semantic"], targets["semantic"], targets["semantic_weight"], top_k=top_k[2]
-        )
+        losses["semantic"] = semantic * semantic_loss(outputs["semantic"], targets["semantic"], targets["semantic_weight"], top_k=top_k[2])
     return losses
 
 
@@ -180,9 +179,7 @@ def class_loss(logits: Tensor, masks: Masks, matching: Matching) -> Tensor:
     matched = matching.slots.amax(1)  # (N, S)
     classes = (matching.slots * masks.classes[..., None]).sum(1)  # (N, S)
     target = torch.where(matched > 0, classes.long(), logits.shape[-1] - 1)
-    factor = torch.where(
-        matched > 0, POSITIVE * matching.dice.clamp(min=LEAST), (1 - POSITIVE) * matching.void.clamp(min=LEAST)
-    )
+    factor = torch.where(matched > 0, POSITIVE * matching.dice.clamp(min=LEAST), (1 - POSITIVE) * matching.void.clamp(min=LEAST))
     return top_k_mean(F.cross_entropy(logits.mT, target, reduction="none") * factor, 1.0)
 
 
@@ -222,9 +219,7 @@ def discrimination_loss(feature: Tensor, masks: Masks, top_k: float) -> Tensor:
     return top_k_mean(cross_entropy(logits, masks.one_hot) * masks.objects, top_k)
 
 
-def sampled_discrimination(
-    feature: Tensor, masks: Masks, count: int, temperature: float, noise: Tensor | None, top_k: float
-) -> Tensor:
+def sampled_discrimination(feature: Tensor, masks: Masks, count: int, temperature: float, noise: Tensor | None, top_k: float) -> Tensor:
     """Cross entropy of which of `count` pixels share a mask, by their similarity (N, P, D); pixels of small masks are drawn more: (N,)."""
     one_hot = masks.one_hot
     area = (one_hot @ one_hot.sum(1)[..., None])[..., 0].clamp(min=1)  # (N, P)
