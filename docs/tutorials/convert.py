@@ -89,3 +89,16 @@ for name in [name for name in theirs if name.startswith("layer1.0.hight_block")]
 config, tensors = import_foreign("axial-deeplab", Path("theirs.pth"), Path("read"))
 print("recognised as", config.model, "with", config.spec.num_classes, "classes")
 assert load_checkpoint("read").config.digest == load_checkpoint("ours").config.digest
+
+# %% [markdown]
+# The Medical Transformer's files, and U-Bench's, go the same way. Their image size, classes and channels are recognised by the tensors, and what
+# tensors cannot tell is said:
+
+# %%
+from axialzoo.torch import gated_axial_unet
+
+save_model(gated_axial_unet(num_classes=1, in_channels=1), "gated")
+export_foreign("medical-transformer", "gated", Path("gated.pth"))
+config, _ = import_foreign("medical-transformer", Path("gated.pth"), Path("again"))
+print(f"{config.model}, {config.spec.num_classes} logit; assumed: {config.provenance['assumed']}")
+assert config.digest == load_checkpoint("gated").config.digest

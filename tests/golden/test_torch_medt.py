@@ -84,18 +84,19 @@ def test_gradients_in_evaluation_are_the_authors(name):
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_training_forward_is_the_authors_with_statistics_of_each_patch(name):
-    model, tolerance = model_of(name).train(), described()["models"][name]["tolerance"]["train"]
-    logits = logits_of(model, name)
+    """In float64, as training is badly conditioned: the authors' float32 is as far from that as `tolerance` says."""
+    model, tolerance = model_of(name).double().train(), described()["models"][name]["tolerance"]["train"]
+    logits = model(torch.from_numpy(medt.images(name)).double())["semantic"]
     loss = F.cross_entropy(logits, torch.from_numpy(medt.targets(name)))
-    assert abs(float(loss) - float(golden()[f"{name}/train/loss"])) <= 1e-5
-    x, at_most = logits.detach().numpy(), 3 * tolerance["logits_float64_max"]
+    assert abs(float(loss.detach()) - float(golden()[f"{name}/train/loss"])) <= 1e-5
+    x, at_most = logits.detach().numpy(), 1.1 * tolerance["logits_float64_max"]
     for key, value in {"mean": x.mean(), "first": x[0, :8, :4, :4], "last": x[-1, -8:, -4:, -4:], "map_mean": x[0].mean(0)}.items():
         assert np.abs(value - golden()[f"{name}/train/logits/{key}"]).max() <= at_most, key
     theirs = to_theirs(model.spec, {key: value.numpy() for key, value in model.state_dict().items()})
     prefix = f"{name}/train/after/"
     after = {key.removeprefix(prefix): value for key, value in golden().items() if key.startswith(prefix) and "num_batches" not in key}
     assert len(after) > 10
-    assert max(float(np.abs(theirs[key] - value).max()) for key, value in after.items()) <= 3 * tolerance["after_float64"]
+    assert max(float(np.abs(theirs[key] - value).max()) for key, value in after.items()) <= 1.1 * tolerance["after_float64"]
 
 
 @pytest.mark.parametrize("training", [False, True])

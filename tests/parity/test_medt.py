@@ -15,9 +15,9 @@ pytestmark = pytest.mark.backends(*BACKENDS)
 FULL = [pytest.param(name, marks=pytest.mark.full) for name in ("axialunet_64", "gated_64", "logo_64_grid2", "MedT_128_gray")]
 
 
-def model_of(in_keras, name: str):
+def model_of(in_keras, name: str, dtype: str = "float32"):
     spec = adapt(medt.SPECS[name], in_channels=medt.described()["models"][name]["input_shape"][1])
-    return in_keras.model_of(spec, "float32", to_ours(spec, medt.state(name)))
+    return in_keras.model_of(spec, dtype, {key: tensor.astype(dtype) for key, tensor in to_ours(spec, medt.state(name)).items()})
 
 
 @pytest.mark.parametrize("name", ["MedT_64_grid2", *FULL])
@@ -31,13 +31,13 @@ def test_logits_are_the_authors(in_keras, name):
 def test_a_training_forward_is_the_authors(in_keras, name):
     from axialzoo.keras import to_tensors
 
-    model, tolerance = model_of(in_keras, name), medt.described()["models"][name]["tolerance"]["train"]
+    model, tolerance = model_of(in_keras, name, "float64"), medt.described()["models"][name]["tolerance"]["train"]
     logits = in_keras.forward(model, in_keras.last(medt.images(name)), training=True).transpose(0, 3, 1, 2)
     first = medt.golden()[f"{name}/train/logits/first"]
-    assert np.abs(logits[0, :8, :4, :4] - first).max() <= 3 * tolerance["logits_float64_max"]
+    assert np.abs(logits[0, :8, :4, :4] - first).max() <= 1.1 * tolerance["logits_float64_max"]
     theirs, prefix = to_theirs(model.spec, to_tensors(model)), f"{name}/train/after/"
     after = {key.removeprefix(prefix): value for key, value in medt.golden().items() if key.startswith(prefix) and "num_batches" not in key}
-    assert max(float(np.abs(theirs[key] - value).max()) for key, value in after.items()) <= 3 * tolerance["after_float64"]
+    assert max(float(np.abs(theirs[key] - value).max()) for key, value in after.items()) <= 1.1 * tolerance["after_float64"]
 
 
 def test_upsampling_with_aligned_corners_is_caught(in_keras, monkeypatch):
