@@ -74,9 +74,14 @@ KINDS_OF_TENSORS = {
     "biased": (".weight", ".bias"),
 }
 KINDS_OF_TENSORS["conv"] = (".conv.weight", *(f".norm{end}" for end in KINDS_OF_TENSORS["norm"]))
+KINDS_OF_TENSORS["projection"] = (".linear.weight", *(f".norm{end}" for end in KINDS_OF_TENSORS["norm"]))
 KINDS_OF_TENSORS["separable"] = tuple(part + end for part in (".depthwise", ".pointwise") for end in KINDS_OF_TENSORS["conv"])
 STARTS = {
-    "BLOCK": r"(?:stages|neck)\.S\.blocks\.B",
+    "STEM": r"(?:head\.local\.)?stem",
+    "BLOCK": r"(?:(?:head\.local\.|head\.pixel_decoder\.)?stages|neck)\.S\.blocks\.B",
+    "LAYER": r"(?:(?:stages|neck)\.S\.transformers\.B|head\.kmeans\.I)",
+    "PREDICTOR": r"head\.(?:kmeans\.I\.)?predictor",
+    "UNET": r"head(?:\.local)?",
     "DECODER": r"head\.(?:semantic|instance)",
     "TOWER": r"head\.levels\.(?:class|box)_tower",
 }
