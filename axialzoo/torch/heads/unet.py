@@ -117,7 +117,7 @@ class LocalBranch(nn.Module):
         """(N, in_channels, rows, columns) to (N, channels, rows, columns)."""
         x, endpoints = self.stem(patch), []
         for stage in self.stages:
-            x = stage(x)
+            x, _ = stage(x)  # (N, C, H, W); no tokens travel beside the pixels
             endpoints.append(x)
         return self.decoder(endpoints, patch)
 
