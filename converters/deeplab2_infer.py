@@ -51,7 +51,11 @@ def infer(found: Shapes, *, activation: str = "relu", output_stride: int = 16) -
         if kind is Panoptic:
             spec = replace(spec, head=_head(found, spec.backbone))
         elif kind is MaskTransformer:
-            decoder = _decoder(found, "semantic_decoder", spec.backbone) if "semantic_decoder/_aspp/_proj_conv_bn_act/_conv/kernel" in found else None
+            decoder = (
+                _decoder(found, "semantic_decoder", spec.backbone)
+                if "semantic_decoder/_aspp/_proj_conv_bn_act/_conv/kernel" in found
+                else None
+            )
             spec = replace(spec, head=infer_masks(found, spec.backbone, decoder))
     except (KeyError, IndexError, ValueError, ZeroDivisionError, StopIteration):  # of shapes that no such model has
         return None

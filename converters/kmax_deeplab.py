@@ -92,10 +92,15 @@ def inexpressible(spec: Model) -> str:
         return "its models are mask transformers with a k-means decoder"
     blocks = [block for stage in head.pixel_decoder.stages for block in stage.blocks]
     if head.pixel_decoder.corners != "odd" or any(block.dilation not in ((), (1,)) for block in blocks):
-        return "its pixel decoder has no dilation and aligns corners at odd widths alone; weights of TensorFlow's code are of another function"
+        return (
+            "its pixel decoder has no dilation and aligns corners at odd widths alone; weights of TensorFlow's code are of another function"
+        )
     if spec.backbone.pre_activation or spec.backbone.activation != "relu" or not spec.backbone.stages[0].pool:
         return "its ResNet-50 has a max pool and activated features; weights of TensorFlow's encoders are of another function"
-    if (spec.backbone.norm.epsilon, spec.backbone.norm.momentum) != (1e-3, 0.01) or (head.activation, head.activate_pixels) != ("gelu", False):
+    if (spec.backbone.norm.epsilon, spec.backbone.norm.momentum) != (1e-3, 0.01) or (head.activation, head.activate_pixels) != (
+        "gelu",
+        False,
+    ):
         return "its norms have epsilon 1e-3 and momentum 0.01, and its decoders GELU"
     return ""
 
@@ -162,7 +167,11 @@ def _as_found(spec: Model, weights: Mapping[str, np.ndarray]) -> Model:
     if not isinstance(spec.head, MaskTransformer) or CENTERS not in weights or CLASSES not in weights:
         return spec
     slots, classes = weights[CENTERS].shape[-1], len(weights[CLASSES]) - 1
-    changes = {name: value for name, value, now in (("slots", slots, spec.head.slots), ("num_classes", classes, spec.head.num_classes)) if value != now}
+    changes = {
+        name: value
+        for name, value, now in (("slots", slots, spec.head.slots), ("num_classes", classes, spec.head.num_classes))
+        if value != now
+    }
     return adapt(spec, **changes)
 
 
@@ -176,7 +185,9 @@ def _refuse_unfit(path: Path, weights: Mapping[str, np.ndarray], spec: Model) ->
         "missing": [key for key in shapes if key not in weights],
         "unknown": [key for key in weights if key not in shapes],
         "misshapen": [
-            f"{key} (expected {shapes[key]}, found {value.shape})" for key, value in weights.items() if key in shapes and value.shape != shapes[key]
+            f"{key} (expected {shapes[key]}, found {value.shape})"
+            for key, value in weights.items()
+            if key in shapes and value.shape != shapes[key]
         ],
     }
     if any(problems.values()):

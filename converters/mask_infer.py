@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from axialzoo.spec import Backbone, Model
+from axialzoo.spec import Backbone
 from axialzoo.spec.heads.mask_parts import SemanticBranch
 from axialzoo.spec.heads.mask_transformer import MaskTransformer
 from axialzoo.spec.heads.panoptic import Decoder

@@ -1,9 +1,9 @@
 """What deeplab2's checkpoints call the tensors of a mask transformer: tokens, transformers, and the head with its decoders.
 
-    stages.3.transformers.0.memory_qkv.linear.weight   (2K+V, C)
-    encoder/_stage5/_block1_transformer/_memory_qkv_conv_bn/_conv/kernel   (1, C, 2K+V)
-    head.kmeans.2.predictor.classes.weight   (classes + 1, C)
-    transformer_decoder/_kmax_decoder/2/_block1_transformer/_auxiliary_clustering_predictor/_transformer_class_head/_conv/kernel
+stages.3.transformers.0.memory_qkv.linear.weight   (2K+V, C)
+encoder/_stage5/_block1_transformer/_memory_qkv_conv_bn/_conv/kernel   (1, C, 2K+V)
+head.kmeans.2.predictor.classes.weight   (classes + 1, C)
+transformer_decoder/_kmax_decoder/2/_block1_transformer/_auxiliary_clustering_predictor/_transformer_class_head/_conv/kernel
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ TORCH_ONLY = {
     "serving.py": {"serving_kernel", "served", "pointer", "recorded", "transformed", "differentiable"},
     "losses/base.py": {"totals_of"},  # of processes: Keras computes on all devices as on one
     "neck.py": {"FusedStage"},
+    "transformer.py": {"transformers_of"},  # modules beside the blocks; Keras makes each as it runs
     "native.py": {"read_state", "to_array"},
     "projection.py": {"at_once"},  # a CPU's cache; Keras's back ends fuse for themselves
     "norm.py": {
@@ -73,6 +74,9 @@ KERAS_ONLY = {
     "losses/segmentation.py": {"mean"},
     "model.py": {"laid_out"},
     "neck.py": {"fused_stage"},
+    "tokens.py": {"Configured"},  # configs of layers
+    "heads/mask_transformer.py": {"Embedding", "Activated"},  # layers of functional models, activated by name
+    "losses/mask_transformer.py": {"flat", "mean_of_counted", "on_host"},  # sizes that a graph does not know; host code on three back ends
     "native.py": {"suffix"},
     "norm.py": {"Layer", "Order", "fold_conv", "statistics_dtype", "unbiased"},
     "preprocessing.py": {"is_tensorflow"},

@@ -89,7 +89,7 @@ def through(blocks: Sequence[Block], x, memory, channels: int, backbone: Backbon
         channels = block.channels[-1]
         if block.transformer is not None and backbone.memory is not None:
             widths, make = (channels, backbone.memory.channels), {"name": f"{name}.transformers.{index}", "dtype": dtype}
-            x, memory = DualPathTransformer(
-                *widths, block.transformer, backbone.norm, backbone.activation, block.drop_path, **make
-            )(x, memory)
+            x, memory = DualPathTransformer(*widths, block.transformer, backbone.norm, backbone.activation, block.drop_path, **make)(
+                x, memory
+            )
     return x, memory

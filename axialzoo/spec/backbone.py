@@ -155,7 +155,9 @@ class Backbone:
         """
         if not self.neck:
             return []
-        features = [Fused(index, one["num_chs"], one["reduction"]) for index, one in enumerate(self.feature_info()[: self.num_stage_endpoints])]
+        features = [
+            Fused(index, one["num_chs"], one["reduction"]) for index, one in enumerate(self.feature_info()[: self.num_stage_endpoints])
+        ]
         at_stride = {feature.stride: [feature] for feature in features}
         last, fusions = features[-1], []
         for index, stage in enumerate(self.neck, len(features)):

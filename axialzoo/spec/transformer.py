@@ -50,9 +50,7 @@ class Transformer:
             require_count("Transformer", field, getattr(self, field))
         for field in ("key_channels", "value_channels"):
             channels = getattr(self, field)
-            require(
-                channels % self.heads == 0, f"Transformer.{field}: expected a multiple of heads={self.heads}, found {channels}"
-            )
+            require(channels % self.heads == 0, f"Transformer.{field}: expected a multiple of heads={self.heads}, found {channels}")
 
     @property
     def qkv_channels(self) -> int:

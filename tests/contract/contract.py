@@ -252,7 +252,10 @@ def the_runner(one: Subject) -> None:
         with Runner(load_checkpoint(Path(name) / "model"), one.framework.name) as runner:
             head = one.spec.head
             assert head is not None
-            outputs, wanted = runner.outputs(one.x), [name for name, one_of in head.outputs(one.spec.backbone).items() if not one_of.training]
+            outputs, wanted = (
+                runner.outputs(one.x),
+                [name for name, one_of in head.outputs(one.spec.backbone).items() if not one_of.training],
+            )
             expect(sorted(outputs) == sorted(wanted), f"outputs {wanted}", list(outputs))
             result = runner.predict(one.picture.resize((50, 40)))
             expect(type(result) is type(one.result), type(one.result).__name__, type(result).__name__)

@@ -148,7 +148,13 @@ def their_loss(name: str) -> str:
 
 
 def loss_targets(
-    semantic: np.ndarray, things: np.ndarray, thing_classes: np.ndarray, thing_ids: list[int], stuff_ids: list[int], ignore: int, stride: int
+    semantic: np.ndarray,
+    things: np.ndarray,
+    thing_classes: np.ndarray,
+    thing_ids: list[int],
+    stuff_ids: list[int],
+    ignore: int,
+    stride: int,
 ) -> dict[str, np.ndarray]:
     """Our targets from their maps: semantic labels, numbers of objects, and the label of each object."""
     most, ids = thing_classes.shape[1], [*thing_ids, *stuff_ids]

@@ -122,7 +122,9 @@ def test_corners_that_are_not_aligned_are_caught(monkeypatch):
 
 def test_a_decoder_without_dilation_is_caught():
     spec = CASES[FILES["kmax"]]
-    head = replace(spec.head, pixel_decoder=replace(spec.head.pixel_decoder, stages=masks.tiny_kmax(origin="torch").head.pixel_decoder.stages))
+    head = replace(
+        spec.head, pixel_decoder=replace(spec.head.pixel_decoder, stages=masks.tiny_kmax(origin="torch").head.pixel_decoder.stages)
+    )
     assert errors(FILES["kmax"], network(replace(spec, head=head)))["mask_logits"] > 50 * TOLERANCE
 
 

@@ -110,9 +110,7 @@ def image_losses(
             values = discrimination_loss(feature, masks, top_k[1])
         losses[f"{name}instance_discrimination"] = discrimination * values
     if "semantic" in outputs:
-        losses["semantic"] = semantic * semantic_loss(
-            outputs["semantic"], targets["semantic"], targets["semantic_weight"], top_k=top_k[2]
-        )
+        losses["semantic"] = semantic * semantic_loss(outputs["semantic"], targets["semantic"], targets["semantic_weight"], top_k=top_k[2])
     return losses
 
 

@@ -207,9 +207,7 @@ class MaskTransformer(Head):
             for index, layer in enumerate(self.kmeans.layers):
                 at = self.pixel_decoder.stages[layer.stage].stride
                 for name in ("class_logits", "mask_logits", "pixel_feature"):
-                    maps[f"auxiliary.{index}.{name}"] = replace(
-                        maps[name], stride=None if maps[name].stride is None else at, training=True
-                    )
+                    maps[f"auxiliary.{index}.{name}"] = replace(maps[name], stride=None if maps[name].stride is None else at, training=True)
         return maps
 
     def with_classes(self, num_classes: int | None = None, **options: Any) -> MaskTransformer:
@@ -231,7 +229,9 @@ class MaskTransformer(Head):
         known = (*self.options(), "semantic", "kmeans", "targets", "postprocess")
         for name in changes:
             if name not in known:
-                raise SpecError(f"{name}: not an option of a {self.kind} head{did_you_mean(name, known)}; it has {', '.join(self.options())}")
+                raise SpecError(
+                    f"{name}: not an option of a {self.kind} head{did_you_mean(name, known)}; it has {', '.join(self.options())}"
+                )
         return replace(self, **changes, **({} if num_classes is None else {"num_classes": num_classes}))
 
     def _settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -229,7 +229,9 @@ def max_nuclei(slots: int = 128, scale: float = 1.0, depths: tuple[int, ...] = (
     channels = round(128 * scale)
     memory = {"memory": Memory(slots, channels), "transformer_width": 0.5 * scale, "transformer_ffn": 4 * channels}
     semantic = SemanticBranch(Decoder(round(64 * scale), round(64 * scale), (), (Skip(8, 16), Skip(4, 8))), round(64 * scale))
-    head = MaskTransformer(2, (1,), slots, channels, round(64 * scale), round(64 * scale), semantic=semantic, targets=TargetConfig(slots - 1))
+    head = MaskTransformer(
+        2, (1,), slots, channels, round(64 * scale), round(64 * scale), semantic=semantic, targets=TargetConfig(slots - 1)
+    )
     return replace(backbone(**widths, **memory), head=head, input_size=(256, 256))
 
 

@@ -27,9 +27,7 @@ class KMeansLayer(nn.Module):
         Pixels ``(N, pixels, H, W)``, not activated, and centres ``(N, T, channels)`` to new centres and the predictor's outputs.
     """
 
-    def __init__(
-        self, pixels: int, channels: int, spec: Spec, predictor: tuple[int, int, int], norm: Norm, activation: str, kernel: int
-    ):
+    def __init__(self, pixels: int, channels: int, spec: Spec, predictor: tuple[int, int, int], norm: Norm, activation: str, kernel: int):
         super().__init__()
         widths = spec.transformer
         width, values = widths.bottleneck_channels, widths.value_channels

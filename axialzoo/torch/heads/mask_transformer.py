@@ -48,9 +48,7 @@ class MaskTransformer(HeadModule[dict[str, Tensor]]):
         tokens = spec.token_channels(backbone)
         self.class_embedding = TokenNorm(tokens, spec.embed_channels, norm)
         self.mask_embedding = TokenNorm(tokens, spec.embed_channels, norm)
-        self.predictor = MaskPredictor(
-            spec.pixel_outputs(backbone), spec.embed_channels, *predictor, norm, activation, spec.kernel
-        )
+        self.predictor = MaskPredictor(spec.pixel_outputs(backbone), spec.embed_channels, *predictor, norm, activation, spec.kernel)
         self.semantic = self.semantic_classes = None
         if spec.semantic is not None:
             widths = [spec.channels(backbone, index) for index in spec.semantic_sources(backbone)]

@@ -110,9 +110,7 @@ def image_losses(
             values = discrimination_loss(feature, masks, top_k[1])
         losses[f"{name}instance_discrimination"] = discrimination * values
     if "semantic" in outputs:
-        losses["semantic"] = semantic * semantic_loss(
-            outputs["semantic"], targets["semantic"], targets["semantic_weight"], top_k=top_k[2]
-        )
+        losses["semantic"] = semantic * semantic_loss(outputs["semantic"], targets["semantic"], targets["semantic_weight"], top_k=top_k[2])
     return losses
 
 
@@ -180,9 +178,7 @@ def class_loss(logits: Tensor, masks: Masks, matching: Matching) -> Tensor:
     matched = matching.slots.amax(1)  # (N, S)
     classes = (matching.slots * masks.classes[..., None]).sum(1)  # (N, S)
     target = torch.where(matched > 0, classes.long(), logits.shape[-1] - 1)
-    factor = torch.where(
-        matched > 0, POSITIVE * matching.dice.clamp(min=LEAST), (1 - POSITIVE) * matching.void.clamp(min=LEAST)
-    )
+    factor = torch.where(matched > 0, POSITIVE * matching.dice.clamp(min=LEAST), (1 - POSITIVE) * matching.void.clamp(min=LEAST))
     return top_k_mean(F.cross_entropy(logits.mT, target, reduction="none") * factor, 1.0)
 
 
@@ -222,9 +218,7 @@ def discrimination_loss(feature: Tensor, masks: Masks, top_k: float) -> Tensor:
     return top_k_mean(cross_entropy(logits, masks.one_hot) * masks.objects, top_k)
 
 
-def sampled_discrimination(
-    feature: Tensor, masks: Masks, count: int, temperature: float, noise: Tensor | None, top_k: float
-) -> Tensor:
+def sampled_discrimination(feature: Tensor, masks: Masks, count: int, temperature: float, noise: Tensor | None, top_k: float) -> Tensor:
     """Cross entropy of which of `count` pixels share a mask, by their similarity (N, P, D); pixels of small masks are drawn more: (N,)."""
     one_hot = masks.one_hot
     area = (one_hot @ one_hot.sum(1)[..., None])[..., 0].clamp(min=1)  # (N, P)
