@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FRAMEWORKS = {"torch", "torchvision", "keras", "tensorflow", "jax", "tf_keras", "accelerate"}
-SHARED = {"axialzoo.spec", "axialzoo.checkpoint", "axialzoo.image", "axialzoo.files", "axialzoo.hub"}
+SHARED = {"axialzoo.spec", "axialzoo.checkpoint", "axialzoo.image", "axialzoo.files", "axialzoo.hub", "axialzoo.matching"}
 LIGHT = {"numpy", "safetensors", "huggingface_hub", "PIL"}
 
 OPS = {"axialzoo.spec", "axialzoo.ops.attributes", "axialzoo.ops.folding", "axialzoo.ops.kernels", "numpy"}

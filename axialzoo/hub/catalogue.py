@@ -18,6 +18,7 @@ CITYSCAPES = "_os16_axial_deeplab_cityscapes_trainfine.tar.gz"
 STRONG = "_imagenet1k_strong_training_strategy.tar.gz"
 CODE = "code Apache-2.0; the page names no licence of the weights themselves"
 OF_CITYSCAPES = f"{CODE}; trained on Cityscapes, whose licence is for non-commercial use"
+OF_COCO = f"{CODE}; trained on COCO, whose images have licences of their own"
 OF_IMAGENET = f"{CODE}; trained on ImageNet, whose terms are for research"
 
 
@@ -75,10 +76,37 @@ def _of_deeplab2() -> list[Official]:
     return found
 
 
+def _mask_transformers() -> list[Official]:
+    """Of deeplab2's g3doc/projects/max_deeplab.md and kmax_deeplab.md; PQ by the official script, single scale.
+
+    PyTorch's files of kMaX-DeepLab are on Google Drive, where the README of bytedance/kmax-deeplab has them: no address leads straight to them.
+    """
+    found = []
+    for name, size, steps, pq in (
+        ("max_deeplab_s", 641, "100k", 0.459), ("max_deeplab_s", 641, "200k", 0.465), ("max_deeplab_s", 641, "400k", 0.470),
+        ("max_deeplab_s", 1025, "100k", 0.479), ("max_deeplab_s", 1025, "200k", 0.487), ("max_deeplab_s", 1025, "400k", 0.490),
+        ("max_deeplab_l", 1025, "100k", 0.509), ("max_deeplab_l", 1025, "200k", 0.511), ("max_deeplab_l", 1025, "400k", 0.513),
+    ):  # fmt: skip
+        tag = f"coco_{steps}" if size == 1025 else f"coco_{size}_{steps}"
+        address = f"{DEEPLAB2}{name}_os16_res{size}_{steps}_coco_train.tar.gz"
+        found.append(Official(f"{name}.{tag}", "deeplab2", address, OF_COCO, {"coco_pq": pq}, name))
+    for name, theirs, coco, cityscapes, miou in (
+        ("kmax_deeplab_resnet50", "kmax_resnet50", 0.530, 0.643, 0.797),
+        ("kmax_deeplab_axial_resnet50", "kmax_maxs_gelu", 0.562, 0.664, 0.821),
+    ):
+        address = f"{DEEPLAB2}{theirs}_coco_train.tar.gz"
+        found.append(Official(f"{name}.coco", "deeplab2", address, OF_COCO, {"coco_pq": coco}, name))
+        figures = {"cityscapes_pq": cityscapes, "cityscapes_miou": miou}
+        address = f"{DEEPLAB2}{theirs}_cityscapes_train.tar.gz"
+        found.append(Official(f"{name}_cityscapes.cityscapes", "deeplab2", address, OF_CITYSCAPES, figures, f"{name}_cityscapes"))
+    return found
+
+
 OFFICIAL: dict[str, Official] = {
     one.name: one
     for one in (
         *_of_deeplab2(),
+        *_mask_transformers(),
         Official(
             "axial_resnet26_s.imagenet1k", "axial-deeplab", "http://www.cs.jhu.edu/~hwang157/axial26s.pth",
             "the repository names none; trained on ImageNet, whose terms are for research", {"top1": 0.758}, "axial_resnet26_s",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from axialzoo.spec import Model, adapt, count, entry, list_models
-from axialzoo.spec.heads import HEADS, Panoptic
+from axialzoo.spec.heads import HEADS, MaskTransformer, Panoptic
 from tests.contract.contract import Broken
 
 SIDE = 64  # pixels at most: the contract is about kinds, not sizes
@@ -23,4 +23,7 @@ def cases() -> dict[str, Model]:
         found[kind] = adapt(spec, input_size=tuple(min(side, SIDE) for side in spec.input_size))
         if isinstance(spec.head, Panoptic):
             found[f"{kind} without instances"] = replace(found[kind], head=replace(spec.head, instances=None))
+        if isinstance(spec.head, MaskTransformer):
+            clustering = [one for one in own if isinstance(one.head, MaskTransformer) and one.head.kmeans is not None]
+            found[f"{kind} with k-means"] = adapt(min(clustering, key=count), input_size=(SIDE, SIDE))
     return found

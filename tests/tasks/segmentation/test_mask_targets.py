@@ -1,0 +1,90 @@
+"""Masks are made of annotations as deeplab2 makes them, and what does not fit is left out by name or refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from axialzoo.image import view_of
+from axialzoo.spec import Preprocessing, SpecError, adapt, entry
+from axialzoo.tasks import Segments, task_of
+from axialzoo.tasks.segmentation.mask_targets import TooManyThingsWarning, mask_targets
+from tests.golden.masks import described, stored
+
+CASES = [case for case in described("dl2_targets") if not case.startswith("_")]
+HEAD = entry("max_deeplab_s").spec.head
+
+
+def annotation(panoptic: np.ndarray, told: dict) -> Segments:
+    """Their labels as segments; a thing without a number is a crowd."""
+    divisor, ignore, things = told["label_divisor"], told["ignore_label"], told["thing_class_ids"]
+    labels = [*things, *[label for label in range(told["num_classes"]) if label not in things and label != ignore]]
+    ids, info = np.zeros(panoptic.shape, np.int32), []
+    for value in np.unique(panoptic):
+        label, number = divmod(int(value), divisor)
+        if label == ignore:
+            continue
+        ids[panoptic == value] = len(info) + 1
+        crowd = {"iscrowd": 1} if label in things and number == 0 else {}
+        info.append({"id": len(info) + 1, "label_id": labels.index(label), "score": 1.0, "area": 1, **crowd})
+    return Segments(ids, info)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if "size_raw" in case or "resized" not in case])
+def test_masks_and_classes_are_theirs(case):
+    told, arrays = described("dl2_targets")[case], stored("dl2_targets")
+    panoptic, things = arrays[f"{case}/label"], told["thing_class_ids"]
+    if panoptic.shape != arrays[f"{case}/semantic_gt"].shape:
+        pytest.skip("padded by their reader, not by the targets")
+    classes = told["num_classes"] - (told["ignore_label"] < told["num_classes"])
+    most = arrays[f"{case}/thing_id_class_gt"].shape[0]
+    head = replace(
+        HEAD, num_classes=classes, things=tuple(range(len(things))), semantic=None, targets=replace(HEAD.targets, max_things=most)
+    )
+    targets = mask_targets(annotation(panoptic, told), head, 1)
+    ids, expected = targets["mask_ids"], arrays[f"{case}/thing_id_mask_gt"]
+    assert np.array_equal(np.where(ids < most, ids, -1), expected)
+    named = arrays[f"{case}/thing_id_class_gt"]
+    assert [things[one] if one >= 0 else -1 for one in targets["mask_classes"][:most]] == named.tolist()
+    assert np.array_equal(targets["void"] > 0, arrays[f"{case}/semantic_gt"] == told["ignore_label"])
+
+
+def squares(count: int) -> Segments:
+    ids = np.zeros((32, 32), np.int32)
+    for number in range(count):
+        ids[4 * (number // 8) : 4 * (number // 8) + 2 + number % 2, 4 * (number % 8) : 4 * (number % 8) + 3] = number + 1
+    return Segments(ids, [{"id": number + 1, "label_id": 0, "score": 1.0, "area": 6} for number in range(count)])
+
+
+def test_the_smallest_objects_beyond_the_most_are_left_out_with_a_warning():
+    head = replace(HEAD, targets=replace(HEAD.targets, max_things=4), semantic=None)
+    with pytest.warns(TooManyThingsWarning, match="the 4 smallest"):
+        targets = mask_targets(squares(8), head, 1)
+    assert sorted(np.unique(targets["mask_ids"])) == [-1, 0, 1, 2, 3]
+    areas = [int((targets["mask_ids"] == number).sum()) for number in range(4)]
+    assert areas == [9] * 4
+
+
+def test_pictures_without_things_and_without_anything_have_targets():
+    stuff = Segments(np.ones((32, 32), np.int32), [{"id": 1, "label_id": 132, "score": 1.0, "area": 1024}])
+    for segments, exists in ((stuff, True), (Segments(np.zeros((32, 32), np.int32), []), False)):
+        targets = mask_targets(segments, HEAD, 4, 4)
+        assert (targets["mask_ids"] >= 0).all() == exists and (targets["void"] == 0).all() == exists
+        assert (targets["semantic"] == 133).all() if exists else (targets["semantic"] == -1).all()
+
+
+def test_more_classes_than_the_head_has_are_refused():
+    many = Segments(np.ones((8, 8), np.int32), [{"id": 1, "label_id": 133, "score": 1.0, "area": 64}])
+    with pytest.raises(ValueError, match="from 0 to 132"):
+        mask_targets(many, HEAD, 1)
+
+
+def test_tiles_are_refused_with_the_reason():
+    from axialzoo.tasks import looks_of
+
+    spec = adapt(entry("kmax_deeplab_nuclei_xs").spec, input_size=(64, 64))
+    with pytest.raises(SpecError, match="slots of two looks"):
+        view = view_of(64, 64, Preprocessing(size=(64, 64), resize="none"))
+        task_of(spec.head).look(lambda x: {}, np.zeros((1, 64, 64, 3), np.float32), spec, [view], looks_of(tile=32))
