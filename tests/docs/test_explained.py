@@ -46,7 +46,10 @@ def test_the_layer_of_the_page_computes_what_ours_computes():
 
 @pytest.mark.parametrize(
     "right, wrong",
-    [("torch.arange(h) - torch.arange(h)[:, None]", "torch.arange(h)[:, None] - torch.arange(h)"), ('"bgsd,psd->bgps", k', '"bgpd,psd->bgps", k')],
+    [
+        ("torch.arange(h) - torch.arange(h)[:, None]", "torch.arange(h)[:, None] - torch.arange(h)"),
+        ('"bgsd,psd->bgps", k', '"bgpd,psd->bgps", k'),
+    ],
 )
 def test_a_layer_that_reads_its_tables_wrongly_is_caught(right, wrong):
     assert right in SOURCE and difference(SOURCE.replace(right, wrong)) > 1e-3
