@@ -35,7 +35,6 @@ TORCH_ONLY = {
     "fused_layer.py": {"gram_moments"},  # on GPUs
     "losses/loss_registry.py": {"totals_of"},  # of processes: Keras computes on all devices as on one
     "neck.py": {"FusedStage"},
-    "transformer.py": {"transformers_of"},  # modules beside the blocks; Keras makes each as it runs
     "native.py": {"read_state", "to_array"},
     "projection.py": {"at_once"},  # a CPU's cache; Keras's back ends fuse for themselves
     "norm.py": {"frozen_statistics", "recomputed", "set_sync_norms"},  # Keras does so by itself
