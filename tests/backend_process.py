@@ -15,6 +15,7 @@ import keras  # isort: skip  # before any test, whose warnings are errors: the b
 
 WARNINGS = (  # of other packages, about one another
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
+    r"ignore:\s*Warning. tf\.lite\.Interpreter is deprecated:UserWarning",
 )
 
 
