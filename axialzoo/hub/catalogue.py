@@ -79,7 +79,7 @@ def _of_deeplab2() -> list[Official]:
 def _mask_transformers() -> list[Official]:
     """Of deeplab2's g3doc/projects/max_deeplab.md and kmax_deeplab.md; PQ by the official script, single scale.
 
-    PyTorch's files of kMaX-DeepLab are on Google Drive, where the README of bytedance/kmax-deeplab has them: no address leads straight to them.
+    PyTorch's files of kMaX-DeepLab are on Google Drive, to which no address leads straight: the README of bytedance/kmax-deeplab has them.
     """
     found = []
     for name, size, steps, pq in (

@@ -7,6 +7,7 @@ from axialzoo.keras.losses.mask_transformer import mask_transformer_loss
 from axialzoo.keras.losses.segmentation import segmentation_loss
 
 __all__ = [
-    "classification_loss", "defaults_of", "detection_loss", "loss_of", "mask_transformer_loss", "refuse_probabilities", "register_defaults", "register_loss",
+    "classification_loss", "defaults_of", "detection_loss", "loss_of", "mask_transformer_loss", "refuse_probabilities", "register_defaults",
+    "register_loss",
     "segmentation_loss",
 ]  # fmt: skip

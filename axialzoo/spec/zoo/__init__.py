@@ -20,5 +20,6 @@ from axialzoo.spec.zoo import (  # isort: skip
 
 __all__ = [
     "axial_deeplab", "axial_deeplab_camvid", "axial_deeplab_nuclei", "axial_fcos_blood_cells", "axial_resnet", "axial_resnet_cifar",
-    "axial_resnet_full", "axial_swidernet", "deeplab2", "fcos_axial_resnet", "mask_transformers", "max_deeplab", "panoptic_deeplab", "resnet", "stand_alone",
+    "axial_resnet_full", "axial_swidernet", "deeplab2", "fcos_axial_resnet", "mask_transformers", "max_deeplab", "panoptic_deeplab",
+    "resnet", "stand_alone",
 ]  # fmt: skip

@@ -65,8 +65,8 @@ class Segmentation(Task):
         """Picture by picture, from maps that are blended over tiles and averaged over mirror images and scales."""
         if isinstance(spec.head, MaskTransformer):
             raise SpecError(
-                "mask transformer: expected one look at the whole image, found tiles, mirror images or scales; the slots of two looks are of "
-                "different objects, so that their masks cannot be averaged; leave out --tile, --flip and --scales"
+                "mask transformer: expected one look at the whole image, found tiles, mirror images or scales; the slots of two looks are "
+                "of different objects, so that their masks cannot be averaged; leave out --tile, --flip and --scales"
             )
         stride, multiple = panoptic(spec).stride(spec.backbone), max(one["reduction"] for one in spec.backbone.feature_info())
         found: list[Result] = []
