@@ -129,6 +129,8 @@ def run(
             say(f"{one.path}: {note}", quiet)
         limit = {} if top is None else {"top": top}
         for runner, result in zip(runners, one.results):
+            for text in getattr(result, "warnings", ()):
+                say(f"warning: {one.path}: {text}")
             predictions.append(prediction_json(str(one.path), runner, result, **limit))
         results = {runner.title: result for runner, result in zip(runners, one.results)}
         if not as_json:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -123,10 +124,13 @@ def run_batch(
 
 
 def predict(runner: SupportsOutputs, pictures: Sequence[Picture], batch_size: int = BATCH, looks: Looks = NO_TTA) -> list[Result]:
-    """Return the result of each of `pictures`: see :meth:`axialzoo.runtime.Runner.predict`."""
+    """Return the result of each of `pictures`, and warn of what it leaves out: see :meth:`axialzoo.runtime.Runner.predict`."""
     check_decodable(runner.config, looks)
     opened = ((None, load_image(picture) if isinstance(picture, (str, os.PathLike)) else picture) for picture in pictures)
-    return [results_of(outcome)[0] for _, outcome in predict_stream([runner], opened, batch_size, looks)]
+    results = [results_of(outcome)[0] for _, outcome in predict_stream([runner], opened, batch_size, looks)]
+    for text in dict.fromkeys(text for result in results for text in getattr(result, "warnings", ())):
+        warnings.warn(text, stacklevel=3)
+    return results
 
 
 def predict_files(
