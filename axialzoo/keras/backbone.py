@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import keras
+from PIL import Image
 
 from axialzoo.checkpoint import Config, digest
 from axialzoo.checkpoint.migrate import upgraded_spec
@@ -18,6 +20,20 @@ from axialzoo.ops.keras.inference import beyond_jit
 from axialzoo.ops.kernels import use_kernel
 from axialzoo.spec import Model, from_dict, size_pair, to_dict
 from axialzoo.spec.check import check_indices, check_trainable
+
+
+def check_input(x: Any) -> None:
+    """Refuse pictures in place of the model's input.
+
+    Raises:
+        TypeError: for a path, a Pillow picture or whole numbers, which have not been preprocessed.
+    """
+    dtype = getattr(x, "dtype", None)
+    if isinstance(x, (str, os.PathLike, Image.Image)) or (dtype is not None and "int" in keras.backend.standardize_dtype(dtype)):
+        found = type(x).__name__ + ("" if dtype is None else f" of {keras.backend.standardize_dtype(dtype)}")
+        raise TypeError(
+            f"model(x): expected preprocessed pictures of floating-point numbers, found {found}; call model(model.preprocess(x))"
+        )
 
 
 class Extractor(keras.Model):
@@ -55,6 +71,10 @@ class Extractor(keras.Model):
         self.feature_info = backbone.feature_info()
         if not trainable:
             self.trainable = False
+
+    def __call__(self, inputs, *args, **kwargs):
+        check_input(inputs)
+        return super().__call__(inputs, *args, **kwargs)
 
     def _unactivated(self, x, spec: Model, dtype) -> tuple[list, Any]:
         """The endpoints as blocks leave them, which activate their own input or have activated their sum; and the memory tokens."""
