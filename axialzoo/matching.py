@@ -44,8 +44,8 @@ def match_masks(similarity: np.ndarray, exists: np.ndarray) -> np.ndarray:
         left_out += len(masks) - len(rows)
     if left_out:
         warnings.warn(
-            f"{left_out} masks of {len(exists)} images are matched with no slot, as there are {similarity.shape[2]} slots; the losses "
-            "leave them out; take a model with more slots",
+            f"{left_out} masks of {len(exists)} images are matched with no slot, as there are {similarity.shape[2]} slots; "
+            "the losses leave them out; take a model with more slots",
             UnmatchedMasksWarning,
             stacklevel=2,
         )

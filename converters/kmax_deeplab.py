@@ -1,8 +1,8 @@
 """kMaX-DeepLab's PyTorch checkpoints (github.com/bytedance/kmax-deeplab), both ways, bit by bit.
 
-``kmax_deeplab_names`` has the names and layouts. A file is a state dict, or one of detectron2's, with it under ``model``. Its weights are
-of another function than those of deeplab2's TensorFlow code: the models have no dilation in the pixel decoder, align corners at odd widths
-alone and read activated features of a backbone with a max pool.
+``kmax_deeplab_names`` has the names and layouts. A file is a state dict, or one of detectron2's, with it under ``model``. Its
+weights are of another function than those of deeplab2's TensorFlow code: the models have no dilation in the pixel decoder, align corners at
+odd widths alone and read activated features of a backbone with a max pool.
 
     config, tensors = import_checkpoint("kmax_r50.pth")
     save_checkpoint("kmax_deeplab_resnet50", config, tensors)
@@ -34,8 +34,8 @@ def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: 
 
     Args:
         path: A ``.pth`` file: a state dict, or one under ``model``.
-        model: Registered name or spec; default the registered model of PyTorch's code that has the tensors. ``kmax_deeplab_resnet50``
-            stands for the same widths as PyTorch's code computes them: the config says so.
+        model: Registered name or spec; default the registered model of PyTorch's code that has the tensors.
+            ``kmax_deeplab_resnet50`` stands for the same widths as PyTorch's code computes them: the config says so.
         backbone_only: Refused, since no model of the registry is their backbone alone.
 
     Raises:

@@ -15,7 +15,8 @@ from axialzoo.files import check_output
 def run(
     model: Annotated[str, typer.Argument(help="A name, a folder, or org/repo.", metavar="NAME|FOLDER|ORG/REPO")],
     image: Annotated[Path, typer.Argument(help="A photograph.", metavar="IMAGE")],
-    point: Annotated[str, typer.Option(help="A pixel of it: x from the left, y from the top.", metavar="X,Y")],
+    point: Annotated[str | None, typer.Option(help="A pixel of it: x from the left, y from the top.", metavar="X,Y")] = None,
+    slot: Annotated[int | None, typer.Option(help="A slot of a mask transformer, from 0, in place of a point.", metavar="NUMBER")] = None,
     out: Annotated[Path | None, typer.Option(help="Draw the picture.", metavar="PICTURE")] = None,
     kinds: Annotated[str, typer.Option(help="Kinds of attention to compare, separated by commas.")] = COMPARED,
     layer: Annotated[str | None, typer.Option(help="A block that attends; default the middle one.", metavar="BLOCK")] = None,
@@ -40,12 +41,15 @@ def run(
       axialzoo explain axial_resnet_cifar10 photo.jpg --point 120,80 --kinds axial,axial_local --out picture.png
       axialzoo explain axial_resnet50_s photo.jpg --point 120,80 --kinds axial,global --out picture.png
       axialzoo explain ./folder photo.jpg --point 120,80 --layer stages.2.blocks.1 --json
+      axialzoo explain max_deeplab_nuclei_xs photo.jpg --slot 3 --out picture.png
     """
     from axialzoo.image.draw import picture_format
     from axialzoo.runtime.frameworks import choose
 
     choose("torch")
-    place = _point(point)
+    if (point is None) == (slot is None):
+        raise ValueError("explain: expected --point X,Y or --slot NUMBER, found " + ("neither" if point is None else "both"))
+    place = None if point is None else _point(point)
     if out is not None:
         picture_format(out)  # before anything is computed
         check_output(out, inputs=[image], overwrite=force)
@@ -57,6 +61,17 @@ def run(
         source = find_source(model, size, random)
         if source.tensors is None:
             say(f"{model}: random weights (seed {seed}); nothing is learned", quiet)
+        stages = None
+        if place is None:
+            assert slot is not None
+            from axialzoo.analysis.slots import explain_slot
+
+            stages = explain_slot(source, image, slot, seed=seed, out=out, overwrite=force, log=lambda text: say(text, quiet))
+    if stages is not None:
+        emit(stages) if as_json else show(_stages(stages))
+        return
+    assert place is not None
+    with stdout_kept_clean():
         found = explain(
             source, image, place, kinds=names, layer=layer, drawn=Drawn(samples, seed, device), out=out,
             told=lambda text: say(text, quiet),
@@ -67,6 +82,17 @@ def run(
     show(*_tables(found))
     if out is not None:
         say(f"drawn: {out}", quiet)
+
+
+def _stages(found: dict[str, Any]) -> Any:
+    title = (
+        f"{found['model']} ({found['weights']} weights), slot {found['slot']}: class {found['class']}, {100 * found['probability']:.1f} %"
+    )
+    shown = table("stage", "kind", ">map", ">share of the pixels that it owns", title=title)
+    for stage in found["stages"]:
+        height, width = stage["map"]
+        shown.add_row(stage["name"], stage["kind"], f"{height} x {width}", f"{100 * stage['share']:.1f} %")
+    return shown
 
 
 def _point(text: str) -> tuple[int, int]:

@@ -9,7 +9,7 @@ import typer
 
 from axialzoo.cli.shared import Force, Json, Quiet, emit, say, stdout_kept_clean
 
-Zoo = Annotated[str, typer.Argument(help="Whose format: axial-deeplab, deeplab2, medical-transformer.", metavar="ZOO")]
+Zoo = Annotated[str, typer.Argument(help="Whose format: axial-deeplab, deeplab2, kmax-deeplab, medical-transformer.", metavar="ZOO")]
 
 
 def run_import(

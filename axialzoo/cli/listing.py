@@ -10,7 +10,7 @@ from axialzoo.cli.shared import Json, Quiet, billions, emit, show, table
 from axialzoo.info import model_info
 from axialzoo.spec import SpecError, aliases, did_you_mean, list_models
 
-METRICS = {"top1": "ImageNet", "cityscapes_pq": "Cityscapes PQ"}  # of `Entry.published`
+METRICS = {"top1": "ImageNet", "cityscapes_pq": "Cityscapes PQ", "coco_pq": "COCO PQ"}  # of `Entry.published`
 
 
 def run(

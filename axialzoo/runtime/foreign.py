@@ -20,7 +20,7 @@ def import_foreign(
     """Writes another code base's weights as a checkpoint folder, and says what they are.
 
     Args:
-        zoo: ``"axial-deeplab"``, ``"deeplab2"``, ``"medical-transformer"``.
+        zoo: ``"axial-deeplab"``, ``"deeplab2"``, ``"kmax-deeplab"``, ``"medical-transformer"``.
         file: The foreign checkpoint.
         out: The folder.
         model: Registered name; default: recognised by the tensors.

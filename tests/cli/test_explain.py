@@ -88,3 +88,21 @@ def test_a_grid_has_a_place_for_what_is_missing():
         photo, (0.5, 0.5), [Row("heading", [Panel("a"), Panel("b", missing="needs about 90 GiB, which is too much")], ["text"])], "c"
     )
     assert drawn.mode == "RGB" and drawn.width > 1700 and drawn.height > 500
+
+
+@pytest.mark.parametrize(
+    ("model", "kinds"), [("max_deeplab_nuclei_xs", ["attention", "attention", "mask"]), ("kmax_deeplab_nuclei_xs", ["mask"] * 7)]
+)
+def test_a_slot_is_shown_stage_by_stage(axialzoo, model, kinds, tmp_path):
+    words = ("--slot", "3", "--size", "64", "--json", "-q")
+    found = axialzoo("explain", model, PHOTO, *words, "--out", tmp_path / "picture.png").json
+    assert [stage["kind"] for stage in found["stages"]] == kinds and found["weights"] == "random"
+    assert all(0 <= stage["share"] <= 1 for stage in found["stages"]) and found["stages"][-1]["map"] == [16, 16]
+    assert len(np.unique(np.asarray(load_image(tmp_path / "picture.png"))[::4, ::4].reshape(-1, 3), axis=0)) > 100
+
+
+def test_a_slot_that_is_not_there_is_refused(axialzoo):
+    said = axialzoo("explain", "max_deeplab_nuclei_xs", PHOTO, "--slot", "16", "--size", "64", "-q")
+    assert said.code == 1 and "from 0 to 15" in said.err
+    said = axialzoo("explain", "axial_resnet_cifar10_xs", PHOTO, "--slot", "1", "-q")
+    assert said.code == 1 and "with slots" in said.err

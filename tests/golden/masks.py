@@ -55,14 +55,12 @@ def tiny_kmax(keep: float = 0.8, dropout: float = 0.1, drop_path: float = 0.2, o
     """The narrow kMaX-DeepLab of `dl2_tiny_kmax_deeplab_65x97`."""
     theirs = origin == "torch"
     order = (*range(133), -1) if theirs else VOID_FIRST
+    context = replace(CONTEXT, dropout=dropout, corners="odd" if theirs else "aligned")
     head = MaskTransformer(
         133, COCO_THINGS, 12, 40, 24, 32,
         pixel_decoder=pixel_decoder(256, (32, 16, 8, 8), (1, 2, 1, 1), origin=origin),
         kmeans=kmeans_decoder(12, 48, drop_path, SMALL),
-        semantic=SemanticBranch(
-            replace(CONTEXT, dropout=dropout, corners="odd" if theirs else "aligned"), 16, order,
-            activated=False, activated_skips=not theirs,
-        ),
+        semantic=SemanticBranch(context, 16, order, activated=False, activated_skips=not theirs),
         activation="gelu", activate_pixels=False,
     )  # fmt: skip
     return Model(kmax_features(keep), head, (65, 97))

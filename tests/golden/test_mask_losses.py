@@ -1,4 +1,4 @@
-"""The losses of mask transformers and their gradients are deeplab2's, in PyTorch and in Keras on every back end; planted errors show."""
+"""Losses of mask transformers and their gradients are deeplab2's, in PyTorch and in Keras on every back end; planted errors are seen."""
 
 from __future__ import annotations
 

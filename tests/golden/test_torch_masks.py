@@ -1,4 +1,4 @@
-"""PyTorch gives the numbers of deeplab2's mask transformers and of kMaX-DeepLab's PyTorch code; and errors easily made are seen."""
+"""PyTorch gives the numbers of deeplab2's mask transformers and of kMaX-DeepLab's PyTorch code; planted errors are seen."""
 
 from __future__ import annotations
 

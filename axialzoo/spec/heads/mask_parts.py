@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from axialzoo.spec.check import require, require_choice, require_count, require_number
 from axialzoo.spec.heads.panoptic import CORNERS, Decoder
@@ -45,7 +45,7 @@ class KMeansLayer:
     """
 
     stage: int
-    transformer: Transformer = Transformer()
+    transformer: Transformer = field(default_factory=Transformer)
     drop_path: float = 0.0
 
     def __post_init__(self):
@@ -62,7 +62,7 @@ class KMeansDecoder:
         layers: In the order in which they run.
     """
 
-    centers: Memory = Memory()
+    centers: Memory = field(default_factory=Memory)
     layers: tuple[KMeansLayer, ...] = ()
 
     def __post_init__(self):
@@ -91,9 +91,9 @@ class SemanticBranch:
 
     def __post_init__(self):
         require_count("SemanticBranch", "channels", self.channels)
-        for field in ("from_neck", "activated", "activated_skips"):
-            value = getattr(self, field)
-            require(isinstance(value, bool), f"SemanticBranch.{field}: expected a bool, found {value!r}")
+        for name in ("from_neck", "activated", "activated_skips"):
+            value = getattr(self, name)
+            require(isinstance(value, bool), f"SemanticBranch.{name}: expected a bool, found {value!r}")
 
     def outputs(self, num_classes: int) -> int:
         """Number of output channels."""
@@ -149,9 +149,9 @@ class PostprocessConfig:
 
     def __post_init__(self):
         require_choice("PostprocessConfig", "method", self.method, METHODS)
-        for field in ("pixel_threshold", "thing_threshold", "stuff_threshold", "overlap"):
-            require_number("PostprocessConfig", field, getattr(self, field), 0.0, 1.0)
-        for field in ("class_weight", "mask_weight"):
-            require_number("PostprocessConfig", field, getattr(self, field), 0.0, 100.0)
-        for field in ("thing_area", "stuff_area"):
-            require_count("PostprocessConfig", field, getattr(self, field), least=0)
+        for name in ("pixel_threshold", "thing_threshold", "stuff_threshold", "overlap"):
+            require_number("PostprocessConfig", name, getattr(self, name), 0.0, 1.0)
+        for name in ("class_weight", "mask_weight"):
+            require_number("PostprocessConfig", name, getattr(self, name), 0.0, 100.0)
+        for name in ("thing_area", "stuff_area"):
+            require_count("PostprocessConfig", name, getattr(self, name), least=0)

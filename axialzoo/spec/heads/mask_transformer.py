@@ -8,7 +8,7 @@ the features of any backbone and has a pixel decoder and a k-means decoder of it
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 from axialzoo.spec.backbone import ACTIVATIONS, Backbone
@@ -61,12 +61,12 @@ class MaskTransformer(Head):
     activation: str = "relu"
     activate_pixels: bool = True
     kernel: int = 5
-    targets: TargetConfig = TargetConfig()
-    postprocess: PostprocessConfig = PostprocessConfig()
+    targets: TargetConfig = field(default_factory=TargetConfig)
+    postprocess: PostprocessConfig = field(default_factory=PostprocessConfig)
 
     def __post_init__(self):
-        for field in ("num_classes", "slots", "embed_channels", "pixel_channels", "mask_channels"):
-            require_count("MaskTransformer", field, getattr(self, field))
+        for name in ("num_classes", "slots", "embed_channels", "pixel_channels", "mask_channels"):
+            require_count("MaskTransformer", name, getattr(self, name))
         for thing in self.things:
             ok = isinstance(thing, int) and not isinstance(thing, bool) and 0 <= thing < self.num_classes
             require(ok, f"MaskTransformer.things: expected classes from 0 to {self.num_classes - 1}, found {thing!r}")
@@ -238,11 +238,11 @@ class MaskTransformer(Head):
     def _settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return `targets` and `postprocess` with some of their fields changed, by name."""
         changes: dict[str, Any] = {}
-        known = {field.name: name for name in ("targets", "postprocess") for field in fields(getattr(self, name))}
-        for field, value in settings.items():
-            require(field in known, f"reading: unknown field {field!r}{did_you_mean(field, known)}; known: {', '.join(known)}")
-            name = known[field]
-            changes[name] = replace(changes.get(name, getattr(self, name)), **{field: value})
+        known = {one.name: name for name in ("targets", "postprocess") for one in fields(getattr(self, name))}
+        for key, value in settings.items():
+            require(key in known, f"reading: unknown field {key!r}{did_you_mean(key, known)}; known: {', '.join(known)}")
+            name = known[key]
+            changes[name] = replace(changes.get(name, getattr(self, name)), **{key: value})
         return changes
 
     def neutral(self) -> MaskTransformer:

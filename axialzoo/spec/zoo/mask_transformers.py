@@ -100,11 +100,10 @@ def pixel_decoder(
     return PixelDecoder(tuple(stages), "aligned" if origin == "tensorflow" else "odd")
 
 
-def kmeans_decoder(
-    slots: int = 128, channels: int = 256, drop_path: float = 0.2, transformer: Transformer = Transformer()
-) -> KMeansDecoder:
+def kmeans_decoder(slots: int = 128, channels: int = 256, drop_path: float = 0.2, transformer: Transformer | None = None) -> KMeansDecoder:
     """K-means decoder of kMaX-DeepLab: two layers each on the first three stages of the pixel decoder."""
-    return KMeansDecoder(Memory(slots, channels), tuple(KMeansLayer(stage, transformer, drop_path) for stage in (0, 0, 1, 1, 2, 2)))
+    widths = transformer or Transformer()
+    return KMeansDecoder(Memory(slots, channels), tuple(KMeansLayer(stage, widths, drop_path) for stage in (0, 0, 1, 1, 2, 2)))
 
 
 def kmax(features: Backbone, origin: str = "tensorflow", dataset: str = "coco") -> Model:

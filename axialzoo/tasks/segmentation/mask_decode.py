@@ -58,8 +58,8 @@ def decode_masks(
         labels: One per class, or none.
 
     Returns:
-        Segments with ids from 1, best first. The score of a segment is the mean over its pixels of class probability times mask
-        probability. `semantic` of the result is the class of each pixel's most probable slot, whatever the thresholds.
+        Segments with ids from 1, best first. A score is the mean over a segment's pixels of class probability times mask probability.
+        `semantic` of the result is the class of each pixel's most probable slot, whatever the thresholds.
 
     Raises:
         ValueError: for shapes that do not fit, or numbers that are not finite.

@@ -1,8 +1,8 @@
-"""Losses of mask transformers: MaX-DeepLab's (arXiv:2012.00759) and kMaX-DeepLab's (arXiv:2207.04044), as deeplab2 has them.
+"""Losses of mask transformers: MaX-DeepLab (arXiv:2012.00759) and kMaX-DeepLab (arXiv:2207.04044), as deeplab2 has them.
 
-Targets come from :func:`axialzoo.tasks.segmentation.mask_targets`, stacked to batches. Masks are matched with slots on the host, by the
-final predictions alone; the matching serves the predictions of the k-means layers too. Losses are computed in float32, or in float64
-where the outputs are.
+Targets come from :func:`axialzoo.tasks.segmentation.mask_targets`, stacked to batches. Masks are matched with slots on the
+host, by the final predictions alone; the matching serves the predictions of the k-means layers too. Losses are computed in float32, or in
+float64 where the outputs are.
 """
 
 from __future__ import annotations
@@ -65,8 +65,7 @@ def mask_transformer_loss(
         head: Its spec.
         weights: Of the PQ-style loss (class and dice terms), mask-ID cross entropy, instance discrimination and semantic loss.
         top_k: Share of the pixels with the highest losses, of mask-ID cross entropy, instance discrimination and semantic loss.
-        sample_k: Number of pixels of the sampled instance discrimination; 0 for the full one; None for 4,096 with a k-means decoder,
-            else 0.
+        sample_k: Pixels of the sampled instance discrimination; 0 for the full one; None for 4,096 with a k-means decoder, else 0.
         sample_temperature: Higher draws more pixels of small masks.
         noise: (N, P) Gumbel noise of each prediction, the final one first; None draws it.
 
@@ -76,7 +75,8 @@ def mask_transformer_loss(
     """
     sampled = (SAMPLES if head is not None and head.kmeans is not None else 0) if sample_k is None else sample_k
     corners = "aligned" if head is None or head.pixel_decoder is None else head.pixel_decoder.corners
-    losses = image_losses(outputs, targets, weights, top_k, sampled, sample_temperature, noise, corners)
+    with torch.autocast(outputs["mask_logits"].device.type, enabled=False):  # products of masks need more than 8 bits
+        losses = image_losses(outputs, targets, weights, top_k, sampled, sample_temperature, noise, corners)
     means = {name: values.mean() for name, values in losses.items()}
     return {**means, "total": sum(means.values(), torch.zeros_like(means["mask_class"]))}
 
