@@ -26,7 +26,7 @@ class Config:
         spec: What it computes.
         labels: One per class, or none; plain names do too.
         preprocessing: What happens to a picture before.
-        provenance: Plain JSON: source, recipe, metrics, licence and the like.
+        provenance: Plain JSON: source, recipe, metrics, licence and the like, of the tensors that `digest` names.
         digest: Of the tensors: see :func:`axialzoo.checkpoint.digest`; empty before they are saved.
         version: Of the text that it was read from: its tensors' names, hence the digest, are of that version.
     """
@@ -136,8 +136,27 @@ class Config:
             spec=spec,
             labels=self.labels if same_classes else (),
             preprocessing=preprocessing,
+            provenance=self.provenance if same else self.based_on(),
             digest=self.digest if same else "",
         )
+
+    def with_digest(self, digest: str) -> Config:
+        """Return the config of tensors of this digest: if they are others than before, the provenance becomes :meth:`based_on`."""
+        changed = bool(self.digest) and digest != self.digest
+        return replace(self, digest=digest, provenance=self.based_on() if changed else self.provenance)
+
+    def based_on(self) -> dict[str, object]:
+        """Return the provenance of tensors that began as these: ``based_on`` with name, digest and licence, and nothing else.
+
+        Without a digest nothing is known to begin from but what the provenance itself names.
+        """
+        older = self.provenance.get("based_on")
+        if not self.digest:
+            return {"based_on": older} if older else {}
+        licence = self.provenance.get("weights_licence") or self.provenance.get("licence")
+        if licence is None and isinstance(older, Mapping):
+            licence = older.get("licence")
+        return {"based_on": {"name": self.model, "digest": self.digest, "licence": licence or "unknown"}}
 
 
 def as_labels(labels: Iterable[object]) -> tuple[Label, ...]:
@@ -169,7 +188,10 @@ def describe_model(
     preprocessing: Preprocessing | None = None,
     provenance: Mapping[str, object] | None = None,
 ) -> Config:
-    """Return the config of a model of any framework: what is not given is that of ``model.config``, where it has one."""
+    """Return the config of a model of any framework: what is not given is that of ``model.config``, where it has one.
+
+    With the provenance comes the digest of the tensors that it belongs to: :meth:`Config.with_digest` compares it when they are saved.
+    """
     config = getattr(model, "config", None)
     base = config if isinstance(config, Config) else default_config(spec, str(getattr(model, "name", "custom")))
     return Config(
@@ -178,6 +200,7 @@ def describe_model(
         as_labels(labels) or base.labels,
         preprocessing or base.preprocessing,
         base.provenance if provenance is None else dict(provenance),
+        base.digest if provenance is None else "",
     )
 
 

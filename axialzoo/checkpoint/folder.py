@@ -92,7 +92,8 @@ def checked(config: Config, tensors: Tensors, where: str, *, values: bool = True
 def save_checkpoint(folder: str | os.PathLike, config: Config, tensors: Tensors, *, overwrite: bool = False) -> Config:
     """Writes ``config.json`` and ``model.safetensors`` to `folder`, or nothing.
 
-    The digest is filled in, and the config is written into ``model.safetensors`` too, which then describes itself.
+    The digest is filled in; a provenance that belongs to tensors of another digest becomes ``based_on``. The config is written into
+    ``model.safetensors`` too, which then describes itself.
     Equal configs and tensors give equal files.
 
     Args:
@@ -110,7 +111,7 @@ def save_checkpoint(folder: str | os.PathLike, config: Config, tensors: Tensors,
     """
     folder = check_checkpoint_output(folder, overwrite=overwrite)
     check_tensors(tensors, config.spec, where=str(folder))
-    config = replace(config, digest=digest(tensors))
+    config = config.with_digest(digest(tensors))
     with written_beside(folder / CONFIG) as beside:
         beside.write_text(config.to_json(), encoding="utf-8")
         write_safetensors(folder / WEIGHTS, tensors, metadata_of(config))

@@ -74,10 +74,9 @@ def run(
 
 
 def _check_plotting() -> None:
-    from axialzoo.runtime.frameworks import installed
+    from axialzoo.runtime.frameworks import require_packages
 
-    if not installed("matplotlib"):
-        raise ModuleNotFoundError("--out: the plots need matplotlib, which is not installed; pip install 'axialzoo[train]'")
+    require_packages("--out: drawing plots", {"matplotlib": "train"})
 
 
 def _tables(found: dict[str, Any]) -> list[Any]:

@@ -19,6 +19,7 @@ from axialzoo.cli.shared import (
     Tile,
     emit,
     looks,
+    say,
     say_if_compiling,
     show,
     stdout_kept_clean,
@@ -74,6 +75,8 @@ def run(
     if as_json:
         emit({"source": source, **found})
         return
+    for text in found.pop("warnings", ()):
+        say(f"warning: {text}")
     shown = table("", ">", title=source)
     for key, value in found.items():
         if key not in ABOUT and value is not None:

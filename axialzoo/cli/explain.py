@@ -61,13 +61,17 @@ def run(
         source = find_source(model, size, random)
         if source.tensors is None:
             say(f"{model}: random weights (seed {seed}); nothing is learned", quiet)
+        stages = None
         if place is None:
             assert slot is not None
             from axialzoo.analysis.slots import explain_slot
 
             stages = explain_slot(source, image, slot, seed=seed, out=out, overwrite=force, log=lambda text: say(text, quiet))
-            emit(stages) if as_json else show(_stages(stages))
-            return
+    if stages is not None:
+        emit(stages) if as_json else show(_stages(stages))
+        return
+    assert place is not None
+    with stdout_kept_clean():
         found = explain(
             source, image, place, kinds=names, layer=layer, drawn=Drawn(samples, seed, device), out=out,
             told=lambda text: say(text, quiet),

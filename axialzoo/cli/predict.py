@@ -48,6 +48,8 @@ def run(
     table_out: Annotated[
         Path | None, typer.Option("--table", help="Write a row for each object: area, box, centroid, intensity.", metavar="NAME.csv")
     ] = None,
+    page: Annotated[int | None, typer.Option(min=1, help="Page of a TIFF stack, or frame of an animation; default the first.")] = None,
+    channel: Annotated[int | None, typer.Option(min=1, help="Channel to read as a grey picture; default all.")] = None,
     tile: Tile = None,
     overlap: Overlap = None,
     flip: Flip = False,
@@ -78,6 +80,7 @@ def run(
       axialzoo predict photos/ --model axial_resnet_cifar10 --out results/
       axialzoo predict photos/ --model axial_resnet_cifar10 --device cuda:1 --json
       axialzoo predict slide.png --model axial_deeplab_nuclei --tile 512x512 --overlap 64 --flip --out cut.png
+      axialzoo predict stack.tif --model axial_deeplab_nuclei --page 3 --out cut.png
       axialzoo predict slide.tif --model axial_deeplab_nuclei --masks masks.tif --table cells.csv
       axialzoo predict photos/ --model axial_resnet_cifar10 --out results.parquet --workers 2
       axialzoo predict photos/ --model axial_resnet_cifar10 --out results.parquet --workers 2 --resume
@@ -88,6 +91,10 @@ def run(
     files = {"--masks": masks, "--table": table_out}
     named = [name for name, path in files.items() if path is not None]
     if out is not None and out.suffix in BATCHES:
+        if page is not None or channel is not None:
+            raise ValueError(
+                f"--page, --channel: not of predictions in batches; expected an --out that is a picture or a folder, found {out}"
+            )
         if named:
             raise ValueError(
                 f"{', '.join(named)}: not of predictions in batches; expected an --out that is a picture or a folder, found {out}"
@@ -119,7 +126,7 @@ def run(
             say_if_compiling(quiet)
         runners = [Runner(checkpoint, name, optimize=not plain, device=device) for name in names]
     config, predictions, drawn, skipped = checkpoint.config, [], [], []
-    for index, one in enumerate(predict_files(runners, paths, looks=asked)):
+    for index, one in enumerate(predict_files(runners, paths, looks=asked, page=page, channel=channel)):
         if one.picture is None:
             skipped.append({"image": str(one.path), "error": one.error})
             if len(paths) > 1:
@@ -129,6 +136,8 @@ def run(
             say(f"{one.path}: {note}", quiet)
         limit = {} if top is None else {"top": top}
         for runner, result in zip(runners, one.results):
+            for text in getattr(result, "warnings", ()):
+                say(f"warning: {one.path}: {text}")
             predictions.append(prediction_json(str(one.path), runner, result, **limit))
         results = {runner.title: result for runner, result in zip(runners, one.results)}
         if not as_json:

@@ -13,8 +13,8 @@ from axialzoo.data.augment import random_resized_crop
 from axialzoo.data.dataset import ArraySplit, DataError, Sample, Split, Truth, kinds_of
 from axialzoo.data.mosaic import mosaic
 from axialzoo.data.settings import DataSettings
-from axialzoo.image import stretched
-from axialzoo.image.prepare import mean_colour
+from axialzoo.image import ImageError, stretched
+from axialzoo.image.prepare import check_depth, mean_colour
 from axialzoo.spec import Preprocessing
 
 Truths = np.ndarray | list[Truth]
@@ -112,6 +112,10 @@ class TrainBatches:
 
     def _sample(self, index: int) -> Sample:
         sample = self.split[index]
+        try:
+            check_depth(sample.picture, self.settings.preprocessing)
+        except ImageError as error:
+            raise DataError(f"{sample.name}: {error}") from None
         if self.settings.preprocessing.per_image:
             return Sample(sample.name, stretched(sample.picture), sample.truth)
         return sample

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
+from axialzoo.image.depth import depth_of
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.results import Boxes, Segments
 
@@ -186,6 +187,7 @@ class Kept:
         sample = self.split[index]
         size = 3 * sample.picture.width * sample.picture.height
         size += sample.truth.map.nbytes if isinstance(sample.truth, Segments) else 0
+        size += depth.values.nbytes if (depth := depth_of(sample.picture)) is not None else 0
         if size <= self.left:  # two threads may open one sample at once: then it is counted twice, and kept once
             self.left -= size
             self._kept[index] = sample

@@ -10,7 +10,7 @@ from PIL import Image
 
 from axialzoo.data.dataset import DataError
 from axialzoo.data.file_tree import Files, named_stream
-from axialzoo.image import ImageError, load_image
+from axialzoo.image import ImageError, load_image, notes
 from axialzoo.image.read import GREY_16, check_size
 
 MAP_FORMATS = ("PNG", "TIFF", "BMP")  # none that changes values
@@ -38,12 +38,18 @@ def decode_picture(stream: IO[bytes]) -> Image.Image:
     """A picture in a stream, whose ``name`` is what messages call it, as 8-bit RGB, upright.
 
     Raises:
-        DataError: naming it: damaged, or too large.
+        DataError: naming it: damaged, too large, or a TIFF of several pages, of which labels name none.
     """
     try:
-        return load_image(stream)
+        picture = load_image(stream)
     except ImageError as error:
         raise DataError(str(error)) from error
+    if several := [note for note in notes(picture) if note.startswith("page 1 of")]:
+        pages = several[0].split()[3]
+        raise DataError(
+            f"{stream.name}: expected a picture of one page, found a TIFF of {pages}; save the page that the labels are of alone"
+        )
+    return picture
 
 
 def open_map(files: Files, name: str, size: tuple[int, int] | None = None) -> tuple[np.ndarray, int]:
@@ -68,6 +74,8 @@ def decode_map(stream: IO[bytes], size: tuple[int, int] | None = None) -> tuple[
     try:
         with Image.open(stream, formats=MAP_FORMATS) as image:
             check_size(image.size, where)
+            if (pages := getattr(image, "n_frames", 1)) > 1:
+                raise DataError(f"{where}: expected a map of one page, found {pages}; save the page of each picture as a file")
             image.load()
             mode, values = image.mode, np.asarray(image)
     except ImageError as error:

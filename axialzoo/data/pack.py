@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from axialzoo.data.dataset import Data, Sample
+from axialzoo.data.dataset import Data, DataError, Sample
 from axialzoo.data.shards import MAP
 from axialzoo.files import write_text, written_beside
+from axialzoo.image.depth import depth_of
 from axialzoo.tasks.results import Boxes, Segments
 
 PER_SHARD = 1000  # samples
@@ -67,7 +68,7 @@ def write_shards(
 
 def _files(sample: Sample, data: Data) -> list[tuple[str, bytes]]:
     """Suffix and content of each file of a sample."""
-    picture, truth = ("png", _png(sample.picture)), sample.truth
+    picture, truth = ("png", _png(_full_depth(sample))), sample.truth
     if isinstance(truth, Boxes):
         crowd = [False] * len(truth) if truth.crowd is None else truth.crowd.tolist()
         rows = [
@@ -82,6 +83,22 @@ def _files(sample: Sample, data: Data) -> list[tuple[str, bytes]]:
         ]
         return [picture, ("json", json.dumps({"segments": info}).encode()), (MAP, _png(_map_picture(truth.map)))]
     return [picture, ("cls", str(truth).encode())]
+
+
+def _full_depth(sample: Sample) -> Image.Image:
+    """The picture as 16-bit grey where its file is, else as it is.
+
+    Raises:
+        DataError: for pixels that a PNG cannot hold.
+    """
+    depth = depth_of(sample.picture)
+    if depth is None:
+        return sample.picture
+    if depth.values.ndim != 2 or not depth.ranged:
+        raise DataError(
+            f"{sample.name}: expected 8 bits a channel or 16-bit grey, found {depth.values.dtype}; save it as a 16-bit PNG or TIFF"
+        )
+    return Image.fromarray(depth.values.astype(np.uint16))
 
 
 def _map_picture(ids: np.ndarray) -> Image.Image:

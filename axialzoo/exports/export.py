@@ -13,11 +13,11 @@ import numpy as np
 
 from axialzoo.checkpoint import Checkpoint
 from axialzoo.exports import keras_routes, torch_routes
-from axialzoo.exports.routes import FORMATS, ROUTES, format_of
+from axialzoo.exports.routes import FORMATS, PACKAGES, ROUTES, format_of
 from axialzoo.exports.run import channels_last, opened
 from axialzoo.files import check_output, folder_written_beside, written_beside
 from axialzoo.hub import fetch_checkpoint
-from axialzoo.runtime.frameworks import choose, installed, process_backend
+from axialzoo.runtime.frameworks import choose, installed, process_backend, require_packages
 from axialzoo.runtime.local import keras_model, torch_model
 from axialzoo.spec import Model
 from axialzoo.spec.model import size_pair
@@ -71,6 +71,7 @@ def export_model(
     reason = ROUTES[place, suffix].reason(sizes)
     if reason:
         raise ExportError(f"{target}: {FORMATS[suffix]} of {'any' if any_size else 'one'} size can't be had from {place}: {reason}")
+    require_packages(f"writing {FORMATS[suffix]}", PACKAGES.get(suffix, {}))
     checkpoint = fetch_checkpoint(source)
     check_output(target, inputs=(checkpoint.folder,), overwrite=overwrite)
     spec = checkpoint.config.spec

@@ -9,6 +9,7 @@ from pathlib import Path
 from axialzoo.spec import SpecError, did_you_mean
 
 FORMATS = {".pt2": "torch.export", ".onnx": "ONNX", ".tflite": "LiteRT", "": "SavedModel"}  # by suffix; a folder has none
+PACKAGES = {".onnx": {"onnx": "export", "onnxscript": "export", "onnxruntime": "export"}}  # optional, by suffix, with their extra
 SIZES = ("fixed", "any")
 
 

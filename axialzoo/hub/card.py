@@ -76,7 +76,9 @@ def model_card(config: Config, repo_id: str = "ORG/REPO", *, curve: bool = False
     ]
     if isinstance(metrics, Mapping):
         lines += [f"| {name} | {value:.4f} |" for name, value in metrics.items() if isinstance(value, float)]
-        lines += [f"| {name} | {value} |" for name, value in metrics.items() if not isinstance(value, (float, Mapping))]
+        lines += [
+            f"| {name} | {value} |" for name, value in metrics.items() if not isinstance(value, (float, Mapping)) and name != "digest"
+        ]
     lines += [
         "",
         "```python",

@@ -17,6 +17,7 @@ from axialzoo.hub.address import Address
 from axialzoo.hub.golden import GOLDEN
 from axialzoo.hub.hub_errors import hub_errors
 from axialzoo.hub.manifest import MANIFEST, manifest
+from axialzoo.hub.metadata import metrics_of
 from axialzoo.hub.published_card import published_card
 
 CARD, LABELS = "README.md", "labels.txt"
@@ -72,11 +73,12 @@ def prepare(
         raise CheckpointError(
             f"{folder}: is of version {version}, and version {VERSION} is published; bring it up to date: axialzoo convert {folder} NEW"
         )
-    for one in evaluations:
+    recorded = metrics_of(config)
+    for one in (*evaluations, *([recorded] if "digest" in recorded else [])):
         if one.get("digest") != config.digest:
             raise CheckpointError(
                 f"{folder}: figures of other weights: expected digest {config.digest}, found {str(one.get('digest'))[:80]}; "
-                "evaluate these weights (axialzoo evaluate --json)"
+                "evaluate these weights (axialzoo evaluate --json, or --record)"
             )
     files: dict[str, bytes | Path] = {CONFIG: folder / CONFIG, WEIGHTS: folder / WEIGHTS}
     if golden is not None:

@@ -18,14 +18,14 @@ TAKEN = "a path, a Pillow picture, an array (H, W, 3) or (H, W) of 0 to 255, or 
 
 
 def pictures_of(given: Any) -> Iterator[Image.Image | np.ndarray]:
-    """The pictures in `given`, one after another: Pillow's, or arrays of uint8.
+    """The pictures in `given`, one after another: Pillow's, or arrays.
 
     Args:
         given: A path, a Pillow picture, an array (H, W), (H, W, 1) or (H, W, 3) or a batch of such, (N, H, W, C), or a list of all
-            these. Arrays hold 0 to 255, as whole numbers or not (which are rounded to eight bits).
+            these. :func:`preprocess` says which numbers an array may hold.
 
     Raises:
-        ImageError: for anything else, naming it; for numbers outside 0 to 255, and for pictures scaled to 0 to 1.
+        ImageError: for anything else, naming it.
 
     Example:
         >>> [one.size for one in pictures_of(["docs/photos/chelsea.jpg", Image.new("RGB", (8, 6))])]
@@ -36,8 +36,7 @@ def pictures_of(given: Any) -> Iterator[Image.Image | np.ndarray]:
     elif isinstance(given, Image.Image):
         yield given
     elif isinstance(given, np.ndarray):
-        whole = eight_bits(given)
-        yield from whole if whole.ndim == 4 else [whole]
+        yield from given if given.ndim == 4 else [given]
     elif isinstance(given, (list, tuple)):
         for one in given:
             yield from pictures_of(one)
@@ -49,7 +48,8 @@ def preprocessed(given: Any, preprocessing: Preprocessing) -> np.ndarray:
     """The pictures in `given` as a batch: float32 (N, C, H, W).
 
     Raises:
-        ImageError: as :func:`pictures_of`; for no pictures, or pictures that keep their own sizes and differ in them.
+        ImageError: as :func:`pictures_of` and :func:`preprocess`; for no pictures, or pictures that keep their own
+            sizes and differ in them.
     """
     made = [preprocess(one, preprocessing) for one in pictures_of(given)]
     if not made:
@@ -58,17 +58,3 @@ def preprocessed(given: Any, preprocessing: Preprocessing) -> np.ndarray:
     if len(sizes) > 1:
         raise ImageError(f'picture: expected pictures of one size, since preprocessing resizes none (resize="none"), found {sizes[:5]}')
     return np.stack(made)
-
-
-def eight_bits(array: np.ndarray) -> np.ndarray:
-    """Numbers of 0 to 255 as uint8, rounded."""
-    if array.dtype == np.uint8:
-        return array
-    if array.dtype.kind not in "iuf" or not array.size:
-        raise ImageError(f"picture: expected an array of numbers from 0 to 255, found {array.dtype} {array.shape}")
-    low, high = float(array.min()), float(array.max())
-    if not (low >= 0 and high <= 255):
-        raise ImageError(f"picture: expected numbers from 0 to 255, found {low:g} to {high:g}; give the picture before it is normalised")
-    if array.dtype.kind == "f" and high <= 1 and ((array > 0) & (array < 1)).any():
-        raise ImageError(f"picture: expected numbers from 0 to 255, found {low:g} to {high:g}; multiply a picture of 0 to 1 by 255")
-    return np.rint(array).astype(np.uint8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from axialzoo.image.depth import array_picture, depth_of, stretch_percentiles
 from axialzoo.image.read import ImageError, check_size, upright_rgb
 from axialzoo.image.view import view_of
 from axialzoo.spec import Preprocessing
@@ -23,18 +24,22 @@ def seen(image: Image.Image | np.ndarray, preprocessing: Preprocessing) -> Image
     """What the model sees of `image`: resized by Pillow and cropped, 8 bits, RGB (grey for a grey model).
 
     Args:
-        image: A picture of any mode, or an array (H, W), (H, W, 1) or (H, W, 3) of uint8.
+        image: A picture of any mode, or an array as of :func:`preprocess`.
 
     Raises:
-        ImageError: for an array of another kind, a model of neither 1 nor 3 channels, or a picture so elongated
-            that resizing it would exhaust memory.
+        ImageError: for an array of another kind, a model of neither 1 nor 3 channels, pixels without a known range where the model
+            does not stretch pictures, or a picture so elongated that resizing it would exhaust memory.
     """
     channels = len(preprocessing.mean)
     if channels not in MODES:
         raise ImageError(f"preprocessing: expected a model of 1 or 3 channels for pictures, found {channels}")
-    picture = _picture(image).convert(MODES[channels])
-    if preprocessing.per_image:
-        picture = stretched(picture)
+    picture = _picture(image, preprocessing.per_image)
+    check_depth(picture, preprocessing)
+    if preprocessing.per_image and depth_of(picture) is not None:
+        picture = stretched(picture).convert(MODES[channels])
+    else:
+        picture = picture.convert(MODES[channels])
+        picture = stretched(picture) if preprocessing.per_image else picture
     steps = view_of(picture.height, picture.width, preprocessing)
     rows, columns = steps.resized
     check_size((columns, rows), f"a picture of {picture.width} x {picture.height} resized")
@@ -47,13 +52,27 @@ def seen(image: Image.Image | np.ndarray, preprocessing: Preprocessing) -> Image
     return picture.crop((steps.left, steps.top, steps.left + steps.size[1], steps.top + steps.size[0]))
 
 
+def check_depth(picture: Image.Image, preprocessing: Preprocessing) -> None:
+    """Refuse pixels without a known range for a model that does not stretch pictures to their own.
+
+    Raises:
+        ImageError: naming the range that was found.
+    """
+    depth = depth_of(picture)
+    if depth is not None and not depth.ranged and not preprocessing.per_image:
+        found = f"{depth.values.dtype} of {depth.values.min():g} to {depth.values.max():g}"
+        raise ImageError(
+            f"image: these pixels have no known range ({found}); this model expects 8 or 16 bits a channel; scale the picture to 0 to 255"
+        )
+
+
 def mean_colour(preprocessing: Preprocessing) -> tuple[int, ...]:
     """The colour, 0 to 255 per channel, that is about 0 once normalised: what padding is filled with."""
     return tuple(min(max(round(255 * value), 0), 255) for value in preprocessing.mean)
 
 
 def stretched(picture: Image.Image, low: float = 0.001, high: float = 0.999) -> Image.Image:
-    """`picture` (8 bits, L or RGB) with its own darkest and brightest values moved to 0 and 255.
+    """`picture` (L or RGB, of 8 bits or remembering more) with its own darkest and brightest values moved to 0 and 255.
 
     Args:
         low, high: Which values those are, as shares of all values of all channels in order; values beyond them are clipped.
@@ -61,6 +80,8 @@ def stretched(picture: Image.Image, low: float = 0.001, high: float = 0.999) -> 
     The two are values that the picture holds (no interpolation) and the arithmetic is of whole numbers, so that the result is the
     same everywhere. A picture of a single value becomes black.
     """
+    if (depth := depth_of(picture)) is not None:
+        return Image.fromarray(stretch_percentiles(depth.values, low, high)).convert("RGB")
     counts = np.cumsum(np.asarray(picture.histogram()).reshape(-1, 256).sum(0))  # (256,) how many values are at most this
     last = int(counts[-1]) - 1
     darkest, brightest = (int(np.searchsorted(counts, rank, side="right")) for rank in (int(low * last), last - int((1 - high) * last)))
@@ -74,7 +95,8 @@ def preprocess(image: Image.Image | np.ndarray, preprocessing: Preprocessing) ->
     """`image` as the model's input.
 
     Args:
-        image: A picture, or an array (H, W), (H, W, 1) or (H, W, 3) of uint8.
+        image: A picture, or an array (H, W), (H, W, 1) or (H, W, 3): numbers from 0 to 255, or uint16; where the model stretches
+            pictures to their own range, any numbers from 0 on.
         preprocessing: What the checkpoint's ``config.json`` says.
 
     Returns:
@@ -96,14 +118,9 @@ def preprocess(image: Image.Image | np.ndarray, preprocessing: Preprocessing) ->
     return np.stack([tables[:, channel][pixels[..., channel]] for channel in range(pixels.shape[-1])])
 
 
-def _picture(image: Image.Image | np.ndarray) -> Image.Image:
+def _picture(image: Image.Image | np.ndarray, per_image: bool) -> Image.Image:
     if isinstance(image, Image.Image):
         return upright_rgb(image)
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.size == 0:
-        found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise ImageError(f"image: expected a Pillow image or a uint8 array (H, W, 3) or (H, W), found {found}")
-    if image.ndim == 3 and image.shape[-1] == 1:
-        image = image[..., 0]
-    if not (image.ndim == 2 or (image.ndim == 3 and image.shape[-1] == 3)):
-        raise ImageError(f"image: expected an array (H, W, 3) or (H, W), found {image.shape}")
-    return upright_rgb(Image.fromarray(image))
+    if not isinstance(image, np.ndarray):
+        raise ImageError(f"image: expected a Pillow image or an array (H, W, 3) or (H, W), found {type(image).__name__}")
+    return upright_rgb(array_picture(image, per_image))

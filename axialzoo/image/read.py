@@ -8,28 +8,31 @@ from typing import IO
 import numpy as np
 from PIL import Image, ImageOps
 
+from axialzoo.image.depth import DEEP_MODES, GREY_16, deep_picture, depth_of
+from axialzoo.image.image_error import ImageError
+from axialzoo.image.pages import cut_note, explain_unknown, select_channel, select_page
+
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")  # no formats that run other programs, as EPS does
 ACCEPTED = "JPEG, PNG, WebP, GIF, BMP, TIFF, PPM or AVIF"
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn of a decompression bomb: 256 MiB as RGB
-GREY_16 = ("I;16", "I;16L", "I;16B", "I;16N")
+__all__ = ["ACCEPTED", "FORMATS", "GREY_16", "MAX_PIXELS", "ImageError", "check_size", "load_image", "notes", "upright_rgb"]
 
 
-class ImageError(ValueError):
-    """A file that is not a picture, or not one that can be used."""
-
-
-def load_image(source: str | os.PathLike | IO[bytes]) -> Image.Image:
+def load_image(source: str | os.PathLike | IO[bytes], page: int | None = None, channel: int | None = None) -> Image.Image:
     """The picture in `source` as 8-bit RGB, upright.
 
     Grey, palette and CMYK pictures become RGB. Transparent pixels are laid over white. 16-bit grey is
-    scaled to 8 bits (65535 becomes 255), not clipped. A camera's EXIF rotation is applied. Of an animation
-    the first frame is read. :func:`notes` says which of these happened.
+    scaled to 8 bits (65535 becomes 255), not clipped; floating-point and 32-bit grey is stretched to its own
+    range. The picture remembers these deeper values, and a model that stretches its pictures uses them. A
+    camera's EXIF rotation is applied. :func:`notes` says which of these happened.
 
     Args:
         source: A path or an open binary file.
+        page: Which page of a stack or frame of an animation, from 1; default the first.
+        channel: Which channel, from 1, becomes a grey picture; default all.
 
     Raises:
-        ImageError: naming the file: missing, not a picture, damaged, or more than `MAX_PIXELS` pixels.
+        ImageError: naming the file: missing, not a picture, damaged, more than `MAX_PIXELS` pixels, or without such a page.
 
     Example:
         >>> from axialzoo.image import load_image
@@ -39,9 +42,14 @@ def load_image(source: str | os.PathLike | IO[bytes]) -> Image.Image:
     name = str(source if isinstance(source, (str, os.PathLike)) else getattr(source, "name", "the stream"))
     try:
         with Image.open(source, formats=FORMATS) as image:
+            said = select_page(image, page, channel, name)
             check_size(image.size, name)
+            said += cut_note(image)
             image.load()
-            return upright_rgb(image, name)
+            selected, of_channel = select_channel(image, channel, name)
+            picture = upright_rgb(selected, name)
+            picture.info["notes"] = (*said, *of_channel, *notes(picture))
+            return picture
     except ImageError:
         raise
     except FileNotFoundError:
@@ -53,7 +61,7 @@ def load_image(source: str | os.PathLike | IO[bytes]) -> Image.Image:
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise ImageError(f"{name}: more than {MAX_PIXELS:,} pixels; make the picture smaller first") from None
     except Image.UnidentifiedImageError:
-        raise ImageError(f"{name}: not a picture that can be read; expected {ACCEPTED}") from None
+        raise ImageError(_unknown(source, name)) from None
     except Exception as error:  # Pillow's decoders raise what they like on damaged files
         raise ImageError(f"{name}: damaged picture ({error or type(error).__name__}); expected a whole {ACCEPTED} file") from error
 
@@ -71,15 +79,17 @@ def check_size(size: tuple[int, int], name: str) -> None:
 
 def upright_rgb(image: Image.Image, name: str = "image") -> Image.Image:
     """An opened picture of any mode as upright 8-bit RGB, as `load_image` describes."""
+    if depth_of(image) is not None:
+        return image
     said = []
     upright = ImageOps.exif_transpose(image)
     if image.getexif().get(0x0112, 1) in range(2, 9):
         said.append("turned upright as its EXIF says")
-    if upright.mode in GREY_16 or upright.mode == "I":
-        upright = _eight_bits(upright, name)
-        said.append("16-bit grey scaled to 8 bits")
-    elif upright.mode == "F":
-        raise ImageError(f"{name}: floating-point pixels have no known range; expected 8 or 16 bits a channel")
+    if upright.mode in DEEP_MODES:
+        values = np.asarray(upright)  # (H, W)
+        deep = deep_picture(values, name)
+        deep.info = {"notes": (*said, _depth_note(values, upright.mode))}
+        return deep
     if upright.has_transparency_data:
         rgba = upright.convert("RGBA")
         if np.asarray(rgba.getchannel("A")).min() < 255:
@@ -92,8 +102,18 @@ def upright_rgb(image: Image.Image, name: str = "image") -> Image.Image:
     return rgb
 
 
-def _eight_bits(image: Image.Image, name: str) -> Image.Image:
-    values = np.asarray(image).astype(np.int64)  # (H, W)
-    if values.min() < 0 or values.max() > 65535:
-        raise ImageError(f"{name}: 32-bit grey of {values.min()} to {values.max()}; expected 8 or 16 bits a channel")
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8))  # nearest; 65535 = 255 * 257
+def _depth_note(values: np.ndarray, mode: str) -> str:
+    if mode == "F" or values.min() < 0 or values.max() > 65535:
+        return f"{'floating-point' if mode == 'F' else '32-bit'} grey of {values.min():g} to {values.max():g} stretched to 8 bits"
+    if int(values.max()) - int(values.min()) >= 1 << 14:
+        return "16-bit grey scaled to 8 bits"
+    return (
+        f"16-bit grey of {values.min()} to {values.max()}: models that stretch pictures see all its values, others see it scaled to 8 bits"
+    )
+
+
+def _unknown(source: str | os.PathLike | IO[bytes], name: str) -> str:
+    if isinstance(source, (str, os.PathLike)):
+        with open(source, "rb") as stream:
+            return explain_unknown(stream, name, ACCEPTED)
+    return explain_unknown(source, name, ACCEPTED)

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import keras
+from PIL import Image
 
-from axialzoo.checkpoint import Config
+from axialzoo.checkpoint import Config, digest
 from axialzoo.checkpoint.migrate import upgraded_spec
 from axialzoo.keras.functional import Activation, fused_stage, image_input, residual_stage, to_format
 from axialzoo.keras.norm import BatchNorm
 from axialzoo.keras.stem import Stem
 from axialzoo.keras.tokens import Tokens
+from axialzoo.keras.weights import to_tensors
 from axialzoo.ops.keras.inference import beyond_jit
 from axialzoo.ops.kernels import use_kernel
 from axialzoo.spec import Model, from_dict, size_pair, to_dict
 from axialzoo.spec.check import check_indices, check_trainable
+
+
+def check_input(x: Any) -> None:
+    """Refuse pictures in place of the model's input.
+
+    Raises:
+        TypeError: for a path, a Pillow picture or whole numbers, which have not been preprocessed.
+    """
+    dtype = getattr(x, "dtype", None)
+    if isinstance(x, (str, os.PathLike, Image.Image)) or (dtype is not None and "int" in keras.backend.standardize_dtype(dtype)):
+        found = type(x).__name__ + ("" if dtype is None else f" of {keras.backend.standardize_dtype(dtype)}")
+        raise TypeError(
+            f"model(x): expected preprocessed pictures of floating-point numbers, found {found}; call model(model.preprocess(x))"
+        )
 
 
 class Extractor(keras.Model):
@@ -55,6 +71,10 @@ class Extractor(keras.Model):
         self.feature_info = backbone.feature_info()
         if not trainable:
             self.trainable = False
+
+    def __call__(self, inputs, *args, **kwargs):
+        check_input(inputs)
+        return super().__call__(inputs, *args, **kwargs)
 
     def _unactivated(self, x, spec: Model, dtype) -> tuple[list, Any]:
         """The endpoints as blocks leave them, which activate their own input or have activated their sum; and the memory tokens."""
@@ -128,8 +148,15 @@ class Extractor(keras.Model):
             "frozen": frozen,  # by the layers' paths
             **({"folded": [norm.path for norm in self._norms() if norm.folded]} if self.optimized else {}),
             **self._quantized_config(),
-            "checkpoint": None if self.config is None else replace(self.config, digest="").to_json(),  # training changes the digest
+            "checkpoint": None if self.config is None else self._current_config(self.config).to_json(),
         }
+
+    def _current_config(self, config: Config) -> Config:
+        """`config` with the digest of the variables as they are, empty if they are no longer those of the spec."""
+        try:
+            return config.with_digest(digest(to_tensors(self)))
+        except ValueError:  # optimised, quantised, or of a dtype that no checkpoint has
+            return config.with_digest("")
 
     def _quantized_config(self) -> dict:
         """Mode and settings of each quantized layer by its path, so that a file of the model can be read."""

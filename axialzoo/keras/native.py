@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -69,7 +68,7 @@ def write_native(path, config: Config, tensors: Tensors, *, overwrite: bool = Fa
     kind = _suffix(path)
     check_output(path, overwrite=overwrite)
     check_tensors(tensors, config.spec, where=str(path))
-    config = replace(config, digest=digest(tensors))
+    config = config.with_digest(digest(tensors))
     model = build(config.spec, dtype=str(next(iter(tensors.values())).dtype), name=config.model)
     load_tensors(model, tensors)
     model.config = config

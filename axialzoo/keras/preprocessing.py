@@ -10,6 +10,7 @@ from keras import ops
 from PIL import Image
 
 from axialzoo.image import preprocess, preprocessed
+from axialzoo.image.depth import check_range
 from axialzoo.spec import Preprocessing, from_dict, to_dict
 
 
@@ -26,7 +27,8 @@ class Preprocess(keras.layers.Layer):
         data_format: ``"channels_last"`` or ``"channels_first"``; default Keras's.
 
     Shapes:
-        ``(N, H, W, C)`` or ``(H, W, C)``, uint8 or float, 0 to 255, to float32 of ``spec.size`` (of the picture's own
+        ``(N, H, W, C)`` or ``(H, W, C)``, uint8 or float, 0 to 255 (any numbers from 0 on where
+        ``spec.per_image``), to float32 of ``spec.size`` (of the picture's own
         where ``spec.resize`` is ``"none"``); channels before height and width where `data_format` says so. A path or a Pillow
         picture to ``(H, W, C)``, and a list of these and of arrays ``(H, W, C)`` to ``(N, H, W, C)``: see
         :func:`axialzoo.image.pictures_of`.
@@ -54,7 +56,9 @@ class Preprocess(keras.layers.Layer):
         if _is_tensorflow(x):
             return self._in_tensorflow(x)
         self._check(x.shape)
-        if self._resizes(x.shape):
+        if _has_values(x) and keras.backend.standardize_dtype(x.dtype) != "uint8":
+            check_range(ops.convert_to_numpy(x), self.spec.per_image)
+        if self._resizes(x.shape) or keras.backend.standardize_dtype(x.dtype) == "uint16":
             return ops.convert_to_tensor(self._resized(ops.convert_to_numpy(x)))
         return (ops.cast(x, "float32") / 255 - ops.convert_to_tensor(self.mean)) / ops.convert_to_tensor(self.std)
 
@@ -69,7 +73,9 @@ class Preprocess(keras.layers.Layer):
         import tensorflow as tf
 
         self._check(x.shape)
-        if not self._resizes(x.shape):
+        if hasattr(x, "numpy") and x.dtype != tf.uint8:  # an eager tensor
+            check_range(x.numpy(), self.spec.per_image)
+        if not self._resizes(x.shape) and x.dtype != tf.uint16:
             return (tf.cast(x, tf.float32) / 255 - self.mean) / self.std
         out = tf.numpy_function(self._resized, [x], tf.float32)
         out.set_shape(self.compute_output_shape(tuple(x.shape)))
@@ -90,11 +96,9 @@ class Preprocess(keras.layers.Layer):
 
     def _resized(self, x: np.ndarray) -> np.ndarray:
         batch = x if x.ndim == 4 else x[None]
-        if batch.dtype.kind == "f":
-            batch = batch.round().clip(0, 255)
         first = self.data_format == "channels_first"
-        pictures = (batch.transpose(0, 2, 3, 1) if first else batch).astype("uint8")  # (N, H, W, C)
-        done = [preprocess(Image.fromarray(one[..., 0] if one.shape[-1] == 1 else one), self.spec) for one in pictures]
+        pictures = batch.transpose(0, 2, 3, 1) if first else batch  # (N, H, W, C)
+        done = [preprocess(picture, self.spec) for picture in pictures]
         out = np.stack(done) if first else np.stack(done).transpose(0, 2, 3, 1)
         return np.ascontiguousarray(out if x.ndim == 4 else out[0])
 
@@ -110,6 +114,12 @@ class Preprocess(keras.layers.Layer):
     @classmethod
     def from_config(cls, config: dict):
         return super().from_config({**config, "spec": from_dict(Preprocessing, config["spec"])})
+
+
+def _has_values(x) -> bool:
+    """Return whether a tensor has numbers already, and is not being traced."""
+    name = type(x).__name__
+    return "Tracer" not in name and name != "KerasTensor" and "Symbolic" not in name and "Fake" not in name
 
 
 def _is_tensorflow(x) -> bool:

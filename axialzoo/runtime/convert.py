@@ -134,7 +134,7 @@ def write_any(target, config: Config, tensors: Tensors, *, overwrite: bool = Fal
     elif kind == "safetensors":
         check_output(target, overwrite=overwrite)
         check_tensors(tensors, config.spec, where=str(target))
-        write_safetensors(target, tensors, metadata_of(replace(config, digest=digest(tensors))))
+        write_safetensors(target, tensors, metadata_of(config.with_digest(digest(tensors))))
     else:
         _native(kind).write_native(Path(target), config, tensors, overwrite=overwrite)
 

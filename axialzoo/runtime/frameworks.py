@@ -7,7 +7,7 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from axialzoo.spec import SpecError, did_you_mean
 
@@ -114,3 +114,23 @@ def _native_messages_hidden() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nothing)
+
+
+def require_packages(purpose: str, packages: Mapping[str, str]) -> None:
+    """Refuse work whose optional packages are missing, before it begins.
+
+    Args:
+        purpose: What needs them, for the message.
+        packages: Name of each package -> the extra of axialzoo that brings it.
+
+    Raises:
+        ModuleNotFoundError: naming the packages that are missing and the extras.
+    """
+    missing = [name for name in packages if not installed(name)]
+    if missing:
+        extras = ",".join(dict.fromkeys(packages[name] for name in missing))
+        raise ModuleNotFoundError(
+            f"{purpose} needs {' and '.join(missing)}, not installed here; pip install 'axialzoo[{extras}]' (in a clone: "
+            f"pip install '.[{extras}]')",
+            name=missing[0],
+        )

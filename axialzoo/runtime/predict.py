@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -123,17 +124,29 @@ def run_batch(
 
 
 def predict(runner: SupportsOutputs, pictures: Sequence[Picture], batch_size: int = BATCH, looks: Looks = NO_TTA) -> list[Result]:
-    """Return the result of each of `pictures`: see :meth:`axialzoo.runtime.Runner.predict`."""
+    """Return the result of each of `pictures`, and warn of what it leaves out: see :meth:`axialzoo.runtime.Runner.predict`."""
     check_decodable(runner.config, looks)
     opened = ((None, load_image(picture) if isinstance(picture, (str, os.PathLike)) else picture) for picture in pictures)
-    return [results_of(outcome)[0] for _, outcome in predict_stream([runner], opened, batch_size, looks)]
+    results = [results_of(outcome)[0] for _, outcome in predict_stream([runner], opened, batch_size, looks)]
+    for text in dict.fromkeys(text for result in results for text in getattr(result, "warnings", ())):
+        warnings.warn(text, stacklevel=3)
+    return results
 
 
 def predict_files(
-    runners: Sequence[SupportsOutputs], paths: Sequence[Path], batch_size: int = BATCH, looks: Looks = NO_TTA
+    runners: Sequence[SupportsOutputs],
+    paths: Sequence[Path],
+    batch_size: int = BATCH,
+    looks: Looks = NO_TTA,
+    page: int | None = None,
+    channel: int | None = None,
 ) -> Iterator[ImagePrediction]:
-    """Predict each of `paths` with each of `runners` (of one checkpoint), in their order; a bad picture stops none of the others."""
-    return predict_opened(runners, map(open_picture, paths), batch_size, looks)
+    """Predict each of `paths` with each of `runners` (of one checkpoint), in their order; a bad picture stops none of the others.
+
+    Args:
+        page, channel: Of each file, from 1: see :func:`axialzoo.image.load_image`.
+    """
+    return predict_opened(runners, (open_picture(path, page=page, channel=channel) for path in paths), batch_size, looks)
 
 
 def predict_opened(
@@ -165,15 +178,16 @@ def prediction_json(name: str, runner: Any, result: Result, **limit: int) -> dic
     return {"image": name, "framework": runner.framework, "backend": runner.backend, **result.to_json(**limit)}
 
 
-def open_picture(path: Path, stream: IO[bytes] | None = None) -> ImagePrediction:
+def open_picture(path: Path, stream: IO[bytes] | None = None, page: int | None = None, channel: int | None = None) -> ImagePrediction:
     """Return a picture of which nothing is predicted yet, or why it cannot be read.
 
     Args:
         path: Its file, or its name.
         stream: It itself, where it is no file of its own; its ``name`` is what messages call it.
+        page, channel: From 1: see :func:`axialzoo.image.load_image`.
     """
     try:
-        picture = load_image(path if stream is None else stream)
+        picture = load_image(path if stream is None else stream, page, channel)
     except ImageError as error:
         return ImagePrediction(path, error=str(error))
     return ImagePrediction(path, picture, notes(picture))

@@ -156,7 +156,8 @@ class Runner:
         """What is in a picture, or in each of several.
 
         Args:
-            pictures: A path, a Pillow image, an array (H, W, 3) or (H, W) of uint8; or a list of these.
+            pictures: A path, a Pillow image, an array (H, W, 3) or (H, W); or a list of these. Arrays hold 0 to 255, or uint16; where
+                the model stretches each picture to its own range, any numbers from 0 on.
             batch_size: Pictures computed at once.
             looks: ``tile``, ``overlap``, ``flips``, ``scales``: see :func:`axialzoo.tasks.looks_of`. By default one look at the whole.
 

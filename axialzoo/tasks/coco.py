@@ -60,7 +60,7 @@ def _precision(
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("average precision needs pycocotools: pip install 'axialzoo[metrics]'", name=error.name) from error
+        raise ModuleNotFoundError("average precision needs pycocotools: pip install 'axialzoo[metrics]' (in a clone: pip install '.[metrics]')", name=error.name) from error
     if not classes:
         return np.full((10, 101, 0, 4), -1.0)
 

@@ -57,6 +57,7 @@ class Boxes:
         indices: (n,) int64, the class of each.
         labels: One per class, or none.
         crowd: (n,) bool of ground truth: regions that neither count as found nor as missed; None for none.
+        warnings: Sentences about what the result leaves out, such as a limit of objects that was reached.
     """
 
     boxes: np.ndarray
@@ -64,15 +65,20 @@ class Boxes:
     indices: np.ndarray
     labels: tuple[Label, ...] = ()
     crowd: np.ndarray | None = None
+    warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.boxes)
 
     def to_json(self, top: int | None = None) -> dict[str, Any]:
-        """``boxes``: of each ``box`` [left, top, right, bottom], ``score``, ``index``, ``label``; the `top` best, None for all."""
+        """``boxes``: of each ``box`` [left, top, right, bottom], ``score``, ``index``, ``label``; the `top` best, None for all.
+
+        ``warnings``, where there are any.
+        """
         rows = zip(self.boxes[:top].tolist(), self.scores[:top].tolist(), self.indices[:top].tolist())
         return {
-            "boxes": [{"label": label_name(self.labels, index), "index": index, "score": score, "box": box} for box, score, index in rows]
+            "boxes": [{"label": label_name(self.labels, index), "index": index, "score": score, "box": box} for box, score, index in rows],
+            **_warnings_json(self.warnings),
         }
 
     def rows(self, top: int | None = None) -> list[tuple[str, float]]:
@@ -90,12 +96,14 @@ class Segments:
             of ground truth also ``iscrowd`` where it is 1. Best first.
         labels: One per class, or none; a label's `thing` says whether its segments are single objects.
         semantic: (H, W) int32, the class of each pixel, -1 for none, where more is known than the segments say; else None.
+        warnings: As of :class:`Boxes`.
     """
 
     map: np.ndarray
     segments_info: Sequence[dict[str, Any]]
     labels: tuple[Label, ...] = ()
     semantic: np.ndarray | None = field(default=None, repr=False)
+    warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.segments_info)
@@ -145,16 +153,25 @@ class Segments:
             np.array([one["label_id"] for one in info], np.int64),
             self.labels,
             np.array([bool(one.get("iscrowd")) for one in info]),
+            self.warnings,
         )
 
     def to_json(self, top: int | None = None) -> dict[str, Any]:
-        """``segments``: of each ``label``, ``label_id``, ``score``, ``area``, ``box``, ``id``; the `top` first, None for all."""
+        """``segments``: of each ``label``, ``label_id``, ``score``, ``area``, ``box``, ``id``; the `top` first, None for all.
+
+        ``warnings``, where there are any.
+        """
         rows = zip(self.segments_info[:top], self.boxes[:top].tolist())
-        return {"segments": [{"label": label_name(self.labels, one["label_id"]), **one, "box": box} for one, box in rows]}
+        segments = [{"label": label_name(self.labels, one["label_id"]), **one, "box": box} for one, box in rows]
+        return {"segments": segments, **_warnings_json(self.warnings)}
 
     def rows(self, top: int | None = None) -> list[tuple[str, float]]:
         """The `top` first segments: name and score."""
         return [(label_name(self.labels, one["label_id"]), float(one.get("score", 1.0))) for one in self.segments_info[:top]]
+
+
+def _warnings_json(warnings: Sequence[str]) -> dict[str, list[str]]:
+    return {"warnings": list(warnings)} if warnings else {}
 
 
 Result = Classes | Boxes | Segments

@@ -28,6 +28,11 @@ class Metric(Protocol):
         ...
 
 
+def is_larger(size: tuple[int, int], model: tuple[int, int]) -> bool:
+    """Whether an input of `size` has more pixels than those of the `model`, so that limits of objects are not of it."""
+    return size[0] * size[1] > model[0] * model[1]
+
+
 class Task(Protocol):
     """What happens on either side of a head.
 
@@ -83,6 +88,10 @@ class Task(Protocol):
     def metric(self, spec: Model, labels: Sequence[Label] = ()) -> Metric:
         """A new metric, nothing counted yet."""
         ...
+
+    def metric_packages(self, spec: Model) -> dict[str, str]:
+        """Return the optional packages that :meth:`metric` needs, each with the extra of axialzoo that brings it."""
+        return {}
 
     def figure(self, spec: Model) -> str:
         """Of the metric of such a model, the one that tells models apart: what learning curves show and pictures are ordered by."""

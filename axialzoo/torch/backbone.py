@@ -155,6 +155,11 @@ def check_image(x: Tensor, channels: int) -> Tensor:
     """
     if isinstance(x, torch.fx.Proxy):
         return x  # a recording of torch.fx, which has no size
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        found = f"Tensor of {str(x.dtype).removeprefix('torch.')}" if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(
+            f"model(x): expected preprocessed pictures of floating-point numbers, found {found}; call model(model.preprocess(x))"
+        )
     if x.dim() != 4 or x.shape[1] != channels:
         raise ValueError(f"input: expected images of shape (N, {channels}, H, W), found {tuple(x.shape)}")
     if not is_traced():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +42,7 @@ def write_native(path, config: Config, tensors: Tensors, *, overwrite: bool = Fa
     """
     check_output(path, overwrite=overwrite)
     check_tensors(tensors, config.spec, where=str(path))
-    config = replace(config, digest=digest(tensors))
+    config = config.with_digest(digest(tensors))
     state = OrderedDict((name, torch.from_numpy(np.array(tensors[name]))) for name in sorted(tensors))
     vars(state)["_metadata"] = OrderedDict({"": {"version": 1, "axialzoo": config.to_json()}})  # as an attribute, where PyTorch has its own
     with written_beside(Path(path)) as beside:

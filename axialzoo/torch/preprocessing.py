@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from axialzoo.image import Picture, preprocessed
+from axialzoo.image import Picture, preprocess, preprocessed
+from axialzoo.image.depth import check_range
+from axialzoo.ops.torch.dispatch import is_traced
 from axialzoo.spec import Preprocessing
 
 
@@ -22,7 +24,8 @@ class Preprocess(nn.Module):
         spec: What to do.
 
     Shapes:
-        Tensors ``(N, C, H, W)`` or ``(C, H, W)``, uint8 or float, 0 to 255, to float32 of ``spec.size`` (of the picture's own
+        Tensors ``(N, C, H, W)`` or ``(C, H, W)``, uint8 or float, 0 to 255 (any numbers from 0 on where
+        ``spec.per_image``), to float32 of ``spec.size`` (of the picture's own
         where ``spec.resize`` is ``"none"``). A path, a Pillow picture or an array ``(H, W, C)`` to ``(C, H, W)``; a list of any of
         these, or an array ``(N, H, W, C)``, to ``(N, C, H, W)``: see :func:`axialzoo.image.pictures_of`.
 
@@ -53,7 +56,9 @@ class Preprocess(nn.Module):
         channels = self.mean.shape[0]
         if x.dim() not in (3, 4) or x.shape[-3] != channels:
             raise ValueError(f"preprocessing: expected pictures of shape ([N, ]{channels}, H, W), found {tuple(x.shape)}")
-        if self._resizes(x):
+        if x.dtype != torch.uint8 and not is_traced():
+            check_range(x.detach().to("cpu", torch.float64 if x.dtype.is_floating_point else x.dtype).numpy(), self.spec.per_image)
+        if self._resizes(x) or x.dtype == torch.uint16:
             return self._resized(x)
         return (x.to(self.mean.dtype) / 255 - self.mean) / self.std
 
@@ -64,14 +69,9 @@ class Preprocess(nn.Module):
         return spec.resize != "none" and (tuple(x.shape[-2:]) != tuple(spec.size) or (spec.resize == "shorter" and spec.crop < 1))
 
     def _resized(self, x: Tensor) -> Tensor:
-        from PIL import Image
-
-        from axialzoo.image import preprocess
-
-        batch = x if x.dim() == 4 else x[None]
-        if batch.is_floating_point():
-            batch = batch.detach().round().clamp(0, 255)
-        pictures = batch.to("cpu", torch.uint8).movedim(1, -1).numpy()  # (N, H, W, C)
-        done = [preprocess(Image.fromarray(one[..., 0] if one.shape[-1] == 1 else one), self.spec) for one in pictures]
+        batch = x.detach() if x.dim() == 4 else x.detach()[None]
+        batch = batch.float() if batch.is_floating_point() else batch
+        pictures = batch.cpu().movedim(1, -1).numpy()  # (N, H, W, C)
+        done = [preprocess(picture, self.spec) for picture in pictures]
         out = torch.stack([torch.from_numpy(one) for one in done]).to(self.mean)
         return out if x.dim() == 4 else out[0]

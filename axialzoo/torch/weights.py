@@ -80,7 +80,8 @@ def save_model(
 ) -> Config:
     """Writes `model` as a checkpoint folder that every framework reads; returns its config as written.
 
-    What is not given is kept from ``model.config``, where the model was loaded from weights. A checkpoint that is in
+    What is not given is kept from ``model.config``, where the model was loaded from weights. If the weights were changed since, the
+    provenance is not: it becomes ``based_on`` with the name, digest and licence of those that were loaded. A checkpoint that is in
     `folder` already is replaced with ``overwrite=True`` alone.
 
     Raises:

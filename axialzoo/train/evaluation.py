@@ -10,11 +10,12 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from axialzoo.checkpoint import Config, load_checkpoint, save_checkpoint
+from axialzoo.checkpoint import CheckpointError, Config, load_checkpoint, save_checkpoint
 from axialzoo.data import Data, DataError, Sample, Split, kinds_of, open_data
 from axialzoo.hub import fetch_checkpoint, write_card
 from axialzoo.runtime import Runner
 from axialzoo.runtime.device import AUTO
+from axialzoo.runtime.frameworks import require_packages
 from axialzoo.runtime.local import Outputs
 from axialzoo.runtime.predict import SupportsOutputs, predict_stream, results_of
 from axialzoo.spec import Label
@@ -68,7 +69,7 @@ def evaluate(
     Returns:
         The figures of the task's metric, and ``images``, ``seconds``, ``framework``, ``backend``, ``digest``, ``split``;
         ``per_kind``: the figures of each kind of picture, where the data name kinds; of more than one look at the whole, what was
-        asked for.
+        asked for; ``warnings``: sentences about limits that were reached, if any were.
 
     Raises:
         DataError: where the classes of the data are not the model's.
@@ -78,6 +79,7 @@ def evaluate(
     config = checkpoint.config
     task = task_of(config.spec.head)
     check_looks(task.name, task.understood, asked)
+    require_packages("the metric", task.metric_packages(config.spec))
     if examples and not Path(source).is_dir():
         raise FileNotFoundError(f"examples: expected the folder of a checkpoint, whose card can be written, found {str(source)!r}")
     found = open_data(data, task.truth)
@@ -87,6 +89,7 @@ def evaluate(
     total = len(samples) if limit is None else min(limit, len(samples))
     labels = config.labels or found.labels
     metric, kept = KindMetrics(lambda: task.metric(config.spec, labels), kinds_of(samples)), []
+    limited = 0  # pictures of which a limit left objects out
     how: dict[str, Any] = {"compiled": True, "optimize": optimize, "device": device}
     with Runner(checkpoint, framework, backend, **how) as runner, progress("evaluating", total) as bar:
         timed = TimedRunner(runner)
@@ -98,7 +101,10 @@ def evaluate(
             if pictures is not None or examples:
                 kept.append((_own_figure(task, config, labels, scored), scored))
             bar(done, "")
-    about = {"images": total, "seconds": round(timed.seconds, 3), "framework": runner.framework, "backend": runner.backend}
+            limited += bool(getattr(scored.result, "warnings", ()))
+    about: dict[str, Any] = {"images": total, "seconds": round(timed.seconds, 3), "framework": runner.framework, "backend": runner.backend}
+    if limited:
+        about["warnings"] = [f"{limited} of {total} pictures reached the model's limit of objects: see axialzoo predict --json"]
     if pictures is not None:
         write_pictures(Path(pictures), kept, task, config.model)
     if examples:
@@ -201,14 +207,23 @@ def record(folder: str | Path, result: Mapping[str, Any], data: str | Path) -> P
 
     Returns:
         The card.
+
+    Raises:
+        CheckpointError: for metrics of weights of another digest.
     """
     checkpoint = load_checkpoint(Path(folder))
+    if result["digest"] != checkpoint.config.digest:
+        raise CheckpointError(
+            f"{folder}: metrics of other weights: expected digest {checkpoint.config.digest}, found {result['digest']}; "
+            "evaluate these weights"
+        )
     task = task_of(checkpoint.config.spec.head)
     about = open_data(data, task.truth).about
     figures = {name: value for name, value in result.items() if isinstance(value, float) and name != "seconds"}
     looks = {name: result[name] for name in Asked.__annotations__ if name in result}
     kinds = {"per_kind": result["per_kind"]} if "per_kind" in result else {}
     metrics = {**figures, **kinds, **looks, f"{result['split']}_images": result["images"], "data": about.get("name", "")}
+    metrics["digest"] = checkpoint.config.digest
     config = replace(checkpoint.config, provenance={**checkpoint.config.provenance, "metrics": metrics})
     tensors = {name: np.array(array) for name, array in checkpoint.tensors.items()}
     return write_card(checkpoint.folder, save_checkpoint(checkpoint.folder, config, tensors, overwrite=True))

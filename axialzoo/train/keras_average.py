@@ -56,5 +56,6 @@ class Average:
     def model(self, model: keras.Model) -> keras.Model:
         """A copy of `model` with the average as its weights."""
         made = type(model).from_config(model.get_config())
+        made.config = model.config  # of the weights that training began from
         made.set_weights([ops.convert_to_numpy(tensor) for tensor in self.tensors])
         return made

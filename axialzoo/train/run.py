@@ -10,11 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from axialzoo.checkpoint import Config
 from axialzoo.data import ArraySplit, Data, DataError, Kept, check, hold_out, open_data
 from axialzoo.files import write_text
 from axialzoo.hub import to_build
 from axialzoo.runtime.device import AUTO, find_device
-from axialzoo.runtime.frameworks import prepare_keras
+from axialzoo.runtime.frameworks import prepare_keras, require_packages
 from axialzoo.spec import Preprocessing, SpecError, adapt, entry, to_dict
 from axialzoo.tasks import Task, task_of
 from axialzoo.train.job import Job, changes_of
@@ -42,6 +43,7 @@ def check_run(
         DataError: naming the file and the value that does not fit.
         CheckpointError: where the weights to start from are not whole, or of another model.
         RuntimeError: where a launcher was asked for several processes and started one.
+        ModuleNotFoundError: naming an optional package that training needs, and the extra that brings it.
     """
     settings = load_recipe(recipe, **overrides)
     spec = adapt(entry(settings.model).spec, attention=settings.attention or None)
@@ -51,6 +53,8 @@ def check_run(
     if logits.num_labels != len(found.labels):
         raise SpecError(f"logits: expected 0 (one a class), or 1 for two classes; found {settings.logits} and {len(found.labels)} classes")
     training = found.split("train")
+    if settings.holdout or "val" in found.splits:
+        require_packages("following the progress of training", {"matplotlib": "train", **task.metric_packages(spec)})
     if settings.holdout >= len(training):
         raise DataError(
             f"data: expected more than the {settings.holdout} samples that the recipe holds out of train to watch progress with, found "
@@ -104,8 +108,12 @@ def run(
         DataError: for data that do not fit, before the folder is made.
         FileExistsError: where `out` holds a run and `resume` is not said, or holds a run by other settings.
         FileNotFoundError: where `resume` is said and `out` holds no run.
+        DivergedError: for a loss that is not finite; the last good state stays.
+        Interrupted: after Ctrl-C or SIGTERM, once the state of the step is saved.
     """
     folder, settings = Path(out), load_recipe(recipe, **overrides)
+    if framework == "torch":
+        require_packages("training in PyTorch", {"accelerate": "train"})
     plain = json.loads(json.dumps({"recipe": recipe, "framework": framework, **to_dict(settings)}))
     main = os.environ.get("RANK", "0") == "0"  # of the processes that accelerate or torchrun launch
     again = elastic() and (folder / NOTE).exists()  # a worker that is started anew goes on, and the data were looked at before
@@ -146,6 +154,8 @@ def run(
     if model is None:  # not the main process
         return folder / "model"
     about: dict[str, Any] = {"recipe": plain, "data": dict(found.about), "training_images": len(training)}
+    if isinstance(getattr(model, "config", None), Config):  # of the weights that it began from
+        about |= model.config.based_on()
     about |= {"processes": launched(), "seconds": round(time.time() - started)}
     save_model(model, folder / "model", labels=found.labels, preprocessing=settings.preprocessing, provenance=about, overwrite=True)
     return folder / "model"

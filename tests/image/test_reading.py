@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from axialzoo.image import ImageError, load_image, notes
+from axialzoo.image import ImageError, load_image, notes, preprocess
 from axialzoo.image import read as reading
+from axialzoo.spec import Preprocessing
 
 PHOTO = Path(__file__).parents[2] / "docs" / "photos" / "chelsea.jpg"
 SCENE = np.zeros((6, 10, 3), np.uint8)  # (H, W, C): red left, green right, blue bottom row
@@ -54,11 +55,13 @@ def test_16_bit_grey_is_scaled_and_not_clipped(kind, suffix):
     assert np.minimum(values, 255)[0].tolist() != expected  # clipping, as Pillow's own convert does, would be seen
 
 
-def test_32_bit_and_floating_point_pixels_are_refused_for_their_unknown_range():
-    with pytest.raises(ImageError, match="32-bit grey of 0 to 70000"):
-        load_image(stored(Image.fromarray(np.array([[0, 70000]], np.int32)), "TIFF"))
-    with pytest.raises(ImageError, match="floating-point pixels have no known range"):
-        load_image(stored(Image.fromarray(np.ones((2, 2), np.float32)), "TIFF"))
+@pytest.mark.parametrize("values", [np.array([[0, 70000]], np.int32), np.array([[-0.5, 0.5]], np.float32)])
+def test_32_bit_and_floating_point_pixels_are_for_models_that_stretch_pictures(values):
+    picture = load_image(stored(Image.fromarray(values), "TIFF"))
+    assert np.asarray(picture)[0, :, 0].tolist() == [0, 255] and "stretched to 8 bits" in notes(picture)[0]
+    with pytest.raises(ImageError, match="no known range"):
+        preprocess(picture, Preprocessing(size=(1, 2)))
+    assert preprocess(picture, Preprocessing(size=(1, 2), resize="none", per_image=True)).shape == (3, 1, 2)
 
 
 def test_transparency_is_laid_over_white_and_said():

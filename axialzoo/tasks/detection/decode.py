@@ -13,6 +13,7 @@ The location of row i, column j is the point ((j + 0.5) s, (i + 0.5) s) of the i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -34,6 +35,7 @@ def decode(
     *,
     to_picture: Callable[[np.ndarray], np.ndarray] | None = None,
     sigma: float = 0.5,
+    limited: bool = True,
     labels: tuple[Label, ...] = (),
 ) -> Boxes:
     """The objects of one picture.
@@ -45,6 +47,7 @@ def decode(
         strides: One per level.
         size: Height and width of the picture, to which boxes are clipped.
         finding: Threshold, candidates per level, suppression and number of boxes.
+        limited: Whether the number of candidates and of boxes is limited as `finding` says; else there is no limit.
         to_picture: Takes boxes (n, 4) from the model's input to the picture; None where they are one.
         sigma: Of the suppression ``"gaussian"``.
         labels: One per class, or none.
@@ -63,13 +66,14 @@ def decode(
         [[4.0, 0.0, 16.0, 12.0]]
     """
     levels = _levels(outputs, strides, labels)
-    found = [_candidates(*level, stride, finding.threshold, finding.per_level) for level, stride in zip(levels, strides)]
+    per_level = finding.per_level if limited else None
+    found = [_candidates(*level, stride, finding.threshold, per_level) for level, stride in zip(levels, strides)]
     boxes, scores, indices = (np.concatenate(parts) for parts in zip(*found))
     boxes = boxes if to_picture is None else np.asarray(to_picture(boxes), np.float64)
     boxes = np.clip(boxes, 0, [size[1], size[0]] * 2)
     some = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(1)
     boxes, scores, indices = boxes[some], scores[some], indices[some]
-    overlap, limit = finding.overlap, finding.max_detections
+    overlap, limit = finding.overlap, finding.max_detections + 1 if limited else None  # one more shows that there are more
     if finding.suppression == "greedy":
         kept = suppress(boxes, scores, indices, overlap=overlap, limit=limit)
         scores = scores[kept]
@@ -78,7 +82,15 @@ def decode(
         kept, scores = suppress_softly(
             boxes, scores, indices, method=method, sigma=sigma, overlap=overlap, threshold=threshold, limit=limit
         )
-    return Boxes(boxes[kept], scores, indices[kept], labels)
+    return limited_boxes(Boxes(boxes[kept], scores, indices[kept], labels), finding.max_detections if limited else None)
+
+
+def limited_boxes(found: Boxes, limit: int | None) -> Boxes:
+    """The first `limit` of boxes, which then say that there were more; None for all."""
+    if limit is None or len(found) <= limit:
+        return found
+    text = f"the limit of {limit} boxes was reached: those with lower scores are left out; raise max_detections of the model's finding"
+    return replace(found, boxes=found.boxes[:limit], scores=found.scores[:limit], indices=found.indices[:limit], warnings=(text,))
 
 
 def mirrored(boxes: np.ndarray, width: int) -> np.ndarray:
@@ -86,11 +98,12 @@ def mirrored(boxes: np.ndarray, width: int) -> np.ndarray:
     return np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
 
 
-def joined(looks: Sequence[Boxes], overlap: float, most: int) -> Boxes:
+def joined(looks: Sequence[Boxes], overlap: float, most: int | None) -> Boxes:
     """The boxes of several looks at one picture, best first: of those of a class that overlap by more than `overlap`, the best."""
     boxes, scores, indices = (np.concatenate([getattr(one, name) for one in looks]) for name in ("boxes", "scores", "indices"))
-    kept = suppress(boxes, scores, indices, overlap=overlap, limit=most)
-    return Boxes(boxes[kept], scores[kept], indices[kept], looks[0].labels)
+    kept = suppress(boxes, scores, indices, overlap=overlap, limit=None if most is None else most + 1)
+    warnings = tuple(dict.fromkeys(text for one in looks for text in one.warnings))
+    return limited_boxes(Boxes(boxes[kept], scores[kept], indices[kept], looks[0].labels, warnings=warnings), most)
 
 
 def locations(height: int, width: int, stride: int) -> np.ndarray:
@@ -105,7 +118,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     return np.where(x >= 0, 1, small) / (1 + small)
 
 
-def _candidates(classes: np.ndarray, distances: np.ndarray, centerness: np.ndarray, stride: int, threshold: float, most: int):
+def _candidates(classes: np.ndarray, distances: np.ndarray, centerness: np.ndarray, stride: int, threshold: float, most: int | None):
     """Boxes (n, 4) of the model's input, scores (n,) and classes (n,) of one level; by falling score, of equals the first in the maps."""
     scores = np.sqrt(sigmoid(classes) * sigmoid(centerness))  # (H, W, classes)
     places = np.flatnonzero(scores >= threshold)

@@ -17,7 +17,7 @@ from axialzoo.tasks.detection.decode import decode, joined, mirrored
 from axialzoo.tasks.detection.metrics import BoxMetric
 from axialzoo.tasks.detection.targets import box_targets
 from axialzoo.tasks.results import Boxes, Result, Segments
-from axialzoo.tasks.task import Arrays, Task
+from axialzoo.tasks.task import Arrays, Task, is_larger
 from axialzoo.tasks.tta import Compute, Looks
 
 
@@ -62,7 +62,8 @@ class Detection(Task):
             for index, view in enumerate(views):
                 own = {name: [level[index] for level in maps] for name, maps in outputs.items()}
                 found[index].append(self._read(own, spec, view, labels, {}, width if mirror else None))
-        return [joined(boxes, finding.overlap, finding.max_detections) for boxes in found]
+        most = [None if is_larger(view.size, spec.input_size) else finding.max_detections for view in views]
+        return [joined(boxes, finding.overlap, limit) for boxes, limit in zip(found, most)]
 
     def _read(
         self, outputs: Arrays, spec: Model, view: View, labels: Sequence[Label], options: Mapping[str, Any], mirror: int | None = None
@@ -77,10 +78,15 @@ class Detection(Task):
         def to_picture(boxes: np.ndarray) -> np.ndarray:
             return view.to_picture(boxes if mirror is None else mirrored(boxes, mirror))
 
-        return decode(outputs, head.strides, view.picture, finding, to_picture=to_picture, labels=tuple(labels))
+        limited = not is_larger(view.size, spec.input_size) or not {"per_level", "max_detections"}.isdisjoint(options)
+        how = {"to_picture": to_picture, "limited": limited, "labels": tuple(labels)}
+        return decode(outputs, head.strides, view.picture, finding, **how)
 
     def metric(self, spec: Model, labels: Sequence[Label] = ()) -> BoxMetric:
         return BoxMetric(tuple(labels))
+
+    def metric_packages(self, spec: Model) -> dict[str, str]:
+        return {"pycocotools": "metrics"}
 
     def figure(self, spec: Model) -> str:
         return "box_ap50"
@@ -104,7 +110,7 @@ def likely(found: Boxes, least: float = SHOWN) -> Boxes:
     """The boxes whose score is at least `least`."""
     keep = np.flatnonzero(np.asarray(found.scores) >= least)
     crowd = None if found.crowd is None else found.crowd[keep]
-    return Boxes(found.boxes[keep], found.scores[keep], found.indices[keep], found.labels, crowd)
+    return Boxes(found.boxes[keep], found.scores[keep], found.indices[keep], found.labels, crowd, found.warnings)
 
 
 def as_boxes(truth: Boxes | Segments) -> Boxes:

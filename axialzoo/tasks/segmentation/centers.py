@@ -35,12 +35,17 @@ def find_centers(
         sums = [np.bincount(plateau, along) for along in where.T]
         where = np.rint(np.stack(sums, 1) / np.bincount(plateau)[:, None]).astype(np.int64)
         heights = heights[first]
-    if top_k is not None and len(where) > top_k:
-        if top_k < 1:
-            raise ValueError(f"top_k: expected at least 1 or None, found {top_k}")
-        best = np.sort(np.argsort(-heights, kind="stable")[:top_k])
-        where, heights = where[best], heights[best]
-    return where, heights
+    return highest_centers(where, heights, top_k)
+
+
+def highest_centers(where: np.ndarray, heights: np.ndarray, top_k: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """The `top_k` highest of centers (n, 2) and their heights (n,), in their order; arguments as of `find_centers`."""
+    if top_k is None or len(where) <= top_k:
+        return where, heights
+    if top_k < 1:
+        raise ValueError(f"top_k: expected at least 1 or None, found {top_k}")
+    best = np.sort(np.argsort(-heights, kind="stable")[:top_k])
+    return where[best], heights[best]
 
 
 def suppressed(heat: np.ndarray, threshold: float = 0.1, kernel: int = 13) -> np.ndarray:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.results import Segments
-from axialzoo.tasks.segmentation.centers import find_centers
+from axialzoo.tasks.segmentation.centers import find_centers, highest_centers
 from axialzoo.tasks.segmentation.grouping import nearest_center
 from axialzoo.tasks.segmentation.merge import Merge, Merged, is_thing, merge_maps
 from axialzoo.tasks.segmentation.scoring import Activation, agreements, class_scores, pixel_classes
@@ -85,7 +85,7 @@ def decode(
     scored = semantic if semantic.ndim == 3 else probability
     if (center is None) != (offset is None):
         raise ValueError("decode: expected center and offset both or neither, found one of them")
-    heights = np.zeros(1)
+    heights, limited = np.zeros(1), ()
     if center is None or offset is None:
         thing = np.zeros(classes.shape, bool)
         groups = np.zeros(classes.shape, np.int32)
@@ -93,7 +93,14 @@ def decode(
         thing = is_thing(classes, _things(things, labels, num_classes), num_classes)
         if np.shape(center)[:2] != classes.shape:
             raise ValueError(f"center: expected {classes.shape} rows and columns, as the semantic map has, found {np.shape(center)[:2]}")
-        where, found = find_centers(center, settings.center_threshold, settings.nms_kernel, settings.top_k, every_tie=settings.every_tie)
+        where, found = find_centers(center, settings.center_threshold, settings.nms_kernel, every_tie=settings.every_tie)
+        peaks = len(where)
+        where, found = highest_centers(where, found, settings.top_k)
+        if len(where) < peaks:
+            limited = (
+                f"the limit of {settings.top_k} objects was reached: {peaks} centers were found, and the pixels of the others went to the "
+                f"nearest of the {settings.top_k} highest; raise top_k of the model's reading (reading={{'top_k': {peaks}}})",
+            )
         groups = nearest_center(np.asarray(offset), where, thing)
         heights = np.concatenate([heights, found])
     merged = merge_maps(
@@ -105,7 +112,7 @@ def decode(
     if settings.agreement and offset is not None:
         agreed = agreements(np.asarray(offset), merged.map, len(merged.classes), settings.agreement)
         scores = scores * np.where(merged.groups < 0, 1, agreed)
-    return _best_first(merged, scores, labels, classes)
+    return replace(_best_first(merged, scores, labels, classes), warnings=limited)
 
 
 def _classes(

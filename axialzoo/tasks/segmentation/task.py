@@ -22,8 +22,10 @@ from axialzoo.tasks.segmentation.mask_targets import mask_targets
 from axialzoo.tasks.segmentation.metrics import SegmentationMetric
 from axialzoo.tasks.segmentation.targets import targets
 from axialzoo.tasks.segmentation.tta_maps import looked
-from axialzoo.tasks.task import Arrays, Task
+from axialzoo.tasks.task import Arrays, Task, is_larger
 from axialzoo.tasks.tta import Compute, Looks
+
+ALL = 1 << 30  # objects of a picture that average precision counts: as many as were found
 
 
 class Segmentation(Task):
@@ -81,7 +83,7 @@ class Segmentation(Task):
         settings = {
             "center_threshold": reading.threshold,
             "nms_kernel": reading.kernel,
-            "top_k": reading.top_k,
+            "top_k": None if is_larger(view.size, spec.input_size) else reading.top_k,  # it is of pictures of the model's size
             "stuff_area": reading.stuff_area,
             "instance_area": reading.instance_area,
             "agreement": reading.agreement,
@@ -95,7 +97,11 @@ class Segmentation(Task):
             return SegmentationMetric(names, instances=True, max_detections=max(spec.head.slots, 100))
         head = panoptic(spec)
         names = tuple(labels) or tuple(Label(f"class {index}", index in head.things) for index in range(head.num_classes))
-        return SegmentationMetric(names, instances=head.instances is not None, max_detections=max(head.reading.top_k, 100))
+        return SegmentationMetric(names, instances=head.instances is not None, max_detections=ALL)
+
+    def metric_packages(self, spec: Model) -> dict[str, str]:
+        alone = isinstance(spec.head, Panoptic) and spec.head.instances is None  # classes alone, without average precision
+        return {} if alone else {"pycocotools": "metrics"}
 
     def figure(self, spec: Model) -> str:
         """``pq``; ``miou`` where objects are not told apart, as panoptic quality is not measured there."""
@@ -136,4 +142,4 @@ def in_picture(segments: Segments, view: View) -> Segments:
     ids = view.map_to_picture(segments.map)
     areas = np.bincount(ids.reshape(-1), minlength=int(segments.map.max(initial=0)) + 1)
     info = [{**one, "area": int(areas[one["id"]])} for one in segments.segments_info if areas[one["id"]]]
-    return Segments(ids, info, segments.labels, view.map_to_picture(segments.classes, fill=-1))
+    return Segments(ids, info, segments.labels, view.map_to_picture(segments.classes, fill=-1), segments.warnings)

@@ -75,7 +75,8 @@ def mask_transformer_loss(
     """
     sampled = (SAMPLES if head is not None and head.kmeans is not None else 0) if sample_k is None else sample_k
     corners = "aligned" if head is None or head.pixel_decoder is None else head.pixel_decoder.corners
-    losses = image_losses(outputs, targets, weights, top_k, sampled, sample_temperature, noise, corners)
+    with torch.autocast(outputs["mask_logits"].device.type, enabled=False):  # products of masks need more than 8 bits
+        losses = image_losses(outputs, targets, weights, top_k, sampled, sample_temperature, noise, corners)
     means = {name: values.mean() for name, values in losses.items()}
     return {**means, "total": sum(means.values(), torch.zeros_like(means["mask_class"]))}
 

@@ -4,8 +4,7 @@
 
 The settings are those of deeplab2's configs/cityscapes/kmax_deeplab/kmax_meta_r50_os32.textproto: 60,000 steps of 32 images of 1025 x
 2049, about 645 epochs, at a rate of 3e-4 with a weight decay of 0.05; PQ 64.3 is published for them. Theirs starts from ImageNet weights
-and
-trains the encoder at a tenth of the rate; the rate here falls linearly and is one for all.
+and trains the encoder at a tenth of the rate; the rate here falls linearly and is one for all.
 """
 
 from axialzoo.data.augment import ScaleCrop

@@ -6,8 +6,7 @@
 The settings are those of deeplab2's configs/coco/max_deeplab/max_deeplab_s_os16_res641_100k.textproto: 100,000 steps of 64 images, 54
 epochs, at a rate of 3e-4; PQ 45.9 is published for them. Theirs starts from ImageNet weights, decays the rate as a polynomial, trains the
 backbone at a tenth of it and adds colour policies; the rate here falls linearly and is one for all. kMaX-DeepLab's own settings: 1281
-pixels,
-150,000 steps, a rate of 5e-4 and a weight decay of 0.05.
+pixels, 150,000 steps, a rate of 5e-4 and a weight decay of 0.05.
 """
 
 from axialzoo.data.augment import ScaleCrop
