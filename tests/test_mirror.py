@@ -28,7 +28,7 @@ TORCH_ONLY = {
         "joined",  # what was computed in parts, see at_once
         *("content_similarity", "query_similarity", "key_similarity"),  # of Keras in ops/keras/attention.py
     },
-    "backbone.py": {"ResidualStage", "check_image"},
+    "backbone.py": {"ResidualStage"},
     "blocks.py": {"max_pool"},
     "transformer.py": {"transformers_of"},  # Keras makes each beside its block
     "sublayers.py": {"graph_step", "leaf_of_graph"},  # recordings of torch.fx

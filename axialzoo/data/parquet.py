@@ -102,5 +102,6 @@ def arrow() -> Any:
         import pyarrow.parquet
         import pyarrow.types
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("Parquet needs pyarrow; pip install 'axialzoo[parquet]' (in a clone: pip install '.[parquet]')", name=error.name) from None
+        message = "Parquet needs pyarrow; pip install 'axialzoo[parquet]' (in a clone: pip install '.[parquet]')"
+        raise ModuleNotFoundError(message, name=error.name) from None
     return pyarrow

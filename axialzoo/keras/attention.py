@@ -23,6 +23,7 @@ from axialzoo.ops.keras.attention import attend_along, logit_terms, sum_of
 from axialzoo.ops.keras.inference import attend_folded, serving_kernel
 from axialzoo.ops.keras.tables import Activation, statistics_dtype
 from axialzoo.spec import Attention, Norm
+from axialzoo.spec.attention import POSITION_TABLES
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
@@ -71,7 +72,7 @@ class AxialAttention(PositionAttention):
         q, k, v = self.parts_of(x)
         q, k, v = (self.split_heads(part, h, w) for part in (q, k, self.gate("value", v)))  # (B, G, L, D)
         window = window_of((h, w)[self.axis], spec)
-        rq, rk, rv = (self.tables_of(name, window) for name in ("query_position", "key_position", "value_position"))
+        rq, rk, rv = (self.tables_of(name, window) for name in POSITION_TABLES)
         return AttentionInputs(q, k, v, rq, rk, rv, spec, window)
 
     def placed(self, x):

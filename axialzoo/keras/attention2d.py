@@ -21,6 +21,7 @@ from axialzoo.keras.projection import PositionAttention, norm_logits
 from axialzoo.keras.windows import seen, seen2d, table_window, tile, untile, window_keys, window_of, window_queries
 from axialzoo.ops.keras.attention import attention_weights, sum_of
 from axialzoo.ops.keras.tables import statistics_dtype
+from axialzoo.spec.attention import POSITION_TABLES
 
 AXES = ("_height", "_width")
 
@@ -59,7 +60,7 @@ class Attention2D(PositionAttention):
         q, k, v = self.parts_of(x)
         q, k, v = (self.split_heads(part, h, w) for part in (q, k, self.gate("value", v)))  # (N, G, H, W, D)
         windows = (window_of(h, spec), window_of(w, spec))
-        rq, rk, rv = (self.tables_of(name, windows) for name in ("query_position", "key_position", "value_position"))
+        rq, rk, rv = (self.tables_of(name, windows) for name in POSITION_TABLES)
         return AttentionInputs(q, k, v, rq, rk, rv, spec, windows)
 
     def position_encoding(self, channels: int, h, w):

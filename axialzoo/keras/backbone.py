@@ -22,20 +22,6 @@ from axialzoo.spec import Model, from_dict, size_pair, to_dict
 from axialzoo.spec.check import check_indices, check_trainable
 
 
-def check_input(x: Any) -> None:
-    """Refuse pictures in place of the model's input.
-
-    Raises:
-        TypeError: for a path, a Pillow picture or whole numbers, which have not been preprocessed.
-    """
-    dtype = getattr(x, "dtype", None)
-    if isinstance(x, (str, os.PathLike, Image.Image)) or (dtype is not None and "int" in keras.backend.standardize_dtype(dtype)):
-        found = type(x).__name__ + ("" if dtype is None else f" of {keras.backend.standardize_dtype(dtype)}")
-        raise TypeError(
-            f"model(x): expected preprocessed pictures of floating-point numbers, found {found}; call model(model.preprocess(x))"
-        )
-
-
 class Extractor(keras.Model):
     """What every network here has: a functional model of stem, stages and neck, and what is known of it.
 
@@ -73,7 +59,7 @@ class Extractor(keras.Model):
             self.trainable = False
 
     def __call__(self, inputs, *args, **kwargs):
-        check_input(inputs)
+        check_image(inputs)
         return super().__call__(inputs, *args, **kwargs)
 
     def _unactivated(self, x, spec: Model, dtype) -> tuple[list, Any]:
@@ -221,3 +207,17 @@ class AxialBackbone(Extractor):
 
     def get_config(self) -> dict:
         return {**super().get_config(), "out_indices": list(self.out_indices)}
+
+
+def check_image(x: Any) -> None:
+    """Refuse pictures in place of the model's input.
+
+    Raises:
+        TypeError: for a path, a Pillow picture or whole numbers, which have not been preprocessed.
+    """
+    dtype = getattr(x, "dtype", None)
+    if isinstance(x, (str, os.PathLike, Image.Image)) or (dtype is not None and "int" in keras.backend.standardize_dtype(dtype)):
+        found = type(x).__name__ + ("" if dtype is None else f" of {keras.backend.standardize_dtype(dtype)}")
+        raise TypeError(
+            f"model(x): expected preprocessed pictures of floating-point numbers, found {found}; call model(model.preprocess(x))"
+        )

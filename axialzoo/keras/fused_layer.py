@@ -17,7 +17,7 @@ from axialzoo.ops.keras.dispatch import backend, can_train_rows
 from axialzoo.ops.keras.order import Order, head_by_head, head_fastest
 from axialzoo.ops.keras.tables import Activation, interpolate
 from axialzoo.spec import Attention
-from axialzoo.spec.attention import SIMILARITY_TERMS
+from axialzoo.spec.attention import POSITION_TABLES, SIMILARITY_TERMS
 
 
 def can_train_fused(layer: PositionAttention, x, axis: int) -> bool:
@@ -53,7 +53,7 @@ def train_fused(layer: PositionAttention, x, axis: int, activation: Activation |
     order = qkv_order(spec)
     qkv = backend().product(x, order.there(ops.convert_to_tensor(layer.qkv.kernel)))  # (N, H, W, 2K+V)
     qkv = layer.gated_values(layer.norm_qkv.of_rows(qkv, order))
-    tables = [_table(layer, name, length) for name in ("query_position", "key_position", "value_position")]
+    tables = [_table(layer, name, length) for name in POSITION_TABLES]
     form = AttentionAttributes.of(spec, axis)
     qkv, scales = _scales(layer, qkv, tables, form)  # (3, G)
     out = backend().attend(qkv, *tables, scales, form)  # (N, H, W, terms V)

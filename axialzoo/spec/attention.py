@@ -8,6 +8,7 @@ from axialzoo.spec.check import SpecError, require, require_choice, require_coun
 
 SIMILARITY_TERMS = ("content", "query", "key")
 VALUE_TERMS = ("content", "position")
+POSITION_TABLES = ("query_position", "key_position", "value_position")  # of relative positions
 ATTENTION_KINDS = ("axial", "global", "local", "window")
 ENCODINGS = ("relative", "absolute", "sinusoidal")
 

@@ -60,7 +60,8 @@ def _precision(
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("average precision needs pycocotools: pip install 'axialzoo[metrics]' (in a clone: pip install '.[metrics]')", name=error.name) from error
+        message = "average precision needs pycocotools: pip install 'axialzoo[metrics]' (in a clone: pip install '.[metrics]')"
+        raise ModuleNotFoundError(message, name=error.name) from error
     if not classes:
         return np.full((10, 101, 0, 4), -1.0)
 

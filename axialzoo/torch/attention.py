@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from axialzoo.ops.torch.attention import attention_weights
 from axialzoo.spec import Attention, Norm
+from axialzoo.spec.attention import POSITION_TABLES
 from axialzoo.torch.attention_inputs import AttentionInputs
 from axialzoo.torch.fused_layer import can_train_fused, train_fused
 from axialzoo.torch.norm import Activation
@@ -69,7 +70,7 @@ class AxialAttention(PositionAttention):
         q, k, v = x.split((spec.key_channels, spec.key_channels, spec.value_channels), dim=1)
         q, k, v = (self.split_heads(part.unflatten(0, (-1, h, w))) for part in (q, k, self.gate("value", v)))  # (B, G, L, D)
         window = window_of((h, w)[self.axis], spec)
-        rq, rk, rv = (self.tables_of(name, window) for name in ("query_position", "key_position", "value_position"))
+        rq, rk, rv = (self.tables_of(name, window) for name in POSITION_TABLES)
         return AttentionInputs(q, k, v, rq, rk, rv, spec, window)
 
     def placed(self, x: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from axialzoo.ops.torch.attention import attention_weights
+from axialzoo.spec.attention import POSITION_TABLES
 from axialzoo.torch.attention import joined
 from axialzoo.torch.attention_inputs import AttentionInputs
 from axialzoo.torch.projection import PositionAttention, Table, at_once, norm_logits
@@ -61,7 +62,7 @@ class Attention2D(PositionAttention):
         q, k, v = x.split((spec.key_channels, spec.key_channels, spec.value_channels), dim=1)
         q, k, v = (self.split_heads(part.unflatten(0, (-1, h, w))) for part in (q, k, self.gate("value", v)))  # (N, G, H, W, D)
         windows = (window_of(h, spec), window_of(w, spec))
-        rq, rk, rv = (self.tables_of(name, windows) for name in ("query_position", "key_position", "value_position"))
+        rq, rk, rv = (self.tables_of(name, windows) for name in POSITION_TABLES)
         return AttentionInputs(q, k, v, rq, rk, rv, spec, windows)
 
     def position_encoding(self, channels: int, h: int, w: int) -> Tensor:

@@ -20,7 +20,7 @@ from axialzoo.ops.torch.core import Core, retrieve
 from axialzoo.ops.torch.dispatch import TYPES, recorded, transformed
 from axialzoo.ops.torch.tables import interpolate
 from axialzoo.spec import Attention
-from axialzoo.spec.attention import SIMILARITY_TERMS
+from axialzoo.spec.attention import POSITION_TABLES, SIMILARITY_TERMS
 from axialzoo.torch.norm import Activation, frozen_statistics
 from axialzoo.torch.processes import is_shared
 from axialzoo.torch.projection import PositionAttention
@@ -72,7 +72,7 @@ def train_fused(layer: PositionAttention, x: Tensor, axis: int, activation: Acti
             "train_fused: expected a layer in training on a whole axis, float32 on a device with the kernel; use the layer itself"
         )
     run = _on_gpu if gpu.serves(x) else _on_cpu
-    tables = [_table(layer, name, x.shape[2 + axis]) for name in ("query_position", "key_position", "value_position")]
+    tables = [_table(layer, name, x.shape[2 + axis]) for name in POSITION_TABLES]
     return run(layer, x.permute(0, 2, 3, 1), tables, axis, activation).permute(0, 3, 1, 2)  # (N, V, H, W)
 
 

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -21,8 +16,8 @@ from axialzoo.torch.attention2d import Attention2D
 from axialzoo.torch.folded import FoldedAxialAttention
 from axialzoo.torch.fused_layer import can_train_fused, train_fused
 from tests.attention.layers import randomise
+from tests.kernels.gpu.interpreted import as_on_a_gpu, needs_interpreter
 
-ROOT = Path(__file__).resolve().parents[2]
 LENGTHS = (7, 5)
 CASES = {
     "axial": Attention(4, 8, heads=2, positions=7),
@@ -32,6 +27,8 @@ CASES = {
     "window": Attention(4, 8, heads=2, positions=7, kind="window", span=3),
 }
 FORMS = ("plain PyTorch", "called sub-layers", "inference form", "inference form without a kernel", "kernel in training")
+KERAS_FORMS = ("plain Keras", *FORMS[1:])
+TRITON_FORMS = ("inference form", "kernel in training")
 
 
 def image(dtype: type = np.float64) -> np.ndarray:
@@ -82,15 +79,13 @@ def run(form: str, layer: AxialAttention | Attention2D, training: bool) -> torch
 @pytest.mark.parametrize("form", FORMS)
 def test_the_form_computes_what_the_reference_computes(form):
     tried = 0
-    for case, spec in CASES.items():
-        for axis in (0, 1) if spec.kind == "axial" else (0,):
-            for training in (False, True):
-                layer = made(case, axis, torch.float32)
-                exact = expected(layer, training)
-                found = run(form, layer, training)
-                if found is not None:
-                    tried += 1
-                    assert apart(found, exact) <= 2e-5, f"{form}: {case} along axis {axis}, {training=}"
+    for case, axis, training in layers():
+        layer = made(case, axis, torch.float32)
+        exact = expected(layer, training)
+        output = run(form, layer, training)
+        if output is not None:
+            tried += 1
+            assert apart(output, exact) <= 2e-5, f"{form}: {case} along axis {axis}, {training=}"
     assert tried or kernel() is None, f"{form}: computed nothing"
 
 
@@ -103,58 +98,36 @@ def test_the_cost_model_counts_the_pairs_of_the_reference():
         assert attended_pairs(spec, LENGTHS, None if spec.kind != "axial" else 0) == pairs, f"cost model: {case}"
 
 
-KERAS = """
-import json, sys
-import keras, numpy as np
-from axialzoo.keras.attention import AxialAttention
-from axialzoo.keras.attention2d import Attention2D
-from axialzoo.keras.weights import variables
-from axialzoo.spec import Norm
-from tests.attention.test_forms import CASES, image
-data, out = np.load(sys.argv[1]), {}
-for case, spec in CASES.items():
-    for axis in (0, 1) if spec.kind == "axial" else (0,):
-        layer = AxialAttention(6, spec, Norm(), axis) if spec.kind == "axial" else Attention2D(6, spec, Norm())
-        x = np.moveaxis(image(np.float32), 1, 3)
-        layer(x)
-        for variable in layer.weights:
-            name = variable.path.split("/", 1)[1] if "/" in variable.path else variable.path
-            name = name.replace("/", ".").replace("kernel", "weight").replace("gamma", "weight").replace("beta", "bias")
-            name = name.replace("moving_mean", "running_mean").replace("moving_variance", "running_var")
-            value = data[f"{case}{axis}." + name]
-            variable.assign(value.T if name == "qkv.weight" else value)
-        for training in (False, True):
-            exact = data[f"{case}{axis}.{training}"]
-            found = np.moveaxis(np.asarray(keras.ops.convert_to_numpy(layer(x, training=training))), 3, 1)
-            out[f"{case} along axis {axis}, training={training}"] = float(np.abs(found - exact).max() / np.abs(exact).max())
-print(json.dumps(out))
-"""
-
-
-@pytest.fixture(scope="module")
-def arrays(tmp_path_factory) -> Path:
-    """Tensors of each layer, and what the reference makes of them."""
-    found = {}
+def layers() -> Iterator[tuple[str, int, bool]]:
+    """Yield each case, axis, and training or not."""
     for case, spec in CASES.items():
         for axis in (0, 1) if spec.kind == "axial" else (0,):
-            layer = made(case, axis, torch.float32)
-            found |= {f"{case}{axis}.{name}": tensor.numpy() for name, tensor in layer.state_dict().items()}
-            found |= {f"{case}{axis}.{training}": expected(layer, training) for training in (False, True)}
-    path = tmp_path_factory.mktemp("forms") / "arrays.npz"
-    np.savez(path, **found)
-    return path
+            yield from ((case, axis, training) for training in (False, True))
 
 
-@pytest.mark.parametrize("backend", ["jax", "tensorflow", "torch"])
-def test_keras_computes_what_the_reference_computes(backend, arrays):
-    if importlib.util.find_spec("keras") is None or importlib.util.find_spec(backend) is None:
-        pytest.skip(f"Keras with {backend} is not installed")
-    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, "-c", KERAS, str(arrays)]
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
-    assert result.returncode == 0, result.stderr[-3000:]
-    for case, difference in json.loads(result.stdout.strip().splitlines()[-1]).items():
-        assert difference <= 2e-5, f"plain Keras on {backend}: {case}"
+@pytest.mark.filterwarnings("ignore:.*calls its sub-layers one by one")
+@pytest.mark.backends("jax", "tensorflow", "torch")
+@pytest.mark.parametrize("form", KERAS_FORMS)
+def test_the_form_in_keras_computes_what_the_reference_computes(form, backend):
+    from tests.attention import in_keras
+
+    tried = 0
+    for case, axis, training in layers():
+        original = made(case, axis, torch.float32)
+        tensors = {name: tensor.numpy() for name, tensor in original.state_dict().items()}
+        output = in_keras.compute(form, in_keras.layer_of(original.spec, axis, tensors, image(np.float32)), image(np.float32), training)
+        if output is not None:
+            tried += 1
+            where = f"{form} in Keras on {backend}: {case} along axis {axis}, {training=}"
+            assert apart(torch.from_numpy(output.copy()), expected(original, training)) <= 2e-5, where
+    assert tried or kernel() is None, f"{form} in Keras on {backend}: computed nothing"
+
+
+@pytest.mark.parametrize("form", TRITON_FORMS)
+@needs_interpreter
+def test_triton_computes_what_the_reference_computes(form):
+    with as_on_a_gpu():
+        test_the_form_computes_what_the_reference_computes(form)
 
 
 # Planted errors: each would pass if these tests could not fail.
@@ -170,6 +143,27 @@ def test_an_equation_that_only_one_side_changes_is_caught(form, monkeypatch):
         if form.startswith(("inference form", "kernel")) and kernel() is None:
             raise AssertionError(form)
         test_the_form_computes_what_the_reference_computes(form)
+
+
+@pytest.mark.backends("tensorflow", full=("jax", "torch"))
+@pytest.mark.filterwarnings("ignore:.*calls its sub-layers one by one")
+@pytest.mark.parametrize("form", KERAS_FORMS)
+def test_an_equation_that_keras_does_not_change_is_caught(form, backend, monkeypatch):
+    honest = reference.softmax
+    monkeypatch.setattr(reference, "softmax", lambda logits, visible: honest(logits / 1.1, visible))
+    with pytest.raises(AssertionError, match=f"{form} in Keras on {backend}"):
+        if form in ("inference form", "kernel in training") and kernel() is None:
+            raise AssertionError(f"{form} in Keras on {backend}")
+        test_the_form_in_keras_computes_what_the_reference_computes(form, backend)
+
+
+@needs_interpreter
+@pytest.mark.parametrize("form", TRITON_FORMS)
+def test_an_equation_that_triton_does_not_change_is_caught(form, monkeypatch):
+    honest = reference.softmax
+    monkeypatch.setattr(reference, "softmax", lambda logits, visible: honest(logits / 1.1, visible))
+    with pytest.raises(AssertionError, match=form):
+        test_triton_computes_what_the_reference_computes(form)
 
 
 @pytest.mark.parametrize("swapped", ["axis", "content_similarity", "content_value"])

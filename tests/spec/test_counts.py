@@ -10,6 +10,8 @@ from axialzoo.spec import adapt, cost, count, entry, list_models, parameters
 from axialzoo.torch import AxialClassifier
 from tests.spec import deeplab2
 
+# The counter registers hooks of all modules, so that layers call their sub-layers, and say so.
+pytestmark = pytest.mark.filterwarnings("ignore:.*hooks of all modules are registered")
 PARAMETERS = {
     **deeplab2.PARAMETERS,
     "axial_resnet26_s": 5_944_936,

@@ -11,7 +11,7 @@ from axialzoo.ops.attributes import AttentionAttributes
 from axialzoo.ops.keras.attention import attend_along
 from axialzoo.ops.keras.dispatch import backend
 from axialzoo.ops.keras.tables import Activation, arange, clip, interpolate
-from axialzoo.spec.attention import SIMILARITY_TERMS
+from axialzoo.spec.attention import POSITION_TABLES, SIMILARITY_TERMS
 
 Table = Any  # a tensor, or None where the spec has no such term
 
@@ -95,7 +95,7 @@ def arrays_of(layer: Any) -> tuple[Table, ...]:
     return (
         weight,
         bias,
-        *(layer.gate(f"{name}_position", layer.table(f"{name}_position")) for name in ("query", "key", "value")),
+        *(layer.gate(name, layer.table(name)) for name in POSITION_TABLES),
         ops.stack([scale.get(term, none) for term in SIMILARITY_TERMS]),
         gamma[spec.value.index("position")] if "position" in spec.value else None,
         ops.sum(beta, 0),

@@ -102,21 +102,44 @@ def axial_attention(x: Tensor, folded: Folded, attributes: AttentionAttributes) 
         return _plain(x, folded._replace(query_table=tables[0], key_table=tables[1], value_table=tables[2]), reach, attributes)
     x = rows_of_channels(x)
     y = _empty(x, values)
-    other, attended = 3 - axis, 2 + axis
-    rows = next((table.shape[0] for table in tables if table is not None), 1)
-    arguments = AxialForward(
-        batch=x.shape[0], others=x.shape[other], length=x.shape[attended], heads=heads, key_depth=attributes.key_depth,
-        value_depth=values // heads, reach=reach, table_reach=rows // 2, x=pointer(x), x_batch=x.stride(0), x_other=x.stride(other),
-        x_position=x.stride(attended), inputs=x.shape[1], weight=pointer(folded.weight), bias=pointer(folded.bias),
-        query_table=pointer(tables[0]), key_table=pointer(tables[1]), value_table=pointer(tables[2]),
-        content_scale=pointer(scales) if attributes.content_similarity else 0, query_scale=pointer(scales) + 4 * heads,
-        key_scale=pointer(scales) + 8 * heads, content_value=attributes.content_value, position_scale=pointer(folded.position_scale),
-        shift=pointer(folded.shift), out=pointer(y), out_batch=y.stride(0), out_other=y.stride(other), out_position=y.stride(attended),
-        out_head=1 if attributes.head_fastest else values // heads, out_depth=heads if attributes.head_fastest else 1,
-        relu=attributes.relu,
+    fields = {name: pointer(getattr(folded, name)) for name in ("weight", "bias", "position_scale", "shift")}
+    strides = y.permute(0, 2, 3, 1).stride()
+    arguments = forward_arguments(
+        x.permute(0, 2, 3, 1), tables, scales, attributes, reach=reach, value_depth=values // heads, strides=strides,
+        out=pointer(y), relu=attributes.relu, **fields,
     )  # fmt: skip
     kernel.run("forward", arguments, torch.get_num_threads())
     return y
+
+
+def forward_arguments(
+    x: Tensor, tables: Sequence[Tensor | None], scales: Tensor, attributes: AttentionAttributes, *, reach: int, value_depth: int,
+    strides: Sequence[int], **fields: int,
+) -> AxialForward:  # fmt: skip
+    """Return the arguments of the kernel's forward pass, in inference and in training.
+
+    Args:
+        x: (N, H, W, C).
+        tables: Of queries, keys and values.
+        scales: (3, G).
+        attributes: Describe the attention.
+        reach: How far a query sees.
+        value_depth: Channels of a head's values.
+        strides: Of the result (N, H, W, V).
+        fields: Others of the structure, by their names.
+    """
+    heads, other, attended = scales.shape[1], 2 - attributes.axis, 1 + attributes.axis
+    rows = next((table.shape[0] for table in tables if table is not None), 1)
+    return AxialForward(
+        batch=x.shape[0], others=x.shape[other], length=x.shape[attended], heads=heads, key_depth=attributes.key_depth,
+        value_depth=value_depth, reach=reach, table_reach=rows // 2, x=pointer(x), x_batch=x.stride(0), x_other=x.stride(other),
+        x_position=x.stride(attended), inputs=x.shape[3],
+        query_table=pointer(tables[0]), key_table=pointer(tables[1]), value_table=pointer(tables[2]),
+        content_scale=pointer(scales) if attributes.content_similarity else 0, query_scale=pointer(scales) + 4 * heads,
+        key_scale=pointer(scales) + 8 * heads, content_value=attributes.content_value,
+        out_batch=strides[0], out_other=strides[other], out_position=strides[attended],
+        out_head=1 if attributes.head_fastest else value_depth, out_depth=heads if attributes.head_fastest else 1, **fields,
+    )  # fmt: skip
 
 
 def _operator(x: Tensor, *arguments: Any) -> Tensor:

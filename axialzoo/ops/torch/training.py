@@ -15,7 +15,7 @@ from torch import Tensor
 from axialzoo.ops.attributes import SCHEMA, AttentionAttributes
 from axialzoo.ops.kernels.structures import AxialBackward, AxialForward
 from axialzoo.ops.torch.dispatch import differentiable, pointer, serving_kernel
-from axialzoo.ops.torch.inference import LIBRARY, attended, reaching
+from axialzoo.ops.torch.inference import LIBRARY, attended, forward_arguments, reaching
 
 Tables = Sequence[Tensor | None]  # of queries, keys and values
 _TERMS = f"Tensor? query_table, Tensor? key_table, Tensor? value_table, Tensor scales, {SCHEMA}"
@@ -102,21 +102,12 @@ def _contiguous(*tensors: Tensor | None) -> list[Tensor | None]:
 
 
 def _arguments(qkv: Tensor, tables: Tables, scales: Tensor, attributes: AttentionAttributes) -> AxialForward:
-    heads, other, attended = scales.shape[1], 2 - attributes.axis, 1 + attributes.axis
-    _, reach = reaching(tables, qkv.shape[attended], attributes)
-    key_depth, depth = attributes.key_depth, qkv.shape[3] // heads - 2 * attributes.key_depth
+    heads = scales.shape[1]
+    _, reach = reaching(tables, qkv.shape[1 + attributes.axis], attributes)
+    depth = qkv.shape[3] // heads - 2 * attributes.key_depth
     row = heads * depth * (attributes.content_value + (tables[2] is not None))  # contents and positions of a row lie side by side
     strides = [row * stride // qkv.shape[3] for stride in qkv.stride()]
-    rows = next((table.shape[0] for table in tables if table is not None), 1)
-    return AxialForward(
-        batch=qkv.shape[0], others=qkv.shape[other], length=qkv.shape[attended], heads=heads, key_depth=key_depth, value_depth=depth,
-        reach=reach, table_reach=rows // 2, x=pointer(qkv), x_batch=qkv.stride(0), x_other=qkv.stride(other),
-        x_position=qkv.stride(attended), inputs=qkv.shape[3],
-        query_table=pointer(tables[0]), key_table=pointer(tables[1]), value_table=pointer(tables[2]),
-        content_scale=pointer(scales) if attributes.content_similarity else 0, query_scale=pointer(scales) + 4 * heads,
-        key_scale=pointer(scales) + 8 * heads, content_value=attributes.content_value,
-        out_batch=strides[0], out_other=strides[other], out_position=strides[attended], out_head=1, out_depth=heads,
-    )  # fmt: skip
+    return forward_arguments(qkv, tables, scales, attributes, reach=reach, value_depth=depth, strides=strides)
 
 
 def operator(function: Callable[..., Any], leading: int) -> Callable[..., Any]:
