@@ -52,6 +52,19 @@ def forward(model: keras.Model, x: np.ndarray, training: bool = False):
     return [numpy(one) for one in y] if isinstance(y, (list, tuple)) else numpy(joined(y))
 
 
+def maps(model: keras.Model, x: np.ndarray) -> dict[str, np.ndarray]:
+    """The maps of a head in evaluation, by name; traced anew each time, so that a test may change what is called."""
+    x = ops.convert_to_tensor(x, dtype=model.inputs[0].dtype)
+    if BACKEND == "jax":  # one program; operation by operation it takes a minute
+        import jax
+
+        state = [[variable.value for variable in some] for some in (model.trainable_variables, model.non_trainable_variables)]
+        y = jax.jit(lambda *state: model.stateless_call(*state, x, training=False)[0])(*state)
+    else:
+        y = model(x, training=False)
+    return {name: numpy(array) for name, array in y.items()}
+
+
 def joined(y):
     """The output, or all maps of a head together in the order of their names: (N, H, W, C); of levels, all locations one after
     another: (N, L, C); of maps and tokens, every number: (N, numbers).

@@ -28,10 +28,10 @@ def model(in_keras):
 def golden(in_keras):
     """A function: the errors of deeplab2's maps."""
     model = in_keras.model_of(panoptic.SPEC, "float32", panoptic.tensors())
-    images = in_keras.ops.convert_to_tensor(in_keras.last(panoptic.images()))
+    images = in_keras.last(panoptic.images())
 
     def errors() -> list[float]:
-        errors = panoptic.errors({name: in_keras.numpy(y).transpose(0, 3, 1, 2) for name, y in model(images).items()})
+        errors = panoptic.errors({name: y.transpose(0, 3, 1, 2) for name, y in in_keras.maps(model, images).items()})
         return [errors["semantic"], errors["center"], errors["offset"]]
 
     return errors
@@ -71,14 +71,14 @@ def test_a_saved_model_loads_without_custom_objects(in_keras, model, x, tmp_path
 def test_maps_are_float32_where_the_policy_is_mixed(in_keras, model, x):
     mixed, y = in_keras.model_of(SPEC, "mixed_bfloat16"), in_keras.forward(model, x)
     assert 0 < abs(in_keras.forward(mixed, x).astype("float32") - y).max() / abs(y).max() <= 0.05
-    assert {str(in_keras.numpy(one).dtype) for one in mixed(x).values()} == {"float32"}
+    assert {str(one.dtype) for one in in_keras.maps(mixed, x).values()} == {"float32"}
 
 
 def test_channels_first_gives_the_same(in_keras, model, x, channels_first):
     first, mixed = in_keras.model_of(SPEC, "float32"), in_keras.model_of(SPEC, "mixed_bfloat16")
     in_keras.keras.config.set_image_data_format("channels_last")
-    maps, laid_out = model(x), first(x.transpose(0, 3, 1, 2))
-    assert max(abs(in_keras.numpy(laid_out[name]) - in_keras.numpy(maps[name]).transpose(0, 3, 1, 2)).max() for name in maps) <= 2e-6
+    maps, laid_out = in_keras.maps(model, x), in_keras.maps(first, x.transpose(0, 3, 1, 2))
+    assert max(abs(laid_out[name] - maps[name].transpose(0, 3, 1, 2)).max() for name in maps) <= 2e-6
     assert {str(one.dtype) for one in mixed.output.values()} == {"float32"}
 
 
