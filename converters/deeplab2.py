@@ -29,7 +29,7 @@ from axialzoo.spec.heads.mask_transformer import MaskTransformer
 from axialzoo.spec.heads.panoptic import Panoptic
 from axialzoo.spec.zoo.panoptic_deeplab import CITYSCAPES
 
-from .deeplab2_infer import ASSUMED, ASSUMED_RATES, ASSUMED_THINGS, RATES, Shapes, as_found, head_of, infer, shapes_of
+from .deeplab2_infer import ASSUMED, ASSUMED_CLUSTERING, ASSUMED_RATES, ASSUMED_THINGS, RATES, Shapes, as_found, head_of, infer, shapes_of
 from .deeplab2_names import ENCODER, ITEMS, inexpressible, places
 from .mask_names import ITEMS as MASKS
 from .mask_names import without_memory
@@ -147,6 +147,7 @@ def _assumed(spec: Model, inferred: bool) -> str:
         parts += [ASSUMED_RATES] if inferred and any(decoder.rates == RATES for decoder in head.decoders().values()) else []
         parts += [ASSUMED_THINGS] if head.instances is not None and not head.things else []
     elif isinstance(head, MaskTransformer):
+        parts = [ASSUMED_CLUSTERING] if inferred and head.kmeans is not None else parts
         parts += [ASSUMED_RATES] if inferred and head.semantic is not None and head.semantic.decoder is not None else []
         parts += [ASSUMED_THINGS] if not head.things else []
     return "; ".join(parts)

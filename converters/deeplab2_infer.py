@@ -16,6 +16,9 @@ from .deeplab2_names import places
 from .mask_infer import infer_masks, is_mask_transformer, masks_as_found, memory_arguments
 
 ASSUMED = "no registered model: built from the tensors' shapes, with ReLU, output stride 16 and no drop path, which they do not show"
+ASSUMED_CLUSTERING = (
+    "no registered model: built from the tensors' shapes, with kMaX-DeepLab's activation and strides, which they do not show"
+)
 ASSUMED_RATES = "atrous rates 6, 12 and 18"
 ASSUMED_THINGS = "no class a thing, which tensors do not show: say things=(...) when loading"
 RATES = (6, 12, 18)

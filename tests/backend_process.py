@@ -15,6 +15,8 @@ import keras  # isort: skip  # before any test, whose warnings are errors: the b
 
 WARNINGS = (  # of other packages, about one another
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
+    r"ignore:\s*Warning. tf\.lite\.Interpreter is deprecated:UserWarning",
+    "ignore:The `native_serialization` parameter is deprecated:DeprecationWarning",  # Keras hands it to JAX where it exports
 )
 
 

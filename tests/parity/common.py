@@ -214,6 +214,11 @@ CASES = {
     "convolutional_unet": Case(registered("convolutional_unet"), (33, 47), dtypes=("float32",)),
     "axial_unet": Case(registered("axial_unet"), (33, 47), dtypes=("float32",)),
     "gated_axial_unet": Case(registered("gated_axial_unet"), (33, 47), dtypes=("float32",)),
+    # heads with maps and tokens
+    **{
+        name: Case(registered(name), (33, 47), dtypes=("float64",))
+        for name in ("max_deeplab_nuclei_xs", "max_deeplab_nuclei", "kmax_deeplab_nuclei_xs", "kmax_deeplab_nuclei")
+    },
     # heads with levels
     "fcos": Case(locating(), (37, 22), gradients=True),
     "blood_cells_xs": Case(registered("axial_fcos_blood_cells_xs"), (67, 90)),

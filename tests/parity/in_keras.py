@@ -54,10 +54,12 @@ def forward(model: keras.Model, x: np.ndarray, training: bool = False):
 
 def joined(y):
     """The output, or all maps of a head together in the order of their names: (N, H, W, C); of levels, all locations one after
-    another: (N, L, C).
+    another: (N, L, C); of maps and tokens, every number: (N, numbers).
     """
     if not isinstance(y, dict):
         return y
+    if any(not isinstance(x, list) and len(x.shape) == 3 for x in y.values()):
+        return ops.concatenate([ops.reshape(y[name], (ops.shape(y[name])[0], -1)) for name in sorted(y)], axis=1)
 
     def rows(x):
         return ops.reshape(x, (ops.shape(x)[0], -1, x.shape[-1]))

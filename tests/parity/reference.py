@@ -34,10 +34,12 @@ def forward(case: Case, dtype: str) -> np.ndarray:
 
 def joined(y) -> torch.Tensor:
     """The output, or all maps of a head together in the order of their names, channels last: (N, H, W, C); of levels, all locations
-    one after another: (N, L, C).
+    one after another: (N, L, C); of maps and tokens, every number: (N, numbers).
     """
     if not isinstance(y, dict):
         return y
+    if any(isinstance(x, torch.Tensor) and x.dim() == 3 for x in y.values()):
+        return torch.cat([(y[name].movedim(1, -1) if y[name].dim() == 4 else y[name]).flatten(1) for name in sorted(y)], 1)
     maps = {name: torch.cat([level.flatten(2) for level in x], 2) if isinstance(x, list) else x for name, x in y.items()}
     return torch.cat([maps[name] for name in sorted(maps)], 1).movedim(1, -1)
 

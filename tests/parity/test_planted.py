@@ -56,7 +56,7 @@ def test_planted_error_is_caught_by_the_outputs(in_keras, name):
 @pytest.mark.parametrize("name", ["wrong_momentum", "biased_variance"])
 def test_planted_error_invisible_in_evaluation_is_caught_by_the_moving_statistics(in_keras, name, monkeypatch):
     if name == "biased_variance":
-        monkeypatch.setattr("axialzoo.keras.norm.unbiased", lambda variance, n: variance)
+        monkeypatch.setattr("axialzoo.keras.norm._unbiased", lambda variance, n: variance)
     output, moving = errors(in_keras, **({"momentum": 0.9} if name == "wrong_momentum" else {}))
     assert output <= TOLERANCE
     assert moving > 1e5 * TOLERANCE

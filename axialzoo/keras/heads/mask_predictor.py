@@ -12,6 +12,7 @@ from keras import ops
 from axialzoo.keras.heads.decoder import Predict
 from axialzoo.keras.linear import Linear, Normal
 from axialzoo.keras.norm import BatchNorm
+from axialzoo.keras.scope import own_scope
 from axialzoo.keras.tokens import Configured, TokenNorm
 from axialzoo.spec import Norm
 
@@ -56,8 +57,6 @@ class MaskPredictor(Configured):
         self.mask_norm.gamma.assign(ops.full((1,), 0.1))
 
     def build_layers(self) -> None:
-        from axialzoo.keras.scope import own_scope
-
         with own_scope(self):
             for layer in (self.pixel, self.pixel_norm, self.mask, self.mask_norm):
                 layer.build()

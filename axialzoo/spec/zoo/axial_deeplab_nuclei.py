@@ -40,7 +40,7 @@ for name, width, summary, weights in (
         "axial_deeplab_nuclei",
         32,
         "panoptic segmentation of nuclei in small pictures: maps of every pixel",
-        {"dsb2018": "package:axial_deeplab_nuclei"},
+        {"dsb2018_all": "package:axial_deeplab_nuclei_stains", "dsb2018": "package:axial_deeplab_nuclei"},
     ),
     ("axial_deeplab_nuclei_xs", 8, "the smallest of panoptic segmentation, for tests and first steps", {}),
 ):

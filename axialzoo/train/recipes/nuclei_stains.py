@@ -13,7 +13,7 @@ from axialzoo.train.recipe import Recipe
 RECIPE = Recipe(
     model="axial_deeplab_nuclei",
     preprocessing=Preprocessing(size=(256, 256), resize="none", crop=1.0, mean=(0.5,) * 3, std=(0.5,) * 3, per_image=True),
-    epochs=27,
+    epochs=25,
     sizes=((0.65, 192),),
     batch_size=8,
     optimizer="adamw",
