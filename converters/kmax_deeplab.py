@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -167,7 +168,7 @@ def _as_found(spec: Model, weights: Mapping[str, np.ndarray]) -> Model:
     if not isinstance(spec.head, MaskTransformer) or CENTERS not in weights or CLASSES not in weights:
         return spec
     slots, classes = weights[CENTERS].shape[-1], len(weights[CLASSES]) - 1
-    changes = {
+    changes: dict[str, Any] = {
         name: value
         for name, value, now in (("slots", slots, spec.head.slots), ("num_classes", classes, spec.head.num_classes))
         if value != now

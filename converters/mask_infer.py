@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from axialzoo.spec import Backbone
 from axialzoo.spec.heads.mask_parts import SemanticBranch
@@ -50,7 +51,7 @@ def infer_masks(found: Shapes, backbone: Backbone, semantic: Decoder | None) -> 
         semantic: Decoder of the semantic branch, where there is one.
     """
     classes, kernel = found["transformer_class_head/_conv/kernel"][2] - 1, found["pixel_space_head/final_conv/kernel"]
-    common = {"pixel_channels": kernel[2], "mask_channels": kernel[3]}
+    common: dict[str, Any] = {"pixel_channels": kernel[2], "mask_channels": kernel[3]}
     outputs = found["semantic_last_layer/kernel"][3]
     branch = SemanticBranch(semantic, found["semantic_last_layer/kernel"][2], order_of(outputs, classes))
     if backbone.memory is not None:
@@ -93,7 +94,7 @@ def order_of(outputs: int, classes: int) -> tuple[int, ...]:
     return (-1, *range(classes)) if outputs == classes + 1 else ()
 
 
-def masks_as_found(head: MaskTransformer, found: Shapes) -> dict[str, int]:
+def masks_as_found(head: MaskTransformer, found: Shapes) -> dict[str, Any]:
     """Return classes and slots of the file, as :func:`axialzoo.spec.adapt` takes them, where its tensors tell."""
     changes, last = {}, found.get("transformer_class_head/_conv/kernel", ())
     if len(last) == 3 and last[2] - 1 != head.num_classes:

@@ -92,7 +92,7 @@ def slot_maps(network: nn.Module, image: Tensor, slot: int) -> tuple[list[tuple[
     stages: list[tuple[str, str, np.ndarray, float]] = []
 
     def attended(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        def hook(module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             q, k = inputs[:2]  # (1, G, T, D), (1, G, HW + T, D)
             scale = module.norm_similarity.scale_and_shift()[0][:, None, None]  # (G, 1, 1)
             weights = ((q * scale) @ k.mT).softmax(-1).mean(1)[0]  # (T, HW + T)

@@ -54,7 +54,7 @@ class Tokens(Configured):
 
     def call(self, x):
         """Return the tokens for each image of `x`: (N, tokens, C)."""
-        tokens = ops.convert_to_tensor(self.tokens)
+        tokens: Any = ops.convert_to_tensor(self.tokens)
         return ops.broadcast_to(tokens[None], (ops.shape(x)[0], *self.shape_of))
 
     def compute_output_shape(self, x_shape):

@@ -112,7 +112,7 @@ def layer(
     terms = logit_terms(q, k, tables)
     logits = norm("norm_similarity", xp.concatenate([terms[name] for name in spec.similarity], 1), visible)
     logits = logits.reshape(len(q), -1, spec.heads, *visible.shape).sum(axis=1)  # (B, G, P, S)
-    found = dict(zip(("content", "position"), retrieve(softmax(logits, visible), v, tables[2])))
+    found: dict[str, Any] = dict(zip(("content", "position"), retrieve(softmax(logits, visible), v, tables[2])))
     out = [xp.moveaxis(found[name], 2, 3).reshape(len(q), spec.value_channels, -1) for name in spec.value]  # (B, V, P) each
     y = norm("norm_output", xp.concatenate(out, 1)).reshape(len(q), len(out), spec.value_channels, -1).sum(axis=1)  # (B, V, P)
     if not one_axis:

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Protocol, TypeVar
+from typing import IO, Any, Protocol, TypeVar, cast
 
 import numpy as np
 from PIL import Image
@@ -90,8 +90,8 @@ def predict_stream(
         inputs = [_input_or_error(picture, config) for picture in pictures]
         results: list[list[Result]] = [[] for _ in window]
         for batch in equal_size_batches(inputs):
-            x = np.stack([inputs[index] for index in batch])  # (N, H, W, C)
-            views = [view(pictures[index], config) for index in batch]
+            x = np.stack([cast(np.ndarray, inputs[index]) for index in batch])  # (N, H, W, C)
+            views = [view(cast("Image.Image | np.ndarray", pictures[index]), config) for index in batch]
             for runner in runners:
                 for index, result in zip(batch, run_batch(runner, x, views, tta, labels), strict=True):
                     results[index].append(result)

@@ -137,7 +137,8 @@ def norm_logits(norm: nn.Module, terms: Sequence[Tensor], visible: Tensor | None
         (B', G, T, S).
     """
     groups, dtype = terms[0].shape[1], torch.promote_types(terms[0].dtype, torch.float32)
-    with torch.autocast(terms[0].device.type, enabled=False):
+    device = "cpu" if terms[0].is_meta else terms[0].device.type  # shapes alone have no precision to switch
+    with torch.autocast(device, enabled=False):
         x = torch.cat([term.to(dtype) for term in terms], 1)  # (B', terms G, T, S)
         if visible is None or not norm.training:
             y = norm(x)

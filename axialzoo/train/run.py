@@ -154,8 +154,8 @@ def run(
     if model is None:  # not the main process
         return folder / "model"
     about: dict[str, Any] = {"recipe": plain, "data": dict(found.about), "training_images": len(training)}
-    if isinstance(getattr(model, "config", None), Config):  # of the weights that it began from
-        about |= model.config.based_on()
+    if isinstance(config := getattr(model, "config", None), Config):  # of the weights that it began from
+        about |= config.based_on()
     about |= {"processes": launched(), "seconds": round(time.time() - started)}
     save_model(model, folder / "model", labels=found.labels, preprocessing=settings.preprocessing, provenance=about, overwrite=True)
     return folder / "model"

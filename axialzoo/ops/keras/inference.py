@@ -139,13 +139,15 @@ def attended(q, k, v, tables, scales, form: AttentionAttributes) -> tuple[Table,
         form.content_value,
     )  # fmt: skip
     shape = (-1, *ops.shape(q)[1:4], v.shape[4])  # (N, O, G, L, Dv)
-    return tuple(None if x is None else ops.reshape(x, shape) for x in (content, positions))
+    content, positions = (None if x is None else ops.reshape(x, shape) for x in (content, positions))
+    return content, positions
 
 
 def factors_of(scales, tables: tuple[Table, Table], form: AttentionAttributes) -> tuple[Table, Table, Table]:
     """Factors of q.k, q.rq and k.rk, (G, 1, 1) each, of `scales`, (3, G); None for a term that there is not."""
     there = form.content_similarity, tables[0] is not None, tables[1] is not None
-    return tuple(scales[index][:, None, None] if one else None for index, one in enumerate(there))
+    content, query, key = (scales[index][:, None, None] if present else None for index, present in enumerate(there))
+    return content, query, key
 
 
 def split_parts(qkv, heads: int, key_depth: int, axis: int) -> tuple:

@@ -77,7 +77,8 @@ class Pyramid:
 
 def check_half(coarse: Sequence[int | None], fine: Sequence[int | None]) -> None:
     """Refuse a level whose (height, width) are not those of the finer one halved and rounded up; None is not known yet."""
-    if any(None not in (small, large) and small != -(-large // 2) for small, large in zip(coarse, fine)):
+    sides = [(small, large) for small, large in zip(coarse, fine) if small is not None and large is not None]
+    if any(small != -(-large // 2) for small, large in sides):
         raise ValueError(
             f"pyramid: expected each level half as fine as the one before, found height and width {tuple(coarse)} after {tuple(fine)}; "
             "take features whose strides double (a lower output stride makes some equal)"

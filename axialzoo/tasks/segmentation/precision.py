@@ -68,7 +68,7 @@ class AveragePrecision:
         ]
 
 
-def _encoded(index: np.ndarray, keep: list[int]) -> list[dict[str, Any]]:
+def _encoded(index: np.ndarray, keep: list[int]) -> list[Any]:
     """Return COCO's compressed run lengths of the segments `keep` of the map (H, W) of `indices`."""
     from pycocotools import mask
 

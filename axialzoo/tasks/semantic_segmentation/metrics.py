@@ -54,7 +54,7 @@ class MaskMetric:
         names = list(per_class)[1:] if len(self.labels) == 2 else list(per_class)
         figures: dict[str, Any] = {}
         for name in ("f1", "iou", "f1_pooled", "iou_pooled", "f1_medt", "iou_medt"):
-            values = [per_class[label][name] for label in names if per_class[label][name] is not None]
+            values = [value for label in names if (value := per_class[label][name]) is not None]
             figures[name] = float(np.mean(values)) if values else None
         return {**figures, "miou": overlap.get("miou"), "per_class": per_class}
 

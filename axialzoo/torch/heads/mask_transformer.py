@@ -42,8 +42,9 @@ class MaskTransformer(HeadModule[dict[str, Tensor]]):
             self.centers = Tokens(spec.slots, spec.kmeans.centers.channels)
             for number, layer in enumerate(spec.kmeans.layers):
                 widths = (spec.pixel_decoder.stages[layer.stage].outputs, spec.kmeans.centers.channels)
-                self.kmeans.append(KMeansLayer(*widths, layer, predictor, norm, activation, spec.kernel))
-                self.kmeans[number].drop.number = number
+                kmeans = KMeansLayer(*widths, layer, predictor, norm, activation, spec.kernel)
+                kmeans.drop.number = number
+                self.kmeans.append(kmeans)
                 self.stages.append(layer.stage)
         tokens = spec.token_channels(backbone)
         self.class_embedding = TokenNorm(tokens, spec.embed_channels, norm)

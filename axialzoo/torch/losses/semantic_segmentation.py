@@ -58,7 +58,7 @@ def semantic_segmentation_loss(
         "cross_entropy": lambda: cross_entropy_loss(logits, target, ignore, class_weights),
     }
     losses = {name: weight * functions[name]().mean() for name, weight in weights.items()}
-    return {**losses, "total": sum(losses.values())}
+    return {**losses, "total": torch.stack(list(losses.values())).sum()}
 
 
 def bce_loss(logits: Tensor, target: Tensor, ignore: int = -1) -> Tensor:

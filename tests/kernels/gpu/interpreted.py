@@ -13,6 +13,7 @@ import torch
 
 from axialzoo.ops.kernels.library import is_disabled
 from axialzoo.ops.torch import gpu as ops_gpu
+from axialzoo.ops.torch.training import operator
 
 HERE = importlib.util.find_spec("triton") is not None
 REASON = "needs TRITON_INTERPRET=1, as `make test-triton` sets it" if HERE else "Triton is not installed; `make test-triton` installs it"
@@ -25,8 +26,9 @@ def as_on_a_gpu() -> Iterator[None]:
     library, honest = torch.library.Library("axialzoo", "IMPL"), ops_gpu.serves
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the CPU's own are hidden, which is what is wanted
-        for name in ("attend", "attend_backward", "axial_attention"):
-            library.impl(name, getattr(ops_gpu, name), "CPU", allow_override=True)
+        library.impl("attend", operator(ops_gpu.attend, 1), "CPU", allow_override=True)
+        library.impl("attend_backward", operator(ops_gpu.attend_backward, 3), "CPU", allow_override=True)
+        library.impl("axial_attention", ops_gpu.axial_attention, "CPU", allow_override=True)
     ops_gpu.serves = lambda *tensors: not is_disabled() and all(x is None or x.dtype in ops_gpu.DTYPES for x in tensors)
     try:
         yield
