@@ -107,6 +107,7 @@ def _splits(known: dict[str, dict[str, Any]]) -> Any:
     shown = table("split", ">pictures", "objects")
     for name, one in known.items():
         objects = ", ".join(f"{count:,} {label}" for label, count in one.get("objects", {}).items())
+        objects += f" (the same pictures as {one['same_as']})" if "same_as" in one else ""
         shown.add_row(name, f"{one['pictures']:,}", objects)
     return shown
 

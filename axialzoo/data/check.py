@@ -19,7 +19,7 @@ def check(data: Data, progress: Callable[[int, int], None] | None = None) -> dic
 
     Returns:
         Of each split: ``pictures``; of boxes and segments ``objects`` by class name, ``crowds``, ``without`` (pictures without any);
-        of classes ``objects`` by class name.
+        of classes ``objects`` by class name; ``same_as`` of a split that holds the pictures of another.
 
     Raises:
         DataError: for the first bad sample, naming its file and value; where no picture to train on has a box.
@@ -43,6 +43,8 @@ def check(data: Data, progress: Callable[[int, int], None] | None = None) -> dic
         found[name] = {"pictures": len(split), "objects": dict(zip(data.classes, counts.tolist()))}
         if data.kind != "classes":
             found[name] |= {"crowds": crowds, "without": without}
+    if "splits" in data.about:  # a folder without splits serves as both
+        found["test"]["same_as"] = "train"
     return found
 
 

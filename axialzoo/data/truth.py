@@ -110,13 +110,18 @@ def instance_truth(ids: np.ndarray, bits: int, labels: tuple[Label, Label], wher
     maps that ran out of numbers look so. Save 255 instances or more with 16 bits.
 
     Raises:
-        DataError: for 255 in 8 bits.
+        DataError: for 255 in 8 bits, and for black-and-white masks of 16 and 24 bits.
     """
     numbers = np.unique(ids)
     if bits == 8 and numbers[-1] == 255:
         raise DataError(
             f"{where}: found instance 255 in a map of 8 bits, which may be void, a black-and-white mask or a map that ran out of numbers; "
             "expected instances from 1 to 254, or a map of 16 bits"
+        )
+    if len(numbers) <= 2 and (bits, int(numbers[-1])) in ((16, 65535), (24, 0xFFFFFF)):
+        raise DataError(
+            f"{where}: found 0 and {numbers[-1]} alone in a map of {bits} bits, a black-and-white mask, whose objects would be one; "
+            "expected a number for each object, or classes in labels.json"
         )
     # the background is number 0 in the file and void for `segments_truth`: move everything up by one
     info = [{"id": int(number) + 1, "label_id": int(number > 0)} for number in numbers]

@@ -8,7 +8,7 @@ from typing import Any
 from axialzoo.data.dataset import DataError
 from axialzoo.data.decode import open_json
 from axialzoo.data.file_tree import Files, safe_name
-from axialzoo.data.readers.reader import SPLITS, by_id, expect_object
+from axialzoo.data.readers.reader import SPELLINGS, SPLITS, by_id, expect_object
 from axialzoo.spec.labels import Label
 
 
@@ -22,17 +22,13 @@ def json_files(files: Files, patterns: tuple[str, ...]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for split in SPLITS:
-        names = [pattern.replace("*", name) for pattern in patterns for name in _spellings(split)]
+        names = [pattern.replace("*", name) for pattern in patterns for name in SPELLINGS[split]]
         there = [name for name in names if files.exists(name)]
         if len(there) > 1:
             raise DataError(f"data: expected one JSON for {split!r} in {files.where!r}, found {' and '.join(there)}; remove one")
         if there:
             found[split] = there[0]
     return found
-
-
-def _spellings(split: str) -> tuple[str, ...]:
-    return (split, f"{split}2017", f"{split}2014", *(("valid",) if split == "val" else ()))
 
 
 def open_coco(files: Files, name: str) -> tuple[dict[int, dict[str, Any]], dict[int, tuple[int, Label]], list[dict[str, Any]]]:
@@ -61,6 +57,11 @@ def open_coco(files: Files, name: str) -> tuple[dict[int, dict[str, Any]], dict[
         if not isinstance(rows[key]["name"], str):
             raise DataError(f"{where}: category {key}: expected text as name, found {rows[key]['name']!r}")
         categories[key] = (number, Label(rows[key]["name"], bool(rows[key].get("isthing", 1)), _colour(rows[key].get("color"))))
+    ids_of: dict[str, list[int]] = {}
+    for key in sorted(rows):
+        ids_of.setdefault(rows[key]["name"], []).append(key)
+    if twice := [f"{name!r} (ids {', '.join(map(str, ids))})" for name, ids in ids_of.items() if len(ids) > 1]:
+        raise DataError(f"{where}: expected different category names, found twice: {'; '.join(twice)}; rename or merge them")
     if not isinstance(data["annotations"], list):
         raise DataError(f"{where}: expected a list of annotations, found {str(data['annotations'])[:60]!r}")
     return images, categories, data["annotations"]
@@ -79,7 +80,7 @@ def picture_names(files: Files, split: str, names: Iterable[str], where: str, pa
         partial: Leave out those that are not there, instead of raising.
     """
     names = list(names)
-    spellings = _spellings(split)
+    spellings = SPELLINGS[split]
     places = ["", "images", *spellings, *(f"images/{name}" for name in spellings), *(f"{name}/images" for name in spellings)]
     best: dict[str, str] = {}
     for place in places:

@@ -7,12 +7,17 @@ from pathlib import PurePosixPath
 from axialzoo.data.dataset import SUFFIXES, Data, DataError, FileSplit, Sample
 from axialzoo.data.decode import open_picture
 from axialzoo.data.file_tree import Files
-from axialzoo.data.readers.reader import SPLITS, Reader
+from axialzoo.data.readers.reader import Reader, split_folders
 from axialzoo.spec.labels import Label
 
 
 def open_image_folder(files: Files, kind: str) -> Data:
-    folders = {name: name for name in SPLITS if name in files.folders()} or {"train": "", "test": ""}
+    folders, about = split_folders(files.folders(), files.where), {"name": PurePosixPath(files.where).name}
+    if folders and (others := sorted(set(files.folders()) - set(folders.values()))):
+        about["passed_over"] = f"folders that are no split: {', '.join(others)}"
+    if not folders:
+        folders = {"train": "", "test": ""}
+        about["splits"] = "none in the folder: train and test are the same pictures"
     first = next(iter(folders.values()))
     classes = tuple(sorted(_base(name) for name in files.folders(first)))
     if not classes:
@@ -30,7 +35,7 @@ def open_image_folder(files: Files, kind: str) -> Data:
             if empty:
                 raise DataError(f"data: no picture of class {classes[empty[0]]!r} in {files.path(folder)!r}; expected one folder a class")
         splits[split] = FileSplit(items, lambda item: Sample(files.path(item[0]), open_picture(files, item[0]), item[1]))
-    return Data(splits, tuple(Label(name) for name in classes), "classes", {"name": PurePosixPath(files.where).name})
+    return Data(splits, tuple(Label(name) for name in classes), "classes", about)
 
 
 def pictures(files: Files, folder: str) -> list[str]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from axialzoo.data.dataset import SUFFIXES, DataError
 from axialzoo.data.file_tree import Files
-
-SPELLINGS = {"train": ("train",), "val": ("val", "valid"), "test": ("test",)}
+from axialzoo.data.readers.reader import SPELLINGS
 
 
 def paired_folders(files: Files) -> dict[str, tuple[str, str]]:
     """Of each split its folders of pictures and of labels; ``""`` for a folder without splits."""
     found: dict[str, tuple[str, str]] = {}
+    here = {name.rpartition("/")[2] for folder in ("", "images") for name in files.folders(folder)}
     for split, spellings in SPELLINGS.items():
-        for name in spellings:
+        for name in sorted(name for name in here if name.lower() in spellings):
             for images, labels in ((f"{name}/images", f"{name}/labels"), (f"images/{name}", f"labels/{name}")):
                 if files.listing(images) and files.listing(labels):
                     if split in found:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,29 @@ from axialzoo.data.dataset import Data, DataError
 from axialzoo.data.file_tree import Files
 from axialzoo.spec.labels import Label
 
-SPLITS = ("train", "val", "test")
+SPELLINGS = {  # of each split, in lower case; every reader knows them all
+    "train": ("train", "training", "train2017", "train2014"),
+    "val": ("val", "valid", "validation", "val2017", "val2014"),
+    "test": ("test", "testing", "test2017", "test2014"),
+}
+SPLITS = tuple(SPELLINGS)
 BACKGROUND = Label("background", thing=False, colour=(0, 0, 0))  # drawn black, so that a picture is darker where nothing is
+
+
+def split_folders(names: Iterable[str], where: str) -> dict[str, str]:
+    """Return the folder of each split among `names`, however it is spelled.
+
+    Raises:
+        DataError: for two folders of one split.
+    """
+    folders: dict[str, str] = {}
+    for split, spellings in SPELLINGS.items():
+        matching = [name for name in names if name.rpartition("/")[2].lower() in spellings]
+        if len(matching) > 1:
+            raise DataError(f"data: {where!r} has two folders for {split!r}: {matching[0]} and {matching[1]}; remove one")
+        if matching:
+            folders[split] = matching[0]
+    return folders
 
 
 @dataclass(frozen=True)
