@@ -132,7 +132,8 @@ def table(*headings: str, title: str | None = None) -> Any:
     """A plain table; a heading that begins with ``>`` aligns right."""
     from rich.table import Table
 
-    made = Table(title=None if title is None else printable(title), title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
+    title = None if title is None else printable(title)
+    made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
     for index, heading in enumerate(headings):
         last = index == len(headings) - 1  # the one that wraps on a narrow terminal
         made.add_column(heading.lstrip(">"), justify="right" if heading.startswith(">") else "left", no_wrap=not last)
