@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
@@ -65,6 +66,11 @@ def folder_written_beside(path: str | os.PathLike) -> Iterator[Path]:
     finally:
         for left in (beside, before):
             shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+
+
+def printable(text: str) -> str:
+    """Return `text` with every byte of a name that is no UTF-8 escaped, as in ``caf\\xe9.png``, so that it can be printed and written."""
+    return re.sub("[\udc80-\udcff]", lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", text)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

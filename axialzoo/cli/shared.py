@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from axialzoo.errors import EXPECTED, as_text
+from axialzoo.files import printable
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing besides the result.")]
@@ -85,7 +86,7 @@ def looks(tile: str | None, overlap: int | None, flip: bool, scales: str | None)
 def say(text: str, quiet: bool = False) -> None:
     """A message for people, on stderr, so that stdout holds the result alone."""
     if not quiet:
-        print(text, file=sys.stderr, flush=True)
+        print(printable(text), file=sys.stderr, flush=True)
 
 
 def say_if_compiling(quiet: bool = False) -> None:
@@ -98,7 +99,16 @@ def say_if_compiling(quiet: bool = False) -> None:
 
 def emit(data: dict[str, Any]) -> None:
     """The one JSON object of ``--json``."""
-    print(json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False))
+    print(json.dumps(_printable(data), indent=2, allow_nan=False, ensure_ascii=False))
+
+
+def _printable(value: Any) -> Any:
+    """`value` with :func:`printable` texts."""
+    if isinstance(value, dict):
+        return {name: _printable(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_printable(item) for item in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 @contextlib.contextmanager
@@ -122,6 +132,7 @@ def table(*headings: str, title: str | None = None) -> Any:
     """A plain table; a heading that begins with ``>`` aligns right."""
     from rich.table import Table
 
+    title = None if title is None else printable(title)
     made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
     for index, heading in enumerate(headings):
         last = index == len(headings) - 1  # the one that wraps on a narrow terminal

@@ -84,7 +84,11 @@ def run(
             say_if_compiling(quiet)
         with use_kernel("plain") if plain else contextlib.nullcontext(), _checking(quiet) as bar:
             how = {"framework": name, "resume": resume, "device": device, "devices": devices, "save_every": save_every}
-            model = training.run(recipe, data, out, progress=bar, **how, **overrides)
+            try:
+                model = training.run(recipe, data, out, progress=bar, **how, **overrides)
+            except training.Interrupted as stopped:
+                say(str(stopped))
+                raise typer.Exit(128 + stopped.signal) from None
     if os.environ.get("RANK", "0") != "0":
         return  # one of several processes: the first one tells
     if as_json:

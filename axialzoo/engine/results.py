@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from axialzoo.data.parquet import arrow
-from axialzoo.files import written_beside
+from axialzoo.files import printable, written_beside
 from axialzoo.runtime.predict import ImagePrediction
 
 FORMATS = (".parquet", ".jsonl")  # of results
@@ -26,12 +26,12 @@ def row_of(one: ImagePrediction, top: int | None = None) -> dict[str, Any]:
         best first; ``result`` as `axialzoo predict --json` has it; ``error`` why it cannot be read, else None.
     """
     if one.picture is None:
-        return {**_nothing(str(one.path)), "error": one.error}
+        return {**_nothing(printable(str(one.path))), "error": printable(one.error)}
     limit = {} if top is None else {"top": top}
     result = one.results[0]
     found = result.rows(**limit)
     return {
-        "picture": str(one.path),
+        "picture": printable(str(one.path)),
         "width": one.picture.width,
         "height": one.picture.height,
         "labels": [label for label, _ in found],

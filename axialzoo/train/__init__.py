@@ -3,5 +3,6 @@
 from axialzoo.train.evaluation import evaluate, record
 from axialzoo.train.recipe import Recipe, list_recipes, load_recipe
 from axialzoo.train.run import check_run, run
+from axialzoo.train.stopping import DivergedError, Interrupted
 
-__all__ = ["Recipe", "check_run", "evaluate", "list_recipes", "load_recipe", "record", "run"]
+__all__ = ["DivergedError", "Interrupted", "Recipe", "check_run", "evaluate", "list_recipes", "load_recipe", "record", "run"]

@@ -88,12 +88,20 @@ class KerasLoop(TrainLoop, keras.callbacks.Callback):
             if self.average is not None:
                 self.average.save(beside)
 
+    def is_finite(self) -> bool:
+        tensors = [variable.value for variable in (*self.model.variables, *self.optimizer.variables)]
+        tensors += [] if self.average is None else self.average.tensors
+        arrays = [ops.convert_to_numpy(tensor) for tensor in tensors]
+        return all(bool(np.isfinite(array).all()) for array in arrays if np.issubdtype(array.dtype, np.floating))
+
     def runner(self) -> Shared:
         model = self.finished()
         return Shared(model, describe(model, self.job.labels, self.recipe.preprocessing), self.job.devices)
 
     def on_train_batch_end(self, batch, logs=None):
-        self.after_step({"total": (logs or {})["loss"]})  # the mean since the epoch began
+        loss = (logs or {})["loss"]  # the mean since the epoch began
+        self.check_loss(float(loss), self.step)
+        self.after_step({"total": loss})
 
 
 class Shared:

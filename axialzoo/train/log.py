@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from axialzoo.files import write_text, written_beside
 
@@ -30,8 +33,9 @@ class Log:
         return [json.loads(line) for line in self.path.read_text().splitlines() if line.endswith("}")]
 
     def write(self, **record) -> None:
+        """Append a record; numbers that are not finite become null, as JSON has none."""
         with self.path.open("a") as stream:
-            stream.write(json.dumps(record) + "\n")
+            stream.write(json.dumps(_finite(record), allow_nan=False) + "\n")
 
     def _replace(self, text: str) -> None:
         write_text(self.path, text)
@@ -45,8 +49,8 @@ class Log:
         from matplotlib.ticker import PercentFormatter
 
         records = self.records()
-        losses = [(record["step"], record["loss"]) for record in records if "loss" in record]
-        scores = [(record["step"], record[self.figure]) for record in records if self.figure in record]
+        losses = [(record["step"], record["loss"]) for record in records if record.get("loss") is not None]
+        scores = [(record["step"], record[self.figure]) for record in records if record.get(self.figure) is not None]
         figure, left = plt.subplots(figsize=(8, 4.5), layout="constrained")
         if losses:
             left.plot(*zip(*losses), color="#2f6f9f", linewidth=1.2)
@@ -64,3 +68,12 @@ class Log:
             figure.savefig(beside, dpi=120)
         plt.close(figure)
         return path
+
+
+def _finite(value: Any) -> Any:
+    """`value` with None for every number in it that is not finite."""
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from axialzoo.train.evaluation import score
 from axialzoo.train.job import Job
 from axialzoo.train.log import Log
 from axialzoo.train.progress import progress
+from axialzoo.train.stopping import DivergedError, Interrupted, StopRequest
 
 LOG_EVERY = 20  # steps between records
 
@@ -27,17 +30,24 @@ class TrainLoop:
         step: Number of steps that are done.
         model: What is trained; its framework's loop sets it.
         average: Running average of its weights, or None.
+        state_file: What a run is resumed from; its framework's loop sets it.
     """
 
     model: Any
     average: Any
+    state_file: Path
 
     def __init__(self, job: Job, process: int = 0, processes: int = 1):
         self.job, self.recipe, self.step, self.writes_files = job, job.recipe, 0, process == 0
         self.batches = TrainBatches(job.training, job.recipe, process, processes)
+        self.stop, self.listens = StopRequest(), processes == 1  # several processes would stop at different steps
 
     def save_state(self) -> None:
         """Write what a run is resumed from."""
+        raise NotImplementedError
+
+    def is_finite(self) -> bool:
+        """Return whether all that :meth:`save_state` writes is finite."""
         raise NotImplementedError
 
     def runner(self) -> SupportsOutputs:
@@ -50,9 +60,10 @@ class TrainLoop:
 
     @contextmanager
     def followed(self, step: int) -> Iterator[None]:
-        """Go on from `step`, with a log and a progress bar."""
+        """Go on from `step`, with a log and a progress bar; Ctrl-C and SIGTERM wait for the end of a step."""
         self.step, self.log = step, Log(self.job.folder, step, self.job.figure) if self.writes_files else None
-        with progress(f"training {self.recipe.model}", self.batches.steps, step, self.writes_files) as self.bar:
+        shown = progress(f"training {self.recipe.model}", self.batches.steps, step, self.writes_files)
+        with self.stop.listening(self.listens), shown as self.bar:
             yield
 
     def batch(self, step: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -75,16 +86,61 @@ class TrainLoop:
             loss = values.pop("total")
             self._record(loss=loss, **values, learning_rate=recipe.rate(step, steps), size=recipe.size(step, steps))
             self.bar(self.step, f"loss {loss:.3f}")
-        if self.writes_files and self.step % self.job.save_every == 0 and not self._is_score_due():
+        if self.writes_files and not self._is_score_due() and (self.step % self.job.save_every == 0 or self.stop.signal):
+            self.check_state()
             self.save_state()
+            self._stop_if_asked()
 
     def score_if_due(self) -> None:
         """Score the model on the samples held out, draw the learning curve and save, at the end of every so many epochs."""
         if self.log and self._is_score_due():
+            self.check_state()
             if len(self.job.held_out):
                 self._record(**score(self.runner(), self.job.held_out))
                 self.log.draw()
             self.save_state()
+            if self.step < self.batches.steps:
+                self._stop_if_asked()
+
+    def check_loss(self, loss: float, step: int) -> None:
+        """Refuse a loss that is not finite.
+
+        Args:
+            loss: Of the step.
+            step: Its number, from 0.
+
+        Raises:
+            DivergedError: naming the step and what to lower.
+        """
+        if not math.isfinite(loss):
+            raise self._diverged(f"the loss of step {step + 1} is {loss}", step)
+
+    def check_state(self) -> None:
+        """Refuse to save or score weights that are not finite.
+
+        Raises:
+            DivergedError: naming the step and what to lower.
+        """
+        if not self.is_finite():
+            raise self._diverged(f"after step {self.step} weights or their optimizer's state are not finite", self.step - 1)
+
+    def _diverged(self, text: str, step: int) -> DivergedError:
+        recipe = self.recipe
+        rate = recipe.rate(step, self.batches.steps)
+        advice = f"a lower learning_rate (--set learning_rate={recipe.learning_rate / 10:g}; it was {rate:g} here)"
+        if recipe.precision == "bfloat16":
+            advice += ", or --set precision=float32"
+        saved = "nothing of it was saved before" if not self.state_file.exists() else f"{self.state_file} has its last good state"
+        return DivergedError(f"{text}: training has diverged and was stopped; {saved}; train in another folder with {advice}")
+
+    def _stop_if_asked(self) -> None:
+        """End the run after a signal; its state is saved."""
+        if self.stop.signal:
+            raise Interrupted(
+                f"stopped by {self.stop.name} after step {self.step} of {self.batches.steps}, whose state is saved in {self.state_file}; "
+                "go on with the same command and --resume (resume=True)",
+                self.stop.signal,
+            )
 
     def _is_score_due(self) -> bool:
         epoch, rest = divmod(self.step, self.batches.per_epoch)

@@ -80,6 +80,11 @@ class TorchLoop(TrainLoop):
         with written_beside(self.state_file) as beside:
             torch.save({"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step, **held}, beside)
 
+    def is_finite(self) -> bool:
+        tensors = [*self.model.state_dict().values(), *([] if self.average is None else self.average.tensors.values())]
+        tensors += [value for slots in self.optimizer.state.values() for value in slots.values() if isinstance(value, Tensor)]
+        return all(bool(torch.isfinite(tensor).all()) for tensor in tensors if tensor.is_floating_point())
+
     def runner(self) -> Runner:
         model = self.finished()
         config = describe(model, self.job.labels, self.recipe.preprocessing)
@@ -110,6 +115,7 @@ class TorchLoop(TrainLoop):
                 tensors = on_device(targets, device, self.dtype)
                 whole = {} if shared is None else {"totals": accelerator.reduce(shared(tensors), "mean")}
                 losses = loss_function(outputs, tensors, head, **whole, **recipe.loss)
+                self.check_loss(float(losses["total"].detach()), self.step)
                 accelerator.backward(losses["total"])
                 if not recipe.trains_gates(self.step // self.batches.per_epoch):
                     drop_gate_gradients(self.model)
