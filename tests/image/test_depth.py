@@ -147,6 +147,6 @@ def test_torch_models_refuse_pictures_in_place_of_their_input(given):
     torch = pytest.importorskip("torch")
     from axialzoo.torch import axial_resnet_cifar10_xs
 
-    given = torch.zeros(1, 3, 32, 32, dtype=torch.uint8) if given == "tensor" else given
+    given = torch.zeros(1, 3, 32, 32, dtype=torch.uint8) if isinstance(given, str) and given == "tensor" else given
     with pytest.raises(TypeError, match=r"model.preprocess"):
         axial_resnet_cifar10_xs()(given)
