@@ -91,7 +91,7 @@ class KerasLoop(TrainLoop, keras.callbacks.Callback):
     def is_finite(self) -> bool:
         tensors = [variable.value for variable in (*self.model.variables, *self.optimizer.variables)]
         tensors += [] if self.average is None else self.average.tensors
-        arrays = [ops.convert_to_numpy(tensor) for tensor in tensors]
+        arrays: list[Any] = [ops.convert_to_numpy(tensor) for tensor in tensors]
         return all(bool(np.isfinite(array).all()) for array in arrays if np.issubdtype(array.dtype, np.floating))
 
     def runner(self) -> Shared:
