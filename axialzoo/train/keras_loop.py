@@ -4,6 +4,8 @@ from __future__ import annotations
 
 # pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
 # (Keras declares few types, and what is inferred of its defaults is too narrow.)
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
