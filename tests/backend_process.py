@@ -14,6 +14,7 @@ import keras  # isort: skip  # before any test, whose warnings are errors: the b
 
 
 WARNINGS = (  # of other packages, about one another
+    r"ignore:[\s\S]*You are using a softmax over axis -1 of a tensor of shape:UserWarning",  # Keras, of an axis of one position
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
     r"ignore:\s*Warning. tf\.lite\.Interpreter is deprecated:UserWarning",
     "ignore:The `native_serialization` parameter is deprecated:DeprecationWarning",  # Keras hands it to JAX where it exports

@@ -234,7 +234,9 @@ def test_what_is_no_weight_is_a_closed_list():
     panoptic_head = "instance_center_head_last_layer/bias"
     keys = sort_keys(dict.fromkeys([*known, *heads, panoptic_head, *unknown, "encoder/_stem/_conv/kernel"], ()))
     assert list(keys.head) == [panoptic_head]
-    assert list(keys.encoder) == ["_stem/_conv/kernel"] and keys.left_out == sorted(heads) and keys.unknown == sorted(unknown)
+    assert list(keys.encoder) == ["_stem/_conv/kernel"] and keys.unknown == sorted(unknown)
+    assert keys.left_out == ["motion_regression_head_last_layer/bias"]
+    assert sorted(keys.masks) == sorted(name.removeprefix("encoder/") for name in heads if name not in keys.left_out)
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,7 @@ def test_layer_gives_the_authors_numbers_in_training_and_their_moving_statistics
     assert reference.error(moving(module), case.after) <= TOLERANCE
 
 
+@pytest.mark.filterwarnings("ignore:ConvNorm. its sub-layer conv has hooks")
 def test_network_gives_the_authors_logits_and_every_stage():
     model, kept = network(), {}
     model.stem[0].conv.register_forward_hook(lambda module, inputs, output: kept.update(conv1=output))

@@ -225,9 +225,9 @@ def test_every_entry_names_a_model_an_address_a_licence_and_figures_that_the_reg
     for name, one in OFFICIAL.items():
         model = name.partition(".")[0]
         assert name == one.name and is_registered(model) and one.model == model and one.licence
-        assert one.address.startswith("http") and one.zoo in ("deeplab2", "axial-deeplab")
+        assert one.address.startswith("http") and one.zoo in ("deeplab2", "axial-deeplab", "kmax-deeplab")
         for key, value in one.published.items():
-            assert entry(model).published.get(key, value) == value, name
+            assert value <= entry(model).published.get(key, value), name  # shorter trainings and smaller pictures are offered too
 
 
 def test_a_name_that_nobody_offers_is_refused():
