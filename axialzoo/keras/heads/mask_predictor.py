@@ -64,10 +64,11 @@ class MaskPredictor(Configured):
 
     def call(self, x, class_embedding, mask_embedding, pre_logits: bool = False, training=None):
         feature = self.pixel_norm(self.pixel(x, training=training), training=training)  # (N, H, W, outputs)
-        feature = feature * ops.rsqrt(ops.maximum(ops.sum(ops.square(feature), -1, keepdims=True), 1e-12))
+        length = ops.relu(ops.sum(ops.square(feature), -1, keepdims=True) - 1e-12) + 1e-12  # `maximum` and `matmul` lose float64 on PyTorch
+        feature = feature * ops.rsqrt(length)
         _, height, width, _ = ops.shape(x)
         kernel = ops.cast(self.mask(mask_embedding, training=training), feature.dtype)  # (N, slots, outputs)
-        masks = ops.matmul(ops.reshape(feature, (-1, height * width, self.outputs)), ops.swapaxes(kernel, 1, 2))  # (N, HW, slots)
+        masks = (ops.reshape(feature, (-1, height * width, self.outputs))) @ (ops.swapaxes(kernel, 1, 2))  # (N, HW, slots)
         masks = self.mask_norm(masks[..., None], training=training)[..., 0]
         masks = ops.reshape(masks, (-1, height, width, kernel.shape[1]))  # (N, H, W, slots)
         classes = class_embedding if pre_logits else self.logits(class_embedding)  # (N, slots, classes + 1)
