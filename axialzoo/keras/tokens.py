@@ -125,9 +125,9 @@ class TokenAttention(Configured):
         self.norm_output.build()
 
     def call(self, q, k, v, activation: Activation, training=None):
-        logits = (q) @ (ops.swapaxes(k, 2, 3))  # (N, G, L, S)
+        logits = q @ ops.swapaxes(k, 2, 3)  # (N, G, L, S)
         scale = ops.cast(self.scale(logits, training), logits.dtype)[:, None, None]  # (G, 1, 1)
-        x = (ops.softmax(logits * scale, axis=-1)) @ (v)  # (N, G, L, Dv)
+        x = ops.softmax(logits * scale, axis=-1) @ v  # (N, G, L, Dv)
         x = ops.transpose(x, (0, 2, 1, 3))  # (N, L, G, Dv)
         x = ops.reshape(x, (-1, ops.shape(x)[1], self.channels))  # (N, L, G Dv)
         return self.norm_output(x, activation=activation, training=training)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from axialzoo.spec import Norm
 from axialzoo.torch.drop_path import drop_path
@@ -70,7 +71,7 @@ class TokenAttention(nn.Module):
             x = self.norm_similarity(q @ k.mT).softmax(-1) @ v  # (N, G, L, Dv)
         else:  # the shift is the same for all keys of a query and cancels
             scale = self.norm_similarity.scale_and_shift()[0].to(q.dtype)[:, None, None]  # (G, 1, 1)
-            x = (q * scale @ k.mT).softmax(-1) @ v  # (N, G, L, Dv); PyTorch's fused form has exponentials of float32 in float64
+            x = F.scaled_dot_product_attention(q * scale, k, v, scale=1.0)  # (N, G, L, Dv)
         x = x.transpose(2, 3).flatten(1, 2)  # (N, G Dv, L)
         return self.norm_output(x, None, activation).transpose(1, 2)
 

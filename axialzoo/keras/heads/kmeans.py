@@ -84,4 +84,4 @@ def cluster_sums(logits, values):
     owner = ops.argmax(ops.stop_gradient(logits), axis=-1)  # (N, H, W); of equal logits the first
     _, height, width = ops.shape(owner)
     assignment = ops.one_hot(ops.reshape(owner, (-1, height * width)), slots, dtype=values.dtype)  # (N, HW, T)
-    return (ops.swapaxes(assignment, 1, 2)) @ (ops.reshape(values, (-1, height * width, channels)))
+    return ops.swapaxes(assignment, 1, 2) @ ops.reshape(values, (-1, height * width, channels))

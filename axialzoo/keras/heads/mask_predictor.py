@@ -68,7 +68,7 @@ class MaskPredictor(Configured):
         feature = feature * ops.rsqrt(length)
         _, height, width, _ = ops.shape(x)
         kernel = ops.cast(self.mask(mask_embedding, training=training), feature.dtype)  # (N, slots, outputs)
-        masks = (ops.reshape(feature, (-1, height * width, self.outputs))) @ (ops.swapaxes(kernel, 1, 2))  # (N, HW, slots)
+        masks = ops.reshape(feature, (-1, height * width, self.outputs)) @ ops.swapaxes(kernel, 1, 2)  # (N, HW, slots)
         masks = self.mask_norm(masks[..., None], training=training)[..., 0]
         masks = ops.reshape(masks, (-1, height, width, kernel.shape[1]))  # (N, H, W, slots)
         classes = class_embedding if pre_logits else self.logits(class_embedding)  # (N, slots, classes + 1)

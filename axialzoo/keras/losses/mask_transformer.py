@@ -170,15 +170,15 @@ def match(prediction: Mapping[str, Any], masks: Masks) -> Matching:
     logits, classes = (ops.stop_gradient(prediction[name]) for name in ("mask_logits", "class_logits"))
     probabilities = ops.softmax(logits, axis=-1)  # (N, P, S)
     counted = probabilities * (1 - masks.void)[..., None]
-    overlap = (ops.swapaxes(masks.one_hot, 1, 2)) @ (counted)  # (N, M, S)
+    overlap = ops.swapaxes(masks.one_hot, 1, 2) @ counted  # (N, M, S)
     sizes = ops.sum(masks.one_hot, 1)[..., None] + ops.sum(counted, 1)[:, None]  # (N, M, S)
     dice = overlap / (sizes / 2 + LEAST)
     classes = ops.softmax(classes, axis=-1)  # (N, S, C + 1)
     chosen = ops.one_hot(masks.classes, classes.shape[-1], dtype=classes.dtype)  # (N, M, C + 1)
-    likely = (chosen) @ (ops.swapaxes(classes, 1, 2))  # (N, M, S)
+    likely = chosen @ ops.swapaxes(classes, 1, 2)  # (N, M, S)
     slots = on_host(match_masks, dice * likely, ops.cast(masks.exists, "int32"))  # (N, M)
     one_hot = ops.one_hot(slots + 1, dice.shape[2] + 1, dtype=dice.dtype)[..., 1:]  # (N, M, S)
-    void = ((masks.void[:, None]) @ (probabilities))[:, 0] / (ops.sum(probabilities, 1) + LEAST)  # (N, S)
+    void = (masks.void[:, None] @ probabilities)[:, 0] / (ops.sum(probabilities, 1) + LEAST)  # (N, S)
     return Matching(one_hot, ops.max(dice * one_hot, 1), ops.max(likely * one_hot, 2), void)
 
 
@@ -195,7 +195,7 @@ def class_loss(logits, masks: Masks, matching: Matching):
 def dice_loss(logits, masks: Masks, matching: Matching):
     """One minus the dice of each mask and its slot (N, P, S), weighted by its class probability: (N,)."""
     inside = ops.sum(masks.one_hot, -1)  # (N, P)
-    chosen = (ops.softmax(logits, axis=-1) * inside[..., None]) @ (ops.swapaxes(matching.slots, 1, 2))  # (N, P, M)
+    chosen = (ops.softmax(logits, axis=-1) * inside[..., None]) @ ops.swapaxes(matching.slots, 1, 2)  # (N, P, M)
     overlap, sizes = ops.sum(masks.one_hot * chosen, 1), ops.sum(masks.one_hot, 1) + ops.sum(chosen, 1)  # (N, M)
     weight = ops.maximum(matching.probability, LEAST) * ops.sum(matching.slots, 2)
     return ops.sum((1 - (2 * overlap + 1) / (sizes + 1)) * weight, 1) * (POSITIVE / logits.shape[2])
@@ -203,7 +203,7 @@ def dice_loss(logits, masks: Masks, matching: Matching):
 
 def mask_id_loss(logits, masks: Masks, matching: Matching, top_k: float):
     """Cross entropy of the slot of each pixel (N, P, S), of pixels in a matched mask: (N,)."""
-    target, counted = ((masks.one_hot) @ (matching.slots)), 1 - masks.void  # (N, P, S), (N, P)
+    target, counted = (masks.one_hot @ matching.slots), 1 - masks.void  # (N, P, S), (N, P)
     left_out = ops.sum(masks.one_hot, -1) - ops.sum(target, -1)  # of masks without a slot
     return mean_of_counted(cross_entropy(logits, target) * counted * (1 - left_out), top_k)
 
@@ -222,9 +222,9 @@ def cross_entropy(logits, target):
 def discrimination_loss(feature, masks: Masks, top_k: float):
     """Cross entropy of the mask of each pixel of an object, by its similarity with the masks' mean features (N, P, D): (N,)."""
     sizes = ops.maximum(ops.sum(masks.one_hot, 1)[..., None], 1)
-    means = ((ops.swapaxes(masks.one_hot, 1, 2)) @ (feature)) / sizes  # (N, M, D)
+    means = (ops.swapaxes(masks.one_hot, 1, 2) @ feature) / sizes  # (N, M, D)
     means = means * ops.rsqrt(ops.maximum(ops.sum(ops.square(means), -1, keepdims=True), 1e-12))
-    logits = ((feature) @ (ops.swapaxes(means, 1, 2))) / TEMPERATURE  # (N, P, M)
+    logits = (feature @ ops.swapaxes(means, 1, 2)) / TEMPERATURE  # (N, P, M)
     logits = ops.where(masks.exists[:, None], logits, ops.cast(-99999.0, logits.dtype))
     return mean_of_counted(cross_entropy(logits, masks.one_hot) * masks.objects, top_k)
 
@@ -232,15 +232,15 @@ def discrimination_loss(feature, masks: Masks, top_k: float):
 def sampled_discrimination(feature, masks: Masks, count: int, temperature: float, noise, top_k: float):
     """Cross entropy of which of `count` pixels share a mask, by their similarity (N, P, D); pixels of small masks are drawn more: (N,)."""
     one_hot, pixels = masks.one_hot, feature.shape[1]
-    area = ops.maximum(((one_hot) @ (ops.sum(one_hot, 1)[..., None]))[..., 0], 1)  # (N, P)
+    area = ops.maximum((one_hot @ ops.sum(one_hot, 1)[..., None])[..., 0], 1)  # (N, P)
     scores = temperature * ops.log(ops.cast(ops.shape(feature)[1], feature.dtype) / area) - 99999.0 * masks.void
     scores = ops.stop_gradient(scores + (gumbel(scores) if noise is None else ops.cast(noise, scores.dtype)))
     drawn = ops.top_k(scores, count if pixels is None else min(count, pixels))[1][..., None]  # (N, K, 1)
     chosen = ops.take_along_axis(feature, ops.cast(drawn, "int32"), axis=1)  # (N, K, D)
     members = ops.take_along_axis(one_hot, ops.cast(drawn, "int32"), axis=1)  # (N, K, M)
-    shared = (members) @ (ops.swapaxes(members, 1, 2))  # (N, K, K)
+    shared = members @ ops.swapaxes(members, 1, 2)  # (N, K, K)
     target = shared / ops.maximum(ops.sum(shared, -1, keepdims=True), 1)
-    logits = ((chosen) @ (ops.swapaxes(chosen, 1, 2))) / TEMPERATURE
+    logits = (chosen @ ops.swapaxes(chosen, 1, 2)) / TEMPERATURE
     return mean_of_counted(cross_entropy(logits, target), top_k)
 
 

@@ -53,7 +53,6 @@ def _loaded() -> Any:
         return None
     found = tf.load_op_library(path)
     bind(ctypes.CDLL(path))
-    tf.RegisterGradient("AxialzooAttention")(_gradient)
     return found
 
 
@@ -73,8 +72,9 @@ def _threads() -> int:
     return asked or cores()
 
 
+@tf.RegisterGradient("AxialzooAttention")  # once a process, however often the operators are loaded
 def _gradient(op, gradient):
-    """By every input, of the plain form."""
+    """Return the gradients by every input, computed by the plain form."""
     form = AttentionAttributes(*(op.get_attr(name) for name in NAMED))
     x, *arrays = op.inputs
     arrays = [None if one.shape.num_elements() == 0 else one for one in arrays]  # an empty one stands for a term that is not there
