@@ -15,7 +15,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # told without a na
 
 
 @contextmanager
-def written_beside(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     """A temporary path in the same folder, renamed to `path` when the block ends and removed when it fails.
 
     So `path` is never half a file, and where the block fails, what was there before stays. Folders above are made.
@@ -24,7 +24,7 @@ def written_beside(path: str | os.PathLike) -> Iterator[Path]:
         OSError: naming `path`, where it cannot be written.
 
     Example:
-        >>> with written_beside("/tmp/axialzoo-example.txt") as beside:
+        >>> with atomic_write("/tmp/axialzoo-example.txt") as beside:
         ...     _ = beside.write_text("whole")
     """
     path = Path(path)
@@ -54,7 +54,7 @@ def written_beside(path: str | os.PathLike) -> Iterator[Path]:
 
 @contextmanager
 def folder_written_beside(path: str | os.PathLike) -> Iterator[Path]:
-    """As :func:`written_beside` of a folder, which the block makes; one that was there before is removed once the new one is whole."""
+    """As :func:`atomic_write` of a folder, which the block makes; one that was there before is removed once the new one is whole."""
     path = Path(path)
     beside, before = (path.parent / f".{secrets.token_hex(6)}.{path.name}" for _ in range(2))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def printable(text: str) -> str:
 
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Writes `text` as UTF-8, whole or not at all."""
-    with written_beside(path) as beside:
+    with atomic_write(path) as beside:
         beside.write_text(text, encoding="utf-8")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from axialzoo.spec import Model, adapt, aliases, cost, entry, size_pair, to_dict
+from axialzoo.spec import Model, adapt, aliases, cost, get_entry, size_pair, to_dict
 
 
 def model_info(name: str, input_size=None, output_stride: int | None = None, attention: str | None = None) -> dict:
@@ -26,7 +26,7 @@ def model_info(name: str, input_size=None, output_stride: int | None = None, att
         >>> axialzoo.model_info("axial_resnet26_s")["parameters"]
         5944936
     """
-    found = entry(name)
+    found = get_entry(name)
     spec = adapt(found.at(output_stride), output_stride=output_stride, attention=attention)
     return {
         "name": found.name,

@@ -20,7 +20,7 @@ from axialzoo.files import check_output, folder_written_beside
 from axialzoo.hub import fetch_checkpoint
 from axialzoo.keras import backbone as ours
 from axialzoo.keras.weights import load_tensors
-from axialzoo.spec import Model, SpecError, entry, from_dict, parameters, to_dict, without_head
+from axialzoo.spec import Model, SpecError, from_dict, get_entry, parameters, to_dict, without_head
 
 PACKAGE = "axialzoo.keras_hub"
 
@@ -43,7 +43,7 @@ class AxialBackbone(keras_hub.models.FeaturePyramidBackbone):
     """
 
     def __init__(self, model: Any, image_shape=None, data_format=None, dtype=None, **kwargs):
-        spec: Model = without_head(entry(model).spec if isinstance(model, str) else from_dict(Model, model))
+        spec: Model = without_head(get_entry(model).spec if isinstance(model, str) else from_dict(Model, model))
         data_format = keras.config.image_data_format() if data_format is None else data_format
         shape = (None, None, spec.backbone.in_channels) if image_shape is None else tuple(image_shape)
         sides = shape[:2] if data_format == "channels_last" else shape[1:]

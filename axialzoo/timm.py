@@ -14,12 +14,12 @@ from timm.models._registry import generate_default_cfgs
 from torch import Tensor, nn
 
 from axialzoo.checkpoint import default_config
-from axialzoo.hub import resolve, to_build
-from axialzoo.spec import Model, SpecError, adapt, entry, list_models
+from axialzoo.hub import plan_build, resolve
+from axialzoo.spec import Model, SpecError, adapt, get_entry, list_models
 from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.attention2d import Attention2D
 from axialzoo.torch.model import AxialModel
-from axialzoo.torch.neck import Fuse
+from axialzoo.torch.neck import FeatureFusion
 from axialzoo.torch.norm import BatchNorm
 from axialzoo.torch.weights import load_tensors
 
@@ -43,7 +43,7 @@ class Eager(nn.Module):
         return Eager.held[self.number](x)
 
 
-LEAVES = (AxialAttention, Attention2D, Fuse, BatchNorm)  # what asks of sizes and modes: a step of its own in a graph of torch.fx
+LEAVES = (AxialAttention, Attention2D, FeatureFusion, BatchNorm)  # what asks of sizes and modes: a step of its own in a graph of torch.fx
 for layer in LEAVES:
     register_notrace_module(layer)
     setattr(layer, "__prepare_scriptable__", lambda module: Eager(module))  # noqa: B010  # nothing that PyTorch declares
@@ -84,7 +84,7 @@ class TimmModel(AxialModel[Tensor]):
         if drop_rate:
             raise SpecError(f"drop_rate: these models have no dropout before the classifier; expected 0, found {drop_rate}")
         changes: dict[str, Any] = {"num_classes": num_classes, "in_channels": in_chans, "drop_path": drop_path_rate}
-        super().__init__(adapt(entry(name).spec, **{key: value for key, value in changes.items() if value is not None}))
+        super().__init__(adapt(get_entry(name).spec, **{key: value for key, value in changes.items() if value is not None}))
         self.name = name
         self.to(device, dtype)
         self.head_hidden_size, self.in_chans = self.num_features, in_chans
@@ -144,8 +144,8 @@ class TimmModel(AxialModel[Tensor]):
 
 def default_cfg(name: str) -> dict[str, Any]:
     """What timm wants to know of the model `name` beforehand."""
-    spec, preprocessing = entry(name).spec, default_config(entry(name).spec, name).preprocessing
-    weights = [where for where in entry(name).weights.values() if where.startswith("package:")]
+    spec, preprocessing = get_entry(name).spec, default_config(get_entry(name).spec, name).preprocessing
+    weights = [where for where in get_entry(name).weights.values() if where.startswith("package:")]
     height, width = spec.input_size
     stride = spec.backbone.feature_info()[-1]["reduction"]
     return {
@@ -173,7 +173,7 @@ def _made(name: str, pretrained: bool, **options: Any) -> TimmModel:
     """The model, with its weights where they are wanted; what does not fit another number of classes or channels starts new."""
     model = TimmModel(name, **options)
     if pretrained:
-        planned = to_build(name, True, num_classes=model.num_classes, in_channels=model.spec.backbone.in_channels)
+        planned = plan_build(name, True, num_classes=model.num_classes, in_channels=model.spec.backbone.in_channels)
         assert planned.checkpoint is not None
         load_tensors(model, planned.checkpoint.tensors, replace=planned.replace, verified=True)
         model.config = planned.config
@@ -184,12 +184,12 @@ def _entrypoint(name: str, known: str) -> Callable[..., Any]:
     """timm's builder of our model `name`, called `known` there."""
 
     def make(pretrained: bool = False, **options: Any) -> Any:
-        features = {"feature_cls": "getter", "out_indices": tuple(range(len(entry(name).spec.backbone.feature_info())))}
+        features = {"feature_cls": "getter", "out_indices": tuple(range(len(get_entry(name).spec.backbone.feature_info())))}
         return build_model_with_cfg(lambda **arguments: _made(name, pretrained, **arguments), known, False, feature_cfg=features, **options)
 
     make.__name__ = make.__qualname__ = known
     make.__module__ = __name__
-    make.__doc__ = f"{entry(name).summary}. Source: {entry(name).source}."
+    make.__doc__ = f"{get_entry(name).summary}. Source: {get_entry(name).source}."
     return make
 
 

@@ -37,7 +37,7 @@ def main() -> int:
             framework=framework,
             backend=backend or None,
             limit=arguments.limit or None,
-            seen=lambda one, found=found: found.append(one.result.ranked[0]["index"]),
+            on_result=lambda one, found=found: found.append(one.result.ranked[0]["index"]),
         )
         classes[name] = np.array(found)
         if not arguments.json:

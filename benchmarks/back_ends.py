@@ -66,9 +66,9 @@ def forward(framework: str, model: str, x: np.ndarray) -> Callable[[], object]:
     """A forward pass of the inference form, of the same random weights everywhere."""
     from axialzoo.analysis.speed import random_tensors
     from axialzoo.runtime.local import InProcessModel, keras_model, torch_model
-    from axialzoo.spec import entry
+    from axialzoo.spec import get_entry
 
-    spec = entry(model).spec
+    spec = get_entry(model).spec
     make = torch_model if framework == "torch" else keras_model
     network = InProcessModel(make(spec, random_tensors(spec), optimize=True), compiled=True)
     return lambda: network.outputs(x)

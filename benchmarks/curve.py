@@ -24,7 +24,7 @@ from axialzoo.data.batches import TrainBatches  # noqa: E402
 from axialzoo.ops.kernels import kernel_status, use_kernel  # noqa: E402
 from axialzoo.tasks import task_of  # noqa: E402
 from axialzoo.torch import create_model  # noqa: E402
-from axialzoo.train.optimizer import make_optimizer, set_rate, shrink  # noqa: E402
+from axialzoo.train.optimizer import apply_weight_decay, make_optimizer, set_lr  # noqa: E402
 from axialzoo.train.recipe import load_recipe  # noqa: E402
 
 
@@ -37,11 +37,11 @@ class Run:
         self.losses: list[float] = []
 
     def step(self, x: torch.Tensor, labels: torch.Tensor, rate: float) -> None:
-        set_rate(self.optimizer, rate)
+        set_lr(self.optimizer, rate)
         with use_kernel(self.path), torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
             loss = F.cross_entropy(self.model(x).float(), labels, **self.recipe.loss)
             loss.backward()
-        shrink(self.recipe, self.decayed, rate)
+        apply_weight_decay(self.recipe, self.decayed, rate)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.losses.append(float(loss.detach()))
@@ -57,7 +57,7 @@ def main() -> None:
     recipe = load_recipe("cifar10", batch_size=args.batch, precision=args.precision)
     torch.manual_seed(recipe.seed)
     model = create_model(recipe.model)
-    batches = TrainBatches(open_data(args.data, task_of(model.spec.head).truth).split("train"), recipe)
+    batches = TrainBatches(open_data(args.data, task_of(model.spec.head).annotation_type).split("train"), recipe)
     noisy = copy.deepcopy(model)
     with torch.no_grad():
         for parameter in noisy.parameters():

@@ -72,7 +72,7 @@ def measure(height: int, width: int, objects: int, classes: int, share: float, r
     return {
         **{name: statistics.median(values) for name, values in seconds.items()},
         "segments": len(found),
-        "maps": peak / found.map.nbytes,
+        "maps": peak / found.segmentation.nbytes,
     }
 
 

@@ -121,7 +121,7 @@ def main() -> None:
     options = parser.parse_args()
     config = fetch_checkpoint(options.model).config
     task = task_of(config.spec.head)
-    data = open_data(options.data, task.truth)
+    data = open_data(options.data, task.annotation_type)
     scored = data.split("test", "val")
     scored = scored if options.limit is None else scored.subset(range(min(options.limit, len(scored))))
     results: dict[str, Any] = {}

@@ -32,9 +32,9 @@ from axialzoo.checkpoint import load_checkpoint, save_checkpoint
 from axialzoo.files import write_text
 from axialzoo.hub import resolve
 from axialzoo.runtime import Runner
-from axialzoo.spec import KINDS, adapt, entry
+from axialzoo.spec import KINDS, adapt, get_entry
 from axialzoo.spec.cost import cost
-from axialzoo.train import evaluate, record, run
+from axialzoo.train import evaluate, run, write_metrics
 from axialzoo.train.recipe import load_recipe
 
 MODEL = "axial_resnet_cifar10_xs"
@@ -101,7 +101,7 @@ def speeds(models: Mapping[str, Path]) -> dict[str, float]:
 
 def ship(kind: str, epochs: int, data: str, out: Path, weights: Path) -> Path:
     """Puts the network of seed 0 where the registry looks for the weights of its kind, measured anew, with its card."""
-    tag = entry(MODEL).tag_of_kind(kind)
+    tag = get_entry(MODEL).tag_of_kind(kind)
     if tag is None:
         raise SystemExit(f"{MODEL} has no tag for weights of {kind!r}: register one, in axialzoo/spec/zoo/axial_resnet_cifar.py")
     folder, checkpoint = weights / resolve(f"{MODEL}.{tag}").name, load_checkpoint(out / f"{kind}-0" / "model")
@@ -113,7 +113,7 @@ def ship(kind: str, epochs: int, data: str, out: Path, weights: Path) -> Path:
     provenance = {**checkpoint.config.provenance, "licence": "other", "weights_licence": LICENCE, "notes": notes}
     tensors = {name: np.array(array) for name, array in checkpoint.tensors.items()}
     save_checkpoint(folder, replace(checkpoint.config, provenance=provenance), tensors, overwrite=True)
-    record(folder, evaluate(folder, data, framework="torch"), data)
+    write_metrics(folder, evaluate(folder, data, framework="torch"), data)
     return folder
 
 
@@ -122,7 +122,7 @@ def table(runs: Sequence[dict[str, Any]], speed: Mapping[str, float]) -> list[di
     rows = []
     for kind in dict.fromkeys(one["kind"] for one in runs):
         mine = [one for one in runs if one["kind"] == kind]
-        spec = adapt(entry(MODEL).spec, attention=kind)
+        spec = adapt(get_entry(MODEL).spec, attention=kind)
         tops = [100 * one["top1"] for one in mine]
         rows.append(
             {

@@ -33,7 +33,7 @@ AIMS = {"whole": 6.0, "tiles": 1.5}  # GiB
 RUNS = ("torch", "plain", "jax", "tensorflow", "keras-torch")
 
 
-def measure(run: str, folder: Path, size: tuple[int, int], looks: dict[str, Any]) -> dict[str, Any]:
+def measure(run: str, folder: Path, size: tuple[int, int], tta: dict[str, Any]) -> dict[str, Any]:
     """In this process: the figures of one run."""
     from axialzoo.runtime import load_runner
     from axialzoo.runtime.local import InProcessModel
@@ -58,10 +58,10 @@ def measure(run: str, folder: Path, size: tuple[int, int], looks: dict[str, Any]
     InProcessModel.outputs = timed
     picture = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     start, processor = time.perf_counter(), time.process_time()
-    result = runner.predict(picture, **looks)
+    result = runner.predict(picture, **tta)
     figures = {"seconds": time.perf_counter() - start, "network_seconds": seconds, "cpu_seconds": time.process_time() - processor}
     peak = (resident("VmHWM") - before) / 2**30
-    return {"gib": round(peak, 3), **{name: round(value, 1) for name, value in figures.items()}, "segments": len(result.rows())}
+    return {"gib": round(peak, 3), **{name: round(value, 1) for name, value in figures.items()}, "segments": len(result.summary())}
 
 
 def write_random(folder: Path, model: str, span: int) -> None:
@@ -70,11 +70,11 @@ def write_random(folder: Path, model: str, span: int) -> None:
 
     import torch
 
-    from axialzoo.spec import entry
+    from axialzoo.spec import get_entry
     from axialzoo.torch import create_model, save_model
 
     torch.manual_seed(0)
-    save_model(create_model(model, span=span), folder, preprocessing=replace(entry(model).preprocessing, resize="none"))
+    save_model(create_model(model, span=span), folder, preprocessing=replace(get_entry(model).preprocessing, resize="none"))
 
 
 def reset_peak() -> int:
@@ -105,8 +105,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.inside:
         run, way, folder = options.inside
-        looks = {"tile": options.tile, "overlap": options.overlap} if way == "tiles" else {}
-        print(json.dumps(measure(run, Path(folder), size_pair(options.size), looks)))
+        tta = {"tile": options.tile, "overlap": options.overlap} if way == "tiles" else {}
+        print(json.dumps(measure(run, Path(folder), size_pair(options.size), tta)))
         return
     unknown = sorted(set(options.runs.split(",")) - set(RUNS)) + sorted(set(options.ways.split(",")) - set(AIMS))
     if unknown:

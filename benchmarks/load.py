@@ -25,14 +25,14 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from axialzoo.checkpoint import default_config, load_checkpoint, save_checkpoint  # noqa: E402
-from axialzoo.spec import entry, parameters  # noqa: E402
+from axialzoo.spec import get_entry, parameters  # noqa: E402
 
 MEMORY, TIME = 1.3, 1.5  # what is aimed at
 
 
 def write_random(folder: Path, model: str) -> None:
     """A checkpoint of `model` with random weights."""
-    spec, rng = entry(model).spec, np.random.default_rng(0)
+    spec, rng = get_entry(model).spec, np.random.default_rng(0)
     save_checkpoint(folder, default_config(spec, model), {p.name: rng.random(p.shape, np.float32) for p in parameters(spec)})
 
 
@@ -42,7 +42,7 @@ def measure(framework: str, folder: Path, model: str, repeats: int) -> dict[str,
         from axialzoo.torch import build, load_tensors
     else:
         from axialzoo.keras import build, load_tensors
-    built = build(entry(model).spec)
+    built = build(get_entry(model).spec)
     path = folder / "model.safetensors"
     size = path.stat().st_size
 

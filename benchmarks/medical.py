@@ -29,7 +29,7 @@ import torch
 from axialzoo.checkpoint import load_checkpoint
 from axialzoo.files import write_text
 from axialzoo.runtime import Runner
-from axialzoo.spec import cost, entry
+from axialzoo.spec import cost, get_entry
 from axialzoo.train import evaluate, run
 
 MODELS = ("convolutional_unet", "axial_unet", "gated_axial_unet", "logo_axial_unet", "medical_transformer")
@@ -93,7 +93,7 @@ def table(runs: Sequence[Mapping[str, Any]], speed: Mapping[str, float]) -> list
         own = [one for one in runs if one["model"] == model]
         if not own:
             continue
-        figures = cost(entry(model).spec, SIDE)
+        figures = cost(get_entry(model).spec, SIDE)
         row: dict[str, Any] = {"model": model, "seeds": len(own), "parameters": figures.parameters, "multiply_adds": figures.multiply_adds}
         for name in METRICS:
             values = [100 * one[name] for one in own]

@@ -38,7 +38,7 @@ from torch import nn
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from axialzoo.spec import Model, entry  # noqa: E402
+from axialzoo.spec import Model, get_entry  # noqa: E402
 from axialzoo.spec.cost import cost  # noqa: E402
 from axialzoo.torch import build, create_model, load_tensors, optimize_for_inference  # noqa: E402
 from benchmarks.attention import peak_bytes, peer_layer  # noqa: E402
@@ -78,7 +78,7 @@ def ours_of(theirs: nn.Module, name: str, factor: int) -> nn.Module:
     """Our model with their weights, by way of the converter."""
     with tempfile.TemporaryDirectory() as folder:
         torch.save(theirs.state_dict(), f"{folder}/theirs.pth")
-        config, tensors = import_checkpoint(f"{folder}/theirs.pth", reaching(entry(f"axial_resnet{name}").spec, factor))
+        config, tensors = import_checkpoint(f"{folder}/theirs.pth", reaching(get_entry(f"axial_resnet{name}").spec, factor))
     model = build(config.spec)
     load_tensors(model, tensors)
     return model

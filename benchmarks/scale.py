@@ -54,8 +54,8 @@ def measure() -> dict[str, float]:
     from axialzoo.image import load_image
     from axialzoo.runtime.local import InProcessModel
     from axialzoo.runtime.predict import ImagePrediction, to_input
-    from axialzoo.spec import entry, parameters
-    from axialzoo.tasks.results import Classes
+    from axialzoo.spec import get_entry, parameters
+    from axialzoo.tasks.results import Classification
     from axialzoo.torch import create_model, optimize_for_inference
 
     torch.set_num_threads(1)
@@ -74,11 +74,11 @@ def measure() -> dict[str, float]:
             optimizer.zero_grad()
 
         found[f"{name} train"] = BATCH / seconds(step)
-        found[f"{name} parameters"] = sum(one.size for one in parameters(entry(name).spec) if one.trainable)
+        found[f"{name} parameters"] = sum(one.size for one in parameters(get_entry(name).spec) if one.trainable)
     pixels = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)).resize(SIDE[::-1], Image.Resampling.BICUBIC)
     stream = io.BytesIO()
     pixels.save(stream, "jpeg", quality=96)
-    config = default_config(entry(MODELS[0]).spec, MODELS[0])
+    config = default_config(get_entry(MODELS[0]).spec, MODELS[0])
     content = stream.getvalue()
     found["read and prepare"] = 1 / seconds(lambda: to_input(load_image(io.BytesIO(content)), config), 2)
     with tempfile.TemporaryDirectory() as folder:
@@ -89,7 +89,7 @@ def measure() -> dict[str, float]:
                 member.size = 512
                 archive.addfile(member, io.BytesIO(bytes(512)))
         found["headers"] = SHARD / seconds(lambda: scan_tar(path), 1)
-    result = Classes(np.random.default_rng(0).dirichlet(np.ones(1000)))
+    result = Classification(np.random.default_rng(0).dirichlet(np.ones(1000)))
     row = row_of(ImagePrediction(Path("shards/train-000000.tar:000000000.jpg"), pixels, results=(result,)))
     found["row bytes"] = len(json.dumps(row))
     return {name: round(value, 3) for name, value in found.items()}

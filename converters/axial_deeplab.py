@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_tensors, default_config, written_beside
-from axialzoo.spec import Model, SpecError, adapt, entry, list_models, parameters
+from axialzoo.checkpoint import CheckpointError, Config, Tensors, atomic_write, check_tensors, default_config
+from axialzoo.spec import Model, SpecError, adapt, get_entry, list_models, parameters
 
 from .axial_deeplab_names import (
     COUNT,
@@ -106,7 +106,7 @@ def export_checkpoint(config: Config, tensors: Tensors, path) -> None:
                 ordered[key] = torch.from_numpy(state[key])
         else:
             ordered[key] = torch.from_numpy(state[key])
-    with written_beside(path) as beside:
+    with atomic_write(path) as beside:
         torch.save(ordered, beside)
 
 
@@ -149,9 +149,9 @@ def _recognise(path: Path, state: dict[str, np.ndarray], model: str | Model | No
     if isinstance(model, Model):
         candidates = {"custom": model}
     elif model is not None:
-        candidates = {entry(model).name: entry(model).spec}
+        candidates = {get_entry(model).name: get_entry(model).spec}
     else:
-        candidates = {name: entry(name).spec for name in list_models(task="classification") if _expressible(entry(name).spec)}
+        candidates = {name: get_entry(name).spec for name in list_models(task="classification") if _expressible(get_entry(name).spec)}
     fits = {name: _with_ends(spec, state) for name, spec in candidates.items()}
     if model is not None:
         return next(iter(fits.items()))

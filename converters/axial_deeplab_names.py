@@ -113,7 +113,7 @@ def foreign_shapes(spec: Model) -> dict[str, tuple[int, ...]]:
     for parameter in parameters(spec):
         spec_of, shape = attention.get(owner(parameter.name)), parameter.shape
         if spec_of is not None and parameter.role == "position":
-            shape = (2 * spec_of.key_depth + spec_of.value_depth, spec_of.rows)
+            shape = (2 * spec_of.key_depth + spec_of.value_depth, spec_of.num_relative_positions)
         elif spec_of is not None and parameter.role == "linear":
             shape = (*shape, 1)  # a Conv1d
         shapes[foreign_name(parameter.name)] = shape

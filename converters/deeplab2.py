@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_tensors, default_config
-from axialzoo.spec import Model, aliases, entry, list_models
+from axialzoo.spec import Model, aliases, get_entry, list_models
 from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.spec.heads.mask_transformer import MaskTransformer
 from axialzoo.spec.heads.panoptic import Panoptic
@@ -207,9 +207,9 @@ def _recognise(
     if isinstance(model, Model):
         candidates = {"custom": model}
     elif model is not None:
-        candidates = {entry(model).name: entry(model).spec}
+        candidates = {get_entry(model).name: get_entry(model).spec}
     else:
-        candidates = {name: entry(name).spec for name in list_models()}
+        candidates = {name: get_entry(name).spec for name in list_models()}
     if model is None:
         fits = {name: as_found(spec, found) for name, spec in candidates.items() if isinstance(spec.head, head_of(found))}
         fits = {name: spec for name, spec in fits.items() if not inexpressible(spec)}
@@ -241,8 +241,8 @@ def _recognise(
 def _backbone_of(spec: Model) -> tuple[str, Model]:
     """The backbone of a model with a head, under its own name where it has one: what a file without the head holds."""
     alone, backbone = Classifier(0), without_memory(spec.backbone)
-    names = [name for name in list_models() if entry(name).spec.backbone == backbone and entry(name).spec.head == alone]
-    return (names[0], entry(names[0]).spec) if names else ("custom", replace(spec, backbone=backbone, head=alone))
+    names = [name for name in list_models() if get_entry(name).spec.backbone == backbone and get_entry(name).spec.head == alone]
+    return (names[0], get_entry(names[0]).spec) if names else ("custom", replace(spec, backbone=backbone, head=alone))
 
 
 def _one_of(path: Path, checkpoint: TF2Checkpoint, names: list[str]) -> str | None:

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_tensors, default_config, written_beside
-from axialzoo.spec import Model, adapt, entry, list_models
+from axialzoo.checkpoint import CheckpointError, Config, Tensors, atomic_write, check_tensors, default_config
+from axialzoo.spec import Model, adapt, get_entry, list_models
 from axialzoo.spec.heads.mask_transformer import MaskTransformer
 from axialzoo.spec.zoo.mask_transformers import kmax, resnet50, resnet50_with_pool
 
@@ -82,7 +82,7 @@ def export_checkpoint(config: Config, tensors: Tensors, path) -> None:
         for key in counts_of(spec):
             value = counts.get(key, 0) if isinstance(counts, Mapping) else counts
             state[key] = torch.tensor(value, dtype=torch.int64)
-    with written_beside(path) as beside:
+    with atomic_write(path) as beside:
         torch.save({"model": state}, beside)
 
 
@@ -137,15 +137,15 @@ def _recognise(path: Path, weights: Mapping[str, np.ndarray], model: str | Model
     if isinstance(model, Model):
         return "custom", _as_found(model, weights)
     if model is not None:
-        spec = entry(model).spec
+        spec = get_entry(model).spec
         if inexpressible(spec):
             twin = _twin(spec)
             if twin is None:
-                raise CheckpointError(f"{path}: {entry(model).name}: {inexpressible(spec)}; name a model that PyTorch's code has")
-            names = [one for one in list_models() if entry(one).spec == twin]
+                raise CheckpointError(f"{path}: {get_entry(model).name}: {inexpressible(spec)}; name a model that PyTorch's code has")
+            names = [one for one in list_models() if get_entry(one).spec == twin]
             return names[0] if names else "custom", _as_found(twin, weights)
-        return entry(model).name, _as_found(spec, weights)
-    candidates = {name: entry(name).spec for name in list_models() if not inexpressible(entry(name).spec)}
+        return get_entry(model).name, _as_found(spec, weights)
+    candidates = {name: get_entry(name).spec for name in list_models() if not inexpressible(get_entry(name).spec)}
     candidates["custom"] = kmax(resnet50_with_pool(), "torch", "cityscapes")
     found = {key: value.shape for key, value in weights.items()}
     fits = {name: _as_found(spec, weights) for name, spec in candidates.items()}

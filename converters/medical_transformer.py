@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_tensors, default_config, written_beside
-from axialzoo.spec import Model, Stage, adapt, entry, parameters
+from axialzoo.checkpoint import CheckpointError, Config, Tensors, atomic_write, check_tensors, default_config
+from axialzoo.spec import Model, Stage, adapt, get_entry, parameters
 from axialzoo.spec.heads.unet import UNet
 from axialzoo.spec.zoo.medical_transformer import axial_unet, local_global_unet
 
@@ -97,7 +97,7 @@ def export_checkpoint(config: Config, tensors: Tensors, path) -> None:
                 ordered[item.name] = torch.tensor(_count_of(counts, item.name.removesuffix(f".{COUNT}")), dtype=torch.int64)
         elif item.kind != INDEX or config.provenance.get(INDEX, True):
             ordered[item.name] = torch.from_numpy(state[item.name])
-    with written_beside(path) as beside:
+    with atomic_write(path) as beside:
         torch.save(ordered, beside)
 
 
@@ -110,8 +110,8 @@ def _recognised(path: Path, state: Mapping[str, np.ndarray], model: str | Model 
     if name is None or "adjust.weight" not in state:
         known, names = ", ".join(NAMES.values()), ", ".join(list(state)[:6])
         raise CheckpointError(f"{path}: expected the tensors of one of {known} (conv1, layer1, decoder5, adjust ...), found {names}")
-    if model is not None and entry(model).name != name:
-        raise CheckpointError(f"{path}: expected the tensors of {entry(model).name}, found those of {name}; leave out the model's name")
+    if model is not None and get_entry(model).name != name:
+        raise CheckpointError(f"{path}: expected the tensors of {get_entry(model).name}, found those of {name}; leave out the model's name")
     side = _side(path, state, "layer1")
     if kinds[1] is None:
         spec = axial_unet(side, kinds[0])
@@ -209,7 +209,7 @@ def _inexpressible(spec: Model) -> str:
 
 
 def _has_positions(stages: tuple[Stage, ...]) -> bool:
-    return any(block.attention is not None and block.attention.has_terms for stage in stages for block in stage.blocks)
+    return any(block.attention is not None and block.attention.has_relative_terms for stage in stages for block in stage.blocks)
 
 
 def _candidates(spec: Model, kind: str, local_kind: str | None) -> list[Model]:

@@ -48,7 +48,7 @@ class Entry:
         if self.attention is not None and self.kind == INDEX:
             return (self.attention.positions**2,)
         if self.attention is not None and self.kind == "relative":
-            return (2 * self.attention.key_depth + self.attention.value_depth, self.attention.rows)
+            return (2 * self.attention.key_depth + self.attention.value_depth, self.attention.num_relative_positions)
         return (*shapes[self.ours[0]], 1) if self.kind == "qkv" else shapes[self.ours[0]]
 
 
@@ -63,7 +63,9 @@ def entries(spec: Model) -> Iterator[Entry]:
     if head.local is None:
         return
     blocks = [(i, j, block.attention) for i, stage in enumerate(head.local.stages) for j, block in enumerate(stage.blocks)]
-    without = [(i, j) for i, j, attention in blocks if attention is not None and not attention.has_terms] if head.local.unused else []
+    without = (
+        [(i, j) for i, j, attention in blocks if attention is not None and not attention.has_relative_terms] if head.local.unused else []
+    )
     yield from encoder_entries(head.local.encoder(backbone), "head.local.", "_p", {place: k for k, place in enumerate(without)})
     yield from _decoder("head.local.decoder", "_p", len(head.local.stages) + head.local.bottleneck)
     yield from _conv("decoderf", "head.merge")
@@ -100,7 +102,7 @@ def _attention(theirs: str, ours: str, attention: Attention) -> Iterator[Entry]:
     if attention.gated:
         for gate in GATES:
             yield Entry(f"{theirs}.{gate}", (f"{ours}.gates",), gate, attention)
-    if attention.has_terms:
+    if attention.has_relative_terms:
         yield Entry(f"{theirs}.relative", tuple(f"{ours}.{table}" for table in TABLES), "relative", attention)
         yield Entry(f"{theirs}.{INDEX}", (), INDEX, attention)
     yield Entry(f"{theirs}.qkv_transform.weight", (f"{ours}.qkv.weight",), "qkv", attention)

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from axialzoo.files import check_output, folder_written_beside, write_text, written_beside
+from axialzoo.files import atomic_write, check_output, folder_written_beside, write_text
 
 
 def test_a_file_is_written_with_the_folders_above_it(tmp_path):
@@ -20,7 +20,7 @@ def test_a_file_is_written_with_the_folders_above_it(tmp_path):
 def test_what_was_there_stays_where_the_new_one_fails(tmp_path, error):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(type(error)), written_beside(path) as beside:
+    with pytest.raises(type(error)), atomic_write(path) as beside:
         beside.write_text("half")
         raise error
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
@@ -39,7 +39,7 @@ def test_a_folder_is_written_whole_or_not_at_all(tmp_path):
 
 
 def test_folders_made_for_a_file_that_failed_are_removed(tmp_path):
-    with pytest.raises(ValueError), written_beside(tmp_path / "new" / "folder" / "a.txt"):
+    with pytest.raises(ValueError), atomic_write(tmp_path / "new" / "folder" / "a.txt"):
         raise ValueError("planted")
     assert list(tmp_path.iterdir()) == []
 
@@ -48,28 +48,28 @@ def test_messages_name_the_file_and_never_the_temporary_one(tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "folder").mkdir()
     for path in (tmp_path / "file" / "a.txt", tmp_path / "folder"):
-        with pytest.raises(OSError) as caught, written_beside(path) as beside:
+        with pytest.raises(OSError) as caught, atomic_write(path) as beside:
             beside.write_text("whole")
         assert str(path.parent if path.name == "a.txt" else path) in str(caught.value) and ".a.txt" not in str(caught.value)
-    with pytest.raises(OSError, match=r"cannot be written.*a\.txt") as caught, written_beside(tmp_path / "a.txt") as beside:
+    with pytest.raises(OSError, match=r"cannot be written.*a\.txt") as caught, atomic_write(tmp_path / "a.txt") as beside:
         os.link(tmp_path / "nowhere", beside)
     assert beside.name not in str(caught.value)
 
 
 def test_a_full_disk_names_the_file_however_a_framework_tells_of_it(tmp_path):
-    with pytest.raises(OSError, match=r"cannot be written.*a\.pth") as caught, written_beside(tmp_path / "a.pth"):
+    with pytest.raises(OSError, match=r"cannot be written.*a\.pth") as caught, atomic_write(tmp_path / "a.pth"):
         try:
             raise OSError(errno.ENOSPC, "No space left on device")
         finally:
             raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
     assert caught.value.errno == errno.ENOSPC
-    with pytest.raises(OSError, match=r"a\.pth: cannot be written whole"), written_beside(tmp_path / "a.pth"):
+    with pytest.raises(OSError, match=r"a\.pth: cannot be written whole"), atomic_write(tmp_path / "a.pth"):
         raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
 
 
 def test_other_errors_pass_as_they_are(tmp_path):
     error = RuntimeError("planted")
-    with pytest.raises(RuntimeError) as caught, written_beside(tmp_path / "a.txt"):
+    with pytest.raises(RuntimeError) as caught, atomic_write(tmp_path / "a.txt"):
         raise error
     assert caught.value is error
 
@@ -98,5 +98,5 @@ def test_an_input_is_never_an_output(tmp_path):
 def test_an_empty_path_is_refused():
     with pytest.raises(ValueError, match="found an empty one"):
         check_output("", overwrite=True)
-    with pytest.raises(ValueError, match="expected the name of a file"), written_beside(""):
+    with pytest.raises(ValueError, match="expected the name of a file"), atomic_write(""):
         pass

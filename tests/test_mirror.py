@@ -25,7 +25,7 @@ TORCH_FILES = {
 }
 TORCH_ONLY = {
     "attention.py": {
-        "joined",  # what was computed in parts, see at_once
+        "concat_chunks",  # what was computed in parts, see batch_chunk_size
         *("content_similarity", "query_similarity", "key_similarity"),  # of Keras in ops/keras/attention.py
     },
     "backbone.py": {"ResidualStage"},
@@ -33,18 +33,18 @@ TORCH_ONLY = {
     "transformer.py": {"transformers_of"},  # Keras makes each beside its block
     "sublayers.py": {"graph_step", "leaf_of_graph"},  # recordings of torch.fx
     "fused_layer.py": {"gram_moments"},  # on GPUs
-    "losses/loss_registry.py": {"totals_of"},  # of processes: Keras computes on all devices as on one
-    "neck.py": {"FusedStage"},
+    "losses/loss_registry.py": {"normalizer_of"},  # of processes: Keras computes on all devices as on one
+    "neck.py": {"FeatureFusionStage"},
     "native.py": {"read_state", "to_array"},
-    "projection.py": {"at_once"},  # a CPU's cache; Keras's back ends fuse for themselves
-    "norm.py": {"frozen_statistics", "recomputed", "set_sync_norms"},  # Keras does so by itself
-    "windows.py": {"mask"},
+    "projection.py": {"batch_chunk_size"},  # a CPU's cache; Keras's back ends fuse for themselves
+    "norm.py": {"freeze_running_stats", "checkpoint_block", "set_sync_norms"},  # Keras does so by itself
+    "windows.py": {"apply_mask"},
 }
 KERAS_ONLY = {
     "heads/mask_transformer.py": {"Embedding", "Activated"},  # a functional model saves layers, not functions
     "inference.py": {"fold"},  # in place, of a model that a runner has just made
     "losses/classification.py": {"classification_defaults"},  # of compile()
-    "losses/mask_transformer.py": {"flat", "mean_of_counted", "on_host"},  # maps are flattened by hand; a graph calls numpy
+    "losses/mask_transformer.py": {"flatten_targets", "mean_of_counted", "on_host"},  # maps are flattened by hand; a graph calls numpy
     "losses/segmentation.py": {"axis_mean"},  # PyTorch's mean keeps the type
     "norm.py": {"fold_conv"},
     "sublayers.py": {"kernel_computes"},  # Keras's layers have no hooks to ask for, but methods that may be replaced
@@ -142,8 +142,8 @@ def operators(file: str) -> set[str]:
 
 
 OPERATORS = {
-    "arrays_of", "attend", "average_pool", "axial_attention", "can_train", "depthwise", "linear", "logit_moments", "max_pool", "normalised",
-    "product", "serves", "subsample",
+    "kernel_arrays", "attend", "average_pool", "axial_attention", "can_train", "depthwise", "linear", "logit_moments", "max_pool",
+    "normalised", "product", "serves", "subsample",
 }  # fmt: skip
 
 

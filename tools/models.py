@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from axialzoo.spec import Model, aliases, entry, list_models
+from axialzoo.spec import Model, aliases, get_entry, list_models
 
 PACKAGE = Path(__file__).resolve().parent.parent / "axialzoo"
 TORCH = {"tensor": "Tensor", "maps": "dict[str, Tensor]", "pyramids": "dict[str, list[Tensor]]"}
@@ -17,12 +17,12 @@ TORCH = {"tensor": "Tensor", "maps": "dict[str, Tensor]", "pyramids": "dict[str,
 
 def gives(spec: Model) -> str:
     """What the forward of a model gives, as PyTorch types it."""
-    return TORCH[spec.head.gives] if spec.head is not None else "Any"
+    return TORCH[spec.head.output_structure] if spec.head is not None else "Any"
 
 
 def text(framework: str) -> str:
     """The whole file for a framework."""
-    names = [(name, entry(name).spec) for model in list_models() for name in (model, *aliases(model))]
+    names = [(name, get_entry(name).spec) for model in list_models() for name in (model, *aliases(model))]
     listed = "".join(f'    "{name}",\n' for name, _ in sorted(names))
     if framework == "torch":
         head = "from torch import Tensor\n\nfrom axialzoo.torch.models import Builder, builder\n"

@@ -69,7 +69,7 @@ def cases(
                 changed = adapt(changed, span=span)
             if layer is not None:
                 changed = only_block(changed, layer)
-            changed = reaching(changed, size)
+            changed = extend_tables(changed, size)
             within = layer is not None
             work = sum(one.cost(size).multiply_adds for one in _layers(changed, within))
             made.append(Case(kind, size, changed, layer, train, batch, work, batch * estimated_bytes(changed, size, within, train)))
@@ -126,7 +126,7 @@ def only_block(spec: Model, name: str) -> Model:
     return replace(spec, backbone=backbone, head=None)
 
 
-def reaching(spec: Model, size: tuple[int, int]) -> Model:
+def extend_tables(spec: Model, size: tuple[int, int]) -> Model:
     """The same model with position tables as long as its maps at input `size` ask for: spans stay spans."""
     longest: dict[str, int] = {}
     for layer in layers(spec):
@@ -156,12 +156,12 @@ def _held(layer: Layer, size: tuple[int, int], train: bool) -> int:
     if train or not isinstance(layer, AttentionLayer):
         return held
     attention = layer.attention
-    from axialzoo.torch.projection import CHUNK  # in inference logits are made so many at a time
+    from axialzoo.torch.projection import LOGITS_PER_CHUNK  # in inference logits are made so many at a time
 
     height, width = (-(-side // stride) for side, stride in zip(size, layer.stride or size))
     logits = attention.heads * attended_pairs(attention, (height, width), layer.axis)
     parts = attention.heads * (height if attention.kind == "global" else 1) if layer.axis is None else (height, width)[1 - layer.axis]
-    return held - 4 * (len(attention.similarity) + 1) * max(logits - max(CHUNK, logits // parts), 0)
+    return held - 4 * (len(attention.similarity) + 1) * max(logits - max(LOGITS_PER_CHUNK, logits // parts), 0)
 
 
 def _layers(spec: Model, only_attention: bool) -> list[Layer]:

@@ -14,7 +14,7 @@ from axialzoo.analysis.measure import measure
 from axialzoo.analysis.plots import PLOTS, draw_growth
 from axialzoo.files import check_output, write_text
 from axialzoo.runtime.system import cores
-from axialzoo.spec import SpecError, entry
+from axialzoo.spec import SpecError, get_entry
 
 MEASURES = ("seconds", "memory_bytes", "multiply_adds", "cpu_seconds")
 
@@ -77,7 +77,7 @@ def compare(
     for path in [] if out is None else [out / name for name in names]:
         check_output(path, overwrite=overwrite)
     measuring = replace(measuring, threads=measuring.threads or cores())
-    made = cases(entry(model).spec, kinds, sizes, **vars(workload))
+    made = cases(get_entry(model).spec, kinds, sizes, **vars(workload))
     measured = measure(made, **vars(measuring), told=told)
     found: dict[str, Any] = {
         "model": model,

@@ -12,7 +12,7 @@ import numpy as np
 
 from axialzoo.analysis.cases import attention_blocks, find_block
 from axialzoo.analysis.picture import Panel, Row, draw_grid
-from axialzoo.analysis.seeing import Seeing, Source, View, find_source, view
+from axialzoo.analysis.seeing import AttentionProbe, Source, View, find_source, view
 from axialzoo.analysis.weights import spread
 from axialzoo.runtime.device import AUTO, find_device
 from axialzoo.spec import SpecError
@@ -64,7 +64,7 @@ def explain(
     block = known[len(known) // 2] if layer is None else find_block(source.spec, layer)
     shown = view(path, point, source.preprocessing)
     told(f"{source.name} as it is")
-    own = Seeing(source, block, shown, drawn.samples, drawn.seed, find_device(drawn.device))
+    own = AttentionProbe(source, block, shown, drawn.samples, drawn.seed, find_device(drawn.device))
     height, width = own.map
     found: dict[str, Any] = {
         "model": source.name,
@@ -80,7 +80,7 @@ def explain(
         "attention": {name: spread(weights, *own.position) for name, weights in own.attention.items()},
         "kinds": {},
     }
-    seen: dict[str, Seeing | str] = {}
+    seen: dict[str, AttentionProbe | str] = {}
     for kind in kinds:
         told(kind)
         seen[kind] = own.beside(kind)
@@ -91,7 +91,7 @@ def explain(
     return found
 
 
-def _numbers(seen: Seeing | str) -> dict[str, Any]:
+def _numbers(seen: AttentionProbe | str) -> dict[str, Any]:
     if isinstance(seen, str):
         return {"skipped": seen}
     return {
@@ -103,7 +103,7 @@ def _numbers(seen: Seeing | str) -> dict[str, Any]:
     }
 
 
-def _draw(found: dict[str, Any], own: Seeing, seen: dict[str, Seeing | str], shown: View, out: Path) -> None:
+def _draw(found: dict[str, Any], own: AttentionProbe, seen: dict[str, AttentionProbe | str], shown: View, out: Path) -> None:
     height, width = found["map"]
     cross = sum(weights / weights.max() for weights in own.attention.values())
     numbers = ", ".join(f"{name} {part['effective_positions']:.1f}" for name, part in found["attention"].items())

@@ -64,7 +64,7 @@ def random_network(spec: Model, image: Tensor, seed: int = 0) -> nn.Module:
 
 
 @contextmanager
-def recorded(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
+def is_tracing(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
     """Name -> (input, output) of each module, as the network that they are of runs."""
     found: dict[str, tuple[Tensor, Tensor]] = {}
 
@@ -98,7 +98,7 @@ def receptive_field(network: nn.Module, block: str, image: Tensor, row: int, col
         ValueError: where the output is off in every channel, so that nothing changes it.
     """
     image = image.detach().requires_grad_()
-    with recorded({block: network.get_submodule(block)}) as found:
+    with is_tracing({block: network.get_submodule(block)}) as found:
         network(image)
     output = found[block][1][0, :, row, column]  # (C,)
     random = torch.Generator().manual_seed(seed)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from axialzoo.files import written_beside
+from axialzoo.files import atomic_write
 
 COLOURS = ("#d9480f", "#2563aa", "#168064", "#7850a0", "#b8860b", "#c2255c", "#4b5563", "#0c8599", "#5c940d", "#862e9c", "#364fc7")
 MARKERS = "osD^vP*Xhd<"
@@ -44,7 +44,7 @@ def _draw(found: Mapping[str, Any], keys: Sequence[str], path: Path) -> Path:
     batch = f", batch {found['batch']}" if found["batch"] > 1 else ""
     place = f"{found['threads']} CPU thread{'s' * (found['threads'] > 1)}" if found["device"] == "cpu" else found["device"]
     figure.suptitle(f"{found['model']}, {what}: {found['mode']}{batch}, {place}", fontsize=10.5 if len(keys) > 1 else 8.5, color="#374151")
-    with written_beside(path) as beside:
+    with atomic_write(path) as beside:
         figure.savefig(beside, dpi=110)
     plt.close(figure)
     return path

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from axialzoo.analysis.cases import attention_blocks, estimated_bytes
 from axialzoo.analysis.measure import free_memory
-from axialzoo.analysis.networks import random_network, receptive_field, recorded
+from axialzoo.analysis.networks import is_tracing, random_network, receptive_field
 from axialzoo.analysis.weights import attention_weights, reach
 from axialzoo.checkpoint import Checkpoint
 from axialzoo.hub import fetch_checkpoint
-from axialzoo.image import load_image, preprocess, view_of
+from axialzoo.image import load_image, preprocess, resize_transform
 from axialzoo.runtime.local import torch_model
-from axialzoo.spec import Model, Preprocessing, adapt, entry, parameters, size_pair
+from axialzoo.spec import Model, Preprocessing, adapt, get_entry, parameters, size_pair
 
 LAYERS = {"axial": ("height", "width"), "attention": ("attention",)}  # of a block, in the order in which they run
 
@@ -58,7 +58,7 @@ class Source:
             return self
         if self.registered is not None:
             name, _, tag = self.registered.partition(".")
-            found = entry(name).tag_of_kind(kind, tag)
+            found = get_entry(name).tag_of_kind(kind, tag)
             if found is not None:
                 return _of_checkpoint(fetch_checkpoint(f"{name}.{found}"), self.preprocessing, f"{name}.{found}")
         shapes = {parameter.name: parameter.shape for parameter in parameters(changed)}
@@ -95,8 +95,8 @@ def find_source(name: str, size=None, random: bool = False, fetch: Callable[[str
         fetch: From `name` to its checkpoint.
     """
     registered = not (Path(name).exists() or "/" in name)
-    if registered and (random or not entry(name).weights):
-        spec = entry(name).spec
+    if registered and (random or not get_entry(name).weights):
+        spec = get_entry(name).spec
         return Source(name, spec, None, Preprocessing(size_pair(size or spec.input_size), crop=1.0))
     checkpoint = fetch(name)
     config = checkpoint.config
@@ -141,13 +141,13 @@ def view_at(photo: Image.Image, share: tuple[float, float], preprocessing: Prepr
 
 def part_seen(photo: Image.Image, preprocessing: Preprocessing) -> tuple[float, float, float, float]:
     """Left, top, right and bottom, in pixels of the photograph, of what the model sees of it."""
-    steps = view_of(photo.height, photo.width, preprocessing)
+    steps = resize_transform(photo.height, photo.width, preprocessing)
     down, right = photo.height / steps.resized[0], photo.width / steps.resized[1]  # pixels of the photograph to one of the input
     left, top = steps.left * right, steps.top * down
     return left, top, left + steps.size[1] * right, top + steps.size[0] * down
 
 
-class Seeing:
+class AttentionProbe:
     """One network and a point: the weights of a block's layers from there, and what reaches it.
 
     Args:
@@ -176,7 +176,7 @@ class Seeing:
         network, image = network.to(device), shown.image.to(device)
         names = [f"{block}.{layer}" for layer in LAYERS[attention_blocks(spec)[block].kind]]
         modules: dict[str, Any] = {name: network.get_submodule(name) for name in names}
-        with recorded({**modules, block: network.get_submodule(block)}) as found, torch.no_grad():
+        with is_tracing({**modules, block: network.get_submodule(block)}) as found, torch.no_grad():
             network(image)
         self.map = tuple(found[names[0]][0].shape[2:])
         self.position = shown.position(*self.map)
@@ -187,7 +187,7 @@ class Seeing:
         self._field = lambda: receptive_field(network, block, image, *target, samples, seed).cpu().numpy()
         self.pixel = shown.position(*shown.image.shape[2:])
 
-    def beside(self, kind: str) -> Seeing | str:
+    def beside(self, kind: str) -> AttentionProbe | str:
         """What another kind of attention sees, or why nothing: there are no trained weights, or not the memory."""
         source, block, shown, samples, seed, device = self._asked
         other = source.of_kind(kind)
@@ -199,7 +199,7 @@ class Seeing:
         need, limit = estimated_bytes(other.spec, size, train=True), free_memory(device) * 8 // 10
         if need > limit:
             return f"it needs about {need / 2**30:,.1f} GiB, more than the {limit / 2**30:,.1f} GiB to use"
-        return Seeing(other, block, shown, samples, seed, device)
+        return AttentionProbe(other, block, shown, samples, seed, device)
 
     @cached_property
     def field(self) -> np.ndarray:

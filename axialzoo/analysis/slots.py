@@ -91,7 +91,7 @@ def slot_maps(network: nn.Module, image: Tensor, slot: int) -> tuple[list[tuple[
     """
     stages: list[tuple[str, str, np.ndarray, float]] = []
 
-    def attended(name: str) -> Callable[..., None]:
+    def reference_attention(name: str) -> Callable[..., None]:
         def hook(module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             q, k = inputs[:2]  # (1, G, T, D), (1, G, HW + T, D)
             scale = module.norm_similarity.scale_and_shift()[0][:, None, None]  # (G, 1, 1)
@@ -111,7 +111,7 @@ def slot_maps(network: nn.Module, image: Tensor, slot: int) -> tuple[list[tuple[
     for name, module in network.named_modules():
         if isinstance(module, DualPathTransformer):
             handles.append(module.register_forward_pre_hook(sized(name)))
-            handles.append(module.memory_attention.register_forward_hook(attended(name)))
+            handles.append(module.memory_attention.register_forward_hook(reference_attention(name)))
         elif name.startswith("head.kmeans.") and name.endswith(".predictor"):
             label = name.removesuffix(".predictor")
             handles.append(

@@ -20,8 +20,8 @@ from axialzoo.runtime.local import optimizable, serving
 from axialzoo.runtime.process import Worker
 from axialzoo.runtime.runner import Runner
 from axialzoo.runtime.system import cores
-from axialzoo.runtime.verify import LIMITS, Place, places, refuse_device
-from axialzoo.spec import Model, entry, parameters, size_pair
+from axialzoo.runtime.verify import LIMITS, Target, refuse_device, targets
+from axialzoo.spec import Model, get_entry, parameters, size_pair
 
 SECONDS = 0.5  # of one turn of one form
 
@@ -33,7 +33,7 @@ def benchmark(
     batch: int = 1,
     threads: int | None = None,
     rounds: int = 5,
-    wanted: Sequence[Place] | None = None,
+    wanted: Sequence[Target] | None = None,
     told: Callable[[str], None] = lambda text: None,
     device: str = AUTO,
 ) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def benchmark(
         x = np.random.default_rng(0).standard_normal((batch, height, width, spec.backbone.in_channels), np.float32)
         threads = min(threads or cores(), cores())
         runs, timed = [], []
-        for place in places() if wanted is None else wanted:
+        for place in targets() if wanted is None else wanted:
             run = {"name": place.name, "framework": place.framework, "backend": place.backend, "ok": None, "detail": why_not(place)}
             runs.append(run)
             if run["detail"]:
@@ -106,7 +106,7 @@ def benchmark(
     }
 
 
-def why_not(place: Place) -> str:
+def why_not(place: Target) -> str:
     """Why a form cannot run here; empty where it can."""
     if place.missing:
         return f"not installed ({', '.join(place.missing)})"
@@ -153,12 +153,12 @@ def _flat(outputs: dict[str, Any]) -> list[np.ndarray]:
 
 def _checkpoint(source: str, stack: ExitStack) -> tuple[Checkpoint, str]:
     """The weights that `source` means, and their digest; random ones in a folder that ends with `stack`, where it has none."""
-    if Path(source).exists() or "/" in source or entry(source).weights:
+    if Path(source).exists() or "/" in source or get_entry(source).weights:
         checkpoint = fetch_checkpoint(source)
         return checkpoint, checkpoint.config.digest
     folder = stack.enter_context(tempfile.TemporaryDirectory())
-    spec = entry(source).spec
-    save_checkpoint(folder, default_config(spec, entry(source).name), random_tensors(spec))
+    spec = get_entry(source).spec
+    save_checkpoint(folder, default_config(spec, get_entry(source).name), random_tensors(spec))
     return load_checkpoint(folder), "random"
 
 

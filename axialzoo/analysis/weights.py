@@ -36,12 +36,12 @@ def retrieve(layer: AxialAttention | Attention2D, x: Tensor, values: Tensor) -> 
     if layer.training:
         raise ValueError("layer: expected evaluation mode, in which weights do not depend on the batch; call model.eval() first")
     v = layer.split_heads(values.permute(0, 2, 3, 1))  # as the layer's own, of depth 1
-    inputs = replace(layer.inputs_of(x), v=v, rv=None, spec=replace(layer.spec, value=("content",)))
+    inputs = replace(layer.make_inputs(x), v=v, rv=None, spec=replace(layer.spec, value=("content",)))
     (out,) = layer.attend(inputs)  # (B, G, L, 1) or (N, G, H, W, 1)
     return layer.merge_heads(out, size)[..., 0].unflatten(0, size).permute(0, 3, 1, 2)  # (N, G, H, W)
 
 
-def pull_back(layer: AxialAttention | Attention2D, x: Tensor, cotangent: Tensor) -> Tensor:
+def transpose_attention(layer: AxialAttention | Attention2D, x: Tensor, cotangent: Tensor) -> Tensor:
     """``P^T cotangent``: how much each position's value counts in the positions that `cotangent` weighs.
 
     Args:
@@ -73,10 +73,10 @@ def attention_weights(layer: AxialAttention | Attention2D, x: Tensor, row: int, 
         >>> [round(float(head.sum()), 6) for head in weights], float(weights[:, :, :3].sum())
         ([1.0, 1.0], 0.0)
     """
-    return pull_back(layer, x, at(x, layer.spec.heads, row, column))[0]
+    return transpose_attention(layer, x, one_hot_map(x, layer.spec.heads, row, column))[0]
 
 
-def at(x: Tensor, heads: int, row: int, column: int) -> Tensor:
+def one_hot_map(x: Tensor, heads: int, row: int, column: int) -> Tensor:
     """One at a position of the map `x`, (1, C, H, W), zero elsewhere: (1, G, H, W)."""
     cotangent = torch.zeros(1, heads, *x.shape[2:], dtype=x.dtype, device=x.device)
     cotangent[:, :, row, column] = 1
@@ -96,8 +96,8 @@ def reach(layers: Sequence[tuple[AxialAttention | Attention2D, Tensor]], row: in
     weight = None
     for layer, x in reversed(layers):
         heads = layer.spec.heads
-        cotangent = at(x, heads, row, column) if weight is None else weight[None, None].expand(1, heads, -1, -1)
-        weight = pull_back(layer, x, cotangent)[0].mean(0)  # (H, W)
+        cotangent = one_hot_map(x, heads, row, column) if weight is None else weight[None, None].expand(1, heads, -1, -1)
+        weight = transpose_attention(layer, x, cotangent)[0].mean(0)  # (H, W)
     assert weight is not None
     return weight
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from axialzoo.app.models import Runners
 from axialzoo.checkpoint import Config
-from axialzoo.image import load_image, notes, seen
+from axialzoo.image import image_notes, load_image, model_view
 from axialzoo.runtime.ipc import WorkerError
 from axialzoo.runtime.predict import prediction_json
 from axialzoo.runtime.system import forget_peak, peak_memory
@@ -90,7 +90,7 @@ def answer(runners: Runners, source: str, path: Path, frameworks: Sequence[str])
         raise ValueError("framework: expected at least one, found none")
     computed = [(runner := runners.get(source, name), *_timed(runners, source, name, runner, picture)) for name in frameworks]
     config = computed[0][0].config
-    task, view = task_of(config.spec.head), seen(picture, config.preprocessing)
+    task, view = task_of(config.spec.head), model_view(picture, config.preprocessing)
     predictions, columns = [], []
     for runner, result, seconds, memory in computed:
         predictions.append(prediction_json(path.name, runner, result))
@@ -100,7 +100,7 @@ def answer(runners: Runners, source: str, path: Path, frameworks: Sequence[str])
     if len(columns) > 1:
         drawn = task.draw(picture, {one.title: one.result for one in columns}, model=config.model, seen=view)
     said = {"model": config.model, "digest": config.digest, "predictions": predictions, "pictures": []}
-    return Answer(path.name, picture, notes(picture), config, tuple(columns), drawn, said)
+    return Answer(path.name, picture, image_notes(picture), config, tuple(columns), drawn, said)
 
 
 def opened(path: Path) -> Image.Image:

@@ -37,7 +37,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Looks:
+class AttentionView:
     """What is seen from a point.
 
     Attributes:
@@ -51,7 +51,7 @@ class Looks:
     layer: str
     map: tuple[int, int]
     weights: str
-    hops: tuple[Panel, ...]
+    steps: tuple[Panel, ...]
     other: Panel
 
 
@@ -70,7 +70,9 @@ def visible(source: str, picture: Image.Image, share: tuple[float, float] | None
     return _drawn(photo, share) if share else _fitted(photo)
 
 
-def look(source: str, picture: Image.Image, share: tuple[float, float], layer: str | None = None, kind: str = "axial_local") -> Looks:
+def attention_view(
+    source: str, picture: Image.Image, share: tuple[float, float], layer: str | None = None, kind: str = "axial_local"
+) -> AttentionView:
     """What a block sees from a point.
 
     Args:
@@ -84,7 +86,7 @@ def look(source: str, picture: Image.Image, share: tuple[float, float], layer: s
         SpecError: for a model without attention, an unknown block or kind.
     """
     from axialzoo.analysis.cases import find_block, parse_kinds
-    from axialzoo.analysis.seeing import LAYERS, Seeing, view_at
+    from axialzoo.analysis.seeing import LAYERS, AttentionProbe, view_at
     from axialzoo.spec import SpecError
 
     model, known = _source(source), blocks(source)
@@ -94,7 +96,7 @@ def look(source: str, picture: Image.Image, share: tuple[float, float], layer: s
     (kind,) = parse_kinds(kind)
     across, down = (min(max(one, 0.0), 1 - 1e-9) for one in share)
     shown = view_at(picture, (across, down), model.preprocessing)
-    own = Seeing(model, block, shown)
+    own = AttentionProbe(model, block, shown)
     other = own.beside(kind)
     if isinstance(other, str):
         beside = Panel(kind, f"skipped: {other}", None)
@@ -102,7 +104,7 @@ def look(source: str, picture: Image.Image, share: tuple[float, float], layer: s
         what = KINDS[kind][0].partition(" (")[0]
         beside = _panel(f"{kind}: {what}", other.reach, other.position, shown, f"{other.weights} weights")
     layers = [name for name in reversed(LAYERS["axial"] + LAYERS["attention"]) if name in own.attention]
-    return Looks(block, (own.map[0], own.map[1]), own.weights, tuple(_hops(own, layers, shown)), beside)
+    return AttentionView(block, (own.map[0], own.map[1]), own.weights, tuple(_hops(own, layers, shown)), beside)
 
 
 def _hops(own: Any, layers: list[str], shown: Any) -> Iterator[Panel]:

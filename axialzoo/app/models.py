@@ -12,7 +12,7 @@ from pathlib import Path
 from axialzoo.checkpoint import Checkpoint, load_checkpoint
 from axialzoo.hub import fetch_checkpoint
 from axialzoo.hub.catalogue import OFFICIAL
-from axialzoo.hub.pulled import pulled
+from axialzoo.hub.pulled import pulled_dir
 from axialzoo.runtime import Runner
 from axialzoo.runtime.frameworks import available, process_backend
 from axialzoo.runtime.process import Worker
@@ -32,7 +32,7 @@ def offered(wanted: Sequence[str] = ()) -> tuple[str, ...]:
     """
     for source in wanted:
         checkpoint_of(source)
-    return tuple(dict.fromkeys(wanted)) or (*list_models(pretrained=True), *(name for name in OFFICIAL if pulled(name).exists()))
+    return tuple(dict.fromkeys(wanted)) or (*list_models(pretrained=True), *(name for name in OFFICIAL if pulled_dir(name).exists()))
 
 
 @cache

@@ -13,7 +13,7 @@ from PIL import Image
 
 from axialzoo.app import parts
 from axialzoo.app.answers import answer, code, opened
-from axialzoo.app.looks import blocks, look, visible
+from axialzoo.app.looks import attention_view, blocks, visible
 from axialzoo.app.models import Runners, frameworks
 from axialzoo.app.samples import samples
 from axialzoo.errors import EXPECTED, as_text
@@ -169,6 +169,6 @@ class _Page:
         share = (across / 100, down / 100)
         try:
             picture = opened(Path(path))
-            return visible(model, picture, share), parts.looks(look(model, picture, share, layer, kind))
+            return visible(model, picture, share), parts.attention_html(attention_view(model, picture, share, layer, kind))
         except EXPECTED as error:
             return None, parts.failed(as_text(error))

@@ -10,9 +10,9 @@ from html import escape
 from PIL import Image
 
 from axialzoo.app.answers import Answer, Column
-from axialzoo.app.looks import Looks, Panel
+from axialzoo.app.looks import AttentionView, Panel
 from axialzoo.image.draw import percent
-from axialzoo.tasks.results import Classes
+from axialzoo.tasks.results import Classification
 
 ROWS = 8  # classes or objects that are listed before the rest is only counted
 MARK = """<svg viewBox="0 0 49 49" aria-hidden="true" focusable="false">{cells}</svg>"""
@@ -53,9 +53,9 @@ def facts(answer: Answer) -> str:
     return '<dl class="az-facts">' + "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in rows) + "</dl>"
 
 
-def looks(found: Looks) -> str:
+def attention_html(found: AttentionView) -> str:
     """The looks one after the other, and the other kind beside them."""
-    hops = "".join(_figure(panel, f"az-hop az-hop-{number}") for number, panel in enumerate(found.hops))
+    hops = "".join(_figure(panel, f"az-hop az-hop-{number}") for number, panel in enumerate(found.steps))
     learned = "" if found.weights == "trained" else " Random weights: nothing is learned here."
     caption = f"{found.layer}, a map of {found.map[0]} x {found.map[1]} positions, the mean over its heads.{learned}"
     return (
@@ -65,9 +65,9 @@ def looks(found: Looks) -> str:
 
 
 def _column(column: Column, answer: Answer) -> str:
-    rows = column.result.rows()
+    rows = column.result.summary()
     picture = ""
-    if not isinstance(column.result, Classes):
+    if not isinstance(column.result, Classification):
         alt = f"{answer.name} with what {column.title} found drawn over it"
         picture = f'<img src="{_data(column.drawn)}" alt="{escape(alt)}">'
     heading = f'<h3>{escape(column.title)} <span class="az-quiet">{1000 * column.seconds:,.0f} ms</span></h3>'

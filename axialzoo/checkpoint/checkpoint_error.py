@@ -7,5 +7,5 @@ class CheckpointError(ValueError):
     """A file or a set of tensors that is not what it should be: says which, what was expected, found, and what to do."""
 
 
-class ForeignVersion(CheckpointError):
+class UnsupportedVersionError(CheckpointError):
     """A config of a version that this axialzoo does not read."""

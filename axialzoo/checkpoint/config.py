@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from axialzoo.checkpoint import strict_json
-from axialzoo.checkpoint.checkpoint_error import CheckpointError, ForeignVersion
-from axialzoo.checkpoint.migrate import READABLE, VERSION, upgraded
-from axialzoo.spec import Label, Model, Preprocessing, SpecError, did_you_mean, entry, from_dict, is_registered, to_dict
+from axialzoo.checkpoint.checkpoint_error import CheckpointError, UnsupportedVersionError
+from axialzoo.checkpoint.migrate import READABLE, VERSION, migrate_config
+from axialzoo.spec import Label, Model, Preprocessing, SpecError, did_you_mean, from_dict, get_entry, is_registered, to_dict
 
 FORMAT = "axialzoo"
 FIELDS = ("format", "version", "model", "spec", "labels", "preprocessing", "provenance", "digest", "config_digest")
@@ -83,7 +83,7 @@ class Config:
         version = data.get("version")
         if isinstance(version, bool) or version not in READABLE:
             known = ", ".join(map(str, READABLE))
-            raise ForeignVersion(f"{where}: expected version {known}, found {str(version)[:80]}; a newer axialzoo may read it")
+            raise UnsupportedVersionError(f"{where}: expected version {known}, found {str(version)[:80]}; a newer axialzoo may read it")
         for key in data:
             if key not in FIELDS:
                 raise CheckpointError(f"{where}: unknown field {key[:80]!r}{did_you_mean(key[:80], FIELDS)} (known: {', '.join(FIELDS)})")
@@ -98,7 +98,7 @@ class Config:
             )
         if not isinstance(data["labels"], list):
             raise CheckpointError(f"{where}: labels: expected a list, found {type(data['labels']).__name__}")
-        data = upgraded(data)
+        data = migrate_config(data)
         try:
             return cls(
                 model=data["model"],
@@ -175,7 +175,7 @@ def default_config(spec: Model, model: str = "custom") -> Config:
     """A config for weights that say nothing about themselves: the preprocessing of the registered `model`, else ImageNet's,
     at the size of `spec`."""
     channels = spec.backbone.in_channels
-    base = replace(entry(model).preprocessing if is_registered(model) else Preprocessing(), size=spec.input_size)
+    base = replace(get_entry(model).preprocessing if is_registered(model) else Preprocessing(), size=spec.input_size)
     mean, std = (sum(values) / len(values) for values in (base.mean, base.std))
     preprocessing = base if channels == 3 else replace(base, mean=(mean,) * channels, std=(std,) * channels)
     return Config(model, spec, (), preprocessing)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from axialzoo.checkpoint.checkpoint_error import CheckpointError
 from axialzoo.checkpoint.config import MAX_BYTES, Config
-from axialzoo.checkpoint.migrate import VERSION, upgraded_tensors
+from axialzoo.checkpoint.migrate import VERSION, migrate_tensors
 from axialzoo.checkpoint.safe_open import read_small
 from axialzoo.checkpoint.safetensors import Tensors, read_safetensors, write_safetensors
 from axialzoo.checkpoint.tensors import check_digest, check_tensors, digest
-from axialzoo.files import check_output, written_beside
+from axialzoo.files import atomic_write, check_output
 from axialzoo.spec import did_you_mean
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -63,11 +63,11 @@ def load_checkpoint(folder: str | os.PathLike, *, verify: bool = True) -> Checkp
     _check_metadata(folder, config, metadata)
     if verify and not config.digest:
         raise CheckpointError(f"{folder / CONFIG}: expected the digest of {WEIGHTS}, found none; write the folder with save_checkpoint")
-    config, tensors = checked(config, tensors, str(folder / WEIGHTS), values=verify)
+    config, tensors = validate_and_migrate(config, tensors, str(folder / WEIGHTS), check_finite=verify)
     return Checkpoint(config, tensors, folder)
 
 
-def checked(config: Config, tensors: Tensors, where: str, *, values: bool = True) -> tuple[Config, Tensors]:
+def validate_and_migrate(config: Config, tensors: Tensors, where: str, *, check_finite: bool = True) -> tuple[Config, Tensors]:
     """A config and its tensors as they were read, checked and brought up to the current version.
 
     Args:
@@ -80,12 +80,12 @@ def checked(config: Config, tensors: Tensors, where: str, *, values: bool = True
         CheckpointError: where the tensors are not exactly those of the config.
     """
     if config.version == VERSION:
-        check_tensors(tensors, config.spec, where=where, values=values, expected_digest=config.digest if values else "")
+        check_tensors(tensors, config.spec, where=where, check_finite=check_finite, expected_digest=config.digest if check_finite else "")
         return config, tensors
-    if values and config.digest:
+    if check_finite and config.digest:
         check_digest(tensors, config.digest, where)
-    tensors = upgraded_tensors(tensors, config.version)
-    check_tensors(tensors, config.spec, where=where, values=values)
+    tensors = migrate_tensors(tensors, config.version)
+    check_tensors(tensors, config.spec, where=where, check_finite=check_finite)
     return replace(config, digest=digest(tensors) if config.digest else "", version=VERSION), tensors
 
 
@@ -112,9 +112,9 @@ def save_checkpoint(folder: str | os.PathLike, config: Config, tensors: Tensors,
     folder = check_checkpoint_output(folder, overwrite=overwrite)
     check_tensors(tensors, config.spec, where=str(folder))
     config = config.with_digest(digest(tensors))
-    with written_beside(folder / CONFIG) as beside:
+    with atomic_write(folder / CONFIG) as beside:
         beside.write_text(config.to_json(), encoding="utf-8")
-        write_safetensors(folder / WEIGHTS, tensors, metadata_of(config))
+        write_safetensors(folder / WEIGHTS, tensors, to_metadata(config))
     return config
 
 
@@ -137,12 +137,12 @@ def check_checkpoint_output(folder: str | os.PathLike, *, overwrite: bool = Fals
     return path
 
 
-def metadata_of(config: Config) -> dict[str, str]:
+def to_metadata(config: Config) -> dict[str, str]:
     """The metadata of a ``model.safetensors`` that describes itself."""
     return {"axialzoo": config.to_json(), "format": "pt"}  # "pt": the layout, as other readers ask for
 
 
-def config_in(metadata: Mapping[str, str], where: str) -> Config | None:
+def config_from_metadata(metadata: Mapping[str, str], where: str) -> Config | None:
     """The config that the metadata of a safetensors file holds, if any."""
     return Config.from_json(metadata["axialzoo"], f"{where}: metadata") if "axialzoo" in metadata else None
 
@@ -155,7 +155,7 @@ def _check_metadata(folder: Path, config: Config, metadata: Mapping[str, str]) -
             raise CheckpointError(f"{where}: unknown metadata {key[:80]!r}{near} (known: {', '.join(METADATA)})")
     if metadata.get("format", "pt") != "pt":
         raise CheckpointError(f"{where}: expected the layout 'pt', found {metadata['format'][:80]!r}")
-    inside = config_in(metadata, where)
+    inside = config_from_metadata(metadata, where)
     if inside is not None and (inside.spec != config.spec or inside.digest != config.digest):
         what = "spec" if inside.spec != config.spec else "digest"
         raise CheckpointError(

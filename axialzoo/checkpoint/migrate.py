@@ -15,7 +15,7 @@ READABLE = (1, 2)
 PREFIXES = {"classifier.": "head.fc.", "decoder.": "neck."}  # of tensors, version 1 to 2
 
 
-def upgraded(data: dict[str, Any]) -> dict[str, Any]:
+def migrate_config(data: dict[str, Any]) -> dict[str, Any]:
     """The JSON object of a config, of a version in `READABLE`, as the current version says it.
 
     What is not of the form that the version asks for is left as it is, for the reader to refuse.
@@ -25,10 +25,10 @@ def upgraded(data: dict[str, Any]) -> dict[str, Any]:
     labels, data = data.get("labels"), {**data, "version": VERSION}
     if isinstance(labels, list):
         data["labels"] = [{"name": label} if isinstance(label, str) else label for label in labels]
-    return {**data, "spec": upgraded_spec(data.get("spec"))}
+    return {**data, "spec": migrate_spec(data.get("spec"))}
 
 
-def upgraded_spec(spec: Any) -> Any:
+def migrate_spec(spec: Any) -> Any:
     """The JSON of a model's spec of version 1 as version 2 says it; one of version 2 as it is."""
     if not isinstance(spec, dict) or "num_classes" not in spec:
         return spec
@@ -39,14 +39,14 @@ def upgraded_spec(spec: Any) -> Any:
     return {**rest, "head": {"kind": "classifier", "num_classes": spec["num_classes"]}}
 
 
-def upgraded_tensors(tensors: Mapping[str, np.ndarray], version: int) -> Mapping[str, np.ndarray]:
+def migrate_tensors(tensors: Mapping[str, np.ndarray], version: int) -> Mapping[str, np.ndarray]:
     """Tensors of a checkpoint of `version` under the names of the current one; the mapping itself where they are the same."""
     if version == VERSION:
         return tensors
-    return {upgraded_name(name): array for name, array in tensors.items()}
+    return {migrate_name(name): array for name, array in tensors.items()}
 
 
-def upgraded_name(name: str) -> str:
+def migrate_name(name: str) -> str:
     """A tensor's name of version 1 as version 2 has it."""
     for old, new in PREFIXES.items():
         if name.startswith(old):

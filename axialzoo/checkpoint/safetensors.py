@@ -18,7 +18,7 @@ import numpy as np
 from axialzoo.checkpoint import strict_json
 from axialzoo.checkpoint.checkpoint_error import CheckpointError
 from axialzoo.checkpoint.safe_open import check_regular
-from axialzoo.files import written_beside
+from axialzoo.files import atomic_write
 
 DTYPES = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
@@ -85,7 +85,7 @@ def write_safetensors(path, tensors: Tensors, metadata: Mapping[str, str] | None
         begin = end
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
     text += b" " * (-len(text) % 8)  # tensors start aligned
-    with written_beside(path) as beside, open(beside, "xb") as file:
+    with atomic_write(path) as beside, open(beside, "xb") as file:
         file.write(struct.pack("<Q", len(text)))
         file.write(text)
         for name in sorted(tensors):
@@ -98,7 +98,7 @@ def flat_bytes(array: np.ndarray) -> memoryview:
     return array.reshape(-1).view(np.uint8).data
 
 
-def released(tensors: Tensors) -> Iterator[tuple[str, np.ndarray]]:
+def iter_and_release_pages(tensors: Tensors) -> Iterator[tuple[str, np.ndarray]]:
     """Names and arrays to copy, one after the other; what has been copied of a mapped file is given back every 16 MiB.
 
     So one copy of the weights is in memory, not two. What is read again comes from the file again.

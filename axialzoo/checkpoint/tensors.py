@@ -35,8 +35,8 @@ def check_tensors(
     spec: Model,
     *,
     where: str,
-    without: Collection[str] = (),
-    values: bool = True,
+    ignore: Collection[str] = (),
+    check_finite: bool = True,
     expected_digest: str = "",
 ) -> None:
     """Whether `tensors` are exactly those of `spec`: each used once, of one dtype, finite.
@@ -53,13 +53,13 @@ def check_tensors(
         CheckpointError: one, with the complete list of what is missing, left over, misshapen, of the wrong dtype or
             not finite; or that the digest differs.
     """
-    targets = {parameter.name: parameter.shape for parameter in parameters(spec) if parameter.name not in without}
-    sources = {name: array for name, array in tensors.items() if name not in without}
+    targets = {parameter.name: parameter.shape for parameter in parameters(spec) if parameter.name not in ignore}
+    sources = {name: array for name, array in tensors.items() if name not in ignore}
     check_match(sources, targets, where)
-    if values or expected_digest:
+    if check_finite or expected_digest:
         inspected = _inspect(tensors, hashing=bool(expected_digest))
         broken = [f"{name} ({count} of {tensors[name].size} values)" for name, (_, count) in inspected.items() if count]
-        if values and broken:
+        if check_finite and broken:
             raise _unfit(where, {"not finite": broken})
         if expected_digest:
             _refuse_other(where, expected_digest, _digest_of(tensors, inspected))

@@ -32,10 +32,10 @@ def run(
     """
     from axialzoo.analysis.speed import benchmark
     from axialzoo.runtime.frameworks import choose
-    from axialzoo.runtime.verify import places
+    from axialzoo.runtime.verify import targets
 
     names = None if framework is None else choose(framework)
-    wanted = [place for place in places() if names is None or place.framework in names]
+    wanted = [place for place in targets() if names is None or place.framework in names]
     with stdout_kept_clean():
         say_if_compiling(quiet)
         found = benchmark(

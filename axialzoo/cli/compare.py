@@ -47,11 +47,11 @@ def run(
     from axialzoo.analysis import cases as making
     from axialzoo.runtime.device import find_device
     from axialzoo.runtime.frameworks import choose
-    from axialzoo.spec import entry
+    from axialzoo.spec import get_entry
 
     choose("torch")
     device = find_device(device)
-    spec = entry(model).spec
+    spec = get_entry(model).spec
     block = None if layer is None else making.find_block(spec, layer)
     names = making.parse_kinds(kinds)
     wanted = making.parse_sizes(sizes or making.SIDES["model" if block is None else "layer"])

@@ -18,12 +18,12 @@ from axialzoo.cli.shared import (
     Scales,
     Tile,
     emit,
-    looks,
     say,
     say_if_compiling,
     show,
     stdout_kept_clean,
     table,
+    tta_options,
 )
 from axialzoo.cli.train import choose_one
 
@@ -56,7 +56,7 @@ def run(
       axialzoo evaluate ./folder --data photos --framework keras --json
       axialzoo evaluate runs/cifar10/model --data cifar10 --record
       axialzoo evaluate runs/nuclei/model --data nuclei --pictures worst/
-      axialzoo evaluate runs/nuclei/model --data nuclei --flip --scales 0.75,1,1.25 --json
+      axialzoo evaluate runs/nuclei/model --data nuclei --hflip --scales 0.75,1,1.25 --json
       axialzoo evaluate runs/nuclei/model --data nuclei --split val --examples 6
     """
     from axialzoo import train as training
@@ -66,12 +66,12 @@ def run(
     with stdout_kept_clean():
         if not plain:
             say_if_compiling(quiet)
-        more: dict[str, Any] = {"split": split, "pictures": pictures, "examples": examples, **looks(tile, overlap, flip, scales)}
+        more: dict[str, Any] = {"split": split, "pictures": pictures, "examples": examples, **tta_options(tile, overlap, flip, scales)}
         found: dict[str, Any] = training.evaluate(
             source, data, framework=name, batch_size=batch_size, limit=limit, optimize=not plain, device=device, **more
         )
         if record:
-            training.record(source, found, data)
+            training.write_metrics(source, found, data)
     if as_json:
         emit({"source": source, **found})
         return

@@ -11,7 +11,7 @@ import typer
 from axialzoo.cli.shared import Json, Quiet, billions, emit, show, table
 from axialzoo.cli.system import run_system
 from axialzoo.info import describe, model_info
-from axialzoo.spec import SpecError, adapt, entry, to_dict
+from axialzoo.spec import SpecError, adapt, get_entry, to_dict
 
 
 def run(
@@ -57,7 +57,7 @@ def _is_name(model: str) -> bool:
 def _named(name: str, size: str | None, output_stride: int | None, attention: str | None) -> dict:
     """A registered model, with what its first weights say of themselves where they ship."""
     info = model_info(name, size, output_stride, attention)
-    weights = entry(name).weights
+    weights = get_entry(name).weights
     place = weights.get(name.partition(".")[2]) or next(iter(weights.values()), "")
     return {**info, "checkpoint": _checkpoint(place)[0] if place.startswith("package:") else None}
 
@@ -66,7 +66,7 @@ def _saved(source: str, size: str | None, output_stride: int | None, attention: 
     """A checkpoint; where it is of a registered model, with the numbers published for that."""
     checkpoint, config = _checkpoint(source)
     try:
-        known = entry(config.model)
+        known = get_entry(config.model)
     except SpecError:
         known = None
     spec = adapt(config.spec, output_stride=output_stride, attention=attention)

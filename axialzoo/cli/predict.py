@@ -22,12 +22,12 @@ from axialzoo.cli.shared import (
     Scales,
     Tile,
     emit,
-    looks,
     say,
     say_if_compiling,
     show,
     stdout_kept_clean,
     table,
+    tta_options,
 )
 
 
@@ -79,7 +79,7 @@ def run(
       axialzoo predict *.jpg --model axial_resnet_cifar10 --top 3 --json
       axialzoo predict photos/ --model axial_resnet_cifar10 --out results/
       axialzoo predict photos/ --model axial_resnet_cifar10 --device cuda:1 --json
-      axialzoo predict slide.png --model axial_deeplab_nuclei --tile 512x512 --overlap 64 --flip --out cut.png
+      axialzoo predict slide.png --model axial_deeplab_nuclei --tile 512x512 --overlap 64 --hflip --out cut.png
       axialzoo predict stack.tif --model axial_deeplab_nuclei --page 3 --out cut.png
       axialzoo predict slide.tif --model axial_deeplab_nuclei --masks masks.tif --table cells.csv
       axialzoo predict photos/ --model axial_resnet_cifar10 --out results.parquet --workers 2
@@ -100,7 +100,7 @@ def run(
                 f"{', '.join(named)}: not of predictions in batches; expected an --out that is a picture or a folder, found {out}"
             )
         how = {"framework": framework, "optimize": not plain, "device": device, "top": top, "overwrite": force, **batch}
-        run_batch(images, model, out, how, looks(tile, overlap, flip, scales), as_json=as_json, quiet=quiet)
+        run_batch(images, model, out, how, tta_options(tile, overlap, flip, scales), as_json=as_json, quiet=quiet)
         return
     if batch:
         given = ", ".join(f"--{name}" for name in batch)
@@ -110,9 +110,9 @@ def run(
     from axialzoo.runtime import Runner
     from axialzoo.runtime.frameworks import choose
     from axialzoo.runtime.predict import pictures_in, predict_files, prediction_json
-    from axialzoo.tasks import looks_of
+    from axialzoo.tasks import tta_from_options
 
-    asked = looks_of(**looks(tile, overlap, flip, scales))
+    asked = tta_from_options(**tta_options(tile, overlap, flip, scales))
     with stdout_kept_clean():
         paths = pictures_in(images)
         targets = [] if out is None else output_paths(out, paths, several=len(paths) > 1 or images[0].is_dir(), force=force)
@@ -126,7 +126,7 @@ def run(
             say_if_compiling(quiet)
         runners = [Runner(checkpoint, name, optimize=not plain, device=device) for name in names]
     config, predictions, drawn, skipped = checkpoint.config, [], [], []
-    for index, one in enumerate(predict_files(runners, paths, looks=asked, page=page, channel=channel)):
+    for index, one in enumerate(predict_files(runners, paths, tta=asked, page=page, channel=channel)):
         if one.picture is None:
             skipped.append({"image": str(one.path), "error": one.error})
             if len(paths) > 1:
@@ -141,7 +141,7 @@ def run(
             predictions.append(prediction_json(str(one.path), runner, result, **limit))
         results = {runner.title: result for runner, result in zip(runners, one.results)}
         if not as_json:
-            show(_table(one.path, {title: result.rows(**limit) for title, result in results.items()}))
+            show(_table(one.path, {title: result.summary(**limit) for title, result in results.items()}))
         if named:
             objects.add(index, one.path, one.picture, one.results[0])
         if targets:
@@ -191,12 +191,12 @@ def output_paths(out: Path, paths: Sequence[Path], several: bool, force: bool) -
 
 
 def _draw(picture: Any, results: dict[str, Any], target: Path, config: Any) -> None:
-    from axialzoo.files import written_beside
-    from axialzoo.image import seen
+    from axialzoo.files import atomic_write
+    from axialzoo.image import model_view
     from axialzoo.tasks import task_of
 
-    drawn = task_of(config.spec.head).draw(picture, results, model=config.model, seen=seen(picture, config.preprocessing))
-    with written_beside(target) as beside:
+    drawn = task_of(config.spec.head).draw(picture, results, model=config.model, seen=model_view(picture, config.preprocessing))
+    with atomic_write(target) as beside:
         drawn.save(beside)
 
 

@@ -12,13 +12,13 @@ BATCHES = (".parquet", ".jsonl")  # of --out
 
 
 def run_batch(
-    images: Sequence[Path], model: str, out: Path, how: dict[str, Any], looks: dict[str, Any], *, as_json: bool, quiet: bool
+    images: Sequence[Path], model: str, out: Path, how: dict[str, Any], tta: dict[str, Any], *, as_json: bool, quiet: bool
 ) -> None:
     """Predicts in batches, and says how it went.
 
     Args:
         how: Arguments of :func:`axialzoo.engine.predict_batch`.
-        looks: As of :func:`axialzoo.cli.shared.looks`.
+        tta: As of :func:`axialzoo.cli.shared.looks`.
     """
     from axialzoo.engine import predict_batch
     from axialzoo.train.progress import progress
@@ -27,7 +27,7 @@ def run_batch(
         say_if_compiling(quiet)
     with stdout_kept_clean(), progress("predicting", 100, shown=not quiet) as bar:
         found = predict_batch(
-            images, model, out, progress=lambda done, total: bar(100 * done // total, f"{done:,} of {total:,}"), **how, **looks
+            images, model, out, progress=lambda done, total: bar(100 * done // total, f"{done:,} of {total:,}"), **how, **tta
         )
     if as_json:
         emit(found)

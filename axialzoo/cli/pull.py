@@ -50,23 +50,23 @@ def run(
 
 def _list(as_json: bool) -> None:
     from axialzoo.hub.catalogue import OFFICIAL
-    from axialzoo.hub.pulled import pulled
+    from axialzoo.hub.pulled import pulled_dir
 
     if as_json:
-        more = {one.name: {"least_bytes": one.least_bytes, "pulled": pulled(one.name).exists()} for one in OFFICIAL.values()}
+        more = {one.name: {"least_bytes": one.least_bytes, "pulled": pulled_dir(one.name).exists()} for one in OFFICIAL.values()}
         emit({"weights": [{**vars(one), "published": dict(one.published), **more[one.name]} for one in OFFICIAL.values()]})
         return
     shown = table("name", "published", ">weights alone", "here", "address, unverified")
     for one in OFFICIAL.values():
         figures = ", ".join(f"{key} {100 * value:.1f} %" for key, value in one.published.items())
-        here = "yes" if pulled(one.name).exists() else "no"
+        here = "yes" if pulled_dir(one.name).exists() else "no"
         shown.add_row(one.name, figures or "-", f"{one.least_bytes / 1e6:,.0f} MB", here, one.address)
     show(shown)
 
 
 @contextlib.contextmanager
 def _progress(silent: bool) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar where somebody looks, a line each tenth in a file."""
+    """A bar where somebody tta, a line each tenth in a file."""
     if silent:
         yield lambda done, total: None
         return

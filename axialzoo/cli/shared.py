@@ -26,7 +26,7 @@ Device = Annotated[
 ]
 Tile = Annotated[str | None, typer.Option(help="Cut large pictures into overlapping tiles, such as 513x513.", metavar="HEIGHTxWIDTH")]
 Overlap = Annotated[int | None, typer.Option(min=0, help="Pixels that tiles share; default a quarter of the tile.")]
-Flip = Annotated[bool, typer.Option("--flip", help="Look at the mirrored picture too, and take the mean.")]
+Flip = Annotated[bool, typer.Option("--hflip", help="Look at the mirrored picture too, and take the mean.")]
 Scales = Annotated[str | None, typer.Option(help="Look at these sizes and take the mean, such as 0.75,1,1.25.", metavar="LIST")]
 
 
@@ -68,13 +68,13 @@ def _help(function: Callable) -> str:
     return inspect.cleandoc(function.__doc__ or "").replace("\n\nExamples:", "\n\n\b\nExamples:")
 
 
-def looks(tile: str | None, overlap: int | None, flip: bool, scales: str | None) -> dict[str, Any]:
-    """What ``--tile``, ``--overlap``, ``--flip`` and ``--scales`` ask for, as `axialzoo.tasks.looks_of` takes it.
+def tta_options(tile: str | None, overlap: int | None, flip: bool, scales: str | None) -> dict[str, Any]:
+    """What ``--tile``, ``--overlap``, ``--hflip`` and ``--scales`` ask for, as `axialzoo.tasks.tta_from_options` takes it.
 
     Raises:
         ValueError: for scales that are no numbers.
     """
-    found: dict[str, Any] = {"tile": tile, "overlap": overlap, "flips": flip}
+    found: dict[str, Any] = {"tile": tile, "overlap": overlap, "hflip": flip}
     if scales is None:
         return found
     try:

@@ -9,10 +9,10 @@ from PIL import Image
 
 from axialzoo.data.colour import Colours, draw_colours
 from axialzoo.data.dataset import Sample
-from axialzoo.data.elastic import bend, displacement
+from axialzoo.data.elastic import displacement, elastic_deform
 from axialzoo.data.geometry import Geometry
 from axialzoo.spec.check import require, require_count, require_number
-from axialzoo.tasks.results import Segments
+from axialzoo.tasks.results import Segmentation
 
 POLICIES = ("crop", "resized_crop", "scale_crop")
 
@@ -93,10 +93,10 @@ class ScaleCrop:
         if colours is not None and not self.native:  # contrast is about the mean of the whole picture
             sample, colours = Sample(sample.name, colours.picture(sample.picture), sample.truth), None
         if self.elastic:
-            sample = bend(sample, displacement(height, width, self.elastic, rng))
+            sample = elastic_deform(sample, displacement(height, width, self.elastic, rng))
         geometry = self.draw(height, width, size, rng)
         for _ in range(self.tries - 1):
-            if not isinstance(sample.truth, Segments) or shows_object(geometry.map(sample.truth.map), sample.truth):
+            if not isinstance(sample.truth, Segmentation) or shows_object(geometry.map(sample.truth.segmentation), sample.truth):
                 break
             geometry = self.draw(height, width, size, rng)
         if colours is None:
@@ -116,10 +116,10 @@ class ScaleCrop:
         return replace(colours, hue=hue, saturation=0.0 if gray else colours.saturation, invert=invert)
 
 
-def shows_object(ids: np.ndarray, truth: Segments) -> bool:
+def shows_object(ids: np.ndarray, truth: Segmentation) -> bool:
     """Return whether a cut of a map has a pixel of a thing; without labels every segment is one."""
-    things = [one["id"] for one in truth.segments_info if not truth.labels or truth.labels[one["label_id"]].thing]
-    is_thing = np.zeros(int(truth.map.max(initial=0)) + 1, bool)
+    things = [one["id"] for one in truth.segments_info if not truth.categories or truth.categories[one["label_id"]].thing]
+    is_thing = np.zeros(int(truth.segmentation.max(initial=0)) + 1, bool)
     is_thing[things] = True
     return bool(is_thing[ids].any())
 

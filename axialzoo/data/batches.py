@@ -13,8 +13,8 @@ from axialzoo.data.augment import random_resized_crop
 from axialzoo.data.dataset import ArraySplit, DataError, Sample, Split, Truth, kinds_of
 from axialzoo.data.mosaic import mosaic
 from axialzoo.data.settings import DataSettings
-from axialzoo.image import ImageError, stretched
-from axialzoo.image.prepare import check_depth, mean_colour
+from axialzoo.image import ImageError, stretch_percentiles
+from axialzoo.image.prepare import check_depth, fill_colour
 from axialzoo.spec import Preprocessing
 
 Truths = np.ndarray | list[Truth]
@@ -83,7 +83,7 @@ class TrainBatches:
         indices, top, left = (values[self.process :: self.processes] for values in (indices, *starts))
         pixels = split.pixels[indices]  # (n, H, W, 3)
         if self.settings.preprocessing.per_image:
-            pixels = np.stack([np.asarray(stretched(Image.fromarray(one))) for one in pixels])
+            pixels = np.stack([np.asarray(stretch_percentiles(Image.fromarray(one))) for one in pixels])
         pixels = np.pad(pixels, ((0, 0), (shift, shift), (shift, shift), (0, 0)), mode="reflect")
         rows, columns = (start[:, None] + np.arange(size) for start in (top, left))  # (n, size)
         mirrored = (self._sides[indices] + epoch) % 2 == 1
@@ -100,7 +100,7 @@ class TrainBatches:
     def _scale_crop(self, index: int, side: int, rng: np.random.Generator) -> tuple[np.ndarray, Truth]:
         policy, (rows, columns) = self.settings.scale_crop, self.settings.preprocessing.size
         size = (side, round(side * columns / rows))  # the recipe's side is the height; the ratio stays
-        fill = mean_colour(self.settings.preprocessing)
+        fill = fill_colour(self.settings.preprocessing)
         fill = fill * 3 if len(fill) == 1 else fill
         sample = self._sample(index)
         if policy.mosaic and rng.uniform() < policy.mosaic:
@@ -117,7 +117,7 @@ class TrainBatches:
         except ImageError as error:
             raise DataError(f"{sample.name}: {error}") from None
         if self.settings.preprocessing.per_image:
-            return Sample(sample.name, stretched(sample.picture), sample.truth)
+            return Sample(sample.name, stretch_percentiles(sample.picture), sample.truth)
         return sample
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from axialzoo.data.dataset import ArraySplit, Data, DataError, Sample, Split
-from axialzoo.tasks.results import Boxes, Segments
+from axialzoo.data.dataset import ArraySplit, DataError, Dataset, Sample, Split
+from axialzoo.tasks.results import Detections, Segmentation
 
 
-def check(data: Data, progress: Callable[[int, int], None] | None = None) -> dict[str, dict[str, Any]]:
+def check(data: Dataset, progress: Callable[[int, int], None] | None = None) -> dict[str, dict[str, Any]]:
     """Open and validate every sample.
 
     Args:
@@ -48,18 +48,18 @@ def check(data: Data, progress: Callable[[int, int], None] | None = None) -> dic
     return found
 
 
-def _classes(data: Data, split: Split, index: int) -> tuple[np.ndarray, int]:
+def _classes(data: Dataset, split: Split, index: int) -> tuple[np.ndarray, int]:
     """The classes of a sample's objects, crowds left out, and the number of crowds."""
     if isinstance(split, ArraySplit):
         return np.array([check_number(int(split.labels[index]), data, f"{split.name} {index}")]), 0
     sample = split[index]
     truth = sample.truth
-    expected = {"classes": int, "boxes": Boxes, "segments": Segments}[data.kind]
+    expected = {"classes": int, "boxes": Detections, "segments": Segmentation}[data.kind]
     if not isinstance(truth, expected):
         raise DataError(f"{sample.name}: expected {expected.__name__} as truth, found {type(truth).__name__}")
-    if isinstance(truth, Boxes):
-        classes, crowd = truth.indices, np.zeros(len(truth), bool) if truth.crowd is None else truth.crowd
-    elif isinstance(truth, Segments):
+    if isinstance(truth, Detections):
+        classes, crowd = truth.labels, np.zeros(len(truth), bool) if truth.crowd is None else truth.crowd
+    elif isinstance(truth, Segmentation):
         _check_map(sample, truth)
         classes = np.array([one["label_id"] for one in truth.segments_info], np.int64)
         crowd = np.array([bool(one.get("iscrowd")) for one in truth.segments_info], bool)
@@ -70,13 +70,13 @@ def _classes(data: Data, split: Split, index: int) -> tuple[np.ndarray, int]:
     return classes[~crowd], int(crowd.sum())
 
 
-def check_number(number: int, data: Data, where: str) -> int:
+def check_number(number: int, data: Dataset, where: str) -> int:
     if not 0 <= number < len(data.labels):
         raise DataError(f"{where}: expected a class from 0 to {len(data.labels) - 1}, found {number}")
     return number
 
 
-def _check_map(sample: Sample, truth: Segments) -> None:
-    if truth.map.shape != sample.picture.size[::-1]:
-        found = f"{truth.map.shape[1]} x {truth.map.shape[0]}"
+def _check_map(sample: Sample, truth: Segmentation) -> None:
+    if truth.segmentation.shape != sample.picture.size[::-1]:
+        found = f"{truth.segmentation.shape[1]} x {truth.segmentation.shape[0]}"
         raise DataError(f"{sample.name}: expected a map of {sample.picture.width} x {sample.picture.height}, found {found}")

@@ -11,9 +11,9 @@ from PIL import Image
 
 from axialzoo.image.depth import depth_of
 from axialzoo.spec.labels import Label
-from axialzoo.tasks.results import Boxes, Segments
+from axialzoo.tasks.results import Detections, Segmentation
 
-Truth = int | Boxes | Segments
+Truth = int | Detections | Segmentation
 KINDS = ("classes", "boxes", "segments")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")  # of files that are taken for pictures
 
@@ -101,7 +101,7 @@ class FileSplit:
 
 
 @dataclass(frozen=True)
-class Data:
+class Dataset:
     """What a folder holds.
 
     Attributes:
@@ -138,7 +138,7 @@ def kinds_of(split: Split) -> Sequence[str]:
     return getattr(split, "kinds", ())
 
 
-def hold_out(split: Split, count: int, seed: int) -> tuple[Split, Split]:
+def split_off(split: Split, count: int, seed: int) -> tuple[Split, Split]:
     """Return the split less `count` samples drawn at random, and those samples.
 
     Groups stay whole where the data name them: random groups are held out as long as they fit into `count`.
@@ -164,7 +164,7 @@ def hold_out(split: Split, count: int, seed: int) -> tuple[Split, Split]:
     return split.subset(np.flatnonzero(~held_out)), split.subset(np.flatnonzero(held_out))
 
 
-class Kept:
+class CachedSplit:
     """A split whose samples stay in memory once they were opened, as long as they fit.
 
     Args:
@@ -186,12 +186,12 @@ class Kept:
             return known
         sample = self.split[index]
         size = 3 * sample.picture.width * sample.picture.height
-        size += sample.truth.map.nbytes if isinstance(sample.truth, Segments) else 0
+        size += sample.truth.segmentation.nbytes if isinstance(sample.truth, Segmentation) else 0
         size += depth.values.nbytes if (depth := depth_of(sample.picture)) is not None else 0
         if size <= self.left:  # two threads may open one sample at once: then it is counted twice, and kept once
             self.left -= size
             self._kept[index] = sample
         return sample
 
-    def subset(self, indices: Sequence[int] | np.ndarray) -> Kept:
-        return Kept(self.split.subset(indices), self.left)
+    def subset(self, indices: Sequence[int] | np.ndarray) -> CachedSplit:
+        return CachedSplit(self.split.subset(indices), self.left)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from axialzoo.data.dataset import DataError
 from axialzoo.data.file_tree import Files, named_stream
-from axialzoo.image import ImageError, load_image, notes
+from axialzoo.image import ImageError, image_notes, load_image
 from axialzoo.image.read import GREY_16, check_size
 
 MAP_FORMATS = ("PNG", "TIFF", "BMP")  # none that changes values
@@ -44,7 +44,7 @@ def decode_picture(stream: IO[bytes]) -> Image.Image:
         picture = load_image(stream)
     except ImageError as error:
         raise DataError(str(error)) from error
-    if several := [note for note in notes(picture) if note.startswith("page 1 of")]:
+    if several := [note for note in image_notes(picture) if note.startswith("page 1 of")]:
         pages = several[0].split()[3]
         raise DataError(
             f"{stream.name}: expected a picture of one page, found a TIFF of {pages}; save the page that the labels are of alone"

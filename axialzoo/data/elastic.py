@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from axialzoo.data.dataset import DataError, Sample
-from axialzoo.data.geometry import counted
-from axialzoo.tasks.results import Segments
+from axialzoo.data.geometry import count_areas
+from axialzoo.tasks.results import Segmentation
 
 CELL = 32  # pixels between the points that are moved at random; between them it is smooth
 
@@ -23,13 +23,13 @@ def displacement(height: int, width: int, strength: float, rng: np.random.Genera
     return np.stack(planes, -1)
 
 
-def bend(sample: Sample, shift: np.ndarray) -> Sample:
+def elastic_deform(sample: Sample, shift: np.ndarray) -> Sample:
     """Picture (bilinear) and map (nearest) displaced alike; beyond the border the border's pixels repeat.
 
     Raises:
         DataError: for boxes, which cannot follow.
     """
-    if not isinstance(sample.truth, Segments):
+    if not isinstance(sample.truth, Segmentation):
         raise DataError(f"{sample.name}: elastic displacement needs segments, found {type(sample.truth).__name__}; switch it off")
     pixels = np.asarray(sample.picture).astype(np.float32)  # (H, W, C)
     height, width = pixels.shape[:2]
@@ -47,4 +47,4 @@ def bend(sample: Sample, shift: np.ndarray) -> Sample:
     nearest = np.round(y).astype(np.int64), np.round(x).astype(np.int64)
     truth = sample.truth
     semantic = None if truth.semantic is None else truth.semantic[nearest]
-    return Sample(sample.name, picture, counted(truth, truth.map[nearest], semantic))
+    return Sample(sample.name, picture, count_areas(truth, truth.segmentation[nearest], semantic))

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from axialzoo.data.dataset import Sample
-from axialzoo.tasks.results import Boxes, Segments
+from axialzoo.tasks.results import Detections, Segmentation
 
 TURNS = (None, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)  # counter-clockwise, as np.rot90
 
@@ -56,9 +56,9 @@ class Geometry:
             recolour: Applied to the part of the picture that is shown.
         """
         truth = sample.truth
-        if isinstance(truth, Boxes):
+        if isinstance(truth, Detections):
             truth = self.boxes(truth)
-        elif isinstance(truth, Segments):
+        elif isinstance(truth, Segmentation):
             truth = self.segments(truth)
         return Sample(sample.name, self.picture(sample.picture, fill, recolour=recolour), truth)
 
@@ -108,7 +108,7 @@ class Geometry:
             x = columns - x
         return np.stack([x + self.at[1], y + self.at[0]], 1)
 
-    def boxes(self, boxes: Boxes) -> Boxes:
+    def boxes(self, boxes: Detections) -> Detections:
         """Objects on the canvas: clipped to what is shown of the picture, those dropped of which too little is left.
 
         A crowd stays as long as a pixel of it is left: what it hides must not count.
@@ -125,23 +125,23 @@ class Geometry:
             boxes,
             boxes=clipped[keep],
             scores=boxes.scores[keep],
-            indices=boxes.indices[keep],
+            labels=boxes.labels[keep],
             crowd=None if boxes.crowd is None else boxes.crowd[keep],
         )
 
-    def segments(self, segments: Segments) -> Segments:
+    def segments(self, segments: Segmentation) -> Segmentation:
         """Segments on the canvas, void where there is no picture; those without a pixel dropped, areas counted anew."""
         semantic = None if segments.semantic is None else self.map(segments.semantic, -1)
-        return counted(segments, self.map(segments.map), semantic)
+        return count_areas(segments, self.map(segments.segmentation), semantic)
 
 
-def counted(segments: Segments, ids: np.ndarray, semantic: np.ndarray | None = None) -> Segments:
+def count_areas(segments: Segmentation, ids: np.ndarray, semantic: np.ndarray | None = None) -> Segmentation:
     """`segments` with another map of the same ids: areas counted anew, segments without a pixel dropped."""
     areas = np.bincount(ids.reshape(-1), minlength=1)
     info = [
         {**one, "area": int(areas[one["id"]])} for one in segments.segments_info if one["id"] < len(areas) and areas[one["id"]]
     ]  # the order of truths is the file's; their scores are all 1
-    return replace(segments, map=ids, segments_info=info, semantic=semantic)
+    return replace(segments, segmentation=ids, segments_info=info, semantic=semantic)
 
 
 def whole(height: int, width: int, turns: int = 0, mirrored: bool = False) -> Geometry:

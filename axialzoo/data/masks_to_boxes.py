@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from axialzoo.data.dataset import Data, DataError, FileSplit, Sample
-from axialzoo.tasks.results import Segments
+from axialzoo.data.dataset import DataError, Dataset, FileSplit, Sample
+from axialzoo.tasks.results import Segmentation
 
 
-def boxes_of(data: Data) -> Data:
+def boxes_of(data: Dataset) -> Dataset:
     """Data of segments with the boxes of their things; classes that are stuff go, the others are numbered anew in their order.
 
     Raises:
@@ -24,12 +24,12 @@ def boxes_of(data: Data) -> Data:
     table[things] = np.arange(len(things))
 
     def turned(sample: Sample) -> Sample:
-        assert isinstance(sample.truth, Segments)
-        boxes = sample.truth.as_boxes()
-        return replace(sample, truth=replace(boxes, indices=table[boxes.indices], labels=labels))
+        assert isinstance(sample.truth, Segmentation)
+        boxes = sample.truth.to_detections()
+        return replace(sample, truth=replace(boxes, labels=table[boxes.labels], categories=labels))
 
     def over(split) -> FileSplit:
         return FileSplit(range(len(split)), lambda index: turned(split[index]))
 
     about = {**data.about, "boxes": "of the segments that are things"}
-    return Data({name: over(split) for name, split in data.splits.items()}, labels, "boxes", about)
+    return Dataset({name: over(split) for name, split in data.splits.items()}, labels, "boxes", about)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from axialzoo.data.augment import ScaleCrop
 from axialzoo.data.dataset import DataError, Sample
-from axialzoo.tasks.results import Boxes, Segments
+from axialzoo.tasks.results import Detections, Segmentation
 
 
 def mosaic(samples: Sequence[Sample], policy: ScaleCrop, size: tuple[int, int], fill: tuple[int, ...], rng: np.random.Generator) -> Sample:
@@ -30,8 +30,8 @@ def mosaic(samples: Sequence[Sample], policy: ScaleCrop, size: tuple[int, int], 
         canvas.paste(part.picture, (left, top))
         parts.append(part)
     truths, name = [part.truth for part in parts], " + ".join(part.name for part in parts)
-    boxes = [truth for truth in truths if isinstance(truth, Boxes)]
-    segments = [truth for truth in truths if isinstance(truth, Segments)]
+    boxes = [truth for truth in truths if isinstance(truth, Detections)]
+    segments = [truth for truth in truths if isinstance(truth, Segmentation)]
     if len(boxes) == len(truths):
         return Sample(name, canvas, _boxes(boxes, corners))
     if len(segments) == len(truths):
@@ -39,22 +39,22 @@ def mosaic(samples: Sequence[Sample], policy: ScaleCrop, size: tuple[int, int], 
     raise DataError(f"{name}: a mosaic needs boxes or segments, found {', '.join(type(truth).__name__ for truth in truths)}")
 
 
-def _boxes(truths: Sequence[Boxes], corners: Sequence[tuple[int, int, int, int]]) -> Boxes:
+def _boxes(truths: Sequence[Detections], corners: Sequence[tuple[int, int, int, int]]) -> Detections:
     moved = [truth.boxes + np.array([left, top, left, top]) for truth, (top, left, _, _) in zip(truths, corners)]
     crowds = [np.zeros(len(truth), bool) if truth.crowd is None else truth.crowd for truth in truths]
-    indices = np.concatenate([truth.indices for truth in truths])
-    return replace(truths[0], boxes=np.concatenate(moved), scores=np.ones(len(indices)), indices=indices, crowd=np.concatenate(crowds))
+    indices = np.concatenate([truth.labels for truth in truths])
+    return replace(truths[0], boxes=np.concatenate(moved), scores=np.ones(len(indices)), labels=indices, crowd=np.concatenate(crowds))
 
 
-def _segments(truths: Sequence[Segments], corners: Sequence[tuple[int, int, int, int]], size: tuple[int, int]) -> Segments:
+def _segments(truths: Sequence[Segmentation], corners: Sequence[tuple[int, int, int, int]], size: tuple[int, int]) -> Segmentation:
     """Things keep their numbers apart; stuff of one class is one segment, as in any picture."""
     ids, info, stuff = np.zeros(size, np.int32), {}, {}
     for truth, (top, left, bottom, right) in zip(truths, corners):
         table = np.zeros(max((one["id"] for one in truth.segments_info), default=0) + 1, np.int32)
         for one in truth.segments_info:
-            thing = not truth.labels or truth.labels[one["label_id"]].thing
+            thing = not truth.categories or truth.categories[one["label_id"]].thing
             new = len(info) + 1 if thing else stuff.setdefault(one["label_id"], len(info) + 1)
             table[one["id"]] = new
             info[new] = {**one, "id": new, "area": one["area"] + info.get(new, {}).get("area", 0)}
-        ids[top:bottom, left:right] = table[truth.map]
-    return Segments(ids, list(info.values()), truths[0].labels)
+        ids[top:bottom, left:right] = table[truth.segmentation]
+    return Segmentation(ids, list(info.values()), truths[0].categories)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from axialzoo.data.dataset import KINDS, Data, DataError
+from axialzoo.data.dataset import KINDS, DataError, Dataset
 from axialzoo.data.file_tree import Folder
 from axialzoo.data.masks_to_boxes import boxes_of
 from axialzoo.data.readers import archives, cifar10, cityscapes, coco_instances, coco_maps, image_folder, label_maps, shards, yolo
@@ -23,7 +23,7 @@ READERS: tuple[Reader, ...] = (
 LAST = image_folder.READER  # any folder of folders looks like one
 
 
-def open_data(folder: str | os.PathLike, kind: str | None = None) -> Data:
+def open_data(folder: str | os.PathLike, kind: str | None = None) -> Dataset:
     """The data set in `folder`.
 
     Args:

@@ -13,17 +13,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from axialzoo.data.dataset import Data, DataError, Sample
+from axialzoo.data.dataset import DataError, Dataset, Sample
 from axialzoo.data.shards import MAP
-from axialzoo.files import write_text, written_beside
+from axialzoo.files import atomic_write, write_text
 from axialzoo.image.depth import depth_of
-from axialzoo.tasks.results import Boxes, Segments
+from axialzoo.tasks.results import Detections, Segmentation
 
 PER_SHARD = 1000  # samples
 
 
 def write_shards(
-    data: Data,
+    data: Dataset,
     folder: str | os.PathLike,
     per_shard: int = PER_SHARD,
     progress: Callable[[int, int], None] | None = None,
@@ -52,7 +52,7 @@ def write_shards(
     for name, split in data.splits.items():
         for number, first in enumerate(range(0, len(split), per_shard)):
             path = Path(folder) / f"{name}-{number:06}.tar"
-            with written_beside(path) as beside, tarfile.open(beside, "w") as archive:
+            with atomic_write(path) as beside, tarfile.open(beside, "w") as archive:
                 for index in range(first, min(first + per_shard, len(split))):
                     for suffix, content in _files(split[index], data):
                         member = tarfile.TarInfo(f"{index:09}.{suffix}")
@@ -66,22 +66,22 @@ def write_shards(
     return made
 
 
-def _files(sample: Sample, data: Data) -> list[tuple[str, bytes]]:
+def _files(sample: Sample, data: Dataset) -> list[tuple[str, bytes]]:
     """Suffix and content of each file of a sample."""
     picture, truth = ("png", _png(_full_depth(sample))), sample.truth
-    if isinstance(truth, Boxes):
+    if isinstance(truth, Detections):
         crowd = [False] * len(truth) if truth.crowd is None else truth.crowd.tolist()
         rows = [
             {"label": data.classes[index], "box": box, **({"iscrowd": 1} if is_crowd else {})}
-            for index, box, is_crowd in zip(truth.indices.tolist(), truth.boxes.tolist(), crowd)
+            for index, box, is_crowd in zip(truth.labels.tolist(), truth.boxes.tolist(), crowd)
         ]
         return [picture, ("json", json.dumps({"boxes": rows}).encode())]
-    if isinstance(truth, Segments):
+    if isinstance(truth, Segmentation):
         info = [
             {"id": one["id"], "label": data.classes[one["label_id"]], **({"iscrowd": 1} if one.get("iscrowd") else {})}
             for one in truth.segments_info
         ]
-        return [picture, ("json", json.dumps({"segments": info}).encode()), (MAP, _png(_map_picture(truth.map)))]
+        return [picture, ("json", json.dumps({"segments": info}).encode()), (MAP, _png(_map_picture(truth.segmentation)))]
     return [picture, ("cls", str(truth).encode())]
 
 

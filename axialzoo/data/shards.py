@@ -19,7 +19,7 @@ TRUTHS = ("cls", "json")  # what a sample has beside its picture, in order of pr
 MAP = "map.png"  # and where it is cut into segments: the number of the segment of each pixel
 
 
-class Beside(NamedTuple):
+class SampleFiles(NamedTuple):
     """What lies beside a picture in a shard.
 
     Attributes:
@@ -46,7 +46,7 @@ class TarSplit:
         DataError: naming the shard: damaged, or with a sample that is not whole.
     """
 
-    def __init__(self, shards: Sequence[str], truth: Callable[[Beside, tuple[int, int], str], Any], where: np.ndarray | None = None):
+    def __init__(self, shards: Sequence[str], truth: Callable[[SampleFiles, tuple[int, int], str], Any], where: np.ndarray | None = None):
         self.shards, self.truth = list(shards), truth
         self.where = np.concatenate([_samples(path, at) for at, path in enumerate(self.shards)]) if where is None else where
 
@@ -60,11 +60,11 @@ class TarSplit:
         picture = decode_picture(named(read_member(path, at, size), name))
         return Sample(name, picture, self.truth(self.beside(index), picture.size, name))
 
-    def beside(self, index: int, with_map: bool = True) -> Beside:
+    def beside(self, index: int, with_map: bool = True) -> SampleFiles:
         """What lies beside the picture of a sample."""
         shard, _, _, at, size, kind, map_at, map_size = self.where[index].tolist()
         path = self.shards[shard]
-        return Beside(TRUTHS[kind], read_member(path, at, size), read_member(path, map_at, map_size) if with_map and map_size else b"")
+        return SampleFiles(TRUTHS[kind], read_member(path, at, size), read_member(path, map_at, map_size) if with_map and map_size else b"")
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> TarSplit:
         return TarSplit(self.shards, self.truth, self.where[np.asarray(indices, np.int64)])
@@ -97,7 +97,7 @@ def _samples(path: str, shard: int) -> np.ndarray:
     return np.array(rows, np.int64)
 
 
-class TableSplit:
+class ParquetSplit:
     """Samples of Parquet files, by number. To read a row its group is read up to it: write groups of some ten rows.
 
     Args:
@@ -131,8 +131,8 @@ class TableSplit:
         picture = decode_picture(named(found[table.column], name))
         return Sample(name, picture, self.truth(found, picture.size, name))
 
-    def subset(self, indices: Sequence[int] | np.ndarray) -> TableSplit:
-        return TableSplit(self.tables, self.columns, self.truth, self.rows[np.asarray(indices, np.int64)])
+    def subset(self, indices: Sequence[int] | np.ndarray) -> ParquetSplit:
+        return ParquetSplit(self.tables, self.columns, self.truth, self.rows[np.asarray(indices, np.int64)])
 
 
 def json_value(content: bytes, name: str) -> Any:

@@ -9,19 +9,19 @@ import numpy as np
 
 from axialzoo.data.dataset import DataError
 from axialzoo.spec.labels import Label
-from axialzoo.tasks.results import Boxes, Segments
+from axialzoo.tasks.results import Detections, Segmentation
 
 TOLERANCE = 1.0  # pixels that a box may reach out of its picture: rounding, and formats that count from 1; it is clipped
 
 
-def boxes_truth(
+def validate_boxes(
     rows: Sequence[Sequence[float]] | np.ndarray,
     indices: Sequence[int] | np.ndarray,
     labels: tuple[Label, ...],
     size: tuple[int, int],
     where: Sequence[str] | str,
     crowd: Sequence[bool] | np.ndarray | None = None,
-) -> Boxes:
+) -> Detections:
     """Boxes that are finite, inside their picture and of known classes.
 
     Args:
@@ -54,7 +54,7 @@ def boxes_truth(
     refuse((clipped[:, 2:] <= clipped[:, :2]).any(1), "a box of which more than a line lies inside its picture")
     for at, index in enumerate(classes.tolist()):
         check_class(index, labels, where if isinstance(where, str) else where[at])
-    return Boxes(clipped, np.ones(len(boxes)), classes, labels, None if crowd is None else np.asarray(crowd, bool).reshape(-1))
+    return Detections(clipped, np.ones(len(boxes)), classes, labels, None if crowd is None else np.asarray(crowd, bool).reshape(-1))
 
 
 def check_class(index: int, labels: tuple[Label, ...], where: str) -> None:
@@ -63,7 +63,7 @@ def check_class(index: int, labels: tuple[Label, ...], where: str) -> None:
         raise DataError(f"{where}: expected a class from 0 to {len(labels) - 1}, found {index}")
 
 
-def segments_truth(ids: np.ndarray, info: Sequence[dict[str, Any]], labels: tuple[Label, ...], where: str) -> Segments:
+def validate_segments(ids: np.ndarray, info: Sequence[dict[str, Any]], labels: tuple[Label, ...], where: str) -> Segmentation:
     """Segments numbered from 1 in the order of `info`, their areas counted.
 
     Args:
@@ -91,7 +91,7 @@ def segments_truth(ids: np.ndarray, info: Sequence[dict[str, Any]], labels: tupl
     unknown = [int(value) for value in found[table == 0] if value != 0]
     if unknown:
         raise DataError(f"{where}: the map has segments that are not listed: {', '.join(map(str, unknown[:10]))}")
-    return Segments(table[inverse].reshape(ids.shape), rows, labels)
+    return Segmentation(table[inverse].reshape(ids.shape), rows, labels)
 
 
 def _counted(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -103,7 +103,7 @@ def _counted(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return found, (np.cumsum(counts > 0) - 1)[ids], counts[found]
 
 
-def instance_truth(ids: np.ndarray, bits: int, labels: tuple[Label, Label], where: str) -> Segments:
+def instance_truth(ids: np.ndarray, bits: int, labels: tuple[Label, Label], where: str) -> Segmentation:
     """A map of instances: 0 is the background, a segment of `labels[0]`; every other number an object of `labels[1]`.
 
     Numbers may have gaps; segments are numbered anew. 255 in a map of 8 bits is refused: masks of black and white, void pixels and
@@ -125,10 +125,10 @@ def instance_truth(ids: np.ndarray, bits: int, labels: tuple[Label, Label], wher
         )
     # the background is number 0 in the file and void for `segments_truth`: move everything up by one
     info = [{"id": int(number) + 1, "label_id": int(number > 0)} for number in numbers]
-    return segments_truth(ids + 1, info, labels, where)
+    return validate_segments(ids + 1, info, labels, where)
 
 
-def class_truth(classes: np.ndarray, void: int | None, labels: tuple[Label, ...], where: str) -> Segments:
+def class_truth(classes: np.ndarray, void: int | None, labels: tuple[Label, ...], where: str) -> Segmentation:
     """A map of classes, `void` for none: a segment for each class that occurs.
 
     Raises:
@@ -140,4 +140,4 @@ def class_truth(classes: np.ndarray, void: int | None, labels: tuple[Label, ...]
         ignored = "" if void is None else f" or {void} for void"
         raise DataError(f"{where}: expected classes from 0 to {len(labels) - 1}{ignored}, found {', '.join(map(str, wrong[:10]))}")
     ids = np.where(classes == void, 0, classes + 1) if void is not None else classes + 1
-    return segments_truth(ids, [{"id": number + 1, "label_id": number} for number in numbers], labels, where)
+    return validate_segments(ids, [{"id": number + 1, "label_id": number} for number in numbers], labels, where)

@@ -34,7 +34,7 @@ class Plan:
         framework, backend, optimized: What computes: see :class:`axialzoo.runtime.Runner`.
         threads: Of each worker.
         batch: Pictures computed at once.
-        looks: As :func:`axialzoo.tasks.looks_of` takes them.
+        tta: As :func:`axialzoo.tasks.tta_from_options` takes them.
         top: How many classes or objects are told of.
         pictures, parts: How many there are, of pictures and of files of results.
         input: Digest of the pictures' names in their order, shards with their sizes.
@@ -48,7 +48,7 @@ class Plan:
     optimized: bool
     threads: int
     batch: int
-    looks: dict[str, Any] = field(default_factory=dict)
+    tta: dict[str, Any] = field(default_factory=dict)
     top: int | None = None
     pictures: int = 0
     parts: int = 0
@@ -69,12 +69,12 @@ def input_digest(chunks: Sequence[Chunk]) -> str:
     return f"sha256:{made.hexdigest()}"
 
 
-def part(folder: Path, number: int) -> Path:
+def part_path(folder: Path, number: int) -> Path:
     """Where the rows of chunk `number` lie."""
     return folder / f"part-{number:06}{folder.suffix}"
 
 
-def begin(folder: Path, plan: Plan, inputs: Sequence[str | os.PathLike], *, resume: bool, overwrite: bool) -> None:
+def open_run(folder: Path, plan: Plan, inputs: Sequence[str | os.PathLike], *, resume: bool, overwrite: bool) -> None:
     """Makes the folder of a run, or makes sure that the one there is this run.
 
     Args:
@@ -110,6 +110,6 @@ def check_format(folder: Path) -> None:
         raise ValueError(f"out: expected a name that ends in {' or '.join(FORMATS)}, found {str(folder)!r}")
 
 
-def missing(folder: Path, chunks: Sequence[Chunk]) -> list[Chunk]:
+def pending_chunks(folder: Path, chunks: Sequence[Chunk]) -> list[Chunk]:
     """Those whose results are not there."""
-    return [chunk for chunk in chunks if not part(folder, chunk.number).is_file()]
+    return [chunk for chunk in chunks if not part_path(folder, chunk.number).is_file()]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from axialzoo.data.parquet import arrow
-from axialzoo.files import printable, written_beside
+from axialzoo.files import atomic_write, printable
 from axialzoo.runtime.predict import ImagePrediction
 
 FORMATS = (".parquet", ".jsonl")  # of results
@@ -29,7 +29,7 @@ def row_of(one: ImagePrediction, top: int | None = None) -> dict[str, Any]:
         return {**_nothing(printable(str(one.path))), "error": printable(one.error)}
     limit = {} if top is None else {"top": top}
     result = one.results[0]
-    found = result.rows(**limit)
+    found = result.summary(**limit)
     return {
         "picture": printable(str(one.path)),
         "width": one.picture.width,
@@ -48,13 +48,13 @@ def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         ModuleNotFoundError: for Parquet where pyarrow is not installed.
     """
     if path.suffix == ".jsonl":
-        with written_beside(path) as beside, open(beside, "w", encoding="utf-8") as file:
+        with atomic_write(path) as beside, open(beside, "w", encoding="utf-8") as file:
             file.writelines(_json(row) + "\n" for row in rows)
         return
     pyarrow = arrow()
     texts = [{**row, "result": None if row["result"] is None else _json(row["result"])} for row in rows]
     table = pyarrow.Table.from_pylist(texts, schema=_schema(pyarrow))
-    with written_beside(path) as beside:
+    with atomic_write(path) as beside:
         pyarrow.parquet.write_table(table, beside, compression="zstd")
 
 

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 from axialzoo.data.parquet import arrow
 from axialzoo.engine.inputs import chunks_of
 from axialzoo.engine.on_ray import run_on_ray
-from axialzoo.engine.plan import Plan, begin, check_format, input_digest, missing
+from axialzoo.engine.plan import Plan, check_format, input_digest, open_run, pending_chunks
 from axialzoo.engine.processes import run_on_processes
 from axialzoo.engine.work import Work
 from axialzoo.hub import fetch_checkpoint
@@ -21,7 +21,7 @@ from axialzoo.runtime.local import optimizable
 from axialzoo.runtime.predict import BATCH, check_decodable
 from axialzoo.runtime.system import cores
 from axialzoo.spec import SpecError, did_you_mean
-from axialzoo.tasks.tta import Asked, looks_of
+from axialzoo.tasks.tta import TTAOptions, tta_from_options
 
 ENGINES = ("processes", "ray")
 CHUNK = 256  # pictures
@@ -45,7 +45,7 @@ def predict_batch(
     top: int | None = None,
     device: str = AUTO,
     progress: Callable[[int, int], None] | None = None,
-    **looks: Unpack[Asked],
+    **tta: Unpack[TTAOptions],
 ) -> dict[str, Any]:
     """Predicts many pictures in several processes, into a folder of files of results.
 
@@ -68,7 +68,7 @@ def predict_batch(
         batch_size: Pictures computed at once.
         top: How many classes or objects to tell of.
         progress: Called with how many pictures are done, and how many there are.
-        looks: ``tile``, ``overlap``, ``flips``, ``scales``: see :func:`axialzoo.tasks.looks_of`.
+        tta: ``tile``, ``overlap``, ``hflip``, ``scales``: see :func:`axialzoo.tasks.tta_from_options`.
 
     Returns:
         ``model``, ``digest``, ``out``, ``pictures``, ``parts``; of this call ``done`` (pictures), ``errors`` (of them) and ``seconds``.
@@ -101,7 +101,7 @@ def predict_batch(
     if len(names) != 1:
         raise SpecError(f"framework: expected one, found {framework!r}")
     backend = process_backend() if names[0] == "keras" else None
-    checkpoint, asked = fetch_checkpoint(model), looks_of(**looks)
+    checkpoint, asked = fetch_checkpoint(model), tta_from_options(**tta)
     check_decodable(checkpoint.config, asked)
     chunks = chunks_of(inputs, chunk)
     config, total = checkpoint.config, sum(map(len, chunks))
@@ -110,11 +110,11 @@ def predict_batch(
         config.model, config.digest, names[0], backend, optimized, threads, batch_size, dict(asked.asked), top, total, len(chunks),
         input_digest(chunks), None if device == AUTO else device,
     )  # fmt: skip
-    begin(folder, plan, inputs, resume=resume, overwrite=overwrite)
-    left = missing(folder, chunks)
+    open_run(folder, plan, inputs, resume=resume, overwrite=overwrite)
+    left = pending_chunks(folder, chunks)
     where = str(checkpoint.folder.resolve())
     work = Work(
-        str(model), where, config.digest, str(folder.resolve()), names[0], backend, optimize, dict(looks), top, batch_size, threads, device
+        str(model), where, config.digest, str(folder.resolve()), names[0], backend, optimize, dict(tta), top, batch_size, threads, device
     )
     workers = workers or max(cores() // threads, 1)
     counted, errors, started = total - sum(map(len, left)), 0, time.monotonic()

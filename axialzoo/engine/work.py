@@ -9,13 +9,13 @@ from typing import Any
 
 from axialzoo.checkpoint import load_checkpoint
 from axialzoo.engine.inputs import Chunk, pictures_of
-from axialzoo.engine.plan import part
+from axialzoo.engine.plan import part_path
 from axialzoo.engine.results import row_of, write_rows
 from axialzoo.hub import fetch_checkpoint
 from axialzoo.runtime import Runner
 from axialzoo.runtime.device import AUTO
 from axialzoo.runtime.predict import predict_opened
-from axialzoo.tasks import looks_of
+from axialzoo.tasks import tta_from_options
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Work:
         folder: Where it lies on the machine that sends the work; where it does not lie there, the worker fetches `source`.
         digest: That it must have.
         out: Folder of the results.
-        framework, backend, optimize, looks, top, batch, threads, device: See :class:`axialzoo.engine.plan.Plan`.
+        framework, backend, optimize, tta, top, batch, threads, device: See :class:`axialzoo.engine.plan.Plan`.
     """
 
     source: str
@@ -37,7 +37,7 @@ class Work:
     framework: str
     backend: str | None
     optimize: bool
-    looks: dict[str, Any]
+    tta: dict[str, Any]
     top: int | None
     batch: int
     threads: int
@@ -66,6 +66,6 @@ class Work:
             Its ``number``, how many ``pictures`` it has, and how many of them are ``errors``.
         """
         opened = pictures_of(chunk)
-        rows = [row_of(one, self.top) for one in predict_opened([self.runner], opened, self.batch, looks_of(**self.looks))]
-        write_rows(part(Path(self.out), chunk.number), rows)
+        rows = [row_of(one, self.top) for one in predict_opened([self.runner], opened, self.batch, tta_from_options(**self.tta))]
+        write_rows(part_path(Path(self.out), chunk.number), rows)
         return {"number": chunk.number, "pictures": len(rows), "errors": sum(row["error"] is not None for row in rows)}

@@ -14,8 +14,8 @@ import numpy as np
 from axialzoo.checkpoint import Checkpoint
 from axialzoo.exports import keras_routes, torch_routes
 from axialzoo.exports.routes import FORMATS, PACKAGES, ROUTES, format_of
-from axialzoo.exports.run import channels_last, opened
-from axialzoo.files import check_output, folder_written_beside, written_beside
+from axialzoo.exports.run import channels_last, load_exported
+from axialzoo.files import atomic_write, check_output, folder_written_beside
 from axialzoo.hub import fetch_checkpoint
 from axialzoo.runtime.frameworks import choose, installed, process_backend, require_packages
 from axialzoo.runtime.local import keras_model, torch_model
@@ -78,13 +78,15 @@ def export_model(
     fixed = None if any_size else size_pair(size) if size is not None else spec.input_size
     original, write = _prepared(place, suffix, checkpoint, fixed)
     told(f"writing {FORMATS[suffix]} from {place} ...")
-    beside = folder_written_beside if suffix == "" else written_beside
+    beside = folder_written_beside if suffix == "" else atomic_write
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporters' own, of what is compared below
         with beside(target) as path:
             write(path)
             told("comparing it with its original ...")
-            compared = compare(original, opened(path, suffix, place), probes(spec, fixed), str(target), _exact(place, checkpoint))
+            compared = compare(
+                original, load_exported(path, suffix, place), comparison_shapes(spec, fixed), str(target), _exact(place, checkpoint)
+            )
     target = Path(target)
     count = sum(file.stat().st_size for file in target.rglob("*") if file.is_file()) if target.is_dir() else target.stat().st_size
     return {
@@ -97,7 +99,7 @@ def export_model(
     }
 
 
-def probes(spec: Model, fixed: tuple[int, int] | None) -> list[tuple[int, int, int]]:
+def comparison_shapes(spec: Model, fixed: tuple[int, int] | None) -> list[tuple[int, int, int]]:
     """(batch, height, width) of the comparison: two batches, and where sizes are free, six odd ones below and above the model's own."""
     if fixed is not None:
         return [(batch, *fixed) for batch in BATCHES]

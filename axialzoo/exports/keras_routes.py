@@ -14,7 +14,7 @@ import numpy as np
 
 from axialzoo.checkpoint import Checkpoint
 from axialzoo.exports import torch_routes
-from axialzoo.exports.run import Original, flat
+from axialzoo.exports.run import Original, flatten_outputs
 from axialzoo.runtime.local import torch_model
 
 
@@ -32,7 +32,7 @@ def prepared(model: Any, suffix: str, checkpoint: Checkpoint, size: tuple[int, i
     channels = config.spec.backbone.in_channels
 
     def run(x: np.ndarray) -> list[np.ndarray]:
-        return flat(model(torch_routes.laid_out(x, last), training=False), np.asarray)
+        return flatten_outputs(model(torch_routes.laid_out(x, last), training=False), np.asarray)
 
     def write(path: Path) -> None:
         height, width = size or (None, None)

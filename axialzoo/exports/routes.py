@@ -14,7 +14,7 @@ SIZES = ("fixed", "any")
 
 
 @dataclass(frozen=True)
-class Route:
+class ExportTarget:
     """How one framework writes one format.
 
     Attributes:
@@ -30,8 +30,8 @@ class Route:
         return self.any if sizes == "any" else self.fixed
 
 
-def _none(reason: str) -> Route:
-    return Route(reason, reason)
+def _none(reason: str) -> ExportTarget:
+    return ExportTarget(reason, reason)
 
 
 _TORCH = "--from torch, which computes the same from the same weights, has it"
@@ -39,21 +39,21 @@ _TENSORFLOW = "KERAS_BACKEND=tensorflow, which computes the same from the same w
 _OTHER_BACKEND = f"Keras writes it on its torch back end alone; {_TORCH}"
 _KERAS = "PyTorch does not write it; --from keras with " + _TENSORFLOW
 
-ROUTES: dict[tuple[str, str], Route] = {
-    ("torch", ".pt2"): Route(),
-    ("torch", ".onnx"): Route(),
+ROUTES: dict[tuple[str, str], ExportTarget] = {
+    ("torch", ".pt2"): ExportTarget(),
+    ("torch", ".onnx"): ExportTarget(),
     ("torch", ""): _none(_KERAS),
     ("torch", ".tflite"): _none(_KERAS),
-    ("keras-tensorflow", ""): Route(),
-    ("keras-tensorflow", ".tflite"): Route(),
+    ("keras-tensorflow", ""): ExportTarget(),
+    ("keras-tensorflow", ".tflite"): ExportTarget(),
     ("keras-tensorflow", ".onnx"): _none(_OTHER_BACKEND),
     ("keras-tensorflow", ".pt2"): _none(_OTHER_BACKEND),
-    ("keras-jax", ""): Route(any="JAX compiles for one height and width; " + _TENSORFLOW),
+    ("keras-jax", ""): ExportTarget(any="JAX compiles for one height and width; " + _TENSORFLOW),
     ("keras-jax", ".tflite"): _none("Keras does not write it on JAX; " + _TENSORFLOW),
     ("keras-jax", ".onnx"): _none(_OTHER_BACKEND),
     ("keras-jax", ".pt2"): _none(_OTHER_BACKEND),
-    ("keras-torch", ".pt2"): Route(),
-    ("keras-torch", ".onnx"): Route(),
+    ("keras-torch", ".pt2"): ExportTarget(),
+    ("keras-torch", ".onnx"): ExportTarget(),
     ("keras-torch", ""): _none("Keras does not write it on PyTorch; " + _TENSORFLOW),
     ("keras-torch", ".tflite"): _none("Keras does not write it on PyTorch without further packages; " + _TENSORFLOW),
 }

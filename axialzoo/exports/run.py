@@ -28,12 +28,12 @@ class Original:
         return self.run(x)
 
 
-def flat(outputs: Any, array: Callable[[Any], Any]) -> list[np.ndarray]:
+def flatten_outputs(outputs: Any, array: Callable[[Any], Any]) -> list[np.ndarray]:
     """The arrays of a tensor, or of a dictionary or list of outputs, by name where they have names: runtimes keep no other order."""
     if isinstance(outputs, Mapping):
-        return [one for name in sorted(outputs, key=level_of) for one in flat(outputs[name], array)]
+        return [one for name in sorted(outputs, key=sort_key) for one in flatten_outputs(outputs[name], array)]
     if isinstance(outputs, (list, tuple)):
-        return [one for value in outputs for one in flat(value, array)]
+        return [one for value in outputs for one in flatten_outputs(value, array)]
     return [np.asarray(array(outputs))]
 
 
@@ -48,7 +48,7 @@ def names_of(outputs: Any, spec: Model) -> list[str]:
     ]
 
 
-def opened(path: Path, suffix: str, place: str) -> Run:
+def load_exported(path: Path, suffix: str, place: str) -> Run:
     """The file that was written, read again and run by its own runtime.
 
     Args:
@@ -81,7 +81,7 @@ def _torch(path: Path) -> Run:
 
     def run(x: np.ndarray) -> list[np.ndarray]:
         with torch.no_grad():
-            return flat(module(torch.from_numpy(x)), lambda tensor: tensor.numpy())
+            return flatten_outputs(module(torch.from_numpy(x)), lambda tensor: tensor.numpy())
 
     return run
 
@@ -94,12 +94,12 @@ def _onnx(path: Path) -> Run:
 
     def run(x: np.ndarray) -> list[np.ndarray]:
         found = dict(zip(names, session.run(None, {session.get_inputs()[0].name: x})))
-        return [np.asarray(found[name]) for name in sorted(found, key=level_of)]
+        return [np.asarray(found[name]) for name in sorted(found, key=sort_key)]
 
     return run
 
 
-def level_of(name: str) -> tuple[str, int]:
+def sort_key(name: str) -> tuple[str, int]:
     """``"boxes.10"`` after ``"boxes.9"``."""
     base, _, level = name.partition(".")
     return base, int(level) if level.isdigit() else 0
@@ -114,7 +114,7 @@ def _litert(path: Path) -> Run:
 
     def run(x: np.ndarray) -> list[np.ndarray]:
         found = runner(**{given: x})
-        return [found[key] for key in sorted(found, key=level_of)]
+        return [found[key] for key in sorted(found, key=sort_key)]
 
     return run
 
@@ -123,4 +123,4 @@ def _saved_model(path: Path) -> Run:
     import tensorflow
 
     loaded = tensorflow.saved_model.load(str(path))
-    return lambda x: flat(loaded.serve(x), np.asarray)
+    return lambda x: flatten_outputs(loaded.serve(x), np.asarray)

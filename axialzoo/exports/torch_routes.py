@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from axialzoo.checkpoint import Config
-from axialzoo.exports.run import Original, flat, names_of
+from axialzoo.exports.run import Original, flatten_outputs, names_of
 
 
 def prepared(model: Any, suffix: str, config: Config, size: tuple[int, int] | None, *, last: bool = False) -> tuple[Original, Callable]:
@@ -32,7 +32,7 @@ def prepared(model: Any, suffix: str, config: Config, size: tuple[int, int] | No
     shape = (2, height, width, channels) if last else (2, channels, height, width)
 
     def write(path: Path) -> None:
-        program = recorded(model, torch.zeros(shape), size is None, 1 if last else 2)
+        program = record_program(model, torch.zeros(shape), size is None, 1 if last else 2)
         if suffix == ".pt2":
             torch.export.save(program, path)
             return
@@ -51,7 +51,7 @@ def as_function(model: Any, last: bool) -> Callable[[np.ndarray], list[np.ndarra
 
     def run(x: np.ndarray) -> list[np.ndarray]:
         with torch.no_grad():
-            return flat(model(torch.from_numpy(laid_out(x, last)).to(dtype)), lambda tensor: tensor.numpy())
+            return flatten_outputs(model(torch.from_numpy(laid_out(x, last)).to(dtype)), lambda tensor: tensor.numpy())
 
     return run
 
@@ -61,7 +61,7 @@ def laid_out(x: np.ndarray, last: bool) -> np.ndarray:
     return np.ascontiguousarray(x if last else x.transpose(0, 3, 1, 2))
 
 
-def recorded(model: Any, x: Any, any_size: bool, axis: int) -> Any:
+def record_program(model: Any, x: Any, any_size: bool, axis: int) -> Any:
     """The model as torch.export records it, of any batch and, where `any_size`, any height and width, which are `axis` and the next.
 
     Where heights and widths are free, nothing is asked of any size meanwhile: what would be a guess about it becomes the way that

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from axialzoo.spec import SpecError, did_you_mean, entry, parameters
+from axialzoo.spec import SpecError, did_you_mean, get_entry, parameters
 
 DEEPLAB2 = "https://storage.googleapis.com/gresearch/tf-deeplab/checkpoint/"
 CITYSCAPES = "_os16_axial_deeplab_cityscapes_trainfine.tar.gz"
@@ -23,7 +23,7 @@ OF_IMAGENET = f"{CODE}; trained on ImageNet, whose terms are for research"
 
 
 @dataclass(frozen=True)
-class Official:
+class OfficialWeights:
     """Weights that somebody else offers.
 
     Attributes:
@@ -47,11 +47,11 @@ class Official:
     @property
     def least_bytes(self) -> int:
         """Of the download, whose size no page says: the bytes of the weights in float32; optimizers and other heads come on top."""
-        spec = entry(self.name.partition(".")[0]).spec
+        spec = get_entry(self.name.partition(".")[0]).spec
         return 4 * sum(math.prod(parameter.shape) for parameter in parameters(spec))
 
 
-def _of_deeplab2() -> list[Official]:
+def _of_deeplab2() -> list[OfficialWeights]:
     found = []
     for theirs, backbone, head, pq, miou in (
         ("axial_swidernet_1_1_1", "axial_swidernet_1_1_1", "axial_deeplab_swidernet_1_1_1", 0.661, 0.828),
@@ -62,9 +62,11 @@ def _of_deeplab2() -> list[Official]:
     ):
         address, figures = f"{DEEPLAB2}{theirs}{CITYSCAPES}", {"cityscapes_pq": pq, "cityscapes_miou": miou}
         found += [
-            Official(f"{head}.cityscapes", "deeplab2", address, OF_CITYSCAPES, figures, head),
-            Official(f"{backbone}.cityscapes", "deeplab2", address, OF_CITYSCAPES, figures, backbone, backbone_only=True),
-            Official(f"{backbone}.imagenet1k", "deeplab2", f"{DEEPLAB2}{theirs}{STRONG}", OF_IMAGENET, {}, backbone, backbone_only=True),
+            OfficialWeights(f"{head}.cityscapes", "deeplab2", address, OF_CITYSCAPES, figures, head),
+            OfficialWeights(f"{backbone}.cityscapes", "deeplab2", address, OF_CITYSCAPES, figures, backbone, backbone_only=True),
+            OfficialWeights(
+                f"{backbone}.imagenet1k", "deeplab2", f"{DEEPLAB2}{theirs}{STRONG}", OF_IMAGENET, {}, backbone, backbone_only=True
+            ),
         ]
     for name, file in (
         ("axial_resnet50_gelu.imagenet22k", "maxs_gelu_imagenet_22k_1k_224.tar.gz"),
@@ -72,11 +74,11 @@ def _of_deeplab2() -> list[Official]:
         ("resnet50.imagenet1k_strong", f"resnet50{STRONG}"),
         ("resnet50_beta.imagenet1k_strong", f"resnet50_beta{STRONG}"),
     ):
-        found.append(Official(name, "deeplab2", DEEPLAB2 + file, OF_IMAGENET, {}, name.partition(".")[0], backbone_only=True))
+        found.append(OfficialWeights(name, "deeplab2", DEEPLAB2 + file, OF_IMAGENET, {}, name.partition(".")[0], backbone_only=True))
     return found
 
 
-def _mask_transformers() -> list[Official]:
+def _mask_transformers() -> list[OfficialWeights]:
     """Of deeplab2's g3doc/projects/max_deeplab.md and kmax_deeplab.md; PQ by the official script, single scale.
 
     PyTorch's files of kMaX-DeepLab are on Google Drive, where the README of bytedance/kmax-deeplab has
@@ -90,25 +92,25 @@ def _mask_transformers() -> list[Official]:
     ):  # fmt: skip
         tag = f"coco_{steps}" if size == 1025 else f"coco_{size}_{steps}"
         address = f"{DEEPLAB2}{name}_os16_res{size}_{steps}_coco_train.tar.gz"
-        found.append(Official(f"{name}.{tag}", "deeplab2", address, OF_COCO, {"coco_pq": pq}, name))
+        found.append(OfficialWeights(f"{name}.{tag}", "deeplab2", address, OF_COCO, {"coco_pq": pq}, name))
     for name, theirs, coco, cityscapes, miou in (
         ("kmax_deeplab_resnet50", "kmax_resnet50", 0.530, 0.643, 0.797),
         ("kmax_deeplab_axial_resnet50", "kmax_maxs_gelu", 0.562, 0.664, 0.821),
     ):
         address = f"{DEEPLAB2}{theirs}_coco_train.tar.gz"
-        found.append(Official(f"{name}.coco", "deeplab2", address, OF_COCO, {"coco_pq": coco}, name))
+        found.append(OfficialWeights(f"{name}.coco", "deeplab2", address, OF_COCO, {"coco_pq": coco}, name))
         figures = {"cityscapes_pq": cityscapes, "cityscapes_miou": miou}
         address = f"{DEEPLAB2}{theirs}_cityscapes_train.tar.gz"
-        found.append(Official(f"{name}_cityscapes.cityscapes", "deeplab2", address, OF_CITYSCAPES, figures, f"{name}_cityscapes"))
+        found.append(OfficialWeights(f"{name}_cityscapes.cityscapes", "deeplab2", address, OF_CITYSCAPES, figures, f"{name}_cityscapes"))
     return found
 
 
-OFFICIAL: dict[str, Official] = {
+OFFICIAL: dict[str, OfficialWeights] = {
     one.name: one
     for one in (
         *_of_deeplab2(),
         *_mask_transformers(),
-        Official(
+        OfficialWeights(
             "axial_resnet26_s.imagenet1k", "axial-deeplab", "http://www.cs.jhu.edu/~hwang157/axial26s.pth",
             "the repository names none; trained on ImageNet, whose terms are for research", {"top1": 0.758}, "axial_resnet26_s",
         ),
@@ -116,7 +118,7 @@ OFFICIAL: dict[str, Official] = {
 }  # fmt: skip
 
 
-def official(name: str) -> Official:
+def official(name: str) -> OfficialWeights:
     """The weights called `name`.
 
     Raises:

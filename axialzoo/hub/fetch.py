@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from axialzoo.checkpoint import Checkpoint, CheckpointError, Config, ForeignVersion, load_checkpoint, read_small
+from axialzoo.checkpoint import Checkpoint, CheckpointError, Config, UnsupportedVersionError, load_checkpoint, read_small
 from axialzoo.checkpoint.config import MAX_BYTES
 from axialzoo.hub.address import Address
 from axialzoo.hub.cache import check_unmoved, drop
@@ -23,18 +23,18 @@ def fetch(address: Address, *, verify: bool = True) -> Checkpoint:
     Raises:
         CheckpointError: where the Hub does not have it, where it is damaged twice, and for a tag that has moved.
     """
-    config = _twice(address, FILES[:1], lambda: download(address, FILES[0]), _described)
+    config = _retry_once(address, FILES[:1], lambda: download(address, FILES[0]), _described)
     commit = config.parent.name  # both files of one commit, whatever the branch does meanwhile
 
     def both() -> Path:
         return [download(address, name, commit).parent for name in FILES][-1]
 
-    checkpoint = _twice(address, FILES, both, lambda folder: load_checkpoint(folder, verify=verify))
+    checkpoint = _retry_once(address, FILES, both, lambda folder: load_checkpoint(folder, verify=verify))
     check_unmoved(address, checkpoint.config.digest)
     return checkpoint
 
 
-def fetch_beside(address: Address, folder: Path) -> None:
+def fetch_card_files(address: Address, folder: Path) -> None:
     """Fetches what was published beside the checkpoint in `folder`, of the same commit, and checks all against the manifest.
 
     Raises:
@@ -42,7 +42,7 @@ def fetch_beside(address: Address, folder: Path) -> None:
     """
     commit = folder.name
     try:
-        _twice(address, (MANIFEST,), lambda: download(address, MANIFEST, commit), read_manifest)
+        _retry_once(address, (MANIFEST,), lambda: download(address, MANIFEST, commit), read_manifest)
     except Absent:
         return
     names = read_manifest(folder / MANIFEST)
@@ -50,7 +50,7 @@ def fetch_beside(address: Address, folder: Path) -> None:
     def every() -> Path:
         return [download(address, name, commit) for name in (*names, MANIFEST)][-1].parent
 
-    _twice(address, (*names, MANIFEST), every, check_manifest)
+    _retry_once(address, (*names, MANIFEST), every, check_manifest)
 
 
 def _described(config: Path) -> Path:
@@ -58,13 +58,13 @@ def _described(config: Path) -> Path:
     return config
 
 
-def _twice(address: Address, names: Iterable[str], get: Callable[[], Path], check: Callable[[Path], T]) -> T:
+def _retry_once(address: Address, names: Iterable[str], get: Callable[[], Path], check: Callable[[Path], T]) -> T:
     """What `check` says of what `get` gives; where it refuses, the files are dropped from the cache and fetched once more."""
     for attempt in (1, 2):
         path = get()
         try:
             return check(path)
-        except ForeignVersion:
+        except UnsupportedVersionError:
             raise  # whole, and of another version: another copy is the same
         except (CheckpointError, SpecError) as error:
             drop(path if path.is_dir() else path.parent, names)

@@ -27,7 +27,7 @@ NUMBERS = ("mean", "std")
 Outputs = Mapping[str, np.ndarray]
 
 
-def made_input(shape: tuple[int, int, int, int], seed: int = 0) -> np.ndarray:
+def noise_input(shape: tuple[int, int, int, int], seed: int = 0) -> np.ndarray:
     """Fixed noise of `shape`, (N, H, W, C), in float64.
 
     Example:
@@ -78,13 +78,13 @@ def read_golden(folder: Path, config: Config) -> dict[str, Any] | None:
     return cases
 
 
-def case_input(case: Mapping[str, Any]) -> np.ndarray:
+def input_of_case(case: Mapping[str, Any]) -> np.ndarray:
     """The input of a case, (N, H, W, C).
 
     Raises:
         CheckpointError: where this numpy makes other noise of its seed than the one that published it.
     """
-    made = made_input(tuple(case["input"]["shape"]), case["input"]["seed"])
+    made = noise_input(tuple(case["input"]["shape"]), case["input"]["seed"])
     if not np.allclose(made[0, 0, 0], case["input"]["first"], rtol=0, atol=1e-12):
         raise CheckpointError(f"{GOLDEN}: the input made of seed {case['input']['seed']} is not the one that it was published with")
     return made

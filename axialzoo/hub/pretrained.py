@@ -9,14 +9,26 @@ from dataclasses import dataclass
 from typing import Unpack
 
 from axialzoo.checkpoint import Checkpoint, CheckpointError, Config
-from axialzoo.hub.resolve import fetch_checkpoint, refuse_scheme, weights_of
-from axialzoo.spec import KINDS, Changes, Entry, Model, SpecError, adapt, entry, is_registered, parameters, same_architecture, without_head
+from axialzoo.hub.resolve import fetch_checkpoint, reject_url_scheme, weights_of
+from axialzoo.spec import (
+    KINDS,
+    Changes,
+    Model,
+    ModelEntry,
+    SpecError,
+    adapt,
+    get_entry,
+    is_registered,
+    parameters,
+    same_architecture,
+    without_head,
+)
 
 STEM = ("stem.0.conv.weight",)
 
 
 @dataclass(frozen=True)
-class Build:
+class BuildPlan:
     """A model to build and the weights to put into it.
 
     Attributes:
@@ -32,7 +44,9 @@ class Build:
     config: Config | None = None
 
 
-def to_build(name: str, pretrained: bool | str | os.PathLike = False, *, features_only: bool = False, **changes: Unpack[Changes]) -> Build:
+def plan_build(
+    name: str, pretrained: bool | str | os.PathLike = False, *, features_only: bool = False, **changes: Unpack[Changes]
+) -> BuildPlan:
     """What ``create_model(name, pretrained, ...)`` has to build and load.
 
     Args:
@@ -47,14 +61,14 @@ def to_build(name: str, pretrained: bool | str | os.PathLike = False, *, feature
         SpecError: for an unknown name or tag.
         CheckpointError: where the weights are not whole, or are of another model.
     """
-    refuse_scheme(name)
-    registered = None if name == "custom" else entry(name)
+    reject_url_scheme(name)
+    registered = None if name == "custom" else get_entry(name)
     if pretrained is False or pretrained is None:
         if registered is None:
             raise SpecError("model 'custom': expected weights that say what it is: pretrained=FOLDER or 'org/repo'")
         kind = changes.get("attention") or registered.kind_of(name.partition(".")[2])
         spec = adapt(registered.at(changes.get("output_stride")), **{**changes, "attention": kind})
-        return Build(without_head(spec) if features_only else spec)
+        return BuildPlan(without_head(spec) if features_only else spec)
     kind = changes.get("attention")
     checkpoint = fetch_checkpoint(_source(name, pretrained, kind))
     found = checkpoint.config.spec
@@ -70,10 +84,10 @@ def to_build(name: str, pretrained: bool | str | os.PathLike = False, *, feature
         )
     spec = adapt(found, **changes)
     spec = without_head(spec) if features_only else spec
-    return Build(spec, checkpoint, replaced(found, spec), checkpoint.config.adapted(spec))
+    return BuildPlan(spec, checkpoint, reinitialised_names(found, spec), checkpoint.config.adapted(spec))
 
 
-def replaced(source: Model, target: Model) -> tuple[str, ...]:
+def reinitialised_names(source: Model, target: Model) -> tuple[str, ...]:
     """Names of the tensors of `source` that a model of `target` does not take, each for a reason that has a name.
 
     Another number of classes replaces the head's tensors whose shape depends on it, other input channels the first
@@ -99,7 +113,7 @@ def replaced(source: Model, target: Model) -> tuple[str, ...]:
     return names
 
 
-def _is_of(registered: Entry, config: Config) -> bool:
+def _is_of(registered: ModelEntry, config: Config) -> bool:
     """Whether a checkpoint is of a registered model; one that says so brings its kind of attention along."""
     own = registered.at(config.spec.backbone.output_stride)
     if same_architecture(own, config.spec):
@@ -118,7 +132,7 @@ def _source(name: str, pretrained, kind: str | None):
         if name == "custom":
             raise SpecError("model 'custom': expected pretrained=FOLDER or 'org/repo', found True")
         return weights_of(name, kind=kind)
-    if isinstance(pretrained, str) and name != "custom" and not os.path.exists(pretrained) and pretrained in entry(name).weights:
+    if isinstance(pretrained, str) and name != "custom" and not os.path.exists(pretrained) and pretrained in get_entry(name).weights:
         return weights_of(name, pretrained, kind)
     tag = isinstance(pretrained, str) and pretrained.isidentifier() and not os.path.exists(pretrained) and not is_registered(pretrained)
     if tag and name != "custom":

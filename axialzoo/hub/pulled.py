@@ -16,12 +16,12 @@ def home() -> Path:
     return Path(os.environ.get("AXIALZOO_HOME") or os.path.join(cache, "axialzoo")).expanduser().absolute()
 
 
-def pulled(name: str) -> Path:
+def pulled_dir(name: str) -> Path:
     """The folder that the weights called `name` have once they are pulled."""
     return home() / "pulled" / name
 
 
-def records() -> dict[str, dict[str, str]]:
+def first_digests() -> dict[str, dict[str, str]]:
     """Name -> ``digest`` and ``address`` of what was imported first.
 
     Raises:
@@ -41,20 +41,20 @@ def records() -> dict[str, dict[str, str]]:
 
 def record(name: str, digest: str, address: str) -> None:
     """Remembers what was imported; a record that is there stays."""
-    known = records()
+    known = first_digests()
     if name not in known:
         write_text(
             home() / "pulled.json", json.dumps({**known, name: {"digest": digest, "address": address}}, indent=2, sort_keys=True) + "\n"
         )
 
 
-def check_recorded(name: str, digest: str, where: str) -> None:
+def check_first_digest(name: str, digest: str, where: str) -> None:
     """Whether weights called `name` are those that were imported first.
 
     Raises:
         CheckpointError: naming both digests.
     """
-    expected = records().get(name, {}).get("digest", digest)
+    expected = first_digests().get(name, {}).get("digest", digest)
     if digest != expected:
         raise CheckpointError(
             f"{where}: other weights than were imported first as {name}: expected digest {expected}, found {digest}; if they are right, "

@@ -12,7 +12,7 @@ from axialzoo.checkpoint import CheckpointError, Config, load_checkpoint, read_s
 from axialzoo.checkpoint.config import MAX_BYTES
 from axialzoo.checkpoint.folder import CONFIG, WEIGHTS
 from axialzoo.checkpoint.migrate import VERSION
-from axialzoo.files import check_output, written_beside
+from axialzoo.files import atomic_write, check_output
 from axialzoo.hub.address import Address
 from axialzoo.hub.golden import GOLDEN
 from axialzoo.hub.hub_errors import hub_errors
@@ -102,7 +102,7 @@ def write_publication(publication: Publication, folder: Path, *, overwrite: bool
     empty = folder.is_dir() and not any(folder.iterdir())
     check_output(folder, overwrite=overwrite or empty)
     for name, content in publication.files.items():
-        with written_beside(folder / name) as beside:
+        with atomic_write(folder / name) as beside:
             beside.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
     return folder
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from axialzoo.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from axialzoo.hub.address import Address
 from axialzoo.hub.catalogue import OFFICIAL
-from axialzoo.hub.fetch import fetch, fetch_beside
-from axialzoo.hub.pulled import check_recorded, pulled
-from axialzoo.spec import SpecError, did_you_mean, entry, list_models
+from axialzoo.hub.fetch import fetch, fetch_card_files
+from axialzoo.hub.pulled import check_first_digest, pulled_dir
+from axialzoo.spec import SpecError, did_you_mean, get_entry, list_models
 
 PACKAGE = "package:"
 
@@ -27,25 +27,25 @@ def fetch_checkpoint(source: str | os.PathLike, *, verify: bool = True, beside: 
         >>> fetch_checkpoint("axial_resnet_cifar10").config.spec.input_size
         (32, 32)
     """
-    found = place_of(source)
+    found = locate(source)
     if isinstance(found, Path):
         checkpoint = load_checkpoint(found, verify=verify)
-        if found == pulled(found.name):
-            check_recorded(found.name, checkpoint.config.digest, str(found))
+        if found == pulled_dir(found.name):
+            check_first_digest(found.name, checkpoint.config.digest, str(found))
         return checkpoint
     checkpoint = fetch(found, verify=verify)
     if beside:
-        fetch_beside(found, checkpoint.folder)
+        fetch_card_files(found, checkpoint.folder)
     return checkpoint
 
 
 def resolve(source) -> Path:
     """The folder on this machine that `source` means, fetched from the Hub and checked where it has to be: see :func:`place_of`."""
-    found = place_of(source)
+    found = locate(source)
     return found if isinstance(found, Path) else fetch(found).folder
 
 
-def place_of(source) -> Path | Address:
+def locate(source) -> Path | Address:
     """The folder, or the address on the Hub, that `source` means.
 
     Args:
@@ -61,7 +61,7 @@ def place_of(source) -> Path | Address:
         return Path(source)
     if not isinstance(source, str) or not source:
         raise CheckpointError(f"checkpoint: expected a folder, name.tag or org/repo[@revision], found {source!r}")
-    refuse_scheme(source)
+    reject_url_scheme(source)
     if source.startswith(PACKAGE):
         return Path(__file__).parent.parent / "weights" / source.removeprefix(PACKAGE)
     if source.startswith((".", "~", os.sep)) or os.path.exists(source):
@@ -71,10 +71,10 @@ def place_of(source) -> Path | Address:
         return address
     if os.sep in source:
         return Path(source)
-    return place_of(weights_of(source))
+    return locate(weights_of(source))
 
 
-def refuse_scheme(name: str) -> None:
+def reject_url_scheme(name: str) -> None:
     """Refuses names as timm and others write repositories on the Hub."""
     scheme, colon, rest = name.partition(":")
     if colon and scheme in ("hf-hub", "hf_hub", "hf", "timm"):
@@ -89,9 +89,9 @@ def weights_of(name: str, tag: str | None = None, kind: str | None = None) -> st
         SpecError: naming the tags that exist, and for official weights that nobody has pulled yet.
     """
     base, _, own = name.partition(".")
-    found, tag = entry(base), tag or own
+    found, tag = get_entry(base), tag or own
     if tag and tag not in found.weights and f"{found.name}.{tag}" in OFFICIAL:
-        folder = pulled(f"{found.name}.{tag}")
+        folder = pulled_dir(f"{found.name}.{tag}")
         if not folder.exists():
             raise SpecError(f"{found.name}.{tag}: official weights, not here yet: `axialzoo pull {folder.name}` fetches and imports them")
         return str(folder)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from axialzoo.checkpoint import CheckpointError
-from axialzoo.files import check_output, written_beside
+from axialzoo.files import atomic_write, check_output
 from axialzoo.hub.address import Address
 from axialzoo.hub.hub_errors import hub_errors
 from axialzoo.hub.push import ADVICE
@@ -80,7 +80,7 @@ def write_space(files: Mapping[str, bytes | Path], folder: Path, *, overwrite: b
     """
     check_output(folder, overwrite=overwrite or (folder.is_dir() and not any(folder.iterdir())))
     for name, content in files.items():
-        with written_beside(folder / name) as beside:
+        with atomic_write(folder / name) as beside:
             beside.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
     return folder
 

@@ -52,13 +52,13 @@ def deep_picture(values: np.ndarray, name: str = "image") -> Image.Image:
     if ranged:
         pixels = ((values.astype(np.int64) + 128) // 257).astype(np.uint8)  # nearest; 65535 = 255 * 257
     else:
-        pixels = stretch_percentiles(values)
+        pixels = stretch_array(values)
     picture = Image.fromarray(pixels).convert("RGB")
     setattr(picture, ATTRIBUTE, Depth(values, bool(ranged)))
     return picture
 
 
-def stretch_percentiles(values: np.ndarray, low: float = 0.001, high: float = 0.999) -> np.ndarray:
+def stretch_array(values: np.ndarray, low: float = 0.001, high: float = 0.999) -> np.ndarray:
     """Return numbers of any range as uint8, their own darkest and brightest moved to 0 and 255.
 
     :func:`axialzoo.image.stretched` does it to 8-bit pictures; numbers from 0 to 255 give the same here, bit for bit.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from axialzoo.files import written_beside
+from axialzoo.files import atomic_write
 
 SCALE = 2  # drawn at twice the size below, for sharp text on dense screens
 PAPER, INK, QUIET, TRACK = (255, 255, 255), (28, 32, 40), (107, 114, 128), (238, 240, 244)
@@ -165,5 +165,5 @@ def picture_format(path: Path) -> str:
 def write(picture: Image.Image, path: Path) -> None:
     """Written whole or not at all, in the format that the suffix names."""
     kind = picture_format(path)
-    with written_beside(path) as beside:
+    with atomic_write(path) as beside:
         picture.save(beside, kind)

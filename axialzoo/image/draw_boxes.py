@@ -15,7 +15,7 @@ from axialzoo.image.draw import SCALE as DENSITY  # of fonts: `font(8)` is 16 pi
 from axialzoo.spec.labels import Label, label_name
 
 if TYPE_CHECKING:  # tasks draw by this module
-    from axialzoo.tasks.results import Boxes
+    from axialzoo.tasks.results import Detections
 
 PALETTE = (
     (230, 57, 70), (29, 120, 210), (255, 183, 3), (42, 157, 90), (155, 89, 182), (0, 180, 180), (244, 114, 32), (226, 90, 170),
@@ -82,7 +82,9 @@ def draw_boxes(
     return canvas
 
 
-def draw_views(picture: Image.Image, views: Mapping[str, Boxes], path: str | os.PathLike | None = None, *, model: str = "") -> Image.Image:
+def draw_views(
+    picture: Image.Image, views: Mapping[str, Detections], path: str | os.PathLike | None = None, *, model: str = ""
+) -> Image.Image:
     """Draw what is said of a picture under several headings (frameworks, or the truth) side by side.
 
     Args:
@@ -100,7 +102,7 @@ def draw_views(picture: Image.Image, views: Mapping[str, Boxes], path: str | os.
     for heading, one in views.items():
         scores = None if heading == "truth" else one.scores.tolist()
         name = heading if heading == "truth" or not model else f"{model} {heading}" if len(views) > 1 else model
-        panels[name] = draw_boxes(picture, one.boxes.tolist(), one.indices.tolist(), scores, labels=one.labels)
+        panels[name] = draw_boxes(picture, one.boxes.tolist(), one.labels.tolist(), scores, labels=one.categories)
     width, height = (max(side) for side in zip(*(panel.size for panel in panels.values())))
     canvas = Image.new("RGB", (len(panels) * (width + MARGIN) - MARGIN, ROW + height), PAPER)
     pen = ImageDraw.Draw(canvas)

@@ -16,7 +16,7 @@ from axialzoo.image.draw import INK, MARGIN, PAPER, QUIET, SCALE, font, paste, s
 from axialzoo.spec.labels import Label, label_name
 
 if TYPE_CHECKING:
-    from axialzoo.tasks.results import Segments
+    from axialzoo.tasks.results import Segmentation
 
 VIEW = (560, 420)  # width and height that a picture is fitted into
 LEGEND, ROW, GAP, HEAD = 190, 24, 20, 30
@@ -38,7 +38,7 @@ def class_colour(labels: tuple[Label, ...], index: int) -> tuple[int, int, int]:
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def overlay(picture: Image.Image, segments: Segments, size: tuple[int, int] | None = None, *, scores: bool = True) -> Image.Image:
+def overlay(picture: Image.Image, segments: Segmentation, size: tuple[int, int] | None = None, *, scores: bool = True) -> Image.Image:
     """The picture with its segments over it.
 
     Objects (segments of things) have an outline, light with dark beside it so that it is seen on any ground; the larger ones are named.
@@ -53,17 +53,17 @@ def overlay(picture: Image.Image, segments: Segments, size: tuple[int, int] | No
     Raises:
         ValueError: for a map of another size than the picture.
     """
-    if segments.map.shape != (picture.height, picture.width):
-        height, width = segments.map.shape
+    if segments.segmentation.shape != (picture.height, picture.width):
+        height, width = segments.segmentation.shape
         raise ValueError(f"segments: expected a map of the picture's size {picture.width} x {picture.height}, found {width} x {height}")
     size = size or picture.size
-    ids, index = np.unique(segments.map, return_inverse=True)
-    small = Image.fromarray(index.reshape(segments.map.shape).astype(np.int32)).resize(size, Image.Resampling.NEAREST)
+    ids, index = np.unique(segments.segmentation, return_inverse=True)
+    small = Image.fromarray(index.reshape(segments.segmentation.shape).astype(np.int32)).resize(size, Image.Resampling.NEAREST)
     index = np.asarray(small)  # (h, w): places in `ids`
     known = {one["id"]: one for one in segments.segments_info}
     info = [known.get(id) for id in ids.tolist()]
-    colours = np.array([(0, 0, 0) if one is None else class_colour(segments.labels, one["label_id"]) for one in info], np.float32)
-    things = np.array([one is not None and _is_thing(segments.labels, one) for one in info])
+    colours = np.array([(0, 0, 0) if one is None else class_colour(segments.categories, one["label_id"]) for one in info], np.float32)
+    things = np.array([one is not None and _is_thing(segments.categories, one) for one in info])
     strength = np.where(things, THING, [0 if one is None else STUFF for one in info]).astype(np.float32)[index][..., None]  # (h, w, 1)
     canvas = np.asarray(picture.convert("RGB").resize(size, Image.Resampling.LANCZOS), np.float32)
     canvas = canvas * (1 - strength) + colours[index] * strength  # (h, w, 3)
@@ -71,7 +71,7 @@ def overlay(picture: Image.Image, segments: Segments, size: tuple[int, int] | No
     canvas = np.where(outline[..., None] == 2, 0.35 * canvas, canvas)
     canvas = np.where(outline[..., None] == 1, 0.25 * colours[index] + 0.75 * 255, canvas)
     drawn = Image.fromarray(canvas.round().clip(0, 255).astype(np.uint8))
-    _names(drawn, index, info, things, segments.labels, scores)
+    _names(drawn, index, info, things, segments.categories, scores)
     return drawn
 
 
@@ -124,7 +124,7 @@ def _names(drawn: Image.Image, index: np.ndarray, info: list, things: np.ndarray
 
 
 def draw_segments(
-    picture: Image.Image, segments: Segments, path: str | os.PathLike | None = None, *, model: str = "", scores: bool = True
+    picture: Image.Image, segments: Segmentation, path: str | os.PathLike | None = None, *, model: str = "", scores: bool = True
 ) -> Image.Image:
     """Draw what a model says of a picture: the overlay, and a legend of the classes with how many objects or how much area they have.
 
@@ -148,7 +148,7 @@ def draw_segments(
 
 
 def draw_views(
-    picture: Image.Image, views: Mapping[str, Segments], path: str | os.PathLike | None = None, *, model: str = ""
+    picture: Image.Image, views: Mapping[str, Segmentation], path: str | os.PathLike | None = None, *, model: str = ""
 ) -> Image.Image:
     """Draw what is said of a picture under several headings (frameworks, say) side by side; arguments as of `draw_segments`."""
     named = {f"{model} {heading}".strip() if len(views) > 1 else model or heading: one for heading, one in views.items()}
@@ -156,7 +156,7 @@ def draw_views(
 
 
 def draw_comparison(
-    picture: Image.Image, truth: Segments, prediction: Segments, path: str | os.PathLike | None = None, *, model: str = "prediction"
+    picture: Image.Image, truth: Segmentation, prediction: Segmentation, path: str | os.PathLike | None = None, *, model: str = "prediction"
 ) -> Image.Image:
     """Draw the picture, the truth and what a model says side by side; arguments as of `draw_segments`.
 
@@ -165,7 +165,7 @@ def draw_comparison(
     return _sheet(picture, {"truth": truth, model: prediction}, path, scores=True, with_picture=True)
 
 
-def _sheet(picture: Image.Image, views: Mapping[str, Segments], path, scores: bool, *, with_picture: bool) -> Image.Image:
+def _sheet(picture: Image.Image, views: Mapping[str, Segmentation], path, scores: bool, *, with_picture: bool) -> Image.Image:
     share = min(VIEW[0] * SCALE / picture.width, VIEW[1] * SCALE / picture.height)
     size = max(round(picture.width * share), 1), max(round(picture.height * share), 1)
     panels = {"picture": picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)} if with_picture else {}
@@ -195,23 +195,23 @@ def _sheet(picture: Image.Image, views: Mapping[str, Segments], path, scores: bo
     return canvas
 
 
-def _legend(segments: Segments, truth: Segments | None, most: int) -> list[tuple[tuple | None, str, str]]:
+def _legend(segments: Segmentation, truth: Segmentation | None, most: int) -> list[tuple[tuple | None, str, str]]:
     """Colour, name and amount of each class that occurs, the largest first; what has no room is counted in a last row without colour."""
     areas = [_areas(one) for one in (segments, truth) if one is not None]
-    objects = Counter(one["label_id"] for one in segments.segments_info if _is_thing(segments.labels, one))
+    objects = Counter(one["label_id"] for one in segments.segments_info if _is_thing(segments.categories, one))
     rows = []
     for index, _ in sum(areas, Counter()).most_common():
-        thing = not segments.labels or segments.labels[index].thing
-        amount = str(objects[index]) if thing else f"{100 * areas[0][index] / segments.map.size:.0f} %"
-        rows.append((class_colour(segments.labels, index), label_name(segments.labels, index), amount))
+        thing = not segments.categories or segments.categories[index].thing
+        amount = str(objects[index]) if thing else f"{100 * areas[0][index] / segments.segmentation.size:.0f} %"
+        rows.append((class_colour(segments.categories, index), label_name(segments.categories, index), amount))
     return rows if len(rows) <= most else [*rows[: most - 1], (None, f"and {len(rows) - most + 1} more", "")]
 
 
-def _areas(segments: Segments) -> Counter[int]:
+def _areas(segments: Segmentation) -> Counter[int]:
     """Pixels of each class that has segments."""
     known = {one["id"]: one["label_id"] for one in segments.segments_info}
     found: Counter[int] = Counter()
-    for id, pixels in zip(*(values.tolist() for values in np.unique(segments.map, return_counts=True))):
+    for id, pixels in zip(*(values.tolist() for values in np.unique(segments.segmentation, return_counts=True))):
         if id in known:
             found[known[id]] += pixels
     return found

@@ -17,7 +17,7 @@ Picture: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray"
 TAKEN = "a path, a Pillow picture, an array (H, W, 3) or (H, W) of 0 to 255, or a list of such"
 
 
-def pictures_of(given: Any) -> Iterator[Image.Image | np.ndarray]:
+def iter_images(given: Any) -> Iterator[Image.Image | np.ndarray]:
     """The pictures in `given`, one after another: Pillow's, or arrays.
 
     Args:
@@ -39,7 +39,7 @@ def pictures_of(given: Any) -> Iterator[Image.Image | np.ndarray]:
         yield from given if given.ndim == 4 else [given]
     elif isinstance(given, (list, tuple)):
         for one in given:
-            yield from pictures_of(one)
+            yield from iter_images(one)
     else:
         raise ImageError(f"picture: expected {TAKEN}, found {type(given).__name__}")
 
@@ -51,7 +51,7 @@ def preprocessed(given: Any, preprocessing: Preprocessing) -> np.ndarray:
         ImageError: as :func:`pictures_of` and :func:`preprocess`; for no pictures, or pictures that keep their own
             sizes and differ in them.
     """
-    made = [preprocess(one, preprocessing) for one in pictures_of(given)]
+    made = [preprocess(one, preprocessing) for one in iter_images(given)]
     if not made:
         raise ImageError(f"picture: expected {TAKEN}, found an empty {type(given).__name__}")
     sizes = sorted({one.shape[1:] for one in made})

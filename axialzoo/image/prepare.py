@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from axialzoo.image.depth import array_picture, depth_of, stretch_percentiles
+from axialzoo.image.depth import array_picture, depth_of, stretch_array
 from axialzoo.image.read import ImageError, check_size, upright_rgb
-from axialzoo.image.view import view_of
+from axialzoo.image.view import resize_transform
 from axialzoo.spec import Preprocessing
 
 FILTERS = {
@@ -20,7 +20,7 @@ FILTERS = {
 MODES = {1: "L", 3: "RGB"}
 
 
-def seen(image: Image.Image | np.ndarray, preprocessing: Preprocessing) -> Image.Image:
+def model_view(image: Image.Image | np.ndarray, preprocessing: Preprocessing) -> Image.Image:
     """What the model sees of `image`: resized by Pillow and cropped, 8 bits, RGB (grey for a grey model).
 
     Args:
@@ -36,17 +36,17 @@ def seen(image: Image.Image | np.ndarray, preprocessing: Preprocessing) -> Image
     picture = _picture(image, preprocessing.per_image)
     check_depth(picture, preprocessing)
     if preprocessing.per_image and depth_of(picture) is not None:
-        picture = stretched(picture).convert(MODES[channels])
+        picture = stretch_percentiles(picture).convert(MODES[channels])
     else:
         picture = picture.convert(MODES[channels])
-        picture = stretched(picture) if preprocessing.per_image else picture
-    steps = view_of(picture.height, picture.width, preprocessing)
+        picture = stretch_percentiles(picture) if preprocessing.per_image else picture
+    steps = resize_transform(picture.height, picture.width, preprocessing)
     rows, columns = steps.resized
     check_size((columns, rows), f"a picture of {picture.width} x {picture.height} resized")
     if (columns, rows) != picture.size:
         picture = picture.resize((columns, rows), FILTERS[preprocessing.interpolation])
     if steps.padded:
-        canvas = Image.new(picture.mode, (steps.size[1], steps.size[0]), mean_colour(preprocessing))
+        canvas = Image.new(picture.mode, (steps.size[1], steps.size[0]), fill_colour(preprocessing))
         canvas.paste(picture, (-steps.left, -steps.top))
         return canvas
     return picture.crop((steps.left, steps.top, steps.left + steps.size[1], steps.top + steps.size[0]))
@@ -66,12 +66,12 @@ def check_depth(picture: Image.Image, preprocessing: Preprocessing) -> None:
         )
 
 
-def mean_colour(preprocessing: Preprocessing) -> tuple[int, ...]:
+def fill_colour(preprocessing: Preprocessing) -> tuple[int, ...]:
     """The colour, 0 to 255 per channel, that is about 0 once normalised: what padding is filled with."""
     return tuple(min(max(round(255 * value), 0), 255) for value in preprocessing.mean)
 
 
-def stretched(picture: Image.Image, low: float = 0.001, high: float = 0.999) -> Image.Image:
+def stretch_percentiles(picture: Image.Image, low: float = 0.001, high: float = 0.999) -> Image.Image:
     """`picture` (L or RGB, of 8 bits or remembering more) with its own darkest and brightest values moved to 0 and 255.
 
     Args:
@@ -81,7 +81,7 @@ def stretched(picture: Image.Image, low: float = 0.001, high: float = 0.999) -> 
     same everywhere. A picture of a single value becomes black.
     """
     if (depth := depth_of(picture)) is not None:
-        return Image.fromarray(stretch_percentiles(depth.values, low, high)).convert("RGB")
+        return Image.fromarray(stretch_array(depth.values, low, high)).convert("RGB")
     counts = np.cumsum(np.asarray(picture.histogram()).reshape(-1, 256).sum(0))  # (256,) how many values are at most this
     last = int(counts[-1]) - 1
     darkest, brightest = (int(np.searchsorted(counts, rank, side="right")) for rank in (int(low * last), last - int((1 - high) * last)))
@@ -111,7 +111,7 @@ def preprocess(image: Image.Image | np.ndarray, preprocessing: Preprocessing) ->
         >>> preprocess(load_image("docs/photos/chelsea.jpg"), Preprocessing(size=(224, 320))).shape
         (3, 224, 320)
     """
-    pixels = np.asarray(seen(image, preprocessing))
+    pixels = np.asarray(model_view(image, preprocessing))
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels  # (H, W, C)
     steps = np.arange(256)[:, None] / 255.0
     tables = ((steps - np.array(preprocessing.mean)) / np.array(preprocessing.std)).astype(np.float32)  # (256, C)

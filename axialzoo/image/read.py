@@ -15,7 +15,7 @@ from axialzoo.image.pages import cut_note, explain_unknown, select_channel, sele
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")  # no formats that run other programs, as EPS does
 ACCEPTED = "JPEG, PNG, WebP, GIF, BMP, TIFF, PPM or AVIF"
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn of a decompression bomb: 256 MiB as RGB
-__all__ = ["ACCEPTED", "FORMATS", "GREY_16", "MAX_PIXELS", "ImageError", "check_size", "load_image", "notes", "upright_rgb"]
+__all__ = ["ACCEPTED", "FORMATS", "GREY_16", "MAX_PIXELS", "ImageError", "check_size", "load_image", "image_notes", "upright_rgb"]
 
 
 def load_image(source: str | os.PathLike | IO[bytes], page: int | None = None, channel: int | None = None) -> Image.Image:
@@ -48,7 +48,7 @@ def load_image(source: str | os.PathLike | IO[bytes], page: int | None = None, c
             image.load()
             selected, of_channel = select_channel(image, channel, name)
             picture = upright_rgb(selected, name)
-            picture.info["notes"] = (*said, *of_channel, *notes(picture))
+            picture.info["notes"] = (*said, *of_channel, *image_notes(picture))
             return picture
     except ImageError:
         raise
@@ -66,7 +66,7 @@ def load_image(source: str | os.PathLike | IO[bytes], page: int | None = None, c
         raise ImageError(f"{name}: damaged picture ({error or type(error).__name__}); expected a whole {ACCEPTED} file") from error
 
 
-def notes(image: Image.Image) -> tuple[str, ...]:
+def image_notes(image: Image.Image) -> tuple[str, ...]:
     """What `load_image` did to the picture that its user may want to know."""
     return tuple(image.info.get("notes", ()))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from axialzoo.files import written_beside
+from axialzoo.files import atomic_write
 
 SAMPLE_FORMAT = 339  # the tag; 1 is unsigned, 2 signed
 SUFFIXES = (".tif", ".tiff")
@@ -35,7 +35,7 @@ def write_label_tiff(path: Path, labels: np.ndarray) -> None:
     content = bytearray(stream.getvalue())
     if labels.dtype == np.uint32:
         _declare_unsigned(content)
-    with written_beside(path) as beside:
+    with atomic_write(path) as beside:
         beside.write_bytes(content)
 
 

@@ -11,7 +11,7 @@ from axialzoo.spec import Preprocessing
 
 
 @dataclass(frozen=True)
-class View:
+class ResizeTransform:
     """How a picture is resized and cropped (or padded), in pixels: whatever does it does the same.
 
     Attributes:
@@ -104,7 +104,7 @@ def _nearest(outputs: int, inputs: int) -> np.ndarray:
     return ((2 * np.arange(outputs) + 1) * inputs) // (2 * outputs)
 
 
-def view_of(height: int, width: int, preprocessing: Preprocessing) -> View:
+def resize_transform(height: int, width: int, preprocessing: Preprocessing) -> ResizeTransform:
     """The resizing and cropping of a picture of `height` x `width` pixels.
 
     ``"shorter"`` resizes until the picture just covers ``size / crop`` (for a square size: its shorter side is
@@ -113,19 +113,19 @@ def view_of(height: int, width: int, preprocessing: Preprocessing) -> View:
     """
     rows, columns = preprocessing.size
     if preprocessing.resize == "none":
-        return View((height, width), (height, width), 0, 0, (height, width))
+        return ResizeTransform((height, width), (height, width), 0, 0, (height, width))
     if preprocessing.resize == "squash":
-        return View((height, width), (rows, columns), 0, 0, (rows, columns))
+        return ResizeTransform((height, width), (rows, columns), 0, 0, (rows, columns))
     if preprocessing.resize == "longer":
         if rows * width <= columns * height:
             resized = (rows, max((2 * rows * width + height) // (2 * height), 1))
         else:
             resized = (max((2 * columns * height + width) // (2 * width), 1), columns)
-        return View((height, width), resized, 0, 0, (rows, columns))
+        return ResizeTransform((height, width), resized, 0, 0, (rows, columns))
     least_rows, least_columns = (max(side, round(side / preprocessing.crop)) for side in (rows, columns))
     if least_rows * width >= least_columns * height:
         resized = (least_rows, least_rows * width // height)
     else:
         resized = (least_columns * height // width, least_columns)
     top, left = round((resized[0] - rows) / 2), round((resized[1] - columns) / 2)
-    return View((height, width), resized, top, left, (rows, columns))
+    return ResizeTransform((height, width), resized, top, left, (rows, columns))

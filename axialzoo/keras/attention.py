@@ -18,9 +18,9 @@ from keras import ops
 from axialzoo.keras.attention_inputs import AttentionInputs
 from axialzoo.keras.fused_layer import can_train_fused, train_fused
 from axialzoo.keras.projection import PositionAttention, norm_logits
-from axialzoo.keras.windows import seen, table_window, unwindow, window_keys, window_of, window_queries
+from axialzoo.keras.windows import attention_mask, partition_keys, partition_queries, table_window, window_of, window_reverse
 from axialzoo.ops.keras.attention import attend_along, logit_terms, sum_of
-from axialzoo.ops.keras.inference import attend_folded, serving_kernel
+from axialzoo.ops.keras.inference import fused_inference, kernel_for
 from axialzoo.ops.keras.tables import Activation, statistics_dtype
 from axialzoo.spec import Attention, Norm
 from axialzoo.spec.attention import POSITION_TABLES
@@ -46,16 +46,16 @@ class AxialAttention(PositionAttention):
 
     def call(self, x, activation: Activation | None = None, training=None):
         if not self.calls_sublayers():
-            if not training and serving_kernel(self, x):
-                return attend_folded(self, self.placed(x), self.axis, activation)
+            if not training and kernel_for(self, x):
+                return fused_inference(self, self.add_position_encoding(x), self.axis, activation)
             if training and can_train_fused(self, x, self.axis):
-                return train_fused(self, self.placed(x), self.axis, activation)
-        x = self._plain(x, training)
+                return train_fused(self, self.add_position_encoding(x), self.axis, activation)
+        x = self._forward_plain(x, training)
         return x if activation is None else activation(x)
 
-    def _plain(self, x, training):
+    def _forward_plain(self, x, training):
         _, h, w, _ = ops.shape(x)
-        inputs = self.inputs_of(x, training)
+        inputs = self.make_inputs(x, training)
         out = self.attend(inputs, training)  # one (B, G, L, Dv) per value term
         return self.sum_terms([self.merge_heads(term, h, w) for term in out], training)  # (N, H, W, V)
 
@@ -65,17 +65,17 @@ class AxialAttention(PositionAttention):
             return attend(inputs, normalise=functools.partial(norm_logits, self.norm_similarity, training=training))
         return attend(inputs, ops.cast(self.similarity_scale(inputs, training), inputs.q.dtype))
 
-    def inputs_of(self, x, training=None) -> AttentionInputs:
+    def make_inputs(self, x, training=None) -> AttentionInputs:
         """What the layer attends with, from its input: (N, H, W, C) to queries, keys, values (B, G, L, D) and tables."""
         spec, (_, h, w, _) = self.spec, ops.shape(x)
-        x = self.project(self.placed(x), training)  # (N, H, W, 2K+V)
+        x = self.project(self.add_position_encoding(x), training)  # (N, H, W, 2K+V)
         q, k, v = self.parts_of(x)
-        q, k, v = (self.split_heads(part, h, w) for part in (q, k, self.gate("value", v)))  # (B, G, L, D)
+        q, k, v = (self.split_heads(part, h, w) for part in (q, k, self.apply_gate("value", v)))  # (B, G, L, D)
         window = window_of((h, w)[self.axis], spec)
         rq, rk, rv = (self.tables_of(name, window) for name in POSITION_TABLES)
         return AttentionInputs(q, k, v, rq, rk, rv, spec, window)
 
-    def placed(self, x):
+    def add_position_encoding(self, x):
         """The input with absolute positions or sines added, where the spec has them: (N, H, W, C) to the same."""
         if self.spec.encoding == "relative":
             return x
@@ -84,7 +84,7 @@ class AxialAttention(PositionAttention):
 
     def position_encoding(self, channels: int, h, w):
         """What absolute positions add to the input: a vector for each row, (H, 1, C), or column, (1, W, C)."""
-        return ops.expand_dims(self.axis_encoding("position", (h, w)[self.axis], channels), 1 - self.axis)
+        return ops.expand_dims(self.position_encoding_1d("position", (h, w)[self.axis], channels), 1 - self.axis)
 
     def split_heads(self, x, h, w):
         """Puts heads and the attended axis where `attend` has them: (N, H, W, GD) to (B, G, L, D)."""
@@ -102,7 +102,7 @@ class AxialAttention(PositionAttention):
 
     def tables_of(self, name: str, window):
         """The rows of the table `name` that queries and keys of one window look up: (T, S, D); None where there is no such table."""
-        return table_window(self.gate(name, self.table(name)), self.spec, window)
+        return table_window(self.apply_gate(name, self.position_table(name)), self.spec, window)
 
     def similarity_scale(self, inputs: AttentionInputs, training):
         """What each term of the logits is multiplied by, (terms, G); a norm's shift is the same along a softmax row and cancels."""
@@ -126,12 +126,12 @@ def attend(inputs: AttentionInputs, scale=None, normalise: Callable = sum_of) ->
         Retrieved contents and retrieved positions, as ``spec.value`` says: each (B, G, L, Dv).
     """
     spec, window = inputs.spec, inputs.window
-    q, k, v = window_queries(inputs.q, window), window_keys(inputs.k, window), window_keys(inputs.v, window)  # (B', G, T or S, D)
+    q, k, v = partition_queries(inputs.q, window), partition_keys(inputs.k, window), partition_keys(inputs.v, window)  # (B', G, T or S, D)
     found = attend_along(
-        q, k, v, (inputs.rq, inputs.rk, inputs.rv), inputs.factors(scale, 2), None if window.whole else seen(window),
+        q, k, v, (inputs.rq, inputs.rk, inputs.rv), inputs.factors(scale, 2), None if window.whole else attention_mask(window),
         "content" in spec.value, normalise,
     )  # fmt: skip
-    return [unwindow(x, window) for x in found if x is not None]
+    return [window_reverse(x, window) for x in found if x is not None]
 
 
 def moments(inputs: AttentionInputs):
@@ -167,8 +167,8 @@ def _window_moments(inputs: AttentionInputs):
     """`moments` from the logits of each window, pairs that are not to be seen left out."""
     window, groups, dtype = inputs.window, inputs.q.shape[1], inputs.q.dtype
     n = ops.cast(ops.shape(inputs.q)[0], dtype) * ops.cast(window.pairs, dtype)
-    q, k = window_queries(inputs.q, window), window_keys(inputs.k, window)  # (B', G, T, Dk), (B', G, S, Dk)
-    visible = ops.cast(seen(window), dtype)[:, None]  # (windows, 1, T, S)
+    q, k = partition_queries(inputs.q, window), partition_keys(inputs.k, window)  # (B', G, T, Dk), (B', G, S, Dk)
+    visible = ops.cast(attention_mask(window), dtype)[:, None]  # (windows, 1, T, S)
     means, variances = [], []
     for x in logit_terms(q, k, (inputs.rq, inputs.rk, inputs.rv), inputs.factors(None, 2)):
         x = ops.reshape(x, (-1, window.count, groups, window.queries, window.keys))  # (B, windows, G, T, S)

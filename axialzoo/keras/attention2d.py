@@ -18,7 +18,16 @@ from keras import ops
 
 from axialzoo.keras.attention_inputs import AttentionInputs
 from axialzoo.keras.projection import PositionAttention, norm_logits
-from axialzoo.keras.windows import seen, seen2d, table_window, tile, untile, window_keys, window_of, window_queries
+from axialzoo.keras.windows import (
+    attention_mask,
+    attention_mask_2d,
+    partition_keys,
+    partition_queries,
+    table_window,
+    window_of,
+    window_partition_2d,
+    window_reverse_2d,
+)
 from axialzoo.ops.keras.attention import attention_weights, sum_of
 from axialzoo.ops.keras.tables import statistics_dtype
 from axialzoo.spec.attention import POSITION_TABLES
@@ -41,7 +50,7 @@ class Attention2D(PositionAttention):
 
     def call(self, x, training=None):
         _, h, w, _ = ops.shape(x)
-        inputs = self.inputs_of(x, training)
+        inputs = self.make_inputs(x, training)
         out = self.attend(inputs, training)  # one (N, G, H, W, Dv) per value term
         return self.sum_terms([self.merge_heads(term, h, w) for term in out], training)  # (N, H, W, V)
 
@@ -51,14 +60,14 @@ class Attention2D(PositionAttention):
             return attend(inputs, normalise=functools.partial(norm_logits, self.norm_similarity, training=training))
         return attend(inputs, ops.cast(self.similarity_scale(inputs, training), inputs.q.dtype))
 
-    def inputs_of(self, x, training=None) -> AttentionInputs:
+    def make_inputs(self, x, training=None) -> AttentionInputs:
         """What the layer attends with, from its input: (N, H, W, C) to queries, keys, values (N, G, H, W, D) and pairs of tables."""
         spec, (_, h, w, c) = self.spec, ops.shape(x)
         if spec.encoding != "relative":
             x = x + self.position_encoding(c, h, w)  # (H, W, C)
         x = self.project(x, training)  # (N, H, W, 2K+V)
         q, k, v = self.parts_of(x)
-        q, k, v = (self.split_heads(part, h, w) for part in (q, k, self.gate("value", v)))  # (N, G, H, W, D)
+        q, k, v = (self.split_heads(part, h, w) for part in (q, k, self.apply_gate("value", v)))  # (N, G, H, W, D)
         windows = (window_of(h, spec), window_of(w, spec))
         rq, rk, rv = (self.tables_of(name, windows) for name in POSITION_TABLES)
         return AttentionInputs(q, k, v, rq, rk, rv, spec, windows)
@@ -69,10 +78,13 @@ class Attention2D(PositionAttention):
         Learned: a row's and a column's vector, summed. Sines: half of the channels for each (arXiv:2005.12872, appendix A.4).
         """
         if self.spec.encoding == "absolute":
-            rows, columns = self.axis_encoding("position_height", h, channels), self.axis_encoding("position_width", w, channels)
+            rows, columns = (
+                self.position_encoding_1d("position_height", h, channels),
+                self.position_encoding_1d("position_width", w, channels),
+            )
             return rows[:, None] + columns
-        rows = self.axis_encoding("", h, channels - channels // 2)[:, None]  # (H, 1, C / 2)
-        columns = self.axis_encoding("", w, channels // 2)[None]  # (1, W, C / 2)
+        rows = self.position_encoding_1d("", h, channels - channels // 2)[:, None]  # (H, 1, C / 2)
+        columns = self.position_encoding_1d("", w, channels // 2)[None]  # (1, W, C / 2)
         return ops.concatenate([rows + ops.zeros_like(columns[..., :1]), columns + ops.zeros_like(rows[..., :1])], axis=-1)
 
     def split_heads(self, x, h, w):
@@ -89,7 +101,7 @@ class Attention2D(PositionAttention):
 
         (Th, Sh, D / 2) of the rows and (Tw, Sw, D / 2) of the columns.
         """
-        tables = [self.gate(name, self.table(name + axis)) for axis in AXES]
+        tables = [self.apply_gate(name, self.position_table(name + axis)) for axis in AXES]
         return None if tables[0] is None else tuple(table_window(table, self.spec, window) for table, window in zip(tables, windows))
 
     def similarity_scale(self, inputs: AttentionInputs, training):
@@ -111,8 +123,11 @@ def attend(inputs: AttentionInputs, scale=None, normalise: Callable = sum_of) ->
         Retrieved contents and retrieved positions, as ``spec.value`` says: each (N, G, H, W, Dv).
     """
     spec, windows, dtype = inputs.spec, inputs.window, inputs.v.dtype
-    q = tile(inputs.q, windows, window_queries)  # (B', G, Th, Tw, Dk)
-    k, v = tile(inputs.k, windows, window_keys), tile(inputs.v, windows, window_keys)  # (B', G, Sh, Sw, D)
+    q = window_partition_2d(inputs.q, windows, partition_queries)  # (B', G, Th, Tw, Dk)
+    k, v = (
+        window_partition_2d(inputs.k, windows, partition_keys),
+        window_partition_2d(inputs.v, windows, partition_keys),
+    )  # (B', G, Sh, Sw, D)
     terms = _terms(inputs, q, k, scale)  # (B', G, Th, Tw, Sh, Sw) each
     shape, visible = (-1, *ops.shape(terms[0])[1:]), _mask(windows)
     flat = (*shape[:2], shape[2] * shape[3], shape[4] * shape[5])  # (B', G, T, S)
@@ -126,7 +141,7 @@ def attend(inputs: AttentionInputs, scale=None, normalise: Callable = sum_of) ->
         of_rows = ops.einsum("bgtus,tsd->bgtud", ops.sum(p, 5), ops.cast(inputs.rv[0], dtype))
         of_columns = ops.einsum("bgtuv,uvd->bgtud", ops.sum(p, 4), ops.cast(inputs.rv[1], dtype))
         out.append(ops.concatenate([of_rows, of_columns], axis=-1))  # (B', G, Th, Tw, Dv)
-    return [untile(x, windows) for x in out]
+    return [window_reverse_2d(x, windows) for x in out]
 
 
 def _terms(inputs: AttentionInputs, q, k, scale=None) -> list:
@@ -180,8 +195,11 @@ def moments(inputs: AttentionInputs):
     """
     windows, dtype = inputs.window, inputs.q.dtype
     n = ops.cast(ops.shape(inputs.q)[0], dtype) * ops.cast(windows[0].pairs, dtype) * ops.cast(windows[1].pairs, dtype)
-    q, k = tile(inputs.q, windows, window_queries), tile(inputs.k, windows, window_keys)  # (B', G, Th, Tw, Dk), (B', G, Sh, Sw, Dk)
-    seen_rows, seen_columns = (ops.cast(seen(window), dtype) for window in windows)  # (windows, T, S)
+    q, k = (
+        window_partition_2d(inputs.q, windows, partition_queries),
+        window_partition_2d(inputs.k, windows, partition_keys),
+    )  # (B', G, Th, Tw, Dk), (B', G, Sh, Sw, Dk)
+    seen_rows, seen_columns = (ops.cast(attention_mask(window), dtype) for window in windows)  # (windows, T, S)
     found = []
     for term in inputs.spec.similarity:
         if term == "content":
@@ -197,7 +215,7 @@ def moments(inputs: AttentionInputs):
 
 def _content_moments(q, k, windows, n):
     """Mean and variance of q_p.k_s, each (G,), from (B', G, Th, Tw, D) and (B', G, Sh, Sw, D)."""
-    visible = seen2d(windows)  # (windows h, windows w, Th, Tw, Sh, Sw)
+    visible = attention_mask_2d(windows)  # (windows h, windows w, Th, Tw, Sh, Sw)
     if visible is None:
         q, k = _flatten(q), _flatten(k)  # (B, G, T, D), (B, G, S, D)
         mean = ops.sum(ops.sum(q, 2) * ops.sum(k, 2), (0, 2)) / n  # (G,)
@@ -245,7 +263,7 @@ def _flatten(x):
 
 def _mask(windows):
     """Which keys are to be seen by each query, with positions of a window in one row: bool, (windows, T, S); None for all."""
-    visible = seen2d(windows)  # (windows h, windows w, Th, Tw, Sh, Sw)
+    visible = attention_mask_2d(windows)  # (windows h, windows w, Th, Tw, Sh, Sw)
     if visible is None:
         return None
     _, _, *sides = ops.shape(visible)

@@ -10,13 +10,13 @@ import keras
 from PIL import Image
 
 from axialzoo.checkpoint import Config, digest
-from axialzoo.checkpoint.migrate import upgraded_spec
-from axialzoo.keras.functional import Activation, fused_stage, image_input, residual_stage, to_format
+from axialzoo.checkpoint.migrate import migrate_spec
+from axialzoo.keras.functional import Activation, fused_stage, image_input, residual_stage, to_data_format
 from axialzoo.keras.norm import BatchNorm
 from axialzoo.keras.stem import Stem
 from axialzoo.keras.tokens import Tokens
 from axialzoo.keras.weights import to_tensors
-from axialzoo.ops.keras.inference import beyond_jit
+from axialzoo.ops.keras.inference import xla_unsupported
 from axialzoo.ops.kernels import use_kernel
 from axialzoo.spec import Model, from_dict, size_pair, to_dict
 from axialzoo.spec.check import check_indices, check_trainable
@@ -105,7 +105,7 @@ class Extractor(keras.Model):
     @property
     def supports_jit(self) -> bool:
         """Whether Keras may compile it unasked."""
-        return self._supports_jit and not (self.optimized and beyond_jit())
+        return self._supports_jit and not (self.optimized and xla_unsupported())
 
     @supports_jit.setter
     def supports_jit(self, value: bool) -> None:  # by Keras
@@ -156,7 +156,7 @@ class Extractor(keras.Model):
     def from_config(cls, config: dict, custom_objects=None):
         dtype = config.get("dtype")
         dtype = keras.dtype_policies.deserialize(dtype) if isinstance(dtype, dict) else dtype
-        config = {**config, "spec": from_dict(Model, upgraded_spec(config["spec"])), "dtype": dtype}
+        config = {**config, "spec": from_dict(Model, migrate_spec(config["spec"])), "dtype": dtype}
         checkpoint, frozen, folded = config.pop("checkpoint", None), set(config.pop("frozen", ())), set(config.pop("folded", ()))
         quantized = config.pop("quantized", {})
         model = cls(**config)
@@ -203,7 +203,7 @@ class AxialBackbone(Extractor):
     def _outputs(self, features: list, memory: Any, image: Any, spec: Model, data_format: str, dtype) -> list:
         endpoints = self._activated(features, spec, dtype)
         modules = [info["module"] for info in spec.backbone.feature_info()]
-        return [to_format(endpoints[index], data_format, modules[index], dtype) for index in self._wanted]
+        return [to_data_format(endpoints[index], data_format, modules[index], dtype) for index in self._wanted]
 
     def get_config(self) -> dict:
         return {**super().get_config(), "out_indices": list(self.out_indices)}

@@ -12,12 +12,12 @@ from axialzoo.keras.attention import AxialAttention
 from axialzoo.keras.attention2d import Attention2D
 from axialzoo.keras.drop_path import drop_path
 from axialzoo.keras.layer import Layer
-from axialzoo.keras.linear import Normal
+from axialzoo.keras.linear import NumpyNormal
 from axialzoo.keras.norm import BatchNorm, apply_norm, fold_conv
-from axialzoo.keras.pooling import mean, strided
+from axialzoo.keras.pooling import mean, strided_shape
 from axialzoo.keras.scope import own_scope
 from axialzoo.keras.sublayers import calls_sublayers
-from axialzoo.ops.keras.dispatch import backend, can_train_rows
+from axialzoo.ops.keras.dispatch import can_train_rows, kernel_ops
 from axialzoo.ops.keras.tables import Activation
 from axialzoo.spec import Backbone, Block, Norm, Stage, Stem, from_dict, to_dict
 from axialzoo.spec.layers import has_shortcut
@@ -53,7 +53,7 @@ class ConvNorm(Layer):
             data_format="channels_last",
             dilation_rate=dilation,
             use_bias=False,
-            kernel_initializer=Normal((2 / (outputs * kernel**2)) ** 0.5),
+            kernel_initializer=NumpyNormal((2 / (outputs * kernel**2)) ** 0.5),
             name="conv",
             dtype=self.dtype_policy,
         )
@@ -68,20 +68,20 @@ class ConvNorm(Layer):
         if calls_sublayers(self, SUBLAYERS):
             return apply_norm(self.norm, self.conv(self.cut(x)), residual, activation, training)
         if self.norm.folded:
-            return backend().linear(self, x, residual, activation)
-        return self.norm(self.convolved(x, training), residual, activation=activation, training=training)
+            return kernel_ops().linear(self, x, residual, activation)
+        return self.norm(self.conv_forward(x, training), residual, activation=activation, training=training)
 
-    def convolved(self, x, training=None):
+    def conv_forward(self, x, training=None):
         """The convolution, without calling it where the kernel computes it: (N, H, W, inputs) to (N, H', W', outputs)."""
         x = self.cut(x)
         if self.kernel == 1 and training and can_train_rows(x, self.conv.kernel):
-            return backend().product(x, ops.reshape(ops.convert_to_tensor(self.conv.kernel), (self.inputs, self.outputs)))
+            return kernel_ops().product(x, ops.reshape(ops.convert_to_tensor(self.conv.kernel), (self.inputs, self.outputs)))
         return self.conv(x)
 
     def cut(self, x):
         """The input of the convolution: padded or, of a 1x1 one, with the stride taken, (N, H', W', inputs)."""
         if self.step > 1:  # oneDNN's gradient of a strided one's weights writes out of bounds
-            return backend().subsample(x, self.step)
+            return kernel_ops().subsample(x, self.step)
         if self.stride > 1 and self.padding:
             return ops.pad(x, ((0, 0), (self.padding, self.padding), (self.padding, self.padding), (0, 0)))
         return x
@@ -91,7 +91,7 @@ class ConvNorm(Layer):
         fold_conv(self.conv, self.norm)
 
     def compute_output_shape(self, input_shape):
-        return (*strided(input_shape, self.stride)[:-1], self.outputs)
+        return (*strided_shape(input_shape, self.stride)[:-1], self.outputs)
 
     def get_config(self) -> dict:
         config = {"inputs": self.inputs, "outputs": self.outputs, "kernel": self.kernel, "norm": to_dict(self.norm_spec)}
@@ -190,7 +190,7 @@ class ResidualBlock(Layer):
         return self.activation(average_pool(x, stride)) if pooled else x
 
     def compute_output_shape(self, input_shape):
-        return (*strided(input_shape, self.spec.stride)[:-1], self.spec.channels[-1])
+        return (*strided_shape(input_shape, self.spec.stride)[:-1], self.spec.channels[-1])
 
     def get_config(self) -> dict:
         conventions = replace(
@@ -207,4 +207,4 @@ class ResidualBlock(Layer):
 
 def average_pool(x, stride: int):
     """Mean of every `stride` x `stride` pixels; at the end of an odd side, of those that are there."""
-    return backend().average_pool(x, stride)
+    return kernel_ops().average_pool(x, stride)

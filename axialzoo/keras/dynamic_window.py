@@ -5,16 +5,16 @@ from __future__ import annotations
 from keras import ops
 
 from axialzoo.spec import Attention
-from axialzoo.spec.window import FreeWindow, pairs_within
+from axialzoo.spec.window import AnyLengthWindow, pairs_within
 
 
-class DynamicWindow(FreeWindow):
+class SymbolicWindow(AnyLengthWindow):
     """A window whose numbers are tensors."""
 
     @classmethod
-    def of(cls, length, spec: Attention) -> DynamicWindow:
+    def of(cls, length, spec: Attention) -> SymbolicWindow:
         """The windows of an axis; `length` is an integer tensor."""
-        return cls.cut(length, spec, lambda span: ops.cast(length > span, "int32"))
+        return cls.trim(length, spec, lambda span: ops.cast(length > span, "int32"))
 
     @property
     def count(self):

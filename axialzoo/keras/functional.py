@@ -8,11 +8,11 @@ from typing import Any
 import keras
 
 from axialzoo.keras.blocks import ACTIVATIONS
-from axialzoo.keras.neck import Fuse
+from axialzoo.keras.neck import FeatureFusion
 from axialzoo.keras.pooling import MaxPool
-from axialzoo.keras.transformer import through
+from axialzoo.keras.transformer import run_blocks
 from axialzoo.spec import Backbone, NeckStage, SpecError, Stage
-from axialzoo.spec.neck import Fused
+from axialzoo.spec.neck import NeckInput
 
 
 def residual_stage(x, memory, spec: Stage, inputs: int, backbone: Backbone, name: str, dtype):
@@ -23,18 +23,18 @@ def residual_stage(x, memory, spec: Stage, inputs: int, backbone: Backbone, name
     """
     if spec.pool:
         x = MaxPool(name=f"{name}.pool", dtype=dtype)(x)
-    return through(spec.blocks, x, memory, inputs, backbone, name, dtype)
+    return run_blocks(spec.blocks, x, memory, inputs, backbone, name, dtype)
 
 
-def fused_stage(features: list, memory, images, fused: Sequence[Fused], spec: NeckStage, backbone: Backbone, name: str, dtype):
+def fused_stage(features: list, memory, images, fused: Sequence[NeckInput], spec: NeckStage, backbone: Backbone, name: str, dtype):
     """A step of the neck: :class:`Fuse`, then residual blocks, each followed by its transformer, if any; pixels and tokens.
 
     `features` are all so far, those of stem and stages, then of the steps before. Layers of the model itself, as the
     blocks of the stages are.
     """
     inputs = [features[feature.index] for feature in fused]
-    x = Fuse(fused, spec, backbone, name=f"{name}.fuse", dtype=dtype)([*inputs, images]) if spec.fuse else inputs[0]
-    return through(spec.blocks, x, memory, spec.channels, backbone, name, dtype)
+    x = FeatureFusion(fused, spec, backbone, name=f"{name}.fuse", dtype=dtype)([*inputs, images]) if spec.fuse else inputs[0]
+    return run_blocks(spec.blocks, x, memory, spec.channels, backbone, name, dtype)
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
@@ -56,7 +56,7 @@ class Activation(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
-class Turned(keras.layers.Layer):
+class Transpose(keras.layers.Layer):
     """Axes in another order; Keras's own `Permute` changes with the global data format."""
 
     def __init__(self, axes: Sequence[int], **kwargs):
@@ -82,12 +82,12 @@ def image_input(channels: int, size, data_format: str, dtype):
         images = keras.Input((height, width, channels), name="images", dtype=dtype.variable_dtype)
         return images, images
     images = keras.Input((channels, height, width), name="images", dtype=dtype.variable_dtype)
-    return images, Turned((0, 2, 3, 1), name="images.channels_last", dtype=dtype)(images)
+    return images, Transpose((0, 2, 3, 1), name="images.channels_last", dtype=dtype)(images)
 
 
-def to_format(x, data_format: str, name: str, dtype):
+def to_data_format(x, data_format: str, name: str, dtype):
     """Features as the model's user wants them laid out."""
-    return x if data_format == "channels_last" else Turned((0, 3, 1, 2), name=f"{name}.channels_first", dtype=dtype)(x)
+    return x if data_format == "channels_last" else Transpose((0, 3, 1, 2), name=f"{name}.channels_first", dtype=dtype)(x)
 
 
 def laid_out(outputs: Any, data_format: str, name: str, dtype: Any) -> Any:
@@ -96,4 +96,4 @@ def laid_out(outputs: Any, data_format: str, name: str, dtype: Any) -> Any:
         return {key: laid_out(value, data_format, f"{name}.{key}", dtype) for key, value in outputs.items()}
     if isinstance(outputs, (list, tuple)):
         return [laid_out(value, data_format, f"{name}.{index}", dtype) for index, value in enumerate(outputs)]
-    return to_format(outputs, data_format, name, dtype) if len(outputs.shape) == 4 else outputs
+    return to_data_format(outputs, data_format, name, dtype) if len(outputs.shape) == 4 else outputs

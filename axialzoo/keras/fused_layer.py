@@ -13,7 +13,7 @@ from keras import ops
 
 from axialzoo.keras.projection import PositionAttention
 from axialzoo.ops.attributes import AttentionAttributes
-from axialzoo.ops.keras.dispatch import backend, can_train_rows
+from axialzoo.ops.keras.dispatch import can_train_rows, kernel_ops
 from axialzoo.ops.keras.order import Order, head_by_head, head_fastest
 from axialzoo.ops.keras.tables import Activation, interpolate
 from axialzoo.spec import Attention
@@ -51,14 +51,14 @@ def train_fused(layer: PositionAttention, x, axis: int, activation: Activation |
         )
     spec, length = layer.spec, ops.shape(x)[1 + axis]
     order = qkv_order(spec)
-    qkv = backend().product(x, order.there(ops.convert_to_tensor(layer.qkv.kernel)))  # (N, H, W, 2K+V)
-    qkv = layer.gated_values(layer.norm_qkv.of_rows(qkv, order))
+    qkv = kernel_ops().product(x, order.there(ops.convert_to_tensor(layer.qkv.kernel)))  # (N, H, W, 2K+V)
+    qkv = layer.gated_values(layer.norm_qkv.forward_channels_last(qkv, order))
     tables = [_table(layer, name, length) for name in POSITION_TABLES]
     form = AttentionAttributes.of(spec, axis)
     qkv, scales = _scales(layer, qkv, tables, form)  # (3, G)
-    out = backend().attend(qkv, *tables, scales, form)  # (N, H, W, terms V)
+    out = kernel_ops().attend(qkv, *tables, scales, form)  # (N, H, W, terms V)
     relu = activation is ops.relu
-    y = layer.norm_output.of_rows(out, output_order(spec), relu=relu, terms=len(spec.value), heads=spec.heads)  # (N, H, W, V)
+    y = layer.norm_output.forward_channels_last(out, output_order(spec), relu=relu, terms=len(spec.value), heads=spec.heads)  # (N, H, W, V)
     return y if relu or activation is None else activation(y)
 
 
@@ -85,7 +85,7 @@ def _order(parts: tuple[int, ...], heads: int) -> Order:
 
 def _table(layer: PositionAttention, name: str, length: int) -> Any:
     """A position table, gated, for an axis of `length`: (rows, D)."""
-    table = layer.gate(name, layer.table(name))
+    table = layer.apply_gate(name, layer.position_table(name))
     if table is not None and layer.spec.long_axis == "interpolate" and length > layer.spec.positions:
         table = interpolate(table, 2 * length - 1)
     return table
@@ -94,7 +94,7 @@ def _table(layer: PositionAttention, name: str, length: int) -> Any:
 def _scales(layer: PositionAttention, qkv, tables: list, form: AttentionAttributes) -> tuple[Any, Any]:
     """qkv, and factors of the three terms of the logits, (3, G), zeros where there is no such term; updates the moving statistics."""
     spec = layer.spec
-    qkv, mean, variance = backend().logit_moments(qkv, tables[0], tables[1], spec.heads, form)  # (3, G)
+    qkv, mean, variance = kernel_ops().logit_moments(qkv, tables[0], tables[1], spec.heads, form)  # (3, G)
     *sides, _ = ops.shape(qkv)
     pairs = math.prod(ops.cast(side, qkv.dtype) for side in sides) * sides[1 + form.axis]
     some = [SIMILARITY_TERMS.index(term) for term in spec.similarity]

@@ -26,7 +26,7 @@ class Linear(keras.layers.Dense):
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
-class Normal(keras.initializers.Initializer):
+class NumpyNormal(keras.initializers.Initializer):
     """Normally distributed weights, drawn by numpy: JAX would compile a draw of its own for each shape, seconds for a model.
 
     Args:
@@ -46,7 +46,7 @@ class Normal(keras.initializers.Initializer):
         return {"stddev": self.stddev, "seed": self.seed}
 
 
-class OneMap(keras.layers.Conv2D):
+class SingleLevelConv(keras.layers.Conv2D):
     """A convolution to one channel whose float64 kernel has a gradient on PyTorch's CPU too.
 
     There, Keras's kernel (3, 3, C, 1) transposed to (1, C, 3, 3) keeps a stride of 1 along its only output channel, and

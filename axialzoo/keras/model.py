@@ -11,7 +11,7 @@ from axialzoo.keras.backbone import Extractor
 from axialzoo.keras.functional import laid_out
 from axialzoo.keras.heads import HeadModule, make_head
 from axialzoo.keras.losses import defaults_of, loss_of, refuse_probabilities
-from axialzoo.keras.on_hub import OnHub
+from axialzoo.keras.on_hub import HubMixin
 from axialzoo.keras.preprocessing import Preprocess
 from axialzoo.keras.weights import load_tensors, to_tensors
 from axialzoo.spec import Model, SpecError, adapt
@@ -19,7 +19,7 @@ from axialzoo.spec.check import check_trainable
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
-class AxialModel(Extractor, OnHub):
+class AxialModel(Extractor, HubMixin):
     """Images to what the head gives: a tensor or, of heads with several outputs, a dictionary of tensors by name.
 
     Args:
@@ -48,12 +48,12 @@ class AxialModel(Extractor, OnHub):
         self._made = made
         super().__init__(spec, **kwargs)
         self.num_classes = spec.num_classes
-        self.reads = spec.head.reads(spec.backbone)
+        self.reads = spec.head.endpoints(spec.backbone)
         self.own_loss, self.loss_options = False, {}
 
     def _outputs(self, features: list, memory: Any, image: Any, spec: Model, data_format: str, dtype) -> Any:
         assert spec.head is not None
-        head, reads = make_head(spec.head, spec.backbone, dtype), spec.head.reads(spec.backbone)
+        head, reads = make_head(spec.head, spec.backbone, dtype), spec.head.endpoints(spec.backbone)
         if spec.head.unactivated:
             read = [*(features[index] for index in reads), *([] if memory is None else [memory])]
         else:

@@ -6,11 +6,11 @@ import os
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol, TypeAlias, Unpack, cast, overload
 
-from axialzoo.hub import to_build
+from axialzoo.hub import plan_build
 from axialzoo.keras.backbone import AxialBackbone
 from axialzoo.keras.model import AxialModel
 from axialzoo.keras.weights import load_tensors
-from axialzoo.spec import Changes, Model, entry, without_head
+from axialzoo.spec import Changes, Model, get_entry, without_head
 from axialzoo.spec.builder import named_builder
 
 Weights: TypeAlias = bool | str | os.PathLike[str]
@@ -62,8 +62,8 @@ def create_model(
         >>> create_model("axial_resnet_cifar10_xs", num_classes=5).output_shape
         (None, 5)
     """
-    planned = to_build(name, pretrained, features_only=features_only, **changes)
-    name = name if name == "custom" else entry(name).name
+    planned = plan_build(name, pretrained, features_only=features_only, **changes)
+    name = name if name == "custom" else get_entry(name).name
     size = changes.get("input_size")
     model = build(planned.spec, features_only=features_only, out_indices=out_indices, input_size=size, dtype=dtype, name=name)
     if planned.checkpoint is not None:

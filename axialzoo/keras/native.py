@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_regular, check_tensors, digest, written_beside
+from axialzoo.checkpoint import CheckpointError, Config, Tensors, atomic_write, check_regular, check_tensors, digest
 from axialzoo.checkpoint.archive import check_archive
 from axialzoo.checkpoint.migrate import VERSION
 from axialzoo.files import check_output
@@ -72,7 +72,7 @@ def write_native(path, config: Config, tensors: Tensors, *, overwrite: bool = Fa
     model = build(config.spec, dtype=str(next(iter(tensors.values())).dtype), name=config.model)
     load_tensors(model, tensors)
     model.config = config
-    with written_beside(path) as beside:
+    with atomic_write(path) as beside:
         if kind == ".keras":
             model.save(beside)
         else:

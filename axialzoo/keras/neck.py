@@ -10,16 +10,16 @@ from keras import ops
 
 from axialzoo.keras.blocks import ACTIVATIONS, ConvNorm
 from axialzoo.keras.layer import Layer
-from axialzoo.keras.pooling import strided
+from axialzoo.keras.pooling import strided_shape
 from axialzoo.keras.resize import resize
 from axialzoo.keras.scope import own_scope
 from axialzoo.spec import Backbone, Block, NeckStage, Stage, Stem, from_dict, to_dict
 from axialzoo.spec.layers import projects_with_stride
-from axialzoo.spec.neck import Fused
+from axialzoo.spec.neck import NeckInput
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
-class Fuse(Layer):
+class FeatureFusion(Layer):
     """The sum of features, each projected and resized as :class:`axialzoo.spec.NeckStage` says; not activated.
 
     Called with a list of the features and, last, the images, of which only the size counts.
@@ -32,7 +32,7 @@ class Fuse(Layer):
         ``(N, H, W, C)`` of each feature to ``(N, ceil(height / stride), ceil(width / stride), channels)``.
     """
 
-    def __init__(self, features: Sequence[Fused], spec: NeckStage, backbone: Backbone, **kwargs):
+    def __init__(self, features: Sequence[NeckInput], spec: NeckStage, backbone: Backbone, **kwargs):
         super().__init__(**kwargs)
         self.features, self.spec, self.backbone = tuple(features), spec, backbone
         self.stride = spec.stride
@@ -61,7 +61,7 @@ class Fuse(Layer):
         return sum(resized[1:], resized[0])
 
     def compute_output_shape(self, input_shape):
-        return (*strided(input_shape[-1], self.stride)[:-1], self.spec.channels)
+        return (*strided_shape(input_shape[-1], self.stride)[:-1], self.spec.channels)
 
     def get_config(self) -> dict:
         stages = (Stage((Block("basic", (1, 1)),)),)  # of the backbone, only its conventions count
@@ -71,6 +71,6 @@ class Fuse(Layer):
 
     @classmethod
     def from_config(cls, config: dict):
-        features = [from_dict(Fused, feature) for feature in config["features"]]
+        features = [from_dict(NeckInput, feature) for feature in config["features"]]
         spec, backbone = from_dict(NeckStage, config["spec"]), from_dict(Backbone, config["backbone"])
         return super().from_config({**config, "features": features, "spec": spec, "backbone": backbone})

@@ -15,7 +15,7 @@ from keras import ops
 
 from axialzoo.keras.layer import Layer
 from axialzoo.keras.sublayers import kernel_computes
-from axialzoo.ops.keras.dispatch import backend, can_train_rows
+from axialzoo.ops.keras.dispatch import can_train_rows, kernel_ops
 from axialzoo.ops.keras.order import Order
 from axialzoo.ops.keras.tables import Activation, statistics_dtype
 from axialzoo.spec import Norm, from_dict, to_dict
@@ -50,7 +50,7 @@ class BatchNorm(Layer):
         """``activation(residual + norm(x))``, in training on a CPU in one go."""
         if self._can_fuse(x, training):
             relu = activation is ops.relu
-            x = self.of_rows(x, residual=residual, relu=relu)
+            x = self.forward_channels_last(x, residual=residual, relu=relu)
             return x if relu or activation is None else activation(x)
         x = self._plain(x, training)
         x = x if residual is None else residual + x
@@ -70,14 +70,14 @@ class BatchNorm(Layer):
             n = math.prod(ops.cast(side, x.dtype) for side in ops.shape(x)[:-1])
             mean = ops.sum(x, axes) / n  # (C,)
             variance = ops.sum(ops.square(x - mean), axes) / n  # (C,), biased; centred first, which loses no digits
-            scale = normalise_from_moments(self, mean, variance, n)
+            scale = scale_from_batch_stats(self, mean, variance, n)
         else:
             mean = ops.cast(self.moving_mean, x.dtype)
             scale = self.scale()
         scale = ops.cast(scale, x.dtype)
         return ops.cast((x - mean) * scale + ops.cast(self.beta, x.dtype), dtype)
 
-    def of_rows(self, x, order: Order | None = None, residual=None, relu: bool = False, terms: int = 1, heads: int = 0):
+    def forward_channels_last(self, x, order: Order | None = None, residual=None, relu: bool = False, terms: int = 1, heads: int = 0):
         """Training mode, on the kernel: see the ``normalised`` of each back end's module.
 
         Args:
@@ -90,12 +90,12 @@ class BatchNorm(Layer):
         gamma, beta = (ops.convert_to_tensor(one) for one in (self.gamma, self.beta))
         if order is not None:
             gamma, beta = order.there(gamma), order.there(beta)
-        y, mean, variance = backend().normalised(x, gamma, beta, self.norm.epsilon, residual, relu, terms, heads)
+        y, mean, variance = kernel_ops().normalised(x, gamma, beta, self.norm.epsilon, residual, relu, terms, heads)
         mean, variance = (mean, variance) if order is None else (order.back(mean), order.back(variance))
-        self.move(mean, variance, math.prod(ops.cast(side, x.dtype) for side in ops.shape(x)[:-1]))
+        self.update_running_stats(mean, variance, math.prod(ops.cast(side, x.dtype) for side in ops.shape(x)[:-1]))
         return y
 
-    def move(self, mean, variance, n) -> None:
+    def update_running_stats(self, mean, variance, n) -> None:
         """Updates the moving statistics by moments of `n` values each, the variance biased."""
         dtype, momentum = self.moving_mean.dtype, self.norm.momentum
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, _unbiased(variance, n))):
@@ -141,7 +141,7 @@ def apply_norm(norm: keras.layers.Layer, x, residual=None, activation: Activatio
     return x if activation is None else activation(x)
 
 
-def normalise_from_moments(norm: BatchNorm, mean, variance, n):
+def scale_from_batch_stats(norm: BatchNorm, mean, variance, n):
     """The scale of a batch norm whose batch has these moments; updates the moving statistics.
 
     Args:
@@ -151,7 +151,7 @@ def normalise_from_moments(norm: BatchNorm, mean, variance, n):
     Returns:
         (C,). The shift has no effect on a softmax; it keeps a gradient, of zero, so that every parameter has one.
     """
-    norm.move(mean, variance, n)
+    norm.update_running_stats(mean, variance, n)
     variance = ops.cast(variance, norm.moving_mean.dtype)
     return ops.convert_to_tensor(norm.gamma) * ops.rsqrt(variance + norm.norm.epsilon) + 0.0 * ops.convert_to_tensor(norm.beta)
 

@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 from typing import Any, Self, Unpack, cast
 
-from axialzoo.hub import to_build
-from axialzoo.hub.mixin import HubMixin
+from axialzoo.hub import plan_build
+from axialzoo.hub.mixin import HubMixin as SharedHubMixin
 from axialzoo.keras.weights import load_tensors, save_model
 from axialzoo.spec import Changes
 
 
-class OnHub(HubMixin):
+class HubMixin(SharedHubMixin):
     """``from_pretrained`` and ``push_to_hub`` of a model with a head."""
 
     @classmethod
@@ -31,7 +31,7 @@ class OnHub(HubMixin):
             >>> AxialModel.from_pretrained("axial_resnet_cifar10").labels[3].name
             'cat'
         """
-        planned = to_build("custom", source, **changes)
+        planned = plan_build("custom", source, **changes)
         assert planned.checkpoint is not None and planned.config is not None
         size = changes.get("input_size")
         model = cast(Any, cls)(planned.spec, input_size=size, dtype=dtype, name=planned.config.model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from axialzoo.ops.keras.dispatch import backend
+from axialzoo.ops.keras.dispatch import kernel_ops
 from axialzoo.ops.keras.tables import statistics_dtype
 
 
@@ -21,10 +21,10 @@ class MaxPool(keras.layers.Layer):
     """3 x 3, stride 2: (N, H, W, C) to (N, ceil(H / 2), ceil(W / 2), C)."""
 
     def call(self, x):
-        return backend().max_pool(x)
+        return kernel_ops().max_pool(x)
 
     def compute_output_shape(self, input_shape):
-        return strided(input_shape, 2)
+        return strided_shape(input_shape, 2)
 
     def get_config(self) -> dict:
         return {**super().get_config()}  # said, since Keras asks of a layer in a functional model that it says so
@@ -44,7 +44,7 @@ class GlobalAverage(keras.layers.Layer):
         return {**super().get_config()}  # said, since Keras asks of a layer in a functional model that it says so
 
 
-def strided(shape, stride: int) -> tuple:
+def strided_shape(shape, stride: int) -> tuple:
     """The shape (N, H, W, C) after a stride, rounded up; None stays None."""
     n, h, w, c = shape
     return n, *(None if side is None else -(-side // stride) for side in (h, w)), c

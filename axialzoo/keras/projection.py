@@ -9,8 +9,8 @@ import numpy as np
 from keras import ops
 
 from axialzoo.keras.layer import Layer
-from axialzoo.keras.linear import Linear, Normal
-from axialzoo.keras.norm import BatchNorm, normalise_from_moments
+from axialzoo.keras.linear import Linear, NumpyNormal
+from axialzoo.keras.norm import BatchNorm, scale_from_batch_stats
 from axialzoo.keras.sublayers import calls_sublayers
 from axialzoo.ops.keras.tables import arange, interpolate
 from axialzoo.spec import Attention, Norm, from_dict, to_dict
@@ -32,7 +32,7 @@ class PositionAttention(Layer):
         self.inputs, self.spec, self.norm = inputs, spec, norm
         dtype = self.dtype_policy
         width = 2 * spec.key_channels + spec.value_channels
-        initializer = Normal(inputs**-0.5)
+        initializer = NumpyNormal(inputs**-0.5)
         self.qkv = Linear(width, use_bias=False, kernel_initializer=initializer, name="qkv", dtype=dtype)
         self.norm_qkv = BatchNorm(width, norm, name="norm_qkv", dtype=dtype)
         self.norm_similarity = BatchNorm(len(spec.similarity) * spec.heads, norm, name="norm_similarity", dtype=dtype)
@@ -41,7 +41,7 @@ class PositionAttention(Layer):
     def build(self, input_shape=None):
         self.qkv.build((None, None, None, self.inputs))
         self.norm_qkv.build()
-        initializer = Normal(table_scale(self.spec))
+        initializer = NumpyNormal(table_scale(self.spec))
         self.tables = {
             name: self.add_weight(name=name, shape=shape, initializer=initializer) for name, shape in self.spec.tables(self.inputs).items()
         }
@@ -99,7 +99,7 @@ class PositionAttention(Layer):
 
     def scale_from_moments(self, mean, variance, n):
         """What each term of the logits is multiplied by in training, (terms, G), from its moments, (terms, G) of `n` values each."""
-        scale = normalise_from_moments(self.norm_similarity, ops.reshape(mean, (-1,)), ops.reshape(variance, (-1,)), n)
+        scale = scale_from_batch_stats(self.norm_similarity, ops.reshape(mean, (-1,)), ops.reshape(variance, (-1,)), n)
         return ops.reshape(scale, (-1, self.spec.heads))
 
     def scale_in_evaluation(self):
@@ -109,11 +109,11 @@ class PositionAttention(Layer):
         """
         return ops.reshape(self.norm_similarity.scale(), (-1, self.spec.heads))
 
-    def table(self, name: str) -> Any:
+    def position_table(self, name: str) -> Any:
         """The position table of that name, as it is stored; None where the spec has none."""
         return ops.convert_to_tensor(self.tables[name]) if name in self.tables else None
 
-    def gate(self, name: str, x):
+    def apply_gate(self, name: str, x):
         """A position table or the values, times its factor where there is one (arXiv:2102.10662, equation 3)."""
         if x is None or name not in self.spec.gates:
             return x
@@ -126,9 +126,9 @@ class PositionAttention(Layer):
         if "value" not in self.spec.gates:
             return x
         q, k, v = self.parts_of(x)
-        return ops.concatenate([q, k, self.gate("value", v)], axis=-1)
+        return ops.concatenate([q, k, self.apply_gate("value", v)], axis=-1)
 
-    def axis_encoding(self, name: str, length, channels: int):
+    def position_encoding_1d(self, name: str, length, channels: int):
         """What absolute positions or sines add to each position of an axis: (L, channels).
 
         Args:
@@ -138,7 +138,7 @@ class PositionAttention(Layer):
         """
         if self.spec.encoding == "sinusoidal":
             return ops.cast(sinusoids(length, channels), self.compute_dtype)
-        table = self.table(name)  # (P, C)
+        table = self.position_table(name)  # (P, C)
         if isinstance(length, int) and length <= self.spec.positions:
             return table[:length]
         rows = length if isinstance(length, int) else ops.maximum(length, self.spec.positions)

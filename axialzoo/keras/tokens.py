@@ -10,8 +10,8 @@ import numpy as np
 from keras import ops
 
 from axialzoo.keras.drop_path import drop_path
-from axialzoo.keras.linear import Linear, Normal
-from axialzoo.keras.norm import Activation, BatchNorm, Layer, normalise_from_moments, statistics_dtype
+from axialzoo.keras.linear import Linear, NumpyNormal
+from axialzoo.keras.norm import Activation, BatchNorm, Layer, scale_from_batch_stats, statistics_dtype
 from axialzoo.keras.scope import own_scope
 from axialzoo.spec import Norm, from_dict, to_dict
 
@@ -50,7 +50,7 @@ class Tokens(Configured):
 
     def build(self, input_shape=None):
         with own_scope(self):  # `add_weight` would put the layer's name, dots and all, into the variable's path
-            self.tokens = keras.Variable(Normal(1.0), self.shape_of, self.variable_dtype, name="tokens")
+            self.tokens = keras.Variable(NumpyNormal(1.0), self.shape_of, self.variable_dtype, name="tokens")
 
     def call(self, x):
         """Return the tokens for each image of `x`: (N, tokens, C)."""
@@ -77,7 +77,7 @@ class TokenNorm(Configured):
     def __init__(self, inputs: int, outputs: int, norm: Norm, zero: bool = False, **kwargs):
         super().__init__({"inputs": inputs, "outputs": outputs, "norm": norm, "zero": zero}, **kwargs)
         self.inputs, self.outputs, self.zero = inputs, outputs, zero
-        make = {"use_bias": False, "kernel_initializer": Normal(inputs**-0.5), "dtype": self.dtype_policy}
+        make = {"use_bias": False, "kernel_initializer": NumpyNormal(inputs**-0.5), "dtype": self.dtype_policy}
         self.linear = Linear(outputs, name="linear", **make)
         self.norm = BatchNorm(outputs, norm, name="norm", dtype=self.dtype_policy)
 
@@ -141,7 +141,7 @@ class TokenAttention(Configured):
         count = ops.cast(n, x.dtype) * ops.cast(queries, x.dtype) * ops.cast(keys, x.dtype)
         mean = ops.sum(x, (0, 2, 3)) / count  # (G,)
         variance = ops.sum(ops.square(x - ops.reshape(mean, (1, g, 1, 1))), (0, 2, 3)) / count
-        return normalise_from_moments(self.norm_similarity, mean, variance, count)
+        return scale_from_batch_stats(self.norm_similarity, mean, variance, count)
 
     def compute_output_shape(self, q_shape, k_shape, v_shape):
         return (q_shape[0], q_shape[2], self.channels)

@@ -73,7 +73,7 @@ class DualPathTransformer(Configured):
         return x_shape, memory_shape
 
 
-def through(blocks: Sequence[Block], x, memory, channels: int, backbone: Backbone, name: str, dtype):
+def run_blocks(blocks: Sequence[Block], x, memory, channels: int, backbone: Backbone, name: str, dtype):
     """Run `blocks` one after the other, each followed by its transformer, if any.
 
     Args:

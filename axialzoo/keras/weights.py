@@ -15,7 +15,7 @@ from axialzoo.checkpoint import (
     check_match,
     check_tensors,
     describe_model,
-    released,
+    iter_and_release_pages,
     save_checkpoint,
 )
 from axialzoo.spec import Label, Model, Parameter, Preprocessing, parameters
@@ -50,7 +50,7 @@ def load_tensors(model: keras.Model, tensors: Tensors, *, replace: Collection[st
     sources = {name: array for name, array in tensors.items() if name not in replace}
     check_match(sources, {name: parameter.shape for name, (parameter, _) in targets.items()}, where)
     if not verified:
-        check_tensors(tensors, spec_of(model), where=where, without=replace)
+        check_tensors(tensors, spec_of(model), where=where, ignore=replace)
     lossy = [
         f"{name} ({array.dtype} into {_dtype(targets[name][1])})"
         for name, array in sources.items()
@@ -61,7 +61,7 @@ def load_tensors(model: keras.Model, tensors: Tensors, *, replace: Collection[st
             f"{where}: of the wrong dtype ({len(lossy)}): {', '.join(lossy)}; nothing was loaded; build the model with the tensors' "
             "dtype (dtype='float64', dtype='float32')"
         )
-    for name, source in released(sources):
+    for name, source in iter_and_release_pages(sources):
         parameter, variable = targets[name]
         memory = _memory(variable)
         if memory is None:

@@ -11,15 +11,15 @@ from collections.abc import Callable
 import numpy as np
 from keras import ops
 
-from axialzoo.keras.dynamic_window import DynamicWindow
+from axialzoo.keras.dynamic_window import SymbolicWindow
 from axialzoo.ops.keras.tables import arange, clip, interpolate
 from axialzoo.spec import Attention
 from axialzoo.spec.window import Window
 
 
-def window_of(length, spec: Attention) -> Window | DynamicWindow:
+def window_of(length, spec: Attention) -> Window | SymbolicWindow:
     """The windows of an axis whose length is known now, or is a tensor of one whole number."""
-    return Window.of(length, spec) if isinstance(length, int) else DynamicWindow.of(length, spec)
+    return Window.of(length, spec) if isinstance(length, int) else SymbolicWindow.of(length, spec)
 
 
 def table_window(table, spec: Attention, window):
@@ -41,7 +41,7 @@ def table_window(table, spec: Attention, window):
     return ops.take(table, distance + positions - 1, axis=0)  # (T, S, D)
 
 
-def window_queries(x, window):
+def partition_queries(x, window):
     """Cuts an axis into the queries of each window: (B, G, L, D) to (B', G, T, D)."""
     if _single(window):
         return x
@@ -51,7 +51,7 @@ def window_queries(x, window):
     return ops.reshape(ops.swapaxes(x, 1, 2), (-1, groups, window.queries, depth))
 
 
-def window_keys(x, window):
+def partition_keys(x, window):
     """Cuts an axis into the keys of each window, its queries' positions and `flange` more on each side: (B, G, L, D) to (B', G, S, D)."""
     if _single(window):
         return x
@@ -63,7 +63,7 @@ def window_keys(x, window):
     return ops.reshape(ops.swapaxes(x, 1, 2), (-1, groups, window.keys, depth))
 
 
-def unwindow(x, window):
+def window_reverse(x, window):
     """Puts the queries of all windows back in line, what was padded left out: (B', G, T, D) to (B, G, L, D)."""
     if _single(window):
         return x
@@ -73,7 +73,7 @@ def unwindow(x, window):
     return x[:, :, window.offset : window.offset + window.length]
 
 
-def seen(window):
+def attention_mask(window):
     """Where a key is within reach of its query and neither is past the ends of the axis: bool, (windows, T, S).
 
     In numpy, hence a constant, where the length of the axis is known before the model runs.
@@ -85,7 +85,7 @@ def seen(window):
     return inside & (abs(key - query) <= window.reach)
 
 
-def tile(x, windows, cut: Callable):
+def window_partition_2d(x, windows, cut: Callable):
     """Cuts both axes of a map: (N, G, H, W, D) to (B', G, Th, Tw, D).
 
     Args:
@@ -101,22 +101,22 @@ def tile(x, windows, cut: Callable):
     return ops.transpose(ops.reshape(x, (-1, g, ops.shape(x)[2], t, d)), (0, 1, 3, 2, 4))  # (B', G, Th, Tw, D)
 
 
-def untile(x, windows):
+def window_reverse_2d(x, windows):
     """Puts the queries of all windows back into a map: (B', G, Th, Tw, D) to (N, G, H, W, D)."""
     _, g, t, u, d = ops.shape(x)
     x = ops.reshape(ops.transpose(x, (0, 1, 3, 2, 4)), (-1, g, u, t * d))  # (B', G, Tw, Th D)
-    x = unwindow(x, windows[1])  # (B, G, W, Th D)
+    x = window_reverse(x, windows[1])  # (B, G, W, Th D)
     w = windows[1].length
     x = ops.transpose(ops.reshape(x, (-1, g, w, t, d)), (0, 1, 3, 2, 4))  # (B, G, Th, W, D)
-    x = unwindow(ops.reshape(x, (-1, g, t, w * d)), windows[0])  # (N, G, H, W D)
+    x = window_reverse(ops.reshape(x, (-1, g, t, w * d)), windows[0])  # (N, G, H, W D)
     return ops.reshape(x, (-1, g, windows[0].length, w, d))
 
 
-def seen2d(windows):
+def attention_mask_2d(windows):
     """Where a key is to be seen by its query: bool, (windows h, windows w, Th, Tw, Sh, Sw), or None for everywhere."""
     if windows[0].whole and windows[1].whole:
         return None
-    rows, columns = (seen(window) for window in windows)  # (windows, T, S)
+    rows, columns = (attention_mask(window) for window in windows)  # (windows, T, S)
     if isinstance(rows, np.ndarray) and isinstance(columns, np.ndarray):
         return rows[:, None, :, None, :, None] & columns[None, :, None, :, None]
     rows, columns = (ops.cast(one, "float32") for one in (rows, columns))  # TensorFlow has no broadcast of so many axes

@@ -127,7 +127,7 @@ def pairs(spec: Attention, *lengths: int) -> np.ndarray:
     def along(length: int) -> np.ndarray:
         x = np.arange(length)
         distance = np.abs(x - x[:, None])
-        near = distance < spec.positions if spec.has_terms and spec.long_axis == "local" else distance >= 0
+        near = distance < spec.positions if spec.has_relative_terms and spec.long_axis == "local" else distance >= 0
         if spec.kind == "window":
             assert spec.span is not None
             moved = x + (spec.span - spec.span // 2 if spec.shifted and length > spec.span else 0)

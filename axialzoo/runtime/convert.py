@@ -12,21 +12,21 @@ from axialzoo.checkpoint import (
     Config,
     Tensors,
     check_tensors,
-    checked,
-    config_in,
+    config_from_metadata,
     default_config,
     digest,
-    metadata_of,
     read_safetensors,
     read_small,
     save_checkpoint,
+    to_metadata,
+    validate_and_migrate,
     write_safetensors,
 )
 from axialzoo.checkpoint.config import MAX_BYTES
 from axialzoo.checkpoint.folder import CONFIG, WEIGHTS, check_checkpoint_output
 from axialzoo.files import check_output
 from axialzoo.hub import fetch_checkpoint, resolve
-from axialzoo.spec import did_you_mean, entry, same_architecture
+from axialzoo.spec import did_you_mean, get_entry, same_architecture
 
 FORMATS = {".safetensors": "safetensors", ".pth": "torch", ".pt": "torch", ".weights.h5": "keras", ".keras": "keras"}
 
@@ -134,19 +134,19 @@ def write_any(target, config: Config, tensors: Tensors, *, overwrite: bool = Fal
     elif kind == "safetensors":
         check_output(target, overwrite=overwrite)
         check_tensors(tensors, config.spec, where=str(target))
-        write_safetensors(target, tensors, metadata_of(config.with_digest(digest(tensors))))
+        write_safetensors(target, tensors, to_metadata(config.with_digest(digest(tensors))))
     else:
         _native(kind).write_native(Path(target), config, tensors, overwrite=overwrite)
 
 
 def _read_lone(path: Path, config: Config | None) -> tuple[Config, Tensors]:
     tensors, metadata = read_safetensors(path)
-    config = config_in(metadata, str(path)) or config
+    config = config_from_metadata(metadata, str(path)) or config
     if config is None:
         raise CheckpointError(
             f"{path}: does not say which model it is; expected a config in it or beside it, or the model's name (--model)"
         )
-    return checked(config, tensors, str(path))
+    return validate_and_migrate(config, tensors, str(path))
 
 
 def _config_outside(path: Path, model: str | None) -> Config | None:
@@ -154,12 +154,12 @@ def _config_outside(path: Path, model: str | None) -> Config | None:
     beside = path.parent / "config.json"
     if beside.is_file():
         return Config.from_json(read_small(beside, MAX_BYTES), str(beside))
-    return None if model is None else default_config(entry(model).spec, entry(model).name)
+    return None if model is None else default_config(get_entry(model).spec, get_entry(model).name)
 
 
 def _refuse_other(where: str, config: Config, model: str | None) -> None:
-    if model is not None and not same_architecture(entry(model).spec, config.spec):
-        raise CheckpointError(f"{where}: says that it is {config.model!r}, expected {entry(model).name!r}; leave out the model's name")
+    if model is not None and not same_architecture(get_entry(model).spec, config.spec):
+        raise CheckpointError(f"{where}: says that it is {config.model!r}, expected {get_entry(model).name!r}; leave out the model's name")
 
 
 def _native(kind: str):

@@ -112,7 +112,7 @@ class InProcessModel:
         optimized: bool = False,
         allow_tf32: bool = True,
     ):
-        self.model, self.precision, self.compiled, self.lone = model, np.dtype(precision), compiled, _lone(model.spec)
+        self.model, self.precision, self.compiled, self.lone = model, np.dtype(precision), compiled, _single_output_name(model.spec)
         self.optimized, self.allow_tf32, self._place = optimized, allow_tf32, device
         self.backend = prepare_keras() if is_keras(model) else None
         self.run = self._torch if self.backend is None else self._keras
@@ -147,7 +147,7 @@ class InProcessModel:
                 outputs = self.model(images)
         finally:
             self.model.train(training)
-        return _named(outputs, torch_array, True, self.lone)
+        return _name_outputs(outputs, torch_array, True, self.lone)
 
     @cached_property
     def _program(self) -> Callable[..., Any]:
@@ -165,7 +165,7 @@ class InProcessModel:
         first = keras.config.image_data_format() == "channels_first"
         images = np.ascontiguousarray(x.transpose(0, 3, 1, 2) if first else x)
         with keras_device(self._place, self.backend):
-            return _named(self._call(images), keras_array, first, self.lone)
+            return _name_outputs(self._call(images), keras_array, first, self.lone)
 
     def _call(self, images: np.ndarray) -> Any:
         """Call a Keras model as its back end is fastest."""
@@ -196,12 +196,12 @@ def keras_array(tensor: Any) -> np.ndarray:
     return tensor if isinstance(tensor, np.ndarray) else np.asarray(keras.ops.convert_to_numpy(tensor))
 
 
-def _lone(spec: Model) -> str:
+def _single_output_name(spec: Model) -> str:
     """What the only output of a model is called: as its head says."""
     return "features" if spec.head is None else next(iter(spec.head.outputs(spec.backbone)))
 
 
-def _named(found: Any, array: Any, channels_first: bool, lone: str = "features") -> Outputs:
+def _name_outputs(found: Any, array: Any, channels_first: bool, lone: str = "features") -> Outputs:
     """What a forward pass gave, by name; an array or a list alone is called `lone`."""
 
     def turned(tensor: Any) -> np.ndarray:

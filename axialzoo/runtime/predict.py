@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image
 
 from axialzoo.checkpoint import Config
-from axialzoo.image import ImageError, View, load_image, notes, preprocess, view_of
+from axialzoo.image import ImageError, ResizeTransform, image_notes, load_image, preprocess, resize_transform
 from axialzoo.spec.labels import Label
-from axialzoo.tasks import Looks, Result, check_looks, look_at, task_of
+from axialzoo.tasks import TTA, Result, check_tta, run_views, task_of
 
 BATCH = 32  # pictures computed at once
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".avif")  # of pictures in a folder
@@ -55,14 +55,14 @@ class ImagePrediction:
     error: str = ""
 
 
-NO_TTA = Looks()  # one look at the whole picture
+NO_TTA = TTA()  # one look at the whole picture
 
 
 def predict_stream(
     runners: Sequence[SupportsOutputs],
     items: Iterable[tuple[T, Picture | None]],
     batch_size: int = BATCH,
-    tta: Looks = NO_TTA,
+    tta: TTA = NO_TTA,
     labels: Sequence[Label] | None = None,
 ) -> Iterator[tuple[T, tuple[Result, ...] | ImageError]]:
     """Predict pictures as they come, in batches of consecutive pictures whose inputs have one size.
@@ -107,7 +107,7 @@ def equal_size_batches(inputs: Sequence[np.ndarray | ImageError | None]) -> Iter
 
 
 def run_batch(
-    runner: SupportsOutputs, x: np.ndarray, views: Sequence[View], tta: Looks = NO_TTA, labels: Sequence[Label] | None = None
+    runner: SupportsOutputs, x: np.ndarray, views: Sequence[ResizeTransform], tta: TTA = NO_TTA, labels: Sequence[Label] | None = None
 ) -> list[Result]:
     """Return a result for each picture of a batch, by the task of the checkpoint's head.
 
@@ -120,14 +120,14 @@ def run_batch(
     """
     config = runner.config
     names = tuple(config.labels if labels is None else labels)
-    return look_at(task_of(config.spec.head), runner.outputs, x, config.spec, views, tta, names)
+    return run_views(task_of(config.spec.head), runner.outputs, x, config.spec, views, tta, names)
 
 
-def predict(runner: SupportsOutputs, pictures: Sequence[Picture], batch_size: int = BATCH, looks: Looks = NO_TTA) -> list[Result]:
+def predict(runner: SupportsOutputs, pictures: Sequence[Picture], batch_size: int = BATCH, tta: TTA = NO_TTA) -> list[Result]:
     """Return the result of each of `pictures`, and warn of what it leaves out: see :meth:`axialzoo.runtime.Runner.predict`."""
-    check_decodable(runner.config, looks)
+    check_decodable(runner.config, tta)
     opened = ((None, load_image(picture) if isinstance(picture, (str, os.PathLike)) else picture) for picture in pictures)
-    results = [results_of(outcome)[0] for _, outcome in predict_stream([runner], opened, batch_size, looks)]
+    results = [results_of(outcome)[0] for _, outcome in predict_stream([runner], opened, batch_size, tta)]
     for text in dict.fromkeys(text for result in results for text in getattr(result, "warnings", ())):
         warnings.warn(text, stacklevel=3)
     return results
@@ -137,7 +137,7 @@ def predict_files(
     runners: Sequence[SupportsOutputs],
     paths: Sequence[Path],
     batch_size: int = BATCH,
-    looks: Looks = NO_TTA,
+    tta: TTA = NO_TTA,
     page: int | None = None,
     channel: int | None = None,
 ) -> Iterator[ImagePrediction]:
@@ -146,14 +146,14 @@ def predict_files(
     Args:
         page, channel: Of each file, from 1: see :func:`axialzoo.image.load_image`.
     """
-    return predict_opened(runners, (open_picture(path, page=page, channel=channel) for path in paths), batch_size, looks)
+    return predict_opened(runners, (open_picture(path, page=page, channel=channel) for path in paths), batch_size, tta)
 
 
 def predict_opened(
-    runners: Sequence[SupportsOutputs], opened: Iterable[ImagePrediction], batch_size: int = BATCH, looks: Looks = NO_TTA
+    runners: Sequence[SupportsOutputs], opened: Iterable[ImagePrediction], batch_size: int = BATCH, tta: TTA = NO_TTA
 ) -> Iterator[ImagePrediction]:
     """Like :func:`predict_files`, for pictures that :func:`open_picture` opened, or the errors of opening them."""
-    for image, outcome in predict_stream(runners, ((image, image.picture) for image in opened), batch_size, looks):
+    for image, outcome in predict_stream(runners, ((image, image.picture) for image in opened), batch_size, tta):
         if isinstance(outcome, ImageError):
             yield ImagePrediction(image.path, error=f"{image.path}: {outcome}")
         else:
@@ -190,7 +190,7 @@ def open_picture(path: Path, stream: IO[bytes] | None = None, page: int | None =
         picture = load_image(path if stream is None else stream, page, channel)
     except ImageError as error:
         return ImagePrediction(path, error=str(error))
-    return ImagePrediction(path, picture, notes(picture))
+    return ImagePrediction(path, picture, image_notes(picture))
 
 
 def pictures_in(paths: Sequence[Path]) -> list[Path]:
@@ -216,18 +216,18 @@ def to_input(picture: Image.Image | np.ndarray, config: Config) -> np.ndarray:
     return preprocess(picture, config.preprocessing).transpose(1, 2, 0)
 
 
-def view(picture: Image.Image | np.ndarray | None, config: Config) -> View:
+def view(picture: Image.Image | np.ndarray | None, config: Config) -> ResizeTransform:
     """Return how a picture becomes the model's input, and the way back."""
     size = picture.shape[:2] if isinstance(picture, np.ndarray) else (picture.height, picture.width) if picture is not None else (0, 0)
-    return view_of(size[0], size[1], config.preprocessing)
+    return resize_transform(size[0], size[1], config.preprocessing)
 
 
-def check_decodable(config: Config, looks: Looks = NO_TTA) -> None:
+def check_decodable(config: Config, tta: TTA = NO_TTA) -> None:
     """Refuse a model that gives features alone, and test-time augmentation that its task does not support."""
     if not config.spec.num_classes:
         raise ValueError(f"model {config.model!r} has no classes (num_classes is 0): nothing to predict")
     task = task_of(config.spec.head)
-    check_looks(task.name, task.understood, looks)
+    check_tta(task.name, task.supported_tta, tta)
 
 
 def _input_or_error(picture: Any, config: Config) -> np.ndarray | ImageError | None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from axialzoo.checkpoint import CheckpointError, load_checkpoint
-from axialzoo.hub.catalogue import Official, official
-from axialzoo.hub.pulled import check_recorded, home, pulled, record, records
+from axialzoo.hub.catalogue import OfficialWeights, official
+from axialzoo.hub.pulled import check_first_digest, first_digests, home, pulled_dir, record
 from axialzoo.hub.resume import Progress, fetch_file
 from axialzoo.runtime.foreign import import_foreign
 from axialzoo.runtime.frameworks import installed
@@ -49,7 +49,7 @@ def pull(
             digest is not the recorded one.
         ModuleNotFoundError: without what reads the archive (TensorFlow, for deeplab2's).
     """
-    wanted, folder = official(name), pulled(name)
+    wanted, folder = official(name), pulled_dir(name)
     place = address or wanted.address
     if folder.exists() and not force:
         try:
@@ -63,7 +63,7 @@ def pull(
     shutil.rmtree(beside, ignore_errors=True)
     config = _imported(wanted, place, beside, keep, progress, told)
     try:
-        check_recorded(name, config.digest, place)
+        check_first_digest(name, config.digest, place)
     except CheckpointError:
         shutil.rmtree(beside)
         raise
@@ -73,7 +73,7 @@ def pull(
     return _done(wanted, folder, place, fetched=True)
 
 
-def _imported(wanted: Official, place: str, out: Path, keep: bool, progress: Progress, told: Callable[[str], None]) -> Any:
+def _imported(wanted: OfficialWeights, place: str, out: Path, keep: bool, progress: Progress, told: Callable[[str], None]) -> Any:
     """The config of what was fetched and imported to `out`; an archive that does not import is dropped and fetched once more."""
     if not place.startswith(("http://", "https://")):
         return import_foreign(wanted.zoo, Path(place), out, wanted.model, backbone_only=wanted.backbone_only)[0]
@@ -97,10 +97,10 @@ def _imported(wanted: Official, place: str, out: Path, keep: bool, progress: Pro
     raise AssertionError(wanted.name)
 
 
-def _done(wanted: Official, folder: Path, place: str, fetched: bool) -> dict[str, Any]:
+def _done(wanted: OfficialWeights, folder: Path, place: str, fetched: bool) -> dict[str, Any]:
     config = load_checkpoint(folder).config
-    check_recorded(wanted.name, config.digest, str(folder))
+    check_first_digest(wanted.name, config.digest, str(folder))
     return {
         "name": wanted.name, "folder": str(folder), "digest": config.digest, "model": config.model,
-        "address": records().get(wanted.name, {}).get("address", place), "licence": wanted.licence, "fetched": fetched,
+        "address": first_digests().get(wanted.name, {}).get("address", place), "licence": wanted.licence, "fetched": fetched,
     }  # fmt: skip

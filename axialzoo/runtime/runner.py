@@ -19,7 +19,7 @@ from axialzoo.runtime.predict import BATCH, Picture, predict
 from axialzoo.runtime.process import Worker
 from axialzoo.spec import SpecError, did_you_mean
 from axialzoo.tasks.results import Result
-from axialzoo.tasks.tta import Asked, looks_of
+from axialzoo.tasks.tta import TTAOptions, tta_from_options
 
 
 class Runner:
@@ -149,17 +149,18 @@ class Runner:
         return self._model.outputs(x)
 
     @overload
-    def predict(self, pictures: Sequence[Picture], batch_size: int = BATCH, **looks: Unpack[Asked]) -> list[Result]: ...
+    def predict(self, pictures: Sequence[Picture], batch_size: int = BATCH, **tta: Unpack[TTAOptions]) -> list[Result]: ...
     @overload
-    def predict(self, pictures: Picture, batch_size: int = BATCH, **looks: Unpack[Asked]) -> Result: ...
-    def predict(self, pictures, batch_size=BATCH, **looks):
+    def predict(self, pictures: Picture, batch_size: int = BATCH, **tta: Unpack[TTAOptions]) -> Result: ...
+    def predict(self, pictures, batch_size=BATCH, **tta):
         """What is in a picture, or in each of several.
 
         Args:
             pictures: A path, a Pillow image, an array (H, W, 3) or (H, W); or a list of these. Arrays hold 0 to 255, or uint16; where
                 the model stretches each picture to its own range, any numbers from 0 on.
             batch_size: Pictures computed at once.
-            looks: ``tile``, ``overlap``, ``flips``, ``scales``: see :func:`axialzoo.tasks.looks_of`. By default one look at the whole.
+            tta: ``tile``, ``overlap``, ``hflip``, ``scales``: see :func:`axialzoo.tasks.tta_from_options`. By default the
+                whole image once.
 
         Returns:
             A result of :mod:`axialzoo.tasks.results`, or a list of them.
@@ -174,7 +175,7 @@ class Runner:
             'cat'
         """
         many = isinstance(pictures, (list, tuple))
-        found = predict(self, pictures if many else [pictures], batch_size, looks_of(**looks))
+        found = predict(self, pictures if many else [pictures], batch_size, tta_from_options(**tta))
         return found if many else found[0]
 
     def close(self) -> None:

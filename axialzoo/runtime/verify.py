@@ -12,7 +12,7 @@ import numpy as np
 
 from axialzoo.checkpoint import Checkpoint, CheckpointError
 from axialzoo.hub import fetch_checkpoint
-from axialzoo.hub.golden import GOLDEN, case_input, compare_golden, made_input, read_golden
+from axialzoo.hub.golden import GOLDEN, compare_golden, input_of_case, noise_input, read_golden
 from axialzoo.hub.manifest import MANIFEST, check_manifest
 from axialzoo.runtime import frameworks
 from axialzoo.runtime.device import AUTO, DeviceError, is_cpu
@@ -64,14 +64,14 @@ def measured(
         checkpoint = fetch_checkpoint(source, beside=True)
         published = read_golden(checkpoint.folder, checkpoint.config) or {}
         cases = {precision: case for precision, case in published.items() if float64 or precision != "float64"}
-        inputs = made_inputs(checkpoint.config.spec, float64) | {precision: case_input(case) for precision, case in cases.items()}
+        inputs = made_inputs(checkpoint.config.spec, float64) | {precision: input_of_case(case) for precision, case in cases.items()}
         report["checks"] = _passed(checkpoint, bool(published))
     except (CheckpointError, SpecError) as error:
         report["checks"].append({"name": "files", "ok": False, "detail": str(error)})
         return report, {}, outputs
     report.update(model=checkpoint.config.model, digest=checkpoint.config.digest)
     ran = set()
-    for process, forms in itertools.groupby(places(), lambda place: place[:2]):
+    for process, forms in itertools.groupby(targets(), lambda place: place[:2]):
         for result, found in _run(list(forms), checkpoint, inputs, told, device):
             report["runs"].append(result)
             if found is not None:
@@ -80,7 +80,7 @@ def measured(
     if not ran and device != AUTO:
         refuse_device(device, report["runs"])
     report["parity"] = compare(outputs)
-    report["golden"] = against(cases, outputs)
+    report["golden"] = compare_golden_all(cases, outputs)
     report["compared"] = len(ran) >= 2
     report["ok"] = (
         all(check["ok"] is not False for check in report["checks"])
@@ -90,7 +90,7 @@ def measured(
     return report, inputs, outputs
 
 
-class Place(NamedTuple):
+class Target(NamedTuple):
     """What computes: a framework, of Keras its back end, and whether it runs the model's inference form."""
 
     framework: str
@@ -108,10 +108,10 @@ class Place(NamedTuple):
         return [package for package in (self.framework, self.backend) if package and not frameworks.installed(package)]
 
 
-def places() -> list[Place]:
+def targets() -> list[Target]:
     """Every framework and Keras back end there is, installed or not, plain and in the inference form."""
     found = [("torch", None), *(("keras", backend) for backend in frameworks.BACKENDS)]
-    return [Place(framework, backend, optimize) for framework, backend in found for optimize in (False, True)]
+    return [Target(framework, backend, optimize) for framework, backend in found for optimize in (False, True)]
 
 
 def made_inputs(spec: Model, float64: bool = True) -> dict[str, np.ndarray]:
@@ -120,7 +120,7 @@ def made_inputs(spec: Model, float64: bool = True) -> dict[str, np.ndarray]:
     sizes = {"float32": spec.input_size}
     if float64:
         sizes["float64"] = spec.input_size if cost(spec).multiply_adds <= CHEAP else SMALL
-    return {precision: made_input((2, *size, spec.backbone.in_channels)) for precision, size in sizes.items()}
+    return {precision: noise_input((2, *size, spec.backbone.in_channels)) for precision, size in sizes.items()}
 
 
 def compare(outputs: dict[str, dict[str, np.ndarray]]) -> list[dict[str, Any]]:
@@ -148,7 +148,7 @@ def compare(outputs: dict[str, dict[str, np.ndarray]]) -> list[dict[str, Any]]:
     return pairs
 
 
-def against(cases: dict[str, Any], outputs: Found) -> list[dict[str, Any]]:
+def compare_golden_all(cases: dict[str, Any], outputs: Found) -> list[dict[str, Any]]:
     """Every run against the golden activations of `cases`, in every precision that it is in."""
     rows = []
     for (run, outputs_of_run), (precision, case) in itertools.product(outputs.items(), cases.items()):
@@ -182,7 +182,7 @@ def _passed(checkpoint: Checkpoint, golden: bool) -> list[dict[str, Any]]:
 
 
 def _run(
-    forms: list[Place], checkpoint: Checkpoint, inputs: dict[str, np.ndarray], told: Callable[[str], None], device: str
+    forms: list[Target], checkpoint: Checkpoint, inputs: dict[str, np.ndarray], told: Callable[[str], None], device: str
 ) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray] | None]]:
     """One framework in a process of its own: of each form what happened, and its outputs as :func:`compare` wants them."""
     with ExitStack() as stack:
@@ -222,7 +222,7 @@ def refuse_device(device: str, runs: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _outputs(
-    place: Place, checkpoint: Checkpoint, inputs: dict[str, np.ndarray], worker: Worker, device: str
+    place: Target, checkpoint: Checkpoint, inputs: dict[str, np.ndarray], worker: Worker, device: str
 ) -> tuple[str, dict[str, np.ndarray]]:
     """Return the device that computed, and its outputs; none where the place's form does not run there."""
     found: dict[str, np.ndarray] = {}

@@ -71,7 +71,7 @@ def adapt(spec: Model, **changes: Unpack[Changes]) -> Model:
     if of_head and head is not None:
         if "things" in of_head:
             of_head["things"] = tuple(of_head["things"])
-        head = head.with_classes(**of_head)
+        head = head.reconfigured(**of_head)
         if "slots" in of_head and backbone.memory is not None:
             backbone = replace(backbone, memory=replace(backbone.memory, tokens=of_head["slots"]))
     elif any(of_head.values()):
@@ -120,7 +120,7 @@ def _neutral(spec: Model) -> Model:
             return block
         return replace(block, attention=replace(attention, span=None, positions=1))  # tables reach as far as the checkpoint's do
 
-    head = None if spec.head is None else spec.head.neutral().map_blocks(whole)
+    head = None if spec.head is None else spec.head.canonical().map_blocks(whole)
     spec = adapt(replace(spec, head=head), in_channels=3, input_size=1, long_axis="local", drop_path=0.0)
     spec = replace(spec, backbone=spec.backbone.map_blocks(whole))
     if spec.backbone.memory is not None:

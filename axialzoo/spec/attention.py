@@ -77,13 +77,13 @@ class Attention:
 
         if self.encoding != "relative":
             require(
-                not self.has_terms,
+                not self.has_relative_terms,
                 f"Attention.similarity, value: expected content alone beside encoding={self.encoding!r}, "
                 f"found {list(self.similarity)} and {list(self.value)}",
             )
         for field in ("gated", "shifted"):
             require(isinstance(getattr(self, field), bool), f"Attention.{field}: expected a bool, found {getattr(self, field)!r}")
-        require(not self.gated or self.has_terms, "Attention.gated: expected position terms to gate, found content alone")
+        require(not self.gated or self.has_relative_terms, "Attention.gated: expected position terms to gate, found content alone")
         require(not self.shifted or self.kind == "window", f"Attention.shifted: expected kind 'window', found {self.kind!r}")
         if self.kind != "axial":
             for name, depth in self._depths().items():
@@ -112,12 +112,12 @@ class Attention:
         return self.value_channels // self.heads
 
     @property
-    def rows(self) -> int:
+    def num_relative_positions(self) -> int:
         """Rows of each position table."""
         return 2 * self.positions - 1
 
     @property
-    def has_terms(self) -> bool:
+    def has_relative_terms(self) -> bool:
         """Whether there are position terms."""
         return "query" in self.similarity or "key" in self.similarity or "position" in self.value
 
@@ -134,7 +134,7 @@ class Attention:
         axes = ("",) if self.kind == "axial" else ("_height", "_width")
         if self.encoding == "absolute":
             return {f"position{axis}": (self.positions, inputs) for axis in axes}
-        return {name + axis: (self.rows, depth // len(axes)) for name, depth in self._depths().items() for axis in axes}
+        return {name + axis: (self.num_relative_positions, depth // len(axes)) for name, depth in self._depths().items() for axis in axes}
 
     @property
     def gates(self) -> tuple[str, ...]:
@@ -154,6 +154,6 @@ class Attention:
         reach = length - 1
         if self.span is not None:
             reach = min(reach, self.span - 1 if self.kind == "window" else self.span // 2)
-        if self.has_terms and self.long_axis == "local":
+        if self.has_relative_terms and self.long_axis == "local":
             reach = min(reach, self.positions - 1)
         return reach

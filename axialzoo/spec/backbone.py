@@ -9,7 +9,7 @@ from typing import Any
 
 from axialzoo.spec.block import Block
 from axialzoo.spec.check import require, require_choice, require_count, require_number
-from axialzoo.spec.neck import Fused, NeckStage
+from axialzoo.spec.neck import NeckInput, NeckStage
 from axialzoo.spec.stem import Stem
 from axialzoo.spec.transformer import Memory
 
@@ -147,7 +147,7 @@ class Backbone:
         """Number of endpoints of stem and stages, which come before those of the neck."""
         return len(self.stages) + self.stem_is_endpoint
 
-    def fusions(self) -> list[list[Fused]]:
+    def fusions(self) -> list[list[NeckInput]]:
         """What each step of the neck fuses: the output before, then the last two features at its stride, older first.
 
         Of the stem and the stages only the last at each stride counts; every step of the neck adds one. `Fused.index` counts
@@ -156,13 +156,13 @@ class Backbone:
         if not self.neck:
             return []
         features = [
-            Fused(index, one["num_chs"], one["reduction"]) for index, one in enumerate(self.feature_info()[: self.num_stage_endpoints])
+            NeckInput(index, one["num_chs"], one["reduction"]) for index, one in enumerate(self.feature_info()[: self.num_stage_endpoints])
         ]
         at_stride = {feature.stride: [feature] for feature in features}
         last, fusions = features[-1], []
         for index, stage in enumerate(self.neck, len(features)):
             fusions.append([last, *at_stride.get(stage.stride, [])[-2:]] if stage.fuse else [last])
-            last = Fused(index, stage.outputs, stage.stride)
+            last = NeckInput(index, stage.outputs, stage.stride)
             at_stride[stage.stride] = [*at_stride.get(stage.stride, [])[: None if stage.fuse else -1], last]
         return fusions
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from axialzoo.spec.adapt import Changes
-from axialzoo.spec.registry import aliases, entry
+from axialzoo.spec.registry import aliases, get_entry
 
 
 def named_builder(create_model: Callable[..., Any], name: str) -> Callable[..., Any]:
@@ -21,7 +21,7 @@ def named_builder(create_model: Callable[..., Any], name: str) -> Callable[..., 
     def build(pretrained: Any = False, **changes: Any) -> Any:
         return create_model(name, pretrained, **changes)
 
-    model = entry(name)
+    model = get_entry(name)
     also = f" (also {', '.join(aliases(name))})" if name == model.name and aliases(name) else ""
     build.__name__ = build.__qualname__ = name
     build.__module__ = create_model.__module__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from axialzoo.spec.layers import count, layers
+from axialzoo.spec.layers import layers, num_parameters
 from axialzoo.spec.model import Model, size_pair
 
 
@@ -31,4 +31,4 @@ def cost(spec: Model, input_size=None) -> Cost:
     """The cost of `spec` at `input_size` (a side or (height, width); default the model's own)."""
     size = spec.input_size if input_size is None else size_pair(input_size)
     costs = [layer.cost(size) for layer in layers(spec)]
-    return Cost(count(spec), *(sum(column) for column in zip(*costs)))
+    return Cost(num_parameters(spec), *(sum(column) for column in zip(*costs)))

@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING
 from axialzoo.spec.backbone import Backbone
 from axialzoo.spec.block import Block
 from axialzoo.spec.block_layers import block_layers, has_shortcut
-from axialzoo.spec.neck import Fused, NeckStage
+from axialzoo.spec.neck import NeckInput, NeckStage
 from axialzoo.spec.primitives import Layer, Parameter, conv_norm
 from axialzoo.spec.token_layers import Tokens, dual_path_layers
 
-__all__ = ["backbone_layers", "block_layers", "count", "has_shortcut", "layers", "parameters", "projects_with_stride", "transformer_layers"]
+__all__ = [
+    "backbone_layers",
+    "block_layers",
+    "num_parameters",
+    "has_shortcut",
+    "layers",
+    "parameters",
+    "projects_with_stride",
+    "transformer_layers",
+]
 
 if TYPE_CHECKING:  # heads with encoders of their own import this module
     from axialzoo.spec.model import Model
@@ -30,7 +39,7 @@ def parameters(spec: Model) -> tuple[Parameter, ...]:
     return tuple(tensor for layer in layers(spec) for tensor in layer.tensors())
 
 
-def count(spec: Model) -> int:
+def num_parameters(spec: Model) -> int:
     """Number of trainable parameters."""
     return sum(parameter.size for parameter in parameters(spec) if parameter.trainable)
 
@@ -70,6 +79,6 @@ def transformer_layers(name: str, block: Block, backbone: Backbone, stride: int)
         yield from dual_path_layers(name, block.transformer, block.channels[-1], memory.channels, memory.tokens, stride)
 
 
-def projects_with_stride(feature: Fused, stage: NeckStage) -> bool:
+def projects_with_stride(feature: NeckInput, stage: NeckStage) -> bool:
     """Whether the projection that fuses `feature` strides by 2, so that nothing is left to resize."""
     return feature.channels != stage.channels and 2 * feature.stride == stage.stride

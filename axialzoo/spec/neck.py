@@ -44,7 +44,7 @@ class NeckStage:
 
 
 @dataclass(frozen=True)
-class Fused:
+class NeckInput:
     """A feature that a step of the neck takes in: which one, its channels and its stride."""
 
     index: int

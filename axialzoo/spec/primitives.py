@@ -103,14 +103,14 @@ class Layer:
         """What a checkpoint holds of it, in order."""
         raise NotImplementedError
 
-    def products(self) -> int:
+    def macs_per_position(self) -> int:
         """Multiply-adds of each position."""
         return 0
 
     def cost(self, size: tuple[int, int]) -> LayerCost:
         """In a model whose input has `size` (height, width)."""
         positions = sum(_positions(size, stride) for stride in (self.stride, *self.again))
-        return LayerCost(positions * self.products(), 0, 4 * positions * self.outputs)
+        return LayerCost(positions * self.macs_per_position(), 0, 4 * positions * self.outputs)
 
 
 def _positions(size: tuple[int, int], stride: tuple[int, int] | None) -> int:
@@ -130,7 +130,7 @@ class Conv(Layer):
         if self.bias:
             yield Parameter(f"{self.name}.bias", (self.outputs,), "bias")
 
-    def products(self) -> int:
+    def macs_per_position(self) -> int:
         return self.outputs * self.inputs * self.kernel**2
 
 
@@ -144,7 +144,7 @@ class Depthwise(Layer):
     def tensors(self) -> Iterator[Parameter]:
         yield Parameter(f"{self.name}.weight", (self.outputs, 1, self.kernel, self.kernel), "depthwise")
 
-    def products(self) -> int:
+    def macs_per_position(self) -> int:
         return self.outputs * self.kernel**2
 
 
@@ -168,7 +168,7 @@ class Gate(Layer):
         yield Parameter(f"{self.name}.weight", (self.outputs, self.inputs, 1, 1), "conv")
         yield Parameter(f"{self.name}.bias", (self.outputs,), "bias")
 
-    def products(self) -> int:
+    def macs_per_position(self) -> int:
         return self.inputs * self.outputs
 
 
@@ -182,7 +182,7 @@ class Linear(Layer):
         yield Parameter(f"{self.name}.weight", (self.outputs, self.inputs), "linear")
         yield Parameter(f"{self.name}.bias", (self.outputs,), "bias")
 
-    def products(self) -> int:
+    def macs_per_position(self) -> int:
         return self.inputs * self.outputs
 
 

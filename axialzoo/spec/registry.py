@@ -13,7 +13,7 @@ from axialzoo.spec.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
-class Entry:
+class ModelEntry:
     """A registered model.
 
     Attributes:
@@ -46,7 +46,7 @@ class Entry:
 
     def kind_of(self, tag: str) -> str | None:
         """The kind of attention that the weights tagged `tag` are of, None for the model's own."""
-        return self._parted(tag)[1]
+        return self._split_tag(tag)[1]
 
     def tag_of_kind(self, kind: str, tag: str | None = None) -> str | None:
         """The tag of weights of another kind of attention, like those tagged `tag` (default: the first); None where there are none.
@@ -55,20 +55,20 @@ class Entry:
             SpecError: for an unknown kind, or a model without attention.
         """
         same = with_kind(self.spec.backbone, kind) == self.spec.backbone
-        base, _ = self._parted(tag or next(iter(self.weights), ""))
+        base, _ = self._split_tag(tag or next(iter(self.weights), ""))
         found = base if same else f"{base}_{kind}"
         return found if found in self.weights else None
 
-    def _parted(self, tag: str) -> tuple[str, str | None]:
+    def _split_tag(self, tag: str) -> tuple[str, str | None]:
         """A tag as the one of the model's own kind and a kind: ``"cifar10_global"`` as ``("cifar10", "global")``."""
         return next(((base, kind) for base in self.weights for kind in KINDS if tag == f"{base}_{kind}"), (tag, None))
 
 
-_entries: dict[str, Entry] = {}
+_entries: dict[str, ModelEntry] = {}
 _aliases: dict[str, str] = {}
 
 
-def register(entry: Entry, *aliases: str) -> Entry:
+def register(entry: ModelEntry, *aliases: str) -> ModelEntry:
     """Add a model under its name and its aliases; a name that is taken is refused."""
     for name in (entry.name, *aliases):
         if name in _entries or name in _aliases:
@@ -78,7 +78,7 @@ def register(entry: Entry, *aliases: str) -> Entry:
     return entry
 
 
-def entry(name: str) -> Entry:
+def get_entry(name: str) -> ModelEntry:
     """The model called `name`, an alias, or either with a tag of its weights (``name.tag``).
 
     Raises:

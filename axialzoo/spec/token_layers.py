@@ -91,7 +91,7 @@ class MaskProduct(Layer):
     def tensors(self) -> Iterator[Parameter]:
         yield from ()
 
-    def products(self) -> int:
+    def macs_per_position(self) -> int:
         return self.inputs * self.outputs
 
 

@@ -74,7 +74,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class FreeWindow:
+class AnyLengthWindow:
     """As `Window`, of an axis whose length is known only when the model runs: of fixed width, and as many as the axis needs.
 
     Where nothing bounds the reach (interpolated tables without a span) it is one window over everything. Numbers that depend on the
@@ -89,7 +89,7 @@ class FreeWindow:
     whole: bool
 
     @classmethod
-    def cut(cls, length: Any, spec: Attention, longer: Callable[[int], Any]) -> Self:
+    def trim(cls, length: Any, spec: Attention, longer: Callable[[int], Any]) -> Self:
         """The windows of an axis.
 
         Args:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from axialzoo.files import written_beside
+from axialzoo.files import atomic_write
 from axialzoo.spec import SpecError
 from axialzoo.spec.labels import label_name
-from axialzoo.tasks.results import Segments
+from axialzoo.tasks.results import Segmentation
 from axialzoo.tasks.task import Task
 
 COLUMNS = (
@@ -29,31 +29,31 @@ def check_has_masks(task: Task, option: str) -> None:
     Raises:
         SpecError: for a task whose results are no segments.
     """
-    if task.truth != "segments":
+    if task.annotation_type != "segments":
         raise SpecError(f"{option}: expected a model that gives a mask for each object, found one of {task.name}; leave {option} out")
 
 
-def object_info(segments: Segments) -> list[dict[str, Any]]:
+def object_info(segments: Segmentation) -> list[dict[str, Any]]:
     """Return the rows of `segments_info` that are objects (things) and have a pixel, in their order: the best first."""
     return [
-        one for one in segments.segments_info if one["area"] and (not segments.labels or segments.labels[one["label_id"]].thing)
+        one for one in segments.segments_info if one["area"] and (not segments.categories or segments.categories[one["label_id"]].thing)
     ]  # without labels nothing tells background from objects: each segment is one
 
 
-def label_map(segments: Segments) -> np.ndarray:
+def label_map(segments: Segmentation) -> np.ndarray:
     """Return the objects as a label map: 0 is background, object k of :func:`object_table` has the value k.
 
     Returns:
         (H, W) uint16; uint32 for more than 65,535 objects.
     """
     info = object_info(segments)
-    table = np.zeros(int(segments.map.max(initial=0)) + 1, np.uint16 if len(info) <= 65535 else np.uint32)
+    table = np.zeros(int(segments.segmentation.max(initial=0)) + 1, np.uint16 if len(info) <= 65535 else np.uint32)
     for number, one in enumerate(info, 1):
         table[one["id"]] = number
-    return table[segments.map]
+    return table[segments.segmentation]
 
 
-def object_table(segments: Segments, picture: Image.Image, name: str = "") -> list[dict[str, Any]]:
+def object_table(segments: Segmentation, picture: Image.Image, name: str = "") -> list[dict[str, Any]]:
     """Return a row for each object, in the order of their ids.
 
     Args:
@@ -69,7 +69,7 @@ def object_table(segments: Segments, picture: Image.Image, name: str = "") -> li
     Raises:
         ValueError: for a picture of another size.
     """
-    height, width = segments.map.shape
+    height, width = segments.segmentation.shape
     if picture.size != (width, height):
         raise ValueError(f"picture: expected {width} x {height} pixels as the map of segments, found {picture.width} x {picture.height}")
     info, ids = object_info(segments), label_map(segments)  # (H, W)
@@ -90,7 +90,7 @@ def object_table(segments: Segments, picture: Image.Image, name: str = "") -> li
         row = {
             "image": name,
             "id": number,
-            "class": label_name(segments.labels, one["label_id"]),
+            "class": label_name(segments.categories, one["label_id"]),
             "score": score,
             "area": int(area[number]),
         }
@@ -100,7 +100,7 @@ def object_table(segments: Segments, picture: Image.Image, name: str = "") -> li
 
 def write_table(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = COLUMNS) -> None:
     """Write rows of :func:`object_table` as CSV, with a header."""
-    with written_beside(path) as beside, open(beside, "w", encoding="utf-8", newline="") as stream:
+    with atomic_write(path) as beside, open(beside, "w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

@@ -16,22 +16,22 @@ from axialzoo.spec.labels import Label, label_name
 
 
 @dataclass(frozen=True, eq=False)
-class Classes:
-    """How likely each class is.
+class Classification:
+    """Probability of each class.
 
     Attributes:
         probabilities: (classes,), float64; they sum to 1.
-        labels: One per class, or none.
+        categories: The label of each class, or none.
     """
 
     probabilities: np.ndarray
-    labels: tuple[Label, ...] = ()
+    categories: tuple[Label, ...] = ()
 
     @cached_property
     def ranked(self) -> list[dict[str, Any]]:
         """``label``, ``index`` and ``probability`` of each class, likeliest first."""
         order = np.argsort(-self.probabilities, kind="stable")
-        return [{"label": label_name(self.labels, int(i)), "index": int(i), "probability": float(self.probabilities[i])} for i in order]
+        return [{"label": label_name(self.categories, int(i)), "index": int(i), "probability": float(self.probabilities[i])} for i in order]
 
     @property
     def label(self) -> str:
@@ -42,88 +42,104 @@ class Classes:
         """The likeliest class, and the `top` likeliest; None for all."""
         return {**self.ranked[0], "top": self.ranked[:top]}
 
-    def rows(self, top: int | None = 5) -> list[tuple[str, float]]:
+    def top(self, k: int = 5) -> list[tuple[str, float]]:
+        """Return name and probability of the `k` likeliest classes, likeliest first."""
+        return self.summary(k)
+
+    def summary(self, top: int | None = 5) -> list[tuple[str, float]]:
         """The `top` likeliest classes: name and probability."""
         return [(one["label"], one["probability"]) for one in self.ranked[:top]]
 
 
 @dataclass(frozen=True, eq=False)
-class Boxes:
-    """Objects and where they are.
+class Detections:
+    """Boxes of objects, with scores and classes.
 
     Attributes:
         boxes: (n, 4) left, top, right, bottom in pixels of the picture; a box of the pixel at row 0, column 0 is 0, 0, 1, 1.
         scores: (n,), from 0 to 1, falling; of ground truth all 1.
-        indices: (n,) int64, the class of each.
-        labels: One per class, or none.
+        labels: (n,) int64, the class of each.
+        categories: The label of each class, or none.
         crowd: (n,) bool of ground truth: regions that neither count as found nor as missed; None for none.
         warnings: Sentences about what the result leaves out, such as a limit of objects that was reached.
     """
 
     boxes: np.ndarray
     scores: np.ndarray
-    indices: np.ndarray
-    labels: tuple[Label, ...] = ()
+    labels: np.ndarray
+    categories: tuple[Label, ...] = ()
     crowd: np.ndarray | None = None
     warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.boxes)
 
+    @property
+    def label_names(self) -> list[str]:
+        """Name of the class of each object."""
+        return [label_name(self.categories, label) for label in self.labels.tolist()]
+
     def to_json(self, top: int | None = None) -> dict[str, Any]:
         """``boxes``: of each ``box`` [left, top, right, bottom], ``score``, ``index``, ``label``; the `top` best, None for all.
 
         ``warnings``, where there are any.
         """
-        rows = zip(self.boxes[:top].tolist(), self.scores[:top].tolist(), self.indices[:top].tolist())
+        rows = zip(self.boxes[:top].tolist(), self.scores[:top].tolist(), self.labels[:top].tolist())
         return {
-            "boxes": [{"label": label_name(self.labels, index), "index": index, "score": score, "box": box} for box, score, index in rows],
+            "boxes": [
+                {"label": label_name(self.categories, index), "index": index, "score": score, "box": box} for box, score, index in rows
+            ],
             **_warnings_json(self.warnings),
         }
 
-    def rows(self, top: int | None = None) -> list[tuple[str, float]]:
+    def summary(self, top: int | None = None) -> list[tuple[str, float]]:
         """The `top` best boxes: name and score."""
-        return [(label_name(self.labels, index), score) for index, score in zip(self.indices[:top].tolist(), self.scores[:top].tolist())]
+        return [(label_name(self.categories, index), score) for index, score in zip(self.labels[:top].tolist(), self.scores[:top].tolist())]
 
 
 @dataclass(frozen=True, eq=False)
-class Segments:
-    """A picture cut into segments.
+class Segmentation:
+    """Segments of a picture, with scores and classes.
 
     Attributes:
-        map: (H, W) int32, the id of the segment that each pixel is of; 0 is void: of no segment.
+        segmentation: (H, W) int32, the id of the segment that each pixel is of; 0 is void: of no segment.
         segments_info: Of each segment, as COCO and transformers say it: ``id``, ``label_id`` (its class), ``score``, ``area`` (pixels);
             of ground truth also ``iscrowd`` where it is 1. Best first.
-        labels: One per class, or none; a label's `thing` says whether its segments are single objects.
+        categories: The label of each class, or none; a label's `thing` says whether its segments are single objects.
         semantic: (H, W) int32, the class of each pixel, -1 for none, where more is known than the segments say; else None.
-        warnings: As of :class:`Boxes`.
+        warnings: As of :class:`Detections`.
     """
 
-    map: np.ndarray
+    segmentation: np.ndarray
     segments_info: Sequence[dict[str, Any]]
-    labels: tuple[Label, ...] = ()
+    categories: tuple[Label, ...] = ()
     semantic: np.ndarray | None = field(default=None, repr=False)
     warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.segments_info)
 
+    @property
+    def label_names(self) -> list[str]:
+        """Name of the class of each segment, in the order of `segments_info`."""
+        return [label_name(self.categories, info["label_id"]) for info in self.segments_info]
+
     @cached_property
-    def classes(self) -> np.ndarray:
+    def class_map(self) -> np.ndarray:
         """(H, W) int32: the class of each pixel, -1 where there is none."""
         if self.semantic is not None:
             return self.semantic
         table = np.full(self._last + 1, -1, np.int32)
         for one in self.segments_info:
             table[one["id"]] = one["label_id"]
-        return table[self.map]
+        return table[self.segmentation]
 
     @cached_property
     def boxes(self) -> np.ndarray:
         """(n, 4) left, top, right, bottom in pixels of each segment, in the order of `segments_info`; zeros of one without a pixel."""
         wanted = np.array([one["id"] for one in self.segments_info], np.int64)
         sides = []
-        for map in (self.map.T, self.map):  # the columns, then the rows
+        for map in (self.segmentation.T, self.segmentation):  # the columns, then the rows
             low, high = np.zeros(self._last + 1, np.int64), np.zeros(self._last + 1, np.int64)
             flat, place = map.ravel(), np.repeat(np.arange(map.shape[0]), map.shape[1])
             high[flat] = place + 1  # of several pixels the last is what stays
@@ -135,23 +151,23 @@ class Segments:
     @cached_property
     def _last(self) -> int:
         """The highest id."""
-        return max([int(self.map.max(initial=0)), *(one["id"] for one in self.segments_info)])
+        return max([int(self.segmentation.max(initial=0)), *(one["id"] for one in self.segments_info)])
 
     @cached_property
     def masks(self) -> np.ndarray:
         """(n, H, W) bool, in the order of `segments_info`."""
         ids = np.array([one["id"] for one in self.segments_info], np.int64)
-        return self.map[None] == ids[:, None, None]
+        return self.segmentation[None] == ids[:, None, None]
 
-    def as_boxes(self) -> Boxes:
+    def to_detections(self) -> Detections:
         """The objects (segments whose class is a thing) with their boxes: one interface for whoever counts."""
-        keep = [i for i, one in enumerate(self.segments_info) if not self.labels or self.labels[one["label_id"]].thing]
+        keep = [i for i, one in enumerate(self.segments_info) if not self.categories or self.categories[one["label_id"]].thing]
         info = [self.segments_info[i] for i in keep]
-        return Boxes(
+        return Detections(
             self.boxes[keep],
             np.array([one.get("score", 1.0) for one in info], np.float64),
             np.array([one["label_id"] for one in info], np.int64),
-            self.labels,
+            self.categories,
             np.array([bool(one.get("iscrowd")) for one in info]),
             self.warnings,
         )
@@ -162,16 +178,16 @@ class Segments:
         ``warnings``, where there are any.
         """
         rows = zip(self.segments_info[:top], self.boxes[:top].tolist())
-        segments = [{"label": label_name(self.labels, one["label_id"]), **one, "box": box} for one, box in rows]
+        segments = [{"label": label_name(self.categories, one["label_id"]), **one, "box": box} for one, box in rows]
         return {"segments": segments, **_warnings_json(self.warnings)}
 
-    def rows(self, top: int | None = None) -> list[tuple[str, float]]:
+    def summary(self, top: int | None = None) -> list[tuple[str, float]]:
         """The `top` first segments: name and score."""
-        return [(label_name(self.labels, one["label_id"]), float(one.get("score", 1.0))) for one in self.segments_info[:top]]
+        return [(label_name(self.categories, one["label_id"]), float(one.get("score", 1.0))) for one in self.segments_info[:top]]
 
 
 def _warnings_json(warnings: Sequence[str]) -> dict[str, list[str]]:
     return {"warnings": list(warnings)} if warnings else {}
 
 
-Result = Classes | Boxes | Segments
+Result = Classification | Detections | Segmentation

@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from PIL import Image
 
-from axialzoo.image import View
+from axialzoo.image import ResizeTransform
 from axialzoo.spec import Head, Label, Model, SpecError
 from axialzoo.tasks.results import Result
-from axialzoo.tasks.tta import Compute, Looks, check_looks
+from axialzoo.tasks.tta import TTA, Compute, check_tta
 
 Arrays = Mapping[str, Any]  # by name: an array with the batch left out, or a list of such, one a level
 
@@ -40,13 +40,13 @@ class Task(Protocol):
         name: What it is called in ``list_models(task=...)``.
         heads: The specs it serves.
         truth: What truth it wants of a data set: ``"classes"``, ``"boxes"`` or ``"segments"``.
-        understood: Of ``"tile"``, ``"flips"`` and ``"scales"``, the looks that it understands: see :class:`~axialzoo.tasks.tta.Looks`.
+        understood: Of ``"tile"``, ``"hflip"`` and ``"scales"``, the looks that it understands: see :class:`~axialzoo.tasks.tta.TTA`.
     """
 
     name: ClassVar[str]
     heads: ClassVar[tuple[type[Head], ...]]
-    truth: ClassVar[str]
-    understood: ClassVar[tuple[str, ...]] = ()
+    annotation_type: ClassVar[str]
+    supported_tta: ClassVar[tuple[str, ...]] = ()
 
     def targets(self, truth: Any, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
         """What the loss compares with, of one picture: arrays by name.
@@ -58,7 +58,7 @@ class Task(Protocol):
         """
         ...
 
-    def decode(self, outputs: Arrays, spec: Model, view: View, labels: Sequence[Label] = (), **options: Any) -> Result:
+    def decode(self, outputs: Arrays, spec: Model, view: ResizeTransform, labels: Sequence[Label] = (), **options: Any) -> Result:
         """What the outputs of one picture say, in the picture's own pixels.
 
         Args:
@@ -70,8 +70,8 @@ class Task(Protocol):
         """
         ...
 
-    def look(
-        self, compute: Compute, x: np.ndarray, spec: Model, views: Sequence[View], looks: Looks, labels: Sequence[Label] = ()
+    def predict_tta(
+        self, compute: Compute, x: np.ndarray, spec: Model, views: Sequence[ResizeTransform], tta: TTA, labels: Sequence[Label] = ()
     ) -> list[Result]:
         """What more than one look at the whole says of each picture of a batch; a task that overrides it names what it takes in
         `understood`. Called by `look_at`, which refuses the rest.
@@ -81,7 +81,7 @@ class Task(Protocol):
             x: (N, H, W, C) the model's input.
             spec, labels: As of `decode`.
             views: Of each picture, how it became the model's input.
-            looks: What is asked for, of `understood` alone.
+            tta: What is asked for, of `understood` alone.
         """
         return decode_batch(self, compute(x), spec, views, labels)
 
@@ -93,7 +93,7 @@ class Task(Protocol):
         """Return the optional packages that :meth:`metric` needs, each with the extra of axialzoo that brings it."""
         return {}
 
-    def figure(self, spec: Model) -> str:
+    def primary_metric(self, spec: Model) -> str:
         """Of the metric of such a model, the one that tells models apart: what learning curves show and pictures are ordered by."""
         ...
 
@@ -135,19 +135,19 @@ def task_of(head: Head | None) -> Task:
     raise SpecError(f"{what}: no task serves it; there are {', '.join(TASKS) or 'none'}")
 
 
-def look_at(
-    task: Task, compute: Compute, x: np.ndarray, spec: Model, views: Sequence[View], looks: Looks, labels: Sequence[Label] = ()
+def run_views(
+    task: Task, compute: Compute, x: np.ndarray, spec: Model, views: Sequence[ResizeTransform], tta: TTA, labels: Sequence[Label] = ()
 ) -> list[Result]:
     """What a network says of each picture of a batch; arguments as of `Task.look`.
 
     Raises:
         SpecError: for looks that the task does not understand.
     """
-    check_looks(task.name, task.understood, looks)
-    return task.look(compute, x, spec, views, looks, labels) if looks.asked else decode_batch(task, compute(x), spec, views, labels)
+    check_tta(task.name, task.supported_tta, tta)
+    return task.predict_tta(compute, x, spec, views, tta, labels) if tta.asked else decode_batch(task, compute(x), spec, views, labels)
 
 
-def decode_batch(task: Task, outputs: Arrays, spec: Model, views: Sequence[View], labels: Sequence[Label] = ()) -> list[Result]:
+def decode_batch(task: Task, outputs: Arrays, spec: Model, views: Sequence[ResizeTransform], labels: Sequence[Label] = ()) -> list[Result]:
     """What the outputs of a batch, by name, channels last, say of each of its pictures; arguments as of `Task.decode`."""
     found = []
     for index, view in enumerate(views):
@@ -158,10 +158,10 @@ def decode_batch(task: Task, outputs: Arrays, spec: Model, views: Sequence[View]
 
 def batch_targets(task: Task, truths: Iterable[Any], spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
     """The targets of a batch of truths, by name, the batch first."""
-    return stacked(task.targets(int(truth) if isinstance(truth, np.integer) else truth, spec, size) for truth in truths)
+    return collate(task.targets(int(truth) if isinstance(truth, np.integer) else truth, spec, size) for truth in truths)
 
 
-def stacked(targets: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def collate(targets: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """The targets of several pictures as one batch, by name."""
     each = list(targets)
     return {name: np.stack([one[name] for one in each]) for name in each[0]}

@@ -17,19 +17,19 @@ Compute = Callable[[np.ndarray], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Looks:
-    """What is asked for beyond one look at the whole picture; `looks_of` makes it of what a user says.
+class TTA:
+    """What is asked for beyond one look at the whole picture; `tta_from_options` makes it of what a user says.
 
     Attributes:
         tile: Height and width of overlapping tiles, in pixels of the model's input; None for the whole at once.
         overlap: Rows and columns that neighbouring tiles share at least.
-        flips: Look at the mirrored picture too, and take the mean.
+        hflip: Look at the mirrored picture too, and take the mean.
         scales: Look at the picture at these sizes, as multiples of the model's input, and take the mean.
     """
 
     tile: tuple[int, int] | None = None
     overlap: tuple[int, int] = (0, 0)
-    flips: bool = False
+    hflip: bool = False
     scales: tuple[float, ...] = (1.0,)
 
     def __post_init__(self):
@@ -48,47 +48,47 @@ class Looks:
         found: dict[str, Any] = {}
         if self.tile is not None:
             found |= {"tile": _by(self.tile), "overlap": _by(self.overlap)}
-        if self.flips:
-            found["flips"] = True
+        if self.hflip:
+            found["hflip"] = True
         return found if self.scales == (1.0,) else {**found, "scales": list(self.scales)}
 
     def ways(self, size: tuple[int, int]) -> Iterator[tuple[tuple[int, int], bool]]:
         """Of each look at something of `size`: the height and width to look at it in, and whether mirrored."""
         for scale in self.scales:
             scaled = max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
-            for mirror in (False, True) if self.flips else (False,):
+            for mirror in (False, True) if self.hflip else (False,):
                 yield scaled, mirror
 
 
-class Asked(TypedDict, total=False):
-    """What a user says of looks, as keyword arguments.
+class TTAOptions(TypedDict, total=False):
+    """What a user says of tta, as keyword arguments.
 
     Attributes:
         tile: A side, (height, width) or ``"513x513"``, in pixels of the model's input; None for the whole picture at once.
         overlap: Pixels, or (rows, columns), that neighbouring tiles share at least; default a quarter of the tile.
-        flips: Whether to look at the mirrored picture too.
+        hflip: Whether to look at the mirrored picture too.
         scales: Sizes to look at the picture in, as multiples of the model's input.
     """
 
     tile: int | str | Sequence[int] | None
     overlap: int | Sequence[int] | None
-    flips: bool
+    hflip: bool
     scales: Sequence[float]
 
 
-def looks_of(**asked: Unpack[Asked]) -> Looks:
-    """What a user says of looks: see :class:`Asked`.
+def tta_from_options(**asked: Unpack[TTAOptions]) -> TTA:
+    """What a user says of tta: see :class:`Asked`.
 
     Raises:
         SpecError: for values that do not fit.
 
     Example:
-        >>> looks_of("512x640", flips=True).asked
-        {'tile': '512x640', 'overlap': '128x160', 'flips': True}
+        >>> tta_from_options("512x640", hflip=True).asked
+        {'tile': '512x640', 'overlap': '128x160', 'hflip': True}
     """
-    unknown = sorted(set(asked) - set(Asked.__annotations__))
+    unknown = sorted(set(asked) - set(TTAOptions.__annotations__))
     if unknown:
-        raise SpecError(f"looks: expected some of {', '.join(Asked.__annotations__)}, found {', '.join(unknown)}")
+        raise SpecError(f"tta: expected some of {', '.join(TTAOptions.__annotations__)}, found {', '.join(unknown)}")
     tile, overlap = asked.get("tile"), asked.get("overlap")
     sides = None if tile is None else size_pair(tile)
     if overlap is None:
@@ -97,23 +97,23 @@ def looks_of(**asked: Unpack[Asked]) -> Looks:
         common = (overlap, overlap) if isinstance(overlap, int) else tuple(overlap)
     if len(common) != 2 or not all(isinstance(one, int) for one in common):
         raise SpecError(f"overlap: expected whole pixels or (rows, columns), found {overlap!r}")
-    return Looks(sides, (common[0], common[1]), bool(asked.get("flips")), tuple(float(one) for one in asked.get("scales", (1.0,))))
+    return TTA(sides, (common[0], common[1]), bool(asked.get("hflip")), tuple(float(one) for one in asked.get("scales", (1.0,))))
 
 
-MEANING = {"tile": "tiles of a picture", "flips": "mirrored pictures", "scales": "pictures at several sizes"}
+MEANING = {"tile": "tiles of a picture", "hflip": "mirrored pictures", "scales": "pictures at several sizes"}
 
 
-def check_looks(task: str, understood: Sequence[str], looks: Looks) -> None:
+def check_tta(task: str, understood: Sequence[str], tta: TTA) -> None:
     """Refuses what a task does not understand, by name.
 
     Args:
         task: Its name.
-        understood: Of ``"tile"``, ``"flips"`` and ``"scales"``, those that it understands.
+        understood: Of ``"tile"``, ``"hflip"`` and ``"scales"``, those that it understands.
 
     Raises:
         SpecError: saying what to leave out.
     """
-    for name in looks.asked:
+    for name in tta.asked:
         if name in MEANING and name not in understood:
             instead = f"it takes {' and '.join(understood)} alone" if understood else "it looks at the whole picture once"
             raise SpecError(f"{name}: models of {task} make nothing of {MEANING[name]}; leave {name} out ({instead})")

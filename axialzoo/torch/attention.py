@@ -22,9 +22,18 @@ from axialzoo.spec.attention import POSITION_TABLES
 from axialzoo.torch.attention_inputs import AttentionInputs
 from axialzoo.torch.fused_layer import can_train_fused, train_fused
 from axialzoo.torch.norm import Activation
-from axialzoo.torch.projection import PositionAttention, Table, at_once, norm_logits
+from axialzoo.torch.projection import PositionAttention, Table, batch_chunk_size, norm_logits
 from axialzoo.torch.sublayers import graph_step
-from axialzoo.torch.windows import AnyWindow, mask, seen, table_window, unwindow, window_keys, window_of, window_queries
+from axialzoo.torch.windows import (
+    AnyWindow,
+    apply_mask,
+    attention_mask,
+    partition_keys,
+    partition_queries,
+    table_window,
+    window_of,
+    window_reverse,
+)
 
 
 class AxialAttention(PositionAttention):
@@ -49,9 +58,9 @@ class AxialAttention(PositionAttention):
             x = graph_step(self, x)
             return x if activation is None else activation(x)
         if not self.calls_sublayers() and can_train_fused(self, x, self.axis):
-            return train_fused(self, self.placed(x), self.axis, activation)
+            return train_fused(self, self.add_position_encoding(x), self.axis, activation)
         size = (-1, x.shape[2], x.shape[3])  # (N, H, W)
-        inputs = self.inputs_of(x)
+        inputs = self.make_inputs(x)
         out = self.attend(inputs)  # one (B, G, L, Dv) per value term
         x = self.sum_terms([self.merge_heads(term, size) for term in out])  # (NHW, V)
         x = x.unflatten(0, size).permute(0, 3, 1, 2)  # (N, V, H, W)
@@ -63,17 +72,17 @@ class AxialAttention(PositionAttention):
             return _attend(inputs, self.norm_similarity)
         return attend(inputs, self.similarity_scale(inputs).to(inputs.q.dtype))
 
-    def inputs_of(self, x: Tensor) -> AttentionInputs:
+    def make_inputs(self, x: Tensor) -> AttentionInputs:
         """What the layer attends with, from its input: (N, C, H, W) to queries, keys, values (B, G, L, D) and tables."""
         spec, (_, _, h, w) = self.spec, x.shape
-        x = self.project(self.placed(x).permute(0, 2, 3, 1).flatten(0, 2))  # (NHW, 2K+V)
+        x = self.project(self.add_position_encoding(x).permute(0, 2, 3, 1).flatten(0, 2))  # (NHW, 2K+V)
         q, k, v = x.split((spec.key_channels, spec.key_channels, spec.value_channels), dim=1)
-        q, k, v = (self.split_heads(part.unflatten(0, (-1, h, w))) for part in (q, k, self.gate("value", v)))  # (B, G, L, D)
+        q, k, v = (self.split_heads(part.unflatten(0, (-1, h, w))) for part in (q, k, self.apply_gate("value", v)))  # (B, G, L, D)
         window = window_of((h, w)[self.axis], spec)
         rq, rk, rv = (self.tables_of(name, window) for name in POSITION_TABLES)
         return AttentionInputs(q, k, v, rq, rk, rv, spec, window)
 
-    def placed(self, x: Tensor) -> Tensor:
+    def add_position_encoding(self, x: Tensor) -> Tensor:
         """The input with absolute positions or sines added, where the spec has them: (N, C, H, W) to the same."""
         if self.spec.encoding == "relative":
             return x
@@ -82,7 +91,7 @@ class AxialAttention(PositionAttention):
 
     def position_encoding(self, channels: int, h: int, w: int) -> Tensor:
         """What absolute positions add to the input: a vector for each row, (C, H, 1), or column, (C, 1, W)."""
-        return self.axis_encoding("position", (h, w)[self.axis], channels).T.unsqueeze(2 - self.axis)
+        return self.position_encoding_1d("position", (h, w)[self.axis], channels).T.unsqueeze(2 - self.axis)
 
     def split_heads(self, x: Tensor) -> Tensor:
         """Puts heads and the attended axis where `attend` has them: (N, H, W, GD) to (B, G, L, D)."""
@@ -100,7 +109,7 @@ class AxialAttention(PositionAttention):
 
     def tables_of(self, name: str, window: AnyWindow) -> Table:
         """The rows of the table `name` that queries and keys of one window look up: (T, S, D); None where there is no such table."""
-        return table_window(self.gate(name, self.table(name)), self.spec, window)
+        return table_window(self.apply_gate(name, self.position_table(name)), self.spec, window)
 
     def similarity_scale(self, inputs: AttentionInputs) -> Tensor:
         """What each term of the logits is multiplied by, (terms, G); a norm's shift is the same along a softmax row and cancels."""
@@ -121,14 +130,14 @@ def attend(inputs: AttentionInputs, scale: Tensor) -> list[Tensor]:
         Retrieved contents and retrieved positions, as ``spec.value`` says: each (B, G, L, Dv).
     """
     q, k, v, window = inputs.q, inputs.k, inputs.v, inputs.window
-    step = at_once(q, q.shape[1] * window.count * window.queries * window.keys)
+    step = batch_chunk_size(q, q.shape[1] * window.count * window.queries * window.keys)
     if step == 0 or step >= len(q):
         return _attend(inputs, scale)
     parts = zip(q.split(step), k.split(step), v.split(step))
-    return joined([_attend(replace(inputs, q=q, k=k, v=v), scale) for q, k, v in parts], 0)
+    return concat_chunks([_attend(replace(inputs, q=q, k=k, v=v), scale) for q, k, v in parts], 0)
 
 
-def joined(parts: list[list[Tensor]], dim: int) -> list[Tensor]:
+def concat_chunks(parts: list[list[Tensor]], dim: int) -> list[Tensor]:
     """Concatenates what was computed in parts: for each value term, its tensors of all parts along `dim`."""
     return [torch.cat([part[term] for part in parts], dim) for term in range(len(parts[0]))]
 
@@ -136,14 +145,14 @@ def joined(parts: list[list[Tensor]], dim: int) -> list[Tensor]:
 def _attend(inputs: AttentionInputs, scale: Tensor | nn.Module) -> list[Tensor]:
     """`attend` for the whole batch at once; `scale` may be the norm of the logits, which is called then."""
     spec, window, (batch, groups) = inputs.spec, inputs.window, inputs.q.shape[:2]
-    q, k, v = window_queries(inputs.q, window), window_keys(inputs.k, window), window_keys(inputs.v, window)  # (B', G, T or S, D)
+    q, k, v = partition_queries(inputs.q, window), partition_keys(inputs.k, window), partition_keys(inputs.v, window)  # (B', G, T or S, D)
     if isinstance(scale, nn.Module):
-        visible = None if window.whole else seen(window, q.device)  # (windows, T, S)
+        visible = None if window.whole else attention_mask(window, q.device)  # (windows, T, S)
         terms = [term.unflatten(0, (-1, groups)) for term in _terms(inputs, q, k)]  # each (B', G, T, S)
         logits = norm_logits(scale, terms, visible).flatten(0, 1).to(q.dtype)  # (B'G, T, S)
     else:
         logits = functools.reduce(Tensor.add_, _terms(inputs, q, k, scale))  # written over: logits are what takes time and memory
-    visible = None if window.whole else seen(window, q.device)  # (windows, T, S)
+    visible = None if window.whole else attention_mask(window, q.device)  # (windows, T, S)
     if visible is not None:
         logits = logits.unflatten(0, (batch, window.count, groups))  # (B, windows, G, T, S)
         visible = visible[:, None]  # (windows, 1, T, S)
@@ -154,7 +163,7 @@ def _attend(inputs: AttentionInputs, scale: Tensor | nn.Module) -> list[Tensor]:
         out.append(torch.bmm(p, v.flatten(0, 1)))  # (B'G, T, Dv)
     if "position" in spec.value:
         out.append(torch.bmm(p.transpose(0, 1), inputs.rv.to(p.dtype)).transpose(0, 1))  # (T, B'G, S) (T, S, Dv) -> (B'G, T, Dv)
-    return [unwindow(x.unflatten(0, (-1, groups)), batch, window) for x in out]
+    return [window_reverse(x.unflatten(0, (-1, groups)), batch, window) for x in out]
 
 
 def _terms(inputs: AttentionInputs, q: Tensor, k: Tensor, scale: Tensor | None = None) -> Iterator[Tensor]:
@@ -212,11 +221,13 @@ def _window_moments(inputs: AttentionInputs) -> tuple[Tensor, Tensor, int]:
     """`moments` from the logits of each window, pairs that are not to be seen left out."""
     window, (batch, groups) = inputs.window, inputs.q.shape[:2]
     n = batch * window.pairs
-    q, k = window_queries(inputs.q, window), window_keys(inputs.k, window)  # (B', G, T, Dk), (B', G, S, Dk)
+    q, k = partition_queries(inputs.q, window), partition_keys(inputs.k, window)  # (B', G, T, Dk), (B', G, S, Dk)
     means, variances = [], []
     for x in _terms(inputs, q, k):  # (B'G, T, S)
-        mean = mask(x, batch, groups, window, 0.0).unflatten(0, (-1, groups)).sum((0, 2, 3)) / n  # (G,)
+        mean = apply_mask(x, batch, groups, window, 0.0).unflatten(0, (-1, groups)).sum((0, 2, 3)) / n  # (G,)
         centred = x.unflatten(0, (-1, groups)) - mean[:, None, None]  # (B', G, T, S)
-        variances.append(mask(centred.flatten(0, 1), batch, groups, window, 0.0).square().unflatten(0, (-1, groups)).sum((0, 2, 3)) / n)
+        variances.append(
+            apply_mask(centred.flatten(0, 1), batch, groups, window, 0.0).square().unflatten(0, (-1, groups)).sum((0, 2, 3)) / n
+        )
         means.append(mean)
     return torch.stack(means), torch.stack(variances), n  # (terms, G)

@@ -18,11 +18,21 @@ from torch import Tensor, nn
 
 from axialzoo.ops.torch.attention import attention_weights
 from axialzoo.spec.attention import POSITION_TABLES
-from axialzoo.torch.attention import joined
+from axialzoo.torch.attention import concat_chunks
 from axialzoo.torch.attention_inputs import AttentionInputs
-from axialzoo.torch.projection import PositionAttention, Table, at_once, norm_logits
+from axialzoo.torch.projection import PositionAttention, Table, batch_chunk_size, norm_logits
 from axialzoo.torch.sublayers import leaf_of_graph
-from axialzoo.torch.windows import Windows, seen, seen2d, table_window, tile, untile, window_keys, window_of, window_queries
+from axialzoo.torch.windows import (
+    Windows,
+    attention_mask,
+    attention_mask_2d,
+    partition_keys,
+    partition_queries,
+    table_window,
+    window_of,
+    window_partition_2d,
+    window_reverse_2d,
+)
 
 AXES = ("_height", "_width")
 
@@ -42,7 +52,7 @@ class Attention2D(PositionAttention):
     @leaf_of_graph
     def forward(self, x: Tensor) -> Tensor:
         size = (-1, x.shape[2], x.shape[3])  # (N, H, W)
-        inputs = self.inputs_of(x)
+        inputs = self.make_inputs(x)
         out = self.attend(inputs)  # one (N, G, H, W, Dv) per value term
         x = self.sum_terms([self.merge_heads(term, size) for term in out])  # (NHW, V)
         return x.unflatten(0, size).permute(0, 3, 1, 2)  # (N, V, H, W)
@@ -53,14 +63,14 @@ class Attention2D(PositionAttention):
             return _attend_whole(inputs, self.norm_similarity)
         return attend(inputs, self.similarity_scale(inputs).to(inputs.q.dtype))
 
-    def inputs_of(self, x: Tensor) -> AttentionInputs:
+    def make_inputs(self, x: Tensor) -> AttentionInputs:
         """What the layer attends with, from its input: (N, C, H, W) to queries, keys, values (N, G, H, W, D) and pairs of tables."""
         spec, (_, c, h, w) = self.spec, x.shape
         if spec.encoding != "relative":
             x = x + self.position_encoding(c, h, w)  # (C, H, W)
         x = self.project(x.permute(0, 2, 3, 1).flatten(0, 2))  # (NHW, 2K+V)
         q, k, v = x.split((spec.key_channels, spec.key_channels, spec.value_channels), dim=1)
-        q, k, v = (self.split_heads(part.unflatten(0, (-1, h, w))) for part in (q, k, self.gate("value", v)))  # (N, G, H, W, D)
+        q, k, v = (self.split_heads(part.unflatten(0, (-1, h, w))) for part in (q, k, self.apply_gate("value", v)))  # (N, G, H, W, D)
         windows = (window_of(h, spec), window_of(w, spec))
         rq, rk, rv = (self.tables_of(name, windows) for name in POSITION_TABLES)
         return AttentionInputs(q, k, v, rq, rk, rv, spec, windows)
@@ -71,10 +81,11 @@ class Attention2D(PositionAttention):
         Learned: a row's and a column's vector, summed. Sines: half of the channels for each (arXiv:2005.12872, appendix A.4).
         """
         if self.spec.encoding == "absolute":
-            rows, columns = self.axis_encoding("position_height", h, channels), self.axis_encoding("position_width", w, channels)
+            rows = self.position_encoding_1d("position_height", h, channels)  # (H, C)
+            columns = self.position_encoding_1d("position_width", w, channels)  # (W, C)
             return rows.T[:, :, None] + columns.T[:, None]
-        rows = self.axis_encoding("", h, channels - channels // 2).T[:, :, None].expand(-1, -1, w)  # (C / 2, H, W)
-        columns = self.axis_encoding("", w, channels // 2).T[:, None].expand(-1, h, -1)  # (C / 2, H, W)
+        rows = self.position_encoding_1d("", h, channels - channels // 2).T[:, :, None].expand(-1, -1, w)  # (C / 2, H, W)
+        columns = self.position_encoding_1d("", w, channels // 2).T[:, None].expand(-1, h, -1)  # (C / 2, H, W)
         return torch.cat([rows, columns])
 
     def split_heads(self, x: Tensor) -> Tensor:
@@ -90,7 +101,7 @@ class Attention2D(PositionAttention):
 
         (Th, Sh, D / 2) of the rows and (Tw, Sw, D / 2) of the columns.
         """
-        tables = [self.gate(name, self.table(name + axis)) for axis in AXES]
+        tables = [self.apply_gate(name, self.position_table(name + axis)) for axis in AXES]
         return None if tables[0] is None else tuple(table_window(table, self.spec, window) for table, window in zip(tables, windows))
 
     def similarity_scale(self, inputs: AttentionInputs) -> Tensor:
@@ -112,27 +123,27 @@ def attend(inputs: AttentionInputs, scale: Tensor) -> list[Tensor]:
         Retrieved contents and retrieved positions, as ``spec.value`` says: each (N, G, H, W, Dv).
     """
     windows, groups = inputs.window, inputs.spec.heads
-    q = tile(inputs.q, windows, window_queries)  # (B', G, Th, Tw, Dk)
-    k, v = tile(inputs.k, windows, window_keys), tile(inputs.v, windows, window_keys)  # (B', G, Sh, Sw, D)
+    q = window_partition_2d(inputs.q, windows, partition_queries)  # (B', G, Th, Tw, Dk)
+    k, v = (window_partition_2d(x, windows, partition_keys) for x in (inputs.k, inputs.v))  # (B', G, Sh, Sw, D)
     pairs = q.shape[0] * q.shape[3] * k.shape[2] * k.shape[3]  # of a head and a row of queries
     cut, batch = replace(inputs, q=q, k=k, v=v), inputs.q.shape[0]
-    rows = at_once(q, pairs)
+    rows = batch_chunk_size(q, pairs)
     if rows == 0:
-        return [untile(x, batch, windows) for x in _attend(cut, scale, slice(None))]
-    parts, heads, height = [], at_once(q, pairs * q.shape[2]), q.shape[2]
+        return [window_reverse_2d(x, batch, windows) for x in _attend(cut, scale, slice(None))]
+    parts, heads, height = [], batch_chunk_size(q, pairs * q.shape[2]), q.shape[2]
     for g in range(0, groups, heads):
         some = slice(g, g + heads)
         of_heads = replace(cut, q=q[:, some], k=k[:, some], v=v[:, some])
-        parts.append(joined([_attend(of_heads, scale[:, some], slice(t, t + rows)) for t in range(0, height, rows)], 2))
-    return [untile(x, batch, windows) for x in joined(parts, 1)]
+        parts.append(concat_chunks([_attend(of_heads, scale[:, some], slice(t, t + rows)) for t in range(0, height, rows)], 2))
+    return [window_reverse_2d(x, batch, windows) for x in concat_chunks(parts, 1)]
 
 
 def _attend_whole(inputs: AttentionInputs, norm: nn.Module) -> list[Tensor]:
     """`attend` for all queries at once, calling the norm of the logits."""
     windows, batch = inputs.window, inputs.q.shape[0]
-    q = tile(inputs.q, windows, window_queries)  # (B', G, Th, Tw, Dk)
-    k, v = tile(inputs.k, windows, window_keys), tile(inputs.v, windows, window_keys)  # (B', G, Sh, Sw, D)
-    return [untile(x, batch, windows) for x in _attend(replace(inputs, q=q, k=k, v=v), norm, slice(None))]
+    q = window_partition_2d(inputs.q, windows, partition_queries)  # (B', G, Th, Tw, Dk)
+    k, v = (window_partition_2d(x, windows, partition_keys) for x in (inputs.k, inputs.v))  # (B', G, Sh, Sw, D)
+    return [window_reverse_2d(x, batch, windows) for x in _attend(replace(inputs, q=q, k=k, v=v), norm, slice(None))]
 
 
 def _attend(inputs: AttentionInputs, scale: Tensor | nn.Module, some: slice) -> list[Tensor]:
@@ -144,7 +155,7 @@ def _attend(inputs: AttentionInputs, scale: Tensor | nn.Module, some: slice) -> 
         some: Which of the Th rows.
     """
     q, k, v, spec, windows = inputs.q[:, :, some], inputs.k, inputs.v, inputs.spec, inputs.window
-    visible = seen2d(windows, q.device)  # (windows h, windows w, Th, Tw, Sh, Sw)
+    visible = attention_mask_2d(windows, q.device)  # (windows h, windows w, Th, Tw, Sh, Sw)
     if isinstance(scale, nn.Module):
         terms = list(_terms(inputs, q, k, some))
         shown = None if visible is None else visible.flatten(0, 1).flatten(3, 4).flatten(1, 2)  # (windows, T, S)
@@ -225,8 +236,11 @@ def moments(inputs: AttentionInputs) -> tuple[Tensor, Tensor, int]:
     """
     windows = inputs.window
     n = inputs.q.shape[0] * windows[0].pairs * windows[1].pairs
-    q, k = tile(inputs.q, windows, window_queries), tile(inputs.k, windows, window_keys)  # (B', G, Th, Tw, Dk), (B', G, Sh, Sw, Dk)
-    seen_rows, seen_columns = (seen(window, q.device).to(q.dtype) for window in windows)  # (windows, T, S)
+    q, k = (
+        window_partition_2d(inputs.q, windows, partition_queries),
+        window_partition_2d(inputs.k, windows, partition_keys),
+    )  # (B', G, Th, Tw, Dk), (B', G, Sh, Sw, Dk)
+    seen_rows, seen_columns = (attention_mask(window, q.device).to(q.dtype) for window in windows)  # (windows, T, S)
     found = []
     for term in inputs.spec.similarity:
         if term == "content":
@@ -242,7 +256,7 @@ def moments(inputs: AttentionInputs) -> tuple[Tensor, Tensor, int]:
 
 def _content_moments(q: Tensor, k: Tensor, windows: Windows, n: int) -> tuple[Tensor, Tensor]:
     """Mean and variance of q_p.k_s, each (G,), from (B', G, Th, Tw, D) and (B', G, Sh, Sw, D)."""
-    visible = seen2d(windows, q.device)  # (windows h, windows w, Th, Tw, Sh, Sw)
+    visible = attention_mask_2d(windows, q.device)  # (windows h, windows w, Th, Tw, Sh, Sw)
     if visible is None:
         q, k = q.flatten(2, 3), k.flatten(2, 3)  # (B, G, T, D), (B, G, S, D)
         mean = (q.sum(2) * k.sum(2)).sum((0, 2)) / n  # (G,)

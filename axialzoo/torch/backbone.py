@@ -14,10 +14,10 @@ from axialzoo.ops.torch.dispatch import is_traced
 from axialzoo.spec import Model, Stage
 from axialzoo.spec.check import check_indices
 from axialzoo.torch.blocks import ACTIVATIONS, ResidualBlock, max_pool
-from axialzoo.torch.neck import FusedStage
+from axialzoo.torch.neck import FeatureFusionStage
 from axialzoo.torch.stem import Stem
 from axialzoo.torch.tokens import Tokens
-from axialzoo.torch.transformer import DualPathTransformer, through, transformers_of
+from axialzoo.torch.transformer import DualPathTransformer, run_blocks, transformers_of
 
 
 class ResidualStage(nn.Module):
@@ -39,7 +39,7 @@ class ResidualStage(nn.Module):
     def forward(self, x: Tensor, memory: Tensor | None = None, checkpointing: bool = False) -> tuple[Tensor, Tensor | None]:
         if self.pool:
             x = max_pool(x)
-        return through(self.blocks, self.transformers, x, memory, checkpointing)
+        return run_blocks(self.blocks, self.transformers, x, memory, checkpointing)
 
 
 class Extractor(nn.Module):
@@ -71,7 +71,7 @@ class Extractor(nn.Module):
             channels = stage.channels
         self.neck = nn.ModuleList()
         for fused, stage in zip(backbone.fusions(), backbone.neck):
-            self.neck.append(FusedStage(fused, stage, backbone))
+            self.neck.append(FeatureFusionStage(fused, stage, backbone))
         for number, block in enumerate(one for one in self.modules() if isinstance(one, ResidualBlock)):
             block.number = number
         for number, transformer in enumerate(one for one in self.modules() if isinstance(one, DualPathTransformer)):

@@ -45,13 +45,13 @@ class ConvNorm(nn.Module):
         if isinstance(x, torch.fx.Proxy) or self.calls_sublayers():
             x = self.conv(x[:, :, :: self.step, :: self.step] if self.step > 1 else x)
             return apply_norm(self.norm, x, residual, activation)
-        return self.norm(self.convolved(x), residual, activation)
+        return self.norm(self.conv_forward(x), residual, activation)
 
     def calls_sublayers(self) -> bool:
         """Return True where convolution and norm have to be called, as they are not exactly what a kernel computes."""
         return calls_sublayers(self, SUBLAYERS)
 
-    def convolved(self, x: Tensor) -> Tensor:
+    def conv_forward(self, x: Tensor) -> Tensor:
         """The convolution without calling it, where it is exactly the one that this layer makes."""
         step, weight = self.step, self.conv.weight
         if self.training and self.conv.kernel_size == (1, 1) and self.conv.groups == 1 and can_train_rows(x, weight):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from axialzoo.torch.places import kept
+from axialzoo.torch.places import keep_mask
 
 
 def drop_path(x: Tensor, rate: float, layer: int = 0) -> Tensor:
     """Drops whole samples of (N, ...) with probability `rate` and scales the rest up; `layer` tells one from another."""
-    return x * kept(x.shape[0], rate, layer).to(x.device).view(-1, *[1] * (x.dim() - 1)) / (1 - rate)
+    return x * keep_mask(x.shape[0], rate, layer).to(x.device).view(-1, *[1] * (x.dim() - 1)) / (1 - rate)

@@ -7,16 +7,16 @@ from typing import Any
 import torch
 
 from axialzoo.spec import Attention
-from axialzoo.spec.window import FreeWindow
+from axialzoo.spec.window import AnyLengthWindow
 
 
-class DynamicWindow(FreeWindow):
+class SymbolicWindow(AnyLengthWindow):
     """A window of which nothing is asked when it is recorded, so that one recording serves every size."""
 
     @classmethod
-    def of(cls, length: Any, spec: Attention) -> DynamicWindow:
+    def of(cls, length: Any, spec: Attention) -> SymbolicWindow:
         """The windows of an axis; `length` is a torch.SymInt."""
-        return cls.cut(length, spec, lambda span: torch.sym_min(torch.sym_max(length - span, 0), 1))
+        return cls.trim(length, spec, lambda span: torch.sym_min(torch.sym_max(length - span, 0), 1))
 
     @property
     def count(self) -> Any:

@@ -26,7 +26,7 @@ class Folded(nn.Module):
             raise ValueError(f"{type(self).__name__}: expected an evaluation, found train(); train the model that this was made of")
         return super().train(mode)
 
-    def _keep(self, like: Tensor, **arrays: np.ndarray | None) -> None:
+    def _register_buffers(self, like: Tensor, **arrays: np.ndarray | None) -> None:
         for name, array in arrays.items():
             value = None if array is None else torch.from_numpy(np.ascontiguousarray(array)).to(like.device, like.dtype)
             self.register_buffer(name, value)
@@ -62,7 +62,7 @@ class FoldedConv(Folded):
         self.product = conv.kernel_size == (1, 1) and conv.groups == 1
         if self.product:
             weight, bias = pack(weight[:, :, 0, 0], bias)
-        self._keep(conv.weight, weight=weight, bias=bias)
+        self._register_buffers(conv.weight, weight=weight, bias=bias)
         if not self.product:
             self.weight = self.weight.contiguous(memory_format=torch.channels_last)
 
@@ -98,7 +98,7 @@ class FoldedAxialAttention(Folded):
         attributes = AttentionAttributes.of(spec, source.axis, head_fastest=fastest, interpolate=stretched, relu=relu)
         self.attributes = attributes.flat()
         folded = fold_attention(tensors_of(source), "", spec, source.norm_qkv.eps)
-        self._keep(source.qkv.weight, **self._tensors(folded, order))
+        self._register_buffers(source.qkv.weight, **self._tensors(folded, order))
         self.encoding: Callable[[int, int, int], Tensor] | None = None
         self._order = order
         if spec.encoding != "relative":

@@ -17,12 +17,12 @@ from axialzoo.ops.attributes import AttentionAttributes
 from axialzoo.ops.folding import head_fastest
 from axialzoo.ops.torch import gpu, training
 from axialzoo.ops.torch.core import Core, retrieve
-from axialzoo.ops.torch.dispatch import TYPES, recorded, transformed
+from axialzoo.ops.torch.dispatch import TYPES, in_functorch_transform, is_tracing
 from axialzoo.ops.torch.tables import interpolate
 from axialzoo.spec import Attention
 from axialzoo.spec.attention import POSITION_TABLES, SIMILARITY_TERMS
-from axialzoo.torch.norm import Activation, frozen_statistics
-from axialzoo.torch.processes import is_shared
+from axialzoo.torch.norm import Activation, freeze_running_stats
+from axialzoo.torch.processes import is_synced
 from axialzoo.torch.projection import PositionAttention
 
 
@@ -35,7 +35,7 @@ def can_train_fused(layer: PositionAttention, x: Tensor, axis: int) -> bool:
     if not layer.training or x.device.type not in ("cpu", "cuda") or x.dtype not in (torch.float32, *_autocast_dtype(x.device.type)):
         return False
     length = x.shape[2 + axis]
-    if recorded() or transformed() or layer.spec.reach(length) < length - 1:
+    if is_tracing() or in_functorch_transform() or layer.spec.reach(length) < length - 1:
         return False
     norms = [norm.training for norm in (layer.norm_qkv, layer.norm_similarity, layer.norm_output)]
     return all(norms) and _has_kernel(x, *layer.parameters())
@@ -85,21 +85,21 @@ def _on_cpu(layer: PositionAttention, x: Tensor, tables: list[Tensor | None], ax
     given = (norm.weight[order], norm.bias[order])
     core = Core(
         AttentionAttributes.of(spec, axis), heads, spec.similarity, norm.eps, layer.scale_from_moments,
-        functools.partial(frozen_statistics, layer), order, dtype,
+        functools.partial(freeze_running_stats, layer), order, dtype,
     )  # fmt: skip
     similarity = (layer.norm_similarity.weight, layer.norm_similarity.bias)
-    scale, shift = (torch.cat([one[: 2 * keys], layer.gate("value", one[2 * keys :])]) for one in given)  # (2K+V,)
-    if is_shared(norm):
-        qkv = norm.of_rows(F.linear(x, layer.qkv.weight[order]), order, dtype=torch.float32)
-        qkv = torch.cat([qkv[..., : 2 * keys], layer.gate("value", qkv[..., 2 * keys :])], 3)
+    scale, shift = (torch.cat([one[: 2 * keys], layer.apply_gate("value", one[2 * keys :])]) for one in given)  # (2K+V,)
+    if is_synced(norm):
+        qkv = norm.forward_channels_last(F.linear(x, layer.qkv.weight[order]), order, dtype=torch.float32)
+        qkv = torch.cat([qkv[..., : 2 * keys], layer.apply_gate("value", qkv[..., 2 * keys :])], 3)
         out, _, _ = retrieve(qkv.contiguous(), None, scale, shift, tables, similarity, core)  # (N, H, W, terms V)
     else:
         out, mean, variance = retrieve(x, layer.qkv.weight, scale, shift, tables, similarity, core)  # (N, H, W, terms V)
-        norm.move(mean, variance, out[..., 0].numel(), order)
+        norm.update_running_stats(mean, variance, out[..., 0].numel(), order)
     with torch.autocast("cpu", enabled=False):
         terms = len(spec.value)
         order, kind = output_order(terms, values, heads), dtype if dtype in TYPES else torch.float32
-        y = layer.norm_output.of_rows(out, order, relu=relu, terms=terms, heads=heads, dtype=kind).to(dtype)  # (N, H, W, V)
+        y = layer.norm_output.forward_channels_last(out, order, relu=relu, terms=terms, heads=heads, dtype=kind).to(dtype)  # (N, H, W, V)
     return y if relu or activation is None else activation(y)
 
 
@@ -110,7 +110,7 @@ def _on_gpu(layer: PositionAttention, x: Tensor, tables: list[Tensor | None], ax
     with torch.autocast(x.device.type, enabled=False):
         qkv = layer.norm_qkv(rows)
         if "value" in spec.gates:
-            qkv = torch.cat([qkv[:, : 2 * keys], layer.gate("value", qkv[:, 2 * keys :])], 1)
+            qkv = torch.cat([qkv[:, : 2 * keys], layer.apply_gate("value", qkv[:, 2 * keys :])], 1)
         qkv = qkv.unflatten(0, size)
         scale = layer.scale_from_moments(*gram_moments(qkv.float(), tables, spec, axis))  # (terms, G)
         by_term = dict(zip(spec.similarity, scale))
@@ -145,7 +145,7 @@ def _kept(order: np.ndarray) -> Tensor:
 
 def _table(layer: PositionAttention, name: str, length: int) -> Tensor | None:
     """A position table, gated, for an axis of `length`: (rows, D)."""
-    table = layer.gate(name, layer.table(name))
+    table = layer.apply_gate(name, layer.position_table(name))
     if table is not None and layer.spec.long_axis == "interpolate" and length > layer.spec.positions:
         table = interpolate(table, 2 * length - 1)
     return table

@@ -14,13 +14,13 @@ from axialzoo.spec.check import check_trainable
 from axialzoo.torch.backbone import Extractor
 from axialzoo.torch.heads import HeadModule, make_head
 from axialzoo.torch.norm import set_sync_norms
-from axialzoo.torch.on_hub import OnHub
+from axialzoo.torch.on_hub import HubMixin
 from axialzoo.torch.preprocessing import Preprocess
 
 Y = TypeVar("Y", covariant=True)
 
 
-class AxialModel(Extractor, OnHub, Generic[Y]):
+class AxialModel(Extractor, HubMixin, Generic[Y]):
     """Images to what the head gives: a tensor or, of heads with several outputs, a dictionary of tensors by name.
 
     Args:
@@ -47,7 +47,7 @@ class AxialModel(Extractor, OnHub, Generic[Y]):
         if spec.head is None:
             raise SpecError("AxialModel: expected a spec with a head, found none; AxialBackbone gives features alone")
         self.num_classes = spec.num_classes
-        self.reads = spec.head.reads(spec.backbone)
+        self.reads = spec.head.endpoints(spec.backbone)
         self.head: HeadModule[Any] = make_head(spec.head, spec.backbone)
 
     if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Any, Literal, Protocol, TypeAlias, TypeVar, Unpack, cast, ove
 
 import torch
 
-from axialzoo.hub import Build, to_build
-from axialzoo.spec import Changes, Model, entry, parameters, without_head
+from axialzoo.hub import BuildPlan, plan_build
+from axialzoo.spec import Changes, Model, get_entry, parameters, without_head
 from axialzoo.spec.builder import named_builder
 from axialzoo.torch.backbone import AxialBackbone
 from axialzoo.torch.model import AxialModel
@@ -62,12 +62,12 @@ def create_model(
         >>> create_model("axial_resnet_cifar10_xs", num_classes=5)(torch.zeros(1, 3, 32, 32)).shape
         torch.Size([1, 5])
     """
-    planned = to_build(name, pretrained, features_only=features_only, **changes)
+    planned = plan_build(name, pretrained, features_only=features_only, **changes)
     if planned.checkpoint is None:
         model = build(planned.spec, features_only=features_only, out_indices=out_indices)
     else:
         model = _build_loaded(planned, features_only, out_indices)
-    model.name = name if name == "custom" else entry(name).name
+    model.name = name if name == "custom" else get_entry(name).name
     model.config = planned.config
     return model
 
@@ -105,7 +105,7 @@ def build(spec: Model, *, features_only: bool = False, out_indices: Sequence[int
     return AxialModel(spec)
 
 
-def _build_loaded(planned: Build, features_only: bool, out_indices: Sequence[int] | None) -> AxialModel[Any] | AxialBackbone:
+def _build_loaded(planned: BuildPlan, features_only: bool, out_indices: Sequence[int] | None) -> AxialModel[Any] | AxialBackbone:
     assert planned.checkpoint is not None
     if {parameter.name for parameter in parameters(planned.spec)} & set(planned.replace):
         model = build(planned.spec, features_only=features_only, out_indices=out_indices)

@@ -9,7 +9,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from axialzoo.checkpoint import CheckpointError, Config, Tensors, check_tensors, check_torch_file, checked, digest, written_beside
+from axialzoo.checkpoint import (
+    CheckpointError,
+    Config,
+    Tensors,
+    atomic_write,
+    check_tensors,
+    check_torch_file,
+    digest,
+    validate_and_migrate,
+)
 from axialzoo.files import check_output
 
 
@@ -29,7 +38,7 @@ def read_native(path, config: Config | None = None) -> tuple[Config, dict[str, n
     if config is None:
         raise CheckpointError(f"{path}: does not say which model it is; expected a config in it or beside it, or the model's name")
     tensors = {name: to_array(path, name, value) for name, value in state.items()}
-    config, current = checked(config, tensors, str(path))
+    config, current = validate_and_migrate(config, tensors, str(path))
     return config, dict(current)
 
 
@@ -45,7 +54,7 @@ def write_native(path, config: Config, tensors: Tensors, *, overwrite: bool = Fa
     config = config.with_digest(digest(tensors))
     state = OrderedDict((name, torch.from_numpy(np.array(tensors[name]))) for name in sorted(tensors))
     vars(state)["_metadata"] = OrderedDict({"": {"version": 1, "axialzoo": config.to_json()}})  # as an attribute, where PyTorch has its own
-    with written_beside(Path(path)) as beside:
+    with atomic_write(Path(path)) as beside:
         torch.save(state, beside)
 
 

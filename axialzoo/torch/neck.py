@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 from axialzoo.spec import Backbone, NeckStage
 from axialzoo.spec.layers import projects_with_stride
-from axialzoo.spec.neck import Fused
+from axialzoo.spec.neck import NeckInput
 from axialzoo.torch.blocks import ACTIVATIONS, ConvNorm, ResidualBlock
 from axialzoo.torch.resize import resize
-from axialzoo.torch.transformer import through, transformers_of
+from axialzoo.torch.transformer import run_blocks, transformers_of
 
 
-class Fuse(nn.ModuleDict):
+class FeatureFusion(nn.ModuleDict):
     """The sum of features, each projected and resized as :class:`axialzoo.spec.NeckStage` says; not activated.
 
     Args:
@@ -26,7 +26,7 @@ class Fuse(nn.ModuleDict):
         of `size` = (height, width).
     """
 
-    def __init__(self, features: Sequence[Fused], spec: NeckStage, backbone: Backbone):
+    def __init__(self, features: Sequence[NeckInput], spec: NeckStage, backbone: Backbone):
         super().__init__()
         self.stride = spec.stride
         self.activation = ACTIVATIONS[backbone.activation]
@@ -45,7 +45,7 @@ class Fuse(nn.ModuleDict):
         return sum(resized[1:], resized[0])
 
 
-class FusedStage(nn.Module):
+class FeatureFusionStage(nn.Module):
     """A step of the neck: :class:`Fuse`, then residual blocks, each followed by its transformer, if any.
 
     Shapes:
@@ -53,10 +53,10 @@ class FusedStage(nn.Module):
         to the same.
     """
 
-    def __init__(self, features: Sequence[Fused], spec: NeckStage, backbone: Backbone):
+    def __init__(self, features: Sequence[NeckInput], spec: NeckStage, backbone: Backbone):
         super().__init__()
         self.indices = [feature.index for feature in features]
-        self.fuse = Fuse(features, spec, backbone)
+        self.fuse = FeatureFusion(features, spec, backbone)
         self.blocks = nn.ModuleList()
         channels = spec.channels
         for block in spec.blocks:
@@ -68,4 +68,4 @@ class FusedStage(nn.Module):
         self, features: Sequence[Tensor], memory: Tensor | None, size: Sequence[int], checkpointing: bool = False
     ) -> tuple[Tensor, Tensor | None]:
         x = self.fuse([features[index] for index in self.indices], size)
-        return through(self.blocks, self.transformers, x, memory, checkpointing)
+        return run_blocks(self.blocks, self.transformers, x, memory, checkpointing)

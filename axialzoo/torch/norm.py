@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from axialzoo.ops.torch.dispatch import can_train_rows
 from axialzoo.ops.torch.norm import normalised
 from axialzoo.spec import Norm
-from axialzoo.torch.processes import is_shared, sum_over_processes
+from axialzoo.torch.processes import is_synced, sum_over_processes
 from axialzoo.torch.sublayers import leaf_of_graph, obstacle
 
 Activation = Callable[[Tensor], Tensor]
@@ -44,7 +44,9 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         """``activation(residual + norm(x))``, in training on a CPU in one go where memory is channels-last."""
         if self._can_fuse(x):
             relu = activation is nn.functional.relu
-            x = self.of_rows(x.movedim(1, -1), None, None if residual is None else residual.movedim(1, -1), relu).movedim(-1, 1)
+            x = self.forward_channels_last(x.movedim(1, -1), None, None if residual is None else residual.movedim(1, -1), relu).movedim(
+                -1, 1
+            )
             return x if relu or activation is None else activation(x)
         x = self._plain(x)
         x = x if residual is None else residual + x
@@ -55,7 +57,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         if (
             not self.training
             or self.running_mean is None
-            or is_shared(self)
+            or is_synced(self)
             or x.dim() < 2
             or x.shape[1] != self.num_features
             or x.numel() == x.shape[1]
@@ -66,14 +68,14 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         return can_train_rows(x, self.weight, self.bias)
 
     def _plain(self, x: Tensor) -> Tensor:
-        if self.training and is_shared(self):
-            return self._over_processes(x)
+        if self.training and is_synced(self):
+            return self._forward_synced(x)
         if self.training and self.frozen:  # copies take the update: recomputing must save as many tensors as computing did
             mean, variance = self.running_mean.clone(), self.running_var.clone()
             return nn.functional.batch_norm(x, mean, variance, self.weight, self.bias, True, self.momentum or 0.0, self.eps)
         return super().forward(x)
 
-    def of_rows(
+    def forward_channels_last(
         self,
         x: Tensor,
         order: Tensor | None,
@@ -84,18 +86,18 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         dtype: torch.dtype | None = None,
     ) -> Tensor:
         """Training mode, of rows whose channel c is this norm's channel ``order[c]``, or c: see :func:`normalised` for the rest."""
-        if is_shared(self):
-            y = self._over_processes(x.flatten(0, -2), order).unflatten(1, (terms, -1)).sum(1)  # (R, C)
+        if is_synced(self):
+            y = self._forward_synced(x.flatten(0, -2), order).unflatten(1, (terms, -1)).sum(1)  # (R, C)
             y = y.unflatten(1, (-1, heads)).mT.flatten(1) if heads else y
             y = y.to(dtype or x.dtype).unflatten(0, x.shape[:-1])  # (..., C)
             y = y if residual is None else residual + y
             return y.relu() if relu else y
         weight, bias = (self.weight, self.bias) if order is None else (self.weight[order], self.bias[order])
         y, mean, variance = normalised(x, weight, bias, self.eps, (terms, heads, relu), residual=residual, dtype=dtype)
-        self.move(mean, variance, x.numel() // x.shape[-1], order)
+        self.update_running_stats(mean, variance, x.numel() // x.shape[-1], order)
         return y
 
-    def move(self, mean: Tensor, variance: Tensor, n: Tensor | int, order: Tensor | None = None) -> None:
+    def update_running_stats(self, mean: Tensor, variance: Tensor, n: Tensor | int, order: Tensor | None = None) -> None:
         """Updates the moving statistics by moments of `n` values each, the variance biased."""
         if self.frozen:
             return
@@ -112,7 +114,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
             self.running_var.lerp_((variance * unbiased).to(self.running_var.dtype), momentum)
 
-    def _over_processes(self, x: Tensor, order: Tensor | None = None) -> Tensor:
+    def _forward_synced(self, x: Tensor, order: Tensor | None = None) -> Tensor:
         """Training mode, with the moments of all processes' batches: (N, C, ...) to the same; N may differ between processes."""
         y = x.to(torch.promote_types(x.dtype, self.weight.dtype))  # (N, C, ...)
         axes, n = [axis for axis in range(y.dim()) if axis != 1], y.numel() // y.shape[1]
@@ -126,10 +128,10 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         variance = sum_over_processes(centred.square().sum(axes)) / total  # (C,), biased
         bias = self.bias
         if order is None:
-            scale = normalise_from_moments(self, mean, variance, total)  # (C,)
+            scale = scale_from_batch_stats(self, mean, variance, total)  # (C,)
         else:
             back = order.argsort()
-            scale, bias = normalise_from_moments(self, mean[back], variance[back], total)[order], bias[order]
+            scale, bias = scale_from_batch_stats(self, mean[back], variance[back], total)[order], bias[order]
         return (centred * scale.view(shape) + bias.view(shape)).to(x.dtype)
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -155,7 +157,7 @@ def apply_norm(norm: nn.Module, x: Tensor, residual: Tensor | None = None, activ
 
 
 @contextmanager
-def frozen_statistics(module: nn.Module) -> Iterator[None]:
+def freeze_running_stats(module: nn.Module) -> Iterator[None]:
     """Norms of `module` leave their moving statistics alone: for computing again what has updated them already."""
     norms = [norm for norm in module.modules() if isinstance(norm, BatchNorm)]
     for norm in norms:
@@ -167,9 +169,9 @@ def frozen_statistics(module: nn.Module) -> Iterator[None]:
             norm.frozen = False
 
 
-def recomputed(block: nn.Module, *inputs: Any) -> Any:
+def checkpoint_block(block: nn.Module, *inputs: Any) -> Any:
     """`block(*inputs)`, computed again in the backward pass rather than kept; its moving statistics are updated once."""
-    return checkpoint(block, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), frozen_statistics(block)))
+    return checkpoint(block, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), freeze_running_stats(block)))
 
 
 def set_sync_norms(module: nn.Module, enabled: bool = True) -> None:
@@ -200,7 +202,7 @@ def set_sync_norms(module: nn.Module, enabled: bool = True) -> None:
         norm.synchronised = enabled
 
 
-def normalise_from_moments(
+def scale_from_batch_stats(
     norm: BatchNorm, mean: Tensor, variance: Tensor, n: Tensor | int, weight: Tensor | None = None, bias: Tensor | None = None
 ) -> Tensor:
     """The scale of a batch norm whose batch has these moments; updates the moving statistics.
@@ -213,5 +215,5 @@ def normalise_from_moments(
     Returns:
         (C,). The shift has no effect on a softmax; it keeps a gradient, of zero, so that every parameter has one.
     """
-    norm.move(mean, variance, n)
+    norm.update_running_stats(mean, variance, n)
     return (norm.weight if weight is None else weight) * torch.rsqrt(variance + norm.eps) + 0.0 * (norm.bias if bias is None else bias)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Places:
+class SamplePlacement:
     """Which samples of the whole batch these are: every `processes`-th from number `process` on, at a step of a run."""
 
     seed: int
@@ -20,23 +20,23 @@ class Places:
     processes: int
 
 
-_current: list[Places] = []
+_current: list[SamplePlacement] = []
 
 
 @contextmanager
-def draw_by_place(seed: int, step: int, process: int = 0, processes: int = 1) -> Iterator[None]:
+def deterministic_drop_path(seed: int, step: int, process: int = 0, processes: int = 1) -> Iterator[None]:
     """What is dropped depends on (seed, step, layer, place in the whole batch) alone: a share of a batch changes nothing.
 
     Backward passes belong inside too, where blocks are computed again in them.
     """
-    _current.append(Places(seed, step, process, processes))
+    _current.append(SamplePlacement(seed, step, process, processes))
     try:
         yield
     finally:
         _current.pop()
 
 
-def kept(count: int, rate: float, layer: int) -> Tensor:
+def keep_mask(count: int, rate: float, layer: int) -> Tensor:
     """Which of `count` samples stay, (N,); drawn in float32, since half precision has too few steps."""
     if not _current:
         return torch.rand(count) >= rate

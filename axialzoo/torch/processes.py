@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, distributed
 
 
-def is_shared(norm: Any) -> bool:
+def is_synced(norm: Any) -> bool:
     """Whether the statistics of `norm` are to be summed over processes, and there are several."""
     return norm.synchronised and distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
 
@@ -42,7 +42,7 @@ def moments_over_processes(norm: Any, mean: Tensor, variance: Tensor, n: int) ->
     Returns:
         The same three of all values together.
     """
-    if not is_shared(norm):
+    if not is_synced(norm):
         return mean, variance, n
     sums = sum_over_processes(torch.cat([n * mean, mean.new_tensor([n])]))  # (C + 1,)
     total = sums[-1].detach()  # ()

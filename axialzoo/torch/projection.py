@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from axialzoo.ops.torch.dispatch import recorded
-from axialzoo.ops.torch.tables import interpolate, is_known
+from axialzoo.ops.torch.dispatch import is_tracing
+from axialzoo.ops.torch.tables import interpolate, is_static
 from axialzoo.spec import Attention, Norm
-from axialzoo.torch.norm import BatchNorm, normalise_from_moments
+from axialzoo.torch.norm import BatchNorm, scale_from_batch_stats
 from axialzoo.torch.processes import moments_over_processes
 from axialzoo.torch.sublayers import calls_sublayers
 
-CHUNK = 2**20  # logits
+LOGITS_PER_CHUNK = 2**20  # logits
 SUBLAYERS = {"qkv": nn.Linear, "norm_qkv": BatchNorm, "norm_similarity": BatchNorm, "norm_output": BatchNorm}
 Table = Any  # a tensor, or None where the spec has no such term
 
@@ -76,7 +76,7 @@ class PositionAttention(nn.Module):
         `parameters` are a weight and a bias in the place of the norm's own.
         """
         moments = moments_over_processes(self.norm_similarity, mean.flatten(), variance.flatten(), n)  # (terms G,)
-        return normalise_from_moments(self.norm_similarity, *moments, *parameters).unflatten(0, (-1, self.spec.heads))
+        return scale_from_batch_stats(self.norm_similarity, *moments, *parameters).unflatten(0, (-1, self.spec.heads))
 
     def scale_in_evaluation(self) -> Tensor:
         """What each term of the logits is multiplied by in evaluation, (terms, G), from the moving statistics.
@@ -85,15 +85,15 @@ class PositionAttention(nn.Module):
         """
         return self.norm_similarity.scale_and_shift()[0].unflatten(0, (-1, self.spec.heads))
 
-    def table(self, name: str) -> Table:
+    def position_table(self, name: str) -> Table:
         """The position table of that name, as it is stored; None where the spec has none."""
         return getattr(self, name, None)
 
-    def gate(self, name: str, x: Table) -> Table:
+    def apply_gate(self, name: str, x: Table) -> Table:
         """A position table or the values, times its factor where there is one (arXiv:2102.10662, equation 3)."""
         return x if x is None or self.gates is None or name not in self.spec.gates else x * self.gates[self.spec.gates.index(name)]
 
-    def axis_encoding(self, name: str, length: int, channels: int) -> Tensor:
+    def position_encoding_1d(self, name: str, length: int, channels: int) -> Tensor:
         """What absolute positions or sines add to each position of an axis: (L, channels).
 
         Args:
@@ -103,14 +103,14 @@ class PositionAttention(nn.Module):
         """
         if self.spec.encoding == "sinusoidal":
             return sinusoids(length, channels).to(next(self.parameters()))
-        table = self.table(name)  # (P, C)
-        if not is_known(length):
+        table = self.position_table(name)  # (P, C)
+        if not is_static(length):
             rows: Any = torch.sym_max(length, len(table))
             return interpolate(table, rows)[:length]
         return table[:length] if length <= len(table) else interpolate(table, length)
 
 
-def at_once(q: Tensor, logits: int) -> int:
+def batch_chunk_size(q: Tensor, logits: int) -> int:
     """How many parts to attend to at once, so that their logits stay in the cache of a CPU; 0 for all.
 
     Args:
@@ -120,8 +120,8 @@ def at_once(q: Tensor, logits: int) -> int:
     Where no gradient is wanted nothing has to be kept, and logits that stay in the cache are twice as fast as those that
     are written to memory and read again.
     """
-    whole = torch.is_grad_enabled() or q.device.type != "cpu" or recorded()  # what is recorded serves any batch
-    return 0 if whole else max(1, CHUNK // logits)
+    whole = torch.is_grad_enabled() or q.device.type != "cpu" or is_tracing()  # what is recorded serves any batch
+    return 0 if whole else max(1, LOGITS_PER_CHUNK // logits)
 
 
 def norm_logits(norm: nn.Module, terms: Sequence[Tensor], visible: Tensor | None) -> Tensor:

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from axialzoo.ops.torch.tables import is_known
+from axialzoo.ops.torch.tables import is_static
 
 
 def resize(x: Tensor, height: int, width: int) -> Tensor:
     """Bilinear with aligned corners: (N, C, H, W) to (N, C, height, width)."""
-    if not (is_known(height) and is_known(width)):
+    if not (is_static(height) and is_static(width)):
         return _resize_axis(_resize_axis(x, height, 2), width, 3)
     if x.shape[2:] == (height, width):
         return x

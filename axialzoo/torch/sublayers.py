@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.modules import module as globally
 
-from axialzoo.ops.torch.dispatch import recorded
+from axialzoo.ops.torch.dispatch import is_tracing
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 PLAIN = (nn.Parameter, Tensor, FakeTensor)
@@ -69,7 +69,7 @@ def calls_sublayers(layer: nn.Module, kinds: Mapping[str, type[nn.Module]]) -> b
 
 
 def _warn(reason: str) -> None:
-    if not recorded():
+    if not is_tracing():
         _warn_once(f"{reason}; this layer calls its sub-layers one by one, on the plain path, which is slower")
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from axialzoo.spec import Backbone, Block, Norm
 from axialzoo.spec.transformer import Transformer
 from axialzoo.torch.blocks import ACTIVATIONS, ConvNorm
-from axialzoo.torch.norm import recomputed
+from axialzoo.torch.norm import checkpoint_block
 from axialzoo.torch.tokens import DropResidual, FeedForward, TokenAttention, TokenNorm, split_qkv
 
 
@@ -68,7 +68,7 @@ def transformers_of(blocks: Sequence[Block], backbone: Backbone) -> nn.ModuleDic
     return modules
 
 
-def through(
+def run_blocks(
     blocks: nn.ModuleList, transformers: nn.ModuleDict, x: Tensor, memory: Tensor | None, checkpointing: bool
 ) -> tuple[Tensor, Tensor | None]:
     """Run `blocks` one after the other, each followed by its transformer, if any; recompute them in the backward pass if `checkpointing`.
@@ -81,8 +81,8 @@ def through(
         checkpointing: Whether activations are recomputed instead of kept.
     """
     for number, block in enumerate(blocks):
-        x = recomputed(block, x) if checkpointing else block(x)
+        x = checkpoint_block(block, x) if checkpointing else block(x)
         if str(number) in transformers:
             transformer = transformers[str(number)]
-            x, memory = recomputed(transformer, x, memory) if checkpointing else transformer(x, memory)
+            x, memory = checkpoint_block(transformer, x, memory) if checkpointing else transformer(x, memory)
     return x, memory

@@ -16,7 +16,7 @@ from axialzoo.checkpoint import (
     check_match,
     check_tensors,
     describe_model,
-    released,
+    iter_and_release_pages,
     save_checkpoint,
 )
 from axialzoo.spec import Label, Model, Preprocessing, parameters
@@ -49,7 +49,7 @@ def load_tensors(model: nn.Module, tensors: Tensors, *, replace: Collection[str]
     sources = {name: array for name, array in tensors.items() if name not in replace}
     check_match(sources, {name: tuple(tensor.shape) for name, tensor in targets.items()}, where)
     if not verified:
-        check_tensors(tensors, spec_of(model), where=where, without=replace)
+        check_tensors(tensors, spec_of(model), where=where, ignore=replace)
     lossy = [
         f"{name} ({array.dtype} into {targets[name].dtype})"
         for name, array in sources.items()
@@ -61,7 +61,7 @@ def load_tensors(model: nn.Module, tensors: Tensors, *, replace: Collection[str]
             "dtype (model.double(), model.float()), then convert the model"
         )
     with torch.no_grad():
-        for name, source in released(sources):
+        for name, source in iter_and_release_pages(sources):
             target = targets[name]
             if target.device.type == "cpu" and target.is_contiguous():
                 np.copyto(target.numpy(), source)  # straight from the mapped file

@@ -12,19 +12,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from axialzoo.ops.torch.tables import interpolate, is_known
+from axialzoo.ops.torch.tables import interpolate, is_static
 from axialzoo.spec import Attention
 from axialzoo.spec.window import Window
-from axialzoo.torch.dynamic_window import DynamicWindow
+from axialzoo.torch.dynamic_window import SymbolicWindow
 from axialzoo.torch.projection import Table
 
-AnyWindow = Window | DynamicWindow
+AnyWindow = Window | SymbolicWindow
 Windows = tuple[AnyWindow, AnyWindow]  # of the height and of the width
 
 
 def window_of(length: int, spec: Attention) -> AnyWindow:
     """The windows of an axis whose length is known now, or once the model runs."""
-    return Window.of(length, spec) if is_known(length) else DynamicWindow.of(length, spec)
+    return Window.of(length, spec) if is_static(length) else SymbolicWindow.of(length, spec)
 
 
 def table_window(table: Table, spec: Attention, window: AnyWindow) -> Table:
@@ -36,8 +36,8 @@ def table_window(table: Table, spec: Attention, window: AnyWindow) -> Table:
     if table is None:
         return None
     positions = spec.positions
-    if isinstance(window, DynamicWindow):
-        return _looked_up(table, spec, window)
+    if isinstance(window, SymbolicWindow):
+        return _gather_table(table, spec, window)
     if spec.long_axis == "interpolate" and window.length > positions:
         table, positions = interpolate(table, 2 * window.length - 1), window.length  # (2L-1, D)
     far = window.queries - 1 + window.flange  # the largest distance
@@ -46,7 +46,7 @@ def table_window(table: Table, spec: Attention, window: AnyWindow) -> Table:
     return _skew(table, window.queries)[:, : window.keys]  # (T, S, D)
 
 
-def _looked_up(table: Tensor, spec: Attention, window: DynamicWindow) -> Tensor:
+def _gather_table(table: Tensor, spec: Attention, window: SymbolicWindow) -> Tensor:
     """`table_window` by index, which asks nothing of the window: (2P-1, D) to (T, S, D)."""
     positions: Any = spec.positions
     if spec.long_axis == "interpolate":
@@ -66,28 +66,28 @@ def _skew(rows: Tensor, count: int) -> Tensor:
     return rows[count - 1 : count * length - 1].unflatten(0, (count, -1))
 
 
-def window_queries(x: Tensor, window: AnyWindow) -> Tensor:
+def partition_queries(x: Tensor, window: AnyWindow) -> Tensor:
     """Cuts an axis into the queries of each window: (B, G, L, D) to (B', G, T, D)."""
     if _single(window):
         return x
-    if isinstance(window, DynamicWindow):
-        return _gathered(x, window, 0)
+    if isinstance(window, SymbolicWindow):
+        return _gather_windows(x, window, 0)
     x = nn.functional.pad(x, (0, 0, *window.padding))
     return x.unflatten(2, (window.count, window.queries)).transpose(1, 2).flatten(0, 1)
 
 
-def window_keys(x: Tensor, window: AnyWindow) -> Tensor:
+def partition_keys(x: Tensor, window: AnyWindow) -> Tensor:
     """Cuts an axis into the keys of each window, its queries' positions and `flange` more on each side: (B, G, L, D) to (B', G, S, D)."""
     if _single(window):
         return x
-    if isinstance(window, DynamicWindow):
-        return _gathered(x, window, window.flange)
+    if isinstance(window, SymbolicWindow):
+        return _gather_windows(x, window, window.flange)
     before, after = window.padding
     x = nn.functional.pad(x, (0, 0, before + window.flange, after + window.flange))
     return x.unfold(2, window.keys, window.queries).permute(0, 2, 1, 4, 3).flatten(0, 1)
 
 
-def _gathered(x: Tensor, window: DynamicWindow, flange: int) -> Tensor:
+def _gather_windows(x: Tensor, window: SymbolicWindow, flange: int) -> Tensor:
     """The queries of each window and `flange` positions more on each side, by index: (B, G, L, D) to (B', G, queries + 2 flange, D).
 
     Beyond the ends of the axis the last position stands, masked later: so nothing is asked of the length.
@@ -99,19 +99,19 @@ def _gathered(x: Tensor, window: DynamicWindow, flange: int) -> Tensor:
     return x.unflatten(1, (window.count, window.queries + 2 * flange)).flatten(0, 1).transpose(1, 2)
 
 
-def unwindow(x: Tensor, batch: int, window: AnyWindow) -> Tensor:
+def window_reverse(x: Tensor, batch: int, window: AnyWindow) -> Tensor:
     """Puts the queries of all windows back in line, what was padded left out: (B', G, T, D) to (B, G, L, D), where `batch` is B."""
     if _single(window):
         return x
     x = x.unflatten(0, (batch, window.count)).transpose(1, 2)  # (B, G, windows, T, D)
-    if isinstance(window, DynamicWindow):
+    if isinstance(window, SymbolicWindow):
         x = x.clone(memory_format=torch.contiguous_format).flatten(2, 3)  # (B, G, windows T, D)
         return x.index_select(2, window.offset + torch.arange(window.length, device=x.device))
     x = x.flatten(2, 3)  # (B, G, windows T, D)
     return x[:, :, window.offset : window.offset + window.length]
 
 
-def seen(window: AnyWindow, device: torch.device) -> Tensor:
+def attention_mask(window: AnyWindow, device: torch.device) -> Tensor:
     """Where a key is within reach of its query and neither is past the ends of the axis: bool, (windows, T, S)."""
     start = window.queries * torch.arange(window.count, device=device)[:, None, None] - window.offset  # (windows, 1, 1)
     query = start + torch.arange(window.queries, device=device)[:, None]  # (windows, T, 1)
@@ -120,15 +120,15 @@ def seen(window: AnyWindow, device: torch.device) -> Tensor:
     return inside & ((key - query).abs() <= window.reach)
 
 
-def mask(x: Tensor, batch: int, groups: int, window: AnyWindow, fill: float) -> Tensor:
+def apply_mask(x: Tensor, batch: int, groups: int, window: AnyWindow, fill: float) -> Tensor:
     """The logits (B'G, T, S), where `batch` is B, with `fill` where a key is not to be seen by its query."""
     if window.whole:
         return x
-    visible = seen(window, x.device)[:, None]  # (windows, 1, T, S)
+    visible = attention_mask(window, x.device)[:, None]  # (windows, 1, T, S)
     return x.unflatten(0, (batch, window.count, groups)).masked_fill(~visible, fill).flatten(0, 2)
 
 
-def tile(x: Tensor, windows: Windows, cut: Callable[[Tensor, AnyWindow], Tensor]) -> Tensor:
+def window_partition_2d(x: Tensor, windows: Windows, cut: Callable[[Tensor, AnyWindow], Tensor]) -> Tensor:
     """Cuts both axes of a map: (N, G, H, W, D) to (B', G, Th, Tw, D).
 
     Args:
@@ -142,19 +142,19 @@ def tile(x: Tensor, windows: Windows, cut: Callable[[Tensor, AnyWindow], Tensor]
     return cut(x.flatten(3), windows[1]).unflatten(3, (-1, d)).transpose(2, 3)  # (B', G, Th, Tw, D)
 
 
-def untile(x: Tensor, batch: int, windows: Windows) -> Tensor:
+def window_reverse_2d(x: Tensor, batch: int, windows: Windows) -> Tensor:
     """Puts the queries of all windows back into a map: (B', G, Th, Tw, D) to (N, G, H, W, D), where `batch` is N."""
     d = x.shape[4]
-    x = unwindow(x.transpose(2, 3).flatten(3), batch * windows[0].count, windows[1]).unflatten(3, (-1, d))  # (B, G, W, Th, D)
+    x = window_reverse(x.transpose(2, 3).flatten(3), batch * windows[0].count, windows[1]).unflatten(3, (-1, d))  # (B, G, W, Th, D)
     x = x.transpose(2, 3)  # (B, G, Th, W, D)
-    return unwindow(x.flatten(3), batch, windows[0]).unflatten(3, (-1, d))  # (N, G, H, W, D)
+    return window_reverse(x.flatten(3), batch, windows[0]).unflatten(3, (-1, d))  # (N, G, H, W, D)
 
 
-def seen2d(windows: Windows, device: torch.device) -> Tensor | None:
+def attention_mask_2d(windows: Windows, device: torch.device) -> Tensor | None:
     """Where a key is to be seen by its query: bool, (windows h, windows w, Th, Tw, Sh, Sw), or None for everywhere."""
     if windows[0].whole and windows[1].whole:
         return None
-    rows, columns = (seen(window, device) for window in windows)  # (windows, T, S)
+    rows, columns = (attention_mask(window, device) for window in windows)  # (windows, T, S)
     return rows[:, None, :, None, :, None] & columns[None, :, None, :, None, :]
 
 

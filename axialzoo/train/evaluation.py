@@ -11,7 +11,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from axialzoo.checkpoint import CheckpointError, Config, load_checkpoint, save_checkpoint
-from axialzoo.data import Data, DataError, Sample, Split, kinds_of, open_data
+from axialzoo.data import DataError, Dataset, Sample, Split, kinds_of, open_data
 from axialzoo.hub import fetch_checkpoint, write_card
 from axialzoo.runtime import Runner
 from axialzoo.runtime.device import AUTO
@@ -19,15 +19,15 @@ from axialzoo.runtime.frameworks import require_packages
 from axialzoo.runtime.local import Outputs
 from axialzoo.runtime.predict import SupportsOutputs, predict_stream, results_of
 from axialzoo.spec import Label
-from axialzoo.tasks import Result, check_looks, looks_of, task_of
-from axialzoo.tasks.tta import Asked, Looks
+from axialzoo.tasks import Result, check_tta, task_of, tta_from_options
+from axialzoo.tasks.tta import TTA, TTAOptions
 from axialzoo.train.examples import put_examples
 from axialzoo.train.pictures import write_pictures
 from axialzoo.train.progress import progress
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
+class Prediction:
     """A sample and what a model says of it; its kind where the data name kinds."""
 
     sample: Sample
@@ -48,8 +48,8 @@ def evaluate(
     examples: int = 0,
     optimize: bool = True,
     device: str = AUTO,
-    seen: Callable[[Scored], None] | None = None,
-    **looks: Unpack[Asked],
+    on_result: Callable[[Prediction], None] | None = None,
+    **tta: Unpack[TTAOptions],
 ) -> dict[str, Any]:
     """Measure a model, in float32, on the test images or, where there are none, on the validation images.
 
@@ -64,7 +64,7 @@ def evaluate(
         examples: So many pictures, from the worst to the best, go into the card of the folder `source`; of each kind, where the data
             name kinds: see :func:`axialzoo.train.examples.put_examples`.
         seen: Called with every sample and its result.
-        looks: ``tile``, ``overlap``, ``flips``, ``scales``: see :func:`axialzoo.tasks.looks_of`. By default one look at the whole.
+        tta: ``tile``, ``overlap``, ``hflip``, ``scales``: see :func:`axialzoo.tasks.tta_from_options`. By default one look at the whole.
 
     Returns:
         The figures of the task's metric, and ``images``, ``seconds``, ``framework``, ``backend``, ``digest``, ``split``;
@@ -75,14 +75,14 @@ def evaluate(
         DataError: where the classes of the data are not the model's.
         SpecError: for looks that the model's task does not understand.
     """
-    checkpoint, asked = fetch_checkpoint(source), looks_of(**looks)
+    checkpoint, asked = fetch_checkpoint(source), tta_from_options(**tta)
     config = checkpoint.config
     task = task_of(config.spec.head)
-    check_looks(task.name, task.understood, asked)
+    check_tta(task.name, task.supported_tta, asked)
     require_packages("the metric", task.metric_packages(config.spec))
     if examples and not Path(source).is_dir():
         raise FileNotFoundError(f"examples: expected the folder of a checkpoint, whose card can be written, found {str(source)!r}")
-    found = open_data(data, task.truth)
+    found = open_data(data, task.annotation_type)
     wanted = (split,) if split else ("test", "val")
     samples, name = found.split(*wanted), next(one for one in wanted if one in found.splits)
     check_classes(config, found)
@@ -96,8 +96,8 @@ def evaluate(
         for done, scored in enumerate(predict_samples(timed, samples, batch_size, asked, labels, limit), 1):
             metric.update(scored.result, scored.sample.truth)
             scored = replace(scored, kind=metric.last_kind)
-            if seen is not None:
-                seen(scored)
+            if on_result is not None:
+                on_result(scored)
             if pictures is not None or examples:
                 kept.append((_own_figure(task, config, labels, scored), scored))
             bar(done, "")
@@ -116,16 +116,16 @@ def predict_samples(
     runner: SupportsOutputs,
     split: Split,
     batch_size: int,
-    tta: Looks | None = None,
+    tta: TTA | None = None,
     labels: Sequence[Label] | None = None,
     limit: int | None = None,
-) -> Iterator[Scored]:
+) -> Iterator[Prediction]:
     """Predict every sample of a split, or the first so many, once and in order; arguments as of
     :func:`axialzoo.runtime.predict.predict_stream`."""
     samples = (split[index] for index in range(len(split) if limit is None else min(limit, len(split))))
     items = ((sample, sample.picture) for sample in samples)
-    for sample, outcome in predict_stream([runner], items, batch_size, tta or Looks(), labels):
-        yield Scored(sample, results_of(outcome)[0])
+    for sample, outcome in predict_stream([runner], items, batch_size, tta or TTA(), labels):
+        yield Prediction(sample, results_of(outcome)[0])
 
 
 class KindMetrics:
@@ -182,7 +182,7 @@ def score(runner: SupportsOutputs, split: Split, batch_size: int = 50) -> dict[s
     return {name: value for name, value in figures.items() if isinstance(value, float) or name == "per_kind"}
 
 
-def check_classes(config: Config, data: Data) -> None:
+def check_classes(config: Config, data: Dataset) -> None:
     """Whether the classes of `data` are those that a model tells apart.
 
     Raises:
@@ -194,15 +194,15 @@ def check_classes(config: Config, data: Data) -> None:
         raise DataError(f"data: expected the model's classes {expected}; found {', '.join(data.classes)}")
 
 
-def _own_figure(task: Any, config: Config, labels: Any, scored: Scored) -> float:
+def _own_figure(task: Any, config: Config, labels: Any, scored: Prediction) -> float:
     """The figure of one picture by itself; one that it cannot be told of counts as perfect."""
     metric = task.metric(config.spec, labels)
     metric.update(scored.result, scored.sample.truth)
-    value = metric.compute().get(task.figure(config.spec))
+    value = metric.compute().get(task.primary_metric(config.spec))
     return 1.0 if value is None else float(value)
 
 
-def record(folder: str | Path, result: Mapping[str, Any], data: str | Path) -> Path:
+def write_metrics(folder: str | Path, result: Mapping[str, Any], data: str | Path) -> Path:
     """Write what `evaluate` found into the checkpoint's config and its card, ``README.md``; the weights stay as they are.
 
     Returns:
@@ -218,11 +218,11 @@ def record(folder: str | Path, result: Mapping[str, Any], data: str | Path) -> P
             "evaluate these weights"
         )
     task = task_of(checkpoint.config.spec.head)
-    about = open_data(data, task.truth).about
+    about = open_data(data, task.annotation_type).about
     figures = {name: value for name, value in result.items() if isinstance(value, float) and name != "seconds"}
-    looks = {name: result[name] for name in Asked.__annotations__ if name in result}
+    tta = {name: result[name] for name in TTAOptions.__annotations__ if name in result}
     kinds = {"per_kind": result["per_kind"]} if "per_kind" in result else {}
-    metrics = {**figures, **kinds, **looks, f"{result['split']}_images": result["images"], "data": about.get("name", "")}
+    metrics = {**figures, **kinds, **tta, f"{result['split']}_images": result["images"], "data": about.get("name", "")}
     metrics["digest"] = checkpoint.config.digest
     config = replace(checkpoint.config, provenance={**checkpoint.config.provenance, "metrics": metrics})
     tensors = {name: np.array(array) for name, array in checkpoint.tensors.items()}

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from axialzoo.checkpoint import load_checkpoint
-from axialzoo.files import check_output, write_text, written_beside
+from axialzoo.files import atomic_write, check_output, write_text
 from axialzoo.hub import EXAMPLES, examples_of, write_card
 from axialzoo.tasks import Task
 from axialzoo.train.pictures import plain_name
@@ -38,7 +38,7 @@ def put_examples(folder: Path, scored: Sequence[tuple[float, Any]], task: Task, 
         FileExistsError: for a file in the way that is no example of the card.
     """
     config, known = load_checkpoint(folder).config, {one["file"] for one in examples_of(folder)}
-    figure_name = task.figure(config.spec)
+    figure_name = task.primary_metric(config.spec)
     chosen: list[tuple[str, Any]] = []  # (text, sample with its result)
     for kind in sorted({one.kind for _, one in scored}):
         ordered = sorted((pair for pair in scored if pair[1].kind == kind), key=lambda pair: pair[0])
@@ -55,7 +55,7 @@ def put_examples(folder: Path, scored: Sequence[tuple[float, Any]], task: Task, 
     for name, (text, one) in zip(targets, chosen):
         drawn = task.draw(one.sample.picture, {"truth": one.sample.truth, "prediction": one.result}, model=config.model)
         drawn.thumbnail((WIDEST, WIDEST), Image.Resampling.LANCZOS)
-        with written_beside(folder / name) as beside:
+        with atomic_write(folder / name) as beside:
             drawn.save(beside, "WEBP", quality=QUALITY, method=6)
         examples.append({"file": name, "text": text})
     for name in known - set(targets):

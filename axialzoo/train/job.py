@@ -47,7 +47,7 @@ class Job:
     @property
     def figure(self) -> str:
         """The one that the learning curve shows."""
-        return self.task.figure(self.spec)
+        return self.task.primary_metric(self.spec)
 
     @property
     def changes(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from keras import ops
 from axialzoo.train.recipe import warmed_decay
 
 
-class Average:
+class EMA:
     """The exponential moving average of every tensor of a model, those of its norms' statistics too, which `use_ema` leaves out.
 
     Args:

@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from axialzoo.checkpoint import Config
-from axialzoo.files import written_beside
+from axialzoo.files import atomic_write
 from axialzoo.keras.distribution import data_parallel
 from axialzoo.keras.models import create_model
 from axialzoo.keras.projection import PositionAttention
@@ -21,7 +21,7 @@ from axialzoo.runtime.device import AUTO, find_device, keras_device
 from axialzoo.runtime.local import Outputs
 from axialzoo.spec import SpecError
 from axialzoo.train.job import Job
-from axialzoo.train.keras_average import Average
+from axialzoo.train.keras_average import EMA
 from axialzoo.train.loop import TrainLoop
 from axialzoo.train.recipe import Recipe, warmup_linear
 
@@ -72,7 +72,7 @@ class KerasLoop(TrainLoop, keras.callbacks.Callback):
         self.optimizer = make_optimizer(recipe, self.batches.steps, model)
         model.compile(optimizer=self.optimizer, loss_options=dict(recipe.loss), jit_compile=jit)
         self.optimizer.build(model.trainable_variables)
-        self.average = Average(model, recipe.average) if recipe.average else None
+        self.average = EMA(model, recipe.average) if recipe.average else None
         self.state_file = job.folder / "state.weights.h5"
         self.set_model(model)
 
@@ -85,7 +85,7 @@ class KerasLoop(TrainLoop, keras.callbacks.Callback):
         return int(ops.convert_to_numpy(self.optimizer.iterations))
 
     def save_state(self) -> None:
-        with written_beside(self.state_file) as beside:
+        with atomic_write(self.state_file) as beside:
             self.model.save_weights(beside)
             if self.average is not None:
                 self.average.save(beside)
@@ -96,9 +96,9 @@ class KerasLoop(TrainLoop, keras.callbacks.Callback):
         arrays: list[Any] = [ops.convert_to_numpy(tensor) for tensor in tensors]
         return all(bool(np.isfinite(array).all()) for array in arrays if np.issubdtype(array.dtype, np.floating))
 
-    def runner(self) -> Shared:
+    def runner(self) -> PaddedRunner:
         model = self.finished()
-        return Shared(model, describe(model, self.job.labels, self.recipe.preprocessing), self.job.devices)
+        return PaddedRunner(model, describe(model, self.job.labels, self.recipe.preprocessing), self.job.devices)
 
     def on_train_batch_end(self, batch, logs=None):
         loss = (logs or {})["loss"]  # the mean since the epoch began
@@ -106,7 +106,7 @@ class KerasLoop(TrainLoop, keras.callbacks.Callback):
         self.after_step({"total": loss})
 
 
-class Shared:
+class PaddedRunner:
     """A runner of a model on several devices, which takes batches that do not divide among them."""
 
     def __init__(self, model: keras.Model, config: Config, devices: int):
@@ -134,7 +134,7 @@ class Epoch(keras.utils.PyDataset):
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
-class Rate(keras.optimizers.schedules.LearningRateSchedule):
+class WarmupLinearSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """`Recipe.rate` as a Keras schedule: linear up, then linear down."""
 
     def __init__(self, peak: float, warm: float, steps: int):
@@ -163,7 +163,7 @@ def decay_by_role(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> 
 
 def make_optimizer(recipe: Recipe, steps: int, model: keras.Model) -> keras.optimizers.Optimizer:
     """The optimizer, with the recipe's learning rate and decay for `model`."""
-    rate = Rate(recipe.learning_rate, recipe.warmup * steps, steps)
+    rate = WarmupLinearSchedule(recipe.learning_rate, recipe.warmup * steps, steps)
     if recipe.optimizer == "sgd":
         nesterov, decay = recipe.momentum > 0, recipe.weight_decay or None
         optimizer = keras.optimizers.SGD(rate, recipe.momentum, nesterov=nesterov, weight_decay=decay)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from axialzoo.files import write_text, written_beside
+from axialzoo.files import atomic_write, write_text
 
 
 class Log:
@@ -64,7 +64,7 @@ class Log:
         right.yaxis.set_major_formatter(PercentFormatter(1.0))
         left.grid(alpha=0.25)
         path = self.path.with_name("learning_curve.png")
-        with written_beside(path) as beside:
+        with atomic_write(path) as beside:
             figure.savefig(beside, dpi=120)
         plt.close(figure)
         return path

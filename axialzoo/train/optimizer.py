@@ -12,7 +12,7 @@ from axialzoo.torch.backbone import Extractor
 from axialzoo.train.recipe import Recipe
 
 
-def by_decay(model: Extractor) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+def decay_groups(model: Extractor) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """The parameters that weight decay shrinks, and the others, as :attr:`axialzoo.spec.Parameter.decays` says."""
     decays = {parameter.name: parameter.decays for parameter in parameters(model.spec)}
     named = list(model.named_parameters())
@@ -21,7 +21,7 @@ def by_decay(model: Extractor) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
 
 def make_optimizer(recipe: Recipe, model: Extractor) -> tuple[torch.optim.Optimizer, list[nn.Parameter]]:
     """The optimizer, and the parameters that decay."""
-    decayed, others = by_decay(model)
+    decayed, others = decay_groups(model)
     if recipe.optimizer == "sgd":
         groups = [{"params": decayed}, {"params": others}]
         return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0), decayed
@@ -30,7 +30,7 @@ def make_optimizer(recipe: Recipe, model: Extractor) -> tuple[torch.optim.Optimi
 
 
 @torch.no_grad()
-def shrink(recipe: Recipe, decayed: list[nn.Parameter], rate: float) -> None:
+def apply_weight_decay(recipe: Recipe, decayed: list[nn.Parameter], rate: float) -> None:
     """The decoupled decay of SGD, before its step; AdamW has its own."""
     if recipe.optimizer == "sgd" and recipe.weight_decay:
         for tensor in decayed:
@@ -38,7 +38,7 @@ def shrink(recipe: Recipe, decayed: list[nn.Parameter], rate: float) -> None:
 
 
 @torch.no_grad()
-def set_rate(optimizer: Any, rate: float) -> None:
+def set_lr(optimizer: Any, rate: float) -> None:
     """Sets the learning rate and keeps the velocity, rate times momentum buffer, as it is.
 
     PyTorch's buffer holds gradients alone, so that a change of the rate would change the steps already taken; Keras'

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from axialzoo.files import check_output, written_beside
+from axialzoo.files import atomic_write, check_output
 
 
 def write_pictures(folder: Path, scored: Sequence[tuple[float, Any]], task: Any, model: str) -> list[Path]:
@@ -24,7 +24,7 @@ def write_pictures(folder: Path, scored: Sequence[tuple[float, Any]], task: Any,
         path = folder / f"{rank:04d}_{figure:.3f}_{plain_name(one.sample.name)}.png"
         check_output(path)
         drawn = task.draw(one.sample.picture, {"truth": one.sample.truth, "prediction": one.result}, model=model)
-        with written_beside(path) as beside:
+        with atomic_write(path) as beside:
             drawn.save(beside)
         made.append(path)
     return made

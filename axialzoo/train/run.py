@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from axialzoo.checkpoint import Config
-from axialzoo.data import ArraySplit, Data, DataError, Kept, check, hold_out, open_data
+from axialzoo.data import ArraySplit, CachedSplit, DataError, Dataset, check, open_data, split_off
 from axialzoo.files import write_text
-from axialzoo.hub import to_build
+from axialzoo.hub import plan_build
 from axialzoo.runtime.device import AUTO, find_device
 from axialzoo.runtime.frameworks import prepare_keras, require_packages
-from axialzoo.spec import Preprocessing, SpecError, adapt, entry, to_dict
+from axialzoo.spec import Preprocessing, SpecError, adapt, get_entry, to_dict
 from axialzoo.tasks import Task, task_of
 from axialzoo.train.job import Job, changes_of
 from axialzoo.train.recipe import Recipe, load_recipe
@@ -27,7 +27,7 @@ EXTENDS = ("epochs",)  # fields that a finished run may be resumed with other va
 
 def check_run(
     recipe: str, data: str | Path, progress: Callable[[int, int], None] | None = None, *, look: bool = True, **overrides: Any
-) -> tuple[Recipe, Task, Data, dict[str, dict[str, Any]]]:
+) -> tuple[Recipe, Task, Dataset, dict[str, dict[str, Any]]]:
     """Whether a run could start: the settings fit, and every sample of the data can be read and fits the model.
 
     Args:
@@ -46,9 +46,9 @@ def check_run(
         ModuleNotFoundError: naming an optional package that training needs, and the extra that brings it.
     """
     settings = load_recipe(recipe, **overrides)
-    spec = adapt(entry(settings.model).spec, attention=settings.attention or None)
+    spec = adapt(get_entry(settings.model).spec, attention=settings.attention or None)
     task = task_of(spec.head)
-    found = open_data(data, task.truth)
+    found = open_data(data, task.annotation_type)
     logits = adapt(spec, num_classes=settings.logits or len(found.labels))
     if logits.num_labels != len(found.labels):
         raise SpecError(f"logits: expected 0 (one a class), or 1 for two classes; found {settings.logits} and {len(found.labels)} classes")
@@ -67,7 +67,7 @@ def check_run(
     TrainBatches(training, settings, 0, launched())[0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what starts new is said when the model is built
-        to_build(settings.model, settings.start or False, **changes_of(spec, found.labels, settings))
+        plan_build(settings.model, settings.start or False, **changes_of(spec, found.labels, settings))
     return settings, task, found, known
 
 
@@ -136,12 +136,12 @@ def run(
             left.unlink(missing_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / NOTE, json.dumps(plain, indent=2) + "\n")
-    training, held_out = hold_out(found.split("train"), settings.holdout, settings.seed)
+    training, held_out = split_off(found.split("train"), settings.holdout, settings.seed)
     if not settings.holdout and "val" in found.splits:
         held_out = found.split("val")
     if not isinstance(training, ArraySplit):
-        training = Kept(training)
-    spec = adapt(entry(settings.model).spec, num_classes=settings.logits or len(found.labels), attention=settings.attention or None)
+        training = CachedSplit(training)
+    spec = adapt(get_entry(settings.model).spec, num_classes=settings.logits or len(found.labels), attention=settings.attention or None)
     job = Job(settings, spec, task, training, held_out, found.labels, folder, resume, save_every, launched(), devices, device)
     started = time.time()
     if framework == "torch":

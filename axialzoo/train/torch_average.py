@@ -14,7 +14,7 @@ from axialzoo.train.recipe import warmed_decay
 M = TypeVar("M", bound=nn.Module)
 
 
-class Average:
+class EMA:
     """The exponential moving average of every tensor of a model.
 
     Args:

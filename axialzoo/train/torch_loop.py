@@ -11,19 +11,19 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from axialzoo.data.prefetch import prefetched
-from axialzoo.files import written_beside
+from axialzoo.files import atomic_write
 from axialzoo.runtime import Runner
 from axialzoo.runtime.device import find_device
-from axialzoo.torch.losses import loss_of, totals_of
+from axialzoo.torch.losses import loss_of, normalizer_of
 from axialzoo.torch.model import AxialModel
 from axialzoo.torch.models import create_model
-from axialzoo.torch.places import draw_by_place
+from axialzoo.torch.places import deterministic_drop_path
 from axialzoo.torch.projection import PositionAttention
 from axialzoo.torch.weights import describe
 from axialzoo.train.job import Job
 from axialzoo.train.loop import TrainLoop
-from axialzoo.train.optimizer import make_optimizer, set_rate, shrink
-from axialzoo.train.torch_average import Average
+from axialzoo.train.optimizer import apply_weight_decay, make_optimizer, set_lr
+from axialzoo.train.torch_average import EMA
 
 
 def train(job: Job) -> AxialModel[Any] | None:
@@ -60,7 +60,7 @@ class TorchLoop(TrainLoop):
         model.to(self.device, self.dtype)
         model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # PyTorch's overload of `to` is not declared
         self.optimizer, self.decayed = make_optimizer(recipe, model)
-        self.average = Average(model, recipe.average) if recipe.average else None
+        self.average = EMA(model, recipe.average) if recipe.average else None
         self.accelerator, self.state_file = accelerator, job.folder / "state.pth"
         super().__init__(job, accelerator.process_index, processes)
 
@@ -77,7 +77,7 @@ class TorchLoop(TrainLoop):
 
     def save_state(self) -> None:
         held = {} if self.average is None else {"average": self.average.tensors}
-        with written_beside(self.state_file) as beside:
+        with atomic_write(self.state_file) as beside:
             torch.save({"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step, **held}, beside)
 
     def is_finite(self) -> bool:
@@ -102,13 +102,16 @@ class TorchLoop(TrainLoop):
                 "the run has to be one that all of them see, as on a shared disk"
             )
         device, processes = self.device, accelerator.num_processes
-        loss_function, shared = loss_of(head), totals_of(head) if processes > 1 else None  # what the loss divides by, of the whole batch
+        loss_function, shared = (
+            loss_of(head),
+            normalizer_of(head) if processes > 1 else None,
+        )  # what the loss divides by, of the whole batch
         trained.train()
         with self.followed(step):
             for x, targets in prefetched(self.batch, range(step, steps), threads=1):
                 rate = recipe.rate(self.step, steps)
-                set_rate(optimizer, rate)
-                with draw_by_place(recipe.seed, self.step, accelerator.process_index, processes):
+                set_lr(optimizer, rate)
+                with deterministic_drop_path(recipe.seed, self.step, accelerator.process_index, processes):
                     images = torch.from_numpy(x).permute(0, 3, 1, 2).to(device, self.dtype)  # (n, 3, H, W), channels last in memory
                     with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
                         outputs = trained(images)
@@ -119,7 +122,7 @@ class TorchLoop(TrainLoop):
                 accelerator.backward(losses["total"])
                 if not recipe.trains_gates(self.step // self.batches.per_epoch):
                     drop_gate_gradients(self.model)
-                shrink(recipe, self.decayed, rate)
+                apply_weight_decay(recipe, self.decayed, rate)
                 optimizer.step()
                 optimizer.zero_grad()
                 self.after_step({name: value.detach() for name, value in losses.items()})

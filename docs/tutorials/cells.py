@@ -10,7 +10,7 @@ from axialzoo import load_runner
 
 runner = load_runner("axial_deeplab_nuclei", framework="torch")
 result = runner.predict("docs/photos/nuclei.png")
-nuclei = [one for one in result.segments_info if result.labels[one["label_id"]].thing]
+nuclei = [one for one in result.segments_info if result.categories[one["label_id"]].thing]
 print(len(nuclei), "nuclei; the largest have", sorted((one["area"] for one in nuclei), reverse=True)[:5], "pixels")
 assert 20 < len(nuclei) < 120
 
@@ -30,10 +30,10 @@ import numpy as np
 
 grey = np.asarray(picture.convert("L"), float)
 areas = np.array([one["area"] for one in nuclei])
-light = np.array([grey[result.map == one["id"]].mean() for one in nuclei])
+light = np.array([grey[result.segmentation == one["id"]].mean() for one in nuclei])
 print(f"area: median {np.median(areas):.0f}, from {areas.min()} to {areas.max()} pixels")
-print(f"brightness inside {light.mean():.1f}, outside {grey[result.classes == 0].mean():.1f} of 255")
-assert light.mean() > 1.5 * grey[result.classes == 0].mean()
+print(f"brightness inside {light.mean():.1f}, outside {grey[result.class_map == 0].mean():.1f} of 255")
+assert light.mean() > 1.5 * grey[result.class_map == 0].mean()
 
 # %% [markdown]
 # ## A picture too large for memory
@@ -45,7 +45,7 @@ assert light.mean() > 1.5 * grey[result.classes == 0].mean()
 one = np.asarray(picture)
 slide = np.vstack([np.hstack([one, one[:, ::-1]]), np.hstack([one[::-1], one[::-1, ::-1]])])
 whole, tiled = runner.predict(slide), runner.predict(slide, tile=256, overlap=64)
-agree = (whole.classes == tiled.classes).mean()
+agree = (whole.class_map == tiled.class_map).mean()
 print(slide.shape, len(whole), "segments at once,", len(tiled), f"in tiles; {100 * agree:.2f} % of the pixels have the same class")
 assert agree > 0.98 and abs(len(whole) - len(tiled)) < 0.1 * len(whole)
 

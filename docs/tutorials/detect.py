@@ -89,12 +89,12 @@ task.draw(held_out.picture, {"truth": held_out.truth, "prediction": mine.predict
 right = total = 0
 for sample in (data.splits["val"][index] for index in range(len(data.splits["val"]))):
     found = mine.predict(sample.picture)
-    for box, kind in zip(sample.truth.boxes, sample.truth.indices):
+    for box, kind in zip(sample.truth.boxes, sample.truth.categories):
         left, top = np.maximum(found.boxes[:, :2], box[:2]).T
         stop, below = np.minimum(found.boxes[:, 2:], box[2:]).T
         shared = np.maximum(stop - left, 0) * np.maximum(below - top, 0)
         sizes = (found.boxes[:, 2:] - found.boxes[:, :2]).prod(1) + (box[2:] - box[:2]).prod()
-        fits = (shared / (sizes - shared) > 0.5) & (found.scores > 0.3) & (found.indices == kind)
+        fits = (shared / (sizes - shared) > 0.5) & (found.scores > 0.3) & (found.categories == kind)
         right, total = right + bool(fits.any()), total + 1
 print(f"{right} of {total} objects found, in a box that overlaps the true one by half or more, under the right name")
 assert right >= 0.6 * total, right

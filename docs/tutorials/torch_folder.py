@@ -87,7 +87,7 @@ from axialzoo.torch import save_model
 
 save_model(model, "runs/mine", labels=data.classes)
 result = load_runner("runs/mine", framework="torch").predict("docs/photos/coffee.jpg")
-for label, probability in result.rows():
+for label, probability in result.top(5):
     print(f"{label:8} {probability:.3f}")
 assert result.label == "coffee"
 

@@ -6,11 +6,20 @@ import random
 
 import pytest
 
-from axialzoo.analysis.cases import attention_blocks, cases, estimated_bytes, find_block, only_block, parse_kinds, parse_sizes, reaching
+from axialzoo.analysis.cases import (
+    attention_blocks,
+    cases,
+    estimated_bytes,
+    extend_tables,
+    find_block,
+    only_block,
+    parse_kinds,
+    parse_sizes,
+)
 from axialzoo.analysis.growth import exponent
-from axialzoo.spec import KINDS, SpecError, adapt, entry
+from axialzoo.spec import KINDS, SpecError, adapt, get_entry
 
-SPEC, BLOCK = entry("axial_resnet50_s").spec, "stages.0.blocks.0"
+SPEC, BLOCK = get_entry("axial_resnet50_s").spec, "stages.0.blocks.0"
 SIDES = (28, 56, 112, 224)
 POSITIONS = [side * side for side in SIDES]
 
@@ -59,14 +68,14 @@ def test_without_longer_tables_full_axial_attention_would_look_local():
     short = only_block(adapt(SPEC, attention="axial"), BLOCK)
     attention = attention_blocks(short)["stages.0.blocks.0"].attention
     assert attention is not None and attention.reach(224) == 55
-    longer = attention_blocks(reaching(short, (224, 30)))["stages.0.blocks.0"].attention
+    longer = attention_blocks(extend_tables(short, (224, 30)))["stages.0.blocks.0"].attention
     assert longer is not None and longer.reach(224) == 223 and longer.positions == 224
 
 
 @pytest.mark.parametrize("kind", ["axial_local", "local", "window"])
 def test_longer_tables_leave_spans_alone(kind):
     spec = adapt(SPEC, attention=kind)
-    for before, after in zip(attention_blocks(spec).values(), attention_blocks(reaching(spec, (896, 896))).values()):
+    for before, after in zip(attention_blocks(spec).values(), attention_blocks(extend_tables(spec, (896, 896))).values()):
         assert before.attention is not None and after.attention is not None
         assert before.attention.span == after.attention.span and after.attention.positions <= max(before.attention.positions, 15)
 

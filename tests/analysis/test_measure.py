@@ -10,9 +10,9 @@ from axialzoo.analysis import measure as measuring
 from axialzoo.analysis.cases import cases
 from axialzoo.analysis.measure import measure
 from axialzoo.analysis.networks import prepare
-from axialzoo.spec import entry
+from axialzoo.spec import get_entry
 
-SPEC = entry("axial_resnet_cifar10_xs").spec
+SPEC = get_entry("axial_resnet_cifar10_xs").spec
 BLOCK = "stages.1.blocks.0"
 
 

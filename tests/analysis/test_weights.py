@@ -60,7 +60,7 @@ def rebuilt(made, x: Tensor, p: Tensor) -> Tensor:
 
 def _encoding(made, x: Tensor) -> Tensor:
     length = x.shape[2 + made.axis]
-    table = made.axis_encoding("position", length, x.shape[1])  # (L, C)
+    table = made.position_encoding_1d("position", length, x.shape[1])  # (L, C)
     return table.T[:, :, None] if made.axis == 0 else table.T[:, None]
 
 

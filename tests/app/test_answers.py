@@ -10,7 +10,7 @@ import pytest
 from axialzoo import load_runner
 from axialzoo.app import parts
 from axialzoo.app.answers import answer, code
-from axialzoo.app.looks import Looks, Panel, blocks, look
+from axialzoo.app.looks import AttentionView, Panel, attention_view, blocks
 from axialzoo.app.models import Runners, offered
 from axialzoo.app.samples import samples
 from axialzoo.image import ImageError, load_image
@@ -57,7 +57,7 @@ def test_time_memory_and_digest_are_told(answered):
     (column,) = answered.columns
     shown = parts.results(answered)
     assert column.seconds > 0 and (column.memory is None or column.memory > 2**20)
-    assert answered.config.digest[:20] in shown and "MiB at most" in shown and column.result.rows()[0][0] in shown
+    assert answered.config.digest[:20] in shown and "MiB at most" in shown and column.result.summary()[0][0] in shown
 
 
 def test_the_lines_of_python_run_and_say_the_same(answered, capsys):
@@ -85,16 +85,16 @@ def test_no_framework_is_refused(runners):
 def test_names_are_escaped():
     assert "<script>" not in parts.failed("<script>") and "&lt;script&gt;" in parts.failed("<script>")
     panel = Panel("<script>", '"><script>', load_image(samples()[0].path))
-    shown = parts.looks(Looks("<script>", (8, 8), "trained", (panel,), panel))
+    shown = parts.attention_html(AttentionView("<script>", (8, 8), "trained", (panel,), panel))
     assert "<script>" not in shown and shown.count("&lt;script&gt;") >= 5
 
 
 def test_the_two_looks_are_a_row_and_then_all_that_reaches():
     pytest.importorskip("torch")
     picture = load_image(samples()[0].path)
-    found = look(CIFAR, picture, (0.5, 0.5))
-    assert [panel.title.partition(":")[0] for panel in found.hops] == ["First look", "Second look"] and found.weights == "trained"
-    first, second = (np.asarray(panel.picture, int) for panel in found.hops)
+    found = attention_view(CIFAR, picture, (0.5, 0.5))
+    assert [panel.title.partition(":")[0] for panel in found.steps] == ["First look", "Second look"] and found.weights == "trained"
+    first, second = (np.asarray(panel.picture, int) for panel in found.steps)
     colour = np.ptp(first, axis=2).max(1) > 60  # rows of the picture with weights on them; the photograph below is grey
     ring = np.zeros_like(colour)
     ring[len(ring) // 2 - 30 : len(ring) // 2 + 30] = True
@@ -105,7 +105,7 @@ def test_the_two_looks_are_a_row_and_then_all_that_reaches():
 def test_another_kind_has_trained_weights_or_words():
     pytest.importorskip("torch")
     picture = load_image(samples()[0].path)
-    without, beside = (look(name, picture, (0.5, 0.5), kind="axial_none").other for name in (CIFAR, f"{CIFAR}_xs"))
+    without, beside = (attention_view(name, picture, (0.5, 0.5), kind="axial_none").other for name in (CIFAR, f"{CIFAR}_xs"))
     assert without.picture is None and without.note == f"skipped: no trained weights of this kind of {CIFAR}"
     assert beside.picture is not None and "trained weights" in beside.note and beside.title.startswith("axial_none")
 
@@ -113,7 +113,7 @@ def test_another_kind_has_trained_weights_or_words():
 def test_a_point_elsewhere_is_seen_elsewhere():
     pytest.importorskip("torch")
     picture = load_image(samples()[0].path)
-    one, other = (np.asarray(look(CIFAR, picture, (0.5, share)).hops[0].picture, int) for share in (0.1, 0.9))
+    one, other = (np.asarray(attention_view(CIFAR, picture, (0.5, share)).steps[0].picture, int) for share in (0.1, 0.9))
     rows = [np.flatnonzero(np.ptp(panel, axis=2).max(1) > 60).mean() for panel in (one, other)]
     assert rows[0] < len(one) / 3 and rows[1] > len(one) * 2 / 3
 
@@ -121,9 +121,9 @@ def test_a_point_elsewhere_is_seen_elsewhere():
 def test_a_point_outside_is_the_nearest_inside_and_an_unknown_layer_is_refused():
     pytest.importorskip("torch")
     picture = load_image(samples()[0].path)
-    assert look(CIFAR, picture, (1.0, 1.0)).hops
+    assert attention_view(CIFAR, picture, (1.0, 1.0)).steps
     with pytest.raises(SpecError, match="no attention in"):
-        look(CIFAR, picture, (0.5, 0.5), layer="stages.9")
+        attention_view(CIFAR, picture, (0.5, 0.5), layer="stages.9")
 
 
 def test_runners_are_kept_and_the_oldest_ends(runners):

@@ -10,7 +10,7 @@ import numpy as np
 from axialzoo.keras.attention import AxialAttention
 from axialzoo.keras.attention2d import Attention2D
 from axialzoo.keras.fused_layer import can_train_fused
-from axialzoo.ops.keras.inference import serving_kernel
+from axialzoo.ops.keras.inference import kernel_for
 from axialzoo.ops.kernels import kernel, use_kernel
 from axialzoo.spec import Attention, Norm
 
@@ -41,7 +41,7 @@ def compute(form: str, layer: AxialAttention | Attention2D, x: np.ndarray, train
         for part in layer._flatten_layers():
             if hasattr(part, "fold"):
                 part.fold()
-        if form == "inference form" and not (layer.spec.kind == "axial" and serving_kernel(layer, maps)):
+        if form == "inference form" and not (layer.spec.kind == "axial" and kernel_for(layer, maps)):
             return None
     plain = form.startswith("plain") or form.endswith("without a kernel") or kernel() is None
     with use_kernel("plain" if plain else kernel().isa):

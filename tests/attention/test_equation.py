@@ -124,7 +124,7 @@ def test_a_wrong_epsilon_is_caught(norm, training):
 def test_the_biased_variance_is_caught(monkeypatch):
     layer, x = make(training=True), image(3, 3)
     _, moving = plain_attention(layer, x)
-    monkeypatch.setattr(projection, "normalise_from_moments", lambda norm, mean, variance, n: _biased(norm, mean, variance))
+    monkeypatch.setattr(projection, "scale_from_batch_stats", lambda norm, mean, variance, n: _biased(norm, mean, variance))
     layer(x)
     assert difference(layer.norm_similarity.running_var, moving["norm_similarity"][1]) > 1e-4
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from axialzoo.ops.reference import pairs
-from axialzoo.spec import KINDS, Attention, Norm, SpecError, adapt, count, entry, parameters
+from axialzoo.spec import KINDS, Attention, Norm, SpecError, adapt, get_entry, num_parameters, parameters
 from axialzoo.spec.primitives import attended_pairs
 from axialzoo.torch import build, projection
 from axialzoo.torch.attention2d import Attention2D
@@ -78,7 +78,7 @@ def test_in_parts_it_is_the_same(name, chunk, monkeypatch):
     layer, x = make2d(**LAYERS[name]), image(9, 8)
     with torch.no_grad():
         whole = layer(x)
-        monkeypatch.setattr(projection, "CHUNK", chunk)
+        monkeypatch.setattr(projection, "LOGITS_PER_CHUNK", chunk)
         assert difference(layer(x), whole) <= 1e-13
 
 
@@ -153,8 +153,8 @@ def test_sines_are_those_of_the_paper():
 def test_absolute_positions_stretch_to_any_length():
     layer = make(0, encoding="absolute", similarity=("content",), value=("content",), positions=4)
     assert layer(image(9, 2)).isfinite().all()
-    assert torch.equal(layer.axis_encoding("position", 4, CHANNELS), layer.position)
-    stretched = layer.axis_encoding("position", 7, CHANNELS)
+    assert torch.equal(layer.position_encoding_1d("position", 4, CHANNELS), layer.position)
+    stretched = layer.position_encoding_1d("position", 7, CHANNELS)
     assert torch.allclose(stretched[::2], layer.position)
 
 
@@ -176,10 +176,10 @@ def test_a_wrong_table_is_caught(damage):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_model_takes_any_kind(kind):
-    spec = adapt(entry("axial_resnet_cifar10_xs").spec, attention=kind)
-    assert spec == adapt(entry("axial_resnet_cifar10_xs").spec, attention=kind)
+    spec = adapt(get_entry("axial_resnet_cifar10_xs").spec, attention=kind)
+    assert spec == adapt(get_entry("axial_resnet_cifar10_xs").spec, attention=kind)
     model = build(spec)
-    assert sum(p.numel() for p in model.parameters()) == count(spec)
+    assert sum(p.numel() for p in model.parameters()) == num_parameters(spec)
     assert {p.name: p.shape for p in parameters(spec)} == {name: tuple(x.shape) for name, x in model.state_dict().items()}
     for training in (False, True):
         y = model.train(training)(torch.randn(2, 3, 35, 29))
@@ -189,13 +189,13 @@ def test_any_model_takes_any_kind(kind):
 
 
 def test_windows_are_shifted_in_every_other_block():
-    spec = adapt(entry("axial_resnet26_s").spec, attention="window")
+    spec = adapt(get_entry("axial_resnet26_s").spec, attention="window")
     shifted = [block.attention.shifted for stage in spec.backbone.stages for block in stage.blocks]
     assert shifted == [index % 2 == 1 for index in range(8)]
 
 
 def test_there_and_back_is_the_axial_model():
-    spec = entry("axial_resnet50_s").spec
+    spec = get_entry("axial_resnet50_s").spec
     assert adapt(spec, attention="axial") == spec
     assert adapt(adapt(spec, attention="global"), attention="axial") == spec
 
@@ -220,4 +220,4 @@ def test_what_does_not_fit_together_is_refused(fields, message):
 
 def test_an_unknown_kind_is_refused_with_the_nearest():
     with pytest.raises(SpecError, match="did you mean 'axial_local'"):
-        adapt(entry("axial_resnet26_s").spec, attention="axial_locl")
+        adapt(get_entry("axial_resnet26_s").spec, attention="axial_locl")

@@ -91,7 +91,7 @@ def test_over_both_axes(checked, name, training):
 
 @pytest.mark.parametrize("part", ["q", "rq", "rv", "scale"])
 def test_a_shape_that_is_not_promised_is_caught(part):
-    inputs = make(key_channels=8).inputs_of(image(7, 5))
+    inputs = make(key_channels=8).make_inputs(image(7, 5))
     given = {name: getattr(inputs, name) for name in ("q", "k", "v", "rq", "rk", "rv")}
     given |= {"scale": torch.ones(3, 2), "out": [inputs.v, inputs.v]}
     along_one_axis(**given)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from axialzoo.spec import cost, entry
+from axialzoo.spec import cost, get_entry
 from axialzoo.spec.window import Window
 from axialzoo.torch import attention, projection
 from tests.attention.layers import CHANNELS, image, make
@@ -45,7 +45,7 @@ def test_in_parts_it_is_the_same(span, monkeypatch):
     with torch.no_grad():
         whole = layer(x)
         for chunk in (1, 5000):
-            monkeypatch.setattr(projection, "CHUNK", chunk)
+            monkeypatch.setattr(projection, "LOGITS_PER_CHUNK", chunk)
             assert difference(layer(x), whole) <= 1e-13
 
 
@@ -116,7 +116,7 @@ def test_memory_of_a_local_layer_grows_with_the_length_alone():
 
 
 def test_the_cost_model_knows_that_local_attention_is_linear_in_the_length():
-    spec = entry("axial_resnet26_s").spec
+    spec = get_entry("axial_resnet26_s").spec
     blocks = [block for stage in spec.backbone.stages for block in stage.blocks]
     assert all(block.attention is not None for block in blocks)
     local = replace(
@@ -147,7 +147,7 @@ def test_a_reach_that_is_one_too_short_is_caught():
 def test_counting_the_padding_of_the_last_window_in_the_statistics_is_caught(monkeypatch):
     layer, x = make(training=True, span=5), image(25, 2)
     _, moving = plain_attention(layer, x)
-    mask = attention.mask
+    mask = attention.apply_mask
     monkeypatch.setattr(
         attention,
         "mask",

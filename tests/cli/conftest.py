@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from axialzoo.checkpoint import Config, save_checkpoint
 from axialzoo.cli.app import app
-from axialzoo.spec import Preprocessing, entry, parameters
+from axialzoo.spec import Preprocessing, get_entry, parameters
 
 ROOT = Path(__file__).parents[2]
 PHOTO = ROOT / "docs" / "photos" / "chelsea.jpg"
@@ -35,7 +35,7 @@ def random_tensors(spec) -> dict[str, np.ndarray]:
 def folder(tmp_path_factory) -> Path:
     """A checkpoint folder, made without any framework."""
     path = tmp_path_factory.mktemp("checkpoint")
-    spec = entry("axial_resnet_cifar10_xs").spec
+    spec = get_entry("axial_resnet_cifar10_xs").spec
     preprocessing = Preprocessing((32, 32), crop=1.0, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
     config = Config("axial_resnet_cifar10_xs", spec, LABELS, preprocessing, {"metrics": {"top1": 0.5}, "licence": "CC0 [test]"})
     save_checkpoint(path, config, random_tensors(spec))

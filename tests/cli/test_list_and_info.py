@@ -10,8 +10,8 @@ import pytest
 
 import axialzoo as package
 from axialzoo.cli.app import app
-from axialzoo.spec import cost, entry, list_models
-from axialzoo.spec.registry import Entry, _entries
+from axialzoo.spec import cost, get_entry, list_models
+from axialzoo.spec.registry import ModelEntry, _entries
 
 FRAMEWORKS = ("torch", "keras", "tensorflow", "jax", "PIL", "huggingface_hub", "accelerate", "matplotlib")
 
@@ -54,18 +54,18 @@ def test_list_json_has_plain_names_and_plain_numbers(axialzoo):
     (found,) = said.json["models"]
     assert found["parameters"] == 5_944_936 and found["input_size"] == [224, 224]
     assert found["multiply_adds"] == pytest.approx(1.812e9, rel=1e-3)
-    assert found["weights"] == list(entry("axial_resnet26_s").weights)
+    assert found["weights"] == list(get_entry("axial_resnet26_s").weights)
 
 
 def test_list_at_another_size(axialzoo):
     (found,) = axialzoo("list", "axial_resnet26_s", "--size", "320x480", "--json").json["models"]
-    assert found["multiply_adds"] == cost(entry("axial_resnet26_s").spec, (320, 480)).multiply_adds
-    assert found["multiply_adds"] != cost(entry("axial_resnet26_s").spec).multiply_adds
+    assert found["multiply_adds"] == cost(get_entry("axial_resnet26_s").spec, (320, 480)).multiply_adds
+    assert found["multiply_adds"] != cost(get_entry("axial_resnet26_s").spec).multiply_adds
 
 
 def test_list_of_models_with_weights(axialzoo, monkeypatch):
-    spec = entry("axial_resnet_cifar10_xs").spec
-    monkeypatch.setitem(_entries, "planted", Entry("planted", spec, "", "", weights={"first": "package:planted"}))
+    spec = get_entry("axial_resnet_cifar10_xs").spec
+    monkeypatch.setitem(_entries, "planted", ModelEntry("planted", spec, "", "", weights={"first": "package:planted"}))
     found = axialzoo("list", "--pretrained", "--json").json["models"]
     assert found == [one for one in axialzoo("list", "--json").json["models"] if one["weights"]]
     assert {"planted"} <= {one["name"] for one in found} < set(list_models())
@@ -93,7 +93,7 @@ def test_info_at_another_size_does_not_show_numbers_published_for_224(axialzoo):
 
 def test_info_json_says_everything(axialzoo):
     found = axialzoo("info", "axial_resnet50", "--size", "320x480", "--json").json
-    price = cost(entry("axial_resnet50").spec, (320, 480))
+    price = cost(get_entry("axial_resnet50").spec, (320, 480))
     assert found["name"] == "axial_resnet50_l" and found["aliases"] == ["axial_resnet50"]
     assert (found["parameters"], found["multiply_adds"]) == (price.parameters, price.multiply_adds)
     assert found["activation_bytes"] == price.activation_bytes

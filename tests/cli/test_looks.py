@@ -1,4 +1,4 @@
-"""`--tile`, `--overlap`, `--flip` and `--scales`: what is asked for reaches the network, is told in the JSON, or is refused by name."""
+"""`--tile`, `--overlap`, `--hflip` and `--scales`: what is asked for reaches the network, is told in the JSON, or is refused by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 from axialzoo import load_runner
 from axialzoo.checkpoint import Config, default_config, save_checkpoint
 from axialzoo.image import load_image
-from axialzoo.spec import Label, SpecError, entry
+from axialzoo.spec import Label, SpecError, get_entry
 from tests.cli.conftest import PHOTO, random_tensors
 from tests.tasks.segmentation.plain import same_segments
 
@@ -24,7 +24,7 @@ LABELS = (Label("background", False), Label("nucleus"))
 def cells(tmp_path_factory):
     """A checkpoint of the smallest model that cuts pictures into segments, and a data set of a picture with its map."""
     path, data = tmp_path_factory.mktemp("cells"), tmp_path_factory.mktemp("data") / "nucleus"  # which objects are called after
-    spec = entry("axial_deeplab_nuclei_xs").spec
+    spec = get_entry("axial_deeplab_nuclei_xs").spec
     base = default_config(spec, "axial_deeplab_nuclei_xs")
     save_checkpoint(path, Config(base.model, spec, LABELS, base.preprocessing), random_tensors(spec))
     for name in ("images", "labels"):
@@ -53,13 +53,13 @@ def shapes(monkeypatch):
 def test_the_network_sees_tiles_mirrored_too_and_the_json_says_so(axialzoo, cells, shapes, tmp_path):
     picture = cells[1] / "val" / "images" / "cat.png"
     words = ("predict", picture, "--model", cells[0], "--framework", "torch", "--json")
-    said = axialzoo(*words, "--tile", "64x96", "--overlap", "16", "--flip", "--out", tmp_path / "out.png").json
-    assert {name: said[name] for name in ("tile", "overlap", "flips")} == {"tile": "64x96", "overlap": "16x16", "flips": True}
+    said = axialzoo(*words, "--tile", "64x96", "--overlap", "16", "--hflip", "--out", tmp_path / "out.png").json
+    assert {name: said[name] for name in ("tile", "overlap", "hflip")} == {"tile": "64x96", "overlap": "16x16", "hflip": True}
     # 99 rows are tiles of 64 and 51 from row 48 on, 150 columns of 96 and 86 from column 64 on: the network's largest stride is 16
     assert sorted(set(shapes)) == [(51, 86), (51, 96), (64, 86), (64, 96)] and len(shapes) == 8
     assert load_image(tmp_path / "out.png").width > 150
     once = axialzoo(*words).json
-    assert not {"tile", "overlap", "flips", "scales"} & set(once) and shapes[-1] == (99, 150)
+    assert not {"tile", "overlap", "hflip", "scales"} & set(once) and shapes[-1] == (99, 150)
 
 
 def test_a_tile_as_large_as_the_picture_gives_what_one_look_gives():
@@ -72,17 +72,17 @@ def test_a_tile_as_large_as_the_picture_gives_what_one_look_gives():
 
 def test_figures_with_flips_are_told_as_such(axialzoo, cells, shapes):
     words = ("evaluate", cells[0], "--data", cells[1], "--split", "val", "--framework", "torch", "--json")
-    found = axialzoo(*words, "--flip", "--scales", "0.5,1").json
-    assert found["flips"] is True and found["scales"] == [0.5, 1.0] and "tile" not in found and found["images"] == 1
+    found = axialzoo(*words, "--hflip", "--scales", "0.5,1").json
+    assert found["hflip"] is True and found["scales"] == [0.5, 1.0] and "tile" not in found and found["images"] == 1
     assert shapes == [(50, 75), (50, 75), (99, 150), (99, 150)]
-    assert not {"tile", "flips", "scales"} & set(axialzoo(*words).json) and shapes[4:] == [(99, 150)]
+    assert not {"tile", "hflip", "scales"} & set(axialzoo(*words).json) and shapes[4:] == [(99, 150)]
 
 
 def test_recorded_figures_with_flips_are_told_as_such_in_the_card(axialzoo, cells, tmp_path):
     folder = shutil.copytree(cells[0], tmp_path / "model")
-    axialzoo("evaluate", folder, "--data", cells[1], "--split", "val", "--framework", "torch", "--record", "--tile", "96", "--flip", "-q")
+    axialzoo("evaluate", folder, "--data", cells[1], "--split", "val", "--framework", "torch", "--record", "--tile", "96", "--hflip", "-q")
     card = (folder / "README.md").read_text()
-    assert "| flips | True |" in card and "| tile | 96x96 |" in card
+    assert "| hflip | True |" in card and "| tile | 96x96 |" in card
 
 
 def test_examples_go_into_the_card_of_a_folder_alone(axialzoo, cells, tmp_path):
@@ -97,7 +97,7 @@ def test_examples_go_into_the_card_of_a_folder_alone(axialzoo, cells, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--tile", "24x24"), "tile: models of classification make nothing of tiles of a picture; leave tile out (it takes flips alone)"),
+        (("--tile", "24x24"), "tile: models of classification make nothing of tiles of a picture; leave tile out (it takes hflip alone)"),
         (("--scales", "0.5,1"), "scales: models of classification make nothing of pictures at several sizes; leave scales out"),
         (("--scales", "half"), "--scales: expected numbers with commas between them, such as 0.75,1,1.25, found 'half'"),
         (("--overlap", "8"), "overlap: expected with tile alone"),
@@ -115,6 +115,6 @@ def test_the_class_of_a_photograph_is_that_of_both_sides(folder):
         picture = load_image(PHOTO)
         logits = [np.log(runner.predict(one).probabilities) for one in (picture, picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT))]
         shares = np.exp(np.mean(logits, 0))
-        assert runner.predict(picture, flips=True).probabilities == pytest.approx(shares / shares.sum(), rel=1e-5)
-        with pytest.raises(SpecError, match="looks: expected some of tile, overlap, flips, scales, found flip"):
+        assert runner.predict(picture, hflip=True).probabilities == pytest.approx(shares / shares.sum(), rel=1e-5)
+        with pytest.raises(SpecError, match="tta: expected some of tile, overlap, hflip, scales, found flip"):
             runner.predict(picture, flip=True)

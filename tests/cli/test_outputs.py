@@ -146,9 +146,9 @@ def test_convert_never_writes_over_its_source(axialzoo, folder, tmp_path, target
 
 def test_import_and_export_replace_with_force_alone(axialzoo, other, tmp_path, monkeypatch):
     from axialzoo.checkpoint import default_config, save_checkpoint
-    from axialzoo.spec import entry, parameters
+    from axialzoo.spec import get_entry, parameters
 
-    spec = entry("axial_resnet26_s").spec
+    spec = get_entry("axial_resnet26_s").spec
     tensors = {parameter.name: np.full(parameter.shape, index + 1, np.float32) for index, parameter in enumerate(parameters(spec))}
     save_checkpoint(tmp_path / "ours", default_config(spec, "axial_resnet26_s"), tensors)
     theirs = tmp_path / "theirs.pth"

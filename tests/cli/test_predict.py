@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from axialzoo.checkpoint import default_config, load_checkpoint
-from axialzoo.image import ImageError, load_image, preprocess, view_of
+from axialzoo.image import ImageError, load_image, preprocess, resize_transform
 from axialzoo.runtime import Runner, frameworks, predict
-from axialzoo.spec import entry
+from axialzoo.spec import get_entry
 from axialzoo.tasks import decode_batch, task_of
 
 PHOTO = Path(__file__).parents[2] / "docs" / "photos" / "chelsea.jpg"
@@ -88,17 +88,17 @@ def test_batches_keep_the_order_and_join_only_equal_sizes():
 
 
 def test_logits_that_are_not_finite_are_refused():
-    config = default_config(entry("axial_resnet_cifar10_xs").spec)
+    config = default_config(get_entry("axial_resnet_cifar10_xs").spec)
     with pytest.raises(ValueError, match="not finite"):
-        logits, view = np.array([[0.0, np.nan]]), view_of(32, 32, config.preprocessing)
+        logits, view = np.array([[0.0, np.nan]]), resize_transform(32, 32, config.preprocessing)
         decode_batch(task_of(config.spec.head), {"logits": logits}, config.spec, [view])
 
 
 def test_a_model_without_weights_is_refused_naming_models_with_weights(axialzoo, monkeypatch):
-    from axialzoo.spec.registry import Entry, _entries
+    from axialzoo.spec.registry import ModelEntry, _entries
 
-    spec = entry("axial_resnet_cifar10_xs").spec
-    monkeypatch.setitem(_entries, "planted", Entry("planted", spec, "", "", weights={"first": "package:planted"}))
+    spec = get_entry("axial_resnet_cifar10_xs").spec
+    monkeypatch.setitem(_entries, "planted", ModelEntry("planted", spec, "", "", weights={"first": "package:planted"}))
     said = axialzoo("predict", PHOTO, "--model", "axial_resnet50_m", "--framework", "torch")
     assert said.code == 1 and said.out == ""
     assert "axial_resnet50_m" in said.err and "has no weights" in said.err and "planted" in said.err

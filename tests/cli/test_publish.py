@@ -12,7 +12,7 @@ from axialzoo.runtime import verify
 
 @pytest.fixture(autouse=True)
 def no_framework(monkeypatch):
-    monkeypatch.setattr(verify, "places", lambda: [])
+    monkeypatch.setattr(verify, "targets", lambda: [])
 
 
 def test_a_dry_run_is_written_and_shown(axialzoo, folder, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from axialzoo.cli.verify import _show
 from axialzoo.ops.kernels import Status, kernel
 from axialzoo.runtime import frameworks, local, verify
-from axialzoo.runtime.verify import Place
+from axialzoo.runtime.verify import Target
 
 FORM = "PyTorch, inference form"
 
@@ -23,7 +23,7 @@ def copy(folder, tmp_path):
 
 
 def test_pytorch_and_keras_agree_on_a_sound_checkpoint(axialzoo, folder, monkeypatch):
-    monkeypatch.setattr(verify, "places", lambda: [Place("torch"), Place("keras", "torch")])  # the quickest to start
+    monkeypatch.setattr(verify, "targets", lambda: [Target("torch"), Target("keras", "torch")])  # the quickest to start
     said = axialzoo("verify", folder, "--json")
     report = said.json
     assert said.code == 0 and report["ok"] and report["compared"], report
@@ -53,7 +53,7 @@ def test_a_framework_that_is_not_installed_is_reported_and_not_passed(axialzoo, 
 
 
 def test_a_framework_that_fails_fails_the_verification(axialzoo, folder, monkeypatch):
-    monkeypatch.setattr(verify, "places", lambda: [Place("nonsense")])
+    monkeypatch.setattr(verify, "targets", lambda: [Target("nonsense")])
     monkeypatch.setitem(frameworks.TITLES, "nonsense", "Nonsense")
     monkeypatch.setattr(frameworks, "installed", lambda package: True)
     said = axialzoo("verify", folder, "--json", "--no-float64")
@@ -64,7 +64,7 @@ def test_a_framework_that_fails_fails_the_verification(axialzoo, folder, monkeyp
 
 @pytest.fixture
 def pytorch_alone(monkeypatch):
-    monkeypatch.setattr(verify, "places", lambda: [Place("torch"), Place("torch", optimize=True)])
+    monkeypatch.setattr(verify, "targets", lambda: [Target("torch"), Target("torch", optimize=True)])
 
 
 @pytest.mark.skipif(kernel() is None, reason="no kernel: there is no compiler here")

@@ -8,7 +8,7 @@ from PIL import Image
 
 from axialzoo import train as training
 from axialzoo.checkpoint import default_config, load_checkpoint, save_checkpoint
-from axialzoo.spec import entry, parameters
+from axialzoo.spec import get_entry, parameters
 
 
 def test_train_hands_every_setting_over(axialzoo, monkeypatch, tmp_path):
@@ -86,7 +86,7 @@ def test_convert_refuses_what_it_does_not_know(axialzoo, folder, tmp_path):
 
 
 def test_a_checkpoint_goes_to_the_authors_format_and_back_bit_for_bit(axialzoo, tmp_path):
-    spec = entry("axial_resnet26_s").spec
+    spec = get_entry("axial_resnet26_s").spec
     tensors = {parameter.name: np.full(parameter.shape, index + 1, np.float32) for index, parameter in enumerate(parameters(spec))}
     config = save_checkpoint(tmp_path / "ours", default_config(spec, "axial_resnet26_s"), tensors)
     exported = axialzoo("export", "axial-deeplab", tmp_path / "ours", tmp_path / "theirs.pth", "--json")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from axialzoo.spec import Model, adapt, count, entry, list_models
+from axialzoo.spec import Model, adapt, get_entry, list_models, num_parameters
 from axialzoo.spec.heads import HEADS, MaskTransformer, Panoptic
 from tests.contract.contract import Broken
 
@@ -15,15 +15,15 @@ def cases() -> dict[str, Model]:
     """A model of each registered kind of head, the one with the fewest parameters; kinds with optional branches without them too."""
     found: dict[str, Model] = {}
     for kind in HEADS:
-        specs = [entry(name).spec for name in list_models() if entry(name).spec.head is not None]
+        specs = [get_entry(name).spec for name in list_models() if get_entry(name).spec.head is not None]
         own = [spec for spec in specs if spec.head is not None and spec.head.kind == kind]
         if not own:
             raise Broken(f"head {kind!r}: part 'spec/zoo': no registered model has one; register a narrow one, for tests and first steps")
-        spec = min(own, key=count)
+        spec = min(own, key=num_parameters)
         found[kind] = adapt(spec, input_size=tuple(min(side, SIDE) for side in spec.input_size))
         if isinstance(spec.head, Panoptic):
             found[f"{kind} without instances"] = replace(found[kind], head=replace(spec.head, instances=None))
         if isinstance(spec.head, MaskTransformer):
             clustering = [one for one in own if isinstance(one.head, MaskTransformer) and one.head.kmeans is not None]
-            found[f"{kind} with k-means"] = adapt(min(clustering, key=count), input_size=(SIDE, SIDE))
+            found[f"{kind} with k-means"] = adapt(min(clustering, key=num_parameters), input_size=(SIDE, SIDE))
     return found

@@ -16,12 +16,12 @@ from PIL import Image
 
 from axialzoo.checkpoint import Config, default_config, load_checkpoint
 from axialzoo.hub import model_card
-from axialzoo.image import view_of
+from axialzoo.image import resize_transform
 from axialzoo.runtime import Runner
 from axialzoo.runtime.predict import to_input
 from axialzoo.spec import Label, Model, parameters
 from axialzoo.tasks import batch_targets, decode_batch, task_of
-from axialzoo.tasks.results import Boxes, Segments
+from axialzoo.tasks.results import Detections, Segmentation
 
 
 class Broken(AssertionError):
@@ -95,12 +95,12 @@ class Subject:
         if self.task.truth == "classes":
             return last
         if self.task.truth == "boxes":
-            return Boxes(np.array([[left, top, right, bottom]], np.float64), np.ones(1), np.array([last]), self.labels)
+            return Detections(np.array([[left, top, right, bottom]], np.float64), np.ones(1), np.array([last]), self.labels)
         ids = np.ones((height, width), np.int32)
         ids[top:bottom, left:right] = 2
         area = int((ids == 2).sum())
         rows = [(1, 0, ids.size - area), (2, last, area)]
-        return Segments(ids, [{"id": i, "label_id": label, "score": 1.0, "area": n} for i, label, n in rows], self.labels)
+        return Segmentation(ids, [{"id": i, "label_id": label, "score": 1.0, "area": n} for i, label, n in rows], self.labels)
 
     @cached_property
     def targets(self) -> dict[str, np.ndarray]:
@@ -110,7 +110,7 @@ class Subject:
     def result(self) -> Any:
         height, width = self.spec.input_size
         outputs = named(self.framework.forward(self.model, self.x, False), self.spec)
-        return decode_batch(self.task, outputs, self.spec, [view_of(height, width, self.config.preprocessing)] * 2, self.labels)[0]
+        return decode_batch(self.task, outputs, self.spec, [resize_transform(height, width, self.config.preprocessing)] * 2, self.labels)[0]
 
 
 def expect(holds: bool, what: str, found: Any) -> None:
@@ -137,11 +137,15 @@ def the_outputs(one: Subject, training: bool = False) -> None:
     assert head is not None
     wanted, found = head.outputs(one.spec.backbone), one.framework.forward(one.model, one.x, training)
     wanted = {name: output for name, output in wanted.items() if training or not output.training}
-    expect(isinstance(found, dict) == (head.gives != "tensor"), f"an output as {head.gives!r} says", type(found))
+    expect(isinstance(found, dict) == (head.output_structure != "tensor"), f"an output as {head.output_structure!r} says", type(found))
     outputs = named(found, one.spec)
     expect(set(outputs) == set(wanted), f"outputs {list(wanted)}", list(outputs))
     for name, output in wanted.items():
-        expect(isinstance(outputs[name], list) == (head.gives == "pyramids"), f"{name}: levels as {head.gives!r} says", type(outputs[name]))
+        expect(
+            isinstance(outputs[name], list) == (head.output_structure == "pyramids"),
+            f"{name}: levels as {head.output_structure!r} says",
+            type(outputs[name]),
+        )
         levels = outputs[name] if isinstance(outputs[name], list) else [outputs[name]]
         sides = () if output.stride is None else (math.ceil(height / output.stride), math.ceil(width / output.stride))
         shape = (2, *sides, *([] if output.tokens is None else [output.tokens]), output.channels)
@@ -175,13 +179,13 @@ def the_decoding(one: Subject) -> None:
         expect(callable(getattr(one.result, method, None)), f"a result with {method}()", type(one.result).__name__)
     json.dumps(one.result.to_json(), allow_nan=False)
     expect(
-        all(isinstance(name, str) and math.isfinite(value) for name, value in one.result.rows()), "rows of a name and a number", "others"
+        all(isinstance(name, str) and math.isfinite(value) for name, value in one.result.summary()), "rows of a name and a number", "others"
     )
 
 
 def the_metric(one: Subject) -> None:
     metric = one.task.metric(one.spec, one.labels)
-    empty, figure = metric.compute(), one.task.figure(one.spec)
+    empty, figure = metric.compute(), one.task.primary_metric(one.spec)
     expect(empty.get(figure) is None, f"{figure}: None of nothing counted", empty.get(figure))
     metric.update(one.result, one.truth)
     figures = metric.compute()
@@ -264,7 +268,7 @@ def the_runner(one: Subject) -> None:
             expect(type(result) is type(one.result), type(one.result).__name__, type(result).__name__)
 
 
-# part -> (where a head's author looks, what is checked)
+# part -> (where a head's author tta, what is checked)
 PARTS: dict[str, tuple[str, Callable[[Any], None]]] = {
     "spec and module": ("spec/heads, {framework}/heads", the_tensors),
     "outputs": ("{framework}/heads", the_outputs),

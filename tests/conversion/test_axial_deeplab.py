@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from axialzoo.checkpoint import CheckpointError, Config, digest
-from axialzoo.spec import entry, parameters
+from axialzoo.spec import get_entry, parameters
 from converters.axial_deeplab import SOURCE, export_checkpoint, import_checkpoint
 from converters.axial_deeplab_names import attention_of, flatten_index, foreign_shapes, their_order
 from tests.strategies import csr_specs, preprocessing_of, specs, weights
@@ -77,7 +77,7 @@ def test_a_model_that_their_code_cannot_express_is_refused(tmp_path_factory, spe
 
 @pytest.fixture(scope="module")
 def state() -> dict[str, torch.Tensor]:
-    return state_of(entry("axial_resnet26_s").spec)
+    return state_of(get_entry("axial_resnet26_s").spec)
 
 
 @pytest.fixture
@@ -102,9 +102,11 @@ def test_a_training_checkpoint_with_module_before_its_names_is_the_same(state, p
 @pytest.mark.parametrize("name", NAMES)
 def test_the_model_is_recognised_by_its_shapes(name):
     """All four differ from each other in at least one name or shape."""
-    shapes = {other: foreign_shapes(entry(other).spec) for other in NAMES}
+    shapes = {other: foreign_shapes(get_entry(other).spec) for other in NAMES}
     assert [other for other in NAMES if shapes[other] == shapes[name]] == [name]
-    assert sum(int(np.prod(shape)) for key, shape in shapes[name].items() if "running" not in key) == entry(name).published["parameters"]
+    assert (
+        sum(int(np.prod(shape)) for key, shape in shapes[name].items() if "running" not in key) == get_entry(name).published["parameters"]
+    )
 
 
 def test_the_names_and_shapes_are_those_of_the_authors_code(state):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from axialzoo.checkpoint import CheckpointError, default_config
-from axialzoo.spec import SpecError, adapt, entry, list_models, parameters
+from axialzoo.spec import SpecError, adapt, get_entry, list_models, parameters
 from axialzoo.spec.heads.panoptic import Decoder, Panoptic, Skip
 from converters import deeplab2, deeplab2_names, tf2
 from converters.deeplab2 import export_checkpoint, import_checkpoint, infer, shapes_of, sort_keys
@@ -93,7 +93,7 @@ def test_other_heads_are_refused_by_name(tmp_path):
 @pytest.mark.parametrize("name", list_models("axial_deeplab_*_backbone"))
 def test_every_panoptic_model_has_a_place_for_each_tensor(name):
     name = name.removesuffix("_backbone")
-    spec = entry(name).spec
+    spec = get_entry(name).spec
     shapes = shapes_of(spec)
     assert len(shapes) == len(parameters(spec))
     checkpoint = tf2.TF2Checkpoint(Path("ckpt-1"), {}, lambda key: np.zeros(0))
@@ -113,13 +113,13 @@ def test_a_head_without_instances_and_with_a_pyramid_comes_back_with_the_files_c
 
 
 def test_a_named_panoptic_model_takes_a_whole_file_or_says_what_is_missing(tmp_path):
-    tf2.write_checkpoint(tmp_path / "theirs", arrays_of(entry("axial_deeplab_s").spec))
+    tf2.write_checkpoint(tmp_path / "theirs", arrays_of(get_entry("axial_deeplab_s").spec))
     config, _ = import_checkpoint(tmp_path / "theirs", "axial_deeplab_s")
-    assert config.spec == entry("axial_deeplab_s").spec and config.labels[11].name == "person" and config.labels[11].thing
+    assert config.spec == get_entry("axial_deeplab_s").spec and config.labels[11].name == "person" and config.labels[11].thing
     assert import_checkpoint(tmp_path / "theirs", "axial_deeplab_s", backbone_only=True)[0].model == "axial_deeplab_s_backbone"
     with pytest.raises(CheckpointError, match=r"not those of axial_deeplab_s_backbone.*unknown \(106\)"):
         import_checkpoint(tmp_path / "theirs", "axial_deeplab_s_backbone")
-    tf2.write_checkpoint(tmp_path / "alone", arrays_of(entry("axial_deeplab_s_backbone").spec))
+    tf2.write_checkpoint(tmp_path / "alone", arrays_of(get_entry("axial_deeplab_s_backbone").spec))
     with pytest.raises(CheckpointError, match=r"not those of axial_deeplab_s; .*missing \(106\)"):
         import_checkpoint(tmp_path / "alone", "axial_deeplab_s")
 
@@ -169,10 +169,10 @@ def test_a_scaled_backbone_is_inferred_from_its_shapes(family):
 
 @pytest.mark.parametrize(
     "name",
-    [name for name in list_models(task="classification") if not deeplab2_names.inexpressible(adapt(entry(name).spec, num_classes=0))],
+    [name for name in list_models(task="classification") if not deeplab2_names.inexpressible(adapt(get_entry(name).spec, num_classes=0))],
 )
 def test_every_registered_backbone_has_a_place_for_each_tensor(name):
-    spec = adapt(entry(name).spec, num_classes=0)
+    spec = adapt(get_entry(name).spec, num_classes=0)
     places = list(deeplab2_names.places(spec))
     assert len({place.key for place in places}) == len(places) == len({place.name for place in places})
     same = [other for other in list_models(task="classification") if _shapes(other) == shapes_of(spec)]
@@ -180,7 +180,7 @@ def test_every_registered_backbone_has_a_place_for_each_tensor(name):
 
 
 def _shapes(name: str):
-    spec = adapt(entry(name).spec, num_classes=0)
+    spec = adapt(get_entry(name).spec, num_classes=0)
     return None if deeplab2_names.inexpressible(spec) else shapes_of(spec)
 
 
@@ -197,7 +197,7 @@ def test_half_precision_and_other_image_channels_come_back(tmp_path):
 @pytest.mark.parametrize("call", [{"folder": "max_deeplab_s_backbone_x"}, {"folder": "axial-resnet50-gelu"}, {}])
 def test_models_that_tensors_do_not_tell_apart_are_told_by_name(call, tmp_path):
     folder = tmp_path / call.get("folder", "download")
-    found = shapes_of(entry("max_deeplab_s_backbone").spec)
+    found = shapes_of(get_entry("max_deeplab_s_backbone").spec)
     checkpoint = tf2.TF2Checkpoint(folder / "ckpt-1", {}, lambda key: np.zeros(0))
     if call:
         assert deeplab2._recognise(folder, checkpoint, found, None)[0] in folder.name.replace("-", "_")
@@ -270,7 +270,7 @@ def test_no_model_at_all_names_the_nearest(tmp_path):
 
 @pytest.mark.parametrize("name", ["axial_resnet26_s", "axial_resnet_cifar10"])
 def test_a_model_their_code_cannot_express_is_refused(name, tmp_path):
-    spec = entry(name).spec
+    spec = get_entry(name).spec
     with pytest.raises(CheckpointError, match="deeplab2 has no model like this"):
         export_checkpoint(default_config(spec, name), weights(spec, 0, "float32"), tmp_path / "x")
     with pytest.raises(CheckpointError, match=f"deeplab2 has no model like {name}"):

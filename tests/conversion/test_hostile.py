@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from axialzoo.checkpoint import Config, load_checkpoint
-from axialzoo.spec import entry
+from axialzoo.spec import get_entry
 from tests.conversion import small
 from tests.conversion.damaged import HUGE, enough, join, refused, split
 
@@ -152,7 +152,7 @@ def test_hostile_configs_are_refused(copy):
 
 def test_the_config_of_another_model_is_refused(copy):
     for name in ("axial_resnet26_s", "axial_resnet_cifar10_xs"):
-        (copy / "config.json").write_text(Config(name, entry(name).spec).to_json())
+        (copy / "config.json").write_text(Config(name, get_entry(name).spec).to_json())
         refused(lambda: load_checkpoint(copy), name, "wrong_config")
     small.write_folder(copy / "other", seed=1)
     os.replace(copy / "other" / "config.json", copy / "config.json")

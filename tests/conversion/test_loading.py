@@ -12,15 +12,15 @@ import torch
 
 import axialzoo.torch as zoo
 from axialzoo.checkpoint import CheckpointError, Config, digest, load_checkpoint, save_checkpoint
-from axialzoo.hub import fetch_checkpoint, to_build
-from axialzoo.spec import Entry, SpecError, adapt, entry, register
+from axialzoo.hub import fetch_checkpoint, plan_build
+from axialzoo.spec import ModelEntry, SpecError, adapt, get_entry, register
 from axialzoo.spec import registry as registry_module
 from axialzoo.torch import create_model, save_model, to_tensors
 from tests.conversion import small
 from tests.strategies import preprocessing_of, weights
 
 NAME = "axial_resnet_cifar10_xs"
-SPEC = entry(NAME).spec
+SPEC = get_entry(NAME).spec
 CLASSIFIER = {"head.fc.weight", "head.fc.bias"}
 
 
@@ -114,7 +114,7 @@ def test_tags_of_the_registry_are_found_by_every_spelling(folder, monkeypatch):
     monkeypatch.setattr(registry_module, "_entries", dict(registry_module._entries))
     monkeypatch.setattr(registry_module, "_aliases", dict(registry_module._aliases))
     registered = register(
-        Entry("tagged", SPEC, "", "", weights={"first": f"{os.fspath(folder)}", "second": "axial/nowhere"}), "tagged_alias"
+        ModelEntry("tagged", SPEC, "", "", weights={"first": f"{os.fspath(folder)}", "second": "axial/nowhere"}), "tagged_alias"
     )
     assert list(registered.weights) == ["first", "second"]
     expected = load_checkpoint(folder).config.digest
@@ -132,7 +132,9 @@ def test_weights_of_another_kind_are_found_by_the_kind_and_by_the_tag(folder, tm
     monkeypatch.setattr(registry_module, "_entries", dict(registry_module._entries))
     spec = adapt(SPEC, attention="global")
     save_checkpoint(tmp_path, Config("tagged", spec, (), preprocessing_of(spec)), weights(spec, 1))
-    registered = register(Entry("tagged", SPEC, "", "", weights={"a": os.fspath(folder), "a_global": os.fspath(tmp_path), "b": "axial/no"}))
+    registered = register(
+        ModelEntry("tagged", SPEC, "", "", weights={"a": os.fspath(folder), "a_global": os.fspath(tmp_path), "b": "axial/no"})
+    )
     assert [registered.tag_of_kind(kind) for kind in ("axial", "global", "local")] == ["a", "a_global", None]
     assert registered.tag_of_kind("axial", "a_global") == "a" and registered.tag_of_kind("global", "b") is None
     assert registered.kind_of("a_global") == "global" and registered.kind_of("a") is None
@@ -157,7 +159,7 @@ def test_a_stem_of_no_convolution_cannot_take_other_channels(tmp_path):
     spec = replace(small.SPEC, backbone=backbone)
     save_checkpoint(tmp_path, Config("custom", spec, (), preprocessing_of(spec)), weights(spec, 0))
     with pytest.raises(SpecError, match="no stem convolution to replace"):
-        to_build("custom", tmp_path, in_channels=1)
+        plan_build("custom", tmp_path, in_channels=1)
 
 
 def test_every_registered_name_and_alias_is_a_function():

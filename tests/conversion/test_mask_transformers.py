@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from axialzoo.checkpoint import CheckpointError, default_config
-from axialzoo.spec import count, entry, parameters
+from axialzoo.spec import get_entry, num_parameters, parameters
 from converters import deeplab2, kmax_deeplab, kmax_deeplab_names
 from converters.deeplab2_infer import infer
 from converters.deeplab2_names import inexpressible, places
@@ -106,8 +106,8 @@ def narrow():
 
 
 def test_a_file_of_the_other_code_is_refused(tmp_path):
-    assert "another function" in inexpressible(entry("kmax_deeplab_resnet50_torch").spec)
-    assert "another function" in kmax_deeplab.inexpressible(entry("kmax_deeplab_axial_resnet50").spec)
+    assert "another function" in inexpressible(get_entry("kmax_deeplab_resnet50_torch").spec)
+    assert "another function" in kmax_deeplab.inexpressible(get_entry("kmax_deeplab_axial_resnet50").spec)
     file_of(narrow(), tmp_path / "a.pth")
     with pytest.raises(CheckpointError, match="another function"):
         kmax_deeplab.import_checkpoint(tmp_path / "a.pth", TINY["kmax"])
@@ -135,4 +135,4 @@ def test_a_tensor_too_few_or_too_many_or_of_another_shape_is_refused(change, tmp
 
 
 def test_widths_of_the_registered_models_are_the_twins_of_one_another():
-    assert count(entry("kmax_deeplab_resnet50_torch").spec) == count(entry("kmax_deeplab_resnet50").spec)
+    assert num_parameters(get_entry("kmax_deeplab_resnet50_torch").spec) == num_parameters(get_entry("kmax_deeplab_resnet50").spec)

@@ -11,7 +11,7 @@ import torch
 
 from axialzoo.checkpoint import CheckpointError, digest, load_checkpoint
 from axialzoo.runtime.foreign import import_foreign
-from axialzoo.spec import Model, adapt, count, entry, parameters
+from axialzoo.spec import Model, adapt, get_entry, num_parameters, parameters
 from axialzoo.spec.heads.unet import UNet
 from axialzoo.spec.zoo.medical_transformer import axial_unet, local_global_unet
 from axialzoo.torch import load_model
@@ -78,7 +78,7 @@ def test_other_sizes_and_classes_are_recognised(path, spec):
 def test_u_benchs_file_has_its_parameters_its_preprocessing_and_its_patches_until_told_otherwise(path, tmp_path):
     torch.save(state_of(UBENCH), path)
     config, _ = import_foreign("medical-transformer", path, tmp_path / "folder", "medical_transformer")
-    assert count(config.spec) == 1_564_202
+    assert num_parameters(config.spec) == 1_564_202
     assert config.preprocessing.mean == (0.485, 0.456, 0.406) and config.preprocessing.size == (256, 256)
     assert "patches='top_left'" in str(config.provenance["assumed"])
     model = load_model(tmp_path / "folder")
@@ -104,11 +104,11 @@ def test_the_names_with_module_before_them_are_those_of_the_record(path):
 
 
 def test_parameters_are_the_authors():
-    assert {name: count(entry(name).spec) for name in ("medical_transformer", "logo_axial_unet")} == {
+    assert {name: num_parameters(get_entry(name).spec) for name in ("medical_transformer", "logo_axial_unet")} == {
         "medical_transformer": 1_560_140,
         "logo_axial_unet": 1_529_532,
     }
-    assert count(axial_unet(64)) == 1_321_218 and count(axial_unet(64, "gated")) == 1_321_282
+    assert num_parameters(axial_unet(64)) == 1_321_218 and num_parameters(axial_unet(64, "gated")) == 1_321_282
 
 
 def test_a_file_without_counts_and_indices_is_read_and_written_without_them(path):
@@ -159,7 +159,7 @@ def test_another_models_name_is_refused(path):
 
 
 def test_a_model_that_their_code_cannot_express_is_refused(tmp_path):
-    spec = entry("medical_transformer_xs").spec
+    spec = get_entry("medical_transformer_xs").spec
     config, tensors = import_checkpoint_of(spec)
     with pytest.raises(CheckpointError, match="the Medical Transformer's code has no model like this"):
         export_checkpoint(config, tensors, tmp_path / "theirs.pth")

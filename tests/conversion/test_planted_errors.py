@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from axialzoo.checkpoint import CheckpointError, Config, check_tensors, digest, load_checkpoint, metadata_of, write_safetensors
+from axialzoo.checkpoint import CheckpointError, Config, check_tensors, digest, load_checkpoint, to_metadata, write_safetensors
 from axialzoo.torch import build, load_tensors
 from axialzoo.torch.weights import describe, to_tensors
 from tests.conversion import small
@@ -75,7 +75,7 @@ def test_a_permuted_tensor_that_fits_is_caught_by_the_digest(tmp_path, plant):
     tensors = small.tensors()
     plant(tensors)
     check_tensors(tensors, small.SPEC, where="names, shapes and dtypes")  # do not see it
-    write_safetensors(tmp_path / "model.safetensors", tensors, metadata_of(config))
+    write_safetensors(tmp_path / "model.safetensors", tensors, to_metadata(config))
     with pytest.raises(CheckpointError, match="the weights are not those that the config describes"):
         load_checkpoint(tmp_path)
 
@@ -93,7 +93,7 @@ def test_a_dropped_tensor_is_refused_by_name(tmp_path):
     tensors = small.tensors()
     config = small.write_folder(tmp_path)
     del tensors["head.fc.bias"]
-    write_safetensors(tmp_path / "model.safetensors", tensors, metadata_of(config))
+    write_safetensors(tmp_path / "model.safetensors", tensors, to_metadata(config))
     with pytest.raises(CheckpointError, match=r"missing \(1\): head\.fc\.bias"):
         load_checkpoint(tmp_path)
     with pytest.raises(CheckpointError, match=r"missing \(1\): head\.fc\.bias"):
@@ -103,7 +103,7 @@ def test_a_dropped_tensor_is_refused_by_name(tmp_path):
 def test_a_duplicated_tensor_is_refused_by_name(tmp_path):
     config = small.write_folder(tmp_path)
     tensors = {**small.tensors(), "head.fc.bias_copy": small.tensors()["head.fc.bias"]}
-    write_safetensors(tmp_path / "model.safetensors", tensors, metadata_of(config))
+    write_safetensors(tmp_path / "model.safetensors", tensors, to_metadata(config))
     with pytest.raises(CheckpointError, match=r"left over \(1\): head\.fc\.bias_copy"):
         load_checkpoint(tmp_path)
     with pytest.raises(CheckpointError, match=r"left over \(1\): head\.fc\.bias_copy"):

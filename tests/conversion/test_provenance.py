@@ -13,7 +13,7 @@ from axialzoo.checkpoint import CheckpointError, load_checkpoint, save_checkpoin
 from axialzoo.hub.push import prepare
 from axialzoo.runtime.convert import read_any, write_any
 from axialzoo.torch import load_model, save_model
-from axialzoo.train import record
+from axialzoo.train import write_metrics
 from tests.conversion import small
 
 PROVENANCE = {"licence": "mit", "data": {"name": "Finches"}, "metrics": {"top1": 0.75}, "recipe": {"epochs": 3}, "notes": ["Fine."]}
@@ -86,7 +86,7 @@ def test_publish_and_record_refuse_metrics_of_another_digest(base, tmp_path):
     with pytest.raises(CheckpointError, match=r"figures of other weights: expected digest sha256:.*found sha256:other"):
         prepare(tmp_path / "model", "org/model")
     with pytest.raises(CheckpointError, match="metrics of other weights"):
-        record(tmp_path / "model", {"digest": "sha256:other", "top1": 0.9}, tmp_path)
+        write_metrics(tmp_path / "model", {"digest": "sha256:other", "top1": 0.9}, tmp_path)
 
 
 def test_the_published_card_of_changed_weights_has_no_figure_of_the_base(base, tmp_path):

@@ -98,12 +98,12 @@ def test_tensors_are_views_of_the_file_and_read_only(tmp_path):
 
 
 def test_released_memory_is_read_again(tmp_path):
-    from axialzoo.checkpoint import digest, released
+    from axialzoo.checkpoint import digest, iter_and_release_pages
 
     config = small.write_folder(tmp_path)
     tensors = load_checkpoint(tmp_path).tensors
     for given in (tensors, {"head.fc.bias": small.tensors()["head.fc.bias"]}):
-        assert [name for name, _ in released(given)] == list(given)
+        assert [name for name, _ in iter_and_release_pages(given)] == list(given)
     assert digest(tensors) == config.digest
 
 

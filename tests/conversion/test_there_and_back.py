@@ -113,9 +113,9 @@ def test_every_pair_with_keras_formats_is_bit_exact_there_and_back(tmp_path, exa
 
 def test_a_file_that_does_not_say_what_it_is_takes_the_config_beside_it_then_the_name(tmp_path):
     from axialzoo.checkpoint import CheckpointError, default_config, write_safetensors
-    from axialzoo.spec import entry
+    from axialzoo.spec import get_entry
 
-    spec = entry("axial_resnet_cifar10_xs").spec
+    spec = get_entry("axial_resnet_cifar10_xs").spec
     tensors = weights(spec, 3)
     bare = tmp_path / "bare.safetensors"
     write_safetensors(bare, tensors)

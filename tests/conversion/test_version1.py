@@ -19,10 +19,10 @@ import torch
 from safetensors.numpy import load_file
 
 from axialzoo.checkpoint import CheckpointError, Config, digest, load_checkpoint, save_checkpoint, write_safetensors
-from axialzoo.checkpoint.migrate import PREFIXES, upgraded_name, upgraded_spec
+from axialzoo.checkpoint.migrate import PREFIXES, migrate_name, migrate_spec
 from axialzoo.runtime import Runner
 from axialzoo.runtime.convert import read_any
-from axialzoo.spec import Model, SpecError, entry, from_dict, list_models, to_dict
+from axialzoo.spec import Model, SpecError, from_dict, get_entry, list_models, to_dict
 
 SHIPPED = Path(__file__).resolve().parents[2] / "axialzoo" / "weights" / "axial_resnet_cifar10"
 OLD = Path(__file__).parent / "data" / "axial_resnet_cifar10_version1.json"
@@ -189,18 +189,18 @@ def test_a_config_of_another_version_is_refused():
 
 
 def test_the_neck_was_called_decoder():
-    spec = next(replace(entry(name).spec, head=None) for name in list_models() if entry(name).spec.backbone.neck)
+    spec = next(replace(get_entry(name).spec, head=None) for name in list_models() if get_entry(name).spec.backbone.neck)
     new = to_dict(spec)
     backbone = {("decoder" if key == "neck" else key): value for key, value in new["backbone"].items()}
     old = {"backbone": backbone, "num_classes": 7, "input_size": new["input_size"]}
-    read = from_dict(Model, upgraded_spec(old))
+    read = from_dict(Model, migrate_spec(old))
     assert read.backbone == spec.backbone and read.num_classes == 7
     with pytest.raises(SpecError, match="decoder"):  # what the current version calls so is another thing
         from_dict(Model, {**new, "backbone": backbone})
-    assert upgraded_name("decoder.0.blocks.1.norm.weight") == "neck.0.blocks.1.norm.weight"
-    assert upgraded_name("stages.0.decoder.weight") == "stages.0.decoder.weight"
+    assert migrate_name("decoder.0.blocks.1.norm.weight") == "neck.0.blocks.1.norm.weight"
+    assert migrate_name("stages.0.decoder.weight") == "stages.0.decoder.weight"
 
 
 def test_a_spec_of_the_current_version_is_left_alone():
-    new = to_dict(entry("axial_resnet_cifar10").spec)
-    assert upgraded_spec(new) is new
+    new = to_dict(get_entry("axial_resnet_cifar10").spec)
+    assert migrate_spec(new) is new

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from axialzoo.data import ArraySplit, Data, DataError, check, open_data
+from axialzoo.data import ArraySplit, DataError, Dataset, check, open_data
 from axialzoo.data.file_tree import Zips, safe_name
-from axialzoo.data.truth import TOLERANCE, boxes_truth
+from axialzoo.data.truth import TOLERANCE, validate_boxes
 from axialzoo.spec.labels import Label
 from tests.data import made
 from tests.data.reading import opened
@@ -179,14 +179,14 @@ def test_a_zip_that_claims_too_much(tmp_path, monkeypatch):
 
 
 def test_boxes_a_little_outside_are_clipped():
-    found = boxes_truth([[-TOLERANCE, 0, 5, 10 + TOLERANCE]], [0], (Label("a"),), (20, 10), "here")
+    found = validate_boxes([[-TOLERANCE, 0, 5, 10 + TOLERANCE]], [0], (Label("a"),), (20, 10), "here")
     assert found.boxes.tolist() == [[0, 0, 5, 10]]
     with pytest.raises(DataError, match="inside its picture"):
-        boxes_truth([[-TOLERANCE - 0.01, 0, 5, 10]], [0], (Label("a"),), (20, 10), "here")
+        validate_boxes([[-TOLERANCE - 0.01, 0, 5, 10]], [0], (Label("a"),), (20, 10), "here")
 
 
 def test_classes_outside_the_list():
-    data = Data({"train": ArraySplit(np.zeros((3, 4, 4, 3), np.uint8), np.array([0, 1, 2]), "made")}, (Label("a"), Label("b")))
+    data = Dataset({"train": ArraySplit(np.zeros((3, 4, 4, 3), np.uint8), np.array([0, 1, 2]), "made")}, (Label("a"), Label("b")))
     with pytest.raises(DataError, match="made 2: expected a class from 0 to 1, found 2"):
         check(data)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from axialzoo.data import hold_out, open_data
+from axialzoo.data import open_data, split_off
 from axialzoo.data.batches import TrainBatches
 from axialzoo.train import load_recipe
 from axialzoo.train.recipe import Recipe
@@ -89,7 +89,7 @@ def test_files_are_cropped_and_resized(image_folder):
 
 
 def test_held_out_images_are_not_trained_on(zips):
-    training, held_out = hold_out(open_data(zips).split("train"), 10, seed=0)
+    training, held_out = split_off(open_data(zips).split("train"), 10, seed=0)
     assert len(training) == 38 and len(held_out) == 10
     train = {image.tobytes() for image in training.pixels}
     assert not train & {image.tobytes() for image in held_out.pixels}

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from axialzoo.data import DataError, FileSplit, Kept, hold_out, open_data
+from axialzoo.data import CachedSplit, DataError, FileSplit, open_data, split_off
 from axialzoo.data.augment import ScaleCrop
 from axialzoo.data.batches import TrainBatches
 from axialzoo.data.prefetch import prefetched
-from axialzoo.image import view_of
+from axialzoo.image import resize_transform
 from axialzoo.spec import Preprocessing
-from axialzoo.tasks.results import Boxes, Segments
+from axialzoo.tasks.results import Detections, Segmentation
 from axialzoo.train import load_recipe
 from tests.data import made
 from tests.data.test_geometry import as_boxes, discs
@@ -40,13 +40,13 @@ def boxes_split(count: int = 10) -> FileSplit:
 
 
 def same(one, two) -> bool:
-    if isinstance(one, Boxes):
-        return np.array_equal(one.boxes, two.boxes) and np.array_equal(one.indices, two.indices)
-    return np.array_equal(one.map, two.map) and list(one.segments_info) == list(two.segments_info)
+    if isinstance(one, Detections):
+        return np.array_equal(one.boxes, two.boxes) and np.array_equal(one.labels, two.labels)
+    return np.array_equal(one.segmentation, two.segmentation) and list(one.segments_info) == list(two.segments_info)
 
 
 def recipe_for(split: FileSplit):
-    return RECIPE if isinstance(split[0].truth, Segments) else replace(RECIPE, scale_crop=replace(POLICY, elastic=0.0))
+    return RECIPE if isinstance(split[0].truth, Segmentation) else replace(RECIPE, scale_crop=replace(POLICY, elastic=0.0))
 
 
 @pytest.mark.parametrize("split", [segments_split(), boxes_split()], ids=["segments", "boxes"])
@@ -74,10 +74,10 @@ def test_truths_are_in_the_pixels_of_the_input():
     for step in range(4):
         x, truths = TrainBatches(segments_split(), recipe)[step]
         for one, truth in zip(x, truths):
-            assert truth.map.shape == (48, 64)
-            dark, inside = one[..., 0] < -1.24, truth.map > 0
-            wrong.append(((truth.classes == 1) != dark)[inside].mean())
-            mirrored.append(((truth.classes[:, ::-1] == 1) != dark)[inside].mean())
+            assert truth.segmentation.shape == (48, 64)
+            dark, inside = one[..., 0] < -1.24, truth.segmentation > 0
+            wrong.append(((truth.class_map == 1) != dark)[inside].mean())
+            mirrored.append(((truth.class_map[:, ::-1] == 1) != dark)[inside].mean())
     assert max(wrong) < 0.1 and np.mean(wrong) < 0.04 and np.mean(mirrored) > 0.1  # labels that stayed behind would be seen
 
 
@@ -108,22 +108,22 @@ def test_nothing_to_train_on_is_refused():
     with pytest.raises(DataError, match="no samples to train on"):
         TrainBatches(segments_split(0), RECIPE)
     with pytest.raises(DataError, match="fewer than the 10 samples"):
-        hold_out(segments_split(), 10, 0)
+        split_off(segments_split(), 10, 0)
 
 
 def test_maps_find_the_way_back_to_their_picture():
     spec, split = Preprocessing(size=(40, 40), resize="longer"), segments_split()
     for number in range(10):
-        truth = split[number].truth.map
-        view = view_of(*truth.shape, spec)
+        truth = split[number].truth.segmentation
+        view = resize_transform(*truth.shape, spec)
         back = view.map_to_picture(view.map_to_model(truth))
         assert (back != truth).mean() < 0.05 and view.picture == truth.shape
 
 
 def test_samples_are_kept_while_they_fit(tmp_path):
     split = open_data(made.maps(tmp_path)).split("train")
-    kept = Kept(split)
+    kept = CachedSplit(split)
     assert kept[0] is kept[0] and split[0] is not split[0] and len(kept) == 1
-    small = Kept(split, most_bytes=100)
+    small = CachedSplit(split, most_bytes=100)
     assert small[0] is not small[0]
     assert len(kept.subset([0, 0])) == 2

@@ -14,12 +14,12 @@ from PIL import Image
 from axialzoo.data import DataError, Sample
 from axialzoo.data.augment import ScaleCrop
 from axialzoo.data.colour import Colours, draw_colours
-from axialzoo.data.elastic import bend, displacement
+from axialzoo.data.elastic import displacement, elastic_deform
 from axialzoo.data.geometry import Geometry, whole
 from axialzoo.data.mosaic import mosaic
-from axialzoo.data.truth import boxes_truth, segments_truth
+from axialzoo.data.truth import validate_boxes, validate_segments
 from axialzoo.spec.labels import Label
-from axialzoo.tasks.results import Boxes, Segments
+from axialzoo.tasks.results import Detections, Segmentation
 
 LABELS = (Label("disc"), Label("ground", thing=False))
 
@@ -36,12 +36,12 @@ def discs(seed: int, height: int = 60, width: int = 80, count: int = 4) -> Sampl
     left_over = np.unique(ids)
     pixels = np.where(ids == count + 1, 0, 40 + 40 * ids).astype(np.uint8)
     info = [{"id": int(number), "label_id": int(number == count + 1)} for number in left_over]
-    return Sample(f"discs {seed}", Image.fromarray(pixels).convert("RGB"), segments_truth(ids, info, LABELS, "discs"))
+    return Sample(f"discs {seed}", Image.fromarray(pixels).convert("RGB"), validate_segments(ids, info, LABELS, "discs"))
 
 
 def as_boxes(sample: Sample) -> Sample:
-    assert isinstance(sample.truth, Segments)
-    return Sample(sample.name, sample.picture, sample.truth.as_boxes())
+    assert isinstance(sample.truth, Segmentation)
+    return Sample(sample.name, sample.picture, sample.truth.to_detections())
 
 
 POLICY = ScaleCrop(turns=True, colour=0.0, visible=0.0)
@@ -55,10 +55,10 @@ def moved(case, **changes) -> tuple[Sample, Geometry, Sample]:
     return sample, geometry, geometry.sample(sample)
 
 
-def misplaced(boxes: Boxes, segments: Segments) -> float:
+def misplaced(boxes: Detections, segments: Segmentation) -> float:
     """How far boxes lie from those of the masks, pixels; both of the same objects, in order. Masks without a pixel have no box."""
-    theirs = {(int(i), *np.round(b, 3)) for i, b in zip(boxes.indices, boxes.boxes)}
-    found = segments.as_boxes()
+    theirs = {(int(i), *np.round(b, 3)) for i, b in zip(boxes.labels, boxes.boxes)}
+    found = segments.to_detections()
     worst = 0.0
     for box in found.boxes:
         worst = max(worst, min((np.abs(np.array(other[1:]) - box).max() for other in theirs), default=np.inf))
@@ -71,7 +71,7 @@ def test_boxes_of_moved_masks_are_moved_boxes(case):
     sample, geometry, after = moved(case)
     seen = {one["id"]: box for one, box in zip(after.truth.segments_info, after.truth.boxes)}
     for one, box in zip(sample.truth.segments_info[:-1], as_boxes(sample).truth.boxes):
-        mine = geometry.boxes(boxes_truth([box], [0], LABELS, (80, 60), "one")).boxes
+        mine = geometry.boxes(validate_boxes([box], [0], LABELS, (80, 60), "one")).boxes
         assert len(mine) <= 1 and (len(mine) or one["id"] not in seen or (seen[one["id"]][2:] - seen[one["id"]][:2]).min() <= 2)
         if len(mine):
             assert np.abs(mine[0] - seen[one["id"]]).max() <= 1
@@ -82,20 +82,22 @@ def test_boxes_of_moved_masks_are_moved_boxes(case):
 def test_maps_go_where_the_picture_goes(case):
     """A picture that is its own map stays one."""
     sample, geometry, after = moved(case)
-    picture = Image.fromarray((sample.truth.map * 20).astype(np.uint8))
+    picture = Image.fromarray((sample.truth.segmentation * 20).astype(np.uint8))
     nearest = np.asarray(geometry.picture(picture, (0,), Image.Resampling.NEAREST)) // 20
-    assert (nearest != after.truth.map).mean() < 0.04  # where a centre lies between two pixels Pillow may take the other
-    planted = dataclasses.replace(geometry, mirrored=not geometry.mirrored).segments(sample.truth).map
-    assert (planted != after.truth.map).mean() > 0.04 or (after.truth.map % 5 == 0).mean() > 0.9  # or there is nearly nothing to see
+    assert (nearest != after.truth.segmentation).mean() < 0.04  # where a centre lies between two pixels Pillow may take the other
+    planted = dataclasses.replace(geometry, mirrored=not geometry.mirrored).segments(sample.truth).segmentation
+    assert (planted != after.truth.segmentation).mean() > 0.04 or (
+        after.truth.segmentation % 5 == 0
+    ).mean() > 0.9  # or there is nearly nothing to see
 
 
 @settings(max_examples=50, deadline=None)
 @given(CASES)
 def test_areas_are_counted_and_no_segment_is_empty(case):
     _, _, after = moved(case)
-    numbers, counts = np.unique(after.truth.map[after.truth.map > 0], return_counts=True)
+    numbers, counts = np.unique(after.truth.segmentation[after.truth.segmentation > 0], return_counts=True)
     assert {one["id"]: one["area"] for one in after.truth.segments_info} == dict(zip(numbers.tolist(), counts.tolist()))
-    assert after.picture.size == after.truth.map.shape[::-1]
+    assert after.picture.size == after.truth.segmentation.shape[::-1]
 
 
 @pytest.mark.parametrize(("change", "times"), [({"mirrored": True}, 2), ({"turns": 1}, 4), ({"turns": 2}, 2), ({"turns": 3}, 4)])
@@ -104,11 +106,13 @@ def test_mirroring_twice_and_turning_round_change_nothing(change, times):
     after = sample
     for _ in range(times):
         after = whole(after.picture.height, after.picture.width, **change).sample(after)
-    assert np.array_equal(np.asarray(after.picture), np.asarray(sample.picture)) and np.array_equal(after.truth.map, sample.truth.map)
+    assert np.array_equal(np.asarray(after.picture), np.asarray(sample.picture)) and np.array_equal(
+        after.truth.segmentation, sample.truth.segmentation
+    )
     boxes, start = as_boxes(sample), as_boxes(sample).truth
     for _ in range(times):
         boxes = whole(boxes.picture.height, boxes.picture.width, **change).sample(boxes)
-    assert np.array_equal(boxes.truth.boxes, start.boxes) and np.array_equal(boxes.truth.indices, start.indices)
+    assert np.array_equal(boxes.truth.boxes, start.boxes) and np.array_equal(boxes.truth.categories, start.categories)
     once = whole(60, 80, **change).sample(sample)
     assert once.picture.size != sample.picture.size or not np.array_equal(np.asarray(once.picture), np.asarray(sample.picture))
 
@@ -128,7 +132,7 @@ def exact(geometry_of) -> float:
     """How far the boxes of a mirrored and enlarged picture lie from its masks' boxes."""
     sample = discs(1, count=1)
     geometry = Geometry((0, 0, 80, 60), (120, 160), (120, 160), mirrored=True)
-    return float(np.abs(geometry_of(geometry, as_boxes(sample).truth).boxes - geometry.segments(sample.truth).as_boxes().boxes).max())
+    return float(np.abs(geometry_of(geometry, as_boxes(sample).truth).boxes - geometry.segments(sample.truth).to_detections().boxes).max())
 
 
 def test_boxes_and_masks_agree_exactly_where_the_scale_is_whole():
@@ -156,17 +160,17 @@ def test_a_class_off_by_one_would_be_seen():
     sample = discs(2)
     geometry = POLICY.draw(60, 80, (64, 64), np.random.default_rng(5))
 
-    def wrong(truth: Segments) -> float:
+    def wrong(truth: Segmentation) -> float:
         after = geometry.sample(dataclasses.replace(sample, truth=truth))
         dark = np.asarray(after.picture.convert("L")) < 20
-        return float(((after.truth.classes == 1) != dark)[after.truth.map > 0].mean())
+        return float(((after.truth.class_map == 1) != dark)[after.truth.segmentation > 0].mean())
 
     info = [{**one, "label_id": 1 - one["label_id"]} for one in sample.truth.segments_info]
     assert wrong(sample.truth) < 0.05 and wrong(dataclasses.replace(sample.truth, segments_info=info)) > 0.9
 
 
 def test_objects_of_which_little_is_left_are_dropped_and_crowds_stay():
-    boxes = Boxes(
+    boxes = Detections(
         np.array([[0.0, 0, 10, 10], [15, 0, 25, 10], [18, 0, 28, 10]]), np.ones(3), np.array([0, 0, 0]), LABELS, np.zeros(3, bool)
     )
     cut = Geometry((0, 0, 20, 10), (10, 20), (10, 20), visible=0.3)
@@ -179,7 +183,7 @@ def test_objects_of_which_little_is_left_are_dropped_and_crowds_stay():
 def test_padding_is_void_and_of_the_fill_colour():
     sample = discs(0)
     after = Geometry((0, 0, 80, 60), (30, 40), (64, 64), at=(10, 20)).sample(sample, (1, 2, 3))
-    assert after.truth.map[:10].max() == 0 and after.truth.classes[0, 0] == -1
+    assert after.truth.segmentation[:10].max() == 0 and after.truth.class_map[0, 0] == -1
     assert after.picture.getpixel((0, 0)) == (1, 2, 3) and after.picture.size == (64, 64)
     with pytest.raises(ValueError, match="to fit on a canvas"):
         Geometry((0, 0, 80, 60), (30, 40), (64, 64), at=(40, 40))
@@ -188,26 +192,26 @@ def test_padding_is_void_and_of_the_fill_colour():
 def test_elastic_displacement_moves_maps_as_pictures():
     sample = discs(4)
     shift = displacement(60, 80, 3.0, np.random.default_rng(0))
-    after = bend(sample, shift)
+    after = elastic_deform(sample, shift)
     assert shift.shape == (60, 80, 2) and 1 < np.abs(shift).max() < 20
     dark = np.asarray(after.picture.convert("L")) < 40
-    assert ((after.truth.classes == 1) != dark).mean() < 0.03 and (sample.truth.map != after.truth.map).mean() > 0.01
-    assert ((sample.truth.classes == 1) != dark).mean() > 0.03  # a map left where it was would be seen
-    assert np.array_equal(bend(sample, np.zeros_like(shift)).truth.map, sample.truth.map)
-    with pytest.raises(DataError, match="elastic displacement needs segments, found Boxes"):
-        bend(as_boxes(sample), shift)
+    assert ((after.truth.class_map == 1) != dark).mean() < 0.03 and (sample.truth.segmentation != after.truth.segmentation).mean() > 0.01
+    assert ((sample.truth.class_map == 1) != dark).mean() > 0.03  # a map left where it was would be seen
+    assert np.array_equal(elastic_deform(sample, np.zeros_like(shift)).truth.segmentation, sample.truth.segmentation)
+    with pytest.raises(DataError, match="elastic displacement needs segments, found Detections"):
+        elastic_deform(as_boxes(sample), shift)
 
 
 def test_four_pictures_in_one_keep_their_labels():
     samples = [discs(seed) for seed in range(4)]
     found = mosaic(samples, POLICY, (96, 128), (0, 0, 0), np.random.default_rng(1))
     dark = np.asarray(found.picture.convert("L")) < 20
-    inside = found.truth.map > 0
-    assert found.picture.size == (128, 96) and ((found.truth.classes == 1) != dark)[inside].mean() < 0.06
+    inside = found.truth.segmentation > 0
+    assert found.picture.size == (128, 96) and ((found.truth.class_map == 1) != dark)[inside].mean() < 0.06
     assert sum(one["label_id"] == 1 for one in found.truth.segments_info) == 1  # the grounds are one segment of stuff
     assert sum(one["area"] for one in found.truth.segments_info) == inside.sum()
     boxes = mosaic([as_boxes(one) for one in samples], POLICY, (96, 128), (0, 0, 0), np.random.default_rng(1))
-    things = found.truth.as_boxes()
+    things = found.truth.to_detections()
     assert len(boxes.truth) == len(things) and misplaced(boxes.truth, found.truth) <= 0.5
     with pytest.raises(DataError, match="a mosaic needs boxes or segments"):
         mosaic([Sample("a", samples[0].picture, 1)] * 4, POLICY, (96, 128), (0, 0, 0), np.random.default_rng(1))

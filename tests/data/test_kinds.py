@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from axialzoo.data import DataError, FileSplit, Kept, hold_out, kinds_of, open_data
+from axialzoo.data import CachedSplit, DataError, FileSplit, kinds_of, open_data, split_off
 from axialzoo.data.augment import ScaleCrop, shows_object
 from axialzoo.data.batches import TrainBatches, kind_shares
 from axialzoo.data.colour import Colours
 from axialzoo.spec import Preprocessing, SpecError
-from axialzoo.tasks.results import Segments
+from axialzoo.tasks.results import Segmentation
 from axialzoo.train import load_recipe
 from axialzoo.train.evaluation import KindMetrics
 from tests.data import made
@@ -46,7 +46,7 @@ def test_kinds_and_groups_come_from_the_table(tmp_path):
     train = data.split("train")
     assert isinstance(train, FileSplit)
     assert list(train.kinds) == ["near", "near", "far"] and list(train.groups) == ["g1", "g1", "g2"]
-    assert list(kinds_of(train.subset([2, 0]))) == ["far", "near"] == list(kinds_of(Kept(train).subset([2, 0])))
+    assert list(kinds_of(train.subset([2, 0]))) == ["far", "near"] == list(kinds_of(CachedSplit(train).subset([2, 0])))
     assert "groups" not in data.about
 
 
@@ -96,7 +96,7 @@ def test_the_archives_of_every_stain_take_the_table_beside_them(tmp_path):
 
 def test_groups_stay_whole_when_some_pictures_are_held_out():
     for seed in range(5):
-        training, held_out = hold_out(split_of(7, 6), 5, seed)
+        training, held_out = split_off(split_of(7, 6), 5, seed)
         assert isinstance(training, FileSplit) and isinstance(held_out, FileSplit)
         assert not set(training.groups) & set(held_out.groups)
         assert len(held_out) in (4, 5) and len(training) + len(held_out) == 13
@@ -104,14 +104,14 @@ def test_groups_stay_whole_when_some_pictures_are_held_out():
 
 def test_groups_parted_would_be_seen():
     split = replace(split_of(7, 6), groups=())
-    parted = [hold_out(split, 5, seed) for seed in range(5)]
+    parted = [split_off(split, 5, seed) for seed in range(5)]
     group = split_of(7, 6).groups
     assert any({group[item] for item in one.items} & {group[item] for item in two.items} for one, two in parted)  # pyright: ignore
 
 
 def test_a_hold_out_smaller_than_every_group_is_refused():
     with pytest.raises(DataError, match="at least the 2 samples of the smallest group"):
-        hold_out(split_of(4, 4), 1, 0)
+        split_off(split_of(4, 4), 1, 0)
 
 
 def test_shares_of_kinds():
@@ -145,7 +145,7 @@ def test_native_scale_cuts_at_the_resolution_of_the_picture():
     places = [
         (top, left) for top in range(137) for left in range(237) if np.array_equal(whole[top : top + 64, left : left + 64], pixels)
     ]  # empty background occurs at many places
-    assert places and isinstance(cut.truth, Segments) and cut.truth.map.shape == (64, 64)
+    assert places and isinstance(cut.truth, Segmentation) and cut.truth.segmentation.shape == (64, 64)
     fitted = replace(policy, native=False)(sample, (64, 64), (0, 0, 0), np.random.default_rng(0))
     assert not np.array_equal(np.asarray(fitted.picture), pixels)
 
@@ -156,7 +156,7 @@ def test_crops_are_drawn_again_until_they_show_an_object():
     shown = {}
     for tries in (1, 200):
         cuts = [replace(policy, tries=tries)(sample, (64, 64), (0, 0, 0), np.random.default_rng(seed)) for seed in range(20)]
-        shown[tries] = sum(shows_object(cut.truth.map, cut.truth) for cut in cuts if isinstance(cut.truth, Segments))
+        shown[tries] = sum(shows_object(cut.truth.segmentation, cut.truth) for cut in cuts if isinstance(cut.truth, Segmentation))
     assert shown[1] < 10 and shown[200] == 20
 
 

@@ -7,17 +7,17 @@ import pytest
 
 from axialzoo.data import DataError, check, open_data
 from axialzoo.data.readers.masks import decode_mask, fill_polygon
-from axialzoo.tasks.results import Boxes, Segments
+from axialzoo.tasks.results import Detections, Segmentation
 from tests.data import made
 
 
-def boxes(sample) -> Boxes:
-    assert isinstance(sample.truth, Boxes)
+def boxes(sample) -> Detections:
+    assert isinstance(sample.truth, Detections)
     return sample.truth
 
 
-def segments(sample) -> Segments:
-    assert isinstance(sample.truth, Segments)
+def segments(sample) -> Segmentation:
+    assert isinstance(sample.truth, Segmentation)
     return sample.truth
 
 
@@ -26,7 +26,7 @@ def test_coco_boxes(tmp_path):
     assert data.kind == "boxes" and data.classes == ("cat", "dog")  # by category id
     first, second = data.split("train")
     assert boxes(first).boxes.tolist() == [[4, 5, 14, 11], [20, 10, 22, 15]]
-    assert boxes(first).indices.tolist() == [0, 1] and boxes(first).crowd.tolist() == [False, True]
+    assert boxes(first).labels.tolist() == [0, 1] and boxes(first).crowd.tolist() == [False, True]
     assert len(boxes(second)) == 0 and boxes(second).boxes.shape == (0, 4)
     assert check(data)["train"] == {"pictures": 2, "objects": {"cat": 1, "dog": 0}, "crowds": 1, "without": 1}
 
@@ -82,7 +82,12 @@ def test_coco_maps(tmp_path):
     data = open_data(made.coco_maps(tmp_path))
     assert data.kind == "segments" and data.classes == ("person", "sky") and data.labels[1].colour == (70, 130, 180)
     found = segments(data.split("val")[0])
-    assert found.map[0, 0] == 1 and found.map[12, 6] == 2 and found.map[25, 35] == 3 and found.map[12, 0] == 0
+    assert (
+        found.segmentation[0, 0] == 1
+        and found.segmentation[12, 6] == 2
+        and found.segmentation[25, 35] == 3
+        and found.segmentation[12, 0] == 0
+    )
     assert [(one["label_id"], one["area"], one.get("iscrowd", 0)) for one in found.segments_info] == [(1, 400, 0), (0, 100, 0), (0, 100, 1)]
 
 
@@ -90,7 +95,7 @@ def test_segments_give_boxes_of_their_things(tmp_path):
     data = open_data(made.coco_maps(tmp_path), kind="boxes")
     found = boxes(data.split("val")[0])
     assert data.classes == ("person",) and found.boxes.tolist() == [[5, 10, 15, 20], [30, 20, 40, 30]]
-    assert found.indices.tolist() == [0, 0] and found.crowd.tolist() == [False, True]
+    assert found.labels.tolist() == [0, 0] and found.crowd.tolist() == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +115,7 @@ def test_yolo(tmp_path, names):
     first, second = data.split("train")
     assert data.kind == "boxes" and data.classes == ("cat", "dog")
     np.testing.assert_allclose(boxes(first).boxes, [[0, 12, 20, 18], [32, 24, 40, 30]])
-    assert boxes(first).indices.tolist() == [1, 0] and len(boxes(second)) == 0
+    assert boxes(first).labels.tolist() == [1, 0] and len(boxes(second)) == 0
     assert data.about["pictures_without_label_file"] == {"train": 1}
 
 
@@ -125,18 +130,18 @@ def test_maps_of_instances_may_have_gaps(tmp_path):
     assert [(label.name, label.thing, label.colour) for label in data.labels] == expected
     found = segments(data.split("train")[0])
     assert [(one["id"], one["label_id"], one["area"]) for one in found.segments_info] == [(1, 0, 1200 - 74), (2, 1, 24), (3, 1, 50)]
-    assert found.as_boxes().boxes.tolist() == [[3, 2, 9, 6], [20, 10, 25, 20]]
+    assert found.to_detections().boxes.tolist() == [[3, 2, 9, 6], [20, 10, 25, 20]]
 
 
 def test_maps_of_16_bits_hold_many_instances(tmp_path):
     values = np.arange(1200, dtype=np.uint16).reshape(30, 40)
     found = segments(open_data(made.maps(tmp_path / "cells", values)).split("train")[0])
-    assert len(found) == 1200 and found.map.max() == 1200
+    assert len(found) == 1200 and found.segmentation.max() == 1200
 
 
 def test_a_picture_without_instances_is_fine(tmp_path):
     found = segments(open_data(made.maps(tmp_path / "cells", np.zeros((30, 40), np.uint8))).split("train")[0])
-    assert len(found) == 1 and len(found.as_boxes()) == 0
+    assert len(found) == 1 and len(found.to_detections()) == 0
 
 
 def test_maps_of_classes_where_a_json_says_so(tmp_path):
@@ -145,7 +150,7 @@ def test_maps_of_classes_where_a_json_says_so(tmp_path):
     data = open_data(made.maps(tmp_path, values, "val", [{"name": "sky", "colour": [1, 2, 3]}, "road", "tree"]))
     found = segments(data.split("val")[0])
     assert data.classes == ("sky", "road", "tree") and data.labels[0].colour == (1, 2, 3) and not data.labels[0].thing
-    assert found.classes[0, 0] == 0 and found.classes[15, 0] == -1 and found.classes[25, 0] == 2
+    assert found.class_map[0, 0] == 0 and found.class_map[15, 0] == -1 and found.class_map[25, 0] == 2
     assert [one["label_id"] for one in found.segments_info] == [0, 2]
 
 
@@ -155,7 +160,7 @@ def test_cityscapes(tmp_path):
     assert len(data.labels) == 19 and sum(label.thing for label in data.labels) == 8
     rows = {(data.classes[one["label_id"]], one["area"], one.get("iscrowd", 0)) for one in found.segments_info}
     assert rows == {("road", 1200 - 200 - 25 - 50 - 100, 0), ("car", 25, 0), ("car", 50, 0), ("person", 100, 1)}
-    assert found.map[0, 0] == 0
+    assert found.segmentation[0, 0] == 0
 
 
 def test_a_folder_without_splits_serves_as_both(tmp_path):

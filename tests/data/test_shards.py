@@ -17,7 +17,7 @@ from axialzoo.data.file_tree import Folder
 from axialzoo.data.pack import _map_picture, write_shards
 from axialzoo.data.tars import index_tar
 from axialzoo.spec import Preprocessing
-from axialzoo.tasks.results import Segments
+from axialzoo.tasks.results import Segmentation
 from axialzoo.train.recipe import load_recipe
 from tests.data.made import write_json, write_map, write_picture
 from tests.engine.made import write_tar
@@ -84,9 +84,13 @@ def same(one, other) -> bool:
 def same_truth(one, other) -> bool:
     if isinstance(one, int):
         return one == other
-    if isinstance(one, Segments):
-        return np.array_equal(one.map, other.map) and one.segments_info == other.segments_info and one.labels == other.labels
-    return np.allclose(one.boxes, other.boxes, atol=1e-9) and np.array_equal(one.indices, other.indices)
+    if isinstance(one, Segmentation):
+        return (
+            np.array_equal(one.segmentation, other.segmentation)
+            and one.segments_info == other.segments_info
+            and one.categories == other.categories
+        )
+    return np.allclose(one.boxes, other.boxes, atol=1e-9) and np.array_equal(one.labels, other.labels)
 
 
 @pytest.mark.parametrize("kind", ["of_classes", "of_boxes", "of_segments"])
@@ -155,7 +159,7 @@ def test_parquet_of_names_numbers_and_boxes(tmp_path):
     assert classes.split("train")[3].picture.tobytes() == Image.open(io.BytesIO(png(3))).tobytes()
     (tmp_path / "labels.txt").write_text("a\nb\n")
     found = open_data(tmp_path, "boxes").split("train")
-    assert found[0].truth.boxes.tolist() == [[1, 2, 9, 12]] and found[0].truth.indices.tolist() == [1] and len(found[5].truth) == 0
+    assert found[0].truth.boxes.tolist() == [[1, 2, 9, 12]] and found[0].truth.labels.tolist() == [1] and len(found[5].truth) == 0
     assert len(found.subset([5, 0])) == 2 and len(found.subset([5, 0])[0].truth) == 0
 
 

@@ -7,11 +7,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from axialzoo.data import Data, check, open_data
+from axialzoo.data import Dataset, check, open_data
 from tests.data.made import SHARED
 
 
-def opened(name: str, kind: str | None = None) -> Data:
+def opened(name: str, kind: str | None = None) -> Dataset:
     if not (SHARED / name).is_dir():
         pytest.skip(f"the data set {name} is not in shared/datasets beside the repository")
     return open_data(SHARED / name, kind)
@@ -43,7 +43,7 @@ def test_camvid():
     data = opened("camvid")
     void, pixels = {}, {}
     for name, split in data.splits.items():
-        maps = [split[index].truth.map for index in range(len(split))]
+        maps = [split[index].truth.segmentation for index in range(len(split))]
         void[name], pixels[name] = sum(int((one == 0).sum()) for one in maps), len(maps)
         assert {one.shape for one in maps} == {(360, 480)}
     assert pixels == {"train": 367, "val": 101, "test": 233}

@@ -86,14 +86,14 @@ def test_black_and_white_masks_are_refused_in_every_encoding(tmp_path, form):
 
 
 def test_16_bit_training_pictures_keep_their_depth_and_stacks_are_refused(tmp_path):
-    from axialzoo.image import stretched
+    from axialzoo.image import stretch_percentiles
 
     values = np.linspace(300, 700, 24 * 32).reshape(24, 32).round().astype(np.uint16)
     for label in ("cat", "dog"):
         (tmp_path / label).mkdir()
         Image.fromarray(values).save(tmp_path / label / "1.tif")
     sample = open_data(tmp_path).splits["train"][0]
-    assert len(np.unique(np.asarray(stretched(sample.picture)))) > 200 > 3 >= len(np.unique(np.asarray(sample.picture)))
+    assert len(np.unique(np.asarray(stretch_percentiles(sample.picture)))) > 200 > 3 >= len(np.unique(np.asarray(sample.picture)))
     Image.fromarray(values).save(tmp_path / "cat" / "1.tif", save_all=True, append_images=[Image.fromarray(values)])
     with pytest.raises(DataError, match="expected a picture of one page, found a TIFF of 2"):
         check(open_data(tmp_path))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from axialzoo.checkpoint import digest, load_checkpoint, write_safetensors
-from axialzoo.spec import KINDS, Attention, Block, Stage, adapt, entry, list_models, parameters
+from axialzoo.spec import KINDS, Attention, Block, Stage, adapt, get_entry, list_models, parameters
 from axialzoo.spec.heads.panoptic import Decoder, Panoptic
 from tests.docs.plain import Plain
 
@@ -106,9 +106,9 @@ def patterns(text: str) -> dict[str, re.Pattern]:
 @pytest.fixture(scope="module")
 def named():
     """Names of the tensors of every registered model, of each kind of attention, and of what no registered model has."""
-    every = [entry(name).spec for name in list_models()]
-    every += [adapt(entry("axial_resnet_cifar10").spec, attention=kind) for kind in KINDS]
-    every.append(replace(entry("resnet50").spec, head=Panoptic(semantic=Decoder(rates=(6, 12)))))
+    every = [get_entry(name).spec for name in list_models()]
+    every += [adapt(get_entry("axial_resnet_cifar10").spec, attention=kind) for kind in KINDS]
+    every.append(replace(get_entry("resnet50").spec, head=Panoptic(semantic=Decoder(rates=(6, 12)))))
     absolute = Attention(8, 8, 2, 4, "global", similarity=("content",), value=("content",), encoding="absolute")
     rare = Stage((Block("basic", (8, 8), squeeze_excite=True), Block("attention", (8, 8), attention=absolute)))
     every.append(replace(every[-1], backbone=replace(every[-1].backbone, stages=(rare,)), head=None))

@@ -124,13 +124,13 @@ def test_what_does_not_go_together_is_refused_before_anything_is_written(folder,
 def test_results_that_cannot_be_written_stop_the_run_and_say_why(folder, pictures, tmp_path, monkeypatch):
     from axialzoo.engine import plan
 
-    begin = plan.begin
+    begin = plan.open_run
 
     def spoilt(out, *words, **more):
         begin(out, *words, **more)
-        plan.part(out, 1).mkdir()
+        plan.part_path(out, 1).mkdir()
 
-    monkeypatch.setattr("axialzoo.engine.run.begin", spoilt)
+    monkeypatch.setattr("axialzoo.engine.run.open_run", spoilt)
     with pytest.raises(WorkerError, match=r"part-000001\.jsonl: expected a file to write, found a folder"):
         predict_batch([pictures], folder, tmp_path / "out.jsonl", workers=1, chunk=30)
 

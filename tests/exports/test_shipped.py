@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from axialzoo.exports import ROUTES
-from axialzoo.spec import entry, list_models
+from axialzoo.spec import get_entry, list_models
 from tests.exports.common import check_written
 
-SHIPPED = [name for name in list_models() if any(where.startswith("package:") for where in entry(name).weights.values())]
+SHIPPED = [name for name in list_models() if any(where.startswith("package:") for where in get_entry(name).weights.values())]
 WIDEST = {key: "fixed" if route.reason("any") else "any" for key, route in ROUTES.items() if not route.reason("fixed")}
 
 

@@ -11,7 +11,7 @@ import torch
 from axialzoo.checkpoint import save_checkpoint
 from axialzoo.exports import ExportError, export, export_model
 from axialzoo.exports.run import Original
-from axialzoo.spec import Attention, Backbone, Block, Model, Stage, entry
+from axialzoo.spec import Attention, Backbone, Block, Model, Stage, get_entry
 from axialzoo.torch import dynamic_window
 from axialzoo.torch.models import build
 from tests.conversion import small
@@ -64,9 +64,9 @@ def test_one_size_and_any_batch(folder, tmp_path):
 
 
 def test_windows_that_are_recorded_wrong_are_refused_and_leave_nothing(folder, tmp_path, monkeypatch):
-    right = dynamic_window.DynamicWindow.of.__func__
+    right = dynamic_window.SymbolicWindow.of.__func__
     monkeypatch.setattr(
-        dynamic_window.DynamicWindow, "of", classmethod(lambda cls, length, spec: replace(right(cls, length, spec), reach=1))
+        dynamic_window.SymbolicWindow, "of", classmethod(lambda cls, length, spec: replace(right(cls, length, spec), reach=1))
     )
     with pytest.raises(ExportError, match=r"model.pt2: at batch \d and \d+ x \d+ differs from its original by"):
         export_model(folder, tmp_path / "model.pt2", any_size=True)
@@ -125,7 +125,7 @@ def test_a_trace_without_that_step_would_be_silently_wrong(monkeypatch):
     from axialzoo.torch import backbone
 
     monkeypatch.setattr(backbone, "check_image", lambda x, channels: x)
-    model, x = build(entry("axial_resnet_cifar10_xs").spec).eval(), torch.randn(1, 3, 37, 43)
+    model, x = build(get_entry("axial_resnet_cifar10_xs").spec).eval(), torch.randn(1, 3, 37, 43)
     for tensor in model.state_dict().values():
         tensor.copy_(torch.rand_like(tensor) + 0.1)
     with torch.no_grad():

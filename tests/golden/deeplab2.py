@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from axialzoo.spec import Attention, Backbone, Block, Model, Norm, Stage, Stem, StemConv, entry
+from axialzoo.spec import Attention, Backbone, Block, Model, Norm, Stage, Stem, StemConv, get_entry
 from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.spec.zoo.deeplab2 import backbone
 from converters.deeplab2_names import places
@@ -128,9 +128,9 @@ TINY_SPEC = backbone(depths=(1, 1, 2, 1), width=0.125, stem_width=0.25, axial_fr
 NETWORKS = {
     network.file: network
     for network in (
-        Network("dl2_axial_resnet_s_64", entry("axial_resnet_s").spec, (64, 64)),
-        Network("dl2_axial_deeplab_s_65", entry("axial_deeplab_s_backbone").spec, (65, 65)),
-        Network("dl2_max_deeplab_s_backbone_65", entry("max_deeplab_s_backbone").spec, (65, 65)),
+        Network("dl2_axial_resnet_s_64", get_entry("axial_resnet_s").spec, (64, 64)),
+        Network("dl2_axial_deeplab_s_65", get_entry("axial_deeplab_s_backbone").spec, (65, 65)),
+        Network("dl2_max_deeplab_s_backbone_65", get_entry("max_deeplab_s_backbone").spec, (65, 65)),
         Network("dl2_tiny_panoptic_axial_deeplab_65x97", TINY_SPEC, (65, 97), "encoder/"),
     )
 }

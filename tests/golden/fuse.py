@@ -7,14 +7,14 @@ from functools import cache
 import numpy as np
 
 from axialzoo.spec import Attention, Backbone, Block, NeckStage, Norm, Stage, Stem
-from axialzoo.spec.neck import Fused
+from axialzoo.spec.neck import NeckInput
 from tests.golden.reference import DATA, Tensors
 
 SIZES = ((5, 7), (9, 13), (2, 3))  # of the resized outputs
 IMAGE = (9, 7)  # of which the decoder stage has stride 2: 5 x 4
 STAGE = NeckStage(2, 8)
 # 9 x 7 at stride 1, 3 x 2 at stride 4: projected with stride 2, as it is, projected and resized, as it is
-FEATURES = (Fused(0, 6, 1), Fused(1, 8, 4), Fused(2, 5, 4), Fused(3, 8, 1))
+FEATURES = (NeckInput(0, 6, 1), NeckInput(1, 8, 4), NeckInput(2, 5, 4), NeckInput(3, 8, 1))
 BACKBONE = Backbone(Stem(), (Stage((Block("axial", (8, 8), attention=Attention(8, 8)),)),), pre_activation=True, norm=Norm(1e-3, 0.01))
 PROJECTIONS = {"0": "_strided_conv_bn1", "2": "_resized_conv_bn3"}  # our names, theirs
 LEAVES = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}

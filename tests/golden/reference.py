@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from axialzoo.spec import Attention, Backbone, Block, Model, Stage, Stem, entry, parameters
+from axialzoo.spec import Attention, Backbone, Block, Model, Stage, Stem, get_entry, parameters
 from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.spec.layers import layers
 from converters.axial_deeplab_names import foreign_name, to_ours
@@ -66,7 +66,7 @@ STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 
 def network_spec() -> Model:
-    return entry("axial_resnet26_s").spec
+    return get_entry("axial_resnet26_s").spec
 
 
 @cache

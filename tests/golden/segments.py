@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from axialzoo.tasks.results import Segments
+from axialzoo.tasks.results import Segmentation
 
 DATA = Path(__file__).parent / "data"
 
@@ -39,9 +39,9 @@ def decoding(case: str, what: str) -> np.ndarray:
     return stored("dl2_postprocess")[str(found)] if found.dtype.kind == "U" else found
 
 
-def same_up_to_names(found: Segments, panoptic: np.ndarray, void: int = 255) -> bool:
+def same_up_to_names(found: Segmentation, panoptic: np.ndarray, void: int = 255) -> bool:
     """Whether the segments are deeplab2's (class * 1000 + instance), whatever the numbers of the instances."""
-    pairs = np.unique(np.stack([panoptic.ravel(), found.map.ravel()]), axis=1)  # (2, pairs)
+    pairs = np.unique(np.stack([panoptic.ravel(), found.segmentation.ravel()]), axis=1)  # (2, pairs)
     classes = {0: void, **{one["id"]: one["label_id"] for one in found.segments_info}}
     one_to_one = all(len(np.unique(side)) == pairs.shape[1] for side in pairs)
     return one_to_one and all(theirs // 1000 == classes[ours] for theirs, ours in pairs.T.tolist())
@@ -104,14 +104,14 @@ def loss_gradients(case: str) -> dict[str, np.ndarray]:
 QUALITY = {"synthetic0": (0,), "synthetic1": (1,), "synthetic2": (2,), "synthetic_all": (0, 1, 2)}
 
 
-def quality_pair(index: int) -> tuple[Segments, Segments]:
+def quality_pair(index: int) -> tuple[Segmentation, Segmentation]:
     """A result and its truth; class 0 is void."""
     data = stored("dl2_panoptic_quality")
     return _segments(data[f"pred{index}"]), _segments(data[f"true{index}"])
 
 
-def _segments(panoptic: np.ndarray, per_class: int = 256) -> Segments:
+def _segments(panoptic: np.ndarray, per_class: int = 256) -> Segmentation:
     """deeplab2 takes only id 0 for void; an id of class 0 besides it is nothing to be found, and yet not void: a crowd of class 0."""
     ids = [int(id) for id in np.unique(panoptic) if id]
     crowds = {id: {"iscrowd": 1} for id in ids if id < per_class}
-    return Segments(panoptic, [{"id": id, "label_id": id // per_class} | crowds.get(id, {}) for id in ids])
+    return Segmentation(panoptic, [{"id": id, "label_id": id // per_class} | crowds.get(id, {}) for id in ids])

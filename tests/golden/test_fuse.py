@@ -7,19 +7,19 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from axialzoo.torch.neck import Fuse
+from axialzoo.torch.neck import FeatureFusion
 from axialzoo.torch.resize import resize
 from tests.golden import fuse
 from tests.golden.reference import TOLERANCE
 
 
-def layer(tensors=None) -> Fuse:
-    made = Fuse(fuse.FEATURES, fuse.STAGE, fuse.BACKBONE)
+def layer(tensors=None) -> FeatureFusion:
+    made = FeatureFusion(fuse.FEATURES, fuse.STAGE, fuse.BACKBONE)
     made.load_state_dict({name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in (tensors or fuse.tensors()).items()})
     return made
 
 
-def error(made: Fuse, training: bool = False) -> float:
+def error(made: FeatureFusion, training: bool = False) -> float:
     with torch.no_grad():
         found = made.train(training)([torch.from_numpy(x) for x in fuse.inputs()], fuse.IMAGE).numpy()
     return float(np.abs(found - fuse.output(training)).max())

@@ -81,7 +81,9 @@ def test_segments_have_ids_from_the_best_on_and_scores():
     assert [one["id"] for one in segments.segments_info] == list(range(1, len(segments) + 1)) and len(segments) > 2
     scores = [one["score"] for one in segments.segments_info]
     assert scores == sorted(scores, reverse=True) and 0 < scores[-1] <= scores[0] <= 1
-    assert [int((segments.map == one["id"]).sum()) for one in segments.segments_info] == [one["area"] for one in segments.segments_info]
+    assert [int((segments.segmentation == one["id"]).sum()) for one in segments.segments_info] == [
+        one["area"] for one in segments.segments_info
+    ]
 
 
 def test_an_image_without_a_confident_slot_has_no_segment():

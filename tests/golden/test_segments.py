@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from axialzoo.spec.labels import Label
-from axialzoo.tasks.results import Segments
+from axialzoo.tasks.results import Segmentation
 from axialzoo.tasks.segmentation import PanopticQuality
 from axialzoo.tasks.segmentation.centers import find_centers, suppressed
 from axialzoo.tasks.segmentation.grouping import nearest_center
@@ -26,7 +26,7 @@ def threshold(case: str) -> float:
     return LAST_OF_TOP_K.get(case, described("dl2_postprocess")["cases"][case]["config"]["center_threshold"])
 
 
-def decoded(case: str, merge, turn=lambda x: x) -> Segments:
+def decoded(case: str, merge, turn=lambda x: x) -> Segmentation:
     config = described("dl2_postprocess")["cases"][case]["config"]
     return decode(
         decoding(case, "semantic_probs"),
@@ -108,9 +108,10 @@ def test_panoptic_quality_is_deeplab2s(case):
 def test_void_counted_as_a_class_is_caught():
     def void_as_a_class(result, truth):
         return tuple(
-            Segments(np.where(one.map == 0, 1, one.map), [*one.segments_info, {"id": 1, "label_id": 0}]) for one in (result, truth)
+            Segmentation(np.where(one.segmentation == 0, 1, one.segmentation), [*one.segments_info, {"id": 1, "label_id": 0}])
+            for one in (result, truth)
         )
 
-    assert any((segments.quality_pair(index)[1].map == 0).any() for index in QUALITY["synthetic_all"])
+    assert any((segments.quality_pair(index)[1].segmentation == 0).any() for index in QUALITY["synthetic_all"])
     wrong, wanted = quality("synthetic_all", void_as_a_class).compute(), described("dl2_panoptic_quality")["synthetic_all"]
     assert abs(wrong["pq"] - wanted["summary_pq_sq_rq_tp_fn_fp"][0]) > 1000 * TOLERANCE

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from axialzoo.spec import count, entry
+from axialzoo.spec import get_entry, num_parameters
 from axialzoo.torch import build
 from axialzoo.torch.heads import decoder, kmeans
 from axialzoo.torch.tokens import TokenAttention
@@ -92,7 +92,7 @@ def test_the_one_code_for_the_other_is_caught():
     ],
 )
 def test_registered_models_have_the_parameters_of_the_originals(name, parameters):
-    assert count(entry(name).spec) == entry(name).published["parameters"] == parameters
+    assert num_parameters(get_entry(name).spec) == get_entry(name).published["parameters"] == parameters
 
 
 # Planted errors.

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from axialzoo.spec import Model, adapt, count
+from axialzoo.spec import Model, adapt, num_parameters
 from axialzoo.torch import build
 from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.blocks import ResidualBlock
@@ -53,7 +53,7 @@ def logits_error(model: Any, name: str) -> float:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_logits_are_the_authors(name):
-    assert count(spec_of(name)) == described()["models"][name]["parameters"]
+    assert num_parameters(spec_of(name)) == described()["models"][name]["parameters"]
     assert logits_error(model_of(name), name) <= TOLERANCE
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from axialzoo.spec import Norm, count, entry
+from axialzoo.spec import Norm, get_entry, num_parameters
 from axialzoo.torch import build
 from axialzoo.torch.heads import decoder
 from tests.golden import panoptic
@@ -42,7 +42,7 @@ def test_the_head_gives_the_same_in_training_as_in_evaluation_but_for_the_norms(
 
 
 def test_trainable_parameters_are_theirs():
-    assert count(SPEC) == 413_630
+    assert num_parameters(SPEC) == 413_630
 
 
 def test_corners_that_are_not_aligned_are_caught(monkeypatch):
@@ -86,10 +86,10 @@ def test_another_convention_is_caught():
 
 
 def test_no_activation_after_the_depthwise_part_is_caught(monkeypatch):
-    monkeypatch.setattr(decoder.Separable, "forward", lambda self, x: self.activation(self.pointwise(self.depthwise(x))))
+    monkeypatch.setattr(decoder.SeparableConv, "forward", lambda self, x: self.activation(self.pointwise(self.depthwise(x))))
     assert min(errors(network()).values()) > 50 * TOLERANCE
 
 
 @pytest.mark.parametrize(("name", "expected"), [("axial_deeplab_s", 12_455_910), ("axial_deeplab_l", 45_286_982)])
 def test_registered_models_have_the_parameters_of_the_originals(name, expected):
-    assert count(entry(name).spec) == expected
+    assert num_parameters(get_entry(name).spec) == expected

@@ -91,8 +91,8 @@ def test_keras_computes_there_too(gpu, backend):
 @pytest.mark.parametrize(("name", "photo"), list(zip(SHIPPED, ("chelsea.jpg", "nuclei.png", "blood_cells.jpg"))))
 def test_a_photograph_shows_what_it_shows_on_a_cpu(gpu, name, photo):
     here, there = (load_runner(name, "torch", device=device).predict(PHOTOS / photo) for device in ("cpu", gpu))
-    assert [label for label, _ in here.rows()][:3] == [label for label, _ in there.rows()][:3]
-    assert np.allclose([score for _, score in here.rows()][:3], [score for _, score in there.rows()][:3], atol=0.02)
+    assert [label for label, _ in here.summary()][:3] == [label for label, _ in there.summary()][:3]
+    assert np.allclose([score for _, score in here.summary()][:3], [score for _, score in there.summary()][:3], atol=0.02)
 
 
 def test_verify_passes_there(gpu, folder):

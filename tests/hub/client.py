@@ -23,7 +23,7 @@ def publish(source: str, repo_id: str, everywhere: bool = False, **options) -> d
     from axialzoo.runtime import publish, verify
 
     if not everywhere:
-        verify.places = lambda: [verify.Place("torch")]  # the quickest to start
+        verify.targets = lambda: [verify.Target("torch")]  # the quickest to start
     return publish(source, repo_id, **options)
 
 
@@ -31,7 +31,7 @@ def verified(source: str, everywhere: bool = False) -> dict:
     from axialzoo.runtime import verify
 
     if not everywhere:
-        verify.places = lambda: [verify.Place("torch")]
+        verify.targets = lambda: [verify.Target("torch")]
     return verify.verify(source)
 
 

@@ -12,11 +12,11 @@ from axialzoo.hub import fetch_checkpoint, model_card
 from axialzoo.runtime import Runner
 from axialzoo.runtime.frameworks import process_backend
 from axialzoo.runtime.process import Worker
-from axialzoo.spec import KINDS, adapt, entry
+from axialzoo.spec import KINDS, adapt, get_entry
 
 ROOT = Path(__file__).parents[2]
 NAME = "axial_resnet_cifar10_xs"
-TAGS = {kind: tag for kind in KINDS if (tag := entry(NAME).tag_of_kind(kind))}
+TAGS = {kind: tag for kind in KINDS if (tag := get_entry(NAME).tag_of_kind(kind))}
 TABLE = re.compile(r"^\| `(\w+)` \| ([\d.]+)", re.MULTILINE)  # of the page: kind, mean of top-1
 
 
@@ -29,14 +29,14 @@ def keras():
 
 
 def test_every_tag_is_of_one_kind():
-    assert sorted(TAGS.values()) == sorted(entry(NAME).weights)
+    assert sorted(TAGS.values()) == sorted(get_entry(NAME).weights)
 
 
 @pytest.mark.parametrize("kind", TAGS)
 def test_weights_are_of_their_kind_and_their_card_says_what_they_are(kind):
     checkpoint = fetch_checkpoint(f"{NAME}.{TAGS[kind]}")
     config, card = checkpoint.config, (checkpoint.folder / "README.md").read_text()
-    assert config.model == NAME and config.spec == adapt(entry(NAME).spec, attention=kind)
+    assert config.model == NAME and config.spec == adapt(get_entry(NAME).spec, attention=kind)
     assert sorted(card.splitlines()) == sorted(model_card(config).splitlines()) and "license: other" in card
     assert "not for use" in card and f"Its attention is `{kind}`" in card
     recipe = config.provenance["recipe"]

@@ -20,7 +20,7 @@ from axialzoo.hub.push import prepare, write_publication
 from axialzoo.ops.kernels import kernel
 from axialzoo.runtime import publish, verify
 from axialzoo.runtime.frameworks import BACKENDS
-from axialzoo.spec import entry
+from axialzoo.spec import get_entry
 from tests.cli.conftest import LABELS, random_tensors
 from tests.conversion import small
 from tests.hub.asking import ROOT, ask
@@ -39,7 +39,7 @@ PROVENANCE = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("folder")
-    save_checkpoint(place, Config(XS, entry(XS).spec, LABELS, provenance=PROVENANCE), random_tensors(entry(XS).spec))
+    save_checkpoint(place, Config(XS, get_entry(XS).spec, LABELS, provenance=PROVENANCE), random_tensors(get_entry(XS).spec))
     (place / "pictures").mkdir()
     for name in ("curve.png", "pictures/worst.webp", "secret.txt"):
         (place / name).write_bytes(name.encode())
@@ -50,7 +50,7 @@ def folder(tmp_path_factory):
 def published(folder, tmp_path_factory):
     """A dry run of it, in PyTorch alone, which starts quickest."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(verify, "places", lambda: [verify.Place("torch")])
+        patched.setattr(verify, "targets", lambda: [verify.Target("torch")])
         done = publish(folder, "axial/tiny", dry_run=tmp_path_factory.mktemp("out") / "tiny")
     return done
 
@@ -130,7 +130,7 @@ def test_a_name_that_is_no_repository_is_refused(folder, name):
 
 
 def test_weights_that_fail_their_verification_are_not_published(folder, monkeypatch, tmp_path):
-    monkeypatch.setattr(verify, "places", lambda: [verify.Place("nonsense")])
+    monkeypatch.setattr(verify, "targets", lambda: [verify.Target("nonsense")])
     monkeypatch.setitem(verify.frameworks.TITLES, "nonsense", "Nonsense")
     monkeypatch.setattr(verify.frameworks, "installed", lambda package: True)
     with pytest.raises(CheckpointError, match=r"did not pass its verification \(Nonsense\)"):
@@ -142,7 +142,7 @@ def test_weights_that_fail_their_verification_are_not_published(folder, monkeypa
 
 
 def test_golden_activations_are_what_the_weights_compute(published, monkeypatch):
-    monkeypatch.setattr(verify, "places", lambda: [verify.Place("torch")])
+    monkeypatch.setattr(verify, "targets", lambda: [verify.Target("torch")])
     report = verify.verify(published["folder"])
     assert report["ok"] and [row["precision"] for row in report["golden"]] == ["float32", "float64"]
     assert all(row["error"] <= row["limit"] for row in report["golden"])
@@ -152,7 +152,7 @@ def test_golden_activations_are_what_the_weights_compute(published, monkeypatch)
 def test_an_inference_form_is_held_to_the_golden_activations_of_its_precision(published, tmp_path, monkeypatch):
     if kernel() is None:
         pytest.skip("no kernel: there is no compiler here")
-    monkeypatch.setattr(verify, "places", lambda: [verify.Place("torch", optimize=True)])
+    monkeypatch.setattr(verify, "targets", lambda: [verify.Target("torch", optimize=True)])
     report = verify.verify(published["folder"])
     assert report["ok"] and [row["precision"] for row in report["golden"]] == ["float32"]
     assert not planted(published, tmp_path, nudged)["ok"]
@@ -195,7 +195,7 @@ def transposed(data):
     ],
 )
 def test_planted_golden_activations_are_caught(published, tmp_path, monkeypatch, change, what):
-    monkeypatch.setattr(verify, "places", lambda: [verify.Place("torch")])
+    monkeypatch.setattr(verify, "targets", lambda: [verify.Target("torch")])
     report = planted(published, tmp_path, change)
     assert not report["ok"]
     failed = [check["detail"] for check in report["checks"] if check["ok"] is False]
@@ -204,7 +204,7 @@ def test_planted_golden_activations_are_caught(published, tmp_path, monkeypatch,
 
 def test_golden_activations_do_not_depend_on_a_scalar_or_a_map():
     maps = {"maps": np.arange(2 * 5 * 7 * 9, dtype=float).reshape(2, 5, 7, 9), "logits": np.ones((2, 3))}
-    text = golden.golden_text(small.CONFIG, "test", {"float32": (golden.made_input((2, 5, 7, 3)), maps)})
+    text = golden.golden_text(small.CONFIG, "test", {"float32": (golden.noise_input((2, 5, 7, 3)), maps)})
     case = json.loads(text)["cases"]["float32"]
     assert np.shape(case["outputs"]["maps"]["first"]) == (3, 3, 8) and golden.compare_golden(case, maps, "float32") == 0.0
     assert golden.compare_golden(case, {**maps, "logits": np.full((2, 3), np.nan)}, "float32") is None

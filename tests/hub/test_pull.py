@@ -13,11 +13,11 @@ import pytest
 
 from axialzoo.checkpoint import CheckpointError, load_checkpoint
 from axialzoo.hub import catalogue, fetch_checkpoint, resume
-from axialzoo.hub.catalogue import OFFICIAL, Official, official
+from axialzoo.hub.catalogue import OFFICIAL, OfficialWeights, official
 from axialzoo.hub.resume import fetch_file
 from axialzoo.runtime import pulling
 from axialzoo.runtime.pulling import pull
-from axialzoo.spec import SpecError, entry, is_registered
+from axialzoo.spec import SpecError, get_entry, is_registered
 from tests.conversion import small
 from tests.golden.deeplab2 import TINY
 
@@ -36,7 +36,7 @@ def own_home(tmp_path, monkeypatch):
 @pytest.fixture
 def offered(hub, monkeypatch):
     """Weights in the catalogue whose archive the server has."""
-    one = Official(NAME, "deeplab2", f"{hub.url}/archives/tiny.tar.gz", "test")
+    one = OfficialWeights(NAME, "deeplab2", f"{hub.url}/archives/tiny.tar.gz", "test")
     monkeypatch.setitem(catalogue.OFFICIAL, NAME, one)
     return one
 
@@ -227,7 +227,7 @@ def test_every_entry_names_a_model_an_address_a_licence_and_figures_that_the_reg
         assert name == one.name and is_registered(model) and one.model == model and one.licence
         assert one.address.startswith("http") and one.zoo in ("deeplab2", "axial-deeplab", "kmax-deeplab")
         for key, value in one.published.items():
-            assert value <= entry(model).published.get(key, value), name  # shorter trainings and smaller pictures are offered too
+            assert value <= get_entry(model).published.get(key, value), name  # shorter trainings and smaller pictures are offered too
 
 
 def test_a_name_that_nobody_offers_is_refused():

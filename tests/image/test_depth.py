@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from axialzoo.image import ImageError, load_image, notes, preprocess, seen, stretched
+from axialzoo.image import ImageError, image_notes, load_image, model_view, preprocess, stretch_percentiles
 from axialzoo.spec import Preprocessing
 
 GREY = np.asarray(Image.open(Path(__file__).parents[2] / "docs" / "photos" / "nuclei.png").convert("L"))  # (H, W)
@@ -37,22 +37,22 @@ def test_16_bit_ranges_look_like_8_bits_to_a_model_that_stretches(tmp_path, low,
         "array": lambda: values,
         "pillow": lambda: Image.fromarray(values),
     }
-    difference = np.abs(np.asarray(seen(given[form](), STRETCHING), int) - np.asarray(seen(GREY, STRETCHING), int))
+    difference = np.abs(np.asarray(model_view(given[form](), STRETCHING), int) - np.asarray(model_view(GREY, STRETCHING), int))
     assert difference.max() <= max(1, 255 // (high - low) + 1)  # the rounding of the narrow range itself
-    cut = np.asarray(stretched(Image.fromarray(((values.astype(int) + 128) // 257).astype(np.uint8)).convert("RGB")), int)
-    assert high > 4095 or np.abs(cut - np.asarray(seen(GREY, STRETCHING), int)).max() > 5  # cut to 8 bits first, it would be seen
+    cut = np.asarray(stretch_percentiles(Image.fromarray(((values.astype(int) + 128) // 257).astype(np.uint8)).convert("RGB")), int)
+    assert high > 4095 or np.abs(cut - np.asarray(model_view(GREY, STRETCHING), int)).max() > 5  # cut to 8 bits first, it would be seen
 
 
 def test_8_bit_values_in_wider_types_are_bit_equal():
     for dtype in (np.uint16, np.int32, np.float32, np.float64):
-        assert np.array_equal(seen(GREY.astype(dtype), STRETCHING), seen(GREY, STRETCHING))
+        assert np.array_equal(model_view(GREY.astype(dtype), STRETCHING), model_view(GREY, STRETCHING))
         assert np.array_equal(preprocess(GREY.astype(dtype), FIXED), preprocess(GREY, FIXED))
 
 
 def test_float_files_and_arrays_of_0_to_1_are_stretched(tmp_path):
     values = in_range(0, 1, np.float32)
     for picture in (values, load_image(saved(tmp_path / "a.tif", values))):
-        assert np.abs(np.asarray(seen(picture, STRETCHING), int) - np.asarray(seen(GREY, STRETCHING), int)).max() <= 1
+        assert np.abs(np.asarray(model_view(picture, STRETCHING), int) - np.asarray(model_view(GREY, STRETCHING), int)).max() <= 1
     with pytest.raises(ImageError, match="multiply a picture of 0 to 1 by 255"):
         preprocess(values, FIXED)
 
@@ -76,12 +76,12 @@ def stack(path: Path, description: str = "") -> Path:
 
 def test_pages_and_channels_are_chosen_and_the_others_named(tmp_path):
     path = stack(tmp_path / "a.tif")
-    assert notes(load_image(path)) == ("page 1 of 4 read; choose another with --page",)
+    assert image_notes(load_image(path)) == ("page 1 of 4 read; choose another with --page",)
     assert np.unique(load_image(path, page=3)).tolist() == [250]
     with pytest.raises(ImageError, match="a page from 1 to 4, found 5"):
         load_image(path, page=5)
     path = stack(tmp_path / "b.tif", "ImageJ=1.53\nimages=4\nchannels=2\nslices=2\n")
-    assert "channel 1 of 2" in notes(load_image(path))[0]
+    assert "channel 1 of 2" in image_notes(load_image(path))[0]
     assert [np.unique(load_image(path, page=p, channel=c)).tolist() for p in (1, 2) for c in (1, 2)] == [[10], [90], [250], [30]]
     path = stack(tmp_path / "c.tif", '<OME><Pixels SizeC="2" SizeZ="2" SizeT="1"/></OME>')
     with pytest.raises(ImageError, match=r"OME-TIFF of 4 planes .SizeC"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from axialzoo.image import draw, draw_prediction, load_image, seen
+from axialzoo.image import draw, draw_prediction, load_image, model_view
 from axialzoo.spec import Preprocessing
 
 PHOTO = Path(__file__).parents[2] / "docs" / "photos" / "chelsea.jpg"
@@ -46,7 +46,7 @@ def test_the_photograph_and_what_the_model_sees_of_it_are_in_the_picture():
 @pytest.mark.parametrize("size", [(1, 1), (3000, 2), (2, 3000), (40, 30)])
 def test_odd_shapes_of_photograph_are_drawn(size):
     image = Image.new("RGB", size, (9, 9, 9))
-    picture = draw_prediction(image, {"PyTorch": ROWS}, model="m", seen=seen(image, Preprocessing((32, 32), "squash")))
+    picture = draw_prediction(image, {"PyTorch": ROWS}, model="m", seen=model_view(image, Preprocessing((32, 32), "squash")))
     assert coloured(picture, (9, 9, 9)) > 0 and picture.width < 3000 and picture.height < 1500
 
 

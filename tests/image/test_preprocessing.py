@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from axialzoo.image import ImageError, View, load_image, preprocess, resample, resampling_weights, seen, view_of
+from axialzoo.image import ImageError, ResizeTransform, load_image, model_view, preprocess, resample, resampling_weights, resize_transform
 from axialzoo.spec import Preprocessing
 
 PHOTO = Path(__file__).parents[2] / "docs" / "photos" / "chelsea.jpg"
@@ -68,7 +68,7 @@ def test_interpolation_without_antialiasing_is_caught():
     """The classic mistake: most tensor libraries shrink without widening the filter."""
     photo = load_image(PHOTO)
     planted = photo.transform((32, 32), Image.Transform.AFFINE, (photo.width / 32, 0, 0, 0, photo.height / 32, 0), Image.Resampling.BICUBIC)
-    found = np.asarray(seen(photo, Preprocessing((32, 32), "squash"))).astype(int)
+    found = np.asarray(model_view(photo, Preprocessing((32, 32), "squash"))).astype(int)
     assert np.array_equal(found, resample(np.asarray(photo), (32, 32), "bicubic"))
     assert np.abs(np.asarray(planted) - found).max() > 20
 
@@ -154,23 +154,23 @@ def test_a_hairline_that_would_fill_the_memory_is_refused():
 
 
 def test_the_view_of_resizing_and_cropping():
-    assert view_of(300, 451, Preprocessing()) == View((300, 451), (256, 384), 16, 80, (224, 224))
-    assert view_of(451, 300, Preprocessing(size=(32, 32), crop=1.0)) == View((451, 300), (48, 32), 8, 0, (32, 32))
-    assert view_of(100, 100, Preprocessing(size=(32, 64), crop=1.0)) == View((100, 100), (64, 64), 16, 0, (32, 64))
-    assert view_of(5, 7, Preprocessing(resize="none")) == View((5, 7), (5, 7), 0, 0, (5, 7))
-    assert view_of(5, 7, Preprocessing(resize="squash")) == View((5, 7), (224, 224), 0, 0, (224, 224))
+    assert resize_transform(300, 451, Preprocessing()) == ResizeTransform((300, 451), (256, 384), 16, 80, (224, 224))
+    assert resize_transform(451, 300, Preprocessing(size=(32, 32), crop=1.0)) == ResizeTransform((451, 300), (48, 32), 8, 0, (32, 32))
+    assert resize_transform(100, 100, Preprocessing(size=(32, 64), crop=1.0)) == ResizeTransform((100, 100), (64, 64), 16, 0, (32, 64))
+    assert resize_transform(5, 7, Preprocessing(resize="none")) == ResizeTransform((5, 7), (5, 7), 0, 0, (5, 7))
+    assert resize_transform(5, 7, Preprocessing(resize="squash")) == ResizeTransform((5, 7), (224, 224), 0, 0, (224, 224))
 
 
 def test_every_size_of_picture_covers_the_crop():
     for height in (1, 2, 7, 31, 223, 500):
         for width in (1, 3, 8, 97, 499):
             for spec in (Preprocessing(size=(3, 5)), Preprocessing(size=(33, 17), crop=0.9)):
-                steps = view_of(height, width, spec)
+                steps = resize_transform(height, width, spec)
                 assert steps.top >= 0 and steps.left >= 0
                 assert steps.top + steps.size[0] <= steps.resized[0] and steps.left + steps.size[1] <= steps.resized[1]
 
 
 def test_what_is_seen_is_what_is_computed_on():
-    picture = seen(load_image(PHOTO), SPEC)
+    picture = model_view(load_image(PHOTO), SPEC)
     assert picture.size == (32, 32)
     assert np.array_equal(preprocess(picture, replace(SPEC, resize="none")), preprocess(load_image(PHOTO), SPEC))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from axialzoo.image import ImageError, load_image, notes, preprocess
+from axialzoo.image import ImageError, image_notes, load_image, preprocess
 from axialzoo.image import read as reading
 from axialzoo.spec import Preprocessing
 
@@ -29,7 +29,7 @@ def stored(image: Image.Image, kind: str, **options) -> io.BytesIO:
 def test_a_photograph_is_read_as_pillow_reads_it():
     with Image.open(PHOTO) as image:
         assert np.array_equal(load_image(PHOTO), image.convert("RGB"))
-    assert load_image(str(PHOTO)).mode == "RGB" and notes(load_image(PHOTO)) == ()
+    assert load_image(str(PHOTO)).mode == "RGB" and image_notes(load_image(PHOTO)) == ()
 
 
 def test_red_green_and_blue_stay_in_this_order():
@@ -51,14 +51,14 @@ def test_16_bit_grey_is_scaled_and_not_clipped(kind, suffix):
     read = load_image(stored(image, kind))
     expected = [round(value / 257) for value in (0, 128, 129, 257, 32768, 65407, 65535)]
     assert np.asarray(read)[0, :, 0].tolist() == expected == [0, 0, 1, 1, 128, 255, 255]
-    assert notes(read) == ("16-bit grey scaled to 8 bits",)
+    assert image_notes(read) == ("16-bit grey scaled to 8 bits",)
     assert np.minimum(values, 255)[0].tolist() != expected  # clipping, as Pillow's own convert does, would be seen
 
 
 @pytest.mark.parametrize("values", [np.array([[0, 70000]], np.int32), np.array([[-0.5, 0.5]], np.float32)])
 def test_32_bit_and_floating_point_pixels_are_for_models_that_stretch_pictures(values):
     picture = load_image(stored(Image.fromarray(values), "TIFF"))
-    assert np.asarray(picture)[0, :, 0].tolist() == [0, 255] and "stretched to 8 bits" in notes(picture)[0]
+    assert np.asarray(picture)[0, :, 0].tolist() == [0, 255] and "stretched to 8 bits" in image_notes(picture)[0]
     with pytest.raises(ImageError, match="no known range"):
         preprocess(picture, Preprocessing(size=(1, 2)))
     assert preprocess(picture, Preprocessing(size=(1, 2), resize="none", per_image=True)).shape == (3, 1, 2)
@@ -69,7 +69,7 @@ def test_transparency_is_laid_over_white_and_said():
     rgba[0, :, 3] = (0, 255, 51)  # black: transparent, opaque, one fifth
     read = load_image(stored(Image.fromarray(rgba), "PNG"))
     assert np.asarray(read)[0, :, 0].tolist() == [255, 0, 204]
-    assert notes(read) == ("transparency laid over white",)
+    assert image_notes(read) == ("transparency laid over white",)
     with Image.open(stored(Image.fromarray(rgba), "PNG")) as image:
         assert not np.array_equal(image.convert("RGB"), read)  # dropping alpha would be seen
 
@@ -77,7 +77,7 @@ def test_transparency_is_laid_over_white_and_said():
 def test_an_opaque_alpha_channel_changes_nothing_and_is_not_mentioned():
     rgba = np.dstack([SCENE, np.full(SCENE.shape[:2], 255, np.uint8)])
     read = load_image(stored(Image.fromarray(rgba), "PNG"))
-    assert np.array_equal(read, SCENE) and notes(read) == ()
+    assert np.array_equal(read, SCENE) and image_notes(read) == ()
 
 
 def test_grey_with_alpha_is_laid_over_white():
@@ -94,7 +94,7 @@ def test_a_palette_gives_its_colours_and_its_transparent_entry_white():
     for kind in ("PNG", "GIF"):
         read = load_image(stored(image, kind, transparency=1))
         assert np.asarray(read).tolist() == [[[10, 20, 30], [255, 255, 255]]]
-        assert notes(read) == ("transparency laid over white",)
+        assert image_notes(read) == ("transparency laid over white",)
 
 
 def test_a_transparent_colour_of_an_rgb_picture_becomes_white():
@@ -107,7 +107,7 @@ def test_cmyk_is_read_and_said():
     read = load_image(stored(cmyk, "JPEG", quality=100))
     red, green, blue = np.asarray(read)[8, 8].astype(int)
     assert red > 245 and green < 10 and blue < 10
-    assert notes(read) == ("CMYK converted without its colour profile",)
+    assert image_notes(read) == ("CMYK converted without its colour profile",)
 
 
 def test_black_and_white_is_0_and_255():
@@ -133,7 +133,7 @@ def test_exif_rotation_is_applied(orientation):
     exif[0x0112] = orientation
     read = load_image(stored(Image.fromarray(SCENE), "PNG", exif=exif))
     assert np.array_equal(read, TURNS[orientation](SCENE))
-    assert notes(read) == (() if orientation == 1 else ("turned upright as its EXIF says",))
+    assert image_notes(read) == (() if orientation == 1 else ("turned upright as its EXIF says",))
     if orientation > 1:
         assert not np.array_equal(read, SCENE)  # a picture left as it lies would be seen
     assert read.getexif().get(0x0112, 1) == 1  # and is not turned again

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from axialzoo.image import ImageError, View, preprocess, seen, stretched, view_of
+from axialzoo.image import ImageError, ResizeTransform, model_view, preprocess, resize_transform, stretch_percentiles
 from axialzoo.spec import Preprocessing, SpecError
 
 SIDES = st.integers(1, 90)
@@ -22,7 +22,7 @@ def noise(height: int, width: int) -> np.ndarray:
 @settings(max_examples=200, deadline=None)
 @given(SIDES, SIDES, HOW, st.floats(0.5, 1.0))
 def test_points_there_and_back(height, width, resize, crop):
-    view = view_of(height, width, Preprocessing(size=(32, 48), resize=resize, crop=crop))
+    view = resize_transform(height, width, Preprocessing(size=(32, 48), resize=resize, crop=crop))
     boxes = np.array([[0, 0, width, height], [width / 3, height / 4, width / 2, height]], np.float64)
     np.testing.assert_allclose(view.to_picture(view.to_model(boxes)), boxes, atol=1e-9)
     np.testing.assert_allclose(view.to_picture(view.to_model(boxes[:, :2])), boxes[:, :2], atol=1e-9)
@@ -34,7 +34,7 @@ def test_points_there_and_back(height, width, resize, crop):
 @given(st.integers(20, 90), st.integers(20, 90), HOW)
 def test_a_box_of_the_map_is_the_map_of_the_box(height, width, resize):
     """What is seen at the input's pixels lies in the picture where the map says."""
-    view = view_of(height, width, Preprocessing(size=(64, 64), resize=resize, crop=0.8))
+    view = resize_transform(height, width, Preprocessing(size=(64, 64), resize=resize, crop=0.8))
     labels = np.zeros(view.size, np.int32)
     top, left = view.shown[0] // 4, view.shown[1] // 4
     bottom, right = top + max(view.shown[0] // 2, 3), left + max(view.shown[1] // 2, 3)
@@ -46,11 +46,11 @@ def test_a_box_of_the_map_is_the_map_of_the_box(height, width, resize):
 
 
 def test_cropped_and_padded_maps():
-    cropped = view_of(4, 8, Preprocessing(size=(4, 4), crop=1.0))
-    assert cropped == View((4, 8), (4, 8), 0, 2, (4, 4))
+    cropped = resize_transform(4, 8, Preprocessing(size=(4, 4), crop=1.0))
+    assert cropped == ResizeTransform((4, 8), (4, 8), 0, 2, (4, 4))
     assert cropped.map_to_picture(np.ones((4, 4), np.int64), fill=-1).tolist() == [[-1, -1, 1, 1, 1, 1, -1, -1]] * 4
-    padded = view_of(4, 8, Preprocessing(size=(16, 16), resize="longer"))
-    assert padded == View((4, 8), (8, 16), 0, 0, (16, 16)) and padded.padded and padded.shown == (8, 16)
+    padded = resize_transform(4, 8, Preprocessing(size=(16, 16), resize="longer"))
+    assert padded == ResizeTransform((4, 8), (8, 16), 0, 0, (16, 16)) and padded.padded and padded.shown == (8, 16)
     labels = np.arange(256).reshape(16, 16)
     assert np.array_equal(padded.map_to_picture(labels), labels[1:8:2, 1::2])
     picture = np.arange(32).reshape(4, 8)
@@ -72,7 +72,7 @@ def test_cropped_and_padded_maps():
     ids=["crop", "axes", "half a pixel"],
 )
 def test_a_planted_error_would_be_seen(planted):
-    view = view_of(60, 90, Preprocessing(size=(32, 32), crop=0.8))
+    view = resize_transform(60, 90, Preprocessing(size=(32, 32), crop=0.8))
     there = view.to_model(np.array([[20.0, 10, 50, 40]]))
     assert np.abs(view.to_picture(there) - [20, 10, 50, 40]).max() < 1e-9
     found = planted(view, there)
@@ -80,12 +80,12 @@ def test_a_planted_error_would_be_seen(planted):
 
 
 def test_fitted_pictures_keep_their_proportions_at_the_top_left():
-    assert view_of(100, 50, Preprocessing(size=(64, 64), resize="longer")).resized == (64, 32)
-    assert view_of(50, 100, Preprocessing(size=(64, 32), resize="longer")).resized == (16, 32)
-    assert view_of(1, 1000, Preprocessing(size=(64, 64), resize="longer")).resized == (1, 64)
+    assert resize_transform(100, 50, Preprocessing(size=(64, 64), resize="longer")).resized == (64, 32)
+    assert resize_transform(50, 100, Preprocessing(size=(64, 32), resize="longer")).resized == (16, 32)
+    assert resize_transform(1, 1000, Preprocessing(size=(64, 64), resize="longer")).resized == (1, 64)
     spec = Preprocessing(size=(32, 32), resize="longer")
     picture = Image.fromarray(noise(20, 40))
-    found, small = np.asarray(seen(picture, spec)), picture.resize((32, 16), Image.Resampling.BICUBIC)
+    found, small = np.asarray(model_view(picture, spec)), picture.resize((32, 16), Image.Resampling.BICUBIC)
     assert np.array_equal(found[:16], np.asarray(small)) and (found[16:] == [124, 116, 104]).all()
     x = preprocess(picture, spec)
     assert x.shape == (3, 32, 32) and np.abs(x[:, 16:]).max() < 0.01
@@ -95,12 +95,12 @@ def test_stretching_uses_the_picture_s_own_range():
     pixels = np.full((40, 50, 3), 10, np.uint8)
     pixels[:20] = 30
     pixels[0, 0] = 255  # 3 of 6000 values: beyond the 99.9th percentile
-    found = np.asarray(stretched(Image.fromarray(pixels)))
+    found = np.asarray(stretch_percentiles(Image.fromarray(pixels)))
     assert found[30, 0].tolist() == [0, 0, 0] and found[5, 5].tolist() == [255] * 3 and found[0, 0].tolist() == [255] * 3
-    assert np.asarray(stretched(Image.new("RGB", (5, 5), (9, 9, 9)))).max() == 0
+    assert np.asarray(stretch_percentiles(Image.new("RGB", (5, 5), (9, 9, 9)))).max() == 0
     ramp = Image.fromarray(np.repeat(np.arange(50, 101, dtype=np.uint8), 51).reshape(51, 51))
     expected = [(255 * step + 25) // 50 for step in range(51)]
-    assert np.asarray(stretched(ramp))[:, 0].tolist() == expected
+    assert np.asarray(stretch_percentiles(ramp))[:, 0].tolist() == expected
 
 
 def test_stretching_is_per_picture_and_before_resizing():
@@ -110,13 +110,13 @@ def test_stretching_is_per_picture_and_before_resizing():
     assert preprocess(pixels, spec).max() > 0.3 and preprocess(dark, spec).max() > 0.3
     plain = Preprocessing(size=(8, 8), crop=1.0, mean=(0.5,) * 3, std=(0.5,) * 3)
     assert preprocess(dark, plain).max() < -0.8
-    assert np.array_equal(preprocess(dark, spec), preprocess(stretched(Image.fromarray(dark)), plain))
+    assert np.array_equal(preprocess(dark, spec), preprocess(stretch_percentiles(Image.fromarray(dark)), plain))
 
 
 def test_stretched_per_channel_would_be_seen():
     pixels = noise(20, 30)
     pixels[..., 0] //= 4
-    found = np.asarray(stretched(Image.fromarray(pixels)))
+    found = np.asarray(stretch_percentiles(Image.fromarray(pixels)))
     assert found[..., 0].max() < 80 and found[..., 1].max() == 255
 
 

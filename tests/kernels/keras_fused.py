@@ -117,9 +117,9 @@ def counted(patch: pytest.MonkeyPatch) -> list[int]:
 
 def between(look: Callable[[AxialForward], object]) -> None:
     """Puts `look` between the back end's operator and the kernel: it sees the arguments of each call, and may change them."""
-    found, path = kernel(), bindings.binding(keras.backend.backend())
+    found, path = kernel(), bindings.framework_op(keras.backend.backend())
     assert found is not None and path is not None
-    serving = ENTRY(found.address_of("axial_forward"))
+    serving = ENTRY(found.symbol_address("axial_forward"))
 
     def entry(arguments, isa, threads, parallel):
         look(arguments.contents)
@@ -132,9 +132,9 @@ def between(look: Callable[[AxialForward], object]) -> None:
 
 def nothing_between() -> None:
     """Binds the back end's operator to the kernel itself again."""
-    found, path = kernel(), bindings.binding(keras.backend.backend())
+    found, path = kernel(), bindings.framework_op(keras.backend.backend())
     if found is not None and path is not None:
-        ctypes.CDLL(path).axial_bind(0, ENTRY(found.address_of("axial_forward")))
+        ctypes.CDLL(path).axial_bind(0, ENTRY(found.symbol_address("axial_forward")))
 
 
 def swapped_scales() -> float:
@@ -176,7 +176,7 @@ def without_headers(calls: list[int]) -> tuple[float, int, str]:
 def look_again() -> None:
     """Forgets whether the operator can be compiled."""
     bindings._find.cache_clear()
-    inference.backend()._loaded.cache_clear()
+    inference.kernel_ops()._loaded.cache_clear()
 
 
 def in_backend() -> Any:

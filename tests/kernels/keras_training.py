@@ -18,7 +18,7 @@ from axialzoo.keras.heads.decoder import DepthwiseNorm
 from axialzoo.keras.pooling import MaxPool
 from axialzoo.ops.keras import dispatch
 from axialzoo.ops.kernels import use_kernel
-from axialzoo.spec import Norm, entry
+from axialzoo.spec import Norm, get_entry
 from axialzoo.spec.attention import SIMILARITY_TERMS, VALUE_TERMS
 from tests.kernels.keras_fused import layer, relative, some
 
@@ -119,7 +119,7 @@ def made_case(fields: dict[str, Any], size: tuple[int, ...]) -> tuple[AxialAtten
 def convolutions(large: bool) -> dict[str, dict[str, tuple[float, float, float]]]:
     """A whole block with a stride, whose convolutions have their norms, residual and activations; and convolutions alone."""
     x = np.random.default_rng(5).standard_normal((2, 8, 6, 12)).astype("float32")
-    spec = entry("axial_resnet_cifar10_xs").spec.backbone
+    spec = get_entry("axial_resnet_cifar10_xs").spec.backbone
     found = {}
     layers: dict[str, Any] = {
         "block": ResidualBlock(12, spec.stages[1].blocks[0], spec, dtype="float32"),
@@ -174,17 +174,17 @@ def planted() -> float:
     """How far things move where the variance of the logits is a hundredth too large."""
     source, x = made_case({}, (2, 9, 7))
     cotangent = np.random.default_rng(6).standard_normal(source.compute_output_shape(x.shape)).astype("float32")
-    expected, honest = step(source, x, cotangent, "float32", False), dispatch.backend().logit_moments
+    expected, honest = step(source, x, cotangent, "float32", False), dispatch.kernel_ops().logit_moments
 
     def wrong(*arguments):
         qkv, mean, variance = honest(*arguments)
         return qkv, mean, variance * 1.01
 
-    dispatch.backend().logit_moments = wrong
+    dispatch.kernel_ops().logit_moments = wrong
     try:
         found = step(source, x, cotangent, "float32", False)
     finally:
-        dispatch.backend().logit_moments = honest
+        dispatch.kernel_ops().logit_moments = honest
     return max(float(np.linalg.norm(found[name] - one) / max(np.linalg.norm(one), 1e-3)) for name, one in expected.items())
 
 
@@ -227,7 +227,7 @@ def twice_differentiated(made: keras.layers.Layer, x: np.ndarray) -> Any:
 def counted(patch: pytest.MonkeyPatch) -> list[str]:
     """Grows with each layer that is trained, or traced, on the kernel."""
     calls: list[str] = []
-    honest, product = fused_layer.train_fused, dispatch.backend().product
+    honest, product = fused_layer.train_fused, dispatch.kernel_ops().product
 
     def train_fused(*arguments):
         calls.append("layer")
@@ -238,7 +238,7 @@ def counted(patch: pytest.MonkeyPatch) -> list[str]:
         return product(*arguments)
 
     patch.setattr(attention, "train_fused", train_fused)
-    patch.setattr(dispatch.backend(), "product", counted_product)
+    patch.setattr(dispatch.kernel_ops(), "product", counted_product)
     return calls
 
 

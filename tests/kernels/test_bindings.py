@@ -34,7 +34,7 @@ def apart(monkeypatch, tmp_path):
 def test_it_is_compiled_once_and_named_with_its_path(framework, tmp_path, monkeypatch):
     status = bindings.binding_status(framework)
     assert status.path == kernel_status().path and status.reason == "compiled into the user's cache"
-    assert [str(path) for path in tmp_path.iterdir()] == [status.library] == [bindings.binding(framework)]
+    assert [str(path) for path in tmp_path.iterdir()] == [status.library] == [bindings.framework_op(framework)]
     bindings._find.cache_clear()
     monkeypatch.setattr(bindings, "compile_binding", lambda *_: pytest.fail("compiled again"))
     assert bindings.binding_status(framework) == status
@@ -42,7 +42,7 @@ def test_it_is_compiled_once_and_named_with_its_path(framework, tmp_path, monkey
 
 def test_the_plain_path_is_obeyed():
     with use_kernel("plain"):
-        assert bindings.binding("jax") is None and bindings.binding_status("jax") == kernel_status()
+        assert bindings.framework_op("jax") is None and bindings.binding_status("jax") == kernel_status()
 
 
 @pytest.mark.skipif(not installed("jaxlib"), reason="jax is not installed")
@@ -56,7 +56,7 @@ def test_the_plain_path_is_obeyed():
 )
 def test_what_is_missing_is_named(changes, reason, monkeypatch):
     monkeypatch.setitem(bindings.BINDINGS, "jax", replace(bindings.BINDINGS["jax"], **changes))
-    assert bindings.binding("jax") is None
+    assert bindings.framework_op("jax") is None
     status = bindings.binding_status("jax")
     assert status.path == "plain" and status.library is None
     assert re.search(reason, status.reason), status.reason
@@ -65,7 +65,7 @@ def test_what_is_missing_is_named(changes, reason, monkeypatch):
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_without_a_compiler_the_plain_form_serves(framework, monkeypatch):
     monkeypatch.setattr(build, "compiler", lambda: None)
-    assert bindings.binding(framework) is None
+    assert bindings.framework_op(framework) is None
     assert "its operator could not be compiled: no C++ compiler" in bindings.binding_status(framework).reason
 
 
@@ -95,6 +95,6 @@ def test_python_and_the_header_count_functions_alike_and_lay_out_one_structure()
     assert more is not None and body is not None
     functions = re.findall(r"ENTRY\((\w+), Axial", (SOURCE / "axial.h").read_text())
     for number, name in enumerate([*functions, *more[1].lower().replace(",", " ").split()]):
-        assert bindings.number_of(name) == number
+        assert bindings.function_index(name) == number
     assert len(functions) == 9 and len(more[1].split()) == 2
     assert re.findall(r"(\w+)[,;]", body[1]) == [name for name, _ in AxialStatistics._fields_]

@@ -14,7 +14,7 @@ from axialzoo.spec import Attention
 from axialzoo.torch import attention, fused_layer
 from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.fused_layer import can_train_fused, train_fused
-from axialzoo.torch.norm import recomputed
+from axialzoo.torch.norm import checkpoint_block
 from tests.kernels.layers import layer, of_reference
 from tests.kernels.test_attention import SIMILARITY_TERMS, VALUE_TERMS, some
 from tests.parity import reference
@@ -185,7 +185,7 @@ def test_under_autocast_it_is_nearer_to_float64_than_the_plain_form(served):
 def test_a_recomputed_layer_updates_its_statistics_once():
     once, again, x = layer().train(), layer().train(), torch.randn(2, 12, 9, 7)
     once(x).square().sum().backward()
-    recomputed(again, x).square().sum().backward()
+    checkpoint_block(again, x).square().sum().backward()
     for (name, one), other in zip(once.state_dict().items(), again.state_dict().values(), strict=True):
         assert torch.equal(one, other), name
     assert all(torch.equal(one.grad, other.grad) for one, other in zip(once.parameters(), again.parameters()))

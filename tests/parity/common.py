@@ -22,7 +22,7 @@ from axialzoo.spec import (
     Stem,
     StemConv,
     adapt,
-    entry,
+    get_entry,
     list_models,
     parameters,
 )
@@ -57,11 +57,11 @@ class Case:
     def targets(self, dtype: str, batch: int = 2, seed: int = 0) -> np.ndarray:
         """(N, outputs); of a head with maps, (N, H, W, channels of all maps together); of one with levels, (N, L, the same)."""
         outputs, random = self.spec.num_classes or self.spec.backbone.channels, np.random.default_rng(seed + 1000)
-        if self.spec.head is not None and self.spec.head.gives != "tensor":
+        if self.spec.head is not None and self.spec.head.output_structure != "tensor":
             maps = self.spec.head.outputs(self.spec.backbone).values()
             stride, outputs = next(iter(maps)).stride, sum(one.channels for one in maps)
             sizes = [[-(-side // at) for side in self.size] for at in getattr(self.spec.head, "strides", (stride,))]
-            places = sizes[0] if self.spec.head.gives == "maps" else [sum(height * width for height, width in sizes)]
+            places = sizes[0] if self.spec.head.output_structure == "maps" else [sum(height * width for height, width in sizes)]
             return random.standard_normal((batch, *places, outputs)).astype(dtype)
         return random.standard_normal((batch, outputs)).astype(dtype)
 
@@ -135,12 +135,12 @@ def branching(patches: str = "whole") -> Model:
 
 
 def registered(name: str, **changes) -> Model:
-    return adapt(entry(name).spec, **changes)
+    return adapt(get_entry(name).spec, **changes)
 
 
 def one_block(name: str, stage: int, index: int) -> Model:
     """A network of a single block of a registered one."""
-    backbone = entry(name).spec.backbone
+    backbone = get_entry(name).spec.backbone
     widths = [backbone.stem_channels] + [block.channels[-1] for part in backbone.stages for block in part.blocks]
     before = sum(len(part.blocks) for part in backbone.stages[:stage]) + index
     block = backbone.stages[stage].blocks[index]
@@ -266,7 +266,7 @@ CASES = {
         for stride in (8, 32)
     },
     "narrow_gradients": Case(FAMILIES["max_deeplab_l"], (17, 25), full=True, gradients=True),
-    **{name: Case(entry(name).spec, (33, 49), full=True, dtypes=("float32",)) for name in LARGE},
+    **{name: Case(get_entry(name).spec, (33, 49), full=True, dtypes=("float32",)) for name in LARGE},
     # the larger grid
     **{
         f"{name}_{height}x{width}": Case(registered(name), (height, width), full=True)
@@ -274,7 +274,7 @@ CASES = {
         for height, width in ((64, 64), (65, 97), (129, 80))
     },
 }
-SYMBOLIC = [name for name in list_models() if not any(case.spec == entry(name).spec for case in CASES.values())]  # by shapes only
+SYMBOLIC = [name for name in list_models() if not any(case.spec == get_entry(name).spec for case in CASES.values())]  # by shapes only
 PREPROCESSING = {  # of pictures of 40 x 50
     "scaled": Preprocessing(size=(40, 50), resize="none"),
     "resized": Preprocessing(size=(24, 32)),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from axialzoo.spec import Model
-from axialzoo.tasks import Boxes, Segments, batch_targets, task_of
+from axialzoo.tasks import Detections, Segmentation, batch_targets, task_of
 from tests.parity import common
 
 SIZE, BATCH = (33, 45), 4  # height and width
@@ -27,7 +27,7 @@ class Dense:
     """A model, what is true of the pictures that it is trained on, and the rate of SGD, which float32 holds exactly."""
 
     spec: Model
-    truth: Callable[[np.ndarray, np.ndarray], Boxes | Segments]
+    truth: Callable[[np.ndarray, np.ndarray], Detections | Segmentation]
     rate: float
 
     def batch(self, step: int, change: Change = unchanged) -> tuple[np.ndarray, Arrays]:
@@ -51,20 +51,20 @@ def draw(random: np.random.Generator, classes: int) -> tuple[np.ndarray, np.ndar
     return picture, boxes, found
 
 
-def as_boxes(boxes: np.ndarray, classes: np.ndarray) -> Boxes:
+def as_boxes(boxes: np.ndarray, classes: np.ndarray) -> Detections:
     """The rectangles; the last of several is a crowd."""
     crowd = np.arange(len(boxes)) == 3
-    return Boxes(boxes.astype(np.float64), np.ones(len(boxes)), classes, crowd=crowd)
+    return Detections(boxes.astype(np.float64), np.ones(len(boxes)), classes, crowd=crowd)
 
 
-def as_segments(boxes: np.ndarray, classes: np.ndarray) -> Segments:
+def as_segments(boxes: np.ndarray, classes: np.ndarray) -> Segmentation:
     """The rectangles over a ground of class 0, the later over the earlier; a strip of void, and of four the last a crowd."""
     ids, info = np.ones(SIZE, np.int32), [{"id": 1, "label_id": 0}]
     for number, ((left, top, right, bottom), index) in enumerate(zip(boxes, classes), 2):
         ids[top:bottom, left:right] = number
         info.append({"id": number, "label_id": int(index), **({"iscrowd": 1} if number == 5 else {})})
     ids[:, -3:] = 0
-    return Segments(ids, [one for one in info if (ids == one["id"]).any()])
+    return Segmentation(ids, [one for one in info if (ids == one["id"]).any()])
 
 
 CASES = {

@@ -14,7 +14,7 @@ from axialzoo.spec import Model
 from axialzoo.torch.losses import loss_of as head_loss
 from axialzoo.torch.models import build
 from axialzoo.torch.weights import load_tensors, to_tensors
-from axialzoo.train.optimizer import by_decay
+from axialzoo.train.optimizer import decay_groups
 from axialzoo.train.torch_loop import on_device
 from tests.parity import common, dense
 from tests.parity.common import Case
@@ -74,7 +74,7 @@ def decayed(network: str, optimizer: str) -> dict[str, np.ndarray]:
 
 def by_role(model: torch.nn.Module) -> list[dict]:
     """The parameters that decay and those that do not."""
-    shrinking, others = by_decay(model)
+    shrinking, others = decay_groups(model)
     return [{"params": shrinking, "weight_decay": common.DECAY}, {"params": others, "weight_decay": 0.0}]
 
 

@@ -7,7 +7,7 @@ import functools
 import numpy as np
 import pytest
 
-from axialzoo.spec import entry, list_models, parameters
+from axialzoo.spec import get_entry, list_models, parameters
 from tests.parity import common
 from tests.parity.common import DEVICES
 from tests.parity.reference import relative
@@ -86,7 +86,7 @@ def test_the_largest_model_is_cut_almost_wholly(devices):
     pytest.importorskip("keras")
     from axialzoo.keras.distribution import layout_of
 
-    largest = max((entry(name).spec for name in list_models()), key=lambda spec: sum(one.size for one in parameters(spec)))
+    largest = max((get_entry(name).spec for name in list_models()), key=lambda spec: sum(one.size for one in parameters(spec)))
     layout, every = layout_of(largest, devices), parameters(largest)
     cut = sum(one.size for one in every if one.keras_name.replace(".", "/") in layout)
     projections = [one for one in every if one.role == "linear" and one.size >= 1 << 16]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from axialzoo.spec import count, entry, list_models, parameters, without_head
+from axialzoo.spec import get_entry, list_models, num_parameters, parameters, without_head
 from axialzoo.torch import build
 from tests.parity import reference
 from tests.parity.common import BACKENDS, CASES, DYNAMIC, SYMBOLIC, outputs_and_dtypes
@@ -36,8 +36,8 @@ def test_outputs_are_those_of_pytorch(in_keras, name, dtype):
 
 def test_every_registered_model_is_compared():
     specs = [case.spec for case in CASES.values()]
-    assert not [name for name in list_models() if entry(name).spec not in specs and name not in SYMBOLIC]
-    assert all(count(entry(name).spec) > 12e6 for name in SYMBOLIC)  # of the rest, the families are compared
+    assert not [name for name in list_models() if get_entry(name).spec not in specs and name not in SYMBOLIC]
+    assert all(num_parameters(get_entry(name).spec) > 12e6 for name in SYMBOLIC)  # of the rest, the families are compared
 
 
 @pytest.mark.full
@@ -45,7 +45,7 @@ def test_every_registered_model_is_compared():
 @pytest.mark.parametrize("name", SYMBOLIC)
 def test_the_largest_models_have_the_shapes_and_variables_of_pytorch(in_keras, name):
     """Nothing is allocated."""
-    spec = entry(name).spec
+    spec = get_entry(name).spec
     with in_keras.keras.StatelessScope():
         model = in_keras.build(spec, features_only=True, input_size=(65, 97), dtype="float32")
     with torch.device("meta"):

@@ -207,7 +207,7 @@ def test_verify_computes_without_tf32_and_predictions_as_the_framework_is_set(fo
     import torch
 
     seen = []
-    monkeypatch.setattr(local, "_named", lambda *_: seen.append(torch.backends.cudnn.allow_tf32) or {})
+    monkeypatch.setattr(local, "_name_outputs", lambda *_: seen.append(torch.backends.cudnn.allow_tf32) or {})
     for allow_tf32 in (True, False):
         Runner(load_checkpoint(folder), "torch", optimize=False, allow_tf32=allow_tf32).outputs(X[:, :32, :32])
     assert seen == [True, False]

@@ -15,7 +15,7 @@ from axialzoo.data import FileSplit, Sample
 from axialzoo.image import ImageError, preprocess
 from axialzoo.runtime import predict
 from axialzoo.runtime.predict import ImagePrediction, predict_opened, predict_stream
-from axialzoo.spec import Preprocessing, entry
+from axialzoo.spec import Preprocessing, get_entry
 from axialzoo.train.evaluation import predict_samples, score
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ class Recorder:
     """A runner whose logits are the mean of a picture, so that each result tells its picture; it keeps its inputs."""
 
     def __init__(self, resize: str = "none"):
-        spec = entry("axial_resnet_cifar10_xs").spec
+        spec = get_entry("axial_resnet_cifar10_xs").spec
         self.config: Config = replace(default_config(spec), preprocessing=Preprocessing(size=(40, 40), resize=resize))
         self.inputs: list[np.ndarray] = []
 
@@ -126,4 +126,4 @@ def decodes(source: str) -> bool:
     """Whether a module gives outputs to a task."""
     calls = (node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
     names = [(getattr(call, "id", getattr(call, "attr", "")), getattr(getattr(call, "value", None), "id", "")) for call in calls]
-    return any(name in ("look_at", "decode_batch") or (name, owner) == ("decode", "task") for name, owner in names)
+    return any(name in ("run_views", "decode_batch") or (name, owner) == ("decode", "task") for name, owner in names)

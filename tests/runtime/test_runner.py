@@ -19,7 +19,7 @@ from axialzoo.runtime.frameworks import installed, process_backend
 from axialzoo.runtime.ipc import WorkerError
 from axialzoo.runtime.process import Worker
 from axialzoo.spec import SpecError
-from axialzoo.tasks.results import Classes
+from axialzoo.tasks.results import Classification
 
 PHOTO = Path(__file__).parents[2] / "docs" / "photos" / "chelsea.jpg"
 X = np.random.default_rng(0).standard_normal((3, 32, 32, 3)).astype(np.float32)
@@ -162,7 +162,7 @@ def test_predict_takes_a_path_an_image_an_array_or_a_list(runner):
     picture = load_image(PHOTO)
     pixels = np.asarray(picture)
     one = runner.predict(PHOTO)
-    assert isinstance(one, Classes) and one.probabilities.sum() == pytest.approx(1) and one.label == one.ranked[0]["label"]
+    assert isinstance(one, Classification) and one.probabilities.sum() == pytest.approx(1) and one.label == one.ranked[0]["label"]
     many = runner.predict([str(PHOTO), picture, pixels, pixels[:, ::-1]], batch_size=3)
     for found in many[:3]:
         assert np.allclose(found.probabilities, one.probabilities, rtol=1e-6)
@@ -198,9 +198,9 @@ def test_logits_that_are_not_finite_are_refused(runner, monkeypatch):
 def test_maps_come_channels_last_from_either_framework():
     from axialzoo import keras, torch
     from axialzoo.runtime.local import InProcessModel
-    from axialzoo.spec import entry
+    from axialzoo.spec import get_entry
 
-    spec = entry("axial_resnet_cifar10_xs").spec
+    spec = get_entry("axial_resnet_cifar10_xs").spec
     one = torch.build(spec, features_only=True).eval()
     other = keras.build(spec, features_only=True)
     keras.load_tensors(other, torch.to_tensors(one))
@@ -211,10 +211,10 @@ def test_maps_come_channels_last_from_either_framework():
 
 
 def test_outputs_of_a_head_with_several_maps_keep_their_names():
-    from axialzoo.runtime.local import _named
+    from axialzoo.runtime.local import _name_outputs
 
     maps = {"semantic": np.zeros((2, 5, 8, 9)), "levels": [np.zeros((2, 4, 3, 6)), np.zeros((2, 4, 1, 2))], "scores": np.zeros((2, 7))}
-    found = _named(maps, np.asarray, channels_first=True)
+    found = _name_outputs(maps, np.asarray, channels_first=True)
     assert found["semantic"].shape == (2, 8, 9, 5) and found["scores"].shape == (2, 7)
     assert [one.shape for one in found["levels"]] == [(2, 3, 6, 4), (2, 1, 2, 4)]
-    assert _named(maps, np.asarray, channels_first=False)["semantic"].shape == (2, 5, 8, 9)
+    assert _name_outputs(maps, np.asarray, channels_first=False)["semantic"].shape == (2, 5, 8, 9)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from axialzoo.spec import adapt, cost, count, entry, list_models, parameters
+from axialzoo.spec import adapt, cost, get_entry, list_models, num_parameters, parameters
 from axialzoo.torch import AxialClassifier
 from tests.spec import deeplab2
 
@@ -30,25 +30,25 @@ def on_meta(spec) -> AxialClassifier:
 
 @pytest.mark.parametrize(("name", "expected"), PARAMETERS.items())
 def test_parameters_are_exactly_the_originals(name, expected):
-    assert count(entry(name).spec) == expected == entry(name).published["parameters"]
+    assert num_parameters(get_entry(name).spec) == expected == get_entry(name).published["parameters"]
 
 
 @pytest.mark.parametrize("name", list_models())
 def test_the_spec_predicts_every_tensor_of_the_modules(name):
-    spec = entry(name).spec
+    spec = get_entry(name).spec
     model = on_meta(spec)
     assert {parameter.name: parameter.shape for parameter in parameters(spec)} == {k: tuple(v.shape) for k, v in model.state_dict().items()}
     assert {p.name for p in parameters(spec) if p.trainable} == {k for k, _ in model.named_parameters()}
-    assert sum(tensor.numel() for tensor in model.parameters()) == count(spec)
+    assert sum(tensor.numel() for tensor in model.parameters()) == num_parameters(spec)
 
 
 @pytest.mark.parametrize(("name", "expected"), MULTIPLY_ADDS.items())
 def test_multiply_adds_at_224_are_the_measured_ones(name, expected):
-    assert abs(cost(entry(name).spec, 224).multiply_adds / expected - 1) < 1e-3
+    assert abs(cost(get_entry(name).spec, 224).multiply_adds / expected - 1) < 1e-3
 
 
 def test_multiply_adds_of_axial26s_are_exact():
-    found = cost(entry("axial_resnet26_s").spec, 224)
+    found = cost(get_entry("axial_resnet26_s").spec, 224)
     assert found.multiply_adds == 1_811_875_840
     assert found.attention_multiply_adds == 3 * 45_660_160 + 2 * 91_320_320
 
@@ -60,7 +60,7 @@ def counted(spec, size: tuple[int, int]) -> int:
 
 
 SMALL = [*list_models("axial_resnet[25]*"), *list_models("axial_resnet_cifar*")]
-NARROW = {**{name: entry(name).spec for name in SMALL}, **deeplab2.NARROW}
+NARROW = {**{name: get_entry(name).spec for name in SMALL}, **deeplab2.NARROW}
 TWO_D = list_models("stand_alone_*")  # counted as published: whole windows, a product for each pair; computed in tiles, by rows and columns
 
 
@@ -74,10 +74,10 @@ def test_the_cost_model_is_what_a_counter_sees_on_the_running_model(name, size):
 @pytest.mark.full
 @pytest.mark.parametrize("name", [name for name in list_models() if name not in [*NARROW, *TWO_D]])
 def test_the_cost_model_is_what_a_counter_sees_on_the_largest_models(name):
-    spec = adapt(entry(name).spec, span=1023)
+    spec = adapt(get_entry(name).spec, span=1023)
     assert cost(spec, (97, 33)).multiply_adds == counted(spec, (97, 33))
 
 
 def test_a_wrong_stride_is_caught():
-    spec = entry("axial_resnet26_s").spec
+    spec = get_entry("axial_resnet26_s").spec
     assert cost(spec, 224).multiply_adds != counted(spec, (224, 225 + 31))

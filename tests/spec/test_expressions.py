@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from axialzoo.spec import Model, Norm, Preprocessing, Stem, adapt, cost, count, entry, from_dict, parameters, to_dict
+from axialzoo.spec import Model, Norm, Preprocessing, Stem, adapt, cost, from_dict, get_entry, num_parameters, parameters, to_dict
 from axialzoo.spec.backbone import ACTIVATIONS
 from axialzoo.spec.zoo.deeplab2 import backbone
 from axialzoo.torch.backbone import AxialBackbone
@@ -43,9 +43,9 @@ def test_every_variant_survives_json(variant):
 
 
 def test_the_first_block_of_a_stage_may_convolve_and_the_others_attend():
-    kinds = [[block.kind for block in stage.blocks] for stage in entry("max_deeplab_s_backbone").spec.backbone.stages]
+    kinds = [[block.kind for block in stage.blocks] for stage in get_entry("max_deeplab_s_backbone").spec.backbone.stages]
     assert kinds == [["bottleneck"] * 3, ["bottleneck"] * 4, ["bottleneck"] + ["axial"] * 5, ["axial"] * 3]
-    kinds = [[block.kind for block in stage.blocks] for stage in entry("axial_swidernet_1_1_1").spec.backbone.stages]
+    kinds = [[block.kind for block in stage.blocks] for stage in get_entry("axial_swidernet_1_1_1").spec.backbone.stages]
     assert kinds == [["basic"] * 3, ["basic"] * 3, ["basic"] * 6, ["basic"] + ["axial"] * 2, ["axial"] * 3]
 
 
@@ -73,7 +73,7 @@ def test_slicing_costs_less_than_pooling_as_the_paper_has_it():
 
 def paper(stem: int) -> Model:
     """Axial-ResNet-S with striding after each axis, the stem and pool of the authors' code."""
-    spec = entry("axial_resnet50_s").spec
+    spec = get_entry("axial_resnet50_s").spec
     stages = tuple(
         replace(stage, blocks=tuple(replace(b, attention=replace(b.attention, downsample="slice", positions=255)) for b in stage.blocks))
         for stage in spec.backbone.stages
@@ -84,12 +84,12 @@ def paper(stem: int) -> Model:
 
 @pytest.mark.parametrize(("multiplier", "expected"), [("s", 12.48e6), ("m", 26.52e6), ("l", 45.76e6)])
 def test_tables_of_509_rows_give_the_papers_parameters(multiplier, expected):
-    spec = entry(f"axial_resnet50_{multiplier}").spec
+    spec = get_entry(f"axial_resnet50_{multiplier}").spec
     stages = tuple(
         replace(stage, blocks=tuple(replace(b, attention=replace(b.attention, positions=255)) for b in stage.blocks))
         for stage in spec.backbone.stages
     )
-    assert abs(count(replace(spec, backbone=replace(spec.backbone, stages=stages))) - expected) <= 0.005e6 + 1
+    assert abs(num_parameters(replace(spec, backbone=replace(spec.backbone, stages=stages))) - expected) <= 0.005e6 + 1
 
 
 def test_a_network_that_attends_from_the_first_layer_on():
@@ -136,7 +136,7 @@ def test_activating_inputs_or_sums_gives_the_same_activated_endpoints(activation
 
 
 def test_a_shortcut_that_strides_without_changing_the_width_is_sliced_or_convolved():
-    spec = entry("axial_deeplab_s_backbone").spec
+    spec = get_entry("axial_deeplab_s_backbone").spec
     convolved = replace(spec, backbone=replace(spec.backbone, shortcut="stride_or_width"))
     added = {p.name for p in parameters(convolved)} - {p.name for p in parameters(spec)}
     assert {name.partition(".shortcut.")[0] for name in added} == {"stages.0.blocks.0"}

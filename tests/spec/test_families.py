@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from axialzoo.spec import SpecError, entry
+from axialzoo.spec import SpecError, get_entry
 from axialzoo.spec.zoo import axial_resnet_full
 from axialzoo.spec.zoo.deeplab2 import backbone
 from axialzoo.spec.zoo.resnet import resnet50
@@ -21,28 +21,28 @@ DROP_PATH = {
 
 @pytest.mark.parametrize("name", DROP_PATH)
 def test_drop_path_schedules_are_the_configs(name):
-    stages = entry(name).spec.backbone.stages
+    stages = get_entry(name).spec.backbone.stages
     assert [[round(block.drop_path, 6) for block in stage.blocks] for stage in stages] == DROP_PATH[name]
 
 
 def test_drop_path_of_the_stacked_decoder_follows_its_nominal_strides():
-    decoder = entry("max_deeplab_l_backbone").spec.backbone.neck
+    decoder = get_entry("max_deeplab_l_backbone").spec.backbone.neck
     assert [[round(block.drop_path, 6) for block in stage.blocks] for stage in decoder] == [[0.1], [0.05], [0.1], [0.2]]
 
 
 def test_the_stacked_decoder_fuses_what_upstream_fuses():
     """`call_stacked_decoder`: the output before, then the last two features of the stride; the last stage stands for stride 16."""
-    fusions = entry("max_deeplab_l_backbone").spec.backbone.fusions()
+    fusions = get_entry("max_deeplab_l_backbone").spec.backbone.fusions()
     assert [[feature.index for feature in fused] for fused in fusions] == [[4, 2], [5, 1], [6, 2, 5], [7, 4]]
     assert [[feature.channels for feature in fused] for fused in fusions] == [[2048, 512], [512, 256], [256, 512, 512], [512, 2048]]
-    at_32 = entry("max_deeplab_l_backbone").at(32).backbone.fusions()
+    at_32 = get_entry("max_deeplab_l_backbone").at(32).backbone.fusions()
     assert [[feature.index for feature in fused] for fused in at_32] == [[4, 3], [5, 2], [6, 1], [7, 2, 6], [8, 3, 5], [9, 4]]
 
 
 @pytest.mark.parametrize(("layers", "depths"), [(1.0, [3, 3, 6, 3, 3]), (3.0, [3, 9, 18, 9, 9]), (4.5, [3, 13, 27, 13, 13])])
 def test_the_layer_multiplier_rounds_down_and_leaves_the_first_stage(layers, depths):
     name = f"axial_swidernet_1_1_{layers:g}".replace(".", "_")
-    assert [len(stage.blocks) for stage in entry(name).spec.backbone.stages] == depths
+    assert [len(stage.blocks) for stage in get_entry(name).spec.backbone.stages] == depths
 
 
 def test_width_multipliers_reach_what_upstreams_reach():

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from axialzoo.spec import Model, Preprocessing, SpecError, cost, count, entry, from_dict, list_models, parameters, to_dict
+from axialzoo.spec import Model, Preprocessing, SpecError, cost, from_dict, get_entry, list_models, num_parameters, parameters, to_dict
 from tests.spec.strategies import models, preprocessings
 
 quick = settings(max_examples=40, deadline=None)
@@ -33,7 +33,7 @@ def test_any_preprocessing_survives_json(spec):
 
 @pytest.mark.parametrize("name", list_models())
 def test_registered_models_survive_json(name):
-    assert there_and_back(entry(name).spec) == entry(name).spec
+    assert there_and_back(get_entry(name).spec) == get_entry(name).spec
 
 
 @quick
@@ -43,7 +43,7 @@ def test_any_model_has_tensors_of_unique_names_and_a_cost(spec):
     assert len({tensor.name for tensor in tensors}) == len(tensors)
     assert len({tensor.keras_name for tensor in tensors}) == len(tensors)
     found = cost(spec)
-    assert found.parameters == count(spec) > 0 and found.multiply_adds > found.attention_multiply_adds >= 0
+    assert found.parameters == num_parameters(spec) > 0 and found.multiply_adds > found.attention_multiply_adds >= 0
 
 
 def paths(data, path=()):
@@ -60,7 +60,7 @@ def at(data, path):
     return data
 
 
-DATA = to_dict(entry("axial_resnet26_s").spec)
+DATA = to_dict(get_entry("axial_resnet26_s").spec)
 OBJECTS = [path for path in paths(DATA) if path[:3] != ("backbone", "stages", 1)][:14]
 
 

@@ -17,8 +17,8 @@ from axialzoo.spec import (
     Stem,
     StemConv,
     adapt,
-    entry,
     from_dict,
+    get_entry,
     list_models,
     parameters,
     to_dict,
@@ -55,7 +55,9 @@ def test_adapting_gives_what_building_gives(kind, before, after):
     assert adapt(backbone(output_stride=before, **KINDS[kind]), output_stride=after) == backbone(output_stride=after, **KINDS[kind])
 
 
-LEVELS = [name for name in list_models() if entry(name).spec.head is not None and entry(name).spec.head.gives == "pyramids"]
+LEVELS = [
+    name for name in list_models() if get_entry(name).spec.head is not None and get_entry(name).spec.head.output_structure == "pyramids"
+]
 
 
 OWN_STRIDES = ("mask_transformer", "unet")  # heads whose decoders begin at one stride
@@ -63,18 +65,18 @@ OWN_STRIDES = ("mask_transformer", "unet")  # heads whose decoders begin at one 
 
 def kind(name: str) -> str:
     """Return the kind of a model's head; empty without one."""
-    head = entry(name).spec.head
+    head = get_entry(name).spec.head
     return "" if head is None else head.kind
 
 
 @pytest.mark.parametrize("name", LEVELS)
 def test_levels_at_other_strides_are_other_tensors_which_strict_loading_refuses(name):
-    assert parameters(adapt(entry(name).spec, output_stride=8)) != parameters(entry(name).spec)
+    assert parameters(adapt(get_entry(name).spec, output_stride=8)) != parameters(get_entry(name).spec)
 
 
 @pytest.mark.parametrize("name", [name for name in list_models() if name not in (*FIXED, *LEVELS) and kind(name) not in OWN_STRIDES])
 def test_strides_change_and_parameters_do_not(name):
-    spec = entry(name).spec
+    spec = get_entry(name).spec
     for stride in (8, 16, 32):
         found = adapt(spec, output_stride=stride)
         assert [one["reduction"] for one in found.backbone.feature_info()] == [min(each, stride) for each in (2, 4, 8, 16, 32)]
@@ -101,12 +103,12 @@ def test_atrous_convolutions_see_what_strided_ones_saw():
 @pytest.mark.parametrize("name", FIXED[:2])
 def test_a_model_of_other_strides_is_refused(name):
     with pytest.raises(SpecError, match=r"output_stride: expected a model whose stages halve .*, found strides \[1, 2, 2, 4\]"):
-        adapt(entry(name).spec, output_stride=16)
+        adapt(get_entry(name).spec, output_stride=16)
 
 
 @pytest.mark.parametrize("name", ["max_deeplab_l_backbone", "axial_deeplab_max_l"])
 def test_a_stacked_decoder_of_another_output_stride_is_refused_but_rebuilt_by_name(name):
-    found = entry(name)
+    found = get_entry(name)
     with pytest.raises(SpecError, match="stacked decoder is for output stride 16; expected that, found 32"):
         adapt(found.spec, output_stride=32)
     assert adapt(found.spec, output_stride=16) == found.spec == found.at(None)

@@ -8,17 +8,17 @@ from dataclasses import replace
 import pytest
 import torch
 
-from axialzoo.spec import Model, SpecError, adapt, entry, from_dict, list_models, parameters, same_architecture, to_dict
+from axialzoo.spec import Model, SpecError, adapt, from_dict, get_entry, list_models, parameters, same_architecture, to_dict
 from axialzoo.spec.heads.panoptic import Decoder, Instances, Panoptic, Skip
 from axialzoo.torch import build, create_model
 
-NUCLEI = entry("axial_deeplab_nuclei_xs").spec
-CITY = entry("axial_deeplab_s").spec
+NUCLEI = get_entry("axial_deeplab_nuclei_xs").spec
+CITY = get_entry("axial_deeplab_s").spec
 
 
 @pytest.mark.parametrize("name", list_models(task="segmentation"))
 def test_the_spec_predicts_tensors_and_maps_of_the_modules(name):
-    spec = entry(name).spec
+    spec = get_entry(name).spec
     assert spec.head is not None
     with torch.device("meta"):
         model = build(spec).eval()
@@ -33,11 +33,11 @@ def test_the_spec_predicts_tensors_and_maps_of_the_modules(name):
 
 
 def test_it_reads_the_first_endpoint_of_each_skips_stride_and_the_last_stage():
-    assert CITY.head.reads(CITY.backbone) == (1, 2, 4)
-    assert adapt(CITY, output_stride=8).head.reads(adapt(CITY, output_stride=8).backbone) == (1, 2, 4)
-    large = entry("axial_deeplab_max_l").spec
-    assert large.head.reads(large.backbone) == (1, 2, 4) and len(large.backbone.feature_info()) == 6
-    assert replace(large.head, from_neck=True).reads(large.backbone) == (1, 2, 5)
+    assert CITY.head.endpoints(CITY.backbone) == (1, 2, 4)
+    assert adapt(CITY, output_stride=8).head.endpoints(adapt(CITY, output_stride=8).backbone) == (1, 2, 4)
+    large = get_entry("axial_deeplab_max_l").spec
+    assert large.head.endpoints(large.backbone) == (1, 2, 4) and len(large.backbone.feature_info()) == 6
+    assert replace(large.head, from_neck=True).endpoints(large.backbone) == (1, 2, 5)
 
 
 def test_things_stay_with_fewer_classes_unless_said_otherwise():
@@ -83,10 +83,10 @@ def test_training_gives_every_parameter_a_gradient():
         (lambda: Decoder(skips=(Skip(4, 8), Skip(8, 8))), "strides that fall"),
         (lambda: Panoptic(3, semantic=Decoder(skips=(Skip(8, 8),)), instances=Instances()), "last skips have one stride"),
         (lambda: Panoptic(3, kernel=4), "kernel: expected one of"),
-        (lambda: Panoptic(3, semantic=Decoder(skips=(Skip(6, 8),)), instances=None).reads(CITY.backbone), "found 6"),
-        (lambda: CITY.head.with_classes(3, thing=(1,)), "did you mean 'things'"),
-        (lambda: adapt(entry("axial_resnet26_s").spec, things=[1]), "things: not an option of a classifier head"),
-        (lambda: adapt(entry("axial_resnet26_s").spec, reading={"sigma": 1.0}), "reading: not an option of a classifier head"),
+        (lambda: Panoptic(3, semantic=Decoder(skips=(Skip(6, 8),)), instances=None).endpoints(CITY.backbone), "found 6"),
+        (lambda: CITY.head.reconfigured(3, thing=(1,)), "did you mean 'things'"),
+        (lambda: adapt(get_entry("axial_resnet26_s").spec, things=[1]), "things: not an option of a classifier head"),
+        (lambda: adapt(get_entry("axial_resnet26_s").spec, reading={"sigma": 1.0}), "reading: not an option of a classifier head"),
         (lambda: adapt(replace(CITY, head=None), reading={"sigma": 1.0}), "reading: expected a model with a head"),
         (lambda: adapt(CITY, reading={"sigmas": 1.0}), "reading: unknown field 'sigmas'; did you mean 'sigma'"),
         (lambda: adapt(CITY, reading={"agreement": -1.0}), "Reading.agreement"),

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from axialzoo.spec import Entry, SpecError, aliases, entry, list_models, register, registry
+from axialzoo.spec import ModelEntry, SpecError, aliases, get_entry, list_models, register, registry
 
 
 @pytest.fixture
@@ -16,12 +16,12 @@ def scratch(monkeypatch):
     monkeypatch.setattr(registry, "_aliases", dict(registry._aliases))
 
 
-def sample(name: str) -> Entry:
-    return replace(entry("axial_resnet26_s"), name=name, weights={"imagenet": "org/one@abc", "cifar": "package:two"})
+def sample(name: str) -> ModelEntry:
+    return replace(get_entry("axial_resnet26_s"), name=name, weights={"imagenet": "org/one@abc", "cifar": "package:two"})
 
 
 def test_an_alias_is_the_same_model():
-    assert entry("axial_resnet50") is entry("axial_resnet50_l")
+    assert get_entry("axial_resnet50") is get_entry("axial_resnet50_l")
     assert aliases("axial_resnet50_l") == ["axial_resnet50"]
     assert "axial_resnet50" not in list_models()
 
@@ -39,9 +39,9 @@ def test_listing_takes_wildcards_tasks_and_weights(scratch):
 
 def test_a_tag_names_weights_of_the_model(scratch):
     register(sample("tagged"), "short")
-    assert entry("tagged.cifar") is entry("short.cifar") is entry("tagged")
+    assert get_entry("tagged.cifar") is get_entry("short.cifar") is get_entry("tagged")
     with pytest.raises(SpecError, match=r"no weights tagged 'cifra'; did you mean 'cifar'\?; it has imagenet, cifar"):
-        entry("tagged.cifra")
+        get_entry("tagged.cifra")
 
 
 def test_a_name_that_is_taken_is_refused(scratch):
@@ -57,14 +57,14 @@ def test_a_name_that_is_taken_is_refused(scratch):
 @pytest.mark.parametrize(("name", "near"), [("axial_resnet26s", "axial_resnet26_s"), ("axialresnet50", "axial_resnet50")])
 def test_an_unknown_name_suggests_the_nearest(name, near):
     with pytest.raises(SpecError, match=f"unknown model '{name}'; did you mean '{near}"):
-        entry(name)
+        get_entry(name)
 
 
 @pytest.mark.parametrize("name", list_models())
 def test_published_numbers_are_those_of_the_spec(name):
     from axialzoo.spec import cost
 
-    found, published = cost(entry(name).spec), entry(name).published
+    found, published = cost(get_entry(name).spec), get_entry(name).published
     if name in (
         "axial_resnet50_full_s",
         "stand_alone_resnet50",
@@ -81,14 +81,14 @@ def test_preprocessing_goes_with_the_model():
     from axialzoo.checkpoint import default_config
 
     name = "max_deeplab_s_backbone"
-    found = default_config(entry(name).spec, name).preprocessing
+    found = default_config(get_entry(name).spec, name).preprocessing
     assert (found.mean, found.std, found.size) == ((0.5,) * 3, (0.5,) * 3, (224, 224))
-    found = default_config(entry("axial_deeplab_max_s").spec, "axial_deeplab_max_s").preprocessing
+    found = default_config(get_entry("axial_deeplab_max_s").spec, "axial_deeplab_max_s").preprocessing
     assert (found.mean, found.resize, found.size) == ((0.5,) * 3, "none", (1025, 2049))
-    masks = [name for name in list_models() if getattr(entry(name).spec.head, "kind", "") == "mask_transformer"]
-    theirs = [name for name in list_models() if "deeplab2" in entry(name).source and name not in masks]
+    masks = [name for name in list_models() if getattr(get_entry(name).spec.head, "kind", "") == "mask_transformer"]
+    theirs = [name for name in list_models() if "deeplab2" in get_entry(name).source and name not in masks]
     assert len(theirs) == 23
     for name in theirs:  # x / 127.5 - 1
-        assert entry(name).preprocessing.mean == entry(name).preprocessing.std == (0.5,) * 3
+        assert get_entry(name).preprocessing.mean == get_entry(name).preprocessing.std == (0.5,) * 3
     for name in ("axial_resnet26_s", "custom"):
-        assert default_config(entry("axial_resnet26_s").spec, name).preprocessing.mean == (0.485, 0.456, 0.406)
+        assert default_config(get_entry("axial_resnet26_s").spec, name).preprocessing.mean == (0.485, 0.456, 0.406)

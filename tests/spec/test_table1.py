@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from axialzoo.spec import Model, cost, entry
+from axialzoo.spec import Model, cost, get_entry
 
 
 def tables_of_509_rows(spec: Model) -> Model:
@@ -16,10 +16,10 @@ def tables_of_509_rows(spec: Model) -> Model:
 
 
 TABLE = {  # row -> (ours, parameters, multiply-adds)
-    "Conv-Stem + Attention": (entry("stand_alone_resnet50").spec, 18.0e6, 3.5e9),
-    "Conv-Stem + PS-Attention": (entry("stand_alone_resnet50_ps").spec, 18.0e6, 3.7e9),
-    "Conv-Stem + Axial-Attention": (tables_of_509_rows(entry("axial_resnet50_s").spec), 12.4e6, 2.8e9),
-    "Full Axial-Attention": (entry("axial_resnet50_full_s").spec, 12.5e6, 3.3e9),
+    "Conv-Stem + Attention": (get_entry("stand_alone_resnet50").spec, 18.0e6, 3.5e9),
+    "Conv-Stem + PS-Attention": (get_entry("stand_alone_resnet50_ps").spec, 18.0e6, 3.7e9),
+    "Conv-Stem + Axial-Attention": (tables_of_509_rows(get_entry("axial_resnet50_s").spec), 12.4e6, 2.8e9),
+    "Full Axial-Attention": (get_entry("axial_resnet50_full_s").spec, 12.5e6, 3.3e9),
 }
 
 

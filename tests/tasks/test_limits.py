@@ -7,17 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from axialzoo.image import view_of
+from axialzoo.image import resize_transform
 from axialzoo.runtime.predict import predict
-from axialzoo.spec import Label, Preprocessing, adapt, entry
+from axialzoo.spec import Label, Preprocessing, adapt, get_entry
 from axialzoo.spec.heads.fcos import Finding
-from axialzoo.tasks import Looks, task_of
+from axialzoo.tasks import TTA, task_of
 from axialzoo.tasks.detection.decode import decode
 from axialzoo.tasks.segmentation.decode import Postprocess
 from axialzoo.tasks.segmentation.decode import decode as decode_segments
 
 LABELS = (Label("background", False), Label("cell"))
-NUCLEI = entry("axial_deeplab_nuclei_xs").spec
+NUCLEI = get_entry("axial_deeplab_nuclei_xs").spec
 SPEC = adapt(replace(NUCLEI, input_size=(32, 32)), reading={"top_k": 4, "instance_area": 0})
 
 
@@ -38,13 +38,13 @@ def things(found) -> int:
 def test_objects_of_a_larger_input_are_not_limited():
     task = task_of(SPEC.head)
     for side, count in ((32, 4), (128, 64)):
-        view = view_of(side, side, Preprocessing((32, 32), "none"))
+        view = resize_transform(side, side, Preprocessing((32, 32), "none"))
         found = task.decode(grid(side), SPEC, view, LABELS)
         assert things(found) == count and not found.warnings and "warnings" not in found.to_json()
         assert {one["area"] for one in found.segments_info if one["label_id"]} == {64}
         seen = np.zeros((1, side, side, 3), np.float32)
         compute = lambda x, side=side: {name: value[None] for name, value in grid(x.shape[1]).items()}  # noqa: E731
-        tiled = task.look(compute, seen, SPEC, [view], Looks(tile=(32, 32), overlap=(0, 0)), LABELS)
+        tiled = task.predict_tta(compute, seen, SPEC, [view], TTA(tile=(32, 32), overlap=(0, 0)), LABELS)
         assert things(tiled[0]) == count
 
 
@@ -55,7 +55,7 @@ def test_a_limit_of_objects_that_is_reached_says_so():
     (text,) = found.to_json()["warnings"]
     assert "limit of 4 objects" in text and "16 centers" in text
     assert not decode_segments(**grid(32), settings=settings, labels=LABELS).warnings
-    view = view_of(64, 64, Preprocessing((32, 32), "none"))
+    view = resize_transform(64, 64, Preprocessing((32, 32), "none"))
     assert task_of(SPEC.head).decode(grid(64), SPEC, view, LABELS, top_k=4).warnings  # asked for by name
 
 

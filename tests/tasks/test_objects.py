@@ -13,12 +13,12 @@ from axialzoo.spec import SpecError
 from axialzoo.spec.labels import Label
 from axialzoo.tasks import TASKS
 from axialzoo.tasks.objects import COLUMNS, check_has_masks, label_map, object_table, write_table
-from axialzoo.tasks.results import Segments
+from axialzoo.tasks.results import Segmentation
 
 LABELS = (Label("background", False), Label("nucleus"))
 
 
-def segments() -> Segments:
+def segments() -> Segmentation:
     """Background with id 7, a nucleus of 2 x 3 with id 9, an L of three pixels with id 2; an object without a pixel; void at a corner."""
     ids = np.full((6, 8), 7, np.int32)
     ids[1:3, 2:5] = 9
@@ -30,7 +30,7 @@ def segments() -> Segments:
         {"id": 2, "label_id": 1, "score": 0.5, "area": 3},
         {"id": 4, "label_id": 1, "score": 0.4, "area": 0},
     ]
-    return Segments(ids, info, LABELS)
+    return Segmentation(ids, info, LABELS)
 
 
 def picture() -> Image.Image:
@@ -82,7 +82,7 @@ def test_a_picture_of_another_size_is_refused():
 
 
 def test_nothing_found_is_an_empty_map_and_a_header(tmp_path):
-    empty = Segments(np.zeros((3, 4), np.int32), [], LABELS)
+    empty = Segmentation(np.zeros((3, 4), np.int32), [], LABELS)
     assert label_map(empty).tolist() == [[0] * 4] * 3 and object_table(empty, Image.new("RGB", (4, 3))) == []
     write_table(tmp_path / "a.csv", [])
     assert (tmp_path / "a.csv").read_text() == ",".join(COLUMNS) + "\n"

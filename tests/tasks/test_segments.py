@@ -12,14 +12,14 @@ from tests.tasks.segmentation.plain import discs, pictures
 @given(pictures())
 def test_boxes_and_classes_are_those_of_the_pixels(segments):
     for one, box, mask in zip(segments.segments_info, segments.boxes, segments.masks):
-        rows, columns = np.nonzero(segments.map == one["id"])
-        assert np.array_equal(mask, segments.map == one["id"])
-        assert (segments.classes[mask] == one["label_id"]).all()
+        rows, columns = np.nonzero(segments.segmentation == one["id"])
+        assert np.array_equal(mask, segments.segmentation == one["id"])
+        assert (segments.class_map[mask] == one["label_id"]).all()
         wanted = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1] if len(rows) else [0, 0, 0, 0]
         assert box.tolist() == wanted
-    assert (segments.classes[segments.map == 0] == -1).all() and segments.boxes.shape == (len(segments), 4)
+    assert (segments.class_map[segments.segmentation == 0] == -1).all() and segments.boxes.shape == (len(segments), 4)
 
 
 def test_objects_become_boxes():
-    assert discs(crowd=True).as_boxes().crowd.tolist() == [False, False, True, False]
-    assert discs().as_boxes().boxes.tolist()[0] == [11, 7, 30, 26]
+    assert discs(crowd=True).to_detections().crowd.tolist() == [False, False, True, False]
+    assert discs().to_detections().boxes.tolist()[0] == [11, 7, 30, 26]

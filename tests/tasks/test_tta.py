@@ -5,20 +5,29 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from axialzoo.image import View
-from axialzoo.spec import SpecError, entry
-from axialzoo.tasks import TASKS, Looks, check_looks, look_at, looks_of, task_of
+from axialzoo.image import ResizeTransform
+from axialzoo.spec import SpecError, get_entry
+from axialzoo.tasks import TASKS, TTA, check_tta, run_views, task_of, tta_from_options
 from axialzoo.tasks.tta import MEANING
 
-WHOLE = View((8, 8), (8, 8), 0, 0, (8, 8))
+WHOLE = ResizeTransform((8, 8), (8, 8), 0, 0, (8, 8))
 
 
 def test_what_a_user_says_is_told_back_as_json():
-    assert looks_of() == Looks() and looks_of().asked == {}
-    assert looks_of(tile=512).asked == {"tile": "512x512", "overlap": "128x128"}
-    assert looks_of(tile="96x160", overlap=0, flips=True).asked == {"tile": "96x160", "overlap": "0x0", "flips": True}
-    assert looks_of(tile=(96, 160), overlap=(8, 16), scales=[0.5, 1]).asked == {"tile": "96x160", "overlap": "8x16", "scales": [0.5, 1.0]}
-    assert list(looks_of(flips=True, scales=(1, 0.5)).ways((5, 9))) == [((5, 9), False), ((5, 9), True), ((2, 4), False), ((2, 4), True)]
+    assert tta_from_options() == TTA() and tta_from_options().asked == {}
+    assert tta_from_options(tile=512).asked == {"tile": "512x512", "overlap": "128x128"}
+    assert tta_from_options(tile="96x160", overlap=0, hflip=True).asked == {"tile": "96x160", "overlap": "0x0", "hflip": True}
+    assert tta_from_options(tile=(96, 160), overlap=(8, 16), scales=[0.5, 1]).asked == {
+        "tile": "96x160",
+        "overlap": "8x16",
+        "scales": [0.5, 1.0],
+    }
+    assert list(tta_from_options(hflip=True, scales=(1, 0.5)).ways((5, 9))) == [
+        ((5, 9), False),
+        ((5, 9), True),
+        ((2, 4), False),
+        ((2, 4), True),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -32,48 +41,48 @@ def test_what_a_user_says_is_told_back_as_json():
         ({"scales": ()}, "scales: expected one or more numbers from 0.1 to 10, found"),
         ({"scales": (1, float("nan"))}, "scales: expected one or more numbers"),
         ({"scales": (1, 1.0)}, "scales: expected each once"),
-        ({"flip": True}, "looks: expected some of tile, overlap, flips, scales, found flip"),
+        ({"flip": True}, "tta: expected some of tile, overlap, hflip, scales, found flip"),
     ],
 )
 def test_what_does_not_fit_is_refused(asked, message):
     with pytest.raises(SpecError, match=message):
-        looks_of(**asked)
+        tta_from_options(**asked)
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 def test_a_task_refuses_by_name_what_it_does_not_understand_and_takes_the_rest(task):
-    assert set(task.understood) <= set(MEANING)
-    for asked in ({"tile": 64}, {"flips": True}, {"scales": (0.5,)}):
+    assert set(task.supported_tta) <= set(MEANING)
+    for asked in ({"tile": 64}, {"hflip": True}, {"scales": (0.5,)}):
         (name,) = asked
-        if name in task.understood:
-            check_looks(task.name, task.understood, looks_of(**asked))
+        if name in task.supported_tta:
+            check_tta(task.name, task.supported_tta, tta_from_options(**asked))
             continue
         with pytest.raises(SpecError, match=rf"^{name}: models of {task.name} .* leave {name} out"):
-            check_looks(task.name, task.understood, looks_of(**asked))
+            check_tta(task.name, task.supported_tta, tta_from_options(**asked))
 
 
 def test_a_task_that_understands_nothing_looks_once_and_is_never_asked_for_more():
     class Plain(type(TASKS["classification"])):
-        understood = ()
+        supported_tta = ()
 
-    spec = entry("axial_resnet_cifar10_xs").spec
+    spec = get_entry("axial_resnet_cifar10_xs").spec
     compute = lambda x: {"logits": np.arange(10.0)[None]}  # noqa: E731
-    (found,) = look_at(Plain(), compute, np.zeros((1, 8, 8, 3)), spec, [WHOLE], Looks())
+    (found,) = run_views(Plain(), compute, np.zeros((1, 8, 8, 3)), spec, [WHOLE], TTA())
     assert found.ranked[0]["index"] == 9
-    with pytest.raises(SpecError, match=r"flips: .*it looks at the whole picture once"):
-        look_at(Plain(), compute, np.zeros((1, 8, 8, 3)), spec, [WHOLE], looks_of(flips=True))
+    with pytest.raises(SpecError, match=r"hflip: .*it looks at the whole picture once"):
+        run_views(Plain(), compute, np.zeros((1, 8, 8, 3)), spec, [WHOLE], tta_from_options(hflip=True))
 
 
 def test_the_class_of_a_picture_and_its_mirror_image_follows_from_the_mean_of_their_logits():
-    spec = entry("axial_resnet_cifar10_xs").spec
+    spec = get_entry("axial_resnet_cifar10_xs").spec
     x = np.random.default_rng(0).standard_normal((3, 8, 8, 3)).astype(np.float32)
 
     def compute(x: np.ndarray):
         return {"logits": x[:, 0, :5, :2].reshape(len(x), 10)}  # the left half alone
 
-    found = look_at(task_of(spec.head), compute, x, spec, [WHOLE] * 3, looks_of(flips=True))
+    found = run_views(task_of(spec.head), compute, x, spec, [WHOLE] * 3, tta_from_options(hflip=True))
     logits = (x[:, 0, :5, :2] + x[:, 0, ::-1][:, :5, :2]).reshape(3, 10) / 2
     shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     assert np.allclose([one.probabilities for one in found], shares, atol=1e-6)
-    once = look_at(task_of(spec.head), compute, x, spec, [WHOLE] * 3, Looks())
+    once = run_views(task_of(spec.head), compute, x, spec, [WHOLE] * 3, TTA())
     assert not np.allclose([one.probabilities for one in once], shares, atol=1e-2)

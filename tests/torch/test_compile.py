@@ -42,7 +42,7 @@ def traced(model):
 
 
 def test_a_traced_layer_takes_any_batch_although_a_cpu_attends_in_parts(monkeypatch):
-    monkeypatch.setattr(projection, "CHUNK", 4 * 16 * 16 * 8)  # logits of eight columns
+    monkeypatch.setattr(projection, "LOGITS_PER_CHUNK", 4 * 16 * 16 * 8)  # logits of eight columns
     model, x = layer().eval(), torch.randn(5, 32, 16, 16)
     with torch.no_grad():
         assert torch.allclose(traced(model)(x), model(x), atol=1e-5)

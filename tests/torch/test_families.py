@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from axialzoo.spec import SpecError, entry
+from axialzoo.spec import SpecError, get_entry
 from axialzoo.torch import AxialBackbone, AxialClassifier, create_model, save_model
 from axialzoo.torch.resize import resize
 from tests.attention.layers import randomise
@@ -21,7 +21,7 @@ def ceil(side: int, stride: int) -> int:
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_endpoints_are_upstreams_res1_to_res5(name, size):
     with torch.device("meta"):
-        model = AxialBackbone(entry(name).spec, None if "_l_" in name else (0, 1, 2, 3, 4)).eval()
+        model = AxialBackbone(get_entry(name).spec, None if "_l_" in name else (0, 1, 2, 3, 4)).eval()
         features = model(torch.empty(1, 3, *size))
     expected = [(1, width, *(ceil(side, stride) for side in size)) for width, stride in zip(OUTPUTS[name], (2, 4, 8, 16, 16, 16))]
     assert [tuple(x.shape) for x in features] == expected

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from axialzoo.spec import SpecError, adapt, entry, list_models
+from axialzoo.spec import SpecError, adapt, get_entry, list_models
 from axialzoo.spec.window import Window
 from axialzoo.torch import AxialClassifier, norm
 from axialzoo.torch.attention_inputs import AttentionInputs
@@ -35,7 +35,7 @@ def test_any_height_and_width_through_a_whole_network(size, fields):
 @pytest.mark.parametrize("name", list_models())
 def test_registered_models_take_odd_and_unequal_sides(name):
     with torch.device("meta"):
-        model = AxialClassifier(entry(name).spec).eval()
+        model = AxialClassifier(get_entry(name).spec).eval()
         for size in ((97, 33), (33, 129)):
             found = model(torch.empty(1, 3, *size))
             if isinstance(found, torch.Tensor):
@@ -55,7 +55,7 @@ def test_registered_models_take_odd_and_unequal_sides(name):
 @pytest.mark.parametrize("name", list_models())
 def test_features_have_the_channels_and_sizes_that_feature_info_says(name):
     with torch.device("meta"):
-        model = AxialBackbone(entry(name).spec)
+        model = AxialBackbone(get_entry(name).spec)
         features = model.eval()(torch.empty(1, 3, 75, 101))
     assert len(features) == len(model.feature_info)
     for x, info in zip(features, model.feature_info):
@@ -105,7 +105,7 @@ def test_gradient_checkpointing_changes_neither_gradients_nor_moving_statistics(
 
 
 def test_statistics_that_are_updated_twice_are_caught(monkeypatch):
-    monkeypatch.setattr(norm, "frozen_statistics", lambda block: nullcontext())
+    monkeypatch.setattr(norm, "freeze_running_stats", lambda block: nullcontext())
     plain, recomputing = network().train(), network().train()
     recomputing.set_grad_checkpointing()
     step(plain, images())

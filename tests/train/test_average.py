@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from axialzoo.train.torch_average import Average
+from axialzoo.train.torch_average import EMA
 
 DECAY, STEPS = 0.6, 16  # from the 13th update on the decay counts, before it the fast start
 
@@ -37,9 +37,9 @@ def averaged(values: np.ndarray, decay: float = DECAY, warm: bool = True) -> flo
 VALUES = np.random.default_rng(0).normal(size=STEPS + 1)
 
 
-def followed(values: np.ndarray, start: Average | None = None, model: nn.Module | None = None) -> tuple[Average, nn.Module]:
+def followed(values: np.ndarray, start: EMA | None = None, model: nn.Module | None = None) -> tuple[EMA, nn.Module]:
     model = network(values[0]) if model is None else model
-    average = Average(model, DECAY) if start is None else start
+    average = EMA(model, DECAY) if start is None else start
     for value in values[1:]:
         average.update(filled(model, value))
     return average, model
@@ -79,7 +79,7 @@ def test_the_model_that_trains_is_left_alone_and_the_average_is_in_evaluation():
 
 def test_what_is_no_floating_point_number_is_the_models_own_count():
     model = network()
-    average = Average(model, DECAY)
+    average = EMA(model, DECAY)
     model(torch.randn(4, 2, 3, 3, dtype=torch.float64))
     average.update(model)
     assert average.model(model).state_dict()["1.num_batches_tracked"] == 0  # as it was at the start: evaluation does not use it
@@ -89,7 +89,7 @@ def test_a_saved_average_goes_on_where_it_was():
     whole, _ = followed(VALUES)
     half, model = followed(VALUES[:9])
     saved = {name: tensor.clone() for name, tensor in half.tensors.items()}
-    later = Average(network(5.0), DECAY)
+    later = EMA(network(5.0), DECAY)
     later.load(saved)
     followed(VALUES[8:], later, model)
     assert int(later.updates) == STEPS
@@ -100,7 +100,7 @@ def test_a_saved_average_goes_on_where_it_was():
 def test_a_resume_that_forgets_the_count_of_updates_would_be_seen():
     whole, _ = followed(VALUES)
     half, model = followed(VALUES[:9])
-    later = Average(network(5.0), DECAY)
+    later = EMA(network(5.0), DECAY)
     later.load({**half.tensors, "updates": torch.zeros((), dtype=torch.int64)})
     followed(VALUES[8:], later, model)
     assert (whole.tensors["0.weight"] - later.tensors["0.weight"]).abs().min() > 1e-3

@@ -11,7 +11,7 @@ import pytest
 
 from axialzoo.checkpoint import load_checkpoint
 from axialzoo.train import evaluate, run
-from axialzoo.train.torch_average import Average
+from axialzoo.train.torch_average import EMA
 from tests.train.test_average import DECAY, VALUES, averaged
 from tests.train.test_torch import SMALL, stopping
 
@@ -61,7 +61,7 @@ def test_a_velocity_that_follows_the_rate_would_be_seen(zips, start, trained, tm
         for group in optimizer.param_groups:
             group["lr"] = rate
 
-    monkeypatch.setattr("axialzoo.train.torch_loop.set_rate", plain)
+    monkeypatch.setattr("axialzoo.train.torch_loop.set_lr", plain)
     model = run("cifar10", zips, tmp_path / "run", **{**SAME, "start": str(start)})
     assert furthest(model, trained / "whole" / "model") > 2e-3
 
@@ -73,7 +73,7 @@ def test_an_average_without_the_statistics_of_norms_would_be_seen(zips, start, t
         model.load_state_dict(statistics, strict=False)
         return model
 
-    whole = Average.model
+    whole = EMA.model
     monkeypatch.setattr("axialzoo.train.torch_loop.Average.model", last_statistics)
     model = run("cifar10", zips, tmp_path / "run", **{**SAME, "start": str(start)})
     assert furthest(model, trained / "whole" / "model") > 1e-2
@@ -82,11 +82,11 @@ def test_an_average_without_the_statistics_of_norms_would_be_seen(zips, start, t
 def test_the_average_follows_the_equation():
     import keras
 
-    from axialzoo.train.keras_average import Average
+    from axialzoo.train.keras_average import EMA
 
     variable = keras.Variable(VALUES[0])
     model = SimpleNamespace(weights=[variable], get_weights=lambda: [keras.ops.convert_to_numpy(variable)])
-    average = Average(model, DECAY)
+    average = EMA(model, DECAY)
     for value in VALUES[1:]:
         variable.assign(value)
         average.update(model)

@@ -16,29 +16,29 @@ from axialzoo.data import Sample
 from axialzoo.hub import examples_of, write_card
 from axialzoo.hub.card import model_card
 from axialzoo.image import load_image
-from axialzoo.spec import Label, entry, parameters
-from axialzoo.tasks import Boxes, task_of
-from axialzoo.train.evaluation import Scored
+from axialzoo.spec import Label, get_entry, parameters
+from axialzoo.tasks import Detections, task_of
+from axialzoo.train.evaluation import Prediction
 from axialzoo.train.examples import put_examples
 from axialzoo.train.pictures import plain_name, write_pictures
 
-SPEC = entry("axial_fcos_blood_cells_xs").spec
+SPEC = get_entry("axial_fcos_blood_cells_xs").spec
 TASK = task_of(SPEC.head)
 LABELS = (Label("red"), Label("white"))
 
 
-def boxes(*scores: float, index: int = 0) -> Boxes:
+def boxes(*scores: float, index: int = 0) -> Detections:
     """One box a score, one beside the other."""
     places = [[4.0 + 20 * at, 6.0, 20.0 + 20 * at, 30.0] for at in range(len(scores))]
-    return Boxes(np.array(places).reshape(-1, 4), np.array(scores), np.full(len(scores), index), LABELS)
+    return Detections(np.array(places).reshape(-1, 4), np.array(scores), np.full(len(scores), index), LABELS)
 
 
-def scored(*figures: float) -> list[tuple[float, Scored]]:
+def scored(*figures: float) -> list[tuple[float, Prediction]]:
     """A sample a figure, whose picture has the figure's brightness and whose name says it."""
     found = []
     for figure in figures:
         picture = Image.new("RGB", (80, 40), (round(255 * figure),) * 3)
-        found.append((figure, Scored(Sample(f"archive.zip:folder/{figure:.2f}.png", picture, boxes(1.0)), boxes(0.9, index=1))))
+        found.append((figure, Prediction(Sample(f"archive.zip:folder/{figure:.2f}.png", picture, boxes(1.0)), boxes(0.9, index=1))))
     return found
 
 

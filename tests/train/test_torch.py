@@ -13,8 +13,8 @@ import torch
 from axialzoo.checkpoint import load_checkpoint
 from axialzoo.data import DataError
 from axialzoo.data.batches import TrainBatches
-from axialzoo.spec import SpecError, adapt, entry
-from axialzoo.train import evaluate, record, run, torch_loop
+from axialzoo.spec import SpecError, adapt, get_entry
+from axialzoo.train import evaluate, run, torch_loop, write_metrics
 
 SMALL = dict(
     model="axial_resnet_cifar10_xs",
@@ -104,7 +104,7 @@ def test_a_run_from_before_a_field_of_recipes_is_resumed_with_its_default_alone(
 def test_a_recipe_names_another_kind_of_attention(zips, tmp_path):
     model = run("cifar10", zips, tmp_path / "run", **{**SMALL, "epochs": 1, "attention": "axial_none"})
     spec = load_checkpoint(model).config.spec
-    assert spec == adapt(entry(SMALL["model"]).spec, num_classes=3, drop_path=SMALL["drop_path"], attention="axial_none")
+    assert spec == adapt(get_entry(SMALL["model"]).spec, num_classes=3, drop_path=SMALL["drop_path"], attention="axial_none")
     with pytest.raises(SpecError, match="unknown kind 'axial_nome'; did you mean 'axial_none'"):
         run("cifar10", zips, tmp_path / "other", **{**SMALL, "attention": "axial_nome"})
     assert not (tmp_path / "other").exists()
@@ -125,7 +125,7 @@ def test_processes_that_begin_at_different_steps_are_refused(zips, tmp_path, mon
 def test_the_loss_falls_and_evaluation_agrees_with_the_classes(zips, whole, tmp_path):
     model = run("cifar10", zips, tmp_path / "longer", start=str(whole / "model"), **{**SMALL, "epochs": 20})
     found = []
-    result = evaluate(model, zips, seen=found.append)
+    result = evaluate(model, zips, on_result=found.append)
     assert result["images"] == 12 and result["top1"] >= 0.75 and result["top5"] == 1.0
     assert sum(one.result.ranked[0]["index"] == one.sample.truth for one in found) == round(12 * result["top1"])
 
@@ -133,7 +133,7 @@ def test_the_loss_falls_and_evaluation_agrees_with_the_classes(zips, whole, tmp_
 def test_a_result_is_recorded_beside_the_weights(zips, whole, tmp_path):
     shutil.copytree(whole / "model", tmp_path / "model")
     result = evaluate(tmp_path / "model", zips)
-    card = record(tmp_path / "model", result, zips)
+    card = write_metrics(tmp_path / "model", result, zips)
     before, after = load_checkpoint(whole / "model"), load_checkpoint(tmp_path / "model")
     assert after.config.digest == before.config.digest
     assert after.config.provenance["metrics"]["top1"] == result["top1"] and f"{result['top1']:.4f}" in card.read_text()

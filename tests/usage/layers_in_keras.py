@@ -18,11 +18,11 @@ from axialzoo.keras.attention import AxialAttention
 from axialzoo.keras.attention2d import Attention2D
 from axialzoo.keras.blocks import ConvNorm, ResidualBlock
 from axialzoo.keras.heads.decoder import DepthwiseNorm
-from axialzoo.spec import Attention, Norm, entry
+from axialzoo.spec import Attention, Norm, get_entry
 
 BACKEND = keras.backend.backend()
 ATTENTION = {"key_channels": 8, "value_channels": 16, "heads": 4, "positions": 9}
-CIFAR = entry("axial_resnet_cifar10_xs").spec.backbone
+CIFAR = get_entry("axial_resnet_cifar10_xs").spec.backbone
 CHANNELS = 12
 LAYERS: dict[str, Callable[[], Any]] = {  # every kind of layer that takes a kernel where its sub-layers allow it
     "height": lambda: AxialAttention(CHANNELS, Attention(**ATTENTION), Norm(), 0),

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from axialzoo.spec import Model, entry
+from axialzoo.spec import Model, get_entry
 from tests.parity.common import CASES, FAMILIES
 
 FEW = ("axial_resnet_cifar10_xs", "local", "decoder", "panoptic_pyramid")
 SPECS: dict[str, Model] = {  # of every family of registered models, narrow where they are large
-    **{name: entry(name).spec for name in ("axial_resnet_cifar10_xs", "axial_resnet26_s", "axial_deeplab_nuclei_xs")},
+    **{name: get_entry(name).spec for name in ("axial_resnet_cifar10_xs", "axial_resnet26_s", "axial_deeplab_nuclei_xs")},
     **FAMILIES,
     **{name: CASES[name].spec for name in ("local", "shifted_window", "gated", "absolute", "decoder", "panoptic_pyramid")},
 }

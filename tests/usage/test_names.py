@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from axialzoo.hub import fetch_checkpoint, to_build
-from axialzoo.spec import SpecError, adapt, entry
+from axialzoo.hub import fetch_checkpoint, plan_build
+from axialzoo.spec import SpecError, adapt, get_entry
 
 XS = "axial_resnet_cifar10_xs"
 
@@ -21,7 +21,11 @@ XS = "axial_resnet_cifar10_xs"
     ],
 )
 def test_unknown_arguments_are_refused(given, message):
-    for build in (lambda: to_build(XS, **given), lambda: adapt(entry(XS).spec, **given), lambda: to_build(XS, features_only=True, **given)):
+    for build in (
+        lambda: plan_build(XS, **given),
+        lambda: adapt(get_entry(XS).spec, **given),
+        lambda: plan_build(XS, features_only=True, **given),
+    ):
         with pytest.raises(SpecError, match=message):
             build()
 
@@ -35,6 +39,6 @@ def test_the_builder_of_pytorch_refuses_them_too():
 
 @pytest.mark.parametrize("name", ["hf-hub:someone/weights", "hf_hub:someone/weights", "hf://someone/weights"])
 def test_names_of_the_hub_as_timm_writes_them_are_refused(name):
-    for ask in (lambda: fetch_checkpoint(name), lambda: to_build(name), lambda: to_build(XS, name)):
+    for ask in (lambda: fetch_checkpoint(name), lambda: plan_build(name), lambda: plan_build(XS, name)):
         with pytest.raises(SpecError, match="pretrained='someone/weights'"):
             ask()

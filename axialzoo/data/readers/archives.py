@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from axialzoo.data.dataset import Data, DataError
+from axialzoo.data.dataset import DataError, Dataset
 from axialzoo.data.file_tree import Files, Folder, Overlay, Zips
 from axialzoo.data.readers.coco_instances import open_instances
 from axialzoo.data.readers.coco_maps import open_maps
@@ -66,35 +66,35 @@ def _mounted(files: Files, *parts: tuple[str, str]) -> Zips:
     return Zips([(folder, Path(files.path(name))) for folder, name in parts])
 
 
-def _known(data: Data, about: dict[str, str]) -> Data:
+def _known(data: Dataset, about: dict[str, str]) -> Dataset:
     return replace(data, about={**about, **data.about})
 
 
-def _bccd(files: Files, kind: str) -> Data:
+def _bccd(files: Files, kind: str) -> Dataset:
     return _known(open_instances(_mounted(files, ("images", "bccd_images.zip"), ("", "bccd_annotations.zip")), "boxes"), BCCD)
 
 
-def _nuclei(files: Files, kind: str) -> Data:
+def _nuclei(files: Files, kind: str) -> Dataset:
     labels = (BACKGROUND, Label("nucleus", colour=(0, 200, 120)))
     return _known(open_pairs(_mounted(files, ("", "dsb2018_nuclei256_trainval.zip")), True, labels, None), NUCLEI)
 
 
-def _nuclei_all(files: Files, kind: str) -> Data:
+def _nuclei_all(files: Files, kind: str) -> Dataset:
     labels = (BACKGROUND, Label("nucleus", colour=(0, 200, 120)))
     zips = _mounted(files, *(("", f"dsb2018_all_{split}.zip") for split in ("train", "val")))
     return _known(open_pairs(Overlay(zips, files, ("kinds.csv",)), True, labels, None), NUCLEI_ALL)
 
 
-def _camvid(files: Files, kind: str) -> Data:
+def _camvid(files: Files, kind: str) -> Dataset:
     zips = _mounted(files, *((split, f"camvid_{split}.zip") for split in ("train", "val", "test")))
     return _known(open_pairs(zips, False, CAMVID_LABELS, 11), CAMVID)
 
 
-def _trashnet(files: Files, kind: str) -> Data:
+def _trashnet(files: Files, kind: str) -> Dataset:
     return _known(open_image_folder(_mounted(files, *(("", f"trashnet_{split}.zip") for split in SPLITS)), kind), TRASHNET)
 
 
-def _coco200(files: Files, kind: str) -> Data:
+def _coco200(files: Files, kind: str) -> Dataset:
     zips = _mounted(files, ("", "annotations.zip"), ("images", "images_free_licences.zip"))
     return _known(open_maps(zips, "segments", partial=True), COCO200)
 

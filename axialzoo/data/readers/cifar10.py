@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from axialzoo.data.dataset import ArraySplit, Data, DataError
+from axialzoo.data.dataset import ArraySplit, DataError, Dataset
 from axialzoo.data.decode import open_json, open_picture
 from axialzoo.data.file_tree import Files, Folder, Zips
 from axialzoo.data.readers.reader import Reader
@@ -20,7 +20,7 @@ ABOUT = {
 }
 
 
-def open_cifar10(files: Files, kind: str) -> Data:
+def open_cifar10(files: Files, kind: str) -> Dataset:
     assert isinstance(files, Folder)  # READER.found says so
     splits, classes = {}, ()
     for name, parts in PARTS.items():
@@ -30,7 +30,7 @@ def open_cifar10(files: Files, kind: str) -> Data:
             raise DataError(f"data: {' and '.join(parts)} in {files.where!r} have different class names")
         labels = np.concatenate([labels for _, _, labels in read])
         splits[name] = ArraySplit(np.concatenate([pixels for _, pixels, _ in read]), labels, f"{files.where} {name}")
-    return Data(splits, tuple(Label(name) for name in classes), "classes", dict(ABOUT))
+    return Dataset(splits, tuple(Label(name) for name in classes), "classes", dict(ABOUT))
 
 
 def _part(folder: Folder, file: str) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:

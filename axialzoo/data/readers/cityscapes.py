@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from axialzoo.data.dataset import Data, DataError, FileSplit, Sample
+from axialzoo.data.dataset import DataError, Dataset, FileSplit, Sample
 from axialzoo.data.decode import open_map, open_picture
 from axialzoo.data.file_tree import Files
 from axialzoo.data.readers.reader import SPLITS, Reader
-from axialzoo.data.truth import segments_truth
+from axialzoo.data.truth import validate_segments
 from axialzoo.spec.labels import Label
-from axialzoo.tasks.results import Segments
+from axialzoo.tasks.results import Segmentation
 
 CLASSES = {  # id in the maps: the class, in the order of the 19 training ids
     7: Label("road", False, (128, 64, 128)), 8: Label("sidewalk", False, (244, 35, 232)), 11: Label("building", False, (70, 70, 70)),
@@ -30,7 +30,7 @@ LAST = 33  # ids from 0 that are no training class are void
 PICTURE, MAP = "_leftImg8bit.png", "_gtFine_instanceIds.png"
 
 
-def open_cityscapes(files: Files, kind: str) -> Data:
+def open_cityscapes(files: Files, kind: str) -> Dataset:
     splits = {}
     for split in SPLITS:
         items = []
@@ -45,7 +45,7 @@ def open_cityscapes(files: Files, kind: str) -> Data:
                 items.append((name, truth))
         if items:
             splits[split] = FileSplit(items, lambda item: _sample(files, *item))
-    return Data(splits, LABELS, "segments", {"name": "Cityscapes", "licence": "research and teaching; see cityscapes-dataset.com"})
+    return Dataset(splits, LABELS, "segments", {"name": "Cityscapes", "licence": "research and teaching; see cityscapes-dataset.com"})
 
 
 def _sample(files: Files, name: str, truth: str) -> Sample:
@@ -56,7 +56,7 @@ def _sample(files: Files, name: str, truth: str) -> Sample:
     return Sample(files.path(name), picture, instance_ids_truth(ids, files.path(truth)))
 
 
-def instance_ids_truth(ids: np.ndarray, where: str) -> Segments:
+def instance_ids_truth(ids: np.ndarray, where: str) -> Segmentation:
     """Below 1000 a number is a class: of stuff its segment, of things a group that could not be told apart, a crowd; from 1000 on it
     is 1000 times a thing's class plus the instance."""
     info, void = [], []
@@ -70,7 +70,7 @@ def instance_ids_truth(ids: np.ndarray, where: str) -> Segments:
             raise DataError(f"{where}: value {number} is an instance of {CLASSES[key].name!r}, which has none")
         else:
             info.append({"id": number, "label_id": NUMBERS[key], "iscrowd": int(number < 1000 and CLASSES[key].thing)})
-    return segments_truth(np.where(np.isin(ids, void), 0, ids), info, LABELS, where)
+    return validate_segments(np.where(np.isin(ids, void), 0, ids), info, LABELS, where)
 
 
 READER = Reader(

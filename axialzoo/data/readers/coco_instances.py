@@ -6,20 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from axialzoo.data.dataset import Data, DataError, FileSplit, Sample
+from axialzoo.data.dataset import DataError, Dataset, FileSplit, Sample
 from axialzoo.data.decode import open_picture
 from axialzoo.data.file_tree import Files
 from axialzoo.data.readers.coco_json import json_files, one_list, open_coco, picture_names
 from axialzoo.data.readers.masks import decode_mask
-from axialzoo.data.readers.reader import BACKGROUND, Reader, by_id
-from axialzoo.data.truth import boxes_truth, segments_truth
+from axialzoo.data.readers.reader import BACKGROUND, Reader, index_by_id
+from axialzoo.data.truth import validate_boxes, validate_segments
 from axialzoo.spec.labels import Label
-from axialzoo.tasks.results import Boxes, Segments
+from axialzoo.tasks.results import Detections, Segmentation
 
 PATTERNS = ("*.json", "instances_*.json", "annotations/*.json", "annotations/instances_*.json")
 
 
-def open_instances(files: Files, kind: str) -> Data:
+def open_instances(files: Files, kind: str) -> Dataset:
     """Boxes; or segments: each object's mask, the smaller above the larger, and what is left one of the last class, background."""
     tables, items, labels = {}, {}, ()
     for split, name in json_files(files, PATTERNS).items():
@@ -41,16 +41,16 @@ def open_instances(files: Files, kind: str) -> Data:
     def open_item(item: tuple[str, dict[str, Any], Any]) -> Sample:
         name, image, known = item
         picture = open_picture(files, name, (image["width"], image["height"]))
-        truth = known if isinstance(known, Boxes) else _segments(picture.size, *known)
+        truth = known if isinstance(known, Detections) else _segments(picture.size, *known)
         return Sample(files.path(name), picture, truth)
 
-    return Data({split: FileSplit(rows, open_item) for split, rows in items.items()}, labels, kind)
+    return Dataset({split: FileSplit(rows, open_item) for split, rows in items.items()}, labels, kind)
 
 
 def _by_image(annotations: list, images: dict, categories: dict, where: str) -> dict[int, list[dict[str, Any]]]:
     """Annotations of each image; an annotation of no image, no category or a used id is refused."""
     found: dict[int, list[dict[str, Any]]] = {key: [] for key in images}
-    for key, row in by_id(annotations, ("image_id", "category_id", "bbox"), "annotation", where).items():
+    for key, row in index_by_id(annotations, ("image_id", "category_id", "bbox"), "annotation", where).items():
         for field, known in (("image_id", images), ("category_id", categories)):
             if not isinstance(row[field], int) or row[field] not in known:
                 raise DataError(f"{where}: annotation {key}: {field} {row[field]!r} is not among the file's {len(known)}")
@@ -60,7 +60,7 @@ def _by_image(annotations: list, images: dict, categories: dict, where: str) -> 
     return found
 
 
-def _boxes(found: list[dict[str, Any]], categories: dict, labels: tuple[Label, ...], size: tuple[int, int], where: str) -> Boxes:
+def _boxes(found: list[dict[str, Any]], categories: dict, labels: tuple[Label, ...], size: tuple[int, int], where: str) -> Detections:
     rows = []
     for one in found:
         box = one["bbox"]
@@ -69,10 +69,10 @@ def _boxes(found: list[dict[str, Any]], categories: dict, labels: tuple[Label, .
         rows.append((box[0], box[1], box[0] + box[2], box[1] + box[3]))
     names = [f"{where}: annotation {one['id']}" for one in found]
     crowd = [bool(one.get("iscrowd")) for one in found]
-    return boxes_truth(rows, [categories[one["category_id"]][0] for one in found], labels, size, names, crowd)
+    return validate_boxes(rows, [categories[one["category_id"]][0] for one in found], labels, size, names, crowd)
 
 
-def _segments(size: tuple[int, int], found: list[dict[str, Any]], categories: dict, labels: tuple[Label, ...], where: str) -> Segments:
+def _segments(size: tuple[int, int], found: list[dict[str, Any]], categories: dict, labels: tuple[Label, ...], where: str) -> Segmentation:
     width, height = size
     masks = [decode_mask(one["segmentation"], height, width, f"{where}: annotation {one['id']}") for one in found]
     ids = np.full((height, width), len(found) + 1, np.int32)  # background
@@ -88,7 +88,7 @@ def _segments(size: tuple[int, int], found: list[dict[str, Any]], categories: di
     ]
     if len(found) + 1 in left:
         info.append({"id": len(found) + 1, "label_id": len(labels) - 1})
-    return segments_truth(ids, info, labels, where)
+    return validate_segments(ids, info, labels, where)
 
 
 def _is_instances(files: Files) -> bool:

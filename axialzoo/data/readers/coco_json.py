@@ -8,7 +8,7 @@ from typing import Any
 from axialzoo.data.dataset import DataError
 from axialzoo.data.decode import open_json
 from axialzoo.data.file_tree import Files, safe_name
-from axialzoo.data.readers.reader import SPELLINGS, SPLITS, by_id, expect_object
+from axialzoo.data.readers.reader import SPELLINGS, SPLITS, expect_object, index_by_id
 from axialzoo.spec.labels import Label
 
 
@@ -38,7 +38,7 @@ def open_coco(files: Files, name: str) -> tuple[dict[int, dict[str, Any]], dict[
     """
     where = files.path(name)
     data = expect_object(open_json(files, name), ("images", "annotations", "categories"), where)
-    images = by_id(data["images"], ("file_name", "width", "height"), "image", where)
+    images = index_by_id(data["images"], ("file_name", "width", "height"), "image", where)
     if not images:
         raise DataError(f"{where}: no images")
     seen: set[str] = set()
@@ -49,7 +49,7 @@ def open_coco(files: Files, name: str) -> tuple[dict[int, dict[str, Any]], dict[
         seen.add(row["file_name"])
         if not all(isinstance(row[side], int) and row[side] > 0 for side in ("width", "height")):
             raise DataError(f"{where}: image {row['id']}: expected width and height above 0, found {row['width']!r} x {row['height']!r}")
-    rows = by_id(data["categories"], ("name",), "category", where)
+    rows = index_by_id(data["categories"], ("name",), "category", where)
     if not rows:
         raise DataError(f"{where}: no categories")
     categories = {}

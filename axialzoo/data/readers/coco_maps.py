@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from axialzoo.data.dataset import Data, DataError, FileSplit, Sample
+from axialzoo.data.dataset import DataError, Dataset, FileSplit, Sample
 from axialzoo.data.decode import open_map, open_picture
 from axialzoo.data.file_tree import Files, safe_name
 from axialzoo.data.readers.coco_json import json_files, one_list, open_coco, picture_names
-from axialzoo.data.readers.reader import Reader, by_id, expect_object
-from axialzoo.data.truth import segments_truth
+from axialzoo.data.readers.reader import Reader, expect_object, index_by_id
+from axialzoo.data.truth import validate_segments
 
 PATTERNS = ("panoptic_*.json", "annotations/panoptic_*.json")
 
 
-def open_maps(files: Files, kind: str, partial: bool = False) -> Data:
+def open_maps(files: Files, kind: str, partial: bool = False) -> Dataset:
     """The maps lie in a folder called as the JSON is, without its suffix.
 
     Args:
@@ -44,10 +44,10 @@ def open_maps(files: Files, kind: str, partial: bool = False) -> Data:
         ids, bits = open_map(files, png, picture.size)
         if bits != 24:
             raise DataError(f"{files.path(png)}: expected an RGB map of ids R + 256 G + 65536 B, found {bits} bits")
-        return Sample(files.path(name), picture, segments_truth(ids, info, labels, files.path(png)))
+        return Sample(files.path(name), picture, validate_segments(ids, info, labels, files.path(png)))
 
     about = {"annotations_without_picture": absent} if absent else {}
-    return Data({split: FileSplit(rows, open_item) for split, rows in items.items()}, labels, "segments", about)
+    return Dataset({split: FileSplit(rows, open_item) for split, rows in items.items()}, labels, "segments", about)
 
 
 def _annotations(annotations: list, images: dict, categories: dict, where: str) -> dict[int, dict[str, Any]]:
@@ -61,7 +61,7 @@ def _annotations(annotations: list, images: dict, categories: dict, where: str) 
         if key in found:
             raise DataError(f"{where}: two annotations of image {key}")
         info = []
-        for number, one in by_id(row["segments_info"], ("category_id",), "segment", f"{where}: annotation of image {key}").items():
+        for number, one in index_by_id(row["segments_info"], ("category_id",), "segment", f"{where}: annotation of image {key}").items():
             if not isinstance(one["category_id"], int) or one["category_id"] not in categories:
                 raise DataError(
                     f"{where}: image {key}, segment {number}: category_id {one['category_id']!r} is not among the file's {len(categories)}"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from axialzoo.data.dataset import SUFFIXES, Data, DataError, FileSplit, Sample
+from axialzoo.data.dataset import SUFFIXES, DataError, Dataset, FileSplit, Sample
 from axialzoo.data.decode import open_picture
 from axialzoo.data.file_tree import Files
 from axialzoo.data.readers.reader import Reader, split_folders
 from axialzoo.spec.labels import Label
 
 
-def open_image_folder(files: Files, kind: str) -> Data:
+def open_image_folder(files: Files, kind: str) -> Dataset:
     folders, about = split_folders(files.folders(), files.where), {"name": PurePosixPath(files.where).name}
     if folders and (others := sorted(set(files.folders()) - set(folders.values()))):
         about["passed_over"] = f"folders that are no split: {', '.join(others)}"
@@ -35,7 +35,7 @@ def open_image_folder(files: Files, kind: str) -> Data:
             if empty:
                 raise DataError(f"data: no picture of class {classes[empty[0]]!r} in {files.path(folder)!r}; expected one folder a class")
         splits[split] = FileSplit(items, lambda item: Sample(files.path(item[0]), open_picture(files, item[0]), item[1]))
-    return Data(splits, tuple(Label(name) for name in classes), "classes", about)
+    return Dataset(splits, tuple(Label(name) for name in classes), "classes", about)
 
 
 def pictures(files: Files, folder: str) -> list[str]:

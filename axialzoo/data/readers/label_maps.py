@@ -17,30 +17,30 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
-from axialzoo.data.dataset import Data, DataError, FileSplit, Sample
+from axialzoo.data.dataset import DataError, Dataset, FileSplit, Sample
 from axialzoo.data.decode import open_json, open_map, open_picture
 from axialzoo.data.file_tree import Files
 from axialzoo.data.readers.kinds import NAME as KINDS_CSV
 from axialzoo.data.readers.kinds import column_of, parted_groups, read_kinds
 from axialzoo.data.readers.pairs import paired, paired_folders
-from axialzoo.data.readers.reader import BACKGROUND, Reader, label_from_json, once_split
+from axialzoo.data.readers.reader import BACKGROUND, Reader, duplicate_split, label_from_json
 from axialzoo.data.truth import class_truth, instance_truth
 from axialzoo.spec.labels import Label
-from axialzoo.tasks.results import Segments
+from axialzoo.tasks.results import Segmentation
 
 NAMES = ("labels.json", "classes.json")
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 
 
-def open_label_maps(files: Files, kind: str) -> Data:
+def open_label_maps(files: Files, kind: str) -> Dataset:
     instances, labels, void = map_labels(files)
     return open_pairs(files, instances, labels, void)
 
 
-def open_pairs(files: Files, instances: bool, labels: tuple[Label, ...], void: int | None) -> Data:
+def open_pairs(files: Files, instances: bool, labels: tuple[Label, ...], void: int | None) -> Dataset:
     """Maps of instances (labels: background and the object) or of classes."""
     about: dict[str, Any] = {"maps": "instances" if instances else "classes"}
-    truth: Callable[..., Segments] = _instances if instances else partial(_classes, void=void)
+    truth: Callable[..., Segmentation] = _instances if instances else partial(_classes, void=void)
 
     def open_item(item: tuple[str, str]) -> Sample:
         picture = open_picture(files, item[0])
@@ -54,14 +54,14 @@ def open_pairs(files: Files, instances: bool, labels: tuple[Label, ...], void: i
         splits[split] = FileSplit(pairs, open_item, kinds, groups)
     if (parted := parted_groups({name: split.groups for name, split in splits.items()}))["groups"]:
         about["groups"] = f"{parted['groups']} groups lie in several splits ({parted['pictures']} pictures): their scores are optimistic"
-    return Data(once_split(splits, about), labels, "segments", about)
+    return Dataset(duplicate_split(splits, about), labels, "segments", about)
 
 
-def _instances(values, bits: int, labels: tuple[Label, Label], where: str) -> Segments:
+def _instances(values, bits: int, labels: tuple[Label, Label], where: str) -> Segmentation:
     return instance_truth(values, bits, labels, where)
 
 
-def _classes(values, bits: int, labels: tuple[Label, ...], where: str, void: int | None) -> Segments:
+def _classes(values, bits: int, labels: tuple[Label, ...], where: str, void: int | None) -> Segmentation:
     return class_truth(values, void, labels, where)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from axialzoo.data.dataset import Data, DataError
+from axialzoo.data.dataset import DataError, Dataset
 from axialzoo.data.file_tree import Files
 from axialzoo.spec.labels import Label
 
@@ -51,7 +51,7 @@ class Reader:
     looks_for: str
     kinds: tuple[str, ...]
     found: Callable[[Files], bool]
-    open: Callable[[Files, str], Data]
+    open: Callable[[Files, str], Dataset]
 
 
 def label_from_json(value: object, where: str, thing: bool) -> Label:
@@ -81,7 +81,7 @@ def expect_object(value: Any, keys: tuple[str, ...], where: str) -> dict[str, An
     return value
 
 
-def by_id(rows: object, keys: tuple[str, ...], what: str, where: str) -> dict[int, dict[str, Any]]:
+def index_by_id(rows: object, keys: tuple[str, ...], what: str, where: str) -> dict[int, dict[str, Any]]:
     """Objects of a JSON list by their ``id``, which must be there once.
 
     Raises:
@@ -100,7 +100,7 @@ def by_id(rows: object, keys: tuple[str, ...], what: str, where: str) -> dict[in
     return found
 
 
-def once_split(splits: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
+def duplicate_split(splits: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
     """A folder without ``train/``, ``val/``, ``test/`` serves as both ``train`` and ``test``; `about` says so."""
     if set(splits) == {""}:
         about["splits"] = "none in the folder: train and test are the same pictures"

@@ -19,15 +19,15 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
-from axialzoo.data.dataset import Data, DataError
+from axialzoo.data.dataset import DataError, Dataset
 from axialzoo.data.decode import decode_map, open_json
 from axialzoo.data.file_tree import Files, Folder, named
 from axialzoo.data.parquet import Table
-from axialzoo.data.readers.reader import SPLITS, Reader, by_id, expect_object, label_from_json, once_split
-from axialzoo.data.shards import MAP, Beside, TableSplit, TarSplit, json_value
-from axialzoo.data.truth import boxes_truth, check_class, segments_truth
+from axialzoo.data.readers.reader import SPLITS, Reader, duplicate_split, expect_object, index_by_id, label_from_json
+from axialzoo.data.shards import MAP, ParquetSplit, SampleFiles, TarSplit, json_value
+from axialzoo.data.truth import check_class, validate_boxes, validate_segments
 from axialzoo.spec.labels import Label
-from axialzoo.tasks.results import Boxes, Segments
+from axialzoo.tasks.results import Detections, Segmentation
 
 SUFFIXES = (".tar", ".parquet")
 COLUMNS = {"classes": ("label", "labels", "cls", "class"), "boxes": ("boxes",), "segments": ("segments",)}  # of Parquet: the first there is
@@ -35,7 +35,7 @@ MAPS = "map"  # the column beside segments
 Labels = tuple[Label, ...]
 
 
-def open_shards(files: Files, kind: str) -> Data:
+def open_shards(files: Files, kind: str) -> Dataset:
     found = shards(files)
     paths = [path for one in found.values() for path in one]
     suffixes = {PurePosixPath(path).suffix.lower() for path in paths}
@@ -58,7 +58,7 @@ def open_shards(files: Files, kind: str) -> Data:
         labels = tuple(Label(name) for name in every)
         about["classes"] = "those that occur; no labels.txt or labels.json"
     splits = {split: make(one, kind, labels) for split, one in found.items()}
-    return Data(once_split(splits, about), labels, kind, about)
+    return Dataset(duplicate_split(splits, about), labels, kind, about)
 
 
 def shards(files: Files) -> dict[str, list[str]]:
@@ -93,13 +93,13 @@ def _listed(files: Files) -> Labels:
 
 
 def _tars(paths: list[str], kind: str, labels: Labels) -> TarSplit:
-    def truth(beside: Beside, size: tuple[int, int], name: str) -> Any:
+    def truth(beside: SampleFiles, size: tuple[int, int], name: str) -> Any:
         return _truth(_value(beside, kind, name), beside.map, kind, labels, size, name)
 
     return TarSplit(paths, truth)
 
 
-def _tables(paths: list[str], kind: str, labels: Labels) -> TableSplit:
+def _tables(paths: list[str], kind: str, labels: Labels) -> ParquetSplit:
     tables = [Table(path) for path in paths]
     column = next((name for name in COLUMNS[kind] if name in tables[0].columns), "")
     columns = (column, MAPS) if kind == "segments" else (column,)
@@ -112,10 +112,10 @@ def _tables(paths: list[str], kind: str, labels: Labels) -> TableSplit:
         content = content.get("bytes") if isinstance(content, dict) else content
         return _truth(_rows(row[column], name), content or b"", kind, labels, size, name)
 
-    return TableSplit(tables, columns, truth)
+    return ParquetSplit(tables, columns, truth)
 
 
-def _values(split: TarSplit | TableSplit, kind: str) -> Iterator[int | str]:
+def _values(split: TarSplit | ParquetSplit, kind: str) -> Iterator[int | str]:
     """The classes of every truth, pictures left alone."""
     if isinstance(split, TarSplit):
         besides = ((split.beside(index), split.shards[int(split.where[index][0])]) for index in range(len(split)))
@@ -127,7 +127,7 @@ def _values(split: TarSplit | TableSplit, kind: str) -> Iterator[int | str]:
         yield from [value] if kind == "classes" else [one.get("label") for one in value]
 
 
-def _value(beside: Beside, kind: str, name: str) -> Any:
+def _value(beside: SampleFiles, kind: str, name: str) -> Any:
     """A class, a number or a name; or a list of boxes or segments."""
     if beside.suffix == "cls":
         if kind != "classes":
@@ -154,19 +154,19 @@ def _truth(value: Any, content: bytes, kind: str, labels: Labels, size: tuple[in
     return _segments(value, content, labels, size, name) if kind == "segments" else _boxes(value, labels, size, name)
 
 
-def _segments(value: Any, content: bytes, labels: Labels, size: tuple[int, int], name: str) -> Segments:
+def _segments(value: Any, content: bytes, labels: Labels, size: tuple[int, int], name: str) -> Segmentation:
     where = f"{name}, its map"
     if not content:
         raise DataError(f"{name}: expected a map of its segments, KEY.{MAP} (in Parquet: column {MAPS!r}), found none")
-    rows = by_id(value, ("label",), "segment", name).items()
+    rows = index_by_id(value, ("label",), "segment", name).items()
     info = [
         {"id": number, "label_id": _number(one["label"], labels, f"{name}: segment {number}"), "iscrowd": bool(one.get("iscrowd"))}
         for number, one in rows
     ]
-    return segments_truth(decode_map(named(content, where), size)[0], info, labels, where)
+    return validate_segments(decode_map(named(content, where), size)[0], info, labels, where)
 
 
-def _boxes(value: Any, labels: Labels, size: tuple[int, int], name: str) -> Boxes:
+def _boxes(value: Any, labels: Labels, size: tuple[int, int], name: str) -> Detections:
     if not isinstance(value, list):
         raise DataError(f"{name}: expected a list of boxes, found {json.dumps(value)[:60]}")
     rows = [expect_object(one, ("label", "box"), f"{name}: boxes[{at}]") for at, one in enumerate(value)]
@@ -176,7 +176,7 @@ def _boxes(value: Any, labels: Labels, size: tuple[int, int], name: str) -> Boxe
             raise DataError(f"{name}: boxes[{at}]: expected a box of four numbers, left, top, right, bottom, found {box!r}")
     where = [f"{name}: boxes[{at}]" for at in range(len(rows))]
     indices = [_number(one["label"], labels, place) for one, place in zip(rows, where)]
-    return boxes_truth([one["box"] for one in rows], indices, labels, size, where, [bool(one.get("iscrowd")) for one in rows])
+    return validate_boxes([one["box"] for one in rows], indices, labels, size, where, [bool(one.get("iscrowd")) for one in rows])
 
 
 def _number(value: Any, labels: Labels, where: str) -> int:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import yaml
 
-from axialzoo.data.dataset import Data, DataError, FileSplit, Sample
+from axialzoo.data.dataset import DataError, Dataset, FileSplit, Sample
 from axialzoo.data.decode import open_picture
 from axialzoo.data.file_tree import Files
 from axialzoo.data.readers.pairs import paired, paired_folders
-from axialzoo.data.readers.reader import Reader, once_split
-from axialzoo.data.truth import boxes_truth, check_class
+from axialzoo.data.readers.reader import Reader, duplicate_split
+from axialzoo.data.truth import check_class, validate_boxes
 from axialzoo.spec.labels import Label
 
 NAMES = ("data.yaml", "classes.txt")
 MOST = 2.0  # a larger share is none
 
 
-def open_yolo(files: Files, kind: str) -> Data:
+def open_yolo(files: Files, kind: str) -> Dataset:
     """A picture without a file of labels has no objects, as in YOLO; ``about`` counts such pictures."""
     labels = tuple(Label(name) for name in class_names(files))
     about, splits = {}, {}
@@ -26,7 +26,7 @@ def open_yolo(files: Files, kind: str) -> Data:
         if without := sum(text is None for _, text in pairs):
             about.setdefault("pictures_without_label_file", {})[split or "all"] = without
         splits[split] = FileSplit(items, lambda item: _sample(files, item[0], item[1], labels))
-    return Data(once_split(splits, about), labels, "boxes", about)
+    return Dataset(duplicate_split(splits, about), labels, "boxes", about)
 
 
 def _lines(files: Files, name: str, labels: tuple[Label, ...]) -> list[tuple[str, int, list[float]]]:
@@ -53,7 +53,7 @@ def _sample(files: Files, name: str, lines: list[tuple[str, int, list[float]]], 
     picture = open_picture(files, name)
     width, height = picture.size
     rows = [((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height) for _, _, (x, y, w, h) in lines]
-    truth = boxes_truth(rows, [index for _, index, _ in lines], labels, picture.size, [where for where, _, _ in lines])
+    truth = validate_boxes(rows, [index for _, index, _ in lines], labels, picture.size, [where for where, _, _ in lines])
     return Sample(files.path(name), picture, truth)
 
 

@@ -10,13 +10,13 @@ from keras import ops
 
 from axialzoo.keras.blocks import ACTIVATIONS, ConvNorm
 from axialzoo.keras.layer import Layer
-from axialzoo.keras.linear import Normal
+from axialzoo.keras.linear import NumpyNormal
 from axialzoo.keras.norm import BatchNorm, apply_norm, fold_conv
 from axialzoo.keras.pooling import mean
 from axialzoo.keras.resize import resize, resize_centers
 from axialzoo.keras.scope import own_scope
 from axialzoo.keras.sublayers import calls_sublayers
-from axialzoo.ops.keras.dispatch import backend
+from axialzoo.ops.keras.dispatch import kernel_ops
 from axialzoo.ops.keras.tables import Activation
 from axialzoo.spec import Norm, from_dict, to_dict
 from axialzoo.spec.heads.panoptic import Decoder as Spec
@@ -52,7 +52,7 @@ class DepthwiseNorm(Layer):
             padding="same",
             data_format="channels_last",
             use_bias=False,
-            depthwise_initializer=Normal((2 / kernel**2) ** 0.5),
+            depthwise_initializer=NumpyNormal((2 / kernel**2) ** 0.5),
             name="conv",
             dtype=self.dtype_policy,
         )
@@ -65,7 +65,7 @@ class DepthwiseNorm(Layer):
     def call(self, x, activation: Activation | None = None, training=None):
         if calls_sublayers(self, SUBLAYERS):
             return apply_norm(self.norm, self.conv(x), None, activation, training)
-        return self.norm(backend().depthwise(self.conv, x), activation=activation, training=training)
+        return self.norm(kernel_ops().depthwise(self.conv, x), activation=activation, training=training)
 
     def fold(self) -> None:
         """Makes the norm part of the convolution, for inference."""
@@ -83,7 +83,7 @@ class DepthwiseNorm(Layer):
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
-class Separable(_Part):
+class SeparableConv(_Part):
     """A depthwise and a 1x1 convolution, each normalised and activated: ``(N, H, W, C)`` to ``(N, H, W, outputs)``."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, norm: Norm, activation: str, **kwargs):
@@ -108,7 +108,7 @@ class Separable(_Part):
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
-class Context(_Part):
+class ASPP(_Part):
     """Atrous spatial pyramid pooling (1x1, 3x3 at each rate, the mean over the image), or one 1x1 convolution where there are no rates.
 
     Shapes:
@@ -168,12 +168,12 @@ class Decoder(_Part):
     def __init__(self, channels: Sequence[int], spec: Spec, norm: Norm, activation: str, kernel: int, **kwargs):
         super().__init__(norm, activation, **kwargs)
         self.channels, self.spec, self.kernel, dtype = tuple(channels), spec, kernel, self.dtype_policy
-        self.aspp = Context(channels[0], spec, norm, activation, name="aspp", dtype=dtype)
+        self.aspp = ASPP(channels[0], spec, norm, activation, name="aspp", dtype=dtype)
         self.skips, self.fuse = [], []
         width = spec.context_channels
         for index, (skip, inputs) in enumerate(zip(spec.skips, channels[1:])):
             self.skips.append(ConvNorm(inputs, skip.channels, 1, norm, name=str(index), dtype=dtype))
-            self.fuse.append(Separable(width + skip.channels, spec.channels, kernel, norm, activation, name=str(index), dtype=dtype))
+            self.fuse.append(SeparableConv(width + skip.channels, spec.channels, kernel, norm, activation, name=str(index), dtype=dtype))
             width = spec.channels
 
     def build(self, input_shape=None):
@@ -203,7 +203,7 @@ class Decoder(_Part):
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
-class Predict(_Part):
+class PredictionHead(_Part):
     """A separable and a 1x1 convolution with bias: ``(N, H, W, C)`` to ``(N, H, W, outputs)``, not activated.
 
     Args:
@@ -211,19 +211,24 @@ class Predict(_Part):
     """
 
     def __init__(
-        self, inputs: int, between: int, outputs: int, norm: Norm, activation: str, kernel: int, output_dtype: Any = None, **kwargs
+        self, inputs: int, hidden_channels: int, outputs: int, norm: Norm, activation: str, kernel: int, output_dtype: Any = None, **kwargs
     ):
         super().__init__(norm, activation, **kwargs)
-        self.inputs, self.between, self.outputs, self.kernel = inputs, between, outputs, kernel
-        self.mix = Separable(inputs, between, kernel, norm, activation, name="mix", dtype=self.dtype_policy)
+        self.inputs, self.hidden_channels, self.outputs, self.kernel = inputs, hidden_channels, outputs, kernel
+        self.mix = SeparableConv(inputs, hidden_channels, kernel, norm, activation, name="mix", dtype=self.dtype_policy)
         self.out = keras.layers.Conv2D(
-            outputs, 1, data_format="channels_last", kernel_initializer=Normal(0.01), name="out", dtype=output_dtype or self.dtype_policy
+            outputs,
+            1,
+            data_format="channels_last",
+            kernel_initializer=NumpyNormal(0.01),
+            name="out",
+            dtype=output_dtype or self.dtype_policy,
         )
 
     def build(self, input_shape=None):
         with own_scope(self):
             self.mix.build()
-            self.out.build((None, None, None, self.between))
+            self.out.build((None, None, None, self.hidden_channels))
 
     def call(self, x, training=None):
         return self.out(self.mix(x, training=training))
@@ -235,7 +240,7 @@ class Predict(_Part):
         return (*input_shape[:-1], self.outputs)
 
     def get_config(self) -> dict:
-        config = {"inputs": self.inputs, "between": self.between, "outputs": self.outputs, "kernel": self.kernel}
+        config = {"inputs": self.inputs, "hidden_channels": self.hidden_channels, "outputs": self.outputs, "kernel": self.kernel}
         return {**super().get_config(), **config, "output_dtype": keras.dtype_policies.serialize(self.out.dtype_policy)}
 
     @classmethod

@@ -13,7 +13,7 @@ from axialzoo.keras.blocks import ACTIVATIONS
 from axialzoo.keras.heads.head_module import HeadModule, register_head
 from axialzoo.keras.heads.pyramid import FeaturePyramid
 from axialzoo.keras.layer import Layer
-from axialzoo.keras.linear import Normal, OneMap
+from axialzoo.keras.linear import NumpyNormal, SingleLevelConv
 from axialzoo.keras.norm import BatchNorm
 from axialzoo.keras.scope import build_numbered, own_scope
 from axialzoo.spec import Backbone, Norm, from_dict, to_dict
@@ -35,7 +35,7 @@ class FCOS(HeadModule):
         sizes = pyramid.inputs(backbone), pyramid.channels, norm, pyramid.extra(backbone)
         self.pyramid = FeaturePyramid(*sizes, name="head.pyramid", dtype=dtype)
         numbers = pyramid.channels, spec.num_classes, len(pyramid.strides), norm, spec.depth, spec.activation
-        self.levels = Levels(*numbers, self.output_dtype, name="head.levels", dtype=dtype)
+        self.levels = FCOSPredictor(*numbers, self.output_dtype, name="head.levels", dtype=dtype)
 
     def __call__(self, features: Sequence[Any], pre_logits: bool = False) -> Any:
         levels = self.pyramid(list(features))
@@ -46,7 +46,7 @@ class FCOS(HeadModule):
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
-class Levels(Layer):
+class FCOSPredictor(Layer):
     """Classes, boxes and centerness of each level of a pyramid; the convolutions are those of all levels.
 
     Args:
@@ -78,9 +78,9 @@ class Levels(Layer):
         self.class_tower = Tower(channels, levels, norm, depth, activation, name="class_tower", dtype=dtype)
         self.box_tower = Tower(channels, levels, norm, depth, activation, name="box_tower", dtype=dtype)
         last = output_dtype or dtype
-        self.classes = _conv(classes, Normal(SPREAD), -math.log((1 - PRIOR) / PRIOR), name="classes", dtype=last)
-        self.boxes = _conv(4, Normal(SPREAD), 1.0, name="boxes", dtype=last)  # 1: a relu's gradient lives
-        self.centerness = _conv(1, Normal(SPREAD), 0.0, name="centerness", dtype=last)
+        self.classes = _conv(classes, NumpyNormal(SPREAD), -math.log((1 - PRIOR) / PRIOR), name="classes", dtype=last)
+        self.boxes = _conv(4, NumpyNormal(SPREAD), 1.0, name="boxes", dtype=last)  # 1: a relu's gradient lives
+        self.centerness = _conv(1, NumpyNormal(SPREAD), 0.0, name="centerness", dtype=last)
 
     def build(self, input_shape=None):
         with own_scope(self):
@@ -138,7 +138,7 @@ class Tower(Layer):
     def __init__(self, channels: int, levels: int, norm: Norm, depth: int, activation: str, **kwargs):
         super().__init__(**kwargs)
         self.channels = channels
-        dtype, spread = self.dtype_policy, Normal((2 / (channels * 9)) ** 0.5)
+        dtype, spread = self.dtype_policy, NumpyNormal((2 / (channels * 9)) ** 0.5)
         self.convs = [_conv(channels, spread, None, name=str(i), dtype=dtype) for i in range(depth)]
         self.norms = [[BatchNorm(channels, norm, name=str(j), dtype=dtype) for j in range(levels)] for _ in range(depth)]
         self.activation = ACTIVATIONS[activation]
@@ -155,8 +155,8 @@ class Tower(Layer):
         return x
 
 
-def _conv(outputs: int, spread: Normal, start: float | None, **kwargs) -> keras.layers.Conv2D:
+def _conv(outputs: int, spread: NumpyNormal, start: float | None, **kwargs) -> keras.layers.Conv2D:
     """A 3 x 3 convolution that keeps height and width; its bias starts at `start`, None for no bias."""
     options = {"use_bias": start is not None, "bias_initializer": keras.initializers.Constant(start or 0.0)}
-    layer = OneMap if outputs == 1 else keras.layers.Conv2D
+    layer = SingleLevelConv if outputs == 1 else keras.layers.Conv2D
     return layer(outputs, 3, padding="same", data_format="channels_last", kernel_initializer=spread, **options, **kwargs)

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from axialzoo.keras.heads.decoder import Predict
-from axialzoo.keras.linear import Linear, Normal
+from axialzoo.keras.heads.decoder import PredictionHead
+from axialzoo.keras.linear import Linear, NumpyNormal
 from axialzoo.keras.norm import BatchNorm
 from axialzoo.keras.scope import own_scope
 from axialzoo.keras.tokens import Configured, TokenNorm
@@ -45,11 +45,11 @@ class MaskPredictor(Configured):
         super().__init__({**arguments, "activation": activation, "kernel": kernel, "output_dtype": policy and policy.name}, **kwargs)
         make = {"dtype": policy or self.dtype_policy}
         self.outputs, self.queries, self.num_classes = outputs, queries, classes
-        self.pixel = Predict(inputs, hidden, outputs, norm, activation, kernel, policy, name="pixel", dtype=self.dtype_policy)
+        self.pixel = PredictionHead(inputs, hidden, outputs, norm, activation, kernel, policy, name="pixel", dtype=self.dtype_policy)
         self.pixel_norm = BatchNorm(outputs, norm, name="pixel_norm", **make)
         self.mask = TokenNorm(queries, outputs, norm, name="mask", dtype=self.dtype_policy)
         self.mask_norm = BatchNorm(1, norm, name="mask_norm", **make)
-        self.classes = Linear(classes + 1, kernel_initializer=Normal(0.01), name="classes", **make)
+        self.classes = Linear(classes + 1, kernel_initializer=NumpyNormal(0.01), name="classes", **make)
         self.void_bias = math.log(classes * VOID / (1 - VOID))
 
     def build(self, input_shape=None):

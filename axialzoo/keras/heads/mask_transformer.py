@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from axialzoo.keras.blocks import ACTIVATIONS
-from axialzoo.keras.heads.decoder import Decoder, Predict
+from axialzoo.keras.heads.decoder import Decoder, PredictionHead
 from axialzoo.keras.heads.head_module import HeadModule, register_head
 from axialzoo.keras.heads.kmeans import KMeansLayer
 from axialzoo.keras.heads.mask_predictor import MaskPredictor
@@ -31,7 +31,7 @@ class MaskTransformer(HeadModule):
 
     def __init__(self, spec: Spec, backbone: Backbone, dtype: Any):
         super().__init__(spec, dtype)
-        norm, activation, reads = backbone.norm, spec.activation, spec.reads(backbone)
+        norm, activation, reads = backbone.norm, spec.activation, spec.endpoints(backbone)
         self.pixel_places = [reads.index(index) for index in spec.pixel_sources(backbone)]
         self.semantic_places = [reads.index(index) for index in spec.semantic_sources(backbone)]
         predictor, make = (spec.pixel_channels, spec.mask_channels, spec.num_classes), {"dtype": dtype}
@@ -62,7 +62,7 @@ class MaskTransformer(HeadModule):
             width = widths[0] if spec.semantic.decoder is None else spec.semantic.decoder.outputs
             outputs = spec.semantic.outputs(spec.num_classes)
             made = {"name": "head.semantic_classes", **outputs_as}
-            self.semantic_classes = Predict(width, spec.semantic.channels, outputs, norm, activation, spec.kernel, **made)
+            self.semantic_classes = PredictionHead(width, spec.semantic.channels, outputs, norm, activation, spec.kernel, **made)
         self.backbone_activation, self.pre_activation, self.dtype = backbone.activation, backbone.pre_activation, dtype
         self.activations: dict[int, Any] = {}
 

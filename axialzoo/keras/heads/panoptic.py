@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from axialzoo.keras.heads.decoder import Decoder, Predict
+from axialzoo.keras.heads.decoder import Decoder, PredictionHead
 from axialzoo.keras.heads.head_module import HeadModule, register_head
 from axialzoo.spec import Backbone
 from axialzoo.spec.heads.panoptic import Decoder as DecoderSpec
@@ -24,14 +24,14 @@ class Panoptic(HeadModule):
     def __init__(self, spec: Spec, backbone: Backbone, dtype: Any):
         super().__init__(spec, dtype)
         norm, activation, instances = backbone.norm, spec.activation, spec.instances
-        self.places = spec.places(backbone)
+        self.places = spec.feature_positions(backbone)
 
         def decode(name: str, decoder: DecoderSpec) -> Decoder:
-            return Decoder(spec.widths(decoder, backbone), decoder, norm, activation, spec.kernel, name=f"head.{name}", dtype=dtype)
+            return Decoder(spec.in_channels(decoder, backbone), decoder, norm, activation, spec.kernel, name=f"head.{name}", dtype=dtype)
 
-        def predict(name: str, decoder: DecoderSpec, between: int, outputs: int) -> Predict:
+        def predict(name: str, decoder: DecoderSpec, between: int, outputs: int) -> PredictionHead:
             made = {"output_dtype": self.output_dtype, "name": f"head.{name}", "dtype": dtype}
-            return Predict(decoder.outputs, between, outputs, norm, activation, spec.kernel, **made)
+            return PredictionHead(decoder.outputs, between, outputs, norm, activation, spec.kernel, **made)
 
         self.semantic = decode("semantic", spec.semantic)
         self.instance = decode("instance", instances.decoder) if instances else None

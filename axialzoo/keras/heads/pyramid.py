@@ -9,7 +9,7 @@ from keras import ops
 
 from axialzoo.keras.blocks import ConvNorm
 from axialzoo.keras.layer import Layer
-from axialzoo.keras.pooling import strided
+from axialzoo.keras.pooling import strided_shape
 from axialzoo.keras.scope import build_numbered, own_scope
 from axialzoo.spec import Norm, from_dict, to_dict
 from axialzoo.spec.heads.pyramid import check_half
@@ -58,7 +58,7 @@ class FeaturePyramid(Layer):
     def compute_output_shape(self, input_shape):
         shapes = [(*shape[:-1], self.channels) for shape in input_shape]
         for _ in self.extra:
-            shapes.append(strided(shapes[-1], 2))
+            shapes.append(strided_shape(shapes[-1], 2))
         return shapes
 
     def get_config(self) -> dict:

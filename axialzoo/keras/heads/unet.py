@@ -11,7 +11,7 @@ from keras import ops
 from axialzoo.keras.blocks import ResidualBlock
 from axialzoo.keras.heads.head_module import HeadModule, register_head
 from axialzoo.keras.layer import Layer
-from axialzoo.keras.linear import Normal, OneMap
+from axialzoo.keras.linear import NumpyNormal, SingleLevelConv
 from axialzoo.keras.scope import build_numbered, own_scope
 from axialzoo.keras.stem import Stem
 from axialzoo.spec import Backbone, from_dict, to_dict
@@ -172,14 +172,14 @@ class LocalBranch(Layer):
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, **kwargs) -> keras.layers.Conv2D:
     """A convolution with bias; of stride 2 its input is padded beforehand."""
-    layer = OneMap if outputs == 1 else keras.layers.Conv2D
+    layer = SingleLevelConv if outputs == 1 else keras.layers.Conv2D
     return layer(
         outputs,
         kernel,
         stride,
         "same" if stride == 1 else "valid",
         data_format="channels_last",
-        kernel_initializer=Normal((1 / (3 * inputs * kernel**2)) ** 0.5),
+        kernel_initializer=NumpyNormal((1 / (3 * inputs * kernel**2)) ** 0.5),
         **kwargs,
     )
 

@@ -16,7 +16,7 @@ from axialzoo.spec.heads.fcos import FCOS
 from axialzoo.spec.heads.loss_inputs import EPSILON, MAPS, check_locations
 
 
-def count(targets: Mapping):
+def normalizers(targets: Mapping):
     """(2,): how many locations are of a box, and the sum of their centerness, which the box loss is the mean by."""
     central = ops.convert_to_tensor(targets["centerness"])  # (N, L)
     found = ops.cast(ops.convert_to_tensor(targets["classes"]) >= 0, central.dtype)
@@ -55,8 +55,8 @@ def detection_loss(
     check_locations(classes, targets)
     dtype = classes.dtype
     targets = {**targets, "centerness": ops.cast(targets["centerness"], dtype)}  # so that its sum is as exact as the loss
-    totals = count(targets) if totals is None else totals
-    positives, weight = ops.relu(ops.cast(totals[0], dtype) - 1) + 1, at_least(ops.cast(totals[1], dtype))
+    totals = normalizers(targets) if totals is None else totals
+    positives, weight = ops.relu(ops.cast(totals[0], dtype) - 1) + 1, clamp_eps(ops.cast(totals[1], dtype))
     wanted = ops.expand_dims(ops.cast(targets["classes"], "int32"), -1)  # (N, L, 1)
     asked, found = ops.cast(wanted > -2, dtype), ops.cast(wanted >= 0, dtype)  # (N, L, 1)
     one_hot = ops.cast(ops.equal(wanted, ops.arange(classes.shape[-1], dtype="int32")), dtype)  # (N, L, K)
@@ -100,11 +100,11 @@ def giou_loss(boxes, targets):
     Returns:
         (...), 0 to 2; 1 of two boxes of no area.
     """
-    common = lesser(boxes, targets)  # (..., 4)
+    common = elementwise_min(boxes, targets)  # (..., 4)
     around = boxes + targets - common  # the greater
     intersection, enclosing = area(common), area(around)  # (...)
     union = area(boxes) + area(targets) - intersection
-    return 1 - intersection / at_least(union) + (enclosing - union) / at_least(enclosing)
+    return 1 - intersection / clamp_eps(union) + (enclosing - union) / clamp_eps(enclosing)
 
 
 def cross_entropy(logits, targets):
@@ -118,12 +118,12 @@ def area(distances):
     return (left + right) * (top + bottom)
 
 
-def lesser(a, b):
+def elementwise_min(a, b):
     """The minimum; where equal, the gradient is a's in every framework."""
     return a - ops.relu(a - b)
 
 
-def at_least(x):
+def clamp_eps(x):
     """`x`, or EPSILON where that is more."""
     return ops.relu(x - EPSILON) + EPSILON
 

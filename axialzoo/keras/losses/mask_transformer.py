@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 
 from axialzoo.keras.losses.loss_registry import register_loss
-from axialzoo.keras.losses.segmentation import axis_mean, semantic_loss, top_k_mean, wide
+from axialzoo.keras.losses.segmentation import at_least_float32, axis_mean, semantic_loss, top_k_mean
 from axialzoo.keras.resize import resize, resize_centers
 from axialzoo.matching import match_masks
 from axialzoo.spec.heads.mask_transformer import MaskTransformer
@@ -123,7 +123,7 @@ def predictions_of(outputs: Mapping[str, Any], corners: str = "aligned") -> list
     grow = resize_centers if corners == "odd" and height is not None and height % 2 == 0 else resize
     predictions = []
     for number, one in enumerate([{name: outputs[name] for name in names}, *found]):
-        maps = {name: wide(one[name]) for name in names}
+        maps = {name: at_least_float32(one[name]) for name in names}
         for name in names[1:]:
             x = grow(maps[name], *size) if number else maps[name]
             maps[name] = ops.reshape(x, (-1, size[0] * size[1], x.shape[-1]))  # (N, P, channels)
@@ -134,16 +134,16 @@ def predictions_of(outputs: Mapping[str, Any], corners: str = "aligned") -> list
 def masks_of(targets: Mapping[str, Any], like) -> Masks:
     """Annotated masks, of the dtype of `like`."""
     pixels = like.shape[1]
-    ids, classes = flat(targets["mask_ids"], "int32"), ops.cast(targets["mask_classes"], "int32")
+    ids, classes = flatten_targets(targets["mask_ids"], "int32"), ops.cast(targets["mask_classes"], "int32")
     if None not in (ids.shape[1], pixels) and ids.shape[1] != pixels:
         raise ValueError(f"mask_ids: expected {pixels} pixels, those of mask_logits, found {tuple(targets['mask_ids'].shape)}")
     one_hot = ops.one_hot(ids + 1, classes.shape[1] + 1, dtype=like.dtype)[..., 1:]  # (N, P, M)
     exists = ops.logical_and(ops.sum(one_hot, 1) > 0, classes >= 0)
-    objects, void = (flat(targets[name], like.dtype) for name in ("objects", "void"))
+    objects, void = (flatten_targets(targets[name], like.dtype) for name in ("objects", "void"))
     return Masks(one_hot, ops.maximum(classes, 0), exists, objects, void)
 
 
-def flat(x, dtype):
+def flatten_targets(x, dtype):
     """(N, h, w) to (N, P)."""
     _, height, width = ops.shape(x)
     return ops.cast(ops.reshape(x, (-1, height * width)), dtype)

@@ -68,11 +68,11 @@ def semantic_loss(logits, target, weight, ignore: int = -1, top_k: float = 0.2, 
     Returns:
         (N,).
     """
-    target, weight = (sampled(x, tuple(logits.shape[1:3])) for x in (target, weight))  # (N, h, w)
+    target, weight = (subsample(x, tuple(logits.shape[1:3])) for x in (target, weight))  # (N, h, w)
     target = ops.cast(target, "int32")
     counts = ops.cast(ops.not_equal(target, ignore), "int32")
     check_class_weights(class_weights, logits.shape[-1])
-    pixels = ops.sparse_categorical_crossentropy(target * counts, wide(logits), from_logits=True)  # (N, h, w)
+    pixels = ops.sparse_categorical_crossentropy(target * counts, at_least_float32(logits), from_logits=True)  # (N, h, w)
     if class_weights is not None:
         pixels = pixels * ops.take(ops.convert_to_tensor(class_weights, pixels.dtype), target * counts)
     return top_k_mean(pixels * ops.cast(counts, pixels.dtype) * ops.cast(weight, pixels.dtype), top_k)
@@ -81,14 +81,14 @@ def semantic_loss(logits, target, weight, ignore: int = -1, top_k: float = 0.2, 
 def center_loss(heat, target, weight, top_k: float = 1.0):
     """Squared error of the heat map (N, H, W, 1) against (N, H, W), times `weight` (N, H, W): (N,)."""
     check_size("center", heat.shape[1:3], target.shape[1:])
-    heat = wide(heat[..., 0])
+    heat = at_least_float32(heat[..., 0])
     return top_k_mean(ops.square(heat - ops.cast(target, heat.dtype)) * ops.cast(weight, heat.dtype), top_k)
 
 
 def offset_loss(offset, target, weight, top_k: float = 1.0):
     """Absolute error of rows and columns, their mean: both (N, H, W, 2), `weight` (N, H, W): (N,)."""
     check_size("offset", offset.shape[1:], target.shape[1:])
-    offset = wide(offset)
+    offset = at_least_float32(offset)
     return top_k_mean(axis_mean(ops.absolute(offset - ops.cast(target, offset.dtype)), -1) * ops.cast(weight, offset.dtype), top_k)
 
 
@@ -97,12 +97,12 @@ def top_k_mean(pixels, share: float):
     n = math.prod(ops.shape(pixels)[1:])
     values = ops.reshape(pixels, (-1, n))  # (N, H W)
     if share != 1:
-        values = ops.top_k(values, count(share, n), sorted=False)[0]
+        values = ops.top_k(values, top_k_count(share, n), sorted=False)[0]
     counted = ops.sum(ops.cast(ops.not_equal(values, 0), values.dtype), 1)
     return ops.sum(values, 1) / (counted + ops.cast(ops.equal(counted, 0), values.dtype))
 
 
-def count(share: float, n):
+def top_k_count(share: float, n):
     """How many of `n` pixels a share is: rounded, halves to even, in float32 as deeplab2 does."""
     if not 0 < share <= 1:
         raise ValueError(f"top_k: expected a share above 0 and up to 1, found {share}")
@@ -111,7 +111,7 @@ def count(share: float, n):
     return int(np.rint(np.float32(share) * np.float32(n)))
 
 
-def sampled(x, size: tuple[int, ...]):
+def subsample(x, size: tuple[int, ...]):
     """(N, h, w): every s-th row and column of (N, H, W), where s is a whole number; sizes that a graph does not know must be equal."""
     if None in size or None in x.shape[1:]:
         return x
@@ -119,7 +119,7 @@ def sampled(x, size: tuple[int, ...]):
     return x[:, ::stride, ::stride]
 
 
-def wide(x):
+def at_least_float32(x):
     """At least float32."""
     return x if keras.backend.standardize_dtype(x.dtype) == "float64" else ops.cast(x, "float32")
 

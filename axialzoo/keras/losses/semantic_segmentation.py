@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from keras import ops
 
 from axialzoo.keras.losses.loss_registry import register_loss
-from axialzoo.keras.losses.segmentation import axis_mean, wide
+from axialzoo.keras.losses.segmentation import at_least_float32, axis_mean
 from axialzoo.spec.heads.loss_inputs import check_class_weights
 from axialzoo.spec.heads.unet import SMOOTH, UNet, loss_weights
 
@@ -48,7 +48,7 @@ def semantic_segmentation_loss(
     Raises:
         ValueError: for cross entropy of one logit, or weights of other than the classes.
     """
-    logits, target = wide(outputs["semantic"]), ops.cast(targets["semantic"], "int32")
+    logits, target = at_least_float32(outputs["semantic"]), ops.cast(targets["semantic"], "int32")
     weights = loss_weights(logits.shape[-1], bce=bce, dice=dice, cross_entropy=cross_entropy)
     functions = {
         "bce": lambda: bce_loss(logits, target, ignore),

@@ -16,18 +16,18 @@ import numpy as np
 
 from axialzoo.ops.attributes import AttentionAttributes
 from axialzoo.ops.keras import inference
-from axialzoo.ops.keras.dispatch import Operator, numbered, template
-from axialzoo.ops.keras.inference import arrays_of, average_pool, linear, plain
+from axialzoo.ops.keras.dispatch import CustomOp, encode_arguments, index_buffers
+from axialzoo.ops.keras.inference import average_pool, kernel_arrays, linear, reference_layer
 from axialzoo.ops.keras.moments import logit_moments
 from axialzoo.ops.keras.norm import normalised
 from axialzoo.ops.keras.rows import product
 from axialzoo.ops.keras.tables import Activation
 from axialzoo.ops.keras.training import attend
 from axialzoo.ops.kernels import kernel
-from axialzoo.ops.kernels.bindings import bind, binding, number_of
+from axialzoo.ops.kernels.bindings import bind, framework_op, function_index
 
 __all__ = [  # what every back end's module has, and what operators are made of
-    "arrays_of", "attend", "average_pool", "axial_attention", "can_train", "depthwise", "linear", "logit_moments", "max_pool",
+    "kernel_arrays", "attend", "average_pool", "axial_attention", "can_train", "depthwise", "linear", "logit_moments", "max_pool",
     "normalised", "operate", "product", "run", "serves", "subsample",
 ]  # fmt: skip
 TARGET, RUN = "axialzoo_attention", "axialzoo_run"
@@ -41,7 +41,7 @@ def serves(x) -> bool:
 @functools.cache
 def _loaded() -> ctypes.CDLL | None:
     """The library whose target XLA knows, or None where the plain form has to serve."""
-    path = binding("jax")
+    path = framework_op("jax")
     if path is None:
         return None
     library = ctypes.CDLL(path)
@@ -52,10 +52,10 @@ def _loaded() -> ctypes.CDLL | None:
 
 
 def axial_attention(x, arrays, form: AttentionAttributes, activation: Activation | None = None):
-    """A folded layer, of what `arrays_of` gives, activated: (N, H, W, C) to (N, H, W, V)."""
+    """A folded layer, of what `kernel_arrays` gives, activated: (N, H, W, C) to (N, H, W, V)."""
     found = kernel()
     assert found is not None  # see serves
-    y = _attention(x, arrays, form, found.number)
+    y = _attention(x, arrays, form, found.isa_index)
     return y if activation is None else activation(y)
 
 
@@ -63,13 +63,13 @@ def axial_attention(x, arrays, form: AttentionAttributes, activation: Activation
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
 def _attention(x, arrays, form: AttentionAttributes, isa: int):
     return jax.lax.platform_dependent(
-        x, arrays, cpu=functools.partial(_on_cpu, form=form, isa=isa), default=functools.partial(plain, form=form)
+        x, arrays, cpu=functools.partial(_on_cpu, form=form, isa=isa), default=functools.partial(reference_layer, form=form)
     )
 
 
 @_attention.__wrapped__.defjvp
 def _(form, isa, primals, tangents):
-    return jax.jvp(functools.partial(plain, form=form), primals, tangents)
+    return jax.jvp(functools.partial(reference_layer, form=form), primals, tangents)
 
 
 def _on_cpu(x, arrays, form: AttentionAttributes, isa: int):
@@ -125,25 +125,25 @@ def run(function: str, structure: type, given: dict[str, Any], results: dict[str
     """
     found = kernel()
     assert found is not None  # see can_train
-    given, numbers = numbered(given, results)
+    given, numbers = index_buffers(given, results)
     shapes = [jax.ShapeDtypeStruct(shape, np.float32) for shape in results.values()]
     call = jax.ffi.ffi_call(RUN, shapes, vmap_method="sequential")
-    data = np.array(template(structure, numbers, fields), np.int64).reshape(-1)
-    return tuple(call(*given.values(), function=np.int64(number_of(function)), isa=np.int64(found.number), fields=data))
+    data = np.array(encode_arguments(structure, numbers, fields), np.int64).reshape(-1)
+    return tuple(call(*given.values(), function=np.int64(function_index(function)), isa=np.int64(found.isa_index), fields=data))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def operate(operator: Operator, form: Any, inputs: tuple) -> tuple:
+def operate(operator: CustomOp, form: Any, inputs: tuple) -> tuple:
     """What `operator` computes of `inputs`; those that are None stay so."""
     return _forward(operator, form, inputs)[0]
 
 
-def _forward_rule(operator: Operator, form: Any, inputs: tuple):
+def _forward_rule(operator: CustomOp, form: Any, inputs: tuple):
     outputs, kept = _forward(operator, form, inputs)
     return outputs, (inputs, outputs, kept)
 
 
-def _backward_rule(operator: Operator, form: Any, known: tuple, grads: tuple):
+def _backward_rule(operator: CustomOp, form: Any, known: tuple, grads: tuple):
     return (_backward(operator, form, known, grads),)
 
 
@@ -151,7 +151,7 @@ operate.defvjp(_forward_rule, _backward_rule)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _forward(operator: Operator, form: Any, inputs: tuple) -> tuple[tuple, tuple]:
+def _forward(operator: CustomOp, form: Any, inputs: tuple) -> tuple[tuple, tuple]:
     def on_cpu(inputs: tuple):
         return operator.forward(form, *inputs)
 
@@ -169,7 +169,7 @@ def _(operator, form, primals, tangents):
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _backward(operator: Operator, form: Any, known: tuple, grads: tuple) -> tuple:
+def _backward(operator: CustomOp, form: Any, known: tuple, grads: tuple) -> tuple:
     return jax.lax.platform_dependent(
         known, grads,
         cpu=lambda known, grads: operator.backward(form, *known, grads),
@@ -184,7 +184,7 @@ def _(operator, form, primals, tangents):
     return _backward(operator, form, *primals), jax.jvp(gradients, (known[0], grads), (moved[0], moved_grads))[1]
 
 
-def _plain_gradients(operator: Operator, form: Any, inputs: tuple, grads: tuple) -> tuple:
+def _plain_gradients(operator: CustomOp, form: Any, inputs: tuple, grads: tuple) -> tuple:
     return jax.vjp(lambda *inputs: operator.plain(form, *inputs), *inputs)[1](grads)
 
 

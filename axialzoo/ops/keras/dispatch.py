@@ -12,7 +12,7 @@ from keras import ops
 BACKENDS = {"jax": "axialzoo.ops.jax", "tensorflow": "axialzoo.ops.tensorflow", "torch": "axialzoo.ops.keras.torch_backend"}
 
 
-class Operator(NamedTuple):
+class CustomOp(NamedTuple):
     """A function on the kernel and its gradients, for a back end to make one function with derivatives of any order of.
 
     Attributes:
@@ -26,7 +26,7 @@ class Operator(NamedTuple):
     backward: Callable[..., tuple]
 
 
-def backend() -> Any:
+def kernel_ops() -> Any:
     """The module that calls the kernel on the back end that Keras has."""
     return importlib.import_module(BACKENDS[keras.backend.backend()])
 
@@ -38,22 +38,22 @@ def can_train_rows(x, *variables: Any) -> bool:
     """
     if not all(keras.backend.standardize_dtype(one.dtype) == "float32" for one in (x, *variables)) or 0 in x.shape:
         return False
-    return keras.distribution.distribution() is None and backend().can_train(x)
+    return keras.distribution.distribution() is None and kernel_ops().can_train(x)
 
 
-def sides_of(x) -> tuple[Any, ...]:
+def shape_of(x) -> tuple[Any, ...]:
     """The shape of x: whole numbers, or tensors of one where a graph does not know it yet, of 64 bits for their products."""
     sides: Any = ops.shape(x)
     return tuple(side if isinstance(side, int) else ops.cast(side, "int64") for side in sides)
 
 
-def numbered(given: dict[str, Any], results: dict[str, tuple]) -> tuple[dict[str, Any], dict[str, int]]:
+def index_buffers(given: dict[str, Any], results: dict[str, tuple]) -> tuple[dict[str, Any], dict[str, int]]:
     """The arrays that there are of those that a function of the kernel is given, and numbers of them and of what it fills, by name."""
     given = {name: array for name, array in given.items() if array is not None}
     return given, {name: number for number, name in enumerate((*given, *results))}
 
 
-def template(structure: type, numbers: dict[str, int], fields: dict[str, Any]) -> list[tuple[int, Any]]:
+def encode_arguments(structure: type, numbers: dict[str, int], fields: dict[str, Any]) -> list[tuple[int, Any]]:
     """A structure of ``axial.h`` as an operator takes it: for each field a buffer and a place in it, or -1 and a whole number.
 
     Args:
@@ -63,14 +63,14 @@ def template(structure: type, numbers: dict[str, int], fields: dict[str, Any]) -
             the buffer of its name, or 0.
     """
     found = []
-    for name in leaves(structure):
+    for name in flat_fields(structure):
         value = fields.get(name, name)
         buffer, place = (value, 0) if isinstance(value, str) else value if isinstance(value, tuple) else (None, value)
         found.append((numbers[buffer], place) if buffer in numbers else (-1, 0 if buffer is not None else place))
     return found
 
 
-def leaves(structure: type) -> list[str]:
+def flat_fields(structure: type) -> list[str]:
     """Names of a structure's fields, those of the structures in it in their place."""
     fields = getattr(structure, "_fields_")  # noqa: B009  # of ctypes
-    return [leaf for name, kind in fields for leaf in (leaves(kind) if hasattr(kind, "_fields_") else [name])]
+    return [leaf for name, kind in fields for leaf in (flat_fields(kind) if hasattr(kind, "_fields_") else [name])]

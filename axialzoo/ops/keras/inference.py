@@ -9,22 +9,22 @@ from keras import ops
 
 from axialzoo.ops.attributes import AttentionAttributes
 from axialzoo.ops.keras.attention import attend_along
-from axialzoo.ops.keras.dispatch import backend
+from axialzoo.ops.keras.dispatch import kernel_ops
 from axialzoo.ops.keras.tables import Activation, arange, clip, interpolate
 from axialzoo.spec.attention import POSITION_TABLES, SIMILARITY_TERMS
 
 Table = Any  # a tensor, or None where the spec has no such term
 
 
-def beyond_jit() -> bool:
+def xla_unsupported() -> bool:
     """Whether the kernel is there, but not within what Keras compiles: XLA in TensorFlow cannot call it."""
-    return keras.backend.backend() == "tensorflow" and backend().available()
+    return keras.backend.backend() == "tensorflow" and kernel_ops().available()
 
 
-def serving_kernel(layer: Any, x) -> bool:
+def kernel_for(layer: Any, x) -> bool:
     """Whether the kernel is there for this layer and input: folded, float32, on the CPU."""
     folded = layer.norm_qkv.folded and layer.norm_output.folded
-    return folded and keras.backend.standardize_dtype(x.dtype) == layer.compute_dtype == "float32" and backend().serves(x)
+    return folded and keras.backend.standardize_dtype(x.dtype) == layer.compute_dtype == "float32" and kernel_ops().serves(x)
 
 
 def linear(layer, x, residual=None, activation: Activation | None = None):
@@ -37,7 +37,7 @@ def linear(layer, x, residual=None, activation: Activation | None = None):
         activation: Of the sum.
     """
     if layer.kernel > 1 or layer.stride > 1:
-        return layer.norm(layer.convolved(x), residual, activation=activation)
+        return layer.norm(layer.conv_forward(x), residual, activation=activation)
     _, h, w, _ = ops.shape(x)
     weight, bias = (ops.convert_to_tensor(one) for one in (layer.conv.kernel, layer.norm.beta))
     y = ops.reshape(x, (-1, layer.inputs)) @ ops.reshape(weight, (layer.inputs, layer.outputs)) + ops.cast(bias, x.dtype)
@@ -67,17 +67,17 @@ def average_pool(x, stride: int):
     return ops.average_pool(x, stride, stride, "same", data_format="channels_last")
 
 
-def attend_folded(layer: Any, x, axis: int, activation: Activation | None = None):
+def fused_inference(layer: Any, x, axis: int, activation: Activation | None = None):
     """The whole layer along an axis, on the kernel, where :func:`serving_kernel` says so: (N, H, W, C) to (N, H, W, V), activated."""
     spec, length = layer.spec, ops.shape(x)[1 + axis]
-    weight, bias, *tables, scales, position_scale, shift = backend().arrays_of(layer)
+    weight, bias, *tables, scales, position_scale, shift = kernel_ops().kernel_arrays(layer)
     if spec.long_axis == "interpolate":
         tables = [_stretched(table, spec.positions, length) for table in tables]
     form = AttentionAttributes.of(spec, axis)
-    return backend().axial_attention(x, (weight, bias, *tables, scales, position_scale, shift), form, activation)
+    return kernel_ops().axial_attention(x, (weight, bias, *tables, scales, position_scale, shift), form, activation)
 
 
-def arrays_of(layer: Any) -> tuple[Table, ...]:
+def kernel_arrays(layer: Any) -> tuple[Table, ...]:
     """What an operator takes besides the map, of a layer whose norms are folded; channels lie head by head, as in the layer.
 
     Returns:
@@ -95,14 +95,14 @@ def arrays_of(layer: Any) -> tuple[Table, ...]:
     return (
         weight,
         bias,
-        *(layer.gate(name, layer.table(name)) for name in POSITION_TABLES),
+        *(layer.apply_gate(name, layer.position_table(name)) for name in POSITION_TABLES),
         ops.stack([scale.get(term, none) for term in SIMILARITY_TERMS]),
         gamma[spec.value.index("position")] if "position" in spec.value else None,
         ops.sum(beta, 0),
     )
 
 
-def plain(x, arrays: tuple[Table, ...], form: AttentionAttributes):
+def reference_layer(x, arrays: tuple[Table, ...], form: AttentionAttributes):
     """What an operator computes, of plain operations: for derivatives, and for other devices."""
     weight, bias, *tables, scales, position_scale, shift = arrays
     heads, keys = scales.shape[1], scales.shape[1] * form.key_depth
@@ -111,7 +111,7 @@ def plain(x, arrays: tuple[Table, ...], form: AttentionAttributes):
     _, others, length, _ = ops.shape(x)
     parts = x[..., :keys], x[..., keys : 2 * keys], x[..., 2 * keys :]
     q, k, v = (ops.swapaxes(ops.reshape(part, (-1, others, length, heads, part.shape[-1] // heads)), 2, 3) for part in parts)
-    content, positions = attended(q, k, v, tables, scales, form)  # (N, O, G, L, Dv) or None
+    content, positions = reference_attention(q, k, v, tables, scales, form)  # (N, O, G, L, Dv) or None
     y = ops.reshape(shift, (heads, 1, -1))  # (G, 1, Dv)
     if content is not None:
         y = y + content
@@ -121,7 +121,7 @@ def plain(x, arrays: tuple[Table, ...], form: AttentionAttributes):
     return ops.swapaxes(y, 1, 2) if form.axis == 0 else y
 
 
-def attended(q, k, v, tables, scales, form: AttentionAttributes) -> tuple[Table, Table]:
+def reference_attention(q, k, v, tables, scales, form: AttentionAttributes) -> tuple[Table, Table]:
     """Contents and positions retrieved along L, (N, O, G, L, Dv) each or None, of (N, O, G, L, D)."""
     length = ops.shape(q)[3]
     bounds = [form.span // 2] * bool(form.span) + [table.shape[0] // 2 for table in tables if table is not None]

@@ -9,7 +9,7 @@ from keras import ops
 
 from axialzoo.ops.attributes import AttentionAttributes
 from axialzoo.ops.keras.attention import logit_terms
-from axialzoo.ops.keras.dispatch import Operator, backend, sides_of
+from axialzoo.ops.keras.dispatch import CustomOp, kernel_ops, shape_of
 from axialzoo.ops.keras.inference import Table, split_parts
 from axialzoo.ops.kernels.structures import AxialStatistics
 
@@ -27,11 +27,11 @@ def logit_moments(qkv, query_table: Table, key_table: Table, heads: int, form: A
         qkv as it came, for what attends, so that its gradient is added up in one place; and mean and biased variance of q.k, q.rq and
         k.rk over batch, queries and keys, (3, G) each, zeros where there is no such term.
     """
-    return backend().operate(MOMENTS, (heads, form), (qkv, query_table, key_table))
+    return kernel_ops().operate(MOMENTS, (heads, form), (qkv, query_table, key_table))
 
 
 def _given(form: tuple[int, AttentionAttributes], qkv, query_table: Table, key_table: Table) -> tuple[dict[str, Any], dict[str, Any]]:
-    (heads, attributes), (n, h, w, channels) = form, sides_of(qkv)
+    (heads, attributes), (n, h, w, channels) = form, shape_of(qkv)
     axis, depth, content = attributes.axis, attributes.key_depth, attributes.content_similarity
     strides = (h * w * channels, w * channels, channels)
     rows = next((table.shape[0] for table in (query_table, key_table) if table is not None), 1)
@@ -48,7 +48,7 @@ def _forward(form: tuple[int, AttentionAttributes], *inputs: Any):
     heads, depth = form[0], form[1].key_depth
     doubles = (2, sizes["length"], depth * (depth + 3) // 2, heads, 2)  # each as two floats: not every back end has them
     results = {"mean": (3, heads), "variance": (3, heads), "grams": doubles}
-    mean, variance, grams = backend().run("statistics_forward", AxialStatistics, given, results, **sizes)
+    mean, variance, grams = kernel_ops().run("statistics_forward", AxialStatistics, given, results, **sizes)
     return (inputs[0], mean, variance), (grams,)
 
 
@@ -58,9 +58,9 @@ def _backward(form: tuple[int, AttentionAttributes], inputs, outputs, kept, grad
     given |= {"mean": mean, "variance": variance, "grad_mean": grad_mean, "grad_variance": grad_variance}
     given |= {"grams": kept[0], "grad_from": grad}
     tables = {f"grad_{name}": given[name].shape for name in ("query_table", "key_table") if given[name] is not None}
-    results = {"grad_x": sides_of(inputs[0]), **tables}
+    results = {"grad_x": shape_of(inputs[0]), **tables}
     sizes["values"] = math.prod(results["grad_x"])
-    found = dict(zip(results, backend().run("statistics_backward", AxialStatistics, given, results, **sizes)))
+    found = dict(zip(results, kernel_ops().run("statistics_backward", AxialStatistics, given, results, **sizes)))
     return found["grad_x"], found.get("grad_query_table"), found.get("grad_key_table")
 
 
@@ -88,4 +88,4 @@ def windowed(table, length: int):
     return ops.take(table, position - position[:, None] + table.shape[0] // 2, axis=0)
 
 
-MOMENTS = Operator(_plain, _forward, _backward)
+MOMENTS = CustomOp(_plain, _forward, _backward)

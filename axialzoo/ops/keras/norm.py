@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from axialzoo.ops.keras.dispatch import Operator, backend, sides_of
+from axialzoo.ops.keras.dispatch import CustomOp, kernel_ops, shape_of
 from axialzoo.ops.kernels.structures import AxialNorm
 
 
@@ -35,34 +35,34 @@ def normalised(x, weight, bias, epsilon: float, residual, relu: bool, terms: int
     Returns:
         (..., C), and mean and biased variance of x's channels, which have no gradients.
     """
-    return backend().operate(NORM, NormForm(epsilon, terms, heads, relu), (x, weight, bias, residual))
+    return kernel_ops().operate(NORM, NormForm(epsilon, terms, heads, relu), (x, weight, bias, residual))
 
 
 def _sizes(form: NormForm, x) -> dict[str, Any]:
-    *rows, channels = sides_of(x)
+    *rows, channels = shape_of(x)
     return {
         "rows": math.prod(rows), "terms": form.terms, "outputs": channels // form.terms, "heads": form.heads, "relu": int(form.relu)
     }  # fmt: skip
 
 
 def _forward(form: NormForm, x, weight, bias, residual):
-    run, sizes = backend().run, _sizes(form, x)
+    run, sizes = kernel_ops().run, _sizes(form, x)
     channels = weight.shape
     mean, variance = run("norm_moments", AxialNorm, {"x": x}, {"mean": channels, "variance": channels}, **sizes)
     inverse = ops.rsqrt(variance + form.epsilon)  # (terms C,)
     given = {"x": x, "mean": mean, "scale": weight * inverse, "bias": bias, "residual": residual}
-    (y,) = run("norm_forward", AxialNorm, given, {"y": (*sides_of(x)[:-1], sizes["outputs"])}, **sizes)
+    (y,) = run("norm_forward", AxialNorm, given, {"y": (*shape_of(x)[:-1], sizes["outputs"])}, **sizes)
     return (y, mean, variance), (inverse,)
 
 
 def _backward(form: NormForm, inputs, outputs, kept, grads):
     (x, weight, _, residual), (y, mean, _), (inverse,), grad = inputs, outputs, kept, grads[0]
     given = {"x": x, "mean": mean, "scale": weight * inverse, "inverse": inverse, "grad_y": grad, "y": y if form.relu else None}
-    results = {"grad_x": sides_of(x), "grad_weight": weight.shape, "grad_bias": weight.shape}
+    results = {"grad_x": shape_of(x), "grad_weight": weight.shape, "grad_bias": weight.shape}
     if residual is None or not form.relu:
-        found = backend().run("norm_backward", AxialNorm, given, results, **_sizes(form, x))
+        found = kernel_ops().run("norm_backward", AxialNorm, given, results, **_sizes(form, x))
         return *found, None if residual is None else grad
-    return backend().run("norm_backward", AxialNorm, given, {**results, "grad_residual": sides_of(grad)}, **_sizes(form, x))
+    return kernel_ops().run("norm_backward", AxialNorm, given, {**results, "grad_residual": shape_of(grad)}, **_sizes(form, x))
 
 
 def _plain(form: NormForm, x, weight, bias, residual):
@@ -81,4 +81,4 @@ def _plain(form: NormForm, x, weight, bias, residual):
     return ops.relu(y) if form.relu else y, ops.stop_gradient(mean), ops.stop_gradient(variance)
 
 
-NORM = Operator(_plain, _forward, _backward)
+NORM = CustomOp(_plain, _forward, _backward)

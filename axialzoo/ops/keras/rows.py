@@ -7,7 +7,7 @@ from typing import Any
 from keras import ops
 
 from axialzoo.ops.folding import PANEL
-from axialzoo.ops.keras.dispatch import Operator, backend, sides_of
+from axialzoo.ops.keras.dispatch import CustomOp, kernel_ops, shape_of
 from axialzoo.ops.kernels.structures import AxialLinear, AxialWeightGradient
 
 
@@ -20,19 +20,19 @@ def packed(weight):
 
 def product(x, weight):
     """Rows of channels times a matrix: (N, H, W, I) and (I, O) to (N, H, W, O); see :func:`axialzoo.ops.keras.dispatch.can_train_rows`."""
-    return backend().operate(PRODUCT, None, (x, weight))[0]
+    return kernel_ops().operate(PRODUCT, None, (x, weight))[0]
 
 
 def _sizes(x, outputs: int) -> dict[str, Any]:
-    n, h, w, inputs = sides_of(x)
+    n, h, w, inputs = shape_of(x)
     strides = {"x_batch": h * w * inputs, "x_height": w * inputs, "x_width": inputs}
     return {"batch": n, "height": h, "width": w, **strides, "inputs": inputs, "outputs": outputs}
 
 
 def _multiplied(x, weight):
     outputs = weight.shape[1]
-    given, results = {"x": x, "weight": packed(weight)}, {"y": (*sides_of(x)[:3], outputs)}
-    return backend().run("linear", AxialLinear, given, results, **_sizes(x, outputs))[0]
+    given, results = {"x": x, "weight": packed(weight)}, {"y": (*shape_of(x)[:3], outputs)}
+    return kernel_ops().run("linear", AxialLinear, given, results, **_sizes(x, outputs))[0]
 
 
 def _forward(form: None, x, weight):
@@ -43,7 +43,7 @@ def _backward(form: None, inputs, outputs, kept, grads):
     (x, weight), (grad,) = inputs, grads
     rows, columns = weight.shape
     given, results = {"x": x, "grad_y": grad}, {"grad_weight": (columns, rows)}
-    (grad_weight,) = backend().run("weight_gradient", AxialWeightGradient, given, results, **_sizes(x, columns))
+    (grad_weight,) = kernel_ops().run("weight_gradient", AxialWeightGradient, given, results, **_sizes(x, columns))
     return _multiplied(grad, ops.transpose(weight)), ops.transpose(grad_weight)
 
 
@@ -53,4 +53,4 @@ def _plain(form: None, x, weight):
     return (ops.reshape(ops.reshape(x, (-1, inputs)) @ weight, (-1, h, w, weight.shape[1])),)
 
 
-PRODUCT = Operator(_plain, _forward, _backward)
+PRODUCT = CustomOp(_plain, _forward, _backward)

@@ -21,9 +21,9 @@ _packed: WeakKeyDictionary[Any, tuple[list, list, list[int], tuple]] = WeakKeyDi
 
 def serves(x) -> bool:
     """Whether the kernel can take `x` here: when nothing is recorded to be run elsewhere or differentiated."""
-    from axialzoo.ops.torch.dispatch import recorded
+    from axialzoo.ops.torch.dispatch import is_tracing
 
-    return x.device.type == "cpu" and not x.requires_grad and not recorded() and kernel() is not None
+    return x.device.type == "cpu" and not x.requires_grad and not is_tracing() and kernel() is not None
 
 
 def linear(layer, x, residual=None, activation: Activation | None = None):
@@ -105,13 +105,13 @@ def attend(qkv, query_table, key_table, value_table, scales, form: AttentionAttr
     return torch.ops.axialzoo.attend(qkv, query_table, key_table, value_table, scales, *form.flat())[0]
 
 
-def arrays_of(layer: Any) -> tuple:
-    """As :func:`axialzoo.ops.keras.inference.arrays_of`, but packed."""
+def kernel_arrays(layer: Any) -> tuple:
+    """As :func:`axialzoo.ops.keras.inference.kernel_arrays`, but packed."""
     return _kept(layer, _pack)
 
 
 def axial_attention(x, arrays: tuple, form: AttentionAttributes, activation: Activation | None = None):
-    """A folded layer, of what `arrays_of` gives, activated: (N, H, W, C) to (N, H, W, V)."""
+    """A folded layer, of what `kernel_arrays` gives, activated: (N, H, W, C) to (N, H, W, V)."""
     from axialzoo.ops.torch.inference import Folded, axial_attention
 
     relu = activation is ops.relu
@@ -148,7 +148,7 @@ def _pack_linear(layer) -> tuple:
 def _pack(layer: Any) -> tuple:
     """Channels depth by depth, weight and bias in panels."""
     heads = layer.spec.heads
-    weight, bias, *tables, scales, position_scale, shift = inference.arrays_of(layer)
+    weight, bias, *tables, scales, position_scale, shift = inference.kernel_arrays(layer)
     rows: Any = ops.concatenate([weight, ops.expand_dims(bias, 0)])  # (C + 1, 2K+V)
     rows = ops.concatenate([_head_fastest(part, heads) for part in layer.parts_of(rows)], axis=1)
     factor = None if position_scale is None else _head_fastest(position_scale[None], heads)[0]

@@ -11,8 +11,8 @@ from typing import Any
 from keras import ops
 
 from axialzoo.ops.attributes import AttentionAttributes
-from axialzoo.ops.keras.dispatch import Operator, backend, sides_of
-from axialzoo.ops.keras.inference import Table, attended, split_parts
+from axialzoo.ops.keras.dispatch import CustomOp, kernel_ops, shape_of
+from axialzoo.ops.keras.inference import Table, reference_attention, split_parts
 from axialzoo.ops.kernels.structures import AxialBackward, AxialForward
 
 
@@ -28,13 +28,13 @@ def attend(qkv, query_table: Table, key_table: Table, value_table: Table, scales
     Returns:
         Contents, then positions retrieved, those that there are, (N, H, W, terms V).
     """
-    return backend().operate(ATTEND, form, (qkv, query_table, key_table, value_table, scales))[0]
+    return kernel_ops().operate(ATTEND, form, (qkv, query_table, key_table, value_table, scales))[0]
 
 
 def _given(
     form: AttentionAttributes, qkv, query_table: Table, key_table: Table, value_table: Table, scales
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    axis, heads, (n, h, w, channels) = form.axis, scales.shape[1], sides_of(qkv)
+    axis, heads, (n, h, w, channels) = form.axis, scales.shape[1], shape_of(qkv)
     depth = channels // heads - 2 * form.key_depth
     row = heads * depth * (form.content_value + (value_table is not None))  # contents and positions of a row lie side by side
     strides = (h * w, w, 1)
@@ -61,8 +61,8 @@ def _forward(form: AttentionAttributes, *inputs: Any):
     sizes["out"], sizes["out_position_term"] = _places(form, sizes, "retrieved", inputs[3] is not None)
     rows = (sizes["batch"], sizes["others"], sizes["length"], sizes["heads"])
     terms = form.content_value + (inputs[3] is not None)
-    results = {"retrieved": (*sides_of(inputs[0])[:3], terms * sizes["heads"] * sizes["value_depth"]), "normaliser": rows}
-    out, normaliser = backend().run("forward", AxialForward, given, results, **sizes)
+    results = {"retrieved": (*shape_of(inputs[0])[:3], terms * sizes["heads"] * sizes["value_depth"]), "normaliser": rows}
+    out, normaliser = kernel_ops().run("forward", AxialForward, given, results, **sizes)
     return (out,), (normaliser,)
 
 
@@ -71,8 +71,8 @@ def _backward(form: AttentionAttributes, inputs, outputs, kept, grads):
     given |= {"normaliser": kept[0], "grad": grads[0]}
     sizes["grad_content"], sizes["grad_position"] = _places(form, sizes, "grad", inputs[3] is not None)
     tables = {f"grad_{name}": given[name].shape for name in ("query_table", "key_table", "value_table") if given[name] is not None}
-    results = {"grad_x": sides_of(inputs[0]), "grad_scales": inputs[4].shape, **tables}
-    found = dict(zip(results, backend().run("backward", AxialBackward, given, results, **sizes)))
+    results = {"grad_x": shape_of(inputs[0]), "grad_scales": inputs[4].shape, **tables}
+    found = dict(zip(results, kernel_ops().run("backward", AxialBackward, given, results, **sizes)))
     return found["grad_x"], *(found.get(f"grad_{name}_table") for name in ("query", "key", "value")), found["grad_scales"]
 
 
@@ -80,10 +80,10 @@ def _plain(form: AttentionAttributes, qkv, query_table: Table, key_table: Table,
     """The same of plain operations; L x L logits and all."""
     parts = split_parts(qkv, scales.shape[1], form.key_depth, form.axis)  # (N, O, G, L, D) each
     _, others, heads, length, depth = parts[2].shape
-    found = attended(*parts, (query_table, key_table, value_table), scales, form)  # (N, O, G, L, Dv) each, or None
+    found = reference_attention(*parts, (query_table, key_table, value_table), scales, form)  # (N, O, G, L, Dv) each, or None
     terms = [ops.transpose(term, (0, 1, 3, 4, 2)) for term in found if term is not None]  # (N, O, L, Dv, G) each
     out = ops.concatenate([ops.reshape(term, (-1, others, length, depth * heads)) for term in terms], axis=3)  # (N, O, L, terms V)
     return (ops.swapaxes(out, 1, 2) if form.axis == 0 else out,)
 
 
-ATTEND = Operator(_plain, _forward, _backward)
+ATTEND = CustomOp(_plain, _forward, _backward)

@@ -42,7 +42,7 @@ BINDINGS = {
 }
 
 
-def binding(framework: str) -> str | None:
+def framework_op(framework: str) -> str | None:
     """The path of the library for ``"jax"`` or ``"tensorflow"``, compiled at the first call; None where the plain form has to serve."""
     if kernel() is None:
         return None
@@ -64,7 +64,7 @@ def binding_status(framework: str) -> Status:
     return Status("plain", reason) if path is None else Status(status.path, reason, str(path))
 
 
-def number_of(function: str) -> int:
+def function_index(function: str) -> int:
     """Of a function of the kernel, or of the two in ``frameworks/call.h``, as an operator counts them."""
     return (*FUNCTIONS, "statistics_forward", "statistics_backward").index(function)
 
@@ -74,7 +74,7 @@ def bind(library: ctypes.CDLL) -> None:
     found = kernel()
     assert found is not None  # else there would be no library
     for number, name in enumerate(FUNCTIONS):
-        library.axial_bind(number, ctypes.c_void_p(found.address_of(f"axial_{name}")))
+        library.axial_bind(number, ctypes.c_void_p(found.symbol_address(f"axial_{name}")))
 
 
 @functools.cache
@@ -103,7 +103,7 @@ def compile_bindings(folder: str | os.PathLike) -> Iterator[Path]:
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class _BuildSpec:
     """The library for a framework as it is installed here: its name, and what it is compiled of."""
 
     name: str
@@ -115,7 +115,7 @@ class _Wanted:
         return compile_binding(Path(folder) / self.name, self.source, self.headers, self.linked)
 
 
-def _wanted(framework: str) -> _Wanted:
+def _wanted(framework: str) -> _BuildSpec:
     """What has to be there.
 
     Raises:
@@ -132,7 +132,7 @@ def _wanted(framework: str) -> _Wanted:
     if of.linked and not linked:
         raise BuildError(f"no library to link: expected {folder / of.linked}")
     name = f"libaxial_{framework}_{_fingerprint(header, *linked)}.so"
-    return _Wanted(name, SOURCES / f"{framework}.cpp", folder / "include", linked)
+    return _BuildSpec(name, SOURCES / f"{framework}.cpp", folder / "include", linked)
 
 
 def _fingerprint(*files: Path) -> str:

@@ -60,10 +60,10 @@ class Kernel:
         self.parallel: ctypes.c_void_p | None = None
 
     @property
-    def number(self) -> int:
+    def isa_index(self) -> int:
         return ISAS.index(self.isa)
 
-    def address_of(self, name: str) -> int:
+    def symbol_address(self, name: str) -> int:
         """Where a function of ``source/axial.h`` lies, for who calls it from another library."""
         address = ctypes.cast(getattr(self._library, name), ctypes.c_void_p).value
         assert address is not None
@@ -87,14 +87,14 @@ class Kernel:
         Raises:
             MemoryError: where it has no memory for its buffers.
         """
-        code = getattr(self._library, f"axial_{name}")(ctypes.addressof(arguments), self.number, threads, self.parallel)
+        code = getattr(self._library, f"axial_{name}")(ctypes.addressof(arguments), self.isa_index, threads, self.parallel)
         if code == 1:
             raise MemoryError(f"axial_{name}: no memory for its buffers")
         if code:
             raise RuntimeError(f"axial_{name}: expected one of {list(self.isas)}, found {self.isa!r}")
 
 
-class _State:
+class _Override:
     disabled = False
     forced: str | None = None
 
@@ -106,12 +106,12 @@ def cores() -> int:
 
 def needs_compiling() -> bool:
     """Whether the first use of the kernel will compile it, which takes a quarter of a minute: for who wants to say so before."""
-    if _State.disabled or _load.cache_info().currsize or compiler() is None:
+    if _Override.disabled or _load.cache_info().currsize or compiler() is None:
         return False
-    return not any(path.exists() for path, _ in places())
+    return not any(path.exists() for path, _ in search_paths())
 
 
-def places() -> list[tuple[Path, str]]:
+def search_paths() -> list[tuple[Path, str]]:
     """Where the library is looked for, in this order, and how it came there."""
     here = Path(__file__).resolve().parent / NAME
     found = [(here, "compiled when the package was installed")]
@@ -124,7 +124,7 @@ def places() -> list[tuple[Path, str]]:
 @functools.cache
 def _load() -> tuple[Kernel | None, str]:
     reasons = []
-    for path, name in places():
+    for path, name in search_paths():
         if path.exists():
             try:
                 return Kernel(path), name
@@ -138,16 +138,16 @@ def _load() -> tuple[Kernel | None, str]:
 
 def is_disabled() -> bool:
     """Whether ``use_kernel("plain")`` is in force, on GPUs too."""
-    return _State.disabled
+    return _Override.disabled
 
 
 def kernel() -> Kernel | None:
     """The kernel, compiled at the first call where it is not yet; None where the plain form has to serve."""
-    if _State.disabled:
+    if _Override.disabled:
         return None
     found = _load()[0]
     if found is not None:
-        found.isa = _State.forced or found.isas[-1]
+        found.isa = _Override.forced or found.isas[-1]
     return found
 
 
@@ -158,13 +158,13 @@ def kernel_status() -> Status:
         >>> kernel_status().path in ("avx512", "avx2", "portable", "plain")
         True
     """
-    if _State.disabled:
+    if _Override.disabled:
         return Status("plain", "asked for by use_kernel('plain')")
     found, reason = _load()
     if found is None:
         return Status("plain", reason)
-    if _State.forced:
-        return Status(_State.forced, f"asked for by use_kernel({_State.forced!r}); {reason}", found.path)
+    if _Override.forced:
+        return Status(_Override.forced, f"asked for by use_kernel({_Override.forced!r}); {reason}", found.path)
     return Status(found.isas[-1], f"the fastest of {list(found.isas)} on this processor; {reason}", found.path)
 
 
@@ -180,9 +180,9 @@ def use_kernel(path: str):
         known = ("plain", *(found.isas if found else ()))
         if path not in known:
             raise ValueError(f"use_kernel: expected one of {list(known)}, found {path!r}; {kernel_status().reason}")
-    before = (_State.disabled, _State.forced)
-    _State.disabled, _State.forced = path == "plain", None if path == "plain" else path
+    before = (_Override.disabled, _Override.forced)
+    _Override.disabled, _Override.forced = path == "plain", None if path == "plain" else path
     try:
         yield
     finally:
-        _State.disabled, _State.forced = before
+        _Override.disabled, _Override.forced = before

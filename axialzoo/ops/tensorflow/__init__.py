@@ -17,19 +17,19 @@ from tensorflow.python.framework import ops as graphs
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 from axialzoo.ops.attributes import NAMED, AttentionAttributes
-from axialzoo.ops.keras.dispatch import Operator, numbered, template
-from axialzoo.ops.keras.inference import arrays_of, average_pool, depthwise, linear, max_pool, plain, subsample
+from axialzoo.ops.keras.dispatch import CustomOp, encode_arguments, index_buffers
+from axialzoo.ops.keras.inference import average_pool, depthwise, kernel_arrays, linear, max_pool, reference_layer, subsample
 from axialzoo.ops.keras.moments import logit_moments
 from axialzoo.ops.keras.norm import normalised
 from axialzoo.ops.keras.rows import product
 from axialzoo.ops.keras.tables import Activation
 from axialzoo.ops.keras.training import attend
 from axialzoo.ops.kernels import kernel
-from axialzoo.ops.kernels.bindings import bind, binding, number_of
+from axialzoo.ops.kernels.bindings import bind, framework_op, function_index
 from axialzoo.ops.kernels.library import cores
 
 __all__ = [  # what every back end's module has, and what operators are made of
-    "arrays_of", "attend", "available", "average_pool", "axial_attention", "can_train", "depthwise", "linear", "logit_moments",
+    "kernel_arrays", "attend", "available", "average_pool", "axial_attention", "can_train", "depthwise", "linear", "logit_moments",
     "max_pool", "normalised", "operate", "product", "run", "serves", "subsample",
 ]  # fmt: skip
 
@@ -48,7 +48,7 @@ def available() -> bool:
 @functools.cache
 def _loaded() -> Any:
     """The operators, or None where the plain form has to serve."""
-    path = None if tf.config.list_physical_devices("GPU") else binding("tensorflow")
+    path = None if tf.config.list_physical_devices("GPU") else framework_op("tensorflow")
     if path is None:
         return None
     found = tf.load_op_library(path)
@@ -57,12 +57,12 @@ def _loaded() -> Any:
 
 
 def axial_attention(x, arrays, form: AttentionAttributes, activation: Activation | None = None):
-    """A folded layer, of what `arrays_of` gives, activated: (N, H, W, C) to (N, H, W, V)."""
+    """A folded layer, of what `kernel_arrays` gives, activated: (N, H, W, C) to (N, H, W, V)."""
     found = kernel()
     assert found is not None  # see serves
     none = tf.zeros((0,))  # for a term that is not there
     arrays = [none if array is None else array for array in arrays]
-    y = _loaded().axialzoo_attention(x, *arrays, **form.named(), isa=found.number, threads=_threads())
+    y = _loaded().axialzoo_attention(x, *arrays, **form.named(), isa=found.isa_index, threads=_threads())
     return y if activation is None else activation(y)
 
 
@@ -81,7 +81,7 @@ def _gradient(op, gradient):
     given = [x, *(one for one in arrays if one is not None)]
     with tf.GradientTape() as tape:
         tape.watch(given)
-        y = plain(x, tuple(arrays), form)
+        y = reference_layer(x, tuple(arrays), form)
     found = iter(tape.gradient(y, given, gradient))
     return [next(found), *(None if one is None else next(found) for one in arrays)]
 
@@ -97,10 +97,10 @@ def run(function: str, structure: type, given: dict[str, Any], results: dict[str
     """
     found = kernel()
     assert found is not None  # see can_train
-    given, numbers = numbered(given, results)
-    data = _whole_numbers([value for pair in template(structure, numbers, fields) for value in pair])
+    given, numbers = index_buffers(given, results)
+    data = _whole_numbers([value for pair in encode_arguments(structure, numbers, fields) for value in pair])
     shapes = _whole_numbers([value for shape in results.values() for value in (len(shape), *shape)])
-    settings = {"wanted": len(results), "function": number_of(function), "isa": found.number, "threads": _threads()}
+    settings = {"wanted": len(results), "function": function_index(function), "isa": found.isa_index, "threads": _threads()}
     made = _loaded().axialzoo_run(data, shapes, list(given.values()), **settings)
     for one, shape in zip(made, results.values()):
         one.set_shape([side if isinstance(side, int) else None for side in shape])
@@ -116,7 +116,7 @@ def _whole_numbers(values: list[Any]):
     return tf.tensor_scatter_nd_update(known, places, tf.stack([tf.cast(values[index], tf.int64) for (index,) in places]))
 
 
-def operate(operator: Operator, form: Any, inputs: tuple) -> tuple:
+def operate(operator: CustomOp, form: Any, inputs: tuple) -> tuple:
     """What `operator` computes of `inputs`; those that are None stay so."""
     there = [one is not None for one in inputs]
 

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from axialzoo.ops.attributes import AttentionAttributes
 from axialzoo.ops.torch import moments as logit_statistics
 from axialzoo.ops.torch import norm as fused_norm
-from axialzoo.ops.torch.dispatch import differentiable, served
+from axialzoo.ops.torch.dispatch import double_backward, to_kernel_dtype
 from axialzoo.ops.torch.moments import add_gradients, logit_sums, plain_sums
 from axialzoo.ops.torch.rows import gradients, product, takes
 from axialzoo.ops.torch.training import plain_attend
@@ -132,7 +132,7 @@ class _Core(torch.autograd.Function):
         *inputs, rows, mean, inverse, grams, normaliser = ctx.saved_tensors
         core, wanted = ctx.core, ctx.needs_input_grad
         if torch.is_grad_enabled():
-            return *differentiable(functools.partial(_plain, core=core), inputs, grads[0], wanted), None
+            return *double_backward(functools.partial(_plain, core=core), inputs, grads[0], wanted), None
         x, projection, weight, bias, *tables, scale_weight, scale_bias = inputs
         qkv = rows = projected(x, projection, core) if rows is None else rows
         if projection is not None:
@@ -159,7 +159,7 @@ def projected(x: Tensor, projection: Tensor | None, core: Core) -> Tensor:
     matrix = projection[core.order]
     if takes(x) and core.dtype == x.dtype:
         return product(x, matrix)
-    return served(F.linear(x.to(core.dtype), matrix.to(core.dtype)))
+    return to_kernel_dtype(F.linear(x.to(core.dtype), matrix.to(core.dtype)))
 
 
 def projection_gradients(

@@ -14,7 +14,7 @@ from axialzoo.ops.kernels import Kernel
 from axialzoo.ops.kernels import kernel as find_kernel
 
 
-def serving_kernel(*tensors: Tensor | None) -> Kernel | None:
+def kernel_for(*tensors: Tensor | None) -> Kernel | None:
     """The kernel, where it is there and can take these tensors: float32, on the CPU."""
     if any(x is not None and (x.dtype != torch.float32 or x.device.type != "cpu") for x in tensors):
         return None
@@ -32,12 +32,12 @@ def _share_threads(found: Kernel) -> None:
 TYPES = (torch.float32, torch.bfloat16)  # of rows that the kernel trains
 
 
-def served(x: Tensor) -> Tensor:
+def to_kernel_dtype(x: Tensor) -> Tensor:
     """`x` in a type of rows that the kernel takes: as it is, or in float32."""
     return x if x.dtype in TYPES else x.float()
 
 
-def pointer(x: Tensor | None) -> int:
+def data_ptr(x: Tensor | None) -> int:
     return 0 if x is None else x.data_ptr()
 
 
@@ -46,24 +46,24 @@ def is_traced() -> bool:
     return torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]  # public, though not declared so
 
 
-def recorded() -> bool:
+def is_tracing() -> bool:
     """Whether operations are recorded to be run later, elsewhere, by torch.compile, torch.export or a trace."""
     return torch.compiler.is_compiling() or is_traced()
 
 
-def transformed() -> bool:
+def in_functorch_transform() -> bool:
     """Whether derivatives are taken forward, or by torch.func: which the kernel's operations do not have."""
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def can_train_rows(x: Tensor, *parameters: Tensor) -> bool:
     """Whether the kernel takes rows of floats or bfloat16 and parameters of floats, to train them here and now."""
-    if x.device.type != "cpu" or x.dtype not in TYPES or x.numel() == 0 or recorded() or transformed():
+    if x.device.type != "cpu" or x.dtype not in TYPES or x.numel() == 0 or is_tracing() or in_functorch_transform():
         return False
-    return serving_kernel(*parameters) is not None
+    return kernel_for(*parameters) is not None
 
 
-def differentiable(
+def double_backward(
     function: Callable[..., Tensor], inputs: Sequence[Tensor | None], grad: Tensor, wanted: Sequence[bool]
 ) -> list[Tensor | None]:
     """Gradients of `function` that have gradients in turn, those that are wanted: for where the kernel has only the first."""

@@ -18,7 +18,7 @@ from axialzoo.ops.attributes import AttentionAttributes
 from axialzoo.ops.kernels import gpu_status
 from axialzoo.ops.kernels.gpu.settings import Settings, chunks, settings
 from axialzoo.ops.torch import inference
-from axialzoo.ops.torch.inference import LIBRARY, Folded, channels_last, reaching, unpack
+from axialzoo.ops.torch.inference import LIBRARY, Folded, channels_last, resolve_tables_and_reach, unpack_panels
 from axialzoo.ops.torch.training import Tables, operator
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -83,9 +83,9 @@ def axial_attention(x: Tensor, *arguments: Any) -> Tensor:
 
     scales, shift, position_scale = folded.scales, folded.shift, folded.position_scale
     heads, values = scales.shape[1], shift.shape[0]
-    tables, _ = reaching(folded.tables, x.shape[2 + attributes.axis], attributes)
+    tables, _ = resolve_tables_and_reach(folded.tables, x.shape[2 + attributes.axis], attributes)
     keys = heads * attributes.key_depth
-    rows = unpack(folded.weight, 2 * keys + values), folded.bias[: 2 * keys + values]
+    rows = unpack_panels(folded.weight, 2 * keys + values), folded.bias[: 2 * keys + values]
     weight, bias = (_head_by_head(part, keys, values, heads).to(x.dtype) for part in rows)
     with torch.autocast(x.device.type, enabled=False):
         qkv = F.linear(x.permute(0, 2, 3, 1), weight, bias)  # (N, H, W, 2K+V)
@@ -134,7 +134,7 @@ class Call:
         self.lines, self.scales = self.batch * self.others, scales.float().contiguous()
         self.key_depth, self.values = key_depth, qkv.shape[3] - 2 * self.heads * key_depth
         self.value_depth = self.values // self.heads
-        _, self.reach = reaching(tables, self.length, attributes)
+        _, self.reach = resolve_tables_and_reach(tables, self.length, attributes)
         self.has_table = [table is not None for table in tables]
         self.terms = int(attributes.content_value) + (tables[2] is not None)
         self.terms_there = (attributes.content_similarity, *self.has_table[:2], attributes.content_value, self.has_table[2])

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from axialzoo.ops.attributes import SCHEMA, AttentionAttributes
 from axialzoo.ops.kernels.structures import AxialForward, AxialLinear
 from axialzoo.ops.torch.attention import attention_weights
-from axialzoo.ops.torch.dispatch import pointer, serving_kernel
+from axialzoo.ops.torch.dispatch import data_ptr, kernel_for
 from axialzoo.ops.torch.tables import interpolate
 
 LIBRARY = torch.library.Library("axialzoo", "FRAGMENT")
@@ -30,7 +30,7 @@ LIBRARY.define(
 )
 
 
-def rows_of_channels(x: Tensor) -> Tensor:
+def as_channels_last(x: Tensor) -> Tensor:
     """The map itself where its channels are contiguous, else a channels-last copy."""
     return x if x.stride(1) == 1 or x.shape[1] == 1 else x.contiguous(memory_format=torch.channels_last)
 
@@ -40,27 +40,27 @@ def _empty(x: Tensor, channels: int) -> Tensor:
     return x.new_empty((x.shape[0], x.shape[2], x.shape[3], channels)).permute(0, 3, 1, 2)
 
 
-def unpack(weight: Tensor, outputs: int) -> Tensor:
+def unpack_panels(weight: Tensor, outputs: int) -> Tensor:
     """(panels, I, 64) back to (outputs, I)."""
     return weight.transpose(1, 2).flatten(0, 1)[:outputs]
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, outputs: int, relu: bool) -> Tensor:
     """A 1x1 convolution, a residual and an activation: (N, I, H, W), packed weight and bias, (N, O, H, W) to (N, O, H, W)."""
-    kernel = serving_kernel(x, weight, bias, residual)
+    kernel = kernel_for(x, weight, bias, residual)
     if kernel is None:
-        rows = F.linear(x.permute(0, 2, 3, 1), unpack(weight, outputs).to(x.dtype), bias[:outputs].to(x.dtype))  # (N, H, W, O)
+        rows = F.linear(x.permute(0, 2, 3, 1), unpack_panels(weight, outputs).to(x.dtype), bias[:outputs].to(x.dtype))  # (N, H, W, O)
         y = rows.permute(0, 3, 1, 2)
         y = y if residual is None else y + residual
         return y.relu() if relu else y
-    x = rows_of_channels(x)
+    x = as_channels_last(x)
     if residual is not None:
         residual = residual.contiguous(memory_format=torch.channels_last)
     n, inputs, height, width = x.shape
     y = _empty(x, outputs)
     arguments = AxialLinear(
         n, height, width, x.stride(0), x.stride(2), x.stride(3), inputs, outputs,
-        pointer(x), pointer(weight), pointer(bias), pointer(residual), pointer(y), relu,
+        data_ptr(x), data_ptr(weight), data_ptr(bias), data_ptr(residual), data_ptr(y), relu,
     )  # fmt: skip
     kernel.run("linear", arguments, torch.get_num_threads())
     return y
@@ -95,18 +95,18 @@ def axial_attention(x: Tensor, folded: Folded, attributes: AttentionAttributes) 
         (N, V, H, W).
     """
     axis, scales = attributes.axis, folded.scales
-    tables, reach = reaching(folded.tables, x.shape[2 + axis], attributes)
-    kernel = serving_kernel(x, folded.weight, folded.bias, scales, folded.shift)
+    tables, reach = resolve_tables_and_reach(folded.tables, x.shape[2 + axis], attributes)
+    kernel = kernel_for(x, folded.weight, folded.bias, scales, folded.shift)
     heads, values = scales.shape[1], folded.shift.shape[0]
     if kernel is None:
-        return _plain(x, folded._replace(query_table=tables[0], key_table=tables[1], value_table=tables[2]), reach, attributes)
-    x = rows_of_channels(x)
+        return _reference_layer(x, folded._replace(query_table=tables[0], key_table=tables[1], value_table=tables[2]), reach, attributes)
+    x = as_channels_last(x)
     y = _empty(x, values)
-    fields = {name: pointer(getattr(folded, name)) for name in ("weight", "bias", "position_scale", "shift")}
+    fields = {name: data_ptr(getattr(folded, name)) for name in ("weight", "bias", "position_scale", "shift")}
     strides = y.permute(0, 2, 3, 1).stride()
     arguments = forward_arguments(
         x.permute(0, 2, 3, 1), tables, scales, attributes, reach=reach, value_depth=values // heads, strides=strides,
-        out=pointer(y), relu=attributes.relu, **fields,
+        out=data_ptr(y), relu=attributes.relu, **fields,
     )  # fmt: skip
     kernel.run("forward", arguments, torch.get_num_threads())
     return y
@@ -132,11 +132,11 @@ def forward_arguments(
     rows = next((table.shape[0] for table in tables if table is not None), 1)
     return AxialForward(
         batch=x.shape[0], others=x.shape[other], length=x.shape[attended], heads=heads, key_depth=attributes.key_depth,
-        value_depth=value_depth, reach=reach, table_reach=rows // 2, x=pointer(x), x_batch=x.stride(0), x_other=x.stride(other),
+        value_depth=value_depth, reach=reach, table_reach=rows // 2, x=data_ptr(x), x_batch=x.stride(0), x_other=x.stride(other),
         x_position=x.stride(attended), inputs=x.shape[3],
-        query_table=pointer(tables[0]), key_table=pointer(tables[1]), value_table=pointer(tables[2]),
-        content_scale=pointer(scales) if attributes.content_similarity else 0, query_scale=pointer(scales) + 4 * heads,
-        key_scale=pointer(scales) + 8 * heads, content_value=attributes.content_value,
+        query_table=data_ptr(tables[0]), key_table=data_ptr(tables[1]), value_table=data_ptr(tables[2]),
+        content_scale=data_ptr(scales) if attributes.content_similarity else 0, query_scale=data_ptr(scales) + 4 * heads,
+        key_scale=data_ptr(scales) + 8 * heads, content_value=attributes.content_value,
         out_batch=strides[0], out_other=strides[other], out_position=strides[attended],
         out_head=1 if attributes.head_fastest else value_depth, out_depth=heads if attributes.head_fastest else 1, **fields,
     )  # fmt: skip
@@ -147,7 +147,9 @@ def _operator(x: Tensor, *arguments: Any) -> Tensor:
     return axial_attention(x, Folded(*arguments[:8]), AttentionAttributes.from_flat(arguments[8:]))
 
 
-def reaching(tables: Sequence[Tensor | None], length: int, attributes: AttentionAttributes) -> tuple[tuple[Tensor | None, ...], int]:
+def resolve_tables_and_reach(
+    tables: Sequence[Tensor | None], length: int, attributes: AttentionAttributes
+) -> tuple[tuple[Tensor | None, ...], int]:
     """The tables for an axis of `length`, stretched where they are to be, and how far a query reaches."""
     reach = min(length - 1, attributes.span // 2) if attributes.span else length - 1
     long_enough = []
@@ -160,13 +162,13 @@ def reaching(tables: Sequence[Tensor | None], length: int, attributes: Attention
     return tuple(long_enough), reach
 
 
-def _plain(x: Tensor, folded: Folded, reach: int, attributes: AttentionAttributes) -> Tensor:
+def _reference_layer(x: Tensor, folded: Folded, reach: int, attributes: AttentionAttributes) -> Tensor:
     """Compute the same of PyTorch's operations, for other devices, types and machines; L x L logits and all."""
     axis, scales = attributes.axis, folded.scales
     heads, outputs = scales.shape[1], 2 * scales.shape[1] * attributes.key_depth + folded.shift.shape[0]
     x = x.permute(0, 3, 2, 1) if axis == 0 else x.permute(0, 2, 3, 1)  # (N, O, L, C)
-    x = F.linear(x, unpack(folded.weight, outputs).to(x.dtype), folded.bias[:outputs].to(x.dtype))  # (N, O, L, 2K+V)
-    content, positions = attended(x, folded.tables, scales, reach, attributes)  # (N, O, G, L, Dv) or None
+    x = F.linear(x, unpack_panels(folded.weight, outputs).to(x.dtype), folded.bias[:outputs].to(x.dtype))  # (N, O, L, 2K+V)
+    content, positions = reference_attention(x, folded.tables, scales, reach, attributes)  # (N, O, G, L, Dv) or None
     y = folded.shift.to(x.dtype).view(-1, heads).T[:, None]  # (G, 1, Dv)
     if content is not None:
         y = y + content
@@ -178,7 +180,7 @@ def _plain(x: Tensor, folded: Folded, reach: int, attributes: AttentionAttribute
     return y.permute(0, 3, 2, 1) if axis == 0 else y.permute(0, 3, 1, 2)
 
 
-def attended(
+def reference_attention(
     x: Tensor, tables: Sequence[Tensor | None], scales: Tensor, reach: int, attributes: AttentionAttributes
 ) -> tuple[Tensor | None, Tensor | None]:
     """Contents and positions retrieved along L, (N, O, G, L, Dv) each or None, of rows (N, O, L, 2K + V), head fastest."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from axialzoo.ops.kernels.structures import AxialMoments
-from axialzoo.ops.torch.dispatch import differentiable, pointer, serving_kernel
+from axialzoo.ops.torch.dispatch import data_ptr, double_backward, kernel_for
 
 Form = tuple[int, int, int, bool]  # axis, heads, depth of keys, whether there is q.k
 
@@ -59,7 +59,7 @@ class _Moments(torch.autograd.Function):
         (grad, grad_sums), (qkv, *tables, grams) = grads, ctx.saved_tensors
         if torch.is_grad_enabled():
             wanted = ctx.needs_input_grad
-            found = differentiable(lambda *some: plain_sums(some[0], some[1:], ctx.form), (qkv, *tables), grad_sums, wanted)
+            found = double_backward(lambda *some: plain_sums(some[0], some[1:], ctx.form), (qkv, *tables), grad_sums, wanted)
             return None if found[0] is None else found[0] + grad, *found[1:], None
         grad = grad.clone(memory_format=torch.contiguous_format)
         return grad, *add_gradients(grad, grad_sums, qkv, tables, grams, ctx.form), None
@@ -98,14 +98,14 @@ def plain_sums(qkv: Tensor, tables: Sequence[Tensor | None], form: Form) -> Tens
 
 
 def _run(name: str, qkv: Tensor, tables: Sequence[Tensor | None], form: Form, **tensors: Tensor | None) -> None:
-    kernel = serving_kernel(qkv, *tables)
+    kernel = kernel_for(qkv, *tables)
     if kernel is None:
         raise RuntimeError(f"{name}: expected the kernel that the forward pass had, found none; see kernel_status()")
     axis, heads, depth, content = form
     other, attended = 2 - axis, 1 + axis
     rows = next((len(table) for table in tables if table is not None), 1)
     arguments = AxialMoments(
-        qkv.shape[0], qkv.shape[other], qkv.shape[attended], heads, depth, rows // 2, pointer(qkv), qkv.stride(0), qkv.stride(other),
-        qkv.stride(attended), *map(pointer, tables), content, **{name: pointer(tensor) for name, tensor in tensors.items()},
+        qkv.shape[0], qkv.shape[other], qkv.shape[attended], heads, depth, rows // 2, data_ptr(qkv), qkv.stride(0), qkv.stride(other),
+        qkv.stride(attended), *map(data_ptr, tables), content, **{name: data_ptr(tensor) for name, tensor in tensors.items()},
     )  # fmt: skip
     kernel.run(name, arguments, torch.get_num_threads())

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from axialzoo.ops.kernels.structures import AxialNorm
-from axialzoo.ops.torch.dispatch import TYPES, differentiable, pointer, serving_kernel
+from axialzoo.ops.torch.dispatch import TYPES, data_ptr, double_backward, kernel_for
 
 Form = tuple[int, int, bool]  # terms, heads, relu: see `normalised`
 
@@ -66,7 +66,7 @@ class _Norm(torch.autograd.Function):
         if torch.is_grad_enabled():
             grad = grad if y is None else grad * (y > 0)
             plain = functools.partial(_plain, epsilon=ctx.epsilon, form=ctx.form, dtype=ctx.dtype)
-            found = differentiable(plain, (x, weight, bias), grad, ctx.needs_input_grad)
+            found = double_backward(plain, (x, weight, bias), grad, ctx.needs_input_grad)
             return *found, grad if ctx.adds else None, None, None, None
         return *gradients(grad.contiguous(), x, weight, mean, inverse, ctx.form, y, ctx.adds), None, None, None
 
@@ -100,7 +100,7 @@ def gradients(
 
 def _run(name: str, x: Tensor, y: Tensor | None, form: Form, dtype: torch.dtype | None = None, **tensors: Tensor | None) -> None:
     """Calls the kernel with these tensors, by the names of ``AxialNorm``; `dtype` is y's where there is none."""
-    kernel = serving_kernel()
+    kernel = kernel_for()
     if kernel is None:
         raise RuntimeError(f"{name}: expected the kernel that the forward pass had, found none; see kernel_status()")
     terms, heads, relu = form
@@ -109,7 +109,7 @@ def _run(name: str, x: Tensor, y: Tensor | None, form: Form, dtype: torch.dtype 
         raise TypeError(f"{name}: expected rows of float32 or bfloat16, found {x.dtype} and {dtype}")
     arguments = AxialNorm(
         x.numel() // x.shape[-1], terms, x.shape[-1] // terms, heads, x.dtype == torch.bfloat16, dtype == torch.bfloat16, relu,
-        x=pointer(x), y=pointer(y), **{name: pointer(tensor) for name, tensor in tensors.items()},
+        x=data_ptr(x), y=data_ptr(y), **{name: data_ptr(tensor) for name, tensor in tensors.items()},
     )  # fmt: skip
     kernel.run(name, arguments, torch.get_num_threads())
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from axialzoo.ops.folding import PANEL
 from axialzoo.ops.kernels.structures import AxialLinear, AxialWeightGradient
-from axialzoo.ops.torch.dispatch import can_train_rows, differentiable, pointer, serving_kernel
+from axialzoo.ops.torch.dispatch import can_train_rows, data_ptr, double_backward, kernel_for
 
 
 def packed(weight: Tensor) -> Tensor:
@@ -22,21 +22,21 @@ def packed(weight: Tensor) -> Tensor:
 
 def product(x: Tensor, weight: Tensor) -> Tensor:
     """Rows of channels times a matrix: (N, H, W, I), of any strides but the last, and (O, I) to (N, H, W, O)."""
-    kernel = serving_kernel(x, weight)
+    kernel = kernel_for(x, weight)
     assert kernel is not None  # see can_train_rows
     if x.shape[3] != weight.shape[1]:
         raise ValueError(
             f"product: expected rows of {weight.shape[1]} channels for a weight of {tuple(weight.shape)}, found {tuple(x.shape)}"
         )
     y, panels = x.new_empty((*x.shape[:3], len(weight))), packed(weight)
-    arguments = AxialLinear(*x.shape[:3], *x.stride()[:3], x.shape[3], len(weight), pointer(x), pointer(panels), 0, 0, pointer(y), 0)
+    arguments = AxialLinear(*x.shape[:3], *x.stride()[:3], x.shape[3], len(weight), data_ptr(x), data_ptr(panels), 0, 0, data_ptr(y), 0)
     kernel.run("linear", arguments, torch.get_num_threads())
     return y
 
 
 def gradients(x: Tensor, weight: Tensor, grad: Tensor, wanted: tuple[bool, bool]) -> tuple[Tensor | None, Tensor | None]:
     """Of :func:`product` by rows and matrix, those that are wanted."""
-    kernel = serving_kernel(x, weight, grad)
+    kernel = kernel_for(x, weight, grad)
     if kernel is None:
         raise RuntimeError("linear: expected the kernel that the forward pass had, found none; see kernel_status()")
     grad = grad.contiguous()
@@ -44,7 +44,7 @@ def gradients(x: Tensor, weight: Tensor, grad: Tensor, wanted: tuple[bool, bool]
     if wanted[1]:
         grad_weight = torch.empty_like(weight, memory_format=torch.contiguous_format)  # whatever way round the matrix lies
         arguments = AxialWeightGradient(
-            *x.shape[:3], *x.stride()[:3], x.shape[3], grad.shape[3], pointer(x), pointer(grad), pointer(grad_weight)
+            *x.shape[:3], *x.stride()[:3], x.shape[3], grad.shape[3], data_ptr(x), data_ptr(grad), data_ptr(grad_weight)
         )
         kernel.run("weight_gradient", arguments, torch.get_num_threads())
     return grad_x, grad_weight
@@ -60,7 +60,7 @@ class _Linear(torch.autograd.Function):
     def backward(ctx, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return tuple(differentiable(F.linear, (x, weight), grads[0], ctx.needs_input_grad))
+            return tuple(double_backward(F.linear, (x, weight), grads[0], ctx.needs_input_grad))
         return gradients(x, weight, grads[0], ctx.needs_input_grad)
 
 

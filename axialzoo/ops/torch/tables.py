@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 
 
-def is_known(length: Any) -> bool:
+def is_static(length: Any) -> bool:
     """Whether the length of an axis is a number now, or may be taken for one: torch.compile records sizes, and asks of each."""
     return isinstance(length, int) or not torch.compiler.is_exporting()
 
 
 def interpolate(table: Tensor, rows: int) -> Tensor:
     """Stretch a table to another number of rows, linearly, the end rows kept: (R, D) to (rows, D)."""
-    if not is_known(rows):
+    if not is_static(rows):
         last = len(table) - 1
         place = torch.arange(rows, device=table.device) * (last / (rows - 1))  # (rows,)
         low = place.long().clamp(max=last - 1)

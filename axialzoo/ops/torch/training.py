@@ -14,8 +14,8 @@ from torch import Tensor
 
 from axialzoo.ops.attributes import SCHEMA, AttentionAttributes
 from axialzoo.ops.kernels.structures import AxialBackward, AxialForward
-from axialzoo.ops.torch.dispatch import differentiable, pointer, serving_kernel
-from axialzoo.ops.torch.inference import LIBRARY, attended, forward_arguments, reaching
+from axialzoo.ops.torch.dispatch import data_ptr, double_backward, kernel_for
+from axialzoo.ops.torch.inference import LIBRARY, forward_arguments, reference_attention, resolve_tables_and_reach
 
 Tables = Sequence[Tensor | None]  # of queries, keys and values
 _TERMS = f"Tensor? query_table, Tensor? key_table, Tensor? value_table, Tensor scales, {SCHEMA}"
@@ -25,7 +25,7 @@ LIBRARY.define(f"attend_backward(Tensor grad, Tensor qkv, Tensor normaliser, {_T
 
 def can_attend(*tensors: Tensor | None) -> bool:
     """Whether the kernel is there and takes these tensors."""
-    return serving_kernel(*tensors) is not None
+    return kernel_for(*tensors) is not None
 
 
 def attend(qkv: Tensor, tables: Tables, scales: Tensor, attributes: AttentionAttributes) -> tuple[Tensor, Tensor]:
@@ -43,7 +43,7 @@ def attend(qkv: Tensor, tables: Tables, scales: Tensor, attributes: AttentionAtt
     Raises:
         RuntimeError: where there is no kernel for these tensors; ask :func:`can_attend`.
     """
-    kernel = serving_kernel(qkv, *tables, scales)
+    kernel = kernel_for(qkv, *tables, scales)
     if kernel is None:
         raise RuntimeError(f"attend: expected float32 on a CPU that has the kernel, found {qkv.dtype} on {qkv.device}; see kernel_status()")
     if not attributes.head_fastest:
@@ -53,7 +53,7 @@ def attend(qkv: Tensor, tables: Tables, scales: Tensor, attributes: AttentionAtt
     out, normaliser = _results(qkv, tables, scales, attributes)
     arguments = _arguments(qkv, tables, scales, attributes)
     arguments.out, arguments.out_position_term = _terms(out, tables, attributes)
-    arguments.normaliser = pointer(normaliser)
+    arguments.normaliser = data_ptr(normaliser)
     kernel.run("forward", arguments, torch.get_num_threads())
     return out, normaliser
 
@@ -62,7 +62,7 @@ def attend_backward(
     grad: Tensor, qkv: Tensor, normaliser: Tensor, tables: Tables, scales: Tensor, attributes: AttentionAttributes
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of :func:`attend`: of qkv, the tables (empty where there is none) and the scales."""
-    kernel = serving_kernel(qkv, scales)
+    kernel = kernel_for(qkv, scales)
     if kernel is None or not attributes.head_fastest:
         raise RuntimeError("attend_backward: expected the kernel that the forward pass had, found none; see kernel_status()")
     qkv, scales = qkv.contiguous(), scales.contiguous()
@@ -73,11 +73,11 @@ def attend_backward(
     arguments = AxialBackward(
         _arguments(qkv, tables, scales, attributes),
         *_terms(grad, tables, attributes),
-        pointer(grad_qkv),
-        *(0 if table is None else pointer(grad) for table, grad in zip(tables, grads)),
-        pointer(grad_scales),
+        data_ptr(grad_qkv),
+        *(0 if table is None else data_ptr(grad) for table, grad in zip(tables, grads)),
+        data_ptr(grad_scales),
     )
-    arguments.forward.normaliser = pointer(normaliser)
+    arguments.forward.normaliser = data_ptr(normaliser)
     kernel.run("backward", arguments, torch.get_num_threads())
     return grad_qkv, grads[0], grads[1], grads[2], grad_scales
 
@@ -94,7 +94,7 @@ def _terms(x: Tensor, tables: Tables, attributes: AttentionAttributes) -> tuple[
     """Where the contents and the positions of (N, H, W, terms V) begin; 0 for none."""
     content, position = attributes.content_value, tables[2] is not None
     values = x.shape[3] // (content + position)
-    return pointer(x) if content else 0, pointer(x) + 4 * values * content if position else 0
+    return data_ptr(x) if content else 0, data_ptr(x) + 4 * values * content if position else 0
 
 
 def _contiguous(*tensors: Tensor | None) -> list[Tensor | None]:
@@ -103,7 +103,7 @@ def _contiguous(*tensors: Tensor | None) -> list[Tensor | None]:
 
 def _arguments(qkv: Tensor, tables: Tables, scales: Tensor, attributes: AttentionAttributes) -> AxialForward:
     heads = scales.shape[1]
-    _, reach = reaching(tables, qkv.shape[1 + attributes.axis], attributes)
+    _, reach = resolve_tables_and_reach(tables, qkv.shape[1 + attributes.axis], attributes)
     depth = qkv.shape[3] // heads - 2 * attributes.key_depth
     row = heads * depth * (attributes.content_value + (tables[2] is not None))  # contents and positions of a row lie side by side
     strides = [row * stride // qkv.shape[3] for stride in qkv.stride()]
@@ -154,20 +154,20 @@ def _backward(ctx, grad, _):
 def _differentiable(grad: Tensor, inputs: Sequence[Tensor | None], flags: Sequence, wanted: Sequence[bool]) -> list[Tensor | None]:
     """The same gradients of PyTorch's own operations, which have gradients in turn; L x L logits and all."""
     attributes = AttentionAttributes.from_flat(tuple(flags))
-    return differentiable(lambda *some: plain_attend(*some, attributes=attributes), inputs, grad, wanted)
+    return double_backward(lambda *some: plain_attend(*some, attributes=attributes), inputs, grad, wanted)
 
 
 def plain_attend(qkv: Tensor, query_table, key_table, value_table, scales: Tensor, *, attributes: AttentionAttributes) -> Tensor:
     """:func:`attend` of PyTorch's operations, which have derivatives of any order."""
     tables = (query_table, key_table, value_table)
     axis, head_fastest = attributes.axis, attributes.head_fastest
-    _, reach = reaching(tables, qkv.shape[1 + axis], attributes)
+    _, reach = resolve_tables_and_reach(tables, qkv.shape[1 + axis], attributes)
     rows = qkv.transpose(1, 2) if axis == 0 else qkv  # (N, O, L, 2K+V)
     if not head_fastest:
         keys = scales.shape[1] * attributes.key_depth
         parts = rows.split((keys, keys, qkv.shape[3] - 2 * keys), 3)
         rows = torch.cat([part.unflatten(3, (scales.shape[1], -1)).mT.flatten(3) for part in parts], 3)
-    found = attended(rows, tables, scales, reach, attributes)  # (N, O, G, L, Dv) each
+    found = reference_attention(rows, tables, scales, reach, attributes)  # (N, O, G, L, Dv) each
     order = (0, 1, 3, 4, 2) if head_fastest else (0, 1, 3, 2, 4)
     out = torch.cat([term.permute(order).flatten(3) for term in found if term is not None], 3)  # (N, O, L, terms V)
     return out.transpose(1, 2) if axis == 0 else out  # (N, H, W, terms V)

@@ -24,13 +24,13 @@ class Classifier(Head):
     kind: ClassVar[str] = "classifier"
     task: ClassVar[str] = "classification"
     pipeline_tag: ClassVar[str] = "image-classification"
-    gives: ClassVar[Literal["tensor", "maps", "pyramids"]] = "tensor"
+    output_structure: ClassVar[Literal["tensor", "maps", "pyramids"]] = "tensor"
     num_classes: int = 1000
 
     def __post_init__(self):
         require_count("Classifier", "num_classes", self.num_classes, least=0)
 
-    def reads(self, backbone: Backbone) -> tuple[int, ...]:
+    def endpoints(self, backbone: Backbone) -> tuple[int, ...]:
         return (len(backbone.feature_info()) - 1,)
 
     def layers(self, backbone: Backbone) -> Iterator[Layer]:

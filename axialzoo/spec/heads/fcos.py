@@ -72,7 +72,7 @@ class FCOS(Head):
     kind: ClassVar[str] = "fcos"
     task: ClassVar[str] = "detection"
     pipeline_tag: ClassVar[str] = "object-detection"
-    gives: ClassVar[Literal["tensor", "maps", "pyramids"]] = "pyramids"
+    output_structure: ClassVar[Literal["tensor", "maps", "pyramids"]] = "pyramids"
     num_classes: int = 80
     pyramid: Pyramid = field(default_factory=Pyramid)
     depth: int = 4
@@ -99,8 +99,8 @@ class FCOS(Head):
         ends = self.finding.ends or tuple(8.0 * stride for stride in self.strides[:-1])
         return list(pairwise((0.0, *ends, INFINITY)))
 
-    def reads(self, backbone: Backbone) -> tuple[int, ...]:
-        return self.pyramid.reads(backbone)
+    def endpoints(self, backbone: Backbone) -> tuple[int, ...]:
+        return self.pyramid.endpoints(backbone)
 
     def layers(self, backbone: Backbone) -> Iterator[Layer]:
         yield from self.pyramid.layers("head.pyramid", backbone)
@@ -125,5 +125,5 @@ class FCOS(Head):
         """Of the finest level; the others' strides follow in `strides`."""
         return {name: Output(channels, self.strides[0]) for name, channels in self.maps().items()}
 
-    def neutral(self) -> FCOS:
+    def canonical(self) -> FCOS:
         return replace(self, num_classes=1, finding=Finding())

@@ -54,7 +54,7 @@ class Head:
     task: ClassVar[str]
     pipeline_tag: ClassVar[str]
     unactivated: ClassVar[bool] = False
-    gives: ClassVar[Literal["tensor", "maps", "pyramids"]] = "maps"
+    output_structure: ClassVar[Literal["tensor", "maps", "pyramids"]] = "maps"
     num_classes: int
 
     @property
@@ -67,7 +67,7 @@ class Head:
         """Number of classes that its outputs tell apart."""
         return self.num_classes
 
-    def reads(self, backbone: Backbone) -> tuple[int, ...]:
+    def endpoints(self, backbone: Backbone) -> tuple[int, ...]:
         """Which endpoints of `backbone` it takes in, as :meth:`Backbone.feature_info` counts them."""
         raise NotImplementedError
 
@@ -79,7 +79,7 @@ class Head:
         """What it gives, by name."""
         raise NotImplementedError
 
-    def with_classes(self: H, num_classes: int | None = None, **options: Any) -> H:
+    def reconfigured(self: H, num_classes: int | None = None, **options: Any) -> H:
         """The same for another number of classes; of tensors, those whose shape changes start new.
 
         Args:
@@ -98,9 +98,9 @@ class Head:
         changes = {name: value for name, value in options.items() if value is not None}
         return replace(self, **changes, **({} if num_classes is None else {"num_classes": num_classes}))
 
-    def neutral(self: H) -> H:
+    def canonical(self: H) -> H:
         """The same with what a user may change at fixed values: equal for two heads of one architecture."""
-        return self.with_classes(1)
+        return self.reconfigured(1)
 
     def map_blocks(self: H, change: Callable[[Block], Block]) -> H:
         """Return this head with each residual block of its own, if it has any, as `change` makes it."""

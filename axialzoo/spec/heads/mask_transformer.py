@@ -142,7 +142,7 @@ class MaskTransformer(Head):
         skips = () if self.semantic.decoder is None else self.semantic.decoder.skips
         return (coarse, *(self.endpoint_of(backbone, skip.stride) for skip in skips))
 
-    def reads(self, backbone: Backbone) -> tuple[int, ...]:
+    def endpoints(self, backbone: Backbone) -> tuple[int, ...]:
         return tuple(sorted({*self.pixel_sources(backbone), *self.semantic_sources(backbone)}))
 
     def stride(self, backbone: Backbone) -> int:
@@ -211,7 +211,7 @@ class MaskTransformer(Head):
                     maps[f"auxiliary.{index}.{name}"] = replace(maps[name], stride=None if maps[name].stride is None else at, training=True)
         return maps
 
-    def with_classes(self, num_classes: int | None = None, **options: Any) -> MaskTransformer:
+    def reconfigured(self, num_classes: int | None = None, **options: Any) -> MaskTransformer:
         """Return the head with other classes, things, slots or fields of its targets and post-processing (`reading`, by name).
 
         Without `things`, those among the classes that are left stay. Of a model whose slots are tokens of its backbone, their number
@@ -245,9 +245,9 @@ class MaskTransformer(Head):
             changes[name] = replace(changes.get(name, getattr(self, name)), **{key: value})
         return changes
 
-    def neutral(self) -> MaskTransformer:
+    def canonical(self) -> MaskTransformer:
         settings = {"targets": TargetConfig(), "postprocess": PostprocessConfig()}
-        return replace(self.with_classes(1, things=(), slots=1), **settings)
+        return replace(self.reconfigured(1, things=(), slots=1), **settings)
 
     @classmethod
     def options(cls) -> tuple[str, ...]:

@@ -187,7 +187,7 @@ class Panoptic(Head):
         """By the names of their tensors."""
         return {"semantic": self.semantic} | ({"instance": self.instances.decoder} if self.instances is not None else {})
 
-    def predictions(self) -> dict[str, tuple[str, int, int]]:
+    def branches(self) -> dict[str, tuple[str, int, int]]:
         """Name of its tensors -> the decoder it reads, its channels between, its outputs."""
         found = {"classes": ("semantic", self.semantic_channels, self.num_classes)}
         if self.instances is not None:
@@ -195,7 +195,7 @@ class Panoptic(Head):
             found["offset"] = ("instance", self.instances.offset_channels, 2)
         return found
 
-    def sources(self, decoder: Decoder, backbone: Backbone) -> tuple[int, ...]:
+    def endpoint_indices(self, decoder: Decoder, backbone: Backbone) -> tuple[int, ...]:
         """The endpoints that `decoder` takes in, the coarse one first, then those of its skips.
 
         Raises:
@@ -212,30 +212,32 @@ class Panoptic(Head):
                 )
         return (coarse, *(stages.index(skip.stride) for skip in decoder.skips))
 
-    def reads(self, backbone: Backbone) -> tuple[int, ...]:
-        return tuple(sorted({index for decoder in self.decoders().values() for index in self.sources(decoder, backbone)}))
+    def endpoints(self, backbone: Backbone) -> tuple[int, ...]:
+        return tuple(sorted({index for decoder in self.decoders().values() for index in self.endpoint_indices(decoder, backbone)}))
 
-    def places(self, backbone: Backbone) -> dict[str, list[int]]:
+    def feature_positions(self, backbone: Backbone) -> dict[str, list[int]]:
         """Of each decoder, where its features are among those of :meth:`reads`."""
-        reads = self.reads(backbone)
-        return {name: [reads.index(index) for index in self.sources(decoder, backbone)] for name, decoder in self.decoders().items()}
+        reads = self.endpoints(backbone)
+        return {
+            name: [reads.index(index) for index in self.endpoint_indices(decoder, backbone)] for name, decoder in self.decoders().items()
+        }
 
-    def widths(self, decoder: Decoder, backbone: Backbone) -> list[int]:
+    def in_channels(self, decoder: Decoder, backbone: Backbone) -> list[int]:
         """Channels of the features that `decoder` takes in."""
         info = backbone.feature_info()
-        return [info[index]["num_chs"] for index in self.sources(decoder, backbone)]
+        return [info[index]["num_chs"] for index in self.endpoint_indices(decoder, backbone)]
 
     def stride(self, backbone: Backbone) -> int:
         """Of the outputs."""
-        return backbone.feature_info()[self.sources(self.semantic, backbone)[-1]]["reduction"]
+        return backbone.feature_info()[self.endpoint_indices(self.semantic, backbone)[-1]]["reduction"]
 
     def layers(self, backbone: Backbone) -> Iterator[Layer]:
         stride = self.stride(backbone)
         decoders = self.decoders()
         for name, decoder in decoders.items():
-            coarse = backbone.feature_info()[self.sources(decoder, backbone)[0]]["reduction"]
-            yield from decoder_layers(f"head.{name}", decoder, self.widths(decoder, backbone), coarse, self.kernel)
-        for name, (read, between, outputs) in self.predictions().items():
+            coarse = backbone.feature_info()[self.endpoint_indices(decoder, backbone)[0]]["reduction"]
+            yield from decoder_layers(f"head.{name}", decoder, self.in_channels(decoder, backbone), coarse, self.kernel)
+        for name, (read, between, outputs) in self.branches().items():
             yield from separable(f"head.{name}.mix", decoders[read].outputs, between, self.kernel, stride)
             yield Conv(f"head.{name}.out", between, outputs, (stride, stride), bias=True)
 
@@ -244,15 +246,15 @@ class Panoptic(Head):
         maps = classes | ({"center": 1, "offset": 2} if self.instances is not None else {})
         return {name: Output(channels, stride) for name, channels in maps.items()}
 
-    def with_classes(self, num_classes: int | None = None, **options: Any) -> Panoptic:
+    def reconfigured(self, num_classes: int | None = None, **options: Any) -> Panoptic:
         """Of other things too; without `things`, those among the classes that are left stay. `reading`: fields of it to change, by name."""
         if num_classes is not None and options.get("things") is None:
             options = {**options, "things": tuple(thing for thing in self.things if thing < num_classes)}
         if options.get("reading") is not None:
             options = {**options, "reading": self.reading.changed(options["reading"])}
-        return super().with_classes(num_classes, **options)
+        return super().reconfigured(num_classes, **options)
 
-    def neutral(self) -> Panoptic:
+    def canonical(self) -> Panoptic:
         return replace(self, num_classes=1, things=(), reading=Reading())
 
     @classmethod

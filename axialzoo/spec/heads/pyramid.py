@@ -34,7 +34,7 @@ class Pyramid:
         doubling = all(after == 2 * before for before, after in pairwise(self.strides))
         require(doubling, f"Pyramid.strides: expected each twice the one before, found {list(self.strides)}")
 
-    def reads(self, backbone: Backbone) -> tuple[int, ...]:
+    def endpoints(self, backbone: Backbone) -> tuple[int, ...]:
         """The last endpoint at each stride, as far as the backbone goes.
 
         Raises:
@@ -54,11 +54,11 @@ class Pyramid:
     def inputs(self, backbone: Backbone) -> tuple[int, ...]:
         """Channels of the endpoints that it reads."""
         info = backbone.feature_info()
-        return tuple(info[index]["num_chs"] for index in self.reads(backbone))
+        return tuple(info[index]["num_chs"] for index in self.endpoints(backbone))
 
     def extra(self, backbone: Backbone) -> int:
         """How many levels lie beyond the coarsest endpoint."""
-        return len(self.strides) - len(self.reads(backbone))
+        return len(self.strides) - len(self.endpoints(backbone))
 
     def sizes(self, size: tuple[int, int]) -> list[tuple[int, int]]:
         """Height and width of each level, for an input of `size`."""

@@ -64,7 +64,7 @@ class LocalBranch:
     def unused_widths(self) -> list[int]:
         """Widths of the blocks that have an unused convolution, in order."""
         blocks = [block for stage in self.stages for block in stage.blocks]
-        without = [block.attention for block in blocks if block.attention is not None and not block.attention.has_terms]
+        without = [block.attention for block in blocks if block.attention is not None and not block.attention.has_relative_terms]
         return [attention.value_channels for attention in without] if self.unused else []
 
 
@@ -104,7 +104,7 @@ class UNet(Head):
     def num_labels(self) -> int:
         return max(self.num_classes, 2)
 
-    def reads(self, backbone: Backbone) -> tuple[int, ...]:
+    def endpoints(self, backbone: Backbone) -> tuple[int, ...]:
         check_strides(backbone)
         return tuple(range(len(backbone.feature_info())))
 
@@ -129,17 +129,17 @@ class UNet(Head):
     def outputs(self, backbone: Backbone) -> dict[str, Output]:
         return {"semantic": Output(self.num_classes, 1)}
 
-    def with_classes(self, num_classes: int | None = None, **options: Any) -> UNet:
+    def reconfigured(self, num_classes: int | None = None, **options: Any) -> UNet:
         """Of other patches too: ``"whole"`` or ``"top_left"``."""
         patches = options.pop("patches", None)
-        head = super().with_classes(num_classes, **options)
+        head = super().reconfigured(num_classes, **options)
         if patches is None:
             return head
         if head.local is None:
             raise SpecError(f"patches: expected a model with a local branch, found one without, asked for {patches!r}")
         return replace(head, local=replace(head.local, patches=patches))
 
-    def neutral(self) -> UNet:
+    def canonical(self) -> UNet:
         local = None if self.local is None else replace(self.local, patches="whole")
         return replace(self, num_classes=1, local=local)
 
@@ -200,7 +200,7 @@ def loss_weights(logits: int, **weights: float | None) -> dict[str, float]:
 class Unused(Conv):
     """A convolution that the authors' files hold and their code never calls."""
 
-    def products(self) -> int:
+    def macs_per_position(self) -> int:
         return 0
 
     def cost(self, size: tuple[int, int]) -> LayerCost:

@@ -9,14 +9,14 @@ _l; built there from a config, they also need its backbone_width_multiplier.
 
 from __future__ import annotations
 
-from axialzoo.spec.registry import Entry, register
+from axialzoo.spec.registry import ModelEntry, register
 from axialzoo.spec.zoo import deeplab2
 from axialzoo.spec.zoo.deeplab2 import PREPROCESSING, backbone
 
 SOURCE = f"arXiv:2003.07853; {deeplab2.SOURCE}"
 
 register(
-    Entry(
+    ModelEntry(
         "axial_resnet_s",
         backbone("resnet", width=0.5, axial_from=2),
         "Axial-ResNet-S of deeplab2: 7x7 stem, axial attention from stride 2 on, half width",
@@ -26,7 +26,7 @@ register(
     )
 )
 register(
-    Entry(
+    ModelEntry(
         "axial_resnet_l",
         backbone("resnet", axial_from=2),
         "Axial-ResNet-L of deeplab2: 7x7 stem, axial attention from stride 2 on",
@@ -43,7 +43,7 @@ for size, width, published in (
     ("xl", 2.0, {}),
 ):
     register(
-        Entry(
+        ModelEntry(
             f"axial_deeplab_{size}_backbone",
             backbone(width=width, axial_from=2),
             f"backbone of Axial-DeepLab-{size.upper()}: Axial-ResNet-{size.upper()} with a stem of three 3x3",

@@ -13,7 +13,7 @@ from axialzoo.spec.backbone import Backbone, Stage
 from axialzoo.spec.block import Block
 from axialzoo.spec.heads.panoptic import Decoder, Panoptic, Skip
 from axialzoo.spec.model import Model
-from axialzoo.spec.registry import Entry, register
+from axialzoo.spec.registry import ModelEntry, register
 from axialzoo.spec.stem import Stem, StemConv
 from axialzoo.spec.zoo.axial_deeplab_nuclei import axial_block
 from axialzoo.spec.zoo.deeplab2 import PREPROCESSING
@@ -36,7 +36,7 @@ def axial_deeplab_camvid(width: int) -> Model:
 
 
 register(
-    Entry(
+    ModelEntry(
         "axial_deeplab_camvid",
         axial_deeplab_camvid(48),
         "semantic segmentation of street scenes (CamVid's 11 classes): maps at stride 2",

@@ -13,7 +13,7 @@ from axialzoo.spec.backbone import Backbone, Stage
 from axialzoo.spec.block import Block, axial_block
 from axialzoo.spec.heads.panoptic import Decoder, Instances, Panoptic, Reading, Skip
 from axialzoo.spec.model import Model
-from axialzoo.spec.registry import Entry, register
+from axialzoo.spec.registry import ModelEntry, register
 from axialzoo.spec.stem import Stem, StemConv
 from axialzoo.spec.zoo.deeplab2 import PREPROCESSING
 
@@ -45,4 +45,4 @@ for name, width, summary, weights in (
     ("axial_deeplab_nuclei_xs", 8, "the smallest of panoptic segmentation, for tests and first steps", {}),
 ):
     preprocessing = replace(PREPROCESSING, resize="none")
-    register(Entry(name, axial_deeplab_nuclei(width), summary, "axialzoo", preprocessing=preprocessing, weights=weights))
+    register(ModelEntry(name, axial_deeplab_nuclei(width), summary, "axialzoo", preprocessing=preprocessing, weights=weights))

@@ -13,7 +13,7 @@ from axialzoo.spec.heads.fcos import FCOS, Finding
 from axialzoo.spec.heads.pyramid import Pyramid
 from axialzoo.spec.model import Model
 from axialzoo.spec.preprocessing import Preprocessing
-from axialzoo.spec.registry import Entry, register
+from axialzoo.spec.registry import ModelEntry, register
 from axialzoo.spec.stem import Stem, StemConv
 
 SIZE = (288, 384)
@@ -40,4 +40,4 @@ for name, model, summary, weights in (
     ),
     ("axial_fcos_blood_cells_xs", axial_fcos(8, 3, 1), "the smallest that finds boxes, for tests and first steps", {}),
 ):
-    register(Entry(name, model, summary, "axialzoo", preprocessing=Preprocessing(size=SIZE, resize="longer"), weights=weights))
+    register(ModelEntry(name, model, summary, "axialzoo", preprocessing=Preprocessing(size=SIZE, resize="longer"), weights=weights))

@@ -12,7 +12,7 @@ from axialzoo.spec.backbone import Backbone, Stage
 from axialzoo.spec.block import Block
 from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.spec.model import Model
-from axialzoo.spec.registry import Entry, register
+from axialzoo.spec.registry import ModelEntry, register
 from axialzoo.spec.stem import Stem, StemConv
 
 SOURCE = "arXiv:2003.07853; github.com/csrhddlam/axial-deeplab"
@@ -39,7 +39,7 @@ def axial_resnet(depths: tuple[int, ...], multiplier: float) -> Model:
 
 
 register(
-    Entry(
+    ModelEntry(
         "axial_resnet26_s",
         axial_resnet((1, 2, 4, 1), 0.5),
         "26 layers, half width; the one the authors published weights of (axial26s.pth)",
@@ -48,7 +48,7 @@ register(
     )
 )
 register(
-    Entry(
+    ModelEntry(
         "axial_resnet50_s",
         axial_resnet((3, 4, 6, 3), 0.5),
         "50 layers, half width",
@@ -57,7 +57,7 @@ register(
     )
 )
 register(
-    Entry(
+    ModelEntry(
         "axial_resnet50_m",
         axial_resnet((3, 4, 6, 3), 0.75),
         "50 layers, three quarters width",
@@ -66,7 +66,7 @@ register(
     )
 )
 register(
-    Entry(
+    ModelEntry(
         "axial_resnet50_l",
         axial_resnet((3, 4, 6, 3), 1.0),
         "50 layers, full width",

@@ -11,7 +11,7 @@ from axialzoo.spec.block import Block, axial_block
 from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.spec.kinds import KINDS
 from axialzoo.spec.model import Model
-from axialzoo.spec.registry import Entry, register
+from axialzoo.spec.registry import ModelEntry, register
 from axialzoo.spec.stem import Stem, StemConv
 
 # kinds of attention beside axial that benchmarks/kinds.py has trained the smallest network with
@@ -29,7 +29,7 @@ def axial_resnet_cifar(width: int, num_classes: int = 10) -> Model:
 
 
 register(
-    Entry(
+    ModelEntry(
         "axial_resnet_cifar10",
         axial_resnet_cifar(64),
         "for 32 x 32 images, 10 classes",
@@ -38,7 +38,7 @@ register(
     )
 )
 register(
-    Entry(
+    ModelEntry(
         "axial_resnet_cifar10_xs",
         axial_resnet_cifar(16),
         "the smallest, for tests, first steps and comparing kinds of attention",

@@ -22,7 +22,7 @@ from axialzoo.spec.backbone import Backbone, Stage
 from axialzoo.spec.block import Block
 from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.spec.model import Model
-from axialzoo.spec.registry import Entry, register
+from axialzoo.spec.registry import ModelEntry, register
 from axialzoo.spec.stem import Stem
 
 SOURCE = "arXiv:2003.07853, Table 1"
@@ -46,7 +46,7 @@ for size, multiplier, published in (
     ("l", 1.0, {}),
 ):
     register(
-        Entry(
+        ModelEntry(
             f"axial_resnet50_full_{size}",
             axial_resnet_full(multiplier),
             f"50 layers, attention in place of the stem, span 15, width {multiplier:g}",

@@ -9,7 +9,7 @@ scale, of g3doc/projects/axial_deeplab.md.
 
 from __future__ import annotations
 
-from axialzoo.spec.registry import Entry, register
+from axialzoo.spec.registry import ModelEntry, register
 from axialzoo.spec.zoo import deeplab2
 from axialzoo.spec.zoo.deeplab2 import PREPROCESSING, backbone
 
@@ -22,7 +22,7 @@ for name, layers, published in (
     ("1_1_4_5", 4.5, {"parameters": 570_346_912, "cityscapes_pq": 0.680}),
 ):
     register(
-        Entry(
+        ModelEntry(
             f"axial_swidernet_{name}",
             backbone(layers=layers, **SWIDERNET),
             f"Axial-SWideRNet-(1, 1, {layers:g}): wide residual network, axial attention in the last two stages",

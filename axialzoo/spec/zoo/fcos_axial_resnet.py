@@ -12,15 +12,15 @@ from dataclasses import replace
 
 from axialzoo.spec.heads.fcos import FCOS
 from axialzoo.spec.preprocessing import Preprocessing
-from axialzoo.spec.registry import Entry, entry, register
+from axialzoo.spec.registry import ModelEntry, get_entry, register
 
 SIZE = (800, 1344)  # the paper's: a shorter side of 800, a longer of at most 1333
 
 for backbone, what in (("26_s", "26 layers, half width"), ("50_s", "50 layers, half width"), ("50_l", "50 layers, full width")):
     register(
-        Entry(
+        ModelEntry(
             f"fcos_axial_resnet{backbone}",
-            replace(entry(f"axial_resnet{backbone}").spec, head=FCOS(80), input_size=SIZE),
+            replace(get_entry(f"axial_resnet{backbone}").spec, head=FCOS(80), input_size=SIZE),
             f"boxes of 80 classes: FCOS on Axial-ResNet, {what}",
             "arXiv:1904.01355; arXiv:2003.07853",
             preprocessing=Preprocessing(size=SIZE, resize="longer"),

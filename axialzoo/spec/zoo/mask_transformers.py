@@ -22,7 +22,7 @@ from axialzoo.spec.heads.mask_transformer import MaskTransformer
 from axialzoo.spec.heads.panoptic import Decoder, Skip
 from axialzoo.spec.model import Model
 from axialzoo.spec.neck import NeckStage
-from axialzoo.spec.registry import Entry, register
+from axialzoo.spec.registry import ModelEntry, register
 from axialzoo.spec.stem import Stem, StemConv
 from axialzoo.spec.transformer import Memory, Transformer
 from axialzoo.spec.zoo import deeplab2
@@ -172,7 +172,7 @@ for name, make, summary, published in (
     ("max_deeplab_l", max_deeplab_l, "MaX-DeepLab-L", {"parameters": 450_871_278, "coco_pq": 0.513}),
 ):
     register(
-        Entry(
+        ModelEntry(
             name,
             make(),
             f"panoptic segmentation: {summary}, COCO's 133 classes",
@@ -187,7 +187,7 @@ for name, features, summary, coco, cityscapes in (
     ("axial_resnet50", axial_resnet50(), "Axial-ResNet-50", (90_272_254, 0.562), (74_823_693, 0.664)),
 ):
     register(
-        Entry(
+        ModelEntry(
             f"kmax_deeplab_{name}",
             kmax(features),
             f"panoptic segmentation: kMaX-DeepLab on {summary}, COCO's 133 classes",
@@ -197,7 +197,7 @@ for name, features, summary, coco, cityscapes in (
         )
     )
     register(
-        Entry(
+        ModelEntry(
             f"kmax_deeplab_{name}_cityscapes",
             kmax(features, dataset="cityscapes"),
             f"panoptic segmentation: kMaX-DeepLab on {summary}, Cityscapes' 19 classes, things first",
@@ -207,7 +207,7 @@ for name, features, summary, coco, cityscapes in (
         )
     )
 register(
-    Entry(
+    ModelEntry(
         "kmax_deeplab_resnet50_torch",
         kmax(resnet50_with_pool(), "torch"),
         "panoptic segmentation: kMaX-DeepLab on ResNet-50 as its PyTorch code computes it, COCO's 133 classes",
@@ -259,4 +259,4 @@ for name, spec, summary, source in (
     ("kmax_deeplab_nuclei", kmax_nuclei(), "a small kMaX-DeepLab for nuclei", KMAX_SOURCE),
     ("kmax_deeplab_nuclei_xs", kmax_nuclei(16, 0.25, (1, 1, 1, 1)), "a narrow kMaX-DeepLab, for tests and first steps", KMAX_SOURCE),
 ):
-    register(Entry(name, spec, f"instance segmentation: {summary}", source, preprocessing=replace(PREPROCESSING, **NUCLEI)))
+    register(ModelEntry(name, spec, f"instance segmentation: {summary}", source, preprocessing=replace(PREPROCESSING, **NUCLEI)))

@@ -8,7 +8,7 @@ is the Axial-ResNet-50 of kMaX-DeepLab (model/pixel_encoder/axial_resnet.py, con
 from __future__ import annotations
 
 from axialzoo.spec.model import Model
-from axialzoo.spec.registry import Entry, register
+from axialzoo.spec.registry import ModelEntry, register
 from axialzoo.spec.zoo import deeplab2
 from axialzoo.spec.zoo.axial_swidernet import SWIDERNET
 from axialzoo.spec.zoo.deeplab2 import PREPROCESSING, backbone
@@ -22,7 +22,7 @@ def max_deeplab_l(output_stride: int = 16) -> Model:
 
 
 register(
-    Entry(
+    ModelEntry(
         "max_deeplab_s_backbone",
         backbone(keep=0.8, linear=True),
         "backbone of MaX-DeepLab-S: ResNet-50 with axial attention in the last two stages",
@@ -32,7 +32,7 @@ register(
     )
 )
 register(
-    Entry(
+    ModelEntry(
         "max_deeplab_l_backbone",
         max_deeplab_l(),
         "backbone of MaX-DeepLab-L: wide residual network with axial attention and a stacked decoder",
@@ -43,7 +43,7 @@ register(
     )
 )
 register(
-    Entry(
+    ModelEntry(
         "axial_resnet50_gelu",
         backbone(keep=0.8, linear=True, activation="gelu", output_stride=32),
         "MaX-DeepLab-S's backbone with GELU at output stride 32, the Axial-ResNet-50 of kMaX-DeepLab",

@@ -16,7 +16,7 @@ from axialzoo.spec.heads.unet import LocalBranch, UNet
 from axialzoo.spec.kinds import CONTENT
 from axialzoo.spec.model import Model
 from axialzoo.spec.preprocessing import Preprocessing
-from axialzoo.spec.registry import Entry, register
+from axialzoo.spec.registry import ModelEntry, register
 from axialzoo.spec.stem import Stem, StemConv
 
 SOURCE = "arXiv:2102.10662; github.com/jeya-maria-jose/Medical-Transformer"
@@ -75,7 +75,7 @@ def local_global_unet(
 
 
 register(
-    Entry(
+    ModelEntry(
         "convolutional_unet",
         convolutional_unet(),
         "U-Net of residual convolutions, the baseline for medical images",
@@ -84,7 +84,7 @@ register(
     )
 )
 register(
-    Entry(
+    ModelEntry(
         "axial_unet",
         axial_unet(),
         "U-Net of axial attention, for medical images",
@@ -94,7 +94,7 @@ register(
     )
 )
 register(
-    Entry(
+    ModelEntry(
         "gated_axial_unet",
         axial_unet(kind="gated"),
         "U-Net of gated axial attention, for medical images",
@@ -104,7 +104,7 @@ register(
     )
 )
 register(
-    Entry(
+    ModelEntry(
         "logo_axial_unet",
         local_global_unet(kind="axial", local_kind="axial"),
         "LoGo: axial attention on the whole picture and on patches, for medical images",
@@ -114,7 +114,7 @@ register(
     )
 )
 register(
-    Entry(
+    ModelEntry(
         "medical_transformer",
         local_global_unet(),
         "MedT: gated axial attention on the whole picture, axial attention on patches, for medical images",
@@ -133,7 +133,7 @@ def smallest(grid: int = 2, width: int = 4) -> Model:
 
 
 register(
-    Entry(
+    ModelEntry(
         "medical_transformer_xs",
         smallest(),
         "the smallest with a local branch, for tests and first steps",

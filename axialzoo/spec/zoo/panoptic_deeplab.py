@@ -13,7 +13,7 @@ from dataclasses import replace
 from axialzoo.spec.heads.panoptic import Panoptic
 from axialzoo.spec.labels import Label
 from axialzoo.spec.model import Model
-from axialzoo.spec.registry import Entry, entry, register
+from axialzoo.spec.registry import ModelEntry, get_entry, register
 from axialzoo.spec.zoo import deeplab2
 from axialzoo.spec.zoo.deeplab2 import PREPROCESSING
 from axialzoo.spec.zoo.max_deeplab import max_deeplab_l
@@ -66,9 +66,9 @@ for name, backbone, summary, published in (
     ("axial_deeplab_max_l", "max_deeplab_l_backbone", "on the backbone of MaX-DeepLab-L", {"cityscapes_pq": 0.663}),
 ):
     register(
-        Entry(
+        ModelEntry(
             name,
-            panoptic(entry(backbone).spec),
+            panoptic(get_entry(backbone).spec),
             f"panoptic segmentation: {summary}, Cityscapes' 19 classes",
             SOURCE,
             published=published,

@@ -8,7 +8,7 @@ stage's stands for the max pool.
 from __future__ import annotations
 
 from axialzoo.spec.model import Model
-from axialzoo.spec.registry import Entry, register
+from axialzoo.spec.registry import ModelEntry, register
 from axialzoo.spec.zoo import deeplab2
 from axialzoo.spec.zoo.deeplab2 import PREPROCESSING, backbone
 
@@ -21,7 +21,7 @@ def resnet50(kind: str = "resnet", squeeze_excite: bool = False, output_stride: 
 
 
 register(
-    Entry(
+    ModelEntry(
         "resnet50",
         resnet50(),
         "ResNet-50 of deeplab2: convolutions only",
@@ -31,7 +31,7 @@ register(
     )
 )
 register(
-    Entry(
+    ModelEntry(
         "resnet50_beta",
         resnet50("resnet_beta"),
         "ResNet-50 of deeplab2 with a stem of three 3x3: convolutions only",

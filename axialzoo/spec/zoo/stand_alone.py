@@ -14,7 +14,7 @@ from axialzoo.spec.backbone import Backbone, Stage
 from axialzoo.spec.block import Block
 from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.spec.model import Model
-from axialzoo.spec.registry import Entry, register
+from axialzoo.spec.registry import ModelEntry, register
 from axialzoo.spec.stem import Stem, StemConv
 
 
@@ -30,7 +30,7 @@ def stand_alone_resnet(depths: tuple[int, ...], width: int = 64, **terms) -> Mod
 
 
 register(
-    Entry(
+    ModelEntry(
         "stand_alone_resnet50",
         stand_alone_resnet((3, 4, 6, 3), similarity=("content", "query"), value=("content",)),
         "50 layers, attention within 7 x 7, positions for queries",
@@ -39,7 +39,7 @@ register(
     )
 )
 register(
-    Entry(
+    ModelEntry(
         "stand_alone_resnet50_ps",
         stand_alone_resnet((3, 4, 6, 3)),
         "50 layers, attention within 7 x 7, positions for queries, keys and values",

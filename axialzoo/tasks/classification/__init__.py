@@ -1,5 +1,5 @@
 """What is in a picture, as a whole: one class."""
 
-from axialzoo.tasks.classification.task import Classification
+from axialzoo.tasks.classification.task import ClassificationTask
 
-__all__ = ["Classification"]
+__all__ = ["ClassificationTask"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from axialzoo.spec import Label
-from axialzoo.tasks.results import Classes
+from axialzoo.tasks.results import Classification
 
 
 class Accuracy:
@@ -15,7 +15,7 @@ class Accuracy:
         self.num_classes, self.labels = num_classes, labels
         self.right = self.among = self.images = 0
 
-    def update(self, result: Classes, truth: int) -> None:
+    def update(self, result: Classification, truth: int) -> None:
         shares = result.probabilities
         ahead = int((shares > shares[truth]).sum() + (shares[:truth] == shares[truth]).sum())
         self.right += ahead == 0

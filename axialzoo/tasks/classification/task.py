@@ -8,23 +8,23 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from axialzoo.image import View
+from axialzoo.image import ResizeTransform
 from axialzoo.image.draw import draw_prediction
 from axialzoo.spec import Head, Label, Model, label_name
 from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.tasks.classification.metrics import Accuracy
-from axialzoo.tasks.results import Classes, Result
+from axialzoo.tasks.results import Classification, Result
 from axialzoo.tasks.task import Arrays, Task, decode_batch
-from axialzoo.tasks.tta import Compute, Looks
+from axialzoo.tasks.tta import TTA, Compute
 
 
-class Classification(Task):
+class ClassificationTask(Task):
     """Pictures to classes, by the softmax of a classifier's logits."""
 
     name: ClassVar[str] = "classification"
     heads: ClassVar[tuple[type[Head], ...]] = (Classifier,)
-    truth: ClassVar[str] = "classes"
-    understood: ClassVar[tuple[str, ...]] = ("flips",)
+    annotation_type: ClassVar[str] = "classes"
+    supported_tta: ClassVar[tuple[str, ...]] = ("hflip",)
 
     def targets(self, truth: int, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
         """``labels``: the class, a number below ``spec.num_classes``."""
@@ -32,7 +32,7 @@ class Classification(Task):
             raise ValueError(f"label: expected a class from 0 to {spec.num_classes - 1}, found {truth}")
         return {"labels": np.asarray(truth, np.int64)}
 
-    def decode(self, outputs: Arrays, spec: Model, view: View, labels: Sequence[Label] = ()) -> Classes:
+    def decode(self, outputs: Arrays, spec: Model, view: ResizeTransform, labels: Sequence[Label] = ()) -> Classification:
         """The softmax of ``logits``, (classes,), in float64."""
         logits = np.asarray(outputs["logits"])
         if not spec.num_classes:
@@ -40,20 +40,20 @@ class Classification(Task):
         if not np.isfinite(logits).all():
             raise ValueError("the model's logits are not finite; `axialzoo verify` says where its weights are broken")
         shares = np.exp(logits.astype(np.float64) - logits.max())
-        return Classes(shares / shares.sum(), tuple(labels))
+        return Classification(shares / shares.sum(), tuple(labels))
 
-    def look(
-        self, compute: Compute, x: np.ndarray, spec: Model, views: Sequence[View], looks: Looks, labels: Sequence[Label] = ()
+    def predict_tta(
+        self, compute: Compute, x: np.ndarray, spec: Model, views: Sequence[ResizeTransform], tta: TTA, labels: Sequence[Label] = ()
     ) -> list[Result]:
         """By the mean of the logits of each picture and of its mirror image."""
-        ways = [x[:, :, ::-1] if mirror else x for _, mirror in looks.ways((x.shape[1], x.shape[2]))]
+        ways = [x[:, :, ::-1] if mirror else x for _, mirror in tta.ways((x.shape[1], x.shape[2]))]
         logits = [np.asarray(compute(np.ascontiguousarray(way))["logits"]) for way in ways]  # (N, classes) each
         return decode_batch(self, {"logits": np.mean(logits, axis=0)}, spec, views, labels)
 
     def metric(self, spec: Model, labels: Sequence[Label] = ()) -> Accuracy:
         return Accuracy(spec.num_classes, tuple(labels))
 
-    def figure(self, spec: Model) -> str:
+    def primary_metric(self, spec: Model) -> str:
         return "top1"
 
     def draw(self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", seen: Image.Image | None = None) -> Image.Image:
@@ -62,7 +62,7 @@ class Classification(Task):
         return draw_prediction(picture, columns, model=model, seen=seen)
 
 
-def _bars(result: Classes | int, other: Any) -> list[tuple[str, float]]:
-    if isinstance(result, Classes):
+def _bars(result: Classification | int, other: Any) -> list[tuple[str, float]]:
+    if isinstance(result, Classification):
         return [(one["label"], one["probability"]) for one in result.ranked[:5]]
-    return [(label_name(other.labels if isinstance(other, Classes) else (), result), 1.0)]
+    return [(label_name(other.categories if isinstance(other, Classification) else (), result), 1.0)]

@@ -20,7 +20,7 @@ import numpy as np
 from axialzoo.spec.heads.fcos import Finding
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.detection.suppression import suppress, suppress_softly
-from axialzoo.tasks.results import Boxes
+from axialzoo.tasks.results import Detections
 
 MAPS = ("classes", "boxes", "centerness")
 Level = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -37,7 +37,7 @@ def decode(
     sigma: float = 0.5,
     limited: bool = True,
     labels: tuple[Label, ...] = (),
-) -> Boxes:
+) -> Detections:
     """The objects of one picture.
 
     A candidate is a class at a location; its score is sqrt(sigmoid(class) * sigmoid(centerness)).
@@ -82,28 +82,28 @@ def decode(
         kept, scores = suppress_softly(
             boxes, scores, indices, method=method, sigma=sigma, overlap=overlap, threshold=threshold, limit=limit
         )
-    return limited_boxes(Boxes(boxes[kept], scores, indices[kept], labels), finding.max_detections if limited else None)
+    return limited_boxes(Detections(boxes[kept], scores, indices[kept], labels), finding.max_detections if limited else None)
 
 
-def limited_boxes(found: Boxes, limit: int | None) -> Boxes:
+def limited_boxes(found: Detections, limit: int | None) -> Detections:
     """The first `limit` of boxes, which then say that there were more; None for all."""
     if limit is None or len(found) <= limit:
         return found
     text = f"the limit of {limit} boxes was reached: those with lower scores are left out; raise max_detections of the model's finding"
-    return replace(found, boxes=found.boxes[:limit], scores=found.scores[:limit], indices=found.indices[:limit], warnings=(text,))
+    return replace(found, boxes=found.boxes[:limit], scores=found.scores[:limit], labels=found.labels[:limit], warnings=(text,))
 
 
-def mirrored(boxes: np.ndarray, width: int) -> np.ndarray:
+def flip_boxes(boxes: np.ndarray, width: int) -> np.ndarray:
     """Boxes (n, 4) of a mirrored input of that width as those of the input itself, or the other way round."""
     return np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
 
 
-def joined(looks: Sequence[Boxes], overlap: float, most: int | None) -> Boxes:
-    """The boxes of several looks at one picture, best first: of those of a class that overlap by more than `overlap`, the best."""
-    boxes, scores, indices = (np.concatenate([getattr(one, name) for one in looks]) for name in ("boxes", "scores", "indices"))
-    kept = suppress(boxes, scores, indices, overlap=overlap, limit=None if most is None else most + 1)
-    warnings = tuple(dict.fromkeys(text for one in looks for text in one.warnings))
-    return limited_boxes(Boxes(boxes[kept], scores[kept], indices[kept], looks[0].labels, warnings=warnings), most)
+def merge_views(views: Sequence[Detections], overlap: float, most: int | None) -> Detections:
+    """The boxes of several views at one picture, best first: of those of a class that overlap by more than `overlap`, the best."""
+    boxes, scores, labels = (np.concatenate([getattr(view, name) for view in views]) for name in ("boxes", "scores", "labels"))
+    kept = suppress(boxes, scores, labels, overlap=overlap, limit=None if most is None else most + 1)
+    warnings = tuple(dict.fromkeys(text for view in views for text in view.warnings))
+    return limited_boxes(Detections(boxes[kept], scores[kept], labels[kept], views[0].categories, warnings=warnings), most)
 
 
 def locations(height: int, width: int, stride: int) -> np.ndarray:

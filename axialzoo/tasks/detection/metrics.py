@@ -8,7 +8,7 @@ import numpy as np
 
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.coco import coco_average_precision
-from axialzoo.tasks.results import Boxes, Segments
+from axialzoo.tasks.results import Detections, Segmentation
 
 NAMES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 
@@ -39,13 +39,13 @@ class BoxMetric:
         self.truths: list[list[dict[str, Any]]] = []
         self.results: list[list[dict[str, Any]]] = []
 
-    def update(self, result: Boxes, truth: Boxes | Segments) -> None:
+    def update(self, result: Detections, truth: Detections | Segmentation) -> None:
         """Counts one picture: what was found, and what is there, both in pixels of the picture; of segments, the boxes of things.
 
         Raises:
             ValueError: for boxes that are not left, top, right, bottom, scores that are not finite, or a class without a label.
         """
-        truth = truth.as_boxes() if isinstance(truth, Segments) else truth
+        truth = truth.to_detections() if isinstance(truth, Segmentation) else truth
         found = self._rows(result, "result")
         for row, score in zip(found, np.asarray(result.scores, np.float64).tolist()):
             row["score"] = score
@@ -66,12 +66,12 @@ class BoxMetric:
         values = {f"box_{name}": found[name] for name in NAMES}
         return {**values, "per_class": {name: {"box_ap": per_class.get(index)} for index, name in names.items()}}
 
-    def _rows(self, boxes: Boxes, what: str) -> list[dict[str, Any]]:
+    def _rows(self, boxes: Detections, what: str) -> list[dict[str, Any]]:
         corners = np.asarray(boxes.boxes, np.float64).reshape(-1, 4)
         sides = corners[:, 2:] - corners[:, :2]  # (n, 2)
         if not (np.isfinite(corners).all() and np.isfinite(boxes.scores).all() and (sides >= 0).all()):
             raise ValueError(f"{what}: expected finite boxes left, top, right, bottom, and finite scores, found {corners.tolist()}")
-        indices = np.asarray(boxes.indices).tolist()
+        indices = np.asarray(boxes.labels).tolist()
         wrong = [index for index in indices if index < 0 or (self.names and index >= len(self.names))]
         if wrong:
             raise ValueError(f"{what}: expected classes from 0 to {len(self.names) - 1}, found {wrong[0]}")

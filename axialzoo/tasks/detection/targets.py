@@ -7,14 +7,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from axialzoo.tasks.results import Boxes
+from axialzoo.tasks.results import Detections
 
 BACKGROUND, IGNORED = -1, -2
 Range = tuple[float, float]
 
 
 def box_targets(
-    truth: Boxes,
+    truth: Detections,
     sizes: Sequence[tuple[int, int]],
     strides: Sequence[int],
     *,
@@ -54,13 +54,13 @@ def box_targets(
     boxes = np.asarray(truth.boxes, np.float64).reshape(-1, 4)
     if not np.isfinite(boxes).all() or (boxes[:, :2] > boxes[:, 2:]).any():
         raise ValueError(f"truth: expected finite left, top, right, bottom with left <= right, top <= bottom, found {boxes.tolist()}")
-    wrong = [int(index) for index in truth.indices if index < 0 or (truth.labels and index >= len(truth.labels))]
+    wrong = [int(index) for index in truth.labels if index < 0 or (truth.categories and index >= len(truth.categories))]
     if wrong:
-        raise ValueError(f"truth: expected classes from 0 to {len(truth.labels) - 1 if truth.labels else 'any'}, found {wrong[0]}")
+        raise ValueError(f"truth: expected classes from 0 to {len(truth.categories) - 1 if truth.categories else 'any'}, found {wrong[0]}")
     crowd = np.zeros(len(boxes), bool) if truth.crowd is None else np.asarray(truth.crowd, bool)
     order = np.argsort(np.prod(boxes[:, 2:] - boxes[:, :2], 1), kind="stable")  # the smallest first: the first that fits is taken
     objects = order[~crowd[order]]
-    indices = np.asarray(truth.indices, np.int32)[objects]
+    indices = np.asarray(truth.labels, np.int32)[objects]
     levels = [
         _level(boxes[objects], indices, boxes[crowd], size, stride, bounds, radius) for size, stride, bounds in zip(sizes, strides, ranges)
     ]

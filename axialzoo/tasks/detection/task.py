@@ -9,36 +9,36 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from axialzoo.image import View
+from axialzoo.image import ResizeTransform
 from axialzoo.image.draw_boxes import draw_views
 from axialzoo.spec import Head, Label, Model
 from axialzoo.spec.heads.fcos import FCOS
-from axialzoo.tasks.detection.decode import decode, joined, mirrored
+from axialzoo.tasks.detection.decode import decode, flip_boxes, merge_views
 from axialzoo.tasks.detection.metrics import BoxMetric
 from axialzoo.tasks.detection.targets import box_targets
-from axialzoo.tasks.results import Boxes, Result, Segments
+from axialzoo.tasks.results import Detections, Result, Segmentation
 from axialzoo.tasks.task import Arrays, Task, is_larger
-from axialzoo.tasks.tta import Compute, Looks
+from axialzoo.tasks.tta import TTA, Compute
 
 
-class Detection(Task):
+class DetectionTask(Task):
     """Pictures to boxes, by FCOS's maps (arXiv:1904.01355). Truth may be segments too: the boxes of those that are things."""
 
     name: ClassVar[str] = "detection"
     heads: ClassVar[tuple[type[Head], ...]] = (FCOS,)
-    truth: ClassVar[str] = "boxes"
-    understood: ClassVar[tuple[str, ...]] = ("flips",)
+    annotation_type: ClassVar[str] = "boxes"
+    supported_tta: ClassVar[tuple[str, ...]] = ("hflip",)
 
-    def targets(self, truth: Boxes | Segments, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def targets(self, truth: Detections | Segmentation, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
         """``classes`` (L,), ``boxes`` (L, 4) and ``centerness`` (L,) of the L locations of all levels, as
         :func:`axialzoo.tasks.detection.targets.box_targets` makes them."""
         head, boxes = fcos(spec), as_boxes(truth)
-        wrong = [int(index) for index in boxes.indices if not 0 <= index < head.num_classes]
+        wrong = [int(index) for index in boxes.labels if not 0 <= index < head.num_classes]
         if wrong:
             raise ValueError(f"truth: expected classes from 0 to {head.num_classes - 1}, found {wrong[0]}")
         return box_targets(boxes, head.pyramid.sizes(size), head.strides, ranges=head.ranges, radius=head.finding.radius)
 
-    def decode(self, outputs: Arrays, spec: Model, view: View, labels: Sequence[Label] = (), **options: Any) -> Boxes:
+    def decode(self, outputs: Arrays, spec: Model, view: ResizeTransform, labels: Sequence[Label] = (), **options: Any) -> Detections:
         """Boxes in the picture's own pixels.
 
         Args:
@@ -51,23 +51,29 @@ class Detection(Task):
         """
         return self._read(outputs, spec, view, labels, options)
 
-    def look(
-        self, compute: Compute, x: np.ndarray, spec: Model, views: Sequence[View], looks: Looks, labels: Sequence[Label] = ()
+    def predict_tta(
+        self, compute: Compute, x: np.ndarray, spec: Model, views: Sequence[ResizeTransform], tta: TTA, labels: Sequence[Label] = ()
     ) -> list[Result]:
         """The boxes of each picture and those of its mirror image, turned back; of two that are of one object the surer stays."""
         finding, width = fcos(spec).finding, x.shape[2]
-        found: list[list[Boxes]] = [[] for _ in views]
-        for _, mirror in looks.ways((x.shape[1], width)):
+        found: list[list[Detections]] = [[] for _ in views]
+        for _, mirror in tta.ways((x.shape[1], width)):
             outputs = compute(np.ascontiguousarray(x[:, :, ::-1] if mirror else x))
             for index, view in enumerate(views):
                 own = {name: [level[index] for level in maps] for name, maps in outputs.items()}
                 found[index].append(self._read(own, spec, view, labels, {}, width if mirror else None))
         most = [None if is_larger(view.size, spec.input_size) else finding.max_detections for view in views]
-        return [joined(boxes, finding.overlap, limit) for boxes, limit in zip(found, most)]
+        return [merge_views(boxes, finding.overlap, limit) for boxes, limit in zip(found, most)]
 
     def _read(
-        self, outputs: Arrays, spec: Model, view: View, labels: Sequence[Label], options: Mapping[str, Any], mirror: int | None = None
-    ) -> Boxes:
+        self,
+        outputs: Arrays,
+        spec: Model,
+        view: ResizeTransform,
+        labels: Sequence[Label],
+        options: Mapping[str, Any],
+        mirror: int | None = None,
+    ) -> Detections:
         """Boxes of the picture from maps; of a picture mirrored at the `mirror` columns of the model's input, turned back."""
         head = fcos(spec)
         unknown = sorted(set(options) - set(OPTIONS))
@@ -76,7 +82,7 @@ class Detection(Task):
         finding = replace(head.finding, **options)
 
         def to_picture(boxes: np.ndarray) -> np.ndarray:
-            return view.to_picture(boxes if mirror is None else mirrored(boxes, mirror))
+            return view.to_picture(boxes if mirror is None else flip_boxes(boxes, mirror))
 
         limited = not is_larger(view.size, spec.input_size) or not {"per_level", "max_detections"}.isdisjoint(options)
         how = {"to_picture": to_picture, "limited": limited, "labels": tuple(labels)}
@@ -88,7 +94,7 @@ class Detection(Task):
     def metric_packages(self, spec: Model) -> dict[str, str]:
         return {"pycocotools": "metrics"}
 
-    def figure(self, spec: Model) -> str:
+    def primary_metric(self, spec: Model) -> str:
         return "box_ap50"
 
     def draw(self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", seen: Image.Image | None = None) -> Image.Image:
@@ -106,13 +112,13 @@ def fcos(spec: Model) -> FCOS:
     return spec.head
 
 
-def likely(found: Boxes, least: float = SHOWN) -> Boxes:
+def likely(found: Detections, least: float = SHOWN) -> Detections:
     """The boxes whose score is at least `least`."""
     keep = np.flatnonzero(np.asarray(found.scores) >= least)
     crowd = None if found.crowd is None else found.crowd[keep]
-    return Boxes(found.boxes[keep], found.scores[keep], found.indices[keep], found.labels, crowd, found.warnings)
+    return Detections(found.boxes[keep], found.scores[keep], found.labels[keep], found.categories, crowd, found.warnings)
 
 
-def as_boxes(truth: Boxes | Segments) -> Boxes:
+def as_boxes(truth: Detections | Segmentation) -> Detections:
     """Boxes as they are; of segments, the boxes of those that are things."""
-    return truth.as_boxes() if isinstance(truth, Segments) else truth
+    return truth.to_detections() if isinstance(truth, Segmentation) else truth

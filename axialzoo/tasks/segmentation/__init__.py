@@ -15,6 +15,6 @@ from axialzoo.tasks.segmentation.mask_targets import mask_targets
 from axialzoo.tasks.segmentation.metrics import SegmentationMetric
 from axialzoo.tasks.segmentation.quality import PanopticQuality
 from axialzoo.tasks.segmentation.targets import targets
-from axialzoo.tasks.segmentation.task import Segmentation
+from axialzoo.tasks.segmentation.task import SegmentationTask
 
-__all__ = ["PanopticQuality", "Postprocess", "Segmentation", "SegmentationMetric", "decode", "decode_masks", "mask_targets", "targets"]
+__all__ = ["PanopticQuality", "Postprocess", "SegmentationTask", "SegmentationMetric", "decode", "decode_masks", "mask_targets", "targets"]

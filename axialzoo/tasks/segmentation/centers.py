@@ -31,7 +31,7 @@ def find_centers(
     where = np.argwhere(peaks > 0)  # (n, 2), in reading order
     heights = peaks[where[:, 0], where[:, 1]]  # (n,)
     if not every_tie and len(where) > 1:
-        _, first, plateau = np.unique(touching(where, peaks.shape), return_index=True, return_inverse=True)
+        _, first, plateau = np.unique(connected_component(where, peaks.shape), return_index=True, return_inverse=True)
         sums = [np.bincount(plateau, along) for along in where.T]
         where = np.rint(np.stack(sums, 1) / np.bincount(plateau)[:, None]).astype(np.int64)
         heights = heights[first]
@@ -64,7 +64,7 @@ def suppressed(heat: np.ndarray, threshold: float = 0.1, kernel: int = 13) -> np
     return heat
 
 
-def touching(where: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+def connected_component(where: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     """(n,) int64: of each of the (n, 2) pixels the first one that it hangs together with, by sides or corners.
 
     Neighbours agree on the lower number again and again; following each number to the one that it stands for makes the steps few.

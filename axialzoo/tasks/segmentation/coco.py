@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from axialzoo.spec.labels import Label
-from axialzoo.tasks.results import Segments
-from axialzoo.tasks.segmentation.compact import areas, indices
+from axialzoo.tasks.results import Segmentation
+from axialzoo.tasks.segmentation.compact import areas, relabel
 
 LARGEST = 256**3 - 1
 
@@ -34,7 +34,7 @@ def rgb_to_ids(rgb: np.ndarray) -> np.ndarray:
 
 
 def write_panoptic(
-    folder: str | os.PathLike, segments: Mapping[str, Segments], labels: tuple[Label, ...], category_ids: Sequence[int] | None = None
+    folder: str | os.PathLike, segments: Mapping[str, Segmentation], labels: tuple[Label, ...], category_ids: Sequence[int] | None = None
 ) -> Path:
     """Write ``NAME.png`` for each picture into ``folder/panoptic/``, and ``folder/panoptic.json``, as COCO's evaluation reads them.
 
@@ -55,8 +55,8 @@ def write_panoptic(
     images, annotations = [], []
     for name, one in segments.items():
         file = f"{name}.png"
-        height, width = one.map.shape
-        _replace(folder / "panoptic" / file, lambda path, one=one: Image.fromarray(ids_to_rgb(one.map)).save(path, "PNG"))
+        height, width = one.segmentation.shape
+        _replace(folder / "panoptic" / file, lambda path, one=one: Image.fromarray(ids_to_rgb(one.segmentation)).save(path, "PNG"))
         images.append({"id": name, "height": height, "width": width})
         annotations.append({"image_id": name, "file_name": file, "segments_info": _segments_info(one, categories)})
     described = [{"id": id, "name": label.name, "isthing": int(label.thing)} for id, label in zip(categories, labels)]
@@ -65,9 +65,9 @@ def write_panoptic(
     return folder / "panoptic.json"
 
 
-def _segments_info(segments: Segments, categories: list[int]) -> list[dict[str, Any]]:
+def _segments_info(segments: Segmentation, categories: list[int]) -> list[dict[str, Any]]:
     found = []
-    pixels = areas(segments, indices(segments))[1:]
+    pixels = areas(segments, relabel(segments))[1:]
     for one, box, area in zip(segments.segments_info, segments.boxes, pixels):
         if area:
             left, top, right, bottom = (int(value) for value in box)
@@ -77,7 +77,7 @@ def _segments_info(segments: Segments, categories: list[int]) -> list[dict[str, 
     return found
 
 
-def read_panoptic(file: str | os.PathLike, folder: str | os.PathLike) -> tuple[dict[str, Segments], tuple[Label, ...], list[int]]:
+def read_panoptic(file: str | os.PathLike, folder: str | os.PathLike) -> tuple[dict[str, Segmentation], tuple[Label, ...], list[int]]:
     """The segments of COCO's panoptic JSON and the folder of its PNG files.
 
     Returns:
@@ -97,9 +97,9 @@ def read_panoptic(file: str | os.PathLike, folder: str | os.PathLike) -> tuple[d
         unknown = sorted({info["category_id"] for info in one["segments_info"]} - place.keys())
         if unknown:
             raise ValueError(f"{one['file_name']}: expected categories that {file} lists, found {unknown}")
-        segments = Segments(ids, [_info(info, place) for info in one["segments_info"]], labels)
+        segments = Segmentation(ids, [_info(info, place) for info in one["segments_info"]], labels)
         try:
-            indices(segments)
+            relabel(segments)
         except ValueError as error:
             raise ValueError(f"{one['file_name']}: {error}") from None
         found[Path(one["file_name"]).stem] = segments

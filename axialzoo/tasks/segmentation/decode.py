@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from axialzoo.spec.labels import Label
-from axialzoo.tasks.results import Segments
+from axialzoo.tasks.results import Segmentation
 from axialzoo.tasks.segmentation.centers import find_centers, highest_centers
 from axialzoo.tasks.segmentation.grouping import nearest_center
 from axialzoo.tasks.segmentation.merge import Merge, Merged, is_thing, merge_maps
-from axialzoo.tasks.segmentation.scoring import Activation, agreements, class_scores, pixel_classes
+from axialzoo.tasks.segmentation.scoring import Activation, class_scores, pixel_classes, vote_agreement
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def decode(
     labels: tuple[Label, ...] = (),
     things: Collection[int] | None = None,
     probability: np.ndarray | None = None,
-) -> Segments:
+) -> Segmentation:
     """Cut a picture into segments.
 
     Args:
@@ -110,7 +110,7 @@ def decode(
     scores = np.ones(len(merged.classes)) if scored is None else class_scores(scored, merged.map, merged.classes, norms)
     scores = scores * np.where(merged.groups < 0, 1, heights[merged.groups])
     if settings.agreement and offset is not None:
-        agreed = agreements(np.asarray(offset), merged.map, len(merged.classes), settings.agreement)
+        agreed = vote_agreement(np.asarray(offset), merged.map, len(merged.classes), settings.agreement)
         scores = scores * np.where(merged.groups < 0, 1, agreed)
     return replace(_best_first(merged, scores, labels, classes), warnings=limited)
 
@@ -156,7 +156,7 @@ def _things(things: Collection[int] | None, labels: tuple[Label, ...], num_class
     return sorted(set(things))
 
 
-def _best_first(merged: Merged, scores: np.ndarray, labels: tuple[Label, ...], classes: np.ndarray) -> Segments:
+def _best_first(merged: Merged, scores: np.ndarray, labels: tuple[Label, ...], classes: np.ndarray) -> Segmentation:
     """Ids follow the scores: 1 is the best."""
     order = np.argsort(-scores, kind="stable")
     ids = np.zeros(len(order) + 1, np.int32)
@@ -165,4 +165,4 @@ def _best_first(merged: Merged, scores: np.ndarray, labels: tuple[Label, ...], c
         {"id": rank + 1, "label_id": int(merged.classes[i]), "score": float(scores[i]), "area": int(merged.areas[i])}
         for rank, i in enumerate(order)
     ]
-    return Segments(ids[merged.map], info, labels, classes)
+    return Segmentation(ids[merged.map], info, labels, classes)

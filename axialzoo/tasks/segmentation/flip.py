@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 
-def mirrored(maps: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def flip_maps(maps: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The maps of a mirrored picture as those of the picture itself, or the other way round: turned, and columns of offsets point back.
 
     Args:

@@ -7,7 +7,7 @@ import numpy as np
 from axialzoo.tasks.task import Arrays
 
 
-def grown(maps: Arrays, size: tuple[int, int], stride: int, seen: tuple[int, int] | None = None) -> dict[str, np.ndarray]:
+def upsample_maps(maps: Arrays, size: tuple[int, int], stride: int, seen: tuple[int, int] | None = None) -> dict[str, np.ndarray]:
     """Maps at `stride` as maps of `size`, bilinear; offsets, which are told in the maps' own pixels, grow with them.
 
     Row r of a map lies at row ``stride * r`` of what the network saw, which is where strided convolutions put it. At sizes of

@@ -9,7 +9,7 @@ import numpy as np
 
 from axialzoo.spec.heads.mask_parts import PostprocessConfig
 from axialzoo.spec.labels import Label
-from axialzoo.tasks.results import Segments
+from axialzoo.tasks.results import Segmentation
 
 ROWS, COLUMNS = 4, 64  # pixels of a block, whose logits stay in the cache
 NEGLIGIBLE = 24.0  # how far below another logit one has no part in a softmax in float32
@@ -45,7 +45,7 @@ def decode_masks(
     *,
     stride: int | None = None,
     labels: tuple[Label, ...] = (),
-) -> Segments:
+) -> Segmentation:
     """Cut a picture into segments.
 
     Args:
@@ -83,7 +83,7 @@ def decode_masks(
     for number, (score, name, area, members) in enumerate(found, 1):
         ids[members + 1] = number
         info.append({"id": number, "label_id": name, "score": score, "area": area})
-    return Segments(ids[owner + 1], info, labels, classes[maps.best].astype(np.int32))
+    return Segmentation(ids[owner + 1], info, labels, classes[maps.best].astype(np.int32))
 
 
 def slot_maps(

@@ -7,8 +7,8 @@ import warnings
 import numpy as np
 
 from axialzoo.spec.heads.mask_transformer import MaskTransformer
-from axialzoo.tasks.results import Segments
-from axialzoo.tasks.segmentation.compact import class_of, indices, is_crowd
+from axialzoo.tasks.results import Segmentation
+from axialzoo.tasks.segmentation.compact import class_of, is_crowd, relabel
 
 SMALL_AREA = 4096  # pixels
 IGNORE = -1
@@ -18,7 +18,7 @@ class TooManyThingsWarning(UserWarning):
     """More objects in an image than have masks: the smallest are left out."""
 
 
-def mask_targets(annotation: Segments, head: MaskTransformer, stride: int, semantic_stride: int | None = None) -> dict[str, np.ndarray]:
+def mask_targets(annotation: Segmentation, head: MaskTransformer, stride: int, semantic_stride: int | None = None) -> dict[str, np.ndarray]:
     """Make the masks, their classes and the class of each pixel.
 
     Every object of a thing class has a mask, numbered as they appear from the top left, and so has each class of stuff. Crowds are in no
@@ -36,7 +36,7 @@ def mask_targets(annotation: Segments, head: MaskTransformer, stride: int, seman
         * ``objects``, ``void`` (h, w) float32: 1 at pixels of objects, and at those of no class.
         * ``semantic`` (h', w') int32: output channel of each pixel's class, -1 for none; ``semantic_weight`` (h', w') float32.
     """
-    index, classes, crowd = indices(annotation), class_of(annotation), is_crowd(annotation)  # (H, W), (n,), (n,)
+    index, classes, crowd = relabel(annotation), class_of(annotation), is_crowd(annotation)  # (H, W), (n,), (n,)
     if len(classes) and classes.max() >= head.num_classes:
         raise ValueError(f"targets: expected classes from 0 to {head.num_classes - 1}, those of the head, found {int(classes.max())}")
     thing = np.isin(classes, head.things)

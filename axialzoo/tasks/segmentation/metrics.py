@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from axialzoo.spec.labels import Label
-from axialzoo.tasks.results import Segments
+from axialzoo.tasks.results import Segmentation
 from axialzoo.tasks.segmentation.overlap import MeanOverlap
 from axialzoo.tasks.segmentation.precision import AveragePrecision
 from axialzoo.tasks.segmentation.quality import PanopticQuality
@@ -28,7 +28,7 @@ class SegmentationMetric:
             if average_precision and any(label.thing for label in labels):
                 self.parts.append(AveragePrecision(labels, max_detections))
 
-    def update(self, result: Segments, truth: Segments) -> None:
+    def update(self, result: Segmentation, truth: Segmentation) -> None:
         """Counts one picture: what a model says, and what is true."""
         for part in self.parts:
             part.update(result, truth)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from axialzoo.spec.labels import Label
-from axialzoo.tasks.results import Segments
+from axialzoo.tasks.results import Segmentation
 from axialzoo.tasks.segmentation.quality import distinct
 
 
@@ -22,9 +22,9 @@ class MeanOverlap:
         self.labels = distinct(labels)
         self.confusion = np.zeros((len(labels), len(labels) + 1), np.int64)  # true class, found class; the last is void
 
-    def update(self, result: Segments, truth: Segments) -> None:
+    def update(self, result: Segmentation, truth: Segmentation) -> None:
         """Counts one picture; a ValueError for maps of different sizes or unknown classes."""
-        true, found = truth.classes, result.classes  # (H, W), -1 for none
+        true, found = truth.class_map, result.class_map  # (H, W), -1 for none
         count = len(self.labels)
         if true.shape != found.shape:
             raise ValueError(f"result: expected a map as large as the truth's {true.shape}, found {found.shape}")

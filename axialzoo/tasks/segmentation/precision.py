@@ -8,8 +8,8 @@ import numpy as np
 
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.coco import coco_average_precision
-from axialzoo.tasks.results import Segments
-from axialzoo.tasks.segmentation.compact import areas, class_of, indices, is_crowd
+from axialzoo.tasks.results import Segmentation
+from axialzoo.tasks.segmentation.compact import areas, class_of, is_crowd, relabel
 from axialzoo.tasks.segmentation.quality import distinct
 
 
@@ -26,10 +26,12 @@ class AveragePrecision:
         self.truths: list[list[dict[str, Any]]] = []
         self.results: list[list[dict[str, Any]]] = []
 
-    def update(self, result: Segments, truth: Segments) -> None:
+    def update(self, result: Segmentation, truth: Segmentation) -> None:
         """Counts one picture; a ValueError for maps of different sizes."""
-        if result.map.shape != truth.map.shape:
-            raise ValueError(f"result: expected a map as large as the truth's {truth.map.shape}, found {result.map.shape}")
+        if result.segmentation.shape != truth.segmentation.shape:
+            raise ValueError(
+                f"result: expected a map as large as the truth's {truth.segmentation.shape}, found {result.segmentation.shape}"
+            )
         self.truths.append(self._rows(truth))
         self.results.append(self._rows(result))
 
@@ -49,9 +51,9 @@ class AveragePrecision:
                 found["per_class"].setdefault(self.labels[index].name, {})[f"{name}_ap"] = value
         return found
 
-    def _rows(self, segments: Segments) -> list[dict[str, Any]]:
+    def _rows(self, segments: Segmentation) -> list[dict[str, Any]]:
         """The objects that have a pixel, as :data:`axialzoo.tasks.coco.Picture` has them, with masks and boxes."""
-        index, classes, crowd = indices(segments), class_of(segments), is_crowd(segments)
+        index, classes, crowd = relabel(segments), class_of(segments), is_crowd(segments)
         pixels = areas(segments, index)[1:]
         keep = [i for i, label in enumerate(classes) if pixels[i] and self.labels[label].thing]
         sides = np.concatenate([segments.boxes[:, :2], segments.boxes[:, 2:] - segments.boxes[:, :2]], 1)  # (n, 4)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from axialzoo.spec.labels import Label
-from axialzoo.tasks.results import Segments
-from axialzoo.tasks.segmentation.compact import class_of, indices, is_crowd
+from axialzoo.tasks.results import Segmentation
+from axialzoo.tasks.segmentation.compact import class_of, is_crowd, relabel
 
 
 class PanopticQuality:
@@ -38,7 +38,7 @@ class PanopticQuality:
         self.iou = np.zeros(len(labels))  # (classes,) each: sum of IoU of matches, matches, found in vain, missed
         self.tp, self.fp, self.fn = (np.zeros(len(labels), np.int64) for _ in range(3))
 
-    def update(self, result: Segments, truth: Segments) -> None:
+    def update(self, result: Segmentation, truth: Segmentation) -> None:
         """Counts one picture.
 
         Raises:
@@ -87,9 +87,9 @@ def distinct(labels: tuple[Label, ...]) -> tuple[Label, ...]:
     return tuple(labels)
 
 
-def compare(result: Segments, truth: Segments, num_classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def compare(result: Segmentation, truth: Segmentation, num_classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Of one picture and each class (classes,): the sum of IoU of matches, matches, segments found in vain, segments missed."""
-    true, found = indices(truth), indices(result)  # (H, W)
+    true, found = relabel(truth), relabel(result)  # (H, W)
     if true.shape != found.shape:
         raise ValueError(f"result: expected a map as large as the truth's {true.shape}, found {found.shape}")
     true_class, found_class = _classes(truth, num_classes), _classes(result, num_classes)
@@ -119,7 +119,7 @@ def compare(result: Segments, truth: Segments, num_classes: int) -> tuple[np.nda
     )
 
 
-def _classes(segments: Segments, num_classes: int) -> np.ndarray:
+def _classes(segments: Segmentation, num_classes: int) -> np.ndarray:
     classes = class_of(segments)
     if ((classes < 0) | (classes >= num_classes)).any():
         raise ValueError(f"label_id: expected classes from 0 to {num_classes - 1}, found {sorted(set(classes.tolist()))}")

@@ -89,7 +89,7 @@ def class_scores(semantic: np.ndarray, segments: np.ndarray, classes: np.ndarray
     return total[1:] / np.maximum(count[1:], 1)
 
 
-def agreements(offset: np.ndarray, segments: np.ndarray, count: int, weight: float) -> np.ndarray:
+def vote_agreement(offset: np.ndarray, segments: np.ndarray, count: int, weight: float) -> np.ndarray:
     """How well the pixels of each segment agree on where its middle is: 1 where all point at one place.
 
     The pixels of two objects that were found as one point at two places, those of a part at a place beside it. It is the mean over the

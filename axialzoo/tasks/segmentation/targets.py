@@ -6,14 +6,14 @@ from collections.abc import Collection
 
 import numpy as np
 
-from axialzoo.tasks.results import Segments
-from axialzoo.tasks.segmentation.compact import class_of, indices, is_crowd
+from axialzoo.tasks.results import Segmentation
+from axialzoo.tasks.segmentation.compact import class_of, is_crowd, relabel
 
 IGNORE = -1
 
 
 def targets(
-    truth: Segments,
+    truth: Segmentation,
     *,
     stride: int = 1,
     things: Collection[int] | None = None,
@@ -48,7 +48,7 @@ def targets(
     """
     if stride < 1 or sigma <= 0:
         raise ValueError(f"targets: expected a stride of at least 1 and a sigma above 0, found {stride} and {sigma}")
-    index, classes, crowd = indices(truth), class_of(truth), is_crowd(truth)  # (H, W), (n,), (n,)
+    index, classes, crowd = relabel(truth), class_of(truth), is_crowd(truth)  # (H, W), (n,), (n,)
     pick = np.s_[::stride, ::stride]
     semantic = np.concatenate([[-1], classes])[index] if truth.semantic is None else truth.semantic
     semantic = np.where(semantic < 0, ignore, semantic).astype(np.int32)
@@ -76,12 +76,12 @@ def targets(
     }
 
 
-def _things(truth: Segments, things: Collection[int] | None) -> Collection[int]:
+def _things(truth: Segmentation, things: Collection[int] | None) -> Collection[int]:
     if things is not None:
         return things
-    if not truth.labels:
+    if not truth.categories:
         raise ValueError("things: expected the classes whose objects are told apart, as the truth has no labels; found None")
-    return [i for i, label in enumerate(truth.labels) if label.thing]
+    return [i for i, label in enumerate(truth.categories) if label.thing]
 
 
 def centers_of_mass(index: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,34 +9,34 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from axialzoo.image import View
+from axialzoo.image import ResizeTransform
 from axialzoo.image.draw_segments import draw_comparison, draw_views
 from axialzoo.spec import Head, Label, Model, SpecError, did_you_mean
 from axialzoo.spec.heads.mask_transformer import MaskTransformer
 from axialzoo.spec.heads.panoptic import Panoptic
-from axialzoo.tasks.results import Result, Segments
+from axialzoo.tasks.results import Result, Segmentation
 from axialzoo.tasks.segmentation.decode import Postprocess, decode
-from axialzoo.tasks.segmentation.grow import grown
+from axialzoo.tasks.segmentation.grow import upsample_maps
 from axialzoo.tasks.segmentation.mask_decode import decode_masks
 from axialzoo.tasks.segmentation.mask_targets import mask_targets
 from axialzoo.tasks.segmentation.metrics import SegmentationMetric
 from axialzoo.tasks.segmentation.targets import targets
-from axialzoo.tasks.segmentation.tta_maps import looked
+from axialzoo.tasks.segmentation.tta_maps import predict_tta
 from axialzoo.tasks.task import Arrays, Task, is_larger
-from axialzoo.tasks.tta import Compute, Looks
+from axialzoo.tasks.tta import TTA, Compute
 
 ALL = 1 << 30  # objects of a picture that average precision counts: as many as were found
 
 
-class Segmentation(Task):
+class SegmentationTask(Task):
     """Pictures to segments, by Panoptic-DeepLab's maps (arXiv:1911.10194) or by the slots of a mask transformer (arXiv:2012.00759)."""
 
     name: ClassVar[str] = "segmentation"
     heads: ClassVar[tuple[type[Head], ...]] = (Panoptic, MaskTransformer)
-    truth: ClassVar[str] = "segments"
-    understood: ClassVar[tuple[str, ...]] = ("tile", "flips", "scales")
+    annotation_type: ClassVar[str] = "segments"
+    supported_tta: ClassVar[tuple[str, ...]] = ("tile", "hflip", "scales")
 
-    def targets(self, truth: Segments, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def targets(self, truth: Segmentation, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
         """As :func:`axialzoo.tasks.segmentation.targets.targets` makes them, at the stride of the head's maps."""
         if isinstance(spec.head, MaskTransformer):
             fine = None if spec.head.semantic is None else spec.head.semantic_stride(spec.backbone)
@@ -47,7 +47,7 @@ class Segmentation(Task):
         weight = reading.small_weight
         return targets(truth, stride=stride, things=head.things, sigma=reading.sigma, small_weight=weight, instances=instances)
 
-    def decode(self, outputs: Arrays, spec: Model, view: View, labels: Sequence[Label] = (), **options: Any) -> Segments:
+    def decode(self, outputs: Arrays, spec: Model, view: ResizeTransform, labels: Sequence[Label] = (), **options: Any) -> Segmentation:
         """Segments in the picture's own pixels.
 
         Args:
@@ -57,26 +57,28 @@ class Segmentation(Task):
         """
         if isinstance(spec.head, MaskTransformer):
             return in_picture(decode_slots(outputs, spec, view.size, tuple(labels), options), view)
-        maps = grown(outputs, view.size, panoptic(spec).stride(spec.backbone))
+        maps = upsample_maps(outputs, view.size, panoptic(spec).stride(spec.backbone))
         return self._read(maps, spec, view, labels, options)
 
-    def look(
-        self, compute: Compute, x: np.ndarray, spec: Model, views: Sequence[View], looks: Looks, labels: Sequence[Label] = ()
+    def predict_tta(
+        self, compute: Compute, x: np.ndarray, spec: Model, views: Sequence[ResizeTransform], tta: TTA, labels: Sequence[Label] = ()
     ) -> list[Result]:
         """Picture by picture, from maps that are blended over tiles and averaged over mirror images and scales."""
         if isinstance(spec.head, MaskTransformer):
             raise SpecError(
                 "mask transformer: expected one look at the whole image, found tiles, mirror images or scales; the slots of two looks are "
-                "of different objects, so that their masks cannot be averaged; leave out --tile, --flip and --scales"
+                "of different objects, so that their masks cannot be averaged; leave out --tile, --hflip and --scales"
             )
         stride, multiple = panoptic(spec).stride(spec.backbone), max(one["reduction"] for one in spec.backbone.feature_info())
         found: list[Result] = []
         for one, view in zip(x, views):
-            maps = looked(compute, one, looks, stride, multiple)
+            maps = predict_tta(compute, one, tta, stride, multiple)
             found.append(self._read(maps, spec, view, labels, {}))
         return found
 
-    def _read(self, maps: Mapping[str, Any], spec: Model, view: View, labels: Sequence[Label], options: Mapping[str, Any]) -> Segments:
+    def _read(
+        self, maps: Mapping[str, Any], spec: Model, view: ResizeTransform, labels: Sequence[Label], options: Mapping[str, Any]
+    ) -> Segmentation:
         """Segments of the picture from maps at the size of the model's input."""
         head = panoptic(spec)
         reading = head.reading
@@ -103,7 +105,7 @@ class Segmentation(Task):
         alone = isinstance(spec.head, Panoptic) and spec.head.instances is None  # classes alone, without average precision
         return {} if alone else {"pycocotools": "metrics"}
 
-    def figure(self, spec: Model) -> str:
+    def primary_metric(self, spec: Model) -> str:
         """``pq``; ``miou`` where objects are not told apart, as panoptic quality is not measured there."""
         if isinstance(spec.head, MaskTransformer):
             return "pq"
@@ -116,7 +118,9 @@ class Segmentation(Task):
         return draw_views(picture, results, model=model)
 
 
-def decode_slots(outputs: Arrays, spec: Model, size: tuple[int, int], labels: tuple[Label, ...], options: Mapping[str, Any]) -> Segments:
+def decode_slots(
+    outputs: Arrays, spec: Model, size: tuple[int, int], labels: tuple[Label, ...], options: Mapping[str, Any]
+) -> Segmentation:
     """Segments of the model's input, of `size`, from the slots of a mask transformer."""
     head = spec.head
     assert isinstance(head, MaskTransformer)
@@ -135,11 +139,11 @@ def panoptic(spec: Model) -> Panoptic:
     return spec.head
 
 
-def in_picture(segments: Segments, view: View) -> Segments:
+def in_picture(segments: Segmentation, view: ResizeTransform) -> Segmentation:
     """Segments of the model's input as segments of the picture: areas counted anew, those without a pixel left out."""
     if view.size == view.picture and (view.top, view.left) == (0, 0):
         return segments
-    ids = view.map_to_picture(segments.map)
-    areas = np.bincount(ids.reshape(-1), minlength=int(segments.map.max(initial=0)) + 1)
+    ids = view.map_to_picture(segments.segmentation)
+    areas = np.bincount(ids.reshape(-1), minlength=int(segments.segmentation.max(initial=0)) + 1)
     info = [{**one, "area": int(areas[one["id"]])} for one in segments.segments_info if areas[one["id"]]]
-    return Segments(ids, info, segments.labels, view.map_to_picture(segments.classes, fill=-1), segments.warnings)
+    return Segmentation(ids, info, segments.categories, view.map_to_picture(segments.class_map, fill=-1), segments.warnings)

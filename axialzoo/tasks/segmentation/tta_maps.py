@@ -7,16 +7,16 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from PIL import Image
 
-from axialzoo.tasks.segmentation.flip import mirrored
-from axialzoo.tasks.segmentation.grow import grown
+from axialzoo.tasks.segmentation.flip import flip_maps
+from axialzoo.tasks.segmentation.grow import upsample_maps
 from axialzoo.tasks.segmentation.scoring import probabilities
 from axialzoo.tasks.segmentation.tiles import tiled_maps
-from axialzoo.tasks.tta import Compute, Looks
+from axialzoo.tasks.tta import TTA, Compute
 
 Maps = Mapping[str, np.ndarray]
 
 
-def looked(compute: Compute, x: np.ndarray, looks: Looks, stride: int, multiple: int) -> dict[str, np.ndarray]:
+def predict_tta(compute: Compute, x: np.ndarray, tta: TTA, stride: int, multiple: int) -> dict[str, np.ndarray]:
     """What a network says of a picture, for `decode`: see :func:`~axialzoo.tasks.segmentation.tiles.tiled_maps`.
 
     Each tile is looked at in every way that is asked for, one after another, so that memory is that of one tile at the largest scale
@@ -25,20 +25,20 @@ def looked(compute: Compute, x: np.ndarray, looks: Looks, stride: int, multiple:
     Args:
         compute: From model inputs (1, H, W, C) to maps by name, the batch first, at `stride`.
         x: (H, W, C) the model's input.
-        looks: What is asked for.
+        tta: What is asked for.
         stride: Of the maps.
         multiple: The largest stride inside the network: tiles begin at multiples of it, where its features lie as in the whole.
     """
     size = x.shape[0], x.shape[1]
 
     def predict(tile: np.ndarray) -> Maps:
-        own, ways = (tile.shape[0], tile.shape[1]), list(looks.ways((tile.shape[0], tile.shape[1])))
+        own, ways = (tile.shape[0], tile.shape[1]), list(tta.ways((tile.shape[0], tile.shape[1])))
         maps = (_look(compute, tile, own, seen, mirror, stride) for seen, mirror in ways)
         return next(maps) if len(ways) == 1 else mean_maps(maps)
 
-    several = looks.flips or len(looks.scales) > 1
+    several = tta.hflip or len(tta.scales) > 1
     activation = None if several else "softmax"  # of several looks the probabilities are averaged
-    return tiled_maps(predict, x, looks.tile or size, looks.overlap, activation=activation, multiple=multiple)
+    return tiled_maps(predict, x, tta.tile or size, tta.overlap, activation=activation, multiple=multiple)
 
 
 def _look(compute: Compute, tile: np.ndarray, size: tuple[int, int], seen: tuple[int, int], mirror: bool, stride: int) -> Maps:
@@ -46,15 +46,15 @@ def _look(compute: Compute, tile: np.ndarray, size: tuple[int, int], seen: tuple
     given = tile if seen == size else resized(tile, seen)
     given = given[:, ::-1] if mirror else given
     outputs = compute(np.ascontiguousarray(given[None]))
-    maps = grown({name: value[0] for name, value in outputs.items()}, size, stride, seen)
-    return mirrored(maps) if mirror else maps
+    maps = upsample_maps({name: value[0] for name, value in outputs.items()}, size, stride, seen)
+    return flip_maps(maps) if mirror else maps
 
 
-def mean_maps(looks: Iterable[Maps]) -> dict[str, np.ndarray]:
-    """The mean of what a network says in several looks at one picture, as deeplab2 takes it.
+def mean_maps(views: Iterable[Maps]) -> dict[str, np.ndarray]:
+    """The mean of what a network says in several views of one picture, as deeplab2 takes it.
 
     Args:
-        looks: Of each look ``semantic`` logits (H, W, C), and ``center`` and ``offset`` where there are objects, all turned and
+        views: Of each view ``semantic`` logits (H, W, C), and ``center`` and ``offset`` where there are objects, all turned and
             scaled back to the picture.
 
     Returns:
@@ -65,10 +65,10 @@ def mean_maps(looks: Iterable[Maps]) -> dict[str, np.ndarray]:
     """
     total: dict[str, np.ndarray] = {}
     count = 0
-    for maps in looks:
+    for maps in views:
         maps = {name: probabilities(value, "softmax") if name == "semantic" else np.asarray(value) for name, value in maps.items()}
         if count and maps.keys() != total.keys():
-            raise ValueError(f"looks: expected the same maps of every look, found {sorted(total)} and {sorted(maps)}")
+            raise ValueError(f"views: expected the same maps of every view, found {sorted(total)} and {sorted(maps)}")
         for name, value in maps.items():
             if count and value.shape != total[name].shape:
                 raise ValueError(f"{name}: expected the same shape of every look, found {total[name].shape} and {value.shape}")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from axialzoo.spec.labels import Label
-from axialzoo.tasks.results import Segments
+from axialzoo.tasks.results import Segmentation
 from axialzoo.tasks.segmentation.overlap import MeanOverlap
 from axialzoo.tasks.segmentation.quality import distinct
 
@@ -32,10 +32,10 @@ class MaskMetric:
         self.overlap = MeanOverlap(labels)
         self.counts: list[np.ndarray] = []  # of each picture (classes, 3): true positives, false positives, false negatives
 
-    def update(self, result: Segments, truth: Segments) -> None:
+    def update(self, result: Segmentation, truth: Segmentation) -> None:
         """Count one picture; a ValueError for maps of different sizes or unknown classes."""
         self.overlap.update(result, truth)
-        target, prediction, classes = truth.classes, result.classes, len(self.labels)  # (H, W) each, -1 for none
+        target, prediction, classes = truth.class_map, result.class_map, len(self.labels)  # (H, W) each, -1 for none
         counted = target >= 0
         hits = np.bincount(target[counted & (target == prediction)], minlength=classes)
         predicted = np.bincount(prediction[counted & (prediction >= 0)], minlength=classes)

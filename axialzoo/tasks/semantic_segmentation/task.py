@@ -8,29 +8,29 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from axialzoo.image import View
+from axialzoo.image import ResizeTransform
 from axialzoo.image.draw_segments import draw_comparison, draw_views
 from axialzoo.spec import Head, Label, Model
 from axialzoo.spec.heads.unet import UNet
-from axialzoo.tasks.results import Result, Segments
+from axialzoo.tasks.results import Result, Segmentation
 from axialzoo.tasks.segmentation.decode import Postprocess, decode
 from axialzoo.tasks.segmentation.targets import targets
 from axialzoo.tasks.segmentation.task import in_picture
-from axialzoo.tasks.segmentation.tta_maps import looked
+from axialzoo.tasks.segmentation.tta_maps import predict_tta
 from axialzoo.tasks.semantic_segmentation.metrics import MaskMetric
 from axialzoo.tasks.task import Arrays, Task
-from axialzoo.tasks.tta import Compute, Looks
+from axialzoo.tasks.tta import TTA, Compute
 
 
-class SemanticSegmentation(Task):
+class SemanticSegmentationTask(Task):
     """Pictures to one segment a class, by logits of every pixel."""
 
     name: ClassVar[str] = "semantic_segmentation"
     heads: ClassVar[tuple[type[Head], ...]] = (UNet,)
-    truth: ClassVar[str] = "segments"
-    understood: ClassVar[tuple[str, ...]] = ("tile", "flips", "scales")
+    annotation_type: ClassVar[str] = "segments"
+    supported_tta: ClassVar[tuple[str, ...]] = ("tile", "hflip", "scales")
 
-    def targets(self, truth: Segments, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def targets(self, truth: Segmentation, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
         """``semantic`` (H, W) int32: the class of each pixel, -1 for none."""
         semantic = targets(truth, instances=False)["semantic"]
         highest, count = int(semantic.max(initial=0)), _unet(spec).num_labels
@@ -38,7 +38,7 @@ class SemanticSegmentation(Task):
             raise ValueError(f"truth: expected classes from 0 to {count - 1}, found {highest}")
         return {"semantic": semantic}
 
-    def decode(self, outputs: Arrays, spec: Model, view: View, labels: Sequence[Label] = (), **options: Any) -> Segments:
+    def decode(self, outputs: Arrays, spec: Model, view: ResizeTransform, labels: Sequence[Label] = (), **options: Any) -> Segmentation:
         """One segment a class, in the picture's own pixels.
 
         Args:
@@ -47,14 +47,14 @@ class SemanticSegmentation(Task):
         """
         return _segments(two_logits(outputs), view, labels, **options)
 
-    def look(
-        self, compute: Compute, x: np.ndarray, spec: Model, views: Sequence[View], looks: Looks, labels: Sequence[Label] = ()
+    def predict_tta(
+        self, compute: Compute, x: np.ndarray, spec: Model, views: Sequence[ResizeTransform], tta: TTA, labels: Sequence[Label] = ()
     ) -> list[Result]:
         """Picture by picture, from probabilities that are blended over tiles and averaged over mirror images and scales."""
         multiple = 2 * max(info["reduction"] for info in spec.backbone.feature_info())
         segments: list[Result] = []
         for image, view in zip(x, views):
-            maps = looked(lambda tiles: two_logits(compute(tiles)), image, looks, 1, multiple)
+            maps = predict_tta(lambda tiles: two_logits(compute(tiles)), image, tta, 1, multiple)
             segments.append(_segments(maps, view, labels))
         return segments
 
@@ -62,7 +62,7 @@ class SemanticSegmentation(Task):
         count = _unet(spec).num_labels
         return MaskMetric(tuple(labels) or tuple(Label(f"class {index}", False) for index in range(count)))
 
-    def figure(self, spec: Model) -> str:
+    def primary_metric(self, spec: Model) -> str:
         return "iou"
 
     def draw(self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", seen: Image.Image | None = None) -> Image.Image:
@@ -78,7 +78,7 @@ def two_logits(outputs: Arrays) -> dict[str, np.ndarray]:
     return {"semantic": np.concatenate([np.zeros_like(semantic), semantic], -1) if semantic.shape[-1] == 1 else semantic}
 
 
-def _segments(maps: Mapping[str, np.ndarray], view: View, labels: Sequence[Label], **options: Any) -> Segments:
+def _segments(maps: Mapping[str, np.ndarray], view: ResizeTransform, labels: Sequence[Label], **options: Any) -> Segmentation:
     return in_picture(decode(**maps, settings=Postprocess(**options), labels=tuple(labels), things=()), view)
 
 

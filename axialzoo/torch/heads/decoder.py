@@ -21,7 +21,7 @@ class DepthwiseNorm(ConvNorm):
         nn.init.normal_(self.conv.weight, std=(2 / kernel**2) ** 0.5)
 
 
-class Separable(nn.Module):
+class SeparableConv(nn.Module):
     """A depthwise and a 1x1 convolution, each normalised and activated: ``(N, C, H, W)`` to ``(N, outputs, H, W)``."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, norm: Norm, activation: str):
@@ -34,7 +34,7 @@ class Separable(nn.Module):
         return self.pointwise(self.depthwise(x, None, self.activation), None, self.activation)
 
 
-class Context(nn.Module):
+class ASPP(nn.Module):
     """Atrous spatial pyramid pooling (1x1, 3x3 at each rate, the mean over the image), or one 1x1 convolution where there are no rates.
 
     Shapes:
@@ -72,12 +72,12 @@ class Decoder(nn.Module):
 
     def __init__(self, channels: Sequence[int], spec: Spec, norm: Norm, activation: str, kernel: int):
         super().__init__()
-        self.aspp = Context(channels[0], spec, norm, activation)
+        self.aspp = ASPP(channels[0], spec, norm, activation)
         self.skips, self.fuse = nn.ModuleList(), nn.ModuleList()
         width = spec.context_channels
         for skip, inputs in zip(spec.skips, channels[1:]):
             self.skips.append(ConvNorm(inputs, skip.channels, 1, norm))
-            self.fuse.append(Separable(width + skip.channels, spec.channels, kernel, norm, activation))
+            self.fuse.append(SeparableConv(width + skip.channels, spec.channels, kernel, norm, activation))
             width = spec.channels
         self.activation, self.corners = ACTIVATIONS[activation], spec.corners
 
@@ -90,13 +90,13 @@ class Decoder(nn.Module):
         return x
 
 
-class Predict(nn.Module):
+class PredictionHead(nn.Module):
     """A separable and a 1x1 convolution with bias: ``(N, C, H, W)`` to ``(N, outputs, H, W)``, not activated."""
 
-    def __init__(self, inputs: int, between: int, outputs: int, norm: Norm, activation: str, kernel: int):
+    def __init__(self, inputs: int, hidden_channels: int, outputs: int, norm: Norm, activation: str, kernel: int):
         super().__init__()
-        self.mix = Separable(inputs, between, kernel, norm, activation)
-        self.out = nn.Conv2d(between, outputs, 1)
+        self.mix = SeparableConv(inputs, hidden_channels, kernel, norm, activation)
+        self.out = nn.Conv2d(hidden_channels, outputs, 1)
         nn.init.normal_(self.out.weight, std=0.01)
         assert self.out.bias is not None
         nn.init.zeros_(self.out.bias)

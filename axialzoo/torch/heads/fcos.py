@@ -30,7 +30,7 @@ class FCOS(HeadModule[dict[str, list[Tensor]]]):
         super().__init__(spec)
         pyramid, norm = spec.pyramid, backbone.norm
         self.pyramid = FeaturePyramid(pyramid.inputs(backbone), pyramid.channels, norm, pyramid.extra(backbone))
-        self.levels = Levels(pyramid.channels, spec.num_classes, len(pyramid.strides), norm, spec.depth, spec.activation)
+        self.levels = FCOSPredictor(pyramid.channels, spec.num_classes, len(pyramid.strides), norm, spec.depth, spec.activation)
 
     def forward(self, features: Sequence[Tensor], pre_logits: bool = False) -> dict[str, list[Tensor]]:
         return self.levels(self.pyramid(features), pre_logits)
@@ -39,7 +39,7 @@ class FCOS(HeadModule[dict[str, list[Tensor]]]):
         return self.levels.classes
 
 
-class Levels(nn.Module):
+class FCOSPredictor(nn.Module):
     """Classes, boxes and centerness of each level of a pyramid; the convolutions are those of all levels.
 
     Args:

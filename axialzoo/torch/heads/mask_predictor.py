@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from axialzoo.spec import Norm
-from axialzoo.torch.heads.decoder import Predict
+from axialzoo.torch.heads.decoder import PredictionHead
 from axialzoo.torch.norm import BatchNorm
 from axialzoo.torch.tokens import TokenNorm
 
@@ -33,7 +33,7 @@ class MaskPredictor(nn.Module):
 
     def __init__(self, inputs: int, queries: int, hidden: int, outputs: int, classes: int, norm: Norm, activation: str, kernel: int):
         super().__init__()
-        self.pixel = Predict(inputs, hidden, outputs, norm, activation, kernel)
+        self.pixel = PredictionHead(inputs, hidden, outputs, norm, activation, kernel)
         self.pixel_norm = BatchNorm(outputs, norm)
         self.mask = TokenNorm(queries, outputs, norm)
         self.mask_norm = BatchNorm(1, norm)

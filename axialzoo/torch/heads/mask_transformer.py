@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from axialzoo.spec import Backbone
 from axialzoo.spec.heads.mask_transformer import MaskTransformer as Spec
 from axialzoo.torch.blocks import ACTIVATIONS
-from axialzoo.torch.heads.decoder import Decoder, Predict
+from axialzoo.torch.heads.decoder import Decoder, PredictionHead
 from axialzoo.torch.heads.head_module import HeadModule, register_head
 from axialzoo.torch.heads.kmeans import KMeansLayer
 from axialzoo.torch.heads.mask_predictor import MaskPredictor
@@ -30,7 +30,7 @@ class MaskTransformer(HeadModule[dict[str, Tensor]]):
 
     def __init__(self, spec: Spec, backbone: Backbone):
         super().__init__(spec)
-        norm, activation, reads = backbone.norm, spec.activation, spec.reads(backbone)
+        norm, activation, reads = backbone.norm, spec.activation, spec.endpoints(backbone)
         self.pixel_places = [reads.index(index) for index in spec.pixel_sources(backbone)]
         self.semantic_places = [reads.index(index) for index in spec.semantic_sources(backbone)]
         predictor = (spec.pixel_channels, spec.mask_channels, spec.num_classes)
@@ -57,7 +57,7 @@ class MaskTransformer(HeadModule[dict[str, Tensor]]):
                 self.semantic = Decoder(widths, spec.semantic.decoder, norm, activation, spec.kernel)
             width = widths[0] if spec.semantic.decoder is None else spec.semantic.decoder.outputs
             outputs = spec.semantic.outputs(spec.num_classes)
-            self.semantic_classes = Predict(width, spec.semantic.channels, outputs, norm, activation, spec.kernel)
+            self.semantic_classes = PredictionHead(width, spec.semantic.channels, outputs, norm, activation, spec.kernel)
         self.activation = ACTIVATIONS[activation]
         self.backbone_activation = ACTIVATIONS[backbone.activation]
         self.pre_activation = backbone.pre_activation

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from axialzoo.spec import Backbone
 from axialzoo.spec.heads.panoptic import Decoder as DecoderSpec
 from axialzoo.spec.heads.panoptic import Panoptic as Spec
-from axialzoo.torch.heads.decoder import Decoder, Predict
+from axialzoo.torch.heads.decoder import Decoder, PredictionHead
 from axialzoo.torch.heads.head_module import HeadModule, register_head
 
 
@@ -25,13 +25,13 @@ class Panoptic(HeadModule[dict[str, Tensor]]):
     def __init__(self, spec: Spec, backbone: Backbone):
         super().__init__(spec)
         norm, activation, instances = backbone.norm, spec.activation, spec.instances
-        self.places = spec.places(backbone)
+        self.places = spec.feature_positions(backbone)
 
         def decode(decoder: DecoderSpec) -> Decoder:
-            return Decoder(spec.widths(decoder, backbone), decoder, norm, activation, spec.kernel)
+            return Decoder(spec.in_channels(decoder, backbone), decoder, norm, activation, spec.kernel)
 
-        def predict(decoder: DecoderSpec, between: int, outputs: int) -> Predict:
-            return Predict(decoder.outputs, between, outputs, norm, activation, spec.kernel)
+        def predict(decoder: DecoderSpec, between: int, outputs: int) -> PredictionHead:
+            return PredictionHead(decoder.outputs, between, outputs, norm, activation, spec.kernel)
 
         self.semantic = decode(spec.semantic)
         self.instance = decode(instances.decoder) if instances else None

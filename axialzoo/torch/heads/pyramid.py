@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from axialzoo.ops.torch.tables import is_known
+from axialzoo.ops.torch.tables import is_static
 from axialzoo.spec import Norm
 from axialzoo.spec.heads.pyramid import check_half
 from axialzoo.torch.blocks import ConvNorm
@@ -53,7 +53,7 @@ def upsample(x: Tensor, finer: Tensor) -> Tensor:
         ValueError: where `x` is not half as fine.
     """
     height, width = finer.shape[2:]
-    if not is_known(height):  # what is recorded for any size asks nothing of it
+    if not is_static(height):  # what is recorded for any size asks nothing of it
         rows, columns = (torch.arange(side, device=x.device) // 2 for side in (height, width))
         return x.index_select(2, rows).index_select(3, columns)
     check_half(x.shape[2:], (height, width))

@@ -18,7 +18,7 @@ from axialzoo.torch.losses.loss_registry import register_loss, register_totals
 
 
 @register_totals(FCOS)
-def count(targets: Mapping[str, Tensor]) -> Tensor:
+def normalizers(targets: Mapping[str, Tensor]) -> Tensor:
     """(2,): how many locations are of a box, and the sum of their centerness, which the box loss is the mean by."""
     found = targets["classes"] >= 0  # (N, L)
     central = targets["centerness"]
@@ -56,7 +56,7 @@ def detection_loss(
     classes, boxes, centerness = flatten(outputs)  # (N, L, K), (N, L, 4), (N, L, 1)
     check_locations(classes, targets)
     targets = {**targets, "centerness": targets["centerness"].to(classes.dtype)}  # so that its sum is as exact as the loss
-    totals = count(targets) if totals is None else totals
+    totals = normalizers(targets) if totals is None else totals
     positives, weight = totals[0].to(classes.dtype).clamp_min(1), totals[1].to(classes.dtype).clamp_min(EPSILON)
     wanted = targets["classes"].unsqueeze(-1)  # (N, L, 1)
     asked, found = (wanted > -2).to(classes.dtype), (wanted >= 0).to(classes.dtype)  # (N, L, 1)
@@ -101,11 +101,11 @@ def giou_loss(boxes: Tensor, targets: Tensor) -> Tensor:
     Returns:
         (...), 0 to 2; 1 of two boxes of no area.
     """
-    common = lesser(boxes, targets)  # (..., 4)
+    common = elementwise_min(boxes, targets)  # (..., 4)
     around = boxes + targets - common  # the greater
     intersection, enclosing = area(common), area(around)  # (...)
     union = area(boxes) + area(targets) - intersection
-    return 1 - intersection / at_least(union) + (enclosing - union) / at_least(enclosing)
+    return 1 - intersection / clamp_eps(union) + (enclosing - union) / clamp_eps(enclosing)
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -119,11 +119,11 @@ def area(distances: Tensor) -> Tensor:
     return (left + right) * (top + bottom)
 
 
-def lesser(a: Tensor, b: Tensor) -> Tensor:
+def elementwise_min(a: Tensor, b: Tensor) -> Tensor:
     """The minimum; where equal, the gradient is a's in every framework."""
     return a - F.relu(a - b)
 
 
-def at_least(x: Tensor) -> Tensor:
+def clamp_eps(x: Tensor) -> Tensor:
     """`x`, or EPSILON where that is more."""
     return F.relu(x - EPSILON) + EPSILON

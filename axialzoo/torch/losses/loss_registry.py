@@ -25,7 +25,7 @@ def loss_of(head: Head) -> Loss:
     return LOSSES.of(head)
 
 
-def totals_of(head: Head) -> Totals | None:
+def normalizer_of(head: Head) -> Totals | None:
     """What counts, in the targets of a batch, that which the loss of a head divides by; None where that is the number of pictures.
 
     Processes that share a batch give the loss the mean of their counts as ``totals=``: then the mean of their gradients is that of the

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from axialzoo.matching import match_masks
 from axialzoo.spec.heads.mask_transformer import MaskTransformer
 from axialzoo.torch.losses.loss_registry import register_loss
-from axialzoo.torch.losses.segmentation import semantic_loss, top_k_mean, wide
+from axialzoo.torch.losses.segmentation import at_least_float32, semantic_loss, top_k_mean
 from axialzoo.torch.resize import resize, resize_centers
 
 POSITIVE = 0.75  # weight of matched slots against the others
@@ -124,7 +124,7 @@ def predictions_of(outputs: Mapping[str, Tensor], corners: str = "aligned") -> l
     grow = resize_centers if corners == "odd" and size[0] % 2 == 0 else resize
     predictions = []
     for number, one in enumerate([{name: outputs[name] for name in names}, *found]):
-        maps = {name: wide(one[name]) for name in names}
+        maps = {name: at_least_float32(one[name]) for name in names}
         for name in names[1:]:
             maps[name] = (grow(maps[name], *size) if number else maps[name]).flatten(2).mT  # (N, P, channels)
         predictions.append(maps)

@@ -75,8 +75,8 @@ def semantic_loss(
     Returns:
         (N,).
     """
-    target, weight = (sampled(x, tuple(logits.shape[2:])) for x in (target, weight))  # (N, h, w)
-    logits = wide(logits)
+    target, weight = (subsample(x, tuple(logits.shape[2:])) for x in (target, weight))  # (N, h, w)
+    logits = at_least_float32(logits)
     check_class_weights(class_weights, logits.shape[1])
     of_classes = None if class_weights is None else logits.new_tensor(class_weights)  # (C,)
     pixels = F.cross_entropy(logits, target.long(), of_classes, reduction="none", ignore_index=ignore)  # (N, h, w)
@@ -86,36 +86,36 @@ def semantic_loss(
 def center_loss(heat: Tensor, target: Tensor, weight: Tensor, top_k: float = 1.0) -> Tensor:
     """Squared error of the heat map (N, 1, H, W) against (N, H, W), times `weight` (N, H, W): (N,)."""
     check_size("center", heat.shape[2:], target.shape[1:])
-    return top_k_mean((wide(heat[:, 0]) - target).square() * weight, top_k)
+    return top_k_mean((at_least_float32(heat[:, 0]) - target).square() * weight, top_k)
 
 
 def offset_loss(offset: Tensor, target: Tensor, weight: Tensor, top_k: float = 1.0) -> Tensor:
     """Absolute error of rows and columns, their mean: both (N, 2, H, W), `weight` (N, H, W): (N,)."""
     check_size("offset", offset.shape[1:], target.shape[1:])
-    return top_k_mean((wide(offset) - target).abs().mean(1) * weight, top_k)
+    return top_k_mean((at_least_float32(offset) - target).abs().mean(1) * weight, top_k)
 
 
 def top_k_mean(pixels: Tensor, share: float) -> Tensor:
     """Of each picture (N, H, W), the mean over the highest `share` of the values, of those that are not 0: (N,), 0 if all are."""
     values = pixels.flatten(1)  # (N, H W)
     if share != 1:
-        values = values.topk(count(share, values.shape[1]), sorted=False).values
+        values = values.topk(top_k_count(share, values.shape[1]), sorted=False).values
     return values.sum(1) / (values != 0).sum(1).clamp(min=1)
 
 
-def count(share: float, n: int) -> int:
+def top_k_count(share: float, n: int) -> int:
     """How many of `n` pixels a share is: rounded, halves to even, in float32 as deeplab2 does."""
     if not 0 < share <= 1:
         raise ValueError(f"top_k: expected a share above 0 and up to 1, found {share}")
     return int(np.rint(np.float32(share) * np.float32(n)))
 
 
-def sampled(x: Tensor, size: tuple[int, ...]) -> Tensor:
+def subsample(x: Tensor, size: tuple[int, ...]) -> Tensor:
     """(N, h, w): every s-th row and column of (N, H, W), where s is a whole number."""
     stride = stride_between(tuple(x.shape[1:]), size)
     return x[:, ::stride, ::stride]
 
 
-def wide(x: Tensor) -> Tensor:
+def at_least_float32(x: Tensor) -> Tensor:
     """At least float32."""
     return x if x.dtype == torch.float64 else x.float()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from axialzoo.spec import Backbone, Entry, Head, Output, entry, register
+from axialzoo.spec import Backbone, Head, ModelEntry, Output, get_entry, register
 from axialzoo.spec.heads import register_head
 from axialzoo.spec.primitives import Layer, Linear
 
@@ -32,5 +32,5 @@ class Toy(Head):
         return {"cover": Output(self.num_classes, None)}
 
 
-narrow = entry("axial_resnet_cifar10_xs")
-register(Entry("toy_xs", replace(narrow.spec, head=Toy()), "how much of a picture each class covers", "the tests"))
+narrow = get_entry("axial_resnet_cifar10_xs")
+register(ModelEntry("toy_xs", replace(narrow.spec, head=Toy()), "how much of a picture each class covers", "the tests"))

@@ -20,9 +20,9 @@ class Cover:
     labels: tuple = ()
 
     def to_json(self, top=None):
-        return {"cover": [{"label": name, "share": share} for name, share in self.rows(top)]}
+        return {"cover": [{"label": name, "share": share} for name, share in self.summary(top)]}
 
-    def rows(self, top=None):
+    def summary(self, top=None):
         return [(label_name(self.labels, index), float(share)) for index, share in enumerate(self.shares[:top])]
 
 
@@ -41,7 +41,7 @@ class Closeness:
 
 def shares(truth, classes):
     """Of each class, of the picture's pixels."""
-    return np.bincount(truth.classes[truth.classes >= 0], minlength=classes) / truth.classes.size
+    return np.bincount(truth.class_map[truth.class_map >= 0], minlength=classes) / truth.class_map.size
 
 
 class Covering(Task):
@@ -61,11 +61,11 @@ class Covering(Task):
 
     def draw(self, picture, results, *, model="", seen=None):
         columns = {heading: result if isinstance(result, Cover) else _truth(result) for heading, result in results.items()}
-        return draw_prediction(picture, {heading: one.rows() for heading, one in columns.items()}, model=model, seen=seen)
+        return draw_prediction(picture, {heading: one.summary() for heading, one in columns.items()}, model=model, seen=seen)
 
 
 def _truth(segments):
-    return Cover(shares(segments, len(segments.labels)), segments.labels)
+    return Cover(shares(segments, len(segments.categories)), segments.categories)
 
 
 register_task(Covering())

@@ -7,7 +7,7 @@ import numpy as np
 from axialzoo.spec.heads.fcos import Finding
 from axialzoo.tasks.detection.decode import decode
 from axialzoo.tasks.detection.targets import box_targets
-from axialzoo.tasks.results import Boxes
+from axialzoo.tasks.results import Detections
 from tests.tasks.detection import plain
 
 STRIDES = (8, 16, 32)
@@ -18,7 +18,7 @@ CLASSES = 4
 SURE = 20.0  # a logit
 
 
-def scene(seed: int, most: int = 8, apart: float | None = None) -> Boxes:
+def scene(seed: int, most: int = 8, apart: float | None = None) -> Detections:
     """Random boxes of whole pixels; no two of one class overlap by more than `apart`."""
     rng = np.random.default_rng(seed)
     boxes: list[list[float]] = []
@@ -30,10 +30,10 @@ def scene(seed: int, most: int = 8, apart: float | None = None) -> Boxes:
         if apart is None or all(plain.iou(box, other) <= apart for other, same in zip(boxes, indices) if same == index):
             boxes.append(box)
             indices.append(index)
-    return Boxes(np.array(boxes, float).reshape(-1, 4), np.ones(len(boxes)), np.array(indices, np.int64))
+    return Detections(np.array(boxes, float).reshape(-1, 4), np.ones(len(boxes)), np.array(indices, np.int64))
 
 
-def perfect_outputs(truth: Boxes, classes: int = CLASSES, **options) -> dict[str, list[np.ndarray]]:
+def perfect_outputs(truth: Detections, classes: int = CLASSES, **options) -> dict[str, list[np.ndarray]]:
     """The maps of a network that gives the targets themselves."""
     targets = box_targets(truth, SIZES, STRIDES, ranges=RANGES, **options)
     logits = np.where(targets["classes"][:, None] == np.arange(classes), SURE, -SURE)  # (L, classes)
@@ -43,7 +43,7 @@ def perfect_outputs(truth: Boxes, classes: int = CLASSES, **options) -> dict[str
     return {name: [part.reshape(*size, -1) for part, size in zip(np.split(row, ends), SIZES)] for name, row in rows.items()}
 
 
-def located(truth: Boxes, **options) -> np.ndarray:
+def located(truth: Detections, **options) -> np.ndarray:
     """(n,) bool: which boxes some location is of; a small one may have none, as in the paper."""
     targets = box_targets(truth, SIZES, STRIDES, ranges=RANGES, **options)
     points = np.concatenate(
@@ -60,6 +60,6 @@ def located(truth: Boxes, **options) -> np.ndarray:
     return np.array([bool((np.abs(found - box).max(1) < 1e-3).any()) for box in truth.boxes], bool)
 
 
-def decode_with(outputs, strides, size, *, to_picture=None, sigma=0.5, labels=(), **finding) -> Boxes:
+def decode_with(outputs, strides, size, *, to_picture=None, sigma=0.5, labels=(), **finding) -> Detections:
     """`decode` with the settings as arguments."""
     return decode(outputs, strides, size, Finding(**finding), to_picture=to_picture, sigma=sigma, labels=labels)

@@ -11,27 +11,27 @@ from axialzoo.spec.labels import Label
 from axialzoo.tasks.detection import decode as module
 from axialzoo.tasks.detection.decode import locations
 from axialzoo.tasks.detection.metrics import BoxMetric
-from axialzoo.tasks.results import Boxes
+from axialzoo.tasks.results import Detections
 from tests.tasks.detection.scenes import CLASSES, SIZE, SIZES, STRIDES, located, perfect_outputs, scene
 from tests.tasks.detection.scenes import decode_with as decode
 
 SUPPRESSIONS = ("greedy", "gaussian", "linear")
 
 
-def difference(result: Boxes, truth: Boxes) -> float:
+def difference(result: Detections, truth: Detections) -> float:
     """Pixels between each box and its nearest of the same class, at most; infinite where the numbers differ."""
     if len(result) != len(truth):
         return math.inf
     apart = np.abs(result.boxes[:, None] - truth.boxes[None]).max(-1)  # (n, n)
-    apart[result.indices[:, None] != truth.indices[None]] = math.inf
+    apart[result.labels[:, None] != truth.labels[None]] = math.inf
     return max(apart.min(0).max(), apart.min(1).max()) if len(truth) else 0.0
 
 
-def seen(seed: int) -> Boxes:
+def seen(seed: int) -> Detections:
     """Boxes that the maps can tell."""
     truth = scene(seed, apart=0.5)
     some = located(truth)
-    return Boxes(truth.boxes[some], truth.scores[some], truth.indices[some])
+    return Detections(truth.boxes[some], truth.scores[some], truth.labels[some])
 
 
 def random_maps(seed: int) -> dict[str, list[np.ndarray]]:
@@ -86,13 +86,13 @@ def test_the_best_of_each_level_go_on():
 def test_boxes_go_back_to_the_picture_that_was_resized():
     truth = seen(5)
     result = decode(perfect_outputs(truth), STRIDES, (48, 80), to_picture=lambda boxes: boxes / 2)
-    assert len(truth) and difference(result, Boxes(truth.boxes / 2, truth.scores, truth.indices)) < 1e-3
+    assert len(truth) and difference(result, Detections(truth.boxes / 2, truth.scores, truth.labels)) < 1e-3
 
 
 def test_extreme_logits_are_certain_and_raise_no_warning():
     maps = {"classes": [np.array([[[1e4, -1e4]]])], "boxes": [np.ones((1, 1, 4))], "centerness": [np.array([[[1e4]]])]}
     result = decode(maps, [8], (8, 8))
-    assert result.scores.tolist() == [1.0] and result.indices.tolist() == [0]
+    assert result.scores.tolist() == [1.0] and result.labels.tolist() == [0]
 
 
 def test_nothing_above_the_threshold_is_no_box():
@@ -116,18 +116,19 @@ def test_planted_reading_of_xywh_as_xyxy_is_caught():
     truth = seen(5)
     xywh = np.concatenate([truth.boxes[:, :2], truth.boxes[:, 2:] - truth.boxes[:, :2]], 1)
     with pytest.raises(ValueError, match="left <= right"):
-        perfect_outputs(Boxes(xywh, truth.scores, truth.indices))
+        perfect_outputs(Detections(xywh, truth.scores, truth.labels))
     lucky = (xywh[:, 2:] >= xywh[:, :2]).all(1)  # those that still look like boxes
     assert (
         lucky.any()
-        and difference(decode(perfect_outputs(Boxes(xywh[lucky], np.ones(lucky.sum()), truth.indices[lucky])), STRIDES, SIZE), truth) > 3
+        and difference(decode(perfect_outputs(Detections(xywh[lucky], np.ones(lucky.sum()), truth.labels[lucky])), STRIDES, SIZE), truth)
+        > 3
     )
 
 
 def test_planted_flip_without_moving_the_boxes_is_caught():
     truth = seen(5)
     flipped = {name: [one[:, ::-1] for one in maps] for name, maps in perfect_outputs(truth).items()}  # left and right stay as they were
-    mirrored = Boxes(truth.boxes[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + [SIZE[1], 0, SIZE[1], 0], truth.scores, truth.indices)
+    mirrored = Detections(truth.boxes[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + [SIZE[1], 0, SIZE[1], 0], truth.scores, truth.labels)
     moved = {**flipped, "boxes": [one[..., [2, 1, 0, 3]] for one in flipped["boxes"]]}
     assert difference(decode(moved, STRIDES, SIZE), mirrored) < 1e-3
     assert difference(decode(moved, STRIDES, SIZE), truth) > 3

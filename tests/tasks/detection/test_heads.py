@@ -9,7 +9,7 @@ from torch import nn
 
 from axialzoo.spec import Norm
 from axialzoo.tasks.detection.targets import box_targets
-from axialzoo.torch.heads.fcos import Levels
+from axialzoo.torch.heads.fcos import FCOSPredictor
 from axialzoo.torch.heads.pyramid import FeaturePyramid, upsample
 from axialzoo.torch.losses.detection import detection_loss
 from tests.tasks.detection.loss_cases import BACKENDS
@@ -24,7 +24,7 @@ TOLERANCE = 1e-9
 def network() -> nn.ModuleDict:
     parts = {
         "pyramid": FeaturePyramid(INPUTS, CHANNELS, NORM, EXTRA),
-        "fcos": Levels(CHANNELS, CLASSES, 5, NORM, DEPTH),
+        "fcos": FCOSPredictor(CHANNELS, CLASSES, 5, NORM, DEPTH),
     }
     model = nn.ModuleDict(parts).double()
     generator = torch.Generator().manual_seed(0)
@@ -71,7 +71,7 @@ def theirs(given) -> dict[str, np.ndarray]:
     """What Keras computes with the same weights."""
     import keras
 
-    from axialzoo.keras.heads.fcos import Levels
+    from axialzoo.keras.heads.fcos import FCOSPredictor
     from axialzoo.keras.heads.pyramid import FeaturePyramid
     from axialzoo.keras.losses.detection import detection_loss
     from tests.in_keras import numpy, step
@@ -84,7 +84,7 @@ def theirs(given) -> dict[str, np.ndarray]:
 
     inputs = [keras.Input((None, None, channels), dtype="float64") for channels in INPUTS]
     levels = FeaturePyramid(INPUTS, CHANNELS, NORM, EXTRA, name="pyramid", dtype="float64")(inputs)
-    model = keras.Model(inputs, Levels(CHANNELS, CLASSES, len(levels), NORM, DEPTH, name="fcos", dtype="float64")(levels))
+    model = keras.Model(inputs, FCOSPredictor(CHANNELS, CLASSES, len(levels), NORM, DEPTH, name="fcos", dtype="float64")(levels))
     found = {"names": np.array(sorted(name_of(variable) for variable in model.weights))}
     for variable in model.weights:
         value = given["weights/" + name_of(variable)]
@@ -146,14 +146,14 @@ def test_shapes_are_those_of_the_levels_and_distances_are_not_negative(ours):
 
 
 def test_a_new_head_finds_each_class_unlikely_and_boxes_of_a_stride():
-    head = Levels(8, 3, 1, Norm()).eval()
+    head = FCOSPredictor(8, 3, 1, Norm()).eval()
     outputs = head([torch.randn(1, 8, 16, 16)])
     assert torch.sigmoid(outputs["classes"][0]).mean().item() == pytest.approx(0.01, abs=0.005)
     assert outputs["boxes"][0].mean().item() == pytest.approx(1, abs=0.3) and (outputs["boxes"][0] > 0).float().mean() > 0.99
 
 
 def test_levels_keep_statistics_of_their_own():
-    head = Levels(8, 3, 2, Norm(1e-5, 1.0), depth=1)
+    head = FCOSPredictor(8, 3, 2, Norm(1e-5, 1.0), depth=1)
     quiet, loud = torch.randn(2, 8, 8, 8), 10 * torch.randn(2, 8, 4, 4)
     head.train()([quiet, loud])
     first, second = head.class_tower.norms[0]

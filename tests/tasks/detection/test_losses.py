@@ -89,7 +89,7 @@ def test_keras_gives_the_same_for_other_options_and_counts_the_same():
     assert {part: float(parts[part]) for part in PARTS} == pytest.approx(wanted, rel=1e-9)
     targets = case("random")[1]
     objects = targets["classes"] >= 0
-    assert numpy(detection.count(targets)) == pytest.approx([objects.sum(), targets["centerness"][objects].sum()], rel=1e-12)
+    assert numpy(detection.normalizers(targets)) == pytest.approx([objects.sum(), targets["centerness"][objects].sum()], rel=1e-12)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -118,7 +118,7 @@ def test_what_is_ignored_and_what_is_background_has_no_gradient_where_it_should_
 def test_processes_that_share_their_count_give_the_loss_of_one_with_all_pictures():
     outputs, targets = case("random")
     whole, _ = in_torch(outputs, targets)
-    total = detection.count({name: torch.from_numpy(one) for name, one in targets.items()})
+    total = detection.normalizers({name: torch.from_numpy(one) for name, one in targets.items()})
     halves = [
         in_torch(
             {k: [m[i : i + 1] for m in v] for k, v in outputs.items()}, {k: v[i : i + 1] for k, v in targets.items()}, totals=total / 2

@@ -8,13 +8,13 @@ import pytest
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.coco import coco_average_precision
 from axialzoo.tasks.detection.metrics import BoxMetric
-from axialzoo.tasks.results import Boxes
+from axialzoo.tasks.results import Detections
 from tests.tasks.detection import plain
 
 THRESHOLDS = np.arange(10) * 0.05 + 0.5
 
 
-def pictures(seed: int, crowds: bool) -> list[tuple[Boxes, Boxes]]:
+def pictures(seed: int, crowds: bool) -> list[tuple[Detections, Detections]]:
     """(result, truth) of a few pictures of two classes; scores differ, since equal ones have no order between pictures."""
     rng = np.random.default_rng(seed)
     made = []
@@ -27,23 +27,23 @@ def pictures(seed: int, crowds: bool) -> list[tuple[Boxes, Boxes]]:
         indices = rng.integers(2, size=n)
         scores = np.sort(rng.uniform(size=n + 2))[::-1]
         crowd = (rng.uniform(size=n) < 0.3) if crowds else None
-        made.append((Boxes(found, scores, rng.integers(2, size=n + 2)), Boxes(truth, np.ones(n), indices, crowd=crowd)))
+        made.append((Detections(found, scores, rng.integers(2, size=n + 2)), Detections(truth, np.ones(n), indices, crowd=crowd)))
     return made
 
 
-def measured(made: list[tuple[Boxes, Boxes]], **options) -> dict:
+def measured(made: list[tuple[Detections, Detections]], **options) -> dict:
     metric = BoxMetric(**options)
     for result, truth in made:
         metric.update(result, truth)
     return metric.compute()
 
 
-def counted(made: list[tuple[Boxes, Boxes]], index: int, thresholds=THRESHOLDS) -> float | None:
+def counted(made: list[tuple[Detections, Detections]], index: int, thresholds=THRESHOLDS) -> float | None:
     truths, results = [], []
     for result, truth in made:
         crowd = np.zeros(len(truth), bool) if truth.crowd is None else truth.crowd
-        truths.append([(box, many) for box, many, one in zip(truth.boxes, crowd, truth.indices) if one == index])
-        results.append([(score, box) for box, score, one in zip(result.boxes, result.scores, result.indices) if one == index])
+        truths.append([(box, many) for box, many, one in zip(truth.boxes, crowd, truth.labels) if one == index])
+        results.append([(score, box) for box, score, one in zip(result.boxes, result.scores, result.labels) if one == index])
     if all(many for truth in truths for _, many in truth):
         return None
     return float(np.mean([plain.average_precision(truths, results, threshold) for threshold in thresholds]))
@@ -72,7 +72,7 @@ def test_what_is_found_exactly_is_one_and_what_is_not_there_is_none():
 
 @pytest.mark.parametrize(("side", "name"), [(20, "small"), (50, "medium"), (100, "large")])
 def test_sizes_are_those_of_coco(side, name):
-    box = Boxes(np.array([[3.0, 3, 3 + side, 3 + side]]), np.ones(1), np.zeros(1, int))
+    box = Detections(np.array([[3.0, 3, 3 + side, 3 + side]]), np.ones(1), np.zeros(1, int))
     found = measured([(box, box)])
     assert [found[f"box_ap_{size}"] for size in ("small", "medium", "large")] == [
         pytest.approx(1) if size == name else None for size in ("small", "medium", "large")
@@ -80,7 +80,7 @@ def test_sizes_are_those_of_coco(side, name):
 
 
 def test_without_pictures_or_boxes_all_is_none_and_without_finds_zero():
-    nothing = Boxes(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int))
+    nothing = Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int))
     for made in ([], [(nothing, nothing)]):
         assert {**measured(made), "per_class": None} == dict.fromkeys(measured([]), None)
     found = measured([(nothing, truth) for _, truth in pictures(0, False)])
@@ -98,7 +98,7 @@ def test_planted_errors_lower_it(error):
     truths = [truth for _, truth in pictures(1, False)]
     results = []
     for truth in truths:
-        boxes, indices = truth.boxes, truth.indices
+        boxes, indices = truth.boxes, truth.labels
         if error == "xywh":
             boxes = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)  # right and bottom taken for width and height
         elif error == "flip":
@@ -107,7 +107,7 @@ def test_planted_errors_lower_it(error):
             indices = indices + 1
         else:
             boxes = boxes + 4
-        results.append(Boxes(boxes, truth.scores, indices))
+        results.append(Detections(boxes, truth.scores, indices))
     assert measured(list(zip(truths, truths)))["box_ap"] == pytest.approx(1)
     assert measured(list(zip(results, truths)))["box_ap"] < 0.5
 
@@ -134,8 +134,8 @@ def test_masks_are_counted_by_the_same_function():
     ],
 )
 def test_what_does_not_fit_is_refused(boxes, index, score, message):
-    result = Boxes(np.array([boxes], float), np.array([score], float), np.array([index]))
-    truth = Boxes(np.array([[0.0, 0, 1, 5]]), np.ones(1), np.zeros(1, int))
+    result = Detections(np.array([boxes], float), np.array([score], float), np.array([index]))
+    truth = Detections(np.array([[0.0, 0, 1, 5]]), np.ones(1), np.zeros(1, int))
     with pytest.raises(ValueError, match=message):
         BoxMetric((Label("a"),)).update(result, truth)
     with pytest.raises(ValueError, match="more than one 'a'"):

@@ -7,7 +7,7 @@ import pytest
 
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.detection.targets import box_targets, size_ranges
-from axialzoo.tasks.results import Boxes
+from axialzoo.tasks.results import Detections
 from tests.tasks.detection import plain
 from tests.tasks.detection.scenes import RANGES, SIZES, STRIDES, scene
 
@@ -17,10 +17,10 @@ def test_equal_to_the_plain_search():
     for seed in range(120):
         truth = scene(seed, most=12)
         crowd = np.random.default_rng(seed).uniform(size=len(truth)) < 0.2
-        truth = Boxes(truth.boxes, truth.scores, truth.indices, crowd=crowd)
+        truth = Detections(truth.boxes, truth.scores, truth.labels, crowd=crowd)
         radius = 1.5 if seed % 3 else np.inf
         targets = box_targets(truth, SIZES, STRIDES, ranges=RANGES, radius=1.5 if seed % 3 else None)
-        classes, distances, centerness = plain.targets(truth.boxes.tolist(), truth.indices, crowd, SIZES, STRIDES, RANGES, radius)
+        classes, distances, centerness = plain.targets(truth.boxes.tolist(), truth.labels, crowd, SIZES, STRIDES, RANGES, radius)
         assert targets["classes"].tolist() == classes, seed
         assert np.allclose(targets["boxes"], distances, rtol=1e-6, atol=0)
         assert np.allclose(targets["centerness"], centerness, rtol=1e-6, atol=0)
@@ -49,24 +49,24 @@ def test_the_ranges_are_the_papers():
 
 def test_of_equal_boxes_the_first_is_taken_and_of_nested_ones_the_smaller():
     boxes = np.array([[0, 0, 40, 40], [0, 0, 40, 40], [10, 10, 30, 30]], float)
-    targets = box_targets(Boxes(boxes, np.ones(3), np.array([2, 1, 0])), [(5, 5)], [8], radius=None)
+    targets = box_targets(Detections(boxes, np.ones(3), np.array([2, 1, 0])), [(5, 5)], [8], radius=None)
     assert set(targets["classes"]) == {2, 0}
 
 
 def test_a_box_without_area_is_of_no_location():
-    targets = box_targets(Boxes(np.array([[12.0, 4, 12, 30]]), np.ones(1), np.zeros(1, int)), [(5, 5)], [8])
+    targets = box_targets(Detections(np.array([[12.0, 4, 12, 30]]), np.ones(1), np.zeros(1, int)), [(5, 5)], [8])
     assert (targets["classes"] == -1).all()
 
 
 @pytest.mark.parametrize("error", ["none", "half a stride", "no center sampling", "class off by one", "crowd as object"])
 def test_planted_errors_are_seen_by_the_comparison(error):
     crowd = np.array([False, True])
-    truth = Boxes(np.array([[25.0, 25, 57, 57], [80, 20, 150, 90]]), np.ones(2), np.array([0, 1]), crowd=crowd)
-    classes, distances, _ = plain.targets(truth.boxes, truth.indices, crowd, SIZES, STRIDES, RANGES, 1.5)
+    truth = Detections(np.array([[25.0, 25, 57, 57], [80, 20, 150, 90]]), np.ones(2), np.array([0, 1]), crowd=crowd)
+    classes, distances, _ = plain.targets(truth.boxes, truth.labels, crowd, SIZES, STRIDES, RANGES, 1.5)
     planted = {
-        "half a stride": Boxes(truth.boxes + 4, truth.scores, truth.indices, crowd=crowd),
-        "class off by one": Boxes(truth.boxes, truth.scores, truth.indices + 1, crowd=crowd),
-        "crowd as object": Boxes(truth.boxes, truth.scores, truth.indices),
+        "half a stride": Detections(truth.boxes + 4, truth.scores, truth.labels, crowd=crowd),
+        "class off by one": Detections(truth.boxes, truth.scores, truth.labels + 1, crowd=crowd),
+        "crowd as object": Detections(truth.boxes, truth.scores, truth.labels),
     }.get(error, truth)
     targets = box_targets(planted, SIZES, STRIDES, ranges=RANGES, radius=None if error == "no center sampling" else 1.5)
     same = targets["classes"].tolist() == classes and np.allclose(targets["boxes"], distances, rtol=1e-6)
@@ -76,10 +76,10 @@ def test_planted_errors_are_seen_by_the_comparison(error):
 @pytest.mark.parametrize(
     ("truth", "message"),
     [
-        (Boxes(np.array([[9.0, 0, 1, 5]]), np.ones(1), np.zeros(1, int)), "left <= right"),
-        (Boxes(np.array([[np.inf, 0, np.inf, 5]]), np.ones(1), np.zeros(1, int)), "expected finite"),
-        (Boxes(np.array([[0.0, 0, 1, 5]]), np.ones(1), np.array([1]), (Label("a"),)), "expected classes from 0 to 0, found 1"),
-        (Boxes(np.array([[0.0, 0, 1, 5]]), np.ones(1), np.array([-1])), "expected classes from 0 to any, found -1"),
+        (Detections(np.array([[9.0, 0, 1, 5]]), np.ones(1), np.zeros(1, int)), "left <= right"),
+        (Detections(np.array([[np.inf, 0, np.inf, 5]]), np.ones(1), np.zeros(1, int)), "expected finite"),
+        (Detections(np.array([[0.0, 0, 1, 5]]), np.ones(1), np.array([1]), (Label("a"),)), "expected classes from 0 to 0, found 1"),
+        (Detections(np.array([[0.0, 0, 1, 5]]), np.ones(1), np.array([-1])), "expected classes from 0 to any, found -1"),
     ],
 )
 def test_what_does_not_fit_is_refused(truth, message):

@@ -10,15 +10,15 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from axialzoo.image import View, view_of
+from axialzoo.image import ResizeTransform, resize_transform
 from axialzoo.spec import (
     Label,
     Model,
     Preprocessing,
     SpecError,
     adapt,
-    entry,
     from_dict,
+    get_entry,
     list_models,
     parameters,
     same_architecture,
@@ -26,26 +26,26 @@ from axialzoo.spec import (
 )
 from axialzoo.spec.heads.fcos import FCOS, Finding
 from axialzoo.spec.heads.pyramid import Pyramid
-from axialzoo.tasks import Boxes, Segments, batch_targets, task_of
+from axialzoo.tasks import Detections, Segmentation, batch_targets, task_of
 from axialzoo.torch import build
 from axialzoo.torch.losses import loss_of
 from tests.tasks.detection.scenes import SIZE, SIZES, STRIDES, SURE, located, scene
 
-XS = entry("axial_fcos_blood_cells_xs").spec
+XS = get_entry("axial_fcos_blood_cells_xs").spec
 SPEC = replace(XS, head=FCOS(4, Pyramid(8, STRIDES), 1, finding=Finding(ends=(32.0, 64.0))), input_size=SIZE)
 TASK = task_of(SPEC.head)
 LONGER = Preprocessing(size=SIZE, resize="longer")
 PICTURES = [(90, 200), (96, 160), (300, 170), (37, 61)]  # height and width
 
 
-def in_view(seed: int, view: View) -> tuple[Boxes, Boxes]:
+def in_view(seed: int, view: ResizeTransform) -> tuple[Detections, Detections]:
     """Boxes that some location is of, in pixels of the picture and of the model's input."""
     drawn = scene(seed, apart=0.4)
     picture = view.to_picture(drawn.boxes)
-    moved = Boxes(view.to_model(picture), drawn.scores, drawn.indices)
+    moved = Detections(view.to_model(picture), drawn.scores, drawn.labels)
     some = located(moved) & ((moved.boxes[:, 2:] - moved.boxes[:, :2]) > 3).all(1) if len(drawn) else np.zeros(0, bool)
-    scores, indices = drawn.scores[some], drawn.indices[some]
-    return Boxes(picture[some], scores, indices), Boxes(moved.boxes[some], scores, indices)
+    scores, indices = drawn.scores[some], drawn.labels[some]
+    return Detections(picture[some], scores, indices), Detections(moved.boxes[some], scores, indices)
 
 
 def maps_of(targets: dict[str, np.ndarray]) -> dict[str, list[np.ndarray]]:
@@ -57,16 +57,16 @@ def maps_of(targets: dict[str, np.ndarray]) -> dict[str, list[np.ndarray]]:
     return {name: [part.reshape(*size, -1) for part, size in zip(np.split(row, ends), SIZES)] for name, row in rows.items()}
 
 
-def apart(found: Boxes, truth: Boxes) -> float:
+def apart(found: Detections, truth: Detections) -> float:
     """Pixels from each true box to the nearest that was found, of its class, at most."""
     far = np.abs(found.boxes[None] - truth.boxes[:, None]).max(-1, initial=0)  # (truth, found)
-    far[truth.indices[:, None] != found.indices[None]] = np.inf
+    far[truth.labels[:, None] != found.labels[None]] = np.inf
     return float(far.min(1, initial=np.inf).max(initial=0))
 
 
 @pytest.mark.parametrize("picture", PICTURES)
 def test_maps_that_know_the_targets_give_the_truth_back_in_the_pictures_own_pixels(picture):
-    view, counted = view_of(*picture, LONGER), 0
+    view, counted = resize_transform(*picture, LONGER), 0
     for seed in range(20):
         truth, seen = in_view(seed, view)
         kept = TASK.decode(maps_of(TASK.targets(seen, SPEC, SIZE)), SPEC, view)
@@ -78,15 +78,17 @@ def test_maps_that_know_the_targets_give_the_truth_back_in_the_pictures_own_pixe
 
 
 def test_a_view_of_another_picture_is_seen():
-    view = view_of(90, 200, LONGER)
+    view = resize_transform(90, 200, LONGER)
     truth, seen = in_view(3, view)
     assert len(truth)
-    assert apart(TASK.decode(maps_of(TASK.targets(seen, SPEC, SIZE)), SPEC, view_of(100, 200, LONGER)), truth) < 1e-3  # the same scale
-    assert apart(TASK.decode(maps_of(TASK.targets(seen, SPEC, SIZE)), SPEC, view_of(90, 210, LONGER)), truth) > 1
+    assert (
+        apart(TASK.decode(maps_of(TASK.targets(seen, SPEC, SIZE)), SPEC, resize_transform(100, 200, LONGER)), truth) < 1e-3
+    )  # the same scale
+    assert apart(TASK.decode(maps_of(TASK.targets(seen, SPEC, SIZE)), SPEC, resize_transform(90, 210, LONGER)), truth) > 1
 
 
 def test_options_go_over_what_the_checkpoint_says_and_unknown_ones_are_refused():
-    view = view_of(*SIZE, LONGER)
+    view = resize_transform(*SIZE, LONGER)
     maps = maps_of(TASK.targets(in_view(3, view)[1], SPEC, SIZE))
     found = TASK.decode(maps, SPEC, view)
     assert len(found) > 1 and len(TASK.decode(maps, SPEC, view, max_detections=1)) == 1
@@ -102,8 +104,8 @@ def test_segments_that_are_things_are_truth_too():
     ids = np.zeros(SIZE, np.int32)
     ids[8:40, 16:64], ids[60:90, :] = 1, 2
     info = [{"id": 1, "label_id": 0, "area": 32 * 48}, {"id": 2, "label_id": 1, "area": 30 * 160}]
-    segments = Segments(ids, info, (Label("cell"), Label("sky", thing=False)))
-    boxes = Boxes(np.array([[16.0, 8, 64, 40]]), np.ones(1), np.array([0]))
+    segments = Segmentation(ids, info, (Label("cell"), Label("sky", thing=False)))
+    boxes = Detections(np.array([[16.0, 8, 64, 40]]), np.ones(1), np.array([0]))
     for name, wanted in TASK.targets(boxes, SPEC, SIZE).items():
         assert np.array_equal(TASK.targets(segments, SPEC, SIZE)[name], wanted) and wanted.any()
     metric = TASK.metric(SPEC)
@@ -114,12 +116,12 @@ def test_segments_that_are_things_are_truth_too():
 
 def test_a_class_that_the_head_has_not_is_refused():
     with pytest.raises(ValueError, match="truth: expected classes from 0 to 3, found 4"):
-        TASK.targets(Boxes(np.array([[0.0, 0, 9, 9]]), np.ones(1), np.array([4])), SPEC, SIZE)
+        TASK.targets(Detections(np.array([[0.0, 0, 9, 9]]), np.ones(1), np.array([4])), SPEC, SIZE)
 
 
 @pytest.mark.parametrize("name", list_models(task="detection"))
 def test_the_spec_predicts_tensors_and_maps_of_the_modules(name):
-    spec = entry(name).spec
+    spec = get_entry(name).spec
     head = spec.head
     assert isinstance(head, FCOS)
     with torch.device("meta"):
@@ -139,7 +141,7 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(SpecError, match=r"strides: expected each twice the one before, found \[8, 16, 24\]"):
         Pyramid(8, (8, 16, 24))
     with pytest.raises(SpecError, match=r"expected the first to be among those of the backbone's endpoints, \[2, 4, 8, 16, 32\]"):
-        Pyramid(8, (64, 128)).reads(XS.backbone)
+        Pyramid(8, (64, 128)).endpoints(XS.backbone)
     with pytest.raises(SpecError, match=r"ends: expected none, or one for each of the 3 levels but the last"):
         FCOS(2, Pyramid(8, (8, 16, 32)), finding=Finding(ends=(8.0,)))
     assert Pyramid(8, (16, 32, 64, 128)).extra(XS.backbone) == 2
@@ -148,7 +150,7 @@ def test_what_does_not_fit_is_refused():
 @pytest.mark.full
 def test_ten_pictures_are_learnt_by_heart():
     torch.manual_seed(0)
-    truths = [in_view(seed, view_of(*SIZE, LONGER))[1] for seed in range(60)]
+    truths = [in_view(seed, resize_transform(*SIZE, LONGER))[1] for seed in range(60)]
     truths = [truth for truth in truths if len(truth) > 1][:10]
     x = np.stack([picture(truth, seed) for seed, truth in enumerate(truths)])
     images = torch.from_numpy(x).permute(0, 3, 1, 2)
@@ -166,17 +168,17 @@ def test_ten_pictures_are_learnt_by_heart():
     metric = TASK.metric(SPEC)
     for index, truth in enumerate(truths):
         own = {name: [level[index].permute(1, 2, 0).numpy() for level in maps] for name, maps in outputs.items()}
-        metric.update(TASK.decode(own, model.spec, view_of(*SIZE, LONGER)), truth)
+        metric.update(TASK.decode(own, model.spec, resize_transform(*SIZE, LONGER)), truth)
     assert metric.compute()["box_ap50"] > 0.95
 
 
-def picture(truth: Boxes, seed: int) -> np.ndarray:
+def picture(truth: Detections, seed: int) -> np.ndarray:
     """(H, W, 3) float32: noise, and the boxes, the largest below, of their class's colour with a dark edge."""
     rng = np.random.default_rng(seed)
     drawn = Image.fromarray(rng.integers(90, 130, (*SIZE, 3)).astype(np.uint8))
     pen = ImageDraw.Draw(drawn)
     for place in np.argsort(-np.prod(truth.boxes[:, 2:] - truth.boxes[:, :2], 1)):
         left, top, right, bottom = truth.boxes[place]
-        colour = ((230, 60, 60), (60, 230, 60), (60, 60, 230), (230, 230, 60))[truth.indices[place]]
+        colour = ((230, 60, 60), (60, 230, 60), (60, 60, 230), (230, 230, 60))[truth.labels[place]]
         pen.rectangle((left, top, right - 1, bottom - 1), fill=colour, outline=(10, 10, 10))
     return (np.asarray(drawn, np.float32) / 255 - 0.5) / 0.25

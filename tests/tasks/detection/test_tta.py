@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from axialzoo.image import view_of
-from axialzoo.tasks import Boxes, Looks, look_at, looks_of
-from axialzoo.tasks.detection.decode import mirrored
+from axialzoo.image import resize_transform
+from axialzoo.tasks import TTA, Detections, run_views, tta_from_options
+from axialzoo.tasks.detection.decode import flip_boxes
 from tests.tasks.detection.scenes import SIZE
 from tests.tasks.detection.test_task import LONGER, SPEC, TASK, apart, in_view, maps_of
 
 
-def network(truth: Boxes, turned: bool = True):
+def network(truth: Detections, turned: bool = True):
     """A network that knows the truth of a picture, dark on the left, and of its mirror image; without `turned` it does not see that
     it is one."""
-    other = Boxes(mirrored(truth.boxes, SIZE[1]), truth.scores, truth.indices)
+    other = Detections(flip_boxes(truth.boxes, SIZE[1]), truth.scores, truth.labels)
 
     def compute(x: np.ndarray) -> dict[str, list[np.ndarray]]:
         said = other if turned and x[0, 0, 0, 0] > x[0, 0, -1, 0] else truth
@@ -29,11 +29,11 @@ X = np.broadcast_to(np.linspace(-1, 1, SIZE[1], dtype=np.float32)[:, None], (1, 
 
 @pytest.mark.parametrize("picture", [SIZE, (90, 200)])
 def test_both_looks_find_the_same_boxes_and_none_is_told_twice(picture):
-    view, counted = view_of(*picture, LONGER), 0
+    view, counted = resize_transform(*picture, LONGER), 0
     for seed in range(12):
         truth, seen = in_view(seed, view)
-        once = look_at(TASK, network(seen), X, SPEC, [view], Looks())[0]
-        both = look_at(TASK, network(seen), X, SPEC, [view], looks_of(flips=True))[0]
+        once = run_views(TASK, network(seen), X, SPEC, [view], TTA())[0]
+        both = run_views(TASK, network(seen), X, SPEC, [view], tta_from_options(hflip=True))[0]
         assert apart(both, truth) < apart(once, truth) + 1e-3 and (np.diff(both.scores) <= 0).all()
         assert len(both) <= len(once) + 1  # a small object has locations in one of the two grids alone, now and then
         counted += len(truth)
@@ -41,8 +41,8 @@ def test_both_looks_find_the_same_boxes_and_none_is_told_twice(picture):
 
 
 def test_boxes_that_stay_in_the_mirror_are_caught():
-    view = view_of(*SIZE, LONGER)
+    view = resize_transform(*SIZE, LONGER)
     seen = in_view(3, view)[1]
-    right, wrong = (look_at(TASK, network(seen, turned), X, SPEC, [view], looks_of(flips=True))[0] for turned in (True, False))
+    right, wrong = (run_views(TASK, network(seen, turned), X, SPEC, [view], tta_from_options(hflip=True))[0] for turned in (True, False))
     assert len(wrong) > len(right)
-    assert mirrored(mirrored(seen.boxes, SIZE[1]), SIZE[1]) == pytest.approx(seen.boxes)
+    assert flip_boxes(flip_boxes(seen.boxes, SIZE[1]), SIZE[1]) == pytest.approx(seen.boxes)

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from axialzoo.spec.labels import Label
-from axialzoo.tasks.results import Segments
+from axialzoo.tasks.results import Segmentation
 from axialzoo.tasks.segmentation import Postprocess, decode
 
 LABELS = (Label("sky", thing=False), Label("nucleus"), Label("road", thing=False), Label("cell"))
@@ -31,17 +31,17 @@ def nearest(offset: np.ndarray, middles, where: np.ndarray) -> np.ndarray:
     return found
 
 
-def panoptic_quality(result: Segments, truth: Segments, classes: int) -> tuple[np.ndarray, ...]:
+def panoptic_quality(result: Segmentation, truth: Segmentation, classes: int) -> tuple[np.ndarray, ...]:
     """As COCO's panopticapi says it, with all crowds of a class."""
     iou, tp, fp, fn = np.zeros(classes), np.zeros(classes, int), np.zeros(classes, int), np.zeros(classes, int)
-    void = truth.map == 0
+    void = truth.segmentation == 0
     matched = set()
     for true in truth.segments_info:
-        a = truth.map == true["id"]
+        a = truth.segmentation == true["id"]
         if true.get("iscrowd") or not a.any():
             continue
         for found in result.segments_info:
-            b = result.map == found["id"]
+            b = result.segmentation == found["id"]
             overlap = (a & b).sum() / (a | (b & ~void)).sum()
             if found["label_id"] == true["label_id"] and overlap > 0.5:
                 iou[true["label_id"]] += overlap
@@ -50,8 +50,10 @@ def panoptic_quality(result: Segments, truth: Segments, classes: int) -> tuple[n
         if ("true", true["id"]) not in matched:
             fn[true["label_id"]] += 1
     for found in result.segments_info:
-        b = result.map == found["id"]
-        crowds = [truth.map == one["id"] for one in truth.segments_info if one.get("iscrowd") and one["label_id"] == found["label_id"]]
+        b = result.segmentation == found["id"]
+        crowds = [
+            truth.segmentation == one["id"] for one in truth.segments_info if one.get("iscrowd") and one["label_id"] == found["label_id"]
+        ]
         ignored = sum([(b & one).sum() for one in [void, *crowds]])
         if b.any() and ("found", found["id"]) not in matched and ignored / b.sum() <= 0.5:
             fp[found["label_id"]] += 1
@@ -61,15 +63,15 @@ def panoptic_quality(result: Segments, truth: Segments, classes: int) -> tuple[n
 def mean_overlap(pairs, classes: int) -> float:
     counts = np.zeros((classes, 2))
     for result, truth in pairs:
-        counted = truth.classes >= 0
+        counted = truth.class_map >= 0
         for one in range(classes):
-            a, b = truth.classes == one, (result.classes == one) & counted
+            a, b = truth.class_map == one, (result.class_map == one) & counted
             counts[one] += (a & b).sum(), (a | b).sum()
     return float(np.mean([both / either for both, either in counts if either]))
 
 
 @st.composite
-def pictures(draw, size: tuple[int, int] = (9, 11), crowds: bool = True) -> Segments:
+def pictures(draw, size: tuple[int, int] = (9, 11), crowds: bool = True) -> Segmentation:
     """A few rectangles over one another, void between them, ids of any kind."""
     count = draw(st.integers(0, 6))
     ids = draw(st.lists(st.integers(1, 300), min_size=count, max_size=count, unique=True))
@@ -83,10 +85,10 @@ def pictures(draw, size: tuple[int, int] = (9, 11), crowds: bool = True) -> Segm
         info.append({"id": id, "label_id": label, "score": draw(st.integers(0, 8)) / 8, **crowd})
     for one in info:
         one["area"] = int((map == one["id"]).sum())
-    return Segments(map, info, LABELS)
+    return Segmentation(map, info, LABELS)
 
 
-def discs(size: tuple[int, int] = (64, 96), crowd: bool = False) -> Segments:
+def discs(size: tuple[int, int] = (64, 96), crowd: bool = False) -> Segmentation:
     """Sky above road, three nuclei and a cell, and a strip of void on the right; with `crowd` the last nucleus is one."""
     rows, columns = np.mgrid[: size[0], : size[1]]
     map = np.where(rows < size[0] // 2, 1000, 7).astype(np.int32)
@@ -97,28 +99,28 @@ def discs(size: tuple[int, int] = (64, 96), crowd: bool = False) -> Segments:
     info = [{"id": id, "label_id": label, "score": 1.0, "area": int((map == id).sum())} for id, label in classes.items()]
     if crowd:
         info[4]["iscrowd"] = 1
-    return Segments(map, info, LABELS)
+    return Segmentation(map, info, LABELS)
 
 
-def perfect_maps(truth: Segments, logit: float = 8.0) -> dict[str, np.ndarray]:
+def perfect_maps(truth: Segmentation, logit: float = 8.0) -> dict[str, np.ndarray]:
     """What a faultless network says."""
     from axialzoo.tasks.segmentation import targets
 
     wanted = targets(truth)
-    classes = np.arange(len(truth.labels))
+    classes = np.arange(len(truth.categories))
     semantic = (logit * (wanted["semantic"][..., None] == classes)).astype(np.float32)
     return {"semantic": semantic, "center": wanted["center"][..., None], "offset": wanted["offset"]}
 
 
-def same_segments(a: Segments, b: Segments, where: np.ndarray | None = None) -> bool:
+def same_segments(a: Segmentation, b: Segmentation, where: np.ndarray | None = None) -> bool:
     """Whether two pictures are cut alike, whatever the ids, with the same classes (within `where`)."""
-    where = np.ones(a.map.shape, bool) if where is None else where
-    pairs = np.unique(np.stack([a.map[where], b.map[where]]), axis=1)
+    where = np.ones(a.segmentation.shape, bool) if where is None else where
+    pairs = np.unique(np.stack([a.segmentation[where], b.segmentation[where]]), axis=1)
     labels = [{0: -1, **{one["id"]: one["label_id"] for one in each.segments_info}} for each in (a, b)]
     one_to_one = all(len(np.unique(side)) == pairs.shape[1] for side in pairs)
     return one_to_one and all(labels[0][x] == labels[1][y] for x, y in pairs.T.tolist())
 
 
-def decode_with(semantic, center=None, offset=None, *, labels=(), things=None, probability=None, **settings) -> Segments:
+def decode_with(semantic, center=None, offset=None, *, labels=(), things=None, probability=None, **settings) -> Segmentation:
     """`decode` with the settings as arguments."""
     return decode(semantic, center, offset, Postprocess(**settings), labels=labels, things=things, probability=probability)

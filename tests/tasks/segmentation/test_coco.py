@@ -42,7 +42,7 @@ def test_segments_come_back_from_files(tmp_path):
     file = write_panoptic(tmp_path, {"one": discs(crowd=True), "two": discs()}, LABELS, numbers)
     found, labels, categories = read_panoptic(file, tmp_path / "panoptic")
     assert labels == LABELS and categories == numbers and list(found) == ["one", "two"]
-    assert np.array_equal(found["one"].map, discs().map)
+    assert np.array_equal(found["one"].segmentation, discs().segmentation)
     assert list(found["one"].segments_info) == discs(crowd=True).segments_info
     info = json.loads(file.read_text())["annotations"][0]["segments_info"]
     assert info[2] == {"id": 3, "category_id": 22, "area": 253, "bbox": [11, 7, 19, 19], "iscrowd": 0, "score": 1.0}
@@ -51,7 +51,7 @@ def test_segments_come_back_from_files(tmp_path):
 
 def test_files_that_do_not_agree_are_refused_by_name(tmp_path):
     file = write_panoptic(tmp_path, {"one": discs()}, LABELS)
-    Image.fromarray(ids_to_rgb(discs().map + 1)).save(tmp_path / "panoptic" / "one.png")
+    Image.fromarray(ids_to_rgb(discs().segmentation + 1)).save(tmp_path / "panoptic" / "one.png")
     with pytest.raises(ValueError, match=r"one.png: map: expected only ids that segments_info has"):
         read_panoptic(file, tmp_path / "panoptic")
     content = json.loads(file.read_text())
@@ -77,11 +77,11 @@ def test_cocos_own_files_are_read_and_scored(tmp_path):
     quality = PanopticQuality(labels)
     for one, segments in zip(content["annotations"], found.values()):
         for info, box in zip(one["segments_info"], segments.boxes):
-            assert (segments.map == info["id"]).sum() == info["area"]
+            assert (segments.segmentation == info["id"]).sum() == info["area"]
             left, top, right, bottom = box
             assert np.abs(np.array(info["bbox"]) - (left, top, right - left, bottom - top)).max() <= 1
         quality.update(segments, segments)
     assert len(labels) == 133 and quality.compute()["pq"] == 1
-    moved = type(segments)(np.roll(segments.map, 9, 1), segments.segments_info, labels)
+    moved = type(segments)(np.roll(segments.segmentation, 9, 1), segments.segments_info, labels)
     for ours, theirs in zip(compare(moved, segments, 133), plain.panoptic_quality(moved, segments, 133)):
         assert np.allclose(ours, theirs)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from axialzoo.spec.labels import Label
-from axialzoo.tasks.segmentation.centers import find_centers, touching
+from axialzoo.tasks.segmentation.centers import connected_component, find_centers
 from axialzoo.tasks.segmentation.grouping import nearest_center
 from tests.tasks.segmentation import plain
 from tests.tasks.segmentation.plain import LABELS, THINGS, discs, perfect_maps, same_segments
@@ -43,16 +43,16 @@ def test_touching_pixels_are_those_a_flood_reaches(mask):
             if (y, x) in left and (y, x) not in wanted:
                 wanted[y, x] = number
                 flood += [(y + down, x + right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
-    assert touching(where, mask.shape).tolist() == [wanted[one] for one in left]
+    assert connected_component(where, mask.shape).tolist() == [wanted[one] for one in left]
 
 
 def test_an_object_with_a_flat_top_is_not_cut():
     truth, maps = discs(), perfect_maps(discs())
     maps["center"] = np.minimum(maps["center"], 0.9)  # as with few digits: the highest pixels are equally high
-    assert same_segments(decode(**maps, labels=LABELS), truth, truth.map > 0)
+    assert same_segments(decode(**maps, labels=LABELS), truth, truth.segmentation > 0)
     noisy = maps["offset"] + np.random.default_rng(0).normal(0, 1, maps["offset"].shape).astype(np.float32)
-    assert same_segments(decode(maps["semantic"], maps["center"], noisy, labels=LABELS), truth, truth.map > 0)
-    assert not same_segments(decode(maps["semantic"], maps["center"], noisy, labels=LABELS, every_tie=True), truth, truth.map > 0)
+    assert same_segments(decode(maps["semantic"], maps["center"], noisy, labels=LABELS), truth, truth.segmentation > 0)
+    assert not same_segments(decode(maps["semantic"], maps["center"], noisy, labels=LABELS, every_tie=True), truth, truth.segmentation > 0)
 
 
 def test_two_objects_of_one_height_stay_two():
@@ -81,9 +81,9 @@ def test_each_pixel_goes_to_the_nearest_center(seed, count, size, spread):
 def test_perfect_maps_give_the_truth(merge):
     truth = discs()
     found = decode(**perfect_maps(truth), labels=LABELS, merge=merge)
-    assert same_segments(found, truth, truth.map > 0)
+    assert same_segments(found, truth, truth.segmentation > 0)
     assert [one["id"] for one in found.segments_info] == list(range(1, len(found) + 1))
-    assert [one["area"] for one in found.segments_info] == [int((found.map == one["id"]).sum()) for one in found.segments_info]
+    assert [one["area"] for one in found.segments_info] == [int((found.segmentation == one["id"]).sum()) for one in found.segments_info]
     scores = [one["score"] for one in found.segments_info]
     assert scores == sorted(scores, reverse=True)
 
@@ -91,7 +91,7 @@ def test_perfect_maps_give_the_truth(merge):
 def test_planted_offsets_as_columns_and_rows_are_caught():
     truth, maps = discs(), perfect_maps(discs())
     swapped = decode(**{**maps, "offset": maps["offset"][..., ::-1]}, labels=LABELS)
-    assert not same_segments(swapped, truth, truth.map > 0)
+    assert not same_segments(swapped, truth, truth.segmentation > 0)
 
 
 def test_scores_are_probability_times_height():
@@ -100,8 +100,10 @@ def test_scores_are_probability_times_height():
     found = decode(**maps, labels=LABELS)
     probability = np.exp(2) / (np.exp(2) + 3)
     for one in found.segments_info:
-        inside = (found.map == one["id"]) & (truth.map > 0)  # what is void is called sky or road with a probability of 1/4
-        mean = np.where(inside, probability, 0.25)[found.map == one["id"]].mean()
+        inside = (found.segmentation == one["id"]) & (
+            truth.segmentation > 0
+        )  # what is void is called sky or road with a probability of 1/4
+        mean = np.where(inside, probability, 0.25)[found.segmentation == one["id"]].mean()
         assert one["score"] == pytest.approx(mean * (0.5 if LABELS[one["label_id"]].thing else 1), rel=1e-5)
     again = decode(
         np.exp(maps["semantic"]) / np.exp(maps["semantic"]).sum(-1, keepdims=True),
@@ -120,10 +122,10 @@ def test_an_object_scores_as_its_pixels_agree():
     truth, maps = discs(), perfect_maps(discs())
     maps["offset"] = maps["offset"] + np.random.default_rng(0).normal(0, 2, maps["offset"].shape).astype(np.float32)
     before, after = (decode(**maps, labels=LABELS, agreement=weight) for weight in (0.0, 3.0))
-    scores = {after.map[before.map == one["id"]][0]: one["score"] for one in before.segments_info}
-    rows, columns = np.mgrid[: truth.map.shape[0], : truth.map.shape[1]]
+    scores = {after.segmentation[before.segmentation == one["id"]][0]: one["score"] for one in before.segments_info}
+    rows, columns = np.mgrid[: truth.segmentation.shape[0], : truth.segmentation.shape[1]]
     for one in after.segments_info:
-        inside, agreed = after.map == one["id"], 1.0
+        inside, agreed = after.segmentation == one["id"], 1.0
         if LABELS[one["label_id"]].thing:
             at = np.stack([rows[inside], columns[inside]], 1) + maps["offset"][inside]  # (pixels, 2)
             squares = ((at - at.mean(0)) ** 2).sum(1)
@@ -145,27 +147,30 @@ def test_two_objects_found_as_one_score_less_where_pixels_must_agree():
 
 def test_an_object_has_the_class_of_most_of_its_pixels():
     maps = perfect_maps(discs())
-    inside = discs().map == 4
+    inside = discs().segmentation == 4
     rows = np.flatnonzero(inside.any(1))
     maps["semantic"][rows[0] : rows[0] + 5][inside[rows[0] : rows[0] + 5]] = [0, 0, 0, 9]  # a part of a nucleus looks like a cell
     found = decode(**maps, labels=LABELS)
-    assert same_segments(found, discs(), discs().map > 0)
-    assert (found.classes[inside] == 3).any()  # the classes of pixels are as they were
+    assert same_segments(found, discs(), discs().segmentation > 0)
+    assert (found.class_map[inside] == 3).any()  # the classes of pixels are as they were
 
 
 def test_semantic_maps_alone_give_one_segment_a_class():
     found = decode(perfect_maps(discs())["semantic"], labels=LABELS)
     assert sorted(one["label_id"] for one in found.segments_info) == [0, 1, 2, 3]
-    assert np.array_equal(found.classes, perfect_maps(discs())["semantic"].argmax(-1))
+    assert np.array_equal(found.class_map, perfect_maps(discs())["semantic"].argmax(-1))
 
 
 def test_small_segments_and_the_void_class_are_of_no_segment():
     maps, areas = perfect_maps(discs()), {one["id"]: one["area"] for one in discs().segments_info}
     found = decode(**maps, labels=LABELS, instance_area=areas[3] + 1)
-    assert not found.map[(discs().map == 3) | (discs().map == 5)].any() and found.map[discs().map == 4].all()
+    assert (
+        not found.segmentation[(discs().segmentation == 3) | (discs().segmentation == 5)].any()
+        and found.segmentation[discs().segmentation == 4].all()
+    )
     assert len(decode(**maps, labels=LABELS, instance_area=areas[3])) == len(found) + 1
-    assert not decode(**maps, labels=LABELS, void=2).map[discs().map == 7].any()
-    assert decode(**maps, labels=LABELS, void=2).classes.min() == -1
+    assert not decode(**maps, labels=LABELS, void=2).segmentation[discs().segmentation == 7].any()
+    assert decode(**maps, labels=LABELS, void=2).class_map.min() == -1
     road = int((maps["semantic"].argmax(-1) == 2).sum())
     assert [len(decode(**maps, labels=LABELS, stuff_area=road, merge=merge)) for merge in ("tensorflow", "native")] == [6, 5]
 
@@ -175,7 +180,9 @@ def test_things_without_any_center_are_one_object_or_void():
     maps["center"] = np.zeros_like(maps["center"])
     native, tensorflow = (decode(**maps, labels=LABELS, merge=merge) for merge in ("native", "tensorflow"))
     things = np.isin(maps["semantic"].argmax(-1), THINGS)
-    assert len(np.unique(native.map[things])) == 1 and native.map[things].all() and not tensorflow.map[things].any()
+    assert (
+        len(np.unique(native.segmentation[things])) == 1 and native.segmentation[things].all() and not tensorflow.segmentation[things].any()
+    )
     assert [one["score"] for one in native.segments_info if LABELS[one["label_id"]].thing] == [0]
 
 
@@ -196,7 +203,7 @@ def test_memory_stays_under_ten_maps_of_labels():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(found) > 80
-    assert peak < 10 * found.map.nbytes
+    assert peak < 10 * found.segmentation.nbytes
 
 
 @pytest.mark.parametrize(

@@ -7,17 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from axialzoo.image import view_of
-from axialzoo.spec import Preprocessing, SpecError, adapt, entry
-from axialzoo.tasks import Segments, task_of
+from axialzoo.image import resize_transform
+from axialzoo.spec import Preprocessing, SpecError, adapt, get_entry
+from axialzoo.tasks import Segmentation, task_of
 from axialzoo.tasks.segmentation.mask_targets import TooManyThingsWarning, mask_targets
 from tests.golden.masks import described, stored
 
 CASES = [case for case in described("dl2_targets") if not case.startswith("_")]
-HEAD = entry("max_deeplab_s").spec.head
+HEAD = get_entry("max_deeplab_s").spec.head
 
 
-def annotation(panoptic: np.ndarray, told: dict) -> Segments:
+def annotation(panoptic: np.ndarray, told: dict) -> Segmentation:
     """Their labels as segments; a thing without a number is a crowd."""
     divisor, ignore, things = told["label_divisor"], told["ignore_label"], told["thing_class_ids"]
     labels = [*things, *[label for label in range(told["num_classes"]) if label not in things and label != ignore]]
@@ -29,7 +29,7 @@ def annotation(panoptic: np.ndarray, told: dict) -> Segments:
         ids[panoptic == value] = len(info) + 1
         crowd = {"iscrowd": 1} if label in things and number == 0 else {}
         info.append({"id": len(info) + 1, "label_id": labels.index(label), "score": 1.0, "area": 1, **crowd})
-    return Segments(ids, info)
+    return Segmentation(ids, info)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if "size_raw" in case or "resized" not in case])
@@ -51,11 +51,11 @@ def test_masks_and_classes_are_theirs(case):
     assert np.array_equal(targets["void"] > 0, arrays[f"{case}/semantic_gt"] == told["ignore_label"])
 
 
-def squares(count: int) -> Segments:
+def squares(count: int) -> Segmentation:
     ids = np.zeros((32, 32), np.int32)
     for number in range(count):
         ids[4 * (number // 8) : 4 * (number // 8) + 2 + number % 2, 4 * (number % 8) : 4 * (number % 8) + 3] = number + 1
-    return Segments(ids, [{"id": number + 1, "label_id": 0, "score": 1.0, "area": 6} for number in range(count)])
+    return Segmentation(ids, [{"id": number + 1, "label_id": 0, "score": 1.0, "area": 6} for number in range(count)])
 
 
 def test_the_smallest_objects_beyond_the_most_are_left_out_with_a_warning():
@@ -68,23 +68,23 @@ def test_the_smallest_objects_beyond_the_most_are_left_out_with_a_warning():
 
 
 def test_pictures_without_things_and_without_anything_have_targets():
-    stuff = Segments(np.ones((32, 32), np.int32), [{"id": 1, "label_id": 132, "score": 1.0, "area": 1024}])
-    for segments, exists in ((stuff, True), (Segments(np.zeros((32, 32), np.int32), []), False)):
+    stuff = Segmentation(np.ones((32, 32), np.int32), [{"id": 1, "label_id": 132, "score": 1.0, "area": 1024}])
+    for segments, exists in ((stuff, True), (Segmentation(np.zeros((32, 32), np.int32), []), False)):
         targets = mask_targets(segments, HEAD, 4, 4)
         assert (targets["mask_ids"] >= 0).all() == exists and (targets["void"] == 0).all() == exists
         assert (targets["semantic"] == 133).all() if exists else (targets["semantic"] == -1).all()
 
 
 def test_more_classes_than_the_head_has_are_refused():
-    many = Segments(np.ones((8, 8), np.int32), [{"id": 1, "label_id": 133, "score": 1.0, "area": 64}])
+    many = Segmentation(np.ones((8, 8), np.int32), [{"id": 1, "label_id": 133, "score": 1.0, "area": 64}])
     with pytest.raises(ValueError, match="from 0 to 132"):
         mask_targets(many, HEAD, 1)
 
 
 def test_tiles_are_refused_with_the_reason():
-    from axialzoo.tasks import looks_of
+    from axialzoo.tasks import tta_from_options
 
-    spec = adapt(entry("kmax_deeplab_nuclei_xs").spec, input_size=(64, 64))
+    spec = adapt(get_entry("kmax_deeplab_nuclei_xs").spec, input_size=(64, 64))
     with pytest.raises(SpecError, match="slots of two looks"):
-        view = view_of(64, 64, Preprocessing(size=(64, 64), resize="none"))
-        task_of(spec.head).look(lambda x: {}, np.zeros((1, 64, 64, 3), np.float32), spec, [view], looks_of(tile=32))
+        view = resize_transform(64, 64, Preprocessing(size=(64, 64), resize="none"))
+        task_of(spec.head).predict_tta(lambda x: {}, np.zeros((1, 64, 64, 3), np.float32), spec, [view], tta_from_options(tile=32))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from axialzoo.spec.labels import Label
-from axialzoo.tasks.results import Segments
+from axialzoo.tasks.results import Segmentation
 from axialzoo.tasks.segmentation import PanopticQuality, SegmentationMetric
 from axialzoo.tasks.segmentation.overlap import MeanOverlap
 from axialzoo.tasks.segmentation.precision import AveragePrecision
@@ -19,8 +19,8 @@ from tests.tasks.segmentation import plain
 from tests.tasks.segmentation.plain import LABELS, discs, pictures
 
 
-def moved(segments: Segments, rows: int = 3) -> Segments:
-    return Segments(np.roll(segments.map, rows, 0), segments.segments_info, segments.labels)
+def moved(segments: Segmentation, rows: int = 3) -> Segmentation:
+    return Segmentation(np.roll(segments.segmentation, rows, 0), segments.segments_info, segments.categories)
 
 
 @settings(deadline=None, max_examples=150)
@@ -39,16 +39,20 @@ def test_mean_overlap_is_that_of_the_plain_version(pairs):
     if "miou" in metric.compute():
         assert metric.compute()["miou"] == pytest.approx(plain.mean_overlap(pairs, 4))
     else:
-        assert all((truth.classes < 0).all() for _, truth in pairs)
+        assert all((truth.class_map < 0).all() for _, truth in pairs)
 
 
 def test_what_is_found_in_void_is_no_error():
     truth, result = (
         discs(),
-        Segments(np.where(discs().map == 0, 9, discs().map), [*discs().segments_info, {"id": 9, "label_id": 3}], LABELS),
+        Segmentation(
+            np.where(discs().segmentation == 0, 9, discs().segmentation), [*discs().segments_info, {"id": 9, "label_id": 3}], LABELS
+        ),
     )
     assert compare(result, truth, 4)[2].tolist() == [0, 0, 0, 0]
-    counted = Segments(np.where(truth.map == 0, 9, truth.map), [*truth.segments_info, {"id": 9, "label_id": 0}], LABELS)
+    counted = Segmentation(
+        np.where(truth.segmentation == 0, 9, truth.segmentation), [*truth.segments_info, {"id": 9, "label_id": 0}], LABELS
+    )
     assert compare(result, counted, 4)[2].tolist() == [0, 0, 0, 1]  # the planted error: void is a class
     metric, wrong = MeanOverlap(LABELS), MeanOverlap(LABELS)
     metric.update(result, truth)
@@ -58,10 +62,12 @@ def test_what_is_found_in_void_is_no_error():
 
 def test_crowds_are_neither_missed_nor_wrongly_found():
     truth, plain_truth = discs(crowd=True), discs()
-    without = Segments(np.where(truth.map == 5, 0, truth.map), [one for one in discs().segments_info if one["id"] != 5], LABELS)
+    without = Segmentation(
+        np.where(truth.segmentation == 5, 0, truth.segmentation), [one for one in discs().segments_info if one["id"] != 5], LABELS
+    )
     assert compare(without, truth, 4)[3].tolist() == [0, 0, 0, 0]
-    half = np.where((truth.map == 5) & (np.arange(96) % 4 == 0), 50, without.map)
-    parts = Segments(half, [*without.segments_info, {"id": 50, "label_id": 1}], LABELS)
+    half = np.where((truth.segmentation == 5) & (np.arange(96) % 4 == 0), 50, without.segmentation)
+    parts = Segmentation(half, [*without.segments_info, {"id": 50, "label_id": 1}], LABELS)
     assert compare(parts, truth, 4)[2].tolist() == [0, 0, 0, 0]
     assert compare(without, plain_truth, 4)[3].tolist() == [0, 1, 0, 0]  # the planted error: the crowd is an object
     assert compare(parts, plain_truth, 4)[2].tolist() == [0, 1, 0, 0]
@@ -80,12 +86,12 @@ def test_a_faultless_result_scores_one(instances):
 
 
 def test_what_cannot_be_measured_is_left_out_and_never_nan():
-    empty = Segments(np.zeros((8, 8), np.int32), [], LABELS)
+    empty = Segmentation(np.zeros((8, 8), np.int32), [], LABELS)
     metric = SegmentationMetric(LABELS, average_precision=False)
     assert metric.compute() == {"per_class": {}}
     metric.update(empty, empty)
     assert metric.compute() == {"per_class": {}}
-    stuff = Segments(np.ones((8, 8), np.int32), [{"id": 1, "label_id": 0}], LABELS)
+    stuff = Segmentation(np.ones((8, 8), np.int32), [{"id": 1, "label_id": 0}], LABELS)
     metric.update(empty, stuff)
     found = metric.compute()
     assert found["pq"] == found["sq"] == found["miou"] == 0 and "pq_things" not in found
@@ -104,15 +110,15 @@ def test_pictures_come_one_by_one():
 
 def test_what_does_not_fit_is_refused():
     metric = SegmentationMetric(LABELS, average_precision=False)
-    small = Segments(discs().map[1:], discs().segments_info, LABELS)
+    small = Segmentation(discs().segmentation[1:], discs().segments_info, LABELS)
     with pytest.raises(ValueError, match="as large as the truth's"):
         metric.update(small, discs())
     with pytest.raises(ValueError, match="label_id: expected classes from 0 to 3"):
-        metric.update(Segments(np.ones((4, 4), np.int32), [{"id": 1, "label_id": 4}]), Segments(np.zeros((4, 4), np.int32), []))
+        metric.update(Segmentation(np.ones((4, 4), np.int32), [{"id": 1, "label_id": 4}]), Segmentation(np.zeros((4, 4), np.int32), []))
     with pytest.raises(ValueError, match="'nucleus'"):
         SegmentationMetric((Label("nucleus"), Label("nucleus")))
     with pytest.raises(ValueError, match="each once"):
-        metric.update(Segments(np.ones((4, 4), np.int32), [{"id": 1, "label_id": 1}] * 2), Segments(np.zeros((4, 4), np.int32), []))
+        metric.update(Segmentation(np.ones((4, 4), np.int32), [{"id": 1, "label_id": 1}] * 2), Segmentation(np.zeros((4, 4), np.int32), []))
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools' decode
@@ -122,7 +128,7 @@ def test_masks_of_average_precision_are_those_of_the_map(segments):
     from pycocotools import mask
 
     rows = AveragePrecision(LABELS)._rows(segments)
-    things = [one for one in segments.segments_info if LABELS[one["label_id"]].thing and (segments.map == one["id"]).any()]
+    things = [one for one in segments.segments_info if LABELS[one["label_id"]].thing and (segments.segmentation == one["id"]).any()]
     assert len(rows) == len(things)
     for row, one in zip(rows, things):
-        assert np.array_equal(mask.decode(row["segmentation"]), segments.map == one["id"]) and row["label_id"] == one["label_id"]
+        assert np.array_equal(mask.decode(row["segmentation"]), segments.segmentation == one["id"]) and row["label_id"] == one["label_id"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from axialzoo.tasks.results import Segments
+from axialzoo.tasks.results import Segmentation
 from axialzoo.tasks.segmentation import SegmentationMetric
 from axialzoo.tasks.segmentation.precision import AveragePrecision
 from tests.tasks.segmentation.plain import LABELS, THINGS, discs, pictures
@@ -17,14 +17,14 @@ from tests.tasks.segmentation.plain import LABELS, THINGS, discs, pictures
 pytest.importorskip("pycocotools", reason="pycocotools is not installed")
 
 
-def shaken(truth: Segments, seed: int) -> Segments:
+def shaken(truth: Segmentation, seed: int) -> Segmentation:
     """The truth with its objects moved and scored at random."""
     rng = np.random.default_rng(seed)
-    map, info = np.zeros_like(truth.map), []
+    map, info = np.zeros_like(truth.segmentation), []
     for one in truth.segments_info:
-        map[np.roll(truth.map == one["id"], rng.integers(-4, 5, 2), (0, 1))] = one["id"]
+        map[np.roll(truth.segmentation == one["id"], rng.integers(-4, 5, 2), (0, 1))] = one["id"]
         info.append({**one, "iscrowd": 0, "score": float(rng.random())})
-    return Segments(map, info, LABELS)
+    return Segmentation(map, info, LABELS)
 
 
 PAIRS = [(shaken(discs(crowd=seed % 2 == 0), seed), discs(crowd=seed % 2 == 0)) for seed in range(6)]
@@ -40,7 +40,7 @@ def by_pycocotools(pairs, kind: str) -> tuple[float, float]:
     for image, pair in enumerate(pairs, 1):
         for segments, to in zip(pair, (results, truths)):
             for one in segments.segments_info:
-                inside = segments.map == one["id"]
+                inside = segments.segmentation == one["id"]
                 if one["label_id"] in THINGS and inside.any():
                     rle = mask.encode(np.asfortranarray(inside.astype(np.uint8)))
                     box = {"bbox": mask.toBbox(rle).tolist()} if kind == "bbox" or to is truths else {}
@@ -78,7 +78,10 @@ def test_average_precision_is_that_of_pycocotools():
 
 
 def test_a_crowd_taken_for_an_object_is_caught():
-    objects = [(result, Segments(truth.map, [{**one, "iscrowd": 0} for one in truth.segments_info], LABELS)) for result, truth in PAIRS]
+    objects = [
+        (result, Segmentation(truth.segmentation, [{**one, "iscrowd": 0} for one in truth.segments_info], LABELS))
+        for result, truth in PAIRS
+    ]
     assert abs(measured(objects)["mask_ap"] - measured(PAIRS)["mask_ap"]) > 1e-3
 
 
@@ -93,7 +96,7 @@ def test_encoded_masks_and_boxes_are_those_of_pycocotools(segments):
     (rows,) = metric.truths
     assert len(rows) == len(kept)
     for info, one in zip(kept, rows):
-        wanted = mask.encode(np.asfortranarray((segments.map == info["id"]).astype(np.uint8)))
+        wanted = mask.encode(np.asfortranarray((segments.segmentation == info["id"]).astype(np.uint8)))
         assert one["segmentation"] == wanted
         assert one["bbox"] == mask.toBbox(wanted).tolist()
 
@@ -107,6 +110,6 @@ def test_all_keys_of_a_faultless_result():
 
 
 def test_without_objects_or_results_there_is_no_nan():
-    empty = Segments(np.zeros((64, 96), np.int32), [], LABELS)
+    empty = Segmentation(np.zeros((64, 96), np.int32), [], LABELS)
     assert measured([(discs(), empty)]) == {"per_class": {}}
     assert measured([(empty, discs())])["mask_ap"] == 0

@@ -7,21 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from axialzoo.tasks.results import Segments
+from axialzoo.tasks.results import Segmentation
 from axialzoo.tasks.segmentation import targets
 from tests.tasks.segmentation.plain import LABELS, THINGS, discs, pictures, same_segments
 from tests.tasks.segmentation.plain import decode_with as decode
 
 
-def slow(truth: Segments, sigma: float, small_area: int, small_weight: float) -> dict[str, np.ndarray]:
+def slow(truth: Segmentation, sigma: float, small_area: int, small_weight: float) -> dict[str, np.ndarray]:
     """Object by object and pixel by pixel, at the picture's size."""
-    height, width = truth.map.shape
-    wanted = {name: np.zeros(truth.map.shape) for name in ("center", "offset_weight")}
-    wanted["semantic"], wanted["offset"] = np.full(truth.map.shape, -1), np.zeros((height, width, 2))
-    wanted["semantic_weight"], wanted["center_weight"] = np.ones(truth.map.shape), (truth.map > 0).astype(float)
+    height, width = truth.segmentation.shape
+    wanted = {name: np.zeros(truth.segmentation.shape) for name in ("center", "offset_weight")}
+    wanted["semantic"], wanted["offset"] = np.full(truth.segmentation.shape, -1), np.zeros((height, width, 2))
+    wanted["semantic_weight"], wanted["center_weight"] = np.ones(truth.segmentation.shape), (truth.segmentation > 0).astype(float)
     reach = int(3 * sigma + 1)
     for one in truth.segments_info:
-        inside = truth.map == one["id"]
+        inside = truth.segmentation == one["id"]
         wanted["semantic"][inside] = one["label_id"]
         if one["label_id"] not in THINGS or not inside.any():
             continue
@@ -63,14 +63,14 @@ def test_targets_of_usual_objects():
 
 
 def test_a_heat_map_ends_at_a_square():
-    found = targets(Segments(np.pad([[1]], 40).astype(np.int32), [{"id": 1, "label_id": 1}], LABELS))["center"]
+    found = targets(Segmentation(np.pad([[1]], 40).astype(np.int32), [{"id": 1, "label_id": 1}], LABELS))["center"]
     ys, xs = np.nonzero(found)
     assert (ys.min(), ys.max(), xs.min(), xs.max()) == (15, 65, 15, 65)  # 6 * 8 + 3 = 51 pixels wide
     assert found[40, 40] == 1 and found[40, 48] == pytest.approx(np.exp(-0.5))
 
 
 def test_crowds_count_in_the_semantic_map_alone():
-    found, crowd = targets(discs(crowd=True)), discs().map == 5
+    found, crowd = targets(discs(crowd=True)), discs().segmentation == 5
     assert (found["semantic"][crowd] == 1).all() and (found["semantic_weight"][crowd] == 1).all()
     assert not found["center_weight"][crowd].any() and not found["offset_weight"][crowd].any() and not found["offset"][crowd].any()
     counted = targets(discs())  # the planted error: the crowd is taken for an object
@@ -78,7 +78,7 @@ def test_crowds_count_in_the_semantic_map_alone():
 
 
 def test_void_counts_nowhere():
-    found, void = targets(discs(), ignore=255), discs().map == 0
+    found, void = targets(discs(), ignore=255), discs().segmentation == 0
     assert (found["semantic"][void] == 255).all() and not found["center_weight"][void].any() and not found["offset_weight"][void].any()
 
 
@@ -86,15 +86,15 @@ def test_void_counts_nowhere():
 def test_decoded_targets_are_the_truth(stride):
     truth, found = discs(), targets(discs(), stride=stride)
     back = decode(np.maximum(found["semantic"], 0), found["center"], found["offset"], labels=LABELS, nms_kernel=3)
-    small = Segments(truth.map[::stride, ::stride], truth.segments_info, LABELS)
-    assert same_segments(back, small, small.map > 0)
+    small = Segmentation(truth.segmentation[::stride, ::stride], truth.segments_info, LABELS)
+    assert same_segments(back, small, small.segmentation > 0)
 
 
 def test_offsets_left_in_the_pictures_pixels_are_caught():
     found = targets(discs(), stride=4)
     wrong = decode(np.maximum(found["semantic"], 0), found["center"], found["offset"] * 4, labels=LABELS, nms_kernel=3)
-    small = Segments(discs().map[::4, ::4], discs().segments_info, LABELS)
-    assert not same_segments(wrong, small, small.map > 0)
+    small = Segmentation(discs().segmentation[::4, ::4], discs().segments_info, LABELS)
+    assert not same_segments(wrong, small, small.segmentation > 0)
 
 
 def test_semantic_targets_alone():
@@ -104,11 +104,11 @@ def test_semantic_targets_alone():
 
 
 def test_what_does_not_fit_is_refused():
-    nameless = Segments(discs().map, discs().segments_info)
+    nameless = Segmentation(discs().segmentation, discs().segments_info)
     with pytest.raises(ValueError, match="things: expected"):
         targets(nameless)
     assert targets(nameless, things=THINGS)["offset_weight"].any()
     with pytest.raises(ValueError, match="stride of at least 1"):
         targets(discs(), stride=0)
     with pytest.raises(ValueError, match="found \\[1000\\] too"):
-        targets(Segments(discs().map, discs().segments_info[1:], LABELS))
+        targets(Segmentation(discs().segmentation, discs().segments_info[1:], LABELS))

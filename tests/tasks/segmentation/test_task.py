@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from axialzoo.image import view_of
-from axialzoo.spec import Label, Model, Preprocessing, entry
-from axialzoo.tasks import Segments, batch_targets, task_of
-from axialzoo.tasks.segmentation.grow import grown
+from axialzoo.image import resize_transform
+from axialzoo.spec import Label, Model, Preprocessing, get_entry
+from axialzoo.tasks import Segmentation, batch_targets, task_of
+from axialzoo.tasks.segmentation.grow import upsample_maps
 
 
 def at_stride_2(spec: Model) -> Model:
@@ -22,13 +22,13 @@ def at_stride_2(spec: Model) -> Model:
     return replace(spec, head=replace(head, semantic=decoder, instances=instances, reading=reading))
 
 
-SPEC = at_stride_2(entry("axial_deeplab_nuclei_xs").spec)
+SPEC = at_stride_2(get_entry("axial_deeplab_nuclei_xs").spec)
 TASK = task_of(SPEC.head)
 LABELS = (Label("background", False), Label("nucleus"))
 SIDE = 64
 
 
-def truth() -> Segments:
+def truth() -> Segmentation:
     """A long bar, and two discs that touch its ends: their centers are nearer to the ends than the bar's own."""
     rows, columns = np.mgrid[:SIDE, :SIDE]
     ids = np.ones((SIDE, SIDE), np.int32)
@@ -36,17 +36,17 @@ def truth() -> Segments:
     for number, (row, column, radius) in enumerate([(38, 9, 9), (38, 54, 9)], 3):
         ids[((rows - row) ** 2 + (columns - column) ** 2 < radius**2) & (ids == 1)] = number
     info = [{"id": one, "label_id": int(one > 1), "score": 1.0, "area": int((ids == one).sum())} for one in range(1, 5)]
-    return Segments(ids, info, LABELS)
+    return Segmentation(ids, info, LABELS)
 
 
-def perfect(said: Segments) -> dict[str, np.ndarray]:
+def perfect(said: Segmentation) -> dict[str, np.ndarray]:
     """What a network without error would give."""
-    made = TASK.targets(said, SPEC, said.map.shape)
+    made = TASK.targets(said, SPEC, said.segmentation.shape)
     logits = 20.0 * (made["semantic"][..., None] == np.arange(2)) - 10.0
     return {"semantic": logits.astype(np.float32), "center": made["center"][..., None], "offset": made["offset"]}
 
 
-def quality(found: Segments, said: Segments) -> float:
+def quality(found: Segmentation, said: Segmentation) -> float:
     metric = TASK.metric(SPEC, LABELS)
     metric.update(found, said)
     return metric.compute()["pq"]
@@ -54,56 +54,58 @@ def quality(found: Segments, said: Segments) -> float:
 
 def test_the_figure_is_one_that_the_metric_tells():
     alone = replace(SPEC, head=replace(SPEC.head, instances=None))
-    assert [TASK.figure(spec) for spec in (SPEC, alone)] == ["pq", "miou"]
+    assert [TASK.primary_metric(spec) for spec in (SPEC, alone)] == ["pq", "miou"]
     for spec in (SPEC, alone):
         metric = TASK.metric(spec, LABELS)
-        assert TASK.figure(spec) not in metric.compute()
+        assert TASK.primary_metric(spec) not in metric.compute()
         metric.update(truth(), truth())
-        assert metric.compute()[TASK.figure(spec)] == 1.0
+        assert metric.compute()[TASK.primary_metric(spec)] == 1.0
 
 
 def test_perfect_maps_give_the_truth_back():
-    found = TASK.decode(perfect(truth()), SPEC, view_of(SIDE, SIDE, Preprocessing(resize="none")), LABELS)
+    found = TASK.decode(perfect(truth()), SPEC, resize_transform(SIDE, SIDE, Preprocessing(resize="none")), LABELS)
     assert len(found) == 4 and quality(found, truth()) > 0.93
 
 
 def test_rows_and_columns_of_offsets_the_other_way_round_would_be_seen():
     maps = perfect(truth())
     maps["offset"] = maps["offset"][..., ::-1]
-    found = TASK.decode(maps, SPEC, view_of(SIDE, SIDE, Preprocessing(resize="none")), LABELS)
+    found = TASK.decode(maps, SPEC, resize_transform(SIDE, SIDE, Preprocessing(resize="none")), LABELS)
     assert quality(found, truth()) < 0.85
 
 
 def test_offsets_grow_with_their_maps():
     maps = perfect(truth())
-    whole = grown(maps, (SIDE, SIDE), 2)
+    whole = upsample_maps(maps, (SIDE, SIDE), 2)
     assert np.allclose(whole["offset"][::2, ::2], 2 * maps["offset"], atol=1e-5)
 
 
 def test_offsets_that_do_not_lead_to_the_middle_would_be_seen():
-    maps, view = perfect(truth()), view_of(SIDE, SIDE, Preprocessing(resize="none"))
+    maps, view = perfect(truth()), resize_transform(SIDE, SIDE, Preprocessing(resize="none"))
     right = quality(TASK.decode(maps, SPEC, view, LABELS), truth())
     assert quality(TASK.decode({**maps, "offset": -maps["offset"]}, SPEC, view, LABELS), truth()) < right - 0.05
 
 
 def test_segments_come_in_the_pictures_own_pixels():
-    view = view_of(2 * SIDE, 2 * SIDE, Preprocessing(size=(SIDE, SIDE), resize="squash"))
+    view = resize_transform(2 * SIDE, 2 * SIDE, Preprocessing(size=(SIDE, SIDE), resize="squash"))
     found = TASK.decode(perfect(truth()), SPEC, view, LABELS)
-    assert found.map.shape == (2 * SIDE, 2 * SIDE)
+    assert found.segmentation.shape == (2 * SIDE, 2 * SIDE)
     assert sum(one["area"] for one in found.segments_info) == 4 * SIDE * SIDE
-    large = Segments(truth().map.repeat(2, 0).repeat(2, 1), truth().segments_info, LABELS)
+    large = Segmentation(truth().segmentation.repeat(2, 0).repeat(2, 1), truth().segments_info, LABELS)
     assert quality(found, large) > 0.9
 
 
 @pytest.mark.parametrize("size", [(65, 97), (64, 64)])
 def test_maps_grow_so_that_each_value_stays_at_its_pixel(size):
     value = np.random.default_rng(0).standard_normal((-(-size[0] // 4), -(-size[1] // 4), 3)).astype(np.float32)
-    assert np.allclose(grown({"semantic": value}, size, 4)["semantic"][::4, ::4], value, atol=1e-6)
+    assert np.allclose(upsample_maps({"semantic": value}, size, 4)["semantic"][::4, ::4], value, atol=1e-6)
 
 
 def test_a_head_without_instances_gives_a_segment_for_each_class():
     spec = replace(SPEC, head=replace(SPEC.head, instances=None))
-    found = TASK.decode({"semantic": perfect(truth())["semantic"]}, spec, view_of(SIDE, SIDE, Preprocessing(resize="none")), LABELS)
+    found = TASK.decode(
+        {"semantic": perfect(truth())["semantic"]}, spec, resize_transform(SIDE, SIDE, Preprocessing(resize="none")), LABELS
+    )
     assert sorted(one["label_id"] for one in found.segments_info) == [0, 1]
     metric = TASK.metric(spec, LABELS)
     metric.update(found, truth())
@@ -114,7 +116,7 @@ def test_small_objects_weigh_what_the_head_says():
     heavy = replace(SPEC, head=replace(SPEC.head, reading=replace(SPEC.head.reading, small_weight=3.0)))
     alike, weighed = (TASK.targets(truth(), spec, (SIDE, SIDE))["semantic_weight"] for spec in (SPEC, heavy))
     assert SPEC.head.reading.small_weight == 1.0 and (alike == 1).all()
-    assert np.array_equal(weighed, np.where(truth().map[::2, ::2] > 1, 3.0, 1.0))
+    assert np.array_equal(weighed, np.where(truth().segmentation[::2, ::2] > 1, 3.0, 1.0))
 
 
 def test_targets_of_a_batch_have_the_batch_first():

@@ -5,47 +5,47 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from axialzoo.tasks.results import Segments
-from axialzoo.tasks.segmentation.flip import mirrored
+from axialzoo.tasks.results import Segmentation
+from axialzoo.tasks.segmentation.flip import flip_maps
 from axialzoo.tasks.segmentation.tiles import tiled_maps
 from axialzoo.tasks.segmentation.tta_maps import mean_maps
 from tests.tasks.segmentation.plain import LABELS, discs, perfect_maps, same_segments
 from tests.tasks.segmentation.plain import decode_with as decode
 
 
-def mirror_of(truth: Segments) -> Segments:
-    return Segments(truth.map[:, ::-1], truth.segments_info, truth.labels)
+def mirror_of(truth: Segmentation) -> Segmentation:
+    return Segmentation(truth.segmentation[:, ::-1], truth.segments_info, truth.categories)
 
 
 def test_a_mirror_image_and_the_picture_agree():
     truth = discs()
-    there, back = perfect_maps(truth), mirrored(perfect_maps(mirror_of(truth)))
-    inside = np.isin(truth.map, (3, 4, 5, 6))
+    there, back = perfect_maps(truth), flip_maps(perfect_maps(mirror_of(truth)))
+    inside = np.isin(truth.segmentation, (3, 4, 5, 6))
     assert np.abs(back["offset"] - there["offset"])[inside].max() <= 1  # centers of mass between two pixels may round the other way
     found = decode(**mean_maps([there, back]), labels=LABELS, activation=None)
-    assert same_segments(found, truth, truth.map > 0)
+    assert same_segments(found, truth, truth.segmentation > 0)
 
 
 def test_mirrored_twice_is_as_before():
-    maps = {**perfect_maps(discs()), "classes": discs().map}
-    for name, value in mirrored(mirrored(maps)).items():
+    maps = {**perfect_maps(discs()), "classes": discs().segmentation}
+    for name, value in flip_maps(flip_maps(maps)).items():
         assert np.array_equal(value, maps[name])
     batch = {name: value[None] for name, value in perfect_maps(discs()).items()}
-    assert all(np.array_equal(value[0], mirrored(perfect_maps(discs()))[name]) for name, value in mirrored(batch).items())
+    assert all(np.array_equal(value[0], flip_maps(perfect_maps(discs()))[name]) for name, value in flip_maps(batch).items())
 
 
 def test_a_flip_that_leaves_the_offsets_as_they_were_is_caught():
     truth, maps = discs(), perfect_maps(mirror_of(discs()))
     unmoved = {name: value[:, ::-1] for name, value in maps.items()}
-    assert not same_segments(decode(**unmoved, labels=LABELS), truth, truth.map > 0)
-    assert same_segments(decode(**mirrored(maps), labels=LABELS), truth, truth.map > 0)
+    assert not same_segments(decode(**unmoved, labels=LABELS), truth, truth.segmentation > 0)
+    assert same_segments(decode(**flip_maps(maps), labels=LABELS), truth, truth.segmentation > 0)
 
 
 def test_a_mirror_image_of_another_size_is_refused():
     maps = perfect_maps(discs())
     with pytest.raises(ValueError, match="semantic: expected the same shape"):
         mean_maps([maps, {name: value[1:] for name, value in maps.items()}])
-    with pytest.raises(ValueError, match="same maps of every look"):
+    with pytest.raises(ValueError, match="same maps of every view"):
         mean_maps([maps, {"semantic": maps["semantic"]}])
 
 
@@ -95,7 +95,7 @@ def test_an_object_across_a_seam_stays_one_and_labels_of_tiles_alone_would_cut_i
     maps = perfect_maps(discs())
     predict, _ = network_of(maps)
     joined = decode(**tiled_maps(predict, PICTURE, (64, 50), (0, 6)), labels=LABELS)
-    assert len(np.unique(joined.map[discs().map == 4])) == 1
+    assert len(np.unique(joined.segmentation[discs().segmentation == 4])) == 1
     left, right = (decode(**{name: value[:, part] for name, value in maps.items()}, labels=LABELS) for part in (np.s_[:48], np.s_[48:]))
     assert len(left) + len(right) > len(joined)
 

@@ -7,11 +7,11 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from axialzoo.image import View
-from axialzoo.spec import Label, entry
-from axialzoo.tasks import Looks, Segments, look_at, looks_of, task_of
+from axialzoo.image import ResizeTransform
+from axialzoo.spec import Label, get_entry
+from axialzoo.tasks import TTA, Segmentation, run_views, task_of, tta_from_options
 from axialzoo.tasks.segmentation import PanopticQuality
-from axialzoo.tasks.segmentation.tta_maps import looked, resized
+from axialzoo.tasks.segmentation.tta_maps import predict_tta, resized
 from tests.tasks.segmentation.plain import LABELS, discs, perfect_maps, same_segments
 from tests.tasks.segmentation.plain import decode_with as decode
 
@@ -29,24 +29,24 @@ def network(x: np.ndarray) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize(("tile", "overlap"), [((33, 49), 8), ((17, 33), 0), ((65, 33), (1, 16)), ((129, 129), 32)])
 def test_tiles_of_a_local_network_give_the_maps_of_the_whole(tile, overlap):
-    once = looked(network, X, looks_of(), STRIDE, MULTIPLE)
-    found = looked(network, X, looks_of(tile=tile, overlap=overlap), STRIDE, MULTIPLE)
+    once = predict_tta(network, X, tta_from_options(), STRIDE, MULTIPLE)
+    found = predict_tta(network, X, tta_from_options(tile=tile, overlap=overlap), STRIDE, MULTIPLE)
     assert found.keys() == once.keys() and all(np.allclose(found[name], once[name], atol=1e-4) for name in found)
 
 
 def test_tiles_that_begin_where_the_networks_grid_does_not_are_caught():
-    once = looked(network, X, looks_of(), STRIDE, MULTIPLE)
-    shifted = looked(network, X, looks_of(tile=(33, 49), overlap=8), STRIDE, 1)
+    once = predict_tta(network, X, tta_from_options(), STRIDE, MULTIPLE)
+    shifted = predict_tta(network, X, tta_from_options(tile=(33, 49), overlap=8), STRIDE, 1)
     assert np.abs(shifted["center"] - once["center"]).max() > 0.1
 
 
-def knowing(truth: Segments, turn: bool = True, scale: bool = True):
-    """A network that finds in a picture of coordinates where it looks, from which side and how large, and says the truth of it.
+def knowing(truth: Segmentation, turn: bool = True, scale: bool = True):
+    """A network that finds in a picture of coordinates where it tta, from which side and how large, and says the truth of it.
 
     `turn` and `scale` False plant an error each: offsets that stay as they are in the mirror, or at another size.
     """
     maps = perfect_maps(truth)
-    size = truth.map.shape
+    size = truth.segmentation.shape
 
     def compute(x: np.ndarray) -> dict[str, np.ndarray]:
         rows, columns = (np.clip(np.rint(x[0, ..., axis]), 0, size[axis] - 1).astype(int) for axis in (0, 1))
@@ -62,31 +62,31 @@ def knowing(truth: Segments, turn: bool = True, scale: bool = True):
 PICTURE = np.stack([*np.mgrid[:64, :96], np.zeros((64, 96))], -1).astype(np.float32)
 
 
-def quality(compute, looks: Looks) -> float:
+def quality(compute, tta: TTA) -> float:
     truth = discs()
     metric = PanopticQuality(LABELS)
-    metric.update(decode(**looked(compute, PICTURE, looks, 1, 1), labels=LABELS), truth)
+    metric.update(decode(**predict_tta(compute, PICTURE, tta, 1, 1), labels=LABELS), truth)
     return metric.compute()["pq"]
 
 
 @pytest.mark.parametrize(
-    "asked", [{"flips": True}, {"scales": (2.0,)}, {"scales": (0.5, 1, 2), "flips": True}, {"tile": 48, "flips": True}]
+    "asked", [{"hflip": True}, {"scales": (2.0,)}, {"scales": (0.5, 1, 2), "hflip": True}, {"tile": 48, "hflip": True}]
 )
 def test_what_several_looks_say_together_is_the_truth(asked):
-    assert quality(knowing(discs()), looks_of(**asked)) > 0.93
+    assert quality(knowing(discs()), tta_from_options(**asked)) > 0.93
 
 
-def astray(compute, looks: Looks) -> float:
+def astray(compute, tta: TTA) -> float:
     """How far offsets lead past the middle of their objects, in pixels, on the mean."""
     truth = discs()
-    found = looked(compute, PICTURE, looks, 1, 1)["offset"]
-    return float(np.abs(found - perfect_maps(truth)["offset"])[np.isin(truth.map, (3, 4, 5, 6))].mean())
+    found = predict_tta(compute, PICTURE, tta, 1, 1)["offset"]
+    return float(np.abs(found - perfect_maps(truth)["offset"])[np.isin(truth.segmentation, (3, 4, 5, 6))].mean())
 
 
-@pytest.mark.parametrize(("asked", "error"), [({"flips": True}, "turn"), ({"scales": (2.0,)}, "scale"), ({"scales": (0.5, 1)}, "scale")])
+@pytest.mark.parametrize(("asked", "error"), [({"hflip": True}, "turn"), ({"scales": (2.0,)}, "scale"), ({"scales": (0.5, 1)}, "scale")])
 def test_offsets_that_stay_in_the_mirror_or_at_another_size_are_caught(asked, error):
-    assert astray(knowing(discs()), looks_of(**asked)) < 0.5
-    assert astray(knowing(discs(), **{error: False}), looks_of(**asked)) > 1
+    assert astray(knowing(discs()), tta_from_options(**asked)) < 0.5
+    assert astray(knowing(discs(), **{error: False}), tta_from_options(**asked)) > 1
 
 
 def test_a_picture_keeps_its_place_when_it_is_resized():
@@ -106,7 +106,7 @@ def peak(height: int, tile: int | None) -> tuple[float, int]:
         return {"semantic": np.zeros((*x.shape[:3], 19), np.float32)}
 
     tracemalloc.start()
-    maps = looked(compute, x, looks_of(tile=tile, overlap=None if tile is None else 8), 1, 1)
+    maps = predict_tta(compute, x, tta_from_options(tile=tile, overlap=None if tile is None else 8), 1, 1)
     most = tracemalloc.get_traced_memory()[1] - sum(value.nbytes for value in maps.values())
     tracemalloc.stop()
     return most, max(seen)
@@ -120,7 +120,7 @@ def test_memory_is_that_of_a_row_of_tiles_however_large_the_picture():
 
 
 def test_the_task_looks_in_tiles_and_gives_segments_of_the_picture():
-    spec = entry("axial_deeplab_nuclei_xs").spec
+    spec = get_entry("axial_deeplab_nuclei_xs").spec
     task, stride = task_of(spec.head), spec.head.stride(spec.backbone)
     labels = (Label("background", False), Label("nucleus"))
     rows, columns = np.mgrid[:64, :96]
@@ -132,9 +132,9 @@ def test_the_task_looks_in_tiles_and_gives_segments_of_the_picture():
         center = np.exp(-(x[:, ::stride, ::stride, 1:] ** 2).sum(-1, keepdims=True) / 18)
         return {"semantic": np.concatenate([5 - 10 * thing, 10 * thing - 5], -1), "center": center, "offset": offset}
 
-    view = View((64, 96), (64, 96), 0, 0, (64, 96))
-    (once,) = look_at(task, compute, x[None], spec, [view], Looks(), labels)
-    (tiled,) = look_at(task, compute, x[None], spec, [view], looks_of(tile=(48, 64), overlap=16), labels)
+    view = ResizeTransform((64, 96), (64, 96), 0, 0, (64, 96))
+    (once,) = run_views(task, compute, x[None], spec, [view], TTA(), labels)
+    (tiled,) = run_views(task, compute, x[None], spec, [view], tta_from_options(tile=(48, 64), overlap=16), labels)
     assert [one["label_id"] for one in tiled.segments_info].count(1) == 1 and same_segments(tiled, once)
-    larger = View((128, 192), (64, 96), 0, 0, (64, 96))
-    assert look_at(task, compute, x[None], spec, [larger], looks_of(tile=48), labels)[0].map.shape == (128, 192)
+    larger = ResizeTransform((128, 192), (64, 96), 0, 0, (64, 96))
+    assert run_views(task, compute, x[None], spec, [larger], tta_from_options(tile=48), labels)[0].segmentation.shape == (128, 192)

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from axialzoo.spec import Label
-from axialzoo.tasks.results import Segments
+from axialzoo.tasks.results import Segmentation
 from axialzoo.tasks.semantic_segmentation import MaskMetric
 from tests.golden.medt import described, golden
 
 LABELS = (Label("background", False), Label("gland"))
 
 
-def segments(classes) -> Segments:
+def segments(classes) -> Segmentation:
     """A map of classes, -1 for none."""
     classes = np.asarray(classes, np.int32)
     info = [{"id": int(c) + 1, "label_id": int(c), "score": 1.0, "area": int((classes == c).sum())} for c in np.unique(classes) if c >= 0]
-    return Segments(classes + 1, info, LABELS)
+    return Segmentation(classes + 1, info, LABELS)
 
 
 def measured(*pairs, labels=LABELS) -> dict:
