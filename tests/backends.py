@@ -2,7 +2,7 @@
 
 ``@pytest.mark.backends("tensorflow", "jax", "torch")`` sends a test, by its node id, to a process of each back end, where pytest runs it
 with its fixtures, parameters, time limit and warnings; the reports come back and are shown as any other. ``full=("jax",)`` names back ends
-that `make test-full` adds. A process starts with its first test, serves until the end, and is started again where a test has killed it.
+that `make test-full` adds, and ``every={"jax": 8}`` runs every eighth case of a test on JAX, which compiles each; `make test-full` runs all. A process starts with its first test, serves until the end, and is started again where a test has killed it.
 A test module is imported in either process, so it imports Keras inside functions, or from a helper module inside functions.
 """
 
@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from select import select
@@ -121,6 +122,7 @@ class BackendTests:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        leave_to_full(items)
         for item in items:
             if (backend := backend_of(item)) is not None:
                 item.add_marker(pytest.mark.timeout(0), append=False)  # the limit is kept where the test runs
@@ -180,6 +182,19 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
         metafunc.fixturenames.append("backend")
     chosen = [*marker.args, *(pytest.param(backend, marks=pytest.mark.full) for backend in full)]
     metafunc.parametrize("backend", chosen, scope="module")
+
+
+def leave_to_full(items: Iterable[pytest.Item]) -> None:
+    """Mark as `full` the cases that ``every`` of their marker `backends` leaves out."""
+    cases = Counter()
+    for item in items:
+        if (marker := item.get_closest_marker("backends")) is None:
+            continue
+        backend = backend_of(item)
+        key = (item.nodeid.partition("[")[0], backend)
+        if cases[key] % marker.kwargs.get("every", {}).get(backend, 1):
+            item.add_marker(pytest.mark.full)
+        cases[key] += 1
 
 
 def scope_of(nodeid: str) -> str:

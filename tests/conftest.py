@@ -25,7 +25,7 @@ settings.load_profile(os.environ.get("AXIALZOO_EXAMPLES", "steady"))
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "full: larger grids and slow checks, run by `make test-full`")
-    config.addinivalue_line("markers", "backends(*names, full=()): in a process of each of these back ends: tests/backends.py")
+    config.addinivalue_line("markers", "backends(*names, full=(), every={}): in a process of each of these back ends: tests/backends.py")
     if pipes := os.environ.pop(backends.PIPES, None):
         from tests.backend_process import RequestedTests
 

@@ -62,7 +62,7 @@ def test_the_examples_run(index, tmp_path):
     assert "# cat" not in BLOCKS[index] or printed.split()[-1] == "cat"
 
 
-@pytest.mark.parametrize("framework", ["torch", "keras"])
+@pytest.mark.parametrize("framework", ["torch", pytest.param("keras", marks=pytest.mark.full)])
 def test_fine_tuning_as_printed_learns(framework, tmp_path):
     (example,) = [block for block in BLOCKS if "accuracy" in block and f"axialzoo.{framework}" in block]
     printed = ran(example, tmp_path, "\nprint('accuracy:', float(accuracy))\n")

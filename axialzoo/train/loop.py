@@ -61,6 +61,7 @@ class TrainLoop:
     @contextmanager
     def followed(self, step: int) -> Iterator[None]:
         """Go on from `step`, with a log and a progress bar; Ctrl-C and SIGTERM wait for the end of a step."""
+        self.spec = self.model.spec  # read once: on JAX, a look at the model of a callback while a step runs takes its state away
         self.step, self.log = step, Log(self.job.folder, step, self.job.figure) if self.writes_files else None
         shown = progress(f"training {self.recipe.model}", self.batches.steps, step, self.writes_files)
         with self.stop.listening(self.listens), shown as self.bar:
@@ -69,7 +70,7 @@ class TrainLoop:
     def batch(self, step: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Return images (n, H, W, C) and the targets of the task by name."""
         x, truths = self.batches[step]
-        return x, batch_targets(self.job.task, truths, self.model.spec, x.shape[1:3])
+        return x, batch_targets(self.job.task, truths, self.spec, x.shape[1:3])
 
     def after_step(self, losses: Mapping[str, Any]) -> None:
         """Count a step; update the running average, log and save where that is due.

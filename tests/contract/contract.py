@@ -92,9 +92,9 @@ class Subject:
         """An object of the last class near the middle, in pixels of the model's input."""
         (height, width), last = self.spec.input_size, self.spec.num_classes - 1
         top, left, bottom, right = height // 4, width // 4, height // 2, 3 * width // 4
-        if self.task.truth == "classes":
+        if self.task.annotation_type == "classes":
             return last
-        if self.task.truth == "boxes":
+        if self.task.annotation_type == "boxes":
             return Detections(np.array([[left, top, right, bottom]], np.float64), np.ones(1), np.array([last]), self.labels)
         ids = np.ones((height, width), np.int32)
         ids[top:bottom, left:right] = 2
@@ -175,7 +175,7 @@ def the_loss(one: Subject) -> None:
 
 
 def the_decoding(one: Subject) -> None:
-    for method in ("to_json", "rows"):
+    for method in ("to_json", "summary"):
         expect(callable(getattr(one.result, method, None)), f"a result with {method}()", type(one.result).__name__)
     json.dumps(one.result.to_json(), allow_nan=False)
     expect(

@@ -69,10 +69,10 @@ def planted(framework: Any) -> dict[str, contextlib.AbstractContextManager]:
         "decoding: NaN": change(task.Covering, "decode", lambda *_: task.Cover(np.full(2, np.nan))),
         "metric: NaN": change(task.Closeness, "compute", lambda self: {"closeness": float("nan")}),
         "metric: another figure": change(task.Closeness, "compute", lambda self: {"distance": 0.5}),
-        "metric: not the figure that it tells": change(task.Covering, "figure", lambda *_: "distance"),
+        "metric: not the figure that it tells": change(task.Covering, "primary_metric", lambda *_: "distance"),
         "drawing: nothing": change(task.Covering, "draw", lambda *_, **__: None),
         "other classes: no layer of them": change(rooms.ToyHead, "get_classifier", lambda self: None),
-        "other classes: never another number": change(toy.Toy, "with_classes", lambda self, *_, **__: self),
+        "other classes: never another number": change(toy.Toy, "reconfigured", lambda self, *_, **__: self),
     }
     if framework.name == "torch":
         more = twice(honest)

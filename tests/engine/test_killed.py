@@ -62,21 +62,21 @@ def test_a_worker_that_is_killed_within_a_chunk_has_it_done_again(folder, tmp_pa
         (inside / f"{index:03}.jpg").write_bytes(jpeg(index))
     os.mkfifo(inside / "000.jpg")  # whoever reads it waits until somebody writes
 
-    def meet_readers() -> None:
-        for attempt in range(2):
-            with open(inside / "000.jpg", "wb"):  # waits for a worker that reads: it has begun its chunk
-                if attempt == 0:
-                    (victim,) = workers()
-                    victim.kill()
-                    victim.wait()
-                    killed.append(victim.pid)
+    def meet_reader() -> None:
+        with open(inside / "000.jpg", "wb"):  # waits for a worker that reads: it has begun its chunk
+            (inside / "no picture").write_bytes(b"")
+            os.replace(inside / "no picture", inside / "000.jpg")  # what the next worker reads, however often, without waiting
+            (victim,) = workers()
+            victim.kill()
+            victim.wait()
+            killed.append(victim.pid)
 
-    met = threading.Thread(target=meet_readers)
+    met = threading.Thread(target=meet_reader)
     met.start()
     found = predict_batch([inside], folder, out, workers=1, chunk=CHUNK)
     met.join(60)
     assert killed and not met.is_alive()
-    assert once_each(out, names(inside)) and found["errors"] == 1  # the pipe, which is no picture
+    assert once_each(out, names(inside)) and found["errors"] == 1  # the file that is no picture
 
 
 @pytest.mark.parametrize("moments", [1, pytest.param(4, marks=pytest.mark.full)])

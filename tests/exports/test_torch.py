@@ -42,7 +42,10 @@ def folder(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("kind", KINDS)
+USUAL = ("global", "shifted window", "absolute")  # the others by `make test-full`
+
+
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[] if kind in USUAL else pytest.mark.full) for kind in KINDS])
 def test_any_size_of_every_kind_of_attention(kind, tmp_path):
     spec = spec_of(KINDS[kind])
     save_checkpoint(

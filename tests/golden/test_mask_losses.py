@@ -22,7 +22,7 @@ from tests.golden.masks import LOSS_CASES, TRAINING, described, stored, tensors_
 from tests.golden.test_torch_golden import load
 
 ROOT = Path(__file__).resolve().parents[2]
-BACKENDS = ("tensorflow", "jax", "torch")
+BACKENDS = (pytest.param("tensorflow", marks=pytest.mark.full), pytest.param("jax", marks=pytest.mark.full), "torch")
 LOSS, GRADIENT = 1e-5, 1e-4  # relative
 ALL = [(file, case) for file, cases in LOSS_CASES.items() for case in cases]
 

@@ -203,6 +203,7 @@ def sanitized(tmp_path_factory):
     return path, {"LD_PRELOAD": ":".join(names), "ASAN_OPTIONS": "detect_leaks=0"}
 
 
+@pytest.mark.full
 def test_sanitizers_find_nothing(sanitized):
     path, environment = sanitized
     result = exercise(path, "60", **environment)

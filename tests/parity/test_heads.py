@@ -58,6 +58,7 @@ def test_variable_paths_are_the_canonical_names(model):
     assert paths == sorted(parameter.keras_name for parameter in parameters(SPEC))
 
 
+@pytest.mark.backends("tensorflow", "torch", full=("jax",))
 def test_a_saved_model_loads_without_custom_objects(in_keras, model, x, tmp_path):
     model.save(tmp_path / "panoptic.keras")
     loaded = in_keras.keras.saving.load_model(tmp_path / "panoptic.keras")
@@ -68,12 +69,14 @@ def test_a_saved_model_loads_without_custom_objects(in_keras, model, x, tmp_path
         assert type(layer).from_config(layer.get_config()).get_config() == layer.get_config()
 
 
+@pytest.mark.backends("tensorflow", "torch", full=("jax",))
 def test_maps_are_float32_where_the_policy_is_mixed(in_keras, model, x):
     mixed, y = in_keras.model_of(SPEC, "mixed_bfloat16"), in_keras.forward(model, x)
     assert 0 < abs(in_keras.forward(mixed, x).astype("float32") - y).max() / abs(y).max() <= 0.05
     assert {str(one.dtype) for one in in_keras.maps(mixed, x).values()} == {"float32"}
 
 
+@pytest.mark.backends("tensorflow", "torch", full=("jax",))
 def test_channels_first_gives_the_same(in_keras, model, x, channels_first):
     first, mixed = in_keras.model_of(SPEC, "float32"), in_keras.model_of(SPEC, "mixed_bfloat16")
     in_keras.keras.config.set_image_data_format("channels_last")
@@ -89,6 +92,7 @@ def test_another_number_of_classes_keeps_all_but_the_last_layer_and_the_things_t
     assert sum(np.array_equal(tensors[name], array) for name, array in in_keras.to_tensors(model).items()) == len(tensors) - 2
 
 
+@pytest.mark.backends("tensorflow", "torch", full=("jax",))
 def test_what_lies_before_the_classes_is_given_on_demand(in_keras, model, x):
     features = model.forward_head(model.forward_features(x), pre_logits=True)["semantic"]
     assert in_keras.numpy(features).shape == (2, 17, 15, 8)

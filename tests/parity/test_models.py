@@ -97,6 +97,7 @@ def test_features_have_the_shapes_that_feature_info_promises(in_keras, x):
         assert output.shape == (4, height, width, info["num_chs"])
 
 
+@pytest.mark.backends("tensorflow", "torch", full=("jax",))
 def test_a_stacked_decoder_is_saved_mixed_and_laid_out_as_any_layer(in_keras, tmp_path, channels_first):
     x = images(in_keras, 2, 4)
     first = in_keras.model_of(DECODER, "float32")
@@ -119,6 +120,7 @@ def test_a_pyramid_that_stops_early_keeps_the_whole_checkpoint(in_keras):
     assert all(np.array_equal(array, tensors[name]) for name, array in in_keras.to_tensors(pyramids[0]).items())
 
 
+@pytest.mark.backends("tensorflow", "torch", full=("jax",))
 def test_drop_path_drops_whole_samples_in_training_only(in_keras, x, y):
     from axialzoo.keras import blocks
 
@@ -131,6 +133,7 @@ def test_drop_path_drops_whole_samples_in_training_only(in_keras, x, y):
     assert np.allclose(np.unique(values), [0, 1 / 0.75]) and abs(values.mean() - 1) < 0.1
 
 
+@pytest.mark.backends("tensorflow", "torch", full=("jax",))
 def test_fit_trains_everything_and_evaluate_and_predict_agree(in_keras, x):
     model, labels = in_keras.model_of(SPEC, "float32"), np.arange(4)
     model.compile("sgd", in_keras.keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
@@ -146,6 +149,7 @@ def test_fit_trains_everything_and_evaluate_and_predict_agree(in_keras, x):
     assert abs(loss - np.mean(np.log(np.exp(shifted).sum(1)) - shifted[labels, labels])) < 1e-4
 
 
+@pytest.mark.backends("tensorflow", "torch", full=("jax",))
 def test_recomputing_blocks_gives_the_same_gradients_and_moving_statistics(in_keras, x, backend):
     tensors = []
     for mode in (None, "list_of_layers", "full") if backend == "torch" else (None, "list_of_layers"):

@@ -85,11 +85,20 @@ def test_records_are_json_whatever_the_numbers(tmp_path):
     assert log.draw().exists()
 
 
+@pytest.fixture
+def handled():
+    """Python's own handler of Ctrl-C, which a shell's background jobs are started without."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupt(monkeypatch, number: int) -> None:
     """Send the signal while the batch of step 3 is made."""
     batches(monkeypatch, lambda step, x: os.kill(os.getpid(), number) if step == 3 else None)
 
 
+@pytest.mark.usefixtures("handled")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_the_step_and_says_how_to_go_on(zips, tmp_path, monkeypatch, number):
     whole = run("cifar10", zips, tmp_path / "whole", **SMALL)

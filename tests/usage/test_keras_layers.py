@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-BACKENDS = [pytest.param("tensorflow"), pytest.param("jax"), pytest.param("torch")]
+BACKENDS = [pytest.param("tensorflow", marks=pytest.mark.full), pytest.param("jax", marks=pytest.mark.full), pytest.param("torch")]
 
 
 @pytest.fixture(scope="module", params=BACKENDS)

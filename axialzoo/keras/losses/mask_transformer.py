@@ -245,8 +245,16 @@ def sampled_discrimination(feature, masks: Masks, count: int, temperature: float
 
 
 def gumbel(like):
-    """Gumbel noise of the shape of `like`."""
-    uniform = keras.random.uniform(ops.shape(like), 1e-7, 1 - 1e-7, dtype=like.dtype)
+    """Return Gumbel noise of the shape of `like`.
+
+    JAX takes no random numbers without a seed in what it compiles: there a fixed draw is turned round by what `like` sums up to, which
+    differs from batch to batch.
+    """
+    on_jax = keras.backend.backend() == "jax"
+    uniform = keras.random.uniform(ops.shape(like), dtype=like.dtype, seed=0 if on_jax else None)
+    if on_jax:
+        uniform = ops.mod(uniform + 997 * ops.mean(like, -1, keepdims=True), 1)
+    uniform = ops.clip(uniform, 1e-7, 1 - 1e-7)
     return -ops.log(-ops.log(uniform))
 
 

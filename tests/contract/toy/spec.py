@@ -19,10 +19,10 @@ class Toy(Head):
     kind: ClassVar[str] = "toy"
     task: ClassVar[str] = "covering"
     pipeline_tag: ClassVar[str] = "other"
-    gives: ClassVar[Literal["tensor", "maps", "pyramids"]] = "tensor"
+    output_structure: ClassVar[Literal["tensor", "maps", "pyramids"]] = "tensor"
     num_classes: int = 2
 
-    def reads(self, backbone: Backbone) -> tuple[int, ...]:
+    def endpoints(self, backbone: Backbone) -> tuple[int, ...]:
         return (len(backbone.feature_info()) - 1,)
 
     def layers(self, backbone: Backbone) -> Iterator[Layer]:

@@ -45,7 +45,7 @@ def shares(truth, classes):
 
 
 class Covering(Task):
-    name, heads, truth = "covering", (Toy,), "segments"
+    name, heads, annotation_type = "covering", (Toy,), "segments"
 
     def targets(self, truth, spec, size):
         return {"cover": shares(truth, spec.num_classes).astype(np.float32)}
@@ -56,7 +56,7 @@ class Covering(Task):
     def metric(self, spec, labels=()):
         return Closeness(spec.num_classes)
 
-    def figure(self, spec):
+    def primary_metric(self, spec):
         return "closeness"
 
     def draw(self, picture, results, *, model="", seen=None):
