@@ -10,8 +10,8 @@ import numpy as np
 from axialzoo.keras.backbone import Extractor
 from axialzoo.keras.functional import laid_out
 from axialzoo.keras.heads import HeadModule, make_head
+from axialzoo.keras.hub_mixin import HubMixin
 from axialzoo.keras.losses import defaults_of, loss_of, refuse_probabilities
-from axialzoo.keras.on_hub import HubMixin
 from axialzoo.keras.preprocessing import Preprocess
 from axialzoo.keras.weights import load_tensors, to_tensors
 from axialzoo.spec import Model, SpecError, adapt

@@ -13,7 +13,7 @@ from axialzoo.checkpoint import CheckpointError, Config, Tensors, atomic_write, 
 from axialzoo.checkpoint.archive import check_archive
 from axialzoo.checkpoint.migrate import VERSION
 from axialzoo.files import check_output
-from axialzoo.keras.models import build
+from axialzoo.keras.factory import build
 from axialzoo.keras.weights import load_tensors, to_tensors
 from axialzoo.spec import Model, parameters
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from axialzoo.torch.places import keep_mask
+from axialzoo.torch.sample_placement import keep_mask
 
 
 def drop_path(x: Tensor, rate: float, layer: int = 0) -> Tensor:

@@ -13,8 +13,8 @@ from axialzoo.spec import Model, SpecError, adapt
 from axialzoo.spec.check import check_trainable
 from axialzoo.torch.backbone import Extractor
 from axialzoo.torch.heads import HeadModule, make_head
+from axialzoo.torch.hub_mixin import HubMixin
 from axialzoo.torch.norm import set_sync_norms
-from axialzoo.torch.on_hub import HubMixin
 from axialzoo.torch.preprocessing import Preprocess
 
 Y = TypeVar("Y", covariant=True)

@@ -14,11 +14,11 @@ from axialzoo.data.prefetch import prefetched
 from axialzoo.files import atomic_write
 from axialzoo.runtime import Runner
 from axialzoo.runtime.device import find_device
+from axialzoo.torch.factory import create_model
 from axialzoo.torch.losses import loss_of, normalizer_of
 from axialzoo.torch.model import AxialModel
-from axialzoo.torch.models import create_model
-from axialzoo.torch.places import deterministic_drop_path
 from axialzoo.torch.projection import PositionAttention
+from axialzoo.torch.sample_placement import deterministic_drop_path
 from axialzoo.torch.weights import describe
 from axialzoo.train.job import Job
 from axialzoo.train.loop import TrainLoop
