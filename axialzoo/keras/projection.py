@@ -21,7 +21,7 @@ class PositionAttention(Layer):
 
     Args:
         inputs: Channels ``C`` of the input.
-        spec: What it computes.
+        spec: Its architecture.
         norm: Epsilon and momentum of its norms.
     """
 

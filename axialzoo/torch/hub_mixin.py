@@ -1,4 +1,4 @@
-"""Models from the Hub and to it."""
+"""Methods that load models from the Hub and upload them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from axialzoo.torch.weights import load_tensors, save_model
 
 
 class HubMixin(SharedHubMixin):
-    """``from_pretrained`` and ``push_to_hub`` of a model with a head."""
+    """Adds ``from_pretrained`` and ``push_to_hub`` to a model with a head."""
 
     @classmethod
     def from_pretrained(cls, source: str | os.PathLike[str], **changes: Unpack[Changes]) -> Self:
-        """The model that a checkpoint holds, with its weights, in evaluation.
+        """Load a checkpoint's model with its weights, in evaluation mode.
 
         Args:
             source: ``"org/repo[@revision]"`` on the Hub, a folder, ``"name.tag"`` or ``"name"`` with weights.

@@ -26,7 +26,7 @@ class PositionAttention(nn.Module):
 
     Args:
         inputs: Channels ``C`` of the input.
-        spec: What it computes.
+        spec: Its architecture.
         norm: Epsilon and momentum of its norms.
     """
 

@@ -68,7 +68,7 @@ class DepthwiseNorm(Layer):
         return self.norm(kernel_ops().depthwise(self.conv, x), activation=activation, training=training)
 
     def fold(self) -> None:
-        """Makes the norm part of the convolution, for inference."""
+        """Fold the norm into the convolution, for inference."""
         fold_conv(self.conv, self.norm)
 
     def compute_output_shape(self, input_shape):
@@ -159,7 +159,7 @@ class Decoder(_Part):
 
     Args:
         channels: Of what it takes in: the coarse features, then those of its skips.
-        spec, norm, activation, kernel: What it computes.
+        spec, norm, activation, kernel: Its architecture.
 
     Shapes:
         The features, ``(N, H, W, C)`` each, to ``(N, H', W', outputs)`` at the size of the last.

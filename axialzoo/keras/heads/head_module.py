@@ -36,7 +36,7 @@ class HeadModule:
         raise NotImplementedError
 
     def get_classifier(self) -> Any:
-        """The layer that tells classes apart."""
+        """Return the last layer, which computes the class logits."""
         raise NotImplementedError
 
 

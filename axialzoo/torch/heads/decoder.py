@@ -64,7 +64,7 @@ class Decoder(nn.Module):
 
     Args:
         channels: Of what it takes in: the coarse features, then those of its skips.
-        spec, norm, activation, kernel: What it computes.
+        spec, norm, activation, kernel: Its architecture.
 
     Shapes:
         The features, ``(N, C, H, W)`` each, to ``(N, outputs, H', W')`` at the size of the last.

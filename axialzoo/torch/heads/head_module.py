@@ -35,7 +35,7 @@ class HeadModule(nn.Module, Generic[Y]):
         raise NotImplementedError
 
     def get_classifier(self) -> nn.Module:
-        """The layer that tells classes apart."""
+        """Return the last layer, which computes the class logits."""
         raise NotImplementedError
 
 
