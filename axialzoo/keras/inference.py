@@ -15,9 +15,9 @@ def optimize_for_inference(model: keras.Model) -> keras.Model:
     ``axialzoo info --system`` says which, and why. Exported files (``export``) use plain operations. So does a graph that TensorFlow
     compiles with XLA; Keras therefore does not use XLA by default.
 
-    Norms after convolutions and projections become additions. The norm of retrieved positions keeps its factor, and so do convolutions
-    that have several norms. The copy has the model's spec, config, labels and preprocessing. Keras saves it as a ``.keras`` file;
-    a checkpoint needs the original model.
+    Norms after convolutions and projections become additions. The norm of retrieved positions keeps its factor. Convolutions that
+    have several norms keep them. The copy has the model's spec, config, labels and preprocessing. Keras saves it as a ``.keras``
+    file; a checkpoint needs the original model.
 
     Args:
         model: A model of this package in float32 or float64; its variables do not change.

@@ -32,7 +32,7 @@ class AxialModel(Extractor, HubMixin):
         spec, config, name, num_features, feature_info: See :class:`Extractor`.
 
     Shapes:
-        ``(N, H, W, 3)`` of any height and width, or channels second; outputs as ``spec.head.outputs`` names them, alike in
+        ``(N, H, W, 3)`` of any height and width, or channels second; outputs as ``spec.head.outputs`` names them, the same in
         training.
 
     Example:

@@ -32,7 +32,7 @@ class AxialModel(Extractor, HubMixin, Generic[Y]):
         spec, config, name, num_features, feature_info: See :class:`Extractor`.
 
     Shapes:
-        ``(N, 3, H, W)`` of any height and width; outputs as ``spec.head.outputs`` names them, alike in training.
+        ``(N, 3, H, W)`` of any height and width; outputs as ``spec.head.outputs`` names them, the same in training.
 
     Example:
         >>> from axialzoo.torch import axial_resnet_cifar10_xs
@@ -103,7 +103,7 @@ class AxialModel(Extractor, HubMixin, Generic[Y]):
         self.config = None if self.config is None else self.config.adapted(spec)
 
     def set_sync_norms(self, enable: bool = True) -> None:
-        """Synchronise the norms' batch statistics over all processes of the default group: see :func:`axialzoo.torch.norm.set_sync_norms`."""
+        """Synchronise the norms' batch statistics over all processes of the default group; False undoes it."""
         set_sync_norms(self, enable)
 
     def preprocess(self, pictures: Tensor | Picture | Sequence[Tensor | Picture]) -> Tensor:

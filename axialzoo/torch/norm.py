@@ -85,7 +85,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         heads: int = 0,
         dtype: torch.dtype | None = None,
     ) -> Tensor:
-        """Normalise rows in training; their channel c is this norm's channel ``order[c]``, or c. See :func:`normalised` for the other options."""
+        """Normalise rows in training; their channel c is this norm's channel ``order[c]``, or c. For the rest see :func:`normalised`."""
         if is_synced(self):
             y = self._forward_synced(x.flatten(0, -2), order).unflatten(1, (terms, -1)).sum(1)  # (R, C)
             y = y.unflatten(1, (-1, heads)).mT.flatten(1) if heads else y

@@ -116,7 +116,7 @@ class TorchLoop(TrainLoop):
                     with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
                         outputs = trained(images)
                 tensors = on_device(targets, device, self.dtype)
-                whole = {} if shared is None else {"totals": accelerator.reduce(shared(tensors), "mean")}
+                whole = {} if shared is None else {"normalizer": accelerator.reduce(shared(tensors), "mean")}
                 losses = loss_function(outputs, tensors, head, **whole, **recipe.loss)
                 self.check_loss(float(losses["total"].detach()), self.step)
                 accelerator.backward(losses["total"])
