@@ -135,7 +135,7 @@ def attend(inputs: AttentionInputs, scale=None, normalise: Callable = sum_of) ->
 
 
 def moments(inputs: AttentionInputs):
-    """Mean and (biased) variance of each similarity term over batch, queries and keys: (terms, G), and their number n.
+    """Return mean and (biased) variance of each similarity term over batch, queries and keys, (terms, G), and their number n.
 
     On a whole axis they follow from Gram matrices of the queries, keys and tables, without the L x L logits:
     ``E[(q.k)^2] = sum_b <Q_b^T Q_b, K_b^T K_b> / n``; in windows, from the logits.

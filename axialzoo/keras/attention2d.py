@@ -157,13 +157,13 @@ def _terms(inputs: AttentionInputs, q, k, scale=None) -> list:
 
 
 def content_similarity(q, k):
-    """q_p.k_s: (B, G, Th, Tw, D), (B, G, Sh, Sw, D) to (B, G, Th, Tw, Sh, Sw)."""
+    """Compute q_p.k_s: (B, G, Th, Tw, D), (B, G, Sh, Sw, D) to (B, G, Th, Tw, Sh, Sw)."""
     x = _flatten(q) @ ops.swapaxes(_flatten(k), 2, 3)  # (B, G, T, S)
     return ops.reshape(x, (-1, *ops.shape(q)[1:4], *ops.shape(k)[2:4]))
 
 
 def query_similarity(q, rq):
-    """q_p.rq[s - p] to (B, G, Th, Tw, Sh, Sw): one product per row and one per column, not one per position."""
+    """Compute q_p.rq[s - p] to (B, G, Th, Tw, Sh, Sw): one product per row and one per column, not one per position."""
     rows, columns = query_parts(q, rq)
     return rows[..., None] + columns[..., None, :]
 
@@ -176,7 +176,7 @@ def query_parts(q, rq):
 
 
 def key_similarity(k, rk):
-    """k_s.rk[s - p] to (B, G, Th, Tw, Sh, Sw)."""
+    """Compute k_s.rk[s - p] to (B, G, Th, Tw, Sh, Sw)."""
     rows, columns = key_parts(k, rk)
     return rows[:, :, :, None] + columns[:, :, None]
 
@@ -189,7 +189,7 @@ def key_parts(k, rk):
 
 
 def moments(inputs: AttentionInputs):
-    """Mean and (biased) variance of each similarity term over batch, queries and keys: (terms, G), and their number n.
+    """Return mean and (biased) variance of each similarity term over batch, queries and keys, (terms, G), and their number n.
 
     A position term is the sum of a row's and a column's part, whose moments give its own. The content term needs all its logits, unless
     a window is the whole map: then Gram matrices give its moments, as in :func:`axialzoo.keras.attention.moments`.
@@ -215,7 +215,7 @@ def moments(inputs: AttentionInputs):
 
 
 def _content_moments(q, k, windows, n):
-    """Mean and variance of q_p.k_s, each (G,), from (B', G, Th, Tw, D) and (B', G, Sh, Sw, D)."""
+    """Return mean and variance of q_p.k_s, each (G,), from (B', G, Th, Tw, D) and (B', G, Sh, Sw, D)."""
     visible = attention_mask_2d(windows)  # (windows h, windows w, Th, Tw, Sh, Sw)
     if visible is None:
         q, k = _flatten(q), _flatten(k)  # (B, G, T, D), (B, G, S, D)
@@ -230,7 +230,7 @@ def _content_moments(q, k, windows, n):
 
 
 def _position_moments(rows, columns, row_mask, column_mask, windows, n):
-    """Mean and variance, each (G,), of the sum of a row's and a column's part over all visible pairs.
+    """Return mean and variance, each (G,), of the sum of a row's and a column's part over all visible pairs.
 
     Args:
         rows: Part of each position (x, y) with each row of the other side, (B', G, X, Y, R).

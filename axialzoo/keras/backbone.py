@@ -138,14 +138,14 @@ class Extractor(keras.Model):
         }
 
     def _current_config(self, config: Config) -> Config:
-        """`config` with the digest of the variables as they are, empty if they are no longer those of the spec."""
+        """Return `config` with the digest of the current variables, empty if they are no longer those of the spec."""
         try:
             return config.with_digest(digest(to_tensors(self)))
         except ValueError:  # optimised, quantised, or of a dtype that no checkpoint has
             return config.with_digest("")
 
     def _quantized_config(self) -> dict:
-        """Mode and settings of each quantized layer by its path, so that a file of the model can be read."""
+        """Return mode and settings of each quantized layer by its path, which a file of the model needs."""
         quantized = [layer for layer in self._flatten_layers(include_self=False) if getattr(layer, "_is_quantized", False)]
         settings = {
             layer.path: [layer.quantization_mode, keras.saving.serialize_keras_object(layer.quantization_config)] for layer in quantized

@@ -89,7 +89,7 @@ def save_model(
         FileExistsError: where `folder` has a checkpoint and `overwrite` is False.
         CheckpointError: for values that are not finite or dtypes other than float16, float32, float64.
     """
-    tensors = to_tensors(model)  # first, since it says what no longer fits the spec
+    tensors = to_tensors(model)  # first, since its error names variables that no longer fit the spec
     return save_checkpoint(folder, describe(model, labels, preprocessing, provenance), tensors, overwrite=overwrite)
 
 

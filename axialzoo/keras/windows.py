@@ -37,7 +37,7 @@ def table_window(table, spec: Attention, window):
         table = interpolate(table, 2 * positions - 1)  # (2L-1, D)
     query = arange(window.queries)[:, None]  # (T, 1)
     key = arange(window.keys) - window.flange  # (S,)
-    distance = clip(key - query, 1 - positions, positions - 1)  # (T, S); what is clipped here is masked later
+    distance = clip(key - query, 1 - positions, positions - 1)  # (T, S); clipped pairs are masked later
     return ops.take(table, distance + positions - 1, axis=0)  # (T, S, D)
 
 

@@ -176,17 +176,17 @@ def _terms(inputs: AttentionInputs, q: Tensor, k: Tensor, scale: Tensor | None =
 
 
 def content_similarity(q: Tensor, k: Tensor) -> Tensor:
-    """q_p.k_s: (B, G, T, Dk), (B, G, S, Dk) to (BG, T, S)."""
+    """Compute q_p.k_s: (B, G, T, Dk), (B, G, S, Dk) to (BG, T, S)."""
     return torch.bmm(q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2))
 
 
 def query_similarity(q: Tensor, rq: Tensor) -> Tensor:
-    """q_p.rq[s - p]: (B, G, T, Dk), (T, S, Dk) to (BG, T, S), as one product per query."""
+    """Compute q_p.rq[s - p]: (B, G, T, Dk), (T, S, Dk) to (BG, T, S), as one product per query."""
     return torch.bmm(q.flatten(0, 1).transpose(0, 1), rq.to(q.dtype).transpose(1, 2)).transpose(0, 1)
 
 
 def key_similarity(k: Tensor, rk: Tensor) -> Tensor:
-    """k_s.rk[s - p]: (B, G, S, Dk), (T, S, Dk) to (BG, T, S), as one product per key."""
+    """Compute k_s.rk[s - p]: (B, G, S, Dk), (T, S, Dk) to (BG, T, S), as one product per key."""
     return torch.bmm(k.flatten(0, 1).transpose(0, 1), rk.to(k.dtype).permute(1, 2, 0)).permute(1, 2, 0)
 
 
@@ -194,7 +194,7 @@ SIMILARITY = {"query": query_similarity, "key": key_similarity}
 
 
 def moments(inputs: AttentionInputs) -> tuple[Tensor, Tensor, int]:
-    """Mean and (biased) variance of each similarity term over batch, queries and keys: (terms, G), and their number n.
+    """Return mean and (biased) variance of each similarity term over batch, queries and keys, (terms, G), and their number n.
 
     On a whole axis they follow from Gram matrices of the queries, keys and tables, without the L x L logits:
     ``E[(q.k)^2] = sum_b <Q_b^T Q_b, K_b^T K_b> / n``; in windows, from the logits.

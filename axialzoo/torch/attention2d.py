@@ -195,13 +195,13 @@ def _rows(tables: tuple[Tensor, Tensor], some: slice) -> tuple[Tensor, Tensor]:
 
 
 def content_similarity(q: Tensor, k: Tensor) -> Tensor:
-    """q_p.k_s: (B, G, Th, Tw, D), (B, G, Sh, Sw, D) to (B, G, Th, Tw, Sh, Sw)."""
+    """Compute q_p.k_s: (B, G, Th, Tw, D), (B, G, Sh, Sw, D) to (B, G, Th, Tw, Sh, Sw)."""
     x = q.flatten(2, 3) @ k.flatten(2, 3).mT  # (B, G, T, S)
     return x.unflatten(3, k.shape[2:4]).unflatten(2, q.shape[2:4])
 
 
 def query_similarity(q: Tensor, rq: tuple[Tensor, Tensor]) -> Tensor:
-    """q_p.rq[s - p] to (B, G, Th, Tw, Sh, Sw): one product per row and one per column, not one per position."""
+    """Compute q_p.rq[s - p] to (B, G, Th, Tw, Sh, Sw): one product per row and one per column, not one per position."""
     rows, columns = query_parts(q, rq)
     return rows[..., None] + columns[..., None, :]
 
@@ -214,7 +214,7 @@ def query_parts(q: Tensor, rq: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def key_similarity(k: Tensor, rk: tuple[Tensor, Tensor]) -> Tensor:
-    """k_s.rk[s - p] to (B, G, Th, Tw, Sh, Sw)."""
+    """Compute k_s.rk[s - p] to (B, G, Th, Tw, Sh, Sw)."""
     rows, columns = key_parts(k, rk)
     return rows[:, :, :, None] + columns[:, :, None]
 
@@ -230,7 +230,7 @@ SIMILARITY = {"query": query_similarity, "key": key_similarity}
 
 
 def moments(inputs: AttentionInputs) -> tuple[Tensor, Tensor, int]:
-    """Mean and (biased) variance of each similarity term over batch, queries and keys: (terms, G), and their number n.
+    """Return mean and (biased) variance of each similarity term over batch, queries and keys, (terms, G), and their number n.
 
     A position term is the sum of a row's and a column's part, whose moments give its own. The content term needs all its logits, unless
     a window is the whole map: then Gram matrices give its moments, as in :func:`axialzoo.torch.attention.moments`.
@@ -256,7 +256,7 @@ def moments(inputs: AttentionInputs) -> tuple[Tensor, Tensor, int]:
 
 
 def _content_moments(q: Tensor, k: Tensor, windows: Windows, n: int) -> tuple[Tensor, Tensor]:
-    """Mean and variance of q_p.k_s, each (G,), from (B', G, Th, Tw, D) and (B', G, Sh, Sw, D)."""
+    """Return mean and variance of q_p.k_s, each (G,), from (B', G, Th, Tw, D) and (B', G, Sh, Sw, D)."""
     visible = attention_mask_2d(windows, q.device)  # (windows h, windows w, Th, Tw, Sh, Sw)
     if visible is None:
         q, k = q.flatten(2, 3), k.flatten(2, 3)  # (B, G, T, D), (B, G, S, D)
@@ -272,7 +272,7 @@ def _content_moments(q: Tensor, k: Tensor, windows: Windows, n: int) -> tuple[Te
 def _position_moments(
     rows: Tensor, columns: Tensor, row_mask: Tensor, column_mask: Tensor, windows: Windows, n: int
 ) -> tuple[Tensor, Tensor]:
-    """Mean and variance, each (G,), of the sum of a row's and a column's part over all visible pairs.
+    """Return mean and variance, each (G,), of the sum of a row's and a column's part over all visible pairs.
 
     Args:
         rows: Part of each position (x, y) with each row of the other side, (B', G, X, Y, R).

@@ -35,7 +35,7 @@ class ConvNorm(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, kernel: int, norm: Norm, stride: int = 1, dilation: int = 1, groups: int = 1):
         super().__init__()
-        self.step = stride if kernel == 1 else 1  # cut before the convolution: see `convolved`
+        self.step = stride if kernel == 1 else 1  # cut before the convolution: see `conv_forward`
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride if kernel > 1 else 1, dilation * (kernel // 2), dilation, groups, bias=False)
         self.norm = BatchNorm(outputs, norm)
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")

@@ -112,7 +112,7 @@ class FoldedAxialAttention(Folded):
         }
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, V, H, W)."""
+        """Compute (N, C, H, W) to (N, V, H, W)."""
         spec = self.spec
         if spec.encoding != "relative":
             positions = self.source.position_encoding(x.shape[1], x.shape[2], x.shape[3])  # (C, H, 1) or (C, 1, W)

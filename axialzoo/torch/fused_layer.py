@@ -153,7 +153,7 @@ def _table(layer: PositionAttention, name: str, length: int) -> Tensor | None:
 
 
 def gram_moments(qkv: Tensor, tables: list[Tensor | None], spec: Attention, axis: int) -> tuple[Tensor, Tensor, int]:
-    """Mean and (biased) variance of each term of the logits over batch, queries and keys, (terms, G), and their number, on a GPU.
+    """Return mean and (biased) variance of each term of the logits over batch, queries and keys, (terms, G), and their number, on a GPU.
 
     Args:
         qkv: (N, H, W, 2K + V), head by head.

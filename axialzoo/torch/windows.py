@@ -54,7 +54,7 @@ def _gather_table(table: Tensor, spec: Attention, window: SymbolicWindow) -> Ten
         table = interpolate(table, 2 * positions - 1)  # (2L-1, D)
     query = torch.arange(window.queries, device=table.device)[:, None]  # (T, 1)
     key = torch.arange(window.keys, device=table.device) - window.flange  # (S,)
-    return table[(key - query).clamp(1 - positions, positions - 1) + positions - 1]  # (T, S, D); what is clamped is masked later
+    return table[(key - query).clamp(1 - positions, positions - 1) + positions - 1]  # (T, S, D); clamped pairs are masked later
 
 
 def _skew(rows: Tensor, count: int) -> Tensor:
