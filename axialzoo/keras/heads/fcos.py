@@ -79,7 +79,7 @@ class FCOSPredictor(Layer):
         self.box_tower = Tower(channels, levels, norm, depth, activation, name="box_tower", dtype=dtype)
         last = output_dtype or dtype
         self.classes = _conv(classes, NumpyNormal(SPREAD), -math.log((1 - PRIOR) / PRIOR), name="classes", dtype=last)
-        self.boxes = _conv(4, NumpyNormal(SPREAD), 1.0, name="boxes", dtype=last)  # above 0, where a relu has a gradient
+        self.boxes = _conv(4, NumpyNormal(SPREAD), 1.0, name="boxes", dtype=last)  # 1: a relu's gradient is not 0
         self.centerness = _conv(1, NumpyNormal(SPREAD), 0.0, name="centerness", dtype=last)
 
     def build(self, input_shape=None):

@@ -1,4 +1,4 @@
-"""Panoptic-DeepLab's head (arXiv:1911.10194): classes of all pixels, centres of objects, and the offset of each pixel from its centre."""
+"""Panoptic-DeepLab's head (arXiv:1911.10194): classes of all pixels, centres of objects, and the offset from each pixel to its centre."""
 
 from __future__ import annotations
 

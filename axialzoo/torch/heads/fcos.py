@@ -61,11 +61,7 @@ class FCOSPredictor(nn.Module):
         self.boxes = nn.Conv2d(channels, 4, 3, padding=1)
         self.centerness = nn.Conv2d(channels, 1, 3, padding=1)
         self.scales = nn.ParameterList([torch.ones(1) for _ in range(levels)])
-        starts = {
-            self.classes: -math.log((1 - PRIOR) / PRIOR),
-            self.boxes: 1.0,
-            self.centerness: 0.0,
-        }  # boxes: above 0, where a relu has a gradient
+        starts = {self.classes: -math.log((1 - PRIOR) / PRIOR), self.boxes: 1.0, self.centerness: 0.0}  # 1: a relu's gradient is not 0
         for conv, start in starts.items():
             assert conv.bias is not None
             nn.init.normal_(conv.weight, std=SPREAD)
