@@ -21,7 +21,7 @@ KERAS_FILES = {
 }
 TORCH_FILES = {
     "folded.py",  # the inference form is a model of its own
-    *("places.py", "processes.py"),  # batches that processes share; Keras computes on all devices as on one
+    *("sample_placement.py", "processes.py"),  # batches that processes share; Keras computes on all devices as on one
 }
 TORCH_ONLY = {
     "attention.py": {

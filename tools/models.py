@@ -25,10 +25,10 @@ def text(framework: str) -> str:
     names = [(name, get_entry(name).spec) for model in list_models() for name in (model, *aliases(model))]
     listed = "".join(f'    "{name}",\n' for name, _ in sorted(names))
     if framework == "torch":
-        head = "from torch import Tensor\n\nfrom axialzoo.torch.models import Builder, builder\n"
+        head = "from torch import Tensor\n\nfrom axialzoo.torch.factory import Builder, builder\n"
         lines = [f'{name}: Builder[{gives(spec)}] = builder("{name}")\n' for name, spec in names]
     else:
-        head = "from axialzoo.keras.models import Builder, builder\n"
+        head = "from axialzoo.keras.factory import Builder, builder\n"
         lines = [f'{name}: Builder = builder("{name}")\n' for name, _ in names]
     note = f'"""The named models in {"PyTorch" if framework == "torch" else "Keras"}. Written by tools/models.py from the registry."""\n'
     return f"{note}\nfrom __future__ import annotations\n\n{head}\n__all__ = [\n{listed}]\n\n{''.join(lines)}"

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from axialzoo.analysis.cases import Case
 from axialzoo.spec import Model, adapt
-from axialzoo.torch.models import build
+from axialzoo.torch.factory import build
 from axialzoo.torch.norm import BatchNorm
 
 

@@ -23,10 +23,10 @@ from axialzoo.keras import zoo
 from axialzoo.keras.attention import AxialAttention
 from axialzoo.keras.attention2d import Attention2D
 from axialzoo.keras.backbone import AxialBackbone
+from axialzoo.keras.factory import build, create_model, load_model
 from axialzoo.keras.inference import optimize_for_inference
 from axialzoo.keras.losses import loss_of
 from axialzoo.keras.model import AxialModel
-from axialzoo.keras.models import build, create_model, load_model
 from axialzoo.keras.native import read_native, write_native
 from axialzoo.keras.preprocessing import Preprocess
 from axialzoo.keras.weights import load_tensors, save_model, to_tensors

@@ -32,7 +32,7 @@ class AxialAttention(PositionAttention):
 
     Args:
         inputs: Channels ``C`` of the input.
-        spec: What it computes.
+        spec: Its architecture.
         norm: Epsilon and momentum of its norms.
         axis: 0 attends along the height, 1 along the width.
 
@@ -66,7 +66,7 @@ class AxialAttention(PositionAttention):
         return attend(inputs, ops.cast(self.similarity_scale(inputs, training), inputs.q.dtype))
 
     def make_inputs(self, x, training=None) -> AttentionInputs:
-        """What the layer attends with, from its input: (N, H, W, C) to queries, keys, values (B, G, L, D) and tables."""
+        """Return queries, keys and values (B, G, L, D) of an input (N, H, W, C), and the position tables."""
         spec, (_, h, w, _) = self.spec, ops.shape(x)
         x = self.project(self.add_position_encoding(x), training)  # (N, H, W, 2K+V)
         q, k, v = self.parts_of(x)
@@ -76,36 +76,36 @@ class AxialAttention(PositionAttention):
         return AttentionInputs(q, k, v, rq, rk, rv, spec, window)
 
     def add_position_encoding(self, x):
-        """The input with absolute positions or sines added, where the spec has them: (N, H, W, C) to the same."""
+        """Add absolute positions or sines where the spec has them: (N, H, W, C) to the same."""
         if self.spec.encoding == "relative":
             return x
         _, h, w, c = ops.shape(x)
         return x + self.position_encoding(c, h, w)  # (H, 1, C) or (1, W, C)
 
     def position_encoding(self, channels: int, h, w):
-        """What absolute positions add to the input: a vector for each row, (H, 1, C), or column, (1, W, C)."""
+        """Return the vectors of absolute positions or sines: of each row, (H, 1, C), or of each column, (1, W, C)."""
         return ops.expand_dims(self.position_encoding_1d("position", (h, w)[self.axis], channels), 1 - self.axis)
 
     def split_heads(self, x, h, w):
-        """Puts heads and the attended axis where `attend` has them: (N, H, W, GD) to (B, G, L, D)."""
+        """Move heads and the attended axis to where `attend` expects them: (N, H, W, GD) to (B, G, L, D)."""
         depth = x.shape[-1] // self.spec.heads
         x = ops.reshape(x, (-1, h, w, self.spec.heads, depth))  # (N, H, W, G, D)
         x = ops.transpose(x, (0, 2, 3, 1, 4) if self.axis == 0 else (0, 1, 3, 2, 4))  # (N, W, G, H, D) or (N, H, G, W, D)
         return ops.reshape(x, (-1, self.spec.heads, (h, w)[self.axis], depth))  # (B, G, L, D)
 
     def merge_heads(self, x, h, w):
-        """The way back, to a map: (B, G, L, Dv) to (N, H, W, V)."""
+        """Undo `split_heads`: (B, G, L, Dv) to (N, H, W, V)."""
         groups, depth = self.spec.heads, self.spec.value_depth
         x = ops.reshape(x, (-1, w, groups, h, depth) if self.axis == 0 else (-1, h, groups, w, depth))  # (N, W, G, H, D) or (N, H, G, W, D)
         x = ops.transpose(x, (0, 3, 1, 2, 4) if self.axis == 0 else (0, 1, 3, 2, 4))  # (N, H, W, G, D)
         return ops.reshape(x, (-1, h, w, groups * depth))  # (N, H, W, V)
 
     def tables_of(self, name: str, window):
-        """The rows of the table `name` that queries and keys of one window look up: (T, S, D); None where there is no such table."""
+        """Return the rows of the table `name` for each query and key of a window, (T, S, D), or None where there is no such table."""
         return table_window(self.apply_gate(name, self.position_table(name)), self.spec, window)
 
     def similarity_scale(self, inputs: AttentionInputs, training):
-        """What each term of the logits is multiplied by, (terms, G); a norm's shift is the same along a softmax row and cancels."""
+        """Return the factor of each term of the logits, (terms, G). A norm's shift is the same along a softmax row and cancels."""
         if not (training and self.norm_similarity.trainable):
             return self.scale_in_evaluation()
         return self.scale_from_moments(*moments(inputs.similarity_in(statistics_dtype(inputs.q.dtype))))
@@ -115,27 +115,27 @@ class AxialAttention(PositionAttention):
 
 
 def attend(inputs: AttentionInputs, scale=None, normalise: Callable = sum_of) -> list:
-    """Softmax attention with relative positions along one axis: with `moments`, all that a fused kernel has to replace.
+    """Attend along one axis with relative positions. A fused kernel replaces this function and `moments`.
 
     Args:
         inputs: Queries, keys, values, tables and windows along one axis.
         scale: (terms, G): factor of each similarity term, in the order of ``spec.similarity``; None for none.
-        normalise: Makes the logits of a list of terms, (B', G, T, S) each, and of the pairs to be seen.
+        normalise: Computes the logits from a list of terms, (B', G, T, S) each, and the mask of visible pairs.
 
     Returns:
-        Retrieved contents and retrieved positions, as ``spec.value`` says: each (B, G, L, Dv).
+        Retrieved contents and positions, those of them that ``spec.value`` names: each (B, G, L, Dv).
     """
     spec, window = inputs.spec, inputs.window
     q, k, v = partition_queries(inputs.q, window), partition_keys(inputs.k, window), partition_keys(inputs.v, window)  # (B', G, T or S, D)
-    found = attend_along(
+    terms = attend_along(
         q, k, v, (inputs.rq, inputs.rk, inputs.rv), inputs.factors(scale, 2), None if window.whole else attention_mask(window),
         "content" in spec.value, normalise,
     )  # fmt: skip
-    return [window_reverse(x, window) for x in found if x is not None]
+    return [window_reverse(x, window) for x in terms if x is not None]
 
 
 def moments(inputs: AttentionInputs):
-    """Mean and (biased) variance of each similarity term over batch, queries and keys: (terms, G), and their number n.
+    """Return mean and (biased) variance of each similarity term over batch, queries and keys, (terms, G), and their number n.
 
     On a whole axis they follow from Gram matrices of the queries, keys and tables, without the L x L logits:
     ``E[(q.k)^2] = sum_b <Q_b^T Q_b, K_b^T K_b> / n``; in windows, from the logits.
@@ -159,12 +159,12 @@ def moments(inputs: AttentionInputs):
 
 
 def _gram(x):
-    """The Gram matrix of the rows, x^T x: (..., L, D) to (..., D, D)."""
+    """Return the Gram matrix of the rows, x^T x: (..., L, D) to (..., D, D)."""
     return ops.swapaxes(x, -1, -2) @ x
 
 
 def _window_moments(inputs: AttentionInputs):
-    """`moments` from the logits of each window, pairs that are not to be seen left out."""
+    """Compute `moments` from the logits of each window, without the masked pairs."""
     window, groups, dtype = inputs.window, inputs.q.shape[1], inputs.q.dtype
     n = ops.cast(ops.shape(inputs.q)[0], dtype) * ops.cast(window.pairs, dtype)
     q, k = partition_queries(inputs.q, window), partition_keys(inputs.k, window)  # (B', G, T, Dk), (B', G, S, Dk)

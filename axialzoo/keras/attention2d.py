@@ -1,10 +1,10 @@
-"""Attention over both axes at once, with relative positions: what axial attention stands in for.
+"""Attention over both axes at once, with relative positions; axial attention approximates it.
 
-The same equation as :mod:`axialzoo.keras.attention`, with r[s - p] in two halves, one of the rows and one of the columns
+The equation is that of :mod:`axialzoo.keras.attention`, with r[s - p] in two halves, one of the rows and one of the columns
 between p and s (Stand-Alone Self-Attention, arXiv:1906.05909, section 3.1). Kinds: the whole map ("global"), the
 surroundings of each position ("local", the same paper), the windows of a grid ("window", Swin, arXiv:2103.14030).
 
-Letters as there; T and S, queries and keys of a window, have rows (h) and columns (w): Th x Tw and Sh x Sw.
+Letters are those of that module. The queries T and keys S of a window have rows (h) and columns (w): Th x Tw and Sh x Sw.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Attention2D(PositionAttention):
 
     Args:
         inputs: Channels ``C`` of the input.
-        spec: What it computes; of any kind but ``"axial"``.
+        spec: Its architecture; of any kind but ``"axial"``.
         norm: Epsilon and momentum of its norms.
 
     Shapes:
@@ -61,7 +61,7 @@ class Attention2D(PositionAttention):
         return attend(inputs, ops.cast(self.similarity_scale(inputs, training), inputs.q.dtype))
 
     def make_inputs(self, x, training=None) -> AttentionInputs:
-        """What the layer attends with, from its input: (N, H, W, C) to queries, keys, values (N, G, H, W, D) and pairs of tables."""
+        """Return queries, keys and values (N, G, H, W, D) of an input (N, H, W, C), and a pair of position tables for each term."""
         spec, (_, h, w, c) = self.spec, ops.shape(x)
         if spec.encoding != "relative":
             x = x + self.position_encoding(c, h, w)  # (H, W, C)
@@ -73,9 +73,10 @@ class Attention2D(PositionAttention):
         return AttentionInputs(q, k, v, rq, rk, rv, spec, windows)
 
     def position_encoding(self, channels: int, h, w):
-        """What absolute positions add to the input, (H, W, C).
+        """Return the vectors of absolute positions or sines, (H, W, C).
 
-        Learned: a row's and a column's vector, summed. Sines: half of the channels for each (arXiv:2005.12872, appendix A.4).
+        A learned position is the sum of a row's and a column's vector. Sines take half of the channels for each axis (arXiv:2005.12872,
+        appendix A.4).
         """
         if self.spec.encoding == "absolute":
             rows, columns = (
@@ -88,39 +89,39 @@ class Attention2D(PositionAttention):
         return ops.concatenate([rows + ops.zeros_like(columns[..., :1]), columns + ops.zeros_like(rows[..., :1])], axis=-1)
 
     def split_heads(self, x, h, w):
-        """Puts the heads where `attend` has them: (N, H, W, GD) to (N, G, H, W, D)."""
+        """Move the heads to where `attend` expects them: (N, H, W, GD) to (N, G, H, W, D)."""
         depth = x.shape[-1] // self.spec.heads
         return ops.transpose(ops.reshape(x, (-1, h, w, self.spec.heads, depth)), (0, 3, 1, 2, 4))
 
     def merge_heads(self, x, h, w):
-        """The way back, to a map: (N, G, H, W, Dv) to (N, H, W, V)."""
+        """Undo `split_heads`: (N, G, H, W, Dv) to (N, H, W, V)."""
         return ops.reshape(ops.transpose(x, (0, 2, 3, 1, 4)), (-1, h, w, self.spec.value_channels))
 
     def tables_of(self, name: str, windows):
-        """The rows of a term's two tables that queries and keys of one window look up, or None where there is no such term.
+        """Return the rows of a term's two tables for each query and key of a window, or None where there is no such term.
 
-        (Th, Sh, D / 2) of the rows and (Tw, Sw, D / 2) of the columns.
+        The shapes are (Th, Sh, D / 2) of the rows and (Tw, Sw, D / 2) of the columns.
         """
         tables = [self.apply_gate(name, self.position_table(name + axis)) for axis in AXES]
         return None if tables[0] is None else tuple(table_window(table, self.spec, window) for table, window in zip(tables, windows))
 
     def similarity_scale(self, inputs: AttentionInputs, training):
-        """What each term of the logits is multiplied by, (terms, G); a norm's shift is the same along a softmax row and cancels."""
+        """Return the factor of each term of the logits, (terms, G). A norm's shift is the same along a softmax row and cancels."""
         if not (training and self.norm_similarity.trainable):
             return self.scale_in_evaluation()
         return self.scale_from_moments(*moments(inputs.similarity_in(statistics_dtype(inputs.q.dtype))))
 
 
 def attend(inputs: AttentionInputs, scale=None, normalise: Callable = sum_of) -> list:
-    """Softmax attention with relative positions along both axes: with `moments`, all that a fused kernel has to replace.
+    """Attend along both axes with relative positions. A fused kernel would replace this function and `moments`.
 
     Args:
         inputs: Queries, keys, values, tables and windows over both axes.
         scale: (terms, G): factor of each similarity term, in the order of ``spec.similarity``; None for none.
-        normalise: Makes the logits of a list of terms, (B', G, T, S) each, and of the pairs to be seen.
+        normalise: Computes the logits from a list of terms, (B', G, T, S) each, and the mask of visible pairs.
 
     Returns:
-        Retrieved contents and retrieved positions, as ``spec.value`` says: each (N, G, H, W, Dv).
+        Retrieved contents and positions, those of them that ``spec.value`` names: each (N, G, H, W, Dv).
     """
     spec, windows, dtype = inputs.spec, inputs.window, inputs.v.dtype
     q = window_partition_2d(inputs.q, windows, partition_queries)  # (B', G, Th, Tw, Dk)
@@ -145,7 +146,7 @@ def attend(inputs: AttentionInputs, scale=None, normalise: Callable = sum_of) ->
 
 
 def _terms(inputs: AttentionInputs, q, k, scale=None) -> list:
-    """Terms of the logits, (B', G, Th, Tw, Sh, Sw) each, times `scale`, (terms, G), where there is one."""
+    """Return the terms of the logits, (B', G, Th, Tw, Sh, Sw) each, times `scale`, (terms, G), if there is one."""
     of_content, of_query, of_key = inputs.factors(scale, 3)  # (G, 1, 1, 1) each
     terms = [] if of_content is None else [content_similarity(q * of_content, k)]
     if of_query is not None:
@@ -156,42 +157,42 @@ def _terms(inputs: AttentionInputs, q, k, scale=None) -> list:
 
 
 def content_similarity(q, k):
-    """q_p.k_s: (B, G, Th, Tw, D), (B, G, Sh, Sw, D) to (B, G, Th, Tw, Sh, Sw)."""
+    """Compute q_p.k_s: (B, G, Th, Tw, D), (B, G, Sh, Sw, D) to (B, G, Th, Tw, Sh, Sw)."""
     x = _flatten(q) @ ops.swapaxes(_flatten(k), 2, 3)  # (B, G, T, S)
     return ops.reshape(x, (-1, *ops.shape(q)[1:4], *ops.shape(k)[2:4]))
 
 
 def query_similarity(q, rq):
-    """q_p.rq[s - p] to (B, G, Th, Tw, Sh, Sw): one product per row and one per column, not one per position."""
+    """Compute q_p.rq[s - p] to (B, G, Th, Tw, Sh, Sw): one product per row and one per column, not one per position."""
     rows, columns = query_parts(q, rq)
     return rows[..., None] + columns[..., None, :]
 
 
 def query_parts(q, rq):
-    """What a query's row and its column add to q_p.rq[s - p]: (B, G, Th, Tw, Sh), (B, G, Th, Tw, Sw)."""
+    """Return the summands of q_p.rq[s - p] for rows and for columns: (B, G, Th, Tw, Sh), (B, G, Th, Tw, Sw)."""
     of_rows, of_columns = ops.split(q, 2, axis=-1)  # (B, G, Th, Tw, D / 2)
     rows = ops.einsum("bgtud,tsd->bgtus", of_rows, ops.cast(rq[0], q.dtype))  # (B, G, Th, Tw, Sh)
     return rows, ops.einsum("bgtud,uvd->bgtuv", of_columns, ops.cast(rq[1], q.dtype))  # (B, G, Th, Tw, Sw)
 
 
 def key_similarity(k, rk):
-    """k_s.rk[s - p] to (B, G, Th, Tw, Sh, Sw)."""
+    """Compute k_s.rk[s - p] to (B, G, Th, Tw, Sh, Sw)."""
     rows, columns = key_parts(k, rk)
     return rows[:, :, :, None] + columns[:, :, None]
 
 
 def key_parts(k, rk):
-    """What a key's row and its column add to k_s.rk[s - p]: (B, G, Th, Sh, Sw), (B, G, Tw, Sh, Sw)."""
+    """Return the summands of k_s.rk[s - p] for rows and for columns: (B, G, Th, Sh, Sw), (B, G, Tw, Sh, Sw)."""
     of_rows, of_columns = ops.split(k, 2, axis=-1)  # (B, G, Sh, Sw, D / 2)
     rows = ops.einsum("bgsvd,tsd->bgtsv", of_rows, ops.cast(rk[0], k.dtype))  # (B, G, Th, Sh, Sw)
     return rows, ops.einsum("bgsvd,uvd->bgusv", of_columns, ops.cast(rk[1], k.dtype))  # (B, G, Tw, Sh, Sw)
 
 
 def moments(inputs: AttentionInputs):
-    """Mean and (biased) variance of each similarity term over batch, queries and keys: (terms, G), and their number n.
+    """Return mean and (biased) variance of each similarity term over batch, queries and keys, (terms, G), and their number n.
 
-    Positions are a sum of a row's and a column's part, whose moments follow from the parts; contents have to be multiplied out, but where
-    the whole map is in view Gram matrices give them, as in :func:`axialzoo.keras.attention.moments`.
+    A position term is the sum of a row's and a column's part, whose moments give its own. The content term needs all its logits, unless
+    a window is the whole map: then Gram matrices give its moments, as in :func:`axialzoo.keras.attention.moments`.
     """
     windows, dtype = inputs.window, inputs.q.dtype
     n = ops.cast(ops.shape(inputs.q)[0], dtype) * ops.cast(windows[0].pairs, dtype) * ops.cast(windows[1].pairs, dtype)
@@ -199,22 +200,22 @@ def moments(inputs: AttentionInputs):
         window_partition_2d(inputs.q, windows, partition_queries),
         window_partition_2d(inputs.k, windows, partition_keys),
     )  # (B', G, Th, Tw, Dk), (B', G, Sh, Sw, Dk)
-    seen_rows, seen_columns = (ops.cast(attention_mask(window), dtype) for window in windows)  # (windows, T, S)
-    found = []
+    row_mask, column_mask = (ops.cast(attention_mask(window), dtype) for window in windows)  # (windows, T, S)
+    term_moments = []
     for term in inputs.spec.similarity:
         if term == "content":
-            found.append(_content_moments(q, k, windows, n))
+            term_moments.append(_content_moments(q, k, windows, n))
         elif term == "query":
-            found.append(_position_moments(*query_parts(q, inputs.rq), seen_rows, seen_columns, windows, n))
+            term_moments.append(_position_moments(*query_parts(q, inputs.rq), row_mask, column_mask, windows, n))
         else:
             rows, columns = (ops.moveaxis(part, 2, 4) for part in key_parts(k, inputs.rk))  # by the keys' own positions
-            found.append(_position_moments(rows, columns, ops.swapaxes(seen_rows, 1, 2), ops.swapaxes(seen_columns, 1, 2), windows, n))
-    means, variances = zip(*found)
+            term_moments.append(_position_moments(rows, columns, ops.swapaxes(row_mask, 1, 2), ops.swapaxes(column_mask, 1, 2), windows, n))
+    means, variances = zip(*term_moments)
     return ops.stack(means), ops.stack(variances), n  # (terms, G)
 
 
 def _content_moments(q, k, windows, n):
-    """Mean and variance of q_p.k_s, each (G,), from (B', G, Th, Tw, D) and (B', G, Sh, Sw, D)."""
+    """Return mean and variance of q_p.k_s, each (G,), from (B', G, Th, Tw, D) and (B', G, Sh, Sw, D)."""
     visible = attention_mask_2d(windows)  # (windows h, windows w, Th, Tw, Sh, Sw)
     if visible is None:
         q, k = _flatten(q), _flatten(k)  # (B, G, T, D), (B, G, S, D)
@@ -228,41 +229,41 @@ def _content_moments(q, k, windows, n):
     return mean, ops.sum(ops.square(centred), (0, 1, 2, 4, 5, 6, 7)) / n
 
 
-def _position_moments(rows, columns, seen_rows, seen_columns, windows, n):
-    """Mean and variance, each (G,), of the sum of a row's and a column's part over all pairs to be seen.
+def _position_moments(rows, columns, row_mask, column_mask, windows, n):
+    """Return mean and variance, each (G,), of the sum of a row's and a column's part over all visible pairs.
 
     Args:
-        rows: (B', G, X, Y, R): of the map's position (x, y) with each row of the other side.
-        columns: (B', G, X, Y, C): of it with each column of the other side.
-        seen_rows: 1 for the rows to be seen from a row, (windows h, X, R).
-        seen_columns: 1 for the columns to be seen from a column, (windows w, Y, C).
+        rows: Part of each position (x, y) with each row of the other side, (B', G, X, Y, R).
+        columns: Part of each position (x, y) with each column of the other side, (B', G, X, Y, C).
+        row_mask: 1 for the rows that are visible from a row, (windows h, X, R).
+        column_mask: 1 for the columns that are visible from a column, (windows w, Y, C).
         windows: Of the height and of the width.
-        n: How many pairs.
+        n: Number of visible pairs.
     """
     rows, columns = _by_window(rows, windows), _by_window(columns, windows)  # (N, windows h, windows w, G, X, Y, R or C)
-    of_row, of_column = ops.sum(seen_rows, 2), ops.sum(seen_columns, 2)  # how many are seen: (windows h, X), (windows w, Y)
+    row_counts, column_counts = ops.sum(row_mask, 2), ops.sum(column_mask, 2)  # number of visible ones: (windows h, X), (windows w, Y)
 
-    def total_of_rows(x):  # each counts for all the columns that are seen with it: (G,)
-        return ops.einsum("nabgxyr,axr,by->g", x, seen_rows, of_column)
+    def total_of_rows(x):  # each row counts once for each visible column: (G,)
+        return ops.einsum("nabgxyr,axr,by->g", x, row_mask, column_counts)
 
     def total_of_columns(x):
-        return ops.einsum("nabgxyc,byc,ax->g", x, seen_columns, of_row)
+        return ops.einsum("nabgxyc,byc,ax->g", x, column_mask, row_counts)
 
     mean_of_rows, mean_of_columns = total_of_rows(rows) / n, total_of_columns(columns) / n
     rows, columns = rows - mean_of_rows[:, None, None, None], columns - mean_of_columns[:, None, None, None]
-    mixed = ops.einsum("nabgxyr,axr->nabgxy", rows, seen_rows) * ops.einsum("nabgxyc,byc->nabgxy", columns, seen_columns)
+    mixed = ops.einsum("nabgxyr,axr->nabgxy", rows, row_mask) * ops.einsum("nabgxyc,byc->nabgxy", columns, column_mask)
     squares = total_of_rows(ops.square(rows)) + total_of_columns(ops.square(columns)) + 2 * ops.sum(mixed, (0, 1, 2, 4, 5))
     return mean_of_rows + mean_of_columns, squares / n
 
 
 def _flatten(x):
-    """Rows and columns as one: (B, G, h, w, D) to (B, G, hw, D)."""
+    """Flatten rows and columns: (B, G, h, w, D) to (B, G, hw, D)."""
     _, g, h, w, d = ops.shape(x)
     return ops.reshape(x, (-1, g, h * w, d))
 
 
 def _mask(windows):
-    """Which keys are to be seen by each query, with positions of a window in one row: bool, (windows, T, S); None for all."""
+    """Return the mask of the keys that each query sees, positions of a window in one row: bool, (windows, T, S); None if it sees all."""
     visible = attention_mask_2d(windows)  # (windows h, windows w, Th, Tw, Sh, Sw)
     if visible is None:
         return None
@@ -272,5 +273,5 @@ def _mask(windows):
 
 
 def _by_window(x, windows):
-    """Takes batch and windows of the logits apart: (B', G, Th, Tw, Sh, Sw) to (N, windows h, windows w, G, Th, Tw, Sh, Sw)."""
+    """Separate batch and windows of the logits: (B', G, Th, Tw, Sh, Sw) to (N, windows h, windows w, G, Th, Tw, Sh, Sw)."""
     return ops.reshape(x, (-1, windows[0].count, windows[1].count, *ops.shape(x)[1:]))

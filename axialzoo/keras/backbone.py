@@ -11,7 +11,7 @@ from PIL import Image
 
 from axialzoo.checkpoint import Config, digest
 from axialzoo.checkpoint.migrate import migrate_spec
-from axialzoo.keras.functional import Activation, fused_stage, image_input, residual_stage, to_data_format
+from axialzoo.keras.functional import Activation, image_input, neck_stage, residual_stage, to_data_format
 from axialzoo.keras.norm import BatchNorm
 from axialzoo.keras.stem import Stem
 from axialzoo.keras.tokens import Tokens
@@ -23,20 +23,20 @@ from axialzoo.spec.check import check_indices, check_trainable
 
 
 class Extractor(keras.Model):
-    """What every network here has: a functional model of stem, stages and neck, and what is known of it.
+    """Functional model of stem, stages and neck, with its spec, config and feature information.
 
     Args:
-        spec: What it computes.
+        spec: Its architecture.
         input_size: A side or (height, width) in pixels that the inputs are fixed to; default any.
         data_format: ``"channels_last"`` or ``"channels_first"``, of images and outputs that are maps; default Keras's.
         dtype: Policy of every layer, such as ``"mixed_bfloat16"``; default Keras's.
 
     Attributes:
-        spec: What it computes.
-        config: Of the weights it was loaded from, or None.
-        name: In the registry, or ``"custom"``.
+        spec: Its architecture.
+        config: Config of the weights that it was loaded from, or None.
+        name: Name in the registry, or ``"custom"``.
         num_features: Channels of the last endpoint.
-        feature_info: Of each endpoint: ``num_chs``, ``reduction``, ``module``.
+        feature_info: ``num_chs``, ``reduction`` and ``module`` of each endpoint.
     """
 
     def __init__(self, spec: Model, *, input_size=None, data_format=None, dtype=None, trainable=True, **kwargs):
@@ -49,7 +49,7 @@ class Extractor(keras.Model):
         super().__init__(images, self._outputs(features, memory, x, spec, data_format, policy), **kwargs)
         used = {id(layer) for layer in self.layers}
         endpoints = [*features, *([] if memory is None else [memory])]
-        self.beyond = [layer for layer in keras.Model(images, endpoints).layers if id(layer) not in used]  # checkpoints hold them too
+        self.unused_layers = [layer for layer in keras.Model(images, endpoints).layers if id(layer) not in used]  # checkpoints hold them
         self.spec: Model = spec
         self.config: Config | None = None
         self.input_size, self.data_format, self.dtype_policy = size, data_format, policy
@@ -63,7 +63,7 @@ class Extractor(keras.Model):
         return super().__call__(inputs, *args, **kwargs)
 
     def _unactivated(self, x, spec: Model, dtype) -> tuple[list, Any]:
-        """The endpoints as blocks leave them, which activate their own input or have activated their sum; and the memory tokens."""
+        """Return the endpoints, not activated if the blocks activate their own input, and the memory tokens."""
         backbone, images, memory = spec.backbone, x, None
         if backbone.memory is not None:
             memory = Tokens(backbone.memory.tokens, backbone.memory.channels, name="memory", dtype=dtype)(x)  # (N, T, C)
@@ -75,15 +75,15 @@ class Extractor(keras.Model):
             channels = stage.channels
             features.append(x)
         outputs = list(features)
-        for index, (fused, stage) in enumerate(zip(backbone.fusions(), backbone.neck)):
-            x, memory = fused_stage(features, memory, images, fused, stage, backbone, f"neck.{index}", dtype)
+        for index, (inputs, stage) in enumerate(zip(backbone.fusions(), backbone.neck)):
+            x, memory = neck_stage(features, memory, images, inputs, stage, backbone, f"neck.{index}", dtype)
             features.append(x)
             if stage.endpoint or index + 1 == len(backbone.neck):
                 outputs.append(x)
         return outputs, memory
 
     def _activated(self, features: list, spec: Model, dtype) -> list:
-        """Endpoints as :meth:`_unactivated` gives them, activated where they are not."""
+        """Activate the endpoints of :meth:`_unactivated` where the blocks have not."""
         backbone = spec.backbone
         if not backbone.pre_activation:
             return features
@@ -91,7 +91,7 @@ class Extractor(keras.Model):
         return [Activation(backbone.activation, name=name, dtype=dtype)(x) for name, x in zip(names, features)]
 
     def _outputs(self, features: list, memory: Any, image: Any, spec: Model, data_format: str, dtype) -> Any:
-        """What the model gives, from its endpoints, not activated, its memory tokens and the image, channels last."""
+        """Return the model's outputs, from its endpoints, not activated, its memory tokens and the image, channels last."""
         raise NotImplementedError
 
     def _norms(self) -> list[BatchNorm]:
@@ -99,12 +99,12 @@ class Extractor(keras.Model):
 
     @property
     def optimized(self) -> bool:
-        """Whether :func:`axialzoo.keras.optimize_for_inference` made it: its variables are then not those of its spec."""
+        """True for a model of :func:`axialzoo.keras.optimize_for_inference`, whose variables are no longer those of its spec."""
         return any(norm.folded for norm in self._norms())
 
     @property
     def supports_jit(self) -> bool:
-        """Whether Keras may compile it unasked."""
+        """True if Keras may compile the model by default."""
         return self._supports_jit and not (self.optimized and xla_unsupported())
 
     @supports_jit.setter
@@ -112,15 +112,15 @@ class Extractor(keras.Model):
         self._supports_jit = value
 
     def save_weights(self, filepath, overwrite=True, **kwargs):
-        check_trainable(self, "save_weights")  # a model that is not folded would read them without a word
+        check_trainable(self, "save_weights")  # a model that is not folded would load them without an error
         super().save_weights(filepath, overwrite, **kwargs)
 
     def export(self, filepath, *args, **kwargs):
-        with use_kernel("plain"):  # what is exported runs where there is no kernel
+        with use_kernel("plain"):  # an exported file runs where there is no kernel
             return super().export(filepath, *args, **kwargs)
 
     def rematerialized_call(self, layer_call, *args, **kwargs):
-        return layer_call  # in a `keras.RematScope` the layers are computed again one by one: the whole at once would save nothing
+        return layer_call  # a `keras.RematScope` recomputes layer by layer: recomputing the whole model would save nothing
 
     def get_config(self) -> dict:
         frozen = [layer.path for layer in self._flatten_layers(include_self=False) if not layer.trainable]
@@ -138,14 +138,14 @@ class Extractor(keras.Model):
         }
 
     def _current_config(self, config: Config) -> Config:
-        """`config` with the digest of the variables as they are, empty if they are no longer those of the spec."""
+        """Return `config` with the digest of the current variables, empty if they are no longer those of the spec."""
         try:
             return config.with_digest(digest(to_tensors(self)))
         except ValueError:  # optimised, quantised, or of a dtype that no checkpoint has
             return config.with_digest("")
 
     def _quantized_config(self) -> dict:
-        """Mode and settings of each quantized layer by its path, so that a file of the model can be read."""
+        """Return mode and settings of each quantized layer by its path, which a file of the model needs."""
         quantized = [layer for layer in self._flatten_layers(include_self=False) if getattr(layer, "_is_quantized", False)]
         settings = {
             layer.path: [layer.quantization_mode, keras.saving.serialize_keras_object(layer.quantization_config)] for layer in quantized
@@ -169,7 +169,7 @@ class Extractor(keras.Model):
             model._post_quantize(None)
         model.config = None if checkpoint is None else Config.from_json(checkpoint)
         for layer in model._flatten_layers(include_self=False) if frozen else ():
-            layer.trainable = layer.path not in frozen  # a layer before those in it
+            layer.trainable = layer.path not in frozen  # outer layers first
         for norm in model._norms() if folded else ():
             norm.folded = norm.path in folded
         return model
@@ -180,13 +180,13 @@ class AxialBackbone(Extractor):
     """Images to a pyramid of features; a functional model.
 
     Args:
-        spec: What it computes; its head is left out.
-        out_indices: Which endpoints, as timm counts them: 0 at stride 2 for the ImageNet models, then one per stage, the
+        spec: Its architecture; its head is left out.
+        out_indices: Endpoints to return, as timm counts them: 0 at stride 2 for the ImageNet models, then one per stage, the
             neck last; see :meth:`axialzoo.spec.Backbone.feature_info`; default all.
         input_size, data_format, dtype: As for :class:`Extractor`.
 
     Attributes:
-        feature_info: Of each endpoint returned: ``num_chs``, ``reduction``, ``module``.
+        feature_info: ``num_chs``, ``reduction`` and ``module`` of each endpoint that it returns.
 
     Shapes:
         ``(N, H, W, 3)`` of any height and width to a list of ``(N, H / reduction, W / reduction, num_chs)``, rounded
@@ -195,7 +195,7 @@ class AxialBackbone(Extractor):
 
     def __init__(self, spec: Model, out_indices: Sequence[int] | None = None, **kwargs):
         indices = check_indices(out_indices, len(spec.backbone.feature_info()))
-        self._wanted = tuple(indices)
+        self._endpoint_indices = tuple(indices)
         super().__init__(spec, **kwargs)
         self.out_indices = indices
         self.feature_info = [self.feature_info[index] for index in indices]
@@ -203,7 +203,7 @@ class AxialBackbone(Extractor):
     def _outputs(self, features: list, memory: Any, image: Any, spec: Model, data_format: str, dtype) -> list:
         endpoints = self._activated(features, spec, dtype)
         modules = [info["module"] for info in spec.backbone.feature_info()]
-        return [to_data_format(endpoints[index], data_format, modules[index], dtype) for index in self._wanted]
+        return [to_data_format(endpoints[index], data_format, modules[index], dtype) for index in self._endpoint_indices]
 
     def get_config(self) -> dict:
         return {**super().get_config(), "out_indices": list(self.out_indices)}
@@ -217,7 +217,7 @@ def check_image(x: Any) -> None:
     """
     dtype = getattr(x, "dtype", None)
     if isinstance(x, (str, os.PathLike, Image.Image)) or (dtype is not None and "int" in keras.backend.standardize_dtype(dtype)):
-        found = type(x).__name__ + ("" if dtype is None else f" of {keras.backend.standardize_dtype(dtype)}")
+        actual = type(x).__name__ + ("" if dtype is None else f" of {keras.backend.standardize_dtype(dtype)}")
         raise TypeError(
-            f"model(x): expected preprocessed pictures of floating-point numbers, found {found}; call model(model.preprocess(x))"
+            f"model(x): expected preprocessed pictures of floating-point numbers, found {actual}; call model(model.preprocess(x))"
         )

@@ -49,7 +49,7 @@ class ConvNorm(Layer):
             outputs,
             kernel,
             stride // self.step,
-            "same" if stride == 1 else "valid",  # of stride 1, "same" pads both sides alike; of stride 2, `call` does
+            "same" if stride == 1 else "valid",  # with stride 1, "same" pads both sides alike; with stride 2, `cut` does
             data_format="channels_last",
             dilation_rate=dilation,
             use_bias=False,
@@ -64,7 +64,7 @@ class ConvNorm(Layer):
         self.norm.build()
 
     def call(self, x, residual=None, activation: Activation | None = None, training=None):
-        """``activation(residual + norm(convolution(x)))``."""
+        """Return ``activation(residual + norm(convolution(x)))``."""
         if calls_sublayers(self, SUBLAYERS):
             return apply_norm(self.norm, self.conv(self.cut(x)), residual, activation, training)
         if self.norm.folded:
@@ -72,22 +72,22 @@ class ConvNorm(Layer):
         return self.norm(self.conv_forward(x, training), residual, activation=activation, training=training)
 
     def conv_forward(self, x, training=None):
-        """The convolution, without calling it where the kernel computes it: (N, H, W, inputs) to (N, H', W', outputs)."""
+        """Compute the convolution, without calling its layer where the kernel computes it: (N, H, W, inputs) to (N, H', W', outputs)."""
         x = self.cut(x)
         if self.kernel == 1 and training and can_train_rows(x, self.conv.kernel):
             return kernel_ops().product(x, ops.reshape(ops.convert_to_tensor(self.conv.kernel), (self.inputs, self.outputs)))
         return self.conv(x)
 
     def cut(self, x):
-        """The input of the convolution: padded or, of a 1x1 one, with the stride taken, (N, H', W', inputs)."""
-        if self.step > 1:  # oneDNN's gradient of a strided one's weights writes out of bounds
+        """Pad the input of the convolution or, before a 1x1 convolution, apply the stride to it: (N, H', W', inputs)."""
+        if self.step > 1:  # oneDNN's weight gradient of a strided 1x1 convolution is out of bounds
             return kernel_ops().subsample(x, self.step)
         if self.stride > 1 and self.padding:
             return ops.pad(x, ((0, 0), (self.padding, self.padding), (self.padding, self.padding), (0, 0)))
         return x
 
     def fold(self) -> None:
-        """Makes the norm part of the convolution, for inference."""
+        """Fold the norm into the convolution, for inference."""
         fold_conv(self.conv, self.norm)
 
     def compute_output_shape(self, input_shape):
@@ -142,7 +142,7 @@ class ResidualBlock(Layer):
     def build(self, input_shape=None):
         with own_scope(self):
             for layer in self._flatten_layers(include_self=False, recursive=False):
-                layer.build((None, None, None, self.spec.channels[-1]))  # of which only the gate takes notice
+                layer.build((None, None, None, self.spec.channels[-1]))  # only the gate reads this shape
         last = self.spatial2 if self.spec.kind == "basic" else self.expand
         last.norm.gamma.assign(ops.zeros((self.spec.channels[-1],)))  # identity at the start (arXiv:1706.02677)
 
@@ -164,7 +164,7 @@ class ResidualBlock(Layer):
         return straight + y if activation is None else activation(straight + y)
 
     def residual(self, x, training, straight=None, activation: Activation | None = None):
-        """The branch with the layers, added to `straight` and activated where the block's last norm can do so."""
+        """Compute the residual branch; its last norm adds `straight` and activates, where they are passed."""
         if self.spec.kind == "basic":
             x = self.spatial1(x, activation=self.activation, training=training)
             return self.spatial2(x, straight, activation=activation, training=training)
@@ -176,7 +176,7 @@ class ResidualBlock(Layer):
         return self.expand(x, straight, activation=activation, training=training)
 
     def attend(self, x, training):
-        """What lies between the block's convolutions, activated."""
+        """Apply the block's attention layers, its stride and its activation."""
         stride, attention = self.spec.stride, self.spec.attention
         pooled = stride > 1 and attention.downsample == "pool"
         if self.spec.kind == "attention":
@@ -193,9 +193,7 @@ class ResidualBlock(Layer):
         return (*strided_shape(input_shape, self.spec.stride)[:-1], self.spec.channels[-1])
 
     def get_config(self) -> dict:
-        conventions = replace(
-            self.backbone, stem=Stem(), stages=(Stage((self.spec,)),), neck=()
-        )  # of the backbone, only what a block reads
+        conventions = replace(self.backbone, stem=Stem(), stages=(Stage((self.spec,)),), neck=())  # only what a block reads
         config = {"inputs": self.inputs, "spec": to_dict(self.spec), "backbone": to_dict(conventions)}
         return {**super().get_config(), **config}
 
@@ -206,5 +204,5 @@ class ResidualBlock(Layer):
 
 
 def average_pool(x, stride: int):
-    """Mean of every `stride` x `stride` pixels; at the end of an odd side, of those that are there."""
+    """Average every `stride` x `stride` pixels; at the end of an odd side, those that exist."""
     return kernel_ops().average_pool(x, stride)

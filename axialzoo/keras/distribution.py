@@ -1,10 +1,9 @@
-"""Training and inference on several devices, by keras.distribution: set one before a model is made. Keras has it on JAX.
+"""Training and inference on several devices, by keras.distribution. Set a distribution before building a model. Keras has it on JAX.
 
-Data parallel: every device has the whole model and a share of each batch; norms take their statistics of the whole batch all the same.
-Model parallel: the large kernels are cut along their outputs, so that each device holds a share of them, and computes a share of the
-channels.
+Data parallel: every device has the whole model and a share of each batch; norms still take the statistics of the whole batch.
+Model parallel: the large kernels are cut along their outputs. Each device holds a share of them, and computes a share of the channels.
 
-    keras.distribution.set_distribution(model_parallel(entry("axial_deeplab_swidernet_1_1_4_5").spec, 8))
+    keras.distribution.set_distribution(model_parallel(get_entry("axial_deeplab_swidernet_1_1_4_5").spec, 8))
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ LEAST = 1 << 16  # values of a tensor that is worth cutting
 
 
 def data_parallel(devices: int) -> keras.distribution.DataParallel:
-    """Every batch shared by the first `devices` devices.
+    """Share each batch among the first `devices` devices.
 
     Raises:
         SpecError: where there are fewer, or the back end is not JAX.
@@ -27,12 +26,12 @@ def data_parallel(devices: int) -> keras.distribution.DataParallel:
 
 
 def model_parallel(spec: Model, devices: int, batch: int = 1, least: int = LEAST) -> keras.distribution.ModelParallel:
-    """The large kernels of a model cut over `devices` devices, by :func:`layout_of`.
+    """Cut the large kernels of a model over `devices` devices, by :func:`layout_of`.
 
     Args:
-        spec: Of the model that will be made.
-        devices: How many hold a model together.
-        batch: How many such groups share each batch.
+        spec: Spec of the model to build.
+        devices: Number of devices that hold a model together.
+        batch: Number of such groups, which share each batch.
         least: Values of the smallest tensor that is cut.
 
     Raises:
@@ -46,32 +45,32 @@ def model_parallel(spec: Model, devices: int, batch: int = 1, least: int = LEAST
 
 
 def layout_of(spec: Model, devices: int, least: int = LEAST) -> dict[str, tuple[str | None, ...]]:
-    """Of each variable that is cut its path, and along which axis: the last, which is the outputs.
+    """Return the layout of each variable that is cut, by its path; the last axis, the outputs, is cut.
 
-    Cut are kernels and projections of at least `least` values whose outputs `devices` divides; what is small is in every device.
+    Kernels and projections of at least `least` values are cut if `devices` divides their outputs. Every device holds all other variables.
 
     Example:
         >>> from axialzoo.keras.distribution import layout_of
-        >>> from axialzoo.spec import entry
-        >>> layout_of(entry("axial_resnet50_s").spec, 2)["stages/3/blocks/2/expand/conv/kernel"]
+        >>> from axialzoo.spec import get_entry
+        >>> layout_of(get_entry("axial_resnet50_s").spec, 2)["stages/3/blocks/2/expand/conv/kernel"]
         (None, None, None, 'model')
     """
-    found: dict[str, tuple[str | None, ...]] = {}
-    for one in parameters(spec):
-        shape = one.keras_shape
-        if one.role in CUT and one.size >= least and shape[-1] % devices == 0:
-            found[one.keras_name.replace(".", "/")] = (*(None,) * (len(shape) - 1), "model")
-    return found
+    layout: dict[str, tuple[str | None, ...]] = {}
+    for parameter in parameters(spec):
+        shape = parameter.keras_shape
+        if parameter.role in CUT and parameter.size >= least and shape[-1] % devices == 0:
+            layout[parameter.keras_name.replace(".", "/")] = (*(None,) * (len(shape) - 1), "model")
+    return layout
 
 
 def _first(count: int) -> list[str]:
-    """Names of the first devices."""
+    """Return the names of the first `count` devices."""
     if keras.backend.backend() != "jax":
         raise SpecError(f"devices: several need Keras on JAX, found {keras.backend.backend()}; set KERAS_BACKEND=jax")
-    there = keras.distribution.list_devices()
-    if len(there) < count:
+    available = keras.distribution.list_devices()
+    if len(available) < count:
         raise SpecError(
-            f"devices: expected at least {count}, found {', '.join(there)}; a processor counts as several with "
+            f"devices: expected at least {count}, found {', '.join(available)}; a processor counts as several with "
             f"XLA_FLAGS=--xla_force_host_platform_device_count={count}"
         )
-    return there[:count]
+    return available[:count]

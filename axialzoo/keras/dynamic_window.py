@@ -1,4 +1,4 @@
-"""Windows of an axis whose length is known only when the model runs (a TensorFlow graph with free sizes)."""
+"""Windows of an axis whose length is known only when the model runs (a TensorFlow graph with dynamic shapes)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from axialzoo.spec.window import AnyLengthWindow, pairs_within
 
 
 class SymbolicWindow(AnyLengthWindow):
-    """A window whose numbers are tensors."""
+    """A window whose sizes are tensors."""
 
     @classmethod
     def of(cls, length, spec: Attention) -> SymbolicWindow:
-        """The windows of an axis; `length` is an integer tensor."""
+        """Return the windows of an axis; `length` is an integer tensor."""
         return cls.trim(length, spec, lambda span: ops.cast(length > span, "int32"))
 
     @property
@@ -35,7 +35,7 @@ class SymbolicWindow(AnyLengthWindow):
 
 
 def _within(length, reach):
-    """How many pairs of an axis of `length` positions lie at most `reach` apart; both whole numbers, or tensors of one."""
+    """Count the pairs of an axis of `length` positions that lie at most `reach` apart; both are integers or tensors of one integer."""
     known = isinstance(length, int) and isinstance(reach, int)
     reach = min(reach, length - 1) if known else ops.minimum(reach, length - 1)
     return pairs_within(length, reach)

@@ -16,24 +16,24 @@ from axialzoo.spec.neck import NeckInput
 
 
 def residual_stage(x, memory, spec: Stage, inputs: int, backbone: Backbone, name: str, dtype):
-    """A max pool where the spec has one, then blocks, each followed by its transformer, if any.
+    """Apply a max pool where the spec has one, then blocks, each followed by its transformer, if any.
 
-    Pixels (N, H, W, inputs) to (N, H / stride, W / stride, outputs), rounded up, and tokens (N, T, C), or None, to the same. Layers of the
-    model itself, so that ``model.get_layer("stages.0.blocks.1")`` finds them.
+    Pixels (N, H, W, inputs) to (N, H / stride, W / stride, outputs), rounded up, and tokens (N, T, C), or None, to the same. The layers
+    belong to the model itself, so that ``model.get_layer("stages.0.blocks.1")`` finds them.
     """
     if spec.pool:
         x = MaxPool(name=f"{name}.pool", dtype=dtype)(x)
     return run_blocks(spec.blocks, x, memory, inputs, backbone, name, dtype)
 
 
-def fused_stage(features: list, memory, images, fused: Sequence[NeckInput], spec: NeckStage, backbone: Backbone, name: str, dtype):
-    """A step of the neck: :class:`Fuse`, then residual blocks, each followed by its transformer, if any; pixels and tokens.
+def neck_stage(features: list, memory, images, inputs: Sequence[NeckInput], spec: NeckStage, backbone: Backbone, name: str, dtype):
+    """Apply a stage of the neck: :class:`FeatureFusion`, then residual blocks, each followed by its transformer, if any.
 
-    `features` are all so far, those of stem and stages, then of the steps before. Layers of the model itself, as the
-    blocks of the stages are.
+    `features` are all so far, those of stem and stages, then of earlier stages of the neck. The layers belong to the model itself, like
+    those of :func:`residual_stage`. Returns pixels and tokens.
     """
-    inputs = [features[feature.index] for feature in fused]
-    x = FeatureFusion(fused, spec, backbone, name=f"{name}.fuse", dtype=dtype)([*inputs, images]) if spec.fuse else inputs[0]
+    x = [features[neck_input.index] for neck_input in inputs]
+    x = FeatureFusion(inputs, spec, backbone, name=f"{name}.fuse", dtype=dtype)([*x, images]) if spec.fuse else x[0]
     return run_blocks(spec.blocks, x, memory, spec.channels, backbone, name, dtype)
 
 
@@ -74,7 +74,7 @@ class Transpose(keras.layers.Layer):
 
 
 def image_input(channels: int, size, data_format: str, dtype):
-    """The model's input, and the same with channels last."""
+    """Return the model's input, and that input with channels last."""
     if data_format not in ("channels_last", "channels_first"):
         raise SpecError(f"data_format: expected 'channels_last' or 'channels_first', found {data_format!r}")
     height, width = size or (None, None)
@@ -86,14 +86,14 @@ def image_input(channels: int, size, data_format: str, dtype):
 
 
 def to_data_format(x, data_format: str, name: str, dtype):
-    """Features as the model's user wants them laid out."""
+    """Transpose features, (N, H, W, C), to `data_format`."""
     return x if data_format == "channels_last" else Transpose((0, 3, 1, 2), name=f"{name}.channels_first", dtype=dtype)(x)
 
 
-def laid_out(outputs: Any, data_format: str, name: str, dtype: Any) -> Any:
-    """Outputs of a head as the model's user wants them laid out: maps, (N, H, W, C), channels second where asked for."""
+def outputs_to_data_format(outputs: Any, data_format: str, name: str, dtype: Any) -> Any:
+    """Transpose the maps, (N, H, W, C), among the outputs of a head to `data_format`."""
     if isinstance(outputs, dict):
-        return {key: laid_out(value, data_format, f"{name}.{key}", dtype) for key, value in outputs.items()}
+        return {key: outputs_to_data_format(value, data_format, f"{name}.{key}", dtype) for key, value in outputs.items()}
     if isinstance(outputs, (list, tuple)):
-        return [laid_out(value, data_format, f"{name}.{index}", dtype) for index, value in enumerate(outputs)]
+        return [outputs_to_data_format(value, data_format, f"{name}.{index}", dtype) for index, value in enumerate(outputs)]
     return to_data_format(outputs, data_format, name, dtype) if len(outputs.shape) == 4 else outputs

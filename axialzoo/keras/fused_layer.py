@@ -21,10 +21,10 @@ from axialzoo.spec.attention import POSITION_TABLES, SIMILARITY_TERMS
 
 
 def can_train_fused(layer: PositionAttention, x, axis: int) -> bool:
-    """Whether :func:`train_fused` serves: where there is a kernel, in float32 on a CPU, each query seeing its whole axis.
+    """Return True if :func:`train_fused` can compute the layer: with a kernel, float32 on a CPU, and queries that see the whole axis.
 
-    Within a span the statistics of the logits do not follow from Gram matrices. What is exported or compiled by what cannot call
-    the kernel is of plain operations.
+    Within a span the statistics of the logits do not follow from Gram matrices. Exported graphs, and graphs of compilers that cannot
+    call the kernel, use plain operations.
     """
     length = ops.shape(x)[1 + axis]
     norms = (layer.norm_qkv, layer.norm_similarity, layer.norm_output)
@@ -34,16 +34,16 @@ def can_train_fused(layer: PositionAttention, x, axis: int) -> bool:
 
 
 def train_fused(layer: PositionAttention, x, axis: int, activation: Activation | None = None):
-    """A layer along `axis` in training: (N, H, W, C) to (N, H, W, V), differentiable; updates the moving statistics.
+    """Compute a layer along `axis` in training: (N, H, W, C) to (N, H, W, V), differentiable; update the moving statistics.
 
     Args:
-        layer: Whose parameters these are.
-        x: Its input, absolute positions added where the spec has such.
+        layer: Layer with the parameters.
+        x: Its input, with absolute positions added where the spec has them.
         axis: 0 attends along the height, 1 along the width.
-        activation: What follows the layer.
+        activation: Activation after the layer.
 
     Raises:
-        ValueError: where it does not serve; ask :func:`can_train_fused`.
+        ValueError: where :func:`can_train_fused` returns False.
     """
     if not can_train_fused(layer, x, axis):
         raise ValueError(
@@ -54,51 +54,51 @@ def train_fused(layer: PositionAttention, x, axis: int, activation: Activation |
     qkv = kernel_ops().product(x, order.there(ops.convert_to_tensor(layer.qkv.kernel)))  # (N, H, W, 2K+V)
     qkv = layer.gated_values(layer.norm_qkv.forward_channels_last(qkv, order))
     tables = [_table(layer, name, length) for name in POSITION_TABLES]
-    form = AttentionAttributes.of(spec, axis)
-    qkv, scales = _scales(layer, qkv, tables, form)  # (3, G)
-    out = kernel_ops().attend(qkv, *tables, scales, form)  # (N, H, W, terms V)
+    attributes = AttentionAttributes.of(spec, axis)
+    qkv, scales = _scales(layer, qkv, tables, attributes)  # (3, G)
+    out = kernel_ops().attend(qkv, *tables, scales, attributes)  # (N, H, W, terms V)
     relu = activation is ops.relu
     y = layer.norm_output.forward_channels_last(out, output_order(spec), relu=relu, terms=len(spec.value), heads=spec.heads)  # (N, H, W, V)
     return y if relu or activation is None else activation(y)
 
 
 def qkv_order(spec: Attention) -> Order:
-    """Channels of the projection, the last of a tensor's, with the head index fastest in each of queries, keys and values."""
+    """Return the order of the projection's channels, a tensor's last axis, with the head index fastest in queries, keys and values."""
     return _order((spec.key_channels, spec.key_channels, spec.value_channels), spec.heads)
 
 
 def output_order(spec: Attention) -> Order:
-    """The same of what is retrieved, term by term."""
+    """Return the order of the retrieved channels with the head index fastest, term by term."""
     return _order((spec.value_channels,) * len(spec.value), spec.heads)
 
 
 def _order(parts: tuple[int, ...], heads: int) -> Order:
-    def of(turned):
-        def ordered(x):
+    def of_each_part(reorder):
+        def reordered(x):
             ends = [sum(parts[: index + 1]) for index in range(len(parts))]
-            return ops.concatenate([turned(x[..., end - size : end]) for size, end in zip(parts, ends)], axis=-1)
+            return ops.concatenate([reorder(x[..., end - size : end]) for size, end in zip(parts, ends)], axis=-1)
 
-        return ordered
+        return reordered
 
-    return Order(of(lambda x: head_fastest(x, heads)), of(lambda x: head_by_head(x, heads)))
+    return Order(of_each_part(lambda x: head_fastest(x, heads)), of_each_part(lambda x: head_by_head(x, heads)))
 
 
 def _table(layer: PositionAttention, name: str, length: int) -> Any:
-    """A position table, gated, for an axis of `length`: (rows, D)."""
+    """Return a position table, gated, for an axis of `length`: (rows, D)."""
     table = layer.apply_gate(name, layer.position_table(name))
     if table is not None and layer.spec.long_axis == "interpolate" and length > layer.spec.positions:
         table = interpolate(table, 2 * length - 1)
     return table
 
 
-def _scales(layer: PositionAttention, qkv, tables: list, form: AttentionAttributes) -> tuple[Any, Any]:
-    """qkv, and factors of the three terms of the logits, (3, G), zeros where there is no such term; updates the moving statistics."""
+def _scales(layer: PositionAttention, qkv, tables: list, attributes: AttentionAttributes) -> tuple[Any, Any]:
+    """Return qkv and the factors of the three terms of the logits, (3, G), 0 for a missing term; update the moving statistics."""
     spec = layer.spec
-    qkv, mean, variance = kernel_ops().logit_moments(qkv, tables[0], tables[1], spec.heads, form)  # (3, G)
+    qkv, mean, variance = kernel_ops().logit_moments(qkv, tables[0], tables[1], spec.heads, attributes)  # (3, G)
     *sides, _ = ops.shape(qkv)
-    pairs = math.prod(ops.cast(side, qkv.dtype) for side in sides) * sides[1 + form.axis]
-    some = [SIMILARITY_TERMS.index(term) for term in spec.similarity]
-    mean, variance = (ops.stack([one[index] for index in some]) for one in (mean, variance))  # (terms, G)
+    pairs = math.prod(ops.cast(side, qkv.dtype) for side in sides) * sides[1 + attributes.axis]
+    indices = [SIMILARITY_TERMS.index(term) for term in spec.similarity]
+    mean, variance = (ops.stack([moment[index] for index in indices]) for moment in (mean, variance))  # (terms, G)
     scale = layer.scale_from_moments(mean, variance, pairs)  # (terms, G)
     by_term = {term: scale[index] for index, term in enumerate(spec.similarity)}
     zero = ops.zeros_like(scale[0])

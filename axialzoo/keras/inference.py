@@ -1,4 +1,4 @@
-"""An equal model for inference: every norm folded into what stands before it, on any back end."""
+"""An equal model for inference: every norm folded into the layer before it, on any back end."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from axialzoo.keras.sublayers import obstacle
 
 
 def optimize_for_inference(model: keras.Model) -> keras.Model:
-    """A copy of `model` that computes the same in evaluation with fewer operations, and can no longer be trained.
+    """Return a copy of `model` that computes the same in evaluation with fewer operations, and cannot be trained.
 
-    In float32 on a CPU axial attention runs on the fused kernel where it is there, else in plain operations, the same within rounding;
-    ``axialzoo info --system`` says which, and why. What it exports (``export``) is of plain operations, and so is what TensorFlow
-    compiles with XLA, hence Keras does not compile it so unasked.
+    In float32 on a CPU axial attention runs on the fused kernel if that is installed, else in plain operations, equal within rounding;
+    ``axialzoo info --system`` says which, and why. Exported files (``export``) use plain operations. So does a graph that TensorFlow
+    compiles with XLA; Keras therefore does not use XLA by default.
 
-    Norms behind convolutions and projections become additions; of the norms of what attention retrieves one factor is left, that of
-    the positions. Convolutions that have several norms keep them. It has the model's spec, config, labels and preprocessing, and
-    Keras saves it as a ``.keras`` file; a checkpoint is made of the model itself.
+    Norms after convolutions and projections become additions. The norm of retrieved positions keeps its factor. Convolutions that
+    have several norms keep them. The copy has the model's spec, config, labels and preprocessing. Keras saves it as a ``.keras``
+    file; a checkpoint needs the original model.
 
     Args:
-        model: Of this package, in float32 or float64; its variables are left as they are.
+        model: A model of this package in float32 or float64; its variables do not change.
 
     Raises:
-        ValueError: for any other model, one that has been optimised before, and one whose layers are no longer those that it was made of:
-            adapted, quantized, hooked or replaced ones cannot be folded.
+        ValueError: for any other model, one that is optimised already, and one with adapted, quantized, hooked or replaced layers,
+            which cannot be folded.
 
     Example:
         >>> import numpy as np
@@ -59,7 +59,7 @@ def _check_pristine(model: keras.Model, copy: keras.Model) -> None:
 
 
 def fold(model: keras.Model) -> None:
-    """Folds the norms of `model` itself: see :func:`optimize_for_inference`."""
+    """Fold the norms of `model` itself: see :func:`optimize_for_inference`."""
     for layer in model._flatten_layers(include_self=False):
         if hasattr(layer, "fold"):
             layer.fold()

@@ -1,4 +1,4 @@
-"""The base class of layers that hold others: recomputation in the backward pass, and what is frozen inside."""
+"""Base class of layers that hold other layers: it recomputes them in the backward pass and saves which of them are frozen."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from keras import ops
 class Layer(keras.layers.Layer):
     """A layer that a `keras.RematScope` recomputes in the backward pass; its moving statistics are updated once.
 
-    Keras's own way updates them again with each computation, and fails on JAX. What is computed again is so outside of the
-    model's call: `training` is passed on by hand throughout.
+    Keras's own way updates them again with each computation, and fails on JAX. The recomputation runs outside of the model's call,
+    so every layer passes `training` on explicitly.
 
-    What is frozen inside it is part of its config, so that copies and files of models made of such layers keep it.
+    Its config lists the frozen layers inside, so that copies and files of models keep them frozen.
     """
 
-    _frozen: tuple[int, ...] | None = None  # which layers inside are frozen once it is built, by their number; None as they are
+    _frozen: tuple[int, ...] | None = None  # numbers of the layers inside to freeze once it is built; None for no change
 
     def _post_build(self):
         super()._post_build()
         if self._frozen is not None:
-            for number, layer in enumerate(self._flatten_layers(include_self=False)):  # a layer before those in it
+            for number, layer in enumerate(self._flatten_layers(include_self=False)):  # outer layers first
                 layer.trainable = number not in self._frozen
             self._frozen = None
 

@@ -1,4 +1,4 @@
-"""Linear layers and convolutions that keep float64, and how weights start."""
+"""Linear layers and convolutions that keep float64, and the initializer of weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from axialzoo.keras.sublayers import kernel_computes
 @kernel_computes
 @keras.saving.register_keras_serializable(package="axialzoo")
 class Linear(keras.layers.Dense):
-    """Keras's own, which on JAX and PyTorch would make float32 of float64: (..., C) to (..., units)."""
+    """Linear layer that keeps float64 on every back end, unlike Keras's on JAX and PyTorch: (..., C) to (..., units)."""
 
     def call(self, inputs, training=None):
         x = ops.reshape(inputs, (-1, inputs.shape[-1])) @ ops.convert_to_tensor(self.kernel)
@@ -21,17 +21,17 @@ class Linear(keras.layers.Dense):
         return ops.reshape(x, (-1, *ops.shape(inputs)[1:-1], self.units))
 
     def quantize(self, mode=None, type_check=True, config=None):
-        """Quantize the weights, as Keras does of its own class alone: the numbers are the same."""
+        """Quantize the weights. Keras refuses subclasses of its layer, but this one computes the same."""
         super().quantize(mode, type_check=False, config=config)
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
 class NumpyNormal(keras.initializers.Initializer):
-    """Normally distributed weights, drawn by numpy: JAX would compile a draw of its own for each shape, seconds for a model.
+    """Normally distributed weights, drawn by numpy: JAX would compile a draw for each shape, which takes seconds for a model.
 
     Args:
-        stddev: Their standard deviation.
-        seed: Of the draw; None follows :func:`keras.utils.set_random_seed`.
+        stddev: Standard deviation of the weights.
+        seed: Seed of the draw; None follows :func:`keras.utils.set_random_seed`.
     """
 
     def __init__(self, stddev: float, seed: int | None = None):
@@ -51,7 +51,7 @@ class SingleLevelConv(keras.layers.Conv2D):
 
     There, Keras's kernel (3, 3, C, 1) transposed to (1, C, 3, 3) keeps a stride of 1 along its only output channel, and
     PyTorch's ``slow_conv2d`` refuses to differentiate by it ("grad_weight must be contiguous").
-    Of the same numbers reshaped to (1, 3, 3, C) that stride is the whole kernel. Nothing is copied on any back end.
+    Reshaped to (1, 3, 3, C), the same numbers have the size of the whole kernel as that stride. No back end copies them.
     """
 
     def convolution_op(self, inputs, kernel):

@@ -1,4 +1,4 @@
-"""A backbone and its head: the one class with the whole public face."""
+"""The model class: a backbone, a head and the public methods."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import keras
 import numpy as np
 
 from axialzoo.keras.backbone import Extractor
-from axialzoo.keras.functional import laid_out
+from axialzoo.keras.functional import outputs_to_data_format
 from axialzoo.keras.heads import HeadModule, make_head
+from axialzoo.keras.hub_mixin import HubMixin
 from axialzoo.keras.losses import defaults_of, loss_of, refuse_probabilities
-from axialzoo.keras.on_hub import HubMixin
 from axialzoo.keras.preprocessing import Preprocess
 from axialzoo.keras.weights import load_tensors, to_tensors
 from axialzoo.spec import Model, SpecError, adapt
@@ -20,16 +20,16 @@ from axialzoo.spec.check import check_trainable
 
 @keras.saving.register_keras_serializable(package="axialzoo")
 class AxialModel(Extractor, HubMixin):
-    """Images to what the head gives: a tensor or, of heads with several outputs, a dictionary of tensors by name.
+    """Backbone and head: images to a tensor or, for heads with several outputs, a dictionary of tensors by name.
 
     Args:
-        spec: What it computes; it has a head.
+        spec: Its architecture; it has a head.
         input_size, data_format, dtype: As for :class:`Extractor`.
 
     Attributes:
-        num_classes: How many classes the head tells apart.
+        num_classes: Number of classes.
         head: The head's module.
-        spec, config, name, num_features, feature_info: As of every network: see :class:`Extractor`.
+        spec, config, name, num_features, feature_info: See :class:`Extractor`.
 
     Shapes:
         ``(N, H, W, 3)`` of any height and width, or channels second; outputs as ``spec.head.outputs`` names them, the same in
@@ -44,25 +44,24 @@ class AxialModel(Extractor, HubMixin):
     def __init__(self, spec: Model, **kwargs):
         if spec.head is None:
             raise SpecError("AxialModel: expected a spec with a head, found none; AxialBackbone gives features alone")
-        made: list[Any] = []
-        self._made = made
+        self._head_and_inputs: list[Any] = []
         super().__init__(spec, **kwargs)
         self.num_classes = spec.num_classes
-        self.reads = spec.head.endpoints(spec.backbone)
+        self.endpoint_indices = spec.head.endpoints(spec.backbone)
         self.own_loss, self.loss_options = False, {}
 
     def _outputs(self, features: list, memory: Any, image: Any, spec: Model, data_format: str, dtype) -> Any:
         assert spec.head is not None
-        head, reads = make_head(spec.head, spec.backbone, dtype), spec.head.endpoints(spec.backbone)
+        head, indices = make_head(spec.head, spec.backbone, dtype), spec.head.endpoints(spec.backbone)
         if spec.head.unactivated:
-            read = [*(features[index] for index in reads), *([] if memory is None else [memory])]
+            inputs = [*(features[index] for index in indices), *([] if memory is None else [memory])]
         else:
             endpoints = self._activated(features, spec, dtype)
-            read = [endpoints[index] for index in reads]
-        read += [image] if spec.head.takes_image else []
-        self._made += [head, read]
+            inputs = [endpoints[index] for index in indices]
+        inputs += [image] if spec.head.takes_image else []
+        self._head_and_inputs += [head, inputs]
         self._training_only = {name for name, output in spec.head.outputs(spec.backbone).items() if output.training}
-        return laid_out(head(read), data_format, "head", head.output_dtype)
+        return outputs_to_data_format(head(inputs), data_format, "head", head.output_dtype)
 
     def call(self, inputs, training=None, mask=None):
         outputs = super().call(inputs, training=training, mask=mask)
@@ -73,28 +72,28 @@ class AxialModel(Extractor, HubMixin):
     @property
     def head(self) -> HeadModule:
         """The head's module."""
-        return self._made[0]
+        return self._head_and_inputs[0]
 
     def forward_features(self, x: Any) -> Any:
-        """What the head reads, channels last: one activated endpoint, (N, H', W', C), or a list where it reads several."""
-        features = self._made[1]
+        """Return the input of the head, channels last: one activated endpoint, (N, H', W', C), or a list where it takes several."""
+        features = self._head_and_inputs[1]
         return keras.Model(self.input, features[0] if len(features) == 1 else features)(x)
 
     def forward_head(self, x: Any, pre_logits: bool = False) -> Any:
-        """What :meth:`forward_features` gives to the outputs, or to what lies before the layers that tell classes apart."""
+        """Compute the outputs, or the pre-logits, from the result of :meth:`forward_features`."""
         return self.head(x if isinstance(x, (list, tuple)) else [x], pre_logits)
 
     def get_classifier(self) -> Any:
-        """The layer that tells classes apart."""
+        """Return the last layer, which computes the class logits."""
         return self.head.get_classifier()
 
     def reset_classifier(self, num_classes: int, **options: Any) -> AxialModel:
-        """A model for another number of classes: what depends on it starts new, all else has this model's values.
+        """Return a model for another number of classes: layers that depend on it are newly initialised, all others keep their values.
 
-        Functional models can't be changed in place: unlike in PyTorch, a new one is given back.
+        A functional model cannot change in place, as PyTorch's does.
 
         Args:
-            num_classes: How many; 0 for none, where the head can do without.
+            num_classes: Number of classes; 0 for none, where the head can do without.
             options: Other options of the head, as the builders take them.
         """
         check_trainable(self, "reset_classifier")
@@ -108,12 +107,12 @@ class AxialModel(Extractor, HubMixin):
     def compile(
         self, optimizer: Any = "adam", loss: Any = None, metrics: Any = None, *, loss_options: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
-        """Keras's own; without a loss, the head's loss and metrics are taken.
+        """Compile the model as Keras does; without a loss, take the head's loss and metrics.
 
         Args:
-            optimizer, loss, metrics, **kwargs: As Keras has them.
-            loss_options: Of the head's own loss, of :func:`axialzoo.keras.losses.loss_of`; targets are then a dictionary, as the
-                task makes them.
+            optimizer, loss, metrics, **kwargs: See :meth:`keras.Model.compile`.
+            loss_options: Options of the head's own loss, :func:`axialzoo.keras.losses.loss_of`; targets are then the dictionary of the
+                task.
 
         Raises:
             ValueError: for a loss that expects probabilities, since the model gives logits.
@@ -123,8 +122,8 @@ class AxialModel(Extractor, HubMixin):
         if loss is not None:
             refuse_probabilities(loss, self.name)
         elif loss_options is None:
-            loss, known = defaults_of(head)
-            metrics = known if metrics is None else metrics
+            loss, default_metrics = defaults_of(head)
+            metrics = default_metrics if metrics is None else metrics
         self.own_loss, self.loss_options = loss is None, loss_options or {}
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
 
@@ -137,7 +136,7 @@ class AxialModel(Extractor, HubMixin):
         return sum(self.losses, loss_of(self.spec.head)(y_pred, y, self.spec.head, **self.loss_options)["total"])
 
     def preprocess(self, pictures: Any) -> Any:
-        """Pictures as the model's input, (N, H, W, 3) float32, or channels second where the model has them so.
+        """Return pictures as the model's input, (N, H, W, 3) float32, or channels second where the model has them so.
 
         Args:
             pictures: A path, a Pillow picture, an array (H, W, 3) of 0 to 255, or a list of such; or a tensor of 0 to 255, laid out

@@ -13,7 +13,7 @@ from axialzoo.checkpoint import CheckpointError, Config, Tensors, atomic_write, 
 from axialzoo.checkpoint.archive import check_archive
 from axialzoo.checkpoint.migrate import VERSION
 from axialzoo.files import check_output
-from axialzoo.keras.models import build
+from axialzoo.keras.factory import build
 from axialzoo.keras.weights import load_tensors, to_tensors
 from axialzoo.spec import Model, parameters
 
@@ -22,11 +22,11 @@ CONFIG, WEIGHTS, NAME = "config.json", "model.weights.h5", "axialzoo>AxialModel"
 
 
 def read_native(path, config: Config | None = None) -> tuple[Config, dict[str, np.ndarray]]:
-    """The config and the canonical tensors of a ``.weights.h5`` or ``.keras`` file.
+    """Read the config and the canonical tensors of a ``.weights.h5`` or ``.keras`` file.
 
     Args:
-        path: What Keras wrote for a model of ours.
-        config: Says what the weights are where the file does not.
+        path: A file that Keras wrote for a model of this package.
+        config: Config of the weights, for a file without one.
 
     Raises:
         CheckpointError: for a file that is damaged, of another model, or does not say what it is.
@@ -58,10 +58,10 @@ def read_native(path, config: Config | None = None) -> tuple[Config, dict[str, n
 
 
 def write_native(path, config: Config, tensors: Tensors, *, overwrite: bool = False) -> None:
-    """Writes what ``model.load_weights(path)`` or, for ``.keras``, ``keras.saving.load_model(path)`` reads.
+    """Write a file that ``model.load_weights(path)`` or, for ``.keras``, ``keras.saving.load_model(path)`` reads.
 
     Raises:
-        FileExistsError: where `path` is there already and `overwrite` is not said.
+        FileExistsError: where `path` exists and `overwrite` is False.
         CheckpointError: where the tensors are not exactly those of the config's spec, or not finite.
     """
     path = Path(path)
@@ -72,20 +72,20 @@ def write_native(path, config: Config, tensors: Tensors, *, overwrite: bool = Fa
     model = build(config.spec, dtype=str(next(iter(tensors.values())).dtype), name=config.model)
     load_tensors(model, tensors)
     model.config = config
-    with atomic_write(path) as beside:
+    with atomic_write(path) as temporary:
         if kind == ".keras":
-            model.save(beside)
+            model.save(temporary)
         else:
-            model.save_weights(beside)
-            with h5py.File(beside, "r+") as file:
+            model.save_weights(temporary)
+            with h5py.File(temporary, "r+") as file:
                 file.attrs[ATTRIBUTE] = config.to_json()
 
 
 def _suffix(path: Path) -> str:
-    """Which of Keras's formats the name asks for."""
-    for known in (".weights.h5", ".keras"):
-        if path.name.endswith(known):
-            return known
+    """Return the suffix of `path`, one of Keras's formats."""
+    for suffix in (".weights.h5", ".keras"):
+        if path.name.endswith(suffix):
+            return suffix
     raise CheckpointError(f"{path}: expected a name that ends in .weights.h5 or .keras")
 
 
@@ -98,7 +98,7 @@ def _config_in_h5(path: Path) -> Config | None:
 
 
 def _config_in_archive(path: Path) -> Config:
-    """The config of the model in a ``.keras`` file; nothing that the file names is built."""
+    """Read the config of the model in a ``.keras`` file, without building anything that the file names."""
     from axialzoo.checkpoint import default_config, strict_json
     from axialzoo.checkpoint.config import MAX_BYTES
     from axialzoo.spec import SpecError, from_dict, is_registered
@@ -109,8 +109,8 @@ def _config_in_archive(path: Path) -> Config:
     with zipfile.ZipFile(path) as archive:
         data = strict_json.parse(archive.read(CONFIG), f"{path}: {CONFIG}", MAX_BYTES)
     if not isinstance(data, dict) or data.get("registered_name") != NAME or not isinstance(data.get("config"), dict):
-        found = str(data.get("registered_name"))[:80] if isinstance(data, dict) else type(data).__name__
-        raise CheckpointError(f"{path}: expected a model of the class {NAME}, found {found}")
+        actual = str(data.get("registered_name"))[:80] if isinstance(data, dict) else type(data).__name__
+        raise CheckpointError(f"{path}: expected a model of the class {NAME}, found {actual}")
     stored = data["config"].get("checkpoint")
     if stored is not None:
         return Config.from_json(stored if isinstance(stored, str) else "", f"{path}: {CONFIG}: checkpoint")
@@ -122,12 +122,12 @@ def _config_in_archive(path: Path) -> Config:
 
 
 def _check_datasets(path: Path, kind: str, spec: Model) -> str:
-    """The dtype of the weights, of which there is one data set for each parameter of `spec`, of its shape, and no other."""
+    """Return the dtype of the weights, after checking that there is a plain data set of the right shape for each parameter of `spec`."""
     source = path
     if kind == ".keras":
         with zipfile.ZipFile(path) as archive:
             source = io.BytesIO(archive.read(WEIGHTS))
-    found: list[h5py.Dataset] = []
+    datasets: list[h5py.Dataset] = []
     links: list[str] = []
     with h5py.File(source, "r") as file:
 
@@ -136,17 +136,17 @@ def _check_datasets(path: Path, kind: str, spec: Model) -> str:
                 if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                     links.append(f"{group.name}/{name}")
                 elif isinstance(group[name], h5py.Dataset):
-                    found.append(group[name])
+                    datasets.append(group[name])
                 elif len(group.name) < 500:
                     visit(group[name])
 
         for name in file:
             if name not in ("optimizer", "metrics", "_compile_metrics"):
-                visit(file[name]) if isinstance(file[name], h5py.Group) else found.append(file[name])
-        weights = [one for one in found if "seed" not in one.name]
-        odd = [one.name for one in found if one.external or one.chunks or one.dtype.kind not in "fui"]
-        dtypes = {str(one.dtype) for one in weights}
-        shapes = sorted(one.shape for one in weights)
+                visit(file[name]) if isinstance(file[name], h5py.Group) else datasets.append(file[name])
+        weights = [dataset for dataset in datasets if "seed" not in dataset.name]
+        odd = [dataset.name for dataset in datasets if dataset.external or dataset.chunks or dataset.dtype.kind not in "fui"]
+        dtypes = {str(weight.dtype) for weight in weights}
+        shapes = sorted(weight.shape for weight in weights)
     expected = sorted(parameter.keras_shape for parameter in parameters(spec))
     if links or odd:
         raise CheckpointError(
@@ -163,6 +163,6 @@ def _check_datasets(path: Path, kind: str, spec: Model) -> str:
     return dtypes.pop()
 
 
-def _difference(one: list, other: list) -> list:
-    rest = list(other)
-    return [shape for shape in one if shape not in rest or rest.remove(shape)]
+def _difference(shapes: list, others: list) -> list:
+    unmatched = list(others)
+    return [shape for shape in shapes if shape not in unmatched or unmatched.remove(shape)]

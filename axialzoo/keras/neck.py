@@ -25,8 +25,8 @@ class FeatureFusion(Layer):
     Called with a list of the features and, last, the images, of which only the size counts.
 
     Args:
-        features: What it takes in; its projections have their positions here for names.
-        spec: What it makes of them.
+        features: Features that it takes in; a projection is named by the position of its feature here.
+        spec: Stage of the neck that follows the sum.
 
     Shapes:
         ``(N, H, W, C)`` of each feature to ``(N, ceil(height / stride), ceil(width / stride), channels)``.

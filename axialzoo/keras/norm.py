@@ -47,7 +47,7 @@ class BatchNorm(Layer):
         self.moving_variance = self.add_weight(name="moving_variance", initializer="ones", trainable=False, **weights)
 
     def call(self, x, residual=None, activation: Activation | None = None, training=None):
-        """``activation(residual + norm(x))``, in training on a CPU in one go."""
+        """Return ``activation(residual + norm(x))``, in training on a CPU by one kernel."""
         if self._can_fuse(x, training):
             relu = activation is ops.relu
             x = self.forward_channels_last(x, residual=residual, relu=relu)
@@ -57,7 +57,7 @@ class BatchNorm(Layer):
         return x if activation is None else activation(x)
 
     def _can_fuse(self, x, training) -> bool:
-        """Whether the kernel serves: see :func:`axialzoo.ops.keras.dispatch.can_train_rows`."""
+        """Return True if the kernel can normalise `x`: see :func:`axialzoo.ops.keras.dispatch.can_train_rows`."""
         return bool(training) and self.trainable and not self.folded and can_train_rows(x, self.gamma)
 
     def _plain(self, x, training):
@@ -78,16 +78,16 @@ class BatchNorm(Layer):
         return ops.cast((x - mean) * scale + ops.cast(self.beta, x.dtype), dtype)
 
     def forward_channels_last(self, x, order: Order | None = None, residual=None, relu: bool = False, terms: int = 1, heads: int = 0):
-        """Training mode, on the kernel: see the ``normalised`` of each back end's module.
+        """Normalise rows in training, on the kernel: see ``normalised`` of each back end's module.
 
         Args:
             x: (N, H, W, terms C), its channels as this norm has them, or as `order` puts them.
             residual: (N, H, W, C), added to the result.
             relu: Whether the result is activated.
-            terms: How many norms are summed.
+            terms: Number of norms that are summed.
             heads: Where not 0, channels of x lie with the head index fastest, and the result's head by head.
         """
-        gamma, beta = (ops.convert_to_tensor(one) for one in (self.gamma, self.beta))
+        gamma, beta = (ops.convert_to_tensor(variable) for variable in (self.gamma, self.beta))
         if order is not None:
             gamma, beta = order.there(gamma), order.there(beta)
         y, mean, variance = kernel_ops().normalised(x, gamma, beta, self.norm.epsilon, residual, relu, terms, heads)
@@ -96,21 +96,20 @@ class BatchNorm(Layer):
         return y
 
     def update_running_stats(self, mean, variance, n) -> None:
-        """Updates the moving statistics by moments of `n` values each, the variance biased."""
+        """Update the moving statistics by moments of `n` values each, the variance biased."""
         dtype, momentum = self.moving_mean.dtype, self.norm.momentum
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, _unbiased(variance, n))):
             before = ops.convert_to_tensor(moving)
             moving.assign(before + (ops.stop_gradient(ops.cast(batch, dtype)) - before) * momentum)
 
     def scale(self):
-        """(C,): what the moving statistics multiply by."""
+        """Return the scale from the moving statistics, (C,)."""
         return ops.convert_to_tensor(self.gamma) * ops.rsqrt(ops.convert_to_tensor(self.moving_variance) + self.norm.epsilon)
 
     def folded_factor(self) -> np.ndarray:
-        """(C,), float64: what stands before has to multiply by this; from now on the norm only adds `beta`, its offset in evaluation."""
-        gamma, beta, mean, variance = (
-            ops.convert_to_numpy(one).astype(np.float64) for one in (self.gamma, self.beta, self.moving_mean, self.moving_variance)
-        )
+        """Make the norm only add `beta`, its shift in evaluation; return the factor for the layer before it, (C,) float64."""
+        variables = (self.gamma, self.beta, self.moving_mean, self.moving_variance)
+        gamma, beta, mean, variance = (ops.convert_to_numpy(variable).astype(np.float64) for variable in variables)
         factor = gamma / np.sqrt(variance + self.norm.epsilon)
         self.beta.assign(beta - mean * factor)
         self.folded = True
@@ -128,21 +127,21 @@ class BatchNorm(Layer):
 
 
 def fold_conv(conv: keras.layers.Layer, norm: BatchNorm) -> None:
-    """Makes `norm`, which stands behind the convolution, part of it; of one channel by channel too."""
+    """Fold `norm`, which follows the convolution, into its kernel; the convolution may be depthwise."""
     kernel = ops.convert_to_numpy(conv.kernel).astype(np.float64)  # (h, w, I, O), or (h, w, C, 1)
     factor = norm.folded_factor()
     conv.kernel.assign(kernel * (factor if kernel.shape[3] == len(factor) else factor[:, None]))
 
 
 def apply_norm(norm: keras.layers.Layer, x, residual=None, activation: Activation | None = None, training=None):
-    """``activation(residual + norm(x))``, of any norm: only :class:`BatchNorm` itself takes the residual and the activation."""
+    """Return ``activation(residual + norm(x))`` for any norm: only :class:`BatchNorm` itself takes the residual and the activation."""
     x = norm(x, training=training)
     x = x if residual is None else residual + x
     return x if activation is None else activation(x)
 
 
 def scale_from_batch_stats(norm: BatchNorm, mean, variance, n):
-    """The scale of a batch norm whose batch has these moments; updates the moving statistics.
+    """Return the scale of a batch norm for a batch with these moments; update the moving statistics.
 
     Args:
         norm: Holds the scale, the shift and the moving statistics, all (C,).
@@ -157,5 +156,5 @@ def scale_from_batch_stats(norm: BatchNorm, mean, variance, n):
 
 
 def _unbiased(variance, n):
-    """The variance of the sample, from that of its `n` values; of one value, itself."""
+    """Return the unbiased variance from that of `n` values; a single value keeps its variance."""
     return variance * (n / (n - 1 + ops.cast(n <= 1, variance.dtype)))

@@ -16,14 +16,14 @@ from axialzoo.spec import Preprocessing, from_dict, to_dict
 
 @keras.saving.register_keras_serializable(package="axialzoo")
 class Preprocess(keras.layers.Layer):
-    """What :func:`axialzoo.image.preprocess` does to a picture, to a batch of them.
+    """Preprocesses a batch of pictures, as :func:`axialzoo.image.preprocess` does for each picture.
 
     Resizing is Pillow's, on eight bits per channel and on the CPU, so that the numbers are the same everywhere;
-    pictures that have the model's size already are only scaled, wherever they are. Where it resizes it belongs into the
+    pictures that have the model's size already are only scaled, wherever they are. A layer that resizes belongs into the
     input pipeline, not into a compiled model.
 
     Args:
-        spec: What to do.
+        spec: Preprocessing of the model.
         data_format: ``"channels_last"`` or ``"channels_first"``; default Keras's.
 
     Shapes:
@@ -31,7 +31,7 @@ class Preprocess(keras.layers.Layer):
         ``spec.per_image``), to float32 of ``spec.size`` (of the picture's own
         where ``spec.resize`` is ``"none"``); channels before height and width where `data_format` says so. A path or a Pillow
         picture to ``(H, W, C)``, and a list of these and of arrays ``(H, W, C)`` to ``(N, H, W, C)``: see
-        :func:`axialzoo.image.pictures_of`.
+        :func:`axialzoo.image.pictures.iter_images`.
 
     Example:
         >>> Preprocess(Preprocessing(size=(32, 32), resize="none"))(np.zeros((1, 32, 32, 3), "uint8")).shape
@@ -47,7 +47,7 @@ class Preprocess(keras.layers.Layer):
 
     def __call__(self, x, *args, **kwargs):
         if isinstance(x, (str, os.PathLike, Image.Image, list, tuple)):
-            return self._of_pictures(x)
+            return self._from_pictures(x)
         if _is_tensorflow(x) and keras.backend.backend() != "tensorflow":
             return self._in_tensorflow(x)  # in a tf.data pipeline, which runs TensorFlow's operations only
         return super().__call__(x, *args, **kwargs)
@@ -62,12 +62,12 @@ class Preprocess(keras.layers.Layer):
             return ops.convert_to_tensor(self._resized(ops.convert_to_numpy(x)))
         return (ops.cast(x, "float32") / 255 - ops.convert_to_tensor(self.mean)) / ops.convert_to_tensor(self.std)
 
-    def _of_pictures(self, given):
-        several = isinstance(given, (list, tuple))
-        given = [ops.convert_to_numpy(one) if keras.ops.is_tensor(one) else one for one in given] if several else given
-        batch = preprocessed(given, self.spec)  # (N, C, H, W)
+    def _from_pictures(self, x):
+        is_batch = isinstance(x, (list, tuple))
+        x = [ops.convert_to_numpy(picture) if keras.ops.is_tensor(picture) else picture for picture in x] if is_batch else x
+        batch = preprocessed(x, self.spec)  # (N, C, H, W)
         batch = batch if self.data_format == "channels_first" else np.ascontiguousarray(batch.transpose(0, 2, 3, 1))
-        return ops.convert_to_tensor(batch if several else batch[0])
+        return ops.convert_to_tensor(batch if is_batch else batch[0])
 
     def _in_tensorflow(self, x):
         import tensorflow as tf
@@ -90,7 +90,7 @@ class Preprocess(keras.layers.Layer):
     def _resizes(self, shape) -> bool:
         spec = self.spec
         size = tuple(shape[-2:] if self.data_format == "channels_first" else shape[-3:-1])
-        if spec.per_image:  # stretching is of whole pictures of 8 bits, as resizing is
+        if spec.per_image:  # stretching needs whole pictures of 8 bits, as resizing does
             return True
         return spec.resize != "none" and (size != tuple(spec.size) or (spec.resize == "shorter" and spec.crop < 1))
 
@@ -98,8 +98,8 @@ class Preprocess(keras.layers.Layer):
         batch = x if x.ndim == 4 else x[None]
         first = self.data_format == "channels_first"
         pictures = batch.transpose(0, 2, 3, 1) if first else batch  # (N, H, W, C)
-        done = [preprocess(picture, self.spec) for picture in pictures]
-        out = np.stack(done) if first else np.stack(done).transpose(0, 2, 3, 1)
+        out = np.stack([preprocess(picture, self.spec) for picture in pictures])
+        out = out if first else out.transpose(0, 2, 3, 1)
         return np.ascontiguousarray(out if x.ndim == 4 else out[0])
 
     def compute_output_shape(self, input_shape):

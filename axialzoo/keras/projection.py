@@ -1,4 +1,4 @@
-"""What every kind of attention has: one projection to queries, keys and values, position tables, gates and norms."""
+"""Base class of every kind of attention: the projection to queries, keys and values, position tables, gates and norms."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from axialzoo.spec import Attention, Norm, from_dict, to_dict
 
 
 class PositionAttention(Layer):
-    """The parameters of an attention layer, and what it does before and after attending.
+    """Parameters of an attention layer, and its computations before and after attending.
 
     Args:
         inputs: Channels ``C`` of the input.
-        spec: What it computes.
+        spec: Its architecture.
         norm: Epsilon and momentum of its norms.
     """
 
@@ -53,27 +53,27 @@ class PositionAttention(Layer):
         self.norm_output.build()
 
     def calls_sublayers(self) -> bool:
-        """Whether a sub-layer is not what a kernel computes, so that all are called; warns once of each reason."""
+        """Return True where the projection and the norms have to be called, as they are not exactly what a kernel computes."""
         return calls_sublayers(self, self.sublayers)
 
     def project(self, x, training):
-        """(N, H, W, C) to normalised queries, keys and values, (N, H, W, 2K+V)."""
+        """Project to normalised queries, keys and values: (N, H, W, C) to (N, H, W, 2K+V)."""
         return self.norm_qkv(self.qkv(x), training=training)
 
     def parts_of(self, x) -> tuple:
-        """Queries, keys and values, of (..., 2K+V); by slices: on PyTorch `ops.split` reads its indices as data, which no export keeps."""
+        """Slice (..., 2K+V) into queries, keys and values; `ops.split` on PyTorch reads its indices as data, which breaks exports."""
         ends = self.spec.key_channels, 2 * self.spec.key_channels
         return x[..., : ends[0]], x[..., ends[0] : ends[1]], x[..., ends[1] :]
 
     def sum_terms(self, terms: list, training):
-        """Retrieved contents and positions, each (N, H, W, V), to the sum of their norms, (N, H, W, V)."""
+        """Normalise retrieved contents and positions, (N, H, W, V) each, and sum them: (N, H, W, V)."""
         if getattr(self.norm_output, "folded", False):
             return self._sum_folded(terms)
         x = self.norm_output(ops.concatenate(terms, axis=-1), training=training)  # (N, H, W, terms V)
         return sum(ops.split(x, len(terms), axis=-1)) if len(terms) > 1 else x
 
     def fold(self) -> None:
-        """Makes the norms of queries, keys and values part of the projection, and of what is retrieved as far as it goes, for inference."""
+        """Fold the norms into the projection, for inference; only retrieved positions keep a factor."""
         spec = self.spec
         kernel = np.array(ops.convert_to_numpy(self.qkv.kernel), np.float64) * self.norm_qkv.folded_factor()  # (C, 2K+V)
         offset = np.array(ops.convert_to_numpy(self.norm_qkv.beta), np.float64)
@@ -88,53 +88,52 @@ class PositionAttention(Layer):
         self.norm_output.gamma.assign(factor.reshape(-1))
 
     def _sum_folded(self, terms: list):
-        """`sum_terms` once the norms are folded: positions alone still have a factor."""
-        factor, shift = (
-            ops.reshape(ops.cast(one, terms[0].dtype), (len(terms), -1)) for one in (self.norm_output.gamma, self.norm_output.beta)
-        )  # (terms, V)
+        """Sum the terms after `fold`: only positions still have a factor."""
+        variables = (self.norm_output.gamma, self.norm_output.beta)
+        factor, shift = (ops.reshape(ops.cast(variable, terms[0].dtype), (len(terms), -1)) for variable in variables)  # (terms, V)
         x = ops.sum(shift, 0)  # (V,)
         for index, (name, term) in enumerate(zip(self.spec.value, terms)):
             x = x + (term if name == "content" else term * factor[index])  # (N, H, W, V)
         return x
 
     def scale_from_moments(self, mean, variance, n):
-        """What each term of the logits is multiplied by in training, (terms, G), from its moments, (terms, G) of `n` values each."""
+        """Return the factor of each term of the logits in training, (terms, G), from its moments, (terms, G) of `n` values each."""
         scale = scale_from_batch_stats(self.norm_similarity, ops.reshape(mean, (-1,)), ops.reshape(variance, (-1,)), n)
         return ops.reshape(scale, (-1, self.spec.heads))
 
     def scale_in_evaluation(self):
-        """What each term of the logits is multiplied by in evaluation, (terms, G), from the moving statistics.
+        """Return the factor of each term of the logits in evaluation, (terms, G), from the moving statistics.
 
         The shift is the same along a softmax row and cancels.
         """
         return ops.reshape(self.norm_similarity.scale(), (-1, self.spec.heads))
 
     def position_table(self, name: str) -> Any:
-        """The position table of that name, as it is stored; None where the spec has none."""
+        """Return the position table `name` as it is stored; None where the spec has none."""
         return ops.convert_to_tensor(self.tables[name]) if name in self.tables else None
 
     def apply_gate(self, name: str, x):
-        """A position table or the values, times its factor where there is one (arXiv:2102.10662, equation 3)."""
+        """Multiply a position table or the values by its gate, where there is one (arXiv:2102.10662, equation 3)."""
         if x is None or name not in self.spec.gates:
             return x
         gates: Any = ops.convert_to_tensor(self.gates)
-        gates = gates if self.train_gates else ops.stop_gradient(gates) + 0 * gates  # zeros, since no gradient at all is warned about
+        gates = gates if self.train_gates else ops.stop_gradient(gates) + 0 * gates  # gradients of 0, since Keras warns of missing ones
         return x * ops.cast(gates[self.spec.gates.index(name)], x.dtype)
 
     def gated_values(self, x):
-        """Queries, keys and values, (..., 2K+V), the values times their factor where they have one."""
+        """Multiply the values in (..., 2K+V), queries, keys and values, by their gate, where they have one."""
         if "value" not in self.spec.gates:
             return x
         q, k, v = self.parts_of(x)
         return ops.concatenate([q, k, self.apply_gate("value", v)], axis=-1)
 
     def position_encoding_1d(self, name: str, length, channels: int):
-        """What absolute positions or sines add to each position of an axis: (L, channels).
+        """Return the vectors of absolute positions or sines along an axis: (L, channels).
 
         Args:
-            name: Of the learned table; sines have none.
-            length: Of the axis; beyond its table a learned one is stretched.
-            channels: Of the input, or the part of them that this axis has.
+            name: Name of the learned table; sines have none.
+            length: Length of the axis; a learned table that is shorter is interpolated.
+            channels: Channels of the input, or the share of them of this axis.
         """
         if self.spec.encoding == "sinusoidal":
             return ops.cast(sinusoids(length, channels), self.compute_dtype)
@@ -156,13 +155,16 @@ class PositionAttention(Layer):
 
 
 def norm_logits(norm: Any, terms: list, visible, training):
-    """The sum of the terms of the logits, (B', G, T, S) each, normalised by calling `norm` with the pairs to be seen: to (B', G, T, S).
+    """Call the norm of the logits on their terms, and sum them.
 
     Args:
-        norm: The norm of the logits, called with (B', T, S, terms G) or, in windows, with (B, pairs, terms G).
-        terms: In the order of the spec.
-        visible: Which pairs are to be seen, bool, (windows, T, S), in numpy or a tensor; None for all.
+        norm: Norm of the logits, called with (B', T, S, terms G) or, in windows, with the visible pairs, (B, pairs, terms G).
+        terms: Each (B', G, T, S), in the order of the spec.
+        visible: Mask of the keys that a query sees, bool, (windows, T, S), in numpy or a tensor; None for all.
         training: Whether the norm takes the batch's moments.
+
+    Returns:
+        (B', G, T, S).
     """
     _, groups, queries, keys = ops.shape(terms[0])
     x = ops.transpose(ops.stack(terms), (1, 3, 4, 0, 2))  # (B', T, S, terms, G)
@@ -171,13 +173,13 @@ def norm_logits(norm: Any, terms: list, visible, training):
     else:
         pairs, place = _pair_numbers(visible)  # (pairs,), (windows T S,)
         x = ops.take(ops.reshape(x, (-1, ops.shape(place)[0], len(terms) * groups)), pairs, axis=1)  # (B, pairs, terms G)
-        x = ops.take(norm(x, training=training), place, axis=1)  # (B, windows T S, terms G); hidden pairs: any numbers
+        x = ops.take(norm(x, training=training), place, axis=1)  # (B, windows T S, terms G); any numbers for masked pairs
     x = ops.sum(ops.reshape(x, (-1, queries, keys, len(terms), groups)), 3)  # (B', T, S, G)
     return ops.transpose(x, (0, 3, 1, 2))
 
 
 def _pair_numbers(visible) -> tuple[Any, Any]:
-    """Numbers of the pairs to be seen, (pairs,), and the place of every pair among those, (windows T S,); hidden pairs have any place."""
+    """Return the indices of visible pairs, (pairs,), and the place of every pair among them, (windows T S,); any for masked pairs."""
     if isinstance(visible, np.ndarray):
         return np.flatnonzero(visible).astype("int32"), np.maximum(np.cumsum(visible, dtype="int32") - 1, 0)
     visible = ops.reshape(visible, (-1,))
@@ -185,12 +187,12 @@ def _pair_numbers(visible) -> tuple[Any, Any]:
 
 
 def table_scale(spec: Attention) -> float:
-    """Standard deviation of a new position table."""
+    """Return the standard deviation of a new position table."""
     return spec.value_depth**-0.5 if spec.encoding == "relative" else 0.02
 
 
 def sinusoids(length, channels: int):
-    """Sines in the first half of the channels, cosines in the second, of wavelengths up to 20,000 pi (arXiv:1706.03762): (L, C)."""
+    """Return sines in the first half of the channels, cosines in the second, of wavelengths up to 20,000 pi (arXiv:1706.03762): (L, C)."""
     half = -(-channels // 2)
     rate = np.exp(np.arange(half) * (-math.log(10000.0) / half))  # (C / 2,)
     if isinstance(length, int):

@@ -9,14 +9,14 @@ from axialzoo.ops.keras.tables import statistics_dtype
 
 
 def resize(x, height, width):
-    """Bilinear with aligned corners: (N, H, W, C) to (N, height, width, C); in float32 or better."""
+    """Resize bilinearly with aligned corners: (N, H, W, C) to (N, height, width, C); in float32 or better."""
     for axis, length in ((1, height), (2, width)):
         x = _resize_axis(x, length, axis)
     return x
 
 
 def resize_centers(x, height, width):
-    """Bilinear with aligned pixel centres instead of corners, as PyTorch's default: (N, H, W, C) to (N, height, width, C)."""
+    """Resize bilinearly with aligned pixel centres instead of corners, as PyTorch's default: (N, H, W, C) to (N, height, width, C)."""
     for axis, length in ((1, height), (2, width)):
         x = _resize_axis(x, length, axis, centers=True)
     return x
@@ -38,7 +38,7 @@ def _resize_axis(x, length, axis: int, centers: bool = False):
         high, share = np.minimum(low + 1, before - 1), ops.convert_to_tensor(place - low, dtype=dtype)
     else:
         steps = ops.maximum(length - 1, 1)
-        place = ops.arange(length, dtype="int32") * (before - 1)  # (length,), times `steps`: whole numbers round nothing
+        place = ops.arange(length, dtype="int32") * (before - 1)  # (length,), times `steps`, since integers do not round
         low = place // steps
         high, share = ops.minimum(low + 1, before - 1), ops.cast(place - low * steps, dtype) / ops.cast(steps, dtype)
     share = ops.reshape(share, (-1, 1, 1) if axis == 1 else (-1, 1))  # (length, 1, 1) or (length, 1)

@@ -1,4 +1,4 @@
-"""What comes before the residual stages."""
+"""The stem: convolutions before the residual stages."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Stem(Layer):
         return input_shape
 
     def get_config(self) -> dict:
-        stages = (Stage((Block("basic", (1, 1)),)),)  # not the stem's: the least that a backbone may have
+        stages = (Stage((Block("basic", (1, 1)),)),)  # any valid stages; the stem does not read them
         return {**super().get_config(), "backbone": to_dict(replace(self.backbone, stages=stages, neck=()))}
 
     @classmethod

@@ -34,7 +34,7 @@ class Configured(Layer):
         return super().from_config({**config, **decoded})
 
     def build_layers(self) -> None:
-        """Builds the layers inside, whose variables' paths have a level for each dot in their names."""
+        """Build the layers inside, whose variables' paths have a level for each dot in their names."""
         with own_scope(self):
             for layer in self._flatten_layers(include_self=False, recursive=False):
                 layer.build(None)
@@ -89,11 +89,11 @@ class TokenNorm(Configured):
             self.norm.gamma.assign(ops.zeros((self.outputs,)))
 
     def call(self, x, activation: Activation | None = None, training=None):
-        """``activation(norm(linear(x)))``."""
+        """Return ``activation(norm(linear(x)))``."""
         return self.norm(self.linear(x), activation=activation, training=training)
 
     def fold(self) -> None:
-        """Makes the norm part of the linear layer, for inference."""
+        """Fold the norm into the linear layer, for inference."""
         kernel = ops.convert_to_numpy(self.linear.kernel).astype(np.float64)  # (I, O)
         self.linear.kernel.assign(kernel * self.norm.folded_factor())
 
@@ -133,7 +133,7 @@ class TokenAttention(Configured):
         return self.norm_output(x, activation=activation, training=training)
 
     def scale(self, logits, training):
-        """(G,): what the logits of each head are multiplied by; the shift is the same for all keys of a query and cancels."""
+        """Return the factor of the logits of each head, (G,). The shift is the same for all keys of a query and cancels."""
         if not training or not self.norm_similarity.trainable:
             return self.norm_similarity.scale()
         x = ops.cast(logits, statistics_dtype(logits.dtype))
@@ -148,12 +148,12 @@ class TokenAttention(Configured):
 
 
 def split_heads(x, heads: int):
-    """(N, L, G D) to (N, G, L, D)."""
+    """Split channels into heads: (N, L, G D) to (N, G, L, D)."""
     return ops.transpose(ops.reshape(x, (-1, ops.shape(x)[1], heads, x.shape[-1] // heads)), (0, 2, 1, 3))
 
 
 def split_qkv(x, keys: int, heads: int) -> tuple:
-    """Queries, keys and values of (N, L, 2 K + V), head by head: (N, G, L, D) each."""
+    """Split (N, L, 2 K + V) into queries, keys and values, head by head: (N, G, L, D) each."""
     return tuple(split_heads(part, heads) for part in (x[..., :keys], x[..., keys : 2 * keys], x[..., 2 * keys :]))
 
 

@@ -25,7 +25,7 @@ BLOCK = 32  # rows of a tensor that are transposed together; twice as fast as al
 
 
 def to_tensors(model: keras.Model) -> dict[str, np.ndarray]:
-    """Every tensor of `model` by its canonical name, in PyTorch's layout; on the CPU.
+    """Return every tensor of `model` by its canonical name, in PyTorch's layout, on the CPU.
 
     Raises:
         CheckpointError: for dtypes that numpy does not have.
@@ -34,13 +34,13 @@ def to_tensors(model: keras.Model) -> dict[str, np.ndarray]:
 
 
 def load_tensors(model: keras.Model, tensors: Tensors, *, replace: Collection[str] = (), verified: bool = False) -> None:
-    """Copies `tensors` into `model`: each source and each target exactly once, or nothing is loaded.
+    """Copy `tensors` into `model`, each into exactly one of its tensors; on an error, copy none.
 
     Args:
-        model: Of :func:`axialzoo.keras.build`; of a dtype that holds the tensors' exactly.
+        model: A model of :func:`axialzoo.keras.build`, of a dtype that holds the tensors' exactly.
         tensors: Canonical names, PyTorch's layout.
-        replace: Names that are left as they are in the model, and not used from `tensors`.
-        verified: The tensors come from :func:`axialzoo.checkpoint.load_checkpoint`, which has looked at every value.
+        replace: Names of tensors that keep the model's values.
+        verified: The tensors come from :func:`axialzoo.checkpoint.load_checkpoint`, which has checked every value.
 
     Raises:
         CheckpointError: with the list of what is missing, left over, misshapen, of the wrong dtype or not finite.
@@ -79,17 +79,17 @@ def save_model(
     provenance: Mapping[str, object] | None = None,
     overwrite: bool = False,
 ) -> Config:
-    """Writes `model` as a checkpoint folder that every framework reads; returns its config as written.
+    """Write `model` as a checkpoint folder that every framework reads; return its config as written.
 
-    What is not given is kept from ``model.config``, where the model was loaded from weights. If the weights were changed since, the
-    provenance is not: it becomes ``based_on`` with the name, digest and licence of those that were loaded. A checkpoint that is in
-    `folder` already is replaced with ``overwrite=True`` alone.
+    Options that are left out come from ``model.config``, if the model was loaded from weights. The provenance does so only if the weights
+    have not changed since. Otherwise it becomes ``based_on``, with the name, digest and licence of the weights that were loaded.
+    Only ``overwrite=True`` replaces a checkpoint in `folder`.
 
     Raises:
-        FileExistsError: where `folder` has a checkpoint and `overwrite` is not said.
+        FileExistsError: where `folder` has a checkpoint and `overwrite` is False.
         CheckpointError: for values that are not finite or dtypes other than float16, float32, float64.
     """
-    tensors = to_tensors(model)  # first, since it says what no longer fits the spec
+    tensors = to_tensors(model)  # first, since its error names variables that no longer fit the spec
     return save_checkpoint(folder, describe(model, labels, preprocessing, provenance), tensors, overwrite=overwrite)
 
 
@@ -99,15 +99,15 @@ def describe(
     preprocessing: Preprocessing | None = None,
     provenance: Mapping[str, object] | None = None,
 ) -> Config:
-    """The config of `model` as it is: see :func:`save_model`."""
+    """Return the config of `model` as it is: see :func:`save_model`."""
     return describe_model(model, spec_of(model), labels, preprocessing, provenance)
 
 
 def spec_of(model: keras.Model) -> Model:
-    """What `model` computes.
+    """Return the spec of `model`.
 
     Raises:
-        CheckpointError: for a model that is none of ours, or one that was cut from ours.
+        CheckpointError: for a model of other code, or one that was cut from a model of this package.
         ValueError: for a model that has been optimised for inference.
     """
     spec = getattr(model, "spec", None)
@@ -121,7 +121,7 @@ def spec_of(model: keras.Model) -> Model:
 
 
 def variables(model: keras.Model) -> list[tuple[Parameter, keras.Variable]]:
-    """Each parameter of the model's spec and its variable, matched by the variable's path.
+    """Return each parameter of the model's spec with its variable, matched by the variable's path.
 
     Raises:
         CheckpointError: where they do not match one to one.
@@ -129,11 +129,12 @@ def variables(model: keras.Model) -> list[tuple[Parameter, keras.Variable]]:
     by_name = {variable.path.replace("/", "."): variable for variable in model.weights}
     expected = parameters(spec_of(model))
     missing = [parameter.name for parameter in expected if parameter.keras_name not in by_name]
-    shapes = [one.name for one in expected if one.keras_name in by_name and tuple(by_name[one.keras_name].shape) != one.keras_shape]
+    present = [parameter for parameter in expected if parameter.keras_name in by_name]
+    reshaped = [parameter.name for parameter in present if tuple(by_name[parameter.keras_name].shape) != parameter.keras_shape]
     left = sorted(set(by_name) - {parameter.keras_name for parameter in expected})
-    if shapes:
+    if reshaped:
         raise CheckpointError(
-            f"{model.name}: its variables are no longer those of its spec: {', '.join(shapes[:8])}; for another number of classes, take "
+            f"{model.name}: its variables are no longer those of its spec: {', '.join(reshaped[:8])}; for another number of classes, take "
             "what model.reset_classifier(num_classes) gives"
         )
     if missing or left or len(by_name) != len(model.weights):
@@ -145,7 +146,7 @@ def variables(model: keras.Model) -> list[tuple[Parameter, keras.Variable]]:
 
 
 def _dtype(variable: keras.Variable) -> str:
-    """What it really is: JAX keeps float32 for float64 unless its jax_enable_x64 is on."""
+    """Return the dtype of a variable's value: JAX keeps float32 for float64 unless its jax_enable_x64 is on."""
     return keras.backend.standardize_dtype(variable.value.dtype)
 
 
@@ -157,7 +158,7 @@ def _to_numpy(parameter: Parameter, variable: keras.Variable) -> np.ndarray:
 
 
 def _memory(variable: keras.Variable) -> np.ndarray | None:
-    """The memory of `variable`, where it may be written to: that of PyTorch's tensors on the CPU."""
+    """Return the memory of `variable` if it may be written to: that of PyTorch's tensors on the CPU."""
     value = variable.value
     if keras.backend.backend() != "torch" or value.device.type != "cpu" or not value.is_contiguous():
         return None
@@ -165,14 +166,14 @@ def _memory(variable: keras.Variable) -> np.ndarray | None:
 
 
 def _transposed(array: np.ndarray, order: tuple[int, ...] | None, out: np.ndarray) -> np.ndarray:
-    """`array` with its axes in `order`, copied to `out` (TensorFlow and JAX may keep what they are given: no view of the mapped file)."""
+    """Copy `array` with its axes in `order` to `out`: TensorFlow and JAX may keep the result, so it is no view of the mapped file."""
     moved = array if order is None else array.transpose(order)
-    step = out.shape[-1] if order is None or order[-1] != 0 else BLOCK
-    for begin in range(0, out.shape[-1], step):  # (..., O) from (O, ...): each cache line is read once
-        out[..., begin : begin + step] = moved[..., begin : begin + step]
+    size = out.shape[-1] if order is None or order[-1] != 0 else BLOCK
+    for begin in range(0, out.shape[-1], size):  # (..., O) from (O, ...): each cache line is read once
+        out[..., begin : begin + size] = moved[..., begin : begin + size]
     return out
 
 
 def _holds(target: str, source: np.dtype) -> bool:
-    """Whether every value of `source` is one of `target`."""
+    """Return True if `target` holds every value of `source` exactly."""
     return target != "bfloat16" and np.can_cast(source, np.dtype(target), "safe")

@@ -1,7 +1,7 @@
 """Feature maps and position tables cut into the windows that :class:`axialzoo.spec.window.Window` describes, and put together again.
 
 Letters as in :mod:`axialzoo.keras.attention`; B' is B times the number of windows. A `window` here is a `Window`, or a
-`DynamicWindow` where the length of the axis is known only when the model runs.
+`SymbolicWindow` where the length of the axis is known only when the model runs.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from axialzoo.spec.window import Window
 
 
 def window_of(length, spec: Attention) -> Window | SymbolicWindow:
-    """The windows of an axis whose length is known now, or is a tensor of one whole number."""
+    """Return the windows of an axis whose length is known now, or is a tensor of one whole number."""
     return Window.of(length, spec) if isinstance(length, int) else SymbolicWindow.of(length, spec)
 
 
 def table_window(table, spec: Attention, window):
-    """The rows of `table`, (2P-1, D), that queries and keys of one window look up: (T, S, D); None for None.
+    """Return the rows of `table`, (2P-1, D), for each query and key of a window: (T, S, D); None for None.
 
     A window of the table is a few kilobytes, shared by every column and head: one batched product over
     queries then costs half of a product with the whole table, and no skewing of logits.
@@ -37,12 +37,12 @@ def table_window(table, spec: Attention, window):
         table = interpolate(table, 2 * positions - 1)  # (2L-1, D)
     query = arange(window.queries)[:, None]  # (T, 1)
     key = arange(window.keys) - window.flange  # (S,)
-    distance = clip(key - query, 1 - positions, positions - 1)  # (T, S); what is clipped here is masked later
+    distance = clip(key - query, 1 - positions, positions - 1)  # (T, S); clipped pairs are masked later
     return ops.take(table, distance + positions - 1, axis=0)  # (T, S, D)
 
 
 def partition_queries(x, window):
-    """Cuts an axis into the queries of each window: (B, G, L, D) to (B', G, T, D)."""
+    """Cut an axis into the queries of each window: (B, G, L, D) to (B', G, T, D)."""
     if _single(window):
         return x
     groups, depth = x.shape[1], ops.shape(x)[3]
@@ -52,7 +52,7 @@ def partition_queries(x, window):
 
 
 def partition_keys(x, window):
-    """Cuts an axis into the keys of each window, its queries' positions and `flange` more on each side: (B, G, L, D) to (B', G, S, D)."""
+    """Cut an axis into the keys of each window, its queries' positions and `flange` more on each side: (B, G, L, D) to (B', G, S, D)."""
     if _single(window):
         return x
     groups, depth = x.shape[1], ops.shape(x)[3]
@@ -64,7 +64,7 @@ def partition_keys(x, window):
 
 
 def window_reverse(x, window):
-    """Puts the queries of all windows back in line, what was padded left out: (B', G, T, D) to (B, G, L, D)."""
+    """Put the queries of all windows back in line, without the padding: (B', G, T, D) to (B, G, L, D)."""
     if _single(window):
         return x
     groups, depth = x.shape[1], ops.shape(x)[3]
@@ -74,9 +74,9 @@ def window_reverse(x, window):
 
 
 def attention_mask(window):
-    """Where a key is within reach of its query and neither is past the ends of the axis: bool, (windows, T, S).
+    """Return the mask of the keys within reach of each query, both on the axis: bool, (windows, T, S).
 
-    In numpy, hence a constant, where the length of the axis is known before the model runs.
+    It is a constant of numpy where the length of the axis is known before the model runs.
     """
     start = window.queries * arange(window.count)[:, None, None] - window.offset  # (windows, 1, 1)
     query = start + arange(window.queries)[:, None]  # (windows, T, 1)
@@ -86,12 +86,12 @@ def attention_mask(window):
 
 
 def window_partition_2d(x, windows, cut: Callable):
-    """Cuts both axes of a map: (N, G, H, W, D) to (B', G, Th, Tw, D).
+    """Cut both axes of a map: (N, G, H, W, D) to (B', G, Th, Tw, D).
 
     Args:
         x: Queries, keys or values.
         windows: Of the height and of the width.
-        cut: `window_queries` or `window_keys`, which cut one axis.
+        cut: `partition_queries` or `partition_keys`, which cut one axis.
     """
     _, g, h, w, d = ops.shape(x)
     x = cut(ops.reshape(x, (-1, g, h, w * d)), windows[0])  # (B, G, Th, W D)
@@ -102,7 +102,7 @@ def window_partition_2d(x, windows, cut: Callable):
 
 
 def window_reverse_2d(x, windows):
-    """Puts the queries of all windows back into a map: (B', G, Th, Tw, D) to (N, G, H, W, D)."""
+    """Put the queries of all windows back into a map: (B', G, Th, Tw, D) to (N, G, H, W, D)."""
     _, g, t, u, d = ops.shape(x)
     x = ops.reshape(ops.transpose(x, (0, 1, 3, 2, 4)), (-1, g, u, t * d))  # (B', G, Tw, Th D)
     x = window_reverse(x, windows[1])  # (B, G, W, Th D)
@@ -113,16 +113,16 @@ def window_reverse_2d(x, windows):
 
 
 def attention_mask_2d(windows):
-    """Where a key is to be seen by its query: bool, (windows h, windows w, Th, Tw, Sh, Sw), or None for everywhere."""
+    """Return the mask of the keys that each query sees: bool, (windows h, windows w, Th, Tw, Sh, Sw), or None if it sees all."""
     if windows[0].whole and windows[1].whole:
         return None
     rows, columns = (attention_mask(window) for window in windows)  # (windows, T, S)
     if isinstance(rows, np.ndarray) and isinstance(columns, np.ndarray):
         return rows[:, None, :, None, :, None] & columns[None, :, None, :, None]
-    rows, columns = (ops.cast(one, "float32") for one in (rows, columns))  # TensorFlow has no broadcast of so many axes
+    rows, columns = (ops.cast(mask, "float32") for mask in (rows, columns))  # TensorFlow has no broadcast of so many axes
     return ops.einsum("ats,buv->abtusv", rows, columns) > 0.5
 
 
 def _single(window) -> bool:
-    """Whether it is known now that one window covers the axis, so that nothing is to be cut."""
+    """Return True if it is known now that one window covers the axis, which then is not cut."""
     return isinstance(window.count, int) and window.count == 1

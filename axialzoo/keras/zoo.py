@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from axialzoo.keras.models import Builder, builder
+from axialzoo.keras.factory import Builder, builder
 
 __all__ = [
     "axial_deeplab_camvid",

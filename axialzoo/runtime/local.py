@@ -43,7 +43,7 @@ def build_model(
 
 def torch_model(spec: Model, tensors: Tensors, precision: str = "float32", optimize: bool = False, device: str | None = None):
     """Build a PyTorch model of `spec` with `tensors`, in evaluation; with `optimize` its inference form, where that is faster."""
-    from axialzoo.torch.models import build
+    from axialzoo.torch.factory import build
     from axialzoo.torch.weights import load_tensors
 
     model = build(spec)
@@ -70,7 +70,7 @@ def keras_model(spec: Model, tensors: Tensors, precision: str = "float32", optim
     """Build a Keras model of `spec` with `tensors`, on the back end of this process; with `optimize` its inference form, where that is
     faster."""
     backend = prepare_keras()
-    from axialzoo.keras.models import build
+    from axialzoo.keras.factory import build
     from axialzoo.keras.weights import load_tensors
 
     with keras_device(device, backend):

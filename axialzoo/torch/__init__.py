@@ -4,10 +4,10 @@ from axialzoo.torch import zoo
 from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.attention2d import Attention2D
 from axialzoo.torch.backbone import AxialBackbone
+from axialzoo.torch.factory import build, create_model, load_model
 from axialzoo.torch.inference import optimize_for_inference
 from axialzoo.torch.losses import loss_of
 from axialzoo.torch.model import AxialModel
-from axialzoo.torch.models import build, create_model, load_model
 from axialzoo.torch.native import read_native, write_native
 from axialzoo.torch.preprocessing import Preprocess
 from axialzoo.torch.weights import load_tensors, save_model, to_tensors

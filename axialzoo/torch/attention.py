@@ -41,7 +41,7 @@ class AxialAttention(PositionAttention):
 
     Args:
         inputs: Channels ``C`` of the input.
-        spec: What it computes.
+        spec: Its architecture.
         norm: Epsilon and momentum of its norms.
         axis: 0 attends along the height, 1 along the width.
 
@@ -73,7 +73,7 @@ class AxialAttention(PositionAttention):
         return attend(inputs, self.similarity_scale(inputs).to(inputs.q.dtype))
 
     def make_inputs(self, x: Tensor) -> AttentionInputs:
-        """What the layer attends with, from its input: (N, C, H, W) to queries, keys, values (B, G, L, D) and tables."""
+        """Return queries, keys and values (B, G, L, D) of an input (N, C, H, W), and the position tables."""
         spec, (_, _, h, w) = self.spec, x.shape
         x = self.project(self.add_position_encoding(x).permute(0, 2, 3, 1).flatten(0, 2))  # (NHW, 2K+V)
         q, k, v = x.split((spec.key_channels, spec.key_channels, spec.value_channels), dim=1)
@@ -83,36 +83,36 @@ class AxialAttention(PositionAttention):
         return AttentionInputs(q, k, v, rq, rk, rv, spec, window)
 
     def add_position_encoding(self, x: Tensor) -> Tensor:
-        """The input with absolute positions or sines added, where the spec has them: (N, C, H, W) to the same."""
+        """Add absolute positions or sines where the spec has them: (N, C, H, W) to the same."""
         if self.spec.encoding == "relative":
             return x
         _, c, h, w = x.shape
         return x + self.position_encoding(c, h, w)  # (C, H, 1) or (C, 1, W)
 
     def position_encoding(self, channels: int, h: int, w: int) -> Tensor:
-        """What absolute positions add to the input: a vector for each row, (C, H, 1), or column, (C, 1, W)."""
+        """Return the vectors of absolute positions or sines: of each row, (C, H, 1), or of each column, (C, 1, W)."""
         return self.position_encoding_1d("position", (h, w)[self.axis], channels).T.unsqueeze(2 - self.axis)
 
     def split_heads(self, x: Tensor) -> Tensor:
-        """Puts heads and the attended axis where `attend` has them: (N, H, W, GD) to (B, G, L, D)."""
+        """Move heads and the attended axis to where `attend` expects them: (N, H, W, GD) to (B, G, L, D)."""
         x = x.unflatten(3, (self.spec.heads, -1))  # (N, H, W, G, D)
         x = x.permute(0, 2, 3, 1, 4) if self.axis == 0 else x.permute(0, 1, 3, 2, 4)  # (N, W, G, H, D) or (N, H, G, W, D)
         return x.flatten(0, 1)  # (B, G, L, D)
 
     def merge_heads(self, x: Tensor, size: tuple[int, int, int]) -> Tensor:
-        """The way back, to rows of positions: (B, G, L, D) to (NHW, G, D), where `size` is (N or -1, H, W)."""
+        """Undo `split_heads`, with a row for each position: (B, G, L, D) to (NHW, G, D), where `size` is (N or -1, H, W)."""
         if torch.compiler.is_exporting():
-            x = x.clone(memory_format=torch.contiguous_format)  # of other layouts, views ask for the batch
+            x = x.clone(memory_format=torch.contiguous_format)  # a view of another layout would fix the batch size
         x = x.unflatten(0, (-1, size[2 - self.axis]))  # (N, W, G, H, D) or (N, H, G, W, D)
         x = x.permute(0, 3, 1, 2, 4) if self.axis == 0 else x.permute(0, 1, 3, 2, 4)  # (N, H, W, G, D)
         return x.flatten(0, 2)  # (NHW, G, D)
 
     def tables_of(self, name: str, window: AnyWindow) -> Table:
-        """The rows of the table `name` that queries and keys of one window look up: (T, S, D); None where there is no such table."""
+        """Return the rows of the table `name` for each query and key of a window, (T, S, D), or None where there is no such table."""
         return table_window(self.apply_gate(name, self.position_table(name)), self.spec, window)
 
     def similarity_scale(self, inputs: AttentionInputs) -> Tensor:
-        """What each term of the logits is multiplied by, (terms, G); a norm's shift is the same along a softmax row and cancels."""
+        """Return the factor of each term of the logits, (terms, G). A norm's shift is the same along a softmax row and cancels."""
         if not self.norm_similarity.training:
             return self.scale_in_evaluation()
         with torch.autocast(inputs.q.device.type, enabled=False):
@@ -120,30 +120,30 @@ class AxialAttention(PositionAttention):
 
 
 def attend(inputs: AttentionInputs, scale: Tensor) -> list[Tensor]:
-    """Softmax attention with relative positions along one axis: with `moments`, all that a fused kernel has to replace.
+    """Attend along one axis with relative positions. A fused kernel replaces this function and `moments`.
 
     Args:
         inputs: Queries, keys, values, tables and windows along one axis.
         scale: (terms, G): factor of each similarity term, in the order of ``spec.similarity``.
 
     Returns:
-        Retrieved contents and retrieved positions, as ``spec.value`` says: each (B, G, L, Dv).
+        Retrieved contents and positions, those of them that ``spec.value`` names: each (B, G, L, Dv).
     """
     q, k, v, window = inputs.q, inputs.k, inputs.v, inputs.window
-    step = batch_chunk_size(q, q.shape[1] * window.count * window.queries * window.keys)
-    if step == 0 or step >= len(q):
+    size = batch_chunk_size(q, q.shape[1] * window.count * window.queries * window.keys)
+    if size == 0 or size >= len(q):
         return _attend(inputs, scale)
-    parts = zip(q.split(step), k.split(step), v.split(step))
-    return concat_chunks([_attend(replace(inputs, q=q, k=k, v=v), scale) for q, k, v in parts], 0)
+    chunks = zip(q.split(size), k.split(size), v.split(size))
+    return concat_chunks([_attend(replace(inputs, q=q, k=k, v=v), scale) for q, k, v in chunks], 0)
 
 
-def concat_chunks(parts: list[list[Tensor]], dim: int) -> list[Tensor]:
-    """Concatenates what was computed in parts: for each value term, its tensors of all parts along `dim`."""
-    return [torch.cat([part[term] for part in parts], dim) for term in range(len(parts[0]))]
+def concat_chunks(chunks: list[list[Tensor]], dim: int) -> list[Tensor]:
+    """Concatenate the chunks of each value term along `dim`."""
+    return [torch.cat([chunk[term] for chunk in chunks], dim) for term in range(len(chunks[0]))]
 
 
 def _attend(inputs: AttentionInputs, scale: Tensor | nn.Module) -> list[Tensor]:
-    """`attend` for the whole batch at once; `scale` may be the norm of the logits, which is called then."""
+    """Attend for the whole batch at once. `scale` may be the norm of the logits, which is then called."""
     spec, window, (batch, groups) = inputs.spec, inputs.window, inputs.q.shape[:2]
     q, k, v = partition_queries(inputs.q, window), partition_keys(inputs.k, window), partition_keys(inputs.v, window)  # (B', G, T or S, D)
     if isinstance(scale, nn.Module):
@@ -151,7 +151,7 @@ def _attend(inputs: AttentionInputs, scale: Tensor | nn.Module) -> list[Tensor]:
         terms = [term.unflatten(0, (-1, groups)) for term in _terms(inputs, q, k)]  # each (B', G, T, S)
         logits = norm_logits(scale, terms, visible).flatten(0, 1).to(q.dtype)  # (B'G, T, S)
     else:
-        logits = functools.reduce(Tensor.add_, _terms(inputs, q, k, scale))  # written over: logits are what takes time and memory
+        logits = functools.reduce(Tensor.add_, _terms(inputs, q, k, scale))  # in place: the logits take most of the time and memory
     visible = None if window.whole else attention_mask(window, q.device)  # (windows, T, S)
     if visible is not None:
         logits = logits.unflatten(0, (batch, window.count, groups))  # (B, windows, G, T, S)
@@ -167,7 +167,7 @@ def _attend(inputs: AttentionInputs, scale: Tensor | nn.Module) -> list[Tensor]:
 
 
 def _terms(inputs: AttentionInputs, q: Tensor, k: Tensor, scale: Tensor | None = None) -> Iterator[Tensor]:
-    """Terms of the logits in the order of the spec, (B'G, T, S) each, one at a time, times `scale`, (terms, G), where there is one."""
+    """Yield the terms of the logits in the order of the spec, (B'G, T, S) each, times `scale`, (terms, G), if there is one."""
     for index, term in enumerate(inputs.spec.similarity):
         factor = None if scale is None else scale[index][:, None, None]  # (G, 1, 1)
         x, table = (k, inputs.rk) if term == "key" else (q, inputs.rq)
@@ -176,17 +176,17 @@ def _terms(inputs: AttentionInputs, q: Tensor, k: Tensor, scale: Tensor | None =
 
 
 def content_similarity(q: Tensor, k: Tensor) -> Tensor:
-    """q_p.k_s: (B, G, T, Dk), (B, G, S, Dk) to (BG, T, S)."""
+    """Compute q_p.k_s: (B, G, T, Dk), (B, G, S, Dk) to (BG, T, S)."""
     return torch.bmm(q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2))
 
 
 def query_similarity(q: Tensor, rq: Tensor) -> Tensor:
-    """q_p.rq[s - p]: (B, G, T, Dk), (T, S, Dk) to (BG, T, S), as one product per query."""
+    """Compute q_p.rq[s - p]: (B, G, T, Dk), (T, S, Dk) to (BG, T, S), as one product per query."""
     return torch.bmm(q.flatten(0, 1).transpose(0, 1), rq.to(q.dtype).transpose(1, 2)).transpose(0, 1)
 
 
 def key_similarity(k: Tensor, rk: Tensor) -> Tensor:
-    """k_s.rk[s - p]: (B, G, S, Dk), (T, S, Dk) to (BG, T, S), as one product per key."""
+    """Compute k_s.rk[s - p]: (B, G, S, Dk), (T, S, Dk) to (BG, T, S), as one product per key."""
     return torch.bmm(k.flatten(0, 1).transpose(0, 1), rk.to(k.dtype).permute(1, 2, 0)).permute(1, 2, 0)
 
 
@@ -194,7 +194,7 @@ SIMILARITY = {"query": query_similarity, "key": key_similarity}
 
 
 def moments(inputs: AttentionInputs) -> tuple[Tensor, Tensor, int]:
-    """Mean and (biased) variance of each similarity term over batch, queries and keys: (terms, G), and their number n.
+    """Return mean and (biased) variance of each similarity term over batch, queries and keys, (terms, G), and their number n.
 
     On a whole axis they follow from Gram matrices of the queries, keys and tables, without the L x L logits:
     ``E[(q.k)^2] = sum_b <Q_b^T Q_b, K_b^T K_b> / n``; in windows, from the logits.
@@ -218,7 +218,7 @@ def moments(inputs: AttentionInputs) -> tuple[Tensor, Tensor, int]:
 
 
 def _window_moments(inputs: AttentionInputs) -> tuple[Tensor, Tensor, int]:
-    """`moments` from the logits of each window, pairs that are not to be seen left out."""
+    """Compute `moments` from the logits of each window, without the masked pairs."""
     window, (batch, groups) = inputs.window, inputs.q.shape[:2]
     n = batch * window.pairs
     q, k = partition_queries(inputs.q, window), partition_keys(inputs.k, window)  # (B', G, T, Dk), (B', G, S, Dk)

@@ -1,10 +1,10 @@
-"""Attention over both axes at once, with relative positions: what axial attention stands in for.
+"""Attention over both axes at once, with relative positions; axial attention approximates it.
 
-The same equation as :mod:`axialzoo.torch.attention`, with r[s - p] in two halves, one of the rows and one of the columns
+The equation is that of :mod:`axialzoo.torch.attention`, with r[s - p] in two halves, one of the rows and one of the columns
 between p and s (Stand-Alone Self-Attention, arXiv:1906.05909, section 3.1). Kinds: the whole map ("global"), the
 surroundings of each position ("local", the same paper), the windows of a grid ("window", Swin, arXiv:2103.14030).
 
-Letters as there; T and S, queries and keys of a window, have rows (h) and columns (w): Th x Tw and Sh x Sw.
+Letters are those of that module. The queries T and keys S of a window have rows (h) and columns (w): Th x Tw and Sh x Sw.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Attention2D(PositionAttention):
 
     Args:
         inputs: Channels ``C`` of the input.
-        spec: What it computes; of any kind but ``"axial"``.
+        spec: Its architecture; of any kind but ``"axial"``.
         norm: Epsilon and momentum of its norms.
 
     Shapes:
@@ -64,7 +64,7 @@ class Attention2D(PositionAttention):
         return attend(inputs, self.similarity_scale(inputs).to(inputs.q.dtype))
 
     def make_inputs(self, x: Tensor) -> AttentionInputs:
-        """What the layer attends with, from its input: (N, C, H, W) to queries, keys, values (N, G, H, W, D) and pairs of tables."""
+        """Return queries, keys and values (N, G, H, W, D) of an input (N, C, H, W), and a pair of position tables for each term."""
         spec, (_, c, h, w) = self.spec, x.shape
         if spec.encoding != "relative":
             x = x + self.position_encoding(c, h, w)  # (C, H, W)
@@ -76,9 +76,10 @@ class Attention2D(PositionAttention):
         return AttentionInputs(q, k, v, rq, rk, rv, spec, windows)
 
     def position_encoding(self, channels: int, h: int, w: int) -> Tensor:
-        """What absolute positions add to the input, (C, H, W).
+        """Return the vectors of absolute positions or sines, (C, H, W).
 
-        Learned: a row's and a column's vector, summed. Sines: half of the channels for each (arXiv:2005.12872, appendix A.4).
+        A learned position is the sum of a row's and a column's vector. Sines take half of the channels for each axis (arXiv:2005.12872,
+        appendix A.4).
         """
         if self.spec.encoding == "absolute":
             rows = self.position_encoding_1d("position_height", h, channels)  # (H, C)
@@ -89,23 +90,23 @@ class Attention2D(PositionAttention):
         return torch.cat([rows, columns])
 
     def split_heads(self, x: Tensor) -> Tensor:
-        """Puts the heads where `attend` has them: (N, H, W, GD) to (N, G, H, W, D)."""
+        """Move the heads to where `attend` expects them: (N, H, W, GD) to (N, G, H, W, D)."""
         return x.unflatten(3, (self.spec.heads, -1)).permute(0, 3, 1, 2, 4)
 
     def merge_heads(self, x: Tensor, size: tuple[int, int, int]) -> Tensor:
-        """The way back, to rows of positions: (N, G, H, W, D) to (NHW, G, D). Only an axial layer needs `size`."""
+        """Undo `split_heads`, with a row for each position: (N, G, H, W, D) to (NHW, G, D). Only an axial layer needs `size`."""
         return x.permute(0, 2, 3, 1, 4).flatten(0, 2)
 
     def tables_of(self, name: str, windows: Windows) -> Table:
-        """The rows of a term's two tables that queries and keys of one window look up, or None where there is no such term.
+        """Return the rows of a term's two tables for each query and key of a window, or None where there is no such term.
 
-        (Th, Sh, D / 2) of the rows and (Tw, Sw, D / 2) of the columns.
+        The shapes are (Th, Sh, D / 2) of the rows and (Tw, Sw, D / 2) of the columns.
         """
         tables = [self.apply_gate(name, self.position_table(name + axis)) for axis in AXES]
         return None if tables[0] is None else tuple(table_window(table, self.spec, window) for table, window in zip(tables, windows))
 
     def similarity_scale(self, inputs: AttentionInputs) -> Tensor:
-        """What each term of the logits is multiplied by, (terms, G); a norm's shift is the same along a softmax row and cancels."""
+        """Return the factor of each term of the logits, (terms, G). A norm's shift is the same along a softmax row and cancels."""
         if not self.norm_similarity.training:
             return self.scale_in_evaluation()
         with torch.autocast(inputs.q.device.type, enabled=False):
@@ -113,14 +114,14 @@ class Attention2D(PositionAttention):
 
 
 def attend(inputs: AttentionInputs, scale: Tensor) -> list[Tensor]:
-    """Softmax attention with relative positions along both axes: with `moments`, all that a fused kernel has to replace.
+    """Attend along both axes with relative positions. A fused kernel would replace this function and `moments`.
 
     Args:
         inputs: Queries, keys, values, tables and windows over both axes.
         scale: (terms, G): factor of each similarity term, in the order of ``spec.similarity``.
 
     Returns:
-        Retrieved contents and retrieved positions, as ``spec.value`` says: each (N, G, H, W, Dv).
+        Retrieved contents and positions, those of them that ``spec.value`` names: each (N, G, H, W, Dv).
     """
     windows, groups = inputs.window, inputs.spec.heads
     q = window_partition_2d(inputs.q, windows, partition_queries)  # (B', G, Th, Tw, Dk)
@@ -139,7 +140,7 @@ def attend(inputs: AttentionInputs, scale: Tensor) -> list[Tensor]:
 
 
 def _attend_whole(inputs: AttentionInputs, norm: nn.Module) -> list[Tensor]:
-    """`attend` for all queries at once, calling the norm of the logits."""
+    """Attend for all queries at once, and call the norm of the logits."""
     windows, batch = inputs.window, inputs.q.shape[0]
     q = window_partition_2d(inputs.q, windows, partition_queries)  # (B', G, Th, Tw, Dk)
     k, v = (window_partition_2d(x, windows, partition_keys) for x in (inputs.k, inputs.v))  # (B', G, Sh, Sw, D)
@@ -147,12 +148,12 @@ def _attend_whole(inputs: AttentionInputs, norm: nn.Module) -> list[Tensor]:
 
 
 def _attend(inputs: AttentionInputs, scale: Tensor | nn.Module, some: slice) -> list[Tensor]:
-    """`attend` for the query rows `some` of every window: each (B', G, rows, Tw, Dv).
+    """Attend for the query rows `some` of every window: each (B', G, rows, Tw, Dv).
 
     Args:
         inputs: With q, k and v cut into windows already: (B', G, Th, Tw, Dk), (B', G, Sh, Sw, D).
         scale: (terms, G); or the norm of the logits, which is called.
-        some: Which of the Th rows.
+        some: Slice of the Th rows.
     """
     q, k, v, spec, windows = inputs.q[:, :, some], inputs.k, inputs.v, inputs.spec, inputs.window
     visible = attention_mask_2d(windows, q.device)  # (windows h, windows w, Th, Tw, Sh, Sw)
@@ -180,7 +181,7 @@ def _attend(inputs: AttentionInputs, scale: Tensor | nn.Module, some: slice) -> 
 
 
 def _terms(inputs: AttentionInputs, q: Tensor, k: Tensor, some: slice, scale: Tensor | None = None) -> Iterator[Tensor]:
-    """Terms of the logits in the order of the spec, (B', G, Th, Tw, Sh, Sw) each, times `scale`, (terms, G), where there is one."""
+    """Yield the terms of the logits in the order of the spec, (B', G, Th, Tw, Sh, Sw) each, times `scale`, (terms, G), if there is one."""
     for index, term in enumerate(inputs.spec.similarity):
         factor = None if scale is None else scale[index][:, None, None, None]  # (G, 1, 1, 1)
         x, tables = (k, inputs.rk) if term == "key" else (q, inputs.rq)
@@ -189,37 +190,37 @@ def _terms(inputs: AttentionInputs, q: Tensor, k: Tensor, some: slice, scale: Te
 
 
 def _rows(tables: tuple[Tensor, Tensor], some: slice) -> tuple[Tensor, Tensor]:
-    """A pair of tables for the query rows `some` alone: (Th, Sh, D / 2), (Tw, Sw, D / 2) to (rows, Sh, D / 2), (Tw, Sw, D / 2)."""
+    """Return a pair of tables for the query rows `some` alone: (Th, Sh, D / 2), (Tw, Sw, D / 2) to (rows, Sh, D / 2), (Tw, Sw, D / 2)."""
     return tables[0][some], tables[1]
 
 
 def content_similarity(q: Tensor, k: Tensor) -> Tensor:
-    """q_p.k_s: (B, G, Th, Tw, D), (B, G, Sh, Sw, D) to (B, G, Th, Tw, Sh, Sw)."""
+    """Compute q_p.k_s: (B, G, Th, Tw, D), (B, G, Sh, Sw, D) to (B, G, Th, Tw, Sh, Sw)."""
     x = q.flatten(2, 3) @ k.flatten(2, 3).mT  # (B, G, T, S)
     return x.unflatten(3, k.shape[2:4]).unflatten(2, q.shape[2:4])
 
 
 def query_similarity(q: Tensor, rq: tuple[Tensor, Tensor]) -> Tensor:
-    """q_p.rq[s - p] to (B, G, Th, Tw, Sh, Sw): one product per row and one per column, not one per position."""
+    """Compute q_p.rq[s - p] to (B, G, Th, Tw, Sh, Sw): one product per row and one per column, not one per position."""
     rows, columns = query_parts(q, rq)
     return rows[..., None] + columns[..., None, :]
 
 
 def query_parts(q: Tensor, rq: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """What a query's row and its column add to q_p.rq[s - p]: (B, G, Th, Tw, Sh), (B, G, Th, Tw, Sw)."""
+    """Return the summands of q_p.rq[s - p] for rows and for columns: (B, G, Th, Tw, Sh), (B, G, Th, Tw, Sw)."""
     of_rows, of_columns = q.chunk(2, dim=-1)  # (B, G, Th, Tw, D / 2)
     rows = torch.einsum("bgtud,tsd->bgtus", of_rows, rq[0].to(q.dtype))  # (B, G, Th, Tw, Sh)
     return rows, torch.einsum("bgtud,uvd->bgtuv", of_columns, rq[1].to(q.dtype))  # (B, G, Th, Tw, Sw)
 
 
 def key_similarity(k: Tensor, rk: tuple[Tensor, Tensor]) -> Tensor:
-    """k_s.rk[s - p] to (B, G, Th, Tw, Sh, Sw)."""
+    """Compute k_s.rk[s - p] to (B, G, Th, Tw, Sh, Sw)."""
     rows, columns = key_parts(k, rk)
     return rows[:, :, :, None] + columns[:, :, None]
 
 
 def key_parts(k: Tensor, rk: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """What a key's row and its column add to k_s.rk[s - p]: (B, G, Th, Sh, Sw), (B, G, Tw, Sh, Sw)."""
+    """Return the summands of k_s.rk[s - p] for rows and for columns: (B, G, Th, Sh, Sw), (B, G, Tw, Sh, Sw)."""
     of_rows, of_columns = k.chunk(2, dim=-1)  # (B, G, Sh, Sw, D / 2)
     rows = torch.einsum("bgsvd,tsd->bgtsv", of_rows, rk[0].to(k.dtype))  # (B, G, Th, Sh, Sw)
     return rows, torch.einsum("bgsvd,uvd->bgusv", of_columns, rk[1].to(k.dtype))  # (B, G, Tw, Sh, Sw)
@@ -229,10 +230,10 @@ SIMILARITY = {"query": query_similarity, "key": key_similarity}
 
 
 def moments(inputs: AttentionInputs) -> tuple[Tensor, Tensor, int]:
-    """Mean and (biased) variance of each similarity term over batch, queries and keys: (terms, G), and their number n.
+    """Return mean and (biased) variance of each similarity term over batch, queries and keys, (terms, G), and their number n.
 
-    Positions are a sum of a row's and a column's part, whose moments follow from the parts; contents have to be multiplied out, but where
-    the whole map is in view Gram matrices give them, as in :func:`axialzoo.torch.attention.moments`.
+    A position term is the sum of a row's and a column's part, whose moments give its own. The content term needs all its logits, unless
+    a window is the whole map: then Gram matrices give its moments, as in :func:`axialzoo.torch.attention.moments`.
     """
     windows = inputs.window
     n = inputs.q.shape[0] * windows[0].pairs * windows[1].pairs
@@ -240,22 +241,22 @@ def moments(inputs: AttentionInputs) -> tuple[Tensor, Tensor, int]:
         window_partition_2d(inputs.q, windows, partition_queries),
         window_partition_2d(inputs.k, windows, partition_keys),
     )  # (B', G, Th, Tw, Dk), (B', G, Sh, Sw, Dk)
-    seen_rows, seen_columns = (attention_mask(window, q.device).to(q.dtype) for window in windows)  # (windows, T, S)
-    found = []
+    row_mask, column_mask = (attention_mask(window, q.device).to(q.dtype) for window in windows)  # (windows, T, S)
+    term_moments = []
     for term in inputs.spec.similarity:
         if term == "content":
-            found.append(_content_moments(q, k, windows, n))
+            term_moments.append(_content_moments(q, k, windows, n))
         elif term == "query":
-            found.append(_position_moments(*query_parts(q, inputs.rq), seen_rows, seen_columns, windows, n))
+            term_moments.append(_position_moments(*query_parts(q, inputs.rq), row_mask, column_mask, windows, n))
         else:
             rows, columns = (part.movedim(2, 4) for part in key_parts(k, inputs.rk))  # by the keys' own positions
-            found.append(_position_moments(rows, columns, seen_rows.mT, seen_columns.mT, windows, n))
-    means, variances = zip(*found)
+            term_moments.append(_position_moments(rows, columns, row_mask.mT, column_mask.mT, windows, n))
+    means, variances = zip(*term_moments)
     return torch.stack(means), torch.stack(variances), n  # (terms, G)
 
 
 def _content_moments(q: Tensor, k: Tensor, windows: Windows, n: int) -> tuple[Tensor, Tensor]:
-    """Mean and variance of q_p.k_s, each (G,), from (B', G, Th, Tw, D) and (B', G, Sh, Sw, D)."""
+    """Return mean and variance of q_p.k_s, each (G,), from (B', G, Th, Tw, D) and (B', G, Sh, Sw, D)."""
     visible = attention_mask_2d(windows, q.device)  # (windows h, windows w, Th, Tw, Sh, Sw)
     if visible is None:
         q, k = q.flatten(2, 3), k.flatten(2, 3)  # (B, G, T, D), (B, G, S, D)
@@ -269,30 +270,30 @@ def _content_moments(q: Tensor, k: Tensor, windows: Windows, n: int) -> tuple[Te
 
 
 def _position_moments(
-    rows: Tensor, columns: Tensor, seen_rows: Tensor, seen_columns: Tensor, windows: Windows, n: int
+    rows: Tensor, columns: Tensor, row_mask: Tensor, column_mask: Tensor, windows: Windows, n: int
 ) -> tuple[Tensor, Tensor]:
-    """Mean and variance, each (G,), of the sum of a row's and a column's part over all pairs to be seen.
+    """Return mean and variance, each (G,), of the sum of a row's and a column's part over all visible pairs.
 
     Args:
-        rows: (B', G, X, Y, R): of the map's position (x, y) with each row of the other side.
-        columns: (B', G, X, Y, C): of it with each column of the other side.
-        seen_rows: 1 for the rows to be seen from a row, (windows h, X, R).
-        seen_columns: 1 for the columns to be seen from a column, (windows w, Y, C).
+        rows: Part of each position (x, y) with each row of the other side, (B', G, X, Y, R).
+        columns: Part of each position (x, y) with each column of the other side, (B', G, X, Y, C).
+        row_mask: 1 for the rows that are visible from a row, (windows h, X, R).
+        column_mask: 1 for the columns that are visible from a column, (windows w, Y, C).
         windows: Of the height and of the width.
-        n: How many pairs.
+        n: Number of visible pairs.
     """
     shape = (-1, windows[0].count, windows[1].count)
     rows, columns = rows.unflatten(0, shape), columns.unflatten(0, shape)  # (N, windows h, windows w, G, X, Y, R or C)
-    of_row, of_column = seen_rows.sum(2), seen_columns.sum(2)  # how many are seen: (windows h, X), (windows w, Y)
+    row_counts, column_counts = row_mask.sum(2), column_mask.sum(2)  # number of visible ones: (windows h, X), (windows w, Y)
 
-    def total_of_rows(x: Tensor) -> Tensor:  # each counts for all the columns that are seen with it: (G,)
-        return torch.einsum("nabgxyr,axr,by->g", x, seen_rows, of_column)
+    def total_of_rows(x: Tensor) -> Tensor:  # each row counts once for each visible column: (G,)
+        return torch.einsum("nabgxyr,axr,by->g", x, row_mask, column_counts)
 
     def total_of_columns(x: Tensor) -> Tensor:
-        return torch.einsum("nabgxyc,byc,ax->g", x, seen_columns, of_row)
+        return torch.einsum("nabgxyc,byc,ax->g", x, column_mask, row_counts)
 
     mean_of_rows, mean_of_columns = total_of_rows(rows) / n, total_of_columns(columns) / n
     rows, columns = rows - mean_of_rows[:, None, None, None], columns - mean_of_columns[:, None, None, None]
-    mixed = torch.einsum("nabgxyr,axr->nabgxy", rows, seen_rows) * torch.einsum("nabgxyc,byc->nabgxy", columns, seen_columns)
+    mixed = torch.einsum("nabgxyr,axr->nabgxy", rows, row_mask) * torch.einsum("nabgxyc,byc->nabgxy", columns, column_mask)
     squares = total_of_rows(rows.square()) + total_of_columns(columns.square()) + 2 * mixed.sum((0, 1, 2, 4, 5))
     return mean_of_rows + mean_of_columns, squares / n

@@ -1,4 +1,4 @@
-"""What attention is computed from, in one object: where a fused kernel takes the place of plain operations."""
+"""Inputs of the attention equation in one object, for plain operations and for a fused kernel."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from axialzoo.spec import Attention
 class AttentionInputs:
     """Queries, keys, values and position tables of one layer, for `attend` and `moments`.
 
-    Letters as in :mod:`axialzoo.torch.attention` and :mod:`axialzoo.torch.attention2d`.
+    Letters are those of :mod:`axialzoo.torch.attention` and :mod:`axialzoo.torch.attention2d`.
 
     Attributes:
-        q, k: Along one axis (B, G, L, Dk); over both (N, G, H, W, Dk).
-        v: The same with Dv. Times its gate, where there is one.
+        q, k: Queries and keys: (B, G, L, Dk) along one axis, (N, G, H, W, Dk) over both.
+        v: Values, shaped as `q` with Dv, times their gate if there is one.
         rq, rk: Position tables of queries and keys: the row of query t and key s of a window, which depends on s - t alone.
             Along one axis (T, S, Dk); over both a pair, (Th, Sh, Dk / 2) and (Tw, Sw, Dk / 2).
             Stretched and times their gates; None where the spec has no such term.
-        rv: The same of what is retrieved, with Dv.
-        spec: Which terms there are.
-        window: What each query attends to: a `Window` along one axis, a pair of them over both.
+        rv: Position table of the values, shaped as `rq` with Dv.
+        spec: The layer's spec, which names its terms.
+        window: Keys that each query sees: a `Window` or `SymbolicWindow` along one axis, a pair of them over both.
     """
 
     q: Tensor
@@ -38,13 +38,13 @@ class AttentionInputs:
     window: Any
 
     def similarity_in(self, dtype: torch.dtype) -> AttentionInputs:
-        """The same with q, k, rq and rk, which the logits are made of, in `dtype`."""
+        """Return a copy with q, k, rq and rk, from which the logits are computed, in `dtype`."""
         rq, rk = _cast(self.rq, dtype), _cast(self.rk, dtype)
         return replace(self, q=self.q.to(dtype), k=self.k.to(dtype), rq=rq, rk=rk)
 
 
 def _cast(table: Any, dtype: torch.dtype) -> Any:
-    """A table, a pair of tables or None, in `dtype`."""
+    """Cast a table, a pair of tables or None to `dtype`."""
     if table is None:
         return None
     return table.to(dtype) if isinstance(table, Tensor) else tuple(half.to(dtype) for half in table)

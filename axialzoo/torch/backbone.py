@@ -43,15 +43,15 @@ class ResidualStage(nn.Module):
 
 
 class Extractor(nn.Module):
-    """What every network here has: stem, stages and neck, and what is known of it.
+    """Stem, stages and neck of a network, with its spec, config and feature information.
 
     Attributes:
-        spec: What it computes.
-        config: Of the weights it was loaded from, or None.
-        name: In the registry, or ``"custom"``.
+        spec: Its architecture.
+        config: Config of the weights that it was loaded from, or None.
+        name: Name in the registry, or ``"custom"``.
         num_features: Channels of the last endpoint.
-        feature_info: Of each endpoint: ``num_chs``, ``reduction``, ``module``.
-        optimized: Whether :func:`axialzoo.torch.optimize_for_inference` made it: its tensors are then not those of its spec.
+        feature_info: ``num_chs``, ``reduction`` and ``module`` of each endpoint.
+        optimized: Whether :func:`axialzoo.torch.optimize_for_inference` built it; its tensors are then no longer those of its spec.
     """
 
     optimized = False
@@ -70,13 +70,13 @@ class Extractor(nn.Module):
             self.stages.append(ResidualStage(channels, stage, backbone))
             channels = stage.channels
         self.neck = nn.ModuleList()
-        for fused, stage in zip(backbone.fusions(), backbone.neck):
-            self.neck.append(FeatureFusionStage(fused, stage, backbone))
-        for number, block in enumerate(one for one in self.modules() if isinstance(one, ResidualBlock)):
+        for inputs, stage in zip(backbone.fusions(), backbone.neck):
+            self.neck.append(FeatureFusionStage(inputs, stage, backbone))
+        for number, block in enumerate(module for module in self.modules() if isinstance(module, ResidualBlock)):
             block.number = number
-        for number, transformer in enumerate(one for one in self.modules() if isinstance(one, DualPathTransformer)):
+        for number, transformer in enumerate(module for module in self.modules() if isinstance(module, DualPathTransformer)):
             transformer.drop.number = number
-        self.marked = [index for index, step in enumerate(backbone.neck) if step.endpoint or step is backbone.neck[-1]]
+        self.neck_endpoints = [index for index, stage in enumerate(backbone.neck) if stage.endpoint or stage is backbone.neck[-1]]
         self.num_features = backbone.channels
         self.checkpointing = False
         self.feature_info = backbone.feature_info()
@@ -89,19 +89,19 @@ class Extractor(nn.Module):
         )
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Recompute each block in the backward pass instead of keeping what it computed."""
+        """Recompute each block in the backward pass instead of storing its activations."""
         self.checkpointing = enable
 
     def endpoints(self, x: Tensor) -> list[Tensor]:
-        """The stem's output, each stage's and those of the neck that are endpoints, activated."""
+        """Return the endpoints of stem, stages and neck, activated."""
         return self.activated(self.unactivated(x)[0])
 
     def activated(self, features: list[Tensor]) -> list[Tensor]:
-        """Endpoints as :meth:`unactivated` gives them, activated where they are not."""
+        """Activate the endpoints of :meth:`unactivated` where the blocks have not."""
         return [self.activation(x) for x in features] if self.spec.backbone.pre_activation else features
 
     def unactivated(self, x: Tensor) -> tuple[list[Tensor], Tensor | None]:
-        """The endpoints as blocks leave them, which activate their own input or have activated their sum; and the memory tokens."""
+        """Return the endpoints, not activated if the blocks activate their own input, and the memory tokens."""
         x = check_image(x, self.spec.backbone.in_channels)
         size, checkpointing = x.shape[2:], self.checkpointing and self.training
         memory = None if self.memory is None else self.memory(x)  # (N, T, C)
@@ -111,22 +111,22 @@ class Extractor(nn.Module):
             x, memory = stage(x, memory, checkpointing)
             features.append(x)
         count = len(features)
-        for step in self.neck:
-            x, memory = step(features, memory, size, checkpointing)
+        for stage in self.neck:
+            x, memory = stage(features, memory, size, checkpointing)
             features.append(x)
-        return [*features[:count], *(features[count + index] for index in self.marked)], memory
+        return [*features[:count], *(features[count + index] for index in self.neck_endpoints)], memory
 
 
 class AxialBackbone(Extractor):
     """Images to a pyramid of features.
 
     Args:
-        spec: What it computes; its head is left out.
-        out_indices: Which endpoints, as timm counts them: 0 at stride 2 for the ImageNet models, then one per stage, the
+        spec: Its architecture; its head is left out.
+        out_indices: Endpoints to return, as timm counts them: 0 at stride 2 for the ImageNet models, then one per stage, the
             neck last; see :meth:`axialzoo.spec.Backbone.feature_info`; default all.
 
     Attributes:
-        feature_info: Of each endpoint returned: ``num_chs``, ``reduction``, ``module``.
+        feature_info: ``num_chs``, ``reduction`` and ``module`` of each endpoint that it returns.
 
     Shapes:
         ``(N, 3, H, W)`` of any height and width to a list of ``(N, num_chs, H / reduction, W / reduction)``, rounded
@@ -148,23 +148,23 @@ class AxialBackbone(Extractor):
 
 
 def check_image(x: Tensor, channels: int) -> Tensor:
-    """The images as they are, once it is sure that they are images.
+    """Refuse anything but preprocessed images, and return the images.
 
-    A `torch.jit.trace` keeps the windows of the size that it was made with, and would compute something else at another; so it also
-    keeps a step that fails at any other size.
+    A graph of ``torch.jit.trace`` is right only for the size of its example. The last line, which the graph records, fails at any other
+    size.
     """
     if isinstance(x, torch.fx.Proxy):
-        return x  # a recording of torch.fx, which has no size
+        return x  # torch.fx records no sizes
     if not isinstance(x, Tensor) or not x.is_floating_point():
-        found = f"Tensor of {str(x.dtype).removeprefix('torch.')}" if isinstance(x, Tensor) else type(x).__name__
+        actual = f"Tensor of {str(x.dtype).removeprefix('torch.')}" if isinstance(x, Tensor) else type(x).__name__
         raise TypeError(
-            f"model(x): expected preprocessed pictures of floating-point numbers, found {found}; call model(model.preprocess(x))"
+            f"model(x): expected preprocessed pictures of floating-point numbers, found {actual}; call model(model.preprocess(x))"
         )
     if x.dim() != 4 or x.shape[1] != channels:
         raise ValueError(f"input: expected images of shape (N, {channels}, H, W), found {tuple(x.shape)}")
     if not is_traced():
         return x
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that sizes are kept as numbers is what is wanted
+        warnings.simplefilter("ignore")  # the graph is meant to record the sizes as numbers
         height, width = int(x.shape[2]), int(x.shape[3])
     return x.unflatten(2, (height, 1)).squeeze(3).unflatten(3, (width, 1)).squeeze(4)

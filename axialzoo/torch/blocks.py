@@ -35,13 +35,13 @@ class ConvNorm(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, kernel: int, norm: Norm, stride: int = 1, dilation: int = 1, groups: int = 1):
         super().__init__()
-        self.step = stride if kernel == 1 else 1  # cut before the convolution: see `convolved`
+        self.step = stride if kernel == 1 else 1  # cut before the convolution: see `conv_forward`
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride if kernel > 1 else 1, dilation * (kernel // 2), dilation, groups, bias=False)
         self.norm = BatchNorm(outputs, norm)
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor, residual: Tensor | None = None, activation: Activation | None = None) -> Tensor:
-        """``activation(residual + norm(convolution(x)))``."""
+        """Return ``activation(residual + norm(convolution(x)))``."""
         if isinstance(x, torch.fx.Proxy) or self.calls_sublayers():
             x = self.conv(x[:, :, :: self.step, :: self.step] if self.step > 1 else x)
             return apply_norm(self.norm, x, residual, activation)
@@ -52,12 +52,12 @@ class ConvNorm(nn.Module):
         return calls_sublayers(self, SUBLAYERS)
 
     def conv_forward(self, x: Tensor) -> Tensor:
-        """The convolution without calling it, where it is exactly the one that this layer makes."""
+        """Compute the convolution without calling its module, where that is exactly the one of the constructor."""
         step, weight = self.step, self.conv.weight
         if self.training and self.conv.kernel_size == (1, 1) and self.conv.groups == 1 and can_train_rows(x, weight):
             rows = x.movedim(1, -1)  # cut as rows, so that gradients are laid out as rows too
             return linear(rows[:, ::step, ::step] if step > 1 else rows, weight.flatten(1)).movedim(-1, 1)
-        if step > 1 and (torch.is_grad_enabled() or is_traced()):  # oneDNN's gradient of a strided one's weights writes out of bounds
+        if step > 1 and (torch.is_grad_enabled() or is_traced()):  # oneDNN's weight gradient of a strided 1x1 convolution is out of bounds
             return F.conv2d(x[:, :, ::step, ::step], weight)
         return F.conv2d(x, weight, None, step) if step > 1 else self.conv(x)
 
@@ -113,7 +113,7 @@ class ResidualBlock(nn.Module):
         return straight + y if activation is None else activation(straight + y)
 
     def residual(self, x: Tensor, straight: Tensor | None = None, activation: Activation | None = None) -> Tensor:
-        """The branch with the layers, added to `straight` and activated where the block's last norm can do so."""
+        """Compute the residual branch; its last norm adds `straight` and activates, where they are passed."""
         if self.spec.kind == "basic":
             return self.spatial2(self.spatial1(x, None, self.activation), straight, activation)
         x = self.reduce(x, None, self.activation)
@@ -121,7 +121,7 @@ class ResidualBlock(nn.Module):
         return self.expand(x, straight, activation)
 
     def attend(self, x: Tensor) -> Tensor:
-        """Attention, the block's stride and its activation."""
+        """Apply the block's attention layers, its stride and its activation."""
         stride, attention = self.spec.stride, self.spec.attention
         assert attention is not None
         if self.spec.kind == "axial" and stride == 1:
@@ -138,10 +138,10 @@ class ResidualBlock(nn.Module):
 
 
 def average_pool(x: Tensor, stride: int) -> Tensor:
-    """Mean of every `stride` x `stride` pixels; at the end of an odd side, of those that are there."""
+    """Average every `stride` x `stride` pixels; at the end of an odd side, those that exist."""
     return F.avg_pool2d(x, stride, ceil_mode=True, count_include_pad=False)
 
 
 def max_pool(x: Tensor) -> Tensor:
-    """3 x 3, stride 2: (N, C, H, W) to (N, C, ceil(H / 2), ceil(W / 2))."""
+    """Max-pool 3 x 3 pixels with stride 2: (N, C, H, W) to (N, C, ceil(H / 2), ceil(W / 2))."""
     return F.max_pool2d(x, 3, 2, 1)

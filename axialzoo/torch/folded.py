@@ -37,11 +37,11 @@ def tensors_of(module: nn.Module) -> dict[str, np.ndarray]:
 
 
 class FoldedConv(Folded):
-    """A convolution and its norm; of 1x1, a matrix product.
+    """A convolution and its norm; a matrix product for 1x1 convolutions.
 
     Args:
-        source: What it replaces.
-        order: Input channel that each channel of the given map is, where they lie in another order.
+        source: The module that it replaces.
+        order: Input channel of `source` at each channel of the map, if the map has them in another order.
     """
 
     weight: Tensor
@@ -67,7 +67,7 @@ class FoldedConv(Folded):
             self.weight = self.weight.contiguous(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor, residual: Tensor | None = None, activation: Activation | None = None) -> Tensor:
-        """``activation(residual + convolution(x))``: (N, I, H, W), (N, O, H', W') to (N, O, H', W')."""
+        """Return ``activation(residual + convolution(x))``: (N, I, H, W), (N, O, H', W') to (N, O, H', W')."""
         relu = activation is F.relu
         if self.product:
             x = x[:, :, :: self.stride, :: self.stride]
@@ -84,18 +84,18 @@ class FoldedAxialAttention(Folded):
     """An axial attention layer without norms, on the fused kernel.
 
     Args:
-        source: What it replaces.
-        order: Input channel that each channel of the given map is, where they lie in another order.
-        fastest: Whether its own channels lie with the head index fastest; whoever reads them must know.
+        source: The module that it replaces.
+        order: Input channel of `source` at each channel of the map, if the map has them in another order.
+        head_fastest: Whether its output channels lie with the head index fastest; the next layer then needs that `order`.
         relu: Whether it activates its result.
     """
 
-    def __init__(self, source: AxialAttention, order: np.ndarray | None = None, fastest: bool = False, relu: bool = False):
+    def __init__(self, source: AxialAttention, order: np.ndarray | None = None, head_fastest: bool = False, relu: bool = False):
         super().__init__()
         spec = source.spec
-        self.spec, self.axis, self.fastest, self.relu = spec, source.axis, fastest, relu
-        stretched = spec.long_axis == "interpolate"
-        attributes = AttentionAttributes.of(spec, source.axis, head_fastest=fastest, interpolate=stretched, relu=relu)
+        self.spec, self.axis, self.head_fastest, self.relu = spec, source.axis, head_fastest, relu
+        interpolate = spec.long_axis == "interpolate"
+        attributes = AttentionAttributes.of(spec, source.axis, head_fastest=head_fastest, interpolate=interpolate, relu=relu)
         self.attributes = attributes.flat()
         folded = fold_attention(tensors_of(source), "", spec, source.norm_qkv.eps)
         self._register_buffers(source.qkv.weight, **self._tensors(folded, order))
@@ -112,7 +112,7 @@ class FoldedAxialAttention(Folded):
         }
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, V, H, W)."""
+        """Compute (N, C, H, W) to (N, V, H, W)."""
         spec = self.spec
         if spec.encoding != "relative":
             positions = self.source.position_encoding(x.shape[1], x.shape[2], x.shape[3])  # (C, H, 1) or (C, 1, W)
@@ -124,9 +124,9 @@ class FoldedAxialAttention(Folded):
 
 
 class FoldedBlock(Folded):
-    """A residual block; activation and sum are part of its products where the activation is a ReLU.
+    """A residual block; its products include activation and sum where the activation is a ReLU.
 
-    Between its layers the channels of axial attention lie with the head index fastest.
+    Between its axial attention layers the channels lie with the head index fastest.
     """
 
     def __init__(self, source: ResidualBlock):
@@ -136,16 +136,16 @@ class FoldedBlock(Folded):
         self.relu = source.activation is F.relu
         self.pooled = spec.attention is not None and spec.stride > 1 and spec.attention.downsample == "pool"
         names = ("spatial1",) if spec.kind == "basic" else ("reduce", "spatial") if spec.kind == "bottleneck" else ("reduce",)
-        self.before = nn.ModuleList(FoldedConv(getattr(source, name)) for name in names)
+        self.pre_convs = nn.ModuleList(FoldedConv(getattr(source, name)) for name in names)
         order = None
         if spec.kind == "axial":
             assert spec.attention is not None
             order = head_fastest(spec.attention.value_channels, spec.attention.heads)
-            self.height = FoldedAxialAttention(source.height, fastest=True)
-            self.width = FoldedAxialAttention(source.width, order, fastest=True, relu=self.relu and not self.pooled)
+            self.height = FoldedAxialAttention(source.height, head_fastest=True)
+            self.width = FoldedAxialAttention(source.width, order, head_fastest=True, relu=self.relu and not self.pooled)
         elif spec.kind == "attention":
             self.attention = copy.deepcopy(source.attention).eval()
-        self.last = FoldedConv(source.spatial2 if spec.kind == "basic" else source.expand, order)
+        self.out_conv = FoldedConv(source.spatial2 if spec.kind == "basic" else source.expand, order)
         self.gate = copy.deepcopy(source.gate)
         self.shortcut = None if source.shortcut is None else FoldedConv(source.shortcut)
 
@@ -153,20 +153,20 @@ class FoldedBlock(Folded):
         if self.pre_activation:
             x = self.activation(x)
         y = x
-        for conv in self.before:
+        for conv in self.pre_convs:
             y = conv(y, None, self.activation)
         y = self.attend(y)
         stride = self.spec.stride
         x = x[:, :, ::stride, ::stride] if self.shortcut is None else self.shortcut(x)
         activation = None if self.pre_activation else self.activation
         if self.gate is None:
-            return self.last(y, x, activation)
-        y = self.last(y)
+            return self.out_conv(y, x, activation)
+        y = self.out_conv(y)
         y = x + y * (F.relu6(self.gate(y.mean((2, 3), keepdim=True)) + 3) * 0.16667)
         return y if activation is None else activation(y)
 
     def attend(self, y: Tensor) -> Tensor:
-        """What lies between the block's convolutions, activated."""
+        """Apply the block's attention layers, its stride and its activation."""
         stride, attention = self.spec.stride, self.spec.attention
         if attention is None:
             return y

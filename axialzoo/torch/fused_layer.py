@@ -27,10 +27,10 @@ from axialzoo.torch.projection import PositionAttention
 
 
 def can_train_fused(layer: PositionAttention, x: Tensor, axis: int) -> bool:
-    """Whether :func:`train_fused` serves: where there is a kernel, in float32 or under autocast, each query seeing its whole axis.
+    """Return True if :func:`train_fused` can compute the layer: with a kernel, float32 or autocast, and queries that see the whole axis.
 
-    Within a span the statistics of the logits do not follow from Gram matrices. What is compiled, exported or traced
-    is of PyTorch's own operations, since it may run where there is no kernel.
+    Within a span the statistics of the logits do not follow from Gram matrices. Compiled, exported and traced graphs use PyTorch's own
+    operations, since they may run where there is no kernel.
     """
     if not layer.training or x.device.type not in ("cpu", "cuda") or x.dtype not in (torch.float32, *_autocast_dtype(x.device.type)):
         return False
@@ -48,24 +48,24 @@ def _has_kernel(x: Tensor, *parameters: Tensor) -> bool:
 
 
 def _autocast_dtype(device: str) -> tuple[torch.dtype, ...]:
-    """What autocast computes in on such a device, where it is on."""
+    """Return the dtype of autocast on a device, in a tuple; an empty one where autocast is off."""
     return (torch.get_autocast_dtype(device),) if torch.is_autocast_enabled(device) else ()
 
 
 def train_fused(layer: PositionAttention, x: Tensor, axis: int, activation: Activation | None = None) -> Tensor:
-    """A layer along `axis` in training: (N, C, H, W) to (N, V, H, W), differentiable; updates the moving statistics.
+    """Compute a layer along `axis` in training: (N, C, H, W) to (N, V, H, W), differentiable; update the moving statistics.
 
-    Under autocast the projection is of its type, and so is the result; what lies between is float32 on a CPU, and on a GPU of that
-    type with float32 sums, softmax and statistics.
+    Under autocast the projection and the result have its dtype. The attention between them is float32 on a CPU; on a GPU it has
+    autocast's dtype, with sums, softmax and statistics in float32.
 
     Args:
-        layer: Whose parameters these are.
-        x: Its input, absolute positions added where the spec has such.
+        layer: Layer with the parameters.
+        x: Its input, with absolute positions added where the spec has them.
         axis: 0 attends along the height, 1 along the width.
-        activation: What follows the layer.
+        activation: Activation after the layer.
 
     Raises:
-        ValueError: where it does not serve; ask :func:`can_train_fused`.
+        ValueError: where :func:`can_train_fused` returns False.
     """
     if not can_train_fused(layer, x, axis):
         raise ValueError(
@@ -77,18 +77,19 @@ def train_fused(layer: PositionAttention, x: Tensor, axis: int, activation: Acti
 
 
 def _on_cpu(layer: PositionAttention, x: Tensor, tables: list[Tensor | None], axis: int, activation: Activation | None) -> Tensor:
-    """(N, H, W, C) to (N, H, W, V); channels lie with the head index fastest in between."""
+    """Compute (N, H, W, C) to (N, H, W, V), with the head index of channels fastest in between."""
     spec, norm, relu = layer.spec, layer.norm_qkv, activation is F.relu
     keys, values, heads = spec.key_channels, spec.value_channels, spec.heads
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
     order = qkv_order(keys, values, heads)
-    given = (norm.weight[order], norm.bias[order])
     core = Core(
         AttentionAttributes.of(spec, axis), heads, spec.similarity, norm.eps, layer.scale_from_moments,
         functools.partial(freeze_running_stats, layer), order, dtype,
     )  # fmt: skip
     similarity = (layer.norm_similarity.weight, layer.norm_similarity.bias)
-    scale, shift = (torch.cat([one[: 2 * keys], layer.apply_gate("value", one[2 * keys :])]) for one in given)  # (2K+V,)
+    scale, shift = (
+        torch.cat([vector[: 2 * keys], layer.apply_gate("value", vector[2 * keys :])]) for vector in (norm.weight[order], norm.bias[order])
+    )  # (2K+V,)
     if is_synced(norm):
         qkv = norm.forward_channels_last(F.linear(x, layer.qkv.weight[order]), order, dtype=torch.float32)
         qkv = torch.cat([qkv[..., : 2 * keys], layer.apply_gate("value", qkv[..., 2 * keys :])], 3)
@@ -104,7 +105,7 @@ def _on_cpu(layer: PositionAttention, x: Tensor, tables: list[Tensor | None], ax
 
 
 def _on_gpu(layer: PositionAttention, x: Tensor, tables: list[Tensor | None], axis: int, activation: Activation | None) -> Tensor:
-    """(N, H, W, C) to (N, H, W, V); channels lie head by head."""
+    """Compute (N, H, W, C) to (N, H, W, V), with channels head by head."""
     spec, keys, size = layer.spec, layer.spec.key_channels, x.shape[:3]
     rows = F.linear(x.flatten(0, 2), layer.qkv.weight)  # (NHW, 2K+V)
     with torch.autocast(x.device.type, enabled=False):
@@ -125,26 +126,26 @@ def _on_gpu(layer: PositionAttention, x: Tensor, tables: list[Tensor | None], ax
 
 @functools.cache
 def qkv_order(keys: int, values: int, heads: int) -> Tensor:
-    """Channel of the projection that lies at each place where the head index is fastest: (2K + V,)."""
+    """Return the channel of the projection at each place of a layout with the head index fastest: (2K + V,)."""
     k_order, v_order = (head_fastest(channels, heads) for channels in (keys, values))
-    return _kept(np.concatenate([k_order, keys + k_order, 2 * keys + v_order]))
+    return _outside_inference_mode(np.concatenate([k_order, keys + k_order, 2 * keys + v_order]))
 
 
 @functools.cache
 def output_order(terms: int, values: int, heads: int) -> Tensor:
-    """The same of what is retrieved, term by term: (terms V,)."""
+    """Return the retrieved channel at each place of a layout with the head index fastest, term by term: (terms V,)."""
     order = head_fastest(values, heads)
-    return _kept(np.concatenate([term * values + order for term in range(terms)]))
+    return _outside_inference_mode(np.concatenate([term * values + order for term in range(terms)]))
 
 
-def _kept(order: np.ndarray) -> Tensor:
-    """A tensor that serves training too where ``torch.inference_mode`` was on when it was first asked for."""
+def _outside_inference_mode(order: np.ndarray) -> Tensor:
+    """Make a tensor that can be used in training too, even if ``torch.inference_mode`` is on at the first call."""
     with torch.inference_mode(False):
         return torch.from_numpy(order)
 
 
 def _table(layer: PositionAttention, name: str, length: int) -> Tensor | None:
-    """A position table, gated, for an axis of `length`: (rows, D)."""
+    """Return a position table, gated, for an axis of `length`: (rows, D)."""
     table = layer.apply_gate(name, layer.position_table(name))
     if table is not None and layer.spec.long_axis == "interpolate" and length > layer.spec.positions:
         table = interpolate(table, 2 * length - 1)
@@ -152,11 +153,11 @@ def _table(layer: PositionAttention, name: str, length: int) -> Tensor | None:
 
 
 def gram_moments(qkv: Tensor, tables: list[Tensor | None], spec: Attention, axis: int) -> tuple[Tensor, Tensor, int]:
-    """Mean and (biased) variance of each term of the logits over batch, queries and keys, (terms, G), and their number, on a GPU.
+    """Return mean and (biased) variance of each term of the logits over batch, queries and keys, (terms, G), and their number, on a GPU.
 
     Args:
         qkv: (N, H, W, 2K + V), head by head.
-        tables: Of queries and keys, (rows, Dk), where there are such terms.
+        tables: Tables of queries and keys, (rows, Dk), None where there is no such term.
     """
     keys, heads, length = spec.key_channels, spec.heads, qkv.shape[1 + axis]
     lines = qkv[..., : 2 * keys].unflatten(3, (2, heads, -1)).mT  # (N, H, W, 2, D, G)
@@ -185,7 +186,7 @@ def gram_moments(qkv: Tensor, tables: list[Tensor | None], spec: Attention, axis
 
 
 def _content_squares(q: Tensor, k: Tensor) -> Tensor:
-    """sum (q.k)^2, (G,), of whichever is smaller, the logits (L x L) or the Gram matrices (D x D)."""
+    """Return sum (q.k)^2, (G,), from the logits (L x L) or the Gram matrices (D x D), whichever are smaller."""
     if q.shape[2] < q.shape[3]:
         return (q @ k.mT).square().sum((0, 2, 3), dtype=torch.float64)
     return ((q.mT @ q) * (k.mT @ k)).sum((0, 2, 3), dtype=torch.float64)

@@ -13,17 +13,17 @@ from axialzoo.torch.folded import Folded, FoldedAxialAttention, FoldedBlock, Fol
 
 
 def optimize_for_inference(model: nn.Module) -> nn.Module:
-    """A copy of `model` that computes the same in evaluation, faster, and can no longer be trained.
+    """Return a copy of `model` that computes the same in evaluation, faster, and cannot be trained.
 
-    On float32 on a CPU the fused kernel serves where it is there; :func:`axialzoo.ops.kernels.kernel_status` says which path does.
-    Maps are (N, C, H, W) as before; results lie channels-last in memory. Layers of two axes, and convolutions that have several
-    norms, keep their own form. Its spec, config, labels and preprocessing are the model's.
+    In float32 on a CPU it runs on the fused kernel if that is installed; :func:`axialzoo.ops.kernels.kernel_status` says which path it
+    takes. Maps are (N, C, H, W) as before; results lie channels-last in memory. Layers of two axes, and convolutions that have several
+    norms, stay as they are. The copy has the model's spec, config, labels and preprocessing.
 
     Args:
-        model: Any model of this package; its parameters are left as they are.
+        model: Any model of this package; its parameters do not change.
 
     Raises:
-        ValueError: where there is nothing of this package in it, or it has been optimised before.
+        ValueError: for a model without modules of this package, or one that is optimised already.
 
     Example:
         >>> from axialzoo.torch import create_model
@@ -38,9 +38,9 @@ def optimize_for_inference(model: nn.Module) -> nn.Module:
         return _folded(model).eval()
     if not any(isinstance(module, Extractor) for module in model.modules()):
         raise ValueError(f"optimize_for_inference: expected a model or a block of axialzoo.torch, found {type(model).__name__}")
-    # deepcopy takes a module's folded form from here instead of copying what will be dropped
-    known = {id(module): _folded(module) for module in _outermost(model)}
-    optimised = copy.deepcopy(model, known)
+    # deepcopy takes a module's folded form from this memo instead of copying the module
+    memo = {id(module): _folded(module) for module in _outermost(model)}
+    optimised = copy.deepcopy(model, memo)
     for module in optimised.modules():
         if isinstance(module, Extractor):
             module.optimized = True
@@ -48,14 +48,14 @@ def optimize_for_inference(model: nn.Module) -> nn.Module:
 
 
 def _outermost(module: nn.Module) -> list[nn.Module]:
-    """What has a folded form and lies in nothing that has one."""
+    """Return the modules that have a folded form, without those inside another such module."""
     if _has_form(module):
         return [module]
-    return [found for child in module.children() for found in _outermost(child)]
+    return [inner for child in module.children() for inner in _outermost(child)]
 
 
 def _has_form(module: nn.Module) -> bool:
-    """Whether it is one of those below, or a class made of one that computes the same; nothing in it has to be called."""
+    """Return True for a module that can be folded: of a class below or one with its forward, without sub-layers that have to be called."""
     if any(isinstance(part, ConvNorm | AxialAttention) and part.calls_sublayers() for part in module.modules()):
         return False
     return any(isinstance(module, kind) and type(module).forward is kind.forward for kind in (ConvNorm, ResidualBlock, AxialAttention))

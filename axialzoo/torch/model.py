@@ -1,4 +1,4 @@
-"""A backbone and its head: the one class with the whole public face."""
+"""The model class: a backbone, a head and the public methods."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from axialzoo.spec import Model, SpecError, adapt
 from axialzoo.spec.check import check_trainable
 from axialzoo.torch.backbone import Extractor
 from axialzoo.torch.heads import HeadModule, make_head
+from axialzoo.torch.hub_mixin import HubMixin
 from axialzoo.torch.norm import set_sync_norms
-from axialzoo.torch.on_hub import HubMixin
 from axialzoo.torch.preprocessing import Preprocess
 
 Y = TypeVar("Y", covariant=True)
 
 
 class AxialModel(Extractor, HubMixin, Generic[Y]):
-    """Images to what the head gives: a tensor or, of heads with several outputs, a dictionary of tensors by name.
+    """Backbone and head: images to a tensor or, for heads with several outputs, a dictionary of tensors by name.
 
     Args:
-        spec: What it computes; it has a head.
+        spec: Its architecture; it has a head.
 
     Attributes:
-        num_classes: How many classes the head tells apart.
+        num_classes: Number of classes.
         head: The head's module.
-        spec, config, name, num_features, feature_info: As of every network: see :class:`Extractor`.
+        spec, config, name, num_features, feature_info: See :class:`Extractor`.
 
     Shapes:
         ``(N, 3, H, W)`` of any height and width; outputs as ``spec.head.outputs`` names them, the same in training.
@@ -47,7 +47,7 @@ class AxialModel(Extractor, HubMixin, Generic[Y]):
         if spec.head is None:
             raise SpecError("AxialModel: expected a spec with a head, found none; AxialBackbone gives features alone")
         self.num_classes = spec.num_classes
-        self.reads = spec.head.endpoints(spec.backbone)
+        self.endpoint_indices = spec.head.endpoints(spec.backbone)
         self.head: HeadModule[Any] = make_head(spec.head, spec.backbone)
 
     if TYPE_CHECKING:
@@ -58,35 +58,37 @@ class AxialModel(Extractor, HubMixin, Generic[Y]):
         return self.head(self.features(x))
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """The endpoints that the head reads, activated unless it activates them itself; then the backbone's memory tokens, if any, or the
-        image where the head takes it in too."""
+        """Return the endpoints that the head takes in, activated unless it activates them itself.
+
+        The backbone's memory tokens follow, if any, or the image if the head takes it in too.
+        """
         outputs, memory = self.unactivated(x)
         head = self.spec.head
         assert head is not None
         if head.unactivated:
-            features = [*(outputs[index] for index in self.reads), *([] if memory is None else [memory])]
+            features = [*(outputs[index] for index in self.endpoint_indices), *([] if memory is None else [memory])]
         else:
-            features = [self.activated([outputs[index]])[0] for index in self.reads]
+            features = [self.activated([outputs[index]])[0] for index in self.endpoint_indices]
         return [*features, x] if head.takes_image else features
 
     def forward_features(self, x: Tensor) -> Any:
-        """What the head reads: one endpoint, (N, C, H', W'), or a list where it reads several; see :meth:`features`."""
+        """Return the input of the head: one endpoint, (N, C, H', W'), or a list where it takes several; see :meth:`features`."""
         features = self.features(x)
         return features[0] if len(features) == 1 else features
 
     def forward_head(self, x: Any, pre_logits: bool = False) -> Y:
-        """What :meth:`forward_features` gives to the outputs, or to what lies before the layers that tell classes apart."""
+        """Compute the outputs, or the pre-logits, from the result of :meth:`forward_features`."""
         return self.head([x] if isinstance(x, Tensor) else x, pre_logits)
 
     def get_classifier(self) -> Any:
-        """The layer that tells classes apart."""
+        """Return the last layer, which computes the class logits."""
         return self.head.get_classifier()
 
     def reset_classifier(self, num_classes: int, **options: Any) -> None:
-        """The same model for another number of classes: what depends on it starts new, all else stays.
+        """Change the number of classes in place: layers that depend on it are newly initialised, all others stay.
 
         Args:
-            num_classes: How many; 0 for none, where the head can do without.
+            num_classes: Number of classes; 0 for none, where the head can do without.
             options: Other options of the head, as the builders take them.
         """
         check_trainable(self, "reset_classifier")
@@ -101,11 +103,11 @@ class AxialModel(Extractor, HubMixin, Generic[Y]):
         self.config = None if self.config is None else self.config.adapted(spec)
 
     def set_sync_norms(self, enable: bool = True) -> None:
-        """Norms take their moments over all processes of the default group, so that a share of a batch trains as the whole."""
+        """Synchronise the norms' batch statistics over all processes of the default group; False undoes it."""
         set_sync_norms(self, enable)
 
     def preprocess(self, pictures: Tensor | Picture | Sequence[Tensor | Picture]) -> Tensor:
-        """Pictures as the model's input, (N, 3, H, W), on the model's device and of its dtype.
+        """Return pictures as the model's input, (N, 3, H, W), on the model's device and of its dtype.
 
         Args:
             pictures: A path, a Pillow picture, an array (H, W, 3) or a tensor (3, H, W) of 0 to 255, or a list of such.

@@ -23,11 +23,11 @@ from axialzoo.files import check_output
 
 
 def read_native(path, config: Config | None = None) -> tuple[Config, dict[str, np.ndarray]]:
-    """The config and the canonical tensors of a ``.pth`` file.
+    """Read the config and the canonical tensors of a ``.pth`` file.
 
     Args:
         path: A ``state_dict`` with canonical names.
-        config: Says what the weights are where the file does not.
+        config: Config of the weights, for a file without one.
 
     Raises:
         CheckpointError: for a file that is damaged, holds more than tensors, or does not say what it is.
@@ -43,23 +43,23 @@ def read_native(path, config: Config | None = None) -> tuple[Config, dict[str, n
 
 
 def write_native(path, config: Config, tensors: Tensors, *, overwrite: bool = False) -> None:
-    """Writes what ``torch.load(path, weights_only=True)`` and ``load_state_dict(strict=True)`` read.
+    """Write a file that ``torch.load(path, weights_only=True)`` and ``load_state_dict(strict=True)`` read.
 
     Raises:
-        FileExistsError: where `path` is there already and `overwrite` is not said.
+        FileExistsError: where `path` exists and `overwrite` is False.
         CheckpointError: where the tensors are not exactly those of the config's spec, or not finite.
     """
     check_output(path, overwrite=overwrite)
     check_tensors(tensors, config.spec, where=str(path))
     config = config.with_digest(digest(tensors))
     state = OrderedDict((name, torch.from_numpy(np.array(tensors[name]))) for name in sorted(tensors))
-    vars(state)["_metadata"] = OrderedDict({"": {"version": 1, "axialzoo": config.to_json()}})  # as an attribute, where PyTorch has its own
-    with atomic_write(Path(path)) as beside:
-        torch.save(state, beside)
+    vars(state)["_metadata"] = OrderedDict({"": {"version": 1, "axialzoo": config.to_json()}})  # PyTorch keeps versions in this attribute
+    with atomic_write(Path(path)) as temporary:
+        torch.save(state, temporary)
 
 
 def read_state(path: Path) -> tuple[dict, str | None]:
-    """Whatever dictionary a ``.pth`` file holds, and the config in it; nothing in the file is executed.
+    """Read the dictionary of a ``.pth`` file and the config in it, without executing anything in the file.
 
     Raises:
         CheckpointError: for anything but a dictionary of plain values and tensors.
@@ -67,7 +67,7 @@ def read_state(path: Path) -> tuple[dict, str | None]:
     check_torch_file(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about old formats and what a refused file would have run
+            warnings.simplefilter("ignore")  # about old formats and the code of refused files
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler raises whatever a damaged stream leads it to
         reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
@@ -85,7 +85,7 @@ def read_state(path: Path) -> tuple[dict, str | None]:
 
 
 def to_array(path: Path, name: str, value: object) -> np.ndarray:
-    """A tensor of a state dict as numpy array."""
+    """Return a tensor of a state dict as a numpy array."""
     if not isinstance(value, torch.Tensor) or value.layout != torch.strided or value.is_quantized or value.device.type != "cpu":
         raise CheckpointError(f"{path}: {name}: expected a dense tensor, found a {type(value).__name__}")
     if value.dtype not in (torch.float16, torch.float32, torch.float64):

@@ -18,8 +18,8 @@ class FeatureFusion(nn.ModuleDict):
     """The sum of features, each projected and resized as :class:`axialzoo.spec.NeckStage` says; not activated.
 
     Args:
-        features: What it takes in; its projections have their positions here for names.
-        spec: What it makes of them.
+        features: Features that it takes in; a projection is named by the position of its feature here.
+        spec: Stage of the neck that follows the sum.
 
     Shapes:
         ``(N, C, H, W)`` of each feature to ``(N, channels, ceil(height / stride), ceil(width / stride))`` of an image
@@ -46,11 +46,11 @@ class FeatureFusion(nn.ModuleDict):
 
 
 class FeatureFusionStage(nn.Module):
-    """A step of the neck: :class:`Fuse`, then residual blocks, each followed by its transformer, if any.
+    """A stage of the neck: :class:`FeatureFusion`, then residual blocks, each followed by its transformer, if any.
 
     Shapes:
-        As :class:`Fuse`, of all features so far: those of stem and stages, then of the steps before; and tokens ``(N, T, C)``, or None,
-        to the same.
+        All features so far, those of stem and stages, then of earlier stages of the neck, to one as of :class:`FeatureFusion`; and tokens
+        ``(N, T, C)``, or None, to the same.
     """
 
     def __init__(self, features: Sequence[NeckInput], spec: NeckStage, backbone: Backbone):

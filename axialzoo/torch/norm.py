@@ -20,7 +20,7 @@ Activation = Callable[[Tensor], Tensor]
 
 
 class BatchNorm(nn.modules.batchnorm._BatchNorm):
-    """PyTorch's batch norm over dimension 1; the count of batches is no part of its state.
+    """PyTorch's batch norm over dimension 1, without the count of batches in its state.
 
     The moving variance is unbiased, epsilon and momentum come from the spec; a momentum of None averages all batches, as in PyTorch.
 
@@ -30,9 +30,9 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
 
     running_mean: Tensor
     running_var: Tensor
-    _version = 2  # so that loading does not ask for the count
+    _version = 2  # loading does not expect the count of batches
     frozen = False  # whether the moving statistics stay as they are in training
-    synchronised = False  # whether a batch is that of all processes together: see `set_sync_norms`
+    synchronised = False  # whether batch statistics are those of all processes: see `set_sync_norms`
 
     def __init__(self, channels: int, norm: Norm):
         super().__init__(channels, eps=norm.epsilon, momentum=norm.momentum)
@@ -41,7 +41,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
 
     @leaf_of_graph
     def forward(self, x: Tensor, residual: Tensor | None = None, activation: Activation | None = None) -> Tensor:
-        """``activation(residual + norm(x))``, in training on a CPU in one go where memory is channels-last."""
+        """Return ``activation(residual + norm(x))``, in training on a CPU by one kernel where memory is channels-last."""
         if self._can_fuse(x):
             relu = activation is nn.functional.relu
             x = self.forward_channels_last(x.movedim(1, -1), None, None if residual is None else residual.movedim(1, -1), relu).movedim(
@@ -53,7 +53,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         return x if activation is None else activation(x)
 
     def _can_fuse(self, x: Tensor) -> bool:
-        """Whether the kernel serves; of other channels, or of one value each, PyTorch says what is wrong."""
+        """Return True if the kernel can normalise `x`. For a wrong number of channels, or one value each, PyTorch raises the error."""
         if (
             not self.training
             or self.running_mean is None
@@ -70,7 +70,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
     def _plain(self, x: Tensor) -> Tensor:
         if self.training and is_synced(self):
             return self._forward_synced(x)
-        if self.training and self.frozen:  # copies take the update: recomputing must save as many tensors as computing did
+        if self.training and self.frozen:  # copies take the update: a recomputation must save as many tensors as the computation
             mean, variance = self.running_mean.clone(), self.running_var.clone()
             return nn.functional.batch_norm(x, mean, variance, self.weight, self.bias, True, self.momentum or 0.0, self.eps)
         return super().forward(x)
@@ -85,7 +85,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         heads: int = 0,
         dtype: torch.dtype | None = None,
     ) -> Tensor:
-        """Training mode, of rows whose channel c is this norm's channel ``order[c]``, or c: see :func:`normalised` for the rest."""
+        """Normalise rows in training; their channel c is this norm's channel ``order[c]``, or c. For the rest see :func:`normalised`."""
         if is_synced(self):
             y = self._forward_synced(x.flatten(0, -2), order).unflatten(1, (terms, -1)).sum(1)  # (R, C)
             y = y.unflatten(1, (-1, heads)).mT.flatten(1) if heads else y
@@ -98,7 +98,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         return y
 
     def update_running_stats(self, mean: Tensor, variance: Tensor, n: Tensor | int, order: Tensor | None = None) -> None:
-        """Updates the moving statistics by moments of `n` values each, the variance biased."""
+        """Update the moving statistics by moments of `n` values each, the variance biased."""
         if self.frozen:
             return
         with torch.no_grad():
@@ -115,7 +115,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
             self.running_var.lerp_((variance * unbiased).to(self.running_var.dtype), momentum)
 
     def _forward_synced(self, x: Tensor, order: Tensor | None = None) -> Tensor:
-        """Training mode, with the moments of all processes' batches: (N, C, ...) to the same; N may differ between processes."""
+        """Normalise in training by the moments of all processes' batches: (N, C, ...) to the same; N may differ between processes."""
         y = x.to(torch.promote_types(x.dtype, self.weight.dtype))  # (N, C, ...)
         axes, n = [axis for axis in range(y.dim()) if axis != 1], y.numel() // y.shape[1]
         if n == 0:
@@ -124,7 +124,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         shape = (-1, *[1] * (y.dim() - 2))
         total = sums[-1].detach()  # ()
         mean = sums[:-1] / total  # (C,)
-        centred = y - mean.view(shape)  # (N, C, ...), all that is kept for the backward pass
+        centred = y - mean.view(shape)  # (N, C, ...), all that the backward pass needs
         variance = sum_over_processes(centred.square().sum(axes)) / total  # (C,), biased
         bias = self.bias
         if order is None:
@@ -142,7 +142,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         nn.Module._load_from_state_dict(self, *args)
 
     def scale_and_shift(self) -> tuple[Tensor, Tensor]:
-        """Scale and shift, (C,) each, that it amounts to in evaluation."""
+        """Return the scale and the shift, (C,) each, of the norm in evaluation."""
         scale = self.weight * torch.rsqrt(self.running_var + self.eps)
         return scale, self.bias - self.running_mean * scale
 
@@ -158,7 +158,7 @@ def apply_norm(norm: nn.Module, x: Tensor, residual: Tensor | None = None, activ
 
 @contextmanager
 def freeze_running_stats(module: nn.Module) -> Iterator[None]:
-    """Norms of `module` leave their moving statistics alone: for computing again what has updated them already."""
+    """Freeze the moving statistics of the norms in `module`: a recomputation must not update them again."""
     norms = [norm for norm in module.modules() if isinstance(norm, BatchNorm)]
     for norm in norms:
         norm.frozen = True
@@ -170,12 +170,12 @@ def freeze_running_stats(module: nn.Module) -> Iterator[None]:
 
 
 def checkpoint_block(block: nn.Module, *inputs: Any) -> Any:
-    """`block(*inputs)`, computed again in the backward pass rather than kept; its moving statistics are updated once."""
+    """Return ``block(*inputs)``, recomputed in the backward pass instead of stored; update its moving statistics once."""
     return checkpoint(block, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), freeze_running_stats(block)))
 
 
 def set_sync_norms(module: nn.Module, enabled: bool = True) -> None:
-    """Makes the norms of `module` take their statistics from the batches of all processes, as if these were one batch.
+    """Make the norms of `module` take their statistics from the batches of all processes, as if these were one batch.
 
     Training in several processes then equals training in one, whatever part of the batch each has. The processes are those
     of torch.distributed's default group; where there is no group, or one process in it, nothing changes. Every process
@@ -186,7 +186,7 @@ def set_sync_norms(module: nn.Module, enabled: bool = True) -> None:
         enabled: False to have each process use its own batch again.
 
     Raises:
-        ValueError: where `module` has no norm that could do so.
+        ValueError: where `module` has no norm of this package.
 
     Example:
         >>> from axialzoo.torch import create_model
@@ -205,12 +205,12 @@ def set_sync_norms(module: nn.Module, enabled: bool = True) -> None:
 def scale_from_batch_stats(
     norm: BatchNorm, mean: Tensor, variance: Tensor, n: Tensor | int, weight: Tensor | None = None, bias: Tensor | None = None
 ) -> Tensor:
-    """The scale of a batch norm whose batch has these moments; updates the moving statistics.
+    """Return the scale of a batch norm for a batch with these moments; update the moving statistics.
 
     Args:
         norm: Holds the scale, the shift and the moving statistics, all (C,).
         mean, variance: (C,), biased, of `n` values each.
-        weight, bias: In the place of the norm's own.
+        weight, bias: Parameters instead of the norm's own.
 
     Returns:
         (C,). The shift has no effect on a softmax; it keeps a gradient, of zero, so that every parameter has one.

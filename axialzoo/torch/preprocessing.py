@@ -15,19 +15,19 @@ from axialzoo.spec import Preprocessing
 
 
 class Preprocess(nn.Module):
-    """What :func:`axialzoo.image.preprocess` does to a picture, to a batch of them.
+    """Preprocesses a batch of pictures, as :func:`axialzoo.image.preprocess` does for each picture.
 
     Resizing is Pillow's, on eight bits per channel and on the CPU, so that the numbers are the same everywhere;
     pictures that have the model's size already are only scaled, on whatever device they are.
 
     Args:
-        spec: What to do.
+        spec: Preprocessing of the model.
 
     Shapes:
         Tensors ``(N, C, H, W)`` or ``(C, H, W)``, uint8 or float, 0 to 255 (any numbers from 0 on where
         ``spec.per_image``), to float32 of ``spec.size`` (of the picture's own
         where ``spec.resize`` is ``"none"``). A path, a Pillow picture or an array ``(H, W, C)`` to ``(C, H, W)``; a list of any of
-        these, or an array ``(N, H, W, C)``, to ``(N, C, H, W)``: see :func:`axialzoo.image.pictures_of`.
+        these, or an array ``(N, H, W, C)``, to ``(N, C, H, W)``: see :func:`axialzoo.image.pictures.iter_images`.
 
     Example:
         >>> Preprocess(Preprocessing(size=(32, 32), resize="none"))(torch.zeros(1, 3, 32, 32, dtype=torch.uint8)).shape
@@ -48,8 +48,8 @@ class Preprocess(nn.Module):
         self.register_buffer("std", torch.tensor(spec.std)[:, None, None], persistent=False)
 
     def forward(self, x: Tensor | Picture | Sequence[Tensor | Picture]) -> Tensor:
-        if isinstance(x, (list, tuple)) and any(isinstance(one, Tensor) for one in x):
-            return torch.stack([self(one) for one in x])
+        if isinstance(x, (list, tuple)) and any(isinstance(picture, Tensor) for picture in x):
+            return torch.stack([self(picture) for picture in x])
         if not isinstance(x, Tensor):
             batch = torch.from_numpy(preprocessed(x, self.spec)).to(self.mean)  # (N, C, H, W)
             return batch if isinstance(x, (list, tuple)) or getattr(x, "ndim", 0) == 4 else batch[0]
@@ -64,7 +64,7 @@ class Preprocess(nn.Module):
 
     def _resizes(self, x: Tensor) -> bool:
         spec = self.spec
-        if spec.per_image:  # stretching is of whole pictures of 8 bits, as resizing is
+        if spec.per_image:  # stretching needs whole pictures of 8 bits, as resizing does
             return True
         return spec.resize != "none" and (tuple(x.shape[-2:]) != tuple(spec.size) or (spec.resize == "shorter" and spec.crop < 1))
 
@@ -72,6 +72,5 @@ class Preprocess(nn.Module):
         batch = x.detach() if x.dim() == 4 else x.detach()[None]
         batch = batch.float() if batch.is_floating_point() else batch
         pictures = batch.cpu().movedim(1, -1).numpy()  # (N, H, W, C)
-        done = [preprocess(picture, self.spec) for picture in pictures]
-        out = torch.stack([torch.from_numpy(one) for one in done]).to(self.mean)
+        out = torch.stack([torch.from_numpy(preprocess(picture, self.spec)) for picture in pictures]).to(self.mean)
         return out if x.dim() == 4 else out[0]

@@ -9,12 +9,12 @@ from torch import Tensor, distributed
 
 
 def is_synced(norm: Any) -> bool:
-    """Whether the statistics of `norm` are to be summed over processes, and there are several."""
+    """Return True if `norm` sums its statistics over processes, and there are several."""
     return norm.synchronised and distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
 
 
 class _SumOverProcesses(torch.autograd.Function):
-    """A sum that each process has a copy of and a loss of its own on: the gradient of each part is the sum of theirs."""
+    """Sum over processes. Each process uses the sum in a loss of its own; the gradient of a part is the sum of their gradients."""
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
@@ -28,19 +28,19 @@ class _SumOverProcesses(torch.autograd.Function):
 
 
 def sum_over_processes(x: Tensor) -> Tensor:
-    """The sum of every process's `x`, the same on each; differentiable, where the loss is the sum of the processes' losses."""
+    """Return the sum of every process's `x`, equal on each; differentiable, where the loss is the sum of the processes' losses."""
     return cast(Tensor, _SumOverProcesses.apply(x))
 
 
 def moments_over_processes(norm: Any, mean: Tensor, variance: Tensor, n: int) -> tuple[Tensor, Tensor, Tensor | int]:
-    """The moments of all processes' values, from those of this process's; as they are where `norm` is not shared.
+    """Return the moments of all processes' values from those of this process; unchanged where `norm` is not synchronised.
 
     Args:
-        norm: Says whether they are shared.
+        norm: A norm, which says whether it is synchronised.
         mean, variance: (C,), biased, of `n` values each.
 
     Returns:
-        The same three of all values together.
+        Mean, variance and number of all values together.
     """
     if not is_synced(norm):
         return mean, variance, n

@@ -1,4 +1,4 @@
-"""What every kind of attention has: one projection to queries, keys and values, position tables, gates and norms."""
+"""Base class of every kind of attention: the projection to queries, keys and values, position tables, gates and norms."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Table = Any  # a tensor, or None where the spec has no such term
 
 
 class PositionAttention(nn.Module):
-    """The parameters of an attention layer, and what it does before and after attending.
+    """Parameters of an attention layer, and its computations before and after attending.
 
     Args:
         inputs: Channels ``C`` of the input.
-        spec: What it computes.
+        spec: Its architecture.
         norm: Epsilon and momentum of its norms.
     """
 
@@ -48,9 +48,9 @@ class PositionAttention(nn.Module):
         return calls_sublayers(self, SUBLAYERS)
 
     def project(self, x: Tensor) -> Tensor:
-        """(NHW, C) to normalised queries, keys and values, (NHW, 2K+V).
+        """Project to normalised queries, keys and values: (NHW, C) to (NHW, 2K+V).
 
-        As rows of a matrix: products and backward passes over other layouts are up to ten times slower.
+        Positions are rows of a matrix: products and backward passes over other layouts are up to ten times slower.
         """
         if self.calls_sublayers() or self.norm_qkv.training:
             return self.norm_qkv(self.qkv(x))
@@ -58,7 +58,7 @@ class PositionAttention(nn.Module):
         return nn.functional.linear(x, self.qkv.weight * scale[:, None], shift)
 
     def sum_terms(self, terms: list[Tensor]) -> Tensor:
-        """Retrieved contents and positions, each (NHW, G, Dv), to the sum of their norms, (NHW, V)."""
+        """Normalise retrieved contents and positions, (NHW, G, Dv) each, and sum them: (NHW, V)."""
         if self.calls_sublayers() or self.norm_output.training:
             x = self.norm_output(torch.stack(terms, dim=1).flatten(1))  # (NHW, terms V)
             return x.unflatten(1, (len(terms), -1)).sum(1)
@@ -71,35 +71,35 @@ class PositionAttention(nn.Module):
         return x.flatten(1)
 
     def scale_from_moments(self, mean: Tensor, variance: Tensor, n: int, *parameters: Tensor) -> Tensor:
-        """What each term of the logits is multiplied by in training, (terms, G), from its moments, (terms, G) of `n` values each.
+        """Return the factor of each term of the logits in training, (terms, G), from its moments, (terms, G) of `n` values each.
 
-        `parameters` are a weight and a bias in the place of the norm's own.
+        `parameters` are a weight and a bias instead of the norm's own.
         """
         moments = moments_over_processes(self.norm_similarity, mean.flatten(), variance.flatten(), n)  # (terms G,)
         return scale_from_batch_stats(self.norm_similarity, *moments, *parameters).unflatten(0, (-1, self.spec.heads))
 
     def scale_in_evaluation(self) -> Tensor:
-        """What each term of the logits is multiplied by in evaluation, (terms, G), from the moving statistics.
+        """Return the factor of each term of the logits in evaluation, (terms, G), from the moving statistics.
 
         The shift is the same along a softmax row and cancels.
         """
         return self.norm_similarity.scale_and_shift()[0].unflatten(0, (-1, self.spec.heads))
 
     def position_table(self, name: str) -> Table:
-        """The position table of that name, as it is stored; None where the spec has none."""
+        """Return the position table `name` as it is stored; None where the spec has none."""
         return getattr(self, name, None)
 
     def apply_gate(self, name: str, x: Table) -> Table:
-        """A position table or the values, times its factor where there is one (arXiv:2102.10662, equation 3)."""
+        """Multiply a position table or the values by its gate, where there is one (arXiv:2102.10662, equation 3)."""
         return x if x is None or self.gates is None or name not in self.spec.gates else x * self.gates[self.spec.gates.index(name)]
 
     def position_encoding_1d(self, name: str, length: int, channels: int) -> Tensor:
-        """What absolute positions or sines add to each position of an axis: (L, channels).
+        """Return the vectors of absolute positions or sines along an axis: (L, channels).
 
         Args:
-            name: Of the learned table; sines have none.
-            length: Of the axis; beyond its table a learned one is stretched.
-            channels: Of the input, or the part of them that this axis has.
+            name: Name of the learned table; sines have none.
+            length: Length of the axis; a learned table that is shorter is interpolated.
+            channels: Channels of the input, or the share of them of this axis.
         """
         if self.spec.encoding == "sinusoidal":
             return sinusoids(length, channels).to(next(self.parameters()))
@@ -111,16 +111,16 @@ class PositionAttention(nn.Module):
 
 
 def batch_chunk_size(q: Tensor, logits: int) -> int:
-    """How many parts to attend to at once, so that their logits stay in the cache of a CPU; 0 for all.
+    """Return the number of parts to attend to at once, so that their logits stay in the cache of a CPU; 0 for all.
 
     Args:
         q: Queries, for their device.
-        logits: How many logits a part has (of a column, a head or a row of queries, as the caller cuts).
+        logits: Number of logits of a part, which is a column, a head or a row of queries.
 
-    Where no gradient is wanted nothing has to be kept, and logits that stay in the cache are twice as fast as those that
-    are written to memory and read again.
+    Without gradients no logits have to be stored, and logits that stay in the cache are twice as fast as those that are written to
+    memory and read again.
     """
-    whole = torch.is_grad_enabled() or q.device.type != "cpu" or is_tracing()  # what is recorded serves any batch
+    whole = torch.is_grad_enabled() or q.device.type != "cpu" or is_tracing()  # a recorded graph has to fit any batch
     return 0 if whole else max(1, LOGITS_PER_CHUNK // logits)
 
 
@@ -130,14 +130,14 @@ def norm_logits(norm: nn.Module, terms: Sequence[Tensor], visible: Tensor | None
     Args:
         norm: Normalises (B', terms G, ...) over dimension 1.
         terms: Each (B', G, T, S).
-        visible: Which keys a query sees, (windows, T, S), where B' is a batch of windows; None for all. In training the statistics are of
-            what is visible.
+        visible: Mask of the keys that a query sees, (windows, T, S), where B' is a batch of windows; None for all. In training the
+            statistics are those of visible pairs.
 
     Returns:
         (B', G, T, S).
     """
     groups, dtype = terms[0].shape[1], torch.promote_types(terms[0].dtype, torch.float32)
-    device = "cpu" if terms[0].is_meta else terms[0].device.type  # shapes alone have no precision to switch
+    device = "cpu" if terms[0].is_meta else terms[0].device.type  # meta tensors have no autocast
     with torch.autocast(device, enabled=False):
         x = torch.cat([term.to(dtype) for term in terms], 1)  # (B', terms G, T, S)
         if visible is None or not norm.training:
@@ -150,12 +150,12 @@ def norm_logits(norm: nn.Module, terms: Sequence[Tensor], visible: Tensor | None
 
 
 def table_scale(spec: Attention) -> float:
-    """Standard deviation of a new position table."""
+    """Return the standard deviation of a new position table."""
     return spec.value_depth**-0.5 if spec.encoding == "relative" else 0.02
 
 
 def sinusoids(length: int, channels: int) -> Tensor:
-    """Sines in the first half of the channels, cosines in the second, of wavelengths up to 20,000 pi (arXiv:1706.03762): (L, C)."""
+    """Return sines in the first half of the channels, cosines in the second, of wavelengths up to 20,000 pi (arXiv:1706.03762): (L, C)."""
     half = -(-channels // 2)
     rate = torch.exp(torch.arange(half, dtype=torch.float64) * (-math.log(10000.0) / half))  # (C / 2,)
     angle = torch.arange(length, dtype=torch.float64)[:, None] * rate  # (L, C / 2)

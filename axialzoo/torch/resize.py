@@ -12,7 +12,7 @@ from axialzoo.ops.torch.tables import is_static
 
 
 def resize(x: Tensor, height: int, width: int) -> Tensor:
-    """Bilinear with aligned corners: (N, C, H, W) to (N, C, height, width)."""
+    """Resize bilinearly with aligned corners: (N, C, H, W) to (N, C, height, width)."""
     if not (is_static(height) and is_static(width)):
         return _resize_axis(_resize_axis(x, height, 2), width, 3)
     if x.shape[2:] == (height, width):
@@ -21,13 +21,13 @@ def resize(x: Tensor, height: int, width: int) -> Tensor:
 
 
 def resize_centers(x: Tensor, height: int, width: int) -> Tensor:
-    """Bilinear with aligned pixel centres instead of corners, as PyTorch's default: (N, C, H, W) to (N, C, height, width)."""
+    """Resize bilinearly with aligned pixel centres instead of corners, as PyTorch's default: (N, C, H, W) to (N, C, height, width)."""
     return F.interpolate(x, (height, width), mode="bilinear", align_corners=False)
 
 
 def _resize_axis(x: Tensor, length: Any, axis: int) -> Tensor:
     before, steps = x.shape[axis], torch.sym_max(length - 1, 1)
-    place = torch.arange(length, device=x.device) * (before - 1)  # (length,), times `steps`: whole numbers round nothing
+    place = torch.arange(length, device=x.device) * (before - 1)  # (length,), times `steps`, since integers do not round
     low = place // steps
     high, share = (low + 1).clamp(max=before - 1), (place - low * steps).to(x.dtype) / steps
     share = share[:, None] if axis == 2 else share  # (length, 1) or (length,)

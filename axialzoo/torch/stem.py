@@ -1,4 +1,4 @@
-"""What comes before the residual stages."""
+"""The stem: convolutions before the residual stages."""
 
 from __future__ import annotations
 

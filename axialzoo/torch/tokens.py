@@ -44,7 +44,7 @@ class TokenNorm(nn.Module):
             nn.init.zeros_(self.norm.weight)
 
     def forward(self, x: Tensor, activation: Activation | None = None) -> Tensor:
-        """``activation(norm(linear(x)))``."""
+        """Return ``activation(norm(linear(x)))``."""
         x = self.linear(x).transpose(1, 2)  # (N, outputs, T)
         return self.norm(x, None, activation).transpose(1, 2)
 
@@ -77,12 +77,12 @@ class TokenAttention(nn.Module):
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
-    """(N, L, G D) to (N, G, L, D)."""
+    """Split channels into heads: (N, L, G D) to (N, G, L, D)."""
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
 def split_qkv(x: Tensor, keys: int, heads: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values of (N, L, 2 K + V), head by head: (N, G, L, D) each."""
+    """Split (N, L, 2 K + V) into queries, keys and values, head by head: (N, G, L, D) each."""
     q, k, v = x.split((keys, keys, x.shape[-1] - 2 * keys), -1)
     return split_heads(q, heads), split_heads(k, heads), split_heads(v, heads)
 

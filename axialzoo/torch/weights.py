@@ -24,7 +24,7 @@ from axialzoo.spec.check import check_trainable
 
 
 def to_tensors(model: nn.Module) -> dict[str, np.ndarray]:
-    """Every tensor of `model` by its canonical name; on the CPU without a copy.
+    """Return every tensor of `model` by its canonical name, without a copy on the CPU.
 
     Raises:
         CheckpointError: for dtypes that numpy does not have.
@@ -33,13 +33,13 @@ def to_tensors(model: nn.Module) -> dict[str, np.ndarray]:
 
 
 def load_tensors(model: nn.Module, tensors: Tensors, *, replace: Collection[str] = (), verified: bool = False) -> None:
-    """Copies `tensors` into `model`: each source and each target exactly once, or nothing is loaded.
+    """Copy `tensors` into `model`, each into exactly one of its tensors; on an error, copy none.
 
     Args:
-        model: Of :func:`axialzoo.torch.build`; of a dtype that holds the tensors' exactly.
+        model: A model of :func:`axialzoo.torch.build`, of a dtype that holds the tensors' exactly.
         tensors: Canonical names, PyTorch's layout.
-        replace: Names that are left as they are in the model, and not used from `tensors`.
-        verified: The tensors come from :func:`axialzoo.checkpoint.load_checkpoint`, which has looked at every value.
+        replace: Names of tensors that keep the model's values.
+        verified: The tensors come from :func:`axialzoo.checkpoint.load_checkpoint`, which has checked every value.
 
     Raises:
         CheckpointError: with the list of what is missing, left over, misshapen, of the wrong dtype or not finite.
@@ -64,7 +64,7 @@ def load_tensors(model: nn.Module, tensors: Tensors, *, replace: Collection[str]
         for name, source in iter_and_release_pages(sources):
             target = targets[name]
             if target.device.type == "cpu" and target.is_contiguous():
-                np.copyto(target.numpy(), source)  # straight from the mapped file
+                np.copyto(target.numpy(), source)  # directly from the mapped file
             else:
                 target.copy_(torch.from_numpy(np.array(source)))
 
@@ -78,14 +78,14 @@ def save_model(
     provenance: Mapping[str, object] | None = None,
     overwrite: bool = False,
 ) -> Config:
-    """Writes `model` as a checkpoint folder that every framework reads; returns its config as written.
+    """Write `model` as a checkpoint folder that every framework reads; return its config as written.
 
-    What is not given is kept from ``model.config``, where the model was loaded from weights. If the weights were changed since, the
-    provenance is not: it becomes ``based_on`` with the name, digest and licence of those that were loaded. A checkpoint that is in
-    `folder` already is replaced with ``overwrite=True`` alone.
+    Options that are left out come from ``model.config``, if the model was loaded from weights. The provenance does so only if the weights
+    have not changed since. Otherwise it becomes ``based_on``, with the name, digest and licence of the weights that were loaded.
+    Only ``overwrite=True`` replaces a checkpoint in `folder`.
 
     Raises:
-        FileExistsError: where `folder` has a checkpoint and `overwrite` is not said.
+        FileExistsError: where `folder` has a checkpoint and `overwrite` is False.
         CheckpointError: for values that are not finite or dtypes other than float16, float32, float64.
     """
     return save_checkpoint(folder, describe(model, labels, preprocessing, provenance), to_tensors(model), overwrite=overwrite)
@@ -97,15 +97,15 @@ def describe(
     preprocessing: Preprocessing | None = None,
     provenance: Mapping[str, object] | None = None,
 ) -> Config:
-    """The config of `model` as it is: see :func:`save_model`."""
+    """Return the config of `model` as it is: see :func:`save_model`."""
     return describe_model(model, spec_of(model), labels, preprocessing, provenance)
 
 
 def spec_of(model: nn.Module) -> Model:
-    """What `model` computes.
+    """Return the spec of `model`.
 
     Raises:
-        CheckpointError: for a module that is none of ours, or whose tensors are no longer those of its spec.
+        CheckpointError: for a module of other code, or one whose tensors are no longer those of its spec.
         ValueError: for a model that has been optimised for inference.
     """
     spec = getattr(model, "spec", None)
@@ -113,9 +113,9 @@ def spec_of(model: nn.Module) -> Model:
         raise CheckpointError(f"{type(model).__name__}: expected a model of axialzoo.torch, which has a spec")
     check_trainable(model, "its weights")
     expected = {parameter.name: parameter.shape for parameter in parameters(spec)}
-    found = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    if found != expected:
-        changed = sorted(name for name in {*expected, *found} if expected.get(name) != found.get(name))
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    if shapes != expected:
+        changed = sorted(name for name in {*expected, *shapes} if expected.get(name) != shapes.get(name))
         raise CheckpointError(
             f"{type(model).__name__}: its tensors are no longer those of its spec: {', '.join(changed[:8])}"
             f"{', ...' if len(changed) > 8 else ''}; for another number of classes, call model.reset_classifier(num_classes)"
@@ -130,5 +130,5 @@ def _to_numpy(name: str, tensor: torch.Tensor) -> np.ndarray:
 
 
 def _holds(target: torch.dtype, source: np.dtype) -> bool:
-    """Whether every value of `source` is one of `target`."""
+    """Return True if `target` holds every value of `source` exactly."""
     return torch.promote_types(target, torch.from_numpy(np.zeros(0, source)).dtype) == target

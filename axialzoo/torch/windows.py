@@ -1,7 +1,7 @@
 """Feature maps and position tables cut into the windows that :class:`axialzoo.spec.window.Window` describes, and put together again.
 
 Letters as in :mod:`axialzoo.torch.attention`; B' is B times the number of windows. A `window` here is a `Window`, or a
-`DynamicWindow` where the length of the axis is known only when the model runs.
+`SymbolicWindow` where the length of the axis is known only when the model runs.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ Windows = tuple[AnyWindow, AnyWindow]  # of the height and of the width
 
 
 def window_of(length: int, spec: Attention) -> AnyWindow:
-    """The windows of an axis whose length is known now, or once the model runs."""
+    """Return the windows of an axis whose length is known now, or once the model runs."""
     return Window.of(length, spec) if is_static(length) else SymbolicWindow.of(length, spec)
 
 
 def table_window(table: Table, spec: Attention, window: AnyWindow) -> Table:
-    """The rows of `table`, (2P-1, D), that queries and keys of one window look up: (T, S, D); None for None.
+    """Return the rows of `table`, (2P-1, D), for each query and key of a window: (T, S, D); None for None.
 
     A window of the table is a few kilobytes, shared by every column and head: one batched product over
     queries then costs half of a product with the whole table, and no skewing of logits.
@@ -47,27 +47,27 @@ def table_window(table: Table, spec: Attention, window: AnyWindow) -> Table:
 
 
 def _gather_table(table: Tensor, spec: Attention, window: SymbolicWindow) -> Tensor:
-    """`table_window` by index, which asks nothing of the window: (2P-1, D) to (T, S, D)."""
+    """Index a table for a window of symbolic sizes, without a branch on them: (2P-1, D) to (T, S, D)."""
     positions: Any = spec.positions
     if spec.long_axis == "interpolate":
         positions = torch.sym_max(window.length, positions)
         table = interpolate(table, 2 * positions - 1)  # (2L-1, D)
     query = torch.arange(window.queries, device=table.device)[:, None]  # (T, 1)
     key = torch.arange(window.keys, device=table.device) - window.flange  # (S,)
-    return table[(key - query).clamp(1 - positions, positions - 1) + positions - 1]  # (T, S, D); what is clamped is masked later
+    return table[(key - query).clamp(1 - positions, positions - 1) + positions - 1]  # (T, S, D); clamped pairs are masked later
 
 
 def _skew(rows: Tensor, count: int) -> Tensor:
-    """`count` copies of the R rows, each shifted by one row: (R, D) to (count, R - 1, D), ``[t, s]`` being row ``s - t + count - 1``.
+    """Stack `count` copies of R rows, each shifted by one: (R, D) to (count, R - 1, D), where ``[t, s]`` is row ``s - t + count - 1``.
 
-    Made of views: the gradient is a sum, not a scatter, which is faster and which torch.compile gets right.
+    It uses views only. Their gradient is a sum instead of a scatter, which is faster and which torch.compile gets right.
     """
     length, rows = len(rows), rows.expand(count, -1, -1).flatten(0, 1)  # (count R, D)
     return rows[count - 1 : count * length - 1].unflatten(0, (count, -1))
 
 
 def partition_queries(x: Tensor, window: AnyWindow) -> Tensor:
-    """Cuts an axis into the queries of each window: (B, G, L, D) to (B', G, T, D)."""
+    """Cut an axis into the queries of each window: (B, G, L, D) to (B', G, T, D)."""
     if _single(window):
         return x
     if isinstance(window, SymbolicWindow):
@@ -77,7 +77,7 @@ def partition_queries(x: Tensor, window: AnyWindow) -> Tensor:
 
 
 def partition_keys(x: Tensor, window: AnyWindow) -> Tensor:
-    """Cuts an axis into the keys of each window, its queries' positions and `flange` more on each side: (B, G, L, D) to (B', G, S, D)."""
+    """Cut an axis into the keys of each window, its queries' positions and `flange` more on each side: (B, G, L, D) to (B', G, S, D)."""
     if _single(window):
         return x
     if isinstance(window, SymbolicWindow):
@@ -88,9 +88,9 @@ def partition_keys(x: Tensor, window: AnyWindow) -> Tensor:
 
 
 def _gather_windows(x: Tensor, window: SymbolicWindow, flange: int) -> Tensor:
-    """The queries of each window and `flange` positions more on each side, by index: (B, G, L, D) to (B', G, queries + 2 flange, D).
+    """Index the queries of each window and `flange` more on each side: (B, G, L, D) to (B', G, queries + 2 flange, D).
 
-    Beyond the ends of the axis the last position stands, masked later: so nothing is asked of the length.
+    Beyond the ends of the axis the last position is repeated and masked later, so that no branch depends on the length.
     """
     starts = window.queries * torch.arange(window.count, device=x.device)[:, None] - window.offset - flange  # (windows, 1)
     positions = starts + torch.arange(window.queries + 2 * flange, device=x.device)  # (windows, S)
@@ -100,7 +100,7 @@ def _gather_windows(x: Tensor, window: SymbolicWindow, flange: int) -> Tensor:
 
 
 def window_reverse(x: Tensor, batch: int, window: AnyWindow) -> Tensor:
-    """Puts the queries of all windows back in line, what was padded left out: (B', G, T, D) to (B, G, L, D), where `batch` is B."""
+    """Put the queries of all windows back in line, without the padding: (B', G, T, D) to (B, G, L, D), where `batch` is B."""
     if _single(window):
         return x
     x = x.unflatten(0, (batch, window.count)).transpose(1, 2)  # (B, G, windows, T, D)
@@ -112,7 +112,7 @@ def window_reverse(x: Tensor, batch: int, window: AnyWindow) -> Tensor:
 
 
 def attention_mask(window: AnyWindow, device: torch.device) -> Tensor:
-    """Where a key is within reach of its query and neither is past the ends of the axis: bool, (windows, T, S)."""
+    """Return the mask of the keys within reach of each query, both on the axis: bool, (windows, T, S)."""
     start = window.queries * torch.arange(window.count, device=device)[:, None, None] - window.offset  # (windows, 1, 1)
     query = start + torch.arange(window.queries, device=device)[:, None]  # (windows, T, 1)
     key = start + torch.arange(window.keys, device=device) - window.flange  # (windows, 1, S)
@@ -121,7 +121,7 @@ def attention_mask(window: AnyWindow, device: torch.device) -> Tensor:
 
 
 def apply_mask(x: Tensor, batch: int, groups: int, window: AnyWindow, fill: float) -> Tensor:
-    """The logits (B'G, T, S), where `batch` is B, with `fill` where a key is not to be seen by its query."""
+    """Set the masked pairs of the logits, (B'G, T, S), to `fill`, where `batch` is B."""
     if window.whole:
         return x
     visible = attention_mask(window, x.device)[:, None]  # (windows, 1, T, S)
@@ -129,12 +129,12 @@ def apply_mask(x: Tensor, batch: int, groups: int, window: AnyWindow, fill: floa
 
 
 def window_partition_2d(x: Tensor, windows: Windows, cut: Callable[[Tensor, AnyWindow], Tensor]) -> Tensor:
-    """Cuts both axes of a map: (N, G, H, W, D) to (B', G, Th, Tw, D).
+    """Cut both axes of a map: (N, G, H, W, D) to (B', G, Th, Tw, D).
 
     Args:
         x: Queries, keys or values.
         windows: Of the height and of the width.
-        cut: `window_queries` or `window_keys`, which cut one axis.
+        cut: `partition_queries` or `partition_keys`, which cut one axis.
     """
     w, d = x.shape[3:]
     x = cut(x.flatten(3), windows[0]).unflatten(3, (w, d))  # (B, G, Th, W, D)
@@ -143,7 +143,7 @@ def window_partition_2d(x: Tensor, windows: Windows, cut: Callable[[Tensor, AnyW
 
 
 def window_reverse_2d(x: Tensor, batch: int, windows: Windows) -> Tensor:
-    """Puts the queries of all windows back into a map: (B', G, Th, Tw, D) to (N, G, H, W, D), where `batch` is N."""
+    """Put the queries of all windows back into a map: (B', G, Th, Tw, D) to (N, G, H, W, D), where `batch` is N."""
     d = x.shape[4]
     x = window_reverse(x.transpose(2, 3).flatten(3), batch * windows[0].count, windows[1]).unflatten(3, (-1, d))  # (B, G, W, Th, D)
     x = x.transpose(2, 3)  # (B, G, Th, W, D)
@@ -151,7 +151,7 @@ def window_reverse_2d(x: Tensor, batch: int, windows: Windows) -> Tensor:
 
 
 def attention_mask_2d(windows: Windows, device: torch.device) -> Tensor | None:
-    """Where a key is to be seen by its query: bool, (windows h, windows w, Th, Tw, Sh, Sw), or None for everywhere."""
+    """Return the mask of the keys that each query sees: bool, (windows h, windows w, Th, Tw, Sh, Sw), or None if it sees all."""
     if windows[0].whole and windows[1].whole:
         return None
     rows, columns = (attention_mask(window, device) for window in windows)  # (windows, T, S)
@@ -159,5 +159,5 @@ def attention_mask_2d(windows: Windows, device: torch.device) -> Tensor | None:
 
 
 def _single(window: AnyWindow) -> bool:
-    """Whether it is known now that one window covers the axis, so that nothing is to be cut."""
+    """Return True if it is known now that one window covers the axis, which then is not cut."""
     return isinstance(window.count, int) and window.count == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from axialzoo.torch.models import Builder, builder
+from axialzoo.torch.factory import Builder, builder
 
 __all__ = [
     "axial_deeplab_camvid",

@@ -13,7 +13,7 @@ from keras import ops
 from axialzoo.checkpoint import Config
 from axialzoo.files import atomic_write
 from axialzoo.keras.distribution import data_parallel
-from axialzoo.keras.models import create_model
+from axialzoo.keras.factory import create_model
 from axialzoo.keras.projection import PositionAttention
 from axialzoo.keras.weights import describe, variables
 from axialzoo.runtime import Runner

@@ -14,11 +14,11 @@ from axialzoo.data.prefetch import prefetched
 from axialzoo.files import atomic_write
 from axialzoo.runtime import Runner
 from axialzoo.runtime.device import find_device
+from axialzoo.torch.factory import create_model
 from axialzoo.torch.losses import loss_of, normalizer_of
 from axialzoo.torch.model import AxialModel
-from axialzoo.torch.models import create_model
-from axialzoo.torch.places import deterministic_drop_path
 from axialzoo.torch.projection import PositionAttention
+from axialzoo.torch.sample_placement import deterministic_drop_path
 from axialzoo.torch.weights import describe
 from axialzoo.train.job import Job
 from axialzoo.train.loop import TrainLoop
@@ -116,7 +116,7 @@ class TorchLoop(TrainLoop):
                     with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
                         outputs = trained(images)
                 tensors = on_device(targets, device, self.dtype)
-                whole = {} if shared is None else {"totals": accelerator.reduce(shared(tensors), "mean")}
+                whole = {} if shared is None else {"normalizer": accelerator.reduce(shared(tensors), "mean")}
                 losses = loss_function(outputs, tensors, head, **whole, **recipe.loss)
                 self.check_loss(float(losses["total"].detach()), self.step)
                 accelerator.backward(losses["total"])

@@ -9,7 +9,7 @@ from axialzoo.analysis.networks import is_tracing, random_network, receptive_fie
 from axialzoo.analysis.weights import reach
 from axialzoo.spec import Backbone, Block, Model, Stage, Stem, adapt, get_entry
 from axialzoo.spec.heads.classifier import Classifier
-from axialzoo.torch.models import build
+from axialzoo.torch.factory import build
 from tests.torch.networks import axial, images
 
 SPEC = get_entry("axial_resnet_cifar10_xs").spec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from axialzoo.keras import load_model, models, native, save_model
+from axialzoo.keras import factory, load_model, native, save_model
 from axialzoo.keras.losses import loss_of
 from axialzoo.keras.weights import to_tensors, variables
 from tests.in_keras import BACKEND, numpy, step
@@ -17,7 +17,7 @@ load = load_model
 
 def build(spec):
     keras.utils.set_random_seed(0)
-    return models.build(spec)
+    return factory.build(spec)
 
 
 def forward(model, x, training):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from axialzoo.torch import load_model, models, native, save_model
+from axialzoo.torch import factory, load_model, native, save_model
 from axialzoo.torch.losses import loss_of
 from axialzoo.torch.weights import to_tensors
 from axialzoo.train.torch_loop import on_device
@@ -18,7 +18,7 @@ load = load_model
 
 def build(spec):
     torch.manual_seed(0)
-    return models.build(spec)
+    return factory.build(spec)
 
 
 def forward(model, x, training):

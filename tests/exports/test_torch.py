@@ -13,7 +13,7 @@ from axialzoo.exports import ExportError, export, export_model
 from axialzoo.exports.run import Original
 from axialzoo.spec import Attention, Backbone, Block, Model, Stage, get_entry
 from axialzoo.torch import dynamic_window
-from axialzoo.torch.models import build
+from axialzoo.torch.factory import build
 from tests.conversion import small
 from tests.strategies import weights
 

@@ -11,8 +11,8 @@ import torch
 
 from axialzoo.ops.kernels import use_kernel
 from axialzoo.spec import Model
+from axialzoo.torch.factory import build
 from axialzoo.torch.losses import loss_of as head_loss
-from axialzoo.torch.models import build
 from axialzoo.torch.weights import load_tensors, to_tensors
 from axialzoo.train.optimizer import decay_groups
 from axialzoo.train.torch_loop import on_device

@@ -1,4 +1,4 @@
-"""From coarse features to fine ones: Panoptic-DeepLab's decoder (arXiv:1911.10194) and its atrous spatial pyramid (arXiv:1706.05587)."""
+"""Decoder from coarse to fine features: Panoptic-DeepLab's (arXiv:1911.10194) and its atrous spatial pyramid (arXiv:1706.05587)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SUBLAYERS = {"conv": keras.layers.DepthwiseConv2D, "norm": BatchNorm}
 
 
 class _Part(Layer):
-    """A part of a head: what of its spec is not a number is plain JSON in its config."""
+    """Base class of layers with a norm and an activation, which its config holds as JSON."""
 
     def __init__(self, norm: Norm, activation: str, **kwargs):
         super().__init__(**kwargs)
@@ -68,7 +68,7 @@ class DepthwiseNorm(Layer):
         return self.norm(kernel_ops().depthwise(self.conv, x), activation=activation, training=training)
 
     def fold(self) -> None:
-        """Makes the norm part of the convolution, for inference."""
+        """Fold the norm into the convolution, for inference."""
         fold_conv(self.conv, self.norm)
 
     def compute_output_shape(self, input_shape):
@@ -158,8 +158,8 @@ class Decoder(_Part):
     Dots in its name are levels of its variables' paths: ``head.semantic`` has ``head/semantic/aspp/project/conv/kernel``.
 
     Args:
-        channels: Of what it takes in: the coarse features, then those of its skips.
-        spec, norm, activation, kernel: What it computes.
+        channels: Channels of the coarse features, then of each skip.
+        spec, norm, activation, kernel: Its architecture.
 
     Shapes:
         The features, ``(N, H, W, C)`` each, to ``(N, H', W', outputs)`` at the size of the last.
@@ -207,7 +207,7 @@ class PredictionHead(_Part):
     """A separable and a 1x1 convolution with bias: ``(N, H, W, C)`` to ``(N, H, W, outputs)``, not activated.
 
     Args:
-        output_dtype: Of the last convolution and so of what it gives.
+        output_dtype: Dtype of the last convolution, and so of the output.
     """
 
     def __init__(
@@ -252,7 +252,7 @@ class PredictionHead(_Part):
 
 
 def upsample_to(x, like, corners: str, width: int | None):
-    """Bilinear: (N, h, w, C) to (N, H, W, C) of `like`; corners are aligned unless `corners` is ``"odd"`` and `width` is even."""
+    """Resize bilinearly: (N, h, w, C) to (N, H, W, C) of `like`; corners are aligned unless `corners` is ``"odd"`` and `width` is even."""
     height, across = ops.shape(like)[1:3]
     if corners == "aligned":
         return resize(x, height, across)
@@ -262,7 +262,7 @@ def upsample_to(x, like, corners: str, width: int | None):
 
 
 def _build_each(name: str, layers: Sequence[keras.layers.Layer]) -> None:
-    """Builds layers that are called by their numbers, one level deeper."""
+    """Build layers that are named by their numbers, one level deeper."""
     with keras.name_scope(name):
         for layer in layers:
             layer.build()

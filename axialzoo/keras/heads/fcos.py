@@ -1,4 +1,4 @@
-"""FCOS (arXiv:1904.01355, arXiv:2006.09214): at each location the class, how far the box's sides are, and how central it is."""
+"""FCOS (arXiv:1904.01355, arXiv:2006.09214): the class, the distances to the box's sides and the centerness of each location."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from axialzoo.spec.heads.fcos import PRIOR, SPREAD
 
 @register_head(Spec)
 class FCOS(HeadModule):
-    """A feature pyramid, and at each of its levels what :class:`Levels` says.
+    """A feature pyramid, and an :class:`FCOSPredictor` on its levels.
 
     Shapes:
-        The endpoints, [(N, H', W', C)], to maps of each level: see :class:`Levels`.
+        The endpoints, [(N, H', W', C)], to maps of each level: see :class:`FCOSPredictor`.
     """
 
     def __init__(self, spec: Spec, backbone: Backbone, dtype: Any):
@@ -47,14 +47,14 @@ class FCOS(HeadModule):
 
 @keras.saving.register_keras_serializable(package="axialzoo")
 class FCOSPredictor(Layer):
-    """Classes, boxes and centerness of each level of a pyramid; the convolutions are those of all levels.
+    """Classes, boxes and centerness of each level of a pyramid; all levels share the convolutions.
 
     Args:
-        channels: Of each level, and of the towers.
-        classes: How many.
-        levels: How many.
+        channels: Channels of each level and of the towers.
+        classes: Number of classes.
+        levels: Number of levels.
         depth: Convolutions of each of the two towers.
-        output_dtype: Of the last convolutions and so of what they give.
+        output_dtype: Dtype of the last convolutions, and so of the outputs.
 
     Shapes:
         ``(N, H, W, channels)`` of each level to, of each level, ``classes`` ``(N, H, W, classes)`` logits, ``boxes`` ``(N, H, W, 4)``
@@ -79,7 +79,7 @@ class FCOSPredictor(Layer):
         self.box_tower = Tower(channels, levels, norm, depth, activation, name="box_tower", dtype=dtype)
         last = output_dtype or dtype
         self.classes = _conv(classes, NumpyNormal(SPREAD), -math.log((1 - PRIOR) / PRIOR), name="classes", dtype=last)
-        self.boxes = _conv(4, NumpyNormal(SPREAD), 1.0, name="boxes", dtype=last)  # 1: a relu's gradient lives
+        self.boxes = _conv(4, NumpyNormal(SPREAD), 1.0, name="boxes", dtype=last)  # 1: a relu's gradient is not 0
         self.centerness = _conv(1, NumpyNormal(SPREAD), 0.0, name="centerness", dtype=last)
 
     def build(self, input_shape=None):
@@ -91,7 +91,7 @@ class FCOSPredictor(Layer):
 
     @property
     def count(self) -> int:
-        """Of levels."""
+        """Number of levels."""
         return self.config["levels"]
 
     def call(self, features, training=None, pre_logits=False):
@@ -125,11 +125,11 @@ class FCOSPredictor(Layer):
 
 
 class Tower(Layer):
-    """3 x 3 convolutions that all levels share, each with a norm of the level's own, and activated.
+    """3 x 3 convolutions that all levels share, each followed by the level's own norm and an activation.
 
-    The norms are not shared: the levels' values are spread differently, so that the moving statistics of one norm for all would
-    follow whichever level came last, and fit none. With a norm a level (as arXiv:1911.09070 has it) they fit, and a
-    level's statistics come of N H W values: for small batches take no more levels than the objects need.
+    The levels do not share norms: their values are distributed differently, so that the moving statistics of a shared norm would
+    follow the last level and fit none. Each level has its own norm instead (as in arXiv:1911.09070), whose statistics come from
+    N H W values. For small batches take no more levels than the objects need.
 
     Shapes:
         ``(N, H, W, channels)`` to the same.
@@ -156,7 +156,7 @@ class Tower(Layer):
 
 
 def _conv(outputs: int, spread: NumpyNormal, start: float | None, **kwargs) -> keras.layers.Conv2D:
-    """A 3 x 3 convolution that keeps height and width; its bias starts at `start`, None for no bias."""
+    """Make a 3 x 3 convolution that keeps height and width; its bias starts at `start`, None for no bias."""
     options = {"use_bias": start is not None, "bias_initializer": keras.initializers.Constant(start or 0.0)}
     layer = SingleLevelConv if outputs == 1 else keras.layers.Conv2D
     return layer(outputs, 3, padding="same", data_format="channels_last", kernel_initializer=spread, **options, **kwargs)

@@ -1,4 +1,4 @@
-"""What every head's module has, and which module computes which spec."""
+"""Base class of the heads' modules, and the registry of the module for each spec."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ register_head = MODULES.register
 class HeadModule:
     """Features to outputs, of layers that become the model's own: a tensor, or a dictionary by the names of ``spec.outputs``.
 
-    The same in training and in inference: losses are functions beside it, in ``axialzoo.keras.losses``. Its
-    variables' paths begin with ``head/``; layers that give outputs have the dtype `output_dtype`, float32 where the policy is mixed.
+    It computes the same in training and in inference; losses are functions in ``axialzoo.keras.losses``. Its variables' paths begin
+    with ``head/``; its last layers have the dtype `output_dtype`, float32 where the policy is mixed.
     """
 
     def __init__(self, spec: Head, dtype: Any):
@@ -27,19 +27,19 @@ class HeadModule:
         self.output_dtype = policy.variable_dtype if policy.name.startswith("mixed_") else policy
 
     def __call__(self, features: Sequence[Any], pre_logits: bool = False) -> Any:
-        """The outputs.
+        """Compute the outputs.
 
         Args:
-            features: The endpoints that ``spec.reads`` names, each (N, H, W, C).
-            pre_logits: Stop before the layers that tell classes apart.
+            features: Features of the endpoints ``spec.endpoints(backbone)``, each (N, H, W, C).
+            pre_logits: Return the pre-logits instead of the class logits.
         """
         raise NotImplementedError
 
     def get_classifier(self) -> Any:
-        """The layer that tells classes apart."""
+        """Return the last layer, which computes the class logits."""
         raise NotImplementedError
 
 
 def make_head(spec: Head, backbone: Backbone, dtype: Any) -> HeadModule:
-    """The module of a head on `backbone`, newly initialised."""
+    """Build the module of a head on `backbone`, newly initialised."""
     return MODULES.of(spec)(spec, backbone, dtype)

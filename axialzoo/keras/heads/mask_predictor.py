@@ -1,4 +1,4 @@
-"""Class and mask of each slot, of pixels and of the slots' embeddings (MaX-DeepLab, arXiv:2012.00759, section 3.1)."""
+"""Class and mask of each slot, from pixels and from the slots' embeddings (MaX-DeepLab, arXiv:2012.00759, section 3.1)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from axialzoo.keras.scope import own_scope
 from axialzoo.keras.tokens import Configured, TokenNorm
 from axialzoo.spec import Norm
 
-VOID = 0.9  # how likely "no class" is at the start
+VOID = 0.9  # initial probability of "no class"
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
@@ -75,7 +75,7 @@ class MaskPredictor(Configured):
         return {"class_logits": classes, "mask_logits": masks, "pixel_feature": feature}
 
     def logits(self, embedding):
-        """Class logits, of which void has its own bias: (N, slots, queries) to (N, slots, classes + 1)."""
+        """Compute the class logits; void has a bias of its own: (N, slots, queries) to (N, slots, classes + 1)."""
         logits = self.classes(embedding)
         bias = np.zeros(self.num_classes + 1)
         bias[-1] = self.void_bias

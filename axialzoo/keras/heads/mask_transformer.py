@@ -31,9 +31,9 @@ class MaskTransformer(HeadModule):
 
     def __init__(self, spec: Spec, backbone: Backbone, dtype: Any):
         super().__init__(spec, dtype)
-        norm, activation, reads = backbone.norm, spec.activation, spec.endpoints(backbone)
-        self.pixel_places = [reads.index(index) for index in spec.pixel_sources(backbone)]
-        self.semantic_places = [reads.index(index) for index in spec.semantic_sources(backbone)]
+        norm, activation, endpoints = backbone.norm, spec.activation, spec.endpoints(backbone)
+        self.pixel_positions = [endpoints.index(index) for index in spec.pixel_sources(backbone)]
+        self.semantic_positions = [endpoints.index(index) for index in spec.semantic_sources(backbone)]
         predictor, make = (spec.pixel_channels, spec.mask_channels, spec.num_classes), {"dtype": dtype}
         outputs_as = {"output_dtype": self.output_dtype, "dtype": dtype}
         self.pixel_decoder = self.centers = None
@@ -44,8 +44,8 @@ class MaskTransformer(HeadModule):
             self.centers = Tokens(spec.slots, spec.kmeans.centers.channels, name="head.centers", **make)
             for number, layer in enumerate(spec.kmeans.layers):
                 widths = (spec.pixel_decoder.stages[layer.stage].outputs, spec.kmeans.centers.channels)
-                made = {"name": f"head.kmeans.{number}", **outputs_as}
-                self.kmeans.append(KMeansLayer(*widths, layer, predictor, norm, activation, spec.kernel, **made))
+                options = {"name": f"head.kmeans.{number}", **outputs_as}
+                self.kmeans.append(KMeansLayer(*widths, layer, predictor, norm, activation, spec.kernel, **options))
                 self.stages.append(layer.stage)
         tokens = spec.token_channels(backbone)
         self.class_embedding = Embedding(tokens, spec.embed_channels, norm, activation, name="head.class_embedding", **make)
@@ -56,18 +56,18 @@ class MaskTransformer(HeadModule):
         )  # fmt: skip
         self.semantic = self.semantic_classes = None
         if spec.semantic is not None:
-            widths = [spec.channels(backbone, index) for index in spec.semantic_sources(backbone)]
+            in_channels = [spec.channels(backbone, index) for index in spec.semantic_sources(backbone)]
             if spec.semantic.decoder is not None:
-                self.semantic = Decoder(widths, spec.semantic.decoder, norm, activation, spec.kernel, name="head.semantic", **make)
-            width = widths[0] if spec.semantic.decoder is None else spec.semantic.decoder.outputs
+                self.semantic = Decoder(in_channels, spec.semantic.decoder, norm, activation, spec.kernel, name="head.semantic", **make)
+            width = in_channels[0] if spec.semantic.decoder is None else spec.semantic.decoder.outputs
             outputs = spec.semantic.outputs(spec.num_classes)
-            made = {"name": "head.semantic_classes", **outputs_as}
-            self.semantic_classes = PredictionHead(width, spec.semantic.channels, outputs, norm, activation, spec.kernel, **made)
+            options = {"name": "head.semantic_classes", **outputs_as}
+            self.semantic_classes = PredictionHead(width, spec.semantic.channels, outputs, norm, activation, spec.kernel, **options)
         self.backbone_activation, self.pre_activation, self.dtype = backbone.activation, backbone.pre_activation, dtype
         self.activations: dict[int, Any] = {}
 
     def __call__(self, features: Sequence[Any], pre_logits: bool = False) -> dict[str, Any]:
-        pixels, auxiliary = [features[place] for place in self.pixel_places], {}
+        pixels, auxiliary = [features[position] for position in self.pixel_positions], {}
         tokens = features[-1]  # (N, slots, C)
         if self.pixel_decoder is not None and self.centers is not None:
             pixels, tokens = self.pixel_decoder(pixels), self.centers(pixels[0])
@@ -84,24 +84,24 @@ class MaskTransformer(HeadModule):
         return {**outputs, **auxiliary}
 
     def semantic_logits(self, features: Sequence[Any]) -> Any:
-        """Logits of the semantic branch: (N, H'', W'', classes)."""
+        """Compute the logits of the semantic branch: (N, H'', W'', classes)."""
         assert isinstance(self.spec, Spec) and self.spec.semantic is not None and self.semantic_classes is not None
-        coarse, *skips = (features[place] for place in self.semantic_places)
+        coarse, *skips = (features[position] for position in self.semantic_positions)
         coarse = self.activate(coarse, 0) if self.spec.semantic.activated else coarse
         if self.semantic is not None:
             activated = self.spec.semantic.activated_skips
-            skips = [self.activate(skip, place) for place, skip in enumerate(skips, 1)] if activated else skips
+            skips = [self.activate(skip, position) for position, skip in enumerate(skips, 1)] if activated else skips
             coarse = self.semantic([coarse, *skips])
         return self.semantic_classes(coarse)
 
-    def activate(self, x: Any, place: int) -> Any:
-        """Features of the backbone, activated where they are not."""
+    def activate(self, x: Any, position: int) -> Any:
+        """Activate features of the backbone where its blocks have not."""
         if not self.pre_activation:
             return x
-        if place not in self.activations:
-            name = "head.pixels.activation" if place < 0 else f"head.semantic.activation.{place}"
-            self.activations[place] = Activated(self.backbone_activation, name=name, dtype=self.dtype)
-        return self.activations[place](x)
+        if position not in self.activations:
+            name = "head.pixels.activation" if position < 0 else f"head.semantic.activation.{position}"
+            self.activations[position] = Activated(self.backbone_activation, name=name, dtype=self.dtype)
+        return self.activations[position](x)
 
     def get_classifier(self) -> Any:
         return self.predictor.classes
@@ -109,7 +109,7 @@ class MaskTransformer(HeadModule):
 
 @keras.saving.register_keras_serializable(package="axialzoo")
 class Embedding(TokenNorm):
-    """A `TokenNorm` that is activated by its name, as a layer of a functional model has to be."""
+    """A `TokenNorm` with an activation by its name, since a functional model saves layers, not functions."""
 
     def __init__(self, inputs: int, outputs: int, norm: Any, activation: str, **kwargs):
         super().__init__(inputs, outputs, norm, **kwargs)

@@ -1,4 +1,4 @@
-"""Panoptic-DeepLab's head (arXiv:1911.10194): classes of all pixels, centres of objects, and the way from each pixel to its centre."""
+"""Panoptic-DeepLab's head (arXiv:1911.10194): classes of all pixels, centres of objects, and the offset from each pixel to its centre."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Panoptic(HeadModule):
     def __init__(self, spec: Spec, backbone: Backbone, dtype: Any):
         super().__init__(spec, dtype)
         norm, activation, instances = backbone.norm, spec.activation, spec.instances
-        self.places = spec.feature_positions(backbone)
+        self.feature_positions = spec.feature_positions(backbone)
 
         def decode(name: str, decoder: DecoderSpec) -> Decoder:
             return Decoder(spec.in_channels(decoder, backbone), decoder, norm, activation, spec.kernel, name=f"head.{name}", dtype=dtype)
 
-        def predict(name: str, decoder: DecoderSpec, between: int, outputs: int) -> PredictionHead:
-            made = {"output_dtype": self.output_dtype, "name": f"head.{name}", "dtype": dtype}
-            return PredictionHead(decoder.outputs, between, outputs, norm, activation, spec.kernel, **made)
+        def predict(name: str, decoder: DecoderSpec, hidden_channels: int, outputs: int) -> PredictionHead:
+            options = {"output_dtype": self.output_dtype, "name": f"head.{name}", "dtype": dtype}
+            return PredictionHead(decoder.outputs, hidden_channels, outputs, norm, activation, spec.kernel, **options)
 
         self.semantic = decode("semantic", spec.semantic)
         self.instance = decode("instance", instances.decoder) if instances else None
@@ -40,10 +40,10 @@ class Panoptic(HeadModule):
         self.offset = predict("offset", instances.decoder, instances.offset_channels, 2) if instances else None
 
     def __call__(self, features: Sequence[Any], pre_logits: bool = False) -> dict[str, Any]:
-        x = self.semantic([features[at] for at in self.places["semantic"]])  # (N, H', W', C)
+        x = self.semantic([features[position] for position in self.feature_positions["semantic"]])  # (N, H', W', C)
         maps = {"semantic": self.classes.mix(x) if pre_logits else self.classes(x)}
         if self.instance is not None and self.center is not None and self.offset is not None:
-            y = self.instance([features[at] for at in self.places["instance"]])  # (N, H', W', C)
+            y = self.instance([features[position] for position in self.feature_positions["instance"]])  # (N, H', W', C)
             maps |= {"center": self.center(y), "offset": self.offset(y)}
         return maps
 

@@ -37,7 +37,7 @@ class ChannelNorm(Configured):
         y = ops.cast(x, dtype)
         y = y - ops.sum(y, -1, keepdims=True) / self.channels
         variance = ops.sum(ops.square(y), -1, keepdims=True) / self.channels
-        gamma, beta = (ops.cast(ops.convert_to_tensor(one), dtype) for one in (self.gamma, self.beta))
+        gamma, beta = (ops.cast(ops.convert_to_tensor(variable), dtype) for variable in (self.gamma, self.beta))
         return ops.cast(y * ops.rsqrt(variance + EPSILON) * gamma + beta, x.dtype)
 
     def compute_output_shape(self, x_shape):

@@ -1,4 +1,4 @@
-"""A feature pyramid (FPN, arXiv:1612.03144): what the coarse features know, brought to the fine ones."""
+"""A feature pyramid (FPN, arXiv:1612.03144), which adds coarse features to finer ones."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from axialzoo.spec.heads.pyramid import check_half
 class FeaturePyramid(Layer):
     """Features of one number of channels at each level, each level half as fine as the one before.
 
-    Every convolution has a norm, as where a pyramid is trained from scratch (arXiv:1911.09070), and nothing is activated but what
-    the third and further extra levels take (arXiv:1708.02002).
+    Every convolution has a norm, as in pyramids that are trained from scratch (arXiv:1911.09070). Only the inputs of the second and
+    further extra levels are activated (arXiv:1708.02002).
 
     Args:
         inputs: Channels of the backbone's features, finest first.
-        channels: Of each level.
+        channels: Channels of each level.
         extra: Levels beyond the coarsest feature, each by a convolution of stride 2 from the one before.
 
     Shapes:
@@ -71,7 +71,7 @@ class FeaturePyramid(Layer):
 
 
 def upsample(x, finer):
-    """Each pixel twice in height and width: (N, ceil(H / 2), ceil(W / 2), C) to the (N, H, W, C) of `finer`.
+    """Repeat each pixel in height and width: (N, ceil(H / 2), ceil(W / 2), C) to the (N, H, W, C) of `finer`.
 
     Raises:
         ValueError: where `x` is not half as fine.

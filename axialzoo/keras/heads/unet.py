@@ -95,10 +95,10 @@ class UNetDecoder(Layer):
 
 @keras.saving.register_keras_serializable(package="axialzoo")
 class LocalBranch(Layer):
-    """A U-Net of its own that sees the picture in patches, row by row.
+    """A separate U-Net on the picture's patches, row by row.
 
-    Patches go through it as one batch in evaluation. In training they go one after the other, so that the norms take the statistics of
-    each patch position by itself and update their running statistics once a patch, as upstream does.
+    In evaluation it computes all patches as one batch. In training it computes one after the other, so that the norms take the statistics
+    of each patch position by itself and update their running statistics once a patch, as upstream does.
 
     Shapes:
         The features of the global branch (N, H, W, channels) and the image (N, H, W, in_channels) to (N, H, W, channels).
@@ -150,7 +150,7 @@ class LocalBranch(Layer):
         return ops.concatenate([ops.concatenate([local, right], 2), below], 1)  # (N, H, W, channels)
 
     def patch_features(self, patch, training):
-        """(N, rows, columns, in_channels) to (N, rows, columns, channels)."""
+        """Compute the features of a patch: (N, rows, columns, in_channels) to (N, rows, columns, channels)."""
         x, endpoints, blocks = self.stem(patch, training=training), [], iter(self.blocks)
         for depth in self.depths:
             for _ in range(depth):
@@ -171,7 +171,7 @@ class LocalBranch(Layer):
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, **kwargs) -> keras.layers.Conv2D:
-    """A convolution with bias; of stride 2 its input is padded beforehand."""
+    """Make a convolution with bias; with stride 2, the caller pads its input."""
     layer = SingleLevelConv if outputs == 1 else keras.layers.Conv2D
     return layer(
         outputs,
@@ -185,13 +185,13 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, **kwargs) -> 
 
 
 def upsample_bilinear(x, finer):
-    """Twice the height and width, half-pixel centres, cut to those of `finer`: (N, ceil(H / 2), ceil(W / 2), C) to (N, H, W, C)."""
+    """Double height and width with half-pixel centres and crop to `finer`: (N, ceil(H / 2), ceil(W / 2), C) to (N, H, W, C)."""
     height, width = ops.shape(finer)[1:3]
     return _double(_double(x, 1), 2)[:, :height, :width]
 
 
 def _double(x, axis: int):
-    """Each position becomes two, a quarter of a step before and after it; ends are kept."""
+    """Interpolate two values for each position, a quarter of a step before and after it, or at the ends the values there."""
     _, h, w, _ = ops.shape(x)
     first, last = (x[:, :1], x[:, -1:]) if axis == 1 else (x[:, :, :1], x[:, :, -1:])
     inner = (x[:, :-1], x[:, 1:]) if axis == 1 else (x[:, :, :-1], x[:, :, 1:])
@@ -201,7 +201,7 @@ def _double(x, axis: int):
 
 
 def fit(image, height, width):
-    """Cut off, or fill with zeros, at the bottom and on the right: (N, H, W, C) to (N, height, width, C)."""
+    """Crop, or pad with zeros, at the bottom and on the right: (N, H, W, C) to (N, height, width, C)."""
     for axis, length in ((1, height), (2, width)):
         before = ops.shape(image)[axis]
         if isinstance(before, int) and isinstance(length, int):
@@ -217,7 +217,7 @@ def fit(image, height, width):
 
 
 def split_patches(image, grid: int):
-    """(N, grid H, grid W, C) to (grid², N, H, W, C), row by row."""
+    """Cut images into patches, row by row: (N, grid H, grid W, C) to (grid², N, H, W, C)."""
     _, height, width, _ = ops.shape(image)
     sides = height // grid, width // grid
     x = ops.reshape(image, (-1, grid, sides[0], grid, sides[1], image.shape[3]))  # (N, grid, H, grid, W, C)
@@ -225,7 +225,7 @@ def split_patches(image, grid: int):
 
 
 def join_patches(patches, grid: int):
-    """The way back: (grid², N, H, W, C) to (N, grid H, grid W, C)."""
+    """Undo `split_patches`: (grid², N, H, W, C) to (N, grid H, grid W, C)."""
     _, _, height, width, _ = ops.shape(patches)
     x = ops.reshape(patches, (grid, grid, -1, height, width, patches.shape[4]))  # (grid, grid, N, H, W, C)
     return ops.reshape(ops.transpose(x, (2, 0, 3, 1, 4, 5)), (-1, grid * height, grid * width, patches.shape[4]))

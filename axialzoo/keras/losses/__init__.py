@@ -1,4 +1,4 @@
-"""Losses beside the heads, mirrored in both frameworks."""
+"""Losses of the heads, mirrored in both frameworks."""
 
 from axialzoo.keras.losses.classification import classification_loss
 from axialzoo.keras.losses.compile import defaults_of, refuse_probabilities, register_defaults

@@ -1,4 +1,4 @@
-"""Cross entropy of one class an image."""
+"""Cross entropy of the class of an image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from axialzoo.spec.heads.classifier import Classifier
 
 @register_loss(Classifier)
 def classification_loss(outputs: Any, targets: Mapping[str, Any], head: Classifier, label_smoothing: float = 0.0) -> dict[str, Any]:
-    """Mean cross entropy over the batch, in float32 or better.
+    """Compute the mean cross entropy over the batch, in float32 or better.
 
     Args:
         outputs: Logits, (N, classes).
@@ -29,12 +29,12 @@ def classification_loss(outputs: Any, targets: Mapping[str, Any], head: Classifi
     logs = shifted - ops.log(ops.sum(ops.exp(shifted), -1, keepdims=True))
     labels = ops.cast(ops.one_hot(ops.cast(targets["labels"], "int32"), head.num_classes), logs.dtype)  # (N, classes)
     share = labels * (1 - label_smoothing) + label_smoothing / head.num_classes
-    each = -ops.sum(share * logs, -1)  # (N,)
-    return {"total": ops.sum(each) / ops.cast(ops.shape(each)[0], each.dtype)}
+    losses = -ops.sum(share * logs, -1)  # (N,)
+    return {"total": ops.sum(losses) / ops.cast(ops.shape(losses)[0], losses.dtype)}
 
 
 @register_defaults(Classifier)
 def classification_defaults(head: Classifier) -> tuple[Any, list[Any]]:
-    """Of labels as whole numbers, (N,) or (N, 1)."""
+    """Return the Keras loss and metrics for integer labels, (N,) or (N, 1)."""
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     return loss, [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]

@@ -1,4 +1,4 @@
-"""What ``model.compile()`` takes without being told, and what it refuses."""
+"""Default losses and metrics of ``model.compile()``, and the losses that it refuses."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ register_defaults = DEFAULTS.register  # the Keras loss and metrics that compile
 
 
 def defaults_of(head: Head) -> tuple[Any, list[Any]]:
-    """A loss that Keras knows and metrics; (None, []) where the head's own loss of :func:`loss_of` is the one."""
+    """Return the Keras loss and metrics of a head, or (None, []) where :func:`loss_of` has its loss."""
     return DEFAULTS[type(head)](head) if type(head) in DEFAULTS else (None, [])
 
 
 def refuse_probabilities(loss: Any, model: str) -> None:
-    """Refuses a loss that expects probabilities: our models give logits, and training on them would stand still.
+    """Refuse a loss that expects probabilities: the models give logits, on which such a loss does not train.
 
     Args:
-        loss: What ``compile`` takes: a name, a function, a loss, its class, or a list or dictionary of such.
-        model: Its name, for the message.
+        loss: A loss as ``compile`` takes it: a name, a function, a loss, its class, or a list or dictionary of such.
+        model: Name of the model, for the message.
 
     Raises:
         ValueError: with the right spelling.
     """
-    for one in keras.tree.flatten(loss):
-        if _expects_probabilities(one):
-            name = one if isinstance(one, str) else getattr(one, "__name__", type(one).__name__)
+    for single_loss in keras.tree.flatten(loss):
+        if _expects_probabilities(single_loss):
+            name = single_loss if isinstance(single_loss, str) else getattr(single_loss, "__name__", type(single_loss).__name__)
             raise ValueError(
                 f"compile: {model} gives logits, and the loss {name!r} expects probabilities: training would stand still; leave the loss "
                 f"out (compile() takes the head's own), or say loss={_class_of(name)}(from_logits=True)"
@@ -40,7 +40,7 @@ def refuse_probabilities(loss: Any, model: str) -> None:
 
 
 def _expects_probabilities(loss: Any) -> bool:
-    """Whether `loss` can be told to expect logits and is not."""
+    """Return True if `loss` has an option ``from_logits``, and it is False."""
     if isinstance(loss, str):
         try:
             loss = keras.losses.get(loss)
@@ -57,5 +57,6 @@ def _expects_probabilities(loss: Any) -> bool:
 
 def _class_of(name: str) -> str:
     flat = name.replace("_", "").lower()
-    known = [one for one in dir(keras.losses) if one.lower() == flat and isinstance(getattr(keras.losses, one), type)]
-    return f"keras.losses.{known[0]}" if known else name
+    classes = [attribute for attribute in dir(keras.losses) if isinstance(getattr(keras.losses, attribute), type)]
+    matches = [class_name for class_name in classes if class_name.lower() == flat]
+    return f"keras.losses.{matches[0]}" if matches else name

@@ -1,4 +1,4 @@
-"""Which loss goes with which head."""
+"""Registry of the loss of each head."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ register_loss = LOSSES.register
 
 
 def loss_of(head: Head) -> Loss:
-    """The loss of a head: ``loss(outputs, targets, head, **options)`` gives its parts by name, and their ``"total"``.
+    """Return the loss of a head: ``loss(outputs, targets, head, **options)`` computes its parts by name, and their ``"total"``.
 
-    `outputs` are what the model's forward gives, `targets` what the task's ``targets`` gives, as tensors with the batch first.
+    `outputs` are those of the model, `targets` those of the task's ``targets``, as tensors with the batch first.
     """
     return LOSSES.of(head)

@@ -1,14 +1,14 @@
 """Losses of mask transformers: MaX-DeepLab (arXiv:2012.00759) and kMaX-DeepLab (arXiv:2207.04044), as deeplab2 has them.
 
-Targets come from :func:`axialzoo.tasks.segmentation.mask_targets`, stacked to batches. Masks are matched with slots on the
-host, by the final predictions alone; the matching serves the predictions of the k-means layers too. Losses are computed in float32, or in
+Targets come from :func:`axialzoo.tasks.segmentation.mask_targets`, collated to batches. Masks are matched with slots on the
+host, by the final predictions alone; the k-means layers' predictions use that matching too. Losses are computed in float32, or in
 float64 where the outputs are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,30 +18,8 @@ from axialzoo.keras.losses.loss_registry import register_loss
 from axialzoo.keras.losses.segmentation import at_least_float32, axis_mean, semantic_loss, top_k_mean
 from axialzoo.keras.resize import resize, resize_centers
 from axialzoo.matching import match_masks
+from axialzoo.spec.heads.mask_losses import MATCHED_WEIGHT, MIN_FACTOR, TEMPERATURE, Masks, Matching, resolve_options
 from axialzoo.spec.heads.mask_transformer import MaskTransformer
-
-POSITIVE = 0.75  # weight of matched slots against the others
-LEAST = 1e-5  # of the factors of matched masks
-TEMPERATURE = 0.3  # of similarities of pixels
-SAMPLES = 4096  # pixels of the sampled instance discrimination
-
-
-class Masks(NamedTuple):
-    """Annotated masks at the stride of the predictions.
-
-    Attributes:
-        one_hot: (N, P, M) which mask each pixel is in.
-        classes: (N, M) int32, class of each mask; 0 where there is none.
-        exists: (N, M) bool, which masks have a pixel.
-        objects: (N, P) 1 at pixels of objects.
-        void: (N, P) 1 where a pixel has no class.
-    """
-
-    one_hot: Any
-    classes: Any
-    exists: Any
-    objects: Any
-    void: Any
 
 
 @register_loss(MaskTransformer)
@@ -56,14 +34,14 @@ def mask_transformer_loss(
     sample_temperature: float = 1.5,
     noise: Sequence[Any] | None = None,
 ) -> dict[str, Any]:
-    """All losses and their sum, means over the batch.
+    """Compute all losses and their sum, means over the batch.
 
     Args:
-        outputs: As the head gives them, in training or not.
+        outputs: Outputs of the head, in training or not.
         targets: ``mask_ids``, ``objects`` and ``void`` (N, h, w), ``mask_classes`` (N, M); ``semantic`` and ``semantic_weight`` where
             the head has the branch.
-        head: Its spec.
-        weights: Of the PQ-style loss (class and dice terms), mask-ID cross entropy, instance discrimination and semantic loss.
+        head: Spec of the head.
+        weights: Weights of the PQ-style loss (class and dice terms), mask-ID cross entropy, instance discrimination and semantic loss.
         top_k: Share of the pixels with the highest losses, of mask-ID cross entropy, instance discrimination and semantic loss.
         sample_k: Pixels of the sampled instance discrimination; 0 for the full one; None for 4,096 with a k-means decoder, else 0.
         sample_temperature: Higher draws more pixels of small masks.
@@ -73,8 +51,7 @@ def mask_transformer_loss(
         Scalars: ``mask_class``, ``mask_dice``, ``mask_id``, ``instance_discrimination``, the same after ``auxiliary.0.`` and so on,
         ``semantic``, and ``total``.
     """
-    sampled = (SAMPLES if head is not None and head.kmeans is not None else 0) if sample_k is None else sample_k
-    corners = "aligned" if head is None or head.pixel_decoder is None else head.pixel_decoder.corners
+    sampled, corners = resolve_options(head, sample_k)
     losses = image_losses(outputs, targets, weights, top_k, sampled, sample_temperature, noise, corners)
     means = {name: axis_mean(values, 0) for name, values in losses.items()}
     return {**means, "total": sum(means.values(), ops.zeros_like(means["mask_class"]))}
@@ -90,7 +67,7 @@ def image_losses(
     noise: Sequence[Any] | None,
     corners: str,
 ) -> dict[str, Any]:
-    """Every loss of each image, weighted, (N,); arguments as of :func:`mask_transformer_loss`."""
+    """Compute every weighted loss of each image, (N,); :func:`mask_transformer_loss` describes the arguments."""
     pq, mask_id, discrimination, semantic = weights
     predictions = predictions_of(outputs, corners)
     final = predictions[0]
@@ -115,15 +92,15 @@ def image_losses(
 
 
 def predictions_of(outputs: Mapping[str, Any], corners: str = "aligned") -> list[dict[str, Any]]:
-    """The final prediction and those of the k-means layers, which are resized to it: logits (N, P, S) and features (N, P, D)."""
-    names, found = ("class_logits", "mask_logits", "pixel_feature"), []
+    """Return the final prediction and those of the k-means layers, resized to it: logits (N, P, S) and features (N, P, D)."""
+    names, auxiliary = ("class_logits", "mask_logits", "pixel_feature"), []
     size, height = ops.shape(outputs["mask_logits"])[1:3], outputs["mask_logits"].shape[1]
-    while f"auxiliary.{len(found)}.mask_logits" in outputs:
-        found.append({name: outputs[f"auxiliary.{len(found)}.{name}"] for name in names})
+    while f"auxiliary.{len(auxiliary)}.mask_logits" in outputs:
+        auxiliary.append({name: outputs[f"auxiliary.{len(auxiliary)}.{name}"] for name in names})
     grow = resize_centers if corners == "odd" and height is not None and height % 2 == 0 else resize
     predictions = []
-    for number, one in enumerate([{name: outputs[name] for name in names}, *found]):
-        maps = {name: at_least_float32(one[name]) for name in names}
+    for number, prediction in enumerate([{name: outputs[name] for name in names}, *auxiliary]):
+        maps = {name: at_least_float32(prediction[name]) for name in names}
         for name in names[1:]:
             x = grow(maps[name], *size) if number else maps[name]
             maps[name] = ops.reshape(x, (-1, size[0] * size[1], x.shape[-1]))  # (N, P, channels)
@@ -132,7 +109,7 @@ def predictions_of(outputs: Mapping[str, Any], corners: str = "aligned") -> list
 
 
 def masks_of(targets: Mapping[str, Any], like) -> Masks:
-    """Annotated masks, of the dtype of `like`."""
+    """Return the annotated masks in the dtype of `like`."""
     pixels = like.shape[1]
     ids, classes = flatten_targets(targets["mask_ids"], "int32"), ops.cast(targets["mask_classes"], "int32")
     if None not in (ids.shape[1], pixels) and ids.shape[1] != pixels:
@@ -144,25 +121,9 @@ def masks_of(targets: Mapping[str, Any], like) -> Masks:
 
 
 def flatten_targets(x, dtype):
-    """(N, h, w) to (N, P)."""
+    """Flatten (N, h, w) to (N, P)."""
     _, height, width = ops.shape(x)
     return ops.cast(ops.reshape(x, (-1, height * width)), dtype)
-
-
-class Matching(NamedTuple):
-    """Which slot each mask has, and how well it fits.
-
-    Attributes:
-        slots: (N, M, S) 1 where a mask has a slot.
-        dice: (N, S) similarity of each slot and its mask; 0 without a mask.
-        probability: (N, M) probability of a mask's class in its slot; 0 without a slot.
-        void: (N, S) share of each slot's pixels that are void.
-    """
-
-    slots: Any
-    dice: Any
-    probability: Any
-    void: Any
 
 
 def match(prediction: Mapping[str, Any], masks: Masks) -> Matching:
@@ -172,47 +133,47 @@ def match(prediction: Mapping[str, Any], masks: Masks) -> Matching:
     counted = probabilities * (1 - masks.void)[..., None]
     overlap = ops.swapaxes(masks.one_hot, 1, 2) @ counted  # (N, M, S)
     sizes = ops.sum(masks.one_hot, 1)[..., None] + ops.sum(counted, 1)[:, None]  # (N, M, S)
-    dice = overlap / (sizes / 2 + LEAST)
+    dice = overlap / (sizes / 2 + MIN_FACTOR)
     classes = ops.softmax(classes, axis=-1)  # (N, S, C + 1)
     chosen = ops.one_hot(masks.classes, classes.shape[-1], dtype=classes.dtype)  # (N, M, C + 1)
     likely = chosen @ ops.swapaxes(classes, 1, 2)  # (N, M, S)
     slots = on_host(match_masks, dice * likely, ops.cast(masks.exists, "int32"))  # (N, M)
     one_hot = ops.one_hot(slots + 1, dice.shape[2] + 1, dtype=dice.dtype)[..., 1:]  # (N, M, S)
-    void = (masks.void[:, None] @ probabilities)[:, 0] / (ops.sum(probabilities, 1) + LEAST)  # (N, S)
+    void = (masks.void[:, None] @ probabilities)[:, 0] / (ops.sum(probabilities, 1) + MIN_FACTOR)  # (N, S)
     return Matching(one_hot, ops.max(dice * one_hot, 1), ops.max(likely * one_hot, 2), void)
 
 
 def class_loss(logits, masks: Masks, matching: Matching):
-    """Cross entropy of the slots' classes (N, S, C + 1), weighted by how well masks fit: (N,)."""
+    """Compute the cross entropy of the slots' classes (N, S, C + 1), weighted by how well masks fit: (N,)."""
     matched = ops.max(matching.slots, 1)  # (N, S)
     classes = ops.sum(matching.slots * ops.cast(masks.classes, logits.dtype)[..., None], 1)  # (N, S)
     target = ops.where(matched > 0, ops.cast(classes, "int32"), logits.shape[-1] - 1)
-    fitting, others = POSITIVE * ops.maximum(matching.dice, LEAST), (1 - POSITIVE) * ops.maximum(matching.void, LEAST)
+    fitting, others = MATCHED_WEIGHT * ops.maximum(matching.dice, MIN_FACTOR), (1 - MATCHED_WEIGHT) * ops.maximum(matching.void, MIN_FACTOR)
     one_hot = ops.one_hot(target, logits.shape[-1], dtype=logits.dtype)  # (N, S, C + 1)
     return mean_of_counted(cross_entropy(logits, one_hot) * ops.where(matched > 0, fitting, others))
 
 
 def dice_loss(logits, masks: Masks, matching: Matching):
-    """One minus the dice of each mask and its slot (N, P, S), weighted by its class probability: (N,)."""
+    """Compute 1 - Dice of each mask and its slot (N, P, S), weighted by its class probability: (N,)."""
     inside = ops.sum(masks.one_hot, -1)  # (N, P)
     chosen = (ops.softmax(logits, axis=-1) * inside[..., None]) @ ops.swapaxes(matching.slots, 1, 2)  # (N, P, M)
     overlap, sizes = ops.sum(masks.one_hot * chosen, 1), ops.sum(masks.one_hot, 1) + ops.sum(chosen, 1)  # (N, M)
-    weight = ops.maximum(matching.probability, LEAST) * ops.sum(matching.slots, 2)
-    return ops.sum((1 - (2 * overlap + 1) / (sizes + 1)) * weight, 1) * (POSITIVE / logits.shape[2])
+    weight = ops.maximum(matching.probability, MIN_FACTOR) * ops.sum(matching.slots, 2)
+    return ops.sum((1 - (2 * overlap + 1) / (sizes + 1)) * weight, 1) * (MATCHED_WEIGHT / logits.shape[2])
 
 
 def mask_id_loss(logits, masks: Masks, matching: Matching, top_k: float):
-    """Cross entropy of the slot of each pixel (N, P, S), of pixels in a matched mask: (N,)."""
+    """Compute the cross entropy of each pixel's slot (N, P, S), over pixels in a matched mask: (N,)."""
     target, counted = (masks.one_hot @ matching.slots), 1 - masks.void  # (N, P, S), (N, P)
     left_out = ops.sum(masks.one_hot, -1) - ops.sum(target, -1)  # of masks without a slot
     return mean_of_counted(cross_entropy(logits, target) * counted * (1 - left_out), top_k)
 
 
 def cross_entropy(logits, target):
-    """Cross entropy of distributions (..., C): (...).
+    """Compute the cross entropy of distributions (..., C): (...).
 
-    A target of zeros, as of a pixel in a crowd, has the loss 0, and in TensorFlow, hence in deeplab2, the gradient ``softmax(logits)``: its
-    operation takes for granted that a target sums to 1. The gradient here is the same.
+    A target of zeros, such as a pixel in a crowd, has the loss 0. Its gradient is ``softmax(logits)``, as in deeplab2, since TensorFlow's
+    operation assumes that a target sums to 1.
     """
     total = ops.logsumexp(logits, axis=-1)
     loss = ops.sum(target, -1) * total - ops.sum(logits * target, -1)
@@ -220,7 +181,7 @@ def cross_entropy(logits, target):
 
 
 def discrimination_loss(feature, masks: Masks, top_k: float):
-    """Cross entropy of the mask of each pixel of an object, by its similarity with the masks' mean features (N, P, D): (N,)."""
+    """Compute the cross entropy of the mask of each object's pixel, by similarity with the masks' mean features (N, P, D): (N,)."""
     sizes = ops.maximum(ops.sum(masks.one_hot, 1)[..., None], 1)
     means = (ops.swapaxes(masks.one_hot, 1, 2) @ feature) / sizes  # (N, M, D)
     means = means * ops.rsqrt(ops.maximum(ops.sum(ops.square(means), -1, keepdims=True), 1e-12))
@@ -230,7 +191,7 @@ def discrimination_loss(feature, masks: Masks, top_k: float):
 
 
 def sampled_discrimination(feature, masks: Masks, count: int, temperature: float, noise, top_k: float):
-    """Cross entropy of which of `count` pixels share a mask, by their similarity (N, P, D); pixels of small masks are drawn more: (N,)."""
+    """Compute the cross entropy of `count` drawn pixels sharing a mask, by similarity (N, P, D): (N,). Small masks are drawn more."""
     one_hot, pixels = masks.one_hot, feature.shape[1]
     area = ops.maximum((one_hot @ ops.sum(one_hot, 1)[..., None])[..., 0], 1)  # (N, P)
     scores = temperature * ops.log(ops.cast(ops.shape(feature)[1], feature.dtype) / area) - 99999.0 * masks.void
@@ -259,7 +220,7 @@ def gumbel(like):
 
 
 def mean_of_counted(values, top_k: float = 1.0):
-    """:func:`top_k_mean` of values (N, P)."""
+    """Compute :func:`top_k_mean` of values (N, P)."""
     return top_k_mean(values[:, None], top_k)
 
 
@@ -267,12 +228,12 @@ def on_host(function, *arrays):
     """Call a numpy function of arrays whose result is (N, M) int32, the shape of the last one, on any back end, compiled or not."""
     backend = keras.backend.backend()
     if backend == "torch":
-        return ops.convert_to_tensor(function(*(ops.convert_to_numpy(one) for one in arrays)))
+        return ops.convert_to_tensor(function(*(ops.convert_to_numpy(array) for array in arrays)))
     if backend == "jax":
         import jax
 
         shape = jax.ShapeDtypeStruct(arrays[-1].shape, np.int32)
-        return jax.pure_callback(lambda *given: np.asarray(function(*(np.asarray(one) for one in given)), np.int32), shape, *arrays)
+        return jax.pure_callback(lambda *values: np.asarray(function(*(np.asarray(value) for value in values)), np.int32), shape, *arrays)
     import tensorflow as tf
 
     result = tf.numpy_function(function, arrays, tf.int32)

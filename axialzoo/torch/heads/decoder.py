@@ -1,4 +1,4 @@
-"""From coarse features to fine ones: Panoptic-DeepLab's decoder (arXiv:1911.10194) and its atrous spatial pyramid (arXiv:1706.05587)."""
+"""Decoder from coarse to fine features: Panoptic-DeepLab's (arXiv:1911.10194) and its atrous spatial pyramid (arXiv:1706.05587)."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class Decoder(nn.Module):
     """Context of the coarse features, then each skip: see :class:`axialzoo.spec.heads.panoptic.Decoder`.
 
     Args:
-        channels: Of what it takes in: the coarse features, then those of its skips.
-        spec, norm, activation, kernel: What it computes.
+        channels: Channels of the coarse features, then of each skip.
+        spec, norm, activation, kernel: Its architecture.
 
     Shapes:
         The features, ``(N, C, H, W)`` each, to ``(N, outputs, H', W')`` at the size of the last.
@@ -106,7 +106,7 @@ class PredictionHead(nn.Module):
 
 
 def upsample_to(x: Tensor, like: Tensor, corners: str, width: int) -> Tensor:
-    """Bilinear: (N, C, h, w) to (N, C, H, W) of `like`; corners are aligned unless `corners` is ``"odd"`` and `width` is even."""
+    """Resize bilinearly: (N, C, h, w) to (N, C, H, W) of `like`; corners are aligned unless `corners` is ``"odd"`` and `width` is even."""
     if corners == "aligned" or width % 2 == 1:
         return resize(x, *like.shape[2:])
     return resize_centers(x, *like.shape[2:])

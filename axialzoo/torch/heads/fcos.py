@@ -1,4 +1,4 @@
-"""FCOS (arXiv:1904.01355, arXiv:2006.09214): at each location the class, how far the box's sides are, and how central it is."""
+"""FCOS (arXiv:1904.01355, arXiv:2006.09214): the class, the distances to the box's sides and the centerness of each location."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from axialzoo.torch.norm import BatchNorm, apply_norm
 
 @register_head(Spec)
 class FCOS(HeadModule[dict[str, list[Tensor]]]):
-    """A feature pyramid, and at each of its levels what :class:`Levels` says.
+    """A feature pyramid, and an :class:`FCOSPredictor` on its levels.
 
     Shapes:
-        The endpoints, [(N, C, H', W')], to maps of each level: see :class:`Levels`. They are float32 under autocast too.
+        The endpoints, [(N, C, H', W')], to maps of each level: see :class:`FCOSPredictor`. They are float32 under autocast too.
     """
 
     def __init__(self, spec: Spec, backbone: Backbone):
@@ -40,12 +40,12 @@ class FCOS(HeadModule[dict[str, list[Tensor]]]):
 
 
 class FCOSPredictor(nn.Module):
-    """Classes, boxes and centerness of each level of a pyramid; the convolutions are those of all levels.
+    """Classes, boxes and centerness of each level of a pyramid; all levels share the convolutions.
 
     Args:
-        channels: Of each level, and of the towers.
-        classes: How many.
-        levels: How many.
+        channels: Channels of each level and of the towers.
+        classes: Number of classes.
+        levels: Number of levels.
         depth: Convolutions of each of the two towers.
 
     Shapes:
@@ -61,7 +61,7 @@ class FCOSPredictor(nn.Module):
         self.boxes = nn.Conv2d(channels, 4, 3, padding=1)
         self.centerness = nn.Conv2d(channels, 1, 3, padding=1)
         self.scales = nn.ParameterList([torch.ones(1) for _ in range(levels)])
-        starts = {self.classes: -math.log((1 - PRIOR) / PRIOR), self.boxes: 1.0, self.centerness: 0.0}  # boxes: a relu's gradient lives
+        starts = {self.classes: -math.log((1 - PRIOR) / PRIOR), self.boxes: 1.0, self.centerness: 0.0}  # 1: a relu's gradient is not 0
         for conv, start in starts.items():
             assert conv.bias is not None
             nn.init.normal_(conv.weight, std=SPREAD)
@@ -71,9 +71,9 @@ class FCOSPredictor(nn.Module):
         outputs: dict[str, list[Tensor]] = {"classes": [], "boxes": [], "centerness": []}
         for level, x in enumerate(features):
             x, y = self.class_tower(x, level), self.box_tower(x, level)  # (N, channels, H, W) each
-            device = "cpu" if x.is_meta else x.device.type  # shapes alone have no precision to switch
+            device = "cpu" if x.is_meta else x.device.type  # meta tensors have no autocast
             with torch.autocast(device, enabled=False):  # distances need more than 8 bits
-                x, y = (one.to(self.classes.weight.dtype) for one in (x, y))
+                x, y = x.to(self.classes.weight.dtype), y.to(self.classes.weight.dtype)
                 outputs["classes"].append(x if pre_logits else self.classes(x))
                 outputs["boxes"].append(F.relu(self.boxes(y) * self.scales[level]))
                 outputs["centerness"].append(self.centerness(y))
@@ -81,11 +81,11 @@ class FCOSPredictor(nn.Module):
 
 
 class Tower(nn.Module):
-    """3 x 3 convolutions that all levels share, each with a norm of the level's own, and activated.
+    """3 x 3 convolutions that all levels share, each followed by the level's own norm and an activation.
 
-    The norms are not shared: the levels' values are spread differently, so that the moving statistics of one norm for all would
-    follow whichever level came last, and fit none. With a norm a level (as arXiv:1911.09070 has it) they fit, and a
-    level's statistics come of N H W values: for small batches take no more levels than the objects need.
+    The levels do not share norms: their values are distributed differently, so that the moving statistics of a shared norm would
+    follow the last level and fit none. Each level has its own norm instead (as in arXiv:1911.09070), whose statistics come from
+    N H W values. For small batches take no more levels than the objects need.
 
     Shapes:
         ``(N, channels, H, W)`` to the same.

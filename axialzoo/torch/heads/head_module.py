@@ -1,4 +1,4 @@
-"""What every head's module has, and which module computes which spec."""
+"""Base class of the heads' modules, and the registry of the module for each spec."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ register_head = MODULES.register
 class HeadModule(nn.Module, Generic[Y]):
     """Features to outputs: a tensor, or a dictionary of tensors by the names of ``spec.outputs``.
 
-    The same in training and in inference: losses are functions beside it, in ``axialzoo.torch.losses``.
+    It computes the same in training and in inference; losses are functions in ``axialzoo.torch.losses``.
     """
 
     def __init__(self, spec: Head):
@@ -26,19 +26,19 @@ class HeadModule(nn.Module, Generic[Y]):
         self.spec = spec
 
     def forward(self, features: Sequence[Tensor], pre_logits: bool = False) -> Y:
-        """The outputs.
+        """Compute the outputs.
 
         Args:
-            features: The endpoints that ``spec.reads`` names, each (N, C, H, W).
-            pre_logits: Stop before the layers that tell classes apart.
+            features: Features of the endpoints ``spec.endpoints(backbone)``, each (N, C, H, W).
+            pre_logits: Return the pre-logits instead of the class logits.
         """
         raise NotImplementedError
 
     def get_classifier(self) -> nn.Module:
-        """The layer that tells classes apart."""
+        """Return the last layer, which computes the class logits."""
         raise NotImplementedError
 
 
 def make_head(spec: Head, backbone: Backbone) -> HeadModule[Any]:
-    """The module of a head on `backbone`, newly initialised."""
+    """Build the module of a head on `backbone`, newly initialised."""
     return MODULES.of(spec)(spec, backbone)

@@ -1,4 +1,4 @@
-"""Class and mask of each slot, of pixels and of the slots' embeddings (MaX-DeepLab, arXiv:2012.00759, section 3.1)."""
+"""Class and mask of each slot, from pixels and from the slots' embeddings (MaX-DeepLab, arXiv:2012.00759, section 3.1)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from axialzoo.torch.heads.decoder import PredictionHead
 from axialzoo.torch.norm import BatchNorm
 from axialzoo.torch.tokens import TokenNorm
 
-VOID = 0.9  # how likely "no class" is at the start
+VOID = 0.9  # initial probability of "no class"
 
 
 class MaskPredictor(nn.Module):
@@ -52,6 +52,6 @@ class MaskPredictor(nn.Module):
         return {"class_logits": classes, "mask_logits": masks, "pixel_feature": feature}
 
     def logits(self, embedding: Tensor) -> Tensor:
-        """Class logits, of which void has its own bias: (N, slots, queries) to (N, slots, classes + 1)."""
+        """Compute the class logits; void has a bias of its own: (N, slots, queries) to (N, slots, classes + 1)."""
         logits = self.classes(embedding)
         return logits + F.pad(logits.new_full((1,), self.void_bias), (logits.shape[-1] - 1, 0))

@@ -30,9 +30,9 @@ class MaskTransformer(HeadModule[dict[str, Tensor]]):
 
     def __init__(self, spec: Spec, backbone: Backbone):
         super().__init__(spec)
-        norm, activation, reads = backbone.norm, spec.activation, spec.endpoints(backbone)
-        self.pixel_places = [reads.index(index) for index in spec.pixel_sources(backbone)]
-        self.semantic_places = [reads.index(index) for index in spec.semantic_sources(backbone)]
+        norm, activation, endpoints = backbone.norm, spec.activation, spec.endpoints(backbone)
+        self.pixel_positions = [endpoints.index(index) for index in spec.pixel_sources(backbone)]
+        self.semantic_positions = [endpoints.index(index) for index in spec.semantic_sources(backbone)]
         predictor = (spec.pixel_channels, spec.mask_channels, spec.num_classes)
         self.pixel_decoder = self.centers = None
         self.kmeans, self.stages = nn.ModuleList(), []
@@ -52,10 +52,10 @@ class MaskTransformer(HeadModule[dict[str, Tensor]]):
         self.predictor = MaskPredictor(spec.pixel_outputs(backbone), spec.embed_channels, *predictor, norm, activation, spec.kernel)
         self.semantic = self.semantic_classes = None
         if spec.semantic is not None:
-            widths = [spec.channels(backbone, index) for index in spec.semantic_sources(backbone)]
+            in_channels = [spec.channels(backbone, index) for index in spec.semantic_sources(backbone)]
             if spec.semantic.decoder is not None:
-                self.semantic = Decoder(widths, spec.semantic.decoder, norm, activation, spec.kernel)
-            width = widths[0] if spec.semantic.decoder is None else spec.semantic.decoder.outputs
+                self.semantic = Decoder(in_channels, spec.semantic.decoder, norm, activation, spec.kernel)
+            width = in_channels[0] if spec.semantic.decoder is None else spec.semantic.decoder.outputs
             outputs = spec.semantic.outputs(spec.num_classes)
             self.semantic_classes = PredictionHead(width, spec.semantic.channels, outputs, norm, activation, spec.kernel)
         self.activation = ACTIVATIONS[activation]
@@ -63,7 +63,7 @@ class MaskTransformer(HeadModule[dict[str, Tensor]]):
         self.pre_activation = backbone.pre_activation
 
     def forward(self, features: Sequence[Tensor], pre_logits: bool = False) -> dict[str, Tensor]:
-        pixels, auxiliary = [features[place] for place in self.pixel_places], {}
+        pixels, auxiliary = [features[position] for position in self.pixel_positions], {}
         tokens = features[-1]  # (N, slots, C)
         if self.pixel_decoder is not None and self.centers is not None:
             pixels, tokens = self.pixel_decoder(pixels), self.centers(pixels[0])
@@ -80,9 +80,9 @@ class MaskTransformer(HeadModule[dict[str, Tensor]]):
         return {**outputs, **auxiliary} if self.training else outputs
 
     def semantic_logits(self, features: Sequence[Tensor]) -> Tensor:
-        """Logits of the semantic branch: (N, classes, H'', W'')."""
+        """Compute the logits of the semantic branch: (N, classes, H'', W'')."""
         assert isinstance(self.spec, Spec) and self.spec.semantic is not None and self.semantic_classes is not None
-        coarse, *skips = (features[place] for place in self.semantic_places)
+        coarse, *skips = (features[position] for position in self.semantic_positions)
         coarse = self.activate(coarse) if self.spec.semantic.activated else coarse
         if self.semantic is not None:
             skips = [self.activate(skip) for skip in skips] if self.spec.semantic.activated_skips else skips
@@ -90,7 +90,7 @@ class MaskTransformer(HeadModule[dict[str, Tensor]]):
         return self.semantic_classes(coarse)
 
     def activate(self, x: Tensor) -> Tensor:
-        """Features of the backbone, activated where they are not."""
+        """Activate features of the backbone where its blocks have not."""
         return self.backbone_activation(x) if self.pre_activation else x
 
     def get_classifier(self) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Panoptic-DeepLab's head (arXiv:1911.10194): classes of all pixels, centres of objects, and the way from each pixel to its centre."""
+"""Panoptic-DeepLab's head (arXiv:1911.10194): classes of all pixels, centres of objects, and the offset from each pixel to its centre."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Panoptic(HeadModule[dict[str, Tensor]]):
     def __init__(self, spec: Spec, backbone: Backbone):
         super().__init__(spec)
         norm, activation, instances = backbone.norm, spec.activation, spec.instances
-        self.places = spec.feature_positions(backbone)
+        self.feature_positions = spec.feature_positions(backbone)
 
         def decode(decoder: DecoderSpec) -> Decoder:
             return Decoder(spec.in_channels(decoder, backbone), decoder, norm, activation, spec.kernel)
 
-        def predict(decoder: DecoderSpec, between: int, outputs: int) -> PredictionHead:
-            return PredictionHead(decoder.outputs, between, outputs, norm, activation, spec.kernel)
+        def predict(decoder: DecoderSpec, hidden_channels: int, outputs: int) -> PredictionHead:
+            return PredictionHead(decoder.outputs, hidden_channels, outputs, norm, activation, spec.kernel)
 
         self.semantic = decode(spec.semantic)
         self.instance = decode(instances.decoder) if instances else None
@@ -40,10 +40,10 @@ class Panoptic(HeadModule[dict[str, Tensor]]):
         self.offset = predict(instances.decoder, instances.offset_channels, 2) if instances else None
 
     def forward(self, features: Sequence[Tensor], pre_logits: bool = False) -> dict[str, Tensor]:
-        x = self.semantic([features[at] for at in self.places["semantic"]])  # (N, C, H', W')
+        x = self.semantic([features[position] for position in self.feature_positions["semantic"]])  # (N, C, H', W')
         maps = {"semantic": self.classes.mix(x) if pre_logits else self.classes(x)}
         if self.instance is not None and self.center is not None and self.offset is not None:
-            y = self.instance([features[at] for at in self.places["instance"]])  # (N, C, H', W')
+            y = self.instance([features[position] for position in self.feature_positions["instance"]])  # (N, C, H', W')
             maps |= {"center": self.center(y), "offset": self.offset(y)}
         return maps
 

@@ -1,4 +1,4 @@
-"""A feature pyramid (FPN, arXiv:1612.03144): what the coarse features know, brought to the fine ones."""
+"""A feature pyramid (FPN, arXiv:1612.03144), which adds coarse features to finer ones."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from axialzoo.torch.blocks import ConvNorm
 class FeaturePyramid(nn.Module):
     """Features of one number of channels at each level, each level half as fine as the one before.
 
-    Every convolution has a norm, as where a pyramid is trained from scratch (arXiv:1911.09070), and nothing is activated but what
-    the third and further extra levels take (arXiv:1708.02002).
+    Every convolution has a norm, as in pyramids that are trained from scratch (arXiv:1911.09070). Only the inputs of the second and
+    further extra levels are activated (arXiv:1708.02002).
 
     Args:
         inputs: Channels of the backbone's features, finest first.
-        channels: Of each level.
+        channels: Channels of each level.
         extra: Levels beyond the coarsest feature, each by a convolution of stride 2 from the one before.
 
     Shapes:
@@ -47,13 +47,13 @@ class FeaturePyramid(nn.Module):
 
 
 def upsample(x: Tensor, finer: Tensor) -> Tensor:
-    """Each pixel twice in height and width: (N, C, ceil(H / 2), ceil(W / 2)) to the (N, C, H, W) of `finer`.
+    """Repeat each pixel in height and width: (N, C, ceil(H / 2), ceil(W / 2)) to the (N, C, H, W) of `finer`.
 
     Raises:
         ValueError: where `x` is not half as fine.
     """
     height, width = finer.shape[2:]
-    if not is_static(height):  # what is recorded for any size asks nothing of it
+    if not is_static(height):  # a graph for any size cannot branch on it
         rows, columns = (torch.arange(side, device=x.device) // 2 for side in (height, width))
         return x.index_select(2, rows).index_select(3, columns)
     check_half(x.shape[2:], (height, width))

@@ -40,7 +40,7 @@ class UNet(HeadModule[dict[str, Tensor]]):
             x = F.relu(self.merge(x + self.local(x, image)))  # (N, channels, H, W)
         if pre_logits:
             return {"semantic": x}
-        device = "cpu" if x.is_meta else x.device.type  # shapes alone have no precision to switch
+        device = "cpu" if x.is_meta else x.device.type  # meta tensors have no autocast
         with torch.autocast(device, enabled=False):
             return {"semantic": self.classes(x.to(self.classes.weight.dtype))}
 
@@ -71,10 +71,10 @@ class UNetDecoder(nn.ModuleList):
 
 
 class LocalBranch(nn.Module):
-    """A U-Net of its own that sees the picture in patches, row by row.
+    """A separate U-Net on the picture's patches, row by row.
 
-    Patches go through it as one batch in evaluation. In training they go one after the other, so that the norms take the statistics of
-    each patch position by itself and update their running statistics once a patch, as upstream does.
+    In evaluation it computes all patches as one batch. In training it computes one after the other, so that the norms take the statistics
+    of each patch position by itself and update their running statistics once a patch, as upstream does.
 
     Shapes:
         The features of the global branch (N, channels, H, W) and the image (N, in_channels, H, W) to (N, channels, H, W).
@@ -114,33 +114,33 @@ class LocalBranch(nn.Module):
         return torch.cat([torch.cat([local, right], 3), below], 2)  # (N, channels, H, W)
 
     def patch_features(self, patch: Tensor) -> Tensor:
-        """(N, in_channels, rows, columns) to (N, channels, rows, columns)."""
+        """Compute the features of a patch: (N, in_channels, rows, columns) to (N, channels, rows, columns)."""
         x, endpoints = self.stem(patch), []
         for stage in self.stages:
-            x, _ = stage(x)  # (N, C, H, W); no tokens travel beside the pixels
+            x, _ = stage(x)  # (N, C, H, W); there are no memory tokens
             endpoints.append(x)
         return self.decoder(endpoints, patch)
 
 
 def upsample_bilinear(x: Tensor, finer: Tensor) -> Tensor:
-    """Twice the height and width, half-pixel centres, cut to those of `finer`: (N, C, ceil(H / 2), ceil(W / 2)) to (N, C, H, W)."""
+    """Double height and width with half-pixel centres and crop to `finer`: (N, C, ceil(H / 2), ceil(W / 2)) to (N, C, H, W)."""
     x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
     return x[:, :, : finer.shape[2], : finer.shape[3]]
 
 
 def fit(image: Tensor, height: Any, width: Any) -> Tensor:
-    """Cut off, or fill with zeros, at the bottom and on the right: (N, C, H, W) to (N, C, height, width)."""
+    """Crop, or pad with zeros, at the bottom and on the right: (N, C, H, W) to (N, C, height, width)."""
     image = image[:, :, :height, :width]
     return F.pad(image, (0, width - image.shape[3], 0, height - image.shape[2]))
 
 
 def split_patches(image: Tensor, grid: int) -> Tensor:
-    """(N, C, grid H, grid W) to (grid², N, C, H, W), row by row."""
+    """Cut images into patches, row by row: (N, C, grid H, grid W) to (grid², N, C, H, W)."""
     x = image.unflatten(2, (grid, -1)).unflatten(4, (grid, -1))  # (N, C, grid, H, grid, W)
     return x.permute(2, 4, 0, 1, 3, 5).flatten(0, 1)
 
 
 def join_patches(patches: Tensor, grid: int) -> Tensor:
-    """The way back: (grid², N, C, H, W) to (N, C, grid H, grid W)."""
+    """Undo `split_patches`: (grid², N, C, H, W) to (N, C, grid H, grid W)."""
     x = patches.unflatten(0, (grid, grid))  # (grid, grid, N, C, H, W)
     return x.permute(2, 3, 0, 4, 1, 5).flatten(4, 5).flatten(2, 3)

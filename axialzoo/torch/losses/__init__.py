@@ -1,4 +1,4 @@
-"""Losses beside the heads, mirrored in both frameworks."""
+"""Losses of the heads, mirrored in both frameworks."""
 
 from axialzoo.torch.losses.classification import classification_loss
 from axialzoo.torch.losses.detection import detection_loss

@@ -1,4 +1,4 @@
-"""Cross entropy of one class an image."""
+"""Cross entropy of the class of an image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from axialzoo.torch.losses.loss_registry import register_loss
 def classification_loss(
     outputs: Tensor, targets: Mapping[str, Tensor], head: Classifier, label_smoothing: float = 0.0
 ) -> dict[str, Tensor]:
-    """Mean cross entropy over the batch, in float32 or better.
+    """Compute the mean cross entropy over the batch, in float32 or better.
 
     Args:
         outputs: Logits, (N, classes).

@@ -1,47 +1,24 @@
 """Losses of mask transformers: MaX-DeepLab (arXiv:2012.00759) and kMaX-DeepLab (arXiv:2207.04044), as deeplab2 has them.
 
-Targets come from :func:`axialzoo.tasks.segmentation.mask_targets`, stacked to batches. Masks are matched with slots on the
-host, by the final predictions alone; the matching serves the predictions of the k-means layers too. Losses are computed in float32, or in
+Targets come from :func:`axialzoo.tasks.segmentation.mask_targets`, collated to batches. Masks are matched with slots on the
+host, by the final predictions alone; the k-means layers' predictions use that matching too. Losses are computed in float32, or in
 float64 where the outputs are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from axialzoo.matching import match_masks
+from axialzoo.spec.heads.mask_losses import MATCHED_WEIGHT, MIN_FACTOR, TEMPERATURE, Masks, Matching, resolve_options
 from axialzoo.spec.heads.mask_transformer import MaskTransformer
 from axialzoo.torch.losses.loss_registry import register_loss
 from axialzoo.torch.losses.segmentation import at_least_float32, semantic_loss, top_k_mean
 from axialzoo.torch.resize import resize, resize_centers
-
-POSITIVE = 0.75  # weight of matched slots against the others
-LEAST = 1e-5  # of the factors of matched masks
-TEMPERATURE = 0.3  # of similarities of pixels
-SAMPLES = 4096  # pixels of the sampled instance discrimination
-
-
-class Masks(NamedTuple):
-    """Annotated masks at the stride of the predictions.
-
-    Attributes:
-        one_hot: (N, P, M) which mask each pixel is in.
-        classes: (N, M) int64, class of each mask; 0 where there is none.
-        exists: (N, M) bool, which masks have a pixel.
-        objects: (N, P) 1 at pixels of objects.
-        void: (N, P) 1 where a pixel has no class.
-    """
-
-    one_hot: Tensor
-    classes: Tensor
-    exists: Tensor
-    objects: Tensor
-    void: Tensor
 
 
 @register_loss(MaskTransformer)
@@ -56,14 +33,14 @@ def mask_transformer_loss(
     sample_temperature: float = 1.5,
     noise: Sequence[Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """All losses and their sum, means over the batch.
+    """Compute all losses and their sum, means over the batch.
 
     Args:
-        outputs: As the head gives them, in training or not.
+        outputs: Outputs of the head, in training or not.
         targets: ``mask_ids``, ``objects`` and ``void`` (N, h, w), ``mask_classes`` (N, M); ``semantic`` and ``semantic_weight`` where
             the head has the branch.
-        head: Its spec.
-        weights: Of the PQ-style loss (class and dice terms), mask-ID cross entropy, instance discrimination and semantic loss.
+        head: Spec of the head.
+        weights: Weights of the PQ-style loss (class and dice terms), mask-ID cross entropy, instance discrimination and semantic loss.
         top_k: Share of the pixels with the highest losses, of mask-ID cross entropy, instance discrimination and semantic loss.
         sample_k: Pixels of the sampled instance discrimination; 0 for the full one; None for 4,096 with a k-means decoder, else 0.
         sample_temperature: Higher draws more pixels of small masks.
@@ -73,8 +50,7 @@ def mask_transformer_loss(
         Scalars: ``mask_class``, ``mask_dice``, ``mask_id``, ``instance_discrimination``, the same after ``auxiliary.0.`` and so on,
         ``semantic``, and ``total``.
     """
-    sampled = (SAMPLES if head is not None and head.kmeans is not None else 0) if sample_k is None else sample_k
-    corners = "aligned" if head is None or head.pixel_decoder is None else head.pixel_decoder.corners
+    sampled, corners = resolve_options(head, sample_k)
     with torch.autocast(outputs["mask_logits"].device.type, enabled=False):  # products of masks need more than 8 bits
         losses = image_losses(outputs, targets, weights, top_k, sampled, sample_temperature, noise, corners)
     means = {name: values.mean() for name, values in losses.items()}
@@ -91,7 +67,7 @@ def image_losses(
     noise: Sequence[Tensor] | None,
     corners: str,
 ) -> dict[str, Tensor]:
-    """Every loss of each image, weighted, (N,); arguments as of :func:`mask_transformer_loss`."""
+    """Compute every weighted loss of each image, (N,); :func:`mask_transformer_loss` describes the arguments."""
     pq, mask_id, discrimination, semantic = weights
     predictions = predictions_of(outputs, corners)
     final = predictions[0]
@@ -116,15 +92,15 @@ def image_losses(
 
 
 def predictions_of(outputs: Mapping[str, Tensor], corners: str = "aligned") -> list[dict[str, Tensor]]:
-    """The final prediction and those of the k-means layers, which are resized to it: logits (N, P, S) and features (N, P, D)."""
-    names, found = ("class_logits", "mask_logits", "pixel_feature"), []
+    """Return the final prediction and those of the k-means layers, resized to it: logits (N, P, S) and features (N, P, D)."""
+    names, auxiliary = ("class_logits", "mask_logits", "pixel_feature"), []
     size = outputs["mask_logits"].shape[2:]
-    while f"auxiliary.{len(found)}.mask_logits" in outputs:
-        found.append({name: outputs[f"auxiliary.{len(found)}.{name}"] for name in names})
+    while f"auxiliary.{len(auxiliary)}.mask_logits" in outputs:
+        auxiliary.append({name: outputs[f"auxiliary.{len(auxiliary)}.{name}"] for name in names})
     grow = resize_centers if corners == "odd" and size[0] % 2 == 0 else resize
     predictions = []
-    for number, one in enumerate([{name: outputs[name] for name in names}, *found]):
-        maps = {name: at_least_float32(one[name]) for name in names}
+    for number, prediction in enumerate([{name: outputs[name] for name in names}, *auxiliary]):
+        maps = {name: at_least_float32(prediction[name]) for name in names}
         for name in names[1:]:
             maps[name] = (grow(maps[name], *size) if number else maps[name]).flatten(2).mT  # (N, P, channels)
         predictions.append(maps)
@@ -132,7 +108,7 @@ def predictions_of(outputs: Mapping[str, Tensor], corners: str = "aligned") -> l
 
 
 def masks_of(targets: Mapping[str, Tensor], like: Tensor) -> Masks:
-    """Annotated masks, of the dtype of `like`."""
+    """Return the annotated masks in the dtype of `like`."""
     ids, classes = targets["mask_ids"].flatten(1).long(), targets["mask_classes"].long()
     if ids.shape[1] != like.shape[1]:
         raise ValueError(f"mask_ids: expected {like.shape[1]} pixels, those of mask_logits, found {tuple(targets['mask_ids'].shape)}")
@@ -142,22 +118,6 @@ def masks_of(targets: Mapping[str, Tensor], like: Tensor) -> Masks:
     return Masks(one_hot, classes.clamp(min=0), exists, objects, void)
 
 
-class Matching(NamedTuple):
-    """Which slot each mask has, and how well it fits.
-
-    Attributes:
-        slots: (N, M, S) 1 where a mask has a slot.
-        dice: (N, S) similarity of each slot and its mask; 0 without a mask.
-        probability: (N, M) probability of a mask's class in its slot; 0 without a slot.
-        void: (N, S) share of each slot's pixels that are void.
-    """
-
-    slots: Tensor
-    dice: Tensor
-    probability: Tensor
-    void: Tensor
-
-
 @torch.no_grad()
 def match(prediction: Mapping[str, Tensor], masks: Masks) -> Matching:
     """Match masks with slots by dice times class probability."""
@@ -165,45 +125,47 @@ def match(prediction: Mapping[str, Tensor], masks: Masks) -> Matching:
     counted = probabilities * (1 - masks.void)[..., None]
     overlap = masks.one_hot.mT @ counted  # (N, M, S)
     sizes = masks.one_hot.sum(1)[..., None] + counted.sum(1)[:, None]  # (N, M, S)
-    dice = overlap / (sizes / 2 + LEAST)
+    dice = overlap / (sizes / 2 + MIN_FACTOR)
     classes = prediction["class_logits"].softmax(-1)  # (N, S, C + 1)
     likely = classes.mT.gather(1, masks.classes[..., None].expand(-1, -1, classes.shape[1]))  # (N, M, S)
     slots = torch.from_numpy(match_masks((dice * likely).cpu().numpy(), masks.exists.cpu().numpy())).to(dice.device)  # (N, M)
     one_hot = F.one_hot(slots.long() + 1, dice.shape[2] + 1)[..., 1:].to(dice.dtype)  # (N, M, S)
-    void = (masks.void[:, None] @ probabilities)[:, 0] / (probabilities.sum(1) + LEAST)  # (N, S)
+    void = (masks.void[:, None] @ probabilities)[:, 0] / (probabilities.sum(1) + MIN_FACTOR)  # (N, S)
     return Matching(one_hot, (dice * one_hot).amax(1), (likely * one_hot).amax(2), void)
 
 
 def class_loss(logits: Tensor, masks: Masks, matching: Matching) -> Tensor:
-    """Cross entropy of the slots' classes (N, S, C + 1), weighted by how well masks fit: (N,)."""
+    """Compute the cross entropy of the slots' classes (N, S, C + 1), weighted by how well masks fit: (N,)."""
     matched = matching.slots.amax(1)  # (N, S)
     classes = (matching.slots * masks.classes[..., None]).sum(1)  # (N, S)
     target = torch.where(matched > 0, classes.long(), logits.shape[-1] - 1)
-    factor = torch.where(matched > 0, POSITIVE * matching.dice.clamp(min=LEAST), (1 - POSITIVE) * matching.void.clamp(min=LEAST))
+    factor = torch.where(
+        matched > 0, MATCHED_WEIGHT * matching.dice.clamp(min=MIN_FACTOR), (1 - MATCHED_WEIGHT) * matching.void.clamp(min=MIN_FACTOR)
+    )
     return top_k_mean(F.cross_entropy(logits.mT, target, reduction="none") * factor, 1.0)
 
 
 def dice_loss(logits: Tensor, masks: Masks, matching: Matching) -> Tensor:
-    """One minus the dice of each mask and its slot (N, P, S), weighted by its class probability: (N,)."""
+    """Compute 1 - Dice of each mask and its slot (N, P, S), weighted by its class probability: (N,)."""
     inside = masks.one_hot.sum(-1)  # (N, P)
     chosen = (logits.softmax(-1) * inside[..., None]) @ matching.slots.mT  # (N, P, M)
     overlap, sizes = (masks.one_hot * chosen).sum(1), masks.one_hot.sum(1) + chosen.sum(1)  # (N, M)
-    weight = matching.probability.clamp(min=LEAST) * matching.slots.sum(2)
-    return ((1 - (2 * overlap + 1) / (sizes + 1)) * weight).sum(1) * (POSITIVE / logits.shape[2])
+    weight = matching.probability.clamp(min=MIN_FACTOR) * matching.slots.sum(2)
+    return ((1 - (2 * overlap + 1) / (sizes + 1)) * weight).sum(1) * (MATCHED_WEIGHT / logits.shape[2])
 
 
 def mask_id_loss(logits: Tensor, masks: Masks, matching: Matching, top_k: float) -> Tensor:
-    """Cross entropy of the slot of each pixel (N, P, S), of pixels in a matched mask: (N,)."""
+    """Compute the cross entropy of each pixel's slot (N, P, S), over pixels in a matched mask: (N,)."""
     target, counted = masks.one_hot @ matching.slots, 1 - masks.void  # (N, P, S), (N, P)
     left_out = masks.one_hot.sum(-1) - target.sum(-1)  # of masks without a slot
     return top_k_mean(cross_entropy(logits, target) * counted * (1 - left_out), top_k)
 
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Cross entropy of distributions (..., C): (...).
+    """Compute the cross entropy of distributions (..., C): (...).
 
-    A target of zeros, as of a pixel in a crowd, has the loss 0, and in TensorFlow, hence in deeplab2, the gradient ``softmax(logits)``: its
-    operation takes for granted that a target sums to 1. The gradient here is the same.
+    A target of zeros, such as a pixel in a crowd, has the loss 0. Its gradient is ``softmax(logits)``, as in deeplab2, since TensorFlow's
+    operation assumes that a target sums to 1.
     """
     total = logits.logsumexp(-1)
     loss = target.sum(-1) * total - (logits * target).sum(-1)
@@ -211,7 +173,7 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def discrimination_loss(feature: Tensor, masks: Masks, top_k: float) -> Tensor:
-    """Cross entropy of the mask of each pixel of an object, by its similarity with the masks' mean features (N, P, D): (N,)."""
+    """Compute the cross entropy of the mask of each object's pixel, by similarity with the masks' mean features (N, P, D): (N,)."""
     means = masks.one_hot.mT @ feature / masks.one_hot.sum(1)[..., None].clamp(min=1)  # (N, M, D)
     means = means * means.square().sum(-1, keepdim=True).clamp(min=1e-12).rsqrt()
     logits = feature @ means.mT / TEMPERATURE  # (N, P, M)
@@ -220,7 +182,7 @@ def discrimination_loss(feature: Tensor, masks: Masks, top_k: float) -> Tensor:
 
 
 def sampled_discrimination(feature: Tensor, masks: Masks, count: int, temperature: float, noise: Tensor | None, top_k: float) -> Tensor:
-    """Cross entropy of which of `count` pixels share a mask, by their similarity (N, P, D); pixels of small masks are drawn more: (N,)."""
+    """Compute the cross entropy of `count` drawn pixels sharing a mask, by similarity (N, P, D): (N,). Small masks are drawn more."""
     one_hot = masks.one_hot
     area = (one_hot @ one_hot.sum(1)[..., None])[..., 0].clamp(min=1)  # (N, P)
     scores = temperature * (feature.shape[1] / area).log() - 99999.0 * masks.void
@@ -235,5 +197,5 @@ def sampled_discrimination(feature: Tensor, masks: Masks, count: int, temperatur
 
 
 def gumbel(like: Tensor) -> Tensor:
-    """Gumbel noise of the shape of `like`."""
+    """Draw Gumbel noise of the shape of `like`."""
     return -(-torch.rand_like(like).clamp(min=1e-12, max=1 - 1e-7).log()).log()

@@ -1,6 +1,6 @@
-"""What a network that segments is trained on: the losses of Panoptic-DeepLab (arXiv:1911.10194), as deeplab2 computes them.
+"""Losses of segmentation: those of Panoptic-DeepLab (arXiv:1911.10194), as deeplab2 computes them.
 
-Targets come from :func:`axialzoo.tasks.segmentation.targets`, stacked to batches; ``offset`` turned to (N, 2, H, W).
+Targets come from :func:`axialzoo.tasks.segmentation.targets`, collated to batches, with ``offset`` transposed to (N, 2, H, W).
 Losses are computed in float32, or in float64 where the maps are.
 """
 
@@ -29,30 +29,30 @@ def segmentation_loss(
     top_k: tuple[float, float, float] = (0.2, 1.0, 1.0),
     class_weights: tuple[float, ...] | None = None,
 ) -> dict[str, Tensor]:
-    """All losses and their sum, means over the batch.
+    """Compute all losses and their sum, means over the batch.
 
     Args:
         outputs: ``semantic`` (N, C, H, W) logits; ``center`` (N, 1, H, W) and ``offset`` (N, 2, H, W) or neither.
         targets: The same names without channels but for ``offset``'s two, and ``..._weight`` of each.
-        head: Its spec; the maps say all that is needed of it.
+        head: Spec of the head, which is not read.
         ignore: The semantic target that does not count.
-        weights: Of the semantic, the center and the offset loss.
-        top_k: Share of the pixels, those with the highest losses, that each takes its mean over.
-        class_weights: How much a pixel of each class counts in the semantic loss, for classes that are rare; None: all alike.
+        weights: Weights of the semantic, the center and the offset loss.
+        top_k: Share of the pixels, those with the highest losses, over which each loss is averaged.
+        class_weights: Weight of the pixels of each class in the semantic loss, for rare classes; None for 1.
 
     Returns:
         Scalars: ``semantic``, ``center``, ``offset`` (weighted) and ``total``.
 
     Raises:
-        ValueError: for a map without a target, only one of ``center`` and ``offset``, or weights of other than the classes.
+        ValueError: for a map without a target, only one of ``center`` and ``offset``, or another number of weights than of classes.
     """
     check_names(outputs, targets)
     logits, target, weight = outputs["semantic"], targets["semantic"], targets["semantic_weight"]
-    found = {"semantic": semantic_loss(logits, target, weight, ignore, top_k[0], class_weights)}
+    losses = {"semantic": semantic_loss(logits, target, weight, ignore, top_k[0], class_weights)}
     if "center" in outputs:
-        found["center"] = center_loss(outputs["center"], targets["center"], targets["center_weight"], top_k[1])
-        found["offset"] = offset_loss(outputs["offset"], targets["offset"], targets["offset_weight"], top_k[2])
-    means = {name: weight * values.mean() for (name, values), weight in zip(found.items(), weights)}
+        losses["center"] = center_loss(outputs["center"], targets["center"], targets["center_weight"], top_k[1])
+        losses["offset"] = offset_loss(outputs["offset"], targets["offset"], targets["offset_weight"], top_k[2])
+    means = {name: weight * values.mean() for (name, values), weight in zip(losses.items(), weights)}
     return {**means, "total": sum(means.values(), torch.zeros_like(means["semantic"]))}
 
 
@@ -64,13 +64,13 @@ def semantic_loss(
     top_k: float = 0.2,
     class_weights: tuple[float, ...] | None = None,
 ) -> Tensor:
-    """Bootstrapped cross entropy: the mean over the hardest pixels, of those that count.
+    """Compute the bootstrapped cross entropy: the mean over the hardest pixels, of those that count.
 
     Args:
         logits: (N, C, h, w).
-        target: (N, H, W) integers; where larger than the logits, every s-th pixel is taken, s = (H - 1) / (h - 1).
-        weight: (N, H, W), of each pixel, before the hardest are chosen.
-        class_weights: C factors, of the pixels whose target is each class; before the hardest are chosen too.
+        target: (N, H, W) integers; if larger than the logits, every s-th pixel counts, s = (H - 1) / (h - 1).
+        weight: (N, H, W), factor of each pixel before the hardest are chosen.
+        class_weights: C factors of the pixels of each class, also before the hardest are chosen.
 
     Returns:
         (N,).
@@ -84,19 +84,19 @@ def semantic_loss(
 
 
 def center_loss(heat: Tensor, target: Tensor, weight: Tensor, top_k: float = 1.0) -> Tensor:
-    """Squared error of the heat map (N, 1, H, W) against (N, H, W), times `weight` (N, H, W): (N,)."""
+    """Compute the squared error of the heat map (N, 1, H, W) against (N, H, W), times `weight` (N, H, W): (N,)."""
     check_size("center", heat.shape[2:], target.shape[1:])
     return top_k_mean((at_least_float32(heat[:, 0]) - target).square() * weight, top_k)
 
 
 def offset_loss(offset: Tensor, target: Tensor, weight: Tensor, top_k: float = 1.0) -> Tensor:
-    """Absolute error of rows and columns, their mean: both (N, 2, H, W), `weight` (N, H, W): (N,)."""
+    """Compute the mean absolute error of rows and columns: both (N, 2, H, W), `weight` (N, H, W): (N,)."""
     check_size("offset", offset.shape[1:], target.shape[1:])
     return top_k_mean((at_least_float32(offset) - target).abs().mean(1) * weight, top_k)
 
 
 def top_k_mean(pixels: Tensor, share: float) -> Tensor:
-    """Of each picture (N, H, W), the mean over the highest `share` of the values, of those that are not 0: (N,), 0 if all are."""
+    """Average the highest `share` of each picture's values, (N, H, W), without those that are 0: (N,), 0 if all are."""
     values = pixels.flatten(1)  # (N, H W)
     if share != 1:
         values = values.topk(top_k_count(share, values.shape[1]), sorted=False).values
@@ -104,18 +104,18 @@ def top_k_mean(pixels: Tensor, share: float) -> Tensor:
 
 
 def top_k_count(share: float, n: int) -> int:
-    """How many of `n` pixels a share is: rounded, halves to even, in float32 as deeplab2 does."""
+    """Return the number of pixels in a share of `n`: rounded, halves to even, in float32 as deeplab2 does."""
     if not 0 < share <= 1:
         raise ValueError(f"top_k: expected a share above 0 and up to 1, found {share}")
     return int(np.rint(np.float32(share) * np.float32(n)))
 
 
 def subsample(x: Tensor, size: tuple[int, ...]) -> Tensor:
-    """(N, h, w): every s-th row and column of (N, H, W), where s is a whole number."""
+    """Take every s-th row and column, where s is an integer: (N, H, W) to (N, h, w)."""
     stride = stride_between(tuple(x.shape[1:]), size)
     return x[:, ::stride, ::stride]
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """At least float32."""
+    """Cast to float32, unless `x` is float64."""
     return x if x.dtype == torch.float64 else x.float()

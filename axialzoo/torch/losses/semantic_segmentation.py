@@ -1,6 +1,6 @@
-"""Losses of masks of classes: binary cross entropy, Dice and cross entropy, at every pixel.
+"""Losses of class masks: binary cross entropy, Dice and cross entropy, at every pixel.
 
-Targets come from the task's ``targets``, stacked to batches. Losses are computed in float32, or in float64 where the logits are.
+Targets come from the task's ``targets``, collated to batches. Losses are computed in float32, or in float64 where the logits are.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def semantic_segmentation_loss(
 ) -> dict[str, Tensor]:
     """Compute the weighted losses and their sum, means over the batch.
 
-    Without any weight: cross entropy alone, as the Medical Transformer is trained; of one logit half the binary cross entropy and Dice,
-    as in U-Bench.
+    Without any weight it is the cross entropy, as the Medical Transformer is trained. For one logit it is half the binary cross entropy
+    plus Dice, as in U-Bench.
 
     Args:
         outputs: ``semantic`` (N, C, H, W) logits; one logit is that of the second of two classes.
         targets: ``semantic`` (N, H, W) classes.
-        head: Its spec; the logits say all that is needed of it.
+        head: Spec of the head, which is not read.
         bce: Weight of :func:`bce_loss`.
         dice: Weight of :func:`dice_loss`.
         cross_entropy: Weight of :func:`cross_entropy_loss`.
@@ -47,7 +47,7 @@ def semantic_segmentation_loss(
         Scalars: those of ``bce``, ``dice``, ``cross_entropy`` that have a weight, and ``total``.
 
     Raises:
-        ValueError: for cross entropy of one logit, or weights of other than the classes.
+        ValueError: for cross entropy of one logit, or another number of weights than of classes.
     """
     logits, target = outputs["semantic"], targets["semantic"]
     logits = logits if logits.dtype == torch.float64 else logits.float()
@@ -62,13 +62,13 @@ def semantic_segmentation_loss(
 
 
 def bce_loss(logits: Tensor, target: Tensor, ignore: int = -1) -> Tensor:
-    """Binary cross entropy of each logit against its class, the mean over classes and the pixels that count: (N,)."""
+    """Compute the binary cross entropy of each logit, the mean over classes and the pixels that count: (N,)."""
     one_hot, counted = one_hot_targets(logits, target, ignore)  # (N, C, H, W), (N, H, W)
     return pixel_mean(F.binary_cross_entropy_with_logits(logits, one_hot, reduction="none").mean(1), counted)
 
 
 def dice_loss(logits: Tensor, target: Tensor, ignore: int = -1) -> Tensor:
-    """1 - Dice of the probabilities (sigmoid of one logit, softmax of several) in each picture, the mean over classes: (N,)."""
+    """Compute 1 - Dice of the probabilities (sigmoid of one logit, softmax of several) in each picture, the mean over classes: (N,)."""
     one_hot, counted = one_hot_targets(logits, target, ignore)  # (N, C, H, W), (N, H, W)
     p = (logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)) * counted[:, None]  # (N, C, H, W)
     both = 2 * (p * one_hot).sum((2, 3)) + SMOOTH  # (N, C)
@@ -76,7 +76,7 @@ def dice_loss(logits: Tensor, target: Tensor, ignore: int = -1) -> Tensor:
 
 
 def cross_entropy_loss(logits: Tensor, target: Tensor, ignore: int = -1, class_weights: tuple[float, ...] | None = None) -> Tensor:
-    """Cross entropy, the mean over the pixels that count: (N,)."""
+    """Compute the cross entropy, the mean over the pixels that count: (N,)."""
     check_class_weights(class_weights, logits.shape[1])
     weight = None if class_weights is None else logits.new_tensor(class_weights)  # (C,)
     pixels = F.cross_entropy(logits, target.long(), weight, reduction="none", ignore_index=ignore)  # (N, H, W)
@@ -84,12 +84,12 @@ def cross_entropy_loss(logits: Tensor, target: Tensor, ignore: int = -1, class_w
 
 
 def one_hot_targets(logits: Tensor, target: Tensor, ignore: int) -> tuple[Tensor, Tensor]:
-    """Targets as (N, C, H, W) zeros and ones, and which pixels count, (N, H, W); of one logit, those of the second class."""
+    """Return targets as (N, C, H, W) zeros and ones, and which pixels count, (N, H, W); of one logit, those of the second class."""
     counted = (target != ignore).to(logits.dtype)
     classes = torch.arange(logits.shape[1], device=target.device) + (logits.shape[1] == 1)
     return (target[:, None] == classes[:, None, None]).to(logits.dtype), counted
 
 
 def pixel_mean(pixels: Tensor, counted: Tensor) -> Tensor:
-    """The mean over the pixels of each picture that count, 0 if none does: (N, H, W) to (N,)."""
+    """Average the pixels of each picture that count, 0 if none does: (N, H, W) to (N,)."""
     return (pixels * counted).sum((1, 2)) / counted.sum((1, 2)).clamp(min=1)

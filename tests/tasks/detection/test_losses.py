@@ -49,7 +49,7 @@ def test_pytorch_gives_the_equations(name):
 
 def test_pytorch_gives_the_equations_for_other_options():
     options = {"alpha": 0.4, "gamma": 0.5}
-    parts = in_torch(*case("random"), totals=torch.tensor([7.0, 3.0], dtype=torch.float64), **options)[0]
+    parts = in_torch(*case("random"), normalizer=torch.tensor([7.0, 3.0], dtype=torch.float64), **options)[0]
     assert parts == pytest.approx(in_plain(*case("random"), totals=(7, 3), **options), rel=1e-9)
 
 
@@ -85,7 +85,7 @@ def test_keras_gives_the_same_for_other_options_and_counts_the_same():
     from tests.in_keras import keras, numpy
 
     wanted = in_plain(*case("random"), totals=(7, 3), alpha=0.4, gamma=0.5)
-    parts, _ = in_keras(*case("random"), totals=keras.ops.convert_to_tensor(np.array([7.0, 3.0])), alpha=0.4, gamma=0.5)
+    parts, _ = in_keras(*case("random"), normalizer=keras.ops.convert_to_tensor(np.array([7.0, 3.0])), alpha=0.4, gamma=0.5)
     assert {part: float(parts[part]) for part in PARTS} == pytest.approx(wanted, rel=1e-9)
     targets = case("random")[1]
     objects = targets["classes"] >= 0
@@ -121,7 +121,7 @@ def test_processes_that_share_their_count_give_the_loss_of_one_with_all_pictures
     total = detection.normalizers({name: torch.from_numpy(one) for name, one in targets.items()})
     halves = [
         in_torch(
-            {k: [m[i : i + 1] for m in v] for k, v in outputs.items()}, {k: v[i : i + 1] for k, v in targets.items()}, totals=total / 2
+            {k: [m[i : i + 1] for m in v] for k, v in outputs.items()}, {k: v[i : i + 1] for k, v in targets.items()}, normalizer=total / 2
         )[0]
         for i in range(2)
     ]

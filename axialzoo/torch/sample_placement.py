@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SamplePlacement:
-    """Which samples of the whole batch these are: every `processes`-th from number `process` on, at a step of a run."""
+    """Place of a process's samples in the whole batch: every `processes`-th sample from number `process` on, at a step of a run."""
 
     seed: int
     step: int
@@ -25,9 +25,9 @@ _current: list[SamplePlacement] = []
 
 @contextmanager
 def deterministic_drop_path(seed: int, step: int, process: int = 0, processes: int = 1) -> Iterator[None]:
-    """What is dropped depends on (seed, step, layer, place in the whole batch) alone: a share of a batch changes nothing.
+    """Make stochastic depth depend on (seed, step, layer, place in the whole batch) alone, however processes share a batch.
 
-    Backward passes belong inside too, where blocks are computed again in them.
+    Run the backward pass inside this context too, if it recomputes blocks.
     """
     _current.append(SamplePlacement(seed, step, process, processes))
     try:
@@ -37,9 +37,9 @@ def deterministic_drop_path(seed: int, step: int, process: int = 0, processes: i
 
 
 def keep_mask(count: int, rate: float, layer: int) -> Tensor:
-    """Which of `count` samples stay, (N,); drawn in float32, since half precision has too few steps."""
+    """Draw which of `count` samples stay, (N,); the draw is in float32, since half precision has too few steps."""
     if not _current:
         return torch.rand(count) >= rate
-    at = _current[-1]
-    random = torch.Generator().manual_seed(hash((at.seed, at.step, layer)) % 2**63)
-    return torch.rand(count * at.processes, generator=random)[at.process :: at.processes] >= rate
+    placement = _current[-1]
+    random = torch.Generator().manual_seed(hash((placement.seed, placement.step, layer)) % 2**63)
+    return torch.rand(count * placement.processes, generator=random)[placement.process :: placement.processes] >= rate

@@ -1,4 +1,4 @@
-"""The named models in PyTorch, with or without weights."""
+"""Factory of the named models in PyTorch, with or without weights."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def create_model(
     out_indices: Sequence[int] | None = None,
     **changes: Unpack[Changes],
 ) -> AxialModel[Any] | AxialBackbone:
-    """A registered model; None leaves a thing as the model, or its checkpoint, has it.
+    """Build a registered model. An option of None keeps the value of the model or its checkpoint.
 
     Args:
-        name: Name, alias or ``"name.tag"``: see :func:`axialzoo.list_models`; ``"custom"`` for whatever `pretrained` is.
+        name: Name, alias or ``"name.tag"``: see :func:`axialzoo.list_models`; ``"custom"`` for the model of the checkpoint `pretrained`.
         pretrained: False; True for the model's first weights; a tag; ``"name.tag"``; a checkpoint folder;
             ``"org/repo"`` or ``"org/repo@revision"`` on the Hub.
-        features_only: Give the pyramid of features, as a list, instead of what the head gives.
-        out_indices: Which features: 0 at stride 2 (the stem, for most), then one per stage, a neck last; default all.
+        features_only: Return the pyramid of features, as a list, instead of the head's outputs.
+        out_indices: Features to return: 0 at stride 2 (the stem, for most), then one per stage, a neck last; default all.
         **changes: See :class:`axialzoo.spec.Changes`: ``num_classes``, ``things``, ``in_channels``, ``input_size``, ``span``,
             ``long_axis``, ``drop_path``, ``output_stride``, ``attention``.
 
@@ -73,7 +73,7 @@ def create_model(
 
 
 def load_model(source: str | os.PathLike[str], **changes: Unpack[Changes]) -> AxialModel[Any]:
-    """The model that a checkpoint holds, with its weights, in evaluation.
+    """Load a checkpoint's model with its weights, in evaluation mode.
 
     Args:
         source: A folder, ``"name.tag"`` or ``"name"`` with weights, or ``"org/repo[@revision]"`` on the Hub.
@@ -93,10 +93,10 @@ def build(spec: Model, *, features_only: Literal[False] = False, out_indices: No
 @overload
 def build(spec: Model, *, features_only: bool, out_indices: Sequence[int] | None = None) -> AxialModel[Any] | AxialBackbone: ...
 def build(spec: Model, *, features_only: bool = False, out_indices: Sequence[int] | None = None) -> AxialModel[Any] | AxialBackbone:
-    """A model from its spec, newly initialised.
+    """Build a model from its spec, newly initialised.
 
     Example:
-        >>> features = build(entry("axial_resnet_cifar10_xs").spec, features_only=True, out_indices=(0, 3))
+        >>> features = build(get_entry("axial_resnet_cifar10_xs").spec, features_only=True, out_indices=(0, 3))
         >>> [tuple(x.shape) for x in features(torch.zeros(1, 3, 32, 32))]
         [(1, 8, 32, 32), (1, 64, 8, 8)]
     """
@@ -119,7 +119,7 @@ def _build_loaded(planned: BuildPlan, features_only: bool, out_indices: Sequence
 
 
 class Builder(Protocol[Y_co]):
-    """What makes a named model: see :func:`create_model`; `Y` is what the model's forward gives."""
+    """Function that builds a named model: see :func:`create_model`; `Y` is the type of the model's outputs."""
 
     @overload
     def __call__(
@@ -137,5 +137,5 @@ class Builder(Protocol[Y_co]):
 
 
 def builder(name: str) -> Builder[Any]:
-    """The builder of a registered model, under its name and with every argument in its signature, for ``help()``."""
+    """Return the builder of a registered model, with its name and with every argument in its signature, for ``help()``."""
     return cast(Builder[Any], named_builder(create_model, name))

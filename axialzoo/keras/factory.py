@@ -1,4 +1,4 @@
-"""The named models in Keras, with or without weights."""
+"""Factory of the named models in Keras, with or without weights."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def create_model(
     dtype: Any = None,
     **changes: Unpack[Changes],
 ) -> AxialModel | AxialBackbone:
-    """A registered model; None leaves a thing as the model, or its checkpoint, has it.
+    """Build a registered model. An option of None keeps the value of the model or its checkpoint.
 
     Args:
-        name: Name, alias or ``"name.tag"``: see :func:`axialzoo.list_models`; ``"custom"`` for whatever `pretrained` is.
+        name: Name, alias or ``"name.tag"``: see :func:`axialzoo.list_models`; ``"custom"`` for the model of the checkpoint `pretrained`.
         pretrained: False; True for the model's first weights; a tag; ``"name.tag"``; a checkpoint folder;
             ``"org/repo"`` or ``"org/repo@revision"`` on the Hub.
-        features_only: Give the pyramid of features, as a list, instead of what the head gives.
-        out_indices: Which features: 0 at stride 2 (the stem, for most), then one per stage, a neck last; default all.
+        features_only: Return the pyramid of features, as a list, instead of the head's outputs.
+        out_indices: Features to return: 0 at stride 2 (the stem, for most), then one per stage, a neck last; default all.
         dtype: Policy of every layer, such as ``"mixed_bfloat16"``; default Keras's.
         **changes: See :class:`axialzoo.spec.Changes`: ``num_classes``, ``things``, ``in_channels``, ``input_size`` (which the
             inputs are fixed to; without it they are free), ``span``, ``long_axis``, ``drop_path``, ``output_stride``, ``attention``.
@@ -73,7 +73,7 @@ def create_model(
 
 
 def load_model(source: str | os.PathLike[str], *, dtype: Any = None, **changes: Unpack[Changes]) -> AxialModel:
-    """The model that a checkpoint holds, with its weights.
+    """Load a checkpoint's model with its weights.
 
     Args:
         source: A folder, ``"name.tag"`` or ``"name"`` with weights, or ``"org/repo[@revision]"`` on the Hub.
@@ -125,10 +125,10 @@ def build(
     dtype: Any = None,
     name: str = "custom",
 ) -> AxialModel | AxialBackbone:
-    """A model from its spec, newly initialised.
+    """Build a model from its spec, newly initialised.
 
     Example:
-        >>> features = build(entry("axial_resnet_cifar10_xs").spec, features_only=True, out_indices=(0, 3), input_size=32)
+        >>> features = build(get_entry("axial_resnet_cifar10_xs").spec, features_only=True, out_indices=(0, 3), input_size=32)
         >>> features.output_shape
         [(None, 32, 32, 8), (None, 8, 8, 64)]
     """
@@ -138,7 +138,7 @@ def build(
 
 
 class Builder(Protocol):
-    """What makes a named model: see :func:`create_model`."""
+    """Function that builds a named model: see :func:`create_model`."""
 
     @overload
     def __call__(
@@ -157,5 +157,5 @@ class Builder(Protocol):
 
 
 def builder(name: str) -> Builder:
-    """The builder of a registered model, under its name and with every argument in its signature, for ``help()``."""
+    """Return the builder of a registered model, with its name and with every argument in its signature, for ``help()``."""
     return cast(Builder, named_builder(create_model, name))

@@ -1,4 +1,4 @@
-"""Models from the Hub and to it."""
+"""Methods that load models from the Hub and upload them."""
 
 from __future__ import annotations
 
@@ -8,37 +8,36 @@ from typing import Any, Self, Unpack, cast
 
 from axialzoo.hub import plan_build
 from axialzoo.hub.mixin import HubMixin as SharedHubMixin
-from axialzoo.keras.weights import load_tensors, save_model
 from axialzoo.spec import Changes
+from axialzoo.torch.weights import load_tensors, save_model
 
 
 class HubMixin(SharedHubMixin):
-    """``from_pretrained`` and ``push_to_hub`` of a model with a head."""
+    """Adds ``from_pretrained`` and ``push_to_hub`` to a model with a head."""
 
     @classmethod
-    def from_pretrained(cls, source: str | os.PathLike[str], *, dtype: Any = None, **changes: Unpack[Changes]) -> Self:
-        """The model that a checkpoint holds, with its weights.
+    def from_pretrained(cls, source: str | os.PathLike[str], **changes: Unpack[Changes]) -> Self:
+        """Load a checkpoint's model with its weights, in evaluation mode.
 
         Args:
             source: ``"org/repo[@revision]"`` on the Hub, a folder, ``"name.tag"`` or ``"name"`` with weights.
-            dtype, **changes: As for :func:`axialzoo.keras.create_model`.
+            **changes: As for :func:`axialzoo.torch.create_model`.
 
         Raises:
             CheckpointError: where the weights are not whole, or the Hub does not have them.
 
         Example:
-            >>> from axialzoo.keras import AxialModel
+            >>> from axialzoo.torch import AxialModel
             >>> AxialModel.from_pretrained("axial_resnet_cifar10").labels[3].name
             'cat'
         """
         planned = plan_build("custom", source, **changes)
         assert planned.checkpoint is not None and planned.config is not None
-        size = changes.get("input_size")
-        model = cast(Any, cls)(planned.spec, input_size=size, dtype=dtype, name=planned.config.model)
+        model = cast(Any, cls)(planned.spec)
         load_tensors(model, planned.checkpoint.tensors, replace=planned.replace, verified=True)
-        model.config = planned.config
+        model.name, model.config = planned.config.model, planned.config
         model.came_from = str(source)
-        return model
+        return model.eval()
 
     def _save(self, folder: Path, **saved: Any) -> None:
         save_model(cast(Any, self), folder, **saved)
