@@ -28,12 +28,12 @@ from axialzoo.ops.kernels.bindings import bind, framework_op, function_index
 
 __all__ = [  # what every back end's module has, and what operators are made of
     "kernel_arrays", "attend", "average_pool", "axial_attention", "can_train", "depthwise", "linear", "logit_moments", "max_pool",
-    "normalised", "operate", "product", "run", "serves", "subsample",
+    "normalised", "operate", "product", "run", "subsample", "supports",
 ]  # fmt: skip
 TARGET, RUN = "axialzoo_attention", "axialzoo_run"
 
 
-def serves(x) -> bool:
+def supports(x) -> bool:
     """Whether the kernel can take `x` here: not where a size is left open, as in exports."""
     return all(isinstance(side, int) for side in x.shape) and kernel() is not None and _loaded() is not None
 
@@ -51,32 +51,32 @@ def _loaded() -> ctypes.CDLL | None:
     return library
 
 
-def axial_attention(x, arrays, form: AttentionAttributes, activation: Activation | None = None):
+def axial_attention(x, arrays, attributes: AttentionAttributes, activation: Activation | None = None):
     """A folded layer, of what `kernel_arrays` gives, activated: (N, H, W, C) to (N, H, W, V)."""
     found = kernel()
     assert found is not None  # see serves
-    y = _attention(x, arrays, form, found.isa_index)
+    y = _attention(x, arrays, attributes, found.isa_index)
     return y if activation is None else activation(y)
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
-def _attention(x, arrays, form: AttentionAttributes, isa: int):
+def _attention(x, arrays, attributes: AttentionAttributes, isa: int):
     return jax.lax.platform_dependent(
-        x, arrays, cpu=functools.partial(_on_cpu, form=form, isa=isa), default=functools.partial(reference_layer, form=form)
+        x, arrays, cpu=functools.partial(_on_cpu, attributes=attributes, isa=isa), default=functools.partial(reference_layer, attributes=attributes)
     )
 
 
 @_attention.__wrapped__.defjvp
-def _(form, isa, primals, tangents):
-    return jax.jvp(functools.partial(reference_layer, form=form), primals, tangents)
+def _(attributes, isa, primals, tangents):
+    return jax.jvp(functools.partial(reference_layer, attributes=attributes), primals, tangents)
 
 
-def _on_cpu(x, arrays, form: AttentionAttributes, isa: int):
+def _on_cpu(x, arrays, attributes: AttentionAttributes, isa: int):
     shift = arrays[-1]
     call = jax.ffi.ffi_call(TARGET, jax.ShapeDtypeStruct((*x.shape[:3], shift.shape[0]), x.dtype), vmap_method="sequential")
     none = np.zeros((0,), x.dtype)  # for a term that is not there
-    settings = {name: np.int64(value) for name, value in {**form.named(), "isa": isa}.items()}
+    settings = {name: np.int64(value) for name, value in {**attributes.named(), "isa": isa}.items()}
     return call(x, *(none if array is None else array for array in arrays), **settings)
 
 
@@ -87,11 +87,11 @@ def subsample(x, step: int):
 
 def depthwise(conv: keras.layers.DepthwiseConv2D, x):
     """As :func:`axialzoo.ops.keras.inference.depthwise`; on a CPU a sum of products, since XLA's own is a plain loop there."""
-    if keras.backend.standardize_dtype(x.dtype) != "float32" or conv.compute_dtype != "float32" or not serves(x):
+    if keras.backend.standardize_dtype(x.dtype) != "float32" or conv.compute_dtype != "float32" or not supports(x):
         return inference.depthwise(conv, x)
     kernel = keras.ops.convert_to_tensor(conv.kernel)  # (k, k, C, 1)
-    plain = functools.partial(keras.ops.depthwise_conv, padding="same", data_format="channels_last")
-    return jax.lax.platform_dependent(x, kernel, cpu=_sum_of_products, default=plain)
+    reference = functools.partial(keras.ops.depthwise_conv, padding="same", data_format="channels_last")
+    return jax.lax.platform_dependent(x, kernel, cpu=_sum_of_products, default=reference)
 
 
 def _sum_of_products(x, kernel):
@@ -102,7 +102,7 @@ def _sum_of_products(x, kernel):
 
 def max_pool(x):
     """As :func:`axialzoo.ops.keras.inference.max_pool`; on a CPU of slices, since XLA's gradient looks for each maximum's place anew."""
-    return jax.lax.platform_dependent(x, cpu=_max_of_slices, default=inference.max_pool) if serves(x) else inference.max_pool(x)
+    return jax.lax.platform_dependent(x, cpu=_max_of_slices, default=inference.max_pool) if supports(x) else inference.max_pool(x)
 
 
 def _max_of_slices(x):
@@ -114,7 +114,7 @@ def _max_of_slices(x):
     return first
 
 
-can_train = serves
+can_train = supports
 
 
 def run(function: str, structure: type, given: dict[str, Any], results: dict[str, tuple[int, ...]], **fields: Any) -> tuple:
@@ -133,59 +133,59 @@ def run(function: str, structure: type, given: dict[str, Any], results: dict[str
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def operate(operator: CustomOp, form: Any, inputs: tuple) -> tuple:
+def operate(operator: CustomOp, attributes: Any, inputs: tuple) -> tuple:
     """What `operator` computes of `inputs`; those that are None stay so."""
-    return _forward(operator, form, inputs)[0]
+    return _forward(operator, attributes, inputs)[0]
 
 
-def _forward_rule(operator: CustomOp, form: Any, inputs: tuple):
-    outputs, kept = _forward(operator, form, inputs)
+def _forward_rule(operator: CustomOp, attributes: Any, inputs: tuple):
+    outputs, kept = _forward(operator, attributes, inputs)
     return outputs, (inputs, outputs, kept)
 
 
-def _backward_rule(operator: CustomOp, form: Any, known: tuple, grads: tuple):
-    return (_backward(operator, form, known, grads),)
+def _backward_rule(operator: CustomOp, attributes: Any, known: tuple, grads: tuple):
+    return (_backward(operator, attributes, known, grads),)
 
 
 operate.defvjp(_forward_rule, _backward_rule)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _forward(operator: CustomOp, form: Any, inputs: tuple) -> tuple[tuple, tuple]:
+def _forward(operator: CustomOp, attributes: Any, inputs: tuple) -> tuple[tuple, tuple]:
     def on_cpu(inputs: tuple):
-        return operator.forward(form, *inputs)
+        return operator.forward(attributes, *inputs)
 
     def elsewhere(inputs: tuple):
-        return operator.plain(form, *inputs), _zeros(jax.eval_shape(on_cpu, inputs)[1])
+        return operator.reference(attributes, *inputs), _zeros(jax.eval_shape(on_cpu, inputs)[1])
 
     return jax.lax.platform_dependent(inputs, cpu=on_cpu, default=elsewhere)
 
 
 @_forward.defjvp
-def _(operator, form, primals, tangents):
-    found = _forward(operator, form, *primals)
-    moved = jax.jvp(lambda inputs: operator.plain(form, *inputs), primals, tangents)[1]
+def _(operator, attributes, primals, tangents):
+    found = _forward(operator, attributes, *primals)
+    moved = jax.jvp(lambda inputs: operator.reference(attributes, *inputs), primals, tangents)[1]
     return found, (moved, _zeros(found[1]))
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _backward(operator: CustomOp, form: Any, known: tuple, grads: tuple) -> tuple:
+def _backward(operator: CustomOp, attributes: Any, known: tuple, grads: tuple) -> tuple:
     return jax.lax.platform_dependent(
         known, grads,
-        cpu=lambda known, grads: operator.backward(form, *known, grads),
-        default=lambda known, grads: _plain_gradients(operator, form, known[0], grads),
+        cpu=lambda known, grads: operator.backward(attributes, *known, grads),
+        default=lambda known, grads: _reference_gradients(operator, attributes, known[0], grads),
     )  # fmt: skip
 
 
 @_backward.defjvp
-def _(operator, form, primals, tangents):
+def _(operator, attributes, primals, tangents):
     (known, grads), (moved, moved_grads) = primals, tangents
-    gradients = functools.partial(_plain_gradients, operator, form)
-    return _backward(operator, form, *primals), jax.jvp(gradients, (known[0], grads), (moved[0], moved_grads))[1]
+    gradients = functools.partial(_reference_gradients, operator, attributes)
+    return _backward(operator, attributes, *primals), jax.jvp(gradients, (known[0], grads), (moved[0], moved_grads))[1]
 
 
-def _plain_gradients(operator: CustomOp, form: Any, inputs: tuple, grads: tuple) -> tuple:
-    return jax.vjp(lambda *inputs: operator.plain(form, *inputs), *inputs)[1](grads)
+def _reference_gradients(operator: CustomOp, attributes: Any, inputs: tuple, grads: tuple) -> tuple:
+    return jax.vjp(lambda *inputs: operator.reference(attributes, *inputs), *inputs)[1](grads)
 
 
 def _zeros(shapes):

@@ -21,7 +21,7 @@ class CustomOp(NamedTuple):
         backward: ``backward(form, inputs, outputs, kept, grads)`` gives a gradient for each input, None for those that are None.
     """
 
-    plain: Callable[..., tuple]
+    reference: Callable[..., tuple]
     forward: Callable[..., tuple[tuple, tuple]]
     backward: Callable[..., tuple]
 

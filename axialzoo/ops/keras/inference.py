@@ -24,7 +24,7 @@ def xla_unsupported() -> bool:
 def kernel_for(layer: Any, x) -> bool:
     """Whether the kernel is there for this layer and input: folded, float32, on the CPU."""
     folded = layer.norm_qkv.folded and layer.norm_output.folded
-    return folded and keras.backend.standardize_dtype(x.dtype) == layer.compute_dtype == "float32" and kernel_ops().serves(x)
+    return folded and keras.backend.standardize_dtype(x.dtype) == layer.compute_dtype == "float32" and kernel_ops().supports(x)
 
 
 def linear(layer, x, residual=None, activation: Activation | None = None):
@@ -73,8 +73,8 @@ def fused_inference(layer: Any, x, axis: int, activation: Activation | None = No
     weight, bias, *tables, scales, position_scale, shift = kernel_ops().kernel_arrays(layer)
     if spec.long_axis == "interpolate":
         tables = [_stretched(table, spec.positions, length) for table in tables]
-    form = AttentionAttributes.of(spec, axis)
-    return kernel_ops().axial_attention(x, (weight, bias, *tables, scales, position_scale, shift), form, activation)
+    attributes = AttentionAttributes.of(spec, axis)
+    return kernel_ops().axial_attention(x, (weight, bias, *tables, scales, position_scale, shift), attributes, activation)
 
 
 def kernel_arrays(layer: Any) -> tuple[Table, ...]:
@@ -102,29 +102,29 @@ def kernel_arrays(layer: Any) -> tuple[Table, ...]:
     )
 
 
-def reference_layer(x, arrays: tuple[Table, ...], form: AttentionAttributes):
+def reference_layer(x, arrays: tuple[Table, ...], attributes: AttentionAttributes):
     """What an operator computes, of plain operations: for derivatives, and for other devices."""
     weight, bias, *tables, scales, position_scale, shift = arrays
-    heads, keys = scales.shape[1], scales.shape[1] * form.key_depth
-    x = ops.swapaxes(x, 1, 2) if form.axis == 0 else x  # (N, O, L, C)
+    heads, keys = scales.shape[1], scales.shape[1] * attributes.key_depth
+    x = ops.swapaxes(x, 1, 2) if attributes.axis == 0 else x  # (N, O, L, C)
     x = x @ weight + bias  # (N, O, L, 2K+V)
     _, others, length, _ = ops.shape(x)
     parts = x[..., :keys], x[..., keys : 2 * keys], x[..., 2 * keys :]
     q, k, v = (ops.swapaxes(ops.reshape(part, (-1, others, length, heads, part.shape[-1] // heads)), 2, 3) for part in parts)
-    content, positions = reference_attention(q, k, v, tables, scales, form)  # (N, O, G, L, Dv) or None
+    content, positions = reference_attention(q, k, v, tables, scales, attributes)  # (N, O, G, L, Dv) or None
     y = ops.reshape(shift, (heads, 1, -1))  # (G, 1, Dv)
     if content is not None:
         y = y + content
     if positions is not None:
         y = y + (positions if position_scale is None else ops.reshape(position_scale, (heads, 1, -1)) * positions)
     y = ops.reshape(ops.swapaxes(y, 2, 3), (-1, others, length, shift.shape[0]))  # (N, O, L, V)
-    return ops.swapaxes(y, 1, 2) if form.axis == 0 else y
+    return ops.swapaxes(y, 1, 2) if attributes.axis == 0 else y
 
 
-def reference_attention(q, k, v, tables, scales, form: AttentionAttributes) -> tuple[Table, Table]:
+def reference_attention(q, k, v, tables, scales, attributes: AttentionAttributes) -> tuple[Table, Table]:
     """Contents and positions retrieved along L, (N, O, G, L, Dv) each or None, of (N, O, G, L, D)."""
     length = ops.shape(q)[3]
-    bounds = [form.span // 2] * bool(form.span) + [table.shape[0] // 2 for table in tables if table is not None]
+    bounds = [attributes.span // 2] * bool(attributes.span) + [table.shape[0] // 2 for table in tables if table is not None]
     reach = length - 1
     for bound in bounds:
         reach = min(reach, bound) if isinstance(reach, int) else ops.minimum(reach, bound)
@@ -135,17 +135,17 @@ def reference_attention(q, k, v, tables, scales, form: AttentionAttributes) -> t
     rq, rk, rv = (None if table is None else ops.take(table, near + table.shape[0] // 2, axis=0) for table in tables)  # (T, S, D)
     flat = (-1, q.shape[2], length)
     content, positions = attend_along(
-        *(ops.reshape(x, (*flat, x.shape[4])) for x in (q, k, v)), (rq, rk, rv), factors_of(scales, (rq, rk), form), visible[None],
-        form.content_value,
+        *(ops.reshape(x, (*flat, x.shape[4])) for x in (q, k, v)), (rq, rk, rv), factors_of(scales, (rq, rk), attributes), visible[None],
+        attributes.content_value,
     )  # fmt: skip
     shape = (-1, *ops.shape(q)[1:4], v.shape[4])  # (N, O, G, L, Dv)
     content, positions = (None if x is None else ops.reshape(x, shape) for x in (content, positions))
     return content, positions
 
 
-def factors_of(scales, tables: tuple[Table, Table], form: AttentionAttributes) -> tuple[Table, Table, Table]:
+def factors_of(scales, tables: tuple[Table, Table], attributes: AttentionAttributes) -> tuple[Table, Table, Table]:
     """Factors of q.k, q.rq and k.rk, (G, 1, 1) each, of `scales`, (3, G); None for a term that there is not."""
-    there = form.content_similarity, tables[0] is not None, tables[1] is not None
+    there = attributes.content_similarity, tables[0] is not None, tables[1] is not None
     content, query, key = (scales[index][:, None, None] if present else None for index, present in enumerate(there))
     return content, query, key
 

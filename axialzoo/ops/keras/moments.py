@@ -64,7 +64,7 @@ def _backward(form: tuple[int, AttentionAttributes], inputs, outputs, kept, grad
     return found["grad_x"], found.get("grad_query_table"), found.get("grad_key_table")
 
 
-def _plain(form: tuple[int, AttentionAttributes], qkv, query_table: Table, key_table: Table):
+def _reference(form: tuple[int, AttentionAttributes], qkv, query_table: Table, key_table: Table):
     """The same of plain operations; L x L logits and all."""
     heads, attributes = form
     axis, depth, content = attributes.axis, attributes.key_depth, attributes.content_similarity
@@ -88,4 +88,4 @@ def windowed(table, length: int):
     return ops.take(table, position - position[:, None] + table.shape[0] // 2, axis=0)
 
 
-MOMENTS = CustomOp(_plain, _forward, _backward)
+MOMENTS = CustomOp(_reference, _forward, _backward)

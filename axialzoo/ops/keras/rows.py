@@ -35,11 +35,11 @@ def _multiplied(x, weight):
     return kernel_ops().run("linear", AxialLinear, given, results, **_sizes(x, outputs))[0]
 
 
-def _forward(form: None, x, weight):
+def _forward(attributes: None, x, weight):
     return (_multiplied(x, weight),), ()
 
 
-def _backward(form: None, inputs, outputs, kept, grads):
+def _backward(attributes: None, inputs, outputs, kept, grads):
     (x, weight), (grad,) = inputs, grads
     rows, columns = weight.shape
     given, results = {"x": x, "grad_y": grad}, {"grad_weight": (columns, rows)}
@@ -47,10 +47,10 @@ def _backward(form: None, inputs, outputs, kept, grads):
     return _multiplied(grad, ops.transpose(weight)), ops.transpose(grad_weight)
 
 
-def _plain(form: None, x, weight):
+def _reference(attributes: None, x, weight):
     """The same of plain operations."""
     _, h, w, inputs = ops.shape(x)
     return (ops.reshape(ops.reshape(x, (-1, inputs)) @ weight, (-1, h, w, weight.shape[1])),)
 
 
-PRODUCT = CustomOp(_plain, _forward, _backward)
+PRODUCT = CustomOp(_reference, _forward, _backward)

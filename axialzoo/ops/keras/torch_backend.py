@@ -19,7 +19,7 @@ from axialzoo.ops.kernels import kernel
 _packed: WeakKeyDictionary[Any, tuple[list, list, list[int], tuple]] = WeakKeyDictionary()  # layer -> variables, tensors, versions, made
 
 
-def serves(x) -> bool:
+def supports(x) -> bool:
     """Whether the kernel can take `x` here: when nothing is recorded to be run elsewhere or differentiated."""
     from axialzoo.ops.torch.dispatch import is_tracing
 
@@ -28,7 +28,7 @@ def serves(x) -> bool:
 
 def linear(layer, x, residual=None, activation: Activation | None = None):
     """As :func:`axialzoo.ops.keras.inference.linear`."""
-    if not (layer.compute_dtype == "float32" and keras.backend.standardize_dtype(x.dtype) == "float32" and serves(x)):
+    if not (layer.compute_dtype == "float32" and keras.backend.standardize_dtype(x.dtype) == "float32" and supports(x)):
         return inference.linear(layer, x, residual, activation)
     import torch
 
@@ -89,20 +89,20 @@ def normalised(x, weight, bias, epsilon: float, residual, relu: bool, terms: int
     return normalised(x, weight, bias, epsilon, (terms, heads, relu), residual=residual)
 
 
-def logit_moments(qkv, query_table, key_table, heads: int, form: AttentionAttributes):
+def logit_moments(qkv, query_table, key_table, heads: int, attributes: AttentionAttributes):
     """As :func:`axialzoo.ops.torch.moments.logit_moments`."""
     from axialzoo.ops.torch.moments import logit_moments
 
-    return logit_moments(qkv, query_table, key_table, (form.axis, heads, form.key_depth, form.content_similarity))
+    return logit_moments(qkv, query_table, key_table, (attributes.axis, heads, attributes.key_depth, attributes.content_similarity))
 
 
-def attend(qkv, query_table, key_table, value_table, scales, form: AttentionAttributes):
+def attend(qkv, query_table, key_table, value_table, scales, attributes: AttentionAttributes):
     """Contents and positions retrieved in training, (N, H, W, terms V): see :func:`axialzoo.ops.torch.training.attend`."""
     import torch
 
     import axialzoo.ops.torch.training  # noqa: F401  # registers the operator
 
-    return torch.ops.axialzoo.attend(qkv, query_table, key_table, value_table, scales, *form.flat())[0]
+    return torch.ops.axialzoo.attend(qkv, query_table, key_table, value_table, scales, *attributes.flat())[0]
 
 
 def kernel_arrays(layer: Any) -> tuple:
@@ -110,12 +110,12 @@ def kernel_arrays(layer: Any) -> tuple:
     return _kept(layer, _pack)
 
 
-def axial_attention(x, arrays: tuple, form: AttentionAttributes, activation: Activation | None = None):
+def axial_attention(x, arrays: tuple, attributes: AttentionAttributes, activation: Activation | None = None):
     """A folded layer, of what `kernel_arrays` gives, activated: (N, H, W, C) to (N, H, W, V)."""
     from axialzoo.ops.torch.inference import Folded, axial_attention
 
     relu = activation is ops.relu
-    y = axial_attention(x.permute(0, 3, 1, 2), Folded(*arrays), replace(form, head_fastest=False, interpolate=False, relu=relu)).permute(
+    y = axial_attention(x.permute(0, 3, 1, 2), Folded(*arrays), replace(attributes, head_fastest=False, interpolate=False, relu=relu)).permute(
         0, 2, 3, 1
     )
     return y if relu or activation is None else activation(y)

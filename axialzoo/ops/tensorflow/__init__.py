@@ -30,11 +30,11 @@ from axialzoo.ops.kernels.library import cores
 
 __all__ = [  # what every back end's module has, and what operators are made of
     "kernel_arrays", "attend", "available", "average_pool", "axial_attention", "can_train", "depthwise", "linear", "logit_moments",
-    "max_pool", "normalised", "operate", "product", "run", "serves", "subsample",
+    "max_pool", "normalised", "operate", "product", "run", "subsample", "supports",
 ]  # fmt: skip
 
 
-def serves(x) -> bool:
+def supports(x) -> bool:
     """Whether the kernel can take `x` here."""
     compiled = not tf.executing_eagerly() and GraphOrParentsInXlaContext(graphs.get_default_graph())  # by XLA
     return not compiled and available()
@@ -56,13 +56,13 @@ def _loaded() -> Any:
     return found
 
 
-def axial_attention(x, arrays, form: AttentionAttributes, activation: Activation | None = None):
+def axial_attention(x, arrays, attributes: AttentionAttributes, activation: Activation | None = None):
     """A folded layer, of what `kernel_arrays` gives, activated: (N, H, W, C) to (N, H, W, V)."""
     found = kernel()
     assert found is not None  # see serves
     none = tf.zeros((0,))  # for a term that is not there
     arrays = [none if array is None else array for array in arrays]
-    y = _loaded().axialzoo_attention(x, *arrays, **form.named(), isa=found.isa_index, threads=_threads())
+    y = _loaded().axialzoo_attention(x, *arrays, **attributes.named(), isa=found.isa_index, threads=_threads())
     return y if activation is None else activation(y)
 
 
@@ -75,18 +75,18 @@ def _threads() -> int:
 @tf.RegisterGradient("AxialzooAttention")  # once a process, however often the operators are loaded
 def _gradient(op, gradient):
     """Return the gradients by every input, computed by the plain form."""
-    form = AttentionAttributes(*(op.get_attr(name) for name in NAMED))
+    attributes = AttentionAttributes(*(op.get_attr(name) for name in NAMED))
     x, *arrays = op.inputs
     arrays = [None if one.shape.num_elements() == 0 else one for one in arrays]  # an empty one stands for a term that is not there
     given = [x, *(one for one in arrays if one is not None)]
     with tf.GradientTape() as tape:
         tape.watch(given)
-        y = reference_layer(x, tuple(arrays), form)
+        y = reference_layer(x, tuple(arrays), attributes)
     found = iter(tape.gradient(y, given, gradient))
     return [next(found), *(None if one is None else next(found) for one in arrays)]
 
 
-can_train = serves
+can_train = supports
 
 
 def run(function: str, structure: type, given: dict[str, Any], results: dict[str, tuple], **fields: Any) -> list[Any]:
@@ -116,7 +116,7 @@ def _whole_numbers(values: list[Any]):
     return tf.tensor_scatter_nd_update(known, places, tf.stack([tf.cast(values[index], tf.int64) for (index,) in places]))
 
 
-def operate(operator: CustomOp, form: Any, inputs: tuple) -> tuple:
+def operate(operator: CustomOp, attributes: Any, inputs: tuple) -> tuple:
     """What `operator` computes of `inputs`; those that are None stay so."""
     there = [one is not None for one in inputs]
 
@@ -127,26 +127,26 @@ def operate(operator: CustomOp, form: Any, inputs: tuple) -> tuple:
     def dense(grads: Any) -> list[Any]:  # of what was looked up they are slices
         return [tf.convert_to_tensor(grad) for grad in grads]
 
-    def plain_gradients(*values):
+    def reference_gradients(*values):
         some, grads = values[: sum(there)], values[sum(there) :]
         with tf.GradientTape() as tape:
             tape.watch(some)
-            outputs = operator.plain(form, *filled(some))
+            outputs = operator.reference(attributes, *filled(some))
         return dense(tape.gradient(outputs, some, grads, unconnected_gradients="zero"))
 
     @tf.custom_gradient
     def function(*some):
-        outputs, kept = operator.forward(form, *filled(some))
+        outputs, kept = operator.forward(attributes, *filled(some))
 
         def gradient(*grads):
             @tf.custom_gradient
             def first(*values):
-                found = operator.backward(form, filled(values[: len(some)]), outputs, kept, values[len(some) :])
+                found = operator.backward(attributes, filled(values[: len(some)]), outputs, kept, values[len(some) :])
 
                 def second(*cotangents):
                     with tf.GradientTape() as tape:
                         tape.watch(values)
-                        found = plain_gradients(*values)
+                        found = reference_gradients(*values)
                     return dense(tape.gradient(found, values, cotangents, unconnected_gradients="zero"))
 
                 return [one for one in found if one is not None], second
