@@ -1,4 +1,4 @@
-"""Batch norms in training on the fused kernel, with the residual and the activation that follow: one pass for moments, one for the rest."""
+"""Batch norms in training on the fused kernel, with residual and activation: one pass for moments, one for the rest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from axialzoo.ops.kernels.structures import AxialNorm
 
 
 class NormAttributes(NamedTuple):
-    """What the operator is told besides arrays: see :func:`normalised`."""
+    """Attributes of the operator: see :func:`normalised`."""
 
     epsilon: float
     terms: int
@@ -21,16 +21,16 @@ class NormAttributes(NamedTuple):
 
 
 def normalised(x, weight, bias, epsilon: float, residual, relu: bool, terms: int, heads: int) -> tuple[Any, Any, Any]:
-    """Rows normalised by their own moments: ask :func:`axialzoo.ops.keras.dispatch.can_train_rows` before.
+    """Normalise rows by their own moments; call only if :func:`axialzoo.ops.keras.dispatch.can_train_rows`.
 
     Args:
         x: (..., terms C).
         weight, bias: (terms C,), in the order of x's channels.
         epsilon: Added to the variance.
         residual: (..., C), added to the result; or None.
-        relu: Whether the result is activated.
-        terms: How many norms are summed, as of retrieved contents and positions.
-        heads: Where not 0, channels of x lie with the head index fastest, and the result's head by head.
+        relu: Whether a ReLU follows.
+        terms: Number of norms whose results are summed (retrieved contents and positions: 2).
+        heads: G if the channels of x lie with the head index fastest and those of the result head by head, else 0.
 
     Returns:
         (..., C), and mean and biased variance of x's channels, which have no gradients.
@@ -40,9 +40,8 @@ def normalised(x, weight, bias, epsilon: float, residual, relu: bool, terms: int
 
 def _sizes(attributes: NormAttributes, x) -> dict[str, Any]:
     *rows, channels = shape_of(x)
-    return {
-        "rows": math.prod(rows), "terms": attributes.terms, "outputs": channels // attributes.terms, "heads": attributes.heads, "relu": int(attributes.relu)
-    }  # fmt: skip
+    terms, heads, relu = attributes.terms, attributes.heads, int(attributes.relu)
+    return {"rows": math.prod(rows), "terms": terms, "outputs": channels // terms, "heads": heads, "relu": relu}
 
 
 def _forward(attributes: NormAttributes, x, weight, bias, residual):
@@ -50,23 +49,23 @@ def _forward(attributes: NormAttributes, x, weight, bias, residual):
     channels = weight.shape
     mean, variance = run("norm_moments", AxialNorm, {"x": x}, {"mean": channels, "variance": channels}, **sizes)
     inverse = ops.rsqrt(variance + attributes.epsilon)  # (terms C,)
-    given = {"x": x, "mean": mean, "scale": weight * inverse, "bias": bias, "residual": residual}
-    (y,) = run("norm_forward", AxialNorm, given, {"y": (*shape_of(x)[:-1], sizes["outputs"])}, **sizes)
+    arrays = {"x": x, "mean": mean, "scale": weight * inverse, "bias": bias, "residual": residual}
+    (y,) = run("norm_forward", AxialNorm, arrays, {"y": (*shape_of(x)[:-1], sizes["outputs"])}, **sizes)
     return (y, mean, variance), (inverse,)
 
 
-def _backward(attributes: NormAttributes, inputs, outputs, kept, grads):
-    (x, weight, _, residual), (y, mean, _), (inverse,), grad = inputs, outputs, kept, grads[0]
-    given = {"x": x, "mean": mean, "scale": weight * inverse, "inverse": inverse, "grad_y": grad, "y": y if attributes.relu else None}
+def _backward(attributes: NormAttributes, inputs, outputs, saved, grads):
+    (x, weight, _, residual), (y, mean, _), (inverse,), grad = inputs, outputs, saved, grads[0]
+    arrays = {"x": x, "mean": mean, "scale": weight * inverse, "inverse": inverse, "grad_y": grad, "y": y if attributes.relu else None}
     results = {"grad_x": shape_of(x), "grad_weight": weight.shape, "grad_bias": weight.shape}
     if residual is None or not attributes.relu:
-        found = kernel_ops().run("norm_backward", AxialNorm, given, results, **_sizes(attributes, x))
-        return *found, None if residual is None else grad
-    return kernel_ops().run("norm_backward", AxialNorm, given, {**results, "grad_residual": shape_of(grad)}, **_sizes(attributes, x))
+        filled = kernel_ops().run("norm_backward", AxialNorm, arrays, results, **_sizes(attributes, x))
+        return *filled, None if residual is None else grad
+    return kernel_ops().run("norm_backward", AxialNorm, arrays, {**results, "grad_residual": shape_of(grad)}, **_sizes(attributes, x))
 
 
 def _reference(attributes: NormAttributes, x, weight, bias, residual):
-    """The same of plain operations."""
+    """Compute :func:`normalised` with `keras.ops`."""
     *sides, channels = ops.shape(x)
     rows = ops.reshape(x, (-1, channels))  # (R, terms C)
     n = ops.cast(ops.shape(rows)[0], x.dtype)

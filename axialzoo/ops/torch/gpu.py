@@ -74,7 +74,7 @@ def attend_backward(
 
 
 def axial_attention(x: Tensor, *arguments: Any) -> Tensor:
-    """Compute :func:`axialzoo.ops.torch.inference.axial_attention` on a GPU in the type of `x`: PyTorch projects, one kernel does the rest."""
+    """Compute :func:`axialzoo.ops.torch.inference.axial_attention` on a GPU: PyTorch projects, one kernel does the rest, in `x.dtype`."""
     folded, attributes = Folded(*arguments[:8]), AttentionAttributes.from_flat(arguments[8:])
     if not supports(x, *folded):
         return inference.axial_attention(x, folded, attributes)
@@ -136,7 +136,7 @@ class Call:
         _, self.reach = resolve_tables_and_reach(tables, self.length, attributes)
         self.has_table = [table is not None for table in tables]
         self.terms = int(attributes.content_value) + (tables[2] is not None)
-        self.terms_there = (attributes.content_similarity, *self.has_table[:2], attributes.content_value, self.has_table[2])
+        self.has_term = (attributes.content_similarity, *self.has_table[:2], attributes.content_value, self.has_table[2])
         self.tables = [self.scales if table is None else table.contiguous() for table in tables]
         far = next((len(table) // 2 for table in tables if table is not None), 0)
         self.sizes = (self.others, self.length, self.reach, far, *(self.x.stride(i) for i in (0, other, attended)))
@@ -147,8 +147,8 @@ class Call:
         """Return the arguments that follow the tensors; `out` is the result, (N, H, W, terms V), or its gradient."""
         strides = (out.stride(0), out.stride(2 - self.axis), out.stride(1 + self.axis))
         depth_and_head = (self.heads, 1) if head_fastest else (1, self.value_depth)
-        positions_at = self.values * int(self.terms_there[3])  # after the contents
-        return (*self.sizes, *strides, *self.constants, *depth_and_head, positions_at, *self.terms_there)
+        positions_at = self.values * int(self.has_term[3])  # after the contents
+        return (*self.sizes, *strides, *self.constants, *depth_and_head, positions_at, *self.has_term)
 
     def settings(self) -> Settings:
         return settings(self.length, self.heads, self.key_depth, self.value_depth, self.x.element_size())
