@@ -54,9 +54,9 @@ def train_fused(layer: PositionAttention, x, axis: int, activation: Activation |
     qkv = kernel_ops().product(x, order.there(ops.convert_to_tensor(layer.qkv.kernel)))  # (N, H, W, 2K+V)
     qkv = layer.gated_values(layer.norm_qkv.forward_channels_last(qkv, order))
     tables = [_table(layer, name, length) for name in POSITION_TABLES]
-    form = AttentionAttributes.of(spec, axis)
-    qkv, scales = _scales(layer, qkv, tables, form)  # (3, G)
-    out = kernel_ops().attend(qkv, *tables, scales, form)  # (N, H, W, terms V)
+    attributes = AttentionAttributes.of(spec, axis)
+    qkv, scales = _scales(layer, qkv, tables, attributes)  # (3, G)
+    out = kernel_ops().attend(qkv, *tables, scales, attributes)  # (N, H, W, terms V)
     relu = activation is ops.relu
     y = layer.norm_output.forward_channels_last(out, output_order(spec), relu=relu, terms=len(spec.value), heads=spec.heads)  # (N, H, W, V)
     return y if relu or activation is None else activation(y)
@@ -91,12 +91,12 @@ def _table(layer: PositionAttention, name: str, length: int) -> Any:
     return table
 
 
-def _scales(layer: PositionAttention, qkv, tables: list, form: AttentionAttributes) -> tuple[Any, Any]:
+def _scales(layer: PositionAttention, qkv, tables: list, attributes: AttentionAttributes) -> tuple[Any, Any]:
     """qkv, and factors of the three terms of the logits, (3, G), zeros where there is no such term; updates the moving statistics."""
     spec = layer.spec
-    qkv, mean, variance = kernel_ops().logit_moments(qkv, tables[0], tables[1], spec.heads, form)  # (3, G)
+    qkv, mean, variance = kernel_ops().logit_moments(qkv, tables[0], tables[1], spec.heads, attributes)  # (3, G)
     *sides, _ = ops.shape(qkv)
-    pairs = math.prod(ops.cast(side, qkv.dtype) for side in sides) * sides[1 + form.axis]
+    pairs = math.prod(ops.cast(side, qkv.dtype) for side in sides) * sides[1 + attributes.axis]
     some = [SIMILARITY_TERMS.index(term) for term in spec.similarity]
     mean, variance = (ops.stack([one[index] for index in some]) for one in (mean, variance))  # (terms, G)
     scale = layer.scale_from_moments(mean, variance, pairs)  # (terms, G)

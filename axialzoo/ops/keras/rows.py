@@ -11,7 +11,7 @@ from axialzoo.ops.keras.dispatch import CustomOp, kernel_ops, shape_of
 from axialzoo.ops.kernels.structures import AxialLinear, AxialWeightGradient
 
 
-def packed(weight):
+def pack_weight(weight):
     """Pack a weight for the kernel: (I, O) to (panels, I, 64), padded with zeros."""
     inputs, outputs = weight.shape
     padded = ops.pad(weight, ((0, 0), (0, -outputs % PANEL))) if outputs % PANEL else weight
@@ -34,7 +34,7 @@ def _sizes(x, outputs: int) -> dict[str, Any]:
 
 def _multiply(x, weight):
     outputs = weight.shape[1]
-    arrays, results = {"x": x, "weight": packed(weight)}, {"y": (*shape_of(x)[:3], outputs)}
+    arrays, results = {"x": x, "weight": pack_weight(weight)}, {"y": (*shape_of(x)[:3], outputs)}
     return kernel_ops().run("linear", AxialLinear, arrays, results, **_sizes(x, outputs))[0]
 
 

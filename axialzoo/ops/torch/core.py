@@ -111,11 +111,11 @@ class _Core(torch.autograd.Function):
         *tables, scale_weight, scale_bias, core = more
         tables = [None if table is None else table.contiguous() for table in tables]
         mean = inverse = variance = weight.new_empty(0)
-        qkv = rows = projected(x, projection, core)
+        qkv = rows = project(x, projection, core)
         if projection is not None:
             mean, variance = fused_norm.moments_of(rows)
             inverse = torch.rsqrt(variance + core.epsilon)
-            qkv = fused_norm.applied(rows, mean, weight * inverse, bias, ROWS, torch.float32)
+            qkv = fused_norm.apply_norm(rows, mean, weight * inverse, bias, ROWS, torch.float32)
         sums, grams = logit_sums(qkv, tables[:2], core.moments_attributes)
         with torch.enable_grad(), saved_tensors_hooks(_identity, _identity):  # a small graph of its own
             sums.requires_grad_()
@@ -134,9 +134,9 @@ class _Core(torch.autograd.Function):
         if torch.is_grad_enabled():
             return *double_backward(functools.partial(_reference, core=core), inputs, grads[0], needs_grad), None
         x, projection, weight, bias, *tables, scale_weight, scale_bias = inputs
-        qkv = rows = projected(x, projection, core) if rows is None else rows
+        qkv = rows = project(x, projection, core) if rows is None else rows
         if projection is not None:
-            qkv = fused_norm.applied(rows, mean, weight * inverse, bias, ROWS, torch.float32)
+            qkv = fused_norm.apply_norm(rows, mean, weight * inverse, bias, ROWS, torch.float32)
         grad, *grad_tables, grad_scales = torch.ops.axialzoo.attend_backward(
             grads[0], qkv, normaliser, *tables, ctx.scales.detach(), *core.attributes.flat()
         )
@@ -152,7 +152,7 @@ class _Core(torch.autograd.Function):
         return grad_x, grad_projection, grad_weight, grad_bias, *grad_tables, *grad_parameters, None
 
 
-def projected(x: Tensor, projection: Tensor | None, core: Core) -> Tensor:
+def project(x: Tensor, projection: Tensor | None, core: Core) -> Tensor:
     """Project rows: (N, H, W, C) to (N, H, W, 2K + V), head index fastest, in `core.dtype`; the result is of floats or bfloat16."""
     if projection is None:
         return x
@@ -165,7 +165,7 @@ def projected(x: Tensor, projection: Tensor | None, core: Core) -> Tensor:
 def projection_gradients(
     x: Tensor, projection: Tensor, grad: Tensor, core: Core, needs_grad: tuple[bool, bool]
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Compute the gradients of :func:`projected` by `x` and `projection`; None for those that `needs_grad` does not ask for."""
+    """Compute the gradients of :func:`project` by `x` and `projection`; None for those that `needs_grad` does not ask for."""
     matrix = projection[core.order]
     if can_multiply(x) and core.dtype == x.dtype:
         grad_x, grad_matrix = gradients(x, matrix, grad, needs_grad)

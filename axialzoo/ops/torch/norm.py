@@ -62,7 +62,7 @@ class _Norm(torch.autograd.Function):
             if residual.shape != shape:
                 raise ValueError(f"normalised: expected a residual of shape {shape}, channels last, found {tuple(residual.shape)}")
             residual = residual.to(dtype).contiguous()
-        y = applied(x, mean, weight * inverse, bias, attributes, dtype, residual)
+        y = apply_norm(x, mean, weight * inverse, bias, attributes, dtype, residual)
         ctx.save_for_backward(x, weight, bias, mean, inverse, y if attributes[2] else None)
         ctx.attributes, ctx.dtype, ctx.epsilon, ctx.adds = attributes, dtype, epsilon, residual is not None
         ctx.mark_non_differentiable(mean, variance)
@@ -87,7 +87,7 @@ def moments_of(x: Tensor) -> tuple[Tensor, Tensor]:
     return mean, variance
 
 
-def applied(
+def apply_norm(
     x: Tensor, mean: Tensor, scale: Tensor, bias: Tensor, attributes: NormAttributes, dtype: torch.dtype, residual: Tensor | None = None
 ) -> Tensor:
     """Compute ``(x - mean) scale + bias``, sum over terms, add the residual and activate: (..., terms C) to (..., C)."""

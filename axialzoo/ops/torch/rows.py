@@ -13,7 +13,7 @@ from axialzoo.ops.kernels.structures import AxialLinear, AxialWeightGradient
 from axialzoo.ops.torch.dispatch import can_train_rows, data_ptr, double_backward, kernel_for
 
 
-def packed(weight: Tensor) -> Tensor:
+def pack_weight(weight: Tensor) -> Tensor:
     """Pack a weight for the kernel: (outputs, inputs) to (panels, inputs, 64), padded with zeros."""
     outputs, inputs = weight.shape
     padded = F.pad(weight, (0, 0, 0, -outputs % PANEL)) if outputs % PANEL else weight
@@ -28,7 +28,7 @@ def product(x: Tensor, weight: Tensor) -> Tensor:
         raise ValueError(
             f"product: expected rows of {weight.shape[1]} channels for a weight of {tuple(weight.shape)}, found {tuple(x.shape)}"
         )
-    y, panels = x.new_empty((*x.shape[:3], len(weight))), packed(weight)
+    y, panels = x.new_empty((*x.shape[:3], len(weight))), pack_weight(weight)
     arguments = AxialLinear(*x.shape[:3], *x.stride()[:3], x.shape[3], len(weight), data_ptr(x), data_ptr(panels), 0, 0, data_ptr(y), 0)
     kernel.run("linear", arguments, torch.get_num_threads())
     return y
