@@ -20,7 +20,7 @@ def forward_kernel(
     HEADS: tl.constexpr, B: tl.constexpr, DK: tl.constexpr, DV: tl.constexpr,
     TYPE: tl.constexpr, UNIT: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Grid: lines times groups of HEADS heads, tiles of queries.
+    """Compute attention along one axis. Grid: lines times groups of HEADS heads, tiles of queries.
 
     Args:
         x: Projected rows: queries, then keys, then values; its strides are those of N, O, L and D, and of G in keys and in values.
