@@ -143,7 +143,7 @@ def operators(file: str) -> set[str]:
 
 OPERATORS = {
     "kernel_arrays", "attend", "average_pool", "axial_attention", "can_train", "depthwise", "linear", "logit_moments", "max_pool",
-    "normalised", "product", "serves", "subsample",
+    "normalised", "product", "subsample", "supports",
 }  # fmt: skip
 
 

@@ -52,7 +52,7 @@ class BatchNorm(Layer):
             relu = activation is ops.relu
             x = self.forward_channels_last(x, residual=residual, relu=relu)
             return x if relu or activation is None else activation(x)
-        x = self._plain(x, training)
+        x = self._reference(x, training)
         x = x if residual is None else residual + x
         return x if activation is None else activation(x)
 
@@ -60,7 +60,7 @@ class BatchNorm(Layer):
         """Return True if the kernel can normalise `x`: see :func:`axialzoo.ops.keras.dispatch.can_train_rows`."""
         return bool(training) and self.trainable and not self.folded and can_train_rows(x, self.gamma)
 
-    def _plain(self, x, training):
+    def _reference(self, x, training):
         dtype = x.dtype
         if self.folded:
             return x + ops.cast(self.beta, dtype)

@@ -1,1 +1,1 @@
-"""Operators of axial attention: what each computes, its reference, its kernels, and a binding for each framework."""
+"""Operators of axial attention: attributes, a reference implementation, kernels, and a binding for each framework."""

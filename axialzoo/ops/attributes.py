@@ -1,4 +1,4 @@
-"""Attributes of the attention operators, and their one flattening: for PyTorch's schemas, XLA's and TensorFlow's attributes."""
+"""Attributes of the attention operators, flattened for PyTorch's schemas and for the attributes of XLA and TensorFlow."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from axialzoo.spec import Attention
 
 @dataclass(frozen=True)
 class AttentionAttributes:
-    """Describes an attention along one axis, apart from its tensors.
+    """Attributes of attention along one axis: everything but its tensors.
 
     Attributes:
         axis: 0 attends along the height, 1 along the width.
         key_depth: Dk.
-        span: Width of what a query attends to; 0 for everything the tables reach.
+        span: Number of keys that a query attends to; 0 for all that the tables reach.
         content_similarity: Whether there is q.k.
         content_value: Whether v is retrieved.
-        head_fastest: Whether channels lie as ``d * G + g``, or head by head, ``g * D + d``: those of q, k, v and of the result in
-            training, those of the result alone in the inference form.
-        interpolate: Whether the tables are stretched to an axis longer than they reach (inference form).
-        relu: Whether the result is activated (inference form).
+        head_fastest: Whether channels lie as ``d * G + g`` instead of head by head, ``g * D + d``. In training this holds for q, k, v
+            and the result, in the inference form for the result alone.
+        interpolate: Whether tables are interpolated for an axis longer than they reach (inference form).
+        relu: Whether a ReLU follows (inference form).
     """
 
     axis: int
@@ -48,11 +48,11 @@ class AttentionAttributes:
         return cls(*values)
 
     def named(self) -> dict[str, int]:
-        """Return the values that the operators of JAX and TensorFlow take, by name; the kernel's code there has the others fixed."""
+        """Return the attributes of the operators of JAX and TensorFlow, by name; their C++ code fixes the other attributes."""
         return {name: int(getattr(self, name)) for name in NAMED}
 
 
 NAMED = ("axis", "key_depth", "span", "content_similarity", "content_value")
-SCHEMA = ", ".join(  # of torch.library
+SCHEMA = ", ".join(  # for torch.library
     f"{field.type} {field.name}" + (f"={field.default}" if field.name not in NAMED else "") for field in fields(AttentionAttributes)
 )

@@ -1,7 +1,7 @@
-"""Norms folded into what stands before them, in float64, on the tensors that a spec describes; framework-free.
+"""Batch norms folded into the layers before them, in float64, without a framework.
 
-In evaluation a batch norm is ``x * factor + offset``. Behind a linear map it becomes part of the map's weight and bias; on the
-logits it leaves a factor for each term and head, since an offset is the same along a softmax row and cancels.
+In evaluation a batch norm is ``x * factor + offset``. Behind a linear map it becomes part of the map's weight and bias. On the
+logits only a factor for each term and head remains, because an offset is constant along a softmax row and cancels.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import numpy as np
 from axialzoo.spec import Attention
 from axialzoo.spec.attention import SIMILARITY_TERMS
 
-PANEL = 64  # outputs of a panel of a packed weight: WIDTH in source/linear.h
+PANEL = 64  # outputs in a panel of a packed weight: WIDTH in source/linear.h
 Tensors = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class FoldedAttention:
-    """What an axial attention layer computes in evaluation, without norms and gates; all float64.
+    """Arrays of an axial attention layer in evaluation, norms and gates folded in; all float64.
 
-    Channels of q, k, v and of the result lie depth by depth with the head index fastest where it says so: ``d * G + g``.
+    "Head fastest" means that channels lie depth by depth with the head index fastest: ``d * G + g``.
 
     Attributes:
-        weight, bias: (2K + V, C) and (2K + V): the projection, head fastest; values are scaled by their output norm.
+        weight, bias: (2K + V, C) and (2K + V): the projection, head fastest; the output norm scales the values.
         query_table, key_table: (2P - 1, Dk), value_table: (2P - 1, Dv); None where there is no such term.
         scales: (3, G): factors of q.k, q.rq and k.rk; zeros where there is no such term.
-        position_scale: (V), head fastest: factor of what is retrieved of the value table; None where there is none.
+        position_scale: (V), head fastest: factor of the positions retrieved from the value table; None where there is none.
         shift: (V), head fastest: added to the result.
     """
 
@@ -43,7 +43,7 @@ class FoldedAttention:
 
 
 def norm_factors(tensors: Tensors, prefix: str, epsilon: float) -> tuple[np.ndarray, np.ndarray]:
-    """Factor and offset, (C,) each, of the norm whose tensors begin with `prefix`, for instance ``"expand.norm."``."""
+    """Return factor and offset, (C,) each, of the norm whose tensors begin with `prefix`, for instance ``"expand.norm."``."""
     scale, shift, mean, variance = (
         np.asarray(tensors[prefix + name], np.float64) for name in ("weight", "bias", "running_mean", "running_var")
     )
@@ -52,13 +52,13 @@ def norm_factors(tensors: Tensors, prefix: str, epsilon: float) -> tuple[np.ndar
 
 
 def fold_conv(tensors: Tensors, prefix: str, epsilon: float) -> tuple[np.ndarray, np.ndarray]:
-    """Weight, (O, I, h, w), and bias, (O,), of the convolution ``PREFIXconv`` and its norm ``PREFIXnorm``."""
+    """Fold the norm ``PREFIXnorm`` into the convolution ``PREFIXconv``: weight, (O, I, h, w), and bias, (O,)."""
     factor, offset = norm_factors(tensors, prefix + "norm.", epsilon)
     return np.asarray(tensors[prefix + "conv.weight"], np.float64) * factor[:, None, None, None], offset
 
 
 def fold_attention(tensors: Tensors, prefix: str, spec: Attention, epsilon: float) -> FoldedAttention:
-    """The layer whose tensors begin with `prefix`, for instance ``"stages.0.blocks.0.height."``."""
+    """Fold the layer whose tensors begin with `prefix`, for instance ``"stages.0.blocks.0.height."``."""
     heads, keys, values = spec.heads, spec.key_channels, spec.value_channels
     gate = dict(zip(spec.gates, np.asarray(tensors[prefix + "gates"], np.float64))) if spec.gated else {}
     factor, offset = norm_factors(tensors, prefix + "norm_qkv.", epsilon)
@@ -75,8 +75,8 @@ def fold_attention(tensors: Tensors, prefix: str, spec: Attention, epsilon: floa
         scales[SIMILARITY_TERMS.index(term)] = scale
 
     def table(name: str) -> np.ndarray | None:
-        found = tensors.get(prefix + name)
-        return None if found is None else np.asarray(found, np.float64) * gate.get(name, 1.0)
+        tensor = tensors.get(prefix + name)
+        return None if tensor is None else np.asarray(tensor, np.float64) * gate.get(name, 1.0)
 
     outputs = head_fastest(values, heads)
     return FoldedAttention(
@@ -92,14 +92,14 @@ def fold_attention(tensors: Tensors, prefix: str, spec: Attention, epsilon: floa
 
 
 def head_fastest(channels: int, heads: int) -> np.ndarray:
-    """Channel ``g * D + d`` that lies at ``d * G + g``: (channels,)."""
+    """Return the order of channels from head by head to head fastest: ``g * D + d`` at index ``d * G + g``, (channels,)."""
     return np.arange(channels).reshape(heads, -1).T.reshape(-1)
 
 
 def pack(weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(O, I) and (O,) as the kernel reads them: (panels, I, 64) and (panels * 64), zeros appended; the kernel wants float32.
+    """Pack weight and bias for the kernel: (O, I) and (O,) to (panels, I, 64) and (panels * 64,), padded with zeros.
 
-    The same for every instruction set, so that packed weights go from one machine to another.
+    The kernel reads float32. The layout is one for all instruction sets, so packed weights move between machines.
     """
     outputs, inputs = weight.shape
     more = -outputs % PANEL

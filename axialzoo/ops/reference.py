@@ -1,12 +1,12 @@
-"""The equation of attention, once, slowly: every pair of positions, gathered tables, norms as their definition has them.
+"""Slow reference implementation of attention: all pairs of positions, gathered tables, norms written out as defined.
 
     S[p, s] = q_p.k_s + q_p.rq[s - p] + k_s.rk[s - p]        each term normalised per head
-    out_p   = sum_s softmax(S)[p, s] (v_s), and the same of rv[s - p], each normalised per channel
+    out_p   = sum_s softmax(S)[p, s] v_s, and sum_s softmax(S)[p, s] rv[s - p], each normalised per channel
 
-Tests compare every other form with it. It computes in the type of its arrays, float64 in tests, and takes those of numpy; it uses of numpy
-only what PyTorch has by the same name, so that tensors of PyTorch do too, and have gradients.
+Tests compare every other implementation with it. It computes in the type of its arrays, which is float64 in tests. Arrays may be of
+numpy or of PyTorch, because it calls only functions that both libraries have under one name; tensors of PyTorch get gradients.
 
-Letters: N batch, B batch times what is not attended along, G heads, P queries, S keys, D depth of a head (Dk, Dv), V and K channels.
+Letters: N batch, B batch times the other axis, G heads, P queries, S keys, D depth of a head (Dk, Dv), V and K channels.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ import numpy as np
 from axialzoo.spec import Attention
 from axialzoo.spec.attention import SIMILARITY_TERMS
 
-Array = Any  # of numpy, or a tensor of PyTorch
-Moments = dict[str, tuple[Array, Array, int]]  # of each norm by name: mean, biased variance, how many values
+Array = Any  # a numpy array or a tensor of PyTorch
+Moments = dict[str, tuple[Array, Array, int]]  # by the name of the norm: mean, biased variance, number of values
 
 
 def attend(q: Array, k: Array, v: Array, tables: Sequence[Array | None], scales: Array, visible: np.ndarray) -> tuple[Array, Array | None]:
-    """Attention without norms: contents and positions retrieved, (B, G, P, Dv) each; None where there is no table of values.
+    """Compute attention without norms: retrieved contents and positions, (B, G, P, Dv) each; None without a table of values.
 
     Args:
         q, k: (B, G, P, Dk), (B, G, S, Dk).
         v: (B, G, S, Dv).
-        tables: Rows of each query and key, (P, S, D), of queries, keys and values; None where there is no such term.
+        tables: Gathered tables of queries, keys and values, (P, S, D) each; None where there is no such term.
         scales: (3, G): factors of q.k, q.rq and k.rk.
-        visible: Which keys a query sees, (P, S).
+        visible: Attention mask, (P, S): true where the query sees the key.
     """
     terms = logit_terms(q, k, tables)
     logits = sum(scales[index][:, None, None] * terms[name] for index, name in enumerate(SIMILARITY_TERMS) if name in terms)
@@ -41,7 +41,7 @@ def attend(q: Array, k: Array, v: Array, tables: Sequence[Array | None], scales:
 
 
 def logit_terms(q: Array, k: Array, tables: Sequence[Array | None]) -> dict[str, Array]:
-    """Terms of the logits by name, (B, G, P, S) each."""
+    """Compute the terms of the logits by name, (B, G, P, S) each."""
     xp, (rq, rk, _) = _library(q), tables
     terms = {"content": xp.einsum("bgpd,bgsd->bgps", q, k)}
     if rq is not None:
@@ -52,7 +52,7 @@ def logit_terms(q: Array, k: Array, tables: Sequence[Array | None]) -> dict[str,
 
 
 def softmax(logits: Array, visible: np.ndarray) -> Array:
-    """Weights of the keys that each query sees: (B, G, P, S) to the same."""
+    """Compute the attention weights over the visible keys of each query: (B, G, P, S) to (B, G, P, S)."""
     xp = _library(logits)
     logits = xp.where(xp.asarray(visible), logits, -xp.inf)
     weights = xp.exp(logits - xp.amax(logits, axis=3, keepdims=True))
@@ -60,7 +60,7 @@ def softmax(logits: Array, visible: np.ndarray) -> Array:
 
 
 def retrieve(weights: Array, v: Array, rv: Array | None) -> tuple[Array, Array | None]:
-    """Contents and positions, (B, G, P, Dv) each."""
+    """Retrieve contents and positions, (B, G, P, Dv) each."""
     xp = _library(weights)
     return xp.einsum("bgps,bgsd->bgpd", weights, v), None if rv is None else xp.einsum("bgps,psd->bgpd", weights, rv)
 
@@ -68,18 +68,18 @@ def retrieve(weights: Array, v: Array, rv: Array | None) -> tuple[Array, Array |
 def layer(
     x: Array, tensors: Mapping[str, Array], spec: Attention, epsilon: float, axis: int = 0, training: bool = False
 ) -> tuple[Array, Moments]:
-    """A whole layer, absolute positions added beforehand.
+    """Compute a whole layer; the caller has added absolute positions to `x`.
 
     Args:
         x: (N, C, H, W).
-        tensors: Of the layer, by the names of a checkpoint.
-        spec: Describes the layer, of any kind.
-        epsilon: Of the norms.
-        axis: 0 attends along the height, 1 along the width, where the spec is of one axis.
+        tensors: Tensors of the layer, by their names in a checkpoint.
+        spec: Spec of the layer, of any kind.
+        epsilon: Epsilon of the norms.
+        axis: 0 attends along the height, 1 along the width; ignored by kinds that attend over both axes.
         training: Normalise by the moments of the batch instead of the moving statistics.
 
     Returns:
-        (N, V, H, W), and the moments of what each norm was given, in training.
+        (N, V, H, W), and in training the moments of each norm's input.
     """
     xp, moments = _library(x), {}
     n, _, h, w = x.shape
@@ -88,11 +88,11 @@ def layer(
     others = x.shape[2]
     x = xp.moveaxis(x, 2, 1).reshape(n * others, x.shape[1], x.shape[3])  # (B, C, P)
 
-    def norm(name: str, x: Array, counts: np.ndarray | None = None) -> Array:  # of (B, C, ...)
+    def norm(name: str, x: Array, counts: np.ndarray | None = None) -> Array:  # x: (B, C, ...)
         axes, shape = tuple(index for index in range(x.ndim) if index != 1), (1, -1, *(1,) * (x.ndim - 2))
         mean, variance = tensors[f"{name}.running_mean"], tensors[f"{name}.running_var"]
         if training:
-            count = xp.asarray(np.ones(x.shape[2:]) if counts is None else counts * 1.0)  # 1 for what counts
+            count = xp.asarray(np.ones(x.shape[2:]) if counts is None else counts * 1.0)  # 1 for each value that counts
             total = int(count.sum()) * x.shape[0]
             mean = (x * count).sum(axis=axes) / total
             variance = ((x - mean.reshape(shape)) ** 2 * count).sum(axis=axes) / total
@@ -112,8 +112,8 @@ def layer(
     terms = logit_terms(q, k, tables)
     logits = norm("norm_similarity", xp.concatenate([terms[name] for name in spec.similarity], 1), visible)
     logits = logits.reshape(len(q), -1, spec.heads, *visible.shape).sum(axis=1)  # (B, G, P, S)
-    found: dict[str, Any] = dict(zip(("content", "position"), retrieve(softmax(logits, visible), v, tables[2])))
-    out = [xp.moveaxis(found[name], 2, 3).reshape(len(q), spec.value_channels, -1) for name in spec.value]  # (B, V, P) each
+    retrieved: dict[str, Any] = dict(zip(("content", "position"), retrieve(softmax(logits, visible), v, tables[2])))
+    out = [xp.moveaxis(retrieved[name], 2, 3).reshape(len(q), spec.value_channels, -1) for name in spec.value]  # (B, V, P) each
     y = norm("norm_output", xp.concatenate(out, 1)).reshape(len(q), len(out), spec.value_channels, -1).sum(axis=1)  # (B, V, P)
     if not one_axis:
         return y.reshape(n, -1, h, w), moments
@@ -122,7 +122,7 @@ def layer(
 
 
 def pairs(spec: Attention, *lengths: int) -> np.ndarray:
-    """Which keys each query sees, (P, S), of one axis or of a map's height and width."""
+    """Return the attention mask, (P, S), of one axis, or of a map from its height and width."""
 
     def along(length: int) -> np.ndarray:
         x = np.arange(length)
@@ -141,7 +141,7 @@ def pairs(spec: Attention, *lengths: int) -> np.ndarray:
 
 
 def _rows(tensors: Mapping[str, Array], name: str, spec: Attention, lengths: Sequence[int], gates: Mapping[str, Array]) -> Array | None:
-    """Rows of a position table by query and key, (P, S, D); over a map, a half of each axis; None where the spec has no such table."""
+    """Gather a position table by query and key, (P, S, D); None without such a table. Over a map, each axis fills half of the depths."""
     if len(lengths) == 1:
         return None if name not in tensors else _axis_rows(tensors[name], spec, lengths[0]) * gates.get(name, 1.0)
     if f"{name}_height" not in tensors:
@@ -154,7 +154,7 @@ def _rows(tensors: Mapping[str, Array], name: str, spec: Attention, lengths: Seq
 
 
 def _axis_rows(table: Array, spec: Attention, length: int) -> Array:
-    """Rows of a table, (2R - 1, D), by query and key of one axis, (L, L, D); a table that is to be stretched is, linearly."""
+    """Gather a table, (2R - 1, D), by query and key of one axis, (L, L, D). Interpolates the table first if the spec says so."""
     xp, reach = _library(table), (len(table) + 1) // 2
     if spec.long_axis == "interpolate" and length > reach:
         place = np.arange(2 * length - 1) * ((len(table) - 1) / (2 * length - 2))
@@ -165,5 +165,5 @@ def _axis_rows(table: Array, spec: Attention, length: int) -> Array:
 
 
 def _library(x: Array) -> Any:
-    """numpy, or torch for its tensors."""
+    """Return the module of an array: numpy or torch."""
     return sys.modules[type(x).__module__.partition(".")[0]]

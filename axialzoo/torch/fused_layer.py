@@ -42,7 +42,7 @@ def can_train_fused(layer: PositionAttention, x: Tensor, axis: int) -> bool:
 
 
 def _has_kernel(x: Tensor, *parameters: Tensor) -> bool:
-    if gpu.serves(x, *parameters):
+    if gpu.supports(x, *parameters):
         return all(parameter.dtype == torch.float32 for parameter in parameters)
     return x.device.type == "cpu" and training.can_attend(*parameters)
 
@@ -71,7 +71,7 @@ def train_fused(layer: PositionAttention, x: Tensor, axis: int, activation: Acti
         raise ValueError(
             "train_fused: expected a layer in training on a whole axis, float32 on a device with the kernel; use the layer itself"
         )
-    run = _on_gpu if gpu.serves(x) else _on_cpu
+    run = _on_gpu if gpu.supports(x) else _on_cpu
     tables = [_table(layer, name, x.shape[2 + axis]) for name in POSITION_TABLES]
     return run(layer, x.permute(0, 2, 3, 1), tables, axis, activation).permute(0, 3, 1, 2)  # (N, V, H, W)
 

@@ -48,7 +48,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
                 -1, 1
             )
             return x if relu or activation is None else activation(x)
-        x = self._plain(x)
+        x = self._reference(x)
         x = x if residual is None else residual + x
         return x if activation is None else activation(x)
 
@@ -67,7 +67,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
             return False
         return can_train_rows(x, self.weight, self.bias)
 
-    def _plain(self, x: Tensor) -> Tensor:
+    def _reference(self, x: Tensor) -> Tensor:
         if self.training and is_synced(self):
             return self._forward_synced(x)
         if self.training and self.frozen:  # copies take the update: a recomputation must save as many tensors as the computation

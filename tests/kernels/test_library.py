@@ -66,7 +66,7 @@ def test_each_path_can_be_asked_for_and_is_then_named():
 
 def test_nothing_is_compiled_where_the_plain_path_is_asked_for(monkeypatch, not_loaded):
     monkeypatch.setattr(library, "compile_library", lambda folder: pytest.fail("compiled"))
-    monkeypatch.setattr(library, "targets", lambda: [])
+    monkeypatch.setattr(library, "search_paths", lambda: [])
     with use_kernel("plain"):
         assert kernel() is None and not library.needs_compiling() and kernel_status().path == "plain"
 

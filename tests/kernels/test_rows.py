@@ -193,7 +193,7 @@ def test_bfloat16_is_rounded_as_pytorch_rounds(path):
     x = torch.cat([halfway, torch.randn(991) * 10.0 ** torch.randint(-9, 9, (991,))]).repeat(1, 3)  # (1, 3000)
     zero, one = torch.zeros(3000), torch.ones(3000)
     for relu in (False, True):
-        found = fused_norm.applied(x, zero, one, zero, (1, 0, relu), torch.bfloat16)
+        found = fused_norm.apply_norm(x, zero, one, zero, (1, 0, relu), torch.bfloat16)
         expected = (x.relu() if relu else x).to(torch.bfloat16)
         assert torch.equal(found.isnan(), expected.isnan())
         assert torch.equal(found.nan_to_num(7.0), expected.nan_to_num(7.0))

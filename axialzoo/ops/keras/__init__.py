@@ -1,1 +1,1 @@
-"""Operators of axial attention for Keras, on whichever back end it has: each of plain operations, on the kernel, and its gradients."""
+"""Operators of axial attention for every back end of Keras: a reference in `keras.ops`, a call of the kernel, and gradients."""

@@ -1,4 +1,4 @@
-"""Where the fused CPU kernel serves in training: for which tensors, and on which back end of Keras."""
+"""Dispatch of operators to the fused CPU kernel on each back end of Keras, and checks of which tensors it can train."""
 
 from __future__ import annotations
 
@@ -13,64 +13,65 @@ BACKENDS = {"jax": "axialzoo.ops.jax", "tensorflow": "axialzoo.ops.tensorflow", 
 
 
 class CustomOp(NamedTuple):
-    """A function on the kernel and its gradients, for a back end to make one function with derivatives of any order of.
+    """A function on the kernel with its gradients, which each back end turns into one function with derivatives of any order.
 
     Attributes:
-        plain: ``plain(form, *inputs)`` gives a tuple of outputs: of plain operations, for other devices and higher derivatives.
-        forward: ``forward(form, *inputs)`` gives the same outputs, and a tuple of what its gradients want besides.
-        backward: ``backward(form, inputs, outputs, kept, grads)`` gives a gradient for each input, None for those that are None.
+        reference: ``reference(attributes, *inputs)`` returns a tuple of outputs, computed by `keras.ops`, for other devices and higher
+            derivatives.
+        forward: ``forward(attributes, *inputs)`` returns the same outputs, and a tuple of tensors to save for `backward`.
+        backward: ``backward(attributes, inputs, outputs, saved, grads)`` returns a gradient for each input, None for inputs that are None.
     """
 
-    plain: Callable[..., tuple]
+    reference: Callable[..., tuple]
     forward: Callable[..., tuple[tuple, tuple]]
     backward: Callable[..., tuple]
 
 
 def kernel_ops() -> Any:
-    """The module that calls the kernel on the back end that Keras has."""
+    """Return the module that calls the kernel on the current back end of Keras."""
     return importlib.import_module(BACKENDS[keras.backend.backend()])
 
 
 def can_train_rows(x, *variables: Any) -> bool:
-    """Whether the kernel takes rows of floats and variables of floats, to train them here and now.
+    """Return whether the kernel can train rows of floats with variables of floats here and now.
 
-    Not what is recorded to be run elsewhere, nor what several devices share: those are of plain operations.
+    It cannot where operations are traced to run elsewhere, or distributed over devices; Keras's own operations do that.
     """
-    if not all(keras.backend.standardize_dtype(one.dtype) == "float32" for one in (x, *variables)) or 0 in x.shape:
+    if not all(keras.backend.standardize_dtype(tensor.dtype) == "float32" for tensor in (x, *variables)) or 0 in x.shape:
         return False
     return keras.distribution.distribution() is None and kernel_ops().can_train(x)
 
 
 def shape_of(x) -> tuple[Any, ...]:
-    """The shape of x: whole numbers, or tensors of one where a graph does not know it yet, of 64 bits for their products."""
+    """Return the shape of x: integers, or int64 tensors where a graph does not know them yet, so that products do not overflow."""
     sides: Any = ops.shape(x)
     return tuple(side if isinstance(side, int) else ops.cast(side, "int64") for side in sides)
 
 
-def index_buffers(given: dict[str, Any], results: dict[str, tuple]) -> tuple[dict[str, Any], dict[str, int]]:
-    """The arrays that there are of those that a function of the kernel is given, and numbers of them and of what it fills, by name."""
-    given = {name: array for name, array in given.items() if array is not None}
-    return given, {name: number for number, name in enumerate((*given, *results))}
+def index_buffers(arrays: dict[str, Any], results: dict[str, tuple]) -> tuple[dict[str, Any], dict[str, int]]:
+    """Return the arrays that are not None, by name, and the index of each of them and of each result."""
+    arrays = {name: array for name, array in arrays.items() if array is not None}
+    return arrays, {name: index for index, name in enumerate((*arrays, *results))}
 
 
-def encode_arguments(structure: type, numbers: dict[str, int], fields: dict[str, Any]) -> list[tuple[int, Any]]:
-    """A structure of ``axial.h`` as an operator takes it: for each field a buffer and a place in it, or -1 and a whole number.
+def encode_arguments(structure: type, buffers: dict[str, int], fields: dict[str, Any]) -> list[tuple[int, Any]]:
+    """Encode a structure of ``axial.h`` for an operator: for each field a buffer's index and an offset, or -1 and an integer.
 
     Args:
-        structure: Of :mod:`axialzoo.ops.kernels.structures`; those in it are laid out field by field.
-        numbers: Of each buffer by name.
-        fields: Of each field a whole number, the name of a buffer, or that and a place in it, in floats; a field that is not named is
-            the buffer of its name, or 0.
+        structure: A structure of :mod:`axialzoo.ops.kernels.structures`; nested structures are flattened.
+        buffers: Index of each buffer by name.
+        fields: For each field an integer, the name of a buffer, or a name and an offset in floats. A field that is not listed is the
+            buffer of its own name if there is one, else 0.
     """
-    found = []
+    encoded = []
     for name in flat_fields(structure):
         value = fields.get(name, name)
-        buffer, place = (value, 0) if isinstance(value, str) else value if isinstance(value, tuple) else (None, value)
-        found.append((numbers[buffer], place) if buffer in numbers else (-1, 0 if buffer is not None else place))
-    return found
+        buffer, offset = (value, 0) if isinstance(value, str) else value if isinstance(value, tuple) else (None, value)
+        encoded.append((buffers[buffer], offset) if buffer in buffers else (-1, 0 if buffer is not None else offset))
+    return encoded
 
 
 def flat_fields(structure: type) -> list[str]:
-    """Names of a structure's fields, those of the structures in it in their place."""
-    fields = getattr(structure, "_fields_")  # noqa: B009  # of ctypes
-    return [leaf for name, kind in fields for leaf in (flat_fields(kind) if hasattr(kind, "_fields_") else [name])]
+    """Return the names of a structure's fields; a nested structure is replaced by its fields."""
+    fields = getattr(structure, "_fields_")  # noqa: B009  # an attribute of ctypes
+    return [field for name, kind in fields for field in (flat_fields(kind) if hasattr(kind, "_fields_") else [name])]

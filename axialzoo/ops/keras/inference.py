@@ -1,4 +1,4 @@
-"""A folded axial attention layer on the fused CPU kernel, on the back end that Keras has; elsewhere the layer's own form serves."""
+"""Inference of a folded axial attention layer on the fused CPU kernel, for every back end of Keras, and its reference implementation."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ Table = Any  # a tensor, or None where the spec has no such term
 
 
 def xla_unsupported() -> bool:
-    """Whether the kernel is there, but not within what Keras compiles: XLA in TensorFlow cannot call it."""
+    """Return whether there is a kernel that compiled models cannot call: XLA in TensorFlow cannot."""
     return keras.backend.backend() == "tensorflow" and kernel_ops().available()
 
 
 def kernel_for(layer: Any, x) -> bool:
-    """Whether the kernel is there for this layer and input: folded, float32, on the CPU."""
+    """Return whether the kernel supports this layer and input: norms folded, float32, on the CPU."""
     folded = layer.norm_qkv.folded and layer.norm_output.folded
-    return folded and keras.backend.standardize_dtype(x.dtype) == layer.compute_dtype == "float32" and kernel_ops().serves(x)
+    return folded and keras.backend.standardize_dtype(x.dtype) == layer.compute_dtype == "float32" and kernel_ops().supports(x)
 
 
 def linear(layer, x, residual=None, activation: Activation | None = None):
-    """A folded convolution; of 1x1 a matrix product, which is faster on CPUs: (N, H, W, inputs) to (N, H', W', outputs).
+    """Compute a folded convolution; 1x1 as a matrix product, which is faster on CPUs: (N, H, W, inputs) to (N, H', W', outputs).
 
     Args:
         layer: The convolution.
         x: Its input.
         residual: (N, H', W', outputs), added to the result.
-        activation: Of the sum.
+        activation: Activation of the sum.
     """
     if layer.kernel > 1 or layer.stride > 1:
         return layer.norm(layer.conv_forward(x), residual, activation=activation)
     _, h, w, _ = ops.shape(x)
-    weight, bias = (ops.convert_to_tensor(one) for one in (layer.conv.kernel, layer.norm.beta))
+    weight, bias = (ops.convert_to_tensor(variable) for variable in (layer.conv.kernel, layer.norm.beta))
     y = ops.reshape(x, (-1, layer.inputs)) @ ops.reshape(weight, (layer.inputs, layer.outputs)) + ops.cast(bias, x.dtype)
     y = ops.reshape(y, (-1, h, w, layer.outputs))
     y = y if residual is None else residual + y
@@ -52,46 +52,45 @@ def subsample(x, step: int):
 
 
 def depthwise(conv: keras.layers.DepthwiseConv2D, x):
-    """A convolution of stride 1 of each channel by itself: (N, H, W, C) to the same."""
+    """Compute a depthwise convolution of stride 1: (N, H, W, C) to (N, H, W, C)."""
     return conv(x)
 
 
 def max_pool(x):
-    """3 x 3, stride 2: (N, H, W, C) to (N, ceil(H / 2), ceil(W / 2), C)."""
+    """Compute a max pool, 3 x 3 of stride 2: (N, H, W, C) to (N, ceil(H / 2), ceil(W / 2), C)."""
     x = ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=float("-inf"))  # "same" would not pad the first row
     return ops.max_pool(x, 3, 2, "valid", data_format="channels_last")
 
 
 def average_pool(x, stride: int):
-    """Mean of every `stride` x `stride` pixels; at the end of an odd side, of those that are there."""
+    """Compute the mean of every `stride` x `stride` pixels; padding does not count."""
     return ops.average_pool(x, stride, stride, "same", data_format="channels_last")
 
 
 def fused_inference(layer: Any, x, axis: int, activation: Activation | None = None):
-    """The whole layer along an axis, on the kernel, where :func:`serving_kernel` says so: (N, H, W, C) to (N, H, W, V), activated."""
+    """Compute a whole layer along an axis on the kernel, activated; call only if :func:`kernel_for`: (N, H, W, C) to (N, H, W, V)."""
     spec, length = layer.spec, ops.shape(x)[1 + axis]
     weight, bias, *tables, scales, position_scale, shift = kernel_ops().kernel_arrays(layer)
     if spec.long_axis == "interpolate":
-        tables = [_stretched(table, spec.positions, length) for table in tables]
-    form = AttentionAttributes.of(spec, axis)
-    return kernel_ops().axial_attention(x, (weight, bias, *tables, scales, position_scale, shift), form, activation)
+        tables = [_interpolate_for(table, spec.positions, length) for table in tables]
+    attributes = AttentionAttributes.of(spec, axis)
+    return kernel_ops().axial_attention(x, (weight, bias, *tables, scales, position_scale, shift), attributes, activation)
 
 
 def kernel_arrays(layer: Any) -> tuple[Table, ...]:
-    """What an operator takes besides the map, of a layer whose norms are folded; channels lie head by head, as in the layer.
+    """Return the arrays of a layer with folded norms that an operator takes besides the map; channels lie head by head.
 
     Returns:
         weight (C, 2K+V), bias (2K+V,), query, key and value table (2P-1, D), scales (3, G) of q.k, q.rq and k.rk, position_scale (V,),
-        what is retrieved of the value table times that, and shift (V,), added to the result; None where there is no such term.
+        the factor of retrieved positions, and shift (V,), added to the result; None for a missing term.
     """
     spec = layer.spec
-    weight, bias = (layer.gated_values(ops.convert_to_tensor(one)) for one in (layer.qkv.kernel, layer.norm_qkv.beta))
+    weight, bias = (layer.gated_values(ops.convert_to_tensor(variable)) for variable in (layer.qkv.kernel, layer.norm_qkv.beta))
     scales = layer.scale_in_evaluation()  # (terms, G)
     none = ops.zeros((spec.heads,), "float32")
     scale = {term: scales[index] for index, term in enumerate(spec.similarity)}
-    gamma, beta = (
-        ops.reshape(ops.convert_to_tensor(one), (len(spec.value), -1)) for one in (layer.norm_output.gamma, layer.norm_output.beta)
-    )  # (terms, V)
+    affine = (ops.convert_to_tensor(variable) for variable in (layer.norm_output.gamma, layer.norm_output.beta))
+    gamma, beta = (ops.reshape(x, (len(spec.value), -1)) for x in affine)  # (terms, V)
     return (
         weight,
         bias,
@@ -102,29 +101,29 @@ def kernel_arrays(layer: Any) -> tuple[Table, ...]:
     )
 
 
-def reference_layer(x, arrays: tuple[Table, ...], form: AttentionAttributes):
-    """What an operator computes, of plain operations: for derivatives, and for other devices."""
+def reference_layer(x, arrays: tuple[Table, ...], attributes: AttentionAttributes):
+    """Compute a whole layer with `keras.ops`, for derivatives and for other devices: (N, H, W, C) to (N, H, W, V)."""
     weight, bias, *tables, scales, position_scale, shift = arrays
-    heads, keys = scales.shape[1], scales.shape[1] * form.key_depth
-    x = ops.swapaxes(x, 1, 2) if form.axis == 0 else x  # (N, O, L, C)
+    heads, keys = scales.shape[1], scales.shape[1] * attributes.key_depth
+    x = ops.swapaxes(x, 1, 2) if attributes.axis == 0 else x  # (N, O, L, C)
     x = x @ weight + bias  # (N, O, L, 2K+V)
     _, others, length, _ = ops.shape(x)
     parts = x[..., :keys], x[..., keys : 2 * keys], x[..., 2 * keys :]
     q, k, v = (ops.swapaxes(ops.reshape(part, (-1, others, length, heads, part.shape[-1] // heads)), 2, 3) for part in parts)
-    content, positions = reference_attention(q, k, v, tables, scales, form)  # (N, O, G, L, Dv) or None
+    content, positions = reference_attention(q, k, v, tables, scales, attributes)  # (N, O, G, L, Dv) or None
     y = ops.reshape(shift, (heads, 1, -1))  # (G, 1, Dv)
     if content is not None:
         y = y + content
     if positions is not None:
         y = y + (positions if position_scale is None else ops.reshape(position_scale, (heads, 1, -1)) * positions)
     y = ops.reshape(ops.swapaxes(y, 2, 3), (-1, others, length, shift.shape[0]))  # (N, O, L, V)
-    return ops.swapaxes(y, 1, 2) if form.axis == 0 else y
+    return ops.swapaxes(y, 1, 2) if attributes.axis == 0 else y
 
 
-def reference_attention(q, k, v, tables, scales, form: AttentionAttributes) -> tuple[Table, Table]:
-    """Contents and positions retrieved along L, (N, O, G, L, Dv) each or None, of (N, O, G, L, D)."""
+def reference_attention(q, k, v, tables, scales, attributes: AttentionAttributes) -> tuple[Table, Table]:
+    """Retrieve contents and positions along L: (N, O, G, L, D) to (N, O, G, L, Dv) each or None."""
     length = ops.shape(q)[3]
-    bounds = [form.span // 2] * bool(form.span) + [table.shape[0] // 2 for table in tables if table is not None]
+    bounds = [attributes.span // 2] * bool(attributes.span) + [table.shape[0] // 2 for table in tables if table is not None]
     reach = length - 1
     for bound in bounds:
         reach = min(reach, bound) if isinstance(reach, int) else ops.minimum(reach, bound)
@@ -135,23 +134,23 @@ def reference_attention(q, k, v, tables, scales, form: AttentionAttributes) -> t
     rq, rk, rv = (None if table is None else ops.take(table, near + table.shape[0] // 2, axis=0) for table in tables)  # (T, S, D)
     flat = (-1, q.shape[2], length)
     content, positions = attend_along(
-        *(ops.reshape(x, (*flat, x.shape[4])) for x in (q, k, v)), (rq, rk, rv), factors_of(scales, (rq, rk), form), visible[None],
-        form.content_value,
+        *(ops.reshape(x, (*flat, x.shape[4])) for x in (q, k, v)), (rq, rk, rv), factors_of(scales, (rq, rk), attributes), visible[None],
+        attributes.content_value,
     )  # fmt: skip
     shape = (-1, *ops.shape(q)[1:4], v.shape[4])  # (N, O, G, L, Dv)
     content, positions = (None if x is None else ops.reshape(x, shape) for x in (content, positions))
     return content, positions
 
 
-def factors_of(scales, tables: tuple[Table, Table], form: AttentionAttributes) -> tuple[Table, Table, Table]:
-    """Factors of q.k, q.rq and k.rk, (G, 1, 1) each, of `scales`, (3, G); None for a term that there is not."""
-    there = form.content_similarity, tables[0] is not None, tables[1] is not None
-    content, query, key = (scales[index][:, None, None] if present else None for index, present in enumerate(there))
+def factors_of(scales, tables: tuple[Table, Table], attributes: AttentionAttributes) -> tuple[Table, Table, Table]:
+    """Split `scales`, (3, G), into factors of q.k, q.rq and k.rk, (G, 1, 1) each; None for a missing term."""
+    has_term = attributes.content_similarity, tables[0] is not None, tables[1] is not None
+    content, query, key = (scales[index][:, None, None] if present else None for index, present in enumerate(has_term))
     return content, query, key
 
 
 def split_parts(qkv, heads: int, key_depth: int, axis: int) -> tuple:
-    """Queries, keys and values of rows with the head index fastest: (N, H, W, 2K + V) to (N, O, G, L, D) each."""
+    """Split rows with the head index fastest into queries, keys and values: (N, H, W, 2K + V) to (N, O, G, L, D) each."""
     x = ops.swapaxes(qkv, 1, 2) if axis == 0 else qkv  # (N, O, L, 2K+V)
     _, others, length, channels = ops.shape(x)
     keys = heads * key_depth
@@ -160,8 +159,8 @@ def split_parts(qkv, heads: int, key_depth: int, axis: int) -> tuple:
     return tuple(ops.transpose(part, (0, 1, 4, 2, 3)) for part in parts)
 
 
-def _stretched(table: Table, positions: int, length) -> Table:
-    """A table, (2P-1, D), for an axis longer than it reaches: (2L-1, D)."""
+def _interpolate_for(table: Table, positions: int, length) -> Table:
+    """Interpolate a table, (2P-1, D), for an axis longer than it reaches: (2L-1, D)."""
     if table is None or (isinstance(length, int) and length <= positions):
         return table
     return interpolate(table, 2 * (length if isinstance(length, int) else ops.maximum(length, positions)) - 1)

@@ -13,26 +13,29 @@ from axialzoo.ops.keras.dispatch import CustomOp, kernel_ops, shape_of
 from axialzoo.ops.keras.inference import Table, split_parts
 from axialzoo.ops.kernels.structures import AxialStatistics
 
+Attributes = tuple[int, AttentionAttributes]  # heads, and the attention
 
-def logit_moments(qkv, query_table: Table, key_table: Table, heads: int, form: AttentionAttributes) -> tuple[Any, Any, Any]:
-    """Moments of the logits of a whole axis: ask :func:`axialzoo.ops.keras.dispatch.can_train_rows` before.
+
+def logit_moments(qkv, query_table: Table, key_table: Table, heads: int, attributes: AttentionAttributes) -> tuple[Any, Any, Any]:
+    """Compute the moments of the logits of a whole axis; call only if :func:`axialzoo.ops.keras.dispatch.can_train_rows`.
 
     Args:
-        qkv: (N, H, W, 2K + V), the head index fastest.
+        qkv: (N, H, W, 2K + V), head index fastest.
         query_table, key_table: (2P - 1, Dk), P at least the axis's length; None where not used.
         heads: G.
-        form: Axis, Dk, and whether there is q.k.
+        attributes: Axis, Dk, and whether there is q.k.
 
     Returns:
-        qkv as it came, for what attends, so that its gradient is added up in one place; and mean and biased variance of q.k, q.rq and
-        k.rk over batch, queries and keys, (3, G) each, zeros where there is no such term.
+        The input qkv, to attend with, so that its gradients add up in one place; and mean and biased variance of q.k, q.rq and k.rk over
+        batch, queries and keys, (3, G) each, zero for a missing term.
     """
-    return kernel_ops().operate(MOMENTS, (heads, form), (qkv, query_table, key_table))
+    return kernel_ops().operate(MOMENTS, (heads, attributes), (qkv, query_table, key_table))
 
 
-def _given(form: tuple[int, AttentionAttributes], qkv, query_table: Table, key_table: Table) -> tuple[dict[str, Any], dict[str, Any]]:
-    (heads, attributes), (n, h, w, channels) = form, shape_of(qkv)
-    axis, depth, content = attributes.axis, attributes.key_depth, attributes.content_similarity
+def _arguments(attributes: Attributes, qkv, query_table: Table, key_table: Table) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the arrays and the integer fields of the kernel's arguments, by name."""
+    (heads, attention), (n, h, w, channels) = attributes, shape_of(qkv)
+    axis, depth, content = attention.axis, attention.key_depth, attention.content_similarity
     strides = (h * w * channels, w * channels, channels)
     rows = next((table.shape[0] for table in (query_table, key_table) if table is not None), 1)
     length, others = (h, w)[axis], (h, w)[1 - axis]
@@ -43,49 +46,49 @@ def _given(form: tuple[int, AttentionAttributes], qkv, query_table: Table, key_t
     }  # fmt: skip
 
 
-def _forward(form: tuple[int, AttentionAttributes], *inputs: Any):
-    given, sizes = _given(form, *inputs)
-    heads, depth = form[0], form[1].key_depth
-    doubles = (2, sizes["length"], depth * (depth + 3) // 2, heads, 2)  # each as two floats: not every back end has them
+def _forward(attributes: Attributes, *inputs: Any):
+    arrays, sizes = _arguments(attributes, *inputs)
+    heads, depth = attributes[0], attributes[1].key_depth
+    doubles = (2, sizes["length"], depth * (depth + 3) // 2, heads, 2)  # each double as two floats, because not every back end has doubles
     results = {"mean": (3, heads), "variance": (3, heads), "grams": doubles}
-    mean, variance, grams = kernel_ops().run("statistics_forward", AxialStatistics, given, results, **sizes)
+    mean, variance, grams = kernel_ops().run("statistics_forward", AxialStatistics, arrays, results, **sizes)
     return (inputs[0], mean, variance), (grams,)
 
 
-def _backward(form: tuple[int, AttentionAttributes], inputs, outputs, kept, grads):
-    given, sizes = _given(form, *inputs)
+def _backward(attributes: Attributes, inputs, outputs, saved, grads):
+    arrays, sizes = _arguments(attributes, *inputs)
     (_, mean, variance), (grad, grad_mean, grad_variance) = outputs, grads
-    given |= {"mean": mean, "variance": variance, "grad_mean": grad_mean, "grad_variance": grad_variance}
-    given |= {"grams": kept[0], "grad_from": grad}
-    tables = {f"grad_{name}": given[name].shape for name in ("query_table", "key_table") if given[name] is not None}
+    arrays |= {"mean": mean, "variance": variance, "grad_mean": grad_mean, "grad_variance": grad_variance}
+    arrays |= {"grams": saved[0], "grad_from": grad}
+    tables = {f"grad_{name}": arrays[name].shape for name in ("query_table", "key_table") if arrays[name] is not None}
     results = {"grad_x": shape_of(inputs[0]), **tables}
     sizes["values"] = math.prod(results["grad_x"])
-    found = dict(zip(results, kernel_ops().run("statistics_backward", AxialStatistics, given, results, **sizes)))
-    return found["grad_x"], found.get("grad_query_table"), found.get("grad_key_table")
+    filled = dict(zip(results, kernel_ops().run("statistics_backward", AxialStatistics, arrays, results, **sizes)))
+    return filled["grad_x"], filled.get("grad_query_table"), filled.get("grad_key_table")
 
 
-def _plain(form: tuple[int, AttentionAttributes], qkv, query_table: Table, key_table: Table):
-    """The same of plain operations; L x L logits and all."""
-    heads, attributes = form
-    axis, depth, content = attributes.axis, attributes.key_depth, attributes.content_similarity
+def _reference(attributes: Attributes, qkv, query_table: Table, key_table: Table):
+    """Compute :func:`logit_moments` with `keras.ops` and L x L logits."""
+    heads, attention = attributes
+    axis, depth, content = attention.axis, attention.key_depth, attention.content_similarity
     q, k, _ = split_parts(qkv, heads, depth, axis)  # (N, O, G, L, D)
     length = qkv.shape[1 + axis]
     n = ops.cast(math.prod(ops.shape(q)[:2]) * length**2, qkv.dtype)
-    rq, rk = (None if table is None else windowed(table, length) for table in (query_table, key_table))  # (T, S, D)
+    rq, rk = (None if table is None else gather_table(table, length) for table in (query_table, key_table))  # (T, S, D)
     q, k = (ops.reshape(x, (-1, heads, length, depth)) for x in (q, k))  # (B, G, L, D)
-    there = (content, rq is not None, rk is not None)
-    found = iter(logit_terms(q, k, (rq, rk, None), tuple(1 if one else None for one in there)))
-    terms = [next(found) if one else None for one in there]  # (B, G, T, S) each
+    has_term = (content, rq is not None, rk is not None)
+    logits = iter(logit_terms(q, k, (rq, rk, None), tuple(1 if present else None for present in has_term)))
+    terms = [next(logits) if present else None for present in has_term]  # (B, G, T, S) each
     zero = ops.zeros((heads,), qkv.dtype)
     means = [zero if x is None else ops.sum(x, (0, 2, 3)) / n for x in terms]  # (G,) each
     variances = [zero if x is None else ops.sum(ops.square(x - mean[:, None, None]), (0, 2, 3)) / n for x, mean in zip(terms, means)]
     return qkv, ops.stack(means), ops.stack(variances)
 
 
-def windowed(table, length: int):
-    """The row of each query and key of a whole axis: (2P - 1, D) to (T, S, D)."""
+def gather_table(table, length: int):
+    """Gather the row of each query and key of a whole axis: (2P - 1, D) to (T, S, D)."""
     position = ops.arange(length)
     return ops.take(table, position - position[:, None] + table.shape[0] // 2, axis=0)
 
 
-MOMENTS = CustomOp(_plain, _forward, _backward)
+MOMENTS = CustomOp(_reference, _forward, _backward)

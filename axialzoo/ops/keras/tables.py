@@ -1,4 +1,4 @@
-"""Position tables for an axis longer than they reach, and whole numbers that may be tensors."""
+"""Interpolation of position tables for long axes, and arithmetic of integers that may be tensors."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ import numpy as np
 from keras import ops
 
 Activation = Callable[[Any], Any]
-HIDDEN = 1e30  # what is taken from the logit of a key that is not to be seen
+HIDDEN = 1e30  # subtracted from the logits of masked keys
 
 
 def arange(count):
-    """Whole numbers below `count`: in numpy, hence constants, where it is known before the model runs."""
+    """Return the integers below `count`: a numpy array, hence a constant, if `count` is known before the model runs."""
     return np.arange(count, dtype="int32") if isinstance(count, int) else ops.arange(count, dtype="int32")
 
 
 def clip(x, low, high):
-    """`x` kept between `low` and `high`: in numpy, hence a constant, where all are known before the model runs."""
+    """Clip `x` to `low` and `high`: a numpy array, hence a constant, if all are known before the model runs."""
     return np.clip(x, low, high) if isinstance(x, np.ndarray) and isinstance(high, int) else ops.clip(x, low, high)
 
 
 def statistics_dtype(dtype: str) -> str:
-    """What softmax and normalisation compute in: float32, or float64 where everything is."""
+    """Return the type that softmax and normalisation compute in: float64 for float64, else float32."""
     return "float64" if keras.backend.standardize_dtype(dtype) == "float64" else "float32"
 
 
 def interpolate(table, rows):
-    """A table stretched to another number of rows, linearly, the end rows kept: (R, D) to (rows, D)."""
+    """Interpolate a table linearly to another number of rows, with the end rows aligned: (R, D) to (rows, D)."""
     last = table.shape[0] - 1
-    table = ops.reshape(table, table.shape)  # makes TensorFlow's gradient a dense one: Adam would square a row's parts one by one
+    table = ops.reshape(table, table.shape)  # makes TensorFlow's gradient dense; Adam would square the parts of a sparse row one by one
     if isinstance(rows, int):
         place = np.arange(rows) * (last / max(rows - 1, 1))  # (rows,)
         low = np.minimum(place.astype("int32"), max(last - 1, 0))

@@ -1,7 +1,7 @@
-"""Attention proper for training, on the fused kernel: no L x L tensor is written, none is kept for the backward pass.
+"""Attention for training on the fused kernel, without L x L tensors in the forward or the backward pass.
 
-What is kept is q, k, v and one number a row, the logarithm of its sum of exponentials; probabilities are computed again.
-Channels lie depth by depth with the head index fastest (``d * G + g``).
+The forward pass saves q, k, v and one number per row, the logarithm of its sum of exponentials; the backward pass recomputes the
+probabilities. Channels lie depth by depth with the head index fastest (``d * G + g``).
 """
 
 from __future__ import annotations
@@ -16,74 +16,76 @@ from axialzoo.ops.keras.inference import Table, reference_attention, split_parts
 from axialzoo.ops.kernels.structures import AxialBackward, AxialForward
 
 
-def attend(qkv, query_table: Table, key_table: Table, value_table: Table, scales, form: AttentionAttributes):
-    """Softmax attention with relative positions along one axis: ask :func:`axialzoo.ops.keras.dispatch.can_train_rows` before.
+def attend(qkv, query_table: Table, key_table: Table, value_table: Table, scales, attributes: AttentionAttributes):
+    """Compute softmax attention with relative positions along one axis; call only if :func:`axialzoo.ops.keras.dispatch.can_train_rows`.
 
     Args:
         qkv: (N, H, W, 2K + V).
         query_table, key_table: (2P - 1, Dk), value_table: (2P - 1, Dv), of the axis's own length or longer; None where not used.
         scales: (3, G): factors of q.k, q.rq and k.rk.
-        form: Axis and terms.
+        attributes: Axis and terms.
 
     Returns:
-        Contents, then positions retrieved, those that there are, (N, H, W, terms V).
+        The retrieved contents, then positions, (N, H, W, terms V).
     """
-    return kernel_ops().operate(ATTEND, form, (qkv, query_table, key_table, value_table, scales))[0]
+    return kernel_ops().operate(ATTEND, attributes, (qkv, query_table, key_table, value_table, scales))[0]
 
 
-def _given(
-    form: AttentionAttributes, qkv, query_table: Table, key_table: Table, value_table: Table, scales
+def _arguments(
+    attributes: AttentionAttributes, qkv, query_table: Table, key_table: Table, value_table: Table, scales
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    axis, heads, (n, h, w, channels) = form.axis, scales.shape[1], shape_of(qkv)
-    depth = channels // heads - 2 * form.key_depth
-    row = heads * depth * (form.content_value + (value_table is not None))  # contents and positions of a row lie side by side
+    """Return the arrays and the other fields of the kernel's arguments, by name."""
+    axis, heads, (n, h, w, channels) = attributes.axis, scales.shape[1], shape_of(qkv)
+    depth = channels // heads - 2 * attributes.key_depth
+    row = heads * depth * (attributes.content_value + (value_table is not None))  # contents and positions of a row lie side by side
     strides = (h * w, w, 1)
     tables = {"query_table": query_table, "key_table": key_table, "value_table": value_table}
     rows = next((table.shape[0] for table in tables.values() if table is not None), 1)
     return {"x": qkv, **tables, "scales": scales}, {
-        "batch": n, "others": (h, w)[1 - axis], "length": (h, w)[axis], "heads": heads, "key_depth": form.key_depth, "value_depth": depth,
-        "reach": (h, w)[axis] - 1, "table_reach": rows // 2, "inputs": channels, "content_value": int(form.content_value),
+        "batch": n, "others": (h, w)[1 - axis], "length": (h, w)[axis], "heads": heads, "key_depth": attributes.key_depth,
+        "value_depth": depth, "reach": (h, w)[axis] - 1, "table_reach": rows // 2, "inputs": channels,
+        "content_value": int(attributes.content_value),
         "x_batch": strides[0] * channels, "x_other": strides[2 - axis] * channels, "x_position": strides[1 + axis] * channels,
         "out_batch": strides[0] * row, "out_other": strides[2 - axis] * row, "out_position": strides[1 + axis] * row,
-        "out_head": 1, "out_depth": heads, "content_scale": "scales" if form.content_similarity else 0,
+        "out_head": 1, "out_depth": heads, "content_scale": "scales" if attributes.content_similarity else 0,
         "query_scale": ("scales", heads), "key_scale": ("scales", 2 * heads),
     }  # fmt: skip
 
 
-def _places(form: AttentionAttributes, sizes: dict[str, Any], name: str, position: bool) -> tuple[Any, Any]:
-    """Where contents and positions begin in the array of that name, (N, H, W, terms V); 0 for none."""
+def _term_offsets(attributes: AttentionAttributes, sizes: dict[str, Any], name: str, position: bool) -> tuple[Any, Any]:
+    """Return the fields for contents and positions in the array called `name`, (N, H, W, terms V); 0 for a missing term."""
     values = sizes["heads"] * sizes["value_depth"]
-    return name if form.content_value else 0, (name, values * form.content_value) if position else 0
+    return name if attributes.content_value else 0, (name, values * attributes.content_value) if position else 0
 
 
-def _forward(form: AttentionAttributes, *inputs: Any):
-    given, sizes = _given(form, *inputs)
-    sizes["out"], sizes["out_position_term"] = _places(form, sizes, "retrieved", inputs[3] is not None)
+def _forward(attributes: AttentionAttributes, *inputs: Any):
+    arrays, sizes = _arguments(attributes, *inputs)
+    sizes["out"], sizes["out_position_term"] = _term_offsets(attributes, sizes, "retrieved", inputs[3] is not None)
     rows = (sizes["batch"], sizes["others"], sizes["length"], sizes["heads"])
-    terms = form.content_value + (inputs[3] is not None)
+    terms = attributes.content_value + (inputs[3] is not None)
     results = {"retrieved": (*shape_of(inputs[0])[:3], terms * sizes["heads"] * sizes["value_depth"]), "normaliser": rows}
-    out, normaliser = kernel_ops().run("forward", AxialForward, given, results, **sizes)
+    out, normaliser = kernel_ops().run("forward", AxialForward, arrays, results, **sizes)
     return (out,), (normaliser,)
 
 
-def _backward(form: AttentionAttributes, inputs, outputs, kept, grads):
-    given, sizes = _given(form, *inputs)
-    given |= {"normaliser": kept[0], "grad": grads[0]}
-    sizes["grad_content"], sizes["grad_position"] = _places(form, sizes, "grad", inputs[3] is not None)
-    tables = {f"grad_{name}": given[name].shape for name in ("query_table", "key_table", "value_table") if given[name] is not None}
+def _backward(attributes: AttentionAttributes, inputs, outputs, saved, grads):
+    arrays, sizes = _arguments(attributes, *inputs)
+    arrays |= {"normaliser": saved[0], "grad": grads[0]}
+    sizes["grad_content"], sizes["grad_position"] = _term_offsets(attributes, sizes, "grad", inputs[3] is not None)
+    tables = {f"grad_{name}": arrays[name].shape for name in ("query_table", "key_table", "value_table") if arrays[name] is not None}
     results = {"grad_x": shape_of(inputs[0]), "grad_scales": inputs[4].shape, **tables}
-    found = dict(zip(results, kernel_ops().run("backward", AxialBackward, given, results, **sizes)))
-    return found["grad_x"], *(found.get(f"grad_{name}_table") for name in ("query", "key", "value")), found["grad_scales"]
+    filled = dict(zip(results, kernel_ops().run("backward", AxialBackward, arrays, results, **sizes)))
+    return filled["grad_x"], *(filled.get(f"grad_{name}_table") for name in ("query", "key", "value")), filled["grad_scales"]
 
 
-def _plain(form: AttentionAttributes, qkv, query_table: Table, key_table: Table, value_table: Table, scales):
-    """The same of plain operations; L x L logits and all."""
-    parts = split_parts(qkv, scales.shape[1], form.key_depth, form.axis)  # (N, O, G, L, D) each
+def _reference(attributes: AttentionAttributes, qkv, query_table: Table, key_table: Table, value_table: Table, scales):
+    """Compute :func:`attend` with `keras.ops` and L x L logits."""
+    parts = split_parts(qkv, scales.shape[1], attributes.key_depth, attributes.axis)  # (N, O, G, L, D) each
     _, others, heads, length, depth = parts[2].shape
-    found = reference_attention(*parts, (query_table, key_table, value_table), scales, form)  # (N, O, G, L, Dv) each, or None
-    terms = [ops.transpose(term, (0, 1, 3, 4, 2)) for term in found if term is not None]  # (N, O, L, Dv, G) each
+    retrieved = reference_attention(*parts, (query_table, key_table, value_table), scales, attributes)  # (N, O, G, L, Dv) each, or None
+    terms = [ops.transpose(term, (0, 1, 3, 4, 2)) for term in retrieved if term is not None]  # (N, O, L, Dv, G) each
     out = ops.concatenate([ops.reshape(term, (-1, others, length, depth * heads)) for term in terms], axis=3)  # (N, O, L, terms V)
-    return (ops.swapaxes(out, 1, 2) if form.axis == 0 else out,)
+    return (ops.swapaxes(out, 1, 2) if attributes.axis == 0 else out,)
 
 
-ATTEND = CustomOp(_plain, _forward, _backward)
+ATTEND = CustomOp(_reference, _forward, _backward)

@@ -1,4 +1,4 @@
-"""The fused kernels of axial attention: for CPUs C++ behind a plain C interface, without a framework; for GPUs, in `gpu`, Triton."""
+"""Fused kernels of axial attention: C++ with a C interface for CPUs, Triton for GPUs (`gpu`); independent of frameworks."""
 
 from axialzoo.ops.kernels.bindings import binding_status
 from axialzoo.ops.kernels.build import BuildError, compile_library

@@ -1,5 +1,5 @@
-"""``python -m axialzoo.ops.kernels [FOLDER]``: compiles the kernel into a folder, by default where it is looked for, and what calls it from
-the frameworks that are installed."""
+"""``python -m axialzoo.ops.kernels [FOLDER]``: compile the kernel and the bindings of the installed frameworks, by default into the user's
+cache."""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""The kernel as an operator of JAX and of TensorFlow: a small library for each, compiled against the framework's own headers.
+"""Bindings of the kernel for JAX and TensorFlow: a small library for each, compiled against the framework's own headers.
 
-It is found, compiled and kept as the kernel itself is, and calls that one. No framework is imported here; the modules that call an
-operator (``axialzoo/keras/fused_*.py``) register it with theirs.
+A binding is found, compiled and cached as the kernel is, and calls the kernel. This module imports no framework; ``axialzoo/ops/jax`` and
+``axialzoo/ops/tensorflow`` load the bindings and register their operators.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ SOURCES = Path(__file__).resolve().parent / "frameworks"
 
 @dataclass(frozen=True)
 class Framework:
-    """Where a framework keeps what its operators are compiled against.
+    """Headers and library of a framework that its custom operators need.
 
     Attributes:
-        package: The Python package.
-        header: In its folder ``include``.
-        linked: Pattern of its library that operators call; empty where they call none.
+        package: Name of the Python package.
+        header: A header that must exist in the package's folder ``include``.
+        linked: Glob pattern of the library to link; empty where operators link none.
     """
 
     package: str
@@ -43,7 +43,7 @@ BINDINGS = {
 
 
 def framework_op(framework: str) -> str | None:
-    """The path of the library for ``"jax"`` or ``"tensorflow"``, compiled at the first call; None where the plain form has to serve."""
+    """Return the path of the binding for ``"jax"`` or ``"tensorflow"``, compiled at the first call; None where there is no kernel."""
     if kernel() is None:
         return None
     path = _find(framework)[0]
@@ -51,7 +51,9 @@ def framework_op(framework: str) -> str | None:
 
 
 def binding_status(framework: str) -> Status:
-    """Which path is in use on that back end of Keras, and why, in training in float32 too; its torch back end calls PyTorch's operators.
+    """Report the kernel's path on a back end of Keras, and why. It holds in inference and in training, in float32.
+
+    The torch back end calls PyTorch's operators, so its status is that of the kernel itself.
 
     Example:
         >>> binding_status("jax").path in ("avx512", "avx2", "portable", "plain")
@@ -65,46 +67,46 @@ def binding_status(framework: str) -> Status:
 
 
 def function_index(function: str) -> int:
-    """Of a function of the kernel, or of the two in ``frameworks/call.h``, as an operator counts them."""
+    """Return the index by which the bindings know a function of the kernel or of ``frameworks/call.h``."""
     return (*FUNCTIONS, "statistics_forward", "statistics_backward").index(function)
 
 
 def bind(library: ctypes.CDLL) -> None:
-    """Tells a loaded library where the kernel is."""
-    found = kernel()
-    assert found is not None  # else there would be no library
-    for number, name in enumerate(FUNCTIONS):
-        library.axial_bind(number, ctypes.c_void_p(found.symbol_address(f"axial_{name}")))
+    """Give a loaded binding the addresses of the kernel's functions."""
+    fused_kernel = kernel()
+    assert fused_kernel is not None  # there is no binding without a kernel
+    for index, name in enumerate(FUNCTIONS):
+        library.axial_bind(index, ctypes.c_void_p(fused_kernel.symbol_address(f"axial_{name}")))
 
 
 @functools.cache
 def _find(framework: str) -> tuple[Path | None, str]:
     try:
-        wanted = _wanted(framework)
-        for folder, how in (
+        build = _build_spec(framework)
+        for folder, reason in (
             (SOURCES.parent, "compiled when the package was installed"),
             (cache_folder(), "compiled into the user's cache"),
         ):
-            if (folder / wanted.name).exists():
-                return folder / wanted.name, how
-        return wanted.compile(cache_folder()), "compiled into the user's cache"
+            if (folder / build.name).exists():
+                return folder / build.name, reason
+        return build.compile(cache_folder()), "compiled into the user's cache"
     except BuildError as error:
         return None, f"its operator could not be compiled: {error}"
 
 
 def compile_bindings(folder: str | os.PathLike) -> Iterator[Path]:
-    """Compiles into `folder` the libraries for the frameworks that are installed, one after the other.
+    """Compile the bindings of the installed frameworks into `folder`, one after the other.
 
     Raises:
-        BuildError: as :func:`axialzoo.ops.kernels.compile_library`.
+        BuildError: like :func:`axialzoo.ops.kernels.compile_library`.
     """
-    there = [name for name, framework in BINDINGS.items() if importlib.util.find_spec(framework.package) is not None]
-    return (_wanted(name).compile(folder) for name in there)
+    installed = [name for name, framework in BINDINGS.items() if importlib.util.find_spec(framework.package) is not None]
+    return (_build_spec(name).compile(folder) for name in installed)
 
 
 @dataclass(frozen=True)
 class _BuildSpec:
-    """The library for a framework as it is installed here: its name, and what it is compiled of."""
+    """Name, source and dependencies of the binding for an installed framework."""
 
     name: str
     source: Path
@@ -115,32 +117,33 @@ class _BuildSpec:
         return compile_binding(Path(folder) / self.name, self.source, self.headers, self.linked)
 
 
-def _wanted(framework: str) -> _BuildSpec:
-    """What has to be there.
+def _build_spec(name: str) -> _BuildSpec:
+    """Describe the build of a binding for the framework as it is installed here.
 
     Raises:
-        BuildError: where the framework has no headers, or no library to link.
+        BuildError: if the framework has no headers, or no library to link.
     """
-    of = BINDINGS[framework]
-    spec = importlib.util.find_spec(of.package)
+    framework = BINDINGS[name]
+    spec = importlib.util.find_spec(framework.package)
     if spec is None or not spec.submodule_search_locations:
-        raise BuildError(f"{of.package} is not installed")
+        raise BuildError(f"{framework.package} is not installed")
     folder = Path(next(iter(spec.submodule_search_locations)))
-    header, linked = folder / "include" / of.header, tuple(sorted(folder.glob(of.linked))[:1]) if of.linked else ()
+    header = folder / "include" / framework.header
+    linked = tuple(sorted(folder.glob(framework.linked))[:1]) if framework.linked else ()
     if not header.exists():
-        raise BuildError(f"no headers: expected {header}, which {of.package} from the package index brings")
-    if of.linked and not linked:
-        raise BuildError(f"no library to link: expected {folder / of.linked}")
-    name = f"libaxial_{framework}_{_fingerprint(header, *linked)}.so"
-    return _BuildSpec(name, SOURCES / f"{framework}.cpp", folder / "include", linked)
+        raise BuildError(f"no headers: expected {header}, which {framework.package} from the package index brings")
+    if framework.linked and not linked:
+        raise BuildError(f"no library to link: expected {folder / framework.linked}")
+    file_name = f"libaxial_{name}_{_fingerprint(header, *linked)}.so"
+    return _BuildSpec(file_name, SOURCES / f"{name}.cpp", folder / "include", linked)
 
 
 def _fingerprint(*files: Path) -> str:
-    """Of everything that a library is made of: sources, flags, and which header and library of the framework."""
+    """Hash everything that goes into a binding: sources, flags, and the header and library of the framework."""
     digest = hashlib.sha256(repr(COMMON).encode())
     for path in (*sorted(SOURCES.iterdir()), SOURCE / "axial.h"):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     for path in files:
-        found = path.stat()
-        digest.update(f"{path} {found.st_size} {found.st_mtime_ns}".encode())
+        status = path.stat()
+        digest.update(f"{path} {status.st_size} {status.st_mtime_ns}".encode())
     return digest.hexdigest()[:16]

@@ -1,8 +1,8 @@
-"""Compiles the kernel: one source, once for each instruction set, into one shared library.
+"""Build of the kernel: one source, compiled once for each instruction set, into one shared library.
 
-    python -m axialzoo.ops.kernels [FOLDER]      into FOLDER, default the user's cache
+    python -m axialzoo.ops.kernels [FOLDER]      builds into FOLDER, by default the user's cache
 
-Needs a C++17 compiler that knows GCC's vector extensions: g++ or clang++, the one that CXX names first.
+It needs a C++17 compiler that knows GCC's vector extensions: the one that CXX names, else g++ or clang++.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ X86 = {  # instruction set -> lanes of a vector, flags
     "avx512": (16, ("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mprefer-vector-width=512")),
 }
 OTHERS = {"portable": (4, ())}
-WHOLE = () if sys.platform == "darwin" else ("-Wl,--no-undefined",)  # what is missing is found when it is linked, not when it is loaded
+WHOLE = () if sys.platform == "darwin" else ("-Wl,--no-undefined",)  # a missing symbol fails the link, not the load
 
 
 class BuildError(Exception):
-    """The kernel could not be compiled here; says why."""
+    """Error for a kernel that cannot be compiled here; the message says why."""
 
 
 def compiler() -> str | None:
-    """The C++ compiler, or None."""
+    """Return the path of the C++ compiler, or None."""
     names = (os.environ.get("CXX"), "g++", "clang++", "c++")
-    return next((found for name in names if name and (found := shutil.which(name))), None)
+    return next((path for name in names if name and (path := shutil.which(name))), None)
 
 
 def fingerprint(extra: tuple[str, ...] = ()) -> str:
-    """Of everything that the library is made of: source, flags, machine."""
+    """Hash everything that goes into the library: source, flags, machine."""
     digest = hashlib.sha256(repr((COMMON, targets(), extra, platform.machine(), sys.platform)).encode())
     for path in sorted(SOURCE.iterdir()):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
@@ -50,15 +50,15 @@ def fingerprint(extra: tuple[str, ...] = ()) -> str:
 
 
 def targets() -> dict[str, tuple[int, tuple[str, ...]]]:
-    """The instruction sets that are compiled on this kind of machine."""
+    """Return the instruction sets to compile on this kind of machine, with lanes and flags."""
     return X86 if platform.machine().lower() in ("x86_64", "amd64") else OTHERS
 
 
 def cache_folder() -> Path:
-    """Where the user's compiled kernels lie: a folder for each state of the source.
+    """Return the folder of the user's compiled kernels; each state of the source has its own.
 
     Raises:
-        BuildError: for a user who has neither a home folder nor XDG_CACHE_HOME.
+        BuildError: if the user has neither a home folder nor XDG_CACHE_HOME.
     """
     base = os.environ.get("XDG_CACHE_HOME")
     if not base:
@@ -70,57 +70,58 @@ def cache_folder() -> Path:
 
 
 def compile_library(folder: str | os.PathLike, extra: tuple[str, ...] = ()) -> Path:
-    """Compiles the kernel into `folder`; beside first, then renamed, so that nobody sees half of it.
+    """Compile the kernel into `folder`. The library is built in a temporary folder and renamed, so nobody sees half of it.
 
     Args:
-        folder: Made where it is not there.
-        extra: Further flags, for instance ``("-fsanitize=address",)``.
+        folder: Created if it does not exist.
+        extra: Further compiler flags, for instance ``("-fsanitize=address",)``.
 
     Returns:
         The library's path.
 
     Raises:
-        BuildError: where there is no compiler, it refuses, or the folder cannot be written.
+        BuildError: if there is no compiler, compiling fails, or the folder cannot be written.
     """
     x86 = ("-DAXIAL_X86",) if targets() is X86 else ()
-    with compiled_beside(Path(folder) / NAME) as (cxx, beside):
+    with atomic_build(Path(folder) / NAME) as (cxx, build_folder):
         jobs: list[tuple[str, Path, tuple[str, ...]]] = [
-            (f"{beside}/{isa}.o", SOURCE / "axial.cpp", (f"-DAXIAL_ISA={isa}", f"-DAXIAL_LANES={lanes}", *flags))
+            (f"{build_folder}/{isa}.o", SOURCE / "axial.cpp", (f"-DAXIAL_ISA={isa}", f"-DAXIAL_LANES={lanes}", *flags))
             for isa, (lanes, flags) in targets().items()
         ]
-        jobs.append((f"{beside}/dispatch.o", SOURCE / "dispatch.cpp", x86))
+        jobs.append((f"{build_folder}/dispatch.o", SOURCE / "dispatch.cpp", x86))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(lambda job: _run([cxx, *COMMON, *extra, *job[2], "-c", str(job[1]), "-o", job[0]]), jobs))
         objects = [job[0] for job in jobs]
-        _run([cxx, "-shared", "-pthread", *extra, *objects, "-o", f"{beside}/{NAME}"])
+        _run([cxx, "-shared", "-pthread", *extra, *objects, "-o", f"{build_folder}/{NAME}"])
     return Path(folder) / NAME
 
 
 def compile_binding(target: str | os.PathLike, source: Path, headers: Path, linked: Sequence[Path]) -> Path:
-    """Compiles what makes the kernel an operator of a framework: see :mod:`axialzoo.ops.kernels.bindings`.
+    """Compile the binding of the kernel for a framework: see :mod:`axialzoo.ops.kernels.bindings`.
 
     Args:
         target: The library to write.
         source: A file of ``frameworks/``.
         headers: The framework's folder of headers.
-        linked: Libraries of the framework that it calls.
+        linked: Libraries of the framework to link.
 
     Raises:
-        BuildError: as :func:`compile_library`.
+        BuildError: like :func:`compile_library`.
     """
     target = Path(target)
     links = [word for library in linked for word in (str(library), f"-Wl,-rpath,{library.parent}")]
-    with compiled_beside(target) as (cxx, beside):
-        _run([cxx, *COMMON, "-isystem", str(headers), "-shared", "-pthread", str(source), *links, *WHOLE, "-o", f"{beside}/{target.name}"])
+    with atomic_build(target) as (cxx, build_folder):
+        output = f"{build_folder}/{target.name}"
+        _run([cxx, *COMMON, "-isystem", str(headers), "-shared", "-pthread", str(source), *links, *WHOLE, "-o", output])
     return target
 
 
 @contextmanager
-def compiled_beside(target: Path) -> Iterator[tuple[str, str]]:
-    """The compiler, and a folder beside `target` whose file of that name takes its place at the end.
+def atomic_build(target: Path) -> Iterator[tuple[str, str]]:
+    """Yield the compiler and a temporary folder; at the end, rename the file called ``target.name`` there to `target`.
 
     Raises:
-        BuildError: where there is no compiler, or the folder cannot be written.
+        BuildError: if there is no compiler, or the folder cannot be written.
     """
     cxx = compiler()
     if cxx is None:
@@ -132,9 +133,9 @@ def compiled_beside(target: Path) -> Iterator[tuple[str, str]]:
         work = tempfile.TemporaryDirectory(dir=target.parent)
     except OSError as error:
         raise BuildError(f"{target.parent} cannot be written ({error.strerror}): name a folder that can in XDG_CACHE_HOME") from error
-    with work as beside:
-        yield cxx, beside
-        os.replace(f"{beside}/{target.name}", target)
+    with work as build_folder:
+        yield cxx, build_folder
+        os.replace(f"{build_folder}/{target.name}", target)
 
 
 def _run(command: list[str]) -> None:

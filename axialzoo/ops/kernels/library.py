@@ -1,7 +1,7 @@
-"""Finds, loads and calls the compiled kernel, and says which path is in use and why. Knows no framework.
+"""Search, loading and calls of the compiled kernel, and its status. Independent of frameworks.
 
-Where the library comes from: the package's own folder (compiled when it was installed), else the user's cache, else it
-is compiled there at the first use, where there is a compiler. Without it nothing breaks: callers ask :func:`kernel`.
+The library comes from the package's own folder (compiled at installation), else from the user's cache. Otherwise the first use compiles
+it into the cache, if there is a compiler. Without a library nothing breaks: callers ask :func:`kernel`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from axialzoo.ops.kernels.build import NAME, BuildError, cache_folder, compile_library, compiler
 
-ISAS = ("portable", "avx2", "avx512")  # bit i of what axial_supported() says
+ISAS = ("portable", "avx2", "avx512")  # by their bit in axial_supported()
 FUNCTIONS = (
     "forward", "backward", "linear", "weight_gradient", "norm_moments", "norm_forward", "norm_backward", "moments_forward",
     "moments_backward",
@@ -25,12 +25,12 @@ PARALLEL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uin
 
 @dataclass(frozen=True)
 class Status:
-    """Which kernel serves.
+    """The kernel in use, and the reason.
 
     Attributes:
-        path: ``"avx512"``, ``"avx2"``, ``"portable"``, or ``"plain"``: none, the framework's own operations.
-        reason: Why that one, in a sentence.
-        library: The shared library's path; None where there is none.
+        path: ``"avx512"``, ``"avx2"``, ``"portable"``, or ``"plain"`` for the framework's own operations.
+        reason: Why this path is in use, in a sentence.
+        library: Path of the shared library; None where there is none.
     """
 
     path: str
@@ -39,14 +39,14 @@ class Status:
 
 
 class Kernel:
-    """The loaded library.
+    """A loaded library of the kernel.
 
     Args:
-        path: Of the shared library.
+        path: Path of the shared library.
 
     Attributes:
-        isas: The instruction sets that can be used on this processor, slowest first.
-        isa: The one in use.
+        isas: Instruction sets that this processor supports, slowest first.
+        isa: Instruction set in use.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -64,28 +64,28 @@ class Kernel:
         return ISAS.index(self.isa)
 
     def symbol_address(self, name: str) -> int:
-        """Where a function of ``source/axial.h`` lies, for who calls it from another library."""
+        """Return the address of a function of ``source/axial.h``, for calls from another library."""
         address = ctypes.cast(getattr(self._library, name), ctypes.c_void_p).value
         assert address is not None
         return address
 
     def use_threads_of(self, libraries: list[str]) -> None:
-        """Takes the OpenMP threads of the first of these libraries (paths) that has GNU's; else threads are started for each call.
+        """Use the threads of the first of these libraries (paths) that is GNU OpenMP; otherwise each call starts threads.
 
-        A framework hands over its own, so that there is one team of threads and not two that wait for one another.
+        A framework passes its own library, so that both share one team of threads instead of two that wait for one another.
         """
         for path in libraries:
             try:
                 self.parallel = ctypes.cast(ctypes.CDLL(path).GOMP_parallel, ctypes.c_void_p)
                 return
-            except (OSError, AttributeError):  # no such library, or another OpenMP: the next
+            except (OSError, AttributeError):  # no such library, or another OpenMP: try the next
                 continue
 
     def run(self, name: str, arguments: ctypes.Structure, threads: int = 1) -> None:
-        """Calls a function of ``source/axial.h``: ``"forward"`` for ``axial_forward``, and so on.
+        """Call a function of ``source/axial.h``: ``"forward"`` for ``axial_forward``, and so on.
 
         Raises:
-            MemoryError: where it has no memory for its buffers.
+            MemoryError: if there is no memory for the function's buffers.
         """
         code = getattr(self._library, f"axial_{name}")(ctypes.addressof(arguments), self.isa_index, threads, self.parallel)
         if code == 1:
@@ -100,34 +100,33 @@ class _Override:
 
 
 def cores() -> int:
-    """Processor cores that this process may use."""
+    """Count the processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def needs_compiling() -> bool:
-    """Whether the first use of the kernel will compile it, which takes a quarter of a minute: for who wants to say so before."""
+    """Return whether the first use of the kernel will compile it. That takes about 15 seconds, which callers can announce."""
     if _Override.disabled or _load.cache_info().currsize or compiler() is None:
         return False
     return not any(path.exists() for path, _ in search_paths())
 
 
 def search_paths() -> list[tuple[Path, str]]:
-    """Where the library is looked for, in this order, and how it came there."""
-    here = Path(__file__).resolve().parent / NAME
-    found = [(here, "compiled when the package was installed")]
+    """Return the paths where the library may lie, in order of search, and how it came there."""
+    installed = (Path(__file__).resolve().parent / NAME, "compiled when the package was installed")
     try:
-        return [*found, (cache_folder() / NAME, "compiled into the user's cache")]
-    except BuildError:  # no home
-        return found
+        return [installed, (cache_folder() / NAME, "compiled into the user's cache")]
+    except BuildError:  # no home folder
+        return [installed]
 
 
 @functools.cache
 def _load() -> tuple[Kernel | None, str]:
     reasons = []
-    for path, name in search_paths():
+    for path, origin in search_paths():
         if path.exists():
             try:
-                return Kernel(path), name
+                return Kernel(path), origin
             except (OSError, AttributeError) as error:
                 reasons.append(f"{path} does not load ({error})")
     try:
@@ -137,22 +136,22 @@ def _load() -> tuple[Kernel | None, str]:
 
 
 def is_disabled() -> bool:
-    """Whether ``use_kernel("plain")`` is in force, on GPUs too."""
+    """Return whether ``use_kernel("plain")`` is in force; it applies to GPUs too."""
     return _Override.disabled
 
 
 def kernel() -> Kernel | None:
-    """The kernel, compiled at the first call where it is not yet; None where the plain form has to serve."""
+    """Return the kernel, compiled at the first call if necessary; None where the framework's own operations have to do."""
     if _Override.disabled:
         return None
-    found = _load()[0]
-    if found is not None:
-        found.isa = _Override.forced or found.isas[-1]
-    return found
+    loaded = _load()[0]
+    if loaded is not None:
+        loaded.isa = _Override.forced or loaded.isas[-1]
+    return loaded
 
 
 def kernel_status() -> Status:
-    """Which path is in use, and why.
+    """Report the kernel's path in use, and why.
 
     Example:
         >>> kernel_status().path in ("avx512", "avx2", "portable", "plain")
@@ -160,26 +159,26 @@ def kernel_status() -> Status:
     """
     if _Override.disabled:
         return Status("plain", "asked for by use_kernel('plain')")
-    found, reason = _load()
-    if found is None:
+    loaded, reason = _load()
+    if loaded is None:
         return Status("plain", reason)
     if _Override.forced:
-        return Status(_Override.forced, f"asked for by use_kernel({_Override.forced!r}); {reason}", found.path)
-    return Status(found.isas[-1], f"the fastest of {list(found.isas)} on this processor; {reason}", found.path)
+        return Status(_Override.forced, f"asked for by use_kernel({_Override.forced!r}); {reason}", loaded.path)
+    return Status(loaded.isas[-1], f"the fastest of {list(loaded.isas)} on this processor; {reason}", loaded.path)
 
 
 @contextmanager
 def use_kernel(path: str):
-    """Within it, this path serves: one of :attr:`Kernel.isas`, or ``"plain"``. Weights that were packed before stay theirs.
+    """Use this path within the context: one of :attr:`Kernel.isas`, or ``"plain"``. Weights that are already packed stay packed.
 
     Raises:
-        ValueError: where this machine does not have it.
+        ValueError: if this machine does not have the path.
     """
-    if path != "plain":  # which nothing has to be compiled for
-        found = _load()[0]
-        known = ("plain", *(found.isas if found else ()))
-        if path not in known:
-            raise ValueError(f"use_kernel: expected one of {list(known)}, found {path!r}; {kernel_status().reason}")
+    if path != "plain":  # "plain" needs no compiled kernel
+        loaded = _load()[0]
+        choices = ("plain", *(loaded.isas if loaded else ()))
+        if path not in choices:
+            raise ValueError(f"use_kernel: expected one of {list(choices)}, found {path!r}; {kernel_status().reason}")
     before = (_Override.disabled, _Override.forced)
     _Override.disabled, _Override.forced = path == "plain", None if path == "plain" else path
     try:

@@ -1,4 +1,4 @@
-"""The structures of ``source/axial.h`` for ctypes: the same fields in the same order; a test compares them."""
+"""Structures of ``source/axial.h`` for ctypes, with the same fields in the same order; a test compares them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ INTEGER, POINTER = ctypes.c_int64, ctypes.c_void_p
 
 
 def _fields(text: str) -> list[tuple[str, type]]:
-    """Names separated by blanks; those that end in ``*`` are pointers."""
+    """Parse field names separated by blanks; names that end in ``*`` are pointers."""
     return [(name.rstrip("*"), POINTER if name.endswith("*") else INTEGER) for name in text.split()]
 
 

@@ -1,7 +1,7 @@
-"""The fused kernel under Keras's TensorFlow back end: operators of its own, ``AxialzooAttention`` and ``AxialzooRun``.
+"""The fused kernel for Keras's TensorFlow back end: the custom operators ``AxialzooAttention`` and ``AxialzooRun``.
 
-They serve on CPUs, eagerly and in graphs that TensorFlow runs itself; what XLA compiles is of plain operations, and so are derivatives
-in evaluation, and derivatives of derivatives in training.
+They run on CPUs, eagerly and in graphs that TensorFlow runs itself. Code compiled by XLA, derivatives in evaluation and second
+derivatives in training use the reference implementation in `keras.ops`.
 """
 
 from __future__ import annotations
@@ -28,131 +28,136 @@ from axialzoo.ops.kernels import kernel
 from axialzoo.ops.kernels.bindings import bind, framework_op, function_index
 from axialzoo.ops.kernels.library import cores
 
-__all__ = [  # what every back end's module has, and what operators are made of
+__all__ = [  # what every back end's module offers, and `operate` and `run`, which operators call
     "kernel_arrays", "attend", "available", "average_pool", "axial_attention", "can_train", "depthwise", "linear", "logit_moments",
-    "max_pool", "normalised", "operate", "product", "run", "serves", "subsample",
+    "max_pool", "normalised", "operate", "product", "run", "subsample", "supports",
 ]  # fmt: skip
 
 
-def serves(x) -> bool:
-    """Whether the kernel can take `x` here."""
-    compiled = not tf.executing_eagerly() and GraphOrParentsInXlaContext(graphs.get_default_graph())  # by XLA
-    return not compiled and available()
+def supports(x) -> bool:
+    """Return whether the kernel supports `x` here: not within code that XLA compiles."""
+    compiled_by_xla = not tf.executing_eagerly() and GraphOrParentsInXlaContext(graphs.get_default_graph())
+    return not compiled_by_xla and available()
 
 
 def available() -> bool:
-    """Whether there is an operator, and it is wanted."""
+    """Return whether the operators are available; ``use_kernel("plain")`` turns them off."""
     return kernel() is not None and _loaded() is not None
 
 
 @functools.cache
 def _loaded() -> Any:
-    """The operators, or None where the plain form has to serve."""
+    """Load the operators; None where there is no kernel, or TensorFlow has a GPU."""
     path = None if tf.config.list_physical_devices("GPU") else framework_op("tensorflow")
     if path is None:
         return None
-    found = tf.load_op_library(path)
+    operators = tf.load_op_library(path)
     bind(ctypes.CDLL(path))
-    return found
+    return operators
 
 
-def axial_attention(x, arrays, form: AttentionAttributes, activation: Activation | None = None):
-    """A folded layer, of what `kernel_arrays` gives, activated: (N, H, W, C) to (N, H, W, V)."""
-    found = kernel()
-    assert found is not None  # see serves
-    none = tf.zeros((0,))  # for a term that is not there
+def axial_attention(x, arrays, attributes: AttentionAttributes, activation: Activation | None = None):
+    """Compute a folded layer from its `kernel_arrays`, activated: (N, H, W, C) to (N, H, W, V)."""
+    fused_kernel = kernel()
+    assert fused_kernel is not None  # see supports
+    none = tf.zeros((0,))  # stands for a missing term
     arrays = [none if array is None else array for array in arrays]
-    y = _loaded().axialzoo_attention(x, *arrays, **form.named(), isa=found.isa_index, threads=_threads())
+    y = _loaded().axialzoo_attention(x, *arrays, **attributes.named(), isa=fused_kernel.isa_index, threads=_threads())
     return y if activation is None else activation(y)
 
 
 def _threads() -> int:
-    """As many as TensorFlow takes for one operator."""
-    asked = tf.config.threading.get_intra_op_parallelism_threads() or int(os.environ.get("TF_NUM_INTRAOP_THREADS", "0"))
-    return asked or cores()
+    """Return the number of threads that TensorFlow uses for one operator."""
+    configured = tf.config.threading.get_intra_op_parallelism_threads() or int(os.environ.get("TF_NUM_INTRAOP_THREADS", "0"))
+    return configured or cores()
 
 
 @tf.RegisterGradient("AxialzooAttention")  # once a process, however often the operators are loaded
 def _gradient(op, gradient):
-    """Return the gradients by every input, computed by the plain form."""
-    form = AttentionAttributes(*(op.get_attr(name) for name in NAMED))
+    """Return the gradients by every input, computed by the reference implementation."""
+    attributes = AttentionAttributes(*(op.get_attr(name) for name in NAMED))
     x, *arrays = op.inputs
-    arrays = [None if one.shape.num_elements() == 0 else one for one in arrays]  # an empty one stands for a term that is not there
-    given = [x, *(one for one in arrays if one is not None)]
+    arrays = [None if array.shape.num_elements() == 0 else array for array in arrays]  # an empty array stands for a missing term
+    variables = [x, *(array for array in arrays if array is not None)]
     with tf.GradientTape() as tape:
-        tape.watch(given)
-        y = reference_layer(x, tuple(arrays), form)
-    found = iter(tape.gradient(y, given, gradient))
-    return [next(found), *(None if one is None else next(found) for one in arrays)]
+        tape.watch(variables)
+        y = reference_layer(x, tuple(arrays), attributes)
+    grads = iter(tape.gradient(y, variables, gradient))
+    return [next(grads), *(None if array is None else next(grads) for array in arrays)]
 
 
-can_train = serves
+can_train = supports
 
 
-def run(function: str, structure: type, given: dict[str, Any], results: dict[str, tuple], **fields: Any) -> list[Any]:
-    """Calls a function of the kernel by its name in ``axial.h``, less ``axial_``, on a CPU.
+def run(function: str, structure: type, arrays: dict[str, Any], results: dict[str, tuple], **fields: Any) -> list[Any]:
+    """Call a function of the kernel on a CPU.
 
-    `structure` is of its arguments, and `fields` are its fields, as :func:`axialzoo.ops.keras.dispatch.template` takes them; `given` are
-    arrays by name, None for one that is not there, and `results` the shapes of those that it fills.
+    Args:
+        function: Its name in ``axial.h``, without ``axial_``.
+        structure: Structure of its arguments.
+        arrays: Input arrays by name; None for a missing one.
+        results: Shapes of the arrays that it fills, by name.
+        fields: Fields of the structure: see :func:`axialzoo.ops.keras.dispatch.encode_arguments`.
     """
-    found = kernel()
-    assert found is not None  # see can_train
-    given, numbers = index_buffers(given, results)
-    data = _whole_numbers([value for pair in encode_arguments(structure, numbers, fields) for value in pair])
-    shapes = _whole_numbers([value for shape in results.values() for value in (len(shape), *shape)])
-    settings = {"wanted": len(results), "function": function_index(function), "isa": found.isa_index, "threads": _threads()}
-    made = _loaded().axialzoo_run(data, shapes, list(given.values()), **settings)
-    for one, shape in zip(made, results.values()):
-        one.set_shape([side if isinstance(side, int) else None for side in shape])
-    return made
+    fused_kernel = kernel()
+    assert fused_kernel is not None  # see can_train
+    arrays, buffers = index_buffers(arrays, results)
+    data = _pack_integers([value for pair in encode_arguments(structure, buffers, fields) for value in pair])
+    shapes = _pack_integers([value for shape in results.values() for value in (len(shape), *shape)])
+    settings = {"num_results": len(results), "function": function_index(function), "isa": fused_kernel.isa_index, "threads": _threads()}
+    outputs = _loaded().axialzoo_run(data, shapes, list(arrays.values()), **settings)
+    for output, shape in zip(outputs, results.values()):
+        output.set_shape([side if isinstance(side, int) else None for side in shape])
+    return outputs
 
 
-def _whole_numbers(values: list[Any]):
-    """Whole numbers, some of which a graph may not know yet, as one tensor."""
-    known = np.array([value if isinstance(value, int) else 0 for value in values], np.int64)
-    places = [[index] for index, value in enumerate(values) if not isinstance(value, int)]
-    if not places:
-        return tf.constant(known)
-    return tf.tensor_scatter_nd_update(known, places, tf.stack([tf.cast(values[index], tf.int64) for (index,) in places]))
+def _pack_integers(values: list[Any]):
+    """Pack integers and scalar tensors into one int64 tensor."""
+    constants = np.array([value if isinstance(value, int) else 0 for value in values], np.int64)
+    symbolic = [[index] for index, value in enumerate(values) if not isinstance(value, int)]
+    if not symbolic:
+        return tf.constant(constants)
+    return tf.tensor_scatter_nd_update(constants, symbolic, tf.stack([tf.cast(values[index], tf.int64) for (index,) in symbolic]))
 
 
-def operate(operator: CustomOp, form: Any, inputs: tuple) -> tuple:
-    """What `operator` computes of `inputs`; those that are None stay so."""
-    there = [one is not None for one in inputs]
+def operate(operator: CustomOp, attributes: Any, inputs: tuple) -> tuple:
+    """Apply `operator` to `inputs`, each a tensor or None."""
+    present = [x is not None for x in inputs]
 
-    def filled(some: Any) -> tuple:
-        found = iter(some)
-        return tuple(next(found) if one else None for one in there)
+    def with_none(tensors: Any) -> tuple:
+        iterator = iter(tensors)
+        return tuple(next(iterator) if is_present else None for is_present in present)
 
-    def dense(grads: Any) -> list[Any]:  # of what was looked up they are slices
+    def dense(grads: Any) -> list[Any]:  # the gradient of a lookup is a sparse IndexedSlices
         return [tf.convert_to_tensor(grad) for grad in grads]
 
-    def plain_gradients(*values):
-        some, grads = values[: sum(there)], values[sum(there) :]
+    def reference_gradients(*values):
+        tensors, grads = values[: sum(present)], values[sum(present) :]
         with tf.GradientTape() as tape:
-            tape.watch(some)
-            outputs = operator.plain(form, *filled(some))
-        return dense(tape.gradient(outputs, some, grads, unconnected_gradients="zero"))
+            tape.watch(tensors)
+            outputs = operator.reference(attributes, *with_none(tensors))
+        return dense(tape.gradient(outputs, tensors, grads, unconnected_gradients="zero"))
 
     @tf.custom_gradient
-    def function(*some):
-        outputs, kept = operator.forward(form, *filled(some))
+    def function(*tensors):
+        outputs, saved = operator.forward(attributes, *with_none(tensors))
 
         def gradient(*grads):
             @tf.custom_gradient
             def first(*values):
-                found = operator.backward(form, filled(values[: len(some)]), outputs, kept, values[len(some) :])
+                inputs, output_grads = with_none(values[: len(tensors)]), values[len(tensors) :]
+                input_grads = operator.backward(attributes, inputs, outputs, saved, output_grads)
 
                 def second(*cotangents):
                     with tf.GradientTape() as tape:
                         tape.watch(values)
-                        found = plain_gradients(*values)
-                    return dense(tape.gradient(found, values, cotangents, unconnected_gradients="zero"))
+                        first_order = reference_gradients(*values)
+                    return dense(tape.gradient(first_order, values, cotangents, unconnected_gradients="zero"))
 
-                return [one for one in found if one is not None], second
+                return [grad for grad in input_grads if grad is not None], second
 
-            return first(*some, *grads)
+            return first(*tensors, *grads)
 
         return outputs, gradient
 
-    return function(*(tf.convert_to_tensor(one) for one in inputs if one is not None))  # variables are read here, not within
+    return function(*(tf.convert_to_tensor(x) for x in inputs if x is not None))  # reads variables here, outside of the function

@@ -1,1 +1,1 @@
-"""Operators of axial attention for PyTorch: ``torch.ops.axialzoo`` and functions with gradients on the kernels."""
+"""Operators of axial attention for PyTorch: ``torch.ops.axialzoo``, and differentiable functions that call the kernels."""

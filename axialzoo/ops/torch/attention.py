@@ -1,4 +1,4 @@
-"""The softmax of attention: every form of it in PyTorch, but the kernels, takes its weights from here."""
+"""Softmax of attention, shared by all of PyTorch's implementations except the kernels."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ def attention_weights(logits: Tensor, visible: Tensor | None, dtype: torch.dtype
 
     Args:
         logits: (..., T, S).
-        visible: Which keys a query sees, a shape that broadcasts; None for all.
-        dtype: Of the result.
+        visible: Attention mask, true where a query sees a key, of a shape that broadcasts; None for no mask.
+        dtype: Type of the result.
     """
     if visible is not None:
         logits = logits.masked_fill(~visible, torch.finfo(logits.dtype).min)

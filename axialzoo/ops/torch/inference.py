@@ -1,9 +1,8 @@
-"""The fused kernel as operators of PyTorch: ``torch.ops.axialzoo.axial_attention`` and ``linear``, for inference.
+"""Operators of PyTorch on the fused kernel, for inference: ``torch.ops.axialzoo.axial_attention`` and ``linear``.
 
-Both take and give maps of shape (N, C, H, W) whose memory is channels-last, and weights that
-:func:`axialzoo.ops.folding.pack` laid out. On float32 on a CPU the kernel serves; where there is none, and for every other
-device and type, the same is computed of PyTorch's own operations: see :func:`axialzoo.ops.kernels.kernel_status`. On a GPU
-:mod:`axialzoo.ops.torch.gpu` serves.
+Both take and return maps of shape (N, C, H, W) with channels-last memory, and take weights packed by
+:func:`axialzoo.ops.folding.pack`. They run on the kernel in float32 on a CPU, and on :mod:`axialzoo.ops.torch.gpu` on a GPU. For other
+devices and types, or without a kernel (:func:`axialzoo.ops.kernels.kernel_status`), they use PyTorch's own operations.
 """
 
 from __future__ import annotations
@@ -31,22 +30,22 @@ LIBRARY.define(
 
 
 def as_channels_last(x: Tensor) -> Tensor:
-    """The map itself where its channels are contiguous, else a channels-last copy."""
+    """Return the map itself if its channels are contiguous, else a channels-last copy."""
     return x if x.stride(1) == 1 or x.shape[1] == 1 else x.contiguous(memory_format=torch.channels_last)
 
 
 def _empty(x: Tensor, channels: int) -> Tensor:
-    """(N, channels, H, W), channels last."""
+    """Create an uninitialised map, (N, channels, H, W), channels-last."""
     return x.new_empty((x.shape[0], x.shape[2], x.shape[3], channels)).permute(0, 3, 1, 2)
 
 
 def unpack_panels(weight: Tensor, outputs: int) -> Tensor:
-    """(panels, I, 64) back to (outputs, I)."""
+    """Unpack a packed weight: (panels, I, 64) to (outputs, I)."""
     return weight.transpose(1, 2).flatten(0, 1)[:outputs]
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, outputs: int, relu: bool) -> Tensor:
-    """A 1x1 convolution, a residual and an activation: (N, I, H, W), packed weight and bias, (N, O, H, W) to (N, O, H, W)."""
+    """Compute a 1x1 convolution, add a residual and activate: (N, I, H, W), packed weight and bias, (N, O, H, W) to (N, O, H, W)."""
     kernel = kernel_for(x, weight, bias, residual)
     if kernel is None:
         rows = F.linear(x.permute(0, 2, 3, 1), unpack_panels(weight, outputs).to(x.dtype), bias[:outputs].to(x.dtype))  # (N, H, W, O)
@@ -67,7 +66,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, out
 
 
 class Folded(NamedTuple):
-    """Tensors of a layer with every norm folded: see :class:`axialzoo.ops.folding.FoldedAttention`; weight and bias are packed."""
+    """Tensors of a layer with all norms folded: see :class:`axialzoo.ops.folding.FoldedAttention`; weight and bias are packed."""
 
     weight: Tensor
     bias: Tensor
@@ -84,12 +83,12 @@ class Folded(NamedTuple):
 
 
 def axial_attention(x: Tensor, folded: Folded, attributes: AttentionAttributes) -> Tensor:
-    """A whole axial attention layer with every norm folded.
+    """Compute a whole axial attention layer with all norms folded.
 
     Args:
         x: (N, C, H, W).
         folded: Tensors of the layer.
-        attributes: Describe the attention; `head_fastest` the channels of the result.
+        attributes: Attributes of the attention; `head_fastest` holds for the channels of the result.
 
     Returns:
         (N, V, H, W).
@@ -120,13 +119,13 @@ def forward_arguments(
 
     Args:
         x: (N, H, W, C).
-        tables: Of queries, keys and values.
+        tables: Tables of queries, keys and values.
         scales: (3, G).
-        attributes: Describe the attention.
-        reach: How far a query sees.
+        attributes: Attributes of the attention.
+        reach: Largest distance from a query to its keys.
         value_depth: Channels of a head's values.
-        strides: Of the result (N, H, W, V).
-        fields: Others of the structure, by their names.
+        strides: Strides of the result, (N, H, W, V).
+        fields: Further fields of the structure, by name.
     """
     heads, other, attended = scales.shape[1], 2 - attributes.axis, 1 + attributes.axis
     rows = next((table.shape[0] for table in tables if table is not None), 1)
@@ -143,27 +142,27 @@ def forward_arguments(
 
 
 def _operator(x: Tensor, *arguments: Any) -> Tensor:
-    """:func:`axial_attention` as ``torch.library`` calls it."""
+    """Call :func:`axial_attention` with the flat arguments of ``torch.library``."""
     return axial_attention(x, Folded(*arguments[:8]), AttentionAttributes.from_flat(arguments[8:]))
 
 
 def resolve_tables_and_reach(
     tables: Sequence[Tensor | None], length: int, attributes: AttentionAttributes
 ) -> tuple[tuple[Tensor | None, ...], int]:
-    """The tables for an axis of `length`, stretched where they are to be, and how far a query reaches."""
+    """Return the tables for an axis of `length`, interpolated if `attributes` say so, and the largest distance from a query to its keys."""
     reach = min(length - 1, attributes.span // 2) if attributes.span else length - 1
-    long_enough = []
+    resolved = []
     for table in tables:
         if table is not None and attributes.interpolate and length > (table.shape[0] + 1) // 2:
             table = interpolate(table, 2 * length - 1).contiguous()
         elif table is not None:
             reach = min(reach, table.shape[0] // 2)
-        long_enough.append(table)
-    return tuple(long_enough), reach
+        resolved.append(table)
+    return tuple(resolved), reach
 
 
 def _reference_layer(x: Tensor, folded: Folded, reach: int, attributes: AttentionAttributes) -> Tensor:
-    """Compute the same of PyTorch's operations, for other devices, types and machines; L x L logits and all."""
+    """Compute :func:`axial_attention` with PyTorch's operations and L x L logits, for other devices, types and machines."""
     axis, scales = attributes.axis, folded.scales
     heads, outputs = scales.shape[1], 2 * scales.shape[1] * attributes.key_depth + folded.shift.shape[0]
     x = x.permute(0, 3, 2, 1) if axis == 0 else x.permute(0, 2, 3, 1)  # (N, O, L, C)
@@ -183,14 +182,14 @@ def _reference_layer(x: Tensor, folded: Folded, reach: int, attributes: Attentio
 def reference_attention(
     x: Tensor, tables: Sequence[Tensor | None], scales: Tensor, reach: int, attributes: AttentionAttributes
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Contents and positions retrieved along L, (N, O, G, L, Dv) each or None, of rows (N, O, L, 2K + V), head fastest."""
+    """Retrieve contents and positions along L: rows (N, O, L, 2K + V), head fastest, to (N, O, G, L, Dv) each or None."""
     heads, length = scales.shape[1], x.shape[2]
     keys = heads * attributes.key_depth
     parts = x.split((keys, keys, x.shape[3] - 2 * keys), dim=3)
     q, k, v = (part.unflatten(3, (-1, heads)).permute(0, 1, 4, 2, 3) for part in parts)  # (N, O, G, L, D)
     position = torch.arange(length, device=x.device)
     distance = position - position[:, None]  # (T, S): key - query
-    seen = distance.abs() <= reach
+    visible = distance.abs() <= reach
     rq, rk, rv = (None if t is None else t[distance.clamp(-reach, reach) + t.shape[0] // 2].to(x.dtype) for t in tables)  # (T, S, D)
     a, b, c = (scale[:, None, None].to(x.dtype) for scale in scales)  # (G, 1, 1)
     logits = x.new_zeros(())
@@ -200,13 +199,13 @@ def reference_attention(
         logits = logits + b * torch.einsum("nogtd,tsd->nogts", q, rq)
     if rk is not None:
         logits = logits + c * torch.einsum("nogsd,tsd->nogts", k, rk)
-    p = attention_weights(logits, seen, x.dtype)  # (N, O, G, T, S)
+    p = attention_weights(logits, visible, x.dtype)  # (N, O, G, T, S)
     content = p @ v if attributes.content_value else None
     return content, None if rv is None else torch.einsum("nogts,tsd->nogtd", p, rv)
 
 
 def channels_last(function):
-    """`function`, whose result is channels-last in memory whatever path served, as compiled programs rely on it."""
+    """Make the result of `function` channels-last in memory on every path; compiled programs rely on it."""
 
     @functools.wraps(function)
     def wrapped(*arguments):

@@ -13,36 +13,36 @@ from axialzoo.ops.kernels.structures import AxialLinear, AxialWeightGradient
 from axialzoo.ops.torch.dispatch import can_train_rows, data_ptr, double_backward, kernel_for
 
 
-def packed(weight: Tensor) -> Tensor:
-    """(outputs, inputs) as the kernel takes it: (panels, inputs, 64), zeros appended."""
+def pack_weight(weight: Tensor) -> Tensor:
+    """Pack a weight for the kernel: (outputs, inputs) to (panels, inputs, 64), padded with zeros."""
     outputs, inputs = weight.shape
     padded = F.pad(weight, (0, 0, 0, -outputs % PANEL)) if outputs % PANEL else weight
     return padded.reshape(-1, PANEL, inputs).transpose(1, 2).contiguous()
 
 
 def product(x: Tensor, weight: Tensor) -> Tensor:
-    """Rows of channels times a matrix: (N, H, W, I), of any strides but the last, and (O, I) to (N, H, W, O)."""
+    """Multiply rows of channels by a matrix: (N, H, W, I), contiguous in channels alone, and (O, I) to (N, H, W, O)."""
     kernel = kernel_for(x, weight)
     assert kernel is not None  # see can_train_rows
     if x.shape[3] != weight.shape[1]:
         raise ValueError(
             f"product: expected rows of {weight.shape[1]} channels for a weight of {tuple(weight.shape)}, found {tuple(x.shape)}"
         )
-    y, panels = x.new_empty((*x.shape[:3], len(weight))), packed(weight)
+    y, panels = x.new_empty((*x.shape[:3], len(weight))), pack_weight(weight)
     arguments = AxialLinear(*x.shape[:3], *x.stride()[:3], x.shape[3], len(weight), data_ptr(x), data_ptr(panels), 0, 0, data_ptr(y), 0)
     kernel.run("linear", arguments, torch.get_num_threads())
     return y
 
 
-def gradients(x: Tensor, weight: Tensor, grad: Tensor, wanted: tuple[bool, bool]) -> tuple[Tensor | None, Tensor | None]:
-    """Of :func:`product` by rows and matrix, those that are wanted."""
+def gradients(x: Tensor, weight: Tensor, grad: Tensor, needs_grad: tuple[bool, bool]) -> tuple[Tensor | None, Tensor | None]:
+    """Compute the gradients of :func:`product` by rows and matrix; None for those that `needs_grad` does not ask for."""
     kernel = kernel_for(x, weight, grad)
     if kernel is None:
         raise RuntimeError("linear: expected the kernel that the forward pass had, found none; see kernel_status()")
     grad = grad.contiguous()
-    grad_x, grad_weight = product(grad, weight.T) if wanted[0] else None, None
-    if wanted[1]:
-        grad_weight = torch.empty_like(weight, memory_format=torch.contiguous_format)  # whatever way round the matrix lies
+    grad_x, grad_weight = product(grad, weight.T) if needs_grad[0] else None, None
+    if needs_grad[1]:
+        grad_weight = torch.empty_like(weight, memory_format=torch.contiguous_format)  # the matrix itself may be transposed
         arguments = AxialWeightGradient(
             *x.shape[:3], *x.stride()[:3], x.shape[3], grad.shape[3], data_ptr(x), data_ptr(grad), data_ptr(grad_weight)
         )
@@ -64,13 +64,13 @@ class _Linear(torch.autograd.Function):
         return gradients(x, weight, grads[0], ctx.needs_input_grad)
 
 
-def takes(x: Tensor) -> bool:
-    """Whether :func:`product` takes such rows where the kernel serves."""
+def can_multiply(x: Tensor) -> bool:
+    """Return whether :func:`product` supports such rows; it also needs the kernel."""
     return x.dtype == torch.float32 and x.stride(3) == 1 and not torch.is_autocast_enabled(x.device.type)
 
 
 def linear(x: Tensor, weight: Tensor) -> Tensor:
-    """A 1x1 convolution of rows: (N, H, W, I) and (O, I) to (N, H, W, O); where :func:`takes` says so on the kernel."""
-    if not takes(x) or not can_train_rows(x, weight):
+    """Compute a 1x1 convolution of rows, on the kernel where possible: (N, H, W, I) and (O, I) to (N, H, W, O)."""
+    if not can_multiply(x) or not can_train_rows(x, weight):
         return F.linear(x, weight)
     return cast(Tensor, _Linear.apply(x, weight))

@@ -1,4 +1,4 @@
-"""Position tables for an axis longer than they reach, and whether the length of an axis is known."""
+"""Interpolation of position tables for long axes, and a check of whether the length of an axis is static."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 
 def is_static(length: Any) -> bool:
-    """Whether the length of an axis is a number now, or may be taken for one: torch.compile records sizes, and asks of each."""
+    """Return whether the length of an axis is known now. torch.compile specialises on sizes; torch.export may leave them symbolic."""
     return isinstance(length, int) or not torch.compiler.is_exporting()
 
 
 def interpolate(table: Tensor, rows: int) -> Tensor:
-    """Stretch a table to another number of rows, linearly, the end rows kept: (R, D) to (rows, D)."""
+    """Interpolate a table linearly to another number of rows, with the end rows aligned: (R, D) to (rows, D)."""
     if not is_static(rows):
         last = len(table) - 1
         place = torch.arange(rows, device=table.device) * (last / (rows - 1))  # (rows,)

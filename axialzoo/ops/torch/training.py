@@ -1,11 +1,13 @@
-"""Attention proper for training, on the fused kernel: no L x L tensor is written, none is kept for the backward pass.
+"""Attention for training on the fused kernel, without L x L tensors in the forward or the backward pass.
 
-What is kept is q, k, v and one number a row, the logarithm of its sum of exponentials; probabilities are computed again.
-On a CPU channels lie depth by depth with the head index fastest (``d * G + g``); on a GPU :mod:`axialzoo.ops.torch.gpu` serves.
+The forward pass saves q, k, v and one number per row, the logarithm of its sum of exponentials; the backward pass recomputes the
+probabilities. On a CPU channels lie depth by depth with the head index fastest (``d * G + g``); :mod:`axialzoo.ops.torch.gpu` is the
+implementation for GPUs.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,31 +19,32 @@ from axialzoo.ops.kernels.structures import AxialBackward, AxialForward
 from axialzoo.ops.torch.dispatch import data_ptr, double_backward, kernel_for
 from axialzoo.ops.torch.inference import LIBRARY, forward_arguments, reference_attention, resolve_tables_and_reach
 
-Tables = Sequence[Tensor | None]  # of queries, keys and values
+Tables = Sequence[Tensor | None]  # tables of queries, keys and values
 _TERMS = f"Tensor? query_table, Tensor? key_table, Tensor? value_table, Tensor scales, {SCHEMA}"
 LIBRARY.define(f"attend(Tensor qkv, {_TERMS}) -> (Tensor, Tensor)")
 LIBRARY.define(f"attend_backward(Tensor grad, Tensor qkv, Tensor normaliser, {_TERMS}) -> (Tensor, Tensor, Tensor, Tensor, Tensor)")
 
 
 def can_attend(*tensors: Tensor | None) -> bool:
-    """Whether the kernel is there and takes these tensors."""
+    """Return whether the kernel is available and supports these tensors."""
     return kernel_for(*tensors) is not None
 
 
 def attend(qkv: Tensor, tables: Tables, scales: Tensor, attributes: AttentionAttributes) -> tuple[Tensor, Tensor]:
-    """Softmax attention with relative positions along one axis.
+    """Compute softmax attention with relative positions along one axis.
 
     Args:
         qkv: (N, H, W, 2K + V).
-        tables: Of queries and keys, (2P - 1, Dk), and of values, (2P - 1, Dv), of the axis's own length or shorter; None where not used.
+        tables: Tables of queries and keys, (2P - 1, Dk), and of values, (2P - 1, Dv); None where not used. Keys beyond their reach are
+            masked.
         scales: (3, G): factors of q.k, q.rq and k.rk.
-        attributes: Describe the attention; a CPU takes channels with the head index fastest alone.
+        attributes: Attributes of the attention; on a CPU channels must have the head index fastest.
 
     Returns:
-        Contents, then positions retrieved, those that there are, (N, H, W, terms V), and the normaliser of each row.
+        The retrieved contents, then positions, (N, H, W, terms V), and the normaliser of each row, (N, O, L, G).
 
     Raises:
-        RuntimeError: where there is no kernel for these tensors; ask :func:`can_attend`.
+        RuntimeError: if there is no kernel for these tensors; ask :func:`can_attend`.
     """
     kernel = kernel_for(qkv, *tables, scales)
     if kernel is None:
@@ -52,7 +55,7 @@ def attend(qkv: Tensor, tables: Tables, scales: Tensor, attributes: AttentionAtt
     tables = _contiguous(*tables)
     out, normaliser = _results(qkv, tables, scales, attributes)
     arguments = _arguments(qkv, tables, scales, attributes)
-    arguments.out, arguments.out_position_term = _terms(out, tables, attributes)
+    arguments.out, arguments.out_position_term = _term_pointers(out, tables, attributes)
     arguments.normaliser = data_ptr(normaliser)
     kernel.run("forward", arguments, torch.get_num_threads())
     return out, normaliser
@@ -61,7 +64,7 @@ def attend(qkv: Tensor, tables: Tables, scales: Tensor, attributes: AttentionAtt
 def attend_backward(
     grad: Tensor, qkv: Tensor, normaliser: Tensor, tables: Tables, scales: Tensor, attributes: AttentionAttributes
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of :func:`attend`: of qkv, the tables (empty where there is none) and the scales."""
+    """Compute the gradients of :func:`attend` by qkv, the tables (empty for a missing table) and the scales."""
     kernel = kernel_for(qkv, scales)
     if kernel is None or not attributes.head_fastest:
         raise RuntimeError("attend_backward: expected the kernel that the forward pass had, found none; see kernel_status()")
@@ -72,7 +75,7 @@ def attend_backward(
     grads = [qkv.new_empty(0) if table is None else torch.empty_like(table) for table in tables]
     arguments = AxialBackward(
         _arguments(qkv, tables, scales, attributes),
-        *_terms(grad, tables, attributes),
+        *_term_pointers(grad, tables, attributes),
         data_ptr(grad_qkv),
         *(0 if table is None else data_ptr(grad) for table, grad in zip(tables, grads)),
         data_ptr(grad_scales),
@@ -83,15 +86,15 @@ def attend_backward(
 
 
 def _results(qkv: Tensor, tables: Tables, scales: Tensor, attributes: AttentionAttributes) -> tuple[Tensor, Tensor]:
-    """Empty tensors for what is retrieved, (N, H, W, terms V), and for the normalisers, (N, O, L, G)."""
+    """Create uninitialised tensors for the result, (N, H, W, terms V), and for the normalisers, (N, O, L, G)."""
     (n, h, w, channels), heads, axis = qkv.shape, scales.shape[1], attributes.axis
     values = channels - 2 * heads * attributes.key_depth
     out = qkv.new_empty((n, h, w, values * (attributes.content_value + (tables[2] is not None))))
     return out, qkv.new_empty((n, (h, w)[1 - axis], (h, w)[axis], heads), dtype=torch.float32)
 
 
-def _terms(x: Tensor, tables: Tables, attributes: AttentionAttributes) -> tuple[int, int]:
-    """Where the contents and the positions of (N, H, W, terms V) begin; 0 for none."""
+def _term_pointers(x: Tensor, tables: Tables, attributes: AttentionAttributes) -> tuple[int, int]:
+    """Return pointers to the contents and the positions in (N, H, W, terms V); 0 for a missing term."""
     content, position = attributes.content_value, tables[2] is not None
     values = x.shape[3] // (content + position)
     return data_ptr(x) if content else 0, data_ptr(x) + 4 * values * content if position else 0
@@ -111,7 +114,7 @@ def _arguments(qkv: Tensor, tables: Tables, scales: Tensor, attributes: Attentio
 
 
 def operator(function: Callable[..., Any], leading: int) -> Callable[..., Any]:
-    """Return `function` as ``torch.library`` calls it: `leading` tensors, three tables, scales, and flat attributes."""
+    """Adapt `function` to the flat arguments of ``torch.library``: `leading` tensors, three tables, scales, and attributes."""
 
     def flat(*arguments: Any) -> Any:
         first, tables, scales = arguments[:leading], arguments[leading : leading + 3], arguments[leading + 3]
@@ -142,8 +145,8 @@ def _setup(ctx, inputs, output) -> None:
 
 def _backward(ctx, grad, _):
     qkv, query_table, key_table, value_table, scales, normaliser = ctx.saved_tensors
-    if torch.is_grad_enabled():  # gradients of these gradients are wanted, which the kernel does not have
-        return *_differentiable(grad, ctx.saved_tensors[:5], ctx.flags, ctx.needs_input_grad[:5]), *(None,) * len(ctx.flags)
+    if torch.is_grad_enabled():  # double backward, which the kernel does not have
+        return *_double_backward(grad, ctx.saved_tensors[:5], ctx.flags, ctx.needs_input_grad[:5]), *(None,) * len(ctx.flags)
     grad_qkv, *tables, grad_scales = torch.ops.axialzoo.attend_backward(
         grad, qkv, normaliser, query_table, key_table, value_table, scales, *ctx.flags
     )
@@ -151,14 +154,14 @@ def _backward(ctx, grad, _):
     return grad_qkv, *grads, grad_scales, *(None,) * len(ctx.flags)
 
 
-def _differentiable(grad: Tensor, inputs: Sequence[Tensor | None], flags: Sequence, wanted: Sequence[bool]) -> list[Tensor | None]:
-    """The same gradients of PyTorch's own operations, which have gradients in turn; L x L logits and all."""
+def _double_backward(grad: Tensor, inputs: Sequence[Tensor | None], flags: Sequence, needs_grad: Sequence[bool]) -> list[Tensor | None]:
+    """Compute the gradients with PyTorch's own operations and L x L logits, so that they are differentiable in turn."""
     attributes = AttentionAttributes.from_flat(tuple(flags))
-    return double_backward(lambda *some: plain_attend(*some, attributes=attributes), inputs, grad, wanted)
+    return double_backward(functools.partial(reference_attend, attributes=attributes), inputs, grad, needs_grad)
 
 
-def plain_attend(qkv: Tensor, query_table, key_table, value_table, scales: Tensor, *, attributes: AttentionAttributes) -> Tensor:
-    """:func:`attend` of PyTorch's operations, which have derivatives of any order."""
+def reference_attend(qkv: Tensor, query_table, key_table, value_table, scales: Tensor, *, attributes: AttentionAttributes) -> Tensor:
+    """Compute :func:`attend` with PyTorch's operations, which have derivatives of any order."""
     tables = (query_table, key_table, value_table)
     axis, head_fastest = attributes.axis, attributes.head_fastest
     _, reach = resolve_tables_and_reach(tables, qkv.shape[1 + axis], attributes)
@@ -167,9 +170,9 @@ def plain_attend(qkv: Tensor, query_table, key_table, value_table, scales: Tenso
         keys = scales.shape[1] * attributes.key_depth
         parts = rows.split((keys, keys, qkv.shape[3] - 2 * keys), 3)
         rows = torch.cat([part.unflatten(3, (scales.shape[1], -1)).mT.flatten(3) for part in parts], 3)
-    found = reference_attention(rows, tables, scales, reach, attributes)  # (N, O, G, L, Dv) each
+    retrieved = reference_attention(rows, tables, scales, reach, attributes)  # (N, O, G, L, Dv) each
     order = (0, 1, 3, 4, 2) if head_fastest else (0, 1, 3, 2, 4)
-    out = torch.cat([term.permute(order).flatten(3) for term in found if term is not None], 3)  # (N, O, L, terms V)
+    out = torch.cat([term.permute(order).flatten(3) for term in retrieved if term is not None], 3)  # (N, O, L, terms V)
     return out.transpose(1, 2) if axis == 0 else out  # (N, H, W, terms V)
 
 

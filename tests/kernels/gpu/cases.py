@@ -10,7 +10,7 @@ from torch import Tensor
 
 from axialzoo.ops.attributes import AttentionAttributes
 from axialzoo.ops.torch import gpu as ops_gpu
-from axialzoo.ops.torch.training import plain_attend
+from axialzoo.ops.torch.training import reference_attend
 from axialzoo.spec.attention import SIMILARITY_TERMS, VALUE_TERMS
 
 NOISE = 3e-7  # a difference of the last bit or two that says nothing of either; four times that of gradients, which are sums that cancel
@@ -59,7 +59,7 @@ def plain(case: Case, inputs: list[Tensor | None]) -> Tensor:
     """What is retrieved, (N, H, W, terms V), with L x L logits."""
     qkv, *tables, scales = inputs
     assert qkv is not None and scales is not None
-    return plain_attend(qkv, *tables, scales, attributes=case.attributes)
+    return reference_attend(qkv, *tables, scales, attributes=case.attributes)
 
 
 def of_plain(case: Case, inputs: list[Tensor | None], dtype: torch.dtype) -> dict[str, Tensor]:

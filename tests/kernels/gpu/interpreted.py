@@ -23,15 +23,15 @@ needs_interpreter = pytest.mark.skipif(not HERE or os.environ.get("TRITON_INTERP
 @contextmanager
 def as_on_a_gpu() -> Iterator[None]:
     """Within it the operators do on a CPU what they do on a GPU, and layers take it for one; ``use_kernel("plain")`` is obeyed."""
-    library, honest = torch.library.Library("axialzoo", "IMPL"), ops_gpu.serves
+    library, honest = torch.library.Library("axialzoo", "IMPL"), ops_gpu.supports
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the CPU's own are hidden, which is what is wanted
         library.impl("attend", operator(ops_gpu.attend, 1), "CPU", allow_override=True)
         library.impl("attend_backward", operator(ops_gpu.attend_backward, 3), "CPU", allow_override=True)
         library.impl("axial_attention", ops_gpu.axial_attention, "CPU", allow_override=True)
-    ops_gpu.serves = lambda *tensors: not is_disabled() and all(x is None or x.dtype in ops_gpu.DTYPES for x in tensors)
+    ops_gpu.supports = lambda *tensors: not is_disabled() and all(x is None or x.dtype in ops_gpu.DTYPES for x in tensors)
     try:
         yield
     finally:
-        ops_gpu.serves = honest
+        ops_gpu.supports = honest
         library._destroy()

@@ -23,9 +23,9 @@ SHAPES = ("1x4x8", "56x4x8", "14x32x64", "7x64x128", "257x128x128")
 
 @pytest.fixture
 def anew():
-    gpu._found.cache_clear()
+    gpu._detect.cache_clear()
     yield
-    gpu._found.cache_clear()
+    gpu._detect.cache_clear()
 
 
 def pretend(monkeypatch, triton: bool = True, capability: tuple[int, int] = (9, 0)) -> None:
@@ -70,7 +70,7 @@ def test_a_gpu_with_triton_is_served_unless_the_plain_form_is_asked_for(anew, mo
 
 def test_tensors_of_a_cpu_are_not_its_business(anew, monkeypatch):
     monkeypatch.setattr(ops_gpu, "gpu_status", lambda: gpu.Status("triton", "for a test"))
-    assert not ops_gpu.serves(torch.zeros(1)) and ops_gpu.serves(None)
+    assert not ops_gpu.supports(torch.zeros(1)) and ops_gpu.supports(None)
     layer().train()(torch.randn(1, 12, 9, 3))  # on the CPU, as ever
 
 

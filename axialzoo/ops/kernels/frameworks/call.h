@@ -1,6 +1,7 @@
-// Any function of the kernel as an operator of a framework: its structure comes as data, and the addresses of arrays are put into it.
+// Calls of any function of the kernel from a framework's operator. The arguments come as data; this code fills in the addresses of arrays.
 //
-// The kernel itself is another library: who loads this one binds its functions (axial_bind), so that one kernel serves all.
+// The kernel itself is another library. The caller that loads this library binds the kernel's functions (axial_bind), so that all frameworks
+// share one kernel.
 #ifndef AXIAL_CALL_H
 #define AXIAL_CALL_H
 
@@ -15,18 +16,18 @@ namespace {
 
 using Entry = int (*)(const void*, int isa, int threads, AxialParallel parallel);
 
-// NUMBER_forward and so on, as library.py counts them; the last two are functions of this file.
+// NUMBER_forward and so on, in the order of library.py; the last two are functions of this file.
 #define NUMBER(function, structure) NUMBER_##function,
 enum Function { AXIAL_FUNCTIONS(NUMBER) STATISTICS_FORWARD, STATISTICS_BACKWARD, FUNCTIONS };
 Entry axial_entries[FUNCTIONS] = {};
 
-// AxialMoments for frameworks that may have no doubles: what it sums as mean and variance, (3, G), and their gradients.
+// AxialMoments for frameworks that may have no doubles: mean and variance instead of sums, (3, G), and their gradients.
 struct AxialStatistics {
     AxialMoments moments;
     float *mean, *variance;
     const float *grad_mean, *grad_variance;
-    const float* grad_from;  // the gradients that more is added to
-    int64_t pairs, values;   // logits of a term and head; elements of grad_from
+    const float* grad_from;  // gradients to which those of the moments are added
+    int64_t pairs, values;   // number of logits of a term and head; elements of grad_from
 };
 
 inline int statistics_forward(const void* arguments, int isa, int threads, AxialParallel parallel) {
@@ -66,8 +67,8 @@ inline int statistics_backward(const void* arguments, int isa, int threads, Axia
 
 constexpr int FIELDS = 64;  // at most
 
-// `fields`: for each of the structure's, the number of an array and a place in it, in floats, or -1 and a whole number.
-// 0; 1: no memory; 2: not an instruction set of this processor; 3: not such a function, or more fields than there may be.
+// `fields`: for each field of the structure, the index of an array and an offset in floats, or -1 and an integer.
+// Returns 0; 1: no memory; 2: not an instruction set of this processor; 3: no such function, or too many fields.
 template <class Address>
 inline int run(int64_t function, const int64_t* fields, int64_t count, int isa, int threads, AxialParallel parallel, const Address& address) {
     if (function < 0 || function >= FUNCTIONS || axial_entries[function] == nullptr || count > FIELDS) return 3;

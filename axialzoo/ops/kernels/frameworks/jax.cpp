@@ -1,4 +1,4 @@
-// The kernel as a target of XLA's foreign function interface, on the threads of XLA's own pool.
+// The kernel as targets of XLA's foreign function interface, on the threads of XLA's own pool.
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -11,10 +11,10 @@ namespace {
 namespace ffi = xla::ffi;
 using Floats = ffi::Buffer<ffi::F32>;
 
-thread_local ffi::ThreadPool* pool = nullptr;  // of the call that this thread is in
+thread_local ffi::ThreadPool* pool = nullptr;  // the pool of the call that this thread is in
 
-// `body(data)` on this thread and on those of the pool that come in time: those that do not find nothing left to do. Nobody waits for
-// a thread that has not begun, since all of the pool's may be waiting in calls like this one.
+// Runs `body(data)` on this thread and on the pool's threads. A thread of the pool that starts late finds no work left. Nobody waits for a
+// thread that has not begun, because all threads of the pool may be waiting in calls like this one.
 void on_pool(void (*body)(void*), void* data, unsigned threads, unsigned) {
     struct Team {
         std::mutex mutex;

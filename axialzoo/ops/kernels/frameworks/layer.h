@@ -1,4 +1,4 @@
-// A whole folded attention layer, of maps and arrays as a framework hands them over, as one call of axial_forward.
+// A whole folded attention layer as one call of axial_forward, on a framework's own maps and arrays.
 #ifndef AXIAL_LAYER_H
 #define AXIAL_LAYER_H
 
@@ -11,11 +11,11 @@
 namespace {
 
 struct Array {
-    const float* data;  // of an array without elements, of a term that is not there: null
+    const float* data;  // null for an array without elements, which stands for a missing term
     int64_t rows;       // its first dimension
 };
 
-// In the order in which fused.py hands them over; channels lie head by head: g * D + d.
+// In the order of kernel_arrays in ops/keras/inference.py; channels lie head by head: g * D + d.
 struct Layer {
     const float* x;                             // (N, H, W, C)
     int64_t batch, height, width, inputs;       // N, H, W, C
@@ -31,16 +31,16 @@ struct Layer {
     int64_t content_similarity, content_value;  // whether there is q.k, and whether v is retrieved
 };
 
-// What the kernel reads instead: channels depth by depth, weight and bias in panels (see AxialLinear).
+// Arrays in the kernel's layout: channels depth by depth, weight and bias in panels (see AxialLinear).
 struct Packed {
     std::unique_ptr<float[]> memory;
     float *weight, *bias, *position_scale, *shift;
 };
 
-// Channel of the layer that lies at `channel` of `channels` depth by depth.
+// Channel of the layer that lies at index `channel` of `channels` in depth-by-depth order.
 inline int64_t by_head(int64_t channel, int64_t channels, int64_t heads) { return channel % heads * (channels / heads) + channel / heads; }
 
-// Anew with each call, since nobody says whether weights have changed: a few per cent of a call's time. Null where there is no memory.
+// Packs weights again in each call, because they may have changed; this takes a few per cent of a call. Null if there is no memory.
 inline Packed pack(const Layer& a) {
     constexpr int64_t PANEL = 64;
     const int64_t keys = a.heads * a.key_depth, outputs = 2 * keys + a.values, panels = (outputs + PANEL - 1) / PANEL;
@@ -53,7 +53,7 @@ inline Packed pack(const Layer& a) {
         const int64_t part = std::min<int64_t>(i / keys, 2);  // q, k, v
         order[i] = part * keys + by_head(i - part * keys, part == 2 ? a.values : keys, a.heads);
     }
-    for (int64_t row = 0; row <= a.inputs; ++row) {  // row by row, which stay in the cache; the last is the bias
+    for (int64_t row = 0; row <= a.inputs; ++row) {  // row by row, so that a row stays in the cache; the last row is the bias
         const float* from = row < a.inputs ? a.weight + row * outputs : a.bias;
         float* rows = row < a.inputs ? to.weight + row * PANEL : to.bias;
         const int64_t step = row < a.inputs ? PANEL * a.inputs : PANEL;  // from panel to panel
@@ -68,11 +68,11 @@ inline Packed pack(const Layer& a) {
     return to;
 }
 
-// 0; 1: no memory; 2: not an instruction set of this processor.
+// Returns 0; 1: no memory; 2: not an instruction set of this processor.
 inline int attend(const Layer& a, int isa, int threads, AxialParallel parallel) {
     const Packed packed = pack(a);
     if (packed.memory == nullptr) return 1;
-    const int64_t lengths[] = {a.height, a.width}, steps[] = {a.width, 1};  // of the axes, and how many positions apart their places lie
+    const int64_t lengths[] = {a.height, a.width}, steps[] = {a.width, 1};  // of the axes: their lengths, and the stride in positions
     const int64_t along = a.axis, across = 1 - a.axis, positions = a.height * a.width, depth = a.values / a.heads;
     AxialForward f{};
     f.batch = a.batch, f.others = lengths[across], f.length = lengths[along];

@@ -1,5 +1,5 @@
-// The kernel as operators of TensorFlow on CPUs, over TensorFlow's plain C interface: "AxialzooAttention", as Layer describes it, and
-// "AxialzooRun", any function of the kernel, whose structure comes as a tensor, since a graph may not know sizes when it is made.
+// The kernel as operators of TensorFlow on CPUs, over TensorFlow's C interface: "AxialzooAttention" computes a Layer, and "AxialzooRun"
+// calls any function of the kernel. The arguments of the latter are a tensor, because a graph may not know sizes when it is built.
 #include <cstdio>
 #include <memory>
 #include <vector>
@@ -28,14 +28,14 @@ struct Settings {
 };
 
 void* create(TF_OpKernelConstruction* context) {
-    int64_t found[SETTINGS] = {};
+    int64_t values[SETTINGS] = {};
     Status status;
-    for (int i = 0; i < SETTINGS && status.ok(); ++i) TF_OpKernelConstruction_GetAttrInt64(context, ATTRIBUTES[i], &found[i], status.status);
+    for (int i = 0; i < SETTINGS && status.ok(); ++i) TF_OpKernelConstruction_GetAttrInt64(context, ATTRIBUTES[i], &values[i], status.status);
     if (!status.ok()) {
         TF_OpKernelConstruction_Failure(context, status.status);
         return nullptr;
     }
-    return new Settings{found[0], found[1], found[2], found[3], found[4], found[5], found[6]};
+    return new Settings{values[0], values[1], values[2], values[3], values[4], values[5], values[6]};
 }
 
 void forget(void* settings) { delete static_cast<Settings*>(settings); }
@@ -75,21 +75,21 @@ void compute(void* kernel, TF_OpKernelContext* context) {
 
 constexpr const char* RUN = "AxialzooRun";
 constexpr const char* RUN_ATTRIBUTES[] = {"function", "isa", "threads"};
-enum { DATA, SHAPES, GIVEN };  // inputs: the structure, of each result its rank and sides, arrays
+enum { DATA, SHAPES, ARRAYS };  // inputs: the arguments, rank and sides of each result, arrays
 
 struct RunSettings {
     int64_t function, isa, threads;
 };
 
 void* create_run(TF_OpKernelConstruction* context) {
-    int64_t found[3] = {};
+    int64_t values[3] = {};
     Status status;
-    for (int i = 0; i < 3 && status.ok(); ++i) TF_OpKernelConstruction_GetAttrInt64(context, RUN_ATTRIBUTES[i], &found[i], status.status);
+    for (int i = 0; i < 3 && status.ok(); ++i) TF_OpKernelConstruction_GetAttrInt64(context, RUN_ATTRIBUTES[i], &values[i], status.status);
     if (!status.ok()) {
         TF_OpKernelConstruction_Failure(context, status.status);
         return nullptr;
     }
-    return new RunSettings{found[0], found[1], found[2]};
+    return new RunSettings{values[0], values[1], values[2]};
 }
 
 void forget_run(void* settings) { delete static_cast<RunSettings*>(settings); }
@@ -116,7 +116,7 @@ void compute_run(void* kernel, TF_OpKernelContext* context) {
     }
     if (!status.ok()) return TF_OpKernelContext_Failure(context, status.status);
     const TF_Tensor* fields = tensors[DATA].get();
-    const auto address = [&](int64_t number) { return TF_TensorData(tensors[GIVEN + number].get()); };
+    const auto address = [&](int64_t number) { return TF_TensorData(tensors[ARRAYS + number].get()); };
     const int code = run(s.function, static_cast<int64_t*>(TF_TensorData(fields)), TF_TensorElementCount(fields) / 2, static_cast<int>(s.isa),
                          static_cast<int>(s.threads), nullptr, address);
     if (code == 0) return;
@@ -124,10 +124,10 @@ void compute_run(void* kernel, TF_OpKernelContext* context) {
     TF_OpKernelContext_Failure(context, status.status);
 }
 
-// Python knows the shapes.
+// Python sets the shapes.
 void unknown_shapes(TF_ShapeInferenceContext* context, TF_Status* status) { TF_ShapeInferenceContextSetUnknownShape(context, status); }
 
-// (N, H, W, C) of x and (V) of the shift to (N, H, W, V).
+// From (N, H, W, C) of x and (V) of the shift to (N, H, W, V).
 void shape(TF_ShapeInferenceContext* context, TF_Status* status) {
     TF_ShapeHandle *x = TF_NewShapeHandle(), *values = TF_NewShapeHandle(), *out = TF_NewShapeHandle();
     TF_ShapeInferenceContextGetInput(context, X, x, status);
@@ -140,7 +140,7 @@ void shape(TF_ShapeInferenceContext* context, TF_Status* status) {
     for (TF_ShapeHandle* handle : {x, values, out}) TF_DeleteShapeHandle(handle);
 }
 
-// As the library is loaded, when TensorFlow gathers what it brings.
+// Runs while the library is loaded, when TensorFlow collects its operators.
 const bool registered = [] {
     Status status;
     TF_OpDefinitionBuilder* op = TF_NewOpDefinitionBuilder(NAME);
@@ -157,9 +157,9 @@ const bool registered = [] {
     TF_RegisterKernelBuilder(NAME, TF_NewKernelBuilder(NAME, "CPU", create, compute, forget), status.status);
     if (!status.ok()) return false;
     op = TF_NewOpDefinitionBuilder(RUN);
-    for (const char* input : {"fields: int64", "shapes: int64", "arrays: given * float"}) TF_OpDefinitionBuilderAddInput(op, input);
-    TF_OpDefinitionBuilderAddOutput(op, "results: wanted * float");
-    for (const char* attribute : {"given: int >= 1", "wanted: int >= 1", "function: int", "isa: int", "threads: int"}) {
+    for (const char* input : {"fields: int64", "shapes: int64", "arrays: num_arrays * float"}) TF_OpDefinitionBuilderAddInput(op, input);
+    TF_OpDefinitionBuilderAddOutput(op, "results: num_results * float");
+    for (const char* attribute : {"num_arrays: int >= 1", "num_results: int >= 1", "function: int", "isa: int", "threads: int"}) {
         TF_OpDefinitionBuilderAddAttr(op, attribute);
     }
     TF_OpDefinitionBuilderSetShapeInferenceFunction(op, unknown_shapes);

@@ -1,7 +1,7 @@
-"""The fused kernel of axial attention for GPUs, in Triton: what :mod:`axialzoo.ops.kernels` is for CPUs.
+"""Fused kernel of axial attention for GPUs, in Triton.
 
-``tile.py`` is what a tile computes, ``forward.py`` and ``backward.py`` are the kernels, ``settings.py`` says how a shape is cut,
-``launch.py`` starts them for :mod:`axialzoo.ops.torch.gpu`. Importing this package imports no Triton.
+``tile.py`` computes one tile, ``forward.py`` and ``backward.py`` are the kernels, ``settings.py`` chooses the sizes of tiles for a shape,
+and ``launch.py`` starts the kernels for :mod:`axialzoo.ops.torch.gpu`. Importing this package does not import Triton.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import importlib.util
 
 from axialzoo.ops.kernels.library import Status, is_disabled
 
-LEAST_CAPABILITY = (8, 0)  # what bfloat16 and Triton ask for
+LEAST_CAPABILITY = (8, 0)  # bfloat16 and Triton require it
 
 
 def gpu_status() -> Status:
-    """Whether the GPU kernel serves, and why.
+    """Report whether the GPU kernel is in use, and why.
 
     Returns:
-        Of path ``"triton"``, or ``"plain"``: PyTorch's own operations.
+        A status whose path is ``"triton"``, or ``"plain"`` for PyTorch's own operations.
 
     Example:
         >>> gpu_status().path in ("triton", "plain")
@@ -27,11 +27,11 @@ def gpu_status() -> Status:
     """
     if is_disabled():
         return Status("plain", "asked for by use_kernel('plain')")
-    return _found()
+    return _detect()
 
 
 @functools.cache
-def _found() -> Status:
+def _detect() -> Status:
     if importlib.util.find_spec("torch") is None:
         return Status("plain", "PyTorch is not installed")
     import torch

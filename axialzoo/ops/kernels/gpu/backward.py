@@ -1,10 +1,10 @@
-"""Gradients of attention along one axis: probabilities are computed again from the rows' normalisers.
+"""Gradients of attention along one axis. The kernels recompute probabilities from the rows' normalisers.
 
-No two programs write the same place, and what is summed over lines is summed in a fixed order: each program of `tables_kernel`
-keeps the sums of its own lines, and the caller sums those. Where a line fits one tile, `tables_kernel` alone makes all gradients
-(WHOLE); else `queries_kernel` makes those of queries, `keys_kernel` those of keys and values.
+No two programs write to one place, and sums over lines have a fixed order: each program of `tables_kernel` sums its own lines, and the
+caller adds these sums. If a line fits one tile, `tables_kernel` alone computes all gradients (WHOLE). Otherwise `queries_kernel` computes
+the gradients of queries, and `keys_kernel` those of keys and values.
 
-All take scales as (3, G) and write partial sums of their gradients as (3, lines, tiles, G). The arguments that all have are those of
+All kernels take scales as (3, G) and write partial sums of their gradients as (3, lines, tiles, G). The common arguments are those of
 :func:`axialzoo.ops.kernels.gpu.forward.forward_kernel`; `grad` has the strides of `out`, `grad_x` those of `x`.
 """
 
@@ -31,7 +31,7 @@ def query_side(
     value_depth: tl.constexpr, x_depth: tl.constexpr, out_depth: tl.constexpr, positions_at: tl.constexpr,
     CONTENT_VALUE: tl.constexpr, POSITION_VALUE: tl.constexpr, B: tl.constexpr, DK: tl.constexpr, DV: tl.constexpr,
 ):  # fmt: skip
-    """Of B queries of a head of a line: themselves, gradients of contents and positions, normalisers; beyond the end, of no probability."""
+    """Load B queries, the gradients of their contents and positions, and their normalisers, infinite beyond the end (probability 0)."""
     q = rows(q_line, first, length, x_position, x_depth, key_depth, B, DK)
     contents, positions = q, q
     if CONTENT_VALUE:
@@ -43,13 +43,26 @@ def query_side(
 
 
 @triton.jit
+def key_side(
+    k_line, v_line, key, length, x_position, x_depth: tl.constexpr, key_depth: tl.constexpr, value_depth: tl.constexpr,
+    CONTENT_VALUE: tl.constexpr, B: tl.constexpr, DK: tl.constexpr, DV: tl.constexpr,
+):  # fmt: skip
+    """Load B keys and their values, (B, DK) and (B, DV); the keys stand in for values that are not retrieved."""
+    k = rows(k_line, key, length, x_position, x_depth, key_depth, B, DK)
+    v = k
+    if CONTENT_VALUE:
+        v = rows(v_line, key, length, x_position, x_depth, value_depth, B, DV)
+    return k, v
+
+
+@triton.jit
 def tile_gradients(
     q, k, v, contents, positions, norm, query_table, key_table, value_table, a, b, c, first, key, length, reach, far,
     key_depth: tl.constexpr, value_depth: tl.constexpr,
     CONTENT: tl.constexpr, QUERY: tl.constexpr, KEY: tl.constexpr, CONTENT_VALUE: tl.constexpr, POSITION_VALUE: tl.constexpr,
     B: tl.constexpr, DK: tl.constexpr, DV: tl.constexpr, TYPE: tl.constexpr, UNIT: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Of B queries and B keys: probabilities and their gradients, (B, B), and the tables' windows for queries and for keys, (2B, DK)."""
+    """Compute the probabilities of a tile and their gradients, (B, B); also return the windows of the query and key table, (2B, DK)."""
     rq, rk, rv = windows(
         query_table, key_table, value_table, q, key - first - (B - 1), far, key_depth, value_depth, QUERY, KEY, POSITION_VALUE, B, DK, DV
     )  # fmt: skip
@@ -60,8 +73,8 @@ def tile_gradients(
 
 @triton.jit
 def weighted_mean(sums, totals):
-    """Of rows whose probabilities add up to `totals`, 1 but for the rounding of their normalisers, which so leaves no bias: (B,)."""
-    return sums / tl.where(totals == 0.0, 1.0, totals)  # beyond the end there are none
+    """Divide `sums` by the rows' sums of probabilities: (B,). These are 1 up to rounding of the normaliser, which would leave a bias."""
+    return sums / tl.where(totals == 0.0, 1.0, totals)  # rows beyond the end have no probabilities
 
 
 @triton.jit
@@ -75,7 +88,7 @@ def queries_kernel(
     HEADS: tl.constexpr, B: tl.constexpr, DK: tl.constexpr, DV: tl.constexpr,
     TYPE: tl.constexpr, UNIT: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of queries and of the first two scales, and `delta`, (N, O, L, G): each row's mean gradient of its probabilities.
+    """Compute the gradients of queries and of the first two scales, and `delta`, (N, O, L, G): the mean gradient of a row's probabilities.
 
     Grid: lines times groups of HEADS heads, tiles of queries.
     """
@@ -97,14 +110,11 @@ def queries_kernel(
             heads, key_depth, value_depth, x_depth, out_depth, positions_at, CONTENT_VALUE, POSITION_VALUE, B, DK, DV,
         )  # fmt: skip
         mean = tl.zeros((B,), tl.float32)
-        for sweep in tl.static_range(2):  # first the rows' deltas, then the gradients
+        for sweep in tl.static_range(2):  # the first sweep computes the rows' deltas, the second the gradients
             of_content, of_position = tl.zeros((B, DK), tl.float32), tl.zeros((B, DK), tl.float32)
             sums, totals = tl.zeros((B,), tl.float32), tl.zeros((B,), tl.float32)
             for key in range(low, high, B):
-                k = rows(k_line, key, length, x_position, x_depth, key_depth, B, DK)
-                v = k
-                if CONTENT_VALUE:
-                    v = rows(v_line, key, length, x_position, x_depth, value_depth, B, DV)
+                k, v = key_side(k_line, v_line, key, length, x_position, x_depth, key_depth, value_depth, CONTENT_VALUE, B, DK, DV)
                 probabilities, of_probabilities, rq, _ = tile_gradients(
                     q, k, v, contents, positions, norm, query_table, key_table, value_table, a, b, c, first, key, length, reach, far,
                     key_depth, value_depth, CONTENT, QUERY, KEY, CONTENT_VALUE, POSITION_VALUE, B, DK, DV, TYPE, UNIT, PRECISION,
@@ -140,7 +150,7 @@ def keys_kernel(
     HEADS: tl.constexpr, B: tl.constexpr, DK: tl.constexpr, DV: tl.constexpr,
     TYPE: tl.constexpr, UNIT: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of keys, of values and of the third scale. Grid: lines times groups of HEADS heads, tiles of keys."""
+    """Compute the gradients of keys, of values and of the third scale. Grid: lines times groups of HEADS heads, tiles of keys."""
     groups, tiles = heads // HEADS, tl.num_programs(1)
     line, group, key = tl.program_id(0) // groups, tl.program_id(0) % groups, tl.program_id(1) * B
     lines = tl.num_programs(0) // groups
@@ -151,12 +161,9 @@ def keys_kernel(
         g = group * HEADS + index
         a, b, c = tl.load(scales + g), tl.load(scales + heads + g), tl.load(scales + 2 * heads + g)
         q_line = x + base + g * key_head
-        v_line = x + base + 2 * heads * key_depth + g * value_head
+        k_line, v_line = q_line + heads * key_depth, x + base + 2 * heads * key_depth + g * value_head
         row = line.to(tl.int64) * length * heads + g
-        k = rows(q_line + heads * key_depth, key, length, x_position, x_depth, key_depth, B, DK)
-        v = k
-        if CONTENT_VALUE:
-            v = rows(v_line, key, length, x_position, x_depth, value_depth, B, DV)
+        k, v = key_side(k_line, v_line, key, length, x_position, x_depth, key_depth, value_depth, CONTENT_VALUE, B, DK, DV)
         of_content, of_position = tl.zeros((B, DK), tl.float32), tl.zeros((B, DK), tl.float32)
         of_values = tl.zeros((B, DV), tl.float32)
         for first in range(low, high, B):
@@ -198,17 +205,17 @@ def tables_kernel(
     HEADS: tl.constexpr, B: tl.constexpr, DK: tl.constexpr, DV: tl.constexpr,
     TYPE: tl.constexpr, UNIT: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of the tables by window: of tiles whose first key lies as far from their first query, all windows are the same rows.
+    """Compute the gradients of the tables by window. Tiles at one distance between first key and first query share a window.
 
-    Grid: chunks of `lines` times groups of HEADS heads, windows. Each program adds up what its lines and heads give.
+    Grid: chunks of `lines` times groups of HEADS heads, windows. Each program sums over its lines and heads.
 
     Args:
-        query_sums, key_sums: (programs, windows, 2B, DK), value_sums: (programs, windows, 2B, DV); not written where there is no such term.
-        WHOLE: A line is one tile: `grad_x` and `grad_scales` are written too, and `delta` is not read.
+        query_sums, key_sums: (programs, windows, 2B, DK), value_sums: (programs, windows, 2B, DV); not written without the term.
+        WHOLE: A line is one tile: the kernel writes `grad_x` and `grad_scales` too, and does not read `delta`.
     """
     groups, tiles = heads // HEADS, tl.cdiv(length, B)
     chunk, group, chunks = tl.program_id(0) // groups, tl.program_id(0) % groups, tl.num_programs(0) // groups
-    away = tl.program_id(1) - tl.num_programs(1) // 2  # tiles from query to key
+    away = tl.program_id(1) - tl.num_programs(1) // 2  # distance in tiles from query to key
     of_rq, of_rk = tl.zeros((2 * B, DK), tl.float32), tl.zeros((2 * B, DK), tl.float32)
     of_rv = tl.zeros((2 * B, DV), tl.float32)
     for turn in range(tl.cdiv(lines - chunk, chunks)):
@@ -227,10 +234,7 @@ def tables_kernel(
                     q_line, grad_base + g * out_head, normaliser + row, first, length, x_position, out_position,
                     heads, key_depth, value_depth, x_depth, out_depth, positions_at, CONTENT_VALUE, POSITION_VALUE, B, DK, DV,
                 )  # fmt: skip
-                k = rows(k_line, key, length, x_position, x_depth, key_depth, B, DK)
-                v = k
-                if CONTENT_VALUE:
-                    v = rows(v_line, key, length, x_position, x_depth, value_depth, B, DV)
+                k, v = key_side(k_line, v_line, key, length, x_position, x_depth, key_depth, value_depth, CONTENT_VALUE, B, DK, DV)
                 probabilities, of_probabilities, rq, rk = tile_gradients(
                     q, k, v, contents, positions, norm, query_table, key_table, value_table, a, b, c, first, key, length, reach, far,
                     key_depth, value_depth, CONTENT, QUERY, KEY, CONTENT_VALUE, POSITION_VALUE, B, DK, DV, TYPE, UNIT, PRECISION,

@@ -20,16 +20,16 @@ def forward_kernel(
     HEADS: tl.constexpr, B: tl.constexpr, DK: tl.constexpr, DV: tl.constexpr,
     TYPE: tl.constexpr, UNIT: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Grid: lines times groups of HEADS heads, tiles of queries.
+    """Compute attention along one axis. Grid: lines times groups of HEADS heads, tiles of queries.
 
     Args:
-        x: Projected rows: queries, then keys, then values; strides of N, O, L and D, and of G in keys and in values.
-        query_table, key_table: (2 far + 1, Dk), value_table: (2 far + 1, Dv), contiguous; anything where there is no such term.
+        x: Projected rows: queries, then keys, then values; its strides are those of N, O, L and D, and of G in keys and in values.
+        query_table, key_table: (2 far + 1, Dk), value_table: (2 far + 1, Dv), contiguous; any pointer where there is no such term.
         scales: (3, G): factors of q.k, q.rq and k.rk.
-        position_scale, shift: (Dv G), head fastest; read where FOLDED.
-        out: What is retrieved: contents, and `positions_at` further on positions.
-        normaliser: (N, O, L, G), log2 of each row's sum of 2^logits; not written where FOLDED.
-        FOLDED: Out is contents plus `position_scale` times positions plus `shift`, and then RELU.
+        position_scale, shift: (Dv G), head fastest; read only if FOLDED.
+        out: Retrieved contents, and at an offset of `positions_at` retrieved positions.
+        normaliser: (N, O, L, G), log2 of each row's sum of 2^logits; not written if FOLDED.
+        FOLDED: Write contents plus `position_scale` times positions plus `shift` to `out`, with a ReLU if RELU.
     """
     groups = heads // HEADS
     line, group, first = tl.program_id(0) // groups, tl.program_id(0) % groups, tl.program_id(1) * B
@@ -52,13 +52,13 @@ def forward_kernel(
             x2 = logits(q, k, rq, rk, a, b, c, first, key, length, reach, CONTENT, QUERY, KEY, B, TYPE, UNIT, PRECISION)
             highest = tl.maximum(largest, tl.max(x2, 1))
             anchor = tl.where(highest == float("-inf"), 0.0, highest)  # a row may see no key of this tile
-            probabilities, kept = tl.exp2(x2 - anchor[:, None]), tl.exp2(largest - anchor)
-            total = total * kept + tl.sum(probabilities, 1)
+            probabilities, rescale = tl.exp2(x2 - anchor[:, None]), tl.exp2(largest - anchor)
+            total = total * rescale + tl.sum(probabilities, 1)
             if CONTENT_VALUE:
                 v = rows(v_line, key, length, x_position, x_depth, value_depth, B, DV)
-                contents = contents * kept[:, None] + product(probabilities, v, TYPE, UNIT, PRECISION)
+                contents = contents * rescale[:, None] + product(probabilities, v, TYPE, UNIT, PRECISION)
             if POSITION_VALUE:
-                positions = positions * kept[:, None] + product(of_distances(probabilities, B), rv, TYPE, UNIT, PRECISION)
+                positions = positions * rescale[:, None] + product(of_distances(probabilities, B), rv, TYPE, UNIT, PRECISION)
             largest = highest
         p, d = first + tl.arange(0, B), tl.arange(0, DV)
         total = tl.where(p < length, total, 1.0)  # a row beyond the end may have seen no key

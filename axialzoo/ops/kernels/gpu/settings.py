@@ -1,31 +1,31 @@
-"""How a kernel is cut for a shape: a function of shapes alone, so that every run adds up in the same order and gives the same bits.
+"""Tile sizes of the kernels for a shape. They depend on shapes alone, so every run sums in one order and gives the same bits.
 
-Chosen by reasoning about registers and memory sectors; ``benchmarks/gpu.py tiles`` measures the alternatives on a GPU.
+The choices follow from registers and memory sectors; ``benchmarks/gpu.py tiles`` measures the alternatives on a GPU.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-SECTOR = 32  # bytes that memory hands over at once
+SECTOR = 32  # bytes of a memory transaction
 LEAST = 16  # the smallest side that matrix units take
-LARGEST = 32  # of 64 registers spill by kilobytes where it was compiled for capability 9.0
-WIDE, NARROW = 256, 32  # depths together, from which tiles are small, and up to which a warp is enough
-PROGRAMS = 512  # that share the lines where tables' gradients are summed
-SCRATCH = 2**24  # floats of partial sums at most
+LARGEST = 32  # tiles of 64 spill kilobytes of registers when compiled for capability 9.0
+WIDE, NARROW = 256, 32  # sums of depths: above WIDE tiles are small, up to NARROW one warp is enough
+PROGRAMS = 512  # programs that share the lines to sum the gradients of tables
+SCRATCH = 2**24  # largest number of floats in partial sums
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Of one call.
+    """Launch settings of one call.
 
     Attributes:
-        tile: B, queries and keys of a tile.
+        tile: B, the number of queries and of keys in a tile.
         key_width, value_width: Depths rounded up to a power of two that matrix units take.
-        heads: How many heads of a line a program takes, one after the other, so that together they read whole sectors.
-        warps: Of a program.
-        stages: How many tiles are under way at once, loads of the next while one is computed.
-        whole: Whether one tile holds a line, so that one kernel makes all gradients.
+        heads: Number of heads of a line that a program computes one after the other, so that together they read whole sectors.
+        warps: Number of warps of a program.
+        stages: Depth of the software pipeline: with 2, the next tile loads while one is computed.
+        whole: Whether one tile holds a line, so that one kernel computes all gradients.
     """
 
     tile: int
@@ -38,12 +38,12 @@ class Settings:
 
 
 def settings(length: int, heads: int, key_depth: int, value_depth: int, itemsize: int) -> Settings:
-    """How to cut attention along an axis.
+    """Choose the settings for attention along an axis.
 
     Args:
         length: L.
         heads, key_depth, value_depth: G, Dk, Dv.
-        itemsize: Bytes of a number.
+        itemsize: Bytes of an element.
     """
     key_width, value_width = (max(LEAST, power_of_two(depth)) for depth in (key_depth, value_depth))
     tile = LEAST if length <= LEAST or 2 * key_width + value_width > WIDE else LARGEST
@@ -55,16 +55,16 @@ def settings(length: int, heads: int, key_depth: int, value_depth: int, itemsize
 
 
 def chunks(lines: int, windows: int, sums: int) -> int:
-    """How many programs share the lines where gradients of tables are summed.
+    """Return how many programs share the lines to sum the gradients of tables.
 
     Args:
         lines: N * O.
-        windows: Of the tables.
-        sums: Floats that a program writes for a window.
+        windows: Number of windows of the tables.
+        sums: Number of floats that a program writes for a window.
     """
     return max(1, min(lines, PROGRAMS, SCRATCH // (windows * sums)))
 
 
 def power_of_two(n: int) -> int:
-    """The smallest that is not below `n`."""
+    """Return the smallest power of two that is at least `n`."""
     return 1 << (n - 1).bit_length()

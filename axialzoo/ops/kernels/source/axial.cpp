@@ -1,4 +1,4 @@
-// The kernel for one instruction set: compiled once for each, with AXIAL_ISA its name and AXIAL_LANES its vectors' width.
+// The kernel for one instruction set. It is compiled once for each; AXIAL_ISA is the name, AXIAL_LANES the width of vectors.
 #include "axial.h"
 #include "backward.h"
 #include "linear.h"

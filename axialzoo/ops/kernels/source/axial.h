@@ -1,6 +1,6 @@
-// The plain C interface of the fused kernel: what library.py fills in, structure by structure, field by field.
+// C interface of the fused kernel. structures.py declares the same structures, field by field.
 //
-// Letters as in the rest of the project: N batch, O the axis that is not attended, L the attended one, G heads, D depth
+// Letters are those of the project: N batch, O the axis that is not attended, L the attended one, G heads, D depth
 // of a head (Dk, Dv). Activations are rows of channels, and the channels of q, k and v lie depth by depth with the head
 // index fastest: channel d * G + g. All strides are in floats. A null pointer means that there is no such term.
 #ifndef AXIAL_H
@@ -12,44 +12,44 @@
 extern "C" {
 #endif
 
-// Runs `body(data)` on as many threads, that of the caller among them: GOMP_parallel's signature, so that the
-// framework's own threads can be handed over.
+// Runs `body(data)` on `threads` threads, including the caller's. This is GOMP_parallel's signature, so that a framework can
+// pass its own threads.
 typedef void (*AxialParallel)(void (*body)(void*), void* data, unsigned threads, unsigned flags);
 
 typedef struct {
-    int64_t batch, others, length;                         // N, O, L: N * O lines are attended along, each on its own
+    int64_t batch, others, length;                         // N, O, L: attention runs along N * O independent lines
     int64_t heads, key_depth, value_depth;                 // G, Dk, Dv
-    int64_t reach;                                         // how far from a query its keys lie, at most L - 1
-    int64_t table_reach;                                   // tables have 2 * table_reach + 1 rows; row distance + table_reach
-    const float* x;                                        // rows of 2K + V projected channels, or, with a weight, of `inputs`
+    int64_t reach;                                         // largest distance from a query to its keys, at most L - 1
+    int64_t table_reach;                                   // tables have 2 * table_reach + 1 rows, row `distance + table_reach`
+    const float* x;                                        // rows of 2K + V projected channels; with a weight, of `inputs` channels
     int64_t x_batch, x_other, x_position;                  // strides of N, O, L
     int64_t inputs;                                        // channels of x
-    const float *weight, *bias;                            // (2K + V, inputs) packed as for AxialLinear: the projection
+    const float *weight, *bias;                            // projection: (2K + V, inputs), packed as for AxialLinear
     const float *query_table, *key_table, *value_table;    // (rows, D)
     const float *content_scale, *query_scale, *key_scale;  // (G): factors of q.k, q.rq, k.rk
     int64_t content_value;                                 // whether v is retrieved
-    const float* position_scale;                           // (Dv * G): factor of what is retrieved of the value table
+    const float* position_scale;                           // (Dv * G): factor of the positions retrieved from the value table
     const float* shift;                                    // (Dv * G): added to the result
-    float* out;                                            // what is retrieved: contents and positions, summed
-    float* out_position_term;                              // where not null: positions go here instead, neither scaled nor shifted
+    float* out;                                            // result: retrieved contents and positions, summed
+    float* out_position_term;                              // if not null: positions go here instead, neither scaled nor shifted
     int64_t out_batch, out_other, out_position;            // strides of N, O, L of both
-    int64_t out_head, out_depth;                           // and of G and D
+    int64_t out_head, out_depth;                           // strides of G and D of both
     int64_t relu;                                          // 1: max(0, .) of the result
-    float* normaliser;                                     // where not null: (N, O, L, G), log2 of each row's sum of 2^logits
+    float* normaliser;                                     // if not null: (N, O, L, G), log2 of each row's sum of 2^logits
 } AxialForward;
 
-// Gradients of axial_forward without a weight: `forward` with x, tables, scales, the strides of its results (head fastest)
-// and the normaliser that it gave.
+// Gradients of axial_forward without a weight. `forward` holds x, tables, scales, the strides of the results (head fastest)
+// and the normaliser from the forward pass.
 typedef struct {
     AxialForward forward;
-    const float *grad_content, *grad_position;                           // of what was retrieved; null where there is none
-    float* grad_x;                                                       // of the rows of x, strides as x
-    float *grad_query_table, *grad_key_table, *grad_value_table;         // as the tables; null where there is none
+    const float *grad_content, *grad_position;                           // gradients of out and out_position_term; null where there is none
+    float* grad_x;                                                       // gradient of x, with its strides
+    float *grad_query_table, *grad_key_table, *grad_value_table;         // shaped like the tables; null where there is none
     float* grad_scales;                                                  // (3, G)
 } AxialBackward;
 
-// y = activation(x w + bias + residual), rows of channels. `weight`, (outputs, inputs), is packed: zeros appended up to a
-// multiple of 64 outputs, then laid out as (outputs / 64, inputs, 64); the bias has zeros appended alike.
+// y = activation(x w + bias + residual), rows of channels. `weight`, (outputs, inputs), is packed: padded with zeros to a
+// multiple of 64 outputs, then laid out as (outputs / 64, inputs, 64). The bias is padded too.
 typedef struct {
     int64_t batch, height, width;                 // rows: N * H * W
     int64_t x_batch, x_height, x_width;           // strides of the rows of x; its channels are contiguous
@@ -59,7 +59,7 @@ typedef struct {
     int64_t relu;                                 // 1: max(0, .)
 } AxialLinear;
 
-// The gradient of its weight: grad_weight[o, c] = sum over rows of grad_y[row, o] x[row, c].
+// Gradient of the weight of AxialLinear: grad_weight[o, c] = sum over rows of grad_y[row, o] x[row, c].
 typedef struct {
     int64_t batch, height, width;        // rows: N * H * W
     int64_t x_batch, x_height, x_width;  // strides of the rows of x; its channels are contiguous
@@ -68,25 +68,26 @@ typedef struct {
     float* grad_weight;                  // (outputs, inputs)
 } AxialWeightGradient;
 
-// Batch normalisation of rows of channels in training. Three functions: moments gives mean and variance; forward gives
-// y = activation(sum over terms of (x - mean) scale + bias, + residual); backward gives what begins with grad_.
+// Batch normalisation of rows of channels in training, by three functions. moments computes mean and variance. forward computes
+// y = activation(sum over terms of ((x - mean) scale + bias) + residual). backward computes the fields that begin with grad_,
+// except grad_y.
 typedef struct {
     int64_t rows, terms, outputs;                        // x has terms * outputs channels, y has `outputs`
-    int64_t heads;                                       // not 0: x's channels lie d * G + g, y's g * D + d
-    int64_t x_bfloat, y_bfloat;                          // 1: bfloat16, 0: float; the gradients are of the same types
+    int64_t heads;                                       // if not 0: channels of x lie at d * G + g, those of y at g * D + d
+    int64_t x_bfloat, y_bfloat;                          // 1: bfloat16, 0: float; gradients have the same types
     int64_t relu;                                        // 1: max(0, .)
     const void* x;                                       // contiguous rows
     float *mean, *variance;                              // (terms * outputs), the variance biased
     const float *scale, *inverse, *bias;                 // (terms * outputs): weight * inverse, 1 / sqrt(variance + epsilon)
-    const void* residual;                                // as y; may be null
+    const void* residual;                                // like y; may be null
     void* y;                                             // contiguous rows
-    const void* grad_y;                                  // as y
-    void *grad_x, *grad_residual;                        // as x; as y, null where it is not wanted
+    const void* grad_y;                                  // like y
+    void *grad_x, *grad_residual;                        // like x; like y, null if not needed
     float *grad_weight, *grad_bias;                      // (terms * outputs)
 } AxialNorm;
 
-// Sums of the three terms of the logits of a whole axis and of their squares, and the gradients of these sums. Queries and keys are the
-// first channels of rows as for AxialForward; scales have no part in it. Two functions, forward and backward.
+// Sums of the three terms of the logits of a whole axis and of their squares, and the gradients of these sums, by two functions, forward
+// and backward. Queries and keys are the first channels of the rows, as for AxialForward; scales do not apply.
 typedef struct {
     int64_t batch, others, length;              // N, O, L
     int64_t heads, key_depth, table_reach;      // G, Dk; tables have 2 * table_reach + 1 rows, at least 2 L - 1
@@ -94,19 +95,19 @@ typedef struct {
     int64_t x_batch, x_other, x_position;       // strides of N, O, L
     const float *query_table, *key_table;       // (rows, Dk)
     int64_t content;                            // whether there is q.k
-    double* sums;                               // (3, 2, G): of q.k, q.rq and k.rk: the sums, and those of squares
-    double* grams;                              // (2, L, Dk (Dk + 3) / 2, G), of queries and keys: what backward needs of forward
+    double* sums;                               // (3, 2, G): for q.k, q.rq and k.rk the sums, and the sums of squares
+    double* grams;                              // (2, L, Dk (Dk + 3) / 2, G): products of queries and of keys, saved for backward
     const double* grad_sums;                    // (3, 2, G)
-    float* grad_x;                              // added to the gradients that are there, strides as x
+    float* grad_x;                              // backward adds to it; strides of x
     float *grad_query_table, *grad_key_table;   // (rows, Dk)
 } AxialMoments;
 
-// Which instruction sets were compiled in, and which of those this processor has: bit i for AXIAL_ISA_*.
+// Instruction sets that were compiled in, and those that this processor supports, as bits: 1 << AXIAL_PORTABLE and so on.
 enum { AXIAL_PORTABLE = 0, AXIAL_AVX2 = 1, AXIAL_AVX512 = 2 };
 int axial_compiled(void);
 int axial_supported(void);
 
-// Every function and the structure of its arguments, in the order that library.py counts them.
+// All functions and the structures of their arguments, in the order of FUNCTIONS in library.py.
 #define AXIAL_FUNCTIONS(ENTRY)                  \
     ENTRY(forward, AxialForward)                \
     ENTRY(backward, AxialBackward)              \
@@ -118,7 +119,7 @@ int axial_supported(void);
     ENTRY(moments_forward, AxialMoments)        \
     ENTRY(moments_backward, AxialMoments)
 
-// `isa` is one of the above and must be supported; `parallel` may be null, then threads are started for the call.
+// `isa` is one of the above and must be supported. If `parallel` is null, the call starts its own threads.
 #define AXIAL_PROTOTYPE(function, structure) int axial_##function(const structure* arguments, int isa, int threads, AxialParallel parallel);
 AXIAL_FUNCTIONS(AXIAL_PROTOTYPE)
 

@@ -1,4 +1,4 @@
-// Gradients of attention: probabilities are computed again, tile by tile, from q, k, v and each row's normaliser.
+// Gradients of attention. Probabilities are recomputed tile by tile from q, k, v and each row's normaliser.
 #ifndef AXIAL_BACKWARD_H
 #define AXIAL_BACKWARD_H
 
@@ -22,7 +22,7 @@ INLINE void accumulate(const float* weight, int64_t step, const float* x, int64_
     }
 }
 
-// The same where x is a row of a table for each (i, s): `table` is that of query 0 and key 0, and one row less for each query.
+// Like `accumulate`, where x is a table's row for each (i, s): `table` is the row of query 0 and key 0; each query begins one row earlier.
 template <int T>
 INLINE void accumulate_table(const float* weight, int64_t step, const float* table, int64_t depth, int64_t count, float* target) {
     for (int64_t s = 0; s < count; ++s, weight += LANES, table += depth, target += depth * LANES) {
@@ -36,7 +36,7 @@ INLINE void accumulate_table(const float* weight, int64_t step, const float* tab
     }
 }
 
-// The same by distance, where x is the key that lies there: one further for each query.
+// Like `accumulate`, by distance, where x is the key at that distance: one position further for each query.
 template <int T>
 INLINE void accumulate_keys(const float* weight, int64_t step, const float* x, int64_t depth, int64_t count, float* target) {
     const int64_t row = depth * LANES;
@@ -51,10 +51,10 @@ INLINE void accumulate_keys(const float* weight, int64_t step, const float* x, i
     }
 }
 
-// What a piece of work adds up over its groups: tables' gradients, (distances, D, LANES), and their sums in double.
+// Sums of a piece of work over its groups: gradients of tables, (distances, D, LANES), and their sums in double.
 struct Sums {
     float *query, *key, *value;
-    double *query_sum, *key_sum, *value_sum, *scales;  // tables' rows as the caller's; (3, G)
+    double *query_sum, *key_sum, *value_sum, *scales;  // with the rows of the caller's tables; (3, G)
 };
 
 struct Backward {
@@ -90,7 +90,7 @@ INLINE void query_gradients(const Backward& w, Gradients& g, int64_t p, int64_t 
     }
 }
 
-// All depths of `accumulate`, and by distance where `diagonal`: then weights and target begin T - 1 earlier and there are as many more.
+// Calls `accumulate` for all depths. If `diagonal`, it goes by distance: weights and target begin T - 1 earlier and are T - 1 longer.
 template <int T>
 INLINE void accumulate_all(const float* weight, int64_t stride, bool diagonal, const float* x, int64_t depth, int64_t count, float* target) {
     const int64_t row = depth * LANES, step = diagonal ? stride + LANES : stride;
@@ -110,7 +110,7 @@ inline void query_tile(const Backward& w, Gradients& g, Sums& sums, const Simila
         float *mine = g.p + i * stride, *gradient = g.ds + i * stride;
         const int64_t begin = most(first, p + i - a.reach) - first, end = least(last, p + i + a.reach + 1) - first;
         const Vector normaliser = load(g.normaliser + (p + i) * LANES);
-        Vector sum{}, total{};  // total: 1 but for the rounding of the normaliser
+        Vector sum{}, total{};  // total: 1 up to rounding of the normaliser
         for (int64_t s = begin; s < end; ++s) {
             const Vector probability = exp2(load(mine + s * LANES) * LOG2E - normaliser);
             store(mine + s * LANES, probability);
@@ -129,7 +129,7 @@ inline void query_tile(const Backward& w, Gradients& g, Sums& sums, const Simila
     int64_t d = 0;
     for (; d + GRADIENTS <= a.key_depth; d += GRADIENTS) query_gradients<T, GRADIENTS>(w, g, p, d, first, count, stride);
     for (; d < a.key_depth; ++d) query_gradients<T, 1>(w, g, p, d, first, count, stride);
-    const int64_t keys = a.key_depth * LANES, values = a.value_depth * LANES, row = w.far + first - p - (T - 1);  // of the smallest distance
+    const int64_t keys = a.key_depth * LANES, values = a.value_depth * LANES, row = w.far + first - p - (T - 1);  // row of the smallest distance
     if (a.content_scale != nullptr) accumulate_all<T>(g.ds, stride, false, g.aq + p * keys, a.key_depth, count, g.dk + first * keys);
     if (w.query.rows != nullptr) accumulate_all<T>(g.ds, stride, true, g.bq + p * keys, a.key_depth, count, sums.query + row * keys);
     if (w.key.rows != nullptr) {
@@ -213,7 +213,7 @@ inline bool group_gradients(const Backward& w, Sums& sums, int64_t first) {
     return true;
 }
 
-// Lanes' sums of a table's gradient, (2 far + 1, depth, LANES), added to the rows that the caller's table has; then zeros.
+// Adds the lanes' sums of a table's gradient, (2 far + 1, depth, LANES), to the rows of the caller's table, and resets them to zero.
 inline void flush(const Table& table, int64_t reach, float* from, double* to) {
     if (table.rows == nullptr) return;
     const int64_t both = least(reach, table.far), count = (2 * both + 1) * table.depth;
@@ -257,7 +257,7 @@ inline int backward(const AxialBackward* b, int threads, AxialParallel parallel)
     const int64_t far = least(a.length - 1, a.reach + QUERIES) + PAD, key_floats = table_floats(far, a.key_depth);
     const int64_t key_rows = rows * a.key_depth, value_rows = rows * a.value_depth;
     float* tables = scratch.floats(2 * key_floats + table_floats(far, a.value_depth));
-    // the pieces do not depend on the number of threads, so neither does the order in which they are summed
+    // pieces do not depend on the number of threads, so neither does the order of summation
     Backward w{b, {}, {}, {}, far, 0, most(1, divide_up(groups, 32)), 2 * key_rows + value_rows + 3 * a.heads, nullptr, false};
     w.pieces = divide_up(groups, w.groups_a_piece);
     w.sums = static_cast<double*>(calloc(static_cast<size_t>(most(1, w.pieces) * w.doubles), sizeof(double)));

@@ -1,4 +1,4 @@
-// Rows of floats or of bfloat16, loaded to and stored from vectors of floats.
+// Loads and stores of rows of floats or bfloat16 as vectors of floats.
 #ifndef AXIAL_BFLOAT_H
 #define AXIAL_BFLOAT_H
 
@@ -20,7 +20,7 @@ INLINE Vector load(const Bfloat* from) {
     return x;
 }
 
-// To the nearest, of two equally near to the even one; not a number stays so.
+// Rounds to nearest, ties to even; NaN stays NaN.
 INLINE void store(Bfloat* to, Vector x) {
     Integers bits;
     memcpy(&bits, &x, sizeof bits);
@@ -29,7 +29,7 @@ INLINE void store(Bfloat* to, Vector x) {
     memcpy(to, &halves, sizeof halves);
 }
 
-// The first `count` lanes, zeros for the others.
+// Loads the first `count` lanes, zeros for the others.
 template <class T>
 INLINE Vector load(const T* from, int64_t count) {
     if (count >= LANES) return load(from);

@@ -1,4 +1,4 @@
-// One entry for each function: to the instruction set that is asked for, if it was compiled in and the processor has it.
+// One entry for each function. It calls the requested instruction set if it was compiled in and the processor supports it.
 #include "axial.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -17,7 +17,7 @@
     case AXIAL_PORTABLE: return axial_##function##_portable(arguments, threads, parallel);
 #endif
 
-// 2: not an instruction set that can be used here.
+// Returns 2 if this instruction set cannot be used here.
 #define ENTRY(function, structure)                                                                                \
     DECLARE(function, structure)                                                                                  \
     EXPORT int axial_##function(const structure* arguments, int isa, int threads, AxialParallel parallel) {      \

@@ -1,4 +1,4 @@
-// Attention along the lines of a map: groups of LANES (line, head) lanes, tile by tile, logits never leaving the cache.
+// Attention along the lines of a map, in groups of LANES (line, head) lanes, tile by tile. Logits never leave the cache.
 #ifndef AXIAL_FORWARD_H
 #define AXIAL_FORWARD_H
 
@@ -9,7 +9,7 @@
 
 namespace {
 
-// A table from distance -far to far, zero where it has no row: tiles at an edge look up what no query reaches.
+// A table from distance -far to far, padded with zeros, because tiles at an edge read distances that no query reaches.
 struct Table {
     const float* rows = nullptr;
     int64_t depth = 0, far = 0;
@@ -28,11 +28,11 @@ inline Table widen(const float* table, int64_t reach, int64_t depth, int64_t far
 struct Forward {
     const AxialForward* a;
     Table query, key, value;
-    int64_t lines;  // of a piece of work
+    int64_t lines;  // number of lines in a piece of work
     bool failed;
 };
 
-// Vectors of one group: what is attended, lane by lane.
+// Vectors of one group, one lane for each (line, head).
 struct Group {
     Run run[LANES];
     int runs;
@@ -42,7 +42,7 @@ struct Group {
     float *q, *q_position, *k, *k_position, *v, *scale, *shift, *probabilities, *result;
 };
 
-// (L, depth, LANES) of the group from channel `channel` on.
+// Copies the group's channels from `channel` on to (L, depth, LANES).
 INLINE void fetch(const AxialForward& a, const Group& g, int64_t channel, int64_t depth, float* to) {
     for (int r = 0; r < g.runs; ++r) {
         const Run& run = g.run[r];
@@ -52,7 +52,7 @@ INLINE void fetch(const AxialForward& a, const Group& g, int64_t channel, int64_
     }
 }
 
-// to = from times a factor a lane; in place where they are the same.
+// to = from * factor, lane by lane; `to` may be `from`.
 INLINE void scaled(const float* from, int64_t vectors, Vector factor, float* to) {
     for (int64_t i = 0; i < vectors; ++i) store(to + i * LANES, load(from + i * LANES) * factor);
 }
@@ -68,7 +68,7 @@ INLINE void write(const AxialForward& a, const Group& g, int64_t p, int64_t d, f
     }
 }
 
-// What T queries from p on retrieve, depths d to d + D; keys from `first` on, `count` of them.
+// Computes the result of T queries from p on, depths d to d + D, over `count` keys from `first` on.
 template <int T, int D>
 INLINE void values(const Forward& f, const Group& g, int64_t p, int64_t d, int64_t first, int64_t count, int64_t stride, const Vector* inverse) {
     const AxialForward& a = *f.a;
@@ -130,7 +130,7 @@ inline void queries(const Forward& f, const Group& g, const Similarity& x, int64
     if (more == 1) values<T, 1>(f, g, p, d, first, count, stride, inverse);
 }
 
-// Lanes from `first` on; of a line that begins with lane `origin` at the least, whose projected rows begin at `projected` (or null).
+// Attends for lanes from `first` on. `projected` (or null) holds the projected rows of lines from `origin` on.
 inline void attend_group(Forward& f, int64_t first, int64_t lanes, const float* projected, int64_t origin, int64_t projected_row) {
     static thread_local Scratch scratch;
     const AxialForward& a = *f.a;
@@ -180,7 +180,7 @@ inline void attend_group(Forward& f, int64_t first, int64_t lanes, const float* 
     if (rest == 1) queries<1>(f, g, x, p, stride);
 }
 
-// A few lines: projected into this thread's own memory where there is a weight, then attended, group by group.
+// Computes a few lines: projects them into this thread's own memory if there is a weight, then attends group by group.
 inline void attend_lines(void* data, int64_t index) {
     static thread_local Scratch scratch;
     Forward& f = *static_cast<Forward*>(data);
@@ -211,7 +211,7 @@ inline void attend_lines(void* data, int64_t index) {
     }
 }
 
-// How many lines a piece of work has: whole groups; rows enough for the weight to be worth its way, and pieces for all threads.
+// Returns the number of lines in a piece of work: whole groups, enough rows per read of the weight, and pieces for all threads.
 inline int64_t lines_at_once(const AxialForward& a, int threads) {
     int64_t whole = 1;
     while (whole * a.heads % LANES != 0) ++whole;  // at most LANES
@@ -223,7 +223,7 @@ inline int64_t lines_at_once(const AxialForward& a, int threads) {
 inline int forward(const AxialForward* a, int threads, AxialParallel parallel) {
     static thread_local Scratch scratch;
     if (a->batch * a->others == 0 || a->length == 0) return 0;
-    const int64_t far = least(a->length - 1, a->reach + QUERIES) + PAD;  // the largest distance that a tile looks up
+    const int64_t far = least(a->length - 1, a->reach + QUERIES) + PAD;  // the largest distance that a tile reads
     const int64_t keys = table_floats(far, a->key_depth), values = table_floats(far, a->value_depth);
     float* tables = scratch.floats(2 * keys + values);
     if (tables == nullptr) return 1;

@@ -1,4 +1,4 @@
-// Rows of channels times a matrix, with bias, residual and activation on the way out: 1x1 convolutions, projections.
+// Products of rows of channels and a matrix, then bias, residual and activation: 1x1 convolutions, projections.
 #ifndef AXIAL_LINEAR_H
 #define AXIAL_LINEAR_H
 
@@ -8,11 +8,11 @@
 namespace {
 
 // The packed weight is panels of WIDTH outputs, (panel, inputs, WIDTH), the same for every instruction set; a tile is ROWS rows
-// by PANEL vectors of outputs, so narrow vectors take a panel in several goes. The bias is as wide as all panels.
+// by PANEL vectors of outputs, so narrow vectors need several steps per panel. The bias is as wide as all panels.
 constexpr int ROWS = 6, PANEL = LANES == 16 ? 4 : 2;
-constexpr int64_t WIDTH = 64, BLOCK = 96;  // rows that are taken through all panels at a time
+constexpr int64_t WIDTH = 64, BLOCK = 96;  // BLOCK: rows that pass through all panels together
 
-// What a block of rows becomes: y, `y_row` floats a row, of which `outputs` are written.
+// Result of a block of rows: y, with `y_row` floats a row, of which `outputs` are written.
 struct Product {
     int64_t inputs, outputs, y_row;
     const float *weight, *bias, *residual;
@@ -55,7 +55,7 @@ INLINE void product(const Product& a, const float* const* rows, const float* wei
     }
 }
 
-// Rows `begin` to `end` by outputs `from` to `to`; rows[i] is row begin + i of x.
+// Computes rows `begin` to `end` of outputs `from` to `to`; rows[i] is row begin + i of x.
 INLINE void multiply(const Product& a, const float* const* rows, int64_t begin, int64_t end, int64_t from, int64_t to) {
     for (int64_t first = from; first < to; first += PANEL * LANES) {
         const float* weight = a.weight + first / WIDTH * WIDTH * a.inputs + first % WIDTH;
@@ -68,7 +68,7 @@ INLINE void multiply(const Product& a, const float* const* rows, int64_t begin, 
 
 struct Linear {
     const AxialLinear* a;
-    int64_t slices;  // of the outputs: each block of rows is so many pieces
+    int64_t slices;  // slices of the outputs: the number of pieces per block of rows
 };
 
 inline void linear_piece(void* data, int64_t index) {
@@ -92,14 +92,14 @@ inline int linear(const AxialLinear* a, int threads, AxialParallel parallel) {
     return 0;
 }
 
-// Outputs by inputs of the weight's gradient: a tile of ROWS outputs by PANEL vectors of inputs, over all rows, a block after the other.
+// Gradient of the weight, (outputs, inputs): a tile of ROWS outputs by PANEL vectors of inputs sums over all rows, block after block.
 struct WeightGradient {
     const AxialWeightGradient* a;
-    int64_t slice;  // outputs of a piece: a multiple of ROWS
+    int64_t slice;  // number of outputs in a piece: a multiple of ROWS
     bool failed;
 };
 
-// sum over `count` rows of grad[row, i] x[row, j], added to the gradient; both packed, rows of ROWS and of WIDTH.
+// Adds the sum over `count` rows of grad[row, i] x[row, j] to the gradient; both are packed, in rows of ROWS and of WIDTH.
 template <int R>
 INLINE void outer_product(const float* grad, const float* x, int64_t count, float* to, int64_t to_row, int64_t lanes) {
     Vector sum[R][PANEL];

@@ -1,8 +1,8 @@
 // Sums and sums of squares of the logits' terms over a whole axis.
 //
-// Where depths are fewer than positions the logits are not needed: sum (q.k)^2 = <Q^T Q, K^T K> for each line, and the same of a
-// table with, for each position, the products of queries over all lines (their Gram matrix). Elsewhere ("direct") the logits are
-// computed, one after the other.
+// With fewer depths than positions the logits are not needed: sum (q.k)^2 = <Q^T Q, K^T K> for each line. For a table, the products of
+// queries over all lines (their Gram matrix) replace Q^T Q for each position. Otherwise ("direct") the logits are computed one after
+// the other.
 #ifndef AXIAL_MOMENTS_H
 #define AXIAL_MOMENTS_H
 
@@ -11,19 +11,19 @@
 
 namespace {
 
-constexpr int64_t TOGETHER = 8, KEPT = 8;  // groups whose products are added up at a time; such batches before doubles take their sums
+constexpr int64_t TOGETHER = 8, KEPT = 8;  // groups whose products are summed together; such batches per addition to doubles
 
 struct Moments {
     const AxialMoments* a;
     bool direct;
-    int64_t phases;  // groups whose lanes have the same heads are this many apart
+    int64_t phases;  // distance between groups whose lanes have the same heads
     int64_t groups_a_piece, pieces, products, doubles;
     double* sums;     // (pieces, doubles)
-    float* tables;    // of each term and own position: sums over the other of r_d r_e, (2, L, D, D), and of r_d, (2, L, D)
+    float* tables;    // for each term and position: sums over the other end of r_d r_e, (2, L, D, D), and of r_d, (2, L, D)
     bool failed;
 };
 
-// Row of a table at which the L distances of one's own position begin: a query's keys, a key's queries.
+// Returns the row of a table at which the L distances of position `own` begin: from a query to its keys, or from queries to a key.
 INLINE int64_t window(const AxialMoments& a, int term, int64_t own) {
     return a.table_reach + (term == 0 ? -own : own - (a.length - 1));
 }
@@ -31,7 +31,7 @@ INLINE int64_t window(const AxialMoments& a, int term, int64_t own) {
 INLINE const float* table_of(const AxialMoments& a, int term) { return term == 0 ? a.query_table : a.key_table; }
 INLINE int64_t pairs(int64_t depth) { return depth * (depth + 1) / 2; }
 
-// Of `lanes` lanes from `first` on: queries or keys, (L, D, LANES), zeros in lanes that there are not.
+// Loads queries or keys of `lanes` lanes from `first` on, (L, D, LANES), with zeros in missing lanes.
 INLINE void fetch_lanes(const AxialMoments& a, int64_t first, int64_t lanes, int64_t channel, float* to) {
     Run run[LANES];
     const int count = runs(first, lanes, a.heads, run);
@@ -39,7 +39,7 @@ INLINE void fetch_lanes(const AxialMoments& a, int64_t first, int64_t lanes, int
     fetch_rows(a, run, count, a.x + channel, a.x_batch, a.x_other, a.x_position, a.key_depth, to);
 }
 
-// sum over positions of x_d x_e, (D, D, LANES), and of x_d, (D, LANES).
+// Sums over positions: of x_d x_e, (D, D, LANES), and of x_d, (D, LANES).
 INLINE void gram(const float* x, int64_t length, int64_t depth, float* to, float* sums) {
     const int64_t row = depth * LANES;
     for (int64_t d = 0; d < depth; ++d) {
@@ -59,7 +59,7 @@ INLINE void gram(const float* x, int64_t length, int64_t depth, float* to, float
     }
 }
 
-// Products of the depths of each position, over `count` groups: added to (L, pairs + D, LANES).
+// Adds the products of the depths of each position, over `count` groups, to (L, pairs + D, LANES).
 INLINE void position_products(const float* x, int64_t count, int64_t length, int64_t depth, float* to) {
     const int64_t row = depth * LANES, group = length * row;
     for (int64_t p = 0; p < length; ++p, x += row) {
@@ -83,7 +83,7 @@ INLINE void position_products(const float* x, int64_t count, int64_t length, int
     }
 }
 
-// The three logits of query p and key s: what is not there is zero.
+// Computes the three terms of the logit of query p and key s; a missing term is zero.
 INLINE void three_logits(const AxialMoments& a, const float* q, const float* k, int64_t distance, Vector* logit) {
     const float *rq = a.query_table + distance * a.key_depth, *rk = a.key_table + distance * a.key_depth;
     logit[0] = logit[1] = logit[2] = Vector{};
@@ -95,7 +95,7 @@ INLINE void three_logits(const AxialMoments& a, const float* q, const float* k, 
     }
 }
 
-struct Lanes {  // of a group: (term): sums and sums of squares
+struct Lanes {  // for each term of a group: sums and sums of squares
     Vector sum[3], square[3];
 };
 
@@ -109,7 +109,7 @@ INLINE void spill(const Moments& w, int64_t first, const Lanes& x, double* to) {
     }
 }
 
-// Groups of a piece whose lanes have the heads of `phase`, in turn.
+// Calls a function for each group of a piece whose lanes have the heads of `phase`.
 template <class Take>
 INLINE void each_group(const Moments& w, int64_t index, int64_t phase, Take take) {
     const AxialMoments& a = *w.a;
@@ -177,7 +177,7 @@ inline void moments_forward_piece(void* data, int64_t index) {
     }
 }
 
-// sum over a position's other end of r_d r_e and r_d, of both tables.
+// For each position, sums r_d r_e and r_d of both tables over the other end.
 INLINE void table_products(const AxialMoments& a, float* to) {
     const int64_t depth = a.key_depth, length = a.length;
     memset(to, 0, sizeof(float) * 2 * length * depth * (depth + 1));

@@ -1,4 +1,4 @@
-// Gradients of the sums that moments.h gives, by queries, keys and tables.
+// Gradients of the sums of moments.h by queries, keys and tables.
 #ifndef AXIAL_MOMENTS_BACKWARD_H
 #define AXIAL_MOMENTS_BACKWARD_H
 
@@ -6,7 +6,7 @@
 
 namespace {
 
-// (L, D, LANES) added to the gradients of `lanes` lanes from `first` on.
+// Adds (L, D, LANES) to the gradients of `lanes` lanes from `first` on.
 INLINE void add_lanes(const AxialMoments& a, int64_t first, int64_t lanes, int64_t channel, const float* from) {
     Run run[LANES];
     const int count = runs(first, lanes, a.heads, run);
@@ -21,14 +21,14 @@ INLINE void add_lanes(const AxialMoments& a, int64_t first, int64_t lanes, int64
     }
 }
 
-// A factor for each lane of a group: `times` the gradient of a term's sums (0) or sums of squares (1).
+// Returns a factor for each lane of a group: `times` the gradient of a term's sums (0) or sums of squares (1).
 INLINE Vector factor(const AxialMoments& a, int64_t first, int term, int which, double times) {
     Vector x;
     for (int64_t l = 0; l < LANES; ++l) x[l] = static_cast<float>(times * a.grad_sums[(2 * term + which) * a.heads + (first + l) % a.heads]);
     return x;
 }
 
-// Gradients of a group's queries (term 0) or keys by Gram matrices: added to (L, D, LANES).
+// Adds the gradients of a group's queries (term 0) or keys from Gram matrices to (L, D, LANES).
 INLINE void gram_gradients(const Moments& w, int term, int64_t first, const float* mine, const float* other_gram, const float* other_sum, float* to) {
     const AxialMoments& a = *w.a;
     const int64_t depth = a.key_depth;
@@ -112,7 +112,7 @@ inline void moments_backward_piece(void* data, int64_t index) {
     }
 }
 
-// Of the tables, from what the forward pass kept: dr += 2 M r + m, where M and m are a position's products and sums, weighted by head.
+// Adds the gradients of the tables: dr += 2 M r + m. M and m are a position's products and sums from the forward pass, weighted by head.
 INLINE void table_gradients(const AxialMoments& a, double* to) {
     const int64_t depth = a.key_depth;
     const double* x = a.grams;

@@ -1,4 +1,4 @@
-// Batch normalisation of rows of channels in training: moments, the result with its residual and activation, gradients.
+// Batch normalisation of rows of channels in training: moments, the result with residual and activation, and gradients.
 #ifndef AXIAL_NORM_H
 #define AXIAL_NORM_H
 
@@ -7,7 +7,7 @@
 
 namespace {
 
-constexpr int64_t SUMMED = 64, STAGED = 16;  // rows that are added up in floats; rows whose gradients are prepared at a time
+constexpr int64_t SUMMED = 64, STAGED = 16;  // rows that are summed in floats; rows whose gradients are prepared together
 
 struct Normed {
     const AxialNorm* a;
@@ -16,13 +16,13 @@ struct Normed {
     bool failed;
 };
 
-// Rows of a piece; the pieces, and so the order of summation, depend on nothing but the number of rows.
+// Number of rows in a piece. The pieces, and so the order of summation, depend on the number of rows alone.
 INLINE void rows_of(const Normed& w, int64_t index, int64_t* begin, int64_t* end) {
     *begin = index * w.piece_rows;
     *end = least(w.a->rows, *begin + w.piece_rows);
 }
 
-// Room for so many floats, this thread's own; where there is none the call has failed.
+// Returns this thread's own memory for so many floats; without memory the call fails.
 INLINE float* room(Normed& w, int64_t count) {
     static thread_local Scratch scratch;
     float* floats = scratch.floats(count);
@@ -30,7 +30,7 @@ INLINE float* room(Normed& w, int64_t count) {
     return floats;
 }
 
-// V vectors of channels: sums of what differs from the pivot, about the mean, and of its square.
+// Sums the differences from the pivot, a value near the mean, and their squares, for V vectors of channels.
 template <int V, class X>
 INLINE void add_up(const X* x, int64_t row, int64_t count, const float* pivots, int64_t lanes, double* sums, double* squares) {
     Vector sum[V], square[V], pivot[V];
@@ -63,7 +63,7 @@ inline void moments_piece(void* data, int64_t index) {
     }
 }
 
-// (rows, columns) to (columns, rows).
+// Transposes (rows, columns) to (columns, rows).
 template <int ROWS_OR_ANY, int COLUMNS_OR_ANY>
 INLINE void turned(const float* from, int64_t any_rows, int64_t any_columns, float* to) {
     const int64_t rows = ROWS_OR_ANY ? ROWS_OR_ANY : any_rows, columns = COLUMNS_OR_ANY ? COLUMNS_OR_ANY : any_columns;
@@ -72,7 +72,7 @@ INLINE void turned(const float* from, int64_t any_rows, int64_t any_columns, flo
     }
 }
 
-// From channels with the head index fastest to head by head.
+// Reorders channels from head fastest to head by head.
 INLINE void head_by_head(const float* from, int64_t outputs, int64_t heads, float* to) {
     if (heads == 8) return turned<0, 8>(from, outputs / 8, 8, to);
     if (heads == 4) return turned<0, 4>(from, outputs / 4, 4, to);
@@ -85,7 +85,7 @@ INLINE void head_fastest(const float* from, int64_t outputs, int64_t heads, floa
     turned<0, 0>(from, heads, outputs / heads, to);
 }
 
-// Channels of a row from c on: the norms of all terms, summed.
+// Sums the norms of all terms, for the channels of a row from c on.
 template <class X>
 INLINE Vector normed(const AxialNorm& a, const X* x, int64_t c, int64_t lanes) {
     Vector sum{};
@@ -120,8 +120,8 @@ inline void apply_piece(void* data, int64_t index) {
     }
 }
 
-// Gradients of `count` rows from r on as they come to the norm: through the activation, channels as x has them. Where they are so
-// already they stay where they are, else they are put into `to`; `line` is room for a row.
+// Returns the gradients of the norm's results for `count` rows from r on: through the activation, in the order of x's channels. If they are
+// there already they are not copied, else they are written to `to`; `line` is memory for a row.
 template <class Y>
 INLINE const float* stage(const AxialNorm& a, int64_t r, int64_t count, float* to, float* line) {
     const Y *gradient = static_cast<const Y*>(a.grad_y) + r * a.outputs, *y = static_cast<const Y*>(a.y) + r * a.outputs;
@@ -140,7 +140,7 @@ INLINE const float* stage(const AxialNorm& a, int64_t r, int64_t count, float* t
     return staged;
 }
 
-// V vectors of channels: sums of gradients, and of gradients times what differs from the mean, added to those that there are.
+// Adds up gradients, and gradients times the difference from the mean, for V vectors of channels.
 template <int V, class X>
 INLINE void add_gradients(const AxialNorm& a, const X* x, int64_t row, const float* gradient, int64_t count, int64_t at, int64_t lanes,
                           float* sums, float* products) {
@@ -242,7 +242,7 @@ INLINE void total(Normed& w) {
     }
 }
 
-// The mean of the first rows.
+// Computes the mean of the first rows.
 template <class X>
 INLINE void pivots(const AxialNorm& a, int64_t channels, float* to) {
     const int64_t count = least(a.rows, SUMMED);

@@ -1,4 +1,4 @@
-// Between rows of channels and vectors of lanes. Lane l of a group is head (first + l) % G of line (first + l) / G.
+// Conversion between rows of channels and vectors of lanes. Lane l of a group is head (first + l) % G of line (first + l) / G.
 #ifndef AXIAL_PACK_H
 #define AXIAL_PACK_H
 
@@ -6,12 +6,12 @@
 
 namespace {
 
-// Lanes of a group that lie in one line: heads from `head` on, `count` of them, from lane `lane` on.
+// Lanes of a group that belong to one line: `count` heads from `head` on, in lanes from `lane` on.
 struct Run {
     int64_t line, head, count, lane;
 };
 
-// Cuts `lanes` lanes from `first` on into runs; there are at most LANES.
+// Splits `lanes` lanes from `first` on into runs, at most LANES of them.
 INLINE int runs(int64_t first, int64_t lanes, int64_t heads, Run* to) {
     int count = 0;
     for (int64_t lane = 0; lane < lanes;) {
@@ -23,7 +23,7 @@ INLINE int runs(int64_t first, int64_t lanes, int64_t heads, Run* to) {
     return count;
 }
 
-// A run of `depth` depths, `heads` apart, of one position: to[d * LANES + lane].
+// Copies the depths of a run at one position, `heads` floats apart, to to[d * LANES + lane].
 template <int COUNT>
 INLINE void gather(const float* from, int64_t heads, int64_t depth, int64_t count, float* to) {
     for (int64_t d = 0; d < depth; ++d, from += heads, to += LANES) {
@@ -42,7 +42,7 @@ INLINE void gather(const float* from, int64_t heads, int64_t depth, int64_t coun
     return gather<0>(from, heads, depth, count, to);
 }
 
-// (rows, depth) of lanes `from`, `row` floats from one position to the next, of each line that a run belongs to.
+// Copies (L, depth) of each run's lanes from the rows of its line to (L, depth, LANES).
 template <class Arguments>
 INLINE void fetch_rows(const Arguments& a, const Run* run, int count, const float* from, int64_t batch, int64_t other, int64_t position,
                        int64_t depth, float* to) {
@@ -53,7 +53,7 @@ INLINE void fetch_rows(const Arguments& a, const Run* run, int count, const floa
     }
 }
 
-// Lanes of one vector to one channel of each head of the run, `stride` floats apart.
+// Copies the lanes of a vector to one channel of each head of the run, `stride` floats apart.
 INLINE void scatter(const float* from, const Run& run, float* to, int64_t stride) {
     from += run.lane;
     to += run.head * stride;
@@ -70,7 +70,7 @@ INLINE void scatter(const float* from, const Run& run, float* to, int64_t stride
     }
 }
 
-// (count, heads) to vectors of the group's lanes, times `factor`.
+// Copies (count, heads) to vectors of the group's lanes, times `factor`.
 INLINE void spread(const float* from, int64_t first, int64_t heads, int64_t count, float factor, float* to) {
     for (int64_t d = 0; d < count; ++d) {
         for (int64_t l = 0; l < LANES; ++l) to[d * LANES + l] = factor * from[d * heads + (first + l) % heads];

@@ -1,4 +1,4 @@
-// Work in pieces, by however many threads: pieces are taken in turn, or, where sums must not depend on chance, dealt out.
+// Parallel work in pieces that threads take in turn. Which thread takes a piece is left to chance, so a piece keeps its own sums.
 #ifndef AXIAL_THREADS_H
 #define AXIAL_THREADS_H
 
@@ -29,7 +29,7 @@ inline void* work_in_thread(void* data) {
     return nullptr;
 }
 
-// piece(arguments, 0 .. count - 1), each once, by at most `threads` threads. A thread that cannot be had is done without.
+// Calls piece(arguments, 0 .. count - 1), each once, on at most `threads` threads; fewer if a thread cannot be started.
 inline void in_parallel(void (*piece)(void*, int64_t), void* arguments, int64_t count, int threads, AxialParallel parallel) {
     Pieces pieces{piece, arguments, count, 0};
     threads = static_cast<int>(least(threads, count));

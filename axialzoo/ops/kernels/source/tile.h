@@ -6,18 +6,18 @@
 
 namespace {
 
-// Queries and keys of a tile of logits, queries and depths of a tile of retrieved values, depths of the gradients of its queries, which
-// have two terms each: accumulators fill the registers.
+// Sizes of tiles, chosen so that accumulators fill the registers: queries and keys of a tile of logits, queries and depths of a tile of
+// retrieved values, and depths of a tile of query gradients, which have two terms each.
 #if AXIAL_LANES == 16
 constexpr int QUERIES = 4, KEYS = 4, DEPTHS = 4, GRADIENTS = 2;
 #elif AXIAL_LANES == 8
 constexpr int QUERIES = 4, KEYS = 3, DEPTHS = 3, GRADIENTS = 2;
-#else  // products and sums are two instructions, and need registers between them
+#else  // product and sum are two instructions here, which needs more registers
 constexpr int QUERIES = 4, KEYS = 2, DEPTHS = 2, GRADIENTS = 1;
 #endif
-constexpr int PAD = QUERIES - 1;  // zeros on both sides of a row of probabilities, for distances that a query does not have
+constexpr int PAD = QUERIES - 1;  // zeros on both sides of a row of probabilities, for distances beyond a query's keys
 
-// What the logits of a tile are made of; positions are rows of depth vectors.
+// Inputs of the logits of a tile; each position is a row of `depth` vectors.
 struct Similarity {
     const float *q, *k;                     // content: scaled queries and keys, (L, Dk, LANES)
     const float *q_position, *query_table;  // queries of the query term, and its table (distances, Dk)
@@ -83,9 +83,9 @@ INLINE void all_logits(const Similarity& x, int64_t p, int64_t first, int64_t la
     if (rest == 1) logits<T, 1>(x, p, s, to + (s - first) * LANES, stride);
 }
 
-// One row of logits to probabilities, not yet divided by their sum, which is given back; `largest` is what was taken off.
+// Turns a row of logits into probabilities before the division by their sum. Returns the sum; `largest` is the logit that was subtracted.
 INLINE Vector softmax(float* row, int64_t count, Vector* largest) {
-    Vector tops[4];  // four at once: each waits for its last comparison
+    Vector tops[4];  // four independent maxima, because each comparison waits for the one before
     for (int i = 0; i < 4; ++i) tops[i] = load(row + least(i, count - 1) * LANES);
     int64_t s = 4;
     for (; s + 4 <= count; s += 4) {
@@ -117,7 +117,7 @@ INLINE Vector softmax(float* row, int64_t count, Vector* largest) {
     return sum + other;
 }
 
-// sum_s P[i, s] v[s, d .. d + D] of T queries and `count` keys, added to `sum`.
+// Adds sum_s P[i, s] v[s, d .. d + D] of T queries and `count` keys to `sum`.
 template <int T, int D>
 INLINE void retrieve(const float* p, int64_t stride, const float* v, int64_t row, int64_t count, Vector (&sum)[T][D]) {
     for (int64_t s = 0; s < count; ++s, p += LANES, v += row) {
@@ -130,14 +130,14 @@ INLINE void retrieve(const float* p, int64_t stride, const float* v, int64_t row
     }
 }
 
-// The same of a table, by distance: at each step every query's probability at one distance, and one row of the table.
+// Like `retrieve`, from a table: each step takes one distance, the table's row and every query's probability at that distance.
 template <int T, int D>
 INLINE void retrieve_positions(const float* p, int64_t stride, const float* table, int64_t row, int64_t count, Vector (&sum)[T][D]) {
     for (int64_t r = 0; r < count; ++r, p += LANES, table += row) {
         Vector values[D];
         UNROLL for (int d = 0; d < D; ++d) values[d] = all(table[d]);
         UNROLL for (int i = 0; i < T; ++i) {
-            const Vector probability = load(p + i * (stride + LANES));  // query i's key at this distance lies i further
+            const Vector probability = load(p + i * (stride + LANES));  // at this distance, the key of query i lies i positions further
             UNROLL for (int d = 0; d < D; ++d) sum[i][d] += probability * values[d];
         }
     }

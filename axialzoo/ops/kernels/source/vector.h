@@ -13,7 +13,7 @@
 #define INLINE inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 32")
 
-namespace {  // each instruction set has all of this to itself: nothing is shared between objects by the linker
+namespace {  // anonymous, so that the linker shares nothing between the objects of instruction sets
 
 constexpr int LANES = AXIAL_LANES;
 typedef float Vector __attribute__((vector_size(4 * AXIAL_LANES)));
@@ -32,10 +32,10 @@ INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 INLINE int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 INLINE int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// 2^x for x <= 0, within 2e-7 of itself; at least 2^-126. Not a number stays so.
+// 2^x for x <= 0, with a relative error of at most 2e-7; at least 2^-126. NaN stays NaN.
 INLINE Vector exp2(Vector x) {
     x = x < -126.0f ? all(-126.0f) : x;
-    const Vector shifted = x + 12582912.0f;  // 1.5 * 2^23: the sum's last bits are x rounded
+    const Vector shifted = x + 12582912.0f;  // 1.5 * 2^23: the last bits of the sum are x, rounded
     const Vector f = x - (shifted - 12582912.0f);  // -1/2 .. 1/2
     Integers exponent;
     memcpy(&exponent, &shifted, sizeof exponent);
@@ -49,7 +49,7 @@ INLINE Vector exp2(Vector x) {
     return p * power;
 }
 
-// Memory that a thread keeps for its next call; contents are not kept when it grows.
+// Memory that a thread reuses in its next call; its contents are lost when it grows.
 class Scratch {
   public:
     ~Scratch() { free(data); }
