@@ -32,24 +32,24 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         raise ValueError(f"{str(path)!r}: expected the name of a file to write, found a folder or nothing")
     if path.is_dir():
         raise IsADirectoryError(f"{path}: expected a file to write, found a folder; choose another name")
-    beside = path.parent / f".{secrets.token_hex(6)}.{path.name}"  # keeps the suffix, which Keras and Pillow read
-    made = [folder for folder in path.parents if not folder.exists()]
+    temporary = path.parent / f".{secrets.token_hex(6)}.{path.name}"  # keeps the suffix, which Keras and Pillow read
+    new_folders = [folder for folder in path.parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield beside
-        with open(beside, "rb+") as file:
+        yield temporary
+        with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        os.replace(beside, path)
+        os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
-        told = _told(error, path, beside)
-        if told is error:
+        named = _told(error, path, temporary)
+        if named is error:
             raise
-        raise told from error
+        raise named from error
     finally:
         if path.parent.is_dir():
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
         if not path.exists():
-            _remove_empty(made)
+            _remove_empty(new_folders)
 
 
 @contextmanager

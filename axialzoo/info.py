@@ -26,15 +26,15 @@ def model_info(name: str, input_size=None, output_stride: int | None = None, att
         >>> axialzoo.model_info("axial_resnet26_s")["parameters"]
         5944936
     """
-    found = get_entry(name)
-    spec = adapt(found.at(output_stride), output_stride=output_stride, attention=attention)
+    entry = get_entry(name)
+    spec = adapt(entry.at(output_stride), output_stride=output_stride, attention=attention)
     return {
-        "name": found.name,
-        "aliases": aliases(found.name),
-        "summary": found.summary,
-        "source": found.source,
-        "published": dict(found.published) if spec == found.spec else {},
-        "weights": dict(found.weights),
+        "name": entry.name,
+        "aliases": aliases(entry.name),
+        "summary": entry.summary,
+        "source": entry.source,
+        "published": dict(entry.published) if spec == entry.spec else {},
+        "weights": dict(entry.weights),
         **describe(spec, input_size),
     }
 

@@ -113,8 +113,8 @@ class TimmModel(AxialModel[Tensor]):
 
         outputs = self.endpoints(x)
         taken, _ = feature_take_indices(len(outputs), indices)
-        found = [outputs[index] for index in taken]
-        return found if intermediates_only else (outputs[-1], found)
+        features = [outputs[index] for index in taken]
+        return features if intermediates_only else (outputs[-1], features)
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None, **options: Any) -> None:
         """See :meth:`axialzoo.torch.AxialModel.reset_classifier`; `global_pool` stays as it is unless it is given, but for classes of a

@@ -78,8 +78,8 @@ class Config:
         """
         data = strict_json.parse(text, where, MAX_BYTES)
         if not isinstance(data, dict) or data.get("format") != FORMAT:
-            found = data.get("format") if isinstance(data, dict) else type(data).__name__
-            raise CheckpointError(f"{where}: expected an object whose format is {FORMAT!r}, found {str(found)[:80]!r}")
+            actual = data.get("format") if isinstance(data, dict) else type(data).__name__
+            raise CheckpointError(f"{where}: expected an object whose format is {FORMAT!r}, found {str(actual)[:80]!r}")
         version = data.get("version")
         if isinstance(version, bool) or version not in READABLE:
             known = ", ".join(map(str, READABLE))
@@ -163,12 +163,12 @@ def as_labels(labels: Iterable[object]) -> tuple[Label, ...]:
     """Names or labels as labels."""
     if isinstance(labels, str):
         raise CheckpointError(f"config.labels: expected a list of names or labels, found the text {labels!r}")
-    made = []
+    converted = []
     for label in labels:
         if not isinstance(label, (str, Label)):
             raise CheckpointError(f"config.labels: expected names or labels, found {label!r}")
-        made.append(Label(label) if isinstance(label, str) else label)
-    return tuple(made)
+        converted.append(Label(label) if isinstance(label, str) else label)
+    return tuple(converted)
 
 
 def default_config(spec: Model, model: str = "custom") -> Config:

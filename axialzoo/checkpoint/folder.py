@@ -55,8 +55,8 @@ def load_checkpoint(folder: str | os.PathLike, *, verify: bool = True) -> Checkp
         raise CheckpointError(f"checkpoint: expected a folder, found {folder!r}")
     folder = Path(folder).expanduser()
     if not folder.is_dir():
-        found = "a file" if folder.exists() else "nothing"
-        raise CheckpointError(f"{folder}: expected a folder with {CONFIG} and {WEIGHTS}, found {found}")
+        actual = "a file" if folder.exists() else "nothing"
+        raise CheckpointError(f"{folder}: expected a folder with {CONFIG} and {WEIGHTS}, found {actual}")
     advice = f"a checkpoint is a folder with {CONFIG} and {WEIGHTS}"
     config = Config.from_json(read_small(folder / CONFIG, MAX_BYTES, advice), str(folder / CONFIG))
     tensors, metadata = read_safetensors(folder / WEIGHTS)

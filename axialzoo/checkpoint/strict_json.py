@@ -75,12 +75,12 @@ def _check_text(text: object, where: str) -> None:
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found: dict[str, object] = {}
+    unique: dict[str, object] = {}
     for key, value in pairs:
-        if key in found:
+        if key in unique:
             raise ValueError(f"the key {key!r} occurs twice")
-        found[key] = value
-    return found
+        unique[key] = value
+    return unique
 
 
 def _refuse_constant(name: str) -> object:

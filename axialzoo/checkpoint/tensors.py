@@ -74,10 +74,10 @@ def check_digest(tensors: Tensors, expected: str, where: str) -> None:
     _refuse_other(where, expected, digest(tensors))
 
 
-def _refuse_other(where: str, expected: str, found: str) -> None:
-    if found != expected:
+def _refuse_other(where: str, expected: str, actual: str) -> None:
+    if actual != expected:
         raise CheckpointError(
-            f"{where}: the weights are not those that the config describes: expected digest {expected}, found {found}; "
+            f"{where}: the weights are not those that the config describes: expected digest {expected}, found {actual}; "
             "the file is damaged or belongs to another config: fetch or write it again"
         )
 

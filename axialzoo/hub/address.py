@@ -32,8 +32,8 @@ class Address:
             >>> Address.parsed("org/repo@v1").revision
             'v1'
         """
-        found = HUB_ID.fullmatch(text)
-        return cls(found["repo"], found["revision"], found["digest"] or "") if found else None
+        match = HUB_ID.fullmatch(text)
+        return cls(match["repo"], match["revision"], match["digest"] or "") if match else None
 
     def __str__(self) -> str:
         return f"{self.repo}@{self.revision}" if self.revision else self.repo

@@ -35,11 +35,11 @@ def examples_of(folder: Path) -> list[dict[str, str]]:
     path = folder / EXAMPLES
     if not path.exists():
         return []
-    found = json.loads(path.read_text(encoding="utf-8"))
-    rows = found if isinstance(found, list) else [found]
-    if not all(isinstance(one, dict) and re.fullmatch(r"pictures/[^/]+", str(one.get("file"))) and "text" in one for one in rows):
+    content = json.loads(path.read_text(encoding="utf-8"))
+    rows = content if isinstance(content, list) else [content]
+    if not all(isinstance(row, dict) and re.fullmatch(r"pictures/[^/]+", str(row.get("file"))) and "text" in row for row in rows):
         raise ValueError(f"{path}: expected a list of objects with file (pictures/NAME) and text; remove it, and make the examples again")
-    return [{"file": one["file"], "text": str(one["text"])} for one in rows]
+    return [{"file": row["file"], "text": str(row["text"])} for row in rows]
 
 
 def model_card(config: Config, repo_id: str = "ORG/REPO", *, curve: bool = False, examples: Sequence[Mapping[str, str]] = ()) -> str:
@@ -99,21 +99,21 @@ def model_card(config: Config, repo_id: str = "ORG/REPO", *, curve: bool = False
             "",
             "What is true and what the model says, from the worst of these images to the best by its own figure.",
         ]
-    for one in examples:
-        lines += ["", f"{one['text']}:", "", f"![{one['text']}]({one['file']})"]
+    for example in examples:
+        lines += ["", f"{example['text']}:", "", f"![{example['text']}]({example['file']})"]
     if curve:
         lines += ["", "## Training", "", f"![Learning curve]({CURVE})"]
-    rest = {key: value for key, value in config.provenance.items() if key not in ("metrics", "notes")}
-    if rest:
-        lines += ["", "## Provenance", "", "```json", json.dumps(rest, indent=2, ensure_ascii=False, sort_keys=True), "```"]
+    provenance = {key: value for key, value in config.provenance.items() if key not in ("metrics", "notes")}
+    if provenance:
+        lines += ["", "## Provenance", "", "```json", json.dumps(provenance, indent=2, ensure_ascii=False, sort_keys=True), "```"]
     return "\n".join([*lines, ""])
 
 
 def _kinds_table(per_kind: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Lines of a table with a row for each kind of picture and a column for each figure that all of them have."""
-    names = [name for name in next(iter(per_kind.values()), {}) if all(name in figures for figures in per_kind.values())]
+    names = [name for name in next(iter(per_kind.values()), {}) if all(name in metrics for metrics in per_kind.values())]
     rows = [
-        f"| {kind} | " + " | ".join(f"{one[name]:.4f}" if isinstance(one[name], float) else str(one[name]) for name in names) + " |"
-        for kind, one in per_kind.items()
+        "| " + " | ".join([kind, *(f"{value:.4f}" if isinstance(value, float) else str(value) for value in map(metrics.get, names))]) + " |"
+        for kind, metrics in per_kind.items()
     ]
     return [f"| kind | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|", *rows]

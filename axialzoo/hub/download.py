@@ -68,10 +68,10 @@ def _get(address: Address, name: str, commit: str | None) -> tuple[Path, bool]:
 
     revision = commit or address.revision
     with hub_errors(str(address), f"fetching {name}", ADVICE):
-        there = try_to_load_from_cache(address.repo, name, revision=revision)
+        cached = try_to_load_from_cache(address.repo, name, revision=revision)
         try:
-            found = hf_hub_download(address.repo, name, revision=revision)
+            path = hf_hub_download(address.repo, name, revision=revision)
         except errors.RemoteEntryNotFoundError:
             files = f" ({' and '.join(FILES)} make a checkpoint)" if name in FILES else ""
             raise Absent(f"{address}: the repository has no {name}; not a checkpoint of axialzoo{files}") from None
-        return Path(found), found != there
+        return Path(path), path != cached

@@ -84,10 +84,10 @@ def input_of_case(case: Mapping[str, Any]) -> np.ndarray:
     Raises:
         CheckpointError: where this numpy makes other noise of its seed than the one that published it.
     """
-    made = noise_input(tuple(case["input"]["shape"]), case["input"]["seed"])
-    if not np.allclose(made[0, 0, 0], case["input"]["first"], rtol=0, atol=1e-12):
+    x = noise_input(tuple(case["input"]["shape"]), case["input"]["seed"])
+    if not np.allclose(x[0, 0, 0], case["input"]["first"], rtol=0, atol=1e-12):
         raise CheckpointError(f"{GOLDEN}: the input made of seed {case['input']['seed']} is not the one that it was published with")
-    return made
+    return x
 
 
 def compare_golden(case: Mapping[str, Any], outputs: Outputs, precision: str) -> float | None:
@@ -103,9 +103,9 @@ def compare_golden(case: Mapping[str, Any], outputs: Outputs, precision: str) ->
         if list(value.shape) != there["shape"]:
             return None
         scale = max(there["largest"], 1.0) if precision == "float32" else there["largest"] or 1.0
-        found = _summary(value)
-        differences = [abs(found[key] - there[key]) for key in NUMBERS]
-        differences += [float(np.abs(np.subtract(found[key], there[key])).max(initial=0.0)) for key in ("first", "last")]
+        summary = _summary(value)
+        differences = [abs(summary[key] - there[key]) for key in NUMBERS]
+        differences += [float(np.abs(np.subtract(summary[key], there[key])).max(initial=0.0)) for key in ("first", "last")]
         worst = max([worst, *(part / scale for part in differences)], key=lambda part: (not np.isfinite(part), part))
     return worst if np.isfinite(worst) else None
 
@@ -123,18 +123,18 @@ def _summary(value: np.ndarray) -> dict[str, Any]:
 
 def _is_case(precision: str, case: Any, config: Config) -> bool:
     try:
-        made, outputs = case["input"], case["outputs"]
-        batch, height, width, channels = made["shape"]
+        noise, outputs = case["input"], case["outputs"]
+        batch, height, width, channels = noise["shape"]
         sides = all(isinstance(side, int) and 1 <= side <= MAX_SIDE for side in (height, width))
         ok = sides and isinstance(batch, int) and 1 <= batch <= MAX_BATCH and channels == config.spec.backbone.in_channels
-        ok = ok and precision in PRECISIONS and isinstance(made["seed"], int) and 0 <= made["seed"] < 1 << 32 and bool(outputs)
-        return ok and all(_is_summary(one) for one in outputs.values())
+        ok = ok and precision in PRECISIONS and isinstance(noise["seed"], int) and 0 <= noise["seed"] < 1 << 32 and bool(outputs)
+        return ok and all(_is_summary(summary) for summary in outputs.values())
     except (KeyError, TypeError, ValueError):
         return False
 
 
-def _is_summary(one: Mapping[str, Any]) -> bool:
-    shape = one["shape"]
+def _is_summary(summary: Mapping[str, Any]) -> bool:
+    shape = summary["shape"]
     middle = [min(side, MIDDLE) for side in shape[1:-1]]
-    slices = all(np.asarray(one[key], float).shape == (*middle, min(shape[-1], LAST)) for key in ("first", "last"))
-    return slices and all(np.isfinite(float(one[key])) for key in (*NUMBERS, "largest"))
+    slices = all(np.asarray(summary[key], float).shape == (*middle, min(shape[-1], LAST)) for key in ("first", "last"))
+    return slices and all(np.isfinite(float(summary[key])) for key in (*NUMBERS, "largest"))

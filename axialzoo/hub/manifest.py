@@ -31,15 +31,15 @@ def read_manifest(path: Path) -> dict[str, str]:
     Raises:
         CheckpointError: for a line that is none, and for names outside of the folder.
     """
-    found = {}
+    digests = {}
     for number, line in enumerate(read_small(path, MAX_BYTES).decode("utf-8", "replace").splitlines(), 1):
         parts = LINE.fullmatch(line)
         if parts is None or parts[2].startswith("/") or ".." in parts[2].split("/") or "\\" in parts[2]:
             raise CheckpointError(
                 f"{path}: line {number}: expected a SHA-256 and a name in this folder, found {line[:120]!r}; fetch it again"
             )
-        found[parts[2]] = parts[1]
-    return found
+        digests[parts[2]] = parts[1]
+    return digests
 
 
 def check_manifest(folder: Path) -> list[str]:
@@ -55,9 +55,9 @@ def check_manifest(folder: Path) -> list[str]:
             wrong.append(f"{name} is missing")
             continue
         check_regular(folder / name)
-        found = _sha256(folder / name)
-        if found != expected:
-            wrong.append(f"{name} (expected {expected[:12]}..., found {found[:12]}...)")
+        digest = _sha256(folder / name)
+        if digest != expected:
+            wrong.append(f"{name} (expected {expected[:12]}..., found {digest[:12]}...)")
     if wrong:
         raise CheckpointError(
             f"{folder / MANIFEST}: files are not those that were published: {'; '.join(wrong)}; fetch or publish them again"

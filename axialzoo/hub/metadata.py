@@ -56,8 +56,8 @@ def dataset_of(config: Config) -> tuple[str, str]:
     """The data set that the weights were measured on: as the Hub may know it, and its name."""
     data, metrics = config.provenance.get("data"), metrics_of(config)
     name = str(data.get("name") or "") if isinstance(data, Mapping) else str(metrics.get("data") or "")
-    given = str(data.get("hub") or "") if isinstance(data, Mapping) else ""
-    return given or re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-"), name
+    hub_name = str(data.get("hub") or "") if isinstance(data, Mapping) else ""
+    return hub_name or re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-"), name
 
 
 def metrics_of(config: Config) -> Mapping[str, Any]:
@@ -78,9 +78,9 @@ def _base(config: Config) -> str | None:
     """What the recipe started from, where that lies on the Hub."""
     recipe = config.provenance.get("recipe")
     start = recipe.get("start") if isinstance(recipe, Mapping) else None
-    given = config.provenance.get("base_model") or start
-    found = HUB_ID.fullmatch(given) if isinstance(given, str) else None
-    return found["repo"] if found else None
+    base_model = config.provenance.get("base_model") or start
+    match = HUB_ID.fullmatch(base_model) if isinstance(base_model, str) else None
+    return match["repo"] if match else None
 
 
 def _results(config: Config, tag: str | None) -> list[Any]:

@@ -71,20 +71,20 @@ def plan_build(
         return BuildPlan(without_head(spec) if features_only else spec)
     kind = changes.get("attention")
     checkpoint = fetch_checkpoint(_source(name, pretrained, kind))
-    found = checkpoint.config.spec
+    checkpoint_spec = checkpoint.config.spec
     if registered is not None and not _is_of(registered, checkpoint.config):
         raise CheckpointError(
             f"{checkpoint.folder}: expected weights of {registered.name!r}, found those of {checkpoint.config.model!r}; "
             "create the model under that name, or as 'custom'"
         )
-    if kind is not None and _shapes(adapt(found, attention=kind)) != _shapes(found):
+    if kind is not None and _shapes(adapt(checkpoint_spec, attention=kind)) != _shapes(checkpoint_spec):
         raise CheckpointError(
             f"{checkpoint.folder}: its weights are of another kind of attention than attention={kind!r}, with other tensors; leave one of "
             "the two out"
         )
-    spec = adapt(found, **changes)
+    spec = adapt(checkpoint_spec, **changes)
     spec = without_head(spec) if features_only else spec
-    return BuildPlan(spec, checkpoint, reinitialised_names(found, spec), checkpoint.config.adapted(spec))
+    return BuildPlan(spec, checkpoint, reinitialised_names(checkpoint_spec, spec), checkpoint.config.adapted(spec))
 
 
 def reinitialised_names(source: Model, target: Model) -> tuple[str, ...]:
@@ -141,5 +141,5 @@ def _source(name: str, pretrained, kind: str | None):
     return weights_of(pretrained, kind=kind) if named else pretrained
 
 
-def _warn(names: Collection[str], asked: str, has: int) -> None:
-    warnings.warn(f"{asked}: the checkpoint has {has}, so these start new: {', '.join(names)}", stacklevel=5)
+def _warn(names: Collection[str], request: str, has: int) -> None:
+    warnings.warn(f"{request}: the checkpoint has {has}, so these start new: {', '.join(names)}", stacklevel=5)

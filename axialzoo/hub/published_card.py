@@ -49,7 +49,7 @@ def published_card(
     text = own if own is not None and config.digest in own else model_card(config, repo_id)
     intro, sections = _sections(FRONT.sub("", text.replace(PLACEHOLDER, repo_id)))
     names = list(files)
-    made = [
+    generated = [
         _usage(config, repo_id),
         metric_lines(config, evaluations),
         parity_lines(report, repo_id),
@@ -57,14 +57,14 @@ def published_card(
         _licences(config),
         _files(names),
     ]
-    ours = {lines[0].removeprefix("## "): "\n".join(lines) for lines in made if lines}
-    kept = {heading: body for heading, body in sections.items() if heading not in ours}
-    if "What to know" not in kept:
-        kept.setdefault("Limits", f"## Limits\n\n* Nobody has written down its limits. {_known_of(config)}")
-    last = [kept.pop(heading) for heading in LAST if heading in kept]
+    ours = {lines[0].removeprefix("## "): "\n".join(lines) for lines in generated if lines}
+    own_sections = {heading: body for heading, body in sections.items() if heading not in ours}
+    if "What to know" not in own_sections:
+        own_sections.setdefault("Limits", f"## Limits\n\n* Nobody has written down its limits. {_known_of(config)}")
+    last = [own_sections.pop(heading) for heading in LAST if heading in own_sections]
     first = [ours.pop(heading) for heading in ("Use it", "Figures", "Parity") if heading in ours]
     front = front_matter(config, repo_id, base_model)
-    return "\n\n".join([front, EXAMPLE.sub("", intro).strip(), *first, *kept.values(), *ours.values(), *last]) + "\n"
+    return "\n\n".join([front, EXAMPLE.sub("", intro).strip(), *first, *own_sections.values(), *ours.values(), *last]) + "\n"
 
 
 def _sections(text: str) -> tuple[str, dict[str, str]]:

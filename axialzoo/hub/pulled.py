@@ -29,14 +29,15 @@ def first_digests() -> dict[str, dict[str, str]]:
     """
     path = home() / "pulled.json"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        records = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except ValueError:
-        found = None
-    if not isinstance(found, dict) or not all(isinstance(one, dict) and isinstance(one.get("digest"), str) for one in found.values()):
+        records = None
+    rows = list(records.values()) if isinstance(records, dict) else [None]
+    if not all(isinstance(row, dict) and isinstance(row.get("digest"), str) for row in rows):
         raise CheckpointError(f"{path}: expected the record of what was pulled, found something else; delete it to begin anew")
-    return found
+    return records
 
 
 def record(name: str, digest: str, address: str) -> None:

@@ -74,10 +74,10 @@ def prepare(
             f"{folder}: is of version {version}, and version {VERSION} is published; bring it up to date: axialzoo convert {folder} NEW"
         )
     recorded = metrics_of(config)
-    for one in (*evaluations, *([recorded] if "digest" in recorded else [])):
-        if one.get("digest") != config.digest:
+    for evaluation in (*evaluations, *([recorded] if "digest" in recorded else [])):
+        if evaluation.get("digest") != config.digest:
             raise CheckpointError(
-                f"{folder}: figures of other weights: expected digest {config.digest}, found {str(one.get('digest'))[:80]}; "
+                f"{folder}: figures of other weights: expected digest {config.digest}, found {str(evaluation.get('digest'))[:80]}; "
                 "evaluate these weights (axialzoo evaluate --json, or --record)"
             )
     files: dict[str, bytes | Path] = {CONFIG: folder / CONFIG, WEIGHTS: folder / WEIGHTS}
@@ -109,10 +109,10 @@ def write_publication(publication: Publication, folder: Path, *, overwrite: bool
 
 def _pictures(folder: Path) -> list[Path]:
     """Pictures beside the card and in ``pictures/``; hidden files, links and whatever is larger than a picture stay here."""
-    found = [path for place in (folder, folder / "pictures") if place.is_dir() for path in sorted(place.iterdir())]
+    paths = [path for place in (folder, folder / "pictures") if place.is_dir() for path in sorted(place.iterdir())]
     return [
         path
-        for path in found
+        for path in paths
         if path.suffix.lower() in PICTURES and path.is_file() and not path.name.startswith(".") and path.stat().st_size <= MAX_PICTURE
     ]
 

@@ -27,22 +27,22 @@ def fetch_checkpoint(source: str | os.PathLike, *, verify: bool = True, beside: 
         >>> fetch_checkpoint("axial_resnet_cifar10").config.spec.input_size
         (32, 32)
     """
-    found = locate(source)
-    if isinstance(found, Path):
-        checkpoint = load_checkpoint(found, verify=verify)
-        if found == pulled_dir(found.name):
-            check_first_digest(found.name, checkpoint.config.digest, str(found))
+    location = locate(source)
+    if isinstance(location, Path):
+        checkpoint = load_checkpoint(location, verify=verify)
+        if location == pulled_dir(location.name):
+            check_first_digest(location.name, checkpoint.config.digest, str(location))
         return checkpoint
-    checkpoint = fetch(found, verify=verify)
+    checkpoint = fetch(location, verify=verify)
     if beside:
-        fetch_card_files(found, checkpoint.folder)
+        fetch_card_files(location, checkpoint.folder)
     return checkpoint
 
 
 def resolve(source) -> Path:
     """The folder on this machine that `source` means, fetched from the Hub and checked where it has to be: see :func:`place_of`."""
-    found = locate(source)
-    return found if isinstance(found, Path) else fetch(found).folder
+    location = locate(source)
+    return location if isinstance(location, Path) else fetch(location).folder
 
 
 def locate(source) -> Path | Address:
@@ -89,18 +89,18 @@ def weights_of(name: str, tag: str | None = None, kind: str | None = None) -> st
         SpecError: naming the tags that exist, and for official weights that nobody has pulled yet.
     """
     base, _, own = name.partition(".")
-    found, tag = get_entry(base), tag or own
-    if tag and tag not in found.weights and f"{found.name}.{tag}" in OFFICIAL:
-        folder = pulled_dir(f"{found.name}.{tag}")
+    entry, tag = get_entry(base), tag or own
+    if tag and tag not in entry.weights and f"{entry.name}.{tag}" in OFFICIAL:
+        folder = pulled_dir(f"{entry.name}.{tag}")
         if not folder.exists():
-            raise SpecError(f"{found.name}.{tag}: official weights, not here yet: `axialzoo pull {folder.name}` fetches and imports them")
+            raise SpecError(f"{entry.name}.{tag}: official weights, not here yet: `axialzoo pull {folder.name}` fetches and imports them")
         return str(folder)
-    if not found.weights:
+    if not entry.weights:
         have = ", ".join(list_models(pretrained=True)) or "none yet"
-        raise SpecError(f"model {found.name!r} has no weights to load; models that have some: {have}; a folder or org/repo works too")
-    if tag and tag not in found.weights:
+        raise SpecError(f"model {entry.name!r} has no weights to load; models that have some: {have}; a folder or org/repo works too")
+    if tag and tag not in entry.weights:
         raise SpecError(
-            f"model {found.name!r} has no weights tagged {tag!r}{did_you_mean(tag, found.weights)}; it has {', '.join(found.weights)}"
+            f"model {entry.name!r} has no weights tagged {tag!r}{did_you_mean(tag, entry.weights)}; it has {', '.join(entry.weights)}"
         )
-    tag = tag or next(iter(found.weights))
-    return found.weights[tag if kind is None else found.tag_of_kind(kind, tag) or tag]
+    tag = tag or next(iter(entry.weights))
+    return entry.weights[tag if kind is None else entry.tag_of_kind(kind, tag) or tag]

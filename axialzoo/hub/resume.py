@@ -62,9 +62,9 @@ def fetch_file(address: str, target: Path, progress: Progress = lambda done, tot
             why = f"the connection failed ({type(error).__name__}: {error})"
         failed = 0 if _size(part) > before else failed + 1
         if failed >= ATTEMPTS:
-            kept = _size(part)
+            size = _size(part)
             raise CheckpointError(
-                f"{address}: {why}, {failed} times in a row; {kept:,} bytes are kept in {part}: run it again to go on from there"
+                f"{address}: {why}, {failed} times in a row; {size:,} bytes are kept in {part}: run it again to go on from there"
             )
         time.sleep(min(WAIT * 2**failed / 2, MOST_WAIT))
 
@@ -103,9 +103,9 @@ def _go_on(address: str, part: Path, progress: Progress) -> bool:
 
 def _place(answer: http.client.HTTPResponse) -> tuple[int, int | None]:
     """From which byte on an answer is, and of how many."""
-    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range") or "") if answer.status == 206 else None
-    if found:
-        return int(found[1]), int(found[2])
+    match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range") or "") if answer.status == 206 else None
+    if match:
+        return int(match[1]), int(match[2])
     length = answer.headers.get("Content-Length") or ""
     return 0, int(length) if length.isdigit() else None
 

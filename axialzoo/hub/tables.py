@@ -17,7 +17,7 @@ def metric_lines(config: Config, evaluations: Sequence[Mapping[str, Any]] = ()) 
         evaluations: What ``axialzoo evaluate --json`` said, one a framework and back end.
     """
     metrics = metrics_of(config)
-    columns = {_title(one): one for one in evaluations} or {"recorded": metrics}
+    columns = {_title(evaluation): evaluation for evaluation in evaluations} or {"recorded": metrics}
     names = dict.fromkeys(key for figures in columns.values() for key, value in figures.items() if isinstance(value, float))
     rows = [[name, *(_figure(figures.get(name)) for figures in columns.values())] for name in names if name != "seconds"]
     if not rows:

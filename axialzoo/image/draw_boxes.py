@@ -99,10 +99,10 @@ def draw_views(
     if not views:
         raise ValueError("views: expected at least one heading with boxes, found none")
     panels = {}
-    for heading, one in views.items():
-        scores = None if heading == "truth" else one.scores.tolist()
+    for heading, detections in views.items():
+        scores = None if heading == "truth" else detections.scores.tolist()
         name = heading if heading == "truth" or not model else f"{model} {heading}" if len(views) > 1 else model
-        panels[name] = draw_boxes(picture, one.boxes.tolist(), one.labels.tolist(), scores, labels=one.categories)
+        panels[name] = draw_boxes(picture, detections.boxes.tolist(), detections.labels.tolist(), scores, labels=detections.categories)
     width, height = (max(side) for side in zip(*(panel.size for panel in panels.values())))
     canvas = Image.new("RGB", (len(panels) * (width + MARGIN) - MARGIN, ROW + height), PAPER)
     pen = ImageDraw.Draw(canvas)
@@ -145,14 +145,15 @@ def _tag(pen, box: Rectangle, name: str, colour: tuple, size: tuple[int, int], t
     for x, y in (above, *inside, below, *beside):
         x, y = min(max(x, 0), max(size[0] - wide, 0)), min(max(y, 0), max(size[1] - high, 0))
         rectangles.append((x, y, x + wide, y + high))
-    best = min(rectangles, key=lambda one: 4 * sum(_common(one, other) for other in taken) + _common(one, box))  # the first of equals
+    covered = [4 * sum(_common(rectangle, other) for other in taken) + _common(rectangle, box) for rectangle in rectangles]
+    best = rectangles[covered.index(min(covered))]  # the first of equals
     pen.rectangle(best, fill=colour, outline=DARK)
     pen.text((best[0] + 5, (best[1] + best[3]) / 2), name, fill=_contrast(colour), font=font(TEXT), anchor="lm")
     return best
 
 
-def _common(one: Rectangle, other: Rectangle) -> float:
-    width, height = min(one[2], other[2]) - max(one[0], other[0]), min(one[3], other[3]) - max(one[1], other[1])
+def _common(first: Rectangle, second: Rectangle) -> float:
+    width, height = min(first[2], second[2]) - max(first[0], second[0]), min(first[3], second[3]) - max(first[1], second[1])
     return max(width, 0) * max(height, 0)
 
 

@@ -60,11 +60,13 @@ def overlay(picture: Image.Image, segments: Segmentation, size: tuple[int, int] 
     ids, index = np.unique(segments.segmentation, return_inverse=True)
     small = Image.fromarray(index.reshape(segments.segmentation.shape).astype(np.int32)).resize(size, Image.Resampling.NEAREST)
     index = np.asarray(small)  # (h, w): places in `ids`
-    known = {one["id"]: one for one in segments.segments_info}
+    known = {segment["id"]: segment for segment in segments.segments_info}
     info = [known.get(id) for id in ids.tolist()]
-    colours = np.array([(0, 0, 0) if one is None else class_colour(segments.categories, one["label_id"]) for one in info], np.float32)
-    things = np.array([one is not None and _is_thing(segments.categories, one) for one in info])
-    strength = np.where(things, THING, [0 if one is None else STUFF for one in info]).astype(np.float32)[index][..., None]  # (h, w, 1)
+    colours = [(0, 0, 0) if segment is None else class_colour(segments.categories, segment["label_id"]) for segment in info]
+    colours = np.array(colours, np.float32)
+    things = np.array([segment is not None and _is_thing(segments.categories, segment) for segment in info])
+    strength = np.where(things, THING, [0 if segment is None else STUFF for segment in info]).astype(np.float32)
+    strength = strength[index][..., None]  # (h, w, 1)
     canvas = np.asarray(picture.convert("RGB").resize(size, Image.Resampling.LANCZOS), np.float32)
     canvas = canvas * (1 - strength) + colours[index] * strength  # (h, w, 3)
     outline = _outline(index, things, max(round(min(size) / 320), 1))
@@ -75,8 +77,8 @@ def overlay(picture: Image.Image, segments: Segmentation, size: tuple[int, int] 
     return drawn
 
 
-def _is_thing(labels: tuple[Label, ...], one: Mapping) -> bool:
-    return not labels or labels[one["label_id"]].thing
+def _is_thing(labels: tuple[Label, ...], segment: Mapping) -> bool:
+    return not labels or labels[segment["label_id"]].thing
 
 
 def _outline(index: np.ndarray, things: np.ndarray, width: int) -> np.ndarray:
@@ -116,7 +118,7 @@ def _names(drawn: Image.Image, index: np.ndarray, info: list, things: np.ndarray
         number = [f"{score:.2f}"] if scores and score is not None else []
         words = [" ".join([label_name(labels, info[place]["label_id"]), *number])] if several else []
         widths = np.bincount(rows) if len(rows) else np.zeros(1)
-        fitting = [one for one in [*words, *number] if letters.getlength(one) < widths.max() and np.ptp(rows) > 13 * SCALE]
+        fitting = [text for text in [*words, *number] if letters.getlength(text) < widths.max() and np.ptp(rows) > 13 * SCALE]
         if fitting:
             inner = int(np.median(np.flatnonzero(widths >= 0.95 * widths.max())))
             spot = (float(np.median(columns[rows == inner])), float(inner))
@@ -151,7 +153,7 @@ def draw_views(
     picture: Image.Image, views: Mapping[str, Segmentation], path: str | os.PathLike | None = None, *, model: str = ""
 ) -> Image.Image:
     """Draw what is said of a picture under several headings (frameworks, say) side by side; arguments as of `draw_segments`."""
-    named = {f"{model} {heading}".strip() if len(views) > 1 else model or heading: one for heading, one in views.items()}
+    named = {f"{model} {heading}".strip() if len(views) > 1 else model or heading: segmentation for heading, segmentation in views.items()}
     return _sheet(picture, named, path, scores=True, with_picture=False)
 
 
@@ -197,8 +199,8 @@ def _sheet(picture: Image.Image, views: Mapping[str, Segmentation], path, scores
 
 def _legend(segments: Segmentation, truth: Segmentation | None, most: int) -> list[tuple[tuple | None, str, str]]:
     """Colour, name and amount of each class that occurs, the largest first; what has no room is counted in a last row without colour."""
-    areas = [_areas(one) for one in (segments, truth) if one is not None]
-    objects = Counter(one["label_id"] for one in segments.segments_info if _is_thing(segments.categories, one))
+    areas = [_areas(segmentation) for segmentation in (segments, truth) if segmentation is not None]
+    objects = Counter(segment["label_id"] for segment in segments.segments_info if _is_thing(segments.categories, segment))
     rows = []
     for index, _ in sum(areas, Counter()).most_common():
         thing = not segments.categories or segments.categories[index].thing
@@ -209,12 +211,12 @@ def _legend(segments: Segmentation, truth: Segmentation | None, most: int) -> li
 
 def _areas(segments: Segmentation) -> Counter[int]:
     """Pixels of each class that has segments."""
-    known = {one["id"]: one["label_id"] for one in segments.segments_info}
-    found: Counter[int] = Counter()
+    known = {segment["id"]: segment["label_id"] for segment in segments.segments_info}
+    pixels_per_class: Counter[int] = Counter()
     for id, pixels in zip(*(values.tolist() for values in np.unique(segments.segmentation, return_counts=True))):
         if id in known:
-            found[known[id]] += pixels
-    return found
+            pixels_per_class[known[id]] += pixels
+    return pixels_per_class
 
 
 def _pixels(length: float) -> int:

@@ -60,9 +60,10 @@ def check_depth(picture: Image.Image, preprocessing: Preprocessing) -> None:
     """
     depth = depth_of(picture)
     if depth is not None and not depth.ranged and not preprocessing.per_image:
-        found = f"{depth.values.dtype} of {depth.values.min():g} to {depth.values.max():g}"
+        value_range = f"{depth.values.dtype} of {depth.values.min():g} to {depth.values.max():g}"
         raise ImageError(
-            f"image: these pixels have no known range ({found}); this model expects 8 or 16 bits a channel; scale the picture to 0 to 255"
+            f"image: these pixels have no known range ({value_range}); this model expects 8 or 16 bits a channel; "
+            "scale the picture to 0 to 255"
         )
 
 

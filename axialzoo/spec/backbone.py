@@ -155,16 +155,15 @@ class Backbone:
         """
         if not self.neck:
             return []
-        features = [
-            NeckInput(index, one["num_chs"], one["reduction"]) for index, one in enumerate(self.feature_info()[: self.num_stage_endpoints])
-        ]
+        infos = self.feature_info()[: self.num_stage_endpoints]
+        features = [NeckInput(index, info["num_chs"], info["reduction"]) for index, info in enumerate(infos)]
         at_stride = {feature.stride: [feature] for feature in features}
-        last, fusions = features[-1], []
+        last, inputs_of_steps = features[-1], []
         for index, stage in enumerate(self.neck, len(features)):
-            fusions.append([last, *at_stride.get(stage.stride, [])[-2:]] if stage.fuse else [last])
+            inputs_of_steps.append([last, *at_stride.get(stage.stride, [])[-2:]] if stage.fuse else [last])
             last = NeckInput(index, stage.outputs, stage.stride)
             at_stride[stage.stride] = [*at_stride.get(stage.stride, [])[: None if stage.fuse else -1], last]
-        return fusions
+        return inputs_of_steps
 
     def map_blocks(self, change: Callable[[Block], Block]) -> Backbone:
         """The same with each block, in the order in which they run, as `change` makes it."""

@@ -252,7 +252,7 @@ def attended_pairs(attention: Attention, size: tuple[int, int], axis: int | None
 
 def conv_norm(name: str, inputs: int, outputs: int, kernel: int, stride: int | None, again: tuple[int, ...] = ()) -> Iterator[Layer]:
     """A convolution without bias and its norm, ``NAME.conv`` and ``NAME.norm``."""
-    at, more = None if stride is None else (stride, stride), tuple((one, one) for one in again)
+    at, more = None if stride is None else (stride, stride), tuple((step, step) for step in again)
     yield Conv(f"{name}.conv", inputs, outputs, at, more, kernel)
     yield BatchNorm(f"{name}.norm", outputs, outputs, at, more)
 

@@ -56,8 +56,8 @@ class ModelEntry:
         """
         same = with_kind(self.spec.backbone, kind) == self.spec.backbone
         base, _ = self._split_tag(tag or next(iter(self.weights), ""))
-        found = base if same else f"{base}_{kind}"
-        return found if found in self.weights else None
+        candidate = base if same else f"{base}_{kind}"
+        return candidate if candidate in self.weights else None
 
     def _split_tag(self, tag: str) -> tuple[str, str | None]:
         """A tag as the one of the model's own kind and a kind: ``"cifar10_global"`` as ``("cifar10", "global")``."""
@@ -85,15 +85,15 @@ def get_entry(name: str) -> ModelEntry:
         SpecError: naming the nearest known name.
     """
     base, _, tag = name.partition(".")
-    found = _entries.get(_aliases.get(base, base))
-    if found is None:
+    entry = _entries.get(_aliases.get(base, base))
+    if entry is None:
         raise SpecError(f"unknown model {name!r}{did_you_mean(base, [*_entries, *_aliases])}; `axialzoo list` shows all")
-    if tag and tag not in found.weights:
+    if tag and tag not in entry.weights:
         raise SpecError(
-            f"model {found.name!r} has no weights tagged {tag!r}{did_you_mean(tag, found.weights)}; "
-            f"it has {', '.join(found.weights) or 'none'}"
+            f"model {entry.name!r} has no weights tagged {tag!r}{did_you_mean(tag, entry.weights)}; "
+            f"it has {', '.join(entry.weights) or 'none'}"
         )
-    return found
+    return entry
 
 
 def is_registered(name: str) -> bool:
@@ -116,10 +116,10 @@ def list_models(*patterns: str, task: str | None = None, pretrained: bool = Fals
     """
     return [
         name
-        for name, found in _entries.items()
+        for name, entry in _entries.items()
         if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns or ("*",))
-        and task in (None, found.spec.task)
-        and (found.weights or not pretrained)
+        and task in (None, entry.spec.task)
+        and (entry.weights or not pretrained)
     ]
 
 

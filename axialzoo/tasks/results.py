@@ -48,7 +48,7 @@ class Classification:
 
     def summary(self, top: int | None = 5) -> list[tuple[str, float]]:
         """The `top` likeliest classes: name and probability."""
-        return [(one["label"], one["probability"]) for one in self.ranked[:top]]
+        return [(row["label"], row["probability"]) for row in self.ranked[:top]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,45 +130,45 @@ class Segmentation:
         if self.semantic is not None:
             return self.semantic
         table = np.full(self._last + 1, -1, np.int32)
-        for one in self.segments_info:
-            table[one["id"]] = one["label_id"]
+        for segment in self.segments_info:
+            table[segment["id"]] = segment["label_id"]
         return table[self.segmentation]
 
     @cached_property
     def boxes(self) -> np.ndarray:
         """(n, 4) left, top, right, bottom in pixels of each segment, in the order of `segments_info`; zeros of one without a pixel."""
-        wanted = np.array([one["id"] for one in self.segments_info], np.int64)
+        ids = np.array([segment["id"] for segment in self.segments_info], np.int64)
         sides = []
         for map in (self.segmentation.T, self.segmentation):  # the columns, then the rows
             low, high = np.zeros(self._last + 1, np.int64), np.zeros(self._last + 1, np.int64)
             flat, place = map.ravel(), np.repeat(np.arange(map.shape[0]), map.shape[1])
             high[flat] = place + 1  # of several pixels the last is what stays
             low[flat[::-1]] = place[::-1]
-            sides.append((low[wanted], high[wanted]))
+            sides.append((low[ids], high[ids]))
         (left, right), (top, bottom) = sides
         return np.stack([left, top, right, bottom], 1).astype(np.float64)
 
     @cached_property
     def _last(self) -> int:
         """The highest id."""
-        return max([int(self.segmentation.max(initial=0)), *(one["id"] for one in self.segments_info)])
+        return max([int(self.segmentation.max(initial=0)), *(segment["id"] for segment in self.segments_info)])
 
     @cached_property
     def masks(self) -> np.ndarray:
         """(n, H, W) bool, in the order of `segments_info`."""
-        ids = np.array([one["id"] for one in self.segments_info], np.int64)
+        ids = np.array([segment["id"] for segment in self.segments_info], np.int64)
         return self.segmentation[None] == ids[:, None, None]
 
     def to_detections(self) -> Detections:
         """The objects (segments whose class is a thing) with their boxes: one interface for whoever counts."""
-        keep = [i for i, one in enumerate(self.segments_info) if not self.categories or self.categories[one["label_id"]].thing]
+        keep = [i for i, segment in enumerate(self.segments_info) if not self.categories or self.categories[segment["label_id"]].thing]
         info = [self.segments_info[i] for i in keep]
         return Detections(
             self.boxes[keep],
-            np.array([one.get("score", 1.0) for one in info], np.float64),
-            np.array([one["label_id"] for one in info], np.int64),
+            np.array([segment.get("score", 1.0) for segment in info], np.float64),
+            np.array([segment["label_id"] for segment in info], np.int64),
             self.categories,
-            np.array([bool(one.get("iscrowd")) for one in info]),
+            np.array([bool(segment.get("iscrowd")) for segment in info]),
             self.warnings,
         )
 
@@ -178,12 +178,13 @@ class Segmentation:
         ``warnings``, where there are any.
         """
         rows = zip(self.segments_info[:top], self.boxes[:top].tolist())
-        segments = [{"label": label_name(self.categories, one["label_id"]), **one, "box": box} for one, box in rows]
+        segments = [{"label": label_name(self.categories, segment["label_id"]), **segment, "box": box} for segment, box in rows]
         return {"segments": segments, **_warnings_json(self.warnings)}
 
     def summary(self, top: int | None = None) -> list[tuple[str, float]]:
         """The `top` first segments: name and score."""
-        return [(label_name(self.categories, one["label_id"]), float(one.get("score", 1.0))) for one in self.segments_info[:top]]
+        info = self.segments_info[:top]
+        return [(label_name(self.categories, segment["label_id"]), float(segment.get("score", 1.0))) for segment in info]
 
 
 def _warnings_json(warnings: Sequence[str]) -> dict[str, list[str]]:

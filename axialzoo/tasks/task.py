@@ -149,11 +149,11 @@ def run_views(
 
 def decode_batch(task: Task, outputs: Arrays, spec: Model, views: Sequence[ResizeTransform], labels: Sequence[Label] = ()) -> list[Result]:
     """What the outputs of a batch, by name, channels last, say of each of its pictures; arguments as of `Task.decode`."""
-    found = []
+    results = []
     for index, view in enumerate(views):
         own = {name: [level[index] for level in maps] if isinstance(maps, list) else maps[index] for name, maps in outputs.items()}
-        found.append(task.decode(own, spec, view, labels))
-    return found
+        results.append(task.decode(own, spec, view, labels))
+    return results
 
 
 def batch_targets(task: Task, truths: Iterable[Any], spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
@@ -163,5 +163,5 @@ def batch_targets(task: Task, truths: Iterable[Any], spec: Model, size: tuple[in
 
 def collate(targets: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """The targets of several pictures as one batch, by name."""
-    each = list(targets)
-    return {name: np.stack([one[name] for one in each]) for name in each[0]}
+    samples = list(targets)
+    return {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}

@@ -37,20 +37,21 @@ class TTA:
             raise SpecError(f"overlap: expected from 0 to less than the tile's {_by(self.tile)}, found {_by(self.overlap)}")
         if self.tile is None and self.overlap != (0, 0):
             raise SpecError(f"overlap: expected with tile alone, found {_by(self.overlap)} and no tile")
-        if not self.scales or not all(math.isfinite(one) and 0.1 <= one <= 10 for one in self.scales):
-            raise SpecError(f"scales: expected one or more numbers from 0.1 to 10, found {', '.join(f'{one:g}' for one in self.scales)}")
+        if not self.scales or not all(math.isfinite(scale) and 0.1 <= scale <= 10 for scale in self.scales):
+            scales = ", ".join(f"{scale:g}" for scale in self.scales)
+            raise SpecError(f"scales: expected one or more numbers from 0.1 to 10, found {scales}")
         if len(set(self.scales)) < len(self.scales):
-            raise SpecError(f"scales: expected each once, found {', '.join(f'{one:g}' for one in self.scales)}")
+            raise SpecError(f"scales: expected each once, found {', '.join(f'{scale:g}' for scale in self.scales)}")
 
     @property
     def asked(self) -> dict[str, Any]:
         """What is asked for, as JSON says it; empty for one look at the whole."""
-        found: dict[str, Any] = {}
+        options: dict[str, Any] = {}
         if self.tile is not None:
-            found |= {"tile": _by(self.tile), "overlap": _by(self.overlap)}
+            options |= {"tile": _by(self.tile), "overlap": _by(self.overlap)}
         if self.hflip:
-            found["hflip"] = True
-        return found if self.scales == (1.0,) else {**found, "scales": list(self.scales)}
+            options["hflip"] = True
+        return options if self.scales == (1.0,) else {**options, "scales": list(self.scales)}
 
     def ways(self, size: tuple[int, int]) -> Iterator[tuple[tuple[int, int], bool]]:
         """Of each look at something of `size`: the height and width to look at it in, and whether mirrored."""
@@ -76,7 +77,7 @@ class TTAOptions(TypedDict, total=False):
     scales: Sequence[float]
 
 
-def tta_from_options(**asked: Unpack[TTAOptions]) -> TTA:
+def tta_from_options(**options: Unpack[TTAOptions]) -> TTA:
     """What a user says of tta: see :class:`Asked`.
 
     Raises:
@@ -86,18 +87,19 @@ def tta_from_options(**asked: Unpack[TTAOptions]) -> TTA:
         >>> tta_from_options("512x640", hflip=True).asked
         {'tile': '512x640', 'overlap': '128x160', 'hflip': True}
     """
-    unknown = sorted(set(asked) - set(TTAOptions.__annotations__))
+    unknown = sorted(set(options) - set(TTAOptions.__annotations__))
     if unknown:
         raise SpecError(f"tta: expected some of {', '.join(TTAOptions.__annotations__)}, found {', '.join(unknown)}")
-    tile, overlap = asked.get("tile"), asked.get("overlap")
+    tile, overlap = options.get("tile"), options.get("overlap")
     sides = None if tile is None else size_pair(tile)
     if overlap is None:
         common = (0, 0) if sides is None else (sides[0] // 4, sides[1] // 4)
     else:
         common = (overlap, overlap) if isinstance(overlap, int) else tuple(overlap)
-    if len(common) != 2 or not all(isinstance(one, int) for one in common):
+    if len(common) != 2 or not all(isinstance(pixels, int) for pixels in common):
         raise SpecError(f"overlap: expected whole pixels or (rows, columns), found {overlap!r}")
-    return TTA(sides, (common[0], common[1]), bool(asked.get("hflip")), tuple(float(one) for one in asked.get("scales", (1.0,))))
+    scales = tuple(float(scale) for scale in options.get("scales", (1.0,)))
+    return TTA(sides, (common[0], common[1]), bool(options.get("hflip")), scales)
 
 
 MEANING = {"tile": "tiles of a picture", "hflip": "mirrored pictures", "scales": "pictures at several sizes"}

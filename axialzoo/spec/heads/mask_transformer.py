@@ -238,7 +238,7 @@ class MaskTransformer(Head):
     def _settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return `targets` and `postprocess` with some of their fields changed, by name."""
         changes: dict[str, Any] = {}
-        known = {one.name: name for name in ("targets", "postprocess") for one in fields(getattr(self, name))}
+        known = {setting.name: name for name in ("targets", "postprocess") for setting in fields(getattr(self, name))}
         for key, value in settings.items():
             require(key in known, f"reading: unknown field {key!r}{did_you_mean(key, known)}; known: {', '.join(known)}")
             name = known[key]

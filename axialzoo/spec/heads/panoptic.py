@@ -126,16 +126,16 @@ class Reading:
         for name in ("stuff_area", "instance_area"):
             require_count("Reading", name, getattr(self, name), least=0)
 
-    def changed(self, asked: Mapping[str, Any]) -> Reading:
+    def changed(self, values: Mapping[str, Any]) -> Reading:
         """The same with some fields changed.
 
         Raises:
             SpecError: naming the nearest known field.
         """
-        known = [one.name for one in fields(self)]
-        for name in asked:
+        known = [setting.name for setting in fields(self)]
+        for name in values:
             require(name in known, f"reading: unknown field {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
-        return replace(self, **asked)
+        return replace(self, **values)
 
 
 @register_head
@@ -189,11 +189,11 @@ class Panoptic(Head):
 
     def branches(self) -> dict[str, tuple[str, int, int]]:
         """Name of its tensors -> the decoder it reads, its channels between, its outputs."""
-        found = {"classes": ("semantic", self.semantic_channels, self.num_classes)}
+        branches = {"classes": ("semantic", self.semantic_channels, self.num_classes)}
         if self.instances is not None:
-            found["center"] = ("instance", self.instances.center_channels, 1)
-            found["offset"] = ("instance", self.instances.offset_channels, 2)
-        return found
+            branches["center"] = ("instance", self.instances.center_channels, 1)
+            branches["offset"] = ("instance", self.instances.offset_channels, 2)
+        return branches
 
     def endpoint_indices(self, decoder: Decoder, backbone: Backbone) -> tuple[int, ...]:
         """The endpoints that `decoder` takes in, the coarse one first, then those of its skips.

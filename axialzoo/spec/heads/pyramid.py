@@ -40,16 +40,16 @@ class Pyramid:
         Raises:
             SpecError: where the finest stride, or one between it and the coarsest endpoint, is of no endpoint.
         """
-        places = {info["reduction"]: index for index, info in enumerate(backbone.feature_info())}
-        coarsest = max(places)
-        found = tuple(places[stride] for stride in self.strides if stride in places)
+        index_of_stride = {info["reduction"]: index for index, info in enumerate(backbone.feature_info())}
+        coarsest = max(index_of_stride)
+        endpoints = tuple(index_of_stride[stride] for stride in self.strides if stride in index_of_stride)
         expected = [stride for stride in self.strides if stride <= coarsest]
         require(
-            len(found) == len(expected) > 0,
-            f"Pyramid.strides: expected the first to be among those of the backbone's endpoints, {list(places)}, and the others to follow "
-            f"on them, found {list(self.strides)}",
+            len(endpoints) == len(expected) > 0,
+            f"Pyramid.strides: expected the first to be among those of the backbone's endpoints, {list(index_of_stride)}, and the "
+            f"others to follow on them, found {list(self.strides)}",
         )
-        return found
+        return endpoints
 
     def inputs(self, backbone: Backbone) -> tuple[int, ...]:
         """Channels of the endpoints that it reads."""

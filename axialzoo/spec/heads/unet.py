@@ -188,12 +188,12 @@ def loss_weights(logits: int, **weights: float | None) -> dict[str, float]:
     """
     if all(weight is None for weight in weights.values()):
         return {"bce": 0.5, "dice": 1.0} if logits == 1 else {"cross_entropy": 1.0}
-    given = {name: weight for name, weight in weights.items() if weight}
-    if not given:
+    nonzero = {name: weight for name, weight in weights.items() if weight}
+    if not nonzero:
         raise ValueError(f"loss: expected a weight above 0 of {', '.join(weights)}, found none")
-    if logits == 1 and "cross_entropy" in given:
+    if logits == 1 and "cross_entropy" in nonzero:
         raise ValueError("cross_entropy: expected at least two logits, found one; give weights of bce and dice instead")
-    return given
+    return nonzero
 
 
 @dataclass(frozen=True)

@@ -64,5 +64,5 @@ class ClassificationTask(Task):
 
 def _bars(result: Classification | int, other: Any) -> list[tuple[str, float]]:
     if isinstance(result, Classification):
-        return [(one["label"], one["probability"]) for one in result.ranked[:5]]
+        return [(row["label"], row["probability"]) for row in result.ranked[:5]]
     return [(label_name(other.categories if isinstance(other, Classification) else (), result), 1.0)]

@@ -62,35 +62,36 @@ def decode(
         >>> import numpy as np
         >>> maps = {"classes": np.full((2, 2, 1), -9.0), "boxes": np.ones((2, 2, 4)), "centerness": np.full((2, 2, 1), 9.0)}
         >>> maps["classes"][0, 1] = 9
-        >>> decode({name: [one] for name, one in maps.items()}, [8], (16, 16)).boxes.tolist()
+        >>> decode({name: [array] for name, array in maps.items()}, [8], (16, 16)).boxes.tolist()
         [[4.0, 0.0, 16.0, 12.0]]
     """
     levels = _levels(outputs, strides, labels)
     per_level = finding.per_level if limited else None
-    found = [_candidates(*level, stride, finding.threshold, per_level) for level, stride in zip(levels, strides)]
-    boxes, scores, indices = (np.concatenate(parts) for parts in zip(*found))
+    candidates = [_candidates(*level, stride, finding.threshold, per_level) for level, stride in zip(levels, strides)]
+    boxes, scores, indices = (np.concatenate(parts) for parts in zip(*candidates))
     boxes = boxes if to_picture is None else np.asarray(to_picture(boxes), np.float64)
     boxes = np.clip(boxes, 0, [size[1], size[0]] * 2)
     some = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(1)
     boxes, scores, indices = boxes[some], scores[some], indices[some]
     overlap, limit = finding.overlap, finding.max_detections + 1 if limited else None  # one more shows that there are more
     if finding.suppression == "greedy":
-        kept = suppress(boxes, scores, indices, overlap=overlap, limit=limit)
-        scores = scores[kept]
+        keep = suppress(boxes, scores, indices, overlap=overlap, limit=limit)
+        scores = scores[keep]
     else:
         method, threshold = finding.suppression, finding.threshold
-        kept, scores = suppress_softly(
+        keep, scores = suppress_softly(
             boxes, scores, indices, method=method, sigma=sigma, overlap=overlap, threshold=threshold, limit=limit
         )
-    return limited_boxes(Detections(boxes[kept], scores, indices[kept], labels), finding.max_detections if limited else None)
+    return limited_boxes(Detections(boxes[keep], scores, indices[keep], labels), finding.max_detections if limited else None)
 
 
-def limited_boxes(found: Detections, limit: int | None) -> Detections:
+def limited_boxes(detections: Detections, limit: int | None) -> Detections:
     """The first `limit` of boxes, which then say that there were more; None for all."""
-    if limit is None or len(found) <= limit:
-        return found
+    if limit is None or len(detections) <= limit:
+        return detections
     text = f"the limit of {limit} boxes was reached: those with lower scores are left out; raise max_detections of the model's finding"
-    return replace(found, boxes=found.boxes[:limit], scores=found.scores[:limit], labels=found.labels[:limit], warnings=(text,))
+    best = {name: getattr(detections, name)[:limit] for name in ("boxes", "scores", "labels")}
+    return replace(detections, **best, warnings=(text,))
 
 
 def flip_boxes(boxes: np.ndarray, width: int) -> np.ndarray:
@@ -101,9 +102,9 @@ def flip_boxes(boxes: np.ndarray, width: int) -> np.ndarray:
 def merge_views(views: Sequence[Detections], overlap: float, most: int | None) -> Detections:
     """The boxes of several views at one picture, best first: of those of a class that overlap by more than `overlap`, the best."""
     boxes, scores, labels = (np.concatenate([getattr(view, name) for view in views]) for name in ("boxes", "scores", "labels"))
-    kept = suppress(boxes, scores, labels, overlap=overlap, limit=None if most is None else most + 1)
+    keep = suppress(boxes, scores, labels, overlap=overlap, limit=None if most is None else most + 1)
     warnings = tuple(dict.fromkeys(text for view in views for text in view.warnings))
-    return limited_boxes(Detections(boxes[kept], scores[kept], labels[kept], views[0].categories, warnings=warnings), most)
+    return limited_boxes(Detections(boxes[keep], scores[keep], labels[keep], views[0].categories, warnings=warnings), most)
 
 
 def locations(height: int, width: int, stride: int) -> np.ndarray:
@@ -140,14 +141,14 @@ def _levels(outputs: Mapping[str, Sequence[np.ndarray]], strides: Sequence[int],
     for level, stride in enumerate(strides):
         classes, boxes, centerness = maps = [np.asarray(outputs[name][level], np.float64) for name in MAPS]
         sides, count = classes.shape[:2], len(labels) or classes.shape[-1]
-        wanted = [(*sides, count), (*sides, 4), (*sides, 1)]
-        if [one.shape for one in maps] != wanted:
+        shapes = [(*sides, count), (*sides, 4), (*sides, 1)]
+        if [array.shape for array in maps] != shapes:
             raise ValueError(
-                f"outputs at stride {stride}: expected {', '.join(MAPS)} (height, width, channels) of {wanted}, "
-                f"found {[one.shape for one in maps]}"
+                f"outputs at stride {stride}: expected {', '.join(MAPS)} (height, width, channels) of {shapes}, "
+                f"found {[array.shape for array in maps]}"
             )
-        for name, one in zip(MAPS, maps):
-            if not np.isfinite(one).all():
+        for name, array in zip(MAPS, maps):
+            if not np.isfinite(array).all():
                 raise ValueError(f"outputs[{name!r}] at stride {stride}: expected finite numbers, found NaN or infinity")
         if (boxes < 0).any():
             raise ValueError(f"outputs['boxes'] at stride {stride}: expected distances of 0 or more, found {boxes.min()}")

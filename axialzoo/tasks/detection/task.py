@@ -56,14 +56,14 @@ class DetectionTask(Task):
     ) -> list[Result]:
         """The boxes of each picture and those of its mirror image, turned back; of two that are of one object the surer stays."""
         finding, width = fcos(spec).finding, x.shape[2]
-        found: list[list[Detections]] = [[] for _ in views]
+        detections: list[list[Detections]] = [[] for _ in views]
         for _, mirror in tta.ways((x.shape[1], width)):
             outputs = compute(np.ascontiguousarray(x[:, :, ::-1] if mirror else x))
             for index, view in enumerate(views):
                 own = {name: [level[index] for level in maps] for name, maps in outputs.items()}
-                found[index].append(self._read(own, spec, view, labels, {}, width if mirror else None))
+                detections[index].append(self._read(own, spec, view, labels, {}, width if mirror else None))
         most = [None if is_larger(view.size, spec.input_size) else finding.max_detections for view in views]
-        return [merge_views(boxes, finding.overlap, limit) for boxes, limit in zip(found, most)]
+        return [merge_views(boxes, finding.overlap, limit) for boxes, limit in zip(detections, most)]
 
     def _read(
         self,
@@ -99,7 +99,7 @@ class DetectionTask(Task):
 
     def draw(self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", seen: Image.Image | None = None) -> Image.Image:
         """The picture with its boxes, one view for each heading; a truth has no scores. Doubtful boxes are left out of pictures."""
-        return draw_views(picture, {heading: likely(as_boxes(one)) for heading, one in results.items()}, model=model)
+        return draw_views(picture, {heading: likely(as_boxes(result)) for heading, result in results.items()}, model=model)
 
 
 SHOWN = 0.5  # least score of a box that is drawn
@@ -112,11 +112,12 @@ def fcos(spec: Model) -> FCOS:
     return spec.head
 
 
-def likely(found: Detections, least: float = SHOWN) -> Detections:
+def likely(detections: Detections, least: float = SHOWN) -> Detections:
     """The boxes whose score is at least `least`."""
-    keep = np.flatnonzero(np.asarray(found.scores) >= least)
-    crowd = None if found.crowd is None else found.crowd[keep]
-    return Detections(found.boxes[keep], found.scores[keep], found.labels[keep], found.categories, crowd, found.warnings)
+    keep = np.flatnonzero(np.asarray(detections.scores) >= least)
+    boxes, scores, labels = (values[keep] for values in (detections.boxes, detections.scores, detections.labels))
+    crowd = None if detections.crowd is None else detections.crowd[keep]
+    return Detections(boxes, scores, labels, detections.categories, crowd, detections.warnings)
 
 
 def as_boxes(truth: Detections | Segmentation) -> Detections:

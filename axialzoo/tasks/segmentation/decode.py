@@ -77,7 +77,7 @@ def decode(
         >>> import numpy as np
         >>> from axialzoo.tasks.segmentation import decode
         >>> semantic = np.zeros((4, 6), np.int32); semantic[:, 3:] = 1
-        >>> [one["area"] for one in decode(semantic).segments_info]
+        >>> [segment["area"] for segment in decode(semantic).segments_info]
         [12, 12]
     """
     semantic = np.asarray(semantic)
@@ -93,16 +93,16 @@ def decode(
         thing = is_thing(classes, _things(things, labels, num_classes), num_classes)
         if np.shape(center)[:2] != classes.shape:
             raise ValueError(f"center: expected {classes.shape} rows and columns, as the semantic map has, found {np.shape(center)[:2]}")
-        where, found = find_centers(center, settings.center_threshold, settings.nms_kernel, every_tie=settings.every_tie)
+        where, center_heights = find_centers(center, settings.center_threshold, settings.nms_kernel, every_tie=settings.every_tie)
         peaks = len(where)
-        where, found = highest_centers(where, found, settings.top_k)
+        where, center_heights = highest_centers(where, center_heights, settings.top_k)
         if len(where) < peaks:
             limited = (
                 f"the limit of {settings.top_k} objects was reached: {peaks} centers were found, and the pixels of the others went to the "
                 f"nearest of the {settings.top_k} highest; raise top_k of the model's reading (reading={{'top_k': {peaks}}})",
             )
         groups = nearest_center(np.asarray(offset), where, thing)
-        heights = np.concatenate([heights, found])
+        heights = np.concatenate([heights, center_heights])
     merged = merge_maps(
         classes, groups, thing, num_classes,
         merge=settings.merge, stuff_area=settings.stuff_area, instance_area=settings.instance_area,

@@ -23,9 +23,9 @@ def nearest_center(offset: np.ndarray, centers: np.ndarray, where: np.ndarray) -
     height, width = where.shape
     if offset.shape != (height, width, 2):
         raise ValueError(f"offset: expected shape {(height, width, 2)}, as the semantic map has it, found {offset.shape}")
-    found = np.zeros((height, width), np.int32)
+    nearest = np.zeros((height, width), np.int32)
     if not len(centers):
-        return found
+        return nearest
     centers = centers.astype(np.float32)
     for top in range(0, height, ROWS):
         for left in range(0, width, COLUMNS):
@@ -34,8 +34,8 @@ def nearest_center(offset: np.ndarray, centers: np.ndarray, where: np.ndarray) -
             if len(rows):
                 y = offset[block][..., 0][rows, columns] + (rows + top).astype(np.float32)  # (pixels,)
                 x = offset[block][..., 1][rows, columns] + (columns + left).astype(np.float32)
-                found[block][rows, columns] = _nearest(y, x, centers)
-    return found
+                nearest[block][rows, columns] = _nearest(y, x, centers)
+    return nearest
 
 
 def _nearest(y: np.ndarray, x: np.ndarray, centers: np.ndarray) -> np.ndarray:

@@ -73,14 +73,14 @@ def decode_masks(
     sums = np.bincount((owner + 1).ravel(), weights.ravel(), slots + 1)[1:]
     groups: list[tuple[int, np.ndarray]] = [(int(classes[slot]), np.array([slot])) for slot in np.flatnonzero(thing & (counts > 0))]
     groups += [(int(name), np.flatnonzero(~thing & (classes == name))) for name in np.unique(classes[~thing & (counts > 0)])]
-    found = []
+    segments = []
     for name, members in groups:
         area, limit = int(counts[members].sum()), config.thing_area if name in things else config.stuff_area
         if area >= max(limit, 1):
-            found.append((float(sums[members].sum() / area), name, area, members))
-    found.sort(key=lambda one: -one[0])
+            segments.append((float(sums[members].sum() / area), name, area, members))
+    segments.sort(key=lambda segment: -segment[0])
     ids, info = np.zeros(slots + 1, np.int32), []
-    for number, (score, name, area, members) in enumerate(found, 1):
+    for number, (score, name, area, members) in enumerate(segments, 1):
         ids[members + 1] = number
         info.append({"id": number, "label_id": name, "score": score, "area": area})
     return Segmentation(ids[owner + 1], info, labels, classes[maps.best].astype(np.int32))
@@ -185,9 +185,9 @@ def first_at(values: np.ndarray, highest: np.ndarray) -> np.ndarray:
     equal = (values == highest).reshape(len(values), -1).astype(np.float32)
     place = np.arange(len(values), dtype=np.float32) @ equal  # (r c,): the sum of the places that are highest
     tied = np.ones(len(values), np.float32) @ equal > 1
-    found = place.astype(np.int64)
-    found[tied] = equal[:, tied].argmax(0)
-    return found.reshape(highest.shape)
+    index = place.astype(np.int64)
+    index[tied] = equal[:, tied].argmax(0)
+    return index.reshape(highest.shape)
 
 
 def upsampled(

@@ -40,11 +40,11 @@ class SegmentationMetric:
             ``pq``, ``sq``, ``rq`` (each also ``_things``, ``_stuff``), ``miou``, ``mask_ap``, ``mask_ap50``, ``box_ap``, ``box_ap50``;
             ``per_class``: by name ``pq``, ``sq``, ``rq``, ``tp``, ``fp``, ``fn``, ``iou``, ``mask_ap``, ``box_ap``.
         """
-        found: dict[str, Any] = {}
+        metrics: dict[str, Any] = {}
         per_class: dict[str, dict[str, Any]] = {label.name: {} for label in self.parts[0].labels}
         for part in self.parts:
             values = part.compute()
             for name, numbers in values.pop("per_class").items():
                 per_class[name] |= numbers
-            found |= values
-        return {**found, "per_class": {name: numbers for name, numbers in per_class.items() if numbers}}
+            metrics |= values
+        return {**metrics, "per_class": {name: numbers for name, numbers in per_class.items() if numbers}}

@@ -40,16 +40,16 @@ class AveragePrecision:
 
         Left out where the truth has no objects. ``per_class``: name -> ``mask_ap``, ``box_ap``.
         """
-        found: dict[str, Any] = {"per_class": {}}
+        metrics: dict[str, Any] = {"per_class": {}}
         kinds: dict[str, Literal["segm", "bbox"]] = {"mask": "segm", "box": "bbox"}
         for name, kind in kinds.items():
-            of = coco_average_precision(self.truths, self.results, kind, max_detections=self.max_detections, by_area=False)
-            if of["ap"] is None:
-                return found
-            found |= {f"{name}_ap": of["ap"], f"{name}_ap50": of["ap50"]}
-            for index, value in of["per_class"].items():
-                found["per_class"].setdefault(self.labels[index].name, {})[f"{name}_ap"] = value
-        return found
+            precision = coco_average_precision(self.truths, self.results, kind, max_detections=self.max_detections, by_area=False)
+            if precision["ap"] is None:
+                return metrics
+            metrics |= {f"{name}_ap": precision["ap"], f"{name}_ap50": precision["ap50"]}
+            for index, value in precision["per_class"].items():
+                metrics["per_class"].setdefault(self.labels[index].name, {})[f"{name}_ap"] = value
+        return metrics
 
     def _rows(self, segments: Segmentation) -> list[dict[str, Any]]:
         """The objects that have a pixel, as :data:`axialzoo.tasks.coco.Picture` has them, with masks and boxes."""

@@ -69,12 +69,12 @@ class SegmentationTask(Task):
                 "mask transformer: expected one look at the whole image, found tiles, mirror images or scales; the slots of two looks are "
                 "of different objects, so that their masks cannot be averaged; leave out --tile, --hflip and --scales"
             )
-        stride, multiple = panoptic(spec).stride(spec.backbone), max(one["reduction"] for one in spec.backbone.feature_info())
-        found: list[Result] = []
-        for one, view in zip(x, views):
-            maps = predict_tta(compute, one, tta, stride, multiple)
-            found.append(self._read(maps, spec, view, labels, {}))
-        return found
+        stride, multiple = panoptic(spec).stride(spec.backbone), max(info["reduction"] for info in spec.backbone.feature_info())
+        results: list[Result] = []
+        for image, view in zip(x, views):
+            maps = predict_tta(compute, image, tta, stride, multiple)
+            results.append(self._read(maps, spec, view, labels, {}))
+        return results
 
     def _read(
         self, maps: Mapping[str, Any], spec: Model, view: ResizeTransform, labels: Sequence[Label], options: Mapping[str, Any]
@@ -90,8 +90,8 @@ class SegmentationTask(Task):
             "instance_area": reading.instance_area,
             "agreement": reading.agreement,
         }
-        found = decode(**maps, settings=Postprocess(**{**settings, **options}), labels=tuple(labels), things=head.things)
-        return in_picture(found, view)
+        segments = decode(**maps, settings=Postprocess(**{**settings, **options}), labels=tuple(labels), things=head.things)
+        return in_picture(segments, view)
 
     def metric(self, spec: Model, labels: Sequence[Label] = ()) -> SegmentationMetric:
         if isinstance(spec.head, MaskTransformer):
@@ -145,5 +145,5 @@ def in_picture(segments: Segmentation, view: ResizeTransform) -> Segmentation:
         return segments
     ids = view.map_to_picture(segments.segmentation)
     areas = np.bincount(ids.reshape(-1), minlength=int(segments.segmentation.max(initial=0)) + 1)
-    info = [{**one, "area": int(areas[one["id"]])} for one in segments.segments_info if areas[one["id"]]]
+    info = [{**segment, "area": int(areas[segment["id"]])} for segment in segments.segments_info if areas[segment["id"]]]
     return Segmentation(ids, info, segments.categories, view.map_to_picture(segments.class_map, fill=-1), segments.warnings)

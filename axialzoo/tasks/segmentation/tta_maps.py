@@ -41,12 +41,12 @@ def predict_tta(compute: Compute, x: np.ndarray, tta: TTA, stride: int, multiple
     return tiled_maps(predict, x, tta.tile or size, tta.overlap, activation=activation, multiple=multiple)
 
 
-def _look(compute: Compute, tile: np.ndarray, size: tuple[int, int], seen: tuple[int, int], mirror: bool, stride: int) -> Maps:
+def _look(compute: Compute, tile: np.ndarray, size: tuple[int, int], network_size: tuple[int, int], mirror: bool, stride: int) -> Maps:
     """One look at a tile (h, w, C): maps of its own height and width."""
-    given = tile if seen == size else resized(tile, seen)
-    given = given[:, ::-1] if mirror else given
-    outputs = compute(np.ascontiguousarray(given[None]))
-    maps = upsample_maps({name: value[0] for name, value in outputs.items()}, size, stride, seen)
+    model_input = tile if network_size == size else resized(tile, network_size)
+    model_input = model_input[:, ::-1] if mirror else model_input
+    outputs = compute(np.ascontiguousarray(model_input[None]))
+    maps = upsample_maps({name: value[0] for name, value in outputs.items()}, size, stride, network_size)
     return flip_maps(maps) if mirror else maps
 
 
@@ -80,4 +80,4 @@ def mean_maps(views: Iterable[Maps]) -> dict[str, np.ndarray]:
 def resized(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(H, W, C) floats at another height and width, bilinear by Pillow, smoothed first where it shrinks."""
     planes = [Image.fromarray(np.ascontiguousarray(x[..., channel], np.float32)) for channel in range(x.shape[-1])]
-    return np.stack([np.asarray(one.resize((size[1], size[0]), Image.Resampling.BILINEAR)) for one in planes], -1).astype(x.dtype)
+    return np.stack([np.asarray(plane.resize((size[1], size[0]), Image.Resampling.BILINEAR)) for plane in planes], -1).astype(x.dtype)
