@@ -16,7 +16,7 @@ import keras_hub
 import numpy as np
 
 from axialzoo.checkpoint import Config, Tensors
-from axialzoo.files import check_output, folder_written_beside
+from axialzoo.files import atomic_write_folder, check_output
 from axialzoo.hub import fetch_checkpoint
 from axialzoo.keras import backbone as ours
 from axialzoo.keras.weights import load_tensors
@@ -56,7 +56,7 @@ class AxialBackbone(keras_hub.models.FeaturePyramidBackbone):
         self.pyramid_outputs = {f"P{stride.bit_length() - 1}": x for stride, x in zip(strides, backbone.outputs)}
 
     def load_tensors(self, tensors: Tensors) -> None:
-        """Takes over a checkpoint's tensors, each of this backbone's and no other."""
+        """Load those tensors of a checkpoint that are this backbone's, all of them."""
         names = {parameter.name for parameter in parameters(self.spec)}
         load_tensors(self.own_backbone[0], {name: array for name, array in tensors.items() if name in names})
 
@@ -88,7 +88,7 @@ class AxialImageClassifier(keras_hub.models.ImageClassifier):
 
 
 def preprocessor(config: Config) -> AxialImageClassifierPreprocessor:
-    """The preprocessor that a checkpoint asks for, as far as keras-hub has it: pictures are cropped to their shorter side alone.
+    """Return keras-hub's preprocessor for a checkpoint. It crops pictures to their shorter side and no further.
 
     Raises:
         SpecError: for padding, and for pictures that are stretched to their own range, which it does not have.
@@ -112,7 +112,7 @@ def preprocessor(config: Config) -> AxialImageClassifierPreprocessor:
 
 
 def image_classifier(source: str | os.PathLike, **kwargs: Any) -> AxialImageClassifier:
-    """The task of a checkpoint, with its weights.
+    """Load a checkpoint as keras-hub's image classifier.
 
     Args:
         source: A folder, a name with weights, or ``org/repo``.
@@ -130,12 +130,12 @@ def image_classifier(source: str | os.PathLike, **kwargs: Any) -> AxialImageClas
 
 
 def save_preset(source: str | os.PathLike, folder: str | os.PathLike, *, overwrite: bool = False) -> None:
-    """Writes a checkpoint as a preset of keras-hub, which ``ImageClassifier.from_preset`` loads after this module is imported.
+    """Write a checkpoint as a preset of keras-hub, which ``ImageClassifier.from_preset`` loads after this module is imported.
 
     Raises:
         FileExistsError: where `folder` has something in it and `overwrite` is not said.
     """
     there = Path(folder)
     check_output(there, overwrite=overwrite or (there.is_dir() and not any(there.iterdir())))
-    with folder_written_beside(there) as beside:
+    with atomic_write_folder(there) as beside:
         image_classifier(source).save_to_preset(str(beside))

@@ -23,9 +23,9 @@ class Config:
 
     Attributes:
         model: Name in the registry, or ``"custom"``.
-        spec: What it computes.
+        spec: The model's spec.
         labels: One per class, or none; plain names do too.
-        preprocessing: What happens to a picture before.
+        preprocessing: Preprocessing of pictures.
         provenance: Plain JSON: source, recipe, metrics, licence and the like, of the tensors that `digest` names.
         digest: Of the tensors: see :func:`axialzoo.checkpoint.digest`; empty before they are saved.
         version: Of the text that it was read from: its tensors' names, hence the digest, are of that version.
@@ -54,7 +54,7 @@ class Config:
         strict_json.check_plain([self.model, [label.name for label in self.labels], self.provenance, self.digest], "config")
 
     def to_json(self) -> str:
-        """The text of ``config.json``; equal configs give equal text."""
+        """Return the text of ``config.json``; equal configs give equal text."""
         data = {
             "format": FORMAT,
             "version": VERSION,
@@ -69,7 +69,7 @@ class Config:
 
     @classmethod
     def from_json(cls, text: str | bytes, where: str = "config.json") -> Config:
-        """What `to_json` wrote, whoever says so.
+        """Read a config that `to_json` wrote. The text is not trusted: it may come from anybody.
 
         Raises:
             CheckpointError: for what is not JSON, unknown or missing fields, another format or version, and a text
@@ -117,7 +117,7 @@ class Config:
             raise CheckpointError(f"{where}: does not describe a model: {error}") from None
 
     def adapted(self, spec: Model) -> Config:
-        """The config of a model that starts from these weights as `spec`: what no longer holds is left out.
+        """Return the config of a model of `spec` that starts from these weights, without the fields that no longer hold.
 
         The labels go with another number of classes, the digest with any tensor; another input size or number of channels
         changes the preprocessing (a channel more gets the mean of the old ones).
@@ -160,7 +160,7 @@ class Config:
 
 
 def as_labels(labels: Iterable[object]) -> tuple[Label, ...]:
-    """Names or labels as labels."""
+    """Convert names or labels to labels."""
     if isinstance(labels, str):
         raise CheckpointError(f"config.labels: expected a list of names or labels, found the text {labels!r}")
     converted = []
@@ -172,8 +172,8 @@ def as_labels(labels: Iterable[object]) -> tuple[Label, ...]:
 
 
 def default_config(spec: Model, model: str = "custom") -> Config:
-    """A config for weights that say nothing about themselves: the preprocessing of the registered `model`, else ImageNet's,
-    at the size of `spec`."""
+    """Return a config for weights without one: with the preprocessing of the registered `model`, else ImageNet's, at the size
+    of `spec`."""
     channels = spec.backbone.in_channels
     base = replace(get_entry(model).preprocessing if is_registered(model) else Preprocessing(), size=spec.input_size)
     mean, std = (sum(values) / len(values) for values in (base.mean, base.std))

@@ -10,7 +10,7 @@ from axialzoo.checkpoint.checkpoint_error import CheckpointError
 
 
 def check_regular(path: Path, advice: str = "check the path") -> int:
-    """The size in bytes of the regular file at `path`, symbolic links followed.
+    """Return the size in bytes of the regular file at `path`, symbolic links followed.
 
     Raises:
         CheckpointError: where nothing is there, the link leads nowhere, or it is a folder, pipe or device.
@@ -28,7 +28,7 @@ def check_regular(path: Path, advice: str = "check the path") -> int:
 
 
 def read_small(path: Path, most: int, advice: str = "check the path") -> bytes:
-    """The bytes of a file of at most `most` bytes."""
+    """Return the bytes of a file of at most `most` bytes."""
     size = check_regular(path, advice)
     if size > most:
         raise CheckpointError(f"{path}: expected at most {most} bytes, found {size}")

@@ -19,15 +19,17 @@ EXAMPLES = "pictures/examples.json"
 
 
 def write_card(folder: Path, config: Config, repo_id: str = "ORG/REPO") -> Path:
-    """Writes ``README.md`` into a checkpoint's folder, in place of the one that is there: with its learning curve and its examples,
-    where they lie beside it. Arguments as of `model_card`."""
+    """Write ``README.md`` into a checkpoint's folder, in place of an older one, with the learning curve and the examples in the folder.
+
+    Arguments as for `model_card`.
+    """
     card = folder / "README.md"
     write_text(card, model_card(config, repo_id, curve=(folder / CURVE).exists(), examples=examples_of(folder)))
     return card
 
 
 def examples_of(folder: Path) -> list[dict[str, str]]:
-    """Of each example of a checkpoint's results ``file``, relative to the folder, and ``text``; none where there are none.
+    """Return ``file`` (relative to the folder) and ``text`` of each example of a checkpoint's results; an empty list without examples.
 
     Raises:
         ValueError: for a list of another form.
@@ -43,7 +45,7 @@ def examples_of(folder: Path) -> list[dict[str, str]]:
 
 
 def model_card(config: Config, repo_id: str = "ORG/REPO", *, curve: bool = False, examples: Sequence[Mapping[str, str]] = ()) -> str:
-    """The text of ``README.md``: front matter that the Hub reads, figures, examples, provenance and how to load it.
+    """Return the text of ``README.md``: front matter that the Hub reads, figures, examples, provenance and how to load it.
 
     Args:
         config: Its ``provenance`` may hold ``licence``, ``metrics`` (name -> number), ``notes`` (sentences) and anything else.
@@ -110,7 +112,7 @@ def model_card(config: Config, repo_id: str = "ORG/REPO", *, curve: bool = False
 
 
 def _kinds_table(per_kind: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Lines of a table with a row for each kind of picture and a column for each figure that all of them have."""
+    """Return the lines of a table with a row for each kind of picture and a column for each metric that all of them have."""
     names = [name for name in next(iter(per_kind.values()), {}) if all(name in metrics for metrics in per_kind.values())]
     rows = [
         "| " + " | ".join([kind, *(f"{value:.4f}" if isinstance(value, float) else str(value) for value in map(metrics.get, names))]) + " |"

@@ -46,7 +46,7 @@ class OfficialWeights:
 
     @property
     def least_bytes(self) -> int:
-        """Of the download, whose size no page says: the bytes of the weights in float32; optimizers and other heads come on top."""
+        """Least size of the download, since no page says it: the bytes of the weights in float32. Optimizers and other heads add to it."""
         spec = get_entry(self.name.partition(".")[0]).spec
         return 4 * sum(math.prod(parameter.shape) for parameter in parameters(spec))
 
@@ -79,10 +79,10 @@ def _of_deeplab2() -> list[OfficialWeights]:
 
 
 def _mask_transformers() -> list[OfficialWeights]:
-    """Of deeplab2's g3doc/projects/max_deeplab.md and kmax_deeplab.md; PQ by the official script, single scale.
+    """Return the weights of deeplab2's g3doc/projects/max_deeplab.md and kmax_deeplab.md; PQ by the official script, single scale.
 
-    PyTorch's files of kMaX-DeepLab are on Google Drive, where the README of bytedance/kmax-deeplab has
-    them: no address leads straight to them.
+    PyTorch's files of kMaX-DeepLab are on Google Drive: the README of bytedance/kmax-deeplab links to them, but no address
+    leads straight to a file.
     """
     weights = []
     for name, size, steps, pq in (
@@ -119,7 +119,7 @@ OFFICIAL: dict[str, OfficialWeights] = {
 
 
 def official(name: str) -> OfficialWeights:
-    """The weights called `name`.
+    """Return the weights called `name`.
 
     Raises:
         SpecError: naming the nearest.

@@ -28,7 +28,7 @@ Outputs = Mapping[str, np.ndarray]
 
 
 def noise_input(shape: tuple[int, int, int, int], seed: int = 0) -> np.ndarray:
-    """Fixed noise of `shape`, (N, H, W, C), in float64.
+    """Return fixed noise of `shape`, (N, H, W, C), in float64.
 
     Example:
         >>> made_input((1, 1, 1, 2))[0, 0, 0].round(3).tolist()
@@ -39,12 +39,12 @@ def noise_input(shape: tuple[int, int, int, int], seed: int = 0) -> np.ndarray:
 
 
 def golden_text(config: Config, made_by: str, cases: Mapping[str, tuple[np.ndarray, Outputs]]) -> str:
-    """The text of ``golden.json``.
+    """Return the text of ``golden.json``.
 
     Args:
         config: Of the weights.
         made_by: Framework and version.
-        cases: Precision -> an input of :func:`made_input` of seed 0, and what the model made of it.
+        cases: Precision -> an input of :func:`noise_input` of seed 0, and the model's outputs.
     """
     said = {
         precision: {
@@ -57,7 +57,7 @@ def golden_text(config: Config, made_by: str, cases: Mapping[str, tuple[np.ndarr
 
 
 def read_golden(folder: Path, config: Config) -> dict[str, Any] | None:
-    """Precision -> ``input`` and ``outputs`` of the golden activations in `folder`, or None where there are none.
+    """Return precision -> ``input`` and ``outputs`` of the golden activations in `folder`, or None without any.
 
     Raises:
         CheckpointError: where they are not of this format, or of other weights than `config`'s.
@@ -79,7 +79,7 @@ def read_golden(folder: Path, config: Config) -> dict[str, Any] | None:
 
 
 def input_of_case(case: Mapping[str, Any]) -> np.ndarray:
-    """The input of a case, (N, H, W, C).
+    """Return the input of a case, (N, H, W, C).
 
     Raises:
         CheckpointError: where this numpy makes other noise of its seed than the one that published it.
@@ -91,9 +91,9 @@ def input_of_case(case: Mapping[str, Any]) -> np.ndarray:
 
 
 def compare_golden(case: Mapping[str, Any], outputs: Outputs, precision: str) -> float | None:
-    """The largest difference between what was published and `outputs`, over the largest value (at least 1 in float32).
+    """Return the largest difference between the published outputs and `outputs`, over the largest value (at least 1 in float32).
 
-    None where outputs are missing, of another shape, or not finite.
+    Return None for outputs that are missing, of another shape, or not finite.
     """
     worst, expected = 0.0, case["outputs"]
     if expected.keys() != outputs.keys():

@@ -16,7 +16,7 @@ LINE = re.compile(r"([0-9a-f]{64}) [ *](\S.*)")
 
 
 def manifest(files: Mapping[str, bytes | Path]) -> str:
-    """The text of the manifest of `files`, name in the repository to content or path.
+    """Return the text of the manifest of `files`, name in the repository to content or path.
 
     Example:
         >>> manifest({"labels.txt": b""})[:12]
@@ -26,7 +26,7 @@ def manifest(files: Mapping[str, bytes | Path]) -> str:
 
 
 def read_manifest(path: Path) -> dict[str, str]:
-    """Name to SHA-256.
+    """Return name -> SHA-256 of a manifest.
 
     Raises:
         CheckpointError: for a line that is none, and for names outside of the folder.
@@ -43,7 +43,7 @@ def read_manifest(path: Path) -> dict[str, str]:
 
 
 def check_manifest(folder: Path) -> list[str]:
-    """The names that the manifest of a folder lists, once each file is there and has its SHA-256.
+    """Check that each file in the manifest of a folder exists and has its SHA-256, and return their names.
 
     Raises:
         CheckpointError: naming those that are missing or differ.

@@ -1,4 +1,4 @@
-"""The card as it is published: the one that lies in the folder, with the repository's own name, and all that the Hub wants to know."""
+"""The published card: the card in the folder, with the repository's own name and the metadata that the Hub reads."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def published_card(
     evaluations: Sequence[Mapping[str, Any]] = (),
     base_model: str | None = None,
 ) -> str:
-    """The text of the published ``README.md``.
+    """Return the text of the published ``README.md``.
 
     Args:
         config: Of the weights.
@@ -68,7 +68,7 @@ def published_card(
 
 
 def _sections(text: str) -> tuple[str, dict[str, str]]:
-    """What comes before the first heading of second order, and the sections by heading; fenced blocks hold none."""
+    """Split a card into the text before its first ``##`` heading and its sections by heading; headings in fenced blocks do not count."""
     parts, fenced = [[]], False
     for line in text.splitlines():
         fenced ^= line.startswith("```")
@@ -142,6 +142,6 @@ def _files(names: Sequence[str]) -> list[str]:
 
 
 def _pictures(names: Sequence[str], text: str) -> list[str]:
-    """Pictures that no line of the card shows yet."""
+    """Return lines with the pictures that the card does not show yet."""
     shown = [name for name in names if name.lower().endswith((".png", ".jpg", ".jpeg", ".webp")) and name not in text]
     return ["## Pictures", "", *(f"![{name.rpartition('/')[2]}]({name})" for name in shown)] if shown else []

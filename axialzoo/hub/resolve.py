@@ -1,4 +1,4 @@
-"""Where a checkpoint is: a folder, the package, or the Hub."""
+"""Locates a checkpoint: in a folder, the package, or on the Hub."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACKAGE = "package:"
 
 
 def fetch_checkpoint(source: str | os.PathLike, *, verify: bool = True, beside: bool = False) -> Checkpoint:
-    """The checkpoint that `source` means: see :func:`resolve` and :func:`axialzoo.checkpoint.load_checkpoint`.
+    """Load the checkpoint of `source`: see :func:`resolve` and :func:`axialzoo.checkpoint.load_checkpoint`.
 
     Args:
         source: As for :func:`resolve`.
@@ -40,13 +40,13 @@ def fetch_checkpoint(source: str | os.PathLike, *, verify: bool = True, beside: 
 
 
 def resolve(source) -> Path:
-    """The folder on this machine that `source` means, fetched from the Hub and checked where it has to be: see :func:`place_of`."""
+    """Return the local folder of `source`, fetched from the Hub and checked if necessary: see :func:`locate`."""
     location = locate(source)
     return location if isinstance(location, Path) else fetch(location).folder
 
 
 def locate(source) -> Path | Address:
-    """The folder, or the address on the Hub, that `source` means.
+    """Return the folder, or the address on the Hub, that `source` means.
 
     Args:
         source: In this order: a path to a folder; ``"package:NAME"`` (ships with axialzoo); a registered ``"name.tag"``, or
@@ -75,15 +75,16 @@ def locate(source) -> Path | Address:
 
 
 def reject_url_scheme(name: str) -> None:
-    """Refuses names as timm and others write repositories on the Hub."""
+    """Refuse names as timm and others write repositories on the Hub."""
     scheme, colon, rest = name.partition(":")
     if colon and scheme in ("hf-hub", "hf_hub", "hf", "timm"):
         raise SpecError(f"{name!r}: weights on the Hub are named without {scheme + colon!r}: pretrained={rest.lstrip('/')!r}")
 
 
 def weights_of(name: str, tag: str | None = None, kind: str | None = None) -> str:
-    """Where the weights of a registered model are: those of `tag`, of the tag in `name`, or the first; where there are such, their like
-    of another `kind` of attention.
+    """Return the location of a registered model's weights: those of `tag`, of the tag in `name`, or the first.
+
+    If `kind` is set, return the weights with that kind of attention instead, where they exist.
 
     Raises:
         SpecError: naming the tags that exist, and for official weights that nobody has pulled yet.

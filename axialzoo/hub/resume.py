@@ -26,7 +26,7 @@ Progress = Callable[[int, int | None], None]
 
 
 def fetch_file(address: str, target: Path, progress: Progress = lambda done, total: None) -> Path:
-    """Fetches `address` to `target`; what has arrived is kept in ``target.part``, and a later call goes on from there.
+    """Download `address` to `target`. An unfinished download stays in ``target.part``, and a later call resumes it.
 
     The server is asked for the rest of the same file (its ETag or date): where the file has changed meanwhile, it is fetched anew.
 
@@ -70,7 +70,7 @@ def fetch_file(address: str, target: Path, progress: Progress = lambda done, tot
 
 
 def _go_on(address: str, part: Path, progress: Progress) -> bool:
-    """Asks for what is missing of `part` and appends it; whether it is whole now."""
+    """Request the missing bytes of `part`, append them, and return whether the file is whole."""
     done, known = _size(part), _read(part)
     headers = {"Accept-Encoding": "identity", "User-Agent": "axialzoo"}
     if done and known.get("address") == address and known.get("same"):
@@ -102,7 +102,7 @@ def _go_on(address: str, part: Path, progress: Progress) -> bool:
 
 
 def _place(answer: http.client.HTTPResponse) -> tuple[int, int | None]:
-    """From which byte on an answer is, and of how many."""
+    """Return the first byte of an answer, and the total number of bytes."""
     match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range") or "") if answer.status == 206 else None
     if match:
         return int(match[1]), int(match[2])
@@ -111,13 +111,13 @@ def _place(answer: http.client.HTTPResponse) -> tuple[int, int | None]:
 
 
 def _same(answer: http.client.HTTPResponse) -> str:
-    """What tells that the file is still the same: a strong ETag, else its date, else ""."""
+    """Return the validator of the server's file: a strong ETag, else its date, else ""."""
     etag = answer.headers.get("ETag") or ""
     return etag if etag and not etag.startswith("W/") else answer.headers.get("Last-Modified") or ""
 
 
 def _asked(error: urllib.error.HTTPError) -> float:
-    """The seconds that the server asks to wait."""
+    """Return the seconds that the server asks to wait."""
     wait = error.headers.get("Retry-After") or ""
     return min(float(wait), MOST_WAIT) if wait.isdigit() else 0.0
 

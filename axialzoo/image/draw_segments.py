@@ -28,7 +28,7 @@ PALETTE = (
 
 
 def class_colour(labels: tuple[Label, ...], index: int) -> tuple[int, int, int]:
-    """The colour of class `index`: its label's, or always the same one of a palette that does not end."""
+    """Return the colour of class `index`: its label's, or a fixed one of an endless palette."""
     if labels and (colour := labels[index].colour) is not None:
         return colour
     if index < len(PALETTE):
@@ -39,9 +39,9 @@ def class_colour(labels: tuple[Label, ...], index: int) -> tuple[int, int, int]:
 
 
 def overlay(picture: Image.Image, segments: Segmentation, size: tuple[int, int] | None = None, *, scores: bool = True) -> Image.Image:
-    """The picture with its segments over it.
+    """Draw segments over a picture.
 
-    Objects (segments of things) have an outline, light with dark beside it so that it is seen on any ground; the larger ones are named.
+    Objects (segments of things) have an outline, light beside dark so that it is visible on any ground; the larger ones are named.
     Void is left as it is.
 
     Args:
@@ -82,7 +82,7 @@ def _is_thing(labels: tuple[Label, ...], segment: Mapping) -> bool:
 
 
 def _outline(index: np.ndarray, things: np.ndarray, width: int) -> np.ndarray:
-    """(h, w): 1 on the inner border of an object, 2 within that far outside of it, else 0."""
+    """Return (h, w): 1 on the inner border of an object, 2 on a border of that width around it, else 0."""
     is_object = things[index]
     border = np.zeros(index.shape, bool)
     for axis in (0, 1):
@@ -92,14 +92,14 @@ def _outline(index: np.ndarray, things: np.ndarray, width: int) -> np.ndarray:
         np.moveaxis(border, axis, 0)[1:] |= differs
     inner, outer = border & is_object, border & is_object
     for _ in range(width):
-        outer = _grown(outer)
+        outer = _dilate(outer)
     for _ in range(width - 1):
-        inner = _grown(inner) & is_object
+        inner = _dilate(inner) & is_object
     return np.where(inner, 1, np.where(outer, 2, 0))
 
 
-def _grown(mask: np.ndarray) -> np.ndarray:
-    """One pixel more on each side."""
+def _dilate(mask: np.ndarray) -> np.ndarray:
+    """Return the mask grown by one pixel on each side."""
     grown = mask.copy()
     grown[1:] |= mask[:-1]
     grown[:-1] |= mask[1:]
@@ -109,7 +109,7 @@ def _grown(mask: np.ndarray) -> np.ndarray:
 
 
 def _names(drawn: Image.Image, index: np.ndarray, info: list, things: np.ndarray, labels: tuple[Label, ...], scores: bool) -> None:
-    """Names objects in their widest row, where the name fits into it, in white with a dark edge; if all are of one class, scores alone."""
+    """Write names of objects in their widest row, where they fit, in white with a dark edge; scores alone if all have one class."""
     pen, letters = ImageDraw.Draw(drawn), font(11)
     several = len({info[place]["label_id"] for place in np.flatnonzero(things)}) > 1
     for place in np.flatnonzero(things):
@@ -198,7 +198,7 @@ def _sheet(picture: Image.Image, views: Mapping[str, Segmentation], path, scores
 
 
 def _legend(segments: Segmentation, truth: Segmentation | None, most: int) -> list[tuple[tuple | None, str, str]]:
-    """Colour, name and amount of each class that occurs, the largest first; what has no room is counted in a last row without colour."""
+    """Return colour, name and amount of each class that occurs, the largest first; a last row without colour counts those without room."""
     areas = [_areas(segmentation) for segmentation in (segments, truth) if segmentation is not None]
     objects = Counter(segment["label_id"] for segment in segments.segments_info if _is_thing(segments.categories, segment))
     rows = []
@@ -210,7 +210,7 @@ def _legend(segments: Segmentation, truth: Segmentation | None, most: int) -> li
 
 
 def _areas(segments: Segmentation) -> Counter[int]:
-    """Pixels of each class that has segments."""
+    """Count the pixels of each class that has segments."""
     known = {segment["id"]: segment["label_id"] for segment in segments.segments_info}
     pixels_per_class: Counter[int] = Counter()
     for id, pixels in zip(*(values.tolist() for values in np.unique(segments.segmentation, return_counts=True))):

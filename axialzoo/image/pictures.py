@@ -1,4 +1,4 @@
-"""Whatever a user holds a picture as, as pictures."""
+"""Turns paths, pictures, arrays and lists of them into pictures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TAKEN = "a path, a Pillow picture, an array (H, W, 3) or (H, W) of 0 to 255, or 
 
 
 def iter_images(images: Any) -> Iterator[Image.Image | np.ndarray]:
-    """The pictures in `images`, one after another: Pillow's, or arrays.
+    """Yield the pictures in `images`, one after another: Pillow's, or arrays.
 
     Args:
         images: A path, a Pillow picture, an array (H, W), (H, W, 1) or (H, W, 3) or a batch of such, (N, H, W, C), or a list of all
@@ -45,7 +45,7 @@ def iter_images(images: Any) -> Iterator[Image.Image | np.ndarray]:
 
 
 def preprocessed(images: Any, preprocessing: Preprocessing) -> np.ndarray:
-    """The pictures in `images` as a batch: float32 (N, C, H, W).
+    """Preprocess the pictures in `images` to a batch: float32 (N, C, H, W).
 
     Raises:
         ImageError: as :func:`iter_images` and :func:`preprocess`; for no pictures, or pictures that keep their own

@@ -1,4 +1,4 @@
-"""What a user may change of a model, in one place: arguments of every model's builder."""
+"""Changes that a user may make to a model: the arguments of every model's builder."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Changes(TypedDict, total=False):
 
 
 def adapt(spec: Model, **changes: Unpack[Changes]) -> Model:
-    """The same model with what a user may change: see :class:`Changes`.
+    """Return the model with `changes` applied: see :class:`Changes`.
 
     Raises:
         SpecError: for a name that is none of these, or a value that does not fit.
@@ -82,13 +82,13 @@ def adapt(spec: Model, **changes: Unpack[Changes]) -> Model:
 
 
 def without_head(spec: Model) -> Model:
-    """The same model, of features alone."""
+    """Return the model without its head, so that it returns features."""
     return replace(spec, head=None)
 
 
 def same_architecture(spec: Model, other: Model) -> bool:
-    """Whether two specs differ at most in what :func:`adapt` may change and a checkpoint may bring along."""
-    return _neutral(spec) == _neutral(other)
+    """Tell whether two specs differ at most in what :func:`adapt` may change and a checkpoint may bring along."""
+    return _canonical(spec) == _canonical(other)
 
 
 def _backbone(backbone: Backbone, changes: Changes) -> Backbone:
@@ -114,7 +114,9 @@ def _attending(changes: Changes) -> Callable[[Block], Block]:
     return change
 
 
-def _neutral(spec: Model) -> Model:
+def _canonical(spec: Model) -> Model:
+    """Return the spec with everything that a user may change at a fixed value."""
+
     def whole(block: Block) -> Block:
         attention = block.attention
         if attention is None or attention.kind != "axial":
@@ -128,5 +130,5 @@ def _neutral(spec: Model) -> Model:
         spec = replace(spec, backbone=replace(spec.backbone, memory=replace(spec.backbone.memory, tokens=1)))
     try:
         return adapt(spec, output_stride=32)
-    except SpecError:  # has but one
+    except SpecError:  # it supports a single output stride
         return spec

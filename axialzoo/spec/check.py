@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 class SpecError(ValueError):
-    """A spec, a name or a config that does not describe a model."""
+    """Error of a spec, a name or a config that does not describe a model."""
 
 
 def require(condition: bool, message: str) -> None:
@@ -31,7 +31,7 @@ def require_choice(owner: str, field: str, value: object, known: tuple) -> None:
 
 
 def did_you_mean(name: object, known) -> str:
-    """``"; did you mean 'x'?"`` where a known name is near, else ``""``."""
+    """Return ``"; did you mean 'x'?"`` where a known name is near, else ``""``."""
     near = difflib.get_close_matches(str(name), [str(word) for word in known], n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else ""
 

@@ -18,7 +18,7 @@ class ModelEntry:
 
     Attributes:
         name: What users write.
-        spec: What it computes.
+        spec: The model's spec.
         summary: One line.
         source: Paper or code that defines it.
         published: Numbers from that source, by name: ``parameters``, ``multiply_adds``, ``top1`` (ImageNet), ``cityscapes_pq``
@@ -39,17 +39,17 @@ class ModelEntry:
     rebuild: Callable[[int], Model] | None = None
 
     def at(self, output_stride: int | None) -> Model:
-        """Its spec, with the layers that it has at `output_stride`."""
+        """Return the spec with the layers that it has at `output_stride`."""
         if output_stride is None or self.rebuild is None or output_stride == self.spec.backbone.output_stride:
             return self.spec
         return self.rebuild(output_stride)
 
     def kind_of(self, tag: str) -> str | None:
-        """The kind of attention that the weights tagged `tag` are of, None for the model's own."""
+        """Return the kind of attention of the weights tagged `tag`, None for the model's own."""
         return self._split_tag(tag)[1]
 
     def tag_of_kind(self, kind: str, tag: str | None = None) -> str | None:
-        """The tag of weights of another kind of attention, like those tagged `tag` (default: the first); None where there are none.
+        """Return the tag of weights of another kind of attention, like those tagged `tag` (default: the first); None where there are none.
 
         Raises:
             SpecError: for an unknown kind, or a model without attention.
@@ -60,7 +60,7 @@ class ModelEntry:
         return candidate if candidate in self.weights else None
 
     def _split_tag(self, tag: str) -> tuple[str, str | None]:
-        """A tag as the one of the model's own kind and a kind: ``"cifar10_global"`` as ``("cifar10", "global")``."""
+        """Split a tag into the tag of the model's own kind and a kind: ``"cifar10_global"`` into ``("cifar10", "global")``."""
         return next(((base, kind) for base in self.weights for kind in KINDS if tag == f"{base}_{kind}"), (tag, None))
 
 
@@ -79,7 +79,7 @@ def register(entry: ModelEntry, *aliases: str) -> ModelEntry:
 
 
 def get_entry(name: str) -> ModelEntry:
-    """The model called `name`, an alias, or either with a tag of its weights (``name.tag``).
+    """Return the model called `name`, an alias, or either with a tag of its weights (``name.tag``).
 
     Raises:
         SpecError: naming the nearest known name.
@@ -97,12 +97,12 @@ def get_entry(name: str) -> ModelEntry:
 
 
 def is_registered(name: str) -> bool:
-    """Whether `name` is a model's, or an alias."""
+    """Tell whether `name` is a model or an alias."""
     return name in _entries or name in _aliases
 
 
 def list_models(*patterns: str, task: str | None = None, pretrained: bool = False) -> list[str]:
-    """Names that match one of the wildcard `patterns` (none: all), in order of registration.
+    """Return the names of models that match one of the wildcard `patterns` (none: all), in order of registration.
 
     Args:
         patterns: As in a shell: ``"axial_resnet*_s"``.
@@ -124,5 +124,5 @@ def list_models(*patterns: str, task: str | None = None, pretrained: bool = Fals
 
 
 def aliases(name: str) -> list[str]:
-    """Other names of the model called `name`."""
+    """Return the other names of the model called `name`."""
     return [alias for alias, target in _aliases.items() if target == name]

@@ -18,7 +18,7 @@ Picture = Sequence[Mapping[str, Any]]
 def coco_average_precision(
     truths: Sequence[Picture], results: Sequence[Picture], kind: Kind = "bbox", *, max_detections: int = 100, by_area: bool = True
 ) -> dict[str, Any]:
-    """Average precision over the intersections over union 0.50, 0.55 ... 0.95, as COCO counts it (arXiv:1405.0312).
+    """Compute COCO's average precision, over the intersections over union 0.50, 0.55 ... 0.95 (arXiv:1405.0312).
 
     A crowd neither counts as found nor as missed.
 
@@ -55,7 +55,7 @@ def coco_average_precision(
 def _precision(
     truths: Sequence[Picture], results: Sequence[Picture], kind: Kind, classes: list[int], max_detections: int, by_area: bool
 ) -> np.ndarray:
-    """(T thresholds, R recalls, K classes, A areas, all sizes first): the precision, -1 where truth has no object."""
+    """Return the precision (T thresholds, R recalls, K classes, A areas, all sizes first); -1 where truth has no object."""
     try:
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
@@ -69,14 +69,14 @@ def _precision(
         rows = [(picture, item) for picture, objects in enumerate(pictures) for item in objects]
         coco: Any = COCO()
         coco.dataset = {
-            "images": [{"id": picture, "height": 0, "width": 0} for picture in range(len(pictures))],  # run lengths know theirs
+            "images": [{"id": picture, "height": 0, "width": 0} for picture in range(len(pictures))],  # run lengths have their own size
             "categories": [{"id": index} for index in classes],
             "annotations": [_annotation(number, picture, item, kind) for number, (picture, item) in enumerate(rows, 1)],  # 0 means none
         }
         coco.createIndex()
         return coco
 
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         evaluation = COCOeval(dataset(truths), dataset(results), kind)
         settings = evaluation.params
         settings.maxDets = [max_detections]

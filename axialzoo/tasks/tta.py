@@ -1,4 +1,4 @@
-"""How often, and in which parts, a network looks at a picture: once at the whole, unless more is asked for."""
+"""Test-time augmentation: tiles (a sliding window), horizontal flip and several scales."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Compute = Callable[[np.ndarray], Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class TTA:
-    """What is asked for beyond one look at the whole picture; `tta_from_options` makes it of what a user says.
+    """Test-time augmentation. `tta_from_options` makes one from a user's options.
 
     Attributes:
-        tile: Height and width of overlapping tiles, in pixels of the model's input; None for the whole at once.
+        tile: Height and width of overlapping tiles, in pixels of the model's input; None for the whole picture at once.
         overlap: Rows and columns that neighbouring tiles share at least.
-        hflip: Look at the mirrored picture too, and take the mean.
-        scales: Look at the picture at these sizes, as multiples of the model's input, and take the mean.
+        hflip: Predict the mirrored picture too, and take the mean.
+        scales: Predict the picture at these sizes, as multiples of the model's input, and take the mean.
     """
 
     tile: tuple[int, int] | None = None
@@ -45,7 +45,7 @@ class TTA:
 
     @property
     def asked(self) -> dict[str, Any]:
-        """What is asked for, as JSON says it; empty for one look at the whole."""
+        """Options that differ from the default, as JSON; empty without test-time augmentation."""
         options: dict[str, Any] = {}
         if self.tile is not None:
             options |= {"tile": _by(self.tile), "overlap": _by(self.overlap)}
@@ -54,7 +54,7 @@ class TTA:
         return options if self.scales == (1.0,) else {**options, "scales": list(self.scales)}
 
     def ways(self, size: tuple[int, int]) -> Iterator[tuple[tuple[int, int], bool]]:
-        """Of each look at something of `size`: the height and width to look at it in, and whether mirrored."""
+        """Yield the height and width of each view of an input of `size`, and whether it is mirrored."""
         for scale in self.scales:
             scaled = max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
             for mirror in (False, True) if self.hflip else (False,):
@@ -62,13 +62,13 @@ class TTA:
 
 
 class TTAOptions(TypedDict, total=False):
-    """What a user says of tta, as keyword arguments.
+    """Keyword arguments of test-time augmentation.
 
     Attributes:
         tile: A side, (height, width) or ``"513x513"``, in pixels of the model's input; None for the whole picture at once.
         overlap: Pixels, or (rows, columns), that neighbouring tiles share at least; default a quarter of the tile.
-        hflip: Whether to look at the mirrored picture too.
-        scales: Sizes to look at the picture in, as multiples of the model's input.
+        hflip: Whether to predict the mirrored picture too.
+        scales: Sizes at which to predict the picture, as multiples of the model's input.
     """
 
     tile: int | str | Sequence[int] | None
@@ -78,13 +78,13 @@ class TTAOptions(TypedDict, total=False):
 
 
 def tta_from_options(**options: Unpack[TTAOptions]) -> TTA:
-    """What a user says of tta: see :class:`Asked`.
+    """Return the test-time augmentation of a user's options: see :class:`TTAOptions`.
 
     Raises:
         SpecError: for values that do not fit.
 
     Example:
-        >>> tta_from_options("512x640", hflip=True).asked
+        >>> tta_from_options(tile="512x640", hflip=True).asked
         {'tile': '512x640', 'overlap': '128x160', 'hflip': True}
     """
     unknown = sorted(set(options) - set(TTAOptions.__annotations__))
@@ -105,19 +105,20 @@ def tta_from_options(**options: Unpack[TTAOptions]) -> TTA:
 MEANING = {"tile": "tiles of a picture", "hflip": "mirrored pictures", "scales": "pictures at several sizes"}
 
 
-def check_tta(task: str, understood: Sequence[str], tta: TTA) -> None:
-    """Refuses what a task does not understand, by name.
+def check_tta(task: str, supported: Sequence[str], tta: TTA) -> None:
+    """Refuse test-time augmentations that a task does not support.
 
     Args:
         task: Its name.
-        understood: Of ``"tile"``, ``"hflip"`` and ``"scales"``, those that it understands.
+        supported: Those of ``"tile"``, ``"hflip"`` and ``"scales"`` that it supports.
+        tta: The requested augmentations.
 
     Raises:
         SpecError: saying what to leave out.
     """
     for name in tta.asked:
-        if name in MEANING and name not in understood:
-            instead = f"it takes {' and '.join(understood)} alone" if understood else "it looks at the whole picture once"
+        if name in MEANING and name not in supported:
+            instead = f"it takes {' and '.join(supported)} alone" if supported else "it looks at the whole picture once"
             raise SpecError(f"{name}: models of {task} make nothing of {MEANING[name]}; leave {name} out ({instead})")
 
 

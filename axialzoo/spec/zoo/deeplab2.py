@@ -1,6 +1,6 @@
-"""How google-research/deeplab2 (model/encoder/axial_resnet.py) makes its backbones, in our words; the families use it.
+"""Backbones of google-research/deeplab2 (model/encoder/axial_resnet.py) as specs, for the families that use them.
 
-What that code base does otherwise than the authors': keys as wide as the filters and values twice as wide, tables of
+That code base differs from the authors' in these points: keys as wide as the filters and values twice as wide, tables of
 509 rows, striding after each axis by slicing, blocks that activate their input, shortcuts convolved only where the
 width changes, no max pool after the stem, output stride 16 with atrous convolutions, epsilon 1e-3 and momentum 0.01,
 pictures from -1 to 1.
@@ -94,7 +94,7 @@ class Arguments:
         return Transformer(round(2 * width), width, 2 * width, 8, self.transformer_ffn)
 
     def blocks(self, filters: int, count: int, stage_stride: int, before: int, tokens_at: int = 0) -> tuple[Block, ...]:
-        """Blocks whose input has the stride `before` in a network of output stride 32, as have all strides here.
+        """Build blocks. `before` is the stride of their input; all strides here are those of a network of output stride 32.
 
         A transformer's width follows the stride `tokens_at`; 0 for `before`.
         """
@@ -166,6 +166,6 @@ def backbone(kind: str = "resnet_beta", **arguments: Any) -> Model:
 
 
 def decoder_strides(output_stride: int) -> list[int]:
-    """Strides of one stack of the decoder: from the output stride up to 4 and down again; 16 gives 8, 4, 8, 16."""
+    """Return the strides of one stack of the decoder: from the output stride up to 4 and down again; 16 gives 8, 4, 8, 16."""
     up = [stride for stride in (16, 8) if stride < output_stride]
     return [*up, 4, *reversed(up), output_stride]

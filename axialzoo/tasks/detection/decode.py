@@ -1,6 +1,6 @@
-"""From a network's maps to boxes in the picture: FCOS (arXiv:1904.01355, section 3; scores as in arXiv:2006.09214).
+"""Decodes a network's maps to boxes in the picture: FCOS (arXiv:1904.01355, section 3; scores as in arXiv:2006.09214).
 
-What a network gives, for each level of stride s, height H = ceil(input height / s) and width W alike:
+The outputs of a network, for each level of stride s, height H = ceil(input height / s) and width W alike:
 
     classes     (H, W, classes)  logits
     boxes       (H, W, 4)        how far the box's left, top, right and bottom lie from the location, in strides: 0 or more, after
@@ -38,7 +38,7 @@ def decode(
     limited: bool = True,
     labels: tuple[Label, ...] = (),
 ) -> Detections:
-    """The objects of one picture.
+    """Decode the maps of one picture to its objects.
 
     A candidate is a class at a location; its score is sqrt(sigmoid(class) * sigmoid(centerness)).
 
@@ -73,7 +73,7 @@ def decode(
     boxes = np.clip(boxes, 0, [size[1], size[0]] * 2)
     some = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(1)
     boxes, scores, indices = boxes[some], scores[some], indices[some]
-    overlap, limit = finding.overlap, finding.max_detections + 1 if limited else None  # one more shows that there are more
+    overlap, limit = finding.overlap, finding.max_detections + 1 if limited else None  # one box more shows that the limit was reached
     if finding.suppression == "greedy":
         keep = suppress(boxes, scores, indices, overlap=overlap, limit=limit)
         scores = scores[keep]
@@ -86,7 +86,7 @@ def decode(
 
 
 def limited_boxes(detections: Detections, limit: int | None) -> Detections:
-    """The first `limit` of boxes, which then say that there were more; None for all."""
+    """Keep the first `limit` boxes, with a warning if there were more; None for all."""
     if limit is None or len(detections) <= limit:
         return detections
     text = f"the limit of {limit} boxes was reached: those with lower scores are left out; raise max_detections of the model's finding"
@@ -95,12 +95,12 @@ def limited_boxes(detections: Detections, limit: int | None) -> Detections:
 
 
 def flip_boxes(boxes: np.ndarray, width: int) -> np.ndarray:
-    """Boxes (n, 4) of a mirrored input of that width as those of the input itself, or the other way round."""
+    """Flip boxes (n, 4) horizontally in an input of that width."""
     return np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
 
 
 def merge_views(views: Sequence[Detections], overlap: float, most: int | None) -> Detections:
-    """The boxes of several views at one picture, best first: of those of a class that overlap by more than `overlap`, the best."""
+    """Merge the boxes of several views of one picture, best first: boxes of a class that overlap by more than `overlap` are suppressed."""
     boxes, scores, labels = (np.concatenate([getattr(view, name) for view in views]) for name in ("boxes", "scores", "labels"))
     keep = suppress(boxes, scores, labels, overlap=overlap, limit=None if most is None else most + 1)
     warnings = tuple(dict.fromkeys(text for view in views for text in view.warnings))
@@ -108,19 +108,19 @@ def merge_views(views: Sequence[Detections], overlap: float, most: int | None) -
 
 
 def locations(height: int, width: int, stride: int) -> np.ndarray:
-    """(height, width, 2): x and y of each location of a level, in pixels of the model's input."""
+    """Return (height, width, 2): x and y of each location of a level, in pixels of the model's input."""
     x, y = ((np.arange(side) + 0.5) * stride for side in (width, height))
     return np.stack(np.broadcast_arrays(x[None], y[:, None]), -1)
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-x)), without overflow."""
+    """Return 1 / (1 + exp(-x)), without overflow."""
     small = np.exp(-np.abs(x))
     return np.where(x >= 0, 1, small) / (1 + small)
 
 
 def _candidates(classes: np.ndarray, distances: np.ndarray, centerness: np.ndarray, stride: int, threshold: float, most: int | None):
-    """Boxes (n, 4) of the model's input, scores (n,) and classes (n,) of one level; by falling score, of equals the first in the maps."""
+    """Return boxes (n, 4) of the model's input, scores (n,) and classes (n,) of one level, by falling score, stably."""
     scores = np.sqrt(sigmoid(classes) * sigmoid(centerness))  # (H, W, classes)
     places = np.flatnonzero(scores >= threshold)
     places = places[np.argsort(-scores.ravel()[places], kind="stable")[:most]]
@@ -131,7 +131,7 @@ def _candidates(classes: np.ndarray, distances: np.ndarray, centerness: np.ndarr
 
 
 def _levels(outputs: Mapping[str, Sequence[np.ndarray]], strides: Sequence[int], labels: Sequence[Label]) -> list[Level]:
-    """The maps of each level, in float64, looked over."""
+    """Validate the maps of each level, and return them in float64."""
     if set(outputs) != set(MAPS):
         raise ValueError(f"outputs: expected {', '.join(MAPS)}, found {', '.join(map(str, outputs)) or 'none'}")
     counts = {name: len(outputs[name]) for name in MAPS}

@@ -1,4 +1,4 @@
-"""How well boxes are found: COCO's average precision."""
+"""COCO's average precision of boxes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class BoxMetric:
 
     Example:
         >>> import numpy as np
-        >>> metric, boxes = BoxMetric(), Boxes(np.array([[0.0, 0, 9, 9]]), np.ones(1), np.zeros(1, int))
+        >>> metric, boxes = BoxMetric(), Detections(np.array([[0.0, 0, 9, 9]]), np.ones(1), np.zeros(1, int))
         >>> metric.update(boxes, boxes)
         >>> round(metric.compute()["box_ap"], 3)
         1.0
@@ -40,7 +40,7 @@ class BoxMetric:
         self.results: list[list[dict[str, Any]]] = []
 
     def update(self, result: Detections, truth: Detections | Segmentation) -> None:
-        """Counts one picture: what was found, and what is there, both in pixels of the picture; of segments, the boxes of things.
+        """Add the result and the annotation of one picture, in its own pixels; of segments, the boxes of things.
 
         Raises:
             ValueError: for boxes that are not left, top, right, bottom, scores that are not finite, or a class without a label.
@@ -57,8 +57,11 @@ class BoxMetric:
         self.results.append(result_rows)
 
     def compute(self) -> dict[str, Any]:
-        """``box_ap``, ``box_ap50``, ``box_ap75``, ``box_ap_small``, ``box_ap_medium``, ``box_ap_large``: fractions, None where truth has
-        no such box (by area: up to 32^2, up to 96^2, more); ``per_class``: by name, ``box_ap``.
+        """Return the average precisions as fractions; None where truth has no such box.
+
+        Returns:
+            ``box_ap``, ``box_ap50``, ``box_ap75``; by area ``box_ap_small`` (up to 32^2), ``box_ap_medium`` (up to 96^2) and
+            ``box_ap_large``; ``per_class``: name -> ``box_ap``.
         """
         metrics = coco_average_precision(self.truths, self.results, "bbox")
         per_class = metrics["per_class"]

@@ -1,7 +1,7 @@
-"""Of boxes that overlap and are of one class, the best: greedy non-maximum suppression, and Soft-NMS (arXiv:1704.04503).
+"""Non-maximum suppression within each class: greedy, and Soft-NMS (arXiv:1704.04503).
 
-How much two boxes overlap is intersection over union; with a box of no area it is 0, so such a box neither suppresses nor is suppressed.
-Among equal scores the one of the lower index comes first.
+The overlap of two boxes is their intersection over union. It is 0 for a box of no area, which neither suppresses nor is suppressed.
+Among boxes of equal score the lower index comes first.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ CHUNK = 512
 
 
 def suppress(boxes: np.ndarray, scores: np.ndarray, indices: np.ndarray, *, overlap: float = 0.6, limit: int | None = None) -> np.ndarray:
-    """Which boxes stay: best first, each takes away those of its class that it overlaps by more than `overlap`.
+    """Return the boxes that stay: best first, each removes those of its class that it overlaps by more than `overlap`.
 
     Args:
         boxes: (n, 4) left, top, right, bottom.
@@ -52,7 +52,7 @@ def suppress_softly(
     threshold: float = 0.001,
     limit: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Soft-NMS: a box lowers the scores of those of its class that it overlaps, instead of taking them away.
+    """Apply Soft-NMS: a box lowers the scores of boxes of its class that it overlaps, instead of removing them.
 
     Args:
         boxes, scores, indices, limit: As for :func:`suppress`.
@@ -87,7 +87,7 @@ def suppress_softly(
 
 
 def overlaps(boxes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Intersection and union, (n, m) each, of boxes (n, 4) with boxes (m, 4)."""
+    """Return intersection and union, (n, m) each, of boxes (n, 4) with boxes (m, 4)."""
     x1, y1, x2, y2 = boxes.T[:, :, None]  # (n, 1) each
     left, top, right, bottom = others.T  # (m,) each
     width = np.maximum(np.minimum(x2, right) - np.maximum(x1, left), 0)  # (n, m)
@@ -98,10 +98,10 @@ def overlaps(boxes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _greedy(boxes: np.ndarray, overlap: float, limit: int | None) -> np.ndarray:
-    """Positions, of boxes sorted by falling score, that stay.
+    """Return the positions of the boxes that stay, of boxes sorted by falling score.
 
-    A block is decided at once, then those near it are taken away from the rest, which lies in chunks from left to right: a chunk is
-    compared only with those of the block that reach it.
+    A block is decided at once; then the boxes that it suppresses are removed from the rest. The rest lies in chunks from left to right,
+    and a chunk is compared only with the boxes of the block that reach it.
     """
     chunks = np.split(np.argsort(boxes[:, 0], kind="stable"), range(CHUNK, len(boxes), CHUNK))
     alive = np.ones(len(boxes), bool)
@@ -127,14 +127,14 @@ def _greedy(boxes: np.ndarray, overlap: float, limit: int | None) -> np.ndarray:
 
 
 def _near(boxes: np.ndarray, others: np.ndarray, overlap: float) -> np.ndarray:
-    """(n, m) bool: whether boxes overlap by more than `overlap`; without a division, which of no area has no answer."""
+    """Return (n, m) bool: whether boxes overlap by more than `overlap`. It does not divide, so boxes of no area are safe."""
     intersection, union = overlaps(boxes, others)
     union *= overlap
     return intersection > union
 
 
 def _soft(boxes: np.ndarray, scores: np.ndarray, share: Callable, threshold: float, limit: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Positions and lowered scores, of boxes sorted by falling score, in the order in which they are picked."""
+    """Return positions and lowered scores, in the order of picking, of boxes sorted by falling score."""
     rest = np.flatnonzero(scores >= threshold)
     scores = scores[rest]
     picked, values = [], []
@@ -151,7 +151,7 @@ def _soft(boxes: np.ndarray, scores: np.ndarray, share: Callable, threshold: flo
 
 
 def _classes(scores: np.ndarray, indices: np.ndarray) -> Iterator[np.ndarray]:
-    """Positions of each class, by falling score, of equals the lower first."""
+    """Yield the positions of each class by falling score; the lower of equals comes first."""
     order = np.lexsort((-scores, indices))  # stable
     if len(order):
         yield from np.split(order, np.flatnonzero(np.diff(indices[order])) + 1)

@@ -1,4 +1,4 @@
-"""Segments as COCO's panoptic files: a PNG of ids for each picture, and one JSON of what they are."""
+"""COCO's panoptic format: a PNG of ids for each picture, and one JSON that describes the segments."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ LARGEST = 256**3 - 1
 
 
 def ids_to_rgb(ids: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 from ids (H, W): id = R + 256 G + 65536 B."""
+    """Return colours (H, W, 3) uint8 from ids (H, W): id = R + 256 G + 65536 B."""
     if ids.size and (ids.min() < 0 or ids.max() > LARGEST):
         raise ValueError(f"ids: expected from 0 to {LARGEST}, found {ids.min()} to {ids.max()}")
     return np.stack([ids & 255, ids >> 8 & 255, ids >> 16 & 255], -1).astype(np.uint8)
 
 
 def rgb_to_ids(rgb: np.ndarray) -> np.ndarray:
-    """(H, W) int32 ids from (H, W, 3) uint8; the inverse of `ids_to_rgb`."""
+    """Return ids (H, W) int32 from colours (H, W, 3) uint8; the inverse of `ids_to_rgb`."""
     if rgb.ndim != 3 or rgb.shape[-1] != 3 or rgb.dtype != np.uint8:
         raise ValueError(f"rgb: expected (H, W, 3) uint8, found {rgb.dtype} of shape {rgb.shape}")
     red, green, blue = np.moveaxis(rgb.astype(np.int32), -1, 0)
@@ -39,13 +39,13 @@ def write_panoptic(
     """Write ``NAME.png`` for each picture into ``folder/panoptic/``, and ``folder/panoptic.json``, as COCO's evaluation reads them.
 
     Args:
-        folder: Made if it is not there.
+        folder: Created if it does not exist.
         segments: By the picture's name, which is also its ``image_id``.
         labels: One per class.
         category_ids: The data set's own number of each class; None for 0, 1, 2 ...
 
     Returns:
-        The path of the JSON. Each file is written beside and renamed.
+        The path of the JSON. Each file is written to a temporary file, then renamed.
     """
     categories = list(range(len(labels))) if category_ids is None else list(category_ids)
     if len(categories) != len(labels):
@@ -78,7 +78,7 @@ def _segments_info(segments: Segmentation, categories: list[int]) -> list[dict[s
 
 
 def read_panoptic(file: str | os.PathLike, folder: str | os.PathLike) -> tuple[dict[str, Segmentation], tuple[Label, ...], list[int]]:
-    """The segments of COCO's panoptic JSON and the folder of its PNG files.
+    """Read the segments of COCO's panoptic JSON and the folder of its PNG files.
 
     Returns:
         By the PNG's name without its suffix; one label per category in the file's order; and the data set's own number of each.

@@ -8,7 +8,7 @@ from axialzoo.tasks.results import Segmentation
 
 
 def relabel(segments: Segmentation) -> np.ndarray:
-    """(H, W) int32: 1 for the first of `segments_info` and so on, 0 for void.
+    """Return the map as (H, W) int32: 1 for the first of `segments_info` and so on, 0 for void.
 
     Raises:
         ValueError: The map holds an id that `segments_info` does not know, or that is negative; or an id comes twice.
@@ -27,16 +27,16 @@ def relabel(segments: Segmentation) -> np.ndarray:
 
 
 def class_of(segments: Segmentation) -> np.ndarray:
-    """(n,) int64: the class of each of `segments_info`."""
+    """Return (n,) int64: the class of each of `segments_info`."""
     return np.array([segment["label_id"] for segment in segments.segments_info], np.int64)
 
 
 def is_crowd(segments: Segmentation) -> np.ndarray:
-    """(n,) bool: which of `segments_info` are crowds."""
+    """Return (n,) bool: which of `segments_info` are crowds."""
     return np.array([bool(segment.get("iscrowd")) for segment in segments.segments_info], bool)
 
 
 def areas(segments: Segmentation, index: np.ndarray | None = None) -> np.ndarray:
-    """(n + 1,) int64: pixels of void, then of each of `segments_info`; `index` is the result of :func:`relabel`, if it is at hand."""
+    """Return (n + 1,) int64: pixels of void, then of each of `segments_info`; `index` is the result of :func:`relabel`, if known."""
     index = relabel(segments) if index is None else index
     return np.bincount(index.ravel(), minlength=len(segments) + 1)

@@ -1,4 +1,4 @@
-"""From the stride of a network's maps to the size of its input."""
+"""Resizes a network's maps to the size of its input."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from axialzoo.tasks.task import Arrays
 
 
 def upsample_maps(maps: Arrays, size: tuple[int, int], stride: int, network_size: tuple[int, int] | None = None) -> dict[str, np.ndarray]:
-    """Maps at `stride` as maps of `size`, bilinear; offsets, which are told in the maps' own pixels, grow with them.
+    """Upsample maps at `stride` to `size`, bilinear; offsets, which are in pixels of the maps, are scaled with them.
 
-    Row r of a map lies at row ``stride * r`` of what the network saw, which is where strided convolutions put it. At sizes of
-    ``stride * n + 1``, as deeplab2 has them, that is its resizing with aligned corners; at others, the last rows and columns
+    Row r of a map lies at row ``stride * r`` of the network's input, where strided convolutions put it. At sizes of
+    ``stride * n + 1``, as in deeplab2, this equals resizing with aligned corners; at others, the last rows and columns
     repeat.
 
     Args:
@@ -33,7 +33,7 @@ def upsample_maps(maps: Arrays, size: tuple[int, int], stride: int, network_size
 
 
 def _axis(value: np.ndarray, length: int, stride: int, axis: int, network_length: int) -> np.ndarray:
-    """(h, w, C) with one of the two axes grown to `length`."""
+    """Return `value` (h, w, C) with one of the two axes upsampled to `length`."""
     if stride == 1 and value.shape[axis] == length == network_length:
         return value
     last = value.shape[axis] - 1

@@ -23,7 +23,7 @@ class MeanOverlap:
         self.confusion = np.zeros((len(labels), len(labels) + 1), np.int64)  # true class, found class; the last is void
 
     def update(self, result: Segmentation, truth: Segmentation) -> None:
-        """Counts one picture; a ValueError for maps of different sizes or unknown classes."""
+        """Add one picture. Maps of different sizes or unknown classes raise a ValueError."""
         true, predicted = truth.class_map, result.class_map  # (H, W), -1 for none
         count = len(self.labels)
         if true.shape != predicted.shape:
@@ -37,7 +37,7 @@ class MeanOverlap:
         self.confusion += counted[1:]
 
     def compute(self) -> dict[str, Any]:
-        """``miou``: the mean over classes that occur in the truth or the results, left out if none does; ``per_class``: name -> ``iou``."""
+        """Return ``miou``, the mean over classes in the truth or the results (left out without any), and ``per_class``: name -> ``iou``."""
         both = np.diagonal(self.confusion)
         either = self.confusion.sum(1) + self.confusion[:, :-1].sum(0) - both
         occurs = np.flatnonzero(either)

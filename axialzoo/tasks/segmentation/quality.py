@@ -1,4 +1,4 @@
-"""Panoptic quality (arXiv:1801.00868): how well segments are found, and how well outlined."""
+"""Panoptic quality (arXiv:1801.00868): recognition and segmentation quality of segments."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class PanopticQuality:
 
     def __init__(self, labels: tuple[Label, ...]):
         self.labels = distinct(labels)
-        self.iou = np.zeros(len(labels))  # (classes,) each: sum of IoU of matches, matches, found in vain, missed
+        self.iou = np.zeros(len(labels))  # (classes,) each: sum of IoU of matches, true positives, false positives, false negatives
         self.tp, self.fp, self.fn = (np.zeros(len(labels), np.int64) for _ in range(3))
 
     def update(self, result: Segmentation, truth: Segmentation) -> None:
-        """Counts one picture.
+        """Add one picture.
 
         Raises:
             ValueError: Maps of different sizes, or a class that the labels do not have.
@@ -51,7 +51,7 @@ class PanopticQuality:
         self.fn += fn
 
     def compute(self) -> dict[str, Any]:
-        """Means over the classes that occur, as fractions.
+        """Return the means over the classes that occur, as fractions.
 
         Returns:
             ``pq``, ``sq``, ``rq``, each also with ``_things`` and ``_stuff``; left out where no class of that kind occurs.
@@ -79,7 +79,7 @@ class PanopticQuality:
 
 
 def distinct(labels: tuple[Label, ...]) -> tuple[Label, ...]:
-    """The labels, if they can be told by name."""
+    """Check that the labels have different names, and return them."""
     names = [label.name for label in labels]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or not names:
@@ -88,7 +88,7 @@ def distinct(labels: tuple[Label, ...]) -> tuple[Label, ...]:
 
 
 def compare(result: Segmentation, truth: Segmentation, num_classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Of one picture and each class (classes,): the sum of IoU of matches, matches, segments found in vain, segments missed."""
+    """Return for each class (classes,) of one picture: sum of IoU of matches, true positives, false positives, false negatives."""
     true, predicted = relabel(truth), relabel(result)  # (H, W)
     if true.shape != predicted.shape:
         raise ValueError(f"result: expected a map as large as the truth's {true.shape}, found {predicted.shape}")
