@@ -125,16 +125,19 @@ def _fit(image: Image.Image, width: float, height: float) -> Image.Image:
 
 
 def paste(canvas: Image.Image, picture: Image.Image, left: float, top: float, radius: int) -> None:
+    """Paste a picture with rounded corners onto a canvas."""
     mask = Image.new("L", picture.size, 0)
     ImageDraw.Draw(mask).rounded_rectangle((0, 0, picture.width - 1, picture.height - 1), radius * SCALE, fill=255)
     canvas.paste(picture, (round(left * SCALE), round(top * SCALE)), mask)
 
 
 def text(pen: ImageDraw.ImageDraw, x: float, y: float, text: str, size: int, colour: tuple, anchor: str) -> None:
+    """Write a text; positions and sizes are those before `SCALE`."""
     pen.text((x * SCALE, y * SCALE), text, fill=colour, font=font(size), anchor=anchor)
 
 
 def shorten(text: str, size: int, width: float) -> str:
+    """Cut a text with an ellipsis so that it fits into `width`."""
     if font(size).getlength(text) <= width * SCALE:
         return text
     while text and font(size).getlength(text + "...") > width * SCALE:
@@ -143,6 +146,7 @@ def shorten(text: str, size: int, width: float) -> str:
 
 
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return the font of a size before `SCALE`."""
     return ImageFont.load_default(size * SCALE)
 
 
@@ -151,6 +155,7 @@ def _mix(colour: tuple, strength: float) -> tuple:
 
 
 def scaled(*box: float) -> tuple[float, ...]:
+    """Return coordinates multiplied by `SCALE`."""
     return tuple(value * SCALE for value in box)
 
 

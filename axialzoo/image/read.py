@@ -72,6 +72,7 @@ def image_notes(image: Image.Image) -> tuple[str, ...]:
 
 
 def check_size(size: tuple[int, int], name: str) -> None:
+    """Refuse a picture of more than `MAX_PIXELS` pixels."""
     width, height = size
     if width * height > MAX_PIXELS:
         raise ImageError(f"{name}: {width} x {height} pixels; expected at most {MAX_PIXELS:,}; make the picture smaller first")

@@ -57,6 +57,7 @@ def resample(pixels: np.ndarray, size: tuple[int, int], interpolation: str) -> n
 
 
 def round_to_bytes(sums: np.ndarray) -> np.ndarray:
+    """Round sums over ``2**PRECISION`` to 0..255."""
     return np.clip((sums + (1 << (PRECISION - 1))) >> PRECISION, 0, 255)
 
 

@@ -11,21 +11,25 @@ class SpecError(ValueError):
 
 
 def require(condition: bool, message: str) -> None:
+    """Raise a :class:`SpecError` unless `condition` holds."""
     if not condition:
         raise SpecError(message)
 
 
 def require_count(owner: str, field: str, value: object, least: int = 1) -> None:
+    """Refuse a value that is no whole number of at least `least`."""
     ok = isinstance(value, int) and not isinstance(value, bool) and value >= least
     require(ok, f"{owner}.{field}: expected a whole number of at least {least}, found {value!r}")
 
 
 def require_number(owner: str, field: str, value: object, low: float, high: float) -> None:
+    """Refuse a value that is no number between `low` and `high`."""
     ok = isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
     require(ok, f"{owner}.{field}: expected a number between {low} and {high}, found {value!r}")
 
 
 def require_choice(owner: str, field: str, value: object, known: tuple) -> None:
+    """Refuse a value that is not in `known`."""
     if value not in known:
         raise SpecError(f"{owner}.{field}: expected one of {list(known)}, found {value!r}{did_you_mean(value, known)}")
 

@@ -57,8 +57,8 @@ class TTA:
         """Yield the height and width of each view of an input of `size`, and whether it is mirrored."""
         for scale in self.scales:
             scaled = max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
-            for mirror in (False, True) if self.hflip else (False,):
-                yield scaled, mirror
+            for hflip in (False, True) if self.hflip else (False,):
+                yield scaled, hflip
 
 
 class TTAOptions(TypedDict, total=False):
@@ -118,8 +118,8 @@ def check_tta(task: str, supported: Sequence[str], tta: TTA) -> None:
     """
     for name in tta.asked:
         if name in MEANING and name not in supported:
-            instead = f"it takes {' and '.join(supported)} alone" if supported else "it looks at the whole picture once"
-            raise SpecError(f"{name}: models of {task} make nothing of {MEANING[name]}; leave {name} out ({instead})")
+            instead = f"supported: {', '.join(supported)}" if supported else "there is no test-time augmentation for them"
+            raise SpecError(f"{name}: models of {task} do not support {MEANING[name]}; leave {name} out ({instead})")
 
 
 def _by(pair: tuple[int, int]) -> str:

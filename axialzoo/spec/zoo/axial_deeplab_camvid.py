@@ -20,6 +20,7 @@ from axialzoo.spec.zoo.deeplab2 import PREPROCESSING
 
 
 def basic(width: int, stride: int = 1) -> Block:
+    """Return a basic block of `width` channels."""
     return Block("basic", (width, width), stride)
 
 

@@ -46,7 +46,7 @@ class ClassificationTask(Task):
         self, compute: Compute, x: np.ndarray, spec: Model, views: Sequence[ResizeTransform], tta: TTA, labels: Sequence[Label] = ()
     ) -> list[Result]:
         """Predict from the mean of the logits of each picture and of its mirror image."""
-        ways = [x[:, :, ::-1] if mirror else x for _, mirror in tta.ways((x.shape[1], x.shape[2]))]
+        ways = [x[:, :, ::-1] if hflip else x for _, hflip in tta.ways((x.shape[1], x.shape[2]))]
         logits = [np.asarray(compute(np.ascontiguousarray(way))["logits"]) for way in ways]  # (N, classes) each
         return decode_batch(self, {"logits": np.mean(logits, axis=0)}, spec, views, labels)
 

@@ -57,11 +57,11 @@ class DetectionTask(Task):
         """Merge the boxes of each picture with those of its mirror image: of two boxes of one object, the better stays."""
         finding, width = fcos(spec).finding, x.shape[2]
         detections: list[list[Detections]] = [[] for _ in views]
-        for _, mirror in tta.ways((x.shape[1], width)):
-            outputs = compute(np.ascontiguousarray(x[:, :, ::-1] if mirror else x))
+        for _, hflip in tta.ways((x.shape[1], width)):
+            outputs = compute(np.ascontiguousarray(x[:, :, ::-1] if hflip else x))
             for index, view in enumerate(views):
                 own = {name: [level[index] for level in maps] for name, maps in outputs.items()}
-                detections[index].append(self._read(own, spec, view, labels, {}, width if mirror else None))
+                detections[index].append(self._read(own, spec, view, labels, {}, width if hflip else None))
         most = [None if is_larger(view.size, spec.input_size) else finding.max_detections for view in views]
         return [merge_views(boxes, finding.overlap, limit) for boxes, limit in zip(detections, most)]
 
@@ -72,9 +72,9 @@ class DetectionTask(Task):
         view: ResizeTransform,
         labels: Sequence[Label],
         options: Mapping[str, Any],
-        mirror: int | None = None,
+        flip_width: int | None = None,
     ) -> Detections:
-        """Decode maps to boxes of the picture. `mirror`: width of the model's input if it was mirrored; the boxes are flipped back."""
+        """Decode maps to boxes of the picture. `flip_width`: width of the model's input if it was mirrored; the boxes are flipped back."""
         head = fcos(spec)
         unknown = sorted(set(options) - set(OPTIONS))
         if unknown:
@@ -82,7 +82,7 @@ class DetectionTask(Task):
         finding = replace(head.finding, **options)
 
         def to_picture(boxes: np.ndarray) -> np.ndarray:
-            return view.to_picture(boxes if mirror is None else flip_boxes(boxes, mirror))
+            return view.to_picture(boxes if flip_width is None else flip_boxes(boxes, flip_width))
 
         limited = not is_larger(view.size, spec.input_size) or not {"per_level", "max_detections"}.isdisjoint(options)
         how = {"to_picture": to_picture, "limited": limited, "labels": tuple(labels)}

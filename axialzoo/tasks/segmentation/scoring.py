@@ -47,6 +47,7 @@ def pixel_classes(semantic: np.ndarray, activation: Activation, void: int | None
 
 
 def check_activation(activation: Activation) -> None:
+    """Refuse an unknown activation."""
     if activation not in ("softmax", None):
         raise ValueError(f"activation: expected 'softmax' or None, found {activation!r}")
 

@@ -66,8 +66,8 @@ class SegmentationTask(Task):
         """Predict picture by picture, from maps that are blended over tiles and averaged over mirror images and scales."""
         if isinstance(spec.head, MaskTransformer):
             raise SpecError(
-                "mask transformer: expected one look at the whole image, found tiles, mirror images or scales; the slots of two looks are "
-                "of different objects, so that their masks cannot be averaged; leave out --tile, --hflip and --scales"
+                "mask transformer: expected no test-time augmentation, found tiles, mirror images or scales; the slots of two views are of "
+                "different objects, so that their masks cannot be averaged; leave out --tile, --hflip and --scales"
             )
         stride, multiple = panoptic(spec).stride(spec.backbone), max(info["reduction"] for info in spec.backbone.feature_info())
         results: list[Result] = []

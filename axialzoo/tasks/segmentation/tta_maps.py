@@ -33,7 +33,7 @@ def predict_tta(compute: Compute, x: np.ndarray, tta: TTA, stride: int, multiple
 
     def predict(tile: np.ndarray) -> Maps:
         own, ways = (tile.shape[0], tile.shape[1]), list(tta.ways((tile.shape[0], tile.shape[1])))
-        maps = (_predict_view(compute, tile, own, network_size, mirror, stride) for network_size, mirror in ways)
+        maps = (_predict_view(compute, tile, own, network_size, hflip, stride) for network_size, hflip in ways)
         return next(maps) if len(ways) == 1 else mean_maps(maps)
 
     several = tta.hflip or len(tta.scales) > 1
@@ -42,14 +42,14 @@ def predict_tta(compute: Compute, x: np.ndarray, tta: TTA, stride: int, multiple
 
 
 def _predict_view(
-    compute: Compute, tile: np.ndarray, size: tuple[int, int], network_size: tuple[int, int], mirror: bool, stride: int
+    compute: Compute, tile: np.ndarray, size: tuple[int, int], network_size: tuple[int, int], hflip: bool, stride: int
 ) -> Maps:
     """Predict a tile (h, w, C) under one augmentation. Returns maps of the tile's own height and width."""
     model_input = tile if network_size == size else resized(tile, network_size)
-    model_input = model_input[:, ::-1] if mirror else model_input
+    model_input = model_input[:, ::-1] if hflip else model_input
     outputs = compute(np.ascontiguousarray(model_input[None]))
     maps = upsample_maps({name: value[0] for name, value in outputs.items()}, size, stride, network_size)
-    return flip_maps(maps) if mirror else maps
+    return flip_maps(maps) if hflip else maps
 
 
 def mean_maps(views: Iterable[Maps]) -> dict[str, np.ndarray]:
