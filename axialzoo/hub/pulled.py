@@ -34,8 +34,7 @@ def first_digests() -> dict[str, dict[str, str]]:
         return {}
     except ValueError:
         records = None
-    rows = list(records.values()) if isinstance(records, dict) else [None]
-    if not all(isinstance(row, dict) and isinstance(row.get("digest"), str) for row in rows):
+    if not isinstance(records, dict) or not all(isinstance(row, dict) and isinstance(row.get("digest"), str) for row in records.values()):
         raise CheckpointError(f"{path}: expected the record of what was pulled, found something else; delete it to begin anew")
     return records
 
