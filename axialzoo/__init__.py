@@ -13,7 +13,7 @@ __all__ = ["SpecError", "__version__", "list_models", "load_runner", "model_info
 
 
 def __getattr__(name: str) -> Any:
-    """What needs numpy is imported when it is asked for."""
+    """Import names that need numpy when they are first used."""
     if name in ("load_runner", "publish"):
         from axialzoo import runtime
 

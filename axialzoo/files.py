@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, and never over something that nobody asked to be replaced. Everything that writes does it here."""
+"""Writes files whole or not at all, and overwrites none unless asked to. All of axialzoo writes through this module."""
 
 from __future__ import annotations
 
@@ -11,60 +11,60 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # told without a name by the system
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # the system reports them without the file's name
 
 
 @contextmanager
 def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
-    """A temporary path in the same folder, renamed to `path` when the block ends and removed when it fails.
+    """Give a temporary path in the same folder; rename it to `path` when the block ends, remove it when the block fails.
 
-    So `path` is never half a file, and where the block fails, what was there before stays. Folders above are made.
+    So `path` is never half a file, and a file that was there before stays if the block fails. Missing folders are created.
 
     Raises:
         OSError: naming `path`, where it cannot be written.
 
     Example:
-        >>> with atomic_write("/tmp/axialzoo-example.txt") as beside:
-        ...     _ = beside.write_text("whole")
+        >>> with atomic_write("/tmp/axialzoo-example.txt") as temporary:
+        ...     _ = temporary.write_text("whole")
     """
     path = Path(path)
     if not path.name:
         raise ValueError(f"{str(path)!r}: expected the name of a file to write, found a folder or nothing")
     if path.is_dir():
         raise IsADirectoryError(f"{path}: expected a file to write, found a folder; choose another name")
-    beside = path.parent / f".{secrets.token_hex(6)}.{path.name}"  # keeps the suffix, which Keras and Pillow read
-    made = [folder for folder in path.parents if not folder.exists()]
+    temporary = path.parent / f".{secrets.token_hex(6)}.{path.name}"  # keeps the suffix, which Keras and Pillow read
+    new_folders = [folder for folder in path.parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield beside
-        with open(beside, "rb+") as file:
+        yield temporary
+        with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        os.replace(beside, path)
+        os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
-        told = _told(error, path, beside)
-        if told is error:
+        named = _naming(error, path, temporary)
+        if named is error:
             raise
-        raise told from error
+        raise named from error
     finally:
         if path.parent.is_dir():
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
         if not path.exists():
-            _remove_empty(made)
+            _remove_empty(new_folders)
 
 
 @contextmanager
-def folder_written_beside(path: str | os.PathLike) -> Iterator[Path]:
-    """As :func:`atomic_write` of a folder, which the block makes; one that was there before is removed once the new one is whole."""
+def atomic_write_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """Like :func:`atomic_write`, for a folder that the block creates. An older folder is removed once the new one is whole."""
     path = Path(path)
-    beside, before = (path.parent / f".{secrets.token_hex(6)}.{path.name}" for _ in range(2))
+    temporary, before = (path.parent / f".{secrets.token_hex(6)}.{path.name}" for _ in range(2))
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield beside
+        yield temporary
         if os.path.lexists(path):
             os.replace(path, before)
-        os.replace(beside, path)
+        os.replace(temporary, path)
     finally:
-        for left in (beside, before):
+        for left in (temporary, before):
             shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
 
@@ -74,22 +74,22 @@ def printable(text: str) -> str:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Writes `text` as UTF-8, whole or not at all."""
-    with atomic_write(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+    """Write `text` as UTF-8, whole or not at all."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def check_output(path: str | os.PathLike, *, inputs: Iterable[str | os.PathLike] = (), overwrite: bool = False) -> Path:
-    """`path`, once it is sure that writing it destroys nothing; before anything is computed.
+    """Validate the output path before anything is computed, and return it.
 
     Args:
         path: A file or folder to write.
-        inputs: What is read meanwhile: `path` is none of these, nor in one of them.
-        overwrite: Whether `path` may be replaced where it exists.
+        inputs: Files that are read meanwhile; `path` must not be one of them.
+        overwrite: Whether an existing `path` may be replaced.
 
     Raises:
         ValueError: for an empty path, and for one that is an input.
-        FileExistsError: where something is there already and `overwrite` is not said.
+        FileExistsError: where `path` exists and `overwrite` is False.
     """
     if not str(path):
         raise ValueError("output: expected a path to write, found an empty one; name a file or a folder")
@@ -102,23 +102,23 @@ def check_output(path: str | os.PathLike, *, inputs: Iterable[str | os.PathLike]
     return path
 
 
-def _told(error: OSError | RuntimeError, path: Path, beside: Path) -> Exception:
-    """The error as it is told: of `path`, never of the temporary file, nor of a line of a framework's source."""
+def _naming(error: OSError | RuntimeError, path: Path, temporary: Path) -> Exception:
+    """Return the error for the user: it names `path`, never the temporary file, nor a line of a framework's source."""
     cause: BaseException | None = error
-    while cause is not None and not (isinstance(cause, OSError) and (beside.name in str(cause) or cause.errno in FULL)):
+    while cause is not None and not (isinstance(cause, OSError) and (temporary.name in str(cause) or cause.errno in FULL)):
         cause = cause.__context__
     if isinstance(cause, OSError) and cause.errno is not None:
         return type(cause)(cause.errno, f"cannot be written: {os.strerror(cause.errno)}", str(path))
     text = str(error)
     if "inline_container" in text:
         return OSError(f"{path}: cannot be written whole; is there room, and may the folder be written to?")
-    if beside.name in text:
-        return type(error)(text.replace(str(beside), str(path)).replace(beside.name, path.name))
+    if temporary.name in text:
+        return type(error)(text.replace(str(temporary), str(path)).replace(temporary.name, path.name))
     return error
 
 
 def _remove_empty(folders: list[Path]) -> None:
-    """Of folders that were made for a file that was not written, innermost first."""
+    """Remove empty folders, innermost first: they were created for a file that was not written."""
     for folder in folders:
         if not folder.is_dir() or any(folder.iterdir()):
             return

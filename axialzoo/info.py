@@ -1,4 +1,4 @@
-"""What is known of a model without any framework: its size, cost, stages, published numbers and weights."""
+"""Facts about a model without any framework: its size, cost, stages, published numbers and weights."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from axialzoo.spec import Model, adapt, aliases, cost, get_entry, size_pair, to_
 
 
 def model_info(name: str, input_size=None, output_stride: int | None = None, attention: str | None = None) -> dict:
-    """Everything about a registered model, as plain JSON.
+    """Describe a registered model as plain JSON.
 
     Args:
         name: Its name or alias.
@@ -15,8 +15,8 @@ def model_info(name: str, input_size=None, output_stride: int | None = None, att
         attention: Another kind of attention, of `axialzoo.spec.KINDS`.
 
     Returns:
-        ``name``, ``aliases``, ``summary``, ``source``, ``published``, ``weights`` (tag -> where), and what
-        :func:`describe` says.
+        ``name``, ``aliases``, ``summary``, ``source``, ``published``, ``weights`` (tag -> location), and the result of
+        :func:`describe`.
 
     Raises:
         SpecError: for an unknown name, naming the nearest; for a model that has no such output stride.
@@ -26,23 +26,26 @@ def model_info(name: str, input_size=None, output_stride: int | None = None, att
         >>> axialzoo.model_info("axial_resnet26_s")["parameters"]
         5944936
     """
-    found = get_entry(name)
-    spec = adapt(found.at(output_stride), output_stride=output_stride, attention=attention)
+    entry = get_entry(name)
+    spec = adapt(entry.at(output_stride), output_stride=output_stride, attention=attention)
     return {
-        "name": found.name,
-        "aliases": aliases(found.name),
-        "summary": found.summary,
-        "source": found.source,
-        "published": dict(found.published) if spec == found.spec else {},
-        "weights": dict(found.weights),
+        "name": entry.name,
+        "aliases": aliases(entry.name),
+        "summary": entry.summary,
+        "source": entry.source,
+        "published": dict(entry.published) if spec == entry.spec else {},
+        "weights": dict(entry.weights),
         **describe(spec, input_size),
     }
 
 
 def describe(spec: Model, input_size=None) -> dict:
-    """Of any spec: ``parameters``, ``multiply_adds``, ``attention_multiply_adds`` and ``activation_bytes`` an image at
-    ``input_size``, ``stages`` (name, stride, channels, blocks, the size of what each produces), ``classes``, ``task``,
-    ``spec``."""
+    """Describe any spec as plain JSON.
+
+    Returns:
+        ``parameters``, ``multiply_adds``, ``attention_multiply_adds`` and ``activation_bytes`` for an image of ``input_size``, ``stages``
+        (name, stride, channels, blocks, size of the output), ``classes``, ``task``, ``spec``.
+    """
     size = spec.input_size if input_size is None else size_pair(input_size)
     price = cost(spec, size)
     return {
@@ -68,7 +71,7 @@ def describe(spec: Model, input_size=None) -> dict:
 
 
 def _blocks(spec: Model, module: str) -> list[str]:
-    """The kinds of the blocks of a stage; of the stem, its convolutions."""
+    """Return the kinds of a stage's blocks; for the stem, its convolutions."""
     owner, _, index = module.partition(".")
     if owner == "stem":
         return [f"conv{conv.kernel}x{conv.kernel}" for conv in spec.backbone.stem.convs]

@@ -16,7 +16,7 @@ import keras_hub
 import numpy as np
 
 from axialzoo.checkpoint import Config, Tensors
-from axialzoo.files import check_output, folder_written_beside
+from axialzoo.files import atomic_write_folder, check_output
 from axialzoo.hub import fetch_checkpoint
 from axialzoo.keras import backbone as ours
 from axialzoo.keras.weights import load_tensors
@@ -48,17 +48,17 @@ class AxialBackbone(keras_hub.models.FeaturePyramidBackbone):
         shape = (None, None, spec.backbone.in_channels) if image_shape is None else tuple(image_shape)
         sides = shape[:2] if data_format == "channels_last" else shape[1:]
         size = None if None in sides else sides
-        made = ours.AxialBackbone(spec, input_size=size, data_format=data_format, dtype=dtype)
-        self.__dict__["made"] = [made]  # not a layer of this model: it has the same ones
-        super().__init__(inputs=made.input, outputs=made.outputs[-1], dtype=dtype, **kwargs)
+        backbone = ours.AxialBackbone(spec, input_size=size, data_format=data_format, dtype=dtype)
+        self.__dict__["own_backbone"] = [backbone]  # in a list, so that Keras does not track it: its layers are those of this model
+        super().__init__(inputs=backbone.input, outputs=backbone.outputs[-1], dtype=dtype, **kwargs)
         self.spec, self.image_shape, self.data_format = spec, image_shape, data_format
         strides = [info["reduction"] for info in spec.backbone.feature_info()]
-        self.pyramid_outputs = {f"P{stride.bit_length() - 1}": x for stride, x in zip(strides, made.outputs)}
+        self.pyramid_outputs = {f"P{stride.bit_length() - 1}": x for stride, x in zip(strides, backbone.outputs)}
 
     def load_tensors(self, tensors: Tensors) -> None:
-        """Takes over a checkpoint's tensors, each of this backbone's and no other."""
-        names = {one.name for one in parameters(self.spec)}
-        load_tensors(self.made[0], {name: array for name, array in tensors.items() if name in names})
+        """Load those tensors of a checkpoint that are this backbone's, all of them."""
+        names = {parameter.name for parameter in parameters(self.spec)}
+        load_tensors(self.own_backbone[0], {name: array for name, array in tensors.items() if name in names})
 
     def get_config(self) -> dict:
         return {**super().get_config(), "model": to_dict(self.spec), "image_shape": self.image_shape, "data_format": self.data_format}
@@ -88,30 +88,31 @@ class AxialImageClassifier(keras_hub.models.ImageClassifier):
 
 
 def preprocessor(config: Config) -> AxialImageClassifierPreprocessor:
-    """The preprocessor that a checkpoint asks for, as far as keras-hub has it: pictures are cropped to their shorter side alone.
+    """Return keras-hub's preprocessor for a checkpoint. It crops pictures to their shorter side and no further.
 
     Raises:
         SpecError: for padding, and for pictures that are stretched to their own range, which it does not have.
     """
-    wanted = config.preprocessing
-    if wanted.resize not in ("shorter", "squash") or wanted.per_image:
-        asked = "per_image" if wanted.per_image else f"resize={wanted.resize!r}"
-        raise SpecError(f"preprocessing: keras-hub has no {asked}; use axialzoo's own preprocess")
-    if wanted.resize == "shorter" and wanted.crop < 1:
-        warnings.warn(f"keras-hub does not crop the centre: pictures show all of what {wanted.crop:.1%} of was asked for", stacklevel=2)
+    preprocessing = config.preprocessing
+    if preprocessing.resize not in ("shorter", "squash") or preprocessing.per_image:
+        option = "per_image" if preprocessing.per_image else f"resize={preprocessing.resize!r}"
+        raise SpecError(f"preprocessing: keras-hub has no {option}; use axialzoo's own preprocess")
+    if preprocessing.resize == "shorter" and preprocessing.crop < 1:
+        text = f"keras-hub does not crop the centre: pictures show all of what {preprocessing.crop:.1%} of was asked for"
+        warnings.warn(text, stacklevel=2)
     converter = AxialImageConverter(
-        image_size=wanted.size,
-        scale=[1 / (255 * deviation) for deviation in wanted.std],
-        offset=[-mean / deviation for mean, deviation in zip(wanted.mean, wanted.std)],
-        interpolation=wanted.interpolation,
+        image_size=preprocessing.size,
+        scale=[1 / (255 * deviation) for deviation in preprocessing.std],
+        offset=[-mean / deviation for mean, deviation in zip(preprocessing.mean, preprocessing.std)],
+        interpolation=preprocessing.interpolation,
         antialias=True,
-        crop_to_aspect_ratio=wanted.resize == "shorter",
+        crop_to_aspect_ratio=preprocessing.resize == "shorter",
     )
     return AxialImageClassifierPreprocessor(converter)
 
 
 def image_classifier(source: str | os.PathLike, **kwargs: Any) -> AxialImageClassifier:
-    """The task of a checkpoint, with its weights.
+    """Load a checkpoint as keras-hub's image classifier.
 
     Args:
         source: A folder, a name with weights, or ``org/repo``.
@@ -119,22 +120,22 @@ def image_classifier(source: str | os.PathLike, **kwargs: Any) -> AxialImageClas
     """
     checkpoint = fetch_checkpoint(source)
     spec, tensors = checkpoint.config.spec, checkpoint.tensors
-    made = AxialBackbone(to_dict(without_head(spec)))
-    made.load_tensors(tensors)
+    backbone = AxialBackbone(to_dict(without_head(spec)))
+    backbone.load_tensors(tensors)
     options = {"num_classes": spec.num_classes, "activation": None, "preprocessor": preprocessor(checkpoint.config), **kwargs}
-    task = AxialImageClassifier(backbone=made, **options)
+    task = AxialImageClassifier(backbone=backbone, **options)
     if options["num_classes"] == spec.num_classes:
         task.output_dense.set_weights([np.asarray(tensors["head.fc.weight"]).T, np.asarray(tensors["head.fc.bias"])])
     return task
 
 
 def save_preset(source: str | os.PathLike, folder: str | os.PathLike, *, overwrite: bool = False) -> None:
-    """Writes a checkpoint as a preset of keras-hub, which ``ImageClassifier.from_preset`` loads after this module is imported.
+    """Write a checkpoint as a preset of keras-hub, which ``ImageClassifier.from_preset`` loads after this module is imported.
 
     Raises:
         FileExistsError: where `folder` has something in it and `overwrite` is not said.
     """
     there = Path(folder)
     check_output(there, overwrite=overwrite or (there.is_dir() and not any(there.iterdir())))
-    with folder_written_beside(there) as beside:
+    with atomic_write_folder(there) as beside:
         image_classifier(source).save_to_preset(str(beside))

@@ -1,4 +1,4 @@
-"""Which slot each annotated mask is matched with: the Hungarian method, on the host, for every framework."""
+"""Matches each annotated mask with a slot: the Hungarian method, on the host, for every framework."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from axialzoo.torch.weights import load_tensors
 
 
 class Eager(nn.Module):
-    """A module that `torch.jit.script` leaves in Python: what is scripted with it runs, and PyTorch refuses to save it."""
+    """A module that `torch.jit.script` leaves in Python: scripted models with it run, but PyTorch refuses to save them."""
 
     __constants__ = ("number",)
     held: ClassVar[list[nn.Module]] = []  # a script keeps no modules of Python, so these last as long as the process
@@ -94,7 +94,7 @@ class TimmModel(AxialModel[Tensor]):
         return self.forward_head(self.forward_features(x))
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """The last map, (N, C, H', W'), to logits, (N, num_classes); to the pooled features, (N, C); or as it is where nothing pools."""
+        """Turn the last map (N, C, H', W') into logits (N, num_classes) or pooled features (N, C); without pooling, return it as it is."""
         return self.head([x], pre_logits) if self.global_pool else x
 
     def forward_intermediates(
@@ -106,19 +106,21 @@ class TimmModel(AxialModel[Tensor]):
         output_fmt: str = "NCHW",
         intermediates_only: bool = False,
     ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
-        """The last map and the endpoints that `indices` names: timm's arguments; `norm` and `stop_early` change nothing here."""
+        """Return the last map and the endpoints of `indices`. The arguments are timm's; `norm` and `stop_early` have no effect."""
         if output_fmt != "NCHW":
             raise ValueError(f"output_fmt: expected 'NCHW', found {output_fmt!r}")
         from timm.models._features import feature_take_indices
 
         outputs = self.endpoints(x)
         taken, _ = feature_take_indices(len(outputs), indices)
-        found = [outputs[index] for index in taken]
-        return found if intermediates_only else (outputs[-1], found)
+        features = [outputs[index] for index in taken]
+        return features if intermediates_only else (outputs[-1], features)
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None, **options: Any) -> None:
-        """See :meth:`axialzoo.torch.AxialModel.reset_classifier`; `global_pool` stays as it is unless it is given, but for classes of a
-        model that did not pool: they are of the pooled features."""
+        """Replace the classifier: see :meth:`axialzoo.torch.AxialModel.reset_classifier`.
+
+        `global_pool` stays unless it is set; classes for a model that did not pool turn pooling on.
+        """
         super().reset_classifier(num_classes, **options)
         if global_pool is None:
             global_pool = self.global_pool or ("avg" if num_classes else "")
@@ -128,7 +130,7 @@ class TimmModel(AxialModel[Tensor]):
         return Eager(self)
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Which parameters are of which layer, for learning rates that fall from layer to layer."""
+        """Return patterns that assign parameters to layers, for layer-wise decay of the learning rate."""
         return {
             "stem": r"^stem",
             "blocks": r"^stages\.(\d+)" if coarse else [(r"^stages\.(\d+)\.blocks\.(\d+)", None), (r"^neck", (99999,))],
@@ -143,7 +145,7 @@ class TimmModel(AxialModel[Tensor]):
 
 
 def default_cfg(name: str) -> dict[str, Any]:
-    """What timm wants to know of the model `name` beforehand."""
+    """Return timm's default configuration of the model `name`."""
     spec, preprocessing = get_entry(name).spec, default_config(get_entry(name).spec, name).preprocessing
     weights = [where for where in get_entry(name).weights.values() if where.startswith("package:")]
     height, width = spec.input_size
@@ -165,12 +167,12 @@ def default_cfg(name: str) -> dict[str, Any]:
 
 
 def first_conv(spec: Model) -> str:
-    """The name of the module that takes in the images."""
+    """Return the name of the module that takes in the images."""
     return "stem.0.conv" if spec.backbone.stem.convs else "stages.0.blocks.0.reduce.conv"
 
 
 def _made(name: str, pretrained: bool, **options: Any) -> TimmModel:
-    """The model, with its weights where they are wanted; what does not fit another number of classes or channels starts new."""
+    """Build the model, with its weights if requested; tensors that do not fit another number of classes or channels start new."""
     model = TimmModel(name, **options)
     if pretrained:
         planned = plan_build(name, True, num_classes=model.num_classes, in_channels=model.spec.backbone.in_channels)
@@ -181,7 +183,7 @@ def _made(name: str, pretrained: bool, **options: Any) -> TimmModel:
 
 
 def _entrypoint(name: str, known: str) -> Callable[..., Any]:
-    """timm's builder of our model `name`, called `known` there."""
+    """Return timm's builder of our model `name`, called `known` there."""
 
     def make(pretrained: bool = False, **options: Any) -> Any:
         features = {"feature_cls": "getter", "out_indices": tuple(range(len(get_entry(name).spec.backbone.feature_info())))}

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from axialzoo.files import atomic_write, check_output, folder_written_beside, write_text
+from axialzoo.files import atomic_write, atomic_write_folder, check_output, write_text
 
 
 def test_a_file_is_written_with_the_folders_above_it(tmp_path):
@@ -28,11 +28,11 @@ def test_what_was_there_stays_where_the_new_one_fails(tmp_path, error):
 
 def test_a_folder_is_written_whole_or_not_at_all(tmp_path):
     for text in ("old", "new"):
-        with folder_written_beside(tmp_path / "a") as beside:
+        with atomic_write_folder(tmp_path / "a") as beside:
             beside.mkdir()
             (beside / text).write_text(text)
         assert [path.name for path in (tmp_path / "a").iterdir()] == [text]
-    with pytest.raises(ValueError), folder_written_beside(tmp_path / "a") as beside:
+    with pytest.raises(ValueError), atomic_write_folder(tmp_path / "a") as beside:
         beside.mkdir()
         raise ValueError("planted")
     assert [path.name for path in tmp_path.rglob("*")] == ["a", "new"]

@@ -42,6 +42,7 @@ def attention_pair(block: nn.Module) -> nn.Module:
 
 
 def synchronise(device: str) -> None:
+    """Wait until a GPU has finished its work."""
     if device != "cpu":
         torch.cuda.synchronize(device)
 

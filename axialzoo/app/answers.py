@@ -94,11 +94,11 @@ def answer(runners: Runners, source: str, path: Path, frameworks: Sequence[str])
     predictions, columns = [], []
     for runner, result, seconds, memory in computed:
         predictions.append(prediction_json(path.name, runner, result))
-        drawn = task.draw(picture, {runner.title: result}, model=config.model, seen=view)
+        drawn = task.draw(picture, {runner.title: result}, model=config.model, model_view=view)
         columns.append(Column(runner.title, result, drawn, seconds, memory))
     drawn = columns[0].drawn
     if len(columns) > 1:
-        drawn = task.draw(picture, {one.title: one.result for one in columns}, model=config.model, seen=view)
+        drawn = task.draw(picture, {one.title: one.result for one in columns}, model=config.model, model_view=view)
     said = {"model": config.model, "digest": config.digest, "predictions": predictions, "pictures": []}
     return Answer(path.name, picture, image_notes(picture), config, tuple(columns), drawn, said)
 

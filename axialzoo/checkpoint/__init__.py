@@ -1,4 +1,4 @@
-"""What weights are: named tensors that a spec predicts, in safetensors files, with digests. No framework."""
+"""Weights: named tensors that a spec predicts, in safetensors files, with digests. No framework."""
 
 from axialzoo.checkpoint.archive import check_archive, check_torch_file
 from axialzoo.checkpoint.checkpoint_error import CheckpointError, UnsupportedVersionError

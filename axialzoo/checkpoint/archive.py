@@ -1,4 +1,4 @@
-"""Foreign containers, looked at before a framework opens them: zip archives, and the pickles of ``.pth`` files.
+"""Checks foreign containers before a framework opens them: zip archives, and the pickles of ``.pth`` files.
 
 ``torch.load(weights_only=True)`` runs no code from a file, but still lets it ask for a terabyte of zeros; so the list of
 what a file may name is shorter here, and an archive's members have to be the size that they claim.
@@ -34,7 +34,7 @@ LEGACY_PICKLES = 5  # magic number, protocol, system, the object, the names of i
 
 
 def check_archive(path) -> list[str]:
-    """The names in a zip archive whose members are stored plainly, once each, with the right checksums.
+    """Check that a zip archive stores its members plainly, once each, with the right checksums, and return their names.
 
     Raises:
         CheckpointError: for compressed, encrypted, repeated, linked, oversized or damaged members.
@@ -62,7 +62,7 @@ def check_archive(path) -> list[str]:
 
 
 def check_torch_file(path) -> None:
-    """Whether a ``.pth`` file, zip archive or older, names nothing but dictionaries and tensors.
+    """Check that a ``.pth`` file, zip archive or older, names nothing but dictionaries and tensors.
 
     Raises:
         CheckpointError: naming what else it asks for.

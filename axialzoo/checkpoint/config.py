@@ -23,9 +23,9 @@ class Config:
 
     Attributes:
         model: Name in the registry, or ``"custom"``.
-        spec: What it computes.
+        spec: The model's spec.
         labels: One per class, or none; plain names do too.
-        preprocessing: What happens to a picture before.
+        preprocessing: Preprocessing of pictures.
         provenance: Plain JSON: source, recipe, metrics, licence and the like, of the tensors that `digest` names.
         digest: Of the tensors: see :func:`axialzoo.checkpoint.digest`; empty before they are saved.
         version: Of the text that it was read from: its tensors' names, hence the digest, are of that version.
@@ -54,7 +54,7 @@ class Config:
         strict_json.check_plain([self.model, [label.name for label in self.labels], self.provenance, self.digest], "config")
 
     def to_json(self) -> str:
-        """The text of ``config.json``; equal configs give equal text."""
+        """Return the text of ``config.json``; equal configs give equal text."""
         data = {
             "format": FORMAT,
             "version": VERSION,
@@ -69,7 +69,7 @@ class Config:
 
     @classmethod
     def from_json(cls, text: str | bytes, where: str = "config.json") -> Config:
-        """What `to_json` wrote, whoever says so.
+        """Read a config that `to_json` wrote. The text is not trusted: it may come from anybody.
 
         Raises:
             CheckpointError: for what is not JSON, unknown or missing fields, another format or version, and a text
@@ -78,8 +78,8 @@ class Config:
         """
         data = strict_json.parse(text, where, MAX_BYTES)
         if not isinstance(data, dict) or data.get("format") != FORMAT:
-            found = data.get("format") if isinstance(data, dict) else type(data).__name__
-            raise CheckpointError(f"{where}: expected an object whose format is {FORMAT!r}, found {str(found)[:80]!r}")
+            actual = data.get("format") if isinstance(data, dict) else type(data).__name__
+            raise CheckpointError(f"{where}: expected an object whose format is {FORMAT!r}, found {str(actual)[:80]!r}")
         version = data.get("version")
         if isinstance(version, bool) or version not in READABLE:
             known = ", ".join(map(str, READABLE))
@@ -117,7 +117,7 @@ class Config:
             raise CheckpointError(f"{where}: does not describe a model: {error}") from None
 
     def adapted(self, spec: Model) -> Config:
-        """The config of a model that starts from these weights as `spec`: what no longer holds is left out.
+        """Return the config of a model of `spec` that starts from these weights, without the fields that no longer hold.
 
         The labels go with another number of classes, the digest with any tensor; another input size or number of channels
         changes the preprocessing (a channel more gets the mean of the old ones).
@@ -160,20 +160,20 @@ class Config:
 
 
 def as_labels(labels: Iterable[object]) -> tuple[Label, ...]:
-    """Names or labels as labels."""
+    """Convert names or labels to labels."""
     if isinstance(labels, str):
         raise CheckpointError(f"config.labels: expected a list of names or labels, found the text {labels!r}")
-    made = []
+    converted = []
     for label in labels:
         if not isinstance(label, (str, Label)):
             raise CheckpointError(f"config.labels: expected names or labels, found {label!r}")
-        made.append(Label(label) if isinstance(label, str) else label)
-    return tuple(made)
+        converted.append(Label(label) if isinstance(label, str) else label)
+    return tuple(converted)
 
 
 def default_config(spec: Model, model: str = "custom") -> Config:
-    """A config for weights that say nothing about themselves: the preprocessing of the registered `model`, else ImageNet's,
-    at the size of `spec`."""
+    """Return a config for weights without one: with the preprocessing of the registered `model`, else ImageNet's, at the size
+    of `spec`."""
     channels = spec.backbone.in_channels
     base = replace(get_entry(model).preprocessing if is_registered(model) else Preprocessing(), size=spec.input_size)
     mean, std = (sum(values) / len(values) for values in (base.mean, base.std))

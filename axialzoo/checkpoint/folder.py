@@ -36,7 +36,7 @@ class Checkpoint:
 
 
 def load_checkpoint(folder: str | os.PathLike, *, verify: bool = True) -> Checkpoint:
-    """The checkpoint in a folder; :func:`axialzoo.hub.fetch_checkpoint` takes names and the Hub's addresses too.
+    """Load the checkpoint in a folder; :func:`axialzoo.hub.fetch_checkpoint` takes names and the Hub's addresses too.
 
     Args:
         folder: With ``config.json`` and ``model.safetensors``.
@@ -55,8 +55,8 @@ def load_checkpoint(folder: str | os.PathLike, *, verify: bool = True) -> Checkp
         raise CheckpointError(f"checkpoint: expected a folder, found {folder!r}")
     folder = Path(folder).expanduser()
     if not folder.is_dir():
-        found = "a file" if folder.exists() else "nothing"
-        raise CheckpointError(f"{folder}: expected a folder with {CONFIG} and {WEIGHTS}, found {found}")
+        actual = "a file" if folder.exists() else "nothing"
+        raise CheckpointError(f"{folder}: expected a folder with {CONFIG} and {WEIGHTS}, found {actual}")
     advice = f"a checkpoint is a folder with {CONFIG} and {WEIGHTS}"
     config = Config.from_json(read_small(folder / CONFIG, MAX_BYTES, advice), str(folder / CONFIG))
     tensors, metadata = read_safetensors(folder / WEIGHTS)
@@ -68,13 +68,13 @@ def load_checkpoint(folder: str | os.PathLike, *, verify: bool = True) -> Checkp
 
 
 def validate_and_migrate(config: Config, tensors: Tensors, where: str, *, check_finite: bool = True) -> tuple[Config, Tensors]:
-    """A config and its tensors as they were read, checked and brought up to the current version.
+    """Check a config and its tensors as they were read, and migrate them to the current version.
 
     Args:
         config: Of any version that can be read, with or without a digest.
         tensors: Under that version's names.
         where: File or folder, for the message.
-        values: Whether to look for values that are not finite and to compute the digest.
+        check_finite: Whether to look for values that are not finite and to compute the digest.
 
     Raises:
         CheckpointError: where the tensors are not exactly those of the config.
@@ -90,15 +90,15 @@ def validate_and_migrate(config: Config, tensors: Tensors, where: str, *, check_
 
 
 def save_checkpoint(folder: str | os.PathLike, config: Config, tensors: Tensors, *, overwrite: bool = False) -> Config:
-    """Writes ``config.json`` and ``model.safetensors`` to `folder`, or nothing.
+    """Write ``config.json`` and ``model.safetensors`` to `folder`, or nothing.
 
     The digest is filled in; a provenance that belongs to tensors of another digest becomes ``based_on``. The config is written into
     ``model.safetensors`` too, which then describes itself.
     Equal configs and tensors give equal files.
 
     Args:
-        folder: Where to; made where it does not exist.
-        config: What the tensors are.
+        folder: Output folder; created if it does not exist.
+        config: Config of the tensors.
         tensors: Canonical names, PyTorch's layout.
         overwrite: Whether a checkpoint that is there already may be replaced.
 
@@ -119,7 +119,7 @@ def save_checkpoint(folder: str | os.PathLike, config: Config, tensors: Tensors,
 
 
 def check_checkpoint_output(folder: str | os.PathLike, *, overwrite: bool = False) -> Path:
-    """`folder`, once it is sure that a checkpoint can be written there and replaces none; before anything is computed.
+    """Validate the output folder of a checkpoint before anything is computed, and return it.
 
     Raises:
         FileExistsError: where it is a file, or has a checkpoint and `overwrite` is not said.
@@ -138,12 +138,12 @@ def check_checkpoint_output(folder: str | os.PathLike, *, overwrite: bool = Fals
 
 
 def to_metadata(config: Config) -> dict[str, str]:
-    """The metadata of a ``model.safetensors`` that describes itself."""
+    """Return the metadata of a ``model.safetensors`` that describes itself."""
     return {"axialzoo": config.to_json(), "format": "pt"}  # "pt": the layout, as other readers ask for
 
 
 def config_from_metadata(metadata: Mapping[str, str], where: str) -> Config | None:
-    """The config that the metadata of a safetensors file holds, if any."""
+    """Return the config that the metadata of a safetensors file holds, if any."""
     return Config.from_json(metadata["axialzoo"], f"{where}: metadata") if "axialzoo" in metadata else None
 
 

@@ -16,9 +16,9 @@ PREFIXES = {"classifier.": "head.fc.", "decoder.": "neck."}  # of tensors, versi
 
 
 def migrate_config(data: dict[str, Any]) -> dict[str, Any]:
-    """The JSON object of a config, of a version in `READABLE`, as the current version says it.
+    """Migrate the JSON object of a config, of a version in `READABLE`, to the current version.
 
-    What is not of the form that the version asks for is left as it is, for the reader to refuse.
+    Values of an unexpected form are left as they are, for the reader to refuse.
     """
     if data.get("version") != 1:
         return data
@@ -29,7 +29,7 @@ def migrate_config(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def migrate_spec(spec: Any) -> Any:
-    """The JSON of a model's spec of version 1 as version 2 says it; one of version 2 as it is."""
+    """Migrate the JSON of a model's spec from version 1 to 2; version 2 is returned as it is."""
     if not isinstance(spec, dict) or "num_classes" not in spec:
         return spec
     rest = {key: value for key, value in spec.items() if key not in ("num_classes", "task")}
@@ -40,14 +40,14 @@ def migrate_spec(spec: Any) -> Any:
 
 
 def migrate_tensors(tensors: Mapping[str, np.ndarray], version: int) -> Mapping[str, np.ndarray]:
-    """Tensors of a checkpoint of `version` under the names of the current one; the mapping itself where they are the same."""
+    """Rename the tensors of a checkpoint of `version` to the current names; the mapping itself is returned if they are the same."""
     if version == VERSION:
         return tensors
     return {migrate_name(name): array for name, array in tensors.items()}
 
 
 def migrate_name(name: str) -> str:
-    """A tensor's name of version 1 as version 2 has it."""
+    """Return the name in version 2 of a tensor of version 1."""
     for old, new in PREFIXES.items():
         if name.startswith(old):
             return new + name.removeprefix(old)

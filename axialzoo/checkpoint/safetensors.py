@@ -30,7 +30,7 @@ Tensors = Mapping[str, np.ndarray]
 
 
 def read_safetensors(path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Tensors by name, read-only views of the memory-mapped file, and the file's metadata.
+    """Read a safetensors file. Returns tensors by name, as read-only views of the memory-mapped file, and the file's metadata.
 
     The bytes are those of the file as it is now: a file that another program shortens while it is mapped cannot be
     read any more. Writers that rename, as ours does, never do that.
@@ -65,9 +65,9 @@ def read_safetensors(path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 
 def write_safetensors(path, tensors: Tensors, metadata: Mapping[str, str] | None = None) -> None:
-    """Writes `tensors` in the order of their names; equal tensors and metadata give equal bytes.
+    """Write `tensors` in the order of their names; equal tensors and metadata give equal bytes.
 
-    The file is written beside `path` and renamed, so that `path` is never half a file.
+    A temporary file is written, then renamed, so that `path` is never half a file.
 
     Raises:
         CheckpointError: for a dtype other than float16, float32 or float64.
@@ -93,15 +93,15 @@ def write_safetensors(path, tensors: Tensors, metadata: Mapping[str, str] | None
 
 
 def flat_bytes(array: np.ndarray) -> memoryview:
-    """The little-endian bytes of `array` in C order; a view of it where it is so already."""
+    """Return the little-endian bytes of `array` in C order; a view of it where it is so already."""
     array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     return array.reshape(-1).view(np.uint8).data
 
 
 def iter_and_release_pages(tensors: Tensors) -> Iterator[tuple[str, np.ndarray]]:
-    """Names and arrays to copy, one after the other; what has been copied of a mapped file is given back every 16 MiB.
+    """Yield names and arrays to copy, one after the other, and release the copied pages of a mapped file every 16 MiB.
 
-    So one copy of the weights is in memory, not two. What is read again comes from the file again.
+    So one copy of the weights is in memory, not two. Released pages are read from the file again when needed.
     """
     held = 0
     for name, array in tensors.items():
@@ -140,7 +140,7 @@ def _metadata(path: Path, metadata: object) -> dict[str, str]:
 
 
 def _layout(path: Path, entries: dict, total: int) -> dict[str, tuple[np.dtype, tuple[int, ...], int, int]]:
-    """Dtype, shape and place of each tensor, once they tile the `total` bytes after the header."""
+    """Return dtype, shape and place of each tensor, after a check that they tile the `total` bytes after the header."""
     layout = {name: _entry(path, name, entry) for name, entry in entries.items()}
     place = 0
     for name, (_, _, begin, end) in sorted(layout.items(), key=lambda item: item[1][2:]):

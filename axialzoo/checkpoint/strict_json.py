@@ -1,4 +1,4 @@
-"""JSON from files that nobody has vouched for."""
+"""Parses JSON from untrusted files."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ MAX_DEPTH = 32
 
 
 def parse(data: str | bytes, where: str, most: int) -> object:
-    """The JSON value in `data`, refusing what JSON libraries let through.
+    """Parse the JSON value in `data` more strictly than JSON libraries do.
 
     Args:
         data: UTF-8.
-        where: What is parsed, for the message.
-        most: Bytes (characters) that are still read.
+        where: Name of the source, for the message.
+        most: Largest number of bytes (characters).
 
     Raises:
         CheckpointError: for more than `most` bytes, bytes that are not UTF-8 or not JSON, repeated keys, NaN and
@@ -42,7 +42,7 @@ def parse(data: str | bytes, where: str, most: int) -> object:
 
 
 def check_plain(value: object, where: str) -> None:
-    """Refuses what does not survive a trip through JSON: other types, NaN, keys that are not text, deep nesting."""
+    """Refuse values that JSON cannot hold: other types, NaN, keys that are not text, deep nesting."""
     level, depth = [value], 0
     while level:
         if depth > MAX_DEPTH:
@@ -75,12 +75,12 @@ def _check_text(text: object, where: str) -> None:
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found: dict[str, object] = {}
+    unique: dict[str, object] = {}
     for key, value in pairs:
-        if key in found:
+        if key in unique:
             raise ValueError(f"the key {key!r} occurs twice")
-        found[key] = value
-    return found
+        unique[key] = value
+    return unique
 
 
 def _refuse_constant(name: str) -> object:

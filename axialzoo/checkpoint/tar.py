@@ -1,4 +1,4 @@
-"""Tar archives from elsewhere: every header and checksum is looked at before anything is written."""
+"""Unpacks untrusted tar archives: every header and checksum is checked before anything is written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GZIP = b"\x1f\x8b"
 
 
 def unpack_tar(path, folder) -> list[Path]:
-    """Writes the regular files of a tar archive, compressed by gzip or not, to the empty `folder`.
+    """Write the regular files of a tar archive, compressed by gzip or not, to the empty `folder`.
 
     Returns:
         Where they are, in the archive's order. Owners, modes and times are not kept.
@@ -49,7 +49,7 @@ def unpack_tar(path, folder) -> list[Path]:
 
 
 class _Bounded:
-    """A file that gives neither more than `limit` bytes nor much at once."""
+    """File that returns at most `limit` bytes, and little at a time."""
 
     def __init__(self, path: Path, file: BinaryIO | gzip.GzipFile, limit: int):
         self.path, self.file, self.limit = path, file, limit
@@ -64,13 +64,13 @@ class _Bounded:
         return self.file.seek(min(offset, self.limit + 1), whence)
 
     def drain(self) -> None:
-        """Reads to the end, where gzip keeps its checksum."""
+        """Read to the end, where gzip keeps its checksum."""
         while self.read(MAX_READ):
             pass
 
 
 def _checked(path: Path, archive: tarfile.TarFile, limit: int) -> list[tuple[tarfile.TarInfo, tuple[str, ...]]]:
-    """The regular files and the parts of their names."""
+    """Return the regular files and the parts of their names."""
     files: dict[tuple[str, ...], tuple[tarfile.TarInfo, tuple[str, ...]]] = {}
     folders: set[tuple[str, ...]] = set()
     total = 0

@@ -1,4 +1,4 @@
-"""Whether tensors are those of a model: their names, shapes, dtypes, values and digest."""
+"""Checks that tensors are those of a model: their names, shapes, dtypes, values and digest."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ CHUNK = 1 << 20  # bytes; small enough that a chunk is still in the cache when i
 
 
 def digest(tensors: Tensors) -> str:
-    """``"sha256:..."`` over name, dtype, shape and bytes of each tensor in the order of names.
+    """Return ``"sha256:..."`` over name, dtype, shape and bytes of each tensor in the order of names.
 
-    The same whatever framework or format the tensors came from: SHA-256 of, per tensor, the line
+    The digest does not depend on the framework or format of the tensors: it is the SHA-256 of, for each tensor, the line
     ``["name","F32",[64,3]]`` and the SHA-256 of its little-endian bytes in C order.
 
     Example:
@@ -39,15 +39,15 @@ def check_tensors(
     check_finite: bool = True,
     expected_digest: str = "",
 ) -> None:
-    """Whether `tensors` are exactly those of `spec`: each used once, of one dtype, finite.
+    """Check that `tensors` are exactly those of `spec`: each is used once, all have one dtype and finite values.
 
     Args:
         tensors: Canonical names, PyTorch's layout.
         spec: What predicts them.
         where: File or folder, for the message.
-        without: Names that are expected on neither side.
-        values: Whether to look for values that are not finite.
-        expected_digest: What :func:`digest` has to give, where not empty.
+        ignore: Names that are expected on neither side.
+        check_finite: Whether to look for values that are not finite.
+        expected_digest: Result that :func:`digest` must have, unless empty.
 
     Raises:
         CheckpointError: one, with the complete list of what is missing, left over, misshapen, of the wrong dtype or
@@ -66,7 +66,7 @@ def check_tensors(
 
 
 def check_digest(tensors: Tensors, expected: str, where: str) -> None:
-    """Whether :func:`digest` of `tensors` is `expected`, whatever model they are of.
+    """Check that :func:`digest` of `tensors` is `expected`, whatever model they are of.
 
     Raises:
         CheckpointError: naming both digests.
@@ -74,16 +74,16 @@ def check_digest(tensors: Tensors, expected: str, where: str) -> None:
     _refuse_other(where, expected, digest(tensors))
 
 
-def _refuse_other(where: str, expected: str, found: str) -> None:
-    if found != expected:
+def _refuse_other(where: str, expected: str, actual: str) -> None:
+    if actual != expected:
         raise CheckpointError(
-            f"{where}: the weights are not those that the config describes: expected digest {expected}, found {found}; "
+            f"{where}: the weights are not those that the config describes: expected digest {expected}, found {actual}; "
             "the file is damaged or belongs to another config: fetch or write it again"
         )
 
 
 def check_match(sources: Tensors, targets: dict[str, tuple[int, ...]], where: str) -> None:
-    """Whether each of `sources` has the name and shape of one of `targets`, none is left, and all are of one dtype."""
+    """Check that `sources` and `targets` have the same names and shapes, and that all sources have one dtype."""
     missing = [name for name in targets if name not in sources]
     left = [f"{name}{did_you_mean(name, missing) if len(missing) < 50 else ''}" for name in sources if name not in targets]
     misshapen = [
@@ -123,9 +123,9 @@ def _digest_of(tensors: Tensors, inspected: dict[str, tuple[bytes, int]]) -> str
 
 
 def _inspect(tensors: Tensors, hashing: bool) -> dict[str, tuple[bytes, int]]:
-    """SHA-256 (where `hashing`) and number of values that are not finite, of each tensor; in one pass, on all cores."""
+    """Return SHA-256 (if `hashing`) and number of values that are not finite of each tensor, in one pass, on all cores."""
 
-    def one(array: np.ndarray) -> tuple[bytes, int]:
+    def inspect(array: np.ndarray) -> tuple[bytes, int]:
         sha, bad = hashlib.sha256(), 0
         flat = np.ascontiguousarray(array).reshape(-1)
         step = CHUNK // flat.itemsize
@@ -139,4 +139,4 @@ def _inspect(tensors: Tensors, hashing: bool) -> dict[str, tuple[bytes, int]]:
         return sha.digest(), bad
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        return dict(zip(tensors, pool.map(one, tensors.values())))
+        return dict(zip(tensors, pool.map(inspect, tensors.values())))

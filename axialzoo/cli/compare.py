@@ -102,8 +102,10 @@ def _power(exponent: float | None) -> str:
 
 
 def milliseconds(seconds: float | None) -> str:
+    """Format seconds as a table cell, in milliseconds below 10 s."""
     return "-" if seconds is None else f"{1e3 * seconds:,.1f} ms" if seconds < 10 else f"{seconds:,.1f} s"
 
 
 def mebibytes(size: int | None) -> str:
+    """Format bytes as a table cell, in MiB."""
     return "-" if size is None else f"{size / 2**20:,.1f} MiB"

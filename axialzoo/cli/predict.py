@@ -195,7 +195,7 @@ def _draw(picture: Any, results: dict[str, Any], target: Path, config: Any) -> N
     from axialzoo.image import model_view
     from axialzoo.tasks import task_of
 
-    drawn = task_of(config.spec.head).draw(picture, results, model=config.model, seen=model_view(picture, config.preprocessing))
+    drawn = task_of(config.spec.head).draw(picture, results, model=config.model, model_view=model_view(picture, config.preprocessing))
     with atomic_write(target) as beside:
         drawn.save(beside)
 

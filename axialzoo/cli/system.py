@@ -10,6 +10,7 @@ PLAIN = "plain: the frameworks' own operations"
 
 
 def run_system(as_json: bool, quiet: bool) -> None:
+    """Print the system's packages, back ends and kernels."""
     from axialzoo import __version__
     from axialzoo.runtime.system import system
 

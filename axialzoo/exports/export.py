@@ -15,7 +15,7 @@ from axialzoo.checkpoint import Checkpoint
 from axialzoo.exports import keras_routes, torch_routes
 from axialzoo.exports.routes import FORMATS, PACKAGES, ROUTES, format_of
 from axialzoo.exports.run import channels_last, load_exported
-from axialzoo.files import atomic_write, check_output, folder_written_beside
+from axialzoo.files import atomic_write, atomic_write_folder, check_output
 from axialzoo.hub import fetch_checkpoint
 from axialzoo.runtime.frameworks import choose, installed, process_backend, require_packages
 from axialzoo.runtime.local import keras_model, torch_model
@@ -78,7 +78,7 @@ def export_model(
     fixed = None if any_size else size_pair(size) if size is not None else spec.input_size
     original, write = _prepared(place, suffix, checkpoint, fixed)
     told(f"writing {FORMATS[suffix]} from {place} ...")
-    beside = folder_written_beside if suffix == "" else atomic_write
+    beside = atomic_write_folder if suffix == "" else atomic_write
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporters' own, of what is compared below
         with beside(target) as path:

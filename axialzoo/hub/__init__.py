@@ -1,4 +1,4 @@
-"""Where weights come from and go to: folders, the package, the Hugging Face Hub. No framework."""
+"""Loads and publishes weights: folders, the package, the Hugging Face Hub. No framework."""
 
 from axialzoo.hub.card import EXAMPLES, examples_of, model_card, write_card
 from axialzoo.hub.download import download

@@ -1,4 +1,4 @@
-"""How a checkpoint on the Hub is written: ``org/repo``, ``org/repo@revision``, either with ``#sha256:...`` behind."""
+"""Addresses of checkpoints on the Hub: ``org/repo`` or ``org/repo@revision``, either followed by ``#sha256:...``."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Address:
 
     @classmethod
     def parsed(cls, text: str) -> Self | None:
-        """The address that `text` writes, or None where it writes none.
+        """Return the address in `text`, or None if it is none.
 
         Example:
             >>> Address.parsed("org/repo@v1").revision
             'v1'
         """
-        found = HUB_ID.fullmatch(text)
-        return cls(found["repo"], found["revision"], found["digest"] or "") if found else None
+        match = HUB_ID.fullmatch(text)
+        return cls(match["repo"], match["revision"], match["digest"] or "") if match else None
 
     def __str__(self) -> str:
         return f"{self.repo}@{self.revision}" if self.revision else self.repo

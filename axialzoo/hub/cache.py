@@ -1,4 +1,4 @@
-"""The Hub's cache on this machine: dropping what is damaged, and remembering which weights a tag meant."""
+"""The Hub's cache on this machine: drops damaged files, and remembers the digest of each tag's weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from axialzoo.hub.hub_errors import hub_errors
 
 
 def drop(folder: Path, names: Iterable[str]) -> None:
-    """Removes files of a snapshot from the cache: the names, and the blobs that they lead to, so that they are fetched anew."""
+    """Remove files of a snapshot from the cache, with their blobs, so that they are fetched anew."""
     for name in names:
         path, seen = folder / name, 0
         while os.path.lexists(path) and seen < 8:  # the name, its blob, and where blobs are shared the one in the store
@@ -29,9 +29,9 @@ def drop(folder: Path, names: Iterable[str]) -> None:
 
 
 def check_unmoved(address: Address, digest: str) -> None:
-    """Whether a tag still means the weights that it meant when it was first loaded here; branches may move.
+    """Check that a tag still means the weights that were first loaded under it here; branches may move.
 
-    The digests are kept in ``HF_HOME/axialzoo``, a file a repository.
+    The digests lie in ``HF_HOME/axialzoo``, one file for each repository.
 
     Raises:
         CheckpointError: for a tag that has moved, naming both digests.

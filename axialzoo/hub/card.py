@@ -19,15 +19,17 @@ EXAMPLES = "pictures/examples.json"
 
 
 def write_card(folder: Path, config: Config, repo_id: str = "ORG/REPO") -> Path:
-    """Writes ``README.md`` into a checkpoint's folder, in place of the one that is there: with its learning curve and its examples,
-    where they lie beside it. Arguments as of `model_card`."""
+    """Write ``README.md`` into a checkpoint's folder, in place of an older one, with the learning curve and the examples in the folder.
+
+    Arguments as for `model_card`.
+    """
     card = folder / "README.md"
     write_text(card, model_card(config, repo_id, curve=(folder / CURVE).exists(), examples=examples_of(folder)))
     return card
 
 
 def examples_of(folder: Path) -> list[dict[str, str]]:
-    """Of each example of a checkpoint's results ``file``, relative to the folder, and ``text``; none where there are none.
+    """Return ``file`` (relative to the folder) and ``text`` of each example of a checkpoint's results; an empty list without examples.
 
     Raises:
         ValueError: for a list of another form.
@@ -35,15 +37,15 @@ def examples_of(folder: Path) -> list[dict[str, str]]:
     path = folder / EXAMPLES
     if not path.exists():
         return []
-    found = json.loads(path.read_text(encoding="utf-8"))
-    rows = found if isinstance(found, list) else [found]
-    if not all(isinstance(one, dict) and re.fullmatch(r"pictures/[^/]+", str(one.get("file"))) and "text" in one for one in rows):
+    content = json.loads(path.read_text(encoding="utf-8"))
+    rows = content if isinstance(content, list) else [content]
+    if not all(isinstance(row, dict) and re.fullmatch(r"pictures/[^/]+", str(row.get("file"))) and "text" in row for row in rows):
         raise ValueError(f"{path}: expected a list of objects with file (pictures/NAME) and text; remove it, and make the examples again")
-    return [{"file": one["file"], "text": str(one["text"])} for one in rows]
+    return [{"file": row["file"], "text": str(row["text"])} for row in rows]
 
 
 def model_card(config: Config, repo_id: str = "ORG/REPO", *, curve: bool = False, examples: Sequence[Mapping[str, str]] = ()) -> str:
-    """The text of ``README.md``: front matter that the Hub reads, figures, examples, provenance and how to load it.
+    """Return the text of ``README.md``: front matter that the Hub reads, figures, examples, provenance and how to load it.
 
     Args:
         config: Its ``provenance`` may hold ``licence``, ``metrics`` (name -> number), ``notes`` (sentences) and anything else.
@@ -99,21 +101,21 @@ def model_card(config: Config, repo_id: str = "ORG/REPO", *, curve: bool = False
             "",
             "What is true and what the model says, from the worst of these images to the best by its own figure.",
         ]
-    for one in examples:
-        lines += ["", f"{one['text']}:", "", f"![{one['text']}]({one['file']})"]
+    for example in examples:
+        lines += ["", f"{example['text']}:", "", f"![{example['text']}]({example['file']})"]
     if curve:
         lines += ["", "## Training", "", f"![Learning curve]({CURVE})"]
-    rest = {key: value for key, value in config.provenance.items() if key not in ("metrics", "notes")}
-    if rest:
-        lines += ["", "## Provenance", "", "```json", json.dumps(rest, indent=2, ensure_ascii=False, sort_keys=True), "```"]
+    provenance = {key: value for key, value in config.provenance.items() if key not in ("metrics", "notes")}
+    if provenance:
+        lines += ["", "## Provenance", "", "```json", json.dumps(provenance, indent=2, ensure_ascii=False, sort_keys=True), "```"]
     return "\n".join([*lines, ""])
 
 
 def _kinds_table(per_kind: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Lines of a table with a row for each kind of picture and a column for each figure that all of them have."""
-    names = [name for name in next(iter(per_kind.values()), {}) if all(name in figures for figures in per_kind.values())]
+    """Return the lines of a table with a row for each kind of picture and a column for each metric that all of them have."""
+    names = [name for name in next(iter(per_kind.values()), {}) if all(name in metrics for metrics in per_kind.values())]
     rows = [
-        f"| {kind} | " + " | ".join(f"{one[name]:.4f}" if isinstance(one[name], float) else str(one[name]) for name in names) + " |"
-        for kind, one in per_kind.items()
+        "| " + " | ".join([kind, *(f"{value:.4f}" if isinstance(value, float) else str(value) for value in map(metrics.get, names))]) + " |"
+        for kind, metrics in per_kind.items()
     ]
     return [f"| kind | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|", *rows]

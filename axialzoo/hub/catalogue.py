@@ -46,13 +46,13 @@ class OfficialWeights:
 
     @property
     def least_bytes(self) -> int:
-        """Of the download, whose size no page says: the bytes of the weights in float32; optimizers and other heads come on top."""
+        """Least size of the download, since no page says it: the bytes of the weights in float32. Optimizers and other heads add to it."""
         spec = get_entry(self.name.partition(".")[0]).spec
         return 4 * sum(math.prod(parameter.shape) for parameter in parameters(spec))
 
 
 def _of_deeplab2() -> list[OfficialWeights]:
-    found = []
+    weights = []
     for theirs, backbone, head, pq, miou in (
         ("axial_swidernet_1_1_1", "axial_swidernet_1_1_1", "axial_deeplab_swidernet_1_1_1", 0.661, 0.828),
         ("axial_swidernet_1_1_3", "axial_swidernet_1_1_3", "axial_deeplab_swidernet_1_1_3", 0.671, 0.835),
@@ -60,10 +60,10 @@ def _of_deeplab2() -> list[OfficialWeights]:
         ("max_deeplab_s_backbone", "max_deeplab_s_backbone", "axial_deeplab_max_s", 0.645, 0.822),
         ("max_deeplab_l_backbone", "max_deeplab_l_backbone", "axial_deeplab_max_l", 0.663, 0.831),
     ):
-        address, figures = f"{DEEPLAB2}{theirs}{CITYSCAPES}", {"cityscapes_pq": pq, "cityscapes_miou": miou}
-        found += [
-            OfficialWeights(f"{head}.cityscapes", "deeplab2", address, OF_CITYSCAPES, figures, head),
-            OfficialWeights(f"{backbone}.cityscapes", "deeplab2", address, OF_CITYSCAPES, figures, backbone, backbone_only=True),
+        address, metrics = f"{DEEPLAB2}{theirs}{CITYSCAPES}", {"cityscapes_pq": pq, "cityscapes_miou": miou}
+        weights += [
+            OfficialWeights(f"{head}.cityscapes", "deeplab2", address, OF_CITYSCAPES, metrics, head),
+            OfficialWeights(f"{backbone}.cityscapes", "deeplab2", address, OF_CITYSCAPES, metrics, backbone, backbone_only=True),
             OfficialWeights(
                 f"{backbone}.imagenet1k", "deeplab2", f"{DEEPLAB2}{theirs}{STRONG}", OF_IMAGENET, {}, backbone, backbone_only=True
             ),
@@ -74,17 +74,17 @@ def _of_deeplab2() -> list[OfficialWeights]:
         ("resnet50.imagenet1k_strong", f"resnet50{STRONG}"),
         ("resnet50_beta.imagenet1k_strong", f"resnet50_beta{STRONG}"),
     ):
-        found.append(OfficialWeights(name, "deeplab2", DEEPLAB2 + file, OF_IMAGENET, {}, name.partition(".")[0], backbone_only=True))
-    return found
+        weights.append(OfficialWeights(name, "deeplab2", DEEPLAB2 + file, OF_IMAGENET, {}, name.partition(".")[0], backbone_only=True))
+    return weights
 
 
 def _mask_transformers() -> list[OfficialWeights]:
-    """Of deeplab2's g3doc/projects/max_deeplab.md and kmax_deeplab.md; PQ by the official script, single scale.
+    """Return the weights of deeplab2's g3doc/projects/max_deeplab.md and kmax_deeplab.md; PQ by the official script, single scale.
 
-    PyTorch's files of kMaX-DeepLab are on Google Drive, where the README of bytedance/kmax-deeplab has
-    them: no address leads straight to them.
+    PyTorch's files of kMaX-DeepLab are on Google Drive: the README of bytedance/kmax-deeplab links to them, but no address
+    leads straight to a file.
     """
-    found = []
+    weights = []
     for name, size, steps, pq in (
         ("max_deeplab_s", 641, "100k", 0.459), ("max_deeplab_s", 641, "200k", 0.465), ("max_deeplab_s", 641, "400k", 0.470),
         ("max_deeplab_s", 1025, "100k", 0.479), ("max_deeplab_s", 1025, "200k", 0.487), ("max_deeplab_s", 1025, "400k", 0.490),
@@ -92,17 +92,17 @@ def _mask_transformers() -> list[OfficialWeights]:
     ):  # fmt: skip
         tag = f"coco_{steps}" if size == 1025 else f"coco_{size}_{steps}"
         address = f"{DEEPLAB2}{name}_os16_res{size}_{steps}_coco_train.tar.gz"
-        found.append(OfficialWeights(f"{name}.{tag}", "deeplab2", address, OF_COCO, {"coco_pq": pq}, name))
+        weights.append(OfficialWeights(f"{name}.{tag}", "deeplab2", address, OF_COCO, {"coco_pq": pq}, name))
     for name, theirs, coco, cityscapes, miou in (
         ("kmax_deeplab_resnet50", "kmax_resnet50", 0.530, 0.643, 0.797),
         ("kmax_deeplab_axial_resnet50", "kmax_maxs_gelu", 0.562, 0.664, 0.821),
     ):
         address = f"{DEEPLAB2}{theirs}_coco_train.tar.gz"
-        found.append(OfficialWeights(f"{name}.coco", "deeplab2", address, OF_COCO, {"coco_pq": coco}, name))
-        figures = {"cityscapes_pq": cityscapes, "cityscapes_miou": miou}
+        weights.append(OfficialWeights(f"{name}.coco", "deeplab2", address, OF_COCO, {"coco_pq": coco}, name))
+        metrics = {"cityscapes_pq": cityscapes, "cityscapes_miou": miou}
         address = f"{DEEPLAB2}{theirs}_cityscapes_train.tar.gz"
-        found.append(OfficialWeights(f"{name}_cityscapes.cityscapes", "deeplab2", address, OF_CITYSCAPES, figures, f"{name}_cityscapes"))
-    return found
+        weights.append(OfficialWeights(f"{name}_cityscapes.cityscapes", "deeplab2", address, OF_CITYSCAPES, metrics, f"{name}_cityscapes"))
+    return weights
 
 
 OFFICIAL: dict[str, OfficialWeights] = {
@@ -119,7 +119,7 @@ OFFICIAL: dict[str, OfficialWeights] = {
 
 
 def official(name: str) -> OfficialWeights:
-    """The weights called `name`.
+    """Return the weights called `name`.
 
     Raises:
         SpecError: naming the nearest.

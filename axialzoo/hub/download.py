@@ -25,12 +25,12 @@ class Absent(CheckpointError):
 
 
 def download(address: Address, name: str, commit: str | None = None) -> Path:
-    """Where the file `name` of a repository lies in the cache.
+    """Download the file `name` of a repository, unless it is cached, and return its path in the cache.
 
     Args:
         address: The repository and its revision.
         name: The file.
-        commit: The commit that the revision was found to be, so that several files are of one.
+        commit: The commit that the revision resolved to, so that several files come from one commit.
 
     Raises:
         Absent: where the file is not there.
@@ -48,9 +48,9 @@ def download(address: Address, name: str, commit: str | None = None) -> Path:
 
 
 def is_its_blob(path: Path) -> bool:
-    """Whether a file of the cache is what the Hub calls it: its blob is named after its SHA-256, or, of small files, git's SHA-1.
+    """Tell whether a file of the cache has the content that the Hub names: its blob is named after its SHA-256 or, if small, git's SHA-1.
 
-    Without this, an old file of a cache on the way, whole in itself, would pass for a new one.
+    Without this check, an outdated file from a proxy's cache, whole in itself, would pass for a new one.
     """
     blob = path.resolve()
     if re.fullmatch("[0-9a-f]{64}", blob.name):
@@ -63,15 +63,15 @@ def is_its_blob(path: Path) -> bool:
 
 
 def _get(address: Address, name: str, commit: str | None) -> tuple[Path, bool]:
-    """Where a file lies, and whether it came just now."""
+    """Return the path of a file, and whether it was downloaded just now."""
     from huggingface_hub import errors, hf_hub_download, try_to_load_from_cache
 
     revision = commit or address.revision
     with hub_errors(str(address), f"fetching {name}", ADVICE):
-        there = try_to_load_from_cache(address.repo, name, revision=revision)
+        cached = try_to_load_from_cache(address.repo, name, revision=revision)
         try:
-            found = hf_hub_download(address.repo, name, revision=revision)
+            path = hf_hub_download(address.repo, name, revision=revision)
         except errors.RemoteEntryNotFoundError:
             files = f" ({' and '.join(FILES)} make a checkpoint)" if name in FILES else ""
             raise Absent(f"{address}: the repository has no {name}; not a checkpoint of axialzoo{files}") from None
-        return Path(found), found != there
+        return Path(path), path != cached

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def fetch(address: Address, *, verify: bool = True) -> Checkpoint:
-    """The checkpoint at an address on the Hub; a copy that does not pass is dropped from the cache and fetched once more.
+    """Fetch the checkpoint at an address on the Hub. A damaged copy is dropped from the cache and fetched once more.
 
     Raises:
         CheckpointError: where the Hub does not have it, where it is damaged twice, and for a tag that has moved.
@@ -35,7 +35,7 @@ def fetch(address: Address, *, verify: bool = True) -> Checkpoint:
 
 
 def fetch_card_files(address: Address, folder: Path) -> None:
-    """Fetches what was published beside the checkpoint in `folder`, of the same commit, and checks all against the manifest.
+    """Fetch the files published beside the checkpoint in `folder`, from the same commit, and check all against the manifest.
 
     Raises:
         CheckpointError: as for :func:`fetch`. A repository without a manifest has nothing more.
@@ -59,7 +59,7 @@ def _described(config: Path) -> Path:
 
 
 def _retry_once(address: Address, names: Iterable[str], get: Callable[[], Path], check: Callable[[Path], T]) -> T:
-    """What `check` says of what `get` gives; where it refuses, the files are dropped from the cache and fetched once more."""
+    """Return `check` of `get()`. If it refuses, drop the files from the cache and fetch them once more."""
     for attempt in (1, 2):
         path = get()
         try:

@@ -28,7 +28,7 @@ Outputs = Mapping[str, np.ndarray]
 
 
 def noise_input(shape: tuple[int, int, int, int], seed: int = 0) -> np.ndarray:
-    """Fixed noise of `shape`, (N, H, W, C), in float64.
+    """Return fixed noise of `shape`, (N, H, W, C), in float64.
 
     Example:
         >>> made_input((1, 1, 1, 2))[0, 0, 0].round(3).tolist()
@@ -39,12 +39,12 @@ def noise_input(shape: tuple[int, int, int, int], seed: int = 0) -> np.ndarray:
 
 
 def golden_text(config: Config, made_by: str, cases: Mapping[str, tuple[np.ndarray, Outputs]]) -> str:
-    """The text of ``golden.json``.
+    """Return the text of ``golden.json``.
 
     Args:
         config: Of the weights.
         made_by: Framework and version.
-        cases: Precision -> an input of :func:`made_input` of seed 0, and what the model made of it.
+        cases: Precision -> an input of :func:`noise_input` of seed 0, and the model's outputs.
     """
     said = {
         precision: {
@@ -57,7 +57,7 @@ def golden_text(config: Config, made_by: str, cases: Mapping[str, tuple[np.ndarr
 
 
 def read_golden(folder: Path, config: Config) -> dict[str, Any] | None:
-    """Precision -> ``input`` and ``outputs`` of the golden activations in `folder`, or None where there are none.
+    """Return precision -> ``input`` and ``outputs`` of the golden activations in `folder`, or None without any.
 
     Raises:
         CheckpointError: where they are not of this format, or of other weights than `config`'s.
@@ -79,21 +79,21 @@ def read_golden(folder: Path, config: Config) -> dict[str, Any] | None:
 
 
 def input_of_case(case: Mapping[str, Any]) -> np.ndarray:
-    """The input of a case, (N, H, W, C).
+    """Return the input of a case, (N, H, W, C).
 
     Raises:
         CheckpointError: where this numpy makes other noise of its seed than the one that published it.
     """
-    made = noise_input(tuple(case["input"]["shape"]), case["input"]["seed"])
-    if not np.allclose(made[0, 0, 0], case["input"]["first"], rtol=0, atol=1e-12):
+    x = noise_input(tuple(case["input"]["shape"]), case["input"]["seed"])
+    if not np.allclose(x[0, 0, 0], case["input"]["first"], rtol=0, atol=1e-12):
         raise CheckpointError(f"{GOLDEN}: the input made of seed {case['input']['seed']} is not the one that it was published with")
-    return made
+    return x
 
 
 def compare_golden(case: Mapping[str, Any], outputs: Outputs, precision: str) -> float | None:
-    """The largest difference between what was published and `outputs`, over the largest value (at least 1 in float32).
+    """Return the largest difference between the published outputs and `outputs`, over the largest value (at least 1 in float32).
 
-    None where outputs are missing, of another shape, or not finite.
+    Return None for outputs that are missing, of another shape, or not finite.
     """
     worst, expected = 0.0, case["outputs"]
     if expected.keys() != outputs.keys():
@@ -103,9 +103,9 @@ def compare_golden(case: Mapping[str, Any], outputs: Outputs, precision: str) ->
         if list(value.shape) != there["shape"]:
             return None
         scale = max(there["largest"], 1.0) if precision == "float32" else there["largest"] or 1.0
-        found = _summary(value)
-        differences = [abs(found[key] - there[key]) for key in NUMBERS]
-        differences += [float(np.abs(np.subtract(found[key], there[key])).max(initial=0.0)) for key in ("first", "last")]
+        summary = _summary(value)
+        differences = [abs(summary[key] - there[key]) for key in NUMBERS]
+        differences += [float(np.abs(np.subtract(summary[key], there[key])).max(initial=0.0)) for key in ("first", "last")]
         worst = max([worst, *(part / scale for part in differences)], key=lambda part: (not np.isfinite(part), part))
     return worst if np.isfinite(worst) else None
 
@@ -123,18 +123,18 @@ def _summary(value: np.ndarray) -> dict[str, Any]:
 
 def _is_case(precision: str, case: Any, config: Config) -> bool:
     try:
-        made, outputs = case["input"], case["outputs"]
-        batch, height, width, channels = made["shape"]
+        noise, outputs = case["input"], case["outputs"]
+        batch, height, width, channels = noise["shape"]
         sides = all(isinstance(side, int) and 1 <= side <= MAX_SIDE for side in (height, width))
         ok = sides and isinstance(batch, int) and 1 <= batch <= MAX_BATCH and channels == config.spec.backbone.in_channels
-        ok = ok and precision in PRECISIONS and isinstance(made["seed"], int) and 0 <= made["seed"] < 1 << 32 and bool(outputs)
-        return ok and all(_is_summary(one) for one in outputs.values())
+        ok = ok and precision in PRECISIONS and isinstance(noise["seed"], int) and 0 <= noise["seed"] < 1 << 32 and bool(outputs)
+        return ok and all(_is_summary(summary) for summary in outputs.values())
     except (KeyError, TypeError, ValueError):
         return False
 
 
-def _is_summary(one: Mapping[str, Any]) -> bool:
-    shape = one["shape"]
+def _is_summary(summary: Mapping[str, Any]) -> bool:
+    shape = summary["shape"]
     middle = [min(side, MIDDLE) for side in shape[1:-1]]
-    slices = all(np.asarray(one[key], float).shape == (*middle, min(shape[-1], LAST)) for key in ("first", "last"))
-    return slices and all(np.isfinite(float(one[key])) for key in (*NUMBERS, "largest"))
+    slices = all(np.asarray(summary[key], float).shape == (*middle, min(shape[-1], LAST)) for key in ("first", "last"))
+    return slices and all(np.isfinite(float(summary[key])) for key in (*NUMBERS, "largest"))

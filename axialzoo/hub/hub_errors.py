@@ -1,4 +1,4 @@
-"""What goes wrong between here and the Hub, as errors of ours that say what to do."""
+"""Turns errors of the Hub's client into errors of axialzoo that say what to do."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from axialzoo.checkpoint import CheckpointError
 
 @contextlib.contextmanager
 def hub_errors(name: str, doing: str, advice: str) -> Iterator[None]:
-    """Every error of the Hub's client inside of the block as a :class:`CheckpointError`.
+    """Raise every error of the Hub's client inside of the block as a :class:`CheckpointError`.
 
     Args:
-        name: What was asked for, such as ``"org/repo@v1"``.
-        doing: What was being done: ``"fetching it"``.
-        advice: What helps where the connection or the server failed.
+        name: The requested address, such as ``"org/repo@v1"``.
+        doing: The action, for the message: ``"fetching it"``.
+        advice: Advice for when the connection or the server failed.
     """
     from huggingface_hub import errors
 

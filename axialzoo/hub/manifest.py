@@ -16,7 +16,7 @@ LINE = re.compile(r"([0-9a-f]{64}) [ *](\S.*)")
 
 
 def manifest(files: Mapping[str, bytes | Path]) -> str:
-    """The text of the manifest of `files`, name in the repository to content or path.
+    """Return the text of the manifest of `files`, name in the repository to content or path.
 
     Example:
         >>> manifest({"labels.txt": b""})[:12]
@@ -26,24 +26,24 @@ def manifest(files: Mapping[str, bytes | Path]) -> str:
 
 
 def read_manifest(path: Path) -> dict[str, str]:
-    """Name to SHA-256.
+    """Return name -> SHA-256 of a manifest.
 
     Raises:
         CheckpointError: for a line that is none, and for names outside of the folder.
     """
-    found = {}
+    digests = {}
     for number, line in enumerate(read_small(path, MAX_BYTES).decode("utf-8", "replace").splitlines(), 1):
         parts = LINE.fullmatch(line)
         if parts is None or parts[2].startswith("/") or ".." in parts[2].split("/") or "\\" in parts[2]:
             raise CheckpointError(
                 f"{path}: line {number}: expected a SHA-256 and a name in this folder, found {line[:120]!r}; fetch it again"
             )
-        found[parts[2]] = parts[1]
-    return found
+        digests[parts[2]] = parts[1]
+    return digests
 
 
 def check_manifest(folder: Path) -> list[str]:
-    """The names that the manifest of a folder lists, once each file is there and has its SHA-256.
+    """Check that each file in the manifest of a folder exists and has its SHA-256, and return their names.
 
     Raises:
         CheckpointError: naming those that are missing or differ.
@@ -55,9 +55,9 @@ def check_manifest(folder: Path) -> list[str]:
             wrong.append(f"{name} is missing")
             continue
         check_regular(folder / name)
-        found = _sha256(folder / name)
-        if found != expected:
-            wrong.append(f"{name} (expected {expected[:12]}..., found {found[:12]}...)")
+        digest = _sha256(folder / name)
+        if digest != expected:
+            wrong.append(f"{name} (expected {expected[:12]}..., found {digest[:12]}...)")
     if wrong:
         raise CheckpointError(
             f"{folder / MANIFEST}: files are not those that were published: {'; '.join(wrong)}; fetch or publish them again"

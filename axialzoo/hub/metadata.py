@@ -15,7 +15,7 @@ IMAGES = "_images"  # what ends the name of a count of images: its beginning is 
 
 
 def front_matter(config: Config, repo_id: str, base_model: str | None = None) -> str:
-    """The YAML between the lines of three hyphens, with both.
+    """Return the YAML front matter, with its lines of three hyphens.
 
     Args:
         config: Its ``provenance`` may hold ``licence``, ``metrics``, ``data`` and ``base_model``.
@@ -47,27 +47,27 @@ def front_matter(config: Config, repo_id: str, base_model: str | None = None) ->
 
 
 def licence_of(config: Config) -> str:
-    """The licence as the Hub writes it, ``"other"`` where it is none of its words."""
+    """Return the licence as the Hub writes it; ``"other"`` for a licence that the Hub does not list."""
     licence = str(config.provenance.get("licence") or "other").lower()
     return licence if re.fullmatch("[a-z0-9.-]+", licence) else "other"
 
 
 def dataset_of(config: Config) -> tuple[str, str]:
-    """The data set that the weights were measured on: as the Hub may know it, and its name."""
+    """Return the data set that the weights were evaluated on: its name on the Hub, and its name."""
     data, metrics = config.provenance.get("data"), metrics_of(config)
     name = str(data.get("name") or "") if isinstance(data, Mapping) else str(metrics.get("data") or "")
-    given = str(data.get("hub") or "") if isinstance(data, Mapping) else ""
-    return given or re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-"), name
+    hub_name = str(data.get("hub") or "") if isinstance(data, Mapping) else ""
+    return hub_name or re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-"), name
 
 
 def metrics_of(config: Config) -> Mapping[str, Any]:
-    """What was recorded of the weights: figures, the number of images of a split, the data."""
+    """Return the recorded metrics of the weights: figures, the number of images of a split, the data."""
     metrics = config.provenance.get("metrics")
     return metrics if isinstance(metrics, Mapping) else {}
 
 
 def split_of(metrics: Mapping[str, Any]) -> tuple[str, int | None]:
-    """The split that figures are of, and its number of images."""
+    """Return the split that the metrics are of, and its number of images."""
     for key, value in metrics.items():
         if key.endswith(IMAGES) and isinstance(value, int):
             return key.removesuffix(IMAGES), value
@@ -75,12 +75,12 @@ def split_of(metrics: Mapping[str, Any]) -> tuple[str, int | None]:
 
 
 def _base(config: Config) -> str | None:
-    """What the recipe started from, where that lies on the Hub."""
+    """Return the repository of the weights that the recipe started from, or None if they are not on the Hub."""
     recipe = config.provenance.get("recipe")
     start = recipe.get("start") if isinstance(recipe, Mapping) else None
-    given = config.provenance.get("base_model") or start
-    found = HUB_ID.fullmatch(given) if isinstance(given, str) else None
-    return found["repo"] if found else None
+    base_model = config.provenance.get("base_model") or start
+    match = HUB_ID.fullmatch(base_model) if isinstance(base_model, str) else None
+    return match["repo"] if match else None
 
 
 def _results(config: Config, tag: str | None) -> list[Any]:

@@ -29,7 +29,7 @@ class HubMixin:
         raise NotImplementedError
 
     def push_to_hub(self, repo_id: str, *, private: bool = False, revision: str | None = None, tag: str | None = None, **saved: Any) -> str:
-        """Publishes the model as it is, in one commit; returns the commit's address.
+        """Publish the model as it is, in one commit, and return the commit's address.
 
         ``axialzoo publish`` does so with golden activations and the parity of all frameworks, which it measures first.
 

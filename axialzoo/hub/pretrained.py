@@ -1,4 +1,4 @@
-"""What ``create_model`` builds and loads: the part that is the same in every framework."""
+"""Plans what ``create_model`` builds and loads: the part that all frameworks share."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ class BuildPlan:
 def plan_build(
     name: str, pretrained: bool | str | os.PathLike = False, *, features_only: bool = False, **changes: Unpack[Changes]
 ) -> BuildPlan:
-    """What ``create_model(name, pretrained, ...)`` has to build and load.
+    """Plan what ``create_model(name, pretrained, ...)`` builds and loads.
 
     Args:
         name: Registered name, alias or ``"name.tag"``; ``"custom"`` for whatever the checkpoint is.
         pretrained: False; True for the tag in `name`, or its first; a tag; ``"name"`` or ``"name.tag"`` of a model with weights; a
             folder; ``"org/repo[@revision]"``.
         features_only: No head.
-        changes: Of :func:`axialzoo.spec.adapt`; they start from the checkpoint's own spec. A registered tag gives way to its like of the
-            kind in ``attention``, where there is one.
+        changes: Of :func:`axialzoo.spec.adapt`; they start from the checkpoint's own spec. With ``attention``, the weights of that kind
+            replace those of a registered tag, if there are some.
 
     Raises:
         SpecError: for an unknown name or tag.
@@ -71,27 +71,27 @@ def plan_build(
         return BuildPlan(without_head(spec) if features_only else spec)
     kind = changes.get("attention")
     checkpoint = fetch_checkpoint(_source(name, pretrained, kind))
-    found = checkpoint.config.spec
+    checkpoint_spec = checkpoint.config.spec
     if registered is not None and not _is_of(registered, checkpoint.config):
         raise CheckpointError(
             f"{checkpoint.folder}: expected weights of {registered.name!r}, found those of {checkpoint.config.model!r}; "
             "create the model under that name, or as 'custom'"
         )
-    if kind is not None and _shapes(adapt(found, attention=kind)) != _shapes(found):
+    if kind is not None and _shapes(adapt(checkpoint_spec, attention=kind)) != _shapes(checkpoint_spec):
         raise CheckpointError(
             f"{checkpoint.folder}: its weights are of another kind of attention than attention={kind!r}, with other tensors; leave one of "
             "the two out"
         )
-    spec = adapt(found, **changes)
+    spec = adapt(checkpoint_spec, **changes)
     spec = without_head(spec) if features_only else spec
-    return BuildPlan(spec, checkpoint, reinitialised_names(found, spec), checkpoint.config.adapted(spec))
+    return BuildPlan(spec, checkpoint, reinitialised_names(checkpoint_spec, spec), checkpoint.config.adapted(spec))
 
 
 def reinitialised_names(source: Model, target: Model) -> tuple[str, ...]:
-    """Names of the tensors of `source` that a model of `target` does not take, each for a reason that has a name.
+    """Return the names of tensors that a model of `target` does not take from `source`.
 
-    Another number of classes replaces the head's tensors whose shape depends on it, other input channels the first
-    convolution; both are said in a warning. No head, or none of those tensors, leaves them out.
+    Another number of classes reinitialises the head's tensors whose shape depends on it, other input channels the first
+    convolution; a warning names both. A model without a head leaves out the head's tensors.
     """
     names: tuple[str, ...] = ()
     before, after = _shapes(source), _shapes(target)
@@ -114,7 +114,7 @@ def reinitialised_names(source: Model, target: Model) -> tuple[str, ...]:
 
 
 def _is_of(registered: ModelEntry, config: Config) -> bool:
-    """Whether a checkpoint is of a registered model; one that says so brings its kind of attention along."""
+    """Tell whether a checkpoint is of a registered model, whatever its kind of attention."""
     own = registered.at(config.spec.backbone.output_stride)
     if same_architecture(own, config.spec):
         return True
@@ -141,5 +141,5 @@ def _source(name: str, pretrained, kind: str | None):
     return weights_of(pretrained, kind=kind) if named else pretrained
 
 
-def _warn(names: Collection[str], asked: str, has: int) -> None:
-    warnings.warn(f"{asked}: the checkpoint has {has}, so these start new: {', '.join(names)}", stacklevel=5)
+def _warn(names: Collection[str], request: str, has: int) -> None:
+    warnings.warn(f"{request}: the checkpoint has {has}, so these start new: {', '.join(names)}", stacklevel=5)

@@ -1,4 +1,4 @@
-"""The card as it is published: the one that lies in the folder, with the repository's own name, and all that the Hub wants to know."""
+"""The published card: the card in the folder, with the repository's own name and the metadata that the Hub reads."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def published_card(
     evaluations: Sequence[Mapping[str, Any]] = (),
     base_model: str | None = None,
 ) -> str:
-    """The text of the published ``README.md``.
+    """Return the text of the published ``README.md``.
 
     Args:
         config: Of the weights.
@@ -49,7 +49,7 @@ def published_card(
     text = own if own is not None and config.digest in own else model_card(config, repo_id)
     intro, sections = _sections(FRONT.sub("", text.replace(PLACEHOLDER, repo_id)))
     names = list(files)
-    made = [
+    generated = [
         _usage(config, repo_id),
         metric_lines(config, evaluations),
         parity_lines(report, repo_id),
@@ -57,18 +57,18 @@ def published_card(
         _licences(config),
         _files(names),
     ]
-    ours = {lines[0].removeprefix("## "): "\n".join(lines) for lines in made if lines}
-    kept = {heading: body for heading, body in sections.items() if heading not in ours}
-    if "What to know" not in kept:
-        kept.setdefault("Limits", f"## Limits\n\n* Nobody has written down its limits. {_known_of(config)}")
-    last = [kept.pop(heading) for heading in LAST if heading in kept]
+    ours = {lines[0].removeprefix("## "): "\n".join(lines) for lines in generated if lines}
+    own_sections = {heading: body for heading, body in sections.items() if heading not in ours}
+    if "What to know" not in own_sections:
+        own_sections.setdefault("Limits", f"## Limits\n\n* Nobody has written down its limits. {_known_of(config)}")
+    last = [own_sections.pop(heading) for heading in LAST if heading in own_sections]
     first = [ours.pop(heading) for heading in ("Use it", "Figures", "Parity") if heading in ours]
     front = front_matter(config, repo_id, base_model)
-    return "\n\n".join([front, EXAMPLE.sub("", intro).strip(), *first, *kept.values(), *ours.values(), *last]) + "\n"
+    return "\n\n".join([front, EXAMPLE.sub("", intro).strip(), *first, *own_sections.values(), *ours.values(), *last]) + "\n"
 
 
 def _sections(text: str) -> tuple[str, dict[str, str]]:
-    """What comes before the first heading of second order, and the sections by heading; fenced blocks hold none."""
+    """Split a card into the text before its first ``##`` heading and its sections by heading; headings in fenced blocks do not count."""
     parts, fenced = [[]], False
     for line in text.splitlines():
         fenced ^= line.startswith("```")
@@ -142,6 +142,6 @@ def _files(names: Sequence[str]) -> list[str]:
 
 
 def _pictures(names: Sequence[str], text: str) -> list[str]:
-    """Pictures that no line of the card shows yet."""
+    """Return lines with the pictures that the card does not show yet."""
     shown = [name for name in names if name.lower().endswith((".png", ".jpg", ".jpeg", ".webp")) and name not in text]
     return ["## Pictures", "", *(f"![{name.rpartition('/')[2]}]({name})" for name in shown)] if shown else []

@@ -1,4 +1,4 @@
-"""Where official weights are kept once they are pulled, and which digest each had when it was first imported."""
+"""Folder of pulled official weights, and the digest that each had when it was first imported."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from axialzoo.files import write_text
 
 
 def home() -> Path:
-    """Where pulled weights are kept: ``AXIALZOO_HOME``, else ``axialzoo`` in the user's cache."""
+    """Return the folder of pulled weights: ``AXIALZOO_HOME``, else ``axialzoo`` in the user's cache."""
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.join("~", ".cache")
     return Path(os.environ.get("AXIALZOO_HOME") or os.path.join(cache, "axialzoo")).expanduser().absolute()
 
 
 def pulled_dir(name: str) -> Path:
-    """The folder that the weights called `name` have once they are pulled."""
+    """Return the folder that the weights called `name` have once they are pulled."""
     return home() / "pulled" / name
 
 
 def first_digests() -> dict[str, dict[str, str]]:
-    """Name -> ``digest`` and ``address`` of what was imported first.
+    """Return name -> ``digest`` and ``address`` of the first import.
 
     Raises:
         CheckpointError: where the file is not what was written.
     """
     path = home() / "pulled.json"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        records = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except ValueError:
-        found = None
-    if not isinstance(found, dict) or not all(isinstance(one, dict) and isinstance(one.get("digest"), str) for one in found.values()):
+        records = None
+    if not isinstance(records, dict) or not all(isinstance(row, dict) and isinstance(row.get("digest"), str) for row in records.values()):
         raise CheckpointError(f"{path}: expected the record of what was pulled, found something else; delete it to begin anew")
-    return found
+    return records
 
 
 def record(name: str, digest: str, address: str) -> None:
-    """Remembers what was imported; a record that is there stays."""
+    """Record the digest and the address of imported weights; an existing record stays."""
     known = first_digests()
     if name not in known:
         write_text(
@@ -49,7 +49,7 @@ def record(name: str, digest: str, address: str) -> None:
 
 
 def check_first_digest(name: str, digest: str, where: str) -> None:
-    """Whether weights called `name` are those that were imported first.
+    """Check that weights called `name` are those that were imported first.
 
     Raises:
         CheckpointError: naming both digests.

@@ -28,7 +28,7 @@ ADVICE = "run it again: what has been sent is not sent twice, and nothing is pub
 
 @dataclass(frozen=True)
 class Publication:
-    """What becomes one commit.
+    """Content of one commit.
 
     Attributes:
         repo_id: ``"org/repo"``.
@@ -50,7 +50,7 @@ def prepare(
     evaluations: Sequence[Mapping[str, Any]] = (),
     base_model: str | None = None,
 ) -> Publication:
-    """The publication of a checkpoint folder, once it is sure that the folder is whole.
+    """Check that a checkpoint folder is whole, and return its publication.
 
     Args:
         folder: With ``config.json`` and ``model.safetensors``, perhaps a card and pictures, there or in ``pictures/``.
@@ -74,10 +74,10 @@ def prepare(
             f"{folder}: is of version {version}, and version {VERSION} is published; bring it up to date: axialzoo convert {folder} NEW"
         )
     recorded = metrics_of(config)
-    for one in (*evaluations, *([recorded] if "digest" in recorded else [])):
-        if one.get("digest") != config.digest:
+    for evaluation in (*evaluations, *([recorded] if "digest" in recorded else [])):
+        if evaluation.get("digest") != config.digest:
             raise CheckpointError(
-                f"{folder}: figures of other weights: expected digest {config.digest}, found {str(one.get('digest'))[:80]}; "
+                f"{folder}: figures of other weights: expected digest {config.digest}, found {str(evaluation.get('digest'))[:80]}; "
                 "evaluate these weights (axialzoo evaluate --json, or --record)"
             )
     files: dict[str, bytes | Path] = {CONFIG: folder / CONFIG, WEIGHTS: folder / WEIGHTS}
@@ -94,7 +94,7 @@ def prepare(
 
 
 def write_publication(publication: Publication, folder: Path, *, overwrite: bool = False) -> Path:
-    """Writes what would be published to `folder`.
+    """Write the files of a publication to `folder` instead of publishing them.
 
     Raises:
         FileExistsError: where `folder` has something in it and `overwrite` is not said.
@@ -108,17 +108,17 @@ def write_publication(publication: Publication, folder: Path, *, overwrite: bool
 
 
 def _pictures(folder: Path) -> list[Path]:
-    """Pictures beside the card and in ``pictures/``; hidden files, links and whatever is larger than a picture stay here."""
-    found = [path for place in (folder, folder / "pictures") if place.is_dir() for path in sorted(place.iterdir())]
+    """Return the pictures beside the card and in ``pictures/``, without hidden files, links and files larger than a picture."""
+    paths = [path for place in (folder, folder / "pictures") if place.is_dir() for path in sorted(place.iterdir())]
     return [
         path
-        for path in found
+        for path in paths
         if path.suffix.lower() in PICTURES and path.is_file() and not path.name.startswith(".") and path.stat().st_size <= MAX_PICTURE
     ]
 
 
 def push_to_hub(folder, repo_id: str, *, private: bool = False, revision: str | None = None, tag: str | None = None, **about: Any) -> str:
-    """Publishes a checkpoint folder, its card and pictures; returns the address of the commit.
+    """Publish a checkpoint folder, its card and pictures, and return the address of the commit.
 
     Args:
         folder: Checked whole before anything is sent.
@@ -132,7 +132,7 @@ def push_to_hub(folder, repo_id: str, *, private: bool = False, revision: str | 
 
 
 def push_saved(save: Callable[[Path], Any], repo_id: str, came_from: str, **options: Any) -> str:
-    """Publishes what `save` writes to the folder that it is given; returns the address of the commit.
+    """Publish the folder that `save` writes, and return the address of the commit.
 
     Args:
         save: Writes a checkpoint.
@@ -148,7 +148,7 @@ def push_saved(save: Callable[[Path], Any], repo_id: str, came_from: str, **opti
 
 
 def push(publication: Publication, *, private: bool = False, revision: str | None = None, tag: str | None = None) -> str:
-    """Sends a publication as one commit, and returns its address. Sent again, what is there already makes no second commit.
+    """Send a publication as one commit, and return its address. Sending it again makes no second commit.
 
     Args:
         publication: Of :func:`axialzoo.hub.push.prepare`. The repository is created where it does not exist.
@@ -181,7 +181,7 @@ def push(publication: Publication, *, private: bool = False, revision: str | Non
 
 
 def _check_tag(api: Any, publication: Publication, tag: str) -> None:
-    """Whether `tag` is free, or on the same files already (as after a run that was cut).
+    """Check that `tag` is free, or on the same files already (as after a run that was cut).
 
     Raises:
         CheckpointError: where it is on others.

@@ -1,4 +1,4 @@
-"""Where a checkpoint is: a folder, the package, or the Hub."""
+"""Locates a checkpoint: in a folder, the package, or on the Hub."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACKAGE = "package:"
 
 
 def fetch_checkpoint(source: str | os.PathLike, *, verify: bool = True, beside: bool = False) -> Checkpoint:
-    """The checkpoint that `source` means: see :func:`resolve` and :func:`axialzoo.checkpoint.load_checkpoint`.
+    """Load the checkpoint of `source`: see :func:`resolve` and :func:`axialzoo.checkpoint.load_checkpoint`.
 
     Args:
         source: As for :func:`resolve`.
@@ -27,26 +27,26 @@ def fetch_checkpoint(source: str | os.PathLike, *, verify: bool = True, beside: 
         >>> fetch_checkpoint("axial_resnet_cifar10").config.spec.input_size
         (32, 32)
     """
-    found = locate(source)
-    if isinstance(found, Path):
-        checkpoint = load_checkpoint(found, verify=verify)
-        if found == pulled_dir(found.name):
-            check_first_digest(found.name, checkpoint.config.digest, str(found))
+    location = locate(source)
+    if isinstance(location, Path):
+        checkpoint = load_checkpoint(location, verify=verify)
+        if location == pulled_dir(location.name):
+            check_first_digest(location.name, checkpoint.config.digest, str(location))
         return checkpoint
-    checkpoint = fetch(found, verify=verify)
+    checkpoint = fetch(location, verify=verify)
     if beside:
-        fetch_card_files(found, checkpoint.folder)
+        fetch_card_files(location, checkpoint.folder)
     return checkpoint
 
 
 def resolve(source) -> Path:
-    """The folder on this machine that `source` means, fetched from the Hub and checked where it has to be: see :func:`place_of`."""
-    found = locate(source)
-    return found if isinstance(found, Path) else fetch(found).folder
+    """Return the local folder of `source`, fetched from the Hub and checked if necessary: see :func:`locate`."""
+    location = locate(source)
+    return location if isinstance(location, Path) else fetch(location).folder
 
 
 def locate(source) -> Path | Address:
-    """The folder, or the address on the Hub, that `source` means.
+    """Return the folder, or the address on the Hub, that `source` means.
 
     Args:
         source: In this order: a path to a folder; ``"package:NAME"`` (ships with axialzoo); a registered ``"name.tag"``, or
@@ -75,32 +75,33 @@ def locate(source) -> Path | Address:
 
 
 def reject_url_scheme(name: str) -> None:
-    """Refuses names as timm and others write repositories on the Hub."""
+    """Refuse names as timm and others write repositories on the Hub."""
     scheme, colon, rest = name.partition(":")
     if colon and scheme in ("hf-hub", "hf_hub", "hf", "timm"):
         raise SpecError(f"{name!r}: weights on the Hub are named without {scheme + colon!r}: pretrained={rest.lstrip('/')!r}")
 
 
 def weights_of(name: str, tag: str | None = None, kind: str | None = None) -> str:
-    """Where the weights of a registered model are: those of `tag`, of the tag in `name`, or the first; where there are such, their like
-    of another `kind` of attention.
+    """Return the location of a registered model's weights: those of `tag`, of the tag in `name`, or the first.
+
+    If `kind` is set, return the weights with that kind of attention instead, where they exist.
 
     Raises:
         SpecError: naming the tags that exist, and for official weights that nobody has pulled yet.
     """
     base, _, own = name.partition(".")
-    found, tag = get_entry(base), tag or own
-    if tag and tag not in found.weights and f"{found.name}.{tag}" in OFFICIAL:
-        folder = pulled_dir(f"{found.name}.{tag}")
+    entry, tag = get_entry(base), tag or own
+    if tag and tag not in entry.weights and f"{entry.name}.{tag}" in OFFICIAL:
+        folder = pulled_dir(f"{entry.name}.{tag}")
         if not folder.exists():
-            raise SpecError(f"{found.name}.{tag}: official weights, not here yet: `axialzoo pull {folder.name}` fetches and imports them")
+            raise SpecError(f"{entry.name}.{tag}: official weights, not here yet: `axialzoo pull {folder.name}` fetches and imports them")
         return str(folder)
-    if not found.weights:
+    if not entry.weights:
         have = ", ".join(list_models(pretrained=True)) or "none yet"
-        raise SpecError(f"model {found.name!r} has no weights to load; models that have some: {have}; a folder or org/repo works too")
-    if tag and tag not in found.weights:
+        raise SpecError(f"model {entry.name!r} has no weights to load; models that have some: {have}; a folder or org/repo works too")
+    if tag and tag not in entry.weights:
         raise SpecError(
-            f"model {found.name!r} has no weights tagged {tag!r}{did_you_mean(tag, found.weights)}; it has {', '.join(found.weights)}"
+            f"model {entry.name!r} has no weights tagged {tag!r}{did_you_mean(tag, entry.weights)}; it has {', '.join(entry.weights)}"
         )
-    tag = tag or next(iter(found.weights))
-    return found.weights[tag if kind is None else found.tag_of_kind(kind, tag) or tag]
+    tag = tag or next(iter(entry.weights))
+    return entry.weights[tag if kind is None else entry.tag_of_kind(kind, tag) or tag]

@@ -26,7 +26,7 @@ Progress = Callable[[int, int | None], None]
 
 
 def fetch_file(address: str, target: Path, progress: Progress = lambda done, total: None) -> Path:
-    """Fetches `address` to `target`; what has arrived is kept in ``target.part``, and a later call goes on from there.
+    """Download `address` to `target`. An unfinished download stays in ``target.part``, and a later call resumes it.
 
     The server is asked for the rest of the same file (its ETag or date): where the file has changed meanwhile, it is fetched anew.
 
@@ -62,15 +62,15 @@ def fetch_file(address: str, target: Path, progress: Progress = lambda done, tot
             why = f"the connection failed ({type(error).__name__}: {error})"
         failed = 0 if _size(part) > before else failed + 1
         if failed >= ATTEMPTS:
-            kept = _size(part)
+            size = _size(part)
             raise CheckpointError(
-                f"{address}: {why}, {failed} times in a row; {kept:,} bytes are kept in {part}: run it again to go on from there"
+                f"{address}: {why}, {failed} times in a row; {size:,} bytes are kept in {part}: run it again to go on from there"
             )
         time.sleep(min(WAIT * 2**failed / 2, MOST_WAIT))
 
 
 def _go_on(address: str, part: Path, progress: Progress) -> bool:
-    """Asks for what is missing of `part` and appends it; whether it is whole now."""
+    """Request the missing bytes of `part`, append them, and return whether the file is whole."""
     done, known = _size(part), _read(part)
     headers = {"Accept-Encoding": "identity", "User-Agent": "axialzoo"}
     if done and known.get("address") == address and known.get("same"):
@@ -102,22 +102,22 @@ def _go_on(address: str, part: Path, progress: Progress) -> bool:
 
 
 def _place(answer: http.client.HTTPResponse) -> tuple[int, int | None]:
-    """From which byte on an answer is, and of how many."""
-    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range") or "") if answer.status == 206 else None
-    if found:
-        return int(found[1]), int(found[2])
+    """Return the first byte of an answer, and the total number of bytes."""
+    match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range") or "") if answer.status == 206 else None
+    if match:
+        return int(match[1]), int(match[2])
     length = answer.headers.get("Content-Length") or ""
     return 0, int(length) if length.isdigit() else None
 
 
 def _same(answer: http.client.HTTPResponse) -> str:
-    """What tells that the file is still the same: a strong ETag, else its date, else ""."""
+    """Return the validator of the server's file: a strong ETag, else its date, else ""."""
     etag = answer.headers.get("ETag") or ""
     return etag if etag and not etag.startswith("W/") else answer.headers.get("Last-Modified") or ""
 
 
 def _asked(error: urllib.error.HTTPError) -> float:
-    """The seconds that the server asks to wait."""
+    """Return the seconds that the server asks to wait."""
     wait = error.headers.get("Retry-After") or ""
     return min(float(wait), MOST_WAIT) if wait.isdigit() else 0.0
 

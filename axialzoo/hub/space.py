@@ -31,9 +31,9 @@ serve({models}, host="0.0.0.0")
 
 
 def space_files(repo_id: str, models: Sequence[str] = ()) -> dict[str, bytes | Path]:
-    """What the Space consists of: name -> content, or where it lies.
+    """Return the files of the Space: name -> content or path.
 
-    The package itself is among it, with the weights that ship; a checkpoint folder among `models` goes into ``models/``.
+    They include the package itself, with the weights that ship; a checkpoint folder among `models` goes into ``models/``.
 
     Args:
         repo_id: ``"org/name"``.
@@ -73,7 +73,7 @@ def space_files(repo_id: str, models: Sequence[str] = ()) -> dict[str, bytes | P
 
 
 def write_space(files: Mapping[str, bytes | Path], folder: Path, *, overwrite: bool = False) -> Path:
-    """Writes a Space to `folder`.
+    """Write a Space to `folder`.
 
     Raises:
         FileExistsError: where `folder` has something in it and `overwrite` is not said.
@@ -86,7 +86,7 @@ def write_space(files: Mapping[str, bytes | Path], folder: Path, *, overwrite: b
 
 
 def push_space(files: Mapping[str, bytes | Path], repo_id: str, *, private: bool = False) -> str:
-    """Sends a Space as one commit, and returns its address; it is created where it does not exist.
+    """Send a Space as one commit, and return its address; the Space is created if it does not exist.
 
     Raises:
         CheckpointError: where the Hub refuses, or the connection fails.

@@ -10,14 +10,14 @@ from axialzoo.hub.metadata import dataset_of, metrics_of, split_of
 
 
 def metric_lines(config: Config, evaluations: Sequence[Mapping[str, Any]] = ()) -> list[str]:
-    """Figures, a column a framework where several are given, and what they were measured on.
+    """Return the lines of a table of metrics, with a column for each evaluation, and the data that they were measured on.
 
     Args:
         config: Its ``provenance`` may hold ``metrics``, as ``axialzoo evaluate --record`` writes them.
         evaluations: What ``axialzoo evaluate --json`` said, one a framework and back end.
     """
     metrics = metrics_of(config)
-    columns = {_title(one): one for one in evaluations} or {"recorded": metrics}
+    columns = {_title(evaluation): evaluation for evaluation in evaluations} or {"recorded": metrics}
     names = dict.fromkeys(key for figures in columns.values() for key, value in figures.items() if isinstance(value, float))
     rows = [[name, *(_figure(figures.get(name)) for figures in columns.values())] for name in names if name != "seconds"]
     if not rows:
@@ -31,7 +31,7 @@ def metric_lines(config: Config, evaluations: Sequence[Mapping[str, Any]] = ()) 
 
 
 def parity_lines(report: Mapping[str, Any] | None, repo_id: str) -> list[str]:
-    """The largest differences between frameworks and back ends, from the report of ``axialzoo verify``."""
+    """Return the largest differences between frameworks and back ends, from the report of ``axialzoo verify``."""
     lines = ["## Parity", ""]
     if report is None or not report.get("parity"):
         return [*lines, f"Not measured when this was published; `axialzoo verify {repo_id}` measures it with what is installed."]
@@ -55,7 +55,7 @@ def parity_lines(report: Mapping[str, Any] | None, repo_id: str) -> list[str]:
 
 
 def markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A table, a line a row; all but the first column aligned right."""
+    """Return the lines of a Markdown table; all but the first column are aligned right."""
     lines = [f"| {' | '.join(headings)} |", "|---|" + "--:|" * (len(headings) - 1)]
     return [*lines, *(f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |" for row in rows)]
 

@@ -61,7 +61,7 @@ def deep_picture(values: np.ndarray, name: str = "image") -> Image.Image:
 def stretch_array(values: np.ndarray, low: float = 0.001, high: float = 0.999) -> np.ndarray:
     """Return numbers of any range as uint8, their own darkest and brightest moved to 0 and 255.
 
-    :func:`axialzoo.image.stretched` does it to 8-bit pictures; numbers from 0 to 255 give the same here, bit for bit.
+    :func:`axialzoo.image.stretch_percentiles` does it to 8-bit pictures; numbers from 0 to 255 give the same here, bit for bit.
 
     Args:
         values: (H, W) or (H, W, 3).

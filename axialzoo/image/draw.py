@@ -23,7 +23,7 @@ def draw_prediction(
     path: str | os.PathLike | None = None,
     *,
     model: str = "",
-    seen: Image.Image | None = None,
+    model_view: Image.Image | None = None,
 ) -> Image.Image:
     """Draw what a model says of a photograph, one column for each framework.
 
@@ -32,7 +32,7 @@ def draw_prediction(
         predictions: Heading (the framework) -> (label, probability) pairs, likeliest first.
         path: Where to write it, if anywhere; the suffix says the format.
         model: Its name, for the caption.
-        seen: What the model saw (:func:`axialzoo.image.seen`), shown enlarged in a corner of the photograph.
+        model_view: What the model saw (:func:`axialzoo.image.model_view`), shown enlarged in a corner of the photograph.
 
     Returns:
         The picture, RGB.
@@ -56,13 +56,13 @@ def draw_prediction(
     height = MARGIN + body + 58
     canvas = Image.new("RGB", (width * SCALE, height * SCALE), PAPER)
     paste(canvas, photo, MARGIN, MARGIN + (body - photo_height) // 2, radius=10)
-    if seen is not None:
-        _inset(canvas, seen, MARGIN + photo_width, MARGIN + (body + photo_height) // 2)
+    if model_view is not None:
+        _inset(canvas, model_view, MARGIN + photo_width, MARGIN + (body + photo_height) // 2)
     for index, (heading, column) in enumerate(predictions.items()):
         left = MARGIN + photo_width + GAP + index * (GAP + COLUMN)
         _column(canvas, left, MARGIN + (body - 40 - rows * ROW) // 2, heading, column, COLOURS[index % len(COLOURS)])
     pen = ImageDraw.Draw(canvas)
-    caption = shorten(_caption(image, model, seen), 13, width - 2 * MARGIN - 80)
+    caption = shorten(_caption(image, model, model_view), 13, width - 2 * MARGIN - 80)
     text(pen, MARGIN, height - 26, caption, 13, QUIET, "lm")
     text(pen, width - MARGIN, height - 26, "axialzoo", 13, QUIET, "rm")
     if path is not None:
@@ -82,14 +82,14 @@ def _column(canvas: Image.Image, left: float, top: float, heading: str, column: 
 
 
 def _bar(canvas: Image.Image, left: float, top: float, share: float, tint: tuple) -> None:
-    """A rounded track filled from the left, to scale even where only a sliver is filled."""
+    """Draw a rounded track filled from the left, to scale even where only a sliver is filled."""
     bar = Image.new("RGB", (COLUMN * SCALE, 10 * SCALE), TRACK)
     bar.paste(tint, (0, 0, round(COLUMN * SCALE * share), bar.height))
     paste(canvas, bar, left, top, radius=5)
 
 
 def percent(probability: float) -> str:
-    """A share as people read it: never a false 100 % or 0 %."""
+    """Format a share for people: never a false 100 % or 0 %."""
     if probability < 0.001:
         return "< 0.1 %" if probability > 0 else "0 %"
     if 0.9995 <= probability < 1:
@@ -97,19 +97,19 @@ def percent(probability: float) -> str:
     return f"{100 * probability:.1f} %"
 
 
-def _caption(image: Image.Image, model: str, seen: Image.Image | None) -> str:
+def _caption(image: Image.Image, model: str, model_view: Image.Image | None) -> str:
     parts = [model] if model else []
     parts.append(f"photograph {image.width} x {image.height}")
-    if seen is not None:
-        parts.append(f"the model sees the corner's {seen.width} x {seen.height}")
+    if model_view is not None:
+        parts.append(f"the model sees the corner's {model_view.width} x {model_view.height}")
     return "   |   ".join(parts)
 
 
-def _inset(canvas: Image.Image, seen: Image.Image, right: float, bottom: float) -> None:
-    """The model's view, each of its pixels a square, framed in white in the photograph's lower right corner."""
-    share = INSET / max(seen.size)
-    small = seen.convert("RGB").resize(
-        (max(round(seen.width * share * SCALE), 1), max(round(seen.height * share * SCALE), 1)), Image.Resampling.NEAREST
+def _inset(canvas: Image.Image, model_view: Image.Image, right: float, bottom: float) -> None:
+    """Draw the model's view, each of its pixels a square, framed in white in the photograph's lower right corner."""
+    share = INSET / max(model_view.size)
+    small = model_view.convert("RGB").resize(
+        (max(round(model_view.width * share * SCALE), 1), max(round(model_view.height * share * SCALE), 1)), Image.Resampling.NEAREST
     )
     width, height = small.width / SCALE, small.height / SCALE
     left, top = right - width - 12, bottom - height - 12
@@ -118,23 +118,26 @@ def _inset(canvas: Image.Image, seen: Image.Image, right: float, bottom: float) 
 
 
 def _fit(image: Image.Image, width: float, height: float) -> Image.Image:
-    """The photograph in a box of that size, enlarged if need be; hairlines keep a pixel of width."""
+    """Resize the photograph to fit into a box of that size; hairlines keep a pixel of width."""
     share = min(width * SCALE / image.width, height * SCALE / image.height)
     smooth = Image.Resampling.LANCZOS if share < 4 else Image.Resampling.NEAREST  # a 1 x 1 picture stays a square
     return image.convert("RGB").resize((max(round(image.width * share), 1), max(round(image.height * share), 1)), smooth)
 
 
 def paste(canvas: Image.Image, picture: Image.Image, left: float, top: float, radius: int) -> None:
+    """Paste a picture with rounded corners onto a canvas."""
     mask = Image.new("L", picture.size, 0)
     ImageDraw.Draw(mask).rounded_rectangle((0, 0, picture.width - 1, picture.height - 1), radius * SCALE, fill=255)
     canvas.paste(picture, (round(left * SCALE), round(top * SCALE)), mask)
 
 
 def text(pen: ImageDraw.ImageDraw, x: float, y: float, text: str, size: int, colour: tuple, anchor: str) -> None:
+    """Write a text; positions and sizes are those before `SCALE`."""
     pen.text((x * SCALE, y * SCALE), text, fill=colour, font=font(size), anchor=anchor)
 
 
 def shorten(text: str, size: int, width: float) -> str:
+    """Cut a text with an ellipsis so that it fits into `width`."""
     if font(size).getlength(text) <= width * SCALE:
         return text
     while text and font(size).getlength(text + "...") > width * SCALE:
@@ -143,6 +146,7 @@ def shorten(text: str, size: int, width: float) -> str:
 
 
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return the font of a size before `SCALE`."""
     return ImageFont.load_default(size * SCALE)
 
 
@@ -151,11 +155,12 @@ def _mix(colour: tuple, strength: float) -> tuple:
 
 
 def scaled(*box: float) -> tuple[float, ...]:
+    """Return coordinates multiplied by `SCALE`."""
     return tuple(value * SCALE for value in box)
 
 
 def picture_format(path: Path) -> str:
-    """The format that the suffix of `path` names."""
+    """Return the format that the suffix of `path` names."""
     kind = Image.registered_extensions().get(path.suffix.lower())
     if kind not in ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF"):
         raise ValueError(f"{path}: expected a picture's suffix (.png, .jpg, .webp), found {path.suffix!r}")
@@ -163,7 +168,7 @@ def picture_format(path: Path) -> str:
 
 
 def write(picture: Image.Image, path: Path) -> None:
-    """Written whole or not at all, in the format that the suffix names."""
+    """Write a picture whole or not at all, in the format that the suffix names."""
     kind = picture_format(path)
-    with atomic_write(path) as beside:
-        picture.save(beside, kind)
+    with atomic_write(path) as temporary:
+        picture.save(temporary, kind)

@@ -99,10 +99,10 @@ def draw_views(
     if not views:
         raise ValueError("views: expected at least one heading with boxes, found none")
     panels = {}
-    for heading, one in views.items():
-        scores = None if heading == "truth" else one.scores.tolist()
+    for heading, detections in views.items():
+        scores = None if heading == "truth" else detections.scores.tolist()
         name = heading if heading == "truth" or not model else f"{model} {heading}" if len(views) > 1 else model
-        panels[name] = draw_boxes(picture, one.boxes.tolist(), one.labels.tolist(), scores, labels=one.categories)
+        panels[name] = draw_boxes(picture, detections.boxes.tolist(), detections.labels.tolist(), scores, labels=detections.categories)
     width, height = (max(side) for side in zip(*(panel.size for panel in panels.values())))
     canvas = Image.new("RGB", (len(panels) * (width + MARGIN) - MARGIN, ROW + height), PAPER)
     pen = ImageDraw.Draw(canvas)
@@ -117,7 +117,7 @@ def draw_views(
 
 
 def class_colour(index: int, labels: tuple[Label, ...] = ()) -> tuple[int, int, int]:
-    """Red, green and blue of a class: its label's, or one that depends on the index alone, so that it is the same in every picture."""
+    """Return red, green and blue of a class: its label's, or a colour that depends on the index alone and is the same in every picture."""
     if labels and (colour := labels[index].colour) is not None:
         return colour
     if index < len(PALETTE):
@@ -127,7 +127,7 @@ def class_colour(index: int, labels: tuple[Label, ...] = ()) -> tuple[int, int, 
 
 
 def _outline(pen: ImageDraw.ImageDraw, box: Rectangle, colour: tuple[int, int, int]) -> None:
-    """A coloured line between a dark and a light one, to be seen on anything."""
+    """Draw a coloured line between a dark and a light one, visible on any ground."""
     left, top, right, bottom = (round(value) for value in box)
     for grow, tint, thick in ((2, DARK, 1), (-LINE + 1, LIGHT, 1), (1, colour, LINE)):
         edges = left - grow, top - grow, right - 1 + grow, bottom - 1 + grow
@@ -136,7 +136,7 @@ def _outline(pen: ImageDraw.ImageDraw, box: Rectangle, colour: tuple[int, int, i
 
 
 def _tag(pen, box: Rectangle, name: str, colour: tuple, size: tuple[int, int], taken: Sequence[Rectangle]) -> Rectangle:
-    """Writes a name on its class's colour beside the box, or where it covers least of the names before and of the box; returns where."""
+    """Write a name on its class's colour where it covers least of the earlier names and of the box, and return its rectangle."""
     wide, high = font(TEXT).getlength(name) + 10, TEXT * DENSITY + 5
     left, top, right, bottom = box
     above, below, beside = (left, top - high), (left, bottom), ((left - wide, top), (right, top))
@@ -145,26 +145,27 @@ def _tag(pen, box: Rectangle, name: str, colour: tuple, size: tuple[int, int], t
     for x, y in (above, *inside, below, *beside):
         x, y = min(max(x, 0), max(size[0] - wide, 0)), min(max(y, 0), max(size[1] - high, 0))
         rectangles.append((x, y, x + wide, y + high))
-    best = min(rectangles, key=lambda one: 4 * sum(_common(one, other) for other in taken) + _common(one, box))  # the first of equals
+    covered = [4 * sum(_common(rectangle, other) for other in taken) + _common(rectangle, box) for rectangle in rectangles]
+    best = rectangles[covered.index(min(covered))]  # the first of equals
     pen.rectangle(best, fill=colour, outline=DARK)
     pen.text((best[0] + 5, (best[1] + best[3]) / 2), name, fill=_contrast(colour), font=font(TEXT), anchor="lm")
     return best
 
 
-def _common(one: Rectangle, other: Rectangle) -> float:
-    width, height = min(one[2], other[2]) - max(one[0], other[0]), min(one[3], other[3]) - max(one[1], other[1])
+def _common(first: Rectangle, second: Rectangle) -> float:
+    width, height = min(first[2], second[2]) - max(first[0], second[0]), min(first[3], second[3]) - max(first[1], second[1])
     return max(width, 0) * max(height, 0)
 
 
 def _contrast(colour: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Dark or light, whichever stands out more (the contrast ratio of WCAG 2)."""
+    """Return dark or light, whichever has more contrast (the ratio of WCAG 2)."""
     linear = [(part / 255 / 12.92) if part <= 10 else ((part / 255 + 0.055) / 1.055) ** 2.4 for part in colour]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return DARK if luminance > 0.179 else LIGHT
 
 
 def _legend_rows(counts: dict[int, int], labels: tuple[Label, ...], width: int) -> list[list[tuple[float, tuple, str, str]]]:
-    """Of each row (left, colour, name, count), as many as there is room for; one that says so where there is nothing."""
+    """Return the entries (left, colour, name, count) of each row of the legend, as many as fit; without objects, a row that says so."""
     rows: list[list[tuple[float, tuple, str, str]]] = [[]]
     x = float(MARGIN)
     for index, count in counts.items():

@@ -28,7 +28,7 @@ PALETTE = (
 
 
 def class_colour(labels: tuple[Label, ...], index: int) -> tuple[int, int, int]:
-    """The colour of class `index`: its label's, or always the same one of a palette that does not end."""
+    """Return the colour of class `index`: its label's, or a fixed one of an endless palette."""
     if labels and (colour := labels[index].colour) is not None:
         return colour
     if index < len(PALETTE):
@@ -39,9 +39,9 @@ def class_colour(labels: tuple[Label, ...], index: int) -> tuple[int, int, int]:
 
 
 def overlay(picture: Image.Image, segments: Segmentation, size: tuple[int, int] | None = None, *, scores: bool = True) -> Image.Image:
-    """The picture with its segments over it.
+    """Draw segments over a picture.
 
-    Objects (segments of things) have an outline, light with dark beside it so that it is seen on any ground; the larger ones are named.
+    Objects (segments of things) have an outline, light beside dark so that it is visible on any ground; the larger ones are named.
     Void is left as it is.
 
     Args:
@@ -60,11 +60,13 @@ def overlay(picture: Image.Image, segments: Segmentation, size: tuple[int, int] 
     ids, index = np.unique(segments.segmentation, return_inverse=True)
     small = Image.fromarray(index.reshape(segments.segmentation.shape).astype(np.int32)).resize(size, Image.Resampling.NEAREST)
     index = np.asarray(small)  # (h, w): places in `ids`
-    known = {one["id"]: one for one in segments.segments_info}
+    known = {segment["id"]: segment for segment in segments.segments_info}
     info = [known.get(id) for id in ids.tolist()]
-    colours = np.array([(0, 0, 0) if one is None else class_colour(segments.categories, one["label_id"]) for one in info], np.float32)
-    things = np.array([one is not None and _is_thing(segments.categories, one) for one in info])
-    strength = np.where(things, THING, [0 if one is None else STUFF for one in info]).astype(np.float32)[index][..., None]  # (h, w, 1)
+    colours = [(0, 0, 0) if segment is None else class_colour(segments.categories, segment["label_id"]) for segment in info]
+    colours = np.array(colours, np.float32)
+    things = np.array([segment is not None and _is_thing(segments.categories, segment) for segment in info])
+    strength = np.where(things, THING, [0 if segment is None else STUFF for segment in info]).astype(np.float32)
+    strength = strength[index][..., None]  # (h, w, 1)
     canvas = np.asarray(picture.convert("RGB").resize(size, Image.Resampling.LANCZOS), np.float32)
     canvas = canvas * (1 - strength) + colours[index] * strength  # (h, w, 3)
     outline = _outline(index, things, max(round(min(size) / 320), 1))
@@ -75,12 +77,12 @@ def overlay(picture: Image.Image, segments: Segmentation, size: tuple[int, int] 
     return drawn
 
 
-def _is_thing(labels: tuple[Label, ...], one: Mapping) -> bool:
-    return not labels or labels[one["label_id"]].thing
+def _is_thing(labels: tuple[Label, ...], segment: Mapping) -> bool:
+    return not labels or labels[segment["label_id"]].thing
 
 
 def _outline(index: np.ndarray, things: np.ndarray, width: int) -> np.ndarray:
-    """(h, w): 1 on the inner border of an object, 2 within that far outside of it, else 0."""
+    """Return (h, w): 1 on the inner border of an object, 2 on a border of that width around it, else 0."""
     is_object = things[index]
     border = np.zeros(index.shape, bool)
     for axis in (0, 1):
@@ -90,14 +92,14 @@ def _outline(index: np.ndarray, things: np.ndarray, width: int) -> np.ndarray:
         np.moveaxis(border, axis, 0)[1:] |= differs
     inner, outer = border & is_object, border & is_object
     for _ in range(width):
-        outer = _grown(outer)
+        outer = _dilate(outer)
     for _ in range(width - 1):
-        inner = _grown(inner) & is_object
+        inner = _dilate(inner) & is_object
     return np.where(inner, 1, np.where(outer, 2, 0))
 
 
-def _grown(mask: np.ndarray) -> np.ndarray:
-    """One pixel more on each side."""
+def _dilate(mask: np.ndarray) -> np.ndarray:
+    """Return the mask grown by one pixel on each side."""
     grown = mask.copy()
     grown[1:] |= mask[:-1]
     grown[:-1] |= mask[1:]
@@ -107,7 +109,7 @@ def _grown(mask: np.ndarray) -> np.ndarray:
 
 
 def _names(drawn: Image.Image, index: np.ndarray, info: list, things: np.ndarray, labels: tuple[Label, ...], scores: bool) -> None:
-    """Names objects in their widest row, where the name fits into it, in white with a dark edge; if all are of one class, scores alone."""
+    """Write names of objects in their widest row, where they fit, in white with a dark edge; scores alone if all have one class."""
     pen, letters = ImageDraw.Draw(drawn), font(11)
     several = len({info[place]["label_id"] for place in np.flatnonzero(things)}) > 1
     for place in np.flatnonzero(things):
@@ -116,7 +118,7 @@ def _names(drawn: Image.Image, index: np.ndarray, info: list, things: np.ndarray
         number = [f"{score:.2f}"] if scores and score is not None else []
         words = [" ".join([label_name(labels, info[place]["label_id"]), *number])] if several else []
         widths = np.bincount(rows) if len(rows) else np.zeros(1)
-        fitting = [one for one in [*words, *number] if letters.getlength(one) < widths.max() and np.ptp(rows) > 13 * SCALE]
+        fitting = [text for text in [*words, *number] if letters.getlength(text) < widths.max() and np.ptp(rows) > 13 * SCALE]
         if fitting:
             inner = int(np.median(np.flatnonzero(widths >= 0.95 * widths.max())))
             spot = (float(np.median(columns[rows == inner])), float(inner))
@@ -151,7 +153,7 @@ def draw_views(
     picture: Image.Image, views: Mapping[str, Segmentation], path: str | os.PathLike | None = None, *, model: str = ""
 ) -> Image.Image:
     """Draw what is said of a picture under several headings (frameworks, say) side by side; arguments as of `draw_segments`."""
-    named = {f"{model} {heading}".strip() if len(views) > 1 else model or heading: one for heading, one in views.items()}
+    named = {f"{model} {heading}".strip() if len(views) > 1 else model or heading: segmentation for heading, segmentation in views.items()}
     return _sheet(picture, named, path, scores=True, with_picture=False)
 
 
@@ -196,9 +198,9 @@ def _sheet(picture: Image.Image, views: Mapping[str, Segmentation], path, scores
 
 
 def _legend(segments: Segmentation, truth: Segmentation | None, most: int) -> list[tuple[tuple | None, str, str]]:
-    """Colour, name and amount of each class that occurs, the largest first; what has no room is counted in a last row without colour."""
-    areas = [_areas(one) for one in (segments, truth) if one is not None]
-    objects = Counter(one["label_id"] for one in segments.segments_info if _is_thing(segments.categories, one))
+    """Return colour, name and amount of each class that occurs, the largest first; a last row without colour counts those without room."""
+    areas = [_areas(segmentation) for segmentation in (segments, truth) if segmentation is not None]
+    objects = Counter(segment["label_id"] for segment in segments.segments_info if _is_thing(segments.categories, segment))
     rows = []
     for index, _ in sum(areas, Counter()).most_common():
         thing = not segments.categories or segments.categories[index].thing
@@ -208,13 +210,13 @@ def _legend(segments: Segmentation, truth: Segmentation | None, most: int) -> li
 
 
 def _areas(segments: Segmentation) -> Counter[int]:
-    """Pixels of each class that has segments."""
-    known = {one["id"]: one["label_id"] for one in segments.segments_info}
-    found: Counter[int] = Counter()
+    """Count the pixels of each class that has segments."""
+    known = {segment["id"]: segment["label_id"] for segment in segments.segments_info}
+    pixels_per_class: Counter[int] = Counter()
     for id, pixels in zip(*(values.tolist() for values in np.unique(segments.segmentation, return_counts=True))):
         if id in known:
-            found[known[id]] += pixels
-    return found
+            pixels_per_class[known[id]] += pixels
+    return pixels_per_class
 
 
 def _pixels(length: float) -> int:

@@ -1,4 +1,4 @@
-"""Files of several planes, and files of pixels that Pillow does not read: named, with what to do."""
+"""Files of several planes, and errors for files that Pillow does not read."""
 
 from __future__ import annotations
 

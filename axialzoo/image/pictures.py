@@ -1,4 +1,4 @@
-"""Whatever a user holds a picture as, as pictures."""
+"""Turns paths, pictures, arrays and lists of them into pictures."""
 
 from __future__ import annotations
 
@@ -17,44 +17,44 @@ Picture: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray"
 TAKEN = "a path, a Pillow picture, an array (H, W, 3) or (H, W) of 0 to 255, or a list of such"
 
 
-def iter_images(given: Any) -> Iterator[Image.Image | np.ndarray]:
-    """The pictures in `given`, one after another: Pillow's, or arrays.
+def iter_images(images: Any) -> Iterator[Image.Image | np.ndarray]:
+    """Yield the pictures in `images`, one after another: Pillow's, or arrays.
 
     Args:
-        given: A path, a Pillow picture, an array (H, W), (H, W, 1) or (H, W, 3) or a batch of such, (N, H, W, C), or a list of all
+        images: A path, a Pillow picture, an array (H, W), (H, W, 1) or (H, W, 3) or a batch of such, (N, H, W, C), or a list of all
             these. :func:`preprocess` says which numbers an array may hold.
 
     Raises:
         ImageError: for anything else, naming it.
 
     Example:
-        >>> [one.size for one in pictures_of(["docs/photos/chelsea.jpg", Image.new("RGB", (8, 6))])]
+        >>> [image.size for image in iter_images(["docs/photos/chelsea.jpg", Image.new("RGB", (8, 6))])]
         [(451, 300), (8, 6)]
     """
-    if isinstance(given, (str, os.PathLike)):
-        yield load_image(given)
-    elif isinstance(given, Image.Image):
-        yield given
-    elif isinstance(given, np.ndarray):
-        yield from given if given.ndim == 4 else [given]
-    elif isinstance(given, (list, tuple)):
-        for one in given:
-            yield from iter_images(one)
+    if isinstance(images, (str, os.PathLike)):
+        yield load_image(images)
+    elif isinstance(images, Image.Image):
+        yield images
+    elif isinstance(images, np.ndarray):
+        yield from images if images.ndim == 4 else [images]
+    elif isinstance(images, (list, tuple)):
+        for image in images:
+            yield from iter_images(image)
     else:
-        raise ImageError(f"picture: expected {TAKEN}, found {type(given).__name__}")
+        raise ImageError(f"picture: expected {TAKEN}, found {type(images).__name__}")
 
 
-def preprocessed(given: Any, preprocessing: Preprocessing) -> np.ndarray:
-    """The pictures in `given` as a batch: float32 (N, C, H, W).
+def preprocessed(images: Any, preprocessing: Preprocessing) -> np.ndarray:
+    """Preprocess the pictures in `images` to a batch: float32 (N, C, H, W).
 
     Raises:
-        ImageError: as :func:`pictures_of` and :func:`preprocess`; for no pictures, or pictures that keep their own
+        ImageError: as :func:`iter_images` and :func:`preprocess`; for no pictures, or pictures that keep their own
             sizes and differ in them.
     """
-    made = [preprocess(one, preprocessing) for one in iter_images(given)]
-    if not made:
-        raise ImageError(f"picture: expected {TAKEN}, found an empty {type(given).__name__}")
-    sizes = sorted({one.shape[1:] for one in made})
+    arrays = [preprocess(image, preprocessing) for image in iter_images(images)]
+    if not arrays:
+        raise ImageError(f"picture: expected {TAKEN}, found an empty {type(images).__name__}")
+    sizes = sorted({array.shape[1:] for array in arrays})
     if len(sizes) > 1:
         raise ImageError(f'picture: expected pictures of one size, since preprocessing resizes none (resize="none"), found {sizes[:5]}')
-    return np.stack(made)
+    return np.stack(arrays)

@@ -1,4 +1,4 @@
-"""From a picture to a model's input, as the checkpoint's `Preprocessing` says."""
+"""Turns a picture into a model's input, as the checkpoint's `Preprocessing` says."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MODES = {1: "L", 3: "RGB"}
 
 
 def model_view(image: Image.Image | np.ndarray, preprocessing: Preprocessing) -> Image.Image:
-    """What the model sees of `image`: resized by Pillow and cropped, 8 bits, RGB (grey for a grey model).
+    """Return the part of `image` that the model sees: resized by Pillow and cropped, 8 bits, RGB (grey for a grey model).
 
     Args:
         image: A picture of any mode, or an array as of :func:`preprocess`.
@@ -60,19 +60,20 @@ def check_depth(picture: Image.Image, preprocessing: Preprocessing) -> None:
     """
     depth = depth_of(picture)
     if depth is not None and not depth.ranged and not preprocessing.per_image:
-        found = f"{depth.values.dtype} of {depth.values.min():g} to {depth.values.max():g}"
+        value_range = f"{depth.values.dtype} of {depth.values.min():g} to {depth.values.max():g}"
         raise ImageError(
-            f"image: these pixels have no known range ({found}); this model expects 8 or 16 bits a channel; scale the picture to 0 to 255"
+            f"image: these pixels have no known range ({value_range}); this model expects 8 or 16 bits a channel; "
+            "scale the picture to 0 to 255"
         )
 
 
 def fill_colour(preprocessing: Preprocessing) -> tuple[int, ...]:
-    """The colour, 0 to 255 per channel, that is about 0 once normalised: what padding is filled with."""
+    """Return the colour, 0 to 255 per channel, that is about 0 once normalised: what padding is filled with."""
     return tuple(min(max(round(255 * value), 0), 255) for value in preprocessing.mean)
 
 
 def stretch_percentiles(picture: Image.Image, low: float = 0.001, high: float = 0.999) -> Image.Image:
-    """`picture` (L or RGB, of 8 bits or remembering more) with its own darkest and brightest values moved to 0 and 255.
+    """Stretch `picture` (L or RGB, of 8 bits or remembering more): its own darkest and brightest values become 0 and 255.
 
     Args:
         low, high: Which values those are, as shares of all values of all channels in order; values beyond them are clipped.
@@ -92,7 +93,7 @@ def stretch_percentiles(picture: Image.Image, low: float = 0.001, high: float = 
 
 
 def preprocess(image: Image.Image | np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
-    """`image` as the model's input.
+    """Preprocess `image` to the model's input.
 
     Args:
         image: A picture, or an array (H, W), (H, W, 1) or (H, W, 3): numbers from 0 to 255, or uint16; where the model stretches
@@ -103,7 +104,7 @@ def preprocess(image: Image.Image | np.ndarray, preprocessing: Preprocessing) ->
         float32 (C, H, W): ``(pixel / 255 - mean) / std``, computed in float64 and rounded once.
 
     Raises:
-        ImageError: as :func:`seen`.
+        ImageError: as :func:`model_view`.
 
     Example:
         >>> from axialzoo.image import load_image, preprocess

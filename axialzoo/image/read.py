@@ -1,4 +1,4 @@
-"""Reading a picture file of any common kind as 8-bit RGB."""
+"""Reads a picture file of any common kind as 8-bit RGB."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["ACCEPTED", "FORMATS", "GREY_16", "MAX_PIXELS", "ImageError", "check_
 
 
 def load_image(source: str | os.PathLike | IO[bytes], page: int | None = None, channel: int | None = None) -> Image.Image:
-    """The picture in `source` as 8-bit RGB, upright.
+    """Load the picture in `source` as 8-bit RGB, upright.
 
     Grey, palette and CMYK pictures become RGB. Transparent pixels are laid over white. 16-bit grey is
     scaled to 8 bits (65535 becomes 255), not clipped; floating-point and 32-bit grey is stretched to its own
     range. The picture remembers these deeper values, and a model that stretches its pictures uses them. A
-    camera's EXIF rotation is applied. :func:`notes` says which of these happened.
+    camera's EXIF rotation is applied. :func:`image_notes` says which of these happened.
 
     Args:
         source: A path or an open binary file.
@@ -62,23 +62,24 @@ def load_image(source: str | os.PathLike | IO[bytes], page: int | None = None, c
         raise ImageError(f"{name}: more than {MAX_PIXELS:,} pixels; make the picture smaller first") from None
     except Image.UnidentifiedImageError:
         raise ImageError(_unknown(source, name)) from None
-    except Exception as error:  # Pillow's decoders raise what they like on damaged files
+    except Exception as error:  # Pillow's decoders raise many kinds of errors on damaged files
         raise ImageError(f"{name}: damaged picture ({error or type(error).__name__}); expected a whole {ACCEPTED} file") from error
 
 
 def image_notes(image: Image.Image) -> tuple[str, ...]:
-    """What `load_image` did to the picture that its user may want to know."""
+    """Return notes for the user about what `load_image` did to the picture."""
     return tuple(image.info.get("notes", ()))
 
 
 def check_size(size: tuple[int, int], name: str) -> None:
+    """Refuse a picture of more than `MAX_PIXELS` pixels."""
     width, height = size
     if width * height > MAX_PIXELS:
         raise ImageError(f"{name}: {width} x {height} pixels; expected at most {MAX_PIXELS:,}; make the picture smaller first")
 
 
 def upright_rgb(image: Image.Image, name: str = "image") -> Image.Image:
-    """An opened picture of any mode as upright 8-bit RGB, as `load_image` describes."""
+    """Convert an opened picture of any mode to upright 8-bit RGB, as `load_image` describes."""
     if depth_of(image) is not None:
         return image
     said = []

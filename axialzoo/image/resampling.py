@@ -14,7 +14,7 @@ PRECISION = 22  # bits of Pillow's weights for 8-bit channels
 
 
 def resampling_weights(inputs: int, outputs: int, interpolation: str) -> np.ndarray:
-    """The matrix (outputs, inputs), int64, that resamples an axis: a row's weights sum to about ``2**PRECISION``.
+    """Return the matrix (outputs, inputs), int64, that resamples an axis: a row's weights sum to about ``2**PRECISION``.
 
     Products with 8-bit values are exact in int64 and in float64 (not in float32).
 
@@ -43,7 +43,7 @@ def resampling_weights(inputs: int, outputs: int, interpolation: str) -> np.ndar
 
 
 def resample(pixels: np.ndarray, size: tuple[int, int], interpolation: str) -> np.ndarray:
-    """Pictures (..., H, W, C) of uint8 at `size` (height, width), as Pillow's ``resize`` gives them, in plain numpy.
+    """Resample pictures (..., H, W, C) of uint8 to `size` (height, width), exactly as Pillow's ``resize``, in plain numpy.
 
     The reference for layers that resize inside a framework; reading a file goes through Pillow itself.
     """
@@ -57,6 +57,7 @@ def resample(pixels: np.ndarray, size: tuple[int, int], interpolation: str) -> n
 
 
 def round_to_bytes(sums: np.ndarray) -> np.ndarray:
+    """Round sums over ``2**PRECISION`` to 0..255."""
     return np.clip((sums + (1 << (PRECISION - 1))) >> PRECISION, 0, 255)
 
 

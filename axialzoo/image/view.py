@@ -1,4 +1,4 @@
-"""Which part of a picture a model sees, at which size; and the way back from the model's coordinates to the picture's."""
+"""Maps a picture to a model's input (crop and size), and the model's coordinates back to the picture's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from axialzoo.spec import Preprocessing
 
 @dataclass(frozen=True)
 class ResizeTransform:
-    """How a picture is resized and cropped (or padded), in pixels: whatever does it does the same.
+    """Resizing and cropping (or padding) of a picture, in pixels; the same for every framework.
 
     Attributes:
         picture: Height and width of the picture itself.
@@ -29,7 +29,7 @@ class ResizeTransform:
 
     @property
     def padded(self) -> bool:
-        """Whether some of the model's input shows no picture."""
+        """Tell whether part of the model's input is padding."""
         return self.top + self.size[0] > self.resized[0] or self.left + self.size[1] > self.resized[1]
 
     @property
@@ -38,7 +38,7 @@ class ResizeTransform:
         return min(self.size[0], self.resized[0] - self.top), min(self.size[1], self.resized[1] - self.left)
 
     def to_picture(self, points: np.ndarray, *, clip: bool = True) -> np.ndarray:
-        """Points or boxes of the model's input in pixels of the picture.
+        """Move points or boxes of the model's input to pixels of the picture.
 
         Args:
             points: (n, 2) x, y, or (n, 4) left, top, right, bottom, in pixels of the model's input (`size`).
@@ -52,12 +52,12 @@ class ResizeTransform:
         return np.clip(moved, 0, self._ends(points.shape[-1])) if clip else moved
 
     def to_model(self, points: np.ndarray) -> np.ndarray:
-        """The other way: points or boxes of the picture in pixels of the model's input. Not clipped: some may lie outside."""
+        """Move points or boxes of the picture to pixels of the model's input. They are not clipped: some may lie outside."""
         ratio, start = self._axes(points.shape[-1])
         return np.asarray(points, np.float64) / ratio - start
 
     def map_to_picture(self, labels: np.ndarray, fill: int = 0) -> np.ndarray:
-        """A map of whole numbers over the model's input as a map over the picture: each pixel takes the nearest.
+        """Resample a map of whole numbers over the model's input to the picture: each pixel takes the nearest.
 
         Args:
             labels: (H, W) of `size`.
@@ -79,7 +79,7 @@ class ResizeTransform:
         return out
 
     def map_to_model(self, labels: np.ndarray, fill: int = 0) -> np.ndarray:
-        """The other way: a map over the picture, resized, cropped and padded as the picture is, each pixel taking the nearest."""
+        """Resize, crop and pad a map over the picture as the picture itself: each pixel takes the nearest."""
         if labels.shape != self.picture:
             raise ImageError(f"map: expected {self.picture[0]} x {self.picture[1]}, the picture's size, found {labels.shape}")
         rows = _nearest(self.resized[0], self.picture[0])[self.top : self.top + self.size[0]]
@@ -89,7 +89,7 @@ class ResizeTransform:
         return out
 
     def _axes(self, values: int) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels of the picture a pixel of the model's input, and where the crop begins; of x, y or x, y, x, y."""
+        """Return pixels of the picture per pixel of the model's input, and the start of the crop; for x, y or x, y, x, y."""
         if values not in (2, 4):
             raise ImageError(f"points: expected (n, 2) x, y or (n, 4) left, top, right, bottom, found {values} values each")
         ratio = np.array([self.picture[1] / self.resized[1], self.picture[0] / self.resized[0]])
@@ -100,12 +100,12 @@ class ResizeTransform:
 
 
 def _nearest(outputs: int, inputs: int) -> np.ndarray:
-    """(outputs,) which of `inputs` pixels the centre of each output pixel lies in; whole numbers, so that ties are the same everywhere."""
+    """Return (outputs,) the nearest of `inputs` pixels of each output pixel's centre, in whole numbers, so ties are equal everywhere."""
     return ((2 * np.arange(outputs) + 1) * inputs) // (2 * outputs)
 
 
 def resize_transform(height: int, width: int, preprocessing: Preprocessing) -> ResizeTransform:
-    """The resizing and cropping of a picture of `height` x `width` pixels.
+    """Return the resizing and cropping of a picture of `height` x `width` pixels.
 
     ``"shorter"`` resizes until the picture just covers ``size / crop`` (for a square size: its shorter side is
     that long) and keeps its proportions to the pixel (the longer side rounds down, as torchvision's does).

@@ -17,6 +17,7 @@ TITLES = {"torch": "PyTorch", "keras": "Keras"}
 
 
 def installed(package: str) -> bool:
+    """Tell whether a package can be imported."""
     return importlib.util.find_spec(package) is not None
 
 

@@ -1,4 +1,4 @@
-"""What a model is: frozen dataclasses, their JSON, the registry, the parameter list and the cost. Standard library only."""
+"""Describes models: frozen dataclasses, their JSON, the registry, the parameter list and the cost. Standard library only."""
 
 from axialzoo.spec.adapt import Changes, adapt, same_architecture, without_head
 from axialzoo.spec.attention import Attention

@@ -1,4 +1,4 @@
-"""What a user may change of a model, in one place: arguments of every model's builder."""
+"""Changes that a user may make to a model: the arguments of every model's builder."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Changes(TypedDict, total=False):
 
 
 def adapt(spec: Model, **changes: Unpack[Changes]) -> Model:
-    """The same model with what a user may change: see :class:`Changes`.
+    """Return the model with `changes` applied: see :class:`Changes`.
 
     Raises:
         SpecError: for a name that is none of these, or a value that does not fit.
@@ -62,32 +62,33 @@ def adapt(spec: Model, **changes: Unpack[Changes]) -> Model:
         if name not in Changes.__annotations__:
             hint = f"; timm's {name} is {OURS[name]} here" if name in OURS else did_you_mean(name, Changes.__annotations__)
             raise SpecError(f"model: unknown argument {name!r}{hint}; known: {', '.join(Changes.__annotations__)}")
-    asked = {name: value for name, value in changes.items() if value is not None}
-    if "attention" in asked:
-        spec = replace(spec, backbone=with_kind(spec.backbone, str(asked["attention"])))
+    overrides = {name: value for name, value in changes.items() if value is not None}
+    if "attention" in overrides:
+        spec = replace(spec, backbone=with_kind(spec.backbone, str(overrides["attention"])))
     backbone = _backbone(spec.backbone, changes)
     head = spec.head if spec.head is None else spec.head.map_blocks(_attending(changes))
-    of_head: dict[str, Any] = {name: asked[name] for name in ("num_classes", "things", "slots", "reading", "patches") if name in asked}
-    if of_head and head is not None:
-        if "things" in of_head:
-            of_head["things"] = tuple(of_head["things"])
-        head = head.reconfigured(**of_head)
-        if "slots" in of_head and backbone.memory is not None:
-            backbone = replace(backbone, memory=replace(backbone.memory, tokens=of_head["slots"]))
-    elif any(of_head.values()):
-        raise SpecError(f"{next(iter(of_head))}: expected a model with a head, found one of features alone, asked for {of_head}")
+    names = ("num_classes", "things", "slots", "reading", "patches")
+    head_options: dict[str, Any] = {name: overrides[name] for name in names if name in overrides}
+    if head_options and head is not None:
+        if "things" in head_options:
+            head_options["things"] = tuple(head_options["things"])
+        head = head.reconfigured(**head_options)
+        if "slots" in head_options and backbone.memory is not None:
+            backbone = replace(backbone, memory=replace(backbone.memory, tokens=head_options["slots"]))
+    elif any(head_options.values()):
+        raise SpecError(f"{next(iter(head_options))}: expected a model with a head, found one of features alone, asked for {head_options}")
     size = changes.get("input_size")
     return replace(spec, backbone=backbone, head=head, input_size=spec.input_size if size is None else size_pair(size))
 
 
 def without_head(spec: Model) -> Model:
-    """The same model, of features alone."""
+    """Return the model without its head, so that it returns features."""
     return replace(spec, head=None)
 
 
-def same_architecture(one: Model, other: Model) -> bool:
-    """Whether two specs differ at most in what :func:`adapt` may change and a checkpoint may bring along."""
-    return _neutral(one) == _neutral(other)
+def same_architecture(spec: Model, other: Model) -> bool:
+    """Tell whether two specs differ at most in what :func:`adapt` may change and a checkpoint may bring along."""
+    return _canonical(spec) == _canonical(other)
 
 
 def _backbone(backbone: Backbone, changes: Changes) -> Backbone:
@@ -113,7 +114,9 @@ def _attending(changes: Changes) -> Callable[[Block], Block]:
     return change
 
 
-def _neutral(spec: Model) -> Model:
+def _canonical(spec: Model) -> Model:
+    """Return the spec with everything that a user may change at a fixed value."""
+
     def whole(block: Block) -> Block:
         attention = block.attention
         if attention is None or attention.kind != "axial":
@@ -127,5 +130,5 @@ def _neutral(spec: Model) -> Model:
         spec = replace(spec, backbone=replace(spec.backbone, memory=replace(spec.backbone.memory, tokens=1)))
     try:
         return adapt(spec, output_stride=32)
-    except SpecError:  # has but one
+    except SpecError:  # it supports a single output stride
         return spec

@@ -1,4 +1,4 @@
-"""What one attention layer computes: axial (Axial-DeepLab, arXiv:2003.07853, equation 4) and what readers compare it with."""
+"""Attention layers: axial (Axial-DeepLab, arXiv:2003.07853, equation 4) and the kinds that papers compare it with."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class Attention:
 
     @property
     def has_relative_terms(self) -> bool:
-        """Whether there are position terms."""
+        """Tell whether the layer has relative position terms."""
         return "query" in self.similarity or "key" in self.similarity or "position" in self.value
 
     def _depths(self) -> dict[str, int]:
@@ -138,7 +138,7 @@ class Attention:
 
     @property
     def gates(self) -> tuple[str, ...]:
-        """What has a factor, in the order of the ``gates`` tensor."""
+        """Terms that a gate multiplies, in the order of the ``gates`` tensor."""
         terms = {"query": "query_position", "key": "key_position"}
         return (
             (
@@ -150,7 +150,7 @@ class Attention:
         )
 
     def reach(self, length: int) -> int:
-        """How many positions away a query still attends to, on an axis of `length` positions."""
+        """Return the largest distance at which a query attends to a key, on an axis of `length` positions."""
         reach = length - 1
         if self.span is not None:
             reach = min(reach, self.span - 1 if self.kind == "window" else self.span // 2)

@@ -1,4 +1,4 @@
-"""What a backbone computes: a stem, stages of residual blocks, and the conventions that they share."""
+"""Backbones: a stem, stages of residual blocks, and the conventions that they share."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Backbone:
 
     @property
     def channels(self) -> int:
-        """Of the last endpoint."""
+        """Channels of the last endpoint."""
         return self.neck[-1].outputs if self.neck else self.stages[-1].channels
 
     @property
@@ -116,19 +116,19 @@ class Backbone:
 
     @property
     def output_stride(self) -> int:
-        """Of the last stage."""
+        """Stride of the last stage."""
         return math.prod([self.stem_stride, *(stage.stride for stage in self.stages)])
 
     @property
     def stem_is_endpoint(self) -> bool:
-        """Whether the stem's output is an endpoint; not where the first stage keeps its resolution."""
+        """Tell whether the stem's output is an endpoint: it is none if stage 1 keeps the stem's resolution."""
         return bool(self.stem.convs) and self.stages[0].stride > 1
 
     def feature_info(self) -> list[dict[str, Any]]:
-        """Endpoints as timm counts them: the stem, then one per stage, then the neck where there is one.
+        """Return the endpoints as timm counts them: the stem, then one per stage, then the neck where there is one.
 
-        A stem whose resolution the first stage keeps is none of its own, so that index 0 has stride 2 in every
-        ImageNet model. Each has ``num_chs``, ``reduction`` (stride) and ``module`` (the name of the last module).
+        A stem at the resolution of stage 1 is not an endpoint, so that index 0 has stride 2 in every ImageNet model.
+        Each endpoint has ``num_chs``, ``reduction`` (stride) and ``module`` (the name of the last module).
         """
         stride = self.stem_stride
         info = [{"num_chs": self.stem_channels, "reduction": stride, "module": "stem"}] if self.stem_is_endpoint else []
@@ -148,26 +148,25 @@ class Backbone:
         return len(self.stages) + self.stem_is_endpoint
 
     def fusions(self) -> list[list[NeckInput]]:
-        """What each step of the neck fuses: the output before, then the last two features at its stride, older first.
+        """Return the inputs of each step of the neck: the previous output, then the last two features at its stride, older first.
 
-        Of the stem and the stages only the last at each stride counts; every step of the neck adds one. `Fused.index` counts
-        the endpoints of stem and stages first, then the steps of the neck.
+        The stem and the stages contribute their last feature at each stride; every step of the neck adds its output. `NeckInput.index`
+        counts the endpoints of stem and stages first, then the steps of the neck.
         """
         if not self.neck:
             return []
-        features = [
-            NeckInput(index, one["num_chs"], one["reduction"]) for index, one in enumerate(self.feature_info()[: self.num_stage_endpoints])
-        ]
+        infos = self.feature_info()[: self.num_stage_endpoints]
+        features = [NeckInput(index, info["num_chs"], info["reduction"]) for index, info in enumerate(infos)]
         at_stride = {feature.stride: [feature] for feature in features}
-        last, fusions = features[-1], []
+        last, inputs_of_steps = features[-1], []
         for index, stage in enumerate(self.neck, len(features)):
-            fusions.append([last, *at_stride.get(stage.stride, [])[-2:]] if stage.fuse else [last])
+            inputs_of_steps.append([last, *at_stride.get(stage.stride, [])[-2:]] if stage.fuse else [last])
             last = NeckInput(index, stage.outputs, stage.stride)
             at_stride[stage.stride] = [*at_stride.get(stage.stride, [])[: None if stage.fuse else -1], last]
-        return fusions
+        return inputs_of_steps
 
     def map_blocks(self, change: Callable[[Block], Block]) -> Backbone:
-        """The same with each block, in the order in which they run, as `change` makes it."""
+        """Return the backbone with `change` applied to each block, in the order in which they run."""
         stages = tuple(replace(stage, blocks=tuple(map(change, stage.blocks))) for stage in self.stages)
         neck = tuple(replace(stage, blocks=tuple(map(change, stage.blocks))) for stage in self.neck)
         return replace(self, stages=stages, neck=neck)

@@ -1,4 +1,4 @@
-"""What one residual block computes."""
+"""Residual blocks."""
 
 from __future__ import annotations
 

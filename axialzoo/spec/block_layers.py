@@ -10,7 +10,7 @@ from axialzoo.spec.primitives import AttentionLayer, Gate, Layer, conv_norm
 
 
 def block_layers(name: str, block: Block, backbone: Backbone, inputs: int, stride: int) -> Iterator[Layer]:
-    """Of a block that takes in `inputs` channels at total stride `stride`."""
+    """Yield the layers of a block whose input has `inputs` channels at total stride `stride`."""
     after, outputs, attention = stride * block.stride, block.channels[-1], block.attention
     if attention is not None:
         values, before = attention.value_channels, (stride, stride)
@@ -36,5 +36,5 @@ def block_layers(name: str, block: Block, backbone: Backbone, inputs: int, strid
 
 
 def has_shortcut(block: Block, backbone: Backbone, inputs: int) -> bool:
-    """Whether the block's shortcut is a convolution."""
+    """Tell whether the block's shortcut is a convolution."""
     return inputs != block.channels[-1] or (backbone.shortcut == "stride_or_width" and block.stride > 1)

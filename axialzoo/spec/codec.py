@@ -1,4 +1,4 @@
-"""Specs as JSON: ``from_dict(type(spec), to_dict(spec)) == spec``, and nothing unknown is let through."""
+"""Specs as JSON: ``from_dict(type(spec), to_dict(spec)) == spec``. Unknown fields are refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from axialzoo.spec.heads.head import Head, head_named
 
 
 def to_dict(spec) -> dict:
-    """Every field by name, dataclasses as objects (a head's with its kind), tuples as lists."""
+    """Convert a spec to JSON: every field by name, dataclasses as objects (a head's with its kind), tuples as lists."""
 
     def plain(value) -> typing.Any:
         if dataclasses.is_dataclass(value):
@@ -27,7 +27,7 @@ def to_dict(spec) -> dict:
 
 
 def from_dict(cls, data, path: str = ""):
-    """The dataclass `cls` from what `to_dict` gives.
+    """Build the dataclass `cls` from the result of `to_dict`.
 
     Raises:
         SpecError: naming the path, for an unknown or missing field or a value of the wrong type.

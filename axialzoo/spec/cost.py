@@ -1,4 +1,4 @@
-"""What a model costs at an input size: multiply-adds and the bytes of its activations, from its spec alone."""
+"""Computes the cost of a model at an input size: multiply-adds and the bytes of its activations, from its spec alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from axialzoo.spec.model import Model, size_pair
 
 @dataclass(frozen=True)
 class Cost:
-    """Per image.
+    """Cost of a model for one image.
 
     Attributes:
         parameters: Trainable ones.
@@ -28,7 +28,7 @@ class Cost:
 
 
 def cost(spec: Model, input_size=None) -> Cost:
-    """The cost of `spec` at `input_size` (a side or (height, width); default the model's own)."""
+    """Return the cost of `spec` at `input_size` (a side or (height, width); default the model's own)."""
     size = spec.input_size if input_size is None else size_pair(input_size)
     costs = [layer.cost(size) for layer in layers(spec)]
     return Cost(num_parameters(spec), *(sum(column) for column in zip(*costs)))

@@ -30,7 +30,7 @@ KINDS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 
 
 def with_kind(backbone: Backbone, kind: str) -> Backbone:
-    """The same with another kind of attention in each block that attends; heads, widths and strides stay.
+    """Return the backbone with another kind of attention in each attention block; heads, widths and strides stay.
 
     Args:
         backbone: One with attention.
@@ -52,9 +52,9 @@ def with_kind(backbone: Backbone, kind: str) -> Backbone:
             fields["shifted"] = attending % 2 == 1
         attending += 1
         old = block.attention
-        kept = {name: getattr(old, name) for name in ("key_channels", "value_channels", "heads", "positions", "long_axis", "downsample")}
-        attention = Attention(**{**kept, **fields})
-        if attention.kind in ("local", "window"):  # tables of what can be seen
+        shared = {name: getattr(old, name) for name in ("key_channels", "value_channels", "heads", "positions", "long_axis", "downsample")}
+        attention = Attention(**{**shared, **fields})
+        if attention.kind in ("local", "window"):  # tables cover the window alone
             attention = replace(attention, positions=attention.reach(attention.positions) + 1)
         return replace(block, kind="axial" if attention.kind == "axial" else "attention", attention=attention)
 

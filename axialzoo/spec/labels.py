@@ -1,4 +1,4 @@
-"""What a model's classes are called."""
+"""Names of a model's classes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from axialzoo.spec.check import require
 
 @dataclass(frozen=True)
 class Label:
-    """A class as people see it.
+    """Name and colour of a class.
 
     Attributes:
-        name: What it is called.
+        name: Its name.
         thing: Whether it can be counted (a nucleus, a car), so that its instances are told apart; False for stuff such as sky.
         colour: Red, green and blue, 0 to 255, of pictures; None leaves the choice to who draws.
     """
@@ -29,5 +29,5 @@ class Label:
 
 
 def label_name(labels: tuple[Label, ...], index: int) -> str:
-    """The name of class `index`, or ``"class 7"`` where the classes have no names."""
+    """Return the name of class `index`, or ``"class 7"`` where the classes have no names."""
     return labels[index].name if labels else f"class {index}"

@@ -1,4 +1,4 @@
-"""A backbone as the flat list of its primitive layers, and the tensors of a whole model that follow."""
+"""Flat list of a backbone's primitive layers, and the tensors of a whole model that follow from it."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ if TYPE_CHECKING:  # heads with encoders of their own import this module
 
 
 def layers(spec: Model) -> Iterator[Layer]:
-    """The primitive layers of `spec` in the order in which they run, shortcuts last in their block, the head at the end."""
+    """Yield the primitive layers of `spec` in the order in which they run, shortcuts last in their block, the head at the end."""
     yield from backbone_layers(spec.backbone)
     if spec.head is not None:
         yield from spec.head.layers(spec.backbone)
 
 
 def parameters(spec: Model) -> tuple[Parameter, ...]:
-    """Every tensor of `spec`, in the order in which the network uses them, before any framework is imported."""
+    """Return every tensor of `spec`, in the order in which the network uses them, before any framework is imported."""
     return tuple(tensor for layer in layers(spec) for tensor in layer.tensors())
 
 
 def num_parameters(spec: Model) -> int:
-    """Number of trainable parameters."""
+    """Return the number of trainable parameters."""
     return sum(parameter.size for parameter in parameters(spec) if parameter.trainable)
 
 
 def backbone_layers(backbone: Backbone) -> Iterator[Layer]:
-    """Stem, stages and neck."""
+    """Yield the layers of stem, stages and neck."""
     channels, stride = backbone.in_channels, 1
     if backbone.memory is not None:
         yield Tokens("memory.tokens", 0, backbone.memory.channels, None, (), backbone.memory.tokens)
@@ -73,12 +73,12 @@ def backbone_layers(backbone: Backbone) -> Iterator[Layer]:
 
 
 def transformer_layers(name: str, block: Block, backbone: Backbone, stride: int) -> Iterator[Layer]:
-    """Layers of the transformer after `block`, where there is one, at total stride `stride`."""
+    """Yield the layers of the transformer after `block`, where there is one, at total stride `stride`."""
     memory = backbone.memory
     if block.transformer is not None and memory is not None:
         yield from dual_path_layers(name, block.transformer, block.channels[-1], memory.channels, memory.tokens, stride)
 
 
 def projects_with_stride(feature: NeckInput, stage: NeckStage) -> bool:
-    """Whether the projection that fuses `feature` strides by 2, so that nothing is left to resize."""
+    """Tell whether the projection of `feature` strides by 2, so that no resizing is needed."""
     return feature.channels != stage.channels and 2 * feature.stride == stage.stride

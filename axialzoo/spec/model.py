@@ -1,4 +1,4 @@
-"""What a model computes: a backbone and a head."""
+"""Models: a backbone and a head."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from axialzoo.spec.heads.head import Head
 
 @dataclass(frozen=True)
 class Model:
-    """A backbone and what reads it.
+    """Backbone and head of a model.
 
     Attributes:
         backbone: The feature extractor.
-        head: What turns its features into outputs; None gives the features.
-        input_size: Height and width the model is meant for; any other works too.
+        head: The head, which turns features into outputs; None for a model that returns features.
+        input_size: Height and width that the model is meant for; any other works too.
     """
 
     backbone: Backbone
@@ -42,12 +42,12 @@ class Model:
 
     @property
     def task(self) -> str:
-        """What it is for: its head's task, or ``"features"``."""
+        """Task of the head, or ``"features"`` without a head."""
         return self.head.task if self.head is not None else "features"
 
 
 def size_pair(size) -> tuple[int, int]:
-    """``224`` or ``(320, 480)`` or ``"320x480"`` as (height, width)."""
+    """Convert ``224``, ``(320, 480)`` or ``"320x480"`` to (height, width)."""
     if isinstance(size, str):
         parts = size.lower().split("x")
         if not all(part.isdigit() for part in parts) or len(parts) > 2:

@@ -1,4 +1,4 @@
-"""What may follow the stages: the stacked decoder of MaX-DeepLab-L, here called the neck."""
+"""Stacked decoder of MaX-DeepLab-L after the stages, here called the neck."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""The same network at another output stride: strides that are not taken become atrous rates (DeepLab, arXiv:1606.00915).
+"""Changes the output stride of a network: strides that are not taken become atrous rates (DeepLab, arXiv:1606.00915).
 
-A network of output stride 32 halves the resolution in each stage. At 16 or 8 the last stages keep it, and 3x3 convolutions
-see as far as before by their rates: of the first block of a stage by the stride of its input, of its second convolution
-(in a basic block) and of the other blocks by the stride of the stage. Attention needs none. No parameter changes.
+A network of output stride 32 halves the resolution in each stage. At 16 or 8 the last stages keep the resolution, and atrous
+rates let 3x3 convolutions see as far as before. The rate of a stage's first block follows the stride of the stage's input;
+the rates of its second convolution (in a basic block) and of the other blocks follow the stride of the stage. Attention needs
+no rates. No parameter changes.
 """
 
 from __future__ import annotations
@@ -16,22 +17,22 @@ STRIDES = (8, 16, 32)
 
 
 def at_output_stride(backbone: Backbone, output_stride: int) -> Backbone:
-    """`backbone` with its last stage at `output_stride`: 8, 16 or 32.
+    """Return `backbone` with its last stage at `output_stride`: 8, 16 or 32.
 
     Raises:
         SpecError: where the model is not made of stages that end at 32 and halve the resolution one by one, in their pool
             or first block, or has a stacked decoder, whose stages depend on the output stride.
     """
     require_choice("adapt", "output_stride", output_stride, STRIDES)
-    now = backbone.output_stride
-    if output_stride == now:
+    current = backbone.output_stride
+    if output_stride == current:
         return backbone
     if backbone.neck:
         raise SpecError(
-            f"output_stride: this model's stacked decoder is for output stride {now}; expected that, found {output_stride}; "
+            f"output_stride: this model's stacked decoder is for output stride {current}; expected that, found {output_stride}; "
             "create the model by its name, without weights, for another"
         )
-    if not _fits(backbone, now):
+    if not _fits(backbone, current):
         raise SpecError(
             "output_stride: expected a model whose stages halve the resolution one by one from the stem's to 32 (or keep it, with "
             f"atrous rates, from 8 or 16 on), found strides {[info['reduction'] for info in backbone.feature_info()]}"
@@ -39,19 +40,19 @@ def at_output_stride(backbone: Backbone, output_stride: int) -> Backbone:
     return _strided(backbone, output_stride)
 
 
-def _fits(backbone: Backbone, now: int) -> bool:
-    """Whether `backbone` is such a model at output stride `now`, and keeps its parameters at any other."""
+def _fits(backbone: Backbone, current: int) -> bool:
+    """Tell whether the stages of `backbone` fit output stride `current`, and its parameters stay at any other."""
     steps = _steps(backbone)
     halves = all(after == 2 * before for before, after in steps[1:]) and steps[0][1] in (steps[0][0], 2 * steps[0][0])
-    pools = any(stage.pool for stage, (before, _) in zip(backbone.stages, steps) if before >= STRIDES[0])  # would be lost
+    pools = any(stage.pool for stage, (before, _) in zip(backbone.stages, steps) if before >= STRIDES[0])  # a pool that would be lost
     widths = [backbone.stem_channels, *(stage.channels for stage in backbone.stages)]
     same = any(stage.blocks[0].channels[-1] == width for stage, width in zip(backbone.stages, widths) if stage.stride > 1)
-    convolved = backbone.shortcut == "stride_or_width" and same  # a shortcut that is there for its stride alone
-    return now in STRIDES and halves and not pools and not convolved and _strided(backbone, now) == backbone
+    for_stride = backbone.shortcut == "stride_or_width" and same  # a convolved shortcut that only the stride needs
+    return current in STRIDES and halves and not pools and not for_stride and _strided(backbone, current) == backbone
 
 
 def _steps(backbone: Backbone) -> list[tuple[int, int]]:
-    """The strides before and after each stage at output stride 32."""
+    """Return the strides before and after each stage at output stride 32."""
     count = len(backbone.stages)
     afters = [32 >> (count - 1 - index) for index in range(count)]
     return list(zip([backbone.stem_stride, *afters], afters))

@@ -1,4 +1,4 @@
-"""What happens to a picture before the model sees it."""
+"""Preprocessing of a picture for a model."""
 
 from __future__ import annotations
 

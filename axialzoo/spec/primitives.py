@@ -52,7 +52,7 @@ class Parameter:
 
     @property
     def decays(self) -> bool:
-        """Whether weight decay shrinks it: kernels and projections; not norms, biases, position tables, absolute positions or gates."""
+        """Tell whether weight decay applies: to kernels and projections, not to norms, biases, positions, position tables or gates."""
         return self.role in DECAYED
 
     @property
@@ -73,7 +73,7 @@ class Parameter:
 
 
 class LayerCost(NamedTuple):
-    """Of one layer and one image: see :class:`axialzoo.spec.Cost`."""
+    """Cost of one layer for one image: see :class:`axialzoo.spec.Cost`."""
 
     multiply_adds: int
     attention_multiply_adds: int
@@ -89,7 +89,7 @@ class Layer:
         inputs, outputs: Channels.
         stride: Total stride, rows and columns, of what it *produces*: its height is ``ceil(height / stride[0])``. None for
             a layer that runs once an image, on a mean over all positions.
-        again: Further strides at which the same weights run.
+        shared_strides: Further strides at which the same weights run.
     """
 
     op: ClassVar[str]
@@ -97,19 +97,19 @@ class Layer:
     inputs: int
     outputs: int
     stride: tuple[int, int] | None = (1, 1)
-    again: tuple[tuple[int, int], ...] = ()
+    shared_strides: tuple[tuple[int, int], ...] = ()
 
     def tensors(self) -> Iterator[Parameter]:
-        """What a checkpoint holds of it, in order."""
+        """Yield the layer's tensors in a checkpoint, in order."""
         raise NotImplementedError
 
     def macs_per_position(self) -> int:
-        """Multiply-adds of each position."""
+        """Return the multiply-adds of each position."""
         return 0
 
     def cost(self, size: tuple[int, int]) -> LayerCost:
-        """In a model whose input has `size` (height, width)."""
-        positions = sum(_positions(size, stride) for stride in (self.stride, *self.again))
+        """Return the cost in a model whose input has `size` (height, width)."""
+        positions = sum(_positions(size, stride) for stride in (self.stride, *self.shared_strides))
         return LayerCost(positions * self.macs_per_position(), 0, 4 * positions * self.outputs)
 
 
@@ -196,7 +196,7 @@ class Scale(Layer):
         yield Parameter(self.name, (1,), "scale")
 
 
-NO_ATTENTION = Attention(1, 1, 1)  # fields after those with a default want one
+NO_ATTENTION = Attention(1, 1, 1)  # a default, since the fields before have defaults
 
 
 @dataclass(frozen=True)
@@ -224,14 +224,14 @@ class AttentionLayer(Layer):
         height, width = (-(-side // step) for side, step in zip(size, stride))
         qkv = 2 * attention.key_channels + attention.value_channels
         pairs = attended_pairs(attention, (height, width), self.axis)
-        products = pairs * (len(attention.similarity) * attention.key_channels + len(attention.value) * attention.value_channels)
+        attention_macs = pairs * (len(attention.similarity) * attention.key_channels + len(attention.value) * attention.value_channels)
         channels = 2 * qkv + (len(attention.value) + 1) * attention.value_channels
         elements = height * width * channels + pairs * attention.heads * (len(attention.similarity) + 1)
-        return LayerCost(height * width * self.inputs * qkv + products, products, 4 * elements)
+        return LayerCost(height * width * self.inputs * qkv + attention_macs, attention_macs, 4 * elements)
 
 
 def norm_tensors(name: str, width: int) -> Iterator[Parameter]:
-    """The four tensors of a batch norm over `width` channels."""
+    """Yield the four tensors of a batch norm over `width` channels."""
     yield Parameter(f"{name}.weight", (width,), "norm_scale")
     yield Parameter(f"{name}.bias", (width,), "norm_shift")
     yield Parameter(f"{name}.running_mean", (width,), "norm_mean")
@@ -239,10 +239,10 @@ def norm_tensors(name: str, width: int) -> Iterator[Parameter]:
 
 
 def attended_pairs(attention: Attention, size: tuple[int, int], axis: int | None) -> int:
-    """How many (query, key) pairs a map of (height, width) has; axis None attends along both.
+    """Return the number of (query, key) pairs of a map of (height, width); axis None attends along both.
 
-    Windows around a position count whole at the map's edges too, as convolutions do: only so do the multiply-adds of
-    arXiv:2003.07853, Table 1, come out.
+    A window around a position counts as whole at the map's edges too, as a convolution's kernel does. This reproduces the
+    multiply-adds of arXiv:2003.07853, Table 1.
     """
     if attention.kind == "local":
         return size[0] * size[1] * (2 * attention.reach(attention.positions) + 1) ** 2
@@ -250,16 +250,18 @@ def attended_pairs(attention: Attention, size: tuple[int, int], axis: int | None
     return pairs[0] * pairs[1] if axis is None else pairs[axis] * size[1 - axis]
 
 
-def conv_norm(name: str, inputs: int, outputs: int, kernel: int, stride: int | None, again: tuple[int, ...] = ()) -> Iterator[Layer]:
-    """A convolution without bias and its norm, ``NAME.conv`` and ``NAME.norm``."""
-    at, more = None if stride is None else (stride, stride), tuple((one, one) for one in again)
-    yield Conv(f"{name}.conv", inputs, outputs, at, more, kernel)
-    yield BatchNorm(f"{name}.norm", outputs, outputs, at, more)
+def conv_norm(
+    name: str, inputs: int, outputs: int, kernel: int, stride: int | None, shared_strides: tuple[int, ...] = ()
+) -> Iterator[Layer]:
+    """Yield a convolution without bias and its norm, ``NAME.conv`` and ``NAME.norm``."""
+    strides, shared = None if stride is None else (stride, stride), tuple((step, step) for step in shared_strides)
+    yield Conv(f"{name}.conv", inputs, outputs, strides, shared, kernel)
+    yield BatchNorm(f"{name}.norm", outputs, outputs, strides, shared)
 
 
 def separable(name: str, inputs: int, outputs: int, kernel: int, stride: int) -> Iterator[Layer]:
-    """A depthwise convolution and a 1x1 convolution, each with its norm: ``NAME.depthwise`` and ``NAME.pointwise``."""
-    at = (stride, stride)
-    yield Depthwise(f"{name}.depthwise.conv", inputs, inputs, at, (), kernel)
-    yield BatchNorm(f"{name}.depthwise.norm", inputs, inputs, at)
+    """Yield a depthwise convolution and a 1x1 convolution, each with its norm: ``NAME.depthwise`` and ``NAME.pointwise``."""
+    strides = (stride, stride)
+    yield Depthwise(f"{name}.depthwise.conv", inputs, inputs, strides, (), kernel)
+    yield BatchNorm(f"{name}.depthwise.norm", inputs, inputs, strides)
     yield from conv_norm(f"{name}.pointwise", inputs, outputs, 1, stride)

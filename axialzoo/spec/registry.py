@@ -18,7 +18,7 @@ class ModelEntry:
 
     Attributes:
         name: What users write.
-        spec: What it computes.
+        spec: The model's spec.
         summary: One line.
         source: Paper or code that defines it.
         published: Numbers from that source, by name: ``parameters``, ``multiply_adds``, ``top1`` (ImageNet), ``cityscapes_pq``
@@ -39,28 +39,28 @@ class ModelEntry:
     rebuild: Callable[[int], Model] | None = None
 
     def at(self, output_stride: int | None) -> Model:
-        """Its spec, with the layers that it has at `output_stride`."""
+        """Return the spec with the layers that it has at `output_stride`."""
         if output_stride is None or self.rebuild is None or output_stride == self.spec.backbone.output_stride:
             return self.spec
         return self.rebuild(output_stride)
 
     def kind_of(self, tag: str) -> str | None:
-        """The kind of attention that the weights tagged `tag` are of, None for the model's own."""
+        """Return the kind of attention of the weights tagged `tag`, None for the model's own."""
         return self._split_tag(tag)[1]
 
     def tag_of_kind(self, kind: str, tag: str | None = None) -> str | None:
-        """The tag of weights of another kind of attention, like those tagged `tag` (default: the first); None where there are none.
+        """Return the tag of weights of another kind of attention, like those tagged `tag` (default: the first); None where there are none.
 
         Raises:
             SpecError: for an unknown kind, or a model without attention.
         """
         same = with_kind(self.spec.backbone, kind) == self.spec.backbone
         base, _ = self._split_tag(tag or next(iter(self.weights), ""))
-        found = base if same else f"{base}_{kind}"
-        return found if found in self.weights else None
+        candidate = base if same else f"{base}_{kind}"
+        return candidate if candidate in self.weights else None
 
     def _split_tag(self, tag: str) -> tuple[str, str | None]:
-        """A tag as the one of the model's own kind and a kind: ``"cifar10_global"`` as ``("cifar10", "global")``."""
+        """Split a tag into the tag of the model's own kind and a kind: ``"cifar10_global"`` into ``("cifar10", "global")``."""
         return next(((base, kind) for base in self.weights for kind in KINDS if tag == f"{base}_{kind}"), (tag, None))
 
 
@@ -79,30 +79,30 @@ def register(entry: ModelEntry, *aliases: str) -> ModelEntry:
 
 
 def get_entry(name: str) -> ModelEntry:
-    """The model called `name`, an alias, or either with a tag of its weights (``name.tag``).
+    """Return the model called `name`, an alias, or either with a tag of its weights (``name.tag``).
 
     Raises:
         SpecError: naming the nearest known name.
     """
     base, _, tag = name.partition(".")
-    found = _entries.get(_aliases.get(base, base))
-    if found is None:
+    entry = _entries.get(_aliases.get(base, base))
+    if entry is None:
         raise SpecError(f"unknown model {name!r}{did_you_mean(base, [*_entries, *_aliases])}; `axialzoo list` shows all")
-    if tag and tag not in found.weights:
+    if tag and tag not in entry.weights:
         raise SpecError(
-            f"model {found.name!r} has no weights tagged {tag!r}{did_you_mean(tag, found.weights)}; "
-            f"it has {', '.join(found.weights) or 'none'}"
+            f"model {entry.name!r} has no weights tagged {tag!r}{did_you_mean(tag, entry.weights)}; "
+            f"it has {', '.join(entry.weights) or 'none'}"
         )
-    return found
+    return entry
 
 
 def is_registered(name: str) -> bool:
-    """Whether `name` is a model's, or an alias."""
+    """Tell whether `name` is a model or an alias."""
     return name in _entries or name in _aliases
 
 
 def list_models(*patterns: str, task: str | None = None, pretrained: bool = False) -> list[str]:
-    """Names that match one of the wildcard `patterns` (none: all), in order of registration.
+    """Return the names of models that match one of the wildcard `patterns` (none: all), in order of registration.
 
     Args:
         patterns: As in a shell: ``"axial_resnet*_s"``.
@@ -116,13 +116,13 @@ def list_models(*patterns: str, task: str | None = None, pretrained: bool = Fals
     """
     return [
         name
-        for name, found in _entries.items()
+        for name, entry in _entries.items()
         if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns or ("*",))
-        and task in (None, found.spec.task)
-        and (found.weights or not pretrained)
+        and task in (None, entry.spec.task)
+        and (entry.weights or not pretrained)
     ]
 
 
 def aliases(name: str) -> list[str]:
-    """Other names of the model called `name`."""
+    """Return the other names of the model called `name`."""
     return [alias for alias, target in _aliases.items() if target == name]

@@ -1,4 +1,4 @@
-"""What comes before the residual stages."""
+"""Stems: the layers before the residual stages."""
 
 from __future__ import annotations
 

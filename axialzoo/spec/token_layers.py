@@ -78,8 +78,8 @@ class TokenAttention(Layer):
         pixels = math.prod(-(-side // step) for side, step in zip(size, self.stride or (1, 1)))
         keys = {"token_all": pixels + self.tokens, "pixel_token": self.tokens, "token_token": self.tokens}[self.pairs]
         queries = pixels if self.pairs == "pixel_token" else self.tokens
-        products = queries * keys * (self.key_channels + self.outputs)
-        return LayerCost(products, products, 4 * queries * (keys * self.heads + self.outputs))
+        attention_macs = queries * keys * (self.key_channels + self.outputs)
+        return LayerCost(attention_macs, attention_macs, 4 * queries * (keys * self.heads + self.outputs))
 
 
 @dataclass(frozen=True)
@@ -96,13 +96,13 @@ class MaskProduct(Layer):
 
 
 def token_norm(name: str, inputs: int, outputs: int, tokens: int) -> Iterator[Layer]:
-    """A linear layer on tokens and its batch norm, ``NAME.linear`` and ``NAME.norm``."""
+    """Yield a linear layer on tokens and its batch norm, ``NAME.linear`` and ``NAME.norm``."""
     yield TokenLinear(f"{name}.linear", inputs, outputs, None, (), tokens)
     yield BatchNorm(f"{name}.norm", outputs, outputs, None)
 
 
 def dual_path_layers(name: str, spec: Transformer, pixels: int, channels: int, tokens: int, stride: int) -> Iterator[Layer]:
-    """Layers of a dual-path transformer between maps of `pixels` channels at `stride` and `tokens` of `channels`."""
+    """Yield the layers of a dual-path transformer between maps of `pixels` channels at `stride` and `tokens` of `channels`."""
     at, width = (stride, stride), spec.bottleneck_channels
     yield from token_norm(f"{name}.memory_reduce", channels, width, tokens)
     yield from conv_norm(f"{name}.pixel_reduce", pixels, width, 1, stride)
@@ -117,7 +117,7 @@ def dual_path_layers(name: str, spec: Transformer, pixels: int, channels: int, t
 
 
 def kmeans_layers(name: str, spec: Transformer, pixels: int, channels: int, tokens: int, stride: int) -> Iterator[Layer]:
-    """Layers of a k-means layer, without its predictor."""
+    """Yield the layers of a k-means layer, without its predictor."""
     width, attention = spec.bottleneck_channels, (spec.heads, spec.key_channels, tokens)
     yield from token_norm(f"{name}.memory_reduce", channels, width, tokens)
     yield from conv_norm(f"{name}.pixel_reduce", pixels, width, 1, stride)

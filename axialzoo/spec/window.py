@@ -1,4 +1,4 @@
-"""Which keys each query of an axis attends to, as windows of one shape."""
+"""Cuts an axis into windows of one shape, which say the keys that each query attends to."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Window:
 
     @classmethod
     def of(cls, length: int, spec: Attention) -> Window:
-        """The windows of an axis: one without flanges where windows would not hold fewer pairs."""
+        """Return the windows of an axis: one window without flanges if several would not hold fewer pairs."""
         reach = spec.reach(length)
         if reach >= length - 1:
             return cls(length, length - 1, length, 0)
@@ -47,7 +47,7 @@ class Window:
 
     @property
     def whole(self) -> bool:
-        """Whether every query reaches everything."""
+        """Tell whether every query attends to the whole axis."""
         return self.reach >= self.length - 1
 
     @property
@@ -56,7 +56,7 @@ class Window:
 
     @property
     def padding(self) -> tuple[int, int]:
-        """How many positions the windows' queries have before and after the axis."""
+        """Positions that the windows' queries have before and after the axis."""
         return self.offset, self.count * self.queries - self.length - self.offset
 
     @property
@@ -65,7 +65,7 @@ class Window:
 
     @property
     def pairs(self) -> int:
-        """How many (query, key) pairs are attended."""
+        """Number of (query, key) pairs that are attended."""
         if self.flange or self.count == 1:
             return pairs_within(self.length, min(self.reach, self.length - 1))
         before, after = self.padding
@@ -75,10 +75,10 @@ class Window:
 
 @dataclass(frozen=True)
 class AnyLengthWindow:
-    """As `Window`, of an axis whose length is known only when the model runs: of fixed width, and as many as the axis needs.
+    """Windows of an axis whose length is known only when the model runs: their width is fixed, their number follows the axis.
 
-    Where nothing bounds the reach (interpolated tables without a span) it is one window over everything. Numbers that depend on the
-    length are of the framework that runs: see its ``dynamic_window.py``.
+    Where nothing bounds the reach (interpolated tables without a span), one window covers the whole axis. Numbers that depend on the
+    length are tensors of the framework that runs the model: see its ``dynamic_window.py``.
     """
 
     length: Any
@@ -90,7 +90,7 @@ class AnyLengthWindow:
 
     @classmethod
     def trim(cls, length: Any, spec: Attention, longer: Callable[[int], Any]) -> Self:
-        """The windows of an axis.
+        """Return the windows of an axis.
 
         Args:
             longer: Gives 1 where the axis is longer than so many positions, else 0.
@@ -112,5 +112,5 @@ class AnyLengthWindow:
 
 
 def pairs_within(length, reach):
-    """How many pairs of positions of an axis lie at most `reach` apart, which is less than its `length`."""
+    """Return the number of pairs of positions at most `reach` apart on an axis of `length` positions; `reach` is below `length`."""
     return length * (2 * reach + 1) - reach * (reach + 1)

@@ -1,4 +1,4 @@
-"""What happens on either side of a head: targets before, decoding, metrics and drawing after. numpy only."""
+"""Tasks: the targets of a head for training; decoding, metrics and drawing of its outputs. numpy only."""
 
 from axialzoo.tasks.classification import ClassificationTask
 from axialzoo.tasks.detection import DetectionTask

@@ -18,7 +18,7 @@ Picture = Sequence[Mapping[str, Any]]
 def coco_average_precision(
     truths: Sequence[Picture], results: Sequence[Picture], kind: Kind = "bbox", *, max_detections: int = 100, by_area: bool = True
 ) -> dict[str, Any]:
-    """Average precision over the intersections over union 0.50, 0.55 ... 0.95, as COCO counts it (arXiv:1405.0312).
+    """Compute COCO's average precision, over the intersections over union 0.50, 0.55 ... 0.95 (arXiv:1405.0312).
 
     A crowd neither counts as found nor as missed.
 
@@ -40,7 +40,7 @@ def coco_average_precision(
         raise ValueError(f"kind: expected 'bbox' or 'segm', found {kind!r}")
     if len(truths) != len(results):
         raise ValueError(f"pictures: expected as many results as truths, found {len(results)} and {len(truths)}")
-    classes = sorted({one["label_id"] for picture in (*truths, *results) for one in picture})
+    classes = sorted({item["label_id"] for picture in (*truths, *results) for item in picture})
     precision = _precision(truths, results, kind, classes, max_detections, by_area)  # (T, R, K, A)
     halves, every = {"50": 0, "75": 5}, {"small": 1, "medium": 2, "large": 3} if by_area else {}
     per_class = {index: _mean(precision[:, :, place, 0]) for place, index in enumerate(classes)}
@@ -55,7 +55,7 @@ def coco_average_precision(
 def _precision(
     truths: Sequence[Picture], results: Sequence[Picture], kind: Kind, classes: list[int], max_detections: int, by_area: bool
 ) -> np.ndarray:
-    """(T thresholds, R recalls, K classes, A areas, all sizes first): the precision, -1 where truth has no object."""
+    """Return the precision (T thresholds, R recalls, K classes, A areas, all sizes first); -1 where truth has no object."""
     try:
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
@@ -66,17 +66,17 @@ def _precision(
         return np.full((10, 101, 0, 4), -1.0)
 
     def dataset(pictures: Sequence[Picture]) -> Any:
-        rows = [(picture, one) for picture, objects in enumerate(pictures) for one in objects]
+        rows = [(picture, item) for picture, objects in enumerate(pictures) for item in objects]
         coco: Any = COCO()
         coco.dataset = {
-            "images": [{"id": picture, "height": 0, "width": 0} for picture in range(len(pictures))],  # run lengths know theirs
+            "images": [{"id": picture, "height": 0, "width": 0} for picture in range(len(pictures))],  # run lengths have their own size
             "categories": [{"id": index} for index in classes],
-            "annotations": [_annotation(number, picture, one, kind) for number, (picture, one) in enumerate(rows, 1)],  # 0 means none
+            "annotations": [_annotation(number, picture, item, kind) for number, (picture, item) in enumerate(rows, 1)],  # 0 means none
         }
         coco.createIndex()
         return coco
 
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         evaluation = COCOeval(dataset(truths), dataset(results), kind)
         settings = evaluation.params
         settings.maxDets = [max_detections]
@@ -87,10 +87,11 @@ def _precision(
     return evaluation.eval["precision"][..., 0]
 
 
-def _annotation(number: int, picture: int, one: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
-    shape = {"bbox": one["bbox"]} if kind == "bbox" else {"segmentation": one["segmentation"]}
-    found = {"id": number, "image_id": picture, "category_id": one["label_id"], "area": one["area"], "iscrowd": int(one.get("iscrowd", 0))}
-    return {**found, **shape, **({"score": one["score"]} if "score" in one else {})}
+def _annotation(number: int, picture: int, item: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
+    shape = {"bbox": item["bbox"]} if kind == "bbox" else {"segmentation": item["segmentation"]}
+    score = {"score": item["score"]} if "score" in item else {}
+    ids = {"id": number, "image_id": picture, "category_id": item["label_id"]}
+    return {**ids, "area": item["area"], "iscrowd": int(item.get("iscrowd", 0)), **shape, **score}
 
 
 def _mean(precision: Iterable[float] | np.ndarray) -> float | None:

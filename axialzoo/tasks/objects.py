@@ -36,7 +36,9 @@ def check_has_masks(task: Task, option: str) -> None:
 def object_info(segments: Segmentation) -> list[dict[str, Any]]:
     """Return the rows of `segments_info` that are objects (things) and have a pixel, in their order: the best first."""
     return [
-        one for one in segments.segments_info if one["area"] and (not segments.categories or segments.categories[one["label_id"]].thing)
+        segment
+        for segment in segments.segments_info
+        if segment["area"] and (not segments.categories or segments.categories[segment["label_id"]].thing)
     ]  # without labels nothing tells background from objects: each segment is one
 
 
@@ -48,8 +50,8 @@ def label_map(segments: Segmentation) -> np.ndarray:
     """
     info = object_info(segments)
     table = np.zeros(int(segments.segmentation.max(initial=0)) + 1, np.uint16 if len(info) <= 65535 else np.uint32)
-    for number, one in enumerate(info, 1):
-        table[one["id"]] = number
+    for number, segment in enumerate(info, 1):
+        table[segment["id"]] = number
     return table[segments.segmentation]
 
 
@@ -80,17 +82,17 @@ def object_table(segments: Segmentation, picture: Image.Image, name: str = "") -
     sums = [np.bincount(flat, values, count) for values in (columns, rows, gray.ravel())]
     means = np.stack(sums, 1) / np.maximum(area, 1)[:, None]  # (n + 1, 3)
     boxes = segments.boxes.astype(np.int64).tolist()
-    box_of = {one["id"]: box for one, box in zip(segments.segments_info, boxes)}
+    box_of = {segment["id"]: box for segment, box in zip(segments.segments_info, boxes)}
     table = []
-    for number, one in enumerate(info, 1):
-        score = round(float(one.get("score", 1.0)), 6)
-        box = dict(zip(("left", "top", "right", "bottom"), box_of[one["id"]]))
+    for number, segment in enumerate(info, 1):
+        score = round(float(segment.get("score", 1.0)), 6)
+        box = dict(zip(("left", "top", "right", "bottom"), box_of[segment["id"]]))
         measured = dict(zip(("centroid_x", "centroid_y", "mean_intensity"), np.round(means[number], 3).tolist()))
         diameter = round(2 * math.sqrt(area[number] / math.pi), 3)
         row = {
             "image": name,
             "id": number,
-            "class": label_name(segments.categories, one["label_id"]),
+            "class": label_name(segments.categories, segment["label_id"]),
             "score": score,
             "area": int(area[number]),
         }

@@ -1,6 +1,6 @@
-"""What a model says of a picture: one of three types, the same for the command line, notebooks and apps.
+"""Results of a model for a picture: one of three types, the same for the command line, notebooks and apps.
 
-Ground truth of boxes and segments is told in the same types, with scores of 1.
+Ground truth of boxes and segments has the same types, with scores of 1.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ class Classification:
 
     @cached_property
     def ranked(self) -> list[dict[str, Any]]:
-        """``label``, ``index`` and ``probability`` of each class, likeliest first."""
+        """Classes as dictionaries of ``label``, ``index`` and ``probability``, likeliest first."""
         order = np.argsort(-self.probabilities, kind="stable")
         return [{"label": label_name(self.categories, int(i)), "index": int(i), "probability": float(self.probabilities[i])} for i in order]
 
     @property
     def label(self) -> str:
-        """The likeliest class's name."""
+        """Name of the likeliest class."""
         return self.ranked[0]["label"]
 
     def to_json(self, top: int | None = 5) -> dict[str, Any]:
-        """The likeliest class, and the `top` likeliest; None for all."""
+        """Return the likeliest class, and in ``top`` the `top` likeliest; None for all."""
         return {**self.ranked[0], "top": self.ranked[:top]}
 
     def top(self, k: int = 5) -> list[tuple[str, float]]:
@@ -47,8 +47,8 @@ class Classification:
         return self.summary(k)
 
     def summary(self, top: int | None = 5) -> list[tuple[str, float]]:
-        """The `top` likeliest classes: name and probability."""
-        return [(one["label"], one["probability"]) for one in self.ranked[:top]]
+        """Return name and probability of the `top` likeliest classes."""
+        return [(row["label"], row["probability"]) for row in self.ranked[:top]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +80,9 @@ class Detections:
         return [label_name(self.categories, label) for label in self.labels.tolist()]
 
     def to_json(self, top: int | None = None) -> dict[str, Any]:
-        """``boxes``: of each ``box`` [left, top, right, bottom], ``score``, ``index``, ``label``; the `top` best, None for all.
+        """Return ``boxes``: ``box`` [left, top, right, bottom], ``score``, ``index`` and ``label`` of the `top` best; None for all.
 
-        ``warnings``, where there are any.
+        ``warnings`` follow, if there are any.
         """
         rows = zip(self.boxes[:top].tolist(), self.scores[:top].tolist(), self.labels[:top].tolist())
         return {
@@ -93,7 +93,7 @@ class Detections:
         }
 
     def summary(self, top: int | None = None) -> list[tuple[str, float]]:
-        """The `top` best boxes: name and score."""
+        """Return name and score of the `top` best boxes."""
         return [(label_name(self.categories, index), score) for index, score in zip(self.labels[:top].tolist(), self.scores[:top].tolist())]
 
 
@@ -102,12 +102,12 @@ class Segmentation:
     """Segments of a picture, with scores and classes.
 
     Attributes:
-        segmentation: (H, W) int32, the id of the segment that each pixel is of; 0 is void: of no segment.
-        segments_info: Of each segment, as COCO and transformers say it: ``id``, ``label_id`` (its class), ``score``, ``area`` (pixels);
-            of ground truth also ``iscrowd`` where it is 1. Best first.
+        segmentation: (H, W) int32, the id of the segment that each pixel belongs to; 0 is void: no segment.
+        segments_info: A dictionary for each segment, best first, as in COCO and transformers: ``id``, ``label_id`` (its class), ``score``,
+            ``area`` (pixels); of ground truth also ``iscrowd`` where it is 1.
         categories: The label of each class, or none; a label's `thing` says whether its segments are single objects.
-        semantic: (H, W) int32, the class of each pixel, -1 for none, where more is known than the segments say; else None.
-        warnings: As of :class:`Detections`.
+        semantic: (H, W) int32, the class of each pixel, -1 for none, if it is known beyond the segments; else None.
+        warnings: See :class:`Detections`.
     """
 
     segmentation: np.ndarray
@@ -126,64 +126,65 @@ class Segmentation:
 
     @cached_property
     def class_map(self) -> np.ndarray:
-        """(H, W) int32: the class of each pixel, -1 where there is none."""
+        """Class of each pixel, (H, W) int32; -1 for none."""
         if self.semantic is not None:
             return self.semantic
         table = np.full(self._last + 1, -1, np.int32)
-        for one in self.segments_info:
-            table[one["id"]] = one["label_id"]
+        for segment in self.segments_info:
+            table[segment["id"]] = segment["label_id"]
         return table[self.segmentation]
 
     @cached_property
     def boxes(self) -> np.ndarray:
-        """(n, 4) left, top, right, bottom in pixels of each segment, in the order of `segments_info`; zeros of one without a pixel."""
-        wanted = np.array([one["id"] for one in self.segments_info], np.int64)
+        """Boxes (n, 4) of the segments: left, top, right, bottom in pixels, in the order of `segments_info`; zeros without a pixel."""
+        ids = np.array([segment["id"] for segment in self.segments_info], np.int64)
         sides = []
         for map in (self.segmentation.T, self.segmentation):  # the columns, then the rows
             low, high = np.zeros(self._last + 1, np.int64), np.zeros(self._last + 1, np.int64)
             flat, place = map.ravel(), np.repeat(np.arange(map.shape[0]), map.shape[1])
-            high[flat] = place + 1  # of several pixels the last is what stays
+            high[flat] = place + 1  # the last of several pixels wins
             low[flat[::-1]] = place[::-1]
-            sides.append((low[wanted], high[wanted]))
+            sides.append((low[ids], high[ids]))
         (left, right), (top, bottom) = sides
         return np.stack([left, top, right, bottom], 1).astype(np.float64)
 
     @cached_property
     def _last(self) -> int:
-        """The highest id."""
-        return max([int(self.segmentation.max(initial=0)), *(one["id"] for one in self.segments_info)])
+        """Highest id."""
+        return max([int(self.segmentation.max(initial=0)), *(segment["id"] for segment in self.segments_info)])
 
     @cached_property
     def masks(self) -> np.ndarray:
-        """(n, H, W) bool, in the order of `segments_info`."""
-        ids = np.array([one["id"] for one in self.segments_info], np.int64)
+        """Masks (n, H, W) bool of the segments, in the order of `segments_info`."""
+        ids = np.array([segment["id"] for segment in self.segments_info], np.int64)
         return self.segmentation[None] == ids[:, None, None]
 
     def to_detections(self) -> Detections:
-        """The objects (segments whose class is a thing) with their boxes: one interface for whoever counts."""
-        keep = [i for i, one in enumerate(self.segments_info) if not self.categories or self.categories[one["label_id"]].thing]
+        """Return the objects (segments whose class is a thing) as boxes."""
+        keep = [i for i, segment in enumerate(self.segments_info) if not self.categories or self.categories[segment["label_id"]].thing]
         info = [self.segments_info[i] for i in keep]
         return Detections(
             self.boxes[keep],
-            np.array([one.get("score", 1.0) for one in info], np.float64),
-            np.array([one["label_id"] for one in info], np.int64),
+            np.array([segment.get("score", 1.0) for segment in info], np.float64),
+            np.array([segment["label_id"] for segment in info], np.int64),
             self.categories,
-            np.array([bool(one.get("iscrowd")) for one in info]),
+            np.array([bool(segment.get("iscrowd")) for segment in info]),
             self.warnings,
         )
 
     def to_json(self, top: int | None = None) -> dict[str, Any]:
-        """``segments``: of each ``label``, ``label_id``, ``score``, ``area``, ``box``, ``id``; the `top` first, None for all.
+        """Return ``segments``: ``label``, ``label_id``, ``score``, ``area``, ``box`` and ``id`` of the `top` first; None for all.
 
-        ``warnings``, where there are any.
+        ``warnings`` follow, if there are any.
         """
         rows = zip(self.segments_info[:top], self.boxes[:top].tolist())
-        segments = [{"label": label_name(self.categories, one["label_id"]), **one, "box": box} for one, box in rows]
+        segments = [{"label": label_name(self.categories, segment["label_id"]), **segment, "box": box} for segment, box in rows]
         return {"segments": segments, **_warnings_json(self.warnings)}
 
     def summary(self, top: int | None = None) -> list[tuple[str, float]]:
-        """The `top` first segments: name and score."""
-        return [(label_name(self.categories, one["label_id"]), float(one.get("score", 1.0))) for one in self.segments_info[:top]]
+        """Return name and score of the `top` first segments."""
+        info = self.segments_info[:top]
+        return [(label_name(self.categories, segment["label_id"]), float(segment.get("score", 1.0))) for segment in info]
 
 
 def _warnings_json(warnings: Sequence[str]) -> dict[str, list[str]]:

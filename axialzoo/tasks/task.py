@@ -1,4 +1,4 @@
-"""What a task is: what happens on either side of a head. numpy only."""
+"""Base class of tasks: targets, decoding, metrics and drawing around a head. numpy only."""
 
 from __future__ import annotations
 
@@ -13,34 +13,35 @@ from axialzoo.spec import Head, Label, Model, SpecError
 from axialzoo.tasks.results import Result
 from axialzoo.tasks.tta import TTA, Compute, check_tta
 
-Arrays = Mapping[str, Any]  # by name: an array with the batch left out, or a list of such, one a level
+Arrays = Mapping[str, Any]  # by name: an array without the batch, or a list of arrays, one for each level
 
 
 class Metric(Protocol):
-    """Counts pictures one by one."""
+    """Accumulates a metric picture by picture."""
 
     def update(self, result: Any, truth: Any) -> None:
-        """Takes in what a model says of a picture and what is true of it."""
+        """Add the result of a picture and its annotation."""
         ...
 
     def compute(self) -> dict[str, Any]:
-        """Figures by name, fractions; ``"per_class"`` may be a dictionary of dictionaries. Never NaN: what nothing tells is None."""
+        """Return metrics by name, as fractions: None where undefined, never NaN. ``"per_class"`` may be a dictionary of dictionaries."""
         ...
 
 
 def is_larger(size: tuple[int, int], model: tuple[int, int]) -> bool:
-    """Whether an input of `size` has more pixels than those of the `model`, so that limits of objects are not of it."""
+    """Tell whether an input of `size` has more pixels than the `model`'s own, so that the model's limits of objects do not apply."""
     return size[0] * size[1] > model[0] * model[1]
 
 
 class Task(Protocol):
-    """What happens on either side of a head.
+    """Targets, decoding, metrics and drawing around a head.
 
     Attributes:
-        name: What it is called in ``list_models(task=...)``.
-        heads: The specs it serves.
-        truth: What truth it wants of a data set: ``"classes"``, ``"boxes"`` or ``"segments"``.
-        understood: Of ``"tile"``, ``"hflip"`` and ``"scales"``, the looks that it understands: see :class:`~axialzoo.tasks.tta.TTA`.
+        name: Its name in ``list_models(task=...)``.
+        heads: The specs that it serves.
+        annotation_type: Annotations that it needs of a data set: ``"classes"``, ``"boxes"`` or ``"segments"``.
+        supported_tta: Supported test-time augmentations, of ``"tile"``, ``"hflip"`` and ``"scales"``: see
+            :class:`~axialzoo.tasks.tta.TTA`.
     """
 
     name: ClassVar[str]
@@ -49,44 +50,45 @@ class Task(Protocol):
     supported_tta: ClassVar[tuple[str, ...]] = ()
 
     def targets(self, truth: Any, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
-        """What the loss compares with, of one picture: arrays by name.
+        """Return the targets of one picture for the loss: arrays by name.
 
         Args:
-            truth: An int, `Boxes` or `Segments`, in the coordinates of the model's input.
-            spec: What the model computes.
+            truth: An int, `Detections` or `Segmentation`, in the coordinates of the model's input.
+            spec: The model's spec.
             size: Height and width of the model's input.
         """
         ...
 
     def decode(self, outputs: Arrays, spec: Model, view: ResizeTransform, labels: Sequence[Label] = (), **options: Any) -> Result:
-        """What the outputs of one picture say, in the picture's own pixels.
+        """Decode the outputs of one picture to a result in the picture's own pixels.
 
         Args:
             outputs: By the names of ``head.outputs``, channels last, without the batch.
-            spec: What the model computes.
-            view: How the picture became the model's input.
-            labels: What the classes are called.
-            options: Of this task, such as thresholds; unknown ones are refused.
+            spec: The model's spec.
+            view: The transform from the picture to the model's input.
+            labels: The labels of the classes.
+            options: Options of this task, such as thresholds; unknown ones are refused.
         """
         ...
 
     def predict_tta(
         self, compute: Compute, x: np.ndarray, spec: Model, views: Sequence[ResizeTransform], tta: TTA, labels: Sequence[Label] = ()
     ) -> list[Result]:
-        """What more than one look at the whole says of each picture of a batch; a task that overrides it names what it takes in
-        `understood`. Called by `look_at`, which refuses the rest.
+        """Predict each picture of a batch with test-time augmentation.
+
+        A task that overrides this method lists the augmentations in `supported_tta`. `run_views` calls it and refuses all others.
 
         Args:
             compute: The network: model inputs (N, H, W, C), of any number and size, to outputs by name, the batch first.
             x: (N, H, W, C) the model's input.
-            spec, labels: As of `decode`.
-            views: Of each picture, how it became the model's input.
-            tta: What is asked for, of `understood` alone.
+            spec, labels: See `decode`.
+            views: The transform from each picture to the model's input.
+            tta: The augmentations, all of them in `supported_tta`.
         """
         return decode_batch(self, compute(x), spec, views, labels)
 
     def metric(self, spec: Model, labels: Sequence[Label] = ()) -> Metric:
-        """A new metric, nothing counted yet."""
+        """Return a new, empty metric."""
         ...
 
     def metric_packages(self, spec: Model) -> dict[str, str]:
@@ -94,17 +96,19 @@ class Task(Protocol):
         return {}
 
     def primary_metric(self, spec: Model) -> str:
-        """Of the metric of such a model, the one that tells models apart: what learning curves show and pictures are ordered by."""
+        """Return the name of the primary metric: learning curves show it, and pictures are ordered by it."""
         ...
 
-    def draw(self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", seen: Image.Image | None = None) -> Image.Image:
-        """`picture` with what is said of it.
+    def draw(
+        self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", model_view: Image.Image | None = None
+    ) -> Image.Image:
+        """Draw `picture` with its results.
 
         Args:
-            picture: As the user gave it.
-            results: Heading (a framework, or ``"truth"``) -> what is said under it.
-            model: Its name, for the caption.
-            seen: What the model saw of the picture.
+            picture: The user's picture.
+            results: Heading (a framework, or ``"truth"``) -> result.
+            model: Name of the model, for the caption.
+            model_view: The part of the picture that the model saw.
         """
         ...
 
@@ -113,7 +117,7 @@ TASKS: dict[str, Task] = {}
 
 
 def register_task(task: Task) -> Task:
-    """Adds a task under its name; a name that is taken, or a head that another task serves, is refused."""
+    """Add a task under its name. A name that is taken, or a head that another task serves, is refused."""
     for other in TASKS.values():
         shared = set(other.heads) & set(task.heads)
         if other.name == task.name or shared:
@@ -123,7 +127,7 @@ def register_task(task: Task) -> Task:
 
 
 def task_of(head: Head | None) -> Task:
-    """The task that serves `head`.
+    """Return the task that serves `head`.
 
     Raises:
         SpecError: where there is no head, or no task for it.
@@ -138,30 +142,30 @@ def task_of(head: Head | None) -> Task:
 def run_views(
     task: Task, compute: Compute, x: np.ndarray, spec: Model, views: Sequence[ResizeTransform], tta: TTA, labels: Sequence[Label] = ()
 ) -> list[Result]:
-    """What a network says of each picture of a batch; arguments as of `Task.look`.
+    """Predict each picture of a batch, with test-time augmentation if `tta` has any; arguments as for `Task.predict_tta`.
 
     Raises:
-        SpecError: for looks that the task does not understand.
+        SpecError: for test-time augmentations that the task does not support.
     """
     check_tta(task.name, task.supported_tta, tta)
     return task.predict_tta(compute, x, spec, views, tta, labels) if tta.asked else decode_batch(task, compute(x), spec, views, labels)
 
 
 def decode_batch(task: Task, outputs: Arrays, spec: Model, views: Sequence[ResizeTransform], labels: Sequence[Label] = ()) -> list[Result]:
-    """What the outputs of a batch, by name, channels last, say of each of its pictures; arguments as of `Task.decode`."""
-    found = []
+    """Decode the outputs of a batch, by name, channels last, to a result for each picture; arguments as for `Task.decode`."""
+    results = []
     for index, view in enumerate(views):
         own = {name: [level[index] for level in maps] if isinstance(maps, list) else maps[index] for name, maps in outputs.items()}
-        found.append(task.decode(own, spec, view, labels))
-    return found
+        results.append(task.decode(own, spec, view, labels))
+    return results
 
 
 def batch_targets(task: Task, truths: Iterable[Any], spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
-    """The targets of a batch of truths, by name, the batch first."""
+    """Return the targets of a batch of annotations, by name, the batch first."""
     return collate(task.targets(int(truth) if isinstance(truth, np.integer) else truth, spec, size) for truth in truths)
 
 
 def collate(targets: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The targets of several pictures as one batch, by name."""
-    each = list(targets)
-    return {name: np.stack([one[name] for one in each]) for name in each[0]}
+    """Stack the targets of several pictures to one batch, by name."""
+    samples = list(targets)
+    return {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}

@@ -1,4 +1,4 @@
-"""How often, and in which parts, a network looks at a picture: once at the whole, unless more is asked for."""
+"""Test-time augmentation: tiles (a sliding window), horizontal flip and several scales."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Compute = Callable[[np.ndarray], Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class TTA:
-    """What is asked for beyond one look at the whole picture; `tta_from_options` makes it of what a user says.
+    """Test-time augmentation. `tta_from_options` makes one from a user's options.
 
     Attributes:
-        tile: Height and width of overlapping tiles, in pixels of the model's input; None for the whole at once.
+        tile: Height and width of overlapping tiles, in pixels of the model's input; None for the whole picture at once.
         overlap: Rows and columns that neighbouring tiles share at least.
-        hflip: Look at the mirrored picture too, and take the mean.
-        scales: Look at the picture at these sizes, as multiples of the model's input, and take the mean.
+        hflip: Predict the mirrored picture too, and take the mean.
+        scales: Predict the picture at these sizes, as multiples of the model's input, and take the mean.
     """
 
     tile: tuple[int, int] | None = None
@@ -37,37 +37,38 @@ class TTA:
             raise SpecError(f"overlap: expected from 0 to less than the tile's {_by(self.tile)}, found {_by(self.overlap)}")
         if self.tile is None and self.overlap != (0, 0):
             raise SpecError(f"overlap: expected with tile alone, found {_by(self.overlap)} and no tile")
-        if not self.scales or not all(math.isfinite(one) and 0.1 <= one <= 10 for one in self.scales):
-            raise SpecError(f"scales: expected one or more numbers from 0.1 to 10, found {', '.join(f'{one:g}' for one in self.scales)}")
+        if not self.scales or not all(math.isfinite(scale) and 0.1 <= scale <= 10 for scale in self.scales):
+            scales = ", ".join(f"{scale:g}" for scale in self.scales)
+            raise SpecError(f"scales: expected one or more numbers from 0.1 to 10, found {scales}")
         if len(set(self.scales)) < len(self.scales):
-            raise SpecError(f"scales: expected each once, found {', '.join(f'{one:g}' for one in self.scales)}")
+            raise SpecError(f"scales: expected each once, found {', '.join(f'{scale:g}' for scale in self.scales)}")
 
     @property
     def asked(self) -> dict[str, Any]:
-        """What is asked for, as JSON says it; empty for one look at the whole."""
-        found: dict[str, Any] = {}
+        """Options that differ from the default, as JSON; empty without test-time augmentation."""
+        options: dict[str, Any] = {}
         if self.tile is not None:
-            found |= {"tile": _by(self.tile), "overlap": _by(self.overlap)}
+            options |= {"tile": _by(self.tile), "overlap": _by(self.overlap)}
         if self.hflip:
-            found["hflip"] = True
-        return found if self.scales == (1.0,) else {**found, "scales": list(self.scales)}
+            options["hflip"] = True
+        return options if self.scales == (1.0,) else {**options, "scales": list(self.scales)}
 
     def ways(self, size: tuple[int, int]) -> Iterator[tuple[tuple[int, int], bool]]:
-        """Of each look at something of `size`: the height and width to look at it in, and whether mirrored."""
+        """Yield the height and width of each view of an input of `size`, and whether it is mirrored."""
         for scale in self.scales:
             scaled = max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
-            for mirror in (False, True) if self.hflip else (False,):
-                yield scaled, mirror
+            for hflip in (False, True) if self.hflip else (False,):
+                yield scaled, hflip
 
 
 class TTAOptions(TypedDict, total=False):
-    """What a user says of tta, as keyword arguments.
+    """Keyword arguments of test-time augmentation.
 
     Attributes:
         tile: A side, (height, width) or ``"513x513"``, in pixels of the model's input; None for the whole picture at once.
         overlap: Pixels, or (rows, columns), that neighbouring tiles share at least; default a quarter of the tile.
-        hflip: Whether to look at the mirrored picture too.
-        scales: Sizes to look at the picture in, as multiples of the model's input.
+        hflip: Whether to predict the mirrored picture too.
+        scales: Sizes at which to predict the picture, as multiples of the model's input.
     """
 
     tile: int | str | Sequence[int] | None
@@ -76,47 +77,49 @@ class TTAOptions(TypedDict, total=False):
     scales: Sequence[float]
 
 
-def tta_from_options(**asked: Unpack[TTAOptions]) -> TTA:
-    """What a user says of tta: see :class:`Asked`.
+def tta_from_options(**options: Unpack[TTAOptions]) -> TTA:
+    """Return the test-time augmentation of a user's options: see :class:`TTAOptions`.
 
     Raises:
         SpecError: for values that do not fit.
 
     Example:
-        >>> tta_from_options("512x640", hflip=True).asked
+        >>> tta_from_options(tile="512x640", hflip=True).asked
         {'tile': '512x640', 'overlap': '128x160', 'hflip': True}
     """
-    unknown = sorted(set(asked) - set(TTAOptions.__annotations__))
+    unknown = sorted(set(options) - set(TTAOptions.__annotations__))
     if unknown:
         raise SpecError(f"tta: expected some of {', '.join(TTAOptions.__annotations__)}, found {', '.join(unknown)}")
-    tile, overlap = asked.get("tile"), asked.get("overlap")
+    tile, overlap = options.get("tile"), options.get("overlap")
     sides = None if tile is None else size_pair(tile)
     if overlap is None:
         common = (0, 0) if sides is None else (sides[0] // 4, sides[1] // 4)
     else:
         common = (overlap, overlap) if isinstance(overlap, int) else tuple(overlap)
-    if len(common) != 2 or not all(isinstance(one, int) for one in common):
+    if len(common) != 2 or not all(isinstance(pixels, int) for pixels in common):
         raise SpecError(f"overlap: expected whole pixels or (rows, columns), found {overlap!r}")
-    return TTA(sides, (common[0], common[1]), bool(asked.get("hflip")), tuple(float(one) for one in asked.get("scales", (1.0,))))
+    scales = tuple(float(scale) for scale in options.get("scales", (1.0,)))
+    return TTA(sides, (common[0], common[1]), bool(options.get("hflip")), scales)
 
 
 MEANING = {"tile": "tiles of a picture", "hflip": "mirrored pictures", "scales": "pictures at several sizes"}
 
 
-def check_tta(task: str, understood: Sequence[str], tta: TTA) -> None:
-    """Refuses what a task does not understand, by name.
+def check_tta(task: str, supported: Sequence[str], tta: TTA) -> None:
+    """Refuse test-time augmentations that a task does not support.
 
     Args:
         task: Its name.
-        understood: Of ``"tile"``, ``"hflip"`` and ``"scales"``, those that it understands.
+        supported: Those of ``"tile"``, ``"hflip"`` and ``"scales"`` that it supports.
+        tta: The requested augmentations.
 
     Raises:
         SpecError: saying what to leave out.
     """
     for name in tta.asked:
-        if name in MEANING and name not in understood:
-            instead = f"it takes {' and '.join(understood)} alone" if understood else "it looks at the whole picture once"
-            raise SpecError(f"{name}: models of {task} make nothing of {MEANING[name]}; leave {name} out ({instead})")
+        if name in MEANING and name not in supported:
+            instead = f"supported: {', '.join(supported)}" if supported else "there is no test-time augmentation for them"
+            raise SpecError(f"{name}: models of {task} do not support {MEANING[name]}; leave {name} out ({instead})")
 
 
 def _by(pair: tuple[int, int]) -> str:

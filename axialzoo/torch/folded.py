@@ -33,6 +33,7 @@ class Folded(nn.Module):
 
 
 def tensors_of(module: nn.Module) -> dict[str, np.ndarray]:
+    """Return the tensors of a module as float64 arrays, by name."""
     return {name: tensor.detach().cpu().double().numpy() for name, tensor in module.state_dict().items()}
 
 

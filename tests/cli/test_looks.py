@@ -97,8 +97,8 @@ def test_examples_go_into_the_card_of_a_folder_alone(axialzoo, cells, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--tile", "24x24"), "tile: models of classification make nothing of tiles of a picture; leave tile out (it takes hflip alone)"),
-        (("--scales", "0.5,1"), "scales: models of classification make nothing of pictures at several sizes; leave scales out"),
+        (("--tile", "24x24"), "tile: models of classification do not support tiles of a picture; leave tile out (supported: hflip)"),
+        (("--scales", "0.5,1"), "scales: models of classification do not support pictures at several sizes; leave scales out"),
         (("--scales", "half"), "--scales: expected numbers with commas between them, such as 0.75,1,1.25, found 'half'"),
         (("--overlap", "8"), "overlap: expected with tile alone"),
         (("--tile", "24x24", "--overlap", "24"), "overlap: expected from 0 to less than the tile's 24x24, found 24x24"),

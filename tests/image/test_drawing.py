@@ -38,7 +38,7 @@ def test_two_frameworks_stand_side_by_side():
 def test_the_photograph_and_what_the_model_sees_of_it_are_in_the_picture():
     red, blue = Image.new("RGB", (60, 40), (250, 1, 2)), Image.new("RGB", (32, 32), (3, 4, 251))
     alone = draw_prediction(red, {"PyTorch": ROWS})
-    both = draw_prediction(red, {"PyTorch": ROWS}, seen=blue)
+    both = draw_prediction(red, {"PyTorch": ROWS}, model_view=blue)
     assert coloured(alone, (250, 1, 2)) > coloured(both, (250, 1, 2)) > 100_000
     assert coloured(both, (3, 4, 251)) > 10_000
 
@@ -46,7 +46,7 @@ def test_the_photograph_and_what_the_model_sees_of_it_are_in_the_picture():
 @pytest.mark.parametrize("size", [(1, 1), (3000, 2), (2, 3000), (40, 30)])
 def test_odd_shapes_of_photograph_are_drawn(size):
     image = Image.new("RGB", size, (9, 9, 9))
-    picture = draw_prediction(image, {"PyTorch": ROWS}, model="m", seen=model_view(image, Preprocessing((32, 32), "squash")))
+    picture = draw_prediction(image, {"PyTorch": ROWS}, model="m", model_view=model_view(image, Preprocessing((32, 32), "squash")))
     assert coloured(picture, (9, 9, 9)) > 0 and picture.width < 3000 and picture.height < 1500
 
 

@@ -69,7 +69,7 @@ def test_a_task_that_understands_nothing_looks_once_and_is_never_asked_for_more(
     compute = lambda x: {"logits": np.arange(10.0)[None]}  # noqa: E731
     (found,) = run_views(Plain(), compute, np.zeros((1, 8, 8, 3)), spec, [WHOLE], TTA())
     assert found.ranked[0]["index"] == 9
-    with pytest.raises(SpecError, match=r"hflip: .*it looks at the whole picture once"):
+    with pytest.raises(SpecError, match=r"hflip: .*there is no test-time augmentation for them"):
         run_views(Plain(), compute, np.zeros((1, 8, 8, 3)), spec, [WHOLE], tta_from_options(hflip=True))
 
 

@@ -21,6 +21,7 @@ ABOUT = {
 
 
 def open_cifar10(files: Files, kind: str) -> Dataset:
+    """Open CIFAR-10 as zips of lossless pictures."""
     assert isinstance(files, Folder)  # READER.found says so
     splits, classes = {}, ()
     for name, parts in PARTS.items():

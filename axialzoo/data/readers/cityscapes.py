@@ -31,6 +31,7 @@ PICTURE, MAP = "_leftImg8bit.png", "_gtFine_instanceIds.png"
 
 
 def open_cityscapes(files: Files, kind: str) -> Dataset:
+    """Open Cityscapes in its own folders."""
     splits = {}
     for split in SPLITS:
         items = []

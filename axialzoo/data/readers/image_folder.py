@@ -12,6 +12,7 @@ from axialzoo.spec.labels import Label
 
 
 def open_image_folder(files: Files, kind: str) -> Dataset:
+    """Open a folder with a folder of pictures for each class."""
     folders, about = split_folders(files.folders(), files.where), {"name": PurePosixPath(files.where).name}
     if folders and (others := sorted(set(files.folders()) - set(folders.values()))):
         about["passed_over"] = f"folders that are no split: {', '.join(others)}"

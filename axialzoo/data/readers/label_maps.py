@@ -33,6 +33,7 @@ SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 
 
 def open_label_maps(files: Files, kind: str) -> Dataset:
+    """Open pictures with label maps."""
     instances, labels, void = map_labels(files)
     return open_pairs(files, instances, labels, void)
 

@@ -36,6 +36,7 @@ Labels = tuple[Label, ...]
 
 
 def open_shards(files: Files, kind: str) -> Dataset:
+    """Open shards: tars or Parquet files."""
     found = shards(files)
     paths = [path for one in found.values() for path in one]
     suffixes = {PurePosixPath(path).suffix.lower() for path in paths}

@@ -58,8 +58,8 @@ class Finding:
 @register_head
 @dataclass(frozen=True)
 class FCOS(Head):
-    """Of each level a map of ``classes`` (logits), ``boxes`` (distances of 0 or more to left, top, right and bottom, in strides of
-    the level) and ``centerness`` (logits).
+    """Detection head of FCOS: for each level a map of ``classes`` (logits), ``boxes`` (distances of 0 or more to left, top, right and
+    bottom, in strides of the level) and ``centerness`` (logits).
 
     Attributes:
         num_classes: How many classes.
@@ -90,7 +90,7 @@ class FCOS(Head):
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """Of the levels."""
+        """Strides of the levels."""
         return self.pyramid.strides
 
     @property
@@ -106,23 +106,23 @@ class FCOS(Head):
         yield from self.pyramid.layers("head.pyramid", backbone)
         channels, name = self.pyramid.channels, "head.levels"
         first, *rest = ((stride, stride) for stride in self.strides)
-        again = tuple(rest)
+        shared_strides = tuple(rest)
         for tower in ("class_tower", "box_tower"):
             for index in range(self.depth):
-                yield Conv(f"{name}.{tower}.convs.{index}", channels, channels, first, again, 3)
+                yield Conv(f"{name}.{tower}.convs.{index}", channels, channels, first, shared_strides, 3)
                 for level, stride in enumerate((first, *rest)):  # the convolutions are shared, the norms are not
                     yield BatchNorm(f"{name}.{tower}.norms.{index}.{level}", channels, channels, stride)
         for map, count in self.maps().items():
-            yield Conv(f"{name}.{map}", channels, count, first, again, 3, bias=True)
+            yield Conv(f"{name}.{map}", channels, count, first, shared_strides, 3, bias=True)
         for level, stride in enumerate((first, *rest)):
             yield Scale(f"{name}.scales.{level}", 4, 4, stride)
 
     def maps(self) -> dict[str, int]:
-        """Channels of each map of a level."""
+        """Return the channels of each map of a level."""
         return {"classes": self.num_classes, "boxes": 4, "centerness": 1}
 
     def outputs(self, backbone: Backbone) -> dict[str, Output]:
-        """Of the finest level; the others' strides follow in `strides`."""
+        """Describe the outputs of the finest level; `strides` has the strides of all levels."""
         return {name: Output(channels, self.strides[0]) for name, channels in self.maps().items()}
 
     def canonical(self) -> FCOS:

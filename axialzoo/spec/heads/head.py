@@ -1,4 +1,4 @@
-"""What every head says of itself: its tensors, what it reads of a backbone, what it gives."""
+"""Base class of heads: each declares its tensors, the endpoints that it reads and its outputs."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ class Output:
 
 @dataclass(frozen=True)
 class Head:
-    """What turns features into outputs: one member of a tagged union, told apart in JSON by ``"kind"``.
+    """Turns features into outputs: one member of a tagged union, whose tag in JSON is ``"kind"``.
 
     A head lives in four rooms: its spec in ``axialzoo/spec/heads``, its layers in ``axialzoo/torch/heads`` and
-    ``axialzoo/keras/heads``, what happens on either side of it in ``axialzoo/tasks``.
+    ``axialzoo/keras/heads``, its targets, decoding and metrics in ``axialzoo/tasks``.
 
     Attributes:
         kind: Its tag.
-        task: What it is for, as in ``list_models(task=...)``.
+        task: Name of its task, as in ``list_models(task=...)``.
         pipeline_tag: Name of that task on the Hugging Face Hub.
-        gives: What the model's forward gives: its one output as it is (``"tensor"``), a dictionary of maps (``"maps"``) or
-            of lists of maps, one a level (``"pyramids"``).
+        output_structure: Result of the model's forward: its one output as it is (``"tensor"``), a dictionary of maps (``"maps"``) or
+            of lists of maps, one for each level (``"pyramids"``).
         unactivated: Whether it takes in features before their activation, and the backbone's memory tokens after them.
-        num_classes: How many classes it tells apart.
+        num_classes: Number of classes.
     """
 
     kind: ClassVar[str]
@@ -59,7 +59,7 @@ class Head:
 
     @property
     def takes_image(self) -> bool:
-        """Whether it takes in the image too, after the endpoints."""
+        """Tell whether the head takes in the image too, after the endpoints."""
         return False
 
     @property
@@ -68,19 +68,19 @@ class Head:
         return self.num_classes
 
     def endpoints(self, backbone: Backbone) -> tuple[int, ...]:
-        """Which endpoints of `backbone` it takes in, as :meth:`Backbone.feature_info` counts them."""
+        """Return the indices of the endpoints of `backbone` that the head reads, as :meth:`Backbone.feature_info` counts them."""
         raise NotImplementedError
 
     def layers(self, backbone: Backbone) -> Iterator[Layer]:
-        """Its primitive layers in order, all of whose names begin with ``head.``; parameters and cost follow."""
+        """Yield the primitive layers in order; their names begin with ``head.``. Parameters and cost follow from them."""
         raise NotImplementedError
 
     def outputs(self, backbone: Backbone) -> dict[str, Output]:
-        """What it gives, by name."""
+        """Describe the outputs by name."""
         raise NotImplementedError
 
     def reconfigured(self: H, num_classes: int | None = None, **options: Any) -> H:
-        """The same for another number of classes; of tensors, those whose shape changes start new.
+        """Return the head for another number of classes or other options. Tensors whose shape changes are initialised anew.
 
         Args:
             num_classes: How many; None leaves them.
@@ -99,7 +99,7 @@ class Head:
         return replace(self, **changes, **({} if num_classes is None else {"num_classes": num_classes}))
 
     def canonical(self: H) -> H:
-        """The same with what a user may change at fixed values: equal for two heads of one architecture."""
+        """Return the head with everything that a user may change at fixed values: two heads of one architecture become equal."""
         return self.reconfigured(1)
 
     def map_blocks(self: H, change: Callable[[Block], Block]) -> H:
@@ -108,7 +108,7 @@ class Head:
 
     @classmethod
     def options(cls) -> tuple[str, ...]:
-        """Fields that :meth:`with_classes` takes beside the number of classes."""
+        """Return the names of the fields that :meth:`reconfigured` takes beside the number of classes."""
         return ()
 
 
@@ -116,14 +116,14 @@ HEADS: dict[str, type[Head]] = {}
 
 
 def register_head(cls: type[H]) -> type[H]:
-    """Adds a head to the union, under its kind; a decorator."""
+    """Add a head to the union, under its kind; a decorator."""
     if HEADS.setdefault(cls.kind, cls) is not cls:
         raise SpecError(f"head kind {cls.kind!r} is taken by {HEADS[cls.kind].__name__}")
     return cls
 
 
 def head_named(kind: object, path: str) -> type[Head]:
-    """The class of the union whose tag is `kind`.
+    """Return the class of the union whose tag is `kind`.
 
     Raises:
         SpecError: naming the nearest known kind, at `path` of the JSON.

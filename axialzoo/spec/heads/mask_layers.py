@@ -19,7 +19,7 @@ def stage_conventions(stage: NeckStage, backbone: Backbone, activation: str) -> 
 
 
 def pixel_decoder_layers(name: str, decoder: PixelDecoder, channels: list[int], backbone: Backbone, activation: str) -> Iterator[Layer]:
-    """Layers of a pixel decoder that takes in features of `channels`, one a stage."""
+    """Yield the layers of a pixel decoder that takes in features of `channels`, one for each stage."""
     before = channels[0]
     for index, (stage, inputs) in enumerate(zip(decoder.stages, channels)):
         at = (stage.stride, stage.stride)
@@ -40,7 +40,7 @@ def pixel_decoder_layers(name: str, decoder: PixelDecoder, channels: list[int], 
 def predictor_layers(
     name: str, inputs: int, queries: int, widths: tuple[int, int, int], tokens: int, kernel: int, stride: int
 ) -> Iterator[Layer]:
-    """Layers of a mask predictor on maps of `inputs` channels at `stride` and tokens of `queries`; `widths`: hidden, outputs, classes."""
+    """Yield a mask predictor's layers on maps of `inputs` channels and tokens of `queries`; `widths`: hidden, outputs, classes."""
     hidden, outputs, classes = widths
     at = (stride, stride)
     yield from separable(f"{name}.pixel.mix", inputs, hidden, kernel, stride)

@@ -96,7 +96,7 @@ class SemanticBranch:
             require(isinstance(value, bool), f"SemanticBranch.{name}: expected a bool, found {value!r}")
 
     def outputs(self, num_classes: int) -> int:
-        """Number of output channels."""
+        """Return the number of output channels."""
         return len(self.order) or num_classes
 
     def reordered(self, num_classes: int) -> tuple[int, ...]:
@@ -108,7 +108,7 @@ class SemanticBranch:
 
 @dataclass(frozen=True)
 class TargetConfig:
-    """How targets are made of annotations; none of it is a tensor.
+    """Settings that turn annotations into targets; none of them is a tensor.
 
     Attributes:
         max_things: Most objects of an image that have a mask; the smallest beyond are left out, with a warning.
@@ -125,7 +125,7 @@ class TargetConfig:
 
 @dataclass(frozen=True)
 class PostprocessConfig:
-    """How segments are made of the masks; none of it is a tensor.
+    """Settings that turn masks into segments; none of them is a tensor.
 
     Attributes:
         method: ``"pixelwise"``: each pixel takes its most probable mask (arXiv:2012.00759, section 3.6); ``"maskwise"``: masks are pasted

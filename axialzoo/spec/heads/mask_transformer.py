@@ -41,8 +41,8 @@ class MaskTransformer(Head):
         activation: Activation of the whole head.
         activate_pixels: Whether the final pixel features are activated before the pixel head.
         kernel: Side of every depthwise convolution.
-        targets: How targets are made in training.
-        postprocess: How segments are made of the masks.
+        targets: Settings of the targets in training.
+        postprocess: Settings of decoding masks to segments.
     """
 
     kind: ClassVar[str] = "mask_transformer"
@@ -91,7 +91,7 @@ class MaskTransformer(Head):
             require(ok, f"SemanticBranch.order: expected each class once, and -1 at most once, found {list(order)}")
 
     def channels(self, backbone: Backbone, index: int) -> int:
-        """Channels of endpoint `index` of `backbone`."""
+        """Return the channels of endpoint `index` of `backbone`."""
         return backbone.feature_info()[index]["num_chs"]
 
     def endpoint_of(self, backbone: Backbone, stride: int) -> int:
@@ -109,7 +109,7 @@ class MaskTransformer(Head):
         return strides.index(stride)
 
     def pixel_sources(self, backbone: Backbone) -> tuple[int, ...]:
-        """Endpoints that the masks are made of: one a stage of the pixel decoder, or the last.
+        """Return the endpoints that the masks are computed from: one for each stage of the pixel decoder, or the last.
 
         Raises:
             SpecError: where `backbone` does not fit.
@@ -131,7 +131,7 @@ class MaskTransformer(Head):
         return (last, *(self.endpoint_of(backbone, stride) for stride in finer))
 
     def semantic_sources(self, backbone: Backbone) -> tuple[int, ...]:
-        """Endpoints of the semantic branch: the coarse one, then those of its skips; empty without a branch."""
+        """Return the endpoints of the semantic branch: the coarse one, then those of its skips; empty without a branch."""
         if self.semantic is None:
             return ()
         coarse = backbone.num_stage_endpoints - 1
@@ -146,17 +146,17 @@ class MaskTransformer(Head):
         return tuple(sorted({*self.pixel_sources(backbone), *self.semantic_sources(backbone)}))
 
     def stride(self, backbone: Backbone) -> int:
-        """Stride of the masks."""
+        """Return the stride of the masks."""
         if self.pixel_decoder is not None:
             return self.pixel_decoder.stages[-1].stride
         return backbone.feature_info()[-1]["reduction"]
 
     def pixel_outputs(self, backbone: Backbone) -> int:
-        """Channels of the final pixel features."""
+        """Return the channels of the final pixel features."""
         return backbone.channels if self.pixel_decoder is None else self.pixel_decoder.stages[-1].outputs
 
     def token_channels(self, backbone: Backbone) -> int:
-        """Channels of a slot's token before its embeddings."""
+        """Return the channels of a slot's token before its embeddings."""
         memory = backbone.memory if self.kmeans is None else self.kmeans.centers
         assert memory is not None
         return memory.channels
@@ -192,7 +192,7 @@ class MaskTransformer(Head):
             yield Conv("head.semantic_classes.out", self.semantic.channels, outputs, (fine, fine), bias=True)
 
     def semantic_stride(self, backbone: Backbone) -> int:
-        """Stride of the semantic branch's output."""
+        """Return the stride of the semantic branch's output."""
         return backbone.feature_info()[self.semantic_sources(backbone)[-1]]["reduction"]
 
     def outputs(self, backbone: Backbone) -> dict[str, Output]:
@@ -238,7 +238,7 @@ class MaskTransformer(Head):
     def _settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return `targets` and `postprocess` with some of their fields changed, by name."""
         changes: dict[str, Any] = {}
-        known = {one.name: name for name in ("targets", "postprocess") for one in fields(getattr(self, name))}
+        known = {setting.name: name for name in ("targets", "postprocess") for setting in fields(getattr(self, name))}
         for key, value in settings.items():
             require(key in known, f"reading: unknown field {key!r}{did_you_mean(key, known)}; known: {', '.join(known)}")
             name = known[key]

@@ -126,16 +126,16 @@ class Reading:
         for name in ("stuff_area", "instance_area"):
             require_count("Reading", name, getattr(self, name), least=0)
 
-    def changed(self, asked: Mapping[str, Any]) -> Reading:
-        """The same with some fields changed.
+    def changed(self, values: Mapping[str, Any]) -> Reading:
+        """Return a copy with some fields changed.
 
         Raises:
             SpecError: naming the nearest known field.
         """
-        known = [one.name for one in fields(self)]
-        for name in asked:
+        known = [setting.name for setting in fields(self)]
+        for name in values:
             require(name in known, f"reading: unknown field {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
-        return replace(self, **asked)
+        return replace(self, **values)
 
 
 @register_head
@@ -184,19 +184,19 @@ class Panoptic(Head):
         require(len(finest) == 1, f"Panoptic: expected decoders whose last skips have one stride, found {finest}")
 
     def decoders(self) -> dict[str, Decoder]:
-        """By the names of their tensors."""
+        """Return the decoders by the names of their tensors."""
         return {"semantic": self.semantic} | ({"instance": self.instances.decoder} if self.instances is not None else {})
 
     def branches(self) -> dict[str, tuple[str, int, int]]:
-        """Name of its tensors -> the decoder it reads, its channels between, its outputs."""
-        found = {"classes": ("semantic", self.semantic_channels, self.num_classes)}
+        """Return for each branch, by the name of its tensors: its decoder, hidden channels and output channels."""
+        branches = {"classes": ("semantic", self.semantic_channels, self.num_classes)}
         if self.instances is not None:
-            found["center"] = ("instance", self.instances.center_channels, 1)
-            found["offset"] = ("instance", self.instances.offset_channels, 2)
-        return found
+            branches["center"] = ("instance", self.instances.center_channels, 1)
+            branches["offset"] = ("instance", self.instances.offset_channels, 2)
+        return branches
 
     def endpoint_indices(self, decoder: Decoder, backbone: Backbone) -> tuple[int, ...]:
-        """The endpoints that `decoder` takes in, the coarse one first, then those of its skips.
+        """Return the endpoints that `decoder` takes in, the coarse one first, then those of its skips.
 
         Raises:
             SpecError: where the backbone has no endpoint of a skip's stride.
@@ -216,19 +216,20 @@ class Panoptic(Head):
         return tuple(sorted({index for decoder in self.decoders().values() for index in self.endpoint_indices(decoder, backbone)}))
 
     def feature_positions(self, backbone: Backbone) -> dict[str, list[int]]:
-        """Of each decoder, where its features are among those of :meth:`reads`."""
-        reads = self.endpoints(backbone)
+        """Return, for each decoder, the positions of its features among :meth:`endpoints`."""
+        endpoints = self.endpoints(backbone)
         return {
-            name: [reads.index(index) for index in self.endpoint_indices(decoder, backbone)] for name, decoder in self.decoders().items()
+            name: [endpoints.index(index) for index in self.endpoint_indices(decoder, backbone)]
+            for name, decoder in self.decoders().items()
         }
 
     def in_channels(self, decoder: Decoder, backbone: Backbone) -> list[int]:
-        """Channels of the features that `decoder` takes in."""
+        """Return the channels of the features that `decoder` takes in."""
         info = backbone.feature_info()
         return [info[index]["num_chs"] for index in self.endpoint_indices(decoder, backbone)]
 
     def stride(self, backbone: Backbone) -> int:
-        """Of the outputs."""
+        """Return the stride of the outputs."""
         return backbone.feature_info()[self.endpoint_indices(self.semantic, backbone)[-1]]["reduction"]
 
     def layers(self, backbone: Backbone) -> Iterator[Layer]:
@@ -247,7 +248,12 @@ class Panoptic(Head):
         return {name: Output(channels, stride) for name, channels in maps.items()}
 
     def reconfigured(self, num_classes: int | None = None, **options: Any) -> Panoptic:
-        """Of other things too; without `things`, those among the classes that are left stay. `reading`: fields of it to change, by name."""
+        """Return the head for other classes, things or settings.
+
+        Args:
+            num_classes: Number of classes. Without `things`, the things among the remaining classes stay.
+            options: ``things``, and ``reading``: fields of it to change, by name.
+        """
         if num_classes is not None and options.get("things") is None:
             options = {**options, "things": tuple(thing for thing in self.things if thing < num_classes)}
         if options.get("reading") is not None:
@@ -263,7 +269,7 @@ class Panoptic(Head):
 
 
 def decoder_layers(name: str, decoder: Decoder, widths: list[int], stride: int, kernel: int) -> Iterator[Layer]:
-    """Of a decoder that takes in features of these channels, the first of which has `stride`."""
+    """Yield the layers of a decoder whose inputs have `widths` channels; the first input has `stride`."""
     inputs, width = widths[0], decoder.context_channels
     if decoder.rates:
         yield from conv_norm(f"{name}.aspp.point", inputs, width, 1, stride)

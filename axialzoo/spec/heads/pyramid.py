@@ -1,4 +1,4 @@
-"""A feature pyramid (FPN, arXiv:1612.03144): what the coarse features know, brought to the fine ones. Any head may read one."""
+"""Feature pyramid network (FPN, arXiv:1612.03144), which adds coarse features to fine ones. Any head may read one."""
 
 from __future__ import annotations
 
@@ -35,37 +35,37 @@ class Pyramid:
         require(doubling, f"Pyramid.strides: expected each twice the one before, found {list(self.strides)}")
 
     def endpoints(self, backbone: Backbone) -> tuple[int, ...]:
-        """The last endpoint at each stride, as far as the backbone goes.
+        """Return the last endpoint at each stride, as far as the backbone goes.
 
         Raises:
             SpecError: where the finest stride, or one between it and the coarsest endpoint, is of no endpoint.
         """
-        places = {info["reduction"]: index for index, info in enumerate(backbone.feature_info())}
-        coarsest = max(places)
-        found = tuple(places[stride] for stride in self.strides if stride in places)
+        index_of_stride = {info["reduction"]: index for index, info in enumerate(backbone.feature_info())}
+        coarsest = max(index_of_stride)
+        endpoints = tuple(index_of_stride[stride] for stride in self.strides if stride in index_of_stride)
         expected = [stride for stride in self.strides if stride <= coarsest]
         require(
-            len(found) == len(expected) > 0,
-            f"Pyramid.strides: expected the first to be among those of the backbone's endpoints, {list(places)}, and the others to follow "
-            f"on them, found {list(self.strides)}",
+            len(endpoints) == len(expected) > 0,
+            f"Pyramid.strides: expected the first to be among those of the backbone's endpoints, {list(index_of_stride)}, and the "
+            f"others to follow on them, found {list(self.strides)}",
         )
-        return found
+        return endpoints
 
     def inputs(self, backbone: Backbone) -> tuple[int, ...]:
-        """Channels of the endpoints that it reads."""
+        """Return the channels of the endpoints that it reads."""
         info = backbone.feature_info()
         return tuple(info[index]["num_chs"] for index in self.endpoints(backbone))
 
     def extra(self, backbone: Backbone) -> int:
-        """How many levels lie beyond the coarsest endpoint."""
+        """Return the number of levels beyond the coarsest endpoint."""
         return len(self.strides) - len(self.endpoints(backbone))
 
     def sizes(self, size: tuple[int, int]) -> list[tuple[int, int]]:
-        """Height and width of each level, for an input of `size`."""
+        """Return the height and width of each level, for an input of `size`."""
         return [(-(-size[0] // stride), -(-size[1] // stride)) for stride in self.strides]
 
     def layers(self, name: str, backbone: Backbone) -> Iterator[Layer]:
-        """Its primitive layers: ``NAME.lateral.0`` and so on, then ``output``, then ``extra``."""
+        """Yield the primitive layers: ``NAME.lateral.0`` and so on, then ``output``, then ``extra``."""
         inputs = self.inputs(backbone)
         for index, (count, stride) in enumerate(zip(inputs, self.strides)):
             yield from conv_norm(f"{name}.lateral.{index}", count, self.channels, 1, stride)

@@ -54,15 +54,15 @@ class LocalBranch:
             require(isinstance(getattr(self, field), bool), f"LocalBranch.{field}: expected a bool, found {getattr(self, field)!r}")
 
     def encoder(self, backbone: Backbone) -> Backbone:
-        """The stem and stages with the conventions and image channels of `backbone`."""
+        """Return the stem and stages with the conventions and image channels of `backbone`."""
         return replace(backbone, stem=self.stem, stages=self.stages, neck=())
 
     def patch(self, side: Any) -> Any:
-        """Side of a patch of a picture whose side is `side`; integers or tensors."""
+        """Return the side of a patch of a picture whose side is `side`; integers or tensors."""
         return self.patch_size if self.patches == "top_left" else -(-side // self.grid)
 
     def unused_widths(self) -> list[int]:
-        """Widths of the blocks that have an unused convolution, in order."""
+        """Return the widths of the blocks that have an unused convolution, in order."""
         blocks = [block for stage in self.stages for block in stage.blocks]
         without = [block.attention for block in blocks if block.attention is not None and not block.attention.has_relative_terms]
         return [attention.value_channels for attention in without] if self.unused else []
@@ -130,7 +130,7 @@ class UNet(Head):
         return {"semantic": Output(self.num_classes, 1)}
 
     def reconfigured(self, num_classes: int | None = None, **options: Any) -> UNet:
-        """Of other patches too: ``"whole"`` or ``"top_left"``."""
+        """Return the head for another number of classes or other `patches`: ``"whole"`` or ``"top_left"``."""
         patches = options.pop("patches", None)
         head = super().reconfigured(num_classes, **options)
         if patches is None:
@@ -164,14 +164,14 @@ def check_strides(backbone: Backbone) -> None:
 
 
 def decoder_widths(backbone: Backbone, channels: int, bottleneck: bool) -> list[tuple[int, int]]:
-    """Input and output channels of each convolution of a decoder, coarse to fine."""
+    """Return the input and output channels of each convolution of a decoder, coarse to fine."""
     widths = [info["num_chs"] for info in backbone.feature_info()][::-1]
     steps = list(zip(widths, [*widths[1:], channels]))
     return [(widths[0], widths[0]), *steps] if bottleneck else steps
 
 
 def decoder_layers(name: str, backbone: Backbone, channels: int, bottleneck: bool) -> Iterator[Layer]:
-    """Layers of a decoder: ``NAME.0`` is the coarsest."""
+    """Yield the layers of a decoder: ``NAME.0`` is the coarsest."""
     check_strides(backbone)
     stride = backbone.output_stride
     for index, (inputs, outputs) in enumerate(decoder_widths(backbone, channels, bottleneck)):
@@ -188,12 +188,12 @@ def loss_weights(logits: int, **weights: float | None) -> dict[str, float]:
     """
     if all(weight is None for weight in weights.values()):
         return {"bce": 0.5, "dice": 1.0} if logits == 1 else {"cross_entropy": 1.0}
-    given = {name: weight for name, weight in weights.items() if weight}
-    if not given:
+    nonzero = {name: weight for name, weight in weights.items() if weight}
+    if not nonzero:
         raise ValueError(f"loss: expected a weight above 0 of {', '.join(weights)}, found none")
-    if logits == 1 and "cross_entropy" in given:
+    if logits == 1 and "cross_entropy" in nonzero:
         raise ValueError("cross_entropy: expected at least two logits, found one; give weights of bce and dice instead")
-    return given
+    return nonzero
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ class Unused(Conv):
         return LayerCost(0, 0, 0)
 
 
-NO_LAYER = Conv("", 1, 1)  # fields after those with a default want one
+NO_LAYER = Conv("", 1, 1)  # a default, since the fields before have defaults
 NO_BRANCH = LocalBranch(Stem(), (Stage((Block("basic", (1, 1)),)),))
 
 

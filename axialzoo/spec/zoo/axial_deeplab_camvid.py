@@ -20,11 +20,12 @@ from axialzoo.spec.zoo.deeplab2 import PREPROCESSING
 
 
 def basic(width: int, stride: int = 1) -> Block:
+    """Return a basic block of `width` channels."""
     return Block("basic", (width, width), stride)
 
 
 def axial_deeplab_camvid(width: int) -> Model:
-    """Stages at strides 4, 8 and 16, the first `width` wide; maps of 11 classes at stride 2."""
+    """Build stages at strides 4, 8 and 16, the first `width` wide; maps of 11 classes at stride 2."""
     stages = (
         Stage((basic(width, 2),)),
         Stage((basic(2 * width, 2), basic(2 * width), axial_block(width, 2 * width, 32))),

@@ -19,7 +19,7 @@ from axialzoo.spec.zoo.deeplab2 import PREPROCESSING
 
 
 def axial_deeplab_nuclei(width: int) -> Model:
-    """Stages at strides 2, 4, 8 and 16, the last four times `width` wide; maps of every pixel of background and nucleus."""
+    """Build stages at strides 2, 4, 8 and 16, the last four times `width` wide; maps of every pixel of background and nucleus."""
     stages = (
         Stage((Block("basic", (width, width), 2), Block("basic", (width, width)))),
         Stage((Block("basic", (3 * width // 2, 3 * width // 2), 2), Block("basic", (3 * width // 2, 3 * width // 2)))),

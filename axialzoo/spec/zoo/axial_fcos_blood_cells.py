@@ -20,7 +20,7 @@ SIZE = (288, 384)
 
 
 def axial_fcos(width: int, num_classes: int, depth: int = 2) -> Model:
-    """Four stages at strides 4 to 32, `width` to `6 * width` channels, and levels of `2 * width`; tables reach across 384 pixels."""
+    """Build four stages at strides 4 to 32, `width` to `6 * width` channels, and levels of `2 * width`; tables reach across 384 pixels."""
     stages = (
         Stage((Block("basic", (width, width), 2),)),
         Stage((Block("basic", (2 * width, 2 * width), 2), axial_block(width, 2 * width, 48))),

@@ -19,13 +19,13 @@ SOURCE = "arXiv:2003.07853; github.com/csrhddlam/axial-deeplab"
 
 
 def axial_block(width: int, out: int, positions: int, stride: int = 1) -> Block:
-    """The authors' block: keys half as wide as the block, values as wide."""
+    """Return the authors' block: keys half as wide as the block, values as wide."""
     attention = Attention(key_channels=width // 2, value_channels=width, positions=positions)
     return Block("axial", (width, out), stride, attention=attention)
 
 
 def axial_resnet(depths: tuple[int, ...], multiplier: float) -> Model:
-    """Four stages at strides 4 to 32; `multiplier` scales every width."""
+    """Build four stages at strides 4 to 32; `multiplier` scales every width."""
     stages = []
     for index, depth in enumerate(depths):
         width, stride = int((128 << index) * multiplier), 1 if index == 0 else 2

@@ -19,7 +19,7 @@ TRAINED = tuple(kind for kind in KINDS if kind != "axial")
 
 
 def axial_resnet_cifar(width: int, num_classes: int = 10) -> Model:
-    """Three stages at strides 2, 2 and 4, `4 * width` channels at the end; the tables reach across 32 x 32 pixels."""
+    """Build three stages at strides 2, 2 and 4, `4 * width` channels at the end; the tables reach across 32 x 32 pixels."""
     stages = (
         Stage((Block("basic", (width, width), 2), Block("basic", (width, width)))),
         Stage((axial_block(width, 2 * width, 16),)),

@@ -29,7 +29,7 @@ SOURCE = "arXiv:2003.07853, Table 1"
 
 
 def axial_resnet_full(multiplier: float, depths: tuple[int, ...] = (3, 3, 4, 6, 3)) -> Model:
-    """Five stages at strides 2 to 32, the first in place of a stem; `multiplier` scales every width."""
+    """Build five stages at strides 2 to 32, the first in place of a stem; `multiplier` scales every width."""
     stages = []
     for index, depth in enumerate(depths):
         width = int((64 << index) * multiplier)

@@ -1,6 +1,6 @@
-"""How google-research/deeplab2 (model/encoder/axial_resnet.py) makes its backbones, in our words; the families use it.
+"""Backbones of google-research/deeplab2 (model/encoder/axial_resnet.py) as specs, for the families that use them.
 
-What that code base does otherwise than the authors': keys as wide as the filters and values twice as wide, tables of
+That code base differs from the authors' in these points: keys as wide as the filters and values twice as wide, tables of
 509 rows, striding after each axis by slicing, blocks that activate their input, shortcuts convolved only where the
 width changes, no max pool after the stem, output stride 16 with atrous convolutions, epsilon 1e-3 and momentum 0.01,
 pictures from -1 to 1.
@@ -94,31 +94,31 @@ class Arguments:
         return Transformer(round(2 * width), width, 2 * width, 8, self.transformer_ffn)
 
     def blocks(self, filters: int, count: int, stage_stride: int, before: int, tokens_at: int = 0) -> tuple[Block, ...]:
-        """Blocks whose input has the stride `before` in a network of output stride 32, as have all strides here.
+        """Build blocks. `before` is the stride of their input; all strides here are those of a network of output stride 32.
 
         A transformer's width follows the stride `tokens_at`; 0 for `before`.
         """
-        made, now = [], before
+        blocks, current_stride = [], before
         for index in range(count):
             stride = stage_stride if index == 0 and before < self.output_stride else 1
-            rate = max(1, now // self.output_stride)
+            rate = max(1, current_stride // self.output_stride)
             second = max(1, before * stage_stride // self.output_stride) if index == 0 else rate
-            kept = 1 - (1 - self.keep) * (round(log2(now)) - 1) / 4 if self.linear else self.keep
-            common = {"squeeze_excite": self.squeeze_excite, "drop_path": 1 - kept if now >= self.drop_from else 0.0}
-            if now >= self.axial_from > 0:
+            keep_probability = 1 - (1 - self.keep) * (round(log2(current_stride)) - 1) / 4 if self.linear else self.keep
+            common = {"squeeze_excite": self.squeeze_excite, "drop_path": 1 - keep_probability if current_stride >= self.drop_from else 0.0}
+            if current_stride >= self.axial_from > 0:
                 attention = Attention(self.key * filters, self.expansion * filters, positions=255, downsample="slice", span=self.span)
-                made.append(Block("axial", (self.expansion * filters, 4 * filters), stride, attention=attention, **common))
+                blocks.append(Block("axial", (self.expansion * filters, 4 * filters), stride, attention=attention, **common))
             elif self.kind != "wider_resnet":
-                made.append(Block("bottleneck", (filters, filters, 4 * filters), stride, (rate,), **common))
+                blocks.append(Block("bottleneck", (filters, filters, 4 * filters), stride, (rate,), **common))
             elif before * stage_stride < 32:
-                made.append(Block("basic", (4 * filters, 4 * filters), stride, (rate, second), **common))
+                blocks.append(Block("basic", (4 * filters, 4 * filters), stride, (rate, second), **common))
             else:
-                made.append(Block("bottleneck", (filters, 2 * filters, 4 * filters), stride, (rate,), **common))
+                blocks.append(Block("bottleneck", (filters, 2 * filters, 4 * filters), stride, (rate,), **common))
             if index == 0:
-                now *= stage_stride
-            if self.memory is not None and now >= self.transformer_from:
-                made[-1] = replace(made[-1], transformer=self.transformer(tokens_at or before))
-        return tuple(made)
+                current_stride *= stage_stride
+            if self.memory is not None and current_stride >= self.transformer_from:
+                blocks[-1] = replace(blocks[-1], transformer=self.transformer(tokens_at or before))
+        return tuple(blocks)
 
     def neck(self) -> tuple[NeckStage, ...]:
         """Return the steps of the stacked decoder, and of a mask transformer's after it."""
@@ -126,8 +126,8 @@ class Arguments:
 
         def step(stride: int, count: int, fuse: bool = True, endpoint: bool = False) -> None:
             nominal = 32 if stride == self.output_stride else stride
-            made = self.blocks(int(16 * nominal * self.width), count, 1, nominal, stride)
-            steps.append(NeckStage(stride, round(64 * nominal * self.width), made, fuse, endpoint))
+            blocks = self.blocks(int(16 * nominal * self.width), count, 1, nominal, stride)
+            steps.append(NeckStage(stride, round(64 * nominal * self.width), blocks, fuse, endpoint))
 
         stack = decoder_strides(self.output_stride)
         for stride in stack * self.decoder_stacks:
@@ -166,6 +166,6 @@ def backbone(kind: str = "resnet_beta", **arguments: Any) -> Model:
 
 
 def decoder_strides(output_stride: int) -> list[int]:
-    """Strides of one stack of the decoder: from the output stride up to 4 and down again; 16 gives 8, 4, 8, 16."""
+    """Return the strides of one stack of the decoder: from the output stride up to 4 and down again; 16 gives 8, 4, 8, 16."""
     up = [stride for stride in (16, 8) if stride < output_stride]
     return [*up, 4, *reversed(up), output_stride]

@@ -44,13 +44,13 @@ KMAX_CITYSCAPES = PostprocessConfig("maskwise", 0.4, 0.5, 0.3, 0.9, 1.0, 0.0, 25
 
 
 def max_deeplab_s(output_stride: int = 16) -> Model:
-    """MaX-DeepLab-S: ResNet-50 with axial attention, transformers after the blocks of its last stage and of its decoder."""
+    """Build MaX-DeepLab-S: ResNet-50 with axial attention, transformers after the blocks of its last stage and of its decoder."""
     features = backbone(keep=0.8, linear=True, memory=Memory(128, 256), output_stride=output_stride)
     return replace(features, head=max_head(256, SemanticBranch(CONTEXT, order=VOID_FIRST)), input_size=(1025, 1025))
 
 
 def max_deeplab_l(output_stride: int = 16) -> Model:
-    """MaX-DeepLab-L: wide residual network with axial attention, transformers from stride 16 on, and two stacked decoders."""
+    """Build MaX-DeepLab-L: wide residual network with axial attention, transformers from stride 16 on, and two stacked decoders."""
     more = {"memory": Memory(128, 512), "transformer_from": 16, "transformer_width": 2.0}
     features = backbone(decoder_stacks=1, extra_stacks=1, extra_blocks=3, output_stride=output_stride, **more, **SWIDERNET)
     return replace(features, head=max_head(512, SemanticBranch(None, order=VOID_FIRST, from_neck=True)), input_size=(1025, 1025))
@@ -77,7 +77,7 @@ def pixel_decoder(
     heads: int = 8,
     positions: int = 255,
 ) -> PixelDecoder:
-    """Pixel decoder of kMaX-DeepLab, from stride 32 up.
+    """Build the pixel decoder of kMaX-DeepLab, from stride 32 up.
 
     Args:
         channels: Channels of the backbone's last stage.
@@ -101,13 +101,13 @@ def pixel_decoder(
 
 
 def kmeans_decoder(slots: int = 128, channels: int = 256, drop_path: float = 0.2, transformer: Transformer | None = None) -> KMeansDecoder:
-    """K-means decoder of kMaX-DeepLab: two layers each on the first three stages of the pixel decoder."""
+    """Build the k-means decoder of kMaX-DeepLab: two layers each on the first three stages of the pixel decoder."""
     widths = transformer or Transformer()
     return KMeansDecoder(Memory(slots, channels), tuple(KMeansLayer(stage, widths, drop_path) for stage in (0, 0, 1, 1, 2, 2)))
 
 
 def kmax(features: Backbone, origin: str = "tensorflow", dataset: str = "coco") -> Model:
-    """KMaX-DeepLab on a backbone of output stride 32.
+    """Build kMaX-DeepLab on a backbone of output stride 32.
 
     Args:
         features: The backbone; in TensorFlow's code its features are not activated.
@@ -147,7 +147,7 @@ def kmax(features: Backbone, origin: str = "tensorflow", dataset: str = "coco") 
 
 
 def resnet50_with_pool() -> Backbone:
-    """ResNet-50 as PyTorch's kMaX-DeepLab has it: a max pool after the stem, and activated features."""
+    """Build ResNet-50 as PyTorch's kMaX-DeepLab has it: a max pool after the stem, and activated features."""
     stages = []
     for index, depth in enumerate((3, 4, 6, 3)):
         width = 64 << index
@@ -158,12 +158,12 @@ def resnet50_with_pool() -> Backbone:
 
 
 def resnet50(output_stride: int = 32) -> Backbone:
-    """ResNet-50 as deeplab2 has it: no max pool, and features before their activation."""
+    """Build ResNet-50 as deeplab2 has it: no max pool, and features before their activation."""
     return backbone("resnet", axial_from=0, output_stride=output_stride).backbone
 
 
 def axial_resnet50() -> Backbone:
-    """ResNet-50 with axial attention and GELU, "MaX-S w/ GeLU"."""
+    """Build ResNet-50 with axial attention and GELU, "MaX-S w/ GeLU"."""
     return backbone(keep=0.8, linear=True, activation="gelu", output_stride=32).backbone
 
 
@@ -223,7 +223,7 @@ SMALL = {"kind": "resnet_beta", "depths": (2, 2, 4, 2), "width": 0.25, "stem_wid
 
 
 def max_nuclei(slots: int = 128, scale: float = 1.0, depths: tuple[int, ...] = (2, 2, 4, 2)) -> Model:
-    """A small MaX-DeepLab for nuclei: stuff is class 0, nuclei are class 1."""
+    """Return a small MaX-DeepLab for nuclei: stuff is class 0, nuclei are class 1."""
     widths = {**SMALL, "width": 0.25 * scale, "stem_width": 0.25 * scale, "depths": depths}
     channels = round(128 * scale)
     memory = {"memory": Memory(slots, channels), "transformer_width": 0.5 * scale, "transformer_ffn": 4 * channels}
@@ -235,7 +235,7 @@ def max_nuclei(slots: int = 128, scale: float = 1.0, depths: tuple[int, ...] = (
 
 
 def kmax_nuclei(slots: int = 128, scale: float = 1.0, depths: tuple[int, ...] = (2, 2, 4, 2)) -> Model:
-    """A small kMaX-DeepLab for nuclei: stuff is class 0, nuclei are class 1."""
+    """Return a small kMaX-DeepLab for nuclei: stuff is class 0, nuclei are class 1."""
     widths = {**SMALL, "width": 0.25 * scale, "stem_width": 0.25 * scale, "depths": depths}
     features = backbone(**widths, activation="gelu", output_stride=32).backbone
     channels, small = round(128 * scale), tuple(round(width * scale) for width in (128, 64, 32, 16))

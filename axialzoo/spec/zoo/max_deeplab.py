@@ -17,7 +17,7 @@ SOURCE = f"arXiv:2012.00759; {deeplab2.SOURCE}"
 
 
 def max_deeplab_l(output_stride: int = 16) -> Model:
-    """Wide-ResNet-41 with axial attention and one stacked decoder."""
+    """Build Wide-ResNet-41 with axial attention and one stacked decoder."""
     return backbone(output_stride=output_stride, decoder_stacks=1, **SWIDERNET)
 
 

@@ -26,7 +26,7 @@ KINDS: dict[str, dict[str, Any]] = {"axial": {}, "gated": {"gated": True}, "with
 
 
 def encoder(side: int, kind: str, depths: tuple[int, ...] = DEPTHS, width: int = 16, heads: int = 8) -> tuple[Stage, ...]:
-    """Stages at strides 2, 4, 8 and 16, each twice as wide as the one before; the tables reach across a picture of `side` pixels."""
+    """Build stages at strides 2, 4, 8 and 16, each twice as wide as the one before; the tables reach across a picture of `side` pixels."""
     stages = []
     for index, depth in enumerate(depths):
         width, stride = (width, 1) if index == 0 else (2 * width, 2)
@@ -42,17 +42,17 @@ def encoder(side: int, kind: str, depths: tuple[int, ...] = DEPTHS, width: int =
 
 
 def stem(width: int, between: int = 128) -> Stem:
-    """Three convolutions; no max pool."""
+    """Build three convolutions; no max pool."""
     return Stem((StemConv(width, 7, 2), StemConv(between), StemConv(width)))
 
 
 def axial_unet(side: int = 128, kind: str = "axial", num_classes: int = 2) -> Model:
-    """A U-Net whose encoder is axial: upstream's ``axialunet`` and, of the kind ``"gated"``, ``gated``."""
+    """Return a U-Net whose encoder is axial: upstream's ``axialunet`` and, of the kind ``"gated"``, ``gated``."""
     return Model(Backbone(stem(8), encoder(side, kind)), UNet(num_classes), (side, side))
 
 
 def convolutional_unet(side: int = 128, depths: tuple[int, ...] = (1, 1, 1, 1), num_classes: int = 2) -> Model:
-    """The baseline: residual blocks of 3x3 convolutions in place of axial blocks, with the same stem, widths and decoder."""
+    """Return the baseline: residual blocks of 3x3 convolutions in place of axial blocks, with the same stem, widths and decoder."""
     stages = []
     for index, depth in enumerate(depths):
         width = 32 << index
@@ -64,7 +64,7 @@ def convolutional_unet(side: int = 128, depths: tuple[int, ...] = (1, 1, 1, 1), 
 def local_global_unet(
     side: int = 128, kind: str = "gated", local_kind: str = "without positions", num_classes: int = 2, grid: int = 4, patches: str = "whole"
 ) -> Model:
-    """A shallow global branch and a local branch on patches: upstream's ``MedT`` and, ``"axial"`` in both, ``logo``.
+    """Return a shallow global branch and a local branch on patches: upstream's ``MedT`` and, ``"axial"`` in both, ``logo``.
 
     The local stem is as wide as the global branch's last stage, as in upstream's code, where the running width was left there.
     """
@@ -126,7 +126,7 @@ register(
 
 
 def smallest(grid: int = 2, width: int = 4) -> Model:
-    """The Medical Transformer, a quarter as wide, for tests and first steps."""
+    """Return the Medical Transformer, a quarter as wide, for tests and first steps."""
     local = LocalBranch(stem(8, 8), encoder(32, "without positions", (1, 1, 1, 1), width, 2), grid=grid)
     backbone = Backbone(stem(8, 8), encoder(32 * grid, "gated", (1, 1), width, 2))
     return Model(backbone, UNet(2, 4, bottleneck=False, local=local), (32 * grid, 32 * grid))

@@ -50,7 +50,7 @@ CITYSCAPES = tuple(
 
 
 def panoptic(backbone: Model) -> Model:
-    """The model of a configuration, on a backbone."""
+    """Return the model of a configuration, on a backbone."""
     return replace(backbone, head=HEAD, input_size=SIZE)
 
 

@@ -16,7 +16,7 @@ SOURCE = f"arXiv:1512.03385; {deeplab2.SOURCE}"
 
 
 def resnet50(kind: str = "resnet", squeeze_excite: bool = False, output_stride: int = 16) -> Model:
-    """ResNet-50; upstream's use_squeeze_and_excite gates every block."""
+    """Build ResNet-50; upstream's use_squeeze_and_excite gates every block."""
     return backbone(kind, axial_from=0, squeeze_excite=squeeze_excite, output_stride=output_stride)
 
 

@@ -19,7 +19,7 @@ from axialzoo.spec.stem import Stem, StemConv
 
 
 def stand_alone_resnet(depths: tuple[int, ...], width: int = 64, **terms) -> Model:
-    """Four stages at strides 4 to 32, the first `width` wide; `terms` are fields of :class:`Attention`."""
+    """Build four stages at strides 4 to 32, the first `width` wide; `terms` are fields of :class:`Attention`."""
     stages = []
     for index, depth in enumerate(depths):
         filters, stride = width << index, 1 if index == 0 else 2

@@ -1,4 +1,4 @@
-"""What is in a picture, as a whole: one class."""
+"""Classification: one class for the whole picture."""
 
 from axialzoo.tasks.classification.task import ClassificationTask
 

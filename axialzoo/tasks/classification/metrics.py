@@ -1,4 +1,4 @@
-"""How often the right class is the likeliest, or among the five likeliest."""
+"""Top-1 and top-5 accuracy."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ class Accuracy:
         self.images += 1
 
     def compute(self) -> dict[str, Any]:
-        """Of no images both shares are None."""
+        """Return both accuracies, as fractions; None without images."""
         shares = {"top1": self.right, "top5": self.among}
         return {name: count / self.images if self.images else None for name, count in shares.items()} | {"images": self.images}

@@ -27,13 +27,13 @@ class ClassificationTask(Task):
     supported_tta: ClassVar[tuple[str, ...]] = ("hflip",)
 
     def targets(self, truth: int, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
-        """``labels``: the class, a number below ``spec.num_classes``."""
+        """Return ``labels``: the class, a number below ``spec.num_classes``."""
         if not 0 <= truth < spec.num_classes:
             raise ValueError(f"label: expected a class from 0 to {spec.num_classes - 1}, found {truth}")
         return {"labels": np.asarray(truth, np.int64)}
 
     def decode(self, outputs: Arrays, spec: Model, view: ResizeTransform, labels: Sequence[Label] = ()) -> Classification:
-        """The softmax of ``logits``, (classes,), in float64."""
+        """Return the softmax of ``logits``, (classes,), in float64."""
         logits = np.asarray(outputs["logits"])
         if not spec.num_classes:
             raise ValueError("the model has no classes (num_classes is 0): nothing to predict")
@@ -45,8 +45,8 @@ class ClassificationTask(Task):
     def predict_tta(
         self, compute: Compute, x: np.ndarray, spec: Model, views: Sequence[ResizeTransform], tta: TTA, labels: Sequence[Label] = ()
     ) -> list[Result]:
-        """By the mean of the logits of each picture and of its mirror image."""
-        ways = [x[:, :, ::-1] if mirror else x for _, mirror in tta.ways((x.shape[1], x.shape[2]))]
+        """Predict from the mean of the logits of each picture and of its mirror image."""
+        ways = [x[:, :, ::-1] if hflip else x for _, hflip in tta.ways((x.shape[1], x.shape[2]))]
         logits = [np.asarray(compute(np.ascontiguousarray(way))["logits"]) for way in ways]  # (N, classes) each
         return decode_batch(self, {"logits": np.mean(logits, axis=0)}, spec, views, labels)
 
@@ -56,13 +56,15 @@ class ClassificationTask(Task):
     def primary_metric(self, spec: Model) -> str:
         return "top1"
 
-    def draw(self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", seen: Image.Image | None = None) -> Image.Image:
-        """A bar for each of the five likeliest classes, a column for each heading; a truth is one bar, whole."""
+    def draw(
+        self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", model_view: Image.Image | None = None
+    ) -> Image.Image:
+        """Draw a bar for each of the five likeliest classes, in a column for each heading; a truth is one full bar."""
         columns = {heading: _bars(result, next(iter(results.values()))) for heading, result in results.items()}
-        return draw_prediction(picture, columns, model=model, seen=seen)
+        return draw_prediction(picture, columns, model=model, model_view=model_view)
 
 
 def _bars(result: Classification | int, other: Any) -> list[tuple[str, float]]:
     if isinstance(result, Classification):
-        return [(one["label"], one["probability"]) for one in result.ranked[:5]]
+        return [(row["label"], row["probability"]) for row in result.ranked[:5]]
     return [(label_name(other.categories if isinstance(other, Classification) else (), result), 1.0)]

@@ -1,4 +1,4 @@
-"""Objects in boxes, located one position of a map at a time: FCOS (arXiv:1904.01355, arXiv:2006.09214). numpy only."""
+"""Object detection by FCOS (arXiv:1904.01355, arXiv:2006.09214), which predicts a box at each position of a map. numpy only."""
 
 from axialzoo.tasks.detection.task import DetectionTask
 

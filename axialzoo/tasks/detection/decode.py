@@ -1,6 +1,6 @@
-"""From a network's maps to boxes in the picture: FCOS (arXiv:1904.01355, section 3; scores as in arXiv:2006.09214).
+"""Decodes a network's maps to boxes in the picture: FCOS (arXiv:1904.01355, section 3; scores as in arXiv:2006.09214).
 
-What a network gives, for each level of stride s, height H = ceil(input height / s) and width W alike:
+The outputs of a network, for each level of stride s, height H = ceil(input height / s) and width W alike:
 
     classes     (H, W, classes)  logits
     boxes       (H, W, 4)        how far the box's left, top, right and bottom lie from the location, in strides: 0 or more, after
@@ -38,7 +38,7 @@ def decode(
     limited: bool = True,
     labels: tuple[Label, ...] = (),
 ) -> Detections:
-    """The objects of one picture.
+    """Decode the maps of one picture to its objects.
 
     A candidate is a class at a location; its score is sqrt(sigmoid(class) * sigmoid(centerness)).
 
@@ -62,64 +62,65 @@ def decode(
         >>> import numpy as np
         >>> maps = {"classes": np.full((2, 2, 1), -9.0), "boxes": np.ones((2, 2, 4)), "centerness": np.full((2, 2, 1), 9.0)}
         >>> maps["classes"][0, 1] = 9
-        >>> decode({name: [one] for name, one in maps.items()}, [8], (16, 16)).boxes.tolist()
+        >>> decode({name: [array] for name, array in maps.items()}, [8], (16, 16)).boxes.tolist()
         [[4.0, 0.0, 16.0, 12.0]]
     """
     levels = _levels(outputs, strides, labels)
     per_level = finding.per_level if limited else None
-    found = [_candidates(*level, stride, finding.threshold, per_level) for level, stride in zip(levels, strides)]
-    boxes, scores, indices = (np.concatenate(parts) for parts in zip(*found))
+    candidates = [_candidates(*level, stride, finding.threshold, per_level) for level, stride in zip(levels, strides)]
+    boxes, scores, indices = (np.concatenate(parts) for parts in zip(*candidates))
     boxes = boxes if to_picture is None else np.asarray(to_picture(boxes), np.float64)
     boxes = np.clip(boxes, 0, [size[1], size[0]] * 2)
     some = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(1)
     boxes, scores, indices = boxes[some], scores[some], indices[some]
-    overlap, limit = finding.overlap, finding.max_detections + 1 if limited else None  # one more shows that there are more
+    overlap, limit = finding.overlap, finding.max_detections + 1 if limited else None  # one box more shows that the limit was reached
     if finding.suppression == "greedy":
-        kept = suppress(boxes, scores, indices, overlap=overlap, limit=limit)
-        scores = scores[kept]
+        keep = suppress(boxes, scores, indices, overlap=overlap, limit=limit)
+        scores = scores[keep]
     else:
         method, threshold = finding.suppression, finding.threshold
-        kept, scores = suppress_softly(
+        keep, scores = suppress_softly(
             boxes, scores, indices, method=method, sigma=sigma, overlap=overlap, threshold=threshold, limit=limit
         )
-    return limited_boxes(Detections(boxes[kept], scores, indices[kept], labels), finding.max_detections if limited else None)
+    return limited_boxes(Detections(boxes[keep], scores, indices[keep], labels), finding.max_detections if limited else None)
 
 
-def limited_boxes(found: Detections, limit: int | None) -> Detections:
-    """The first `limit` of boxes, which then say that there were more; None for all."""
-    if limit is None or len(found) <= limit:
-        return found
+def limited_boxes(detections: Detections, limit: int | None) -> Detections:
+    """Keep the first `limit` boxes, with a warning if there were more; None for all."""
+    if limit is None or len(detections) <= limit:
+        return detections
     text = f"the limit of {limit} boxes was reached: those with lower scores are left out; raise max_detections of the model's finding"
-    return replace(found, boxes=found.boxes[:limit], scores=found.scores[:limit], labels=found.labels[:limit], warnings=(text,))
+    best = {name: getattr(detections, name)[:limit] for name in ("boxes", "scores", "labels")}
+    return replace(detections, **best, warnings=(text,))
 
 
 def flip_boxes(boxes: np.ndarray, width: int) -> np.ndarray:
-    """Boxes (n, 4) of a mirrored input of that width as those of the input itself, or the other way round."""
+    """Flip boxes (n, 4) horizontally in an input of that width."""
     return np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
 
 
 def merge_views(views: Sequence[Detections], overlap: float, most: int | None) -> Detections:
-    """The boxes of several views at one picture, best first: of those of a class that overlap by more than `overlap`, the best."""
+    """Merge the boxes of several views of one picture, best first: boxes of a class that overlap by more than `overlap` are suppressed."""
     boxes, scores, labels = (np.concatenate([getattr(view, name) for view in views]) for name in ("boxes", "scores", "labels"))
-    kept = suppress(boxes, scores, labels, overlap=overlap, limit=None if most is None else most + 1)
+    keep = suppress(boxes, scores, labels, overlap=overlap, limit=None if most is None else most + 1)
     warnings = tuple(dict.fromkeys(text for view in views for text in view.warnings))
-    return limited_boxes(Detections(boxes[kept], scores[kept], labels[kept], views[0].categories, warnings=warnings), most)
+    return limited_boxes(Detections(boxes[keep], scores[keep], labels[keep], views[0].categories, warnings=warnings), most)
 
 
 def locations(height: int, width: int, stride: int) -> np.ndarray:
-    """(height, width, 2): x and y of each location of a level, in pixels of the model's input."""
+    """Return (height, width, 2): x and y of each location of a level, in pixels of the model's input."""
     x, y = ((np.arange(side) + 0.5) * stride for side in (width, height))
     return np.stack(np.broadcast_arrays(x[None], y[:, None]), -1)
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-x)), without overflow."""
+    """Return 1 / (1 + exp(-x)), without overflow."""
     small = np.exp(-np.abs(x))
     return np.where(x >= 0, 1, small) / (1 + small)
 
 
 def _candidates(classes: np.ndarray, distances: np.ndarray, centerness: np.ndarray, stride: int, threshold: float, most: int | None):
-    """Boxes (n, 4) of the model's input, scores (n,) and classes (n,) of one level; by falling score, of equals the first in the maps."""
+    """Return boxes (n, 4) of the model's input, scores (n,) and classes (n,) of one level, by falling score, stably."""
     scores = np.sqrt(sigmoid(classes) * sigmoid(centerness))  # (H, W, classes)
     places = np.flatnonzero(scores >= threshold)
     places = places[np.argsort(-scores.ravel()[places], kind="stable")[:most]]
@@ -130,7 +131,7 @@ def _candidates(classes: np.ndarray, distances: np.ndarray, centerness: np.ndarr
 
 
 def _levels(outputs: Mapping[str, Sequence[np.ndarray]], strides: Sequence[int], labels: Sequence[Label]) -> list[Level]:
-    """The maps of each level, in float64, looked over."""
+    """Validate the maps of each level, and return them in float64."""
     if set(outputs) != set(MAPS):
         raise ValueError(f"outputs: expected {', '.join(MAPS)}, found {', '.join(map(str, outputs)) or 'none'}")
     counts = {name: len(outputs[name]) for name in MAPS}
@@ -140,14 +141,14 @@ def _levels(outputs: Mapping[str, Sequence[np.ndarray]], strides: Sequence[int],
     for level, stride in enumerate(strides):
         classes, boxes, centerness = maps = [np.asarray(outputs[name][level], np.float64) for name in MAPS]
         sides, count = classes.shape[:2], len(labels) or classes.shape[-1]
-        wanted = [(*sides, count), (*sides, 4), (*sides, 1)]
-        if [one.shape for one in maps] != wanted:
+        shapes = [(*sides, count), (*sides, 4), (*sides, 1)]
+        if [array.shape for array in maps] != shapes:
             raise ValueError(
-                f"outputs at stride {stride}: expected {', '.join(MAPS)} (height, width, channels) of {wanted}, "
-                f"found {[one.shape for one in maps]}"
+                f"outputs at stride {stride}: expected {', '.join(MAPS)} (height, width, channels) of {shapes}, "
+                f"found {[array.shape for array in maps]}"
             )
-        for name, one in zip(MAPS, maps):
-            if not np.isfinite(one).all():
+        for name, array in zip(MAPS, maps):
+            if not np.isfinite(array).all():
                 raise ValueError(f"outputs[{name!r}] at stride {stride}: expected finite numbers, found NaN or infinity")
         if (boxes < 0).any():
             raise ValueError(f"outputs['boxes'] at stride {stride}: expected distances of 0 or more, found {boxes.min()}")

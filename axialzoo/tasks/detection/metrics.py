@@ -1,4 +1,4 @@
-"""How well boxes are found: COCO's average precision."""
+"""COCO's average precision of boxes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class BoxMetric:
 
     Example:
         >>> import numpy as np
-        >>> metric, boxes = BoxMetric(), Boxes(np.array([[0.0, 0, 9, 9]]), np.ones(1), np.zeros(1, int))
+        >>> metric, boxes = BoxMetric(), Detections(np.array([[0.0, 0, 9, 9]]), np.ones(1), np.zeros(1, int))
         >>> metric.update(boxes, boxes)
         >>> round(metric.compute()["box_ap"], 3)
         1.0
@@ -40,30 +40,33 @@ class BoxMetric:
         self.results: list[list[dict[str, Any]]] = []
 
     def update(self, result: Detections, truth: Detections | Segmentation) -> None:
-        """Counts one picture: what was found, and what is there, both in pixels of the picture; of segments, the boxes of things.
+        """Add the result and the annotation of one picture, in its own pixels; of segments, the boxes of things.
 
         Raises:
             ValueError: for boxes that are not left, top, right, bottom, scores that are not finite, or a class without a label.
         """
         truth = truth.to_detections() if isinstance(truth, Segmentation) else truth
-        found = self._rows(result, "result")
-        for row, score in zip(found, np.asarray(result.scores, np.float64).tolist()):
+        result_rows = self._rows(result, "result")
+        for row, score in zip(result_rows, np.asarray(result.scores, np.float64).tolist()):
             row["score"] = score
-        there = self._rows(truth, "truth")
+        truth_rows = self._rows(truth, "truth")
         if truth.crowd is not None:
-            for row, crowd in zip(there, truth.crowd):
+            for row, crowd in zip(truth_rows, truth.crowd):
                 row["iscrowd"] = int(crowd)
-        self.truths.append(there)
-        self.results.append(found)
+        self.truths.append(truth_rows)
+        self.results.append(result_rows)
 
     def compute(self) -> dict[str, Any]:
-        """``box_ap``, ``box_ap50``, ``box_ap75``, ``box_ap_small``, ``box_ap_medium``, ``box_ap_large``: fractions, None where truth has
-        no such box (by area: up to 32^2, up to 96^2, more); ``per_class``: by name, ``box_ap``.
+        """Return the average precisions as fractions; None where truth has no such box.
+
+        Returns:
+            ``box_ap``, ``box_ap50``, ``box_ap75``; by area ``box_ap_small`` (up to 32^2), ``box_ap_medium`` (up to 96^2) and
+            ``box_ap_large``; ``per_class``: name -> ``box_ap``.
         """
-        found = coco_average_precision(self.truths, self.results, "bbox")
-        per_class = found["per_class"]
+        metrics = coco_average_precision(self.truths, self.results, "bbox")
+        per_class = metrics["per_class"]
         names = dict(enumerate(self.names)) or {index: f"class {index}" for index in per_class}
-        values = {f"box_{name}": found[name] for name in NAMES}
+        values = {f"box_{name}": metrics[name] for name in NAMES}
         return {**values, "per_class": {name: {"box_ap": per_class.get(index)} for index, name in names.items()}}
 
     def _rows(self, boxes: Detections, what: str) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
-"""Of boxes that overlap and are of one class, the best: greedy non-maximum suppression, and Soft-NMS (arXiv:1704.04503).
+"""Non-maximum suppression within each class: greedy, and Soft-NMS (arXiv:1704.04503).
 
-How much two boxes overlap is intersection over union; with a box of no area it is 0, so such a box neither suppresses nor is suppressed.
-Among equal scores the one of the lower index comes first.
+The overlap of two boxes is their intersection over union. It is 0 for a box of no area, which neither suppresses nor is suppressed.
+Among boxes of equal score the lower index comes first.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ CHUNK = 512
 
 
 def suppress(boxes: np.ndarray, scores: np.ndarray, indices: np.ndarray, *, overlap: float = 0.6, limit: int | None = None) -> np.ndarray:
-    """Which boxes stay: best first, each takes away those of its class that it overlaps by more than `overlap`.
+    """Return the boxes that stay: best first, each removes those of its class that it overlaps by more than `overlap`.
 
     Args:
         boxes: (n, 4) left, top, right, bottom.
@@ -25,7 +25,7 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, indices: np.ndarray, *, over
         limit: How many stay at most; None for all.
 
     Returns:
-        (kept,) int64 positions, by falling score.
+        (k,) int64 positions, by falling score.
 
     Raises:
         ValueError: for arrays that do not fit together or are not finite, or an overlap outside of 0 to 1.
@@ -37,8 +37,8 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, indices: np.ndarray, *, over
         [1, 2]
     """
     boxes, scores, indices = _checked(boxes, scores, indices, overlap)
-    kept = [members[_greedy(boxes[members], overlap, limit)] for members in _classes(scores, indices)]
-    return _best(np.concatenate([*kept, np.zeros(0, np.int64)]), scores, limit)
+    keep = [members[_greedy(boxes[members], overlap, limit)] for members in _classes(scores, indices)]
+    return _best(np.concatenate([*keep, np.zeros(0, np.int64)]), scores, limit)
 
 
 def suppress_softly(
@@ -52,7 +52,7 @@ def suppress_softly(
     threshold: float = 0.001,
     limit: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Soft-NMS: a box lowers the scores of those of its class that it overlaps, instead of taking them away.
+    """Apply Soft-NMS: a box lowers the scores of boxes of its class that it overlaps, instead of removing them.
 
     Args:
         boxes, scores, indices, limit: As for :func:`suppress`.
@@ -62,7 +62,7 @@ def suppress_softly(
         threshold: Boxes whose score falls below are dropped.
 
     Returns:
-        Positions, (kept,) int64, by falling lowered score; and those scores, (kept,).
+        Positions, (k,) int64, by falling lowered score; and those scores, (k,).
 
     Raises:
         ValueError: as :func:`suppress`, and for another method.
@@ -77,19 +77,19 @@ def suppress_softly(
         return np.exp(-(overlaps**2) / sigma) if method == "gaussian" else np.where(overlaps > overlap, 1 - overlaps, 1.0)
 
     lowered = scores.copy()
-    kept = []
+    keep = []
     for members in _classes(scores, indices):
         picked, values = _soft(boxes[members], scores[members], share, threshold, limit)
-        kept.append(members[picked])
+        keep.append(members[picked])
         lowered[members[picked]] = values
-    best = _best(np.concatenate([*kept, np.zeros(0, np.int64)]), lowered, limit)
+    best = _best(np.concatenate([*keep, np.zeros(0, np.int64)]), lowered, limit)
     return best, lowered[best]
 
 
-def overlaps(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Intersection and union, (n, m) each, of boxes (n, 4) with boxes (m, 4)."""
-    x1, y1, x2, y2 = one.T[:, :, None]  # (n, 1) each
-    left, top, right, bottom = other.T  # (m,) each
+def overlaps(boxes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return intersection and union, (n, m) each, of boxes (n, 4) with boxes (m, 4)."""
+    x1, y1, x2, y2 = boxes.T[:, :, None]  # (n, 1) each
+    left, top, right, bottom = others.T  # (m,) each
     width = np.maximum(np.minimum(x2, right) - np.maximum(x1, left), 0)  # (n, m)
     intersection = np.maximum(np.minimum(y2, bottom) - np.maximum(y1, top), 0)
     intersection *= width
@@ -98,16 +98,16 @@ def overlaps(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def _greedy(boxes: np.ndarray, overlap: float, limit: int | None) -> np.ndarray:
-    """Positions, of boxes sorted by falling score, that stay.
+    """Return the positions of the boxes that stay, of boxes sorted by falling score.
 
-    A block is decided at once, then those near it are taken away from the rest, which lies in chunks from left to right: a chunk is
-    compared only with those of the block that reach it.
+    A block is decided at once; then the boxes that it suppresses are removed from the rest. The rest lies in chunks from left to right,
+    and a chunk is compared only with the boxes of the block that reach it.
     """
     chunks = np.split(np.argsort(boxes[:, 0], kind="stable"), range(CHUNK, len(boxes), CHUNK))
     alive = np.ones(len(boxes), bool)
-    kept: list[np.ndarray] = []
-    found = 0
-    while alive.any() and (limit is None or found < limit):
+    keep: list[np.ndarray] = []
+    count = 0
+    while alive.any() and (limit is None or count < limit):
         block = np.flatnonzero(alive)[:BLOCK]
         alive[block] = False
         near = _near(boxes[block], boxes[block], overlap)  # (B, B)
@@ -116,25 +116,25 @@ def _greedy(boxes: np.ndarray, overlap: float, limit: int | None) -> np.ndarray:
             if stays[row]:
                 stays[row + 1 :] &= ~near[row, row + 1 :]
         block = block[stays]
-        kept.append(block)
-        found += len(block)
+        keep.append(block)
+        count += len(block)
         chunks = [chunk for chunk in (chunk[alive[chunk]] for chunk in chunks) if len(chunk)]
         for chunk in chunks:
             left, right = boxes[chunk[0], 0], boxes[chunk, 2].max()
             reach = block[(boxes[block, 0] < right) & (boxes[block, 2] > left)]
             alive[chunk[_near(boxes[reach], boxes[chunk], overlap).any(0)]] = False
-    return np.concatenate([*kept, np.zeros(0, np.int64)])
+    return np.concatenate([*keep, np.zeros(0, np.int64)])
 
 
-def _near(one: np.ndarray, other: np.ndarray, overlap: float) -> np.ndarray:
-    """(n, m) bool: whether boxes overlap by more than `overlap`; without a division, which of no area has no answer."""
-    intersection, union = overlaps(one, other)
+def _near(boxes: np.ndarray, others: np.ndarray, overlap: float) -> np.ndarray:
+    """Return (n, m) bool: whether boxes overlap by more than `overlap`. It does not divide, so boxes of no area are safe."""
+    intersection, union = overlaps(boxes, others)
     union *= overlap
     return intersection > union
 
 
 def _soft(boxes: np.ndarray, scores: np.ndarray, share: Callable, threshold: float, limit: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Positions and lowered scores, of boxes sorted by falling score, in the order in which they are picked."""
+    """Return positions and lowered scores, in the order of picking, of boxes sorted by falling score."""
     rest = np.flatnonzero(scores >= threshold)
     scores = scores[rest]
     picked, values = [], []
@@ -151,14 +151,14 @@ def _soft(boxes: np.ndarray, scores: np.ndarray, share: Callable, threshold: flo
 
 
 def _classes(scores: np.ndarray, indices: np.ndarray) -> Iterator[np.ndarray]:
-    """Positions of each class, by falling score, of equals the lower first."""
+    """Yield the positions of each class by falling score; the lower of equals comes first."""
     order = np.lexsort((-scores, indices))  # stable
     if len(order):
         yield from np.split(order, np.flatnonzero(np.diff(indices[order])) + 1)
 
 
-def _best(kept: np.ndarray, scores: np.ndarray, limit: int | None) -> np.ndarray:
-    return kept[np.lexsort((kept, -scores[kept]))][:limit]
+def _best(keep: np.ndarray, scores: np.ndarray, limit: int | None) -> np.ndarray:
+    return keep[np.lexsort((keep, -scores[keep]))][:limit]
 
 
 def _checked(boxes: np.ndarray, scores: np.ndarray, indices: np.ndarray, overlap: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""From boxes to what a network should say at each location: FCOS (arXiv:1904.01355, section 3), with center sampling (arXiv:2006.09214)."""
+"""Targets of each location from boxes: FCOS (arXiv:1904.01355, section 3), with center sampling (arXiv:2006.09214)."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def box_targets(
     ranges: Sequence[Range] | None = None,
     radius: float | None = 1.5,
 ) -> dict[str, np.ndarray]:
-    """What a network should say of one picture, at the locations of all levels one after another, row by row.
+    """Return the targets of one picture, at the locations of all levels one after another, row by row.
 
-    A location is of a box if it lies inside, at most `radius` strides from its centre in x and in y, and the largest of the four
-    distances is in the level's range. Where it is of several, of the smallest; of equals, of the first.
-    A box so small that no location lies so has none, as in the paper.
+    A location belongs to a box if it lies inside, at most `radius` strides from its centre in x and in y, and the largest of the four
+    distances is in the level's range. If it belongs to several boxes, it takes the smallest; among equals, the first.
+    A box so small that it contains no location has no target, as in the paper.
 
     Args:
-        truth: In pixels of the model's input. Boxes with `crowd` are of no location.
+        truth: In pixels of the model's input. No location belongs to boxes with `crowd`.
         sizes: Height and width of each level's map.
         strides: Of each level.
         ranges: Of each level, in pixels, both ends included; None for :func:`size_ranges`.
@@ -44,7 +44,7 @@ def box_targets(
 
     Example:
         >>> import numpy as np
-        >>> truth = Boxes(np.array([[0, 0, 16, 16]]), np.ones(1), np.array([3]))
+        >>> truth = Detections(np.array([[0, 0, 16, 16]]), np.ones(1), np.array([3]))
         >>> box_targets(truth, [(2, 3)], [8])["classes"].tolist()
         [3, 3, -1, 3, 3, -1]
     """
@@ -68,7 +68,7 @@ def box_targets(
 
 
 def size_ranges(strides: Sequence[int]) -> list[Range]:
-    """The paper's: up to 8 strides of the level, from where the level before ends; the last level takes all that are larger.
+    """Return the paper's ranges: each level ends at 8 of its strides and begins where the level before ends; the last has no end.
 
     Example:
         >>> size_ranges([8, 16, 32])
@@ -79,7 +79,7 @@ def size_ranges(strides: Sequence[int]) -> list[Range]:
 
 
 def _level(boxes, indices, crowds, size: tuple[int, int], stride: int, bounds: Range, radius: float | None) -> dict[str, np.ndarray]:
-    """One level's targets. What decides is told per row and per column, (n, H) and (n, W), and joined as bits alone, (n, H, W)."""
+    """Return the targets of one level. Conditions are computed by row (n, H) and by column (n, W); only bits have (n, H, W)."""
     height, width = size
     x, y = ((np.arange(side) + 0.5) * stride for side in (width, height))
     inside_x, far_x = _axis(x, boxes[:, 0], boxes[:, 2], stride, radius)  # (n, W)
@@ -103,7 +103,7 @@ def _level(boxes, indices, crowds, size: tuple[int, int], stride: int, bounds: R
 
 
 def _axis(points: np.ndarray, begin: np.ndarray, end: np.ndarray, stride: int, radius: float | None) -> tuple[np.ndarray, np.ndarray]:
-    """(n, points) each: whether a point is in (the middle of) a box, along one axis; and how far its farther end is."""
+    """Return (n, points) each, along one axis: whether a point is in (the middle of) a box, and its distance to the farther end."""
     before, after = points - begin[:, None], end[:, None] - points  # (n, points)
     inside = (before > 0) & (after > 0)
     if radius is not None:

@@ -1,4 +1,4 @@
-"""Objects in boxes."""
+"""The task of object detection."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from axialzoo.tasks.tta import TTA, Compute
 
 
 class DetectionTask(Task):
-    """Pictures to boxes, by FCOS's maps (arXiv:1904.01355). Truth may be segments too: the boxes of those that are things."""
+    """Detects objects by FCOS's maps (arXiv:1904.01355). Annotations may be segments too: the boxes of things are used."""
 
     name: ClassVar[str] = "detection"
     heads: ClassVar[tuple[type[Head], ...]] = (FCOS,)
@@ -30,8 +30,8 @@ class DetectionTask(Task):
     supported_tta: ClassVar[tuple[str, ...]] = ("hflip",)
 
     def targets(self, truth: Detections | Segmentation, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
-        """``classes`` (L,), ``boxes`` (L, 4) and ``centerness`` (L,) of the L locations of all levels, as
-        :func:`axialzoo.tasks.detection.targets.box_targets` makes them."""
+        """Return ``classes`` (L,), ``boxes`` (L, 4) and ``centerness`` (L,) of the L locations of all levels: see
+        :func:`axialzoo.tasks.detection.targets.box_targets`."""
         head, boxes = fcos(spec), as_boxes(truth)
         wrong = [int(index) for index in boxes.labels if not 0 <= index < head.num_classes]
         if wrong:
@@ -39,7 +39,7 @@ class DetectionTask(Task):
         return box_targets(boxes, head.pyramid.sizes(size), head.strides, ranges=head.ranges, radius=head.finding.radius)
 
     def decode(self, outputs: Arrays, spec: Model, view: ResizeTransform, labels: Sequence[Label] = (), **options: Any) -> Detections:
-        """Boxes in the picture's own pixels.
+        """Decode the outputs to boxes in the picture's own pixels.
 
         Args:
             outputs, spec, view, labels: As of every task.
@@ -54,16 +54,16 @@ class DetectionTask(Task):
     def predict_tta(
         self, compute: Compute, x: np.ndarray, spec: Model, views: Sequence[ResizeTransform], tta: TTA, labels: Sequence[Label] = ()
     ) -> list[Result]:
-        """The boxes of each picture and those of its mirror image, turned back; of two that are of one object the surer stays."""
+        """Merge the boxes of each picture with those of its mirror image: of two boxes of one object, the better stays."""
         finding, width = fcos(spec).finding, x.shape[2]
-        found: list[list[Detections]] = [[] for _ in views]
-        for _, mirror in tta.ways((x.shape[1], width)):
-            outputs = compute(np.ascontiguousarray(x[:, :, ::-1] if mirror else x))
+        detections: list[list[Detections]] = [[] for _ in views]
+        for _, hflip in tta.ways((x.shape[1], width)):
+            outputs = compute(np.ascontiguousarray(x[:, :, ::-1] if hflip else x))
             for index, view in enumerate(views):
                 own = {name: [level[index] for level in maps] for name, maps in outputs.items()}
-                found[index].append(self._read(own, spec, view, labels, {}, width if mirror else None))
+                detections[index].append(self._read(own, spec, view, labels, {}, width if hflip else None))
         most = [None if is_larger(view.size, spec.input_size) else finding.max_detections for view in views]
-        return [merge_views(boxes, finding.overlap, limit) for boxes, limit in zip(found, most)]
+        return [merge_views(boxes, finding.overlap, limit) for boxes, limit in zip(detections, most)]
 
     def _read(
         self,
@@ -72,9 +72,9 @@ class DetectionTask(Task):
         view: ResizeTransform,
         labels: Sequence[Label],
         options: Mapping[str, Any],
-        mirror: int | None = None,
+        flip_width: int | None = None,
     ) -> Detections:
-        """Boxes of the picture from maps; of a picture mirrored at the `mirror` columns of the model's input, turned back."""
+        """Decode maps to boxes of the picture. `flip_width`: width of the model's input if it was mirrored; the boxes are flipped back."""
         head = fcos(spec)
         unknown = sorted(set(options) - set(OPTIONS))
         if unknown:
@@ -82,7 +82,7 @@ class DetectionTask(Task):
         finding = replace(head.finding, **options)
 
         def to_picture(boxes: np.ndarray) -> np.ndarray:
-            return view.to_picture(boxes if mirror is None else flip_boxes(boxes, mirror))
+            return view.to_picture(boxes if flip_width is None else flip_boxes(boxes, flip_width))
 
         limited = not is_larger(view.size, spec.input_size) or not {"per_level", "max_detections"}.isdisjoint(options)
         how = {"to_picture": to_picture, "limited": limited, "labels": tuple(labels)}
@@ -97,9 +97,11 @@ class DetectionTask(Task):
     def primary_metric(self, spec: Model) -> str:
         return "box_ap50"
 
-    def draw(self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", seen: Image.Image | None = None) -> Image.Image:
-        """The picture with its boxes, one view for each heading; a truth has no scores. Doubtful boxes are left out of pictures."""
-        return draw_views(picture, {heading: likely(as_boxes(one)) for heading, one in results.items()}, model=model)
+    def draw(
+        self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", model_view: Image.Image | None = None
+    ) -> Image.Image:
+        """Draw the boxes on the picture, one view for each heading; a truth has no scores. Boxes of low score are left out."""
+        return draw_views(picture, {heading: likely(as_boxes(result)) for heading, result in results.items()}, model=model)
 
 
 SHOWN = 0.5  # least score of a box that is drawn
@@ -107,18 +109,19 @@ OPTIONS = ("threshold", "per_level", "suppression", "overlap", "max_detections")
 
 
 def fcos(spec: Model) -> FCOS:
-    """The head of a model of this task."""
+    """Return the head of a model of this task."""
     assert isinstance(spec.head, FCOS)
     return spec.head
 
 
-def likely(found: Detections, least: float = SHOWN) -> Detections:
-    """The boxes whose score is at least `least`."""
-    keep = np.flatnonzero(np.asarray(found.scores) >= least)
-    crowd = None if found.crowd is None else found.crowd[keep]
-    return Detections(found.boxes[keep], found.scores[keep], found.labels[keep], found.categories, crowd, found.warnings)
+def likely(detections: Detections, least: float = SHOWN) -> Detections:
+    """Return the boxes whose score is at least `least`."""
+    keep = np.flatnonzero(np.asarray(detections.scores) >= least)
+    boxes, scores, labels = (values[keep] for values in (detections.boxes, detections.scores, detections.labels))
+    crowd = None if detections.crowd is None else detections.crowd[keep]
+    return Detections(boxes, scores, labels, detections.categories, crowd, detections.warnings)
 
 
 def as_boxes(truth: Detections | Segmentation) -> Detections:
-    """Boxes as they are; of segments, the boxes of those that are things."""
+    """Return boxes as they are, and the boxes of the things among segments."""
     return truth.to_detections() if isinstance(truth, Segmentation) else truth

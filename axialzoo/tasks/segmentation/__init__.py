@@ -1,9 +1,9 @@
-"""Semantic, instance and panoptic segmentation: what happens on either side of the network. numpy only.
+"""Semantic, instance and panoptic segmentation: targets, decoding and metrics. numpy only.
 
-* `targets`: from a truth to what the network should say; `decode` (with `centers`, `grouping`, `scoring`, `merge`): from what it says to
-  segments; `tta_maps` (with `flip`, `tiles`): more than one look at a picture.
-* `mask_targets`, `mask_decode`: the same of mask transformers, whose slots each have a class and a mask.
-* `quality`, `overlap`, `precision`, `metrics`: how good segments are. `coco`: segments as files.
+* `targets`: from an annotation to target maps; `decode` (with `centers`, `grouping`, `scoring`, `merge`): from a network's maps to
+  segments; `tta_maps` (with `flip`, `tiles`): test-time augmentation.
+* `mask_targets`, `mask_decode`: targets and decoding of mask transformers, whose slots each have a class and a mask.
+* `quality`, `overlap`, `precision`, `metrics`: metrics of segments. `coco`: segments as files.
 
 The maps of a network, all (height, width, ...): ``semantic`` (H, W, classes) logits; ``center`` (H, W) or (H, W, 1), near 1 where the
 middle of an object is; ``offset`` (H, W, 2), rows and columns from a pixel to the middle of its object.

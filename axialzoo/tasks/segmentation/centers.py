@@ -1,4 +1,4 @@
-"""Middles of objects in a heat map."""
+"""Finds the centers of objects in a heat map."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 def find_centers(
     heat: np.ndarray, threshold: float = 0.1, kernel: int = 13, top_k: int | None = None, *, every_tie: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The peaks of a heat map: above a threshold and nowhere lower than within a window around them.
+    """Return the peaks of a heat map: pixels above a threshold that are the highest of the window around them.
 
-    Two things are not as in deeplab2. Peaks that touch (a plateau) are one center, in their middle: where the heat has few digits (half
-    precision) or an object's middle lies between the pixels of a smaller map, several pixels are equally high, and each would take a
+    Two points differ from deeplab2. Peaks that touch (a plateau) are one center, in their middle: where the heat has few digits (half
+    precision) or an object's center lies between the pixels of a smaller map, several pixels are equally high, and each would take a
     part of the object. And exactly the `top_k` highest stay; deeplab2's `keep_k_centers` compares with an arbitrary one of the k
     highest, strictly, and drops far too many.
 
@@ -39,7 +39,7 @@ def find_centers(
 
 
 def highest_centers(where: np.ndarray, heights: np.ndarray, top_k: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """The `top_k` highest of centers (n, 2) and their heights (n,), in their order; arguments as of `find_centers`."""
+    """Return the `top_k` highest of centers (n, 2) and their heights (n,), in their order; arguments as of `find_centers`."""
     if top_k is None or len(where) <= top_k:
         return where, heights
     if top_k < 1:
@@ -49,7 +49,7 @@ def highest_centers(where: np.ndarray, heights: np.ndarray, top_k: int | None) -
 
 
 def suppressed(heat: np.ndarray, threshold: float = 0.1, kernel: int = 13) -> np.ndarray:
-    """(H, W) float32: the heat map with everything set to 0 that is no peak; arguments as of `find_centers`."""
+    """Return the heat map, (H, W) float32, with all pixels but the peaks set to 0; arguments as for `find_centers`."""
     if kernel < 1:
         raise ValueError(f"kernel: expected at least 1, found {kernel}")
     heat = np.asarray(heat, np.float32)
@@ -65,9 +65,9 @@ def suppressed(heat: np.ndarray, threshold: float = 0.1, kernel: int = 13) -> np
 
 
 def connected_component(where: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """(n,) int64: of each of the (n, 2) pixels the first one that it hangs together with, by sides or corners.
+    """Return (n,) int64: for each of the (n, 2) pixels the first pixel of its connected component (8 neighbours).
 
-    Neighbours agree on the lower number again and again; following each number to the one that it stands for makes the steps few.
+    Neighbours take the lower of their numbers again and again; following each number to the pixel that it stands for keeps the steps few.
     """
     number = np.full((size[0] + 2, size[1] + 2), -1, np.int32)  # of each pixel, with a border
     rows, columns = where.T + 1
@@ -88,7 +88,7 @@ def connected_component(where: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
 
 
 def _highest(x: np.ndarray, kernel: int) -> np.ndarray:
-    """(H, W): the maximum of the window around each pixel; 0 outside."""
+    """Return (H, W): the maximum of the window around each pixel; 0 outside."""
     before = (kernel - 1) // 2
     highest = np.pad(x, (before, kernel - 1 - before))
     for axis in (0, 1):
@@ -97,7 +97,7 @@ def _highest(x: np.ndarray, kernel: int) -> np.ndarray:
 
 
 def _running_maximum(x: np.ndarray, kernel: int, axis: int) -> np.ndarray:
-    """The maximum of each `kernel` neighbours along an axis, which becomes `kernel - 1` shorter; windows double until they are as long."""
+    """Return the maximum of each `kernel` neighbours along an axis, which becomes `kernel - 1` shorter, by doubling windows."""
     x = x.swapaxes(0, axis)
     span = 1
     while span < kernel:

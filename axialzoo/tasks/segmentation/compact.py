@@ -8,35 +8,35 @@ from axialzoo.tasks.results import Segmentation
 
 
 def relabel(segments: Segmentation) -> np.ndarray:
-    """(H, W) int32: 1 for the first of `segments_info` and so on, 0 for void.
+    """Return the map as (H, W) int32: 1 for the first of `segments_info` and so on, 0 for void.
 
     Raises:
         ValueError: The map holds an id that `segments_info` does not know, or that is negative; or an id comes twice.
     """
-    ids = np.array([one["id"] for one in segments.segments_info], np.int64)
+    ids = np.array([segment["id"] for segment in segments.segments_info], np.int64)
     if len(np.unique(ids)) != len(ids) or (ids <= 0).any():
         raise ValueError(f"segments_info: expected ids above 0, each once, found {sorted(ids.tolist())}")
     low, high = int(segments.segmentation.min(initial=0)), int(segments.segmentation.max(initial=0))
     table = np.zeros(max(high, int(ids.max(initial=0))) + 1, np.int32)  # untouched parts take no memory
     table[ids] = 1 + np.arange(len(ids))
-    found = table[segments.segmentation] if low >= 0 else segments.segmentation
-    if low < 0 or (found[segments.segmentation > 0] == 0).any():
+    index = table[segments.segmentation] if low >= 0 else segments.segmentation
+    if low < 0 or (index[segments.segmentation > 0] == 0).any():
         unknown = sorted(set(np.unique(segments.segmentation).tolist()) - {0, *ids.tolist()})
         raise ValueError(f"map: expected only ids that segments_info has, and 0 for void; found {unknown[:10]} too")
-    return found
+    return index
 
 
 def class_of(segments: Segmentation) -> np.ndarray:
-    """(n,) int64: the class of each of `segments_info`."""
-    return np.array([one["label_id"] for one in segments.segments_info], np.int64)
+    """Return (n,) int64: the class of each of `segments_info`."""
+    return np.array([segment["label_id"] for segment in segments.segments_info], np.int64)
 
 
 def is_crowd(segments: Segmentation) -> np.ndarray:
-    """(n,) bool: which of `segments_info` are crowds."""
-    return np.array([bool(one.get("iscrowd")) for one in segments.segments_info], bool)
+    """Return (n,) bool: which of `segments_info` are crowds."""
+    return np.array([bool(segment.get("iscrowd")) for segment in segments.segments_info], bool)
 
 
 def areas(segments: Segmentation, index: np.ndarray | None = None) -> np.ndarray:
-    """(n + 1,) int64: pixels of void, then of each of `segments_info`; `index` is what `indices` gave, if it is at hand."""
-    found = relabel(segments) if index is None else index
-    return np.bincount(found.ravel(), minlength=len(segments) + 1)
+    """Return (n + 1,) int64: pixels of void, then of each of `segments_info`; `index` is the result of :func:`relabel`, if known."""
+    index = relabel(segments) if index is None else index
+    return np.bincount(index.ravel(), minlength=len(segments) + 1)

@@ -1,4 +1,4 @@
-"""From a network's maps to segments, as Panoptic-DeepLab (arXiv:1911.10194) does and Axial-DeepLab with it."""
+"""Decodes a network's maps to segments, as Panoptic-DeepLab (arXiv:1911.10194) and Axial-DeepLab do."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Postprocess:
     """Settings of cutting a picture into segments.
 
     Attributes:
-        activation: What makes probabilities of logits; None if they are already.
+        activation: Function from logits to probabilities; None for probabilities.
         center_threshold, nms_kernel, top_k, every_tie: As of :func:`~axialzoo.tasks.segmentation.centers.find_centers`.
         merge, stuff_area, instance_area: As of :func:`~axialzoo.tasks.segmentation.merge.merge_maps`.
-        agreement: How much less an object scores whose pixels point at different places, as the pixels of two merged objects do: the
-            weight of :func:`~axialzoo.tasks.segmentation.scoring.agreements`, by which its score is multiplied; 0 for not at all.
-        void: A class that means "nothing", as class 0 of deeplab2's COCO models; its pixels are of no segment.
+        agreement: Penalty of an object whose pixels point to different places, as the pixels of two merged objects do: the weight of
+            :func:`~axialzoo.tasks.segmentation.scoring.vote_agreement`, which multiplies its score; 0 for no penalty.
+        void: A class that means "nothing", as class 0 of deeplab2's COCO models; its pixels belong to no segment.
     """
 
     activation: Activation = "softmax"
@@ -59,7 +59,7 @@ def decode(
         semantic: (H, W, C) logits, or (H, W) integers: the class of each pixel, -1 for none.
         center: (H, W) or (H, W, 1) heat map. Without it (and `offset`) there is one segment a class.
         offset: (H, W, 2), rows and columns from each pixel to the center of its object, in pixels of these maps.
-        settings: How.
+        settings: Thresholds, limits and the version of merging.
         labels: One per class, or none.
         things: The classes whose objects are told apart; None reads them from `labels`.
         probability: (H, W), of each pixel's own class; for a `semantic` of integers, where it is known.
@@ -77,7 +77,7 @@ def decode(
         >>> import numpy as np
         >>> from axialzoo.tasks.segmentation import decode
         >>> semantic = np.zeros((4, 6), np.int32); semantic[:, 3:] = 1
-        >>> [one["area"] for one in decode(semantic).segments_info]
+        >>> [segment["area"] for segment in decode(semantic).segments_info]
         [12, 12]
     """
     semantic = np.asarray(semantic)
@@ -93,16 +93,16 @@ def decode(
         thing = is_thing(classes, _things(things, labels, num_classes), num_classes)
         if np.shape(center)[:2] != classes.shape:
             raise ValueError(f"center: expected {classes.shape} rows and columns, as the semantic map has, found {np.shape(center)[:2]}")
-        where, found = find_centers(center, settings.center_threshold, settings.nms_kernel, every_tie=settings.every_tie)
+        where, center_heights = find_centers(center, settings.center_threshold, settings.nms_kernel, every_tie=settings.every_tie)
         peaks = len(where)
-        where, found = highest_centers(where, found, settings.top_k)
+        where, center_heights = highest_centers(where, center_heights, settings.top_k)
         if len(where) < peaks:
             limited = (
                 f"the limit of {settings.top_k} objects was reached: {peaks} centers were found, and the pixels of the others went to the "
                 f"nearest of the {settings.top_k} highest; raise top_k of the model's reading (reading={{'top_k': {peaks}}})",
             )
         groups = nearest_center(np.asarray(offset), where, thing)
-        heights = np.concatenate([heights, found])
+        heights = np.concatenate([heights, center_heights])
     merged = merge_maps(
         classes, groups, thing, num_classes,
         merge=settings.merge, stuff_area=settings.stuff_area, instance_area=settings.instance_area,
@@ -123,7 +123,7 @@ def _classes(
     things: Collection[int],
     void: int | None,
 ) -> tuple[np.ndarray, int, np.ndarray | None]:
-    """(H, W) int32 with -1 for none, how many classes there are, and the norms of logits."""
+    """Return the classes (H, W) int32 with -1 for none, the number of classes, and the norms of logits."""
     if semantic.ndim == 3:
         if labels and len(labels) != semantic.shape[-1]:
             raise ValueError(f"labels: expected {semantic.shape[-1]}, one per class of the semantic map, found {len(labels)}")
@@ -157,7 +157,7 @@ def _things(things: Collection[int] | None, labels: tuple[Label, ...], num_class
 
 
 def _best_first(merged: Merged, scores: np.ndarray, labels: tuple[Label, ...], classes: np.ndarray) -> Segmentation:
-    """Ids follow the scores: 1 is the best."""
+    """Return the segments with ids in the order of their scores: 1 is the best."""
     order = np.argsort(-scores, kind="stable")
     ids = np.zeros(len(order) + 1, np.int32)
     ids[order + 1] = 1 + np.arange(len(order))

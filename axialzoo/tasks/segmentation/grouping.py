@@ -1,4 +1,4 @@
-"""Pixels find the center that they point at."""
+"""Assigns pixels to the centers that they point to."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ ROWS, COLUMNS = 64, 256  # of a block, so that its distances stay in the process
 
 
 def nearest_center(offset: np.ndarray, centers: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Of each pixel, the center nearest to where its offset leads.
+    """Return the number of the center nearest to the point that each pixel's offset leads to.
 
-    Works in blocks: of n centers, never n whole maps are held, and those that are too far from all that a block points at are left out.
+    Works in blocks, so that it never holds a whole map for each center. A block leaves out centers that are too far from all its points.
 
     Args:
         offset: (H, W, 2) float, rows and columns to add to a pixel's own.
         centers: (n, 2) rows and columns.
-        where: (H, W) bool, the pixels that ask.
+        where: (H, W) bool, the pixels to assign.
 
     Returns:
-        (H, W) int32: 1 for the first center and so on; of equally near ones the first. 0 where nobody asks, and everywhere without centers.
+        (H, W) int32: 1 for the first center and so on; the first of equally near ones. 0 outside of `where` and without centers.
     """
     height, width = where.shape
     if offset.shape != (height, width, 2):
         raise ValueError(f"offset: expected shape {(height, width, 2)}, as the semantic map has it, found {offset.shape}")
-    found = np.zeros((height, width), np.int32)
+    nearest = np.zeros((height, width), np.int32)
     if not len(centers):
-        return found
+        return nearest
     centers = centers.astype(np.float32)
     for top in range(0, height, ROWS):
         for left in range(0, width, COLUMNS):
@@ -34,12 +34,12 @@ def nearest_center(offset: np.ndarray, centers: np.ndarray, where: np.ndarray) -
             if len(rows):
                 y = offset[block][..., 0][rows, columns] + (rows + top).astype(np.float32)  # (pixels,)
                 x = offset[block][..., 1][rows, columns] + (columns + left).astype(np.float32)
-                found[block][rows, columns] = _nearest(y, x, centers)
-    return found
+                nearest[block][rows, columns] = _nearest(y, x, centers)
+    return nearest
 
 
 def _nearest(y: np.ndarray, x: np.ndarray, centers: np.ndarray) -> np.ndarray:
-    """(pixels,) int32: the number, from 1, of the center nearest to each point (y, x)."""
+    """Return (pixels,) int32: the number, from 1, of the center nearest to each point (y, x)."""
     if not (np.isfinite(y).all() and np.isfinite(x).all()):
         raise ValueError("offset: expected finite numbers, found NaN or infinity; did training diverge?")
     best = np.full(len(y), np.inf, np.float32)
@@ -56,7 +56,7 @@ def _nearest(y: np.ndarray, x: np.ndarray, centers: np.ndarray) -> np.ndarray:
 
 
 def _within_reach(y: np.ndarray, x: np.ndarray, centers: np.ndarray) -> np.ndarray:
-    """Indices of the centers that can be nearest to any point of the rectangle that holds all (y, x)."""
+    """Return the indices of the centers that can be nearest to any point of the rectangle that holds all (y, x)."""
     low, high = np.array([y.min(), x.min()], np.float64), np.array([y.max(), x.max()], np.float64)
     outside = np.maximum(np.maximum(low - centers, centers - high), 0)  # (n, 2)
     farthest = np.maximum(centers - low, high - centers)

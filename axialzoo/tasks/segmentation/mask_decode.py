@@ -1,4 +1,4 @@
-"""From the slots of a mask transformer to segments, pixel by pixel or mask by mask, as deeplab2 does."""
+"""Decodes the slots of a mask transformer to segments, pixel by pixel or mask by mask, as deeplab2 does."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ def decode_masks(
     sums = np.bincount((owner + 1).ravel(), weights.ravel(), slots + 1)[1:]
     groups: list[tuple[int, np.ndarray]] = [(int(classes[slot]), np.array([slot])) for slot in np.flatnonzero(thing & (counts > 0))]
     groups += [(int(name), np.flatnonzero(~thing & (classes == name))) for name in np.unique(classes[~thing & (counts > 0)])]
-    found = []
+    segments = []
     for name, members in groups:
         area, limit = int(counts[members].sum()), config.thing_area if name in things else config.stuff_area
         if area >= max(limit, 1):
-            found.append((float(sums[members].sum() / area), name, area, members))
-    found.sort(key=lambda one: -one[0])
+            segments.append((float(sums[members].sum() / area), name, area, members))
+    segments.sort(key=lambda segment: -segment[0])
     ids, info = np.zeros(slots + 1, np.int32), []
-    for number, (score, name, area, members) in enumerate(found, 1):
+    for number, (score, name, area, members) in enumerate(segments, 1):
         ids[members + 1] = number
         info.append({"id": number, "label_id": name, "score": score, "area": area})
     return Segmentation(ids[owner + 1], info, labels, classes[maps.best].astype(np.int32))
@@ -119,7 +119,7 @@ def slot_maps(
 
 
 def paste_order(mask_logits: np.ndarray, confidence: np.ndarray, config: PostprocessConfig) -> np.ndarray:
-    """Slots by falling score: class probability times the mean mask probability over the mask's pixels, each to its power; stable."""
+    """Sort slots by falling score, stably: class probability times mean mask probability over the mask's pixels, each to its power."""
     probabilities = softmax(mask_logits).reshape(-1, len(confidence))  # (h w, S)
     inside = probabilities > np.float32(config.pixel_threshold)
     sums, count = (probabilities * inside).sum(0), inside.sum(0)
@@ -151,7 +151,7 @@ def _pixelwise(
 def _maskwise(
     mask_logits: np.ndarray, size: tuple[int, int], order: np.ndarray, confident: np.ndarray, config: PostprocessConfig, stride: int | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of a pixel, more than one mask can have a probability above a threshold of less than a half: all are remembered."""
+    """Paste masks by their scores. Below a threshold of a half, several masks can contain one pixel: all of them are considered."""
     slots, best, scores = np.full(size, -1, np.int32), np.zeros(size, np.int32), np.zeros(size, np.float32)
     places, owners = [], []
     threshold = np.float32(config.pixel_threshold)
@@ -185,17 +185,17 @@ def first_at(values: np.ndarray, highest: np.ndarray) -> np.ndarray:
     equal = (values == highest).reshape(len(values), -1).astype(np.float32)
     place = np.arange(len(values), dtype=np.float32) @ equal  # (r c,): the sum of the places that are highest
     tied = np.ones(len(values), np.float32) @ equal > 1
-    found = place.astype(np.int64)
-    found[tied] = equal[:, tied].argmax(0)
-    return found.reshape(highest.shape)
+    index = place.astype(np.int64)
+    index[tied] = equal[:, tied].argmax(0)
+    return index.reshape(highest.shape)
 
 
 def upsampled(
     maps: np.ndarray, size: tuple[int, int], stride: int | None, always: np.ndarray | None = None
 ) -> Iterator[tuple[tuple[slice, slice], np.ndarray, np.ndarray]]:
-    """Maps (h, w, S) grown to `size`, bilinear, block by block: (rows, columns), (s, r, c) float32 and which slots these are.
+    """Upsample maps (h, w, S) to `size`, bilinear. Yields for each block: (rows, columns), (s, r, c) float32, and the indices of its slots.
 
-    Slots whose probability in the block is below 1e-10 everywhere are left out.
+    A block leaves out slots whose probability is below 1e-10 everywhere in it.
 
     Args:
         maps: The maps.
@@ -232,13 +232,13 @@ def _pieces(length: int, side: int, stride: int | None, step: int) -> list[tuple
 
 
 def _places(length: int, side: int, stride: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each of `length` pixels the positions before and after it among `side`, and how far it is between them."""
+    """Return, for each of `length` pixels, the positions before and after it among `side`, and its fraction of the way between them."""
     place = np.arange(length) * ((side - 1) / max(length - 1, 1)) if stride is None else np.minimum(np.arange(length) / stride, side - 1)
     low = np.minimum(place.astype(np.int64), max(side - 2, 0))
     return low, np.minimum(low + 1, side - 1), (place - low).astype(np.float32)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Over the last axis."""
+    """Return the softmax over the last axis."""
     part = np.exp(logits - logits.max(-1, keepdims=True))
     return part / part.sum(-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""From a picture's annotation to what a mask transformer should predict."""
+"""Targets of a mask transformer from a picture's annotation."""
 
 from __future__ import annotations
 

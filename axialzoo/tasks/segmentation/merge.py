@@ -1,4 +1,4 @@
-"""Classes and groups of pixels become segments."""
+"""Merges classes and groups of pixels to segments."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Merged(NamedTuple):
 
 
 def is_thing(classes: np.ndarray, things: Iterable[int], num_classes: int) -> np.ndarray:
-    """(H, W) bool: the pixels whose class (-1 for none) is one of `things`."""
+    """Return (H, W) bool: the pixels whose class (-1 for none) is one of `things`."""
     table = np.zeros(num_classes + 1, bool)  # the last is that of -1
     table[sorted(things)] = True
     return table[classes]
@@ -43,7 +43,7 @@ def merge_maps(
     stuff_area: int = 0,
     instance_area: int = 0,
 ) -> Merged:
-    """Every group of thing pixels becomes an object of the class that most of its pixels have; stuff is one segment a class.
+    """Merge each group of thing pixels to an object of the class that most of its pixels have, and each stuff class to one segment.
 
     deeplab2 has two versions of this, which differ in two points:
 
@@ -90,7 +90,7 @@ def merge_maps(
 
 
 def _votes(classes: np.ndarray, groups: np.ndarray, thing: np.ndarray, num_classes: int) -> np.ndarray:
-    """(groups, C) int64: how many thing pixels of a group have a class."""
+    """Return (groups, C) int64: how many thing pixels of a group have a class."""
     pairs = groups[thing].astype(np.int64) * num_classes + classes[thing]
     count = int(groups.max(initial=0)) + 1
     return np.bincount(pairs, minlength=count * num_classes).reshape(count, num_classes)

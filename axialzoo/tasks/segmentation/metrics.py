@@ -1,4 +1,4 @@
-"""All that is measured of segments, picture by picture."""
+"""All metrics of segments, accumulated picture by picture."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ class SegmentationMetric:
                 self.parts.append(AveragePrecision(labels, max_detections))
 
     def update(self, result: Segmentation, truth: Segmentation) -> None:
-        """Counts one picture: what a model says, and what is true."""
+        """Add the result and the annotation of one picture."""
         for part in self.parts:
             part.update(result, truth)
 
     def compute(self) -> dict[str, Any]:
-        """Fractions from 0 to 1; what has no class or object to be measured on is left out, never NaN.
+        """Return the metrics as fractions from 0 to 1. Metrics without a class or object are left out, never NaN.
 
         Returns:
             ``pq``, ``sq``, ``rq`` (each also ``_things``, ``_stuff``), ``miou``, ``mask_ap``, ``mask_ap50``, ``box_ap``, ``box_ap50``;
             ``per_class``: by name ``pq``, ``sq``, ``rq``, ``tp``, ``fp``, ``fn``, ``iou``, ``mask_ap``, ``box_ap``.
         """
-        found: dict[str, Any] = {}
+        metrics: dict[str, Any] = {}
         per_class: dict[str, dict[str, Any]] = {label.name: {} for label in self.parts[0].labels}
         for part in self.parts:
             values = part.compute()
             for name, numbers in values.pop("per_class").items():
                 per_class[name] |= numbers
-            found |= values
-        return {**found, "per_class": {name: numbers for name, numbers in per_class.items() if numbers}}
+            metrics |= values
+        return {**metrics, "per_class": {name: numbers for name, numbers in per_class.items() if numbers}}

@@ -23,26 +23,26 @@ class MeanOverlap:
         self.confusion = np.zeros((len(labels), len(labels) + 1), np.int64)  # true class, found class; the last is void
 
     def update(self, result: Segmentation, truth: Segmentation) -> None:
-        """Counts one picture; a ValueError for maps of different sizes or unknown classes."""
-        true, found = truth.class_map, result.class_map  # (H, W), -1 for none
+        """Add one picture. Maps of different sizes or unknown classes raise a ValueError."""
+        true, predicted = truth.class_map, result.class_map  # (H, W), -1 for none
         count = len(self.labels)
-        if true.shape != found.shape:
-            raise ValueError(f"result: expected a map as large as the truth's {true.shape}, found {found.shape}")
-        highest = max(int(true.max(initial=0)), int(found.max(initial=0)))
+        if true.shape != predicted.shape:
+            raise ValueError(f"result: expected a map as large as the truth's {true.shape}, found {predicted.shape}")
+        highest = max(int(true.max(initial=0)), int(predicted.max(initial=0)))
         if highest >= count:
             raise ValueError(f"label_id: expected classes below {count}, found {highest}")
-        pairs = (true.astype(np.int64) + 1) * (count + 1) + found  # void reads the place before its row's first ...
-        pairs = np.where(found < 0, pairs + count + 1, pairs)  # ... and goes to the last of the row
+        pairs = (true.astype(np.int64) + 1) * (count + 1) + predicted  # void reads the place before its row's first ...
+        pairs = np.where(predicted < 0, pairs + count + 1, pairs)  # ... and goes to the last of the row
         counted = np.bincount(pairs.ravel(), minlength=(count + 1) ** 2).reshape(count + 1, count + 1)
         self.confusion += counted[1:]
 
     def compute(self) -> dict[str, Any]:
-        """``miou``: the mean over classes that occur in the truth or the results, left out if none does; ``per_class``: name -> ``iou``."""
+        """Return ``miou``, the mean over classes in the truth or the results (left out without any), and ``per_class``: name -> ``iou``."""
         both = np.diagonal(self.confusion)
         either = self.confusion.sum(1) + self.confusion[:, :-1].sum(0) - both
         occurs = np.flatnonzero(either)
         iou = {self.labels[i].name: float(both[i] / either[i]) for i in occurs}
-        found: dict[str, Any] = {"per_class": {name: {"iou": value} for name, value in iou.items()}}
+        metrics: dict[str, Any] = {"per_class": {name: {"iou": value} for name, value in iou.items()}}
         if iou:
-            found["miou"] = float(np.mean(list(iou.values())))
-        return found
+            metrics["miou"] = float(np.mean(list(iou.values())))
+        return metrics

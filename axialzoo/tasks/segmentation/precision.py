@@ -27,7 +27,7 @@ class AveragePrecision:
         self.results: list[list[dict[str, Any]]] = []
 
     def update(self, result: Segmentation, truth: Segmentation) -> None:
-        """Counts one picture; a ValueError for maps of different sizes."""
+        """Add one picture. Maps of different sizes raise a ValueError."""
         if result.segmentation.shape != truth.segmentation.shape:
             raise ValueError(
                 f"result: expected a map as large as the truth's {truth.segmentation.shape}, found {result.segmentation.shape}"
@@ -36,23 +36,23 @@ class AveragePrecision:
         self.results.append(self._rows(result))
 
     def compute(self) -> dict[str, Any]:
-        """``mask_ap``, ``mask_ap50``, ``box_ap``, ``box_ap50``: means over the things that the truth has, as fractions.
+        """Return ``mask_ap``, ``mask_ap50``, ``box_ap``, ``box_ap50``: means over the things that the truth has, as fractions.
 
-        Left out where the truth has no objects. ``per_class``: name -> ``mask_ap``, ``box_ap``.
+        They are left out where the truth has no objects. ``per_class``: name -> ``mask_ap``, ``box_ap``.
         """
-        found: dict[str, Any] = {"per_class": {}}
+        metrics: dict[str, Any] = {"per_class": {}}
         kinds: dict[str, Literal["segm", "bbox"]] = {"mask": "segm", "box": "bbox"}
         for name, kind in kinds.items():
-            of = coco_average_precision(self.truths, self.results, kind, max_detections=self.max_detections, by_area=False)
-            if of["ap"] is None:
-                return found
-            found |= {f"{name}_ap": of["ap"], f"{name}_ap50": of["ap50"]}
-            for index, value in of["per_class"].items():
-                found["per_class"].setdefault(self.labels[index].name, {})[f"{name}_ap"] = value
-        return found
+            precision = coco_average_precision(self.truths, self.results, kind, max_detections=self.max_detections, by_area=False)
+            if precision["ap"] is None:
+                return metrics
+            metrics |= {f"{name}_ap": precision["ap"], f"{name}_ap50": precision["ap50"]}
+            for index, value in precision["per_class"].items():
+                metrics["per_class"].setdefault(self.labels[index].name, {})[f"{name}_ap"] = value
+        return metrics
 
     def _rows(self, segments: Segmentation) -> list[dict[str, Any]]:
-        """The objects that have a pixel, as :data:`axialzoo.tasks.coco.Picture` has them, with masks and boxes."""
+        """Return the objects that have a pixel, as :data:`axialzoo.tasks.coco.Picture` has them, with masks and boxes."""
         index, classes, crowd = relabel(segments), class_of(segments), is_crowd(segments)
         pixels = areas(segments, index)[1:]
         keep = [i for i, label in enumerate(classes) if pixels[i] and self.labels[label].thing]

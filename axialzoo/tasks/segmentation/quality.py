@@ -1,4 +1,4 @@
-"""Panoptic quality (arXiv:1801.00868): how well segments are found, and how well outlined."""
+"""Panoptic quality (arXiv:1801.00868): recognition and segmentation quality of segments."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class PanopticQuality:
 
     def __init__(self, labels: tuple[Label, ...]):
         self.labels = distinct(labels)
-        self.iou = np.zeros(len(labels))  # (classes,) each: sum of IoU of matches, matches, found in vain, missed
+        self.iou = np.zeros(len(labels))  # (classes,) each: sum of IoU of matches, true positives, false positives, false negatives
         self.tp, self.fp, self.fn = (np.zeros(len(labels), np.int64) for _ in range(3))
 
     def update(self, result: Segmentation, truth: Segmentation) -> None:
-        """Counts one picture.
+        """Add one picture.
 
         Raises:
             ValueError: Maps of different sizes, or a class that the labels do not have.
@@ -51,7 +51,7 @@ class PanopticQuality:
         self.fn += fn
 
     def compute(self) -> dict[str, Any]:
-        """Means over the classes that occur, as fractions.
+        """Return the means over the classes that occur, as fractions.
 
         Returns:
             ``pq``, ``sq``, ``rq``, each also with ``_things`` and ``_stuff``; left out where no class of that kind occurs.
@@ -63,23 +63,23 @@ class PanopticQuality:
         values = {"pq": sq * rq, "sq": sq, "rq": rq}
         occurs = self.tp + self.fp + self.fn > 0
         thing = np.array([label.thing for label in self.labels], bool)
-        found: dict[str, Any] = {}
-        for ending, of in (("", occurs), ("_things", occurs & thing), ("_stuff", occurs & ~thing)):
-            if of.any():
-                found |= {name + ending: float(value[of].mean()) for name, value in values.items()}
+        metrics: dict[str, Any] = {}
+        for ending, included in (("", occurs), ("_things", occurs & thing), ("_stuff", occurs & ~thing)):
+            if included.any():
+                metrics |= {name + ending: float(value[included].mean()) for name, value in values.items()}
         counts = {"tp": self.tp, "fp": self.fp, "fn": self.fn}
-        found["per_class"] = {
+        metrics["per_class"] = {
             self.labels[i].name: {
                 **{name: float(value[i]) for name, value in values.items()},
                 **{name: int(count[i]) for name, count in counts.items()},
             }
             for i in np.flatnonzero(occurs)
         }
-        return found
+        return metrics
 
 
 def distinct(labels: tuple[Label, ...]) -> tuple[Label, ...]:
-    """The labels, if they can be told by name."""
+    """Check that the labels have different names, and return them."""
     names = [label.name for label in labels]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or not names:
@@ -88,33 +88,33 @@ def distinct(labels: tuple[Label, ...]) -> tuple[Label, ...]:
 
 
 def compare(result: Segmentation, truth: Segmentation, num_classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Of one picture and each class (classes,): the sum of IoU of matches, matches, segments found in vain, segments missed."""
-    true, found = relabel(truth), relabel(result)  # (H, W)
-    if true.shape != found.shape:
-        raise ValueError(f"result: expected a map as large as the truth's {true.shape}, found {found.shape}")
-    true_class, found_class = _classes(truth, num_classes), _classes(result, num_classes)
+    """Return for each class (classes,) of one picture: sum of IoU of matches, true positives, false positives, false negatives."""
+    true, predicted = relabel(truth), relabel(result)  # (H, W)
+    if true.shape != predicted.shape:
+        raise ValueError(f"result: expected a map as large as the truth's {true.shape}, found {predicted.shape}")
+    true_class, predicted_class = _classes(truth, num_classes), _classes(result, num_classes)
     crowd = is_crowd(truth)
-    pairs = true.ravel().astype(np.int64) * (len(result) + 1) + found.ravel()
+    pairs = true.ravel().astype(np.int64) * (len(result) + 1) + predicted.ravel()
     shared = np.bincount(pairs, minlength=(len(truth) + 1) * (len(result) + 1)).reshape(len(truth) + 1, len(result) + 1)
-    in_void = shared[0, 1:]  # (found,)
-    true_area, found_area = shared.sum(1)[1:], shared.sum(0)[1:]  # (true,), (found,)
-    shared = shared[1:, 1:]  # (true, found)
-    union = true_area[:, None] + found_area[None, :] - shared - in_void[None, :]
+    in_void = shared[0, 1:]  # (predicted,)
+    true_area, predicted_area = shared.sum(1)[1:], shared.sum(0)[1:]  # (true,), (predicted,)
+    shared = shared[1:, 1:]  # (true, predicted)
+    union = true_area[:, None] + predicted_area[None, :] - shared - in_void[None, :]
     iou = shared / np.maximum(union, 1)
-    same = true_class[:, None] == found_class[None, :]
+    same = true_class[:, None] == predicted_class[None, :]
     match = same & (iou > 0.5) & ~crowd[:, None]
-    ignored = in_void + (shared * (same & crowd[:, None])).sum(0)  # (found,)
+    ignored = in_void + (shared * (same & crowd[:, None])).sum(0)  # (predicted,)
 
     def per_class(of: np.ndarray, classes: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
         return np.bincount(classes[of], None if weights is None else weights[of], num_classes)
 
     matched = match.any(1)
-    vain = (found_area > 0) & ~match.any(0) & ~(ignored > 0.5 * found_area)
+    vain = (predicted_area > 0) & ~match.any(0) & ~(ignored > 0.5 * predicted_area)
     missed = (true_area > 0) & ~matched & ~crowd
     return (
         per_class(matched, true_class, (iou * match).sum(1)),
         per_class(matched, true_class),
-        per_class(vain, found_class),
+        per_class(vain, predicted_class),
         per_class(missed, true_class),
     )
 

@@ -1,6 +1,6 @@
-"""Classes of pixels, how sure of a segment's class the network is, and how well its pixels agree.
+"""Classes of pixels, class scores of segments, and the agreement of their pixels.
 
-In rows at a time, so that no second map of all classes is held.
+Works on some rows at a time, so that no second map of all classes is held.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ Activation = Literal["softmax"] | None
 
 
 def rows(height: int) -> Iterator[slice]:
-    """Slices of `ROWS` rows that cover a map."""
+    """Return the slices of `ROWS` rows that cover a map."""
     return (slice(top, top + ROWS) for top in range(0, height, ROWS))
 
 
 def pixel_classes(semantic: np.ndarray, activation: Activation, void: int | None = None) -> tuple[np.ndarray, np.ndarray | None]:
-    """The likeliest class of each pixel, and what logits become probabilities by.
+    """Return the likeliest class of each pixel, and the logarithm of the softmax's denominator.
 
     Args:
         semantic: (H, W, C) logits or probabilities.
@@ -28,8 +28,8 @@ def pixel_classes(semantic: np.ndarray, activation: Activation, void: int | None
         void: A class that counts as none.
 
     Returns:
-        (H, W) int32, of equal ones the lower, -1 for none; and (H, W) float32, the logarithm of the sum of the exponentials of the
-        logits (None if they are probabilities), in which what is not finite stays so.
+        (H, W) int32, the lower of equally likely classes, -1 for none; and (H, W) float32, the logarithm of the sum of the exponentials
+        of the logits (None for probabilities). Values that are not finite stay so.
     """
     check_activation(activation)
     classes = np.empty(semantic.shape[:2], np.int32)
@@ -47,22 +47,23 @@ def pixel_classes(semantic: np.ndarray, activation: Activation, void: int | None
 
 
 def check_activation(activation: Activation) -> None:
+    """Refuse an unknown activation."""
     if activation not in ("softmax", None):
         raise ValueError(f"activation: expected 'softmax' or None, found {activation!r}")
 
 
 def probabilities(semantic: np.ndarray, activation: Activation) -> np.ndarray:
-    """(..., C) float32 from logits (``"softmax"``), or what there is (None)."""
+    """Return (..., C) float32 probabilities from logits (``"softmax"``), or `semantic` itself (None)."""
     check_activation(activation)
     semantic = np.asarray(semantic, np.float32)
     if activation is None:
         return semantic
-    grown = np.exp(semantic - semantic.max(-1, keepdims=True))
-    return grown / grown.sum(-1, keepdims=True)
+    exponentials = np.exp(semantic - semantic.max(-1, keepdims=True))
+    return exponentials / exponentials.sum(-1, keepdims=True)
 
 
 def class_scores(semantic: np.ndarray, segments: np.ndarray, classes: np.ndarray, norms: np.ndarray | None = None) -> np.ndarray:
-    """The mean probability of its class over the pixels of each segment.
+    """Return the mean probability of its class over the pixels of each segment.
 
     Args:
         semantic: (H, W, C) logits or probabilities, or (H, W) the probability of each pixel's own class.
@@ -90,17 +91,17 @@ def class_scores(semantic: np.ndarray, segments: np.ndarray, classes: np.ndarray
 
 
 def vote_agreement(offset: np.ndarray, segments: np.ndarray, count: int, weight: float) -> np.ndarray:
-    """How well the pixels of each segment agree on where its middle is: 1 where all point at one place.
+    """Return how well the pixels of each segment agree on its center: 1 where all point to one place.
 
-    The pixels of two objects that were found as one point at two places, those of a part at a place beside it. It is the mean over the
-    pixels of ``exp(-weight * d^2 / r^2)``: `d` is the distance from where a pixel points to the mean of where all of them do, and `r` the
-    radius of a disc as large as the segment.
+    The pixels of two merged objects point to two centers; the pixels of a part of an object point to a center outside of it. The agreement
+    is the mean over the pixels of ``exp(-weight * d^2 / r^2)``: `d` is the distance from the point that a pixel points to, to the mean of
+    these points, and `r` the radius of a disc as large as the segment.
 
     Args:
         offset: (H, W, 2) rows and columns from each pixel to the middle of its object.
         segments: (H, W) int32, 0 for none, else the segment's number from 1.
-        count: How many there are.
-        weight: How much disagreement costs.
+        count: Number of segments.
+        weight: Strength of the penalty.
 
     Returns:
         (count,) float64.
@@ -122,6 +123,6 @@ def vote_agreement(offset: np.ndarray, segments: np.ndarray, count: int, weight:
 
 
 def _pointed(offset: np.ndarray, part: slice) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns, (rows, W) each, that the pixels of `part` point at."""
+    """Return the rows and columns, (rows, W) each, that the pixels of `part` point to."""
     height, width = offset[part].shape[:2]
     return offset[part][..., 0] + np.arange(part.start, part.start + height)[:, None], offset[part][..., 1] + np.arange(width)

@@ -1,4 +1,4 @@
-"""From a picture's true segments to what Panoptic-DeepLab should say of it."""
+"""Target maps of Panoptic-DeepLab from a picture's true segments."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def targets(
     small_weight: float = 3.0,
     instances: bool = True,
 ) -> dict[str, np.ndarray]:
-    """What a network should say, and how much each pixel counts, as deeplab2 has it.
+    """Return the target maps of a picture and the weight of each pixel in the losses, as in deeplab2.
 
-    Everything is made at the picture's size and then every `stride`-th pixel is taken, from the first on. Offsets are told in pixels
-    of the maps, so they are divided by the stride: a network's offsets grow with its maps where those are resized.
+    The maps are computed at the picture's size; then every `stride`-th pixel is taken, from the first on. Offsets are in pixels of the
+    maps, so they are divided by the stride: where maps are resized, their offsets are scaled with them.
 
     Args:
         truth: The true segments; of a crowd ``iscrowd`` is 1.
@@ -85,7 +85,7 @@ def _things(truth: Segmentation, things: Collection[int] | None) -> Collection[i
 
 
 def centers_of_mass(index: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """(count + 1,) pixels of each number in `index` (H, W), and (count + 1, 2) int64 its mean row and column, halves to even."""
+    """Return the pixels (count + 1,) of each number in `index` (H, W), and its mean row and column (count + 1, 2) int64, halves to even."""
     flat = index.ravel()
     pixels = np.bincount(flat, minlength=count + 1)
     rows, columns = np.ogrid[: index.shape[0], : index.shape[1]]
@@ -94,12 +94,12 @@ def centers_of_mass(index: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarr
 
 
 def heat_map(middles: np.ndarray, size: tuple[int, int], sigma: float) -> np.ndarray:
-    """(H, W) float32: a Gaussian around each of the (n, 2) rows and columns; where they overlap the higher."""
+    """Return (H, W) float32: a Gaussian around each of the (n, 2) rows and columns; where they overlap the higher."""
     side, middle = int(6 * sigma + 3), 3 * sigma + 1
     along = np.exp(-((np.arange(side) - middle) ** 2) / (2 * sigma**2))
     gaussian = np.outer(along, along).astype(np.float32)  # (side, side)
     before = round(middle)
-    heat = np.zeros((size[0] + 2 * side, size[1] + 2 * side), np.float32)  # a border spares the cutting
+    heat = np.zeros((size[0] + 2 * side, size[1] + 2 * side), np.float32)  # with a border, so that no Gaussian needs cutting
     for row, column in middles + side - before:
         part = heat[row : row + side, column : column + side]
         np.maximum(part, gaussian, out=part)

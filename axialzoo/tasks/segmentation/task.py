@@ -25,7 +25,7 @@ from axialzoo.tasks.segmentation.tta_maps import predict_tta
 from axialzoo.tasks.task import Arrays, Task, is_larger
 from axialzoo.tasks.tta import TTA, Compute
 
-ALL = 1 << 30  # objects of a picture that average precision counts: as many as were found
+ALL = 1 << 30  # average precision counts all objects of a picture
 
 
 class SegmentationTask(Task):
@@ -37,7 +37,7 @@ class SegmentationTask(Task):
     supported_tta: ClassVar[tuple[str, ...]] = ("tile", "hflip", "scales")
 
     def targets(self, truth: Segmentation, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
-        """As :func:`axialzoo.tasks.segmentation.targets.targets` makes them, at the stride of the head's maps."""
+        """Return the target maps at the stride of the head's maps: see :func:`axialzoo.tasks.segmentation.targets.targets`."""
         if isinstance(spec.head, MaskTransformer):
             fine = None if spec.head.semantic is None else spec.head.semantic_stride(spec.backbone)
             return mask_targets(truth, spec.head, spec.head.stride(spec.backbone), fine)
@@ -48,7 +48,7 @@ class SegmentationTask(Task):
         return targets(truth, stride=stride, things=head.things, sigma=reading.sigma, small_weight=weight, instances=instances)
 
     def decode(self, outputs: Arrays, spec: Model, view: ResizeTransform, labels: Sequence[Label] = (), **options: Any) -> Segmentation:
-        """Segments in the picture's own pixels.
+        """Decode the outputs to segments in the picture's own pixels.
 
         Args:
             outputs, spec, view, labels: As of every task.
@@ -63,35 +63,35 @@ class SegmentationTask(Task):
     def predict_tta(
         self, compute: Compute, x: np.ndarray, spec: Model, views: Sequence[ResizeTransform], tta: TTA, labels: Sequence[Label] = ()
     ) -> list[Result]:
-        """Picture by picture, from maps that are blended over tiles and averaged over mirror images and scales."""
+        """Predict picture by picture, from maps that are blended over tiles and averaged over mirror images and scales."""
         if isinstance(spec.head, MaskTransformer):
             raise SpecError(
-                "mask transformer: expected one look at the whole image, found tiles, mirror images or scales; the slots of two looks are "
-                "of different objects, so that their masks cannot be averaged; leave out --tile, --hflip and --scales"
+                "mask transformer: expected no test-time augmentation, found tiles, mirror images or scales; the slots of two views are of "
+                "different objects, so that their masks cannot be averaged; leave out --tile, --hflip and --scales"
             )
-        stride, multiple = panoptic(spec).stride(spec.backbone), max(one["reduction"] for one in spec.backbone.feature_info())
-        found: list[Result] = []
-        for one, view in zip(x, views):
-            maps = predict_tta(compute, one, tta, stride, multiple)
-            found.append(self._read(maps, spec, view, labels, {}))
-        return found
+        stride, multiple = panoptic(spec).stride(spec.backbone), max(info["reduction"] for info in spec.backbone.feature_info())
+        results: list[Result] = []
+        for image, view in zip(x, views):
+            maps = predict_tta(compute, image, tta, stride, multiple)
+            results.append(self._read(maps, spec, view, labels, {}))
+        return results
 
     def _read(
         self, maps: Mapping[str, Any], spec: Model, view: ResizeTransform, labels: Sequence[Label], options: Mapping[str, Any]
     ) -> Segmentation:
-        """Segments of the picture from maps at the size of the model's input."""
+        """Decode maps at the size of the model's input to segments of the picture."""
         head = panoptic(spec)
         reading = head.reading
         settings = {
             "center_threshold": reading.threshold,
             "nms_kernel": reading.kernel,
-            "top_k": None if is_larger(view.size, spec.input_size) else reading.top_k,  # it is of pictures of the model's size
+            "top_k": None if is_larger(view.size, spec.input_size) else reading.top_k,  # the limit is for pictures of the model's size
             "stuff_area": reading.stuff_area,
             "instance_area": reading.instance_area,
             "agreement": reading.agreement,
         }
-        found = decode(**maps, settings=Postprocess(**{**settings, **options}), labels=tuple(labels), things=head.things)
-        return in_picture(found, view)
+        segments = decode(**maps, settings=Postprocess(**{**settings, **options}), labels=tuple(labels), things=head.things)
+        return in_picture(segments, view)
 
     def metric(self, spec: Model, labels: Sequence[Label] = ()) -> SegmentationMetric:
         if isinstance(spec.head, MaskTransformer):
@@ -106,13 +106,15 @@ class SegmentationTask(Task):
         return {} if alone else {"pycocotools": "metrics"}
 
     def primary_metric(self, spec: Model) -> str:
-        """``pq``; ``miou`` where objects are not told apart, as panoptic quality is not measured there."""
+        """Return ``pq``, or ``miou`` for a head without instances, which has no panoptic quality."""
         if isinstance(spec.head, MaskTransformer):
             return "pq"
         return "pq" if panoptic(spec).instances is not None else "miou"
 
-    def draw(self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", seen: Image.Image | None = None) -> Image.Image:
-        """The picture under its segments, one view for each heading; beside a truth, the picture itself too."""
+    def draw(
+        self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", model_view: Image.Image | None = None
+    ) -> Image.Image:
+        """Draw the segments over the picture, one view for each heading; beside a truth, the picture itself too."""
         if set(results) == {"truth", "prediction"}:
             return draw_comparison(picture, results["truth"], results["prediction"], model=model or "prediction")
         return draw_views(picture, results, model=model)
@@ -121,7 +123,7 @@ class SegmentationTask(Task):
 def decode_slots(
     outputs: Arrays, spec: Model, size: tuple[int, int], labels: tuple[Label, ...], options: Mapping[str, Any]
 ) -> Segmentation:
-    """Segments of the model's input, of `size`, from the slots of a mask transformer."""
+    """Decode the slots of a mask transformer to segments of the model's input, of `size`."""
     head = spec.head
     assert isinstance(head, MaskTransformer)
     known = [field.name for field in fields(head.postprocess)]
@@ -134,16 +136,16 @@ def decode_slots(
 
 
 def panoptic(spec: Model) -> Panoptic:
-    """The head of a model of this task."""
+    """Return the head of a model of this task."""
     assert isinstance(spec.head, Panoptic)
     return spec.head
 
 
 def in_picture(segments: Segmentation, view: ResizeTransform) -> Segmentation:
-    """Segments of the model's input as segments of the picture: areas counted anew, those without a pixel left out."""
+    """Move segments of the model's input to the picture. Areas are counted anew; segments without a pixel are left out."""
     if view.size == view.picture and (view.top, view.left) == (0, 0):
         return segments
     ids = view.map_to_picture(segments.segmentation)
     areas = np.bincount(ids.reshape(-1), minlength=int(segments.segmentation.max(initial=0)) + 1)
-    info = [{**one, "area": int(areas[one["id"]])} for one in segments.segments_info if areas[one["id"]]]
+    info = [{**segment, "area": int(areas[segment["id"]])} for segment in segments.segments_info if areas[segment["id"]]]
     return Segmentation(ids, info, segments.categories, view.map_to_picture(segments.class_map, fill=-1), segments.warnings)

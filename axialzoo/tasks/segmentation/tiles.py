@@ -1,4 +1,4 @@
-"""Pictures too large for a network, in overlapping tiles: the maps are blended, then decoded once, so objects are whole across seams."""
+"""Sliding window over large pictures: the maps of overlapping tiles are blended, then decoded once, so objects are whole across seams."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def tiled_maps(
     activation: Activation = "softmax",
     multiple: int = 1,
 ) -> dict[str, np.ndarray]:
-    """What a network says of a picture, tile by tile.
+    """Compute a network's maps of a picture in a sliding window, tile by tile.
 
-    Where tiles overlap, the maps are averaged with weights that fall towards a tile's border: there a network sees least of what is
-    around. Offsets lead from a pixel to its object's middle, so they mean the same in every tile. An object that is larger
-    than the overlap has a different middle in each tile, and may come out in parts: make the overlap as large as the objects.
+    Where tiles overlap, the maps are averaged with weights that fall towards a tile's border, where a network has the least context.
+    Offsets lead from a pixel to its object's center, so they mean the same in every tile. An object that is larger than the overlap
+    has a different center in each tile and may be split: make the overlap as large as the objects.
     Rows that no further tile touches are finished at once; only one row of tiles is held with all its classes.
 
     Args:
@@ -69,7 +69,7 @@ def tiled_maps(
 
 
 def _parts(length: int, tile: int, overlap: int, multiple: int, axis: str) -> list[slice]:
-    """The tiles along an axis."""
+    """Return the tiles along an axis."""
     if not 0 <= overlap < tile:
         raise ValueError(f"overlap: expected from 0 to less than the tile's {tile} {axis}, found {overlap}")
     if length <= tile:
@@ -82,7 +82,7 @@ def _parts(length: int, tile: int, overlap: int, multiple: int, axis: str) -> li
 
 
 def _hat(length: int, tiles: int) -> np.ndarray:
-    """(length,): 1 in the middle, falling in a straight line, never 0; 1 everywhere where a tile has no neighbours."""
+    """Return weights (length,): 1 in the middle, falling in a straight line, never 0; all 1 for a tile without neighbours."""
     if tiles == 1:
         return np.ones(length)
     distance = np.abs(np.arange(length) - (length - 1) / 2)
@@ -98,7 +98,7 @@ def _channels(name: str, value: np.ndarray, height: int, width: int) -> np.ndarr
 
 
 def _finish(whole: dict, band: dict, rows: slice, size: tuple[int, int], activation: Activation) -> None:
-    """Writes rows that are complete into the maps of the whole picture."""
+    """Write complete rows into the maps of the whole picture."""
 
     def put(name: str, value: np.ndarray) -> None:
         if name not in whole:

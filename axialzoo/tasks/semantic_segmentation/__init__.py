@@ -1,4 +1,4 @@
-"""A class for every pixel, at the size of the picture: masks of classes."""
+"""Semantic segmentation: a class for every pixel."""
 
 from axialzoo.tasks.semantic_segmentation.metrics import MaskMetric
 from axialzoo.tasks.semantic_segmentation.task import SemanticSegmentationTask

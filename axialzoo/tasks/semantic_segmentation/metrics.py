@@ -33,7 +33,7 @@ class MaskMetric:
         self.counts: list[np.ndarray] = []  # of each picture (classes, 3): true positives, false positives, false negatives
 
     def update(self, result: Segmentation, truth: Segmentation) -> None:
-        """Count one picture; a ValueError for maps of different sizes or unknown classes."""
+        """Add one picture. Maps of different sizes or unknown classes raise a ValueError."""
         self.overlap.update(result, truth)
         target, prediction, classes = truth.class_map, result.class_map, len(self.labels)  # (H, W) each, -1 for none
         counted = target >= 0
@@ -43,7 +43,7 @@ class MaskMetric:
         self.counts.append(np.stack([hits, predicted - hits, present - hits], 1))
 
     def compute(self) -> dict[str, Any]:
-        """Fractions from 0 to 1; None without a picture, never NaN.
+        """Return the metrics as fractions from 0 to 1; None without a picture, never NaN.
 
         Returns:
             ``f1``, ``iou``: per picture. ``f1_pooled``, ``iou_pooled``. ``f1_medt``, ``iou_medt``. ``miou``: the mean over classes of
@@ -59,7 +59,7 @@ class MaskMetric:
         return {**figures, "miou": overlap.get("miou"), "per_class": per_class}
 
     def _of_class(self, index: int) -> dict[str, float | None]:
-        """Of one class; pooled figures are None if the class occurs in no target and no prediction."""
+        """Return the metrics of one class; pooled metrics are None if the class occurs in no target and no prediction."""
         pictures = np.stack(self.counts)[:, index]  # (pictures, 3)
         f1, iou = zip(*map(_scores, pictures))
         pooled = _scores(pictures.sum(0)) if pictures.any() else (None, None)
@@ -70,6 +70,6 @@ class MaskMetric:
 
 
 def _scores(counts: np.ndarray) -> tuple[float, float]:
-    """F1 and IoU of true positives, false positives and false negatives; 1 where there is nothing to find and nothing was found."""
+    """Return F1 and IoU from true positives, false positives and false negatives; 1 if all three are 0."""
     tp, fp, fn = (int(value) for value in counts)
     return (1.0, 1.0) if tp + fp + fn == 0 else (2 * tp / (2 * tp + fp + fn), tp / (tp + fp + fn))

@@ -31,7 +31,7 @@ class SemanticSegmentationTask(Task):
     supported_tta: ClassVar[tuple[str, ...]] = ("tile", "hflip", "scales")
 
     def targets(self, truth: Segmentation, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
-        """``semantic`` (H, W) int32: the class of each pixel, -1 for none."""
+        """Return ``semantic`` (H, W) int32: the class of each pixel, -1 for none."""
         semantic = targets(truth, instances=False)["semantic"]
         highest, count = int(semantic.max(initial=0)), _unet(spec).num_labels
         if highest >= count:
@@ -39,7 +39,7 @@ class SemanticSegmentationTask(Task):
         return {"semantic": semantic}
 
     def decode(self, outputs: Arrays, spec: Model, view: ResizeTransform, labels: Sequence[Label] = (), **options: Any) -> Segmentation:
-        """One segment a class, in the picture's own pixels.
+        """Decode the outputs to one segment for each class, in the picture's own pixels.
 
         Args:
             outputs, spec, view, labels: As of every task.
@@ -50,7 +50,7 @@ class SemanticSegmentationTask(Task):
     def predict_tta(
         self, compute: Compute, x: np.ndarray, spec: Model, views: Sequence[ResizeTransform], tta: TTA, labels: Sequence[Label] = ()
     ) -> list[Result]:
-        """Picture by picture, from probabilities that are blended over tiles and averaged over mirror images and scales."""
+        """Predict picture by picture, from probabilities that are blended over tiles and averaged over mirror images and scales."""
         multiple = 2 * max(info["reduction"] for info in spec.backbone.feature_info())
         segments: list[Result] = []
         for image, view in zip(x, views):
@@ -65,15 +65,17 @@ class SemanticSegmentationTask(Task):
     def primary_metric(self, spec: Model) -> str:
         return "iou"
 
-    def draw(self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", seen: Image.Image | None = None) -> Image.Image:
-        """The picture under its segments, one view for each heading; beside a truth, the picture itself too."""
+    def draw(
+        self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", model_view: Image.Image | None = None
+    ) -> Image.Image:
+        """Draw the segments over the picture, one view for each heading; beside a truth, the picture itself too."""
         if set(results) == {"truth", "prediction"}:
             return draw_comparison(picture, results["truth"], results["prediction"], model=model or "prediction")
         return draw_views(picture, results, model=model)
 
 
 def two_logits(outputs: Arrays) -> dict[str, np.ndarray]:
-    """Maps with a logit a class: one logit, (..., 1), gets 0 for the first class beside it, so that its sigmoid is their softmax."""
+    """Return maps with a logit for each class: a single logit, (..., 1), gets a 0 for class 0, so that its sigmoid is their softmax."""
     semantic = np.asarray(outputs["semantic"])
     return {"semantic": np.concatenate([np.zeros_like(semantic), semantic], -1) if semantic.shape[-1] == 1 else semantic}
 

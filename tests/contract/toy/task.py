@@ -59,9 +59,9 @@ class Covering(Task):
     def primary_metric(self, spec):
         return "closeness"
 
-    def draw(self, picture, results, *, model="", seen=None):
+    def draw(self, picture, results, *, model="", model_view=None):
         columns = {heading: result if isinstance(result, Cover) else _truth(result) for heading, result in results.items()}
-        return draw_prediction(picture, {heading: one.summary() for heading, one in columns.items()}, model=model, seen=seen)
+        return draw_prediction(picture, {heading: one.summary() for heading, one in columns.items()}, model=model, model_view=model_view)
 
 
 def _truth(segments):

@@ -85,6 +85,6 @@ def test_tiles_are_refused_with_the_reason():
     from axialzoo.tasks import tta_from_options
 
     spec = adapt(get_entry("kmax_deeplab_nuclei_xs").spec, input_size=(64, 64))
-    with pytest.raises(SpecError, match="slots of two looks"):
+    with pytest.raises(SpecError, match="slots of two views"):
         view = resize_transform(64, 64, Preprocessing(size=(64, 64), resize="none"))
         task_of(spec.head).predict_tta(lambda x: {}, np.zeros((1, 64, 64, 3), np.float32), spec, [view], tta_from_options(tile=32))
