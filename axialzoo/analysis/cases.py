@@ -61,7 +61,7 @@ def cases(
     The position tables are as long as each map asks for, so that every kind sees at every size what its name says:
     axial attention whole rows and columns, and not only as far as the tables of the model reach.
     """
-    made = []
+    all_cases = []
     for size in sizes:
         for kind in kinds:
             changed = adapt(spec, attention=kind)
@@ -71,9 +71,9 @@ def cases(
                 changed = only_block(changed, layer)
             changed = extend_tables(changed, size)
             within = layer is not None
-            work = sum(one.cost(size).multiply_adds for one in _layers(changed, within))
-            made.append(Case(kind, size, changed, layer, train, batch, work, batch * estimated_bytes(changed, size, within, train)))
-    return made
+            multiply_adds = sum(attention_layer.cost(size).multiply_adds for attention_layer in _layers(changed, within))
+            all_cases.append(Case(kind, size, changed, layer, train, batch, multiply_adds, batch * estimated_bytes(changed, size, within, train)))
+    return all_cases
 
 
 def parse_kinds(text: str) -> list[str]:
@@ -112,11 +112,11 @@ def find_block(spec: Model, name: str) -> str:
         SpecError: naming the nearest and listing all.
     """
     known = attention_blocks(spec)
-    wanted = name.strip().removesuffix(".height").removesuffix(".width").removesuffix(".attention")
-    if wanted not in known:
+    block = name.strip().removesuffix(".height").removesuffix(".width").removesuffix(".attention")
+    if block not in known:
         listed = ", ".join(known) or "none: this model does not attend"
-        raise SpecError(f"--layer: no attention in {name!r}{did_you_mean(wanted, known)}; blocks with attention: {listed}")
-    return wanted
+        raise SpecError(f"--layer: no attention in {name!r}{did_you_mean(block, known)}; blocks with attention: {listed}")
+    return block
 
 
 def only_block(spec: Model, name: str) -> Model:
@@ -139,8 +139,8 @@ def extend_tables(spec: Model, size: tuple[int, int]) -> Model:
         attention = block.attention
         if attention is None:
             return block
-        wanted = next(sides) if attention.span is None else min(next(sides), attention.span)
-        return replace(block, attention=replace(attention, positions=max(attention.positions, wanted)))
+        max_distance = next(sides) if attention.span is None else min(next(sides), attention.span)
+        return replace(block, attention=replace(attention, positions=max(attention.positions, max_distance)))
 
     return replace(spec, backbone=spec.backbone.map_blocks(change))
 

@@ -56,7 +56,7 @@ def compare(
     *,
     out: Path | None = None,
     overwrite: bool = False,
-    told: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """What ``axialzoo compare --json`` prints; its arguments are the command's.
 
@@ -67,7 +67,7 @@ def compare(
         measuring: How it is measured.
         out: Folder that gets ``compare.json`` and the plots.
         overwrite: Whether such files that are there already may be replaced.
-        told: Gets a line for each measurement.
+        log: Gets a line for each measurement.
     """
     import torch
 
@@ -77,9 +77,9 @@ def compare(
     for path in [] if out is None else [out / name for name in names]:
         check_output(path, overwrite=overwrite)
     measuring = replace(measuring, threads=measuring.threads or cores())
-    made = cases(get_entry(model).spec, kinds, sizes, **vars(workload))
-    measured = measure(made, **vars(measuring), told=told)
-    found: dict[str, Any] = {
+    all_cases = cases(get_entry(model).spec, kinds, sizes, **vars(workload))
+    measurements = measure(all_cases, **vars(measuring), told=log)
+    report: dict[str, Any] = {
         "model": model,
         "layer": workload.layer,
         "mode": "training" if workload.train else "inference",
@@ -88,12 +88,12 @@ def compare(
         "threads": measuring.threads,
         "batch": workload.batch,
         "rounds": measuring.rounds,
-        "kinds": {name: _of_kind([pair for pair in zip(made, measured) if pair[0].kind == name]) for name in kinds},
+        "kinds": {name: _of_kind([pair for pair in zip(all_cases, measurements) if pair[0].kind == name]) for name in kinds},
     }
     if out is not None:
-        found["plots"] = [str(path) for path in draw_growth(found, out)]
-        write_text(out / "compare.json", json.dumps(found, indent=2, allow_nan=False) + "\n")
-    return found
+        report["plots"] = [str(path) for path in draw_growth(report, out)]
+        write_text(out / "compare.json", json.dumps(report, indent=2, allow_nan=False) + "\n")
+    return report
 
 
 def _of_kind(pairs: Sequence[tuple[Case, dict[str, Any]]]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def explain(
     layer: str | None = None,
     drawn: Drawn,
     out: Path | None = None,
-    told: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """The numbers that ``axialzoo explain --json`` prints; `out` gets the picture.
 
@@ -58,81 +58,81 @@ def explain(
         drawn: What is random, and where it is computed.
         out: Where the picture goes; the caller has checked it.
     """
-    known = list(attention_blocks(source.spec))
-    if not known:
+    block_names = list(attention_blocks(source.spec))
+    if not block_names:
         raise SpecError(f"{source.name} has no attention to explain: its blocks are convolutions")
-    block = known[len(known) // 2] if layer is None else find_block(source.spec, layer)
-    shown = view(path, point, source.preprocessing)
-    told(f"{source.name} as it is")
-    own = AttentionProbe(source, block, shown, drawn.samples, drawn.seed, find_device(drawn.device))
-    height, width = own.map
-    found: dict[str, Any] = {
+    block = block_names[len(block_names) // 2] if layer is None else find_block(source.spec, layer)
+    view_of_photo = view(path, point, source.preprocessing)
+    log(f"{source.name} as it is")
+    probe = AttentionProbe(source, block, view_of_photo, drawn.samples, drawn.seed, find_device(drawn.device))
+    height, width = probe.map
+    report: dict[str, Any] = {
         "model": source.name,
-        "weights": own.weights,
+        "weights": probe.weights,
         "digest": source.digest,
         "seed": drawn.seed,
         "image": str(path),
         "point": list(point),
-        "input_size": list(shown.image.shape[2:]),
+        "input_size": list(view_of_photo.image.shape[2:]),
         "layer": block,
         "map": [height, width],
-        "position": list(own.position),
-        "attention": {name: spread(weights, *own.position) for name, weights in own.attention.items()},
+        "position": list(probe.position),
+        "attention": {name: spread(weights, *probe.position) for name, weights in probe.attention.items()},
         "kinds": {},
     }
-    seen: dict[str, AttentionProbe | str] = {}
+    probes: dict[str, AttentionProbe | str] = {}
     for kind in kinds:
-        told(kind)
-        seen[kind] = own.beside(kind)
-        found["kinds"][kind] = _numbers(seen[kind])
+        log(kind)
+        probes[kind] = probe.beside(kind)
+        report["kinds"][kind] = _numbers(probes[kind])
     if out is not None:
-        _draw(found, own, seen, shown, out)
-        found["picture"] = str(out)
-    return found
+        _draw(report, probe, probes, view_of_photo, out)
+        report["picture"] = str(out)
+    return report
 
 
-def _numbers(seen: AttentionProbe | str) -> dict[str, Any]:
-    if isinstance(seen, str):
-        return {"skipped": seen}
+def _numbers(probe: AttentionProbe | str) -> dict[str, Any]:
+    if isinstance(probe, str):
+        return {"skipped": probe}
     return {
-        "weights": seen.weights,
-        "digest": seen.digest,
+        "weights": probe.weights,
+        "digest": probe.digest,
         "skipped": None,
-        "reach": spread(seen.reach, *seen.position),
-        "field": spread(seen.field, *seen.pixel),
+        "reach": spread(probe.reach, *probe.position),
+        "field": spread(probe.field, *probe.pixel),
     }
 
 
-def _draw(found: dict[str, Any], own: AttentionProbe, seen: dict[str, AttentionProbe | str], shown: View, out: Path) -> None:
-    height, width = found["map"]
-    cross = sum(weights / weights.max() for weights in own.attention.values())
-    numbers = ", ".join(f"{name} {part['effective_positions']:.1f}" for name, part in found["attention"].items())
-    learned = "Trained weights." if own.weights == "trained" else f"Random weights (seed {found['seed']}): nothing is learned here."
+def _draw(report: dict[str, Any], probe: AttentionProbe, probes: dict[str, AttentionProbe | str], view_of_photo: View, out: Path) -> None:
+    height, width = report["map"]
+    cross = sum(weights / weights.max() for weights in probe.attention.values())
+    numbers = ", ".join(f"{name} {part['effective_positions']:.1f}" for name, part in report["attention"].items())
+    learned = "Trained weights." if probe.weights == "trained" else f"Random weights (seed {report['seed']}): nothing is learned here."
     words = (
-        f"{found['model']}, {found['layer']}: a map of {height} x {width} positions, averages over its heads.",
+        f"{report['model']}, {report['layer']}: a map of {height} x {width} positions, averages over its heads.",
         learned,
         "",
         "Numbers are effective positions: so many, with equal weights, would be spread as widely (exp of the entropy). "
         "The photograph is what the model sees of it.",
     )
     panels = [
-        Panel("photograph", f"as {found['input_size'][0]} x {found['input_size'][1]} pixels"),
-        Panel(" and ".join(own.attention), numbers, np.asarray(cross)),
+        Panel("photograph", f"as {report['input_size'][0]} x {report['input_size'][1]} pixels"),
+        Panel(" and ".join(probe.attention), numbers, np.asarray(cross)),
     ]
     first = Row("What the point attends to", panels, words)
-    reached, fields = [], []
-    for kind, one in seen.items():
-        if isinstance(one, str):
-            reached.append(Panel(kind, missing=one))
-            fields.append(Panel(kind, missing=one))
+    reach_panels, field_panels = [], []
+    for kind, kind_probe in probes.items():
+        if isinstance(kind_probe, str):
+            reach_panels.append(Panel(kind, missing=kind_probe))
+            field_panels.append(Panel(kind, missing=kind_probe))
             continue
-        numbers, weights = found["kinds"][kind], f"{one.weights} weights"
-        reached.append(Panel(kind, f"{numbers['reach']['effective_positions']:.0f} of {one.reach.size}, {weights}", one.reach))
-        fields.append(Panel(kind, f"{numbers['field']['effective_positions']:,.0f} of {one.field.size:,} pixels, {weights}", one.field))
+        numbers, weights = report["kinds"][kind], f"{kind_probe.weights} weights"
+        reach_panels.append(Panel(kind, f"{numbers['reach']['effective_positions']:.0f} of {kind_probe.reach.size}, {weights}", kind_probe.reach))
+        field_panels.append(Panel(kind, f"{numbers['field']['effective_positions']:,.0f} of {kind_probe.field.size:,} pixels, {weights}", kind_probe.field))
     rows = [
         first,
-        Row("What reaches the point through this block's attention (axial: height, then width)", reached),
-        Row("What the block's output at the point depends on: effective receptive field, |d output / d pixel|", fields),
+        Row("What reaches the point through this block's attention (axial: height, then width)", reach_panels),
+        Row("What the block's output at the point depends on: effective receptive field, |d output / d pixel|", field_panels),
     ]
-    caption = f"{found['model']}   |   {found['layer']}   |   point {found['point'][0]}, {found['point'][1]} of {Path(found['image']).name}"
-    draw_grid(shown.photo, shown.share, rows, caption, out)
+    caption = f"{report['model']}   |   {report['layer']}   |   point {report['point'][0]}, {report['point'][1]} of {Path(report['image']).name}"
+    draw_grid(view_of_photo.photo, view_of_photo.share, rows, caption, out)

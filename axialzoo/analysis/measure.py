@@ -28,7 +28,7 @@ def measure(
     rounds: int = 3,
     seconds: float = 60.0,
     memory: int | None = None,
-    told: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = lambda text: None,
 ) -> list[dict[str, Any]]:
     """The cases measured in turn, `rounds` times over, so that a slow moment of the machine touches all of them.
 
@@ -37,7 +37,7 @@ def measure(
         rounds: Short runs of each case; the first call of each only warms up.
         seconds: The longest that one run may take, building the model included; one that takes longer is killed.
         memory: Bytes that a process may hold; one that needs more is not started, or killed. Default: 80 % of what is free.
-        told: Takes a line for each case as it is measured.
+        log: Takes a line for each case as it is measured.
 
     Returns:
         For each case ``seconds`` (median), ``fastest``, ``slowest``, ``cpu_seconds`` (median of what the processor
@@ -50,20 +50,20 @@ def measure(
     runs: list[list[dict]] = [[] for _ in cases]
     for case, result in zip(cases, results):
         if result["skipped"]:
-            told(f"{case.title}: skipped, {result['skipped']}")
+            log(f"{case.title}: skipped, {result['skipped']}")
     for turn in range(rounds):
         for case, result, done in zip(cases, results, runs):
             if result["skipped"] or len(done) < turn:
                 continue
-            found = _in_a_process(case, threads, device, seconds, limit)
-            if "error" in found:
-                raise RuntimeError(f"{case.title}: {found['error']}")
-            if "skipped" in found:
-                result["skipped"] = None if done else found["skipped"]  # what earlier rounds found stays
-                told(f"{case.title}: skipped, {found['skipped']}")
+            result = _in_a_process(case, threads, device, seconds, limit)
+            if "error" in result:
+                raise RuntimeError(f"{case.title}: {result['error']}")
+            if "skipped" in result:
+                result["skipped"] = None if done else result["skipped"]  # what earlier rounds found stays
+                log(f"{case.title}: skipped, {result['skipped']}")
                 continue
-            done.append(found)
-            told(f"{case.title}: {statistics.median(found['times']):.3g} s, round {turn + 1} of {rounds}")
+            done.append(result)
+            log(f"{case.title}: {statistics.median(result['times']):.3g} s, round {turn + 1} of {rounds}")
     return [{**result, **_summary(done)} for result, done in zip(results, runs)]
 
 

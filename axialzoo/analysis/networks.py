@@ -66,14 +66,14 @@ def random_network(spec: Model, image: Tensor, seed: int = 0) -> nn.Module:
 @contextmanager
 def is_tracing(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
     """Name -> (input, output) of each module, as the network that they are of runs."""
-    found: dict[str, tuple[Tensor, Tensor]] = {}
+    tensors: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def keep(name: str):
-        return lambda module, inputs, output: found.__setitem__(name, (inputs[0], output))
+    def record(name: str):
+        return lambda module, inputs, output: tensors.__setitem__(name, (inputs[0], output))
 
-    handles = [module.register_forward_hook(keep(name)) for name, module in modules.items()]
+    handles = [module.register_forward_hook(record(name)) for name, module in modules.items()]
     try:
-        yield found
+        yield tensors
     finally:
         for handle in handles:
             handle.remove()
@@ -98,9 +98,9 @@ def receptive_field(network: nn.Module, block: str, image: Tensor, row: int, col
         ValueError: where the output is off in every channel, so that nothing changes it.
     """
     image = image.detach().requires_grad_()
-    with is_tracing({block: network.get_submodule(block)}) as found:
+    with is_tracing({block: network.get_submodule(block)}) as tensors:
         network(image)
-    output = found[block][1][0, :, row, column]  # (C,)
+    output = tensors[block][1][0, :, row, column]  # (C,)
     random = torch.Generator().manual_seed(seed)
     total = torch.zeros(image.shape[2:], dtype=image.dtype, device=image.device)  # (H, W)
     for index in range(samples):

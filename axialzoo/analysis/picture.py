@@ -133,14 +133,14 @@ def _scale(canvas: Image.Image, left: int, top: int) -> None:
 
 
 def _wrapped(lines: Sequence[str], width: float) -> list[str]:
-    made = []
+    wrapped = []
     for line in lines:
         words, current = line.split(" "), ""
         for word in words:
             longer = f"{current} {word}".strip()
             if current and shorten(longer, 13, width - 10) != longer:
-                made.append(current)
+                wrapped.append(current)
                 longer = word
             current = longer
-        made.append(current)
-    return made
+        wrapped.append(current)
+    return wrapped

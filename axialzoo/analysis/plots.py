@@ -18,20 +18,20 @@ PANELS = {  # key -> (title, unit, what one unit is)
 PLOTS = {"compare": tuple(PANELS), "time": ("seconds",), "memory": ("memory_bytes",), "multiply_adds": ("multiply_adds",)}
 
 
-def draw_growth(found: Mapping[str, Any], folder: Path) -> list[Path]:
+def draw_growth(report: Mapping[str, Any], folder: Path) -> list[Path]:
     """``compare.png`` with all measures, and ``time.png``, ``memory.png``, ``multiply_adds.png`` with one each.
 
     Args:
-        found: What ``axialzoo compare --json`` prints.
+        report: What ``axialzoo compare --json`` prints.
         folder: Where they go.
 
     Returns:
         Their paths.
     """
-    return [_draw(found, keys, folder / f"{name}.png") for name, keys in PLOTS.items()]
+    return [_draw(report, keys, folder / f"{name}.png") for name, keys in PLOTS.items()]
 
 
-def _draw(found: Mapping[str, Any], keys: Sequence[str], path: Path) -> Path:
+def _draw(report: Mapping[str, Any], keys: Sequence[str], path: Path) -> Path:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -39,30 +39,30 @@ def _draw(found: Mapping[str, Any], keys: Sequence[str], path: Path) -> Path:
 
     figure, axes = plt.subplots(1, len(keys), figsize=(4.6 * len(keys) + 0.2, 4.9), layout="constrained", squeeze=False)
     for axis, key in zip(axes[0], keys):
-        _panel(axis, found, key)
-    what = "whole network" if found["layer"] is None else f"attention of {found['layer']}"
-    batch = f", batch {found['batch']}" if found["batch"] > 1 else ""
-    place = f"{found['threads']} CPU thread{'s' * (found['threads'] > 1)}" if found["device"] == "cpu" else found["device"]
-    figure.suptitle(f"{found['model']}, {what}: {found['mode']}{batch}, {place}", fontsize=10.5 if len(keys) > 1 else 8.5, color="#374151")
+        _panel(axis, report, key)
+    what = "whole network" if report["layer"] is None else f"attention of {report['layer']}"
+    batch = f", batch {report['batch']}" if report["batch"] > 1 else ""
+    place = f"{report['threads']} CPU thread{'s' * (report['threads'] > 1)}" if report["device"] == "cpu" else report["device"]
+    figure.suptitle(f"{report['model']}, {what}: {report['mode']}{batch}, {place}", fontsize=10.5 if len(keys) > 1 else 8.5, color="#374151")
     with atomic_write(path) as beside:
         figure.savefig(beside, dpi=110)
     plt.close(figure)
     return path
 
 
-def _panel(axis: Any, found: Mapping[str, Any], key: str) -> None:
-    title, unit, one = PANELS[key]
+def _panel(axis: Any, report: Mapping[str, Any], key: str) -> None:
+    title, unit, unit_size = PANELS[key]
     sizes: dict[int, str] = {}
-    for index, (kind, of_kind) in enumerate(found["kinds"].items()):
+    for index, (kind, of_kind) in enumerate(report["kinds"].items()):
         rows = [row for row in of_kind["sizes"] if row[key] is not None]
         sizes |= {row["positions"]: _size(row["size"]) for row in of_kind["sizes"]}
         power = of_kind["exponents"][key]
         label = kind if power is None else f"{kind}  {power:.2f}"
         axis.plot(
-            [row["positions"] for row in rows], [row[key] / one for row in rows], label=label, linewidth=1.6, markersize=5,
+            [row["positions"] for row in rows], [row[key] / unit_size for row in rows], label=label, linewidth=1.6, markersize=5,
             color=COLOURS[index % len(COLOURS)], marker=MARKERS[index % len(MARKERS)],
         )  # fmt: skip
-    axis.set(xscale="log", yscale="log", title=title, ylabel=unit, xlabel="pixels" if found["layer"] is None else "positions of the map")
+    axis.set(xscale="log", yscale="log", title=title, ylabel=unit, xlabel="pixels" if report["layer"] is None else "positions of the map")
     axis.set_xticks(sorted(sizes), [sizes[positions] for positions in sorted(sizes)])
     axis.minorticks_off()
     axis.grid(alpha=0.25)

@@ -58,9 +58,9 @@ class Source:
             return self
         if self.registered is not None:
             name, _, tag = self.registered.partition(".")
-            found = get_entry(name).tag_of_kind(kind, tag)
-            if found is not None:
-                return _of_checkpoint(fetch_checkpoint(f"{name}.{found}"), self.preprocessing, f"{name}.{found}")
+            other_tag = get_entry(name).tag_of_kind(kind, tag)
+            if other_tag is not None:
+                return _of_checkpoint(fetch_checkpoint(f"{name}.{other_tag}"), self.preprocessing, f"{name}.{other_tag}")
         shapes = {parameter.name: parameter.shape for parameter in parameters(changed)}
         if self.tensors is None or shapes == {name: tuple(np.shape(tensor)) for name, tensor in self.tensors.items()}:
             return replace(self, spec=changed)
@@ -168,24 +168,24 @@ class AttentionProbe:
         reach: (H, W) how strongly each position reaches the point through all of these layers; it sums to 1.
     """
 
-    def __init__(self, source: Source, block: str, shown: View, samples: int = 8, seed: int = 0, device: str = "cpu"):
-        self._asked = source, block, shown, samples, seed, device
+    def __init__(self, source: Source, block: str, view: View, samples: int = 8, seed: int = 0, device: str = "cpu"):
+        self._asked = source, block, view, samples, seed, device
         spec, tensors = source.spec, source.tensors
         self.weights, self.digest = "random" if tensors is None else "trained", source.digest
-        network = random_network(spec, shown.image, seed) if tensors is None else torch_model(spec, tensors)
-        network, image = network.to(device), shown.image.to(device)
+        network = random_network(spec, view.image, seed) if tensors is None else torch_model(spec, tensors)
+        network, image = network.to(device), view.image.to(device)
         names = [f"{block}.{layer}" for layer in LAYERS[attention_blocks(spec)[block].kind]]
         modules: dict[str, Any] = {name: network.get_submodule(name) for name in names}
-        with is_tracing({**modules, block: network.get_submodule(block)}) as found, torch.no_grad():
+        with is_tracing({**modules, block: network.get_submodule(block)}) as tensors, torch.no_grad():
             network(image)
-        self.map = tuple(found[names[0]][0].shape[2:])
-        self.position = shown.position(*self.map)
-        layers = {name.rpartition(".")[2]: (modules[name], _on_whole_map(modules, names, name, found)) for name in names}
+        self.map = tuple(tensors[names[0]][0].shape[2:])
+        self.position = view.position(*self.map)
+        layers = {name.rpartition(".")[2]: (modules[name], _on_whole_map(modules, names, name, tensors)) for name in names}
         self.attention = {name: attention_weights(*layer, *self.position).mean(0).cpu().numpy() for name, layer in layers.items()}
         self.reach = reach(list(layers.values()), *self.position).cpu().numpy()  # (H, W) of the map
-        target = shown.position(*found[block][1].shape[2:])
+        target = view.position(*tensors[block][1].shape[2:])
         self._field = lambda: receptive_field(network, block, image, *target, samples, seed).cpu().numpy()
-        self.pixel = shown.position(*shown.image.shape[2:])
+        self.pixel = view.position(*view.image.shape[2:])
 
     def beside(self, kind: str) -> AttentionProbe | str:
         """What another kind of attention sees, or why nothing: there are no trained weights, or not the memory."""
@@ -207,9 +207,9 @@ class AttentionProbe:
         return self._field()
 
 
-def _on_whole_map(modules: dict[str, nn.Module], names: Sequence[str], name: str, found: dict) -> Tensor:
+def _on_whole_map(modules: dict[str, nn.Module], names: Sequence[str], name: str, tensors: dict) -> Tensor:
     """The input of a layer on the block's whole map: with a stride, the second of a pair gets every other row."""
-    x, whole = found[name][0], found[names[0]][0]
+    x, whole = tensors[name][0], tensors[names[0]][0]
     if x.shape[2:] == whole.shape[2:]:
         return x
     with torch.no_grad():

@@ -16,7 +16,7 @@ from axialzoo.checkpoint import Checkpoint, default_config, load_checkpoint, sav
 from axialzoo.hub import fetch_checkpoint
 from axialzoo.ops.kernels import kernel_status
 from axialzoo.runtime.device import AUTO, DeviceError, is_cpu
-from axialzoo.runtime.local import optimizable, serving
+from axialzoo.runtime.local import optimizable, kernel_status_for
 from axialzoo.runtime.process import Worker
 from axialzoo.runtime.runner import Runner
 from axialzoo.runtime.system import cores
@@ -33,8 +33,8 @@ def benchmark(
     batch: int = 1,
     threads: int | None = None,
     rounds: int = 5,
-    wanted: Sequence[Target] | None = None,
-    told: Callable[[str], None] = lambda text: None,
+    run_targets: Sequence[Target] | None = None,
+    log: Callable[[str], None] = lambda text: None,
     device: str = AUTO,
 ) -> dict[str, Any]:
     """Time of a forward pass in float32 of each form of a model, each in a process of its own, a short turn of one after the other.
@@ -45,8 +45,8 @@ def benchmark(
         batch: Images at once.
         threads: Cores that each process may use; default all.
         rounds: Turns of each.
-        wanted: Which forms; default all, installed or not. The first is what the others are compared with.
-        told: Gets a line as each is begun.
+        run_targets: Which forms; default all, installed or not. The first is what the others are compared with.
+        log: Gets a line as each is begun.
         device: Where to compute; a back end that does not find it cannot run.
 
     Returns:
@@ -62,23 +62,23 @@ def benchmark(
         x = np.random.default_rng(0).standard_normal((batch, height, width, spec.backbone.in_channels), np.float32)
         threads = min(threads or cores(), cores())
         runs, timed = [], []
-        for place in targets() if wanted is None else wanted:
-            run = {"name": place.name, "framework": place.framework, "backend": place.backend, "ok": None, "detail": why_not(place)}
+        for target in targets() if run_targets is None else run_targets:
+            run = {"name": target.name, "framework": target.framework, "backend": target.backend, "ok": None, "detail": why_not(target)}
             runs.append(run)
             if run["detail"]:
                 continue
-            told(f"starting {run['name']} ...")
-            worker = Worker(place.framework, place.backend, threads=threads)
+            log(f"starting {run['name']} ...")
+            worker = Worker(target.framework, target.backend, threads=threads)
             stack.callback(worker.close)
-            how: dict[str, Any] = {"compiled": True, "optimize": place.optimize, "device": device}
+            options: dict[str, Any] = {"compiled": True, "optimize": target.optimize, "device": device}
             try:
-                runner = Runner(checkpoint, *place[:2], **how, worker=worker)
+                runner = Runner(checkpoint, *target[:2], **options, worker=worker)
             except DeviceError as error:
                 run["detail"] = str(error).partition(": ")[2]
                 continue
             if not is_cpu(runner.device):
                 run["detail"] = f"on {runner.device}"
-                if place.optimize:
+                if target.optimize:
                     run["detail"] = f"no inference form {run['detail']}"
                     continue
             run["outputs"] = runner.outputs(x)  # the first call, which may compile
@@ -86,11 +86,11 @@ def benchmark(
         if not timed and device != AUTO:
             refuse_device(device, runs)
         for turn in range(rounds):
-            told(f"round {turn + 1} of {rounds} ...")
+            log(f"round {turn + 1} of {rounds} ...")
             for _, worker, wall, busy in timed:
-                found = worker.times("float32", x, SECONDS)
-                wall += found["wall"]
-                busy += found["cpu"]
+                times = worker.times("float32", x, SECONDS)
+                wall += times["wall"]
+                busy += times["cpu"]
         for run, _, wall, busy in timed:
             run.update(_summary(wall, busy, batch), ok=True)
         _compare([run for run, *_ in timed])
@@ -106,12 +106,12 @@ def benchmark(
     }
 
 
-def why_not(place: Target) -> str:
+def why_not(target: Target) -> str:
     """Why a form cannot run here; empty where it can."""
-    if place.missing:
-        return f"not installed ({', '.join(place.missing)})"
-    if place.optimize and not optimizable(place.backend, "float32"):
-        return f"no CPU kernel: {serving(place.backend).reason}"
+    if target.missing:
+        return f"not installed ({', '.join(target.missing)})"
+    if target.optimize and not optimizable(target.backend, "float32"):
+        return f"no CPU kernel: {kernel_status_for(target.backend).reason}"
     return ""
 
 
@@ -138,9 +138,9 @@ def _compare(runs: Sequence[dict[str, Any]]) -> None:
     first = runs[0]
     expected = _flat(first["outputs"])
     for run in runs:
-        found = _flat(run.pop("outputs")) if run is not first else expected
-        scale = max(1.0, *(float(np.abs(one).max()) for one in expected))
-        run["difference"] = max(float(np.abs(one - other).max()) for one, other in zip(found, expected, strict=True)) / scale
+        outputs = _flat(run.pop("outputs")) if run is not first else expected
+        scale = max(1.0, *(float(np.abs(array).max()) for array in expected))
+        run["difference"] = max(float(np.abs(array - expected_array).max()) for array, expected_array in zip(outputs, expected, strict=True)) / scale
         run["speedup"] = first["cpu_seconds"] / run["cpu_seconds"]
         if not run["difference"] <= 1e3 * LIMITS["float32"]:  # random weights of a deep model blow rounding up
             raise RuntimeError(f"{run['name']}: its outputs differ from those of {first['name']} by {run['difference']:.1e}; see verify")
@@ -148,7 +148,7 @@ def _compare(runs: Sequence[dict[str, Any]]) -> None:
 
 
 def _flat(outputs: dict[str, Any]) -> list[np.ndarray]:
-    return [one for name in sorted(outputs) for one in (outputs[name] if isinstance(outputs[name], list) else [outputs[name]])]
+    return [array for name in sorted(outputs) for array in (outputs[name] if isinstance(outputs[name], list) else [outputs[name]])]
 
 
 def _checkpoint(source: str, stack: ExitStack) -> tuple[Checkpoint, str]:

@@ -54,8 +54,8 @@ def transpose_attention(layer: AxialAttention | Attention2D, x: Tensor, cotangen
     """
     values = torch.zeros_like(cotangent, requires_grad=True)
     with torch.enable_grad():
-        found = retrieve(layer, x.detach(), values)
-    return torch.autograd.grad(found, values, cotangent)[0]
+        retrieved = retrieve(layer, x.detach(), values)
+    return torch.autograd.grad(retrieved, values, cotangent)[0]
 
 
 def attention_weights(layer: AxialAttention | Attention2D, x: Tensor, row: int, column: int) -> Tensor:

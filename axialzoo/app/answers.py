@@ -98,7 +98,7 @@ def answer(runners: Runners, source: str, path: Path, frameworks: Sequence[str])
         columns.append(Column(runner.title, result, drawn, seconds, memory))
     drawn = columns[0].drawn
     if len(columns) > 1:
-        drawn = task.draw(picture, {one.title: one.result for one in columns}, model=config.model, seen=view)
+        drawn = task.draw(picture, {column.title: column.result for column in columns}, model=config.model, seen=view)
     said = {"model": config.model, "digest": config.digest, "predictions": predictions, "pictures": []}
     return Answer(path.name, picture, image_notes(picture), config, tuple(columns), drawn, said)
 

@@ -94,34 +94,34 @@ def attention_view(
         raise SpecError(f"{source} has no attention to look at: its blocks are convolutions")
     block = known[len(known) // 2] if layer is None else find_block(model.spec, layer)
     (kind,) = parse_kinds(kind)
-    across, down = (min(max(one, 0.0), 1 - 1e-9) for one in share)
-    shown = view_at(picture, (across, down), model.preprocessing)
-    own = AttentionProbe(model, block, shown)
-    other = own.beside(kind)
+    across, down = (min(max(coordinate, 0.0), 1 - 1e-9) for coordinate in share)
+    view = view_at(picture, (across, down), model.preprocessing)
+    probe = AttentionProbe(model, block, view)
+    other = probe.beside(kind)
     if isinstance(other, str):
         beside = Panel(kind, f"skipped: {other}", None)
     else:
         what = KINDS[kind][0].partition(" (")[0]
-        beside = _panel(f"{kind}: {what}", other.reach, other.position, shown, f"{other.weights} weights")
-    layers = [name for name in reversed(LAYERS["axial"] + LAYERS["attention"]) if name in own.attention]
-    return AttentionView(block, (own.map[0], own.map[1]), own.weights, tuple(_hops(own, layers, shown)), beside)
+        beside = _panel(f"{kind}: {what}", other.reach, other.position, view, f"{other.weights} weights")
+    layers = [name for name in reversed(LAYERS["axial"] + LAYERS["attention"]) if name in probe.attention]
+    return AttentionView(block, (probe.map[0], probe.map[1]), probe.weights, tuple(_steps(probe, layers, view)), beside)
 
 
-def _hops(own: Any, layers: list[str], shown: Any) -> Iterator[Panel]:
+def _steps(probe: Any, layers: list[str], view: Any) -> Iterator[Panel]:
     """The last layer's weights, and what reaches through the one before as well."""
     first = layers[0]
-    yield _panel(f"First look: {WORDS[first]}", own.attention[first], own.position, shown)
+    yield _panel(f"First look: {WORDS[first]}", probe.attention[first], probe.position, view)
     if len(layers) > 1:
-        yield _panel(f"Second look: from all of these, {WORDS[layers[1]].replace('its', 'their')}s", own.reach, own.position, shown)
+        yield _panel(f"Second look: from all of these, {WORDS[layers[1]].replace('its', 'their')}s", probe.reach, probe.position, view)
 
 
-def _panel(title: str, weights: np.ndarray, position: tuple[int, int], shown: Any, more: str = "") -> Panel:
+def _panel(title: str, weights: np.ndarray, position: tuple[int, int], view: Any, more: str = "") -> Panel:
     from axialzoo.analysis.picture import heat_over
     from axialzoo.analysis.weights import spread
 
     numbers = spread(weights, *position)
     note = f"reaches {100 * numbers['reached']:.0f} % of the map; as wide as {numbers['effective_positions']:,.0f} equal weights"
-    return Panel(title, f"{note}, {more}" if more else note, _drawn(heat_over(_fitted(shown.photo), weights), shown.share))
+    return Panel(title, f"{note}, {more}" if more else note, _drawn(heat_over(_fitted(view.photo), weights), view.share))
 
 
 def _fitted(photo: Image.Image) -> Image.Image:

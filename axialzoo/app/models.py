@@ -18,21 +18,21 @@ from axialzoo.runtime.frameworks import available, process_backend
 from axialzoo.runtime.process import Worker
 from axialzoo.spec import list_models
 
-KEPT = 4  # runners; each of Keras is a process of about half a GiB
+MAX_RUNNERS = 4  # runners; each of Keras is a process of about half a GiB
 
 
-def offered(wanted: Sequence[str] = ()) -> tuple[str, ...]:
-    """The sources of the models that can be chosen: `wanted`, or else every model whose weights are here.
+def offered(requested: Sequence[str] = ()) -> tuple[str, ...]:
+    """The sources of the models that can be chosen: `requested`, or else every model whose weights are here.
 
     Args:
-        wanted: Names, folders or ``org/repo``.
+        requested: Names, folders or ``org/repo``.
 
     Raises:
         CheckpointError, SpecError: for one that has no weights or cannot be had.
     """
-    for source in wanted:
+    for source in requested:
         checkpoint_of(source)
-    return tuple(dict.fromkeys(wanted)) or (*list_models(pretrained=True), *(name for name in OFFICIAL if pulled_dir(name).exists()))
+    return tuple(dict.fromkeys(requested)) or (*list_models(pretrained=True), *(name for name in OFFICIAL if pulled_dir(name).exists()))
 
 
 @cache
@@ -60,9 +60,9 @@ class Runners:
         most: How many are kept.
     """
 
-    def __init__(self, most: int = KEPT):
-        self._most, self._lock = most, threading.Lock()
-        self._kept: OrderedDict[tuple[str, str], tuple[Runner, contextlib.ExitStack]] = OrderedDict()
+    def __init__(self, most: int = MAX_RUNNERS):
+        self._max_runners, self._lock = most, threading.Lock()
+        self._runners: OrderedDict[tuple[str, str], tuple[Runner, contextlib.ExitStack]] = OrderedDict()
 
     def get(self, source: str, framework: str) -> Runner:
         """The runner of a model in a framework, which is made where it is not there yet.
@@ -76,27 +76,27 @@ class Runners:
         """
         with self._lock:
             key = (source, framework)
-            if key not in self._kept:
-                self._kept[key] = _made(source, framework)
-            self._kept.move_to_end(key)
-            while len(self._kept) > self._most:
-                self._kept.popitem(last=False)[1][1].close()
-            return self._kept[key][0]
+            if key not in self._runners:
+                self._runners[key] = _start_runner(source, framework)
+            self._runners.move_to_end(key)
+            while len(self._runners) > self._max_runners:
+                self._runners.popitem(last=False)[1][1].close()
+            return self._runners[key][0]
 
     def forget(self, source: str, framework: str) -> None:
         """Ends a runner, such as one whose process failed."""
         with self._lock:
-            if found := self._kept.pop((source, framework), None):
-                found[1].close()
+            if entry := self._runners.pop((source, framework), None):
+                entry[1].close()
 
     def close(self) -> None:
         """Ends all of them."""
         with self._lock:
-            while self._kept:
-                self._kept.popitem()[1][1].close()
+            while self._runners:
+                self._runners.popitem()[1][1].close()
 
 
-def _made(source: str, framework: str) -> tuple[Runner, contextlib.ExitStack]:
+def _start_runner(source: str, framework: str) -> tuple[Runner, contextlib.ExitStack]:
     checkpoint = checkpoint_of(source)
     with contextlib.ExitStack() as stack:
         worker, backend = None, None

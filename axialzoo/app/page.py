@@ -49,7 +49,7 @@ class _Page:
     def __init__(self, models: Sequence[str], runners: Runners):
         self.models, self.runners = list(models), runners
         self.frameworks = {title: name for name, title in frameworks().items()}
-        self.first = next((one for one in samples() if one.model in self.models), samples()[0])
+        self.first = next((sample for sample in samples() if sample.model in self.models), samples()[0])
         self.start = self.first.model if self.first.model in self.models else self.models[0]
 
     def draw(self) -> None:
@@ -64,7 +64,7 @@ class _Page:
                 )  # fmt: skip
                 vars(self.picture)["preprocess"] = unread  # gradio's own opens it
                 with gr.Row(elem_classes="az-samples"):
-                    self.samples = [gr.Button(one.title, icon=one.path, size="sm") for one in samples()]
+                    self.samples = [gr.Button(sample.title, icon=sample.path, size="sm") for sample in samples()]
             with gr.Column(scale=6, min_width=300):
                 gr.HTML('<div class="az-section"><h2>See what a model says of it</h2></div>')
                 self.model = gr.Dropdown(self.models, value=self.start, label="Model", elem_id="az-model")
@@ -107,25 +107,25 @@ class _Page:
 
     def connect(self, blocks: gr.Blocks) -> None:
         """What happens when."""
-        asked = [self.picture, self.model, self.chosen, self.across, self.down, self.kind]
-        point = [self.picture, self.model, self.layer, self.across, self.down, self.kind]
-        seen = [self.point, self.looks]
-        shown = [self.result, self.as_json, self.as_picture, self.code, self.layer, *seen]
+        prediction_inputs = [self.picture, self.model, self.chosen, self.across, self.down, self.kind]
+        point_inputs = [self.picture, self.model, self.layer, self.across, self.down, self.kind]
+        attention_outputs = [self.point, self.looks]
+        all_outputs = [self.result, self.as_json, self.as_picture, self.code, self.layer, *attention_outputs]
         # what is asked while an answer is on its way is answered after it, the last alone; gradio's default is to drop it
         quiet: dict[str, Any] = {"show_progress": "minimal", "concurrency_id": "compute", "concurrency_limit": 1}
         quiet["trigger_mode"] = "always_last"
 
-        for button, one in zip(self.samples, samples()):
-            model = one.model if one.model in self.models else gr.skip()
-            chosen = button.click(lambda one=one, model=model: (str(one.path), model), None, [self.picture, self.model], queue=False)
-            chosen.then(self.everything, asked, shown, **quiet)
+        for button, sample in zip(self.samples, samples()):
+            model = sample.model if sample.model in self.models else gr.skip()
+            chosen = button.click(lambda sample=sample, model=model: (str(sample.path), model), None, [self.picture, self.model], queue=False)
+            chosen.then(self.everything, prediction_inputs, all_outputs, **quiet)
         # the browser says that a picture was taken away while it is still there: a step that does nothing lets it go first
         changed = self.picture.input(lambda: None, None, None, queue=False, trigger_mode="always_last")
         for event in (changed.then, self.model.input, self.chosen.input, self.button.click, blocks.load):
-            event(self.everything, asked, shown, **quiet)
-        self.point.select(self.clicked, self.point, [self.across, self.down], queue=False).then(self.see, point, seen, **quiet)
+            event(self.everything, prediction_inputs, all_outputs, **quiet)
+        self.point.select(self.clicked, self.point, [self.across, self.down], queue=False).then(self.see, point_inputs, attention_outputs, **quiet)
         for event in (self.across.release, self.down.release, self.layer.input, self.kind.input):
-            event(self.see, point, seen, **quiet)
+            event(self.see, point_inputs, attention_outputs, **quiet)
 
     def everything(
         self, path: str | None, model: str, titles: Sequence[str], across: float, down: float, kind: str
@@ -142,12 +142,12 @@ class _Page:
         if path is None:
             return parts.waiting("Choose a picture, or take one with the camera."), *nothing, gr.skip()
         try:
-            found = answer(self.runners, model, Path(path), names)
+            prediction = answer(self.runners, model, Path(path), names)
         except EXPECTED as error:
             return parts.failed(as_text(error)), *nothing, gr.skip()
-        files = found.write(Path(tempfile.mkdtemp(prefix="axialzoo_")))
+        files = prediction.write(Path(tempfile.mkdtemp(prefix="axialzoo_")))
         buttons = [gr.DownloadButton(value=str(file), interactive=True) for file in files]
-        return parts.results(found), *buttons, code(model, found.name, names[0])
+        return parts.results(prediction), *buttons, code(model, prediction.name, names[0])
 
     def layers(self, model: str) -> Any:
         """The blocks of the model that attend, the middle one chosen."""

@@ -39,7 +39,7 @@ def waiting(text: str) -> str:
 
 def results(answer: Answer) -> str:
     """A column for each framework, and what was used."""
-    columns = "".join(_column(one, answer) for one in answer.columns)
+    columns = "".join(_column(column, answer) for column in answer.columns)
     said = "".join(f'<p class="az-quiet">{escape(answer.name)}: {escape(note)}</p>' for note in answer.notes)
     return f'<div class="az-columns az-of-{len(answer.columns)}">{columns}</div>{said}{facts(answer)}'
 
@@ -47,19 +47,19 @@ def results(answer: Answer) -> str:
 def facts(answer: Answer) -> str:
     """Model, digest, time and memory."""
     rows = [("model", escape(answer.config.model)), ("digest of the weights", f"<code>{escape(answer.config.digest[:23])}…</code>")]
-    for one in answer.columns:
-        memory = "" if one.memory is None else f", its process held {one.memory / 2**20:,.0f} MiB at most"
-        rows.append((escape(one.title), f"{1000 * one.seconds:,.0f} ms{memory}"))
+    for column in answer.columns:
+        memory = "" if column.memory is None else f", its process held {column.memory / 2**20:,.0f} MiB at most"
+        rows.append((escape(column.title), f"{1000 * column.seconds:,.0f} ms{memory}"))
     return '<dl class="az-facts">' + "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in rows) + "</dl>"
 
 
-def attention_html(found: AttentionView) -> str:
+def attention_html(view: AttentionView) -> str:
     """The looks one after the other, and the other kind beside them."""
-    hops = "".join(_figure(panel, f"az-hop az-hop-{number}") for number, panel in enumerate(found.steps))
-    learned = "" if found.weights == "trained" else " Random weights: nothing is learned here."
-    caption = f"{found.layer}, a map of {found.map[0]} x {found.map[1]} positions, the mean over its heads.{learned}"
+    steps = "".join(_figure(panel, f"az-hop az-hop-{number}") for number, panel in enumerate(view.steps))
+    learned = "" if view.weights == "trained" else " Random weights: nothing is learned here."
+    caption = f"{view.layer}, a map of {view.map[0]} x {view.map[1]} positions, the mean over its heads.{learned}"
     return (
-        f'<div class="az-looks">{hops}{_figure(found.other, "az-other")}</div><p class="az-quiet">{escape(caption)} '
+        f'<div class="az-looks">{steps}{_figure(view.other, "az-other")}</div><p class="az-quiet">{escape(caption)} '
         "Bright is much, dark is nothing; each picture by its own largest weight.</p>"
     )
 

@@ -37,5 +37,5 @@ def samples() -> tuple[Sample, ...]:
         'Cat'
     """
     folder = INSTALLED if INSTALLED.is_dir() else IN_CLONE
-    found = json.loads((folder / "samples.json").read_text(encoding="utf-8"))
-    return tuple(Sample(folder / one["file"], one["title"], one["alt"], one["model"]) for one in found)
+    entries = json.loads((folder / "samples.json").read_text(encoding="utf-8"))
+    return tuple(Sample(folder / entry["file"], entry["title"], entry["alt"], entry["model"]) for entry in entries)

@@ -28,7 +28,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = PORT,
     wait: bool = True,
-    told: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = lambda text: None,
 ) -> Callable[[], None]:
     """Serves the page until it is interrupted.
 
@@ -37,7 +37,7 @@ def serve(
         host: On which address; the default can be reached from this machine alone.
         port: On which port; 0 for any that is free.
         wait: Whether to return only once it has ended.
-        told: Gets the address.
+        log: Gets the address.
 
     Returns:
         What ends it, where `wait` is False.
@@ -58,13 +58,13 @@ def serve(
     if not frameworks():
         raise ModuleNotFoundError("neither PyTorch nor Keras is installed; pip install 'axialzoo[torch]' or 'axialzoo[keras-tensorflow]'")
     runners = Runners()
-    taken = _listening(host, port)
+    listener = _bind(host, port)
     server = _server(build(chosen, runners))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]}, daemon=True)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not server.started and thread.is_alive():
         time.sleep(0.02)
-    told(f"the page: http://{host if host != '0.0.0.0' else '127.0.0.1'}:{taken.getsockname()[1]}")
+    log(f"the page: http://{host if host != '0.0.0.0' else '127.0.0.1'}:{listener.getsockname()[1]}")
     threading.Thread(target=_warm, args=(runners, chosen[0]), daemon=True).start()
 
     def end() -> None:
@@ -76,26 +76,26 @@ def serve(
         try:
             thread.join()
         except KeyboardInterrupt:
-            told("ended")
+            log("ended")
         finally:
             end()
     return end
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int) -> socket.socket:
     """A socket that is bound.
 
     Raises:
         OSError: where that is not possible, such as for a port that is taken.
     """
-    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        made.bind((host, port))
+        listener.bind((host, port))
     except OSError as error:
-        made.close()
+        listener.close()
         raise OSError(f"port {port} of {host}: {error.strerror or error}; choose another with --port, such as {port + 1}") from None
-    return made
+    return listener
 
 
 def _server(page: Any) -> Any:
@@ -108,22 +108,22 @@ def _server(page: Any) -> Any:
         FastAPI(docs_url=None, redoc_url=None, openapi_url=None), page, path="", ssr_mode=False, footer_links=[], run_history=False,
         theme=_theme(), css_paths=Path(__file__).with_name("page.css"), max_file_size=LARGEST, enable_monitoring=False, pwa=False,
     )  # fmt: skip
-    return uvicorn.Server(uvicorn.Config(_Kept(app), log_level="warning", ws="none"))
+    return uvicorn.Server(uvicorn.Config(_WithContentPolicy(app), log_level="warning", ws="none"))
 
 
-class _Kept:
+class _WithContentPolicy:
     """An application whose answers tell the browser to fetch nothing from elsewhere."""
 
     def __init__(self, app: Any):
         self._app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        async def told(message: Any) -> None:
+        async def send_with_policy(message: Any) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": [*message["headers"], (b"content-security-policy", POLICY.encode())]}
             await send(message)
 
-        await self._app(scope, receive, told)
+        await self._app(scope, receive, send_with_policy)
 
 
 def _warm(runners: Any, source: str) -> None:

@@ -57,15 +57,15 @@ def chunks_of(paths: Sequence[str | os.PathLike], size: int) -> list[Chunk]:
     Raises:
         DataError: where there is no such file, or nothing to predict.
     """
-    found: list[Chunk] = []
+    chunks: list[Chunk] = []
     loose: list[str] = []
 
     def close() -> None:
         if loose:
-            found.append(Chunk(len(found), paths=tuple(loose)))
+            chunks.append(Chunk(len(chunks), paths=tuple(loose)))
             loose.clear()
 
-    for path in (file for given in paths for file in _files(Path(given))):
+    for path in (file for path_argument in paths for file in _files(Path(path_argument))):
         if path.suffix.lower() not in (TAR, PARQUET):
             loose.append(str(path))
             if len(loose) == size:
@@ -73,12 +73,12 @@ def chunks_of(paths: Sequence[str | os.PathLike], size: int) -> list[Chunk]:
             continue
         close()
         count = _count(str(path))
-        found += [Chunk(len(found) + at, str(path), (), first, min(first + size, count)) for at, first in enumerate(range(0, count, size))]
+        chunks += [Chunk(len(chunks) + offset, str(path), (), first, min(first + size, count)) for offset, first in enumerate(range(0, count, size))]
     close()
-    if not found:
+    if not chunks:
         looked = ", ".join((*SUFFIXES, TAR, PARQUET))
         raise DataError(f"{', '.join(map(str, paths))}: expected pictures, tar shards or Parquet files, found none; looked for {looked}")
-    return found
+    return chunks
 
 
 def pictures_of(chunk: Chunk) -> Iterator[ImagePrediction]:
@@ -154,8 +154,8 @@ def _pictures_in_tar(shard: str) -> tuple[list[Member], str]:
     """Its chunks are done one after the other, so that the last shard is the one asked for again."""
     members, damage = scan_tar(shard)
     keys, maps = {member.name.rpartition(".")[0] for member in members}, f".{MAP}"
-    pictures = [one for one in members if one.name.lower().endswith(SUFFIXES)]
-    return [one for one in pictures if not (one.name.endswith(maps) and one.name.removesuffix(maps) in keys)], damage
+    pictures = [member for member in members if member.name.lower().endswith(SUFFIXES)]
+    return [member for member in pictures if not (member.name.endswith(maps) and member.name.removesuffix(maps) in keys)], damage
 
 
 @lru_cache(maxsize=1)

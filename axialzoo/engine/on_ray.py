@@ -38,22 +38,22 @@ def run_on_ray(work: Work, chunks: Sequence[Chunk], workers: int, address: str |
     Raises:
         ModuleNotFoundError: where Ray is not installed, saying how to install it.
     """
-    ray = started(address, workers * work.threads)
+    ray = start_ray(address, workers * work.threads)
     try:
         rows = [{"chunk": json.dumps(chunk.to_json())} for chunk in chunks]
-        made = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
+        results = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
             Actor,
             fn_constructor_args=(work.to_json(),),
             compute=ray.data.ActorPoolStrategy(size=min(workers, len(rows))),
             num_cpus=work.threads,
         )
-        for row in made.iter_rows():
+        for row in results.iter_rows():
             yield {name: int(row[name]) for name in ("number", "pictures", "errors")}
     finally:
         ray.shutdown()
 
 
-def started(address: str | None, cores: int) -> Any:
+def start_ray(address: str | None, cores: int) -> Any:
     """Ray, connected to a cluster, or begun here with so many cores, without a page and without telling anyone."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

@@ -62,11 +62,11 @@ class Plan:
 
 def input_digest(chunks: Sequence[Chunk]) -> str:
     """Of which pictures are in which chunk."""
-    made = hashlib.sha256()
+    hasher = hashlib.sha256()
     for chunk in chunks:
         size = os.path.getsize(chunk.shard) if chunk.shard else 0
-        made.update(json.dumps([chunk.to_json(), size]).encode())
-    return f"sha256:{made.hexdigest()}"
+        hasher.update(json.dumps([chunk.to_json(), size]).encode())
+    return f"sha256:{hasher.hexdigest()}"
 
 
 def part_path(folder: Path, number: int) -> Path:
@@ -90,10 +90,10 @@ def open_run(folder: Path, plan: Plan, inputs: Sequence[str | os.PathLike], *, r
         before, now = json.loads((folder / NOTE).read_text()), plan.to_json()
         differing = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
         if differing:
-            told = "; ".join(f"{key} was {before.get(key)!r}, is {now.get(key)!r}" for key in differing)
-            raise FileExistsError(f"{folder}: holds another run ({NOTE}): {told}; choose another folder, or replace it (--force)")
-        for left in folder.glob(".*.part-*"):  # of a process that was killed as it wrote
-            left.unlink(missing_ok=True)
+            differences = "; ".join(f"{key} was {before.get(key)!r}, is {now.get(key)!r}" for key in differing)
+            raise FileExistsError(f"{folder}: holds another run ({NOTE}): {differences}; choose another folder, or replace it (--force)")
+        for leftover in folder.glob(".*.part-*"):  # of a process that was killed as it wrote
+            leftover.unlink(missing_ok=True)
         return
     if os.path.lexists(folder) and not (resume and folder.is_dir() and not any(folder.iterdir())):
         check_output(folder, inputs=inputs, overwrite=overwrite)

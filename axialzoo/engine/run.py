@@ -101,28 +101,28 @@ def predict_batch(
     if len(names) != 1:
         raise SpecError(f"framework: expected one, found {framework!r}")
     backend = process_backend() if names[0] == "keras" else None
-    checkpoint, asked = fetch_checkpoint(model), tta_from_options(**tta)
-    check_decodable(checkpoint.config, asked)
+    checkpoint, tta_config = fetch_checkpoint(model), tta_from_options(**tta)
+    check_decodable(checkpoint.config, tta_config)
     chunks = chunks_of(inputs, chunk)
     config, total = checkpoint.config, sum(map(len, chunks))
     optimized = optimize and optimizable(backend, "float32", "cpu" if device == AUTO else device)
     plan = Plan(
-        config.model, config.digest, names[0], backend, optimized, threads, batch_size, dict(asked.asked), top, total, len(chunks),
+        config.model, config.digest, names[0], backend, optimized, threads, batch_size, dict(tta_config.asked), top, total, len(chunks),
         input_digest(chunks), None if device == AUTO else device,
     )  # fmt: skip
     open_run(folder, plan, inputs, resume=resume, overwrite=overwrite)
-    left = pending_chunks(folder, chunks)
+    pending = pending_chunks(folder, chunks)
     where = str(checkpoint.folder.resolve())
     work = Work(
         str(model), where, config.digest, str(folder.resolve()), names[0], backend, optimize, dict(tta), top, batch_size, threads, device
     )
     workers = workers or max(cores() // threads, 1)
-    counted, errors, started = total - sum(map(len, left)), 0, time.monotonic()
-    if left:
-        found = run_on_ray(work, left, workers, address) if engine == "ray" else run_on_processes(work, left, workers)
-        for one in found:
-            counted, errors = counted + one["pictures"], errors + one["errors"]
+    predicted, errors, started = total - sum(map(len, pending)), 0, time.monotonic()
+    if pending:
+        finished = run_on_ray(work, pending, workers, address) if engine == "ray" else run_on_processes(work, pending, workers)
+        for counts in finished:
+            predicted, errors = predicted + counts["pictures"], errors + counts["errors"]
             if progress:
-                progress(counted, total)
+                progress(predicted, total)
     about = {"model": config.model, "digest": config.digest, "out": str(folder), "pictures": total, "parts": len(chunks)}
-    return {**about, "done": sum(map(len, left)), "errors": errors, "seconds": round(time.monotonic() - started, 3)}
+    return {**about, "done": sum(map(len, pending)), "errors": errors, "seconds": round(time.monotonic() - started, 3)}

@@ -65,7 +65,7 @@ class Work:
         Returns:
             Its ``number``, how many ``pictures`` it has, and how many of them are ``errors``.
         """
-        opened = pictures_of(chunk)
-        rows = [row_of(one, self.top) for one in predict_opened([self.runner], opened, self.batch, tta_from_options(**self.tta))]
+        images = pictures_of(chunk)
+        rows = [row_of(prediction, self.top) for prediction in predict_opened([self.runner], images, self.batch, tta_from_options(**self.tta))]
         write_rows(part_path(Path(self.out), chunk.number), rows)
         return {"number": chunk.number, "pictures": len(rows), "errors": sum(row["error"] is not None for row in rows)}

@@ -39,7 +39,7 @@ def export_model(
     size: Any = None,
     any_size: bool = False,
     overwrite: bool = False,
-    told: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Writes a checkpoint for another runtime; any batch, one height and width or any.
 
@@ -50,7 +50,7 @@ def export_model(
         size: A side, (height, width) or ``"320x480"``; default the model's own.
         any_size: Leave height and width free.
         overwrite: Whether what is at `target` may be replaced.
-        told: Gets a line before each step.
+        log: Gets a line before each step.
 
     Returns:
         ``target``, ``format``, ``framework``, ``sizes`` (``"any"`` or [height, width]), ``compared`` (of each batch and size, the largest
@@ -67,35 +67,35 @@ def export_model(
     if any_size and size is not None:
         raise ExportError("export: expected a size or any size, found both; leave one out")
     suffix, sizes = format_of(target), "any" if any_size else "fixed"
-    place = _place(framework, suffix)
-    reason = ROUTES[place, suffix].reason(sizes)
+    exporter = _exporter(framework, suffix)
+    reason = ROUTES[exporter, suffix].reason(sizes)
     if reason:
-        raise ExportError(f"{target}: {FORMATS[suffix]} of {'any' if any_size else 'one'} size can't be had from {place}: {reason}")
+        raise ExportError(f"{target}: {FORMATS[suffix]} of {'any' if any_size else 'one'} size can't be had from {exporter}: {reason}")
     require_packages(f"writing {FORMATS[suffix]}", PACKAGES.get(suffix, {}))
     checkpoint = fetch_checkpoint(source)
     check_output(target, inputs=(checkpoint.folder,), overwrite=overwrite)
     spec = checkpoint.config.spec
     fixed = None if any_size else size_pair(size) if size is not None else spec.input_size
-    original, write = _prepared(place, suffix, checkpoint, fixed)
-    told(f"writing {FORMATS[suffix]} from {place} ...")
+    original, write = _original_and_writer(exporter, suffix, checkpoint, fixed)
+    log(f"writing {FORMATS[suffix]} from {exporter} ...")
     beside = folder_written_beside if suffix == "" else atomic_write
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporters' own, of what is compared below
         with beside(target) as path:
             write(path)
-            told("comparing it with its original ...")
+            log("comparing it with its original ...")
             compared = compare(
-                original, load_exported(path, suffix, place), comparison_shapes(spec, fixed), str(target), _exact(place, checkpoint)
+                original, load_exported(path, suffix, exporter), comparison_shapes(spec, fixed), str(target), _exact(exporter, checkpoint)
             )
     target = Path(target)
-    count = sum(file.stat().st_size for file in target.rglob("*") if file.is_file()) if target.is_dir() else target.stat().st_size
+    num_bytes = sum(file.stat().st_size for file in target.rglob("*") if file.is_file()) if target.is_dir() else target.stat().st_size
     return {
         "target": str(target),
         "format": FORMATS[suffix],
-        "framework": place,
+        "framework": exporter,
         "sizes": "any" if fixed is None else list(fixed),
         "compared": compared,
-        "bytes": count,
+        "bytes": num_bytes,
     }
 
 
@@ -123,50 +123,50 @@ def compare(
     Raises:
         ExportError: for a difference above the limit, and where an output is missing or of another shape.
     """
-    random, found = np.random.default_rng(0), []
+    random, comparisons = np.random.default_rng(0), []
     for batch, height, width in shapes:
         x = random.standard_normal((batch, height, width, original.channels), "float32")
-        expected, given = original(x), exported(x)
+        expected, outputs = original(x), exported(x)
         where = f"{target}: at batch {batch} and {height} x {width}"
-        if [a.shape for a in expected] != [b.shape for b in given]:
-            raise ExportError(f"{where} gives {[b.shape for b in given]}, its original {[a.shape for a in expected]}; nothing was written")
-        errors = {"error": _error(expected, given)}
+        if [a.shape for a in expected] != [b.shape for b in outputs]:
+            raise ExportError(f"{where} gives {[b.shape for b in outputs]}, its original {[a.shape for a in expected]}; nothing was written")
+        errors = {"error": _error(expected, outputs)}
         if exact is not None and not errors["error"] <= LIMIT:
-            errors["exact"] = _error(exact(x), given)
+            errors["exact"] = _error(exact(x), outputs)
         if not min(errors.values()) <= LIMIT:  # not-a-number is no number below the limit
             raise ExportError(
                 f"{where} differs from its original by {errors['error']:.1e} of its size, more than {LIMIT:.0e}; nothing was written"
             )
-        found.append({"batch": batch, "height": height, "width": width, **errors})
-    return found
+        comparisons.append({"batch": batch, "height": height, "width": width, **errors})
+    return comparisons
 
 
-def _error(expected: list[np.ndarray], given: list[np.ndarray]) -> float:
+def _error(expected: list[np.ndarray], outputs: list[np.ndarray]) -> float:
     """The largest difference over the largest value, of the output where that is worst."""
-    return max(float(np.abs(a - b).max() / max(np.abs(a).max(), 1e-6)) for a, b in zip(expected, given))
+    return max(float(np.abs(a - b).max() / max(np.abs(a).max(), 1e-6)) for a, b in zip(expected, outputs))
 
 
-def _exact(place: str, checkpoint: Checkpoint) -> Callable | None:
-    """The model in float64, in PyTorch, laid out as `place` lays it out, made when it is asked; None without PyTorch."""
+def _exact(exporter: str, checkpoint: Checkpoint) -> Callable | None:
+    """The model in float64, in PyTorch, laid out as `exporter` lays it out, made when it is asked; None without PyTorch."""
 
     @functools.cache
-    def made() -> Callable:
-        last = channels_last(place)
+    def build_exact() -> Callable:
+        is_channels_last = channels_last(exporter)
         model = torch_model(checkpoint.config.spec, checkpoint.tensors).double()
-        return torch_routes.as_function(keras_routes.turned(model) if last else model, last)
+        return torch_routes.as_function(keras_routes.as_channels_last(model) if is_channels_last else model, is_channels_last)
 
-    return (lambda x: made()(x)) if installed("torch") else None
+    return (lambda x: build_exact()(x)) if installed("torch") else None
 
 
-def _place(framework: str | None, suffix: str) -> str:
+def _exporter(framework: str | None, suffix: str) -> str:
     """``"torch"``, or ``"keras-"`` and the back end of this process."""
-    wanted = framework or ("torch" if suffix in (".pt2", ".onnx") else "keras")
-    (name,) = choose(wanted)
+    framework_or_default = framework or ("torch" if suffix in (".pt2", ".onnx") else "keras")
+    (name,) = choose(framework_or_default)
     return "torch" if name == "torch" else f"keras-{process_backend()}"
 
 
-def _prepared(place: str, suffix: str, checkpoint: Checkpoint, size: tuple[int, int] | None) -> tuple[Callable, Callable]:
+def _original_and_writer(exporter: str, suffix: str, checkpoint: Checkpoint, size: tuple[int, int] | None) -> tuple[Callable, Callable]:
     config, tensors = checkpoint.config, checkpoint.tensors
-    if place == "torch":
-        return torch_routes.prepared(torch_model(config.spec, tensors), suffix, config, size)
-    return keras_routes.prepared(keras_model(config.spec, tensors), suffix, checkpoint, size)
+    if exporter == "torch":
+        return torch_routes.original_and_writer(torch_model(config.spec, tensors), suffix, config, size)
+    return keras_routes.original_and_writer(keras_model(config.spec, tensors), suffix, checkpoint, size)

@@ -18,59 +18,59 @@ from axialzoo.exports.run import Original, flatten_outputs
 from axialzoo.runtime.local import torch_model
 
 
-def prepared(model: Any, suffix: str, checkpoint: Checkpoint, size: tuple[int, int] | None) -> tuple[Original, Callable]:
-    """The model as a function of arrays, and what writes it to a path: see :func:`axialzoo.exports.torch_routes.prepared`."""
+def original_and_writer(model: Any, suffix: str, checkpoint: Checkpoint, size: tuple[int, int] | None) -> tuple[Original, Callable]:
+    """The model as a function of arrays, and what writes it to a path: see :func:`axialzoo.exports.torch_routes.original_and_writer`."""
     import keras
 
-    config, last = checkpoint.config, model.data_format == "channels_last"
+    config, channels_last = checkpoint.config, model.data_format == "channels_last"
     if keras.backend.backend() == "torch":
-        original, write = torch_routes.prepared(model.eval(), suffix, config, size, last=last)
+        original, write = torch_routes.original_and_writer(model.eval(), suffix, config, size, channels_last=channels_last)
         if size is None:
             twin = torch_model(config.spec, checkpoint.tensors)
-            _, write = torch_routes.prepared(turned(twin) if last else twin, suffix, config, size, last=last)
+            _, write = torch_routes.original_and_writer(as_channels_last(twin) if channels_last else twin, suffix, config, size, channels_last=channels_last)
         return original, write
     channels = config.spec.backbone.in_channels
 
     def run(x: np.ndarray) -> list[np.ndarray]:
-        return flatten_outputs(model(torch_routes.laid_out(x, last), training=False), np.asarray)
+        return flatten_outputs(model(torch_routes.to_layout(x, channels_last), training=False), np.asarray)
 
     def write(path: Path) -> None:
         height, width = size or (None, None)
-        shape = (None, height, width, channels) if last else (None, channels, height, width)
+        shape = (None, height, width, channels) if channels_last else (None, channels, height, width)
         signature = [keras.InputSpec(dtype="float32", shape=shape, name="images")]
-        exported = keras.Model(model.input, unnested(model.output)) if isinstance(model.output, dict) else model
+        exported = keras.Model(model.input, flatten_levels(model.output)) if isinstance(model.output, dict) else model
         kind = "litert" if suffix == ".tflite" else "tf_saved_model"
         exported.export(str(path), format=kind, input_signature=signature, verbose=False)
 
     return Original(run, channels), write
 
 
-def unnested(outputs: dict[str, Any]) -> dict[str, Any]:
+def flatten_levels(outputs: dict[str, Any]) -> dict[str, Any]:
     """Outputs by name, those of several levels as ``"boxes.0"`` and so on: signatures hold no lists."""
-    found = {}
+    flat = {}
     for name, value in outputs.items():
-        several = isinstance(value, (list, tuple))
-        found |= {f"{name}.{index}": one for index, one in enumerate(value)} if several else {name: value}
-    return found
+        is_list = isinstance(value, (list, tuple))
+        flat |= {f"{name}.{index}": tensor for index, tensor in enumerate(value)} if is_list else {name: value}
+    return flat
 
 
-def turned(model: Any) -> Any:
+def as_channels_last(model: Any) -> Any:
     """A PyTorch model whose images and maps have channels last, (N, H, W, C)."""
     import torch
 
-    def last(x: Any) -> Any:
+    def to_channels_last(x: Any) -> Any:
         if isinstance(x, dict):
-            return {name: last(one) for name, one in x.items()}
+            return {name: to_channels_last(value) for name, value in x.items()}
         if isinstance(x, (list, tuple)):
-            return [last(one) for one in x]
+            return [to_channels_last(value) for value in x]
         return x.permute(0, 2, 3, 1) if x.dim() == 4 else x
 
-    class Turned(torch.nn.Module):
+    class ChannelsLast(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.model = model
 
         def forward(self, x: Any) -> Any:
-            return last(self.model(x.permute(0, 3, 1, 2)))
+            return to_channels_last(self.model(x.permute(0, 3, 1, 2)))
 
-    return Turned().eval()
+    return ChannelsLast().eval()

@@ -77,7 +77,7 @@ def format_of(path: str | os.PathLike[str]) -> str:
 def as_markdown() -> str:
     """The table, as the documentation prints it."""
     rows = ["| from | format | one size, any batch | any size |", "|---|---|---|---|"]
-    for (place, suffix), route in ROUTES.items():
-        has = [route.reason(sizes).partition(";")[0] or "yes" for sizes in SIZES]
-        rows.append(f"| {place} | {FORMATS[suffix]} ({f'`{suffix}`' if suffix else 'a folder'}) | {has[0]} | {has[1]} |")
+    for (exporter, suffix), target in ROUTES.items():
+        answers = [target.reason(sizes).partition(";")[0] or "yes" for sizes in SIZES]
+        rows.append(f"| {exporter} | {FORMATS[suffix]} ({f'`{suffix}`' if suffix else 'a folder'}) | {answers[0]} | {answers[1]} |")
     return "\n".join(rows)

@@ -31,9 +31,9 @@ class Original:
 def flatten_outputs(outputs: Any, array: Callable[[Any], Any]) -> list[np.ndarray]:
     """The arrays of a tensor, or of a dictionary or list of outputs, by name where they have names: runtimes keep no other order."""
     if isinstance(outputs, Mapping):
-        return [one for name in sorted(outputs, key=sort_key) for one in flatten_outputs(outputs[name], array)]
+        return [leaf for name in sorted(outputs, key=sort_key) for leaf in flatten_outputs(outputs[name], array)]
     if isinstance(outputs, (list, tuple)):
-        return [one for value in outputs for one in flatten_outputs(value, array)]
+        return [leaf for value in outputs for leaf in flatten_outputs(value, array)]
     return [np.asarray(array(outputs))]
 
 
@@ -48,26 +48,26 @@ def names_of(outputs: Any, spec: Model) -> list[str]:
     ]
 
 
-def load_exported(path: Path, suffix: str, place: str) -> Run:
+def load_exported(path: Path, suffix: str, exporter: str) -> Run:
     """The file that was written, read again and run by its own runtime.
 
     Args:
         path: Of the file or folder.
         suffix: Of :data:`axialzoo.exports.routes.FORMATS`.
-        place: Who wrote it, which says how it takes images: PyTorch channels first, Keras as its settings say.
+        exporter: Who wrote it, which says how it takes images: PyTorch channels first, Keras as its settings say.
     """
-    last = channels_last(place)
+    is_channels_last = channels_last(exporter)
 
-    def taken(x: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(x if last else x.transpose(0, 3, 1, 2))
+    def to_layout(x: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(x if is_channels_last else x.transpose(0, 3, 1, 2))
 
     run = {".pt2": _torch, ".onnx": _onnx, ".tflite": _litert, "": _saved_model}[suffix](path)
-    return lambda x: run(taken(x))
+    return lambda x: run(to_layout(x))
 
 
-def channels_last(place: str) -> bool:
+def channels_last(exporter: str) -> bool:
     """Whether images and maps of a model made there have channels last, (N, H, W, C): Keras's do, as its settings say."""
-    if place == "torch":
+    if exporter == "torch":
         return False
     import keras
 
@@ -93,8 +93,8 @@ def _onnx(path: Path) -> Run:
     names = [output.name for output in session.get_outputs()]
 
     def run(x: np.ndarray) -> list[np.ndarray]:
-        found = dict(zip(names, session.run(None, {session.get_inputs()[0].name: x})))
-        return [np.asarray(found[name]) for name in sorted(found, key=sort_key)]
+        outputs = dict(zip(names, session.run(None, {session.get_inputs()[0].name: x})))
+        return [np.asarray(outputs[name]) for name in sorted(outputs, key=sort_key)]
 
     return run
 
@@ -110,11 +110,11 @@ def _litert(path: Path) -> Run:
 
     interpreter = tensorflow.lite.Interpreter(str(path))
     ((name, runner),) = [(key, interpreter.get_signature_runner(key)) for key in interpreter.get_signature_list()]
-    (given,) = interpreter.get_signature_list()[name]["inputs"]
+    (input_name,) = interpreter.get_signature_list()[name]["inputs"]
 
     def run(x: np.ndarray) -> list[np.ndarray]:
-        found = runner(**{given: x})
-        return [found[key] for key in sorted(found, key=sort_key)]
+        outputs = runner(**{input_name: x})
+        return [outputs[key] for key in sorted(outputs, key=sort_key)]
 
     return run
 

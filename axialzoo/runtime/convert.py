@@ -55,8 +55,8 @@ def convert(source, target, model: str | None = None, *, overwrite: bool = False
     """
     check_output(target, overwrite=True)  # an empty name would be the current folder
     source, target = str(source), Path(target)
-    kind, wanted = format_of(source), format_of(target)
-    folder = resolve(source) if kind == "folder" else Path(source)
+    source_format, target_format = format_of(source), format_of(target)
+    folder = resolve(source) if source_format == "folder" else Path(source)
     check_target(target, overwrite, inputs=(folder, folder / CONFIG, folder / WEIGHTS))
     config, tensors = read_any(folder, model)
     before = config.digest
@@ -67,8 +67,8 @@ def convert(source, target, model: str | None = None, *, overwrite: bool = False
     return {
         "source": source,
         "target": str(target),
-        "from": kind,
-        "to": wanted,
+        "from": source_format,
+        "to": target_format,
         "model": config.model,
         "tensors": len(tensors),
         "values": sum(math.prod(array.shape) for array in tensors.values()),

@@ -26,25 +26,25 @@ def available() -> list[str]:
     return [name for name, there in (("torch", installed("torch")), ("keras", keras)) if there]
 
 
-def choose(wanted: str | None) -> list[str]:
+def choose(framework: str | None) -> list[str]:
     """The frameworks that ``--framework`` names (separated by commas), by default the first installed.
 
     Raises:
         SpecError: for an unknown one.
         ModuleNotFoundError: for one that is not installed, saying how to install it.
     """
-    there = available()
-    if wanted is None:
-        if not there:
+    installed_frameworks = available()
+    if framework is None:
+        if not installed_frameworks:
             raise ModuleNotFoundError(
                 "neither PyTorch nor Keras is installed; pip install 'axialzoo[torch]' or 'axialzoo[keras-tensorflow]'"
             )
-        return there[:1]
-    names = list(dict.fromkeys(name.strip() for name in wanted.split(",")))
+        return installed_frameworks[:1]
+    names = list(dict.fromkeys(name.strip() for name in framework.split(",")))
     for name in names:
         if name not in FRAMEWORKS:
             raise SpecError(f"--framework: expected torch, keras or torch,keras, found {name!r}{did_you_mean(name, FRAMEWORKS)}")
-        if name not in there:
+        if name not in installed_frameworks:
             extra = "torch" if name == "torch" else "keras-tensorflow"
             raise ModuleNotFoundError(f"{TITLES[name]} is not installed; pip install 'axialzoo[{extra}]'")
     return names
@@ -62,18 +62,18 @@ def process_backend() -> str:
     """
     if "keras" in sys.modules:
         return sys.modules["keras"].backend.backend()
-    wanted = os.environ.get("KERAS_BACKEND")
-    if wanted:
-        if wanted not in BACKENDS:
-            raise SpecError(f"KERAS_BACKEND: expected one of {', '.join(BACKENDS)}, found {wanted!r}{did_you_mean(wanted, BACKENDS)}")
-        if not installed(wanted):
-            raise ModuleNotFoundError(f"KERAS_BACKEND={wanted}: it is not installed; pip install {wanted}, or name another", name=wanted)
-        return wanted
-    there = [backend for backend in BACKENDS if installed(backend)]
-    if not there:
+    backend = os.environ.get("KERAS_BACKEND")
+    if backend:
+        if backend not in BACKENDS:
+            raise SpecError(f"KERAS_BACKEND: expected one of {', '.join(BACKENDS)}, found {backend!r}{did_you_mean(backend, BACKENDS)}")
+        if not installed(backend):
+            raise ModuleNotFoundError(f"KERAS_BACKEND={backend}: it is not installed; pip install {backend}, or name another", name=backend)
+        return backend
+    installed_backends = [backend for backend in BACKENDS if installed(backend)]
+    if not installed_backends:
         raise ModuleNotFoundError("Keras has no back end here; pip install 'axialzoo[keras-tensorflow]' or 'axialzoo[keras-jax]'")
     settled = _in_settings()
-    return settled if settled in there else there[0]
+    return settled if settled in installed_backends else installed_backends[0]
 
 
 def prepare_keras() -> str:
@@ -106,14 +106,14 @@ def _in_settings() -> str | None:
 def _native_messages_hidden() -> Iterator[None]:
     """TensorFlow's libraries write to stderr as they load, whatever is set; errors come as exceptions all the same."""
     sys.stderr.flush()
-    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    saved_stderr, null_device = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nothing, 2)
+        os.dup2(null_device, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nothing)
+        os.dup2(saved_stderr, 2)
+        os.close(saved_stderr)
+        os.close(null_device)
 
 
 def require_packages(purpose: str, packages: Mapping[str, str]) -> None:

@@ -160,11 +160,11 @@ def serve(handle: Callable[[dict[str, Any], Received], tuple[Mapping[str, object
         except EOFError:
             return
         try:
-            answer, found = handle(message, arrays)
+            answer, outputs = handle(message, arrays)
         except Exception as error:  # the user of the other side decides
-            answer, found = {"error": str(error).strip() or type(error).__name__, "kind": type(error).__name__}, {}
+            answer, outputs = {"error": str(error).strip() or type(error).__name__, "kind": type(error).__name__}, {}
         try:
-            send(answers, answer, found)
+            send(answers, answer, outputs)
         except BrokenPipeError:  # the other side is gone
             return
 

@@ -58,10 +58,10 @@ def torch_model(spec: Model, tensors: Tensors, precision: str = "float32", optim
 
 def optimizable(backend: str | None, precision: str, device: str = "cpu") -> bool:
     """Return whether models have an inference form that is faster: in float32 on a CPU, where the fused kernel serves."""
-    return precision == "float32" and is_cpu(device) and serving(backend).path != "plain"
+    return precision == "float32" and is_cpu(device) and kernel_status_for(backend).path != "plain"
 
 
-def serving(backend: str | None = None) -> Status:
+def kernel_status_for(backend: str | None = None) -> Status:
     """Return which path of the kernel serves in inference in PyTorch, or on a back end of Keras, and why."""
     return kernel_status() if backend is None else binding_status(backend)
 
@@ -201,20 +201,20 @@ def _single_output_name(spec: Model) -> str:
     return "features" if spec.head is None else next(iter(spec.head.outputs(spec.backbone)))
 
 
-def _name_outputs(found: Any, array: Any, channels_first: bool, lone: str = "features") -> Outputs:
+def _name_outputs(outputs: Any, array: Any, channels_first: bool, lone: str = "features") -> Outputs:
     """What a forward pass gave, by name; an array or a list alone is called `lone`."""
 
     def turned(tensor: Any) -> np.ndarray:
-        made = array(tensor)
-        return np.ascontiguousarray(made.transpose(0, 2, 3, 1)) if channels_first and made.ndim == 4 else made
+        values = array(tensor)
+        return np.ascontiguousarray(values.transpose(0, 2, 3, 1)) if channels_first and values.ndim == 4 else values
 
-    if isinstance(found, Mapping):
+    if isinstance(outputs, Mapping):
         return {
-            name: [turned(one) for one in value] if isinstance(value, (list, tuple)) else turned(value) for name, value in found.items()
+            name: [turned(tensor) for tensor in value] if isinstance(value, (list, tuple)) else turned(value) for name, value in outputs.items()
         }
-    if isinstance(found, (list, tuple)):
-        return {lone: [turned(one) for one in found]}
-    return {lone: turned(found)}
+    if isinstance(outputs, (list, tuple)):
+        return {lone: [turned(tensor) for tensor in outputs]}
+    return {lone: turned(outputs)}
 
 
 def _as(tensors: Tensors, precision: str) -> Tensors:

@@ -95,8 +95,8 @@ def predict_stream(
             for runner in runners:
                 for index, result in zip(batch, run_batch(runner, x, views, tta, labels), strict=True):
                     results[index].append(result)
-        for (item, _), prepared, found in zip(window, inputs, results):
-            yield item, prepared if isinstance(prepared, ImageError) else tuple(found)
+        for (item, _), prepared, image_results in zip(window, inputs, results):
+            yield item, prepared if isinstance(prepared, ImageError) else tuple(image_results)
 
 
 def equal_size_batches(inputs: Sequence[np.ndarray | ImageError | None]) -> Iterator[list[int]]:

@@ -26,7 +26,7 @@ def pull(
     force: bool = False,
     keep: bool = False,
     progress: Progress = lambda done, total: None,
-    told: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Fetches official weights once, imports them, and keeps the checkpoint; afterwards ``pretrained=`` and every command take `name`.
 
@@ -38,7 +38,7 @@ def pull(
         force: Fetch and import again, though they are there.
         keep: Keep the archive too.
         progress: Gets the bytes that have arrived, and of how many.
-        told: Gets a line before each step.
+        log: Gets a line before each step.
 
     Returns:
         ``name``, ``folder``, ``digest``, ``model``, ``address``, ``licence``, ``fetched`` (False where it was there already).
@@ -49,19 +49,19 @@ def pull(
             digest is not the recorded one.
         ModuleNotFoundError: without what reads the archive (TensorFlow, for deeplab2's).
     """
-    wanted, folder = official(name), pulled_dir(name)
-    place = address or wanted.address
+    weights, folder = official(name), pulled_dir(name)
+    place = address or weights.address
     if folder.exists() and not force:
         try:
-            return _done(wanted, folder, place, fetched=False)
+            return _done(weights, folder, place, fetched=False)
         except (CheckpointError, SpecError) as error:
-            told(f"{folder}: is damaged and is fetched again ({error})")
-    needed = NEEDS.get(wanted.zoo)
+            log(f"{folder}: is damaged and is fetched again ({error})")
+    needed = NEEDS.get(weights.zoo)
     if needed and not installed(needed):
         raise ModuleNotFoundError(f"{name}: reading it needs {needed}, which is not installed; pip install {needed}", name=needed)
     beside = folder.with_name(f".{name}")
     shutil.rmtree(beside, ignore_errors=True)
-    config = _imported(wanted, place, beside, keep, progress, told)
+    config = _imported(weights, place, beside, keep, progress, log)
     try:
         check_first_digest(name, config.digest, place)
     except CheckpointError:
@@ -70,37 +70,37 @@ def pull(
     shutil.rmtree(folder, ignore_errors=True)
     beside.rename(folder)
     record(name, config.digest, place)
-    return _done(wanted, folder, place, fetched=True)
+    return _done(weights, folder, place, fetched=True)
 
 
-def _imported(wanted: OfficialWeights, place: str, out: Path, keep: bool, progress: Progress, told: Callable[[str], None]) -> Any:
+def _imported(weights: OfficialWeights, place: str, out: Path, keep: bool, progress: Progress, log: Callable[[str], None]) -> Any:
     """The config of what was fetched and imported to `out`; an archive that does not import is dropped and fetched once more."""
     if not place.startswith(("http://", "https://")):
-        return import_foreign(wanted.zoo, Path(place), out, wanted.model, backbone_only=wanted.backbone_only)[0]
+        return import_foreign(weights.zoo, Path(place), out, weights.model, backbone_only=weights.backbone_only)[0]
     archive = home() / "archives" / Path(urllib.parse.urlsplit(place).path).name
     for attempt in (1, 2):
         if not archive.exists():
-            told(f"fetching {place} ...")
+            log(f"fetching {place} ...")
             fetch_file(place, archive, progress)
-        told(f"importing {archive.name} ...")
+        log(f"importing {archive.name} ...")
         try:
-            config, _ = import_foreign(wanted.zoo, archive, out, wanted.model, backbone_only=wanted.backbone_only, overwrite=True)
+            config, _ = import_foreign(weights.zoo, archive, out, weights.model, backbone_only=weights.backbone_only, overwrite=True)
         except (CheckpointError, SpecError) as error:
             archive.unlink()
             shutil.rmtree(out, ignore_errors=True)
             if attempt == 2:
-                raise CheckpointError(f"{wanted.name}: was fetched twice and refused twice, and is not kept: {error}") from error
+                raise CheckpointError(f"{weights.name}: was fetched twice and refused twice, and is not kept: {error}") from error
             continue
         if not keep:
             archive.unlink()
         return config
-    raise AssertionError(wanted.name)
+    raise AssertionError(weights.name)
 
 
-def _done(wanted: OfficialWeights, folder: Path, place: str, fetched: bool) -> dict[str, Any]:
+def _done(weights: OfficialWeights, folder: Path, place: str, fetched: bool) -> dict[str, Any]:
     config = load_checkpoint(folder).config
-    check_first_digest(wanted.name, config.digest, str(folder))
+    check_first_digest(weights.name, config.digest, str(folder))
     return {
-        "name": wanted.name, "folder": str(folder), "digest": config.digest, "model": config.model,
-        "address": first_digests().get(wanted.name, {}).get("address", place), "licence": wanted.licence, "fetched": fetched,
+        "name": weights.name, "folder": str(folder), "digest": config.digest, "model": config.model,
+        "address": first_digests().get(weights.name, {}).get("address", place), "licence": weights.licence, "fetched": fetched,
     }  # fmt: skip

@@ -102,12 +102,12 @@ class Runner:
 
         It is in evaluation while it runs, and as it was afterwards.
         """
-        made = cls.__new__(cls)
-        made.framework, made.backend = ("keras", process_backend()) if is_keras(model) else ("torch", None)
-        made.config, made.precision, made.optimized, made._own, made._worker = config, precision, False, None, None
-        made._model = InProcessModel(model, precision, compiled=True)
-        made.device = made._model.device
-        return made
+        runner = cls.__new__(cls)
+        runner.framework, runner.backend = ("keras", process_backend()) if is_keras(model) else ("torch", None)
+        runner.config, runner.precision, runner.optimized, runner._own, runner._worker = config, precision, False, None, None
+        runner._model = InProcessModel(model, precision, compiled=True)
+        runner.device = runner._model.device
+        return runner
 
     @property
     def title(self) -> str:
@@ -175,8 +175,8 @@ class Runner:
             'cat'
         """
         many = isinstance(pictures, (list, tuple))
-        found = predict(self, pictures if many else [pictures], batch_size, tta_from_options(**tta))
-        return found if many else found[0]
+        results = predict(self, pictures if many else [pictures], batch_size, tta_from_options(**tta))
+        return results if many else results[0]
 
     def close(self) -> None:
         """Ends the worker process, if there is one."""

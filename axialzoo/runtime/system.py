@@ -11,7 +11,7 @@ from typing import Any
 from axialzoo.ops.kernels import gpu_status, kernel, kernel_status
 from axialzoo.ops.kernels.library import cores
 from axialzoo.runtime.frameworks import BACKENDS, installed
-from axialzoo.runtime.local import serving
+from axialzoo.runtime.local import kernel_status_for
 
 PACKAGES = ("torch", "keras", "tensorflow", "jax", "numpy")
 
@@ -30,7 +30,7 @@ def system() -> dict[str, Any]:
         >>> system()["kernel"]["path"] in ("avx512", "avx2", "portable", "plain")
         True
     """
-    status, found, on_gpu = kernel_status(), kernel(), gpu_status()
+    status, library, on_gpu = kernel_status(), kernel(), gpu_status()
     return {
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
@@ -42,7 +42,7 @@ def system() -> dict[str, Any]:
             "path": status.path,
             "reason": status.reason,
             "library": status.library,
-            "instruction_sets": list(found.isas) if found is not None else [],
+            "instruction_sets": list(library.isas) if library is not None else [],
         },
         "keras": {backend: _in_keras(backend) for backend in BACKENDS if installed("keras") and installed(backend)},
         "gpu_kernel": {"path": on_gpu.path, "reason": on_gpu.reason},
@@ -75,7 +75,7 @@ def forget_peak(pid: int) -> None:
 
 
 def _in_keras(backend: str) -> dict[str, str]:
-    status = serving(backend)
+    status = kernel_status_for(backend)
     return {"path": status.path, "reason": status.reason}
 
 

@@ -17,7 +17,7 @@ from axialzoo.hub.manifest import MANIFEST, check_manifest
 from axialzoo.runtime import frameworks
 from axialzoo.runtime.device import AUTO, DeviceError, is_cpu
 from axialzoo.runtime.ipc import WorkerError
-from axialzoo.runtime.local import optimizable, serving
+from axialzoo.runtime.local import optimizable, kernel_status_for
 from axialzoo.runtime.process import Worker
 from axialzoo.runtime.runner import Runner
 from axialzoo.spec import Model, SpecError, cost
@@ -27,18 +27,18 @@ CHEAP = 1_000_000_000  # multiply-adds up to which float64 runs at the model's o
 SMALL = (65, 97)  # where it does not: odd, and not square
 
 
-Found = dict[str, dict[str, np.ndarray]]  # framework and back end -> "<precision>:<output>" -> array
+RunOutputs = dict[str, dict[str, np.ndarray]]  # framework and back end -> "<precision>:<output>" -> array
 
 
 def verify(
-    source: str | os.PathLike, float64: bool = True, told: Callable[[str], None] = lambda text: None, device: str = AUTO
+    source: str | os.PathLike, float64: bool = True, log: Callable[[str], None] = lambda text: None, device: str = AUTO
 ) -> dict[str, Any]:
     """The report that ``axialzoo verify --json`` prints.
 
     Args:
         source: A folder, a name with weights, or ``org/repo``.
         float64: Compare in float64 too.
-        told: Gets a line before each framework.
+        log: Gets a line before each framework.
         device: Where to compute, without TF32; a back end that does not find it is not checked.
 
     Returns:
@@ -49,17 +49,17 @@ def verify(
     Raises:
         DeviceError: where no framework finds the device.
     """
-    report, _, _ = measured(source, float64, told, device)
+    report, _, _ = verify_with_outputs(source, float64, log, device)
     return report
 
 
-def measured(
-    source: str | os.PathLike, float64: bool = True, told: Callable[[str], None] = lambda text: None, device: str = AUTO
-) -> tuple[dict[str, Any], dict[str, np.ndarray], Found]:
+def verify_with_outputs(
+    source: str | os.PathLike, float64: bool = True, log: Callable[[str], None] = lambda text: None, device: str = AUTO
+) -> tuple[dict[str, Any], dict[str, np.ndarray], RunOutputs]:
     """The report of :func:`verify`, the inputs by precision, and the outputs of each framework and back end."""
     report: dict[str, Any] = {"source": str(source), "ok": False, "model": None, "digest": None, "checks": []}
     report.update(runs=[], parity=[], golden=[], compared=False)
-    outputs: Found = {}
+    outputs: RunOutputs = {}
     try:
         checkpoint = fetch_checkpoint(source, beside=True)
         published = read_golden(checkpoint.folder, checkpoint.config) or {}
@@ -71,11 +71,11 @@ def measured(
         return report, {}, outputs
     report.update(model=checkpoint.config.model, digest=checkpoint.config.digest)
     ran = set()
-    for process, forms in itertools.groupby(targets(), lambda place: place[:2]):
-        for result, found in _run(list(forms), checkpoint, inputs, told, device):
+    for process, forms in itertools.groupby(targets(), lambda target: target[:2]):
+        for result, run_outputs in _run(list(forms), checkpoint, inputs, log, device):
             report["runs"].append(result)
-            if found is not None:
-                outputs[result["name"]] = found
+            if run_outputs is not None:
+                outputs[result["name"]] = run_outputs
                 ran.add(process)
     if not ran and device != AUTO:
         refuse_device(device, report["runs"])
@@ -110,8 +110,8 @@ class Target(NamedTuple):
 
 def targets() -> list[Target]:
     """Every framework and Keras back end there is, installed or not, plain and in the inference form."""
-    found = [("torch", None), *(("keras", backend) for backend in frameworks.BACKENDS)]
-    return [Target(framework, backend, optimize) for framework, backend in found for optimize in (False, True)]
+    backends = [("torch", None), *(("keras", backend) for backend in frameworks.BACKENDS)]
+    return [Target(framework, backend, optimize) for framework, backend in backends for optimize in (False, True)]
 
 
 def made_inputs(spec: Model, float64: bool = True) -> dict[str, np.ndarray]:
@@ -130,7 +130,7 @@ def compare(outputs: dict[str, dict[str, np.ndarray]]) -> list[dict[str, Any]]:
         outputs: Of each framework by name, ``"<precision>:<output>"`` -> array.
     """
     pairs = []
-    for (one, first), (other, second) in itertools.combinations(outputs.items(), 2):
+    for (first_name, first), (second_name, second) in itertools.combinations(outputs.items(), 2):
         both = {key.partition(":")[0] for key in second}  # inference forms are of float32 alone
         for key in first:
             precision, _, output = key.partition(":")
@@ -143,27 +143,27 @@ def compare(outputs: dict[str, dict[str, np.ndarray]]) -> list[dict[str, Any]]:
             ok = bool(error <= LIMITS[precision])  # not-a-number is no number below the limit
             error = error if np.isfinite(error) else None
             pairs.append(
-                {"pair": [one, other], "output": output, "precision": precision, "error": error, "limit": LIMITS[precision], "ok": ok}
+                {"pair": [first_name, second_name], "output": output, "precision": precision, "error": error, "limit": LIMITS[precision], "ok": ok}
             )
     return pairs
 
 
-def compare_golden_all(cases: dict[str, Any], outputs: Found) -> list[dict[str, Any]]:
+def compare_golden_all(cases: dict[str, Any], outputs: RunOutputs) -> list[dict[str, Any]]:
     """Every run against the golden activations of `cases`, in every precision that it is in."""
     rows = []
     for (run, outputs_of_run), (precision, case) in itertools.product(outputs.items(), cases.items()):
-        found = of_precision(outputs_of_run, precision)
-        if not found:  # inference forms are of float32 alone
+        outputs_in_precision = of_precision(outputs_of_run, precision)
+        if not outputs_in_precision:  # inference forms are of float32 alone
             continue
-        error = compare_golden(case, found, precision)
+        error = compare_golden(case, outputs_in_precision, precision)
         ok = error is not None and error <= LIMITS[precision]
         rows.append({"run": run, "precision": precision, "error": error, "limit": LIMITS[precision], "ok": ok})
     return rows
 
 
-def of_precision(found: dict[str, np.ndarray], precision: str) -> dict[str, np.ndarray]:
+def of_precision(outputs: dict[str, np.ndarray], precision: str) -> dict[str, np.ndarray]:
     """Of the outputs of a run, those in a precision, by name."""
-    return {key.partition(":")[2]: value for key, value in found.items() if key.partition(":")[0] == precision}
+    return {key.partition(":")[2]: value for key, value in outputs.items() if key.partition(":")[0] == precision}
 
 
 def _passed(checkpoint: Checkpoint, golden: bool) -> list[dict[str, Any]]:
@@ -182,34 +182,34 @@ def _passed(checkpoint: Checkpoint, golden: bool) -> list[dict[str, Any]]:
 
 
 def _run(
-    forms: list[Target], checkpoint: Checkpoint, inputs: dict[str, np.ndarray], told: Callable[[str], None], device: str
+    forms: list[Target], checkpoint: Checkpoint, inputs: dict[str, np.ndarray], log: Callable[[str], None], device: str
 ) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray] | None]]:
     """One framework in a process of its own: of each form what happened, and its outputs as :func:`compare` wants them."""
     with ExitStack() as stack:
         worker = None
-        for place in forms:
-            result = {"name": place.name, "framework": place.framework, "backend": place.backend, "installed": True, "ok": None}
+        for target in forms:
+            result = {"name": target.name, "framework": target.framework, "backend": target.backend, "installed": True, "ok": None}
             cases = inputs
-            if place.optimize and not place.missing:
-                cases = {precision: x for precision, x in inputs.items() if optimizable(place.backend, precision)}
-            if place.missing:
-                yield {**result, "installed": False, "detail": f"not installed ({', '.join(place.missing)}): not checked"}, None
+            if target.optimize and not target.missing:
+                cases = {precision: x for precision, x in inputs.items() if optimizable(target.backend, precision)}
+            if target.missing:
+                yield {**result, "installed": False, "detail": f"not installed ({', '.join(target.missing)}): not checked"}, None
             elif not cases:
-                yield {**result, "detail": f"no CPU kernel, so it is not in use: {serving(place.backend).reason}"}, None
+                yield {**result, "detail": f"no CPU kernel, so it is not in use: {kernel_status_for(target.backend).reason}"}, None
             else:
-                told(f"running {place.name} ...")
+                log(f"running {target.name} ...")
                 if worker is None:
-                    worker = Worker(*place[:2])
+                    worker = Worker(*target[:2])
                     stack.callback(worker.close)
                 try:
-                    ran_on, found = _outputs(place, checkpoint, cases, worker, device)
+                    ran_on, outputs = _outputs(target, checkpoint, cases, worker, device)
                 except DeviceError as error:
                     yield {**result, "detail": f"{str(error).partition(': ')[2]}: not checked"}, None
                 except WorkerError as error:
                     yield {**result, "ok": False, "detail": str(error).partition(": ")[2] or str(error)}, None
                 else:
-                    if found:
-                        yield {**result, "ok": True, "detail": "ran" if is_cpu(ran_on) else f"ran on {ran_on}"}, found
+                    if outputs:
+                        yield {**result, "ok": True, "detail": "ran" if is_cpu(ran_on) else f"ran on {ran_on}"}, outputs
                     else:
                         yield {**result, "detail": f"no inference form on {ran_on}: not in use"}, None
 
@@ -222,19 +222,19 @@ def refuse_device(device: str, runs: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _outputs(
-    place: Target, checkpoint: Checkpoint, inputs: dict[str, np.ndarray], worker: Worker, device: str
+    target: Target, checkpoint: Checkpoint, inputs: dict[str, np.ndarray], worker: Worker, device: str
 ) -> tuple[str, dict[str, np.ndarray]]:
     """Return the device that computed, and its outputs; none where the place's form does not run there."""
-    found: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {}
     ran_on = device
     for precision, x in inputs.items():
-        how: dict[str, Any] = {"optimize": place.optimize, "device": device, "allow_tf32": False}
-        runner = Runner(checkpoint, *place[:2], precision, **how, worker=worker)
+        how: dict[str, Any] = {"optimize": target.optimize, "device": device, "allow_tf32": False}
+        runner = Runner(checkpoint, *target[:2], precision, **how, worker=worker)
         ran_on = runner.device
-        if place.optimize and not runner.optimized:
+        if target.optimize and not runner.optimized:
             continue
         outputs = runner.outputs(x)
         for output, value in outputs.items():
             parts = {output: value} if isinstance(value, np.ndarray) else {f"{output}.{i}": part for i, part in enumerate(value)}
-            found |= {f"{precision}:{key}": part for key, part in parts.items()}
-    return ran_on, found
+            arrays |= {f"{precision}:{key}": part for key, part in parts.items()}
+    return ran_on, arrays
