@@ -64,17 +64,17 @@ def main() -> None:
             parameter *= 1 + 1e-7 * torch.randn_like(parameter)
     path = kernel_status().path
     runs = {"fused": (copy.deepcopy(model), path), "plain": (model, "plain"), "rounded": (noisy, "plain")}
-    made = {name: Run(one, way, recipe) for name, (one, way) in runs.items()}
+    training_runs = {name: Run(values, way, recipe) for name, (values, way) in runs.items()}
     every = max(1, args.steps // 10)
     print(f"# {path} against plain, {args.precision}, batches of {args.batch}")
     for step in range(args.steps):
         x, labels = batches[step]
         images, classes = torch.from_numpy(x).permute(0, 3, 1, 2), torch.from_numpy(labels).long()
-        for run in made.values():
+        for run in training_runs.values():
             run.step(images, classes, recipe.rate(step, args.steps))
         if (step + 1) % every == 0:
-            losses = {name: torch.tensor(run.losses) for name, run in made.items()}
-            shown = ", ".join(f"{name} {float(one[-every:].mean()):.4f}" for name, one in losses.items())
+            losses = {name: torch.tensor(run.losses) for name, run in training_runs.items()}
+            shown = ", ".join(f"{name} {float(values[-every:].mean()):.4f}" for name, values in losses.items())
             apart = {name: float((losses[name] - losses["plain"]).abs().max()) for name in ("fused", "rounded")}
             print(
                 f"step {step + 1}: loss {shown}; largest difference fused {apart['fused']:.1e}, rounded {apart['rounded']:.1e}", flush=True

@@ -45,15 +45,15 @@ class Session:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self.config, self.names = config, [one.name for one in self.session.get_outputs()]
+        self.config, self.names = config, [output.name for output in self.session.get_outputs()]
 
     def outputs(self, x: np.ndarray) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        outputs: dict[str, Any] = {}
         for name, y in zip(self.names, self.session.run(None, {"images": planes(x)})):
             base, _, level = name.partition(".")
             y = y.transpose(0, 2, 3, 1) if y.ndim == 4 else y  # (N, C, H, W) -> (N, H, W, C)
-            found[base] = [*found.get(base, []), y] if level else y
-        return found
+            outputs[base] = [*outputs.get(base, []), y] if level else y
+        return outputs
 
 
 class Pictures(CalibrationDataReader):
@@ -83,7 +83,7 @@ def quantize(source: Path, target: Path, pictures: Iterator[np.ndarray], leave: 
     ready = source.with_suffix(".ready.onnx")
     quant_pre_process(str(source), str(ready), skip_symbolic_shape=True)
     nodes = onnx.load(ready).graph.node
-    kept = [node.name for node in nodes if leave and re.search(leave, f"{node.op_type} {node.name}")]
+    float32_nodes = [node.name for node in nodes if leave and re.search(leave, f"{node.op_type} {node.name}")]
     quantize_static(
         str(ready),
         str(target),
@@ -93,19 +93,19 @@ def quantize(source: Path, target: Path, pictures: Iterator[np.ndarray], leave: 
         per_channel=True,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
-        nodes_to_exclude=kept,
+        nodes_to_exclude=float32_nodes,
         calibrate_method=CalibrationMethod.MinMax,
     )
 
 
 def seconds(session: Session, x: np.ndarray, runs: int) -> float:
     """The least time of the processor that one picture takes."""
-    found = []
+    times = []
     for _ in range(runs + 1):
         start = time.process_time()
         session.outputs(x)
-        found.append(time.process_time() - start)
-    return min(found[1:])
+        times.append(time.process_time() - start)
+    return min(times[1:])
 
 
 def main() -> None:

@@ -51,12 +51,12 @@ def interleaved(calls: dict[str, Callable[[], object]], seconds: float) -> dict[
             wall, cpu = time.perf_counter(), time.process_time()
             call()
             times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
-    found = {}
+    summaries = {}
     for name, rows in times.items():
         walls, cpus = zip(*rows)
         first, middle, third = statistics.quantiles(walls)
-        found[name] = {"ms": 1e3 * middle, "ms from": 1e3 * first, "ms to": 1e3 * third, "CPU ms": 1e3 * statistics.median(cpus)}
-    return found
+        summaries[name] = {"ms": 1e3 * middle, "ms from": 1e3 * first, "ms to": 1e3 * third, "CPU ms": 1e3 * statistics.median(cpus)}
+    return summaries
 
 
 def row(name: str, times: dict[str, dict[str, float]], difference: float) -> Result:
@@ -75,9 +75,9 @@ def make_layer(length: int, channels: int, axis: int) -> AxialAttention:
     return AxialAttention(channels, Attention(channels // 2, channels, positions=length), Norm(), axis)
 
 
-def difference(found: torch.Tensor, expected: torch.Tensor) -> float:
-    found, expected = found.detach(), expected.detach()
-    return float((found - expected).norm() / expected.norm())
+def difference(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    actual, expected = actual.detach(), expected.detach()
+    return float((actual - expected).norm() / expected.norm())
 
 
 def layers(batch: int, seconds: float) -> list[Result]:
@@ -150,11 +150,11 @@ def models(batch: int, seconds: float) -> list[Result]:
 def recipe(batch: int, seconds: float) -> list[Result]:
     """A training step of the CIFAR-10 recipe (128 images of 24 x 24) in its precision and in float32; the batch is the recipe's own."""
     results = []
-    made = load_recipe("cifar10")
-    x, labels = torch.randn(made.batch_size, 3, 24, 24), torch.randint(0, 10, (made.batch_size,))
-    for precision in (made.precision, "float32"):
+    cifar10 = load_recipe("cifar10")
+    x, labels = torch.randn(cifar10.batch_size, 3, 24, 24), torch.randint(0, 10, (cifar10.batch_size,))
+    for precision in (cifar10.precision, "float32"):
         torch.manual_seed(0)
-        model = create_model(made.model).train().to(memory_format=torch.channels_last)
+        model = create_model(cifar10.model).train().to(memory_format=torch.channels_last)
         show_all(model)
 
         def step(model: nn.Module = model, precision: str = precision) -> torch.Tensor:
@@ -167,8 +167,8 @@ def recipe(batch: int, seconds: float) -> list[Result]:
         calls = {"fused": step, "plain": lambda s=step: on_path("plain", s)}
         apart = difference(calls["fused"]().float(), calls["plain"]().float())
         times = interleaved(calls, seconds)
-        rates = {f"{name} images/s": round(1e3 * made.batch_size / time_of["CPU ms"], 1) for name, time_of in times.items()}
-        results.append(row(f"recipe {made.model} {precision}", times, apart) | rates)
+        rates = {f"{name} images/s": round(1e3 * cifar10.batch_size / time_of["CPU ms"], 1) for name, time_of in times.items()}
+        results.append(row(f"recipe {cifar10.model} {precision}", times, apart) | rates)
     return results
 
 
@@ -181,10 +181,10 @@ def training_step(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
 
 def paths(batch: int, seconds: float) -> list[Result]:
     """Whole models on every path, the fastest first; then their speed and their share of what the path can do at most."""
-    found = kernel()
-    if found is None:
+    library = kernel()
+    if library is None:
         return [{"what": "paths", "none": kernel_status().reason}]
-    isas, peak = found.isas[::-1], peak_rates()
+    isas, peak = library.isas[::-1], peak_rates()
     results: list[Result] = [{"what": "peak, GFLOP/s", **peak}]
     for name, size in (("axial_resnet50_s", 224), ("axial_resnet_cifar10", 32)):
         torch.manual_seed(0)

@@ -73,15 +73,15 @@ def measured(kind: str, seed: int, epochs: int, data: str, out: Path) -> dict[st
     folder = out / f"{kind}-{seed}"
     scores = folder / "test.json"
     if scores.exists():
-        found = json.loads(scores.read_text())
-        if found["epochs"] != epochs:
-            raise SystemExit(f"{folder}: trained for {found['epochs']} epochs, asked for {epochs}; choose another --out")
-        return found
+        scores_of_run = json.loads(scores.read_text())
+        if scores_of_run["epochs"] != epochs:
+            raise SystemExit(f"{folder}: trained for {scores_of_run['epochs']} epochs, asked for {epochs}; choose another --out")
+        return scores_of_run
     begun = (folder / "recipe.json").exists()
     model = run("cifar10", data, folder, resume=begun, seed=seed, attention=kind, epochs=epochs, **RECIPE)
-    found = {"kind": kind, "seed": seed, "epochs": epochs, "top1": evaluate(model, data, framework="torch")["top1"]}
-    write_text(scores, json.dumps(found) + "\n")
-    return found
+    scores_of_run = {"kind": kind, "seed": seed, "epochs": epochs, "top1": evaluate(model, data, framework="torch")["top1"]}
+    write_text(scores, json.dumps(scores_of_run) + "\n")
+    return scores_of_run
 
 
 def speeds(models: Mapping[str, Path]) -> dict[str, float]:
@@ -96,7 +96,7 @@ def speeds(models: Mapping[str, Path]) -> dict[str, float]:
             runner.outputs(x)
             if number:  # the first is not counted
                 seconds[kind].append(time.process_time() - started)
-    return {kind: BATCH / statistics.median(found) for kind, found in seconds.items()}
+    return {kind: BATCH / statistics.median(times) for kind, times in seconds.items()}
 
 
 def ship(kind: str, epochs: int, data: str, out: Path, weights: Path) -> Path:
@@ -120,10 +120,10 @@ def ship(kind: str, epochs: int, data: str, out: Path, weights: Path) -> Path:
 def table(runs: Sequence[dict[str, Any]], speed: Mapping[str, float]) -> list[dict[str, Any]]:
     """A row a kind, the best first: mean and deviation over its seeds, what it costs, how fast it is."""
     rows = []
-    for kind in dict.fromkeys(one["kind"] for one in runs):
-        mine = [one for one in runs if one["kind"] == kind]
+    for kind in dict.fromkeys(kind_run["kind"] for kind_run in runs):
+        mine = [kind_run for kind_run in runs if kind_run["kind"] == kind]
         spec = adapt(get_entry(MODEL).spec, attention=kind)
-        tops = [100 * one["top1"] for one in mine]
+        tops = [100 * kind_run["top1"] for kind_run in mine]
         rows.append(
             {
                 "kind": kind, "seeds": len(mine), "top1": statistics.mean(tops),

@@ -51,9 +51,9 @@ def measure(run: str, folder: Path, size: tuple[int, int], tta: dict[str, Any]) 
     def timed(self: InProcessModel, x: np.ndarray) -> Any:
         nonlocal seconds
         start = time.perf_counter()
-        found = network(self, x)
+        outputs = network(self, x)
         seconds += time.perf_counter() - start
-        return found
+        return outputs
 
     InProcessModel.outputs = timed
     picture = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
@@ -125,13 +125,13 @@ def main() -> None:
                 command = [sys.executable, __file__, "--size", options.size, "--tile", options.tile, "--overlap", str(options.overlap)]
                 command += ["--inside", run, way, str(folder)]
                 done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
-                found = json.loads(done.stdout.splitlines()[-1]) if not done.returncode else {"failed": f"exit code {done.returncode}"}
-                results.setdefault(run, {})[way] = found
+                figures = json.loads(done.stdout.splitlines()[-1]) if not done.returncode else {"failed": f"exit code {done.returncode}"}
+                results.setdefault(run, {})[way] = figures
                 if not options.json:
-                    print(line(run, way, found), flush=True)
+                    print(line(run, way, figures), flush=True)
     if options.json:
-        asked = {key: getattr(options, key) for key in ("model", "size", "span", "tile")}
-        print(json.dumps({**conditions, "load after": os.getloadavg(), **asked, "results": results, "aims": AIMS}))
+        settings = {key: getattr(options, key) for key in ("model", "size", "span", "tile")}
+        print(json.dumps({**conditions, "load after": os.getloadavg(), **settings, "results": results, "aims": AIMS}))
 
 
 def line(run: str, way: str, found: dict[str, Any]) -> str:

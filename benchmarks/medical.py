@@ -90,13 +90,18 @@ def table(runs: Sequence[Mapping[str, Any]], speed: Mapping[str, float]) -> list
     """A row a model, in the order of `MODELS`: means and deviations over its seeds, cost and speed."""
     rows = []
     for model in MODELS:
-        own = [one for one in runs if one["model"] == model]
-        if not own:
+        model_runs = [run for run in runs if run["model"] == model]
+        if not model_runs:
             continue
         figures = cost(get_entry(model).spec, SIDE)
-        row: dict[str, Any] = {"model": model, "seeds": len(own), "parameters": figures.parameters, "multiply_adds": figures.multiply_adds}
+        row: dict[str, Any] = {
+            "model": model,
+            "seeds": len(model_runs),
+            "parameters": figures.parameters,
+            "multiply_adds": figures.multiply_adds,
+        }
         for name in METRICS:
-            values = [100 * one[name] for one in own]
+            values = [100 * run[name] for run in model_runs]
             row[name] = statistics.mean(values)
             row[f"{name}_deviation"] = statistics.stdev(values) if len(values) > 1 else None
         rows.append({**row, "images_per_second": speed.get(model)})

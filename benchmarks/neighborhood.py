@@ -80,8 +80,8 @@ class Neighborhood:
         return self.natten.na1d_av(self.natten.na1d_qk(q, k, self.span, 1).softmax(-1), v, self.span, 1)
 
     def __call__(self, x: Tensor) -> Tensor:
-        found = self.attend(*self.project(x)).transpose(1, 2).flatten(2) + self.shift  # (B, L, V)
-        y = found.unflatten(0, (len(x), -1))  # (N, other, L, V)
+        attended = self.attend(*self.project(x)).transpose(1, 2).flatten(2) + self.shift  # (B, L, V)
+        y = attended.unflatten(0, (len(x), -1))  # (N, other, L, V)
         return y.permute(0, 3, 2, 1) if self.axis == 0 else y.permute(0, 3, 1, 2)
 
 
@@ -116,8 +116,8 @@ def main() -> None:
     with torch.inference_mode():
         for length, channels in LAYERS:
             for axis in (0, 1):
-                found = measure(natten, length, channels, axis, args.span, args.batch, args.seconds)
-                print(json.dumps(found) if args.json else line(found), flush=True)
+                result = measure(natten, length, channels, axis, args.span, args.batch, args.seconds)
+                print(json.dumps(result) if args.json else line(result), flush=True)
 
 
 if __name__ == "__main__":

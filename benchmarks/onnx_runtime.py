@@ -50,9 +50,9 @@ def of_onnx(path: Path, x: np.ndarray, threads: int) -> Call:
 def calls_of(name: str, x: np.ndarray, threads: int, place: Path) -> dict[str, Call]:
     """Each way to compute the model `name` of `x`, (N, 3, H, W), with the same weights."""
     torch.manual_seed(0)
-    made = create_model(name)
-    show_all(made)
-    save_model(made, place / "model")
+    network = create_model(name)
+    show_all(network)
+    save_model(network, place / "model")
     export_model(place / "model", place / "one.onnx", framework="torch", size=x.shape[2:])
     export_model(place / "model", place / "any.onnx", framework="torch", any_size=True)
     model = load_model(place / "model").eval()
@@ -81,10 +81,14 @@ def main() -> None:
         outputs = {name: call() for name, call in calls.items()}
         times = interleaved(dict(calls), options.seconds)
     expected = outputs["PyTorch, plain"]
-    for name, found in times.items():
+    for name, times_of_call in times.items():
         apart = float(np.abs(outputs[name] - expected).max() / np.abs(expected).max())
-        row = {"what": name, **{key: round(value, 2) for key, value in found.items()}, "difference": apart}
-        print(json.dumps(row) if options.json else f"{name:24} {found['ms']:8.1f} ms {found['CPU ms']:8.1f} CPU ms, differs by {apart:.0e}")
+        row = {"what": name, **{key: round(value, 2) for key, value in times_of_call.items()}, "difference": apart}
+        print(
+            json.dumps(row)
+            if options.json
+            else f"{name:24} {times_of_call['ms']:8.1f} ms {times_of_call['CPU ms']:8.1f} CPU ms, differs by {apart:.0e}"
+        )
 
 
 if __name__ == "__main__":

@@ -81,25 +81,25 @@ def serve() -> tuple[subprocess.Popen, float, str]:
 
 def settle(driver: Any) -> None:
     """Waits until what attention sees is there as well, so that nothing is computed any more."""
-    until(driver, "document.querySelectorAll('#az-looks img').length == 3")
+    until(driver, "document.querySelectorAll('#az-attention img').length == 3")
     last, since = "", time.monotonic()
     while time.monotonic() - since < 1:
-        now = driver.execute_script("return document.querySelector('#az-looks').innerHTML")
+        now = driver.execute_script("return document.querySelector('#az-attention').innerHTML")
         last, since = now, since if now == last else time.monotonic()
         time.sleep(0.05)
 
 
 def press(driver: Any, title: str) -> float:
     """Seconds from the press on a sample to its result, drawn."""
-    found = driver.execute_async_script(PRESS, title)
+    seconds = driver.execute_async_script(PRESS, title)
     settle(driver)
-    return found
+    return seconds
 
 
 def spent(*pids: int) -> float:
     """Seconds of processor time of processes and of all below them."""
-    every = [one for pid in pids for one in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True))]
-    return sum(sum(one.cpu_times()[:2]) for one in every)
+    every = [process for pid in pids for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True))]
+    return sum(sum(process.cpu_times()[:2]) for process in every)
 
 
 def started(driver: Any) -> tuple[float, float, float]:
@@ -121,7 +121,7 @@ def started(driver: Any) -> tuple[float, float, float]:
 
 def summary(values: list[float]) -> dict[str, Any]:
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
-    return {"median": round(middle, 2), "quartiles": [round(low, 2), round(high, 2)], "runs": [round(one, 2) for one in values]}
+    return {"median": round(middle, 2), "quartiles": [round(low, 2), round(high, 2)], "runs": [round(value, 2) for value in values]}
 
 
 def main() -> None:
@@ -149,8 +149,14 @@ def main() -> None:
     finally:
         driver.quit()
     load.append(os.getloadavg()[0])
-    found = {"first view": views, "processor": processor, "first answer": answers, "classification": classified, "segmentation": segmented}
-    print(json.dumps({"cores": os.cpu_count(), "load": load} | {name: summary(list(values)) for name, values in found.items()}, indent=1))
+    figures = {
+        "first view": views,
+        "processor": processor,
+        "first answer": answers,
+        "classification": classified,
+        "segmentation": segmented,
+    }
+    print(json.dumps({"cores": os.cpu_count(), "load": load} | {name: summary(list(values)) for name, values in figures.items()}, indent=1))
 
 
 if __name__ == "__main__":

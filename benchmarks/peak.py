@@ -69,12 +69,12 @@ def rows_by_matrix(path: str) -> tuple[Callable[[], object], float]:
 
 def peak_rates(seconds: float = 2.0) -> dict[str, float]:
     """GFLOP/s of one core: ``"avx2 registers"``, ``"avx2 product"`` and so on for each path that there is, and ``"torch.mm"``."""
-    found, threads = kernel(), torch.get_num_threads()
+    library, threads = kernel(), torch.get_num_threads()
     square = torch.randn(2048, 2048)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         calls = {"torch.mm": (lambda: square @ square, 2048.0**3)}
-        for path in found.isas if found else ():
+        for path in library.isas if library else ():
             calls |= {f"{path} registers": registers(path, Path(folder)), f"{path} product": rows_by_matrix(path)}
         best = dict.fromkeys(calls, float("inf"))
         until = time.perf_counter() + seconds * len(calls)

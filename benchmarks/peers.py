@@ -54,8 +54,8 @@ OURS = {False: "inference form", True: "ours"}
 def reaching(spec: Model, factor: int) -> Model:
     """`spec` with position tables that many times as long."""
 
-    def block(one):
-        return replace(one, attention=replace(one.attention, positions=factor * one.attention.positions))
+    def block(old_block):
+        return replace(old_block, attention=replace(old_block.attention, positions=factor * old_block.attention.positions))
 
     stages = tuple(replace(stage, blocks=tuple(map(block, stage.blocks))) for stage in spec.backbone.stages)
     return replace(spec, backbone=replace(spec.backbone, stages=stages))
@@ -89,10 +89,10 @@ def others(size: int, train: bool) -> dict[str, nn.Module]:
         return {}
     import timm
 
-    found = {f"timm {name}": timm.create_model(name).train(train) for name in ("resnet50", "vit_small_patch16_224")}
+    networks = {f"timm {name}": timm.create_model(name).train(train) for name in ("resnet50", "vit_small_patch16_224")}
     last = timm.create_model("resnet50").train(train)
     last.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # PyTorch's overload of `to` is not declared
-    return {**found, "timm resnet50, channels last": last}
+    return {**networks, "timm resnet50, channels last": last}
 
 
 def inference(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
@@ -118,8 +118,8 @@ def measure(peer: Any, case: str, train: bool, compiled: bool, seconds: float, p
         models["theirs compiled"] = torch.compile(theirs)
     models |= others(int(size), train)
     call: Callable = training_step if train else inference
-    found = {key: call(model, x) for key, model in models.items()}
-    apart = max(difference(found[key], found["theirs"]) for key in found if "timm" not in key)
+    outputs = {key: call(model, x) for key, model in models.items()}
+    apart = max(difference(outputs[key], outputs["theirs"]) for key in outputs if "timm" not in key)
     if not train and apart > 1e-6:  # a flipped table gives 2e-5; in training a random network multiplies rounding
         raise SystemExit(f"{case}: the models differ by {apart}; nothing to compare")
     times = interleaved({key: (lambda model=model: call(model, x)) for key, model in models.items()}, seconds)

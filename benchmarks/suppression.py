@@ -41,13 +41,13 @@ def measure(call, repeats: int) -> tuple[float, float, int]:
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
-        kept = call()
+        survivors = call()
         times.append(time.perf_counter() - start)
     tracemalloc.start()
     call()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    return 1e3 * statistics.median(times), peak / 2**20, len(kept[0] if isinstance(kept, tuple) else kept)
+    return 1e3 * statistics.median(times), peak / 2**20, len(survivors[0] if isinstance(survivors, tuple) else survivors)
 
 
 def main() -> None:
@@ -65,8 +65,8 @@ def main() -> None:
             "soft, best 100": lambda data=data: suppress_softly(*data, limit=100),
         }
         for way, call in ways.items():
-            milliseconds, mib, kept = measure(call, args.repeats)
-            rows.append({"case": case, "way": way, "ms": milliseconds, "peak_mib": mib, "kept": kept})
+            milliseconds, mib, survivors = measure(call, args.repeats)
+            rows.append({"case": case, "way": way, "ms": milliseconds, "peak_mib": mib, "kept": survivors})
     if args.json:
         print(json.dumps({"boxes": args.boxes, "numpy": np.__version__, "rows": rows}))
         return

@@ -98,10 +98,10 @@ def main() -> None:
     for title, (name, arguments, hidden) in CASES.items():
         with tempfile.TemporaryDirectory() as folder:
             endpoints = theirs(name, arguments, x, f"{folder}/ckpt")
-            found = ours(f"{folder}/ckpt", hidden, x)
-        keys = [*(f"res{number}" for number in range(1, 6)), "backbone_output"][: len(found)]
-        assert [endpoints[key].shape for key in keys] == [y.shape for y in found], title
-        differences = [float(abs(endpoints[key] - y).max()) for key, y in zip(keys, found)]
+            output = ours(f"{folder}/ckpt", hidden, x)
+        keys = [*(f"res{number}" for number in range(1, 6)), "backbone_output"][: len(output)]
+        assert [endpoints[key].shape for key in keys] == [y.shape for y in output], title
+        differences = [float(abs(endpoints[key] - y).max()) for key, y in zip(keys, output)]
         spread = float(endpoints[keys[-1]].std())
         print(f"{title:50} {max(differences):.1e}  (last endpoint: standard deviation {spread:.2f})", flush=True)
 

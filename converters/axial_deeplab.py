@@ -155,16 +155,16 @@ def _recognise(path: Path, state: dict[str, np.ndarray], model: str | Model | No
     fits = {name: _with_ends(spec, state) for name, spec in candidates.items()}
     if model is not None:
         return next(iter(fits.items()))
-    found = {key: array.shape for key, array in state.items() if not key.endswith((f".{COUNT}", f".{INDEX}"))}
+    shapes = {key: array.shape for key, array in state.items() if not key.endswith((f".{COUNT}", f".{INDEX}"))}
     for name, spec in fits.items():
-        if foreign_shapes(spec) == found:
+        if foreign_shapes(spec) == shapes:
             return name, spec
-    near = min(fits, key=lambda name: len(foreign_shapes(fits[name]).items() ^ found.items()))
+    nearest = min(fits, key=lambda name: len(foreign_shapes(fits[name]).items() ^ shapes.items()))
     try:
-        _refuse_unfit(path, state, fits[near])
+        _refuse_unfit(path, state, fits[nearest])
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: of none of the known models ({', '.join(fits)}); nearest is {near}: {error}") from None
-    raise AssertionError(near)
+        raise CheckpointError(f"{path}: of none of the known models ({', '.join(fits)}); nearest is {nearest}: {error}") from None
+    raise AssertionError(nearest)
 
 
 def _with_ends(spec: Model, state: dict[str, np.ndarray]) -> Model:

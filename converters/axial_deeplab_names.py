@@ -26,7 +26,7 @@ COUNT, INDEX = "num_batches_tracked", "flatten_index"
 MODULES = (
     (r"^stem\.0\.conv\.", "conv1."),
     (r"^stem\.0\.norm\.", "bn1."),
-    (r"^stages\.(\d+)\.blocks\.(\d+)\.", lambda found: f"layer{int(found[1]) + 1}.{found[2]}."),
+    (r"^stages\.(\d+)\.blocks\.(\d+)\.", lambda match: f"layer{int(match[1]) + 1}.{match[2]}."),
     (r"\.reduce\.conv\.", ".conv_down."),
     (r"\.reduce\.norm\.", ".bn1."),
     (r"\.expand\.conv\.", ".conv_up."),

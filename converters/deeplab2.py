@@ -29,7 +29,18 @@ from axialzoo.spec.heads.mask_transformer import MaskTransformer
 from axialzoo.spec.heads.panoptic import Panoptic
 from axialzoo.spec.zoo.panoptic_deeplab import CITYSCAPES
 
-from .deeplab2_infer import ASSUMED, ASSUMED_CLUSTERING, ASSUMED_RATES, ASSUMED_THINGS, RATES, Shapes, as_found, head_of, infer, shapes_of
+from .deeplab2_infer import (
+    ASSUMED,
+    ASSUMED_CLUSTERING,
+    ASSUMED_RATES,
+    ASSUMED_THINGS,
+    RATES,
+    Shapes,
+    fit_to_shapes,
+    head_of,
+    infer,
+    shapes_of,
+)
 from .deeplab2_names import ENCODER, ITEMS, inexpressible, places
 from .mask_names import ITEMS as MASKS
 from .mask_names import without_memory
@@ -120,11 +131,11 @@ def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: 
     with opened(path) as checkpoint:
         keys = sort_keys(checkpoint.shapes)
         _refuse_others(path, keys, backbone_only)
-        found, left_out = {**keys.encoder, **keys.head, **keys.masks}, []
+        shapes, left_out = {**keys.encoder, **keys.head, **keys.masks}, []
         if backbone_only:
             masks = [key if key.partition("/")[0] in MASKS else keys.prefix + key for key in keys.masks]
-            found, left_out = keys.encoder, sorted([*keys.head, *masks, *keys.left_out])
-        name, spec = _recognise(path, checkpoint, found, model, backbone_only)
+            shapes, left_out = keys.encoder, sorted([*keys.head, *masks, *keys.left_out])
+        name, spec = _recognise(path, checkpoint, shapes, model, backbone_only)
         tensors = {place.name: place.to_ours(checkpoint.read(place.path(keys.prefix))) for place in places(spec)}
     check_tensors(tensors, spec, where=str(path))
     config = default_config(spec, name)
@@ -201,7 +212,7 @@ def items(keys: Iterable[str]) -> list[str]:
 
 
 def _recognise(
-    path: Path, checkpoint: TF2Checkpoint, found: Shapes, model: str | Model | None, backbone_only: bool = False
+    path: Path, checkpoint: TF2Checkpoint, shapes: Shapes, model: str | Model | None, backbone_only: bool = False
 ) -> tuple[str, Model]:
     """Name and spec of the model, with the file's image channels and classes and no classifier."""
     if isinstance(model, Model):
@@ -211,29 +222,29 @@ def _recognise(
     else:
         candidates = {name: get_entry(name).spec for name in list_models()}
     if model is None:
-        fits = {name: as_found(spec, found) for name, spec in candidates.items() if isinstance(spec.head, head_of(found))}
+        fits = {name: fit_to_shapes(spec, shapes) for name, spec in candidates.items() if isinstance(spec.head, head_of(shapes))}
         fits = {name: spec for name, spec in fits.items() if not inexpressible(spec)}
-        name = _one_of(path, checkpoint, [name for name, spec in fits.items() if shapes_of(spec) == found])
+        name = _one_of(path, checkpoint, [name for name, spec in fits.items() if shapes_of(spec) == shapes])
         if name is not None:
             return name, fits[name]
-        spec = infer(found)
+        spec = infer(shapes)
         if spec is not None:
             return "custom", spec
-        near = min(fits, key=lambda name: len(shapes_of(fits[name]).items() ^ found.items()))
+        nearest = min(fits, key=lambda name: len(shapes_of(fits[name]).items() ^ shapes.items()))
         raise CheckpointError(
-            f"{path}: of none of the known models ({', '.join(fits)}); nearest is {near}: {_differences(fits[near], found, most=5)}; "
-            "say which it is with --model, or give a spec in Python"
+            f"{path}: of none of the known models ({', '.join(fits)}); nearest is {nearest}: "
+            f"{_differences(fits[nearest], shapes, most=5)}; say which it is with --model, or give a spec in Python"
         )
     name, spec = next(iter(candidates.items()))
     if isinstance(spec.head, (Panoptic, MaskTransformer)) and backbone_only:
         name, spec = _backbone_of(spec)
-    spec = as_found(spec, found)
+    spec = fit_to_shapes(spec, shapes)
     reason = inexpressible(spec)
     if reason:
         raise CheckpointError(f"deeplab2 has no model like {name}: {reason}; expected one of its families")
-    if shapes_of(spec) != found:
+    if shapes_of(spec) != shapes:
         raise CheckpointError(
-            f"{path}: its tensors are not those of {name}; nothing was imported: {_differences(spec, found)}; name the model that it is"
+            f"{path}: its tensors are not those of {name}; nothing was imported: {_differences(spec, shapes)}; name the model that it is"
         )
     return name, spec
 
@@ -259,13 +270,15 @@ def _one_of(path: Path, checkpoint: TF2Checkpoint, names: list[str]) -> str | No
     return called[0]
 
 
-def _differences(spec: Model, found: Shapes, most: int | None = None) -> str:
+def _differences(spec: Model, shapes: Shapes, most: int | None = None) -> str:
     expected = shapes_of(spec)
     lists = {
-        "missing": [key for key in expected if key not in found],
-        "unknown": [key for key in found if key not in expected],
+        "missing": [key for key in expected if key not in shapes],
+        "unknown": [key for key in shapes if key not in expected],
         "misshapen": [
-            f"{key} (expected {expected[key]}, found {shape})" for key, shape in found.items() if key in expected and expected[key] != shape
+            f"{key} (expected {expected[key]}, found {shape})"
+            for key, shape in shapes.items()
+            if key in expected and expected[key] != shape
         ],
     }
     parts = []

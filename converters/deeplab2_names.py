@@ -121,15 +121,15 @@ def owners(name: str) -> Iterator[str]:
 
 def transformers_of(spec: Model) -> dict[str, Transformer]:
     """Widths of each transformer and k-means layer, by its name."""
-    found, backbone, head = {}, spec.backbone, spec.head
+    transformers, backbone, head = {}, spec.backbone, spec.head
     for part, stages in (("stages", backbone.stages), ("neck", backbone.neck)):
         for i, stage in enumerate(stages):
             for j, block in enumerate(stage.blocks):
                 if block.transformer is not None:
-                    found[f"{part}.{i}.transformers.{j}"] = block.transformer
+                    transformers[f"{part}.{i}.transformers.{j}"] = block.transformer
     if isinstance(head, MaskTransformer) and head.kmeans is not None:
-        found |= {f"head.kmeans.{index}": layer.transformer for index, layer in enumerate(head.kmeans.layers)}
-    return found
+        transformers |= {f"head.kmeans.{index}": layer.transformer for index, layer in enumerate(head.kmeans.layers)}
+    return transformers
 
 
 def their_shape(parameter: Parameter, attention: Attention | None) -> tuple[int, ...]:

@@ -53,7 +53,7 @@ def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: 
     unknown = sorted(set(counts) - set(counts_of(spec)))
     if unknown or (counts and len(counts) != len(counts_of(spec))):
         raise CheckpointError(f"{path}: expected the count of batches of each norm or of none, found {len(counts)}; unknown: {unknown[:8]}")
-    tensors = {one.name: one.to_ours(weights[one.key]) for one in tensors_of(spec)}
+    tensors = {tensor.name: tensor.to_ours(weights[tensor.key]) for tensor in tensors_of(spec)}
     check_tensors(tensors, spec, where=str(path))
     config = default_config(spec, name)
     half = (0.5,) * spec.backbone.in_channels  # theirs: (pixel - 127.5) / 127.5
@@ -76,7 +76,7 @@ def export_checkpoint(config: Config, tensors: Tensors, path) -> None:
     if reason:
         raise CheckpointError(f"kMaX-DeepLab's PyTorch code has no model like this: {reason}")
     check_tensors(tensors, spec, where=str(path))
-    state = {one.key: torch.from_numpy(one.to_theirs(np.asarray(tensors[one.name]))) for one in tensors_of(spec)}
+    state = {tensor.key: torch.from_numpy(tensor.to_theirs(np.asarray(tensors[tensor.name]))) for tensor in tensors_of(spec)}
     if config.provenance.get("source") != SOURCE or COUNT in config.provenance:
         counts = config.provenance.get(COUNT, 0)
         for key in counts_of(spec):
@@ -117,17 +117,17 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     odd = [str(key) for key, value in state.items() if not isinstance(value, torch.Tensor)]
     if odd or not state:
         raise CheckpointError(f"{path}: expected a state dict, or one under 'model', found {odd[:10] or 'nothing'}")
-    found = {}
+    arrays: dict[str, np.ndarray] = {}
     for key, value in state.items():
         if key in NOT_WEIGHTS:
             continue
         if key.endswith(f".{COUNT}"):
             if value.dtype != torch.int64 or value.numel() != 1:
                 raise CheckpointError(f"{path}: {key}: expected one whole number, found {value.dtype} of shape {tuple(value.shape)}")
-            found[key] = value.numpy()
+            arrays[key] = value.numpy()
         else:
-            found[key] = to_array(path, key, value)
-    return found
+            arrays[key] = to_array(path, key, value)
+    return arrays
 
 
 def _recognise(path: Path, weights: Mapping[str, np.ndarray], model: str | Model | None) -> tuple[str, Model]:
@@ -135,22 +135,22 @@ def _recognise(path: Path, weights: Mapping[str, np.ndarray], model: str | Model
     if not any(key.startswith(PREFIXES[1]) for key in weights):
         raise CheckpointError(f"{path}: expected tensors below {' and '.join(PREFIXES)}, found none; check that it is a file of {SOURCE}")
     if isinstance(model, Model):
-        return "custom", _as_found(model, weights)
+        return "custom", _fit_to_shapes(model, weights)
     if model is not None:
         spec = get_entry(model).spec
         if inexpressible(spec):
             twin = _twin(spec)
             if twin is None:
                 raise CheckpointError(f"{path}: {get_entry(model).name}: {inexpressible(spec)}; name a model that PyTorch's code has")
-            names = [one for one in list_models() if get_entry(one).spec == twin]
-            return names[0] if names else "custom", _as_found(twin, weights)
-        return get_entry(model).name, _as_found(spec, weights)
+            names = [name for name in list_models() if get_entry(name).spec == twin]
+            return names[0] if names else "custom", _fit_to_shapes(twin, weights)
+        return get_entry(model).name, _fit_to_shapes(spec, weights)
     candidates = {name: get_entry(name).spec for name in list_models() if not inexpressible(get_entry(name).spec)}
     candidates["custom"] = kmax(resnet50_with_pool(), "torch", "cityscapes")
-    found = {key: value.shape for key, value in weights.items()}
-    fits = {name: _as_found(spec, weights) for name, spec in candidates.items()}
+    shapes = {key: value.shape for key, value in weights.items()}
+    fits = {name: _fit_to_shapes(spec, weights) for name, spec in candidates.items()}
     for name, spec in fits.items():
-        if {one.key: one.shape for one in tensors_of(spec)} == found:
+        if {tensor.key: tensor.shape for tensor in tensors_of(spec)} == shapes:
             return name, spec
     return next(iter(fits.items()))
 
@@ -163,7 +163,7 @@ def _twin(spec: Model) -> Model | None:
     return None
 
 
-def _as_found(spec: Model, weights: Mapping[str, np.ndarray]) -> Model:
+def _fit_to_shapes(spec: Model, weights: Mapping[str, np.ndarray]) -> Model:
     """`spec` with the classes and slots of the file, where its tensors tell."""
     if not isinstance(spec.head, MaskTransformer) or CENTERS not in weights or CLASSES not in weights:
         return spec
@@ -181,7 +181,7 @@ def _refuse_unfit(path: Path, weights: Mapping[str, np.ndarray], spec: Model) ->
     reason = inexpressible(spec)
     if reason:
         raise CheckpointError(f"{path}: kMaX-DeepLab's PyTorch code has no model like this: {reason}")
-    shapes = {one.key: one.shape for one in tensors_of(spec)}
+    shapes = {tensor.key: tensor.shape for tensor in tensors_of(spec)}
     problems = {
         "missing": [key for key in shapes if key not in weights],
         "unknown": [key for key in weights if key not in shapes],

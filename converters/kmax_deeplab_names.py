@@ -24,9 +24,9 @@ SEMANTIC = f"{PREDICTOR}_auxiliary_semantic_predictor."
 RULES = (
     (r"^stem\.0\.conv\.", "backbone.stem.conv1."),
     (r"^stem\.0\.norm\.", "backbone.stem.conv1.norm."),
-    (r"^stages\.(\d+)\.blocks\.(\d+)\.", lambda found: f"backbone.res{int(found[1]) + 2}.{found[2]}."),
-    (r"^(backbone\.res.*)\.(reduce|spatial|expand|shortcut)\.conv\.", lambda found: f"{found[1]}.{ENCODER[found[2]]}."),
-    (r"^(backbone\.res.*)\.(reduce|spatial|expand|shortcut)\.norm\.", lambda found: f"{found[1]}.{ENCODER[found[2]]}.norm."),
+    (r"^stages\.(\d+)\.blocks\.(\d+)\.", lambda match: f"backbone.res{int(match[1]) + 2}.{match[2]}."),
+    (r"^(backbone\.res.*)\.(reduce|spatial|expand|shortcut)\.conv\.", lambda match: f"{match[1]}.{ENCODER[match[2]]}."),
+    (r"^(backbone\.res.*)\.(reduce|spatial|expand|shortcut)\.norm\.", lambda match: f"{match[1]}.{ENCODER[match[2]]}.norm."),
     (r"^head\.pixel_decoder\.norms\.", "sem_seg_head.pixel_decoder._in_norms."),
     (r"^head\.pixel_decoder\.fuses\.(\d+)\.coarse\.", r"sem_seg_head.pixel_decoder._resized_fuses.\1._conv_bn_low."),
     (r"^head\.pixel_decoder\.fuses\.(\d+)\.fine\.", r"sem_seg_head.pixel_decoder._resized_fuses.\1._conv_bn_high."),
@@ -65,13 +65,13 @@ RULES = (
     (r"_predcitor\.mask_norm\.", "_predcitor._pixel_space_mask_batch_norm."),
     (r"_predcitor\.classes\.", "_predcitor._transformer_class_head.conv."),
     (r"^head\.semantic\.aspp\.point\.", f"{SEMANTIC}_aspp._aspp_conv0."),
-    (r"^head\.semantic\.aspp\.atrous\.(\d+)\.", lambda found: f"{SEMANTIC}_aspp._aspp_conv{int(found[1]) + 1}."),
+    (r"^head\.semantic\.aspp\.atrous\.(\d+)\.", lambda match: f"{SEMANTIC}_aspp._aspp_conv{int(match[1]) + 1}."),
     (r"^head\.semantic\.aspp\.pool\.", f"{SEMANTIC}_aspp._aspp_pool."),
     (r"^head\.semantic\.aspp\.project\.", f"{SEMANTIC}_aspp._proj_conv_bn_act."),
-    (r"^head\.semantic\.skips\.(\d+)\.", lambda found: f"{SEMANTIC}_low_level_projection_os{8 >> int(found[1])}."),
+    (r"^head\.semantic\.skips\.(\d+)\.", lambda match: f"{SEMANTIC}_low_level_projection_os{8 >> int(match[1])}."),
     (
         r"^head\.semantic\.fuse\.(\d+)\.(depthwise|pointwise)\.",
-        lambda found: f"{SEMANTIC}_low_level_fusion_os{8 >> int(found[1])}_conv{int(found[2] == 'pointwise')}_bn_act.",
+        lambda match: f"{SEMANTIC}_low_level_fusion_os{8 >> int(match[1])}_conv{int(match[2] == 'pointwise')}_bn_act.",
     ),
     (r"^head\.semantic_classes\.mix\.depthwise\.", f"{SEMANTIC}conv_block_0."),
     (r"^head\.semantic_classes\.mix\.pointwise\.", f"{SEMANTIC}conv_block_1."),
@@ -126,4 +126,4 @@ def foreign_shape(parameter: Parameter) -> tuple[int, ...]:
 
 def counts_of(spec: Model) -> list[str]:
     """The names of the counts of batches, which each of their norms has and ours have not."""
-    return [f"{one.key.removesuffix('.running_mean')}.{COUNT}" for one in tensors_of(spec) if one.key.endswith(".running_mean")]
+    return [f"{tensor.key.removesuffix('.running_mean')}.{COUNT}" for tensor in tensors_of(spec) if tensor.key.endswith(".running_mean")]

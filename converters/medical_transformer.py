@@ -134,8 +134,8 @@ def _side(path: Path, state: Mapping[str, np.ndarray], layer: str) -> int:
     """Side of the picture, or patch, that the position tables reach across: its first stage is at stride 2."""
     table = state.get(f"{layer}.0.hight_block.relative")
     if table is None or table.ndim != 2 or table.shape[1] % 2 == 0:
-        found = "none" if table is None else f"shape {table.shape}"
-        raise CheckpointError(f"{path}: {layer}.0.hight_block.relative: expected 2 * span - 1 columns, found {found}")
+        description = "none" if table is None else f"shape {table.shape}"
+        raise CheckpointError(f"{path}: {layer}.0.hight_block.relative: expected 2 * span - 1 columns, found {description}")
     return table.shape[1] + 1
 
 

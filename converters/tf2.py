@@ -70,13 +70,13 @@ def _prefix_among(where: Path, indices: list[Path]) -> Path:
     """The one that the file ``checkpoint`` beside them names, else the only one."""
     indices = [index for index in indices if not index.name.startswith(".")]
     named = {index for index in indices if index.name == _latest(index.parent) + INDEX}
-    chosen = sorted(named) or indices
-    if len(chosen) != 1:
-        found = ", ".join(index.name for index in chosen) or "none"
+    candidates = sorted(named) or indices
+    if len(candidates) != 1:
+        names = ", ".join(index.name for index in candidates) or "none"
         state = next((index.parent / STATE for index in indices if (index.parent / STATE).exists()), None)
         why = f" and {state.name} names {_latest(state.parent)!r}" if state is not None and not named else ""
-        raise CheckpointError(f"{where}: expected one TF2 checkpoint (NAME{INDEX}), found {found}{why}; give the path of one: {where}/NAME")
-    return chosen[0].with_suffix("")
+        raise CheckpointError(f"{where}: expected one TF2 checkpoint (NAME{INDEX}), found {names}{why}; give the path of one: {where}/NAME")
+    return candidates[0].with_suffix("")
 
 
 def _latest(folder: Path) -> str:
@@ -84,8 +84,8 @@ def _latest(folder: Path) -> str:
     if not (folder / STATE).exists():
         return ""
     text = read_small(folder / STATE, 1 << 20).decode(errors="replace")
-    found = re.search(r'^\s*model_checkpoint_path:\s*"([^"\\]*)"', text, re.MULTILINE)
-    return found[1].rpartition("/")[2] if found else ""
+    match = re.search(r'^\s*model_checkpoint_path:\s*"([^"\\]*)"', text, re.MULTILINE)
+    return match[1].rpartition("/")[2] if match else ""
 
 
 def _open(where: Path, prefix: Path) -> TF2Checkpoint:

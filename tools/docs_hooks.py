@@ -30,8 +30,8 @@ def on_files(files: Files, config: Any, **_: Any) -> Files:
         page = PAGES / f"{source.stem}.md"
         if not page.exists() or stamp(source.read_text()) not in page.read_text():
             raise PluginError(f"{source}: has not been run as it stands; run `python tools/tutorials.py {source.relative_to(ROOT)}`")
-        for made in (page, *sorted(PAGES.glob(f"{source.stem}_[0-9]*.png"))):
-            files.append(File.generated(config, f"tutorials/{made.name}", abs_src_path=str(made)))
+        for file in (page, *sorted(PAGES.glob(f"{source.stem}_[0-9]*.png"))):
+            files.append(File.generated(config, f"tutorials/{file.name}", abs_src_path=str(file)))
     return files
 
 
@@ -46,7 +46,7 @@ def table(patterns: list[str]) -> str:
     for name in list_models(*patterns):
         info = model_info(name)
         said, (height, width) = info["published"], info["input_size"]
-        names = ", ".join(f"`{one}`" for one in (name, *info["aliases"]))
+        names = ", ".join(f"`{model_name}`" for model_name in (name, *info["aliases"]))
         count = f"{said['parameters']:,}" if "parameters" in said else "-"
         spent = f"{said['multiply_adds'] / 1e9:.3f} B" if "multiply_adds" in said else "-"
         figure = ", ".join(f"{title} {100 * said[key]:.1f} %" for key, title in TITLES.items() if key in said) or "-"
@@ -63,9 +63,9 @@ class Fetched(html.parser.HTMLParser):
         self.found: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        asked = dict(attrs)
-        for name in ("src", "srcset", "data", "poster") + (("href",) if tag == "link" and asked.get("rel") != "canonical" else ()):
-            value = asked.get(name) or ""
+        attributes = dict(attrs)
+        for name in ("src", "srcset", "data", "poster") + (("href",) if tag == "link" and attributes.get("rel") != "canonical" else ()):
+            value = attributes.get(name) or ""
             if value.startswith(("http:", "https:", "//")):
                 self.found.append(value)
 

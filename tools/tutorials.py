@@ -39,12 +39,12 @@ def cells(text: str) -> list[tuple[str, str]]:
     first, *rest = CELL.split(text)
     if first.strip():
         raise ValueError(f"a tutorial begins with '# %% [markdown]', found {first.splitlines()[0]!r}")
-    found = []
+    cell_list = []
     for mark, body in zip(rest[::2], rest[1::2]):
         if mark:
             body = "\n".join(line.removeprefix("#").removeprefix(" ") for line in body.splitlines())
-        found.append(("text" if mark else "code", body.strip()))
-    return found
+        cell_list.append(("text" if mark else "code", body.strip()))
+    return cell_list
 
 
 def stamp(text: str) -> str:
@@ -113,14 +113,14 @@ def main() -> None:
     parser.add_argument("sources", nargs="*", type=Path, help="tutorials; default all")
     parser.add_argument("--out", type=Path, default=PAGES)
     parser.add_argument("--here", action="store_true", help="in this process and folder")
-    asked = parser.parse_args()
-    asked.out.mkdir(parents=True, exist_ok=True)
-    if asked.here:
-        page(asked.sources[0], asked.out)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    if args.here:
+        page(args.sources[0], args.out)
         return
-    sources = asked.sources or sorted(SOURCES.glob("*.py"))
+    sources = args.sources or sorted(SOURCES.glob("*.py"))
     with ThreadPoolExecutor(2) as pool:
-        for source, seconds in zip(sources, pool.map(lambda one: run(one, asked.out), sources)):
+        for source, seconds in zip(sources, pool.map(lambda source: run(source, args.out), sources)):
             print(f"{source.stem}: {seconds:.0f} s", flush=True)
 
 

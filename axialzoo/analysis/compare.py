@@ -1,4 +1,4 @@
-"""Kinds of attention side by side: what each costs at several sizes, and how that grows. In PyTorch."""
+"""Comparison of kinds of attention: the cost of each at several sizes, and its growth. In PyTorch."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ MEASURES = ("seconds", "memory_bytes", "multiply_adds", "cpu_seconds")
 
 @dataclass(frozen=True)
 class Workload:
-    """What is computed at each size; see :func:`axialzoo.analysis.cases.cases`.
+    """The computation at each size; see :func:`axialzoo.analysis.cases.cases`.
 
     Attributes:
-        layer: A block alone; None for the whole model.
-        span: Of ``axial_local``.
-        train: Whether the backward pass counts too.
-        batch: Pictures at once.
+        layer: A block to measure alone; None for the whole model.
+        span: Span of ``axial_local``.
+        train: Whether to measure the backward pass too.
+        batch: Batch size.
     """
 
     layer: str | None = None
@@ -38,7 +38,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Measuring:
-    """How cases are measured; see :func:`axialzoo.analysis.measure.measure`."""
+    """Options of the measurement; see :func:`axialzoo.analysis.measure.measure`."""
 
     rounds: int = 3
     seconds: float = 60
@@ -58,15 +58,15 @@ def compare(
     overwrite: bool = False,
     log: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """What ``axialzoo compare --json`` prints; its arguments are the command's.
+    """Compare kinds of attention, and return the report that ``axialzoo compare --json`` prints.
 
     Args:
         model: A registered name.
-        kinds, sizes: Of :mod:`axialzoo.analysis.cases`, parsed.
-        workload: What is computed at each size.
-        measuring: How it is measured.
-        out: Folder that gets ``compare.json`` and the plots.
-        overwrite: Whether such files that are there already may be replaced.
+        kinds, sizes: Parsed by :mod:`axialzoo.analysis.cases`.
+        workload: The computation at each size.
+        measuring: Options of the measurement.
+        out: Folder for ``compare.json`` and the plots.
+        overwrite: Whether to replace existing files of these names.
         log: Gets a line for each measurement.
     """
     import torch
@@ -78,7 +78,7 @@ def compare(
         check_output(path, overwrite=overwrite)
     measuring = replace(measuring, threads=measuring.threads or cores())
     all_cases = cases(get_entry(model).spec, kinds, sizes, **vars(workload))
-    measurements = measure(all_cases, **vars(measuring), told=log)
+    measurements = measure(all_cases, **vars(measuring), log=log)
     report: dict[str, Any] = {
         "model": model,
         "layer": workload.layer,
@@ -97,7 +97,7 @@ def compare(
 
 
 def _of_kind(pairs: Sequence[tuple[Case, dict[str, Any]]]) -> dict[str, Any]:
-    """The sizes of one kind, and how its costs grow over those that were measured."""
+    """Return the rows of one kind, and the exponents of its costs over the measured sizes."""
     rows = [
         {
             "size": list(case.size),

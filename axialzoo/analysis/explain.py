@@ -1,4 +1,4 @@
-"""What a layer attends to from a point of a photograph, what reaches that point, and what its output depends on."""
+"""Explanation of a point of a photograph: what a layer attends to, what reaches the point, and the effective receptive field."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from axialzoo.analysis.attention_probe import AttentionProbe, Source, View, find_source, view
 from axialzoo.analysis.cases import attention_blocks, find_block
 from axialzoo.analysis.picture import Panel, Row, draw_grid
-from axialzoo.analysis.seeing import AttentionProbe, Source, View, find_source, view
 from axialzoo.analysis.weights import spread
 from axialzoo.runtime.device import AUTO, find_device
 from axialzoo.spec import SpecError
@@ -21,13 +21,13 @@ __all__ = ["Source", "View", "explain", "find_source", "view"]
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """What is drawn at random.
+class Sampling:
+    """The random samples of an explanation, and the device.
 
     Attributes:
-        samples: Random combinations of channels that the receptive field averages over.
-        seed: Of random weights and of those.
-        device: Where to compute: see :class:`axialzoo.runtime.Runner`.
+        samples: Number of random combinations of channels that the receptive field averages over.
+        seed: Seed of random weights and of the samples.
+        device: Device that computes: see :class:`axialzoo.runtime.Runner`.
     """
 
     samples: int = 8
@@ -42,21 +42,21 @@ def explain(
     *,
     kinds: Sequence[str],
     layer: str | None = None,
-    drawn: Drawn,
+    sampling: Sampling,
     out: Path | None = None,
     log: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """The numbers that ``axialzoo explain --json`` prints; `out` gets the picture.
+    """Explain a point, and return the report that ``axialzoo explain --json`` prints; `out` gets the picture.
 
     Args:
         source: A model.
         path: A photograph.
         point: (x, y) in its pixels.
-        kinds: Kinds of attention to compare in the place of the model's own; one without trained weights is skipped where the model has
-            some.
+        kinds: Kinds of attention that replace the model's own. Where the model has trained weights, a kind without any is skipped.
         layer: A block with attention; default the middle one.
-        drawn: What is random, and where it is computed.
-        out: Where the picture goes; the caller has checked it.
+        drawn: Random samples, and the device.
+        out: File of the picture; the caller has checked it.
+        log: Gets a line for each kind.
     """
     block_names = list(attention_blocks(source.spec))
     if not block_names:
@@ -64,13 +64,13 @@ def explain(
     block = block_names[len(block_names) // 2] if layer is None else find_block(source.spec, layer)
     view_of_photo = view(path, point, source.preprocessing)
     log(f"{source.name} as it is")
-    probe = AttentionProbe(source, block, view_of_photo, drawn.samples, drawn.seed, find_device(drawn.device))
+    probe = AttentionProbe(source, block, view_of_photo, sampling.samples, sampling.seed, find_device(sampling.device))
     height, width = probe.map
     report: dict[str, Any] = {
         "model": source.name,
         "weights": probe.weights,
         "digest": source.digest,
-        "seed": drawn.seed,
+        "seed": sampling.seed,
         "image": str(path),
         "point": list(point),
         "input_size": list(view_of_photo.image.shape[2:]),
@@ -83,7 +83,7 @@ def explain(
     probes: dict[str, AttentionProbe | str] = {}
     for kind in kinds:
         log(kind)
-        probes[kind] = probe.beside(kind)
+        probes[kind] = probe.with_kind(kind)
         report["kinds"][kind] = _numbers(probes[kind])
     if out is not None:
         _draw(report, probe, probes, view_of_photo, out)
@@ -127,12 +127,18 @@ def _draw(report: dict[str, Any], probe: AttentionProbe, probes: dict[str, Atten
             field_panels.append(Panel(kind, missing=kind_probe))
             continue
         numbers, weights = report["kinds"][kind], f"{kind_probe.weights} weights"
-        reach_panels.append(Panel(kind, f"{numbers['reach']['effective_positions']:.0f} of {kind_probe.reach.size}, {weights}", kind_probe.reach))
-        field_panels.append(Panel(kind, f"{numbers['field']['effective_positions']:,.0f} of {kind_probe.field.size:,} pixels, {weights}", kind_probe.field))
+        reach_panels.append(
+            Panel(kind, f"{numbers['reach']['effective_positions']:.0f} of {kind_probe.reach.size}, {weights}", kind_probe.reach)
+        )
+        field_panels.append(
+            Panel(kind, f"{numbers['field']['effective_positions']:,.0f} of {kind_probe.field.size:,} pixels, {weights}", kind_probe.field)
+        )
     rows = [
         first,
         Row("What reaches the point through this block's attention (axial: height, then width)", reach_panels),
         Row("What the block's output at the point depends on: effective receptive field, |d output / d pixel|", field_panels),
     ]
-    caption = f"{report['model']}   |   {report['layer']}   |   point {report['point'][0]}, {report['point'][1]} of {Path(report['image']).name}"
+    caption = (
+        f"{report['model']}   |   {report['layer']}   |   point {report['point'][0]}, {report['point'][1]} of {Path(report['image']).name}"
+    )
     draw_grid(view_of_photo.photo, view_of_photo.share, rows, caption, out)

@@ -43,7 +43,9 @@ def _draw(report: Mapping[str, Any], keys: Sequence[str], path: Path) -> Path:
     what = "whole network" if report["layer"] is None else f"attention of {report['layer']}"
     batch = f", batch {report['batch']}" if report["batch"] > 1 else ""
     place = f"{report['threads']} CPU thread{'s' * (report['threads'] > 1)}" if report["device"] == "cpu" else report["device"]
-    figure.suptitle(f"{report['model']}, {what}: {report['mode']}{batch}, {place}", fontsize=10.5 if len(keys) > 1 else 8.5, color="#374151")
+    figure.suptitle(
+        f"{report['model']}, {what}: {report['mode']}{batch}, {place}", fontsize=10.5 if len(keys) > 1 else 8.5, color="#374151"
+    )
     with atomic_write(path) as beside:
         figure.savefig(beside, dpi=110)
     plt.close(figure)

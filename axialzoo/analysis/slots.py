@@ -1,4 +1,4 @@
-"""Which pixels of a photograph a slot of a model owns, stage by stage, and which its token attends to."""
+"""Explanation of a slot of a mask transformer: its pixels stage by stage, and the attention of its token."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from axialzoo.analysis.attention_probe import Source, view_at
 from axialzoo.analysis.networks import random_network
 from axialzoo.analysis.picture import Panel, Row, draw_grid
-from axialzoo.analysis.seeing import Source, view_at
 from axialzoo.files import check_output
 from axialzoo.image import load_image
 from axialzoo.runtime.local import torch_model

@@ -1,4 +1,4 @@
-"""Which models the page offers, and their runners."""
+"""The models that the page offers, and the cache of their runners."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from axialzoo.runtime.frameworks import available, process_backend
 from axialzoo.runtime.process import Worker
 from axialzoo.spec import list_models
 
-MAX_RUNNERS = 4  # runners; each of Keras is a process of about half a GiB
+MAX_RUNNERS = 4  # a runner of Keras is a process of about half a GiB
 
 
 def offered(requested: Sequence[str] = ()) -> tuple[str, ...]:
-    """The sources of the models that can be chosen: `requested`, or else every model whose weights are here.
+    """Return the sources of the models to choose from: `requested`, or else every model with weights on this machine.
 
     Args:
         requested: Names, folders or ``org/repo``.
 
     Raises:
-        CheckpointError, SpecError: for one that has no weights or cannot be had.
+        CheckpointError, SpecError: for a model that has no weights or cannot be fetched.
     """
     for source in requested:
         checkpoint_of(source)
@@ -41,23 +41,23 @@ def _folder_of(source: str) -> Path:
 
 
 def checkpoint_of(source: str) -> Checkpoint:
-    """Return the checkpoint of a source, which is looked for, and fetched where it has to be, the first time alone."""
+    """Return the checkpoint of a source; only the first call resolves and fetches it."""
     return load_checkpoint(_folder_of(source))
 
 
 def frameworks() -> dict[str, str]:
-    """Each framework that computes here -> what it is called: ``{"torch": "PyTorch", "keras": "Keras (jax)"}``."""
+    """Return the title of each framework that runs here: ``{"torch": "PyTorch", "keras": "Keras (jax)"}``."""
     return {name: f"Keras ({process_backend()})" if name == "keras" else "PyTorch" for name in available()}
 
 
 class Runners:
-    """The runners of what was asked for, of which the last few are kept.
+    """A cache of the most recently used runners.
 
-    PyTorch computes in this process. Keras gets one of its own for each model, so that the page stays light and a back end that
-    fails takes nothing with it.
+    PyTorch computes in this process. Each Keras model gets its own process, so that the page stays light and a back end that fails
+    does not end the page.
 
     Args:
-        most: How many are kept.
+        most: Maximum number of cached runners.
     """
 
     def __init__(self, most: int = MAX_RUNNERS):
@@ -65,7 +65,7 @@ class Runners:
         self._runners: OrderedDict[tuple[str, str], tuple[Runner, contextlib.ExitStack]] = OrderedDict()
 
     def get(self, source: str, framework: str) -> Runner:
-        """The runner of a model in a framework, which is made where it is not there yet.
+        """Return the runner of a model in a framework, and start it if it is not cached.
 
         Args:
             source: A name, a folder or ``org/repo``.
@@ -84,13 +84,13 @@ class Runners:
             return self._runners[key][0]
 
     def forget(self, source: str, framework: str) -> None:
-        """Ends a runner, such as one whose process failed."""
+        """Close a runner, such as a runner whose process failed."""
         with self._lock:
             if entry := self._runners.pop((source, framework), None):
                 entry[1].close()
 
     def close(self) -> None:
-        """Ends all of them."""
+        """Close all runners."""
         with self._lock:
             while self._runners:
                 self._runners.popitem()[1][1].close()

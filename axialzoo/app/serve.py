@@ -1,4 +1,4 @@
-"""The page as a server on this machine. Nothing is fetched from anywhere but here, and nothing is told to anyone."""
+"""The page as a server on this machine. It loads nothing from other servers, and sends no telemetry."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 PORT = 7860
-LARGEST = "64mb"  # of a file that is uploaded
-QUIET = {  # what gradio and the Hub's client would otherwise tell and ask others
+LARGEST = "64mb"  # of an uploaded file
+QUIET = {  # turns off telemetry of gradio and of the Hub's client
     "GRADIO_ANALYTICS_ENABLED": "False",
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
@@ -30,22 +30,22 @@ def serve(
     wait: bool = True,
     log: Callable[[str], None] = lambda text: None,
 ) -> Callable[[], None]:
-    """Serves the page until it is interrupted.
+    """Serve the page until it is interrupted.
 
     Args:
-        models: Names, folders or ``org/repo``; none: every model whose weights are here.
-        host: On which address; the default can be reached from this machine alone.
-        port: On which port; 0 for any that is free.
-        wait: Whether to return only once it has ended.
+        models: Names, folders or ``org/repo``; default every model with weights on this machine.
+        host: Address to listen on; the default accepts connections from this machine only.
+        port: Port to listen on; 0 for any free port.
+        wait: Whether to wait until the server ends.
         log: Gets the address.
 
     Returns:
-        What ends it, where `wait` is False.
+        A function that ends the server, for `wait` False.
 
     Raises:
-        ModuleNotFoundError: where gradio is not installed, saying how to install it.
+        ModuleNotFoundError: where gradio is not installed; the message says how to install it.
         OSError: where the port is taken.
-        CheckpointError, SpecError: for a model that cannot be had.
+        CheckpointError, SpecError: for a model that cannot be loaded.
     """
     if importlib.util.find_spec("gradio") is None:
         raise ModuleNotFoundError("the page needs gradio, which is not installed; pip install 'axialzoo[app]'", name="gradio")
@@ -83,10 +83,10 @@ def serve(
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    """A socket that is bound.
+    """Return a bound socket.
 
     Raises:
-        OSError: where that is not possible, such as for a port that is taken.
+        OSError: where binding fails, such as for a port that is taken.
     """
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -99,7 +99,7 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def _server(page: Any) -> Any:
-    """What answers browsers."""
+    """Return the HTTP server of the page."""
     import gradio as gr
     import uvicorn
     from fastapi import FastAPI
@@ -112,7 +112,7 @@ def _server(page: Any) -> Any:
 
 
 class _WithContentPolicy:
-    """An application whose answers tell the browser to fetch nothing from elsewhere."""
+    """An application that adds a content security policy, which forbids the browser to load from other servers."""
 
     def __init__(self, app: Any):
         self._app = app
@@ -127,7 +127,7 @@ class _WithContentPolicy:
 
 
 def _warm(runners: Any, source: str) -> None:
-    """Loads the first model while the page is drawn, so that its first answer comes sooner; errors come again when it is asked for."""
+    """Load the first model while the browser draws the page; an error appears again at the first prediction."""
     from axialzoo.app.models import frameworks
     from axialzoo.errors import EXPECTED
 

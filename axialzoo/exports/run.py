@@ -1,4 +1,4 @@
-"""Exported files as functions of arrays, and outputs in one order, so that they compare."""
+"""Exported files as functions of arrays, with outputs in a fixed order for the comparison."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Run = Callable[[np.ndarray], list[np.ndarray]]  # (N, H, W, C) to the outputs
 
 
 class Original:
-    """A live model as a function: images (N, H, W, C) to its outputs, laid out as it gives them.
+    """A live model as a function from images (N, H, W, C) to its outputs in their own layout.
 
     Attributes:
-        channels: Of its images.
+        channels: Number of image channels.
     """
 
     def __init__(self, run: Run, channels: int):
@@ -29,7 +29,7 @@ class Original:
 
 
 def flatten_outputs(outputs: Any, array: Callable[[Any], Any]) -> list[np.ndarray]:
-    """The arrays of a tensor, or of a dictionary or list of outputs, by name where they have names: runtimes keep no other order."""
+    """Flatten a tensor, dictionary or list of outputs to arrays, sorted by name, because runtimes keep no other order."""
     if isinstance(outputs, Mapping):
         return [leaf for name in sorted(outputs, key=sort_key) for leaf in flatten_outputs(outputs[name], array)]
     if isinstance(outputs, (list, tuple)):
@@ -38,7 +38,7 @@ def flatten_outputs(outputs: Any, array: Callable[[Any], Any]) -> list[np.ndarra
 
 
 def names_of(outputs: Any, spec: Model) -> list[str]:
-    """What each tensor of `outputs` is called, in the order in which they come: ``"semantic"``, ``"boxes.0"``."""
+    """Return the name of each tensor of `outputs`, in their order: ``"semantic"``, ``"boxes.0"``."""
     if not isinstance(outputs, Mapping):
         return [] if spec.head is None else list(spec.head.outputs(spec.backbone))
     return [
@@ -49,12 +49,12 @@ def names_of(outputs: Any, spec: Model) -> list[str]:
 
 
 def load_exported(path: Path, suffix: str, exporter: str) -> Run:
-    """The file that was written, read again and run by its own runtime.
+    """Load an exported file in its own runtime.
 
     Args:
-        path: Of the file or folder.
-        suffix: Of :data:`axialzoo.exports.routes.FORMATS`.
-        exporter: Who wrote it, which says how it takes images: PyTorch channels first, Keras as its settings say.
+        path: The file or folder.
+        suffix: A suffix of :data:`axialzoo.exports.export_matrix.FORMATS`.
+        exporter: The framework that wrote it, which decides the layout of images: PyTorch channels first, Keras by its settings.
     """
     is_channels_last = channels_last(exporter)
 
@@ -66,7 +66,7 @@ def load_exported(path: Path, suffix: str, exporter: str) -> Run:
 
 
 def channels_last(exporter: str) -> bool:
-    """Whether images and maps of a model made there have channels last, (N, H, W, C): Keras's do, as its settings say."""
+    """Return whether images and maps of an exporter have channels last, (N, H, W, C), as the settings of Keras may say."""
     if exporter == "torch":
         return False
     import keras
@@ -100,7 +100,7 @@ def _onnx(path: Path) -> Run:
 
 
 def sort_key(name: str) -> tuple[str, int]:
-    """``"boxes.10"`` after ``"boxes.9"``."""
+    """Return a key that sorts ``"boxes.10"`` after ``"boxes.9"``."""
     base, _, level = name.partition(".")
     return base, int(level) if level.isdigit() else 0
 

@@ -1,4 +1,4 @@
-"""Which frameworks and back ends are installed, and which of them this process has."""
+"""The frameworks and Keras back ends that are installed, and the back end of this process."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def installed(package: str) -> bool:
 
 
 def available() -> list[str]:
-    """The frameworks that can compute something here, in order of preference."""
+    """Return the frameworks that can run models here, in order of preference."""
     keras = installed("keras") and any(installed(backend) for backend in BACKENDS)
     return [name for name, there in (("torch", installed("torch")), ("keras", keras)) if there]
 
 
 def choose(framework: str | None) -> list[str]:
-    """The frameworks that ``--framework`` names (separated by commas), by default the first installed.
+    """Return the frameworks that ``--framework`` names (separated by commas), by default the first installed.
 
     Raises:
-        SpecError: for an unknown one.
-        ModuleNotFoundError: for one that is not installed, saying how to install it.
+        SpecError: for an unknown framework.
+        ModuleNotFoundError: for a framework that is not installed; the message says how to install it.
     """
     installed_frameworks = available()
     if framework is None:
@@ -51,14 +51,14 @@ def choose(framework: str | None) -> list[str]:
 
 
 def process_backend() -> str:
-    """The back end that Keras has in this process, or will have once it is imported.
+    """Return the back end that Keras has in this process, or will have once it is imported.
 
-    It is the one that ``KERAS_BACKEND`` names, else ``keras.json``, else the first installed. Keras itself writes
-    ``tensorflow`` into ``keras.json`` unasked, so a back end there that is not installed counts for nothing.
+    ``KERAS_BACKEND`` names it, else ``keras.json``, else it is the first installed. Keras writes ``tensorflow`` into
+    ``keras.json`` by default, so a back end in that file that is not installed is ignored.
 
     Raises:
-        SpecError: where ``KERAS_BACKEND`` names none of those there are.
-        ModuleNotFoundError: where that is not installed, or none is.
+        SpecError: where ``KERAS_BACKEND`` names an unknown back end.
+        ModuleNotFoundError: where that back end is not installed, or no back end is.
     """
     if "keras" in sys.modules:
         return sys.modules["keras"].backend.backend()
@@ -77,7 +77,7 @@ def process_backend() -> str:
 
 
 def prepare_keras() -> str:
-    """Import Keras on the back end of this process, and say which: see :func:`process_backend`."""
+    """Import Keras on the back end of this process, and return its name: see :func:`process_backend`."""
     backend = process_backend()
     if "keras" in sys.modules:
         return backend
@@ -92,19 +92,19 @@ def prepare_keras() -> str:
 
 
 def _in_settings() -> str | None:
-    """What ``keras.json`` says, where it is there and can be read."""
+    """Return the back end that ``keras.json`` names, or None where the file is missing or cannot be read."""
     path = os.path.join(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"), "keras.json")
     try:
         with open(path, encoding="utf-8") as file:
             data = json.load(file)
-    except (OSError, ValueError):  # Keras takes no notice of such a file either
+    except (OSError, ValueError):  # Keras ignores such a file too
         return None
     return data.get("backend") if isinstance(data, dict) else None
 
 
 @contextlib.contextmanager
 def _native_messages_hidden() -> Iterator[None]:
-    """TensorFlow's libraries write to stderr as they load, whatever is set; errors come as exceptions all the same."""
+    """Hide what TensorFlow's libraries write to stderr as they load, which no setting turns off; errors still arrive as exceptions."""
     sys.stderr.flush()
     saved_stderr, null_device = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
@@ -120,11 +120,11 @@ def require_packages(purpose: str, packages: Mapping[str, str]) -> None:
     """Refuse work whose optional packages are missing, before it begins.
 
     Args:
-        purpose: What needs them, for the message.
+        purpose: The work that needs them, for the message.
         packages: Name of each package -> the extra of axialzoo that brings it.
 
     Raises:
-        ModuleNotFoundError: naming the packages that are missing and the extras.
+        ModuleNotFoundError: for missing packages; the message names them and the extras.
     """
     missing = [name for name in packages if not installed(name)]
     if missing:

@@ -1,4 +1,4 @@
-"""Publishing a checkpoint with what was measured of it: golden activations, and the parity of all frameworks installed."""
+"""Publishing a checkpoint with its golden activations and the measured parity of all installed frameworks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from axialzoo.checkpoint import CheckpointError
 from axialzoo.hub import fetch_checkpoint
 from axialzoo.hub.golden import golden_text
 from axialzoo.hub.push import Publication, prepare, push, write_publication
-from axialzoo.runtime.verify import verify_with_outputs, of_precision
+from axialzoo.runtime.verify import of_precision, verify_with_outputs
 
 
 def publish(
@@ -29,22 +29,22 @@ def publish(
     overwrite: bool = False,
     log: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Verifies a checkpoint in every framework installed, and publishes it in one commit.
+    """Verify a checkpoint in every installed framework, and publish it in one commit.
 
-    Published are ``config.json``, ``model.safetensors``, ``golden.json``, ``labels.txt``, the pictures beside the card,
-    ``SHA256SUMS`` and the card, whose front matter is complete and whose examples name the repository.
+    The commit holds ``config.json``, ``model.safetensors``, ``golden.json``, ``labels.txt``, the pictures of the card,
+    ``SHA256SUMS`` and the card, which has complete front matter and examples that name the repository.
 
     Args:
         source: A folder, or a name with weights.
-        repo_id: ``"org/name"``; created where it does not exist.
+        repo_id: ``"org/name"``; the repository is created if it does not exist.
         private: Whether the repository is private.
-        tag: Put on the commit; never moved.
-        revision: Branch to write to; default the main one.
-        dry_run: A folder to write all of it to instead of sending it.
-        evaluations: What :func:`axialzoo.train.evaluate` found, one a framework, for the card's table of figures.
-        base_model: The repository on the Hub whose weights these started from.
+        tag: Tag of the commit; an existing tag is never moved.
+        revision: Branch to write to; default the main branch.
+        dry_run: Folder to write the files to instead of uploading them.
+        evaluations: Results of :func:`axialzoo.train.evaluate`, one per framework, for the card's table of metrics.
+        base_model: The repository on the Hub whose weights were fine-tuned.
         float64: Verify in float64 too.
-        overwrite: Whether what is in `dry_run` may be replaced.
+        overwrite: Whether to replace files that exist in `dry_run`.
         log: Gets a line before each framework.
 
     Returns:
@@ -77,9 +77,9 @@ def prepare_verified(
     float64: bool = True,
     log: Callable[[str], None] = lambda text: None,
 ) -> tuple[Publication, dict[str, Any]]:
-    """What :func:`publish` sends, and the report of its verification."""
+    """Verify a checkpoint, and return the files that :func:`publish` uploads and the report."""
     checkpoint = fetch_checkpoint(source)
-    prepare(checkpoint.folder, repo_id, evaluations=evaluations)  # what is refused is refused before anything is computed
+    prepare(checkpoint.folder, repo_id, evaluations=evaluations)  # refuses bad arguments before any computation
     report, inputs, outputs = verify_with_outputs(checkpoint.folder, float64, log, "cpu")
     if not report["ok"]:
         failed = [part["name"] for part in (*report["checks"], *report["runs"]) if part["ok"] is False]

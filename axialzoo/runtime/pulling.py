@@ -1,4 +1,4 @@
-"""The official weights, fetched from where they are offered, imported, checked and kept."""
+"""Download, import and check of the official weights, and their cache on this machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from axialzoo.runtime.foreign import import_foreign
 from axialzoo.runtime.frameworks import installed
 from axialzoo.spec import SpecError
 
-NEEDS = {"deeplab2": "tensorflow", "axial-deeplab": "torch"}  # what reads the files of a code base
+NEEDS = {"deeplab2": "tensorflow", "axial-deeplab": "torch"}  # the package that reads the files of a code base
 
 
 def pull(
@@ -28,26 +28,26 @@ def pull(
     progress: Progress = lambda done, total: None,
     log: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Fetches official weights once, imports them, and keeps the checkpoint; afterwards ``pretrained=`` and every command take `name`.
+    """Download official weights once, import them, and keep the checkpoint; then ``pretrained=`` and every command accept `name`.
 
-    The digest of what was imported first is recorded, and whatever is imported or loaded under that name later has to have it.
+    The digest of the first import is recorded. Every later import or load of that name must have the same digest.
 
     Args:
-        name: Of :data:`axialzoo.hub.catalogue.OFFICIAL`, such as ``"axial_swidernet_1_1_1.cityscapes"``.
-        address: Where to fetch them instead, or a file on this machine.
-        force: Fetch and import again, though they are there.
+        name: A name in :data:`axialzoo.hub.catalogue.OFFICIAL`, such as ``"axial_swidernet_1_1_1.cityscapes"``.
+        address: Another address of the archive, or a file on this machine.
+        force: Download and import again, even if the checkpoint exists.
         keep: Keep the archive too.
-        progress: Gets the bytes that have arrived, and of how many.
+        progress: Gets the number of bytes downloaded, and their total.
         log: Gets a line before each step.
 
     Returns:
-        ``name``, ``folder``, ``digest``, ``model``, ``address``, ``licence``, ``fetched`` (False where it was there already).
+        ``name``, ``folder``, ``digest``, ``model``, ``address``, ``licence``, ``fetched`` (False where the checkpoint existed).
 
     Raises:
         SpecError: for a name that the catalogue does not have.
         CheckpointError: where the address does not answer, the archive is damaged or hostile, its tensors are not the model's, or the
-            digest is not the recorded one.
-        ModuleNotFoundError: without what reads the archive (TensorFlow, for deeplab2's).
+            digest differs from the recorded one.
+        ModuleNotFoundError: without the package that reads the archive (TensorFlow, for deeplab2's).
     """
     weights, folder = official(name), pulled_dir(name)
     place = address or weights.address
@@ -74,7 +74,7 @@ def pull(
 
 
 def _imported(weights: OfficialWeights, place: str, out: Path, keep: bool, progress: Progress, log: Callable[[str], None]) -> Any:
-    """The config of what was fetched and imported to `out`; an archive that does not import is dropped and fetched once more."""
+    """Download and import to `out`, and return the config; an archive that does not import is deleted and downloaded once more."""
     if not place.startswith(("http://", "https://")):
         return import_foreign(weights.zoo, Path(place), out, weights.model, backbone_only=weights.backbone_only)[0]
     archive = home() / "archives" / Path(urllib.parse.urlsplit(place).path).name

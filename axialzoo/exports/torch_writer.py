@@ -1,4 +1,4 @@
-"""What PyTorch writes: torch.export (.pt2) and, from that, ONNX. Keras on its torch back end goes the same way."""
+"""Exports of PyTorch: torch.export (.pt2) and, from that, ONNX. Keras on its torch back end uses them too."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from axialzoo.checkpoint import Config
 from axialzoo.exports.run import Original, flatten_outputs, names_of
 
 
-def original_and_writer(model: Any, suffix: str, config: Config, size: tuple[int, int] | None, *, channels_last: bool = False) -> tuple[Original, Callable]:
-    """The model as a function of arrays, and what writes it to a path.
+def original_and_writer(
+    model: Any, suffix: str, config: Config, size: tuple[int, int] | None, *, channels_last: bool = False
+) -> tuple[Original, Callable]:
+    """Return the model as a function of arrays, and the function that writes it to a path.
 
     Args:
-        model: In evaluation.
+        model: A model in evaluation mode.
         suffix: ``".pt2"`` or ``".onnx"``.
-        config: Of its weights; kept in an ONNX file as the metadata ``axialzoo``.
+        config: Config of its weights; an ONNX file holds it as the metadata ``axialzoo``.
         size: Height and width; None for any.
         channels_last: Whether it takes images with channels last, (N, H, W, C), as Keras's models do.
     """
@@ -44,7 +46,7 @@ def original_and_writer(model: Any, suffix: str, config: Config, size: tuple[int
 
 
 def as_function(model: Any, channels_last: bool) -> Callable[[np.ndarray], list[np.ndarray]]:
-    """A live model, in the precision of its parameters: images (N, H, W, C) to its outputs."""
+    """Return a live model as a function from images (N, H, W, C) to its outputs, in the precision of its parameters."""
     import torch
 
     dtype = next(model.parameters()).dtype
@@ -57,27 +59,28 @@ def as_function(model: Any, channels_last: bool) -> Callable[[np.ndarray], list[
 
 
 def to_layout(x: np.ndarray, channels_last: bool) -> np.ndarray:
-    """(N, H, W, C) as it is or, unless channels come `channels_last`, as (N, C, H, W)."""
+    """Return images (N, H, W, C) unchanged with `channels_last`, else as (N, C, H, W)."""
     return np.ascontiguousarray(x if channels_last else x.transpose(0, 3, 1, 2))
 
 
 def record_program(model: Any, x: Any, any_size: bool, axis: int) -> Any:
-    """The model as torch.export records it, of any batch and, where `any_size`, any height and width, which are `axis` and the next.
+    """Export the model with torch.export, for any batch and, with `any_size`, any height and width, which are `axis` and the next.
 
-    Where heights and widths are free, nothing is asked of any size meanwhile: what would be a guess about it becomes the way that
-    serves every size.
+    With dynamic sizes the exporter does not specialise on a size: each guard on it becomes the branch that is valid for every size.
     """
     import torch
 
-    symbolic: Any = importlib.import_module("torch.fx.experimental._config")  # no public name says so
-    free_dims = {dim: torch.export.Dim.DYNAMIC for dim in ((0, axis, axis + 1) if any_size else (0,))}  # from the least size that strides leave
+    symbolic: Any = importlib.import_module("torch.fx.experimental._config")  # there is no public name for it
+    free_dims = {
+        dim: torch.export.Dim.DYNAMIC for dim in ((0, axis, axis + 1) if any_size else (0,))
+    }  # down to the smallest size that strides allow
     shapes = ((free_dims,),) if _takes_varargs(model) else (free_dims,)
     with torch.no_grad(), symbolic.patch(backed_size_oblivious=any_size):
         return torch.export.export(model, (x,), dynamic_shapes=shapes, strict=False, prefer_deferred_runtime_asserts_over_guards=True)
 
 
 def _takes_varargs(model: Any) -> bool:
-    """Whether `forward` takes ``*args``, as Keras's does, so that the input is one of them."""
+    """Return whether `forward` takes ``*args``, as that of Keras does."""
     import inspect
 
     kinds = [parameter.kind for parameter in inspect.signature(model.forward).parameters.values()]
@@ -88,7 +91,9 @@ def _write_onnx(program: Any, path: Path, names: list[str], config: Config) -> N
     import torch
 
     with _without_warnings("torch.onnx", "onnxscript"):
-        onnx_program = torch.onnx.export(program, input_names=["images"], output_names=names, dynamo=True, external_data=False, verbose=False)
+        onnx_program = torch.onnx.export(
+            program, input_names=["images"], output_names=names, dynamo=True, external_data=False, verbose=False
+        )
     assert onnx_program is not None
     onnx_program.model.metadata_props["axialzoo"] = config.to_json()
     onnx_program.save(path)
@@ -96,7 +101,7 @@ def _write_onnx(program: Any, path: Path, names: list[str], config: Config) -> N
 
 @contextlib.contextmanager
 def _without_warnings(*names: str) -> Iterator[None]:
-    """Without warnings of these loggers, such as of constants that were not folded: what is written is compared with its original."""
+    """Silence warnings of these loggers, such as of unfolded constants; the comparison with the original covers them."""
     loggers = [logging.getLogger(name) for name in names]
     before = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,7 +1,7 @@
-"""What Keras writes: SavedModel and LiteRT on TensorFlow, SavedModel on JAX; on PyTorch what PyTorch writes.
+"""Exports of Keras: SavedModel and LiteRT on TensorFlow, SavedModel on JAX; on PyTorch the formats of PyTorch.
 
-Of any height and width, Keras on PyTorch asks of each size how it is to be padded, which no recording leaves open: what is written is
-PyTorch's own model of the same weights, laid out as Keras lays it out and compared with Keras's model.
+Keras on PyTorch computes padding from concrete sizes, so tracing fixes them. For dynamic sizes the exporter therefore writes PyTorch's own
+model of the same weights, in the layout of Keras, and compares it with the Keras model.
 """
 
 from __future__ import annotations
@@ -13,26 +13,31 @@ from typing import Any
 import numpy as np
 
 from axialzoo.checkpoint import Checkpoint
-from axialzoo.exports import torch_routes
+from axialzoo.exports import torch_writer
 from axialzoo.exports.run import Original, flatten_outputs
 from axialzoo.runtime.local import torch_model
 
 
 def original_and_writer(model: Any, suffix: str, checkpoint: Checkpoint, size: tuple[int, int] | None) -> tuple[Original, Callable]:
-    """The model as a function of arrays, and what writes it to a path: see :func:`axialzoo.exports.torch_routes.original_and_writer`."""
+    """Return the model as a function of arrays, and the function that writes it to a path.
+
+    The arguments are those of :func:`axialzoo.exports.torch_writer.original_and_writer`.
+    """
     import keras
 
     config, channels_last = checkpoint.config, model.data_format == "channels_last"
     if keras.backend.backend() == "torch":
-        original, write = torch_routes.original_and_writer(model.eval(), suffix, config, size, channels_last=channels_last)
+        original, write = torch_writer.original_and_writer(model.eval(), suffix, config, size, channels_last=channels_last)
         if size is None:
             twin = torch_model(config.spec, checkpoint.tensors)
-            _, write = torch_routes.original_and_writer(as_channels_last(twin) if channels_last else twin, suffix, config, size, channels_last=channels_last)
+            _, write = torch_writer.original_and_writer(
+                as_channels_last(twin) if channels_last else twin, suffix, config, size, channels_last=channels_last
+            )
         return original, write
     channels = config.spec.backbone.in_channels
 
     def run(x: np.ndarray) -> list[np.ndarray]:
-        return flatten_outputs(model(torch_routes.to_layout(x, channels_last), training=False), np.asarray)
+        return flatten_outputs(model(torch_writer.to_layout(x, channels_last), training=False), np.asarray)
 
     def write(path: Path) -> None:
         height, width = size or (None, None)
@@ -46,7 +51,7 @@ def original_and_writer(model: Any, suffix: str, checkpoint: Checkpoint, size: t
 
 
 def flatten_levels(outputs: dict[str, Any]) -> dict[str, Any]:
-    """Outputs by name, those of several levels as ``"boxes.0"`` and so on: signatures hold no lists."""
+    """Flatten lists among named outputs to ``"boxes.0"`` and so on, because signatures hold no lists."""
     flat = {}
     for name, value in outputs.items():
         is_list = isinstance(value, (list, tuple))
@@ -55,7 +60,7 @@ def flatten_levels(outputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_channels_last(model: Any) -> Any:
-    """A PyTorch model whose images and maps have channels last, (N, H, W, C)."""
+    """Wrap a PyTorch model so that images and maps have channels last, (N, H, W, C)."""
     import torch
 
     def to_channels_last(x: Any) -> Any:
