@@ -1,9 +1,9 @@
-"""Whether every framework gives the same class to every test image.
+"""Agreement of the frameworks on the class of every test image.
 
     python benchmarks/agreement.py --data FOLDER [--model axial_resnet_cifar10] [--limit 500] [--json]
 
 Evaluates the model in PyTorch and in Keras on each back end that is installed, and lists
-every image on which two of them disagree, with the classes given.
+every image on which two of them disagree, with their classes.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Keras on each of its back ends beside PyTorch: a training step, or a forward pass of the inference form, each in a process of its own.
+"""Speed of Keras on each back end and of PyTorch: a training step, or a forward pass of the inference form, each in its own process.
 
     python benchmarks/back_ends.py train [--model axial_resnet50_s] [--batch 8] [--size 224] [--rounds 5] [--back-ends jax,tensorflow,torch]
     python benchmarks/back_ends.py predict ...
 
-They take turns; what is printed is the median of each one's processor time on one thread, and how many times PyTorch's that is. A training
-step is forward, backward and an update by SGD: PyTorch's own in a loop, ``train_on_batch`` in Keras, as the recipes compile it. A forward
-pass is what ``load_runner`` calls, from array to array.
+The processes take turns. The script prints the median processor time of each on one thread, and its ratio to PyTorch. A training step is
+forward, backward and an update by SGD: a plain loop in PyTorch, ``train_on_batch`` in Keras, compiled as by the recipes. A forward pass is
+that of ``load_runner``, from array to array.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ONE_THREAD = {
 
 
 def torch_step(model: str, x: np.ndarray, y: np.ndarray) -> Callable[[], object]:
-    """A step of training in PyTorch."""
+    """Return a training step in PyTorch."""
     import torch
 
     from axialzoo.torch import create_model
@@ -51,7 +51,7 @@ def torch_step(model: str, x: np.ndarray, y: np.ndarray) -> Callable[[], object]
 
 
 def keras_step(model: str, x: np.ndarray, y: np.ndarray) -> Callable[[], object]:
-    """A step of training in Keras, on the back end of this process."""
+    """Return a training step in Keras, on the back end of this process."""
     import keras
 
     from axialzoo.keras import create_model
@@ -63,7 +63,7 @@ def keras_step(model: str, x: np.ndarray, y: np.ndarray) -> Callable[[], object]
 
 
 def forward(framework: str, model: str, x: np.ndarray) -> Callable[[], object]:
-    """A forward pass of the inference form, of the same random weights everywhere."""
+    """Return a forward pass of the inference form, with the same random weights for all."""
     from axialzoo.analysis.speed import random_tensors
     from axialzoo.runtime.local import InProcessModel, keras_model, torch_model
     from axialzoo.spec import get_entry
@@ -75,7 +75,7 @@ def forward(framework: str, model: str, x: np.ndarray) -> Callable[[], object]:
 
 
 def work(what: str, framework: str, model: str, batch: int, size: int) -> None:
-    """Answers each line on stdin with the seconds of processor time of a call, the median of about two seconds."""
+    """Answer each line on stdin with the processor time of a call in seconds, the median over about two seconds."""
     random = np.random.default_rng(0)
     x = random.standard_normal((batch, size, size, 3), np.float32)
     y = random.integers(0, 1000, batch)

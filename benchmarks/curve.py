@@ -1,9 +1,9 @@
-"""The CIFAR-10 recipe trained with the fused kernel and without, batch by batch the same: how far the losses are apart.
+"""Difference of the training losses with and without the fused kernel, on the same batches of the CIFAR-10 recipe.
 
     python benchmarks/curve.py --data FOLDER [--steps 200] [--batch 128] [--precision float32]
 
-A third run is the plain form with its weights changed by a rounding error (1e-7 of themselves): what it and the plain form are apart
-is the noise that float32 has anyway. Prints the losses, smoothed over a tenth of the steps, and the largest differences so far.
+A third run is the plain form with weights changed by a rounding error (1e-7, relative): its distance from the plain form is the noise of
+float32 itself. The script prints the losses, smoothed over a tenth of the steps, and the largest differences so far.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Decoding of segments: seconds and memory on one core, at 1025 x 2049 with 100 objects.
+"""Time and memory of decoding segments, on one core, at 1025 x 2049 with 100 objects.
 
     python benchmarks/decode.py [--size 1025x2049] [--objects 100] [--classes 19] [--things 0.25] [--repeats 5] [--json]
 
-`--things` is the share of pixels that are of things. Offsets lead to the nearest center but for noise of 10 pixels. Seconds are
-the processor's, medians, of the steps and of all (`decode`, from logits); memory is the highest that `tracemalloc` sees beside the
-inputs, in maps of labels (int32).
+`--things` is the share of pixels of things. Offsets point to the nearest center, with noise of 10 pixels. Seconds are medians of processor
+time, of each step and of the whole (`decode`, from logits). Memory is the peak of `tracemalloc` without the inputs, in units of label maps
+(int32).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ GOAL_SECONDS, GOAL_MAPS = 0.5, 10  # grouping; memory of all
 
 
 def picture(height: int, width: int, objects: int, classes: int, share: float):
-    """Logits, heat map and offsets; the last 8 classes are things."""
+    """Return logits, heat map and offsets; the last 8 classes are things."""
     rng = np.random.default_rng(0)
     middles = np.stack([rng.permutation(height)[:objects], rng.permutation(width)[:objects]], 1)
     heat = np.zeros((height, width), np.float32)

@@ -1,10 +1,10 @@
-"""Batch prediction: two workers against one, and memory over many pictures.
+"""Batch prediction: speed of two workers against one, and memory over many pictures.
 
     python benchmarks/engine.py workers --pictures 2000 --runs 3
     python benchmarks/engine.py memory --pictures 1000,10000
 
-The first runs both in turn, several times, and says the medians of pictures a second, the start of the workers counted in; both have to
-write the same bytes. The second says the peak memory of the process that hands out the work and of its workers together.
+The first runs both in turn, several times, and prints the median pictures per second, with the start of the workers; both must write the
+same bytes. The second prints the joint peak memory of the main process and its workers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def make_pictures(folder: Path, count: int, side: int) -> None:
-    """Pictures that differ in their first pixels, for noise is slow to make."""
+    """Write pictures that differ in their first pixels only, because noise takes long to generate."""
     pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
     folder.mkdir(parents=True)
     for index in range(count):
@@ -46,7 +46,7 @@ def start(folder: Path, model: str, out: Path, workers: int, chunk: int) -> subp
 
 
 def peak_memory(process: subprocess.Popen) -> dict[int, int]:
-    """Waits for a process; its own peak of resident memory and that of each of its children, in bytes."""
+    """Wait for a process, and return its peak resident memory and that of each child, in bytes."""
     peaks: dict[int, int] = {}
     while process.poll() is None:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")

@@ -1,10 +1,10 @@
-"""A shipped model in ONNX Runtime, int8 beside float32: accuracy on a data set, size of the file, time of one picture.
+"""int8 against float32 of a shipped model in ONNX Runtime: accuracy on a data set, file size, time of a picture.
 
     python benchmarks/int8.py MODEL --data FOLDER [--calibrate 64] [--leave REGEX] [--limit N] [--runs 20] [--threads 1] [--json]
 
-int8 is static: ranges of activations are measured on pictures of the training split, so that those which are scored stay unseen.
-Weights are of a scale a channel. What a data set has no test split of is scored on its validation split. Time is of one picture, in
-seconds of the processor, the least of the runs; it needs `.[torch,export]`.
+Quantization is static: activation ranges come from pictures of the training split, so the scored pictures stay unseen. Weights have a scale
+per channel. A data set without a test split is scored on its validation split. Time is the minimum processor time of a picture over the
+runs. The script needs `.[torch,export]`.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from axialzoo.runtime.predict import to_input  # noqa: E402
 from axialzoo.tasks import task_of  # noqa: E402
 from axialzoo.train.evaluation import score  # noqa: E402
 
-KINDS = ("Conv", "Gemm", "MatMul")  # what is computed in int8; all else stays as it is
+KINDS = ("Conv", "Gemm", "MatMul")  # operations in int8; all others stay in float32
 
 
 class Session:
-    """An ONNX file as :func:`axialzoo.runtime.predict.predict_stream` wants a runner: images (N, H, W, C) to outputs by name."""
+    """An ONNX file as a runner for :func:`axialzoo.runtime.predict.predict_stream`: images (N, H, W, C) to outputs by name."""
 
     def __init__(self, path: Path, config: Config, threads: int):
         options = onnxruntime.SessionOptions()
@@ -57,7 +57,7 @@ class Session:
 
 
 class Pictures(CalibrationDataReader):
-    """One picture after another, as the model takes them."""
+    """Reader of calibration pictures, as inputs of the model."""
 
     def __init__(self, pictures: Iterator[np.ndarray]):
         self.pictures = pictures
@@ -68,18 +68,18 @@ class Pictures(CalibrationDataReader):
 
 
 def planes(x: np.ndarray) -> np.ndarray:
-    """(N, H, W, C) to (N, C, H, W)."""
+    """Transpose (N, H, W, C) to (N, C, H, W)."""
     return np.ascontiguousarray(x.transpose(0, 3, 1, 2), dtype=np.float32)
 
 
 def pictures_of(split: Any, config: Config, count: int) -> Iterator[np.ndarray]:
-    """Pictures evenly drawn from a split, (1, H, W, C), prepared as the model wants them."""
+    """Return evenly spaced pictures of a split, (1, H, W, C), preprocessed for the model."""
     drawn = np.unique(np.linspace(0, len(split) - 1, count).astype(int))
     return (to_input(split[index].picture, config)[None] for index in drawn)
 
 
 def quantize(source: Path, target: Path, pictures: Iterator[np.ndarray], leave: str) -> None:
-    """Writes `source` in int8; nodes whose name or type matches `leave` stay float32."""
+    """Quantize `source` to int8; nodes whose name or type matches `leave` stay float32."""
     ready = source.with_suffix(".ready.onnx")
     quant_pre_process(str(source), str(ready), skip_symbolic_shape=True)
     nodes = onnx.load(ready).graph.node
@@ -99,7 +99,7 @@ def quantize(source: Path, target: Path, pictures: Iterator[np.ndarray], leave: 
 
 
 def seconds(session: Session, x: np.ndarray, runs: int) -> float:
-    """The least time of the processor that one picture takes."""
+    """Return the minimum processor time of a picture."""
     times = []
     for _ in range(runs + 1):
         start = time.process_time()

@@ -72,7 +72,7 @@ def measured(model: str, seed: int, epochs: int, data: str, out: Path) -> dict[s
 
 
 def speeds(folders: Mapping[str, Path]) -> dict[str, float]:
-    """Images a second of processor time of each model, in turns."""
+    """Return images per second of processor time of each model, measured in turns."""
     torch.set_num_threads(1)
     x = np.random.default_rng(0).random((1, SIDE, SIDE, 3), np.float32)
     seconds: dict[str, list[float]] = {model: [] for model in folders}
@@ -87,7 +87,7 @@ def speeds(folders: Mapping[str, Path]) -> dict[str, float]:
 
 
 def table(runs: Sequence[Mapping[str, Any]], speed: Mapping[str, float]) -> list[dict[str, Any]]:
-    """A row a model, in the order of `MODELS`: means and deviations over its seeds, cost and speed."""
+    """Return a row per model, in the order of `MODELS`: means and deviations over its seeds, cost and speed."""
     rows = []
     for model in MODELS:
         model_runs = [run for run in runs if run["model"] == model]
@@ -116,7 +116,7 @@ def write_table(out: Path, epochs: int, speed: Mapping[str, float] = MappingProx
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The table as the documentation has it."""
+    """Return the table as Markdown, as the documentation has it."""
     lines = [
         "| model | F1 per picture, % | IoU per picture, % | F1 pooled, % | IoU pooled, % "
         "| seeds | parameters | multiply-adds | images a second |",

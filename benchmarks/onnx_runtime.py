@@ -1,10 +1,9 @@
-"""A model on a CPU: ONNX Runtime beside PyTorch, plain and in its inference form with the fused kernel; float32.
+"""Speed of ONNX Runtime against PyTorch on a CPU, plain and in the inference form with the fused kernel; float32.
 
     python benchmarks/onnx_runtime.py [MODEL] [--size 224x224] [--batch 1] [--threads 1] [--seconds 60] [--json]
 
-Weights are random. All run in turn, in one process, many times; medians of wall time and of the processor's are printed, and by how
-much outputs differ from the plain model's. ONNX Runtime has the file of one size and, beside it, that of any size. It needs
-`.[torch,export]`.
+Weights are random. All run in turn, in one process, many times. The script prints medians of wall and processor time, and the difference
+of outputs from the plain model. ONNX Runtime runs a file of one size and a file of any size. The script needs `.[torch,export]`.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ def of_onnx(path: Path, x: np.ndarray, threads: int) -> Call:
 
 
 def calls_of(name: str, x: np.ndarray, threads: int, place: Path) -> dict[str, Call]:
-    """Each way to compute the model `name` of `x`, (N, 3, H, W), with the same weights."""
+    """Return each way to run the model `name` on `x`, (N, 3, H, W), with the same weights."""
     torch.manual_seed(0)
     network = create_model(name)
     show_all(network)

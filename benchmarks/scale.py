@@ -1,9 +1,9 @@
-"""What it costs at scale: rates measured here, and the arithmetic of docs/scale.md from them.
+"""Cost at scale: measured rates, and the arithmetic of docs/scale.md from them.
 
     python benchmarks/scale.py               # measures (about three minutes), then prints the tables of docs/scale.md
     python benchmarks/scale.py --rates FILE  # the tables from rates that were measured before (the JSON that the first line prints)
 
-Rates are of one thread, by processor time, which other work on the machine disturbs little.
+Rates are those of one thread, by processor time, which other programs disturb little.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BATCH = 8
 
 
 def seconds(call: Callable[[], object], least: float = 8.0) -> float:
-    """Processor time of a call, the median of several over about so many seconds, after one that is not counted."""
+    """Return the processor time of a call: the median of calls over about `least` seconds, after a warm-up."""
     call()
     times, until = [], time.process_time() + least
     while len(times) < 3 or time.process_time() < until:
@@ -45,7 +45,7 @@ def seconds(call: Callable[[], object], least: float = 8.0) -> float:
 
 
 def measure() -> dict[str, float]:
-    """Pictures a second of one core, and bytes."""
+    """Measure pictures per second of one core, and bytes."""
     import torch
 
     from axialzoo.checkpoint import default_config
@@ -96,7 +96,7 @@ def measure() -> dict[str, float]:
 
 
 def tables(rates: dict[str, float]) -> str:
-    """Markdown: the arithmetic of docs/scale.md."""
+    """Return the arithmetic of docs/scale.md as Markdown."""
     lines = ["| one core of this machine | a second |", "|---|--:|"]
     shown = [f"{name} {what}" for name in MODELS for what in ("predict", "train")] + ["read and prepare", "headers"]
     lines += [f"| {name} | {rates[name]:,.1f} |" for name in shown]

@@ -1,4 +1,4 @@
-"""Which model deeplab2's tensors are of, from their shapes: all that shows in them, and the rest as deeplab2 has it by default."""
+"""Inference of a deeplab2 model from the shapes of its tensors; settings that shapes do not show have deeplab2's defaults."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def shapes_of(spec: Model) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a model's tensors in their checkpoints, the backbone's below the encoder."""
+    """Return names and shapes of a model's tensors in their checkpoints; those of the backbone are below the encoder."""
     return {place.key: place.shape for place in places(spec)}
 
 
 def head_of(shapes: Shapes) -> type:
-    """Return the kind of head whose tensors are among them."""
+    """Return the kind of head whose tensors are among `shapes`."""
     if is_mask_transformer(shapes):
         return MaskTransformer
     return Panoptic if any(not key.startswith("_") for key in shapes) else Classifier
 
 
 def infer(shapes: Shapes, *, activation: str = "relu", output_stride: int = 16) -> Model | None:
-    """The model that has exactly these tensors, where deeplab2's own arguments can make one: all that shows in shapes.
+    """Infer the model with exactly these tensors, where deeplab2's arguments can build one; else None.
 
     Args:
-        shapes: By key, the backbone's below the encoder.
-        activation, output_stride: What does not show; by default as deeplab2 has them.
+        shapes: Shapes by key; those of the backbone are below the encoder.
+        activation, output_stride: Settings that shapes do not show; the defaults are deeplab2's.
     """
     try:
         kind = head_of(shapes)
-        clustering = kind is MaskTransformer and "memory_feature" not in shapes  # kMaX-DeepLab's own encoders
+        clustering = kind is MaskTransformer and "memory_feature" not in shapes  # the encoders of kMaX-DeepLab
         if clustering:
             activation, output_stride = "gelu" if "_stem/_conv1_bn_act/_conv/kernel" in shapes else "relu", 32
         spec = fit_to_shapes(_backbone(shapes, activation, output_stride), shapes)
@@ -60,13 +60,13 @@ def infer(shapes: Shapes, *, activation: str = "relu", output_stride: int = 16) 
                 else None
             )
             spec = replace(spec, head=infer_masks(shapes, spec.backbone, decoder))
-    except (KeyError, IndexError, ValueError, ZeroDivisionError, StopIteration):  # of shapes that no such model has
+    except (KeyError, IndexError, ValueError, ZeroDivisionError, StopIteration):  # shapes of another architecture
         return None
     return spec if shapes_of(spec) == shapes else None
 
 
 def fit_to_shapes(spec: Model, shapes: Shapes) -> Model:
-    """`spec` with the file's image channels and classes, where its tensors have shapes that tell; without a classifier."""
+    """Return `spec` with the file's image channels and classes, where its tensors show them, and without a classifier."""
     stem = shapes.get("_stem/_conv/kernel", shapes.get("_stem/_conv1_bn_act/_conv/kernel", ()))
     if isinstance(spec.head, MaskTransformer):
         return adapt(spec, in_channels=stem[2] if len(stem) == 4 else None, **mask_options_from_shapes(spec.head, shapes))
@@ -109,7 +109,7 @@ def _backbone(shapes: Shapes, activation: str, output_stride: int) -> Model:
 
 
 def _decoder(shapes: Shapes, item: str, backbone: Backbone) -> Decoder:
-    """Of skips, the coarsest endpoint of the stages that has the channels: deeplab2 takes in its ``res3``, then its ``res2``."""
+    """Infer a decoder. Each skip takes the coarsest endpoint with its channels, as deeplab2 takes its ``res3``, then its ``res2``."""
     stages = [info for info in backbone.feature_info() if info["module"].startswith("stages")]
     rates = RATES if f"{item}/_aspp/_conv_bn_act/_conv/kernel" in shapes else ()
     skips, below = [], stages[-1]["reduction"] + 1

@@ -1,8 +1,8 @@
-"""kMaX-DeepLab's PyTorch checkpoints (github.com/bytedance/kmax-deeplab), both ways, bit by bit.
+"""Converter of kMaX-DeepLab's PyTorch checkpoints (github.com/bytedance/kmax-deeplab), both ways, bit by bit.
 
-``kmax_deeplab_names`` has the names and layouts. A file is a state dict, or one of detectron2's, with it under ``model``. Its
-weights are of another function than those of deeplab2's TensorFlow code: the models have no dilation in the pixel decoder, align corners at
-odd widths alone and read activated features of a backbone with a max pool.
+``kmax_deeplab_names`` has the names and layouts. A file is a state dict, or a file of detectron2 with a state dict under ``model``. These
+models compute another function than deeplab2's TensorFlow code: their pixel decoder has no dilation, they align corners at odd widths only,
+and they read activated features of a backbone with a max pool.
 
     config, tensors = import_checkpoint("kmax_r50.pth")
     save_checkpoint("kmax_deeplab_resnet50", config, tensors)
@@ -31,16 +31,16 @@ CENTERS, CLASSES = "sem_seg_head.predictor._cluster_centers.weight", "sem_seg_he
 
 
 def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: bool = False) -> tuple[Config, dict[str, np.ndarray]]:
-    """The model in a kMaX-DeepLab checkpoint as a config and canonical tensors.
+    """Import the model in a kMaX-DeepLab checkpoint as a config and canonical tensors.
 
     Args:
-        path: A ``.pth`` file: a state dict, or one under ``model``.
+        path: A ``.pth`` file: a state dict, or a dictionary with a state dict under ``model``.
         model: Registered name or spec; default the registered model of PyTorch's code that has the tensors.
-            ``kmax_deeplab_resnet50`` stands for the same widths as PyTorch's code computes them: the config says so.
-        backbone_only: Refused, since no model of the registry is their backbone alone.
+            ``kmax_deeplab_resnet50`` stands for the model of PyTorch's code with the same widths; the config says so.
+        backbone_only: Refused, because no registered model is their backbone alone.
 
     Raises:
-        CheckpointError: for a file that is damaged, of another model or of TensorFlow's code, or of which any tensor is not used.
+        CheckpointError: for a file that is damaged, of another model or of TensorFlow's code, or has an unused tensor.
     """
     path = Path(path)
     if backbone_only:
@@ -56,7 +56,7 @@ def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: 
     tensors = {tensor.name: tensor.to_ours(weights[tensor.key]) for tensor in tensors_of(spec)}
     check_tensors(tensors, spec, where=str(path))
     config = default_config(spec, name)
-    half = (0.5,) * spec.backbone.in_channels  # theirs: (pixel - 127.5) / 127.5
+    half = (0.5,) * spec.backbone.in_channels  # their preprocessing: (pixel - 127.5) / 127.5
     provenance: dict[str, object] = {"source": SOURCE, "file": path.name, "code": "PyTorch"}
     if counts:
         provenance[COUNT] = next(iter(counts.values())) if len(set(counts.values())) == 1 else counts
@@ -64,7 +64,7 @@ def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: 
 
 
 def export_checkpoint(config: Config, tensors: Tensors, path) -> None:
-    """Writes the file ``{"model": state dict}`` that detectron2 loads for their code; the inverse of `import_checkpoint`, bit by bit.
+    """Write the file ``{"model": state dict}`` that detectron2 loads for their code; the inverse of `import_checkpoint`, bit by bit.
 
     Raises:
         CheckpointError: for a model that their code cannot express, such as one of TensorFlow's code, or tensors that are not the model's.
@@ -87,7 +87,7 @@ def export_checkpoint(config: Config, tensors: Tensors, path) -> None:
 
 
 def inexpressible(spec: Model) -> str:
-    """What of `spec` their code cannot say; empty where it can say all."""
+    """Return the reason why their code cannot express `spec`; empty where it can."""
     head = spec.head
     if not isinstance(head, MaskTransformer) or head.pixel_decoder is None or head.kmeans is None:
         return "its models are mask transformers with a k-means decoder"
@@ -107,7 +107,7 @@ def inexpressible(spec: Model) -> str:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    """The state dict in `path`, counts and all."""
+    """Return the state dict in `path`, with the counts of batches."""
     import torch
 
     from axialzoo.torch.native import read_state, to_array
@@ -156,7 +156,7 @@ def _recognise(path: Path, weights: Mapping[str, np.ndarray], model: str | Model
 
 
 def _twin(spec: Model) -> Model | None:
-    """The model of PyTorch's code with the widths of one of TensorFlow's."""
+    """Return the model of PyTorch's code with the widths of a model of TensorFlow's code."""
     for dataset in ("coco", "cityscapes"):
         if kmax(resnet50(), dataset=dataset) == spec:
             return kmax(resnet50_with_pool(), "torch", dataset)
@@ -164,7 +164,7 @@ def _twin(spec: Model) -> Model | None:
 
 
 def _fit_to_shapes(spec: Model, weights: Mapping[str, np.ndarray]) -> Model:
-    """`spec` with the classes and slots of the file, where its tensors tell."""
+    """Return `spec` with the classes and slots of the file, where its tensors show them."""
     if not isinstance(spec.head, MaskTransformer) or CENTERS not in weights or CLASSES not in weights:
         return spec
     slots, classes = weights[CENTERS].shape[-1], len(weights[CLASSES]) - 1
@@ -177,7 +177,7 @@ def _fit_to_shapes(spec: Model, weights: Mapping[str, np.ndarray]) -> Model:
 
 
 def _refuse_unfit(path: Path, weights: Mapping[str, np.ndarray], spec: Model) -> None:
-    """Refuses, with the complete list, a file whose tensors are not one for one those of `spec`."""
+    """Refuse a file whose tensors are not exactly those of `spec`, with the complete list of differences."""
     reason = inexpressible(spec)
     if reason:
         raise CheckpointError(f"{path}: kMaX-DeepLab's PyTorch code has no model like this: {reason}")

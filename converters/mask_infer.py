@@ -1,4 +1,4 @@
-"""Which mask transformer deeplab2's tensors are of, from their shapes: widths and depths; the rest as deeplab2 has it by default."""
+"""Inference of a deeplab2 mask transformer from the shapes of its tensors; other settings have deeplab2's defaults."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def is_mask_transformer(shapes: Shapes) -> bool:
-    """Return whether there are tensors of a mask transformer's head among them."""
+    """Return whether `shapes` holds tensors of a mask transformer's head."""
     return "transformer_class_head/_conv/kernel" in shapes
 
 
 def memory_arguments(shapes: Shapes) -> dict:
-    """Return what `axialzoo.spec.zoo.deeplab2.backbone` is told of tokens and transformers; empty without them."""
+    """Return the arguments of `axialzoo.spec.zoo.deeplab2.backbone` for tokens and transformers; empty without them."""
     if "memory_feature" not in shapes:
         return {}
     _, tokens, channels = shapes["memory_feature"]
@@ -46,9 +46,9 @@ def infer_masks(shapes: Shapes, backbone: Backbone, semantic: Decoder | None) ->
     """Return the head that has exactly these tensors.
 
     Args:
-        shapes: Shapes by key, the backbone's below the encoder.
+        shapes: Shapes by key; those of the backbone are below the encoder.
         backbone: The backbone.
-        semantic: Decoder of the semantic branch, where there is one.
+        semantic: Decoder of the semantic branch, if it has one.
     """
     classes, kernel = shapes["transformer_class_head/_conv/kernel"][2] - 1, shapes["pixel_space_head/final_conv/kernel"]
     common: dict[str, Any] = {"pixel_channels": kernel[2], "mask_channels": kernel[3]}
@@ -90,12 +90,12 @@ def infer_masks(shapes: Shapes, backbone: Backbone, semantic: Decoder | None) ->
 
 
 def order_of(outputs: int, classes: int) -> tuple[int, ...]:
-    """Return the class of each channel of the semantic branch: with one more than classes, the first is "no class", as in COCO."""
+    """Return the class of each channel of the semantic branch; with an extra channel, the first is "no class", as in COCO."""
     return (-1, *range(classes)) if outputs == classes + 1 else ()
 
 
 def mask_options_from_shapes(head: MaskTransformer, shapes: Shapes) -> dict[str, Any]:
-    """Return classes and slots of the file, as :func:`axialzoo.spec.adapt` takes them, where its tensors tell."""
+    """Return classes and slots of the file, as :func:`axialzoo.spec.adapt` takes them, where its tensors show them."""
     changes, last = {}, shapes.get("transformer_class_head/_conv/kernel", ())
     if len(last) == 3 and last[2] - 1 != head.num_classes:
         changes["num_classes"] = last[2] - 1

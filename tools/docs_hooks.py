@@ -1,6 +1,6 @@
-"""What MkDocs calls while it builds the site: the pages of the tutorials, tables of models, and a look at what was built.
+"""Hooks of the MkDocs build: pages of the tutorials, tables of models, and a check of the built site.
 
-Tutorials are run by ``tools/tutorials.py`` before; a page that is not of the tutorial as it stands ends the build.
+``tools/tutorials.py`` runs the tutorials before the build; an outdated page of a tutorial ends the build.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TITLES = {"top1": "ImageNet top-1", "cityscapes_pq": "Cityscapes PQ"}
 
 
 def on_files(files: Files, config: Any, **_: Any) -> Files:
-    """Adds the page and the pictures of each tutorial."""
+    """Add the page and the pictures of each tutorial."""
     for source in sorted(SOURCES.glob("*.py")):
         page = PAGES / f"{source.stem}.md"
         if not page.exists() or stamp(source.read_text()) not in page.read_text():
@@ -36,12 +36,12 @@ def on_files(files: Files, config: Any, **_: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Puts the table of some models where ``<!-- models: PATTERN ... -->`` stands."""
+    """Replace ``<!-- models: PATTERN ... -->`` by the table of these models."""
     return MODELS.sub(lambda match: table(match[1].split()), markdown)
 
 
 def table(patterns: list[str]) -> str:
-    """What the registry says of models, and beside it what their source says."""
+    """Return a table of models with our figures and the published ones."""
     lines = ["| model | parameters | published | multiply-adds | published | at | published figure |", "|---|--:|--:|--:|--:|---|---|"]
     for name in list_models(*patterns):
         info = model_info(name)
@@ -56,7 +56,7 @@ def table(patterns: list[str]) -> str:
 
 
 class Fetched(html.parser.HTMLParser):
-    """Addresses outside of the site that a page makes a browser fetch."""
+    """Parser that collects addresses on other servers that a page makes a browser load."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class Fetched(html.parser.HTMLParser):
 
 
 def on_post_build(config: Any, **_: Any) -> None:
-    """Ends the build where a page would fetch something from elsewhere."""
+    """End the build where a page would load something from another server."""
     for page in sorted(Path(config.site_dir).rglob("*.html")):
         parser = Fetched()
         parser.feed(page.read_text())
