@@ -105,40 +105,36 @@ def _numbers(probe: AttentionProbe | str) -> dict[str, Any]:
 
 def _draw(report: dict[str, Any], probe: AttentionProbe, probes: dict[str, AttentionProbe | str], view_of_photo: View, out: Path) -> None:
     height, width = report["map"]
-    cross = sum(weights / weights.max() for weights in probe.attention.values())
-    numbers = ", ".join(f"{name} {part['effective_positions']:.1f}" for name, part in report["attention"].items())
-    learned = "Trained weights." if probe.weights == "trained" else f"Random weights (seed {report['seed']}): nothing is learned here."
-    words = (
-        f"{report['model']}, {report['layer']}: a map of {height} x {width} positions, averages over its heads.",
-        learned,
+    layer_weights = sum(weights / weights.max() for weights in probe.attention.values())
+    effective = ", ".join(f"{name} {part['effective_positions']:.1f}" for name, part in report["attention"].items())
+    trained = "Trained weights." if probe.weights == "trained" else f"Random weights (seed {report['seed']}), an untrained model."
+    notes = (
+        f"The feature map of block {report['layer']} has {height} x {width} positions. All weights are means over the attention heads.",
+        trained,
         "",
-        "Numbers are effective positions: so many, with equal weights, would be spread as widely (exp of the entropy). "
-        "The photograph is what the model sees of it.",
+        "Effective positions: exp of the entropy of the weights, the number of equal weights with the same entropy. "
+        "Effective pixels: the same measure of the receptive field.",
     )
     panels = [
-        Panel("photograph", f"as {report['input_size'][0]} x {report['input_size'][1]} pixels"),
-        Panel(" and ".join(probe.attention), numbers, np.asarray(cross)),
+        Panel("input image", f"{report['input_size'][0]} x {report['input_size'][1]} pixels"),
+        Panel(f"{' and '.join(probe.attention)}, {probe.weights} weights", f"effective positions: {effective}", np.asarray(layer_weights)),
     ]
-    first = Row("What the point attends to", panels, words)
     reach_panels, field_panels = [], []
     for kind, kind_probe in probes.items():
         if isinstance(kind_probe, str):
             reach_panels.append(Panel(kind, missing=kind_probe))
             field_panels.append(Panel(kind, missing=kind_probe))
             continue
-        numbers, weights = report["kinds"][kind], f"{kind_probe.weights} weights"
-        reach_panels.append(
-            Panel(kind, f"{numbers['reach']['effective_positions']:.0f} of {kind_probe.reach.size}, {weights}", kind_probe.reach)
-        )
-        field_panels.append(
-            Panel(kind, f"{numbers['field']['effective_positions']:,.0f} of {kind_probe.field.size:,} pixels, {weights}", kind_probe.field)
-        )
+        numbers, title = report["kinds"][kind], f"{kind}, {kind_probe.weights} weights"
+        reach, field = (numbers[name]["effective_positions"] for name in ("reach", "field"))
+        reach_panels.append(Panel(title, f"{reach:.0f} of {kind_probe.reach.size:,} effective positions", kind_probe.reach))
+        field_panels.append(Panel(title, f"{field:,.0f} of {kind_probe.field.size:,} effective pixels", kind_probe.field))
     rows = [
-        first,
-        Row("What reaches the point through this block's attention (axial: height, then width)", reach_panels),
-        Row("What the block's output at the point depends on: effective receptive field, |d output / d pixel|", field_panels),
+        Row("Attention weights of the query point in each layer of the block", panels, notes),
+        Row("Attention weights through the whole block, by kind of attention (axial: height layer, then width layer)", reach_panels),
+        Row("Effective receptive field of the block's output, by kind of attention: |gradient of the output by each pixel|", field_panels),
     ]
-    caption = (
-        f"{report['model']}   |   {report['layer']}   |   point {report['point'][0]}, {report['point'][1]} of {Path(report['image']).name}"
-    )
-    draw_grid(view_of_photo.photo, view_of_photo.share, rows, caption, out)
+    x, y = report["point"]
+    caption = f"{report['model']}   |   {report['layer']}   |   query point ({x}, {y}) of {Path(report['image']).name}"
+    title = f"Attention and receptive field of {report['model']} at one point of an image"
+    draw_grid(view_of_photo.photo, view_of_photo.share, rows, caption, out, title=title)

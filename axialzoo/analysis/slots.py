@@ -43,7 +43,7 @@ def explain_slot(
         seed: Of random weights.
         out: File of the picture; never `path` itself.
         overwrite: Whether an existing file is replaced.
-        log: Takes messages on progress.
+        log: Gets a line on progress.
 
     Raises:
         SpecError: for a model without slots, or a slot that it has not.
@@ -72,13 +72,19 @@ def explain_slot(
         "stages": [{"name": name, "map": list(weights.shape), "share": owned, "kind": kind} for name, kind, weights, owned in stages],
     }
     if out is not None:
-        panels = [Panel(name, f"{kind}, {owned:.1%} of the pixels", weights) for name, kind, weights, owned in stages]
-        rows = [Row("photograph and final mask", [Panel("photograph"), panels[-1]])]
-        rows += [Row("stage by stage", panels[first : first + COLUMNS]) for first in range(0, len(panels) - 1, COLUMNS)]
+        panels = [Panel(name, f"{kind}, {owned:.1%} of pixels assigned", weights) for name, kind, weights, owned in stages]
+        height, width = view.image.shape[2:]
+        image = Panel("input image", f"{height} x {width} pixels")
+        rows = [Row("Input image and final mask of the slot", [image, panels[-1]])]
+        rows += [
+            Row("Attention and masks of the slot, stage by stage", panels[first : first + COLUMNS])
+            for first in range(0, len(panels) - 1, COLUMNS)
+        ]
         row, column = divmod(int(stages[-1][2].argmax()), stages[-1][2].shape[1])
         mark = ((column + 0.5) / stages[-1][2].shape[1], (row + 0.5) / stages[-1][2].shape[0])
         caption = f"{source.name}, slot {slot}: class {report['class']}, {report['probability']:.1%}; {report['weights']} weights"
-        draw_grid(view.photo, mark, rows, caption, out)
+        title = f"Slot {slot} of {source.name}: the pixels that it attends to or masks"
+        draw_grid(view.photo, mark, rows, caption, out, title=title, mark_label="mask maximum")
         report["picture"] = str(out)
     return report
 
