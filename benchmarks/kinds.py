@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def measured(kind: str, seed: int, epochs: int, data: str, out: Path) -> dict[str, Any]:
-    """The figures of one run, from its folder where it is finished."""
+    """Return the metrics of a run, from its folder if it is finished."""
     folder = out / f"{kind}-{seed}"
     scores = folder / "test.json"
     if scores.exists():
