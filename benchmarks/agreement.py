@@ -1,9 +1,9 @@
-"""Whether every framework gives the same class to every test image.
+"""Agreement of the frameworks on the class of every test image.
 
     python benchmarks/agreement.py --data FOLDER [--model axial_resnet_cifar10] [--limit 500] [--json]
 
 Evaluates the model in PyTorch and in Keras on each back end that is installed, and lists
-every image on which two of them disagree, with the classes given.
+every image on which two of them disagree, with their classes.
 """
 
 from __future__ import annotations
@@ -30,30 +30,32 @@ def main() -> int:
     scores, classes = {}, {}
     for framework, backend in runs:
         name = f"keras-{backend}" if backend else framework
-        found: list[int] = []
+        predicted_classes: list[int] = []
         scores[name] = evaluate(
             arguments.model,
             arguments.data,
             framework=framework,
             backend=backend or None,
             limit=arguments.limit or None,
-            on_result=lambda one, found=found: found.append(one.result.ranked[0]["index"]),
+            on_result=lambda prediction, predicted_classes=predicted_classes: predicted_classes.append(
+                prediction.result.ranked[0]["index"]
+            ),
         )
-        classes[name] = np.array(found)
+        classes[name] = np.array(predicted_classes)
         if not arguments.json:
             print(
                 f"{name:18} top1 {scores[name]['top1']:.4f}   top5 {scores[name]['top5']:.4f}   {scores[name]['seconds']:.1f} s",
                 flush=True,
             )
-    given = np.stack(list(classes.values()))  # (frameworks, images)
+    predictions = np.stack(list(classes.values()))  # (frameworks, images)
     disagreements = [
-        {"image": int(image), **{name: int(value) for name, value in zip(classes, given[:, image])}}
-        for image in np.flatnonzero((given != given[0]).any(0))
+        {"image": int(image), **{name: int(value) for name, value in zip(classes, predictions[:, image])}}
+        for image in np.flatnonzero((predictions != predictions[0]).any(0))
     ]
     if arguments.json:
-        print(json.dumps({"scores": scores, "images": given.shape[1], "disagreements": disagreements}))
+        print(json.dumps({"scores": scores, "images": predictions.shape[1], "disagreements": disagreements}))
     else:
-        print(f"disagreements: {len(disagreements)} of {given.shape[1]} images")
+        print(f"disagreements: {len(disagreements)} of {predictions.shape[1]} images")
         for row in disagreements:
             print("  ", row)
     return 1 if disagreements else 0

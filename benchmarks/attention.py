@@ -1,4 +1,4 @@
-"""Our axial attention layer against the authors', in PyTorch on the CPU, with the same weights.
+"""Speed of our axial attention layer against the authors', in PyTorch on the CPU, with the same weights.
 
     git clone https://github.com/csrhddlam/axial-deeplab peer
     python benchmarks/attention.py --peer peer [--train] [--threads 1] [--batch 8] [--json]
@@ -35,7 +35,7 @@ PREFIX = "stages.0.blocks.0.height."
 
 
 def peer_layer(clone: Path) -> type[nn.Module]:
-    """The authors' layer; their package's own ``__init__`` would ask for torchvision."""
+    """Import the authors' layer without their package's ``__init__``, which needs torchvision."""
     folder = clone / "lib" / "models"
     if not (folder / "axialnet.py").is_file():
         raise SystemExit(f"--peer: expected a clone of github.com/csrhddlam/axial-deeplab, found no {folder / 'axialnet.py'}")
@@ -46,7 +46,7 @@ def peer_layer(clone: Path) -> type[nn.Module]:
 
 
 def pair(peer: type[nn.Module], length: int, channels: int) -> tuple[nn.Module, nn.Module]:
-    """Their layer with random weights and statistics, and ours with the same."""
+    """Return their layer with random weights and statistics, and ours with the same values."""
     theirs = peer(channels, channels, groups=8, kernel_size=length)
     for name, tensor in theirs.state_dict().items():
         if tensor.is_floating_point() and "bn_" in name:
@@ -67,7 +67,7 @@ def pair(peer: type[nn.Module], length: int, channels: int) -> tuple[nn.Module, 
 
 
 def step(layer: nn.Module, x: torch.Tensor, cotangent: torch.Tensor, train: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """One call; in training also the gradients of the weights and of the input."""
+    """Run a forward pass; in training also the gradients of the weights and of the input."""
     if not train:
         with torch.inference_mode():
             return layer(x), None
@@ -79,7 +79,7 @@ def step(layer: nn.Module, x: torch.Tensor, cotangent: torch.Tensor, train: bool
 
 
 def peak_bytes(call) -> int:
-    """The most that was allocated at once, above what there was before."""
+    """Return the peak of allocated bytes during a call, above the level before."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         call()
     events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]

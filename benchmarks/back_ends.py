@@ -1,11 +1,11 @@
-"""Keras on each of its back ends beside PyTorch: a training step, or a forward pass of the inference form, each in a process of its own.
+"""Speed of Keras on each back end and of PyTorch: a training step, or a forward pass of the inference form, each in its own process.
 
     python benchmarks/back_ends.py train [--model axial_resnet50_s] [--batch 8] [--size 224] [--rounds 5] [--back-ends jax,tensorflow,torch]
     python benchmarks/back_ends.py predict ...
 
-They take turns; what is printed is the median of each one's processor time on one thread, and how many times PyTorch's that is. A training
-step is forward, backward and an update by SGD: PyTorch's own in a loop, ``train_on_batch`` in Keras, as the recipes compile it. A forward
-pass is what ``load_runner`` calls, from array to array.
+The processes take turns. The script prints the median processor time of each on one thread, and its ratio to PyTorch. A training step is
+forward, backward and an update by SGD: a plain loop in PyTorch, ``train_on_batch`` in Keras, compiled as by the recipes. A forward pass is
+that of ``load_runner``, from array to array.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ ONE_THREAD = {
 
 
 def torch_step(model: str, x: np.ndarray, y: np.ndarray) -> Callable[[], object]:
-    """A step of training in PyTorch."""
+    """Return a training step in PyTorch."""
     import torch
 
     from axialzoo.torch import create_model
 
-    made = create_model(model).train()
-    made.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # PyTorch's overload of `to` is not declared
-    optimizer = torch.optim.SGD(made.parameters(), 0.01, 0.9)
+    network = create_model(model).train()
+    network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # PyTorch's overload of `to` is not declared
+    optimizer = torch.optim.SGD(network.parameters(), 0.01, 0.9)
     images, labels = torch.from_numpy(x).permute(0, 3, 1, 2), torch.from_numpy(y)  # (N, C, H, W), channels last in memory
 
     def step() -> float:
-        loss = torch.nn.functional.cross_entropy(made(images), labels)
+        loss = torch.nn.functional.cross_entropy(network(images), labels)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -51,19 +51,19 @@ def torch_step(model: str, x: np.ndarray, y: np.ndarray) -> Callable[[], object]
 
 
 def keras_step(model: str, x: np.ndarray, y: np.ndarray) -> Callable[[], object]:
-    """A step of training in Keras, on the back end of this process."""
+    """Return a training step in Keras, on the back end of this process."""
     import keras
 
     from axialzoo.keras import create_model
 
-    made = create_model(model)
+    network = create_model(model)
     jit = False if keras.backend.backend() == "tensorflow" else "auto"  # as the recipes do
-    made.compile(optimizer=keras.optimizers.SGD(0.01, 0.9), loss_options={}, jit_compile=jit)
-    return lambda: float(made.train_on_batch(x, {"labels": y}))
+    network.compile(optimizer=keras.optimizers.SGD(0.01, 0.9), loss_options={}, jit_compile=jit)
+    return lambda: float(network.train_on_batch(x, {"labels": y}))
 
 
 def forward(framework: str, model: str, x: np.ndarray) -> Callable[[], object]:
-    """A forward pass of the inference form, of the same random weights everywhere."""
+    """Return a forward pass of the inference form, with the same random weights for all."""
     from axialzoo.analysis.speed import random_tensors
     from axialzoo.runtime.local import InProcessModel, keras_model, torch_model
     from axialzoo.spec import get_entry
@@ -75,7 +75,7 @@ def forward(framework: str, model: str, x: np.ndarray) -> Callable[[], object]:
 
 
 def work(what: str, framework: str, model: str, batch: int, size: int) -> None:
-    """Answers each line on stdin with the seconds of processor time of a call, the median of about two seconds."""
+    """Answer each line on stdin with the processor time of a call in seconds, the median over about two seconds."""
     random = np.random.default_rng(0)
     x = random.standard_normal((batch, size, size, 3), np.float32)
     y = random.integers(0, 1000, batch)
@@ -104,13 +104,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--back-ends", default="jax,tensorflow,torch")
     parser.add_argument("--framework", help=argparse.SUPPRESS)  # of a worker
-    given = parser.parse_args()
-    if given.framework:
-        work(given.what, given.framework, given.model, given.batch, given.size)
+    args = parser.parse_args()
+    if args.framework:
+        work(args.what, args.framework, args.model, args.batch, args.size)
         return
     workers: dict[str, subprocess.Popen[str]] = {}
     try:
-        for name in ("PyTorch", *given.back_ends.split(",")):
+        for name in ("PyTorch", *args.back_ends.split(",")):
             framework = "torch" if name == "PyTorch" else "keras"
             command = [sys.executable, *sys.argv, "--framework", framework]
             environment = {**os.environ, **ONE_THREAD, "KERAS_BACKEND": name.lower() if framework == "keras" else "torch"}
@@ -118,16 +118,18 @@ def main() -> None:
             while _line(workers[name], name) != "ready":
                 pass
         times: dict[str, list[float]] = {name: [] for name in workers}
-        for _ in range(given.rounds):
+        for _ in range(args.rounds):
             for name, worker in workers.items():
                 assert worker.stdin is not None
                 worker.stdin.write("\n")
                 worker.stdin.flush()
                 times[name].append(float(_line(worker, name)))
         first = statistics.median(times["PyTorch"])
-        for name, found in times.items():
-            milliseconds = statistics.median(found) * 1e3
-            print(f"{name:10}  {milliseconds:9.1f} ms   {milliseconds / first / 1e3:5.2f}   from {min(found):.3f} to {max(found):.3f} s")
+        for name, seconds in times.items():
+            milliseconds = statistics.median(seconds) * 1e3
+            print(
+                f"{name:10}  {milliseconds:9.1f} ms   {milliseconds / first / 1e3:5.2f}   from {min(seconds):.3f} to {max(seconds):.3f} s"
+            )
     finally:
         for worker in workers.values():
             worker.kill()

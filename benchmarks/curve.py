@@ -1,9 +1,9 @@
-"""The CIFAR-10 recipe trained with the fused kernel and without, batch by batch the same: how far the losses are apart.
+"""Difference of the training losses with and without the fused kernel, on the same batches of the CIFAR-10 recipe.
 
     python benchmarks/curve.py --data FOLDER [--steps 200] [--batch 128] [--precision float32]
 
-A third run is the plain form with its weights changed by a rounding error (1e-7 of themselves): what it and the plain form are apart
-is the noise that float32 has anyway. Prints the losses, smoothed over a tenth of the steps, and the largest differences so far.
+A third run is the plain form with weights changed by a rounding error (1e-7, relative): its distance from the plain form is the noise of
+float32 itself. The script prints the losses, smoothed over a tenth of the steps, and the largest differences so far.
 """
 
 from __future__ import annotations
@@ -64,17 +64,17 @@ def main() -> None:
             parameter *= 1 + 1e-7 * torch.randn_like(parameter)
     path = kernel_status().path
     runs = {"fused": (copy.deepcopy(model), path), "plain": (model, "plain"), "rounded": (noisy, "plain")}
-    made = {name: Run(one, way, recipe) for name, (one, way) in runs.items()}
+    training_runs = {name: Run(values, way, recipe) for name, (values, way) in runs.items()}
     every = max(1, args.steps // 10)
     print(f"# {path} against plain, {args.precision}, batches of {args.batch}")
     for step in range(args.steps):
         x, labels = batches[step]
         images, classes = torch.from_numpy(x).permute(0, 3, 1, 2), torch.from_numpy(labels).long()
-        for run in made.values():
+        for run in training_runs.values():
             run.step(images, classes, recipe.rate(step, args.steps))
         if (step + 1) % every == 0:
-            losses = {name: torch.tensor(run.losses) for name, run in made.items()}
-            shown = ", ".join(f"{name} {float(one[-every:].mean()):.4f}" for name, one in losses.items())
+            losses = {name: torch.tensor(run.losses) for name, run in training_runs.items()}
+            shown = ", ".join(f"{name} {float(values[-every:].mean()):.4f}" for name, values in losses.items())
             apart = {name: float((losses[name] - losses["plain"]).abs().max()) for name in ("fused", "rounded")}
             print(
                 f"step {step + 1}: loss {shown}; largest difference fused {apart['fused']:.1e}, rounded {apart['rounded']:.1e}", flush=True

@@ -1,10 +1,10 @@
-"""Decoding of segments: seconds and memory on one core, at 1025 x 2049 with 100 objects.
+"""Time and memory of decoding segments, on one core, at 1025 x 2049 with 100 objects.
 
     python benchmarks/decode.py [--size 1025x2049] [--objects 100] [--classes 19] [--things 0.25] [--repeats 5] [--json]
 
-`--things` is the share of pixels that are of things. Offsets lead to the nearest center but for noise of 10 pixels. Seconds are
-the processor's, medians, of the steps and of all (`decode`, from logits); memory is the highest that `tracemalloc` sees beside the
-inputs, in maps of labels (int32).
+`--things` is the share of pixels of things. Offsets point to the nearest center, with noise of 10 pixels. Seconds are medians of processor
+time, of each step and of the whole (`decode`, from logits). Memory is the peak of `tracemalloc` without the inputs, in units of label maps
+(int32).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ GOAL_SECONDS, GOAL_MAPS = 0.5, 10  # grouping; memory of all
 
 
 def picture(height: int, width: int, objects: int, classes: int, share: float):
-    """Logits, heat map and offsets; the last 8 classes are things."""
+    """Return logits, heat map and offsets; the last 8 classes are things."""
     rng = np.random.default_rng(0)
     middles = np.stack([rng.permutation(height)[:objects], rng.permutation(width)[:objects]], 1)
     heat = np.zeros((height, width), np.float32)
@@ -53,9 +53,9 @@ def measure(height: int, width: int, objects: int, classes: int, share: float, r
 
     def timed(name: str, function, *arguments, **settings):
         start = time.process_time()
-        found = function(*arguments, **settings)
+        result = function(*arguments, **settings)
         seconds.setdefault(name, []).append(time.process_time() - start)
-        return found
+        return result
 
     for _ in range(repeats):
         labels, norms = timed("classes", pixel_classes, logits, "softmax")
@@ -66,13 +66,13 @@ def measure(height: int, width: int, objects: int, classes: int, share: float, r
         timed("scores", class_scores, logits, merged.map, merged.classes, norms)
         timed("decode", decode, logits, heat, offset, things=things)
     tracemalloc.start()
-    found = decode(logits, heat, offset, things=things)
+    result = decode(logits, heat, offset, things=things)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return {
         **{name: statistics.median(values) for name, values in seconds.items()},
-        "segments": len(found),
-        "maps": peak / found.segmentation.nbytes,
+        "segments": len(result),
+        "maps": peak / result.segmentation.nbytes,
     }
 
 
@@ -84,13 +84,13 @@ def main() -> None:
     parser.add_argument("--things", type=float, default=0.25)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
-    height, width = (int(side) for side in given.size.split("x"))
-    found = measure(height, width, given.objects, given.classes, given.things, given.repeats)
-    if given.json:
-        print(json.dumps(found))
+    args = parser.parse_args()
+    height, width = (int(side) for side in args.size.split("x"))
+    figures = measure(height, width, args.objects, args.classes, args.things, args.repeats)
+    if args.json:
+        print(json.dumps(figures))
         return
-    for name, value in found.items():
+    for name, value in figures.items():
         unit = {"segments": "", "maps": f"int32 maps of memory (goal {GOAL_MAPS})"}.get(
             name, "s" + f" (goal {GOAL_SECONDS})" * (name == "grouping")
         )

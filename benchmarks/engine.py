@@ -1,10 +1,10 @@
-"""Batch prediction: two workers against one, and memory over many pictures.
+"""Batch prediction: speed of two workers against one, and memory over many pictures.
 
     python benchmarks/engine.py workers --pictures 2000 --runs 3
     python benchmarks/engine.py memory --pictures 1000,10000
 
-The first runs both in turn, several times, and says the medians of pictures a second, the start of the workers counted in; both have to
-write the same bytes. The second says the peak memory of the process that hands out the work and of its workers together.
+The first runs both in turn, several times, and prints the median pictures per second, with the start of the workers; both must write the
+same bytes. The second prints the joint peak memory of the main process and its workers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def make_pictures(folder: Path, count: int, side: int) -> None:
-    """Pictures that differ in their first pixels, for noise is slow to make."""
+    """Write pictures that differ in their first pixels only, because noise takes long to generate."""
     pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
     folder.mkdir(parents=True)
     for index in range(count):
@@ -46,7 +46,7 @@ def start(folder: Path, model: str, out: Path, workers: int, chunk: int) -> subp
 
 
 def peak_memory(process: subprocess.Popen) -> dict[int, int]:
-    """Waits for a process; its own peak of resident memory and that of each of its children, in bytes."""
+    """Wait for a process, and return its peak resident memory and that of each child, in bytes."""
     peaks: dict[int, int] = {}
     while process.poll() is None:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
@@ -55,8 +55,8 @@ def peak_memory(process: subprocess.Popen) -> dict[int, int]:
                 lines = Path(f"/proc/{pid}/status").read_text().splitlines()
             except OSError:  # it has just ended
                 continue
-            found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")]
-            peaks[pid] = max([peaks.get(pid, 0), *found])
+            peak_bytes = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")]
+            peaks[pid] = max([peaks.get(pid, 0), *peak_bytes])
         time.sleep(0.02)
     return peaks
 
@@ -68,23 +68,29 @@ def compare_workers(model: str, count: int, side: int, runs: int, chunk: int) ->
         outs = {workers: Path(folder) / f"{workers}.jsonl" for workers in rates}
         for _ in range(runs):
             for workers, out in outs.items():
-                said, _ = start(Path(folder) / "pictures", model, out, workers, chunk).communicate()
-                rates[workers].append(count / json.loads(said)["seconds"])
-        one, two = ({path.name: path.read_bytes() for path in out.iterdir()} for out in outs.values())
-    middle = {workers: statistics.median(found) for workers, found in rates.items()}
-    return {"pictures": count, "a second": middle, "ratio": middle[2] / middle[1], "bytes are equal": one == two, "all": rates}
+                output, _ = start(Path(folder) / "pictures", model, out, workers, chunk).communicate()
+                rates[workers].append(count / json.loads(output)["seconds"])
+        files_of_one, files_of_two = ({path.name: path.read_bytes() for path in out.iterdir()} for out in outs.values())
+    medians = {workers: statistics.median(values) for workers, values in rates.items()}
+    return {
+        "pictures": count,
+        "a second": medians,
+        "ratio": medians[2] / medians[1],
+        "bytes are equal": files_of_one == files_of_two,
+        "all": rates,
+    }
 
 
 def compare_memory(model: str, counts: list[int], side: int, chunk: int) -> dict:
-    found = {}
+    peak_bytes = {}
     for count in counts:
         with tempfile.TemporaryDirectory() as folder:
             make_pictures(Path(folder) / "pictures", count, side)
             with start(Path(folder) / "pictures", model, Path(folder) / "out.jsonl", 2, chunk) as process:
                 peaks = peak_memory(process)
-        found[count] = sum(peaks.values())
-    least, most = min(found.values()), max(found.values())
-    return {"peak MiB": {count: round(value / 2**20, 1) for count, value in found.items()}, "largest over smallest": most / least}
+        peak_bytes[count] = sum(peaks.values())
+    least, most = min(peak_bytes.values()), max(peak_bytes.values())
+    return {"peak MiB": {count: round(value / 2**20, 1) for count, value in peak_bytes.items()}, "largest over smallest": most / least}
 
 
 def main() -> None:
@@ -95,14 +101,14 @@ def main() -> None:
     parser.add_argument("--side", type=int, help="of the pictures, in pixels; default 256 and 32")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--chunk", type=int, default=100)
-    told = parser.parse_args()
-    if told.what == "workers":
-        counted = int(told.pictures or 2000)
-        found = compare_workers(told.model or "axial_deeplab_nuclei", counted, told.side or 256, told.runs, told.chunk)
+    args = parser.parse_args()
+    if args.what == "workers":
+        counted = int(args.pictures or 2000)
+        report = compare_workers(args.model or "axial_deeplab_nuclei", counted, args.side or 256, args.runs, args.chunk)
     else:
-        counts = [int(one) for one in (told.pictures or "1000,10000").split(",")]
-        found = compare_memory(told.model or "axial_resnet_cifar10", counts, told.side or 32, told.chunk)
-    print(json.dumps(found, indent=2))
+        counts = [int(count) for count in (args.pictures or "1000,10000").split(",")]
+        report = compare_memory(args.model or "axial_resnet_cifar10", counts, args.side or 32, args.chunk)
+    print(json.dumps(report, indent=2))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The kernel for GPUs against the plain form on a CUDA device: layers and models, inference and training steps.
+"""Speed of the GPU kernel against the plain form on a CUDA device: layers and models, inference and training steps.
 
     python benchmarks/gpu.py [layers] [models] [tiles] [--batch 64] [--seconds 2] [--dtype float32 bfloat16] [--size 224] [--json]
 
@@ -47,7 +47,7 @@ def plainly(call: Callable[[], Tensor]) -> Callable[[], Tensor]:
 
 
 def timed(call: Callable[[], object]) -> float:
-    """Milliseconds of one call, from an idle device to an idle device."""
+    """Return the milliseconds of a call, from an idle device to an idle device."""
     torch.cuda.synchronize()
     start = time.perf_counter()
     call()
@@ -56,7 +56,7 @@ def timed(call: Callable[[], object]) -> float:
 
 
 def peak(call: Callable[[], object]) -> float:
-    """MiB that one call holds at most, above what was there before."""
+    """Return the peak MiB of a call, above the level before."""
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
@@ -66,10 +66,10 @@ def peak(call: Callable[[], object]) -> float:
 
 
 def compared(name: str, dtype: str, calls: dict[str, Callable[[], Tensor]], seconds: float) -> Result:
-    """A line of the table; the first call is compared with the others.
+    """Return a row of the table, which compares the first call with the others.
 
     Raises:
-        RuntimeError: where results differ, so that nobody takes the speed of a wrong result for one.
+        RuntimeError: where results differ, because the speed of a wrong result means nothing.
     """
     first, *others = calls
     expected = {call: calls[call]().float() for call in calls}  # the first calls compile
@@ -90,7 +90,7 @@ def compared(name: str, dtype: str, calls: dict[str, Callable[[], Tensor]], seco
 
 
 def inference(model: nn.Module, x: Tensor, dtype: str) -> dict[str, Callable[[], Tensor]]:
-    """The inference form on the kernel and in PyTorch's own operations, and the model as it is trained."""
+    """Compare the inference form on the kernel and in PyTorch's own operations, and the training form."""
     kind = getattr(torch, dtype)
     plain, fused, x = model.eval().to(kind), optimize_for_inference(model).to(kind), x.to(kind)
 
@@ -105,7 +105,7 @@ def inference(model: nn.Module, x: Tensor, dtype: str) -> dict[str, Callable[[],
 
 
 def training(model: nn.Module, x: Tensor, dtype: str) -> dict[str, Callable[[], Tensor]]:
-    """A step forward and backward, on the kernel and plain."""
+    """Compare a step forward and backward, on the kernel and plain."""
     model.train()
     cotangent: list[Tensor] = []
 
@@ -122,7 +122,7 @@ def training(model: nn.Module, x: Tensor, dtype: str) -> dict[str, Callable[[], 
 
 
 def away_from_zero(model: nn.Module) -> nn.Module:
-    """Norms that begin at zero would hide all that stands before them."""
+    """Set the scales of the norms, because norms that begin at zero would hide their blocks."""
     for module in model.modules():
         if isinstance(module, BatchNorm):
             nn.init.normal_(module.weight, 0.5, 0.1)
@@ -130,7 +130,7 @@ def away_from_zero(model: nn.Module) -> nn.Module:
 
 
 def networks(args: argparse.Namespace, names: list[str]) -> Iterator[Result]:
-    """Layers, or whole models."""
+    """Compare layers, or whole models."""
     for name in names:
         torch.manual_seed(0)
         if name in MODELS:
@@ -155,7 +155,7 @@ def models(args: argparse.Namespace) -> Iterator[Result]:
 
 
 def tiles(args: argparse.Namespace) -> Iterator[Result]:
-    """Attention alone, forward and backward, in each way to cut a layer's shape that a GPU may take."""
+    """Time attention alone, forward and backward, with each tiling of a layer's shape that a GPU may take."""
     honest = ops_gpu.Call.settings
     for length, channels in LAYERS:
         heads, depth = 8, channels // 16

@@ -1,10 +1,10 @@
-"""A shipped model in ONNX Runtime, int8 beside float32: accuracy on a data set, size of the file, time of one picture.
+"""int8 against float32 of a shipped model in ONNX Runtime: accuracy on a data set, file size, time of a picture.
 
     python benchmarks/int8.py MODEL --data FOLDER [--calibrate 64] [--leave REGEX] [--limit N] [--runs 20] [--threads 1] [--json]
 
-int8 is static: ranges of activations are measured on pictures of the training split, so that those which are scored stay unseen.
-Weights are of a scale a channel. What a data set has no test split of is scored on its validation split. Time is of one picture, in
-seconds of the processor, the least of the runs; it needs `.[torch,export]`.
+Quantization is static: activation ranges come from pictures of the training split, so the scored pictures stay unseen. Weights have a scale
+per channel. A data set without a test split is scored on its validation split. Time is the minimum processor time of a picture over the
+runs. The script needs `.[torch,export]`.
 """
 
 from __future__ import annotations
@@ -35,29 +35,29 @@ from axialzoo.runtime.predict import to_input  # noqa: E402
 from axialzoo.tasks import task_of  # noqa: E402
 from axialzoo.train.evaluation import score  # noqa: E402
 
-KINDS = ("Conv", "Gemm", "MatMul")  # what is computed in int8; all else stays as it is
+KINDS = ("Conv", "Gemm", "MatMul")  # operations in int8; all others stay in float32
 
 
 class Session:
-    """An ONNX file as :func:`axialzoo.runtime.predict.predict_stream` wants a runner: images (N, H, W, C) to outputs by name."""
+    """An ONNX file as a runner for :func:`axialzoo.runtime.predict.predict_stream`: images (N, H, W, C) to outputs by name."""
 
     def __init__(self, path: Path, config: Config, threads: int):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self.config, self.names = config, [one.name for one in self.session.get_outputs()]
+        self.config, self.names = config, [output.name for output in self.session.get_outputs()]
 
     def outputs(self, x: np.ndarray) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        outputs: dict[str, Any] = {}
         for name, y in zip(self.names, self.session.run(None, {"images": planes(x)})):
             base, _, level = name.partition(".")
             y = y.transpose(0, 2, 3, 1) if y.ndim == 4 else y  # (N, C, H, W) -> (N, H, W, C)
-            found[base] = [*found.get(base, []), y] if level else y
-        return found
+            outputs[base] = [*outputs.get(base, []), y] if level else y
+        return outputs
 
 
 class Pictures(CalibrationDataReader):
-    """One picture after another, as the model takes them."""
+    """Reader of calibration pictures, as inputs of the model."""
 
     def __init__(self, pictures: Iterator[np.ndarray]):
         self.pictures = pictures
@@ -68,22 +68,22 @@ class Pictures(CalibrationDataReader):
 
 
 def planes(x: np.ndarray) -> np.ndarray:
-    """(N, H, W, C) to (N, C, H, W)."""
+    """Transpose (N, H, W, C) to (N, C, H, W)."""
     return np.ascontiguousarray(x.transpose(0, 3, 1, 2), dtype=np.float32)
 
 
 def pictures_of(split: Any, config: Config, count: int) -> Iterator[np.ndarray]:
-    """Pictures evenly drawn from a split, (1, H, W, C), prepared as the model wants them."""
+    """Return evenly spaced pictures of a split, (1, H, W, C), preprocessed for the model."""
     drawn = np.unique(np.linspace(0, len(split) - 1, count).astype(int))
     return (to_input(split[index].picture, config)[None] for index in drawn)
 
 
 def quantize(source: Path, target: Path, pictures: Iterator[np.ndarray], leave: str) -> None:
-    """Writes `source` in int8; nodes whose name or type matches `leave` stay float32."""
+    """Quantize `source` to int8; nodes whose name or type matches `leave` stay float32."""
     ready = source.with_suffix(".ready.onnx")
     quant_pre_process(str(source), str(ready), skip_symbolic_shape=True)
     nodes = onnx.load(ready).graph.node
-    kept = [node.name for node in nodes if leave and re.search(leave, f"{node.op_type} {node.name}")]
+    float32_nodes = [node.name for node in nodes if leave and re.search(leave, f"{node.op_type} {node.name}")]
     quantize_static(
         str(ready),
         str(target),
@@ -93,19 +93,19 @@ def quantize(source: Path, target: Path, pictures: Iterator[np.ndarray], leave: 
         per_channel=True,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
-        nodes_to_exclude=kept,
+        nodes_to_exclude=float32_nodes,
         calibrate_method=CalibrationMethod.MinMax,
     )
 
 
 def seconds(session: Session, x: np.ndarray, runs: int) -> float:
-    """The least time of the processor that one picture takes."""
-    found = []
+    """Return the minimum processor time of a picture."""
+    times = []
     for _ in range(runs + 1):
         start = time.process_time()
         session.outputs(x)
-        found.append(time.process_time() - start)
-    return min(found[1:])
+        times.append(time.process_time() - start)
+    return min(times[1:])
 
 
 def main() -> None:

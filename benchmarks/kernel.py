@@ -1,11 +1,11 @@
-"""The fused CPU kernel against the plain form: layers, attention in training, whole models; and its paths side by side; float32.
+"""Speed of the fused CPU kernel against the plain form: layers, training, models, and the kernel's paths; float32.
 
     python benchmarks/kernel.py [layers] [training] [recipe] [models] [paths] [--threads 1] [--batch 8] [--seconds 3] [--path avx2] [--json]
 
-What is compared runs in turn, in one process, many times; medians of wall time are printed, of CPU time beside them, and the
-ratio of the latter, which other work on the machine disturbs less. Results are compared first. `paths` runs the same models on every
-path that this processor has: its speed in units of the fastest path's, beside the ratio of what one core can do at most on each
-(benchmarks/peak.py), and which share of that a model reaches; a training step counts as three times the multiply-adds of a prediction.
+The compared calls run in turn, in one process, many times. The script prints medians of wall and CPU time, and the ratio of CPU times,
+which other programs disturb less. It compares the results first. `paths` runs the models on every path that this processor supports. It
+prints the speed relative to the fastest path, the ratio of the peak rates of a core (benchmarks/peak.py), and the share of the peak that a
+model reaches. A training step counts as three times the multiply-adds of a prediction.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Result = dict[str, float | str]
 
 
 def interleaved(calls: dict[str, Callable[[], object]], seconds: float) -> dict[str, dict[str, float]]:
-    """Milliseconds of each call: the median of wall time, its quartiles, the median of the processor's."""
+    """Return milliseconds of each call: median and quartiles of wall time, median of processor time."""
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
     for call in calls.values():
         call()
@@ -51,16 +51,16 @@ def interleaved(calls: dict[str, Callable[[], object]], seconds: float) -> dict[
             wall, cpu = time.perf_counter(), time.process_time()
             call()
             times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
-    found = {}
+    summaries = {}
     for name, rows in times.items():
         walls, cpus = zip(*rows)
         first, middle, third = statistics.quantiles(walls)
-        found[name] = {"ms": 1e3 * middle, "ms from": 1e3 * first, "ms to": 1e3 * third, "CPU ms": 1e3 * statistics.median(cpus)}
-    return found
+        summaries[name] = {"ms": 1e3 * middle, "ms from": 1e3 * first, "ms to": 1e3 * third, "CPU ms": 1e3 * statistics.median(cpus)}
+    return summaries
 
 
 def row(name: str, times: dict[str, dict[str, float]], difference: float) -> Result:
-    """A line of the table; the first call is compared with the others."""
+    """Return a row of the table, which compares the first call with the others."""
     first, *_ = times
     result: Result = {"what": name, "difference": difference}
     for call, time_of in times.items():
@@ -75,13 +75,13 @@ def make_layer(length: int, channels: int, axis: int) -> AxialAttention:
     return AxialAttention(channels, Attention(channels // 2, channels, positions=length), Norm(), axis)
 
 
-def difference(found: torch.Tensor, expected: torch.Tensor) -> float:
-    found, expected = found.detach(), expected.detach()
-    return float((found - expected).norm() / expected.norm())
+def difference(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    actual, expected = actual.detach(), expected.detach()
+    return float((actual - expected).norm() / expected.norm())
 
 
 def layers(batch: int, seconds: float) -> list[Result]:
-    """A whole layer in inference: the fused one from and to channels-last memory with its channels head by head."""
+    """Compare whole layers in inference; the fused layer reads and writes channels-last memory with its channels head by head."""
     results = []
     for length, channels in LAYERS:
         for axis in (0, 1):
@@ -96,7 +96,7 @@ def layers(batch: int, seconds: float) -> list[Result]:
 
 
 def show_all(model: nn.Module) -> None:
-    """The last norm of a block begins at zero, and would hide all that stands before it."""
+    """Set the scales of the norms, because the last norm of a block begins at zero and would hide its block."""
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             nn.init.normal_(module.weight, 0.5, 0.1)
@@ -108,7 +108,7 @@ def on_path(path: str, call: Callable, *arguments: object) -> torch.Tensor:
 
 
 def training(batch: int, seconds: float) -> list[Result]:
-    """A whole layer in training, forward and backward."""
+    """Compare whole layers in training, forward and backward."""
     results = []
     for length, channels in LAYERS:
         for axis in (0, 1):
@@ -128,7 +128,7 @@ def training(batch: int, seconds: float) -> list[Result]:
 
 
 def models(batch: int, seconds: float) -> list[Result]:
-    """Whole models at 224 x 224, and beside them ResNet-50 at output stride 32, plain and optimised."""
+    """Compare whole models at 224 x 224, with ResNet-50 at output stride 32, plain and optimised."""
     torch.manual_seed(0)
     x = torch.randn(batch, 3, 224, 224)
     resnet = create_model("resnet50", num_classes=1000, output_stride=32).eval()
@@ -148,13 +148,13 @@ def models(batch: int, seconds: float) -> list[Result]:
 
 
 def recipe(batch: int, seconds: float) -> list[Result]:
-    """A training step of the CIFAR-10 recipe (128 images of 24 x 24) in its precision and in float32; the batch is the recipe's own."""
+    """Compare a training step of the CIFAR-10 recipe (128 images of 24 x 24), in its precision and in float32, with its own batch size."""
     results = []
-    made = load_recipe("cifar10")
-    x, labels = torch.randn(made.batch_size, 3, 24, 24), torch.randint(0, 10, (made.batch_size,))
-    for precision in (made.precision, "float32"):
+    cifar10 = load_recipe("cifar10")
+    x, labels = torch.randn(cifar10.batch_size, 3, 24, 24), torch.randint(0, 10, (cifar10.batch_size,))
+    for precision in (cifar10.precision, "float32"):
         torch.manual_seed(0)
-        model = create_model(made.model).train().to(memory_format=torch.channels_last)
+        model = create_model(cifar10.model).train().to(memory_format=torch.channels_last)
         show_all(model)
 
         def step(model: nn.Module = model, precision: str = precision) -> torch.Tensor:
@@ -167,8 +167,8 @@ def recipe(batch: int, seconds: float) -> list[Result]:
         calls = {"fused": step, "plain": lambda s=step: on_path("plain", s)}
         apart = difference(calls["fused"]().float(), calls["plain"]().float())
         times = interleaved(calls, seconds)
-        rates = {f"{name} images/s": round(1e3 * made.batch_size / time_of["CPU ms"], 1) for name, time_of in times.items()}
-        results.append(row(f"recipe {made.model} {precision}", times, apart) | rates)
+        rates = {f"{name} images/s": round(1e3 * cifar10.batch_size / time_of["CPU ms"], 1) for name, time_of in times.items()}
+        results.append(row(f"recipe {cifar10.model} {precision}", times, apart) | rates)
     return results
 
 
@@ -180,11 +180,11 @@ def training_step(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
 
 
 def paths(batch: int, seconds: float) -> list[Result]:
-    """Whole models on every path, the fastest first; then their speed and their share of what the path can do at most."""
-    found = kernel()
-    if found is None:
+    """Compare whole models on every path, the fastest first, with their speed and their share of the peak rate."""
+    library = kernel()
+    if library is None:
         return [{"what": "paths", "none": kernel_status().reason}]
-    isas, peak = found.isas[::-1], peak_rates()
+    isas, peak = library.isas[::-1], peak_rates()
     results: list[Result] = [{"what": "peak, GFLOP/s", **peak}]
     for name, size in (("axial_resnet50_s", 224), ("axial_resnet_cifar10", 32)):
         torch.manual_seed(0)

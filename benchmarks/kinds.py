@@ -1,15 +1,14 @@
-"""What positions and a global view are worth: one small network trained with every kind of attention by one recipe.
+"""Accuracy of kinds of attention: a small network trained with every kind by the same recipe.
 
     python benchmarks/kinds.py --data FOLDER --out runs/kinds [--epochs 2] [--seeds 3] [--kinds axial,global] [--ship axialzoo/weights]
 
 Trains `axial_resnet_cifar10_xs` on CIFAR-10 with each kind of `axialzoo.spec.KINDS` and each seed, measures it on the test images, and
-writes `kinds.json` and `kinds.md` into the folder; images are 24 x 24, the middle of each. Nothing but the kind and the seed differs
-between runs, and no kind is tuned. What is finished is kept: the same command goes on where it was stopped, in the middle of a run too,
-and takes up further seeds and kinds. `--ship` puts the networks of seed 0, one a kind and not the best ones, into a folder each, as
-checkpoints with cards: those that the package has.
+writes `kinds.json` and `kinds.md` into the folder; images are 24 x 24, the middle of each. Only the kind and the seed differ between
+runs, and no kind is tuned. The same command resumes a stopped run and adds further seeds and kinds. `--ship` writes the network of seed 0
+of each kind, not the best one, to a folder, as a checkpoint with a card: those that the package ships.
 
-Images a second are of the inference form, of batches of 32 images of 24 x 24 in PyTorch on one thread, per second of the processor's
-time, which other work on the machine changes little: the median of rounds in which the kinds take turns.
+Images per second are those of the inference form, in batches of 32 images of 24 x 24 in PyTorch on one thread, per second of processor
+time, which other programs change little: the median of rounds in which the kinds take turns.
 """
 
 from __future__ import annotations
@@ -69,23 +68,23 @@ def main() -> None:
 
 
 def measured(kind: str, seed: int, epochs: int, data: str, out: Path) -> dict[str, Any]:
-    """The figures of one run, from its folder where it is finished."""
+    """Return the metrics of a run, from its folder if it is finished."""
     folder = out / f"{kind}-{seed}"
     scores = folder / "test.json"
     if scores.exists():
-        found = json.loads(scores.read_text())
-        if found["epochs"] != epochs:
-            raise SystemExit(f"{folder}: trained for {found['epochs']} epochs, asked for {epochs}; choose another --out")
-        return found
+        scores_of_run = json.loads(scores.read_text())
+        if scores_of_run["epochs"] != epochs:
+            raise SystemExit(f"{folder}: trained for {scores_of_run['epochs']} epochs, asked for {epochs}; choose another --out")
+        return scores_of_run
     begun = (folder / "recipe.json").exists()
     model = run("cifar10", data, folder, resume=begun, seed=seed, attention=kind, epochs=epochs, **RECIPE)
-    found = {"kind": kind, "seed": seed, "epochs": epochs, "top1": evaluate(model, data, framework="torch")["top1"]}
-    write_text(scores, json.dumps(found) + "\n")
-    return found
+    scores_of_run = {"kind": kind, "seed": seed, "epochs": epochs, "top1": evaluate(model, data, framework="torch")["top1"]}
+    write_text(scores, json.dumps(scores_of_run) + "\n")
+    return scores_of_run
 
 
 def speeds(models: Mapping[str, Path]) -> dict[str, float]:
-    """Images a second of processor time of each kind's network, in turns."""
+    """Return images per second of processor time of each kind's network, measured in turns."""
     torch.set_num_threads(1)
     x = np.random.default_rng(0).standard_normal((BATCH, *SIZE, 3), np.float32)
     seconds: dict[str, list[float]] = {kind: [] for kind in models}
@@ -96,11 +95,11 @@ def speeds(models: Mapping[str, Path]) -> dict[str, float]:
             runner.outputs(x)
             if number:  # the first is not counted
                 seconds[kind].append(time.process_time() - started)
-    return {kind: BATCH / statistics.median(found) for kind, found in seconds.items()}
+    return {kind: BATCH / statistics.median(times) for kind, times in seconds.items()}
 
 
 def ship(kind: str, epochs: int, data: str, out: Path, weights: Path) -> Path:
-    """Puts the network of seed 0 where the registry looks for the weights of its kind, measured anew, with its card."""
+    """Write the network of seed 0 to the folder that the registry has for its kind, with new metrics and its card."""
     tag = get_entry(MODEL).tag_of_kind(kind)
     if tag is None:
         raise SystemExit(f"{MODEL} has no tag for weights of {kind!r}: register one, in axialzoo/spec/zoo/axial_resnet_cifar.py")
@@ -118,12 +117,12 @@ def ship(kind: str, epochs: int, data: str, out: Path, weights: Path) -> Path:
 
 
 def table(runs: Sequence[dict[str, Any]], speed: Mapping[str, float]) -> list[dict[str, Any]]:
-    """A row a kind, the best first: mean and deviation over its seeds, what it costs, how fast it is."""
+    """Return a row per kind, the best first: mean and deviation over its seeds, cost and speed."""
     rows = []
-    for kind in dict.fromkeys(one["kind"] for one in runs):
-        mine = [one for one in runs if one["kind"] == kind]
+    for kind in dict.fromkeys(kind_run["kind"] for kind_run in runs):
+        mine = [kind_run for kind_run in runs if kind_run["kind"] == kind]
         spec = adapt(get_entry(MODEL).spec, attention=kind)
-        tops = [100 * one["top1"] for one in mine]
+        tops = [100 * kind_run["top1"] for kind_run in mine]
         rows.append(
             {
                 "kind": kind, "seeds": len(mine), "top1": statistics.mean(tops),
@@ -143,7 +142,7 @@ def write_table(out: Path, epochs: int, speed: Mapping[str, float] = MappingProx
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The table as the documentation has it."""
+    """Return the table as Markdown, as the documentation has it."""
     lines = ["| attention | top-1, % | seeds | parameters | multiply-adds | images a second |", "|---|--:|--:|--:|--:|--:|"]
     for row in rows:
         spread = "" if row["deviation"] is None else f" ± {row['deviation']:.1f}"

@@ -1,12 +1,11 @@
-"""A large picture on a CPU, whole and in tiles: memory and time from the picture to its segments.
+"""Memory and time of a large picture on a CPU, whole and by sliding window, from the picture to its segments.
 
     python benchmarks/large.py [--model axial_deeplab_s] [--size 1025x2049] [--span 65] [--tile 513x513] [--overlap 128]
                                [--runs torch,plain,jax,tensorflow] [--ways whole,tiles] [--threads 1] [--json]
 
-Weights are random, those of a new model with a fixed seed; the picture is noise. Every run has a process of its own: PyTorch as
-`load_runner` gives it, in its inference form; PyTorch's plain form, as models are trained; and Keras on its back ends. Memory is the
-highest resident size from loading the weights to the result, less that after the imports; time is that of `predict`, and what it took of
-the processor's.
+Weights are random, with a fixed seed; the picture is noise. Every run has its own process: PyTorch in its inference form, as `load_runner`
+loads it; PyTorch in its plain form, as in training; and Keras on its back ends. Memory is the peak resident size from loading the weights
+to the result, minus the size after the imports. Time is the wall and the processor time of `predict`.
 """
 
 from __future__ import annotations
@@ -34,12 +33,12 @@ RUNS = ("torch", "plain", "jax", "tensorflow", "keras-torch")
 
 
 def measure(run: str, folder: Path, size: tuple[int, int], tta: dict[str, Any]) -> dict[str, Any]:
-    """In this process: the figures of one run."""
+    """Measure one run in this process."""
     from axialzoo.runtime import load_runner
     from axialzoo.runtime.local import InProcessModel
 
     framework = "torch" if run in ("torch", "plain") else "keras"
-    importlib.import_module(f"axialzoo.{framework}")  # its imports are not what is measured
+    importlib.import_module(f"axialzoo.{framework}")  # the measurement leaves out the imports
     if framework == "torch":
         import torch
 
@@ -51,9 +50,9 @@ def measure(run: str, folder: Path, size: tuple[int, int], tta: dict[str, Any]) 
     def timed(self: InProcessModel, x: np.ndarray) -> Any:
         nonlocal seconds
         start = time.perf_counter()
-        found = network(self, x)
+        outputs = network(self, x)
         seconds += time.perf_counter() - start
-        return found
+        return outputs
 
     InProcessModel.outputs = timed
     picture = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
@@ -65,7 +64,7 @@ def measure(run: str, folder: Path, size: tuple[int, int], tta: dict[str, Any]) 
 
 
 def write_random(folder: Path, model: str, span: int) -> None:
-    """A checkpoint of `model`, newly made, that takes pictures at their own size."""
+    """Write a new checkpoint of `model` that takes pictures at their own size."""
     from dataclasses import replace
 
     import torch
@@ -78,7 +77,7 @@ def write_random(folder: Path, model: str, span: int) -> None:
 
 
 def reset_peak() -> int:
-    """Makes the highest resident size that of now, in bytes, and returns it."""
+    """Reset the peak resident size, and return the present size in bytes."""
     Path("/proc/self/clear_refs").write_text("5")
     return resident("VmRSS")
 
@@ -111,7 +110,7 @@ def main() -> None:
     unknown = sorted(set(options.runs.split(",")) - set(RUNS)) + sorted(set(options.ways.split(",")) - set(AIMS))
     if unknown:
         parser.error(f"--runs are of {', '.join(RUNS)}, --ways of {', '.join(AIMS)}; found {', '.join(unknown)}")
-    from benchmarks.peak import machine  # here, since what is measured begins without PyTorch
+    from benchmarks.peak import machine  # here, because measured processes start without PyTorch
 
     conditions, results = machine(options.threads), dict[str, dict[str, Any]]()
     with tempfile.TemporaryDirectory() as place:
@@ -125,20 +124,20 @@ def main() -> None:
                 command = [sys.executable, __file__, "--size", options.size, "--tile", options.tile, "--overlap", str(options.overlap)]
                 command += ["--inside", run, way, str(folder)]
                 done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
-                found = json.loads(done.stdout.splitlines()[-1]) if not done.returncode else {"failed": f"exit code {done.returncode}"}
-                results.setdefault(run, {})[way] = found
+                figures = json.loads(done.stdout.splitlines()[-1]) if not done.returncode else {"failed": f"exit code {done.returncode}"}
+                results.setdefault(run, {})[way] = figures
                 if not options.json:
-                    print(line(run, way, found), flush=True)
+                    print(line(run, way, figures), flush=True)
     if options.json:
-        asked = {key: getattr(options, key) for key in ("model", "size", "span", "tile")}
-        print(json.dumps({**conditions, "load after": os.getloadavg(), **asked, "results": results, "aims": AIMS}))
+        settings = {key: getattr(options, key) for key in ("model", "size", "span", "tile")}
+        print(json.dumps({**conditions, "load after": os.getloadavg(), **settings, "results": results, "aims": AIMS}))
 
 
-def line(run: str, way: str, found: dict[str, Any]) -> str:
-    if "failed" in found:
-        return f"{run:12} {way:6} {found['failed']}"
-    figures = f"{found['gib']:6.2f} GiB (aim {AIMS[way]}) {found['seconds']:7.1f} s ({found['cpu_seconds']:.1f} s of the processor)"
-    return f"{run:12} {way:6} {figures}, {found['segments']} segments"
+def line(run: str, way: str, figures: dict[str, Any]) -> str:
+    if "failed" in figures:
+        return f"{run:12} {way:6} {figures['failed']}"
+    times = f"{figures['seconds']:7.1f} s ({figures['cpu_seconds']:.1f} s of the processor)"
+    return f"{run:12} {way:6} {figures['gib']:6.2f} GiB (aim {AIMS[way]}) {times}, {figures['segments']} segments"
 
 
 if __name__ == "__main__":

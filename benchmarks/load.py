@@ -1,4 +1,4 @@
-"""Loading a checkpoint folder into a built model: peak memory over the weights, time over reading and copying the file.
+"""Loading of a checkpoint folder into a built model: peak memory relative to the weights, time relative to copying the file.
 
     python benchmarks/load.py [--model axial_resnet50_l] [--frameworks torch,keras] [--backends tensorflow,jax,torch] [--json]
 
@@ -31,13 +31,13 @@ MEMORY, TIME = 1.3, 1.5  # what is aimed at
 
 
 def write_random(folder: Path, model: str) -> None:
-    """A checkpoint of `model` with random weights."""
+    """Write a checkpoint of `model` with random weights."""
     spec, rng = get_entry(model).spec, np.random.default_rng(0)
     save_checkpoint(folder, default_config(spec, model), {p.name: rng.random(p.shape, np.float32) for p in parameters(spec)})
 
 
 def measure(framework: str, folder: Path, model: str, repeats: int) -> dict[str, object]:
-    """In this process: the figures of one framework."""
+    """Measure one framework in this process."""
     if framework == "torch":
         from axialzoo.torch import build, load_tensors
     else:
@@ -79,7 +79,7 @@ def measure(framework: str, folder: Path, model: str, repeats: int) -> dict[str,
 
 
 def reset_peak() -> int:
-    """Makes the highest resident size that of now, in bytes, and returns it."""
+    """Reset the peak resident size, and return the present size in bytes."""
     Path("/proc/self/clear_refs").write_text("5")
     return resident("VmRSS")
 

@@ -72,7 +72,7 @@ def measured(model: str, seed: int, epochs: int, data: str, out: Path) -> dict[s
 
 
 def speeds(folders: Mapping[str, Path]) -> dict[str, float]:
-    """Images a second of processor time of each model, in turns."""
+    """Return images per second of processor time of each model, measured in turns."""
     torch.set_num_threads(1)
     x = np.random.default_rng(0).random((1, SIDE, SIDE, 3), np.float32)
     seconds: dict[str, list[float]] = {model: [] for model in folders}
@@ -87,16 +87,21 @@ def speeds(folders: Mapping[str, Path]) -> dict[str, float]:
 
 
 def table(runs: Sequence[Mapping[str, Any]], speed: Mapping[str, float]) -> list[dict[str, Any]]:
-    """A row a model, in the order of `MODELS`: means and deviations over its seeds, cost and speed."""
+    """Return a row per model, in the order of `MODELS`: means and deviations over its seeds, cost and speed."""
     rows = []
     for model in MODELS:
-        own = [one for one in runs if one["model"] == model]
-        if not own:
+        model_runs = [run for run in runs if run["model"] == model]
+        if not model_runs:
             continue
         figures = cost(get_entry(model).spec, SIDE)
-        row: dict[str, Any] = {"model": model, "seeds": len(own), "parameters": figures.parameters, "multiply_adds": figures.multiply_adds}
+        row: dict[str, Any] = {
+            "model": model,
+            "seeds": len(model_runs),
+            "parameters": figures.parameters,
+            "multiply_adds": figures.multiply_adds,
+        }
         for name in METRICS:
-            values = [100 * one[name] for one in own]
+            values = [100 * run[name] for run in model_runs]
             row[name] = statistics.mean(values)
             row[f"{name}_deviation"] = statistics.stdev(values) if len(values) > 1 else None
         rows.append({**row, "images_per_second": speed.get(model)})
@@ -111,7 +116,7 @@ def write_table(out: Path, epochs: int, speed: Mapping[str, float] = MappingProx
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The table as the documentation has it."""
+    """Return the table as Markdown, as the documentation has it."""
     lines = [
         "| model | F1 per picture, % | IoU per picture, % | F1 pooled, % | IoU pooled, % "
         "| seeds | parameters | multiply-adds | images a second |",

@@ -2,11 +2,11 @@
 
     python benchmarks/neighborhood.py --natten FOLDER [--span 13] [--threads 1] [--batch 8] [--seconds 3] [--json]
 
-FOLDER is where `natten` lies, built: 0.17.5 is the last release with kernels for CPUs (`pip install --no-build-isolation --target FOLDER
+FOLDER holds a built `natten`: 0.17.5 is the last release with kernels for CPUs (`pip install --no-build-isolation --target FOLDER
 natten==0.17.5`; a PyTorch that wants C++20 needs `-std=c++20` in its csrc/CMakeLists.txt). Both layers have the same weights with the norms
-folded; theirs is PyTorch's projection, then `na1d_qk`, a softmax and `na1d_av`; their attention is timed alone too, of queries, keys and
-values that lie ready. Both see the same `span` positions but at the ends of an axis, where NATTEN's window stays whole and ours is cut:
-results are compared where it is whole.
+folded; theirs is PyTorch's projection, then `na1d_qk`, a softmax and `na1d_av`. Their attention is also timed alone, with queries, keys and
+values ready. Both attend to the same `span` positions, except at the ends of an axis, where NATTEN shifts the window and ours is cut; the
+script compares results away from the ends.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LAYERS = ((56, 64), (28, 128), (14, 256), (56, 512))  # positions, channels: thr
 
 
 def find_natten(folder: Path) -> Any:
-    """Its functions; of PyTorch's CUDA it imports two names that a build for CPUs, or of later, does not have."""
+    """Import NATTEN's functions; it needs two names of PyTorch's CUDA module that a CPU build or a later release lacks."""
     setattr(torch.cuda, "_device_t", object)  # noqa: B010
     torch.cuda.get_device_capability = lambda device=None: (0, 0)
     sys.path.insert(0, str(folder))
@@ -51,7 +51,7 @@ def find_natten(folder: Path) -> Any:
 
 
 class Neighborhood:
-    """What `layer` computes, on NATTEN."""
+    """The computation of `layer`, on NATTEN."""
 
     def __init__(self, layer: AxialAttention, natten: Any):
         spec, self.axis, self.natten = layer.spec, layer.axis, natten
@@ -59,7 +59,7 @@ class Neighborhood:
         self.span, self.heads, self.widths = spec.span, spec.heads, (spec.key_channels, spec.key_channels, spec.value_channels)
 
         def head_by_head(x: np.ndarray, scale: np.ndarray | float = 1.0) -> Tensor:
-            """(D * G, ...), the head index fastest, to (G * D, ...), each head times its scale."""
+            """Reorder (D * G, ...), with the head index fastest, to (G * D, ...), and scale each head."""
             heads = np.moveaxis(x.reshape(-1, spec.heads, *x.shape[1:]), 1, -1) * scale
             return torch.from_numpy(np.moveaxis(heads, -1, 0).reshape(x.shape)).float()
 
@@ -70,18 +70,18 @@ class Neighborhood:
         self.shift = head_by_head(folded.shift)
 
     def project(self, x: Tensor) -> list[Tensor]:
-        """(N, C, H, W) to queries, keys and values: (B, G, L, D)."""
+        """Project (N, C, H, W) to queries, keys and values: (B, G, L, D)."""
         rows = x.permute(0, 3, 2, 1) if self.axis == 0 else x.permute(0, 2, 3, 1)  # (N, other, L, C)
         parts = F.linear(rows, self.weight, self.bias).flatten(0, 1).split(self.widths, -1)  # (B, L, G * D)
         return [part.unflatten(-1, (self.heads, -1)).transpose(1, 2).contiguous() for part in parts]
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """(B, G, L, Dv)."""
+        """Return the attention output, (B, G, L, Dv)."""
         return self.natten.na1d_av(self.natten.na1d_qk(q, k, self.span, 1).softmax(-1), v, self.span, 1)
 
     def __call__(self, x: Tensor) -> Tensor:
-        found = self.attend(*self.project(x)).transpose(1, 2).flatten(2) + self.shift  # (B, L, V)
-        y = found.unflatten(0, (len(x), -1))  # (N, other, L, V)
+        attended = self.attend(*self.project(x)).transpose(1, 2).flatten(2) + self.shift  # (B, L, V)
+        y = attended.unflatten(0, (len(x), -1))  # (N, other, L, V)
         return y.permute(0, 3, 2, 1) if self.axis == 0 else y.permute(0, 3, 1, 2)
 
 
@@ -116,8 +116,8 @@ def main() -> None:
     with torch.inference_mode():
         for length, channels in LAYERS:
             for axis in (0, 1):
-                found = measure(natten, length, channels, axis, args.span, args.batch, args.seconds)
-                print(json.dumps(found) if args.json else line(found), flush=True)
+                result = measure(natten, length, channels, axis, args.span, args.batch, args.seconds)
+                print(json.dumps(result) if args.json else line(result), flush=True)
 
 
 if __name__ == "__main__":

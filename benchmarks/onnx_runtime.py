@@ -1,10 +1,9 @@
-"""A model on a CPU: ONNX Runtime beside PyTorch, plain and in its inference form with the fused kernel; float32.
+"""Speed of ONNX Runtime against PyTorch on a CPU, plain and in the inference form with the fused kernel; float32.
 
     python benchmarks/onnx_runtime.py [MODEL] [--size 224x224] [--batch 1] [--threads 1] [--seconds 60] [--json]
 
-Weights are random. All run in turn, in one process, many times; medians of wall time and of the processor's are printed, and by how
-much outputs differ from the plain model's. ONNX Runtime has the file of one size and, beside it, that of any size. It needs
-`.[torch,export]`.
+Weights are random. All run in turn, in one process, many times. The script prints medians of wall and processor time, and the difference
+of outputs from the plain model. ONNX Runtime runs a file of one size and a file of any size. The script needs `.[torch,export]`.
 """
 
 from __future__ import annotations
@@ -48,11 +47,11 @@ def of_onnx(path: Path, x: np.ndarray, threads: int) -> Call:
 
 
 def calls_of(name: str, x: np.ndarray, threads: int, place: Path) -> dict[str, Call]:
-    """Each way to compute the model `name` of `x`, (N, 3, H, W), with the same weights."""
+    """Return each way to run the model `name` on `x`, (N, 3, H, W), with the same weights."""
     torch.manual_seed(0)
-    made = create_model(name)
-    show_all(made)
-    save_model(made, place / "model")
+    network = create_model(name)
+    show_all(network)
+    save_model(network, place / "model")
     export_model(place / "model", place / "one.onnx", framework="torch", size=x.shape[2:])
     export_model(place / "model", place / "any.onnx", framework="torch", any_size=True)
     model = load_model(place / "model").eval()
@@ -81,10 +80,14 @@ def main() -> None:
         outputs = {name: call() for name, call in calls.items()}
         times = interleaved(dict(calls), options.seconds)
     expected = outputs["PyTorch, plain"]
-    for name, found in times.items():
+    for name, times_of_call in times.items():
         apart = float(np.abs(outputs[name] - expected).max() / np.abs(expected).max())
-        row = {"what": name, **{key: round(value, 2) for key, value in found.items()}, "difference": apart}
-        print(json.dumps(row) if options.json else f"{name:24} {found['ms']:8.1f} ms {found['CPU ms']:8.1f} CPU ms, differs by {apart:.0e}")
+        row = {"what": name, **{key: round(value, 2) for key, value in times_of_call.items()}, "difference": apart}
+        print(
+            json.dumps(row)
+            if options.json
+            else f"{name:24} {times_of_call['ms']:8.1f} ms {times_of_call['CPU ms']:8.1f} CPU ms, differs by {apart:.0e}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
-"""How long someone at the page waits: for its first view after the command, and for what a model says.
+"""Waiting times of a user of the web page: for the first view after the command, and for predictions.
 
     python benchmarks/page.py --runs 7        # after `make test-app` has installed gradio and selenium; needs chromium and chromedriver
 
-A headless Chromium presses what a person presses. "first view": from the start of `axialzoo app` until heading and picture are drawn;
-"first answer": until the first result stands there, too. Then one page stays open: from the press on a sample until its result is drawn,
-the sample's upload, prediction, drawing and the browser's own work counted in. Classifications change between two samples of one model,
-segmentations come after a classification. Each is warm: the first of each is not counted. Prints JSON: seconds, the processor load, and
-"processor", the seconds of processor time of the page's processes and of the browser's until the first view, which other work on the
-machine changes little: on idle cores the first view takes less.
+A headless Chromium presses the buttons. "first view" is the time from the start of `axialzoo app` until heading and picture are drawn;
+"first answer" the time until the first result is drawn. Then one page stays open, and the script measures the time from the press on a
+sample until its result is drawn: upload, prediction, drawing and the browser's own work. Classifications alternate between two samples of
+one model; each segmentation follows a classification. The first of each is a warm-up. The script prints JSON: seconds, the processor load,
+and "processor", the processor time of the page and the browser until the first view, which other programs change little.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
-SECONDS = 120  # that anything may take
+SECONDS = 120  # limit of every step
 DRAWN = "[...document.querySelectorAll('#az-result img')].every(one => one.complete)"
 PRESS = """
 const [title, done] = arguments, result = () => document.querySelector('#az-result .az-columns');
@@ -57,7 +56,7 @@ def chromium() -> Any:
 
 
 def until(driver: Any, condition: str) -> None:
-    """Waits until some JavaScript is true."""
+    """Wait until a JavaScript condition is true."""
     end = time.monotonic() + SECONDS
     while not driver.execute_script(f"return Boolean({condition})"):
         if time.monotonic() > end:
@@ -66,7 +65,7 @@ def until(driver: Any, condition: str) -> None:
 
 
 def serve() -> tuple[subprocess.Popen, float, str]:
-    """The page's process, when it was started, and its address once it says so."""
+    """Start the page, and return its process, the time of the start, and its address."""
     start = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "axialzoo", "app", "--port", "0"], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -80,30 +79,30 @@ def serve() -> tuple[subprocess.Popen, float, str]:
 
 
 def settle(driver: Any) -> None:
-    """Waits until what attention sees is there as well, so that nothing is computed any more."""
-    until(driver, "document.querySelectorAll('#az-looks img').length == 3")
+    """Wait until the attention is drawn too, so that nothing computes any more."""
+    until(driver, "document.querySelectorAll('#az-attention img').length == 3")
     last, since = "", time.monotonic()
     while time.monotonic() - since < 1:
-        now = driver.execute_script("return document.querySelector('#az-looks').innerHTML")
+        now = driver.execute_script("return document.querySelector('#az-attention').innerHTML")
         last, since = now, since if now == last else time.monotonic()
         time.sleep(0.05)
 
 
 def press(driver: Any, title: str) -> float:
-    """Seconds from the press on a sample to its result, drawn."""
-    found = driver.execute_async_script(PRESS, title)
+    """Return the seconds from the press on a sample until its result is drawn."""
+    seconds = driver.execute_async_script(PRESS, title)
     settle(driver)
-    return found
+    return seconds
 
 
 def spent(*pids: int) -> float:
-    """Seconds of processor time of processes and of all below them."""
-    every = [one for pid in pids for one in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True))]
-    return sum(sum(one.cpu_times()[:2]) for one in every)
+    """Return the processor time of processes and all their descendants in seconds."""
+    every = [process for pid in pids for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True))]
+    return sum(sum(process.cpu_times()[:2]) for process in every)
 
 
 def started(driver: Any) -> tuple[float, float, float]:
-    """Seconds from the command to the first view, and to the first answer; processor time until the first view."""
+    """Return seconds from the command to the first view and to the first answer, and the processor time until the first view."""
     driver.get("about:blank")
     browser = driver.service.process.pid
     before = spent(browser)
@@ -121,7 +120,7 @@ def started(driver: Any) -> tuple[float, float, float]:
 
 def summary(values: list[float]) -> dict[str, Any]:
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
-    return {"median": round(middle, 2), "quartiles": [round(low, 2), round(high, 2)], "runs": [round(one, 2) for one in values]}
+    return {"median": round(middle, 2), "quartiles": [round(low, 2), round(high, 2)], "runs": [round(value, 2) for value in values]}
 
 
 def main() -> None:
@@ -149,8 +148,14 @@ def main() -> None:
     finally:
         driver.quit()
     load.append(os.getloadavg()[0])
-    found = {"first view": views, "processor": processor, "first answer": answers, "classification": classified, "segmentation": segmented}
-    print(json.dumps({"cores": os.cpu_count(), "load": load} | {name: summary(list(values)) for name, values in found.items()}, indent=1))
+    figures = {
+        "first view": views,
+        "processor": processor,
+        "first answer": answers,
+        "classification": classified,
+        "segmentation": segmented,
+    }
+    print(json.dumps({"cores": os.cpu_count(), "load": load} | {name: summary(list(values)) for name, values in figures.items()}, indent=1))
 
 
 if __name__ == "__main__":

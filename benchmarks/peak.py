@@ -1,9 +1,9 @@
-"""What one core can do at most, to hold the speed of models against: GFLOP/s, a multiply-add being two.
+"""Peak rates of one core, as a reference for the speed of models: GFLOP/s, with a multiply-add as two operations.
 
     python benchmarks/peak.py
 
-Three of them: multiply-adds in registers as wide as those of each path of the kernel (a loop of 14 independent sums, which nothing can be
-faster than), the kernel's own matrix product on each path, and PyTorch's of 2048 x 2048 x 2048. By processor time, the best of all runs.
+There are three rates: multiply-adds in registers of the width of each path of the kernel (a loop of 14 independent sums, the upper limit),
+the kernel's own matrix product on each path, and PyTorch's of 2048 x 2048 x 2048. Each is the best of all runs, by processor time.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from axialzoo.ops.kernels import kernel, kernel_status, use_kernel  # noqa: E402
 from axialzoo.ops.kernels.build import COMMON, compiler, targets  # noqa: E402
 from axialzoo.ops.torch.rows import product  # noqa: E402
 
-SUMS, TURNS = 14, 1_000_000  # with the factor one register fewer than the narrow instruction sets have
+SUMS, TURNS = 14, 1_000_000  # with the factor, one register less than the narrow instruction sets have
 LOOP = """
 typedef float Vector __attribute__((vector_size(4 * LANES)));
 extern "C" float multiply_add(long turns, float factor) {
@@ -44,7 +44,7 @@ extern "C" float multiply_add(long turns, float factor) {
 
 
 def registers(path: str, folder: Path) -> tuple[Callable[[], object], float]:
-    """A call that multiplies and adds in the registers of this path, and how many multiply-adds it makes."""
+    """Return a call that multiplies and adds in the registers of a path, and its number of multiply-adds."""
     cxx, (lanes, flags) = compiler(), targets()[path]
     assert cxx is not None  # the kernel was compiled by it
     (folder / f"{path}.cpp").write_text(LOOP)
@@ -57,7 +57,7 @@ def registers(path: str, folder: Path) -> tuple[Callable[[], object], float]:
 
 
 def rows_by_matrix(path: str) -> tuple[Callable[[], object], float]:
-    """The same of the kernel's product: 6272 rows, those of eight maps of 28 x 28, by 512 x 512."""
+    """Return a call of the kernel's matrix product, 6272 rows (eight maps of 28 x 28) by 512 x 512, and its multiply-adds."""
     x, weight = torch.randn(8, 28, 28, 512), torch.randn(512, 512)
 
     def call() -> torch.Tensor:
@@ -68,13 +68,13 @@ def rows_by_matrix(path: str) -> tuple[Callable[[], object], float]:
 
 
 def peak_rates(seconds: float = 2.0) -> dict[str, float]:
-    """GFLOP/s of one core: ``"avx2 registers"``, ``"avx2 product"`` and so on for each path that there is, and ``"torch.mm"``."""
-    found, threads = kernel(), torch.get_num_threads()
+    """Measure GFLOP/s of one core: ``"avx2 registers"``, ``"avx2 product"`` and so on for each path, and ``"torch.mm"``."""
+    library, threads = kernel(), torch.get_num_threads()
     square = torch.randn(2048, 2048)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         calls = {"torch.mm": (lambda: square @ square, 2048.0**3)}
-        for path in found.isas if found else ():
+        for path in library.isas if library else ():
             calls |= {f"{path} registers": registers(path, Path(folder)), f"{path} product": rows_by_matrix(path)}
         best = dict.fromkeys(calls, float("inf"))
         until = time.perf_counter() + seconds * len(calls)
@@ -88,7 +88,7 @@ def peak_rates(seconds: float = 2.0) -> dict[str, float]:
 
 
 def machine(threads: int) -> dict[str, Any]:
-    """What figures were measured on, and how busy it was."""
+    """Return the machine of a measurement, and its load."""
     return {
         "processor": processor(),
         "cores": os.cpu_count(),
@@ -102,7 +102,7 @@ def machine(threads: int) -> dict[str, Any]:
 
 
 def processor() -> str:
-    """Its name, as Linux says it."""
+    """Return the name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

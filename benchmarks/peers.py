@@ -1,4 +1,4 @@
-"""Whole models against the authors' code and against networks of similar cost, in PyTorch on the CPU, float32, with the same weights.
+"""Speed of whole models against the authors' code and networks of similar cost, in PyTorch on the CPU, float32, same weights.
 
     git clone https://github.com/csrhddlam/axial-deeplab peer
     python benchmarks/peers.py --peer peer [--cases 50_s:1,50_s:8] [--train] [--compiled] [--threads 1] [--seconds 20] [--out FILE.json]
@@ -52,17 +52,17 @@ OURS = {False: "inference form", True: "ours"}
 
 
 def reaching(spec: Model, factor: int) -> Model:
-    """`spec` with position tables that many times as long."""
+    """Return `spec` with position tables `factor` times as long."""
 
-    def block(one):
-        return replace(one, attention=replace(one.attention, positions=factor * one.attention.positions))
+    def block(old_block):
+        return replace(old_block, attention=replace(old_block.attention, positions=factor * old_block.attention.positions))
 
     stages = tuple(replace(stage, blocks=tuple(map(block, stage.blocks))) for stage in spec.backbone.stages)
     return replace(spec, backbone=replace(spec.backbone, stages=stages))
 
 
 def peer_model(peer: Any, name: str, factor: int) -> nn.Module:
-    """Their model, random, its norms such that every branch counts; `factor` times as many positions as at 224."""
+    """Return their model with random weights, norms that show every branch, and `factor` times the positions of 224."""
 
     class Reaching(peer.AxialAttentionNet):
         def _make_layer(self, *args, kernel_size=56, **kwargs):
@@ -75,7 +75,7 @@ def peer_model(peer: Any, name: str, factor: int) -> nn.Module:
 
 
 def ours_of(theirs: nn.Module, name: str, factor: int) -> nn.Module:
-    """Our model with their weights, by way of the converter."""
+    """Return our model with their weights, through the converter."""
     with tempfile.TemporaryDirectory() as folder:
         torch.save(theirs.state_dict(), f"{folder}/theirs.pth")
         config, tensors = import_checkpoint(f"{folder}/theirs.pth", reaching(get_entry(f"axial_resnet{name}").spec, factor))
@@ -89,10 +89,10 @@ def others(size: int, train: bool) -> dict[str, nn.Module]:
         return {}
     import timm
 
-    found = {f"timm {name}": timm.create_model(name).train(train) for name in ("resnet50", "vit_small_patch16_224")}
+    networks = {f"timm {name}": timm.create_model(name).train(train) for name in ("resnet50", "vit_small_patch16_224")}
     last = timm.create_model("resnet50").train(train)
     last.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # PyTorch's overload of `to` is not declared
-    return {**found, "timm resnet50, channels last": last}
+    return {**networks, "timm resnet50, channels last": last}
 
 
 def inference(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
@@ -101,7 +101,7 @@ def inference(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
 
 
 def multiply_adds(name: str, ours: Model, size: int) -> int | None:
-    """Of an image, by the spec of ours that is the same network; None where there is none."""
+    """Return the multiply-adds of an image, by our spec of the same network; None where we have none."""
     if "timm" not in name:
         return cost(ours, size).multiply_adds
     return cost(create_model("resnet50", num_classes=1000, output_stride=32).spec, size).multiply_adds if "resnet50" in name else None
@@ -118,8 +118,8 @@ def measure(peer: Any, case: str, train: bool, compiled: bool, seconds: float, p
         models["theirs compiled"] = torch.compile(theirs)
     models |= others(int(size), train)
     call: Callable = training_step if train else inference
-    found = {key: call(model, x) for key, model in models.items()}
-    apart = max(difference(found[key], found["theirs"]) for key in found if "timm" not in key)
+    outputs = {key: call(model, x) for key, model in models.items()}
+    apart = max(difference(outputs[key], outputs["theirs"]) for key in outputs if "timm" not in key)
     if not train and apart > 1e-6:  # a flipped table gives 2e-5; in training a random network multiplies rounding
         raise SystemExit(f"{case}: the models differ by {apart}; nothing to compare")
     times = interleaved({key: (lambda model=model: call(model, x)) for key, model in models.items()}, seconds)
@@ -149,7 +149,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def plot(files: list[Path], to: Path) -> None:
-    """Bars of how many times as long each takes as ours, a row a case; by the processor's time."""
+    """Draw bars of the processor time of each model relative to ours, grouped by case."""
     from matplotlib.figure import Figure
 
     runs = [json.loads(file.read_text()) for file in files]

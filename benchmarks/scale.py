@@ -1,9 +1,9 @@
-"""What it costs at scale: rates measured here, and the arithmetic of docs/scale.md from them.
+"""Cost at scale: measured rates, and the arithmetic of docs/scale.md from them.
 
     python benchmarks/scale.py               # measures (about three minutes), then prints the tables of docs/scale.md
     python benchmarks/scale.py --rates FILE  # the tables from rates that were measured before (the JSON that the first line prints)
 
-Rates are of one thread, by processor time, which other work on the machine disturbs little.
+Rates are those of one thread, by processor time, which other programs disturb little.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ BATCH = 8
 
 
 def seconds(call: Callable[[], object], least: float = 8.0) -> float:
-    """Processor time of a call, the median of several over about so many seconds, after one that is not counted."""
+    """Return the processor time of a call: the median of calls over about `least` seconds, after a warm-up."""
     call()
-    found, until = [], time.process_time() + least
-    while len(found) < 3 or time.process_time() < until:
-        begun = time.process_time()
+    times, until = [], time.process_time() + least
+    while len(times) < 3 or time.process_time() < until:
+        start = time.process_time()
         call()
-        found.append(time.process_time() - begun)
-    return statistics.median(found)
+        times.append(time.process_time() - start)
+    return statistics.median(times)
 
 
 def measure() -> dict[str, float]:
-    """Pictures a second of one core, and bytes."""
+    """Measure pictures per second of one core, and bytes."""
     import torch
 
     from axialzoo.checkpoint import default_config
@@ -59,11 +59,11 @@ def measure() -> dict[str, float]:
     from axialzoo.torch import create_model, optimize_for_inference
 
     torch.set_num_threads(1)
-    found: dict[str, float] = {}
+    rates: dict[str, float] = {}
     x = np.random.default_rng(0).standard_normal((BATCH, 224, 224, 3)).astype(np.float32)
     for name in MODELS:
         network = InProcessModel(optimize_for_inference(create_model(name).eval()))
-        found[f"{name} predict"] = BATCH / seconds(lambda network=network: network.outputs(x))
+        rates[f"{name} predict"] = BATCH / seconds(lambda network=network: network.outputs(x))
         model = create_model(name).train()
         optimizer, labels = torch.optim.SGD(model.parameters(), 1e-3), torch.arange(BATCH)
         images = torch.from_numpy(x.transpose(0, 3, 1, 2).copy())
@@ -73,14 +73,14 @@ def measure() -> dict[str, float]:
             optimizer.step()
             optimizer.zero_grad()
 
-        found[f"{name} train"] = BATCH / seconds(step)
-        found[f"{name} parameters"] = sum(one.size for one in parameters(get_entry(name).spec) if one.trainable)
+        rates[f"{name} train"] = BATCH / seconds(step)
+        rates[f"{name} parameters"] = sum(parameter.size for parameter in parameters(get_entry(name).spec) if parameter.trainable)
     pixels = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)).resize(SIDE[::-1], Image.Resampling.BICUBIC)
     stream = io.BytesIO()
     pixels.save(stream, "jpeg", quality=96)
     config = default_config(get_entry(MODELS[0]).spec, MODELS[0])
     content = stream.getvalue()
-    found["read and prepare"] = 1 / seconds(lambda: to_input(load_image(io.BytesIO(content)), config), 2)
+    rates["read and prepare"] = 1 / seconds(lambda: to_input(load_image(io.BytesIO(content)), config), 2)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.tar"
         with tarfile.open(path, "w") as archive:
@@ -88,15 +88,15 @@ def measure() -> dict[str, float]:
                 member = tarfile.TarInfo(f"{index:09}.jpg")
                 member.size = 512
                 archive.addfile(member, io.BytesIO(bytes(512)))
-        found["headers"] = SHARD / seconds(lambda: scan_tar(path), 1)
+        rates["headers"] = SHARD / seconds(lambda: scan_tar(path), 1)
     result = Classification(np.random.default_rng(0).dirichlet(np.ones(1000)))
     row = row_of(ImagePrediction(Path("shards/train-000000.tar:000000000.jpg"), pixels, results=(result,)))
-    found["row bytes"] = len(json.dumps(row))
-    return {name: round(value, 3) for name, value in found.items()}
+    rates["row bytes"] = len(json.dumps(row))
+    return {name: round(value, 3) for name, value in rates.items()}
 
 
 def tables(rates: dict[str, float]) -> str:
-    """Markdown: the arithmetic of docs/scale.md."""
+    """Return the arithmetic of docs/scale.md as Markdown."""
     lines = ["| one core of this machine | a second |", "|---|--:|"]
     shown = [f"{name} {what}" for name in MODELS for what in ("predict", "train")] + ["read and prepare", "headers"]
     lines += [f"| {name} | {rates[name]:,.1f} |" for name in shown]
@@ -130,8 +130,8 @@ def tables(rates: dict[str, float]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rates", type=Path, help="JSON of rates measured before")
-    told = parser.parse_args()
-    rates = json.loads(told.rates.read_text()) if told.rates else measure()
+    args = parser.parse_args()
+    rates = json.loads(args.rates.read_text()) if args.rates else measure()
     print(json.dumps(rates))
     print(tables(rates))
 

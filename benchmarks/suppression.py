@@ -1,4 +1,4 @@
-"""How long non-maximum suppression takes: ``python benchmarks/suppression.py``. One core, numpy alone."""
+"""Time of non-maximum suppression on one core, with numpy alone: ``python benchmarks/suppression.py``."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from axialzoo.tasks.detection.suppression import suppress, suppress_softly
 
 
 def boxes_of(case: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Boxes, scores and classes of a 1333 x 800 picture.
+    """Return boxes, scores and classes of a 1333 x 800 picture.
 
-    ``crowded``: around 50 objects of 80 classes, as a network gives them; ``one class``: the same of one class;
-    ``scattered``: anywhere, of 80 classes; ``apart``: of one class, none near another, the most work that there is.
+    ``crowded``: around 50 objects of 80 classes, as a network predicts them; ``one class``: around 50 objects of one class;
+    ``scattered``: anywhere, of 80 classes; ``apart``: of one class, none near another, the worst case.
     """
     if case in ("crowded", "one class"):
         objects = rng.uniform(0, 1, (50, 4)) * [1100, 650, 200, 150] + [0, 0, 20, 20]
@@ -37,17 +37,17 @@ def boxes_of(case: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, n
 
 
 def measure(call, repeats: int) -> tuple[float, float, int]:
-    """Milliseconds (median), peak MiB, boxes kept."""
+    """Return milliseconds (median), peak MiB, and the number of boxes kept."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
-        kept = call()
+        survivors = call()
         times.append(time.perf_counter() - start)
     tracemalloc.start()
     call()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    return 1e3 * statistics.median(times), peak / 2**20, len(kept[0] if isinstance(kept, tuple) else kept)
+    return 1e3 * statistics.median(times), peak / 2**20, len(survivors[0] if isinstance(survivors, tuple) else survivors)
 
 
 def main() -> None:
@@ -65,8 +65,8 @@ def main() -> None:
             "soft, best 100": lambda data=data: suppress_softly(*data, limit=100),
         }
         for way, call in ways.items():
-            milliseconds, mib, kept = measure(call, args.repeats)
-            rows.append({"case": case, "way": way, "ms": milliseconds, "peak_mib": mib, "kept": kept})
+            milliseconds, mib, survivors = measure(call, args.repeats)
+            rows.append({"case": case, "way": way, "ms": milliseconds, "peak_mib": mib, "kept": survivors})
     if args.json:
         print(json.dumps({"boxes": args.boxes, "numpy": np.__version__, "rows": rows}))
         return

@@ -1,4 +1,4 @@
-"""Our backbones against deeplab2's own code, run from your clone of github.com/google-research/deeplab2.
+"""Comparison of our backbones with deeplab2's own code, run from a clone of github.com/google-research/deeplab2.
 
     pip install tf_keras        # of TensorFlow's version: deeplab2 is written for Keras 2
     python benchmarks/upstream_deeplab2.py --clone PATH/deeplab2
@@ -38,7 +38,7 @@ CASES = {  # title -> (deeplab2's name, its arguments, our builder's where tenso
 
 
 def draw(variable, random: np.random.Generator) -> np.ndarray:
-    """Weights with which every layer tells in the output."""
+    """Return random weights with which every layer affects the output."""
     name, g = variable.name, random.standard_normal(variable.shape)
     if "moving_variance" in name:
         return 0.5 + 0.5 * abs(g)
@@ -51,7 +51,7 @@ def draw(variable, random: np.random.Generator) -> np.ndarray:
 
 
 def theirs(name: str, arguments: dict, x: np.ndarray, prefix: str) -> dict[str, np.ndarray]:
-    """Endpoints of their backbone, whose checkpoint is written to `prefix`."""
+    """Return the endpoints of their backbone, and write its checkpoint to `prefix`."""
     import tensorflow as tf
     from deeplab2.model.encoder import axial_resnet_instances
 
@@ -65,7 +65,7 @@ def theirs(name: str, arguments: dict, x: np.ndarray, prefix: str) -> dict[str, 
 
 
 def ours(prefix: str, options: dict, x: np.ndarray) -> list[np.ndarray]:
-    """Our endpoints, (N, H, W, C) each, from their checkpoint."""
+    """Return our endpoints, (N, H, W, C) each, from their checkpoint."""
     import torch
 
     from axialzoo.torch import build, load_tensors
@@ -98,10 +98,10 @@ def main() -> None:
     for title, (name, arguments, hidden) in CASES.items():
         with tempfile.TemporaryDirectory() as folder:
             endpoints = theirs(name, arguments, x, f"{folder}/ckpt")
-            found = ours(f"{folder}/ckpt", hidden, x)
-        keys = [*(f"res{number}" for number in range(1, 6)), "backbone_output"][: len(found)]
-        assert [endpoints[key].shape for key in keys] == [y.shape for y in found], title
-        differences = [float(abs(endpoints[key] - y).max()) for key, y in zip(keys, found)]
+            output = ours(f"{folder}/ckpt", hidden, x)
+        keys = [*(f"res{number}" for number in range(1, 6)), "backbone_output"][: len(output)]
+        assert [endpoints[key].shape for key in keys] == [y.shape for y in output], title
+        differences = [float(abs(endpoints[key] - y).max()) for key, y in zip(keys, output)]
         spread = float(endpoints[keys[-1]].std())
         print(f"{title:50} {max(differences):.1e}  (last endpoint: standard deviation {spread:.2f})", flush=True)
 

@@ -1,1 +1,1 @@
-"""Weights of other code bases, to and from the canonical tensors: one module per foreign zoo."""
+"""Converters between weights of other code bases and the canonical tensors, one module per code base."""

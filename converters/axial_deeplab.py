@@ -1,4 +1,4 @@
-"""The authors' PyTorch checkpoints (github.com/csrhddlam/axial-deeplab), both ways, bit by bit.
+"""Converter of the authors' PyTorch checkpoints (github.com/csrhddlam/axial-deeplab), both ways, bit by bit.
 
 ``axial_deeplab_names`` has the names, layouts and index conventions.
 
@@ -34,16 +34,16 @@ WRAPPERS = ("net", "state_dict", "model")  # keys under which training checkpoin
 
 
 def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: bool = False) -> tuple[Config, dict[str, np.ndarray]]:
-    """The authors' ``.pth`` file as a config and canonical tensors.
+    """Import the authors' ``.pth`` file as a config and canonical tensors.
 
     Args:
         path: A state dict, or a training checkpoint that holds one under ``net``, ``state_dict`` or ``model``; with
             or without ``module.`` before its names.
-        model: Registered name or spec; default the registered model that the tensors' shapes are of. The number of
-            classes (none without ``fc``) and of image channels are the file's.
+        model: Registered name or spec; default the registered model with the tensors' shapes. The file decides the number of classes
+            (0 without ``fc``) and of image channels.
 
     Raises:
-        CheckpointError: for a file that is damaged, of another model, or of which any tensor is not used.
+        CheckpointError: for a file that is damaged, of another model, or has an unused tensor.
 
     Example:
         >>> config, tensors = import_checkpoint("axial26s.pth")  # doctest: +SKIP
@@ -77,12 +77,14 @@ def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: 
         provenance[COUNT] = next(iter(counts.values())) if same else counts
     if not any(key.endswith(f".{INDEX}") for key in state):
         provenance[INDEX] = False
-    preprocessing = replace(config.preprocessing, interpolation="bilinear")  # theirs: torchvision's Resize(256), CenterCrop(224)
+    preprocessing = replace(
+        config.preprocessing, interpolation="bilinear"
+    )  # their preprocessing: Resize(256), CenterCrop(224) of torchvision
     return replace(config, preprocessing=preprocessing, provenance=provenance), tensors
 
 
 def export_checkpoint(config: Config, tensors: Tensors, path) -> None:
-    """Writes the state dict that the authors' code loads strictly; the inverse of `import_checkpoint`, bit by bit.
+    """Write the state dict that the authors' code loads strictly; the inverse of `import_checkpoint`, bit by bit.
 
     Raises:
         CheckpointError: for a model that their code cannot express, or tensors that are not the model's.
@@ -99,7 +101,7 @@ def export_checkpoint(config: Config, tensors: Tensors, path) -> None:
     for key in their_order(spec):
         if key.endswith(f".{COUNT}"):
             if config.provenance.get("source") == SOURCE and COUNT not in config.provenance:
-                continue  # the file that it came from had none
+                continue  # the imported file had none
             ordered[key] = torch.tensor(_count_of(counts, key.removesuffix(f".{COUNT}")), dtype=torch.int64)
         elif key.endswith(f".{INDEX}"):
             if config.provenance.get(INDEX, True):
@@ -111,7 +113,7 @@ def export_checkpoint(config: Config, tensors: Tensors, path) -> None:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    """The state dict in `path`, without ``module.``."""
+    """Return the state dict in `path`, without the prefix ``module.``."""
     import torch
 
     from axialzoo.torch.native import read_state
@@ -145,7 +147,7 @@ def _array(path: Path, key: str, value) -> np.ndarray:
 
 
 def _recognise(path: Path, state: dict[str, np.ndarray], model: str | Model | None) -> tuple[str, Model]:
-    """Name and spec of the model, with the classes and channels of the file."""
+    """Return name and spec of the model, with the classes and channels of the file."""
     if isinstance(model, Model):
         candidates = {"custom": model}
     elif model is not None:
@@ -155,20 +157,20 @@ def _recognise(path: Path, state: dict[str, np.ndarray], model: str | Model | No
     fits = {name: _with_ends(spec, state) for name, spec in candidates.items()}
     if model is not None:
         return next(iter(fits.items()))
-    found = {key: array.shape for key, array in state.items() if not key.endswith((f".{COUNT}", f".{INDEX}"))}
+    shapes = {key: array.shape for key, array in state.items() if not key.endswith((f".{COUNT}", f".{INDEX}"))}
     for name, spec in fits.items():
-        if foreign_shapes(spec) == found:
+        if foreign_shapes(spec) == shapes:
             return name, spec
-    near = min(fits, key=lambda name: len(foreign_shapes(fits[name]).items() ^ found.items()))
+    nearest = min(fits, key=lambda name: len(foreign_shapes(fits[name]).items() ^ shapes.items()))
     try:
-        _refuse_unfit(path, state, fits[near])
+        _refuse_unfit(path, state, fits[nearest])
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: of none of the known models ({', '.join(fits)}); nearest is {near}: {error}") from None
-    raise AssertionError(near)
+        raise CheckpointError(f"{path}: of none of the known models ({', '.join(fits)}); nearest is {nearest}: {error}") from None
+    raise AssertionError(nearest)
 
 
 def _with_ends(spec: Model, state: dict[str, np.ndarray]) -> Model:
-    """`spec` with the file's classifier and image channels, where they have a shape that can be one."""
+    """Return `spec` with the classes and image channels of the file, where its tensors have valid shapes."""
     classifier, stem = state.get("fc.weight"), state.get("conv1.weight")
     classes = classifier.shape[0] if classifier is not None and classifier.ndim == 2 and len(classifier) else 0
     channels = stem.shape[1] if stem is not None and stem.ndim == 4 and stem.shape[1] else None
@@ -176,7 +178,7 @@ def _with_ends(spec: Model, state: dict[str, np.ndarray]) -> Model:
 
 
 def _refuse_unfit(path: Path, state: dict[str, np.ndarray], spec: Model) -> None:
-    """Refuses, with the complete list, a file whose tensors are not one for one those of `spec`."""
+    """Refuse a file whose tensors are not exactly those of `spec`, with the complete list of differences."""
     _refuse_inexpressible(spec)
     shapes = foreign_shapes(spec)
     known = {foreign_name(f"{layer}.{INDEX}") for layer in attention_of(spec)}
@@ -199,7 +201,7 @@ def _refuse_unfit(path: Path, state: dict[str, np.ndarray], spec: Model) -> None
 
 
 def _partial(state: dict[str, np.ndarray], known: set[str]) -> list[str]:
-    """Of the two kinds of buffers that are not weights, those that are missing where others of the kind are there."""
+    """Return the missing buffers of a kind that is not a weight, where the file has others of that kind."""
     absent = []
     for kind in (COUNT, INDEX):
         names = [key for key in known if key.endswith(f".{kind}")]
@@ -219,7 +221,7 @@ def _expressible(spec: Model) -> bool:
 
 
 def _inexpressible(spec: Model) -> str:
-    """What of `spec` their code cannot say; empty where it can say all."""
+    """Return the reason why their code cannot express `spec`; empty where it can."""
     backbone = spec.backbone
     blocks = [block for stage in backbone.stages for block in stage.blocks]
     stem = [(conv.kernel, conv.stride) for conv in backbone.stem.convs]

@@ -1,6 +1,6 @@
-"""What the authors' checkpoints call each tensor, and how they lay it out; from the spec alone.
+"""Names and layouts of the tensors in the authors' checkpoints, derived from the spec alone.
 
-What differs is only arrangement. In their files:
+Their files differ in arrangement only:
 
 * the rows of the q, k, v projection go head by head, within each head q, k, v; here all q, all k, all v;
 * one table ``relative`` holds the q, k and v positions as rows; its q and v parts are indexed by query - key,
@@ -26,7 +26,7 @@ COUNT, INDEX = "num_batches_tracked", "flatten_index"
 MODULES = (
     (r"^stem\.0\.conv\.", "conv1."),
     (r"^stem\.0\.norm\.", "bn1."),
-    (r"^stages\.(\d+)\.blocks\.(\d+)\.", lambda found: f"layer{int(found[1]) + 1}.{found[2]}."),
+    (r"^stages\.(\d+)\.blocks\.(\d+)\.", lambda match: f"layer{int(match[1]) + 1}.{match[2]}."),
     (r"\.reduce\.conv\.", ".conv_down."),
     (r"\.reduce\.norm\.", ".bn1."),
     (r"\.expand\.conv\.", ".conv_up."),
@@ -43,21 +43,21 @@ MODULES = (
 
 
 def foreign_name(name: str) -> str:
-    """Their name of the tensor that we call `name`; the three position tables share one."""
+    """Return the authors' name of the tensor `name`; the three position tables share a name."""
     for pattern, replacement in MODULES:
         name = re.sub(pattern, replacement, name)
     return name
 
 
 def qkv_rows(spec: Attention) -> np.ndarray:
-    """Which row of their projection each row of ours is."""
+    """Return the row of their projection for each row of ours."""
     key, value = spec.key_depth, spec.value_depth
     rows = np.arange(spec.heads * (2 * key + value)).reshape(spec.heads, -1)
     return np.concatenate([part.reshape(-1) for part in np.split(rows, [key, 2 * key], axis=1)])
 
 
 def to_ours(tensor: np.ndarray, name: str, spec: Attention | None) -> np.ndarray:
-    """Their tensor in our arrangement; `spec` is that of the attention layer that `name` belongs to, if any."""
+    """Return their tensor in our arrangement; `spec` is the attention layer of `name`, if it belongs to one."""
     if spec is None:
         return tensor
     leaf = name.rsplit(".", 2)[-2:]
@@ -74,7 +74,7 @@ def to_ours(tensor: np.ndarray, name: str, spec: Attention | None) -> np.ndarray
 
 
 def table_rows(leaf: str, spec: Attention) -> tuple[int, int, int]:
-    """First and last row of a table within their ``relative``, and the direction of its index."""
+    """Return the first and last row of a table within their ``relative``, and the direction of its index."""
     key, value = spec.key_depth, spec.value_depth
     return {
         "query_position": (0, key, -1),
@@ -84,7 +84,7 @@ def table_rows(leaf: str, spec: Attention) -> tuple[int, int, int]:
 
 
 def from_ours(spec: Model, tensors: Tensors) -> dict[str, np.ndarray]:
-    """Our tensors in their arrangement, by their names, ``flatten_index`` included; every place filled exactly once."""
+    """Return our tensors in their arrangement, by their names, with ``flatten_index``; every element is written exactly once."""
     attention, places, state, filled = attention_of(spec), {}, {}, {}
     for name, shape in foreign_shapes(spec).items():
         if name.endswith((".qkv_transform.weight", ".relative")) or ".bn_qkv." in name or ".bn_output." in name:
@@ -108,7 +108,7 @@ def from_ours(spec: Model, tensors: Tensors) -> dict[str, np.ndarray]:
 
 
 def foreign_shapes(spec: Model) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every weight in their files."""
+    """Return name and shape of every weight in their files."""
     attention, shapes = attention_of(spec), {}
     for parameter in parameters(spec):
         spec_of, shape = attention.get(owner(parameter.name)), parameter.shape
@@ -121,7 +121,7 @@ def foreign_shapes(spec: Model) -> dict[str, tuple[int, ...]]:
 
 
 def flatten_index(spec: Attention) -> np.ndarray:
-    """Their buffer: for each key (rows) and query, the column of ``relative``."""
+    """Return their buffer: the column of ``relative`` for each key (rows) and query."""
     position = np.arange(spec.positions, dtype=np.int64)
     return (position[:, None] - position + spec.positions - 1).reshape(-1)
 
@@ -131,12 +131,12 @@ def attention_of(spec: Model) -> dict[str, Attention]:
 
 
 def owner(name: str) -> str:
-    """The attention layer that a tensor is in, if it is in one: ``stages.S.blocks.B.height``."""
+    """Return the attention layer of a tensor, if it belongs to one: ``stages.S.blocks.B.height``."""
     return ".".join(name.split(".")[:5])
 
 
 def their_order(spec: Model) -> Iterator[str]:
-    """The names in the order in which their ``state_dict`` has them."""
+    """Yield the names in the order of their ``state_dict``."""
     seen: set[str] = set()
     attention = attention_of(spec)
     for parameter in parameters(spec):

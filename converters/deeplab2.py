@@ -1,13 +1,13 @@
-"""deeplab2's TF2 checkpoints (github.com/google-research/deeplab2): backbones and panoptic heads, both ways, bit by bit.
+"""Converter of deeplab2's TF2 checkpoints (github.com/google-research/deeplab2): backbones, panoptic heads, mask transformers.
 
-``deeplab2_names`` has the names and layouts, ``deeplab2_infer`` what tensors say of a model, ``tf2`` the files. Files hold more than
-weights, and each key is one of:
+It works both ways, bit by bit. ``deeplab2_names`` has the names and layouts, ``deeplab2_infer`` infers a model from its tensors, ``tf2``
+reads and writes the files. Files hold more than weights. Each key belongs to:
 
-* the encoder's, below ``encoder/`` or (TensorFlow Model Garden) ``backbone/_encoder/``;
-* a panoptic head's: imported, or left out with `backbone_only`;
-* a mask transformer's, its tokens', transformers' and decoders': imported, or left out with `backbone_only`;
-* another head's: left out with `backbone_only`, refused otherwise;
-* not a weight: `NOT_WEIGHTS`.
+* the encoder, below ``encoder/`` or (TensorFlow Model Garden) ``backbone/_encoder/``;
+* a panoptic head: imported, or left out with `backbone_only`;
+* a mask transformer, with its tokens, transformers and decoders: imported, or left out with `backbone_only`;
+* another head: left out with `backbone_only`, refused otherwise;
+* no weight: `NOT_WEIGHTS`.
 
     config, tensors = import_checkpoint("max_deeplab_s_backbone_os16_axial_deeplab_cityscapes_trainfine.tar.gz")
     save_checkpoint("axial_deeplab_max_s", config, tensors)
@@ -29,7 +29,18 @@ from axialzoo.spec.heads.mask_transformer import MaskTransformer
 from axialzoo.spec.heads.panoptic import Panoptic
 from axialzoo.spec.zoo.panoptic_deeplab import CITYSCAPES
 
-from .deeplab2_infer import ASSUMED, ASSUMED_CLUSTERING, ASSUMED_RATES, ASSUMED_THINGS, RATES, Shapes, as_found, head_of, infer, shapes_of
+from .deeplab2_infer import (
+    ASSUMED,
+    ASSUMED_CLUSTERING,
+    ASSUMED_RATES,
+    ASSUMED_THINGS,
+    RATES,
+    Shapes,
+    fit_to_shapes,
+    head_of,
+    infer,
+    shapes_of,
+)
 from .deeplab2_names import ENCODER, ITEMS, inexpressible, places
 from .mask_names import ITEMS as MASKS
 from .mask_names import without_memory
@@ -38,8 +49,8 @@ from .tf2 import TF2Checkpoint, opened, write_checkpoint
 SOURCE = "github.com/google-research/deeplab2"
 MODEL_GARDEN = "backbone/_encoder/"
 NOT_WEIGHTS = re.compile(r"global_step|save_counter|(backbone_)?optimizer/.*|.*\.OPTIMIZER_SLOT.*")
-PANOPTIC = frozenset(item.partition("/")[0] for item in ITEMS.values())  # the items beside the encoder that are imported
-HEADS = frozenset(  # the others that their models save (common.py)
+PANOPTIC = frozenset(item.partition("/")[0] for item in ITEMS.values())  # the imported items next to the encoder
+HEADS = frozenset(  # other heads that their models save (common.py)
     """
     motion_regression_head_without_last_layer motion_regression_head_last_layer
     next_instance_decoder next_instance_regression_head_without_last_layer next_instance_regression_head_last_layer
@@ -51,7 +62,7 @@ EXTRAS = re.compile(  # of the encoder
     r"memory_feature|_(stage5|decoder_stage\d+|class_feature|mask_feature)_extra(_resized_fuse)?/.*"
     r"|_(decoder_)?stage\d+/_block\d+_transformer/.*"
 )
-GARDEN = ("model/", "backbone/")  # what else the Model Garden's trainer saves, and their loader ignores
+GARDEN = ("model/", "backbone/")  # further items that the Model Garden's trainer saves and their loader ignores
 
 
 @dataclass(frozen=True)
@@ -59,12 +70,12 @@ class Keys:
     """The keys of a checkpoint, sorted.
 
     Attributes:
-        prefix: Of the encoder's.
-        encoder: Shapes by key without `prefix`.
-        head: Shapes of a panoptic head's, by key.
-        masks: Shapes of a mask transformer's, by key, the encoder's without `prefix`.
-        left_out: Of other heads and the like.
-        unknown: The rest that might be weights.
+        prefix: Prefix of the encoder's keys.
+        encoder: Shapes of the encoder by key, without `prefix`.
+        head: Shapes of a panoptic head by key.
+        masks: Shapes of a mask transformer by key; those in the encoder without `prefix`.
+        left_out: Keys of other heads and of other items that are not imported.
+        unknown: Other keys, which might be weights.
     """
 
     prefix: str
@@ -76,7 +87,7 @@ class Keys:
 
 
 def sort_keys(shapes: Shapes) -> Keys:
-    """What each key of a checkpoint is."""
+    """Sort the keys of a checkpoint by what they belong to."""
     prefix = MODEL_GARDEN if any(key.startswith(MODEL_GARDEN) for key in shapes) else ENCODER
     encoder, head, masks, left_out, unknown = {}, {}, {}, [], []
     for key in sorted(shapes):
@@ -99,16 +110,16 @@ def sort_keys(shapes: Shapes) -> Keys:
 
 
 def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: bool = False) -> tuple[Config, dict[str, np.ndarray]]:
-    """The model in a deeplab2 checkpoint as a config and canonical tensors.
+    """Import the model in a deeplab2 checkpoint as a config and canonical tensors.
 
     Args:
         path: A prefix (``ckpt-60000``), a folder, or a ``.tar``, ``.tar.gz`` or ``.tgz`` as deeplab2 offers them.
-        model: Registered name or spec; default the registered model that has the tensors' names and shapes, or a
-            narrower or shallower one of its family. The numbers of image channels and of classes are the file's.
+        model: Registered name or spec; default the registered model with the tensors' names and shapes, or a narrower or shallower
+            model of its family. The file decides the numbers of image channels and classes.
         backbone_only: Leave out heads, mask transformers and extra decoders; ``config.provenance["left_out"]`` names them.
 
     Raises:
-        CheckpointError: for a file that is damaged, of another model, or of which any tensor is not used.
+        CheckpointError: for a file that is damaged, of another model, or has an unused tensor.
         ModuleNotFoundError: without TensorFlow, which reads the file.
 
     Example:
@@ -120,17 +131,17 @@ def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: 
     with opened(path) as checkpoint:
         keys = sort_keys(checkpoint.shapes)
         _refuse_others(path, keys, backbone_only)
-        found, left_out = {**keys.encoder, **keys.head, **keys.masks}, []
+        shapes, left_out = {**keys.encoder, **keys.head, **keys.masks}, []
         if backbone_only:
             masks = [key if key.partition("/")[0] in MASKS else keys.prefix + key for key in keys.masks]
-            found, left_out = keys.encoder, sorted([*keys.head, *masks, *keys.left_out])
-        name, spec = _recognise(path, checkpoint, found, model, backbone_only)
+            shapes, left_out = keys.encoder, sorted([*keys.head, *masks, *keys.left_out])
+        name, spec = _recognise(path, checkpoint, shapes, model, backbone_only)
         tensors = {place.name: place.to_ours(checkpoint.read(place.path(keys.prefix))) for place in places(spec)}
     check_tensors(tensors, spec, where=str(path))
     config = default_config(spec, name)
     if isinstance(spec.head, Panoptic) and name != "custom" and spec.num_classes == len(CITYSCAPES):
-        config = replace(config, labels=CITYSCAPES)  # of the registered models, which differ from a file's at most in their classes
-    half = (0.5,) * spec.backbone.in_channels  # theirs: pixel / 127.5 - 1
+        config = replace(config, labels=CITYSCAPES)  # the registered model differs from the file at most in its classes
+    half = (0.5,) * spec.backbone.in_channels  # their preprocessing: pixel / 127.5 - 1
     provenance: dict[str, object] = {"source": SOURCE, "file": path.name, "checkpoint": checkpoint.prefix.name}
     if left_out:
         provenance["left_out"] = left_out
@@ -141,7 +152,7 @@ def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: 
 
 
 def _assumed(spec: Model, inferred: bool) -> str:
-    """What of `spec` neither the file nor whoever asked has said."""
+    """Return the parts of `spec` that neither the file nor the caller specifies."""
     head, parts = spec.head, [ASSUMED] if inferred else []
     if isinstance(head, Panoptic):
         parts += [ASSUMED_RATES] if inferred and any(decoder.rates == RATES for decoder in head.decoders().values()) else []
@@ -154,7 +165,7 @@ def _assumed(spec: Model, inferred: bool) -> str:
 
 
 def export_checkpoint(config: Config, tensors: Tensors, path) -> None:
-    """Writes the TF2 checkpoint that ``tf.train.Checkpoint(encoder=...)`` of their code reads, to the new folder `path`.
+    """Write the TF2 checkpoint that ``tf.train.Checkpoint(encoder=...)`` of their code reads, to the new folder `path`.
 
     The inverse of `import_checkpoint`, bit by bit.
 
@@ -187,7 +198,7 @@ def _refuse_others(path: Path, keys: Keys, backbone_only: bool) -> None:
 
 
 def items(keys: Iterable[str]) -> list[str]:
-    """``"semantic_decoder (25)"``: heads and parts of the encoder, and how many tensors of each."""
+    """Count the tensors of each head and part of the encoder, as ``"semantic_decoder (25)"``."""
     counts: dict[str, int] = {}
     for key in keys:
         depth = 1 if not key.startswith((ENCODER, MODEL_GARDEN)) else 3 if "_transformer/" in key else 2
@@ -197,13 +208,13 @@ def items(keys: Iterable[str]) -> list[str]:
     return [f"{item} ({count})" for item, count in counts.items()]
 
 
-# Which model it is.
+# Recognising the model.
 
 
 def _recognise(
-    path: Path, checkpoint: TF2Checkpoint, found: Shapes, model: str | Model | None, backbone_only: bool = False
+    path: Path, checkpoint: TF2Checkpoint, shapes: Shapes, model: str | Model | None, backbone_only: bool = False
 ) -> tuple[str, Model]:
-    """Name and spec of the model, with the file's image channels and classes and no classifier."""
+    """Return name and spec of the model, with the file's image channels and classes and no classifier."""
     if isinstance(model, Model):
         candidates = {"custom": model}
     elif model is not None:
@@ -211,42 +222,42 @@ def _recognise(
     else:
         candidates = {name: get_entry(name).spec for name in list_models()}
     if model is None:
-        fits = {name: as_found(spec, found) for name, spec in candidates.items() if isinstance(spec.head, head_of(found))}
+        fits = {name: fit_to_shapes(spec, shapes) for name, spec in candidates.items() if isinstance(spec.head, head_of(shapes))}
         fits = {name: spec for name, spec in fits.items() if not inexpressible(spec)}
-        name = _one_of(path, checkpoint, [name for name, spec in fits.items() if shapes_of(spec) == found])
+        name = _one_of(path, checkpoint, [name for name, spec in fits.items() if shapes_of(spec) == shapes])
         if name is not None:
             return name, fits[name]
-        spec = infer(found)
+        spec = infer(shapes)
         if spec is not None:
             return "custom", spec
-        near = min(fits, key=lambda name: len(shapes_of(fits[name]).items() ^ found.items()))
+        nearest = min(fits, key=lambda name: len(shapes_of(fits[name]).items() ^ shapes.items()))
         raise CheckpointError(
-            f"{path}: of none of the known models ({', '.join(fits)}); nearest is {near}: {_differences(fits[near], found, most=5)}; "
-            "say which it is with --model, or give a spec in Python"
+            f"{path}: of none of the known models ({', '.join(fits)}); nearest is {nearest}: "
+            f"{_differences(fits[nearest], shapes, most=5)}; say which it is with --model, or give a spec in Python"
         )
     name, spec = next(iter(candidates.items()))
     if isinstance(spec.head, (Panoptic, MaskTransformer)) and backbone_only:
         name, spec = _backbone_of(spec)
-    spec = as_found(spec, found)
+    spec = fit_to_shapes(spec, shapes)
     reason = inexpressible(spec)
     if reason:
         raise CheckpointError(f"deeplab2 has no model like {name}: {reason}; expected one of its families")
-    if shapes_of(spec) != found:
+    if shapes_of(spec) != shapes:
         raise CheckpointError(
-            f"{path}: its tensors are not those of {name}; nothing was imported: {_differences(spec, found)}; name the model that it is"
+            f"{path}: its tensors are not those of {name}; nothing was imported: {_differences(spec, shapes)}; name the model that it is"
         )
     return name, spec
 
 
 def _backbone_of(spec: Model) -> tuple[str, Model]:
-    """The backbone of a model with a head, under its own name where it has one: what a file without the head holds."""
+    """Return the backbone of a model with a head, which a file without the head holds; by its registered name if it has one."""
     alone, backbone = Classifier(0), without_memory(spec.backbone)
     names = [name for name in list_models() if get_entry(name).spec.backbone == backbone and get_entry(name).spec.head == alone]
     return (names[0], get_entry(names[0]).spec) if names else ("custom", replace(spec, backbone=backbone, head=alone))
 
 
 def _one_of(path: Path, checkpoint: TF2Checkpoint, names: list[str]) -> str | None:
-    """Of the models that have the same tensors, the one that file or folder are named after."""
+    """Return the model in whose name the file or folder is named, among models with the same tensors."""
     if len(names) < 2:
         return names[0] if names else None
     where = f"{path.resolve()}/{checkpoint.prefix.name}".lower().replace("-", "_")
@@ -259,13 +270,15 @@ def _one_of(path: Path, checkpoint: TF2Checkpoint, names: list[str]) -> str | No
     return called[0]
 
 
-def _differences(spec: Model, found: Shapes, most: int | None = None) -> str:
+def _differences(spec: Model, shapes: Shapes, most: int | None = None) -> str:
     expected = shapes_of(spec)
     lists = {
-        "missing": [key for key in expected if key not in found],
-        "unknown": [key for key in found if key not in expected],
+        "missing": [key for key in expected if key not in shapes],
+        "unknown": [key for key in shapes if key not in expected],
         "misshapen": [
-            f"{key} (expected {expected[key]}, found {shape})" for key, shape in found.items() if key in expected and expected[key] != shape
+            f"{key} (expected {expected[key]}, found {shape})"
+            for key, shape in shapes.items()
+            if key in expected and expected[key] != shape
         ],
     }
     parts = []

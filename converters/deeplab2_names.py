@@ -1,11 +1,11 @@
-"""What deeplab2's checkpoints call each tensor, and how they lay it out: one rule a kind of layer, from the spec alone.
+"""Names and layouts of the tensors in deeplab2's checkpoints: one rule per kind of layer, derived from the spec alone.
 
     stages.0.blocks.1.height.norm_output.weight   (2 V,)
     _stage2/_block2/_attention/_height_axis/_batch_norm_retrieved_output/gamma   (2, 1, G, 1, Dv)
 
-What differs is only arrangement: kernels are (h, w, in, out) and projections (in, 2K+V); the similarity norm has the shape
+Their files differ in arrangement only: kernels are (h, w, in, out) and projections (in, 2K+V); the similarity norm has the shape
 (terms, 1, heads, 1, 1) and the output norm (terms, 1, heads, 1, depth); queries, keys and values, the terms, and the rows of the
-position tables (key - query + 254) lie as ours do. The encoder's keys lie below ``encoder/``, a head's in items beside it:
+position tables (key - query + 254) have our order. The keys of the encoder are below ``encoder/``, those of a head in items next to it:
 
     head.semantic.fuse.0.depthwise.conv.weight   (C, 1, 5, 5)
     semantic_decoder/_fusion_conv1/_conv1_bn_act/_depthwise/_depthwise_conv/depthwise_kernel   (5, 5, C, 1)
@@ -46,7 +46,7 @@ SEGMENTS = {
     "key_position": "_key_rpe/embeddings",
     "value_position": "_value_rpe/embeddings",
 }
-ITEMS = {  # of a head, which their models save beside the encoder (common.py)
+ITEMS = {  # items of a head, which their models save next to the encoder (common.py)
     "semantic": "semantic_decoder",
     "instance": "instance_decoder",
     "classes.mix": "semantic_head_without_last_layer/_conv1_bn_act",
@@ -56,7 +56,7 @@ ITEMS = {  # of a head, which their models save beside the encoder (common.py)
     "offset.mix": "instance_regression_head_without_last_layer/_conv1_bn_act",
     "offset.out": "instance_regression_head_last_layer",
 }
-PARTS = {  # of a decoder; of a list, counted from 1
+PARTS = {  # parts of a decoder; indices of a list start at 1
     "aspp.project": "_aspp/_proj_conv_bn_act",
     "aspp.point": "_aspp/_conv_bn_act",
     "aspp.atrous": "_aspp/_aspp_conv{}/_conv_bn_act",
@@ -70,15 +70,15 @@ POSITIONS = 255  # their MAX_SPAN
 
 @dataclass(frozen=True)
 class Place:
-    """Where a tensor of ours is in their checkpoints.
+    """Place of a tensor in their checkpoints.
 
     Attributes:
-        name: Ours.
-        key: Theirs without ``/.ATTRIBUTES/VARIABLE_VALUE``: below the encoder, or whole of a head's.
-        shape: Theirs.
-        order: From our axes to theirs, before it takes `shape`; None where they agree.
+        name: Our name.
+        key: Their key without ``/.ATTRIBUTES/VARIABLE_VALUE``; the key of an encoder's tensor is relative to the encoder.
+        shape: Their shape.
+        order: Permutation from our axes to theirs, before the reshape to `shape`; None for the identity.
         ours: Our shape.
-        encoder: Whether it is below the encoder.
+        encoder: Whether the tensor is below the encoder.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Place:
     encoder: bool = True
 
     def path(self, encoder: str = ENCODER) -> str:
-        """Their key, whole."""
+        """Return their full key."""
         return encoder + self.key if self.encoder else self.key
 
     def to_theirs(self, array: np.ndarray) -> np.ndarray:
@@ -102,7 +102,7 @@ class Place:
 
 
 def places(spec: Model) -> Iterator[Place]:
-    """One for each tensor of `spec`, which :func:`inexpressible` has passed, in our order."""
+    """Yield the place of each tensor of `spec`, in our order; :func:`inexpressible` must accept `spec`."""
     attention = {layer.name: layer.attention for layer in layers(spec) if isinstance(layer, AttentionLayer)}
     transformers = transformers_of(spec)
     for parameter in parameters(spec):
@@ -113,27 +113,27 @@ def places(spec: Model) -> Iterator[Place]:
 
 
 def owners(name: str) -> Iterator[str]:
-    """The names of the layers that a tensor belongs to, from the innermost out."""
+    """Yield the names of the layers that contain a tensor, from the innermost out."""
     while "." in name:
         name = name.rpartition(".")[0]
         yield name
 
 
 def transformers_of(spec: Model) -> dict[str, Transformer]:
-    """Widths of each transformer and k-means layer, by its name."""
-    found, backbone, head = {}, spec.backbone, spec.head
+    """Return the widths of each transformer and k-means layer, by its name."""
+    transformers, backbone, head = {}, spec.backbone, spec.head
     for part, stages in (("stages", backbone.stages), ("neck", backbone.neck)):
         for i, stage in enumerate(stages):
             for j, block in enumerate(stage.blocks):
                 if block.transformer is not None:
-                    found[f"{part}.{i}.transformers.{j}"] = block.transformer
+                    transformers[f"{part}.{i}.transformers.{j}"] = block.transformer
     if isinstance(head, MaskTransformer) and head.kmeans is not None:
-        found |= {f"head.kmeans.{index}": layer.transformer for index, layer in enumerate(head.kmeans.layers)}
-    return found
+        transformers |= {f"head.kmeans.{index}": layer.transformer for index, layer in enumerate(head.kmeans.layers)}
+    return transformers
 
 
 def their_shape(parameter: Parameter, attention: Attention | None) -> tuple[int, ...]:
-    """(4 heads) and the like where attention has norms of five dimensions."""
+    """Return their shape of a tensor; their norms of attention have five dimensions."""
     if attention is not None and ".norm_similarity." in parameter.name:
         return (len(attention.similarity), 1, attention.heads, 1, 1)
     if attention is not None and ".norm_output." in parameter.name:
@@ -142,7 +142,7 @@ def their_shape(parameter: Parameter, attention: Attention | None) -> tuple[int,
 
 
 def foreign_name(parameter: Parameter, spec: Model) -> str:
-    """Their key of one of our tensors."""
+    """Return their key of a tensor."""
     *owner, leaf = parameter.keras_name.split(".")
     if owner[0] == "head":
         if isinstance(spec.head, MaskTransformer):
@@ -166,14 +166,14 @@ def foreign_name(parameter: Parameter, spec: Model) -> str:
 
 
 def block_name(owner: list[str], leaf: str) -> str:
-    """Their key, below a block's own, of ``height.qkv`` and ``kernel``, for instance."""
+    """Return their key relative to a block, for instance of ``height.qkv`` and ``kernel``."""
     if owner[-1:] == ["qkv"]:
         owner, leaf = owner[:-1], "qkv_kernel"
     return "/".join([*(SEGMENTS[part] for part in owner), SEGMENTS.get(leaf, leaf)])
 
 
 def head_name(owner: list[str], leaf: str) -> str:
-    """Their key of a tensor of the head: of ``semantic.fuse.0.depthwise.conv`` and ``kernel``, for instance."""
+    """Return their key of a tensor of the head, for instance of ``semantic.fuse.0.depthwise.conv`` and ``kernel``."""
     parts = ITEMS.get(owner[0])
     if parts is None:
         parts, rest = ITEMS[".".join(owner[:2])], owner[2:]
@@ -190,14 +190,14 @@ def head_name(owner: list[str], leaf: str) -> str:
 
 
 def fuse(step: int, source: int, spec: Model) -> str:
-    """The projection of one input of a decoder's step: they stride where that halves the size, else they resize."""
+    """Return their name of the projection of an input of a decoder's step, which strides where that halves the size, else resizes."""
     stage = spec.backbone.neck[step]
     how = "strided" if projects_with_stride(spec.backbone.fusions()[step][source], stage) else "resized"
     return f"{step_names(spec.backbone)[step]}_resized_fuse/_{how}_conv_bn{source + 1}"
 
 
 def inexpressible(spec: Model) -> str:
-    """What of `spec` their code cannot say; empty where it can say all. A classifier is not in their open code."""
+    """Return the reason why their code cannot express `spec`; empty where it can. Their open code has no classifier."""
     head = spec.head
     if isinstance(head, Panoptic):
         if (head.activation, head.kernel) != ("relu", 5) or any(len(decoder.rates) not in (0, 3) for decoder in head.decoders().values()):
@@ -229,7 +229,7 @@ def inexpressible(spec: Model) -> str:
 
 
 def inexpressible_masks(head: MaskTransformer) -> str:
-    """What of a mask transformer's head their code cannot say; empty where it can say all."""
+    """Return the reason why their code cannot express a mask transformer's head; empty where it can."""
     decoder = None if head.semantic is None else head.semantic.decoder
     if head.semantic is None or head.kernel != 5 or (decoder is not None and len(decoder.rates) not in (0, 3)):
         return "its mask transformers have a semantic branch, 5x5 kernels, and none or three atrous rates"

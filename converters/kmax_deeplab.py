@@ -1,8 +1,8 @@
-"""kMaX-DeepLab's PyTorch checkpoints (github.com/bytedance/kmax-deeplab), both ways, bit by bit.
+"""Converter of kMaX-DeepLab's PyTorch checkpoints (github.com/bytedance/kmax-deeplab), both ways, bit by bit.
 
-``kmax_deeplab_names`` has the names and layouts. A file is a state dict, or one of detectron2's, with it under ``model``. Its
-weights are of another function than those of deeplab2's TensorFlow code: the models have no dilation in the pixel decoder, align corners at
-odd widths alone and read activated features of a backbone with a max pool.
+``kmax_deeplab_names`` has the names and layouts. A file is a state dict, or a file of detectron2 with a state dict under ``model``. These
+models compute another function than deeplab2's TensorFlow code: their pixel decoder has no dilation, they align corners at odd widths only,
+and they read activated features of a backbone with a max pool.
 
     config, tensors = import_checkpoint("kmax_r50.pth")
     save_checkpoint("kmax_deeplab_resnet50", config, tensors)
@@ -31,16 +31,16 @@ CENTERS, CLASSES = "sem_seg_head.predictor._cluster_centers.weight", "sem_seg_he
 
 
 def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: bool = False) -> tuple[Config, dict[str, np.ndarray]]:
-    """The model in a kMaX-DeepLab checkpoint as a config and canonical tensors.
+    """Import the model in a kMaX-DeepLab checkpoint as a config and canonical tensors.
 
     Args:
-        path: A ``.pth`` file: a state dict, or one under ``model``.
+        path: A ``.pth`` file: a state dict, or a dictionary with a state dict under ``model``.
         model: Registered name or spec; default the registered model of PyTorch's code that has the tensors.
-            ``kmax_deeplab_resnet50`` stands for the same widths as PyTorch's code computes them: the config says so.
-        backbone_only: Refused, since no model of the registry is their backbone alone.
+            ``kmax_deeplab_resnet50`` stands for the model of PyTorch's code with the same widths; the config says so.
+        backbone_only: Refused, because no registered model is their backbone alone.
 
     Raises:
-        CheckpointError: for a file that is damaged, of another model or of TensorFlow's code, or of which any tensor is not used.
+        CheckpointError: for a file that is damaged, of another model or of TensorFlow's code, or has an unused tensor.
     """
     path = Path(path)
     if backbone_only:
@@ -53,10 +53,10 @@ def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: 
     unknown = sorted(set(counts) - set(counts_of(spec)))
     if unknown or (counts and len(counts) != len(counts_of(spec))):
         raise CheckpointError(f"{path}: expected the count of batches of each norm or of none, found {len(counts)}; unknown: {unknown[:8]}")
-    tensors = {one.name: one.to_ours(weights[one.key]) for one in tensors_of(spec)}
+    tensors = {tensor.name: tensor.to_ours(weights[tensor.key]) for tensor in tensors_of(spec)}
     check_tensors(tensors, spec, where=str(path))
     config = default_config(spec, name)
-    half = (0.5,) * spec.backbone.in_channels  # theirs: (pixel - 127.5) / 127.5
+    half = (0.5,) * spec.backbone.in_channels  # their preprocessing: (pixel - 127.5) / 127.5
     provenance: dict[str, object] = {"source": SOURCE, "file": path.name, "code": "PyTorch"}
     if counts:
         provenance[COUNT] = next(iter(counts.values())) if len(set(counts.values())) == 1 else counts
@@ -64,7 +64,7 @@ def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: 
 
 
 def export_checkpoint(config: Config, tensors: Tensors, path) -> None:
-    """Writes the file ``{"model": state dict}`` that detectron2 loads for their code; the inverse of `import_checkpoint`, bit by bit.
+    """Write the file ``{"model": state dict}`` that detectron2 loads for their code; the inverse of `import_checkpoint`, bit by bit.
 
     Raises:
         CheckpointError: for a model that their code cannot express, such as one of TensorFlow's code, or tensors that are not the model's.
@@ -76,7 +76,7 @@ def export_checkpoint(config: Config, tensors: Tensors, path) -> None:
     if reason:
         raise CheckpointError(f"kMaX-DeepLab's PyTorch code has no model like this: {reason}")
     check_tensors(tensors, spec, where=str(path))
-    state = {one.key: torch.from_numpy(one.to_theirs(np.asarray(tensors[one.name]))) for one in tensors_of(spec)}
+    state = {tensor.key: torch.from_numpy(tensor.to_theirs(np.asarray(tensors[tensor.name]))) for tensor in tensors_of(spec)}
     if config.provenance.get("source") != SOURCE or COUNT in config.provenance:
         counts = config.provenance.get(COUNT, 0)
         for key in counts_of(spec):
@@ -87,7 +87,7 @@ def export_checkpoint(config: Config, tensors: Tensors, path) -> None:
 
 
 def inexpressible(spec: Model) -> str:
-    """What of `spec` their code cannot say; empty where it can say all."""
+    """Return the reason why their code cannot express `spec`; empty where it can."""
     head = spec.head
     if not isinstance(head, MaskTransformer) or head.pixel_decoder is None or head.kmeans is None:
         return "its models are mask transformers with a k-means decoder"
@@ -107,7 +107,7 @@ def inexpressible(spec: Model) -> str:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    """The state dict in `path`, counts and all."""
+    """Return the state dict in `path`, with the counts of batches."""
     import torch
 
     from axialzoo.torch.native import read_state, to_array
@@ -117,17 +117,17 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     odd = [str(key) for key, value in state.items() if not isinstance(value, torch.Tensor)]
     if odd or not state:
         raise CheckpointError(f"{path}: expected a state dict, or one under 'model', found {odd[:10] or 'nothing'}")
-    found = {}
+    arrays: dict[str, np.ndarray] = {}
     for key, value in state.items():
         if key in NOT_WEIGHTS:
             continue
         if key.endswith(f".{COUNT}"):
             if value.dtype != torch.int64 or value.numel() != 1:
                 raise CheckpointError(f"{path}: {key}: expected one whole number, found {value.dtype} of shape {tuple(value.shape)}")
-            found[key] = value.numpy()
+            arrays[key] = value.numpy()
         else:
-            found[key] = to_array(path, key, value)
-    return found
+            arrays[key] = to_array(path, key, value)
+    return arrays
 
 
 def _recognise(path: Path, weights: Mapping[str, np.ndarray], model: str | Model | None) -> tuple[str, Model]:
@@ -135,36 +135,36 @@ def _recognise(path: Path, weights: Mapping[str, np.ndarray], model: str | Model
     if not any(key.startswith(PREFIXES[1]) for key in weights):
         raise CheckpointError(f"{path}: expected tensors below {' and '.join(PREFIXES)}, found none; check that it is a file of {SOURCE}")
     if isinstance(model, Model):
-        return "custom", _as_found(model, weights)
+        return "custom", _fit_to_shapes(model, weights)
     if model is not None:
         spec = get_entry(model).spec
         if inexpressible(spec):
             twin = _twin(spec)
             if twin is None:
                 raise CheckpointError(f"{path}: {get_entry(model).name}: {inexpressible(spec)}; name a model that PyTorch's code has")
-            names = [one for one in list_models() if get_entry(one).spec == twin]
-            return names[0] if names else "custom", _as_found(twin, weights)
-        return get_entry(model).name, _as_found(spec, weights)
+            names = [name for name in list_models() if get_entry(name).spec == twin]
+            return names[0] if names else "custom", _fit_to_shapes(twin, weights)
+        return get_entry(model).name, _fit_to_shapes(spec, weights)
     candidates = {name: get_entry(name).spec for name in list_models() if not inexpressible(get_entry(name).spec)}
     candidates["custom"] = kmax(resnet50_with_pool(), "torch", "cityscapes")
-    found = {key: value.shape for key, value in weights.items()}
-    fits = {name: _as_found(spec, weights) for name, spec in candidates.items()}
+    shapes = {key: value.shape for key, value in weights.items()}
+    fits = {name: _fit_to_shapes(spec, weights) for name, spec in candidates.items()}
     for name, spec in fits.items():
-        if {one.key: one.shape for one in tensors_of(spec)} == found:
+        if {tensor.key: tensor.shape for tensor in tensors_of(spec)} == shapes:
             return name, spec
     return next(iter(fits.items()))
 
 
 def _twin(spec: Model) -> Model | None:
-    """The model of PyTorch's code with the widths of one of TensorFlow's."""
+    """Return the model of PyTorch's code with the widths of a model of TensorFlow's code."""
     for dataset in ("coco", "cityscapes"):
         if kmax(resnet50(), dataset=dataset) == spec:
             return kmax(resnet50_with_pool(), "torch", dataset)
     return None
 
 
-def _as_found(spec: Model, weights: Mapping[str, np.ndarray]) -> Model:
-    """`spec` with the classes and slots of the file, where its tensors tell."""
+def _fit_to_shapes(spec: Model, weights: Mapping[str, np.ndarray]) -> Model:
+    """Return `spec` with the classes and slots of the file, where its tensors show them."""
     if not isinstance(spec.head, MaskTransformer) or CENTERS not in weights or CLASSES not in weights:
         return spec
     slots, classes = weights[CENTERS].shape[-1], len(weights[CLASSES]) - 1
@@ -177,11 +177,11 @@ def _as_found(spec: Model, weights: Mapping[str, np.ndarray]) -> Model:
 
 
 def _refuse_unfit(path: Path, weights: Mapping[str, np.ndarray], spec: Model) -> None:
-    """Refuses, with the complete list, a file whose tensors are not one for one those of `spec`."""
+    """Refuse a file whose tensors are not exactly those of `spec`, with the complete list of differences."""
     reason = inexpressible(spec)
     if reason:
         raise CheckpointError(f"{path}: kMaX-DeepLab's PyTorch code has no model like this: {reason}")
-    shapes = {one.key: one.shape for one in tensors_of(spec)}
+    shapes = {tensor.key: tensor.shape for tensor in tensors_of(spec)}
     problems = {
         "missing": [key for key in shapes if key not in weights],
         "unknown": [key for key in weights if key not in shapes],

@@ -1,10 +1,10 @@
-"""What kMaX-DeepLab's PyTorch checkpoints call each tensor, and how they lay it out; from the spec alone.
+"""Names and layouts of the tensors in kMaX-DeepLab's PyTorch checkpoints, derived from the spec alone.
 
     head.kmeans.2.memory_qkv.linear.weight   (2K+V, C)
     sem_seg_head.predictor._kmax_transformer_layers.2._query_qkv_conv_bn.conv.weight   (2K+V, C, 1)
 
-What differs is only arrangement: linear layers on tokens, and projections of attention, are convolutions of one position; the cluster
-centres lie channel by channel.
+Their files differ in arrangement only: linear layers on tokens and projections of attention are convolutions with kernel size 1, and
+the cluster centres are transposed.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import numpy as np
 
 from axialzoo.spec import Model, Parameter, parameters
 
-COUNT = "num_batches_tracked"  # of a norm, and no weight
+COUNT = "num_batches_tracked"  # a buffer of norms, not a weight
 PREDICTOR = "sem_seg_head.predictor."
 SEMANTIC = f"{PREDICTOR}_auxiliary_semantic_predictor."
 
 RULES = (
     (r"^stem\.0\.conv\.", "backbone.stem.conv1."),
     (r"^stem\.0\.norm\.", "backbone.stem.conv1.norm."),
-    (r"^stages\.(\d+)\.blocks\.(\d+)\.", lambda found: f"backbone.res{int(found[1]) + 2}.{found[2]}."),
-    (r"^(backbone\.res.*)\.(reduce|spatial|expand|shortcut)\.conv\.", lambda found: f"{found[1]}.{ENCODER[found[2]]}."),
-    (r"^(backbone\.res.*)\.(reduce|spatial|expand|shortcut)\.norm\.", lambda found: f"{found[1]}.{ENCODER[found[2]]}.norm."),
+    (r"^stages\.(\d+)\.blocks\.(\d+)\.", lambda match: f"backbone.res{int(match[1]) + 2}.{match[2]}."),
+    (r"^(backbone\.res.*)\.(reduce|spatial|expand|shortcut)\.conv\.", lambda match: f"{match[1]}.{ENCODER[match[2]]}."),
+    (r"^(backbone\.res.*)\.(reduce|spatial|expand|shortcut)\.norm\.", lambda match: f"{match[1]}.{ENCODER[match[2]]}.norm."),
     (r"^head\.pixel_decoder\.norms\.", "sem_seg_head.pixel_decoder._in_norms."),
     (r"^head\.pixel_decoder\.fuses\.(\d+)\.coarse\.", r"sem_seg_head.pixel_decoder._resized_fuses.\1._conv_bn_low."),
     (r"^head\.pixel_decoder\.fuses\.(\d+)\.fine\.", r"sem_seg_head.pixel_decoder._resized_fuses.\1._conv_bn_high."),
@@ -65,13 +65,13 @@ RULES = (
     (r"_predcitor\.mask_norm\.", "_predcitor._pixel_space_mask_batch_norm."),
     (r"_predcitor\.classes\.", "_predcitor._transformer_class_head.conv."),
     (r"^head\.semantic\.aspp\.point\.", f"{SEMANTIC}_aspp._aspp_conv0."),
-    (r"^head\.semantic\.aspp\.atrous\.(\d+)\.", lambda found: f"{SEMANTIC}_aspp._aspp_conv{int(found[1]) + 1}."),
+    (r"^head\.semantic\.aspp\.atrous\.(\d+)\.", lambda match: f"{SEMANTIC}_aspp._aspp_conv{int(match[1]) + 1}."),
     (r"^head\.semantic\.aspp\.pool\.", f"{SEMANTIC}_aspp._aspp_pool."),
     (r"^head\.semantic\.aspp\.project\.", f"{SEMANTIC}_aspp._proj_conv_bn_act."),
-    (r"^head\.semantic\.skips\.(\d+)\.", lambda found: f"{SEMANTIC}_low_level_projection_os{8 >> int(found[1])}."),
+    (r"^head\.semantic\.skips\.(\d+)\.", lambda match: f"{SEMANTIC}_low_level_projection_os{8 >> int(match[1])}."),
     (
         r"^head\.semantic\.fuse\.(\d+)\.(depthwise|pointwise)\.",
-        lambda found: f"{SEMANTIC}_low_level_fusion_os{8 >> int(found[1])}_conv{int(found[2] == 'pointwise')}_bn_act.",
+        lambda match: f"{SEMANTIC}_low_level_fusion_os{8 >> int(match[1])}_conv{int(match[2] == 'pointwise')}_bn_act.",
     ),
     (r"^head\.semantic_classes\.mix\.depthwise\.", f"{SEMANTIC}conv_block_0."),
     (r"^head\.semantic_classes\.mix\.pointwise\.", f"{SEMANTIC}conv_block_1."),
@@ -83,12 +83,12 @@ ENCODER = {"reduce": "conv1", "spatial": "conv2", "expand": "conv3", "shortcut":
 
 @dataclass(frozen=True)
 class Tensor:
-    """Where a tensor of ours is in their checkpoints.
+    """Place of a tensor in their checkpoints.
 
     Attributes:
-        name: Ours.
-        key: Theirs.
-        shape: Theirs.
+        name: Our name.
+        key: Their key.
+        shape: Their shape.
         ours: Our shape.
     """
 
@@ -105,25 +105,25 @@ class Tensor:
 
 
 def tensors_of(spec: Model) -> Iterator[Tensor]:
-    """One for each tensor of `spec`, in our order."""
+    """Yield the place of each tensor of `spec`, in our order."""
     for parameter in parameters(spec):
         yield Tensor(parameter.name, foreign_name(parameter.name), foreign_shape(parameter), parameter.shape)
 
 
 def foreign_name(name: str) -> str:
-    """Their name of the tensor that we call `name`."""
+    """Return their name of the tensor `name`."""
     for pattern, replacement in RULES:
         name = re.sub(pattern, replacement, name)
     return name
 
 
 def foreign_shape(parameter: Parameter) -> tuple[int, ...]:
-    """Their shape of one of our tensors."""
+    """Return their shape of a tensor."""
     if parameter.role == "linear":
         return (*parameter.shape, 1)
     return parameter.shape[::-1] if parameter.name == "head.centers.tokens" else parameter.shape
 
 
 def counts_of(spec: Model) -> list[str]:
-    """The names of the counts of batches, which each of their norms has and ours have not."""
-    return [f"{one.key.removesuffix('.running_mean')}.{COUNT}" for one in tensors_of(spec) if one.key.endswith(".running_mean")]
+    """Return the names of the counts of batches, which only their norms have."""
+    return [f"{tensor.key.removesuffix('.running_mean')}.{COUNT}" for tensor in tensors_of(spec) if tensor.key.endswith(".running_mean")]

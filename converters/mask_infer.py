@@ -1,4 +1,4 @@
-"""Which mask transformer deeplab2's tensors are of, from their shapes: widths and depths; the rest as deeplab2 has it by default."""
+"""Inference of a deeplab2 mask transformer from the shapes of its tensors; other settings have deeplab2's defaults."""
 
 from __future__ import annotations
 
@@ -17,68 +17,68 @@ from axialzoo.spec.zoo.mask_transformers import KMAX_COCO, MAX_POSTPROCESS, kmea
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def is_mask_transformer(found: Shapes) -> bool:
-    """Return whether there are tensors of a mask transformer's head among them."""
-    return "transformer_class_head/_conv/kernel" in found
+def is_mask_transformer(shapes: Shapes) -> bool:
+    """Return whether `shapes` holds tensors of a mask transformer's head."""
+    return "transformer_class_head/_conv/kernel" in shapes
 
 
-def memory_arguments(found: Shapes) -> dict:
-    """Return what `axialzoo.spec.zoo.deeplab2.backbone` is told of tokens and transformers; empty without them."""
-    if "memory_feature" not in found:
+def memory_arguments(shapes: Shapes) -> dict:
+    """Return the arguments of `axialzoo.spec.zoo.deeplab2.backbone` for tokens and transformers; empty without them."""
+    if "memory_feature" not in shapes:
         return {}
-    _, tokens, channels = found["memory_feature"]
+    _, tokens, channels = shapes["memory_feature"]
     transformer = "_stage5/_block1_transformer/"
-    filters = found[f"{transformer}_memory_qkv_conv_bn/_conv/kernel"][2] // 4
-    steps = {match[1] for key in found if (match := re.match(r"_decoder_stage(\d+)_extra/_block1/", key))}
-    blocks = {match[1] for key in found if (match := re.match(r"_decoder_stage\d+_extra/_block(\d+)/", key))}
-    backbone_steps = {match[1] for key in found if (match := re.match(r"_decoder_stage(\d+)/_block1/", key))}
+    filters = shapes[f"{transformer}_memory_qkv_conv_bn/_conv/kernel"][2] // 4
+    steps = {match[1] for key in shapes if (match := re.match(r"_decoder_stage(\d+)_extra/_block1/", key))}
+    blocks = {match[1] for key in shapes if (match := re.match(r"_decoder_stage\d+_extra/_block(\d+)/", key))}
+    backbone_steps = {match[1] for key in shapes if (match := re.match(r"_decoder_stage(\d+)/_block1/", key))}
     return {
         "memory": Memory(tokens, channels),
-        "transformer_from": 16 if any(key.startswith("_stage4/_block1_transformer/") for key in found) else 32,
+        "transformer_from": 16 if any(key.startswith("_stage4/_block1_transformer/") for key in shapes) else 32,
         "transformer_width": filters / 128,
-        "transformer_ffn": found[f"{transformer}_memory_ffn_conv1_bn_act/_conv/kernel"][2],
+        "transformer_ffn": shapes[f"{transformer}_memory_ffn_conv1_bn_act/_conv/kernel"][2],
         "extra_stacks": (len(steps - backbone_steps) - 2) // 4,
         "extra_blocks": len(blocks),
     }
 
 
-def infer_masks(found: Shapes, backbone: Backbone, semantic: Decoder | None) -> MaskTransformer:
+def infer_masks(shapes: Shapes, backbone: Backbone, semantic: Decoder | None) -> MaskTransformer:
     """Return the head that has exactly these tensors.
 
     Args:
-        found: Shapes by key, the backbone's below the encoder.
+        shapes: Shapes by key; those of the backbone are below the encoder.
         backbone: The backbone.
-        semantic: Decoder of the semantic branch, where there is one.
+        semantic: Decoder of the semantic branch, if it has one.
     """
-    classes, kernel = found["transformer_class_head/_conv/kernel"][2] - 1, found["pixel_space_head/final_conv/kernel"]
+    classes, kernel = shapes["transformer_class_head/_conv/kernel"][2] - 1, shapes["pixel_space_head/final_conv/kernel"]
     common: dict[str, Any] = {"pixel_channels": kernel[2], "mask_channels": kernel[3]}
-    outputs = found["semantic_last_layer/kernel"][3]
-    branch = SemanticBranch(semantic, found["semantic_last_layer/kernel"][2], order_of(outputs, classes))
+    outputs = shapes["semantic_last_layer/kernel"][3]
+    branch = SemanticBranch(semantic, shapes["semantic_last_layer/kernel"][2], order_of(outputs, classes))
     if backbone.memory is not None:
         branch = replace(branch, from_neck=semantic is None)
-        embed = found["_class_feature_extra/_conv/kernel"][2]
+        embed = shapes["_class_feature_extra/_conv/kernel"][2]
         return MaskTransformer(
             classes, slots=backbone.memory.tokens, embed_channels=embed, semantic=branch, postprocess=MAX_POSTPROCESS, **common
         )
     widths, depths, axial, stage = [], [], 0, 0
-    while (key := f"pixel_decoder/_stages/{stage}/_block1/_conv3_bn/_conv/kernel") in found:
-        widths.append(found[key][3] // 4)
-        depths.append(len({match[1] for name in found if (match := re.match(rf"pixel_decoder/_stages/{stage}/_block(\d+)/", name))}))
-        axial += any(name.startswith(f"pixel_decoder/_stages/{stage}/_block1/_attention/") for name in found)
+    while (key := f"pixel_decoder/_stages/{stage}/_block1/_conv3_bn/_conv/kernel") in shapes:
+        widths.append(shapes[key][3] // 4)
+        depths.append(len({match[1] for name in shapes if (match := re.match(rf"pixel_decoder/_stages/{stage}/_block(\d+)/", name))}))
+        axial += any(name.startswith(f"pixel_decoder/_stages/{stage}/_block1/_attention/") for name in shapes)
         stage += 1
-    _, slots, channels = found["transformer_decoder/cluster_centers"]
+    _, slots, channels = shapes["transformer_decoder/cluster_centers"]
     layer = "transformer_decoder/_kmax_decoder/0/_block1_transformer/"
-    width = found[f"{layer}_pixel_conv1_bn_act/_conv/kernel"][2]
-    values = found[f"{layer}_pixel_v_conv_bn/_conv/kernel"][2]
-    keys = (found[f"{layer}_memory_qkv_conv_bn/_conv/kernel"][2] - values) // 2
-    hidden = found[f"{layer}_memory_ffn_conv1_bn_act/_conv/kernel"][2]
-    heads = found[f"{layer}_memory_attention/_batch_norm_similarity/gamma"][0]
-    positions = (found["pixel_decoder/_stages/0/_block1/_attention/_height_axis/_query_rpe/embeddings"][0] + 1) // 2
+    width = shapes[f"{layer}_pixel_conv1_bn_act/_conv/kernel"][2]
+    values = shapes[f"{layer}_pixel_v_conv_bn/_conv/kernel"][2]
+    keys = (shapes[f"{layer}_memory_qkv_conv_bn/_conv/kernel"][2] - values) // 2
+    hidden = shapes[f"{layer}_memory_ffn_conv1_bn_act/_conv/kernel"][2]
+    heads = shapes[f"{layer}_memory_attention/_batch_norm_similarity/gamma"][0]
+    positions = (shapes["pixel_decoder/_stages/0/_block1/_attention/_height_axis/_query_rpe/embeddings"][0] + 1) // 2
     decoder = pixel_decoder(backbone.channels, tuple(widths), tuple(depths), axial, positions=positions)
     return MaskTransformer(
         classes,
         slots=slots,
-        embed_channels=found["transformer_decoder/_class_embedding_projection/_conv/kernel"][2],
+        embed_channels=shapes["transformer_decoder/_class_embedding_projection/_conv/kernel"][2],
         pixel_decoder=decoder,
         kmeans=kmeans_decoder(slots, channels, 0.2, Transformer(width, keys, values, heads, hidden)),
         semantic=replace(branch, activated=False),
@@ -90,16 +90,16 @@ def infer_masks(found: Shapes, backbone: Backbone, semantic: Decoder | None) -> 
 
 
 def order_of(outputs: int, classes: int) -> tuple[int, ...]:
-    """Return the class of each channel of the semantic branch: with one more than classes, the first is "no class", as in COCO."""
+    """Return the class of each channel of the semantic branch; with an extra channel, the first is "no class", as in COCO."""
     return (-1, *range(classes)) if outputs == classes + 1 else ()
 
 
-def masks_as_found(head: MaskTransformer, found: Shapes) -> dict[str, Any]:
-    """Return classes and slots of the file, as :func:`axialzoo.spec.adapt` takes them, where its tensors tell."""
-    changes, last = {}, found.get("transformer_class_head/_conv/kernel", ())
+def mask_options_from_shapes(head: MaskTransformer, shapes: Shapes) -> dict[str, Any]:
+    """Return classes and slots of the file, as :func:`axialzoo.spec.adapt` takes them, where its tensors show them."""
+    changes, last = {}, shapes.get("transformer_class_head/_conv/kernel", ())
     if len(last) == 3 and last[2] - 1 != head.num_classes:
         changes["num_classes"] = last[2] - 1
-    tokens = found.get("memory_feature" if head.kmeans is None else "transformer_decoder/cluster_centers", ())
+    tokens = shapes.get("memory_feature" if head.kmeans is None else "transformer_decoder/cluster_centers", ())
     if len(tokens) == 3 and tokens[1] != head.slots:
         changes["slots"] = tokens[1]
     return changes

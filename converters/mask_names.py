@@ -1,4 +1,4 @@
-"""What deeplab2's checkpoints call the tensors of a mask transformer: tokens, transformers, and the head with its decoders.
+"""Names of the tensors of a mask transformer in deeplab2's checkpoints: tokens, transformers, and the head with its decoders.
 
 stages.3.transformers.0.memory_qkv.linear.weight   (2K+V, C)
 encoder/_stage5/_block1_transformer/_memory_qkv_conv_bn/_conv/kernel   (1, C, 2K+V)
@@ -16,7 +16,7 @@ from axialzoo.spec import Backbone, Parameter
 from axialzoo.spec.heads.mask_transformer import MaskTransformer
 from axialzoo.spec.transformer import Transformer
 
-LAYERS = {  # of a transformer
+LAYERS = {  # layers of a transformer
     "memory_reduce": "_memory_conv1_bn_act",
     "pixel_reduce": "_pixel_conv1_bn_act",
     "memory_qkv": "_memory_qkv_conv_bn",
@@ -31,7 +31,7 @@ LAYERS = {  # of a transformer
     "ffn.expand": "_memory_ffn_conv1_bn_act",
     "ffn.reduce": "_memory_ffn_conv2_bn",
 }
-PREDICTOR = {  # items beside the encoder, or below a k-means layer's predictor with an underscore before
+PREDICTOR = {  # items next to the encoder, or below a k-means layer's predictor with an underscore as prefix
     "pixel.mix.depthwise": "pixel_space_head/conv_block/_conv1_bn_act/_depthwise",
     "pixel.mix.pointwise": "pixel_space_head/conv_block/_conv1_bn_act/_pointwise",
     "pixel.out": "pixel_space_head/final_conv",
@@ -53,7 +53,7 @@ Names = Callable[[list[str], str], str]
 
 
 def step_names(backbone: Backbone) -> list[str]:
-    """Their name of each step of the neck: ``_decoder_stage1``, or with ``_extra`` from the first step on that does not fuse."""
+    """Return their name of each step of the neck: ``_decoder_stage1``; from the first step without fusion on with ``_extra``."""
     names, number, extra = [], 0, ""
     for step in backbone.neck:
         number += step.fuse
@@ -63,7 +63,7 @@ def step_names(backbone: Backbone) -> list[str]:
 
 
 def transformer_name(owner: list[str], leaf: str) -> str:
-    """Their key, below the transformer's own, of ``memory_qkv.linear`` and ``kernel``, for instance."""
+    """Return their key relative to the transformer, for instance of ``memory_qkv.linear`` and ``kernel``."""
     name = ".".join(owner)
     layer = next(layer for layer in LAYERS if name == layer or name.startswith(f"{layer}."))
     rest = name[len(layer) + 1 :].split(".") if name != layer else []
@@ -71,7 +71,7 @@ def transformer_name(owner: list[str], leaf: str) -> str:
 
 
 def predictor_name(owner: list[str], leaf: str) -> str:
-    """Their key of a tensor of a mask predictor: of ``pixel.mix.depthwise.conv`` and ``kernel``, for instance."""
+    """Return their key of a tensor of a mask predictor, for instance of ``pixel.mix.depthwise.conv`` and ``kernel``."""
     name = ".".join(owner)
     part = next(part for part in PREDICTOR if name == part or name.startswith(f"{part}."))
     rest = name[len(part) + 1 :]
@@ -81,13 +81,13 @@ def predictor_name(owner: list[str], leaf: str) -> str:
 
 
 def mask_head_name(owner: list[str], leaf: str, head: MaskTransformer, blocks: Names, others: Names) -> str:
-    """Their key of a tensor of the head, below the encoder for the embeddings of a backbone's tokens.
+    """Return their key of a tensor of the head; embeddings of a backbone's tokens are below the encoder.
 
     Args:
         owner, leaf: Name in Keras, without ``head``.
         head: The head.
-        blocks: Their key, below a block's own, of a tensor of a residual block.
-        others: Their key of a tensor of the semantic branch.
+        blocks: Returns their key of a tensor of a residual block, relative to the block.
+        others: Returns their key of a tensor of the semantic branch.
     """
     first, rest = owner[0], owner[1:]
     if first in EMBEDDINGS:
@@ -119,7 +119,7 @@ def mask_head_name(owner: list[str], leaf: str, head: MaskTransformer, blocks: N
 
 
 def in_encoder(name: str, head: object) -> bool:
-    """Return whether they keep the tensor that we call `name` below the encoder."""
+    """Return whether the tensor `name` is below the encoder in their files."""
     parts = name.split(".")
     if parts[0] != "head":
         return True
@@ -127,11 +127,11 @@ def in_encoder(name: str, head: object) -> bool:
 
 
 def token_shape(parameter: Parameter, transformers: Mapping[str, Transformer]) -> tuple[int, ...] | None:
-    """Their shape of a tensor of tokens or transformers; None where it is as everywhere.
+    """Return their shape of a tensor of tokens or transformers; None for other tensors.
 
     Args:
         parameter: The tensor.
-        transformers: By the name of the layer that has them, its widths.
+        transformers: Name of each transformer -> its widths.
     """
     name, shape = parameter.name, parameter.keras_shape
     layer = next((layer for layer in transformers if name.startswith(f"{layer}.")), None)

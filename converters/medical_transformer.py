@@ -1,6 +1,6 @@
-"""Checkpoints of the Medical Transformer (github.com/jeya-maria-jose/Medical-Transformer) and of U-Bench's copy, both ways, bit by bit.
+"""Converter of checkpoints of the Medical Transformer (github.com/jeya-maria-jose/Medical-Transformer) and of U-Bench's copy.
 
-``medical_transformer_names`` has the names and layouts.
+It works both ways, bit by bit. ``medical_transformer_names`` has the names and layouts.
 
     config, tensors = import_checkpoint("medt.pth")
     save_checkpoint("medt", config, tensors)
@@ -35,10 +35,10 @@ BGR = "of three channels: their code reads pictures with OpenCV, so channels are
 
 
 def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: bool = False) -> tuple[Config, dict[str, np.ndarray]]:
-    """A ``.pth`` file as a config and canonical tensors.
+    """Import a ``.pth`` file as a config and canonical tensors.
 
-    The image size (from the position tables), the classes and the image channels are the file's. Of a size above 128 with a local
-    branch without positions, the patches cover the top left 128 x 128 pixels alone, as upstream's code does with such a file;
+    The file decides the image size (by its position tables), the classes and the image channels. For a size above 128 with a local
+    branch without positions, the patches cover only the top left 128 x 128 pixels, as in upstream's code;
     ``load_model(folder, patches="whole")`` covers the whole picture.
 
     Args:
@@ -48,7 +48,7 @@ def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: 
         backbone_only: Leave out the decoder and the local branch.
 
     Raises:
-        CheckpointError: for a file that is damaged, of another model, or of which any tensor is not used.
+        CheckpointError: for a file that is damaged, of another model, or has an unused tensor.
     """
     path = Path(path)
     state = _read(path)
@@ -93,7 +93,7 @@ def export_checkpoint(config: Config, tensors: Tensors, path) -> None:
     ordered: dict[str, torch.Tensor] = {}
     for item in entries(spec):
         if item.kind == COUNT:
-            if not (imported and COUNT not in config.provenance):  # else the file that it came from had none
+            if not (imported and COUNT not in config.provenance):  # else the imported file had none
                 ordered[item.name] = torch.tensor(_count_of(counts, item.name.removesuffix(f".{COUNT}")), dtype=torch.int64)
         elif item.kind != INDEX or config.provenance.get(INDEX, True):
             ordered[item.name] = torch.from_numpy(state[item.name])
@@ -102,7 +102,7 @@ def export_checkpoint(config: Config, tensors: Tensors, path) -> None:
 
 
 def _recognised(path: Path, state: Mapping[str, np.ndarray], model: str | Model | None) -> tuple[str, Model]:
-    """Name and spec of the model that the tensors are of."""
+    """Return name and spec of the model with these tensors."""
     if isinstance(model, Model):
         return "custom", model
     kinds = _kind(state, "layer1"), _kind(state, "layer1_p") if "conv1_p.weight" in state else None
@@ -131,16 +131,16 @@ def _kind(state: Mapping[str, np.ndarray], layer: str) -> str:
 
 
 def _side(path: Path, state: Mapping[str, np.ndarray], layer: str) -> int:
-    """Side of the picture, or patch, that the position tables reach across: its first stage is at stride 2."""
+    """Return the side of the picture, or patch, that the position tables cover; the first stage has stride 2."""
     table = state.get(f"{layer}.0.hight_block.relative")
     if table is None or table.ndim != 2 or table.shape[1] % 2 == 0:
-        found = "none" if table is None else f"shape {table.shape}"
-        raise CheckpointError(f"{path}: {layer}.0.hight_block.relative: expected 2 * span - 1 columns, found {found}")
+        description = "none" if table is None else f"shape {table.shape}"
+        raise CheckpointError(f"{path}: {layer}.0.hight_block.relative: expected 2 * span - 1 columns, found {description}")
     return table.shape[1] + 1
 
 
 def _refuse_unfit(path: Path, state: Mapping[str, np.ndarray], spec: Model) -> None:
-    """Refuse, with the complete list, a file whose tensors are not one for one those of `spec`."""
+    """Refuse a file whose tensors are not exactly those of `spec`, with the complete list of differences."""
     _refuse_inexpressible(spec)
     own = {parameter.name: parameter.shape for parameter in parameters(spec)}
     shapes = {item.name: item.shape(own) for item in entries(spec)}
@@ -175,7 +175,7 @@ def _assumptions(spec: Model) -> list[str]:
 
 
 def _preprocessing(spec: Model, name: str):
-    """Their code divides by 255; U-Bench's, which trains one logit, uses ImageNet's mean and deviation."""
+    """Return the preprocessing: their code divides by 255; U-Bench, which trains one logit, uses ImageNet's mean and deviation."""
     own, channels = default_config(spec, name if name != "custom" else "medical_transformer").preprocessing, spec.backbone.in_channels
     assert spec.head is not None
     if spec.head.num_classes == 1 and channels == 3:
@@ -184,7 +184,7 @@ def _preprocessing(spec: Model, name: str):
 
 
 def _refuse_inexpressible(spec: Model) -> None:
-    """Refuse a spec that upstream's code cannot say."""
+    """Refuse a spec that upstream's code cannot express."""
     reason = _inexpressible(spec)
     if reason:
         raise CheckpointError(
@@ -213,7 +213,7 @@ def _has_positions(stages: tuple[Stage, ...]) -> bool:
 
 
 def _candidates(spec: Model, kind: str, local_kind: str | None) -> list[Model]:
-    """Upstream's models with the size and grid of `spec`."""
+    """Return upstream's models with the size and grid of `spec`."""
     attention, head = spec.backbone.stages[0].blocks[0].attention, spec.head
     side = 2 * attention.positions if attention is not None else spec.input_size[0]
     local = head.local if isinstance(head, UNet) else None

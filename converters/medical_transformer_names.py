@@ -42,7 +42,7 @@ class Entry:
     attention: Attention | None = None
 
     def shape(self, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
-        """Its shape in their files, given those of the canonical tensors."""
+        """Return its shape in their files, from the shapes of the canonical tensors."""
         if self.kind in GATES or self.kind == COUNT:
             return ()
         if self.attention is not None and self.kind == INDEX:
@@ -53,7 +53,7 @@ class Entry:
 
 
 def entries(spec: Model) -> Iterator[Entry]:
-    """The tensors of their file of `spec`, in the order of their ``state_dict``."""
+    """Yield the tensors of their file of `spec`, in the order of their ``state_dict``."""
     head, backbone = spec.head, spec.backbone
     assert isinstance(head, UNet)
     yield from encoder_entries(backbone, "", "", {})
@@ -123,13 +123,13 @@ def _conv(theirs: str, ours: str) -> Iterator[Entry]:
 
 
 def _decoder(ours: str, suffix: str, steps: int) -> Iterator[Entry]:
-    """A decoder of fewer than five steps has the last numbers: ``decoder4`` and ``decoder5``."""
+    """Yield the tensors of a decoder; with fewer than five steps it has the last numbers: ``decoder4`` and ``decoder5``."""
     for index in range(steps):
         yield from _conv(f"decoder{6 - steps + index}{suffix}", f"{ours}.{index}")
 
 
 def to_ours(spec: Model, state: Mapping[str, np.ndarray], items: Iterable[Entry] | None = None) -> dict[str, np.ndarray]:
-    """Canonical tensors of `spec`, or those of `items`, from theirs; each of theirs fills a place of its own."""
+    """Return the canonical tensors of `spec`, or those of `items`, from theirs."""
     tensors = {}
     shapes = {parameter.name: parameter.shape for parameter in parameters(spec)}
     for entry in entries(spec) if items is None else items:
@@ -145,7 +145,7 @@ def to_ours(spec: Model, state: Mapping[str, np.ndarray], items: Iterable[Entry]
 
 
 def to_theirs(spec: Model, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The inverse of `to_ours`, with the indices, in the order of their ``state_dict``; without counts."""
+    """Return their tensors, the inverse of `to_ours`, with indices and without counts, in the order of their ``state_dict``."""
     shapes = {parameter.name: parameter.shape for parameter in parameters(spec)}
     state: dict[str, np.ndarray] = {}
     for entry in entries(spec):
@@ -166,7 +166,7 @@ def to_theirs(spec: Model, tensors: Mapping[str, np.ndarray]) -> dict[str, np.nd
 
 
 def _arranged(entry: Entry, name: str, tensor: np.ndarray) -> np.ndarray:
-    """The canonical tensor called `name`, out of their tensor."""
+    """Return the canonical tensor `name` from their tensor."""
     attention = entry.attention
     if attention is None:
         return tensor

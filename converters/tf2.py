@@ -1,4 +1,4 @@
-"""TF2 object-graph checkpoints (`tf.train.Checkpoint`) as named arrays, read and written. TensorFlow only inside functions."""
+"""Reading and writing of TF2 object-graph checkpoints (`tf.train.Checkpoint`) as named arrays. Functions import TensorFlow."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from axialzoo.checkpoint import CheckpointError, check_regular, read_small, unpa
 
 SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
-STATE, INDEX = "checkpoint", ".index"  # the file that names the latest checkpoint; what each checkpoint has one of
+STATE, INDEX = "checkpoint", ".index"  # the file that names the latest checkpoint; the suffix of the index of a checkpoint
 ARCHIVES = (".tar", ".tar.gz", ".tgz")
-STEM = "ckpt-0"  # of what is written here
+STEM = "ckpt-0"  # name of a written checkpoint
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class TF2Checkpoint:
 
     Attributes:
         prefix: Its path without ``.index``.
-        shapes: Of every variable, by its key without `SUFFIX`.
-        read: The array of one of them.
+        shapes: Shape of every variable, by its key without `SUFFIX`.
+        read: Returns the array of a key.
     """
 
     prefix: Path
@@ -42,10 +42,10 @@ class TF2Checkpoint:
 
 @contextmanager
 def opened(path) -> Iterator[TF2Checkpoint]:
-    """The checkpoint at `path`: a prefix (``ckpt-60000``), a folder, or a ``.tar``, ``.tar.gz`` or ``.tgz`` of one.
+    """Open the checkpoint at `path`: a prefix (``ckpt-60000``), a folder, or a ``.tar``, ``.tar.gz`` or ``.tgz`` of one.
 
     Raises:
-        CheckpointError: where there is none or more than one, for damage, and for an archive that is hostile.
+        CheckpointError: for no or several checkpoints, for damage, and for a hostile archive.
         ModuleNotFoundError: without TensorFlow.
     """
     path = Path(path)
@@ -58,7 +58,7 @@ def opened(path) -> Iterator[TF2Checkpoint]:
 
 
 def find_prefix(path: Path) -> Path:
-    """The path of the checkpoint at `path`, without ``.index``."""
+    """Return the prefix of the checkpoint at `path`, without ``.index``."""
     if path.is_dir():
         return _prefix_among(path, sorted(path.glob(f"*{INDEX}")))
     prefix = path.with_name(path.name.removesuffix(INDEX))
@@ -67,25 +67,25 @@ def find_prefix(path: Path) -> Path:
 
 
 def _prefix_among(where: Path, indices: list[Path]) -> Path:
-    """The one that the file ``checkpoint`` beside them names, else the only one."""
+    """Return the checkpoint that the file ``checkpoint`` in its folder names, else the only checkpoint."""
     indices = [index for index in indices if not index.name.startswith(".")]
     named = {index for index in indices if index.name == _latest(index.parent) + INDEX}
-    chosen = sorted(named) or indices
-    if len(chosen) != 1:
-        found = ", ".join(index.name for index in chosen) or "none"
+    candidates = sorted(named) or indices
+    if len(candidates) != 1:
+        names = ", ".join(index.name for index in candidates) or "none"
         state = next((index.parent / STATE for index in indices if (index.parent / STATE).exists()), None)
         why = f" and {state.name} names {_latest(state.parent)!r}" if state is not None and not named else ""
-        raise CheckpointError(f"{where}: expected one TF2 checkpoint (NAME{INDEX}), found {found}{why}; give the path of one: {where}/NAME")
-    return chosen[0].with_suffix("")
+        raise CheckpointError(f"{where}: expected one TF2 checkpoint (NAME{INDEX}), found {names}{why}; give the path of one: {where}/NAME")
+    return candidates[0].with_suffix("")
 
 
 def _latest(folder: Path) -> str:
-    """Name of the checkpoint that the file ``checkpoint`` calls the latest; its folder may have been moved since."""
+    """Return the name of the latest checkpoint by the file ``checkpoint``; its folder may have been moved since."""
     if not (folder / STATE).exists():
         return ""
     text = read_small(folder / STATE, 1 << 20).decode(errors="replace")
-    found = re.search(r'^\s*model_checkpoint_path:\s*"([^"\\]*)"', text, re.MULTILINE)
-    return found[1].rpartition("/")[2] if found else ""
+    match = re.search(r'^\s*model_checkpoint_path:\s*"([^"\\]*)"', text, re.MULTILINE)
+    return match[1].rpartition("/")[2] if match else ""
 
 
 def _open(where: Path, prefix: Path) -> TF2Checkpoint:
@@ -114,13 +114,13 @@ def _open(where: Path, prefix: Path) -> TF2Checkpoint:
 
 
 def write_checkpoint(folder, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes a checkpoint ``ckpt-0`` and the file ``checkpoint`` to a new `folder`, whole or not at all.
+    """Write a checkpoint ``ckpt-0`` and the file ``checkpoint`` to a new `folder`, completely or not at all.
 
     Args:
-        arrays: By key without `SUFFIX`; slashes make the object graph.
+        arrays: Arrays by key without `SUFFIX`; slashes in keys form the object graph.
 
     Raises:
-        CheckpointError: where something is there already.
+        CheckpointError: where `folder` exists and is not empty.
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -156,7 +156,7 @@ def _escaped(name: str) -> str:
 
 @contextmanager
 def _damage_named(where: Path) -> Iterator[None]:
-    """TensorFlow's errors on damaged files, of many kinds, as ours."""
+    """Turn TensorFlow's many errors on damaged files into `CheckpointError`."""
     try:
         yield
     except Exception as error:

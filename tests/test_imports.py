@@ -143,7 +143,7 @@ def test_commands_and_training_import_frameworks_inside_functions_or_in_the_modu
         ("axialzoo/runtime", "import torch"),
         ("axialzoo/runtime", "def f():\n    from axialzoo.cli.shared import say"),
         ("axialzoo/hub", "def f():\n    import torch"),
-        ("axialzoo/app", "from axialzoo.analysis.seeing import Seeing"),
+        ("axialzoo/app", "from axialzoo.analysis.attention_probe import AttentionProbe"),
         ("axialzoo/app", "def f():\n    import torch"),
         ("axialzoo/torch", "from .blocks import ResidualBlock"),
         ("axialzoo/engine", "import ray"),

@@ -1,6 +1,6 @@
-"""What MkDocs calls while it builds the site: the pages of the tutorials, tables of models, and a look at what was built.
+"""Hooks of the MkDocs build: pages of the tutorials, tables of models, and a check of the built site.
 
-Tutorials are run by ``tools/tutorials.py`` before; a page that is not of the tutorial as it stands ends the build.
+``tools/tutorials.py`` runs the tutorials before the build; an outdated page of a tutorial ends the build.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ TITLES = {"top1": "ImageNet top-1", "cityscapes_pq": "Cityscapes PQ"}
 
 
 def on_files(files: Files, config: Any, **_: Any) -> Files:
-    """Adds the page and the pictures of each tutorial."""
+    """Add the page and the pictures of each tutorial."""
     for source in sorted(SOURCES.glob("*.py")):
         page = PAGES / f"{source.stem}.md"
         if not page.exists() or stamp(source.read_text()) not in page.read_text():
             raise PluginError(f"{source}: has not been run as it stands; run `python tools/tutorials.py {source.relative_to(ROOT)}`")
-        for made in (page, *sorted(PAGES.glob(f"{source.stem}_[0-9]*.png"))):
-            files.append(File.generated(config, f"tutorials/{made.name}", abs_src_path=str(made)))
+        for file in (page, *sorted(PAGES.glob(f"{source.stem}_[0-9]*.png"))):
+            files.append(File.generated(config, f"tutorials/{file.name}", abs_src_path=str(file)))
     return files
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Puts the table of some models where ``<!-- models: PATTERN ... -->`` stands."""
+    """Replace ``<!-- models: PATTERN ... -->`` by the table of these models."""
     return MODELS.sub(lambda match: table(match[1].split()), markdown)
 
 
 def table(patterns: list[str]) -> str:
-    """What the registry says of models, and beside it what their source says."""
+    """Return a table of models with our figures and the published ones."""
     lines = ["| model | parameters | published | multiply-adds | published | at | published figure |", "|---|--:|--:|--:|--:|---|---|"]
     for name in list_models(*patterns):
         info = model_info(name)
         said, (height, width) = info["published"], info["input_size"]
-        names = ", ".join(f"`{one}`" for one in (name, *info["aliases"]))
+        names = ", ".join(f"`{model_name}`" for model_name in (name, *info["aliases"]))
         count = f"{said['parameters']:,}" if "parameters" in said else "-"
         spent = f"{said['multiply_adds'] / 1e9:.3f} B" if "multiply_adds" in said else "-"
         figure = ", ".join(f"{title} {100 * said[key]:.1f} %" for key, title in TITLES.items() if key in said) or "-"
@@ -56,22 +56,22 @@ def table(patterns: list[str]) -> str:
 
 
 class Fetched(html.parser.HTMLParser):
-    """Addresses outside of the site that a page makes a browser fetch."""
+    """Parser that collects addresses on other servers that a page makes a browser load."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        asked = dict(attrs)
-        for name in ("src", "srcset", "data", "poster") + (("href",) if tag == "link" and asked.get("rel") != "canonical" else ()):
-            value = asked.get(name) or ""
+        attributes = dict(attrs)
+        for name in ("src", "srcset", "data", "poster") + (("href",) if tag == "link" and attributes.get("rel") != "canonical" else ()):
+            value = attributes.get(name) or ""
             if value.startswith(("http:", "https:", "//")):
                 self.found.append(value)
 
 
 def on_post_build(config: Any, **_: Any) -> None:
-    """Ends the build where a page would fetch something from elsewhere."""
+    """End the build where a page would load something from another server."""
     for page in sorted(Path(config.site_dir).rglob("*.html")):
         parser = Fetched()
         parser.feed(page.read_text())

@@ -1,4 +1,4 @@
-"""Griffe extension: ``:func:`x` `` and its like in docstrings become links to the reference, or code where the reference has no `x`."""
+"""Griffe extension that turns roles in docstrings, such as ``:func:`x` ``, into links to the reference, or into code."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from griffe import Extension, Object
 
 ROLE = re.compile(r":(?:func|class|meth|mod|attr):`~?([^`]+)`")
-EXAMPLE = re.compile(r"^( *)Example:\n", re.MULTILINE)  # griffe knows the plural
+EXAMPLE = re.compile(r"^( *)Example:\n", re.MULTILINE)  # griffe expects the plural
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 LISTED = re.compile(r"^::: (\S+)", re.MULTILINE)
 KNOWN = {name for page in REFERENCE.glob("*.md") for name in LISTED.findall(page.read_text())}
 
 
 def linked(text: str) -> str:
-    """`text` with its roles as Markdown, and its examples as the section that griffe knows."""
+    """Return `text` with its roles as Markdown, and its examples as the section that griffe expects."""
 
     def link(match: re.Match[str]) -> str:
         name = match[1]
@@ -28,7 +28,7 @@ def linked(text: str) -> str:
 
 
 class Roles(Extension):
-    """Turns the roles of every docstring around."""
+    """Extension that rewrites the roles of every docstring."""
 
     def on_object(self, *, obj: Object, **kwargs: Any) -> None:
         if obj.docstring is not None:

@@ -1,7 +1,7 @@
-"""Writes ``axialzoo/torch/zoo.py`` and ``axialzoo/keras/zoo.py``: the named models as functions that editors and type checkers see.
+"""Generator of ``axialzoo/torch/zoo.py`` and ``axialzoo/keras/zoo.py``: the named models as functions for editors and type checkers.
 
 python tools/models.py            # write both files
-python tools/models.py --check    # only say whether they are what the registry says
+python tools/models.py --check    # only check that they match the registry
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ PACKAGE = Path(__file__).resolve().parent.parent / "axialzoo"
 TORCH = {"tensor": "Tensor", "maps": "dict[str, Tensor]", "pyramids": "dict[str, list[Tensor]]"}
 
 
-def gives(spec: Model) -> str:
-    """What the forward of a model gives, as PyTorch types it."""
+def output_type(spec: Model) -> str:
+    """Return the type of the forward output of a model in PyTorch."""
     return TORCH[spec.head.output_structure] if spec.head is not None else "Any"
 
 
 def text(framework: str) -> str:
-    """The whole file for a framework."""
+    """Return the file of a framework."""
     names = [(name, get_entry(name).spec) for model in list_models() for name in (model, *aliases(model))]
     listed = "".join(f'    "{name}",\n' for name, _ in sorted(names))
     if framework == "torch":
         head = "from torch import Tensor\n\nfrom axialzoo.torch.factory import Builder, builder\n"
-        lines = [f'{name}: Builder[{gives(spec)}] = builder("{name}")\n' for name, spec in names]
+        lines = [f'{name}: Builder[{output_type(spec)}] = builder("{name}")\n' for name, spec in names]
     else:
         head = "from axialzoo.keras.factory import Builder, builder\n"
         lines = [f'{name}: Builder = builder("{name}")\n' for name, _ in names]

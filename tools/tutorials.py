@@ -1,10 +1,10 @@
-"""Runs the tutorials and writes each as a page: its text, its code, and what that printed and drew when it ran.
+"""Runner of the tutorials: writes each as a page with its text, its code, and the output and pictures of the code.
 
 python tools/tutorials.py                         # all of docs/tutorials/*.py, to build/tutorials
 python tools/tutorials.py docs/tutorials/NAME.py  # one
 
-A tutorial is a plain Python file in cells: ``# %% [markdown]`` begins one of text, ``# %%`` one of code. What a cell of code prints is
-shown below it, and so is the value of its last line, a picture as a picture. A tutorial that raises has no page.
+A tutorial is a plain Python file in cells: ``# %% [markdown]`` begins a cell of text, ``# %%`` a cell of code. The page shows the output of
+a cell below it, and the value of its last line, where a picture is shown as a picture. A tutorial that raises has no page.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES, PAGES = ROOT / "docs" / "tutorials", ROOT / "build" / "tutorials"
 CELL = re.compile(r"^# %%( \[markdown\])?\n", re.MULTILINE)
-WIDTH, SECONDS = 1100, 900  # pixels of a picture on a page; what a tutorial may take on a busy machine
+WIDTH, SECONDS = 1100, 900  # pixels of a picture on a page; time limit of a tutorial on a busy machine
 
 
 def cells(text: str) -> list[tuple[str, str]]:
-    """The cells of a tutorial: ``"text"`` or ``"code"``, and what it says.
+    """Return the cells of a tutorial: ``"text"`` or ``"code"``, and the content.
 
     Raises:
         ValueError: for a file that does not begin with a cell.
@@ -39,21 +39,21 @@ def cells(text: str) -> list[tuple[str, str]]:
     first, *rest = CELL.split(text)
     if first.strip():
         raise ValueError(f"a tutorial begins with '# %% [markdown]', found {first.splitlines()[0]!r}")
-    found = []
+    cell_list = []
     for mark, body in zip(rest[::2], rest[1::2]):
         if mark:
             body = "\n".join(line.removeprefix("#").removeprefix(" ") for line in body.splitlines())
-        found.append(("text" if mark else "code", body.strip()))
-    return found
+        cell_list.append(("text" if mark else "code", body.strip()))
+    return cell_list
 
 
 def stamp(text: str) -> str:
-    """What tells the page of a tutorial from that of an earlier version of it."""
+    """Return the digest that identifies the version of a tutorial."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def page(source: Path, out: Path) -> None:
-    """Runs a tutorial in this process and in the working folder, and writes ``NAME.md`` and its pictures to `out`."""
+    """Run a tutorial in this process and the working folder, and write ``NAME.md`` and its pictures to `out`."""
     text, started = source.read_text(), time.process_time()
     names: dict[str, Any] = {"__name__": "__main__"}
     parts, pictures = [], 0
@@ -82,7 +82,7 @@ def page(source: Path, out: Path) -> None:
 
 
 def executed(code: str, names: dict[str, Any]) -> Any:
-    """Runs a cell in `names`; the value of its last line, where that is an expression."""
+    """Run a cell in `names`, and return the value of its last line, where that is an expression."""
     tree = ast.parse(code)
     last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
     exec(compile(tree, "<cell>", "exec"), names)
@@ -90,10 +90,10 @@ def executed(code: str, names: dict[str, Any]) -> Any:
 
 
 def run(source: Path, out: Path) -> float:
-    """Runs a tutorial in a process and an empty folder of its own, where ``docs`` is this repository's; the seconds it took.
+    """Run a tutorial in its own process and empty folder, with this repository's ``docs``, and return the seconds.
 
     Raises:
-        RuntimeError: with what it said, where it fails.
+        RuntimeError: where it fails, with its output.
     """
     paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     threads = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")
@@ -113,14 +113,14 @@ def main() -> None:
     parser.add_argument("sources", nargs="*", type=Path, help="tutorials; default all")
     parser.add_argument("--out", type=Path, default=PAGES)
     parser.add_argument("--here", action="store_true", help="in this process and folder")
-    asked = parser.parse_args()
-    asked.out.mkdir(parents=True, exist_ok=True)
-    if asked.here:
-        page(asked.sources[0], asked.out)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    if args.here:
+        page(args.sources[0], args.out)
         return
-    sources = asked.sources or sorted(SOURCES.glob("*.py"))
+    sources = args.sources or sorted(SOURCES.glob("*.py"))
     with ThreadPoolExecutor(2) as pool:
-        for source, seconds in zip(sources, pool.map(lambda one: run(one, asked.out), sources)):
+        for source, seconds in zip(sources, pool.map(lambda source: run(source, args.out), sources)):
             print(f"{source.stem}: {seconds:.0f} s", flush=True)
 
 

@@ -1,1 +1,1 @@
-"""What attention costs and what it sees, in numbers and pictures: behind ``axialzoo compare`` and ``axialzoo explain``."""
+"""Cost and reach of attention, in numbers and pictures: the library behind ``axialzoo compare`` and ``axialzoo explain``."""

@@ -1,4 +1,4 @@
-"""What is measured: a model, or one of its attention layers, with one kind of attention at one size."""
+"""The cases that are measured: a model, or one of its attention layers, with one kind of attention at one size."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from axialzoo.spec import KINDS, Block, Model, SpecError, Stage, Stem, adapt, di
 from axialzoo.spec.layers import layers
 from axialzoo.spec.primitives import AttentionLayer, Layer, attended_pairs
 
-SIDES = {"layer": "28,56,112,224", "model": "224,448,896"}  # positions a side, pixels a side
-AT_ONCE = 2  # in inference the tensors of the largest layer are held, and copies of some
+SIDES = {"layer": "28,56,112,224", "model": "224,448,896"}  # positions per side, pixels per side
+AT_ONCE = 2  # inference holds the tensors of the largest layer, and copies of some
 
 
 @dataclass(frozen=True)
 class Case:
-    """One kind at one size.
+    """One kind of attention at one size.
 
     Attributes:
         kind: The kind of attention.
         size: Height and width: of the image in pixels, or of the layer's map in positions.
         spec: The model; where `layer` is given, one whose only block has that layer.
-        layer: Name of the block in the whole model, None for the whole model.
+        layer: Name of the block in the model; None for the whole model.
         train: Forward, backward and norms on the batch's statistics, instead of one forward pass.
-        batch: Images at once.
-        multiply_adds: Of the forward pass of one image.
-        estimated_bytes: Memory that it is expected to take at most.
+        batch: Batch size.
+        multiply_adds: Multiply-adds of the forward pass of one image.
+        estimated_bytes: Estimated peak memory.
     """
 
     kind: str
@@ -56,12 +56,12 @@ def cases(
     batch: int = 1,
     span: int | None = None,
 ) -> list[Case]:
-    """A case for each size and, within it, each kind.
+    """Return a case for each size and each kind.
 
-    The position tables are as long as each map asks for, so that every kind sees at every size what its name says:
-    axial attention whole rows and columns, and not only as far as the tables of the model reach.
+    The position tables are as long as each map needs, so that every kind has its full reach at every size: axial attention covers
+    whole rows and columns, not only the reach of the model's own tables.
     """
-    made = []
+    all_cases = []
     for size in sizes:
         for kind in kinds:
             changed = adapt(spec, attention=kind)
@@ -71,13 +71,15 @@ def cases(
                 changed = only_block(changed, layer)
             changed = extend_tables(changed, size)
             within = layer is not None
-            work = sum(one.cost(size).multiply_adds for one in _layers(changed, within))
-            made.append(Case(kind, size, changed, layer, train, batch, work, batch * estimated_bytes(changed, size, within, train)))
-    return made
+            multiply_adds = sum(attention_layer.cost(size).multiply_adds for attention_layer in _layers(changed, within))
+            all_cases.append(
+                Case(kind, size, changed, layer, train, batch, multiply_adds, batch * estimated_bytes(changed, size, within, train))
+            )
+    return all_cases
 
 
 def parse_kinds(text: str) -> list[str]:
-    """``"axial,global"`` as a list; an unknown one is refused, naming the nearest."""
+    """Parse ``"axial,global"`` to a list; the error for an unknown kind names the nearest."""
     names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     for name in names:
         if name not in KINDS:
@@ -88,7 +90,7 @@ def parse_kinds(text: str) -> list[str]:
 
 
 def parse_sizes(text: str) -> list[tuple[int, int]]:
-    """``"224,320x480"`` as (height, width) pairs in order of their area."""
+    """Parse ``"224,320x480"`` to (height, width) pairs in order of their area."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts:
         raise SpecError(f"--sizes: expected sides or HEIGHTxWIDTH, separated by commas, found {text!r}")
@@ -96,7 +98,7 @@ def parse_sizes(text: str) -> list[tuple[int, int]]:
 
 
 def attention_blocks(spec: Model) -> dict[str, Block]:
-    """Name -> block, of those that attend."""
+    """Return the blocks with attention, by name."""
     return {
         f"stages.{i}.blocks.{j}": block
         for i, stage in enumerate(spec.backbone.stages)
@@ -106,28 +108,28 @@ def attention_blocks(spec: Model) -> dict[str, Block]:
 
 
 def find_block(spec: Model, name: str) -> str:
-    """`name`, of a block that attends or of an attention layer in one, as the name of the block.
+    """Return the name of the block that `name` means: a block with attention, or an attention layer in it.
 
     Raises:
-        SpecError: naming the nearest and listing all.
+        SpecError: for an unknown name; the message names the nearest and lists all.
     """
     known = attention_blocks(spec)
-    wanted = name.strip().removesuffix(".height").removesuffix(".width").removesuffix(".attention")
-    if wanted not in known:
+    block = name.strip().removesuffix(".height").removesuffix(".width").removesuffix(".attention")
+    if block not in known:
         listed = ", ".join(known) or "none: this model does not attend"
-        raise SpecError(f"--layer: no attention in {name!r}{did_you_mean(wanted, known)}; blocks with attention: {listed}")
-    return wanted
+        raise SpecError(f"--layer: no attention in {name!r}{did_you_mean(block, known)}; blocks with attention: {listed}")
+    return block
 
 
 def only_block(spec: Model, name: str) -> Model:
-    """A model of nothing but the block called `name`, without stride, whose attention gets as many channels as there."""
+    """Return a model of the block `name` alone, without stride, with the same channels into its attention."""
     block = replace(attention_blocks(spec)[name], stride=1)
     backbone = replace(spec.backbone, stem=Stem(), stages=(Stage((block,)),), in_channels=block.channels[0], neck=())
     return replace(spec, backbone=backbone, head=None)
 
 
 def extend_tables(spec: Model, size: tuple[int, int]) -> Model:
-    """The same model with position tables as long as its maps at input `size` ask for: spans stay spans."""
+    """Return the model with position tables as long as its maps at input `size` need; spans stay as they are."""
     longest: dict[str, int] = {}
     for layer in layers(spec):
         if isinstance(layer, AttentionLayer):
@@ -139,14 +141,14 @@ def extend_tables(spec: Model, size: tuple[int, int]) -> Model:
         attention = block.attention
         if attention is None:
             return block
-        wanted = next(sides) if attention.span is None else min(next(sides), attention.span)
-        return replace(block, attention=replace(attention, positions=max(attention.positions, wanted)))
+        max_distance = next(sides) if attention.span is None else min(next(sides), attention.span)
+        return replace(block, attention=replace(attention, positions=max(attention.positions, max_distance)))
 
     return replace(spec, backbone=spec.backbone.map_blocks(change))
 
 
 def estimated_bytes(spec: Model, size: tuple[int, int], only_attention: bool = False, train: bool = False) -> int:
-    """Bytes that the activations of one image take at most, about: all in training, the largest layer's in inference."""
+    """Estimate the bytes of the activations of one image: of all layers in training, of the largest layer in inference."""
     held = [_held(layer, size, train) for layer in _layers(spec, only_attention)]
     return sum(held) + max(held) if train else AT_ONCE * max(held)
 
@@ -156,7 +158,7 @@ def _held(layer: Layer, size: tuple[int, int], train: bool) -> int:
     if train or not isinstance(layer, AttentionLayer):
         return held
     attention = layer.attention
-    from axialzoo.torch.projection import LOGITS_PER_CHUNK  # in inference logits are made so many at a time
+    from axialzoo.torch.projection import LOGITS_PER_CHUNK  # inference computes the logits in chunks of this many
 
     height, width = (-(-side // stride) for side, stride in zip(size, layer.stride or size))
     logits = attention.heads * attended_pairs(attention, (height, width), layer.axis)

@@ -1,4 +1,4 @@
-"""Kinds of attention side by side: what each costs at several sizes, and how that grows. In PyTorch."""
+"""Comparison of kinds of attention: the cost of each at several sizes, and its growth. In PyTorch."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ MEASURES = ("seconds", "memory_bytes", "multiply_adds", "cpu_seconds")
 
 @dataclass(frozen=True)
 class Workload:
-    """What is computed at each size; see :func:`axialzoo.analysis.cases.cases`.
+    """The computation at each size; see :func:`axialzoo.analysis.cases.cases`.
 
     Attributes:
-        layer: A block alone; None for the whole model.
-        span: Of ``axial_local``.
-        train: Whether the backward pass counts too.
-        batch: Pictures at once.
+        layer: A block to measure alone; None for the whole model.
+        span: Span of ``axial_local``.
+        train: Whether to measure the backward pass too.
+        batch: Batch size.
     """
 
     layer: str | None = None
@@ -38,7 +38,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Measuring:
-    """How cases are measured; see :func:`axialzoo.analysis.measure.measure`."""
+    """Options of the measurement; see :func:`axialzoo.analysis.measure.measure`."""
 
     rounds: int = 3
     seconds: float = 60
@@ -56,18 +56,18 @@ def compare(
     *,
     out: Path | None = None,
     overwrite: bool = False,
-    told: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """What ``axialzoo compare --json`` prints; its arguments are the command's.
+    """Compare kinds of attention, and return the report that ``axialzoo compare --json`` prints.
 
     Args:
         model: A registered name.
-        kinds, sizes: Of :mod:`axialzoo.analysis.cases`, parsed.
-        workload: What is computed at each size.
-        measuring: How it is measured.
-        out: Folder that gets ``compare.json`` and the plots.
-        overwrite: Whether such files that are there already may be replaced.
-        told: Gets a line for each measurement.
+        kinds, sizes: Parsed by :mod:`axialzoo.analysis.cases`.
+        workload: The computation at each size.
+        measuring: Options of the measurement.
+        out: Folder for ``compare.json`` and the plots.
+        overwrite: Whether to replace existing files of these names.
+        log: Gets a line for each measurement.
     """
     import torch
 
@@ -77,9 +77,9 @@ def compare(
     for path in [] if out is None else [out / name for name in names]:
         check_output(path, overwrite=overwrite)
     measuring = replace(measuring, threads=measuring.threads or cores())
-    made = cases(get_entry(model).spec, kinds, sizes, **vars(workload))
-    measured = measure(made, **vars(measuring), told=told)
-    found: dict[str, Any] = {
+    all_cases = cases(get_entry(model).spec, kinds, sizes, **vars(workload))
+    measurements = measure(all_cases, **vars(measuring), log=log)
+    report: dict[str, Any] = {
         "model": model,
         "layer": workload.layer,
         "mode": "training" if workload.train else "inference",
@@ -88,16 +88,16 @@ def compare(
         "threads": measuring.threads,
         "batch": workload.batch,
         "rounds": measuring.rounds,
-        "kinds": {name: _of_kind([pair for pair in zip(made, measured) if pair[0].kind == name]) for name in kinds},
+        "kinds": {name: _of_kind([pair for pair in zip(all_cases, measurements) if pair[0].kind == name]) for name in kinds},
     }
     if out is not None:
-        found["plots"] = [str(path) for path in draw_growth(found, out)]
-        write_text(out / "compare.json", json.dumps(found, indent=2, allow_nan=False) + "\n")
-    return found
+        report["plots"] = [str(path) for path in draw_growth(report, out)]
+        write_text(out / "compare.json", json.dumps(report, indent=2, allow_nan=False) + "\n")
+    return report
 
 
 def _of_kind(pairs: Sequence[tuple[Case, dict[str, Any]]]) -> dict[str, Any]:
-    """The sizes of one kind, and how its costs grow over those that were measured."""
+    """Return the rows of one kind, and the exponents of its costs over the measured sizes."""
     rows = [
         {
             "size": list(case.size),

@@ -1,4 +1,4 @@
-"""What a layer attends to from a point of a photograph, what reaches that point, and what its output depends on."""
+"""Explanation of a point of a photograph: what a layer attends to, what reaches the point, and the effective receptive field."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from axialzoo.analysis.attention_probe import AttentionProbe, Source, View, find_source, view
 from axialzoo.analysis.cases import attention_blocks, find_block
 from axialzoo.analysis.picture import Panel, Row, draw_grid
-from axialzoo.analysis.seeing import AttentionProbe, Source, View, find_source, view
 from axialzoo.analysis.weights import spread
 from axialzoo.runtime.device import AUTO, find_device
 from axialzoo.spec import SpecError
@@ -21,13 +21,13 @@ __all__ = ["Source", "View", "explain", "find_source", "view"]
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """What is drawn at random.
+class Sampling:
+    """The random samples of an explanation, and the device.
 
     Attributes:
-        samples: Random combinations of channels that the receptive field averages over.
-        seed: Of random weights and of those.
-        device: Where to compute: see :class:`axialzoo.runtime.Runner`.
+        samples: Number of random combinations of channels that the receptive field averages over.
+        seed: Seed of random weights and of the samples.
+        device: Device that computes: see :class:`axialzoo.runtime.Runner`.
     """
 
     samples: int = 8
@@ -42,97 +42,99 @@ def explain(
     *,
     kinds: Sequence[str],
     layer: str | None = None,
-    drawn: Drawn,
+    sampling: Sampling,
     out: Path | None = None,
-    told: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """The numbers that ``axialzoo explain --json`` prints; `out` gets the picture.
+    """Explain a point, and return the report that ``axialzoo explain --json`` prints; `out` gets the picture.
 
     Args:
         source: A model.
         path: A photograph.
         point: (x, y) in its pixels.
-        kinds: Kinds of attention to compare in the place of the model's own; one without trained weights is skipped where the model has
-            some.
+        kinds: Kinds of attention that replace the model's own. Where the model has trained weights, a kind without any is skipped.
         layer: A block with attention; default the middle one.
-        drawn: What is random, and where it is computed.
-        out: Where the picture goes; the caller has checked it.
+        drawn: Random samples, and the device.
+        out: File of the picture; the caller has checked it.
+        log: Gets a line for each kind.
     """
-    known = list(attention_blocks(source.spec))
-    if not known:
+    block_names = list(attention_blocks(source.spec))
+    if not block_names:
         raise SpecError(f"{source.name} has no attention to explain: its blocks are convolutions")
-    block = known[len(known) // 2] if layer is None else find_block(source.spec, layer)
-    shown = view(path, point, source.preprocessing)
-    told(f"{source.name} as it is")
-    own = AttentionProbe(source, block, shown, drawn.samples, drawn.seed, find_device(drawn.device))
-    height, width = own.map
-    found: dict[str, Any] = {
+    block = block_names[len(block_names) // 2] if layer is None else find_block(source.spec, layer)
+    view_of_photo = view(path, point, source.preprocessing)
+    log(f"{source.name} as it is")
+    probe = AttentionProbe(source, block, view_of_photo, sampling.samples, sampling.seed, find_device(sampling.device))
+    height, width = probe.map
+    report: dict[str, Any] = {
         "model": source.name,
-        "weights": own.weights,
+        "weights": probe.weights,
         "digest": source.digest,
-        "seed": drawn.seed,
+        "seed": sampling.seed,
         "image": str(path),
         "point": list(point),
-        "input_size": list(shown.image.shape[2:]),
+        "input_size": list(view_of_photo.image.shape[2:]),
         "layer": block,
         "map": [height, width],
-        "position": list(own.position),
-        "attention": {name: spread(weights, *own.position) for name, weights in own.attention.items()},
+        "position": list(probe.position),
+        "attention": {name: spread(weights, *probe.position) for name, weights in probe.attention.items()},
         "kinds": {},
     }
-    seen: dict[str, AttentionProbe | str] = {}
+    probes: dict[str, AttentionProbe | str] = {}
     for kind in kinds:
-        told(kind)
-        seen[kind] = own.beside(kind)
-        found["kinds"][kind] = _numbers(seen[kind])
+        log(kind)
+        probes[kind] = probe.with_kind(kind)
+        report["kinds"][kind] = _numbers(probes[kind])
     if out is not None:
-        _draw(found, own, seen, shown, out)
-        found["picture"] = str(out)
-    return found
+        _draw(report, probe, probes, view_of_photo, out)
+        report["picture"] = str(out)
+    return report
 
 
-def _numbers(seen: AttentionProbe | str) -> dict[str, Any]:
-    if isinstance(seen, str):
-        return {"skipped": seen}
+def _numbers(probe: AttentionProbe | str) -> dict[str, Any]:
+    if isinstance(probe, str):
+        return {"skipped": probe}
     return {
-        "weights": seen.weights,
-        "digest": seen.digest,
+        "weights": probe.weights,
+        "digest": probe.digest,
         "skipped": None,
-        "reach": spread(seen.reach, *seen.position),
-        "field": spread(seen.field, *seen.pixel),
+        "reach": spread(probe.reach, *probe.position),
+        "field": spread(probe.field, *probe.pixel),
     }
 
 
-def _draw(found: dict[str, Any], own: AttentionProbe, seen: dict[str, AttentionProbe | str], shown: View, out: Path) -> None:
-    height, width = found["map"]
-    cross = sum(weights / weights.max() for weights in own.attention.values())
-    numbers = ", ".join(f"{name} {part['effective_positions']:.1f}" for name, part in found["attention"].items())
-    learned = "Trained weights." if own.weights == "trained" else f"Random weights (seed {found['seed']}): nothing is learned here."
-    words = (
-        f"{found['model']}, {found['layer']}: a map of {height} x {width} positions, averages over its heads.",
-        learned,
+def _draw(report: dict[str, Any], probe: AttentionProbe, probes: dict[str, AttentionProbe | str], view_of_photo: View, out: Path) -> None:
+    height, width = report["map"]
+    layer_weights = sum(weights / weights.max() for weights in probe.attention.values())
+    effective = ", ".join(f"{name} {part['effective_positions']:.1f}" for name, part in report["attention"].items())
+    trained = "Trained weights." if probe.weights == "trained" else f"Random weights (seed {report['seed']}), an untrained model."
+    notes = (
+        f"The feature map of block {report['layer']} has {height} x {width} positions. All weights are means over the attention heads.",
+        trained,
         "",
-        "Numbers are effective positions: so many, with equal weights, would be spread as widely (exp of the entropy). "
-        "The photograph is what the model sees of it.",
+        "Effective positions: exp of the entropy of the weights, the number of equal weights with the same entropy. "
+        "Effective pixels: the same measure of the receptive field.",
     )
     panels = [
-        Panel("photograph", f"as {found['input_size'][0]} x {found['input_size'][1]} pixels"),
-        Panel(" and ".join(own.attention), numbers, np.asarray(cross)),
+        Panel("input image", f"{report['input_size'][0]} x {report['input_size'][1]} pixels"),
+        Panel(f"{' and '.join(probe.attention)}, {probe.weights} weights", f"effective positions: {effective}", np.asarray(layer_weights)),
     ]
-    first = Row("What the point attends to", panels, words)
-    reached, fields = [], []
-    for kind, one in seen.items():
-        if isinstance(one, str):
-            reached.append(Panel(kind, missing=one))
-            fields.append(Panel(kind, missing=one))
+    reach_panels, field_panels = [], []
+    for kind, kind_probe in probes.items():
+        if isinstance(kind_probe, str):
+            reach_panels.append(Panel(kind, missing=kind_probe))
+            field_panels.append(Panel(kind, missing=kind_probe))
             continue
-        numbers, weights = found["kinds"][kind], f"{one.weights} weights"
-        reached.append(Panel(kind, f"{numbers['reach']['effective_positions']:.0f} of {one.reach.size}, {weights}", one.reach))
-        fields.append(Panel(kind, f"{numbers['field']['effective_positions']:,.0f} of {one.field.size:,} pixels, {weights}", one.field))
+        numbers, title = report["kinds"][kind], f"{kind}, {kind_probe.weights} weights"
+        reach, field = (numbers[name]["effective_positions"] for name in ("reach", "field"))
+        reach_panels.append(Panel(title, f"{reach:.0f} of {kind_probe.reach.size:,} effective positions", kind_probe.reach))
+        field_panels.append(Panel(title, f"{field:,.0f} of {kind_probe.field.size:,} effective pixels", kind_probe.field))
     rows = [
-        first,
-        Row("What reaches the point through this block's attention (axial: height, then width)", reached),
-        Row("What the block's output at the point depends on: effective receptive field, |d output / d pixel|", fields),
+        Row("Attention weights of the query point in each layer of the block", panels, notes),
+        Row("Attention weights through the whole block, by kind of attention (axial: height layer, then width layer)", reach_panels),
+        Row("Effective receptive field of the block's output, by kind of attention: |gradient of the output by each pixel|", field_panels),
     ]
-    caption = f"{found['model']}   |   {found['layer']}   |   point {found['point'][0]}, {found['point'][1]} of {Path(found['image']).name}"
-    draw_grid(shown.photo, shown.share, rows, caption, out)
+    x, y = report["point"]
+    caption = f"{report['model']}   |   {report['layer']}   |   query point ({x}, {y}) of {Path(report['image']).name}"
+    title = f"Attention and receptive field of {report['model']} at one point of an image"
+    draw_grid(view_of_photo.photo, view_of_photo.share, rows, caption, out, title=title)

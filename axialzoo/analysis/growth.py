@@ -1,4 +1,4 @@
-"""How fast a cost grows with the size of a map."""
+"""The growth of a cost with the size of a map."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 
 def exponent(positions: Sequence[float], costs: Sequence[float | None]) -> float | None:
-    """The `b` of ``cost = a * positions ** b``, by least squares of the logarithms.
+    """Fit the `b` of ``cost = a * positions ** b``, by least squares of the logarithms.
 
     1 is linear in the positions of a map, 2 quadratic (global attention), 1.5 in between (axial attention: each of
     H x W positions attends to H + W).
 
     Args:
         positions: H times W of each map.
-        costs: Of each map, in any unit; None where it was not measured.
+        costs: Cost of each map, in any unit; None where it was not measured.
 
     Returns:
         None where fewer than two sizes were measured.

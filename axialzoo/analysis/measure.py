@@ -1,4 +1,4 @@
-"""Time and memory of one case, each in a process of its own, so that neither a crash nor a leak reaches the next.
+"""Time and memory of cases. Each run has its own process, so that neither a crash nor a leak affects the next.
 
 Processes are forked from a server that has imported PyTorch and computed nothing.
 """
@@ -28,42 +28,41 @@ def measure(
     rounds: int = 3,
     seconds: float = 60.0,
     memory: int | None = None,
-    told: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = lambda text: None,
 ) -> list[dict[str, Any]]:
-    """The cases measured in turn, `rounds` times over, so that a slow moment of the machine touches all of them.
+    """Measure the cases in turn, `rounds` times, so that a slow moment of the machine affects all of them.
 
     Args:
-        threads: Of PyTorch.
-        rounds: Short runs of each case; the first call of each only warms up.
-        seconds: The longest that one run may take, building the model included; one that takes longer is killed.
-        memory: Bytes that a process may hold; one that needs more is not started, or killed. Default: 80 % of what is free.
-        told: Takes a line for each case as it is measured.
+        threads: Threads of PyTorch.
+        rounds: Short runs of each case; the first call of a run is a warm-up.
+        seconds: Time limit of a run, with building the model; a slower run is killed.
+        memory: Bytes that a process may hold; a case that needs more is skipped or killed. Default: 80 % of the free memory.
+        log: Gets a line for each case as it is measured.
 
     Returns:
-        For each case ``seconds`` (median), ``fastest``, ``slowest``, ``cpu_seconds`` (median of what the processor
-        computed for it, which other programs disturb less), ``calls``, ``memory_bytes`` (the most that the tensors of one call
-        took at once) and ``resident_bytes`` (the growth of the process meanwhile; None on a GPU), or
-        ``skipped``: why not.
+        For each case ``seconds`` (median), ``fastest``, ``slowest``, ``cpu_seconds`` (median processor time, which other
+        programs disturb less), ``calls``, ``memory_bytes`` (peak memory of the tensors of one call) and ``resident_bytes``
+        (growth of the process during the call; None on a GPU), or ``skipped``: the reason.
     """
     limit = free_memory(device) * 8 // 10 if memory is None else memory
     results: list[dict[str, Any]] = [{"skipped": too_large(case, limit)} for case in cases]
     runs: list[list[dict]] = [[] for _ in cases]
     for case, result in zip(cases, results):
         if result["skipped"]:
-            told(f"{case.title}: skipped, {result['skipped']}")
+            log(f"{case.title}: skipped, {result['skipped']}")
     for turn in range(rounds):
         for case, result, done in zip(cases, results, runs):
             if result["skipped"] or len(done) < turn:
                 continue
-            found = _in_a_process(case, threads, device, seconds, limit)
-            if "error" in found:
-                raise RuntimeError(f"{case.title}: {found['error']}")
-            if "skipped" in found:
-                result["skipped"] = None if done else found["skipped"]  # what earlier rounds found stays
-                told(f"{case.title}: skipped, {found['skipped']}")
+            run = _in_a_process(case, threads, device, seconds, limit)
+            if "error" in run:
+                raise RuntimeError(f"{case.title}: {run['error']}")
+            if "skipped" in run:
+                result["skipped"] = None if done else run["skipped"]  # the runs of earlier rounds still count
+                log(f"{case.title}: skipped, {run['skipped']}")
                 continue
-            done.append(found)
-            told(f"{case.title}: {statistics.median(found['times']):.3g} s, round {turn + 1} of {rounds}")
+            done.append(run)
+            log(f"{case.title}: {statistics.median(run['times']):.3g} s, round {turn + 1} of {rounds}")
     return [{**result, **_summary(done)} for result, done in zip(results, runs)]
 
 
@@ -84,7 +83,7 @@ def _summary(runs: list[dict]) -> dict[str, Any]:
 
 
 def too_large(case: Case, limit: int) -> str | None:
-    """Why `case` is not worth starting, or None."""
+    """Return the reason why `case` does not fit into memory, or None."""
     if case.estimated_bytes <= limit:
         return None
     return f"needs about {case.estimated_bytes / 2**30:,.1f} GiB, more than the {limit / 2**30:,.1f} GiB to use"
@@ -117,12 +116,12 @@ def _in_a_process(case: Case, threads: int, device: str, seconds: float, limit: 
 
 
 def _report(send, case: Case, threads: int, device: str) -> None:
-    """In the process of one case: what it found, why there is nothing, or what went wrong."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the profiler's library writes there as it likes; errors go through the pipe
+    """Send the measurement of a case from its process, or the reason to skip it, or its error."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the profiler's library writes to stderr; errors go through the pipe
     try:
         send.send(_measure(case, threads, device))
     except Exception as error:
-        if isinstance(error, MemoryError) or "memory" in str(error):  # PyTorch's own word for it is a RuntimeError
+        if isinstance(error, MemoryError) or "memory" in str(error):  # PyTorch raises a RuntimeError for it
             send.send({"skipped": f"there was no memory for it ({str(error).strip().partition(chr(10))[0]})"})
         else:
             send.send({"error": traceback.format_exc()})
@@ -152,7 +151,7 @@ def _measure(case: Case, threads: int, device: str) -> dict[str, Any]:
 
 
 def _peak_cpu(call: Callable[[], None], timed: Callable[[], None]) -> tuple[int, int]:
-    """Most bytes of tensors during a call, the first, and most that the process grew by during the next."""
+    """Return the peak bytes of tensors during a first call, and the peak growth of the process during a second."""
     import torch
 
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
@@ -170,7 +169,7 @@ def _peak_cpu(call: Callable[[], None], timed: Callable[[], None]) -> tuple[int,
 
 
 def _peak_cuda(device: str, call: Callable[[], None], timed: Callable[[], None]) -> tuple[int, None]:
-    """The same on a GPU, whose allocator counts by itself; the first call makes its libraries' workspaces."""
+    """Return the peak bytes of tensors on a GPU, by its allocator; a first call creates the workspaces of its libraries."""
     import torch
 
     call()
@@ -181,28 +180,28 @@ def _peak_cuda(device: str, call: Callable[[], None], timed: Callable[[], None])
 
 
 def trim() -> None:
-    """Gives what was freed back to the system, as far as the C library can: else it counts as held before the call."""
+    """Return freed memory to the system, as far as the C library can; else it counts as held before the call."""
     library = ctypes.CDLL(None)
     if hasattr(library, "malloc_trim"):
         library.malloc_trim(0)
 
 
 def reset_peak() -> int:
-    """Makes the highest resident size of this process that of now, in bytes, and returns it."""
+    """Reset the peak resident size of this process, and return the present size in bytes."""
     Path("/proc/self/clear_refs").write_text("5")
     return resident()
 
 
 def resident(process: int | str = "self", field: str = "VmRSS") -> int:
-    """Bytes of memory that a process holds, or held at most (``"VmHWM"``)."""
+    """Return the resident memory of a process in bytes, or its peak (``"VmHWM"``)."""
     for line in Path(f"/proc/{process}/status").read_text().splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024
-    return 0  # it has ended
+    return 0  # the process has ended
 
 
 def free_memory(device: str = "cpu") -> int:
-    """Bytes that a new process could take."""
+    """Return the bytes of free memory."""
     if device != "cpu":
         import torch
 

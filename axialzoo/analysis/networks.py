@@ -1,4 +1,4 @@
-"""The networks that are measured and explained, in PyTorch."""
+"""The networks to measure and explain, in PyTorch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from axialzoo.torch.norm import BatchNorm
 
 
 def prepare(case: Case, device: str = "cpu") -> Callable[[], None]:
-    """A call of `case` on random input: one forward pass, or one training step without the optimiser."""
+    """Return a call of `case` on random input: one forward pass, or one training step without the optimizer."""
     model = build(case.spec)
     network = (model if case.layer is None else attention_pair(model.get_submodule("stages.0.blocks.0"))).to(device)
     network.train(case.train)
@@ -36,7 +36,7 @@ def prepare(case: Case, device: str = "cpu") -> Callable[[], None]:
 
 
 def attention_pair(block: nn.Module) -> nn.Module:
-    """What attends in a block: height then width, or the one layer of another kind."""
+    """Return the attention layers of a block: height then width, or the single layer of another kind."""
     layers = dict(block.named_children())
     return nn.Sequential(layers["height"], layers["width"]) if "height" in layers else layers["attention"]
 
@@ -48,10 +48,10 @@ def synchronise(device: str) -> None:
 
 
 def random_network(spec: Model, image: Tensor, seed: int = 0) -> nn.Module:
-    """A network of `spec` with random weights in which every layer takes part, in evaluation.
+    """Build a network of `spec` with random weights in which every layer takes part, in evaluation mode.
 
-    A new network's residual branches begin with a factor of zero, so that it would show its shortcuts alone: here the
-    factor is one. Its norms have the statistics of `image`, (1, C, H, W), and of its mirror image.
+    The residual branches of a new network begin with a factor of zero, so only its shortcuts would show; here the factor is one.
+    The norms have the statistics of `image`, (1, C, H, W), and of its mirror image.
     """
     spec = adapt(spec, drop_path=0.0)
     torch.manual_seed(seed)
@@ -65,29 +65,29 @@ def random_network(spec: Model, image: Tensor, seed: int = 0) -> nn.Module:
 
 
 @contextmanager
-def is_tracing(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
-    """Name -> (input, output) of each module, as the network that they are of runs."""
-    found: dict[str, tuple[Tensor, Tensor]] = {}
+def record_activations(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
+    """Record the (input, output) of each module by name, while their network runs."""
+    tensors: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def keep(name: str):
-        return lambda module, inputs, output: found.__setitem__(name, (inputs[0], output))
+    def record(name: str):
+        return lambda module, inputs, output: tensors.__setitem__(name, (inputs[0], output))
 
-    handles = [module.register_forward_hook(keep(name)) for name, module in modules.items()]
+    handles = [module.register_forward_hook(record(name)) for name, module in modules.items()]
     try:
-        yield found
+        yield tensors
     finally:
         for handle in handles:
             handle.remove()
 
 
 def receptive_field(network: nn.Module, block: str, image: Tensor, row: int, column: int, samples: int = 8, seed: int = 0) -> Tensor:
-    """How much the output of a block at (row, column) changes with each pixel of the image.
+    """Return the change of a block's output at (row, column) with each pixel of the image.
 
     The effective receptive field of Luo et al. (arXiv:1701.04128, section 3): the absolute gradient of random combinations of
     the output's channels, here normally distributed, averaged over `samples` of them and summed over the image's channels.
 
     Args:
-        network: In evaluation.
+        network: A network in evaluation mode.
         block: Name of a block, such as ``"stages.2.blocks.1"``.
         image: (1, C, H, W).
         row, column: A position of the block's output.
@@ -96,12 +96,12 @@ def receptive_field(network: nn.Module, block: str, image: Tensor, row: int, col
         (H, W), none negative.
 
     Raises:
-        ValueError: where the output is off in every channel, so that nothing changes it.
+        ValueError: where the activation is zero in every channel, so that no pixel changes it.
     """
     image = image.detach().requires_grad_()
-    with is_tracing({block: network.get_submodule(block)}) as found:
+    with record_activations({block: network.get_submodule(block)}) as tensors:
         network(image)
-    output = found[block][1][0, :, row, column]  # (C,)
+    output = tensors[block][1][0, :, row, column]  # (C,)
     random = torch.Generator().manual_seed(seed)
     total = torch.zeros(image.shape[2:], dtype=image.dtype, device=image.device)  # (H, W)
     for index in range(samples):

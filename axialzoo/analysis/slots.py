@@ -1,4 +1,4 @@
-"""Which pixels of a photograph a slot of a model owns, stage by stage, and which its token attends to."""
+"""Explanation of a slot of a mask transformer: its pixels stage by stage, and the attention of its token."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from axialzoo.analysis.attention_probe import Source, view_at
 from axialzoo.analysis.networks import random_network
 from axialzoo.analysis.picture import Panel, Row, draw_grid
-from axialzoo.analysis.seeing import Source, view_at
 from axialzoo.files import check_output
 from axialzoo.image import load_image
 from axialzoo.runtime.local import torch_model
@@ -43,7 +43,7 @@ def explain_slot(
         seed: Of random weights.
         out: File of the picture; never `path` itself.
         overwrite: Whether an existing file is replaced.
-        log: Takes messages on progress.
+        log: Gets a line on progress.
 
     Raises:
         SpecError: for a model without slots, or a slot that it has not.
@@ -55,12 +55,12 @@ def explain_slot(
         raise SpecError(f"--slot: expected a model with slots, found {source.name}; --point explains a pixel")
     if not 0 <= slot < slots:
         raise SpecError(f"--slot: expected a number from 0 to {slots - 1}, found {slot}")
-    shown = view_at(load_image(path), CENTER, source.preprocessing)
-    network = random_network(source.spec, shown.image, seed) if source.tensors is None else torch_model(source.spec, source.tensors)
+    view = view_at(load_image(path), CENTER, source.preprocessing)
+    network = random_network(source.spec, view.image, seed) if source.tensors is None else torch_model(source.spec, source.tensors)
     log(f"{source.name}, slot {slot}")
-    stages, outputs = slot_maps(network.eval(), shown.image, slot)
+    stages, outputs = slot_maps(network.eval(), view.image, slot)
     probabilities = outputs["class_logits"][0, slot].softmax(-1)[:-1]  # (classes,)
-    found = {
+    report = {
         "model": source.name,
         "weights": "random" if source.tensors is None else "trained",
         "digest": source.digest,
@@ -68,19 +68,25 @@ def explain_slot(
         "slot": slot,
         "class": int(probabilities.argmax()),
         "probability": float(probabilities.max()),
-        "input_size": list(shown.image.shape[2:]),
+        "input_size": list(view.image.shape[2:]),
         "stages": [{"name": name, "map": list(weights.shape), "share": owned, "kind": kind} for name, kind, weights, owned in stages],
     }
     if out is not None:
-        panels = [Panel(name, f"{kind}, {owned:.1%} of the pixels", weights) for name, kind, weights, owned in stages]
-        rows = [Row("photograph and final mask", [Panel("photograph"), panels[-1]])]
-        rows += [Row("stage by stage", panels[first : first + COLUMNS]) for first in range(0, len(panels) - 1, COLUMNS)]
+        panels = [Panel(name, f"{kind}, {owned:.1%} of pixels assigned", weights) for name, kind, weights, owned in stages]
+        height, width = view.image.shape[2:]
+        image = Panel("input image", f"{height} x {width} pixels")
+        rows = [Row("Input image and final mask of the slot", [image, panels[-1]])]
+        rows += [
+            Row("Attention and masks of the slot, stage by stage", panels[first : first + COLUMNS])
+            for first in range(0, len(panels) - 1, COLUMNS)
+        ]
         row, column = divmod(int(stages[-1][2].argmax()), stages[-1][2].shape[1])
         mark = ((column + 0.5) / stages[-1][2].shape[1], (row + 0.5) / stages[-1][2].shape[0])
-        caption = f"{source.name}, slot {slot}: class {found['class']}, {found['probability']:.1%}; {found['weights']} weights"
-        draw_grid(shown.photo, mark, rows, caption, out)
-        found["picture"] = str(out)
-    return found
+        caption = f"{source.name}, slot {slot}: class {report['class']}, {report['probability']:.1%}; {report['weights']} weights"
+        title = f"Slot {slot} of {source.name}: the pixels that it attends to or masks"
+        draw_grid(view.photo, mark, rows, caption, out, title=title, mark_label="mask maximum")
+        report["picture"] = str(out)
+    return report
 
 
 def slot_maps(network: nn.Module, image: Tensor, slot: int) -> tuple[list[tuple[str, str, np.ndarray, float]], dict[str, Tensor]]:
@@ -91,7 +97,7 @@ def slot_maps(network: nn.Module, image: Tensor, slot: int) -> tuple[list[tuple[
     """
     stages: list[tuple[str, str, np.ndarray, float]] = []
 
-    def reference_attention(name: str) -> Callable[..., None]:
+    def record_attention(name: str) -> Callable[..., None]:
         def hook(module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             q, k = inputs[:2]  # (1, G, T, D), (1, G, HW + T, D)
             scale = module.norm_similarity.scale_and_shift()[0][:, None, None]  # (G, 1, 1)
@@ -103,15 +109,15 @@ def slot_maps(network: nn.Module, image: Tensor, slot: int) -> tuple[list[tuple[
 
         return hook
 
-    def sized(name: str) -> Callable[..., None]:
+    def record_size(name: str) -> Callable[..., None]:
         return lambda module, inputs: sizes.__setitem__(name, tuple(inputs[0].shape[2:]))
 
     sizes: dict[str, Any] = {}
     handles = []
     for name, module in network.named_modules():
         if isinstance(module, DualPathTransformer):
-            handles.append(module.register_forward_pre_hook(sized(name)))
-            handles.append(module.memory_attention.register_forward_hook(reference_attention(name)))
+            handles.append(module.register_forward_pre_hook(record_size(name)))
+            handles.append(module.memory_attention.register_forward_hook(record_attention(name)))
         elif name.startswith("head.kmeans.") and name.endswith(".predictor"):
             label = name.removesuffix(".predictor")
             handles.append(

@@ -1,4 +1,4 @@
-"""How fast a model computes here: its plain form, its inference form, and every back end of Keras that is installed, in turn."""
+"""Speed of a model on this machine: its plain form, its inference form, and every installed back end of Keras, in turn."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from axialzoo.checkpoint import Checkpoint, default_config, load_checkpoint, sav
 from axialzoo.hub import fetch_checkpoint
 from axialzoo.ops.kernels import kernel_status
 from axialzoo.runtime.device import AUTO, DeviceError, is_cpu
-from axialzoo.runtime.local import optimizable, serving
+from axialzoo.runtime.local import kernel_status_for, optimizable
 from axialzoo.runtime.process import Worker
 from axialzoo.runtime.runner import Runner
 from axialzoo.runtime.system import cores
 from axialzoo.runtime.verify import LIMITS, Target, refuse_device, targets
 from axialzoo.spec import Model, get_entry, parameters, size_pair
 
-SECONDS = 0.5  # of one turn of one form
+SECONDS = 0.5  # of one turn of a form
 
 
 def benchmark(
@@ -33,27 +33,27 @@ def benchmark(
     batch: int = 1,
     threads: int | None = None,
     rounds: int = 5,
-    wanted: Sequence[Target] | None = None,
-    told: Callable[[str], None] = lambda text: None,
+    run_targets: Sequence[Target] | None = None,
+    log: Callable[[str], None] = lambda text: None,
     device: str = AUTO,
 ) -> dict[str, Any]:
-    """Time of a forward pass in float32 of each form of a model, each in a process of its own, a short turn of one after the other.
+    """Time a forward pass in float32 of each form of a model. Each form has its own process, and the forms take short turns.
 
     Args:
-        source: A folder, ``org/repo``, or a registered name; one without weights gets random ones.
+        source: A folder, ``org/repo``, or a registered name; a model without weights gets random weights.
         size: A side or (height, width) in pixels; default the model's own.
-        batch: Images at once.
+        batch: Batch size.
         threads: Cores that each process may use; default all.
-        rounds: Turns of each.
-        wanted: Which forms; default all, installed or not. The first is what the others are compared with.
-        told: Gets a line as each is begun.
-        device: Where to compute; a back end that does not find it cannot run.
+        rounds: Turns of each form.
+        run_targets: Which forms; default all, installed or not. The first is what the others are compared with.
+        log: Gets a line as each form starts.
+        device: Device that computes; a back end that does not find it is not measured.
 
     Returns:
-        ``model``, ``weights`` (their digest, or "random"), ``size``, ``batch``, ``threads``, ``kernel`` (path and reason), ``runs``: of
-        each ``name``, ``framework``, ``backend``, ``ok`` (None where it cannot run here), ``detail``, ``seconds`` (median of a call),
-        ``quartiles``, ``cpu_seconds`` (median of what the processor computed for it, which other programs disturb less), ``calls``,
-        ``images_per_second``, ``speedup`` (processor time of the first over its own) and ``difference`` (of its outputs, relative).
+        ``model``, ``weights`` (their digest, or "random"), ``size``, ``batch``, ``threads``, ``kernel`` (path and reason), ``runs``: for
+        each form ``name``, ``framework``, ``backend``, ``ok`` (None where it cannot run here), ``detail``, ``seconds`` (median of a
+        call), ``quartiles``, ``cpu_seconds`` (median processor time, which other programs disturb less), ``calls``,
+        ``images_per_second``, ``speedup`` (processor time of the first form over its own) and ``difference`` (of its outputs, relative).
     """
     with ExitStack() as stack:
         checkpoint, weights = _checkpoint(source, stack)
@@ -62,23 +62,23 @@ def benchmark(
         x = np.random.default_rng(0).standard_normal((batch, height, width, spec.backbone.in_channels), np.float32)
         threads = min(threads or cores(), cores())
         runs, timed = [], []
-        for place in targets() if wanted is None else wanted:
-            run = {"name": place.name, "framework": place.framework, "backend": place.backend, "ok": None, "detail": why_not(place)}
+        for target in targets() if run_targets is None else run_targets:
+            run = {"name": target.name, "framework": target.framework, "backend": target.backend, "ok": None, "detail": why_not(target)}
             runs.append(run)
             if run["detail"]:
                 continue
-            told(f"starting {run['name']} ...")
-            worker = Worker(place.framework, place.backend, threads=threads)
+            log(f"starting {run['name']} ...")
+            worker = Worker(target.framework, target.backend, threads=threads)
             stack.callback(worker.close)
-            how: dict[str, Any] = {"compiled": True, "optimize": place.optimize, "device": device}
+            options: dict[str, Any] = {"compiled": True, "optimize": target.optimize, "device": device}
             try:
-                runner = Runner(checkpoint, *place[:2], **how, worker=worker)
+                runner = Runner(checkpoint, *target[:2], **options, worker=worker)
             except DeviceError as error:
                 run["detail"] = str(error).partition(": ")[2]
                 continue
             if not is_cpu(runner.device):
                 run["detail"] = f"on {runner.device}"
-                if place.optimize:
+                if target.optimize:
                     run["detail"] = f"no inference form {run['detail']}"
                     continue
             run["outputs"] = runner.outputs(x)  # the first call, which may compile
@@ -86,11 +86,11 @@ def benchmark(
         if not timed and device != AUTO:
             refuse_device(device, runs)
         for turn in range(rounds):
-            told(f"round {turn + 1} of {rounds} ...")
+            log(f"round {turn + 1} of {rounds} ...")
             for _, worker, wall, busy in timed:
-                found = worker.times("float32", x, SECONDS)
-                wall += found["wall"]
-                busy += found["cpu"]
+                times = worker.times("float32", x, SECONDS)
+                wall += times["wall"]
+                busy += times["cpu"]
         for run, _, wall, busy in timed:
             run.update(_summary(wall, busy, batch), ok=True)
         _compare([run for run, *_ in timed])
@@ -106,12 +106,12 @@ def benchmark(
     }
 
 
-def why_not(place: Target) -> str:
-    """Why a form cannot run here; empty where it can."""
-    if place.missing:
-        return f"not installed ({', '.join(place.missing)})"
-    if place.optimize and not optimizable(place.backend, "float32"):
-        return f"no CPU kernel: {serving(place.backend).reason}"
+def why_not(target: Target) -> str:
+    """Return the reason why a form cannot run here; empty where it can."""
+    if target.missing:
+        return f"not installed ({', '.join(target.missing)})"
+    if target.optimize and not optimizable(target.backend, "float32"):
+        return f"no CPU kernel: {kernel_status_for(target.backend).reason}"
     return ""
 
 
@@ -128,31 +128,33 @@ def _summary(wall: Sequence[float], busy: Sequence[float], batch: int) -> dict[s
 
 
 def _compare(runs: Sequence[dict[str, Any]]) -> None:
-    """Speed and outputs of each beside those of the first.
+    """Add the speedup and the difference of outputs of each run, relative to the first.
 
     Raises:
-        RuntimeError: where outputs differ, so that nobody takes the speed of a wrong result for one.
+        RuntimeError: where outputs differ, because the speed of a wrong result means nothing.
     """
     if not runs:
         return
     first = runs[0]
     expected = _flat(first["outputs"])
     for run in runs:
-        found = _flat(run.pop("outputs")) if run is not first else expected
-        scale = max(1.0, *(float(np.abs(one).max()) for one in expected))
-        run["difference"] = max(float(np.abs(one - other).max()) for one, other in zip(found, expected, strict=True)) / scale
+        outputs = _flat(run.pop("outputs")) if run is not first else expected
+        scale = max(1.0, *(float(np.abs(array).max()) for array in expected))
+        run["difference"] = (
+            max(float(np.abs(array - expected_array).max()) for array, expected_array in zip(outputs, expected, strict=True)) / scale
+        )
         run["speedup"] = first["cpu_seconds"] / run["cpu_seconds"]
-        if not run["difference"] <= 1e3 * LIMITS["float32"]:  # random weights of a deep model blow rounding up
+        if not run["difference"] <= 1e3 * LIMITS["float32"]:  # random weights of a deep model amplify rounding
             raise RuntimeError(f"{run['name']}: its outputs differ from those of {first['name']} by {run['difference']:.1e}; see verify")
     first.pop("outputs")
 
 
 def _flat(outputs: dict[str, Any]) -> list[np.ndarray]:
-    return [one for name in sorted(outputs) for one in (outputs[name] if isinstance(outputs[name], list) else [outputs[name]])]
+    return [array for name in sorted(outputs) for array in (outputs[name] if isinstance(outputs[name], list) else [outputs[name]])]
 
 
 def _checkpoint(source: str, stack: ExitStack) -> tuple[Checkpoint, str]:
-    """The weights that `source` means, and their digest; random ones in a folder that ends with `stack`, where it has none."""
+    """Return the checkpoint of `source` and its digest; a model without weights gets random weights in a folder that ends with `stack`."""
     if Path(source).exists() or "/" in source or get_entry(source).weights:
         checkpoint = fetch_checkpoint(source)
         return checkpoint, checkpoint.config.digest
@@ -163,7 +165,7 @@ def _checkpoint(source: str, stack: ExitStack) -> tuple[Checkpoint, str]:
 
 
 def random_tensors(spec: Model) -> dict[str, np.ndarray]:
-    """Tensors of `spec` that keep activations of order 1, without a framework: norms as they begin, the rest random."""
+    """Return random tensors of `spec` that keep activations of order 1, without a framework; norms have their initial values."""
     random, tensors = np.random.default_rng(0), {}
     for parameter in parameters(spec):
         if parameter.role in ("norm_scale", "norm_variance"):

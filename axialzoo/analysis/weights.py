@@ -1,9 +1,9 @@
-"""The attention weights of a layer, read through the layer's own code: attention is linear in its values.
+"""The attention weights of a layer, computed through the layer's own code, because attention is linear in its values.
 
-With P[p, s] the softmax weights of query p and key s, what a layer retrieves is ``P v``, so the gradient of
-``<cotangent, P v>`` by the values v is ``P^T cotangent``. A cotangent of one at a position gives that query's weights;
-weights pulled back through an earlier layer give what reaches the position in two steps. No matrix of all pairs is made,
-and spans, windows and shifts are as the layer has them.
+With P[p, s] the softmax weights of query p and key s, a layer returns ``P v``, so the gradient of
+``<cotangent, P v>`` with respect to the values v is ``P^T cotangent``. A one-hot cotangent at a position gives the weights of that
+query. Weights pulled back through an earlier layer give what reaches the position in two steps. The full matrix of pairs is never
+built, and spans, windows and shifts are those of the layer.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from torch import Tensor
 from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.attention2d import Attention2D
 
-LUO = 1 - 0.9545  # of the peak: what two standard deviations of a Gaussian leave
+LUO = 1 - 0.9545  # of the peak: the tail beyond two standard deviations of a Gaussian
 
 
 def retrieve(layer: AxialAttention | Attention2D, x: Tensor, values: Tensor) -> Tensor:
-    """What `layer`, in evaluation, would retrieve of other values than its own: one number for each head and position.
+    """Apply the attention of `layer`, in evaluation mode, to given values: one number for each head and position.
 
     Args:
         layer: An attention layer.
-        x: Its input, (N, C, H, W), which queries and keys are of.
+        x: Its input, (N, C, H, W), which gives queries and keys.
         values: (N, G, H, W).
 
     Returns:
-        ``P v``, (N, G, H, W): the weights' average of the values that each position attends to.
+        ``P v``, (N, G, H, W): the weighted average of the values that each position attends to.
     """
     size = (-1, x.shape[2], x.shape[3])  # (N, H, W)
     if layer.training:
         raise ValueError("layer: expected evaluation mode, in which weights do not depend on the batch; call model.eval() first")
-    v = layer.split_heads(values.permute(0, 2, 3, 1))  # as the layer's own, of depth 1
+    v = layer.split_heads(values.permute(0, 2, 3, 1))  # like the layer's own values, of depth 1
     inputs = replace(layer.make_inputs(x), v=v, rv=None, spec=replace(layer.spec, value=("content",)))
     (out,) = layer.attend(inputs)  # (B, G, L, 1) or (N, G, H, W, 1)
     return layer.merge_heads(out, size)[..., 0].unflatten(0, size).permute(0, 3, 1, 2)  # (N, G, H, W)
 
 
 def transpose_attention(layer: AxialAttention | Attention2D, x: Tensor, cotangent: Tensor) -> Tensor:
-    """``P^T cotangent``: how much each position's value counts in the positions that `cotangent` weighs.
+    """Return ``P^T cotangent``: the weight of each position's value in the positions that `cotangent` weighs.
 
     Args:
-        layer: An attention layer, in evaluation.
+        layer: An attention layer in evaluation mode.
         x: Its input, (N, C, H, W).
         cotangent: (N, G, H, W).
 
@@ -54,15 +54,15 @@ def transpose_attention(layer: AxialAttention | Attention2D, x: Tensor, cotangen
     """
     values = torch.zeros_like(cotangent, requires_grad=True)
     with torch.enable_grad():
-        found = retrieve(layer, x.detach(), values)
-    return torch.autograd.grad(found, values, cotangent)[0]
+        retrieved = retrieve(layer, x.detach(), values)
+    return torch.autograd.grad(retrieved, values, cotangent)[0]
 
 
 def attention_weights(layer: AxialAttention | Attention2D, x: Tensor, row: int, column: int) -> Tensor:
-    """The softmax weights of the query at (row, column): (G, H, W), zero where it does not attend.
+    """Return the softmax weights of the query at (row, column): (G, H, W), zero where it does not attend.
 
     Args:
-        layer: An attention layer, in evaluation.
+        layer: An attention layer in evaluation mode.
         x: Its input, (1, C, H, W).
         row, column: A position of the map.
 
@@ -77,16 +77,16 @@ def attention_weights(layer: AxialAttention | Attention2D, x: Tensor, row: int, 
 
 
 def one_hot_map(x: Tensor, heads: int, row: int, column: int) -> Tensor:
-    """One at a position of the map `x`, (1, C, H, W), zero elsewhere: (1, G, H, W)."""
+    """Return (1, G, H, W) with 1 at a position of the map `x`, (1, C, H, W), and 0 elsewhere."""
     cotangent = torch.zeros(1, heads, *x.shape[2:], dtype=x.dtype, device=x.device)
     cotangent[:, :, row, column] = 1
     return cotangent
 
 
 def reach(layers: Sequence[tuple[AxialAttention | Attention2D, Tensor]], row: int, column: int) -> Tensor:
-    """How strongly each position reaches (row, column) through consecutive attention layers: (H, W), which sums to 1.
+    """Return the weight of each position at (row, column) through consecutive attention layers: (H, W), which sums to 1.
 
-    Of a pair, height then width, with Pw and Ph the weights averaged over the heads,
+    For a pair, height then width, with Pw and Ph the weights averaged over the heads,
     ``reach[y', x'] = Pw[row][column, x'] Ph[x'][row, y']``: position (y', x') goes along its column to `row`, then along that row.
 
     Args:
@@ -103,12 +103,12 @@ def reach(layers: Sequence[tuple[AxialAttention | Attention2D, Tensor]], row: in
 
 
 def spread(weights: np.ndarray, row: float, column: float) -> dict[str, float]:
-    """How far and how evenly `weights` (H, W), none negative, spread around (row, column).
+    """Measure how far and how evenly `weights` (H, W), none negative, spread around (row, column).
 
     Returns:
-        ``reached``: share of positions with any weight at all.
-        ``coverage``: share of positions with at least a tenth of the weight of an even spread, ``1 / (10 H W)`` of the total.
-        ``effective_positions``: exp of the entropy of the weights: so many equal ones are spread as widely; ``H W`` at most.
+        ``reached``: share of positions with a weight above 0.
+        ``coverage``: share of positions with at least a tenth of the uniform weight, ``1 / (10 H W)`` of the total.
+        ``effective_positions``: exp of the entropy of the weights: the number of equal weights with the same entropy, at most ``H W``.
         ``mean_distance``: mean of the distance from (row, column), weighted, in positions (the attention distance of
         arXiv:2010.11929, appendix D.7).
         ``above_peak_share``: share of positions above 4.55 % of the largest: the effective receptive field of Luo et al.

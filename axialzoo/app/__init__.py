@@ -1,4 +1,4 @@
-"""A page to see what models see, in a browser, on gradio; ``axialzoo app`` serves it, and a Space on the Hub is it."""
+"""A web page on gradio that shows predictions and attention of models; ``axialzoo app`` and a Space on the Hub serve it."""
 
 from axialzoo.app.serve import serve
 

@@ -1,4 +1,4 @@
-"""Which models the page offers, and their runners."""
+"""The models that the page offers, and the cache of their runners."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from axialzoo.runtime.frameworks import available, process_backend
 from axialzoo.runtime.process import Worker
 from axialzoo.spec import list_models
 
-KEPT = 4  # runners; each of Keras is a process of about half a GiB
+MAX_RUNNERS = 4  # a runner of Keras is a process of about half a GiB
 
 
-def offered(wanted: Sequence[str] = ()) -> tuple[str, ...]:
-    """The sources of the models that can be chosen: `wanted`, or else every model whose weights are here.
+def offered(requested: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the sources of the models to choose from: `requested`, or else every model with weights on this machine.
 
     Args:
-        wanted: Names, folders or ``org/repo``.
+        requested: Names, folders or ``org/repo``.
 
     Raises:
-        CheckpointError, SpecError: for one that has no weights or cannot be had.
+        CheckpointError, SpecError: for a model that has no weights or cannot be fetched.
     """
-    for source in wanted:
+    for source in requested:
         checkpoint_of(source)
-    return tuple(dict.fromkeys(wanted)) or (*list_models(pretrained=True), *(name for name in OFFICIAL if pulled_dir(name).exists()))
+    return tuple(dict.fromkeys(requested)) or (*list_models(pretrained=True), *(name for name in OFFICIAL if pulled_dir(name).exists()))
 
 
 @cache
@@ -41,31 +41,31 @@ def _folder_of(source: str) -> Path:
 
 
 def checkpoint_of(source: str) -> Checkpoint:
-    """Return the checkpoint of a source, which is looked for, and fetched where it has to be, the first time alone."""
+    """Return the checkpoint of a source; only the first call resolves and fetches it."""
     return load_checkpoint(_folder_of(source))
 
 
 def frameworks() -> dict[str, str]:
-    """Each framework that computes here -> what it is called: ``{"torch": "PyTorch", "keras": "Keras (jax)"}``."""
+    """Return the title of each framework that runs here: ``{"torch": "PyTorch", "keras": "Keras (jax)"}``."""
     return {name: f"Keras ({process_backend()})" if name == "keras" else "PyTorch" for name in available()}
 
 
 class Runners:
-    """The runners of what was asked for, of which the last few are kept.
+    """A cache of the most recently used runners.
 
-    PyTorch computes in this process. Keras gets one of its own for each model, so that the page stays light and a back end that
-    fails takes nothing with it.
+    PyTorch computes in this process. Each Keras model gets its own process, so that the page stays light and a back end that fails
+    does not end the page.
 
     Args:
-        most: How many are kept.
+        most: Maximum number of cached runners.
     """
 
-    def __init__(self, most: int = KEPT):
-        self._most, self._lock = most, threading.Lock()
-        self._kept: OrderedDict[tuple[str, str], tuple[Runner, contextlib.ExitStack]] = OrderedDict()
+    def __init__(self, most: int = MAX_RUNNERS):
+        self._max_runners, self._lock = most, threading.Lock()
+        self._runners: OrderedDict[tuple[str, str], tuple[Runner, contextlib.ExitStack]] = OrderedDict()
 
     def get(self, source: str, framework: str) -> Runner:
-        """The runner of a model in a framework, which is made where it is not there yet.
+        """Return the runner of a model in a framework, and start it if it is not cached.
 
         Args:
             source: A name, a folder or ``org/repo``.
@@ -76,27 +76,27 @@ class Runners:
         """
         with self._lock:
             key = (source, framework)
-            if key not in self._kept:
-                self._kept[key] = _made(source, framework)
-            self._kept.move_to_end(key)
-            while len(self._kept) > self._most:
-                self._kept.popitem(last=False)[1][1].close()
-            return self._kept[key][0]
+            if key not in self._runners:
+                self._runners[key] = _start_runner(source, framework)
+            self._runners.move_to_end(key)
+            while len(self._runners) > self._max_runners:
+                self._runners.popitem(last=False)[1][1].close()
+            return self._runners[key][0]
 
     def forget(self, source: str, framework: str) -> None:
-        """Ends a runner, such as one whose process failed."""
+        """Close a runner, such as a runner whose process failed."""
         with self._lock:
-            if found := self._kept.pop((source, framework), None):
-                found[1].close()
+            if entry := self._runners.pop((source, framework), None):
+                entry[1].close()
 
     def close(self) -> None:
-        """Ends all of them."""
+        """Close all runners."""
         with self._lock:
-            while self._kept:
-                self._kept.popitem()[1][1].close()
+            while self._runners:
+                self._runners.popitem()[1][1].close()
 
 
-def _made(source: str, framework: str) -> tuple[Runner, contextlib.ExitStack]:
+def _start_runner(source: str, framework: str) -> tuple[Runner, contextlib.ExitStack]:
     checkpoint = checkpoint_of(source)
     with contextlib.ExitStack() as stack:
         worker, backend = None, None

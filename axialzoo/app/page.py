@@ -1,4 +1,4 @@
-"""The page: what is where, and what happens when something is pressed. The only file beside `serve` that needs gradio."""
+"""The layout and the events of the page. Only this file and `serve` need gradio."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ import gradio as gr
 from gradio.data_classes import ImageData
 from PIL import Image
 
-from axialzoo.app import parts
-from axialzoo.app.answers import answer, code, opened
-from axialzoo.app.looks import attention_view, blocks, visible
+from axialzoo.app import html
+from axialzoo.app.attention_view import attention_view, blocks, visible
 from axialzoo.app.models import Runners, frameworks
+from axialzoo.app.predictions import open_uploaded, predict_picture, python_code
 from axialzoo.app.samples import samples
 from axialzoo.errors import EXPECTED, as_text
 from axialzoo.spec import KINDS
 
 TITLE = "axialzoo: see what axial attention sees"
-KIND = "axial_local"  # of attention, beside the model's own: it takes the same weights
+KIND = "axial_local"  # of attention to compare: it uses the same weights as the model
 MIDDLE = 50.0  # per cent
 
 
 def unread(payload: ImageData | None) -> str | None:
-    """Where a picture lies as the user gave it: whether it is one, and what is wrong with it, axialzoo says in its own words."""
+    """Return the path of an uploaded file without opening it, so that axialzoo reports errors in its own words."""
     return None if payload is None else payload.path
 
 
 def build(models: Sequence[str], runners: Runners) -> gr.Blocks:
-    """The page.
+    """Build the page.
 
     Args:
-        models: What can be chosen: see :func:`axialzoo.app.models.offered`.
-        runners: What computes.
+        models: Models to choose from: see :func:`axialzoo.app.models.offered`.
+        runners: Cache of runners.
     """
     page = _Page(models, runners)
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as blocks:
@@ -44,17 +44,17 @@ def build(models: Sequence[str], runners: Runners) -> gr.Blocks:
 
 
 class _Page:
-    """The parts of the page, and what they do."""
+    """The components of the page, and their events."""
 
     def __init__(self, models: Sequence[str], runners: Runners):
         self.models, self.runners = list(models), runners
         self.frameworks = {title: name for name, title in frameworks().items()}
-        self.first = next((one for one in samples() if one.model in self.models), samples()[0])
+        self.first = next((sample for sample in samples() if sample.model in self.models), samples()[0])
         self.start = self.first.model if self.first.model in self.models else self.models[0]
 
     def draw(self) -> None:
-        """Everything, from top to bottom."""
-        gr.HTML(parts.header())
+        """Lay out the components, from top to bottom."""
+        gr.HTML(html.header())
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=300):
                 gr.HTML('<div class="az-section"><h2>Choose a picture</h2></div>')
@@ -62,29 +62,29 @@ class _Page:
                     str(self.first.path), sources=["upload", "webcam", "clipboard"], type="filepath", label="Picture", height=330,
                     buttons=["fullscreen"], elem_id="az-picture",
                 )  # fmt: skip
-                vars(self.picture)["preprocess"] = unread  # gradio's own opens it
+                vars(self.picture)["preprocess"] = unread  # that of gradio opens the file
                 with gr.Row(elem_classes="az-samples"):
-                    self.samples = [gr.Button(one.title, icon=one.path, size="sm") for one in samples()]
+                    self.samples = [gr.Button(sample.title, icon=sample.path, size="sm") for sample in samples()]
             with gr.Column(scale=6, min_width=300):
-                gr.HTML('<div class="az-section"><h2>See what a model says of it</h2></div>')
+                gr.HTML('<div class="az-section"><h2>Predict it with a model</h2></div>')
                 self.model = gr.Dropdown(self.models, value=self.start, label="Model", elem_id="az-model")
                 titles = list(self.frameworks)
                 self.chosen = gr.CheckboxGroup(titles, value=titles[:1], label="Computed by", elem_id="az-frameworks")
                 self.button = gr.Button("Predict", variant="primary", elem_id="az-predict")
-                self.result = gr.HTML(parts.waiting("Computing …"), elem_id="az-result")
+                self.result = gr.HTML(html.waiting("Computing …"), elem_id="az-result")
         with gr.Row(elem_classes="az-take"):
             self.as_json = gr.DownloadButton("Result as JSON", size="sm", interactive=False, elem_id="az-json")
-            self.as_picture = gr.DownloadButton("Result as a picture", size="sm", interactive=False, elem_id="az-drawn")
+            self.as_picture = gr.DownloadButton("Result as picture", size="sm", interactive=False, elem_id="az-drawn")
         self.code = gr.Textbox(
-            code(self.start, self.first.path.name, next(iter(self.frameworks.values()))), label="The same in Python", lines=3, max_lines=9,
-            interactive=False, buttons=["copy"], elem_id="az-code",
+            python_code(self.start, self.first.path.name, next(iter(self.frameworks.values()))), label="This prediction in Python",
+            lines=3, max_lines=9, interactive=False, buttons=["copy"], elem_id="az-code",
         )  # fmt: skip
-        self._draw_looks()
+        self._draw_attention()
 
-    def _draw_looks(self) -> None:
+    def _draw_attention(self) -> None:
         gr.HTML(
-            '<div class="az-section"><h2>What attention sees from a point</h2><p>Click anywhere in the picture, which is what the model '
-            "sees of it. First the point looks along its row; then, from everything there, along the columns.</p></div>"
+            '<div class="az-section"><h2>Attention from a point</h2><p>Click anywhere in the picture, which shows the part that the model '
+            "sees. Axial attention takes two steps: the point attends to its row, and each position of the row to its column.</p></div>"
         )
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=260):
@@ -93,7 +93,7 @@ class _Page:
                     interactive=False,
                     buttons=[],
                     elem_id="az-point",
-                    alt_text="What the model sees: click a point",
+                    alt_text="The part of the picture that the model sees: click a point",
                     type="pil",
                     format="png",
                 )
@@ -101,56 +101,60 @@ class _Page:
                     self.across = gr.Slider(0, 100, MIDDLE, step=1, label="Point: % from the left", elem_id="az-across")
                     self.down = gr.Slider(0, 100, MIDDLE, step=1, label="Point: % from the top", elem_id="az-down")
                     self.layer = gr.Dropdown([], label="Layer", elem_id="az-layer")
-                    self.kind = gr.Dropdown(list(KINDS), value=KIND, label="Kind of attention beside it", elem_id="az-kind")
+                    self.kind = gr.Dropdown(list(KINDS), value=KIND, label="Kind of attention to compare", elem_id="az-kind")
             with gr.Column(scale=8, min_width=300):
-                self.looks = gr.HTML(parts.waiting("Computing …"), elem_id="az-looks")
+                self.attention = gr.HTML(html.waiting("Computing …"), elem_id="az-attention")
 
     def connect(self, blocks: gr.Blocks) -> None:
-        """What happens when."""
-        asked = [self.picture, self.model, self.chosen, self.across, self.down, self.kind]
-        point = [self.picture, self.model, self.layer, self.across, self.down, self.kind]
-        seen = [self.point, self.looks]
-        shown = [self.result, self.as_json, self.as_picture, self.code, self.layer, *seen]
-        # what is asked while an answer is on its way is answered after it, the last alone; gradio's default is to drop it
+        """Connect the events of the components."""
+        prediction_inputs = [self.picture, self.model, self.chosen, self.across, self.down, self.kind]
+        point_inputs = [self.picture, self.model, self.layer, self.across, self.down, self.kind]
+        attention_outputs = [self.point, self.attention]
+        all_outputs = [self.result, self.as_json, self.as_picture, self.code, self.layer, *attention_outputs]
+        # of the events during a computation the last one runs afterwards; by default gradio drops them all
         quiet: dict[str, Any] = {"show_progress": "minimal", "concurrency_id": "compute", "concurrency_limit": 1}
         quiet["trigger_mode"] = "always_last"
 
-        for button, one in zip(self.samples, samples()):
-            model = one.model if one.model in self.models else gr.skip()
-            chosen = button.click(lambda one=one, model=model: (str(one.path), model), None, [self.picture, self.model], queue=False)
-            chosen.then(self.everything, asked, shown, **quiet)
-        # the browser says that a picture was taken away while it is still there: a step that does nothing lets it go first
+        for button, sample in zip(self.samples, samples()):
+            model = sample.model if sample.model in self.models else gr.skip()
+            chosen = button.click(
+                lambda sample=sample, model=model: (str(sample.path), model), None, [self.picture, self.model], queue=False
+            )
+            chosen.then(self.everything, prediction_inputs, all_outputs, **quiet)
+        # the browser reports the removal of a picture before it is gone: an empty step lets it go first
         changed = self.picture.input(lambda: None, None, None, queue=False, trigger_mode="always_last")
         for event in (changed.then, self.model.input, self.chosen.input, self.button.click, blocks.load):
-            event(self.everything, asked, shown, **quiet)
-        self.point.select(self.clicked, self.point, [self.across, self.down], queue=False).then(self.see, point, seen, **quiet)
+            event(self.everything, prediction_inputs, all_outputs, **quiet)
+        self.point.select(self.clicked, self.point, [self.across, self.down], queue=False).then(
+            self.see, point_inputs, attention_outputs, **quiet
+        )
         for event in (self.across.release, self.down.release, self.layer.input, self.kind.input):
-            event(self.see, point, seen, **quiet)
+            event(self.see, point_inputs, attention_outputs, **quiet)
 
     def everything(
         self, path: str | None, model: str, titles: Sequence[str], across: float, down: float, kind: str
     ) -> Iterator[tuple[Any, ...]]:
-        """The result as soon as it is there, then what attention sees: one event, so that nothing comes between."""
+        """Yield the result, then the attention; one event, so that no other event runs between them."""
         predicted = *self.predict(path, model, titles), self.layers(model)
-        yield *predicted, gr.skip(), parts.waiting("Computing …")
+        yield *predicted, gr.skip(), html.waiting("Computing …")
         yield *(gr.skip() for _ in predicted), *self.see(path, model, None, across, down, kind)
 
     def predict(self, path: str | None, model: str, titles: Sequence[str]) -> tuple[Any, ...]:
-        """The result, what to take away, and the code."""
+        """Return the result, its downloads, and the code."""
         names = [name for title, name in self.frameworks.items() if title in titles]
         nothing = (gr.DownloadButton(interactive=False), gr.DownloadButton(interactive=False))
         if path is None:
-            return parts.waiting("Choose a picture, or take one with the camera."), *nothing, gr.skip()
+            return html.waiting("Choose a picture, or take one with the camera."), *nothing, gr.skip()
         try:
-            found = answer(self.runners, model, Path(path), names)
+            prediction = predict_picture(self.runners, model, Path(path), names)
         except EXPECTED as error:
-            return parts.failed(as_text(error)), *nothing, gr.skip()
-        files = found.write(Path(tempfile.mkdtemp(prefix="axialzoo_")))
+            return html.failed(as_text(error)), *nothing, gr.skip()
+        files = prediction.write(Path(tempfile.mkdtemp(prefix="axialzoo_")))
         buttons = [gr.DownloadButton(value=str(file), interactive=True) for file in files]
-        return parts.results(found), *buttons, code(model, found.name, names[0])
+        return html.results(prediction), *buttons, python_code(model, prediction.name, names[0])
 
     def layers(self, model: str) -> Any:
-        """The blocks of the model that attend, the middle one chosen."""
+        """Return the choice of blocks with attention, with the middle one selected."""
         try:
             known = blocks(model)
         except EXPECTED:
@@ -158,17 +162,17 @@ class _Page:
         return gr.Dropdown(known, value=known[len(known) // 2] if known else None)
 
     def clicked(self, shown: Image.Image, event: gr.SelectData) -> tuple[float, float]:
-        """The point, in per cent from the left and from the top."""
+        """Return the clicked point, in per cent from the left and from the top."""
         x, y = event.index
         return 100 * x / shown.width, 100 * y / shown.height
 
     def see(self, path: str | None, model: str, layer: str | None, across: float, down: float, kind: str) -> tuple[Any, str]:
-        """What the model sees of the picture, and what attention sees from the point."""
+        """Return the part of the picture that the model sees, and the attention from the point."""
         if path is None:
-            return None, parts.waiting("Choose a picture first.")
+            return None, html.waiting("Choose a picture first.")
         share = (across / 100, down / 100)
         try:
-            picture = opened(Path(path))
-            return visible(model, picture, share), parts.attention_html(attention_view(model, picture, share, layer, kind))
+            picture = open_uploaded(Path(path))
+            return visible(model, picture, share), html.attention_html(attention_view(model, picture, share, layer, kind))
         except EXPECTED as error:
-            return None, parts.failed(as_text(error))
+            return None, html.failed(as_text(error))

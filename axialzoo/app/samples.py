@@ -1,4 +1,4 @@
-"""The pictures that the page offers: those of ``docs/photos``, which install as ``axialzoo/app/samples``."""
+"""The sample pictures of the page: those of ``docs/photos``, which install as ``axialzoo/app/samples``."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ IN_CLONE = Path(__file__).resolve().parents[2] / "docs" / "photos"
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture to try.
+    """A sample picture.
 
     Attributes:
-        path: Where it lies.
-        title: What it is called.
-        alt: What is to be seen on it, for those who do not see it.
-        model: The name of a model that is made for such pictures.
+        path: Path of the file.
+        title: Title of the picture.
+        alt: Alternative text.
+        model: Name of a model for such pictures.
     """
 
     path: Path
@@ -30,12 +30,12 @@ class Sample:
 
 @cache
 def samples() -> tuple[Sample, ...]:
-    """All of them, in the order in which they are shown.
+    """Return all samples, in the order of the page.
 
     Example:
         >>> samples()[0].title
         'Cat'
     """
     folder = INSTALLED if INSTALLED.is_dir() else IN_CLONE
-    found = json.loads((folder / "samples.json").read_text(encoding="utf-8"))
-    return tuple(Sample(folder / one["file"], one["title"], one["alt"], one["model"]) for one in found)
+    entries = json.loads((folder / "samples.json").read_text(encoding="utf-8"))
+    return tuple(Sample(folder / entry["file"], entry["title"], entry["alt"], entry["model"]) for entry in entries)

@@ -1,4 +1,4 @@
-"""The page as a server on this machine. Nothing is fetched from anywhere but here, and nothing is told to anyone."""
+"""The page as a server on this machine. It loads nothing from other servers, and sends no telemetry."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 PORT = 7860
-LARGEST = "64mb"  # of a file that is uploaded
-QUIET = {  # what gradio and the Hub's client would otherwise tell and ask others
+LARGEST = "64mb"  # of an uploaded file
+QUIET = {  # turns off telemetry of gradio and of the Hub's client
     "GRADIO_ANALYTICS_ENABLED": "False",
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
@@ -28,24 +28,24 @@ def serve(
     host: str = "127.0.0.1",
     port: int = PORT,
     wait: bool = True,
-    told: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = lambda text: None,
 ) -> Callable[[], None]:
-    """Serves the page until it is interrupted.
+    """Serve the page until it is interrupted.
 
     Args:
-        models: Names, folders or ``org/repo``; none: every model whose weights are here.
-        host: On which address; the default can be reached from this machine alone.
-        port: On which port; 0 for any that is free.
-        wait: Whether to return only once it has ended.
-        told: Gets the address.
+        models: Names, folders or ``org/repo``; default every model with weights on this machine.
+        host: Address to listen on; the default accepts connections from this machine only.
+        port: Port to listen on; 0 for any free port.
+        wait: Whether to wait until the server ends.
+        log: Gets the address.
 
     Returns:
-        What ends it, where `wait` is False.
+        A function that ends the server, for `wait` False.
 
     Raises:
-        ModuleNotFoundError: where gradio is not installed, saying how to install it.
+        ModuleNotFoundError: where gradio is not installed; the message says how to install it.
         OSError: where the port is taken.
-        CheckpointError, SpecError: for a model that cannot be had.
+        CheckpointError, SpecError: for a model that cannot be loaded.
     """
     if importlib.util.find_spec("gradio") is None:
         raise ModuleNotFoundError("the page needs gradio, which is not installed; pip install 'axialzoo[app]'", name="gradio")
@@ -58,13 +58,13 @@ def serve(
     if not frameworks():
         raise ModuleNotFoundError("neither PyTorch nor Keras is installed; pip install 'axialzoo[torch]' or 'axialzoo[keras-tensorflow]'")
     runners = Runners()
-    taken = _listening(host, port)
+    listener = _bind(host, port)
     server = _server(build(chosen, runners))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]}, daemon=True)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not server.started and thread.is_alive():
         time.sleep(0.02)
-    told(f"the page: http://{host if host != '0.0.0.0' else '127.0.0.1'}:{taken.getsockname()[1]}")
+    log(f"the page: http://{host if host != '0.0.0.0' else '127.0.0.1'}:{listener.getsockname()[1]}")
     threading.Thread(target=_warm, args=(runners, chosen[0]), daemon=True).start()
 
     def end() -> None:
@@ -76,30 +76,30 @@ def serve(
         try:
             thread.join()
         except KeyboardInterrupt:
-            told("ended")
+            log("ended")
         finally:
             end()
     return end
 
 
-def _listening(host: str, port: int) -> socket.socket:
-    """A socket that is bound.
+def _bind(host: str, port: int) -> socket.socket:
+    """Return a bound socket.
 
     Raises:
-        OSError: where that is not possible, such as for a port that is taken.
+        OSError: where binding fails, such as for a port that is taken.
     """
-    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        made.bind((host, port))
+        listener.bind((host, port))
     except OSError as error:
-        made.close()
+        listener.close()
         raise OSError(f"port {port} of {host}: {error.strerror or error}; choose another with --port, such as {port + 1}") from None
-    return made
+    return listener
 
 
 def _server(page: Any) -> Any:
-    """What answers browsers."""
+    """Return the HTTP server of the page."""
     import gradio as gr
     import uvicorn
     from fastapi import FastAPI
@@ -108,26 +108,26 @@ def _server(page: Any) -> Any:
         FastAPI(docs_url=None, redoc_url=None, openapi_url=None), page, path="", ssr_mode=False, footer_links=[], run_history=False,
         theme=_theme(), css_paths=Path(__file__).with_name("page.css"), max_file_size=LARGEST, enable_monitoring=False, pwa=False,
     )  # fmt: skip
-    return uvicorn.Server(uvicorn.Config(_Kept(app), log_level="warning", ws="none"))
+    return uvicorn.Server(uvicorn.Config(_WithContentPolicy(app), log_level="warning", ws="none"))
 
 
-class _Kept:
-    """An application whose answers tell the browser to fetch nothing from elsewhere."""
+class _WithContentPolicy:
+    """An application that adds a content security policy, which forbids the browser to load from other servers."""
 
     def __init__(self, app: Any):
         self._app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        async def told(message: Any) -> None:
+        async def send_with_policy(message: Any) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": [*message["headers"], (b"content-security-policy", POLICY.encode())]}
             await send(message)
 
-        await self._app(scope, receive, told)
+        await self._app(scope, receive, send_with_policy)
 
 
 def _warm(runners: Any, source: str) -> None:
-    """Loads the first model while the page is drawn, so that its first answer comes sooner; errors come again when it is asked for."""
+    """Load the first model while the browser draws the page; an error appears again at the first prediction."""
     from axialzoo.app.models import frameworks
     from axialzoo.errors import EXPECTED
 

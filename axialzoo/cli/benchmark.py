@@ -39,7 +39,7 @@ def run(
     with stdout_kept_clean():
         say_if_compiling(quiet)
         found = benchmark(
-            model, size, batch=batch, threads=threads, rounds=rounds, wanted=wanted, told=lambda text: say(text, quiet), device=device
+            model, size, batch=batch, threads=threads, rounds=rounds, run_targets=wanted, log=lambda text: say(text, quiet), device=device
         )  # fmt: skip
     if as_json:
         emit(found)

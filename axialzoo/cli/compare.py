@@ -63,7 +63,7 @@ def run(
     with stdout_kept_clean():
         found = compare(
             model, names, wanted, Workload(block, span, train, batch), measuring,
-            out=out, overwrite=force, told=lambda text: say(text, quiet),
+            out=out, overwrite=force, log=lambda text: say(text, quiet),
         )  # fmt: skip
     if as_json:
         emit(found)

@@ -54,7 +54,7 @@ def run(
         picture_format(out)  # before anything is computed
         check_output(out, inputs=[image], overwrite=force)
     from axialzoo.analysis.cases import parse_kinds
-    from axialzoo.analysis.explain import Drawn, explain, find_source
+    from axialzoo.analysis.explain import Sampling, explain, find_source
 
     names = parse_kinds(kinds)
     with stdout_kept_clean():
@@ -73,8 +73,8 @@ def run(
     assert place is not None
     with stdout_kept_clean():
         found = explain(
-            source, image, place, kinds=names, layer=layer, drawn=Drawn(samples, seed, device), out=out,
-            told=lambda text: say(text, quiet),
+            source, image, place, kinds=names, layer=layer, sampling=Sampling(samples, seed, device), out=out,
+            log=lambda text: say(text, quiet),
         )  # fmt: skip
     if as_json:
         emit(found)

@@ -30,7 +30,7 @@ def run(
 
     with stdout_kept_clean():
         done = export_model(
-            source, target, framework=framework, size=size, any_size=any_size, overwrite=force, told=lambda text: say(text, quiet)
+            source, target, framework=framework, size=size, any_size=any_size, overwrite=force, log=lambda text: say(text, quiet)
         )
     if as_json:
         emit(done)

@@ -31,4 +31,4 @@ def run(
 
     if "torch" in available():
         say_if_compiling(quiet)
-    serve(model or (), host=host, port=port, told=lambda text: say(text, quiet))
+    serve(model or (), host=host, port=port, log=lambda text: say(text, quiet))

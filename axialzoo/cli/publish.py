@@ -48,7 +48,7 @@ def run(
     with stdout_kept_clean():
         done = publish(
             source, repo, private=private, tag=tag, revision=revision, dry_run=place, evaluations=[_read(path) for path in figures or ()],
-            base_model=base_model, float64=float64, overwrite=force, told=lambda text: say(text, quiet),
+            base_model=base_model, float64=float64, overwrite=force, log=lambda text: say(text, quiet),
         )  # fmt: skip
     if as_json:
         emit(done)

@@ -40,7 +40,7 @@ def run(
         _list(as_json)
         return
     with stdout_kept_clean(), _progress(quiet or as_json) as update:
-        done = pull(name, address=address, force=force, keep=keep, progress=update, told=lambda text: say(text, quiet))
+        done = pull(name, address=address, force=force, keep=keep, progress=update, log=lambda text: say(text, quiet))
     if as_json:
         emit(done)
     else:

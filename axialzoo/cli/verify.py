@@ -37,7 +37,7 @@ def run(
 
     with stdout_kept_clean():
         say_if_compiling(quiet)
-        report = verify(source, float64, told=lambda text: say(text, quiet), device=device)
+        report = verify(source, float64, log=lambda text: say(text, quiet), device=device)
     if as_json:
         emit(report)
     else:

@@ -1,4 +1,4 @@
-"""Predicting many pictures: in worker processes or on Ray, into files of results that are whole or not there.
+"""Batch prediction of many pictures, in worker processes or on Ray; each file of results appears complete or not at all.
 
 from axialzoo.engine import predict_batch
 

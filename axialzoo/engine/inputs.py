@@ -1,4 +1,4 @@
-"""What is to be predicted, cut into chunks: each is so many pictures that one worker does at a time, and one file of results."""
+"""The input pictures, cut into chunks. A worker predicts one chunk at a time and writes it as one file of results."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ TAR, PARQUET = ".tar", ".parquet"
 
 @dataclass(frozen=True)
 class Chunk:
-    """Pictures that follow one another in the input.
+    """Consecutive pictures of the input.
 
     Attributes:
-        number: Its place among the chunks, from 0.
-        shard: The tar or Parquet file that they are in; empty where they are files.
+        number: Index of the chunk, from 0.
+        shard: The tar or Parquet file of the pictures; empty where each is a file of its own.
         paths: The files.
-        start, stop: Of a shard: from which picture on, and before which it ends.
+        start, stop: Range of pictures in the shard; `stop` is excluded.
     """
 
     number: int
@@ -48,24 +48,24 @@ class Chunk:
 
 
 def chunks_of(paths: Sequence[str | os.PathLike], size: int) -> list[Chunk]:
-    """Chunks of at most `size` pictures, in the order of the input.
+    """Split the input into chunks of at most `size` pictures, in order.
 
     Args:
-        paths: Pictures, tar shards, Parquet files, and folders of these, which are gone through by name, folders in them too. A shard
-            that cannot be read counts as one picture, whose row says why.
+        paths: Pictures, tar shards, Parquet files, and folders of these. A folder is read in the order of names, with its subfolders. A
+            shard that cannot be read counts as one picture, and its row holds the error.
 
     Raises:
-        DataError: where there is no such file, or nothing to predict.
+        DataError: for a missing file, or an input without pictures.
     """
-    found: list[Chunk] = []
+    chunks: list[Chunk] = []
     loose: list[str] = []
 
     def close() -> None:
         if loose:
-            found.append(Chunk(len(found), paths=tuple(loose)))
+            chunks.append(Chunk(len(chunks), paths=tuple(loose)))
             loose.clear()
 
-    for path in (file for given in paths for file in _files(Path(given))):
+    for path in (file for path_argument in paths for file in _files(Path(path_argument))):
         if path.suffix.lower() not in (TAR, PARQUET):
             loose.append(str(path))
             if len(loose) == size:
@@ -73,16 +73,19 @@ def chunks_of(paths: Sequence[str | os.PathLike], size: int) -> list[Chunk]:
             continue
         close()
         count = _count(str(path))
-        found += [Chunk(len(found) + at, str(path), (), first, min(first + size, count)) for at, first in enumerate(range(0, count, size))]
+        chunks += [
+            Chunk(len(chunks) + offset, str(path), (), first, min(first + size, count))
+            for offset, first in enumerate(range(0, count, size))
+        ]
     close()
-    if not found:
+    if not chunks:
         looked = ", ".join((*SUFFIXES, TAR, PARQUET))
         raise DataError(f"{', '.join(map(str, paths))}: expected pictures, tar shards or Parquet files, found none; looked for {looked}")
-    return found
+    return chunks
 
 
 def pictures_of(chunk: Chunk) -> Iterator[ImagePrediction]:
-    """The pictures of a chunk, each opened when it is asked for; one that cannot be read says why."""
+    """Open the pictures of a chunk one by one; a picture that cannot be read has an error."""
     if not chunk.shard:
         yield from (open_picture(Path(path)) for path in chunk.paths)
     elif chunk.shard.lower().endswith(TAR):
@@ -139,7 +142,7 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def _count(shard: str) -> int:
-    """Of pictures in a shard, and one more where it is damaged."""
+    """Return the number of pictures in a shard, plus one where it is damaged."""
     if shard.lower().endswith(TAR):
         members, damage = _pictures_in_tar(shard)
         return len(members) + bool(damage)
@@ -151,11 +154,11 @@ def _count(shard: str) -> int:
 
 @lru_cache(maxsize=1)
 def _pictures_in_tar(shard: str) -> tuple[list[Member], str]:
-    """Its chunks are done one after the other, so that the last shard is the one asked for again."""
+    """Return the pictures of a tar shard and its damage. The cache holds one shard, because its chunks follow one another."""
     members, damage = scan_tar(shard)
     keys, maps = {member.name.rpartition(".")[0] for member in members}, f".{MAP}"
-    pictures = [one for one in members if one.name.lower().endswith(SUFFIXES)]
-    return [one for one in pictures if not (one.name.endswith(maps) and one.name.removesuffix(maps) in keys)], damage
+    pictures = [member for member in members if member.name.lower().endswith(SUFFIXES)]
+    return [member for member in pictures if not (member.name.endswith(maps) and member.name.removesuffix(maps) in keys)], damage
 
 
 @lru_cache(maxsize=1)

@@ -1,6 +1,6 @@
-"""Workers that are actors of Ray Data, on this machine or a cluster: `pip install 'axialzoo[ray]'`. The same work as on processes.
+"""Workers that are actors of Ray Data, on this machine or a cluster: `pip install 'axialzoo[ray]'`.
 
-On a cluster every node needs axialzoo installed, and the pictures and the folder of results at the same path (a shared file system).
+On a cluster every node needs axialzoo, and the pictures and the folder of results at the same path (a shared file system).
 """
 
 from __future__ import annotations
@@ -17,44 +17,44 @@ from axialzoo.engine.worker import set_threads
 
 
 class Actor:
-    """A worker: Ray makes one of it for each place in its pool, and another where one died."""
+    """A worker of Ray's pool; Ray replaces an actor that dies."""
 
     def __init__(self, work: dict[str, Any]):
         self.work = Work(**work)
         set_threads(self.work)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        return self.work.do(Chunk.from_json(json.loads(row["chunk"])))
+        return self.work.run_chunk(Chunk.from_json(json.loads(row["chunk"])))
 
 
 def run_on_ray(work: Work, chunks: Sequence[Chunk], workers: int, address: str | None = None) -> Iterator[dict[str, int]]:
-    """Does all chunks, in any order; yields what each had as it is done.
+    """Predict all chunks, in any order; yield the counts of each finished chunk.
 
-    Ray Data holds back what the workers do not keep up with, and starts a worker and its chunk again where one dies.
+    Ray Data limits the chunks in flight, and repeats the chunk of a worker that dies.
 
     Args:
-        address: Of a cluster, such as ``"ray://head:10001"`` or ``"auto"``; None: Ray on this machine alone, ended afterwards.
+        address: Address of a cluster, such as ``"ray://head:10001"`` or ``"auto"``; None runs Ray on this machine for this call.
 
     Raises:
-        ModuleNotFoundError: where Ray is not installed, saying how to install it.
+        ModuleNotFoundError: where Ray is not installed; the message says how to install it.
     """
-    ray = started(address, workers * work.threads)
+    ray = start_ray(address, workers * work.threads)
     try:
         rows = [{"chunk": json.dumps(chunk.to_json())} for chunk in chunks]
-        made = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
+        results = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
             Actor,
             fn_constructor_args=(work.to_json(),),
             compute=ray.data.ActorPoolStrategy(size=min(workers, len(rows))),
             num_cpus=work.threads,
         )
-        for row in made.iter_rows():
+        for row in results.iter_rows():
             yield {name: int(row[name]) for name in ("number", "pictures", "errors")}
     finally:
         ray.shutdown()
 
 
-def started(address: str | None, cores: int) -> Any:
-    """Ray, connected to a cluster, or begun here with so many cores, without a page and without telling anyone."""
+def start_ray(address: str | None, cores: int) -> Any:
+    """Connect to a cluster, or start Ray here with `cores` cores, without dashboard and usage statistics."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")

@@ -1,8 +1,8 @@
-"""A run of batch prediction as it lies in its folder: what it is, and which of its files are there.
+"""The folder of a run of batch prediction: its plan, and the files of results that exist.
 
 results.parquet/
-  _plan.json               what the run is; programs that read folders of Parquet pass over names that begin with _
-  part-000000.parquet      of each chunk its rows; there when it is whole
+  _plan.json               the plan of the run; readers of Parquet folders ignore names that begin with _
+  part-000000.parquet      the rows of a chunk; the file exists once it is complete
   part-000001.parquet
 """
 
@@ -26,19 +26,19 @@ NOTE = "_plan.json"
 
 @dataclass(frozen=True)
 class Plan:
-    """What decides every byte of the results.
+    """All settings that determine the bytes of the results.
 
     Attributes:
         model: The checkpoint's name.
-        digest: Of its weights.
-        framework, backend, optimized: What computes: see :class:`axialzoo.runtime.Runner`.
-        threads: Of each worker.
+        digest: Digest of its weights.
+        framework, backend, optimized: See :class:`axialzoo.runtime.Runner`.
+        threads: Threads of each worker.
         batch: Pictures computed at once.
-        tta: As :func:`axialzoo.tasks.tta_from_options` takes them.
-        top: How many classes or objects are told of.
-        pictures, parts: How many there are, of pictures and of files of results.
+        tta: Options of :func:`axialzoo.tasks.tta_from_options`.
+        top: Number of classes or objects per row.
+        pictures, parts: Number of pictures, and of files of results.
         input: Digest of the pictures' names in their order, shards with their sizes.
-        device: Where it computes, as the user named it; None for the one that the framework takes by itself.
+        device: Device as the user named it; None for the default device of the framework.
     """
 
     model: str
@@ -61,39 +61,39 @@ class Plan:
 
 
 def input_digest(chunks: Sequence[Chunk]) -> str:
-    """Of which pictures are in which chunk."""
-    made = hashlib.sha256()
+    """Digest of the assignment of pictures to chunks."""
+    hasher = hashlib.sha256()
     for chunk in chunks:
         size = os.path.getsize(chunk.shard) if chunk.shard else 0
-        made.update(json.dumps([chunk.to_json(), size]).encode())
-    return f"sha256:{made.hexdigest()}"
+        hasher.update(json.dumps([chunk.to_json(), size]).encode())
+    return f"sha256:{hasher.hexdigest()}"
 
 
 def part_path(folder: Path, number: int) -> Path:
-    """Where the rows of chunk `number` lie."""
+    """Return the path of the file of results of chunk `number`."""
     return folder / f"part-{number:06}{folder.suffix}"
 
 
 def open_run(folder: Path, plan: Plan, inputs: Sequence[str | os.PathLike], *, resume: bool, overwrite: bool) -> None:
-    """Makes the folder of a run, or makes sure that the one there is this run.
+    """Create the folder of a run, or check that the existing folder belongs to this run.
 
     Args:
-        resume: Go on with what is there; where nothing is, begin.
-        overwrite: Remove what is there.
+        resume: Continue an existing run; start a new one if there is none.
+        overwrite: Remove an existing run.
 
     Raises:
         ValueError: for a name that is neither of Parquet nor of JSON lines.
-        FileExistsError: where something is there that this run may not touch.
+        FileExistsError: where the folder exists and holds something else.
     """
     check_format(folder)
     if resume and (folder / NOTE).is_file():
         before, now = json.loads((folder / NOTE).read_text()), plan.to_json()
         differing = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
         if differing:
-            told = "; ".join(f"{key} was {before.get(key)!r}, is {now.get(key)!r}" for key in differing)
-            raise FileExistsError(f"{folder}: holds another run ({NOTE}): {told}; choose another folder, or replace it (--force)")
-        for left in folder.glob(".*.part-*"):  # of a process that was killed as it wrote
-            left.unlink(missing_ok=True)
+            differences = "; ".join(f"{key} was {before.get(key)!r}, is {now.get(key)!r}" for key in differing)
+            raise FileExistsError(f"{folder}: holds another run ({NOTE}): {differences}; choose another folder, or replace it (--force)")
+        for leftover in folder.glob(".*.part-*"):  # from a process that was killed while writing
+            leftover.unlink(missing_ok=True)
         return
     if os.path.lexists(folder) and not (resume and folder.is_dir() and not any(folder.iterdir())):
         check_output(folder, inputs=inputs, overwrite=overwrite)
@@ -105,11 +105,11 @@ def open_run(folder: Path, plan: Plan, inputs: Sequence[str | os.PathLike], *, r
 
 
 def check_format(folder: Path) -> None:
-    """Raises ValueError for a name that is neither of Parquet nor of JSON lines."""
+    """Raise ValueError for a name that is neither of Parquet nor of JSON lines."""
     if folder.suffix not in FORMATS:
         raise ValueError(f"out: expected a name that ends in {' or '.join(FORMATS)}, found {str(folder)!r}")
 
 
 def pending_chunks(folder: Path, chunks: Sequence[Chunk]) -> list[Chunk]:
-    """Those whose results are not there."""
+    """Return the chunks without a file of results."""
     return [chunk for chunk in chunks if not part_path(folder, chunk.number).is_file()]

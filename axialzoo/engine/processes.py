@@ -1,4 +1,4 @@
-"""Workers that are processes of this machine. One that dies is replaced, and its chunk done again."""
+"""Workers that are processes of this machine. A worker that dies is replaced, and its chunk is predicted again."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from axialzoo.engine.inputs import Chunk
 from axialzoo.engine.work import Work
 from axialzoo.runtime.ipc import WorkerDied, WorkerError, WorkerProcess
 
-DEATHS = 5  # of workers, one after the other without a chunk done between them, before it is the work's fault
+DEATHS = 5  # of workers without a finished chunk between them, before the run stops
 
 
 def run_on_processes(work: Work, chunks: Sequence[Chunk], workers: int) -> Iterator[dict[str, int]]:
-    """Do all chunks, in any order; yield the counts of each as it is done.
+    """Predict all chunks, in any order; yield the counts of each finished chunk.
 
-    A worker has at most one chunk, reads its pictures and writes its results itself: memory does not grow with the number of pictures.
+    A worker has at most one chunk, reads its pictures and writes its results: memory does not grow with the number of pictures.
 
     Raises:
-        WorkerError: where a chunk cannot be written, or the workers die again and again; what is done by then stays.
+        WorkerError: where a chunk cannot be written, or workers die repeatedly; the finished files stay.
     """
     waiting, answers = deque(chunks), queue.SimpleQueue()
     working: dict[int, _Worker] = {}
@@ -53,13 +53,13 @@ def run_on_processes(work: Work, chunks: Sequence[Chunk], workers: int) -> Itera
 
 
 class _Worker:
-    """A worker process, and the chunk that it has; each of its answers or errors goes to `answers` with itself."""
+    """A worker process and its chunk. It puts itself into `answers` with each answer or error."""
 
     def __init__(self, work: Work, place: int, workers: int, answers: queue.SimpleQueue):
         self.place, self._answers = place, answers
         self.chunk: Chunk | None = None
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-        needed = work.backend and len(cores) >= workers * work.threads  # TensorFlow and JAX heed nothing else
+        needed = work.backend and len(cores) >= workers * work.threads  # TensorFlow and JAX respect no other setting
         self.process = WorkerProcess(
             "axialzoo.engine.worker",
             threads=work.threads,
@@ -69,7 +69,7 @@ class _Worker:
         self._ask({"do": "begin", "work": work.to_json()})
 
     def give(self, chunk: Chunk) -> None:
-        """Ask for the results of a chunk."""
+        """Request the results of a chunk."""
         self.chunk = chunk
         self._ask({"do": "chunk", "chunk": chunk.to_json()})
 

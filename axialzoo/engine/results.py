@@ -1,4 +1,4 @@
-"""Rows of results, and the two kinds of file they go to."""
+"""Rows of results, and the two formats of their files."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from axialzoo.runtime.predict import ImagePrediction
 FORMATS = (".parquet", ".jsonl")  # of results
 
 
-def row_of(one: ImagePrediction, top: int | None = None) -> dict[str, Any]:
-    """A picture and what was found, of any task.
+def row_of(prediction: ImagePrediction, top: int | None = None) -> dict[str, Any]:
+    """Return the row of a predicted picture, for any task.
 
     Args:
-        one: With one result, or an error.
-        top: How many classes or objects to tell of; default as `to_json` of the result.
+        prediction: A picture with one result, or an error.
+        top: Number of classes or objects; default as `to_json` of the result.
 
     Returns:
-        ``picture`` its name; ``width``, ``height`` in pixels, None where it cannot be read; ``labels`` and ``scores`` of what was found,
-        best first; ``result`` as `axialzoo predict --json` has it; ``error`` why it cannot be read, else None.
+        ``picture`` its name; ``width``, ``height`` in pixels, None where it cannot be read; ``labels`` and ``scores`` of the classes or
+        objects, best first; ``result`` as `axialzoo predict --json` has it; ``error`` of a picture that cannot be read, else None.
     """
-    if one.picture is None:
-        return {**_nothing(printable(str(one.path))), "error": printable(one.error)}
+    if prediction.picture is None:
+        return {**_nothing(printable(str(prediction.path))), "error": printable(prediction.error)}
     limit = {} if top is None else {"top": top}
-    result = one.results[0]
-    found = result.summary(**limit)
+    result = prediction.results[0]
+    summary = result.summary(**limit)
     return {
-        "picture": printable(str(one.path)),
-        "width": one.picture.width,
-        "height": one.picture.height,
-        "labels": [label for label, _ in found],
-        "scores": [score for _, score in found],
+        "picture": printable(str(prediction.path)),
+        "width": prediction.picture.width,
+        "height": prediction.picture.height,
+        "labels": [label for label, _ in summary],
+        "scores": [score for _, score in summary],
         "result": result.to_json(**limit),
         "error": None,
     }
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Writes the rows as JSON lines or as Parquet, as the suffix of `path` says, whole or not at all; in Parquet ``result`` is JSON text.
+    """Write the rows as JSON lines or Parquet, by the suffix of `path`, completely or not at all; in Parquet ``result`` is JSON text.
 
     Raises:
         ModuleNotFoundError: for Parquet where pyarrow is not installed.

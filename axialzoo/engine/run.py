@@ -1,4 +1,4 @@
-"""Batch prediction from its beginning to its end."""
+"""`predict_batch`: batch prediction, from the arguments to the folder of results."""
 
 from __future__ import annotations
 
@@ -47,37 +47,37 @@ def predict_batch(
     progress: Callable[[int, int], None] | None = None,
     **tta: Unpack[TTAOptions],
 ) -> dict[str, Any]:
-    """Predicts many pictures in several processes, into a folder of files of results.
+    """Predict many pictures in several processes, and write a folder of files of results.
 
-    Every file appears whole or not at all, so that a run that was stopped goes on with what is missing; a worker that dies is replaced.
-    Rows are in the order of the input, the same to the byte for any number of workers. A picture that cannot be read is a row with an
+    Every file appears complete or not at all, so a stopped run resumes with the missing files. A worker that dies is replaced. Rows are
+    in the order of the input, and their bytes do not depend on the number of workers. A picture that cannot be read is a row with an
     error.
 
     Args:
         inputs: Pictures, tar shards, Parquet files, and folders of these.
         model: Folder, registry name with weights, ``name.tag`` or ``org/repo[@revision]``.
         out: Folder to write: ``results.parquet`` or ``results.jsonl``, with a file for each chunk.
-        workers: Processes; default as many as there are cores for.
-        threads: Of each. Processes use cores better than threads do; more threads spare memory. Another number may give other last bits.
+        workers: Number of processes; default cores / threads.
+        threads: Threads of each process. Processes use cores better; threads need less memory. Another number may change the last bits.
         engine: ``"processes"`` of this machine, or ``"ray"``.
-        address: Of a cluster of Ray; default Ray on this machine.
-        resume: Go on with what lies in `out`.
-        overwrite: Replace what lies in `out`.
+        address: Address of a Ray cluster; default Ray on this machine.
+        resume: Continue the run in `out`.
+        overwrite: Replace the run in `out`.
         framework, optimize, device: As of :class:`axialzoo.runtime.Runner`; all workers share the device.
-        chunk: Pictures of a file of results, which are done again when a worker dies.
+        chunk: Pictures per file of results; the unit that is repeated when a worker dies.
         batch_size: Pictures computed at once.
-        top: How many classes or objects to tell of.
-        progress: Called with how many pictures are done, and how many there are.
+        top: Number of classes or objects per row.
+        progress: Called with the number of finished pictures, and of all.
         tta: ``tile``, ``overlap``, ``hflip``, ``scales``: see :func:`axialzoo.tasks.tta_from_options`.
 
     Returns:
-        ``model``, ``digest``, ``out``, ``pictures``, ``parts``; of this call ``done`` (pictures), ``errors`` (of them) and ``seconds``.
+        ``model``, ``digest``, ``out``, ``pictures``, ``parts``; of this call ``done`` (pictures), ``errors`` (among them) and ``seconds``.
 
     Raises:
-        DataError: where there is nothing to predict.
-        FileExistsError: where `out` holds something else than this run.
-        SpecError: for an engine that does not exist, and looks that the model's task does not understand.
-        WorkerError: where workers cannot do it.
+        DataError: for an input without pictures.
+        FileExistsError: where `out` holds something other than this run.
+        SpecError: for an unknown engine, and test-time augmentation that the model's task does not support.
+        WorkerError: where the workers fail.
 
     Example:
         >>> import tempfile
@@ -101,28 +101,28 @@ def predict_batch(
     if len(names) != 1:
         raise SpecError(f"framework: expected one, found {framework!r}")
     backend = process_backend() if names[0] == "keras" else None
-    checkpoint, asked = fetch_checkpoint(model), tta_from_options(**tta)
-    check_decodable(checkpoint.config, asked)
+    checkpoint, tta_config = fetch_checkpoint(model), tta_from_options(**tta)
+    check_decodable(checkpoint.config, tta_config)
     chunks = chunks_of(inputs, chunk)
     config, total = checkpoint.config, sum(map(len, chunks))
     optimized = optimize and optimizable(backend, "float32", "cpu" if device == AUTO else device)
     plan = Plan(
-        config.model, config.digest, names[0], backend, optimized, threads, batch_size, dict(asked.asked), top, total, len(chunks),
+        config.model, config.digest, names[0], backend, optimized, threads, batch_size, dict(tta_config.asked), top, total, len(chunks),
         input_digest(chunks), None if device == AUTO else device,
     )  # fmt: skip
     open_run(folder, plan, inputs, resume=resume, overwrite=overwrite)
-    left = pending_chunks(folder, chunks)
+    pending = pending_chunks(folder, chunks)
     where = str(checkpoint.folder.resolve())
     work = Work(
         str(model), where, config.digest, str(folder.resolve()), names[0], backend, optimize, dict(tta), top, batch_size, threads, device
     )
     workers = workers or max(cores() // threads, 1)
-    counted, errors, started = total - sum(map(len, left)), 0, time.monotonic()
-    if left:
-        found = run_on_ray(work, left, workers, address) if engine == "ray" else run_on_processes(work, left, workers)
-        for one in found:
-            counted, errors = counted + one["pictures"], errors + one["errors"]
+    predicted, errors, started = total - sum(map(len, pending)), 0, time.monotonic()
+    if pending:
+        finished = run_on_ray(work, pending, workers, address) if engine == "ray" else run_on_processes(work, pending, workers)
+        for counts in finished:
+            predicted, errors = predicted + counts["pictures"], errors + counts["errors"]
             if progress:
-                progress(counted, total)
+                progress(predicted, total)
     about = {"model": config.model, "digest": config.digest, "out": str(folder), "pictures": total, "parts": len(chunks)}
-    return {**about, "done": sum(map(len, left)), "errors": errors, "seconds": round(time.monotonic() - started, 3)}
+    return {**about, "done": sum(map(len, pending)), "errors": errors, "seconds": round(time.monotonic() - started, 3)}

@@ -1,4 +1,4 @@
-"""What a worker does, in a process of this machine or in an actor of Ray: a chunk of pictures becomes a file of results."""
+"""The work of a worker, a process or an actor of Ray: it turns a chunk of pictures into a file of results."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from axialzoo.tasks import tta_from_options
 
 @dataclass(frozen=True)
 class Work:
-    """All that a worker has to know; it can be written as JSON.
+    """All settings of a worker, which can be written as JSON.
 
     Attributes:
-        source: Of the checkpoint, as :func:`axialzoo.hub.fetch_checkpoint` takes it.
-        folder: Where it lies on the machine that sends the work; where it does not lie there, the worker fetches `source`.
-        digest: That it must have.
+        source: The checkpoint, as :func:`axialzoo.hub.fetch_checkpoint` takes it.
+        folder: Its folder on the machine that sends the work; a worker without that folder fetches `source`.
+        digest: Expected digest of the checkpoint.
         out: Folder of the results.
         framework, backend, optimize, tta, top, batch, threads, device: See :class:`axialzoo.engine.plan.Plan`.
     """
@@ -48,10 +48,10 @@ class Work:
 
     @cached_property
     def runner(self) -> Runner:
-        """The checkpoint as a function.
+        """Runner of the checkpoint.
 
         Raises:
-            ValueError: where it has changed meanwhile.
+            ValueError: where the checkpoint has changed since the run started.
         """
         here = Path(self.folder).is_dir()
         checkpoint = load_checkpoint(self.folder, verify=False) if here else fetch_checkpoint(self.source)  # verified by the sender
@@ -59,13 +59,15 @@ class Work:
             raise ValueError(f"{checkpoint.folder}: expected digest {self.digest}, found {checkpoint.config.digest}")
         return Runner(checkpoint, self.framework, self.backend, compiled=True, optimize=self.optimize, device=self.device)
 
-    def do(self, chunk: Chunk) -> dict[str, int]:
-        """Writes the results of a chunk, whole or not at all.
+    def run_chunk(self, chunk: Chunk) -> dict[str, int]:
+        """Predict a chunk and write its results, completely or not at all.
 
         Returns:
-            Its ``number``, how many ``pictures`` it has, and how many of them are ``errors``.
+            Its ``number``, and the counts ``pictures`` and ``errors``.
         """
-        opened = pictures_of(chunk)
-        rows = [row_of(one, self.top) for one in predict_opened([self.runner], opened, self.batch, tta_from_options(**self.tta))]
+        images = pictures_of(chunk)
+        rows = [
+            row_of(prediction, self.top) for prediction in predict_opened([self.runner], images, self.batch, tta_from_options(**self.tta))
+        ]
         write_rows(part_path(Path(self.out), chunk.number), rows)
         return {"number": chunk.number, "pictures": len(rows), "errors": sum(row["error"] is not None for row in rows)}

@@ -1,8 +1,8 @@
-"""``python -m axialzoo.engine.worker``: does chunks in a process of its own, until its input ends.
+"""``python -m axialzoo.engine.worker``: predicts chunks in its own process, until its input ends.
 
-Messages are those of :mod:`axialzoo.runtime.ipc`: first ``{"do": "begin", "work"}`` with a :class:`axialzoo.engine.work.Work`, answered
-with its device once the model is loaded, then ``{"do": "chunk", "chunk"}``, each answered with its counts. Pictures and results never
-pass through here.
+Messages are those of :mod:`axialzoo.runtime.ipc`. The first is ``{"do": "begin", "work"}`` with a :class:`axialzoo.engine.work.Work`; the
+worker loads the model and answers with its device. Each ``{"do": "chunk", "chunk"}`` is answered with its counts. Messages never hold
+pictures or results.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class Handler:
             self.work = Work(**message["work"])
             set_threads(self.work)
             return {"device": self.work.runner.device}, {}  # loads the model
-        return self.work.do(Chunk.from_json(message["chunk"])), {}
+        return self.work.run_chunk(Chunk.from_json(message["chunk"])), {}
 
 
 def set_threads(work: Work) -> None:
-    """Set as many threads as the work says, where the environment came too late or is not heeded."""
+    """Set the number of threads of PyTorch, which ignores the environment once it is imported."""
     if work.framework == "torch":
         import torch
 

@@ -1,4 +1,4 @@
-"""Exported files as functions of arrays, and outputs in one order, so that they compare."""
+"""Exported files as functions of arrays, with outputs in a fixed order for the comparison."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Run = Callable[[np.ndarray], list[np.ndarray]]  # (N, H, W, C) to the outputs
 
 
 class Original:
-    """A live model as a function: images (N, H, W, C) to its outputs, laid out as it gives them.
+    """A live model as a function from images (N, H, W, C) to its outputs in their own layout.
 
     Attributes:
-        channels: Of its images.
+        channels: Number of image channels.
     """
 
     def __init__(self, run: Run, channels: int):
@@ -29,16 +29,16 @@ class Original:
 
 
 def flatten_outputs(outputs: Any, array: Callable[[Any], Any]) -> list[np.ndarray]:
-    """The arrays of a tensor, or of a dictionary or list of outputs, by name where they have names: runtimes keep no other order."""
+    """Flatten a tensor, dictionary or list of outputs to arrays, sorted by name, because runtimes keep no other order."""
     if isinstance(outputs, Mapping):
-        return [one for name in sorted(outputs, key=sort_key) for one in flatten_outputs(outputs[name], array)]
+        return [leaf for name in sorted(outputs, key=sort_key) for leaf in flatten_outputs(outputs[name], array)]
     if isinstance(outputs, (list, tuple)):
-        return [one for value in outputs for one in flatten_outputs(value, array)]
+        return [leaf for value in outputs for leaf in flatten_outputs(value, array)]
     return [np.asarray(array(outputs))]
 
 
 def names_of(outputs: Any, spec: Model) -> list[str]:
-    """What each tensor of `outputs` is called, in the order in which they come: ``"semantic"``, ``"boxes.0"``."""
+    """Return the name of each tensor of `outputs`, in their order: ``"semantic"``, ``"boxes.0"``."""
     if not isinstance(outputs, Mapping):
         return [] if spec.head is None else list(spec.head.outputs(spec.backbone))
     return [
@@ -48,26 +48,26 @@ def names_of(outputs: Any, spec: Model) -> list[str]:
     ]
 
 
-def load_exported(path: Path, suffix: str, place: str) -> Run:
-    """The file that was written, read again and run by its own runtime.
+def load_exported(path: Path, suffix: str, exporter: str) -> Run:
+    """Load an exported file in its own runtime.
 
     Args:
-        path: Of the file or folder.
-        suffix: Of :data:`axialzoo.exports.routes.FORMATS`.
-        place: Who wrote it, which says how it takes images: PyTorch channels first, Keras as its settings say.
+        path: The file or folder.
+        suffix: A suffix of :data:`axialzoo.exports.export_matrix.FORMATS`.
+        exporter: The framework that wrote it, which decides the layout of images: PyTorch channels first, Keras by its settings.
     """
-    last = channels_last(place)
+    is_channels_last = channels_last(exporter)
 
-    def taken(x: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(x if last else x.transpose(0, 3, 1, 2))
+    def to_layout(x: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(x if is_channels_last else x.transpose(0, 3, 1, 2))
 
     run = {".pt2": _torch, ".onnx": _onnx, ".tflite": _litert, "": _saved_model}[suffix](path)
-    return lambda x: run(taken(x))
+    return lambda x: run(to_layout(x))
 
 
-def channels_last(place: str) -> bool:
-    """Whether images and maps of a model made there have channels last, (N, H, W, C): Keras's do, as its settings say."""
-    if place == "torch":
+def channels_last(exporter: str) -> bool:
+    """Return whether images and maps of an exporter have channels last, (N, H, W, C), as the settings of Keras may say."""
+    if exporter == "torch":
         return False
     import keras
 
@@ -93,14 +93,14 @@ def _onnx(path: Path) -> Run:
     names = [output.name for output in session.get_outputs()]
 
     def run(x: np.ndarray) -> list[np.ndarray]:
-        found = dict(zip(names, session.run(None, {session.get_inputs()[0].name: x})))
-        return [np.asarray(found[name]) for name in sorted(found, key=sort_key)]
+        outputs = dict(zip(names, session.run(None, {session.get_inputs()[0].name: x})))
+        return [np.asarray(outputs[name]) for name in sorted(outputs, key=sort_key)]
 
     return run
 
 
 def sort_key(name: str) -> tuple[str, int]:
-    """``"boxes.10"`` after ``"boxes.9"``."""
+    """Return a key that sorts ``"boxes.10"`` after ``"boxes.9"``."""
     base, _, level = name.partition(".")
     return base, int(level) if level.isdigit() else 0
 
@@ -110,11 +110,11 @@ def _litert(path: Path) -> Run:
 
     interpreter = tensorflow.lite.Interpreter(str(path))
     ((name, runner),) = [(key, interpreter.get_signature_runner(key)) for key in interpreter.get_signature_list()]
-    (given,) = interpreter.get_signature_list()[name]["inputs"]
+    (input_name,) = interpreter.get_signature_list()[name]["inputs"]
 
     def run(x: np.ndarray) -> list[np.ndarray]:
-        found = runner(**{given: x})
-        return [found[key] for key in sorted(found, key=sort_key)]
+        outputs = runner(**{input_name: x})
+        return [outputs[key] for key in sorted(outputs, key=sort_key)]
 
     return run
 

@@ -1,4 +1,4 @@
-"""Any of our formats to any other, bit by bit. The frameworks are imported where their own formats need them."""
+"""Conversion between the formats of axialzoo, bit by bit. Functions import a framework where its own format needs it."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ FORMATS = {".safetensors": "safetensors", ".pth": "torch", ".pt": "torch", ".wei
 
 
 def convert(source, target, model: str | None = None, *, overwrite: bool = False) -> dict[str, object]:
-    """Writes the checkpoint `source` as `target`; what is what is told by the names.
+    """Convert the checkpoint `source` to `target`; the names of both say their formats.
 
     Args:
-        source: A folder with ``config.json`` and ``model.safetensors`` (or what :func:`axialzoo.hub.resolve`
-            finds), a ``.safetensors``, ``.pth``, ``.weights.h5`` or ``.keras`` file.
-        target: One of the same; a name without suffix is a folder.
-        model: Registered name, for a file that neither says what it is nor has a ``config.json`` beside it.
-        overwrite: Whether a checkpoint that is at `target` already may be replaced.
+        source: A folder with ``config.json`` and ``model.safetensors`` (or a name that :func:`axialzoo.hub.resolve`
+            resolves), a ``.safetensors``, ``.pth``, ``.weights.h5`` or ``.keras`` file.
+        target: A folder or a file of one of these formats; a name without suffix is a folder.
+        model: Registered name, for a file that neither says what it is nor has a ``config.json`` in its folder.
+        overwrite: Whether to replace a checkpoint that exists at `target`.
 
     Returns:
         ``source``, ``target``, their formats ``from`` and ``to``, ``model``, ``tensors`` and ``values`` (how many),
         ``digest`` (of the target, read back: it equals the source's).
 
     Raises:
-        CheckpointError: for a suffix, a file or a model that is not what it should be; nothing is written then.
-        FileExistsError: where `target` is there already and `overwrite` is not said.
+        CheckpointError: for a wrong suffix, file or model; then nothing is written.
+        FileExistsError: where `target` exists and `overwrite` is False.
         ValueError: for an empty `target`, and one that is the source.
 
     Example:
@@ -55,8 +55,8 @@ def convert(source, target, model: str | None = None, *, overwrite: bool = False
     """
     check_output(target, overwrite=True)  # an empty name would be the current folder
     source, target = str(source), Path(target)
-    kind, wanted = format_of(source), format_of(target)
-    folder = resolve(source) if kind == "folder" else Path(source)
+    source_format, target_format = format_of(source), format_of(target)
+    folder = resolve(source) if source_format == "folder" else Path(source)
     check_target(target, overwrite, inputs=(folder, folder / CONFIG, folder / WEIGHTS))
     config, tensors = read_any(folder, model)
     before = config.digest
@@ -67,8 +67,8 @@ def convert(source, target, model: str | None = None, *, overwrite: bool = False
     return {
         "source": source,
         "target": str(target),
-        "from": kind,
-        "to": wanted,
+        "from": source_format,
+        "to": target_format,
         "model": config.model,
         "tensors": len(tensors),
         "values": sum(math.prod(array.shape) for array in tensors.values()),
@@ -77,7 +77,7 @@ def convert(source, target, model: str | None = None, *, overwrite: bool = False
 
 
 def format_of(path) -> str:
-    """``"folder"``, ``"safetensors"``, ``"torch"`` or ``"keras"``, from a path's name.
+    """Return the format that a path's name says: ``"folder"``, ``"safetensors"``, ``"torch"`` or ``"keras"``.
 
     Raises:
         CheckpointError: for a suffix that is none of them.
@@ -98,7 +98,7 @@ def format_of(path) -> str:
 
 
 def read_any(source, model: str | None = None) -> tuple[Config, Tensors]:
-    """Config and verified tensors of a checkpoint in any format; `model` as for :func:`convert`."""
+    """Return the config and the verified tensors of a checkpoint in any format; `model` as for :func:`convert`."""
     kind = format_of(source)
     if kind == "folder":
         checkpoint = fetch_checkpoint(source)
@@ -112,7 +112,7 @@ def read_any(source, model: str | None = None) -> tuple[Config, Tensors]:
 
 
 def check_target(target: str | Path, overwrite: bool = False, inputs: Sequence[Path] = ()) -> None:
-    """Refuses one of `inputs`, and a file, or a checkpoint in a folder, that is there already, unless it is to be replaced."""
+    """Refuse a target that is one of `inputs`, or that exists and `overwrite` is False."""
     target = Path(target)
     for path in (target, target / CONFIG, target / WEIGHTS):
         check_output(path, inputs=inputs, overwrite=True)
@@ -123,10 +123,10 @@ def check_target(target: str | Path, overwrite: bool = False, inputs: Sequence[P
 
 
 def write_any(target, config: Config, tensors: Tensors, *, overwrite: bool = False) -> None:
-    """Writes a checkpoint in the format that `target` names, whole or not at all.
+    """Write a checkpoint in the format that `target` names, whole or not at all.
 
     Raises:
-        FileExistsError: where something is there already and `overwrite` is not said.
+        FileExistsError: where `target` exists and `overwrite` is False.
     """
     kind = format_of(target)
     if kind == "folder":
@@ -150,7 +150,7 @@ def _read_lone(path: Path, config: Config | None) -> tuple[Config, Tensors]:
 
 
 def _config_outside(path: Path, model: str | None) -> Config | None:
-    """What a file that does not describe itself is: ``config.json`` beside it, else the model named."""
+    """Return the config of a file that has none of its own: from ``config.json`` in its folder, else from the name of the model."""
     beside = path.parent / "config.json"
     if beside.is_file():
         return Config.from_json(read_small(beside, MAX_BYTES), str(beside))

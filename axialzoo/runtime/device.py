@@ -1,7 +1,7 @@
-"""Devices: which of them a framework finds, running on one of them, and float32 without TF32.
+"""Devices of the frameworks: their names, running on a device, and float32 without TF32.
 
-A device is called as PyTorch calls it, whatever computes: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``, ``"tpu:0"``. ``"auto"`` is the
-accelerator that a framework finds, else the CPU.
+Devices have PyTorch's names in every framework: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``, ``"tpu:0"``. ``"auto"`` is the accelerator
+that a framework finds, else the CPU.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ NO_FLOAT64 = ("mps",)  # kinds of devices that cannot compute in float64
 
 
 class DeviceError(SpecError):
-    """A device that is not there; the message lists those that are."""
+    """A device that does not exist; the message lists the existing devices."""
 
 
 def list_devices(backend: str | None = None) -> list[str]:
     """Return the devices of a framework in this process, as ``"cpu"``, ``"cuda:0"``, ``"cuda:1"``.
 
     Args:
-        backend: Of Keras: ``"tensorflow"``, ``"jax"`` or ``"torch"``; None for PyTorch.
+        backend: Back end of Keras: ``"tensorflow"``, ``"jax"`` or ``"torch"``; None for PyTorch.
     """
     numbered = {"tensorflow": _tensorflow_devices, "jax": _jax_devices}.get(backend or "torch", _torch_devices)()
     processors = sum(kind == "cpu" for kind, _ in numbered)
@@ -41,7 +41,7 @@ def find_device(device: str = AUTO, backend: str | None = None, precision: str =
         precision: ``"float32"`` or ``"float64"``.
 
     Raises:
-        DeviceError: where the framework does not find it, listing the devices that it finds; for float64 on a device without it.
+        DeviceError: for a device that the framework does not find, with the list of its devices; for float64 on a device without it.
     """
     devices = list_devices(backend)
     if device == AUTO:
@@ -68,7 +68,7 @@ def is_cpu(device: str) -> bool:
 
 @contextlib.contextmanager
 def keras_device(device: str | None, backend: str) -> Iterator[None]:
-    """Build and run Keras models on a device of :func:`find_device`; None stands for the one that Keras takes by itself."""
+    """Build and run Keras models on a device of :func:`find_device`; None stands for the default device of Keras."""
     if device is None:
         yield
         return
@@ -83,7 +83,7 @@ def keras_device(device: str | None, backend: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_tf32(backend: str | None = None) -> Iterator[None]:
-    """Multiply in whole float32 on a GPU, not in TF32, whose products have 10 bits; results then agree with those of a CPU."""
+    """Multiply in full float32 on a GPU, not in TF32 with its 10-bit mantissa; results then agree with those of a CPU."""
     if backend == "jax":
         import jax
 
@@ -112,7 +112,7 @@ def without_tf32(backend: str | None = None) -> Iterator[None]:
 
 
 def _current(kind: str, devices: list[str], backend: str | None) -> str:
-    """Return the device that a kind without a number means: PyTorch's current one, elsewhere the first."""
+    """Return the device of a kind without a number: PyTorch's current device, elsewhere the first."""
     if kind in devices:
         return kind
     index = 0

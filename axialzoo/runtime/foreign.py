@@ -1,4 +1,4 @@
-"""The converters of other code bases' weights, by the name of the code base."""
+"""The converters of weights of other code bases, looked up by the name of the code base."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from axialzoo.spec import SpecError, did_you_mean
 def import_foreign(
     zoo: str, file: Path, out: Path, model: str | None = None, *, backbone_only: bool = False, overwrite: bool = False
 ) -> tuple[Config, Tensors]:
-    """Writes another code base's weights as a checkpoint folder, and says what they are.
+    """Write the weights of another code base as a checkpoint folder, and return its config and tensors.
 
     Args:
         zoo: ``"axial-deeplab"``, ``"deeplab2"``, ``"kmax-deeplab"``, ``"medical-transformer"``.
@@ -25,7 +25,7 @@ def import_foreign(
         out: The folder.
         model: Registered name; default: recognised by the tensors.
         backbone_only: Leave out what is not the backbone.
-        overwrite: Whether a checkpoint in `out` may be replaced.
+        overwrite: Whether to replace a checkpoint that exists in `out`.
     """
     reader = converter(zoo)
     check_output(out, inputs=[file], overwrite=True)
@@ -35,9 +35,9 @@ def import_foreign(
 
 
 def export_foreign(zoo: str, source: str, file: Path, *, overwrite: bool = False) -> tuple[Config, Tensors]:
-    """Writes a checkpoint as another code base reads it, and says what it is; `overwrite` as for :func:`import_foreign`."""
+    """Write a checkpoint as another code base reads it, and return its config and tensors; `overwrite` as for :func:`import_foreign`."""
     writer = converter(zoo)
-    check_output(file, overwrite=overwrite or file.is_dir())  # a folder is the converter's to judge: it takes an empty one alone
+    check_output(file, overwrite=overwrite or file.is_dir())  # the converter checks a folder: it accepts an empty one only
     checkpoint = fetch_checkpoint(source)
     check_output(file, inputs=[checkpoint.folder, *checkpoint.folder.iterdir()], overwrite=True)
     writer.export_checkpoint(checkpoint.config, checkpoint.tensors, file)
@@ -45,10 +45,10 @@ def export_foreign(zoo: str, source: str, file: Path, *, overwrite: bool = False
 
 
 def converter(zoo: str) -> ModuleType:
-    """The module that reads and writes the weights of `zoo`.
+    """Return the module that reads and writes the weights of `zoo`.
 
     Raises:
-        SpecError: naming those there are.
+        SpecError: for an unknown code base; the message lists the known ones.
     """
     package = _package()
     known = {name.replace("_", "-"): name for _, name, _ in pkgutil.iter_modules(package.__path__)}
@@ -64,7 +64,7 @@ def _module(package: ModuleType, name: str) -> ModuleType:
 
 
 def _package() -> ModuleType:
-    """``axialzoo.converters``; in a clone that is not installed it lies at the top."""
+    """Return the package ``axialzoo.converters``, which a clone that is not installed has as ``converters``."""
     try:
         return importlib.import_module("axialzoo.converters")
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Which frameworks and back ends are installed, and which of them this process has."""
+"""The frameworks and Keras back ends that are installed, and the back end of this process."""
 
 from __future__ import annotations
 
@@ -22,63 +22,63 @@ def installed(package: str) -> bool:
 
 
 def available() -> list[str]:
-    """The frameworks that can compute something here, in order of preference."""
+    """Return the frameworks that can run models here, in order of preference."""
     keras = installed("keras") and any(installed(backend) for backend in BACKENDS)
     return [name for name, there in (("torch", installed("torch")), ("keras", keras)) if there]
 
 
-def choose(wanted: str | None) -> list[str]:
-    """The frameworks that ``--framework`` names (separated by commas), by default the first installed.
+def choose(framework: str | None) -> list[str]:
+    """Return the frameworks that ``--framework`` names (separated by commas), by default the first installed.
 
     Raises:
-        SpecError: for an unknown one.
-        ModuleNotFoundError: for one that is not installed, saying how to install it.
+        SpecError: for an unknown framework.
+        ModuleNotFoundError: for a framework that is not installed; the message says how to install it.
     """
-    there = available()
-    if wanted is None:
-        if not there:
+    installed_frameworks = available()
+    if framework is None:
+        if not installed_frameworks:
             raise ModuleNotFoundError(
                 "neither PyTorch nor Keras is installed; pip install 'axialzoo[torch]' or 'axialzoo[keras-tensorflow]'"
             )
-        return there[:1]
-    names = list(dict.fromkeys(name.strip() for name in wanted.split(",")))
+        return installed_frameworks[:1]
+    names = list(dict.fromkeys(name.strip() for name in framework.split(",")))
     for name in names:
         if name not in FRAMEWORKS:
             raise SpecError(f"--framework: expected torch, keras or torch,keras, found {name!r}{did_you_mean(name, FRAMEWORKS)}")
-        if name not in there:
+        if name not in installed_frameworks:
             extra = "torch" if name == "torch" else "keras-tensorflow"
             raise ModuleNotFoundError(f"{TITLES[name]} is not installed; pip install 'axialzoo[{extra}]'")
     return names
 
 
 def process_backend() -> str:
-    """The back end that Keras has in this process, or will have once it is imported.
+    """Return the back end that Keras has in this process, or will have once it is imported.
 
-    It is the one that ``KERAS_BACKEND`` names, else ``keras.json``, else the first installed. Keras itself writes
-    ``tensorflow`` into ``keras.json`` unasked, so a back end there that is not installed counts for nothing.
+    ``KERAS_BACKEND`` names it, else ``keras.json``, else it is the first installed. Keras writes ``tensorflow`` into
+    ``keras.json`` by default, so a back end in that file that is not installed is ignored.
 
     Raises:
-        SpecError: where ``KERAS_BACKEND`` names none of those there are.
-        ModuleNotFoundError: where that is not installed, or none is.
+        SpecError: where ``KERAS_BACKEND`` names an unknown back end.
+        ModuleNotFoundError: where that back end is not installed, or no back end is.
     """
     if "keras" in sys.modules:
         return sys.modules["keras"].backend.backend()
-    wanted = os.environ.get("KERAS_BACKEND")
-    if wanted:
-        if wanted not in BACKENDS:
-            raise SpecError(f"KERAS_BACKEND: expected one of {', '.join(BACKENDS)}, found {wanted!r}{did_you_mean(wanted, BACKENDS)}")
-        if not installed(wanted):
-            raise ModuleNotFoundError(f"KERAS_BACKEND={wanted}: it is not installed; pip install {wanted}, or name another", name=wanted)
-        return wanted
-    there = [backend for backend in BACKENDS if installed(backend)]
-    if not there:
+    backend = os.environ.get("KERAS_BACKEND")
+    if backend:
+        if backend not in BACKENDS:
+            raise SpecError(f"KERAS_BACKEND: expected one of {', '.join(BACKENDS)}, found {backend!r}{did_you_mean(backend, BACKENDS)}")
+        if not installed(backend):
+            raise ModuleNotFoundError(f"KERAS_BACKEND={backend}: it is not installed; pip install {backend}, or name another", name=backend)
+        return backend
+    installed_backends = [backend for backend in BACKENDS if installed(backend)]
+    if not installed_backends:
         raise ModuleNotFoundError("Keras has no back end here; pip install 'axialzoo[keras-tensorflow]' or 'axialzoo[keras-jax]'")
     settled = _in_settings()
-    return settled if settled in there else there[0]
+    return settled if settled in installed_backends else installed_backends[0]
 
 
 def prepare_keras() -> str:
-    """Import Keras on the back end of this process, and say which: see :func:`process_backend`."""
+    """Import Keras on the back end of this process, and return its name: see :func:`process_backend`."""
     backend = process_backend()
     if "keras" in sys.modules:
         return backend
@@ -93,39 +93,39 @@ def prepare_keras() -> str:
 
 
 def _in_settings() -> str | None:
-    """What ``keras.json`` says, where it is there and can be read."""
+    """Return the back end that ``keras.json`` names, or None where the file is missing or cannot be read."""
     path = os.path.join(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"), "keras.json")
     try:
         with open(path, encoding="utf-8") as file:
             data = json.load(file)
-    except (OSError, ValueError):  # Keras takes no notice of such a file either
+    except (OSError, ValueError):  # Keras ignores such a file too
         return None
     return data.get("backend") if isinstance(data, dict) else None
 
 
 @contextlib.contextmanager
 def _native_messages_hidden() -> Iterator[None]:
-    """TensorFlow's libraries write to stderr as they load, whatever is set; errors come as exceptions all the same."""
+    """Hide what TensorFlow's libraries write to stderr as they load, which no setting turns off; errors still arrive as exceptions."""
     sys.stderr.flush()
-    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    saved_stderr, null_device = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nothing, 2)
+        os.dup2(null_device, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nothing)
+        os.dup2(saved_stderr, 2)
+        os.close(saved_stderr)
+        os.close(null_device)
 
 
 def require_packages(purpose: str, packages: Mapping[str, str]) -> None:
     """Refuse work whose optional packages are missing, before it begins.
 
     Args:
-        purpose: What needs them, for the message.
+        purpose: The work that needs them, for the message.
         packages: Name of each package -> the extra of axialzoo that brings it.
 
     Raises:
-        ModuleNotFoundError: naming the packages that are missing and the extras.
+        ModuleNotFoundError: for missing packages; the message names them and the extras.
     """
     missing = [name for name in packages if not installed(name)]
     if missing:

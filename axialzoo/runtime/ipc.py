@@ -1,8 +1,8 @@
-"""Worker processes: starting one, the messages, errors on their way back, and what is known of one that died.
+"""Worker processes: how they start, the messages, the errors that they send back, and the report on a process that died.
 
-A message is a line of JSON, then the arrays that it names; nothing is pickled. A :class:`WorkerProcess` asks over the standard input of a
-process that runs :func:`serve`, and that answers over its standard output; whatever else is printed there goes to standard error. An
-answer is a message, or ``{"error": text, "kind": name of the exception}``. The back ends of Keras and the batch engine both use this.
+A message is a line of JSON, then the arrays that it names; nothing is pickled. A :class:`WorkerProcess` writes requests to the standard
+input of a process that runs :func:`serve`. That process answers on its standard output; other prints go to standard error. An answer is a
+message, or ``{"error": text, "kind": name of the exception}``. The back ends of Keras and the batch engine both use this.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ import numpy as np
 Arrays = Mapping[str, np.ndarray | Sequence[np.ndarray]]
 Received = dict[str, np.ndarray | list[np.ndarray]]
 DTYPES = ("float16", "float32", "float64", "int32", "int64", "uint8", "bool")
-LONGEST = 1 << 30  # bytes of the line
-ROOT = Path(__file__).resolve().parents[2]  # where the package lies, whatever the current folder is
+LONGEST = 1 << 30  # bytes of the line of JSON
+ROOT = Path(__file__).resolve().parents[2]  # the folder of the package, whatever the current folder is
 ENVIRONMENT = {  # several processes share a GPU's memory, so none takes all of it
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
@@ -37,7 +37,7 @@ class WorkerError(RuntimeError):
     """A worker that failed, stopped or took too long.
 
     Attributes:
-        kind: Name of the exception that the worker raised; empty where it died.
+        kind: Name of the exception that the worker raised; empty where the worker died.
     """
 
     def __init__(self, message: str, kind: str = ""):
@@ -46,20 +46,20 @@ class WorkerError(RuntimeError):
 
 
 class WorkerDied(WorkerError):
-    """A worker whose process ended before it answered."""
+    """A worker process that ended before it answered."""
 
 
 class WorkerProcess:
-    """A process that runs a module which calls :func:`serve`, until it is closed, deleted, or this process ends.
+    """A process that runs a module which calls :func:`serve`. It ends when it is closed or deleted, or when this process ends.
 
     Args:
         module: Name of the module.
-        arguments: Of its command line.
-        title: What its errors begin with.
-        threads: How many it computes with; default as this process.
-        cores: Numbers of the cores that it may use, which every framework heeds; default as this process.
+        arguments: Arguments of its command line.
+        title: Prefix of its error messages.
+        threads: Number of threads that it computes with; default as this process.
+        cores: Numbers of the cores that it may use, which every framework respects; default as this process.
         environment: Variables to set in it.
-        timeout: Seconds; a process that takes longer for an answer is ended.
+        timeout: Seconds; a process that takes longer for an answer is killed.
     """
 
     def __init__(
@@ -84,21 +84,21 @@ class WorkerProcess:
             start_new_session=True,  # an interrupt from the terminal is for this process alone
         )  # fmt: skip
         if cores is not None and hasattr(os, "sched_setaffinity"):
-            with contextlib.suppress(ProcessLookupError):  # it has died: the first question says so
+            with contextlib.suppress(ProcessLookupError):  # the process has died: the first request reports it
                 os.sched_setaffinity(self._process.pid, cores)
         self._close = weakref.finalize(self, _close, self._process, self._stderr)
 
     @property
     def pid(self) -> int:
-        """Number of the process."""
+        """Process id."""
         return self._process.pid
 
     def ask(self, message: Mapping[str, object], arrays: Arrays | None = None) -> tuple[dict[str, Any], Received]:
         """Send a message with arrays, and return the answer with its arrays.
 
         Raises:
-            WorkerError: with the worker's own message where it raised an exception; it goes on then.
-            WorkerDied: where it has ended, was closed, or took longer than its timeout.
+            WorkerError: where the worker raised an exception, with its message; the worker keeps running.
+            WorkerDied: where the process has ended, was closed, or took longer than its timeout.
         """
         if not self._close.alive:
             raise WorkerDied(self._said("its process was closed; make another runner"))
@@ -112,10 +112,10 @@ class WorkerProcess:
             send(questions, message, arrays)
             answer, received = receive(answers)
         except (EOFError, OSError) as error:
-            reason = f"took longer than {self.timeout:g} s" if late.is_set() else self._last_words()
+            reason = f"took longer than {self.timeout:g} s" if late.is_set() else self._stderr_tail()
             self.close()
             raise WorkerDied(self._said(reason)) from error
-        except BaseException:  # interrupted half way: what comes next would be the wrong answer
+        except BaseException:  # interrupted half way: the next answer would belong to this request
             self.close()
             raise
         finally:
@@ -126,18 +126,18 @@ class WorkerProcess:
         return answer, received
 
     def close(self) -> None:
-        """End the process once it has answered; more than once does no harm."""
+        """End the process once it has answered. Further calls do nothing."""
         self._close()
 
     def kill(self) -> None:
-        """End the process at once; a file that it was writing is not there then."""
+        """Kill the process; a file that it was writing does not appear."""
         self._process.kill()
         self._close()
 
     def _said(self, text: str) -> str:
         return f"{self.title}: {text}" if self.title else text
 
-    def _last_words(self) -> str:
+    def _stderr_tail(self) -> str:
         code = self._process.wait()
         lines: list[str] = []
         with contextlib.suppress(ValueError):  # another thread has closed it
@@ -147,25 +147,25 @@ class WorkerProcess:
 
 
 def serve(handle: Callable[[dict[str, Any], Received], tuple[Mapping[str, object], Arrays]]) -> None:
-    """Answer with `handle` until the other side closes; its exceptions are answers too, and the next question is answered again.
+    """Answer requests with `handle` until the other side closes. An exception becomes an answer, and the loop goes on.
 
     Args:
-        handle: From a message and its arrays to an answer and its arrays.
+        handle: Maps a message and its arrays to an answer and its arrays.
     """
     answers, questions = os.fdopen(os.dup(1), "wb"), sys.stdin.buffer
-    os.dup2(2, 1)  # frameworks print there, which is no answer
+    os.dup2(2, 1)  # frameworks print to standard output, which carries the answers
     while True:
         try:
             message, arrays = receive(questions)
         except EOFError:
             return
         try:
-            answer, found = handle(message, arrays)
-        except Exception as error:  # the user of the other side decides
-            answer, found = {"error": str(error).strip() or type(error).__name__, "kind": type(error).__name__}, {}
+            answer, outputs = handle(message, arrays)
+        except Exception as error:  # the caller on the other side decides
+            answer, outputs = {"error": str(error).strip() or type(error).__name__, "kind": type(error).__name__}, {}
         try:
-            send(answers, answer, found)
-        except BrokenPipeError:  # the other side is gone
+            send(answers, answer, outputs)
+        except BrokenPipeError:  # the other process has ended
             return
 
 
@@ -188,8 +188,8 @@ def receive(stream: BinaryIO) -> tuple[dict[str, Any], Received]:
     """Read a message and its arrays, as :func:`send` wrote them.
 
     Raises:
-        EOFError: where the other side has gone.
-        ValueError: for anything else than such a message.
+        EOFError: where the other process has ended.
+        ValueError: for data that is not such a message.
     """
     (length,) = struct.unpack("<Q", _exactly(stream, 8))
     if length > LONGEST:
@@ -225,7 +225,7 @@ def _exactly(stream: BinaryIO, count: int) -> bytes:
 
 def _close(process: subprocess.Popen, stderr: IO[bytes]) -> None:
     for stream in (process.stdin, process.stdout):
-        with contextlib.suppress(OSError):  # a message that was still to be written has no reader
+        with contextlib.suppress(OSError):  # an unwritten message has no reader any more
             if stream is not None:
                 stream.close()
     try:

@@ -1,4 +1,4 @@
-"""Models of this process: built from a checkpoint's tensors, called with arrays. Frameworks are imported where they are needed."""
+"""Models in this process, built from the tensors of a checkpoint and called with arrays. Functions import the frameworks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def build_model(
     place = find_device(device, backend, precision)
     optimized = optimize and optimizable(backend, precision, place)
     if backend is not None and place == find_device(AUTO, backend):
-        place = None  # where Keras computes anyway
+        place = None  # Keras takes it by default
     model = make(checkpoint.config.spec, checkpoint.tensors, precision, optimized, place)
     return InProcessModel(model, precision, compiled, place, optimized=optimized, allow_tf32=allow_tf32)
 
@@ -57,12 +57,12 @@ def torch_model(spec: Model, tensors: Tensors, precision: str = "float32", optim
 
 
 def optimizable(backend: str | None, precision: str, device: str = "cpu") -> bool:
-    """Return whether models have an inference form that is faster: in float32 on a CPU, where the fused kernel serves."""
-    return precision == "float32" and is_cpu(device) and serving(backend).path != "plain"
+    """Return whether models have a faster inference form: in float32 on a CPU that the fused kernel supports."""
+    return precision == "float32" and is_cpu(device) and kernel_status_for(backend).path != "plain"
 
 
-def serving(backend: str | None = None) -> Status:
-    """Return which path of the kernel serves in inference in PyTorch, or on a back end of Keras, and why."""
+def kernel_status_for(backend: str | None = None) -> Status:
+    """Return the path of the kernel that inference takes in PyTorch, or on a back end of Keras, and the reason."""
     return kernel_status() if backend is None else binding_status(backend)
 
 
@@ -84,7 +84,7 @@ def keras_model(spec: Model, tensors: Tensors, precision: str = "float32", optim
 
 
 def is_keras(model: Any) -> bool:
-    """Whether `model` is Keras's; on its torch back end, such a model is PyTorch's too."""
+    """Return whether `model` is a Keras model; on the torch back end a Keras model is a PyTorch module too."""
     keras = sys.modules.get("keras")
     return keras is not None and isinstance(model, keras.Model)
 
@@ -93,11 +93,11 @@ class InProcessModel:
     """A live model as a function of arrays.
 
     Args:
-        model: Of PyTorch or Keras. A PyTorch model runs in evaluation, and is left in the mode that it was in.
-        precision: Of its inputs.
+        model: A model of PyTorch or Keras. A PyTorch model runs in evaluation mode and then returns to its former mode.
+        precision: Data type of its inputs.
         compiled: Run Keras on TensorFlow as one graph: twice as fast from the second batch of a size on, and equal within
-            rounding. On JAX it always is.
-        device: Where a Keras model was built; default the back end's own. Inputs of a PyTorch model go where its tensors are.
+            rounding. Keras on JAX always compiles.
+        device: Device on which a Keras model was built; default the back end's own. A PyTorch model runs where its tensors are.
         optimized: Whether the model is an inference form.
         allow_tf32: Whether a GPU may multiply float32 in TF32, as the framework is set.
     """
@@ -112,7 +112,7 @@ class InProcessModel:
         optimized: bool = False,
         allow_tf32: bool = True,
     ):
-        self.model, self.precision, self.compiled, self.lone = model, np.dtype(precision), compiled, _single_output_name(model.spec)
+        self.model, self.precision, self.compiled, self.single_name = model, np.dtype(precision), compiled, _single_output_name(model.spec)
         self.optimized, self.allow_tf32, self._place = optimized, allow_tf32, device
         self.backend = prepare_keras() if is_keras(model) else None
         self.run = self._torch if self.backend is None else self._keras
@@ -147,14 +147,14 @@ class InProcessModel:
                 outputs = self.model(images)
         finally:
             self.model.train(training)
-        return _name_outputs(outputs, torch_array, True, self.lone)
+        return _name_outputs(outputs, torch_array, True, self.single_name)
 
     @cached_property
     def _program(self) -> Callable[..., Any]:
-        """A call of a Keras model on JAX, compiled; `predict_on_batch` would do more besides, a fifth of a small model's time."""
+        """Compiled call of a Keras model on JAX. `predict_on_batch` has an overhead of a fifth of the time of a small model."""
         import jax
 
-        variables = self.model.trainable_variables, self.model.non_trainable_variables  # finding them takes long too
+        variables = self.model.trainable_variables, self.model.non_trainable_variables  # collecting them takes long too
         program = jax.jit(lambda *values: self.model.stateless_call(*values, training=False)[0])
         return lambda images: program(*([variable.value for variable in several] for several in variables), images)
 
@@ -165,16 +165,16 @@ class InProcessModel:
         first = keras.config.image_data_format() == "channels_first"
         images = np.ascontiguousarray(x.transpose(0, 3, 1, 2) if first else x)
         with keras_device(self._place, self.backend):
-            return _name_outputs(self._call(images), keras_array, first, self.lone)
+            return _name_outputs(self._call(images), keras_array, first, self.single_name)
 
     def _call(self, images: np.ndarray) -> Any:
-        """Call a Keras model as its back end is fastest."""
+        """Call a Keras model in the fastest way of its back end."""
         if self.backend == "torch":
             import torch
 
             with torch.no_grad():
                 return self.model(images, training=False)
-        if self.backend == "jax":  # which is slow operation by operation
+        if self.backend == "jax":  # slow without compilation
             return self._program(images)
         if self.compiled:
             return self.model.predict_on_batch(images)
@@ -197,24 +197,25 @@ def keras_array(tensor: Any) -> np.ndarray:
 
 
 def _single_output_name(spec: Model) -> str:
-    """What the only output of a model is called: as its head says."""
+    """Return the name of a single output of a model, from its head."""
     return "features" if spec.head is None else next(iter(spec.head.outputs(spec.backbone)))
 
 
-def _name_outputs(found: Any, array: Any, channels_first: bool, lone: str = "features") -> Outputs:
-    """What a forward pass gave, by name; an array or a list alone is called `lone`."""
+def _name_outputs(outputs: Any, array: Any, channels_first: bool, single_name: str = "features") -> Outputs:
+    """Return the outputs of a forward pass by name, maps with channels last; a single array or list gets the name `single_name`."""
 
-    def turned(tensor: Any) -> np.ndarray:
-        made = array(tensor)
-        return np.ascontiguousarray(made.transpose(0, 2, 3, 1)) if channels_first and made.ndim == 4 else made
+    def to_channels_last(tensor: Any) -> np.ndarray:
+        values = array(tensor)
+        return np.ascontiguousarray(values.transpose(0, 2, 3, 1)) if channels_first and values.ndim == 4 else values
 
-    if isinstance(found, Mapping):
+    if isinstance(outputs, Mapping):
         return {
-            name: [turned(one) for one in value] if isinstance(value, (list, tuple)) else turned(value) for name, value in found.items()
+            name: [to_channels_last(tensor) for tensor in value] if isinstance(value, (list, tuple)) else to_channels_last(value)
+            for name, value in outputs.items()
         }
-    if isinstance(found, (list, tuple)):
-        return {lone: [turned(one) for one in found]}
-    return {lone: turned(found)}
+    if isinstance(outputs, (list, tuple)):
+        return {single_name: [to_channels_last(tensor) for tensor in outputs]}
+    return {single_name: to_channels_last(outputs)}
 
 
 def _as(tensors: Tensors, precision: str) -> Tensors:

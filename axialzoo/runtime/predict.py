@@ -1,6 +1,6 @@
-"""The prediction pipeline: pictures are read, prepared, computed in batches of one size, and decoded.
+"""The prediction pipeline: it reads pictures, preprocesses them, runs batches of one size, and decodes the outputs.
 
-:func:`predict_stream` is the one loop. The runner, the command line, evaluation, scoring in training, the batch engine and the page use it.
+:func:`predict_stream` is the only loop. Runner, command line, evaluation, scoring in training, batch engine and web page use it.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ class SupportsOutputs(Protocol):
 
 @dataclass(frozen=True)
 class ImagePrediction:
-    """One picture of several, and its results.
+    """A picture and its results.
 
     Attributes:
-        path: Its file, or the name of a picture that is no file of its own.
-        picture: It itself, upright RGB; None where it cannot be read.
-        notes: Changes to it that its user may want to know.
-        results: One of each runner; none where it cannot be read.
-        error: Why it cannot be read.
+        path: File of the picture, or the name of a picture inside a shard.
+        picture: The opened picture, upright RGB; None where it cannot be read.
+        notes: Changes made while reading it that its user may want to know.
+        results: A result of each runner; empty where the picture cannot be read.
+        error: Reason why the picture cannot be read.
     """
 
     path: Path
@@ -55,7 +55,7 @@ class ImagePrediction:
     error: str = ""
 
 
-NO_TTA = TTA()  # one look at the whole picture
+NO_TTA = TTA()  # the whole picture once
 
 
 def predict_stream(
@@ -68,15 +68,15 @@ def predict_stream(
     """Predict pictures as they come, in batches of consecutive pictures whose inputs have one size.
 
     Args:
-        runners: Of one checkpoint.
-        items: Pairs of anything, which is given back with the results, and its picture, or None for one that has none; `batch_size` of
-            them are held at once, and one where pictures are cut into tiles since they are large.
+        runners: Runners of one checkpoint.
+        items: Pairs of any object and its picture, or None where it has no picture. The object comes back with the results. Memory holds
+            `batch_size` pictures at once, or one with sliding windows, whose pictures are large.
         batch_size: Pictures computed at once.
         tta: Test-time augmentation.
-        labels: Of the classes; default the checkpoint's.
+        labels: Labels of the classes; default the checkpoint's.
 
     Yields:
-        For each item, in their order, itself with the result of each runner, or with the error of a picture that cannot be prepared.
+        Each item in order, with the result of each runner, or with the error of a picture that cannot be preprocessed.
 
     Raises:
         ValueError: for a model without classes.
@@ -95,12 +95,12 @@ def predict_stream(
             for runner in runners:
                 for index, result in zip(batch, run_batch(runner, x, views, tta, labels), strict=True):
                     results[index].append(result)
-        for (item, _), prepared, found in zip(window, inputs, results):
-            yield item, prepared if isinstance(prepared, ImageError) else tuple(found)
+        for (item, _), prepared, image_results in zip(window, inputs, results):
+            yield item, prepared if isinstance(prepared, ImageError) else tuple(image_results)
 
 
 def equal_size_batches(inputs: Sequence[np.ndarray | ImageError | None]) -> Iterator[list[int]]:
-    """Numbers of consecutive inputs of one size; those that are no arrays are left out."""
+    """Yield the indices of consecutive inputs of one size, without those that are no arrays."""
     arrays = [(index, array.shape) for index, array in enumerate(inputs) if isinstance(array, np.ndarray)]
     for _, batch in itertools.groupby(arrays, lambda pair: pair[1]):
         yield [index for index, _ in batch]
@@ -114,9 +114,9 @@ def run_batch(
     Args:
         runner: Computes the outputs.
         x: (N, H, W, C) the model's input.
-        views: How each picture became it.
+        views: The resize transform of each picture.
         tta: Test-time augmentation.
-        labels: Of the classes; default the checkpoint's.
+        labels: Labels of the classes; default the checkpoint's.
     """
     config = runner.config
     names = tuple(config.labels if labels is None else labels)
@@ -124,7 +124,7 @@ def run_batch(
 
 
 def predict(runner: SupportsOutputs, pictures: Sequence[Picture], batch_size: int = BATCH, tta: TTA = NO_TTA) -> list[Result]:
-    """Return the result of each of `pictures`, and warn of what it leaves out: see :meth:`axialzoo.runtime.Runner.predict`."""
+    """Return the result of each of `pictures`, and issue the warnings of the results: see :meth:`axialzoo.runtime.Runner.predict`."""
     check_decodable(runner.config, tta)
     opened = ((None, load_image(picture) if isinstance(picture, (str, os.PathLike)) else picture) for picture in pictures)
     results = [results_of(outcome)[0] for _, outcome in predict_stream([runner], opened, batch_size, tta)]
@@ -141,10 +141,10 @@ def predict_files(
     page: int | None = None,
     channel: int | None = None,
 ) -> Iterator[ImagePrediction]:
-    """Predict each of `paths` with each of `runners` (of one checkpoint), in their order; a bad picture stops none of the others.
+    """Predict each of `paths` with each of `runners` (of one checkpoint), in order; a bad picture does not stop the others.
 
     Args:
-        page, channel: Of each file, from 1: see :func:`axialzoo.image.load_image`.
+        page, channel: Page and channel of each file, from 1: see :func:`axialzoo.image.load_image`.
     """
     return predict_opened(runners, (open_picture(path, page=page, channel=channel) for path in paths), batch_size, tta)
 
@@ -171,20 +171,20 @@ def prediction_json(name: str, runner: Any, result: Result, **limit: int) -> dic
     """Return one prediction as ``axialzoo predict --json`` prints it.
 
     Args:
-        name: The picture's.
-        runner: Whose result it is.
-        limit: ``top``: how many classes or objects.
+        name: Name of the picture.
+        runner: The runner that made the result.
+        limit: ``top``: number of classes or objects.
     """
     return {"image": name, "framework": runner.framework, "backend": runner.backend, **result.to_json(**limit)}
 
 
 def open_picture(path: Path, stream: IO[bytes] | None = None, page: int | None = None, channel: int | None = None) -> ImagePrediction:
-    """Return a picture of which nothing is predicted yet, or why it cannot be read.
+    """Open a picture for prediction; where it cannot be read, the returned `error` says why.
 
     Args:
-        path: Its file, or its name.
-        stream: It itself, where it is no file of its own; its ``name`` is what messages call it.
-        page, channel: From 1: see :func:`axialzoo.image.load_image`.
+        path: File or name of the picture.
+        stream: The bytes of a picture that is not a file of its own; messages use its ``name``.
+        page, channel: Page and channel, from 1: see :func:`axialzoo.image.load_image`.
     """
     try:
         picture = load_image(path if stream is None else stream, page, channel)
@@ -194,7 +194,7 @@ def open_picture(path: Path, stream: IO[bytes] | None = None, page: int | None =
 
 
 def pictures_in(paths: Sequence[Path]) -> list[Path]:
-    """Return the paths, and for a folder among them its pictures, by name.
+    """Return the paths, with each folder replaced by its pictures in the order of their names.
 
     Raises:
         ImageError: for a folder without pictures.
@@ -217,13 +217,13 @@ def to_input(picture: Image.Image | np.ndarray, config: Config) -> np.ndarray:
 
 
 def view(picture: Image.Image | np.ndarray | None, config: Config) -> ResizeTransform:
-    """Return how a picture becomes the model's input, and the way back."""
+    """Return the transform from a picture to the model's input, which also maps back."""
     size = picture.shape[:2] if isinstance(picture, np.ndarray) else (picture.height, picture.width) if picture is not None else (0, 0)
     return resize_transform(size[0], size[1], config.preprocessing)
 
 
 def check_decodable(config: Config, tta: TTA = NO_TTA) -> None:
-    """Refuse a model that gives features alone, and test-time augmentation that its task does not support."""
+    """Refuse a model without classes, and test-time augmentation that its task does not support."""
     if not config.spec.num_classes:
         raise ValueError(f"model {config.model!r} has no classes (num_classes is 0): nothing to predict")
     task = task_of(config.spec.head)

@@ -1,4 +1,4 @@
-"""A framework or a Keras back end that is not this process's, in a worker process."""
+"""Models in a worker process, for a framework or a Keras back end that this process does not have."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Worker(WorkerProcess):
 
     Args:
         framework: ``"torch"`` or ``"keras"``.
-        backend: Of Keras.
-        seconds: An answer that takes longer ends the worker.
+        backend: Back end of Keras.
+        seconds: Limit of an answer; a slower answer ends the worker.
         threads: Cores that it may use, and threads that it starts; default as this process.
     """
 
@@ -41,7 +41,7 @@ class Worker(WorkerProcess):
         """Build the model of the checkpoint in `folder`.
 
         Args:
-            folder, digest: The checkpoint, and the digest that it must have.
+            folder, digest: Folder of the checkpoint, and its expected digest.
             precision: ``"float32"`` or ``"float64"``.
             options: ``compiled``, ``optimize``, ``device``, ``allow_tf32``: as of :class:`axialzoo.runtime.Runner`.
 
@@ -56,6 +56,6 @@ class Worker(WorkerProcess):
         return self.ask({"do": "outputs", "precision": precision}, {"x": x})[1]
 
     def times(self, precision: str, x: np.ndarray, seconds: float) -> dict[str, list[float]]:
-        """Seconds of each of several calls of that model, at least one and for about so long: ``wall``, and ``cpu``, the processor's."""
+        """Time calls of that model for about `seconds`, at least one: seconds of each call, as ``wall`` time and ``cpu`` time."""
         _, times = self.ask({"do": "times", "precision": precision, "seconds": seconds}, {"x": x})
         return {name: np.asarray(value).tolist() for name, value in times.items()}

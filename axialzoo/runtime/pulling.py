@@ -1,4 +1,4 @@
-"""The official weights, fetched from where they are offered, imported, checked and kept."""
+"""Download, import and check of the official weights, and their cache on this machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from axialzoo.runtime.foreign import import_foreign
 from axialzoo.runtime.frameworks import installed
 from axialzoo.spec import SpecError
 
-NEEDS = {"deeplab2": "tensorflow", "axial-deeplab": "torch"}  # what reads the files of a code base
+NEEDS = {"deeplab2": "tensorflow", "axial-deeplab": "torch"}  # the package that reads the files of a code base
 
 
 def pull(
@@ -26,42 +26,42 @@ def pull(
     force: bool = False,
     keep: bool = False,
     progress: Progress = lambda done, total: None,
-    told: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Fetches official weights once, imports them, and keeps the checkpoint; afterwards ``pretrained=`` and every command take `name`.
+    """Download official weights once, import them, and keep the checkpoint; then ``pretrained=`` and every command accept `name`.
 
-    The digest of what was imported first is recorded, and whatever is imported or loaded under that name later has to have it.
+    The digest of the first import is recorded. Every later import or load of that name must have the same digest.
 
     Args:
-        name: Of :data:`axialzoo.hub.catalogue.OFFICIAL`, such as ``"axial_swidernet_1_1_1.cityscapes"``.
-        address: Where to fetch them instead, or a file on this machine.
-        force: Fetch and import again, though they are there.
+        name: A name in :data:`axialzoo.hub.catalogue.OFFICIAL`, such as ``"axial_swidernet_1_1_1.cityscapes"``.
+        address: Another address of the archive, or a file on this machine.
+        force: Download and import again, even if the checkpoint exists.
         keep: Keep the archive too.
-        progress: Gets the bytes that have arrived, and of how many.
-        told: Gets a line before each step.
+        progress: Gets the number of bytes downloaded, and their total.
+        log: Gets a line before each step.
 
     Returns:
-        ``name``, ``folder``, ``digest``, ``model``, ``address``, ``licence``, ``fetched`` (False where it was there already).
+        ``name``, ``folder``, ``digest``, ``model``, ``address``, ``licence``, ``fetched`` (False where the checkpoint existed).
 
     Raises:
         SpecError: for a name that the catalogue does not have.
         CheckpointError: where the address does not answer, the archive is damaged or hostile, its tensors are not the model's, or the
-            digest is not the recorded one.
-        ModuleNotFoundError: without what reads the archive (TensorFlow, for deeplab2's).
+            digest differs from the recorded one.
+        ModuleNotFoundError: without the package that reads the archive (TensorFlow, for deeplab2's).
     """
-    wanted, folder = official(name), pulled_dir(name)
-    place = address or wanted.address
+    weights, folder = official(name), pulled_dir(name)
+    place = address or weights.address
     if folder.exists() and not force:
         try:
-            return _done(wanted, folder, place, fetched=False)
+            return _done(weights, folder, place, fetched=False)
         except (CheckpointError, SpecError) as error:
-            told(f"{folder}: is damaged and is fetched again ({error})")
-    needed = NEEDS.get(wanted.zoo)
+            log(f"{folder}: is damaged and is fetched again ({error})")
+    needed = NEEDS.get(weights.zoo)
     if needed and not installed(needed):
         raise ModuleNotFoundError(f"{name}: reading it needs {needed}, which is not installed; pip install {needed}", name=needed)
     beside = folder.with_name(f".{name}")
     shutil.rmtree(beside, ignore_errors=True)
-    config = _imported(wanted, place, beside, keep, progress, told)
+    config = _imported(weights, place, beside, keep, progress, log)
     try:
         check_first_digest(name, config.digest, place)
     except CheckpointError:
@@ -70,37 +70,37 @@ def pull(
     shutil.rmtree(folder, ignore_errors=True)
     beside.rename(folder)
     record(name, config.digest, place)
-    return _done(wanted, folder, place, fetched=True)
+    return _done(weights, folder, place, fetched=True)
 
 
-def _imported(wanted: OfficialWeights, place: str, out: Path, keep: bool, progress: Progress, told: Callable[[str], None]) -> Any:
-    """The config of what was fetched and imported to `out`; an archive that does not import is dropped and fetched once more."""
+def _imported(weights: OfficialWeights, place: str, out: Path, keep: bool, progress: Progress, log: Callable[[str], None]) -> Any:
+    """Download and import to `out`, and return the config; an archive that does not import is deleted and downloaded once more."""
     if not place.startswith(("http://", "https://")):
-        return import_foreign(wanted.zoo, Path(place), out, wanted.model, backbone_only=wanted.backbone_only)[0]
+        return import_foreign(weights.zoo, Path(place), out, weights.model, backbone_only=weights.backbone_only)[0]
     archive = home() / "archives" / Path(urllib.parse.urlsplit(place).path).name
     for attempt in (1, 2):
         if not archive.exists():
-            told(f"fetching {place} ...")
+            log(f"fetching {place} ...")
             fetch_file(place, archive, progress)
-        told(f"importing {archive.name} ...")
+        log(f"importing {archive.name} ...")
         try:
-            config, _ = import_foreign(wanted.zoo, archive, out, wanted.model, backbone_only=wanted.backbone_only, overwrite=True)
+            config, _ = import_foreign(weights.zoo, archive, out, weights.model, backbone_only=weights.backbone_only, overwrite=True)
         except (CheckpointError, SpecError) as error:
             archive.unlink()
             shutil.rmtree(out, ignore_errors=True)
             if attempt == 2:
-                raise CheckpointError(f"{wanted.name}: was fetched twice and refused twice, and is not kept: {error}") from error
+                raise CheckpointError(f"{weights.name}: was fetched twice and refused twice, and is not kept: {error}") from error
             continue
         if not keep:
             archive.unlink()
         return config
-    raise AssertionError(wanted.name)
+    raise AssertionError(weights.name)
 
 
-def _done(wanted: OfficialWeights, folder: Path, place: str, fetched: bool) -> dict[str, Any]:
+def _done(weights: OfficialWeights, folder: Path, place: str, fetched: bool) -> dict[str, Any]:
     config = load_checkpoint(folder).config
-    check_first_digest(wanted.name, config.digest, str(folder))
+    check_first_digest(weights.name, config.digest, str(folder))
     return {
-        "name": wanted.name, "folder": str(folder), "digest": config.digest, "model": config.model,
-        "address": first_digests().get(wanted.name, {}).get("address", place), "licence": wanted.licence, "fetched": fetched,
+        "name": weights.name, "folder": str(folder), "digest": config.digest, "model": config.model,
+        "address": first_digests().get(weights.name, {}).get("address", place), "licence": weights.licence, "fetched": fetched,
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""A checkpoint as a function of arrays and of pictures."""
+"""`Runner`: a checkpoint as a function of arrays and of pictures, in any framework."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ from axialzoo.tasks.tta import TTAOptions, tta_from_options
 
 
 class Runner:
-    """A checkpoint in a framework, as a function.
+    """Runs a checkpoint in one framework.
 
-    A Keras back end that is not this process's own runs in a worker process, which ends with the runner (`close`, or a
-    ``with`` block). So does float64 on JAX, which has to be told before it starts.
+    A Keras back end other than this process's own runs in a worker process, which ends with the runner (`close`, or a
+    ``with`` block). So does float64 on JAX, which JAX enables only at its start.
 
     Args:
-        checkpoint: Of :func:`axialzoo.hub.fetch_checkpoint`.
+        checkpoint: A checkpoint, as :func:`axialzoo.hub.fetch_checkpoint` returns it.
         framework: ``"torch"`` or ``"keras"``; default the first installed.
-        backend: Of Keras: ``"tensorflow"``, ``"jax"`` or ``"torch"``; default this process's.
+        backend: Back end of Keras: ``"tensorflow"``, ``"jax"`` or ``"torch"``; default this process's.
         precision: ``"float32"`` or ``"float64"``.
-        compiled: Run Keras on TensorFlow as one graph: faster for many batches of one size, and the same within rounding.
-        optimize: Run the model's inference form where it is faster, the same within rounding: in float32 on a CPU, where the fused
-            kernel serves (``axialzoo info --system``), ``optimize_for_inference`` of it.
-        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``: where it computes. ``"auto"`` is the accelerator that the
-            framework finds, else the CPU.
+        compiled: Run Keras on TensorFlow as one graph: faster for many batches of one size, and equal within rounding.
+        optimize: Run the inference form of the model (``optimize_for_inference``) where it is faster: in float32 on a CPU that the
+            fused kernel supports (``axialzoo info --system``). Its outputs are equal within rounding.
+        device: Device that computes: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``. ``"auto"`` is the accelerator that
+            the framework finds, else the CPU.
         allow_tf32: Whether a GPU may multiply float32 in TF32, as the framework is set; False for outputs that agree with a CPU's.
-        worker: Run in that process, whatever it is.
+        worker: Run in this worker process.
 
     Attributes:
-        config: The checkpoint's.
-        framework, backend, precision: As they are; `backend` is None in PyTorch.
+        config: Config of the checkpoint.
+        framework, backend, precision: The choices in use; `backend` is None in PyTorch.
         device: Name of the device that computes, as ``"cpu"`` or ``"cuda:0"``.
-        optimized: Whether it is the model's inference form that runs.
+        optimized: Whether the inference form of the model runs.
         title: ``"PyTorch"``, ``"Keras (jax)"``.
 
     Raises:
         SpecError: for a framework, back end or precision that does not exist.
-        DeviceError: for a device that the framework does not find, listing those that it finds.
-        ModuleNotFoundError: for a framework that is not installed, saying how to install it.
+        DeviceError: for a device that the framework does not find; the message lists the devices that it finds.
+        ModuleNotFoundError: for a framework that is not installed; the message says how to install it.
     """
 
     def __init__(
@@ -98,16 +98,16 @@ class Runner:
 
     @classmethod
     def of_model(cls, model: Any, config: Config, precision: str = "float32") -> Self:
-        """A runner of a live model, such as one in training: of it itself, so that it follows what is learned.
+        """Return a runner of a live model, such as a model in training; the runner shares its weights, so it follows the training.
 
-        It is in evaluation while it runs, and as it was afterwards.
+        The model is in evaluation mode while it runs, and then returns to its former mode.
         """
-        made = cls.__new__(cls)
-        made.framework, made.backend = ("keras", process_backend()) if is_keras(model) else ("torch", None)
-        made.config, made.precision, made.optimized, made._own, made._worker = config, precision, False, None, None
-        made._model = InProcessModel(model, precision, compiled=True)
-        made.device = made._model.device
-        return made
+        runner = cls.__new__(cls)
+        runner.framework, runner.backend = ("keras", process_backend()) if is_keras(model) else ("torch", None)
+        runner.config, runner.precision, runner.optimized, runner._own, runner._worker = config, precision, False, None, None
+        runner._model = InProcessModel(model, precision, compiled=True)
+        runner.device = runner._model.device
+        return runner
 
     @property
     def title(self) -> str:
@@ -115,28 +115,28 @@ class Runner:
 
     @property
     def pid(self) -> int:
-        """The number of the process that computes: this one's, or its worker's."""
+        """Id of the process that computes: this process or the worker."""
         return os.getpid() if self._worker is None else self._worker.pid
 
     @property
     def model(self) -> Any:
-        """The framework's model, where it is in this process; optimised for inference unless `optimize` was off.
+        """The framework's model, where it is in this process; optimised for inference unless `optimize` is False.
 
-        An optimised one has its spec, config and preprocessing, but neither the checkpoint's parameters nor gradients:
-        to train, take apart or save a model use ``load_model`` of its framework, or a runner with ``optimize=False``.
+        An optimised model has its spec, config and preprocessing, but neither the checkpoint's parameters nor gradients. To train,
+        inspect or save a model, use ``load_model`` of its framework, or a runner with ``optimize=False``.
         """
         if self._model is None:
             raise AttributeError(f"{self.title}: its model is in another process; use outputs() or predict()")
         return self._model.model
 
     def outputs(self, x: np.ndarray) -> Outputs:
-        """Model inputs to outputs by name.
+        """Return the outputs by name of model inputs.
 
         Args:
-            x: (N, H, W, C), as :attr:`config`'s preprocessing makes it.
+            x: (N, H, W, C), preprocessed as :attr:`config` says.
 
         Returns:
-            Of a model with classes alone ``{"logits": (N, classes)}``; of others their maps, (N, H, W, C), in any framework.
+            A classifier returns ``{"logits": (N, classes)}``; other models return their maps, (N, H, W, C), in any framework.
         """
         x = np.asarray(x)
         channels = self.config.spec.backbone.in_channels
@@ -153,11 +153,11 @@ class Runner:
     @overload
     def predict(self, pictures: Picture, batch_size: int = BATCH, **tta: Unpack[TTAOptions]) -> Result: ...
     def predict(self, pictures, batch_size=BATCH, **tta):
-        """What is in a picture, or in each of several.
+        """Predict a picture, or each of several.
 
         Args:
-            pictures: A path, a Pillow image, an array (H, W, 3) or (H, W); or a list of these. Arrays hold 0 to 255, or uint16; where
-                the model stretches each picture to its own range, any numbers from 0 on.
+            pictures: A path, a Pillow image, an array (H, W, 3) or (H, W); or a list of these. Arrays hold 0 to 255, or uint16; a
+                model that stretches each picture to its own range accepts any numbers from 0 on.
             batch_size: Pictures computed at once.
             tta: ``tile``, ``overlap``, ``hflip``, ``scales``: see :func:`axialzoo.tasks.tta_from_options`. By default the
                 whole image once.
@@ -167,7 +167,7 @@ class Runner:
 
         Raises:
             ImageError: naming a picture that cannot be read.
-            SpecError: for looks that the model's task does not understand.
+            SpecError: for test-time augmentation that the model's task does not support.
 
         Example:
             >>> import axialzoo
@@ -175,11 +175,11 @@ class Runner:
             'cat'
         """
         many = isinstance(pictures, (list, tuple))
-        found = predict(self, pictures if many else [pictures], batch_size, tta_from_options(**tta))
-        return found if many else found[0]
+        results = predict(self, pictures if many else [pictures], batch_size, tta_from_options(**tta))
+        return results if many else results[0]
 
     def close(self) -> None:
-        """Ends the worker process, if there is one."""
+        """End the worker process, if there is one."""
         if self._own is not None:
             self._own.close()
 
@@ -199,15 +199,15 @@ def load_runner(
     optimize: bool = True,
     device: str = AUTO,
 ) -> Runner:
-    """A checkpoint as a function of pictures and arrays: see :class:`Runner`.
+    """Load a checkpoint as a function of pictures and arrays: see :class:`Runner`.
 
     Args:
         source: A folder, ``"name.tag"`` (``"name"`` for its first tag), or ``"org/repo[@revision]"`` on the Hub.
         framework, backend, precision, optimize, device: As of :class:`Runner`.
 
     Raises:
-        CheckpointError: where the weights are not whole.
-        SpecError: for an unknown name, framework, back end or precision, and a device that is not there.
+        CheckpointError: where the weights are damaged or incomplete.
+        SpecError: for an unknown name, framework, back end, precision or device.
 
     Example:
         >>> import axialzoo

@@ -1,4 +1,4 @@
-"""What this machine and this installation compute with: versions, threads, and the paths of the kernels."""
+"""The state of this machine and installation: versions, threads, and the paths of the kernels."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from typing import Any
 from axialzoo.ops.kernels import gpu_status, kernel, kernel_status
 from axialzoo.ops.kernels.library import cores
 from axialzoo.runtime.frameworks import BACKENDS, installed
-from axialzoo.runtime.local import serving
+from axialzoo.runtime.local import kernel_status_for
 
 PACKAGES = ("torch", "keras", "tensorflow", "jax", "numpy")
 
 
 def system() -> dict[str, Any]:
-    """What ``axialzoo info --system --json`` prints, but for the version of axialzoo itself.
+    """Return the report that ``axialzoo info --system --json`` prints, without the version of axialzoo.
 
     Returns:
         ``python``, ``platform``, ``processor``; ``cores`` that this process may use; ``threads`` that PyTorch will, or None without it;
         ``packages``: version of each, None where it is not installed; ``kernel``: ``path`` (``"avx512"``, ``"avx2"``, ``"portable"`` or
         ``"plain"``: the frameworks' own operations), ``reason``, ``library`` (its file or None), ``instruction_sets`` (usable here);
-        ``keras``: of each of its back ends that is installed ``path`` and ``reason`` of what serves in float32, in training
+        ``keras``: ``path`` and ``reason`` of each installed back end in float32, in training
         too; ``gpu_kernel``: ``path`` (``"triton"`` or ``"plain"``: PyTorch's own operations) and ``reason``.
 
     Example:
         >>> system()["kernel"]["path"] in ("avx512", "avx2", "portable", "plain")
         True
     """
-    status, found, on_gpu = kernel_status(), kernel(), gpu_status()
+    status, library, on_gpu = kernel_status(), kernel(), gpu_status()
     return {
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
@@ -42,7 +42,7 @@ def system() -> dict[str, Any]:
             "path": status.path,
             "reason": status.reason,
             "library": status.library,
-            "instruction_sets": list(found.isas) if found is not None else [],
+            "instruction_sets": list(library.isas) if library is not None else [],
         },
         "keras": {backend: _in_keras(backend) for backend in BACKENDS if installed("keras") and installed(backend)},
         "gpu_kernel": {"path": on_gpu.path, "reason": on_gpu.reason},
@@ -50,7 +50,7 @@ def system() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """What the processor calls itself, else its architecture."""
+    """Return the name of the processor, else its architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -60,7 +60,7 @@ def processor() -> str:
 
 
 def peak_memory(pid: int) -> int | None:
-    """Bytes that a process has held at most, since :func:`forget_peak` or else its start; None where Linux does not say."""
+    """Return the peak memory of a process in bytes, since :func:`forget_peak` or its start; None where the system does not report it."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
@@ -69,13 +69,13 @@ def peak_memory(pid: int) -> int | None:
 
 
 def forget_peak(pid: int) -> None:
-    """Begins to look for the peak anew, where Linux allows it."""
+    """Reset the peak memory of a process, where Linux allows it."""
     with contextlib.suppress(OSError):
         Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 def _in_keras(backend: str) -> dict[str, str]:
-    status = serving(backend)
+    status = kernel_status_for(backend)
     return {"path": status.path, "reason": status.reason}
 
 

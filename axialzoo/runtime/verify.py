@@ -1,4 +1,4 @@
-"""Whether a checkpoint is whole, and whether all frameworks and back ends compute the same of it, and what was published with it."""
+"""Verification of a checkpoint: its files, its parity across frameworks and back ends, and its published golden activations."""
 
 from __future__ import annotations
 
@@ -17,49 +17,49 @@ from axialzoo.hub.manifest import MANIFEST, check_manifest
 from axialzoo.runtime import frameworks
 from axialzoo.runtime.device import AUTO, DeviceError, is_cpu
 from axialzoo.runtime.ipc import WorkerError
-from axialzoo.runtime.local import optimizable, serving
+from axialzoo.runtime.local import kernel_status_for, optimizable
 from axialzoo.runtime.process import Worker
 from axialzoo.runtime.runner import Runner
 from axialzoo.spec import Model, SpecError, cost
 
 LIMITS = {"float32": 2e-5, "float64": 1e-9}  # absolute on outputs of order 1; relative
 CHEAP = 1_000_000_000  # multiply-adds up to which float64 runs at the model's own size
-SMALL = (65, 97)  # where it does not: odd, and not square
+SMALL = (65, 97)  # for larger models: odd, and not square
 
 
-Found = dict[str, dict[str, np.ndarray]]  # framework and back end -> "<precision>:<output>" -> array
+RunOutputs = dict[str, dict[str, np.ndarray]]  # framework and back end -> "<precision>:<output>" -> array
 
 
 def verify(
-    source: str | os.PathLike, float64: bool = True, told: Callable[[str], None] = lambda text: None, device: str = AUTO
+    source: str | os.PathLike, float64: bool = True, log: Callable[[str], None] = lambda text: None, device: str = AUTO
 ) -> dict[str, Any]:
-    """The report that ``axialzoo verify --json`` prints.
+    """Verify a checkpoint, and return the report that ``axialzoo verify --json`` prints.
 
     Args:
         source: A folder, a name with weights, or ``org/repo``.
         float64: Compare in float64 too.
-        told: Gets a line before each framework.
-        device: Where to compute, without TF32; a back end that does not find it is not checked.
+        log: Gets a line before each framework.
+        device: Device that computes, without TF32; a back end that does not find it is not checked.
 
     Returns:
-        ``checks`` (name, ok, detail; of what is not there ok is None); ``runs`` of each framework and back end (installed, ok,
-        detail); ``parity`` of each pair, precision and output (error, limit, ok); ``golden`` of each run and precision, against what
-        was published (error, limit, ok); ``compared``: whether there were two to compare; ``ok``: none failed.
+        ``checks`` (name, ok, detail; ok is None for a missing part); ``runs`` of each framework and back end (installed, ok,
+        detail); ``parity`` of each pair, precision and output (error, limit, ok); ``golden`` of each run and precision, against the
+        published activations (error, limit, ok); ``compared``: whether two runs were compared; ``ok``: whether nothing failed.
 
     Raises:
         DeviceError: where no framework finds the device.
     """
-    report, _, _ = measured(source, float64, told, device)
+    report, _, _ = verify_with_outputs(source, float64, log, device)
     return report
 
 
-def measured(
-    source: str | os.PathLike, float64: bool = True, told: Callable[[str], None] = lambda text: None, device: str = AUTO
-) -> tuple[dict[str, Any], dict[str, np.ndarray], Found]:
-    """The report of :func:`verify`, the inputs by precision, and the outputs of each framework and back end."""
+def verify_with_outputs(
+    source: str | os.PathLike, float64: bool = True, log: Callable[[str], None] = lambda text: None, device: str = AUTO
+) -> tuple[dict[str, Any], dict[str, np.ndarray], RunOutputs]:
+    """Return the report of :func:`verify`, the inputs by precision, and the outputs of each framework and back end."""
     report: dict[str, Any] = {"source": str(source), "ok": False, "model": None, "digest": None, "checks": []}
     report.update(runs=[], parity=[], golden=[], compared=False)
-    outputs: Found = {}
+    outputs: RunOutputs = {}
     try:
         checkpoint = fetch_checkpoint(source, beside=True)
         published = read_golden(checkpoint.folder, checkpoint.config) or {}
@@ -71,11 +71,11 @@ def measured(
         return report, {}, outputs
     report.update(model=checkpoint.config.model, digest=checkpoint.config.digest)
     ran = set()
-    for process, forms in itertools.groupby(targets(), lambda place: place[:2]):
-        for result, found in _run(list(forms), checkpoint, inputs, told, device):
+    for process, forms in itertools.groupby(targets(), lambda target: target[:2]):
+        for result, run_outputs in _run(list(forms), checkpoint, inputs, log, device):
             report["runs"].append(result)
-            if found is not None:
-                outputs[result["name"]] = found
+            if run_outputs is not None:
+                outputs[result["name"]] = run_outputs
                 ran.add(process)
     if not ran and device != AUTO:
         refuse_device(device, report["runs"])
@@ -91,7 +91,7 @@ def measured(
 
 
 class Target(NamedTuple):
-    """What computes: a framework, of Keras its back end, and whether it runs the model's inference form."""
+    """A framework, the back end of Keras, and whether it runs the inference form of the model."""
 
     framework: str
     backend: str | None = None
@@ -104,19 +104,19 @@ class Target(NamedTuple):
 
     @property
     def missing(self) -> list[str]:
-        """What would have to be installed for it."""
+        """Packages that are not installed and that this target needs."""
         return [package for package in (self.framework, self.backend) if package and not frameworks.installed(package)]
 
 
 def targets() -> list[Target]:
-    """Every framework and Keras back end there is, installed or not, plain and in the inference form."""
-    found = [("torch", None), *(("keras", backend) for backend in frameworks.BACKENDS)]
-    return [Target(framework, backend, optimize) for framework, backend in found for optimize in (False, True)]
+    """Return every framework and Keras back end, installed or not, with the plain and the inference form."""
+    backends = [("torch", None), *(("keras", backend) for backend in frameworks.BACKENDS)]
+    return [Target(framework, backend, optimize) for framework, backend in backends for optimize in (False, True)]
 
 
 def made_inputs(spec: Model, float64: bool = True) -> dict[str, np.ndarray]:
-    """Precision -> (2, H, W, C): the same pictures for all, fixed noise at the model's own size, and for float64 where that is
-    dear, smaller."""
+    """Return the inputs of all targets by precision, (2, H, W, C): fixed noise at the model's own size, smaller for float64 of a large
+    model."""
     sizes = {"float32": spec.input_size}
     if float64:
         sizes["float64"] = spec.input_size if cost(spec).multiply_adds <= CHEAP else SMALL
@@ -124,14 +124,14 @@ def made_inputs(spec: Model, float64: bool = True) -> dict[str, np.ndarray]:
 
 
 def compare(outputs: dict[str, dict[str, np.ndarray]]) -> list[dict[str, Any]]:
-    """Every pair in every precision and output: the largest difference over the largest value (at least 1 in float32), and its limit.
+    """Compare every pair of runs: the largest difference over the largest value (at least 1 in float32), per precision and output.
 
     Args:
-        outputs: Of each framework by name, ``"<precision>:<output>"`` -> array.
+        outputs: Name of each run -> ``"<precision>:<output>"`` -> array.
     """
     pairs = []
-    for (one, first), (other, second) in itertools.combinations(outputs.items(), 2):
-        both = {key.partition(":")[0] for key in second}  # inference forms are of float32 alone
+    for (first_name, first), (second_name, second) in itertools.combinations(outputs.items(), 2):
+        both = {key.partition(":")[0] for key in second}  # inference forms exist in float32 only
         for key in first:
             precision, _, output = key.partition(":")
             if precision not in both:
@@ -140,34 +140,41 @@ def compare(outputs: dict[str, dict[str, np.ndarray]]) -> list[dict[str, Any]]:
             scale = max(scale, 1.0) if precision == "float32" else scale or 1.0
             same = key in second and first[key].shape == second[key].shape
             error = float(np.abs(first[key] - second[key]).max()) / scale if same else float("inf")
-            ok = bool(error <= LIMITS[precision])  # not-a-number is no number below the limit
+            ok = bool(error <= LIMITS[precision])  # NaN fails this comparison
             error = error if np.isfinite(error) else None
             pairs.append(
-                {"pair": [one, other], "output": output, "precision": precision, "error": error, "limit": LIMITS[precision], "ok": ok}
+                {
+                    "pair": [first_name, second_name],
+                    "output": output,
+                    "precision": precision,
+                    "error": error,
+                    "limit": LIMITS[precision],
+                    "ok": ok,
+                }
             )
     return pairs
 
 
-def compare_golden_all(cases: dict[str, Any], outputs: Found) -> list[dict[str, Any]]:
-    """Every run against the golden activations of `cases`, in every precision that it is in."""
+def compare_golden_all(cases: dict[str, Any], outputs: RunOutputs) -> list[dict[str, Any]]:
+    """Compare every run with the golden activations of `cases`, in each precision of the run."""
     rows = []
     for (run, outputs_of_run), (precision, case) in itertools.product(outputs.items(), cases.items()):
-        found = of_precision(outputs_of_run, precision)
-        if not found:  # inference forms are of float32 alone
+        outputs_in_precision = of_precision(outputs_of_run, precision)
+        if not outputs_in_precision:  # inference forms exist in float32 only
             continue
-        error = compare_golden(case, found, precision)
+        error = compare_golden(case, outputs_in_precision, precision)
         ok = error is not None and error <= LIMITS[precision]
         rows.append({"run": run, "precision": precision, "error": error, "limit": LIMITS[precision], "ok": ok})
     return rows
 
 
-def of_precision(found: dict[str, np.ndarray], precision: str) -> dict[str, np.ndarray]:
-    """Of the outputs of a run, those in a precision, by name."""
-    return {key.partition(":")[2]: value for key, value in found.items() if key.partition(":")[0] == precision}
+def of_precision(outputs: dict[str, np.ndarray], precision: str) -> dict[str, np.ndarray]:
+    """Return the outputs of a run in one precision, by name."""
+    return {key.partition(":")[2]: value for key, value in outputs.items() if key.partition(":")[0] == precision}
 
 
 def _passed(checkpoint: Checkpoint, golden: bool) -> list[dict[str, Any]]:
-    """What loading has checked (had one of these not held, it would have been refused), and what was published beside."""
+    """Return the checks that loading has passed (it refuses a checkpoint that fails one), and those of the published files."""
     config, tensors, folder = checkpoint.config, checkpoint.tensors, checkpoint.folder
     checks = [
         {"name": "spec", "ok": True, "detail": f"{config.model}: config.json describes a model, and nothing unknown"},
@@ -182,59 +189,59 @@ def _passed(checkpoint: Checkpoint, golden: bool) -> list[dict[str, Any]]:
 
 
 def _run(
-    forms: list[Target], checkpoint: Checkpoint, inputs: dict[str, np.ndarray], told: Callable[[str], None], device: str
+    forms: list[Target], checkpoint: Checkpoint, inputs: dict[str, np.ndarray], log: Callable[[str], None], device: str
 ) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray] | None]]:
-    """One framework in a process of its own: of each form what happened, and its outputs as :func:`compare` wants them."""
+    """Run the forms of one framework in its own process; yield the report of each form and its outputs for :func:`compare`."""
     with ExitStack() as stack:
         worker = None
-        for place in forms:
-            result = {"name": place.name, "framework": place.framework, "backend": place.backend, "installed": True, "ok": None}
+        for target in forms:
+            result = {"name": target.name, "framework": target.framework, "backend": target.backend, "installed": True, "ok": None}
             cases = inputs
-            if place.optimize and not place.missing:
-                cases = {precision: x for precision, x in inputs.items() if optimizable(place.backend, precision)}
-            if place.missing:
-                yield {**result, "installed": False, "detail": f"not installed ({', '.join(place.missing)}): not checked"}, None
+            if target.optimize and not target.missing:
+                cases = {precision: x for precision, x in inputs.items() if optimizable(target.backend, precision)}
+            if target.missing:
+                yield {**result, "installed": False, "detail": f"not installed ({', '.join(target.missing)}): not checked"}, None
             elif not cases:
-                yield {**result, "detail": f"no CPU kernel, so it is not in use: {serving(place.backend).reason}"}, None
+                yield {**result, "detail": f"no CPU kernel, so it is not in use: {kernel_status_for(target.backend).reason}"}, None
             else:
-                told(f"running {place.name} ...")
+                log(f"running {target.name} ...")
                 if worker is None:
-                    worker = Worker(*place[:2])
+                    worker = Worker(*target[:2])
                     stack.callback(worker.close)
                 try:
-                    ran_on, found = _outputs(place, checkpoint, cases, worker, device)
+                    ran_on, outputs = _outputs(target, checkpoint, cases, worker, device)
                 except DeviceError as error:
                     yield {**result, "detail": f"{str(error).partition(': ')[2]}: not checked"}, None
                 except WorkerError as error:
                     yield {**result, "ok": False, "detail": str(error).partition(": ")[2] or str(error)}, None
                 else:
-                    if found:
-                        yield {**result, "ok": True, "detail": "ran" if is_cpu(ran_on) else f"ran on {ran_on}"}, found
+                    if outputs:
+                        yield {**result, "ok": True, "detail": "ran" if is_cpu(ran_on) else f"ran on {ran_on}"}, outputs
                     else:
                         yield {**result, "detail": f"no inference form on {ran_on}: not in use"}, None
 
 
 def refuse_device(device: str, runs: Sequence[Mapping[str, Any]]) -> None:
-    """Raise the error of a device that none of `runs` found, where that is why nothing ran."""
+    """Raise the error of a missing device, where none of `runs` found it and therefore nothing ran."""
     missing = [run["detail"] for run in runs if run["ok"] is None and run["detail"].startswith("device: ")]
     if missing and not any(run["ok"] is False for run in runs):
         raise DeviceError("; ".join(detail.removesuffix(": not checked") for detail in dict.fromkeys(missing)))
 
 
 def _outputs(
-    place: Target, checkpoint: Checkpoint, inputs: dict[str, np.ndarray], worker: Worker, device: str
+    target: Target, checkpoint: Checkpoint, inputs: dict[str, np.ndarray], worker: Worker, device: str
 ) -> tuple[str, dict[str, np.ndarray]]:
-    """Return the device that computed, and its outputs; none where the place's form does not run there."""
-    found: dict[str, np.ndarray] = {}
+    """Return the device that computed, and its outputs; no outputs where the target's form does not run on that device."""
+    arrays: dict[str, np.ndarray] = {}
     ran_on = device
     for precision, x in inputs.items():
-        how: dict[str, Any] = {"optimize": place.optimize, "device": device, "allow_tf32": False}
-        runner = Runner(checkpoint, *place[:2], precision, **how, worker=worker)
+        how: dict[str, Any] = {"optimize": target.optimize, "device": device, "allow_tf32": False}
+        runner = Runner(checkpoint, *target[:2], precision, **how, worker=worker)
         ran_on = runner.device
-        if place.optimize and not runner.optimized:
+        if target.optimize and not runner.optimized:
             continue
         outputs = runner.outputs(x)
         for output, value in outputs.items():
             parts = {output: value} if isinstance(value, np.ndarray) else {f"{output}.{i}": part for i, part in enumerate(value)}
-            found |= {f"{precision}:{key}": part for key, part in parts.items()}
-    return ran_on, found
+            arrays |= {f"{precision}:{key}": part for key, part in parts.items()}
+    return ran_on, arrays

@@ -1,6 +1,6 @@
-"""``python -m axialzoo.runtime.worker FRAMEWORK``: computes outputs in a process of its own, until its input ends.
+"""``python -m axialzoo.runtime.worker FRAMEWORK``: computes outputs in its own process, until its input ends.
 
-A Keras back end is chosen when Keras is first imported, so that another than a process's own needs another process.
+Keras chooses its back end at its first import, so a second back end needs a second process.
 Messages are those of :mod:`axialzoo.runtime.ipc`. Requests: ``{"do": "load", "folder", "digest", "precision"}`` with the options of
 :meth:`axialzoo.runtime.process.Worker.load`, and with the array ``x`` ``{"do": "outputs", "precision"}`` and
 ``{"do": "times", "precision", "seconds"}``. Answers: of a load its device and form, else ``{}`` with the outputs, or the times of calls.

@@ -52,7 +52,7 @@ x = model.preprocess(photo)
 inputs = {}
 for name in ("height", "width"):
     layer = block.get_submodule(name)
-    layer.register_forward_hook(lambda layer, given, gave, name=name: inputs.update({name: given[0].detach()}))
+    layer.register_forward_hook(lambda layer, arguments, output, name=name: inputs.update({name: arguments[0].detach()}))
 with torch.no_grad():
     logits = model(x)
 

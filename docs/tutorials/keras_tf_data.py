@@ -41,11 +41,11 @@ prepare = Preprocess(model.preprocessing)
 
 
 def pipeline(split, training):
-    found = keras.utils.image_dataset_from_directory(
+    dataset = keras.utils.image_dataset_from_directory(
         f"data/{split}", image_size=(64, 64), batch_size=None, shuffle=training, seed=0, verbose=False
     )
-    mirrored = found.map(lambda x, y: (tf.image.random_flip_left_right(x, seed=0), y)) if training else found
-    return mirrored.map(lambda x, y: (prepare(x), y)).batch(20).prefetch(1), found.class_names
+    mirrored = dataset.map(lambda x, y: (tf.image.random_flip_left_right(x, seed=0), y)) if training else dataset
+    return mirrored.map(lambda x, y: (prepare(x), y)).batch(20).prefetch(1), dataset.class_names
 
 
 train, classes = pipeline("train", True)

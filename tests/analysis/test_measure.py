@@ -17,14 +17,14 @@ BLOCK = "stages.1.blocks.0"
 
 
 def test_cases_are_measured_in_turn_and_within_their_estimate():
-    told: list[str] = []
+    lines: list[str] = []
     made = cases(SPEC, ["axial", "local"], [(24, 24)], BLOCK)
-    found = measure(made, threads=1, rounds=1, told=told.append)
+    found = measure(made, threads=1, rounds=1, log=lines.append)
     for case, result in zip(made, found):
         assert result["skipped"] is None and result["calls"] >= 1 and result["cpu_seconds"] > 0
         assert 0 < result["fastest"] <= result["seconds"] <= result["slowest"]
         assert 0 < result["memory_bytes"] < 2 * case.estimated_bytes and result["resident_bytes"] >= 0
-    assert [line.partition(":")[0] for line in told] == ["axial 24x24", "local 24x24"]
+    assert [line.partition(":")[0] for line in lines] == ["axial 24x24", "local 24x24"]
 
 
 def test_what_needs_too_much_is_not_started(monkeypatch):

@@ -18,4 +18,4 @@ def connect(self, address):
 
 if __name__ == "__main__":
     socket.socket.connect = connect
-    serve(port=0, told=lambda text: print(text, flush=True))
+    serve(port=0, log=lambda text: print(text, flush=True))

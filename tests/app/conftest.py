@@ -69,7 +69,7 @@ class Browser:
             scheme = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
             self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme)
         self.driver.get(address)
-        self.until("document.querySelectorAll('#az-looks img').length == 3")
+        self.until("document.querySelectorAll('#az-attention img').length == 3")
 
     def run(self, script: str, *values):
         return self.driver.execute_script(script, *values)

@@ -34,7 +34,7 @@ def test_every_sample_is_predicted_and_looked_at(browser):
         said = page.changed("#az-result", lambda title=sample.title: page.press(title))
         assert sample.model in said and word in said
         assert page.run("return document.querySelectorAll('#az-result img').length") == 1
-        page.until("document.querySelectorAll('#az-looks img').length == 3")
+        page.until("document.querySelectorAll('#az-attention img').length == 3")
         shot(page, sample.path.stem)
     assert "axial_fcos_blood_cells" in page.run("return document.querySelector('#az-code textarea').value")
     quiet(page)
@@ -47,8 +47,8 @@ def test_a_click_moves_the_point(browser):
     picture = page.driver.find_element("css selector", "#az-point img")
     page.run("arguments[0].scrollIntoView({block: 'center'})", picture)
     move = ActionChains(page.driver).move_to_element_with_offset(picture, 0, -picture.size["height"] // 3).click()
-    page.changed("#az-looks", move.perform)
-    assert page.run("return document.querySelectorAll('#az-looks img').length") == 3
+    page.changed("#az-attention", move.perform)
+    assert page.run("return document.querySelectorAll('#az-attention img').length") == 3
     quiet(page)
 
 

@@ -71,12 +71,12 @@ def test_the_speed_of_a_wrong_result_is_not_told(monkeypatch):
         pytest.skip("no kernel: there is no compiler here")
     monkeypatch.setattr(speed, "Runner", Planted)
     with pytest.raises(RuntimeError, match="its outputs differ from those of PyTorch by"):
-        speed.benchmark("axial_resnet_cifar10_xs", rounds=1, wanted=[Target("torch"), Target("torch", optimize=True)])
+        speed.benchmark("axial_resnet_cifar10_xs", rounds=1, run_targets=[Target("torch"), Target("torch", optimize=True)])
 
 
 def test_what_is_not_installed_is_named(monkeypatch):
     monkeypatch.setattr(verify.frameworks, "installed", lambda package: False)
-    said = speed.benchmark("axial_resnet26_s", size=32, rounds=1, wanted=[Target("keras", "jax")])
+    said = speed.benchmark("axial_resnet26_s", size=32, rounds=1, run_targets=[Target("keras", "jax")])
     (run,) = said["runs"]
     assert said["weights"] == "random" and said["size"] == [32, 32]  # it has no weights
     assert run["ok"] is None and run["detail"] == "not installed (keras, jax)"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from axialzoo.exports import ROUTES
+from axialzoo.exports import EXPORT_MATRIX
 from axialzoo.spec import get_entry, list_models
 from tests.exports.common import check_written
 
 SHIPPED = [name for name in list_models() if any(where.startswith("package:") for where in get_entry(name).weights.values())]
-WIDEST = {key: "fixed" if route.reason("any") else "any" for key, route in ROUTES.items() if not route.reason("fixed")}
+WIDEST = {key: "fixed" if target.reason("any") else "any" for key, target in EXPORT_MATRIX.items() if not target.reason("fixed")}
 
 
 def test_what_ships_has_heads_of_every_task():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from axialzoo.app import looks, models
+from axialzoo.app import attention_view, models
 from axialzoo.hub import fetch_checkpoint
 from axialzoo.runtime import convert as converting
 
@@ -15,13 +15,13 @@ def test_the_page_resolves_a_source_once(folder, monkeypatch):
     asked = []
     monkeypatch.setattr(models, "fetch_checkpoint", lambda source: asked.append(source) or fetch_checkpoint(folder))
     models._folder_of.cache_clear()
-    looks._source.cache_clear()
+    attention_view._source.cache_clear()
     assert models.offered(["org/repo"]) == ("org/repo",)
     with models._made("org/repo", "torch")[0] as runner:
-        assert runner.config.digest == looks._source("org/repo").digest == models.checkpoint_of("org/repo").config.digest
+        assert runner.config.digest == attention_view._source("org/repo").digest == models.checkpoint_of("org/repo").config.digest
     assert asked == ["org/repo"]
     models._folder_of.cache_clear()
-    looks._source.cache_clear()
+    attention_view._source.cache_clear()
 
 
 def test_convert_resolves_a_source_once_and_checks_its_target_before_it_reads(folder, tmp_path, monkeypatch):

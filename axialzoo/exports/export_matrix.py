@@ -1,4 +1,4 @@
-"""Which framework writes which format, for one size or for any: a table that the tests and the documentation hold."""
+"""The table of frameworks and export formats, for one size or any size; tests and documentation use it."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from pathlib import Path
 
 from axialzoo.spec import SpecError, did_you_mean
 
-FORMATS = {".pt2": "torch.export", ".onnx": "ONNX", ".tflite": "LiteRT", "": "SavedModel"}  # by suffix; a folder has none
+FORMATS = {".pt2": "torch.export", ".onnx": "ONNX", ".tflite": "LiteRT", "": "SavedModel"}  # by suffix; a folder has no suffix
 PACKAGES = {".onnx": {"onnx": "export", "onnxscript": "export", "onnxruntime": "export"}}  # optional, by suffix, with their extra
 SIZES = ("fixed", "any")
 
 
 @dataclass(frozen=True)
 class ExportTarget:
-    """How one framework writes one format.
+    """An export format of one framework, and its limits.
 
     Attributes:
-        fixed: Why it can't be had for one size (and any batch); empty where it can.
-        any: The same for any height, width and batch.
+        fixed: Reason why it is not supported for one size and any batch; empty where it is.
+        any: Reason why it is not supported for any height, width and batch; empty where it is.
     """
 
     fixed: str = ""
     any: str = ""
 
     def reason(self, sizes: str) -> str:
-        """Why it can't be had for `sizes`, ``"fixed"`` or ``"any"``; empty where it can."""
+        """Return the reason why it is not supported for `sizes`, ``"fixed"`` or ``"any"``; empty where it is."""
         return self.any if sizes == "any" else self.fixed
 
 
@@ -39,7 +39,7 @@ _TENSORFLOW = "KERAS_BACKEND=tensorflow, which computes the same from the same w
 _OTHER_BACKEND = f"Keras writes it on its torch back end alone; {_TORCH}"
 _KERAS = "PyTorch does not write it; --from keras with " + _TENSORFLOW
 
-ROUTES: dict[tuple[str, str], ExportTarget] = {
+EXPORT_MATRIX: dict[tuple[str, str], ExportTarget] = {
     ("torch", ".pt2"): ExportTarget(),
     ("torch", ".onnx"): ExportTarget(),
     ("torch", ""): _none(_KERAS),
@@ -60,10 +60,10 @@ ROUTES: dict[tuple[str, str], ExportTarget] = {
 
 
 def format_of(path: str | os.PathLike[str]) -> str:
-    """The suffix of :data:`FORMATS` that a path has.
+    """Return the suffix of a path, one of :data:`FORMATS`.
 
     Raises:
-        SpecError: for another.
+        SpecError: for another suffix.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
@@ -75,9 +75,9 @@ def format_of(path: str | os.PathLike[str]) -> str:
 
 
 def as_markdown() -> str:
-    """The table, as the documentation prints it."""
+    """Return the table as Markdown, as the documentation prints it."""
     rows = ["| from | format | one size, any batch | any size |", "|---|---|---|---|"]
-    for (place, suffix), route in ROUTES.items():
-        has = [route.reason(sizes).partition(";")[0] or "yes" for sizes in SIZES]
-        rows.append(f"| {place} | {FORMATS[suffix]} ({f'`{suffix}`' if suffix else 'a folder'}) | {has[0]} | {has[1]} |")
+    for (exporter, suffix), target in EXPORT_MATRIX.items():
+        answers = [target.reason(sizes).partition(";")[0] or "yes" for sizes in SIZES]
+        rows.append(f"| {exporter} | {FORMATS[suffix]} ({f'`{suffix}`' if suffix else 'a folder'}) | {answers[0]} | {answers[1]} |")
     return "\n".join(rows)

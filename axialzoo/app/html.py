@@ -9,66 +9,66 @@ from html import escape
 
 from PIL import Image
 
-from axialzoo.app.answers import Answer, Column
-from axialzoo.app.looks import AttentionView, Panel
+from axialzoo.app.attention_view import AttentionView, Panel
+from axialzoo.app.predictions import FrameworkResult, Prediction
 from axialzoo.image.draw import percent
 from axialzoo.tasks.results import Classification
 
-ROWS = 8  # classes or objects that are listed before the rest is only counted
+ROWS = 8  # listed classes or objects; the rest is counted
 MARK = """<svg viewBox="0 0 49 49" aria-hidden="true" focusable="false">{cells}</svg>"""
 
 
 def header() -> str:
-    """What the page is, in two sentences."""
+    """Return the header of the page, with its description."""
     return (
-        f'<header class="az-head">{_mark()}<div><h1>axialzoo</h1><p class="az-lead">Axial attention looks at a picture twice: along '
-        "every column, then along every row. After these two looks each point has seen every other, at a fraction of what comparing "
-        "all pairs would cost.</p></div></header>"
+        f'<header class="az-head">{_mark()}<div><h1>axialzoo</h1><p class="az-lead">Axial attention has two layers: one '
+        "attends along every column, the next along every row. Through both, each point attends to every other, at a fraction of the "
+        "cost of comparing all pairs.</p></div></header>"
     )
 
 
 def failed(message: str) -> str:
-    """An error, where it is seen and read aloud."""
+    """Return an error message, which screen readers announce."""
     return f'<div class="az-error" role="alert"><strong>That did not work.</strong> {escape(message)}</div>'
 
 
 def waiting(text: str) -> str:
-    """What stands where nothing is yet."""
+    """Return a placeholder for a missing result."""
     return f'<p class="az-quiet">{escape(text)}</p>'
 
 
-def results(answer: Answer) -> str:
-    """A column for each framework, and what was used."""
-    columns = "".join(_column(one, answer) for one in answer.columns)
-    said = "".join(f'<p class="az-quiet">{escape(answer.name)}: {escape(note)}</p>' for note in answer.notes)
-    return f'<div class="az-columns az-of-{len(answer.columns)}">{columns}</div>{said}{facts(answer)}'
+def results(prediction: Prediction) -> str:
+    """Return a column for each framework, and the facts of the prediction."""
+    columns = "".join(_column(column, prediction) for column in prediction.columns)
+    said = "".join(f'<p class="az-quiet">{escape(prediction.name)}: {escape(note)}</p>' for note in prediction.notes)
+    return f'<div class="az-columns az-of-{len(prediction.columns)}">{columns}</div>{said}{facts(prediction)}'
 
 
-def facts(answer: Answer) -> str:
-    """Model, digest, time and memory."""
-    rows = [("model", escape(answer.config.model)), ("digest of the weights", f"<code>{escape(answer.config.digest[:23])}…</code>")]
-    for one in answer.columns:
-        memory = "" if one.memory is None else f", its process held {one.memory / 2**20:,.0f} MiB at most"
-        rows.append((escape(one.title), f"{1000 * one.seconds:,.0f} ms{memory}"))
+def facts(prediction: Prediction) -> str:
+    """Return model, digest, time and memory."""
+    rows = [("model", escape(prediction.config.model)), ("digest of the weights", f"<code>{escape(prediction.config.digest[:23])}…</code>")]
+    for column in prediction.columns:
+        memory = "" if column.memory is None else f", its process held {column.memory / 2**20:,.0f} MiB at most"
+        rows.append((escape(column.title), f"{1000 * column.seconds:,.0f} ms{memory}"))
     return '<dl class="az-facts">' + "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in rows) + "</dl>"
 
 
-def attention_html(found: AttentionView) -> str:
-    """The looks one after the other, and the other kind beside them."""
-    hops = "".join(_figure(panel, f"az-hop az-hop-{number}") for number, panel in enumerate(found.steps))
-    learned = "" if found.weights == "trained" else " Random weights: nothing is learned here."
-    caption = f"{found.layer}, a map of {found.map[0]} x {found.map[1]} positions, the mean over its heads.{learned}"
+def attention_html(view: AttentionView) -> str:
+    """Return the steps of attention, and the other kind of attention."""
+    steps = "".join(_figure(panel, f"az-step az-step-{number}") for number, panel in enumerate(view.steps))
+    learned = "" if view.weights == "trained" else " Random weights: an untrained model."
+    caption = f"{view.layer}, a map of {view.map[0]} x {view.map[1]} positions, mean over the heads.{learned}"
     return (
-        f'<div class="az-looks">{hops}{_figure(found.other, "az-other")}</div><p class="az-quiet">{escape(caption)} '
-        "Bright is much, dark is nothing; each picture by its own largest weight.</p>"
+        f'<div class="az-attention">{steps}{_figure(view.other, "az-other")}</div><p class="az-quiet">{escape(caption)} '
+        "Bright: large attention weight; dark: none. Each picture is scaled to its own largest weight.</p>"
     )
 
 
-def _column(column: Column, answer: Answer) -> str:
+def _column(column: FrameworkResult, prediction: Prediction) -> str:
     rows = column.result.summary()
     picture = ""
     if not isinstance(column.result, Classification):
-        alt = f"{answer.name} with what {column.title} found drawn over it"
+        alt = f"{prediction.name} with the result of {column.title} drawn over it"
         picture = f'<img src="{_data(column.drawn)}" alt="{escape(alt)}">'
     heading = f'<h3>{escape(column.title)} <span class="az-quiet">{1000 * column.seconds:,.0f} ms</span></h3>'
     return f'<section class="az-column">{heading}{picture}{_rows(rows)}</section>'
@@ -99,7 +99,7 @@ def _data(picture: Image.Image) -> str:
 
 
 def _mark() -> str:
-    """A point, its row and its column."""
+    """Return the logo: a point, its row and its column."""
     cells = ""
     for row in range(7):
         for column in range(7):

@@ -1,4 +1,4 @@
-"""What a model says of a picture, in each framework, and what it took."""
+"""Prediction of a picture in each framework, with its time and memory."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from axialzoo.tasks import Result, task_of
 
 
 @dataclass(frozen=True)
-class Column:
-    """One framework's part.
+class FrameworkResult:
+    """The result of one framework.
 
     Attributes:
         title: ``"PyTorch"``, ``"Keras (jax)"``.
-        result: What is in the picture.
-        drawn: The picture with it.
-        seconds: From the opened picture to the result.
-        memory: Bytes that its process held at most meanwhile; None where Linux does not say.
+        result: The result.
+        drawn: The picture with the result drawn.
+        seconds: Time from the opened picture to the result.
+        memory: Peak memory of its process in bytes; None where the system does not report it.
     """
 
     title: str
@@ -41,16 +41,16 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the page shows of a prediction.
+class Prediction:
+    """A prediction as the page shows it.
 
     Attributes:
-        name: The picture's.
-        picture: It itself, upright RGB.
-        notes: What was done to it as it was read.
-        config: The checkpoint's.
-        columns: One of each framework.
-        drawn: The picture with all results, to take away.
+        name: Name of the picture.
+        picture: The opened picture, upright RGB.
+        notes: Changes made while reading it.
+        config: Config of the checkpoint.
+        columns: The result of each framework.
+        drawn: The picture with all results, for download.
         json: The object that ``axialzoo predict --json`` prints.
     """
 
@@ -58,12 +58,12 @@ class Answer:
     picture: Image.Image
     notes: tuple[str, ...]
     config: Config
-    columns: tuple[Column, ...]
+    columns: tuple[FrameworkResult, ...]
     drawn: Image.Image
     json: dict[str, Any]
 
     def write(self, folder: Path) -> tuple[Path, Path]:
-        """Writes the JSON and the drawn picture into `folder`, named after the picture; returns their paths."""
+        """Write the JSON and the drawn picture into `folder`, named after the picture, and return their paths."""
         stem = Path(self.name).stem
         paths = folder / f"{stem}.json", folder / f"{stem}_{self.config.model}.png"
         paths[0].write_text(json.dumps(self.json, indent=2, allow_nan=False, ensure_ascii=False), encoding="utf-8")
@@ -71,21 +71,21 @@ class Answer:
         return paths
 
 
-def answer(runners: Runners, source: str, path: Path, frameworks: Sequence[str]) -> Answer:
-    """Predicts the picture in `path`.
+def predict_picture(runners: Runners, source: str, path: Path, frameworks: Sequence[str]) -> Prediction:
+    """Predict the picture in `path`.
 
     Args:
-        runners: Those that are kept.
+        runners: Cache of runners.
         source: A name with weights, a folder or ``org/repo``.
-        path: A picture's file.
+        path: File of the picture.
         frameworks: ``"torch"`` or ``"keras"``, or both.
 
     Raises:
-        ImageError: for a file that is not a picture; as the command line says it, but for the folder.
-        ValueError: for no framework.
-        CheckpointError, SpecError, ModuleNotFoundError, WorkerError: where the model cannot be had or run.
+        ImageError: for a file that is not a picture; with the message of the command line, without the folder.
+        ValueError: where `frameworks` is empty.
+        CheckpointError, SpecError, ModuleNotFoundError, WorkerError: where the model cannot be loaded or run.
     """
-    picture = opened(path)
+    picture = open_uploaded(path)
     if not frameworks:
         raise ValueError("framework: expected at least one, found none")
     computed = [(runner := runners.get(source, name), *_timed(runners, source, name, runner, picture)) for name in frameworks]
@@ -95,16 +95,16 @@ def answer(runners: Runners, source: str, path: Path, frameworks: Sequence[str])
     for runner, result, seconds, memory in computed:
         predictions.append(prediction_json(path.name, runner, result))
         drawn = task.draw(picture, {runner.title: result}, model=config.model, model_view=view)
-        columns.append(Column(runner.title, result, drawn, seconds, memory))
+        columns.append(FrameworkResult(runner.title, result, drawn, seconds, memory))
     drawn = columns[0].drawn
     if len(columns) > 1:
-        drawn = task.draw(picture, {one.title: one.result for one in columns}, model=config.model, model_view=view)
+        drawn = task.draw(picture, {column.title: column.result for column in columns}, model=config.model, model_view=view)
     said = {"model": config.model, "digest": config.digest, "predictions": predictions, "pictures": []}
-    return Answer(path.name, picture, image_notes(picture), config, tuple(columns), drawn, said)
+    return Prediction(path.name, picture, image_notes(picture), config, tuple(columns), drawn, said)
 
 
-def opened(path: Path) -> Image.Image:
-    """The picture in `path`, upright RGB; errors name the file without its folder, which is the server's.
+def open_uploaded(path: Path) -> Image.Image:
+    """Open the picture in `path`, upright RGB; errors name the file without its folder on the server.
 
     Raises:
         ImageError: for a file that is not a picture.
@@ -113,15 +113,15 @@ def opened(path: Path) -> Image.Image:
 
 
 class _Named(io.BytesIO):
-    """A file's bytes that go by its name alone."""
+    """The bytes of a file with its name, without its folder."""
 
     def __init__(self, path: Path):
         super().__init__(path.read_bytes())
         self.name = path.name
 
 
-def code(source: str, name: str, framework: str) -> str:
-    """The lines of Python that do the same."""
+def python_code(source: str, name: str, framework: str) -> str:
+    """Return lines of Python that make the prediction."""
     return (
         f"from axialzoo import load_runner\n"
         f'runner = load_runner("{source}", framework="{framework}")\n'
@@ -130,12 +130,12 @@ def code(source: str, name: str, framework: str) -> str:
 
 
 def _timed(runners: Runners, source: str, name: str, runner: Any, picture: Image.Image) -> tuple[Result, float, int | None]:
-    """The result, seconds, and bytes held at most."""
+    """Return the result, its seconds, and the peak memory in bytes."""
     forget_peak(runner.pid)
     start = time.perf_counter()
     try:
         result = runner.predict(picture)
     except WorkerError:
-        runners.forget(source, name)  # its process is gone: the next time there is another
+        runners.forget(source, name)  # its process has ended: the next prediction starts another
         raise
     return result, time.perf_counter() - start, peak_memory(runner.pid)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from axialzoo import load_runner
-from axialzoo.app import parts
-from axialzoo.app.answers import answer, code
-from axialzoo.app.looks import AttentionView, Panel, attention_view, blocks
+from axialzoo.app import html
+from axialzoo.app.attention_view import AttentionView, Panel, attention_view, blocks
 from axialzoo.app.models import Runners, offered
+from axialzoo.app.predictions import predict_picture, python_code
 from axialzoo.app.samples import samples
 from axialzoo.image import ImageError, load_image
 from axialzoo.spec import SpecError, list_models
@@ -30,7 +30,7 @@ def runners():
 def answered(request, runners):
     pytest.importorskip("torch")
     (sample,) = [one for one in samples()[:3] if one.model == request.param]
-    return answer(runners, sample.model, sample.path, ["torch"])
+    return predict_picture(runners, sample.model, sample.path, ["torch"])
 
 
 def test_samples_are_there_with_a_model_that_has_weights():
@@ -55,14 +55,14 @@ def test_an_answer_is_what_the_command_prints(answered, axialzoo, tmp_path):
 
 def test_time_memory_and_digest_are_told(answered):
     (column,) = answered.columns
-    shown = parts.results(answered)
+    shown = html.results(answered)
     assert column.seconds > 0 and (column.memory is None or column.memory > 2**20)
     assert answered.config.digest[:20] in shown and "MiB at most" in shown and column.result.summary()[0][0] in shown
 
 
 def test_the_lines_of_python_run_and_say_the_same(answered, capsys):
     path = next(one.path for one in samples() if one.path.name == answered.name)
-    exec(code(answered.config.model, str(path), "torch"), {})
+    exec(python_code(answered.config.model, str(path), "torch"), {})
     assert capsys.readouterr().out.strip() == str(load_runner(answered.config.model, "torch").predict(path).to_json())
 
 
@@ -72,28 +72,28 @@ def test_a_bad_file_gives_the_command_lines_message(name, content, runners, axia
     whole = samples()[1].path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2] if content is None else content)
     with pytest.raises(ImageError) as error:
-        answer(runners, CIFAR, path, ["torch"])
+        predict_picture(runners, CIFAR, path, ["torch"])
     monkeypatch.chdir(tmp_path)
     assert axialzoo("predict", name, "--model", CIFAR).err.strip() == f"error: {error.value}"
 
 
 def test_no_framework_is_refused(runners):
     with pytest.raises(ValueError, match="at least one"):
-        answer(runners, CIFAR, samples()[0].path, [])
+        predict_picture(runners, CIFAR, samples()[0].path, [])
 
 
 def test_names_are_escaped():
-    assert "<script>" not in parts.failed("<script>") and "&lt;script&gt;" in parts.failed("<script>")
+    assert "<script>" not in html.failed("<script>") and "&lt;script&gt;" in html.failed("<script>")
     panel = Panel("<script>", '"><script>', load_image(samples()[0].path))
-    shown = parts.attention_html(AttentionView("<script>", (8, 8), "trained", (panel,), panel))
+    shown = html.attention_html(AttentionView("<script>", (8, 8), "trained", (panel,), panel))
     assert "<script>" not in shown and shown.count("&lt;script&gt;") >= 5
 
 
-def test_the_two_looks_are_a_row_and_then_all_that_reaches():
+def test_the_two_steps_are_a_row_and_then_all_that_reaches():
     pytest.importorskip("torch")
     picture = load_image(samples()[0].path)
     found = attention_view(CIFAR, picture, (0.5, 0.5))
-    assert [panel.title.partition(":")[0] for panel in found.steps] == ["First look", "Second look"] and found.weights == "trained"
+    assert [panel.title.partition(":")[0] for panel in found.steps] == ["Step 1", "Step 2"] and found.weights == "trained"
     first, second = (np.asarray(panel.picture, int) for panel in found.steps)
     colour = np.ptp(first, axis=2).max(1) > 60  # rows of the picture with weights on them; the photograph below is grey
     ring = np.zeros_like(colour)

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from axialzoo.exports import FORMATS, ROUTES, ExportError, export_model
-from axialzoo.exports.routes import SIZES, as_markdown, format_of
+from axialzoo.exports import EXPORT_MATRIX, FORMATS, ExportError, export_model
+from axialzoo.exports.export_matrix import SIZES, as_markdown, format_of
 from axialzoo.runtime.frameworks import BACKENDS
 from axialzoo.spec import SpecError
 from tests.conversion import small
@@ -29,14 +29,14 @@ def folder(tmp_path_factory):
 
 
 def test_the_table_says_something_of_every_framework_and_format():
-    assert set(ROUTES) == set(itertools.product(PLACES, FORMATS))
+    assert set(EXPORT_MATRIX) == set(itertools.product(PLACES, FORMATS))
 
 
 def test_the_documentation_prints_the_table():
     assert as_markdown() in DOCS
 
 
-CASES = [(*key, sizes) for key, route in ROUTES.items() for sizes in SIZES if not route.reason(sizes)]
+CASES = [(*key, sizes) for key, target in EXPORT_MATRIX.items() for sizes in SIZES if not target.reason(sizes)]
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,12 @@ def test_what_the_table_has_is_written_and_equal(place, suffix, sizes, folder, t
     check_written(folder, tmp_path, place, suffix, sizes)
 
 
-REFUSED = [(*key, sizes) for key, route in ROUTES.items() for sizes in SIZES if route.reason(sizes)]
+REFUSED = [(*key, sizes) for key, target in EXPORT_MATRIX.items() for sizes in SIZES if target.reason(sizes)]
 
 
 @pytest.mark.parametrize(("place", "suffix", "sizes"), [case for case in REFUSED if case[0] == "torch"])
 def test_what_pytorch_cannot_write_is_refused_with_the_reason(place, suffix, sizes, folder, tmp_path):
-    with pytest.raises(ExportError, match=re.escape(ROUTES[place, suffix].reason(sizes))):
+    with pytest.raises(ExportError, match=re.escape(EXPORT_MATRIX[place, suffix].reason(sizes))):
         export_model(folder, tmp_path / TARGETS[suffix], framework=place, any_size=sizes == "any")
     assert list(tmp_path.iterdir()) == []
 
@@ -61,7 +61,7 @@ def test_what_pytorch_cannot_write_is_refused_with_the_reason(place, suffix, siz
 @pytest.mark.parametrize(("place", "suffix", "sizes"), [case for case in REFUSED if case[0] != "torch"])
 def test_what_keras_cannot_write_is_refused_with_the_reason(place, suffix, sizes, folder, tmp_path):
     done = exported(folder, tmp_path / TARGETS[suffix], place, sizes)
-    assert done.returncode == 1 and ROUTES[place, suffix].reason(sizes) in done.stderr and list(tmp_path.iterdir()) == []
+    assert done.returncode == 1 and EXPORT_MATRIX[place, suffix].reason(sizes) in done.stderr and list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["model.onx", "model.pb", "model.tflit"])

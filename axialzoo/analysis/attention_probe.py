@@ -1,4 +1,4 @@
-"""A model, a photograph as it sees it, and what one of its blocks attends to from a point: what `explain` and the page show."""
+"""A model, its view of a photograph, and the attention of a block from a point, which `explain` and the web page show."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from axialzoo.analysis.cases import attention_blocks, estimated_bytes
 from axialzoo.analysis.measure import free_memory
-from axialzoo.analysis.networks import is_tracing, random_network, receptive_field
+from axialzoo.analysis.networks import random_network, receptive_field, record_activations
 from axialzoo.analysis.weights import attention_weights, reach
 from axialzoo.checkpoint import Checkpoint
 from axialzoo.hub import fetch_checkpoint
@@ -24,20 +24,20 @@ from axialzoo.image import load_image, preprocess, resize_transform
 from axialzoo.runtime.local import torch_model
 from axialzoo.spec import Model, Preprocessing, adapt, get_entry, parameters, size_pair
 
-LAYERS = {"axial": ("height", "width"), "attention": ("attention",)}  # of a block, in the order in which they run
+LAYERS = {"axial": ("height", "width"), "attention": ("attention",)}  # attention layers of a block, in the order in which they run
 
 
 @dataclass(frozen=True)
 class Source:
-    """A model and, where it has them, its weights.
+    """A model, with its weights if it has any.
 
     Attributes:
-        name: Its name.
-        spec: What it computes.
-        tensors: Its weights by name, or None: random ones.
-        preprocessing: What it does to a photograph.
-        digest: Of its weights.
-        registered: Under what name its weights are registered, ``"name"`` or ``"name.tag"``; None where they are not.
+        name: Name of the model.
+        spec: Spec of the model.
+        tensors: Its weights by name, or None for random weights.
+        preprocessing: Its preprocessing.
+        digest: Digest of its weights.
+        registered: Registered name of its weights, ``"name"`` or ``"name.tag"``; None for other weights.
     """
 
     name: str
@@ -47,20 +47,20 @@ class Source:
     digest: str | None = None
     registered: str | None = None
 
-    def of_kind(self, kind: str) -> Source | None:
-        """The same model with another kind of attention; None where it has weights and there are none of that kind.
+    def with_kind(self, kind: str) -> Source | None:
+        """Return the model with another kind of attention; None where it has weights and there are none of that kind.
 
-        They are its own where it is of that kind, else those registered beside its own, else its own where they fit. Random ones
-        stand beside random ones alone.
+        The weights are its own if it is of that kind, else those registered for the kind, else its own if they fit. A model with
+        random weights gets random weights.
         """
         changed = adapt(self.spec, attention=kind)
         if changed == self.spec:
             return self
         if self.registered is not None:
             name, _, tag = self.registered.partition(".")
-            found = get_entry(name).tag_of_kind(kind, tag)
-            if found is not None:
-                return _of_checkpoint(fetch_checkpoint(f"{name}.{found}"), self.preprocessing, f"{name}.{found}")
+            other_tag = get_entry(name).tag_of_kind(kind, tag)
+            if other_tag is not None:
+                return _of_checkpoint(fetch_checkpoint(f"{name}.{other_tag}"), self.preprocessing, f"{name}.{other_tag}")
         shapes = {parameter.name: parameter.shape for parameter in parameters(changed)}
         if self.tensors is None or shapes == {name: tuple(np.shape(tensor)) for name, tensor in self.tensors.items()}:
             return replace(self, spec=changed)
@@ -69,12 +69,12 @@ class Source:
 
 @dataclass(frozen=True)
 class View:
-    """A photograph as the model sees it, and where the point lies.
+    """A photograph as the model sees it, and a point in it.
 
     Attributes:
         image: (1, C, H, W).
         photo: The part of the photograph that the model sees.
-        share: The point, as shares of that part's width and height.
+        share: The point (x, y), as shares of the width and height of that part.
     """
 
     image: Tensor
@@ -82,17 +82,17 @@ class View:
     share: tuple[float, float]
 
     def position(self, height: int, width: int) -> tuple[int, int]:
-        """Row and column of the point on a map of that size."""
+        """Return the row and column of the point on a map of that size."""
         return int(self.share[1] * height), int(self.share[0] * width)
 
 
 def find_source(name: str, size=None, random: bool = False, fetch: Callable[[str], Checkpoint] = fetch_checkpoint) -> Source:
-    """A registered model, a checkpoint folder or ``org/repo``; a registered one without weights gets random ones.
+    """Load a registered model, a checkpoint folder or ``org/repo``; a registered model without weights gets random weights.
 
     Args:
-        size: Height and width that the photograph is resized to, in place of the model's own.
-        random: Random weights even where it has trained ones.
-        fetch: From `name` to its checkpoint.
+        size: Height and width that the photograph is resized to; default the model's own.
+        random: Use random weights even if the model has trained weights.
+        fetch: Loads the checkpoint of a name.
     """
     registered = not (Path(name).exists() or "/" in name)
     if registered and (random or not get_entry(name).weights):
@@ -112,10 +112,10 @@ def _of_checkpoint(checkpoint: Checkpoint, preprocessing: Preprocessing, registe
 
 
 def view(path: str | os.PathLike, point: tuple[int, int], preprocessing: Preprocessing) -> View:
-    """The photograph in `path` with a point (x, y), in its pixels.
+    """Open the photograph in `path` with a point (x, y), in its pixels.
 
     Raises:
-        ValueError: for a point outside of the photograph, or of the part that the model sees.
+        ValueError: for a point outside of the photograph, or outside of the part that the model sees.
     """
     photo = load_image(path)
     x, y = point
@@ -133,14 +133,14 @@ def view(path: str | os.PathLike, point: tuple[int, int], preprocessing: Preproc
 
 
 def view_at(photo: Image.Image, share: tuple[float, float], preprocessing: Preprocessing) -> View:
-    """A photograph with a point, in shares (at least 0, below 1) of the width and height of the part that the model sees."""
+    """Return a photograph with a point, in shares (at least 0, below 1) of the width and height of the part that the model sees."""
     left, top, right, bottom = part_seen(photo, preprocessing)
     seen = photo.crop((round(left), round(top), round(right), round(bottom)))
     return View(torch.from_numpy(preprocess(photo, preprocessing))[None], seen, share)
 
 
 def part_seen(photo: Image.Image, preprocessing: Preprocessing) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom, in pixels of the photograph, of what the model sees of it."""
+    """Return left, top, right and bottom of the part that the model sees, in pixels of the photograph."""
     steps = resize_transform(photo.height, photo.width, preprocessing)
     down, right = photo.height / steps.resized[0], photo.width / steps.resized[1]  # pixels of the photograph to one of the input
     left, top = steps.left * right, steps.top * down
@@ -148,49 +148,50 @@ def part_seen(photo: Image.Image, preprocessing: Preprocessing) -> tuple[float, 
 
 
 class AttentionProbe:
-    """One network and a point: the weights of a block's layers from there, and what reaches it.
+    """The attention of a block from a point: the weights of its layers, their joint reach, and the receptive field.
 
     Args:
         source: A model.
-        block: Name of a block that attends.
-        shown: The photograph.
-        samples: Random combinations of channels behind the receptive field.
-        seed: Of those, and of random weights.
-        device: Where to compute, as :func:`axialzoo.runtime.device.find_device` names it.
+        block: Name of a block with attention.
+        view: The photograph and the point.
+        samples: Random combinations of channels that the receptive field averages over.
+        seed: Seed of the samples and of random weights.
+        device: Device that computes, as :func:`axialzoo.runtime.device.find_device` names it.
 
     Attributes:
         weights: ``"trained"`` or ``"random"``.
-        digest: Of trained ones.
+        digest: Digest of trained weights.
         map: Height and width of the block's map.
-        position: Row and column of the point on it.
+        position: Row and column of the point on the map.
+        pixel: Row and column of the point on the model's input.
         attention: Layer (``"height"`` and ``"width"``, or ``"attention"``), in the order in which they run -> its weights (H, W) from
             the point, averaged over heads.
-        reach: (H, W) how strongly each position reaches the point through all of these layers; it sums to 1.
+        reach: (H, W) weight of each position at the point through all of these layers; it sums to 1.
     """
 
-    def __init__(self, source: Source, block: str, shown: View, samples: int = 8, seed: int = 0, device: str = "cpu"):
-        self._asked = source, block, shown, samples, seed, device
+    def __init__(self, source: Source, block: str, view: View, samples: int = 8, seed: int = 0, device: str = "cpu"):
+        self._arguments = source, block, view, samples, seed, device
         spec, tensors = source.spec, source.tensors
         self.weights, self.digest = "random" if tensors is None else "trained", source.digest
-        network = random_network(spec, shown.image, seed) if tensors is None else torch_model(spec, tensors)
-        network, image = network.to(device), shown.image.to(device)
+        network = random_network(spec, view.image, seed) if tensors is None else torch_model(spec, tensors)
+        network, image = network.to(device), view.image.to(device)
         names = [f"{block}.{layer}" for layer in LAYERS[attention_blocks(spec)[block].kind]]
         modules: dict[str, Any] = {name: network.get_submodule(name) for name in names}
-        with is_tracing({**modules, block: network.get_submodule(block)}) as found, torch.no_grad():
+        with record_activations({**modules, block: network.get_submodule(block)}) as activations, torch.no_grad():
             network(image)
-        self.map = tuple(found[names[0]][0].shape[2:])
-        self.position = shown.position(*self.map)
-        layers = {name.rpartition(".")[2]: (modules[name], _on_whole_map(modules, names, name, found)) for name in names}
+        self.map = tuple(activations[names[0]][0].shape[2:])
+        self.position = view.position(*self.map)
+        layers = {name.rpartition(".")[2]: (modules[name], _on_whole_map(modules, names, name, activations)) for name in names}
         self.attention = {name: attention_weights(*layer, *self.position).mean(0).cpu().numpy() for name, layer in layers.items()}
         self.reach = reach(list(layers.values()), *self.position).cpu().numpy()  # (H, W) of the map
-        target = shown.position(*found[block][1].shape[2:])
+        target = view.position(*activations[block][1].shape[2:])
         self._field = lambda: receptive_field(network, block, image, *target, samples, seed).cpu().numpy()
-        self.pixel = shown.position(*shown.image.shape[2:])
+        self.pixel = view.position(*view.image.shape[2:])
 
-    def beside(self, kind: str) -> AttentionProbe | str:
-        """What another kind of attention sees, or why nothing: there are no trained weights, or not the memory."""
-        source, block, shown, samples, seed, device = self._asked
-        other = source.of_kind(kind)
+    def with_kind(self, kind: str) -> AttentionProbe | str:
+        """Return the probe of another kind of attention, or the reason to skip it: no trained weights, or not enough memory."""
+        source, block, shown, samples, seed, device = self._arguments
+        other = source.with_kind(kind)
         if other is source:
             return self
         if other is None:
@@ -203,13 +204,13 @@ class AttentionProbe:
 
     @cached_property
     def field(self) -> np.ndarray:
-        """(H, W) of the image: how much the block's output at the point changes with each pixel. Computed when it is asked for."""
+        """Effective receptive field (H, W): the change of the block's output at the point with each pixel. Computed at first use."""
         return self._field()
 
 
-def _on_whole_map(modules: dict[str, nn.Module], names: Sequence[str], name: str, found: dict) -> Tensor:
-    """The input of a layer on the block's whole map: with a stride, the second of a pair gets every other row."""
-    x, whole = found[name][0], found[names[0]][0]
+def _on_whole_map(modules: dict[str, nn.Module], names: Sequence[str], name: str, activations: dict) -> Tensor:
+    """Return the input of a layer on the block's whole map; with a stride, the second layer of a pair gets every other row."""
+    x, whole = activations[name][0], activations[names[0]][0]
     if x.shape[2:] == whole.shape[2:]:
         return x
     with torch.no_grad():
