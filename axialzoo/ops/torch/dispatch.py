@@ -38,7 +38,7 @@ def to_kernel_dtype(x: Tensor) -> Tensor:
 
 
 def data_ptr(x: Tensor | None) -> int:
-    """Return the address of a tensor's data; 0 for None."""
+    """Return the address of a tensor's data; 0, a null pointer, for None."""
     return 0 if x is None else x.data_ptr()
 
 
