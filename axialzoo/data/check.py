@@ -71,7 +71,7 @@ def _classes(data: Dataset, split: Split, index: int) -> tuple[np.ndarray, int]:
 
 
 def check_number(number: int, data: Dataset, where: str) -> int:
-    """Refuse a class number outside of the data set's labels."""
+    """Return the class of a sample if the data set has it."""
     if not 0 <= number < len(data.labels):
         raise DataError(f"{where}: expected a class from 0 to {len(data.labels) - 1}, found {number}")
     return number

@@ -17,7 +17,7 @@ def test_the_page_resolves_a_source_once(folder, monkeypatch):
     models._folder_of.cache_clear()
     attention_view._source.cache_clear()
     assert models.offered(["org/repo"]) == ("org/repo",)
-    with models._made("org/repo", "torch")[0] as runner:
+    with models._start_runner("org/repo", "torch")[0] as runner:
         assert runner.config.digest == attention_view._source("org/repo").digest == models.checkpoint_of("org/repo").config.digest
     assert asked == ["org/repo"]
     models._folder_of.cache_clear()
