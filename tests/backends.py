@@ -2,7 +2,8 @@
 
 ``@pytest.mark.backends("tensorflow", "jax", "torch")`` sends a test, by its node id, to a process of each back end, where pytest runs it
 with its fixtures, parameters, time limit and warnings; the reports come back and are shown as any other. ``full=("jax",)`` names back ends
-that `make test-full` adds, and ``every={"jax": 8}`` runs every eighth case of a test on JAX, which compiles each; `make test-full` runs all. A process starts with its first test, serves until the end, and is started again where a test has killed it.
+that `make test-full` adds, and ``every={"jax": 8}`` runs every eighth case of a test on JAX, which compiles each; `make test-full` runs
+all. A process starts with its first test, serves until the end, and is started again where a test has killed it.
 A test module is imported in either process, so it imports Keras inside functions, or from a helper module inside functions.
 """
 

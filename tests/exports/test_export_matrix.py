@@ -39,9 +39,14 @@ def test_the_documentation_prints_the_table():
 CASES = [(*key, sizes) for key, target in EXPORT_MATRIX.items() for sizes in SIZES if not target.reason(sizes)]
 
 
+def is_long(place: str, suffix: str, sizes: str) -> bool:
+    """Return whether `make test-full` alone writes it."""
+    return (place, suffix) in LONG or place == "keras-torch" or sizes != "any"
+
+
 @pytest.mark.parametrize(
     ("place", "suffix", "sizes"),
-    [pytest.param(*case, marks=[pytest.mark.full] if case[:2] in LONG or case[0] == "keras-torch" or case[2] != "any" else []) for case in CASES],
+    [pytest.param(*case, marks=[pytest.mark.full] if is_long(*case) else []) for case in CASES],
 )
 def test_what_the_table_has_is_written_and_equal(place, suffix, sizes, folder, tmp_path):
     check_written(folder, tmp_path, place, suffix, sizes)

@@ -9,7 +9,10 @@ from axialzoo.spec import Parameter
 from tests.parity import common, reference
 
 TOLERANCE = 1e-8  # relative, float64
-pytestmark = [pytest.mark.backends(*common.BACKENDS, every={"tensorflow": 5, "jax": 7, "torch": 2}), pytest.mark.usefixtures("float64_optimizers")]
+pytestmark = [
+    pytest.mark.backends(*common.BACKENDS, every={"tensorflow": 5, "jax": 7, "torch": 2}),
+    pytest.mark.usefixtures("float64_optimizers"),
+]
 
 
 def errors(in_keras, network: str, optimizer: str, wanted, by_role: bool = False) -> dict[str, float]:
