@@ -58,14 +58,14 @@ def open_map(files: Files, name: str, size: tuple[int, int] | None = None) -> tu
 
 
 def decode_map(stream: IO[bytes], size: tuple[int, int] | None = None) -> tuple[np.ndarray, int]:
-    """A picture whose pixels are numbers: grey or palette (the entry's number), 8 or 16 bits; RGB as R + 256 G + 65536 B.
+    """A picture whose pixels are numbers: grey or palette (the entry's number), 1, 8 or 16 bits; RGB as R + 256 G + 65536 B.
 
     Args:
         stream: Its ``name`` is what messages call it.
         size: (width, height) of its picture, which it must have.
 
     Returns:
-        (H, W) int32, and the bits of a pixel: 8, 16 or 24.
+        (H, W) int32, and the bits of a pixel: 1, 8, 16 or 24.
 
     Raises:
         DataError: naming it.
@@ -89,6 +89,8 @@ def decode_map(stream: IO[bytes], size: tuple[int, int] | None = None) -> tuple[
     if size is not None and values.shape[:2] != size[::-1]:
         found = f"{values.shape[1]} x {values.shape[0]}"
         raise DataError(f"{where}: expected {size[0]} x {size[1]} pixels as its picture has, found {found}")
+    if mode == "1":
+        return values.astype(np.int32), 1
     if mode in ("L", "P"):
         return values.astype(np.int32), 8
     if mode in GREY_16 or mode == "I":
@@ -97,7 +99,7 @@ def decode_map(stream: IO[bytes], size: tuple[int, int] | None = None) -> tuple[
         return values.astype(np.int32), 16
     if mode == "RGB":
         return values.astype(np.int32) @ np.array([1, 256, 65536], np.int32), 24
-    raise DataError(f"{where}: expected a map of 8 or 16 bits grey, palette or RGB, found Pillow's mode {mode!r}")
+    raise DataError(f"{where}: expected a map of 1, 8 or 16 bits grey, palette or RGB, found Pillow's mode {mode!r}")
 
 
 def open_json(files: Files, name: str) -> object:

@@ -32,4 +32,5 @@ def boxes_of(data: Dataset) -> Dataset:
         return FileSplit(range(len(split)), lambda index: turned(split[index]))
 
     about = {**data.about, "boxes": "of the segments that are things"}
-    return Dataset({name: over(split) for name, split in data.splits.items()}, labels, "boxes", about)
+    splits = {name: over(split) for name, split in data.splits.items()}
+    return replace(data, splits=splits, labels=labels, kind="boxes", about=about)

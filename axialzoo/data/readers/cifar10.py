@@ -8,8 +8,9 @@ import numpy as np
 
 from axialzoo.data.dataset import ArraySplit, DataError, Dataset
 from axialzoo.data.decode import open_json, open_picture
+from axialzoo.data.faults import LabelPolicy
 from axialzoo.data.file_tree import Files, Folder, Zips
-from axialzoo.data.readers.reader import Reader
+from axialzoo.data.readers.reader import Reader, fits
 from axialzoo.spec.labels import Label
 
 PARTS = {"train": ("cifar10_train_a.zip", "cifar10_train_b.zip"), "test": ("cifar10_test.zip",)}
@@ -20,8 +21,8 @@ ABOUT = {
 }
 
 
-def open_cifar10(files: Files, kind: str) -> Dataset:
-    assert isinstance(files, Folder)  # READER.found says so
+def open_cifar10(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
+    assert isinstance(files, Folder)  # the reader's fit says so
     splits, classes = {}, ()
     for name, parts in PARTS.items():
         read = [_part(files, part) for part in parts]
@@ -57,6 +58,6 @@ READER = Reader(
     "CIFAR-10",
     ", ".join((*PARTS["train"], *PARTS["test"])),
     ("classes",),
-    lambda files: isinstance(files, Folder) and files.exists("cifar10_test.zip"),
+    lambda files: fits(isinstance(files, Folder) and files.exists("cifar10_test.zip")),
     open_cifar10,
 )

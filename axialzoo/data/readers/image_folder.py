@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
+from typing import Any
 
 from axialzoo.data.dataset import SUFFIXES, DataError, Dataset, FileSplit, Sample
 from axialzoo.data.decode import open_picture
+from axialzoo.data.faults import LabelPolicy
 from axialzoo.data.file_tree import Files
-from axialzoo.data.readers.reader import Reader, split_folders
+from axialzoo.data.readers.reader import Fit, Reader, duplicate_split, split_folders
 from axialzoo.spec.labels import Label
 
+RESERVED = {  # names of folders of other formats, in lower case, which are no classes
+    "images", "image", "imgs", "img", "labels", "label", "masks", "mask", "annotations", "annotation", "jpegimages", "imagesets",
+    "segmentationclass", "segmentationobject", "leftimg8bit", "gtfine", "gt", "instances", "panoptic", "v1.2", "v2.0", "data",
+    "obj_train_data", "obj_valid_data", "obj_test_data", "voc2007", "voc2012", "vocdevkit", "raw", "json", "xml", "__macosx",
+}  # fmt: skip
 
-def open_image_folder(files: Files, kind: str) -> Dataset:
-    folders, about = split_folders(files.folders(), files.where), {"name": PurePosixPath(files.where).name}
+
+def open_image_folder(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
+    folders = _splits(files)
+    about: dict[str, Any] = {"name": PurePosixPath(files.where).name}
     if folders and (others := sorted(set(files.folders()) - set(folders.values()))):
         about["passed_over"] = f"folders that are no split: {', '.join(others)}"
     if not folders:
         folders = {"train": "", "test": ""}
-        about["splits"] = "none in the folder: train and test are the same pictures"
+        duplicate_split({"": None}, about)
     first = next(iter(folders.values()))
     classes = tuple(sorted(_base(name) for name in files.folders(first)))
-    if not classes:
-        raise DataError(f"data: expected one folder a class in {files.path(first)!r} (as train/cat/1.jpg), found none")
     splits = {}
     for split, folder in folders.items():
         unknown = sorted({_base(name) for name in files.folders(folder)} - set(classes))
@@ -39,21 +46,58 @@ def open_image_folder(files: Files, kind: str) -> Dataset:
 
 
 def pictures(files: Files, folder: str) -> list[str]:
-    """Names of all pictures below `folder`, sorted as paths are."""
-    found = [name for name in files.listing(folder) if name.lower().endswith(SUFFIXES)]
+    """Return the names of all pictures below `folder`, sorted as paths are."""
+    names = pictures_in(files, folder)
     for below in files.folders(folder):
-        found += pictures(files, below)
-    return sorted(found, key=lambda name: name.split("/"))
+        names += pictures(files, below)
+    return sorted(names, key=lambda name: name.split("/"))
+
+
+def pictures_in(files: Files, folder: str) -> list[str]:
+    """Return the names of the pictures directly in `folder`."""
+    return [name for name in files.listing(folder) if name.lower().endswith(SUFFIXES)]
+
+
+def _splits(files: Files) -> dict[str, str]:
+    """Return the folder of each split; none where a folder called ``train`` is a class among others, as a vehicle."""
+    folders = split_folders(files.folders(), files.where)
+    if folders and not any(files.folders(folder) for folder in folders.values()) and len(folders) < len(files.folders()):
+        return {}
+    return folders
 
 
 def _base(name: str) -> str:
     return name.rpartition("/")[2]
 
 
+def fit(files: Files) -> Fit:
+    """Score a folder: pictures lie directly in folders whose names are no split and no part of another format."""
+    folders = _splits(files)
+    roots = list(folders.values()) or [""]
+    classes = [name for root in roots for name in files.folders(root)]
+    if not classes:
+        loose = [name for root in folders.values() for name in pictures_in(files, root)]
+        return Fit(0.2, f"{len(loose)} pictures directly in {', '.join(folders.values())}", "one folder a class in it") if loose else Fit()
+    seen = f"folders {', '.join(sorted({_base(name) for name in classes})[:6])}"
+    if reserved := sorted({_base(name) for name in classes if _base(name).lower() in RESERVED}):
+        return Fit(0.1, seen, f"folders named after classes, not {reserved[0]!r}")
+    full = [name for name in classes if pictures_in(files, name)]
+    if not full:
+        return Fit(0.2, seen, "pictures directly in the folder of each class")
+    if inside := [name for name in classes if split_folders(files.folders(name), files.where)]:
+        return Fit(0.2, seen, f"the splits outside and the classes inside ({files.folders(inside[0])[0]!r} is the other way round)")
+    others = [name for name in classes if any(not other.lower().endswith(SUFFIXES) for other in files.listing(name))]
+    if not folders and len({_base(name) for name in classes}) < 2:
+        return Fit(0.3, seen, "at least two folders of pictures, one a class")
+    if len(others) == len(classes) and len({_base(name) for name in classes}) < 2:
+        return Fit(0.3, seen, "folders that hold pictures alone")
+    return Fit(0.6, seen)
+
+
 READER = Reader(
     "an image folder",
     "one folder a class (train/cat/1.jpg, or cat/1.jpg)",
     ("classes",),
-    lambda files: bool(files.folders()),
+    fit,
     open_image_folder,
 )
