@@ -59,7 +59,8 @@ def check(
     if faults := list(dict.fromkeys(faults)):  # of pictures that serve as two splits, once
         raise BadLabelError(faults)
     if data.policy.skipped:
-        counted[next(iter(counted))]["skipped"] = dict(Counter(fault.kind for fault in data.policy.skipped))
+        data.about["skipped_labels"] = dict(Counter(fault.kind for fault in data.policy.skipped))
+        counted[next(iter(counted))]["skipped"] = data.about["skipped_labels"]
     for name, other in data.about.get("same_as", {}).items():
         counted[name]["same_as"] = other
     return counted

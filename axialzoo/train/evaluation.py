@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,6 +49,7 @@ def evaluate(
     examples: int = 0,
     optimize: bool = True,
     device: str = AUTO,
+    on_bad_label: str = "error",
     on_result: Callable[[Prediction], None] | None = None,
     **tta: Unpack[TTAOptions],
 ) -> dict[str, Any]:
@@ -63,13 +65,14 @@ def evaluate(
         pictures: Folder for pictures of results beside the truth, worst first.
         examples: So many pictures, from the worst to the best, go into the card of the folder `source`; of each kind, where the data
             name kinds: see :func:`axialzoo.train.examples.put_examples`.
+        on_bad_label: ``"error"`` or ``"skip"``: see :func:`axialzoo.data.open_data`.
         seen: Called with every sample and its result.
         tta: ``tile``, ``overlap``, ``hflip``, ``scales``: see :func:`axialzoo.tasks.tta_from_options`. By default one look at the whole.
 
     Returns:
         The figures of the task's metric, and ``images``, ``seconds``, ``framework``, ``backend``, ``digest``, ``split``;
         ``per_kind``: the figures of each kind of picture, where the data name kinds; of more than one look at the whole, what was
-        asked for; ``warnings``: sentences about limits that were reached, if any were.
+        asked for; ``skipped_labels``: bad labels that were left out, by kind; ``warnings``: sentences about limits that were reached.
 
     Raises:
         DataError: where the classes of the data are not the model's.
@@ -82,7 +85,7 @@ def evaluate(
     require_packages("the metric", task.metric_packages(config.spec))
     if examples and not Path(source).is_dir():
         raise FileNotFoundError(f"examples: expected the folder of a checkpoint, whose card can be written, found {str(source)!r}")
-    found = open_data(data, task.annotation_type)
+    found = open_data(data, task.annotation_type, on_bad_label)
     wanted = (split,) if split else ("test", "val")
     samples, name = found.split(*wanted), next(one for one in wanted if one in found.splits)
     check_classes(config, found)
@@ -103,6 +106,8 @@ def evaluate(
             bar(done, "")
             limited += bool(getattr(scored.result, "warnings", ()))
     about: dict[str, Any] = {"images": total, "seconds": round(timed.seconds, 3), "framework": runner.framework, "backend": runner.backend}
+    if found.policy.skipped:
+        about["skipped_labels"] = dict(Counter(fault.kind for fault in found.policy.skipped))
     if limited:
         about["warnings"] = [f"{limited} of {total} pictures reached the model's limit of objects: see axialzoo predict --json"]
     if pictures is not None:
@@ -189,6 +194,8 @@ def check_classes(config: Config, data: Dataset) -> None:
         DataError: naming both.
     """
     names = tuple(label.name for label in config.labels)
+    if data.generic_labels and [label.thing for label in config.labels] == [label.thing for label in data.labels]:
+        return  # the data name no class
     if (names and names != data.classes) or config.spec.num_labels != len(data.classes):
         expected = ", ".join(names) or str(config.spec.num_labels)
         raise DataError(f"data: expected the model's classes {expected}; found {', '.join(data.classes)}")
@@ -218,7 +225,7 @@ def write_metrics(folder: str | Path, result: Mapping[str, Any], data: str | Pat
             "evaluate these weights"
         )
     task = task_of(checkpoint.config.spec.head)
-    about = open_data(data, task.annotation_type).about
+    about = open_data(data, task.annotation_type, "skip").about  # the metrics tell what was left out
     figures = {name: value for name, value in result.items() if isinstance(value, float) and name != "seconds"}
     tta = {name: result[name] for name in TTAOptions.__annotations__ if name in result}
     kinds = {"per_kind": result["per_kind"]} if "per_kind" in result else {}

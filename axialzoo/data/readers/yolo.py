@@ -13,7 +13,7 @@ import numpy as np
 
 from axialzoo.data.dataset import SUFFIXES, Dataset, FileSplit, Sample
 from axialzoo.data.decode import open_picture
-from axialzoo.data.faults import DataError, Fault, LabelPolicy
+from axialzoo.data.faults import BadLabelError, DataError, Fault, LabelPolicy
 from axialzoo.data.file_tree import Files, read_text
 from axialzoo.data.readers.masks import fill_polygon
 from axialzoo.data.readers.objects import Outline, box_of_points, segments_of
@@ -162,7 +162,8 @@ def _sample(files: Files, name: str, rows: list[Row], labels: tuple[Label, ...],
 
 def _mask(row: Row, height: int, width: int) -> np.ndarray:
     if row.values.ndim == 1:
-        raise DataError(f"{row.where}: a box; expected a polygon, since boxes alone cannot give segments")
+        message = f"{row.where}: a box; expected a polygon, since boxes alone cannot give segments"
+        raise BadLabelError([Fault("box without outline", message)])
     if not np.isfinite(row.values).all():
         raise DataError(f"{row.where}: expected a polygon of finite numbers")
     return fill_polygon(row.values * (width, height), height, width)
