@@ -70,7 +70,15 @@ def run(
             say_if_compiling(quiet)
         more: dict[str, Any] = {"split": split, "pictures": pictures, "examples": examples, **tta_options(tile, overlap, flip, scales)}
         found: dict[str, Any] = training.evaluate(
-            source, data, framework=name, batch_size=batch_size, limit=limit, optimize=not plain, device=device, on_bad_label=on_bad_label, **more
+            source,
+            data,
+            framework=name,
+            batch_size=batch_size,
+            limit=limit,
+            optimize=not plain,
+            device=device,
+            on_bad_label=on_bad_label,
+            **more,
         )
         if record:
             training.write_metrics(source, found, data)

@@ -8,6 +8,6 @@ from axialzoo.data.open import open_data
 from axialzoo.data.pack import write_shards
 
 __all__ = [
-    "KINDS", "ArraySplit", "BadLabelError", "Dataset", "DataError", "FileSplit", "CachedSplit", "LabelPolicy", "Sample", "Split", "Truth", "check", "split_off", "kinds_of",
-    "inspect_data", "open_data", "write_shards",
+    "KINDS", "ArraySplit", "BadLabelError", "Dataset", "DataError", "FileSplit", "CachedSplit", "LabelPolicy", "Sample", "Split", "Truth",
+    "check", "split_off", "kinds_of", "inspect_data", "open_data", "write_shards",
 ]  # fmt: skip

@@ -117,8 +117,8 @@ class ScaleCrop:
 
 
 def shows_object(ids: np.ndarray, truth: Segmentation) -> bool:
-    """Return whether a cut of a map has a pixel of a thing; without labels every segment is one."""
-    things = [one["id"] for one in truth.segments_info if not truth.categories or truth.categories[one["label_id"]].thing]
+    """Return whether a cut of a map has a pixel of a thing; without labels each segment is a thing."""
+    things = [segment["id"] for segment in truth.segments_info if not truth.categories or truth.categories[segment["label_id"]].thing]
     is_thing = np.zeros(int(truth.segmentation.max(initial=0)) + 1, bool)
     is_thing[things] = True
     return bool(is_thing[ids].any())

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 @dataclass(frozen=True)
 class Colours:
-    """How the colours of a picture change: brightness, contrast, gamma, tint, then saturation, hue and the negative.
+    """A change of a picture's colours: brightness, contrast, gamma, tint, then saturation, hue and the negative.
 
     Attributes:
         brightness, contrast, saturation: Factors; contrast is about the picture's mean, saturation about its grey.

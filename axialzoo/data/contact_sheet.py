@@ -6,17 +6,20 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from axialzoo.data.dataset import Dataset, Sample
+from axialzoo.files import printable
 from axialzoo.image import stretch_percentiles
 from axialzoo.image.depth import depth_of
 from axialzoo.image.draw import INK, PAPER, font, shorten
 from axialzoo.image.draw import SCALE as DENSITY
 from axialzoo.image.draw_boxes import class_colour
+from axialzoo.image.draw_segments import class_colour as segment_colour
 from axialzoo.image.draw_segments import overlay
 from axialzoo.tasks.results import Detections, Segmentation
 
-CELL, CAPTION, GAP = 300, 30, 12  # pixels
+CELL, CAPTION, GAP, LEGEND_CELL = 300, 30, 12, 208  # pixels
 COLUMNS = 4
 PICTURES = 24
+LEGEND = 60  # classes that the legend names
 
 
 def contact_sheet(data: Dataset, pictures: int = PICTURES) -> Image.Image:
@@ -32,18 +35,35 @@ def contact_sheet(data: Dataset, pictures: int = PICTURES) -> Image.Image:
         for name, split in splits.items()
         for index in np.unique(np.linspace(0, len(split) - 1, min(each, len(split))).round().astype(int)).tolist()
     ]
-    rows = -(-len(chosen) // COLUMNS)
-    width, height = CELL + GAP, CELL + CAPTION + GAP
-    sheet = Image.new("RGB", (min(len(chosen), COLUMNS) * width + GAP, rows * height + GAP), PAPER)
+    cells = [_drawn(sample) for _, sample in chosen]
+    rows = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]
+    heights = [max(cell.height for cell in row) + CAPTION + GAP for row in rows]
+    legend = _legend(data, min(len(chosen), COLUMNS) * (CELL + GAP))
+    sheet = Image.new("RGB", (min(len(chosen), COLUMNS) * (CELL + GAP) + GAP, sum(heights) + GAP + legend.height), PAPER)
     pen = ImageDraw.Draw(sheet)
-    for number, (split, sample) in enumerate(chosen):
-        left, top = GAP + number % COLUMNS * width, GAP + number // COLUMNS * height
-        drawn = _drawn(sample)
-        sheet.paste(drawn, (left + (CELL - drawn.width) // 2, top + (CELL - drawn.height) // 2))
+    for number, ((split, sample), cell) in enumerate(zip(chosen, cells)):
+        left, top = GAP + number % COLUMNS * (CELL + GAP), GAP + sum(heights[: number // COLUMNS])
+        sheet.paste(cell, (left + (CELL - cell.width) // 2, top))
         name = sample.name.replace("\\", "/").rpartition("/")[2]
         text = f"{data.labels[sample.truth].name}  ({split}, {name})" if isinstance(sample.truth, int) else f"{split}, {name}"
-        pen.text((left + 2, top + CELL + CAPTION / 2), shorten(text, 7, (CELL - 4) / DENSITY), fill=INK, font=font(7), anchor="lm")
+        bottom = top + heights[number // COLUMNS] - GAP - CAPTION / 2
+        pen.text((left + 2, bottom), shorten(printable(text), 7, (CELL - 4) / DENSITY), fill=INK, font=font(7), anchor="lm")
+    sheet.paste(legend, (GAP, sum(heights) + GAP))
     return sheet
+
+
+def _legend(data: Dataset, width: int) -> Image.Image:
+    """Return the colour of each class beside its name; nothing for classes of whole pictures, which the captions name."""
+    colour_of = segment_colour if data.kind == "segments" else lambda labels, index: class_colour(index, labels)
+    entries = [] if data.kind == "classes" else list(enumerate(data.labels))[:LEGEND]
+    per_row = max(width // LEGEND_CELL, 1)
+    legend = Image.new("RGB", (width, -(-len(entries) // per_row) * CAPTION), PAPER)
+    pen = ImageDraw.Draw(legend)
+    for number, (index, label) in enumerate(entries):
+        left, middle = number % per_row * LEGEND_CELL, number // per_row * CAPTION + CAPTION // 2
+        pen.rectangle((left, middle - 8, left + 16, middle + 8), fill=colour_of(data.labels, index))
+        pen.text((left + 24, middle), shorten(label.name, 7, (LEGEND_CELL - 30) / DENSITY), fill=INK, font=font(7), anchor="lm")
+    return legend
 
 
 def _drawn(sample: Sample) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Where a picture goes when it is augmented, and its labels with it: one object moves all of them."""
+"""Geometric augmentation: one object moves a picture and its labels."""
 
 from __future__ import annotations
 
@@ -136,10 +136,12 @@ class Geometry:
 
 
 def count_areas(segments: Segmentation, ids: np.ndarray, semantic: np.ndarray | None = None) -> Segmentation:
-    """`segments` with another map of the same ids: areas counted anew, segments without a pixel dropped."""
+    """Return `segments` with another map of the same ids: areas counted anew, segments without a pixel dropped."""
     areas = np.bincount(ids.reshape(-1), minlength=1)
     info = [
-        {**one, "area": int(areas[one["id"]])} for one in segments.segments_info if one["id"] < len(areas) and areas[one["id"]]
+        {**segment, "area": int(areas[segment["id"]])}
+        for segment in segments.segments_info
+        if segment["id"] < len(areas) and areas[segment["id"]]
     ]  # the order of truths is the file's; their scores are all 1
     return replace(segments, segmentation=ids, segments_info=info, semantic=semantic)
 

@@ -76,7 +76,9 @@ def inspect_data(
         "sizes": _sizes(counts.sizes),
         "depth": dict(counts.depths),
         "labels": {},
-        "notes": [f"{key}: {_text(value)}" for key, value in data.about.items() if key not in ("same_as", "name", "source", "skipped_labels")],
+        "notes": [
+            f"{key}: {_text(value)}" for key, value in data.about.items() if key not in ("same_as", "name", "source", "skipped_labels")
+        ],
         "suspicions": _suspicions(data, splits, counts),
     }
     if data.kind != "classes":

@@ -73,12 +73,6 @@ def class_fault(index: int, labels: tuple[Label, ...], where: str) -> Fault:
 
 
 def check_class(index: int, labels: tuple[Label, ...], where: str) -> None:
-    """Raises DataError for a class that is not in the list."""
-    if not 0 <= index < len(labels):
-        raise DataError(f"{where}: expected a class from 0 to {len(labels) - 1}, found {index}")
-
-
-def check_class(index: int, labels: tuple[Label, ...], where: str) -> None:
     """Raise BadLabelError for a class that is not in the list."""
     if not 0 <= index < len(labels):
         raise BadLabelError([class_fault(index, labels, where)])
@@ -161,9 +155,7 @@ def instance_truth(ids: np.ndarray, bits: int, labels: tuple[Label, Label], wher
     return validate_segments(ids + 1, info, labels, where)
 
 
-def class_truth(
-    classes: np.ndarray, void: int | None, labels: tuple[Label, ...], where: str, policy: LabelPolicy = STRICT
-) -> Segmentation:
+def class_truth(classes: np.ndarray, void: int | None, labels: tuple[Label, ...], where: str, policy: LabelPolicy = STRICT) -> Segmentation:
     """Return a segment for each class that occurs in a map of classes; `void` is the number of no class.
 
     Raises:

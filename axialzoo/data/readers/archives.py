@@ -64,7 +64,9 @@ CAMVID_LABELS = tuple(
 def _mounted(files: Files, *parts: tuple[str, str]) -> Zips:
     for _, name in parts:
         if not files.exists(name):
-            raise DataError(f"data: expected {name} in {files.where!r}; found {[there for there in files.listing() if there.endswith('.zip')]}")
+            raise DataError(
+                f"data: expected {name} in {files.where!r}; found {[there for there in files.listing() if there.endswith('.zip')]}"
+            )
     return Zips([(folder, Path(files.path(name))) for folder, name in parts])
 
 

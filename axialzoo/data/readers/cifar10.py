@@ -46,8 +46,8 @@ def _part(folder: Folder, file: str) -> tuple[tuple[str, ...], np.ndarray, np.nd
         raise DataError(f"{inside.where}: expected columns of images of 32 x 32, found sizes {[column.size for column in columns][:5]}")
     pixels = np.concatenate([np.asarray(column).reshape(-1, 32, 32, 3) for column in columns])
     if not isinstance(labels, list) or len(labels) != len(pixels):
-        found = len(labels) if isinstance(labels, list) else repr(labels)[:60]
-        raise DataError(f"{inside.path('labels.json')}: expected a class for each of {len(pixels)} images, found {found}")
+        count = len(labels) if isinstance(labels, list) else repr(labels)[:60]
+        raise DataError(f"{inside.path('labels.json')}: expected a class for each of {len(pixels)} images, found {count}")
     for at, label in enumerate(labels):
         if not isinstance(label, int) or not 0 <= label < len(classes):
             raise DataError(f"{inside.path('labels.json')}: expected classes from 0 to {len(classes) - 1}, found {label!r} of image {at}")

@@ -5,18 +5,21 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from axialzoo.data.dataset import Dataset, FileSplit, Sample
 from axialzoo.data.decode import open_picture
 from axialzoo.data.faults import DataError, Fault, LabelPolicy
 from axialzoo.data.file_tree import Files
 from axialzoo.data.readers.coco_json import Coco, exported_files, json_files, one_list, open_coco, picture_names
 from axialzoo.data.readers.masks import decode_mask
-from axialzoo.data.readers.objects import Outline, segments_of
+from axialzoo.data.readers.objects import Outline, box_of_points, segments_of
 from axialzoo.data.readers.reader import BACKGROUND, Fit, Reader, duplicate_split, expect_object
 from axialzoo.data.truth import validate_boxes
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.results import Detections
 
+OVERLAP = 0.5  # of a box and its outline's, below which one of them is wrong
 PATTERNS = ("*.json", "instances_*.json", "annotations/*.json", "annotations/instances_*.json")
 
 
@@ -66,9 +69,8 @@ def _items(
     for key, image in coco.images.items():
         rows, where = by_image[key], f"{files.path(json_name)}: image {key} ({image['file_name']})"
         size = (image["width"], image["height"])
-        boxes = _boxes(rows, coco.categories, labels, size, where, policy)
         if kind == "boxes":
-            items.append((at[image["file_name"]], size, boxes, where))
+            items.append((at[image["file_name"]], size, _boxes(rows, coco.categories, labels, size, where, policy), where))
             continue
         outlines = []
         for row in rows:
@@ -113,18 +115,48 @@ def _by_image(coco: Coco, where: str, policy: LabelPolicy) -> dict[int, list[dic
 def _boxes(
     rows: list[dict[str, Any]], categories: dict, labels: tuple[Label, ...], size: tuple[int, int], where: str, policy: LabelPolicy
 ) -> Detections:
+    """Return the boxes of an image; of a bad box with a good outline, skipped, that of the outline stays."""
     corners, good = [], []
     for row in rows:
-        box = row["bbox"]
+        box, name = row["bbox"], f"{where}: annotation {row['id']}"
         if not isinstance(box, list) or len(box) != 4 or not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in box):
-            message = f"{where}: annotation {row['id']}: expected bbox [left, top, width, height], found {box!r}"
+            message = f"{name}: expected bbox [left, top, width, height], found {box!r}"
             policy.handle([Fault("box that is not four numbers", message)])
             continue
-        corners.append((box[0], box[1], box[0] + box[2], box[1] + box[3]))
+        corner = (box[0], box[1], box[0] + box[2], box[1] + box[3])
+        outline = _outline_box(row, size)
+        if outline is not None and not _fit(corner, outline):
+            number = categories[row["category_id"]][0]
+            if len(validate_boxes([corner], [number], labels, size, name, policy=policy)):  # else another fault was told
+                values = ", ".join(f"{value:g}" for value in outline)
+                message = f"{name}: expected the box of its outline, left, top, right, bottom {values}, found bbox {box!r}"
+                policy.handle([Fault("box that does not fit its outline", message)])
+            corner = outline
+        corners.append(corner)
         good.append(row)
     names = [f"{where}: annotation {row['id']}" for row in good]
     crowd = [bool(row.get("iscrowd")) for row in good]
     return validate_boxes(corners, [categories[row["category_id"]][0] for row in good], labels, size, names, crowd, policy)
+
+
+def _outline_box(row: dict[str, Any], size: tuple[int, int]) -> tuple[float, float, float, float] | None:
+    """Return the box of an annotation's polygons; None without polygons or with bad ones."""
+    polygons = row.get("segmentation")
+    if row.get("iscrowd") or not isinstance(polygons, list) or not polygons:
+        return None
+    try:
+        points = np.concatenate([np.asarray(polygon, np.float64).reshape(-1, 2) for polygon in polygons])
+    except (TypeError, ValueError):
+        return None
+    box = box_of_points(points, size) if len(points) > 2 and np.isfinite(points).all() else (0.0, 0.0, 0.0, 0.0)
+    return box if box[2] > box[0] and box[3] > box[1] else None
+
+
+def _fit(box: tuple[float, ...], outline: tuple[float, ...]) -> bool:
+    """Return whether two boxes overlap by half of their union."""
+    common = max(min(box[2], outline[2]) - max(box[0], outline[0]), 0) * max(min(box[3], outline[3]) - max(box[1], outline[1]), 0)
+    areas = [(right - left) * (bottom - top) for left, top, right, bottom in (box, outline)]
+    return common >= OVERLAP * (sum(areas) - common)
 
 
 def fit(files: Files) -> Fit:

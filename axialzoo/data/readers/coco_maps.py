@@ -62,10 +62,13 @@ def _annotations(annotations: list, images: dict, categories: dict, where: str) 
         if key in by_image:
             raise DataError(f"{where}: two annotations of image {key}")
         info = []
-        for number, segment in index_by_id(row["segments_info"], ("category_id",), "segment", f"{where}: annotation of image {key}").items():
+        for number, segment in index_by_id(
+            row["segments_info"], ("category_id",), "segment", f"{where}: annotation of image {key}"
+        ).items():
             if not isinstance(segment["category_id"], int) or segment["category_id"] not in categories:
                 raise DataError(
-                    f"{where}: image {key}, segment {number}: category_id {segment['category_id']!r} is not among the file's {len(categories)}"
+                    f"{where}: image {key}, segment {number}: category_id {segment['category_id']!r} "
+                    f"is not among the file's {len(categories)}"
                 )
             info.append({"id": number, "label_id": categories[segment["category_id"]][0], "iscrowd": segment.get("iscrowd", 0)})
         by_image[key] = {"file_name": safe_name(row["file_name"], f"{where}: annotation of image {key}"), "segments_info": info}

@@ -113,8 +113,9 @@ def _recognised(files: Files, sampled: list[str], maps: MapFormat) -> MapFormat:
     if pieces > 2 * objects:
         kinds = "black-and-white masks of 0 and 1" if numbers == [0, 1] else "maps of classes"
         raise DataError(
-            f"{where}: found {pieces} separate regions of {objects} numbers in {len(read)} maps (numbers {', '.join(map(str, numbers[:10]))}"
-            f"), which look like {kinds}; {EXAMPLE}, with a name for each number; or, where they are instances, "
+            f"{where}: found {pieces} separate regions of {objects} numbers in {len(read)} maps (numbers "
+            f"{', '.join(map(str, numbers[:10]))}), which look like {kinds}; {EXAMPLE}, with a name for each number; "
+            "or, where they are instances, "
             '{"maps": "instances", "labels": ["background", "object"]}'
         )
     return maps

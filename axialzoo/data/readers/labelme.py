@@ -66,9 +66,7 @@ def open_labelme(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
         raise DataError(f"data: expected shapes in the JSON files of {files.where!r}, found none")
     labels = tuple(Label(name) for name in names)
     listed = (*labels, BACKGROUND) if kind == "segments" else labels
-    splits = {
-        split: FileSplit(rows, lambda row: _sample(files, row, names, listed, kind, policy)) for split, rows in labelled.items()
-    }
+    splits = {split: FileSplit(rows, lambda row: _sample(files, row, names, listed, kind, policy)) for split, rows in labelled.items()}
     return Dataset(duplicate_split(splits, about), listed, kind, about)
 
 
@@ -79,7 +77,7 @@ def _folders(files: Files) -> dict[str, tuple[str, list[str]]]:
         below = {name.rpartition("/")[2].lower(): name for name in files.folders(folder)}
         images = [below[name] for name in IMAGES if name in below]
         for place in (folder, *(below[name] for name in (*FOLDERS, *IMAGES) if name in below)):
-            if split not in splits and not ("" == split and splits) and _jsons(files, place):
+            if split not in splits and not (split == "" and splits) and _jsons(files, place):
                 splits[split] = (place, list(dict.fromkeys([place, *images, folder])))
     return splits
 
@@ -147,7 +145,9 @@ def _shape(shape: Any, where: str) -> Shape | Fault:
         angle = np.arange(CIRCLE) * 2 * np.pi / CIRCLE
         points = points[0] + np.hypot(*(points[1] - points[0])) * np.stack([np.cos(angle), np.sin(angle)], 1)
     elif kind not in ("polygon", "oriented_rectangle") or len(points) < 3:
-        return Fault(f"{kind} without area", f"{where}: expected a polygon, rectangle, circle or mask, found a {kind} of {len(points)} points")
+        return Fault(
+            f"{kind} without area", f"{where}: expected a polygon, rectangle, circle or mask, found a {kind} of {len(points)} points"
+        )
     return Shape(where, shape["label"], points, shape.get("group_id"), mask)
 
 

@@ -46,7 +46,7 @@ def split_folders(names: Iterable[str], where: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Fit:
-    """How well a format fits a folder.
+    """A score of a format for a folder.
 
     Attributes:
         score: From 0, nothing of the format is there, to 1; from `SURE` on the reader may open the folder.

@@ -24,7 +24,17 @@ from axialzoo.data.decode import decode_map, open_json
 from axialzoo.data.faults import LabelPolicy
 from axialzoo.data.file_tree import Files, Folder, named, read_text
 from axialzoo.data.parquet import Table
-from axialzoo.data.readers.reader import SPELLINGS, SPLITS, Reader, duplicate_split, expect_object, fits, index_by_id, label_from_json, split_folders
+from axialzoo.data.readers.reader import (
+    SPELLINGS,
+    SPLITS,
+    Reader,
+    duplicate_split,
+    expect_object,
+    fits,
+    index_by_id,
+    label_from_json,
+    split_folders,
+)
 from axialzoo.data.shards import MAP, ParquetSplit, SampleFiles, TarSplit, json_value
 from axialzoo.data.truth import check_class, validate_boxes, validate_segments
 from axialzoo.spec.labels import Label
@@ -71,7 +81,10 @@ def shards(files: Files) -> dict[str, list[str]]:
     here = inside("") or inside("data")
     folders = split_folders(files.folders(), files.where)
     by_split = {
-        split: [*inside(folders.get(split, split)), *(name for name in here if name.rpartition("/")[2].lower().startswith(SPELLINGS[split]))]
+        split: [
+            *inside(folders.get(split, split)),
+            *(name for name in here if name.rpartition("/")[2].lower().startswith(SPELLINGS[split])),
+        ]
         for split in SPLITS
     }
     by_split = {split: [files.path(name) for name in names] for split, names in by_split.items() if names}
@@ -91,7 +104,7 @@ def _class_labels(path: str) -> Labels:
 
 
 def _listed(files: Files) -> Labels:
-    """The classes of ``labels.json`` or ``labels.txt``; none where there is neither."""
+    """Return the classes of ``labels.json`` or ``labels.txt``; none where there is neither."""
     if files.exists("labels.json"):
         where, value = files.path("labels.json"), open_json(files, "labels.json")
         if not isinstance(value, list):
@@ -131,7 +144,7 @@ def _tables(paths: list[str], kind: str, labels: Labels, policy: LabelPolicy) ->
 
 
 def _values(split: TarSplit | ParquetSplit, kind: str) -> Iterator[int | str]:
-    """The classes of every truth, pictures left alone."""
+    """Yield the classes of every annotation without opening pictures."""
     if isinstance(split, TarSplit):
         besides = ((split.beside(index), split.shards[int(split.where[index][0])]) for index in range(len(split)))
         values: Iterator[Any] = (_value(beside, kind, path) for beside, path in besides)
@@ -143,7 +156,7 @@ def _values(split: TarSplit | ParquetSplit, kind: str) -> Iterator[int | str]:
 
 
 def _value(beside: SampleFiles, kind: str, name: str) -> Any:
-    """A class, a number or a name; or a list of boxes or segments."""
+    """Return a class, a number or a name; or a list of boxes or segments."""
     if beside.suffix == "cls":
         if kind != "classes":
             raise DataError(f"{name}: expected {kind} in .json beside each picture, found a class in .cls")
@@ -197,7 +210,7 @@ def _boxes(value: Any, labels: Labels, size: tuple[int, int], name: str, policy:
 
 
 def _number(value: Any, labels: Labels, where: str) -> int:
-    """Of a class told by its number or its name."""
+    """Return the number of a class that is written as number or name."""
     names = [label.name for label in labels]
     if isinstance(value, str) and value in names:
         return names.index(value)

@@ -70,7 +70,8 @@ def _pairs(files: Files, notes: list[str]) -> tuple[Pairs, Yaml | None]:
         pairs = {split: [(picture, _text_of(files, picture)) for picture in pictures] for split, pictures in named.items()}
         pairs = {split: rows for split, rows in pairs.items() if any(text for _, text in rows)}
         if pairs:
-            return {**_by_folders(files), **pairs}, config
+            others = {split: rows for split, rows in _by_folders(files).items() if split}
+            return {**others, **pairs}, config
     pairs = _by_folders(files)
     if not pairs:
         raise DataError(f"data: no pictures with labels in {files.where!r}; {'; '.join(notes) or 'expected images/ and labels/'}")
@@ -134,7 +135,9 @@ def _line_fault(label: int, values: list[float], labels: tuple[Label, ...], wher
         return Fault("line with a confidence", f"{where}: {EXPECTED}, {shown} (is the last number a confidence? labels have none)")
     if len(values) != 4 and (len(values) < 6 or len(values) % 2):
         points = "; key points need kpt_shape in data.yaml" if len(values) > 6 else ""
-        return Fault("line that is no box and no polygon", f"{where}: {EXPECTED}, {shown} (a polygon is 'class x1 y1 x2 y2 x3 y3 ...'{points})")
+        return Fault(
+            "line that is no box and no polygon", f"{where}: {EXPECTED}, {shown} (a polygon is 'class x1 y1 x2 y2 x3 y3 ...'{points})"
+        )
     if not 0 <= label < len(labels):
         return class_fault(label, labels, where)
     if max(values) > MOST:
@@ -189,7 +192,9 @@ def class_names(files: Files, config: Yaml | None = None) -> list[str]:
 
 def _list_name(files: Files) -> str | None:
     """Return the list of names, at the root, in a folder of labels or in that of a split."""
-    folders = [folder for split in split_folders(files.folders(), files.where).values() for folder in (split, f"{split}/labels", f"labels/{split}")]
+    folders = [
+        folder for split in split_folders(files.folders(), files.where).values() for folder in (split, f"{split}/labels", f"labels/{split}")
+    ]
     places = [*LISTS, *(f"{folder}/{name}" for folder in folders for name in ("_darknet.labels", "classes.txt"))]
     return next((name for name in places if files.exists(name)), None)
 
