@@ -73,6 +73,14 @@ class Files(Protocol):
         ...
 
 
+def _leads_back(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a link to a folder that holds it, which would be read for ever, or to itself."""
+    if not entry.is_symlink():
+        return False
+    here, target = os.path.realpath(os.path.dirname(entry.path)), os.path.realpath(entry.path)
+    return os.path.commonpath([here, target]) == target or os.path.islink(target)
+
+
 class Folder:
     """A folder on disk."""
 
@@ -100,8 +108,8 @@ class Folder:
             if at.is_dir():
                 with os.scandir(at) as entries:
                     for entry in entries:
-                        if not entry.name.startswith("."):
-                            names[entry.is_dir()].append(f"{folder}/{entry.name}" if folder else entry.name)
+                        if not entry.name.startswith(".") and not _leads_back(entry):
+                            names[os.path.isdir(entry.path)].append(f"{folder}/{entry.name}" if folder else entry.name)
             self._read[folder] = (sorted(names[0]), sorted(names[1]))
         return self._read[folder]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -82,13 +83,26 @@ def open_data(folder: str | os.PathLike, kind: str | None = None, on_bad_label: 
     if str(folder).lower().endswith((".yaml", ".yml")) and os.path.isfile(folder):
         return _opened(yolo.READER, yolo_yaml.tree_of(Path(folder)), kind, policy)
     if not os.path.isdir(folder):
-        raise DataError(f"data: {str(folder)!r} is not a folder")
+        raise DataError(f"data: {str(folder)!r} is not a folder{_advice(str(folder))}")
     files = Folder(folder)
     scored = [(reader.fit(files), reader) for reader in READERS]
     best = max(fit.score for fit, _ in scored)
     if best < SURE:
         raise DataError(_unknown(files, kind, scored))
     return _opened(_choose([reader for fit, reader in scored if fit.score == best], kind, files.where), files, kind, policy)
+
+
+def _advice(name: str) -> str:
+    """Return what to do about a name that is no folder."""
+    if address := re.match(r"(https?):/+(.+)", name):
+        return f" but an address; fetch it first (curl -LO '{address[1]}://{address[2]}'), unpack it, and give the folder"
+    if name == "-":
+        return " but standard input, which holds no data set; give a folder"
+    if name.lower().endswith((".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")) and os.path.isfile(name):
+        return " but an archive; unpack it, and give the folder"
+    if os.path.isfile(name):
+        return f" but a file; give the folder that holds it ({os.path.dirname(name) or '.'})"
+    return " but a pattern; give the folder itself" if any(char in name for char in "*?") else "; there is nothing of this name"
 
 
 def _opened(reader: Reader, files: Files, kind: str | None, policy: LabelPolicy) -> Dataset:

@@ -93,7 +93,7 @@ def _samples(path: str, shard: int) -> np.ndarray:
         kinds = [kind for kind in TRUTHS if kind in sample]
         if "picture" not in sample or not kinds:
             missing = "a picture (jpg, png, ...)" if "picture" not in sample else ".cls or .json"
-            raise DataError(f"{path}: sample {key!r}: expected {missing}, samples {', '.join(sorted(sample))} alone")
+            raise DataError(f"{path}: sample {key!r}: expected {missing}, found {', '.join(sorted(sample))} alone")
         rows.append((shard, *sample["picture"], *sample[kinds[0]], TRUTHS.index(kinds[0]), *sample.get(MAP, (0, 0))))
     if not rows:
         raise DataError(f"{path}: holds no samples")

@@ -97,3 +97,35 @@ def test_regions_are_counted():
 def test_two_splits_of_the_same_pictures_are_told(tmp_path):
     data = open_data(write(BY_TITLE["YOLO (coco128)"].files, tmp_path))
     assert check(data)["val"]["same_as"] == "train"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("https://x.org/a.zip", r"an address; fetch it first \(curl -LO 'https://x.org/a.zip'\)"),
+        ("-", "standard input"),
+        ("photos/*", "a pattern; give the folder itself"),
+        ("nowhere", "nothing of this name"),
+    ],
+)
+def test_names_that_are_no_folder_are_refused_with_what_to_do(name, message):
+    with pytest.raises(DataError, match=message):
+        open_data(name)
+
+
+def test_archives_and_files_are_refused_with_what_to_do(tmp_path):
+    (tmp_path / "a.zip").write_bytes(b"")
+    (tmp_path / "train.json").write_text("{}")
+    with pytest.raises(DataError, match="an archive; unpack it"):
+        open_data(tmp_path / "a.zip")
+    with pytest.raises(DataError, match="a file; give the folder that holds it"):
+        open_data(tmp_path / "train.json")
+
+
+def test_links_that_lead_back_are_not_followed(tmp_path):
+    write(BY_TITLE["A folder a class"].files, tmp_path)
+    (tmp_path / "train" / "cat" / "loop").symlink_to(tmp_path / "train")
+    (tmp_path / "train" / "cat" / "self").symlink_to(tmp_path / "train" / "cat" / "self")
+    (tmp_path / "train" / "dog" / "2.jpg").symlink_to(tmp_path / "train" / "dog" / "1.jpg")
+    data = open_data(tmp_path)
+    assert len(data.splits["train"]) == 3 and data.classes == ("cat", "dog")
