@@ -16,7 +16,9 @@ from axialzoo.tasks.results import Detections, Segmentation
 
 Truth = int | Detections | Segmentation
 KINDS = ("classes", "boxes", "segments")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")  # of files that are taken for pictures
+SUFFIXES = (  # of files that are taken for pictures, in lower case
+    ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

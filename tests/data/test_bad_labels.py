@@ -126,3 +126,34 @@ def test_long_lists_are_cut():
 def test_another_action_is_refused():
     with pytest.raises(DataError, match="on_bad_label: expected error or skip, found 'warn'"):
         LabelPolicy("warn")
+
+
+def test_a_part_of_a_data_set_can_be_used(tmp_path):
+    made.coco(tmp_path)
+    (tmp_path / "images" / "b.png").unlink()
+    with pytest.raises(DataError, match=r"1 of 2 pictures are missing, first 'b\.png'"):
+        open_data(tmp_path)
+    data = open_data(tmp_path, on_bad_label="skip")
+    assert len(data.split("train")) == 1 and [fault.kind for fault in data.policy.skipped] == ["file of labels with missing pictures"]
+    (tmp_path / "images" / "a.png").unlink()
+    with pytest.raises(DataError, match="2 of 2 pictures are missing"):
+        open_data(tmp_path, on_bad_label="skip")
+
+
+def test_images_of_merged_exports_that_occur_twice_can_be_skipped(tmp_path):
+    made.coco(tmp_path, lambda data: data["images"].append(dict(data["images"][0])))
+    with pytest.raises(DataError, match="image id 7 occurs twice"):
+        open_data(tmp_path)
+    data = open_data(tmp_path, on_bad_label="skip")
+    assert len(data.split("train")) == 2 and [fault.kind for fault in data.policy.skipped] == ["image that occurs twice"]
+
+
+def test_pictures_and_maps_without_the_other_can_be_skipped(tmp_path):
+    made.maps(tmp_path)
+    made.write_picture(tmp_path / "train" / "images" / "b.png")
+    made.write_map(tmp_path / "train" / "labels" / "c.png", np.ones((30, 40), np.uint8))
+    with pytest.raises(DataError, match=r"c\.png' has no picture"):
+        open_data(tmp_path)
+    data = open_data(tmp_path, on_bad_label="skip")
+    assert len(data.split("train")) == 1
+    assert sorted(fault.kind for fault in data.policy.skipped) == ["label without picture", "picture without label"]

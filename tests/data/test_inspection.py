@@ -113,3 +113,12 @@ def test_the_command_lists_or_skips_bad_labels(tmp_path, monkeypatch):
         "class that the list does not have": 1,
         "box without width or height": 1,
     }
+
+
+def test_train_lists_or_skips_bad_labels(tmp_path):
+    write({**BY_TITLE["YOLO (labelImg)"].files, "1.txt": LINE + "0 .5 .5 0 .1\n", "2.jpg": PICTURE, "2.txt": LINE}, tmp_path)
+    command = ["train", "blood_cells", "--data", str(tmp_path), "--check", "--quiet", "--set", "holdout=1", "--set", "batch_size=1"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 1 and "line 2: expected a box whose width and height" in result.output
+    result = CliRunner().invoke(app, [*command, "--on-bad-label", "skip"])
+    assert result.exit_code == 0 and "box without width or height" in result.output and "skipped" in result.output

@@ -24,6 +24,8 @@ BY_TITLE = {item.title: item for item in FORMATS}
         ({"images/1.jpg": PICTURE, "labels/1.txt": LINE}, ["found pictures with .txt files; needs the class names: data.yaml"]),
         ({"data.yaml": "names: [a]\n", "a/1.jpg": PICTURE}, ["YOLO", "found data.yaml"]),
         ({"annotations.xml": "<annotations/>", "images/1.jpg": PICTURE}, ["CVAT's own XML", "export as COCO 1.0"]),
+        ({"train_images/1.jpg": PICTURE, "test_images/2.jpg": PICTURE}, ["folders named after classes, not"]),
+        ({"obj_train_data/1.jpg": PICTURE, "v1.2/2.jpg": PICTURE}, ["folders named after classes, not"]),
         ({"x.nii.gz": "", "y.qpproj": ""}, ["NIfTI volumes: save slices", "export the annotations as label images"]),
         ({"cell_seg.npy": "", "cell.png": PICTURE}, ["are pickles, which are never loaded"]),
         ({"leftImg8bit/train/a/1_leftImg8bit.png": PICTURE}, ["found the folder leftImg8bit; needs gtFine beside it"]),
@@ -129,3 +131,19 @@ def test_links_that_lead_back_are_not_followed(tmp_path):
     (tmp_path / "train" / "dog" / "2.jpg").symlink_to(tmp_path / "train" / "dog" / "1.jpg")
     data = open_data(tmp_path)
     assert len(data.splits["train"]) == 3 and data.classes == ("cat", "dog")
+
+
+def test_classes_may_have_words_of_splits_and_formats(tmp_path):
+    names = ("test_tube", "train_station", "imaging")
+    assert open_data(write({f"{name}/1.jpg": PICTURE for name in names}, tmp_path)).classes == tuple(sorted(names))
+
+
+def test_kaggle_s_sets_are_splits(tmp_path):
+    files = {f"{split}/{name}/1.jfif": PICTURE for split in ("training_set", "test_set") for name in ("cats", "dogs")}
+    data = open_data(write(files, tmp_path))
+    assert list(data.splits) == ["train", "test"] and data.classes == ("cats", "dogs")
+
+
+def test_files_that_are_no_pictures_are_told(tmp_path):
+    data = open_data(write({"cat/1.jpg": PICTURE, "dog/1.jpg": PICTURE, "dog/2.heic": "", "dog/3.heic": ""}, tmp_path))
+    assert data.about["other_files"] == "passed over in the folders of classes: 2 of .heic"

@@ -216,3 +216,15 @@ def test_maps_of_one_bit_are_read(tmp_path):
     (tmp_path / "labels").mkdir()
     Image.fromarray(discs(255, dtype=np.uint8)).convert("1").save(tmp_path / "labels" / "1.png")
     assert [info["area"] for info in segments(first(open_data(tmp_path))).segments_info] == [1200 - 36, 36]
+
+
+def test_placeholders_for_names_are_no_other_classes_than_a_model_s(tmp_path):
+    from dataclasses import replace
+
+    from axialzoo.train.evaluation import check_classes, fetch_checkpoint
+
+    data = open_data(write(BY_TITLE["Label images (StarDist)"].files, tmp_path))
+    config = fetch_checkpoint("axial_deeplab_nuclei").config
+    check_classes(config, data)
+    with pytest.raises(DataError, match="expected the model's classes background, nucleus; found background, object"):
+        check_classes(config, replace(data, generic_labels=False))

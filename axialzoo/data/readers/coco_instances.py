@@ -26,7 +26,7 @@ PATTERNS = ("*.json", "instances_*.json", "annotations/*.json", "annotations/ins
 def open_instances(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
     """Boxes; or segments: each object's mask, the smaller above the larger, and all else one of the last class, background."""
     names = exported_files(files, json_files(files, PATTERNS))
-    parsed = {split: open_coco(files, name) for split, name in names.items()}
+    parsed = {split: open_coco(files, name, policy) for split, name in names.items()}
     labels = one_list({split: coco.categories for split, coco in parsed.items()}, files.where)
     about: dict[str, Any] = {}
     if umbrella := _umbrella(parsed):
@@ -64,9 +64,11 @@ def _items(
 ) -> list[tuple[str, tuple[int, int], Any, str]]:
     """Return (picture, its size, boxes or outlines, its name in messages) of each image of a JSON."""
     by_image = _by_image(coco, files.path(json_name), policy)
-    at = picture_names(files, split, coco.images, json_name, partial=False)
+    at = picture_names(files, split, coco.images, json_name, policy)
     items = []
     for key, image in coco.images.items():
+        if image["file_name"] not in at:
+            continue
         rows, where = by_image[key], f"{files.path(json_name)}: image {key} ({image['file_name']})"
         size = (image["width"], image["height"])
         if kind == "boxes":

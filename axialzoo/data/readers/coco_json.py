@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from axialzoo.data.dataset import DataError
 from axialzoo.data.decode import open_json
+from axialzoo.data.faults import STRICT, Fault, LabelPolicy
 from axialzoo.data.file_tree import Files, relocated, safe_name
 from axialzoo.data.readers.pairs import IMAGES
 from axialzoo.data.readers.reader import SPELLINGS, SPLITS, expect_object, index_by_id, split_folders, split_of
@@ -86,14 +87,19 @@ def _is_objects(content: bytes) -> bool:
     return all(key in content for key in (b'"images"', b'"annotations"', b'"categories"')) and b'"segments_info"' not in content
 
 
-def open_coco(files: Files, name: str) -> Coco:
+def open_coco(files: Files, name: str, policy: LabelPolicy = STRICT) -> Coco:
     """Return the images, categories and annotations of a JSON that fit together.
 
     Classes are numbered in the order of the category ids.
     """
     where = files.path(name)
     data = expect_object(open_json(files, name), ("images", "annotations", "categories"), where)
-    images = index_by_id(data["images"], ("file_name", "width", "height"), "image", where)
+    rows = data["images"] if isinstance(data["images"], list) else []
+    twice = _twice(rows)
+    if twice and policy.skip:
+        policy.handle([Fault("image that occurs twice", f"{where}: image id {row['id']} occurs twice") for row in twice])
+        rows = [row for row in rows if not any(row is other for other in twice)]
+    images = index_by_id(rows if policy.skip else data["images"], ("file_name", "width", "height"), "image", where)
     if not images:
         raise DataError(f"{where}: no images")
     seen: set[str] = set()
@@ -132,22 +138,39 @@ def open_coco(files: Files, name: str) -> Coco:
     return Coco(images, categories, data["annotations"], umbrellas if len(rows) > 1 else set())
 
 
+def _twice(rows: list[Any]) -> list[dict[str, Any]]:
+    """Return the rows of images that repeat an earlier one, as merged exports have them."""
+    seen: set[tuple[Any, Any]] = set()
+    again = []
+    for row in rows:
+        key = (row.get("id"), row.get("file_name")) if isinstance(row, dict) else None
+        if key in seen and isinstance(row, dict):
+            again.append(row)
+        elif key is not None:
+            seen.add(key)
+    return again
+
+
 def _colour(value: object) -> tuple[int, int, int] | None:
     if isinstance(value, list) and len(value) == 3 and all(isinstance(channel, int) and 0 <= channel <= 255 for channel in value):
         return value[0], value[1], value[2]
     return None
 
 
-def picture_names(files: Files, split: str, images: dict[int, dict[str, Any]], json_name: str, partial: bool) -> dict[str, str]:
+def picture_names(
+    files: Files, split: str, images: dict[int, dict[str, Any]], json_name: str, policy: LabelPolicy, partial: bool = False
+) -> dict[str, str]:
     """Return the file of each file name of a JSON: beside it, in ``images/``, ``train/``, ``images/train/``, ``train2017/`` ...
 
     Of names with folders of another machine the end counts, such as ``images/1.jpg`` of ``C:/data/images/1.jpg``.
 
     Args:
-        partial: Leave out those that are not there, instead of raising.
+        policy: Decides about pictures that are not there.
+        partial: Leave those out in any case.
 
     Raises:
-        DataError: naming the first picture that is not there.
+        DataError: where there is none.
+        BadLabelError: naming the first picture that is not there.
     """
     where, names = files.path(json_name), {row["file_name"]: key for key, row in images.items()}
     safe = [name for name in names if not name.startswith("/") and ".." not in name.split("/") and not any(char in name for char in ":\0")]
@@ -167,9 +190,8 @@ def picture_names(files: Files, split: str, images: dict[int, dict[str, Any]], j
         if missing[0] not in safe:
             safe_name(missing[0], f"{where}: image {names[missing[0]]}")
         looked = ", ".join(place or "." for place in places)
-        raise DataError(
-            f"{where}: {len(missing)} of {len(names)} pictures are missing, first {missing[0]!r}; looked in {files.where!r}: {looked}"
-        )
+        message = f"{where}: {len(missing)} of {len(names)} pictures are missing, first {missing[0]!r}; looked in {files.where!r}: {looked}"
+        policy.handle([Fault("file of labels with missing pictures", message, can_skip=bool(best))])
     return best
 
 

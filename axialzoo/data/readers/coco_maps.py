@@ -25,7 +25,7 @@ def open_maps(files: Files, kind: str, policy: LabelPolicy, partial: bool = Fals
     for split, name in json_files(files, PATTERNS).items():
         images, tables[split], annotations, _ = open_coco(files, name)
         labels = one_list(tables, files.where)
-        at = picture_names(files, split, images, name, partial)
+        at = picture_names(files, split, images, name, policy, partial)
         rows = _annotations(annotations, images, tables[split], files.path(name))
         folder = name.removesuffix(".json")
         items[split] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -9,13 +11,13 @@ from axialzoo.data.dataset import SUFFIXES, DataError, Dataset, FileSplit, Sampl
 from axialzoo.data.decode import open_picture
 from axialzoo.data.faults import LabelPolicy
 from axialzoo.data.file_tree import Files
-from axialzoo.data.readers.reader import Fit, Reader, duplicate_split, split_folders
+from axialzoo.data.readers.reader import Fit, Reader, duplicate_split, split_folders, split_of
 from axialzoo.spec.labels import Label
 
 RESERVED = {  # names of folders of other formats, in lower case, which are no classes
     "images", "image", "imgs", "img", "labels", "label", "masks", "mask", "annotations", "annotation", "jpegimages", "imagesets",
-    "segmentationclass", "segmentationobject", "leftimg8bit", "gtfine", "gt", "instances", "panoptic", "v1.2", "v2.0", "data",
-    "obj_train_data", "obj_valid_data", "obj_test_data", "voc2007", "voc2012", "vocdevkit", "raw", "json", "xml", "__macosx",
+    "segmentationclass", "segmentationobject", "leftimg8bit", "gtfine", "gt", "instances", "panoptic", "data",
+    "obj", "voc", "vocdevkit", "raw", "json", "xml", "macosx", "set", "dataset", "split", "splits", "v",
 }  # fmt: skip
 
 
@@ -42,7 +44,16 @@ def open_image_folder(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
             if empty:
                 raise DataError(f"data: no picture of class {classes[empty[0]]!r} in {files.path(folder)!r}; expected one folder a class")
         splits[split] = FileSplit(items, lambda item: Sample(files.path(item[0]), open_picture(files, item[0]), item[1]))
+    if others := _other_files(files, [f"{folder}/{name}".lstrip("/") for folder in set(folders.values()) for name in classes]):
+        about["other_files"] = f"passed over in the folders of classes: {others}"
     return Dataset(splits, tuple(Label(name) for name in classes), "classes", about)
+
+
+def _other_files(files: Files, folders: list[str]) -> str:
+    """Return the number of files of each ending that is no picture's."""
+    names = [name.rpartition("/")[2].lower() for folder in folders for name in files.listing(folder)]
+    endings = Counter(name[name.rfind(".") :] if "." in name else "no ending" for name in names if not name.endswith(SUFFIXES))
+    return ", ".join(f"{count} of {ending}" for ending, count in endings.most_common(6))
 
 
 def pictures(files: Files, folder: str) -> list[str]:
@@ -66,6 +77,12 @@ def _splits(files: Files) -> dict[str, str]:
     return folders
 
 
+def _is_reserved(name: str) -> bool:
+    """Return whether a folder's name is made of words of formats and splits alone, such as ``images``, ``v1.2`` or ``train_labels``."""
+    words = [word for word in re.split(r"[^a-z]+", name.lower()) if word]
+    return any(word in RESERVED for word in words) and all(word in RESERVED or split_of(word) for word in words)
+
+
 def _base(name: str) -> str:
     return name.rpartition("/")[2]
 
@@ -79,7 +96,7 @@ def fit(files: Files) -> Fit:
         loose = [name for root in folders.values() for name in pictures_in(files, root)]
         return Fit(0.2, f"{len(loose)} pictures directly in {', '.join(folders.values())}", "one folder a class in it") if loose else Fit()
     seen = f"folders {', '.join(sorted({_base(name) for name in classes})[:6])}"
-    if reserved := sorted({_base(name) for name in classes if _base(name).lower() in RESERVED}):
+    if reserved := sorted({_base(name) for name in classes if _is_reserved(_base(name))}):
         return Fit(0.1, seen, f"folders named after classes, not {reserved[0]!r}")
     full = [name for name in classes if pictures_in(files, name)]
     if not full:

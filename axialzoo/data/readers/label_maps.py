@@ -20,7 +20,7 @@ import numpy as np
 from axialzoo.data.components import count_regions
 from axialzoo.data.dataset import Dataset, FileSplit, Sample
 from axialzoo.data.decode import open_map, open_picture
-from axialzoo.data.faults import DataError, LabelPolicy
+from axialzoo.data.faults import STRICT, DataError, LabelPolicy
 from axialzoo.data.file_tree import Files
 from axialzoo.data.readers.kinds import NAME as KINDS_CSV
 from axialzoo.data.readers.kinds import column_of, parted_groups, read_kinds
@@ -38,17 +38,17 @@ Pairs = dict[str, list[tuple[str, str]]]
 
 
 def open_label_maps(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
-    pairs = _map_pairs(files)
+    pairs = _map_pairs(files, policy)
     every = [pair for rows in pairs.values() for pair in rows]
     sampled = [every[at][1] for at in np.unique(np.linspace(0, len(every) - 1, SAMPLED).astype(int)).tolist()]
     return open_pairs(files, _recognised(files, sampled, read_map_format(files)), policy, pairs)
 
 
-def _map_pairs(files: Files) -> Pairs:
+def _map_pairs(files: Files, policy: LabelPolicy = STRICT) -> Pairs:
     """Return (picture, map) of each split; ``""`` for a folder without splits."""
     folders = paired_folders(files, LABELS, SUFFIXES)
     if folders:
-        pairs = {split: paired(files, *both, SUFFIXES) for split, both in folders.items()}
+        pairs = {split: paired(files, *both, SUFFIXES, policy=policy) for split, both in folders.items()}
         return {split: [(picture, label) for picture, label in rows if label] for split, rows in pairs.items()}
     splits = split_folders(files.folders(), files.where)
     pairs = {split: pairs_in_folder(files, folder, SUFFIXES) for split, folder in splits.items()}
@@ -124,7 +124,7 @@ def _recognised(files: Files, sampled: list[str], maps: MapFormat) -> MapFormat:
 def fit(files: Files) -> Fit:
     if paired_folders(files, LABELS, SUFFIXES):
         return Fit(1.0)
-    if any(rows for rows in _map_pairs(files).values()):
+    if any(rows for rows in _map_pairs(files, LabelPolicy("skip")).values()):
         return Fit(0.9)
     maps = [name for name in files.folders() if name.lower() in LABELS]
     return Fit(0.1, f"a folder {maps[0]}", "a folder images/ beside it, maps as PNG or TIFF in it") if maps else Fit()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from axialzoo.data.dataset import SUFFIXES, DataError
+from axialzoo.data.faults import STRICT, Fault, LabelPolicy
 from axialzoo.data.file_tree import Files
 from axialzoo.data.readers.reader import SPELLINGS
 
@@ -85,12 +86,15 @@ def stems(files: Files, folder: str, suffixes: tuple[str, ...]) -> dict[str, str
     return by_stem
 
 
-def paired(files: Files, images: str, labels: str, suffixes: tuple[str, ...], optional: bool = False) -> list[tuple[str, str | None]]:
+def paired(
+    files: Files, images: str, labels: str, suffixes: tuple[str, ...], optional: bool = False, policy: LabelPolicy = STRICT
+) -> list[tuple[str, str | None]]:
     """Return (picture, label) files by name; a label may be called as its picture with one of `ENDINGS`.
 
     Args:
         suffixes: Endings of labels.
         optional: Whether a picture may have no label: it is paired with None.
+        policy: Decides about labels and pictures without the other.
 
     Raises:
         DataError: naming a label without picture, or a picture without label.
@@ -98,10 +102,13 @@ def paired(files: Files, images: str, labels: str, suffixes: tuple[str, ...], op
     pictures, truths = stems(files, images, SUFFIXES), stems(files, labels, suffixes)
     truths = {stem if stem in pictures else _picture_stem(stem, pictures) or stem: name for stem, name in truths.items()}
     if alone := sorted(truths.keys() - pictures.keys()):
-        raise DataError(f"data: {files.path(truths[alone[0]])!r} has no picture in {files.path(images)!r} ({len(alone)} such files)")
+        message = f"data: {files.path(truths[alone[0]])!r} has no picture in {files.path(images)!r} ({len(alone)} such files)"
+        policy.handle([Fault("label without picture", message)])
     if not optional and (alone := sorted(pictures.keys() - truths.keys())):
         expected = f"{files.path(labels)}/{alone[0]}{suffixes[0]}"
-        raise DataError(f"data: {files.path(pictures[alone[0]])!r} has no label {expected!r} ({len(alone)} such files)")
+        message = f"data: {files.path(pictures[alone[0]])!r} has no label {expected!r} ({len(alone)} such files)"
+        policy.handle([Fault("picture without label", message)])
+        pictures = {stem: name for stem, name in pictures.items() if stem in truths}
     if not pictures or not truths:
         raise DataError(
             f"data: no pairs of pictures in {files.path(images)!r} and labels ({', '.join(suffixes)}) in {files.path(labels)!r}"

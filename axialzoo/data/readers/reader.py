@@ -13,9 +13,9 @@ from axialzoo.data.file_tree import Files
 from axialzoo.spec.labels import Label
 
 SPELLINGS = {  # of each split, in lower case; every reader knows them all
-    "train": ("train", "training", "trainset", "train2017", "train2014", "train2012", "train2007"),
-    "val": ("val", "valid", "validation", "dev", "val2017", "val2014", "val2012", "val2007"),
-    "test": ("test", "testing", "testset", "test2017", "test2014", "test2012", "test2007"),
+    "train": ("train", "training", "trainset", "train_set", "training_set", "train2017", "train2014", "train2012", "train2007"),
+    "val": ("val", "valid", "validation", "dev", "val_set", "validation_set", "val2017", "val2014", "val2012", "val2007"),
+    "test": ("test", "testing", "testset", "test_set", "testing_set", "test2017", "test2014", "test2012", "test2007"),
 }
 SPLITS = tuple(SPELLINGS)
 BACKGROUND = Label("background", thing=False, colour=(0, 0, 0))  # drawn black, so that a picture is darker where nothing is
@@ -26,6 +26,13 @@ def split_of(name: str) -> str:
     """Return the split that a name speaks of, such as ``instances_train2017`` or ``Testing``; ``""`` if it names none."""
     words = re.split(r"[^a-z0-9]+", name.lower())
     return next((split for split, spellings in SPELLINGS.items() if any(word in spellings for word in words)), "")
+
+
+def split_at_start(name: str) -> str:
+    """Return the split that a file's name begins with, such as ``train-00000`` or ``valid00``; ``""`` if it begins with none."""
+    spelled = {word: split for split, spellings in SPELLINGS.items() for word in spellings}
+    start = re.match(f"({'|'.join(sorted(spelled, key=len, reverse=True))})(?![a-z])", name.lower())
+    return spelled[start[1]] if start else ""
 
 
 def split_folders(names: Iterable[str], where: str) -> dict[str, str]:

@@ -25,7 +25,6 @@ from axialzoo.data.faults import LabelPolicy
 from axialzoo.data.file_tree import Files, Folder, named, read_text
 from axialzoo.data.parquet import Table
 from axialzoo.data.readers.reader import (
-    SPELLINGS,
     SPLITS,
     Reader,
     duplicate_split,
@@ -33,6 +32,7 @@ from axialzoo.data.readers.reader import (
     fits,
     index_by_id,
     label_from_json,
+    split_at_start,
     split_folders,
 )
 from axialzoo.data.shards import MAP, ParquetSplit, SampleFiles, TarSplit, json_value
@@ -52,6 +52,7 @@ def open_shards(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
     suffixes = {PurePosixPath(path).suffix.lower() for path in paths}
     if len(suffixes) > 1:
         raise DataError(f"data: expected tars or Parquet files in {files.where!r}, found both; keep one kind")
+    numbers: list[int] = []
     about: dict[str, Any] = {"name": PurePosixPath(files.where).name}
     make = _tars if suffixes == {".tar"} else _tables
     labels = _listed(files) or (_class_labels(paths[0]) if kind == "classes" and suffixes == {".parquet"} else ())
@@ -69,7 +70,7 @@ def open_shards(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
         labels = tuple(Label(name) for name in every)
         about["classes"] = "those that occur; no labels.txt or labels.json"
     splits = {split: make(rows, kind, labels, policy) for split, rows in paths_of.items()}
-    return Dataset(duplicate_split(splits, about), labels, kind, about)
+    return Dataset(duplicate_split(splits, about), labels, kind, about, generic_labels=bool(numbers))
 
 
 def shards(files: Files) -> dict[str, list[str]]:
@@ -83,7 +84,7 @@ def shards(files: Files) -> dict[str, list[str]]:
     by_split = {
         split: [
             *inside(folders.get(split, split)),
-            *(name for name in here if name.rpartition("/")[2].lower().startswith(SPELLINGS[split])),
+            *(name for name in here if split_at_start(name.rpartition("/")[2]) == split),
         ]
         for split in SPLITS
     }

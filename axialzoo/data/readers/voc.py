@@ -39,7 +39,7 @@ def open_voc(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
     about: dict[str, Any] = {}
     annotated: dict[str, list[Annotated]] = {}
     with policy.gather() as gathered:
-        for split, pairs in _pairs(files, about).items():
+        for split, pairs in _pairs(files, about, gathered).items():
             annotated[split] = []
             for picture, xml in pairs:
                 try:
@@ -85,12 +85,8 @@ def _xml(files: Files, folder: str) -> list[str]:
     return [name for name in files.listing(folder) if name.lower().endswith(".xml")]
 
 
-def _pairs(files: Files, about: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
-    """Return (picture, XML) of each split; pictures without an XML are left out and `about` names them.
-
-    Raises:
-        DataError: naming an XML without picture.
-    """
+def _pairs(files: Files, about: dict[str, Any], policy: LabelPolicy) -> dict[str, list[tuple[str, str]]]:
+    """Return (picture, XML) of each split; pictures without an XML are left out and `about` names them."""
     pairs: dict[str, list[tuple[str, str]]] = {}
     unlabelled: list[str] = []
     for split, (folder, places) in _folders(files).items():
@@ -99,7 +95,9 @@ def _pairs(files: Files, about: dict[str, Any]) -> dict[str, list[tuple[str, str
         for xml in _xml(files, folder):
             picture = pictures.get(_stem(xml)) or pictures.get(_stem(_file_name(files, xml)))
             if picture is None:
-                raise DataError(f"data: {files.path(xml)!r} has no picture; looked in {', '.join(place or '.' for place in places)}")
+                looked = ", ".join(place or "." for place in places)
+                policy.handle([Fault("label without picture", f"data: {files.path(xml)!r} has no picture; looked in {looked}")])
+                continue
             rows.append((picture, xml))
         unlabelled += sorted(set(pictures.values()) - {picture for picture, _ in rows})
         pairs[split] = rows

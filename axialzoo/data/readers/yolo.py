@@ -42,7 +42,7 @@ def open_yolo(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
     """Boxes, also of polygons; or segments of the polygons. A picture without a text has no objects; ``about`` counts such pictures."""
     about: dict[str, Any] = {}
     notes: list[str] = []
-    pairs, config = _pairs(files, notes)
+    pairs, config = _pairs(files, notes, policy)
     labels = tuple(Label(name) for name in class_names(files, config))
     if notes:
         about["data.yaml"] = "; ".join(notes)
@@ -62,7 +62,7 @@ def open_yolo(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
     return Dataset(duplicate_split(splits, about), listed, kind, about)
 
 
-def _pairs(files: Files, notes: list[str]) -> tuple[Pairs, Yaml | None]:
+def _pairs(files: Files, notes: list[str], policy: LabelPolicy) -> tuple[Pairs, Yaml | None]:
     """Return (picture, text) of each split, where data.yaml says or, without it, where the folders' names say; and data.yaml."""
     name = yaml_file(files)
     config = read_yaml(files, name) if name else None
@@ -70,9 +70,9 @@ def _pairs(files: Files, notes: list[str]) -> tuple[Pairs, Yaml | None]:
         pairs = {split: [(picture, _text_of(files, picture)) for picture in pictures] for split, pictures in named.items()}
         pairs = {split: rows for split, rows in pairs.items() if any(text for _, text in rows)}
         if pairs:
-            others = {split: rows for split, rows in _by_folders(files).items() if split}
+            others = {split: rows for split, rows in _by_folders(files, policy).items() if split}
             return {**others, **pairs}, config
-    pairs = _by_folders(files)
+    pairs = _by_folders(files, policy)
     if not pairs:
         raise DataError(f"data: no pictures with labels in {files.where!r}; {'; '.join(notes) or 'expected images/ and labels/'}")
     return pairs, config
@@ -86,9 +86,9 @@ def _text_of(files: Files, picture: str) -> str | None:
     return next((text for text in (*candidates, f"{stem}.txt") if files.exists(text)), None)
 
 
-def _by_folders(files: Files) -> Pairs:
+def _by_folders(files: Files, policy: LabelPolicy) -> Pairs:
     folders = paired_folders(files, ("labels",), (".txt",))
-    pairs: Pairs = {split: paired(files, *both, (".txt",), optional=True) for split, both in folders.items()}
+    pairs: Pairs = {split: paired(files, *both, (".txt",), True, policy) for split, both in folders.items()}
     return pairs or _beside(files)
 
 
@@ -204,9 +204,9 @@ def fit(files: Files) -> Fit:
     problem = "pictures in images/ and texts of the same names in labels/"
     try:
         names = yaml_file(files) or _list_name(files)
-        with_text = any(_is_labels(text) for rows in _by_folders(files).values() for _, text in rows)
+        with_text = any(_is_labels(text) for rows in _by_folders(files, LabelPolicy("skip")).values() for _, text in rows)
         if names and not with_text and names.lower().endswith(SUFFIX):
-            with_text = bool(_pairs(files, [])[0])
+            with_text = bool(_pairs(files, [], LabelPolicy("skip"))[0])
     except DataError as error:
         names, with_text, problem = "data.yaml", False, str(error)
     if names and with_text:
