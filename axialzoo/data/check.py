@@ -62,7 +62,8 @@ def check(
         data.about["skipped_labels"] = dict(Counter(fault.kind for fault in data.policy.skipped))
         counted[next(iter(counted))]["skipped"] = data.about["skipped_labels"]
     for name, other in data.about.get("same_as", {}).items():
-        counted[name]["same_as"] = other
+        if name in counted:
+            counted[name]["same_as"] = other
     return counted
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from axialzoo.checkpoint import CheckpointError, Config, load_checkpoint, save_checkpoint
-from axialzoo.data import DataError, Dataset, Sample, Split, kinds_of, open_data
+from axialzoo.data import BadLabelError, DataError, Dataset, Sample, Split, check, kinds_of, open_data
 from axialzoo.hub import fetch_checkpoint, write_card
 from axialzoo.runtime import Runner
 from axialzoo.runtime.device import AUTO
@@ -94,7 +95,11 @@ def evaluate(
     metric, kept = KindMetrics(lambda: task.metric(config.spec, labels), kinds_of(samples)), []
     limited = 0  # pictures of which a limit left objects out
     how: dict[str, Any] = {"compiled": True, "optimize": optimize, "device": device}
-    with Runner(checkpoint, framework, backend, **how) as runner, progress("evaluating", total) as bar:
+    with (
+        _listing_bad_labels(found, name, samples),
+        Runner(checkpoint, framework, backend, **how) as runner,
+        progress("evaluating", total) as bar,
+    ):
         timed = TimedRunner(runner)
         for done, scored in enumerate(predict_samples(timed, samples, batch_size, asked, labels, limit), 1):
             metric.update(scored.result, scored.sample.truth)
@@ -115,6 +120,16 @@ def evaluate(
     if examples:
         put_examples(Path(source), kept, task, split=name, count=examples)
     return {**metric.compute(), **asked.asked, **about, "split": name, "digest": config.digest}
+
+
+@contextlib.contextmanager
+def _listing_bad_labels(data: Dataset, name: str, samples: Split) -> Iterator[None]:
+    """On a bad label, look at all samples, so that the error lists every one."""
+    try:
+        yield
+    except BadLabelError:
+        check(replace(data, splits={name: samples}))
+        raise
 
 
 def predict_samples(

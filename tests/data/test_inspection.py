@@ -122,3 +122,17 @@ def test_train_lists_or_skips_bad_labels(tmp_path):
     assert result.exit_code == 1 and "line 2: expected a box whose width and height" in result.output
     result = CliRunner().invoke(app, [*command, "--on-bad-label", "skip"])
     assert result.exit_code == 0 and "box without width or height" in result.output and "skipped" in result.output
+
+
+def test_evaluate_lists_all_bad_labels_of_the_split_or_skips_them(tmp_path):
+    from axialzoo.data import BadLabelError
+    from axialzoo.train import evaluate
+
+    files = {"labels.json": {"maps": "classes", "labels": ["background", "nucleus"]}}
+    for number in (1, 2, 3):
+        files |= {f"images/{number}.png": PICTURE, f"masks/{number}.png": discs(7 if number > 1 else 1, dtype=np.uint8)}
+    write(files, tmp_path)
+    with pytest.raises(BadLabelError, match="found 2 bad labels: 2 x map with values that are no class"):
+        evaluate("axial_deeplab_nuclei", tmp_path, framework="torch")
+    metrics = evaluate("axial_deeplab_nuclei", tmp_path, framework="torch", on_bad_label="skip")
+    assert metrics["skipped_labels"] == {"map with values that are no class": 2}
