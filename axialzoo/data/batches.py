@@ -45,7 +45,7 @@ class TrainBatches:
         self._sides = np.random.default_rng((settings.seed, 3)).integers(0, 2, len(split))  # which samples epoch 0 mirrors
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, Truths]:
-        """Images (n, H, W, C) float32 and truths of step `step`: (n,) int64 classes, or a list of boxes or segments."""
+        """Return images (n, H, W, C) float32 and truths of step `step`: (n,) int64 classes, or a list of boxes or segments."""
         settings, epoch = self.settings, step // self.per_epoch
         at = (step % self.per_epoch) * settings.batch_size
         indices = self._epoch_order(epoch)[at : at + settings.batch_size]  # of the whole batch

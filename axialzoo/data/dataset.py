@@ -134,7 +134,7 @@ class Dataset:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes."""
+        """Names of the classes."""
         return tuple(label.name for label in self.labels)
 
 

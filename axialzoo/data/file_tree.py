@@ -57,11 +57,11 @@ class Files(Protocol):
         ...
 
     def listing(self, folder: str = "") -> list[str]:
-        """Names of the files directly in `folder` (full names, sorted); none where there is no such folder."""
+        """Return the names of the files directly in `folder` (full names, sorted); none where there is no such folder."""
         ...
 
     def folders(self, folder: str = "") -> list[str]:
-        """Names of the folders directly in `folder`."""
+        """Return the names of the folders directly in `folder`."""
         ...
 
     def read(self, name: str) -> bytes:

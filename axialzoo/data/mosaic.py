@@ -14,7 +14,7 @@ from axialzoo.tasks.results import Detections, Segmentation
 
 
 def mosaic(samples: Sequence[Sample], policy: ScaleCrop, size: tuple[int, int], fill: tuple[int, ...], rng: np.random.Generator) -> Sample:
-    """Four samples, each augmented by `policy` to fill a quarter whose corner is drawn from the middle of the canvas.
+    """Join four samples, each augmented by `policy` to fill a quarter whose corner is drawn from the middle of the canvas.
 
     Raises:
         DataError: for truths that are not all boxes or all segments.

@@ -28,7 +28,7 @@ def write_shards(
     per_shard: int = PER_SHARD,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
-    """Writes any data as ``SPLIT-000000.tar`` ... and ``labels.json``, as :mod:`axialzoo.data.readers.shards` reads them.
+    """Write any data as ``SPLIT-000000.tar`` ... and ``labels.json``, as :mod:`axialzoo.data.readers.shards` reads them.
 
     Pictures and maps are written as PNG, so that what is read is what was read. Samples keep their order: a run on the shards is the run
     on `data`.
@@ -102,7 +102,7 @@ def _full_depth(sample: Sample) -> Image.Image:
 
 
 def _map_picture(ids: np.ndarray) -> Image.Image:
-    """(H, W) int32 from 0 as a picture: grey of 8 bits, of 16, or R + 256 G + 65536 B, whichever is the first to hold them."""
+    """Return (H, W) int32 from 0 as a picture: grey of 8 bits, of 16, or R + 256 G + 65536 B, whichever is the first to hold them."""
     most = int(ids.max(initial=0))
     if most < 1 << 16:
         return Image.fromarray(ids.astype(np.uint8 if most < 1 << 8 else np.uint16))

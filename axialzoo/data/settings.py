@@ -45,7 +45,7 @@ class DataSettings:
         require_choice(owner, "augment", self.augment, POLICIES)
 
     def size(self, step: int, steps: int) -> int:
-        """The side of the training images at step `step` of `steps`."""
+        """Return the side of the training images at step `step` of `steps`."""
         for share, side in self.sizes:
             if step < share * steps:
                 return side

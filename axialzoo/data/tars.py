@@ -27,7 +27,7 @@ class Member(NamedTuple):
 
 
 def index_tar(path: str | os.PathLike) -> list[Member]:
-    """The plain files of a tar in its order.
+    """Return the plain files of a tar in its order.
 
     Raises:
         DataError: naming the shard: compressed, cut, damaged, or not a tar.
@@ -39,7 +39,7 @@ def index_tar(path: str | os.PathLike) -> list[Member]:
 
 
 def scan_tar(path: str | os.PathLike) -> tuple[list[Member], str]:
-    """The plain files of a tar up to where it is damaged, and what is wrong there, naming the shard; an empty text for a whole one."""
+    """Return the plain files of a tar up to where it is damaged, and what is wrong there, naming the shard; an empty text for a whole one."""
     members: list[Member] = []
     try:
         with open(path, "rb") as file:

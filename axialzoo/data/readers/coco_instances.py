@@ -24,7 +24,7 @@ PATTERNS = ("*.json", "instances_*.json", "annotations/*.json", "annotations/ins
 
 
 def open_instances(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
-    """Boxes; or segments: each object's mask, the smaller above the larger, and all else one of the last class, background."""
+    """Open boxes; or segments: each object's mask, the smaller above the larger, and all else one of the last class, background."""
     names = exported_files(files, json_files(files, PATTERNS))
     parsed = {split: open_coco(files, name, policy) for split, name in names.items()}
     labels = one_list({split: coco.categories for split, coco in parsed.items()}, files.where)

@@ -39,7 +39,7 @@ class Row(NamedTuple):
 
 
 def open_yolo(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
-    """Boxes, also of polygons; or segments of the polygons. A picture without a text has no objects; ``about`` counts such pictures."""
+    """Open boxes, also of polygons; or segments of the polygons. A picture without a text has no objects; ``about`` counts such pictures."""
     about: dict[str, Any] = {}
     notes: list[str] = []
     pairs, config = _pairs(files, notes, policy)
