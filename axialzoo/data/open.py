@@ -85,11 +85,19 @@ def open_data(folder: str | os.PathLike, kind: str | None = None, on_bad_label: 
     if not os.path.isdir(folder):
         raise DataError(f"data: {str(folder)!r} is not a folder{_advice(str(folder))}")
     files = Folder(folder)
-    scored = [(reader.fit(files), reader) for reader in READERS]
+    scored = [(_fit(reader, files), reader) for reader in READERS]
     best = max(fit.score for fit, _ in scored)
     if best < SURE:
         raise DataError(_unknown(files, kind, scored))
     return _opened(_choose([reader for fit, reader in scored if fit.score == best], kind, files.where), files, kind, policy)
+
+
+def _fit(reader: Reader, files: Files) -> Fit:
+    """Return the score of a reader; one that fails on a folder is not sure of it."""
+    try:
+        return reader.fit(files)
+    except DataError as error:
+        return Fit(0.2, str(error))
 
 
 def _advice(name: str) -> str:
@@ -131,11 +139,11 @@ def _unknown(files: Folder, kind: str | None, scored: list[tuple[Fit, Reader]]) 
     for fit, reader in sorted(scored, key=lambda pair: -pair[0].score):
         if kind is None or kind in reader.kinds or (kind == "boxes" and "segments" in reader.kinds):
             lines.append(f"  {reader.name}: {reader.looks_for}")
-            lines += [f"    found {fit.seen}; needs {fit.needs}"] if fit.seen else []
+            lines += [f"    found {fit.seen}" + (f"; needs {fit.needs}" if fit.needs else "")] if fit.seen else []
     lines.append(f"there lies: {survey(files)}")
     for name in files.folders()[:20]:
         below = Folder(files.root / name)
-        sure = [reader.name for reader in READERS if reader.fit(below).score >= SURE]
+        sure = [reader.name for reader in READERS if _fit(reader, below).score >= SURE]
         if sure:
             lines.append(f"one folder deeper, {files.path(name)!r} looks like {' or '.join(sure)}; give that folder")
     return "\n".join(lines)

@@ -39,7 +39,7 @@ def index_tar(path: str | os.PathLike) -> list[Member]:
 
 
 def scan_tar(path: str | os.PathLike) -> tuple[list[Member], str]:
-    """Return the plain files of a tar up to where it is damaged, and what is wrong there, naming the shard; an empty text for a whole one."""
+    """Return the plain files of a tar up to where it is damaged, and the damage there, naming the shard; an empty text for none."""
     members: list[Member] = []
     try:
         with open(path, "rb") as file:

@@ -147,3 +147,8 @@ def test_kaggle_s_sets_are_splits(tmp_path):
 def test_files_that_are_no_pictures_are_told(tmp_path):
     data = open_data(write({"cat/1.jpg": PICTURE, "dog/1.jpg": PICTURE, "dog/2.heic": "", "dog/3.heic": ""}, tmp_path))
     assert data.about["other_files"] == "passed over in the folders of classes: 2 of .heic"
+
+
+def test_folders_of_other_years_do_not_hide_a_data_set(tmp_path):
+    files = {**BY_TITLE["COCO"].files, "train2014/9.jpg": PICTURE}
+    assert open_data(write(files, tmp_path)).reader == "COCO instances"

@@ -9,10 +9,14 @@ from axialzoo.data.decode import open_json
 from axialzoo.data.faults import STRICT, Fault, LabelPolicy
 from axialzoo.data.file_tree import Files, relocated, safe_name
 from axialzoo.data.readers.pairs import IMAGES
-from axialzoo.data.readers.reader import SPELLINGS, SPLITS, expect_object, index_by_id, split_folders, split_of
+from axialzoo.data.readers.reader import SPELLINGS, SPLITS, expect_object, index_by_id, split_of
 from axialzoo.spec.labels import Label
 
 OTHERS = ("captions", "person_keypoints", "stuff", "image_info", "panoptic")  # COCO's files of other tasks
+
+
+MOST_FILES = 30  # JSON files in a folder, of which each is looked at; more are one a picture
+WORDS = ("coco", "annotations", "instances", "result")  # in the names of those that are looked at among more
 
 
 class Coco(NamedTuple):
@@ -68,11 +72,14 @@ def exported_files(files: Files, named: dict[str, str]) -> dict[str, str]:
         DataError: for two files of one split.
     """
     by_split = {split: [name] for split, name in named.items()}
-    splits = {folder: split for split, folder in split_folders(files.folders(), files.where).items()}
+    splits = {name: split for name in files.folders() for split, words in SPELLINGS.items() if name.lower() in words}
     for folder in ("", "annotations", *splits):
-        for name in files.listing(folder):
+        names = [name for name in files.listing(folder) if name.lower().endswith(".json") and name not in named.values()]
+        for name in names:
             base = name.rpartition("/")[2].lower()
-            if name in named.values() or not base.endswith(".json") or base.startswith(OTHERS) or not _is_objects(files.read(name)):
+            if base.startswith(OTHERS) or (len(names) > MOST_FILES and not any(word in base for word in WORDS)):
+                continue
+            if not _is_objects(files.read(name)):
                 continue
             by_split.setdefault(splits.get(folder) or split_of(base), []).append(name)
     if len(by_split) > 1:

@@ -28,6 +28,7 @@ from axialzoo.spec.labels import Label
 
 FOLDERS = ("annotations", "labels", "json", "jsons", "label")  # of JSON files, in lower case
 CIRCLE = 64  # points
+FIRST = 5  # JSON files that are looked at to recognise a folder
 RESERVED = ("_background_", "__ignore__")  # in LabelMe's own labels.txt, no classes
 
 
@@ -77,13 +78,15 @@ def _folders(files: Files) -> dict[str, tuple[str, list[str]]]:
         below = {name.rpartition("/")[2].lower(): name for name in files.folders(folder)}
         images = [below[name] for name in IMAGES if name in below]
         for place in (folder, *(below[name] for name in (*FOLDERS, *IMAGES) if name in below)):
-            if split not in splits and not (split == "" and splits) and _jsons(files, place):
+            if split not in splits and not (split == "" and splits) and _jsons(files, place, FIRST):
                 splits[split] = (place, list(dict.fromkeys([place, *images, folder])))
     return splits
 
 
-def _jsons(files: Files, folder: str) -> list[str]:
-    return [name for name in files.listing(folder) if name.lower().endswith(".json") and b'"shapes"' in files.read(name)]
+def _jsons(files: Files, folder: str, most: int | None = None) -> list[str]:
+    """Return the JSON files of a folder that have shapes, among the first `most`."""
+    names = [name for name in files.listing(folder) if name.lower().endswith(".json")]
+    return [name for name in names[:most] if b'"shapes"' in files.read(name)]
 
 
 def _labelled(files: Files, name: str, places: list[str], policy: LabelPolicy) -> Labelled:

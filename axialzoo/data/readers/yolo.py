@@ -39,7 +39,7 @@ class Row(NamedTuple):
 
 
 def open_yolo(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
-    """Open boxes, also of polygons; or segments of the polygons. A picture without a text has no objects; ``about`` counts such pictures."""
+    """Open boxes, also of polygons; or segments. A picture without a text has no objects; ``about`` counts such pictures."""
     about: dict[str, Any] = {}
     notes: list[str] = []
     pairs, config = _pairs(files, notes, policy)
@@ -101,7 +101,10 @@ def _beside(files: Files) -> Pairs:
             folders[split_of(base)] = folder
     pairs: Pairs = {}
     for split, folder in (folders or {"": ""}).items():
-        pictures = [name for name in files.listing(folder) if name.lower().endswith(SUFFIXES)]
+        names = files.listing(folder)
+        if not any(name.lower().endswith(".txt") and _is_labels(name) for name in names):
+            continue
+        pictures = [name for name in names if name.lower().endswith(SUFFIXES)]
         rows = [(name, _text_of(files, name)) for name in pictures]
         if any(text for _, text in rows):
             pairs[split] = rows
