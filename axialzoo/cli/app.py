@@ -15,6 +15,7 @@ from axialzoo.cli import (
     export_model,
     foreign,
     info,
+    inspect,
     listing,
     page,
     predict,
@@ -62,6 +63,7 @@ command(app, "pull")(pull.run)
 command(app, "publish")(publish.run)
 command(app, "train")(train.run)
 command(app, "evaluate")(evaluate.run)
+command(app, "inspect")(inspect.run)
 command(app, "compare")(compare.run)
 command(app, "explain")(explain.run)
 command(app, "benchmark")(benchmark.run)

@@ -12,6 +12,7 @@ from axialzoo.cli.shared import (
     Device,
     Flip,
     Json,
+    OnBadLabel,
     Overlap,
     Plain,
     Quiet,
@@ -27,7 +28,7 @@ from axialzoo.cli.shared import (
 )
 from axialzoo.cli.train import choose_one
 
-ABOUT = ("images", "seconds", "framework", "backend", "split", "digest", "per_class", "per_kind")  # beside the figures
+ABOUT = ("images", "seconds", "framework", "backend", "split", "digest", "per_class", "per_kind", "skipped_labels")  # beside the figures
 
 
 def run(
@@ -44,6 +45,7 @@ def run(
     scales: Scales = None,
     examples: Annotated[int, typer.Option(min=0, help="Show so many pictures, from worst to best, in the folder's card.")] = 0,
     record: Annotated[bool, typer.Option("--record", help="Write the result into the folder's config and card.")] = False,
+    on_bad_label: OnBadLabel = "error",
     plain: Plain = False,
     device: Device = "auto",
     as_json: Json = False,
@@ -68,7 +70,15 @@ def run(
             say_if_compiling(quiet)
         more: dict[str, Any] = {"split": split, "pictures": pictures, "examples": examples, **tta_options(tile, overlap, flip, scales)}
         found: dict[str, Any] = training.evaluate(
-            source, data, framework=name, batch_size=batch_size, limit=limit, optimize=not plain, device=device, **more
+            source,
+            data,
+            framework=name,
+            batch_size=batch_size,
+            limit=limit,
+            optimize=not plain,
+            device=device,
+            on_bad_label=on_bad_label,
+            **more,
         )
         if record:
             training.write_metrics(source, found, data)
@@ -77,6 +87,8 @@ def run(
         return
     for text in found.pop("warnings", ()):
         say(f"warning: {text}")
+    for kind, count in found.get("skipped_labels", {}).items():
+        say(f"skipped: {count:,} x {kind}")
     shown = table("", ">", title=source)
     for key, value in found.items():
         if key not in ABOUT and value is not None:
@@ -85,7 +97,7 @@ def run(
     shown.add_row("seconds", f"{found['seconds']:.1f}")
     if not quiet:
         shown.add_row("framework", name + (f" ({found['backend']})" if found["backend"] else ""))
-    show(shown, *(_rows(name.removeprefix("per_"), found[name]) for name in ("per_class", "per_kind") if found.get(name)))
+    show(shown, *(_rows(name.removeprefix("per_"), found[name]) for name in ("per_class", "per_kind", "skipped_labels") if found.get(name)))
 
 
 def _figure(value: Any) -> str:

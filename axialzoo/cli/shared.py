@@ -27,6 +27,9 @@ Device = Annotated[
 Tile = Annotated[str | None, typer.Option(help="Cut large pictures into overlapping tiles, such as 513x513.", metavar="HEIGHTxWIDTH")]
 Overlap = Annotated[int | None, typer.Option(min=0, help="Pixels that tiles share; default a quarter of the tile.")]
 Flip = Annotated[bool, typer.Option("--hflip", help="Look at the mirrored picture too, and take the mean.")]
+OnBadLabel = Annotated[
+    str, typer.Option(help="error lists all bad labels and stops; skip leaves them out and counts them.", metavar="error|skip")
+]
 Scales = Annotated[str | None, typer.Option(help="Look at these sizes and take the mean, such as 0.75,1,1.25.", metavar="LIST")]
 
 

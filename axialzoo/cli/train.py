@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from axialzoo.cli.shared import Device, Json, Quiet, emit, say, say_if_compiling, show, stdout_kept_clean, table
+from axialzoo.cli.shared import Device, Json, OnBadLabel, Quiet, emit, say, say_if_compiling, show, stdout_kept_clean, table
 from axialzoo.spec import SpecError
 
 
@@ -32,6 +32,7 @@ def run(
     save_every: Annotated[int, typer.Option(min=1, help="Steps between saves.")] = 200,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Any other field of the recipe.", metavar="FIELD=VALUE")] = None,
     plain: Annotated[bool, typer.Option("--plain", help="In PyTorch on a CPU, without the fused kernel of attention.")] = False,
+    on_bad_label: OnBadLabel = "error",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -70,7 +71,7 @@ def run(
         if not check:
             raise SpecError("--out: expected the folder of the run (or --check, to look at the data alone)")
         with stdout_kept_clean(), _checking(quiet) as bar:
-            fitting, task, _, known = training.check_run(recipe, data, bar, **overrides)
+            fitting, task, _, known = training.check_run(recipe, data, bar, on_bad_label=on_bad_label, **overrides)
         if as_json:
             emit({"recipe": recipe, "model": fitting.model, "task": task.name, "splits": known})
         else:
@@ -84,6 +85,7 @@ def run(
             say_if_compiling(quiet)
         with use_kernel("plain") if plain else contextlib.nullcontext(), _checking(quiet) as bar:
             how = {"framework": name, "resume": resume, "device": device, "devices": devices, "save_every": save_every}
+            how["on_bad_label"] = on_bad_label
             try:
                 model = training.run(recipe, data, out, progress=bar, **how, **overrides)
             except training.Interrupted as stopped:
@@ -113,6 +115,8 @@ def _splits(known: dict[str, dict[str, Any]]) -> Any:
         objects = ", ".join(f"{count:,} {label}" for label, count in one.get("objects", {}).items())
         objects += f" (the same pictures as {one['same_as']})" if "same_as" in one else ""
         shown.add_row(name, f"{one['pictures']:,}", objects)
+    for kind, count in next(iter(known.values()), {}).get("skipped", {}).items():
+        shown.add_row("skipped", f"{count:,}", kind)
     return shown
 
 

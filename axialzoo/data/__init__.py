@@ -1,11 +1,13 @@
-"""Data as users have them: readers, samples, augmentation that moves labels along, batches. numpy and Pillow; no framework."""
+"""Data sets in users' formats: readers, samples, augmentation that moves labels along, batches. numpy and Pillow; no framework."""
 
 from axialzoo.data.check import check
 from axialzoo.data.dataset import KINDS, ArraySplit, CachedSplit, DataError, Dataset, FileSplit, Sample, Split, Truth, kinds_of, split_off
+from axialzoo.data.faults import BadLabelError, LabelPolicy
+from axialzoo.data.inspection import inspect_data
 from axialzoo.data.open import open_data
 from axialzoo.data.pack import write_shards
 
 __all__ = [
-    "KINDS", "ArraySplit", "Dataset", "DataError", "FileSplit", "CachedSplit", "Sample", "Split", "Truth", "check", "split_off", "kinds_of",
-    "open_data", "write_shards",
+    "KINDS", "ArraySplit", "BadLabelError", "Dataset", "DataError", "FileSplit", "CachedSplit", "LabelPolicy", "Sample", "Split", "Truth",
+    "check", "split_off", "kinds_of", "inspect_data", "open_data", "write_shards",
 ]  # fmt: skip

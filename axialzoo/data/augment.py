@@ -68,7 +68,7 @@ class ScaleCrop:
             require_number("ScaleCrop", name, getattr(self, name), 0.0, 1.0)
 
     def draw(self, height: int, width: int, size: tuple[int, int], rng: np.random.Generator) -> Geometry:
-        """A geometry for a picture of `height` x `width` on a canvas of `size`."""
+        """Draw a geometry for a picture of `height` x `width` on a canvas of `size`."""
         turns = int(rng.integers(4)) if self.turns else 0
         mirrored = bool(rng.integers(2)) if self.mirror else False
         target = size[::-1] if turns % 2 else size  # the canvas as the picture sees it before it is turned
@@ -87,7 +87,7 @@ class ScaleCrop:
         return Geometry((left, top, right, bottom), (taken[0], taken[1]), size, at, turns, mirrored, self.visible)
 
     def __call__(self, sample: Sample, size: tuple[int, int], fill: tuple[int, ...], rng: np.random.Generator) -> Sample:
-        """`sample` augmented, its picture (H, W) of `size`; `fill` is the colour where there is no picture."""
+        """Return `sample` augmented, its picture (H, W) of `size`; `fill` is the colour where there is no picture."""
         height, width = sample.picture.height, sample.picture.width
         colours = self.colours(rng)
         if colours is not None and not self.native:  # contrast is about the mean of the whole picture
@@ -117,15 +117,15 @@ class ScaleCrop:
 
 
 def shows_object(ids: np.ndarray, truth: Segmentation) -> bool:
-    """Return whether a cut of a map has a pixel of a thing; without labels every segment is one."""
-    things = [one["id"] for one in truth.segments_info if not truth.categories or truth.categories[one["label_id"]].thing]
+    """Return whether a cut of a map has a pixel of a thing; without labels each segment is a thing."""
+    things = [segment["id"] for segment in truth.segments_info if not truth.categories or truth.categories[segment["label_id"]].thing]
     is_thing = np.zeros(int(truth.segmentation.max(initial=0)) + 1, bool)
     is_thing[things] = True
     return bool(is_thing[ids].any())
 
 
 def random_resized_crop(image: Image.Image, size: int, rng: np.random.Generator) -> np.ndarray:
-    """35 to 100 % of the picture's area, of aspect 3/4 to 4/3, resized to (size, size, 3), mirrored every other time."""
+    """Cut 35 to 100 % of the picture's area, of aspect 3/4 to 4/3, resized to (size, size, 3), mirrored every other time."""
     width, height = image.size
     area, aspect = width * height * rng.uniform(0.35, 1.0), np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
     w, h = min(round((area * aspect) ** 0.5), width), min(round((area / aspect) ** 0.5), height)

@@ -45,7 +45,7 @@ class TrainBatches:
         self._sides = np.random.default_rng((settings.seed, 3)).integers(0, 2, len(split))  # which samples epoch 0 mirrors
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, Truths]:
-        """Images (n, H, W, C) float32 and truths of step `step`: (n,) int64 classes, or a list of boxes or segments."""
+        """Return images (n, H, W, C) float32 and truths of step `step`: (n,) int64 classes, or a list of boxes or segments."""
         settings, epoch = self.settings, step // self.per_epoch
         at = (step % self.per_epoch) * settings.batch_size
         indices = self._epoch_order(epoch)[at : at + settings.batch_size]  # of the whole batch
@@ -56,7 +56,7 @@ class TrainBatches:
             make = self._resized_crop if settings.augment == "resized_crop" else self._scale_crop
             places = range(len(indices))[self.process :: self.processes]
             pairs = [make(int(indices[place]), side, np.random.default_rng((settings.seed, 2, step, place))) for place in places]
-            pixels, truths = np.stack([one for one, _ in pairs]), [truth for _, truth in pairs]
+            pixels, truths = np.stack([picture for picture, _ in pairs]), [truth for _, truth in pairs]
         truths = np.array(truths, np.int64) if isinstance(truths[0], (int, np.integer)) else truths
         return normalise(as_channels(pixels, settings.preprocessing), settings.preprocessing), truths
 
@@ -69,7 +69,7 @@ class TrainBatches:
         return order
 
     def _crop(self, indices: np.ndarray, epoch: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Pictures of one size in memory: shifted and mirrored without a loop. Draws for the whole batch, makes the share."""
+        """Cut pictures of one size in memory: shifted and mirrored without a loop. Draws for the whole batch, makes the share."""
         split, shift = self.split, self.settings.shift
         if not isinstance(split, ArraySplit):
             raise DataError(
@@ -83,7 +83,7 @@ class TrainBatches:
         indices, top, left = (values[self.process :: self.processes] for values in (indices, *starts))
         pixels = split.pixels[indices]  # (n, H, W, 3)
         if self.settings.preprocessing.per_image:
-            pixels = np.stack([np.asarray(stretch_percentiles(Image.fromarray(one))) for one in pixels])
+            pixels = np.stack([np.asarray(stretch_percentiles(Image.fromarray(picture))) for picture in pixels])
         pixels = np.pad(pixels, ((0, 0), (shift, shift), (shift, shift), (0, 0)), mode="reflect")
         rows, columns = (start[:, None] + np.arange(size) for start in (top, left))  # (n, size)
         mirrored = (self._sides[indices] + epoch) % 2 == 1
@@ -149,16 +149,16 @@ def _spread(shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def as_channels(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
-    """uint8 (n, H, W, 3) as the model's channels: grey (n, H, W, 1) where it has one."""
+    """Return uint8 (n, H, W, 3) as the model's channels: grey (n, H, W, 1) for a model of one channel."""
     channels = len(preprocessing.mean)
     if channels == 3:
         return pixels
     if channels != 1:
         raise DataError(f"preprocessing: expected a model of 1 or 3 channels for pictures, found {channels}")
-    return np.stack([np.asarray(Image.fromarray(one).convert("L")) for one in pixels])[..., None]
+    return np.stack([np.asarray(Image.fromarray(picture).convert("L")) for picture in pixels])[..., None]
 
 
 def normalise(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
-    """uint8 (..., C) to float32, scaled to [0, 1] and normalised per channel."""
+    """Convert uint8 (..., C) to float32, scaled to [0, 1] and normalised per channel."""
     mean, std = (np.array(values, np.float32) for values in (preprocessing.mean, preprocessing.std))
     return (pixels.astype(np.float32) / np.float32(255) - mean) / std

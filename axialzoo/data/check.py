@@ -1,55 +1,74 @@
-"""Every sample looked at once, before a run spends hours on the way to a bad one."""
+"""Validation of every sample, before a run spends hours on the way to a bad one."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from axialzoo.data.dataset import ArraySplit, DataError, Dataset, Sample, Split
+from axialzoo.data.faults import BadLabelError, Fault
 from axialzoo.tasks.results import Detections, Segmentation
 
 
-def check(data: Dataset, progress: Callable[[int, int], None] | None = None) -> dict[str, dict[str, Any]]:
+def check(
+    data: Dataset, progress: Callable[[int, int], None] | None = None, on_sample: Callable[[str, Sample], None] | None = None
+) -> dict[str, dict[str, Any]]:
     """Open and validate every sample.
 
     Args:
         progress: Called with how many samples are done and how many there are.
+        on_sample: Called with the name of the split and each sample that is opened from a file.
 
     Returns:
         Of each split: ``pictures``; of boxes and segments ``objects`` by class name, ``crowds``, ``without`` (pictures without any);
-        of classes ``objects`` by class name; ``same_as`` of a split that holds the pictures of another.
+        of classes ``objects`` by class name; ``same_as`` of a split that holds the pictures of another; ``skipped``: the bad labels
+        that were left out of all splits, by kind, in the first split.
 
     Raises:
-        DataError: for the first bad sample, naming its file and value; where no picture to train on has a box.
+        BadLabelError: listing every bad sample with its file and value.
+        DataError: where no picture to train on has a box.
     """
     total, done = sum(len(split) for split in data.splits.values()), 0
-    found: dict[str, dict[str, Any]] = {}
+    counted: dict[str, dict[str, Any]] = {}
+    faults: list[Fault] = []
     for name, split in data.splits.items():
         if not len(split):
             raise DataError(f"data: split {name!r} has no pictures")
         counts, crowds, without = np.zeros(len(data.labels), np.int64), 0, 0
         for index in range(len(split)):
-            classes, crowd = _classes(data, split, index)
-            counts += np.bincount(classes, minlength=len(counts))
-            crowds += crowd
-            without += not len(classes)
+            try:
+                classes, crowd = _classes(data, split, index, lambda sample, name=name: on_sample and on_sample(name, sample))
+                counts += np.bincount(classes, minlength=len(counts))
+                crowds += crowd
+                without += not len(classes)
+            except BadLabelError as error:
+                faults += error.faults
+            except DataError as error:
+                faults.append(Fault("sample that cannot be used", str(error), can_skip=False))
             done += 1
             if progress:
                 progress(done, total)
-        if data.kind == "boxes" and name == "train" and not counts.any():
+        if data.kind == "boxes" and name == "train" and not counts.any() and not faults:
             raise DataError(f"data: expected objects to train on, found none in the {len(split)} pictures of split {name!r}")
-        found[name] = {"pictures": len(split), "objects": dict(zip(data.classes, counts.tolist()))}
+        counted[name] = {"pictures": len(split), "objects": dict(zip(data.classes, counts.tolist()))}
         if data.kind != "classes":
-            found[name] |= {"crowds": crowds, "without": without}
-    if "splits" in data.about:  # a folder without splits serves as both
-        found["test"]["same_as"] = "train"
-    return found
+            counted[name] |= {"crowds": crowds, "without": without}
+    if faults := list(dict.fromkeys(faults)):  # of pictures that serve as two splits, once
+        raise BadLabelError(faults)
+    if data.policy.skipped:
+        data.about["skipped_labels"] = dict(Counter(fault.kind for fault in data.policy.skipped))
+        counted[next(iter(counted))]["skipped"] = data.about["skipped_labels"]
+    for name, other in data.about.get("same_as", {}).items():
+        if name in counted:
+            counted[name]["same_as"] = other
+    return counted
 
 
-def _classes(data: Dataset, split: Split, index: int) -> tuple[np.ndarray, int]:
-    """The classes of a sample's objects, crowds left out, and the number of crowds."""
+def _classes(data: Dataset, split: Split, index: int, on_sample: Callable[[Sample], None]) -> tuple[np.ndarray, int]:
+    """Return the classes of a sample's objects, crowds left out, and the number of crowds."""
     if isinstance(split, ArraySplit):
         return np.array([check_number(int(split.labels[index]), data, f"{split.name} {index}")]), 0
     sample = split[index]
@@ -61,12 +80,13 @@ def _classes(data: Dataset, split: Split, index: int) -> tuple[np.ndarray, int]:
         classes, crowd = truth.labels, np.zeros(len(truth), bool) if truth.crowd is None else truth.crowd
     elif isinstance(truth, Segmentation):
         _check_map(sample, truth)
-        classes = np.array([one["label_id"] for one in truth.segments_info], np.int64)
-        crowd = np.array([bool(one.get("iscrowd")) for one in truth.segments_info], bool)
+        classes = np.array([segment["label_id"] for segment in truth.segments_info], np.int64)
+        crowd = np.array([bool(segment.get("iscrowd")) for segment in truth.segments_info], bool)
     else:
         classes, crowd = np.array([truth], np.int64), np.zeros(1, bool)
     for number in classes.tolist():
         check_number(number, data, sample.name)
+    on_sample(sample)
     return classes[~crowd], int(crowd.sum())
 
 
@@ -79,5 +99,5 @@ def check_number(number: int, data: Dataset, where: str) -> int:
 
 def _check_map(sample: Sample, truth: Segmentation) -> None:
     if truth.segmentation.shape != sample.picture.size[::-1]:
-        found = f"{truth.segmentation.shape[1]} x {truth.segmentation.shape[0]}"
-        raise DataError(f"{sample.name}: expected a map of {sample.picture.width} x {sample.picture.height}, found {found}")
+        size = f"{truth.segmentation.shape[1]} x {truth.segmentation.shape[0]}"
+        raise DataError(f"{sample.name}: expected a map of {sample.picture.width} x {sample.picture.height}, found {size}")

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 @dataclass(frozen=True)
 class Colours:
-    """How the colours of a picture change: brightness, contrast, gamma, tint, then saturation, hue and the negative.
+    """A change of a picture's colours: brightness, contrast, gamma, tint, then saturation, hue and the negative.
 
     Attributes:
         brightness, contrast, saturation: Factors; contrast is about the picture's mean, saturation about its grey.
@@ -29,7 +29,7 @@ class Colours:
     invert: bool = False
 
     def picture(self, picture: Image.Image) -> Image.Image:
-        """`picture` (8-bit RGB) with other colours, of the same size."""
+        """Return `picture` (8-bit RGB) with other colours, of the same size."""
         values = np.arange(256) / 255
         counts = np.asarray(picture.convert("L").histogram())
         mean = float(counts @ values / counts.sum())
@@ -47,7 +47,7 @@ class Colours:
 
 
 def draw_colours(strength: float, rng: np.random.Generator, tint: float = 0.0) -> Colours:
-    """Each factor between ``1 - strength`` and ``1 + strength``; gamma between their inverse and themselves, so that the middle is 1.
+    """Draw each factor between ``1 - strength`` and ``1 + strength``; gamma between their inverse and themselves, so that the middle is 1.
 
     Factors of red, green and blue are between ``1 - tint`` and ``1 + tint``, each drawn alone.
     """

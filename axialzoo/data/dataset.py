@@ -1,4 +1,4 @@
-"""What data are: samples, splits of them, and a data set of splits."""
+"""Samples, splits of them, and data sets of splits."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
+from axialzoo.data.faults import DataError, LabelPolicy
 from axialzoo.image.depth import depth_of
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.results import Detections, Segmentation
 
 Truth = int | Detections | Segmentation
 KINDS = ("classes", "boxes", "segments")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")  # of files that are taken for pictures
-
-
-class DataError(ValueError):
-    """Data that cannot be used as they are; the message names the file and the value."""
+SUFFIXES = (  # of files that are taken for pictures, in lower case
+    ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A picture and what is true of it.
+    """A picture and its annotation.
 
     Attributes:
         name: The file, for messages.
@@ -45,7 +44,7 @@ class Split(Protocol):
     def __getitem__(self, index: int, /) -> Sample: ...
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> Split:
-        """The samples of these numbers, in this order."""
+        """Return the samples of these numbers, in this order."""
         ...
 
 
@@ -56,7 +55,7 @@ class ArraySplit:
     Attributes:
         pixels: (n, H, W, 3) uint8.
         labels: (n,) int64.
-        name: What the samples are called, before their number.
+        name: Name of the samples in messages, before their number.
     """
 
     pixels: np.ndarray
@@ -75,11 +74,11 @@ class ArraySplit:
 
 @dataclass(frozen=True, eq=False)
 class FileSplit:
-    """Samples opened when they are asked for.
+    """Samples opened on access.
 
     Attributes:
-        items: Whatever `open` needs to know of each.
-        open: An item's sample; safe to call from several threads.
+        items: One value a sample, such as its file.
+        open: Returns the sample of an item; safe to call from several threads.
         kinds: Kind of each picture, such as its stain; empty if the data name none. Metrics are also computed for each kind.
         groups: Group of each picture: pictures of one specimen or field, which a split must not part; empty if the data name none.
     """
@@ -102,22 +101,28 @@ class FileSplit:
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a folder holds.
+    """The data set of a folder.
 
     Attributes:
         splits: By name: ``train``, ``val``, ``test``.
         labels: One per class.
-        kind: Of the truths: ``"classes"``, ``"boxes"`` or ``"segments"``.
-        about: What is known of its origin, and what a reader decided that its user may want to know.
+        kind: Kind of annotation: ``"classes"``, ``"boxes"`` or ``"segments"``.
+        about: Its origin, and each decision of the reader that its user may want to know.
+        reader: Name of the format that was recognised.
+        generic_labels: Whether the names in `labels` are placeholders, since the data name no class.
+        policy: Decides about bad labels, and counts those that were left out.
     """
 
     splits: dict[str, Split]
     labels: tuple[Label, ...]
     kind: str = "classes"
     about: dict[str, Any] = field(default_factory=dict)
+    reader: str = ""
+    generic_labels: bool = False
+    policy: LabelPolicy = field(default_factory=LabelPolicy, compare=False)
 
     def split(self, *names: str) -> Split:
-        """The first of `names` that there is.
+        """Return the first of `names` that exists.
 
         Raises:
             DataError: where there is none.
@@ -129,7 +134,7 @@ class Dataset:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes."""
+        """Names of the classes."""
         return tuple(label.name for label in self.labels)
 
 
@@ -168,29 +173,29 @@ class CachedSplit:
     """A split whose samples stay in memory once they were opened, as long as they fit.
 
     Args:
-        split: What to keep.
-        most_bytes: Of pictures and maps; samples beyond them are opened each time.
+        split: Split to cache.
+        most_bytes: Limit of memory for pictures and maps; samples beyond it are opened each time.
     """
 
     def __init__(self, split: Split, most_bytes: int = 1 << 29):
         self.split, self.left = split, most_bytes
         self.kinds, self.groups = kinds_of(split), getattr(split, "groups", ())
-        self._kept: dict[int, Sample] = {}
+        self._samples: dict[int, Sample] = {}
 
     def __len__(self) -> int:
         return len(self.split)
 
     def __getitem__(self, index: int) -> Sample:
         index = int(index)
-        if (known := self._kept.get(index)) is not None:
-            return known
+        if (cached := self._samples.get(index)) is not None:
+            return cached
         sample = self.split[index]
         size = 3 * sample.picture.width * sample.picture.height
         size += sample.truth.segmentation.nbytes if isinstance(sample.truth, Segmentation) else 0
         size += depth.values.nbytes if (depth := depth_of(sample.picture)) is not None else 0
         if size <= self.left:  # two threads may open one sample at once: then it is counted twice, and kept once
             self.left -= size
-            self._kept[index] = sample
+            self._samples[index] = sample
         return sample
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> CachedSplit:

@@ -17,7 +17,7 @@ MAP_FORMATS = ("PNG", "TIFF", "BMP")  # none that changes values
 
 
 def open_picture(files: Files, name: str, size: tuple[int, int] | None = None) -> Image.Image:
-    """A picture as 8-bit RGB, upright.
+    """Return a picture as 8-bit RGB, upright.
 
     Args:
         size: (width, height) that it must have, where something else says so.
@@ -35,7 +35,7 @@ def open_picture(files: Files, name: str, size: tuple[int, int] | None = None) -
 
 
 def decode_picture(stream: IO[bytes]) -> Image.Image:
-    """A picture in a stream, whose ``name`` is what messages call it, as 8-bit RGB, upright.
+    """Return a picture in a stream, whose ``name`` messages use, as 8-bit RGB, upright.
 
     Raises:
         DataError: naming it: damaged, too large, or a TIFF of several pages, of which labels name none.
@@ -53,19 +53,19 @@ def decode_picture(stream: IO[bytes]) -> Image.Image:
 
 
 def open_map(files: Files, name: str, size: tuple[int, int] | None = None) -> tuple[np.ndarray, int]:
-    """A picture whose pixels are numbers, in a file: see :func:`decode_map`."""
+    """Return a picture whose pixels are numbers, in a file: see :func:`decode_map`."""
     return decode_map(named_stream(files, name), size)
 
 
 def decode_map(stream: IO[bytes], size: tuple[int, int] | None = None) -> tuple[np.ndarray, int]:
-    """A picture whose pixels are numbers: grey or palette (the entry's number), 8 or 16 bits; RGB as R + 256 G + 65536 B.
+    """Return a picture whose pixels are numbers: grey or palette (the entry's number), 1, 8 or 16 bits; RGB as R + 256 G + 65536 B.
 
     Args:
-        stream: Its ``name`` is what messages call it.
+        stream: Its ``name`` is used in messages.
         size: (width, height) of its picture, which it must have.
 
     Returns:
-        (H, W) int32, and the bits of a pixel: 8, 16 or 24.
+        (H, W) int32, and the bits of a pixel: 1, 8, 16 or 24.
 
     Raises:
         DataError: naming it.
@@ -87,8 +87,10 @@ def decode_map(stream: IO[bytes], size: tuple[int, int] | None = None) -> tuple[
     except Exception as error:  # Pillow's decoders raise what they like on damaged files
         raise DataError(f"{where}: damaged map ({error or type(error).__name__}); expected a whole PNG file") from error
     if size is not None and values.shape[:2] != size[::-1]:
-        found = f"{values.shape[1]} x {values.shape[0]}"
-        raise DataError(f"{where}: expected {size[0]} x {size[1]} pixels as its picture has, found {found}")
+        shape = f"{values.shape[1]} x {values.shape[0]}"
+        raise DataError(f"{where}: expected {size[0]} x {size[1]} pixels as its picture has, found {shape}")
+    if mode == "1":
+        return values.astype(np.int32), 1
     if mode in ("L", "P"):
         return values.astype(np.int32), 8
     if mode in GREY_16 or mode == "I":
@@ -97,11 +99,11 @@ def decode_map(stream: IO[bytes], size: tuple[int, int] | None = None) -> tuple[
         return values.astype(np.int32), 16
     if mode == "RGB":
         return values.astype(np.int32) @ np.array([1, 256, 65536], np.int32), 24
-    raise DataError(f"{where}: expected a map of 8 or 16 bits grey, palette or RGB, found Pillow's mode {mode!r}")
+    raise DataError(f"{where}: expected a map of 1, 8 or 16 bits grey, palette or RGB, found Pillow's mode {mode!r}")
 
 
 def open_json(files: Files, name: str) -> object:
-    """The value in a JSON file.
+    """Return the value in a JSON file.
 
     Raises:
         DataError: naming the file.

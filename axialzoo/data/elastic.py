@@ -13,7 +13,7 @@ CELL = 32  # pixels between the points that are moved at random; between them it
 
 
 def displacement(height: int, width: int, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """(H, W, 2) float32: how many pixels right and below each pixel of the result lies in the picture.
+    """Draw a displacement field, (H, W, 2) float32: pixels to the right and down from each pixel of the result.
 
     Args:
         strength: Standard deviation, in pixels, at the points of a grid of `CELL` pixels.
@@ -24,7 +24,7 @@ def displacement(height: int, width: int, strength: float, rng: np.random.Genera
 
 
 def elastic_deform(sample: Sample, shift: np.ndarray) -> Sample:
-    """Picture (bilinear) and map (nearest) displaced alike; beyond the border the border's pixels repeat.
+    """Displace picture (bilinear) and map (nearest) alike; beyond the border the border's pixels repeat.
 
     Raises:
         DataError: for boxes, which cannot follow.

@@ -7,7 +7,7 @@ import os
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +17,7 @@ MOST_BYTES = 1 << 30  # of a file that is read at once; zips can claim any size
 
 
 def safe_name(name: object, where: str) -> str:
-    """`name` (from a JSON or a zip, which anyone may have written) if it stays inside the tree.
+    """Return `name` (from a JSON or a zip, which anyone may have written) if it stays inside the tree.
 
     Raises:
         DataError: for absolute names, ``..``, backslashes, drives and whatever is not text.
@@ -28,34 +28,57 @@ def safe_name(name: object, where: str) -> str:
     return "/".join(part for part in parts if part not in ("", "."))
 
 
+def relocated(files: Files, name: str, places: Iterable[str]) -> str | None:
+    """Return the file that a path of another machine means: its longest end that lies in one of the folders `places`.
+
+    Args:
+        name: Such as ``C:\\data\\images\\1.jpg`` or ``../images/1.jpg``; the result never leaves the tree.
+    """
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..") and ":" not in part and "\0" not in part]
+    places = list(places)
+    for at in range(len(parts)):
+        for place in places:
+            if files.exists(path := "/".join([*filter(None, [place]), *parts[at:]])):
+                return path
+    return None
+
+
 class Files(Protocol):
-    """What both kinds of tree can do."""
+    """A tree of files that is only read."""
 
     where: str  # for messages
 
     def path(self, name: str) -> str:
-        """How messages call a file."""
+        """Return the name of a file in messages."""
         ...
 
     def exists(self, name: str) -> bool:
-        """Whether there is a file of this name."""
+        """Return whether a file of this name exists."""
         ...
 
     def listing(self, folder: str = "") -> list[str]:
-        """Names of the files directly in `folder` (full names, sorted); none where there is no such folder."""
+        """Return the names of the files directly in `folder` (full names, sorted); none where there is no such folder."""
         ...
 
     def folders(self, folder: str = "") -> list[str]:
-        """Names of the folders directly in `folder`."""
+        """Return the names of the folders directly in `folder`."""
         ...
 
     def read(self, name: str) -> bytes:
-        """The whole file.
+        """Return the whole file.
 
         Raises:
             DataError: missing, unreadable, or more than a gibibyte.
         """
         ...
+
+
+def _leads_back(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a link to a folder that holds it, which would be read for ever, or to itself."""
+    if not entry.is_symlink():
+        return False
+    here, target = os.path.realpath(os.path.dirname(entry.path)), os.path.realpath(entry.path)
+    return os.path.commonpath([here, target]) == target or os.path.islink(target)
 
 
 class Folder:
@@ -64,6 +87,7 @@ class Folder:
     def __init__(self, root: str | os.PathLike):
         self.root = Path(root)
         self.where = str(root)
+        self._read: dict[str, tuple[list[str], list[str]]] = {}
 
     def path(self, name: str) -> str:
         return str(self.root / name)
@@ -72,18 +96,22 @@ class Folder:
         return (self.root / name).is_file()
 
     def listing(self, folder: str = "") -> list[str]:
-        return sorted(name for name, is_folder in self._entries(folder) if not is_folder)
+        return list(self._entries(folder)[0])
 
     def folders(self, folder: str = "") -> list[str]:
-        return sorted(name for name, is_folder in self._entries(folder) if is_folder)
+        return list(self._entries(folder)[1])
 
-    def _entries(self, folder: str) -> Iterator[tuple[str, bool]]:
-        at = self.root / folder
-        if at.is_dir():
-            with os.scandir(at) as entries:
-                for entry in entries:
-                    if not entry.name.startswith("."):
-                        yield f"{folder}/{entry.name}" if folder else entry.name, entry.is_dir()
+    def _entries(self, folder: str) -> tuple[list[str], list[str]]:
+        """Return names of the files and of the folders; each folder is read once."""
+        if folder not in self._read:
+            at, names = self.root / folder, ([], [])
+            if at.is_dir():
+                with os.scandir(at) as entries:
+                    for entry in entries:
+                        if not entry.name.startswith(".") and not _leads_back(entry):
+                            names[os.path.isdir(entry.path)].append(f"{folder}/{entry.name}" if folder else entry.name)
+            self._read[folder] = (sorted(names[0]), sorted(names[1]))
+        return self._read[folder]
 
     def read(self, name: str) -> bytes:
         path = self.root / name
@@ -170,7 +198,7 @@ class Overlay:
     Args:
         files: The tree.
         beside: The other one.
-        names: Files of `beside` that the tree has too, where they exist.
+        names: Files of `beside` that the tree gets too, where they exist.
     """
 
     def __init__(self, files: Files, beside: Files, names: tuple[str, ...]):
@@ -198,12 +226,24 @@ class Overlay:
 
 
 def named_stream(files: Files, name: str) -> io.BytesIO:
-    """The file in memory, under the name that messages call it by."""
+    """Return the file in memory; its ``name`` is that of messages."""
     return named(files.read(name), files.path(name))
 
 
 def named(content: bytes, name: str) -> io.BytesIO:
-    """Bytes as a file that messages call by a name."""
+    """Return bytes as a file with a ``name``."""
     stream = io.BytesIO(content)
     stream.name = name
     return stream
+
+
+def read_text(files: Files, name: str) -> str:
+    """Return a text in UTF-8, without the byte order mark that editors of Windows put before it.
+
+    Raises:
+        DataError: naming the first byte that is none.
+    """
+    try:
+        return files.read(name).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{files.path(name)}: expected UTF-8, found byte {error.object[error.start]:#04x} at {error.start}") from None

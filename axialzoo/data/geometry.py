@@ -1,4 +1,4 @@
-"""Where a picture goes when it is augmented, and its labels with it: one object moves all of them."""
+"""Geometric augmentation: one object moves a picture and its labels."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Geometry:
         filter: Image.Resampling = Image.Resampling.BILINEAR,
         recolour: Callable[[Image.Image], Image.Image] | None = None,
     ) -> Image.Image:
-        """The canvas (Pillow's resampling, so that shrinking does not alias), `fill` where there is no picture."""
+        """Return the canvas (Pillow's resampling, so that shrinking does not alias), `fill` where there is no picture."""
         moved = picture.resize((self.scaled[1], self.scaled[0]), filter, box=self.box)
         if recolour is not None:
             moved = recolour(moved)
@@ -84,7 +84,7 @@ class Geometry:
         return canvas
 
     def map(self, labels: np.ndarray, fill: int = 0) -> np.ndarray:
-        """(H, W) whole numbers on the canvas, each pixel the nearest of the picture's, `fill` where there is no picture."""
+        """Return (H, W) whole numbers on the canvas, each pixel the nearest of the picture's, `fill` where there is no picture."""
         left, top, right, bottom = self.box
         (rows, columns), (height, width) = self.scaled, labels.shape
         down = np.floor(top + (np.arange(rows) + 0.5) * ((bottom - top) / rows)).astype(np.int64).clip(0, height - 1)
@@ -97,7 +97,7 @@ class Geometry:
         return out
 
     def points(self, points: np.ndarray) -> np.ndarray:
-        """(n, 2) x, y in pixels of the picture, on the canvas; not clipped."""
+        """Move (n, 2) x, y in pixels of the picture, on the canvas; not clipped."""
         left, top, right, bottom = self.box
         x = (points[:, 0] - left) * (self.scaled[1] / (right - left))
         y = (points[:, 1] - top) * (self.scaled[0] / (bottom - top))
@@ -109,7 +109,7 @@ class Geometry:
         return np.stack([x + self.at[1], y + self.at[0]], 1)
 
     def boxes(self, boxes: Detections) -> Detections:
-        """Objects on the canvas: clipped to what is shown of the picture, those dropped of which too little is left.
+        """Move objects onto the canvas: clipped to what is shown of the picture, those dropped of which too little is left.
 
         A crowd stays as long as a pixel of it is left: what it hides must not count.
         """
@@ -130,21 +130,23 @@ class Geometry:
         )
 
     def segments(self, segments: Segmentation) -> Segmentation:
-        """Segments on the canvas, void where there is no picture; those without a pixel dropped, areas counted anew."""
+        """Move segments onto the canvas, void where there is no picture; those without a pixel dropped, areas counted anew."""
         semantic = None if segments.semantic is None else self.map(segments.semantic, -1)
         return count_areas(segments, self.map(segments.segmentation), semantic)
 
 
 def count_areas(segments: Segmentation, ids: np.ndarray, semantic: np.ndarray | None = None) -> Segmentation:
-    """`segments` with another map of the same ids: areas counted anew, segments without a pixel dropped."""
+    """Return `segments` with another map of the same ids: areas counted anew, segments without a pixel dropped."""
     areas = np.bincount(ids.reshape(-1), minlength=1)
     info = [
-        {**one, "area": int(areas[one["id"]])} for one in segments.segments_info if one["id"] < len(areas) and areas[one["id"]]
+        {**segment, "area": int(areas[segment["id"]])}
+        for segment in segments.segments_info
+        if segment["id"] < len(areas) and areas[segment["id"]]
     ]  # the order of truths is the file's; their scores are all 1
     return replace(segments, segmentation=ids, segments_info=info, semantic=semantic)
 
 
 def whole(height: int, width: int, turns: int = 0, mirrored: bool = False) -> Geometry:
-    """A picture of `height` x `width`, turned or mirrored alone."""
+    """Return the geometry that only turns or mirrors a picture of `height` x `width`."""
     size = (width, height) if turns % 2 else (height, width)
     return Geometry((0, 0, width, height), (height, width), size, turns=turns, mirrored=mirrored)

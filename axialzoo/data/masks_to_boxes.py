@@ -1,4 +1,4 @@
-"""Segments as boxes: what has masks serves whoever wants boxes."""
+"""Boxes of segments: data with masks serve detection too."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from axialzoo.tasks.results import Segmentation
 
 
 def boxes_of(data: Dataset) -> Dataset:
-    """Data of segments with the boxes of their things; classes that are stuff go, the others are numbered anew in their order.
+    """Return data of segments with the boxes of their things; classes that are stuff go, the others are numbered anew in their order.
 
     Raises:
         DataError: where no class is a thing.
@@ -32,4 +32,5 @@ def boxes_of(data: Dataset) -> Dataset:
         return FileSplit(range(len(split)), lambda index: turned(split[index]))
 
     about = {**data.about, "boxes": "of the segments that are things"}
-    return Dataset({name: over(split) for name, split in data.splits.items()}, labels, "boxes", about)
+    splits = {name: over(split) for name, split in data.splits.items()}
+    return replace(data, splits=splits, labels=labels, kind="boxes", about=about)

@@ -14,7 +14,7 @@ from axialzoo.tasks.results import Detections, Segmentation
 
 
 def mosaic(samples: Sequence[Sample], policy: ScaleCrop, size: tuple[int, int], fill: tuple[int, ...], rng: np.random.Generator) -> Sample:
-    """Four samples, each augmented by `policy` to fill a quarter whose corner is drawn from the middle of the canvas.
+    """Join four samples, each augmented by `policy` to fill a quarter whose corner is drawn from the middle of the canvas.
 
     Raises:
         DataError: for truths that are not all boxes or all segments.
@@ -47,14 +47,14 @@ def _boxes(truths: Sequence[Detections], corners: Sequence[tuple[int, int, int, 
 
 
 def _segments(truths: Sequence[Segmentation], corners: Sequence[tuple[int, int, int, int]], size: tuple[int, int]) -> Segmentation:
-    """Things keep their numbers apart; stuff of one class is one segment, as in any picture."""
+    """Join segments: things keep their numbers apart; stuff of one class is one segment, as in any picture."""
     ids, info, stuff = np.zeros(size, np.int32), {}, {}
     for truth, (top, left, bottom, right) in zip(truths, corners):
-        table = np.zeros(max((one["id"] for one in truth.segments_info), default=0) + 1, np.int32)
-        for one in truth.segments_info:
-            thing = not truth.categories or truth.categories[one["label_id"]].thing
-            new = len(info) + 1 if thing else stuff.setdefault(one["label_id"], len(info) + 1)
-            table[one["id"]] = new
-            info[new] = {**one, "id": new, "area": one["area"] + info.get(new, {}).get("area", 0)}
+        table = np.zeros(max((segment["id"] for segment in truth.segments_info), default=0) + 1, np.int32)
+        for segment in truth.segments_info:
+            thing = not truth.categories or truth.categories[segment["label_id"]].thing
+            new = len(info) + 1 if thing else stuff.setdefault(segment["label_id"], len(info) + 1)
+            table[segment["id"]] = new
+            info[new] = {**segment, "id": new, "area": segment["area"] + info.get(new, {}).get("area", 0)}
         ids[top:bottom, left:right] = table[truth.segmentation]
     return Segmentation(ids, list(info.values()), truths[0].categories)

@@ -28,14 +28,14 @@ def write_shards(
     per_shard: int = PER_SHARD,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
-    """Writes any data as ``SPLIT-000000.tar`` ... and ``labels.json``, as :mod:`axialzoo.data.readers.shards` reads them.
+    """Write any data as ``SPLIT-000000.tar`` ... and ``labels.json``, as :mod:`axialzoo.data.readers.shards` reads them.
 
     Pictures and maps are written as PNG, so that what is read is what was read. Samples keep their order: a run on the shards is the run
     on `data`.
 
     Args:
         data: As :func:`axialzoo.data.open_data` gives it.
-        folder: Where they go; made where it is not there.
+        folder: Folder of the shards; created if it does not exist.
         per_shard: Samples of a shard.
         progress: Called with how many samples are done, and how many there are.
 
@@ -48,7 +48,7 @@ def write_shards(
     there = sorted(path.name for path in (*Path(folder).glob("*.tar"), *Path(folder).glob("labels.*")))
     if there:
         raise FileExistsError(f"{folder}: holds {there[0]} already, which is not replaced; choose another folder")
-    total, done, made = sum(map(len, data.splits.values())), 0, []
+    total, done, paths = sum(map(len, data.splits.values())), 0, []
     for name, split in data.splits.items():
         for number, first in enumerate(range(0, len(split), per_shard)):
             path = Path(folder) / f"{name}-{number:06}.tar"
@@ -61,13 +61,13 @@ def write_shards(
                     done += 1
                     if progress:
                         progress(done, total)
-            made.append(path)
+            paths.append(path)
     write_text(Path(folder) / "labels.json", json.dumps([asdict(label) for label in data.labels], indent=1) + "\n")
-    return made
+    return paths
 
 
 def _files(sample: Sample, data: Dataset) -> list[tuple[str, bytes]]:
-    """Suffix and content of each file of a sample."""
+    """Return suffix and content of each file of a sample."""
     picture, truth = ("png", _png(_full_depth(sample))), sample.truth
     if isinstance(truth, Detections):
         crowd = [False] * len(truth) if truth.crowd is None else truth.crowd.tolist()
@@ -78,15 +78,15 @@ def _files(sample: Sample, data: Dataset) -> list[tuple[str, bytes]]:
         return [picture, ("json", json.dumps({"boxes": rows}).encode())]
     if isinstance(truth, Segmentation):
         info = [
-            {"id": one["id"], "label": data.classes[one["label_id"]], **({"iscrowd": 1} if one.get("iscrowd") else {})}
-            for one in truth.segments_info
+            {"id": segment["id"], "label": data.classes[segment["label_id"]], **({"iscrowd": 1} if segment.get("iscrowd") else {})}
+            for segment in truth.segments_info
         ]
         return [picture, ("json", json.dumps({"segments": info}).encode()), (MAP, _png(_map_picture(truth.segmentation)))]
     return [picture, ("cls", str(truth).encode())]
 
 
 def _full_depth(sample: Sample) -> Image.Image:
-    """The picture as 16-bit grey where its file is, else as it is.
+    """Return the picture as 16-bit grey where its file is, else as it is.
 
     Raises:
         DataError: for pixels that a PNG cannot hold.
@@ -102,7 +102,7 @@ def _full_depth(sample: Sample) -> Image.Image:
 
 
 def _map_picture(ids: np.ndarray) -> Image.Image:
-    """(H, W) int32 from 0 as a picture: grey of 8 bits, of 16, or R + 256 G + 65536 B, whichever is the first to hold them."""
+    """Return (H, W) int32 from 0 as a picture: grey of 8 bits, of 16, or R + 256 G + 65536 B, whichever is the first to hold them."""
     most = int(ids.max(initial=0))
     if most < 1 << 16:
         return Image.fromarray(ids.astype(np.uint8 if most < 1 << 8 else np.uint16))

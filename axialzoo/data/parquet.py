@@ -32,7 +32,7 @@ class Table:
 
     def __init__(self, path: str | os.PathLike):
         self.path, self._arrow = str(path), arrow()
-        with self._told(), self._open() as file:
+        with self._errors(), self._open() as file:
             schema, self.rows = file.schema_arrow, file.metadata.num_rows
             counts = [file.metadata.row_group(number).num_rows for number in range(file.metadata.num_row_groups)]
         self.starts = [sum(counts[:number]) for number in range(len(counts) + 1)]  # of each row group, and the end
@@ -43,18 +43,18 @@ class Table:
         self.column = known[0]
 
     def read(self, start: int, stop: int, columns: tuple[str, ...] | None = None) -> Iterator[dict[str, Any]]:
-        """The rows from `start` to before `stop`, in order, a few at a time in memory; pictures as bytes, None where there is none.
+        """Yield the rows from `start` to before `stop`, in order, a few at a time in memory; pictures as bytes, None where there is none.
 
         Raises:
             DataError: naming the file, at the row where it is damaged.
         """
-        wanted = list(columns or (self.column,))
+        names = list(columns or (self.column,))
         groups = [number for number in range(len(self.starts) - 1) if self.starts[number] < stop and self.starts[number + 1] > start]
         if not groups:
             return
         at = self.starts[groups[0]]
-        with self._told(), self._open() as file:
-            for batch in file.iter_batches(ROWS, row_groups=groups, columns=wanted, use_threads=False):
+        with self._errors(), self._open() as file:
+            for batch in file.iter_batches(ROWS, row_groups=groups, columns=names, use_threads=False):
                 for row in batch.slice(max(start - at, 0), max(stop - max(at, start), 0)).to_pylist():
                     value = row.get(self.column)
                     yield {**row, self.column: value.get("bytes") if isinstance(value, dict) else value}
@@ -72,12 +72,12 @@ class Table:
             return "bytes" in names and self._holds_bytes(kind.field(names.index("bytes")).type)
         return types.is_binary(kind) or types.is_large_binary(kind)
 
-    def _told(self) -> _Told:
-        return _Told(self.path, self._arrow.ArrowException)
+    def _errors(self) -> _Errors:
+        return _Errors(self.path, self._arrow.ArrowException)
 
 
-class _Told:
-    """Errors of pyarrow and of the system, told of the file."""
+class _Errors:
+    """Errors of pyarrow and of the system, raised as DataError of the file."""
 
     def __init__(self, path: str, kind: type[Exception]):
         self.path, self.kind = path, kind
@@ -92,7 +92,7 @@ class _Told:
 
 @lru_cache(maxsize=1)
 def arrow() -> Any:
-    """pyarrow, with its Parquet.
+    """Return pyarrow, with its Parquet.
 
     Raises:
         ModuleNotFoundError: saying how to install it.

@@ -1,4 +1,4 @@
-"""What comes next is made while the model works on what is there: opening and augmenting pictures costs time."""
+"""Prefetching: threads make the next batches while the model works, since opening and augmenting pictures costs time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def prefetched(make: Callable[[int], T], steps: Iterable[int], threads: int = 2, ahead: int = 4) -> Iterator[T]:
-    """``make(step)`` of each step in order, the next ones made by threads meanwhile.
+    """Yield ``make(step)`` of each step in order; threads make the next ones meanwhile.
 
     An error of a step is raised when its turn comes, as if it had been made then; nothing after it is given. Leaving the loop
     early (``break``, an error, ``close()``) stops the threads.
@@ -30,10 +30,10 @@ def prefetched(make: Callable[[int], T], steps: Iterable[int], threads: int = 2,
     """
     if threads < 0 or ahead < 1:
         raise ValueError(f"prefetched: expected threads from 0 and ahead from 1, found threads={threads} and ahead={ahead}")
-    return _made(make, steps, threads, ahead) if threads else map(make, steps)
+    return _results(make, steps, threads, ahead) if threads else map(make, steps)
 
 
-def _made(make: Callable[[int], T], steps: Iterable[int], threads: int, ahead: int) -> Iterator[T]:
+def _results(make: Callable[[int], T], steps: Iterable[int], threads: int, ahead: int) -> Iterator[T]:
     waiting: deque[Future[T]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="prefetch")
     try:

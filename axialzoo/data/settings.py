@@ -1,4 +1,4 @@
-"""Settings of training data: what a recipe says of batches and augmentation."""
+"""Settings of training data, the part of a recipe about batches and augmentation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from axialzoo.spec.check import require_choice, require_count
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings:
-    """How samples become training batches.
+    """Settings of training batches.
 
     Attributes:
         preprocessing: At evaluation; training shares its mean and deviation.
@@ -22,7 +22,7 @@ class DataSettings:
             ``"resized_crop"``: mirrored at random, a random 35 to 100 % of the area resized to size;
             ``"scale_crop"``: boxes and segments moved along, as `scale_crop` says.
         shift: Pixels of reflected border that ``"crop"`` adds.
-        scale_crop: How ``"scale_crop"`` augments.
+        scale_crop: Settings of ``"scale_crop"``.
         kind_balance: How far kinds of pictures of which there are few are drawn more often: of a kind with n pictures each counts
             ``n ** -kind_balance``. 0: every picture once an epoch; 1: every kind equally often. For data that name kinds.
         seed: Of the order and the augmentation, and of a recipe's weights.
@@ -45,7 +45,7 @@ class DataSettings:
         require_choice(owner, "augment", self.augment, POLICIES)
 
     def size(self, step: int, steps: int) -> int:
-        """The side of the training images at step `step` of `steps`."""
+        """Return the side of the training images at step `step` of `steps`."""
         for share, side in self.sizes:
             if step < share * steps:
                 return side

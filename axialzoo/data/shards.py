@@ -20,7 +20,7 @@ MAP = "map.png"  # and where it is cut into segments: the number of the segment 
 
 
 class SampleFiles(NamedTuple):
-    """What lies beside a picture in a shard.
+    """The other files of a sample in a shard.
 
     Attributes:
         suffix: ``"cls"`` or ``"json"``.
@@ -61,7 +61,7 @@ class TarSplit:
         return Sample(name, picture, self.truth(self.beside(index), picture.size, name))
 
     def beside(self, index: int, with_map: bool = True) -> SampleFiles:
-        """What lies beside the picture of a sample."""
+        """Return the other files of a sample."""
         shard, _, _, at, size, kind, map_at, map_size = self.where[index].tolist()
         path = self.shards[shard]
         return SampleFiles(TRUTHS[kind], read_member(path, at, size), read_member(path, map_at, map_size) if with_map and map_size else b"")
@@ -70,23 +70,26 @@ class TarSplit:
         return TarSplit(self.shards, self.truth, self.where[np.asarray(indices, np.int64)])
 
     def _key(self, path: str, at: int) -> str:
-        """The name in the header before a picture, for messages; a long one is cut there to 100 characters."""
+        """Return the name in the header before a picture, for messages; a long one is cut there to 100 characters."""
         return read_member(path, at - BLOCK, 100).split(b"\0")[0].decode(errors="replace")
 
 
 def _samples(path: str, shard: int) -> np.ndarray:
-    """(n, 8) int64: of each sample in a tar the shard's number; offset and size of the picture; of the truth, with its kind; of the map."""
-    found: dict[str, dict[str, tuple[int, int]]] = {}
+    """Return the samples of a tar, (n, 8) int64.
+
+    The columns are the shard's number; offset and size of the picture; offset, size and kind of the truth; offset and size of the map.
+    """
+    samples: dict[str, dict[str, tuple[int, int]]] = {}
     for member in index_tar(path):
         folder, slash, name = member.name.rpartition("/")
         key, _, suffix = name.partition(".")
         kind = "picture" if suffix.lower() in PICTURES else suffix.lower()
-        sample = found.setdefault(folder + slash + key, {})
+        sample = samples.setdefault(folder + slash + key, {})
         if kind in sample:
             raise DataError(f"{path}: two files of sample {folder + slash + key!r} are its {kind}; expected one")
         sample[kind] = (member.offset, member.size)
     rows = []
-    for key, sample in found.items():
+    for key, sample in samples.items():
         kinds = [kind for kind in TRUTHS if kind in sample]
         if "picture" not in sample or not kinds:
             missing = "a picture (jpg, png, ...)" if "picture" not in sample else ".cls or .json"
@@ -115,7 +118,7 @@ class ParquetSplit:
         rows: np.ndarray | None = None,
     ):
         self.tables, self.columns, self.truth = list(tables), columns, truth
-        every = [np.stack([np.full(one.rows, at), np.arange(one.rows)], 1) for at, one in enumerate(self.tables)]
+        every = [np.stack([np.full(table.rows, at), np.arange(table.rows)], 1) for at, table in enumerate(self.tables)]
         self.rows = np.concatenate(every) if rows is None else rows
 
     def __len__(self) -> int:
@@ -125,18 +128,18 @@ class ParquetSplit:
         at, row = self.rows[index].tolist()
         table = self.tables[at]
         name = f"{table.path}:{row}"
-        (found,) = table.read(row, row + 1, (table.column, *self.columns))
-        if not found[table.column]:
+        (values,) = table.read(row, row + 1, (table.column, *self.columns))
+        if not values[table.column]:
             raise DataError(f"{name}: no picture in column {table.column!r}")
-        picture = decode_picture(named(found[table.column], name))
-        return Sample(name, picture, self.truth(found, picture.size, name))
+        picture = decode_picture(named(values[table.column], name))
+        return Sample(name, picture, self.truth(values, picture.size, name))
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> ParquetSplit:
         return ParquetSplit(self.tables, self.columns, self.truth, self.rows[np.asarray(indices, np.int64)])
 
 
 def json_value(content: bytes, name: str) -> Any:
-    """The value of a sample's JSON.
+    """Return the value of a sample's JSON.
 
     Raises:
         DataError: naming the sample.

@@ -27,7 +27,7 @@ class Member(NamedTuple):
 
 
 def index_tar(path: str | os.PathLike) -> list[Member]:
-    """The plain files of a tar in its order.
+    """Return the plain files of a tar in its order.
 
     Raises:
         DataError: naming the shard: compressed, cut, damaged, or not a tar.
@@ -39,7 +39,7 @@ def index_tar(path: str | os.PathLike) -> list[Member]:
 
 
 def scan_tar(path: str | os.PathLike) -> tuple[list[Member], str]:
-    """The plain files of a tar up to where it is damaged, and what is wrong there, naming the shard; an empty text for a whole one."""
+    """Return the plain files of a tar up to where it is damaged, and the damage there, naming the shard; an empty text for none."""
     members: list[Member] = []
     try:
         with open(path, "rb") as file:
@@ -67,7 +67,7 @@ def scan_tar(path: str | os.PathLike) -> tuple[list[Member], str]:
 
 
 def read_member(path: str | os.PathLike, offset: int, size: int) -> bytes:
-    """`size` bytes of a file from `offset` on; any thread may ask.
+    """Return `size` bytes of a file from `offset` on; safe to call from several threads.
 
     Raises:
         DataError: naming the file, where it is gone or shorter than it was.
@@ -75,12 +75,12 @@ def read_member(path: str | os.PathLike, offset: int, size: int) -> bytes:
     try:
         with open(path, "rb") as file:
             file.seek(offset)
-            found = file.read(size)
+            content = file.read(size)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    if len(found) < size:
-        raise DataError(f"{path}: ends at {offset + len(found):,} bytes, where {offset + size:,} were expected; fetch or write it again")
-    return found
+    if len(content) < size:
+        raise DataError(f"{path}: ends at {offset + len(content):,} bytes, where {offset + size:,} were expected; fetch or write it again")
+    return content
 
 
 def _last(members: list[Member]) -> str:

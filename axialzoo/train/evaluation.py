@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from axialzoo.checkpoint import CheckpointError, Config, load_checkpoint, save_checkpoint
-from axialzoo.data import DataError, Dataset, Sample, Split, kinds_of, open_data
+from axialzoo.data import BadLabelError, DataError, Dataset, Sample, Split, check, kinds_of, open_data
 from axialzoo.hub import fetch_checkpoint, write_card
 from axialzoo.runtime import Runner
 from axialzoo.runtime.device import AUTO
@@ -48,6 +50,7 @@ def evaluate(
     examples: int = 0,
     optimize: bool = True,
     device: str = AUTO,
+    on_bad_label: str = "error",
     on_result: Callable[[Prediction], None] | None = None,
     **tta: Unpack[TTAOptions],
 ) -> dict[str, Any]:
@@ -63,13 +66,14 @@ def evaluate(
         pictures: Folder for pictures of results beside the truth, worst first.
         examples: So many pictures, from the worst to the best, go into the card of the folder `source`; of each kind, where the data
             name kinds: see :func:`axialzoo.train.examples.put_examples`.
+        on_bad_label: ``"error"`` or ``"skip"``: see :func:`axialzoo.data.open_data`.
         seen: Called with every sample and its result.
         tta: ``tile``, ``overlap``, ``hflip``, ``scales``: see :func:`axialzoo.tasks.tta_from_options`. By default one look at the whole.
 
     Returns:
         The figures of the task's metric, and ``images``, ``seconds``, ``framework``, ``backend``, ``digest``, ``split``;
         ``per_kind``: the figures of each kind of picture, where the data name kinds; of more than one look at the whole, what was
-        asked for; ``warnings``: sentences about limits that were reached, if any were.
+        asked for; ``skipped_labels``: bad labels that were left out, by kind; ``warnings``: sentences about limits that were reached.
 
     Raises:
         DataError: where the classes of the data are not the model's.
@@ -82,7 +86,7 @@ def evaluate(
     require_packages("the metric", task.metric_packages(config.spec))
     if examples and not Path(source).is_dir():
         raise FileNotFoundError(f"examples: expected the folder of a checkpoint, whose card can be written, found {str(source)!r}")
-    found = open_data(data, task.annotation_type)
+    found = open_data(data, task.annotation_type, on_bad_label)
     wanted = (split,) if split else ("test", "val")
     samples, name = found.split(*wanted), next(one for one in wanted if one in found.splits)
     check_classes(config, found)
@@ -91,7 +95,11 @@ def evaluate(
     metric, kept = KindMetrics(lambda: task.metric(config.spec, labels), kinds_of(samples)), []
     limited = 0  # pictures of which a limit left objects out
     how: dict[str, Any] = {"compiled": True, "optimize": optimize, "device": device}
-    with Runner(checkpoint, framework, backend, **how) as runner, progress("evaluating", total) as bar:
+    with (
+        _listing_bad_labels(found, name, samples),
+        Runner(checkpoint, framework, backend, **how) as runner,
+        progress("evaluating", total) as bar,
+    ):
         timed = TimedRunner(runner)
         for done, scored in enumerate(predict_samples(timed, samples, batch_size, asked, labels, limit), 1):
             metric.update(scored.result, scored.sample.truth)
@@ -103,6 +111,8 @@ def evaluate(
             bar(done, "")
             limited += bool(getattr(scored.result, "warnings", ()))
     about: dict[str, Any] = {"images": total, "seconds": round(timed.seconds, 3), "framework": runner.framework, "backend": runner.backend}
+    if found.policy.skipped:
+        about["skipped_labels"] = dict(Counter(fault.kind for fault in found.policy.skipped))
     if limited:
         about["warnings"] = [f"{limited} of {total} pictures reached the model's limit of objects: see axialzoo predict --json"]
     if pictures is not None:
@@ -110,6 +120,16 @@ def evaluate(
     if examples:
         put_examples(Path(source), kept, task, split=name, count=examples)
     return {**metric.compute(), **asked.asked, **about, "split": name, "digest": config.digest}
+
+
+@contextlib.contextmanager
+def _listing_bad_labels(data: Dataset, name: str, samples: Split) -> Iterator[None]:
+    """On a bad label, look at all samples, so that the error lists every one."""
+    try:
+        yield
+    except BadLabelError:
+        check(replace(data, splits={name: samples}))
+        raise
 
 
 def predict_samples(
@@ -189,6 +209,8 @@ def check_classes(config: Config, data: Dataset) -> None:
         DataError: naming both.
     """
     names = tuple(label.name for label in config.labels)
+    if data.generic_labels and [label.thing for label in config.labels] == [label.thing for label in data.labels]:
+        return  # the data name no class
     if (names and names != data.classes) or config.spec.num_labels != len(data.classes):
         expected = ", ".join(names) or str(config.spec.num_labels)
         raise DataError(f"data: expected the model's classes {expected}; found {', '.join(data.classes)}")
@@ -218,7 +240,7 @@ def write_metrics(folder: str | Path, result: Mapping[str, Any], data: str | Pat
             "evaluate these weights"
         )
     task = task_of(checkpoint.config.spec.head)
-    about = open_data(data, task.annotation_type).about
+    about = open_data(data, task.annotation_type, "skip").about  # the metrics tell what was left out
     figures = {name: value for name, value in result.items() if isinstance(value, float) and name != "seconds"}
     tta = {name: result[name] for name in TTAOptions.__annotations__ if name in result}
     kinds = {"per_kind": result["per_kind"]} if "per_kind" in result else {}

@@ -26,7 +26,13 @@ EXTENDS = ("epochs",)  # fields that a finished run may be resumed with other va
 
 
 def check_run(
-    recipe: str, data: str | Path, progress: Callable[[int, int], None] | None = None, *, look: bool = True, **overrides: Any
+    recipe: str,
+    data: str | Path,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    look: bool = True,
+    on_bad_label: str = "error",
+    **overrides: Any,
 ) -> tuple[Recipe, Task, Dataset, dict[str, dict[str, Any]]]:
     """Whether a run could start: the settings fit, and every sample of the data can be read and fits the model.
 
@@ -34,6 +40,7 @@ def check_run(
         recipe, data, **overrides: As of :func:`run`.
         progress: Called with how many samples are checked, and how many there are.
         look: Whether to look at every sample.
+        on_bad_label: As of :func:`axialzoo.data.open_data`.
 
     Returns:
         The settings, the task, the data, and what is in each split: see :func:`axialzoo.data.check`; empty without `look`.
@@ -48,7 +55,7 @@ def check_run(
     settings = load_recipe(recipe, **overrides)
     spec = adapt(get_entry(settings.model).spec, attention=settings.attention or None)
     task = task_of(spec.head)
-    found = open_data(data, task.annotation_type)
+    found = open_data(data, task.annotation_type, on_bad_label)
     logits = adapt(spec, num_classes=settings.logits or len(found.labels))
     if logits.num_labels != len(found.labels):
         raise SpecError(f"logits: expected 0 (one a class), or 1 for two classes; found {settings.logits} and {len(found.labels)} classes")
@@ -81,6 +88,7 @@ def run(
     devices: int = 1,
     device: str = AUTO,
     save_every: int = 200,
+    on_bad_label: str = "error",
     progress: Callable[[int, int], None] | None = None,
     **overrides: Any,
 ) -> Path:
@@ -97,6 +105,7 @@ def run(
         devices: Of Keras on JAX: how many share each batch.
         device: Where it trains: see :class:`axialzoo.runtime.Runner`. Of several processes each takes its own GPU.
         save_every: Steps between saves.
+        on_bad_label: ``"error"`` or ``"skip"``: see :func:`axialzoo.data.open_data`.
         progress: Of checking the data: see :func:`check_run`.
         **overrides: Fields of the recipe to change.
 
@@ -130,7 +139,7 @@ def run(
         find_device(device, prepare_keras() if framework == "keras" else None)  # before the data are looked at
     if main:
         _check_folder(folder, plain, resume)
-    settings, task, found, _ = check_run(recipe, data, progress, look=not again, **overrides)
+    settings, task, found, _ = check_run(recipe, data, progress, look=not again, on_bad_label=on_bad_label, **overrides)
     if main:
         for left in folder.glob(".*.state*"):  # of a process that was killed as it saved
             left.unlink(missing_ok=True)

@@ -38,7 +38,7 @@ COCO = {
     "missing file": (change("images", file_name="c.png"), r"1 of 2 pictures are missing, first 'c\.png'; looked in"),
     "size": (change("images", width=41), r"a\.png: expected 41 x 30 pixels as its labels say, found 40 x 30"),
     "no size": (change("images", width=0), "image 7: expected width and height above 0, found 0 x 30"),
-    "escape": (change("images", file_name="../images/a.png"), r"image 7: expected a file name inside the data's folder"),
+    "escape": (change("images", file_name="../images/z.png"), r"image 7: expected a file name inside the data's folder"),
     "absolute": (change("images", file_name="/etc/passwd"), "expected a file name inside the data's folder.*'/etc/passwd'"),
     "no images": (lambda data: data["images"].clear(), r"train\.json: no images"),
     "no categories": (lambda data: data["categories"].clear(), r"train\.json: no categories"),

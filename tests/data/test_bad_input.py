@@ -23,7 +23,7 @@ from tests.data.reading import opened
         ("2 0.5 0.5 0.1 0.1", r"a\.txt: line 1: expected a class from 0 to 1, found 2"),
         ("-1 0.5 0.5 0.1 0.1", "expected a class from 0 to 1, found -1"),
         ("0 0.5 0.5 0.1", "line 1: expected 'class cx cy width height', found '0 0.5 0.5 0.1'"),
-        ("0 0.5 0.5 0.1 0.1 0.2 0.2", "line 1: expected 'class cx cy width height'"),
+        ("0 0.5 0.5 0.1 0.1 0.2 0.2 0.3", "line 1: expected 'class cx cy width height'"),
         ("cat 0.5 0.5 0.1 0.1", "line 1: expected 'class cx cy width height'"),
         ("0 0.5 0.5 0.1 0.1\n0 nan 0.5 0.1 0.1", "line 2: expected a box of finite numbers"),
         ("0 0.5 0.5 -0.1 0.1", "line 1: expected a box whose width and height are more than 0"),

@@ -35,8 +35,8 @@ def test_boxes_of_corners_read_as_sides_would_be_seen(tmp_path):
     def corners(data):
         data["annotations"][0]["bbox"] = [4, 5, 14, 11]
 
-    found = open_data(made.coco(tmp_path / "planted", corners)).split("train")[0]
-    assert boxes(found).boxes[0].tolist() != boxes(open_data(made.coco(tmp_path / "honest")).split("train")[0]).boxes[0].tolist()
+    with pytest.raises(DataError, match=r"annotation 1: expected the box of its outline, .* 4, 5, 14, 11, found bbox \[4, 5, 14, 11\]"):
+        open_data(made.coco(tmp_path, corners))
 
 
 def test_a_class_off_by_one_would_be_seen(tmp_path):
@@ -126,7 +126,7 @@ def test_a_centre_read_as_a_corner_would_be_seen(tmp_path):
 
 def test_maps_of_instances_may_have_gaps(tmp_path):
     data = open_data(made.maps(tmp_path / "nuclei"))
-    expected = [("background", False, (0, 0, 0)), ("nuclei", True, None)]  # black: a picture is drawn darker where nothing is
+    expected = [("background", False, (0, 0, 0)), ("object", True, None)]  # black: a picture is drawn darker where nothing is
     assert [(label.name, label.thing, label.colour) for label in data.labels] == expected
     found = segments(data.split("train")[0])
     assert [(one["id"], one["label_id"], one["area"]) for one in found.segments_info] == [(1, 0, 1200 - 74), (2, 1, 24), (3, 1, 50)]
@@ -185,5 +185,5 @@ def test_what_was_looked_for_is_named(tmp_path):
         assert name in str(error.value)
     with pytest.raises(DataError, match="expected kind classes, boxes, segments or None, found 'box'"):
         open_data(tmp_path, "box")
-    with pytest.raises(DataError, match="segments cannot be had of it"):
-        open_data(made.yolo(tmp_path), "segments")
+    with pytest.raises(DataError, match="boxes alone cannot give segments"):
+        check(open_data(made.yolo(tmp_path), "segments"))

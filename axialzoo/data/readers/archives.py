@@ -1,4 +1,4 @@
-"""Data sets that lie as zips, read without unpacking: each is a tree of one of the other formats, and what is known of it."""
+"""Data sets in zips, read without unpacking: each is a tree of one of the other formats, with its source and licence."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from axialzoo.data.dataset import DataError, Dataset
+from axialzoo.data.faults import LabelPolicy
 from axialzoo.data.file_tree import Files, Folder, Overlay, Zips
 from axialzoo.data.readers.coco_instances import open_instances
 from axialzoo.data.readers.coco_maps import open_maps
 from axialzoo.data.readers.image_folder import open_image_folder
 from axialzoo.data.readers.label_maps import open_pairs
-from axialzoo.data.readers.reader import BACKGROUND, SPLITS, Reader
+from axialzoo.data.readers.map_labels import MapFormat
+from axialzoo.data.readers.reader import BACKGROUND, SPLITS, Reader, fits
 from axialzoo.spec.labels import Label
 
 BCCD = {
@@ -62,7 +64,9 @@ CAMVID_LABELS = tuple(
 def _mounted(files: Files, *parts: tuple[str, str]) -> Zips:
     for _, name in parts:
         if not files.exists(name):
-            raise DataError(f"data: expected {name} in {files.where!r}; found {[one for one in files.listing() if one.endswith('.zip')]}")
+            raise DataError(
+                f"data: expected {name} in {files.where!r}; found {[there for there in files.listing() if there.endswith('.zip')]}"
+            )
     return Zips([(folder, Path(files.path(name))) for folder, name in parts])
 
 
@@ -70,33 +74,33 @@ def _known(data: Dataset, about: dict[str, str]) -> Dataset:
     return replace(data, about={**about, **data.about})
 
 
-def _bccd(files: Files, kind: str) -> Dataset:
-    return _known(open_instances(_mounted(files, ("images", "bccd_images.zip"), ("", "bccd_annotations.zip")), "boxes"), BCCD)
+def _bccd(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
+    return _known(open_instances(_mounted(files, ("images", "bccd_images.zip"), ("", "bccd_annotations.zip")), "boxes", policy), BCCD)
 
 
-def _nuclei(files: Files, kind: str) -> Dataset:
+def _nuclei(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
     labels = (BACKGROUND, Label("nucleus", colour=(0, 200, 120)))
-    return _known(open_pairs(_mounted(files, ("", "dsb2018_nuclei256_trainval.zip")), True, labels, None), NUCLEI)
+    return _known(open_pairs(_mounted(files, ("", "dsb2018_nuclei256_trainval.zip")), MapFormat(True, labels), policy), NUCLEI)
 
 
-def _nuclei_all(files: Files, kind: str) -> Dataset:
+def _nuclei_all(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
     labels = (BACKGROUND, Label("nucleus", colour=(0, 200, 120)))
     zips = _mounted(files, *(("", f"dsb2018_all_{split}.zip") for split in ("train", "val")))
-    return _known(open_pairs(Overlay(zips, files, ("kinds.csv",)), True, labels, None), NUCLEI_ALL)
+    return _known(open_pairs(Overlay(zips, files, ("kinds.csv",)), MapFormat(True, labels), policy), NUCLEI_ALL)
 
 
-def _camvid(files: Files, kind: str) -> Dataset:
+def _camvid(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
     zips = _mounted(files, *((split, f"camvid_{split}.zip") for split in ("train", "val", "test")))
-    return _known(open_pairs(zips, False, CAMVID_LABELS, 11), CAMVID)
+    return _known(open_pairs(zips, MapFormat(False, CAMVID_LABELS, 11), policy), CAMVID)
 
 
-def _trashnet(files: Files, kind: str) -> Dataset:
-    return _known(open_image_folder(_mounted(files, *(("", f"trashnet_{split}.zip") for split in SPLITS)), kind), TRASHNET)
+def _trashnet(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
+    return _known(open_image_folder(_mounted(files, *(("", f"trashnet_{split}.zip") for split in SPLITS)), kind, policy), TRASHNET)
 
 
-def _coco200(files: Files, kind: str) -> Dataset:
+def _coco200(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
     zips = _mounted(files, ("", "annotations.zip"), ("images", "images_free_licences.zip"))
-    return _known(open_maps(zips, "segments", partial=True), COCO200)
+    return _known(open_maps(zips, "segments", policy, partial=True), COCO200)
 
 
 def _reader(name: str, zips: tuple[str, ...], kind: str, open_) -> Reader:
@@ -104,7 +108,7 @@ def _reader(name: str, zips: tuple[str, ...], kind: str, open_) -> Reader:
         name,
         ", ".join(zips),
         (kind,),
-        lambda files: isinstance(files, Folder) and any(files.exists(one) for one in zips),
+        lambda files: fits(isinstance(files, Folder) and any(files.exists(zip_name) for zip_name in zips)),
         open_,
     )
 

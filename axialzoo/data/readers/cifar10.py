@@ -8,8 +8,9 @@ import numpy as np
 
 from axialzoo.data.dataset import ArraySplit, DataError, Dataset
 from axialzoo.data.decode import open_json, open_picture
+from axialzoo.data.faults import LabelPolicy
 from axialzoo.data.file_tree import Files, Folder, Zips
-from axialzoo.data.readers.reader import Reader
+from axialzoo.data.readers.reader import Reader, fits
 from axialzoo.spec.labels import Label
 
 PARTS = {"train": ("cifar10_train_a.zip", "cifar10_train_b.zip"), "test": ("cifar10_test.zip",)}
@@ -20,9 +21,9 @@ ABOUT = {
 }
 
 
-def open_cifar10(files: Files, kind: str) -> Dataset:
+def open_cifar10(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
     """Open CIFAR-10 as zips of lossless pictures."""
-    assert isinstance(files, Folder)  # READER.found says so
+    assert isinstance(files, Folder)  # the reader's fit says so
     splits, classes = {}, ()
     for name, parts in PARTS.items():
         read = [_part(files, part) for part in parts]
@@ -46,8 +47,8 @@ def _part(folder: Folder, file: str) -> tuple[tuple[str, ...], np.ndarray, np.nd
         raise DataError(f"{inside.where}: expected columns of images of 32 x 32, found sizes {[column.size for column in columns][:5]}")
     pixels = np.concatenate([np.asarray(column).reshape(-1, 32, 32, 3) for column in columns])
     if not isinstance(labels, list) or len(labels) != len(pixels):
-        found = len(labels) if isinstance(labels, list) else repr(labels)[:60]
-        raise DataError(f"{inside.path('labels.json')}: expected a class for each of {len(pixels)} images, found {found}")
+        count = len(labels) if isinstance(labels, list) else repr(labels)[:60]
+        raise DataError(f"{inside.path('labels.json')}: expected a class for each of {len(pixels)} images, found {count}")
     for at, label in enumerate(labels):
         if not isinstance(label, int) or not 0 <= label < len(classes):
             raise DataError(f"{inside.path('labels.json')}: expected classes from 0 to {len(classes) - 1}, found {label!r} of image {at}")
@@ -58,6 +59,6 @@ READER = Reader(
     "CIFAR-10",
     ", ".join((*PARTS["train"], *PARTS["test"])),
     ("classes",),
-    lambda files: isinstance(files, Folder) and files.exists("cifar10_test.zip"),
+    lambda files: fits(isinstance(files, Folder) and files.exists("cifar10_test.zip")),
     open_cifar10,
 )

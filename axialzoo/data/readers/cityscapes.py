@@ -9,8 +9,9 @@ import numpy as np
 
 from axialzoo.data.dataset import DataError, Dataset, FileSplit, Sample
 from axialzoo.data.decode import open_map, open_picture
+from axialzoo.data.faults import STRICT, LabelPolicy
 from axialzoo.data.file_tree import Files
-from axialzoo.data.readers.reader import SPLITS, Reader
+from axialzoo.data.readers.reader import SPLITS, Fit, Reader
 from axialzoo.data.truth import validate_segments
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.results import Segmentation
@@ -30,7 +31,7 @@ LAST = 33  # ids from 0 that are no training class are void
 PICTURE, MAP = "_leftImg8bit.png", "_gtFine_instanceIds.png"
 
 
-def open_cityscapes(files: Files, kind: str) -> Dataset:
+def open_cityscapes(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
     """Open Cityscapes in its own folders."""
     splits = {}
     for split in SPLITS:
@@ -45,21 +46,24 @@ def open_cityscapes(files: Files, kind: str) -> Dataset:
                     raise DataError(f"data: {files.path(name)!r} has no map {files.path(truth)!r}")
                 items.append((name, truth))
         if items:
-            splits[split] = FileSplit(items, lambda item: _sample(files, *item))
+            splits[split] = FileSplit(items, lambda item: _sample(files, *item, policy))
     return Dataset(splits, LABELS, "segments", {"name": "Cityscapes", "licence": "research and teaching; see cityscapes-dataset.com"})
 
 
-def _sample(files: Files, name: str, truth: str) -> Sample:
+def _sample(files: Files, name: str, truth: str, policy: LabelPolicy) -> Sample:
     picture = open_picture(files, name)
     ids, bits = open_map(files, truth, picture.size)
     if bits != 16:
         raise DataError(f"{files.path(truth)}: expected a map of 16 bits, since instances have numbers from 1000, found {bits} bits")
-    return Sample(files.path(name), picture, instance_ids_truth(ids, files.path(truth)))
+    return Sample(files.path(name), picture, instance_ids_truth(ids, files.path(truth), policy))
 
 
-def instance_ids_truth(ids: np.ndarray, where: str) -> Segmentation:
-    """Below 1000 a number is a class: of stuff its segment, of things a group that could not be told apart, a crowd; from 1000 on it
-    is 1000 times a thing's class plus the instance."""
+def instance_ids_truth(ids: np.ndarray, where: str, policy: LabelPolicy = STRICT) -> Segmentation:
+    """Return the segments of a map of instance ids.
+
+    Below 1000 a number is a class: of stuff its segment, of things a group that could not be told apart, a crowd; from 1000 on it
+    is 1000 times a thing's class plus the instance.
+    """
     info, void = [], []
     for number in np.unique(ids).tolist():
         key = number if number < 1000 else number // 1000
@@ -71,13 +75,21 @@ def instance_ids_truth(ids: np.ndarray, where: str) -> Segmentation:
             raise DataError(f"{where}: value {number} is an instance of {CLASSES[key].name!r}, which has none")
         else:
             info.append({"id": number, "label_id": NUMBERS[key], "iscrowd": int(number < 1000 and CLASSES[key].thing)})
-    return validate_segments(np.where(np.isin(ids, void), 0, ids), info, LABELS, where)
+    return validate_segments(np.where(np.isin(ids, void), 0, ids), info, LABELS, where, policy)
+
+
+def fit(files: Files) -> Fit:
+    there = [name for name in ("leftImg8bit", "gtFine") if files.folders(name)]
+    if len(there) == 1:
+        missing = ({"leftImg8bit", "gtFine"} - set(there)).pop()
+        return Fit(0.2, f"the folder {there[0]}", f"{missing} beside it")
+    return Fit(1.0 if there else 0.0)
 
 
 READER = Reader(
     "Cityscapes",
     "leftImg8bit/SPLIT/CITY/ and gtFine/SPLIT/CITY/",
     ("segments",),
-    lambda files: bool(files.folders("leftImg8bit")) and bool(files.folders("gtFine")),
+    fit,
     open_cityscapes,
 )

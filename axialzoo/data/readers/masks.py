@@ -8,7 +8,7 @@ from axialzoo.data.dataset import DataError
 
 
 def decode_mask(segmentation: object, height: int, width: int, where: str) -> np.ndarray:
-    """The mask (height, width) bool of an annotation's ``segmentation``.
+    """Return the mask (height, width) bool of an annotation's ``segmentation``.
 
     Args:
         segmentation: A list of polygons ``[x, y, x, y, ...]``, their union; or run lengths ``{"size": [h, w], "counts": ...}``,
@@ -31,7 +31,7 @@ def decode_mask(segmentation: object, height: int, width: int, where: str) -> np
 
 
 def decode_runs(counts: object, height: int, width: int, where: str) -> np.ndarray:
-    """Run lengths, first of pixels outside, then inside and so on, column by column."""
+    """Decode run lengths, first of pixels outside, then inside and so on, column by column."""
     if not isinstance(counts, list) or not all(isinstance(count, int) and count >= 0 for count in counts):
         raise DataError(f"{where}: expected run lengths of whole numbers from 0, found {str(counts)[:60]!r}")
     if sum(counts) != height * width:
@@ -41,7 +41,7 @@ def decode_runs(counts: object, height: int, width: int, where: str) -> np.ndarr
 
 
 def parse_counts(text: str, where: str) -> list[int]:
-    """COCO's compressed run lengths: five bits a character, from the third on as the difference to the last but one."""
+    """Parse COCO's compressed run lengths: five bits a character, from the third on as the difference to the last but one."""
     counts: list[int] = []
     value, bits = 0, 0
     for char in text:
@@ -61,7 +61,7 @@ def parse_counts(text: str, where: str) -> list[int]:
 
 
 def fill_polygon(points: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(height, width) bool: the pixels whose centre lies inside (by the even-odd rule).
+    """Return (height, width) bool: the pixels whose centre lies inside (by the even-odd rule).
 
     COCO's own tool draws the outline at five times the size; the two differ at pixels of the edge (200 random polygons of up to 80
     pixels: 9 pixels on average, intersection over union at least 0.968).

@@ -1,116 +1,232 @@
-"""YOLO's text labels: ``images/``, ``labels/*.txt`` with a line ``class cx cy width height`` an object, in shares of the picture."""
+"""YOLO's text labels, ``class cx cy width height`` or ``class x1 y1 x2 y2 ...`` an object, in shares of the picture.
+
+The texts lie in ``labels/`` where the pictures lie in ``images/``, or beside the pictures. Names stand in ``data.yaml``, which may also say
+where each split lies, in ``classes.txt`` (labelImg), ``obj.names`` (darknet, CVAT) or ``_darknet.labels`` (Roboflow).
+"""
 
 from __future__ import annotations
 
-import yaml
+from functools import partial
+from typing import Any, NamedTuple
 
-from axialzoo.data.dataset import DataError, Dataset, FileSplit, Sample
+import numpy as np
+
+from axialzoo.data.dataset import SUFFIXES, Dataset, FileSplit, Sample
 from axialzoo.data.decode import open_picture
-from axialzoo.data.file_tree import Files
-from axialzoo.data.readers.pairs import paired, paired_folders
-from axialzoo.data.readers.reader import Reader, duplicate_split
-from axialzoo.data.truth import check_class, validate_boxes
+from axialzoo.data.faults import BadLabelError, DataError, Fault, LabelPolicy
+from axialzoo.data.file_tree import Files, read_text
+from axialzoo.data.readers.masks import fill_polygon
+from axialzoo.data.readers.objects import Outline, box_of_points, segments_of
+from axialzoo.data.readers.pairs import NO_LABELS, paired, paired_folders
+from axialzoo.data.readers.reader import BACKGROUND, Fit, Reader, duplicate_split, same_pictures, split_folders, split_of
+from axialzoo.data.readers.yolo_yaml import SUFFIX, Yaml, read_yaml, split_pictures, yaml_file
+from axialzoo.data.truth import class_fault, validate_boxes
 from axialzoo.spec.labels import Label
 
-NAMES = ("data.yaml", "classes.txt")
+LISTS = ("classes.txt", "obj.names", "labels/classes.txt", "_darknet.labels", "predefined_classes.txt", "data/obj.names")
 MOST = 2.0  # a larger share is none
+EXPECTED = "expected 'class cx cy width height'"
+
+Pairs = dict[str, list[tuple[str, str | None]]]
 
 
-def open_yolo(files: Files, kind: str) -> Dataset:
-    """A picture without a file of labels has no objects, as in YOLO; ``about`` counts such pictures."""
-    labels = tuple(Label(name) for name in class_names(files))
-    about, splits = {}, {}
-    for split, (images, texts) in paired_folders(files).items():
-        pairs = paired(files, images, texts, (".txt",), optional=True)
-        items = [(name, _lines(files, text, labels) if text else []) for name, text in pairs]
-        if without := sum(text is None for _, text in pairs):
-            about.setdefault("pictures_without_label_file", {})[split or "all"] = without
-        splits[split] = FileSplit(items, lambda item: _sample(files, item[0], item[1], labels))
-    return Dataset(duplicate_split(splits, about), labels, "boxes", about)
+class Row(NamedTuple):
+    """An object of a text: its name in messages, its class, and a box (4,) or a polygon (n, 2) in shares of the picture."""
+
+    where: str
+    label: int
+    values: np.ndarray
 
 
-def _lines(files: Files, name: str, labels: tuple[Label, ...]) -> list[tuple[str, int, list[float]]]:
-    """(what messages call it, class, cx cy w h) of each line; boxes are checked when the size of the picture is known."""
-    found = []
-    for number, line in enumerate(_text(files, name).splitlines(), 1):
+def open_yolo(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
+    """Open boxes, also of polygons; or segments. A picture without a text has no objects; ``about`` counts such pictures."""
+    about: dict[str, Any] = {}
+    notes: list[str] = []
+    pairs, config = _pairs(files, notes, policy)
+    labels = tuple(Label(name) for name in class_names(files, config))
+    if notes:
+        about["data.yaml"] = "; ".join(notes)
+    listed = (*labels, BACKGROUND) if kind == "segments" else labels
+    splits, rows_of = {}, {}
+    about |= same_pictures({split: [picture for picture, _ in rows] for split, rows in pairs.items()})
+    with policy.gather() as gathered:
+        for split, rows in pairs.items():
+            for _, text in rows:
+                if text and text not in rows_of:
+                    rows_of[text] = _rows(files, text, labels, bool(config and config.key_points), gathered)
+            if without := sum(text is None for _, text in rows):
+                about.setdefault("pictures_without_label_file", {})[split or "all"] = without
+    for split, rows in pairs.items():
+        items = [(name, rows_of[text] if text else []) for name, text in rows]
+        splits[split] = FileSplit(items, lambda item: _sample(files, item[0], item[1], listed, kind, policy))
+    return Dataset(duplicate_split(splits, about), listed, kind, about)
+
+
+def _pairs(files: Files, notes: list[str], policy: LabelPolicy) -> tuple[Pairs, Yaml | None]:
+    """Return (picture, text) of each split, where data.yaml says or, without it, where the folders' names say; and data.yaml."""
+    name = yaml_file(files)
+    config = read_yaml(files, name) if name else None
+    if config is not None and (named := split_pictures(files, config, notes)):
+        pairs = {split: [(picture, _text_of(files, picture)) for picture in pictures] for split, pictures in named.items()}
+        pairs = {split: rows for split, rows in pairs.items() if any(text for _, text in rows)}
+        if pairs:
+            others = {split: rows for split, rows in _by_folders(files, policy).items() if split}
+            return {**others, **pairs}, config
+    pairs = _by_folders(files, policy)
+    if not pairs:
+        raise DataError(f"data: no pictures with labels in {files.where!r}; {'; '.join(notes) or 'expected images/ and labels/'}")
+    return pairs, config
+
+
+def _text_of(files: Files, picture: str) -> str | None:
+    """Return the text of a picture, as Ultralytics finds it: the last ``images`` of its path becomes ``labels``; else beside it."""
+    stem = picture.rpartition(".")[0]
+    before, images, after = f"/{stem}".rpartition("/images/")
+    candidates = [f"{before}/labels/{after}.txt".lstrip("/")] if images else []
+    return next((text for text in (*candidates, f"{stem}.txt") if files.exists(text)), None)
+
+
+def _by_folders(files: Files, policy: LabelPolicy) -> Pairs:
+    folders = paired_folders(files, ("labels",), (".txt",))
+    pairs: Pairs = {split: paired(files, *both, (".txt",), True, policy) for split, both in folders.items()}
+    return pairs or _beside(files)
+
+
+def _beside(files: Files) -> Pairs:
+    """Return (picture, text) of folders that hold both: labelImg's, ``obj_train_data/`` of darknet and CVAT, Roboflow's ``train/``."""
+    folders = split_folders(files.folders(), files.where)
+    for folder in files.folders():
+        base = folder.lower()
+        if base.startswith("obj_") and base.endswith("_data"):
+            folders[split_of(base)] = folder
+    pairs: Pairs = {}
+    for split, folder in (folders or {"": ""}).items():
+        names = files.listing(folder)
+        if not any(name.lower().endswith(".txt") and _is_labels(name) for name in names):
+            continue
+        pictures = [name for name in names if name.lower().endswith(SUFFIXES)]
+        rows = [(name, _text_of(files, name)) for name in pictures]
+        if any(text for _, text in rows):
+            pairs[split] = rows
+    return pairs
+
+
+def _rows(files: Files, name: str, labels: tuple[Label, ...], key_points: bool, policy: LabelPolicy) -> list[Row]:
+    """Return the objects of a text; boxes are checked when the size of the picture is known."""
+    rows = []
+    for number, line in enumerate(read_text(files, name).splitlines(), 1):
         if not line.strip():
             continue
         where, words = f"{files.path(name)}: line {number}", line.split()
         try:
-            index, values = int(words[0]), [float(word) for word in words[1:]]
+            label, values = int(words[0]), [float(word) for word in words[1:]]
         except ValueError:
-            index, values = -1, []
-        if len(values) != 4:
-            raise DataError(f"{where}: expected 'class cx cy width height', found {line[:80]!r}")
-        check_class(index, labels, where)
-        if max(values) > MOST:
-            raise DataError(f"{where}: expected shares of the picture's width and height, from 0 to 1, found {line[:80]!r} (pixels?)")
-        found.append((where, index, values))
-    return found
+            label, values = -1, []
+        if key_points and len(values) > 4:
+            values = values[:4]
+        if fault := _line_fault(label, values, labels, where, line):
+            policy.handle([fault])
+            continue
+        rows.append(Row(where, label, np.array(values) if len(values) == 4 else np.array(values).reshape(-1, 2)))
+    return rows
 
 
-def _sample(files: Files, name: str, lines: list[tuple[str, int, list[float]]], labels: tuple[Label, ...]) -> Sample:
+def _line_fault(label: int, values: list[float], labels: tuple[Label, ...], where: str, line: str) -> Fault | None:
+    """Return the reason why a line is no box and no polygon."""
+    shown = f"found {line[:80]!r}"
+    if len(values) == 5:
+        return Fault("line with a confidence", f"{where}: {EXPECTED}, {shown} (is the last number a confidence? labels have none)")
+    if len(values) != 4 and (len(values) < 6 or len(values) % 2):
+        points = "; key points need kpt_shape in data.yaml" if len(values) > 6 else ""
+        return Fault(
+            "line that is no box and no polygon", f"{where}: {EXPECTED}, {shown} (a polygon is 'class x1 y1 x2 y2 x3 y3 ...'{points})"
+        )
+    if not 0 <= label < len(labels):
+        return class_fault(label, labels, where)
+    if max(values) > MOST:
+        expected = "expected shares of the picture's width and height, from 0 to 1"
+        return Fault("line in pixels", f"{where}: {expected}, {shown} (pixels?)")
+    return None
+
+
+def _sample(files: Files, name: str, rows: list[Row], labels: tuple[Label, ...], kind: str, policy: LabelPolicy) -> Sample:
     picture = open_picture(files, name)
-    width, height = picture.size
-    rows = [((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height) for _, _, (x, y, w, h) in lines]
-    truth = validate_boxes(rows, [index for _, index, _ in lines], labels, picture.size, [where for where, _, _ in lines])
+    size = np.array(picture.size)
+    if kind == "segments":
+        outlines = [Outline(row.where, row.label, partial(_mask, row)) for row in rows]
+        return Sample(files.path(name), picture, segments_of(picture.size, outlines, labels, files.path(name), policy))
+    boxes = []
+    for row in rows:
+        if row.values.ndim == 2:
+            boxes.append(box_of_points(row.values * size, picture.size))
+        else:
+            centre, half = row.values[:2] * size, row.values[2:] * size / 2
+            boxes.append((*(centre - half), *(centre + half)))
+    truth = validate_boxes(boxes, [row.label for row in rows], labels, picture.size, [row.where for row in rows], policy=policy)
     return Sample(files.path(name), picture, truth)
 
 
-def class_names(files: Files) -> list[str]:
-    """Return ``names`` of data.yaml (a list, or numbers from 0 with a name each), or the lines of classes.txt."""
-    name = next(name for name in NAMES if files.exists(name))
-    text = _text(files, name)
-    if name == "classes.txt":
-        names = [line.strip() for line in text.splitlines() if line.strip()]
-    else:
-        names = _yaml_names(text, files.path(name))
+def _mask(row: Row, height: int, width: int) -> np.ndarray:
+    if row.values.ndim == 1:
+        message = f"{row.where}: a box; expected a polygon, since boxes alone cannot give segments"
+        raise BadLabelError([Fault("box without outline", message)])
+    if not np.isfinite(row.values).all():
+        raise DataError(f"{row.where}: expected a polygon of finite numbers")
+    return fill_polygon(row.values * (width, height), height, width)
+
+
+def class_names(files: Files, config: Yaml | None = None) -> list[str]:
+    """Return ``names`` of data.yaml, or the lines of a list of names.
+
+    Raises:
+        DataError: for no name, or one that occurs twice.
+    """
+    name = config.name if config else _list_name(files)
+    if name is None:
+        raise DataError(f"data: no class names in {files.where!r}; expected data.yaml with names, or classes.txt with a name a line")
+    lines = config.names if config else [line.strip() for line in read_text(files, name).splitlines()]
+    names = [line for line in lines if line]
     if not names:
         raise DataError(f"{files.path(name)}: no class names")
     if len(set(names)) < len(names):
-        raise DataError(f"{files.path(name)}: the class {next(one for one in names if names.count(one) > 1)!r} occurs twice")
+        raise DataError(f"{files.path(name)}: the class {next(name for name in names if names.count(name) > 1)!r} occurs twice")
     return names
 
 
-def _yaml_names(text: str, where: str) -> list[str]:
-    """Return the names as they are written: PyYAML's tree keeps ``no`` and ``007`` as text and shows keys that occur twice."""
+def _list_name(files: Files) -> str | None:
+    """Return the list of names, at the root, in a folder of labels or in that of a split."""
+    folders = [
+        folder for split in split_folders(files.folders(), files.where).values() for folder in (split, f"{split}/labels", f"labels/{split}")
+    ]
+    places = [*LISTS, *(f"{folder}/{name}" for folder in folders for name in ("_darknet.labels", "classes.txt"))]
+    return next((name for name in places if files.exists(name)), None)
+
+
+def fit(files: Files) -> Fit:
+    """Score a folder: names of classes and texts of objects."""
+    problem = "pictures in images/ and texts of the same names in labels/"
     try:
-        root = yaml.compose(text, yaml.SafeLoader)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise DataError(f"{where}: expected YAML, found {' '.join(str(error).split())[:200]}") from None
-    pairs = root.value if isinstance(root, yaml.MappingNode) else []
-    values = [value for key, value in pairs if key.value == "names"]
-    if len(values) != 1:
-        raise DataError(
-            f"{where}: expected 'names:' with the classes once; found it {len(values)} times (or write them into classes.txt, a line each)"
-        )
-    names = values[0]
-    rows = [value for _, value in names.value] if isinstance(names, yaml.MappingNode) else names.value
-    numbers = [key.value for key, _ in names.value] if isinstance(names, yaml.MappingNode) else None
-    if numbers is not None and numbers != [str(number) for number in range(len(rows))]:
-        raise DataError(f"{where}: expected names as '- name' or '0: name', '1: name' ... from 0 without gaps, found {numbers[:5]}")
-    if isinstance(names, yaml.ScalarNode) or not all(isinstance(row, yaml.ScalarNode) and row.value for row in rows):
-        raise DataError(f"{where}: 'names:' is written in a way not understood; write the classes into classes.txt, a line each")
-    return [row.value for row in rows]
+        names = yaml_file(files) or _list_name(files)
+        with_text = any(_is_labels(text) for rows in _by_folders(files, LabelPolicy("skip")).values() for _, text in rows)
+        if names and not with_text and names.lower().endswith(SUFFIX):
+            with_text = bool(_pairs(files, [], LabelPolicy("skip"))[0])
+    except DataError as error:
+        names, with_text, problem = "data.yaml", False, str(error)
+    if names and with_text:
+        return Fit(1.0)
+    if with_text:
+        return Fit(0.4, "pictures with .txt files", "the class names: data.yaml with names, or classes.txt with a name a line")
+    return Fit(0.2, str(names), problem) if names else Fit()
 
 
-def _text(files: Files, name: str) -> str:
-    try:
-        return files.read(name).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{files.path(name)}: expected UTF-8, found byte {error.object[error.start]:#04x} at {error.start}") from None
-
-
-def _is_yolo(files: Files) -> bool:
-    if not any(files.exists(name) for name in NAMES):
-        return False
-    return any(name.endswith(".txt") for _, labels in paired_folders(files).values() for name in files.listing(labels))
+def _is_labels(text: str | None) -> bool:
+    return text is not None and text.rpartition("/")[2].lower() not in NO_LABELS
 
 
 READER = Reader(
     "YOLO",
-    "data.yaml or classes.txt, images/ and labels/*.txt (or train/images, images/train ...)",
-    ("boxes",),
-    _is_yolo,
+    "data.yaml, classes.txt or obj.names; images/ and labels/*.txt (or train/images, images/train ...), or texts beside the pictures",
+    ("boxes", "segments"),
+    fit,
     open_yolo,
 )
