@@ -71,7 +71,7 @@ def main() -> None:
         x, labels = batches[step]
         images, classes = torch.from_numpy(x).permute(0, 3, 1, 2), torch.from_numpy(labels).long()
         for run in made.values():
-            run.step(images, classes, recipe.rate(step, args.steps))
+            run.step(images, classes, recipe.lr_at(step, args.steps))
         if (step + 1) % every == 0:
             losses = {name: torch.tensor(run.losses) for name, run in made.items()}
             shown = ", ".join(f"{name} {float(one[-every:].mean()):.4f}" for name, one in losses.items())

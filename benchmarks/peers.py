@@ -55,7 +55,7 @@ def reaching(spec: Model, factor: int) -> Model:
     """`spec` with position tables that many times as long."""
 
     def block(one):
-        return replace(one, attention=replace(one.attention, positions=factor * one.attention.positions))
+        return replace(one, attention=replace(one.attention, max_length=factor * one.attention.max_length))
 
     stages = tuple(replace(stage, blocks=tuple(map(block, stage.blocks))) for stage in spec.backbone.stages)
     return replace(spec, backbone=replace(spec.backbone, stages=stages))

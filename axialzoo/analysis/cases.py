@@ -140,7 +140,7 @@ def extend_tables(spec: Model, size: tuple[int, int]) -> Model:
         if attention is None:
             return block
         wanted = next(sides) if attention.span is None else min(next(sides), attention.span)
-        return replace(block, attention=replace(attention, positions=max(attention.positions, wanted)))
+        return replace(block, attention=replace(attention, max_length=max(attention.max_length, wanted)))
 
     return replace(spec, backbone=spec.backbone.map_blocks(change))
 

@@ -43,7 +43,7 @@ def run(
       axialzoo train cifar10 --data cifar10 --out runs/first --resume --epochs 20
       axialzoo train cifar10 --data photos --check --set augment=resized_crop
       axialzoo train cifar10 --data photos --out runs/mine --framework keras --epochs 3 --set augment=resized_crop
-      axialzoo train cifar10 --data photos --out runs/tuned --set augment=resized_crop --set start=axial_resnet_cifar10
+      axialzoo train cifar10 --data photos --out runs/tuned --set augment=resized_crop --set init_from=axial_resnet_cifar10
       axialzoo train nuclei --data shards --out runs/shards
       KERAS_BACKEND=jax axialzoo train cifar10 --data cifar10 --out runs/shared --framework keras --devices 2
       accelerate launch --num_processes 2 -m axialzoo train cifar10 --data cifar10 --out runs/two

@@ -77,7 +77,8 @@ def split_of(metrics: Mapping[str, Any]) -> tuple[str, int | None]:
 def _base(config: Config) -> str | None:
     """What the recipe started from, where that lies on the Hub."""
     recipe = config.provenance.get("recipe")
-    start = recipe.get("start") if isinstance(recipe, Mapping) else None
+    recipe = recipe if isinstance(recipe, Mapping) else {}
+    start = recipe.get("init_from") or recipe.get("start")  # `start` is the name of then in provenance before version 3
     given = config.provenance.get("base_model") or start
     found = HUB_ID.fullmatch(given) if isinstance(given, str) else None
     return found["repo"] if found else None

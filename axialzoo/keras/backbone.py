@@ -75,7 +75,7 @@ class Extractor(keras.Model):
             channels = stage.channels
             features.append(x)
         outputs = list(features)
-        for index, (fused, stage) in enumerate(zip(backbone.fusions(), backbone.neck)):
+        for index, (fused, stage) in enumerate(zip(backbone.neck_inputs(), backbone.neck)):
             x, memory = fused_stage(features, memory, images, fused, stage, backbone, f"neck.{index}", dtype)
             features.append(x)
             if stage.endpoint or index + 1 == len(backbone.neck):

@@ -147,7 +147,7 @@ class Backbone:
         """Number of endpoints of stem and stages, which come before those of the neck."""
         return len(self.stages) + self.stem_is_endpoint
 
-    def fusions(self) -> list[list[NeckInput]]:
+    def neck_inputs(self) -> list[list[NeckInput]]:
         """What each step of the neck fuses: the output before, then the last two features at its stride, older first.
 
         Of the stem and the stages only the last at each stride counts; every step of the neck adds one. `Fused.index` counts
@@ -159,12 +159,12 @@ class Backbone:
             NeckInput(index, one["num_chs"], one["reduction"]) for index, one in enumerate(self.feature_info()[: self.num_stage_endpoints])
         ]
         at_stride = {feature.stride: [feature] for feature in features}
-        last, fusions = features[-1], []
+        last, inputs = features[-1], []
         for index, stage in enumerate(self.neck, len(features)):
-            fusions.append([last, *at_stride.get(stage.stride, [])[-2:]] if stage.fuse else [last])
+            inputs.append([last, *at_stride.get(stage.stride, [])[-2:]] if stage.fuse else [last])
             last = NeckInput(index, stage.outputs, stage.stride)
             at_stride[stage.stride] = [*at_stride.get(stage.stride, [])[: None if stage.fuse else -1], last]
-        return fusions
+        return inputs
 
     def map_blocks(self, change: Callable[[Block], Block]) -> Backbone:
         """The same with each block, in the order in which they run, as `change` makes it."""

@@ -52,10 +52,12 @@ def with_kind(backbone: Backbone, kind: str) -> Backbone:
             fields["shifted"] = attending % 2 == 1
         attending += 1
         old = block.attention
-        kept = {name: getattr(old, name) for name in ("key_channels", "value_channels", "heads", "positions", "long_axis", "downsample")}
+        kept = {
+            name: getattr(old, name) for name in ("key_channels", "value_channels", "heads", "max_length", "beyond_tables", "downsample")
+        }
         attention = Attention(**{**kept, **fields})
         if attention.kind in ("local", "window"):  # tables of what can be seen
-            attention = replace(attention, positions=attention.reach(attention.positions) + 1)
+            attention = replace(attention, max_length=attention.reach(attention.max_length) + 1)
         return replace(block, kind="axial" if attention.kind == "axial" else "attention", attention=attention)
 
     changed = backbone.map_blocks(change)

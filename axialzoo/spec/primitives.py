@@ -89,7 +89,7 @@ class Layer:
         inputs, outputs: Channels.
         stride: Total stride, rows and columns, of what it *produces*: its height is ``ceil(height / stride[0])``. None for
             a layer that runs once an image, on a mean over all positions.
-        again: Further strides at which the same weights run.
+        shared_strides: Further strides at which the same weights run.
     """
 
     op: ClassVar[str]
@@ -97,7 +97,7 @@ class Layer:
     inputs: int
     outputs: int
     stride: tuple[int, int] | None = (1, 1)
-    again: tuple[tuple[int, int], ...] = ()
+    shared_strides: tuple[tuple[int, int], ...] = ()
 
     def tensors(self) -> Iterator[Parameter]:
         """What a checkpoint holds of it, in order."""
@@ -109,7 +109,7 @@ class Layer:
 
     def cost(self, size: tuple[int, int]) -> LayerCost:
         """In a model whose input has `size` (height, width)."""
-        positions = sum(_positions(size, stride) for stride in (self.stride, *self.again))
+        positions = sum(_positions(size, stride) for stride in (self.stride, *self.shared_strides))
         return LayerCost(positions * self.macs_per_position(), 0, 4 * positions * self.outputs)
 
 
@@ -245,14 +245,16 @@ def attended_pairs(attention: Attention, size: tuple[int, int], axis: int | None
     arXiv:2003.07853, Table 1, come out.
     """
     if attention.kind == "local":
-        return size[0] * size[1] * (2 * attention.reach(attention.positions) + 1) ** 2
+        return size[0] * size[1] * (2 * attention.reach(attention.max_length) + 1) ** 2
     pairs = [Window.of(side, attention).pairs for side in size]
     return pairs[0] * pairs[1] if axis is None else pairs[axis] * size[1 - axis]
 
 
-def conv_norm(name: str, inputs: int, outputs: int, kernel: int, stride: int | None, again: tuple[int, ...] = ()) -> Iterator[Layer]:
+def conv_norm(
+    name: str, inputs: int, outputs: int, kernel: int, stride: int | None, shared_strides: tuple[int, ...] = ()
+) -> Iterator[Layer]:
     """A convolution without bias and its norm, ``NAME.conv`` and ``NAME.norm``."""
-    at, more = None if stride is None else (stride, stride), tuple((one, one) for one in again)
+    at, more = None if stride is None else (stride, stride), tuple((one, one) for one in shared_strides)
     yield Conv(f"{name}.conv", inputs, outputs, at, more, kernel)
     yield BatchNorm(f"{name}.norm", outputs, outputs, at, more)
 

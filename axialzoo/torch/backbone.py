@@ -70,7 +70,7 @@ class Extractor(nn.Module):
             self.stages.append(ResidualStage(channels, stage, backbone))
             channels = stage.channels
         self.neck = nn.ModuleList()
-        for fused, stage in zip(backbone.fusions(), backbone.neck):
+        for fused, stage in zip(backbone.neck_inputs(), backbone.neck):
             self.neck.append(FeatureFusionStage(fused, stage, backbone))
         for number, block in enumerate(one for one in self.modules() if isinstance(one, ResidualBlock)):
             block.number = number

@@ -94,7 +94,7 @@ class FoldedAxialAttention(Folded):
         super().__init__()
         spec = source.spec
         self.spec, self.axis, self.fastest, self.relu = spec, source.axis, fastest, relu
-        stretched = spec.long_axis == "interpolate"
+        stretched = spec.beyond_tables == "interpolate"
         attributes = AttentionAttributes.of(spec, source.axis, head_fastest=fastest, interpolate=stretched, relu=relu)
         self.attributes = attributes.flat()
         folded = fold_attention(tensors_of(source), "", spec, source.norm_qkv.eps)

@@ -58,7 +58,6 @@ class Job:
 def changes_of(spec: Model, labels: tuple[Label, ...], recipe: Recipe) -> dict[str, Any]:
     """What the builder of a registered model is told, for the classes of the data."""
     things = [index for index, label in enumerate(labels) if label.thing]
-    told: dict[str, Any] = {"things": things} if spec.head is not None and "things" in spec.head.options() else {}
-    if recipe.reading:
-        told["reading"] = dict(recipe.reading)
-    return {"num_classes": recipe.logits or len(labels), "drop_path": recipe.drop_path, "attention": recipe.attention or None, **told}
+    options: dict[str, Any] = {"things": things} if spec.head is not None and "things" in spec.head.options() else {}
+    options |= {name: dict(changes) for name in ("targets", "postprocess") if (changes := getattr(recipe, name))}
+    return {"num_classes": recipe.logits or len(labels), "drop_path": recipe.drop_path, "attention": recipe.attention or None, **options}

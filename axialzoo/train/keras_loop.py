@@ -66,13 +66,13 @@ class KerasLoop(TrainLoop, keras.callbacks.Callback):
     def __init__(self, job: Job):
         recipe, jit = job.recipe, False if keras.backend.backend() == "tensorflow" else "auto"
         dtype = "mixed_bfloat16" if recipe.precision == "bfloat16" else "float32"
-        model = create_model(recipe.model, recipe.start or False, features_only=False, dtype=dtype, **job.changes)
+        model = create_model(recipe.model, recipe.init_from or False, features_only=False, dtype=dtype, **job.changes)
         keras.callbacks.Callback.__init__(self)
         super().__init__(job)
         self.optimizer = make_optimizer(recipe, self.batches.steps, model)
         model.compile(optimizer=self.optimizer, loss_options=dict(recipe.loss), jit_compile=jit)
         self.optimizer.build(model.trainable_variables)
-        self.average = EMA(model, recipe.average) if recipe.average else None
+        self.average = EMA(model, recipe.ema_decay) if recipe.ema_decay else None
         self.state_file = job.folder / "state.weights.h5"
         self.set_model(model)
 

@@ -84,7 +84,7 @@ class TrainLoop:
         if self.log and (self.step % LOG_EVERY == 0 or self.step == steps):
             values = {name: float(value) for name, value in losses.items()}
             loss = values.pop("total")
-            self._record(loss=loss, **values, learning_rate=recipe.rate(step, steps), size=recipe.size(step, steps))
+            self._record(loss=loss, **values, learning_rate=recipe.lr_at(step, steps), size=recipe.size(step, steps))
             self.bar(self.step, f"loss {loss:.3f}")
         if self.writes_files and not self._is_score_due() and (self.step % self.job.save_every == 0 or self.stop.signal):
             self.check_state()
@@ -126,7 +126,7 @@ class TrainLoop:
 
     def _diverged(self, text: str, step: int) -> DivergedError:
         recipe = self.recipe
-        rate = recipe.rate(step, self.batches.steps)
+        rate = recipe.lr_at(step, self.batches.steps)
         advice = f"a lower learning_rate (--set learning_rate={recipe.learning_rate / 10:g}; it was {rate:g} here)"
         if recipe.precision == "bfloat16":
             advice += ", or --set precision=float32"
@@ -144,7 +144,7 @@ class TrainLoop:
 
     def _is_score_due(self) -> bool:
         epoch, rest = divmod(self.step, self.batches.per_epoch)
-        return self.step == self.batches.steps or (rest == 0 and epoch % self.recipe.score_every == 0)
+        return self.step == self.batches.steps or (rest == 0 and epoch % self.recipe.eval_every == 0)
 
     def _record(self, **values: Any) -> None:
         assert self.log is not None

@@ -19,7 +19,7 @@ from axialzoo.runtime.frameworks import prepare_keras, require_packages
 from axialzoo.spec import Preprocessing, SpecError, adapt, get_entry, to_dict
 from axialzoo.tasks import Task, task_of
 from axialzoo.train.job import Job, changes_of
-from axialzoo.train.recipe import Recipe, load_recipe
+from axialzoo.train.recipe import Recipe, check_renamed, load_recipe
 
 NOTE = "recipe.json"
 EXTENDS = ("epochs",)  # fields that a finished run may be resumed with other values of
@@ -67,7 +67,7 @@ def check_run(
     TrainBatches(training, settings, 0, launched())[0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what starts new is said when the model is built
-        plan_build(settings.model, settings.start or False, **changes_of(spec, found.labels, settings))
+        plan_build(settings.model, settings.init_from or False, **changes_of(spec, found.labels, settings))
     return settings, task, found, known
 
 
@@ -198,8 +198,11 @@ def _check_folder(folder: Path, plain: dict[str, Any], resume: bool) -> None:
         return
     if not resume:
         raise FileExistsError(f"{str(folder)!r} holds a run already; resume it (--resume) or choose another folder")
+    before = json.loads(note.read_text())
+    for fields in (before, before.get("scale_crop", {})):
+        check_renamed(fields, f"{note}: the run was begun by an earlier axialzoo; a recipe")
     defaults = json.loads(json.dumps(to_dict(Recipe(model="", preprocessing=Preprocessing()))))
-    before = {**defaults, **json.loads(note.read_text())}  # of fields that there were not yet when the run was begun
+    before = {**defaults, **before}  # of fields that there were not yet when the run was begun
     differing = sorted(key for key in {*before, *plain} if before.get(key) != plain.get(key) and key not in EXTENDS)
     if differing:
         raise FileExistsError(

@@ -51,7 +51,7 @@ class TorchLoop(TrainLoop):
     def __init__(self, job: Job, accelerator: Accelerator):
         recipe, processes = job.recipe, accelerator.num_processes
         torch.manual_seed(recipe.seed)
-        self.model = model = create_model(recipe.model, recipe.start or False, features_only=False, **job.changes)
+        self.model = model = create_model(recipe.model, recipe.init_from or False, features_only=False, **job.changes)
         model.set_sync_norms(processes > 1)  # several processes train as one does
         self.dtype = torch.float64 if recipe.precision == "float64" else torch.float32
         # one process trains where it is told to, of several each where accelerate puts it; the optimizer's state is made there
@@ -60,7 +60,7 @@ class TorchLoop(TrainLoop):
         model.to(self.device, self.dtype)
         model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # PyTorch's overload of `to` is not declared
         self.optimizer, self.decayed = make_optimizer(recipe, model)
-        self.average = EMA(model, recipe.average) if recipe.average else None
+        self.average = EMA(model, recipe.ema_decay) if recipe.ema_decay else None
         self.accelerator, self.state_file = accelerator, job.folder / "state.pth"
         super().__init__(job, accelerator.process_index, processes)
 
@@ -109,7 +109,7 @@ class TorchLoop(TrainLoop):
         trained.train()
         with self.followed(step):
             for x, targets in prefetched(self.batch, range(step, steps), threads=1):
-                rate = recipe.rate(self.step, steps)
+                rate = recipe.lr_at(self.step, steps)
                 set_lr(optimizer, rate)
                 with deterministic_drop_path(recipe.seed, self.step, accelerator.process_index, processes):
                     images = torch.from_numpy(x).permute(0, 3, 1, 2).to(device, self.dtype)  # (n, 3, H, W), channels last in memory

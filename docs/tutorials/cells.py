@@ -88,5 +88,5 @@ Image.open(sorted(Path("runs/worst").iterdir())[0])
 # %% [markdown]
 # On a stain of yours the network may be worse than on its own: then fine-tune it on your own folder, from these weights:
 #
-#     axialzoo train nuclei --data FOLDER --out runs/cells --set start=axial_deeplab_nuclei --check
+#     axialzoo train nuclei --data FOLDER --out runs/cells --set init_from=axial_deeplab_nuclei --check
 #     axialzoo predict slide.png --model runs/cells/model --tile 512x512 --overlap 64 --out overlay.png

@@ -23,11 +23,11 @@ def test_train_hands_every_setting_over(axialzoo, monkeypatch, tmp_path):
     monkeypatch.setattr(training, "run", run)
     said = axialzoo(
         "train", "cifar10", "--data", "images", "--out", tmp_path, "--resume", "--epochs", "3", "--seed", "0",
-        "--set", "learning_rate=0.05", "--set", "sizes=[[0.5, 24]]", "--set", "precision=bfloat16", "--json",
+        "--set", "learning_rate=0.05", "--set", "progressive_sizes=[[0.5, 24]]", "--set", "precision=bfloat16", "--json",
     )  # fmt: skip
     assert asked == {
         "recipe": "cifar10", "data": "images", "out": str(tmp_path), "framework": "torch", "resume": True, "save_every": 200,
-        "devices": 1, "epochs": 3, "seed": 0, "learning_rate": 0.05, "sizes": ((0.5, 24),), "precision": "bfloat16",
+        "devices": 1, "epochs": 3, "seed": 0, "learning_rate": 0.05, "progressive_sizes": ((0.5, 24),), "precision": "bfloat16",
     }  # fmt: skip
     assert said.json == {"recipe": "cifar10", "framework": "torch", "out": str(tmp_path), "model": str(tmp_path / "model")}
     assert "progress" in said.err  # not on stdout

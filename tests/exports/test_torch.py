@@ -20,7 +20,7 @@ from tests.strategies import weights
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch.export's own
 KINDS = {
     "local tables": Attention(4, 4, 2, 4),
-    "stretched tables": Attention(4, 4, 2, 4, long_axis="interpolate"),
+    "stretched tables": Attention(4, 4, 2, 4, beyond_tables="interpolate"),
     "span": Attention(4, 4, 2, 16, span=5),
     "absolute": Attention(4, 4, 2, 4, encoding="absolute", similarity=("content",), value=("content",)),
     "global": Attention(4, 8, 2, 4, kind="global"),

@@ -16,7 +16,7 @@ from axialzoo.train import evaluate, load_recipe, run
 from axialzoo.train.log import Log
 
 SPLITS = {"train": 8, "val": 3, "test": 2}
-SMALL = {"batch_size": 4, "epochs": 2, "score_every": 1, "sizes": ((1.0, 48),), "loss": {}, "precision": "float32"}
+SMALL = {"batch_size": 4, "epochs": 2, "eval_every": 1, "progressive_sizes": ((1.0, 48),), "loss": {}, "precision": "float32"}
 
 
 @pytest.fixture(scope="module")

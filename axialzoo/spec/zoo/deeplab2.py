@@ -106,7 +106,7 @@ class Arguments:
             kept = 1 - (1 - self.keep) * (round(log2(now)) - 1) / 4 if self.linear else self.keep
             common = {"squeeze_excite": self.squeeze_excite, "drop_path": 1 - kept if now >= self.drop_from else 0.0}
             if now >= self.axial_from > 0:
-                attention = Attention(self.key * filters, self.expansion * filters, positions=255, downsample="slice", span=self.span)
+                attention = Attention(self.key * filters, self.expansion * filters, max_length=255, downsample="slice", span=self.span)
                 made.append(Block("axial", (self.expansion * filters, 4 * filters), stride, attention=attention, **common))
             elif self.kind != "wider_resnet":
                 made.append(Block("bottleneck", (filters, filters, 4 * filters), stride, (rate,), **common))
