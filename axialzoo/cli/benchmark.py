@@ -13,9 +13,9 @@ from axialzoo.cli.shared import Device, Json, Quiet, emit, say, say_if_compiling
 def run(
     model: Annotated[str, typer.Argument(help="A name, name.tag, a folder, or org/repo.", metavar="NAME|FOLDER|ORG/REPO")],
     size: Annotated[str | None, typer.Option(help="Input: SIDE or HEIGHTxWIDTH; default the model's own.")] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help="Cores to compute on; default all.")] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Turns of half a second for each form.")] = 5,
+    repeats: Annotated[int, typer.Option(min=1, help="Turns of half a second for each form.")] = 5,
     framework: Annotated[str | None, typer.Option(help="torch, keras or torch,keras; default all that are installed.")] = None,
     device: Device = "auto",
     as_json: Json = False,
@@ -28,7 +28,7 @@ def run(
 
     Examples:
       axialzoo benchmark axial_resnet50_s
-      axialzoo benchmark axial_resnet_cifar10 --batch 32 --threads 1 --framework torch --json
+      axialzoo benchmark axial_resnet_cifar10 --batch-size 32 --threads 1 --framework torch --json
     """
     from axialzoo.analysis.speed import benchmark
     from axialzoo.runtime.frameworks import choose
@@ -39,7 +39,7 @@ def run(
     with stdout_kept_clean():
         say_if_compiling(quiet)
         found = benchmark(
-            model, size, batch=batch, threads=threads, rounds=rounds, wanted=wanted, told=lambda text: say(text, quiet), device=device
+            model, size, batch=batch_size, threads=threads, rounds=repeats, wanted=wanted, told=lambda text: say(text, quiet), device=device
         )  # fmt: skip
     if as_json:
         emit(found)

@@ -22,10 +22,10 @@ def run(
     span: Annotated[int | None, typer.Option(min=1, help="Odd window of axial_local, in positions; default 15.")] = None,
     train: Annotated[bool, typer.Option("--train", help="A training step (forward and backward) instead of a forward pass.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write compare.json and plots (PNG; needs matplotlib).", metavar="FOLDER")] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
-    rounds: Annotated[int, typer.Option(min=1, help="Short runs of each kind and size, in turn.")] = 3,
-    seconds: Annotated[float, typer.Option(min=1, help="Skip what takes longer, per run.")] = 60,
-    memory: Annotated[float | None, typer.Option(min=0.01, help="GiB; skip what needs more; default 80 % of what is free.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
+    repeats: Annotated[int, typer.Option(min=1, help="Short runs of each kind and size, in turn.")] = 3,
+    timeout: Annotated[float, typer.Option(min=1, help="Skip what takes longer, per run.")] = 60,
+    memory_limit: Annotated[float | None, typer.Option(min=0.01, help="GiB; skip what needs more; default 80 % of what is free.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Of PyTorch; default all cores.")] = None,
     device: Device = "auto",
     force: Force = False,
@@ -59,10 +59,10 @@ def run(
         _check_plotting()
     from axialzoo.analysis.compare import Measuring, Workload, compare
 
-    measuring = Measuring(rounds, seconds, None if memory is None else int(memory * 2**30), threads or 0, device)
+    measuring = Measuring(repeats, timeout, None if memory_limit is None else int(memory_limit * 2**30), threads or 0, device)
     with stdout_kept_clean():
         found = compare(
-            model, names, wanted, Workload(block, span, train, batch), measuring,
+            model, names, wanted, Workload(block, span, train, batch_size), measuring,
             out=out, overwrite=force, told=lambda text: say(text, quiet),
         )  # fmt: skip
     if as_json:

@@ -10,10 +10,10 @@ import typer
 
 from axialzoo.cli.shared import (
     Device,
-    Flip,
+    Hflip,
     Json,
+    NoFused,
     Overlap,
-    Plain,
     Quiet,
     Scales,
     Tile,
@@ -32,19 +32,21 @@ ABOUT = ("images", "seconds", "framework", "backend", "split", "digest", "per_cl
 
 def run(
     source: Annotated[str, typer.Argument(help="A folder, a name with weights, or org/repo.", metavar="FOLDER")],
-    data: Annotated[Path, typer.Option(help="A data set that the README lists, such as CIFAR-10's archives.", metavar="FOLDER")],
+    data: Annotated[
+        Path, typer.Option(help="Data set, such as CIFAR-10's archives; docs/guide/data.md lists the kinds.", metavar="FOLDER")
+    ],
     framework: Annotated[str | None, typer.Option(help="torch or keras; default the first installed.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images computed at once.")] = 32,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many images.")] = None,
     split: Annotated[str | None, typer.Option(help="train, val or test; default test or, without one, val.")] = None,
-    pictures: Annotated[Path | None, typer.Option(help="Draw results beside the truth, worst first.", metavar="FOLDER")] = None,
+    save_vis: Annotated[Path | None, typer.Option(help="Draw results beside the truth, worst first.", metavar="FOLDER")] = None,
     tile: Tile = None,
     overlap: Overlap = None,
-    flip: Flip = False,
+    hflip: Hflip = False,
     scales: Scales = None,
-    examples: Annotated[int, typer.Option(min=0, help="Show so many pictures, from worst to best, in the folder's card.")] = 0,
-    record: Annotated[bool, typer.Option("--record", help="Write the result into the folder's config and card.")] = False,
-    plain: Plain = False,
+    card_examples: Annotated[int, typer.Option(min=0, help="Show so many pictures, from worst to best, in the folder's card.")] = 0,
+    update_card: Annotated[bool, typer.Option("--update-card", help="Write the result into the folder's config and card.")] = False,
+    no_fused: NoFused = False,
     device: Device = "auto",
     as_json: Json = False,
     quiet: Quiet = False,
@@ -54,23 +56,28 @@ def run(
     Examples:
       axialzoo evaluate axial_resnet_cifar10 --data cifar10
       axialzoo evaluate ./folder --data photos --framework keras --json
-      axialzoo evaluate runs/cifar10/model --data cifar10 --record
-      axialzoo evaluate runs/nuclei/model --data nuclei --pictures worst/
+      axialzoo evaluate runs/cifar10/model --data cifar10 --update-card
+      axialzoo evaluate runs/nuclei/model --data nuclei --save-vis worst/
       axialzoo evaluate runs/nuclei/model --data nuclei --hflip --scales 0.75,1,1.25 --json
-      axialzoo evaluate runs/nuclei/model --data nuclei --split val --examples 6
+      axialzoo evaluate runs/nuclei/model --data nuclei --split val --card-examples 6
     """
     from axialzoo import train as training
     from axialzoo.runtime.frameworks import choose
 
     (name,) = choose_one(framework, choose) if framework else choose(None)
     with stdout_kept_clean():
-        if not plain:
+        if not no_fused:
             say_if_compiling(quiet)
-        more: dict[str, Any] = {"split": split, "pictures": pictures, "examples": examples, **tta_options(tile, overlap, flip, scales)}
+        more: dict[str, Any] = {
+            "split": split,
+            "save_vis": save_vis,
+            "card_examples": card_examples,
+            **tta_options(tile, overlap, hflip, scales),
+        }
         found: dict[str, Any] = training.evaluate(
-            source, data, framework=name, batch_size=batch_size, limit=limit, optimize=not plain, device=device, **more
+            source, data, framework=name, batch_size=batch_size, limit=limit, optimize=not no_fused, device=device, **more
         )
-        if record:
+        if update_card:
             training.write_metrics(source, found, data)
     if as_json:
         emit({"source": source, **found})

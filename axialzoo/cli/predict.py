@@ -13,11 +13,11 @@ from axialzoo.cli.object_files import ObjectFiles
 from axialzoo.cli.predict_batch import BATCHES, run_batch
 from axialzoo.cli.shared import (
     Device,
-    Flip,
     Force,
+    Hflip,
     Json,
+    NoFused,
     Overlap,
-    Plain,
     Quiet,
     Scales,
     Tile,
@@ -52,9 +52,9 @@ def run(
     channel: Annotated[int | None, typer.Option(min=1, help="Channel to read as a grey picture; default all.")] = None,
     tile: Tile = None,
     overlap: Overlap = None,
-    flip: Flip = False,
+    hflip: Hflip = False,
     scales: Scales = None,
-    plain: Plain = False,
+    no_fused: NoFused = False,
     device: Device = "auto",
     workers: Annotated[int | None, typer.Option(min=1, help="In batches: processes; default one a core.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="In batches: of each worker; default 1.")] = None,
@@ -99,8 +99,8 @@ def run(
             raise ValueError(
                 f"{', '.join(named)}: not of predictions in batches; expected an --out that is a picture or a folder, found {out}"
             )
-        how = {"framework": framework, "optimize": not plain, "device": device, "top": top, "overwrite": force, **batch}
-        run_batch(images, model, out, how, tta_options(tile, overlap, flip, scales), as_json=as_json, quiet=quiet)
+        how = {"framework": framework, "optimize": not no_fused, "device": device, "top": top, "overwrite": force, **batch}
+        run_batch(images, model, out, how, tta_options(tile, overlap, hflip, scales), as_json=as_json, quiet=quiet)
         return
     if batch:
         given = ", ".join(f"--{name}" for name in batch)
@@ -112,7 +112,7 @@ def run(
     from axialzoo.runtime.predict import pictures_in, predict_files, prediction_json
     from axialzoo.tasks import tta_from_options
 
-    asked = tta_from_options(**tta_options(tile, overlap, flip, scales))
+    asked = tta_from_options(**tta_options(tile, overlap, hflip, scales))
     with stdout_kept_clean():
         paths = pictures_in(images)
         targets = [] if out is None else output_paths(out, paths, several=len(paths) > 1 or images[0].is_dir(), force=force)
@@ -122,9 +122,9 @@ def run(
         objects.check(checkpoint.config, names, named)
         if shared := {*targets} & {*objects.masks, table_out}:
             raise ValueError(f"{shared.pop()}: --out and --masks or --table name one file; expected a file for each")
-        if not plain:
+        if not no_fused:
             say_if_compiling(quiet)
-        runners = [Runner(checkpoint, name, optimize=not plain, device=device) for name in names]
+        runners = [Runner(checkpoint, name, optimize=not no_fused, device=device) for name in names]
     config, predictions, drawn, skipped = checkpoint.config, [], [], []
     for index, one in enumerate(predict_files(runners, paths, tta=asked, page=page, channel=channel)):
         if one.picture is None:

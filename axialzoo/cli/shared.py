@@ -14,19 +14,20 @@ from typing import Annotated, Any
 
 import typer
 
+from axialzoo.cli.renamed import Command
 from axialzoo.errors import EXPECTED, as_text
 from axialzoo.files import printable
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing besides the result.")]
-Plain = Annotated[bool, typer.Option("--plain", help="Compute as in training: without the faster form for inference.")]
+NoFused = Annotated[bool, typer.Option("--no-fused", help="Compute as in training: without the faster form for inference.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there already; never an input.")]
 Device = Annotated[
     str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps; auto is the accelerator that the framework finds.", metavar="DEVICE")
 ]
 Tile = Annotated[str | None, typer.Option(help="Cut large pictures into overlapping tiles, such as 513x513.", metavar="HEIGHTxWIDTH")]
 Overlap = Annotated[int | None, typer.Option(min=0, help="Pixels that tiles share; default a quarter of the tile.")]
-Flip = Annotated[bool, typer.Option("--hflip", help="Look at the mirrored picture too, and take the mean.")]
+Hflip = Annotated[bool, typer.Option("--hflip", help="Look at the mirrored picture too, and take the mean.")]
 Scales = Annotated[str | None, typer.Option(help="Look at these sizes and take the mean, such as 0.75,1,1.25.", metavar="LIST")]
 
 
@@ -50,7 +51,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable], Callable]:
                 say(f"error: {as_text(error)}")
                 raise typer.Exit(1) from None
 
-        return app.command(name, help=_help(function))(guarded)
+        return app.command(name, cls=Command, help=_help(function))(guarded)
 
     return register
 
@@ -68,13 +69,13 @@ def _help(function: Callable) -> str:
     return inspect.cleandoc(function.__doc__ or "").replace("\n\nExamples:", "\n\n\b\nExamples:")
 
 
-def tta_options(tile: str | None, overlap: int | None, flip: bool, scales: str | None) -> dict[str, Any]:
+def tta_options(tile: str | None, overlap: int | None, hflip: bool, scales: str | None) -> dict[str, Any]:
     """What ``--tile``, ``--overlap``, ``--hflip`` and ``--scales`` ask for, as `axialzoo.tasks.tta_from_options` takes it.
 
     Raises:
         ValueError: for scales that are no numbers.
     """
-    found: dict[str, Any] = {"tile": tile, "overlap": overlap, "hflip": flip}
+    found: dict[str, Any] = {"tile": tile, "overlap": overlap, "hflip": hflip}
     if scales is None:
         return found
     try:

@@ -61,8 +61,8 @@ def laid_out(x: np.ndarray, last: bool) -> np.ndarray:
     return np.ascontiguousarray(x if last else x.transpose(0, 3, 1, 2))
 
 
-def record_program(model: Any, x: Any, any_size: bool, axis: int) -> Any:
-    """The model as torch.export records it, of any batch and, where `any_size`, any height and width, which are `axis` and the next.
+def record_program(model: Any, x: Any, dynamic_shapes: bool, axis: int) -> Any:
+    """The model as torch.export records it, of any batch and, where `dynamic_shapes`, any height and width, which are `axis` and the next.
 
     Where heights and widths are free, nothing is asked of any size meanwhile: what would be a guess about it becomes the way that
     serves every size.
@@ -70,9 +70,11 @@ def record_program(model: Any, x: Any, any_size: bool, axis: int) -> Any:
     import torch
 
     symbolic: Any = importlib.import_module("torch.fx.experimental._config")  # no public name says so
-    free = {one: torch.export.Dim.DYNAMIC for one in ((0, axis, axis + 1) if any_size else (0,))}  # from the least size that strides leave
+    free = {
+        one: torch.export.Dim.DYNAMIC for one in ((0, axis, axis + 1) if dynamic_shapes else (0,))
+    }  # from the least size that strides leave
     shapes = ((free,),) if _takes_any(model) else (free,)
-    with torch.no_grad(), symbolic.patch(backed_size_oblivious=any_size):
+    with torch.no_grad(), symbolic.patch(backed_size_oblivious=dynamic_shapes):
         return torch.export.export(model, (x,), dynamic_shapes=shapes, strict=False, prefer_deferred_runtime_asserts_over_guards=True)
 
 

@@ -44,8 +44,8 @@ def evaluate(
     batch_size: int = 32,
     limit: int | None = None,
     split: str | None = None,
-    pictures: str | Path | None = None,
-    examples: int = 0,
+    save_vis: str | Path | None = None,
+    card_examples: int = 0,
     optimize: bool = True,
     device: str = AUTO,
     on_result: Callable[[Prediction], None] | None = None,
@@ -60,10 +60,10 @@ def evaluate(
         batch_size: Images at once.
         limit: Only the first so many images.
         split: Which images: ``"train"``, ``"val"`` or ``"test"``.
-        pictures: Folder for pictures of results beside the truth, worst first.
-        examples: So many pictures, from the worst to the best, go into the card of the folder `source`; of each kind, where the data
+        save_vis: Folder for pictures of results beside the truth, worst first.
+        card_examples: So many pictures, from the worst to the best, go into the card of the folder `source`; of each kind, where the data
             name kinds: see :func:`axialzoo.train.examples.put_examples`.
-        seen: Called with every sample and its result.
+        on_result: Called with every sample and its result.
         tta: ``tile``, ``overlap``, ``hflip``, ``scales``: see :func:`axialzoo.tasks.tta_from_options`. By default one look at the whole.
 
     Returns:
@@ -80,8 +80,8 @@ def evaluate(
     task = task_of(config.spec.head)
     check_tta(task.name, task.supported_tta, asked)
     require_packages("the metric", task.metric_packages(config.spec))
-    if examples and not Path(source).is_dir():
-        raise FileNotFoundError(f"examples: expected the folder of a checkpoint, whose card can be written, found {str(source)!r}")
+    if card_examples and not Path(source).is_dir():
+        raise FileNotFoundError(f"card_examples: expected the folder of a checkpoint, whose card can be written, found {str(source)!r}")
     found = open_data(data, task.annotation_type)
     wanted = (split,) if split else ("test", "val")
     samples, name = found.split(*wanted), next(one for one in wanted if one in found.splits)
@@ -98,17 +98,17 @@ def evaluate(
             scored = replace(scored, kind=metric.last_kind)
             if on_result is not None:
                 on_result(scored)
-            if pictures is not None or examples:
+            if save_vis is not None or card_examples:
                 kept.append((_own_figure(task, config, labels, scored), scored))
             bar(done, "")
             limited += bool(getattr(scored.result, "warnings", ()))
     about: dict[str, Any] = {"images": total, "seconds": round(timed.seconds, 3), "framework": runner.framework, "backend": runner.backend}
     if limited:
         about["warnings"] = [f"{limited} of {total} pictures reached the model's limit of objects: see axialzoo predict --json"]
-    if pictures is not None:
-        write_pictures(Path(pictures), kept, task, config.model)
-    if examples:
-        put_examples(Path(source), kept, task, split=name, count=examples)
+    if save_vis is not None:
+        write_pictures(Path(save_vis), kept, task, config.model)
+    if card_examples:
+        put_examples(Path(source), kept, task, split=name, count=card_examples)
     return {**metric.compute(), **asked.asked, **about, "split": name, "digest": config.digest}
 
 

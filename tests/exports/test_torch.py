@@ -43,12 +43,12 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_any_size_of_every_kind_of_attention(kind, tmp_path):
+def test_dynamic_shapes_of_every_kind_of_attention(kind, tmp_path):
     spec = spec_of(KINDS[kind])
     save_checkpoint(
         tmp_path / "folder", replace(small.CONFIG, spec=spec), {key: np.clip(one, -3, 3) for key, one in weights(spec, 0).items()}
     )
-    done = export_model(tmp_path / "folder", tmp_path / "model.pt2", any_size=True)
+    done = export_model(tmp_path / "folder", tmp_path / "model.pt2", dynamic_shapes=True)
     sizes = {(probe["height"], probe["width"]) for probe in done["compared"]}
     assert len(sizes) == 7 and done["sizes"] == "any" and max(probe["error"] for probe in done["compared"]) < 1e-5
     sides = [side for size in sizes for side in size]
@@ -69,7 +69,7 @@ def test_windows_that_are_recorded_wrong_are_refused_and_leave_nothing(folder, t
         dynamic_window.SymbolicWindow, "of", classmethod(lambda cls, length, spec: replace(right(cls, length, spec), reach=1))
     )
     with pytest.raises(ExportError, match=r"model.pt2: at batch \d and \d+ x \d+ differs from its original by"):
-        export_model(folder, tmp_path / "model.pt2", any_size=True)
+        export_model(folder, tmp_path / "model.pt2", dynamic_shapes=True)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -175,8 +175,8 @@ def test_analysis_runs_there(gpu, axialzoo, command):
     name = SHIPPED[0]
     words = {
         "explain": ("explain", name, PHOTOS / "chelsea.jpg", "--point", "120,80"),
-        "compare": ("compare", name, "--kinds", "axial", "--sizes", "16,32", "--rounds", "1"),
-        "benchmark": ("benchmark", name, "--framework", "torch", "--rounds", "1"),
+        "compare": ("compare", name, "--kinds", "axial", "--sizes", "16,32", "--repeats", "1"),
+        "benchmark": ("benchmark", name, "--framework", "torch", "--repeats", "1"),
     }[command]
     said = axialzoo(*words, "--device", gpu, "--json")
     assert said.code == 0, said.err

@@ -79,7 +79,7 @@ def test_the_learning_curve_shows_the_figure(trained, tmp_path):
 
 def test_pictures_are_ordered_by_their_own_figure(scenes, trained, tmp_path):
     found = []
-    result = evaluate(trained / "model", scenes, pictures=tmp_path / "worst", on_result=found.append)
+    result = evaluate(trained / "model", scenes, save_vis=tmp_path / "worst", on_result=found.append)
     names = sorted(path.name for path in (tmp_path / "worst").iterdir())
     figures = [float(name.split("_")[1]) for name in names]
     assert len(figures) == result["images"] == SPLITS["test"] and figures == sorted(figures)
