@@ -35,23 +35,24 @@ def run(
     from axialzoo.runtime.verify import targets
 
     names = None if framework is None else choose(framework)
-    wanted = [place for place in targets() if names is None or place.framework in names]
+    selected = [place for place in targets() if names is None or place.framework in names]
     with stdout_kept_clean():
         say_if_compiling(quiet)
-        found = benchmark(
-            model, size, batch=batch_size, threads=threads, rounds=repeats, wanted=wanted, told=lambda text: say(text, quiet), device=device
+        report = benchmark(
+            model, size, batch=batch_size, threads=threads, rounds=repeats, wanted=selected, device=device,
+            told=lambda text: say(text, quiet),
         )  # fmt: skip
     if as_json:
-        emit(found)
+        emit(report)
     else:
-        show(*_tables(found))
+        show(*_tables(report))
 
 
-def _tables(found: dict[str, Any]) -> list[Any]:
-    height, width = found["size"]
-    title = f"{found['model']} ({found['weights']}), {found['batch']} of {height}x{width}, {found['threads']} core(s)"
+def _tables(report: dict[str, Any]) -> list[Any]:
+    height, width = report["size"]
+    title = f"{report['model']} ({report['weights']}), {report['batch']} of {height}x{width}, {report['threads']} core(s)"
     shown = table("form", ">time", ">quartiles", ">processor", ">images/s", ">speedup", "", title=title)
-    for run in found["runs"]:
+    for run in report["runs"]:
         if not run["ok"]:
             shown.add_row(run["name"], "-", "-", "-", "-", "-", run["detail"])
             continue
@@ -60,4 +61,4 @@ def _tables(found: dict[str, Any]) -> list[Any]:
             run["name"], milliseconds(run["seconds"]), f"{milliseconds(low)} to {milliseconds(high)}", milliseconds(run["cpu_seconds"]),
             f"{run['images_per_second']:,.1f}", f"{run['speedup']:.2f}", run["detail"],
         )  # fmt: skip
-    return [shown, f"CPU kernel: {found['kernel']['path']}, {found['kernel']['reason']}"]
+    return [shown, f"CPU kernel: {report['kernel']['path']}, {report['kernel']['reason']}"]

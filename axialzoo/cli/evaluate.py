@@ -74,25 +74,25 @@ def run(
             "card_examples": card_examples,
             **tta_options(tile, overlap, hflip, scales),
         }
-        found: dict[str, Any] = training.evaluate(
+        metrics: dict[str, Any] = training.evaluate(
             source, data, framework=name, batch_size=batch_size, limit=limit, optimize=not no_fused, device=device, **more
         )
         if update_card:
-            training.write_metrics(source, found, data)
+            training.write_metrics(source, metrics, data)
     if as_json:
-        emit({"source": source, **found})
+        emit({"source": source, **metrics})
         return
-    for text in found.pop("warnings", ()):
+    for text in metrics.pop("warnings", ()):
         say(f"warning: {text}")
     shown = table("", ">", title=source)
-    for key, value in found.items():
+    for key, value in metrics.items():
         if key not in ABOUT and value is not None:
             shown.add_row(key, _figure(value))
-    shown.add_row(f"{found['split']} images", f"{found['images']:,}")
-    shown.add_row("seconds", f"{found['seconds']:.1f}")
+    shown.add_row(f"{metrics['split']} images", f"{metrics['images']:,}")
+    shown.add_row("seconds", f"{metrics['seconds']:.1f}")
     if not quiet:
-        shown.add_row("framework", name + (f" ({found['backend']})" if found["backend"] else ""))
-    show(shown, *(_rows(name.removeprefix("per_"), found[name]) for name in ("per_class", "per_kind") if found.get(name)))
+        shown.add_row("framework", name + (f" ({metrics['backend']})" if metrics["backend"] else ""))
+    show(shown, *(_rows(name.removeprefix("per_"), metrics[name]) for name in ("per_class", "per_kind") if metrics.get(name)))
 
 
 def _figure(value: Any) -> str:
@@ -101,9 +101,9 @@ def _figure(value: Any) -> str:
 
 def _rows(name: str, figures: Mapping[str, Any]) -> Any:
     """Table with a row for each class or kind and a column for each figure."""
-    rows = {name: one if isinstance(one, Mapping) else {"": one} for name, one in figures.items()}
-    headings = list(dict.fromkeys(key for one in rows.values() for key in one))
+    rows = {name: values if isinstance(values, Mapping) else {"": values} for name, values in figures.items()}
+    headings = list(dict.fromkeys(key for values in rows.values() for key in values))
     shown = table(name, *(f">{heading}" for heading in headings))
-    for name, one in rows.items():
-        shown.add_row(name, *("-" if one.get(key) is None else _figure(one[key]) for key in headings))
+    for name, values in rows.items():
+        shown.add_row(name, *("-" if values.get(key) is None else _figure(values[key]) for key in headings))
     return shown

@@ -65,7 +65,7 @@ def run(
 
 
 def _read(path: Path) -> dict[str, Any]:
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(found, dict) or "digest" not in found:
+    metrics = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(metrics, dict) or "digest" not in metrics:
         raise SpecError(f"--metrics {path}: expected the object that `axialzoo evaluate --json` prints")
-    return found
+    return metrics

@@ -51,20 +51,23 @@ def _list(as_json: bool) -> None:
     from axialzoo.hub.pulled import pulled_dir
 
     if as_json:
-        more = {one.name: {"least_bytes": one.least_bytes, "pulled": pulled_dir(one.name).exists()} for one in OFFICIAL.values()}
-        emit({"weights": [{**vars(one), "published": dict(one.published), **more[one.name]} for one in OFFICIAL.values()]})
+        rows = []
+        for weights in OFFICIAL.values():
+            here = {"least_bytes": weights.least_bytes, "pulled": pulled_dir(weights.name).exists()}
+            rows.append({**vars(weights), "published": dict(weights.published), **here})
+        emit({"weights": rows})
         return
     shown = table("name", "published", ">weights alone", "here", "address, unverified")
-    for one in OFFICIAL.values():
-        figures = ", ".join(f"{key} {100 * value:.1f} %" for key, value in one.published.items())
-        here = "yes" if pulled_dir(one.name).exists() else "no"
-        shown.add_row(one.name, figures or "-", f"{one.least_bytes / 1e6:,.0f} MB", here, one.address)
+    for weights in OFFICIAL.values():
+        figures = ", ".join(f"{key} {100 * value:.1f} %" for key, value in weights.published.items())
+        here = "yes" if pulled_dir(weights.name).exists() else "no"
+        shown.add_row(weights.name, figures or "-", f"{weights.least_bytes / 1e6:,.0f} MB", here, weights.address)
     show(shown)
 
 
 @contextlib.contextmanager
 def _progress(silent: bool) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar where somebody tta, a line each tenth in a file."""
+    """Show a progress bar on a terminal, or a line for each tenth in a file."""
     if silent:
         yield lambda done, total: None
         return

@@ -1,4 +1,4 @@
-"""What the commands share: options, output and errors."""
+"""Options, output and errors that the commands share."""
 
 from __future__ import annotations
 
@@ -70,28 +70,28 @@ def _help(function: Callable) -> str:
 
 
 def tta_options(tile: str | None, overlap: int | None, hflip: bool, scales: str | None) -> dict[str, Any]:
-    """What ``--tile``, ``--overlap``, ``--hflip`` and ``--scales`` ask for, as `axialzoo.tasks.tta_from_options` takes it.
+    """Return ``--tile``, ``--overlap``, ``--hflip`` and ``--scales`` as keyword arguments of `axialzoo.tasks.tta_from_options`.
 
     Raises:
         ValueError: for scales that are no numbers.
     """
-    found: dict[str, Any] = {"tile": tile, "overlap": overlap, "hflip": hflip}
+    options: dict[str, Any] = {"tile": tile, "overlap": overlap, "hflip": hflip}
     if scales is None:
-        return found
+        return options
     try:
-        return {**found, "scales": tuple(float(one) for one in scales.split(","))}
+        return {**options, "scales": tuple(float(scale) for scale in scales.split(","))}
     except ValueError:
         raise ValueError(f"--scales: expected numbers with commas between them, such as 0.75,1,1.25, found {scales!r}") from None
 
 
 def say(text: str, quiet: bool = False) -> None:
-    """A message for people, on stderr, so that stdout holds the result alone."""
+    """Print a message for people on stderr, so that stdout holds the result alone."""
     if not quiet:
         print(printable(text), file=sys.stderr, flush=True)
 
 
 def say_if_compiling(quiet: bool = False) -> None:
-    """What the first use of the CPU kernel waits for."""
+    """Announce that the CPU kernel is compiled, before its first use."""
     from axialzoo.ops.kernels import needs_compiling
 
     if needs_compiling():
@@ -99,7 +99,7 @@ def say_if_compiling(quiet: bool = False) -> None:
 
 
 def emit(data: dict[str, Any]) -> None:
-    """The one JSON object of ``--json``."""
+    """Print the one JSON object of ``--json``."""
     print(json.dumps(_printable(data), indent=2, allow_nan=False, ensure_ascii=False))
 
 
@@ -114,7 +114,7 @@ def _printable(value: Any) -> Any:
 
 @contextlib.contextmanager
 def stdout_kept_clean() -> Iterator[None]:
-    """What frameworks print meanwhile goes to stderr."""
+    """Send what frameworks print to stderr, so that stdout holds the result alone."""
     with contextlib.redirect_stdout(sys.stderr):
         yield
 
@@ -134,11 +134,11 @@ def table(*headings: str, title: str | None = None) -> Any:
     from rich.table import Table
 
     title = None if title is None else printable(title)
-    made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
+    grid = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
     for index, heading in enumerate(headings):
         last = index == len(headings) - 1  # the one that wraps on a narrow terminal
-        made.add_column(heading.lstrip(">"), justify="right" if heading.startswith(">") else "left", no_wrap=not last)
-    return made
+        grid.add_column(heading.lstrip(">"), justify="right" if heading.startswith(">") else "left", no_wrap=not last)
+    return grid
 
 
 def billions(count: float) -> str:

@@ -111,10 +111,10 @@ def _checking(quiet: bool) -> Iterator[Callable[[int, int], None]]:
 def _splits(known: dict[str, dict[str, Any]]) -> Any:
     """A row a split: how many pictures, and how many objects of each class."""
     shown = table("split", ">pictures", "objects")
-    for name, one in known.items():
-        objects = ", ".join(f"{count:,} {label}" for label, count in one.get("objects", {}).items())
-        objects += f" (the same pictures as {one['same_as']})" if "same_as" in one else ""
-        shown.add_row(name, f"{one['pictures']:,}", objects)
+    for name, split in known.items():
+        objects = ", ".join(f"{count:,} {label}" for label, count in split.get("objects", {}).items())
+        objects += f" (the same pictures as {split['same_as']})" if "same_as" in split else ""
+        shown.add_row(name, f"{split['pictures']:,}", objects)
     return shown
 
 

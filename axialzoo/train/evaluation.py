@@ -1,4 +1,4 @@
-"""How good a model is on the test images of a data set."""
+"""Evaluation of a model on the test images of a data set."""
 
 from __future__ import annotations
 
@@ -75,41 +75,41 @@ def evaluate(
         DataError: where the classes of the data are not the model's.
         SpecError: for looks that the model's task does not understand.
     """
-    checkpoint, asked = fetch_checkpoint(source), tta_from_options(**tta)
+    checkpoint, options = fetch_checkpoint(source), tta_from_options(**tta)
     config = checkpoint.config
     task = task_of(config.spec.head)
-    check_tta(task.name, task.supported_tta, asked)
+    check_tta(task.name, task.supported_tta, options)
     require_packages("the metric", task.metric_packages(config.spec))
     if card_examples and not Path(source).is_dir():
         raise FileNotFoundError(f"card_examples: expected the folder of a checkpoint, whose card can be written, found {str(source)!r}")
-    found = open_data(data, task.annotation_type)
-    wanted = (split,) if split else ("test", "val")
-    samples, name = found.split(*wanted), next(one for one in wanted if one in found.splits)
-    check_classes(config, found)
+    dataset = open_data(data, task.annotation_type)
+    names = (split,) if split else ("test", "val")
+    samples, name = dataset.split(*names), next(candidate for candidate in names if candidate in dataset.splits)
+    check_classes(config, dataset)
     total = len(samples) if limit is None else min(limit, len(samples))
-    labels = config.labels or found.labels
-    metric, kept = KindMetrics(lambda: task.metric(config.spec, labels), kinds_of(samples)), []
+    labels = config.labels or dataset.labels
+    metric, ranked = KindMetrics(lambda: task.metric(config.spec, labels), kinds_of(samples)), []
     limited = 0  # pictures of which a limit left objects out
     how: dict[str, Any] = {"compiled": True, "optimize": optimize, "device": device}
     with Runner(checkpoint, framework, backend, **how) as runner, progress("evaluating", total) as bar:
         timed = TimedRunner(runner)
-        for done, scored in enumerate(predict_samples(timed, samples, batch_size, asked, labels, limit), 1):
+        for done, scored in enumerate(predict_samples(timed, samples, batch_size, options, labels, limit), 1):
             metric.update(scored.result, scored.sample.truth)
             scored = replace(scored, kind=metric.last_kind)
             if on_result is not None:
                 on_result(scored)
             if save_vis is not None or card_examples:
-                kept.append((_own_figure(task, config, labels, scored), scored))
+                ranked.append((_own_figure(task, config, labels, scored), scored))
             bar(done, "")
             limited += bool(getattr(scored.result, "warnings", ()))
     about: dict[str, Any] = {"images": total, "seconds": round(timed.seconds, 3), "framework": runner.framework, "backend": runner.backend}
     if limited:
         about["warnings"] = [f"{limited} of {total} pictures reached the model's limit of objects: see axialzoo predict --json"]
     if save_vis is not None:
-        write_pictures(Path(save_vis), kept, task, config.model)
+        write_pictures(Path(save_vis), ranked, task, config.model)
     if card_examples:
-        put_examples(Path(source), kept, task, split=name, count=card_examples)
-    return {**metric.compute(), **asked.asked, **about, "split": name, "digest": config.digest}
+        put_examples(Path(source), ranked, task, split=name, count=card_examples)
+    return {**metric.compute(), **options.asked, **about, "split": name, "digest": config.digest}
 
 
 def predict_samples(
@@ -154,7 +154,7 @@ class KindMetrics:
         per_kind = {}
         for kind in sorted(self.per_kind):
             figures = self.per_kind[kind].compute()
-            per_kind[kind] = {"images": self.pictures[kind], **{name: one for name, one in figures.items() if isinstance(one, float)}}
+            per_kind[kind] = {"images": self.pictures[kind], **{name: value for name, value in figures.items() if isinstance(value, float)}}
         return {**self.all.compute(), **({"per_kind": per_kind} if per_kind else {})}
 
 
@@ -183,10 +183,10 @@ def score(runner: SupportsOutputs, split: Split, batch_size: int = 50) -> dict[s
 
 
 def check_classes(config: Config, data: Dataset) -> None:
-    """Whether the classes of `data` are those that a model tells apart.
+    """Refuse data whose classes are not those of the model.
 
     Raises:
-        DataError: naming both.
+        DataError: naming the classes of both.
     """
     names = tuple(label.name for label in config.labels)
     if (names and names != data.classes) or config.spec.num_labels != len(data.classes):

@@ -114,8 +114,10 @@ class PaddedRunner:
 
     def outputs(self, x: np.ndarray) -> Outputs:
         more = -len(x) % self.devices
-        found = self.runner.outputs(np.concatenate([x, x[:1].repeat(more, 0)]) if more else x)
-        return {name: [one[: len(x)] for one in value] if isinstance(value, list) else value[: len(x)] for name, value in found.items()}
+        outputs = self.runner.outputs(np.concatenate([x, x[:1].repeat(more, 0)]) if more else x)
+        return {
+            name: [level[: len(x)] for level in value] if isinstance(value, list) else value[: len(x)] for name, value in outputs.items()
+        }
 
 
 class Epoch(keras.utils.PyDataset):

@@ -30,7 +30,7 @@ RENAMED = {
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(DataSettings):
-    """How to train a model: the settings of its data, and these.
+    """Settings of a training run: those of its data, and these.
 
     Attributes:
         model: Name in the registry.
@@ -91,11 +91,11 @@ class Recipe(DataSettings):
         require_number("Recipe", "kind_balance", self.kind_balance, 0.0, 1.0)
 
     def lr_at(self, step: int, steps: int) -> float:
-        """The learning rate of step `step` of `steps`."""
+        """Return the learning rate of step `step` of `steps`."""
         return warmup_linear(step, self.learning_rate, self.warmup * steps, steps)
 
     def trains_gates(self, epoch: int) -> bool:
-        """Whether the factors of gated attention are trained in epoch `epoch`, counted from 0."""
+        """Return whether epoch `epoch`, counted from 0, trains the factors of gated attention."""
         return 0 <= self.gate_start <= epoch
 
 
@@ -117,7 +117,7 @@ def list_recipes() -> list[str]:
 
 
 def load_recipe(name: str, **overrides) -> Recipe:
-    """The recipe called `name`, with some of its fields changed; of those that have fields of their own, some of them:
+    """Return the recipe `name` with some of its fields changed; a mapping changes some settings of a field that has settings:
     ``scale_crop={"color_jitter": 0.0}``.
 
     Raises:
@@ -126,7 +126,7 @@ def load_recipe(name: str, **overrides) -> Recipe:
     if name not in list_recipes():
         raise SpecError(f"unknown recipe {name!r}{did_you_mean(name, list_recipes())}; known: {', '.join(list_recipes())}")
     recipe = importlib.import_module(f"axialzoo.train.recipes.{name}").RECIPE
-    known = [one.name for one in fields(Recipe)]
+    known = [item.name for item in fields(Recipe)]
     check_renamed(overrides, f"recipe {name!r}")
     for key in overrides:
         if key not in known:
@@ -150,7 +150,7 @@ def check_renamed(fields: Mapping[str, Any], where: str) -> None:
 
 
 def _merged(name: str, own: Any, value: Any) -> Any:
-    """What a field called `name` becomes: `value`, or `own` settings with those that a mapping names."""
+    """Return the new value of the field `name`: `value`, or the settings `own` with the changes that a mapping names."""
     if is_dataclass(own) and isinstance(value, Mapping):
         check_renamed(value, f"Recipe.{name}")
         return from_dict(type(own), {**to_dict(own), **value}, f"Recipe.{name}")

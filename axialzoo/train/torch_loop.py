@@ -140,5 +140,5 @@ def on_device(targets: Mapping[str, np.ndarray], device: torch.device, dtype: to
     """Targets as tensors, fractions in `dtype` where one is given; maps with channels, (n, H, W, C), as PyTorch has them, (n, C, H, W)."""
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in targets.items()}
     if dtype is not None:
-        tensors = {name: one.to(dtype) if one.is_floating_point() else one for name, one in tensors.items()}
-    return {name: one.permute(0, 3, 1, 2) if one.dim() == 4 else one for name, one in tensors.items()}
+        tensors = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    return {name: tensor.permute(0, 3, 1, 2) if tensor.dim() == 4 else tensor for name, tensor in tensors.items()}
