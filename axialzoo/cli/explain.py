@@ -85,7 +85,8 @@ def run(
 
 
 def _stages(report: dict[str, Any]) -> Any:
-    title = f"{report['model']} ({report['weights']} weights), slot {report['slot']}: class {report['class']}, {100 * report['probability']:.1f} %"
+    name = f"{report['model']} ({report['weights']} weights), slot {report['slot']}"
+    title = f"{name}: class {report['class']}, {100 * report['probability']:.1f} %"
     shown = table("stage", "kind", ">map", ">share of the pixels that it owns", title=title)
     for stage in report["stages"]:
         height, width = stage["map"]

@@ -21,7 +21,7 @@ from axialzoo.runtime.device import AUTO, find_device, keras_device
 from axialzoo.runtime.local import Outputs
 from axialzoo.spec import SpecError
 from axialzoo.train.job import Job
-from axialzoo.train.keras_average import EMA
+from axialzoo.train.keras_ema import EMA
 from axialzoo.train.loop import TrainLoop
 from axialzoo.train.recipe import Recipe, warmup_linear
 
@@ -72,7 +72,7 @@ class KerasLoop(TrainLoop, keras.callbacks.Callback):
         self.optimizer = make_optimizer(recipe, self.batches.steps, model)
         model.compile(optimizer=self.optimizer, loss_options=dict(recipe.loss), jit_compile=jit)
         self.optimizer.build(model.trainable_variables)
-        self.average = EMA(model, recipe.ema_decay) if recipe.ema_decay else None
+        self.ema = EMA(model, recipe.ema_decay) if recipe.ema_decay else None
         self.state_file = job.folder / "state.weights.h5"
         self.set_model(model)
 
@@ -80,19 +80,19 @@ class KerasLoop(TrainLoop, keras.callbacks.Callback):
         """Take over what was saved, if anything; returns the number of steps that are done."""
         if self.state_file.exists():
             self.model.load_weights(self.state_file)
-            if self.average is not None:
-                self.average.load(self.state_file)
+            if self.ema is not None:
+                self.ema.load(self.state_file)
         return int(ops.convert_to_numpy(self.optimizer.iterations))
 
     def save_state(self) -> None:
         with atomic_write(self.state_file) as beside:
             self.model.save_weights(beside)
-            if self.average is not None:
-                self.average.save(beside)
+            if self.ema is not None:
+                self.ema.save(beside)
 
     def is_finite(self) -> bool:
         tensors = [variable.value for variable in (*self.model.variables, *self.optimizer.variables)]
-        tensors += [] if self.average is None else self.average.tensors
+        tensors += [] if self.ema is None else self.ema.tensors
         arrays: list[Any] = [ops.convert_to_numpy(tensor) for tensor in tensors]
         return all(bool(np.isfinite(array).all()) for array in arrays if np.issubdtype(array.dtype, np.floating))
 

@@ -29,12 +29,12 @@ class TrainLoop:
         batches: Training batches by step.
         step: Number of steps that are done.
         model: What is trained; its framework's loop sets it.
-        average: Running average of its weights, or None.
+        ema: Exponential moving average of its weights, or None.
         state_file: What a run is resumed from; its framework's loop sets it.
     """
 
     model: Any
-    average: Any
+    ema: Any
     state_file: Path
 
     def __init__(self, job: Job, process: int = 0, processes: int = 1):
@@ -56,7 +56,7 @@ class TrainLoop:
 
     def finished(self) -> Any:
         """Return the model, or its running average where the recipe has one."""
-        return self.model if self.average is None else self.average.model(self.model)
+        return self.model if self.ema is None else self.ema.model(self.model)
 
     @contextmanager
     def followed(self, step: int) -> Iterator[None]:
@@ -79,8 +79,8 @@ class TrainLoop:
         """
         step, steps, recipe = self.step, self.batches.steps, self.recipe
         self.step += 1
-        if self.average is not None:
-            self.average.update(self.model)
+        if self.ema is not None:
+            self.ema.update(self.model)
         if self.log and (self.step % LOG_EVERY == 0 or self.step == steps):
             values = {name: float(value) for name, value in losses.items()}
             loss = values.pop("total")

@@ -23,7 +23,7 @@ from axialzoo.torch.weights import describe
 from axialzoo.train.job import Job
 from axialzoo.train.loop import TrainLoop
 from axialzoo.train.optimizer import apply_weight_decay, make_optimizer, set_lr
-from axialzoo.train.torch_average import EMA
+from axialzoo.train.torch_ema import EMA
 
 
 def train(job: Job) -> AxialModel[Any] | None:
@@ -60,7 +60,7 @@ class TorchLoop(TrainLoop):
         model.to(self.device, self.dtype)
         model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # PyTorch's overload of `to` is not declared
         self.optimizer, self.decayed = make_optimizer(recipe, model)
-        self.average = EMA(model, recipe.ema_decay) if recipe.ema_decay else None
+        self.ema = EMA(model, recipe.ema_decay) if recipe.ema_decay else None
         self.accelerator, self.state_file = accelerator, job.folder / "state.pth"
         super().__init__(job, accelerator.process_index, processes)
 
@@ -71,17 +71,17 @@ class TorchLoop(TrainLoop):
         state = torch.load(self.state_file, weights_only=True, map_location="cpu")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        if self.average is not None:
-            self.average.load(state["average"])
+        if self.ema is not None:
+            self.ema.load(state["average"])
         return state["step"]
 
     def save_state(self) -> None:
-        held = {} if self.average is None else {"average": self.average.tensors}
+        held = {} if self.ema is None else {"average": self.ema.tensors}
         with atomic_write(self.state_file) as beside:
             torch.save({"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step, **held}, beside)
 
     def is_finite(self) -> bool:
-        tensors = [*self.model.state_dict().values(), *([] if self.average is None else self.average.tensors.values())]
+        tensors = [*self.model.state_dict().values(), *([] if self.ema is None else self.ema.tensors.values())]
         tensors += [value for slots in self.optimizer.state.values() for value in slots.values() if isinstance(value, Tensor)]
         return all(bool(torch.isfinite(tensor).all()) for tensor in tensors if tensor.is_floating_point())
 

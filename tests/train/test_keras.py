@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tests.train.test_average import DECAY, VALUES, averaged
 
 from axialzoo.checkpoint import load_checkpoint
 from axialzoo.train import evaluate, run
-from axialzoo.train.torch_average import EMA
-from tests.train.test_average import DECAY, VALUES, averaged
+from axialzoo.train.torch_ema import EMA
 from tests.train.test_torch import SMALL, stopping
 
 pytestmark = pytest.mark.backends("tensorflow", full=("jax", "torch"))
@@ -82,7 +82,7 @@ def test_an_average_without_the_statistics_of_norms_would_be_seen(zips, start, t
 def test_the_average_follows_the_equation():
     import keras
 
-    from axialzoo.train.keras_average import EMA
+    from axialzoo.train.keras_ema import EMA
 
     variable = keras.Variable(VALUES[0])
     model = SimpleNamespace(weights=[variable], get_weights=lambda: [keras.ops.convert_to_numpy(variable)])

@@ -1,4 +1,4 @@
-"""A running average of a model's weights (Polyak averaging), which often scores better than the weights themselves."""
+"""Exponential moving average (EMA) of the weights of a model, which often scores better than the weights themselves."""
 
 from __future__ import annotations
 
