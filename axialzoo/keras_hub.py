@@ -16,6 +16,7 @@ import keras_hub
 import numpy as np
 
 from axialzoo.checkpoint import Config, Tensors
+from axialzoo.checkpoint.migrate import migrate_spec
 from axialzoo.files import atomic_write_folder, check_output
 from axialzoo.hub import fetch_checkpoint
 from axialzoo.keras import backbone as ours
@@ -43,7 +44,7 @@ class AxialBackbone(keras_hub.models.FeaturePyramidBackbone):
     """
 
     def __init__(self, model: Any, image_shape=None, data_format=None, dtype=None, **kwargs):
-        spec: Model = without_head(get_entry(model).spec if isinstance(model, str) else from_dict(Model, model))
+        spec: Model = without_head(get_entry(model).spec if isinstance(model, str) else from_dict(Model, migrate_spec(model)))
         data_format = keras.config.image_data_format() if data_format is None else data_format
         shape = (None, None, spec.backbone.in_channels) if image_shape is None else tuple(image_shape)
         sides = shape[:2] if data_format == "channels_last" else shape[1:]

@@ -52,7 +52,7 @@ def pair(peer: type[nn.Module], length: int, channels: int) -> tuple[nn.Module, 
         if tensor.is_floating_point() and "bn_" in name:
             tensor.copy_(1 + 0.1 * torch.randn_like(tensor).abs() if name.endswith(("weight", "var")) else 0.1 * torch.randn_like(tensor))
     theirs.bn_similarity.weight.data *= 0.25
-    spec = Attention(channels // 2, channels, positions=length)
+    spec = Attention(channels // 2, channels, max_length=length)
     ours = AxialAttention(channels, spec, Norm(), axis=0)
     state, foreign = theirs.state_dict(), foreign_name(PREFIX)
     ours.load_state_dict(

@@ -137,7 +137,7 @@ def networks(args: argparse.Namespace, names: list[str]) -> Iterator[Result]:
             model, x = create_model(name), torch.randn(args.batch, 3, args.size, args.size)
         else:
             length, channels, axis = (int(part) for part in name.split("x"))
-            spec = Attention(channels // 2, channels, positions=length)
+            spec = Attention(channels // 2, channels, max_length=length)
             model, x = AxialAttention(channels, spec, Norm(), axis), torch.randn(args.batch, channels, length, length)
         model, x = away_from_zero(model).cuda(), x.cuda().to(memory_format=torch.channels_last)
         what = f"{name} batch {args.batch}" if name in MODELS else f"layer LxCxaxis {name} batch {args.batch}"

@@ -72,7 +72,7 @@ def row(name: str, times: dict[str, dict[str, float]], difference: float) -> Res
 
 def make_layer(length: int, channels: int, axis: int) -> AxialAttention:
     torch.manual_seed(0)
-    return AxialAttention(channels, Attention(channels // 2, channels, positions=length), Norm(), axis)
+    return AxialAttention(channels, Attention(channels // 2, channels, max_length=length), Norm(), axis)
 
 
 def difference(actual: torch.Tensor, expected: torch.Tensor) -> float:

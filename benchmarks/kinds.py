@@ -41,7 +41,7 @@ SIZE = (24, 24)  # the middle of each image: global attention costs a third of w
 PREPROCESSING = replace(load_recipe("cifar10").preprocessing, size=SIZE, crop=0.75)
 LICENCE = "Apache-2.0 for the weights as a work of training; the images they were trained on have no published licence (see data)"
 ROUNDS, BATCH = 15, 32  # of measuring the speed
-RECIPE = {"model": MODEL, "holdout": 0, "sizes": (), "preprocessing": PREPROCESSING, "batch_size": 64, "score_every": 1000}
+RECIPE = {"model": MODEL, "holdout": 0, "progressive_sizes": (), "preprocessing": PREPROCESSING, "batch_size": 64, "eval_every": 1000}
 
 
 def main() -> None:

@@ -88,7 +88,7 @@ class Neighborhood:
 def measure(natten: Any, length: int, channels: int, axis: int, span: int, batch: int, seconds: float) -> dict[str, float | str]:
     torch.manual_seed(0)
     content: Any = {"similarity": ("content",), "value": ("content",)}
-    spec = Attention(channels // 2, channels, positions=length, span=span, **content)
+    spec = Attention(channels // 2, channels, max_length=length, span=span, **content)
     layer = AxialAttention(channels, spec, Norm(), axis).eval()
     ours, theirs = FoldedAxialAttention(layer), Neighborhood(layer, natten)
     x = torch.randn(batch, channels, length, length).contiguous(memory_format=torch.channels_last)

@@ -53,7 +53,7 @@ def calls_of(name: str, x: np.ndarray, threads: int, place: Path) -> dict[str, C
     show_all(network)
     save_model(network, place / "model")
     export_model(place / "model", place / "one.onnx", framework="torch", size=x.shape[2:])
-    export_model(place / "model", place / "any.onnx", framework="torch", any_size=True)
+    export_model(place / "model", place / "any.onnx", framework="torch", dynamic_shapes=True)
     model = load_model(place / "model").eval()
     return {
         "PyTorch, plain": of_torch(model, x),

@@ -64,7 +64,7 @@ def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: 
         index = foreign_name(f"{layer}.{INDEX}")
         if index in state and not np.array_equal(state[index], flatten_index(spec_of)):
             raise CheckpointError(
-                f"{path}: {index}: expected key - query + {spec_of.positions - 1} for each pair; this is another index convention"
+                f"{path}: {index}: expected key - query + {spec_of.max_length - 1} for each pair; this is another index convention"
             )
     check_tensors(tensors, spec, where=str(path))
     config = default_config(spec, name)

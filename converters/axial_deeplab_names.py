@@ -122,8 +122,8 @@ def foreign_shapes(spec: Model) -> dict[str, tuple[int, ...]]:
 
 def flatten_index(spec: Attention) -> np.ndarray:
     """Return their buffer: the column of ``relative`` for each key (rows) and query."""
-    position = np.arange(spec.positions, dtype=np.int64)
-    return (position[:, None] - position + spec.positions - 1).reshape(-1)
+    position = np.arange(spec.max_length, dtype=np.int64)
+    return (position[:, None] - position + spec.max_length - 1).reshape(-1)
 
 
 def attention_of(spec: Model) -> dict[str, Attention]:

@@ -192,7 +192,7 @@ def head_name(owner: list[str], leaf: str) -> str:
 def fuse(step: int, source: int, spec: Model) -> str:
     """Return their name of the projection of an input of a decoder's step, which strides where that halves the size, else resizes."""
     stage = spec.backbone.neck[step]
-    how = "strided" if projects_with_stride(spec.backbone.fusions()[step][source], stage) else "resized"
+    how = "strided" if projects_with_stride(spec.backbone.neck_inputs()[step][source], stage) else "resized"
     return f"{step_names(spec.backbone)[step]}_resized_fuse/_{how}_conv_bn{source + 1}"
 
 
@@ -223,7 +223,7 @@ def inexpressible(spec: Model) -> str:
             return f"it has no blocks of kind {block.kind!r}"
         if attention is None:
             continue
-        if attention.kind != "axial" or attention.span is not None or attention.downsample != "slice" or attention.positions != POSITIONS:
+        if attention.kind != "axial" or attention.span is not None or attention.downsample != "slice" or attention.max_length != POSITIONS:
             return f"its attention is axial with {POSITIONS} positions and no span, and takes every other position where it strides"
     return ""
 

@@ -73,8 +73,8 @@ def infer_masks(shapes: Shapes, backbone: Backbone, semantic: Decoder | None) ->
     keys = (shapes[f"{layer}_memory_qkv_conv_bn/_conv/kernel"][2] - values) // 2
     hidden = shapes[f"{layer}_memory_ffn_conv1_bn_act/_conv/kernel"][2]
     heads = shapes[f"{layer}_memory_attention/_batch_norm_similarity/gamma"][0]
-    positions = (shapes["pixel_decoder/_stages/0/_block1/_attention/_height_axis/_query_rpe/embeddings"][0] + 1) // 2
-    decoder = pixel_decoder(backbone.channels, tuple(widths), tuple(depths), axial, positions=positions)
+    max_length = (shapes["pixel_decoder/_stages/0/_block1/_attention/_height_axis/_query_rpe/embeddings"][0] + 1) // 2
+    decoder = pixel_decoder(backbone.channels, tuple(widths), tuple(depths), axial, max_length=max_length)
     return MaskTransformer(
         classes,
         slots=slots,

@@ -59,7 +59,7 @@ def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: 
         if item.attention is None or item.kind != INDEX or item.name not in state:
             continue
         if not np.array_equal(state[item.name], flatten_index(item.attention)):
-            expected = f"key - query + {item.attention.positions - 1}"
+            expected = f"key - query + {item.attention.max_length - 1}"
             raise CheckpointError(f"{path}: {item.name}: expected {expected} for each pair; this is another index convention")
     provenance: dict[str, object] = {"source": SOURCE, "file": path.name}
     counts = {key.removesuffix(f".{COUNT}"): int(value) for key, value in state.items() if key.endswith(f".{COUNT}")}
@@ -197,7 +197,7 @@ def _inexpressible(spec: Model) -> str:
     if not isinstance(head, UNet) or spec.backbone.in_channels < 1:
         return "its decoder is a U-Net's"
     attention, local = spec.backbone.stages[0].blocks[0].attention, head.local
-    beyond = attention is not None and attention.positions > GRID * PATCH // 2
+    beyond = attention is not None and attention.max_length > GRID * PATCH // 2
     if beyond and local is not None and local.patches == "whole" and not _has_positions(local.stages):
         return "at this size its code sees the top left 128 x 128 pixels alone, and this one the whole picture (patches='whole')"
     for (kind, local_kind), _ in NAMES.items():
@@ -215,7 +215,7 @@ def _has_positions(stages: tuple[Stage, ...]) -> bool:
 def _candidates(spec: Model, kind: str, local_kind: str | None) -> list[Model]:
     """Return upstream's models with the size and grid of `spec`."""
     attention, head = spec.backbone.stages[0].blocks[0].attention, spec.head
-    side = 2 * attention.positions if attention is not None else spec.input_size[0]
+    side = 2 * attention.max_length if attention is not None else spec.input_size[0]
     local = head.local if isinstance(head, UNet) else None
     if local_kind is None or local is None:
         return [] if local_kind is not None or local is not None else [axial_unet(side, kind)]

@@ -46,7 +46,7 @@ class Entry:
         if self.kind in GATES or self.kind == COUNT:
             return ()
         if self.attention is not None and self.kind == INDEX:
-            return (self.attention.positions**2,)
+            return (self.attention.max_length**2,)
         if self.attention is not None and self.kind == "relative":
             return (2 * self.attention.key_depth + self.attention.value_depth, self.attention.num_relative_positions)
         return (*shapes[self.ours[0]], 1) if self.kind == "qkv" else shapes[self.ours[0]]

@@ -142,7 +142,7 @@ def extend_tables(spec: Model, size: tuple[int, int]) -> Model:
         if attention is None:
             return block
         max_distance = next(sides) if attention.span is None else min(next(sides), attention.span)
-        return replace(block, attention=replace(attention, positions=max(attention.positions, max_distance)))
+        return replace(block, attention=replace(attention, max_length=max(attention.max_length, max_distance)))
 
     return replace(spec, backbone=spec.backbone.map_blocks(change))
 

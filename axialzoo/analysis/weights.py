@@ -68,7 +68,7 @@ def attention_weights(layer: AxialAttention | Attention2D, x: Tensor, row: int, 
 
     Example:
         >>> from axialzoo.spec import Attention, Norm
-        >>> layer = AxialAttention(8, Attention(4, 8, heads=2, positions=5), Norm(), axis=0).eval()
+        >>> layer = AxialAttention(8, Attention(4, 8, heads=2, max_length=5), Norm(), axis=0).eval()
         >>> weights = attention_weights(layer, torch.randn(1, 8, 5, 5), 2, 3)
         >>> [round(float(head.sum()), 6) for head in weights], float(weights[:, :, :3].sum())
         ([1.0, 1.0], 0.0)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from axialzoo.checkpoint.checkpoint_error import CheckpointError
 from axialzoo.checkpoint.config import MAX_BYTES, Config
-from axialzoo.checkpoint.migrate import VERSION, migrate_tensors
+from axialzoo.checkpoint.migrate import SAME_TENSORS, VERSION, migrate_tensors
 from axialzoo.checkpoint.safe_open import read_small
 from axialzoo.checkpoint.safetensors import Tensors, read_safetensors, write_safetensors
 from axialzoo.checkpoint.tensors import check_digest, check_tensors, digest
@@ -79,9 +79,9 @@ def validate_and_migrate(config: Config, tensors: Tensors, where: str, *, check_
     Raises:
         CheckpointError: where the tensors are not exactly those of the config.
     """
-    if config.version == VERSION:
+    if config.version >= SAME_TENSORS:
         check_tensors(tensors, config.spec, where=where, check_finite=check_finite, expected_digest=config.digest if check_finite else "")
-        return config, tensors
+        return replace(config, version=VERSION), tensors
     if check_finite and config.digest:
         check_digest(tensors, config.digest, where)
     tensors = migrate_tensors(tensors, config.version)

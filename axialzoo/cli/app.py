@@ -12,8 +12,8 @@ from axialzoo.cli import (
     convert,
     evaluate,
     explain,
-    export_model,
-    foreign,
+    export,
+    import_weights,
     info,
     inspect,
     listing,
@@ -25,10 +25,12 @@ from axialzoo.cli import (
     train,
     verify,
 )
+from axialzoo.cli.renamed import Group
 from axialzoo.cli.shared import command
 
 app = typer.Typer(
     name="axialzoo",
+    cls=Group,
     help="Axial attention networks in PyTorch and Keras 3, from one spec and one checkpoint file.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -36,8 +38,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(show: bool) -> None:
+    if show:
         from axialzoo import __version__
 
         typer.echo(f"axialzoo {__version__}")
@@ -55,9 +57,8 @@ command(app, "list")(listing.run)
 command(app, "info")(info.run)
 command(app, "predict")(predict.run)
 command(app, "convert")(convert.run)
-command(app, "import")(foreign.run_import)
-command(app, "export")(foreign.run_export)
-command(app, "export-model")(export_model.run)
+command(app, "import")(import_weights.run)
+command(app, "export")(export.run)
 command(app, "verify")(verify.run)
 command(app, "pull")(pull.run)
 command(app, "publish")(publish.run)

@@ -13,9 +13,9 @@ from axialzoo.cli.shared import Device, Json, Quiet, emit, say, say_if_compiling
 def run(
     model: Annotated[str, typer.Argument(help="A name, name.tag, a folder, or org/repo.", metavar="NAME|FOLDER|ORG/REPO")],
     size: Annotated[str | None, typer.Option(help="Input: SIDE or HEIGHTxWIDTH; default the model's own.")] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help="Cores to compute on; default all.")] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Turns of half a second for each form.")] = 5,
+    repeats: Annotated[int, typer.Option(min=1, help="Turns of half a second for each form.")] = 5,
     framework: Annotated[str | None, typer.Option(help="torch, keras or torch,keras; default all that are installed.")] = None,
     device: Device = "auto",
     as_json: Json = False,
@@ -28,30 +28,31 @@ def run(
 
     Examples:
       axialzoo benchmark axial_resnet50_s
-      axialzoo benchmark axial_resnet_cifar10 --batch 32 --threads 1 --framework torch --json
+      axialzoo benchmark axial_resnet_cifar10 --batch-size 32 --threads 1 --framework torch --json
     """
     from axialzoo.analysis.speed import benchmark
     from axialzoo.runtime.frameworks import choose
     from axialzoo.runtime.verify import targets
 
     names = None if framework is None else choose(framework)
-    wanted = [place for place in targets() if names is None or place.framework in names]
+    selected = [place for place in targets() if names is None or place.framework in names]
     with stdout_kept_clean():
         say_if_compiling(quiet)
-        found = benchmark(
-            model, size, batch=batch, threads=threads, rounds=rounds, run_targets=wanted, log=lambda text: say(text, quiet), device=device
+        report = benchmark(
+            model, size, batch=batch_size, threads=threads, rounds=repeats, run_targets=selected, device=device,
+            log=lambda text: say(text, quiet),
         )  # fmt: skip
     if as_json:
-        emit(found)
+        emit(report)
     else:
-        show(*_tables(found))
+        show(*_tables(report))
 
 
-def _tables(found: dict[str, Any]) -> list[Any]:
-    height, width = found["size"]
-    title = f"{found['model']} ({found['weights']}), {found['batch']} of {height}x{width}, {found['threads']} core(s)"
+def _tables(report: dict[str, Any]) -> list[Any]:
+    height, width = report["size"]
+    title = f"{report['model']} ({report['weights']}), {report['batch']} of {height}x{width}, {report['threads']} core(s)"
     shown = table("form", ">time", ">quartiles", ">processor", ">images/s", ">speedup", "", title=title)
-    for run in found["runs"]:
+    for run in report["runs"]:
         if not run["ok"]:
             shown.add_row(run["name"], "-", "-", "-", "-", "-", run["detail"])
             continue
@@ -60,4 +61,4 @@ def _tables(found: dict[str, Any]) -> list[Any]:
             run["name"], milliseconds(run["seconds"]), f"{milliseconds(low)} to {milliseconds(high)}", milliseconds(run["cpu_seconds"]),
             f"{run['images_per_second']:,.1f}", f"{run['speedup']:.2f}", run["detail"],
         )  # fmt: skip
-    return [shown, f"CPU kernel: {found['kernel']['path']}, {found['kernel']['reason']}"]
+    return [shown, f"CPU kernel: {report['kernel']['path']}, {report['kernel']['reason']}"]

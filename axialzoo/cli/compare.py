@@ -22,10 +22,10 @@ def run(
     span: Annotated[int | None, typer.Option(min=1, help="Odd window of axial_local, in positions; default 15.")] = None,
     train: Annotated[bool, typer.Option("--train", help="A training step (forward and backward) instead of a forward pass.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write compare.json and plots (PNG; needs matplotlib).", metavar="FOLDER")] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
-    rounds: Annotated[int, typer.Option(min=1, help="Short runs of each kind and size, in turn.")] = 3,
-    seconds: Annotated[float, typer.Option(min=1, help="Skip what takes longer, per run.")] = 60,
-    memory: Annotated[float | None, typer.Option(min=0.01, help="GiB; skip what needs more; default 80 % of what is free.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
+    repeats: Annotated[int, typer.Option(min=1, help="Short runs of each kind and size, in turn.")] = 3,
+    timeout: Annotated[float, typer.Option(min=1, help="Skip what takes longer, per run.")] = 60,
+    memory_limit: Annotated[float | None, typer.Option(min=0.01, help="GiB; skip what needs more; default 80 % of what is free.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Of PyTorch; default all cores.")] = None,
     device: Device = "auto",
     force: Force = False,
@@ -54,22 +54,22 @@ def run(
     spec = get_entry(model).spec
     block = None if layer is None else making.find_block(spec, layer)
     names = making.parse_kinds(kinds)
-    wanted = making.parse_sizes(sizes or making.SIDES["model" if block is None else "layer"])
+    side_pairs = making.parse_sizes(sizes or making.SIDES["model" if block is None else "layer"])
     if out is not None:
         _check_plotting()
     from axialzoo.analysis.compare import Measuring, Workload, compare
 
-    measuring = Measuring(rounds, seconds, None if memory is None else int(memory * 2**30), threads or 0, device)
+    measuring = Measuring(repeats, timeout, None if memory_limit is None else int(memory_limit * 2**30), threads or 0, device)
     with stdout_kept_clean():
-        found = compare(
-            model, names, wanted, Workload(block, span, train, batch), measuring,
+        report = compare(
+            model, names, side_pairs, Workload(block, span, train, batch_size), measuring,
             out=out, overwrite=force, log=lambda text: say(text, quiet),
         )  # fmt: skip
     if as_json:
-        emit(found)
+        emit(report)
         return
-    show(*_tables(found))
-    for path in found.get("plots", ()):
+    show(*_tables(report))
+    for path in report.get("plots", ()):
         say(f"drawn: {path}", quiet)
 
 
@@ -79,12 +79,12 @@ def _check_plotting() -> None:
     require_packages("--out: drawing plots", {"matplotlib": "train"})
 
 
-def _tables(found: dict[str, Any]) -> list[Any]:
-    what = found["model"] if found["layer"] is None else f"the attention of {found['layer']} in {found['model']}"
-    said = f"{found['mode']}, batch {found['batch']}, {found['device']}, {found['threads']} thread(s), {found['framework']}"
-    costs = table("kind", f">{'pixels' if found['layer'] is None else 'positions'}", ">time", ">memory", ">multiply-adds", "", title=what)
+def _tables(report: dict[str, Any]) -> list[Any]:
+    what = report["model"] if report["layer"] is None else f"the attention of {report['layer']} in {report['model']}"
+    said = f"{report['mode']}, batch {report['batch']}, {report['device']}, {report['threads']} thread(s), {report['framework']}"
+    costs = table("kind", f">{'pixels' if report['layer'] is None else 'positions'}", ">time", ">memory", ">multiply-adds", "", title=what)
     growth = table("kind", *(f">{name}" for name in MEASURES.values()), "sizes", title="growth: cost ~ positions ** exponent")
-    for kind, of_kind in found["kinds"].items():
+    for kind, of_kind in report["kinds"].items():
         for row in of_kind["sizes"]:
             size = "x".join(map(str, row["size"]))
             costs.add_row(

@@ -10,11 +10,11 @@ import typer
 
 from axialzoo.cli.shared import (
     Device,
-    Flip,
+    Hflip,
     Json,
+    NoFused,
     OnBadLabel,
     Overlap,
-    Plain,
     Quiet,
     Scales,
     Tile,
@@ -33,21 +33,23 @@ ABOUT = ("images", "seconds", "framework", "backend", "split", "digest", "per_cl
 
 def run(
     source: Annotated[str, typer.Argument(help="A folder, a name with weights, or org/repo.", metavar="FOLDER")],
-    data: Annotated[Path, typer.Option(help="A data set that the README lists, such as CIFAR-10's archives.", metavar="FOLDER")],
+    data: Annotated[
+        Path, typer.Option(help="Data set, such as CIFAR-10's archives; docs/guide/data.md lists the kinds.", metavar="FOLDER")
+    ],
     framework: Annotated[str | None, typer.Option(help="torch or keras; default the first installed.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images computed at once.")] = 32,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many images.")] = None,
     split: Annotated[str | None, typer.Option(help="train, val or test; default test or, without one, val.")] = None,
-    pictures: Annotated[Path | None, typer.Option(help="Draw results beside the truth, worst first.", metavar="FOLDER")] = None,
+    save_vis: Annotated[Path | None, typer.Option(help="Draw results beside the truth, worst first.", metavar="FOLDER")] = None,
     tile: Tile = None,
     overlap: Overlap = None,
-    flip: Flip = False,
+    hflip: Hflip = False,
     scales: Scales = None,
-    examples: Annotated[int, typer.Option(min=0, help="Show so many pictures, from worst to best, in the folder's card.")] = 0,
-    record: Annotated[bool, typer.Option("--record", help="Write the result into the folder's config and card.")] = False,
-    on_bad_label: OnBadLabel = "error",
-    plain: Plain = False,
+    card_examples: Annotated[int, typer.Option(min=0, help="Show so many pictures, from worst to best, in the folder's card.")] = 0,
+    update_card: Annotated[bool, typer.Option("--update-card", help="Write the result into the folder's config and card.")] = False,
+    no_fused: NoFused = False,
     device: Device = "auto",
+    on_bad_label: OnBadLabel = "error",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -56,48 +58,47 @@ def run(
     Examples:
       axialzoo evaluate axial_resnet_cifar10 --data cifar10
       axialzoo evaluate ./folder --data photos --framework keras --json
-      axialzoo evaluate runs/cifar10/model --data cifar10 --record
-      axialzoo evaluate runs/nuclei/model --data nuclei --pictures worst/
+      axialzoo evaluate runs/cifar10/model --data cifar10 --update-card
+      axialzoo evaluate runs/nuclei/model --data nuclei --save-vis worst/
       axialzoo evaluate runs/nuclei/model --data nuclei --hflip --scales 0.75,1,1.25 --json
-      axialzoo evaluate runs/nuclei/model --data nuclei --split val --examples 6
+      axialzoo evaluate runs/nuclei/model --data nuclei --split val --card-examples 6
     """
     from axialzoo import train as training
     from axialzoo.runtime.frameworks import choose
 
     (name,) = choose_one(framework, choose) if framework else choose(None)
     with stdout_kept_clean():
-        if not plain:
+        if not no_fused:
             say_if_compiling(quiet)
-        more: dict[str, Any] = {"split": split, "pictures": pictures, "examples": examples, **tta_options(tile, overlap, flip, scales)}
-        found: dict[str, Any] = training.evaluate(
-            source,
-            data,
-            framework=name,
-            batch_size=batch_size,
-            limit=limit,
-            optimize=not plain,
-            device=device,
-            on_bad_label=on_bad_label,
-            **more,
+        more: dict[str, Any] = {
+            "split": split,
+            "save_vis": save_vis,
+            "card_examples": card_examples,
+            "on_bad_label": on_bad_label,
+            **tta_options(tile, overlap, hflip, scales),
+        }
+        metrics: dict[str, Any] = training.evaluate(
+            source, data, framework=name, batch_size=batch_size, limit=limit, optimize=not no_fused, device=device, **more
         )
-        if record:
-            training.write_metrics(source, found, data)
+        if update_card:
+            training.write_metrics(source, metrics, data)
     if as_json:
-        emit({"source": source, **found})
+        emit({"source": source, **metrics})
         return
-    for text in found.pop("warnings", ()):
+    for text in metrics.pop("warnings", ()):
         say(f"warning: {text}")
-    for kind, count in found.get("skipped_labels", {}).items():
+    for kind, count in metrics.get("skipped_labels", {}).items():
         say(f"skipped: {count:,} x {kind}")
     shown = table("", ">", title=source)
-    for key, value in found.items():
+    for key, value in metrics.items():
         if key not in ABOUT and value is not None:
             shown.add_row(key, _figure(value))
-    shown.add_row(f"{found['split']} images", f"{found['images']:,}")
-    shown.add_row("seconds", f"{found['seconds']:.1f}")
+    shown.add_row(f"{metrics['split']} images", f"{metrics['images']:,}")
+    shown.add_row("seconds", f"{metrics['seconds']:.1f}")
     if not quiet:
-        shown.add_row("framework", name + (f" ({found['backend']})" if found["backend"] else ""))
-    show(shown, *(_rows(name.removeprefix("per_"), found[name]) for name in ("per_class", "per_kind", "skipped_labels") if found.get(name)))
+        shown.add_row("framework", name + (f" ({metrics['backend']})" if metrics["backend"] else ""))
+    parts = ("per_class", "per_kind", "skipped_labels")
+    show(shown, *(_rows(name.removeprefix("per_"), metrics[name]) for name in parts if metrics.get(name)))
 
 
 def _figure(value: Any) -> str:
@@ -106,9 +107,9 @@ def _figure(value: Any) -> str:
 
 def _rows(name: str, figures: Mapping[str, Any]) -> Any:
     """Table with a row for each class or kind and a column for each figure."""
-    rows = {name: one if isinstance(one, Mapping) else {"": one} for name, one in figures.items()}
-    headings = list(dict.fromkeys(key for one in rows.values() for key in one))
+    rows = {name: values if isinstance(values, Mapping) else {"": values} for name, values in figures.items()}
+    headings = list(dict.fromkeys(key for values in rows.values() for key in values))
     shown = table(name, *(f">{heading}" for heading in headings))
-    for name, one in rows.items():
-        shown.add_row(name, *("-" if one.get(key) is None else _figure(one[key]) for key in headings))
+    for name, values in rows.items():
+        shown.add_row(name, *("-" if values.get(key) is None else _figure(values[key]) for key in headings))
     return shown

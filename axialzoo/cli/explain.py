@@ -72,24 +72,23 @@ def run(
         return
     assert place is not None
     with stdout_kept_clean():
-        found = explain(
+        report = explain(
             source, image, place, kinds=names, layer=layer, sampling=Sampling(samples, seed, device), out=out,
             log=lambda text: say(text, quiet),
         )  # fmt: skip
     if as_json:
-        emit(found)
+        emit(report)
         return
-    show(*_tables(found))
+    show(*_tables(report))
     if out is not None:
         say(f"drawn: {out}", quiet)
 
 
-def _stages(found: dict[str, Any]) -> Any:
-    title = (
-        f"{found['model']} ({found['weights']} weights), slot {found['slot']}: class {found['class']}, {100 * found['probability']:.1f} %"
-    )
+def _stages(report: dict[str, Any]) -> Any:
+    name = f"{report['model']} ({report['weights']} weights), slot {report['slot']}"
+    title = f"{name}: class {report['class']}, {100 * report['probability']:.1f} %"
     shown = table("stage", "kind", ">map", ">share of the pixels that it owns", title=title)
-    for stage in found["stages"]:
+    for stage in report["stages"]:
         height, width = stage["map"]
         shown.add_row(stage["name"], stage["kind"], f"{height} x {width}", f"{100 * stage['share']:.1f} %")
     return shown
@@ -102,15 +101,15 @@ def _point(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[1])
 
 
-def _tables(found: dict[str, Any]) -> list[Any]:
-    height, width = found["map"]
-    title = f"{found['model']} ({found['weights']} weights), {found['layer']}, map of {height} x {width}"
+def _tables(report: dict[str, Any]) -> list[Any]:
+    height, width = report["map"]
+    title = f"{report['model']} ({report['weights']} weights), {report['layer']}, map of {height} x {width}"
     headings = ("reached", "coverage", "effective", "mean distance")
     attention = table("attention", *(f">{name}" for name in headings), title=title)
-    for name, part in found["attention"].items():
+    for name, part in report["attention"].items():
         attention.add_row(name, *_cells(part))
     shown = table("kind", "weights", *(f">reach: {name}" for name in headings), *(f">field: {name}" for name in headings))
-    for kind, part in found["kinds"].items():
+    for kind, part in report["kinds"].items():
         if part["skipped"]:
             shown.add_row(kind, f"skipped: {part['skipped']}")
             continue

@@ -39,15 +39,15 @@ def run(
     if model is None:
         run_system(as_json, quiet)
         return
-    found = _named(model, size, output_stride, attention) if _is_name(model) else _saved(model, size, output_stride, attention)
+    info = _named(model, size, output_stride, attention) if _is_name(model) else _saved(model, size, output_stride, attention)
     if as_json:
-        emit(found)
+        emit(info)
         return
-    show(_heading(found), "", _costs(found), "", _stages(found))
+    show(_heading(info), "", _costs(info), "", _stages(info))
     if not quiet:
-        show("", _about(found))
+        show("", _about(info))
     if spec:
-        show("", json.dumps(found["spec"], indent=2))
+        show("", json.dumps(info["spec"], indent=2))
 
 
 def _is_name(model: str) -> bool:
@@ -75,7 +75,7 @@ def _saved(source: str, size: str | None, output_stride: int | None, attention: 
 
 
 def _checkpoint(source: str) -> tuple[dict[str, Any], Any]:
-    """What a checkpoint says of itself as plain JSON, and its config."""
+    """Return the description of a checkpoint as plain JSON, and its config."""
     from axialzoo.hub import fetch_checkpoint
 
     loaded = fetch_checkpoint(source)
@@ -92,36 +92,36 @@ def _checkpoint(source: str) -> tuple[dict[str, Any], Any]:
     return said, config
 
 
-def _heading(found: dict) -> str:
-    names = ", ".join([found["name"], *found.get("aliases", ())])
+def _heading(info: dict) -> str:
+    names = ", ".join([info["name"], *info.get("aliases", ())])
     lines = [names]
-    lines += [found[key] for key in ("summary", "source") if found.get(key)]
-    lines.append(f"{found['task']}, {found['classes']} classes" if found["classes"] else "features")
+    lines += [info[key] for key in ("summary", "source") if info.get(key)]
+    lines.append(f"{info['task']}, {info['classes']} classes" if info["classes"] else "features")
     return "\n".join(lines)
 
 
-def _costs(found: dict) -> Any:
-    at = "x".join(str(side) for side in found["input_size"])
-    published = found["published"]
+def _costs(info: dict) -> Any:
+    at = "x".join(str(side) for side in info["input_size"])
+    published = info["published"]
     shown = table("", ">here", ">published", title=f"cost an image of {at}")
 
     def theirs(key: str, text) -> str:
-        own_size = found["spec"]["input_size"] == found["input_size"]
+        own_size = info["spec"]["input_size"] == info["input_size"]
         return text(published[key]) if key in published and (own_size or key == "parameters") else "-"
 
-    shown.add_row("parameters", f"{found['parameters']:,}", theirs("parameters", lambda value: f"{value:,}"))
-    shown.add_row("multiply-adds", billions(found["multiply_adds"]), theirs("multiply_adds", billions))
-    shown.add_row("  of which attention", billions(found["attention_multiply_adds"]), "-")
-    shown.add_row("activations, float32", f"{found['activation_bytes'] / 2**20:.1f} MiB", "-")
-    metrics = _metrics(found)
+    shown.add_row("parameters", f"{info['parameters']:,}", theirs("parameters", lambda value: f"{value:,}"))
+    shown.add_row("multiply-adds", billions(info["multiply_adds"]), theirs("multiply_adds", billions))
+    shown.add_row("  of which attention", billions(info["attention_multiply_adds"]), "-")
+    shown.add_row("activations, float32", f"{info['activation_bytes'] / 2**20:.1f} MiB", "-")
+    metrics = _metrics(info)
     for key in dict.fromkeys([*metrics, *published]):
         if isinstance(metrics.get(key, published.get(key)), float) and key not in ("parameters", "multiply_adds"):
             shown.add_row(key, _share(metrics.get(key)), _share(published.get(key)))
     return shown
 
 
-def _metrics(found: dict) -> dict:
-    metrics = ((found.get("checkpoint") or {}).get("provenance") or {}).get("metrics")
+def _metrics(info: dict) -> dict:
+    metrics = ((info.get("checkpoint") or {}).get("provenance") or {}).get("metrics")
     return metrics if isinstance(metrics, dict) else {}
 
 
@@ -129,22 +129,22 @@ def _share(value: object) -> str:
     return f"{100 * value:.2f} %" if isinstance(value, (int, float)) and not isinstance(value, bool) else "-"
 
 
-def _stages(found: dict) -> Any:
+def _stages(info: dict) -> Any:
     shown = table("stage", ">stride", ">channels", ">size", "blocks", title="stages")
-    for stage in found["stages"]:
+    for stage in info["stages"]:
         blocks = [f"{stage['blocks'].count(kind)} {kind}" for kind in dict.fromkeys(stage["blocks"])]
         size = "x".join(str(side) for side in stage["size"])
         shown.add_row(stage["name"], str(stage["stride"]), str(stage["channels"]), size, ", ".join(blocks))
     return shown
 
 
-def _about(found: dict) -> Any:
+def _about(info: dict) -> Any:
     shown = table("", "", title="weights")
-    for tag, place in found.get("weights", {}).items():
+    for tag, place in info.get("weights", {}).items():
         shown.add_row(tag, place)
-    saved = found.get("checkpoint")
+    saved = info.get("checkpoint")
     if not saved:
-        if not found.get("weights"):
+        if not info.get("weights"):
             shown.add_row("none", "train with `axialzoo train`, or import with `axialzoo import`")
         return shown
     shown.add_row("folder", saved["folder"])

@@ -10,7 +10,7 @@ from axialzoo.cli.shared import Json, Quiet, billions, emit, show, table
 from axialzoo.info import model_info
 from axialzoo.spec import SpecError, aliases, did_you_mean, list_models
 
-METRICS = {"top1": "ImageNet", "cityscapes_pq": "Cityscapes PQ", "coco_pq": "COCO PQ"}  # of `Entry.published`
+METRICS = {"top1": "ImageNet", "cityscapes_pq": "Cityscapes PQ", "coco_pq": "COCO PQ"}  # of `ModelEntry.published`
 
 
 def run(
@@ -19,7 +19,7 @@ def run(
     ] = None,
     size: Annotated[str | None, typer.Option(help="Input for the multiply-adds: SIDE or HEIGHTxWIDTH; default each model's own.")] = None,
     pretrained: Annotated[bool, typer.Option("--pretrained", help="Only models with weights.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table that the README has.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of the documentation.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -37,30 +37,30 @@ def run(
     models = [model_info(name, size) for name in names]
     if as_json:
         keys = ("name", "aliases", "summary", "task", "classes", "input_size", "parameters", "multiply_adds", "weights")
-        emit({"models": [{**{key: found[key] for key in keys}, "weights": list(found["weights"])} for found in models]})
+        emit({"models": [{**{key: info[key] for key in keys}, "weights": list(info["weights"])} for info in models]})
         return
     if markdown:
         typer.echo(as_markdown(models))
         return
     shown = table("name", ">parameters", ">multiply-adds", ">at", "weights", "")
-    for found in models:
-        name = found["name"] + (f" (= {', '.join(found['aliases'])})" if found["aliases"] else "")
-        at = "x".join(str(side) for side in found["input_size"])
-        weights = _tags(list(found["weights"]))
-        shown.add_row(name, f"{found['parameters']:,}", billions(found["multiply_adds"]), at, weights, "" if quiet else found["summary"])
+    for info in models:
+        name = info["name"] + (f" (= {', '.join(info['aliases'])})" if info["aliases"] else "")
+        at = "x".join(str(side) for side in info["input_size"])
+        weights = _tags(list(info["weights"]))
+        shown.add_row(name, f"{info['parameters']:,}", billions(info["multiply_adds"]), at, weights, "" if quiet else info["summary"])
     show(shown)
 
 
 def as_markdown(models: list[dict]) -> str:
-    """What :func:`axialzoo.model_info` says of each, a row a model."""
+    """Return the table of the models as Markdown, a row a model."""
     lines = ["| model | parameters | multiply-adds | at | published | weights |", "|---|--:|--:|---|---|---|"]
-    for found in models:
-        name = f"`{found['name']}`" + "".join(f" (`{alias}`)" for alias in found["aliases"])
-        height, width = found["input_size"]
-        known = {title: found["published"][key] for key, title in METRICS.items() if key in found["published"]}
+    for info in models:
+        name = f"`{info['name']}`" + "".join(f" (`{alias}`)" for alias in info["aliases"])
+        height, width = info["input_size"]
+        known = {title: info["published"][key] for key, title in METRICS.items() if key in info["published"]}
         published = ", ".join(f"{title} {100 * share:.1f} %" for title, share in known.items())
-        spent = f"{found['parameters']:,} | {found['multiply_adds'] / 1e9:.3f} B"
-        weights = _tags([f"`{tag}`" for tag in found["weights"]])
+        spent = f"{info['parameters']:,} | {info['multiply_adds'] / 1e9:.3f} B"
+        weights = _tags([f"`{tag}`" for tag in info["weights"]])
         lines.append(f"| {name} | {spent} | {height} x {width} | {published or '-'} | {weights} |")
     return "\n".join(lines)
 
@@ -78,7 +78,7 @@ def _matching(patterns: list[str], pretrained: bool) -> list[str]:
     """
     import fnmatch
 
-    found: set[str] = set()
+    matches: set[str] = set()
     for pattern in patterns:
         mine = {
             name
@@ -89,5 +89,5 @@ def _matching(patterns: list[str], pretrained: bool) -> list[str]:
             known = [*list_models(), *(alias for name in list_models() for alias in aliases(name))]
             kind = "model with weights" if pretrained else "model"
             raise SpecError(f"no {kind} matches {pattern!r}{did_you_mean(pattern.strip('*'), known)}; `axialzoo list` shows all")
-        found |= mine
-    return [name for name in list_models() if name in found]
+        matches |= mine
+    return [name for name in list_models() if name in matches]

@@ -1,4 +1,4 @@
-"""What ``axialzoo predict`` writes of objects: label maps (``--masks``) and a table (``--table``)."""
+"""Files of ``axialzoo predict`` for objects: label maps (``--masks``) and a table (``--table``)."""
 
 from __future__ import annotations
 

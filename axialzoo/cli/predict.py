@@ -13,11 +13,11 @@ from axialzoo.cli.object_files import ObjectFiles
 from axialzoo.cli.predict_batch import BATCHES, run_batch
 from axialzoo.cli.shared import (
     Device,
-    Flip,
     Force,
+    Hflip,
     Json,
+    NoFused,
     Overlap,
-    Plain,
     Quiet,
     Scales,
     Tile,
@@ -52,9 +52,9 @@ def run(
     channel: Annotated[int | None, typer.Option(min=1, help="Channel to read as a grey picture; default all.")] = None,
     tile: Tile = None,
     overlap: Overlap = None,
-    flip: Flip = False,
+    hflip: Hflip = False,
     scales: Scales = None,
-    plain: Plain = False,
+    no_fused: NoFused = False,
     device: Device = "auto",
     workers: Annotated[int | None, typer.Option(min=1, help="In batches: processes; default one a core.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="In batches: of each worker; default 1.")] = None,
@@ -99,12 +99,12 @@ def run(
             raise ValueError(
                 f"{', '.join(named)}: not of predictions in batches; expected an --out that is a picture or a folder, found {out}"
             )
-        how = {"framework": framework, "optimize": not plain, "device": device, "top": top, "overwrite": force, **batch}
-        run_batch(images, model, out, how, tta_options(tile, overlap, flip, scales), as_json=as_json, quiet=quiet)
+        how = {"framework": framework, "optimize": not no_fused, "device": device, "top": top, "overwrite": force, **batch}
+        run_batch(images, model, out, how, tta_options(tile, overlap, hflip, scales), as_json=as_json, quiet=quiet)
         return
     if batch:
-        given = ", ".join(f"--{name}" for name in batch)
-        raise ValueError(f"{given}: of predictions in batches; expected an --out that ends in {' or '.join(BATCHES)}, found {out}")
+        options = ", ".join(f"--{name}" for name in batch)
+        raise ValueError(f"{options}: of predictions in batches; expected an --out that ends in {' or '.join(BATCHES)}, found {out}")
     from axialzoo.hub import fetch_checkpoint
     from axialzoo.image import ImageError
     from axialzoo.runtime import Runner
@@ -112,7 +112,7 @@ def run(
     from axialzoo.runtime.predict import pictures_in, predict_files, prediction_json
     from axialzoo.tasks import tta_from_options
 
-    asked = tta_from_options(**tta_options(tile, overlap, flip, scales))
+    tta = tta_from_options(**tta_options(tile, overlap, hflip, scales))
     with stdout_kept_clean():
         paths = pictures_in(images)
         targets = [] if out is None else output_paths(out, paths, several=len(paths) > 1 or images[0].is_dir(), force=force)
@@ -122,30 +122,30 @@ def run(
         objects.check(checkpoint.config, names, named)
         if shared := {*targets} & {*objects.masks, table_out}:
             raise ValueError(f"{shared.pop()}: --out and --masks or --table name one file; expected a file for each")
-        if not plain:
+        if not no_fused:
             say_if_compiling(quiet)
-        runners = [Runner(checkpoint, name, optimize=not plain, device=device) for name in names]
+        runners = [Runner(checkpoint, name, optimize=not no_fused, device=device) for name in names]
     config, predictions, drawn, skipped = checkpoint.config, [], [], []
-    for index, one in enumerate(predict_files(runners, paths, tta=asked, page=page, channel=channel)):
-        if one.picture is None:
-            skipped.append({"image": str(one.path), "error": one.error})
+    for index, prediction in enumerate(predict_files(runners, paths, tta=tta, page=page, channel=channel)):
+        if prediction.picture is None:
+            skipped.append({"image": str(prediction.path), "error": prediction.error})
             if len(paths) > 1:
-                say(f"skipped: {one.error}")
+                say(f"skipped: {prediction.error}")
             continue
-        for note in one.notes:
-            say(f"{one.path}: {note}", quiet)
+        for note in prediction.notes:
+            say(f"{prediction.path}: {note}", quiet)
         limit = {} if top is None else {"top": top}
-        for runner, result in zip(runners, one.results):
+        for runner, result in zip(runners, prediction.results):
             for text in getattr(result, "warnings", ()):
-                say(f"warning: {one.path}: {text}")
-            predictions.append(prediction_json(str(one.path), runner, result, **limit))
-        results = {runner.title: result for runner, result in zip(runners, one.results)}
+                say(f"warning: {prediction.path}: {text}")
+            predictions.append(prediction_json(str(prediction.path), runner, result, **limit))
+        results = {runner.title: result for runner, result in zip(runners, prediction.results)}
         if not as_json:
-            show(_table(one.path, {title: result.summary(**limit) for title, result in results.items()}))
+            show(_table(prediction.path, {title: result.summary(**limit) for title, result in results.items()}))
         if named:
-            objects.add(index, one.path, one.picture, one.results[0])
+            objects.add(index, prediction.path, prediction.picture, prediction.results[0])
         if targets:
-            _draw(one.picture, results, targets[index], config)
+            _draw(prediction.picture, results, targets[index], config)
             drawn.append(str(targets[index]))
             say(f"drawn: {targets[index]}", quiet or as_json)
     if not predictions:
@@ -154,14 +154,14 @@ def run(
     for path in written:
         say(f"written: {path}", quiet or as_json)
     if as_json:
-        found = {"model": config.model, "digest": config.digest, **asked.asked, "predictions": predictions, "pictures": drawn}
-        emit({**found, **({"files": written} if written else {}), **({"skipped": skipped} if skipped else {})})
+        report = {"model": config.model, "digest": config.digest, **tta.asked, "predictions": predictions, "pictures": drawn}
+        emit({**report, **({"files": written} if written else {}), **({"skipped": skipped} if skipped else {})})
     if skipped:
         raise typer.Exit(1)
 
 
 def output_paths(out: Path, paths: Sequence[Path], several: bool, force: bool) -> list[Path]:
-    """Where the result of each picture goes.
+    """Return the output path of each picture.
 
     Raises:
         ValueError: for a place that does not suit one picture, or several, and for one of the pictures themselves.
@@ -206,5 +206,5 @@ def _table(image: Path, columns: dict[str, list[tuple[str, float]]]) -> Any:
 
     shown = table(*(part for title in columns for part in (title, ">")), title=str(image))
     for row in itertools.zip_longest(*columns.values(), fillvalue=None):
-        shown.add_row(*(part for one in row for part in (("", "") if one is None else (one[0], percent(one[1])))))
+        shown.add_row(*(part for cell in row for part in (("", "") if cell is None else (cell[0], percent(cell[1])))))
     return shown

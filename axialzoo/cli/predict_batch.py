@@ -18,7 +18,7 @@ def run_batch(
 
     Args:
         how: Arguments of :func:`axialzoo.engine.predict_batch`.
-        tta: As of :func:`axialzoo.cli.shared.looks`.
+        tta: As of :func:`axialzoo.cli.shared.tta_options`.
     """
     from axialzoo.engine import predict_batch
     from axialzoo.train.progress import progress
@@ -26,13 +26,13 @@ def run_batch(
     if how["optimize"]:
         say_if_compiling(quiet)
     with stdout_kept_clean(), progress("predicting", 100, shown=not quiet) as bar:
-        found = predict_batch(
+        report = predict_batch(
             images, model, out, progress=lambda done, total: bar(100 * done // total, f"{done:,} of {total:,}"), **how, **tta
         )
     if as_json:
-        emit(found)
+        emit(report)
         return
-    rate = f", {found['done'] / found['seconds']:,.1f} a second" if found["done"] and found["seconds"] else ""
-    say(f"done: {found['done']:,} of {found['pictures']:,} pictures{rate}; {out} is whole", quiet)
-    if found["errors"]:
-        say(f"{found['errors']:,} of them could not be read: their rows have an error", quiet)
+    rate = f", {report['done'] / report['seconds']:,.1f} a second" if report["done"] and report["seconds"] else ""
+    say(f"done: {report['done']:,} of {report['pictures']:,} pictures{rate}; {out} is whole", quiet)
+    if report["errors"]:
+        say(f"{report['errors']:,} of them could not be read: their rows have an error", quiet)

@@ -20,7 +20,7 @@ def run(
     revision: Annotated[str | None, typer.Option(help="Branch to write to; default the main one.", metavar="BRANCH")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Send nothing: write the folder and show it.")] = False,
     out: Annotated[Path | None, typer.Option(help="Where --dry-run writes; default runs/publish/NAME.", metavar="FOLDER")] = None,
-    figures: Annotated[
+    metrics: Annotated[
         list[Path] | None, typer.Option(help="What `axialzoo evaluate --json` printed; one a framework.", metavar="JSON")
     ] = None,
     base_model: Annotated[str | None, typer.Option(help="Whose weights these started from.", metavar="ORG/NAME")] = None,
@@ -38,7 +38,7 @@ def run(
       axialzoo publish folder org/name --dry-run
       axialzoo publish folder org/name --private --tag v1
       axialzoo evaluate folder --data DATA --framework torch --json > torch.json
-      axialzoo publish folder org/name --figures torch.json --figures keras.json
+      axialzoo publish folder org/name --metrics torch.json --metrics keras.json
     """
     from axialzoo.runtime.publishing import publish
 
@@ -47,7 +47,7 @@ def run(
     place = (out or Path("runs") / "publish" / repo.rpartition("/")[2]) if dry_run else None
     with stdout_kept_clean():
         done = publish(
-            source, repo, private=private, tag=tag, revision=revision, dry_run=place, evaluations=[_read(path) for path in figures or ()],
+            source, repo, private=private, tag=tag, revision=revision, dry_run=place, evaluations=[_read(path) for path in metrics or ()],
             base_model=base_model, float64=float64, overwrite=force, log=lambda text: say(text, quiet),
         )  # fmt: skip
     if as_json:
@@ -65,7 +65,7 @@ def run(
 
 
 def _read(path: Path) -> dict[str, Any]:
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(found, dict) or "digest" not in found:
-        raise SpecError(f"--figures {path}: expected the object that `axialzoo evaluate --json` prints")
-    return found
+    metrics = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(metrics, dict) or "digest" not in metrics:
+        raise SpecError(f"--metrics {path}: expected the object that `axialzoo evaluate --json` prints")
+    return metrics

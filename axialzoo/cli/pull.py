@@ -14,9 +14,7 @@ from axialzoo.cli.shared import Json, Quiet, emit, say, show, stdout_kept_clean,
 
 def run(
     name: Annotated[str | None, typer.Argument(help="The weights; without a name all are listed.", metavar="[NAME.TAG]")] = None,
-    address: Annotated[
-        str | None, typer.Option("--from", help="Fetch them from here instead, or take this file.", metavar="ADDRESS")
-    ] = None,
+    url: Annotated[str | None, typer.Option(help="Fetch them from here instead, or take this file.", metavar="ADDRESS")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the archive, too.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Fetch and import again, though they are there.")] = False,
     as_json: Json = False,
@@ -25,13 +23,13 @@ def run(
     """Fetch official weights from their own address, import and check them, and keep them for `pretrained=` and every command.
 
     A download that was cut goes on where it stopped. The digest of what was imported first is recorded, and checked ever after.
-    Addresses are those of the projects' own pages and are unverified; `--from` names another. They are kept in AXIALZOO_HOME,
+    Addresses are those of the projects' own pages and are unverified; `--url` names another. They are kept in AXIALZOO_HOME,
     by default ~/.cache/axialzoo.
 
     Examples:
       axialzoo pull
       axialzoo pull axial_swidernet_1_1_1.cityscapes
-      axialzoo pull axial_resnet26_s.imagenet1k --from ~/Downloads/axial26s.pth
+      axialzoo pull axial_resnet26_s.imagenet1k --url ~/Downloads/axial26s.pth
       axialzoo predict street.png --model axial_deeplab_max_s.cityscapes
     """
     from axialzoo.runtime.pulling import pull
@@ -40,7 +38,7 @@ def run(
         _list(as_json)
         return
     with stdout_kept_clean(), _progress(quiet or as_json) as update:
-        done = pull(name, address=address, force=force, keep=keep, progress=update, log=lambda text: say(text, quiet))
+        done = pull(name, address=url, force=force, keep=keep, progress=update, log=lambda text: say(text, quiet))
     if as_json:
         emit(done)
     else:
@@ -53,20 +51,23 @@ def _list(as_json: bool) -> None:
     from axialzoo.hub.pulled import pulled_dir
 
     if as_json:
-        more = {one.name: {"least_bytes": one.least_bytes, "pulled": pulled_dir(one.name).exists()} for one in OFFICIAL.values()}
-        emit({"weights": [{**vars(one), "published": dict(one.published), **more[one.name]} for one in OFFICIAL.values()]})
+        rows = []
+        for weights in OFFICIAL.values():
+            here = {"least_bytes": weights.least_bytes, "pulled": pulled_dir(weights.name).exists()}
+            rows.append({**vars(weights), "published": dict(weights.published), **here})
+        emit({"weights": rows})
         return
     shown = table("name", "published", ">weights alone", "here", "address, unverified")
-    for one in OFFICIAL.values():
-        figures = ", ".join(f"{key} {100 * value:.1f} %" for key, value in one.published.items())
-        here = "yes" if pulled_dir(one.name).exists() else "no"
-        shown.add_row(one.name, figures or "-", f"{one.least_bytes / 1e6:,.0f} MB", here, one.address)
+    for weights in OFFICIAL.values():
+        figures = ", ".join(f"{key} {100 * value:.1f} %" for key, value in weights.published.items())
+        here = "yes" if pulled_dir(weights.name).exists() else "no"
+        shown.add_row(weights.name, figures or "-", f"{weights.least_bytes / 1e6:,.0f} MB", here, weights.address)
     show(shown)
 
 
 @contextlib.contextmanager
 def _progress(silent: bool) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar where somebody tta, a line each tenth in a file."""
+    """Show a progress bar on a terminal, or a line for each tenth in a file."""
     if silent:
         yield lambda done, total: None
         return

@@ -1,4 +1,4 @@
-"""What the commands share: options, output and errors."""
+"""Options, output and errors that the commands share."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from typing import Annotated, Any
 
 import typer
 
+from axialzoo.cli.renamed import Command
 from axialzoo.errors import EXPECTED, as_text
 from axialzoo.files import printable
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing besides the result.")]
-Plain = Annotated[bool, typer.Option("--plain", help="Compute as in training: without the faster form for inference.")]
+NoFused = Annotated[bool, typer.Option("--no-fused", help="Compute as in training: without the faster form for inference.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there already; never an input.")]
 Device = Annotated[
     str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps; auto is the accelerator that the framework finds.", metavar="DEVICE")
 ]
 Tile = Annotated[str | None, typer.Option(help="Cut large pictures into overlapping tiles, such as 513x513.", metavar="HEIGHTxWIDTH")]
 Overlap = Annotated[int | None, typer.Option(min=0, help="Pixels that tiles share; default a quarter of the tile.")]
-Flip = Annotated[bool, typer.Option("--hflip", help="Look at the mirrored picture too, and take the mean.")]
 OnBadLabel = Annotated[
     str, typer.Option(help="error lists all bad labels and stops; skip leaves them out and counts them.", metavar="error|skip")
 ]
+Hflip = Annotated[bool, typer.Option("--hflip", help="Look at the mirrored picture too, and take the mean.")]
 Scales = Annotated[str | None, typer.Option(help="Look at these sizes and take the mean, such as 0.75,1,1.25.", metavar="LIST")]
 
 
@@ -53,7 +54,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable], Callable]:
                 say(f"error: {as_text(error)}")
                 raise typer.Exit(1) from None
 
-        return app.command(name, help=_help(function))(guarded)
+        return app.command(name, cls=Command, help=_help(function))(guarded)
 
     return register
 
@@ -71,29 +72,29 @@ def _help(function: Callable) -> str:
     return inspect.cleandoc(function.__doc__ or "").replace("\n\nExamples:", "\n\n\b\nExamples:")
 
 
-def tta_options(tile: str | None, overlap: int | None, flip: bool, scales: str | None) -> dict[str, Any]:
-    """What ``--tile``, ``--overlap``, ``--hflip`` and ``--scales`` ask for, as `axialzoo.tasks.tta_from_options` takes it.
+def tta_options(tile: str | None, overlap: int | None, hflip: bool, scales: str | None) -> dict[str, Any]:
+    """Return ``--tile``, ``--overlap``, ``--hflip`` and ``--scales`` as keyword arguments of `axialzoo.tasks.tta_from_options`.
 
     Raises:
         ValueError: for scales that are no numbers.
     """
-    found: dict[str, Any] = {"tile": tile, "overlap": overlap, "hflip": flip}
+    options: dict[str, Any] = {"tile": tile, "overlap": overlap, "hflip": hflip}
     if scales is None:
-        return found
+        return options
     try:
-        return {**found, "scales": tuple(float(one) for one in scales.split(","))}
+        return {**options, "scales": tuple(float(scale) for scale in scales.split(","))}
     except ValueError:
         raise ValueError(f"--scales: expected numbers with commas between them, such as 0.75,1,1.25, found {scales!r}") from None
 
 
 def say(text: str, quiet: bool = False) -> None:
-    """A message for people, on stderr, so that stdout holds the result alone."""
+    """Print a message for people on stderr, so that stdout holds the result alone."""
     if not quiet:
         print(printable(text), file=sys.stderr, flush=True)
 
 
 def say_if_compiling(quiet: bool = False) -> None:
-    """What the first use of the CPU kernel waits for."""
+    """Announce that the CPU kernel is compiled, before its first use."""
     from axialzoo.ops.kernels import needs_compiling
 
     if needs_compiling():
@@ -101,7 +102,7 @@ def say_if_compiling(quiet: bool = False) -> None:
 
 
 def emit(data: dict[str, Any]) -> None:
-    """The one JSON object of ``--json``."""
+    """Print the one JSON object of ``--json``."""
     print(json.dumps(_printable(data), indent=2, allow_nan=False, ensure_ascii=False))
 
 
@@ -116,7 +117,7 @@ def _printable(value: Any) -> Any:
 
 @contextlib.contextmanager
 def stdout_kept_clean() -> Iterator[None]:
-    """What frameworks print meanwhile goes to stderr."""
+    """Send what frameworks print to stderr, so that stdout holds the result alone."""
     with contextlib.redirect_stdout(sys.stderr):
         yield
 
@@ -136,11 +137,11 @@ def table(*headings: str, title: str | None = None) -> Any:
     from rich.table import Table
 
     title = None if title is None else printable(title)
-    made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
+    grid = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
     for index, heading in enumerate(headings):
         last = index == len(headings) - 1  # the one that wraps on a narrow terminal
-        made.add_column(heading.lstrip(">"), justify="right" if heading.startswith(">") else "left", no_wrap=not last)
-    return made
+        grid.add_column(heading.lstrip(">"), justify="right" if heading.startswith(">") else "left", no_wrap=not last)
+    return grid
 
 
 def billions(count: float) -> str:

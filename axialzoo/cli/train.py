@@ -17,9 +17,11 @@ from axialzoo.spec import SpecError
 
 def run(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe, such as cifar10.", metavar="RECIPE")],
-    data: Annotated[Path, typer.Option(help="A data set that the README lists: a folder a class, COCO, ...", metavar="FOLDER")],
+    data: Annotated[
+        Path, typer.Option(help="Data set: a folder a class, COCO, ...; docs/guide/data.md lists the kinds.", metavar="FOLDER")
+    ],
     out: Annotated[Path | None, typer.Option(help="Folder of the run; the finished model is in its model/.", metavar="FOLDER")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Only look at the settings and at every image; writes nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only look at the settings and at every image; writes nothing.")] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last save in --out, to the step; with more --epochs, longer.")
     ] = False,
@@ -31,7 +33,7 @@ def run(
     seed: Annotated[int | None, typer.Option(min=0, help="Default the recipe's.")] = None,
     save_every: Annotated[int, typer.Option(min=1, help="Steps between saves.")] = 200,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Any other field of the recipe.", metavar="FIELD=VALUE")] = None,
-    plain: Annotated[bool, typer.Option("--plain", help="In PyTorch on a CPU, without the fused kernel of attention.")] = False,
+    no_fused: Annotated[bool, typer.Option("--no-fused", help="In PyTorch on a CPU, without the fused kernel of attention.")] = False,
     on_bad_label: OnBadLabel = "error",
     as_json: Json = False,
     quiet: Quiet = False,
@@ -42,9 +44,9 @@ def run(
       axialzoo train cifar10 --data cifar10 --out runs/first
       axialzoo train cifar10 --data cifar10 --out runs/first --resume
       axialzoo train cifar10 --data cifar10 --out runs/first --resume --epochs 20
-      axialzoo train cifar10 --data photos --check --set augment=resized_crop
+      axialzoo train cifar10 --data photos --dry-run --set augment=resized_crop
       axialzoo train cifar10 --data photos --out runs/mine --framework keras --epochs 3 --set augment=resized_crop
-      axialzoo train cifar10 --data photos --out runs/tuned --set augment=resized_crop --set start=axial_resnet_cifar10
+      axialzoo train cifar10 --data photos --out runs/tuned --set augment=resized_crop --set init_from=axial_resnet_cifar10
       axialzoo train nuclei --data shards --out runs/shards
       KERAS_BACKEND=jax axialzoo train cifar10 --data cifar10 --out runs/shared --framework keras --devices 2
       accelerate launch --num_processes 2 -m axialzoo train cifar10 --data cifar10 --out runs/two
@@ -67,9 +69,9 @@ def run(
         if value is not None and field in overrides:
             raise SpecError(f"--set {field}: expected it once, found --{field.replace('_', '-')} {value} beside it")
     overrides |= {field: value for field, value in options.items() if value is not None}
-    if check or out is None:
-        if not check:
-            raise SpecError("--out: expected the folder of the run (or --check, to look at the data alone)")
+    if dry_run or out is None:
+        if not dry_run:
+            raise SpecError("--out: expected the folder of the run (or --dry-run, to look at the data alone)")
         with stdout_kept_clean(), _checking(quiet) as bar:
             fitting, task, _, known = training.check_run(recipe, data, bar, on_bad_label=on_bad_label, **overrides)
         if as_json:
@@ -81,9 +83,9 @@ def run(
     with stdout_kept_clean():
         if name == "keras":
             prepare_keras()
-        elif not plain:
+        elif not no_fused:
             say_if_compiling(quiet)
-        with use_kernel("plain") if plain else contextlib.nullcontext(), _checking(quiet) as bar:
+        with use_kernel("plain") if no_fused else contextlib.nullcontext(), _checking(quiet) as bar:
             how = {"framework": name, "resume": resume, "device": device, "devices": devices, "save_every": save_every}
             how["on_bad_label"] = on_bad_label
             try:
@@ -111,10 +113,10 @@ def _checking(quiet: bool) -> Iterator[Callable[[int, int], None]]:
 def _splits(known: dict[str, dict[str, Any]]) -> Any:
     """A row a split: how many pictures, and how many objects of each class."""
     shown = table("split", ">pictures", "objects")
-    for name, one in known.items():
-        objects = ", ".join(f"{count:,} {label}" for label, count in one.get("objects", {}).items())
-        objects += f" (the same pictures as {one['same_as']})" if "same_as" in one else ""
-        shown.add_row(name, f"{one['pictures']:,}", objects)
+    for name, split in known.items():
+        objects = ", ".join(f"{count:,} {label}" for label, count in split.get("objects", {}).items())
+        objects += f" (the same pictures as {split['same_as']})" if "same_as" in split else ""
+        shown.add_row(name, f"{split['pictures']:,}", objects)
     for kind, count in next(iter(known.values()), {}).get("skipped", {}).items():
         shown.add_row("skipped", f"{count:,}", kind)
     return shown

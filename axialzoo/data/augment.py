@@ -28,49 +28,49 @@ class ScaleCrop:
         native: Whether factor 1 is the picture at its own resolution instead, of which a crop is cut: for pictures of any size whose
             objects have a size in pixels, as under a microscope.
         tries: Crops drawn at most until one shows an object, for segments; 1 takes the first, empty or not.
-        mirror: Whether every other picture is mirrored.
-        turns: Whether to turn by a random number of quarters, for pictures without up and down.
-        colour: How far brightness, contrast, saturation and gamma move: 0.2 is 80 to 120 %; 0 for never.
-        tint: How far red, green and blue move, each alone, as under another light: 0.2 is 80 to 120 %; 0 for never.
+        hflip: Whether every other picture is mirrored.
+        rot90: Whether to turn by a random number of quarters, for pictures without up and down.
+        color_jitter: How far brightness, contrast, saturation and gamma move: 0.2 is 80 to 120 %; 0 for never.
+        color_cast: How far red, green and blue move, each alone, as under another light: 0.2 is 80 to 120 %; 0 for never.
         hue: How far the hue turns either way, as a share of the colour circle: 0.05 is 18 degrees; 0 for never.
         gray: Share of the pictures that lose their colours.
         invert: Share of the pictures that become their negative: dark objects on light ground and the reverse.
         elastic: Standard deviation of elastic displacement in pixels of the picture, for segments; 0 for none.
         mosaic: Share of the samples that are four pictures in one; each then fills its quarter (factors from 1 on).
-        visible: Objects of boxes are dropped where less of their area is left.
+        min_visible: Objects of boxes are dropped where less of their area is left.
     """
 
     scales: tuple[float, float] = (0.5, 2.0)
-    mirror: bool = True
-    turns: bool = False
-    colour: float = 0.2
-    tint: float = 0.0
+    hflip: bool = True
+    rot90: bool = False
+    color_jitter: float = 0.2
+    color_cast: float = 0.0
     hue: float = 0.0
     gray: float = 0.0
     invert: float = 0.0
     elastic: float = 0.0
     mosaic: float = 0.0
-    visible: float = 0.25
+    min_visible: float = 0.25
     native: bool = False
     tries: int = 1
 
     def __post_init__(self):
         ok = len(self.scales) == 2 and 0 < self.scales[0] <= self.scales[1] <= 100
         require(ok, f"ScaleCrop.scales: expected a smaller and a larger factor above 0, found {self.scales!r}")
-        for name in ("mirror", "turns", "native"):
+        for name in ("hflip", "rot90", "native"):
             require(isinstance(getattr(self, name), bool), f"ScaleCrop.{name}: expected a bool, found {getattr(self, name)!r}")
-        for name in ("colour", "tint"):
+        for name in ("color_jitter", "color_cast"):
             require_number("ScaleCrop", name, getattr(self, name), 0.0, 0.9)
         require_count("ScaleCrop", "tries", self.tries)
         require_number("ScaleCrop", "hue", self.hue, 0.0, 0.5)
         require_number("ScaleCrop", "elastic", self.elastic, 0.0, 100.0)
-        for name in ("mosaic", "visible", "gray", "invert"):
+        for name in ("mosaic", "min_visible", "gray", "invert"):
             require_number("ScaleCrop", name, getattr(self, name), 0.0, 1.0)
 
     def draw(self, height: int, width: int, size: tuple[int, int], rng: np.random.Generator) -> Geometry:
         """Draw a geometry for a picture of `height` x `width` on a canvas of `size`."""
-        turns = int(rng.integers(4)) if self.turns else 0
-        mirrored = bool(rng.integers(2)) if self.mirror else False
+        turns = int(rng.integers(4)) if self.rot90 else 0
+        mirrored = bool(rng.integers(2)) if self.hflip else False
         target = size[::-1] if turns % 2 else size  # the canvas as the picture sees it before it is turned
         fitting = 1.0 if self.native else min(target[0] / height, target[1] / width)
         factor = np.exp(rng.uniform(*np.log(self.scales))) * fitting
@@ -84,7 +84,7 @@ class ScaleCrop:
         (top, bottom), (left, right) = places
         rows, columns = taken[::-1] if turns % 2 else taken
         at = int(rng.integers(size[0] - rows + 1)), int(rng.integers(size[1] - columns + 1))
-        return Geometry((left, top, right, bottom), (taken[0], taken[1]), size, at, turns, mirrored, self.visible)
+        return Geometry((left, top, right, bottom), (taken[0], taken[1]), size, at, turns, mirrored, self.min_visible)
 
     def __call__(self, sample: Sample, size: tuple[int, int], fill: tuple[int, ...], rng: np.random.Generator) -> Sample:
         """Return `sample` augmented, its picture (H, W) of `size`; `fill` is the colour where there is no picture."""
@@ -106,9 +106,9 @@ class ScaleCrop:
 
     def colours(self, rng: np.random.Generator) -> Colours | None:
         """Draw other colours, or None where nothing changes."""
-        if not (self.colour or self.tint or self.hue or self.gray or self.invert):
+        if not (self.color_jitter or self.color_cast or self.hue or self.gray or self.invert):
             return None
-        colours = draw_colours(self.colour, rng, self.tint)
+        colours = draw_colours(self.color_jitter, rng, self.color_cast)
         if not (self.hue or self.gray or self.invert):
             return colours
         hue = float(rng.uniform(-self.hue, self.hue))

@@ -70,7 +70,7 @@ class TrainBatches:
 
     def _crop(self, indices: np.ndarray, epoch: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Cut pictures of one size in memory: shifted and mirrored without a loop. Draws for the whole batch, makes the share."""
-        split, shift = self.split, self.settings.shift
+        split, shift = self.split, self.settings.crop_padding
         if not isinstance(split, ArraySplit):
             raise DataError(
                 'augment="crop" needs pictures of one size in memory and a class each; use "resized_crop" for files of pictures with '

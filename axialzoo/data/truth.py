@@ -54,7 +54,7 @@ def validate_boxes(
         ((clipped[:, 2:] <= clipped[:, :2]).any(1), "box outside its picture", "a box of which more than a line lies inside its picture"),
     )
     faults, good = [], np.ones(len(boxes), bool)
-    for at in np.flatnonzero(np.any([bad for bad, _, _ in checks], 0) | (classes < 0) | (classes >= len(labels))).tolist():
+    for at in np.flatnonzero(np.stack([bad for bad, _, _ in checks]).any(0) | (classes < 0) | (classes >= len(labels))).tolist():
         good[at], name = False, where if isinstance(where, str) else where[at]
         reasons = [(kind, expected) for bad, kind, expected in checks if bad[at]]
         if reasons:

@@ -37,7 +37,7 @@ def export_model(
     *,
     framework: str | None = None,
     size: Any = None,
-    any_size: bool = False,
+    dynamic_shapes: bool = False,
     overwrite: bool = False,
     log: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def export_model(
         target: ``model.pt2`` (torch.export), ``model.onnx``, ``model.tflite`` or a folder (a TensorFlow SavedModel).
         framework: ``"torch"``, or ``"keras"`` on the back end of this process; default the framework that writes the format.
         size: A side, (height, width) or ``"320x480"``; default the model's own.
-        any_size: Keep height and width dynamic.
+        dynamic_shapes: Keep height and width dynamic.
         overwrite: Whether to replace an existing `target`.
         log: Gets a line before each step.
 
@@ -64,18 +64,20 @@ def export_model(
     Example:
         >>> export_model("axial_resnet_cifar10", "model.pt2", framework="torch")  # doctest: +SKIP
     """
-    if any_size and size is not None:
+    if dynamic_shapes and size is not None:
         raise ExportError("export: expected a size or any size, found both; leave one out")
-    suffix, sizes = format_of(target), "any" if any_size else "fixed"
+    suffix, sizes = format_of(target), "any" if dynamic_shapes else "fixed"
     exporter = _exporter(framework, suffix)
     reason = EXPORT_MATRIX[exporter, suffix].reason(sizes)
     if reason:
-        raise ExportError(f"{target}: {FORMATS[suffix]} of {'any' if any_size else 'one'} size can't be had from {exporter}: {reason}")
+        raise ExportError(
+            f"{target}: {FORMATS[suffix]} of {'any' if dynamic_shapes else 'one'} size can't be had from {exporter}: {reason}"
+        )
     require_packages(f"writing {FORMATS[suffix]}", PACKAGES.get(suffix, {}))
     checkpoint = fetch_checkpoint(source)
     check_output(target, inputs=(checkpoint.folder,), overwrite=overwrite)
     spec = checkpoint.config.spec
-    fixed = None if any_size else size_pair(size) if size is not None else spec.input_size
+    fixed = None if dynamic_shapes else size_pair(size) if size is not None else spec.input_size
     original, write = _original_and_writer(exporter, suffix, checkpoint, fixed)
     log(f"writing {FORMATS[suffix]} from {exporter} ...")
     beside = atomic_write_folder if suffix == "" else atomic_write

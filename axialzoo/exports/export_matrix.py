@@ -34,10 +34,10 @@ def _none(reason: str) -> ExportTarget:
     return ExportTarget(reason, reason)
 
 
-_TORCH = "--from torch, which computes the same from the same weights, has it"
+_TORCH = "--framework torch, which computes the same from the same weights, has it"
 _TENSORFLOW = "KERAS_BACKEND=tensorflow, which computes the same from the same weights, has it"
 _OTHER_BACKEND = f"Keras writes it on its torch back end alone; {_TORCH}"
-_KERAS = "PyTorch does not write it; --from keras with " + _TENSORFLOW
+_KERAS = "PyTorch does not write it; --framework keras with " + _TENSORFLOW
 
 EXPORT_MATRIX: dict[tuple[str, str], ExportTarget] = {
     ("torch", ".pt2"): ExportTarget(),

@@ -78,7 +78,7 @@ def prepare(
         if evaluation.get("digest") != config.digest:
             raise CheckpointError(
                 f"{folder}: figures of other weights: expected digest {config.digest}, found {str(evaluation.get('digest'))[:80]}; "
-                "evaluate these weights (axialzoo evaluate --json, or --record)"
+                "evaluate these weights (axialzoo evaluate --json, or --update-card)"
             )
     files: dict[str, bytes | Path] = {CONFIG: folder / CONFIG, WEIGHTS: folder / WEIGHTS}
     if golden is not None:

@@ -55,7 +55,7 @@ def fetch_file(address: str, target: Path, progress: Progress = lambda done, tot
             why = f"the server answered {error.code}"
             if error.code not in PASSING:
                 raise CheckpointError(
-                    f"{address}: {why}; the address may have changed: look for it on the project's page, and give it with --from"
+                    f"{address}: {why}; the address may have changed: look for it on the project's page, and give it with --url"
                 ) from None
             time.sleep(_asked(error))
         except CUT as error:

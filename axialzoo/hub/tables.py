@@ -13,7 +13,7 @@ def metric_lines(config: Config, evaluations: Sequence[Mapping[str, Any]] = ()) 
     """Return the lines of a table of metrics, with a column for each evaluation, and the data that they were measured on.
 
     Args:
-        config: Its ``provenance`` may hold ``metrics``, as ``axialzoo evaluate --record`` writes them.
+        config: Its ``provenance`` may hold ``metrics``, as ``axialzoo evaluate --update-card`` writes them.
         evaluations: What ``axialzoo evaluate --json`` said, one a framework and back end.
     """
     metrics = metrics_of(config)

@@ -75,7 +75,7 @@ class Extractor(keras.Model):
             channels = stage.channels
             features.append(x)
         outputs = list(features)
-        for index, (inputs, stage) in enumerate(zip(backbone.fusions(), backbone.neck)):
+        for index, (inputs, stage) in enumerate(zip(backbone.neck_inputs(), backbone.neck)):
             x, memory = neck_stage(features, memory, images, inputs, stage, backbone, f"neck.{index}", dtype)
             features.append(x)
             if stage.endpoint or index + 1 == len(backbone.neck):

@@ -49,7 +49,7 @@ def create_model(
         out_indices: Features to return: 0 at stride 2 (the stem, for most), then one per stage, a neck last; default all.
         dtype: Policy of every layer, such as ``"mixed_bfloat16"``; default Keras's.
         **changes: See :class:`axialzoo.spec.Changes`: ``num_classes``, ``things``, ``in_channels``, ``input_size`` (which the
-            inputs are fixed to; without it they are free), ``span``, ``long_axis``, ``drop_path``, ``output_stride``, ``attention``.
+            inputs are fixed to; without it they are free), ``span``, ``beyond_tables``, ``drop_path``, ``output_stride``, ``attention``.
 
     Returns:
         The model; its ``spec``, and its ``config`` where it has weights.

@@ -86,7 +86,7 @@ def _order(parts: tuple[int, ...], heads: int) -> Order:
 def _table(layer: PositionAttention, name: str, length: int) -> Any:
     """Return a position table, gated, for an axis of `length`: (rows, D)."""
     table = layer.apply_gate(name, layer.position_table(name))
-    if table is not None and layer.spec.long_axis == "interpolate" and length > layer.spec.positions:
+    if table is not None and layer.spec.beyond_tables == "interpolate" and length > layer.spec.max_length:
         table = interpolate(table, 2 * length - 1)
     return table
 

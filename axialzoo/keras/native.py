@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -11,7 +12,7 @@ import numpy as np
 
 from axialzoo.checkpoint import CheckpointError, Config, Tensors, atomic_write, check_regular, check_tensors, digest
 from axialzoo.checkpoint.archive import check_archive
-from axialzoo.checkpoint.migrate import VERSION
+from axialzoo.checkpoint.migrate import SAME_TENSORS, VERSION, migrate_spec
 from axialzoo.files import check_output
 from axialzoo.keras.factory import build
 from axialzoo.keras.weights import load_tensors, to_tensors
@@ -39,10 +40,10 @@ def read_native(path, config: Config | None = None) -> tuple[Config, dict[str, n
         config = inside or config
         if config is None:
             raise CheckpointError(f"{path}: does not say which model it is; expected a config in it or beside it, or the model's name")
-        if config.version != VERSION:
+        if config.version < SAME_TENSORS:
             raise CheckpointError(
-                f"{path}: written by an earlier version, whose layers had other names; convert the folder or the .safetensors or .pth file "
-                "of these weights, which are read in every version"
+                f"{path}: written by the earlier version {config.version}, whose layers had other names; convert the folder or the "
+                ".safetensors or .pth file of these weights, which are read in every version"
             )
         dtype = _check_datasets(path, kind, config.spec)
         model = build(config.spec, dtype=dtype)
@@ -54,7 +55,7 @@ def read_native(path, config: Config | None = None) -> tuple[Config, dict[str, n
         raise CheckpointError(f"{path}: damaged, or not what Keras writes for this model: {reason}") from None
     tensors = to_tensors(model)
     check_tensors(tensors, config.spec, where=str(path), expected_digest=config.digest)
-    return config, tensors
+    return replace(config, version=VERSION), tensors
 
 
 def write_native(path, config: Config, tensors: Tensors, *, overwrite: bool = False) -> None:
@@ -116,7 +117,7 @@ def _config_in_archive(path: Path) -> Config:
         return Config.from_json(stored if isinstance(stored, str) else "", f"{path}: {CONFIG}: checkpoint")
     try:
         name = str(data["config"].get("name"))
-        return default_config(from_dict(Model, data["config"].get("spec")), name if is_registered(name) else "custom")
+        return default_config(from_dict(Model, migrate_spec(data["config"].get("spec"))), name if is_registered(name) else "custom")
     except SpecError as error:
         raise CheckpointError(f"{path}: {CONFIG}: {error}") from None
 

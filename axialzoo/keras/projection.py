@@ -138,9 +138,9 @@ class PositionAttention(Layer):
         if self.spec.encoding == "sinusoidal":
             return ops.cast(sinusoids(length, channels), self.compute_dtype)
         table = self.position_table(name)  # (P, C)
-        if isinstance(length, int) and length <= self.spec.positions:
+        if isinstance(length, int) and length <= self.spec.max_length:
             return table[:length]
-        rows = length if isinstance(length, int) else ops.maximum(length, self.spec.positions)
+        rows = length if isinstance(length, int) else ops.maximum(length, self.spec.max_length)
         return interpolate(table, rows)[:length]
 
     def compute_output_shape(self, input_shape):

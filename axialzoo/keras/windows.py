@@ -30,9 +30,9 @@ def table_window(table, spec: Attention, window):
     """
     if table is None:
         return None
-    positions, length = spec.positions, window.length
+    positions, length = spec.max_length, window.length
     table = ops.reshape(table, (2 * positions - 1, -1))  # (2P-1, D); makes TensorFlow's gradient a dense one
-    if spec.long_axis == "interpolate" and not (isinstance(length, int) and length <= positions):
+    if spec.beyond_tables == "interpolate" and not (isinstance(length, int) and length <= positions):
         positions = length if isinstance(length, int) else ops.maximum(length, positions)
         table = interpolate(table, 2 * positions - 1)  # (2L-1, D)
     query = arange(window.queries)[:, None]  # (T, 1)

@@ -127,7 +127,7 @@ def pairs(spec: Attention, *lengths: int) -> np.ndarray:
     def along(length: int) -> np.ndarray:
         x = np.arange(length)
         distance = np.abs(x - x[:, None])
-        near = distance < spec.positions if spec.has_relative_terms and spec.long_axis == "local" else distance >= 0
+        near = distance < spec.max_length if spec.has_relative_terms and spec.beyond_tables == "local" else distance >= 0
         if spec.kind == "window":
             assert spec.span is not None
             moved = x + (spec.span - spec.span // 2 if spec.shifted and length > spec.span else 0)
@@ -156,7 +156,7 @@ def _rows(tensors: Mapping[str, Array], name: str, spec: Attention, lengths: Seq
 def _axis_rows(table: Array, spec: Attention, length: int) -> Array:
     """Gather a table, (2R - 1, D), by query and key of one axis, (L, L, D). Interpolates the table first if the spec says so."""
     xp, reach = _library(table), (len(table) + 1) // 2
-    if spec.long_axis == "interpolate" and length > reach:
+    if spec.beyond_tables == "interpolate" and length > reach:
         place = np.arange(2 * length - 1) * ((len(table) - 1) / (2 * length - 2))
         share = np.maximum(0, 1 - np.abs(place[:, None] - np.arange(len(table))))  # (2L - 1, 2R - 1)
         table, reach = xp.einsum("ij,jd->id", xp.asarray(share), table), length

@@ -14,6 +14,7 @@ from axialzoo.spec.kinds import with_kind
 from axialzoo.spec.model import Model, size_pair
 from axialzoo.spec.output_stride import at_output_stride
 
+HEAD_OPTIONS = ("num_classes", "things", "slots", "targets", "postprocess", "patches")
 OURS = {"in_chans": "in_channels", "img_size": "input_size", "drop_path_rate": "drop_path", "checkpoint_path": "pretrained"}  # timm's
 
 
@@ -25,13 +26,13 @@ class Changes(TypedDict, total=False):
             0 for none, where the head can do without.
         things: Which classes are things, whose instances are told apart, of a head that tells instances apart.
         slots: Number of masks that a head with slots predicts; another number than a checkpoint's starts the slots new.
-        reading: What the head's `reading` is changed to, by name, such as ``{"threshold": 0.2}``: how its maps are made in training and
-            read afterwards, of a head that has one.
+        targets: Fields of the head's settings of training targets to change, by name, such as ``{"sigma": 2.0}``.
+        postprocess: Fields of the head's settings of post-processing to change, by name, such as ``{"threshold": 0.2}``.
         patches: What a local branch covers, ``"whole"`` or ``"top_left"``, of a head that has one.
         in_channels: Channels of the image; another number than a checkpoint's starts the first convolution new.
         input_size: A side, (height, width) or ``"320x480"``, in pixels; models take any other too.
         span: Odd window of every attention layer, in positions.
-        long_axis: ``"local"`` or ``"interpolate"``: see :class:`axialzoo.spec.Attention`.
+        beyond_tables: ``"local"`` or ``"interpolate"``: see :class:`axialzoo.spec.Attention`.
         drop_path: Probability at the last block, rising linearly from 0 at the first.
         output_stride: Of the last stage, 8, 16 or 32: strides that are not taken become atrous rates.
         attention: Another kind of attention: a name in :data:`axialzoo.spec.KINDS`; of registered weights, those of that kind where there
@@ -41,12 +42,13 @@ class Changes(TypedDict, total=False):
     num_classes: int | None
     things: Sequence[int] | None
     slots: int | None
-    reading: Mapping[str, Any] | None
+    targets: Mapping[str, Any] | None
+    postprocess: Mapping[str, Any] | None
     patches: str | None
     in_channels: int | None
     input_size: int | str | Sequence[int] | None
     span: int | None
-    long_axis: str | None
+    beyond_tables: str | None
     drop_path: float | None
     output_stride: int | None
     attention: str | None
@@ -67,8 +69,7 @@ def adapt(spec: Model, **changes: Unpack[Changes]) -> Model:
         spec = replace(spec, backbone=with_kind(spec.backbone, str(overrides["attention"])))
     backbone = _backbone(spec.backbone, changes)
     head = spec.head if spec.head is None else spec.head.map_blocks(_attending(changes))
-    names = ("num_classes", "things", "slots", "reading", "patches")
-    head_options: dict[str, Any] = {name: overrides[name] for name in names if name in overrides}
+    head_options: dict[str, Any] = {name: overrides[name] for name in HEAD_OPTIONS if name in overrides}
     if head_options and head is not None:
         if "things" in head_options:
             head_options["things"] = tuple(head_options["things"])
@@ -106,7 +107,7 @@ def _backbone(backbone: Backbone, changes: Changes) -> Backbone:
 
 def _attending(changes: Changes) -> Callable[[Block], Block]:
     """Return a function that changes the attention of a block as `changes` says."""
-    layer: dict[str, Any] = {name: changes.get(name) for name in ("span", "long_axis") if changes.get(name) is not None}
+    layer: dict[str, Any] = {name: changes.get(name) for name in ("span", "beyond_tables") if changes.get(name) is not None}
 
     def change(block: Block) -> Block:
         return block if block.attention is None or not layer else replace(block, attention=replace(block.attention, **layer))
@@ -121,10 +122,10 @@ def _canonical(spec: Model) -> Model:
         attention = block.attention
         if attention is None or attention.kind != "axial":
             return block
-        return replace(block, attention=replace(attention, span=None, positions=1))  # tables reach as far as the checkpoint's do
+        return replace(block, attention=replace(attention, span=None, max_length=1))  # tables reach as far as the checkpoint's do
 
     head = None if spec.head is None else spec.head.canonical().map_blocks(whole)
-    spec = adapt(replace(spec, head=head), in_channels=3, input_size=1, long_axis="local", drop_path=0.0)
+    spec = adapt(replace(spec, head=head), in_channels=3, input_size=1, beyond_tables="local", drop_path=0.0)
     spec = replace(spec, backbone=spec.backbone.map_blocks(whole))
     if spec.backbone.memory is not None:
         spec = replace(spec, backbone=replace(spec.backbone, memory=replace(spec.backbone.memory, tokens=1)))

@@ -21,15 +21,15 @@ class Attention:
         key_channels: Width of all queries together, and of all keys (``heads * Dk``).
         value_channels: Width of all values together (``heads * Dv``); also the layer's output width.
         heads: Number of heads ``G``.
-        positions: Reach of the position tables: they hold the distances ``-(positions - 1)`` to
-            ``positions - 1``, so ``2 * positions - 1`` rows; of absolute positions, how many.
+        max_length: Longest axis whose distances the position tables all hold: ``-(max_length - 1)`` to
+            ``max_length - 1``, so ``2 * max_length - 1`` rows; of absolute positions, how many.
         kind: What a position attends to. ``"axial"``: one axis, all or `span` of it. ``"global"``: the whole map.
             ``"local"``: the `span` x `span` positions around it (Stand-Alone Self-Attention, arXiv:1906.05909).
             ``"window"``: the window of `span` x `span` that it lies in, of a grid (Swin, arXiv:2103.14030, with this
             layer's positions in the place of its bias).
         span: Odd width of the window each query attends to, or None for everything the tables reach; of the kind
             ``"window"``, the side of its windows.
-        long_axis: What an axis longer than the tables reach gets: ``"local"`` attends within the reach,
+        beyond_tables: Treatment of an axis longer than the tables reach: ``"local"`` attends within the reach,
             ``"interpolate"`` stretches the tables (linear, end distances kept). Absolute positions are always stretched.
         similarity: Terms of the logits: ``content`` q.k, ``query`` q.r^q, ``key`` k.r^k.
         value: Terms of what is retrieved: ``content`` v, ``position`` r^v.
@@ -46,10 +46,10 @@ class Attention:
     key_channels: int
     value_channels: int
     heads: int = 8
-    positions: int = 56
+    max_length: int = 56
     kind: str = "axial"
     span: int | None = None
-    long_axis: str = "local"
+    beyond_tables: str = "local"
     similarity: tuple[str, ...] = SIMILARITY_TERMS
     value: tuple[str, ...] = VALUE_TERMS
     downsample: str = "pool"
@@ -58,7 +58,7 @@ class Attention:
     shifted: bool = False
 
     def __post_init__(self):
-        for field in ("key_channels", "value_channels", "heads", "positions"):
+        for field in ("key_channels", "value_channels", "heads", "max_length"):
             require_count("Attention", field, getattr(self, field))
         for field in ("key_channels", "value_channels"):
             require(
@@ -66,7 +66,7 @@ class Attention:
                 f"Attention.{field}: expected a multiple of heads={self.heads}, found {getattr(self, field)}",
             )
         require_choice("Attention", "kind", self.kind, ATTENTION_KINDS)
-        require_choice("Attention", "long_axis", self.long_axis, ("local", "interpolate"))
+        require_choice("Attention", "beyond_tables", self.beyond_tables, ("local", "interpolate"))
         require_choice("Attention", "downsample", self.downsample, ("pool", "slice"))
         require_choice("Attention", "encoding", self.encoding, ENCODINGS)
         self._check_span()
@@ -114,7 +114,7 @@ class Attention:
     @property
     def num_relative_positions(self) -> int:
         """Rows of each position table."""
-        return 2 * self.positions - 1
+        return 2 * self.max_length - 1
 
     @property
     def has_relative_terms(self) -> bool:
@@ -133,7 +133,7 @@ class Attention:
         """
         axes = ("",) if self.kind == "axial" else ("_height", "_width")
         if self.encoding == "absolute":
-            return {f"position{axis}": (self.positions, inputs) for axis in axes}
+            return {f"position{axis}": (self.max_length, inputs) for axis in axes}
         return {name + axis: (self.num_relative_positions, depth // len(axes)) for name, depth in self._depths().items() for axis in axes}
 
     @property
@@ -154,6 +154,6 @@ class Attention:
         reach = length - 1
         if self.span is not None:
             reach = min(reach, self.span - 1 if self.kind == "window" else self.span // 2)
-        if self.has_relative_terms and self.long_axis == "local":
-            reach = min(reach, self.positions - 1)
+        if self.has_relative_terms and self.beyond_tables == "local":
+            reach = min(reach, self.max_length - 1)
         return reach

@@ -147,7 +147,7 @@ class Backbone:
         """Number of endpoints of stem and stages, which come before those of the neck."""
         return len(self.stages) + self.stem_is_endpoint
 
-    def fusions(self) -> list[list[NeckInput]]:
+    def neck_inputs(self) -> list[list[NeckInput]]:
         """Return the inputs of each step of the neck: the previous output, then the last two features at its stride, older first.
 
         The stem and the stages contribute their last feature at each stride; every step of the neck adds its output. `NeckInput.index`

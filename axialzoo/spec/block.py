@@ -67,6 +67,6 @@ class Block:
         require_number("Block", "drop_path", self.drop_path, 0.0, 0.999)
 
 
-def axial_block(width: int, out: int, positions: int) -> Block:
+def axial_block(width: int, out: int, max_length: int) -> Block:
     """Return an axial block of four heads, as the small models have it."""
-    return Block("axial", (width, out), attention=Attention(width // 2, width, heads=4, positions=positions))
+    return Block("axial", (width, out), attention=Attention(width // 2, width, heads=4, max_length=max_length))

@@ -52,10 +52,11 @@ def with_kind(backbone: Backbone, kind: str) -> Backbone:
             fields["shifted"] = attending % 2 == 1
         attending += 1
         old = block.attention
-        shared = {name: getattr(old, name) for name in ("key_channels", "value_channels", "heads", "positions", "long_axis", "downsample")}
+        names = ("key_channels", "value_channels", "heads", "max_length", "beyond_tables", "downsample")
+        shared = {name: getattr(old, name) for name in names}
         attention = Attention(**{**shared, **fields})
         if attention.kind in ("local", "window"):  # tables cover the window alone
-            attention = replace(attention, positions=attention.reach(attention.positions) + 1)
+            attention = replace(attention, max_length=attention.reach(attention.max_length) + 1)
         return replace(block, kind="axial" if attention.kind == "axial" else "attention", attention=attention)
 
     changed = backbone.map_blocks(change)

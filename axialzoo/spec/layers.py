@@ -60,7 +60,7 @@ def backbone_layers(backbone: Backbone) -> Iterator[Layer]:
             stride *= block.stride
             channels = block.channels[-1]
             yield from transformer_layers(f"stages.{i}.transformers.{j}", block, backbone, stride)
-    for i, (stage, fused) in enumerate(zip(backbone.neck, backbone.fusions())):
+    for i, (stage, fused) in enumerate(zip(backbone.neck, backbone.neck_inputs())):
         for j, feature in enumerate(fused):
             if feature.channels != stage.channels:
                 at = stage.stride if projects_with_stride(feature, stage) else feature.stride

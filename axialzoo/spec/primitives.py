@@ -245,7 +245,7 @@ def attended_pairs(attention: Attention, size: tuple[int, int], axis: int | None
     multiply-adds of arXiv:2003.07853, Table 1.
     """
     if attention.kind == "local":
-        return size[0] * size[1] * (2 * attention.reach(attention.positions) + 1) ** 2
+        return size[0] * size[1] * (2 * attention.reach(attention.max_length) + 1) ** 2
     pairs = [Window.of(side, attention).pairs for side in size]
     return pairs[0] * pairs[1] if axis is None else pairs[axis] * size[1 - axis]
 

@@ -70,7 +70,7 @@ class Extractor(nn.Module):
             self.stages.append(ResidualStage(channels, stage, backbone))
             channels = stage.channels
         self.neck = nn.ModuleList()
-        for inputs, stage in zip(backbone.fusions(), backbone.neck):
+        for inputs, stage in zip(backbone.neck_inputs(), backbone.neck):
             self.neck.append(FeatureFusionStage(inputs, stage, backbone))
         for number, block in enumerate(module for module in self.modules() if isinstance(module, ResidualBlock)):
             block.number = number

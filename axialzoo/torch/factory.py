@@ -49,7 +49,7 @@ def create_model(
         features_only: Return the pyramid of features, as a list, instead of the head's outputs.
         out_indices: Features to return: 0 at stride 2 (the stem, for most), then one per stage, a neck last; default all.
         **changes: See :class:`axialzoo.spec.Changes`: ``num_classes``, ``things``, ``in_channels``, ``input_size``, ``span``,
-            ``long_axis``, ``drop_path``, ``output_stride``, ``attention``.
+            ``beyond_tables``, ``drop_path``, ``output_stride``, ``attention``.
 
     Returns:
         The model in training mode, as PyTorch's are; its ``spec``, and its ``config`` where it has weights.

@@ -95,7 +95,7 @@ class FoldedAxialAttention(Folded):
         super().__init__()
         spec = source.spec
         self.spec, self.axis, self.head_fastest, self.relu = spec, source.axis, head_fastest, relu
-        interpolate = spec.long_axis == "interpolate"
+        interpolate = spec.beyond_tables == "interpolate"
         attributes = AttentionAttributes.of(spec, source.axis, head_fastest=head_fastest, interpolate=interpolate, relu=relu)
         self.attributes = attributes.flat()
         folded = fold_attention(tensors_of(source), "", spec, source.norm_qkv.eps)

@@ -147,7 +147,7 @@ def _outside_inference_mode(order: np.ndarray) -> Tensor:
 def _table(layer: PositionAttention, name: str, length: int) -> Tensor | None:
     """Return a position table, gated, for an axis of `length`: (rows, D)."""
     table = layer.apply_gate(name, layer.position_table(name))
-    if table is not None and layer.spec.long_axis == "interpolate" and length > layer.spec.positions:
+    if table is not None and layer.spec.beyond_tables == "interpolate" and length > layer.spec.max_length:
         table = interpolate(table, 2 * length - 1)
     return table
 

@@ -35,10 +35,10 @@ def table_window(table: Table, spec: Attention, window: AnyWindow) -> Table:
     """
     if table is None:
         return None
-    positions = spec.positions
+    positions = spec.max_length
     if isinstance(window, SymbolicWindow):
         return _gather_table(table, spec, window)
-    if spec.long_axis == "interpolate" and window.length > positions:
+    if spec.beyond_tables == "interpolate" and window.length > positions:
         table, positions = interpolate(table, 2 * window.length - 1), window.length  # (2L-1, D)
     far = window.queries - 1 + window.flange  # the largest distance
     pad = far - (positions - 1)
@@ -48,8 +48,8 @@ def table_window(table: Table, spec: Attention, window: AnyWindow) -> Table:
 
 def _gather_table(table: Tensor, spec: Attention, window: SymbolicWindow) -> Tensor:
     """Index a table for a window of symbolic sizes, without a branch on them: (2P-1, D) to (T, S, D)."""
-    positions: Any = spec.positions
-    if spec.long_axis == "interpolate":
+    positions: Any = spec.max_length
+    if spec.beyond_tables == "interpolate":
         positions = torch.sym_max(window.length, positions)
         table = interpolate(table, 2 * positions - 1)  # (2L-1, D)
     query = torch.arange(window.queries, device=table.device)[:, None]  # (T, 1)

@@ -1,4 +1,4 @@
-"""How good a model is on the test images of a data set."""
+"""Evaluation of a model on the test images of a data set."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def evaluate(
     batch_size: int = 32,
     limit: int | None = None,
     split: str | None = None,
-    pictures: str | Path | None = None,
-    examples: int = 0,
+    save_vis: str | Path | None = None,
+    card_examples: int = 0,
     optimize: bool = True,
     device: str = AUTO,
     on_bad_label: str = "error",
@@ -63,11 +63,10 @@ def evaluate(
         batch_size: Images at once.
         limit: Only the first so many images.
         split: Which images: ``"train"``, ``"val"`` or ``"test"``.
-        pictures: Folder for pictures of results beside the truth, worst first.
-        examples: So many pictures, from the worst to the best, go into the card of the folder `source`; of each kind, where the data
+        save_vis: Folder for pictures of results beside the truth, worst first.
+        card_examples: So many pictures, from the worst to the best, go into the card of the folder `source`; of each kind, where the data
             name kinds: see :func:`axialzoo.train.examples.put_examples`.
-        on_bad_label: ``"error"`` or ``"skip"``: see :func:`axialzoo.data.open_data`.
-        seen: Called with every sample and its result.
+        on_result: Called with every sample and its result.
         tta: ``tile``, ``overlap``, ``hflip``, ``scales``: see :func:`axialzoo.tasks.tta_from_options`. By default one look at the whole.
 
     Returns:
@@ -79,47 +78,47 @@ def evaluate(
         DataError: where the classes of the data are not the model's.
         SpecError: for looks that the model's task does not understand.
     """
-    checkpoint, asked = fetch_checkpoint(source), tta_from_options(**tta)
+    checkpoint, options = fetch_checkpoint(source), tta_from_options(**tta)
     config = checkpoint.config
     task = task_of(config.spec.head)
-    check_tta(task.name, task.supported_tta, asked)
+    check_tta(task.name, task.supported_tta, options)
     require_packages("the metric", task.metric_packages(config.spec))
-    if examples and not Path(source).is_dir():
-        raise FileNotFoundError(f"examples: expected the folder of a checkpoint, whose card can be written, found {str(source)!r}")
-    found = open_data(data, task.annotation_type, on_bad_label)
-    wanted = (split,) if split else ("test", "val")
-    samples, name = found.split(*wanted), next(one for one in wanted if one in found.splits)
-    check_classes(config, found)
+    if card_examples and not Path(source).is_dir():
+        raise FileNotFoundError(f"card_examples: expected the folder of a checkpoint, whose card can be written, found {str(source)!r}")
+    dataset = open_data(data, task.annotation_type, on_bad_label)
+    names = (split,) if split else ("test", "val")
+    samples, name = dataset.split(*names), next(candidate for candidate in names if candidate in dataset.splits)
+    check_classes(config, dataset)
     total = len(samples) if limit is None else min(limit, len(samples))
-    labels = config.labels or found.labels
-    metric, kept = KindMetrics(lambda: task.metric(config.spec, labels), kinds_of(samples)), []
+    labels = config.labels or dataset.labels
+    metric, ranked = KindMetrics(lambda: task.metric(config.spec, labels), kinds_of(samples)), []
     limited = 0  # pictures of which a limit left objects out
     how: dict[str, Any] = {"compiled": True, "optimize": optimize, "device": device}
     with (
-        _listing_bad_labels(found, name, samples),
+        _listing_bad_labels(dataset, name, samples),
         Runner(checkpoint, framework, backend, **how) as runner,
         progress("evaluating", total) as bar,
     ):
         timed = TimedRunner(runner)
-        for done, scored in enumerate(predict_samples(timed, samples, batch_size, asked, labels, limit), 1):
+        for done, scored in enumerate(predict_samples(timed, samples, batch_size, options, labels, limit), 1):
             metric.update(scored.result, scored.sample.truth)
             scored = replace(scored, kind=metric.last_kind)
             if on_result is not None:
                 on_result(scored)
-            if pictures is not None or examples:
-                kept.append((_own_figure(task, config, labels, scored), scored))
+            if save_vis is not None or card_examples:
+                ranked.append((_own_figure(task, config, labels, scored), scored))
             bar(done, "")
             limited += bool(getattr(scored.result, "warnings", ()))
     about: dict[str, Any] = {"images": total, "seconds": round(timed.seconds, 3), "framework": runner.framework, "backend": runner.backend}
-    if found.policy.skipped:
-        about["skipped_labels"] = dict(Counter(fault.kind for fault in found.policy.skipped))
+    if dataset.policy.skipped:
+        about["skipped_labels"] = dict(Counter(fault.kind for fault in dataset.policy.skipped))
     if limited:
         about["warnings"] = [f"{limited} of {total} pictures reached the model's limit of objects: see axialzoo predict --json"]
-    if pictures is not None:
-        write_pictures(Path(pictures), kept, task, config.model)
-    if examples:
-        put_examples(Path(source), kept, task, split=name, count=examples)
-    return {**metric.compute(), **asked.asked, **about, "split": name, "digest": config.digest}
+    if save_vis is not None:
+        write_pictures(Path(save_vis), ranked, task, config.model)
+    if card_examples:
+        put_examples(Path(source), ranked, task, split=name, count=card_examples)
+    return {**metric.compute(), **options.asked, **about, "split": name, "digest": config.digest}
 
 
 @contextlib.contextmanager
@@ -174,7 +173,7 @@ class KindMetrics:
         per_kind = {}
         for kind in sorted(self.per_kind):
             figures = self.per_kind[kind].compute()
-            per_kind[kind] = {"images": self.pictures[kind], **{name: one for name, one in figures.items() if isinstance(one, float)}}
+            per_kind[kind] = {"images": self.pictures[kind], **{name: value for name, value in figures.items() if isinstance(value, float)}}
         return {**self.all.compute(), **({"per_kind": per_kind} if per_kind else {})}
 
 
@@ -203,10 +202,10 @@ def score(runner: SupportsOutputs, split: Split, batch_size: int = 50) -> dict[s
 
 
 def check_classes(config: Config, data: Dataset) -> None:
-    """Whether the classes of `data` are those that a model tells apart.
+    """Refuse data whose classes are not those of the model.
 
     Raises:
-        DataError: naming both.
+        DataError: naming the classes of both.
     """
     names = tuple(label.name for label in config.labels)
     if data.generic_labels and [label.thing for label in config.labels] == [label.thing for label in data.labels]:

@@ -37,23 +37,25 @@ def put_examples(folder: Path, scored: Sequence[tuple[float, Any]], task: Task, 
     Raises:
         FileExistsError: for a file in the way that is no example of the card.
     """
-    config, known = load_checkpoint(folder).config, {one["file"] for one in examples_of(folder)}
+    config, known = load_checkpoint(folder).config, {example["file"] for example in examples_of(folder)}
     figure_name = task.primary_metric(config.spec)
     chosen: list[tuple[str, Any]] = []  # (text, sample with its result)
-    for kind in sorted({one.kind for _, one in scored}):
+    for kind in sorted({prediction.kind for _, prediction in scored}):
         ordered = sorted((pair for pair in scored if pair[1].kind == kind), key=lambda pair: pair[0])
         last, of_kind = len(ordered) - 1, f" of kind {kind}" if kind else ""
         for rank in np.unique(np.linspace(0, last, min(count, len(ordered))).round().astype(int)).tolist():
-            figure, one = ordered[rank]
+            figure, prediction = ordered[rank]
             place = "The worst" if rank == 0 else "The best" if rank == last else f"Number {rank + 1} from the worst"
-            name = plain_name(one.sample.name)
-            chosen.append((f"{place} of {len(ordered)} images of `{split}`{of_kind}, {name}: {figure_name} {figure:.3f}", one))
+            name = plain_name(prediction.sample.name)
+            chosen.append((f"{place} of {len(ordered)} images of `{split}`{of_kind}, {name}: {figure_name} {figure:.3f}", prediction))
     targets = [f"pictures/{number}.webp" for number in range(1, len(chosen) + 1)]
     for name in targets:
         check_output(folder / name, overwrite=name in known)
     examples = []
-    for name, (text, one) in zip(targets, chosen):
-        drawn = task.draw(one.sample.picture, {"truth": one.sample.truth, "prediction": one.result}, model=config.model)
+    for name, (text, prediction) in zip(targets, chosen):
+        drawn = task.draw(
+            prediction.sample.picture, {"truth": prediction.sample.truth, "prediction": prediction.result}, model=config.model
+        )
         drawn.thumbnail((WIDEST, WIDEST), Image.Resampling.LANCZOS)
         with atomic_write(folder / name) as beside:
             drawn.save(beside, "WEBP", quality=QUALITY, method=6)

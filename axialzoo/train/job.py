@@ -1,4 +1,4 @@
-"""What a run hands to the loop that trains."""
+"""Input of the training loops."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from axialzoo.train.recipe import Recipe
 
 @dataclass(frozen=True)
 class Job:
-    """What the loops train: settings, data, and the spec and task that go with them.
+    """Settings, data, spec and task of a training loop.
 
     Attributes:
         recipe: The settings.
@@ -46,19 +46,18 @@ class Job:
 
     @property
     def figure(self) -> str:
-        """The one that the learning curve shows."""
+        """Name of the primary metric, which the learning curve shows."""
         return self.task.primary_metric(self.spec)
 
     @property
     def changes(self) -> dict[str, Any]:
-        """What the builder of the model is told."""
+        """Arguments for the builder of the model."""
         return changes_of(self.spec, self.labels, self.recipe)
 
 
 def changes_of(spec: Model, labels: tuple[Label, ...], recipe: Recipe) -> dict[str, Any]:
-    """What the builder of a registered model is told, for the classes of the data."""
+    """Return the arguments for the builder of a registered model, for the classes of the data."""
     things = [index for index, label in enumerate(labels) if label.thing]
-    told: dict[str, Any] = {"things": things} if spec.head is not None and "things" in spec.head.options() else {}
-    if recipe.reading:
-        told["reading"] = dict(recipe.reading)
-    return {"num_classes": recipe.logits or len(labels), "drop_path": recipe.drop_path, "attention": recipe.attention or None, **told}
+    options: dict[str, Any] = {"things": things} if spec.head is not None and "things" in spec.head.options() else {}
+    options |= {name: dict(changes) for name in ("targets", "postprocess") if (changes := getattr(recipe, name))}
+    return {"num_classes": recipe.logits or len(labels), "drop_path": recipe.drop_path, "attention": recipe.attention or None, **options}

@@ -21,7 +21,7 @@ from axialzoo.runtime.device import AUTO, find_device, keras_device
 from axialzoo.runtime.local import Outputs
 from axialzoo.spec import SpecError
 from axialzoo.train.job import Job
-from axialzoo.train.keras_average import EMA
+from axialzoo.train.keras_ema import EMA
 from axialzoo.train.loop import TrainLoop
 from axialzoo.train.recipe import Recipe, warmup_linear
 
@@ -66,13 +66,13 @@ class KerasLoop(TrainLoop, keras.callbacks.Callback):
     def __init__(self, job: Job):
         recipe, jit = job.recipe, False if keras.backend.backend() == "tensorflow" else "auto"
         dtype = "mixed_bfloat16" if recipe.precision == "bfloat16" else "float32"
-        model = create_model(recipe.model, recipe.start or False, features_only=False, dtype=dtype, **job.changes)
+        model = create_model(recipe.model, recipe.init_from or False, features_only=False, dtype=dtype, **job.changes)
         keras.callbacks.Callback.__init__(self)
         super().__init__(job)
         self.optimizer = make_optimizer(recipe, self.batches.steps, model)
         model.compile(optimizer=self.optimizer, loss_options=dict(recipe.loss), jit_compile=jit)
         self.optimizer.build(model.trainable_variables)
-        self.average = EMA(model, recipe.average) if recipe.average else None
+        self.ema = EMA(model, recipe.ema_decay) if recipe.ema_decay else None
         self.state_file = job.folder / "state.weights.h5"
         self.set_model(model)
 
@@ -80,19 +80,19 @@ class KerasLoop(TrainLoop, keras.callbacks.Callback):
         """Take over what was saved, if anything; returns the number of steps that are done."""
         if self.state_file.exists():
             self.model.load_weights(self.state_file)
-            if self.average is not None:
-                self.average.load(self.state_file)
+            if self.ema is not None:
+                self.ema.load(self.state_file)
         return int(ops.convert_to_numpy(self.optimizer.iterations))
 
     def save_state(self) -> None:
         with atomic_write(self.state_file) as beside:
             self.model.save_weights(beside)
-            if self.average is not None:
-                self.average.save(beside)
+            if self.ema is not None:
+                self.ema.save(beside)
 
     def is_finite(self) -> bool:
         tensors = [variable.value for variable in (*self.model.variables, *self.optimizer.variables)]
-        tensors += [] if self.average is None else self.average.tensors
+        tensors += [] if self.ema is None else self.ema.tensors
         arrays: list[Any] = [ops.convert_to_numpy(tensor) for tensor in tensors]
         return all(bool(np.isfinite(array).all()) for array in arrays if np.issubdtype(array.dtype, np.floating))
 
@@ -114,8 +114,10 @@ class PaddedRunner:
 
     def outputs(self, x: np.ndarray) -> Outputs:
         more = -len(x) % self.devices
-        found = self.runner.outputs(np.concatenate([x, x[:1].repeat(more, 0)]) if more else x)
-        return {name: [one[: len(x)] for one in value] if isinstance(value, list) else value[: len(x)] for name, value in found.items()}
+        outputs = self.runner.outputs(np.concatenate([x, x[:1].repeat(more, 0)]) if more else x)
+        return {
+            name: [level[: len(x)] for level in value] if isinstance(value, list) else value[: len(x)] for name, value in outputs.items()
+        }
 
 
 class Epoch(keras.utils.PyDataset):

@@ -1,4 +1,4 @@
-"""What a run leaves to look at: a line of metrics per record, and the learning curve as a picture."""
+"""Log of a run: a line of metrics per record, and the learning curve as a picture."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Log:
 
     def __init__(self, folder: Path, step: int = 0, figure: str = "top1"):
         self.path, self.figure = folder / "metrics.jsonl", figure
-        kept = [record for record in self.records() if record["step"] <= step] if step else []
-        self._replace("".join(json.dumps(record) + "\n" for record in kept))
+        lines = [record for record in self.records() if record["step"] <= step] if step else []
+        self._replace("".join(json.dumps(record) + "\n" for record in lines))
 
     def records(self) -> list[dict]:
         if not self.path.exists():

@@ -29,12 +29,12 @@ class TrainLoop:
         batches: Training batches by step.
         step: Number of steps that are done.
         model: What is trained; its framework's loop sets it.
-        average: Running average of its weights, or None.
+        ema: Exponential moving average of its weights, or None.
         state_file: What a run is resumed from; its framework's loop sets it.
     """
 
     model: Any
-    average: Any
+    ema: Any
     state_file: Path
 
     def __init__(self, job: Job, process: int = 0, processes: int = 1):
@@ -56,7 +56,7 @@ class TrainLoop:
 
     def finished(self) -> Any:
         """Return the model, or its running average where the recipe has one."""
-        return self.model if self.average is None else self.average.model(self.model)
+        return self.model if self.ema is None else self.ema.model(self.model)
 
     @contextmanager
     def followed(self, step: int) -> Iterator[None]:
@@ -80,12 +80,12 @@ class TrainLoop:
         """
         step, steps, recipe = self.step, self.batches.steps, self.recipe
         self.step += 1
-        if self.average is not None:
-            self.average.update(self.model)
+        if self.ema is not None:
+            self.ema.update(self.model)
         if self.log and (self.step % LOG_EVERY == 0 or self.step == steps):
             values = {name: float(value) for name, value in losses.items()}
             loss = values.pop("total")
-            self._record(loss=loss, **values, learning_rate=recipe.rate(step, steps), size=recipe.size(step, steps))
+            self._record(loss=loss, **values, learning_rate=recipe.lr_at(step, steps), size=recipe.size(step, steps))
             self.bar(self.step, f"loss {loss:.3f}")
         if self.writes_files and not self._is_score_due() and (self.step % self.job.save_every == 0 or self.stop.signal):
             self.check_state()
@@ -127,7 +127,7 @@ class TrainLoop:
 
     def _diverged(self, text: str, step: int) -> DivergedError:
         recipe = self.recipe
-        rate = recipe.rate(step, self.batches.steps)
+        rate = recipe.lr_at(step, self.batches.steps)
         advice = f"a lower learning_rate (--set learning_rate={recipe.learning_rate / 10:g}; it was {rate:g} here)"
         if recipe.precision == "bfloat16":
             advice += ", or --set precision=float32"
@@ -145,7 +145,7 @@ class TrainLoop:
 
     def _is_score_due(self) -> bool:
         epoch, rest = divmod(self.step, self.batches.per_epoch)
-        return self.step == self.batches.steps or (rest == 0 and epoch % self.recipe.score_every == 0)
+        return self.step == self.batches.steps or (rest == 0 and epoch % self.recipe.eval_every == 0)
 
     def _record(self, **values: Any) -> None:
         assert self.log is not None

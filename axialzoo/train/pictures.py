@@ -18,18 +18,18 @@ def write_pictures(folder: Path, scored: Sequence[tuple[float, Any]], task: Any,
         task: Which draws them.
         model: For the caption.
     """
-    made = []
-    ordered = sorted(scored, key=lambda one: one[0])
-    for rank, (figure, one) in enumerate(ordered):
-        path = folder / f"{rank:04d}_{figure:.3f}_{plain_name(one.sample.name)}.png"
+    written = []
+    ordered = sorted(scored, key=lambda pair: pair[0])
+    for rank, (figure, prediction) in enumerate(ordered):
+        path = folder / f"{rank:04d}_{figure:.3f}_{plain_name(prediction.sample.name)}.png"
         check_output(path)
-        drawn = task.draw(one.sample.picture, {"truth": one.sample.truth, "prediction": one.result}, model=model)
+        drawn = task.draw(prediction.sample.picture, {"truth": prediction.sample.truth, "prediction": prediction.result}, model=model)
         with atomic_write(path) as beside:
             drawn.save(beside)
-        made.append(path)
-    return made
+        written.append(path)
+    return written
 
 
 def plain_name(name: str) -> str:
-    """What a sample is called, without the folder or archive that its file lies in, and without suffix."""
+    """Return the name of a sample without the folder or archive of its file, and without suffix."""
     return Path(name.rpartition(":")[2]).stem

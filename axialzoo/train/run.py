@@ -19,7 +19,7 @@ from axialzoo.runtime.frameworks import prepare_keras, require_packages
 from axialzoo.spec import Preprocessing, SpecError, adapt, get_entry, to_dict
 from axialzoo.tasks import Task, task_of
 from axialzoo.train.job import Job, changes_of
-from axialzoo.train.recipe import Recipe, load_recipe
+from axialzoo.train.recipe import Recipe, check_renamed, load_recipe
 
 NOTE = "recipe.json"
 EXTENDS = ("epochs",)  # fields that a finished run may be resumed with other values of
@@ -34,7 +34,7 @@ def check_run(
     on_bad_label: str = "error",
     **overrides: Any,
 ) -> tuple[Recipe, Task, Dataset, dict[str, dict[str, Any]]]:
-    """Whether a run could start: the settings fit, and every sample of the data can be read and fits the model.
+    """Check that a run can start: the settings fit, and every sample of the data can be read and fits the model.
 
     Args:
         recipe, data, **overrides: As of :func:`run`.
@@ -55,27 +55,29 @@ def check_run(
     settings = load_recipe(recipe, **overrides)
     spec = adapt(get_entry(settings.model).spec, attention=settings.attention or None)
     task = task_of(spec.head)
-    found = open_data(data, task.annotation_type, on_bad_label)
-    logits = adapt(spec, num_classes=settings.logits or len(found.labels))
-    if logits.num_labels != len(found.labels):
-        raise SpecError(f"logits: expected 0 (one a class), or 1 for two classes; found {settings.logits} and {len(found.labels)} classes")
-    training = found.split("train")
-    if settings.holdout or "val" in found.splits:
+    dataset = open_data(data, task.annotation_type)
+    logits = adapt(spec, num_classes=settings.logits or len(dataset.labels))
+    if logits.num_labels != len(dataset.labels):
+        raise SpecError(
+            f"logits: expected 0 (one a class), or 1 for two classes; found {settings.logits} and {len(dataset.labels)} classes"
+        )
+    training = dataset.split("train")
+    if settings.holdout or "val" in dataset.splits:
         require_packages("following the progress of training", {"matplotlib": "train", **task.metric_packages(spec)})
     if settings.holdout >= len(training):
         raise DataError(
             f"data: expected more than the {settings.holdout} samples that the recipe holds out of train to watch progress with, found "
             f"{len(training)}; hold out fewer (--set holdout={len(training) // 10})"
         )
-    known = check(found, progress) if look else {}
+    known = check(dataset, progress) if look else {}
     # a batch is made before anything is written, and the model put together: what does not go together shows here
     from axialzoo.data.batches import TrainBatches
 
     TrainBatches(training, settings, 0, launched())[0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what starts new is said when the model is built
-        plan_build(settings.model, settings.start or False, **changes_of(spec, found.labels, settings))
-    return settings, task, found, known
+        plan_build(settings.model, settings.init_from or False, **changes_of(spec, dataset.labels, settings))
+    return settings, task, dataset, known
 
 
 def run(
@@ -139,19 +141,19 @@ def run(
         find_device(device, prepare_keras() if framework == "keras" else None)  # before the data are looked at
     if main:
         _check_folder(folder, plain, resume)
-    settings, task, found, _ = check_run(recipe, data, progress, look=not again, on_bad_label=on_bad_label, **overrides)
+    settings, task, dataset, _ = check_run(recipe, data, progress, look=not again, **overrides)
     if main:
         for left in folder.glob(".*.state*"):  # of a process that was killed as it saved
             left.unlink(missing_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / NOTE, json.dumps(plain, indent=2) + "\n")
-    training, held_out = split_off(found.split("train"), settings.holdout, settings.seed)
-    if not settings.holdout and "val" in found.splits:
-        held_out = found.split("val")
+    training, held_out = split_off(dataset.split("train"), settings.holdout, settings.seed)
+    if not settings.holdout and "val" in dataset.splits:
+        held_out = dataset.split("val")
     if not isinstance(training, ArraySplit):
         training = CachedSplit(training)
-    spec = adapt(get_entry(settings.model).spec, num_classes=settings.logits or len(found.labels), attention=settings.attention or None)
-    job = Job(settings, spec, task, training, held_out, found.labels, folder, resume, save_every, launched(), devices, device)
+    spec = adapt(get_entry(settings.model).spec, num_classes=settings.logits or len(dataset.labels), attention=settings.attention or None)
+    job = Job(settings, spec, task, training, held_out, dataset.labels, folder, resume, save_every, launched(), devices, device)
     started = time.time()
     if framework == "torch":
         from axialzoo.torch.weights import save_model
@@ -162,38 +164,38 @@ def run(
     model = train(job)
     if model is None:  # not the main process
         return folder / "model"
-    about: dict[str, Any] = {"recipe": plain, "data": dict(found.about), "training_images": len(training)}
+    about: dict[str, Any] = {"recipe": plain, "data": dict(dataset.about), "training_images": len(training)}
     if isinstance(config := getattr(model, "config", None), Config):  # of the weights that it began from
         about |= config.based_on()
     about |= {"processes": launched(), "seconds": round(time.time() - started)}
-    save_model(model, folder / "model", labels=found.labels, preprocessing=settings.preprocessing, provenance=about, overwrite=True)
+    save_model(model, folder / "model", labels=dataset.labels, preprocessing=settings.preprocessing, provenance=about, overwrite=True)
     return folder / "model"
 
 
 def launched() -> int:
-    """How many processes train together, as the launcher that started this one says.
+    """Return the number of processes that train together, as the launcher of this one says.
 
     Raises:
         RuntimeError: where `accelerate launch` was asked for several and started one, as it does without GPUs; where torchrun may start
             processes anew that would then wait for one another at addresses of before.
     """
-    told = os.environ.get("WORLD_SIZE")
-    if told is None and "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_ADDR" in os.environ:
+    world_size = os.environ.get("WORLD_SIZE")
+    if world_size is None and "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_ADDR" in os.environ:
         raise RuntimeError(
             "accelerate launch was asked for several processes and started one, as it does on CPUs; start them with "
             "`python -m torch.distributed.run --nproc-per-node 2 -m axialzoo train ...`"
         )
-    if elastic() and int(told or 1) > 1 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+    if elastic() and int(world_size or 1) > 1 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
         raise RuntimeError(
             "torchrun --max-restarts: expected TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in its environment, and --standalone or "
             "--rdzv-backend c10d; else processes that are started anew read addresses of the ones before, and wait for ever"
         )
-    return int(told or 1)
+    return int(world_size or 1)
 
 
 def elastic() -> bool:
-    """Whether this process was started by torchrun with ``--max-restarts``: after one of them has died all are started anew, with the
-    same arguments, to go on from the last save."""
+    """Return whether torchrun started this process with ``--max-restarts``: after one process has died it starts all anew, with the
+    same arguments, and they go on from the last save."""
     return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS") or 0) > 0
 
 
@@ -207,8 +209,11 @@ def _check_folder(folder: Path, plain: dict[str, Any], resume: bool) -> None:
         return
     if not resume:
         raise FileExistsError(f"{str(folder)!r} holds a run already; resume it (--resume) or choose another folder")
+    before = json.loads(note.read_text())
+    for fields in (before, before.get("scale_crop", {})):
+        check_renamed(fields, f"{note}: the run was begun by an earlier axialzoo; a recipe")
     defaults = json.loads(json.dumps(to_dict(Recipe(model="", preprocessing=Preprocessing()))))
-    before = {**defaults, **json.loads(note.read_text())}  # of fields that there were not yet when the run was begun
+    before = {**defaults, **before}  # of fields that there were not yet when the run was begun
     differing = sorted(key for key in {*before, *plain} if before.get(key) != plain.get(key) and key not in EXTENDS)
     if differing:
         raise FileExistsError(

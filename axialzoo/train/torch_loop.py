@@ -23,7 +23,7 @@ from axialzoo.torch.weights import describe
 from axialzoo.train.job import Job
 from axialzoo.train.loop import TrainLoop
 from axialzoo.train.optimizer import apply_weight_decay, make_optimizer, set_lr
-from axialzoo.train.torch_average import EMA
+from axialzoo.train.torch_ema import EMA
 
 
 def train(job: Job) -> AxialModel[Any] | None:
@@ -51,7 +51,7 @@ class TorchLoop(TrainLoop):
     def __init__(self, job: Job, accelerator: Accelerator):
         recipe, processes = job.recipe, accelerator.num_processes
         torch.manual_seed(recipe.seed)
-        self.model = model = create_model(recipe.model, recipe.start or False, features_only=False, **job.changes)
+        self.model = model = create_model(recipe.model, recipe.init_from or False, features_only=False, **job.changes)
         model.set_sync_norms(processes > 1)  # several processes train as one does
         self.dtype = torch.float64 if recipe.precision == "float64" else torch.float32
         # one process trains where it is told to, of several each where accelerate puts it; the optimizer's state is made there
@@ -60,7 +60,7 @@ class TorchLoop(TrainLoop):
         model.to(self.device, self.dtype)
         model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # PyTorch's overload of `to` is not declared
         self.optimizer, self.decayed = make_optimizer(recipe, model)
-        self.average = EMA(model, recipe.average) if recipe.average else None
+        self.ema = EMA(model, recipe.ema_decay) if recipe.ema_decay else None
         self.accelerator, self.state_file = accelerator, job.folder / "state.pth"
         super().__init__(job, accelerator.process_index, processes)
 
@@ -71,17 +71,17 @@ class TorchLoop(TrainLoop):
         state = torch.load(self.state_file, weights_only=True, map_location="cpu")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        if self.average is not None:
-            self.average.load(state["average"])
+        if self.ema is not None:
+            self.ema.load(state["average"])
         return state["step"]
 
     def save_state(self) -> None:
-        held = {} if self.average is None else {"average": self.average.tensors}
+        held = {} if self.ema is None else {"average": self.ema.tensors}
         with atomic_write(self.state_file) as beside:
             torch.save({"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step, **held}, beside)
 
     def is_finite(self) -> bool:
-        tensors = [*self.model.state_dict().values(), *([] if self.average is None else self.average.tensors.values())]
+        tensors = [*self.model.state_dict().values(), *([] if self.ema is None else self.ema.tensors.values())]
         tensors += [value for slots in self.optimizer.state.values() for value in slots.values() if isinstance(value, Tensor)]
         return all(bool(torch.isfinite(tensor).all()) for tensor in tensors if tensor.is_floating_point())
 
@@ -109,7 +109,7 @@ class TorchLoop(TrainLoop):
         trained.train()
         with self.followed(step):
             for x, targets in prefetched(self.batch, range(step, steps), threads=1):
-                rate = recipe.rate(self.step, steps)
+                rate = recipe.lr_at(self.step, steps)
                 set_lr(optimizer, rate)
                 with deterministic_drop_path(recipe.seed, self.step, accelerator.process_index, processes):
                     images = torch.from_numpy(x).permute(0, 3, 1, 2).to(device, self.dtype)  # (n, 3, H, W), channels last in memory
@@ -140,5 +140,5 @@ def on_device(targets: Mapping[str, np.ndarray], device: torch.device, dtype: to
     """Targets as tensors, fractions in `dtype` where one is given; maps with channels, (n, H, W, C), as PyTorch has them, (n, C, H, W)."""
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in targets.items()}
     if dtype is not None:
-        tensors = {name: one.to(dtype) if one.is_floating_point() else one for name, one in tensors.items()}
-    return {name: one.permute(0, 3, 1, 2) if one.dim() == 4 else one for name, one in tensors.items()}
+        tensors = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    return {name: tensor.permute(0, 3, 1, 2) if tensor.dim() == 4 else tensor for name, tensor in tensors.items()}

@@ -75,7 +75,7 @@ for number in range(4):
         made.save(Path("cells/val") / folder / f"{number}.png")
 Path("cells/labels.json").write_text('{"maps": "instances", "labels": ["background", "nucleus"]}')
 
-figures = evaluate("axial_deeplab_nuclei", "cells", framework="torch", pictures="runs/worst")
+figures = evaluate("axial_deeplab_nuclei", "cells", framework="torch", save_vis="runs/worst")
 print(f"PQ of nuclei {figures['pq_things']:.3f}, mIoU {figures['miou']:.3f}")
 assert figures["miou"] > 0.8 and figures["pq_things"] > 0.5
 
@@ -88,5 +88,5 @@ Image.open(sorted(Path("runs/worst").iterdir())[0])
 # %% [markdown]
 # On a stain of yours the network may be worse than on its own: then fine-tune it on your own folder, from these weights:
 #
-#     axialzoo train nuclei --data FOLDER --out runs/cells --set start=axial_deeplab_nuclei --check
+#     axialzoo train nuclei --data FOLDER --out runs/cells --set init_from=axial_deeplab_nuclei --dry-run
 #     axialzoo predict slide.png --model runs/cells/model --tile 512x512 --overlap 64 --out overlay.png

@@ -63,8 +63,8 @@ from axialzoo.spec import Preprocessing
 from axialzoo.train import check_run, run
 
 settings = dict(
-    start="axial_fcos_blood_cells", preprocessing=Preprocessing(size=(96, 128), resize="longer"), epochs=24, batch_size=8,
-    holdout=0, score_every=24, precision="float32", average=0.9, learning_rate=2e-3,
+    init_from="axial_fcos_blood_cells", preprocessing=Preprocessing(size=(96, 128), resize="longer"), epochs=24, batch_size=8,
+    holdout=0, eval_every=24, precision="float32", ema_decay=0.9, learning_rate=2e-3,
 )
 recipe, task, data, known = check_run("blood_cells", "shapes", **settings)
 print(task.name, data.classes, known["train"])

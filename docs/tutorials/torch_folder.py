@@ -95,7 +95,7 @@ assert result.label == "coffee"
 # The command line trains too, with augmentation, learning curves and saves to go on from; the recipe `cifar10` takes any folder of
 # classes, with a few of its settings changed:
 #
-#     axialzoo train cifar10 --data data --out runs/mine --set start=axial_resnet_cifar10 --set augment=resized_crop \
-#         --set batch_size=20 --set holdout=12 --check
+#     axialzoo train cifar10 --data data --out runs/mine --set init_from=axial_resnet_cifar10 --set augment=resized_crop \
+#         --set batch_size=20 --set holdout=12 --dry-run
 #
-# With `--check` it looks at every picture and trains nothing; leave it out to train.
+# With `--dry-run` it looks at every picture and trains nothing; leave it out to train.

@@ -69,7 +69,7 @@ def test_without_longer_tables_full_axial_attention_would_look_local():
     attention = attention_blocks(short)["stages.0.blocks.0"].attention
     assert attention is not None and attention.reach(224) == 55
     longer = attention_blocks(extend_tables(short, (224, 30)))["stages.0.blocks.0"].attention
-    assert longer is not None and longer.reach(224) == 223 and longer.positions == 224
+    assert longer is not None and longer.reach(224) == 223 and longer.max_length == 224
 
 
 @pytest.mark.parametrize("kind", ["axial_local", "local", "window"])
@@ -77,7 +77,7 @@ def test_longer_tables_leave_spans_alone(kind):
     spec = adapt(SPEC, attention=kind)
     for before, after in zip(attention_blocks(spec).values(), attention_blocks(extend_tables(spec, (896, 896))).values()):
         assert before.attention is not None and after.attention is not None
-        assert before.attention.span == after.attention.span and after.attention.positions <= max(before.attention.positions, 15)
+        assert before.attention.span == after.attention.span and after.attention.max_length <= max(before.attention.max_length, 15)
 
 
 def test_every_kind_makes_a_case_of_the_whole_model_and_of_a_layer():

@@ -34,7 +34,7 @@ def test_a_random_network_is_the_same_for_the_same_seed():
 
 @pytest.mark.parametrize("kind", ["axial", "axial_local", "window"])
 def test_the_receptive_field_of_one_block_is_what_its_attention_reaches(kind):
-    block: Block = axial(8, 16, positions=20)
+    block: Block = axial(8, 16, max_length=20)
     spec = adapt(Model(Backbone(Stem(), (Stage((block,)),)), head=Classifier(0), input_size=(20, 20)), attention=kind)
     x = images(20, 20, batch=1)
     network = random_network(spec, x)

@@ -17,10 +17,10 @@ HEIGHT, WIDTH, HEADS = 6, 9, 2
 CONTENT = {"similarity": ("content",), "value": ("content",)}
 FIELDS = {
     "axial": {},
-    "axial_span": {"span": 3, "positions": 30},
-    "axial_tables": {"positions": 4},
+    "axial_span": {"span": 3, "max_length": 30},
+    "axial_tables": {"max_length": 4},
     "axial_query": {"similarity": ("content", "query"), "value": ("content",)},
-    "axial_absolute": {**CONTENT, "encoding": "absolute", "positions": 4},
+    "axial_absolute": {**CONTENT, "encoding": "absolute", "max_length": 4},
     "axial_sinusoidal": {**CONTENT, "encoding": "sinusoidal"},
     "gated_axial": {"gated": True},
     "global": {"kind": "global"},
@@ -32,7 +32,7 @@ FIELDS = {
 
 def layer(name: str, axis: int = 0, seed: int = 0, inputs: int = CHANNELS):
     torch.manual_seed(seed)
-    spec = Attention(**{"key_channels": 8, "value_channels": 8, "heads": HEADS, "positions": 9, **FIELDS[name]})  # pyright: ignore
+    spec = Attention(**{"key_channels": 8, "value_channels": 8, "heads": HEADS, "max_length": 9, **FIELDS[name]})  # pyright: ignore
     made = AxialAttention(inputs, spec, Norm(), axis) if spec.kind == "axial" else Attention2D(inputs, spec, Norm())
     return randomise(made.double(), seed).eval()
 
@@ -66,7 +66,7 @@ def _encoding(made, x: Tensor) -> Tensor:
 
 def _positions(made) -> Tensor:
     """r[s - p] of every query and key, (H, W, H, W, Dv)."""
-    spec, reach_ = made.spec, made.spec.positions - 1
+    spec, reach_ = made.spec, made.spec.max_length - 1
     gate = made.gates[spec.gates.index("value_position")] if spec.gated else 1.0
     rows = (torch.arange(HEIGHT)[None] - torch.arange(HEIGHT)[:, None]).clamp(-reach_, reach_) + reach_
     columns = (torch.arange(WIDTH)[None] - torch.arange(WIDTH)[:, None]).clamp(-reach_, reach_) + reach_

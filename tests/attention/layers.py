@@ -29,7 +29,7 @@ def randomise(module: nn.Module, seed: int = 0) -> nn.Module:
 def make(axis: int = 0, training: bool = False, seed: int = 0, **fields) -> AxialAttention:
     """A float64 layer of 6 channels to 8, 2 heads, tables of 7 positions where `fields` do not say otherwise."""
     torch.manual_seed(seed)
-    spec = Attention(**{"key_channels": 4, "value_channels": 8, "heads": 2, "positions": 7, **fields})
+    spec = Attention(**{"key_channels": 4, "value_channels": 8, "heads": 2, "max_length": 7, **fields})
     return randomise(AxialAttention(CHANNELS, spec, Norm(), axis).double(), seed).train(training)
 
 

@@ -62,7 +62,7 @@ def test_any_choice_of_terms_gives_what_the_equation_gives(similarity, value, tr
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("axis", [0, 1])
-@pytest.mark.parametrize("fields", [{}, {"span": 5}, {"positions": 3}])
+@pytest.mark.parametrize("fields", [{}, {"span": 5}, {"max_length": 3}])
 def test_gradients_of_every_parameter_and_of_the_input(axis, training, fields):
     layer, x = make(axis, training, **fields), image(11, 9)
     layer.norm_similarity.momentum = layer.norm_qkv.momentum = layer.norm_output.momentum = 0.0  # two calls, one state

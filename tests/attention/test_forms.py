@@ -20,11 +20,11 @@ from tests.kernels.gpu.interpreted import as_on_a_gpu, needs_interpreter
 
 LENGTHS = (7, 5)
 CASES = {
-    "axial": Attention(4, 8, heads=2, positions=7),
-    "span": Attention(4, 8, heads=2, positions=7, span=3),
-    "gated": Attention(4, 8, heads=2, positions=7, gated=True),
-    "global": Attention(4, 8, heads=2, positions=7, kind="global"),
-    "window": Attention(4, 8, heads=2, positions=7, kind="window", span=3),
+    "axial": Attention(4, 8, heads=2, max_length=7),
+    "span": Attention(4, 8, heads=2, max_length=7, span=3),
+    "gated": Attention(4, 8, heads=2, max_length=7, gated=True),
+    "global": Attention(4, 8, heads=2, max_length=7, kind="global"),
+    "window": Attention(4, 8, heads=2, max_length=7, kind="window", span=3),
 }
 FORMS = ("plain PyTorch", "called sub-layers", "inference form", "inference form without a kernel", "kernel in training")
 KERAS_FORMS = ("plain Keras", *FORMS[1:])

@@ -13,7 +13,7 @@ from axialzoo.torch.norm import BatchNorm
 @pytest.fixture
 def layer() -> AxialAttention:
     torch.manual_seed(0)
-    return AxialAttention(12, Attention(8, 16, heads=4, positions=6), Norm(), axis=0)
+    return AxialAttention(12, Attention(8, 16, heads=4, max_length=6), Norm(), axis=0)
 
 
 def freeze(layer: AxialAttention) -> None:

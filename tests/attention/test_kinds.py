@@ -17,30 +17,30 @@ from tests.attention.plain import plain_attention
 from tests.attention.test_equation import difference, gradients
 
 LAYERS = {
-    "global": {"kind": "global", "positions": 9},
-    "global beyond its tables": {"kind": "global", "positions": 4},
-    "global, interpolated": {"kind": "global", "positions": 4, "long_axis": "interpolate"},
-    "local": {"kind": "local", "span": 3, "positions": 2},
-    "local, one position": {"kind": "local", "span": 1, "positions": 1},
-    "local, wide": {"kind": "local", "span": 7, "positions": 4},
-    "local within its tables": {"kind": "local", "span": 7, "positions": 3},
-    "windows": {"kind": "window", "span": 3, "positions": 3},
-    "shifted windows": {"kind": "window", "span": 3, "positions": 3, "shifted": True},
-    "shifted windows of an even side": {"kind": "window", "span": 4, "positions": 4, "shifted": True},
-    "windows of short tables": {"kind": "window", "span": 5, "positions": 2},
-    "shifted windows of short tables": {"kind": "window", "span": 5, "positions": 2, "shifted": True},
+    "global": {"kind": "global", "max_length": 9},
+    "global beyond its tables": {"kind": "global", "max_length": 4},
+    "global, interpolated": {"kind": "global", "max_length": 4, "beyond_tables": "interpolate"},
+    "local": {"kind": "local", "span": 3, "max_length": 2},
+    "local, one position": {"kind": "local", "span": 1, "max_length": 1},
+    "local, wide": {"kind": "local", "span": 7, "max_length": 4},
+    "local within its tables": {"kind": "local", "span": 7, "max_length": 3},
+    "windows": {"kind": "window", "span": 3, "max_length": 3},
+    "shifted windows": {"kind": "window", "span": 3, "max_length": 3, "shifted": True},
+    "shifted windows of an even side": {"kind": "window", "span": 4, "max_length": 4, "shifted": True},
+    "windows of short tables": {"kind": "window", "span": 5, "max_length": 2},
+    "shifted windows of short tables": {"kind": "window", "span": 5, "max_length": 2, "shifted": True},
     "content alone": {"kind": "global", "similarity": ("content",), "value": ("content",)},
-    "query and value positions": {"kind": "local", "span": 5, "positions": 3, "similarity": ("query",), "value": ("position",)},
-    "key": {"kind": "window", "span": 4, "positions": 4, "similarity": ("content", "key"), "value": ("content",)},
-    "gated": {"kind": "local", "span": 3, "positions": 2, "gated": True},
-    "absolute": {"kind": "global", "positions": 12, "encoding": "absolute", "similarity": ("content",), "value": ("content",)},
+    "query and value positions": {"kind": "local", "span": 5, "max_length": 3, "similarity": ("query",), "value": ("position",)},
+    "key": {"kind": "window", "span": 4, "max_length": 4, "similarity": ("content", "key"), "value": ("content",)},
+    "gated": {"kind": "local", "span": 3, "max_length": 2, "gated": True},
+    "absolute": {"kind": "global", "max_length": 12, "encoding": "absolute", "similarity": ("content",), "value": ("content",)},
 }
 SIZES = [(9, 8), (1, 1), (1, 7), (10, 3), (4, 4)]
 
 
 def make2d(training: bool = False, **fields) -> Attention2D:
     torch.manual_seed(0)
-    spec = Attention(**{"key_channels": 8, "value_channels": 8, "heads": 2, "positions": 7, **fields})
+    spec = Attention(**{"key_channels": 8, "value_channels": 8, "heads": 2, "max_length": 7, **fields})
     return randomise(Attention2D(CHANNELS, spec, Norm()).double()).train(training)
 
 
@@ -83,7 +83,7 @@ def test_in_parts_it_is_the_same(name, chunk, monkeypatch):
 
 
 def test_a_local_window_over_everything_is_global():
-    one, other = make2d(kind="global", positions=5), make2d(kind="local", span=9, positions=5)
+    one, other = make2d(kind="global", max_length=5), make2d(kind="local", span=9, max_length=5)
     x = image(5, 4)
     assert torch.equal(one(x), other(x))
 
@@ -92,7 +92,7 @@ def test_a_local_window_over_everything_is_global():
     ("shifted", "edge"), [(False, 3), (False, 6), (True, 1), (True, 4), (True, 7)]
 )  # a shifted grid begins with a part
 def test_windows_do_not_see_each_other_and_shifting_moves_them(shifted, edge):
-    layer, x = make2d(kind="window", span=3, positions=3, shifted=shifted), image(8, 8)
+    layer, x = make2d(kind="window", span=3, max_length=3, shifted=shifted), image(8, 8)
     other = x.clone()
     other[:, :, edge:] += 1
     changed = (layer(x) - layer(other)).abs().amax((0, 1, 3)) > 0
@@ -151,7 +151,7 @@ def test_sines_are_those_of_the_paper():
 
 
 def test_absolute_positions_stretch_to_any_length():
-    layer = make(0, encoding="absolute", similarity=("content",), value=("content",), positions=4)
+    layer = make(0, encoding="absolute", similarity=("content",), value=("content",), max_length=4)
     assert layer(image(9, 2)).isfinite().all()
     assert torch.equal(layer.position_encoding_1d("position", 4, CHANNELS), layer.position)
     stretched = layer.position_encoding_1d("position", 7, CHANNELS)

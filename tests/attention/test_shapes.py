@@ -75,7 +75,9 @@ def _moments(honest, made: list[str]):
 
 
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("fields", [{}, {"span": 3}, {"positions": 3}, {"similarity": ("query",), "value": ("position",)}, {"gated": True}])
+@pytest.mark.parametrize(
+    "fields", [{}, {"span": 3}, {"max_length": 3}, {"similarity": ("query",), "value": ("position",)}, {"gated": True}]
+)
 @pytest.mark.parametrize("axis", [0, 1])
 def test_along_one_axis(checked, axis, fields, training):
     make(axis, training, **fields)(image(11, 9))

@@ -20,7 +20,7 @@ LENGTHS = [3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 23, 24, 25]
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("length", LENGTHS)
-@pytest.mark.parametrize("fields", [{"span": 5}, {"positions": 3}], ids=["span", "tables"])
+@pytest.mark.parametrize("fields", [{"span": 5}, {"max_length": 3}], ids=["span", "tables"])
 def test_local_attention_is_masked_full_attention(fields, length, training):
     check(make(0, training, **fields), image(length, 2), tolerance=1e-9)
 
@@ -28,20 +28,20 @@ def test_local_attention_is_masked_full_attention(fields, length, training):
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("span", [1, 3, 9, 25, 27, 101])
 def test_any_span_is_masked_full_attention(span, training):
-    check(make(1, training, span=span, positions=40), image(2, 37), tolerance=1e-9)
+    check(make(1, training, span=span, max_length=40), image(2, 37), tolerance=1e-9)
 
 
 @pytest.mark.parametrize("size", [(65, 129), (128, 256)])
 @pytest.mark.parametrize("axis", [0, 1])
 def test_span_65_of_large_maps_is_masked_full_attention(axis, size):
-    layer, x = make(axis, span=65, positions=255), image(*size, batch=1)
+    layer, x = make(axis, span=65, max_length=255), image(*size, batch=1)
     with torch.no_grad():
         assert difference(layer(x), plain_attention(layer, x)[0]) <= 1e-9
 
 
 @pytest.mark.parametrize("span", [None, 5])
 def test_in_parts_it_is_the_same(span, monkeypatch):
-    layer, x = make(0, span=span, positions=40), image(37, 5)
+    layer, x = make(0, span=span, max_length=40), image(37, 5)
     with torch.no_grad():
         whole = layer(x)
         for chunk in (1, 5000):
@@ -52,21 +52,21 @@ def test_in_parts_it_is_the_same(span, monkeypatch):
 def test_windows_are_used_where_they_save_something():
     spec = make(span=5).spec
     assert spec.reach(25) == 2 and Window.of(25, spec).count == 4 and Window.of(6, spec).count == 1
-    assert Window.of(25, replace(spec, positions=25, span=None)).whole and not Window.of(6, spec).whole
+    assert Window.of(25, replace(spec, max_length=25, span=None)).whole and not Window.of(6, spec).whole
 
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("length", [1, 6, 7])
 def test_up_to_the_length_of_the_tables_a_local_layer_is_the_full_one_exactly(length, training):
     x = image(length, 3)
-    local, full = make(0, training, positions=7), make(0, training, positions=7, long_axis="interpolate")
+    local, full = make(0, training, max_length=7), make(0, training, max_length=7, beyond_tables="interpolate")
     assert torch.equal(local(x), full(x))
-    wide = make(0, training, positions=7, span=13)
+    wide = make(0, training, max_length=7, span=13)
     assert torch.equal(wide(x), full(x))
 
 
 def test_what_is_out_of_reach_has_no_effect():
-    layer, x = make(0, positions=40, span=5).eval(), image(30, 1)
+    layer, x = make(0, max_length=40, span=5).eval(), image(30, 1)
     moved = x.clone()
     moved[:, :, 20] += 1
     changed = (layer(moved) - layer(x)).abs().amax((0, 1, 3)) > 0
@@ -82,8 +82,8 @@ def test_interpolated_tables_keep_their_ends_and_stretch_between():
 
 @pytest.mark.parametrize("training", [False, True])
 def test_interpolation_is_the_equation_with_stretched_tables(training):
-    layer, x = make(0, training, positions=4, long_axis="interpolate"), image(9, 2)
-    longer = make(0, training, positions=9)
+    layer, x = make(0, training, max_length=4, beyond_tables="interpolate"), image(9, 2)
+    longer = make(0, training, max_length=9)
     longer.load_state_dict(
         layer.state_dict() | {name: projection.interpolate(table, 17) for name, table in layer.state_dict().items() if "position" in name}
     )
@@ -104,7 +104,7 @@ def allocated(call) -> int:
 
 
 def memory(length: int, **fields) -> int:
-    layer, x = make(positions=512, **fields), torch.randn(1, CHANNELS, length, 1, dtype=torch.float64)
+    layer, x = make(max_length=512, **fields), torch.randn(1, CHANNELS, length, 1, dtype=torch.float64)
     with torch.inference_mode():
         return allocated(lambda: layer(x))
 

@@ -51,7 +51,7 @@ def test_the_tables_name_what_was_left_out(axialzoo, measured):
 
 
 def test_one_run_for_real(axialzoo):
-    found = axialzoo("compare", NAME, "--kinds", "axial", "--sizes", "16", "--rounds", "1", "--threads", "1", "--train", "--json").json
+    found = axialzoo("compare", NAME, "--kinds", "axial", "--sizes", "16", "--repeats", "1", "--threads", "1", "--train", "--json").json
     (row,) = found["kinds"]["axial"]["sizes"]
     assert row["skipped"] is None and row["seconds"] > 0 and row["memory_bytes"] > 0 and found["mode"] == "training"
 

@@ -80,14 +80,16 @@ def test_figures_with_flips_are_told_as_such(axialzoo, cells, shapes):
 
 def test_recorded_figures_with_flips_are_told_as_such_in_the_card(axialzoo, cells, tmp_path):
     folder = shutil.copytree(cells[0], tmp_path / "model")
-    axialzoo("evaluate", folder, "--data", cells[1], "--split", "val", "--framework", "torch", "--record", "--tile", "96", "--hflip", "-q")
+    axialzoo(
+        "evaluate", folder, "--data", cells[1], "--split", "val", "--framework", "torch", "--update-card", "--tile", "96", "--hflip", "-q"
+    )
     card = (folder / "README.md").read_text()
     assert "| hflip | True |" in card and "| tile | 96x96 |" in card
 
 
 def test_examples_go_into_the_card_of_a_folder_alone(axialzoo, cells, tmp_path):
     folder = shutil.copytree(cells[0], tmp_path / "model")
-    words = ("--data", cells[1], "--split", "val", "--framework", "torch", "--examples", "6", "-q")
+    words = ("--data", cells[1], "--split", "val", "--framework", "torch", "--card-examples", "6", "-q")
     assert axialzoo("evaluate", folder, *words).code == 0
     assert "](pictures/1.webp)" in (folder / "README.md").read_text() and (folder / "pictures" / "1.webp").is_file()
     said = axialzoo("evaluate", "axial_deeplab_nuclei", *words)

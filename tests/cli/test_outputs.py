@@ -153,15 +153,15 @@ def test_import_and_export_replace_with_force_alone(axialzoo, other, tmp_path, m
     save_checkpoint(tmp_path / "ours", default_config(spec, "axial_resnet26_s"), tensors)
     theirs = tmp_path / "theirs.pth"
     theirs.write_bytes(b"mine")
-    said = axialzoo("export", "axial-deeplab", tmp_path / "ours", theirs)
+    said = axialzoo("convert", tmp_path / "ours", theirs, "--to", "axial-deeplab")
     assert said.code == 1 and "theirs.pth: exists already" in said.err and theirs.read_bytes() == b"mine"
-    assert axialzoo("export", "axial-deeplab", tmp_path / "ours", theirs, "--force").code == 0
+    assert axialzoo("convert", tmp_path / "ours", theirs, "--to", "axial-deeplab", "--force").code == 0
     before = contents(other)
     said = axialzoo("import", "axial-deeplab", theirs, "--out", other)
     assert said.code == 1 and "exists already" in said.err and contents(other) == before
     assert axialzoo("import", "axial-deeplab", theirs, "--out", other, "--force").code == 0 and load_checkpoint(other)
     for force in ((), ("--force",)):
-        said = axialzoo("export", "axial-deeplab", tmp_path / "ours", tmp_path / "ours" / "model.safetensors", *force)
+        said = axialzoo("convert", tmp_path / "ours", tmp_path / "ours" / "model.safetensors", "--to", "axial-deeplab", *force)
         assert said.code == 1 and load_checkpoint(tmp_path / "ours")
 
 

@@ -27,7 +27,7 @@ def test_a_dry_run_is_written_and_shown(axialzoo, folder, tmp_path):
 def test_figures_are_taken_from_what_evaluate_printed(axialzoo, folder, tmp_path):
     digest = load_checkpoint(folder).config.digest
     (tmp_path / "torch.json").write_text(json.dumps({"top1": 0.25, "digest": digest, "framework": "torch", "images": 4, "split": "test"}))
-    words = ("publish", folder, "axial/tiny", "--dry-run", "--out", tmp_path / "out", "--figures", tmp_path / "torch.json")
+    words = ("publish", folder, "axial/tiny", "--dry-run", "--out", tmp_path / "out", "--metrics", tmp_path / "torch.json")
     assert "| top1 | 0.2500 |" in axialzoo(*words).out
     (tmp_path / "torch.json").write_text(json.dumps({"top1": 0.25, "digest": "sha256:0"}))
     other = axialzoo(*words, "--force")

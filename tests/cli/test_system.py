@@ -50,7 +50,7 @@ def test_a_model_or_the_system_is_asked_for(axialzoo, words):
 
 
 def test_the_forms_of_a_model_are_measured_in_turn_and_compared(axialzoo):
-    said = axialzoo("benchmark", "axial_resnet_cifar10_xs", "--framework", "torch", "--rounds", 2, "--batch", 2, "--json").json
+    said = axialzoo("benchmark", "axial_resnet_cifar10_xs", "--framework", "torch", "--repeats", 2, "--batch-size", 2, "--json").json
     assert said["weights"] == fetch_checkpoint("axial_resnet_cifar10_xs").config.digest and said["batch"] == 2
     plain, form = said["runs"]
     assert plain["ok"] and plain["speedup"] == 1 and plain["calls"] >= 2 and plain["difference"] == 0

@@ -23,11 +23,12 @@ def test_train_hands_every_setting_over(axialzoo, monkeypatch, tmp_path):
     monkeypatch.setattr(training, "run", run)
     said = axialzoo(
         "train", "cifar10", "--data", "images", "--out", tmp_path, "--resume", "--epochs", "3", "--seed", "0",
-        "--set", "learning_rate=0.05", "--set", "sizes=[[0.5, 24]]", "--set", "precision=bfloat16", "--json",
+        "--set", "learning_rate=0.05", "--set", "progressive_sizes=[[0.5, 24]]", "--set", "precision=bfloat16", "--json",
     )  # fmt: skip
     assert asked == {
         "recipe": "cifar10", "data": "images", "out": str(tmp_path), "framework": "torch", "resume": True, "save_every": 200,
-        "devices": 1, "device": "auto", "epochs": 3, "seed": 0, "learning_rate": 0.05, "sizes": ((0.5, 24),), "precision": "bfloat16",
+        "device": "auto", "devices": 1, "epochs": 3, "seed": 0, "learning_rate": 0.05, "progressive_sizes": ((0.5, 24),),
+        "precision": "bfloat16",
     }  # fmt: skip
     assert said.json == {"recipe": "cifar10", "framework": "torch", "out": str(tmp_path), "model": str(tmp_path / "model")}
     assert "progress" in said.err  # not on stdout
@@ -66,7 +67,7 @@ def test_evaluate_counts_what_predict_predicts(axialzoo, folder, tmp_path):
 
 
 def test_an_unknown_code_base_is_refused_naming_those_known(axialzoo, tmp_path):
-    for words in (("import", "axial-deplab", "a.pth", "--out", tmp_path), ("export", "axial-deplab", tmp_path, "a.pth")):
+    for words in (("import", "axial-deplab", "a.pth", "--out", tmp_path), ("convert", tmp_path, "a.pth", "--to", "axial-deplab")):
         said = axialzoo(*words)
         assert said.code == 1 and "unknown code base 'axial-deplab'" in said.err and "axial-deeplab" in said.err
 
@@ -89,7 +90,7 @@ def test_a_checkpoint_goes_to_the_authors_format_and_back_bit_for_bit(axialzoo, 
     spec = get_entry("axial_resnet26_s").spec
     tensors = {parameter.name: np.full(parameter.shape, index + 1, np.float32) for index, parameter in enumerate(parameters(spec))}
     config = save_checkpoint(tmp_path / "ours", default_config(spec, "axial_resnet26_s"), tensors)
-    exported = axialzoo("export", "axial-deeplab", tmp_path / "ours", tmp_path / "theirs.pth", "--json")
+    exported = axialzoo("convert", tmp_path / "ours", tmp_path / "theirs.pth", "--to", "axial-deeplab", "--json")
     assert exported.code == 0 and exported.json["tensors"] == len(tensors), exported.err
     said = axialzoo("import", "axial-deeplab", tmp_path / "theirs.pth", "--model", "axial_resnet26_s", "--out", tmp_path / "back", "--json")
     assert said.json["model"] == "axial_resnet26_s"
@@ -97,5 +98,5 @@ def test_a_checkpoint_goes_to_the_authors_format_and_back_bit_for_bit(axialzoo, 
 
 
 def test_a_model_the_authors_code_cannot_express_is_refused(axialzoo, folder, tmp_path):
-    said = axialzoo("export", "axial-deeplab", folder, tmp_path / "theirs.pth")
+    said = axialzoo("convert", folder, tmp_path / "theirs.pth", "--to", "axial-deeplab")
     assert said.code == 1 and said.err.startswith("error: ") and not (tmp_path / "theirs.pth").exists()

@@ -111,7 +111,7 @@ def train(framework: str, data: Path, folder: Path) -> None:
         trained = run("toy", data, folder / "run", framework=framework)
     assert losses[-1] < 0.5 * losses[0]
     before = evaluate(still, data, framework=framework)["closeness"]
-    after = evaluate(trained, data, framework=framework, pictures=folder / "pictures")["closeness"]
+    after = evaluate(trained, data, framework=framework, save_vis=folder / "pictures")["closeness"]
     assert 0 < before < after <= 1 and len(list((folder / "pictures").iterdir())) == 8
     with load_runner(trained, framework) as runner:
         said = runner.predict(next((data / "images").iterdir())).to_json()

@@ -76,7 +76,7 @@ def test_features_leave_the_classifier_out_by_name(folder):
 
 
 def test_what_has_no_weights_changes_freely(folder):
-    model = create_model(NAME, folder, input_size=(40, 64), span=3, long_axis="interpolate", drop_path=0.2)
+    model = create_model(NAME, folder, input_size=(40, 64), span=3, beyond_tables="interpolate", drop_path=0.2)
     assert changed(model, folder) == set()
     assert model.spec.input_size == model.config.preprocessing.size == (40, 64)
 

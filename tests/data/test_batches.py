@@ -15,12 +15,12 @@ from axialzoo.train.recipe import Recipe
 
 @pytest.fixture(scope="module")
 def recipe() -> Recipe:
-    return load_recipe("cifar10", batch_size=8, epochs=2, holdout=0, sizes=((0.5, 24),))
+    return load_recipe("cifar10", batch_size=8, epochs=2, holdout=0, progressive_sizes=((0.5, 24),))
 
 
 def plain(recipe: Recipe) -> Recipe:
     """The same without any change to a whole image but mirroring."""
-    return replace(recipe, shift=0, sizes=())
+    return replace(recipe, crop_padding=0, progressive_sizes=())
 
 
 def test_any_step_can_be_made_again_alone(zips, recipe):
@@ -81,7 +81,7 @@ def test_images_grow_as_the_recipe_says(zips, recipe):
 
 
 def test_files_are_cropped_and_resized(image_folder):
-    recipe = load_recipe("cifar10", batch_size=4, augment="resized_crop", sizes=((1.0, 16),))
+    recipe = load_recipe("cifar10", batch_size=4, augment="resized_crop", progressive_sizes=((1.0, 16),))
     x, y = TrainBatches(open_data(image_folder).split("train"), recipe)[0]
     assert x.shape == (4, 16, 16, 3) and x.dtype == np.float32 and len(y) == 4
     with pytest.raises(ValueError, match="resized_crop"):

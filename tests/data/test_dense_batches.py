@@ -18,13 +18,13 @@ from axialzoo.train import load_recipe
 from tests.data import made
 from tests.data.test_geometry import as_boxes, discs
 
-POLICY = ScaleCrop(turns=True, colour=0.2, elastic=1.0, mosaic=0.5)
+POLICY = ScaleCrop(rot90=True, color_jitter=0.2, elastic=1.0, mosaic=0.5)
 RECIPE = load_recipe(
     "cifar10",
     batch_size=4,
     epochs=2,
     holdout=0,
-    sizes=(),
+    progressive_sizes=(),
     augment="scale_crop",
     scale_crop=POLICY,
     preprocessing=Preprocessing(size=(48, 64), resize="longer", per_image=True),
@@ -69,7 +69,7 @@ def test_threads_make_the_same_batches():
 
 
 def test_truths_are_in_the_pixels_of_the_input():
-    recipe = replace(RECIPE, scale_crop=replace(POLICY, colour=0.0))
+    recipe = replace(RECIPE, scale_crop=replace(POLICY, color_jitter=0.0))
     wrong, mirrored = [], []
     for step in range(4):
         x, truths = TrainBatches(segments_split(), recipe)[step]
@@ -82,7 +82,7 @@ def test_truths_are_in_the_pixels_of_the_input():
 
 
 def test_sizes_keep_the_ratio():
-    recipe = replace(RECIPE, sizes=((0.5, 24),))
+    recipe = replace(RECIPE, progressive_sizes=((0.5, 24),))
     batches = TrainBatches(segments_split(), recipe)
     assert [batches[step][0].shape[1:3] for step in (0, batches.steps - 1)] == [(24, 32), (48, 64)]
 

@@ -44,7 +44,7 @@ def as_boxes(sample: Sample) -> Sample:
     return Sample(sample.name, sample.picture, sample.truth.to_detections())
 
 
-POLICY = ScaleCrop(turns=True, colour=0.0, visible=0.0)
+POLICY = ScaleCrop(rot90=True, color_jitter=0.0, min_visible=0.0)
 CASES = st.tuples(st.integers(0, 10**6), st.sampled_from([(64, 64), (48, 96), (100, 37)]))
 
 
@@ -225,17 +225,25 @@ def test_colours_change_the_picture_alone():
     assert (grey == grey[..., :1]).all()
     drawn = [draw_colours(0.2, np.random.default_rng(seed)) for seed in range(50)]
     assert all(0.8 <= one.brightness <= 1.2 and 0.8 <= one.gamma <= 1.25 for one in drawn)
-    reddish = np.asarray(Colours(tint=(1.0, 0.5, 0.0)).picture(picture), "int64")
+    reddish = np.asarray(Colours(color_cast=(1.0, 0.5, 0.0)).picture(picture), "int64")
     assert np.array_equal(reddish[..., 0], np.asarray(picture)[..., 0]) and (reddish[..., 2] == 0).all()
     assert np.abs(reddish[..., 1] - np.asarray(picture)[..., 1] / 2).max() <= 0.5
     tints = [draw_colours(0.2, np.random.default_rng(seed), 0.3) for seed in range(50)]
-    assert [replace(one, tint=(1.0, 1.0, 1.0)) for one in tints] == drawn  # a tint is drawn after the rest
-    assert all(0.7 <= factor <= 1.3 for one in tints for factor in one.tint) and len({one.tint[2] for one in tints}) == 50
+    assert [replace(one, color_cast=(1.0, 1.0, 1.0)) for one in tints] == drawn  # a tint is drawn after the rest
+    assert all(0.7 <= factor <= 1.3 for one in tints for factor in one.color_cast) and len({one.color_cast[2] for one in tints}) == 50
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("scales", (2.0, 0.5)), ("scales", (0.0, 1.0)), ("mirror", 1), ("colour", 2.0), ("tint", -0.1), ("mosaic", -0.1), ("visible", 1.1)],
+    [
+        ("scales", (2.0, 0.5)),
+        ("scales", (0.0, 1.0)),
+        ("hflip", 1),
+        ("color_jitter", 2.0),
+        ("color_cast", -0.1),
+        ("mosaic", -0.1),
+        ("min_visible", 1.1),
+    ],
 )
 def test_policies_name_what_they_do_not_take(field, value):
     with pytest.raises(ValueError, match=rf"ScaleCrop\.{field}"):

@@ -122,7 +122,7 @@ def test_shares_of_kinds():
 
 
 def test_rare_kinds_are_drawn_as_often_as_their_share_says():
-    recipe = load_recipe("nuclei_stains", batch_size=4, sizes=(), start="", kind_balance=1.0)
+    recipe = load_recipe("nuclei_stains", batch_size=4, progressive_sizes=(), init_from="", kind_balance=1.0)
     split = split_of(16, 4)
     batches = TrainBatches(split, recipe)
     drawn = Counter(split.kinds[index] for epoch in range(10) for index in batches._epoch_order(epoch))
@@ -139,7 +139,7 @@ def test_a_balance_of_data_without_kinds_is_refused():
 
 def test_native_scale_cuts_at_the_resolution_of_the_picture():
     sample = discs(0, 200, 300)
-    policy = ScaleCrop(scales=(1.0, 1.0), native=True, mirror=False, colour=0.0)
+    policy = ScaleCrop(scales=(1.0, 1.0), native=True, hflip=False, color_jitter=0.0)
     cut = policy(sample, (64, 64), (0, 0, 0), np.random.default_rng(0))
     pixels, whole = np.asarray(cut.picture), np.asarray(sample.picture)
     places = [
@@ -152,7 +152,7 @@ def test_native_scale_cuts_at_the_resolution_of_the_picture():
 
 def test_crops_are_drawn_again_until_they_show_an_object():
     sample = discs(3, 300, 300, 1)
-    policy = ScaleCrop(scales=(1.0, 1.0), native=True, colour=0.0)
+    policy = ScaleCrop(scales=(1.0, 1.0), native=True, color_jitter=0.0)
     shown = {}
     for tries in (1, 200):
         cuts = [replace(policy, tries=tries)(sample, (64, 64), (0, 0, 0), np.random.default_rng(seed)) for seed in range(20)]
@@ -165,11 +165,11 @@ def test_colours_invert_turn_and_fade():
     assert np.asarray(Colours(invert=True).picture(picture)).tolist() == [[[55, 215, 215], [255, 255, 255]]]
     red, green, blue = np.asarray(Colours(hue=1 / 3).picture(picture))[0, 0].tolist()
     assert green > 190 and red < 50 and blue < 50
-    policy = ScaleCrop(colour=0.0, gray=1.0, invert=1.0)
+    policy = ScaleCrop(color_jitter=0.0, gray=1.0, invert=1.0)
     drawn = policy.colours(np.random.default_rng(0))
     assert drawn is not None and drawn.saturation == 0 and drawn.invert
     assert len(set(np.asarray(drawn.picture(picture))[0, 0].tolist())) == 1
-    assert ScaleCrop(colour=0.0).colours(np.random.default_rng(0)) is None
+    assert ScaleCrop(color_jitter=0.0).colours(np.random.default_rng(0)) is None
 
 
 @pytest.mark.parametrize("changes", [{"hue": 0.6}, {"gray": 1.5}, {"invert": -1}, {"tries": 0}, {"native": 1}])
@@ -201,6 +201,8 @@ def test_figures_of_each_kind():
 
 
 def test_the_recipe_of_every_stain_makes_batches():
-    recipe = load_recipe("nuclei_stains", batch_size=4, sizes=(), preprocessing=Preprocessing(size=(48, 48), resize="none", per_image=True))
+    recipe = load_recipe(
+        "nuclei_stains", batch_size=4, progressive_sizes=(), preprocessing=Preprocessing(size=(48, 48), resize="none", per_image=True)
+    )
     x, truths = TrainBatches(split_of(6, 6), recipe)[0]
     assert x.shape == (4, 48, 48, 3) and np.isfinite(x).all() and len(truths) == 4

@@ -22,7 +22,7 @@ from axialzoo.train.recipe import load_recipe
 from tests.data.made import write_json, write_map, write_picture
 from tests.engine.made import write_tar
 
-RECIPE = replace(load_recipe("cifar10"), augment="resized_crop", batch_size=4, sizes=(), epochs=3)
+RECIPE = replace(load_recipe("cifar10"), augment="resized_crop", batch_size=4, progressive_sizes=(), epochs=3)
 
 
 def png(seed: int = 0) -> bytes:

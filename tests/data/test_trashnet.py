@@ -39,5 +39,5 @@ def test_a_missing_zip_is_named(folder):
 
 
 def test_the_recipe_keeps_the_proportions_of_the_photographs(folder):
-    batches = TrainBatches(open_data(folder).split("train"), load_recipe("trashnet", batch_size=2, start=""))
+    batches = TrainBatches(open_data(folder).split("train"), load_recipe("trashnet", batch_size=2, init_from=""))
     assert batches[0][0].shape == (2, 36, 48, 3) and batches[batches.steps - 1][0].shape == (2, 48, 64, 3)

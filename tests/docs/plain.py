@@ -82,7 +82,7 @@ class Plain:
 
     def attend(self, name: str, x: Array, spec: dict[str, Any]) -> Array:
         """Along the height: (C, L, W) to (V, L, W)."""
-        keys, values, heads, reach = spec["key_channels"], spec["value_channels"], spec["heads"], spec["positions"]
+        keys, values, heads, reach = spec["key_channels"], spec["value_channels"], spec["heads"], spec["max_length"]
         qkv = self.norm(f"{name}.norm_qkv", np.tensordot(self.t[f"{name}.qkv.weight"], x, 1))  # (2 K + V, L, W)
         q, k, v = (part.reshape(heads, -1, *x.shape[1:]) for part in np.split(qkv, (keys, 2 * keys)))  # (G, D, L, W)
         distance = np.arange(x.shape[1]) - np.arange(x.shape[1])[:, None]  # (L, L), the key's place less the query's

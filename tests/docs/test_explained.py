@@ -20,7 +20,7 @@ def layers(source: str) -> tuple[torch.nn.Module, torch.nn.Module]:
     exec(source, namespace)
     torch.manual_seed(0)
     page = namespace["AxialAttentionAlongHeight"](channels=6, heads=2, key_depth=3, value_depth=4, max_length=9).double().eval()
-    ours = AxialAttention(6, Attention(6, 8, heads=2, **{LENGTH: 9}), Norm(epsilon=1e-5), axis=0).double().eval()
+    ours = AxialAttention(6, Attention(6, 8, heads=2, max_length=9), Norm(epsilon=1e-5), axis=0).double().eval()
     for tensor in ours.state_dict().values():
         if tensor.is_floating_point():
             tensor.copy_(torch.rand_like(tensor) + 0.1)
@@ -29,7 +29,6 @@ def layers(source: str) -> tuple[torch.nn.Module, torch.nn.Module]:
     return page, ours
 
 
-LENGTH = "max_length" if "max_length" in Attention.__dataclass_fields__ else "positions"
 (SOURCE,) = [block for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL) if "AxialAttentionAlongHeight" in block]
 
 

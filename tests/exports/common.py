@@ -1,4 +1,4 @@
-"""``axialzoo export-model`` in a process of its own, which Keras's back ends need."""
+"""``axialzoo export`` in a process of its own, which Keras's back ends need."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ TARGETS = {".pt2": "model.pt2", ".onnx": "model.onnx", ".tflite": "model.tflite"
 
 def exported(source: str | Path, target: Path, place: str, sizes: str) -> subprocess.CompletedProcess:
     framework, _, backend = place.partition("-")
-    command = [sys.executable, "-m", "axialzoo", "export-model", str(source), str(target), "--from", framework, "--json"]
+    command = [sys.executable, "-m", "axialzoo", "export", str(source), str(target), "--framework", framework, "--json"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", **({"KERAS_BACKEND": backend} if backend else {})}
-    options = ["--any-size"] if sizes == "any" else []
+    options = ["--dynamic-shapes"] if sizes == "any" else []
     return subprocess.run(
         [*command, *options], capture_output=True, text=True, timeout=900, check=False, env=environment, cwd=target.parent
     )

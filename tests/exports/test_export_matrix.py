@@ -58,7 +58,7 @@ REFUSED = [(*key, sizes) for key, target in EXPORT_MATRIX.items() for sizes in S
 @pytest.mark.parametrize(("place", "suffix", "sizes"), [case for case in REFUSED if case[0] == "torch"])
 def test_what_pytorch_cannot_write_is_refused_with_the_reason(place, suffix, sizes, folder, tmp_path):
     with pytest.raises(ExportError, match=re.escape(EXPORT_MATRIX[place, suffix].reason(sizes))):
-        export_model(folder, tmp_path / TARGETS[suffix], framework=place, any_size=sizes == "any")
+        export_model(folder, tmp_path / TARGETS[suffix], framework=place, dynamic_shapes=sizes == "any")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -75,9 +75,9 @@ def test_another_suffix_is_refused_by_name(name):
         format_of(name)
 
 
-def test_a_size_and_any_size_together_are_refused(folder, tmp_path):
+def test_a_size_and_dynamic_shapes_together_are_refused(folder, tmp_path):
     with pytest.raises(ExportError, match="leave one out"):
-        export_model(folder, tmp_path / "model.pt2", size=32, any_size=True)
+        export_model(folder, tmp_path / "model.pt2", size=32, dynamic_shapes=True)
 
 
 def test_what_is_there_is_not_replaced(folder, tmp_path):
@@ -87,7 +87,7 @@ def test_what_is_there_is_not_replaced(folder, tmp_path):
     assert (tmp_path / "model.pt2").read_text() == "mine"
 
 
-EXAMPLES = re.findall(r"`axialzoo export-model (\S+) (\S+)`.*?```python\n(.*?)```", DOCS, re.DOTALL)  # model, file, code
+EXAMPLES = re.findall(r"`axialzoo export (\S+) (\S+)`.*?```python\n(.*?)```", DOCS, re.DOTALL)  # model, file, code
 
 
 def test_the_documentation_has_an_example_of_boxes_and_one_of_objects():

@@ -20,7 +20,7 @@ from tests.strategies import weights
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch.export's own
 KINDS = {
     "local tables": Attention(4, 4, 2, 4),
-    "stretched tables": Attention(4, 4, 2, 4, long_axis="interpolate"),
+    "stretched tables": Attention(4, 4, 2, 4, beyond_tables="interpolate"),
     "span": Attention(4, 4, 2, 16, span=5),
     "absolute": Attention(4, 4, 2, 4, encoding="absolute", similarity=("content",), value=("content",)),
     "global": Attention(4, 8, 2, 4, kind="global"),
@@ -51,7 +51,7 @@ def test_any_size_of_every_kind_of_attention(kind, tmp_path):
     save_checkpoint(
         tmp_path / "folder", replace(small.CONFIG, spec=spec), {key: np.clip(one, -3, 3) for key, one in weights(spec, 0).items()}
     )
-    done = export_model(tmp_path / "folder", tmp_path / "model.pt2", any_size=True)
+    done = export_model(tmp_path / "folder", tmp_path / "model.pt2", dynamic_shapes=True)
     sizes = {(probe["height"], probe["width"]) for probe in done["compared"]}
     assert len(sizes) == 7 and done["sizes"] == "any" and max(probe["error"] for probe in done["compared"]) < 1e-5
     sides = [side for size in sizes for side in size]
@@ -72,7 +72,7 @@ def test_windows_that_are_recorded_wrong_are_refused_and_leave_nothing(folder, t
         dynamic_window.SymbolicWindow, "of", classmethod(lambda cls, length, spec: replace(right(cls, length, spec), reach=1))
     )
     with pytest.raises(ExportError, match=r"model.pt2: at batch \d and \d+ x \d+ differs from its original by"):
-        export_model(folder, tmp_path / "model.pt2", any_size=True)
+        export_model(folder, tmp_path / "model.pt2", dynamic_shapes=True)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -244,7 +244,7 @@ def _model(kind: str, config: dict, inputs: int) -> Model:
             config.get("total_key_depth", filters),
             config.get("total_value_depth", 2 * filters),
             heads=config["num_heads"],
-            positions=255,
+            max_length=255,
             downsample="slice",
             similarity=("content",) if content_only else ("content", "query", "key"),
             value=("content",) if content_only else ("content", "position"),

@@ -78,7 +78,7 @@ def state(model: str) -> dict[str, np.ndarray]:
         if name.endswith("num_batches_tracked"):
             tensors[name] = np.array(16 if "_p." in name else 1)
         elif name.endswith("flatten_index"):
-            tensors[name] = flatten_index(Attention(1, 1, 1, positions=round(shape[0] ** 0.5)))
+            tensors[name] = flatten_index(Attention(1, 1, 1, max_length=round(shape[0] ** 0.5)))
         else:
             tensors[name] = weight(name, tuple(shape))
     return tensors
@@ -102,7 +102,7 @@ def layer(case: str) -> tuple[Model, int, dict[str, np.ndarray], dict[str, np.nd
     width = config["planes"] if is_block else config["out_planes"]
     inputs = config["inplanes"] if is_block else config["in_planes"]
     fields: dict[str, Any] = {"gated": True} if "dynamic" in config["kind"] else CONTENT
-    attention = Attention(width // 2, width, positions=config["kernel_size"], **fields)
+    attention = Attention(width // 2, width, max_length=config["kernel_size"], **fields)
     block = Block("axial", (width if is_block else inputs, 2 * width), config["stride"], attention=attention)
     model = Model(Backbone(Stem(), (Stage((block,)),), in_channels=inputs), Classifier(0))
     stored = {name.removeprefix(f"layers/{case}/"): array for name, array in golden().items() if name.startswith(f"layers/{case}/")}

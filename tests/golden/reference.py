@@ -172,7 +172,7 @@ def _case(name: str, config: dict, stored: Mapping[str, np.ndarray]) -> Case:
     stride = config["stride"]
     width = config["planes"] if block_case else config["out_planes"]
     inputs = config["inplanes"] if block_case else config["in_planes"]
-    attention = Attention(width // 2, width, heads=config["groups"], positions=config["kernel_size"])
+    attention = Attention(width // 2, width, heads=config["groups"], max_length=config["kernel_size"])
     block = Block("axial", (width if block_case else inputs, 2 * width), stride, attention=attention)
     model = Model(Backbone(Stem(), (Stage((block,)),), in_channels=inputs), head=Classifier(0))
     prefix = "stages.0.blocks.0." if block_case else "stages.0.blocks.0.height."

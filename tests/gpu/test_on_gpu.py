@@ -30,7 +30,14 @@ PHOTOS = Path(__file__).parents[2] / "docs" / "photos"
 SHIPPED = ("axial_resnet_cifar10_xs", "axial_deeplab_nuclei", "axial_fcos_blood_cells")
 LIMIT = 2e-5  # of the largest value, float32 without TF32
 X = np.random.default_rng(0).standard_normal((2, 64, 64, 3)).astype(np.float32)
-TINY = {"model": "axial_resnet_cifar10_xs", "holdout": 0, "sizes": (), "augment": "resized_crop", "batch_size": 4, "precision": "float32"}
+TINY = {
+    "model": "axial_resnet_cifar10_xs",
+    "holdout": 0,
+    "progressive_sizes": (),
+    "augment": "resized_crop",
+    "batch_size": 4,
+    "precision": "float32",
+}
 
 
 def flat(outputs: dict) -> list[np.ndarray]:
@@ -111,7 +118,7 @@ def test_a_batch_of_pictures_is_predicted_there(gpu, folder, tmp_path):
 
 
 def test_training_goes_on_where_it_stopped_and_is_evaluated(gpu, image_folder, tmp_path):
-    settings = {**TINY, "average": 0.5, "drop_path": 0.1}
+    settings = {**TINY, "ema_decay": 0.5, "drop_path": 0.1}
     whole = run("cifar10", image_folder, tmp_path / "whole", device=gpu, epochs=2, **settings)
     run("cifar10", image_folder, tmp_path / "parts", device=gpu, epochs=1, **settings)
     resumed = run("cifar10", image_folder, tmp_path / "parts", device=gpu, epochs=2, resume=True, **settings)
@@ -122,7 +129,7 @@ def test_training_goes_on_where_it_stopped_and_is_evaluated(gpu, image_folder, t
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_step_on_the_gpu_is_a_step_on_the_cpu(gpu, image_folder, tmp_path, precision):
-    settings = {**TINY, "precision": precision, "average": 0, "drop_path": 0, "optimizer": "sgd", "learning_rate": 1e-3, "epochs": 1}
+    settings = {**TINY, "precision": precision, "ema_decay": 0, "drop_path": 0, "optimizer": "sgd", "learning_rate": 1e-3, "epochs": 1}
     folders = [run("cifar10", image_folder, tmp_path / name, device=device, **settings) for name, device in (("a", gpu), ("b", "cpu"))]
     one, other = (load_checkpoint(folder).tensors for folder in folders)
     limit = 1e-2 if precision == "float32" else 0.1
@@ -168,8 +175,8 @@ def test_analysis_runs_there(gpu, axialzoo, command):
     name = SHIPPED[0]
     words = {
         "explain": ("explain", name, PHOTOS / "chelsea.jpg", "--point", "120,80"),
-        "compare": ("compare", name, "--kinds", "axial", "--sizes", "16,32", "--rounds", "1"),
-        "benchmark": ("benchmark", name, "--framework", "torch", "--rounds", "1"),
+        "compare": ("compare", name, "--kinds", "axial", "--sizes", "16,32", "--repeats", "1"),
+        "benchmark": ("benchmark", name, "--framework", "torch", "--repeats", "1"),
     }[command]
     said = axialzoo(*words, "--device", gpu, "--json")
     assert said.code == 0, said.err

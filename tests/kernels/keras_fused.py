@@ -32,16 +32,22 @@ def cases(large: bool) -> Iterator[tuple[str, dict[str, Any], tuple[int, ...]]]:
     grid = list(itertools.product(some(SIMILARITY_TERMS), some(VALUE_TERMS)))
     for index, (similarity, value) in enumerate(grid if large else grid[::5]):
         yield f"terms {similarity} {value}", {"similarity": similarity, "value": value, "axis": index % 2}, (3, 9, 7)
-    for span, positions, long_axis in itertools.product((None, 3, 7) if large else (None, 5), (2, 9, 40), ("local", "interpolate")):
+    for span, positions, beyond_tables in itertools.product((None, 3, 7) if large else (None, 5), (2, 9, 40), ("local", "interpolate")):
         for axis in (0, 1):
             yield (
-                f"span {span} {positions} {long_axis} {axis}",
-                dict(span=span, positions=positions, long_axis=long_axis, axis=axis),
+                f"span {span} {positions} {beyond_tables} {axis}",
+                dict(span=span, max_length=positions, beyond_tables=beyond_tables, axis=axis),
                 (1, 11, 13),
             )
     for length, heads, depth in ((1, 1, 1), (56, 8, 4), (65, 3, 5), (7, 16, 8)) if large else ((1, 1, 1), (33, 3, 5)):
         for axis, batch in ((0, 1), (1, 3)):
-            fields = {"axis": axis, "heads": heads, "key_channels": heads * depth, "value_channels": 2 * heads * depth, "positions": length}
+            fields = {
+                "axis": axis,
+                "heads": heads,
+                "key_channels": heads * depth,
+                "value_channels": 2 * heads * depth,
+                "max_length": length,
+            }
             yield f"length {length} {heads} {depth} {axis}", fields, (batch, length, 5) if axis == 0 else (batch, 4, length)
     for value in (VALUE_TERMS, ("position",)):
         yield f"gated {value}", {"gated": True, "value": value, "axis": 0}, (1, 9, 5)
@@ -51,7 +57,7 @@ def cases(large: bool) -> Iterator[tuple[str, dict[str, Any], tuple[int, ...]]]:
 
 def layer(axis: int = 0, **fields: Any) -> AxialAttention:
     """A layer away from its initial values."""
-    spec = Attention(**{"key_channels": 8, "value_channels": 16, "heads": 4, "positions": 9, **fields})
+    spec = Attention(**{"key_channels": 8, "value_channels": 16, "heads": 4, "max_length": 9, **fields})
     made = AxialAttention(12, spec, Norm(), axis, dtype="float32")
     made.build((None, None, None, 12))
     random = np.random.default_rng(0)

@@ -32,13 +32,13 @@ def cases(large: bool) -> Iterator[tuple[str, dict[str, Any], tuple[int, ...]]]:
         for axis in (0, 1) if large else (index % 2,):
             yield f"terms {similarity} {value} {axis}", {"similarity": similarity, "value": value, "axis": axis}, (2, 9, 7)
     for length, heads in itertools.product((2, 7, 14, 33), (1, 3, 8, 16)) if large else ():
-        fields = {"heads": heads, "key_channels": 2 * heads, "value_channels": 5 * heads, "positions": length}
+        fields = {"heads": heads, "key_channels": 2 * heads, "value_channels": 5 * heads, "max_length": length}
         yield f"length {length} {heads}", fields, (2, length, 5)
     yield "gated, one term", {"gated": True, "similarity": ("query",), "value": ("position",)}, (2, 9, 7)
     if large:
         yield "gated", {"gated": True}, (2, 9, 7)
-        yield "interpolated", {"positions": 5, "long_axis": "interpolate", "axis": 1}, (2, 7, 9)
-        yield "long tables", {"positions": 30}, (2, 9, 7)
+        yield "interpolated", {"max_length": 5, "beyond_tables": "interpolate", "axis": 1}, (2, 7, 9)
+        yield "long tables", {"max_length": 30}, (2, 9, 7)
         yield "absolute", {"encoding": "absolute", "similarity": ("content",), "value": ("content",)}, (2, 9, 7)
 
 

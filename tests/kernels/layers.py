@@ -14,7 +14,7 @@ from tests.attention.layers import randomise
 def layer(inputs: int = 12, axis: int = 0, seed: int = 0, **fields) -> AxialAttention:
     """A float32 layer away from its initial values, in evaluation."""
     torch.manual_seed(seed)
-    spec = Attention(**{"key_channels": 8, "value_channels": 16, "heads": 4, "positions": 9, **fields})
+    spec = Attention(**{"key_channels": 8, "value_channels": 16, "heads": 4, "max_length": 9, **fields})
     made = randomise(AxialAttention(inputs, spec, Norm(), axis), seed)
     assert isinstance(made, AxialAttention)
     return made.eval()

@@ -62,14 +62,14 @@ def test_any_depth(path, depth):
 @pytest.mark.parametrize("axis", [0, 1])
 def test_any_length(path, length, axis):
     shape = (length, 3) if axis == 0 else (3, length)
-    check(layer(axis=axis, positions=length), torch.randn(1, 12, *shape))
+    check(layer(axis=axis, max_length=length), torch.randn(1, 12, *shape))
 
 
 @pytest.mark.parametrize("span", [1, 3, 7, 65])
 @pytest.mark.parametrize("positions", [2, 9, 100])
-@pytest.mark.parametrize("long_axis", ["local", "interpolate"])
-def test_any_span_and_reach_of_the_tables(path, span, positions, long_axis):
-    check(layer(span=span, positions=positions, long_axis=long_axis), torch.randn(1, 12, 23, 3))
+@pytest.mark.parametrize("beyond_tables", ["local", "interpolate"])
+def test_any_span_and_reach_of_the_tables(path, span, positions, beyond_tables):
+    check(layer(span=span, max_length=positions, beyond_tables=beyond_tables), torch.randn(1, 12, 23, 3))
 
 
 @pytest.mark.parametrize("fields", [{"gated": True}, {"gated": True, "value": ("position",)}, {"gated": True, "similarity": ("key",)}])
@@ -122,9 +122,9 @@ def test_whatever_a_spec_can_say(data):
     draw = data.draw
     heads, positions = draw(st.integers(1, 16)), draw(st.integers(1, 40))
     plain = layer(
-        inputs=12, axis=draw(st.integers(0, 1)), heads=heads, positions=positions, key_channels=heads * draw(st.integers(1, 9)),
+        inputs=12, axis=draw(st.integers(0, 1)), heads=heads, max_length=positions, key_channels=heads * draw(st.integers(1, 9)),
         value_channels=heads * draw(st.integers(1, 9)), span=draw(st.none() | st.sampled_from((1, 5, 9, 31))),
-        long_axis=draw(st.sampled_from(("local", "interpolate"))), similarity=draw(st.sampled_from(some(SIMILARITY_TERMS))),
+        beyond_tables=draw(st.sampled_from(("local", "interpolate"))), similarity=draw(st.sampled_from(some(SIMILARITY_TERMS))),
         value=draw(st.sampled_from(some(VALUE_TERMS))),
     )  # fmt: skip
     x = torch.randn(draw(st.integers(1, 3)), 12, draw(st.integers(1, 40)), draw(st.integers(1, 40)))

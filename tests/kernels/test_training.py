@@ -66,10 +66,10 @@ def test_every_choice_of_terms(path, axis, similarity, value):
 @pytest.mark.parametrize("heads", [1, 3, 8, 16])
 @pytest.mark.parametrize("length", [2, 7, 14, 33])
 def test_any_number_of_heads_and_length(path, heads, length):
-    check(layer(heads=heads, key_channels=2 * heads, value_channels=5 * heads, positions=length), torch.randn(2, 12, length, 5))
+    check(layer(heads=heads, key_channels=2 * heads, value_channels=5 * heads, max_length=length), torch.randn(2, 12, length, 5))
 
 
-@pytest.mark.parametrize("fields", [{"gated": True}, {"positions": 5, "long_axis": "interpolate"}, {"positions": 30}])
+@pytest.mark.parametrize("fields", [{"gated": True}, {"max_length": 5, "beyond_tables": "interpolate"}, {"max_length": 30}])
 def test_gates_and_tables_of_another_length(path, fields):
     check(layer(**fields), torch.randn(2, 12, 9, 7))
 
@@ -77,7 +77,7 @@ def test_gates_and_tables_of_another_length(path, fields):
 def test_depths_of_64_and_length_1(path):
     check(layer(heads=2, key_channels=64, value_channels=128), torch.randn(2, 12, 9, 3))
     x = torch.randn(8, 12, 1, 5)
-    assert all(torch.isfinite(tensor).all() for tensor in step(layer(positions=1), x, torch.randn(8, 16, 1, 5), True).values())
+    assert all(torch.isfinite(tensor).all() for tensor in step(layer(max_length=1), x, torch.randn(8, 16, 1, 5), True).values())
 
 
 @pytest.mark.parametrize("span", [3, 5])
@@ -93,7 +93,7 @@ def test_gradients_within_a_span(path, span):
         return torch.autograd.grad(sum((y * c.to(dtype)).sum() for y, c in zip(outputs, cotangents)), inputs)
 
     ours = gradients(lambda *x: torch.ops.axialzoo.attend(*x, 0, 2, span, True, True)[0].chunk(2, 3), torch.float32)
-    spec = Attention(6, 15, heads=3, positions=7, span=span)
+    spec = Attention(6, 15, heads=3, max_length=7, span=span)
     for found, exact in zip(ours, gradients(lambda *x: of_reference(*x, spec=spec), torch.float64), strict=True):
         assert float((found - exact).norm() / exact.norm()) <= 1e-5
 

@@ -113,7 +113,7 @@ def fused() -> Model:
 
 def segmenting(instances: bool = True, rates: tuple[int, ...] = ()) -> Model:
     """A narrow head with maps, on strides 2, 4 and 8, with axial attention at the last."""
-    stages = (Stage((Block("basic", (8, 8), 2),)), Stage((Block("basic", (12, 12), 2), axial(8, 16, positions=9))))
+    stages = (Stage((Block("basic", (8, 8), 2),)), Stage((Block("basic", (12, 12), 2), axial(8, 16, max_length=9))))
     decoder = Decoder(8, 12, rates, (Skip(4, 6), Skip(2, 4)))
     other = Instances(Decoder(6, 10, skips=(Skip(8, 6), Skip(2, 4))), 4, 4)
     head = Panoptic(5, (1, 3), decoder, 8, other if instances else None, activation="silu", kernel=3 if rates else 5)
@@ -122,7 +122,7 @@ def segmenting(instances: bool = True, rates: tuple[int, ...] = ()) -> Model:
 
 def locating() -> Model:
     """A narrow head with levels at strides 2 and 4, of the backbone, and 8 and 16, of their own; with axial attention."""
-    stages = (Stage((Block("basic", (8, 8), 2), axial(8, 12, positions=7))),)
+    stages = (Stage((Block("basic", (8, 8), 2), axial(8, 12, max_length=7))),)
     return Model(Backbone(Stem((StemConv(6, 3, 2),)), stages), FCOS(3, Pyramid(8, (2, 4, 8, 16)), 2))
 
 
@@ -150,10 +150,10 @@ def one_block(name: str, stage: int, index: int) -> Model:
 XS = "axial_resnet_cifar10_xs"
 CONTENT = {"similarity": ("content",), "value": ("content",)}
 KINDS = (
-    attending("global", 8, 16, positions=9),
-    attending("local", 8, 16, 2, positions=3, span=5),
-    attending("window", 8, 16, positions=4, span=4, shifted=True, gated=True),
-    axial(8, 16, positions=12, gated=True),
+    attending("global", 8, 16, max_length=9),
+    attending("local", 8, 16, 2, max_length=3, span=5),
+    attending("window", 8, 16, max_length=4, span=4, shifted=True, gated=True),
+    axial(8, 16, max_length=12, gated=True),
 )
 LARGE = (
     "axial_resnet50_full_s", "axial_resnet_s", "axial_deeplab_s_backbone", "max_deeplab_s_backbone", "axial_resnet50_gelu", "resnet50",
@@ -175,16 +175,16 @@ CASES = {
     "50_l": Case(registered("axial_resnet50_l"), (33, 49)),
     **{f"narrow_{name}": Case(spec, (33, 49), name == "axial_resnet50_gelu", dtypes=("float64",)) for name, spec in FAMILIES.items()},
     # long axes and spans
-    "long_local": Case(small(axial(8, 16, positions=5)), (37, 22), gradients=True),
-    "long_windows": Case(small(axial(8, 16, positions=4)), (50, 27), gradients=True),
-    "interpolated": Case(small(axial(8, 16, positions=5, long_axis="interpolate")), (37, 22), gradients=True),
-    "span": Case(small(axial(8, 16, positions=30, span=5)), (45, 37), gradients=True),
-    "interpolated_span": Case(small(axial(8, 16, positions=5, long_axis="interpolate", span=21)), (65, 35), gradients=True),
+    "long_local": Case(small(axial(8, 16, max_length=5)), (37, 22), gradients=True),
+    "long_windows": Case(small(axial(8, 16, max_length=4)), (50, 27), gradients=True),
+    "interpolated": Case(small(axial(8, 16, max_length=5, beyond_tables="interpolate")), (37, 22), gradients=True),
+    "span": Case(small(axial(8, 16, max_length=30, span=5)), (45, 37), gradients=True),
+    "interpolated_span": Case(small(axial(8, 16, max_length=5, beyond_tables="interpolate", span=21)), (65, 35), gradients=True),
     # conventions and kinds of blocks
     "pre_activation": Case(
         small(
             Block("bottleneck", (8, 8, 16), 2, squeeze_excite=True),
-            axial(8, 16, 2, downsample="slice", positions=20),
+            axial(8, 16, 2, downsample="slice", max_length=20),
             Block("basic", (8, 16), dilation=(2, 1)),
             pre_activation=True,
             shortcut="width",
@@ -194,7 +194,7 @@ CASES = {
         (45, 31),
         gradients=True,
     ),
-    "pool_stride": Case(small(axial(8, 16, 2, positions=20), pool=True, activation="silu"), (47, 30), gradients=True),
+    "pool_stride": Case(small(axial(8, 16, 2, max_length=20), pool=True, activation="silu"), (47, 30), gradients=True),
     "dilated": Case(small(Block("bottleneck", (8, 8, 16), dilation=(2,)), activation="gelu_tanh", in_channels=4), (21, 26), gradients=True),
     "elu_basic": Case(small(Block("basic", (8, 12), 2, squeeze_excite=True), activation="elu", channels=6), (27, 26), gradients=True),
     "decoder": Case(fused(), (37, 22), gradients=True, dtypes=("float64",)),
@@ -225,22 +225,22 @@ CASES = {
     "blood_cells": Case(registered("axial_fcos_blood_cells"), (67, 45), dtypes=("float64",)),
     # subsets of terms
     "content_only": Case(small(axial(8, 16, similarity=("content",), value=("content",))), (21, 18), gradients=True),
-    "content_query": Case(small(axial(8, 16, positions=20, similarity=("content", "query"), value=("position",))), (21, 18)),
-    "query_only": Case(small(axial(8, 16, positions=20, similarity=("query",), value=("content", "position"))), (21, 18), full=True),
-    "key_only": Case(small(axial(8, 16, positions=20, similarity=("key",), value=("content",))), (21, 18), full=True),
+    "content_query": Case(small(axial(8, 16, max_length=20, similarity=("content", "query"), value=("position",))), (21, 18)),
+    "query_only": Case(small(axial(8, 16, max_length=20, similarity=("query",), value=("content", "position"))), (21, 18), full=True),
+    "key_only": Case(small(axial(8, 16, max_length=20, similarity=("key",), value=("content",))), (21, 18), full=True),
     # other kinds of attention
-    "global": Case(small(attending("global", 8, 16, positions=9)), (21, 18), gradients=True),
-    "global_interpolated": Case(small(attending("global", 8, 16, positions=5, long_axis="interpolate")), (21, 18)),
-    "local": Case(small(attending("local", 8, 16, 2, positions=3, span=5)), (37, 22), gradients=True),
-    "window": Case(small(attending("window", 8, 16, positions=4, span=4)), (37, 22), gradients=True, dtypes=("float64",)),
+    "global": Case(small(attending("global", 8, 16, max_length=9)), (21, 18), gradients=True),
+    "global_interpolated": Case(small(attending("global", 8, 16, max_length=5, beyond_tables="interpolate")), (21, 18)),
+    "local": Case(small(attending("local", 8, 16, 2, max_length=3, span=5)), (37, 22), gradients=True),
+    "window": Case(small(attending("window", 8, 16, max_length=4, span=4)), (37, 22), gradients=True, dtypes=("float64",)),
     "shifted_window": Case(
-        small(attending("window", 8, 16, 2, positions=3, span=3, shifted=True, downsample="slice")), (37, 22), gradients=True
+        small(attending("window", 8, 16, 2, max_length=3, span=3, shifted=True, downsample="slice")), (37, 22), gradients=True
     ),
-    "gated": Case(small(axial(8, 16, positions=12, gated=True)), (21, 18), gradients=True),
+    "gated": Case(small(axial(8, 16, max_length=12, gated=True)), (21, 18), gradients=True),
     "absolute": Case(
         small(
-            axial(8, 16, positions=7, encoding="absolute", **CONTENT),
-            attending("local", 8, 16, positions=16, span=5, encoding="absolute", **CONTENT),
+            axial(8, 16, max_length=7, encoding="absolute", **CONTENT),
+            attending("local", 8, 16, max_length=16, span=5, encoding="absolute", **CONTENT),
         ),
         (21, 18),
         gradients=True,
@@ -306,17 +306,17 @@ TRAINED = {
     "deeplab2": Case(CASES["pre_activation"].spec, (20, 26)),
 }
 DECAYING = {  # with decay by role: SGD and AdamW
-    "gated": Case(small(axial(8, 16, positions=12, gated=True)), (20, 26)),
+    "gated": Case(small(axial(8, 16, max_length=12, gated=True)), (20, 26)),
     "absolute": Case(CASES["absolute"].spec, (20, 26)),
 }
 DEVICES = {  # on several devices: axes attended whole, and in windows
-    "whole": Case(small(axial(8, 16, positions=16), Block("basic", (16, 16), 2)), (20, 26)),
-    "windows": Case(small(axial(8, 16, positions=30, span=3)), (20, 26)),
+    "whole": Case(small(axial(8, 16, max_length=16), Block("basic", (16, 16), 2)), (20, 26)),
+    "windows": Case(small(axial(8, 16, max_length=30, span=3)), (20, 26)),
 }
 DEEPLAB2 = ("dl2_tiny_panoptic_axial_deeplab_65x97",)
 DEEPLAB2_LAYERS = ("attn1d", "attn1d_content_only", "attn2d_s2", "block_axial_s2", "block_conv_s2", "conv_k7_s2_r1")  # the others: full
 DEEPLAB2_FULL = ("dl2_axial_resnet_s_64", "dl2_axial_deeplab_s_65", "dl2_max_deeplab_s_backbone_65")
-PLANTED = Case(small(axial(8, 16, 2, positions=20), Block("basic", (16, 16))), (20, 27))
+PLANTED = Case(small(axial(8, 16, 2, max_length=20), Block("basic", (16, 16))), (20, 27))
 
 
 WITHOUT_EFFECT = ("norm_similarity.bias", "height.norm_output.bias")  # a softmax, or the next norm, takes any shift away

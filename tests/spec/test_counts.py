@@ -67,7 +67,7 @@ TWO_D = list_models("stand_alone_*")  # counted as published: whole windows, a p
 @pytest.mark.parametrize("size", [(224, 224), (64, 96), (97, 33)])
 @pytest.mark.parametrize("name", NARROW)
 def test_the_cost_model_is_what_a_counter_sees_on_the_running_model(name, size):
-    spec = adapt(NARROW[name], long_axis="interpolate", span=1023)  # whole axes, so that no window is padded
+    spec = adapt(NARROW[name], beyond_tables="interpolate", span=1023)  # whole axes, so that no window is padded
     assert cost(spec, size).multiply_adds == counted(spec, size)
 
 

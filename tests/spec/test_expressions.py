@@ -75,7 +75,7 @@ def paper(stem: int) -> Model:
     """Axial-ResNet-S with striding after each axis, the stem and pool of the authors' code."""
     spec = get_entry("axial_resnet50_s").spec
     stages = tuple(
-        replace(stage, blocks=tuple(replace(b, attention=replace(b.attention, downsample="slice", positions=255)) for b in stage.blocks))
+        replace(stage, blocks=tuple(replace(b, attention=replace(b.attention, downsample="slice", max_length=255)) for b in stage.blocks))
         for stage in spec.backbone.stages
     )
     convs = tuple(replace(conv, channels=stem) for conv in spec.backbone.stem.convs)
@@ -86,7 +86,7 @@ def paper(stem: int) -> Model:
 def test_tables_of_509_rows_give_the_papers_parameters(multiplier, expected):
     spec = get_entry(f"axial_resnet50_{multiplier}").spec
     stages = tuple(
-        replace(stage, blocks=tuple(replace(b, attention=replace(b.attention, positions=255)) for b in stage.blocks))
+        replace(stage, blocks=tuple(replace(b, attention=replace(b.attention, max_length=255)) for b in stage.blocks))
         for stage in spec.backbone.stages
     )
     assert abs(num_parameters(replace(spec, backbone=replace(spec.backbone, stages=stages))) - expected) <= 0.005e6 + 1

@@ -49,10 +49,12 @@ def test_things_stay_with_fewer_classes_unless_said_otherwise():
 
 
 def test_how_maps_are_read_can_be_changed_and_is_the_same_architecture():
-    changed = adapt(NUCLEI, reading={"sigma": 2.0, "agreement": 4.0})
-    assert changed.head.reading == replace(NUCLEI.head.reading, sigma=2.0, agreement=4.0) != NUCLEI.head.reading
+    changed = adapt(NUCLEI, targets={"sigma": 2.0}, postprocess={"agreement": 5.0})
+    assert changed.head.targets == replace(NUCLEI.head.targets, sigma=2.0) != NUCLEI.head.targets
+    assert changed.head.postprocess == replace(NUCLEI.head.postprocess, agreement=5.0) != NUCLEI.head.postprocess
     assert same_architecture(changed, NUCLEI)
-    assert adapt(changed, num_classes=5).head.reading == changed.head.reading
+    fewer = adapt(changed, num_classes=5).head
+    assert (fewer.targets, fewer.postprocess) == (changed.head.targets, changed.head.postprocess)
 
 
 def test_another_number_of_classes_starts_the_last_layer_new_and_no_other():
@@ -86,10 +88,10 @@ def test_training_gives_every_parameter_a_gradient():
         (lambda: Panoptic(3, semantic=Decoder(skips=(Skip(6, 8),)), instances=None).endpoints(CITY.backbone), "found 6"),
         (lambda: CITY.head.reconfigured(3, thing=(1,)), "did you mean 'things'"),
         (lambda: adapt(get_entry("axial_resnet26_s").spec, things=[1]), "things: not an option of a classifier head"),
-        (lambda: adapt(get_entry("axial_resnet26_s").spec, reading={"sigma": 1.0}), "reading: not an option of a classifier head"),
-        (lambda: adapt(replace(CITY, head=None), reading={"sigma": 1.0}), "reading: expected a model with a head"),
-        (lambda: adapt(CITY, reading={"sigmas": 1.0}), "reading: unknown field 'sigmas'; did you mean 'sigma'"),
-        (lambda: adapt(CITY, reading={"agreement": -1.0}), "Reading.agreement"),
+        (lambda: adapt(get_entry("axial_resnet26_s").spec, targets={"sigma": 1.0}), "targets: not an option of a classifier head"),
+        (lambda: adapt(replace(CITY, head=None), targets={"sigma": 1.0}), "targets: expected a model with a head"),
+        (lambda: adapt(CITY, targets={"sigmas": 1.0}), "targets: unknown field 'sigmas'; did you mean 'sigma'"),
+        (lambda: adapt(CITY, postprocess={"agreement": -1.0}), "PostprocessConfig.agreement"),
     ],
 )
 def test_what_does_not_fit_is_refused(make, message):

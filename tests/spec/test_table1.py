@@ -11,7 +11,7 @@ from axialzoo.spec import Model, cost, get_entry
 
 def tables_of_509_rows(spec: Model) -> Model:
     """As the paper's code has them, which its parameters show; the authors' PyTorch code has tables of the axes' lengths."""
-    change = lambda block: replace(block, attention=replace(block.attention, positions=255))  # noqa: E731
+    change = lambda block: replace(block, attention=replace(block.attention, max_length=255))  # noqa: E731
     return replace(spec, backbone=spec.backbone.map_blocks(change))
 
 

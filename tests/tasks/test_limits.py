@@ -10,7 +10,7 @@ import pytest
 from axialzoo.image import resize_transform
 from axialzoo.runtime.predict import predict
 from axialzoo.spec import Label, Preprocessing, adapt, get_entry
-from axialzoo.spec.heads.fcos import Finding
+from axialzoo.spec.heads.fcos import PostprocessConfig
 from axialzoo.tasks import TTA, task_of
 from axialzoo.tasks.detection.decode import decode
 from axialzoo.tasks.segmentation.decode import Postprocess
@@ -18,7 +18,7 @@ from axialzoo.tasks.segmentation.decode import decode as decode_segments
 
 LABELS = (Label("background", False), Label("cell"))
 NUCLEI = get_entry("axial_deeplab_nuclei_xs").spec
-SPEC = adapt(replace(NUCLEI, input_size=(32, 32)), reading={"top_k": 4, "instance_area": 0})
+SPEC = adapt(replace(NUCLEI, input_size=(32, 32)), postprocess={"top_k": 4, "instance_area": 0})
 
 
 def grid(side: int) -> dict[str, np.ndarray]:
@@ -75,9 +75,9 @@ def test_a_runner_warns_of_a_limit_that_was_reached():
 def test_a_limit_of_boxes_that_is_reached_says_so_and_larger_inputs_have_none():
     maps = {"classes": np.full((8, 8, 1), 9.0), "boxes": np.full((8, 8, 4), 0.4), "centerness": np.full((8, 8, 1), 9.0)}
     outputs = {name: [one] for name, one in maps.items()}
-    finding = Finding(max_detections=10, per_level=20)
-    found = decode(outputs, [8], (64, 64), finding)
+    config = PostprocessConfig(max_detections=10, per_level=20)
+    found = decode(outputs, [8], (64, 64), config)
     assert len(found) == 10 and "limit of 10 boxes" in found.to_json()["warnings"][0]
-    exact = decode(outputs, [8], (64, 64), replace(finding, max_detections=64, per_level=64))
+    exact = decode(outputs, [8], (64, 64), replace(config, max_detections=64, per_level=64))
     assert len(exact) == 64 and not exact.warnings and "warnings" not in exact.to_json()
-    assert len(decode(outputs, [8], (64, 64), finding, limited=False)) == 64
+    assert len(decode(outputs, [8], (64, 64), config, limited=False)) == 64

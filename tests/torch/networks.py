@@ -11,7 +11,7 @@ from tests.attention.layers import randomise
 
 
 def axial(width: int, out: int, stride: int = 1, **fields) -> Block:
-    attention = Attention(width // 2, width, heads=2, **{"positions": 8, **fields})
+    attention = Attention(width // 2, width, heads=2, **{"max_length": 8, **fields})
     return Block("axial", (width, out), stride, attention=attention)
 
 

@@ -36,7 +36,7 @@ class Run:
     steps: int = STEPS  # rounding grows tenfold a step here: in float32 three, or it is all there is to see
 
 
-LOCAL, WHOLE = {"span": 3}, {"positions": 16}
+LOCAL, WHOLE = {"span": 3}, {"max_length": 16}
 RUNS = {
     "whole": Run(WHOLE),
     "windows": Run(LOCAL),

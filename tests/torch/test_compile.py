@@ -33,7 +33,7 @@ def worst(found: dict, expected: dict) -> tuple[float, str]:
 
 def layer(**fields) -> AxialAttention:
     torch.manual_seed(0)
-    return randomise(AxialAttention(32, Attention(16, 32, heads=4, **{"positions": 16, **fields}), Norm(), axis=0))
+    return randomise(AxialAttention(32, Attention(16, 32, heads=4, **{"max_length": 16, **fields}), Norm(), axis=0))
 
 
 def traced(model):

@@ -23,7 +23,7 @@ def ceil(side: int, stride: int) -> int:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("fields", [{}, {"downsample": "slice"}, {"span": 5}, {"long_axis": "interpolate"}], ids=str)
+@pytest.mark.parametrize("fields", [{}, {"downsample": "slice"}, {"span": 5}, {"beyond_tables": "interpolate"}], ids=str)
 def test_any_height_and_width_through_a_whole_network(size, fields):
     model = network(**fields)
     with torch.no_grad():

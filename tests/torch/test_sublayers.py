@@ -21,10 +21,10 @@ from tests.attention.layers import randomise
 
 NAME = "axial_resnet_cifar10_xs"
 KINDS = {
-    "axis": lambda: AxialAttention(6, Attention(4, 8, heads=2, positions=7), Norm(), axis=0),
-    "span": lambda: AxialAttention(6, Attention(4, 8, heads=2, positions=7, span=3), Norm(), axis=1),
-    "global": lambda: Attention2D(6, Attention(4, 8, heads=2, positions=7, kind="global"), Norm()),
-    "window": lambda: Attention2D(6, Attention(4, 8, heads=2, positions=7, kind="window", span=3), Norm()),
+    "axis": lambda: AxialAttention(6, Attention(4, 8, heads=2, max_length=7), Norm(), axis=0),
+    "span": lambda: AxialAttention(6, Attention(4, 8, heads=2, max_length=7, span=3), Norm(), axis=1),
+    "global": lambda: Attention2D(6, Attention(4, 8, heads=2, max_length=7, kind="global"), Norm()),
+    "window": lambda: Attention2D(6, Attention(4, 8, heads=2, max_length=7, kind="window", span=3), Norm()),
 }
 
 

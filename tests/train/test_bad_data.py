@@ -57,7 +57,7 @@ def command(recipe: str, data, *more: str):
 def test_bad_data_are_refused_by_check_and_before_a_run(tmp_path, name):
     spoil, recipe, message = BAD[name]
     spoil(tmp_path / "data")
-    for more in (["--check"], ["--out", str(tmp_path / "run")]):
+    for more in (["--dry-run"], ["--out", str(tmp_path / "run")]):
         refused = command(recipe, tmp_path / "data", *more)
         assert refused.exit_code == 1
         assert message in " ".join(refused.output.split()), refused.output
@@ -76,6 +76,6 @@ def test_bad_data_are_refused_by_check_and_before_a_run(tmp_path, name):
 )
 def test_what_is_documented_as_accepted_is(tmp_path, make, recipe, objects):
     make(tmp_path / "data")
-    found = command(recipe, tmp_path / "data", "--check", "--json")
+    found = command(recipe, tmp_path / "data", "--dry-run", "--json")
     assert found.exit_code == 0, found.output
     assert json.loads(found.stdout)["splits"]["train"]["objects"] == objects

@@ -29,7 +29,7 @@ def train(data: Path, out: Path, devices: int, *more: str) -> subprocess.Complet
 def test_two_devices_train_the_model_of_one(image_folder, tmp_path):
     pytest.importorskip("jax")
     for name, devices, more in (("one", 1, ()), ("two", 2, ()), ("other", 1, ("--seed", "1"))):
-        done = train(image_folder, tmp_path / name, devices, "--set", "drop_path=0", "--set", "average=0.4", *more)
+        done = train(image_folder, tmp_path / name, devices, "--set", "drop_path=0", "--set", "ema_decay=0.4", *more)
         assert done.returncode == 0, done.stderr[-3000:]
     found = distance(tmp_path / "one", tmp_path / "two")
     print(f"the largest difference is {found:.1e}")

@@ -29,7 +29,7 @@ PRECISIONS = {"float64": TOLERANCE, "float32": 1e-4}
 
 
 def words(shards: Path, out: Path, precision: str) -> list[str]:
-    settings = [f"precision={precision}" if one.startswith("precision") else one for one in SETTINGS] + ["score_every=99"]
+    settings = [f"precision={precision}" if one.startswith("precision") else one for one in SETTINGS] + ["eval_every=99"]
     command = ["-m", "axialzoo", "train", "cifar10", "--data", str(shards), "--out", str(out), "--epochs", str(EPOCHS)]
     command += ["--batch-size", "4", "--save-every", "2"]
     return command + [part for one in settings for part in ("--set", one)]
@@ -174,7 +174,14 @@ def test_a_run_that_is_there_is_gone_on_with_where_workers_are_restarted(shards,
     from axialzoo.train import run
 
     module = importlib.import_module("axialzoo.train.run")
-    settings = {"model": "axial_resnet_cifar10_xs", "holdout": 0, "sizes": (), "augment": "resized_crop", "batch_size": 4, "epochs": 1}
+    settings = {
+        "model": "axial_resnet_cifar10_xs",
+        "holdout": 0,
+        "progressive_sizes": (),
+        "augment": "resized_crop",
+        "batch_size": 4,
+        "epochs": 1,
+    }
     looked = []
     monkeypatch.setattr(module, "check", lambda data, progress: looked.append(data) or {})
     run("cifar10", shards, tmp_path / "run", **settings)

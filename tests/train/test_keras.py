@@ -8,15 +8,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tests.train.test_average import DECAY, VALUES, averaged
 
 from axialzoo.checkpoint import load_checkpoint
 from axialzoo.train import evaluate, run
-from axialzoo.train.torch_average import EMA
-from tests.train.test_average import DECAY, VALUES, averaged
+from axialzoo.train.torch_ema import EMA
 from tests.train.test_torch import SMALL, stopping
 
 pytestmark = pytest.mark.backends("tensorflow", full=("jax", "torch"))
-SAME = {**SMALL, "drop_path": 0.0, "average": 0.4}  # with momentum, a rate that changes at each step, and a running average
+SAME = {**SMALL, "drop_path": 0.0, "ema_decay": 0.4}  # with momentum, a rate that changes at each step, and a running average
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def start(zips, tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(zips, start, tmp_path_factory) -> Path:
     """The folder of a run, ``whole``, and of one that was interrupted and resumed, ``parts``."""
-    folder, settings = tmp_path_factory.mktemp("keras"), {**SAME, "start": str(start), "framework": "keras"}
+    folder, settings = tmp_path_factory.mktemp("keras"), {**SAME, "init_from": str(start), "framework": "keras"}
     run("cifar10", zips, folder / "whole", **settings)
     with pytest.MonkeyPatch.context() as patch:
         stopping(patch, 7)
@@ -46,13 +46,13 @@ def furthest(one, two) -> float:
 
 
 def test_both_frameworks_train_to_the_same_weights(zips, start, trained, tmp_path):
-    model = run("cifar10", zips, tmp_path / "run", **{**SAME, "start": str(start)})
+    model = run("cifar10", zips, tmp_path / "run", **{**SAME, "init_from": str(start)})
     assert furthest(model, trained / "whole" / "model") < 1e-3
     assert furthest(start, model) > 1e-2
 
 
 def test_another_weight_decay_would_be_seen(zips, start, trained, tmp_path):
-    model = run("cifar10", zips, tmp_path / "run", **{**SAME, "start": str(start), "weight_decay": 0.1})
+    model = run("cifar10", zips, tmp_path / "run", **{**SAME, "init_from": str(start), "weight_decay": 0.1})
     assert furthest(model, trained / "whole" / "model") > 1e-3
 
 
@@ -62,7 +62,7 @@ def test_a_velocity_that_follows_the_rate_would_be_seen(zips, start, trained, tm
             group["lr"] = rate
 
     monkeypatch.setattr("axialzoo.train.torch_loop.set_lr", plain)
-    model = run("cifar10", zips, tmp_path / "run", **{**SAME, "start": str(start)})
+    model = run("cifar10", zips, tmp_path / "run", **{**SAME, "init_from": str(start)})
     assert furthest(model, trained / "whole" / "model") > 2e-3
 
 
@@ -75,14 +75,14 @@ def test_an_average_without_the_statistics_of_norms_would_be_seen(zips, start, t
 
     whole = EMA.model
     monkeypatch.setattr("axialzoo.train.torch_loop.Average.model", last_statistics)
-    model = run("cifar10", zips, tmp_path / "run", **{**SAME, "start": str(start)})
+    model = run("cifar10", zips, tmp_path / "run", **{**SAME, "init_from": str(start)})
     assert furthest(model, trained / "whole" / "model") > 1e-2
 
 
 def test_the_average_follows_the_equation():
     import keras
 
-    from axialzoo.train.keras_average import EMA
+    from axialzoo.train.keras_ema import EMA
 
     variable = keras.Variable(VALUES[0])
     model = SimpleNamespace(weights=[variable], get_weights=lambda: [keras.ops.convert_to_numpy(variable)])

@@ -16,7 +16,7 @@ from axialzoo.checkpoint import load_checkpoint
 from axialzoo.spec import SpecError
 from axialzoo.train import evaluate, load_recipe, run
 
-SMALL: dict[str, Any] = {"model": "medical_transformer_xs", "batch_size": 2, "epochs": 2, "score_every": 2, "holdout": 0}
+SMALL: dict[str, Any] = {"model": "medical_transformer_xs", "batch_size": 2, "epochs": 2, "eval_every": 2, "holdout": 0}
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from axialzoo.spec import SpecError
 from axialzoo.train import run, torch_loop
 
 SETTINGS = {
-    "model": "axial_resnet_cifar10_xs", "holdout": 0, "sizes": (), "augment": "resized_crop", "batch_size": 4, "epochs": 1,
-    "precision": "float32", "average": 0.5, "drop_path": 0.2,
+    "model": "axial_resnet_cifar10_xs", "holdout": 0, "progressive_sizes": (), "augment": "resized_crop", "batch_size": 4, "epochs": 1,
+    "precision": "float32", "ema_decay": 0.5, "drop_path": 0.2,
 }  # fmt: skip
 
 

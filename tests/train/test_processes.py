@@ -16,7 +16,7 @@ from axialzoo.checkpoint import load_checkpoint
 ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE = 1e-5  # of a tensor's size, float32, after nine steps of AdamW or six of SGD
 SETTINGS = (
-    "model=axial_resnet_cifar10_xs", "holdout=0", "sizes=[]", "augment=resized_crop", "precision=float32", "drop_path=0.2",
+    "model=axial_resnet_cifar10_xs", "holdout=0", "progressive_sizes=[]", "augment=resized_crop", "precision=float32", "drop_path=0.2",
     "learning_rate=0.001",
 )  # fmt: skip
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -84,8 +84,8 @@ def smears(tmp_path_factory) -> Path:
 @pytest.mark.full
 def test_two_processes_divide_the_loss_of_boxes_as_one_does(smears, tmp_path):
     settings = (
-        "model=axial_fcos_blood_cells_xs", "holdout=0", "sizes=[[1.0, 64]]", "precision=float32", "average=0", "optimizer=sgd",
-        "learning_rate=0.002",
+        "model=axial_fcos_blood_cells_xs", "holdout=0", "progressive_sizes=[[1.0, 64]]", "precision=float32", "ema_decay=0",
+        "optimizer=sgd", "learning_rate=0.002",
     )  # fmt: skip  # AdamW takes little notice of how large a gradient is
     for name, launcher in (("one", []), ("two", TORCHRUN)):
         done = train(launcher, smears, tmp_path / name, recipe="blood_cells", settings=settings)

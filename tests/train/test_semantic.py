@@ -16,7 +16,7 @@ from axialzoo.train import evaluate, load_recipe, run
 from axialzoo.train.log import Log
 
 SPLITS = {"train": 8, "val": 3, "test": 2}
-SMALL = {"batch_size": 4, "epochs": 2, "score_every": 1, "sizes": ((1.0, 48),), "loss": {}, "precision": "float32"}
+SMALL = {"batch_size": 4, "epochs": 2, "eval_every": 1, "progressive_sizes": ((1.0, 48),), "loss": {}, "precision": "float32"}
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_the_learning_curve_shows_the_figure(trained, tmp_path):
 
 def test_pictures_are_ordered_by_their_own_figure(scenes, trained, tmp_path):
     found = []
-    result = evaluate(trained / "model", scenes, pictures=tmp_path / "worst", on_result=found.append)
+    result = evaluate(trained / "model", scenes, save_vis=tmp_path / "worst", on_result=found.append)
     names = sorted(path.name for path in (tmp_path / "worst").iterdir())
     figures = [float(name.split("_")[1]) for name in names]
     assert len(figures) == result["images"] == SPLITS["test"] and figures == sorted(figures)

@@ -15,7 +15,7 @@ from axialzoo.spec import SpecError
 from axialzoo.train import check_run, load_recipe, run
 from tests.train.test_torch import SMALL
 
-FOLDER = {**SMALL, "holdout": 0, "sizes": (), "epochs": 1, "augment": "resized_crop"}
+FOLDER = {**SMALL, "holdout": 0, "progressive_sizes": (), "epochs": 1, "augment": "resized_crop"}
 COMMAND = ["train", "cifar10", "--epochs", "1", "--batch-size", "4", "--set", "model=axial_resnet_cifar10_xs", "--set", "holdout=0"]
 
 
@@ -33,7 +33,7 @@ def test_pictures_of_several_sizes_are_refused_before_a_folder_is_made_and_the_c
     assert load_checkpoint(out / "model").config.spec.num_classes == 3
 
 
-@pytest.mark.parametrize("changes", [{"start": "nowhere/../there"}, {"start": "axial_resnet_cifar10"}, {"batch_size": 0}])
+@pytest.mark.parametrize("changes", [{"init_from": "nowhere/../there"}, {"init_from": "axial_resnet_cifar10"}, {"batch_size": 0}])
 def test_settings_that_do_not_fit_leave_no_folder(image_folder, tmp_path, changes):
     with pytest.raises((SpecError, CheckpointError)):  # weights that are not there, weights of another model, a wrong value
         run("cifar10", image_folder, tmp_path / "run", **{**FOLDER, **changes})
@@ -73,7 +73,7 @@ def test_a_run_starts_from_what_pretrained_takes(image_folder, tmp_path, start):
         from axialzoo.hub import resolve
 
         start = str(shutil.copytree(resolve("axial_resnet_cifar10"), tmp_path / "weights"))
-    settings = {**FOLDER, "model": "axial_resnet_cifar10", "start": start, "learning_rate": 1e-6, "weight_decay": 0.0}
+    settings = {**FOLDER, "model": "axial_resnet_cifar10", "init_from": start, "learning_rate": 1e-6, "weight_decay": 0.0}
     with pytest.warns(UserWarning, match="these start new"):
         model = run("cifar10", image_folder, tmp_path / "run", **settings)
     shipped, found = (load_checkpoint(one).tensors["stages.0.blocks.0.spatial1.conv.weight"] for one in (resolve_shipped(), model))
@@ -95,7 +95,7 @@ def test_weights_on_the_hub_are_asked_for_by_their_name(image_folder, monkeypatc
 
     monkeypatch.setattr(sys.modules["axialzoo.hub.resolve"], "fetch", fetch)
     with pytest.raises(CheckpointError, match="offline"):
-        check_run("cifar10", image_folder, **{**FOLDER, "start": "someone/weights@v2"})
+        check_run("cifar10", image_folder, **{**FOLDER, "init_from": "someone/weights@v2"})
     assert asked == [("someone/weights", "v2")]
 
 
@@ -106,7 +106,7 @@ def test_a_finished_run_goes_on_along_the_longer_schedule(image_folder, tmp_path
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     rates = {line["step"]: line["learning_rate"] for line in lines if "learning_rate" in line}
     longer = load_recipe("cifar10", **{**settings, "epochs": 15})
-    assert max(rates) == 45 and rates[40] == pytest.approx(longer.rate(39, 45))
+    assert max(rates) == 45 and rates[40] == pytest.approx(longer.lr_at(39, 45))
     assert json.loads((out / "recipe.json").read_text())["epochs"] == 15
     with pytest.raises(SpecError, match="expected at least the 15"):
         run("cifar10", image_folder, out, resume=True, **settings)

@@ -21,7 +21,7 @@ SMALL = dict(
     batch_size=8,
     epochs=2,
     holdout=8,
-    sizes=((0.5, 24),),
+    progressive_sizes=((0.5, 24),),
     precision="float32",
     learning_rate=0.05,
     drop_path=0.2,
@@ -123,7 +123,7 @@ def test_processes_that_begin_at_different_steps_are_refused(zips, tmp_path, mon
 
 
 def test_the_loss_falls_and_evaluation_agrees_with_the_classes(zips, whole, tmp_path):
-    model = run("cifar10", zips, tmp_path / "longer", start=str(whole / "model"), **{**SMALL, "epochs": 20})
+    model = run("cifar10", zips, tmp_path / "longer", init_from=str(whole / "model"), **{**SMALL, "epochs": 20})
     found = []
     result = evaluate(model, zips, on_result=found.append)
     assert result["images"] == 12 and result["top1"] >= 0.75 and result["top5"] == 1.0

@@ -21,7 +21,7 @@ from axialzoo.keras.heads.decoder import DepthwiseNorm
 from axialzoo.spec import Attention, Norm, get_entry
 
 BACKEND = keras.backend.backend()
-ATTENTION = {"key_channels": 8, "value_channels": 16, "heads": 4, "positions": 9}
+ATTENTION = {"key_channels": 8, "value_channels": 16, "heads": 4, "max_length": 9}
 CIFAR = get_entry("axial_resnet_cifar10_xs").spec.backbone
 CHANNELS = 12
 LAYERS: dict[str, Callable[[], Any]] = {  # every kind of layer that takes a kernel where its sub-layers allow it

@@ -17,7 +17,7 @@ XS = "axial_resnet_cifar10_xs"
         ({"in_chans": 1}, "timm's in_chans is in_channels here"),
         ({"drop_path_rate": 0.1}, "timm's drop_path_rate is drop_path here"),
         ({"img_size": 64}, "timm's img_size is input_size here"),
-        ({"nonsense": 1}, "known: num_classes, things, slots"),
+        ({"nonsense": 1}, "known: num_classes, things, slots, targets, postprocess"),
     ],
 )
 def test_unknown_arguments_are_refused(given, message):

@@ -71,8 +71,8 @@ def fused_inference(layer: Any, x, axis: int, activation: Activation | None = No
     """Compute a whole layer along an axis on the kernel, activated; call only if :func:`kernel_for`: (N, H, W, C) to (N, H, W, V)."""
     spec, length = layer.spec, ops.shape(x)[1 + axis]
     weight, bias, *tables, scales, position_scale, shift = kernel_ops().kernel_arrays(layer)
-    if spec.long_axis == "interpolate":
-        tables = [_interpolate_for(table, spec.positions, length) for table in tables]
+    if spec.beyond_tables == "interpolate":
+        tables = [_interpolate_for(table, spec.max_length, length) for table in tables]
     attributes = AttentionAttributes.of(spec, axis)
     return kernel_ops().axial_attention(x, (weight, bias, *tables, scales, position_scale, shift), attributes, activation)
 

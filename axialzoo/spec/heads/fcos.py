@@ -20,13 +20,31 @@ SPREAD = 0.01  # of the last convolutions' weights at the start
 
 
 @dataclass(frozen=True)
-class Finding:
-    """How boxes are asked for in training and found in the maps; none of it is a tensor.
+class TargetConfig:
+    """Settings of the targets in training.
 
     Attributes:
         ends: Largest reach in pixels of the model's input, from a location to the farthest side of its box, of each level but the last,
             which has no end; none for the paper's, 8 strides of each level.
         radius: A location is of a box where it lies at most so many strides from the box's centre; None: anywhere inside.
+    """
+
+    ends: tuple[float, ...] = ()
+    radius: float | None = 1.5
+
+    def __post_init__(self):
+        for end in self.ends:
+            require_number("TargetConfig", "ends", end, 1e-3, 1e9)
+        require(list(self.ends) == sorted(set(self.ends)), f"TargetConfig.ends: expected growing numbers, found {list(self.ends)}")
+        if self.radius is not None:
+            require_number("TargetConfig", "radius", self.radius, 1e-3, 1e9)
+
+
+@dataclass(frozen=True)
+class PostprocessConfig:
+    """Settings of the way from maps to boxes.
+
+    Attributes:
         threshold: Least score.
         per_level: How many candidates of a level go on at most, the best.
         suppression: ``"greedy"``, or Soft-NMS (arXiv:1704.04503), ``"gaussian"`` or ``"linear"``.
@@ -34,8 +52,6 @@ class Finding:
         max_detections: How many boxes to give at most, the best.
     """
 
-    ends: tuple[float, ...] = ()
-    radius: float | None = 1.5
     threshold: float = 0.05
     per_level: int = 1000
     suppression: str = "greedy"
@@ -43,16 +59,11 @@ class Finding:
     max_detections: int = 100
 
     def __post_init__(self):
-        for end in self.ends:
-            require_number("Finding", "ends", end, 1e-3, 1e9)
-        require(list(self.ends) == sorted(set(self.ends)), f"Finding.ends: expected growing numbers, found {list(self.ends)}")
-        if self.radius is not None:
-            require_number("Finding", "radius", self.radius, 1e-3, 1e9)
         for name in ("threshold", "overlap"):
-            require_number("Finding", name, getattr(self, name), 0.0, 1.0)
+            require_number("PostprocessConfig", name, getattr(self, name), 0.0, 1.0)
         for name in ("per_level", "max_detections"):
-            require_count("Finding", name, getattr(self, name))
-        require_choice("Finding", "suppression", self.suppression, ("greedy", "gaussian", "linear"))
+            require_count("PostprocessConfig", name, getattr(self, name))
+        require_choice("PostprocessConfig", "suppression", self.suppression, ("greedy", "gaussian", "linear"))
 
 
 @register_head
@@ -66,7 +77,8 @@ class FCOS(Head):
         pyramid: The levels.
         depth: Convolutions before the last, of the classes and of the boxes each; all levels share them.
         activation: After each of them.
-        finding: How boxes are asked for and found.
+        targets: Settings of the targets in training.
+        postprocess: Settings of the way from maps to boxes.
     """
 
     kind: ClassVar[str] = "fcos"
@@ -77,15 +89,17 @@ class FCOS(Head):
     pyramid: Pyramid = field(default_factory=Pyramid)
     depth: int = 4
     activation: str = "relu"
-    finding: Finding = Finding()
+    targets: TargetConfig = TargetConfig()
+    postprocess: PostprocessConfig = PostprocessConfig()
 
     def __post_init__(self):
         require_count("FCOS", "num_classes", self.num_classes)
         require_count("FCOS", "depth", self.depth, least=0)
         require_choice("FCOS", "activation", self.activation, ACTIVATIONS)
-        ends, levels = self.finding.ends, len(self.pyramid.strides)
+        ends, levels = self.targets.ends, len(self.pyramid.strides)
         require(
-            len(ends) in (0, levels - 1), f"Finding.ends: expected none, or one for each of the {levels} levels but the last, found {ends}"
+            len(ends) in (0, levels - 1),
+            f"TargetConfig.ends: expected none, or one for each of the {levels} levels but the last, found {ends}",
         )
 
     @property
@@ -96,7 +110,7 @@ class FCOS(Head):
     @property
     def ranges(self) -> list[tuple[float, float]]:
         """Least and largest reach of each level, in pixels of the model's input."""
-        ends = self.finding.ends or tuple(8.0 * stride for stride in self.strides[:-1])
+        ends = self.targets.ends or tuple(8.0 * stride for stride in self.strides[:-1])
         return list(pairwise((0.0, *ends, INFINITY)))
 
     def endpoints(self, backbone: Backbone) -> tuple[int, ...]:
@@ -106,14 +120,14 @@ class FCOS(Head):
         yield from self.pyramid.layers("head.pyramid", backbone)
         channels, name = self.pyramid.channels, "head.levels"
         first, *rest = ((stride, stride) for stride in self.strides)
-        shared_strides = tuple(rest)
+        more = tuple(rest)
         for tower in ("class_tower", "box_tower"):
             for index in range(self.depth):
-                yield Conv(f"{name}.{tower}.convs.{index}", channels, channels, first, shared_strides, 3)
+                yield Conv(f"{name}.{tower}.convs.{index}", channels, channels, first, more, 3)
                 for level, stride in enumerate((first, *rest)):  # the convolutions are shared, the norms are not
                     yield BatchNorm(f"{name}.{tower}.norms.{index}.{level}", channels, channels, stride)
         for map, count in self.maps().items():
-            yield Conv(f"{name}.{map}", channels, count, first, shared_strides, 3, bias=True)
+            yield Conv(f"{name}.{map}", channels, count, first, more, 3, bias=True)
         for level, stride in enumerate((first, *rest)):
             yield Scale(f"{name}.scales.{level}", 4, 4, stride)
 
@@ -126,4 +140,8 @@ class FCOS(Head):
         return {name: Output(channels, self.strides[0]) for name, channels in self.maps().items()}
 
     def canonical(self) -> FCOS:
-        return replace(self, num_classes=1, finding=Finding())
+        return replace(self, num_classes=1, targets=TargetConfig(), postprocess=PostprocessConfig())
+
+    @classmethod
+    def options(cls) -> tuple[str, ...]:
+        return ("targets", "postprocess")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, ClassVar, Literal, TypeVar, cast
 
 from axialzoo.spec.backbone import Backbone
 from axialzoo.spec.block import Block
-from axialzoo.spec.check import SpecError, did_you_mean
+from axialzoo.spec.check import SpecError, did_you_mean, require
 from axialzoo.spec.primitives import Layer
 
 H = TypeVar("H", bound="Head")
@@ -95,8 +95,24 @@ class Head:
                 raise SpecError(
                     f"{name}: not an option of a {self.kind} head{did_you_mean(name, known)}; it has {', '.join(known) or 'none'}"
                 )
-        changes = {name: value for name, value in options.items() if value is not None}
+        changes = self.changed_configs({name: value for name, value in options.items() if value is not None})
         return replace(self, **changes, **({} if num_classes is None else {"num_classes": num_classes}))
+
+    def changed_configs(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return `options` with each mapping of fields of a dataclass, such as ``{"top_k": 100}``, applied to that of this head.
+
+        Raises:
+            SpecError: naming the nearest known field.
+        """
+        changes = dict(options)
+        for option, value in options.items():
+            config = getattr(self, option, None)
+            if isinstance(value, Mapping) and is_dataclass(config) and not isinstance(config, type):
+                known = [field.name for field in fields(config)]
+                for name in value:
+                    require(name in known, f"{option}: unknown field {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
+                changes[option] = replace(config, **value)
+        return changes
 
     def canonical(self: H) -> H:
         """Return the head with everything that a user may change at fixed values: two heads of one architecture become equal."""

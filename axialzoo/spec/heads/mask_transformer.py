@@ -7,8 +7,8 @@ the features of any backbone and has a pixel decoder and a k-means decoder of it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from axialzoo.spec.backbone import ACTIVATIONS, Backbone
@@ -212,22 +212,19 @@ class MaskTransformer(Head):
         return maps
 
     def reconfigured(self, num_classes: int | None = None, **options: Any) -> MaskTransformer:
-        """Return the head with other classes, things, slots or fields of its targets and post-processing (`reading`, by name).
+        """Return the head with other classes, things, slots or fields of its targets and post-processing, by name.
 
         Without `things`, those among the classes that are left stay. Of a model whose slots are tokens of its backbone, their number
         changes with :func:`axialzoo.spec.adapt` alone.
         """
-        changes: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-        settings = changes.pop("reading", None)
-        if settings is not None:
-            changes |= self._settings(settings)
+        changes = self.changed_configs({name: value for name, value in options.items() if value is not None})
         if num_classes is not None and "things" not in changes:
             changes["things"] = tuple(thing for thing in self.things if thing < num_classes)
         if num_classes not in (None, self.num_classes) and self.semantic is not None:
             changes["semantic"] = replace(self.semantic, order=self.semantic.reordered(num_classes))
         if "slots" in changes and self.kmeans is not None:
             changes["kmeans"] = replace(self.kmeans, centers=replace(self.kmeans.centers, tokens=changes["slots"]))
-        known = (*self.options(), "semantic", "kmeans", "targets", "postprocess")
+        known = (*self.options(), "semantic", "kmeans")
         for name in changes:
             if name not in known:
                 raise SpecError(
@@ -235,20 +232,10 @@ class MaskTransformer(Head):
                 )
         return replace(self, **changes, **({} if num_classes is None else {"num_classes": num_classes}))
 
-    def _settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return `targets` and `postprocess` with some of their fields changed, by name."""
-        changes: dict[str, Any] = {}
-        known = {setting.name: name for name in ("targets", "postprocess") for setting in fields(getattr(self, name))}
-        for key, value in settings.items():
-            require(key in known, f"reading: unknown field {key!r}{did_you_mean(key, known)}; known: {', '.join(known)}")
-            name = known[key]
-            changes[name] = replace(changes.get(name, getattr(self, name)), **{key: value})
-        return changes
-
     def canonical(self) -> MaskTransformer:
         settings = {"targets": TargetConfig(), "postprocess": PostprocessConfig()}
         return replace(self.reconfigured(1, things=(), slots=1), **settings)
 
     @classmethod
     def options(cls) -> tuple[str, ...]:
-        return ("things", "slots", "reading")
+        return ("things", "slots", "targets", "postprocess")

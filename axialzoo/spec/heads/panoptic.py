@@ -6,12 +6,12 @@ gives classes alone, much as DeepLabV3+ (arXiv:1802.02611) does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from axialzoo.spec.backbone import ACTIVATIONS, Backbone
-from axialzoo.spec.check import SpecError, did_you_mean, require, require_choice, require_count, require_number
+from axialzoo.spec.check import SpecError, require, require_choice, require_count, require_number
 from axialzoo.spec.heads.head import Head, Output, register_head
 from axialzoo.spec.primitives import Conv, Layer, conv_norm, separable
 
@@ -92,50 +92,50 @@ class Instances:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How segments are read from the maps; none of it is a tensor.
+class TargetConfig:
+    """Settings of the targets in training.
 
     Attributes:
-        sigma: Standard deviation of the heat around a center in training, in pixels of the model's input.
-        threshold: Least height of a center.
-        kernel: Odd side of the square, in pixels of the model's input, in which a center must be the highest.
-        top_k: At most so many centers.
-        stuff_area, instance_area: Segments of fewer pixels are void.
-        small_weight: How much pixels of objects of fewer than 4,096 count in training (DeeperLab, arXiv:1902.05093, section 3.2). Where
+        sigma: Standard deviation of the heat around a center, in pixels of the model's input.
+        small_weight: Loss weight of the pixels of objects of fewer than 4,096 pixels (DeeperLab, arXiv:1902.05093, section 3.2). Where
             nearly all objects are small, more than 1 makes them too large.
-        agreement: How much less an object scores whose pixels do not point at one place; 0: not at all, as in deeplab2.
     """
 
     sigma: float = 8.0
+    small_weight: float = 3.0
+
+    def __post_init__(self):
+        require_number("TargetConfig", "sigma", self.sigma, 0.1, 1e3)
+        require_number("TargetConfig", "small_weight", self.small_weight, 0.0, 1e3)
+
+
+@dataclass(frozen=True)
+class PostprocessConfig:
+    """Settings of the way from maps to segments.
+
+    Attributes:
+        threshold: Least height of a center.
+        nms_kernel: Odd side of the square, in pixels of the model's input, in which a center must be the highest.
+        top_k: At most so many centers.
+        stuff_area, instance_area: Segments of fewer pixels are void.
+        agreement: How much less an object scores whose pixels do not point at one place; 0: not at all, as in deeplab2.
+    """
+
     threshold: float = 0.1
-    kernel: int = 13
+    nms_kernel: int = 13
     top_k: int = 200
     stuff_area: int = 0
     instance_area: int = 0
-    small_weight: float = 3.0
     agreement: float = 0.0
 
     def __post_init__(self):
-        for name in ("small_weight", "agreement"):
-            require_number("Reading", name, getattr(self, name), 0.0, 1e3)
-        require_number("Reading", "sigma", self.sigma, 0.1, 1e3)
-        require_number("Reading", "threshold", self.threshold, 0.0, 1.0)
-        require_count("Reading", "kernel", self.kernel)
-        require(self.kernel % 2 == 1, f"Reading.kernel: expected an odd side, found {self.kernel}")
-        require_count("Reading", "top_k", self.top_k)
+        require_number("PostprocessConfig", "agreement", self.agreement, 0.0, 1e3)
+        require_number("PostprocessConfig", "threshold", self.threshold, 0.0, 1.0)
+        require_count("PostprocessConfig", "nms_kernel", self.nms_kernel)
+        require(self.nms_kernel % 2 == 1, f"PostprocessConfig.nms_kernel: expected an odd side, found {self.nms_kernel}")
+        require_count("PostprocessConfig", "top_k", self.top_k)
         for name in ("stuff_area", "instance_area"):
-            require_count("Reading", name, getattr(self, name), least=0)
-
-    def changed(self, values: Mapping[str, Any]) -> Reading:
-        """Return a copy with some fields changed.
-
-        Raises:
-            SpecError: naming the nearest known field.
-        """
-        known = [setting.name for setting in fields(self)]
-        for name in values:
-            require(name in known, f"reading: unknown field {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
-        return replace(self, **values)
+            require_count("PostprocessConfig", name, getattr(self, name), least=0)
 
 
 @register_head
@@ -153,7 +153,8 @@ class Panoptic(Head):
         from_neck: The coarse features are the neck's, where there is one, instead of the last stage's.
         activation: After every norm of the head.
         kernel: Of every depthwise convolution.
-        reading: How segments are read from the maps.
+        targets: Settings of the targets in training.
+        postprocess: Settings of the way from maps to segments.
     """
 
     kind: ClassVar[str] = "panoptic"
@@ -167,7 +168,8 @@ class Panoptic(Head):
     from_neck: bool = False
     activation: str = "relu"
     kernel: int = 5
-    reading: Reading = Reading()
+    targets: TargetConfig = TargetConfig()
+    postprocess: PostprocessConfig = PostprocessConfig()
 
     def __post_init__(self):
         require_count("Panoptic", "num_classes", self.num_classes)
@@ -248,24 +250,20 @@ class Panoptic(Head):
         return {name: Output(channels, stride) for name, channels in maps.items()}
 
     def reconfigured(self, num_classes: int | None = None, **options: Any) -> Panoptic:
-        """Return the head for other classes, things or settings.
+        """Return the head with other classes, things, or fields of its targets and post-processing, by name.
 
-        Args:
-            num_classes: Number of classes. Without `things`, the things among the remaining classes stay.
-            options: ``things``, and ``reading``: fields of it to change, by name.
+        Without `things`, those among the classes that are left stay.
         """
         if num_classes is not None and options.get("things") is None:
             options = {**options, "things": tuple(thing for thing in self.things if thing < num_classes)}
-        if options.get("reading") is not None:
-            options = {**options, "reading": self.reading.changed(options["reading"])}
         return super().reconfigured(num_classes, **options)
 
     def canonical(self) -> Panoptic:
-        return replace(self, num_classes=1, things=(), reading=Reading())
+        return replace(self, num_classes=1, things=(), targets=TargetConfig(), postprocess=PostprocessConfig())
 
     @classmethod
     def options(cls) -> tuple[str, ...]:
-        return ("things", "reading")
+        return ("things", "targets", "postprocess")
 
 
 def decoder_layers(name: str, decoder: Decoder, widths: list[int], stride: int, kernel: int) -> Iterator[Layer]:

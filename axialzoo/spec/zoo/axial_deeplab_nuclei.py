@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from axialzoo.spec.backbone import Backbone, Stage
 from axialzoo.spec.block import Block, axial_block
-from axialzoo.spec.heads.panoptic import Decoder, Instances, Panoptic, Reading, Skip
+from axialzoo.spec.heads.panoptic import Decoder, Instances, Panoptic, PostprocessConfig, Skip, TargetConfig
 from axialzoo.spec.model import Model
 from axialzoo.spec.registry import ModelEntry, register
 from axialzoo.spec.stem import Stem, StemConv
@@ -30,8 +30,9 @@ def axial_deeplab_nuclei(width: int) -> Model:
     skips = (Skip(8, 3 * width // 2), Skip(4, width), Skip(2, width), Skip(1, width // 2))
     decoder = Decoder(width, 2 * width, skips=skips)
     instances = Instances(decoder, width // 2, width // 2)
-    reading = Reading(sigma=3.0, kernel=7, top_k=400, instance_area=12, small_weight=1.0, agreement=4.0)
-    head = Panoptic(2, (1,), decoder, width // 2, instances, kernel=3, reading=reading)
+    targets = TargetConfig(sigma=3.0, small_weight=1.0)
+    postprocess = PostprocessConfig(nms_kernel=7, top_k=400, instance_area=12, agreement=4.0)
+    head = Panoptic(2, (1,), decoder, width // 2, instances, kernel=3, targets=targets, postprocess=postprocess)
     return Model(Backbone(stem, stages), head, (256, 256))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from axialzoo.spec.backbone import Backbone, Stage
 from axialzoo.spec.block import Block, axial_block
-from axialzoo.spec.heads.fcos import FCOS, Finding
+from axialzoo.spec.heads.fcos import FCOS, TargetConfig
 from axialzoo.spec.heads.pyramid import Pyramid
 from axialzoo.spec.model import Model
 from axialzoo.spec.preprocessing import Preprocessing
@@ -27,7 +27,7 @@ def axial_fcos(width: int, num_classes: int, depth: int = 2) -> Model:
         Stage((Block("basic", (4 * width, 4 * width), 2), axial_block(2 * width, 4 * width, 24))),
         Stage((Block("basic", (6 * width, 6 * width), 2), axial_block(2 * width, 6 * width, 12))),
     )
-    head = FCOS(num_classes, Pyramid(2 * width, (8, 16, 32)), depth, finding=Finding(ends=(48.0, 96.0)))
+    head = FCOS(num_classes, Pyramid(2 * width, (8, 16, 32)), depth, targets=TargetConfig(ends=(48.0, 96.0)))
     return Model(Backbone(Stem((StemConv(width // 2, 3, 2),)), stages), head, SIZE)
 
 

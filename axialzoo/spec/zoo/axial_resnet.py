@@ -18,9 +18,9 @@ from axialzoo.spec.stem import Stem, StemConv
 SOURCE = "arXiv:2003.07853; github.com/csrhddlam/axial-deeplab"
 
 
-def axial_block(width: int, out: int, positions: int, stride: int = 1) -> Block:
+def axial_block(width: int, out: int, max_length: int, stride: int = 1) -> Block:
     """Return the authors' block: keys half as wide as the block, values as wide."""
-    attention = Attention(key_channels=width // 2, value_channels=width, positions=positions)
+    attention = Attention(key_channels=width // 2, value_channels=width, max_length=max_length)
     return Block("axial", (width, out), stride, attention=attention)
 
 

@@ -34,7 +34,7 @@ def axial_resnet_full(multiplier: float, depths: tuple[int, ...] = (3, 3, 4, 6, 
     for index, depth in enumerate(depths):
         width = int((64 << index) * multiplier)
         out = 2 * width if index else width
-        attention = Attention(key_channels=width // 2, value_channels=width, positions=255, span=15)
+        attention = Attention(key_channels=width // 2, value_channels=width, max_length=255, span=15)
         blocks = tuple(Block("axial", (width, out), 1 if block else 2, attention=attention) for block in range(depth))
         stages.append(Stage(blocks))
     return Model(Backbone(Stem(), tuple(stages)), Classifier())

@@ -106,7 +106,7 @@ class Arguments:
             keep_probability = 1 - (1 - self.keep) * (round(log2(current_stride)) - 1) / 4 if self.linear else self.keep
             common = {"squeeze_excite": self.squeeze_excite, "drop_path": 1 - keep_probability if current_stride >= self.drop_from else 0.0}
             if current_stride >= self.axial_from > 0:
-                attention = Attention(self.key * filters, self.expansion * filters, positions=255, downsample="slice", span=self.span)
+                attention = Attention(self.key * filters, self.expansion * filters, max_length=255, downsample="slice", span=self.span)
                 blocks.append(Block("axial", (self.expansion * filters, 4 * filters), stride, attention=attention, **common))
             elif self.kind != "wider_resnet":
                 blocks.append(Block("bottleneck", (filters, filters, 4 * filters), stride, (rate,), **common))

@@ -75,7 +75,7 @@ def pixel_decoder(
     axial: int = 2,
     origin: str = "tensorflow",
     heads: int = 8,
-    positions: int = 255,
+    max_length: int = 255,
 ) -> PixelDecoder:
     """Build the pixel decoder of kMaX-DeepLab, from stride 32 up.
 
@@ -85,14 +85,14 @@ def pixel_decoder(
         depths: Blocks of each stage.
         axial: Number of stages with axial blocks; the others have bottlenecks.
         origin: ``"tensorflow"`` or ``"torch"``: whose code it computes.
-        heads, positions: Attention heads and position range of the axial blocks.
+        heads, max_length: Attention heads and reach of the position tables of the axial blocks.
     """
     require_choice("pixel_decoder", "origin", origin, ORIGINS)
     rate = 2 if origin == "tensorflow" else 1
     stages = []
     for index, (width, depth) in enumerate(zip(widths, depths)):
         if index < axial:
-            attention = Attention(width, 2 * width, heads, positions, downsample="slice")
+            attention = Attention(width, 2 * width, heads, max_length, downsample="slice")
             block = Block("axial", (2 * width, 4 * width), attention=attention)
         else:
             block = Block("bottleneck", (width, width, 4 * width), 1, (rate,))

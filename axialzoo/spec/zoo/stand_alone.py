@@ -23,7 +23,7 @@ def stand_alone_resnet(depths: tuple[int, ...], width: int = 64, **terms) -> Mod
     stages = []
     for index, depth in enumerate(depths):
         filters, stride = width << index, 1 if index == 0 else 2
-        attention = Attention(filters, filters, kind="local", span=7, positions=4, **terms)
+        attention = Attention(filters, filters, kind="local", span=7, max_length=4, **terms)
         blocks = tuple(Block("attention", (filters, 4 * filters), 1 if block else stride, attention=attention) for block in range(depth))
         stages.append(Stage(blocks, pool=index == 0))
     return Model(Backbone(Stem((StemConv(width, 7, 2),)), tuple(stages)), Classifier())

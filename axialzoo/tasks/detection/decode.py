@@ -17,21 +17,21 @@ from dataclasses import replace
 
 import numpy as np
 
-from axialzoo.spec.heads.fcos import Finding
+from axialzoo.spec.heads.fcos import PostprocessConfig
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.detection.suppression import suppress, suppress_softly
 from axialzoo.tasks.results import Detections
 
 MAPS = ("classes", "boxes", "centerness")
 Level = tuple[np.ndarray, np.ndarray, np.ndarray]
-FINDING = Finding()
+DEFAULTS = PostprocessConfig()
 
 
 def decode(
     outputs: Mapping[str, Sequence[np.ndarray]],
     strides: Sequence[int],
     size: tuple[int, int],
-    finding: Finding = FINDING,
+    config: PostprocessConfig = DEFAULTS,
     *,
     to_picture: Callable[[np.ndarray], np.ndarray] | None = None,
     sigma: float = 0.5,
@@ -46,8 +46,8 @@ def decode(
         outputs: ``classes``, ``boxes`` and ``centerness``: of each a map per level, as this module's docstring says.
         strides: One per level.
         size: Height and width of the picture, to which boxes are clipped.
-        finding: Threshold, candidates per level, suppression and number of boxes.
-        limited: Whether the number of candidates and of boxes is limited as `finding` says; else there is no limit.
+        config: Threshold, candidates per level, suppression and number of boxes.
+        limited: Whether the number of candidates and of boxes is limited as `config` says; else there is no limit.
         to_picture: Takes boxes (n, 4) from the model's input to the picture; None where they are one.
         sigma: Of the suppression ``"gaussian"``.
         labels: One per class, or none.
@@ -66,30 +66,31 @@ def decode(
         [[4.0, 0.0, 16.0, 12.0]]
     """
     levels = _levels(outputs, strides, labels)
-    per_level = finding.per_level if limited else None
-    candidates = [_candidates(*level, stride, finding.threshold, per_level) for level, stride in zip(levels, strides)]
+    per_level = config.per_level if limited else None
+    candidates = [_candidates(*level, stride, config.threshold, per_level) for level, stride in zip(levels, strides)]
     boxes, scores, indices = (np.concatenate(parts) for parts in zip(*candidates))
     boxes = boxes if to_picture is None else np.asarray(to_picture(boxes), np.float64)
     boxes = np.clip(boxes, 0, [size[1], size[0]] * 2)
     some = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(1)
     boxes, scores, indices = boxes[some], scores[some], indices[some]
-    overlap, limit = finding.overlap, finding.max_detections + 1 if limited else None  # one box more shows that the limit was reached
-    if finding.suppression == "greedy":
+    overlap, limit = config.overlap, config.max_detections + 1 if limited else None  # one box more shows that the limit was reached
+    if config.suppression == "greedy":
         keep = suppress(boxes, scores, indices, overlap=overlap, limit=limit)
         scores = scores[keep]
     else:
-        method, threshold = finding.suppression, finding.threshold
+        method, threshold = config.suppression, config.threshold
         keep, scores = suppress_softly(
             boxes, scores, indices, method=method, sigma=sigma, overlap=overlap, threshold=threshold, limit=limit
         )
-    return limited_boxes(Detections(boxes[keep], scores, indices[keep], labels), finding.max_detections if limited else None)
+    return limited_boxes(Detections(boxes[keep], scores, indices[keep], labels), config.max_detections if limited else None)
 
 
 def limited_boxes(detections: Detections, limit: int | None) -> Detections:
     """Keep the first `limit` boxes, with a warning if there were more; None for all."""
     if limit is None or len(detections) <= limit:
         return detections
-    text = f"the limit of {limit} boxes was reached: those with lower scores are left out; raise max_detections of the model's finding"
+    advice = "raise max_detections (postprocess={'max_detections': ...})"
+    text = f"the limit of {limit} boxes was reached: those with lower scores are left out; {advice}"
     best = {name: getattr(detections, name)[:limit] for name in ("boxes", "scores", "labels")}
     return replace(detections, **best, warnings=(text,))
 

@@ -36,7 +36,7 @@ class DetectionTask(Task):
         wrong = [int(index) for index in boxes.labels if not 0 <= index < head.num_classes]
         if wrong:
             raise ValueError(f"truth: expected classes from 0 to {head.num_classes - 1}, found {wrong[0]}")
-        return box_targets(boxes, head.pyramid.sizes(size), head.strides, ranges=head.ranges, radius=head.finding.radius)
+        return box_targets(boxes, head.pyramid.sizes(size), head.strides, ranges=head.ranges, radius=head.targets.radius)
 
     def decode(self, outputs: Arrays, spec: Model, view: ResizeTransform, labels: Sequence[Label] = (), **options: Any) -> Detections:
         """Decode the outputs to boxes in the picture's own pixels.
@@ -44,7 +44,7 @@ class DetectionTask(Task):
         Args:
             outputs, spec, view, labels: As of every task.
             options: ``threshold``, ``per_level``, ``suppression``, ``overlap``, ``max_detections``, over what the checkpoint says:
-                see :class:`axialzoo.spec.heads.fcos.Finding`.
+                see :class:`axialzoo.spec.heads.fcos.PostprocessConfig`.
 
         Raises:
             ValueError, SpecError: for maps or options that do not fit.
@@ -55,15 +55,15 @@ class DetectionTask(Task):
         self, compute: Compute, x: np.ndarray, spec: Model, views: Sequence[ResizeTransform], tta: TTA, labels: Sequence[Label] = ()
     ) -> list[Result]:
         """Merge the boxes of each picture with those of its mirror image: of two boxes of one object, the better stays."""
-        finding, width = fcos(spec).finding, x.shape[2]
+        config, width = fcos(spec).postprocess, x.shape[2]
         detections: list[list[Detections]] = [[] for _ in views]
         for _, hflip in tta.ways((x.shape[1], width)):
             outputs = compute(np.ascontiguousarray(x[:, :, ::-1] if hflip else x))
             for index, view in enumerate(views):
                 own = {name: [level[index] for level in maps] for name, maps in outputs.items()}
                 detections[index].append(self._read(own, spec, view, labels, {}, width if hflip else None))
-        most = [None if is_larger(view.size, spec.input_size) else finding.max_detections for view in views]
-        return [merge_views(boxes, finding.overlap, limit) for boxes, limit in zip(detections, most)]
+        most = [None if is_larger(view.size, spec.input_size) else config.max_detections for view in views]
+        return [merge_views(boxes, config.overlap, limit) for boxes, limit in zip(detections, most)]
 
     def _read(
         self,
@@ -79,14 +79,14 @@ class DetectionTask(Task):
         unknown = sorted(set(options) - set(OPTIONS))
         if unknown:
             raise ValueError(f"options: expected some of {', '.join(OPTIONS)}, found {', '.join(unknown)}")
-        finding = replace(head.finding, **options)
+        config = replace(head.postprocess, **options)
 
         def to_picture(boxes: np.ndarray) -> np.ndarray:
             return view.to_picture(boxes if flip_width is None else flip_boxes(boxes, flip_width))
 
         limited = not is_larger(view.size, spec.input_size) or not {"per_level", "max_detections"}.isdisjoint(options)
         how = {"to_picture": to_picture, "limited": limited, "labels": tuple(labels)}
-        return decode(outputs, head.strides, view.picture, finding, **how)
+        return decode(outputs, head.strides, view.picture, config, **how)
 
     def metric(self, spec: Model, labels: Sequence[Label] = ()) -> BoxMetric:
         return BoxMetric(tuple(labels))

@@ -99,7 +99,7 @@ def decode(
         if len(where) < peaks:
             limited = (
                 f"the limit of {settings.top_k} objects was reached: {peaks} centers were found, and the pixels of the others went to the "
-                f"nearest of the {settings.top_k} highest; raise top_k of the model's reading (reading={{'top_k': {peaks}}})",
+                f"nearest of the {settings.top_k} highest; raise top_k of the model's postprocess (postprocess={{'top_k': {peaks}}})",
             )
         groups = nearest_center(np.asarray(offset), where, thing)
         heights = np.concatenate([heights, center_heights])

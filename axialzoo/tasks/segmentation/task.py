@@ -43,9 +43,9 @@ class SegmentationTask(Task):
             return mask_targets(truth, spec.head, spec.head.stride(spec.backbone), fine)
         head = panoptic(spec)
         stride = head.stride(spec.backbone)
-        reading, instances = head.reading, head.instances is not None
-        weight = reading.small_weight
-        return targets(truth, stride=stride, things=head.things, sigma=reading.sigma, small_weight=weight, instances=instances)
+        config, instances = head.targets, head.instances is not None
+        weight = config.small_weight
+        return targets(truth, stride=stride, things=head.things, sigma=config.sigma, small_weight=weight, instances=instances)
 
     def decode(self, outputs: Arrays, spec: Model, view: ResizeTransform, labels: Sequence[Label] = (), **options: Any) -> Segmentation:
         """Decode the outputs to segments in the picture's own pixels.
@@ -81,14 +81,14 @@ class SegmentationTask(Task):
     ) -> Segmentation:
         """Decode maps at the size of the model's input to segments of the picture."""
         head = panoptic(spec)
-        reading = head.reading
+        config = head.postprocess
         settings = {
-            "center_threshold": reading.threshold,
-            "nms_kernel": reading.kernel,
-            "top_k": None if is_larger(view.size, spec.input_size) else reading.top_k,  # the limit is for pictures of the model's size
-            "stuff_area": reading.stuff_area,
-            "instance_area": reading.instance_area,
-            "agreement": reading.agreement,
+            "center_threshold": config.threshold,
+            "nms_kernel": config.nms_kernel,
+            "top_k": None if is_larger(view.size, spec.input_size) else config.top_k,  # the limit is for pictures of the model's size
+            "stuff_area": config.stuff_area,
+            "instance_area": config.instance_area,
+            "agreement": config.agreement,
         }
         segments = decode(**maps, settings=Postprocess(**{**settings, **options}), labels=tuple(labels), things=head.things)
         return in_picture(segments, view)

@@ -23,10 +23,10 @@ RECIPE = Recipe(
     warmup=0.05,
     momentum=0.9,
     weight_decay=0.05,
-    average=0.998,
+    ema_decay=0.998,
     augment="scale_crop",
-    scale_crop=ScaleCrop(scales=(0.8, 1.5), mirror=True, turns=True, colour=0.2),
+    scale_crop=ScaleCrop(scales=(0.8, 1.5), hflip=True, rot90=True, color_jitter=0.2),
     precision="bfloat16",
     holdout=21,
-    score_every=10,
+    eval_every=10,
 )

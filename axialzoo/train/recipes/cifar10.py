@@ -17,7 +17,7 @@ RECIPE = Recipe(
     model="axial_resnet_cifar10",
     preprocessing=Preprocessing(size=(32, 32), resize="shorter", crop=1.0, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)),
     epochs=60,
-    sizes=((0.85, 24),),
+    progressive_sizes=((0.85, 24),),
     learning_rate=0.1,
     weight_decay=5e-3,
     loss={"label_smoothing": 0.1},

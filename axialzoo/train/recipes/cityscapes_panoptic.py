@@ -23,7 +23,7 @@ RECIPE = Recipe(
     weight_decay=0.05,
     loss={"top_k": (1.0, 1.0, 0.2), "sample_temperature": 0.6},
     augment="scale_crop",
-    scale_crop=ScaleCrop(scales=(0.5, 2.0), mirror=True, turns=False, colour=0.2),
+    scale_crop=ScaleCrop(scales=(0.5, 2.0), hflip=True, rot90=False, color_jitter=0.2),
     precision="bfloat16",
-    score_every=10,
+    eval_every=10,
 )

@@ -24,7 +24,7 @@ RECIPE = Recipe(
     momentum=0.9,
     weight_decay=0.0,
     augment="scale_crop",
-    scale_crop=ScaleCrop(scales=(0.5, 1.5), mirror=True, turns=False, colour=0.2),
+    scale_crop=ScaleCrop(scales=(0.5, 1.5), hflip=True, rot90=False, color_jitter=0.2),
     precision="bfloat16",
-    score_every=2,
+    eval_every=2,
 )

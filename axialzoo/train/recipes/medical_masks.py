@@ -21,8 +21,8 @@ RECIPE = Recipe(
     momentum=0.9,
     weight_decay=1e-2,
     augment="scale_crop",
-    scale_crop=ScaleCrop(scales=(1.0, 1.0), mirror=True, turns=True, colour=0.0),
+    scale_crop=ScaleCrop(scales=(1.0, 1.0), hflip=True, rot90=True, color_jitter=0.0),
     gate_start=10,
     holdout=24,
-    score_every=10,
+    eval_every=10,
 )

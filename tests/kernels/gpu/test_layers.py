@@ -38,7 +38,7 @@ def served(monkeypatch):
     "fields",
     [
         {"axis": 0}, {"axis": 1, "gated": True}, {"similarity": ("content", "key"), "value": ("content",)}, {"value": ("position",)},
-        {"encoding": "absolute", **CONTENT}, {"positions": 4, "long_axis": "interpolate", "axis": 1},
+        {"encoding": "absolute", **CONTENT}, {"max_length": 4, "beyond_tables": "interpolate", "axis": 1},
     ],
 )  # fmt: skip
 def test_a_layer_trains_as_the_plain_one(fields, served):
@@ -89,7 +89,7 @@ def test_where_it_does_not_serve_the_plain_form_does(served):
     "fields",
     [
         {}, {"gated": True, "span": 5}, {"value": ("content",)}, {"value": ("position",), "similarity": ("query",)},
-        {"positions": 3, "long_axis": "interpolate"}, {"encoding": "sinusoidal", **CONTENT},
+        {"max_length": 3, "beyond_tables": "interpolate"}, {"encoding": "sinusoidal", **CONTENT},
     ],
 )  # fmt: skip
 def test_a_folded_layer_is_equal(axis, fields, served):

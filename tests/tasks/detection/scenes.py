@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from axialzoo.spec.heads.fcos import Finding
+from axialzoo.spec.heads.fcos import PostprocessConfig
 from axialzoo.tasks.detection.decode import decode
 from axialzoo.tasks.detection.targets import box_targets
 from axialzoo.tasks.results import Detections
@@ -60,6 +60,6 @@ def located(truth: Detections, **options) -> np.ndarray:
     return np.array([bool((np.abs(found - box).max(1) < 1e-3).any()) for box in truth.boxes], bool)
 
 
-def decode_with(outputs, strides, size, *, to_picture=None, sigma=0.5, labels=(), **finding) -> Detections:
+def decode_with(outputs, strides, size, *, to_picture=None, sigma=0.5, labels=(), **config) -> Detections:
     """`decode` with the settings as arguments."""
-    return decode(outputs, strides, size, Finding(**finding), to_picture=to_picture, sigma=sigma, labels=labels)
+    return decode(outputs, strides, size, PostprocessConfig(**config), to_picture=to_picture, sigma=sigma, labels=labels)

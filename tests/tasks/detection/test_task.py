@@ -24,7 +24,7 @@ from axialzoo.spec import (
     same_architecture,
     to_dict,
 )
-from axialzoo.spec.heads.fcos import FCOS, Finding
+from axialzoo.spec.heads.fcos import FCOS, PostprocessConfig, TargetConfig
 from axialzoo.spec.heads.pyramid import Pyramid
 from axialzoo.tasks import Detections, Segmentation, batch_targets, task_of
 from axialzoo.torch import build
@@ -32,7 +32,7 @@ from axialzoo.torch.losses import loss_of
 from tests.tasks.detection.scenes import SIZE, SIZES, STRIDES, SURE, located, scene
 
 XS = get_entry("axial_fcos_blood_cells_xs").spec
-SPEC = replace(XS, head=FCOS(4, Pyramid(8, STRIDES), 1, finding=Finding(ends=(32.0, 64.0))), input_size=SIZE)
+SPEC = replace(XS, head=FCOS(4, Pyramid(8, STRIDES), 1, targets=TargetConfig(ends=(32.0, 64.0))), input_size=SIZE)
 TASK = task_of(SPEC.head)
 LONGER = Preprocessing(size=SIZE, resize="longer")
 PICTURES = [(90, 200), (96, 160), (300, 170), (37, 61)]  # height and width
@@ -92,7 +92,7 @@ def test_options_go_over_what_the_checkpoint_says_and_unknown_ones_are_refused()
     maps = maps_of(TASK.targets(in_view(3, view)[1], SPEC, SIZE))
     found = TASK.decode(maps, SPEC, view)
     assert len(found) > 1 and len(TASK.decode(maps, SPEC, view, max_detections=1)) == 1
-    wary = replace(SPEC, head=replace(SPEC.head, finding=Finding(ends=(32.0, 64.0), max_detections=1)))
+    wary = replace(SPEC, head=replace(SPEC.head, postprocess=PostprocessConfig(max_detections=1)))
     assert len(TASK.decode(maps, wary, view)) == 1
     with pytest.raises(ValueError, match=r"options: expected some of threshold, .*, found treshold"):
         TASK.decode(maps, SPEC, view, treshold=0.5)
@@ -143,7 +143,7 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(SpecError, match=r"expected the first to be among those of the backbone's endpoints, \[2, 4, 8, 16, 32\]"):
         Pyramid(8, (64, 128)).endpoints(XS.backbone)
     with pytest.raises(SpecError, match=r"ends: expected none, or one for each of the 3 levels but the last"):
-        FCOS(2, Pyramid(8, (8, 16, 32)), finding=Finding(ends=(8.0,)))
+        FCOS(2, Pyramid(8, (8, 16, 32)), targets=TargetConfig(ends=(8.0,)))
     assert Pyramid(8, (16, 32, 64, 128)).extra(XS.backbone) == 2
 
 

@@ -18,8 +18,9 @@ def at_stride_2(spec: Model) -> Model:
     """The model with maps of every other pixel: a head less its finest skip."""
     head = spec.head
     decoder = replace(head.semantic, skips=head.semantic.skips[:-1])
-    instances, reading = replace(head.instances, decoder=decoder), replace(head.reading, sigma=4.0, kernel=5)
-    return replace(spec, head=replace(head, semantic=decoder, instances=instances, reading=reading))
+    instances, config = replace(head.instances, decoder=decoder), replace(head.postprocess, nms_kernel=5)
+    targets = replace(head.targets, sigma=4.0)
+    return replace(spec, head=replace(head, semantic=decoder, instances=instances, targets=targets, postprocess=config))
 
 
 SPEC = at_stride_2(get_entry("axial_deeplab_nuclei_xs").spec)
@@ -113,9 +114,9 @@ def test_a_head_without_instances_gives_a_segment_for_each_class():
 
 
 def test_small_objects_weigh_what_the_head_says():
-    heavy = replace(SPEC, head=replace(SPEC.head, reading=replace(SPEC.head.reading, small_weight=3.0)))
+    heavy = replace(SPEC, head=replace(SPEC.head, targets=replace(SPEC.head.targets, small_weight=3.0)))
     alike, weighed = (TASK.targets(truth(), spec, (SIDE, SIDE))["semantic_weight"] for spec in (SPEC, heavy))
-    assert SPEC.head.reading.small_weight == 1.0 and (alike == 1).all()
+    assert SPEC.head.targets.small_weight == 1.0 and (alike == 1).all()
     assert np.array_equal(weighed, np.where(truth().segmentation[::2, ::2] > 1, 3.0, 1.0))
 
 

@@ -11,6 +11,6 @@ RECIPE = Recipe(
     batch_size=8,
     learning_rate=0.5,
     augment="scale_crop",
-    scale_crop=ScaleCrop(scales=(1.0, 1.0), mirror=True, colour=0.0),
-    score_every=10,
+    scale_crop=ScaleCrop(scales=(1.0, 1.0), hflip=True, color_jitter=0.0),
+    eval_every=10,
 )

@@ -1,4 +1,4 @@
-"""A running average of a model's weights (Polyak averaging), which often scores better than the weights themselves."""
+"""Exponential moving average (EMA) of the weights of a model, which often scores better than the weights themselves."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class EMA:
     def update(self, model: keras.Model) -> None:
         """Takes in the model as it is now."""
         self.updates += 1
-        kept = warmed_decay(self.decay, self.updates)
+        decay = warmed_decay(self.decay, self.updates)
         for index, variable in enumerate(model.weights):
             average = self.tensors[index]
-            self.tensors[index] = average + (ops.stop_gradient(variable.value) - average) * (1 - kept)
+            self.tensors[index] = average + (ops.stop_gradient(variable.value) - average) * (1 - decay)
 
     def save(self, path: Path) -> None:
         """Writes it into the file of a model's weights, an HDF5 file, beside them."""
@@ -55,7 +55,7 @@ class EMA:
 
     def model(self, model: keras.Model) -> keras.Model:
         """A copy of `model` with the average as its weights."""
-        made = type(model).from_config(model.get_config())
-        made.config = model.config  # of the weights that training began from
-        made.set_weights([ops.convert_to_numpy(tensor) for tensor in self.tensors])
-        return made
+        averaged = type(model).from_config(model.get_config())
+        averaged.config = model.config  # of the weights that training began from
+        averaged.set_weights([ops.convert_to_numpy(tensor) for tensor in self.tensors])
+        return averaged

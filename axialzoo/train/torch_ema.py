@@ -1,4 +1,4 @@
-"""A running average of a model's weights (Polyak averaging), which often scores better than the weights themselves."""
+"""Exponential moving average (EMA) of the weights of a model, which often scores better than the weights themselves."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class EMA:
     def update(self, model: nn.Module) -> None:
         """Takes in the model as it is now."""
         self.updates += 1
-        kept = warmed_decay(self.decay, int(self.updates))
+        decay = warmed_decay(self.decay, int(self.updates))
         for name, tensor in model.state_dict().items():
             if tensor.is_floating_point():
-                self.tensors[name].lerp_(tensor, 1 - kept)
+                self.tensors[name].lerp_(tensor, 1 - decay)
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Goes on from a saved average."""
@@ -46,6 +46,6 @@ class EMA:
 
     def model(self, model: M) -> M:
         """A copy of `model` with the average as its weights, in evaluation."""
-        made = copy.deepcopy(model)
-        made.load_state_dict({name: tensor for name, tensor in self.tensors.items() if name != "updates"})
-        return made.eval()
+        averaged = copy.deepcopy(model)
+        averaged.load_state_dict({name: tensor for name, tensor in self.tensors.items() if name != "updates"})
+        return averaged.eval()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from axialzoo.train.torch_average import EMA
+from axialzoo.train.torch_ema import EMA
 
 DECAY, STEPS = 0.6, 16  # from the 13th update on the decay counts, before it the fast start
 

@@ -1,4 +1,4 @@
-"""``axialzoo import`` and ``axialzoo export``: weights of other code bases."""
+"""``axialzoo import``: weights of other code bases."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ import typer
 
 from axialzoo.cli.shared import Force, Json, Quiet, emit, say, stdout_kept_clean
 
-Zoo = Annotated[str, typer.Argument(help="Whose format: axial-deeplab, deeplab2, kmax-deeplab, medical-transformer.", metavar="ZOO")]
 
-
-def run_import(
-    zoo: Zoo,
+def run(
+    zoo: Annotated[str, typer.Argument(help="Whose format: axial-deeplab, deeplab2, kmax-deeplab, medical-transformer.", metavar="ZOO")],
     file: Annotated[Path, typer.Argument(help="The foreign checkpoint: a file, or a TF2 prefix, folder or archive.", metavar="FILE")],
     out: Annotated[Path, typer.Option(help="Folder to write config.json and model.safetensors to.", metavar="FOLDER")],
     model: Annotated[
@@ -56,28 +54,3 @@ def run_import(
             say(f"assumed: {assumed}", quiet)
         if left_out:
             say(f"left out ({len(left_out)}): {', '.join(left_out)}", quiet)
-
-
-def run_export(
-    zoo: Zoo,
-    source: Annotated[str, typer.Argument(help="A folder, a name with weights, or org/repo.", metavar="FOLDER")],
-    file: Annotated[Path, typer.Argument(help="What to write: a file, or for deeplab2 a new folder.", metavar="FILE")],
-    force: Force = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Export weights as another code base reads them.
-
-    Examples:
-      axialzoo export axial-deeplab folder axial26s.pth
-      axialzoo export deeplab2 folder ckpt-dir
-      axialzoo export medical-transformer folder medt.pth
-    """
-    from axialzoo.runtime.foreign import export_foreign
-
-    with stdout_kept_clean():
-        config, tensors = export_foreign(zoo, source, file, overwrite=force)
-    if as_json:
-        emit({"source": source, "file": str(file), "model": config.model, "tensors": len(tensors)})
-    else:
-        say(f"{source} -> {file}: {config.model}, {len(tensors)} tensors, each used once", quiet)
