@@ -45,7 +45,7 @@ def open_cityscapes(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
                     raise DataError(f"data: {files.path(name)!r} has no map {files.path(truth)!r}")
                 items.append((name, truth))
         if items:
-            splits[split] = FileSplit(items, lambda item: _sample(files, *item, policy))
+            splits[split] = FileSplit(items, lambda item: _sample(files, item[0], item[1], policy))
     return Dataset(splits, LABELS, "segments", {"name": "Cityscapes", "licence": "research and teaching; see cityscapes-dataset.com"})
 
 
