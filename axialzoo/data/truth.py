@@ -53,10 +53,11 @@ def validate_boxes(
         ),
         ((clipped[:, 2:] <= clipped[:, :2]).any(1), "box outside its picture", "a box of which more than a line lies inside its picture"),
     )
+    bad = np.stack([rows for rows, _, _ in checks])
     faults, good = [], np.ones(len(boxes), bool)
-    for at in np.flatnonzero(np.stack([bad for bad, _, _ in checks]).any(0) | (classes < 0) | (classes >= len(labels))).tolist():
+    for at in np.flatnonzero(bad.any(0) | (classes < 0) | (classes >= len(labels))).tolist():
         good[at], name = False, where if isinstance(where, str) else where[at]
-        reasons = [(kind, expected) for bad, kind, expected in checks if bad[at]]
+        reasons = [(kind, expected) for number, (_, kind, expected) in enumerate(checks) if bad[number, at]]
         if reasons:
             values = f"left, top, right, bottom {', '.join(f'{value:g}' for value in boxes[at])}"
             message = f"{name}: expected {reasons[0][1]}, found {values} in a picture of {size[0]} x {size[1]}"

@@ -78,10 +78,10 @@ def _base(config: Config) -> str | None:
     """Return the repository of the weights that the recipe started from, or None if they are not on the Hub."""
     recipe = config.provenance.get("recipe")
     recipe = recipe if isinstance(recipe, Mapping) else {}
-    start = recipe.get("init_from") or recipe.get("start")  # `start` is the name of then in provenance before version 3
-    given = config.provenance.get("base_model") or start
-    found = HUB_ID.fullmatch(given) if isinstance(given, str) else None
-    return found["repo"] if found else None
+    start = recipe.get("init_from") or recipe.get("start")  # `start` in provenance before version 3
+    base_model = config.provenance.get("base_model") or start
+    match = HUB_ID.fullmatch(base_model) if isinstance(base_model, str) else None
+    return match["repo"] if match else None
 
 
 def _results(config: Config, tag: str | None) -> list[Any]:

@@ -41,7 +41,7 @@ class Layer(keras.layers.Layer):
             return layer_call
         variables = self.variables
 
-        def recomputed(*args, **kwargs):
+        def rematerialized(*args, **kwargs):
             def pure(values, *args):
                 with keras.StatelessScope(list(zip(variables, values))) as scope:
                     y = layer_call(*args, **kwargs)
@@ -54,4 +54,4 @@ class Layer(keras.layers.Layer):
                     variable.assign(ops.stop_gradient(value))
             return y
 
-        return recomputed
+        return rematerialized

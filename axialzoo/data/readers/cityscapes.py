@@ -79,6 +79,7 @@ def instance_ids_truth(ids: np.ndarray, where: str, policy: LabelPolicy = STRICT
 
 
 def fit(files: Files) -> Fit:
+    """Score how well a folder fits Cityscapes."""
     there = [name for name in ("leftImg8bit", "gtFine") if files.folders(name)]
     if len(there) == 1:
         missing = ({"leftImg8bit", "gtFine"} - set(there)).pop()

@@ -162,6 +162,7 @@ def _fit(box: tuple[float, ...], outline: tuple[float, ...]) -> bool:
 
 
 def fit(files: Files) -> Fit:
+    """Score how well a folder fits COCO's boxes and polygons."""
     named = json_files(files, PATTERNS)
     if named or exported_files(files, named):
         return Fit(1.0)

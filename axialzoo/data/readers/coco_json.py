@@ -102,7 +102,7 @@ def open_coco(files: Files, name: str, policy: LabelPolicy = STRICT) -> Coco:
     where = files.path(name)
     data = expect_object(open_json(files, name), ("images", "annotations", "categories"), where)
     rows = data["images"] if isinstance(data["images"], list) else []
-    twice = _twice(rows)
+    twice = _duplicates(rows)
     if twice and policy.skip:
         policy.handle([Fault("image that occurs twice", f"{where}: image id {row['id']} occurs twice") for row in twice])
         rows = [row for row in rows if not any(row is other for other in twice)]
@@ -145,7 +145,7 @@ def open_coco(files: Files, name: str, policy: LabelPolicy = STRICT) -> Coco:
     return Coco(images, categories, data["annotations"], umbrellas if len(rows) > 1 else set())
 
 
-def _twice(rows: list[Any]) -> list[dict[str, Any]]:
+def _duplicates(rows: list[Any]) -> list[dict[str, Any]]:
     """Return the rows of images that repeat an earlier one, as merged exports have them."""
     seen: set[tuple[Any, Any]] = set()
     again = []

@@ -123,6 +123,7 @@ def _recognised(files: Files, sampled: list[str], maps: MapFormat) -> MapFormat:
 
 
 def fit(files: Files) -> Fit:
+    """Score how well a folder fits pictures with label maps."""
     if paired_folders(files, LABELS, SUFFIXES):
         return Fit(1.0)
     if any(rows for rows in _map_pairs(files, LabelPolicy("skip")).values()):

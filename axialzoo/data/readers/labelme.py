@@ -52,6 +52,7 @@ class Labelled(NamedTuple):
 
 
 def open_labelme(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
+    """Open LabelMe's JSON files."""
     about: dict[str, Any] = {}
     labelled: dict[str, list[Labelled]] = {}
     pictures: set[str] = set()
@@ -214,6 +215,7 @@ def _listed_names(files: Files) -> list[str]:
 
 
 def fit(files: Files) -> Fit:
+    """Score how well a folder fits LabelMe."""
     return Fit(1.0 if _folders(files) else 0.0)
 
 

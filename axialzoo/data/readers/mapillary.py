@@ -24,6 +24,7 @@ VERSIONS = {"config_v1.2.json": ("v1.2",), "config_v2.0.json": ("v2.0",), "confi
 
 
 def open_mapillary(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
+    """Open Mapillary Vistas."""
     config = next(name for name in CONFIGS if files.exists(name))
     labels, used = read_classes(open_json(files, config), files.path(config))
     splits = {}
@@ -78,6 +79,7 @@ def instance_truth(ids: np.ndarray, labels: tuple[Label, ...], used: dict[int, i
 
 
 def fit(files: Files) -> Fit:
+    """Score how well a folder fits Mapillary Vistas."""
     config = next((name for name in CONFIGS if files.exists(name)), None)
     if config and _folders(files, config):
         return Fit(1.0)

@@ -125,15 +125,15 @@ def index_by_id(rows: object, keys: tuple[str, ...], what: str, where: str) -> d
     """
     if not isinstance(rows, list):
         raise DataError(f"{where}: expected a list of {what}s, found {str(rows)[:60]!r}")
-    by_id: dict[int, dict[str, Any]] = {}
+    at_id: dict[int, dict[str, Any]] = {}
     for at, row in enumerate(rows):
         row = expect_object(row, ("id", *keys), f"{where}: {what}s[{at}]")
         if not isinstance(row["id"], int):
             raise DataError(f"{where}: {what}s[{at}]: expected a whole number as id, found {row['id']!r}")
-        if row["id"] in by_id:
+        if row["id"] in at_id:
             raise DataError(f"{where}: {what} id {row['id']} occurs twice")
-        by_id[row["id"]] = row
-    return by_id
+        at_id[row["id"]] = row
+    return at_id
 
 
 def duplicate_split(splits: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:

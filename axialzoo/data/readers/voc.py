@@ -36,6 +36,7 @@ class Annotated(NamedTuple):
 
 
 def open_voc(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
+    """Open Pascal VOC's XML files."""
     about: dict[str, Any] = {}
     annotated: dict[str, list[Annotated]] = {}
     with policy.gather() as gathered:
@@ -171,6 +172,7 @@ def _listed_names(files: Files) -> list[str]:
 
 
 def fit(files: Files) -> Fit:
+    """Score how well a folder fits Pascal VOC."""
     folders = _folders(files)
     if not folders:
         return Fit()

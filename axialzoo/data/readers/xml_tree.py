@@ -20,7 +20,7 @@ def parse_xml(content: bytes, where: str) -> Element:
         raise DataError(f"{where}: expected an XML file of at most {MOST_BYTES:,} bytes, found {len(content):,}")
     builder, parser = TreeBuilder(), expat.ParserCreate()
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object) -> int:
         raise DataError(f"{where}: expected XML without a document type and entities, found <!DOCTYPE or <!ENTITY; remove it")
 
     parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse  # no entity without a declaration
