@@ -42,7 +42,7 @@ test-app: $(PAGE)  ## The page in a real browser
 	@command -v chromium chromedriver || { echo "no browser; on Debian: apt-get install chromium chromium-driver"; exit 1; }
 	$(BIN)/python -m pytest tests/app
 
-test: $(READY)  ## The tests (under 25 minutes on 2 cores)
+test: $(READY)  ## The tests (about 15 minutes on 2 cores; the rest is `make test-full`)
 	$(BIN)/ruff check axialzoo converters tests benchmarks
 	$(BIN)/pyright
 	$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -55,7 +55,7 @@ def check_run(
     settings = load_recipe(recipe, **overrides)
     spec = adapt(get_entry(settings.model).spec, attention=settings.attention or None)
     task = task_of(spec.head)
-    dataset = open_data(data, task.annotation_type)
+    dataset = open_data(data, task.annotation_type, on_bad_label)
     logits = adapt(spec, num_classes=settings.logits or len(dataset.labels))
     if logits.num_labels != len(dataset.labels):
         raise SpecError(
@@ -141,7 +141,7 @@ def run(
         find_device(device, prepare_keras() if framework == "keras" else None)  # before the data are looked at
     if main:
         _check_folder(folder, plain, resume)
-    settings, task, dataset, _ = check_run(recipe, data, progress, look=not again, **overrides)
+    settings, task, dataset, _ = check_run(recipe, data, progress, look=not again, on_bad_label=on_bad_label, **overrides)
     if main:
         for left in folder.glob(".*.state*"):  # of a process that was killed as it saved
             left.unlink(missing_ok=True)

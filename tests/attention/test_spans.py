@@ -150,7 +150,7 @@ def test_counting_the_padding_of_the_last_window_in_the_statistics_is_caught(mon
     mask = attention.apply_mask
     monkeypatch.setattr(
         attention,
-        "mask",
+        "apply_mask",
         lambda x, batch, groups, window, fill: mask(x, batch, groups, replace(window, length=window.count * window.queries), fill),
     )
     layer(x)

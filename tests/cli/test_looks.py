@@ -29,6 +29,7 @@ def cells(tmp_path_factory):
     save_checkpoint(path, Config(base.model, spec, LABELS, base.preprocessing), random_tensors(spec))
     for name in ("images", "labels"):
         (data / "val" / name).mkdir(parents=True)
+    (data / "labels.json").write_text('{"maps": "instances", "labels": ["background", "nucleus"]}')
     picture = load_image(PHOTO).crop((0, 0, 150, 99))
     picture.save(data / "val" / "images" / "cat.png")
     Image.fromarray((np.asarray(picture.convert("L")) > 128).astype(np.uint8)).save(data / "val" / "labels" / "cat.png")

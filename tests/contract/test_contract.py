@@ -20,7 +20,7 @@ from tests.contract import planted
 from tests.contract.cases import cases
 from tests.contract.contract import Broken, check
 
-IN_KERAS = pytest.mark.backends("tensorflow", "jax", "torch", every={"jax": 8})
+IN_KERAS = pytest.mark.backends("tensorflow", "jax", "torch", every={"jax": 8, "tensorflow": 4, "torch": 3})
 IN_PYTORCH = pytest.mark.backends("torch")  # where the toy is known, as it is not in the tests' own process
 
 
@@ -118,7 +118,7 @@ def train(framework: str, data: Path, folder: Path) -> None:
     assert [one["label"] for one in said["cover"]] == ["dark", "bright"]
 
 
-@pytest.mark.backends("tensorflow", "torch", full=("jax",))
+@pytest.mark.backends("torch", full=("tensorflow", "jax"))
 def test_a_task_of_the_tests_own_is_trained_and_measured_in_keras(in_keras, halves, tmp_path):
     train("keras", halves, tmp_path)
 

@@ -132,7 +132,7 @@ def hostile_configs(config: dict) -> Iterator[tuple[str, bytes]]:
             yield f"{path} = {str(wrong)[:20]}", plain(data)
     yield "unknown field", plain({**free, "labelz": []})
     yield "unknown field of the spec", plain({**free, "spec": {**free["spec"], "numclasses": 3}})
-    yield "newer version", plain({**free, "version": 3})
+    yield "newer version", plain({**free, "version": 4})
     yield "digest of others", plain({**free, "digest": "sha256:" + "0" * 64})
     yield "changed, with the old config_digest", plain({**config, "labels": ["a", "b", "c", "d"]})
     yield "NaN", plain(free).replace(b"0.25", b"NaN")

@@ -117,7 +117,7 @@ def test_the_command_lists_or_skips_bad_labels(tmp_path, monkeypatch):
 
 def test_train_lists_or_skips_bad_labels(tmp_path):
     write({**BY_TITLE["YOLO (labelImg)"].files, "1.txt": LINE + "0 .5 .5 0 .1\n", "2.jpg": PICTURE, "2.txt": LINE}, tmp_path)
-    command = ["train", "blood_cells", "--data", str(tmp_path), "--check", "--quiet", "--set", "holdout=1", "--set", "batch_size=1"]
+    command = ["train", "blood_cells", "--data", str(tmp_path), "--dry-run", "--quiet", "--set", "holdout=1", "--set", "batch_size=1"]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 1 and "line 2: expected a box whose width and height" in result.output
     result = CliRunner().invoke(app, [*command, "--on-bad-label", "skip"])

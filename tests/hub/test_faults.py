@@ -145,7 +145,7 @@ def test_a_private_repository_asks_for_the_token_and_a_public_one_is_no_private_
 
 def test_weights_of_a_newer_version_are_refused_by_name_and_kept(hub, tmp_path):
     whole = files(tmp_path / "one", 1)
-    newer = whole["config.json"].replace(b'"version": 2', b'"version": 99')
+    newer = whole["config.json"].replace(b'"version": 3', b'"version": 99')
     hub.commit("axial/newer", {**whole, "config.json": newer})
     (answer,) = ask(hub.url, tmp_path / "cache", "load", "axial/newer")
     assert "found 99; a newer axialzoo may read it" in answer["message"]

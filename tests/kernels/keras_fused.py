@@ -193,7 +193,7 @@ def measured(large: bool) -> dict[str, Any]:
     found: dict[str, Any] = {"backend": keras.backend.backend(), "cases": {}}
     with pytest.MonkeyPatch.context() as patch:
         calls = counted(patch)
-        thinned = 1 if large else {"torch": 1, "tensorflow": 5, "jax": 9}[keras.backend.backend()]  # JAX compiles each case
+        thinned = 1 if large else {"torch": 1, "tensorflow": 9, "jax": 18}[keras.backend.backend()]  # JAX compiles each case
         for name, fields, size in itertools.islice(cases(large), 0, None, thinned):
             source = layer(**fields)
             form = folded(source)

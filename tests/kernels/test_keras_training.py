@@ -6,7 +6,7 @@ import pytest
 
 from axialzoo.ops.kernels import kernel
 
-pytestmark = pytest.mark.backends("torch", "tensorflow", full=("jax",))
+pytestmark = pytest.mark.backends("torch", full=("tensorflow", "jax"))
 
 
 @pytest.fixture(scope="module", params=["small", pytest.param("large", marks=pytest.mark.full)])

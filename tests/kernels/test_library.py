@@ -210,6 +210,7 @@ def test_sanitizers_find_nothing(sanitized):
     assert result.returncode == 0 and result.stdout.startswith("same"), result.stdout + result.stderr[-2000:]
 
 
+@pytest.mark.full
 def test_sanitizers_would_find_a_step_beyond(sanitized):
     path, environment = sanitized
     result = exercise(path, "1", "short", **environment)

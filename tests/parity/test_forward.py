@@ -21,7 +21,7 @@ def error(found: np.ndarray, wanted: np.ndarray, dtype: str) -> float:
     return float(np.abs(found - wanted).max() / max(1.0, np.abs(wanted).std()))
 
 
-@pytest.mark.backends(*BACKENDS, every={"tensorflow": 5, "jax": 9})
+@pytest.mark.backends(*BACKENDS, every={"tensorflow": 7, "jax": 13, "torch": 3})
 @pytest.mark.parametrize(("name", "dtype"), outputs_and_dtypes(CASES))
 def test_outputs_are_those_of_pytorch(in_keras, name, dtype):
     case = CASES[name]

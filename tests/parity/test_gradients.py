@@ -24,7 +24,7 @@ def errors(gradients: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> d
     return {name: reference.relative(gradients[name], gradient, floor) for name, gradient in wanted.items()}
 
 
-@pytest.mark.backends(*BACKENDS, every={"tensorflow": 3, "jax": 11})
+@pytest.mark.backends(*BACKENDS, every={"tensorflow": 5, "jax": 17, "torch": 2})
 @pytest.mark.parametrize(("name", "dtype"), outputs_and_dtypes({name: case for name, case in CASES.items() if case.gradients}))
 def test_gradients_are_those_of_pytorch(in_keras, name, dtype):
     every = errors(gradients(in_keras, name, dtype), reference.gradients(CASES[name], dtype))

@@ -69,8 +69,8 @@ def test_bad_data_are_refused_by_check_and_before_a_run(tmp_path, name):
     [
         (made.coco, "blood_cells", {"cat": 1, "dog": 0}),
         (made.yolo, "blood_cells", {"cat": 1, "dog": 1}),
-        (made.maps, "nuclei", {"background": 1, "data": 2}),
-        (lambda folder: made.maps(folder, np.zeros((30, 40), np.uint8)), "nuclei", {"background": 1, "data": 0}),
+        (made.maps, "nuclei", {"background": 1, "object": 2}),
+        (lambda folder: made.maps(folder, np.zeros((30, 40), np.uint8)), "nuclei", {"background": 1, "object": 0}),
     ],
     ids=["coco", "yolo", "gaps", "no_instances"],
 )

@@ -49,6 +49,7 @@ def trained(framework: str, data, out, **settings) -> tuple[float, Panoptic]:
     return next(line["loss"] for line in lines if "loss" in line), head
 
 
+@pytest.mark.full
 @pytest.mark.backends("tensorflow")
 def test_both_frameworks_train_on_what_the_run_and_then_the_weights_say(data, start, tmp_path):
     own, head = trained("torch", data, tmp_path / "own", init_from=start)

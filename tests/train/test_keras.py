@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tests.train.test_average import DECAY, VALUES, averaged
+from tests.train.test_ema import DECAY, VALUES, averaged
 
 from axialzoo.checkpoint import load_checkpoint
 from axialzoo.train import evaluate, run
@@ -74,7 +74,7 @@ def test_an_average_without_the_statistics_of_norms_would_be_seen(zips, start, t
         return model
 
     whole = EMA.model
-    monkeypatch.setattr("axialzoo.train.torch_loop.Average.model", last_statistics)
+    monkeypatch.setattr("axialzoo.train.torch_loop.EMA.model", last_statistics)
     model = run("cifar10", zips, tmp_path / "run", **{**SAME, "init_from": str(start)})
     assert furthest(model, trained / "whole" / "model") > 1e-2
 

@@ -64,6 +64,7 @@ def test_weights_that_are_not_finite_are_never_saved(zips, tmp_path, monkeypatch
     assert torch.load(tmp_path / "run" / "state.pth", weights_only=True)["step"] == 5  # scored and saved at the end of epoch 1
 
 
+@pytest.mark.full
 @KERAS
 def test_keras_stops_at_a_loss_that_is_not_finite_too(zips, tmp_path, monkeypatch):
     spoil(monkeypatch, 7)
