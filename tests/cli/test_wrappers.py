@@ -27,8 +27,8 @@ def test_train_hands_every_setting_over(axialzoo, monkeypatch, tmp_path):
     )  # fmt: skip
     assert asked == {
         "recipe": "cifar10", "data": "images", "out": str(tmp_path), "framework": "torch", "resume": True, "save_every": 200,
-        "device": "auto", "on_bad_label": "error", "devices": 1, "epochs": 3, "seed": 0, "learning_rate": 0.05, "progressive_sizes": ((0.5, 24),),
-        "precision": "bfloat16",
+        "device": "auto", "on_bad_label": "error", "devices": 1, "epochs": 3, "seed": 0, "learning_rate": 0.05,
+        "progressive_sizes": ((0.5, 24),), "precision": "bfloat16",
     }  # fmt: skip
     assert said.json == {"recipe": "cifar10", "framework": "torch", "out": str(tmp_path), "model": str(tmp_path / "model")}
     assert "progress" in said.err  # not on stdout

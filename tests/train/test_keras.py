@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tests.train.test_ema import DECAY, VALUES, averaged
 
 from axialzoo.checkpoint import load_checkpoint
 from axialzoo.train import evaluate, run
 from axialzoo.train.torch_ema import EMA
+from tests.train.test_ema import DECAY, VALUES, averaged
 from tests.train.test_torch import SMALL, stopping
 
 pytestmark = pytest.mark.backends("tensorflow", full=("jax", "torch"))
