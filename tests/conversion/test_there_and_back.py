@@ -93,6 +93,7 @@ def test_a_lost_bit_is_seen_by_the_comparison_of_every_pair(tmp_path, monkeypatc
         there_and_back(tmp_path, small.CONFIG, tensors, "folder", "torch")
 
 
+@pytest.mark.full
 @pytest.mark.backends("torch", full=("tensorflow", "jax"))
 @pytest.mark.parametrize("examples", [3, pytest.param(25, marks=pytest.mark.full)])
 def test_every_pair_with_keras_formats_is_bit_exact_there_and_back(tmp_path, examples):

@@ -42,7 +42,7 @@ def folder(tmp_path_factory):
     return path
 
 
-USUAL = ("global", "shifted window", "absolute")  # the others by `make test-full`
+USUAL = ("global", "absolute")  # the others by `make test-full`
 
 
 @pytest.mark.parametrize("kind", [pytest.param(kind, marks=[] if kind in USUAL else pytest.mark.full) for kind in KINDS])

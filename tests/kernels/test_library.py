@@ -181,6 +181,7 @@ def test_a_compiler_that_refuses_is_named_with_its_words(tmp_path):
         compile_library(tmp_path, ("-fno-such-flag",))
 
 
+@pytest.mark.full
 @needs_compiler
 def test_every_path_computes_the_equation(tmp_path):
     result = exercise(compile_library(tmp_path), "60")

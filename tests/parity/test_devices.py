@@ -66,7 +66,7 @@ def test_each_of_two_devices_has_half_of_a_batch():
 
 
 @on_jax
-@pytest.mark.parametrize("how", ["data", "model"])
+@pytest.mark.parametrize("how", ["data", pytest.param("model", marks=pytest.mark.full)])
 @pytest.mark.parametrize("name", DEVICES)
 def test_two_devices_end_where_one_ends(float64_optimizers, name, how):
     start, wanted, ended = common.tensors(DEVICES[name].spec, last_gamma=0.1), trained(name), trained(name, how)

@@ -51,6 +51,7 @@ def test_a_traced_layer_takes_any_batch_although_a_cpu_attends_in_parts(monkeypa
             assert torch.allclose(traced(model)(x), model(x), atol=1e-5)
 
 
+@pytest.mark.full
 def test_a_compiled_layer_in_evaluation():
     model = layer().eval()
     x = torch.randn(2, 32, 16, 16)

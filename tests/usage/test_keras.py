@@ -68,6 +68,7 @@ def test_losses_of_logits_are_taken(model, loss):
     model.compile("adam", TAKEN[loss](keras.losses))
 
 
+@pytest.mark.full
 def test_fine_tuning_with_the_heads_own_loss_learns():
     """The accuracy, on new pictures, of the shipped weights with a new head."""
     import keras
