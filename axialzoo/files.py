@@ -63,6 +63,10 @@ def atomic_write_folder(path: str | os.PathLike) -> Iterator[Path]:
         if os.path.lexists(path):
             os.replace(path, before)
         os.replace(temporary, path)
+    except Exception as error:
+        if isinstance(error, OSError) or (text := os.strerror(errno.ENOSPC)) not in str(error):
+            raise
+        raise OSError(errno.ENOSPC, f"cannot be written: {text}", str(path)) from error  # TensorFlow has errors of its own
     finally:
         for left in (temporary, before):
             shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)

@@ -100,3 +100,13 @@ def test_an_empty_path_is_refused():
         check_output("", overwrite=True)
     with pytest.raises(ValueError, match="expected the name of a file"), atomic_write(""):
         pass
+
+
+def test_a_full_disk_in_a_framework_of_its_own_errors_is_said_in_ours(tmp_path):
+    with (
+        pytest.raises(OSError, match=r"cannot be written: No space left on device") as error,
+        atomic_write_folder(tmp_path / "a") as temporary,
+    ):
+        temporary.mkdir()
+        raise RuntimeError(f"{temporary}/variables: No space left on device; in a graph node")
+    assert error.value.errno == errno.ENOSPC and error.value.filename == str(tmp_path / "a") and not list(tmp_path.iterdir())
