@@ -40,7 +40,7 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:
+    except Exception as error:
         named = _naming(error, path, temporary)
         if named is error:
             raise
@@ -64,9 +64,10 @@ def atomic_write_folder(path: str | os.PathLike) -> Iterator[Path]:
             os.replace(path, before)
         os.replace(temporary, path)
     except Exception as error:
-        if isinstance(error, OSError) or (text := os.strerror(errno.ENOSPC)) not in str(error):
+        named = _naming(error, path, temporary)
+        if named is error:
             raise
-        raise OSError(errno.ENOSPC, f"cannot be written: {text}", str(path)) from error  # TensorFlow has errors of its own
+        raise named from error
     finally:
         for left in (temporary, before):
             shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
@@ -106,7 +107,7 @@ def check_output(path: str | os.PathLike, *, inputs: Iterable[str | os.PathLike]
     return path
 
 
-def _naming(error: OSError | RuntimeError, path: Path, temporary: Path) -> Exception:
+def _naming(error: Exception, path: Path, temporary: Path) -> Exception:
     """Return the error for the user: it names `path`, never the temporary file, nor a line of a framework's source."""
     cause: BaseException | None = error
     while cause is not None and not (isinstance(cause, OSError) and (temporary.name in str(cause) or cause.errno in FULL)):
@@ -116,7 +117,9 @@ def _naming(error: OSError | RuntimeError, path: Path, temporary: Path) -> Excep
     text = str(error)
     if "inline_container" in text:
         return OSError(f"{path}: cannot be written whole; is there room, and may the folder be written to?")
-    if temporary.name in text:
+    if (full := os.strerror(errno.ENOSPC)) in text:  # TensorFlow has errors of its own
+        return OSError(errno.ENOSPC, f"cannot be written: {full}", str(path))
+    if isinstance(error, (OSError, RuntimeError)) and temporary.name in text:
         return type(error)(text.replace(str(temporary), str(path)).replace(temporary.name, path.name))
     return error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -101,3 +102,22 @@ def test_a_test_runs_on_its_back_end(backend, tmp_path, monkeypatch):
     assert keras.backend.backend() == backend
     monkeypatch.setenv("X", "1")
     assert tmp_path.is_dir()
+
+
+class Case:
+    """Stands for a test item of one back end."""
+
+    def __init__(self, backend: str, index: int):
+        self.nodeid, self.callspec, self.left = f"a.py::test_a[{backend}-{index}]", SimpleNamespace(params={"backend": backend}), False
+
+    def get_closest_marker(self, name: str):
+        return pytest.mark.backends("jax", "torch", every={"jax": 3}).mark if name == "backends" else None
+
+    def add_marker(self, marker) -> None:
+        self.left = marker.name == "full"
+
+
+def test_every_third_case_on_jax_is_run_and_the_others_are_left_to_the_full_run():
+    cases = [Case(backend, index) for backend in ("jax", "torch") for index in range(5)]
+    backends.leave_to_full(cases)
+    assert [case.nodeid for case in cases if case.left] == [f"a.py::test_a[jax-{index}]" for index in (1, 2, 4)]

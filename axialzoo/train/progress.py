@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar where somebody tta, a line now and then in a file."""
+"""Progress on standard error: a bar in a terminal, a line now and then in a file."""
 
 from __future__ import annotations
 

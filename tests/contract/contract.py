@@ -268,7 +268,7 @@ def the_runner(one: Subject) -> None:
             expect(type(result) is type(one.result), type(one.result).__name__, type(result).__name__)
 
 
-# part -> (where a head's author tta, what is checked)
+# part -> (the files in which a head's author finds it, what is checked)
 PARTS: dict[str, tuple[str, Callable[[Any], None]]] = {
     "spec and module": ("spec/heads, {framework}/heads", the_tensors),
     "outputs": ("{framework}/heads", the_outputs),

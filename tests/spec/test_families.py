@@ -32,9 +32,9 @@ def test_drop_path_of_the_stacked_decoder_follows_its_nominal_strides():
 
 def test_the_stacked_decoder_fuses_what_upstream_fuses():
     """`call_stacked_decoder`: the output before, then the last two features of the stride; the last stage stands for stride 16."""
-    fusions = get_entry("max_deeplab_l_backbone").spec.backbone.neck_inputs()
-    assert [[feature.index for feature in fused] for fused in fusions] == [[4, 2], [5, 1], [6, 2, 5], [7, 4]]
-    assert [[feature.channels for feature in fused] for fused in fusions] == [[2048, 512], [512, 256], [256, 512, 512], [512, 2048]]
+    neck_inputs = get_entry("max_deeplab_l_backbone").spec.backbone.neck_inputs()
+    assert [[feature.index for feature in fused] for fused in neck_inputs] == [[4, 2], [5, 1], [6, 2, 5], [7, 4]]
+    assert [[feature.channels for feature in fused] for fused in neck_inputs] == [[2048, 512], [512, 256], [256, 512, 512], [512, 2048]]
     at_32 = get_entry("max_deeplab_l_backbone").at(32).backbone.neck_inputs()
     assert [[feature.index for feature in fused] for fused in at_32] == [[4, 3], [5, 2], [6, 1], [7, 2, 6], [8, 3, 5], [9, 4]]
 

@@ -114,7 +114,7 @@ def test_a_signal_saves_the_step_and_says_how_to_go_on(zips, tmp_path, monkeypat
     assert load_checkpoint(again).config.digest == load_checkpoint(whole).config.digest
 
 
-@KERAS
+@pytest.mark.backends("jax", full=("tensorflow", "torch"))  # JAX gives the state of a running step to nobody else
 def test_a_signal_saves_the_step_in_keras_too(zips, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         interrupt(patch, signal.SIGTERM)

@@ -45,7 +45,7 @@ def clock(monkeypatch) -> Clock:
 
 
 def lines(capsys, clock, steps: int, seconds: float, begun: int = 0) -> list[str]:
-    """What is written where nobody tta, when every step takes `seconds`."""
+    """Return the lines that a run without a terminal writes when every step takes `seconds`."""
     with progress.progress("training", steps, begun) as update:
         for step in range(begun + 1, steps + 1):
             clock.now += seconds

@@ -195,7 +195,7 @@ def sampled_discrimination(feature, masks: Masks, count: int, temperature: float
     one_hot, pixels = masks.one_hot, feature.shape[1]
     area = ops.maximum((one_hot @ ops.sum(one_hot, 1)[..., None])[..., 0], 1)  # (N, P)
     scores = temperature * ops.log(ops.cast(ops.shape(feature)[1], feature.dtype) / area) - 99999.0 * masks.void
-    scores = ops.stop_gradient(scores + (gumbel(scores) if noise is None else ops.cast(noise, scores.dtype)))
+    scores = ops.stop_gradient(scores + (gumbel(scores, feature) if noise is None else ops.cast(noise, scores.dtype)))
     drawn = ops.top_k(scores, count if pixels is None else min(count, pixels))[1][..., None]  # (N, K, 1)
     chosen = ops.take_along_axis(feature, ops.cast(drawn, "int32"), axis=1)  # (N, K, D)
     members = ops.take_along_axis(one_hot, ops.cast(drawn, "int32"), axis=1)  # (N, K, M)
@@ -205,18 +205,18 @@ def sampled_discrimination(feature, masks: Masks, count: int, temperature: float
     return mean_of_counted(cross_entropy(logits, target), top_k)
 
 
-def gumbel(like):
-    """Return Gumbel noise of the shape of `like`.
+def gumbel(like, feature):
+    """Draw Gumbel noise of the shape of `like` (N, P).
 
-    JAX takes no random numbers without a seed in what it compiles: there a fixed draw is turned round by what `like` sums up to, which
-    differs from batch to batch.
+    On JAX, whose compiled code takes no random numbers without a seed, it is one fixed draw of uniform numbers, shifted by the mean size
+    of `feature` (N, P, D), modulo 1: another shift for each image, and at each step, since the features change.
     """
     on_jax = keras.backend.backend() == "jax"
-    uniform = keras.random.uniform(ops.shape(like), dtype=like.dtype, seed=0 if on_jax else None)
+    uniform = keras.random.uniform(ops.shape(like), dtype=like.dtype, seed=0 if on_jax else None)  # (N, P)
     if on_jax:
-        uniform = ops.mod(uniform + 997 * ops.mean(like, -1, keepdims=True), 1)
-    uniform = ops.clip(uniform, 1e-7, 1 - 1e-7)
-    return -ops.log(-ops.log(uniform))
+        size = ops.mean(ops.abs(ops.cast(feature, "float32")), (1, 2))[:, None]  # (N, 1)
+        uniform = ops.mod(uniform + ops.cast(ops.mod(1009 * size, 1), like.dtype), 1)
+    return -ops.log(-ops.log(ops.clip(uniform, 1e-7, 1 - 1e-7)))
 
 
 def mean_of_counted(values, top_k: float = 1.0):

@@ -41,7 +41,7 @@ def test_tiles_that_begin_where_the_networks_grid_does_not_are_caught():
 
 
 def knowing(truth: Segmentation, turn: bool = True, scale: bool = True):
-    """A network that finds in a picture of coordinates where it tta, from which side and how large, and says the truth of it.
+    """Return a network that reads from a picture of coordinates the place, the side and the scale of its view, and answers with the truth.
 
     `turn` and `scale` False plant an error each: offsets that stay as they are in the mirror, or at another size.
     """
