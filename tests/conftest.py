@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 from pathlib import Path
 
@@ -32,6 +33,15 @@ def pytest_configure(config):
         config.pluginmanager.register(RequestedTests(*map(int, pipes.split())))
     else:
         config.pluginmanager.register(backends.BackendTests())
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers():
+    """Seeds what has been imported, so that a test draws the same numbers whichever tests ran before it in its process."""
+    random.seed(0)
+    for module, seed in (("numpy", lambda numpy: numpy.random.seed(0)), ("torch", lambda torch: torch.manual_seed(0))):
+        if module in sys.modules:
+            seed(sys.modules[module])
 
 
 def pytest_generate_tests(metafunc):

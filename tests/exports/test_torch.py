@@ -129,8 +129,8 @@ def test_a_trace_without_that_step_would_be_silently_wrong(monkeypatch):
 
     monkeypatch.setattr(backbone, "check_image", lambda x, channels: x)
     model, x = build(get_entry("axial_resnet_cifar10_xs").spec).eval(), torch.randn(1, 3, 37, 43)
-    for tensor in model.state_dict().values():
-        tensor.copy_(torch.rand_like(tensor) + 0.1)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter.detach(), std=0.3)
     with torch.no_grad():
         traced = torch.jit.trace(model, torch.randn(1, 3, 32, 32), check_trace=False)
-        assert not torch.allclose(traced(x), model(x), rtol=1e-5)
+        assert (traced(x) - model(x)).abs().max() > 1e-3 * model(x).abs().max()
