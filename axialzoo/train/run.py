@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -20,9 +19,10 @@ from axialzoo.spec import Preprocessing, SpecError, adapt, get_entry, to_dict
 from axialzoo.tasks import Task, task_of
 from axialzoo.train.job import Job, changes_of
 from axialzoo.train.recipe import Recipe, check_renamed, load_recipe
+from axialzoo.train.state import read_history
 
 NOTE = "recipe.json"
-EXTENDS = ("epochs",)  # fields that a finished run may be resumed with other values of
+EXTENDS = ("epochs", "framework")  # fields that a finished run may be resumed with other values of
 
 
 def check_run(
@@ -154,7 +154,6 @@ def run(
         training = CachedSplit(training)
     spec = adapt(get_entry(settings.model).spec, num_classes=settings.logits or len(dataset.labels), attention=settings.attention or None)
     job = Job(settings, spec, task, training, held_out, dataset.labels, folder, resume, save_every, launched(), devices, device)
-    started = time.time()
     if framework == "torch":
         from axialzoo.torch.weights import save_model
         from axialzoo.train.torch_loop import train
@@ -167,7 +166,7 @@ def run(
     about: dict[str, Any] = {"recipe": plain, "data": dict(dataset.about), "training_images": len(training)}
     if isinstance(config := getattr(model, "config", None), Config):  # of the weights that it began from
         about |= config.based_on()
-    about |= {"processes": launched(), "seconds": round(time.time() - started)}
+    about |= {"processes": launched(), **read_history(folder)}
     save_model(model, folder / "model", labels=dataset.labels, preprocessing=settings.preprocessing, provenance=about, overwrite=True)
     return folder / "model"
 
