@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Mapping
@@ -30,7 +31,11 @@ class Log:
     def records(self) -> list[dict]:
         if not self.path.exists():
             return []
-        return [json.loads(line) for line in self.path.read_text().splitlines() if line.endswith("}")]
+        records = []
+        for line in self.path.read_text().splitlines():
+            with contextlib.suppress(ValueError):  # cut where a process was killed
+                records.append(json.loads(line))
+        return records
 
     def write(self, **record) -> None:
         """Append a record; numbers that are not finite become null, as JSON has none."""
