@@ -18,7 +18,7 @@ class ExactDecay:
         for variable in variables:
             if self.weight_decay is not None and self._use_weight_decay(variable):
                 rate = ops.cast(self._get_current_learning_rate(), variable.dtype)
-                self.assign(variable, variable.value * (1 - rate * self.weight_decay))
+                self.assign(variable, ops.convert_to_tensor(variable) * (1 - rate * self.weight_decay))
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
@@ -28,12 +28,12 @@ class SGD(ExactDecay, keras.optimizers.SGD):
     def update_step(self, gradient, variable, learning_rate):
         step = ops.cast(gradient, variable.dtype) * ops.cast(learning_rate, variable.dtype)
         if not self.momentum:
-            self.assign(variable, variable.value - step)
+            self.assign(variable, ops.convert_to_tensor(variable) - step)
             return
         slot = self.momentums[self._get_variable_index(variable)]
-        velocity = slot.value * self.momentum - step
+        velocity = ops.convert_to_tensor(slot) * self.momentum - step
         self.assign(slot, velocity)
-        self.assign(variable, variable.value + (velocity * self.momentum - step if self.nesterov else velocity))
+        self.assign(variable, ops.convert_to_tensor(variable) + (velocity * self.momentum - step if self.nesterov else velocity))
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
@@ -42,15 +42,16 @@ class AdamW(ExactDecay, keras.optimizers.AdamW):
 
     def update_step(self, gradient, variable, learning_rate):
         gradient, rate = ops.cast(gradient, variable.dtype), ops.cast(learning_rate, variable.dtype)
-        steps = ops.cast(self.iterations.value, variable.dtype) + 1
+        steps = ops.cast(self.iterations, variable.dtype) + 1
         index = self._get_variable_index(variable)
         first, second = self._momentums[index], self._velocities[index]
-        m = first.value + (gradient - first.value) * (1 - self.beta_1)
-        v = second.value + (gradient * gradient - second.value) * (1 - self.beta_2)
+        m, v = ops.convert_to_tensor(first), ops.convert_to_tensor(second)
+        m = m + (gradient - m) * (1 - self.beta_1)
+        v = v + (gradient * gradient - v) * (1 - self.beta_2)
         self.assign(first, m)
         self.assign(second, v)
         root = (v / (1 - self.beta_2**steps)) ** 0.5
-        self.assign(variable, variable.value - rate / (1 - self.beta_1**steps) * m / (root + self.epsilon))
+        self.assign(variable, ops.convert_to_tensor(variable) - rate / (1 - self.beta_1**steps) * m / (root + self.epsilon))
 
 
 def smaller(a, b):
