@@ -38,7 +38,7 @@ def deprecated(instead: str, removed_in: str) -> Callable[[Callable[P, R]], Call
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            warn_deprecated(f"{function.__qualname__}()", instead, removed_in)
+            warn_deprecated(f"{getattr(function, '__qualname__', function)}()", instead, removed_in)
             return function(*args, **kwargs)
 
         return call

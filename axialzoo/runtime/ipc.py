@@ -216,10 +216,9 @@ def _shape(dtype: object, shape: object) -> tuple[str, tuple[int, ...]]:
     """Return dtype and shape of an array of a message."""
     if not isinstance(dtype, str) or dtype not in DTYPES:
         raise ValueError(f"message: expected an array of {', '.join(DTYPES)}, found {dtype!r}")
-    sides = shape if isinstance(shape, list) else [None]
-    if not all(isinstance(side, int) and not isinstance(side, bool) and side >= 0 for side in sides) or math.prod(sides) > MOST_VALUES:
+    if not isinstance(shape, list) or not all(type(side) is int and side >= 0 for side in shape) or math.prod(shape) > MOST_VALUES:
         raise ValueError(f"message: expected a shape of at most {MOST_VALUES} values, found {str(shape)[:80]}")
-    return dtype, tuple(sides)
+    return dtype, tuple(shape)
 
 
 def _array(stream: BinaryIO, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
