@@ -1,7 +1,7 @@
 """Table and plot of docs/speed.md, from the measured files in docs/results; nothing is measured here.
 
-    python benchmarks/summary.py                                # prints the table
-    python benchmarks/summary.py --plot docs/pictures/speed.png # and draws it
+python benchmarks/summary.py                                # prints the table
+python benchmarks/summary.py --plot docs/pictures/speed.png # and draws it
 """
 
 from __future__ import annotations
