@@ -37,7 +37,7 @@ def test_the_table_has_no_other_model():
 
 def test_the_table_of_kinds_has_each_and_no_other():
     page = (ROOT / "docs" / "guide" / "attention.md").read_text()
-    rows = re.findall(r"^\| (`.*?) \|", page.partition("What the paper's Table 1")[0], re.MULTILINE)
+    rows = re.findall(r"^\| (`.*?) \|", page.partition("The paper's Table 1")[0], re.MULTILINE)
     assert sorted(re.findall(r"`([a-z_]+)`", " ".join(rows[1:]))) == sorted(KINDS)
 
 

@@ -125,7 +125,7 @@ def test_the_map_of_the_rooms_is_that_of_the_imports():
     assert len(graph) > 20 and all(rooms["block"](rooms["draw"](graph)) in page.read_text() for page in rooms["PAGES"])
     changed = {**graph, "keras": graph["keras"] | {"torch"}}
     assert rooms["draw"](changed) != rooms["draw"](graph)
-    with pytest.raises(ValueError, match="in a circle: .*spec"):
+    with pytest.raises(ValueError, match=r"in a circle: .*spec"):
         rooms["draw"]({**graph, "spec": {"torch"}})
 
 
