@@ -13,6 +13,7 @@ from axialzoo.image.draw import draw_prediction
 from axialzoo.spec import Head, Label, Model, label_name
 from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.tasks.classification.metrics import Accuracy
+from axialzoo.tasks.confusion import count_pairs
 from axialzoo.tasks.results import Classification, Result
 from axialzoo.tasks.task import Arrays, Task, decode_batch
 from axialzoo.tasks.tta import TTA, Compute
@@ -55,6 +56,9 @@ class ClassificationTask(Task):
 
     def primary_metric(self, spec: Model) -> str:
         return "top1"
+
+    def confusion(self, result: Classification, truth: int, classes: int) -> np.ndarray:
+        return count_pairs(np.array([truth]), result.probabilities.argmax()[None], classes)
 
     def draw(
         self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", model_view: Image.Image | None = None
