@@ -37,7 +37,7 @@ class Sampling:
 
 def explain(
     source: Source,
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     point: tuple[int, int],
     *,
     kinds: Sequence[str],

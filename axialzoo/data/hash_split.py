@@ -19,22 +19,27 @@ def sample_keys(split: Split) -> list[str]:
 
 
 def split_by_name(split: Split, share: float) -> tuple[Split, Split]:
-    """Return the split less about `share` of its samples, and those samples.
+    """Return the split less about `share` of its samples, and those samples: in each class those whose names have the smallest SHA-256.
 
-    A sample belongs to the second part where the SHA-256 of its group, or else of its name, is small. So the same picture is always in
-    the same part, however many others come or go. Where one part would be empty, the sample of the smallest hash is the second part.
+    It depends on the names alone, so that a later command finds the same samples. Groups stay whole where the data name them.
 
     Args:
         split: At least two samples.
         share: Share of the samples to hold out, above 0 and below 1.
     """
-    groups = list(getattr(split, "groups", ())) or sample_keys(split)
-    hashes = np.array([int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8], "big") for name in groups])
-    held_out = hashes < int(share * 2**64)
-    if held_out.all() or not held_out.any():
-        held_out = hashes == hashes.min()
-    if held_out.all():  # one group
-        held_out = np.arange(len(split)) >= round(len(split) * (1 - share))
+    groups = list(getattr(split, "groups", ()))
+    units = np.array(groups or sample_keys(split))
+    items = getattr(split, "items", ())
+    classes = [item[1] if isinstance(item, tuple) and len(item) > 1 and isinstance(item[1], int) and not groups else 0 for item in items]
+    strata = np.array(classes or [0] * len(split))
+    held_out = np.zeros(len(split), bool)
+    for stratum in np.unique(strata):
+        members = np.unique(units[strata == stratum])
+        order = sorted(members, key=lambda name: hashlib.sha256(str(name).encode("utf-8", "surrogateescape")).digest())
+        count = max(round(share * len(order)), 1) if len(order) > 1 else 0
+        held_out |= np.isin(units, order[:count]) & (strata == stratum)
+    if not held_out.any():  # a single sample of each class, or a single group
+        held_out = np.arange(len(split)) >= len(split) - max(round(share * len(split)), 1)
     return split.subset(np.flatnonzero(~held_out)), split.subset(np.flatnonzero(held_out))
 
 

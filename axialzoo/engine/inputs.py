@@ -47,7 +47,7 @@ class Chunk:
         return cls(**{**data, "paths": tuple(data["paths"])})
 
 
-def chunks_of(paths: Sequence[str | os.PathLike], size: int) -> list[Chunk]:
+def chunks_of(paths: Sequence[str | os.PathLike[str]], size: int) -> list[Chunk]:
     """Split the input into chunks of at most `size` pictures, in order.
 
     Args:

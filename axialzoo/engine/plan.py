@@ -78,7 +78,7 @@ def part_path(folder: Path, number: int) -> Path:
     return folder / f"part-{number:06}{folder.suffix}"
 
 
-def open_run(folder: Path, plan: Plan, inputs: Sequence[str | os.PathLike], *, resume: bool, overwrite: bool) -> None:
+def open_run(folder: Path, plan: Plan, inputs: Sequence[str | os.PathLike[str]], *, resume: bool, overwrite: bool) -> None:
     """Create the folder of a run, or check that the existing folder belongs to this run.
 
     Args:

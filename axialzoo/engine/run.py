@@ -28,9 +28,9 @@ CHUNK = 256  # pictures
 
 
 def predict_batch(
-    inputs: Sequence[str | os.PathLike],
-    model: str | os.PathLike,
-    out: str | os.PathLike,
+    inputs: Sequence[str | os.PathLike[str]],
+    model: str | os.PathLike[str],
+    out: str | os.PathLike[str],
     *,
     workers: int | None = None,
     threads: int = 1,

@@ -15,7 +15,7 @@ from axialzoo.spec import SpecError, did_you_mean, get_entry, list_models
 PACKAGE = "package:"
 
 
-def fetch_checkpoint(source: str | os.PathLike, *, verify: bool = True, beside: bool = False) -> Checkpoint:
+def fetch_checkpoint(source: str | os.PathLike[str], *, verify: bool = True, beside: bool = False) -> Checkpoint:
     """Load the checkpoint of `source`: see :func:`resolve` and :func:`axialzoo.checkpoint.load_checkpoint`.
 
     Args:

@@ -126,7 +126,7 @@ def _names(drawn: Image.Image, index: np.ndarray, info: list, things: np.ndarray
 
 
 def draw_segments(
-    picture: Image.Image, segments: Segmentation, path: str | os.PathLike | None = None, *, model: str = "", scores: bool = True
+    picture: Image.Image, segments: Segmentation, path: str | os.PathLike[str] | None = None, *, model: str = "", scores: bool = True
 ) -> Image.Image:
     """Draw what a model says of a picture: the overlay, and a legend of the classes with how many objects or how much area they have.
 
@@ -150,7 +150,7 @@ def draw_segments(
 
 
 def draw_views(
-    picture: Image.Image, views: Mapping[str, Segmentation], path: str | os.PathLike | None = None, *, model: str = ""
+    picture: Image.Image, views: Mapping[str, Segmentation], path: str | os.PathLike[str] | None = None, *, model: str = ""
 ) -> Image.Image:
     """Draw what is said of a picture under several headings (frameworks, say) side by side; arguments as of `draw_segments`."""
     named = {f"{model} {heading}".strip() if len(views) > 1 else model or heading: segmentation for heading, segmentation in views.items()}
@@ -158,7 +158,12 @@ def draw_views(
 
 
 def draw_comparison(
-    picture: Image.Image, truth: Segmentation, prediction: Segmentation, path: str | os.PathLike | None = None, *, model: str = "prediction"
+    picture: Image.Image,
+    truth: Segmentation,
+    prediction: Segmentation,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    model: str = "prediction",
 ) -> Image.Image:
     """Draw the picture, the truth and what a model says side by side; arguments as of `draw_segments`.
 

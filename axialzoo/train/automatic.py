@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
 from dataclasses import dataclass, fields
@@ -57,10 +58,11 @@ def summarize(dataset: Dataset, model: str, init_from: str, holdout_share: float
     """Return the facts about a data set and a model."""
     training = dataset.split("train")
     indices = np.unique(np.linspace(0, len(training) - 1, min(PROBES, len(training))).astype(int)) if len(training) else []
-    pictures = [training[int(index)].picture for index in indices]
-    if not pictures:
-        raise DataError("data: no samples to train on")
-    sizes = np.median([[picture.height, picture.width] for picture in pictures], axis=0)
+    pictures = []
+    for index in indices:
+        with contextlib.suppress(DataError):  # the check of all samples lists what is wrong
+            pictures.append(training[int(index)].picture)
+    sizes = np.median([[picture.height, picture.width] for picture in pictures] or [get_entry(model).spec.input_size], axis=0)
     entry = get_entry(model)
     preprocessing = fetch_checkpoint(init_from).config.preprocessing if init_from else entry.preprocessing
     count = len(training) - round(holdout_share * len(training))

@@ -112,9 +112,9 @@ class TrainLoop:
                 self.log.draw()
             self._report_epoch(scores)
             self.save_state()
-            if last:
-                written = confusion.write(self.job.folder)
-                self._report(f"written: {', '.join(map(str, [self.log.path, *written]))}")
+            if last and len(self.job.held_out):
+                written = [self.log.path.with_name("learning_curve.png"), *confusion.write(self.job.folder)]
+                self._report(f"written: {', '.join(map(str, written))}")
         elif self.step % self.batches.per_epoch == 0:
             self._report_epoch({})
         if self.log and self._is_score_due() and self.step < self.batches.steps:
