@@ -70,11 +70,9 @@ class ExportedObjects:
                 target = self.crops / (re.sub(r"[^\w.\- ]", "_", name).strip(".") or "_") / f"{self.stems[index]}_{number}.png"
                 with atomic_write(target) as beside:
                     crop.save(beside, "PNG")
-                self.written.append(str(target))
         if self.yolo is not None:
             target = self.yolo / f"{self.stems[index]}.txt"
             write_text(target, "".join(f"{line}\n" for line in yolo_lines(result, picture.size)))
-            self.written.append(str(target))
         if self.coco is not None:
             self.images.append((path.name, picture.size))
             self.annotations += coco_objects(result, len(self.images), len(self.annotations) + 1)
@@ -84,10 +82,11 @@ class ExportedObjects:
         from axialzoo.files import write_text
         from axialzoo.tasks.object_files import coco_file
 
+        self.written += [] if self.crops is None else [str(self.crops)]
         if self.yolo is not None:
             names = self.yolo / "classes.txt"
             write_text(names, "".join(f"{label.name}\n" for label in self.labels))
-            self.written.append(str(names))
+            self.written.append(str(self.yolo))
         if self.coco is not None:
             write_text(self.coco, json.dumps(coco_file(self.images, self.annotations, self.labels), allow_nan=False) + "\n")
             self.written.append(str(self.coco))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -122,6 +123,7 @@ def run(
     from axialzoo.runtime.predict import pictures_in, predict_files, prediction_json
     from axialzoo.tasks import tta_from_options
     from axialzoo.tasks.object_files import keep_scores
+    from axialzoo.tasks.tta import tile_progress
 
     tta = tta_from_options(**tta_options(tile, overlap, hflip, scales))
     with stdout_kept_clean():
@@ -139,6 +141,7 @@ def run(
             say_if_compiling(quiet)
         runners = [Runner(checkpoint, name, optimize=not no_fused, device=device) for name in names]
     config, predictions, drawn, skipped = checkpoint.config, [], [], []
+    tile_progress.set(None if quiet or tile is None else _tile_lines())
     for index, prediction in enumerate(predict_files(runners, paths, tta=tta, page=page, channel=channel)):
         if prediction.picture is None:
             skipped.append({"image": str(prediction.path), "error": prediction.error})
@@ -204,6 +207,19 @@ def output_paths(out: Path, paths: Sequence[Path], several: bool, force: bool) -
     for target in targets:
         check_output(target, inputs=paths, overwrite=force)
     return targets
+
+
+def _tile_lines(seconds: float = 5.0) -> Callable[[int, int], None]:
+    """Return a function that says how many tiles of a picture are done, every so many seconds."""
+    last = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            say(f"{done:,} of {total:,} tiles")
+
+    return report
 
 
 def _draw(picture: Any, results: dict[str, Any], target: Path, config: Any) -> None:

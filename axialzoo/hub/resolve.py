@@ -68,6 +68,12 @@ def locate(source) -> Path | Address:
         return Path(source).expanduser()
     address = Address.parsed(source)
     if address is not None:
+        organisation = source.partition("/")[0]
+        if "@" not in source and os.path.isdir(organisation):
+            raise CheckpointError(
+                f"{source}: expected a folder, found {organisation!r} without it; for a repository on the Hub of that name write "
+                f"'{source}@main'"
+            )
         return address
     if os.sep in source:
         return Path(source)

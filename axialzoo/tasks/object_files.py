@@ -31,13 +31,16 @@ def keep_scores(result: Result, min_score: float) -> Result:
     if isinstance(result, Detections):
         keep = result.scores >= min_score
         crowd = None if result.crowd is None else result.crowd[keep]
-        return replace(result, boxes=result.boxes[keep], scores=result.scores[keep], labels=result.labels[keep], crowd=crowd)
+        warnings = result.warnings if keep.all() else ()  # objects that a limit left out have lower scores than those left out here
+        kept = {"boxes": result.boxes[keep], "scores": result.scores[keep], "labels": result.labels[keep]}
+        return replace(result, **kept, crowd=crowd, warnings=warnings)
     if isinstance(result, Classification):
         return result
     objects = {segment["id"] for segment in object_info(result)}
     left = [segment for segment in result.segments_info if segment["id"] not in objects or segment.get("score", 1.0) >= min_score]
     ids = np.where(np.isin(result.segmentation, [segment["id"] for segment in left]), result.segmentation, 0)
-    return replace(result, segmentation=ids, segments_info=left)
+    warnings = result.warnings if len(left) == len(result.segments_info) else ()
+    return replace(result, segmentation=ids, segments_info=left, warnings=warnings)
 
 
 def boxes_of(result: Result) -> Detections:

@@ -64,11 +64,12 @@ class ClassificationTask(Task):
         self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", model_view: Image.Image | None = None
     ) -> Image.Image:
         """Draw a bar for each of the five likeliest classes, in a column for each heading; a truth is one full bar."""
-        columns = {heading: _bars(result, next(iter(results.values()))) for heading, result in results.items()}
+        categories = next((result.categories for result in results.values() if isinstance(result, Classification)), ())
+        columns = {heading: _bars(result, categories) for heading, result in results.items()}
         return draw_prediction(picture, columns, model=model, model_view=model_view)
 
 
-def _bars(result: Classification | int, other: Any) -> list[tuple[str, float]]:
+def _bars(result: Classification | int, categories: tuple[Label, ...]) -> list[tuple[str, float]]:
     if isinstance(result, Classification):
         return [(row["label"], row["probability"]) for row in result.ranked[:5]]
-    return [(label_name(other.categories if isinstance(other, Classification) else (), result), 1.0)]
+    return [(label_name(categories, result), 1.0)]
