@@ -12,6 +12,7 @@ from axialzoo.ops.folding import FoldedAttention, fold_attention, head_fastest, 
 from axialzoo.spec import Attention
 
 T = TypeVar("T")
+Tensors = Mapping[str, np.ndarray]
 
 
 class Weights:
@@ -22,7 +23,7 @@ class Weights:
         epsilon: Of every norm.
     """
 
-    def __init__(self, tensors: Mapping[str, np.ndarray], epsilon: float):
+    def __init__(self, tensors: Tensors, epsilon: float):
         self.tensors, self.epsilon = tensors, epsilon
         self._folded: dict[str, object] = {}
 
