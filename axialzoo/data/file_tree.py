@@ -87,7 +87,7 @@ def _leads_back(entry: os.DirEntry[str]) -> bool:
 class Folder:
     """A folder on disk."""
 
-    def __init__(self, root: str | os.PathLike):
+    def __init__(self, root: str | os.PathLike[str]):
         self.root = Path(root)
         self.where = str(root)
         self._read: dict[str, tuple[list[str], list[str]]] = {}

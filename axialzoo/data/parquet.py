@@ -30,7 +30,7 @@ class Table:
         ModuleNotFoundError: where pyarrow is not installed.
     """
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike[str]):
         self.path, self._arrow = str(path), arrow()
         with self._errors(), self._open() as file:
             schema, self.rows = file.schema_arrow, file.metadata.num_rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
 # (Keras declares few types, and what is inferred of its defaults is too narrow.)
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,8 @@ class KerasLoop(TrainLoop, keras.callbacks.Callback):
         model = create_model(recipe.model, recipe.init_from or False, features_only=False, dtype=dtype, **job.changes)
         keras.callbacks.Callback.__init__(self)
         super().__init__(job)
+        if recipe.freeze:
+            freeze_backbone(model)
         self.optimizer = make_optimizer(recipe, self.batches.steps, model)
         model.compile(optimizer=self.optimizer, loss_options=dict(recipe.loss), jit_compile=jit)
         self.optimizer.build(model.trainable_variables)
@@ -103,6 +106,16 @@ class KerasLoop(TrainLoop, keras.callbacks.Callback):
         model = self.finished()
         precision = "float64" if self.recipe.precision == "float64" else "float32"
         return PaddedRunner(model, describe(model, self.job.labels, self.recipe.preprocessing), self.job.devices, precision)
+
+    def step_seconds(self) -> float:
+        x, runner = self.batch(self.step)[0][:8], self.runner()
+        for _ in range(2):  # the second one is compiled
+            started = time.perf_counter()
+            runner.outputs(x)
+        return 3 * (time.perf_counter() - started) * max(self.recipe.batch_size / 8, 1.0)  # a backward pass takes twice a forward pass
+
+    def epoch_loss(self) -> float:
+        return float(self.losses[-1])  # `fit` gives the mean of the epoch
 
     def on_train_batch_end(self, batch, logs=None):
         loss = (logs or {})["loss"]  # the mean since the epoch began
@@ -151,6 +164,13 @@ class WarmupLinearSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self):
         return {"peak": self.peak, "warm": self.warm, "steps": self.steps, "dtype": self.dtype}
+
+
+def freeze_backbone(model: keras.Model) -> None:
+    """Keep the weights and the moving statistics of all but the head."""
+    for layer in model.layers:
+        if layer.variables and not any(variable.path.startswith("head/") for variable in layer.variables):
+            layer.trainable = False
 
 
 def set_train_gates(model: keras.Model, train_gates: bool) -> None:
