@@ -79,7 +79,8 @@ class AxialAttention(PositionAttention):
         q, k, v = x.split((spec.key_channels, spec.key_channels, spec.value_channels), dim=1)
         q, k, v = (self.split_heads(part.unflatten(0, (-1, h, w))) for part in (q, k, self.apply_gate("value", v)))  # (B, G, L, D)
         window = window_of((h, w)[self.axis], spec)
-        return AttentionInputs(q, k, v, *(self.tables_of(name, window) for name in POSITION_TABLES), spec, window)
+        rq, rk, rv = (self.tables_of(name, window) for name in POSITION_TABLES)
+        return AttentionInputs(q, k, v, rq, rk, rv, spec, window)
 
     def add_position_encoding(self, x: Tensor) -> Tensor:
         """Add absolute positions or sines where the spec has them: (N, C, H, W) to the same."""
