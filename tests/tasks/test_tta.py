@@ -14,10 +14,10 @@ WHOLE = ResizeTransform((8, 8), (8, 8), 0, 0, (8, 8))
 
 
 def test_what_a_user_says_is_told_back_as_json():
-    assert tta_from_options() == TTA() and tta_from_options().asked == {}
-    assert tta_from_options(tile=512).asked == {"tile": "512x512", "overlap": "128x128"}
+    assert tta_from_options() == TTA() and tta_from_options().options == {}
+    assert tta_from_options(tile=512).options == {"tile": "512x512", "overlap": "128x128"}
     assert tta_from_options(tile="96x160", overlap=0, hflip=True).options == {"tile": "96x160", "overlap": "0x0", "hflip": True}
-    assert tta_from_options(tile=(96, 160), overlap=(8, 16), scales=[0.5, 1]).asked == {
+    assert tta_from_options(tile=(96, 160), overlap=(8, 16), scales=[0.5, 1]).options == {
         "tile": "96x160",
         "overlap": "8x16",
         "scales": [0.5, 1.0],
