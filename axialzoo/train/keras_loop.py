@@ -77,7 +77,7 @@ class KerasLoop(TrainLoop, keras.callbacks.Callback):
         self.set_model(model)
 
     def load_state(self) -> int:
-        """Take over what was saved, if anything; returns the number of steps that are done."""
+        """Load the last save, if there is one, and return the number of finished steps."""
         if self.state_file.exists():
             self.model.load_weights(self.state_file)
             if self.ema is not None:
@@ -159,7 +159,7 @@ def set_train_gates(model: keras.Model, train_gates: bool) -> None:
 
 
 def decay_by_role(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> None:
-    """Keeps weight decay from what does not decay, as :attr:`axialzoo.spec.Parameter.decays` says; before the optimizer is built."""
+    """Exclude variables from weight decay as :attr:`axialzoo.spec.Parameter.decays` says; call it before the optimizer is built."""
     optimizer.exclude_from_weight_decay(var_list=[variable for parameter, variable in variables(model) if not parameter.decays])
 
 

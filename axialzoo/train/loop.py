@@ -43,7 +43,7 @@ class TrainLoop:
         self.stop, self.listens = StopRequest(), processes == 1  # several processes would stop at different steps
 
     def save_state(self) -> None:
-        """Write what a run is resumed from."""
+        """Write the state from which a run resumes."""
         raise NotImplementedError
 
     def is_finite(self) -> bool:
@@ -55,7 +55,7 @@ class TrainLoop:
         raise NotImplementedError
 
     def finished(self) -> Any:
-        """Return the model, or its running average where the recipe has one."""
+        """Return the trained model, or its running average if the recipe has one."""
         return self.model if self.ema is None else self.ema.model(self.model)
 
     @contextmanager

@@ -65,7 +65,7 @@ class TorchLoop(TrainLoop):
         super().__init__(job, accelerator.process_index, processes)
 
     def load_state(self) -> int:
-        """Take over what was saved, if anything; returns the number of steps that are done."""
+        """Load the last save, if there is one, and return the number of finished steps."""
         if not self.state_file.exists():
             return 0
         state = torch.load(self.state_file, weights_only=True, map_location="cpu")
