@@ -41,7 +41,7 @@ class _Counts:
 
 
 def inspect_data(
-    folder: str | os.PathLike,
+    folder: str | os.PathLike[str],
     kind: str | None = None,
     on_bad_label: str = "error",
     progress: Callable[[int, int], None] | None = None,

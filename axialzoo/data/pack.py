@@ -24,7 +24,7 @@ PER_SHARD = 1000  # samples
 
 def write_shards(
     data: Dataset,
-    folder: str | os.PathLike,
+    folder: str | os.PathLike[str],
     per_shard: int = PER_SHARD,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:

@@ -194,3 +194,5 @@ def _warnings_json(warnings: Sequence[str]) -> dict[str, list[str]]:
 
 
 Result = Classification | Detections | Segmentation
+RESULTS: dict[str, type[Result]] = {"classes": Classification, "boxes": Detections, "segments": Segmentation}
+"""Type of the results of a task, by the kind of annotation that it needs."""

@@ -99,6 +99,18 @@ class Task(Protocol):
         """Return the name of the primary metric: learning curves show it, and pictures are ordered by it."""
         ...
 
+    def confusion(self, result: Any, truth: Any, classes: int) -> np.ndarray | None:
+        """Return how often each true class (row) was predicted as each class (column) in one picture, (n, n) int64.
+
+        Args:
+            result, truth: Of the picture.
+            classes: Number of classes; a matrix of one more row and column counts what has no partner as its last class.
+
+        Returns:
+            None for a task that has no such matrix.
+        """
+        return None
+
     def draw(
         self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", model_view: Image.Image | None = None
     ) -> Image.Image:

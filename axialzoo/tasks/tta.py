@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
 
@@ -12,6 +13,9 @@ import numpy as np
 from axialzoo.spec import SpecError
 from axialzoo.spec.model import size_pair
 from axialzoo.spec.renamed import renamed_hint
+
+tile_progress: ContextVar[Callable[[int, int], None] | None] = ContextVar("tile_progress", default=None)
+"""Gets the number of finished tiles of a picture and of all its tiles, where it is set."""
 
 Compute = Callable[[np.ndarray], Mapping[str, Any]]
 """From model inputs (N, H, W, C) to outputs by name, the batch first."""

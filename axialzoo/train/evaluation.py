@@ -24,6 +24,7 @@ from axialzoo.spec import Label
 from axialzoo.tasks import Result, check_tta, task_of, tta_from_options
 from axialzoo.tasks.tta import TTA, TTAOptions
 from axialzoo.train.examples import put_examples
+from axialzoo.train.held_out import held_out_of
 from axialzoo.train.pictures import write_pictures
 from axialzoo.train.progress import progress
 
@@ -62,7 +63,8 @@ def evaluate(
         framework, backend, optimize, device: As of :class:`axialzoo.runtime.Runner`.
         batch_size: Images at once.
         limit: Only the first so many images.
-        split: Which images: ``"train"``, ``"val"`` or ``"test"``.
+        split: Which images: ``"train"``, ``"val"`` or ``"test"``. By default the test images or, without, the validation images; of data
+            without splits, which the model was trained on, the images that training kept apart.
         save_vis: Folder for pictures of results beside the truth, worst first.
         card_examples: So many pictures, from the worst to the best, go into the card of the folder `source`; of each kind, where the data
             name kinds: see :func:`axialzoo.train.examples.put_examples`.
@@ -88,6 +90,8 @@ def evaluate(
     dataset = open_data(data, task.annotation_type, on_bad_label)
     names = (split,) if split else ("test", "val")
     samples, name = dataset.split(*names), next(candidate for candidate in names if candidate in dataset.splits)
+    if split is None and (apart := held_out_of(dataset, config)) is not None:
+        samples, name = apart, "val"
     check_classes(config, dataset)
     total = len(samples) if limit is None else min(limit, len(samples))
     labels = config.labels or dataset.labels
@@ -190,13 +194,21 @@ class TimedRunner:
         return outputs
 
 
-def score(runner: SupportsOutputs, split: Split, batch_size: int = 50) -> dict[str, Any]:
-    """Return the metrics of `runner`'s task on `split`, numbers alone; ``per_kind`` too where the data name kinds."""
+def score(
+    runner: SupportsOutputs, split: Split, batch_size: int = 50, on_result: Callable[[Prediction], None] | None = None
+) -> dict[str, Any]:
+    """Return the metrics of `runner`'s task on `split`, numbers alone; ``per_kind`` too where the data name kinds.
+
+    Args:
+        on_result: Called with every sample and its result.
+    """
     config = runner.config
     task = task_of(config.spec.head)
     metric = KindMetrics(lambda: task.metric(config.spec, config.labels), kinds_of(split))
     for scored in predict_samples(runner, split, batch_size):
         metric.update(scored.result, scored.sample.annotation)
+        if on_result is not None:
+            on_result(scored)
     figures = metric.compute()
     return {name: value for name, value in figures.items() if isinstance(value, float) or name == "per_kind"}
 
