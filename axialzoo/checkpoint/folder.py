@@ -120,7 +120,10 @@ def save_checkpoint(folder: str | os.PathLike[str], config: Config, tensors: Ten
     except BaseException:
         (folder / NEXT).unlink(missing_ok=True)
         raise
-    os.replace(folder / NEXT, folder / CONFIG)  # a process that is killed before this leaves NEXT, which load_checkpoint reads
+    try:
+        os.replace(folder / NEXT, folder / CONFIG)  # a process that is killed before this leaves NEXT, which load_checkpoint reads
+    except FileNotFoundError:  # another process that writes to this folder has renamed it
+        write_text(folder / CONFIG, config.to_json())
     return config
 
 
