@@ -1,4 +1,4 @@
-"""What a release needs: ``python tools/release.py version TAG | sbom [OUT] | check [--offline]``.
+"""Versions, the bill of materials and the check of a release: ``python tools/release.py version TAG | sbom [OUT] | check [--offline]``.
 
 ``version`` writes the version of a tag (``v1.2.3``) into the three files that hold it; with ``--check`` it compares alone. ``sbom`` writes
 the packages that the tests run with as a bill of materials (CycloneDX 1.6). ``check`` builds the wheel from a clean checkout of HEAD,

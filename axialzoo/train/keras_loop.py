@@ -38,7 +38,7 @@ def train(job: Job) -> keras.Model:
         The model, or its running average where the recipe has one.
     """
     recipe = job.recipe
-    if recipe.precision == "float64" and "64" not in str(ops.convert_to_tensor(np.zeros(1), "float64").dtype):
+    if recipe.precision == "float64" and "64" not in str(getattr(ops.convert_to_tensor(np.zeros(1), "float64"), "dtype", "")):
         raise SpecError("precision: expected JAX_ENABLE_X64=1 in the environment for float64 on JAX, found it off")
     if recipe.batch_size % job.devices:
         raise SpecError(f"batch_size: expected a multiple of the {job.devices} devices, found {recipe.batch_size}")

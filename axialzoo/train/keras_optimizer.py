@@ -6,7 +6,7 @@ its epsilon to ``sqrt(v)`` ("epsilon hat" in arXiv:1412.6980, section 2), which 
 
 from __future__ import annotations
 
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false, reportIndexIssue=false
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false, reportOptionalOperand=false
 import keras
 from keras import ops
 
