@@ -18,7 +18,7 @@ from axialzoo.checkpoint import load_checkpoint, save_checkpoint
 from axialzoo.data import open_data, write_shards
 from axialzoo.files import atomic_write_folder, write_text
 from axialzoo.hub.card import write_card
-from axialzoo.runtime.convert import convert
+from axialzoo.runtime.convert import convert, read_any
 from tests.conversion import small
 
 View = dict[str, object]
@@ -36,6 +36,8 @@ def view(folder: Path) -> View:
         if path.name in NAMES:
             checkpoint = load_checkpoint(path.parent)  # which reads every value
             files[name.rpartition("/")[0] + "/checkpoint"] = (checkpoint.config.digest, str(checkpoint.config.provenance.get("source")))
+        elif path.suffix == ".pth":  # whose bytes name the temporary file
+            files[name] = str(read_any(path)[0].digest) if path.name != "foreign.pth" else ""
         else:
             files[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     return files
