@@ -7,7 +7,7 @@ from axialzoo.spec.labels import Label
 from axialzoo.spec.model import Model
 from axialzoo.spec.zoo.panoptic_deeplab import CITYSCAPES
 
-# Categories of COCO's panoptic annotations (arXiv:1801.00868, cocodataset.org, CC BY 4.0) in the order of their ids: 80 things, 53 of stuff.
+# Categories of COCO's panoptic annotations (arXiv:1801.00868, cocodataset.org, CC BY 4.0) by id: 80 things, 53 of stuff.
 _COCO = """
 person; bicycle; car; motorcycle; airplane; bus; train; truck; boat; traffic light; fire hydrant; stop sign; parking meter; bench;
 bird; cat; dog; horse; sheep; cow; elephant; bear; zebra; giraffe; backpack; umbrella; handbag; tie; suitcase; frisbee; skis;
