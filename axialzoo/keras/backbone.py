@@ -209,6 +209,9 @@ class AxialBackbone(Extractor):
         return {**super().get_config(), "out_indices": list(self.out_indices)}
 
 
+keras.saving.get_custom_objects()[AxialBackbone.__name__] = AxialBackbone  # .h5 files hold names of classes without their package
+
+
 def check_image(x: Any) -> None:
     """Refuse pictures in place of the model's input.
 
