@@ -44,7 +44,7 @@ def to_model_input(sample: Sample, preprocessing: Preprocessing) -> tuple[np.nda
     Raises:
         DataError: for a picture that does not fit the model; the message names the sample.
     """
-    name, picture, annotation = sample.name, sample.picture, sample.truth
+    name, picture, annotation = sample.name, sample.picture, sample.annotation
     try:
         pixels = preprocess(picture, preprocessing).transpose(1, 2, 0)
     except ImageError as error:
@@ -151,4 +151,4 @@ class Batches:
         rng = np.random.default_rng((self.seed, self.epoch, number))
         sample = self.augment(sample, self.preprocessing.size, fill * 3 if len(fill) == 1 else fill, rng)
         pixels = as_channels(np.asarray(sample.picture)[None], self.preprocessing)
-        return normalise(pixels, self.preprocessing)[0], sample.truth
+        return normalise(pixels, self.preprocessing)[0], sample.annotation

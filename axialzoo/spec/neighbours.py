@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from axialzoo.spec.check import SpecError, did_you_mean
+from axialzoo.spec.renamed import renamed_hint
 
 ARGUMENTS: dict[str, dict[str, str]] = {  # library, in the genitive -> its name -> ours
     "timm's": {
@@ -90,7 +91,7 @@ def hint(name: str, known: Collection[str]) -> str:
             return f"; {library}{' ' if library else ''}{name} is {names[name]} here"
     if name in ABSENT:
         return f"; leave it out: {ABSENT[name]}"
-    return did_you_mean(name, known)
+    return renamed_hint(name, known) or did_you_mean(name, known)
 
 
 def check_arguments(names: Iterable[str], known: Collection[str], where: str = "model") -> None:
