@@ -32,7 +32,7 @@ def in_memory(training: Split, recipe: Recipe) -> Split:
         return CachedSplit(training)
     samples = [training[index] for index in range(len(training))]
     pixels = np.stack([np.asarray(model_view(sample.picture, recipe.preprocessing)) for sample in samples])
-    return ArraySplit(pixels, np.array([sample.truth for sample in samples], np.int64))
+    return ArraySplit(pixels, np.array([sample.annotation for sample in samples], np.int64))
 
 
 def provenance_of(held_out: Split, recipe: Recipe) -> dict[str, Any]:
