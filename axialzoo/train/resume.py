@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from axialzoo.spec import Preprocessing, SpecError, from_dict, to_dict
 from axialzoo.train.recipe import Recipe, check_renamed, load_recipe, merged
@@ -28,8 +28,8 @@ def remembered(folder: Path, recipe: str | None, overrides: Mapping[str, Any]) -
     """
     note = _read_note(folder)
     name = recipe or note["recipe"]
-    known = {field.name for field in fields(Recipe)}
-    settings = from_dict(Recipe, {key: value for key, value in note.items() if key in known}, str(folder / NOTE))
+    plain, known = Recipe(model="", preprocessing=Preprocessing()), {field.name for field in fields(Recipe)}
+    settings = Recipe(**{key: _decoded(getattr(plain, key), value, key) for key, value in note.items() if key in known})
     load_recipe(name, **{"model": settings.model, **overrides})  # checks names
     changes = {key: merged(key, getattr(settings, key), value) for key, value in overrides.items() if value is not None}
     return name, replace(settings, **changes)
@@ -44,6 +44,15 @@ def name_changes(folder: Path, data: str | Path, framework: str) -> str:
     if begun.get("framework", framework) != framework:
         changes.append(f"framework: from {begun['framework']} to {framework}")
     return f"{folder}: the run goes on with {'; '.join(changes)}" if changes else ""
+
+
+def _decoded(like: Any, value: Any, name: str) -> Any:
+    """Return a field of a recipe from its JSON: of the type of `like` where that is a dataclass, with tuples in the place of lists."""
+    if is_dataclass(like):
+        return from_dict(cast(Any, type(like)), value, name)
+    if isinstance(value, Mapping):
+        return {key: _decoded(None, item, key) for key, item in value.items()}
+    return tuple(_decoded(None, item, name) for item in value) if isinstance(value, list) else value
 
 
 def _read_note(folder: Path) -> dict[str, Any]:

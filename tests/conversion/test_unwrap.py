@@ -81,7 +81,7 @@ def test_weights_that_are_none_of_the_model_are_refused(model, tmp_path):
     both = prefixed("student.", state) | prefixed("teacher.", state)
     with pytest.raises(CheckpointError, match=r"several models, under 'student.' and 'teacher.'; keep one .*removeprefix\('student.'\)"):
         model.load_state_dict(both)
-    with pytest.raises(CheckpointError, match="none of the 1 names is this model's, such as a.b"):
+    with pytest.raises(CheckpointError, match=r"none of the 1 names is this model's, such as a\.b"):
         model.load_state_dict({"a.b": torch.ones(1)}, strict=False)
     with pytest.raises(RuntimeError, match="Missing key"):
         model.load_state_dict({name: tensor for name, tensor in prefixed("module.", state).items() if "fc.bias" not in name})
