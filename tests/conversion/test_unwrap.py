@@ -72,6 +72,15 @@ def test_weights_in_wrappers_load(kind, model, tmp_path):
     assert equal(load_model(tmp_path / "folder").state_dict(), model.state_dict())
 
 
+@pytest.mark.parametrize("wrap", [torch.nn.DataParallel, AveragedModel, torch.compile, lambda net: AveragedModel(torch.compile(net))])
+def test_models_in_wrappers_are_saved_without_them(wrap, model, tmp_path):
+    save_model(wrap(model), tmp_path / "folder", labels=("a", "b", "c"))
+    other = load_model(tmp_path / "folder")
+    assert equal(other.state_dict(), model.state_dict()) and len(other.labels) == 3
+    with pytest.raises(CheckpointError, match=r"save_model\(module.model, folder\)"):
+        save_model(torch.nn.Sequential(model), tmp_path / "other")
+
+
 def test_averages_of_pytorch_are_what_is_taken_for_them(model):
     assert set(AveragedModel(model).state_dict()) == set(KINDS["AveragedModel"][0](model.state_dict()))
 
