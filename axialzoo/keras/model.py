@@ -11,7 +11,7 @@ from axialzoo.keras.backbone import Extractor
 from axialzoo.keras.functional import outputs_to_data_format
 from axialzoo.keras.heads import HeadModule, make_head
 from axialzoo.keras.hub_mixin import HubMixin
-from axialzoo.keras.losses import defaults_of, loss_of, refuse_probabilities
+from axialzoo.keras.losses import defaults_of, loss_of, refuse_one_hot, refuse_probabilities
 from axialzoo.keras.preprocessing import Preprocess
 from axialzoo.keras.weights import load_tensors, to_tensors
 from axialzoo.spec import Model, SpecError, adapt
@@ -150,6 +150,7 @@ class AxialModel(Extractor, HubMixin):
             self.optimizer.build(self.trainable_variables)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        refuse_one_hot(self.loss, y, y_pred)
         if not self.own_loss:
             return super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
         if sample_weight is not None:

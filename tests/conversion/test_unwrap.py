@@ -72,6 +72,7 @@ def test_weights_in_wrappers_load(kind, model, tmp_path):
     assert equal(load_model(tmp_path / "folder").state_dict(), model.state_dict())
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # of torch.compile itself
 @pytest.mark.parametrize("wrap", [torch.nn.DataParallel, AveragedModel, torch.compile, lambda net: AveragedModel(torch.compile(net))])
 def test_models_in_wrappers_are_saved_without_them(wrap, model, tmp_path):
     save_model(wrap(model), tmp_path / "folder", labels=("a", "b", "c"))
