@@ -132,6 +132,9 @@ class AxialModel(Extractor, HubMixin):
             metrics = default_metrics if metrics is None else metrics
         self.own_loss, self.loss_options = loss is None, loss_options or {}
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
+        if self.restored:  # from a file, which fills the optimizer's variables; for .h5 Keras makes those of the outermost layer alone
+            self.restored = False
+            self.optimizer.build(self.trainable_variables)
 
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         if self.loss_options and str(filepath).endswith((".h5", ".hdf5")):
@@ -145,9 +148,8 @@ class AxialModel(Extractor, HubMixin):
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile the model by what :meth:`get_compile_config` returned, and make its optimizer's variables, which a file fills."""
+        self.restored = True
         self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.optimizer is not None:
-            self.optimizer.build(self.trainable_variables)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         refuse_one_hot(self.loss, y, y_pred)

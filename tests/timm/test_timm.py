@@ -22,7 +22,7 @@ with warnings.catch_warnings():
     import axialzoo.timm as adapter
 
 from axialzoo.spec import list_models
-from axialzoo.torch import axial_resnet_cifar10
+from axialzoo.torch import axial_resnet_cifar10, axial_resnet_cifar10_xs
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 NAME = "axial_resnet_cifar10_xs"
@@ -58,7 +58,11 @@ def test_the_configuration_is_that_of_the_weights(monkeypatch):
 
     monkeypatch.setattr(adapter, "plan_build", plan)
     said, other = (timm.create_model(NAME, pretrained=pretrained).pretrained_cfg for pretrained in (True, False))
-    assert (said["mean"], said["crop_pct"], said["input_size"]) == ((0.1, 0.2, 0.3), 0.9, (3, 32, 32)) and said["mean"] != other["mean"]
+    assert (said["mean"], said["crop_pct"], said["input_size"]) == (
+        (0.1, 0.2, 0.3),
+        0.9,
+        (3, *axial_resnet_cifar10_xs(pretrained=True).preprocessing.size),
+    ) and said["mean"] != other["mean"]
 
 
 def test_features_and_their_channels():
