@@ -202,7 +202,7 @@ def _entrypoint(name: str, known: str) -> Callable[..., Any]:
             return built[-1]
 
         model = build_model_with_cfg(build, known, False, feature_cfg=features, **options)
-        if built and (config := built[-1].config) is not None:  # the weights' own preprocessing, whatever the registry's is
+        if pretrained and built and (config := built[-1].config) is not None:  # the weights' own preprocessing, whatever the registry's is
             size = (model.pretrained_cfg["input_size"][0], *config.preprocessing.size)
             model.pretrained_cfg = model.default_cfg = {**model.pretrained_cfg, **data_cfg(config.preprocessing), "input_size": size}
         return model
