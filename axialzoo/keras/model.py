@@ -16,7 +16,7 @@ from axialzoo.keras.preprocessing import Preprocess
 from axialzoo.keras.weights import load_tensors, to_tensors
 from axialzoo.spec import Model, SpecError, adapt
 from axialzoo.spec.check import check_trainable
-from axialzoo.spec.neighbours import LAST_LAYERS, refuse_last_layer
+from axialzoo.spec.neighbours import is_last_layer, refuse_last_layer
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
@@ -52,7 +52,7 @@ class AxialModel(Extractor, HubMixin):
         self.own_loss, self.loss_options = False, {}
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in LAST_LAYERS and isinstance(value, keras.layers.Layer):
+        if is_last_layer(name) and isinstance(value, keras.layers.Layer):
             refuse_last_layer(name, self.num_classes)
         super().__setattr__(name, value)
 

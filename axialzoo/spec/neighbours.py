@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 
 from axialzoo.spec.check import SpecError, did_you_mean
@@ -81,7 +82,7 @@ ABSENT = {  # names of what these models do not have, and why
 }
 BUILDER = ("pretrained", "features_only", "out_indices")  # arguments of every builder beside its changes
 DEFAULTS = ("default", "imagenet", "imagenet1k_v1", "imagenet1k_v2", "imagenet21k", "coco", "true", "yes")  # others' names of weights
-LAST_LAYERS = ("fc", "classifier", "heads", "last_linear", "head", "top")
+LAST_LAYERS = re.compile("fc|classif.*|heads?|last_linear|top")
 
 
 def hint(name: str, known: Collection[str]) -> str:
@@ -108,6 +109,11 @@ def check_arguments(names: Iterable[str], known: Collection[str], where: str = "
     for name in names:
         if name not in known:
             raise SpecError(f"{where}: unknown argument {name!r}{hint(name, known)}; known: {', '.join(known)}")
+
+
+def is_last_layer(name: str) -> bool:
+    """Tell whether other libraries call the last layer of a model so."""
+    return LAST_LAYERS.fullmatch(name) is not None
 
 
 def refuse_last_layer(name: str, has: int) -> None:

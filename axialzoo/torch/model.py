@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from axialzoo.image import Picture
 from axialzoo.spec import Model, SpecError, adapt
 from axialzoo.spec.check import check_trainable
-from axialzoo.spec.neighbours import LAST_LAYERS, refuse_last_layer
+from axialzoo.spec.neighbours import is_last_layer, refuse_last_layer
 from axialzoo.torch.backbone import Extractor
 from axialzoo.torch.heads import HeadModule, make_head
 from axialzoo.torch.hub_mixin import HubMixin
@@ -53,7 +53,7 @@ class AxialModel(Extractor, HubMixin, Generic[Y]):
         self.head: HeadModule[Any] = make_head(spec.head, spec.backbone)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in LAST_LAYERS and isinstance(value, nn.Module) and (name != "head" or type(value) in PLAIN):
+        if is_last_layer(name) and isinstance(value, nn.Module) and (name != "head" or type(value) in PLAIN):
             refuse_last_layer(name, self.num_classes)
         super().__setattr__(name, value)
 

@@ -29,17 +29,7 @@ def to_tensors(model: nn.Module) -> dict[str, np.ndarray]:
     Raises:
         CheckpointError: for dtypes that numpy does not have.
     """
-    return {name: _to_numpy(name, tensor) for name, tensor in unwrapped(model).state_dict().items()}
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the model in wrappers of PyTorch: ``DataParallel``, ``DistributedDataParallel``, ``AveragedModel``, ``torch.compile``."""
-    while not isinstance(vars(model).get("spec"), Model):
-        inner = model._modules.get("_orig_mod", model._modules.get("module"))
-        if inner is None:
-            return model
-        model = inner
-    return model
+    return {name: _to_numpy(name, tensor) for name, tensor in _unwrapped(model).state_dict().items()}
 
 
 def load_tensors(model: nn.Module, tensors: Tensors, *, replace: Collection[str] = (), verified: bool = False) -> None:
@@ -54,7 +44,7 @@ def load_tensors(model: nn.Module, tensors: Tensors, *, replace: Collection[str]
     Raises:
         CheckpointError: with the list of what is missing, left over, misshapen, of the wrong dtype or not finite.
     """
-    model = unwrapped(model)
+    model = _unwrapped(model)
     where = type(model).__name__
     targets = {name: tensor for name, tensor in model.state_dict().items() if name not in replace}
     sources = {name: array for name, array in tensors.items() if name not in replace}
@@ -110,7 +100,7 @@ def describe(
     provenance: Mapping[str, object] | None = None,
 ) -> Config:
     """Return the config of `model` as it is: see :func:`save_model`."""
-    model = unwrapped(model)
+    model = _unwrapped(model)
     return describe_model(model, spec_of(model), labels, preprocessing, provenance)
 
 
@@ -121,7 +111,7 @@ def spec_of(model: nn.Module) -> Model:
         CheckpointError: for a module of other code, or one whose tensors are no longer those of its spec.
         ValueError: for a model that has been optimised for inference.
     """
-    model = unwrapped(model)
+    model = _unwrapped(model)
     spec = getattr(model, "spec", None)
     if not isinstance(spec, Model):
         raise CheckpointError(
@@ -138,6 +128,16 @@ def spec_of(model: nn.Module) -> Model:
             f"{', ...' if len(changed) > 8 else ''}; for another number of classes, call model.reset_classifier(num_classes)"
         )
     return spec
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """Return the model in wrappers of PyTorch: ``DataParallel``, ``DistributedDataParallel``, ``AveragedModel``, ``torch.compile``."""
+    while not isinstance(vars(model).get("spec"), Model):
+        inner = model._modules.get("_orig_mod", model._modules.get("module"))
+        if inner is None:
+            return model
+        model = inner
+    return model
 
 
 def _to_numpy(name: str, tensor: torch.Tensor) -> np.ndarray:

@@ -9,7 +9,7 @@ import keras
 
 from axialzoo.spec import Backbone, Head
 from axialzoo.spec.heads.head import HeadRegistry
-from axialzoo.spec.neighbours import LAST_LAYERS, refuse_last_layer
+from axialzoo.spec.neighbours import is_last_layer, refuse_last_layer
 
 MODULES: HeadRegistry[Callable[..., HeadModule]] = HeadRegistry("Keras has no module for it; decorate one with register_head")
 register_head = MODULES.register
@@ -28,7 +28,7 @@ class HeadModule:
         self.output_dtype = policy.variable_dtype if policy.name.startswith("mixed_") else policy
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in LAST_LAYERS and getattr(self, name, None) is not None:  # its graph has the layer that it was built with
+        if is_last_layer(name) and getattr(self, name, None) is not None:  # its graph has the layer that it was built with
             refuse_last_layer(f"head.{name}", self.spec.num_classes)
         super().__setattr__(name, value)
 

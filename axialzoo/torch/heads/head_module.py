@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from axialzoo.spec import Backbone, Head
 from axialzoo.spec.heads.head import HeadRegistry
-from axialzoo.spec.neighbours import LAST_LAYERS, refuse_last_layer
+from axialzoo.spec.neighbours import is_last_layer, refuse_last_layer
 
 Y = TypeVar("Y")
 MODULES: HeadRegistry[Callable[..., HeadModule[Any]]] = HeadRegistry("PyTorch has no module for it; decorate one with register_head")
@@ -27,7 +27,7 @@ class HeadModule(nn.Module, Generic[Y]):
         self.spec = spec
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in LAST_LAYERS and name in self._modules and _outputs(value) not in (None, self.spec.num_classes):
+        if is_last_layer(name) and name in self._modules and _outputs(value) not in (None, self.spec.num_classes):
             refuse_last_layer(f"head.{name}", self.spec.num_classes)
         super().__setattr__(name, value)
 
