@@ -8,8 +8,9 @@ from typing import Any, Literal, Protocol, TypeAlias, TypeVar, Unpack, cast, ove
 
 import torch
 
+from axialzoo.checkpoint import default_config
 from axialzoo.hub import BuildPlan, plan_build
-from axialzoo.spec import Changes, Model, get_entry, parameters, without_head
+from axialzoo.spec import Changes, Model, SpecError, get_entry, parameters, without_head
 from axialzoo.spec.builder import named_builder
 from axialzoo.torch.backbone import AxialBackbone
 from axialzoo.torch.model import AxialModel
@@ -68,7 +69,7 @@ def create_model(
     else:
         model = _build_loaded(planned, features_only, out_indices)
     model.name = name if name == "custom" else get_entry(name).name
-    model.config = planned.config
+    model.config = planned.config or default_config(model.spec, model.name)
     return model
 
 
@@ -100,6 +101,8 @@ def build(spec: Model, *, features_only: bool = False, out_indices: Sequence[int
         >>> [tuple(x.shape) for x in features(torch.zeros(1, 3, 32, 32))]
         [(1, 8, 32, 32), (1, 64, 8, 8)]
     """
+    if out_indices is not None and not features_only and spec.head is not None:
+        raise SpecError(f"out_indices={list(out_indices)}: expected with features_only=True, since a head returns no list of features")
     if features_only or spec.head is None:
         return AxialBackbone(without_head(spec), out_indices)
     return AxialModel(spec)
