@@ -173,7 +173,7 @@ def run(
     for path in written:
         say(f"written: {path}", quiet or as_json)
     if as_json:
-        report = {"model": config.model, "digest": config.digest, **tta.asked, "predictions": predictions, "pictures": drawn}
+        report = {"model": config.model, "digest": config.digest, **tta.options, "predictions": predictions, "pictures": drawn}
         emit({**report, **({"files": written} if written else {}), **({"skipped": skipped} if skipped else {})})
     if skipped:
         raise typer.Exit(1)

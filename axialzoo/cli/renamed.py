@@ -8,22 +8,10 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from axialzoo.spec.renamed import RENAMED
+
 COMMANDS = {"export-model": "export"}
-OPTIONS = {
-    "--any-size": ("--dynamic-shapes",),
-    "--batch": ("--batch-size",),
-    "--check": ("--dry-run",),
-    "--examples": ("--card-examples",),
-    "--figures": ("--metrics",),
-    "--flip": ("--hflip",),
-    "--from": ("--url", "--framework"),
-    "--memory": ("--memory-limit",),
-    "--pictures": ("--save-vis",),
-    "--plain": ("--no-fused",),
-    "--record": ("--update-card",),
-    "--rounds": ("--repeats",),
-    "--seconds": ("--timeout",),
-}
+OPTIONS = {f"--{name.replace('_', '-')}": tuple(f"--{word.replace('_', '-')}" for word in new) for name, new in RENAMED.items()}
 NEIGHBOURS = {  # options of other command lines
     "--arch": ("--model",),
     "--batch_size": ("--batch-size",),

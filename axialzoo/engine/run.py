@@ -110,7 +110,7 @@ def predict_batch(
     config, total = checkpoint.config, sum(map(len, chunks))
     optimized = optimize and optimizable(backend, "float32", "cpu" if device == AUTO else device)
     plan = Plan(
-        config.model, config.digest, names[0], backend, optimized, threads, batch_size, dict(tta_config.asked), top, total, len(chunks),
+        config.model, config.digest, names[0], backend, optimized, threads, batch_size, dict(tta_config.options), top, total, len(chunks),
         input_digest(chunks), None if device == AUTO else device, page, channel,
     )  # fmt: skip
     open_run(folder, plan, inputs, resume=resume, overwrite=overwrite)

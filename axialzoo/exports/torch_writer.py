@@ -102,14 +102,12 @@ def _write_onnx(program: Any, path: Path, names: list[str], config: Config) -> N
 
 def _name_batch(graph: Any) -> None:
     """Call the free first axis of the images ``batch`` wherever it occurs in the shapes of an ONNX graph, in the place of ``s77``."""
-    import onnx_ir
-
     free = graph.inputs[0].shape[0].value
     values = [*graph.inputs, *graph.outputs, *(output for node in graph for output in node.outputs)]
     for shape in (value.shape for value in values if value.shape is not None):
         for at, side in enumerate(shape):
-            if isinstance(side, onnx_ir.SymbolicDim) and side.value == free:
-                shape[at] = onnx_ir.SymbolicDim("batch")
+            if getattr(side, "value", side) == free:
+                shape[at] = type(side)("batch")
 
 
 @contextlib.contextmanager

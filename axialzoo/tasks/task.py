@@ -160,7 +160,7 @@ def run_views(
         SpecError: for test-time augmentations that the task does not support.
     """
     check_tta(task.name, task.supported_tta, tta)
-    return task.predict_tta(compute, x, spec, views, tta, labels) if tta.asked else decode_batch(task, compute(x), spec, views, labels)
+    return task.predict_tta(compute, x, spec, views, tta, labels) if tta.options else decode_batch(task, compute(x), spec, views, labels)
 
 
 def decode_batch(task: Task, outputs: Arrays, spec: Model, views: Sequence[ResizeTransform], labels: Sequence[Label] = ()) -> list[Result]:

@@ -69,21 +69,21 @@ def evaluate(
         card_examples: So many pictures, from the worst to the best, go into the card of the folder `source`; of each kind, where the data
             name kinds: see :func:`axialzoo.train.examples.put_examples`.
         on_result: Called with every sample and its result.
-        tta: ``tile``, ``overlap``, ``hflip``, ``scales``: see :func:`axialzoo.tasks.tta_from_options`. By default one look at the whole.
+        tta: ``tile``, ``overlap``, ``hflip``, ``scales``: see :func:`axialzoo.tasks.tta_from_options`. By default the whole picture once.
 
     Returns:
         The figures of the task's metric, and ``images``, ``seconds``, ``framework``, ``backend``, ``digest``, ``split``;
-        ``per_kind``: the figures of each kind of picture, where the data name kinds; of more than one look at the whole, what was
-        asked for; ``skipped_labels``: bad labels that were left out, by kind; ``warnings``: sentences about limits that were reached.
+        ``per_kind``: the figures of each kind of picture, where the data name kinds; the options of test-time augmentation;
+        ``skipped_labels``: bad labels that were left out, by kind; ``warnings``: sentences about limits that were reached.
 
     Raises:
         DataError: where the classes of the data are not the model's.
-        SpecError: for looks that the model's task does not understand.
+        SpecError: for a test-time augmentation that the model's task does not support.
     """
-    checkpoint, options = fetch_checkpoint(source), tta_from_options(**tta)
+    checkpoint, tta_config = fetch_checkpoint(source), tta_from_options(**tta)
     config = checkpoint.config
     task = task_of(config.spec.head)
-    check_tta(task.name, task.supported_tta, options)
+    check_tta(task.name, task.supported_tta, tta_config)
     require_packages("the metric", task.metric_packages(config.spec))
     if card_examples and not Path(source).is_dir():
         raise FileNotFoundError(f"card_examples: expected the folder of a checkpoint, whose card can be written, found {str(source)!r}")
@@ -104,8 +104,8 @@ def evaluate(
         progress("evaluating", total) as bar,
     ):
         timed = TimedRunner(runner)
-        for done, scored in enumerate(predict_samples(timed, samples, batch_size, options, labels, limit), 1):
-            metric.update(scored.result, scored.sample.truth)
+        for done, scored in enumerate(predict_samples(timed, samples, batch_size, tta_config, labels, limit), 1):
+            metric.update(scored.result, scored.sample.annotation)
             scored = replace(scored, kind=metric.last_kind)
             if on_result is not None:
                 on_result(scored)
@@ -122,7 +122,7 @@ def evaluate(
         write_pictures(Path(save_vis), ranked, task, config.model)
     if card_examples:
         put_examples(Path(source), ranked, task, split=name, count=card_examples)
-    return {**metric.compute(), **options.asked, **about, "split": name, "digest": config.digest}
+    return {**metric.compute(), **tta_config.options, **about, "split": name, "digest": config.digest}
 
 
 @contextlib.contextmanager
@@ -206,7 +206,7 @@ def score(
     task = task_of(config.spec.head)
     metric = KindMetrics(lambda: task.metric(config.spec, config.labels), kinds_of(split))
     for scored in predict_samples(runner, split, batch_size):
-        metric.update(scored.result, scored.sample.truth)
+        metric.update(scored.result, scored.sample.annotation)
         if on_result is not None:
             on_result(scored)
     figures = metric.compute()
@@ -230,7 +230,7 @@ def check_classes(config: Config, data: Dataset) -> None:
 def _own_figure(task: Any, config: Config, labels: Any, scored: Prediction) -> float:
     """The figure of one picture by itself; one that it cannot be told of counts as perfect."""
     metric = task.metric(config.spec, labels)
-    metric.update(scored.result, scored.sample.truth)
+    metric.update(scored.result, scored.sample.annotation)
     value = metric.compute().get(task.primary_metric(config.spec))
     return 1.0 if value is None else float(value)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from axialzoo.train.evaluation import score
 from axialzoo.train.job import Job
 from axialzoo.train.log import Log
 from axialzoo.train.progress import progress
+from axialzoo.train.state import FILE, Notes, TrainState, check_earlier, counted, read_state, write_state
 from axialzoo.train.stopping import DivergedError, Interrupted, StopRequest
 from axialzoo.train.summary import Confusion, duration
 
@@ -31,22 +33,49 @@ class TrainLoop:
         step: Number of steps that are done.
         model: What is trained; its framework's loop sets it.
         ema: Exponential moving average of its weights, or None.
-        state_file: What a run is resumed from; its framework's loop sets it.
+        framework: Name of its framework.
+        state_file: What a run is resumed from.
     """
 
     model: Any
     ema: Any
+    framework: str
     state_file: Path
 
     def __init__(self, job: Job, process: int = 0, processes: int = 1):
+        self.state_file, self.begun, self.before = job.folder / FILE, time.monotonic(), Notes(0, self.framework, job.recipe.optimizer, 0.0)
         self.job, self.recipe, self.step, self.writes_files = job, job.recipe, 0, process == 0
         self.batches = TrainBatches(job.training, job.recipe, process, processes)
         self.losses: list[Any] = []  # of each step since the last report
         self.stop, self.listens = StopRequest(), processes == 1  # several processes would stop at different steps
 
+    def state(self, notes: Notes) -> TrainState:
+        """Return all that a run is resumed from, with what it counts."""
+        raise NotImplementedError
+
+    def take_state(self, state: TrainState) -> None:
+        """Take over a state of any framework."""
+        raise NotImplementedError
+
+    def take_earlier(self, path: Path) -> int:
+        """Take over the state that an earlier version wrote, and return the number of steps that are done."""
+        raise NotImplementedError
+
+    def load_state(self) -> int:
+        """Take over what was saved, if anything, and return the number of steps that are done."""
+        if self.state_file.exists():
+            state = read_state(self.state_file, self.model.spec, self.recipe)
+            self.take_state(state)
+            self.before = state.notes
+            return state.notes.step
+        earlier = check_earlier(self.job.folder, self.framework)
+        return 0 if earlier is None else self.take_earlier(earlier)
+
     def save_state(self) -> None:
         """Write what a run is resumed from."""
-        raise NotImplementedError
+        rate = self.recipe.lr_at(self.step - 1, self.batches.steps)
+        notes = counted(self.before, self.framework, self.step, rate, time.monotonic() - self.begun)
+        write_state(self.state_file, self.state(notes))
 
     def is_finite(self) -> bool:
         """Return whether all that :meth:`save_state` writes is finite."""

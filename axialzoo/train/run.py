@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -22,10 +21,11 @@ from axialzoo.train.automatic import settle_recipe
 from axialzoo.train.held_out import hold_out, in_memory, provenance_of
 from axialzoo.train.job import Job, changes_of
 from axialzoo.train.recipe import Recipe, check_renamed
+from axialzoo.train.state import read_history
 from axialzoo.train.summary import describe_run
 
 NOTE = "recipe.json"
-EXTENDS = ("epochs",)  # fields that a finished run may be resumed with other values of
+EXTENDS = ("epochs", "framework")  # fields that a finished run may be resumed with other values of
 
 
 def check_run(
@@ -168,7 +168,6 @@ def run(
     )  # fmt: skip
     if job.report is not None:
         job.report(describe_run(recipe, job, dataset))
-    started = time.time()
     if framework == "torch":
         from axialzoo.torch.weights import save_model
         from axialzoo.train.torch_loop import train
@@ -181,7 +180,7 @@ def run(
     about: dict[str, Any] = {"recipe": plain, "data": dict(dataset.about), "training_images": len(training), **apart}
     if isinstance(config := getattr(model, "config", None), Config):  # of the weights that it began from
         about |= config.based_on()
-    about |= {"processes": launched(), "seconds": round(time.time() - started)}
+    about |= {"processes": launched(), **read_history(folder)}
     save_model(model, folder / "model", labels=dataset.labels, preprocessing=settings.preprocessing, provenance=about, overwrite=True)
     return folder / "model"
 

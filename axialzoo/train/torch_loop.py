@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -13,7 +15,6 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from axialzoo.data.prefetch import prefetched
-from axialzoo.files import atomic_write
 from axialzoo.runtime import Runner
 from axialzoo.runtime.device import find_device
 from axialzoo.torch.factory import create_model
@@ -21,11 +22,13 @@ from axialzoo.torch.losses import loss_of, normalizer_of
 from axialzoo.torch.model import AxialModel
 from axialzoo.torch.projection import PositionAttention
 from axialzoo.torch.sample_placement import deterministic_drop_path
-from axialzoo.torch.weights import describe
+from axialzoo.torch.weights import describe, to_tensors
 from axialzoo.train.job import Job
 from axialzoo.train.loop import TrainLoop
 from axialzoo.train.optimizer import apply_weight_decay, make_optimizer, set_lr
+from axialzoo.train.state import Notes, TrainState
 from axialzoo.train.torch_ema import EMA
+from axialzoo.train.torch_state import ema_of, slots_of, take_earlier, take_state
 
 FEW = 8  # samples by which the time of a step is measured
 
@@ -52,6 +55,8 @@ def train(job: Job) -> AxialModel[Any] | None:
 class TorchLoop(TrainLoop):
     """Steps of a run in PyTorch."""
 
+    framework = "torch"
+
     def __init__(self, job: Job, accelerator: Accelerator):
         recipe, processes = job.recipe, accelerator.num_processes
         torch.manual_seed(recipe.seed)
@@ -67,24 +72,19 @@ class TorchLoop(TrainLoop):
             freeze_backbone(model)
         self.optimizer, self.decayed = make_optimizer(recipe, model)
         self.ema = EMA(model, recipe.ema_decay) if recipe.ema_decay else None
-        self.accelerator, self.state_file = accelerator, job.folder / "state.pth"
+        self.accelerator = accelerator
         super().__init__(job, accelerator.process_index, processes)
 
-    def load_state(self) -> int:
-        """Take over what was saved, if anything; returns the number of steps that are done."""
-        if not self.state_file.exists():
-            return 0
-        state = torch.load(self.state_file, weights_only=True, map_location="cpu")
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.ema is not None:
-            self.ema.load(state["average"])
-        return state["step"]
+    def state(self, notes: Notes) -> TrainState:
+        slots, counts = slots_of(self.model, self.optimizer, notes.optimizer)
+        ema, updates = ema_of(self.ema)
+        return TrainState(replace(notes, counts=counts, ema_updates=updates), to_tensors(self.model), slots, ema)
 
-    def save_state(self) -> None:
-        held = {} if self.ema is None else {"average": self.ema.tensors}
-        with atomic_write(self.state_file) as beside:
-            torch.save({"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step, **held}, beside)
+    def take_state(self, state: TrainState) -> None:
+        take_state(state, self.model, self.optimizer, self.ema)
+
+    def take_earlier(self, path: Path) -> int:
+        return take_earlier(path, self.model, self.optimizer, self.ema)
 
     def is_finite(self) -> bool:
         tensors = [*self.model.state_dict().values(), *([] if self.ema is None else self.ema.tensors.values())]
