@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -47,7 +47,8 @@ def _bytes(source: str | os.PathLike[str] | IO[bytes], page: int, formats: tuple
         if page:
             image.seek(page)
         if other:
-            image.tile = [tile._replace(args=_swapped(tile.args)) for tile in image.tile]  # pyright: ignore[reportArgumentType]  # Pillow's types
+            opened: Any = image
+            opened.tile = [tile._replace(args=_swapped(tile.args)) for tile in opened.tile]
         image.load()
         return np.asarray(ImageOps.exif_transpose(image))
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from axialzoo.data.annotations import validate_segments
 from axialzoo.data.dataset import SUFFIXES, Dataset, FileSplit, Sample
 from axialzoo.data.decode import open_colours, open_picture
 from axialzoo.data.faults import DataError, Fault, LabelPolicy
 from axialzoo.data.file_tree import Files, read_text
 from axialzoo.data.readers.reader import SPLITS, Fit, Reader, duplicate_split
-from axialzoo.data.truth import validate_segments
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.results import Segmentation
 
@@ -76,7 +76,7 @@ def open_voc_masks(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
         numbers = _numbers(open_colours(files, item[1], picture.size), codes, files.path(item[1]), policy)
         single = item[1].replace(CLASSES, OBJECTS)
         ids = open_colours(files, single, picture.size) if objects else None
-        return Sample(files.path(item[0]), picture, _truth(numbers, ids, labels, files.path(single if objects else item[1])))
+        return Sample(files.path(item[0]), picture, _segments(numbers, ids, labels, files.path(single if objects else item[1])))
 
     splits = {split: FileSplit(rows, open_item) for split, rows in pairs.items()}
     return Dataset(duplicate_split(splits, about), labels, "segments", about)
@@ -100,7 +100,7 @@ def _numbers(colours: np.ndarray, codes: dict[int, int], where: str, policy: Lab
     return numbers
 
 
-def _truth(numbers: np.ndarray, ids: np.ndarray | None, labels: tuple[Label, ...], where: str) -> Segmentation:
+def _segments(numbers: np.ndarray, ids: np.ndarray | None, labels: tuple[Label, ...], where: str) -> Segmentation:
     """Return a segment for the background and for each object; without `ids` for each class."""
     if ids is None:
         info = [{"id": int(number) + 1, "label_id": int(number)} for number in np.unique(numbers) if number >= 0]
