@@ -15,7 +15,7 @@ from axialzoo.train.recipe import Recipe
 HELD_OUT = "held_out"  # in a checkpoint's provenance: share, and digest of the names
 
 
-def hold_out(dataset: Dataset, recipe: Recipe) -> tuple[Split, Split]:
+def split_training(dataset: Dataset, recipe: Recipe) -> tuple[Split, Split]:
     """Return the images to train on, and those to watch progress with: some of ``train``, else ``val`` where there is one."""
     training = dataset.split("train")
     if recipe.holdout_share:
