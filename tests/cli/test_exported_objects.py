@@ -22,10 +22,10 @@ def test_objects_as_crops_yolo_and_coco(axialzoo, tmp_path):
     assert said["files"] == [str(crops), str(labels), str(coco)] and len(boxes) > 5 and min(box["score"] for box in boxes) >= 0.7
     assert "warnings" not in said["predictions"][0]  # the limit of 100 boxes leaves out lower scores alone
     written = json.loads(coco.read_text())
-    assert [row["category_id"] - 1 for row in written["annotations"]] == [box["index"] for box in boxes]
+    assert [row["category_id"] - 1 for row in written["annotations"]] == [box["label_id"] for box in boxes]
     assert written["images"] == [{"id": 1, "file_name": "blood_cells.jpg", "width": 640, "height": 480}]
     lines = (labels / "blood_cells.txt").read_text().splitlines()
-    assert [int(line.split()[0]) for line in lines] == [box["index"] for box in boxes]
+    assert [int(line.split()[0]) for line in lines] == [box["label_id"] for box in boxes]
     assert (labels / "classes.txt").read_text().splitlines() == [row["name"] for row in written["categories"]]
     first = boxes[0]
     with Image.open(crops / first["label"] / "blood_cells_1.png") as crop:
