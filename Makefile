@@ -30,12 +30,8 @@ demo: $(READY)  ## Classes, segments and boxes of real pictures in PyTorch and i
 app: $(PAGE)  ## The page in the browser, on port 7860
 	$(BIN)/axialzoo app
 
-# gradio's own word on Pillow's version is older than the one pinned; with that one the browser test runs, so each is installed as pinned
 $(PAGE): $(READY)
-	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt \
-		gradio gradio_client brotli fastapi groovy hf-gradio httpcore httpx opentelemetry-api orjson pandas pydub python-multipart pytz \
-		safehttpx semantic-version starlette tomlkit uvicorn \
-		selenium attrs outcome PySocks sniffio trio trio-websocket websocket-client wsproto axe-playwright-python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[browser]'
 	@touch $@
 
 test-app: $(PAGE)  ## The page in a real browser
