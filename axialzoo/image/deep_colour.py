@@ -15,7 +15,8 @@ NATIVE = "L" if sys.byteorder == "little" else "B"
 
 def is_cut(image: Image.Image) -> bool:
     """Tell whether Pillow will cut the colours of an opened, unread picture from 16 to 8 bits."""
-    return image.mode in ("RGB", "RGBA") and bool(image.tile) and all(";16" in _raw_mode(tile) for tile in image.tile)
+    tiles = getattr(image, "tile", ())
+    return image.mode in ("RGB", "RGBA") and bool(tiles) and all(";16" in _raw_mode(tile) for tile in tiles)
 
 
 def _raw_mode(tile: tuple) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from axialzoo.native.planner import plan
 from axialzoo.native.program import ACTIVATIONS, KINDS, Buffer, Matrix, Program, Step, View
-from axialzoo.native.reference import run_program, view_of
+from axialzoo.native.reference import run_program, view_array
 from axialzoo.native.weights import Tensors, Weights
 from axialzoo.ops.attributes import SCALES, TABLES
 from axialzoo.ops.folding import pack
@@ -50,7 +50,7 @@ class Compiled:
 
     def array(self, view: View) -> np.ndarray:
         """Return a map, (N, H, W, C), in the arena."""
-        return view_of(self.memory(self.program.buffers[view.buffer]), view)
+        return view_array(self.memory(self.program.buffers[view.buffer]), view)
 
     def _address(self, array: np.ndarray | None) -> int:
         if array is None:

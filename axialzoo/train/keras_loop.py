@@ -5,6 +5,7 @@ from __future__ import annotations
 # pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
 # (Keras declares few types, and what is inferred of its defaults is too narrow.)
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from axialzoo.checkpoint import Config
 from axialzoo.keras.distribution import data_parallel
 from axialzoo.keras.factory import create_model
 from axialzoo.keras.projection import PositionAttention
-from axialzoo.keras.weights import describe, to_tensors, variables
+from axialzoo.keras.weights import describe, save_model, to_tensors, variables
 from axialzoo.runtime import Runner
 from axialzoo.runtime.device import AUTO, find_device, keras_device
 from axialzoo.runtime.local import Outputs
@@ -102,6 +103,11 @@ class KerasLoop(TrainLoop, keras.callbacks.Callback):
         arrays: list[Any] = [ops.convert_to_numpy(tensor) for tensor in tensors]
         return all(bool(np.isfinite(array).all()) for array in arrays if np.issubdtype(array.dtype, np.floating))
 
+    def save_model(self, folder: Path, about: Mapping[str, Any]) -> None:
+        begun = self.model.config.based_on() if self.model.config is not None else {}
+        how: dict[str, Any] = {"labels": self.job.labels, "preprocessing": self.recipe.preprocessing}
+        save_model(self.finished(), folder, **how, provenance={**about, **begun}, overwrite=True)
+
     def runner(self) -> PaddedRunner:
         model = self.finished()
         precision = "float64" if self.recipe.precision == "float64" else "float32"
@@ -183,7 +189,7 @@ def set_train_gates(model: keras.Model, train_gates: bool) -> None:
 
 
 def decay_by_role(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> None:
-    """Keeps weight decay from what does not decay, as :attr:`axialzoo.spec.Parameter.decays` says; before the optimizer is built."""
+    """Exclude variables from weight decay as :attr:`axialzoo.spec.Parameter.decays` says; call it before the optimizer is built."""
     optimizer.exclude_from_weight_decay(var_list=[variable for parameter, variable in variables(model) if not parameter.decays])
 
 

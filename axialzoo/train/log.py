@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from axialzoo.files import atomic_write, write_text
 from axialzoo.train.event_files import EventFiles
+
+BEST = "best"  # folder of the model that scored best on the samples held out
 
 
 class Log:
@@ -34,6 +37,10 @@ class Log:
         if not self.path.exists():
             return []
         return [json.loads(line) for line in self.path.read_text().splitlines() if line.endswith("}")]
+
+    def best(self) -> float | None:
+        """Return the highest figure so far, or None."""
+        return max((record[self.figure] for record in self.records() if record.get(self.figure) is not None), default=None)
 
     def write(self, **record) -> None:
         """Append a record; numbers that are not finite become null, as JSON has none."""
@@ -73,6 +80,15 @@ class Log:
             figure.savefig(beside, dpi=120)
         plt.close(figure)
         return path
+
+
+def best_text(folder: Path, figure: str) -> str:
+    """Return the end of a sentence that names the best model of a run and its figure; "" without one."""
+    scores = [record for record in Log(folder, sys.maxsize, figure).records() if record.get(figure) is not None]
+    if not scores or not (folder / BEST).exists():
+        return ""
+    best = max(scores, key=lambda record: record[figure])
+    return f"; best on the samples held out: {folder / BEST} ({figure} {best[figure]:.2%} after step {best['step']})"
 
 
 def _finite(value: Any) -> Any:

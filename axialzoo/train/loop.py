@@ -16,7 +16,7 @@ from axialzoo.runtime.predict import SupportsOutputs
 from axialzoo.tasks import batch_targets
 from axialzoo.train.evaluation import score
 from axialzoo.train.job import Job
-from axialzoo.train.log import Log
+from axialzoo.train.log import BEST, Log
 from axialzoo.train.progress import progress
 from axialzoo.train.state import FILE, Notes, TrainState, check_earlier, counted, read_state, write_state
 from axialzoo.train.stopping import DivergedError, Interrupted, StopRequest
@@ -50,19 +50,19 @@ class TrainLoop:
         self.stop, self.listens = StopRequest(), processes == 1  # several processes would stop at different steps
 
     def state(self, notes: Notes) -> TrainState:
-        """Return all that a run is resumed from, with what it counts."""
+        """Return the state from which a run resumes, with its counters."""
         raise NotImplementedError
 
     def take_state(self, state: TrainState) -> None:
-        """Take over a state of any framework."""
+        """Load a state that either framework wrote."""
         raise NotImplementedError
 
     def take_earlier(self, path: Path) -> int:
-        """Take over the state that an earlier version wrote, and return the number of steps that are done."""
+        """Load the state that an earlier version wrote, and return the number of finished steps."""
         raise NotImplementedError
 
     def load_state(self) -> int:
-        """Take over what was saved, if anything, and return the number of steps that are done."""
+        """Load the last save, if there is one, and return the number of finished steps."""
         if self.state_file.exists():
             state = read_state(self.state_file, self.model.spec, self.recipe)
             self.take_state(state)
@@ -72,7 +72,7 @@ class TrainLoop:
         return 0 if earlier is None else self.take_earlier(earlier)
 
     def save_state(self) -> None:
-        """Write what a run is resumed from."""
+        """Write the state from which a run resumes."""
         rate = self.recipe.lr_at(self.step - 1, self.batches.steps)
         notes = counted(self.before, self.framework, self.step, rate, time.monotonic() - self.begun)
         write_state(self.state_file, self.state(notes))
@@ -85,12 +85,16 @@ class TrainLoop:
         """Return a runner of the finished model."""
         raise NotImplementedError
 
+    def save_model(self, folder: Path, about: Mapping[str, Any]) -> None:
+        """Write the finished model as a checkpoint folder, with a provenance; replace an earlier one."""
+        raise NotImplementedError
+
     def step_seconds(self) -> float:
         """Measure about how long a step takes, in seconds; weights and random numbers of the run stay as they are."""
         raise NotImplementedError
 
     def finished(self) -> Any:
-        """Return the model, or its running average where the recipe has one."""
+        """Return the trained model, or its running average if the recipe has one."""
         return self.model if self.ema is None else self.ema.model(self.model)
 
     @contextmanager
@@ -137,8 +141,12 @@ class TrainLoop:
             scores, last, confusion = {}, self.step == self.batches.steps, Confusion(self.job)
             if len(self.job.held_out):
                 scores = score(self.runner(), self.job.held_out, on_result=confusion.add if last else None)
+                value, best = scores.get(self.job.figure), self.log.best()
                 self._record(**scores)
                 self.log.draw()
+                if value is not None and (best is None or value > best or not (self.job.folder / BEST).exists()):
+                    held_out = {self.job.figure: value, "samples": len(self.job.held_out), "step": self.step}
+                    self.save_model(self.job.folder / BEST, {**self.job.about, "held_out": held_out})
             self._report_epoch(scores)
             self.save_state()
             if last and len(self.job.held_out):
