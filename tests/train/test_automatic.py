@@ -78,7 +78,7 @@ def test_a_run_says_and_writes_how_it_goes_and_evaluate_takes_what_it_held_out(p
     model = run(None, photos, tmp_path / "run", framework=framework, model=XS, report=lines.append, **options)
     assert "3 classes (blue, green, red); 15 pictures to train on, 3 held out (the data have no splits: 20% by a hash" in lines[0]
     assert "from axial_resnet_cifar10_xs.cifar10, its backbone frozen" in lines[0] and "6 steps, about" in lines[1]
-    assert [line.partition(":")[0] for line in lines[2:]] == ["epoch 1 of 2", "epoch 2 of 2", "written"] and "top1" in lines[3]
+    assert [line.partition(":")[0] for line in lines[2:]] == ["epoch 1 of 2", "epoch 2 of 2", "written", "last"] and "top1" in lines[3]
     with open(tmp_path / "run" / "confusion_matrix.csv", newline="") as stream:
         rows = list(csv.reader(stream))
     counts = np.array([row[1:] for row in rows[1:]], int)
