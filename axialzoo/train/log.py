@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from axialzoo.files import atomic_write, write_text
+from axialzoo.train.event_files import EventFiles
 
 BEST = "best"  # folder of the model that scored best on the samples held out
 
@@ -23,9 +24,11 @@ class Log:
         folder: Of the run.
         step: It goes on from there.
         figure: Of the records, the one that is drawn beside the loss: a fraction.
+        tensorboard: Whether to write event files too.
     """
 
-    def __init__(self, folder: Path, step: int = 0, figure: str = "top1"):
+    def __init__(self, folder: Path, step: int = 0, figure: str = "top1", tensorboard: bool = False):
+        self.events = EventFiles(folder) if tensorboard else None
         self.path, self.figure = folder / "metrics.jsonl", figure
         lines = [record for record in self.records() if record["step"] <= step] if step else []
         self._replace("".join(json.dumps(record) + "\n" for record in lines))
@@ -43,6 +46,8 @@ class Log:
         """Append a record; numbers that are not finite become null, as JSON has none."""
         with self.path.open("a") as stream:
             stream.write(json.dumps(_finite(record), allow_nan=False) + "\n")
+        if self.events is not None:
+            self.events.write(record["step"], record)
 
     def _replace(self, text: str) -> None:
         write_text(self.path, text)

@@ -101,7 +101,7 @@ class TrainLoop:
     def followed(self, step: int) -> Iterator[None]:
         """Go on from `step`, with a log and a progress bar; Ctrl-C and SIGTERM wait for the end of a step."""
         self.spec = self.model.spec  # read once: on JAX, a look at the model of a callback while a step runs takes its state away
-        self.step, self.log = step, Log(self.job.folder, step, self.job.figure) if self.writes_files else None
+        self.step, self.log = step, Log(self.job.folder, step, self.job.figure, self.job.tensorboard) if self.writes_files else None
         if self.job.report is not None:
             self.job.report(self._schedule(step))
         shown = progress(f"training {self.recipe.model}", self.batches.steps, step, self.writes_files)
