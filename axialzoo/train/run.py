@@ -214,6 +214,8 @@ def _check_folder(folder: Path, plain: dict[str, Any], resume: bool) -> None:
         check_renamed(fields, f"{note}: the run was begun by an earlier axialzoo; a recipe")
     defaults = json.loads(json.dumps(to_dict(Recipe(model="", preprocessing=Preprocessing()))))
     before = {**defaults, **before}  # of fields that there were not yet when the run was begun
+    if isinstance(before["preprocessing"], dict):
+        before["preprocessing"] = {**defaults["preprocessing"], **before["preprocessing"]}
     differing = sorted(key for key in {*before, *plain} if before.get(key) != plain.get(key) and key not in EXTENDS)
     if differing:
         raise FileExistsError(
