@@ -1,12 +1,12 @@
 """Tasks whose answer depends on relative position, on distance, or on content alone, learned with several kinds of attention.
 
-    python benchmarks/positions.py --out runs/positions [--steps 500] [--seeds 3] [--kinds axial,axial_none] [--tasks distance]
+    python benchmarks/positions.py --out runs/positions [--steps 250] [--seeds 3] [--kinds axial,axial_none] [--tasks distance]
 
-A picture is a map of 12 x 12 symbols, drawn anew for each step. Two marks lie in one row, among noise:
+A picture is a map of 8 x 8 symbols, drawn anew for each step. Two marks lie in one row, among noise:
 
     content            Are the marks of the same colour?              chance 50 %
     relative position  Is the mark of the first colour on the left?   chance 50 %
-    distance           How many columns apart are they, 1 to 8?       chance 12.5 %
+    distance           How many columns apart are they, 1 to 6?       chance 17 %
 
 The network has two blocks of attention and no other operation that sees more than one position: a 1x1 convolution before, the mean
 over the map and a linear layer after. So it knows positions by its attention alone. Only the kind and the seed differ between runs of a
@@ -36,9 +36,9 @@ from axialzoo.spec.block import axial_block
 from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.torch import build
 
-SIDE, NOISE, COLOURS, FARTHEST = 12, 4, 4, 8
+SIDE, NOISE, COLOURS, FARTHEST = 8, 4, 4, 6
 KINDS = ("axial_none", "axial_absolute", "axial_sinusoidal", "axial_query", "axial_query_key", "axial", "gated_axial", "global")
-BATCH, TEST, LEARNING_RATE, WARMUP = 64, 2048, 3e-3, 0.1
+BATCH, TEST, LEARNING_RATE, WARMUP = 32, 2048, 3e-3, 0.1
 Task = Callable[[int, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
 
@@ -157,7 +157,7 @@ def markdown(runs: Sequence[Mapping[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True, type=Path, help="folder of the runs and of the table")
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=250)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--kinds", default=",".join(KINDS), help="comma-separated, of: " + ", ".join(KINDS))
     parser.add_argument("--tasks", default=",".join(TASKS), help="comma-separated, of: " + ", ".join(TASKS))
