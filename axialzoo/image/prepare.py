@@ -68,7 +68,7 @@ def check_depth(picture: Image.Image, preprocessing: Preprocessing) -> None:
 
 
 def fill_colour(preprocessing: Preprocessing) -> tuple[int, ...]:
-    """Return the colour, 0 to 255 per channel of an RGB or grey picture, that is about 0 once normalised: what padding is filled with."""
+    """Return the fill colour of padding, 0 to 255 per channel of an RGB or grey picture: about 0 once normalised."""
     colour = tuple(min(max(round(255 * value), 0), 255) for value in preprocessing.mean)
     return colour[::-1] if preprocessing.channel_order == "bgr" else colour
 

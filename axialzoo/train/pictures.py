@@ -10,7 +10,7 @@ from axialzoo.files import atomic_write, check_output
 
 
 def write_pictures(folder: Path, scored: Sequence[tuple[float, Any]], task: Any, model: str) -> list[Path]:
-    """A picture of each sample, what the model says and what is true, numbered from the worst on.
+    """Write a picture of each sample with its prediction and ground truth, numbered from the worst.
 
     Args:
         folder: Made where it is missing; files that are there already are refused.
@@ -23,7 +23,7 @@ def write_pictures(folder: Path, scored: Sequence[tuple[float, Any]], task: Any,
     for rank, (figure, prediction) in enumerate(ordered):
         path = folder / f"{rank:04d}_{figure:.3f}_{plain_name(prediction.sample.name)}.png"
         check_output(path)
-        drawn = task.draw(prediction.sample.picture, {"truth": prediction.sample.truth, "prediction": prediction.result}, model=model)
+        drawn = task.draw(prediction.sample.picture, {"truth": prediction.sample.annotation, "prediction": prediction.result}, model=model)
         with atomic_write(path) as beside:
             drawn.save(beside)
         written.append(path)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element
 
+from axialzoo.data.annotations import validate_boxes
 from axialzoo.data.dataset import SUFFIXES, Dataset, FileSplit, Sample
 from axialzoo.data.decode import open_picture
 from axialzoo.data.faults import DataError, Fault, LabelPolicy
@@ -17,7 +18,6 @@ from axialzoo.data.file_tree import Files, read_text
 from axialzoo.data.readers.pairs import IMAGES
 from axialzoo.data.readers.reader import SPLITS, Fit, Reader, duplicate_split, split_folders
 from axialzoo.data.readers.xml_tree import parse_xml
-from axialzoo.data.truth import validate_boxes
 from axialzoo.spec.labels import Label
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -65,7 +65,7 @@ def open_voc(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
 
 
 def _folders(files: Files) -> dict[str, tuple[str, list[str]]]:
-    """Return of each split its folder of XML files and the folders that its pictures may lie in."""
+    """Return the folder of XML files of each split, and the folders that may hold its pictures."""
     here = {name.rpartition("/")[2].lower(): name for name in files.folders()}
     for name in FOLDERS:
         if name in here and _xml(files, here[name]):

@@ -18,9 +18,8 @@ from axialzoo.ops.kernels.build import NAME, BuildError, cache_folder, compile_l
 ISAS = ("portable", "avx2", "avx512")  # by their bit in axial_supported()
 FUNCTIONS = (
     "forward", "backward", "linear", "weight_gradient", "norm_moments", "norm_forward", "norm_backward", "moments_forward",
-    "moments_backward",
+    "moments_backward", "program",
 )  # fmt: skip
-PARALLEL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Kernel:
         isa: Instruction set in use.
     """
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike[str]):
         self.path = str(path)
         self._library = ctypes.CDLL(self.path)
         for name in FUNCTIONS:

@@ -61,6 +61,29 @@ class AxialMoments(ctypes.Structure):
     )
 
 
+class AxialMap(ctypes.Structure):
+    """A map of :class:`AxialStep`."""
+
+    _fields_ = _fields("data* batch line position")
+
+
+class AxialStep(ctypes.Structure):
+    """One operation of :class:`AxialProgram`."""
+
+    _fields_ = [
+        *_fields("kind activation late batch height width outputs in_height in_width inputs side stride dilation padding"),
+        *((name, AxialMap) for name in ("x", "residual", "factor", "y")),
+        *_fields("weight* bias* line_low* line_high* position_low* position_high* line_share* position_share* attention*"),
+        ("seconds", ctypes.c_double),
+    ]
+
+
+class AxialProgram(ctypes.Structure):
+    """Arguments of ``axial_program``."""
+
+    _fields_ = _fields("count timed steps*")
+
+
 class AxialStatistics(ctypes.Structure):
     """Arguments of ``statistics_forward`` and ``statistics_backward`` of ``frameworks/call.h``."""
 

@@ -4,6 +4,7 @@
 #include "linear.h"
 #include "moments_backward.h"
 #include "norm.h"
+#include "program.h"
 
 #define JOIN_(a, b) a##_##b
 #define JOIN(a, b) JOIN_(a, b)

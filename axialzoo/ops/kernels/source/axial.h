@@ -102,6 +102,38 @@ typedef struct {
     float *grad_query_table, *grad_key_table;   // (rows, Dk)
 } AxialMoments;
 
+// A map in memory: rows of channels, and the strides of N, H and W.
+typedef struct {
+    float* data;
+    int64_t batch, line, position;
+} AxialMap;
+
+// Kinds of operations and of activations of a program, in the order of KINDS and ACTIVATIONS in axialzoo/native/program.py.
+enum { AXIAL_CONVOLUTION, AXIAL_DEPTHWISE, AXIAL_ATTENTION, AXIAL_MAX_POOL, AXIAL_AVERAGE_POOL, AXIAL_MEAN, AXIAL_RESIZE, AXIAL_SUM, AXIAL_SCALE };
+enum { AXIAL_NONE, AXIAL_RELU, AXIAL_GELU, AXIAL_GELU_TANH, AXIAL_SILU, AXIAL_ELU, AXIAL_HARD_SIGMOID };
+
+// One operation of a program: y = activation(operation(x) + residual), or activation(operation(x)) + residual if `late`.
+typedef struct {
+    int64_t kind, activation, late;
+    int64_t batch, height, width, outputs;       // N, H, W and channels of y
+    int64_t in_height, in_width, inputs;         // H, W and channels of x
+    int64_t side, stride, dilation, padding;     // of a convolution or a pooling
+    AxialMap x, residual, factor, y;             // a residual and a factor, (N, 1, 1, C), may be null
+    const float* weight;                         // convolution: panels of 64 outputs, (panel, taps, inputs, 64), the last as narrow as a
+                                                 // multiple of 16 allows; depthwise: (taps, channels)
+    const float* bias;                           // as wide as all panels
+    const int64_t *line_low, *line_high, *position_low, *position_high;  // of a resizing: the two lines and positions of each result
+    const float *line_share, *position_share;                            // and the share of the second
+    const AxialForward* attention;
+    double seconds;                              // result: time of the operation in a timed program
+} AxialStep;
+
+// Operations in order. One call runs them all.
+typedef struct {
+    int64_t count, timed;
+    AxialStep* steps;
+} AxialProgram;
+
 // Instruction sets that were compiled in, and those that this processor supports, as bits: 1 << AXIAL_PORTABLE and so on.
 enum { AXIAL_PORTABLE = 0, AXIAL_AVX2 = 1, AXIAL_AVX512 = 2 };
 int axial_compiled(void);
@@ -117,7 +149,8 @@ int axial_supported(void);
     ENTRY(norm_forward, AxialNorm)              \
     ENTRY(norm_backward, AxialNorm)             \
     ENTRY(moments_forward, AxialMoments)        \
-    ENTRY(moments_backward, AxialMoments)
+    ENTRY(moments_backward, AxialMoments)       \
+    ENTRY(program, AxialProgram)
 
 // `isa` is one of the above and must be supported. If `parallel` is null, the call starts its own threads.
 #define AXIAL_PROTOTYPE(function, structure) int axial_##function(const structure* arguments, int isa, int threads, AxialParallel parallel);

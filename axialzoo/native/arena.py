@@ -1,0 +1,37 @@
+"""Places buffers in one arena: two buffers share memory where they are not in use at the same time."""
+
+from __future__ import annotations
+
+from axialzoo.native.program import Program
+
+ALIGNMENT = 16  # floats: a cache line
+
+
+def lifetimes(program: Program) -> dict[int, tuple[int, int]]:
+    """Return the first and the last operation that uses each buffer of the arena; outputs live to the end, the input from the start."""
+    last = len(program.steps)
+    used: dict[int, tuple[int, int]] = {program.input.buffer: (-1, -1)}
+    for index, step in enumerate(program.steps):
+        for view in (*step.reads(), step.y):
+            first = used.get(view.buffer, (index, index))[0]
+            used[view.buffer] = (first, index)
+    for view in program.output_views():
+        used[view.buffer] = (used[view.buffer][0], last)
+    return {buffer: life for buffer, life in used.items() if program.buffers[buffer].constant is None}
+
+
+def place(program: Program) -> None:
+    """Set the offset of each buffer and the size of the arena: the largest buffers first, each at the lowest free place."""
+    lives = lifetimes(program)
+    placed: list[tuple[int, int, tuple[int, int]]] = []  # offset, end, life
+    for buffer in sorted(lives, key=lambda buffer: (-program.buffers[buffer].floats, lives[buffer])):
+        floats, (first, last) = -(-program.buffers[buffer].floats // ALIGNMENT) * ALIGNMENT, lives[buffer]
+        offset = 0
+        for begin, end, life in sorted(placed, key=lambda row: row[0]):
+            if life[0] <= last and first <= life[1]:  # both in use at some operation
+                if begin - offset >= floats:
+                    break
+                offset = max(offset, end)
+        program.buffers[buffer].offset = offset
+        placed.append((offset, offset + floats, lives[buffer]))
+        program.floats = max(program.floats, offset + floats)

@@ -1,0 +1,199 @@
+"""Execution of programs: by the compiled kernel in one call, or by numpy where there is none."""
+
+from __future__ import annotations
+
+import ctypes
+from collections import OrderedDict
+
+import numpy as np
+
+from axialzoo.native.planner import plan
+from axialzoo.native.program import ACTIVATIONS, KINDS, Buffer, Matrix, Program, Step, View
+from axialzoo.native.reference import run_program, view_array
+from axialzoo.native.weights import Tensors, Weights
+from axialzoo.ops.attributes import SCALES, TABLES
+from axialzoo.ops.folding import pack
+from axialzoo.ops.kernels import Kernel, kernel
+from axialzoo.ops.kernels.structures import AxialForward, AxialMap, AxialProgram, AxialStep
+from axialzoo.spec import Model
+
+Outputs = dict[str, "np.ndarray | list[np.ndarray]"]
+PLANS_KEPT = 8  # programs of different sizes that an engine keeps
+WIDTH, STEP = 64, 16  # outputs of a panel of a packed weight, and the multiple of which the last panel is
+
+
+class Compiled:
+    """A program as the kernel's structures, which point into its arena.
+
+    Args:
+        program: The program, with its buffers placed.
+    """
+
+    def __init__(self, program: Program):
+        self.program = program
+        self.arena = aligned_floats(program.floats)
+        self._alive: list[object] = []  # what the structures point to
+        self.steps = (AxialStep * len(program.steps))(*map(self._step, program.steps))
+        self.call = AxialProgram(count=len(program.steps), timed=0, steps=ctypes.addressof(self.steps))
+
+    def run(self, library: Kernel, x: np.ndarray, threads: int, timed: bool = False) -> None:
+        """Run all operations on the images (N, H, W, C); the outputs lie in the arena afterwards."""
+        self.array(self.program.input)[:] = x
+        self.call.timed = int(timed)
+        library.run("program", self.call, threads)
+
+    def memory(self, buffer: Buffer) -> np.ndarray:
+        """Return the memory of a buffer, (floats,)."""
+        if buffer.constant is not None:
+            return buffer.constant.reshape(-1)
+        return self.arena[buffer.offset : buffer.offset + buffer.floats]
+
+    def array(self, view: View) -> np.ndarray:
+        """Return a map, (N, H, W, C), in the arena."""
+        return view_array(self.memory(self.program.buffers[view.buffer]), view)
+
+    def _address(self, array: np.ndarray | None) -> int:
+        if array is None:
+            return 0
+        self._alive.append(array)
+        return array.ctypes.data
+
+    def _map(self, view: View | None) -> AxialMap:
+        if view is None:
+            return AxialMap()
+        return AxialMap(self._address(self.memory(self.program.buffers[view.buffer])) + 4 * view.offset, *view.strides)
+
+    def _step(self, step: Step) -> AxialStep:
+        n, h, w, outputs = step.y.shape
+        kernel = step.kernel
+        fields = {
+            "kind": KINDS.index(step.kind), "activation": ACTIVATIONS.index(step.activation), "late": int(step.late), "batch": n,
+            "height": h, "width": w, "outputs": outputs, "in_height": step.x.shape[1], "in_width": step.x.shape[2],
+            "inputs": step.x.channels, "side": kernel.side, "stride": kernel.stride, "dilation": kernel.dilation,
+            "padding": kernel.padding, "x": self._map(step.x), "residual": self._map(step.residual), "factor": self._map(step.factor),
+            "y": self._map(step.y),
+        }  # fmt: skip
+        for axis, taps in (("line", step.lines), ("position", step.positions)):
+            if taps is not None:
+                fields |= {f"{axis}_{name}": self._address(getattr(taps, name)) for name in ("low", "high", "share")}
+        if step.attention is not None:
+            fields["attention"] = self._attention(step)
+        elif step.matrix is not None:
+            weight, bias = packed(step.matrix)
+            fields |= {"weight": self._address(weight), "bias": self._address(bias)}
+        return AxialStep(**fields)
+
+    def _attention(self, step: Step) -> int:
+        arrays, matrix = step.attention, step.matrix
+        assert arrays is not None and matrix is not None
+        if "attention" not in matrix.packed:
+            weight, bias = pack(matrix.weight[0].T, matrix.bias)
+            matrix.packed |= {"attention": weight, "attention_bias": bias}
+        x, y, attended, other = self._map(step.x), self._map(step.y), ("line", "position")[arrays.axis], ("position", "line")[arrays.axis]
+        rows = next((len(table) for table in arrays.tables if table is not None), 1)
+        scales, size = self._address(arrays.scales), step.x.size
+        tables = dict(zip(TABLES, map(self._address, arrays.tables)))
+        factors = {name: scales + 4 * index * arrays.heads for index, name in enumerate(SCALES)}  # addresses of floats
+        factors[SCALES[0]] *= arrays.content_similarity
+        structure = AxialForward(
+            batch=step.x.shape[0], others=size[1 - arrays.axis], length=size[arrays.axis], heads=arrays.heads, key_depth=arrays.key_depth,
+            value_depth=step.y.channels // arrays.heads, reach=arrays.reach, table_reach=rows // 2, x=x.data, x_batch=x.batch,
+            x_other=getattr(x, other), x_position=getattr(x, attended), inputs=step.x.channels,
+            weight=self._address(matrix.packed["attention"]), bias=self._address(matrix.packed["attention_bias"]),
+            **tables, **factors, content_value=arrays.content_value, position_scale=self._address(arrays.position_scale),
+            shift=self._address(arrays.shift), out=y.data, out_batch=y.batch,
+            out_other=getattr(y, other), out_position=getattr(y, attended), out_head=1, out_depth=arrays.heads,
+            relu=int(step.activation == "relu"),
+        )  # fmt: skip
+        self._alive.append(structure)
+        return ctypes.addressof(structure)
+
+
+class Engine:
+    """A network in evaluation as a function of arrays, with a program for each size that it has seen.
+
+    Args:
+        spec: The network.
+        tensors: Its canonical tensors.
+        threads: Threads of the kernel; the result is the same for any number.
+
+    Attributes:
+        runs_on: ``"numpy"``, or the instruction set of the kernel.
+
+    Raises:
+        NoPlan: naming a part of the network that the native runtime cannot run.
+    """
+
+    def __init__(self, spec: Model, tensors: Tensors, threads: int = 1):
+        self.spec, self.threads = spec, threads
+        self.weights = Weights(tensors, spec.backbone.norm.epsilon)
+        self._compiled: OrderedDict[tuple[int, ...], Compiled] = OrderedDict()
+        plan(spec, self.weights, 1, spec.input_size)  # refuses what cannot run
+
+    @property
+    def runs_on(self) -> str:
+        library = kernel()
+        return "numpy" if library is None else library.isa
+
+    def compiled(self, batch: int, size: tuple[int, int]) -> Compiled:
+        """Return the program for a batch of images of one size."""
+        key = (batch, *size)
+        if key not in self._compiled:
+            while len(self._compiled) >= PLANS_KEPT:
+                self._compiled.popitem(last=False)
+            self._compiled[key] = Compiled(plan(self.spec, self.weights, batch, size))
+        self._compiled.move_to_end(key)
+        return self._compiled[key]
+
+    def outputs(self, x: np.ndarray, timed: bool = False) -> Outputs:
+        """Return the outputs by name of images (N, H, W, C), maps as (N, H, W, C)."""
+        compiled, library = self.compiled(x.shape[0], x.shape[1:3]), kernel()
+        if library is None:
+            run_program(compiled.program, compiled.arena, x)
+        else:
+            compiled.run(library, x, self.threads, timed)
+
+        def copy(view: View) -> np.ndarray:
+            return compiled.array(view).copy()
+
+        outputs: Outputs = {
+            name: [copy(view) for view in value] if isinstance(value, list) else copy(value)
+            for name, value in compiled.program.outputs.items()
+        }
+        if self.spec.head is None:
+            return outputs
+        for name, output in self.spec.head.outputs(self.spec.backbone).items():
+            value = outputs[name]
+            if output.stride is None and isinstance(value, np.ndarray):
+                outputs[name] = value.reshape(len(x), -1)
+        return outputs
+
+
+def aligned_floats(count: int) -> np.ndarray:
+    """Return uninitialised floats that begin at a cache line."""
+    memory = np.empty(4 * count + 64, np.uint8)
+    first = -memory.ctypes.data % 64
+    return memory[first : first + 4 * count].view(np.float32)
+
+
+def packed(matrix: Matrix) -> tuple[np.ndarray, np.ndarray]:
+    """Return weight and bias as the kernel reads them: see ``weight`` of AxialStep in ``source/axial.h``."""
+    if "weight" not in matrix.packed:
+        weight, bias = matrix.weight, matrix.bias
+        if weight.ndim == 3:
+            outputs = weight.shape[2]
+            rows = weight.reshape(-1, outputs)
+            panels = []
+            for first in range(0, outputs, WIDTH):
+                panel = rows[:, first : first + WIDTH]
+                panels.append(np.pad(panel, ((0, 0), (0, -panel.shape[1] % STEP))).reshape(-1))
+            weight, bias = np.concatenate(panels), np.pad(bias, (0, -outputs % WIDTH))
+        matrix.packed |= {"weight": align(weight), "bias": align(bias)}
+    return matrix.packed["weight"], matrix.packed["bias"]
+
+
+def align(array: np.ndarray) -> np.ndarray:
+    """Return a copy that begins at a cache line, (floats,)."""
+    copy = aligned_floats(array.size)
+    copy[:] = array.reshape(-1)
+    return copy
