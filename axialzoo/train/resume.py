@@ -61,7 +61,10 @@ def _read_note(folder: Path) -> dict[str, Any]:
     for part in (before, before.get("scale_crop", {})):
         check_renamed(part, f"{folder / NOTE}: the run was begun by an earlier axialzoo; a recipe")
     defaults = json.loads(json.dumps(to_dict(Recipe(model="", preprocessing=Preprocessing()))))
-    return {**defaults, **before}
+    note = {**defaults, **before}
+    if isinstance(note["preprocessing"], dict):
+        note["preprocessing"] = {**defaults["preprocessing"], **note["preprocessing"]}
+    return note
 
 
 def check_folder(folder: Path, plain: dict[str, Any], resume: bool) -> None:

@@ -94,7 +94,7 @@ def canonical(model: keras.Model, gradients) -> dict[str, np.ndarray]:
     by_id = {id(variable): gradient for variable, gradient in zip(model.trainable_variables, gradients)}
     found = {}
     for parameter, variable in variables(model):
-        if parameter.trainable:
+        if parameter.trainable and by_id.get(id(variable)) is not None:  # layers that are held and never called have no gradient
             array, order = numpy(by_id[id(variable)]), parameter.keras_order
             found[parameter.name] = array if order is None else array.transpose(np.argsort(order))
     return found
