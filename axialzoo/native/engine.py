@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import ctypes
+import functools
+import warnings
 from collections import OrderedDict
 
 import numpy as np
 
-from axialzoo.native.planner import plan
+from axialzoo.native.planner import check_plan, plan
 from axialzoo.native.program import ACTIVATIONS, KINDS, Buffer, Matrix, Program, Step, View
 from axialzoo.native.reference import run_program, view_of
 from axialzoo.native.weights import Tensors, Weights
 from axialzoo.ops.folding import pack
-from axialzoo.ops.kernels import Kernel, kernel
+from axialzoo.ops.kernels import Kernel, kernel, kernel_status
 from axialzoo.ops.kernels.structures import AxialForward, AxialMap, AxialProgram, AxialStep
 from axialzoo.spec import Model
 
 Outputs = dict[str, "np.ndarray | list[np.ndarray]"]
+PART = 2**23  # floats of an arena up to which images of a batch run together
 PLANS_KEPT = 8  # programs of different sizes that an engine keeps
 WIDTH, STEP = 64, 16  # outputs of a panel of a packed weight, and the multiple of which the last panel is
 
@@ -126,7 +129,8 @@ class Engine:
         self.spec, self.threads = spec, threads
         self.weights = Weights(tensors, spec.backbone.norm.epsilon)
         self._compiled: OrderedDict[tuple[int, ...], Compiled] = OrderedDict()
-        plan(spec, self.weights, 1, spec.input_size)  # refuses what cannot run
+        self._outputs = {} if spec.head is None else spec.head.outputs(spec.backbone)
+        check_plan(spec)
 
     @property
     def runs_on(self) -> str:
@@ -144,27 +148,40 @@ class Engine:
         return self._compiled[key]
 
     def outputs(self, x: np.ndarray, timed: bool = False) -> Outputs:
-        """Return the outputs by name of images (N, H, W, C), maps as (N, H, W, C)."""
+        """Return the outputs by name of images (N, H, W, C), maps as (N, H, W, C). Large batches run in parts that fit the caches."""
+        if len(x) == 0:
+            raise ValueError(f"x: expected at least one image, found {x.shape}")
+        alone = self.compiled(1, x.shape[1:3]).program.floats
+        count = max(1, min(len(x), PART // alone))
+        parts = [self._part(x[first : first + count], timed) for first in range(0, len(x), count)]
+        return parts[0] if len(parts) == 1 else {name: _joined([part[name] for part in parts]) for name in parts[0]}
+
+    def _part(self, x: np.ndarray, timed: bool) -> Outputs:
         compiled, library = self.compiled(x.shape[0], x.shape[1:3]), kernel()
         if library is None:
+            _say_once()
             run_program(compiled.program, compiled.arena, x)
         else:
             compiled.run(library, x, self.threads, timed)
+        vectors = {name for name, output in self._outputs.items() if output.stride is None}
 
-        def copy(view: View) -> np.ndarray:
-            return compiled.array(view).copy()
+        def copy(name: str, view: View) -> np.ndarray:
+            array = compiled.array(view).copy()
+            return array.reshape(len(x), -1) if name in vectors else array
 
-        outputs: Outputs = {
-            name: [copy(view) for view in value] if isinstance(value, list) else copy(value)
+        return {
+            name: [copy(name, view) for view in value] if isinstance(value, list) else copy(name, value)
             for name, value in compiled.program.outputs.items()
         }
-        if self.spec.head is None:
-            return outputs
-        for name, output in self.spec.head.outputs(self.spec.backbone).items():
-            value = outputs[name]
-            if output.stride is None and isinstance(value, np.ndarray):
-                outputs[name] = value.reshape(len(x), -1)
-        return outputs
+
+
+def _joined(parts: list) -> np.ndarray | list[np.ndarray]:
+    return [np.concatenate(level) for level in zip(*parts)] if isinstance(parts[0], list) else np.concatenate(parts)
+
+
+@functools.cache
+def _say_once() -> None:
+    warnings.warn(f"the native runtime runs on numpy, which is slow: {kernel_status().reason}", stacklevel=4)
 
 
 def aligned_floats(count: int) -> np.ndarray:

@@ -68,8 +68,7 @@ class Weights:
         self, name: str, spec: Attention, axis: int, length: int, order: np.ndarray | None
     ) -> tuple[Matrix, AttentionArrays]:
         """Return the projection of an axial attention layer, and its arrays for an axis of `length` positions."""
-        folded = self._once(f"{name}|attention", lambda: fold_attention(self.tensors, f"{name}.", spec, self.epsilon))
-        assert isinstance(folded, FoldedAttention)
+        folded = self._once(f"{name}|attention", lambda: self.fold_attention(name, spec))
 
         def project() -> Matrix:
             weight = folded.weight if order is None else folded.weight[:, order]
@@ -88,6 +87,10 @@ class Weights:
             None if folded.position_scale is None else folded.position_scale.astype(np.float32), folded.shift.astype(np.float32), True,
         )  # fmt: skip
         return self._once(f"{name}|projection|{order is not None}", project), arrays
+
+    def fold_attention(self, name: str, spec: Attention) -> FoldedAttention:
+        """Fold the norms and gates of an attention layer."""
+        return fold_attention(self.tensors, f"{name}.", spec, self.epsilon)
 
     def positions(self, name: str, spec: Attention, length: int, channels: int) -> np.ndarray:
         """Return the vectors of absolute positions or sines along an axis, (length, channels)."""
