@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from axialzoo.native.builder import Builder, no_plan, aligned
+from axialzoo.native.builder import Builder, aligned, no_plan
 from axialzoo.native.program import Kernel, View
 from axialzoo.native.weights import head_fastest
 from axialzoo.spec import Backbone, Block, NeckStage

@@ -85,9 +85,7 @@ class Builder:
         x = self.convolution(f"{name}.depthwise", x, matrix, activation=activation)
         return self.conv_norm(f"{name}.pointwise", x, activation=activation)
 
-    def attention(
-        self, name: str, x: View, spec: Attention, axis: int, order: np.ndarray | None = None, activation: str = "none"
-    ) -> View:
+    def attention(self, name: str, x: View, spec: Attention, axis: int, order: np.ndarray | None = None, activation: str = "none") -> View:
         """Append an axial attention layer; its result has its channels with the head index fastest."""
         length = x.size[axis]
         if spec.encoding != "relative":
@@ -111,9 +109,7 @@ class Builder:
         """Append the mean over all positions: (N, H, W, C) to (N, 1, 1, C)."""
         return self.append(Step("mean", name, x, self.new(x.shape[0], (1, 1), x.channels)))
 
-    def add(
-        self, name: str, x: View, residual: View | None, *, activation: str = "none", out: View | None = None
-    ) -> View:
+    def add(self, name: str, x: View, residual: View | None, *, activation: str = "none", out: View | None = None) -> View:
         """Append ``activation(x + residual)``, or a copy of x."""
         y = self.new(x.shape[0], x.size, x.channels) if out is None else out
         return self.append(Step("sum", name, x, y, residual=residual, activation=activation))

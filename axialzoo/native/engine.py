@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import functools
 import warnings
 from collections import OrderedDict
 
@@ -130,6 +129,7 @@ class Engine:
         self.weights = Weights(tensors, spec.backbone.norm.epsilon)
         self._compiled: OrderedDict[tuple[int, ...], Compiled] = OrderedDict()
         self._outputs = {} if spec.head is None else spec.head.outputs(spec.backbone)
+        self._said = False  # that it is slow
         check_plan(spec)
 
     @property
@@ -159,7 +159,7 @@ class Engine:
     def _part(self, x: np.ndarray, timed: bool) -> Outputs:
         compiled, library = self.compiled(x.shape[0], x.shape[1:3]), kernel()
         if library is None:
-            _say_once()
+            self._say_slow()
             run_program(compiled.program, compiled.arena, x)
         else:
             compiled.run(library, x, self.threads, timed)
@@ -174,14 +174,14 @@ class Engine:
             for name, value in compiled.program.outputs.items()
         }
 
+    def _say_slow(self) -> None:
+        if not self._said:
+            warnings.warn(f"the native runtime runs on numpy, which is slow: {kernel_status().reason}", stacklevel=4)
+        self._said = True
+
 
 def _joined(parts: list) -> np.ndarray | list[np.ndarray]:
     return [np.concatenate(level) for level in zip(*parts)] if isinstance(parts[0], list) else np.concatenate(parts)
-
-
-@functools.cache
-def _say_once() -> None:
-    warnings.warn(f"the native runtime runs on numpy, which is slow: {kernel_status().reason}", stacklevel=4)
 
 
 def aligned_floats(count: int) -> np.ndarray:

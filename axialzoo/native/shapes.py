@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from axialzoo.native.program import AttentionArrays, Matrix
+from axialzoo.native.program import Matrix
 from axialzoo.native.weights import Weights
 from axialzoo.ops.folding import FoldedAttention
 from axialzoo.spec import Attention, Model, parameters

@@ -64,9 +64,7 @@ class Weights:
         matrix = self.conv(name, norm, False)
         return self._once(f"{name}|depthwise", lambda: Matrix(np.ascontiguousarray(matrix.weight[:, 0]), matrix.bias))
 
-    def attention(
-        self, name: str, spec: Attention, axis: int, length: int, order: np.ndarray | None
-    ) -> tuple[Matrix, AttentionArrays]:
+    def attention(self, name: str, spec: Attention, axis: int, length: int, order: np.ndarray | None) -> tuple[Matrix, AttentionArrays]:
         """Return the projection of an axial attention layer, and its arrays for an axis of `length` positions."""
         folded = self._once(f"{name}|attention", lambda: self.fold_attention(name, spec))
 

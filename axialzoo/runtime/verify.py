@@ -14,8 +14,8 @@ from axialzoo.checkpoint import Checkpoint, CheckpointError
 from axialzoo.hub import fetch_checkpoint
 from axialzoo.hub.golden import GOLDEN, compare_golden, input_of_case, noise_input, read_golden
 from axialzoo.hub.manifest import MANIFEST, check_manifest
-from axialzoo.runtime import frameworks
 from axialzoo.native import NoPlan
+from axialzoo.runtime import frameworks
 from axialzoo.runtime.device import AUTO, DeviceError, is_cpu
 from axialzoo.runtime.ipc import WorkerError
 from axialzoo.runtime.local import kernel_status_for, optimizable
@@ -113,7 +113,10 @@ class Target(NamedTuple):
 def targets() -> list[Target]:
     """Return every framework and Keras back end, installed or not, with the plain and the inference form, then the native runtime."""
     backends = [("torch", None), *(("keras", backend) for backend in frameworks.BACKENDS)]
-    return [*(Target(framework, backend, optimize) for framework, backend in backends for optimize in (False, True)), Target(frameworks.NATIVE)]
+    return [
+        *(Target(framework, backend, optimize) for framework, backend in backends for optimize in (False, True)),
+        Target(frameworks.NATIVE),
+    ]
 
 
 def made_inputs(spec: Model, float64: bool = True) -> dict[str, np.ndarray]:

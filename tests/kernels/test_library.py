@@ -13,7 +13,17 @@ from pathlib import Path
 import pytest
 
 from axialzoo.ops.kernels import BuildError, build, compile_library, kernel, kernel_status, library, use_kernel
-from axialzoo.ops.kernels.structures import AxialBackward, AxialForward, AxialLinear, AxialMoments, AxialNorm, AxialWeightGradient
+from axialzoo.ops.kernels.structures import (
+    AxialBackward,
+    AxialForward,
+    AxialLinear,
+    AxialMap,
+    AxialMoments,
+    AxialNorm,
+    AxialProgram,
+    AxialStep,
+    AxialWeightGradient,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 EXERCISE = ROOT / "tests" / "kernels" / "exercise.py"
@@ -31,15 +41,17 @@ def fields_of(header: str, name: str) -> list[tuple[str, type]]:
     assert body is not None
     found = []
     for declaration in body[1].split(";"):
-        if declaration.split() == ["AxialForward", "forward"]:
-            found.append(("forward", AxialForward))
-            continue
-        words = re.sub(r"^\s*(const )?(float|double|void|int64_t)", "", declaration)
-        found += [(field.strip(" *\n"), ctypes.c_void_p if "*" in declaration else ctypes.c_int64) for field in words.split(",")]
+        words = re.sub(r"^\s*(const )?(float|double|void|int64_t|Axial\w+)", "", declaration)
+        types = {"AxialForward": AxialForward, "AxialMap": AxialMap, "double": ctypes.c_double}
+        kind = ctypes.c_void_p if "*" in declaration else types.get((declaration.split() or [""])[0], ctypes.c_int64)
+        found += [(field.strip(" *\n"), kind) for field in words.split(",")]
     return [field for field in found if field[0]]
 
 
-@pytest.mark.parametrize("structure", [AxialForward, AxialBackward, AxialLinear, AxialWeightGradient, AxialNorm, AxialMoments])
+@pytest.mark.parametrize(
+    "structure",
+    [AxialForward, AxialBackward, AxialLinear, AxialWeightGradient, AxialNorm, AxialMoments, AxialMap, AxialStep, AxialProgram],
+)
 def test_structures_have_the_header_s_fields_in_its_order(structure):
     header = (build.SOURCE / "axial.h").read_text()
     assert fields_of(header, structure.__name__) == structure._fields_
