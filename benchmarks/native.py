@@ -121,9 +121,7 @@ def show_steps(engine: Engine, x: np.ndarray, count: int = 25) -> None:
     for index in np.argsort(-seconds)[:count]:
         step, time = compiled.program.steps[index], seconds[index]
         rate = 2e-9 * step.multiply_adds / time
-        print(
-            f"    {1e6 * time:8.0f} us {rate:7.1f} GFLOP/s {step.kind:12} {step.name} {step.x.shape} to {step.y.shape} side {step.kernel.side}"
-        )
+        print(f"    {1e6 * time:8.0f} us {rate:7.1f} GFLOP/s {step.kind:12} {step.name} {step.x.shape} to {step.y.shape}")
 
 
 def main() -> None:

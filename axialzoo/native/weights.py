@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -25,12 +25,12 @@ class Weights:
 
     def __init__(self, tensors: Tensors, epsilon: float):
         self.tensors, self.epsilon = tensors, epsilon
-        self._folded: dict[str, object] = {}
+        self._folded: dict[str, Any] = {}
 
     def _once(self, key: str, fold: Callable[[], T]) -> T:
         if key not in self._folded:
             self._folded[key] = fold()
-        return self._folded[key]  # type: ignore[return-value]
+        return self._folded[key]
 
     def conv(self, name: str, norm: str | None, bias: bool, order: np.ndarray | None = None, scale: str | None = None) -> Matrix:
         """Return a convolution, (taps, inputs, outputs), or a depthwise one, (taps, channels).

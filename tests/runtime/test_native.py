@@ -25,7 +25,14 @@ from axialzoo.spec import SpecError, get_entry
 
 XS, GLOBAL = "axial_resnet_cifar10_xs", "axial_resnet_cifar10_xs.cifar10_global"
 PHOTO = Path(__file__).parents[2] / "docs/photos/chelsea.jpg"
-PREDICT = "import sys; from axialzoo.cli import main; sys.argv = ['axialzoo', *sys.argv[1:]]\ntry:\n    main()\nfinally:\n    print(*sys.modules, file=sys.stderr)"
+PREDICT = """
+import sys
+from axialzoo.cli import main
+try:
+    main()
+finally:
+    print(*sys.modules, file=sys.stderr)
+"""
 HEAVY = {"torch", "keras", "tensorflow", "jax", "scipy", "huggingface_hub", "matplotlib"}
 
 
