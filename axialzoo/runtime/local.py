@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -140,11 +141,17 @@ class NativeModel:
             raise DeviceError(f"device: the native runtime expected auto or cpu, found {device!r}; use framework='torch'")
         from axialzoo.native import Engine
 
-        self.model = Engine(spec, tensors, cores())
+        self.model = Engine(spec, tensors, native_threads())
 
     def outputs(self, x: np.ndarray) -> Outputs:
         """Return the outputs by name of inputs (N, H, W, C), maps as (N, H, W, C)."""
         return self.model.outputs(np.asarray(x, np.float32))
+
+
+def native_threads() -> int:
+    """Return the threads of the native runtime: as many as cores, or as OMP_NUM_THREADS allows, which worker processes set."""
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores(), int(limit)) if limit.isdigit() and int(limit) > 0 else cores()
 
 
 class InProcessModel:
