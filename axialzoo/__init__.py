@@ -9,13 +9,19 @@ if TYPE_CHECKING:
     from axialzoo.runtime import load_runner, publish
 
 __version__ = "0.1.0"
+_LAZY = ("load_runner", "publish")
 __all__ = ["SpecError", "__version__", "list_models", "load_runner", "model_info", "publish"]
 
 
 def __getattr__(name: str) -> Any:
     """Import names that need numpy when they are first used."""
-    if name in ("load_runner", "publish"):
+    if name in _LAZY:
         from axialzoo import runtime
 
         return getattr(runtime, name)
     raise AttributeError(f"module 'axialzoo' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return all public names, those that are imported when first used too."""
+    return sorted({*globals(), *__all__})

@@ -15,7 +15,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # the system report
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path in the same folder; rename it to `path` when the block ends, remove it when the block fails.
 
     So `path` is never half a file, and a file that was there before stays if the block fails. Missing folders are created.
@@ -53,7 +53,7 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_write_folder(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_write_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Like :func:`atomic_write`, for a folder that the block creates. An older folder is removed once the new one is whole."""
     path = Path(path)
     temporary, before = (path.parent / f".{secrets.token_hex(6)}.{path.name}" for _ in range(2))
@@ -78,13 +78,13 @@ def printable(text: str) -> str:
     return re.sub("[\udc80-\udcff]", lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", text)
 
 
-def write_text(path: str | os.PathLike, text: str) -> None:
+def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write `text` as UTF-8, whole or not at all."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def check_output(path: str | os.PathLike, *, inputs: Iterable[str | os.PathLike] = (), overwrite: bool = False) -> Path:
+def check_output(path: str | os.PathLike[str], *, inputs: Iterable[str | os.PathLike[str]] = (), overwrite: bool = False) -> Path:
     """Validate the output path before anything is computed, and return it.
 
     Args:

@@ -112,7 +112,7 @@ def preprocessor(config: Config) -> AxialImageClassifierPreprocessor:
     return AxialImageClassifierPreprocessor(converter)
 
 
-def image_classifier(source: str | os.PathLike, **kwargs: Any) -> AxialImageClassifier:
+def image_classifier(source: str | os.PathLike[str], **kwargs: Any) -> AxialImageClassifier:
     """Load a checkpoint as keras-hub's image classifier.
 
     Args:
@@ -130,7 +130,7 @@ def image_classifier(source: str | os.PathLike, **kwargs: Any) -> AxialImageClas
     return task
 
 
-def save_preset(source: str | os.PathLike, folder: str | os.PathLike, *, overwrite: bool = False) -> None:
+def save_preset(source: str | os.PathLike[str], folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Write a checkpoint as a preset of keras-hub, which ``ImageClassifier.from_preset`` loads after this module is imported.
 
     Raises:

@@ -5,7 +5,7 @@ Annotations are evaluated here, unlike elsewhere: graphs and scripts of PyTorch 
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from timm.layers import register_notrace_module
@@ -116,7 +116,7 @@ class TimmModel(AxialModel[Tensor]):
         features = [outputs[index] for index in taken]
         return features if intermediates_only else (outputs[-1], features)
 
-    def reset_classifier(self, num_classes: int, global_pool: str | None = None, **options: Any) -> None:
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None, **options: Any) -> Self:
         """Replace the classifier: see :meth:`axialzoo.torch.AxialModel.reset_classifier`.
 
         `global_pool` stays unless it is set; classes for a model that did not pool turn pooling on.
@@ -125,6 +125,7 @@ class TimmModel(AxialModel[Tensor]):
         if global_pool is None:
             global_pool = self.global_pool or ("avg" if num_classes else "")
         self._pool_by(global_pool)
+        return self
 
     def __prepare_scriptable__(self) -> nn.Module:
         return Eager(self)

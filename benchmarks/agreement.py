@@ -38,7 +38,7 @@ def main() -> int:
             backend=backend or None,
             limit=arguments.limit or None,
             on_result=lambda prediction, predicted_classes=predicted_classes: predicted_classes.append(
-                prediction.result.ranked[0]["index"]
+                prediction.result.ranked[0]["label_id"]
             ),
         )
         classes[name] = np.array(predicted_classes)

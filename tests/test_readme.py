@@ -37,7 +37,7 @@ def test_the_table_has_no_other_model():
 
 def test_the_table_of_kinds_has_each_and_no_other():
     page = (ROOT / "docs" / "guide" / "attention.md").read_text()
-    rows = re.findall(r"^\| (`.*?) \|", page.partition("What the paper's Table 1")[0], re.MULTILINE)
+    rows = re.findall(r"^\| (`.*?) \|", page.partition("The paper's Table 1")[0], re.MULTILINE)
     assert sorted(re.findall(r"`([a-z_]+)`", " ".join(rows[1:]))) == sorted(KINDS)
 
 
@@ -81,3 +81,28 @@ def test_every_command_it_names_exists():
     names = {command.name for command in app.registered_commands}
     named = set(re.findall(r"^    axialzoo ([a-z-]+) ", "\n".join((README, *PAGES)), re.MULTILINE))
     assert named and named <= names, f"unknown: {sorted(named - names)}"
+
+
+def unknown_options(text: str) -> set[tuple[str, str]]:
+    """Return the commands and options in the indented examples of a page that the command line does not have."""
+    import typer
+
+    from axialzoo.cli.app import app
+
+    commands = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
+    known = {name: {option for parameter in command.params for option in parameter.opts} for name, command in commands.items()}
+    examples = re.findall(r"^ {4,}(?:\S.* -m )?axialzoo ([a-z-]+)((?:.*\\\n)*.*)", text, re.MULTILINE)
+    return {
+        (name, option)
+        for name, words in examples
+        for option in re.findall(r"(?<![\w`'\"=-])--?[a-z][a-z-]*", re.sub(r" #.*", "", words))
+        if option not in known.get(name, ())
+    }
+
+
+def test_every_option_it_names_exists():
+    assert unknown_options("\n".join((README, *PAGES))) == set()
+
+
+def test_an_option_that_does_not_exist_is_caught():
+    assert unknown_options("    axialzoo train cifar10 --data FOLDER \\\n        --averaged 1  # --out\n") == {("train", "--averaged")}

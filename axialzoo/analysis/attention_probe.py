@@ -111,7 +111,7 @@ def _of_checkpoint(checkpoint: Checkpoint, preprocessing: Preprocessing, registe
     return Source(config.model, config.spec, dict(checkpoint.tensors), preprocessing, config.digest, registered)
 
 
-def view(path: str | os.PathLike, point: tuple[int, int], preprocessing: Preprocessing) -> View:
+def view(path: str | os.PathLike[str], point: tuple[int, int], preprocessing: Preprocessing) -> View:
     """Open the photograph in `path` with a point (x, y), in its pixels.
 
     Raises:

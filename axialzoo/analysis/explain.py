@@ -19,6 +19,8 @@ from axialzoo.spec import SpecError
 
 __all__ = ["Source", "View", "explain", "find_source", "view"]
 
+USUAL_KINDS = ("axial", "axial_local", "global", "local", "window")
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -37,10 +39,10 @@ class Sampling:
 
 def explain(
     source: Source,
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     point: tuple[int, int],
     *,
-    kinds: Sequence[str],
+    kinds: Sequence[str] | None,
     layer: str | None = None,
     sampling: Sampling,
     out: Path | None = None,
@@ -52,7 +54,8 @@ def explain(
         source: A model.
         path: A photograph.
         point: (x, y) in its pixels.
-        kinds: Kinds of attention that replace the model's own. Where the model has trained weights, a kind without any is skipped.
+        kinds: Kinds of attention that replace the model's own. Where the model has trained weights, a kind without any is skipped. None:
+            the usual ones, without those that would be skipped.
         layer: A block with attention; default the middle one.
         drawn: Random samples, and the device.
         out: File of the picture; the caller has checked it.
@@ -81,9 +84,12 @@ def explain(
         "kinds": {},
     }
     probes: dict[str, AttentionProbe | str] = {}
-    for kind in kinds:
+    for kind in USUAL_KINDS if kinds is None else kinds:
+        kind_probe = probe.with_kind(kind)
+        if kinds is None and isinstance(kind_probe, str):
+            continue
         log(kind)
-        probes[kind] = probe.with_kind(kind)
+        probes[kind] = kind_probe
         report["kinds"][kind] = _numbers(probes[kind])
     if out is not None:
         _draw(report, probe, probes, view_of_photo, out)

@@ -48,7 +48,7 @@ def draw_grid(
     mark: tuple[float, float],
     rows: Sequence[Row],
     caption: str,
-    path: str | os.PathLike | None = None,
+    path: str | os.PathLike[str] | None = None,
     *,
     title: str = "",
     mark_label: str = "query point",

@@ -26,7 +26,7 @@ COLUMNS = 4  # panels of a row
 
 def explain_slot(
     source: Source,
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     slot: int,
     *,
     seed: int = 0,

@@ -12,7 +12,7 @@ import stat
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from axialzoo.checkpoint.checkpoint_error import CheckpointError
 from axialzoo.checkpoint.safe_open import check_regular
@@ -68,12 +68,12 @@ def check_torch_file(path) -> None:
         CheckpointError: naming what else it asks for.
     """
     path = Path(path)
-    check_regular(path)
+    size = check_regular(path)
     with open(path, "rb") as file:
         zipped = file.read(4) == b"PK\x03\x04"
     if not zipped:
         with open(path, "rb") as file:
-            _check_pickles(path, file, LEGACY_PICKLES)
+            _check_pickles(path, _Bounded(file, size), LEGACY_PICKLES)
         return
     pickles = [name for name in check_archive(path) if name.endswith(".pkl")]
     if len(pickles) != 1 or pickles[0].split("/")[1:] != ["data.pkl"]:
@@ -84,7 +84,17 @@ def check_torch_file(path) -> None:
         _check_pickles(path, io.BytesIO(archive.read(pickles[0])), 1)
 
 
-def _check_pickles(path: Path, file: BinaryIO, count: int) -> None:
+class _Bounded:
+    """File of `size` bytes, of which no more are read than it has: a stream that claims a longer text gets no memory for it."""
+
+    def __init__(self, file: BinaryIO, size: int):
+        self.file, self.size, self.readline, self.tell = file, size, file.readline, file.tell
+
+    def read(self, size: int) -> bytes:
+        return self.file.read(min(size, self.size))
+
+
+def _check_pickles(path: Path, file: Any, count: int) -> None:
     opcodes = 0
     try:
         for _ in range(count):

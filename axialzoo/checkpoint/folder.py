@@ -35,7 +35,7 @@ class Checkpoint:
     folder: Path
 
 
-def load_checkpoint(folder: str | os.PathLike, *, verify: bool = True) -> Checkpoint:
+def load_checkpoint(folder: str | os.PathLike[str], *, verify: bool = True) -> Checkpoint:
     """Load the checkpoint in a folder; :func:`axialzoo.hub.fetch_checkpoint` takes names and the Hub's addresses too.
 
     Args:
@@ -89,7 +89,7 @@ def validate_and_migrate(config: Config, tensors: Tensors, where: str, *, check_
     return replace(config, digest=digest(tensors) if config.digest else "", version=VERSION), tensors
 
 
-def save_checkpoint(folder: str | os.PathLike, config: Config, tensors: Tensors, *, overwrite: bool = False) -> Config:
+def save_checkpoint(folder: str | os.PathLike[str], config: Config, tensors: Tensors, *, overwrite: bool = False) -> Config:
     """Write ``config.json`` and ``model.safetensors`` to `folder`, or nothing.
 
     The digest is filled in; a provenance that belongs to tensors of another digest becomes ``based_on``. The config is written into
@@ -118,7 +118,7 @@ def save_checkpoint(folder: str | os.PathLike, config: Config, tensors: Tensors,
     return config
 
 
-def check_checkpoint_output(folder: str | os.PathLike, *, overwrite: bool = False) -> Path:
+def check_checkpoint_output(folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
     """Validate the output folder of a checkpoint before anything is computed, and return it.
 
     Raises:

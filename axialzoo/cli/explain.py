@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from axialzoo.cli.compare import COMPARED
 from axialzoo.cli.shared import Device, Force, Json, Quiet, emit, say, show, stdout_kept_clean, table
 from axialzoo.files import check_output
 
@@ -18,7 +17,9 @@ def run(
     point: Annotated[str | None, typer.Option(help="A pixel of it: x from the left, y from the top.", metavar="X,Y")] = None,
     slot: Annotated[int | None, typer.Option(help="A slot of a mask transformer, from 0, in place of a point.", metavar="NUMBER")] = None,
     out: Annotated[Path | None, typer.Option(help="Draw the picture.", metavar="PICTURE")] = None,
-    kinds: Annotated[str, typer.Option(help="Kinds of attention to compare, separated by commas.")] = COMPARED,
+    kinds: Annotated[
+        str | None, typer.Option(help="Kinds of attention to compare, separated by commas; default those with weights.")
+    ] = None,
     layer: Annotated[str | None, typer.Option(help="A block that attends; default the middle one.", metavar="BLOCK")] = None,
     size: Annotated[str | None, typer.Option(help="What the model gets: SIDE or HEIGHTxWIDTH; default its own.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Random combinations of channels behind the receptive field.")] = 8,
@@ -33,8 +34,8 @@ def run(
 
     The attention along height and width from the point; what reaches it through both, one after the other; and the
     effective receptive field, from gradients. Other kinds of attention stand in for the model's own, with weights trained for them
-    (axial_resnet_cifar10_xs has some of several kinds) or the model's own where they fit (axial_local); others are skipped. A model without
-    weights is shown with random ones, and says so. In PyTorch only.
+    (axial_resnet_cifar10_xs has some of several kinds) or the model's own where they fit (axial_local); others are left out, or
+    skipped by name where --kinds names them. A model without weights is shown with random ones, and says so. In PyTorch only.
 
     Examples:
       axialzoo explain axial_resnet_cifar10_xs photo.jpg --point 120,80 --out picture.png
@@ -56,7 +57,7 @@ def run(
     from axialzoo.analysis.cases import parse_kinds
     from axialzoo.analysis.explain import Sampling, explain, find_source
 
-    names = parse_kinds(kinds)
+    names = None if kinds is None else parse_kinds(kinds)
     with stdout_kept_clean():
         source = find_source(model, size, random)
         if source.tensors is None:

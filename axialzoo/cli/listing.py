@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from axialzoo.cli.completion import complete_task
 from axialzoo.cli.shared import Json, Quiet, billions, emit, show, table
 from axialzoo.info import model_info
-from axialzoo.spec import SpecError, aliases, did_you_mean, list_models
+from axialzoo.spec import SpecError, aliases, did_you_mean, get_entry, list_models
 
 METRICS = {"top1": "ImageNet", "cityscapes_pq": "Cityscapes PQ", "coco_pq": "COCO PQ"}  # of `ModelEntry.published`
 
@@ -18,6 +19,9 @@ def run(
         list[str] | None, typer.Argument(help="Names to show, with wildcards as in a shell; default all.", metavar="[PATTERN]...")
     ] = None,
     size: Annotated[str | None, typer.Option(help="Input for the multiply-adds: SIDE or HEIGHTxWIDTH; default each model's own.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Only models of a task: classify, detect, segment, semantic.", autocompletion=complete_task)
+    ] = None,
     pretrained: Annotated[bool, typer.Option("--pretrained", help="Only models with weights.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of the documentation.")] = False,
     as_json: Json = False,
@@ -29,11 +33,15 @@ def run(
       axialzoo list
       axialzoo list 'axial_resnet*_s' 'max_deeplab*'
       axialzoo list --pretrained --json
+      axialzoo list --task detect
       axialzoo list --markdown
     """
     if markdown and as_json:
         raise SpecError("--markdown and --json: expected one of them")
     names = _matching(patterns or ["*"], pretrained)
+    if task is not None:
+        name = task_named(task)
+        names = [model for model in names if get_entry(model).spec.task == name]
     models = [model_info(name, size) for name in names]
     if as_json:
         keys = ("name", "aliases", "summary", "task", "classes", "input_size", "parameters", "multiply_adds", "weights")
@@ -42,12 +50,14 @@ def run(
     if markdown:
         typer.echo(as_markdown(models))
         return
-    shown = table("name", ">parameters", ">multiply-adds", ">at", "weights", "")
+    shown = table("name", "task", ">parameters", ">multiply-adds", ">at", "weights", "")
     for info in models:
         name = info["name"] + (f" (= {', '.join(info['aliases'])})" if info["aliases"] else "")
         at = "x".join(str(side) for side in info["input_size"])
         weights = _tags(list(info["weights"]))
-        shown.add_row(name, f"{info['parameters']:,}", billions(info["multiply_adds"]), at, weights, "" if quiet else info["summary"])
+        shown.add_row(
+            name, info["task"], f"{info['parameters']:,}", billions(info["multiply_adds"]), at, weights, "" if quiet else info["summary"]
+        )
     show(shown)
 
 
@@ -63,6 +73,20 @@ def as_markdown(models: list[dict]) -> str:
         weights = _tags([f"`{tag}`" for tag in info["weights"]])
         lines.append(f"| {name} | {spent} | {height} x {width} | {published or '-'} | {weights} |")
     return "\n".join(lines)
+
+
+def task_named(task: str) -> str:
+    """Return the name of a task from it, or from that of its recipe.
+
+    Raises:
+        SpecError: for an unknown task.
+    """
+    from axialzoo.train.automatic import task_recipes
+
+    tasks = {name: module.TASK for name, module in task_recipes().items()}
+    if task not in (*tasks, *tasks.values()):
+        raise SpecError(f"--task: expected one of {', '.join(tasks)}, found {task!r}{did_you_mean(task, [*tasks, *tasks.values()])}")
+    return tasks.get(task, task)
 
 
 def _tags(tags: list[str]) -> str:

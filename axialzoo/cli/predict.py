@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from axialzoo.cli.completion import complete_weights
+from axialzoo.cli.exported_objects import ExportedObjects
 from axialzoo.cli.object_files import ObjectFiles
 from axialzoo.cli.predict_batch import BATCHES, run_batch
 from axialzoo.cli.shared import (
@@ -36,7 +40,12 @@ def run(
         list[Path],
         typer.Argument(help="Pictures, or folders of them; in batches also .tar and .parquet.", metavar="IMAGE..."),
     ],
-    model: Annotated[str, typer.Option(help="A name, name.tag, a folder, or org/repo[@revision].", metavar="NAME|FOLDER|ORG/REPO")],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="A name, name.tag, a folder, or org/repo[@revision].", metavar="NAME|FOLDER|ORG/REPO", autocompletion=complete_weights
+        ),
+    ],
     framework: Annotated[str | None, typer.Option(help="torch, keras, native, or several; default native where it can.")] = None,
     top: Annotated[int | None, typer.Option(min=1, help="How many classes or objects to show; default 5 classes, all objects.")] = None,
     out: Annotated[
@@ -48,6 +57,10 @@ def run(
     table_out: Annotated[
         Path | None, typer.Option("--table", help="Write a row for each object: area, box, centroid, intensity.", metavar="NAME.csv")
     ] = None,
+    min_score: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Leave out objects of a lower score.")] = None,
+    save_crops: Annotated[Path | None, typer.Option(help="Cut out each object: FOLDER/CLASS/PICTURE_1.png.", metavar="FOLDER")] = None,
+    yolo: Annotated[Path | None, typer.Option(help="Write the boxes as YOLO's text, a file a picture.", metavar="FOLDER")] = None,
+    coco: Annotated[Path | None, typer.Option(help="Write all objects as COCO's JSON.", metavar="NAME.json")] = None,
     page: Annotated[int | None, typer.Option(min=1, help="Page of a TIFF stack, or frame of an animation; default the first.")] = None,
     channel: Annotated[int | None, typer.Option(min=1, help="Channel to read as a grey picture; default all.")] = None,
     tile: Tile = None,
@@ -82,24 +95,22 @@ def run(
       axialzoo predict slide.png --model axial_deeplab_nuclei --tile 512x512 --overlap 64 --hflip --out cut.png
       axialzoo predict stack.tif --model axial_deeplab_nuclei --page 3 --out cut.png
       axialzoo predict slide.tif --model axial_deeplab_nuclei --masks masks.tif --table cells.csv
+      axialzoo predict photos/ --model axial_fcos_blood_cells --min-score 0.5 --save-crops crops/ --coco found.json --yolo labels/
       axialzoo predict photos/ --model axial_resnet_cifar10 --out results.parquet --workers 2
       axialzoo predict photos/ --model axial_resnet_cifar10 --out results.parquet --workers 2 --resume
       axialzoo predict shards/ --model axial_deeplab_nuclei --out results.jsonl --engine ray
     """
     batch = {"workers": workers, "threads": threads, "chunk": chunk, "engine": engine, "address": address, "resume": resume or None}
     batch = {name: value for name, value in batch.items() if value is not None}
-    files = {"--masks": masks, "--table": table_out}
-    named = [name for name, path in files.items() if path is not None]
+    files = {"--masks": masks, "--table": table_out, "--min-score": min_score, "--save-crops": save_crops, "--yolo": yolo, "--coco": coco}
+    named = [name for name, value in files.items() if value is not None]
     if out is not None and out.suffix in BATCHES:
-        if page is not None or channel is not None:
-            raise ValueError(
-                f"--page, --channel: not of predictions in batches; expected an --out that is a picture or a folder, found {out}"
-            )
         if named:
             raise ValueError(
                 f"{', '.join(named)}: not of predictions in batches; expected an --out that is a picture or a folder, found {out}"
             )
         how = {"framework": framework, "optimize": not no_fused, "device": device, "top": top, "overwrite": force, **batch}
+        how |= {"page": page, "channel": channel}
         run_batch(images, model, out, how, tta_options(tile, overlap, hflip, scales), as_json=as_json, quiet=quiet)
         return
     if batch:
@@ -112,6 +123,8 @@ def run(
     from axialzoo.runtime.local import default_framework
     from axialzoo.runtime.predict import pictures_in, predict_files, prediction_json
     from axialzoo.tasks import tta_from_options
+    from axialzoo.tasks.object_files import keep_scores
+    from axialzoo.tasks.tta import tile_progress
 
     tta = tta_from_options(**tta_options(tile, overlap, hflip, scales))
     with stdout_kept_clean():
@@ -121,13 +134,16 @@ def run(
         checkpoint = fetch_checkpoint(model)
         names = names or [default_framework(checkpoint.config.spec, device, not no_fused, lambda text: say(text, quiet))]
         objects = ObjectFiles(masks, table_out, paths, several=len(paths) > 1 or images[0].is_dir(), force=force)
-        objects.check(checkpoint.config, names, named)
+        objects.check(checkpoint.config, names, [name for name in named if name in ("--masks", "--table")])
+        exported = ExportedObjects(save_crops, yolo, coco, paths, force=force)
+        exported.check(checkpoint.config, names, [name for name in named if name not in ("--masks", "--table")])
         if shared := {*targets} & {*objects.masks, table_out}:
             raise ValueError(f"{shared.pop()}: --out and --masks or --table name one file; expected a file for each")
         if not no_fused:
             say_if_compiling(quiet)
         runners = [Runner(checkpoint, name, optimize=not no_fused, device=device) for name in names]
     config, predictions, drawn, skipped = checkpoint.config, [], [], []
+    tile_progress.set(None if quiet or tile is None else _tile_lines())
     for index, prediction in enumerate(predict_files(runners, paths, tta=tta, page=page, channel=channel)):
         if prediction.picture is None:
             skipped.append({"image": str(prediction.path), "error": prediction.error})
@@ -136,6 +152,8 @@ def run(
             continue
         for note in prediction.notes:
             say(f"{prediction.path}: {note}", quiet)
+        if min_score is not None:
+            prediction = replace(prediction, results=tuple(keep_scores(result, min_score) for result in prediction.results))
         limit = {} if top is None else {"top": top}
         for runner, result in zip(runners, prediction.results):
             for text in getattr(result, "warnings", ()):
@@ -146,17 +164,18 @@ def run(
             show(_table(prediction.path, {title: result.summary(**limit) for title, result in results.items()}))
         if named:
             objects.add(index, prediction.path, prediction.picture, prediction.results[0])
+            exported.add(index, prediction.path, prediction.picture, prediction.results[0])
         if targets:
             _draw(prediction.picture, results, targets[index], config)
             drawn.append(str(targets[index]))
             say(f"drawn: {targets[index]}", quiet or as_json)
     if not predictions:
         raise ImageError(skipped[0]["error"] if len(skipped) == 1 else f"none of {len(skipped)} pictures can be read")
-    written = objects.finish()
+    written = [*objects.finish(), *exported.finish()]
     for path in written:
         say(f"written: {path}", quiet or as_json)
     if as_json:
-        report = {"model": config.model, "digest": config.digest, **tta.asked, "predictions": predictions, "pictures": drawn}
+        report = {"model": config.model, "digest": config.digest, **tta.options, "predictions": predictions, "pictures": drawn}
         emit({**report, **({"files": written} if written else {}), **({"skipped": skipped} if skipped else {})})
     if skipped:
         raise typer.Exit(1)
@@ -190,6 +209,19 @@ def output_paths(out: Path, paths: Sequence[Path], several: bool, force: bool) -
     for target in targets:
         check_output(target, inputs=paths, overwrite=force)
     return targets
+
+
+def _tile_lines(seconds: float = 5.0) -> Callable[[int, int], None]:
+    """Return a function that says how many tiles of a picture are done, every so many seconds."""
+    last = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            say(f"{done:,} of {total:,} tiles")
+
+    return report
 
 
 def _draw(picture: Any, results: dict[str, Any], target: Path, config: Any) -> None:

@@ -8,21 +8,36 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from axialzoo.spec.renamed import RENAMED
+
 COMMANDS = {"export-model": "export"}
-OPTIONS = {
-    "--any-size": ("--dynamic-shapes",),
-    "--batch": ("--batch-size",),
-    "--check": ("--dry-run",),
-    "--examples": ("--card-examples",),
-    "--figures": ("--metrics",),
-    "--flip": ("--hflip",),
-    "--from": ("--url", "--framework"),
-    "--memory": ("--memory-limit",),
-    "--pictures": ("--save-vis",),
-    "--plain": ("--no-fused",),
-    "--record": ("--update-card",),
-    "--rounds": ("--repeats",),
-    "--seconds": ("--timeout",),
+OPTIONS = {f"--{name.replace('_', '-')}": tuple(f"--{word.replace('_', '-')}" for word in new) for name, new in RENAMED.items()}
+NEIGHBOURS = {  # options of other command lines
+    "--arch": ("--model",),
+    "--batch_size": ("--batch-size",),
+    "--bs": ("--batch-size",),
+    "--conf": ("--min-score",),
+    "--conf-thres": ("--min-score",),
+    "--data-dir": ("--data",),
+    "--data-path": ("--data",),
+    "--dataset": ("--data",),
+    "--image-size": ("--size",),
+    "--img": ("--size",),
+    "--img-size": ("--size",),
+    "--imgsz": ("--size",),
+    "--input-size": ("--size",),
+    "--learning-rate": ("--lr",),
+    "--lr0": ("--lr",),
+    "--num-epochs": ("--epochs",),
+    "--num_epochs": ("--epochs",),
+    "--output": ("--out",),
+    "--output-dir": ("--out",),
+    "--project": ("--out",),
+    "--save-crop": ("--save-crops",),
+    "--save-json": ("--coco",),
+    "--save-txt": ("--yolo",),
+    "--threshold": ("--min-score",),
+    "--weights": ("--init-from", "--model"),
 }
 CODE_BASES = ("axial-deeplab", "deeplab2", "kmax-deeplab", "medical-transformer")  # `export` took one as its first argument
 
@@ -60,11 +75,11 @@ def check_spelling(command: str, args: Sequence[str], known: set[str]) -> None:
         _refuse(f"export writes files for other runtimes; weights for other code: axialzoo convert FOLDER FILE --to {args[0]}")
     for arg in args:
         option = arg.partition("=")[0]
-        new = [name for name in OPTIONS.get(option, ()) if name in known]
+        new = [name for name in (*OPTIONS.get(option, ()), *NEIGHBOURS.get(option, ())) if name in known]
         if arg == "--":
             return
         if option not in known and new:
-            _refuse(f"{option}: this option is {new[0]} now")
+            _refuse(f"{option}: this option is {new[0]} {'now' if option in OPTIONS else 'here'}")
 
 
 def _refuse(text: str) -> NoReturn:

@@ -1,13 +1,25 @@
 """Data sets in users' formats: readers, samples, augmentation that moves labels along, batches. numpy and Pillow; no framework."""
 
 from axialzoo.data.check import check
-from axialzoo.data.dataset import KINDS, ArraySplit, CachedSplit, DataError, Dataset, FileSplit, Sample, Split, Truth, kinds_of, split_off
+from axialzoo.data.dataset import (
+    KINDS,
+    Annotation,
+    ArraySplit,
+    CachedSplit,
+    DataError,
+    Dataset,
+    FileSplit,
+    Sample,
+    Split,
+    kinds_of,
+    split_off,
+)
 from axialzoo.data.faults import BadLabelError, LabelPolicy
 from axialzoo.data.inspection import inspect_data
 from axialzoo.data.open import open_data
 from axialzoo.data.pack import write_shards
 
 __all__ = [
-    "KINDS", "ArraySplit", "BadLabelError", "Dataset", "DataError", "FileSplit", "CachedSplit", "LabelPolicy", "Sample", "Split", "Truth",
-    "check", "split_off", "kinds_of", "inspect_data", "open_data", "write_shards",
+    "KINDS", "Annotation", "ArraySplit", "BadLabelError", "Dataset", "DataError", "FileSplit", "CachedSplit", "LabelPolicy", "Sample",
+    "Split", "check", "split_off", "kinds_of", "inspect_data", "open_data", "write_shards",
 ]  # fmt: skip

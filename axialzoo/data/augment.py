@@ -91,12 +91,14 @@ class ScaleCrop:
         height, width = sample.picture.height, sample.picture.width
         colours = self.colours(rng)
         if colours is not None and not self.native:  # contrast is about the mean of the whole picture
-            sample, colours = Sample(sample.name, colours.picture(sample.picture), sample.truth), None
+            sample, colours = Sample(sample.name, colours.picture(sample.picture), sample.annotation), None
         if self.elastic:
             sample = elastic_deform(sample, displacement(height, width, self.elastic, rng))
         geometry = self.draw(height, width, size, rng)
         for _ in range(self.tries - 1):
-            if not isinstance(sample.truth, Segmentation) or shows_object(geometry.map(sample.truth.segmentation), sample.truth):
+            if not isinstance(sample.annotation, Segmentation) or shows_object(
+                geometry.map(sample.annotation.segmentation), sample.annotation
+            ):
                 break
             geometry = self.draw(height, width, size, rng)
         if colours is None:

@@ -10,14 +10,14 @@ import numpy as np
 from PIL import Image
 
 from axialzoo.data.augment import random_resized_crop
-from axialzoo.data.dataset import ArraySplit, DataError, Sample, Split, Truth, kinds_of
+from axialzoo.data.dataset import Annotation, ArraySplit, DataError, Sample, Split, kinds_of
 from axialzoo.data.mosaic import mosaic
 from axialzoo.data.settings import DataSettings
 from axialzoo.image import ImageError, stretch_percentiles
 from axialzoo.image.prepare import check_depth, fill_colour
 from axialzoo.spec import Preprocessing
 
-Truths = np.ndarray | list[Truth]
+Annotations = np.ndarray | list[Annotation]
 
 
 class TrainBatches:
@@ -44,7 +44,7 @@ class TrainBatches:
         self._order = (-1, np.empty(0, np.int64))  # (epoch, its order), of the epoch last asked for
         self._sides = np.random.default_rng((settings.seed, 3)).integers(0, 2, len(split))  # which samples epoch 0 mirrors
 
-    def __getitem__(self, step: int) -> tuple[np.ndarray, Truths]:
+    def __getitem__(self, step: int) -> tuple[np.ndarray, Annotations]:
         """Return images (n, H, W, C) float32 and truths of step `step`: (n,) int64 classes, or a list of boxes or segments."""
         settings, epoch = self.settings, step // self.per_epoch
         at = (step % self.per_epoch) * settings.batch_size
@@ -91,13 +91,13 @@ class TrainBatches:
         cut = pixels[np.arange(len(indices))[:, None, None], rows[:, :, None], columns[:, None, :]]  # (n, size, size, 3)
         return cut, split.labels[indices]
 
-    def _resized_crop(self, index: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, Truth]:
+    def _resized_crop(self, index: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, Annotation]:
         sample = self._sample(index)
-        if not isinstance(sample.truth, int):
+        if not isinstance(sample.annotation, int):
             raise DataError(f'{sample.name}: augment="resized_crop" moves no labels along; use "scale_crop" for boxes and segments')
-        return random_resized_crop(sample.picture, size, rng), sample.truth
+        return random_resized_crop(sample.picture, size, rng), sample.annotation
 
-    def _scale_crop(self, index: int, side: int, rng: np.random.Generator) -> tuple[np.ndarray, Truth]:
+    def _scale_crop(self, index: int, side: int, rng: np.random.Generator) -> tuple[np.ndarray, Annotation]:
         policy, (rows, columns) = self.settings.scale_crop, self.settings.preprocessing.size
         size = (side, round(side * columns / rows))  # the recipe's side is the height; the ratio stays
         fill = fill_colour(self.settings.preprocessing)
@@ -108,7 +108,7 @@ class TrainBatches:
             sample = mosaic([sample, *others], policy, size, fill, rng)
         else:
             sample = policy(sample, size, fill, rng)
-        return np.asarray(sample.picture), sample.truth
+        return np.asarray(sample.picture), sample.annotation
 
     def _sample(self, index: int) -> Sample:
         sample = self.split[index]
@@ -117,7 +117,7 @@ class TrainBatches:
         except ImageError as error:
             raise DataError(f"{sample.name}: {error}") from None
         if self.settings.preprocessing.per_image:
-            return Sample(sample.name, stretch_percentiles(sample.picture), sample.truth)
+            return Sample(sample.name, stretch_percentiles(sample.picture), sample.annotation)
         return sample
 
 

@@ -72,7 +72,7 @@ def _classes(data: Dataset, split: Split, index: int, on_sample: Callable[[Sampl
     if isinstance(split, ArraySplit):
         return np.array([check_number(int(split.labels[index]), data, f"{split.name} {index}")]), 0
     sample = split[index]
-    truth = sample.truth
+    truth = sample.annotation
     expected = {"classes": int, "boxes": Detections, "segments": Segmentation}[data.kind]
     if not isinstance(truth, expected):
         raise DataError(f"{sample.name}: expected {expected.__name__} as truth, found {type(truth).__name__}")

@@ -45,7 +45,7 @@ def contact_sheet(data: Dataset, pictures: int = PICTURES) -> Image.Image:
         left, top = GAP + number % COLUMNS * (CELL + GAP), GAP + sum(heights[: number // COLUMNS])
         sheet.paste(cell, (left + (CELL - cell.width) // 2, top))
         name = sample.name.replace("\\", "/").rpartition("/")[2]
-        text = f"{data.labels[sample.truth].name}  ({split}, {name})" if isinstance(sample.truth, int) else f"{split}, {name}"
+        text = f"{data.labels[sample.annotation].name}  ({split}, {name})" if isinstance(sample.annotation, int) else f"{split}, {name}"
         bottom = top + heights[number // COLUMNS] - GAP - CAPTION / 2
         pen.text((left + 2, bottom), shorten(printable(text), 7, (CELL - 4) / DENSITY), fill=INK, font=font(7), anchor="lm")
     sheet.paste(legend, (GAP, sum(heights) + GAP))
@@ -71,14 +71,14 @@ def _drawn(sample: Sample) -> Image.Image:
     picture = sample.picture if depth_of(sample.picture) is None else stretch_percentiles(sample.picture)
     scale = CELL / max(picture.size)
     size = (max(round(picture.width * scale), 1), max(round(picture.height * scale), 1))
-    if isinstance(sample.truth, Segmentation):
-        return overlay(picture, sample.truth, size, scores=False)
+    if isinstance(sample.annotation, Segmentation):
+        return overlay(picture, sample.annotation, size, scores=False)
     drawn = picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
-    if isinstance(sample.truth, Detections):
+    if isinstance(sample.annotation, Detections):
         pen = ImageDraw.Draw(drawn)
         letters = font(6)
-        for box, label, name in zip(sample.truth.boxes * scale, sample.truth.labels.tolist(), sample.truth.label_names):
-            colour = class_colour(label, sample.truth.categories)
+        for box, label, name in zip(sample.annotation.boxes * scale, sample.annotation.labels.tolist(), sample.annotation.label_names):
+            colour = class_colour(label, sample.annotation.categories)
             left, top, right, bottom = box.round().astype(int).tolist()
             pen.rectangle((left, top, max(right - 1, left), max(bottom - 1, top)), outline=colour, width=2)
             if right - left >= letters.getlength(name):

@@ -14,7 +14,7 @@ from axialzoo.image.depth import depth_of
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.results import Detections, Segmentation
 
-Truth = int | Detections | Segmentation
+Annotation = int | Detections | Segmentation
 KINDS = ("classes", "boxes", "segments")
 SUFFIXES = (  # of files that are taken for pictures, in lower case
     ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif",
@@ -28,12 +28,12 @@ class Sample:
     Attributes:
         name: The file, for messages.
         picture: 8-bit RGB, upright.
-        truth: The number of its class; or its objects; or its segments. Coordinates are the upright picture's pixels.
+        annotation: The number of its class; or its objects; or its segments. Coordinates are the upright picture's pixels.
     """
 
     name: str
     picture: Image.Image
-    truth: Truth
+    annotation: Annotation
 
 
 class Split(Protocol):
@@ -191,7 +191,7 @@ class CachedSplit:
             return cached
         sample = self.split[index]
         size = 3 * sample.picture.width * sample.picture.height
-        size += sample.truth.segmentation.nbytes if isinstance(sample.truth, Segmentation) else 0
+        size += sample.annotation.segmentation.nbytes if isinstance(sample.annotation, Segmentation) else 0
         size += depth.values.nbytes if (depth := depth_of(sample.picture)) is not None else 0
         if size <= self.left:  # two threads may open one sample at once: then it is counted twice, and kept once
             self.left -= size

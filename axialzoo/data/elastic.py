@@ -29,8 +29,8 @@ def elastic_deform(sample: Sample, shift: np.ndarray) -> Sample:
     Raises:
         DataError: for boxes, which cannot follow.
     """
-    if not isinstance(sample.truth, Segmentation):
-        raise DataError(f"{sample.name}: elastic displacement needs segments, found {type(sample.truth).__name__}; switch it off")
+    if not isinstance(sample.annotation, Segmentation):
+        raise DataError(f"{sample.name}: elastic displacement needs segments, found {type(sample.annotation).__name__}; switch it off")
     pixels = np.asarray(sample.picture).astype(np.float32)  # (H, W, C)
     height, width = pixels.shape[:2]
     x = np.clip(np.arange(width) + shift[..., 0], 0, width - 1)  # (H, W)
@@ -45,6 +45,6 @@ def elastic_deform(sample: Sample, shift: np.ndarray) -> Sample:
     lower = pixels[below, left] * (1 - along) + pixels[below, right] * along
     picture = Image.fromarray(np.round(upper * (1 - down) + lower * down).astype(np.uint8))
     nearest = np.round(y).astype(np.int64), np.round(x).astype(np.int64)
-    truth = sample.truth
+    truth = sample.annotation
     semantic = None if truth.semantic is None else truth.semantic[nearest]
     return Sample(sample.name, picture, count_areas(truth, truth.segmentation[nearest], semantic))

@@ -55,7 +55,7 @@ class Geometry:
             fill: Colour where there is no picture.
             recolour: Applied to the part of the picture that is shown.
         """
-        truth = sample.truth
+        truth = sample.annotation
         if isinstance(truth, Detections):
             truth = self.boxes(truth)
         elif isinstance(truth, Segmentation):

@@ -41,7 +41,7 @@ class _Counts:
 
 
 def inspect_data(
-    folder: str | os.PathLike,
+    folder: str | os.PathLike[str],
     kind: str | None = None,
     on_bad_label: str = "error",
     progress: Callable[[int, int], None] | None = None,
@@ -92,7 +92,7 @@ def _text(value: Any) -> str:
 
 def _add(counts: _Counts, data: Dataset, split: str, sample: Sample) -> None:
     """Count a sample."""
-    depth, truth = depth_of(sample.picture), sample.truth
+    depth, truth = depth_of(sample.picture), sample.annotation
     if split not in data.about.get("same_as", {}):  # otherwise its pictures are counted already
         _add_picture(counts, split, sample.name, sample.picture, (sample.picture if depth is None else depth.values).tobytes())
         if isinstance(truth, Detections):

@@ -24,9 +24,9 @@ def boxes_of(data: Dataset) -> Dataset:
     table[things] = np.arange(len(things))
 
     def turned(sample: Sample) -> Sample:
-        assert isinstance(sample.truth, Segmentation)
-        boxes = sample.truth.to_detections()
-        return replace(sample, truth=replace(boxes, labels=table[boxes.labels], categories=labels))
+        assert isinstance(sample.annotation, Segmentation)
+        boxes = sample.annotation.to_detections()
+        return replace(sample, annotation=replace(boxes, labels=table[boxes.labels], categories=labels))
 
     def over(split) -> FileSplit:
         return FileSplit(range(len(split)), lambda index: turned(split[index]))

@@ -29,7 +29,7 @@ def mosaic(samples: Sequence[Sample], policy: ScaleCrop, size: tuple[int, int], 
         part = policy(sample, (bottom - top, right - left), fill, rng)
         canvas.paste(part.picture, (left, top))
         parts.append(part)
-    truths, name = [part.truth for part in parts], " + ".join(part.name for part in parts)
+    truths, name = [part.annotation for part in parts], " + ".join(part.name for part in parts)
     boxes = [truth for truth in truths if isinstance(truth, Detections)]
     segments = [truth for truth in truths if isinstance(truth, Segmentation)]
     if len(boxes) == len(truths):

@@ -53,7 +53,7 @@ FOREIGN = {  # endings of files of formats that no reader knows, and what to do
 }
 
 
-def open_data(folder: str | os.PathLike, kind: str | None = None, on_bad_label: str = "error") -> Dataset:
+def open_data(folder: str | os.PathLike[str], kind: str | None = None, on_bad_label: str = "error") -> Dataset:
     """Open the data set in `folder`.
 
     Every reader scores how well the folder fits its format; the best opens it if it is sure.

@@ -24,7 +24,7 @@ PER_SHARD = 1000  # samples
 
 def write_shards(
     data: Dataset,
-    folder: str | os.PathLike,
+    folder: str | os.PathLike[str],
     per_shard: int = PER_SHARD,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
@@ -68,7 +68,7 @@ def write_shards(
 
 def _files(sample: Sample, data: Dataset) -> list[tuple[str, bytes]]:
     """Return suffix and content of each file of a sample."""
-    picture, truth = ("png", _png(_full_depth(sample))), sample.truth
+    picture, truth = ("png", _png(_full_depth(sample))), sample.annotation
     if isinstance(truth, Detections):
         crowd = [False] * len(truth) if truth.crowd is None else truth.crowd.tolist()
         rows = [

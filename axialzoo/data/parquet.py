@@ -30,13 +30,13 @@ class Table:
         ModuleNotFoundError: where pyarrow is not installed.
     """
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike[str]):
         self.path, self._arrow = str(path), arrow()
         with self._errors(), self._open() as file:
             schema, self.rows = file.schema_arrow, file.metadata.num_rows
+            self.columns, self.metadata = list(schema.names), dict(schema.metadata or {})
             counts = [file.metadata.row_group(number).num_rows for number in range(file.metadata.num_row_groups)]
         self.starts = [sum(counts[:number]) for number in range(len(counts) + 1)]  # of each row group, and the end
-        self.columns, self.metadata = list(schema.names), dict(schema.metadata or {})
         known = [name for name in (*NAMES, *schema.names) if name in schema.names and self._holds_bytes(schema.field(name).type)]
         if not known:
             raise DataError(f"{self.path}: expected a column of bytes such as {NAMES[0]!r}, found {', '.join(schema.names) or 'none'}")
@@ -86,8 +86,9 @@ class _Errors:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, (self.kind, OSError)):
-            raise DataError(f"{self.path}: not a Parquet file, or a damaged one ({str(error).splitlines()[0]})") from None
+        if isinstance(error, (self.kind, OSError, UnicodeDecodeError)):
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise DataError(f"{self.path}: not a Parquet file, or a damaged one ({reason})") from None
 
 
 @lru_cache(maxsize=1)

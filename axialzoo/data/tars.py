@@ -26,7 +26,7 @@ class Member(NamedTuple):
     size: int
 
 
-def index_tar(path: str | os.PathLike) -> list[Member]:
+def index_tar(path: str | os.PathLike[str]) -> list[Member]:
     """Return the plain files of a tar in its order.
 
     Raises:
@@ -38,7 +38,7 @@ def index_tar(path: str | os.PathLike) -> list[Member]:
     return members
 
 
-def scan_tar(path: str | os.PathLike) -> tuple[list[Member], str]:
+def scan_tar(path: str | os.PathLike[str]) -> tuple[list[Member], str]:
     """Return the plain files of a tar up to where it is damaged, and the damage there, naming the shard; an empty text for none."""
     members: list[Member] = []
     try:
@@ -66,7 +66,7 @@ def scan_tar(path: str | os.PathLike) -> tuple[list[Member], str]:
     return members, ""
 
 
-def read_member(path: str | os.PathLike, offset: int, size: int) -> bytes:
+def read_member(path: str | os.PathLike[str], offset: int, size: int) -> bytes:
     """Return `size` bytes of a file from `offset` on; safe to call from several threads.
 
     Raises:

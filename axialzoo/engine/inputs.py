@@ -47,7 +47,7 @@ class Chunk:
         return cls(**{**data, "paths": tuple(data["paths"])})
 
 
-def chunks_of(paths: Sequence[str | os.PathLike], size: int) -> list[Chunk]:
+def chunks_of(paths: Sequence[str | os.PathLike[str]], size: int) -> list[Chunk]:
     """Split the input into chunks of at most `size` pictures, in order.
 
     Args:
@@ -84,25 +84,29 @@ def chunks_of(paths: Sequence[str | os.PathLike], size: int) -> list[Chunk]:
     return chunks
 
 
-def pictures_of(chunk: Chunk) -> Iterator[ImagePrediction]:
-    """Open the pictures of a chunk one by one; a picture that cannot be read has an error."""
+def pictures_of(chunk: Chunk, page: int | None = None, channel: int | None = None) -> Iterator[ImagePrediction]:
+    """Open the pictures of a chunk one by one; a picture that cannot be read has an error.
+
+    Args:
+        page, channel: Of each picture, from 1: see :func:`axialzoo.image.load_image`.
+    """
     if not chunk.shard:
-        yield from (open_picture(Path(path)) for path in chunk.paths)
+        yield from (open_picture(Path(path), None, page, channel) for path in chunk.paths)
     elif chunk.shard.lower().endswith(TAR):
         members, damage = _pictures_in_tar(chunk.shard)
         for member in members[chunk.start : chunk.stop]:
             name = f"{chunk.shard}:{member.name}"
             try:
-                yield _from_bytes(name, read_member(chunk.shard, member.offset, member.size))
+                yield _from_bytes(name, read_member(chunk.shard, member.offset, member.size), page, channel)
             except DataError as error:
                 yield ImagePrediction(Path(name), error=str(error))
         if damage and chunk.stop > len(members):
             yield ImagePrediction(Path(chunk.shard), error=damage)
     else:
-        yield from _in_table(chunk)
+        yield from _in_table(chunk, page, channel)
 
 
-def _in_table(chunk: Chunk) -> Iterator[ImagePrediction]:
+def _in_table(chunk: Chunk, page: int | None, channel: int | None) -> Iterator[ImagePrediction]:
     number = chunk.start
     try:
         table = _table(chunk.shard)
@@ -110,17 +114,17 @@ def _in_table(chunk: Chunk) -> Iterator[ImagePrediction]:
             name, content = f"{chunk.shard}:{number}", row[table.column]
             number += 1
             missing = ImagePrediction(Path(name), error=f"{name}: no picture in column {table.column!r}")
-            yield _from_bytes(name, content) if content else missing
+            yield _from_bytes(name, content, page, channel) if content else missing
     except DataError as error:  # the rest of the chunk cannot be read either
         alone = chunk.stop - chunk.start == 1 and number == 0
         for rest in range(number, chunk.stop):
             yield ImagePrediction(Path(chunk.shard if alone else f"{chunk.shard}:{rest}"), error=str(error))
 
 
-def _from_bytes(name: str, content: bytes) -> ImagePrediction:
+def _from_bytes(name: str, content: bytes, page: int | None, channel: int | None) -> ImagePrediction:
     stream = io.BytesIO(content)
     stream.name = name
-    return open_picture(Path(name), stream)
+    return open_picture(Path(name), stream, page, channel)
 
 
 def _files(path: Path) -> Iterable[Path]:

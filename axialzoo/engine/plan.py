@@ -39,6 +39,7 @@ class Plan:
         pictures, parts: Number of pictures, and of files of results.
         input: Digest of the pictures' names in their order, shards with their sizes.
         device: Device as the user named it; None for the default device of the framework.
+        page, channel: Page and channel of each picture, from 1; None for the first page and all channels.
     """
 
     model: str
@@ -54,10 +55,13 @@ class Plan:
     parts: int = 0
     input: str = ""
     device: str | None = None
+    page: int | None = None
+    channel: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         fields = json.loads(json.dumps(asdict(self)))
-        return fields if self.device else {name: value for name, value in fields.items() if name != "device"}
+        optional = ("device", "page", "channel")
+        return {name: value for name, value in fields.items() if name not in optional or value is not None}
 
 
 def input_digest(chunks: Sequence[Chunk]) -> str:
@@ -74,7 +78,7 @@ def part_path(folder: Path, number: int) -> Path:
     return folder / f"part-{number:06}{folder.suffix}"
 
 
-def open_run(folder: Path, plan: Plan, inputs: Sequence[str | os.PathLike], *, resume: bool, overwrite: bool) -> None:
+def open_run(folder: Path, plan: Plan, inputs: Sequence[str | os.PathLike[str]], *, resume: bool, overwrite: bool) -> None:
     """Create the folder of a run, or check that the existing folder belongs to this run.
 
     Args:

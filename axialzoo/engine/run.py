@@ -28,9 +28,9 @@ CHUNK = 256  # pictures
 
 
 def predict_batch(
-    inputs: Sequence[str | os.PathLike],
-    model: str | os.PathLike,
-    out: str | os.PathLike,
+    inputs: Sequence[str | os.PathLike[str]],
+    model: str | os.PathLike[str],
+    out: str | os.PathLike[str],
     *,
     workers: int | None = None,
     threads: int = 1,
@@ -44,6 +44,8 @@ def predict_batch(
     batch_size: int = BATCH,
     top: int | None = None,
     device: str = AUTO,
+    page: int | None = None,
+    channel: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     **tta: Unpack[TTAOptions],
 ) -> dict[str, Any]:
@@ -67,6 +69,7 @@ def predict_batch(
         chunk: Pictures per file of results; the unit that is repeated when a worker dies.
         batch_size: Pictures computed at once.
         top: Number of classes or objects per row.
+        page, channel: Page and channel of each picture, from 1: see :func:`axialzoo.image.load_image`.
         progress: Called with the number of finished pictures, and of all.
         tta: ``tile``, ``overlap``, ``hflip``, ``scales``: see :func:`axialzoo.tasks.tta_from_options`.
 
@@ -107,15 +110,16 @@ def predict_batch(
     config, total = checkpoint.config, sum(map(len, chunks))
     optimized = optimize and optimizable(backend, "float32", "cpu" if device == AUTO else device)
     plan = Plan(
-        config.model, config.digest, names[0], backend, optimized, threads, batch_size, dict(tta_config.asked), top, total, len(chunks),
-        input_digest(chunks), None if device == AUTO else device,
+        config.model, config.digest, names[0], backend, optimized, threads, batch_size, dict(tta_config.options), top, total, len(chunks),
+        input_digest(chunks), None if device == AUTO else device, page, channel,
     )  # fmt: skip
     open_run(folder, plan, inputs, resume=resume, overwrite=overwrite)
     pending = pending_chunks(folder, chunks)
     where = str(checkpoint.folder.resolve())
     work = Work(
-        str(model), where, config.digest, str(folder.resolve()), names[0], backend, optimize, dict(tta), top, batch_size, threads, device
-    )
+        str(model), where, config.digest, str(folder.resolve()), names[0], backend, optimize, dict(tta), top, batch_size, threads, device,
+        page, channel,
+    )  # fmt: skip
     workers = workers or max(cores() // threads, 1)
     predicted, errors, started = total - sum(map(len, pending)), 0, time.monotonic()
     if pending:

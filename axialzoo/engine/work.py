@@ -27,7 +27,7 @@ class Work:
         folder: Its folder on the machine that sends the work; a worker without that folder fetches `source`.
         digest: Expected digest of the checkpoint.
         out: Folder of the results.
-        framework, backend, optimize, tta, top, batch, threads, device: See :class:`axialzoo.engine.plan.Plan`.
+        framework, backend, optimize, tta, top, batch, threads, device, page, channel: See :class:`axialzoo.engine.plan.Plan`.
     """
 
     source: str
@@ -42,6 +42,8 @@ class Work:
     batch: int
     threads: int
     device: str = AUTO
+    page: int | None = None
+    channel: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -65,7 +67,7 @@ class Work:
         Returns:
             Its ``number``, and the counts ``pictures`` and ``errors``.
         """
-        images = pictures_of(chunk)
+        images = pictures_of(chunk, self.page, self.channel)
         rows = [
             row_of(prediction, self.top) for prediction in predict_opened([self.runner], images, self.batch, tta_from_options(**self.tta))
         ]

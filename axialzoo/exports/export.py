@@ -32,7 +32,7 @@ class ExportError(ValueError):
 
 
 def export_model(
-    source: str | os.PathLike,
+    source: str | os.PathLike[str],
     target: str | os.PathLike[str],
     *,
     framework: str | None = None,

@@ -95,8 +95,19 @@ def _write_onnx(program: Any, path: Path, names: list[str], config: Config) -> N
             program, input_names=["images"], output_names=names, dynamo=True, external_data=False, verbose=False
         )
     assert onnx_program is not None
+    _name_batch(onnx_program.model.graph)
     onnx_program.model.metadata_props["axialzoo"] = config.to_json()
     onnx_program.save(path)
+
+
+def _name_batch(graph: Any) -> None:
+    """Call the free first axis of the images ``batch`` wherever it occurs in the shapes of an ONNX graph, in the place of ``s77``."""
+    free = graph.inputs[0].shape[0].value
+    values = [*graph.inputs, *graph.outputs, *(output for node in graph for output in node.outputs)]
+    for shape in (value.shape for value in values if value.shape is not None):
+        for at, side in enumerate(shape):
+            if getattr(side, "value", side) == free:
+                shape[at] = type(side)("batch")
 
 
 @contextlib.contextmanager

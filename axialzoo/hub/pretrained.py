@@ -45,7 +45,7 @@ class BuildPlan:
 
 
 def plan_build(
-    name: str, pretrained: bool | str | os.PathLike = False, *, features_only: bool = False, **changes: Unpack[Changes]
+    name: str, pretrained: bool | str | os.PathLike[str] = False, *, features_only: bool = False, **changes: Unpack[Changes]
 ) -> BuildPlan:
     """Plan what ``create_model(name, pretrained, ...)`` builds and loads.
 

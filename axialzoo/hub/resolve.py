@@ -15,7 +15,7 @@ from axialzoo.spec import SpecError, did_you_mean, get_entry, list_models
 PACKAGE = "package:"
 
 
-def fetch_checkpoint(source: str | os.PathLike, *, verify: bool = True, beside: bool = False) -> Checkpoint:
+def fetch_checkpoint(source: str | os.PathLike[str], *, verify: bool = True, beside: bool = False) -> Checkpoint:
     """Load the checkpoint of `source`: see :func:`resolve` and :func:`axialzoo.checkpoint.load_checkpoint`.
 
     Args:
@@ -68,6 +68,12 @@ def locate(source) -> Path | Address:
         return Path(source).expanduser()
     address = Address.parsed(source)
     if address is not None:
+        organisation = source.partition("/")[0]
+        if "@" not in source and os.path.isdir(organisation):
+            raise CheckpointError(
+                f"{source}: expected a folder, found {organisation!r} without it; for a repository on the Hub of that name write "
+                f"'{source}@main'"
+            )
         return address
     if os.sep in source:
         return Path(source)

@@ -20,7 +20,7 @@ MARGIN, GAP, ROW, COLUMN, PHOTO, INSET = 28, 36, 46, 330, 340, 84
 def draw_prediction(
     image: Image.Image,
     predictions: Mapping[str, Sequence[tuple[str, float]]],
-    path: str | os.PathLike | None = None,
+    path: str | os.PathLike[str] | None = None,
     *,
     model: str = "",
     model_view: Image.Image | None = None,

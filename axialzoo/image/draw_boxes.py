@@ -32,7 +32,7 @@ def draw_boxes(
     boxes: Sequence[Sequence[float]],
     indices: Sequence[int],
     scores: Sequence[float] | None = None,
-    path: str | os.PathLike | None = None,
+    path: str | os.PathLike[str] | None = None,
     *,
     labels: tuple[Label, ...] = (),
 ) -> Image.Image:
@@ -83,7 +83,7 @@ def draw_boxes(
 
 
 def draw_views(
-    picture: Image.Image, views: Mapping[str, Detections], path: str | os.PathLike | None = None, *, model: str = ""
+    picture: Image.Image, views: Mapping[str, Detections], path: str | os.PathLike[str] | None = None, *, model: str = ""
 ) -> Image.Image:
     """Draw what is said of a picture under several headings (frameworks, or the truth) side by side.
 

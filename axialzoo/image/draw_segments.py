@@ -23,7 +23,7 @@ LEGEND, ROW, GAP, HEAD = 190, 24, 20, 30
 THING, STUFF = 0.45, 0.3  # strength of a class's colour over the picture
 PALETTE = (
     (230, 75, 53), (56, 140, 227), (46, 168, 106), (243, 168, 38), (142, 99, 206), (20, 178, 190), (224, 92, 163), (150, 176, 46),
-    (166, 108, 64), (96, 112, 230), (240, 120, 90), (90, 150, 130),
+    (166, 108, 64), (44, 44, 120), (122, 24, 48), (24, 84, 62),
 )  # fmt: skip
 
 
@@ -126,7 +126,7 @@ def _names(drawn: Image.Image, index: np.ndarray, info: list, things: np.ndarray
 
 
 def draw_segments(
-    picture: Image.Image, segments: Segmentation, path: str | os.PathLike | None = None, *, model: str = "", scores: bool = True
+    picture: Image.Image, segments: Segmentation, path: str | os.PathLike[str] | None = None, *, model: str = "", scores: bool = True
 ) -> Image.Image:
     """Draw what a model says of a picture: the overlay, and a legend of the classes with how many objects or how much area they have.
 
@@ -150,7 +150,7 @@ def draw_segments(
 
 
 def draw_views(
-    picture: Image.Image, views: Mapping[str, Segmentation], path: str | os.PathLike | None = None, *, model: str = ""
+    picture: Image.Image, views: Mapping[str, Segmentation], path: str | os.PathLike[str] | None = None, *, model: str = ""
 ) -> Image.Image:
     """Draw what is said of a picture under several headings (frameworks, say) side by side; arguments as of `draw_segments`."""
     named = {f"{model} {heading}".strip() if len(views) > 1 else model or heading: segmentation for heading, segmentation in views.items()}
@@ -158,7 +158,12 @@ def draw_views(
 
 
 def draw_comparison(
-    picture: Image.Image, truth: Segmentation, prediction: Segmentation, path: str | os.PathLike | None = None, *, model: str = "prediction"
+    picture: Image.Image,
+    truth: Segmentation,
+    prediction: Segmentation,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    model: str = "prediction",
 ) -> Image.Image:
     """Draw the picture, the truth and what a model says side by side; arguments as of `draw_segments`.
 

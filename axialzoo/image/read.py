@@ -8,6 +8,7 @@ from typing import IO
 import numpy as np
 from PIL import Image, ImageOps
 
+from axialzoo.image.deep_colour import is_cut, read_deep
 from axialzoo.image.depth import DEEP_MODES, GREY_16, deep_picture, depth_of
 from axialzoo.image.image_error import ImageError
 from axialzoo.image.pages import cut_note, explain_unknown, select_channel, select_page
@@ -18,10 +19,10 @@ MAX_PIXELS = 89_478_485  # where Pillow begins to warn of a decompression bomb: 
 __all__ = ["ACCEPTED", "FORMATS", "GREY_16", "MAX_PIXELS", "ImageError", "check_size", "load_image", "image_notes", "upright_rgb"]
 
 
-def load_image(source: str | os.PathLike | IO[bytes], page: int | None = None, channel: int | None = None) -> Image.Image:
+def load_image(source: str | os.PathLike[str] | IO[bytes], page: int | None = None, channel: int | None = None) -> Image.Image:
     """Load the picture in `source` as 8-bit RGB, upright.
 
-    Grey, palette and CMYK pictures become RGB. Transparent pixels are laid over white. 16-bit grey is
+    Grey, palette and CMYK pictures become RGB. Transparent pixels are laid over white. 16-bit pixels are
     scaled to 8 bits (65535 becomes 255), not clipped; floating-point and 32-bit grey is stretched to its own
     range. The picture remembers these deeper values, and a model that stretches its pictures uses them. A
     camera's EXIF rotation is applied. :func:`image_notes` says which of these happened.
@@ -44,6 +45,11 @@ def load_image(source: str | os.PathLike | IO[bytes], page: int | None = None, c
         with Image.open(source, formats=FORMATS) as image:
             said = select_page(image, page, channel, name)
             check_size(image.size, name)
+            if channel is None and is_cut(image):
+                picture = deep_picture(read_deep(source, image.tell(), FORMATS), name)
+                turned = ["turned upright as its EXIF says"] if image.getexif().get(0x0112, 1) in range(2, 9) else []
+                picture.info["notes"] = (*said, *turned, "16 bits a channel read at full depth")
+                return picture
             said += cut_note(image)
             image.load()
             selected, of_channel = select_channel(image, channel, name)
@@ -113,7 +119,7 @@ def _depth_note(values: np.ndarray, mode: str) -> str:
     )
 
 
-def _unknown(source: str | os.PathLike | IO[bytes], name: str) -> str:
+def _unknown(source: str | os.PathLike[str] | IO[bytes], name: str) -> str:
     if isinstance(source, (str, os.PathLike)):
         with open(source, "rb") as stream:
             return explain_unknown(stream, name, ACCEPTED)

@@ -20,6 +20,7 @@ from axialzoo.ops.keras.inference import xla_unsupported
 from axialzoo.ops.kernels import use_kernel
 from axialzoo.spec import Model, from_dict, size_pair, to_dict
 from axialzoo.spec.check import check_indices, check_trainable
+from axialzoo.spec.text import model_text
 
 
 class Extractor(keras.Model):
@@ -96,6 +97,10 @@ class Extractor(keras.Model):
 
     def _norms(self) -> list[BatchNorm]:
         return [layer for layer in self._flatten_layers(include_self=False) if isinstance(layer, BatchNorm)]
+
+    def __str__(self) -> str:
+        """Return input, stages, head and parameters in a few lines; ``model.summary()`` has all layers."""
+        return model_text(self.spec, self.name)
 
     @property
     def optimized(self) -> bool:

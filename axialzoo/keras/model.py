@@ -90,7 +90,7 @@ class AxialModel(Extractor, HubMixin):
     def reset_classifier(self, num_classes: int, **options: Any) -> AxialModel:
         """Return a model for another number of classes: layers that depend on it are newly initialised, all others keep their values.
 
-        A functional model cannot change in place, as PyTorch's does.
+        A functional model cannot change in place, as PyTorch's does: ``model = model.reset_classifier(3)`` is right in both frameworks.
 
         Args:
             num_classes: Number of classes; 0 for none, where the head can do without.

@@ -24,7 +24,7 @@ from axialzoo.tasks import TTA, Result, check_tta, run_views, task_of
 BATCH = 32  # pictures computed at once
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".avif")  # of pictures in a folder
 
-Picture = str | os.PathLike | Image.Image | np.ndarray
+Picture = str | os.PathLike[str] | Image.Image | np.ndarray
 T = TypeVar("T")
 
 

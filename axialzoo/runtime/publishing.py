@@ -16,13 +16,13 @@ from axialzoo.runtime.verify import of_precision, verify_with_outputs
 
 
 def publish(
-    source: str | os.PathLike,
+    source: str | os.PathLike[str],
     repo_id: str,
     *,
     private: bool = False,
     tag: str | None = None,
     revision: str | None = None,
-    dry_run: str | os.PathLike | None = None,
+    dry_run: str | os.PathLike[str] | None = None,
     evaluations: Sequence[Mapping[str, Any]] = (),
     base_model: str | None = None,
     float64: bool = True,
@@ -70,7 +70,7 @@ def publish(
 
 
 def prepare_verified(
-    source: str | os.PathLike,
+    source: str | os.PathLike[str],
     repo_id: str,
     evaluations: Sequence[Mapping[str, Any]] = (),
     base_model: str | None = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, Self, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
 import numpy as np
 
@@ -19,12 +19,22 @@ from axialzoo.runtime.local import PRECISIONS, InProcessModel, Outputs, build_mo
 from axialzoo.runtime.predict import BATCH, Picture, predict
 from axialzoo.runtime.process import Worker
 from axialzoo.spec import SpecError, did_you_mean
-from axialzoo.tasks.results import Result
+from axialzoo.tasks import task_of
+from axialzoo.tasks.results import RESULTS, Result
 from axialzoo.tasks.tta import TTAOptions, tta_from_options
 
+if TYPE_CHECKING:
+    import typing_extensions
 
-class Runner:
+    R = typing_extensions.TypeVar("R", bound=Result, default=Any)  # of Python 3.13, with a default
+else:
+    R = TypeVar("R")
+
+
+class Runner(Generic[R]):
     """Runs a checkpoint in one framework.
+
+    Type checkers know the type of its results where :func:`load_runner` is told it.
 
     A Keras back end other than this process's own runs in a worker process, which ends with the runner (`close`, or a
     ``with`` block). So does float64 on JAX, which JAX enables only at its start.
@@ -153,10 +163,10 @@ class Runner:
         return self._model.outputs(x)
 
     @overload
-    def predict(self, pictures: Sequence[Picture], batch_size: int = BATCH, **tta: Unpack[TTAOptions]) -> list[Result]: ...
+    def predict(self, pictures: Picture, batch_size: int = BATCH, **tta: Unpack[TTAOptions]) -> R: ...
     @overload
-    def predict(self, pictures: Picture, batch_size: int = BATCH, **tta: Unpack[TTAOptions]) -> Result: ...
-    def predict(self, pictures, batch_size=BATCH, **tta):
+    def predict(self, pictures: Sequence[Picture], batch_size: int = BATCH, **tta: Unpack[TTAOptions]) -> list[R]: ...
+    def predict(self, pictures: Any, batch_size: int = BATCH, **tta: Unpack[TTAOptions]) -> Any:
         """Predict a picture, or each of several.
 
         Args:
@@ -182,6 +192,10 @@ class Runner:
         results = predict(self, pictures if many else [pictures], batch_size, tta_from_options(**tta))
         return results if many else results[0]
 
+    def __repr__(self) -> str:
+        where = f"{self.title} on {self.device}, {self.precision}{', optimised' if self.optimized else ''}"
+        return f"Runner({self.config.model}: {self.config.spec.task}, {self.config.spec.num_labels} classes; {where})"
+
     def close(self) -> None:
         """End the worker process, if there is one."""
         if self._own is not None:
@@ -194,24 +208,49 @@ class Runner:
         self.close()
 
 
+@overload
 def load_runner(
-    source: str | os.PathLike,
+    source: str | os.PathLike[str],
     framework: str | None = None,
     backend: str | None = None,
     precision: str = "float32",
     *,
     optimize: bool = True,
     device: str = AUTO,
-) -> Runner:
+    result: type[R],
+) -> Runner[R]: ...
+@overload
+def load_runner(
+    source: str | os.PathLike[str],
+    framework: str | None = None,
+    backend: str | None = None,
+    precision: str = "float32",
+    *,
+    optimize: bool = True,
+    device: str = AUTO,
+    result: None = None,
+) -> Runner[Any]: ...
+def load_runner(
+    source: str | os.PathLike[str],
+    framework: str | None = None,
+    backend: str | None = None,
+    precision: str = "float32",
+    *,
+    optimize: bool = True,
+    device: str = AUTO,
+    result: type[Any] | None = None,
+) -> Runner[Any]:
     """Load a checkpoint as a function of pictures and arrays: see :class:`Runner`.
 
     Args:
         source: A folder, ``"name.tag"`` (``"name"`` for its first tag), or ``"org/repo[@revision]"`` on the Hub.
         framework, backend, precision, optimize, device: As of :class:`Runner`.
+        result: Type of results to expect, of :mod:`axialzoo.tasks.results`: type checkers then know it, and a model of another task is
+            refused. Default any.
 
     Raises:
         CheckpointError: where the weights are damaged or incomplete.
-        SpecError: for an unknown name, framework, back end, precision or device.
+        SpecError: for an unknown name, framework, back end, precision or device, and for a model whose results are not of type `result`.
 
     Example:
         >>> import axialzoo
@@ -219,7 +258,10 @@ def load_runner(
         >>> runner.outputs(np.zeros((2, 32, 32, 3)))["logits"].shape
         (2, 10)
     """
-    return Runner(fetch_checkpoint(source), framework, backend, precision, optimize=optimize, device=device)
+    checkpoint = fetch_checkpoint(source)
+    if result is not None and (own := RESULTS[task_of(checkpoint.config.spec.head).annotation_type]) is not result:
+        raise SpecError(f"result: expected {own.__name__}, which {checkpoint.config.model!r} gives, found {result.__name__}")
+    return Runner(checkpoint, framework, backend, precision, optimize=optimize, device=device)
 
 
 def _backend(framework: str, backend: str | None) -> str | None:

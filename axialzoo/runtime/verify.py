@@ -32,7 +32,7 @@ RunOutputs = dict[str, dict[str, np.ndarray]]  # framework and back end -> "<pre
 
 
 def verify(
-    source: str | os.PathLike, float64: bool = True, log: Callable[[str], None] = lambda text: None, device: str = AUTO
+    source: str | os.PathLike[str], float64: bool = True, log: Callable[[str], None] = lambda text: None, device: str = AUTO
 ) -> dict[str, Any]:
     """Verify a checkpoint, and return the report that ``axialzoo verify --json`` prints.
 
@@ -55,7 +55,7 @@ def verify(
 
 
 def verify_with_outputs(
-    source: str | os.PathLike, float64: bool = True, log: Callable[[str], None] = lambda text: None, device: str = AUTO
+    source: str | os.PathLike[str], float64: bool = True, log: Callable[[str], None] = lambda text: None, device: str = AUTO
 ) -> tuple[dict[str, Any], dict[str, np.ndarray], RunOutputs]:
     """Return the report of :func:`verify`, the inputs by precision, and the outputs of each framework and back end."""
     report: dict[str, Any] = {"source": str(source), "ok": False, "model": None, "digest": None, "checks": []}

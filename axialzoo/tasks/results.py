@@ -29,9 +29,11 @@ class Classification:
 
     @cached_property
     def ranked(self) -> list[dict[str, Any]]:
-        """Classes as dictionaries of ``label``, ``index`` and ``probability``, likeliest first."""
+        """Classes as dictionaries of ``label``, ``label_id`` and ``probability``, likeliest first."""
         order = np.argsort(-self.probabilities, kind="stable")
-        return [{"label": label_name(self.categories, int(i)), "index": int(i), "probability": float(self.probabilities[i])} for i in order]
+        return [
+            {"label": label_name(self.categories, int(i)), "label_id": int(i), "probability": float(self.probabilities[i])} for i in order
+        ]
 
     @property
     def label(self) -> str:
@@ -80,14 +82,14 @@ class Detections:
         return [label_name(self.categories, label) for label in self.labels.tolist()]
 
     def to_json(self, top: int | None = None) -> dict[str, Any]:
-        """Return ``boxes``: ``box`` [left, top, right, bottom], ``score``, ``index`` and ``label`` of the `top` best; None for all.
+        """Return ``boxes``: ``box`` [left, top, right, bottom], ``score``, ``label_id`` and ``label`` of the `top` best; None for all.
 
         ``warnings`` follow, if there are any.
         """
         rows = zip(self.boxes[:top].tolist(), self.scores[:top].tolist(), self.labels[:top].tolist())
         return {
             "boxes": [
-                {"label": label_name(self.categories, index), "index": index, "score": score, "box": box} for box, score, index in rows
+                {"label": label_name(self.categories, index), "label_id": index, "score": score, "box": box} for box, score, index in rows
             ],
             **_warnings_json(self.warnings),
         }
@@ -192,3 +194,5 @@ def _warnings_json(warnings: Sequence[str]) -> dict[str, list[str]]:
 
 
 Result = Classification | Detections | Segmentation
+RESULTS: dict[str, type[Result]] = {"classes": Classification, "boxes": Detections, "segments": Segmentation}
+"""Type of the results of a task, by the kind of annotation that it needs."""

@@ -99,6 +99,18 @@ class Task(Protocol):
         """Return the name of the primary metric: learning curves show it, and pictures are ordered by it."""
         ...
 
+    def confusion(self, result: Any, truth: Any, classes: int) -> np.ndarray | None:
+        """Return how often each true class (row) was predicted as each class (column) in one picture, (n, n) int64.
+
+        Args:
+            result, truth: Of the picture.
+            classes: Number of classes; a matrix of one more row and column counts what has no partner as its last class.
+
+        Returns:
+            None for a task that has no such matrix.
+        """
+        return None
+
     def draw(
         self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", model_view: Image.Image | None = None
     ) -> Image.Image:
@@ -148,7 +160,7 @@ def run_views(
         SpecError: for test-time augmentations that the task does not support.
     """
     check_tta(task.name, task.supported_tta, tta)
-    return task.predict_tta(compute, x, spec, views, tta, labels) if tta.asked else decode_batch(task, compute(x), spec, views, labels)
+    return task.predict_tta(compute, x, spec, views, tta, labels) if tta.options else decode_batch(task, compute(x), spec, views, labels)
 
 
 def decode_batch(task: Task, outputs: Arrays, spec: Model, views: Sequence[ResizeTransform], labels: Sequence[Label] = ()) -> list[Result]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
 
@@ -11,6 +12,10 @@ import numpy as np
 
 from axialzoo.spec import SpecError
 from axialzoo.spec.model import size_pair
+from axialzoo.spec.renamed import renamed_hint
+
+tile_progress: ContextVar[Callable[[int, int], None] | None] = ContextVar("tile_progress", default=None)
+"""Gets the number of finished tiles of a picture and of all its tiles, where it is set."""
 
 Compute = Callable[[np.ndarray], Mapping[str, Any]]
 """From model inputs (N, H, W, C) to outputs by name, the batch first."""
@@ -44,7 +49,7 @@ class TTA:
             raise SpecError(f"scales: expected each once, found {', '.join(f'{scale:g}' for scale in self.scales)}")
 
     @property
-    def asked(self) -> dict[str, Any]:
+    def options(self) -> dict[str, Any]:
         """Options that differ from the default, as JSON; empty without test-time augmentation."""
         options: dict[str, Any] = {}
         if self.tile is not None:
@@ -84,12 +89,14 @@ def tta_from_options(**options: Unpack[TTAOptions]) -> TTA:
         SpecError: for values that do not fit.
 
     Example:
-        >>> tta_from_options(tile="512x640", hflip=True).asked
+        >>> tta_from_options(tile="512x640", hflip=True).options
         {'tile': '512x640', 'overlap': '128x160', 'hflip': True}
     """
     unknown = sorted(set(options) - set(TTAOptions.__annotations__))
     if unknown:
-        raise SpecError(f"tta: expected some of {', '.join(TTAOptions.__annotations__)}, found {', '.join(unknown)}")
+        known = (*TTAOptions.__annotations__, "save_vis", "card_examples")  # the last two of `evaluate`
+        hints = "".join(renamed_hint(name, known) for name in unknown)
+        raise SpecError(f"tta: expected some of {', '.join(TTAOptions.__annotations__)}, found {', '.join(unknown)}{hints}")
     tile, overlap = options.get("tile"), options.get("overlap")
     sides = None if tile is None else size_pair(tile)
     if overlap is None:
@@ -116,7 +123,7 @@ def check_tta(task: str, supported: Sequence[str], tta: TTA) -> None:
     Raises:
         SpecError: saying what to leave out.
     """
-    for name in tta.asked:
+    for name in tta.options:
         if name in MEANING and name not in supported:
             instead = f"supported: {', '.join(supported)}" if supported else "there is no test-time augmentation for them"
             raise SpecError(f"{name}: models of {task} do not support {MEANING[name]}; leave {name} out ({instead})")

@@ -13,6 +13,7 @@ from axialzoo.checkpoint import Config
 from axialzoo.ops.torch.dispatch import is_traced
 from axialzoo.spec import Model, Stage
 from axialzoo.spec.check import check_indices
+from axialzoo.spec.text import model_text
 from axialzoo.torch.blocks import ACTIVATIONS, ResidualBlock, max_pool
 from axialzoo.torch.neck import FeatureFusionStage
 from axialzoo.torch.stem import Stem
@@ -81,6 +82,10 @@ class Extractor(nn.Module):
         self.checkpointing = False
         self.feature_info = backbone.feature_info()
         self.activation = ACTIVATIONS[backbone.activation]
+
+    def __str__(self) -> str:
+        """Return input, stages, head and parameters in a few lines; ``repr(model)`` has all modules."""
+        return model_text(self.spec, self.name)
 
     def __prepare_scriptable__(self) -> nn.Module:
         raise TypeError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from torch import Tensor
 
@@ -84,8 +84,8 @@ class AxialModel(Extractor, HubMixin, Generic[Y]):
         """Return the last layer, which computes the class logits."""
         return self.head.get_classifier()
 
-    def reset_classifier(self, num_classes: int, **options: Any) -> None:
-        """Change the number of classes in place: layers that depend on it are newly initialised, all others stay.
+    def reset_classifier(self, num_classes: int, **options: Any) -> Self:
+        """Change the number of classes in place, and return the model: layers that depend on it are newly initialised, all others stay.
 
         Args:
             num_classes: Number of classes; 0 for none, where the head can do without.
@@ -101,6 +101,7 @@ class AxialModel(Extractor, HubMixin, Generic[Y]):
                 target.copy_(tensors[name])
         self.head, self.spec, self.num_classes = head, spec, num_classes
         self.config = None if self.config is None else self.config.adapted(spec)
+        return self
 
     def set_sync_norms(self, enable: bool = True) -> None:
         """Synchronise the norms' batch statistics over all processes of the default group; False undoes it."""

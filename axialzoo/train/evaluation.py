@@ -24,6 +24,7 @@ from axialzoo.spec import Label
 from axialzoo.tasks import Result, check_tta, task_of, tta_from_options
 from axialzoo.tasks.tta import TTA, TTAOptions
 from axialzoo.train.examples import put_examples
+from axialzoo.train.held_out import held_out_of
 from axialzoo.train.pictures import write_pictures
 from axialzoo.train.progress import progress
 
@@ -62,32 +63,35 @@ def evaluate(
         framework, backend, optimize, device: As of :class:`axialzoo.runtime.Runner`.
         batch_size: Images at once.
         limit: Only the first so many images.
-        split: Which images: ``"train"``, ``"val"`` or ``"test"``.
+        split: Which images: ``"train"``, ``"val"`` or ``"test"``. By default the test images or, without, the validation images; of data
+            without splits, which the model was trained on, the images that training kept apart.
         save_vis: Folder for pictures of results beside the truth, worst first.
         card_examples: So many pictures, from the worst to the best, go into the card of the folder `source`; of each kind, where the data
             name kinds: see :func:`axialzoo.train.examples.put_examples`.
         on_result: Called with every sample and its result.
-        tta: ``tile``, ``overlap``, ``hflip``, ``scales``: see :func:`axialzoo.tasks.tta_from_options`. By default one look at the whole.
+        tta: ``tile``, ``overlap``, ``hflip``, ``scales``: see :func:`axialzoo.tasks.tta_from_options`. By default the whole picture once.
 
     Returns:
         The figures of the task's metric, and ``images``, ``seconds``, ``framework``, ``backend``, ``digest``, ``split``;
-        ``per_kind``: the figures of each kind of picture, where the data name kinds; of more than one look at the whole, what was
-        asked for; ``skipped_labels``: bad labels that were left out, by kind; ``warnings``: sentences about limits that were reached.
+        ``per_kind``: the figures of each kind of picture, where the data name kinds; the options of test-time augmentation;
+        ``skipped_labels``: bad labels that were left out, by kind; ``warnings``: sentences about limits that were reached.
 
     Raises:
         DataError: where the classes of the data are not the model's.
-        SpecError: for looks that the model's task does not understand.
+        SpecError: for a test-time augmentation that the model's task does not support.
     """
-    checkpoint, options = fetch_checkpoint(source), tta_from_options(**tta)
+    checkpoint, tta_config = fetch_checkpoint(source), tta_from_options(**tta)
     config = checkpoint.config
     task = task_of(config.spec.head)
-    check_tta(task.name, task.supported_tta, options)
+    check_tta(task.name, task.supported_tta, tta_config)
     require_packages("the metric", task.metric_packages(config.spec))
     if card_examples and not Path(source).is_dir():
         raise FileNotFoundError(f"card_examples: expected the folder of a checkpoint, whose card can be written, found {str(source)!r}")
     dataset = open_data(data, task.annotation_type, on_bad_label)
     names = (split,) if split else ("test", "val")
     samples, name = dataset.split(*names), next(candidate for candidate in names if candidate in dataset.splits)
+    if split is None and (apart := held_out_of(dataset, config)) is not None:
+        samples, name = apart, "val"
     check_classes(config, dataset)
     total = len(samples) if limit is None else min(limit, len(samples))
     labels = config.labels or dataset.labels
@@ -100,8 +104,8 @@ def evaluate(
         progress("evaluating", total) as bar,
     ):
         timed = TimedRunner(runner)
-        for done, scored in enumerate(predict_samples(timed, samples, batch_size, options, labels, limit), 1):
-            metric.update(scored.result, scored.sample.truth)
+        for done, scored in enumerate(predict_samples(timed, samples, batch_size, tta_config, labels, limit), 1):
+            metric.update(scored.result, scored.sample.annotation)
             scored = replace(scored, kind=metric.last_kind)
             if on_result is not None:
                 on_result(scored)
@@ -118,7 +122,7 @@ def evaluate(
         write_pictures(Path(save_vis), ranked, task, config.model)
     if card_examples:
         put_examples(Path(source), ranked, task, split=name, count=card_examples)
-    return {**metric.compute(), **options.asked, **about, "split": name, "digest": config.digest}
+    return {**metric.compute(), **tta_config.options, **about, "split": name, "digest": config.digest}
 
 
 @contextlib.contextmanager
@@ -190,13 +194,21 @@ class TimedRunner:
         return outputs
 
 
-def score(runner: SupportsOutputs, split: Split, batch_size: int = 50) -> dict[str, Any]:
-    """Return the metrics of `runner`'s task on `split`, numbers alone; ``per_kind`` too where the data name kinds."""
+def score(
+    runner: SupportsOutputs, split: Split, batch_size: int = 50, on_result: Callable[[Prediction], None] | None = None
+) -> dict[str, Any]:
+    """Return the metrics of `runner`'s task on `split`, numbers alone; ``per_kind`` too where the data name kinds.
+
+    Args:
+        on_result: Called with every sample and its result.
+    """
     config = runner.config
     task = task_of(config.spec.head)
     metric = KindMetrics(lambda: task.metric(config.spec, config.labels), kinds_of(split))
     for scored in predict_samples(runner, split, batch_size):
-        metric.update(scored.result, scored.sample.truth)
+        metric.update(scored.result, scored.sample.annotation)
+        if on_result is not None:
+            on_result(scored)
     figures = metric.compute()
     return {name: value for name, value in figures.items() if isinstance(value, float) or name == "per_kind"}
 
@@ -218,7 +230,7 @@ def check_classes(config: Config, data: Dataset) -> None:
 def _own_figure(task: Any, config: Config, labels: Any, scored: Prediction) -> float:
     """The figure of one picture by itself; one that it cannot be told of counts as perfect."""
     metric = task.metric(config.spec, labels)
-    metric.update(scored.result, scored.sample.truth)
+    metric.update(scored.result, scored.sample.annotation)
     value = metric.compute().get(task.primary_metric(config.spec))
     return 1.0 if value is None else float(value)
 

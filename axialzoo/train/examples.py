@@ -54,7 +54,7 @@ def put_examples(folder: Path, scored: Sequence[tuple[float, Any]], task: Task, 
     examples = []
     for name, (text, prediction) in zip(targets, chosen):
         drawn = task.draw(
-            prediction.sample.picture, {"truth": prediction.sample.truth, "prediction": prediction.result}, model=config.model
+            prediction.sample.picture, {"truth": prediction.sample.annotation, "prediction": prediction.result}, model=config.model
         )
         drawn.thumbnail((WIDEST, WIDEST), Image.Resampling.LANCZOS)
         with atomic_write(folder / name) as beside:

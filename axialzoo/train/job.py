@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ class Job:
         processes: How many train together, as whoever started them says.
         devices: Of Keras on JAX: how many share each batch.
         device: Where one process trains: see :class:`axialzoo.runtime.Runner`.
+        report: Gets a line before the first step, after each epoch and at the end; None for silence.
+        tensorboard: Whether to write event files of TensorBoard too.
     """
 
     recipe: Recipe
@@ -43,6 +46,8 @@ class Job:
     processes: int = 1
     devices: int = 1
     device: str = AUTO
+    report: Callable[[str], None] | None = None
+    tensorboard: bool = False
 
     @property
     def figure(self) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 # pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
 # (Keras declares few types, and what is inferred of its defaults is too narrow.)
+import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,19 +14,21 @@ import numpy as np
 from keras import ops
 
 from axialzoo.checkpoint import Config
-from axialzoo.files import atomic_write
 from axialzoo.keras.distribution import data_parallel
 from axialzoo.keras.factory import create_model
 from axialzoo.keras.projection import PositionAttention
-from axialzoo.keras.weights import describe, variables
+from axialzoo.keras.weights import describe, to_tensors, variables
 from axialzoo.runtime import Runner
 from axialzoo.runtime.device import AUTO, find_device, keras_device
 from axialzoo.runtime.local import Outputs
 from axialzoo.spec import SpecError
 from axialzoo.train.job import Job
+from axialzoo.train.keras_adamw import AdamW
 from axialzoo.train.keras_ema import EMA
+from axialzoo.train.keras_state import ema_of, seeds_of, slots_of, take_earlier, take_state
 from axialzoo.train.loop import TrainLoop
 from axialzoo.train.recipe import Recipe, warmup_linear
+from axialzoo.train.state import Notes, TrainState
 
 
 def train(job: Job) -> keras.Model:
@@ -33,8 +38,8 @@ def train(job: Job) -> keras.Model:
         The model, or its running average where the recipe has one.
     """
     recipe = job.recipe
-    if recipe.precision == "float64":
-        raise SpecError("precision: expected float32 or bfloat16 in Keras, whose optimizers compute in float32, found 'float64'")
+    if recipe.precision == "float64" and "64" not in str(ops.convert_to_tensor(np.zeros(1), "float64").dtype):
+        raise SpecError("precision: expected JAX_ENABLE_X64=1 in the environment for float64 on JAX, found it off")
     if recipe.batch_size % job.devices:
         raise SpecError(f"batch_size: expected a multiple of the {job.devices} devices, found {recipe.batch_size}")
     if job.devices > 1:
@@ -63,32 +68,33 @@ def _train(job: Job) -> keras.Model:
 class KerasLoop(TrainLoop, keras.callbacks.Callback):
     """Steps of a run in Keras: a callback of `fit`, whose `model` has JAX's state written back."""
 
+    framework = "keras"
+
     def __init__(self, job: Job):
         recipe, jit = job.recipe, False if keras.backend.backend() == "tensorflow" else "auto"
-        dtype = "mixed_bfloat16" if recipe.precision == "bfloat16" else "float32"
+        dtype = "mixed_bfloat16" if recipe.precision == "bfloat16" else recipe.precision
         model = create_model(recipe.model, recipe.init_from or False, features_only=False, dtype=dtype, **job.changes)
         keras.callbacks.Callback.__init__(self)
         super().__init__(job)
+        if recipe.freeze:
+            freeze_backbone(model)
         self.optimizer = make_optimizer(recipe, self.batches.steps, model)
         model.compile(optimizer=self.optimizer, loss_options=dict(recipe.loss), jit_compile=jit)
         self.optimizer.build(model.trainable_variables)
         self.ema = EMA(model, recipe.ema_decay) if recipe.ema_decay else None
-        self.state_file = job.folder / "state.weights.h5"
         self.set_model(model)
 
-    def load_state(self) -> int:
-        """Take over what was saved, if anything; returns the number of steps that are done."""
-        if self.state_file.exists():
-            self.model.load_weights(self.state_file)
-            if self.ema is not None:
-                self.ema.load(self.state_file)
-        return int(ops.convert_to_numpy(self.optimizer.iterations))
+    def state(self, notes: Notes) -> TrainState:
+        model = self.model  # first: on JAX this writes the state of the step back
+        slots, counts = slots_of(model, self.optimizer, notes.optimizer)
+        ema, updates = ema_of(model, self.ema)
+        return TrainState(replace(notes, counts=counts, ema_updates=updates, seeds=seeds_of(model)), to_tensors(model), slots, ema)
 
-    def save_state(self) -> None:
-        with atomic_write(self.state_file) as beside:
-            self.model.save_weights(beside)
-            if self.ema is not None:
-                self.ema.save(beside)
+    def take_state(self, state: TrainState) -> None:
+        take_state(state, self.model, self.optimizer, self.ema)
+
+    def take_earlier(self, path: Path) -> int:
+        return take_earlier(path, self.model, self.optimizer, self.ema)
 
     def is_finite(self) -> bool:
         tensors = [variable.value for variable in (*self.model.variables, *self.optimizer.variables)]
@@ -98,7 +104,18 @@ class KerasLoop(TrainLoop, keras.callbacks.Callback):
 
     def runner(self) -> PaddedRunner:
         model = self.finished()
-        return PaddedRunner(model, describe(model, self.job.labels, self.recipe.preprocessing), self.job.devices)
+        precision = "float64" if self.recipe.precision == "float64" else "float32"
+        return PaddedRunner(model, describe(model, self.job.labels, self.recipe.preprocessing), self.job.devices, precision)
+
+    def step_seconds(self) -> float:
+        x, runner = self.batch(self.step)[0][:8], self.runner()
+        for _ in range(2):  # the second one is compiled
+            started = time.perf_counter()
+            runner.outputs(x)
+        return 3 * (time.perf_counter() - started) * max(self.recipe.batch_size / 8, 1.0)  # a backward pass takes twice a forward pass
+
+    def epoch_loss(self) -> float:
+        return float(self.losses[-1])  # `fit` gives the mean of the epoch
 
     def on_train_batch_end(self, batch, logs=None):
         loss = (logs or {})["loss"]  # the mean since the epoch began
@@ -109,8 +126,8 @@ class KerasLoop(TrainLoop, keras.callbacks.Callback):
 class PaddedRunner:
     """A runner of a model on several devices, which takes batches that do not divide among them."""
 
-    def __init__(self, model: keras.Model, config: Config, devices: int):
-        self.runner, self.config, self.devices = Runner.of_model(model, config), config, devices
+    def __init__(self, model: keras.Model, config: Config, devices: int, precision: str = "float32"):
+        self.runner, self.config, self.devices = Runner.of_model(model, config, precision), config, devices
 
     def outputs(self, x: np.ndarray) -> Outputs:
         more = -len(x) % self.devices
@@ -139,14 +156,21 @@ class Epoch(keras.utils.PyDataset):
 class WarmupLinearSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """`Recipe.rate` as a Keras schedule: linear up, then linear down."""
 
-    def __init__(self, peak: float, warm: float, steps: int):
-        self.peak, self.warm, self.steps = peak, warm, steps
+    def __init__(self, peak: float, warm: float, steps: int, dtype: str = "float32"):
+        self.peak, self.warm, self.steps, self.dtype = peak, warm, steps, dtype
 
     def __call__(self, step):
-        return warmup_linear(ops.cast(step, "float32"), self.peak, self.warm, self.steps, ops.minimum)
+        return warmup_linear(ops.cast(step, self.dtype), self.peak, self.warm, self.steps, ops.minimum)
 
     def get_config(self):
-        return {"peak": self.peak, "warm": self.warm, "steps": self.steps}
+        return {"peak": self.peak, "warm": self.warm, "steps": self.steps, "dtype": self.dtype}
+
+
+def freeze_backbone(model: keras.Model) -> None:
+    """Keep the weights and the moving statistics of all but the head."""
+    for layer in model.layers:
+        if layer.variables and not any(variable.path.startswith("head/") for variable in layer.variables):
+            layer.trainable = False
 
 
 def set_train_gates(model: keras.Model, train_gates: bool) -> None:
@@ -165,12 +189,13 @@ def decay_by_role(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> 
 
 def make_optimizer(recipe: Recipe, steps: int, model: keras.Model) -> keras.optimizers.Optimizer:
     """The optimizer, with the recipe's learning rate and decay for `model`."""
-    rate = WarmupLinearSchedule(recipe.learning_rate, recipe.warmup * steps, steps)
+    dtype = "float64" if recipe.precision == "float64" else "float32"
+    rate = WarmupLinearSchedule(recipe.learning_rate, recipe.warmup * steps, steps, dtype)
     if recipe.optimizer == "sgd":
         nesterov, decay = recipe.momentum > 0, recipe.weight_decay or None
         optimizer = keras.optimizers.SGD(rate, recipe.momentum, nesterov=nesterov, weight_decay=decay)
     else:
-        optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, beta_1=recipe.momentum, epsilon=1e-7)
+        optimizer = AdamW(rate, weight_decay=recipe.weight_decay, beta_1=recipe.momentum, epsilon=1e-7)
     decay_by_role(optimizer, model)
     return optimizer
 

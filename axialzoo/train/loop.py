@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,9 @@ from axialzoo.train.evaluation import score
 from axialzoo.train.job import Job
 from axialzoo.train.log import Log
 from axialzoo.train.progress import progress
+from axialzoo.train.state import FILE, Notes, TrainState, check_earlier, counted, read_state, write_state
 from axialzoo.train.stopping import DivergedError, Interrupted, StopRequest
+from axialzoo.train.summary import Confusion, duration
 
 LOG_EVERY = 20  # steps between records
 
@@ -30,21 +33,49 @@ class TrainLoop:
         step: Number of steps that are done.
         model: What is trained; its framework's loop sets it.
         ema: Exponential moving average of its weights, or None.
-        state_file: What a run is resumed from; its framework's loop sets it.
+        framework: Name of its framework.
+        state_file: What a run is resumed from.
     """
 
     model: Any
     ema: Any
+    framework: str
     state_file: Path
 
     def __init__(self, job: Job, process: int = 0, processes: int = 1):
+        self.state_file, self.begun, self.before = job.folder / FILE, time.monotonic(), Notes(0, self.framework, job.recipe.optimizer, 0.0)
         self.job, self.recipe, self.step, self.writes_files = job, job.recipe, 0, process == 0
         self.batches = TrainBatches(job.training, job.recipe, process, processes)
+        self.losses: list[Any] = []  # of each step since the last report
         self.stop, self.listens = StopRequest(), processes == 1  # several processes would stop at different steps
+
+    def state(self, notes: Notes) -> TrainState:
+        """Return all that a run is resumed from, with what it counts."""
+        raise NotImplementedError
+
+    def take_state(self, state: TrainState) -> None:
+        """Take over a state of any framework."""
+        raise NotImplementedError
+
+    def take_earlier(self, path: Path) -> int:
+        """Take over the state that an earlier version wrote, and return the number of steps that are done."""
+        raise NotImplementedError
+
+    def load_state(self) -> int:
+        """Take over what was saved, if anything, and return the number of steps that are done."""
+        if self.state_file.exists():
+            state = read_state(self.state_file, self.model.spec, self.recipe)
+            self.take_state(state)
+            self.before = state.notes
+            return state.notes.step
+        earlier = check_earlier(self.job.folder, self.framework)
+        return 0 if earlier is None else self.take_earlier(earlier)
 
     def save_state(self) -> None:
         """Write what a run is resumed from."""
-        raise NotImplementedError
+        rate = self.recipe.lr_at(self.step - 1, self.batches.steps)
+        notes = counted(self.before, self.framework, self.step, rate, time.monotonic() - self.begun)
+        write_state(self.state_file, self.state(notes))
 
     def is_finite(self) -> bool:
         """Return whether all that :meth:`save_state` writes is finite."""
@@ -52,6 +83,10 @@ class TrainLoop:
 
     def runner(self) -> SupportsOutputs:
         """Return a runner of the finished model."""
+        raise NotImplementedError
+
+    def step_seconds(self) -> float:
+        """Measure about how long a step takes, in seconds; weights and random numbers of the run stay as they are."""
         raise NotImplementedError
 
     def finished(self) -> Any:
@@ -63,6 +98,8 @@ class TrainLoop:
         """Go on from `step`, with a log and a progress bar; Ctrl-C and SIGTERM wait for the end of a step."""
         self.spec = self.model.spec  # read once: on JAX, a look at the model of a callback while a step runs takes its state away
         self.step, self.log = step, Log(self.job.folder, step, self.job.figure) if self.writes_files else None
+        if self.job.report is not None:
+            self.job.report(self._schedule(step))
         shown = progress(f"training {self.recipe.model}", self.batches.steps, step, self.writes_files)
         with self.stop.listening(self.listens), shown as self.bar:
             yield
@@ -80,6 +117,7 @@ class TrainLoop:
         """
         step, steps, recipe = self.step, self.batches.steps, self.recipe
         self.step += 1
+        self.losses.append(losses["total"])
         if self.ema is not None:
             self.ema.update(self.model)
         if self.log and (self.step % LOG_EVERY == 0 or self.step == steps):
@@ -96,12 +134,44 @@ class TrainLoop:
         """Score the model on the samples held out, draw the learning curve and save, at the end of every so many epochs."""
         if self.log and self._is_score_due():
             self.check_state()
+            scores, last, confusion = {}, self.step == self.batches.steps, Confusion(self.job)
             if len(self.job.held_out):
-                self._record(**score(self.runner(), self.job.held_out))
+                scores = score(self.runner(), self.job.held_out, on_result=confusion.add if last else None)
+                self._record(**scores)
                 self.log.draw()
+            self._report_epoch(scores)
             self.save_state()
-            if self.step < self.batches.steps:
-                self._stop_if_asked()
+            if last and len(self.job.held_out):
+                written = [self.log.path.with_name("learning_curve.png"), *confusion.write(self.job.folder)]
+                self._report(f"written: {', '.join(map(str, written))}")
+        elif self.step % self.batches.per_epoch == 0:
+            self._report_epoch({})
+        if self.log and self._is_score_due() and self.step < self.batches.steps:
+            self._stop_if_asked()
+
+    def epoch_loss(self) -> float:
+        """Return the mean loss since the last report."""
+        return sum(float(loss) for loss in self.losses) / max(len(self.losses), 1)
+
+    def _report(self, text: str) -> None:
+        if self.job.report is not None:
+            self.job.report(text)
+
+    def _report_epoch(self, scores: Mapping[str, Any]) -> None:
+        """Report the loss of an epoch, and the primary metric where it was scored."""
+        if self.losses:
+            value = scores.get(self.job.figure)
+            metric = "" if value is None else f", {self.job.figure} {value:.2%} of {len(self.job.held_out):,} held out"
+            epoch = -(-self.step // self.batches.per_epoch)
+            self._report(f"epoch {epoch} of {self.recipe.epochs}: loss {self.epoch_loss():.4f}{metric}")
+        self.losses.clear()
+
+    def _schedule(self, step: int) -> str:
+        """Return a line about the steps that are left and the time that they take, scores on the samples held out included."""
+        seconds, left = self.step_seconds(), self.batches.steps - step
+        scores = left // (self.batches.per_epoch * self.recipe.eval_every) + 1
+        samples = left * self.recipe.batch_size + scores * len(self.job.held_out) / 3  # a score has no backward pass
+        return f"{left:,} steps, about {duration(seconds * samples / self.recipe.batch_size)} on this machine"
 
     def check_loss(self, loss: float, step: int) -> None:
         """Refuse a loss that is not finite.

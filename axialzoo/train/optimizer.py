@@ -34,6 +34,8 @@ def apply_weight_decay(recipe: Recipe, decayed: list[nn.Parameter], rate: float)
     """The decoupled decay of SGD, before its step; AdamW has its own."""
     if recipe.optimizer == "sgd" and recipe.weight_decay:
         for tensor in decayed:
+            if not tensor.requires_grad:  # frozen
+                continue
             tensor.mul_(1 - rate * recipe.weight_decay)
 
 

@@ -53,6 +53,9 @@ class Recipe(DataSettings):
         precision: ``"float32"``, ``"bfloat16"`` (mixed), or in PyTorch ``"float64"``, slow, to compare runs by.
         holdout: Training images kept apart to watch progress with; the test images are not for that. 0: none, and the data's own
             validation images are watched where there are some.
+        holdout_share: Share of the training images kept apart by a hash of their names, in the place of `holdout`; 0 for none. Of data
+            without splits, ``evaluate`` measures a model on the images that its training kept apart.
+        freeze: Part of the model that keeps its weights: ``"backbone"``, or empty for none.
         init_from: Weights to start from instead of random ones: a folder, tag or ``org/repo``, as ``pretrained=`` takes;
             what depends on the classes starts new where they are others.
     """
@@ -74,6 +77,8 @@ class Recipe(DataSettings):
     logits: int = 0
     precision: str = "float32"
     holdout: int = 0
+    holdout_share: float = 0.0
+    freeze: str = ""
     init_from: str = ""
 
     def __post_init__(self):
@@ -86,7 +91,8 @@ class Recipe(DataSettings):
         require_choice("Recipe", "precision", self.precision, ("float32", "bfloat16", "float64"))
         for name in ("learning_rate", "weight_decay"):
             require_number("Recipe", name, getattr(self, name), 0.0, 1e3)
-        for name in ("warmup", "momentum", "ema_decay", "drop_path"):
+        require_choice("Recipe", "freeze", self.freeze, ("", "backbone"))
+        for name in ("warmup", "momentum", "ema_decay", "drop_path", "holdout_share"):
             require_number("Recipe", name, getattr(self, name), 0.0, 0.9999)
         require_number("Recipe", "kind_balance", self.kind_balance, 0.0, 1.0)
 
@@ -131,7 +137,7 @@ def load_recipe(name: str, **overrides) -> Recipe:
     for key in overrides:
         if key not in known:
             raise SpecError(f"recipe {name!r} has no field {key!r}{did_you_mean(key, known)}; known: {', '.join(known)}")
-    return replace(recipe, **{key: _merged(key, getattr(recipe, key), value) for key, value in overrides.items()})
+    return replace(recipe, **{key: merged(key, getattr(recipe, key), value) for key, value in overrides.items()})
 
 
 def check_renamed(fields: Mapping[str, Any], where: str) -> None:
@@ -149,7 +155,7 @@ def check_renamed(fields: Mapping[str, Any], where: str) -> None:
             raise SpecError(f"{where} has no field {name!r}: its name is {RENAMED[name]} now")
 
 
-def _merged(name: str, own: Any, value: Any) -> Any:
+def merged(name: str, own: Any, value: Any) -> Any:
     """Return the new value of the field `name`: `value`, or the settings `own` with the changes that a mapping names."""
     if is_dataclass(own) and isinstance(value, Mapping):
         check_renamed(value, f"Recipe.{name}")

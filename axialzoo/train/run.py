@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import json
 import os
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from axialzoo.checkpoint import Config
-from axialzoo.data import ArraySplit, CachedSplit, DataError, Dataset, check, open_data, split_off
+from axialzoo.data import ArraySplit, DataError, Dataset, check, open_data
 from axialzoo.files import write_text
 from axialzoo.hub import plan_build
 from axialzoo.runtime.device import AUTO, find_device
 from axialzoo.runtime.frameworks import prepare_keras, require_packages
 from axialzoo.spec import Preprocessing, SpecError, adapt, get_entry, to_dict
 from axialzoo.tasks import Task, task_of
+from axialzoo.train.automatic import settle_recipe
+from axialzoo.train.held_out import hold_out, in_memory, provenance_of
 from axialzoo.train.job import Job, changes_of
-from axialzoo.train.recipe import Recipe, check_renamed, load_recipe
+from axialzoo.train.recipe import Recipe, check_renamed
+from axialzoo.train.state import read_history
+from axialzoo.train.summary import describe_run
 
 NOTE = "recipe.json"
-EXTENDS = ("epochs",)  # fields that a finished run may be resumed with other values of
+EXTENDS = ("epochs", "framework")  # fields that a finished run may be resumed with other values of
 
 
 def check_run(
-    recipe: str,
+    recipe: str | Recipe | None,
     data: str | Path,
     progress: Callable[[int, int], None] | None = None,
     *,
@@ -37,7 +40,7 @@ def check_run(
     """Check that a run can start: the settings fit, and every sample of the data can be read and fits the model.
 
     Args:
-        recipe, data, **overrides: As of :func:`run`.
+        recipe, data, **overrides: As of :func:`run`; a recipe itself takes no overrides.
         progress: Called with how many samples are checked, and how many there are.
         look: Whether to look at every sample.
         on_bad_label: As of :func:`axialzoo.data.open_data`.
@@ -52,7 +55,7 @@ def check_run(
         RuntimeError: where a launcher was asked for several processes and started one.
         ModuleNotFoundError: naming an optional package that training needs, and the extra that brings it.
     """
-    settings = load_recipe(recipe, **overrides)
+    settings = recipe if isinstance(recipe, Recipe) else settle_recipe(recipe, data, on_bad_label, **overrides)[1]
     spec = adapt(get_entry(settings.model).spec, attention=settings.attention or None)
     task = task_of(spec.head)
     dataset = open_data(data, task.annotation_type, on_bad_label)
@@ -62,7 +65,7 @@ def check_run(
             f"logits: expected 0 (one a class), or 1 for two classes; found {settings.logits} and {len(dataset.labels)} classes"
         )
     training = dataset.split("train")
-    if settings.holdout or "val" in dataset.splits:
+    if settings.holdout or settings.holdout_share or "val" in dataset.splits:
         require_packages("following the progress of training", {"matplotlib": "train", **task.metric_packages(spec)})
     if settings.holdout >= len(training):
         raise DataError(
@@ -73,7 +76,8 @@ def check_run(
     # a batch is made before anything is written, and the model put together: what does not go together shows here
     from axialzoo.data.batches import TrainBatches
 
-    TrainBatches(training, settings, 0, launched())[0]
+    few = training if isinstance(training, ArraySplit) or settings.augment != "crop" else training.subset(range(min(len(training), 8)))
+    TrainBatches(in_memory(few, settings), settings, 0, launched())[0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what starts new is said when the model is built
         plan_build(settings.model, settings.init_from or False, **changes_of(spec, dataset.labels, settings))
@@ -81,7 +85,7 @@ def check_run(
 
 
 def run(
-    recipe: str,
+    recipe: str | None,
     data: str | Path,
     out: str | Path,
     *,
@@ -92,12 +96,14 @@ def run(
     save_every: int = 200,
     on_bad_label: str = "error",
     progress: Callable[[int, int], None] | None = None,
+    report: Callable[[str], None] | None = None,
+    tensorboard: bool = False,
     **overrides: Any,
 ) -> Path:
     """Train by a recipe and save the model.
 
     Args:
-        recipe: Name of a recipe.
+        recipe: Name of a recipe; None for the one of the task of `model`, or of the data.
         data: A folder that :func:`axialzoo.data.open_data` reads.
         out: Folder of the run: its state, ``metrics.jsonl``, ``learning_curve.png`` and, at the end, ``model/``.
         framework: ``"torch"`` or ``"keras"``.
@@ -109,6 +115,8 @@ def run(
         save_every: Steps between saves.
         on_bad_label: ``"error"`` or ``"skip"``: see :func:`axialzoo.data.open_data`.
         progress: Of checking the data: see :func:`check_run`.
+        report: Gets a line with the settings and the time to expect, one for each epoch, and one at the end.
+        tensorboard: Also write event files, for TensorBoard.
         **overrides: Fields of the recipe to change.
 
     Returns:
@@ -122,7 +130,10 @@ def run(
         DivergedError: for a loss that is not finite; the last good state stays.
         Interrupted: after Ctrl-C or SIGTERM, once the state of the step is saved.
     """
-    folder, settings = Path(out), load_recipe(recipe, **overrides)
+    folder = Path(out)
+    recipe, settings = settle_recipe(recipe, data, on_bad_label, **overrides)
+    if tensorboard:
+        require_packages("event files", {"tensorboard": "tensorboard"})
     if framework == "torch":
         require_packages("training in PyTorch", {"accelerate": "train"})
     plain = json.loads(json.dumps({"recipe": recipe, "framework": framework, **to_dict(settings)}))
@@ -141,20 +152,22 @@ def run(
         find_device(device, prepare_keras() if framework == "keras" else None)  # before the data are looked at
     if main:
         _check_folder(folder, plain, resume)
-    settings, task, dataset, _ = check_run(recipe, data, progress, look=not again, on_bad_label=on_bad_label, **overrides)
+    settings, task, dataset, _ = check_run(settings, data, progress, look=not again, on_bad_label=on_bad_label)
     if main:
         for left in folder.glob(".*.state*"):  # of a process that was killed as it saved
             left.unlink(missing_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / NOTE, json.dumps(plain, indent=2) + "\n")
-    training, held_out = split_off(dataset.split("train"), settings.holdout, settings.seed)
-    if not settings.holdout and "val" in dataset.splits:
-        held_out = dataset.split("val")
-    if not isinstance(training, ArraySplit):
-        training = CachedSplit(training)
+    training, held_out = hold_out(dataset, settings)
+    apart = provenance_of(held_out, settings)
+    training = in_memory(training, settings)
     spec = adapt(get_entry(settings.model).spec, num_classes=settings.logits or len(dataset.labels), attention=settings.attention or None)
-    job = Job(settings, spec, task, training, held_out, dataset.labels, folder, resume, save_every, launched(), devices, device)
-    started = time.time()
+    job = Job(
+        settings, spec, task, training, held_out, dataset.labels, folder, resume, save_every, launched(), devices, device,
+        report if main else None, tensorboard,
+    )  # fmt: skip
+    if job.report is not None:
+        job.report(describe_run(recipe, job, dataset))
     if framework == "torch":
         from axialzoo.torch.weights import save_model
         from axialzoo.train.torch_loop import train
@@ -164,10 +177,10 @@ def run(
     model = train(job)
     if model is None:  # not the main process
         return folder / "model"
-    about: dict[str, Any] = {"recipe": plain, "data": dict(dataset.about), "training_images": len(training)}
+    about: dict[str, Any] = {"recipe": plain, "data": dict(dataset.about), "training_images": len(training), **apart}
     if isinstance(config := getattr(model, "config", None), Config):  # of the weights that it began from
         about |= config.based_on()
-    about |= {"processes": launched(), "seconds": round(time.time() - started)}
+    about |= {"processes": launched(), **read_history(folder)}
     save_model(model, folder / "model", labels=dataset.labels, preprocessing=settings.preprocessing, provenance=about, overwrite=True)
     return folder / "model"
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import time
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -11,7 +15,6 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from axialzoo.data.prefetch import prefetched
-from axialzoo.files import atomic_write
 from axialzoo.runtime import Runner
 from axialzoo.runtime.device import find_device
 from axialzoo.torch.factory import create_model
@@ -19,11 +22,15 @@ from axialzoo.torch.losses import loss_of, normalizer_of
 from axialzoo.torch.model import AxialModel
 from axialzoo.torch.projection import PositionAttention
 from axialzoo.torch.sample_placement import deterministic_drop_path
-from axialzoo.torch.weights import describe
+from axialzoo.torch.weights import describe, to_tensors
 from axialzoo.train.job import Job
 from axialzoo.train.loop import TrainLoop
 from axialzoo.train.optimizer import apply_weight_decay, make_optimizer, set_lr
+from axialzoo.train.state import Notes, TrainState
 from axialzoo.train.torch_ema import EMA
+from axialzoo.train.torch_state import ema_of, slots_of, take_earlier, take_state
+
+FEW = 8  # samples by which the time of a step is measured
 
 
 def train(job: Job) -> AxialModel[Any] | None:
@@ -48,6 +55,8 @@ def train(job: Job) -> AxialModel[Any] | None:
 class TorchLoop(TrainLoop):
     """Steps of a run in PyTorch."""
 
+    framework = "torch"
+
     def __init__(self, job: Job, accelerator: Accelerator):
         recipe, processes = job.recipe, accelerator.num_processes
         torch.manual_seed(recipe.seed)
@@ -59,26 +68,23 @@ class TorchLoop(TrainLoop):
         self.device = accelerator.device if processes > 1 else torch.device(find_device(job.device, precision=precision))
         model.to(self.device, self.dtype)
         model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # PyTorch's overload of `to` is not declared
+        if recipe.freeze:
+            freeze_backbone(model)
         self.optimizer, self.decayed = make_optimizer(recipe, model)
         self.ema = EMA(model, recipe.ema_decay) if recipe.ema_decay else None
-        self.accelerator, self.state_file = accelerator, job.folder / "state.pth"
+        self.accelerator = accelerator
         super().__init__(job, accelerator.process_index, processes)
 
-    def load_state(self) -> int:
-        """Take over what was saved, if anything; returns the number of steps that are done."""
-        if not self.state_file.exists():
-            return 0
-        state = torch.load(self.state_file, weights_only=True, map_location="cpu")
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.ema is not None:
-            self.ema.load(state["average"])
-        return state["step"]
+    def state(self, notes: Notes) -> TrainState:
+        slots, counts = slots_of(self.model, self.optimizer, notes.optimizer)
+        ema, updates = ema_of(self.ema)
+        return TrainState(replace(notes, counts=counts, ema_updates=updates), to_tensors(self.model), slots, ema)
 
-    def save_state(self) -> None:
-        held = {} if self.ema is None else {"average": self.ema.tensors}
-        with atomic_write(self.state_file) as beside:
-            torch.save({"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step, **held}, beside)
+    def take_state(self, state: TrainState) -> None:
+        take_state(state, self.model, self.optimizer, self.ema)
+
+    def take_earlier(self, path: Path) -> int:
+        return take_earlier(path, self.model, self.optimizer, self.ema)
 
     def is_finite(self) -> bool:
         tensors = [*self.model.state_dict().values(), *([] if self.ema is None else self.ema.tensors.values())]
@@ -89,6 +95,20 @@ class TorchLoop(TrainLoop):
         model = self.finished()
         config = describe(model, self.job.labels, self.recipe.preprocessing)
         return Runner.of_model(model, config, "float64" if self.dtype == torch.float64 else "float32")
+
+    def step_seconds(self) -> float:
+        model, head = copy.deepcopy(self.model), self.model.spec.head
+        assert head is not None
+        x, targets = self.batch(self.step)
+        tensors = on_device({name: array[:FEW] for name, array in targets.items()}, self.device, self.dtype)
+        started = time.perf_counter()
+        with torch.random.fork_rng():
+            for _ in range(2):  # the second one is warm
+                started = time.perf_counter()
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+                    outputs = model(to_images(x[:FEW], self.device, self.dtype))
+                loss_of(head)(outputs, tensors, head, **self.recipe.loss)["total"].backward()
+        return (time.perf_counter() - started) * max(len(x) / FEW, 1.0)
 
     def run(self, step: int) -> None:
         """Train from `step` to the end."""
@@ -110,9 +130,11 @@ class TorchLoop(TrainLoop):
         with self.followed(step):
             for x, targets in prefetched(self.batch, range(step, steps), threads=1):
                 rate = recipe.lr_at(self.step, steps)
+                if recipe.freeze:  # a score has set the model's mode
+                    freeze_backbone(self.model)
                 set_lr(optimizer, rate)
                 with deterministic_drop_path(recipe.seed, self.step, accelerator.process_index, processes):
-                    images = torch.from_numpy(x).permute(0, 3, 1, 2).to(device, self.dtype)  # (n, 3, H, W), channels last in memory
+                    images = to_images(x, device, self.dtype)
                     with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
                         outputs = trained(images)
                 tensors = on_device(targets, device, self.dtype)
@@ -129,11 +151,23 @@ class TorchLoop(TrainLoop):
                 self.score_if_due()
 
 
+def freeze_backbone(model: AxialModel[Any]) -> None:
+    """Keep the weights and the moving statistics of all but the head."""
+    for name, module in model.named_children():
+        if name != "head":
+            module.requires_grad_(False).eval()
+
+
 def drop_gate_gradients(model: AxialModel[Any]) -> None:
     """Leave the factors of gated attention out of the next step of the optimizer."""
     for module in model.modules():
         if isinstance(module, PositionAttention) and module.gates is not None:
             module.gates.grad = None
+
+
+def to_images(x: np.ndarray, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return images (n, H, W, C) as a tensor (n, C, H, W), channels last in memory."""
+    return torch.from_numpy(x).permute(0, 3, 1, 2).to(device, dtype)
 
 
 def on_device(targets: Mapping[str, np.ndarray], device: torch.device, dtype: torch.dtype | None = None) -> dict[str, Tensor]:

@@ -83,13 +83,13 @@ assert losses[-1] < 0.9 * losses[0]
 # %%
 mine = load_runner(folder, framework="torch")
 held_out = data.splits["val"][0]
-task.draw(held_out.picture, {"truth": held_out.truth, "prediction": mine.predict(held_out.picture)})
+task.draw(held_out.picture, {"truth": held_out.annotation, "prediction": mine.predict(held_out.picture)})
 
 # %%
 right = total = 0
 for sample in (data.splits["val"][index] for index in range(len(data.splits["val"]))):
     found = mine.predict(sample.picture)
-    for box, kind in zip(sample.truth.boxes, sample.truth.categories):
+    for box, kind in zip(sample.annotation.boxes, sample.annotation.categories):
         left, top = np.maximum(found.boxes[:, :2], box[:2]).T
         stop, below = np.minimum(found.boxes[:, 2:], box[2:]).T
         shared = np.maximum(stop - left, 0) * np.maximum(below - top, 0)

@@ -50,7 +50,7 @@ model.reset_classifier(len(data.classes))
 
 def tensors(split):
     samples = [split[index] for index in range(len(split))]
-    return model.preprocess([sample.picture for sample in samples]), torch.tensor([sample.truth for sample in samples])
+    return model.preprocess([sample.picture for sample in samples]), torch.tensor([sample.annotation for sample in samples])
 
 
 x, y = tensors(data.splits["train"])

@@ -22,8 +22,8 @@ def test_json_is_one_object_with_plain_names(axialzoo, folder):
     assert found["model"] == "axial_resnet_cifar10_xs" and found["digest"].startswith("sha256:")
     (one,) = found["predictions"]
     assert one["image"] == str(PHOTO) and one["framework"] == "torch" and one["backend"] is None
-    assert len(one["top"]) == 3 and {"label", "index", "probability"} == set(one["top"][0])
-    assert {key: one[key] for key in ("label", "index", "probability")} == one["top"][0]
+    assert len(one["top"]) == 3 and {"label", "label_id", "probability"} == set(one["top"][0])
+    assert {key: one[key] for key in ("label", "label_id", "probability")} == one["top"][0]
     shares = [row["probability"] for row in one["top"]]
     assert shares == sorted(shares, reverse=True) and 0 < sum(shares) <= 1
 
@@ -38,7 +38,7 @@ def test_the_prediction_is_the_softmax_of_the_models_logits(axialzoo, folder):
     with torch.no_grad():
         shares = model(torch.from_numpy(x)[None]).double().softmax(1)[0]
     (one,) = axialzoo("predict", PHOTO, "--model", folder, "--framework", "torch", "--top", "10", "--json").json["predictions"]
-    found = {row["index"]: row["probability"] for row in one["top"]}
+    found = {row["label_id"]: row["probability"] for row in one["top"]}
     assert [found[index] for index in range(10)] == pytest.approx(shares.tolist(), rel=1e-6)
     flipped = x[:, :, ::-1].copy()
     with torch.no_grad():  # a mirrored picture would be seen

@@ -23,7 +23,8 @@ CASES = [
 
 
 def test_every_row_of_the_table_is_of_some_command():
-    assert {old for _, old, _ in CASES} == set(OPTIONS) and set(COMMANDS.values()) <= set(OPTIONS_OF)
+    assert set(OPTIONS) - {old for _, old, _ in CASES} == {"--long-axis", "--reading"}  # these are arguments in Python alone
+    assert set(COMMANDS.values()) <= set(OPTIONS_OF)
 
 
 @pytest.mark.parametrize(("command", "old", "new"), CASES)

@@ -187,7 +187,7 @@ def the_metric(one: Subject) -> None:
     metric = one.task.metric(one.spec, one.labels)
     empty, figure = metric.compute(), one.task.primary_metric(one.spec)
     expect(empty.get(figure) is None, f"{figure}: None of nothing counted", empty.get(figure))
-    metric.update(one.result, one.truth)
+    metric.update(one.result, one.annotation)
     figures = metric.compute()
     expect(figure in figures, f"the figure {figure!r}", list(figures))
     for some in (empty, figures):
@@ -203,7 +203,7 @@ def figures_are_fractions(figures: Mapping[str, Any], where: str = "") -> None:
 
 
 def the_drawing(one: Subject) -> None:
-    for results in ({"one": one.result}, {"truth": one.truth, "prediction": one.result}):
+    for results in ({"one": one.result}, {"truth": one.annotation, "prediction": one.result}):
         drawn = one.task.draw(one.picture, results, model="made")
         expect(isinstance(drawn, Image.Image) and drawn.mode == "RGB", "an RGB picture", drawn)
 

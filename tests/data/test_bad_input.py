@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from axialzoo.data import ArraySplit, DataError, Dataset, check, open_data
+from axialzoo.data.annotations import TOLERANCE, validate_boxes
 from axialzoo.data.file_tree import Zips, safe_name
-from axialzoo.data.truth import TOLERANCE, validate_boxes
 from axialzoo.spec.labels import Label
 from tests.data import made
 from tests.data.reading import opened
@@ -39,7 +39,7 @@ def test_yolo_labels(tmp_path, read, lines, message):
 
 
 def test_a_box_of_yolo_may_be_rounded_to_a_pixel_outside(tmp_path):
-    (box,) = open_data(made.yolo(tmp_path, "0 0.04 0.5 0.1 0.2\n")).split("train")[0].truth.boxes.tolist()  # from -0.4 pixels
+    (box,) = open_data(made.yolo(tmp_path, "0 0.04 0.5 0.1 0.2\n")).split("train")[0].annotation.boxes.tolist()  # from -0.4 pixels
     assert box == pytest.approx([0, 12, 3.6, 18])
 
 

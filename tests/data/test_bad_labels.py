@@ -39,7 +39,7 @@ def test_skipped_labels_are_left_out_and_counted(tmp_path):
     assert counts["skipped"] == {
         "annotation of an unknown category": 1, "box without width or height": 2, "box outside its picture": 1,
     }  # fmt: skip
-    assert data.split("train")[1].truth.boxes.tolist() == [[1, 2, 6, 7]]
+    assert data.split("train")[1].annotation.boxes.tolist() == [[1, 2, 6, 7]]
     check(data)  # a second look counts nothing twice
     assert len(data.policy.skipped) == 4
 
@@ -69,7 +69,7 @@ def test_samples_that_are_bad_are_listed_together(tmp_path):
 def test_boxes_among_polygons_are_no_segments(tmp_path):
     files = {"classes.txt": "cat\ndog\n", "images/1.jpg": PICTURE, "labels/1.txt": POLYGON + LINE}
     write(files, tmp_path)
-    assert len(open_data(tmp_path).split("train")[0].truth) == 2
+    assert len(open_data(tmp_path).split("train")[0].annotation) == 2
     with pytest.raises(BadLabelError, match=r"1\.txt: line 2: a box; expected a polygon"):
         check(open_data(tmp_path, "segments"))
     counts = check(open_data(tmp_path, "segments", "skip"))["train"]
@@ -103,7 +103,7 @@ def test_a_box_that_is_not_that_of_its_outline_is_told(tmp_path):
     with pytest.raises(BadLabelError, match=r"annotation 1: expected the box of its outline, left, top, right, bottom 4, 5, 14, 11, found"):
         open_data(tmp_path)
     data = open_data(tmp_path, on_bad_label="skip")
-    assert data.split("train")[0].truth.boxes[0].tolist() == [4, 5, 14, 11]
+    assert data.split("train")[0].annotation.boxes[0].tolist() == [4, 5, 14, 11]
     assert [fault.kind for fault in data.policy.skipped] == ["box that does not fit its outline"]
 
 
@@ -113,7 +113,7 @@ def test_values_that_are_no_class_become_void(tmp_path):
     made.maps(tmp_path, values, labels=["a", "b"])
     with pytest.raises(BadLabelError, match="expected classes from 0 to 1 or 255 for void, found 7"):
         check(open_data(tmp_path))
-    truth = open_data(tmp_path, on_bad_label="skip").split("train")[0].truth
+    truth = open_data(tmp_path, on_bad_label="skip").split("train")[0].annotation
     assert truth.class_map[25, 0] == -1 and [info["area"] for info in truth.segments_info] == [600, 200]
 
 

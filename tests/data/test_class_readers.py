@@ -29,7 +29,7 @@ def test_an_image_folder_is_read_by_class(image_folder):
     assert data.classes == CLASSES
     assert len(data.splits["train"]) == 12 and len(data.splits["val"]) == 6
     for sample in (data.splits["train"][at] for at in (0, 5, 11)):
-        assert sample.picture.mode == "RGB" and np.asarray(sample.picture).mean((0, 1)).argmax() == 2 - sample.truth
+        assert sample.picture.mode == "RGB" and np.asarray(sample.picture).mean((0, 1)).argmax() == 2 - sample.annotation
 
 
 def test_a_missing_part_is_named(zips, tmp_path):

@@ -46,7 +46,7 @@ def same(one, two) -> bool:
 
 
 def recipe_for(split: FileSplit):
-    return RECIPE if isinstance(split[0].truth, Segmentation) else replace(RECIPE, scale_crop=replace(POLICY, elastic=0.0))
+    return RECIPE if isinstance(split[0].annotation, Segmentation) else replace(RECIPE, scale_crop=replace(POLICY, elastic=0.0))
 
 
 @pytest.mark.parametrize("split", [segments_split(), boxes_split()], ids=["segments", "boxes"])
@@ -114,7 +114,7 @@ def test_nothing_to_train_on_is_refused():
 def test_maps_find_the_way_back_to_their_picture():
     spec, split = Preprocessing(size=(40, 40), resize="longer"), segments_split()
     for number in range(10):
-        truth = split[number].truth.segmentation
+        truth = split[number].annotation.segmentation
         view = resize_transform(*truth.shape, spec)
         back = view.map_to_picture(view.map_to_model(truth))
         assert (back != truth).mean() < 0.05 and view.picture == truth.shape

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from axialzoo.data import DataError, Sample
+from axialzoo.data.annotations import validate_boxes, validate_segments
 from axialzoo.data.augment import ScaleCrop
 from axialzoo.data.colour import Colours, draw_colours
 from axialzoo.data.elastic import displacement, elastic_deform
 from axialzoo.data.geometry import Geometry, whole
 from axialzoo.data.mosaic import mosaic
-from axialzoo.data.truth import validate_boxes, validate_segments
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.results import Detections, Segmentation
 
@@ -40,8 +40,8 @@ def discs(seed: int, height: int = 60, width: int = 80, count: int = 4) -> Sampl
 
 
 def as_boxes(sample: Sample) -> Sample:
-    assert isinstance(sample.truth, Segmentation)
-    return Sample(sample.name, sample.picture, sample.truth.to_detections())
+    assert isinstance(sample.annotation, Segmentation)
+    return Sample(sample.name, sample.picture, sample.annotation.to_detections())
 
 
 POLICY = ScaleCrop(rot90=True, color_jitter=0.0, min_visible=0.0)
@@ -69,8 +69,8 @@ def misplaced(boxes: Detections, segments: Segmentation) -> float:
 @given(CASES)
 def test_boxes_of_moved_masks_are_moved_boxes(case):
     sample, geometry, after = moved(case)
-    seen = {one["id"]: box for one, box in zip(after.truth.segments_info, after.truth.boxes)}
-    for one, box in zip(sample.truth.segments_info[:-1], as_boxes(sample).truth.boxes):
+    seen = {one["id"]: box for one, box in zip(after.annotation.segments_info, after.annotation.boxes)}
+    for one, box in zip(sample.annotation.segments_info[:-1], as_boxes(sample).annotation.boxes):
         mine = geometry.boxes(validate_boxes([box], [0], LABELS, (80, 60), "one")).boxes
         assert len(mine) <= 1 and (len(mine) or one["id"] not in seen or (seen[one["id"]][2:] - seen[one["id"]][:2]).min() <= 2)
         if len(mine):
@@ -82,12 +82,12 @@ def test_boxes_of_moved_masks_are_moved_boxes(case):
 def test_maps_go_where_the_picture_goes(case):
     """A picture that is its own map stays one."""
     sample, geometry, after = moved(case)
-    picture = Image.fromarray((sample.truth.segmentation * 20).astype(np.uint8))
+    picture = Image.fromarray((sample.annotation.segmentation * 20).astype(np.uint8))
     nearest = np.asarray(geometry.picture(picture, (0,), Image.Resampling.NEAREST)) // 20
-    assert (nearest != after.truth.segmentation).mean() < 0.04  # where a centre lies between two pixels Pillow may take the other
-    planted = dataclasses.replace(geometry, mirrored=not geometry.mirrored).segments(sample.truth).segmentation
-    assert (planted != after.truth.segmentation).mean() > 0.04 or (
-        after.truth.segmentation % 5 == 0
+    assert (nearest != after.annotation.segmentation).mean() < 0.04  # where a centre lies between two pixels Pillow may take the other
+    planted = dataclasses.replace(geometry, mirrored=not geometry.mirrored).segments(sample.annotation).segmentation
+    assert (planted != after.annotation.segmentation).mean() > 0.04 or (
+        after.annotation.segmentation % 5 == 0
     ).mean() > 0.9  # or there is nearly nothing to see
 
 
@@ -95,9 +95,9 @@ def test_maps_go_where_the_picture_goes(case):
 @given(CASES)
 def test_areas_are_counted_and_no_segment_is_empty(case):
     _, _, after = moved(case)
-    numbers, counts = np.unique(after.truth.segmentation[after.truth.segmentation > 0], return_counts=True)
-    assert {one["id"]: one["area"] for one in after.truth.segments_info} == dict(zip(numbers.tolist(), counts.tolist()))
-    assert after.picture.size == after.truth.segmentation.shape[::-1]
+    numbers, counts = np.unique(after.annotation.segmentation[after.annotation.segmentation > 0], return_counts=True)
+    assert {one["id"]: one["area"] for one in after.annotation.segments_info} == dict(zip(numbers.tolist(), counts.tolist()))
+    assert after.picture.size == after.annotation.segmentation.shape[::-1]
 
 
 @pytest.mark.parametrize(("change", "times"), [({"mirrored": True}, 2), ({"turns": 1}, 4), ({"turns": 2}, 2), ({"turns": 3}, 4)])
@@ -107,12 +107,12 @@ def test_mirroring_twice_and_turning_round_change_nothing(change, times):
     for _ in range(times):
         after = whole(after.picture.height, after.picture.width, **change).sample(after)
     assert np.array_equal(np.asarray(after.picture), np.asarray(sample.picture)) and np.array_equal(
-        after.truth.segmentation, sample.truth.segmentation
+        after.annotation.segmentation, sample.annotation.segmentation
     )
-    boxes, start = as_boxes(sample), as_boxes(sample).truth
+    boxes, start = as_boxes(sample), as_boxes(sample).annotation
     for _ in range(times):
         boxes = whole(boxes.picture.height, boxes.picture.width, **change).sample(boxes)
-    assert np.array_equal(boxes.truth.boxes, start.boxes) and np.array_equal(boxes.truth.categories, start.categories)
+    assert np.array_equal(boxes.annotation.boxes, start.boxes) and np.array_equal(boxes.annotation.categories, start.categories)
     once = whole(60, 80, **change).sample(sample)
     assert once.picture.size != sample.picture.size or not np.array_equal(np.asarray(once.picture), np.asarray(sample.picture))
 
@@ -132,7 +132,9 @@ def exact(geometry_of) -> float:
     """How far the boxes of a mirrored and enlarged picture lie from its masks' boxes."""
     sample = discs(1, count=1)
     geometry = Geometry((0, 0, 80, 60), (120, 160), (120, 160), mirrored=True)
-    return float(np.abs(geometry_of(geometry, as_boxes(sample).truth).boxes - geometry.segments(sample.truth).to_detections().boxes).max())
+    return float(
+        np.abs(geometry_of(geometry, as_boxes(sample).annotation).boxes - geometry.segments(sample.annotation).to_detections().boxes).max()
+    )
 
 
 def test_boxes_and_masks_agree_exactly_where_the_scale_is_whole():
@@ -161,12 +163,12 @@ def test_a_class_off_by_one_would_be_seen():
     geometry = POLICY.draw(60, 80, (64, 64), np.random.default_rng(5))
 
     def wrong(truth: Segmentation) -> float:
-        after = geometry.sample(dataclasses.replace(sample, truth=truth))
+        after = geometry.sample(dataclasses.replace(sample, annotation=truth))
         dark = np.asarray(after.picture.convert("L")) < 20
-        return float(((after.truth.class_map == 1) != dark)[after.truth.segmentation > 0].mean())
+        return float(((after.annotation.class_map == 1) != dark)[after.annotation.segmentation > 0].mean())
 
-    info = [{**one, "label_id": 1 - one["label_id"]} for one in sample.truth.segments_info]
-    assert wrong(sample.truth) < 0.05 and wrong(dataclasses.replace(sample.truth, segments_info=info)) > 0.9
+    info = [{**one, "label_id": 1 - one["label_id"]} for one in sample.annotation.segments_info]
+    assert wrong(sample.annotation) < 0.05 and wrong(dataclasses.replace(sample.annotation, segments_info=info)) > 0.9
 
 
 def test_objects_of_which_little_is_left_are_dropped_and_crowds_stay():
@@ -183,7 +185,7 @@ def test_objects_of_which_little_is_left_are_dropped_and_crowds_stay():
 def test_padding_is_void_and_of_the_fill_colour():
     sample = discs(0)
     after = Geometry((0, 0, 80, 60), (30, 40), (64, 64), at=(10, 20)).sample(sample, (1, 2, 3))
-    assert after.truth.segmentation[:10].max() == 0 and after.truth.class_map[0, 0] == -1
+    assert after.annotation.segmentation[:10].max() == 0 and after.annotation.class_map[0, 0] == -1
     assert after.picture.getpixel((0, 0)) == (1, 2, 3) and after.picture.size == (64, 64)
     with pytest.raises(ValueError, match="to fit on a canvas"):
         Geometry((0, 0, 80, 60), (30, 40), (64, 64), at=(40, 40))
@@ -195,9 +197,11 @@ def test_elastic_displacement_moves_maps_as_pictures():
     after = elastic_deform(sample, shift)
     assert shift.shape == (60, 80, 2) and 1 < np.abs(shift).max() < 20
     dark = np.asarray(after.picture.convert("L")) < 40
-    assert ((after.truth.class_map == 1) != dark).mean() < 0.03 and (sample.truth.segmentation != after.truth.segmentation).mean() > 0.01
-    assert ((sample.truth.class_map == 1) != dark).mean() > 0.03  # a map left where it was would be seen
-    assert np.array_equal(elastic_deform(sample, np.zeros_like(shift)).truth.segmentation, sample.truth.segmentation)
+    assert ((after.annotation.class_map == 1) != dark).mean() < 0.03 and (
+        sample.annotation.segmentation != after.annotation.segmentation
+    ).mean() > 0.01
+    assert ((sample.annotation.class_map == 1) != dark).mean() > 0.03  # a map left where it was would be seen
+    assert np.array_equal(elastic_deform(sample, np.zeros_like(shift)).annotation.segmentation, sample.annotation.segmentation)
     with pytest.raises(DataError, match="elastic displacement needs segments, found Detections"):
         elastic_deform(as_boxes(sample), shift)
 
@@ -206,13 +210,13 @@ def test_four_pictures_in_one_keep_their_labels():
     samples = [discs(seed) for seed in range(4)]
     found = mosaic(samples, POLICY, (96, 128), (0, 0, 0), np.random.default_rng(1))
     dark = np.asarray(found.picture.convert("L")) < 20
-    inside = found.truth.segmentation > 0
-    assert found.picture.size == (128, 96) and ((found.truth.class_map == 1) != dark)[inside].mean() < 0.06
-    assert sum(one["label_id"] == 1 for one in found.truth.segments_info) == 1  # the grounds are one segment of stuff
-    assert sum(one["area"] for one in found.truth.segments_info) == inside.sum()
+    inside = found.annotation.segmentation > 0
+    assert found.picture.size == (128, 96) and ((found.annotation.class_map == 1) != dark)[inside].mean() < 0.06
+    assert sum(one["label_id"] == 1 for one in found.annotation.segments_info) == 1  # the grounds are one segment of stuff
+    assert sum(one["area"] for one in found.annotation.segments_info) == inside.sum()
     boxes = mosaic([as_boxes(one) for one in samples], POLICY, (96, 128), (0, 0, 0), np.random.default_rng(1))
-    things = found.truth.to_detections()
-    assert len(boxes.truth) == len(things) and misplaced(boxes.truth, found.truth) <= 0.5
+    things = found.annotation.to_detections()
+    assert len(boxes.annotation) == len(things) and misplaced(boxes.annotation, found.annotation) <= 0.5
     with pytest.raises(DataError, match="a mosaic needs boxes or segments"):
         mosaic([Sample("a", samples[0].picture, 1)] * 4, POLICY, (96, 128), (0, 0, 0), np.random.default_rng(1))
 

@@ -145,7 +145,7 @@ def test_native_scale_cuts_at_the_resolution_of_the_picture():
     places = [
         (top, left) for top in range(137) for left in range(237) if np.array_equal(whole[top : top + 64, left : left + 64], pixels)
     ]  # empty background occurs at many places
-    assert places and isinstance(cut.truth, Segmentation) and cut.truth.segmentation.shape == (64, 64)
+    assert places and isinstance(cut.annotation, Segmentation) and cut.annotation.segmentation.shape == (64, 64)
     fitted = replace(policy, native=False)(sample, (64, 64), (0, 0, 0), np.random.default_rng(0))
     assert not np.array_equal(np.asarray(fitted.picture), pixels)
 
@@ -156,7 +156,9 @@ def test_crops_are_drawn_again_until_they_show_an_object():
     shown = {}
     for tries in (1, 200):
         cuts = [replace(policy, tries=tries)(sample, (64, 64), (0, 0, 0), np.random.default_rng(seed)) for seed in range(20)]
-        shown[tries] = sum(shows_object(cut.truth.segmentation, cut.truth) for cut in cuts if isinstance(cut.truth, Segmentation))
+        shown[tries] = sum(
+            shows_object(cut.annotation.segmentation, cut.annotation) for cut in cuts if isinstance(cut.annotation, Segmentation)
+        )
     assert shown[1] < 10 and shown[200] == 20
 
 

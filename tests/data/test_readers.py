@@ -12,13 +12,13 @@ from tests.data import made
 
 
 def boxes(sample) -> Detections:
-    assert isinstance(sample.truth, Detections)
-    return sample.truth
+    assert isinstance(sample.annotation, Detections)
+    return sample.annotation
 
 
 def segments(sample) -> Segmentation:
-    assert isinstance(sample.truth, Segmentation)
-    return sample.truth
+    assert isinstance(sample.annotation, Segmentation)
+    return sample.annotation
 
 
 def test_coco_boxes(tmp_path):

@@ -78,7 +78,7 @@ def of_segments(tmp_path_factory):
 
 
 def same(one, other) -> bool:
-    return one.picture.tobytes() == other.picture.tobytes() and same_truth(one.truth, other.truth)
+    return one.picture.tobytes() == other.picture.tobytes() and same_truth(one.annotation, other.annotation)
 
 
 def same_truth(one, other) -> bool:
@@ -155,12 +155,16 @@ def test_parquet_of_names_numbers_and_boxes(tmp_path):
     table = pyarrow.table({"image": pictures, "label": ["b", "a", "b", "b", "a", "a"], "boxes": boxes})
     parquet.write_table(table, tmp_path / "train.parquet", row_group_size=2)
     classes = open_data(tmp_path)
-    assert classes.classes == ("a", "b") and [classes.split("train")[index].truth for index in (4, 0)] == [0, 1]
+    assert classes.classes == ("a", "b") and [classes.split("train")[index].annotation for index in (4, 0)] == [0, 1]
     assert classes.split("train")[3].picture.tobytes() == Image.open(io.BytesIO(png(3))).tobytes()
     (tmp_path / "labels.txt").write_text("a\nb\n")
     found = open_data(tmp_path, "boxes").split("train")
-    assert found[0].truth.boxes.tolist() == [[1, 2, 9, 12]] and found[0].truth.labels.tolist() == [1] and len(found[5].truth) == 0
-    assert len(found.subset([5, 0])) == 2 and len(found.subset([5, 0])[0].truth) == 0
+    assert (
+        found[0].annotation.boxes.tolist() == [[1, 2, 9, 12]]
+        and found[0].annotation.labels.tolist() == [1]
+        and len(found[5].annotation) == 0
+    )
+    assert len(found.subset([5, 0])) == 2 and len(found.subset([5, 0])[0].annotation) == 0
 
 
 @pytest.mark.parametrize("as_text", [True, False])
@@ -190,7 +194,7 @@ def test_parquet_of_segments(as_text, of_segments, tmp_path):
 def test_classes_are_listed_or_those_that_occur(tmp_path):
     write_tar(tmp_path / "a.tar", [("0.png", png()), ("0.cls", b"2"), ("1.png", png(1)), ("1.cls", b" 0\n")])
     found = open_data(tmp_path)
-    assert found.classes == ("0", "1", "2") and set(found.splits) == {"train", "test"} and found.split("train")[0].truth == 2
+    assert found.classes == ("0", "1", "2") and set(found.splits) == {"train", "test"} and found.split("train")[0].annotation == 2
     (tmp_path / "labels.txt").write_text("red\ngreen\n")
     with pytest.raises(DataError, match=r"a\.tar:0\.png: expected a class from 0 to 1, found 2"):
         check(open_data(tmp_path))

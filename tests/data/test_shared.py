@@ -43,7 +43,7 @@ def test_camvid():
     data = opened("camvid")
     void, pixels = {}, {}
     for name, split in data.splits.items():
-        maps = [split[index].truth.segmentation for index in range(len(split))]
+        maps = [split[index].annotation.segmentation for index in range(len(split))]
         void[name], pixels[name] = sum(int((one == 0).sum()) for one in maps), len(maps)
         assert {one.shape for one in maps} == {(360, 480)}
     assert pixels == {"train": 367, "val": 101, "test": 233}
@@ -73,11 +73,11 @@ def test_areas_and_boxes_of_coco_maps_are_the_files_own():
     for index in range(len(split)):
         sample = split[index]
         rows = by_file[sample.name.rpartition("/")[2].removesuffix(".jpg")]
-        assert [one["area"] for one in sample.truth.segments_info] == [row["area"] for row in rows]
-        assert [one["label_id"] for one in sample.truth.segments_info] == [numbers[row["category_id"]] for row in rows]
+        assert [one["area"] for one in sample.annotation.segments_info] == [row["area"] for row in rows]
+        assert [one["label_id"] for one in sample.annotation.segments_info] == [numbers[row["category_id"]] for row in rows]
         theirs = np.array([row["bbox"] for row in rows], np.float64)
         theirs[:, 2:] += theirs[:, :2]
-        assert np.abs(sample.truth.boxes - theirs).max() <= 1
+        assert np.abs(sample.annotation.boxes - theirs).max() <= 1
 
 
 def test_cifar10():

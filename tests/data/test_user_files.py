@@ -40,7 +40,7 @@ def test_roboflow_s_voc():
     assert counts["pictures"] == 11 and len(data.classes) == 12 and counts["objects"]["white-pawn"] == 40
     assert "5c1.jpg" in data.about["pictures_without_label_file"]
     first = next(sample for sample in data.split("train") if sample.name.endswith("0AF.jpg"))  # its XML is 0af.xml
-    assert first.truth.boxes[0].tolist() == [555, 101, 623, 210] and first.truth.label_names[0] == "black-king"
+    assert first.annotation.boxes[0].tolist() == [555, 101, 623, 210] and first.annotation.label_names[0] == "black-king"
 
 
 def test_bccd_s_voc():
@@ -71,7 +71,7 @@ def test_cvat_s_coco(tmp_path):
         open_data(tmp_path, "boxes")
     assert "18 x box that does not fit its outline, 10 x box outside its picture" in str(error.value)
     data = open_data(tmp_path, "boxes", "skip")
-    (box,) = data.split("train")[0].truth.boxes.tolist()
+    (box,) = data.split("train")[0].annotation.boxes.tolist()
     assert box == pytest.approx([0, 98, 1199, 508], abs=0.01)  # that of the polygon
     counts = check(data)["train"]
     assert counts["pictures"] == 6 and sum(counts["objects"].values()) == 29
@@ -86,9 +86,9 @@ def test_labelme():
     raw = json.loads((FILES / "labelme" / "0.json").read_text())["shapes"][0]
     points = np.array(raw["points"])
     sample = next(sample for sample in data.split("train") if sample.name.endswith("/0.jpg"))
-    np.testing.assert_allclose(sample.truth.boxes[0], [*points.min(0), *points.max(0)])
-    assert sample.truth.label_names[0] == raw["label"]
-    truth = next(sample for sample in open_data(FILES / "labelme", "segments").split("train") if sample.name.endswith("/0.jpg")).truth
+    np.testing.assert_allclose(sample.annotation.boxes[0], [*points.min(0), *points.max(0)])
+    assert sample.annotation.label_names[0] == raw["label"]
+    truth = next(sample for sample in open_data(FILES / "labelme", "segments").split("train") if sample.name.endswith("/0.jpg")).annotation
     x, y = points.T
     area = abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
     assert min(abs(info["area"] - area) for info in truth.segments_info) < 0.01 * area

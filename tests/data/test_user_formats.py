@@ -20,13 +20,13 @@ def first(data) -> Sample:
 
 
 def boxes(sample: Sample) -> Detections:
-    assert isinstance(sample.truth, Detections)
-    return sample.truth
+    assert isinstance(sample.annotation, Detections)
+    return sample.annotation
 
 
 def segments(sample: Sample) -> Segmentation:
-    assert isinstance(sample.truth, Segmentation)
-    return sample.truth
+    assert isinstance(sample.annotation, Segmentation)
+    return sample.annotation
 
 
 @pytest.mark.parametrize("title", BY_TITLE)
@@ -205,7 +205,7 @@ def test_class_names_of_parquet(tmp_path):
     (tmp_path / "data").mkdir()
     parquet.write_table(schema, tmp_path / "data" / "validation-00000-of-00001.parquet")
     data = open_data(tmp_path)
-    assert data.classes == ("cat", "dog", "eel") and [sample.truth for sample in data.splits["val"]] == [2, 0]
+    assert data.classes == ("cat", "dog", "eel") and [sample.annotation for sample in data.splits["val"]] == [2, 0]
 
 
 def test_maps_of_one_bit_are_read(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,46 @@ def test_every_page_is_in_the_menu():
     menu = (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2]
     named = set(re.findall(r"(\S+\.md)", menu))
     assert named == set(PAGES) | set(TUTORIALS)
+
+
+def test_the_table_of_families_has_every_page_of_models():
+    pages = {name.partition("/")[2] for name in PAGES if name.startswith("models/")} - {"index.md"}
+    assert set(LINK.findall(PAGES["models/index.md"].partition("| model |")[0])) == pages
+
+
+def listed(readme: Path) -> tuple[set[str], set[str]]:
+    """Return the Python files that the table of a README names, and those of its folder."""
+    table = "\n".join(re.findall(r"^\|.*", readme.read_text(), re.MULTILINE))
+    files = {path.name for path in readme.parent.glob("*.py") if not path.stem.startswith("__")}
+    return set(re.findall(r"`(\w+\.py)`", table)), files
+
+
+@pytest.mark.parametrize(
+    "folder", ["analysis", "checkpoint", "cli", "data", "engine", "hub", "keras", "runtime", "spec", "tasks", "torch", "train"]
+)
+def test_the_readme_of_a_package_names_its_files(folder):
+    names, files = listed(ROOT / "axialzoo" / folder / "README.md")
+    assert files - names == set() and {name for name in names if not (ROOT / "axialzoo" / folder / name).exists()} == set()
+
+
+def test_a_file_that_a_readme_omits_is_caught(tmp_path):
+    (tmp_path / "new.py").touch()
+    (tmp_path / "README.md").write_text("| file | contents |\n|---|---|\n| `old.py` | before |\n")
+    assert listed(tmp_path / "README.md") == ({"old.py"}, {"new.py"})
+
+
+def test_the_map_of_the_rooms_is_that_of_the_imports():
+    rooms = runpy.run_path(str(ROOT / "tools" / "rooms.py"))
+    graph = rooms["edges"]()
+    assert len(graph) > 20 and all(rooms["block"](rooms["draw"](graph)) in page.read_text() for page in rooms["PAGES"])
+    changed = {**graph, "keras": graph["keras"] | {"torch"}}
+    assert rooms["draw"](changed) != rooms["draw"](graph)
+    with pytest.raises(ValueError, match=r"in a circle: .*spec"):
+        rooms["draw"]({**graph, "spec": {"torch"}})
+
+
+def test_the_table_of_speed_is_that_of_the_measured_files():
+    assert f"\n{runpy.run_path(str(ROOT / 'benchmarks' / 'summary.py'))['table']()}\n" in PAGES["speed.md"]
 
 
 def test_every_tutorial_checks_what_it_promises():

@@ -29,7 +29,7 @@ def test_rows_are_the_pictures_in_their_order_with_what_a_runner_says(one, folde
     for row in rows(one)[:3]:
         assert (row["width"], row["height"], row["error"]) == (24, 20, None)
         expected = runner.predict(row["picture"])
-        assert row["result"]["index"] == expected.to_json()["index"] and row["labels"][0] == expected.label
+        assert row["result"]["label_id"] == expected.to_json()["label_id"] and row["labels"][0] == expected.label
         assert row["scores"] == [found["probability"] for found in row["result"]["top"]]
         assert row["scores"] == pytest.approx([found["probability"] for found in expected.to_json()["top"]], rel=1e-5)
     assert rows(one)[0]["scores"] != pytest.approx(rows(one)[1]["scores"], rel=1e-5)  # another picture's would be seen

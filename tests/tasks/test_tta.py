@@ -14,10 +14,10 @@ WHOLE = ResizeTransform((8, 8), (8, 8), 0, 0, (8, 8))
 
 
 def test_what_a_user_says_is_told_back_as_json():
-    assert tta_from_options() == TTA() and tta_from_options().asked == {}
-    assert tta_from_options(tile=512).asked == {"tile": "512x512", "overlap": "128x128"}
-    assert tta_from_options(tile="96x160", overlap=0, hflip=True).asked == {"tile": "96x160", "overlap": "0x0", "hflip": True}
-    assert tta_from_options(tile=(96, 160), overlap=(8, 16), scales=[0.5, 1]).asked == {
+    assert tta_from_options() == TTA() and tta_from_options().options == {}
+    assert tta_from_options(tile=512).options == {"tile": "512x512", "overlap": "128x128"}
+    assert tta_from_options(tile="96x160", overlap=0, hflip=True).options == {"tile": "96x160", "overlap": "0x0", "hflip": True}
+    assert tta_from_options(tile=(96, 160), overlap=(8, 16), scales=[0.5, 1]).options == {
         "tile": "96x160",
         "overlap": "8x16",
         "scales": [0.5, 1.0],
@@ -68,7 +68,7 @@ def test_a_task_that_understands_nothing_looks_once_and_is_never_asked_for_more(
     spec = get_entry("axial_resnet_cifar10_xs").spec
     compute = lambda x: {"logits": np.arange(10.0)[None]}  # noqa: E731
     (found,) = run_views(Plain(), compute, np.zeros((1, 8, 8, 3)), spec, [WHOLE], TTA())
-    assert found.ranked[0]["index"] == 9
+    assert found.ranked[0]["label_id"] == 9
     with pytest.raises(SpecError, match=r"hflip: .*there is no test-time augmentation for them"):
         run_views(Plain(), compute, np.zeros((1, 8, 8, 3)), spec, [WHOLE], tta_from_options(hflip=True))
 
@@ -86,3 +86,8 @@ def test_the_class_of_a_picture_and_its_mirror_image_follows_from_the_mean_of_th
     assert np.allclose([one.probabilities for one in found], shares, atol=1e-6)
     once = run_views(task_of(spec.head), compute, x, spec, [WHOLE] * 3, TTA())
     assert not np.allclose([one.probabilities for one in once], shares, atol=1e-2)
+
+
+def test_an_earlier_argument_is_refused_with_the_new_one():
+    with pytest.raises(SpecError, match="found flips, pictures; 'flips' is hflip now; 'pictures' is save_vis now"):
+        tta_from_options(flips=True, pictures="worst")  # pyright: ignore[reportCallIssue]

@@ -83,7 +83,7 @@ def test_pictures_are_ordered_by_their_own_figure(scenes, trained, tmp_path):
     names = sorted(path.name for path in (tmp_path / "worst").iterdir())
     figures = [float(name.split("_")[1]) for name in names]
     assert len(figures) == result["images"] == SPLITS["test"] and figures == sorted(figures)
-    own = sorted(overlap(one.result.class_map, one.sample.truth.class_map) for one in found)
+    own = sorted(overlap(one.result.class_map, one.sample.annotation.class_map) for one in found)
     assert figures == pytest.approx(own, abs=1e-3)
 
 

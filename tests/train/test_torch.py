@@ -127,7 +127,7 @@ def test_the_loss_falls_and_evaluation_agrees_with_the_classes(zips, whole, tmp_
     found = []
     result = evaluate(model, zips, on_result=found.append)
     assert result["images"] == 12 and result["top1"] >= 0.75 and result["top5"] == 1.0
-    assert sum(one.result.ranked[0]["index"] == one.sample.truth for one in found) == round(12 * result["top1"])
+    assert sum(one.result.ranked[0]["label_id"] == one.sample.annotation for one in found) == round(12 * result["top1"])
 
 
 def test_a_result_is_recorded_beside_the_weights(zips, whole, tmp_path):

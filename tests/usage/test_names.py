@@ -17,6 +17,8 @@ XS = "axial_resnet_cifar10_xs"
         ({"in_chans": 1}, "timm's in_chans is in_channels here"),
         ({"drop_path_rate": 0.1}, "timm's drop_path_rate is drop_path here"),
         ({"img_size": 64}, "timm's img_size is input_size here"),
+        ({"long_axis": "local"}, "'long_axis' is beyond_tables now"),
+        ({"reading": {}}, "'reading' is targets and postprocess now"),
         ({"nonsense": 1}, "known: num_classes, things, slots, targets, postprocess"),
     ],
 )

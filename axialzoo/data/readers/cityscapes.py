@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from axialzoo.data.annotations import validate_segments
 from axialzoo.data.dataset import DataError, Dataset, FileSplit, Sample
 from axialzoo.data.decode import open_map, open_picture
 from axialzoo.data.faults import STRICT, LabelPolicy
 from axialzoo.data.file_tree import Files
 from axialzoo.data.readers.reader import SPLITS, Fit, Reader
-from axialzoo.data.truth import validate_segments
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.results import Segmentation
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from axialzoo.data.annotations import validate_boxes
 from axialzoo.data.dataset import Dataset, FileSplit, Sample
 from axialzoo.data.decode import open_picture
 from axialzoo.data.faults import DataError, Fault, LabelPolicy
@@ -15,7 +16,6 @@ from axialzoo.data.readers.coco_json import Coco, exported_files, json_files, on
 from axialzoo.data.readers.masks import decode_mask
 from axialzoo.data.readers.objects import Outline, box_of_points, segments_of
 from axialzoo.data.readers.reader import BACKGROUND, Fit, Reader, duplicate_split, expect_object
-from axialzoo.data.truth import validate_boxes
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.results import Detections
 

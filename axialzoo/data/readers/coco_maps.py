@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from axialzoo.data.annotations import validate_segments
 from axialzoo.data.dataset import DataError, Dataset, FileSplit, Sample
 from axialzoo.data.decode import open_map, open_picture
 from axialzoo.data.faults import LabelPolicy
 from axialzoo.data.file_tree import Files, safe_name
 from axialzoo.data.readers.coco_json import json_files, one_list, open_coco, picture_names
 from axialzoo.data.readers.reader import Reader, expect_object, fits, index_by_id
-from axialzoo.data.truth import validate_segments
 
 PATTERNS = ("panoptic_*.json", "annotations/panoptic_*.json")
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from axialzoo.data.annotations import WHITE, class_truth, instance_truth
 from axialzoo.data.components import count_regions
 from axialzoo.data.dataset import Dataset, FileSplit, Sample
 from axialzoo.data.decode import open_map, open_picture
@@ -27,7 +28,6 @@ from axialzoo.data.readers.kinds import column_of, parted_groups, read_kinds
 from axialzoo.data.readers.map_labels import MapFormat, read_map_format
 from axialzoo.data.readers.pairs import LABELS, paired, paired_folders, pairs_in_folder
 from axialzoo.data.readers.reader import Fit, Reader, duplicate_split, split_folders
-from axialzoo.data.truth import WHITE, class_truth, instance_truth
 
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 SAMPLED = 8  # maps that are looked at before the folder is opened

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from axialzoo.data.annotations import validate_boxes
 from axialzoo.data.dataset import SUFFIXES, Dataset, FileSplit, Sample
 from axialzoo.data.decode import decode_map, decode_picture, open_picture
 from axialzoo.data.faults import DataError, Fault, LabelPolicy
@@ -23,7 +24,6 @@ from axialzoo.data.readers.masks import fill_polygon
 from axialzoo.data.readers.objects import Outline, box_of_points, segments_of
 from axialzoo.data.readers.pairs import IMAGES
 from axialzoo.data.readers.reader import BACKGROUND, Fit, Reader, duplicate_split, expect_object, split_folders
-from axialzoo.data.truth import validate_boxes
 from axialzoo.spec.labels import Label
 
 FOLDERS = ("annotations", "labels", "json", "jsons", "label")  # of JSON files, in lower case

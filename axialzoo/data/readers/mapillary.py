@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from axialzoo.data.annotations import validate_segments
 from axialzoo.data.dataset import Dataset, FileSplit, Sample
 from axialzoo.data.decode import open_json, open_map, open_picture
 from axialzoo.data.faults import DataError, LabelPolicy
 from axialzoo.data.file_tree import Files
 from axialzoo.data.readers.pairs import paired
 from axialzoo.data.readers.reader import Fit, Reader, split_folders
-from axialzoo.data.truth import validate_segments
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.results import Segmentation
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from axialzoo.data.annotations import validate_segments
 from axialzoo.data.faults import BadLabelError, DataError, Fault, LabelPolicy
-from axialzoo.data.truth import validate_segments
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.results import Segmentation
 

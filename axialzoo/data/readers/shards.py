@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
+from axialzoo.data.annotations import check_class, validate_boxes, validate_segments
 from axialzoo.data.dataset import DataError, Dataset
 from axialzoo.data.decode import decode_map, open_json
 from axialzoo.data.faults import LabelPolicy
@@ -36,7 +37,6 @@ from axialzoo.data.readers.reader import (
     split_folders,
 )
 from axialzoo.data.shards import MAP, ParquetSplit, SampleFiles, TarSplit, json_value
-from axialzoo.data.truth import check_class, validate_boxes, validate_segments
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.results import Detections, Segmentation
 

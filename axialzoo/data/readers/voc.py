@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element
 
+from axialzoo.data.annotations import validate_boxes
 from axialzoo.data.dataset import SUFFIXES, Dataset, FileSplit, Sample
 from axialzoo.data.decode import open_picture
 from axialzoo.data.faults import DataError, Fault, LabelPolicy
@@ -17,7 +18,6 @@ from axialzoo.data.file_tree import Files, read_text
 from axialzoo.data.readers.pairs import IMAGES
 from axialzoo.data.readers.reader import SPLITS, Fit, Reader, duplicate_split, split_folders
 from axialzoo.data.readers.xml_tree import parse_xml
-from axialzoo.data.truth import validate_boxes
 from axialzoo.spec.labels import Label
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from axialzoo.data.annotations import class_fault, validate_boxes
 from axialzoo.data.dataset import SUFFIXES, Dataset, FileSplit, Sample
 from axialzoo.data.decode import open_picture
 from axialzoo.data.faults import BadLabelError, DataError, Fault, LabelPolicy
@@ -20,7 +21,6 @@ from axialzoo.data.readers.objects import Outline, box_of_points, segments_of
 from axialzoo.data.readers.pairs import NO_LABELS, paired, paired_folders
 from axialzoo.data.readers.reader import BACKGROUND, Fit, Reader, duplicate_split, same_pictures, split_folders, split_of
 from axialzoo.data.readers.yolo_yaml import SUFFIX, Yaml, read_yaml, split_pictures, yaml_file
-from axialzoo.data.truth import class_fault, validate_boxes
 from axialzoo.spec.labels import Label
 
 LISTS = ("classes.txt", "obj.names", "labels/classes.txt", "_darknet.labels", "predefined_classes.txt", "data/obj.names")

@@ -94,7 +94,7 @@ def _find(framework: str) -> tuple[Path | None, str]:
         return None, f"its operator could not be compiled: {error}"
 
 
-def compile_bindings(folder: str | os.PathLike) -> Iterator[Path]:
+def compile_bindings(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """Compile the bindings of the installed frameworks into `folder`, one after the other.
 
     Raises:
@@ -113,7 +113,7 @@ class _BuildSpec:
     headers: Path
     linked: tuple[Path, ...]
 
-    def compile(self, folder: str | os.PathLike) -> Path:
+    def compile(self, folder: str | os.PathLike[str]) -> Path:
         return compile_binding(Path(folder) / self.name, self.source, self.headers, self.linked)
 
 

@@ -69,7 +69,7 @@ def cache_folder() -> Path:
     return Path(base) / "axialzoo" / "kernels" / fingerprint()
 
 
-def compile_library(folder: str | os.PathLike, extra: tuple[str, ...] = ()) -> Path:
+def compile_library(folder: str | os.PathLike[str], extra: tuple[str, ...] = ()) -> Path:
     """Compile the kernel into `folder`. The library is built in a temporary folder and renamed, so nobody sees half of it.
 
     Args:
@@ -96,7 +96,7 @@ def compile_library(folder: str | os.PathLike, extra: tuple[str, ...] = ()) -> P
     return Path(folder) / NAME
 
 
-def compile_binding(target: str | os.PathLike, source: Path, headers: Path, linked: Sequence[Path]) -> Path:
+def compile_binding(target: str | os.PathLike[str], source: Path, headers: Path, linked: Sequence[Path]) -> Path:
     """Compile the binding of the kernel for a framework: see :mod:`axialzoo.ops.kernels.bindings`.
 
     Args:

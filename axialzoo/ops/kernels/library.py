@@ -49,7 +49,7 @@ class Kernel:
         isa: Instruction set in use.
     """
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike[str]):
         self.path = str(path)
         self._library = ctypes.CDLL(self.path)
         for name in FUNCTIONS:

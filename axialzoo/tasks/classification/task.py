@@ -13,6 +13,7 @@ from axialzoo.image.draw import draw_prediction
 from axialzoo.spec import Head, Label, Model, label_name
 from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.tasks.classification.metrics import Accuracy
+from axialzoo.tasks.confusion import count_pairs
 from axialzoo.tasks.results import Classification, Result
 from axialzoo.tasks.task import Arrays, Task, decode_batch
 from axialzoo.tasks.tta import TTA, Compute
@@ -56,15 +57,19 @@ class ClassificationTask(Task):
     def primary_metric(self, spec: Model) -> str:
         return "top1"
 
+    def confusion(self, result: Classification, truth: int, classes: int) -> np.ndarray:
+        return count_pairs(np.array([truth]), result.probabilities.argmax()[None], classes)
+
     def draw(
         self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", model_view: Image.Image | None = None
     ) -> Image.Image:
         """Draw a bar for each of the five likeliest classes, in a column for each heading; a truth is one full bar."""
-        columns = {heading: _bars(result, next(iter(results.values()))) for heading, result in results.items()}
+        categories = next((result.categories for result in results.values() if isinstance(result, Classification)), ())
+        columns = {heading: _bars(result, categories) for heading, result in results.items()}
         return draw_prediction(picture, columns, model=model, model_view=model_view)
 
 
-def _bars(result: Classification | int, other: Any) -> list[tuple[str, float]]:
+def _bars(result: Classification | int, categories: tuple[Label, ...]) -> list[tuple[str, float]]:
     if isinstance(result, Classification):
         return [(row["label"], row["probability"]) for row in result.ranked[:5]]
-    return [(label_name(other.categories if isinstance(other, Classification) else (), result), 1.0)]
+    return [(label_name(categories, result), 1.0)]

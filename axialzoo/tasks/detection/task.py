@@ -13,6 +13,7 @@ from axialzoo.image import ResizeTransform
 from axialzoo.image.draw_boxes import draw_views
 from axialzoo.spec import Head, Label, Model
 from axialzoo.spec.heads.fcos import FCOS
+from axialzoo.tasks.confusion import count_boxes
 from axialzoo.tasks.detection.decode import decode, flip_boxes, merge_views
 from axialzoo.tasks.detection.metrics import BoxMetric
 from axialzoo.tasks.detection.targets import box_targets
@@ -96,6 +97,9 @@ class DetectionTask(Task):
 
     def primary_metric(self, spec: Model) -> str:
         return "box_ap50"
+
+    def confusion(self, result: Detections, truth: Detections, classes: int) -> np.ndarray:
+        return count_boxes(result, truth, classes)
 
     def draw(
         self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", model_view: Image.Image | None = None

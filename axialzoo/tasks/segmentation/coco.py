@@ -34,7 +34,10 @@ def rgb_to_ids(rgb: np.ndarray) -> np.ndarray:
 
 
 def write_panoptic(
-    folder: str | os.PathLike, segments: Mapping[str, Segmentation], labels: tuple[Label, ...], category_ids: Sequence[int] | None = None
+    folder: str | os.PathLike[str],
+    segments: Mapping[str, Segmentation],
+    labels: tuple[Label, ...],
+    category_ids: Sequence[int] | None = None,
 ) -> Path:
     """Write ``NAME.png`` for each picture into ``folder/panoptic/``, and ``folder/panoptic.json``, as COCO's evaluation reads them.
 
@@ -77,7 +80,9 @@ def _segments_info(segments: Segmentation, categories: list[int]) -> list[dict[s
     return rows
 
 
-def read_panoptic(file: str | os.PathLike, folder: str | os.PathLike) -> tuple[dict[str, Segmentation], tuple[Label, ...], list[int]]:
+def read_panoptic(
+    file: str | os.PathLike[str], folder: str | os.PathLike[str]
+) -> tuple[dict[str, Segmentation], tuple[Label, ...], list[int]]:
     """Read the segments of COCO's panoptic JSON and the folder of its PNG files.
 
     Returns:

@@ -14,6 +14,7 @@ from axialzoo.image.draw_segments import draw_comparison, draw_views
 from axialzoo.spec import Head, Label, Model, SpecError, did_you_mean
 from axialzoo.spec.heads.mask_transformer import MaskTransformer
 from axialzoo.spec.heads.panoptic import Panoptic
+from axialzoo.tasks.confusion import count_pixels
 from axialzoo.tasks.results import Result, Segmentation
 from axialzoo.tasks.segmentation.decode import Postprocess, decode
 from axialzoo.tasks.segmentation.grow import upsample_maps
@@ -110,6 +111,9 @@ class SegmentationTask(Task):
         if isinstance(spec.head, MaskTransformer):
             return "pq"
         return "pq" if panoptic(spec).instances is not None else "miou"
+
+    def confusion(self, result: Segmentation, truth: Segmentation, classes: int) -> np.ndarray:
+        return count_pixels(result, truth, classes)
 
     def draw(
         self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", model_view: Image.Image | None = None

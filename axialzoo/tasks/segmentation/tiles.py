@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from axialzoo.tasks.segmentation.scoring import Activation, probabilities
+from axialzoo.tasks.tta import tile_progress
 
 Maps = Mapping[str, np.ndarray]
 
@@ -46,7 +47,7 @@ def tiled_maps(
     height, width = picture.shape[:2]
     bands = _parts(height, tile[0], overlap[0], multiple, "rows")
     columns = _parts(width, tile[1], overlap[1], multiple, "columns")
-    tall = bands[0].stop
+    tall, done_tiles = bands[0].stop, 0
     whole: dict[str, np.ndarray] = {}
     band: dict[str, np.ndarray] = {}  # name -> (tall, W, channels): weighted sums of the rows from `top` on
     for number, rows in enumerate(bands):
@@ -55,6 +56,9 @@ def tiled_maps(
             wide = across.stop - across.start
             weight = np.outer(_hat(high, len(bands)), _hat(wide, len(columns)))[..., None].astype(np.float32)  # (h, w, 1)
             maps = predict(picture[rows, across])
+            if (report := tile_progress.get()) is not None:
+                done_tiles += 1
+                report(done_tiles, len(bands) * len(columns))
             for name, value in [*maps.items(), ("weight", np.ones((high, wide), np.float32))]:
                 value = _channels(name, value, high, wide)
                 if name not in band:

@@ -12,6 +12,7 @@ from axialzoo.image import ResizeTransform
 from axialzoo.image.draw_segments import draw_comparison, draw_views
 from axialzoo.spec import Head, Label, Model
 from axialzoo.spec.heads.unet import UNet
+from axialzoo.tasks.confusion import count_pixels
 from axialzoo.tasks.results import Result, Segmentation
 from axialzoo.tasks.segmentation.decode import Postprocess, decode
 from axialzoo.tasks.segmentation.targets import targets
@@ -64,6 +65,9 @@ class SemanticSegmentationTask(Task):
 
     def primary_metric(self, spec: Model) -> str:
         return "iou"
+
+    def confusion(self, result: Segmentation, truth: Segmentation, classes: int) -> np.ndarray:
+        return count_pixels(result, truth, classes)
 
     def draw(
         self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", model_view: Image.Image | None = None
