@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 import warnings
 from collections import OrderedDict
 
@@ -19,7 +20,7 @@ from axialzoo.spec import Model
 
 Outputs = dict[str, "np.ndarray | list[np.ndarray]"]
 PART = 2**23  # floats of an arena up to which images of a batch run together
-PLANS_KEPT = 8  # programs of different sizes that an engine keeps
+KEPT = 2**26  # floats of all arenas that an engine keeps, for programs of different sizes
 WIDTH, STEP = 64, 16  # outputs of a panel of a packed weight, and the multiple of which the last panel is
 
 
@@ -128,6 +129,8 @@ class Engine:
         self.spec, self.threads = spec, threads
         self.weights = Weights(tensors, spec.backbone.norm.epsilon)
         self._compiled: OrderedDict[tuple[int, ...], Compiled] = OrderedDict()
+        self._floats: dict[tuple[int, ...], int] = {}  # size of an image -> of the arena of one
+        self._lock = threading.Lock()
         self._outputs = {} if spec.head is None else spec.head.outputs(spec.backbone)
         self._said = False  # that it is slow
         check_plan(spec)
@@ -138,12 +141,14 @@ class Engine:
         return "numpy" if library is None else library.isa
 
     def compiled(self, batch: int, size: tuple[int, int]) -> Compiled:
-        """Return the program for a batch of images of one size."""
+        """Return the program for a batch of images of one size; the programs that were used last are kept while their arenas are small."""
         key = (batch, *size)
         if key not in self._compiled:
-            while len(self._compiled) >= PLANS_KEPT:
+            compiled = Compiled(plan(self.spec, self.weights, batch, size))
+            floats = compiled.program.floats
+            while self._compiled and floats + sum(other.program.floats for other in self._compiled.values()) > KEPT:
                 self._compiled.popitem(last=False)
-            self._compiled[key] = Compiled(plan(self.spec, self.weights, batch, size))
+            self._compiled[key] = compiled
         self._compiled.move_to_end(key)
         return self._compiled[key]
 
@@ -151,9 +156,12 @@ class Engine:
         """Return the outputs by name of images (N, H, W, C), maps as (N, H, W, C). Large batches run in parts that fit the caches."""
         if len(x) == 0:
             raise ValueError(f"x: expected at least one image, found {x.shape}")
-        alone = self.compiled(1, x.shape[1:3]).program.floats
-        count = max(1, min(len(x), PART // alone))
-        parts = [self._part(x[first : first + count], timed) for first in range(0, len(x), count)]
+        size = x.shape[1:3]
+        with self._lock:  # the arena is shared
+            if size not in self._floats:
+                self._floats[size] = plan(self.spec, self.weights, 1, size).floats
+            count = max(1, min(len(x), PART // self._floats[size]))
+            parts = [self._part(x[first : first + count], timed) for first in range(0, len(x), count)]
         return parts[0] if len(parts) == 1 else {name: _joined([part[name] for part in parts]) for name in parts[0]}
 
     def _part(self, x: np.ndarray, timed: bool) -> Outputs:

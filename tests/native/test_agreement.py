@@ -99,6 +99,25 @@ def test_results_are_the_same_bits_for_any_number_of_threads_and_images(name):
     assert all(np.array_equal(y[0], reference[1]) for y, reference in zip(arrays(alone), expected))
 
 
+def test_programs_of_many_sizes_are_kept_while_their_arenas_are_small(monkeypatch):
+    case = CASES["xs_odd"]
+    engine = Engine(case.spec, tensors(case.spec, "float32"))
+    first = engine.compiled(1, (32, 32))
+    monkeypatch.setattr("axialzoo.native.engine.KEPT", 3 * first.program.floats)
+    assert engine.compiled(1, (32, 32)) is first
+    for side in (33, 34, 35):
+        engine.compiled(1, (side, side))
+    assert engine.compiled(1, (32, 32)) is not first
+
+
+def test_a_large_batch_runs_in_parts(monkeypatch):
+    case = CASES["fcos"]
+    engine, x = Engine(case.spec, tensors(case.spec, "float32")), images(case.spec, case.size, 5)
+    expected = list(arrays(engine.outputs(x)))
+    monkeypatch.setattr("axialzoo.native.engine.PART", 2 * engine.compiled(1, case.size).program.floats)
+    assert all(np.array_equal(y, reference) for y, reference in zip(arrays(engine.outputs(x)), expected, strict=True))
+
+
 def programs() -> Iterator[Program]:
     for spec in (segmenting(rates=(1, 2)), small(axial_block(8, 16, 2, max_length=9))):
         yield plan(spec, Engine(spec, tensors(spec, "float32")).weights, 2, (29, 34))
