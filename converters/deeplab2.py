@@ -87,7 +87,7 @@ class Keys:
 
 
 def sort_keys(shapes: Shapes) -> Keys:
-    """Sort the keys of a checkpoint by what they belong to."""
+    """Sort the keys of a checkpoint into those of the encoder, heads and mask transformer, those left out, and unknown ones."""
     prefix = MODEL_GARDEN if any(key.startswith(MODEL_GARDEN) for key in shapes) else ENCODER
     encoder, head, masks, left_out, unknown = {}, {}, {}, [], []
     for key in sorted(shapes):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class CheckpointError(ValueError):
-    """A file or a set of tensors that is not what it should be: says which, what was expected, found, and what to do."""
+    """Error about a damaged or unsuitable file or set of tensors: names it, what was expected and found, and what to do."""
 
 
 class UnsupportedVersionError(CheckpointError):

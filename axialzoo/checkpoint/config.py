@@ -188,7 +188,7 @@ def describe_model(
     preprocessing: Preprocessing | None = None,
     provenance: Mapping[str, object] | None = None,
 ) -> Config:
-    """Return the config of a model of any framework: what is not given is that of ``model.config``, where it has one.
+    """Return the config of a model of any framework. An argument of None keeps the value of ``model.config``, if there is one.
 
     With the provenance comes the digest of the tensors that it belongs to: :meth:`Config.with_digest` compares it when they are saved.
     """

@@ -22,7 +22,7 @@ METADATA = ("axialzoo", "format")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights and what they are.
+    """Weights and their config.
 
     Attributes:
         config: From ``config.json``.

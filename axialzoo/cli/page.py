@@ -18,7 +18,7 @@ def run(
     host: Annotated[str, typer.Option(help="Address to serve on; 0.0.0.0 lets others in.")] = "127.0.0.1",
     quiet: Quiet = False,
 ) -> None:
-    """A page in the browser: a picture in, what each model says of it out, and what attention sees from a point of it.
+    """Open a page in the browser that shows predictions for a picture, and the attention from a point of it.
 
     Works without a network. Ends with Ctrl-C.
 

@@ -79,7 +79,7 @@ def run(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Say what is in a picture. Transparent pictures are laid over white, and EXIF rotation is applied.
+    """Predict the classes, objects or segments of pictures. Transparent pictures are laid over white, and EXIF rotation is applied.
 
     A picture that cannot be read is named and left out; the exit code is then 1.
 

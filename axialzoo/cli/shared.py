@@ -117,7 +117,7 @@ def _printable(value: Any) -> Any:
 
 @contextlib.contextmanager
 def stdout_kept_clean() -> Iterator[None]:
-    """Send what frameworks print to stderr, so that stdout holds the result alone."""
+    """Redirect the output of frameworks to stderr, so that stdout holds the result alone."""
     with contextlib.redirect_stdout(sys.stderr):
         yield
 

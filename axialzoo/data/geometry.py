@@ -109,7 +109,7 @@ class Geometry:
         return np.stack([x + self.at[1], y + self.at[0]], 1)
 
     def boxes(self, boxes: Detections) -> Detections:
-        """Move objects onto the canvas: clipped to what is shown of the picture, those dropped of which too little is left.
+        """Move boxes onto the canvas, clip them to the visible part of the picture, and drop those with too little left.
 
         A crowd stays as long as a pixel of it is left: what it hides must not count.
         """

@@ -25,7 +25,7 @@ def draw_prediction(
     model: str = "",
     model_view: Image.Image | None = None,
 ) -> Image.Image:
-    """Draw what a model says of a photograph, one column for each framework.
+    """Draw the likeliest classes beside a photograph, a column for each framework.
 
     Args:
         image: The photograph.

@@ -85,7 +85,7 @@ def draw_boxes(
 def draw_views(
     picture: Image.Image, views: Mapping[str, Detections], path: str | os.PathLike[str] | None = None, *, model: str = ""
 ) -> Image.Image:
-    """Draw what is said of a picture under several headings (frameworks, or the truth) side by side.
+    """Draw several results of a picture (of frameworks, or the ground truth) side by side under their headings.
 
     Args:
         picture: Of any mode.

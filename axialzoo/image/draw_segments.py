@@ -128,7 +128,7 @@ def _names(drawn: Image.Image, index: np.ndarray, info: list, things: np.ndarray
 def draw_segments(
     picture: Image.Image, segments: Segmentation, path: str | os.PathLike[str] | None = None, *, model: str = "", scores: bool = True
 ) -> Image.Image:
-    """Draw what a model says of a picture: the overlay, and a legend of the classes with how many objects or how much area they have.
+    """Draw the segments of a picture as an overlay, and a legend with the number of objects or the area of each class.
 
     Args:
         picture: The photograph.
@@ -152,7 +152,7 @@ def draw_segments(
 def draw_views(
     picture: Image.Image, views: Mapping[str, Segmentation], path: str | os.PathLike[str] | None = None, *, model: str = ""
 ) -> Image.Image:
-    """Draw what is said of a picture under several headings (frameworks, say) side by side; arguments as of `draw_segments`."""
+    """Draw several results of a picture side by side under their headings; arguments as of `draw_segments`."""
     named = {f"{model} {heading}".strip() if len(views) > 1 else model or heading: segmentation for heading, segmentation in views.items()}
     return _sheet(picture, named, path, scores=True, with_picture=False)
 
@@ -165,7 +165,7 @@ def draw_comparison(
     *,
     model: str = "prediction",
 ) -> Image.Image:
-    """Draw the picture, the truth and what a model says side by side; arguments as of `draw_segments`.
+    """Draw the picture, the ground truth and the prediction side by side; arguments as of `draw_segments`.
 
     One legend is for both; its amounts are what the model says.
     """

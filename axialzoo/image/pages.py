@@ -15,7 +15,7 @@ TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def select_page(image: Image.Image, page: int | None, channel: int | None, name: str) -> list[str]:
-    """Move an opened file to the plane that is asked for, and return what its user should know.
+    """Select the requested page or plane of an opened file, and return notes for the user.
 
     Args:
         page: From 1; None for the first, of which a note says that there are others.

@@ -68,7 +68,7 @@ def check_depth(picture: Image.Image, preprocessing: Preprocessing) -> None:
 
 
 def fill_colour(preprocessing: Preprocessing) -> tuple[int, ...]:
-    """Return the colour, 0 to 255 per channel, that is about 0 once normalised: what padding is filled with."""
+    """Return the fill colour of padding, 0 to 255 per channel: about 0 once normalised."""
     return tuple(min(max(round(255 * value), 0), 255) for value in preprocessing.mean)
 
 

@@ -22,7 +22,7 @@ def run_program(program: Program, arena: np.ndarray, x: np.ndarray) -> None:
     ]
 
     def array(view: View) -> np.ndarray:
-        return view_of(memories[view.buffer], view)
+        return view_array(memories[view.buffer], view)
 
     array(program.input)[:] = x
     for step in program.steps:
@@ -33,7 +33,7 @@ def run_program(program: Program, arena: np.ndarray, x: np.ndarray) -> None:
         array(step.y)[:] = y + residual if step.late else y
 
 
-def view_of(memory: np.ndarray, view: View) -> np.ndarray:
+def view_array(memory: np.ndarray, view: View) -> np.ndarray:
     """Return the array, (N, H, W, C), of a view of the memory of its buffer."""
     size = memory.itemsize
     strides = (*(stride * size for stride in view.strides), size)

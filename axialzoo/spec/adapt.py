@@ -91,7 +91,7 @@ def without_head(spec: Model) -> Model:
 
 
 def same_architecture(spec: Model, other: Model) -> bool:
-    """Tell whether two specs differ at most in what :func:`adapt` may change and a checkpoint may bring along."""
+    """Tell whether two specs differ at most in options that :func:`adapt` may change and a checkpoint may keep."""
     return _canonical(spec) == _canonical(other)
 
 

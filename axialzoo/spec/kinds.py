@@ -15,7 +15,7 @@ CONTENT: dict[str, Any] = {"similarity": ("content",), "value": ("content",)}
 
 # name -> (what it is, and where from; the fields of Attention that make it)
 KINDS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "axial": ("along rows, then columns, positions for queries, keys and values (arXiv:2003.07853, equation 4)", {}),
+    "axial": ("along columns, then rows, positions for queries, keys and values (arXiv:2003.07853, equation 4)", {}),
     "axial_local": ("the same within 15 positions (arXiv:2003.07853, section 4.1)", {"span": 15}),
     "axial_query": ("positions for queries alone (arXiv:1906.05909, equation 3)", {**CONTENT, "similarity": ("content", "query")}),
     "axial_query_key": ("positions for queries and keys", {**CONTENT, "similarity": ("content", "query", "key")}),

@@ -90,7 +90,7 @@ class AnyLengthWindow:
 
     @classmethod
     def trim(cls, length: Any, spec: Attention, longer: Callable[[int], Any]) -> Self:
-        """Return the windows of an axis.
+        """Choose how wide windows are and how far they reach, for an axis whose length may be known only at run time.
 
         Args:
             longer: Gives 1 where the axis is longer than so many positions, else 0.

@@ -32,8 +32,8 @@ def keep_scores(result: Result, min_score: float) -> Result:
         keep = result.scores >= min_score
         crowd = None if result.crowd is None else result.crowd[keep]
         warnings = result.warnings if keep.all() else ()  # objects that a limit left out have lower scores than those left out here
-        kept = {"boxes": result.boxes[keep], "scores": result.scores[keep], "labels": result.labels[keep]}
-        return replace(result, **kept, crowd=crowd, warnings=warnings)
+        arrays = {"boxes": result.boxes[keep], "scores": result.scores[keep], "labels": result.labels[keep]}
+        return replace(result, **arrays, crowd=crowd, warnings=warnings)
     if isinstance(result, Classification):
         return result
     objects = {segment["id"] for segment in object_info(result)}

@@ -31,7 +31,7 @@ from axialzoo.train.progress import progress
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """A sample and what a model says of it; its kind where the data name kinds."""
+    """A sample and the result of a model for it; its kind if the data name kinds."""
 
     sample: Sample
     result: Result
@@ -228,7 +228,7 @@ def check_classes(config: Config, data: Dataset) -> None:
 
 
 def _own_figure(task: Any, config: Config, labels: Any, scored: Prediction) -> float:
-    """The figure of one picture by itself; one that it cannot be told of counts as perfect."""
+    """Return the primary metric of one picture; a picture without one counts as perfect."""
     metric = task.metric(config.spec, labels)
     metric.update(scored.result, scored.sample.annotation)
     value = metric.compute().get(task.primary_metric(config.spec))
@@ -236,7 +236,7 @@ def _own_figure(task: Any, config: Config, labels: Any, scored: Prediction) -> f
 
 
 def write_metrics(folder: str | Path, result: Mapping[str, Any], data: str | Path) -> Path:
-    """Write what `evaluate` found into the checkpoint's config and its card, ``README.md``; the weights stay as they are.
+    """Write the metrics of `evaluate` into the checkpoint's config and its card, ``README.md``; the weights stay.
 
     Returns:
         The card.

@@ -15,7 +15,7 @@ from axialzoo.train.recipe import Recipe
 HELD_OUT = "held_out"  # in a checkpoint's provenance: share, and digest of the names
 
 
-def hold_out(dataset: Dataset, recipe: Recipe) -> tuple[Split, Split]:
+def split_training(dataset: Dataset, recipe: Recipe) -> tuple[Split, Split]:
     """Return the images to train on, and those to watch progress with: some of ``train``, else ``val`` where there is one."""
     training = dataset.split("train")
     if recipe.holdout_share:
@@ -28,11 +28,11 @@ def in_memory(training: Split, recipe: Recipe) -> Split:
     """Return the images to train on in memory as far as they fit; for ``augment="crop"``, which needs one size, as the model sees them."""
     if isinstance(training, ArraySplit):
         return training
-    if recipe.augment != "crop" or not len(training) or not isinstance(training[0].truth, int):
+    if recipe.augment != "crop" or not len(training) or not isinstance(training[0].annotation, int):
         return CachedSplit(training)
     samples = [training[index] for index in range(len(training))]
     pixels = np.stack([np.asarray(model_view(sample.picture, recipe.preprocessing)) for sample in samples])
-    return ArraySplit(pixels, np.array([sample.truth for sample in samples], np.int64))
+    return ArraySplit(pixels, np.array([sample.annotation for sample in samples], np.int64))
 
 
 def provenance_of(held_out: Split, recipe: Recipe) -> dict[str, Any]:

@@ -183,7 +183,7 @@ def set_train_gates(model: keras.Model, train_gates: bool) -> None:
 
 
 def decay_by_role(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> None:
-    """Keeps weight decay from what does not decay, as :attr:`axialzoo.spec.Parameter.decays` says; before the optimizer is built."""
+    """Exclude variables from weight decay as :attr:`axialzoo.spec.Parameter.decays` says; call it before the optimizer is built."""
     optimizer.exclude_from_weight_decay(var_list=[variable for parameter, variable in variables(model) if not parameter.decays])
 
 

@@ -50,19 +50,19 @@ class TrainLoop:
         self.stop, self.listens = StopRequest(), processes == 1  # several processes would stop at different steps
 
     def state(self, notes: Notes) -> TrainState:
-        """Return all that a run is resumed from, with what it counts."""
+        """Return the state from which a run resumes, with its counters."""
         raise NotImplementedError
 
     def take_state(self, state: TrainState) -> None:
-        """Take over a state of any framework."""
+        """Load a state that either framework wrote."""
         raise NotImplementedError
 
     def take_earlier(self, path: Path) -> int:
-        """Take over the state that an earlier version wrote, and return the number of steps that are done."""
+        """Load the state that an earlier version wrote, and return the number of finished steps."""
         raise NotImplementedError
 
     def load_state(self) -> int:
-        """Take over what was saved, if anything, and return the number of steps that are done."""
+        """Load the last save, if there is one, and return the number of finished steps."""
         if self.state_file.exists():
             state = read_state(self.state_file, self.model.spec, self.recipe)
             self.take_state(state)
@@ -72,7 +72,7 @@ class TrainLoop:
         return 0 if earlier is None else self.take_earlier(earlier)
 
     def save_state(self) -> None:
-        """Write what a run is resumed from."""
+        """Write the state from which a run resumes."""
         rate = self.recipe.lr_at(self.step - 1, self.batches.steps)
         notes = counted(self.before, self.framework, self.step, rate, time.monotonic() - self.begun)
         write_state(self.state_file, self.state(notes))
@@ -90,7 +90,7 @@ class TrainLoop:
         raise NotImplementedError
 
     def finished(self) -> Any:
-        """Return the model, or its running average where the recipe has one."""
+        """Return the trained model, or its running average if the recipe has one."""
         return self.model if self.ema is None else self.ema.model(self.model)
 
     @contextmanager

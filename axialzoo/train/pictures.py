@@ -10,7 +10,7 @@ from axialzoo.files import atomic_write, check_output
 
 
 def write_pictures(folder: Path, scored: Sequence[tuple[float, Any]], task: Any, model: str) -> list[Path]:
-    """A picture of each sample, what the model says and what is true, numbered from the worst on.
+    """Write a picture of each sample with its prediction and ground truth, numbered from the worst.
 
     Args:
         folder: Made where it is missing; files that are there already are refused.

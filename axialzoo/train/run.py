@@ -18,7 +18,7 @@ from axialzoo.runtime.frameworks import prepare_keras, require_packages
 from axialzoo.spec import Preprocessing, SpecError, adapt, get_entry, to_dict
 from axialzoo.tasks import Task, task_of
 from axialzoo.train.automatic import settle_recipe
-from axialzoo.train.held_out import hold_out, in_memory, provenance_of
+from axialzoo.train.held_out import split_training, in_memory, provenance_of
 from axialzoo.train.job import Job, changes_of
 from axialzoo.train.recipe import Recipe, check_renamed
 from axialzoo.train.state import read_history
@@ -158,7 +158,7 @@ def run(
             left.unlink(missing_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / NOTE, json.dumps(plain, indent=2) + "\n")
-    training, held_out = hold_out(dataset, settings)
+    training, held_out = split_training(dataset, settings)
     apart = provenance_of(held_out, settings)
     training = in_memory(training, settings)
     spec = adapt(get_entry(settings.model).spec, num_classes=settings.logits or len(dataset.labels), attention=settings.attention or None)

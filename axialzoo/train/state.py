@@ -31,7 +31,7 @@ ADVICE = "train in another folder, or put back a copy of this file"
 
 @dataclass(frozen=True)
 class Notes:
-    """What a state holds besides tensors.
+    """Contents of a state besides tensors.
 
     Attributes:
         step: Number of steps that are done.

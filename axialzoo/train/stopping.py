@@ -12,7 +12,7 @@ SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
 
 class DivergedError(RuntimeError):
-    """A loss or weights that are not finite: names the step and what to lower."""
+    """Error about a loss or weights that are not finite: names the step and the setting to lower."""
 
 
 class Interrupted(KeyboardInterrupt):

@@ -51,7 +51,7 @@ class Confusion:
 
     def add(self, prediction: Any) -> None:
         """Count a sample and its result."""
-        counts = self.task.confusion(prediction.result, prediction.sample.truth, len(self.labels))
+        counts = self.task.confusion(prediction.result, prediction.sample.annotation, len(self.labels))
         if counts is not None:
             self.counts = counts if self.counts is None else self.counts + counts
 

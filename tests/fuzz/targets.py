@@ -232,10 +232,10 @@ def data_set(files: dict[str, Any], name: str, kind: str, data: bytes, folder: P
     for split in dataset.splits.values():
         for index in range(len(split)):
             sample = split[index]
-            if isinstance(sample.truth, Detections):
-                boxes, (width, height) = sample.truth.boxes, sample.picture.size
+            if isinstance(sample.annotation, Detections):
+                boxes, (width, height) = sample.annotation.boxes, sample.picture.size
                 expect((boxes >= 0).all() and (boxes <= [width, height] * 2).all() and (boxes[:, 2:] > boxes[:, :2]).all(), f"{boxes}")
-                expect((sample.truth.labels >= 0).all() and (sample.truth.labels < len(dataset.labels)).all(), "classes")
+                expect((sample.annotation.labels >= 0).all() and (sample.annotation.labels < len(dataset.labels)).all(), "classes")
 
 
 def message(data: bytes, folder: Path) -> None:

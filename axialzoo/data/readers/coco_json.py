@@ -36,7 +36,7 @@ class Coco(NamedTuple):
 
 
 def json_files(files: Files, patterns: tuple[str, ...]) -> dict[str, str]:
-    """Return of each split the JSON among `patterns`, such as ``annotations/instances_*.json``, ``*`` being the split's name.
+    """Return the JSON file of each split that matches `patterns`, such as ``annotations/instances_*.json``, ``*`` being the split's name.
 
     ``train2017`` and ``valid`` are understood too.
 
@@ -60,7 +60,7 @@ def _expect_single(files: Files, split: str, names: list[str]) -> None:
 
 
 def exported_files(files: Files, named: dict[str, str]) -> dict[str, str]:
-    """Return of each split the JSON of objects, whatever its name; ``""`` for a file that names no split.
+    """Return the JSON file of objects of each split, whatever its name; ``""`` for a file that names no split.
 
     Exporters call it ``train/_annotations.coco.json`` (Roboflow), ``annotations/instances_default.json`` (CVAT), ``result.json``
     (Label Studio) or ``annotations.json`` (labelme2coco).

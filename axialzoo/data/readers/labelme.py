@@ -73,7 +73,7 @@ def open_labelme(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
 
 
 def _folders(files: Files) -> dict[str, tuple[str, list[str]]]:
-    """Return of each split its folder of JSON files and the folders that its pictures may lie in."""
+    """Return the folder of JSON files of each split, and the folders that may hold its pictures."""
     splits: dict[str, tuple[str, list[str]]] = {}
     for split, folder in {**split_folders(files.folders(), files.where), "": ""}.items():
         below = {name.rpartition("/")[2].lower(): name for name in files.folders(folder)}

@@ -15,7 +15,7 @@ PICTURE_ENDINGS = ("_img", "_image", "_raw", "")  # of the stem of its picture
 
 
 def paired_folders(files: Files, labels: tuple[str, ...], suffixes: tuple[str, ...]) -> dict[str, tuple[str, str]]:
-    """Return of each split its folders of pictures and of labels; ``""`` for a folder without splits.
+    """Return the folder of pictures and the folder of labels of each split; ``""`` for a folder without splits.
 
     Args:
         labels: Names of folders of labels, in lower case.

@@ -65,7 +65,7 @@ def open_voc(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
 
 
 def _folders(files: Files) -> dict[str, tuple[str, list[str]]]:
-    """Return of each split its folder of XML files and the folders that its pictures may lie in."""
+    """Return the folder of XML files of each split, and the folders that may hold its pictures."""
     here = {name.rpartition("/")[2].lower(): name for name in files.folders()}
     for name in FOLDERS:
         if name in here and _xml(files, here[name]):

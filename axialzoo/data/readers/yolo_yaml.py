@@ -81,7 +81,7 @@ class YamlBeside(Folder):
 
 
 def read_yaml(files: Files, name: str) -> Yaml:
-    """Return the names and paths of a data.yaml, as text: ``no`` and ``007`` stay what is written.
+    """Return the names and paths of a data.yaml as text: ``no`` and ``007`` stay as written.
 
     Raises:
         DataError: for a file that is no YAML, names that occur twice or have gaps, or another number of them than ``nc``.

@@ -150,7 +150,7 @@ def head_named(kind: object, path: str) -> type[Head]:
 
 
 class HeadRegistry(dict[type[Head], T]):
-    """Maps types of heads to what a framework has for them.
+    """Maps types of heads to their implementations in a framework.
 
     Args:
         missing: Error message for a head without an entry, and how to add one.
@@ -161,7 +161,7 @@ class HeadRegistry(dict[type[Head], T]):
         self.missing = missing
 
     def register(self, spec: type[Head]) -> Callable[[E], E]:
-        """Return a decorator that enters what it decorates for heads of the type `spec`."""
+        """Return a decorator that registers an implementation for heads of the type `spec`."""
 
         def enter(entry: E) -> E:
             self[spec] = cast(T, entry)

@@ -69,7 +69,7 @@ class Decoder:
 
     @property
     def outputs(self) -> int:
-        """Channels of what it gives."""
+        """Number of channels of the decoder's output."""
         return self.channels if self.skips else self.context_channels
 
 
