@@ -35,7 +35,7 @@ ALLOWED = {
     "axialzoo/torch": SHARED | LIGHT | OPS | {"torch", "axialzoo.ops.torch", "axialzoo.matching"},
     # the back ends, where Keras has no word for it
     "axialzoo/keras": SHARED | LIGHT | OPS | {"keras", "tensorflow", "jax", "h5py", "axialzoo.ops.keras", "axialzoo.matching"},
-    "axialzoo/native": {"axialzoo.spec", "axialzoo.ops.folding", "axialzoo.ops.kernels", "numpy"},
+    "axialzoo/native": OPS,
     "axialzoo/runtime": SHARED | LIGHT | {"axialzoo.tasks", "axialzoo.ops.kernels", "axialzoo.native"},
     "axialzoo/exports": SHARED | LIGHT | {"axialzoo.runtime"},
     "axialzoo/engine": SHARED | {"axialzoo.data", "axialzoo.runtime", "axialzoo.tasks"},

@@ -8,6 +8,7 @@ from axialzoo.native.program import Matrix
 from axialzoo.native.weights import Weights
 from axialzoo.ops.folding import FoldedAttention
 from axialzoo.spec import Attention, Model, parameters
+from axialzoo.spec.attention import POSITION_TABLES
 
 
 class Shapes(Weights):
@@ -30,12 +31,9 @@ class Shapes(Weights):
 
     def fold_attention(self, name: str, spec: Attention) -> FoldedAttention:
         width = 2 * spec.key_channels + spec.value_channels
-        tables = (self.tensors.get(f"{name}.{table}_position") for table in ("query", "key", "value"))
-        query, key, value = (None if table is None else zeros(*table.shape) for table in tables)
+        tables = tuple(self.tensors.get(f"{name}.{table}") for table in POSITION_TABLES)
         inputs = self.tensors[f"{name}.qkv.weight"].shape[1]
-        return FoldedAttention(
-            zeros(width, inputs), zeros(width), query, key, value, zeros(3, spec.heads), None, zeros(spec.value_channels)
-        )
+        return FoldedAttention(zeros(width, inputs), zeros(width), tables, zeros(3, spec.heads), None, zeros(spec.value_channels))
 
 
 def zeros(*shape: int) -> np.ndarray:

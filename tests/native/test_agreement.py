@@ -11,7 +11,7 @@ import pytest
 from axialzoo.native import Engine, NoPlan, check_plan, plan
 from axialzoo.native.arena import lifetimes
 from axialzoo.native.program import Program
-from axialzoo.native.reference import run_program, view_of
+from axialzoo.native.reference import run_program, view_array
 from axialzoo.ops.kernels import kernel, use_kernel
 from axialzoo.runtime.local import InProcessModel, Outputs, torch_model
 from axialzoo.spec import get_entry, list_models
@@ -165,8 +165,6 @@ def test_a_planted_error_is_caught(change):
         next(step for step in program.steps if step.kind == "resize" and step.x.size != (1, 1)).lines.share[1] += 0.1
     arena = np.zeros(program.floats, np.float32)
     run_program(program, arena, x)
-    buffers = program.buffers
-    outputs = {
-        name: view_of(arena[buffers[view.buffer].offset :][: buffers[view.buffer].floats], view) for name, view in program.outputs.items()
-    }
+    memories = [arena[buffer.offset :][: buffer.floats] for buffer in program.buffers]
+    outputs = {name: view_array(memories[view.buffer], view) for name, view in program.outputs.items()}
     assert error(outputs, expected) > 10 * TOLERANCE
