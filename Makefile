@@ -30,12 +30,8 @@ demo: $(READY)  ## Classes, segments and boxes of real pictures in PyTorch and i
 app: $(PAGE)  ## The page in the browser, on port 7860
 	$(BIN)/axialzoo app
 
-# gradio's own word on Pillow's version is older than the one pinned; with that one the browser test runs, so each is installed as pinned
 $(PAGE): $(READY)
-	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt \
-		gradio gradio_client brotli fastapi groovy hf-gradio httpcore httpx opentelemetry-api orjson pandas pydub python-multipart pytz \
-		safehttpx semantic-version starlette tomlkit uvicorn \
-		selenium attrs outcome PySocks sniffio trio trio-websocket websocket-client wsproto axe-playwright-python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[browser]'
 	@touch $@
 
 test-app: $(PAGE)  ## The page in a real browser
@@ -49,14 +45,14 @@ test: $(READY)  ## The tests (about 15 minutes on 2 cores; the rest is `make tes
 
 test-ecosystem: $(READY)  ## Exports, timm (its own tests of models too), PEFT, Lightning, thop, keras-hub and olah, which this installs
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat \
-		--editable '.[export,keras-hub]' grain peft pytorch-lightning thop
+		--editable '.[export,keras-hub]' grain mypy peft pytorch-lightning thop
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps timm torchvision
 	$(PYTHON) -m venv $(VENV)/olah
 	$(VENV)/olah/bin/python -m pip install --quiet --requirement tests/hub/olah.txt
 	$(BIN)/python -m pip download --quiet --constraint constraints.txt --no-deps --no-binary timm --dest $(VENV)/timm timm
 	tar -xzf $(VENV)/timm/timm-*.tar.gz --strip-components 1 --directory $(VENV)/timm
 	$(BIN)/python -m pytest -n 2 --dist load tests/ecosystem tests/exports tests/timm tests/keras_hub \
-		tests/hub/test_olah.py -m 'full or not full'
+		tests/hub/test_olah.py tests/usage/test_types.py -m 'full or not full'
 	$(BIN)/python tests/timm/run.py $(TIMM)
 
 test-full: export AXIALZOO_EXAMPLES := search

@@ -6,11 +6,11 @@ from axialzoo.info import model_info
 from axialzoo.spec import SpecError, list_models
 
 if TYPE_CHECKING:
-    from axialzoo.runtime import load_runner, publish
+    from axialzoo.runtime import create_model, load_runner, publish
 
 __version__ = "0.1.0"
-_LAZY = ("load_runner", "publish")
-__all__ = ["SpecError", "__version__", "list_models", "load_runner", "model_info", "publish"]
+_LAZY = ("create_model", "load_runner", "publish")
+__all__ = ["SpecError", "__version__", "create_model", "list_models", "load_runner", "model_info", "publish"]
 
 
 def __getattr__(name: str) -> Any:
@@ -19,7 +19,7 @@ def __getattr__(name: str) -> Any:
         from axialzoo import runtime
 
         return getattr(runtime, name)
-    raise AttributeError(f"module 'axialzoo' has no attribute {name!r}")
+    raise AttributeError(f"module 'axialzoo' has no attribute {name!r}; models and their layers are in axialzoo.torch and axialzoo.keras")
 
 
 def __dir__() -> list[str]:

@@ -130,3 +130,13 @@ def _remove_empty(folders: list[Path]) -> None:
         if not folder.is_dir() or any(folder.iterdir()):
             return
         folder.rmdir()
+
+
+def missing_advice(name: str) -> str:
+    """Return what to do about a name that is no file: an address, standard input, a pattern in quotes; else ""."""
+    if address := re.match(r"(https?|ftp|s3|gs):/+(.+)", name):
+        fetch = f"curl -LO '{address[1]}://{address[2]}'" if address[1] in ("http", "https", "ftp") else "with its own client"
+        return f"; it is an address: fetch it first ({fetch}), and give the file"
+    if name in ("-", "/dev/stdin"):
+        return "; standard input is not read: give the name of a file"
+    return "; nothing matches this pattern: leave out quotes, so that the shell expands it" if any(char in name for char in "*?") else ""

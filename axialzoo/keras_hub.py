@@ -92,11 +92,12 @@ def preprocessor(config: Config) -> AxialImageClassifierPreprocessor:
     """Return keras-hub's preprocessor for a checkpoint. It crops pictures to their shorter side and no further.
 
     Raises:
-        SpecError: for padding, and for pictures that are stretched to their own range, which it does not have.
+        SpecError: for padding, pictures that are stretched to their own range, and channels in another order, which it does not have.
     """
     preprocessing = config.preprocessing
-    if preprocessing.resize not in ("shorter", "squash") or preprocessing.per_image:
+    if preprocessing.resize not in ("shorter", "squash") or preprocessing.per_image or preprocessing.channel_order != "rgb":
         option = "per_image" if preprocessing.per_image else f"resize={preprocessing.resize!r}"
+        option = option if preprocessing.channel_order == "rgb" else "channel_order='bgr'"
         raise SpecError(f"preprocessing: keras-hub has no {option}; use axialzoo's own preprocess")
     if preprocessing.resize == "shorter" and preprocessing.crop < 1:
         text = f"keras-hub does not crop the centre: pictures show all of what {preprocessing.crop:.1%} of was asked for"

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from axialzoo.checkpoint import default_config
 from axialzoo.hub import plan_build, resolve
-from axialzoo.spec import Model, SpecError, adapt, get_entry, list_models
+from axialzoo.spec import Model, Preprocessing, SpecError, adapt, get_entry, list_models
 from axialzoo.torch.attention import AxialAttention
 from axialzoo.torch.attention2d import Attention2D
 from axialzoo.torch.model import AxialModel
@@ -157,13 +157,20 @@ def default_cfg(name: str) -> dict[str, Any]:
         "num_classes": spec.num_classes,
         "input_size": (spec.backbone.in_channels, height, width),
         "pool_size": (-(-height // stride), -(-width // stride)),
+        **data_cfg(preprocessing),
+        "first_conv": first_conv(spec),
+        "classifier": "head.fc",
+        "license": "apache-2.0",
+    }
+
+
+def data_cfg(preprocessing: Preprocessing) -> dict[str, Any]:
+    """Return the fields of timm's configuration that say how a picture is preprocessed."""
+    return {
         "crop_pct": preprocessing.crop,
         "interpolation": preprocessing.interpolation,
         "mean": preprocessing.mean,
         "std": preprocessing.std,
-        "first_conv": first_conv(spec),
-        "classifier": "head.fc",
-        "license": "apache-2.0",
     }
 
 
@@ -188,7 +195,17 @@ def _entrypoint(name: str, known: str) -> Callable[..., Any]:
 
     def make(pretrained: bool = False, **options: Any) -> Any:
         features = {"feature_cls": "getter", "out_indices": tuple(range(len(get_entry(name).spec.backbone.feature_info())))}
-        return build_model_with_cfg(lambda **arguments: _made(name, pretrained, **arguments), known, False, feature_cfg=features, **options)
+        built: list[TimmModel] = []
+
+        def build(**arguments: Any) -> TimmModel:
+            built.append(_made(name, pretrained, **arguments))
+            return built[-1]
+
+        model = build_model_with_cfg(build, known, False, feature_cfg=features, **options)
+        if pretrained and built and (config := built[-1].config) is not None:  # the weights' own preprocessing, whatever the registry's is
+            size = (model.pretrained_cfg["input_size"][0], *config.preprocessing.size)
+            model.pretrained_cfg = model.default_cfg = {**model.pretrained_cfg, **data_cfg(config.preprocessing), "input_size": size}
+        return model
 
     make.__name__ = make.__qualname__ = known
     make.__module__ = __name__

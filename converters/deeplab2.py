@@ -27,6 +27,7 @@ from axialzoo.spec import Model, aliases, get_entry, list_models
 from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.spec.heads.mask_transformer import MaskTransformer
 from axialzoo.spec.heads.panoptic import Panoptic
+from axialzoo.spec.zoo.mask_labels import published_labels
 from axialzoo.spec.zoo.panoptic_deeplab import CITYSCAPES
 
 from .deeplab2_infer import (
@@ -138,7 +139,7 @@ def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: 
         name, spec = _recognise(path, checkpoint, shapes, model, backbone_only)
         tensors = {place.name: place.to_ours(checkpoint.read(place.path(keys.prefix))) for place in places(spec)}
     check_tensors(tensors, spec, where=str(path))
-    config = default_config(spec, name)
+    config = replace(default_config(spec, name), labels=published_labels(spec))
     if isinstance(spec.head, Panoptic) and name != "custom" and spec.num_classes == len(CITYSCAPES):
         config = replace(config, labels=CITYSCAPES)  # the registered model differs from the file at most in its classes
     half = (0.5,) * spec.backbone.in_channels  # their preprocessing: pixel / 127.5 - 1

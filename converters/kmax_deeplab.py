@@ -20,6 +20,7 @@ import numpy as np
 from axialzoo.checkpoint import CheckpointError, Config, Tensors, atomic_write, check_tensors, default_config
 from axialzoo.spec import Model, adapt, get_entry, list_models
 from axialzoo.spec.heads.mask_transformer import MaskTransformer
+from axialzoo.spec.zoo.mask_labels import published_labels
 from axialzoo.spec.zoo.mask_transformers import kmax, resnet50, resnet50_with_pool
 
 from .kmax_deeplab_names import COUNT, counts_of, tensors_of
@@ -55,7 +56,7 @@ def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: 
         raise CheckpointError(f"{path}: expected the count of batches of each norm or of none, found {len(counts)}; unknown: {unknown[:8]}")
     tensors = {tensor.name: tensor.to_ours(weights[tensor.key]) for tensor in tensors_of(spec)}
     check_tensors(tensors, spec, where=str(path))
-    config = default_config(spec, name)
+    config = replace(default_config(spec, name), labels=published_labels(spec))
     half = (0.5,) * spec.backbone.in_channels  # their preprocessing: (pixel - 127.5) / 127.5
     provenance: dict[str, object] = {"source": SOURCE, "file": path.name, "code": "PyTorch"}
     if counts:
@@ -146,7 +147,6 @@ def _recognise(path: Path, weights: Mapping[str, np.ndarray], model: str | Model
             return names[0] if names else "custom", _fit_to_shapes(twin, weights)
         return get_entry(model).name, _fit_to_shapes(spec, weights)
     candidates = {name: get_entry(name).spec for name in list_models() if not inexpressible(get_entry(name).spec)}
-    candidates["custom"] = kmax(resnet50_with_pool(), "torch", "cityscapes")
     shapes = {key: value.shape for key, value in weights.items()}
     fits = {name: _fit_to_shapes(spec, weights) for name, spec in candidates.items()}
     for name, spec in fits.items():

@@ -8,6 +8,7 @@ It works both ways, bit by bit. ``medical_transformer_names`` has the names and 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +32,12 @@ NAMES = {  # attention of the encoder, and of the local branch if there is one
     ("gated", "without positions"): "medical_transformer",
 }
 PATCH, GRID = 32, 4  # upstream's code cuts 4 x 4 patches of 32 pixels from pictures of any size
-BGR = "of three channels: their code reads pictures with OpenCV, so channels are blue, green, red"
+BGR = "their code reads pictures with OpenCV: channels are blue, green, red (channel_order='bgr')"
+UBENCH = (
+    "one logit, as in U-Bench: pictures normalised by ImageNet's mean and deviation and then divided by 255 once more, as most of its "
+    "data classes do (deviations 255 times as large)"
+)
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229 * 255, 0.224 * 255, 0.225 * 255)}
 
 
 def import_checkpoint(path, model: str | Model | None = None, *, backbone_only: bool = False) -> tuple[Config, dict[str, np.ndarray]]:
@@ -88,6 +94,8 @@ def export_checkpoint(config: Config, tensors: Tensors, path) -> None:
     path, spec = Path(path), config.spec
     _refuse_inexpressible(spec)
     check_tensors(tensors, spec, where=str(path))
+    if spec.backbone.in_channels == 3 and config.preprocessing.channel_order == "rgb":
+        warnings.warn(f"{path}: the model expects RGB, and upstream's code reads BGR; give it RGB pictures", stacklevel=2)
     state, counts = to_theirs(spec, tensors), config.provenance.get(COUNT, 0)
     imported = config.provenance.get("source") == SOURCE
     ordered: dict[str, torch.Tensor] = {}
@@ -163,9 +171,9 @@ def _refuse_unfit(path: Path, state: Mapping[str, np.ndarray], spec: Model) -> N
 def _assumptions(spec: Model) -> list[str]:
     head, side = spec.head, spec.input_size[0]
     assert isinstance(head, UNet)
-    notes = [f"pictures of {side} x {side}", *([BGR] if spec.backbone.in_channels == 3 and head.num_classes != 1 else [])]
+    notes = [f"pictures of {side} x {side}", *([BGR] if spec.backbone.in_channels == 3 else [])]
     if head.num_classes == 1:
-        notes.append("one logit, as in U-Bench: pictures normalised by ImageNet's mean and deviation")
+        notes.append(UBENCH if spec.backbone.in_channels == 3 else "one logit, as in U-Bench")
     if head.local is not None and head.local.patches == "top_left":
         covered = head.local.grid * head.local.patch_size
         notes.append(
@@ -175,11 +183,11 @@ def _assumptions(spec: Model) -> list[str]:
 
 
 def _preprocessing(spec: Model, name: str):
-    """Return the preprocessing: their code divides by 255; U-Bench, which trains one logit, uses ImageNet's mean and deviation."""
+    """Return the preprocessing: their code divides BGR by 255; U-Bench, which trains one logit, normalises by ImageNet's numbers too."""
     own, channels = default_config(spec, name if name != "custom" else "medical_transformer").preprocessing, spec.backbone.in_channels
     assert spec.head is not None
-    if spec.head.num_classes == 1 and channels == 3:
-        own = replace(own, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    if channels == 3:
+        return replace(own, channel_order="bgr", **(IMAGENET if spec.head.num_classes == 1 else {}))
     return own
 
 

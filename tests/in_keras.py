@@ -16,11 +16,12 @@ def numpy(x) -> np.ndarray:
     return np.asarray(ops.convert_to_numpy(x))
 
 
-def step(model: keras.Model, loss_of: Callable, optimizer=None):
+def step(model: keras.Model, loss_of: Callable, optimizer=None, training: bool = True):
     """A function (images, targets) -> (loss, gradients), which also applies them where there is an optimizer.
 
     Args:
         loss_of: Of outputs and targets.
+        training: Whether norms take the statistics of the batch.
     """
     trainable, rest = model.trainable_variables, model.non_trainable_variables
     if optimizer is not None:
@@ -31,7 +32,7 @@ def step(model: keras.Model, loss_of: Callable, optimizer=None):
         @jax.jit
         def compiled(t, n, o, x, target):
             def loss(t, n):
-                y, n = model.stateless_call(t, n, x, training=True)
+                y, n = model.stateless_call(t, n, x, training=training)
                 return loss_of(y, target), n
 
             (value, n), gradients = jax.value_and_grad(loss, has_aux=True)(t, n)
@@ -53,7 +54,7 @@ def step(model: keras.Model, loss_of: Callable, optimizer=None):
         def run(x, target):
             model.zero_grad()
             x, target = keras.tree.map_structure(torch.from_numpy, (x, target))
-            loss = loss_of(model(x, training=True), target)
+            loss = loss_of(model(x, training=training), target)
             loss.backward()
             gradients = [v.value.grad for v in trainable]
             if optimizer is not None:
@@ -67,7 +68,7 @@ def step(model: keras.Model, loss_of: Callable, optimizer=None):
         def run(x, target):
             x, target = keras.tree.map_structure(tf.constant, (x, target))
             with tf.GradientTape() as tape:
-                loss = loss_of(model(x, training=True), target)
+                loss = loss_of(model(x, training=training), target)
             gradients = tape.gradient(loss, [v.value for v in trainable])
             if optimizer is not None:
                 optimizer.apply(gradients, trainable)

@@ -24,7 +24,7 @@ ALLOWED = {
     "axialzoo/checkpoint": {"axialzoo.spec", "axialzoo.files", "numpy", "safetensors"},
     "axialzoo/hub": {"axialzoo.spec", "axialzoo.files", "axialzoo.checkpoint", "huggingface_hub", "numpy"},
     "axialzoo/image": {"axialzoo.spec", "axialzoo.files", "numpy", "PIL"},
-    "axialzoo/tasks": {"axialzoo.spec", "axialzoo.image", "axialzoo.files", "numpy", "PIL"},
+    "axialzoo/tasks": {"axialzoo.spec", "axialzoo.image", "axialzoo.files", "axialzoo.ops.kernels", "numpy", "PIL"},
     "axialzoo/data": {"axialzoo.spec", "axialzoo.image", "axialzoo.tasks", "axialzoo.files", "numpy", "PIL", "yaml"},
     "axialzoo/ops": {"axialzoo.spec", "numpy", "triton"} | FRAMEWORKS,
     "axialzoo/ops/kernels": {"axialzoo.spec", "numpy", "triton"},

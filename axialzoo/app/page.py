@@ -14,7 +14,7 @@ from PIL import Image
 from axialzoo.app import html
 from axialzoo.app.attention_view import attention_view, blocks, visible
 from axialzoo.app.models import Runners, frameworks
-from axialzoo.app.predictions import open_uploaded, predict_picture, python_code
+from axialzoo.app.predictions import open_uploaded, predict_picture, preview, python_code
 from axialzoo.app.samples import samples
 from axialzoo.errors import EXPECTED, as_text
 from axialzoo.spec import KINDS
@@ -63,6 +63,12 @@ class _Page:
                     buttons=["fullscreen"], elem_id="az-picture",
                 )  # fmt: skip
                 vars(self.picture)["preprocess"] = unread  # that of gradio opens the file
+                self.preview = gr.Image(
+                    label="As it is read", interactive=False, visible=False, buttons=[], elem_id="az-preview", type="pil", format="png",
+                )  # fmt: skip
+                with gr.Accordion("Page and channel of a TIFF", open=False, elem_classes="az-more"):
+                    self.page = gr.Number(0, label="Page (0: the first)", precision=0, minimum=0, elem_id="az-page")
+                    self.channel = gr.Number(0, label="Channel (0: all)", precision=0, minimum=0, elem_id="az-channel")
                 with gr.Row(elem_classes="az-samples"):
                     self.samples = [gr.Button(sample.title, icon=sample.path, size="sm") for sample in samples()]
             with gr.Column(scale=6, min_width=300):
@@ -107,10 +113,11 @@ class _Page:
 
     def connect(self, blocks: gr.Blocks) -> None:
         """Connect the events of the components."""
-        prediction_inputs = [self.picture, self.model, self.chosen, self.across, self.down, self.kind]
-        point_inputs = [self.picture, self.model, self.layer, self.across, self.down, self.kind]
+        place = [self.page, self.channel]
+        prediction_inputs = [self.picture, self.model, self.chosen, self.across, self.down, self.kind, *place]
+        point_inputs = [self.picture, self.model, self.layer, self.across, self.down, self.kind, *place]
         attention_outputs = [self.point, self.attention]
-        all_outputs = [self.result, self.as_json, self.as_picture, self.code, self.layer, *attention_outputs]
+        all_outputs = [self.result, self.as_json, self.as_picture, self.code, self.preview, self.layer, *attention_outputs]
         # of the events during a computation the last one runs afterwards; by default gradio drops them all
         quiet: dict[str, Any] = {"show_progress": "minimal", "concurrency_id": "compute", "concurrency_limit": 1}
         quiet["trigger_mode"] = "always_last"
@@ -118,12 +125,13 @@ class _Page:
         for button, sample in zip(self.samples, samples()):
             model = sample.model if sample.model in self.models else gr.skip()
             chosen = button.click(
-                lambda sample=sample, model=model: (str(sample.path), model), None, [self.picture, self.model], queue=False
+                lambda sample=sample, model=model: (str(sample.path), model, 0, 0), None, [self.picture, self.model, *place], queue=False
             )
             chosen.then(self.everything, prediction_inputs, all_outputs, **quiet)
         # the browser reports the removal of a picture before it is gone: an empty step lets it go first
-        changed = self.picture.input(lambda: None, None, None, queue=False, trigger_mode="always_last")
-        for event in (changed.then, self.model.input, self.chosen.input, self.button.click, blocks.load):
+        changed = self.picture.input(lambda: (0, 0), None, place, queue=False, trigger_mode="always_last")
+        fields = (self.model.input, self.chosen.input, self.page.input, self.channel.input)
+        for event in (changed.then, *fields, self.button.click, blocks.load):
             event(self.everything, prediction_inputs, all_outputs, **quiet)
         self.point.select(self.clicked, self.point, [self.across, self.down], queue=False).then(
             self.see, point_inputs, attention_outputs, **quiet
@@ -132,26 +140,28 @@ class _Page:
             event(self.see, point_inputs, attention_outputs, **quiet)
 
     def everything(
-        self, path: str | None, model: str, titles: Sequence[str], across: float, down: float, kind: str
+        self, path: str | None, model: str, titles: Sequence[str], across: float, down: float, kind: str, page: int = 0, channel: int = 0
     ) -> Iterator[tuple[Any, ...]]:
         """Yield the result, then the attention; one event, so that no other event runs between them."""
-        predicted = *self.predict(path, model, titles), self.layers(model)
+        predicted = *self.predict(path, model, titles, page, channel), self.layers(model)
         yield *predicted, gr.skip(), html.waiting("Computing …")
-        yield *(gr.skip() for _ in predicted), *self.see(path, model, None, across, down, kind)
+        yield *(gr.skip() for _ in predicted), *self.see(path, model, None, across, down, kind, page, channel)
 
-    def predict(self, path: str | None, model: str, titles: Sequence[str]) -> tuple[Any, ...]:
-        """Return the result, its downloads, and the code."""
+    def predict(self, path: str | None, model: str, titles: Sequence[str], page: int = 0, channel: int = 0) -> tuple[Any, ...]:
+        """Return the result, its downloads, the code, and the picture as it is read where browsers show it otherwise."""
         names = [name for title, name in self.frameworks.items() if title in titles]
         nothing = (gr.DownloadButton(interactive=False), gr.DownloadButton(interactive=False))
         if path is None:
-            return html.waiting("Choose a picture, or take one with the camera."), *nothing, gr.skip()
+            return html.waiting("Choose a picture, or take one with the camera."), *nothing, gr.skip(), gr.Image(visible=False)
         try:
-            prediction = predict_picture(self.runners, model, Path(path), names)
+            prediction = predict_picture(self.runners, model, Path(path), names, page, channel)
+            shown = preview(Path(path), page, channel)
         except EXPECTED as error:
-            return html.failed(as_text(error)), *nothing, gr.skip()
+            return html.failed(as_text(error)), *nothing, gr.skip(), gr.Image(visible=False)
         files = prediction.write(Path(tempfile.mkdtemp(prefix="axialzoo_")))
         buttons = [gr.DownloadButton(value=str(file), interactive=True) for file in files]
-        return html.results(prediction), *buttons, python_code(model, prediction.name, names[0])
+        code = python_code(model, prediction.name, names[0], page, channel)
+        return html.results(prediction), *buttons, code, gr.Image(shown, visible=shown is not None)
 
     def layers(self, model: str) -> Any:
         """Return the choice of blocks with attention, with the middle one selected."""
@@ -166,13 +176,15 @@ class _Page:
         x, y = event.index
         return 100 * x / shown.width, 100 * y / shown.height
 
-    def see(self, path: str | None, model: str, layer: str | None, across: float, down: float, kind: str) -> tuple[Any, str]:
+    def see(
+        self, path: str | None, model: str, layer: str | None, across: float, down: float, kind: str, page: int = 0, channel: int = 0
+    ) -> tuple[Any, str]:
         """Return the part of the picture that the model sees, and the attention from the point."""
         if path is None:
             return None, html.waiting("Choose a picture first.")
         share = (across / 100, down / 100)
         try:
-            picture = open_uploaded(Path(path))
+            picture = open_uploaded(Path(path), page, channel)
             return visible(model, picture, share), html.attention_html(attention_view(model, picture, share, layer, kind))
         except EXPECTED as error:
             return None, html.failed(as_text(error))

@@ -71,7 +71,9 @@ class Prediction:
         return paths
 
 
-def predict_picture(runners: Runners, source: str, path: Path, frameworks: Sequence[str]) -> Prediction:
+def predict_picture(
+    runners: Runners, source: str, path: Path, frameworks: Sequence[str], page: int | None = None, channel: int | None = None
+) -> Prediction:
     """Predict the picture in `path`.
 
     Args:
@@ -79,13 +81,14 @@ def predict_picture(runners: Runners, source: str, path: Path, frameworks: Seque
         source: A name with weights, a folder or ``org/repo``.
         path: File of the picture.
         frameworks: ``"torch"`` or ``"keras"``, or both.
+        page, channel: From 1: see :func:`axialzoo.image.load_image`.
 
     Raises:
         ImageError: for a file that is not a picture; with the message of the command line, without the folder.
         ValueError: where `frameworks` is empty.
         CheckpointError, SpecError, ModuleNotFoundError, WorkerError: where the model cannot be loaded or run.
     """
-    picture = open_uploaded(path)
+    picture = open_uploaded(path, page, channel)
     if not frameworks:
         raise ValueError("framework: expected at least one, found none")
     computed = [(runner := runners.get(source, name), *_timed(runners, source, name, runner, picture)) for name in frameworks]
@@ -103,13 +106,23 @@ def predict_picture(runners: Runners, source: str, path: Path, frameworks: Seque
     return Prediction(path.name, picture, image_notes(picture), config, tuple(columns), drawn, said)
 
 
-def open_uploaded(path: Path) -> Image.Image:
+def open_uploaded(path: Path, page: int | None = None, channel: int | None = None) -> Image.Image:
     """Open the picture in `path`, upright RGB; errors name the file without its folder on the server.
 
     Raises:
-        ImageError: for a file that is not a picture.
+        ImageError: for a file that is not a picture, or has no such page or channel.
     """
-    return load_image(_Named(path))
+    return load_image(_Named(path), page or None, channel or None)
+
+
+def preview(path: Path, page: int | None = None, channel: int | None = None) -> Image.Image | None:
+    """Return the picture as it is read where a browser would show it otherwise or not at all: a TIFF, or one page or channel.
+
+    Raises:
+        ImageError: as :func:`open_uploaded`.
+    """
+    shown_by_browsers = path.suffix.lower() not in (".tif", ".tiff", ".ppm", ".pgm") and not page and not channel
+    return None if shown_by_browsers else open_uploaded(path, page, channel)
 
 
 class _Named(io.BytesIO):
@@ -120,12 +133,15 @@ class _Named(io.BytesIO):
         self.name = path.name
 
 
-def python_code(source: str, name: str, framework: str) -> str:
+def python_code(source: str, name: str, framework: str, page: int | None = None, channel: int | None = None) -> str:
     """Return lines of Python that make the prediction."""
+    choice = "".join(f", {key}={value}" for key, value in (("page", page), ("channel", channel)) if value)
+    picture = f'load_image("{name}"{choice})' if choice else f'"{name}"'
     return (
-        f"from axialzoo import load_runner\n"
-        f'runner = load_runner("{source}", framework="{framework}")\n'
-        f'print(runner.predict("{name}").to_json())'
+        "from axialzoo import load_runner\n"
+        + ("from axialzoo.image import load_image\n" if choice else "")
+        + f'runner = load_runner("{source}", framework="{framework}")\n'
+        f"print(runner.predict({picture}).to_json())"
     )
 
 

@@ -116,7 +116,7 @@ def _check_global(path: Path, opcode: str, argument: object, known: Collection[s
         name = str(argument).replace(" ", ".")[:120]
         raise CheckpointError(
             f"{path}: holds more than weights: it asks for {name}, and only dictionaries and dense tensors are read; "
-            "save its state_dict alone"
+            "save its state_dict alone: torch.save(model.state_dict(), path)"
         )
 
 

@@ -126,7 +126,7 @@ class Config:
         channels = spec.backbone.in_channels
         if channels != old.backbone.in_channels:
             mean, std = (sum(values) / len(values) for values in (preprocessing.mean, preprocessing.std))
-            preprocessing = replace(preprocessing, mean=(mean,) * channels, std=(std,) * channels)
+            preprocessing = replace(preprocessing, mean=(mean,) * channels, std=(std,) * channels, channel_order="rgb")
         if spec.input_size != old.input_size:
             preprocessing = replace(preprocessing, size=spec.input_size)
         same_classes = spec.num_labels == old.num_labels  # without a head there are none

@@ -17,6 +17,7 @@ from axialzoo.files import atomic_write, check_output
 from axialzoo.spec import did_you_mean
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+FILES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".weights.h5", ".keras")  # of weights, which can be converted
 METADATA = ("axialzoo", "format")
 
 
@@ -55,8 +56,7 @@ def load_checkpoint(folder: str | os.PathLike[str], *, verify: bool = True) -> C
         raise CheckpointError(f"checkpoint: expected a folder, found {folder!r}")
     folder = Path(folder).expanduser()
     if not folder.is_dir():
-        actual = "a file" if folder.exists() else "nothing"
-        raise CheckpointError(f"{folder}: expected a folder with {CONFIG} and {WEIGHTS}, found {actual}")
+        raise CheckpointError(f"{folder}: expected a folder with {CONFIG} and {WEIGHTS}, found {_advice(folder)}")
     advice = f"a checkpoint is a folder with {CONFIG} and {WEIGHTS}"
     config = Config.from_json(read_small(folder / CONFIG, MAX_BYTES, advice), str(folder / CONFIG))
     tensors, metadata = read_safetensors(folder / WEIGHTS)
@@ -65,6 +65,22 @@ def load_checkpoint(folder: str | os.PathLike[str], *, verify: bool = True) -> C
         raise CheckpointError(f"{folder / CONFIG}: expected the digest of {WEIGHTS}, found none; write the folder with save_checkpoint")
     config, tensors = validate_and_migrate(config, tensors, str(folder / WEIGHTS), check_finite=verify)
     return Checkpoint(config, tensors, folder)
+
+
+def _advice(path: Path) -> str:
+    """Return what lies at `path` instead of a folder, and what to do with it."""
+    if not path.exists():
+        return "nothing"
+    if path.name == WEIGHTS and (path.parent / CONFIG).is_file():
+        return f"the file in it; load the folder, {path.parent}"
+    if path.name.lower().endswith(FILES):
+        stem = path.name[: next(-len(suffix) for suffix in FILES if path.name.lower().endswith(suffix))]
+        target = path.with_name(stem or "folder")
+        return (
+            f"a file; make the folder with `axialzoo convert {path} {target}`, with --model NAME where the file does not say which model "
+            f"it is, and load {target}"
+        )
+    return "a file"
 
 
 def validate_and_migrate(config: Config, tensors: Tensors, where: str, *, check_finite: bool = True) -> tuple[Config, Tensors]:

@@ -149,10 +149,10 @@ def _spread(shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def as_channels(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
-    """Return uint8 (n, H, W, 3) as the model's channels: grey (n, H, W, 1) for a model of one channel."""
+    """Return uint8 RGB (n, H, W, 3) as the model's channels: in its order, or grey (n, H, W, 1) for a model of one channel."""
     channels = len(preprocessing.mean)
     if channels == 3:
-        return pixels
+        return pixels[..., ::-1] if preprocessing.channel_order == "bgr" else pixels
     if channels != 1:
         raise DataError(f"preprocessing: expected a model of 1 or 3 channels for pictures, found {channels}")
     return np.stack([np.asarray(Image.fromarray(picture).convert("L")) for picture in pixels])[..., None]

@@ -130,7 +130,8 @@ class Dataset:
         for name in names:
             if name in self.splits:
                 return self.splits[name]
-        raise DataError(f"data: expected a split called {' or '.join(names)}, found {', '.join(self.splits) or 'none'}")
+        advice = "; give the folder of one split to take it as a whole" if self.splits else ""
+        raise DataError(f"data: expected a split called {' or '.join(names)}, found {', '.join(self.splits) or 'none'}{advice}")
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -102,6 +102,27 @@ def decode_map(stream: IO[bytes], size: tuple[int, int] | None = None) -> tuple[
     raise DataError(f"{where}: expected a map of 1, 8 or 16 bits grey, palette or RGB, found Pillow's mode {mode!r}")
 
 
+def open_colours(files: Files, name: str, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Return the colour of each pixel of a map whose colours mean something, palette or RGB: (H, W) int32, R + 256 G + 65536 B.
+
+    Args:
+        size: (width, height) of its picture, which it must have.
+
+    Raises:
+        DataError: naming the file: missing, damaged or of another size.
+    """
+    stream, where = named_stream(files, name), files.path(name)
+    try:
+        with Image.open(stream, formats=MAP_FORMATS) as image:
+            check_size(image.size, where)
+            rgb = np.asarray(image.convert("RGB"))
+    except Exception as error:  # Pillow's decoders raise what they like on damaged files
+        raise DataError(f"{where}: not a map that can be read ({error}); expected {', '.join(MAP_FORMATS)}") from error
+    if size is not None and rgb.shape[:2] != size[::-1]:
+        raise DataError(f"{where}: expected {size[0]} x {size[1]} pixels as its picture has, found {rgb.shape[1]} x {rgb.shape[0]}")
+    return rgb.astype(np.int32) @ np.array([1, 256, 65536], np.int32)
+
+
 def open_json(files: Files, name: str) -> object:
     """Return the value in a JSON file.
 

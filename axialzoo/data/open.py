@@ -24,6 +24,7 @@ from axialzoo.data.readers import (
     mapillary,
     shards,
     voc,
+    voc_masks,
     yolo,
     yolo_yaml,
 )
@@ -38,6 +39,7 @@ READERS: tuple[Reader, ...] = (
     mapillary.READER,
     yolo.READER,
     voc.READER,
+    voc_masks.READER,
     labelme.READER,
     label_maps.READER,
     shards.READER,
@@ -86,10 +88,16 @@ def open_data(folder: str | os.PathLike[str], kind: str | None = None, on_bad_la
         raise DataError(f"data: {str(folder)!r} is not a folder{_advice(str(folder))}")
     files = Folder(folder)
     scored = [(_fit(reader, files), reader) for reader in READERS]
-    best = max(fit.score for fit, _ in scored)
+    able = [pair for pair in scored if pair[0].score >= SURE and _gives(pair[1], kind)]
+    best = max(fit.score for fit, _ in able or scored)
     if best < SURE:
         raise DataError(_unknown(files, kind, scored))
-    return _opened(_choose([reader for fit, reader in scored if fit.score == best], kind, files.where), files, kind, policy)
+    return _opened(_choose([reader for fit, reader in able or scored if fit.score == best], kind, files.where), files, kind, policy)
+
+
+def _gives(reader: Reader, kind: str | None) -> bool:
+    """Tell whether a reader gives annotations of this kind."""
+    return kind is None or kind in reader.kinds or (kind == "boxes" and "segments" in reader.kinds)
 
 
 def _fit(reader: Reader, files: Files) -> Fit:
@@ -137,7 +145,7 @@ def _unknown(files: Folder, kind: str | None, scored: list[tuple[Fit, Reader]]) 
     """Return the message about a folder that no reader is sure of: what lies there, and what each format needs."""
     lines = [f"data: nothing known in {files.where!r}; looked for"]
     for fit, reader in sorted(scored, key=lambda pair: -pair[0].score):
-        if kind is None or kind in reader.kinds or (kind == "boxes" and "segments" in reader.kinds):
+        if _gives(reader, kind):
             lines.append(f"  {reader.name}: {reader.looks_for}")
             lines += [f"    found {fit.seen}" + (f"; needs {fit.needs}" if fit.needs else "")] if fit.seen else []
     lines.append(f"there lies: {survey(files)}")

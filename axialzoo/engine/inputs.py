@@ -14,6 +14,7 @@ from axialzoo.data.dataset import DataError
 from axialzoo.data.parquet import Table
 from axialzoo.data.shards import MAP
 from axialzoo.data.tars import Member, read_member, scan_tar
+from axialzoo.files import missing_advice
 from axialzoo.runtime.predict import SUFFIXES, ImagePrediction, open_picture
 
 TAR, PARQUET = ".tar", ".parquet"
@@ -130,7 +131,7 @@ def _from_bytes(name: str, content: bytes, page: int | None, channel: int | None
 def _files(path: Path) -> Iterable[Path]:
     if not path.is_dir():
         if not path.exists():
-            raise DataError(f"{path}: no such file or folder")
+            raise DataError(f"{path}: no such file or folder{missing_advice(str(path))}")
         return [path]
     return _below(path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -106,8 +107,8 @@ def _name_batch(graph: Any) -> None:
     values = [*graph.inputs, *graph.outputs, *(output for node in graph for output in node.outputs)]
     for shape in (value.shape for value in values if value.shape is not None):
         for at, side in enumerate(shape):
-            if getattr(side, "value", side) == free:
-                shape[at] = type(side)("batch")
+            if isinstance(text := getattr(side, "value", side), str) and re.search(rf"\b{free}\b", text):
+                shape[at] = type(side)(re.sub(rf"\b{free}\b", "batch", text))
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ from axialzoo.spec import (
     same_architecture,
     without_head,
 )
+from axialzoo.spec.neighbours import BUILDER, DEFAULTS, check_arguments
 
 STEM = ("stem.0.conv.weight",)
 
@@ -62,6 +63,7 @@ def plan_build(
         CheckpointError: where the weights are not whole, or are of another model.
     """
     reject_url_scheme(name)
+    check_arguments(changes, (*Changes.__annotations__, *BUILDER))
     registered = None if name == "custom" else get_entry(name)
     if pretrained is False or pretrained is None:
         if registered is None:
@@ -134,6 +136,9 @@ def _source(name: str, pretrained, kind: str | None):
         return weights_of(name, kind=kind)
     if isinstance(pretrained, str) and name != "custom" and not os.path.exists(pretrained) and pretrained in get_entry(name).weights:
         return weights_of(name, pretrained, kind)
+    if isinstance(pretrained, str) and pretrained.lower() in DEFAULTS and not os.path.exists(pretrained):
+        tags = "" if name == "custom" else f"; tags of {name!r}: {', '.join(get_entry(name).weights) or 'none'}"
+        raise SpecError(f"pretrained={pretrained!r}: expected True for a model's first weights, or a tag, a folder or 'org/repo'{tags}")
     tag = isinstance(pretrained, str) and pretrained.isidentifier() and not os.path.exists(pretrained) and not is_registered(pretrained)
     if tag and name != "custom":
         return weights_of(name, pretrained)  # or an error that names the tags that exist

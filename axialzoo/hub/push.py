@@ -74,7 +74,12 @@ def prepare(
             f"{folder}: is of version {version}, and version {VERSION} is published; bring it up to date: axialzoo convert {folder} NEW"
         )
     recorded = metrics_of(config)
-    for evaluation in (*evaluations, *([recorded] if "digest" in recorded else [])):
+    if recorded and "digest" not in recorded:
+        raise CheckpointError(
+            f"{folder}: its figures name no digest, so that they may be of other weights; evaluate these weights (axialzoo evaluate "
+            f"{folder} --data DATA --update-card), or delete provenance.metrics and the line config_digest from {folder / CONFIG}"
+        )
+    for evaluation in (*evaluations, *([recorded] if recorded else [])):
         if evaluation.get("digest") != config.digest:
             raise CheckpointError(
                 f"{folder}: figures of other weights: expected digest {config.digest}, found {str(evaluation.get('digest'))[:80]}; "

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from axialzoo.checkpoint import Checkpoint, CheckpointError, load_checkpoint
+from axialzoo.checkpoint.folder import FILES
 from axialzoo.hub.address import Address
 from axialzoo.hub.catalogue import OFFICIAL
 from axialzoo.hub.fetch import fetch, fetch_card_files
@@ -64,7 +65,7 @@ def locate(source) -> Path | Address:
     reject_url_scheme(source)
     if source.startswith(PACKAGE):
         return Path(__file__).parent.parent / "weights" / source.removeprefix(PACKAGE)
-    if source.startswith((".", "~", os.sep)) or os.path.exists(source):
+    if source.startswith((".", "~", os.sep)) or os.path.exists(source) or source.lower().endswith((*FILES, ".h5", ".onnx")):
         return Path(source).expanduser()
     address = Address.parsed(source)
     if address is not None:

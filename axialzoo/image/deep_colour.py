@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -15,7 +15,8 @@ NATIVE = "L" if sys.byteorder == "little" else "B"
 
 def is_cut(image: Image.Image) -> bool:
     """Tell whether Pillow will cut the colours of an opened, unread picture from 16 to 8 bits."""
-    return image.mode in ("RGB", "RGBA") and bool(image.tile) and all(";16" in _raw_mode(tile) for tile in image.tile)
+    tiles = getattr(image, "tile", ())
+    return image.mode in ("RGB", "RGBA") and bool(tiles) and all(";16" in _raw_mode(tile) for tile in tiles)
 
 
 def _raw_mode(tile: tuple) -> str:
@@ -47,7 +48,8 @@ def _bytes(source: str | os.PathLike[str] | IO[bytes], page: int, formats: tuple
         if page:
             image.seek(page)
         if other:
-            image.tile = [tile._replace(args=_swapped(tile.args)) for tile in image.tile]  # pyright: ignore[reportArgumentType]  # Pillow's types
+            opened: Any = image
+            opened.tile = [tile._replace(args=_swapped(tile.args)) for tile in opened.tile]
         image.load()
         return np.asarray(ImageOps.exif_transpose(image))
 

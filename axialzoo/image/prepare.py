@@ -68,8 +68,9 @@ def check_depth(picture: Image.Image, preprocessing: Preprocessing) -> None:
 
 
 def fill_colour(preprocessing: Preprocessing) -> tuple[int, ...]:
-    """Return the fill colour of padding, 0 to 255 per channel: about 0 once normalised."""
-    return tuple(min(max(round(255 * value), 0), 255) for value in preprocessing.mean)
+    """Return the fill colour of padding, 0 to 255 per channel of an RGB or grey picture: about 0 once normalised."""
+    colour = tuple(min(max(round(255 * value), 0), 255) for value in preprocessing.mean)
+    return colour[::-1] if preprocessing.channel_order == "bgr" else colour
 
 
 def stretch_percentiles(picture: Image.Image, low: float = 0.001, high: float = 0.999) -> Image.Image:
@@ -101,7 +102,7 @@ def preprocess(image: Image.Image | np.ndarray, preprocessing: Preprocessing) ->
         preprocessing: What the checkpoint's ``config.json`` says.
 
     Returns:
-        float32 (C, H, W): ``(pixel / 255 - mean) / std``, computed in float64 and rounded once.
+        float32 (C, H, W): ``(pixel / 255 - mean) / std``, computed in float64 and rounded once; channels in the model's order.
 
     Raises:
         ImageError: as :func:`model_view`.
@@ -114,6 +115,7 @@ def preprocess(image: Image.Image | np.ndarray, preprocessing: Preprocessing) ->
     """
     pixels = np.asarray(model_view(image, preprocessing))
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels  # (H, W, C)
+    pixels = pixels[..., ::-1] if preprocessing.channel_order == "bgr" else pixels
     steps = np.arange(256)[:, None] / 255.0
     tables = ((steps - np.array(preprocessing.mean)) / np.array(preprocessing.std)).astype(np.float32)  # (256, C)
     return np.stack([tables[:, channel][pixels[..., channel]] for channel in range(pixels.shape[-1])])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import IO
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from axialzoo.files import missing_advice
 from axialzoo.image.deep_colour import is_cut, read_deep
 from axialzoo.image.depth import DEEP_MODES, GREY_16, deep_picture, depth_of
 from axialzoo.image.image_error import ImageError
@@ -59,7 +61,7 @@ def load_image(source: str | os.PathLike[str] | IO[bytes], page: int | None = No
     except ImageError:
         raise
     except FileNotFoundError:
-        raise ImageError(f"{name}: no such file") from None
+        raise ImageError(f"{name}: no such file{missing_advice(str(name))}") from None
     except IsADirectoryError:
         raise ImageError(f"{name}: expected a picture ({ACCEPTED}), found a folder") from None
     except PermissionError:
@@ -69,6 +71,8 @@ def load_image(source: str | os.PathLike[str] | IO[bytes], page: int | None = No
     except Image.UnidentifiedImageError:
         raise ImageError(_unknown(source, name)) from None
     except Exception as error:  # Pillow's decoders raise many kinds of errors on damaged files
+        if isinstance(error, OSError) and error.errno == errno.ELOOP:
+            raise ImageError(f"{name}: a link that leads back to itself; give the file that it stands for") from None
         raise ImageError(f"{name}: damaged picture ({error or type(error).__name__}); expected a whole {ACCEPTED} file") from error
 
 

@@ -31,11 +31,12 @@ from axialzoo.keras.native import read_native, write_native
 from axialzoo.keras.preprocessing import Preprocess
 from axialzoo.keras.weights import load_tensors, save_model, to_tensors
 from axialzoo.keras.zoo import *  # noqa: F403
+from axialzoo.spec import list_models
 
 AxialClassifier = AxialModel  # its name while there was but one head
 
 __all__ = [
-    "Attention2D", "AxialAttention", "AxialBackbone", "AxialClassifier", "AxialModel", "Preprocess", "build", "create_model",
+    "Attention2D", "AxialAttention", "AxialBackbone", "AxialClassifier", "AxialModel", "Preprocess", "build", "create_model", "list_models",
     "load_model", "load_tensors", "loss_of", "optimize_for_inference", "read_native", "save_model", "to_tensors", "write_native",
 ]  # fmt: skip
 __all__ += zoo.__all__

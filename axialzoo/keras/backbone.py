@@ -54,6 +54,7 @@ class Extractor(keras.Model):
         self.spec: Model = spec
         self.config: Config | None = None
         self.input_size, self.data_format, self.dtype_policy = size, data_format, policy
+        self.restored = False  # from a file, and not compiled since
         self.num_features = backbone.channels
         self.feature_info = backbone.feature_info()
         if not trainable:
@@ -173,6 +174,7 @@ class Extractor(keras.Model):
         if quantized:
             model._post_quantize(None)
         model.config = None if checkpoint is None else Config.from_json(checkpoint)
+        model.restored = True
         for layer in model._flatten_layers(include_self=False) if frozen else ():
             layer.trainable = layer.path not in frozen  # outer layers first
         for norm in model._norms() if folded else ():
@@ -212,6 +214,9 @@ class AxialBackbone(Extractor):
 
     def get_config(self) -> dict:
         return {**super().get_config(), "out_indices": list(self.out_indices)}
+
+
+keras.saving.get_custom_objects()[AxialBackbone.__name__] = AxialBackbone  # .h5 files hold names of classes without their package
 
 
 def check_image(x: Any) -> None:

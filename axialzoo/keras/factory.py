@@ -10,7 +10,7 @@ from axialzoo.hub import plan_build
 from axialzoo.keras.backbone import AxialBackbone
 from axialzoo.keras.model import AxialModel
 from axialzoo.keras.weights import load_tensors
-from axialzoo.spec import Changes, Model, get_entry, without_head
+from axialzoo.spec import Changes, Model, SpecError, get_entry, without_head
 from axialzoo.spec.builder import named_builder
 
 Weights: TypeAlias = bool | str | os.PathLike[str]
@@ -132,6 +132,8 @@ def build(
         >>> features.output_shape
         [(None, 32, 32, 8), (None, 8, 8, 64)]
     """
+    if out_indices is not None and not features_only and spec.head is not None:
+        raise SpecError(f"out_indices={list(out_indices)}: expected with features_only=True, since a head returns no list of features")
     if features_only or spec.head is None:
         return AxialBackbone(without_head(spec), out_indices, input_size=input_size, dtype=dtype, name=name)
     return AxialModel(spec, input_size=input_size, dtype=dtype, name=name)

@@ -11,11 +11,12 @@ from axialzoo.keras.backbone import Extractor
 from axialzoo.keras.functional import outputs_to_data_format
 from axialzoo.keras.heads import HeadModule, make_head
 from axialzoo.keras.hub_mixin import HubMixin
-from axialzoo.keras.losses import defaults_of, loss_of, refuse_probabilities
+from axialzoo.keras.losses import defaults_of, loss_of, refuse_one_hot, refuse_probabilities
 from axialzoo.keras.preprocessing import Preprocess
 from axialzoo.keras.weights import load_tensors, to_tensors
 from axialzoo.spec import Model, SpecError, adapt
 from axialzoo.spec.check import check_trainable
+from axialzoo.spec.neighbours import is_last_layer, refuse_last_layer
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")
@@ -49,6 +50,11 @@ class AxialModel(Extractor, HubMixin):
         self.num_classes = spec.num_classes
         self.endpoint_indices = spec.head.endpoints(spec.backbone)
         self.own_loss, self.loss_options = False, {}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if is_last_layer(name) and isinstance(value, keras.layers.Layer):
+            refuse_last_layer(name, self.num_classes)
+        super().__setattr__(name, value)
 
     def _outputs(self, features: list, memory: Any, image: Any, spec: Model, data_format: str, dtype) -> Any:
         assert spec.head is not None
@@ -126,8 +132,27 @@ class AxialModel(Extractor, HubMixin):
             metrics = default_metrics if metrics is None else metrics
         self.own_loss, self.loss_options = loss is None, loss_options or {}
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
+        if self.restored:  # from a file, which fills the optimizer's variables; for .h5 Keras makes those of the outermost layer alone
+            self.restored = False
+            self.optimizer.build(self.trainable_variables)
+
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        if self.loss_options and str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(f"{filepath}: a file of this format holds no loss_options; save the model as .keras")
+        super().save(filepath, *args, **kwargs)
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Return the arguments of :meth:`compile`, for files and copies of the model."""
+        config = super().get_compile_config()
+        return {**config, "loss_options": self.loss_options} if config and self.loss_options else config
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile the model by what :meth:`get_compile_config` returned, and make its optimizer's variables, which a file fills."""
+        self.restored = True
+        self.compile(**keras.saving.deserialize_keras_object(config))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        refuse_one_hot(self.loss, y, y_pred)
         if not self.own_loss:
             return super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
         if sample_weight is not None:
@@ -145,3 +170,6 @@ class AxialModel(Extractor, HubMixin):
         pictures = [pictures] if isinstance(pictures, np.ndarray) else pictures
         x: Any = Preprocess(self.preprocessing, self.data_format)(pictures)
         return x if len(x.shape) == 4 else x[None]
+
+
+keras.saving.get_custom_objects()[AxialModel.__name__] = AxialModel  # .h5 files hold names of classes without their package

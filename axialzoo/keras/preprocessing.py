@@ -60,6 +60,7 @@ class Preprocess(keras.layers.Layer):
             check_range(ops.convert_to_numpy(x), self.spec.per_image)
         if self._resizes(x.shape) or keras.backend.standardize_dtype(x.dtype) == "uint16":
             return ops.convert_to_tensor(self._resized(ops.convert_to_numpy(x)))
+        x = ops.flip(x, -3 if self.data_format == "channels_first" else -1) if self.spec.channel_order == "bgr" else x
         return (ops.cast(x, "float32") / 255 - ops.convert_to_tensor(self.mean)) / ops.convert_to_tensor(self.std)
 
     def _from_pictures(self, x):
@@ -76,6 +77,7 @@ class Preprocess(keras.layers.Layer):
         if hasattr(x, "numpy") and x.dtype != tf.uint8:  # an eager tensor
             check_range(x.numpy(), self.spec.per_image)
         if not self._resizes(x.shape) and x.dtype != tf.uint16:
+            x = tf.reverse(x, [-3 if self.data_format == "channels_first" else -1]) if self.spec.channel_order == "bgr" else x
             return (tf.cast(x, tf.float32) / 255 - self.mean) / self.std
         out = tf.numpy_function(self._resized, [x], tf.float32)
         out.set_shape(self.compute_output_shape(tuple(x.shape)))

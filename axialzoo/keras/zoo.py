@@ -51,6 +51,7 @@ __all__ = [
     "kmax_deeplab_nuclei_xs",
     "kmax_deeplab_resnet50",
     "kmax_deeplab_resnet50_cityscapes",
+    "kmax_deeplab_resnet50_cityscapes_torch",
     "kmax_deeplab_resnet50_torch",
     "logo_axial_unet",
     "max_deeplab_l",
@@ -117,6 +118,7 @@ kmax_deeplab_resnet50_cityscapes: Builder = builder("kmax_deeplab_resnet50_citys
 kmax_deeplab_axial_resnet50: Builder = builder("kmax_deeplab_axial_resnet50")
 kmax_deeplab_axial_resnet50_cityscapes: Builder = builder("kmax_deeplab_axial_resnet50_cityscapes")
 kmax_deeplab_resnet50_torch: Builder = builder("kmax_deeplab_resnet50_torch")
+kmax_deeplab_resnet50_cityscapes_torch: Builder = builder("kmax_deeplab_resnet50_cityscapes_torch")
 max_deeplab_nuclei: Builder = builder("max_deeplab_nuclei")
 max_deeplab_nuclei_xs: Builder = builder("max_deeplab_nuclei_xs")
 kmax_deeplab_nuclei: Builder = builder("kmax_deeplab_nuclei")

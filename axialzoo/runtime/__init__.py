@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
+from axialzoo.runtime.factory import create_model
 from axialzoo.runtime.runner import Runner, load_runner
 
 if TYPE_CHECKING:
     from axialzoo.runtime.publishing import publish
 
-__all__ = ["Runner", "load_runner", "publish"]
+__all__ = ["Runner", "create_model", "load_runner", "publish"]
 
 
 def __getattr__(name: str) -> Any:

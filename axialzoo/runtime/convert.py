@@ -24,11 +24,20 @@ from axialzoo.checkpoint import (
 )
 from axialzoo.checkpoint.config import MAX_BYTES
 from axialzoo.checkpoint.folder import CONFIG, WEIGHTS, check_checkpoint_output
+from axialzoo.checkpoint.unwrap import fit_config, names_of, unwrap
 from axialzoo.files import check_output
 from axialzoo.hub import fetch_checkpoint, resolve
 from axialzoo.spec import did_you_mean, get_entry, same_architecture
 
-FORMATS = {".safetensors": "safetensors", ".pth": "torch", ".pt": "torch", ".weights.h5": "keras", ".keras": "keras"}
+FORMATS = {
+    ".safetensors": "safetensors",
+    ".pth": "torch",
+    ".pt": "torch",
+    ".ckpt": "torch",
+    ".bin": "torch",
+    ".weights.h5": "keras",
+    ".keras": "keras",
+}
 
 
 def convert(source, target, model: str | None = None, *, overwrite: bool = False) -> dict[str, object]:
@@ -89,7 +98,7 @@ def format_of(path) -> str:
         if name.lower().endswith(suffix):
             return kind
     suffix = Path(name).suffix
-    if suffix in (".h5", ".hdf5", ".bin", ".ckpt", ".json", ".onnx", ".npz", ".tar", ".zip") or Path(name).is_file():
+    if suffix in (".h5", ".hdf5", ".json", ".onnx", ".npz", ".tar", ".zip") or Path(name).is_file():
         advice = "; Keras wants .weights.h5" if suffix == ".h5" else did_you_mean(suffix, FORMATS)
         raise CheckpointError(
             f"{name}: expected a folder or a file ending in {', '.join(FORMATS)}, found {suffix or 'no suffix'!r}{advice}"
@@ -141,11 +150,19 @@ def write_any(target, config: Config, tensors: Tensors, *, overwrite: bool = Fal
 
 def _read_lone(path: Path, config: Config | None) -> tuple[Config, Tensors]:
     tensors, metadata = read_safetensors(path)
-    config = config_from_metadata(metadata, str(path)) or config
+    if "axialzoo_state" in metadata:
+        raise CheckpointError(
+            f"{path}: the state of a run, which `axialzoo train ... --resume` goes on from; expected a model: {path.parent / 'model'} once "
+            f"the run has ended, {path.parent / 'best'} where samples are held out"
+        )
+    outside, config = config, config_from_metadata(metadata, str(path)) or config
     if config is None:
         raise CheckpointError(
             f"{path}: does not say which model it is; expected a config in it or beside it, or the model's name (--model)"
         )
+    if config is outside and not config.digest:
+        tensors = unwrap(tensors, names_of(config.spec), str(path))
+        config = fit_config(config, tensors)
     return validate_and_migrate(config, tensors, str(path))
 
 

@@ -9,14 +9,13 @@ from typing import Any, TypedDict, Unpack
 
 from axialzoo.spec.backbone import Backbone
 from axialzoo.spec.block import Block
-from axialzoo.spec.check import SpecError, did_you_mean
+from axialzoo.spec.check import SpecError
 from axialzoo.spec.kinds import with_kind
 from axialzoo.spec.model import Model, size_pair
+from axialzoo.spec.neighbours import check_arguments
 from axialzoo.spec.output_stride import at_output_stride
-from axialzoo.spec.renamed import renamed_hint
 
 HEAD_OPTIONS = ("num_classes", "things", "slots", "targets", "postprocess", "patches")
-OURS = {"in_chans": "in_channels", "img_size": "input_size", "drop_path_rate": "drop_path", "checkpoint_path": "pretrained"}  # timm's
 
 
 class Changes(TypedDict, total=False):
@@ -61,12 +60,7 @@ def adapt(spec: Model, **changes: Unpack[Changes]) -> Model:
     Raises:
         SpecError: for a name that is none of these, or a value that does not fit.
     """
-    for name in changes:
-        if name not in Changes.__annotations__:
-            known = Changes.__annotations__
-            hint = renamed_hint(name, known) or did_you_mean(name, known)
-            hint = f"; timm's {name} is {OURS[name]} here" if name in OURS else hint
-            raise SpecError(f"model: unknown argument {name!r}{hint}; known: {', '.join(known)}")
+    check_arguments(changes, tuple(Changes.__annotations__))
     overrides = {name: value for name, value in changes.items() if value is not None}
     if "attention" in overrides:
         spec = replace(spec, backbone=with_kind(spec.backbone, str(overrides["attention"])))

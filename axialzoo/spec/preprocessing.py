@@ -22,6 +22,8 @@ class Preprocessing:
         mean, std: Per channel, of values in [0, 1].
         per_image: First stretch the picture's own values: its 0.1 to 99.9 percentiles, of all channels together, become 0 to 255.
             For pictures without a common exposure, such as microscopy.
+        channel_order: ``"rgb"``, or ``"bgr"`` for weights that were trained on pictures read by OpenCV. Pictures and tensors to preprocess
+            are always RGB; `mean` and `std` are in the model's order.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -31,6 +33,7 @@ class Preprocessing:
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     per_image: bool = False
+    channel_order: str = "rgb"
 
     def __post_init__(self):
         require(len(self.size) == 2, f"Preprocessing.size: expected (height, width), found {self.size!r}")
@@ -43,6 +46,11 @@ class Preprocessing:
         require(
             len(self.mean) == len(self.std) and len(self.mean) > 0,
             f"Preprocessing.mean and .std: expected one value per channel in each, found {self.mean!r} and {self.std!r}",
+        )
+        require_choice("Preprocessing", "channel_order", self.channel_order, ("rgb", "bgr"))
+        require(
+            self.channel_order == "rgb" or len(self.mean) == 3,
+            f"Preprocessing.channel_order: expected 'rgb' for {len(self.mean)} channels, found {self.channel_order!r}",
         )
         for value in self.mean:
             require_number("Preprocessing", "mean", value, -1e6, 1e6)

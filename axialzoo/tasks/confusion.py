@@ -43,7 +43,7 @@ def count_boxes(result: Detections, truth: Detections, classes: int) -> np.ndarr
             counts[labels[partner], result.labels[index]] += 1
         elif not (len(truth.boxes) > len(boxes) and _ious(result.boxes[index], truth.boxes[~counted]).max() >= IOU):
             counts[classes, result.labels[index]] += 1
-    np.add.at(counts, (labels[free], classes), 1)
+    counts[:classes, classes] += np.bincount(labels[free], minlength=classes)
     return counts
 
 

@@ -88,8 +88,8 @@ def coco_objects(result: Result, image_id: int, first_id: int = 1) -> list[dict[
 def run_lengths(mask: np.ndarray) -> list[int]:
     """Return the lengths of runs of background and object in turn, down the columns of a mask (H, W), as COCO has them uncompressed."""
     flat = mask.T.ravel()
-    changes = np.flatnonzero(np.diff(flat.astype(np.int8))) + 1
-    lengths = np.diff([0, *changes, flat.size]).tolist()
+    changes = (np.flatnonzero(np.diff(flat.astype(np.int8))) + 1).tolist()
+    lengths = np.diff(np.array([0, *changes, flat.size])).tolist()
     return [0, *lengths] if flat.size and flat[0] else lengths
 
 

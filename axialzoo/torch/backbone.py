@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from axialzoo.checkpoint import Config, default_config
+from axialzoo.checkpoint import CheckpointError, Config, default_config
+from axialzoo.checkpoint.unwrap import inner_state, unwrap
 from axialzoo.ops.torch.dispatch import is_traced
 from axialzoo.spec import Model, Stage
 from axialzoo.spec.check import check_indices
@@ -120,6 +121,18 @@ class Extractor(nn.Module):
             x, memory = stage(features, memory, size, checkpointing)
             features.append(x)
         return [*features[:count], *(features[count + index] for index in self.neck_endpoints)], memory
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load as PyTorch does, from a state dict of a wrapped or compiled model, or of a training state, too.
+
+        Raises:
+            CheckpointError: for weights of several models, or without ``strict``, for weights none of whose names is this model's.
+        """
+        names, where = self.state_dict().keys(), type(self).__name__
+        state = unwrap(inner_state(state_dict, where), names, where)
+        if not strict and not set(names) & set(state):
+            raise CheckpointError(f"{where}: none of the {len(state)} names is this model's, such as {next(iter(state), 'none')}")
+        return super().load_state_dict(state, strict, assign)
 
 
 class AxialBackbone(Extractor):

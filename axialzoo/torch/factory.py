@@ -10,7 +10,7 @@ import torch
 
 from axialzoo.checkpoint import default_config
 from axialzoo.hub import BuildPlan, plan_build
-from axialzoo.spec import Changes, Model, get_entry, parameters, without_head
+from axialzoo.spec import Changes, Model, SpecError, get_entry, parameters, without_head
 from axialzoo.spec.builder import named_builder
 from axialzoo.torch.backbone import AxialBackbone
 from axialzoo.torch.model import AxialModel
@@ -101,6 +101,8 @@ def build(spec: Model, *, features_only: bool = False, out_indices: Sequence[int
         >>> [tuple(x.shape) for x in features(torch.zeros(1, 3, 32, 32))]
         [(1, 8, 32, 32), (1, 64, 8, 8)]
     """
+    if out_indices is not None and not features_only and spec.head is not None:
+        raise SpecError(f"out_indices={list(out_indices)}: expected with features_only=True, since a head returns no list of features")
     if features_only or spec.head is None:
         return AxialBackbone(without_head(spec), out_indices)
     return AxialModel(spec)

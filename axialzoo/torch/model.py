@@ -6,11 +6,12 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from axialzoo.image import Picture
 from axialzoo.spec import Model, SpecError, adapt
 from axialzoo.spec.check import check_trainable
+from axialzoo.spec.neighbours import is_last_layer, refuse_last_layer
 from axialzoo.torch.backbone import Extractor
 from axialzoo.torch.heads import HeadModule, make_head
 from axialzoo.torch.hub_mixin import HubMixin
@@ -18,6 +19,7 @@ from axialzoo.torch.norm import set_sync_norms
 from axialzoo.torch.preprocessing import Preprocess
 
 Y = TypeVar("Y", covariant=True)
+PLAIN = (nn.Linear, nn.LazyLinear, nn.Identity, nn.Sequential, nn.Conv2d)  # no head, nor a wrapper of one
 
 
 class AxialModel(Extractor, HubMixin, Generic[Y]):
@@ -49,6 +51,11 @@ class AxialModel(Extractor, HubMixin, Generic[Y]):
         self.num_classes = spec.num_classes
         self.endpoint_indices = spec.head.endpoints(spec.backbone)
         self.head: HeadModule[Any] = make_head(spec.head, spec.backbone)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if is_last_layer(name) and isinstance(value, nn.Module) and (name != "head" or type(value) in PLAIN):
+            refuse_last_layer(name, self.num_classes)
+        super().__setattr__(name, value)
 
     if TYPE_CHECKING:
 

@@ -19,6 +19,7 @@ from axialzoo.checkpoint import (
     digest,
     validate_and_migrate,
 )
+from axialzoo.checkpoint.unwrap import fit_config, inner_state, names_of, unwrap
 from axialzoo.files import check_output
 
 
@@ -34,10 +35,16 @@ def read_native(path, config: Config | None = None) -> tuple[Config, dict[str, n
     """
     path = Path(path)
     state, inside = read_state(path)
-    config = Config.from_json(inside, f"{path}: _metadata") if inside is not None else config
+    outside, config = config, Config.from_json(inside, f"{path}: _metadata") if inside is not None else config
     if config is None:
-        raise CheckpointError(f"{path}: does not say which model it is; expected a config in it or beside it, or the model's name")
+        raise CheckpointError(
+            f"{path}: does not say which model it is; expected a config in it or beside it, or the model's name: "
+            f"axialzoo convert {path} FOLDER --model NAME"
+        )
+    if inside is None:
+        state = unwrap(inner_state(state, str(path)), names_of(config.spec), str(path))
     tensors = {name: to_array(path, name, value) for name, value in state.items()}
+    config = fit_config(config, tensors) if config is outside and not config.digest else config
     config, current = validate_and_migrate(config, tensors, str(path))
     return config, dict(current)
 

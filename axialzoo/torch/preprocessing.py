@@ -60,6 +60,7 @@ class Preprocess(nn.Module):
             check_range(x.detach().to("cpu", torch.float64 if x.dtype.is_floating_point else x.dtype).numpy(), self.spec.per_image)
         if self._resizes(x) or x.dtype == torch.uint16:
             return self._resized(x)
+        x = x.flip(-3) if self.spec.channel_order == "bgr" else x
         return (x.to(self.mean.dtype) / 255 - self.mean) / self.std
 
     def _resizes(self, x: Tensor) -> bool:

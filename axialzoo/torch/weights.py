@@ -29,7 +29,7 @@ def to_tensors(model: nn.Module) -> dict[str, np.ndarray]:
     Raises:
         CheckpointError: for dtypes that numpy does not have.
     """
-    return {name: _to_numpy(name, tensor) for name, tensor in model.state_dict().items()}
+    return {name: _to_numpy(name, tensor) for name, tensor in _unwrapped(model).state_dict().items()}
 
 
 def load_tensors(model: nn.Module, tensors: Tensors, *, replace: Collection[str] = (), verified: bool = False) -> None:
@@ -44,6 +44,7 @@ def load_tensors(model: nn.Module, tensors: Tensors, *, replace: Collection[str]
     Raises:
         CheckpointError: with the list of what is missing, left over, misshapen, of the wrong dtype or not finite.
     """
+    model = _unwrapped(model)
     where = type(model).__name__
     targets = {name: tensor for name, tensor in model.state_dict().items() if name not in replace}
     sources = {name: array for name, array in tensors.items() if name not in replace}
@@ -80,6 +81,7 @@ def save_model(
 ) -> Config:
     """Write `model` as a checkpoint folder that every framework reads; return its config as written.
 
+    The model in a wrapper of PyTorch (``DataParallel``, ``AveragedModel``, ``torch.compile``) is saved without it.
     Options that are left out come from ``model.config``, if the model was loaded from weights. The provenance does so only if the weights
     have not changed since. Otherwise it becomes ``based_on``, with the name, digest and licence of the weights that were loaded.
     Only ``overwrite=True`` replaces a checkpoint in `folder`.
@@ -98,6 +100,7 @@ def describe(
     provenance: Mapping[str, object] | None = None,
 ) -> Config:
     """Return the config of `model` as it is: see :func:`save_model`."""
+    model = _unwrapped(model)
     return describe_model(model, spec_of(model), labels, preprocessing, provenance)
 
 
@@ -108,9 +111,13 @@ def spec_of(model: nn.Module) -> Model:
         CheckpointError: for a module of other code, or one whose tensors are no longer those of its spec.
         ValueError: for a model that has been optimised for inference.
     """
+    model = _unwrapped(model)
     spec = getattr(model, "spec", None)
     if not isinstance(spec, Model):
-        raise CheckpointError(f"{type(model).__name__}: expected a model of axialzoo.torch, which has a spec")
+        raise CheckpointError(
+            f"{type(model).__name__}: expected a model of axialzoo.torch, which has a spec; of a module that holds one, save that: "
+            "save_model(module.model, folder)"
+        )
     check_trainable(model, "its weights")
     expected = {parameter.name: parameter.shape for parameter in parameters(spec)}
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
@@ -121,6 +128,16 @@ def spec_of(model: nn.Module) -> Model:
             f"{', ...' if len(changed) > 8 else ''}; for another number of classes, call model.reset_classifier(num_classes)"
         )
     return spec
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """Return the model in wrappers of PyTorch: ``DataParallel``, ``DistributedDataParallel``, ``AveragedModel``, ``torch.compile``."""
+    while not isinstance(vars(model).get("spec"), Model):
+        inner = model._modules.get("_orig_mod", model._modules.get("module"))
+        if inner is None:
+            return model
+        model = inner
+    return model
 
 
 def _to_numpy(name: str, tensor: torch.Tensor) -> np.ndarray:

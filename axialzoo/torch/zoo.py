@@ -53,6 +53,7 @@ __all__ = [
     "kmax_deeplab_nuclei_xs",
     "kmax_deeplab_resnet50",
     "kmax_deeplab_resnet50_cityscapes",
+    "kmax_deeplab_resnet50_cityscapes_torch",
     "kmax_deeplab_resnet50_torch",
     "logo_axial_unet",
     "max_deeplab_l",
@@ -119,6 +120,7 @@ kmax_deeplab_resnet50_cityscapes: Builder[dict[str, Tensor]] = builder("kmax_dee
 kmax_deeplab_axial_resnet50: Builder[dict[str, Tensor]] = builder("kmax_deeplab_axial_resnet50")
 kmax_deeplab_axial_resnet50_cityscapes: Builder[dict[str, Tensor]] = builder("kmax_deeplab_axial_resnet50_cityscapes")
 kmax_deeplab_resnet50_torch: Builder[dict[str, Tensor]] = builder("kmax_deeplab_resnet50_torch")
+kmax_deeplab_resnet50_cityscapes_torch: Builder[dict[str, Tensor]] = builder("kmax_deeplab_resnet50_cityscapes_torch")
 max_deeplab_nuclei: Builder[dict[str, Tensor]] = builder("max_deeplab_nuclei")
 max_deeplab_nuclei_xs: Builder[dict[str, Tensor]] = builder("max_deeplab_nuclei_xs")
 kmax_deeplab_nuclei: Builder[dict[str, Tensor]] = builder("kmax_deeplab_nuclei")

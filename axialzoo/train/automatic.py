@@ -107,8 +107,9 @@ def settle_recipe(recipe: str | None, data: str | Path, on_bad_label: str = "err
     if recipe is not None and recipe not in recipes:
         return recipe, load_recipe(recipe, **overrides)
     model = overrides.get("model")
-    kind = None if recipe is None and model is None else task_of(get_entry(model or recipes[recipe or ""].RECIPE.model).spec.head)
-    dataset = open_data(data, kind and kind.annotation_type, on_bad_label)
+    trained = model or (None if recipe is None else recipes[recipe].RECIPE.model)
+    kind = None if trained is None else task_of(get_entry(trained).spec.head).annotation_type
+    dataset = open_data(data, kind, on_bad_label)
     name = recipe or choose_recipe(model, dataset)
     base = load_recipe(name, **overrides)  # checks names of fields
     if "init_from" not in overrides:

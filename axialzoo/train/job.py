@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Job:
         device: Where one process trains: see :class:`axialzoo.runtime.Runner`.
         report: Gets a line before the first step, after each epoch and at the end; None for silence.
         tensorboard: Whether to write event files of TensorBoard too.
+        about: Provenance of what is trained: recipe and data.
     """
 
     recipe: Recipe
@@ -48,6 +49,7 @@ class Job:
     device: str = AUTO
     report: Callable[[str], None] | None = None
     tensorboard: bool = False
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def figure(self) -> str:

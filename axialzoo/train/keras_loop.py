@@ -5,6 +5,7 @@ from __future__ import annotations
 # pyright: reportArgumentType=false, reportOperatorIssue=false, reportOptionalOperand=false
 # (Keras declares few types, and what is inferred of its defaults is too narrow.)
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from axialzoo.checkpoint import Config
 from axialzoo.keras.distribution import data_parallel
 from axialzoo.keras.factory import create_model
 from axialzoo.keras.projection import PositionAttention
-from axialzoo.keras.weights import describe, to_tensors, variables
+from axialzoo.keras.weights import describe, save_model, to_tensors, variables
 from axialzoo.runtime import Runner
 from axialzoo.runtime.device import AUTO, find_device, keras_device
 from axialzoo.runtime.local import Outputs
@@ -101,6 +102,11 @@ class KerasLoop(TrainLoop, keras.callbacks.Callback):
         tensors += [] if self.ema is None else self.ema.tensors
         arrays: list[Any] = [ops.convert_to_numpy(tensor) for tensor in tensors]
         return all(bool(np.isfinite(array).all()) for array in arrays if np.issubdtype(array.dtype, np.floating))
+
+    def save_model(self, folder: Path, about: Mapping[str, Any]) -> None:
+        begun = self.model.config.based_on() if self.model.config is not None else {}
+        how: dict[str, Any] = {"labels": self.job.labels, "preprocessing": self.recipe.preprocessing}
+        save_model(self.finished(), folder, **how, provenance={**about, **begun}, overwrite=True)
 
     def runner(self) -> PaddedRunner:
         model = self.finished()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from axialzoo.files import atomic_write, write_text
+from axialzoo.train.event_files import EventFiles
+
+BEST = "best"  # folder of the model that scored best on the samples held out
 
 
 class Log:
@@ -20,9 +24,11 @@ class Log:
         folder: Of the run.
         step: It goes on from there.
         figure: Of the records, the one that is drawn beside the loss: a fraction.
+        tensorboard: Whether to write event files too.
     """
 
-    def __init__(self, folder: Path, step: int = 0, figure: str = "top1"):
+    def __init__(self, folder: Path, step: int = 0, figure: str = "top1", tensorboard: bool = False):
+        self.events = EventFiles(folder) if tensorboard else None
         self.path, self.figure = folder / "metrics.jsonl", figure
         lines = [record for record in self.records() if record["step"] <= step] if step else []
         self._replace("".join(json.dumps(record) + "\n" for record in lines))
@@ -32,10 +38,16 @@ class Log:
             return []
         return [json.loads(line) for line in self.path.read_text().splitlines() if line.endswith("}")]
 
+    def best(self) -> float | None:
+        """Return the highest figure so far, or None."""
+        return max((record[self.figure] for record in self.records() if record.get(self.figure) is not None), default=None)
+
     def write(self, **record) -> None:
         """Append a record; numbers that are not finite become null, as JSON has none."""
         with self.path.open("a") as stream:
             stream.write(json.dumps(_finite(record), allow_nan=False) + "\n")
+        if self.events is not None:
+            self.events.write(record["step"], record)
 
     def _replace(self, text: str) -> None:
         write_text(self.path, text)
@@ -68,6 +80,15 @@ class Log:
             figure.savefig(beside, dpi=120)
         plt.close(figure)
         return path
+
+
+def best_text(folder: Path, figure: str) -> str:
+    """Return the end of a sentence that names the best model of a run and its figure; "" without one."""
+    scores = [record for record in Log(folder, sys.maxsize, figure).records() if record.get(figure) is not None]
+    if not scores or not (folder / BEST).exists():
+        return ""
+    best = max(scores, key=lambda record: record[figure])
+    return f"; best on the samples held out: {folder / BEST} ({figure} {best[figure]:.2%} after step {best['step']})"
 
 
 def _finite(value: Any) -> Any:

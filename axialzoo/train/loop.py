@@ -16,7 +16,7 @@ from axialzoo.runtime.predict import SupportsOutputs
 from axialzoo.tasks import batch_targets
 from axialzoo.train.evaluation import score
 from axialzoo.train.job import Job
-from axialzoo.train.log import Log
+from axialzoo.train.log import BEST, Log
 from axialzoo.train.progress import progress
 from axialzoo.train.state import FILE, Notes, TrainState, check_earlier, counted, read_state, write_state
 from axialzoo.train.stopping import DivergedError, Interrupted, StopRequest
@@ -85,6 +85,10 @@ class TrainLoop:
         """Return a runner of the finished model."""
         raise NotImplementedError
 
+    def save_model(self, folder: Path, about: Mapping[str, Any]) -> None:
+        """Write the finished model as a checkpoint folder, with a provenance; replace an earlier one."""
+        raise NotImplementedError
+
     def step_seconds(self) -> float:
         """Measure about how long a step takes, in seconds; weights and random numbers of the run stay as they are."""
         raise NotImplementedError
@@ -97,7 +101,7 @@ class TrainLoop:
     def followed(self, step: int) -> Iterator[None]:
         """Go on from `step`, with a log and a progress bar; Ctrl-C and SIGTERM wait for the end of a step."""
         self.spec = self.model.spec  # read once: on JAX, a look at the model of a callback while a step runs takes its state away
-        self.step, self.log = step, Log(self.job.folder, step, self.job.figure) if self.writes_files else None
+        self.step, self.log = step, Log(self.job.folder, step, self.job.figure, self.job.tensorboard) if self.writes_files else None
         if self.job.report is not None:
             self.job.report(self._schedule(step))
         shown = progress(f"training {self.recipe.model}", self.batches.steps, step, self.writes_files)
@@ -137,8 +141,12 @@ class TrainLoop:
             scores, last, confusion = {}, self.step == self.batches.steps, Confusion(self.job)
             if len(self.job.held_out):
                 scores = score(self.runner(), self.job.held_out, on_result=confusion.add if last else None)
+                value, best = scores.get(self.job.figure), self.log.best()
                 self._record(**scores)
                 self.log.draw()
+                if value is not None and (best is None or value > best or not (self.job.folder / BEST).exists()):
+                    held_out = {self.job.figure: value, "samples": len(self.job.held_out), "step": self.step}
+                    self.save_model(self.job.folder / BEST, {**self.job.about, "held_out": held_out})
             self._report_epoch(scores)
             self.save_state()
             if last and len(self.job.held_out):

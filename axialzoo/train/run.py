@@ -15,17 +15,16 @@ from axialzoo.files import write_text
 from axialzoo.hub import plan_build
 from axialzoo.runtime.device import AUTO, find_device
 from axialzoo.runtime.frameworks import prepare_keras, require_packages
-from axialzoo.spec import Preprocessing, SpecError, adapt, get_entry, to_dict
+from axialzoo.spec import SpecError, adapt, get_entry, to_dict
 from axialzoo.tasks import Task, task_of
 from axialzoo.train.automatic import settle_recipe
-from axialzoo.train.held_out import split_training, in_memory, provenance_of
+from axialzoo.train.held_out import in_memory, provenance_of, split_training
 from axialzoo.train.job import Job, changes_of
-from axialzoo.train.recipe import Recipe, check_renamed
+from axialzoo.train.log import best_text
+from axialzoo.train.recipe import Recipe
+from axialzoo.train.resume import NOTE, check_folder, name_changes, remembered
 from axialzoo.train.state import read_history
 from axialzoo.train.summary import describe_run
-
-NOTE = "recipe.json"
-EXTENDS = ("epochs", "framework")  # fields that a finished run may be resumed with other values of
 
 
 def check_run(
@@ -107,9 +106,10 @@ def run(
         data: A folder that :func:`axialzoo.data.open_data` reads.
         out: Folder of the run: its state, ``metrics.jsonl``, ``learning_curve.png`` and, at the end, ``model/``.
         framework: ``"torch"`` or ``"keras"``.
-        resume: Go on from the last save in `out`; it goes without saying under torchrun's ``--max-restarts``. With more epochs the run is
-            longer, a finished one too: the learning rate goes on along the longer schedule, which is higher at this step than where the
-            shorter one ended.
+        resume: Go on from the last save in `out`, by the settings that it was begun with; a changed one is refused by name, other data
+            and another framework are named. It goes without saying under torchrun's ``--max-restarts``. With more epochs the run is
+            longer, a finished one too: the learning rate goes on along the longer schedule, which is higher at this step than where
+            the shorter one ended.
         devices: Of Keras on JAX: how many share each batch.
         device: Where it trains: see :class:`axialzoo.runtime.Runner`. Of several processes each takes its own GPU.
         save_every: Steps between saves.
@@ -120,7 +120,8 @@ def run(
         **overrides: Fields of the recipe to change.
 
     Returns:
-        The folder of the finished model.
+        The folder of the finished model, ``model/``: that of the last step. Where samples are held out, ``best/`` beside it is the
+        model that scored best on them.
 
     Raises:
         SpecError: for an unknown recipe or field.
@@ -131,15 +132,18 @@ def run(
         Interrupted: after Ctrl-C or SIGTERM, once the state of the step is saved.
     """
     folder = Path(out)
-    recipe, settings = settle_recipe(recipe, data, on_bad_label, **overrides)
+    again = elastic() and (folder / NOTE).exists()  # a worker that is started anew goes on, and the data were looked at before
+    resume = resume or again
+    if resume and (folder / NOTE).exists():
+        recipe, settings = remembered(folder, recipe, overrides)
+    else:
+        recipe, settings = settle_recipe(recipe, data, on_bad_label, **overrides)
     if tensorboard:
         require_packages("event files", {"tensorboard": "tensorboard"})
     if framework == "torch":
         require_packages("training in PyTorch", {"accelerate": "train"})
     plain = json.loads(json.dumps({"recipe": recipe, "framework": framework, **to_dict(settings)}))
     main = os.environ.get("RANK", "0") == "0"  # of the processes that accelerate or torchrun launch
-    again = elastic() and (folder / NOTE).exists()  # a worker that is started anew goes on, and the data were looked at before
-    resume = resume or again
     if launched() > 1 and framework != "torch":
         raise SpecError(f"framework: expected torch, which trains in the {launched()} processes that were started, found {framework!r}")
     if devices > 1 and framework != "keras":
@@ -151,20 +155,22 @@ def run(
     if device != AUTO and launched() == 1:
         find_device(device, prepare_keras() if framework == "keras" else None)  # before the data are looked at
     if main:
-        _check_folder(folder, plain, resume)
+        check_folder(folder, plain, resume)
+        if resume and (changes := name_changes(folder, data, framework)):
+            warnings.warn(changes, stacklevel=2)
     settings, task, dataset, _ = check_run(settings, data, progress, look=not again, on_bad_label=on_bad_label)
     if main:
         for left in folder.glob(".*.state*"):  # of a process that was killed as it saved
             left.unlink(missing_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / NOTE, json.dumps(plain, indent=2) + "\n")
+        write_text(folder / NOTE, json.dumps({**plain, "data": str(data)}, indent=2) + "\n")
     training, held_out = split_training(dataset, settings)
     apart = provenance_of(held_out, settings)
     training = in_memory(training, settings)
     spec = adapt(get_entry(settings.model).spec, num_classes=settings.logits or len(dataset.labels), attention=settings.attention or None)
     job = Job(
         settings, spec, task, training, held_out, dataset.labels, folder, resume, save_every, launched(), devices, device,
-        report if main else None, tensorboard,
+        report if main else None, tensorboard, {"recipe": plain, "data": dict(dataset.about), "training_images": len(training), **apart},
     )  # fmt: skip
     if job.report is not None:
         job.report(describe_run(recipe, job, dataset))
@@ -177,11 +183,13 @@ def run(
     model = train(job)
     if model is None:  # not the main process
         return folder / "model"
-    about: dict[str, Any] = {"recipe": plain, "data": dict(dataset.about), "training_images": len(training), **apart}
+    about = dict(job.about)
     if isinstance(config := getattr(model, "config", None), Config):  # of the weights that it began from
         about |= config.based_on()
     about |= {"processes": launched(), **read_history(folder)}
     save_model(model, folder / "model", labels=dataset.labels, preprocessing=settings.preprocessing, provenance=about, overwrite=True)
+    if job.report is not None:
+        job.report(f"last: {folder / 'model'}{best_text(folder, job.figure)}")
     return folder / "model"
 
 
@@ -210,30 +218,3 @@ def elastic() -> bool:
     """Return whether torchrun started this process with ``--max-restarts``: after one process has died it starts all anew, with the
     same arguments, and they go on from the last save."""
     return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS") or 0) > 0
-
-
-def _check_folder(folder: Path, plain: dict[str, Any], resume: bool) -> None:
-    note = folder / NOTE
-    if not note.exists():
-        if resume:
-            raise FileNotFoundError(f"{str(folder)!r} holds no run to resume; leave out --resume, or name the folder of a run")
-        if folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
-            raise FileExistsError(f"{str(folder)!r} holds other files; choose another folder for the run")
-        return
-    if not resume:
-        raise FileExistsError(f"{str(folder)!r} holds a run already; resume it (--resume) or choose another folder")
-    before = json.loads(note.read_text())
-    for fields in (before, before.get("scale_crop", {})):
-        check_renamed(fields, f"{note}: the run was begun by an earlier axialzoo; a recipe")
-    defaults = json.loads(json.dumps(to_dict(Recipe(model="", preprocessing=Preprocessing()))))
-    before = {**defaults, **before}  # of fields that there were not yet when the run was begun
-    differing = sorted(key for key in {*before, *plain} if before.get(key) != plain.get(key) and key not in EXTENDS)
-    if differing:
-        raise FileExistsError(
-            f"{str(folder)!r} holds a run by other settings: {', '.join(differing)} differ ({NOTE}); choose another folder, or give the "
-            f"same; a run can be resumed with other {', '.join(EXTENDS)} alone"
-        )
-    if before.get("epochs", 0) > plain["epochs"]:
-        raise SpecError(
-            f"epochs: expected at least the {before['epochs']} that the run in {str(folder)!r} was begun with, found {plain['epochs']}"
-        )

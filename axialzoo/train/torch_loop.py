@@ -22,7 +22,7 @@ from axialzoo.torch.losses import loss_of, normalizer_of
 from axialzoo.torch.model import AxialModel
 from axialzoo.torch.projection import PositionAttention
 from axialzoo.torch.sample_placement import deterministic_drop_path
-from axialzoo.torch.weights import describe, to_tensors
+from axialzoo.torch.weights import describe, save_model, to_tensors
 from axialzoo.train.job import Job
 from axialzoo.train.loop import TrainLoop
 from axialzoo.train.optimizer import apply_weight_decay, make_optimizer, set_lr
@@ -90,6 +90,11 @@ class TorchLoop(TrainLoop):
         tensors = [*self.model.state_dict().values(), *([] if self.ema is None else self.ema.tensors.values())]
         tensors += [value for slots in self.optimizer.state.values() for value in slots.values() if isinstance(value, Tensor)]
         return all(bool(torch.isfinite(tensor).all()) for tensor in tensors if tensor.is_floating_point())
+
+    def save_model(self, folder: Path, about: Mapping[str, Any]) -> None:
+        begun = self.model.config.based_on() if self.model.config is not None else {}
+        how: dict[str, Any] = {"labels": self.job.labels, "preprocessing": self.recipe.preprocessing}
+        save_model(self.finished(), folder, **how, provenance={**about, **begun}, overwrite=True)
 
     def runner(self) -> Runner:
         model = self.finished()

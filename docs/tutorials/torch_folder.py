@@ -2,7 +2,8 @@
 # # Fine-tune on your folder, in PyTorch
 #
 # You have pictures in folders, a folder a class, and want a network that tells the classes apart. Here the pictures are cut from three
-# photographs, so that this page needs nothing from outside: fur, coffee and sky. Put your own folder in their place.
+# photographs, so that this page needs nothing from outside: fur, coffee and sky. Put your own folder in their place. On real
+# photographs in folders, 2,505 of waste, [the same start gives 86.8 %](../tasks/classification.md#photographs-in-folders-of-their-own).
 
 # %%
 import numpy as np

@@ -6,12 +6,13 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from axialzoo import load_runner
 from axialzoo.app import html
 from axialzoo.app.attention_view import AttentionView, Panel, attention_view, blocks
 from axialzoo.app.models import Runners, offered
-from axialzoo.app.predictions import predict_picture, python_code
+from axialzoo.app.predictions import predict_picture, preview, python_code
 from axialzoo.app.samples import samples
 from axialzoo.image import ImageError, load_image
 from axialzoo.spec import SpecError, list_models
@@ -143,3 +144,15 @@ def test_without_gradio_the_command_says_what_to_install(axialzoo, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "gradio" else real(name, *rest))
     said = axialzoo("app", "--quiet")
     assert said.code == 1 and "pip install 'axialzoo[app]'" in said.err
+
+
+def test_a_tiff_is_shown_as_it_is_read_and_its_code_names_the_page(tmp_path):
+    pages = [Image.fromarray(np.full((6, 8), 60 * number, np.uint8)) for number in range(3)]
+    pages[0].save(path := tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    shown = preview(path, page=3)
+    assert shown is not None and shown.getpixel((0, 0)) == (120, 120, 120) and preview(samples()[0].path) is None
+    with pytest.raises(ImageError, match=r"^a\.tif: expected a page from 1 to 3, found 4"):
+        preview(path, page=4)
+    code = python_code(CIFAR, str(path), "torch", page=3)
+    assert f'runner.predict(load_image("{path}", page=3))' in code
+    compile(code, "code", "exec")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from axialzoo.checkpoint import Config, save_checkpoint
+from axialzoo.checkpoint import Config, digest, save_checkpoint
 from axialzoo.cli.app import app
 from axialzoo.spec import Preprocessing, get_entry, parameters
 
@@ -37,8 +37,9 @@ def folder(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("checkpoint")
     spec = get_entry("axial_resnet_cifar10_xs").spec
     preprocessing = Preprocessing((32, 32), crop=1.0, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
-    config = Config("axial_resnet_cifar10_xs", spec, LABELS, preprocessing, {"metrics": {"top1": 0.5}, "licence": "CC0 [test]"})
-    save_checkpoint(path, config, random_tensors(spec))
+    tensors = random_tensors(spec)
+    provenance = {"metrics": {"top1": 0.5, "digest": digest(tensors)}, "licence": "CC0 [test]"}
+    save_checkpoint(path, Config("axial_resnet_cifar10_xs", spec, LABELS, preprocessing, provenance), tensors)
     return path
 
 

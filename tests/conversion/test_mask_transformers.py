@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from axialzoo.checkpoint import CheckpointError, default_config
-from axialzoo.spec import get_entry, num_parameters, parameters
+from axialzoo.spec import adapt, get_entry, num_parameters, parameters
+from axialzoo.spec.zoo.mask_labels import published_labels
 from converters import deeplab2, kmax_deeplab, kmax_deeplab_names
 from converters.deeplab2_infer import infer
 from converters.deeplab2_names import inexpressible, places
@@ -134,5 +135,29 @@ def test_a_tensor_too_few_or_too_many_or_of_another_shape_is_refused(change, tmp
         kmax_deeplab.import_checkpoint(tmp_path / "b.pth", spec)
 
 
-def test_widths_of_the_registered_models_are_the_twins_of_one_another():
-    assert num_parameters(get_entry("kmax_deeplab_resnet50_torch").spec) == num_parameters(get_entry("kmax_deeplab_resnet50").spec)
+@pytest.mark.parametrize("dataset", ["", "_cityscapes"])
+def test_widths_of_the_registered_models_are_the_twins_of_one_another(dataset):
+    theirs, ours = (get_entry(f"kmax_deeplab_resnet50{dataset}{code}").spec for code in ("_torch", ""))
+    assert num_parameters(theirs) == num_parameters(ours)
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "last"),
+    [
+        ("max_deeplab_s", "person", "rug-merged"),
+        ("kmax_deeplab_resnet50_cityscapes", "person", "sky"),
+        ("kmax_deeplab_resnet50_cityscapes_torch", "road", "bicycle"),
+    ],
+)
+def test_classes_are_named_in_the_order_of_the_code(name, first, last):
+    spec = get_entry(name).spec
+    labels = published_labels(spec)
+    assert (labels[0].name, labels[-1].name) == (first, last)
+    assert tuple(index for index, label in enumerate(labels) if label.thing) == spec.head.things
+    assert published_labels(adapt(spec, num_classes=3)) == ()
+
+
+def test_an_imported_file_has_the_names_of_its_classes(tmp_path):
+    file_of(narrow(), tmp_path / "a.pth")
+    config, _ = kmax_deeplab.import_checkpoint(tmp_path / "a.pth", narrow())
+    assert [config.labels[index].name for index in (0, 79, 80, 132)] == ["person", "toothbrush", "banner", "rug-merged"]

@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from axialzoo.checkpoint import CheckpointError, digest, load_checkpoint
+from axialzoo.image import preprocess
+from axialzoo.runtime import load_runner
 from axialzoo.runtime.foreign import import_foreign
 from axialzoo.spec import Model, adapt, get_entry, num_parameters, parameters
 from axialzoo.spec.heads.unet import UNet
@@ -79,7 +82,7 @@ def test_u_benchs_file_has_its_parameters_its_preprocessing_and_its_patches_unti
     torch.save(state_of(UBENCH), path)
     config, _ = import_foreign("medical-transformer", path, tmp_path / "folder", "medical_transformer")
     assert num_parameters(config.spec) == 1_564_202
-    assert config.preprocessing.mean == (0.485, 0.456, 0.406) and config.preprocessing.size == (256, 256)
+    assert config.preprocessing.size == (256, 256)
     assert "patches='top_left'" in str(config.provenance["assumed"])
     model = load_model(tmp_path / "folder")
     assert isinstance(model.spec.head, UNet) and model.spec.head.local is not None and model.spec.head.local.patches == "top_left"
@@ -92,6 +95,34 @@ def test_u_benchs_file_has_its_parameters_its_preprocessing_and_its_patches_unti
         export_checkpoint(
             load_checkpoint(tmp_path / "folder").config.adapted(whole.spec), load_checkpoint(tmp_path / "folder").tensors, path
         )
+
+
+@pytest.mark.parametrize("classes", [1, 2])
+def test_an_rgb_picture_reaches_the_network_as_in_the_code_that_the_file_is_of(path, tmp_path, classes):
+    """The authors: OpenCV's BGR by 255. U-Bench: albumentations' Normalize of BGR, and its data class divides by 255 once more."""
+    state = {name: torch.from_numpy(np.array(array)) for name, array in medt.state("axialunet_64").items()}
+    torch.save({**state, **{name: state[name][:classes] for name in ("adjust.weight", "adjust.bias")}}, path)
+    import_foreign("medical-transformer", path, tmp_path / "folder")
+    runner, picture = load_runner(tmp_path / "folder"), np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    bgr = picture[..., ::-1] / 255
+    theirs = bgr if classes == 2 else (bgr - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225) / 255
+    x = preprocess(picture, runner.config.preprocessing).transpose(1, 2, 0)
+    assert np.abs(x - theirs).max() <= 1e-6
+    network = load_model(tmp_path / "folder")
+    with torch.no_grad():
+        logits = network(torch.from_numpy(np.asarray(theirs, "float32").transpose(2, 0, 1).copy())[None])["semantic"][0]
+    expected = (logits[0] >= 0 if classes == 1 else logits[1] > logits[0]).numpy()
+    result = runner.predict(Image.fromarray(picture))
+    assert 0.01 < expected.mean() < 0.99 and np.array_equal(result.class_map == 1, expected)
+    assert not np.array_equal(
+        runner.predict(Image.fromarray(picture[..., ::-1].copy())).class_map == 1, expected
+    )  # planted: BGR given as RGB
+
+
+def test_a_model_of_rgb_is_exported_with_a_warning(path):
+    config, tensors = import_checkpoint_of(axial_unet(32))
+    with pytest.warns(UserWarning, match="expects RGB, and upstream's code reads BGR"):
+        export_checkpoint(config, tensors, path)
 
 
 def test_the_names_with_module_before_them_are_those_of_the_record(path):

@@ -85,6 +85,9 @@ def test_publish_and_record_refuse_metrics_of_another_digest(base, tmp_path):
     save_checkpoint(tmp_path / "model", replace(small.CONFIG, provenance=metrics), small.tensors())
     with pytest.raises(CheckpointError, match=r"figures of other weights: expected digest sha256:.*found sha256:other"):
         prepare(tmp_path / "model", "org/model")
+    save_checkpoint(tmp_path / "bare", replace(small.CONFIG, provenance={"metrics": {"top1": 0.9}}), small.tensors())
+    with pytest.raises(CheckpointError, match=r"figures name no digest.*--update-card"):
+        prepare(tmp_path / "bare", "org/model")
     with pytest.raises(CheckpointError, match="metrics of other weights"):
         write_metrics(tmp_path / "model", {"digest": "sha256:other", "top1": 0.9}, tmp_path)
 

@@ -28,6 +28,7 @@ def folder(tmp_path):
 def test_classes_and_splits(folder):
     data = open_data(folder)
     assert data.classes == CLASSES and set(data.splits) == {"train", "val", "test"} and data.about["licence"] == "MIT"
+    assert data.about["name"] == "TrashNet, 256 x 192"
     assert [data.split("test")[index].annotation for index in range(2)] == [0, 1]
     assert data.split("test")[0].picture.size == (64, 48)
 

@@ -6,11 +6,13 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from axialzoo.data import DataError, Sample, check, open_data
+from axialzoo.data.readers.voc_masks import palette_colour
 from axialzoo.tasks.results import Detections, Segmentation
 from tests.data import made
-from tests.data.user_formats import BOX, FORMATS, LINE, PAGE, PICTURE, POLYGON, VOC, coco, discs, page, shapes, write
+from tests.data.user_formats import BOX, FORMATS, LINE, PAGE, PICTURE, POLYGON, VOC, coco, colours, discs, page, shapes, write
 
 BY_TITLE = {item.title: item for item in FORMATS}
 
@@ -68,6 +70,35 @@ def test_black_and_white_masks_are_two_classes(tmp_path):
     truth = segments(first(data))
     assert [(info["label_id"], info["area"]) for info in truth.segments_info] == [(0, 1200 - 72), (1, 72)]
     assert "255 is 'crack'" in data.about["maps"]
+
+
+def test_masks_of_pascal_voc_are_objects_or_classes(tmp_path):
+    files = BY_TITLE["Pascal VOC's masks (CVAT's Segmentation mask 1.1)"].files
+    truth = segments(first(open_data(write(files, tmp_path / "objects"))))
+    areas = sorted((name, info["area"]) for name, info in zip(truth.label_names, truth.segments_info))
+    assert areas == [("background", 1200 - 108), ("cat", 36), ("dog", 36), ("dog", 36)]
+    assert truth.to_detections().boxes.tolist() == [[2, 4, 8, 10], [11, 4, 17, 10], [20, 4, 26, 10]]
+    classes = {name: content for name, content in files.items() if "Object" not in name}
+    data = open_data(write(classes, tmp_path / "classes"))
+    assert not any(label.thing for label in data.labels) and len(segments(first(data))) == 3
+    assert open_data(write({**files, "Annotations/1.xml": VOC}, tmp_path / "both")).kind == "boxes"
+    assert open_data(tmp_path / "both", "segments").reader == "Pascal VOC's masks"
+    unknown = {**classes, "SegmentationClass/1.png": colours((1, 2, 3))}
+    with pytest.raises(DataError, match="the colour 1, 2, 3 is no class"):
+        first(open_data(write(unknown, tmp_path / "unknown")))
+
+
+def test_masks_of_the_voc_challenge_are_named_by_its_palette(tmp_path):
+    values = np.zeros((30, 40), np.uint8)
+    values[4:10, 2:8], values[4:10, 11:17], values[20:] = 12, 15, 255  # a dog, a person and void
+    mask = Image.fromarray(values, "P")
+    mask.putpalette([channel for number in range(255) for channel in palette_colour(number)] + [224, 224, 192])
+    folder = write({"JPEGImages/1.jpg": PICTURE, "ImageSets/Segmentation/train.txt": "1\n"}, tmp_path)
+    (folder / "SegmentationClass").mkdir()
+    mask.save(folder / "SegmentationClass" / "1.png")
+    truth = segments(first(open_data(folder)))
+    assert palette_colour(12) == (64, 0, 128) and truth.label_names == ["background", "dog", "person"]
+    assert truth.class_map[25, 0] == -1 and [info["area"] for info in truth.segments_info] == [800 - 72, 36, 36]
 
 
 def test_mapillary_s_void_and_instances(tmp_path):

@@ -77,6 +77,12 @@ def discs(*numbers: int, dtype: Any = np.uint16) -> np.ndarray:
     return values
 
 
+def colours(*squares: tuple[int, int, int]) -> np.ndarray:
+    """A black picture with a square of 6 x 6 of each colour."""
+    numbers = discs(*range(1, len(squares) + 1))
+    return np.array([(0, 0, 0), *squares], np.uint8)[numbers]
+
+
 FORMATS = (
     Format(
         "A folder a class", "Without `train/` and `test/` the same pictures serve as both, which is said.",
@@ -127,6 +133,15 @@ FORMATS = (
         "Pascal VOC (labelImg, Roboflow)", "XML beside the pictures, with or without folders of splits.",
         {"train/1.jpg": PICTURE, "train/1.xml": VOC, "valid/2.jpg": PICTURE, "valid/2.xml": VOC},
         "Pascal VOC", "boxes", ("dog",), {"train": 1, "val": 1}, BOX,
+    ),
+    Format(
+        "Pascal VOC's masks (CVAT's Segmentation mask 1.1)",
+        "Objects where `SegmentationObject/` has a colour for each, else classes. `labelmap.txt` has the colours; without it the classes are those of the "
+        "VOC challenge in its palette. The colour 224, 224, 192 is void.",
+        {"labelmap.txt": "# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:250,50,83::\ndog:51,221,255::\n", "JPEGImages/1.jpg": PICTURE,
+         "SegmentationClass/1.png": colours((51, 221, 255), (51, 221, 255), (250, 50, 83)),
+         "SegmentationObject/1.png": colours((128, 0, 0), (0, 128, 0), (128, 128, 0)), "ImageSets/Segmentation/default.txt": "1\n"},
+        "Pascal VOC's masks", "segments", ("background", "cat", "dog"), {"train": 1, "test": 1},
     ),
     Format(
         "COCO", "Boxes; or segments of the polygons and run lengths. Pictures lie in `train2017/`, `images/train2017/` or `images/`.",

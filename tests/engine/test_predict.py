@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from axialzoo.data import DataError
 from axialzoo.engine import predict_batch
@@ -151,3 +153,21 @@ def test_the_command_says_how_it_went(axialzoo, folder, pictures, tmp_path):
 def test_options_of_batches_are_refused_without_a_batch(axialzoo, folder, pictures):
     said = axialzoo("predict", pictures, "--model", folder, "--workers", 2)
     assert said.code == 1 and "--workers: of predictions in batches; expected an --out that ends in .parquet or .jsonl" in said.err
+
+
+def test_pages_and_channels_of_files_and_shards(tmp_path):
+    pages = [Image.fromarray(np.full((6, 8), 60 * number, np.uint8)) for number in range(3)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    write_tar(tmp_path / "b.tar", [("a.tif", (tmp_path / "a.tif").read_bytes())])
+    for chunk in chunks_of([tmp_path / "a.tif", tmp_path / "b.tar"], 4):
+        (image,) = pictures_of(chunk, page=3)
+        assert image.picture is not None and np.asarray(image.picture).max() == np.asarray(image.picture).min() == 120
+        (image,) = pictures_of(chunk, page=4)
+        assert "expected a page from 1 to 3" in image.error
+
+
+def test_a_run_is_resumed_with_its_page_alone(folder, tmp_path):
+    Image.new("RGB", (8, 6), (200, 10, 10)).save(tmp_path / "a.png")
+    predict_batch([tmp_path / "a.png"], folder, tmp_path / "out.jsonl", workers=1, channel=1)
+    with pytest.raises(FileExistsError, match="channel was 1, is 2"):
+        predict_batch([tmp_path / "a.png"], folder, tmp_path / "out.jsonl", workers=1, channel=2, resume=True)

@@ -47,3 +47,8 @@ def check_written(source: str | Path, folder: Path, place: str, suffix: str, siz
         and max(one.get("exact", one["error"]) for one in report["compared"]) <= 1e-5
     )
     assert (folder / TARGETS[suffix]).exists()
+    if suffix == ".onnx":
+        import onnx
+
+        graph = onnx.load(folder / TARGETS[suffix], load_external_data=False).graph
+        assert {value.type.tensor_type.shape.dim[0].dim_param for value in (*graph.input, *graph.output)} == {"batch"}

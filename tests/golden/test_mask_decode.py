@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from axialzoo.ops.kernels import kernel, use_kernel
 from axialzoo.spec.heads.mask_parts import PostprocessConfig
 from axialzoo.tasks.segmentation.mask_decode import SlotMaps, decode_masks, slot_maps
 from tests.golden.masks import described, stored
@@ -60,9 +61,52 @@ def differing(file: str, case: str, change=lambda config: config) -> int:
     return count
 
 
+@pytest.fixture(params=["kernel", "plain"])
+def path(request):
+    if request.param == "plain":
+        with use_kernel("plain"):
+            yield request.param
+    elif kernel() is None:
+        pytest.skip("there is no compiled kernel here")
+    else:
+        yield request.param
+
+
 @pytest.mark.parametrize(("file", "case"), ALL)
-def test_every_pixel_is_theirs(file, case):
+def test_every_pixel_is_theirs(file, case, path):
     assert differing(file, case) == 0
+
+
+@pytest.mark.parametrize("method", ["pixelwise", "maskwise"])
+@pytest.mark.parametrize("stride", [4, None])
+@pytest.mark.parametrize(("slots", "threshold"), [(5, 0.4), (33, 0.34), (33, 0.2), (1, 0.5)])
+def test_the_compiled_kernel_and_numpy_decode_alike(method, stride, slots, threshold, path):
+    random = np.random.default_rng(slots)
+    class_logits = random.standard_normal((slots, 5)).astype("float32") * 4
+    mask_logits = np.round(random.standard_normal((7, 10, slots)) * 4).astype("float32")  # ties among them
+    config = PostprocessConfig(method, threshold, 0.3, 0.6, overlap=0.1)
+    maps = slot_maps(class_logits, mask_logits, (27, 38), (0, 1), config, stride)
+    probabilities = plain_probabilities(mask_logits, (27, 38), stride)  # (H, W, S)
+    assert (np.take_along_axis(probabilities, maps.best[..., None], 2)[..., 0] >= probabilities.max(2) - 1e-6).all()
+    if method == "pixelwise":
+        confident = maps.confidence >= np.where(np.isin(maps.classes, (0, 1)), np.float32(0.3), np.float32(0.6))
+        probabilities = probabilities[..., confident] / probabilities[..., confident].sum(2, keepdims=True)
+        assert slots == 1 or 0 < confident.sum() < slots
+    if probabilities.shape[2]:
+        assert np.abs(maps.scores - probabilities.max(2)).max() <= 1e-5
+    with use_kernel("plain"):
+        other = slot_maps(class_logits, mask_logits, (27, 38), (0, 1), config, stride)
+    assert np.array_equal(maps.order, other.order) and (maps.slots != other.slots).mean() < 0.01  # ties alone
+
+
+def plain_probabilities(logits: np.ndarray, size: tuple[int, int], stride: int | None) -> np.ndarray:
+    """Softmax over slots of logits (h, w, S) that are interpolated one axis after the other."""
+    for axis, length in enumerate(size):
+        side = logits.shape[axis]
+        place = np.linspace(0, side - 1, length) if stride is None else np.minimum(np.arange(length) / stride, side - 1)
+        logits = np.apply_along_axis(lambda line: np.interp(place, np.arange(line.size), line), axis, logits)  # noqa: B023
+    weights = np.exp(logits - logits.max(2, keepdims=True))
+    return weights / weights.sum(2, keepdims=True)
 
 
 @pytest.mark.parametrize(

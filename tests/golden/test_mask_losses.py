@@ -6,6 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import warnings
 from functools import cache
 from pathlib import Path
 
@@ -125,6 +126,27 @@ def test_more_masks_than_slots_are_left_out_with_a_warning():
     similarity = np.array([[[0.9, 0.2], [0.8, 0.1], [0.1, 0.3]]])
     with pytest.warns(UnmatchedMasksWarning, match="1 masks of 1 images"):
         assert match_masks(similarity, np.ones((1, 3), bool)).tolist() == [[0, -1, 1]]
+
+
+OVERFULL = "dl2_max_losses_overfull"
+
+
+@pytest.mark.parametrize("case", [case for case in described(OVERFULL) if not case.startswith("_")])
+def test_losses_of_more_masks_than_slots_differ_from_theirs_by_the_masks_without_a_slot_alone(case):
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        losses = pytorch(OVERFULL, case)[0]
+    described_case = described(OVERFULL)[case]
+    overfull = np.array(described_case["existing_masks"]) > described_case["num_mask_slots"]
+    assert any(issubclass(warning.category, UnmatchedMasksWarning) for warning in seen) == overfull.any()
+    for name, values in losses.items():
+        expected = stored(OVERFULL)[f"{case}/loss/{masks.their_loss(name)}"]
+        difference = np.abs(values - expected) / max(np.abs(expected).max(), 1)
+        assert (difference[~overfull] <= LOSS).all(), name
+        if name == "mask_id":  # theirs is above 1e3 there
+            assert (values[overfull] < 10).all() and (expected[overfull] > 1e3).all()
+        elif name != "mask_class":  # whose slot 0 has the classes of all unmatched masks there
+            assert (difference[overfull] <= 5e-5).all(), name  # their dice term has 1e-5 for each mask without a slot
 
 
 def test_what_is_not_finite_is_refused():

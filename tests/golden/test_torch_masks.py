@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from axialzoo.spec import get_entry, num_parameters
+from axialzoo.tasks.segmentation.mask_decode import slot_maps
 from axialzoo.torch import build
 from axialzoo.torch.heads import decoder, kmeans
 from axialzoo.torch.tokens import TokenAttention
 from tests.golden import masks
 from tests.golden.masks import CASES, KEYS, relative, stored, tensors_of
+from tests.golden.test_mask_decode import config_of, panoptic
 from tests.golden.test_torch_golden import load
 
 TOLERANCE = 2e-5  # relative
@@ -55,6 +57,32 @@ def test_every_stage_and_layer_is_theirs_and_every_assignment():
         assert relative(centers.numpy(), arrays[f"kmeans/{number}/cluster_centers"]) <= TOLERANCE
         assert relative(last(predictions["mask_logits"]), arrays[f"kmeans/{number}/pixel_space_mask_logits"]) <= TOLERANCE
     assert len(layers) == 6
+
+
+SHARP = "dl2_tiny_max_deeplab_sharp_65x97"  # five of its weights are stored, so that its maps are not empty
+
+
+def sharp_logits() -> tuple[np.ndarray, np.ndarray]:
+    spec, prefix = CASES[FILES["max"]], "weight/"
+    changed = {key.removeprefix(prefix): array for key, array in stored(SHARP).items() if key.startswith(prefix)}
+    with torch.no_grad():
+        outputs = network(spec, tensors_of(spec, changed))(torch.from_numpy(masks.images(2)))
+    return last(outputs["class_logits"]), last(outputs["mask_logits"])
+
+
+def test_logits_and_maps_of_confident_slots_are_theirs():
+    class_logits, mask_logits = sharp_logits()
+    assert relative(class_logits, stored(SHARP)["head/transformer_class_logits"]) <= TOLERANCE
+    assert relative(mask_logits, stored(SHARP)["head/pixel_space_mask_logits"]) <= TOLERANCE
+    things = list(range(1, 81))
+    for name, settings in masks.described(SHARP)["evaluator"].items():
+        method = "maskwise" if "maskwise_postprocessing" in settings else "pixelwise"
+        described = {**settings, "transformer_post_processing": method, "thing_class_ids": things, "void_label": 0, "label_divisor": 256}
+        config, expected = config_of(described), stored(SHARP)[f"{name}/panoptic_pred"]
+        for image in range(2):
+            maps = slot_maps(class_logits[image], mask_logits[image], (65, 97), tuple(range(80)), config)
+            assert np.array_equal(panoptic(maps, config, described, 133), expected[image]), name
+            assert len(np.unique(expected[image])) > 4
 
 
 def decoder_errors(case: str, origin: str) -> dict[str, float]:

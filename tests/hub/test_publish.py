@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from axialzoo.checkpoint import CheckpointError, Config, load_checkpoint, save_checkpoint
+from axialzoo.checkpoint import CheckpointError, Config, digest, load_checkpoint, save_checkpoint
 from axialzoo.hub import golden
 from axialzoo.hub.manifest import check_manifest
 from axialzoo.hub.published_card import published_card
@@ -26,11 +26,12 @@ from tests.conversion import small
 from tests.hub.asking import ROOT, ask
 
 XS = "axial_resnet_cifar10_xs"
+TENSORS = random_tensors(get_entry(XS).spec)
 PROVENANCE = {
     "licence": "other",
     "weights_licence": "Apache-2.0",
     "data": {"name": "CIFAR-10", "source": "Krizhevsky 2009", "licence": "none published"},
-    "metrics": {"top1": 0.5, "test_images": 10, "data": "CIFAR-10"},
+    "metrics": {"top1": 0.5, "test_images": 10, "data": "CIFAR-10", "digest": digest(TENSORS)},
     "recipe": {"start": "axial/base@v1"},
     "notes": ["Random weights."],
 }
@@ -39,7 +40,7 @@ PROVENANCE = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("folder")
-    save_checkpoint(place, Config(XS, get_entry(XS).spec, LABELS, provenance=PROVENANCE), random_tensors(get_entry(XS).spec))
+    save_checkpoint(place, Config(XS, get_entry(XS).spec, LABELS, provenance=PROVENANCE), TENSORS)
     (place / "pictures").mkdir()
     for name in ("curve.png", "pictures/worst.webp", "secret.txt"):
         (place / name).write_bytes(name.encode())

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from axialzoo.data.batches import as_channels, normalise
 from axialzoo.image import ImageError, ResizeTransform, load_image, model_view, preprocess, resample, resampling_weights, resize_transform
-from axialzoo.spec import Preprocessing
+from axialzoo.spec import Preprocessing, SpecError
+from axialzoo.torch import Preprocess
 
 PHOTO = Path(__file__).parents[2] / "docs" / "photos" / "chelsea.jpg"
 FILTERS = ("nearest", "box", "bilinear", "bicubic", "lanczos")
@@ -103,6 +106,20 @@ def test_a_planted_error_differs_from_the_reference(planted):
     pixels = np.asarray(load_image(PHOTO))
     assert np.array_equal(preprocess(pixels, SPEC), by_hand(pixels, SPEC))
     assert np.abs(planted(preprocess(pixels, SPEC)) - by_hand(pixels, SPEC)).max() > 0.1
+
+
+@pytest.mark.parametrize("resize", ["squash", "longer"])
+def test_a_model_of_bgr_gets_the_channels_reversed_and_padding_of_its_mean(resize):
+    mean, std = (0.1, 0.4, 0.9), (0.2, 0.3, 0.4)
+    bgr = Preprocessing((32, 32), resize, mean=mean, std=std, channel_order="bgr")
+    rgb = replace(bgr, mean=mean[::-1], std=std[::-1], channel_order="rgb")
+    assert np.array_equal(preprocess(noise(20, 40), bgr), preprocess(noise(20, 40), rgb)[::-1])
+    pixels = torch.from_numpy(noise(32, 32)).permute(2, 0, 1)
+    assert torch.allclose(Preprocess(bgr)(pixels), Preprocess(rgb)(pixels).flip(0), atol=1e-6)
+    batch = noise(32, 32)[None]
+    assert np.allclose(normalise(as_channels(batch, bgr), bgr), normalise(as_channels(batch, rgb), rgb)[..., ::-1])
+    with pytest.raises(SpecError, match="channel_order: expected 'rgb' for 1 channels"):
+        replace(bgr, mean=(0.5,), std=(0.5,))
 
 
 def test_normalisation_is_of_values_from_0_to_1():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zlib
 from pathlib import Path
 
@@ -213,3 +214,20 @@ def test_flipped_bytes_are_refused_or_read_but_never_crash():
                 assert load_image(io.BytesIO(data.tobytes())).mode == "RGB"
             except ImageError as error:
                 assert "the stream" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("https://example.com/a.jpg", "it is an address: fetch it first (curl -LO 'https://example.com/a.jpg')"),
+        ("https:/example.com/a.jpg", "curl -LO 'https://example.com/a.jpg'"),
+        ("-", "standard input is not read"),
+        ("photos/*.jpg", "nothing matches this pattern"),
+        ("loop", "a link that leads back to itself"),
+    ],
+)
+def test_names_that_are_no_files_say_what_to_do(name, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(ImageError, match=re.escape(message)):
+        load_image(name)

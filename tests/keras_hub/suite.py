@@ -60,7 +60,8 @@ class Suite(TestCase):
         config = fetch_checkpoint("axial_resnet_cifar10").config
         with self.assertWarnsRegex(UserWarning, "all of what 87.5% of was asked for"):
             preprocessor(replace(config, preprocessing=replace(config.preprocessing, crop=0.875)))
-        for changed, message in (({"resize": "longer"}, "no resize='longer'"), ({"per_image": True}, "no per_image")):
+        refused = {"resize": "longer"}, {"per_image": True}, {"channel_order": "bgr"}
+        for changed, message in zip(refused, ("no resize='longer'", "no per_image", "no channel_order='bgr'")):
             with self.assertRaisesRegex(SpecError, message):
                 preprocessor(replace(config, preprocessing=replace(config.preprocessing, **changed)))
 

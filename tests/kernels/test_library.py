@@ -21,6 +21,7 @@ from axialzoo.ops.kernels.structures import (
     AxialMoments,
     AxialNorm,
     AxialProgram,
+    AxialSlots,
     AxialStep,
     AxialWeightGradient,
 )
@@ -41,7 +42,7 @@ def fields_of(header: str, name: str) -> list[tuple[str, type]]:
     assert body is not None
     found = []
     for declaration in body[1].split(";"):
-        words = re.sub(r"^\s*(const )?(float|double|void|int64_t|Axial\w+)", "", declaration)
+        words = re.sub(r"^\s*(const )?(float|double|void|int64_t|int32_t|Axial\w+)", "", declaration)
         types = {"AxialForward": AxialForward, "AxialMap": AxialMap, "double": ctypes.c_double}
         kind = ctypes.c_void_p if "*" in declaration else types.get((declaration.split() or [""])[0], ctypes.c_int64)
         found += [(field.strip(" *\n"), kind) for field in words.split(",")]
@@ -50,7 +51,7 @@ def fields_of(header: str, name: str) -> list[tuple[str, type]]:
 
 @pytest.mark.parametrize(
     "structure",
-    [AxialForward, AxialBackward, AxialLinear, AxialWeightGradient, AxialNorm, AxialMoments, AxialMap, AxialStep, AxialProgram],
+    [AxialForward, AxialBackward, AxialLinear, AxialWeightGradient, AxialNorm, AxialMoments, AxialMap, AxialStep, AxialProgram, AxialSlots],
 )
 def test_structures_have_the_header_s_fields_in_its_order(structure):
     header = (build.SOURCE / "axial.h").read_text()

@@ -280,6 +280,7 @@ PREPROCESSING = {  # of pictures of 40 x 50
     "resized": Preprocessing(size=(24, 32)),
     "padded": Preprocessing(size=(24, 40), resize="longer"),
     "stretched": Preprocessing(size=(40, 50), resize="none", per_image=True),
+    "bgr": Preprocessing(size=(40, 50), resize="none", channel_order="bgr"),
 }
 
 DYNAMIC = (

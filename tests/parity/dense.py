@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from axialzoo.spec import Model
+from axialzoo.spec.zoo.mask_transformers import kmax_nuclei, max_nuclei
 from axialzoo.tasks import Detections, Segmentation, batch_targets, task_of
 from tests.parity import common
 
@@ -24,11 +26,12 @@ def unchanged(targets: Arrays) -> Arrays:
 
 @dataclass(frozen=True)
 class Dense:
-    """A model, what is true of the pictures that it is trained on, and the rate of SGD, which float32 holds exactly."""
+    """A model, what is true of the pictures that it is trained on, the rate of SGD (exact in float32), and options of the loss."""
 
     spec: Model
     truth: Callable[[np.ndarray, np.ndarray], Detections | Segmentation]
     rate: float
+    loss: dict[str, Any] = field(default_factory=dict)
 
     def batch(self, step: int, change: Change = unchanged) -> tuple[np.ndarray, Arrays]:
         """Images (N, C, H, W) float64, and the task's targets by name, of one step; `change` plants an error in them."""
@@ -67,13 +70,23 @@ def as_segments(boxes: np.ndarray, classes: np.ndarray) -> Segmentation:
     return Segmentation(ids, [one for one in info if (ids == one["id"]).any()])
 
 
+def masks(spec: Model) -> Model:
+    """A mask transformer for five classes, of which three are things."""
+    assert spec.head is not None
+    return replace(spec, head=spec.head.reconfigured(5, things=(1, 3, 4)))
+
+
 CASES = {
+    "max": Dense(masks(max_nuclei(16, 0.25, (1, 1, 1, 1))), as_segments, 2.0**-8),
+    "kmax": Dense(masks(kmax_nuclei(16, 0.25, (1, 1, 1, 1))), as_segments, 2.0**-8, {"sample_k": 0}),  # nothing is drawn at random
     "panoptic": Dense(common.segmenting(), as_segments, 2.0**-11),
     "fcos": Dense(common.locating(), as_boxes, 2.0**-8),
 }
 PLANTED: dict[str, tuple[str, Change]] = {  # an error's name: the model, and how it spoils the targets
     "offsets_swapped": ("panoptic", lambda targets: {**targets, "offset": np.ascontiguousarray(targets["offset"][..., ::-1])}),
     "crowds_not_left_out": ("panoptic", lambda targets: {**targets, "center_weight": np.ones_like(targets["center_weight"])}),
+    "classes_of_masks_shifted": ("max", lambda targets: {**targets, "mask_classes": np.roll(targets["mask_classes"], 1, 1)}),
+    "void_counted": ("kmax", lambda targets: {**targets, "void": np.zeros_like(targets["void"])}),
     "centerness_left_out": ("fcos", lambda targets: {**targets, "centerness": (targets["classes"] >= 0).astype(np.float32)}),
     "left_and_right_swapped": ("fcos", lambda targets: {**targets, "boxes": np.ascontiguousarray(targets["boxes"][..., [2, 1, 0, 3]])}),
 }

@@ -94,7 +94,7 @@ def canonical(model: keras.Model, gradients) -> dict[str, np.ndarray]:
     by_id = {id(variable): gradient for variable, gradient in zip(model.trainable_variables, gradients)}
     found = {}
     for parameter, variable in variables(model):
-        if parameter.trainable:
+        if parameter.trainable and by_id.get(id(variable)) is not None:  # layers that are held and never called have no gradient
             array, order = numpy(by_id[id(variable)]), parameter.keras_order
             found[parameter.name] = array if order is None else array.transpose(np.argsort(order))
     return found
@@ -135,7 +135,7 @@ def dense_trained(network: str, optimizer: str) -> tuple[dict[str, np.ndarray], 
     model = model_of(case.spec, "float64", common.tensors(case.spec, last_gamma=0.1))
     stepping = optimizer_of(optimizer, case.rate, common.DECAY)
     decay_by_role(stepping, model)
-    run = step_of(model, lambda outputs, targets: loss(outputs, targets, case.spec.head)["total"], stepping)
+    run = step_of(model, lambda outputs, targets: loss(outputs, targets, case.spec.head, **case.loss)["total"], stepping)
     for index in range(common.STEPS):
         images, targets = case.batch(index)
         value, gradients = run(last(images), targets)

@@ -114,7 +114,7 @@ def dense_loss(model: torch.nn.Module, case: Dense, index: int, change: Change =
     """The head's own loss of one step's pictures; `change` plants an error in the targets."""
     images, targets = case.batch(index, change)
     outputs = model(torch.from_numpy(images))
-    return head_loss(case.spec.head)(outputs, on_device(targets, torch.device("cpu")), case.spec.head)["total"]
+    return head_loss(case.spec.head)(outputs, on_device(targets, torch.device("cpu")), case.spec.head, **case.loss)["total"]
 
 
 def dense_gradients(network: str, change: Change = unchanged) -> dict[str, np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ with warnings.catch_warnings():
     import axialzoo.timm as adapter
 
 from axialzoo.spec import list_models
-from axialzoo.torch import axial_resnet_cifar10
+from axialzoo.torch import axial_resnet_cifar10, axial_resnet_cifar10_xs
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 NAME = "axial_resnet_cifar10_xs"
@@ -45,6 +46,23 @@ def test_pretrained_weights_are_ours():
         assert torch.equal(model(x), axial_resnet_cifar10(pretrained=True).eval()(x))
     with pytest.warns(UserWarning, match="num_classes=5"):
         assert timm.create_model("axial_resnet_cifar10", pretrained=True, num_classes=5)(x).shape == (2, 5)
+
+
+def test_the_configuration_is_that_of_the_weights(monkeypatch):
+    honest = adapter.plan_build
+
+    def plan(*args, **options):
+        planned = honest(*args, **options)
+        preprocessing = replace(planned.config.preprocessing, mean=(0.1, 0.2, 0.3), crop=0.9)
+        return replace(planned, config=replace(planned.config, preprocessing=preprocessing))
+
+    monkeypatch.setattr(adapter, "plan_build", plan)
+    said, other = (timm.create_model(NAME, pretrained=pretrained).pretrained_cfg for pretrained in (True, False))
+    assert (said["mean"], said["crop_pct"], said["input_size"]) == (
+        (0.1, 0.2, 0.3),
+        0.9,
+        (3, *axial_resnet_cifar10_xs(pretrained=True).preprocessing.size),
+    ) and said["mean"] != other["mean"]
 
 
 def test_features_and_their_channels():

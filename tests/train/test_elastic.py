@@ -192,5 +192,5 @@ def test_a_run_that_is_there_is_gone_on_with_where_workers_are_restarted(shards,
         return
     run("cifar10", shards, tmp_path / "run", **settings)
     assert len(looked) == 1
-    with pytest.raises(FileExistsError, match="holds a run by other settings: seed differ"):
+    with pytest.raises(FileExistsError, match="holds a run by other settings: seed: from 0 to 1 "):
         run("cifar10", shards, tmp_path / "run", **settings, seed=1)

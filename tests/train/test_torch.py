@@ -15,6 +15,7 @@ from axialzoo.data import DataError
 from axialzoo.data.batches import TrainBatches
 from axialzoo.spec import SpecError, adapt, get_entry
 from axialzoo.train import evaluate, run, torch_loop, write_metrics
+from axialzoo.train.log import Log
 
 SMALL = dict(
     model="axial_resnet_cifar10_xs",
@@ -94,9 +95,9 @@ def test_a_run_from_before_a_field_of_recipes_is_resumed_with_its_default_alone(
     folder = tmp_path / "older"
     shutil.copytree(whole, folder)
     note = json.loads((folder / "recipe.json").read_text())
-    del note["attention"]
+    del note["attention"], note["preprocessing"]["channel_order"]
     (folder / "recipe.json").write_text(json.dumps(note))
-    with pytest.raises(FileExistsError, match="other settings: attention differ"):
+    with pytest.raises(FileExistsError, match='other settings: attention: from "" to "axial_none"'):
         run("cifar10", zips, folder, resume=True, **{**SMALL, "attention": "axial_none"})
     assert run("cifar10", zips, folder, resume=True, **SMALL) == folder / "model"
 
@@ -149,3 +150,30 @@ def test_other_classes_are_refused(whole, image_folder, tmp_path):
     shutil.copy(next((image_folder / "val" / "red").iterdir()), tmp_path / "test" / "grey" / "1.png")
     with pytest.raises(DataError, match="expected the model's classes blue, green, red; found grey"):
         evaluate(whole / "model", tmp_path)
+
+
+def test_a_resumed_run_remembers_its_settings_and_names_changed_ones(zips, tmp_path):
+    short = {**SMALL, "epochs": 1}
+    run("cifar10", zips, tmp_path / "run", **short)
+    before = json.loads((tmp_path / "run" / "recipe.json").read_text())
+    with pytest.raises(FileExistsError, match=r"batch_size: from 8 to 3; learning_rate: from 0.05 to 0.04 \(recipe.json\)"):
+        run("cifar10", zips, tmp_path / "run", resume=True, learning_rate=0.04, batch_size=3)
+    other = tmp_path / "moved"
+    shutil.copytree(zips, other)
+    with pytest.warns(UserWarning, match=f"goes on with data: from {zips} to {other}"):
+        run(None, other, tmp_path / "run", resume=True, epochs=2)
+    after = json.loads((tmp_path / "run" / "recipe.json").read_text())
+    assert after == {**before, "epochs": 2, "data": str(other)}
+
+
+def test_the_best_model_lies_beside_the_last_one_and_both_are_named(zips, tmp_path, monkeypatch):
+    figures = iter((0.25, 0.75, 0.5))
+    monkeypatch.setattr("axialzoo.train.loop.score", lambda *_, **__: {"top1": next(figures)})
+    lines: list[str] = []
+    folder = tmp_path / "run"
+    last = run("cifar10", zips, folder, report=lines.append, **{**SMALL, "epochs": 3, "eval_every": 1, "holdout": 8})
+    best, model = load_checkpoint(folder / "best").config, load_checkpoint(last).config
+    assert best.digest != model.digest and len(best.labels) == 3
+    steps = [record["step"] for record in Log(folder, 10**6).records() if "top1" in record]
+    assert best.provenance["held_out"] == {"top1": 0.75, "samples": 8, "step": steps[1]}
+    assert lines[-1] == f"last: {last}; best on the samples held out: {folder / 'best'} (top1 75.00% after step {steps[1]})"

@@ -68,6 +68,18 @@ def test_losses_of_logits_are_taken(model, loss):
     model.compile("adam", TAKEN[loss](keras.losses))
 
 
+def test_one_hot_targets_name_the_loss_that_takes_them(model):
+    import keras
+
+    x, y = stripes(4)
+    x, y = keras.ops.convert_to_tensor(x[:, :32, :32].astype("float32")), np.eye(3, dtype="float32")[y]
+    model.compile("adam")
+    with pytest.raises(ValueError, match=r"found targets of shape .*loss=keras.losses.CategoricalCrossentropy\(from_logits=True\)"):
+        model.train_on_batch(x, y)
+    model.compile("adam", keras.losses.CategoricalCrossentropy(from_logits=True))
+    model.train_on_batch(x, y)
+
+
 @pytest.mark.full
 def test_fine_tuning_with_the_heads_own_loss_learns():
     """The accuracy, on new pictures, of the shipped weights with a new head."""

@@ -76,3 +76,73 @@ def test_what_the_demo_writes_is_ignored_by_git():
     assert "runs/demo.png" in written
     for path in written:
         assert subprocess.run(["git", "check-ignore", "-q", path], cwd=ROOT).returncode == 0, path
+
+
+TEXT = """\
+axial_resnet_cifar10_xs: 51,938 parameters; input 32 x 32 or any other, 3 channels
+  stem: conv 3 x 3; stride 1
+  stages.0: 2 x basic; stride 2, 16 channels
+  stages.1: 1 x axial (height then width, 4 heads, up to 16 positions); stride 2, 32 channels
+  stages.2: 1 x basic, 1 x axial (height then width, 4 heads, up to 8 positions); stride 4, 64 channels
+  head: classifier, classification, 10 classes"""
+
+
+def test_a_printed_model_and_a_runner_say_what_they_are():
+    from axialzoo import load_runner
+    from axialzoo.torch import create_model
+
+    model = create_model("axial_resnet_cifar10_xs")
+    assert str(model) == TEXT and repr(model).startswith("AxialModel(\n  (stem)")
+    assert model.reset_classifier(3) is model and "3 classes" in str(model)
+    expected = "Runner(axial_resnet_cifar10_xs: classification, 10 classes; PyTorch on cpu, float32)"
+    assert repr(load_runner("axial_resnet_cifar10_xs", "torch", optimize=False)) == expected
+
+
+@pytest.mark.backends("tensorflow", full=("jax", "torch"))
+def test_keras_prints_the_same(backend):
+    from axialzoo.keras import create_model
+
+    model = create_model("axial_resnet_cifar10_xs")
+    assert str(model) == TEXT and "3 classes" in str(model.reset_classifier(3))
+
+
+def test_all_public_names_are_listed():
+    import axialzoo
+
+    assert set(axialzoo.__all__) <= set(dir(axialzoo))
+
+
+def test_results_of_another_type_are_refused_before_a_model_is_built():
+    from axialzoo import load_runner
+    from axialzoo.spec import SpecError
+    from axialzoo.tasks import Detections
+
+    with pytest.raises(SpecError, match="expected Classification, which 'axial_resnet_cifar10_xs' gives, found Detections"):
+        load_runner("axial_resnet_cifar10_xs", result=Detections)
+
+
+def test_a_missing_folder_is_said_at_once(tmp_path, monkeypatch):
+    from axialzoo.checkpoint import CheckpointError
+    from axialzoo.hub.resolve import locate
+
+    monkeypatch.chdir(tmp_path)
+    assert not isinstance(locate("runs/first"), Path)  # a repository on the Hub
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(CheckpointError, match=r"expected a folder, found 'runs' without it; .*'runs/first@main'"):
+        locate("runs/first")
+    assert not isinstance(locate("runs/first@main"), Path)
+
+
+def test_tiles_tell_how_many_are_done():
+    import numpy as np
+
+    from axialzoo.tasks.segmentation.tiles import tiled_maps
+    from axialzoo.tasks.tta import tile_progress
+
+    done: list[tuple[int, int]] = []
+    token = tile_progress.set(lambda *numbers: done.append(numbers))
+    try:
+        tiled_maps(lambda x: {"semantic": np.zeros((*x.shape[:2], 2), np.float32)}, np.zeros((20, 24, 3)), (12, 12), (4, 4))
+    finally:
+        tile_progress.reset(token)
+    assert done == [(number, 6) for number in range(1, 7)]

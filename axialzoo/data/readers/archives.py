@@ -71,7 +71,7 @@ def _mounted(files: Files, *parts: tuple[str, str]) -> Zips:
 
 
 def _known(data: Dataset, about: dict[str, str]) -> Dataset:
-    return replace(data, about={**about, **data.about})
+    return replace(data, about={**about, **data.about, "name": about["name"]})
 
 
 def _bccd(files: Files, kind: str, policy: LabelPolicy) -> Dataset:

@@ -9,6 +9,7 @@ import keras
 
 from axialzoo.spec import Backbone, Head
 from axialzoo.spec.heads.head import HeadRegistry
+from axialzoo.spec.neighbours import is_last_layer, refuse_last_layer
 
 MODULES: HeadRegistry[Callable[..., HeadModule]] = HeadRegistry("Keras has no module for it; decorate one with register_head")
 register_head = MODULES.register
@@ -25,6 +26,11 @@ class HeadModule:
         self.spec = spec
         policy = keras.dtype_policies.get(dtype)
         self.output_dtype = policy.variable_dtype if policy.name.startswith("mixed_") else policy
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if is_last_layer(name) and getattr(self, name, None) is not None:  # its graph has the layer that it was built with
+            refuse_last_layer(f"head.{name}", self.spec.num_classes)
+        super().__setattr__(name, value)
 
     def __call__(self, features: Sequence[Any], pre_logits: bool = False) -> Any:
         """Compute the outputs.

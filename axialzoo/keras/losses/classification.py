@@ -12,6 +12,7 @@ from axialzoo.keras.losses.compile import register_defaults
 from axialzoo.keras.losses.loss_registry import register_loss
 from axialzoo.ops.keras.tables import statistics_dtype
 from axialzoo.spec.heads.classifier import Classifier
+from axialzoo.spec.heads.loss_inputs import check_targets
 
 
 @register_loss(Classifier)
@@ -24,6 +25,7 @@ def classification_loss(outputs: Any, targets: Mapping[str, Any], head: Classifi
         head: Its spec.
         label_smoothing: Share of the target spread evenly over all classes (arXiv:1512.00567, section 7).
     """
+    check_targets(targets)
     logits = ops.cast(outputs, statistics_dtype(outputs.dtype))
     shifted = logits - ops.max(logits, -1, keepdims=True)  # (N, classes)
     logs = shifted - ops.log(ops.sum(ops.exp(shifted), -1, keepdims=True))

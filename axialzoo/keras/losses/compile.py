@@ -39,6 +39,21 @@ def refuse_probabilities(loss: Any, model: str) -> None:
             )
 
 
+def refuse_one_hot(loss: Any, y: Any, y_pred: Any) -> None:
+    """Refuse one-hot targets, (N, C), for a loss of class numbers: the back ends fail on them in words of their own.
+
+    Raises:
+        ValueError: with the right spelling.
+    """
+    if isinstance(loss, keras.losses.SparseCategoricalCrossentropy) and hasattr(y_pred, "shape"):
+        shape = tuple(getattr(y, "shape", ()))
+        if len(shape) == len(y_pred.shape) and shape[-1:] == tuple(y_pred.shape[-1:]) != (1,):
+            raise ValueError(
+                f"fit: the loss expects the number of each class, found targets of shape {shape}; pass y.argmax(-1), or compile with "
+                "loss=keras.losses.CategoricalCrossentropy(from_logits=True)"
+            )
+
+
 def _expects_probabilities(loss: Any) -> bool:
     """Return True if `loss` has an option ``from_logits``, and it is False."""
     if isinstance(loss, str):

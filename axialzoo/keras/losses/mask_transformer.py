@@ -18,6 +18,7 @@ from axialzoo.keras.losses.loss_registry import register_loss
 from axialzoo.keras.losses.segmentation import at_least_float32, axis_mean, semantic_loss, top_k_mean
 from axialzoo.keras.resize import resize, resize_centers
 from axialzoo.matching import match_masks
+from axialzoo.spec.heads.loss_inputs import check_targets
 from axialzoo.spec.heads.mask_losses import MATCHED_WEIGHT, MIN_FACTOR, TEMPERATURE, Masks, Matching, resolve_options
 from axialzoo.spec.heads.mask_transformer import MaskTransformer
 
@@ -111,6 +112,7 @@ def predictions_of(outputs: Mapping[str, Any], corners: str = "aligned") -> list
 def masks_of(targets: Mapping[str, Any], like) -> Masks:
     """Return the annotated masks in the dtype of `like`."""
     pixels = like.shape[1]
+    check_targets(targets)
     ids, classes = flatten_targets(targets["mask_ids"], "int32"), ops.cast(targets["mask_classes"], "int32")
     if None not in (ids.shape[1], pixels) and ids.shape[1] != pixels:
         raise ValueError(f"mask_ids: expected {pixels} pixels, those of mask_logits, found {tuple(targets['mask_ids'].shape)}")

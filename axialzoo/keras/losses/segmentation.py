@@ -87,6 +87,7 @@ def center_loss(heat, target, weight, top_k: float = 1.0):
 
 def offset_loss(offset, target, weight, top_k: float = 1.0):
     """Compute the mean absolute error of rows and columns: both (N, H, W, 2), `weight` (N, H, W): (N,)."""
+    target = ops.moveaxis(target, 1, -1) if target.shape[-1] != 2 and target.shape[1] == 2 else target  # channels second
     check_size("offset", offset.shape[1:], target.shape[1:])
     offset = at_least_float32(offset)
     return top_k_mean(axis_mean(ops.absolute(offset - ops.cast(target, offset.dtype)), -1) * ops.cast(weight, offset.dtype), top_k)

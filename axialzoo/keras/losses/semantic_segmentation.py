@@ -11,7 +11,7 @@ from keras import ops
 
 from axialzoo.keras.losses.loss_registry import register_loss
 from axialzoo.keras.losses.segmentation import at_least_float32, axis_mean
-from axialzoo.spec.heads.loss_inputs import check_class_weights
+from axialzoo.spec.heads.loss_inputs import check_class_weights, check_size, check_targets
 from axialzoo.spec.heads.unet import SMOOTH, UNet, loss_weights
 
 
@@ -48,7 +48,9 @@ def semantic_segmentation_loss(
     Raises:
         ValueError: for cross entropy of one logit, or another number of weights than of classes.
     """
+    check_targets(targets)
     logits, target = at_least_float32(outputs["semantic"]), ops.cast(targets["semantic"], "int32")
+    check_size("semantic", logits.shape[1:3], target.shape[1:])
     weights = loss_weights(logits.shape[-1], bce=bce, dice=dice, cross_entropy=cross_entropy)
     functions = {
         "bce": lambda: bce_loss(logits, target, ignore),

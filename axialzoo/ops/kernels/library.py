@@ -18,7 +18,7 @@ from axialzoo.ops.kernels.build import NAME, BuildError, cache_folder, compile_l
 ISAS = ("portable", "avx2", "avx512")  # by their bit in axial_supported()
 FUNCTIONS = (
     "forward", "backward", "linear", "weight_gradient", "norm_moments", "norm_forward", "norm_backward", "moments_forward",
-    "moments_backward", "program",
+    "moments_backward", "slots", "program",
 )  # fmt: skip
 
 

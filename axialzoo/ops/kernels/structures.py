@@ -61,6 +61,15 @@ class AxialMoments(ctypes.Structure):
     )
 
 
+class AxialSlots(ctypes.Structure):
+    """Arguments of ``axial_slots``."""
+
+    _fields_ = _fields(
+        "height width columns slots maps* row* row_after* column* column_after* row_share* column_share* offsets* best* second* scores* "
+        "second_scores*"
+    )
+
+
 class AxialMap(ctypes.Structure):
     """A map of :class:`AxialStep`."""
 

@@ -9,8 +9,18 @@ EPSILON = 1e-7  # least area that divides, in square strides
 MAPS = {"classes": 2, "boxes": 3, "centerness": 2}  # maps of boxes, and the dimensions of each batched target
 
 
+def check_targets(targets: Any) -> None:
+    """Refuse targets that are no dictionary of arrays by name."""
+    if not isinstance(targets, Mapping):
+        raise ValueError(
+            f"targets: expected a dictionary of arrays by name, as the batches of axialzoo.data.Batches have it, found a "
+            f"{type(targets).__name__}"
+        )
+
+
 def check_locations(classes: Any, targets: Mapping[str, Any]) -> None:
     """Refuse targets that are not of the locations of `classes` (N, L, K); sides that a graph does not know yet pass."""
+    check_targets(targets)
     if set(targets) != set(MAPS):
         raise ValueError(f"targets: expected {', '.join(MAPS)}, found {', '.join(targets) or 'none'}")
     for name, dimensions in MAPS.items():
@@ -22,7 +32,10 @@ def check_locations(classes: Any, targets: Mapping[str, Any]) -> None:
 def check_size(name: str, shape: Sequence[int | None], target: Sequence[int | None]) -> None:
     """Refuse a map that is not as large as its target."""
     if len(shape) != len(target) or differ(shape, target):
-        raise ValueError(f"{name}: expected the map and its target of one size, found {tuple(shape)} and {tuple(target)}")
+        raise ValueError(
+            f"{name}: expected the map and its target of one size, found {tuple(shape)} and {tuple(target)}; "
+            "axialzoo.data.Batches moves targets to the model's input"
+        )
 
 
 def differ(shape: Sequence[int | None], other: Sequence[int | None]) -> bool:
@@ -38,6 +51,7 @@ def check_class_weights(class_weights: Collection[float] | None, classes: int) -
 
 def check_names(outputs: Collection[str], targets: Collection[str]) -> None:
     """Refuse maps without a target and a weight, and only one of ``center`` and ``offset``."""
+    check_targets(targets)
     if ("center" in outputs) != ("offset" in outputs):
         raise ValueError(f"outputs: expected center and offset both or neither, found {sorted(outputs)}")
     used = [name for name in ("semantic", "center", "offset") if name in outputs]

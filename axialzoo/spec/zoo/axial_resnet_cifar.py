@@ -34,7 +34,7 @@ register(
         axial_resnet_cifar(64),
         "for 32 x 32 images, 10 classes",
         "axialzoo",
-        weights={"cifar10": "package:axial_resnet_cifar10"},
+        weights={"cifar10": "package:axial_resnet_cifar10", "trashnet": "package:axial_resnet_cifar10_trashnet"},
     )
 )
 register(

@@ -206,16 +206,20 @@ for name, features, summary, coco, cityscapes in (
             preprocessing=replace(PREPROCESSING, resize="none"),
         )
     )
-register(
-    ModelEntry(
-        "kmax_deeplab_resnet50_torch",
-        kmax(resnet50_with_pool(), "torch"),
-        "panoptic segmentation: kMaX-DeepLab on ResNet-50 as its PyTorch code computes it, COCO's 133 classes",
-        KMAX_SOURCE,
-        published={"parameters": 72_436_862, "coco_pq": 0.533},
-        preprocessing=replace(PREPROCESSING, resize="longer", size=(1281, 1281)),
+for name, dataset, summary, resize, published in (
+    ("", "coco", "COCO's 133 classes", {"resize": "longer", "size": (1281, 1281)}, {"parameters": 72_436_862, "coco_pq": 0.533}),
+    ("_cityscapes", "cityscapes", "Cityscapes' 19 classes", {"resize": "none"}, {"parameters": 56_986_125, "cityscapes_pq": 0.635}),
+):
+    register(
+        ModelEntry(
+            f"kmax_deeplab_resnet50{name}_torch",
+            kmax(resnet50_with_pool(), "torch", dataset),
+            f"panoptic segmentation: kMaX-DeepLab on ResNet-50 as its PyTorch code computes it, {summary}",
+            KMAX_SOURCE,
+            published=published,
+            preprocessing=replace(PREPROCESSING, **resize),
+        )
     )
-)
 
 
 NUCLEI = {"size": (256, 256), "resize": "longer", "per_image": True}

@@ -58,7 +58,7 @@ class ClassificationTask(Task):
         return "top1"
 
     def confusion(self, result: Classification, truth: int, classes: int) -> np.ndarray:
-        return count_pairs(np.array([truth]), result.probabilities.argmax()[None], classes)
+        return count_pairs(np.array([truth]), np.array([int(result.probabilities.argmax())]), classes)
 
     def draw(
         self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", model_view: Image.Image | None = None

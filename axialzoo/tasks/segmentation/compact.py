@@ -26,6 +26,18 @@ def relabel(segments: Segmentation) -> np.ndarray:
     return index
 
 
+def check_map(segments: Segmentation, size: tuple[int, int], num_classes: int) -> None:
+    """Refuse segments that are not of the model's input, of `size`, or whose classes are not the model's."""
+    if segments.segmentation.shape != tuple(size):
+        raise ValueError(
+            f"truth: the map has {segments.segmentation.shape} pixels, expected {tuple(size)}, those of the model's input, to which "
+            "axialzoo.data.Batches and to_model_input move maps"
+        )
+    highest = max([int(class_of(segments).max(initial=0)), *([] if segments.semantic is None else [int(segments.semantic.max(initial=0))])])
+    if highest >= num_classes:
+        raise ValueError(f"truth: expected classes from 0 to {num_classes - 1}, found {highest}")
+
+
 def class_of(segments: Segmentation) -> np.ndarray:
     """Return (n,) int64: the class of each of `segments_info`."""
     return np.array([segment["label_id"] for segment in segments.segments_info], np.int64)

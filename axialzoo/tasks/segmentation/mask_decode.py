@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +9,9 @@ import numpy as np
 from axialzoo.spec.heads.mask_parts import PostprocessConfig
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.results import Segmentation
+from axialzoo.tasks.segmentation.slot_pixels import first_at, softmax, two_best_slots, upsampled
 
-ROWS, COLUMNS = 4, 64  # pixels of a block, whose logits stay in the cache
-NEGLIGIBLE = 24.0  # how far below another logit one has no part in a softmax in float32
+TWO_AT_MOST = 1 / 3  # above this probability, two slots at most contain a pixel
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,9 +119,15 @@ def slot_maps(
 
 def paste_order(mask_logits: np.ndarray, confidence: np.ndarray, config: PostprocessConfig) -> np.ndarray:
     """Sort slots by falling score, stably: class probability times mean mask probability over the mask's pixels, each to its power."""
-    probabilities = softmax(mask_logits).reshape(-1, len(confidence))  # (h w, S)
-    inside = probabilities > np.float32(config.pixel_threshold)
-    sums, count = (probabilities * inside).sum(0), inside.sum(0)
+    slots, threshold = len(confidence), np.float32(config.pixel_threshold)
+    pixels = two_best_slots(mask_logits, mask_logits.shape[:2]) if threshold >= TWO_AT_MOST else None
+    if pixels is None:
+        probabilities = softmax(mask_logits).reshape(-1, slots)  # (h w, S)
+        inside = probabilities > threshold
+        sums, count = (probabilities * inside).sum(0), inside.sum(0)
+    else:
+        _, owners, scores = pixels.members(threshold)
+        sums, count = np.bincount(owners, scores, slots), np.bincount(owners, minlength=slots)
     means = np.where(count > 0, sums / np.maximum(count, 1), 0).astype(np.float32)
     scores = confidence ** np.float32(config.class_weight) * means ** np.float32(config.mask_weight)
     return np.argsort(-scores, kind="stable")
@@ -131,6 +136,10 @@ def paste_order(mask_logits: np.ndarray, confidence: np.ndarray, config: Postpro
 def _pixelwise(
     mask_logits: np.ndarray, size: tuple[int, int], confident: np.ndarray, threshold: float, stride: int | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    pixels = two_best_slots(mask_logits, size, stride, confident) if confident.any() else None
+    if pixels is not None:
+        detected = confident[pixels.best] & (pixels.scores > np.float32(threshold))
+        return np.where(detected, pixels.best, -1), pixels.best, pixels.scores
     slots, best, scores = np.full(size, -1, np.int32), np.zeros(size, np.int32), np.zeros(size, np.float32)
     for place, logits, chosen in upsampled(mask_logits, size, stride, confident):  # (s, r, c) of the slots `chosen`
         highest = logits.max(0)
@@ -152,9 +161,32 @@ def _maskwise(
     mask_logits: np.ndarray, size: tuple[int, int], order: np.ndarray, confident: np.ndarray, config: PostprocessConfig, stride: int | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Paste masks by their scores. Below a threshold of a half, several masks can contain one pixel: all of them are considered."""
-    slots, best, scores = np.full(size, -1, np.int32), np.zeros(size, np.int32), np.zeros(size, np.float32)
-    places, owners = [], []
     threshold = np.float32(config.pixel_threshold)
+    pixels = two_best_slots(mask_logits, size, stride) if threshold >= TWO_AT_MOST else None
+    if pixels is None:
+        best, scores, place, owner = _members(mask_logits, size, threshold, stride)
+    else:
+        best, scores, (place, owner, _) = pixels.best, pixels.scores, pixels.members(threshold)
+    by_slot = np.argsort(owner.astype(np.uint16 if len(order) < 1 << 16 else np.int64), kind="stable")  # 16 bits sort in linear time
+    place, ends = place[by_slot], np.cumsum(np.bincount(owner, minlength=len(order)))
+    slots = np.full(size, -1, np.int32)
+    flat = slots.reshape(-1)
+    for slot in order:
+        inside = place[ends[slot - 1] if slot else 0 : ends[slot]]
+        if not confident[slot]:
+            continue
+        left = inside[flat[inside] < 0]
+        if len(left) > len(inside) * config.overlap:
+            flat[left] = slot
+    return slots, best, scores
+
+
+def _members(
+    mask_logits: np.ndarray, size: tuple[int, int], threshold: np.float32, stride: int | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the best slot of each pixel and its probability, and pairs of pixel and slot whose probability is above the threshold."""
+    best, scores = np.zeros(size, np.int32), np.zeros(size, np.float32)
+    places, owners = [], []
     for place, logits, chosen in upsampled(mask_logits, size, stride):  # (s, r, c) of the slots `chosen`
         highest = logits.max(0)
         best[place] = chosen[first_at(logits, highest)]
@@ -166,79 +198,4 @@ def _maskwise(
         row, column = np.divmod(inside, total.shape[1])
         places.append((place[0].start + row) * size[1] + place[1].start + column)
         owners.append(chosen[slot])
-    place, owner = np.concatenate(places), np.concatenate(owners)
-    by_slot = np.argsort(owner, kind="stable")
-    place, ends = place[by_slot], np.cumsum(np.bincount(owner, minlength=len(order)))
-    flat = slots.reshape(-1)
-    for slot in order:
-        pixels = place[ends[slot - 1] if slot else 0 : ends[slot]]
-        if not confident[slot]:
-            continue
-        left = pixels[flat[pixels] < 0]
-        if len(left) > len(pixels) * config.overlap:
-            flat[left] = slot
-    return slots, best, scores
-
-
-def first_at(values: np.ndarray, highest: np.ndarray) -> np.ndarray:
-    """Return ``values.argmax(0)``, (r, c) of (s, r, c), of which `highest` is the maximum; much faster, as numpy's walks along columns."""
-    equal = (values == highest).reshape(len(values), -1).astype(np.float32)
-    place = np.arange(len(values), dtype=np.float32) @ equal  # (r c,): the sum of the places that are highest
-    tied = np.ones(len(values), np.float32) @ equal > 1
-    index = place.astype(np.int64)
-    index[tied] = equal[:, tied].argmax(0)
-    return index.reshape(highest.shape)
-
-
-def upsampled(
-    maps: np.ndarray, size: tuple[int, int], stride: int | None, always: np.ndarray | None = None
-) -> Iterator[tuple[tuple[slice, slice], np.ndarray, np.ndarray]]:
-    """Upsample maps (h, w, S) to `size`, bilinear. Yields for each block: (rows, columns), (s, r, c) float32, and the indices of its slots.
-
-    A block leaves out slots whose probability is below 1e-10 everywhere in it.
-
-    Args:
-        maps: The maps.
-        size: Height and width.
-        stride: Stride of the maps; None for aligned corners.
-        always: (S,) bool, slots whose probabilities among themselves count too, so that only slots below these are left out.
-    """
-    maps = np.ascontiguousarray(maps.transpose(2, 0, 1))  # (S, h, w)
-    rows, columns = (_pieces(length, side, stride, step) for length, side, step in zip(size, maps.shape[1:], (ROWS, COLUMNS)))
-    for row, above, row_matrix in rows:
-        lines = maps[:, above]  # (S, i, w)
-        for column, before, column_matrix in columns:
-            part = lines[:, :, before].reshape(len(maps), -1)  # (S, i j)
-            high, low = part.max(1), part.min(1)
-            bound = low.max() if always is None or not always.any() else min(low.max(), low[always].max())
-            chosen = np.flatnonzero(high > bound - NEGLIGIBLE)
-            matrix = np.einsum("ir,jc->ijrc", row_matrix, column_matrix).reshape(part.shape[1], -1)  # (i j, r c)
-            grown = (part if len(chosen) == len(part) else part[chosen]) @ matrix
-            yield (row, column), grown.reshape(len(chosen), row_matrix.shape[1], -1), chosen  # (s, r, c)
-
-
-def _pieces(length: int, side: int, stride: int | None, step: int) -> list[tuple[slice, slice, np.ndarray]]:
-    """Return, for every `step` pixels of an axis: these, the positions that they are made of, and the matrix from positions to pixels."""
-    low, high, share = _places(length, side, stride)
-    pieces = []
-    for start in range(0, length, step):
-        stop = min(start + step, length)
-        first, last = int(low[start]), int(high[stop - 1]) + 1
-        matrix, at = np.zeros((last - first, stop - start), np.float32), np.arange(stop - start)
-        np.add.at(matrix, (low[start:stop] - first, at), 1 - share[start:stop])
-        np.add.at(matrix, (high[start:stop] - first, at), share[start:stop])
-        pieces.append((slice(start, stop), slice(first, last), matrix))
-    return pieces
-
-
-def _places(length: int, side: int, stride: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return, for each of `length` pixels, the positions before and after it among `side`, and its fraction of the way between them."""
-    place = np.arange(length) * ((side - 1) / max(length - 1, 1)) if stride is None else np.minimum(np.arange(length) / stride, side - 1)
-    low = np.minimum(place.astype(np.int64), max(side - 2, 0))
-    return low, np.minimum(low + 1, side - 1), (place - low).astype(np.float32)
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return the softmax over the last axis."""
-    part = np.exp(logits - logits.max(-1, keepdims=True))
-    return part / part.sum(-1, keepdims=True)
+    return best, scores, np.concatenate(places), np.concatenate(owners)

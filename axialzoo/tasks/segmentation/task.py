@@ -16,6 +16,7 @@ from axialzoo.spec.heads.mask_transformer import MaskTransformer
 from axialzoo.spec.heads.panoptic import Panoptic
 from axialzoo.tasks.confusion import count_pixels
 from axialzoo.tasks.results import Result, Segmentation
+from axialzoo.tasks.segmentation.compact import check_map
 from axialzoo.tasks.segmentation.decode import Postprocess, decode
 from axialzoo.tasks.segmentation.grow import upsample_maps
 from axialzoo.tasks.segmentation.mask_decode import decode_masks
@@ -39,6 +40,7 @@ class SegmentationTask(Task):
 
     def targets(self, truth: Segmentation, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
         """Return the target maps at the stride of the head's maps: see :func:`axialzoo.tasks.segmentation.targets.targets`."""
+        check_map(truth, size, num_classes=spec.num_labels)
         if isinstance(spec.head, MaskTransformer):
             fine = None if spec.head.semantic is None else spec.head.semantic_stride(spec.backbone)
             return mask_targets(truth, spec.head, spec.head.stride(spec.backbone), fine)

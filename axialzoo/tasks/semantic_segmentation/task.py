@@ -14,6 +14,7 @@ from axialzoo.spec import Head, Label, Model
 from axialzoo.spec.heads.unet import UNet
 from axialzoo.tasks.confusion import count_pixels
 from axialzoo.tasks.results import Result, Segmentation
+from axialzoo.tasks.segmentation.compact import check_map
 from axialzoo.tasks.segmentation.decode import Postprocess, decode
 from axialzoo.tasks.segmentation.targets import targets
 from axialzoo.tasks.segmentation.task import in_picture
@@ -33,11 +34,8 @@ class SemanticSegmentationTask(Task):
 
     def targets(self, truth: Segmentation, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
         """Return ``semantic`` (H, W) int32: the class of each pixel, -1 for none."""
-        semantic = targets(truth, instances=False)["semantic"]
-        highest, count = int(semantic.max(initial=0)), _unet(spec).num_labels
-        if highest >= count:
-            raise ValueError(f"truth: expected classes from 0 to {count - 1}, found {highest}")
-        return {"semantic": semantic}
+        check_map(truth, size, num_classes=_unet(spec).num_labels)
+        return {"semantic": targets(truth, instances=False)["semantic"]}
 
     def decode(self, outputs: Arrays, spec: Model, view: ResizeTransform, labels: Sequence[Label] = (), **options: Any) -> Segmentation:
         """Decode the outputs to one segment for each class, in the picture's own pixels.

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from axialzoo.spec import Backbone, Head
 from axialzoo.spec.heads.head import HeadRegistry
+from axialzoo.spec.neighbours import is_last_layer, refuse_last_layer
 
 Y = TypeVar("Y")
 MODULES: HeadRegistry[Callable[..., HeadModule[Any]]] = HeadRegistry("PyTorch has no module for it; decorate one with register_head")
@@ -25,6 +26,11 @@ class HeadModule(nn.Module, Generic[Y]):
         super().__init__()
         self.spec = spec
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if is_last_layer(name) and name in self._modules and _outputs(value) not in (None, self.spec.num_classes):
+            refuse_last_layer(f"head.{name}", self.spec.num_classes)
+        super().__setattr__(name, value)
+
     def forward(self, features: Sequence[Tensor], pre_logits: bool = False) -> Y:
         """Compute the outputs.
 
@@ -37,6 +43,12 @@ class HeadModule(nn.Module, Generic[Y]):
     def get_classifier(self) -> nn.Module:
         """Return the last layer, which computes the class logits."""
         raise NotImplementedError
+
+
+def _outputs(layer: Any) -> int | None:
+    """Return the number of outputs of the last linear layer of a module, or None."""
+    linear = [module for module in layer.modules() if isinstance(module, nn.Linear)] if isinstance(layer, nn.Module) else []
+    return linear[-1].out_features if linear else None
 
 
 def make_head(spec: Head, backbone: Backbone) -> HeadModule[Any]:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from axialzoo.spec.heads.classifier import Classifier
+from axialzoo.spec.heads.loss_inputs import check_targets
 from axialzoo.torch.losses.loss_registry import register_loss
 
 
@@ -23,5 +24,6 @@ def classification_loss(
         head: Its spec.
         label_smoothing: Share of the target spread evenly over all classes (arXiv:1512.00567, section 7).
     """
+    check_targets(targets)
     logits = outputs.float() if outputs.dtype.itemsize < 4 else outputs
     return {"total": F.cross_entropy(logits, targets["labels"], label_smoothing=label_smoothing)}

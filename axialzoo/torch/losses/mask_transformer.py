@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from axialzoo.matching import match_masks
+from axialzoo.spec.heads.loss_inputs import check_targets
 from axialzoo.spec.heads.mask_losses import MATCHED_WEIGHT, MIN_FACTOR, TEMPERATURE, Masks, Matching, resolve_options
 from axialzoo.spec.heads.mask_transformer import MaskTransformer
 from axialzoo.torch.losses.loss_registry import register_loss
@@ -109,6 +110,7 @@ def predictions_of(outputs: Mapping[str, Tensor], corners: str = "aligned") -> l
 
 def masks_of(targets: Mapping[str, Tensor], like: Tensor) -> Masks:
     """Return the annotated masks in the dtype of `like`."""
+    check_targets(targets)
     ids, classes = targets["mask_ids"].flatten(1).long(), targets["mask_classes"].long()
     if ids.shape[1] != like.shape[1]:
         raise ValueError(f"mask_ids: expected {like.shape[1]} pixels, those of mask_logits, found {tuple(targets['mask_ids'].shape)}")

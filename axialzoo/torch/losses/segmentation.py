@@ -91,6 +91,7 @@ def center_loss(heat: Tensor, target: Tensor, weight: Tensor, top_k: float = 1.0
 
 def offset_loss(offset: Tensor, target: Tensor, weight: Tensor, top_k: float = 1.0) -> Tensor:
     """Compute the mean absolute error of rows and columns: both (N, 2, H, W), `weight` (N, H, W): (N,)."""
+    target = target.movedim(-1, 1) if target.shape[1] != 2 and target.shape[-1] == 2 else target  # channels last
     check_size("offset", offset.shape[1:], target.shape[1:])
     return top_k_mean((at_least_float32(offset) - target).abs().mean(1) * weight, top_k)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from axialzoo.spec.heads.loss_inputs import check_class_weights
+from axialzoo.spec.heads.loss_inputs import check_class_weights, check_size, check_targets
 from axialzoo.spec.heads.unet import SMOOTH, UNet, loss_weights
 from axialzoo.torch.losses.loss_registry import register_loss
 
@@ -49,7 +49,9 @@ def semantic_segmentation_loss(
     Raises:
         ValueError: for cross entropy of one logit, or another number of weights than of classes.
     """
+    check_targets(targets)
     logits, target = outputs["semantic"], targets["semantic"]
+    check_size("semantic", logits.shape[2:], target.shape[1:])
     logits = logits if logits.dtype == torch.float64 else logits.float()
     weights = loss_weights(logits.shape[1], bce=bce, dice=dice, cross_entropy=cross_entropy)
     functions = {

@@ -5,6 +5,7 @@
 #include "moments_backward.h"
 #include "norm.h"
 #include "program.h"
+#include "slots.h"
 
 #define JOIN_(a, b) a##_##b
 #define JOIN(a, b) JOIN_(a, b)

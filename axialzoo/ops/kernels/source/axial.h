@@ -102,6 +102,19 @@ typedef struct {
     float *grad_query_table, *grad_key_table;   // (rows, Dk)
 } AxialMoments;
 
+// The slot with the largest logit of each pixel, and its probability among the slots, from logits that are resized bilinearly.
+typedef struct {
+    int64_t height, width;                      // of the result
+    int64_t columns, slots;                     // maps: (rows, columns, S)
+    const float* maps;                          // logits
+    const int64_t *row, *row_after;             // (H): rows of the maps before and after each row of the result
+    const int64_t *column, *column_after;       // (W): likewise
+    const float *row_share, *column_share;      // (H), (W): how far a pixel is on the way to the one after
+    const float* offsets;                       // if not null: (S, padded to 64) added before the softmax, -1e30 leaves a slot out
+    int32_t *best, *second;                     // (H, W); if not null, the second is that of pixels where it can have more than 1/3, else -1
+    float *scores, *second_scores;              // (H, W): probabilities
+} AxialSlots;
+
 // A map in memory: rows of channels, and the strides of N, H and W.
 typedef struct {
     float* data;
@@ -150,6 +163,7 @@ int axial_supported(void);
     ENTRY(norm_backward, AxialNorm)             \
     ENTRY(moments_forward, AxialMoments)        \
     ENTRY(moments_backward, AxialMoments)       \
+    ENTRY(slots, AxialSlots)                    \
     ENTRY(program, AxialProgram)
 
 // `isa` is one of the above and must be supported. If `parallel` is null, the call starts its own threads.
