@@ -35,7 +35,8 @@ ALLOWED = {
     "axialzoo/torch": SHARED | LIGHT | OPS | {"torch", "axialzoo.ops.torch", "axialzoo.matching"},
     # the back ends, where Keras has no word for it
     "axialzoo/keras": SHARED | LIGHT | OPS | {"keras", "tensorflow", "jax", "h5py", "axialzoo.ops.keras", "axialzoo.matching"},
-    "axialzoo/runtime": SHARED | LIGHT | {"axialzoo.tasks", "axialzoo.ops.kernels"},
+    "axialzoo/native": OPS,
+    "axialzoo/runtime": SHARED | LIGHT | {"axialzoo.tasks", "axialzoo.ops.kernels", "axialzoo.native"},
     "axialzoo/exports": SHARED | LIGHT | {"axialzoo.runtime"},
     "axialzoo/engine": SHARED | {"axialzoo.data", "axialzoo.runtime", "axialzoo.tasks"},
     "axialzoo/analysis": SHARED | LIGHT | {"torch", "axialzoo.torch", "axialzoo.runtime", "axialzoo.ops.kernels"},

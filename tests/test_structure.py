@@ -26,8 +26,8 @@ SUPPRESSIONS = 5
 SUPPRESSION = re.compile(r"#\s*(?:type:\s*ignore|pyright:\s*(?:ignore|basic|strict|report\w+))(?:\[[^\]]*\])?(.*)$")
 WORDS = re.compile(r"\b(classification|detection|segmentation|panoptic|fcos|unet|classifier)\b", re.IGNORECASE)
 ROOM_NAMES = (
-    "axialzoo.spec.heads", "axialzoo.torch.heads", "axialzoo.keras.heads", "axialzoo.torch.losses", "axialzoo.keras.losses",
-    "axialzoo.tasks", "axialzoo.train.recipes",
+    "axialzoo.spec.heads", "axialzoo.torch.heads", "axialzoo.keras.heads", "axialzoo.native.heads", "axialzoo.torch.losses",
+    "axialzoo.keras.losses", "axialzoo.tasks", "axialzoo.train.recipes",
     "axialzoo.spec.zoo", "axialzoo.torch.zoo", "axialzoo.keras.zoo",  # the models, each with its head
     r"axialzoo.image.draw_\w+",  # a file a kind of result, and what is drawn is told in the words of those who read it
     "axialzoo.data.readers",  # formats of files, in their authors' words

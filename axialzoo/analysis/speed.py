@@ -15,13 +15,13 @@ import numpy as np
 from axialzoo.checkpoint import Checkpoint, default_config, load_checkpoint, save_checkpoint
 from axialzoo.hub import fetch_checkpoint
 from axialzoo.ops.kernels import kernel_status
-from axialzoo.runtime.device import AUTO, DeviceError, is_cpu
+from axialzoo.runtime.device import AUTO, is_cpu
 from axialzoo.runtime.local import kernel_status_for, optimizable
 from axialzoo.runtime.process import Worker
 from axialzoo.runtime.runner import Runner
 from axialzoo.runtime.system import cores
 from axialzoo.runtime.verify import LIMITS, Target, refuse_device, targets
-from axialzoo.spec import Model, get_entry, parameters, size_pair
+from axialzoo.spec import Model, SpecError, get_entry, parameters, size_pair
 
 SECONDS = 0.5  # of one turn of a form
 
@@ -73,8 +73,8 @@ def benchmark(
             options: dict[str, Any] = {"compiled": True, "optimize": target.optimize, "device": device}
             try:
                 runner = Runner(checkpoint, *target[:2], **options, worker=worker)
-            except DeviceError as error:
-                run["detail"] = str(error).partition(": ")[2]
+            except SpecError as error:  # a missing device, or a model that the native runtime cannot run
+                run["detail"] = str(error).partition(": ")[2] or str(error)
                 continue
             if not is_cpu(runner.device):
                 run["detail"] = f"on {runner.device}"

@@ -16,12 +16,13 @@ def run(
     batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help="Cores to compute on; default all.")] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Turns of half a second for each form.")] = 5,
-    framework: Annotated[str | None, typer.Option(help="torch, keras or torch,keras; default all that are installed.")] = None,
+    framework: Annotated[str | None, typer.Option(help="torch, keras, native, or several with commas; default all.")] = None,
     device: Device = "auto",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure how fast a model computes here: plain and in its inference form, in PyTorch and on each back end of Keras.
+    """Measure how fast a model computes here: plain and in its inference form, in PyTorch and on each back end of Keras,
+    and on the native runtime.
 
     They take turns, and their outputs are compared. Processor time is what other programs disturb less; `speedup` is of it.
     A model without weights is measured with random ones. Preparing pictures and reading results off is not measured.
@@ -34,7 +35,7 @@ def run(
     from axialzoo.runtime.frameworks import choose
     from axialzoo.runtime.verify import targets
 
-    names = None if framework is None else choose(framework)
+    names = None if framework is None else choose(framework, native=True)
     selected = [place for place in targets() if names is None or place.framework in names]
     with stdout_kept_clean():
         say_if_compiling(quiet)

@@ -36,7 +36,7 @@ def run(
     data: Annotated[
         Path, typer.Option(help="Data set, such as CIFAR-10's archives; docs/guide/data.md lists the kinds.", metavar="FOLDER")
     ],
-    framework: Annotated[str | None, typer.Option(help="torch or keras; default the first installed.")] = None,
+    framework: Annotated[str | None, typer.Option(help="torch, keras or native; default the first installed.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images computed at once.")] = 32,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many images.")] = None,
     split: Annotated[str | None, typer.Option(help="train, val or test; default test or, without one, val.")] = None,
@@ -66,7 +66,7 @@ def run(
     from axialzoo import train as training
     from axialzoo.runtime.frameworks import choose
 
-    (name,) = choose_one(framework, choose) if framework else choose(None)
+    (name,) = choose_one(framework, lambda names: choose(names, native=True)) if framework else choose(None, native=True)
     with stdout_kept_clean():
         if not no_fused:
             say_if_compiling(quiet)

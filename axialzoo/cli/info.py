@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from axialzoo.cli.plan import run_plan
 from axialzoo.cli.shared import Json, Quiet, billions, emit, show, table
 from axialzoo.cli.system import run_system
 from axialzoo.info import describe, model_info
@@ -20,6 +21,7 @@ def run(
     attention: Annotated[str | None, typer.Option(help="Another kind of attention, such as local.", metavar="KIND")] = None,
     output_stride: Annotated[int | None, typer.Option(help="Of the last stage: 8, 16 or 32; default the model's own.")] = None,
     spec: Annotated[bool, typer.Option("--spec", help="Show the whole spec.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Show the operations of the native runtime, timed where there are weights.")] = False,
     system: Annotated[bool, typer.Option("--system", help="Show what this machine computes with, instead of a model.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -32,12 +34,18 @@ def run(
       axialzoo info axial_resnet50_s --size 320x480
       axialzoo info axial_deeplab_s_backbone --output-stride 8
       axialzoo info ./folder --json
+      axialzoo info axial_resnet_cifar10 --plan
       axialzoo info --system
     """
     if system == (model is not None):
         raise typer.BadParameter("info: expected the name of a model, or --system without one")
     if model is None:
         run_system(as_json, quiet)
+        return
+    if plan:
+        if attention is not None or output_stride is not None:
+            raise ValueError("--attention, --output-stride: not of --plan; expected --size alone beside it")
+        run_plan(model, None if not _is_name(model) or get_entry(model).weights else get_entry(model).spec, size, as_json)
         return
     info = _named(model, size, output_stride, attention) if _is_name(model) else _saved(model, size, output_stride, attention)
     if as_json:

@@ -46,7 +46,7 @@ def run(
             help="A name, name.tag, a folder, or org/repo[@revision].", metavar="NAME|FOLDER|ORG/REPO", autocompletion=complete_weights
         ),
     ],
-    framework: Annotated[str | None, typer.Option(help="torch, keras or torch,keras; default the first installed.")] = None,
+    framework: Annotated[str | None, typer.Option(help="torch, keras, native, or several; default native where it can.")] = None,
     top: Annotated[int | None, typer.Option(min=1, help="How many classes or objects to show; default 5 classes, all objects.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Draw the result: a picture, or a folder of them. A name.parquet or name.jsonl: in batches.")
@@ -120,6 +120,7 @@ def run(
     from axialzoo.image import ImageError
     from axialzoo.runtime import Runner
     from axialzoo.runtime.frameworks import choose
+    from axialzoo.runtime.local import default_framework
     from axialzoo.runtime.predict import pictures_in, predict_files, prediction_json
     from axialzoo.tasks import tta_from_options
     from axialzoo.tasks.object_files import keep_scores
@@ -129,8 +130,9 @@ def run(
     with stdout_kept_clean():
         paths = pictures_in(images)
         targets = [] if out is None else output_paths(out, paths, several=len(paths) > 1 or images[0].is_dir(), force=force)
-        names = choose(framework)
+        names = [] if framework is None else choose(framework, native=True)
         checkpoint = fetch_checkpoint(model)
+        names = names or [default_framework(checkpoint.config.spec, device, not no_fused, lambda text: say(text, quiet))]
         objects = ObjectFiles(masks, table_out, paths, several=len(paths) > 1 or images[0].is_dir(), force=force)
         objects.check(checkpoint.config, names, [name for name in named if name in ("--masks", "--table")])
         exported = ExportedObjects(save_crops, yolo, coco, paths, force=force)

@@ -100,7 +100,7 @@ def predict_batch(
     check_format(folder)
     if folder.suffix == ".parquet":
         arrow()
-    names = choose(framework)
+    names = choose(framework, native=True)
     if len(names) != 1:
         raise SpecError(f"framework: expected one, found {framework!r}")
     backend = process_backend() if names[0] == "keras" else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from axialzoo.native.builder import Builder, NoPlan, aligned
+from axialzoo.native.builder import Builder, aligned, no_plan
 from axialzoo.native.program import Kernel, View
 from axialzoo.native.weights import head_fastest
 from axialzoo.spec import Backbone, Block, NeckStage
@@ -13,7 +13,7 @@ from axialzoo.spec.neck import NeckInput
 def plan_backbone(build: Builder, backbone: Backbone) -> list[View]:
     """Append a backbone, and return its endpoints, not activated where the blocks activate their own input."""
     if backbone.memory is not None:
-        raise NoPlan("dual-path transformers with memory tokens")
+        raise no_plan("dual-path transformers with memory tokens")
     x, size = plan_stem(build, "stem", backbone, build.image), build.image.size
     endpoints = [x] if backbone.stem_is_endpoint else []
     for index, stage in enumerate(backbone.stages):
@@ -81,7 +81,7 @@ def plan_attention(build: Builder, name: str, block: Block, activation: str, x: 
     attention, stride = block.attention, block.stride
     assert attention is not None
     if attention.kind != "axial":
-        raise NoPlan(f"attention of the kind {attention.kind!r}")
+        raise no_plan(f"attention of the kind {attention.kind!r}")
     order = head_fastest(attention.value_channels, attention.heads)
     pooled = stride > 1 and attention.downsample == "pool"
     x = build.attention(f"{name}.height", x, attention, 0)

@@ -12,8 +12,10 @@ from axialzoo.spec import Attention, SpecError
 class NoPlan(SpecError):
     """Error for a network, or a part of one, that the native runtime cannot run; the message names it."""
 
-    def __init__(self, part: str):
-        super().__init__(f'the native runtime has no plan for {part}; use framework="torch"')
+
+def no_plan(part: str) -> NoPlan:
+    """Return the error for a part of a network, such as ``"the head 'unet'"``."""
+    return NoPlan(f'the native runtime has no plan for {part}; use framework="torch"')
 
 
 class Builder:
@@ -45,7 +47,7 @@ class Builder:
     def append(self, step: Step) -> View:
         """Append an operation, and return its result."""
         if step.activation not in ACTIVATIONS:
-            raise NoPlan(f"the activation {step.activation!r}")
+            raise no_plan(f"the activation {step.activation!r}")
         self.steps.append(step)
         return step.y
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import ctypes
+import threading
+import warnings
 from collections import OrderedDict
 
 import numpy as np
 
-from axialzoo.native.planner import plan
+from axialzoo.native.planner import check_plan, plan
 from axialzoo.native.program import ACTIVATIONS, KINDS, Buffer, Matrix, Program, Step, View
 from axialzoo.native.reference import run_program, view_array
 from axialzoo.native.weights import Tensors, Weights
 from axialzoo.ops.attributes import SCALES, TABLES
 from axialzoo.ops.folding import pack
-from axialzoo.ops.kernels import Kernel, kernel
+from axialzoo.ops.kernels import Kernel, kernel, kernel_status
 from axialzoo.ops.kernels.structures import AxialForward, AxialMap, AxialProgram, AxialStep
 from axialzoo.spec import Model
 
 Outputs = dict[str, "np.ndarray | list[np.ndarray]"]
-PLANS_KEPT = 8  # programs of different sizes that an engine keeps
+PART = 2**23  # floats of an arena up to which images of a batch run together
+KEPT = 2**26  # floats of all arenas that an engine keeps, for programs of different sizes
 WIDTH, STEP = 64, 16  # outputs of a panel of a packed weight, and the multiple of which the last panel is
 
 
@@ -128,7 +131,11 @@ class Engine:
         self.spec, self.threads = spec, threads
         self.weights = Weights(tensors, spec.backbone.norm.epsilon)
         self._compiled: OrderedDict[tuple[int, ...], Compiled] = OrderedDict()
-        plan(spec, self.weights, 1, spec.input_size)  # refuses what cannot run
+        self._floats: dict[tuple[int, ...], int] = {}  # size of an image -> of the arena of one
+        self._lock = threading.Lock()
+        self._outputs = {} if spec.head is None else spec.head.outputs(spec.backbone)
+        self._said = False  # that it is slow
+        check_plan(spec)
 
     @property
     def runs_on(self) -> str:
@@ -136,37 +143,55 @@ class Engine:
         return "numpy" if library is None else library.isa
 
     def compiled(self, batch: int, size: tuple[int, int]) -> Compiled:
-        """Return the program for a batch of images of one size."""
+        """Return the program for a batch of images of one size; the programs that were used last are kept while their arenas are small."""
         key = (batch, *size)
         if key not in self._compiled:
-            while len(self._compiled) >= PLANS_KEPT:
+            compiled = Compiled(plan(self.spec, self.weights, batch, size))
+            floats = compiled.program.floats
+            while self._compiled and floats + sum(other.program.floats for other in self._compiled.values()) > KEPT:
                 self._compiled.popitem(last=False)
-            self._compiled[key] = Compiled(plan(self.spec, self.weights, batch, size))
+            self._compiled[key] = compiled
         self._compiled.move_to_end(key)
         return self._compiled[key]
 
     def outputs(self, x: np.ndarray, timed: bool = False) -> Outputs:
-        """Return the outputs by name of images (N, H, W, C), maps as (N, H, W, C)."""
+        """Return the outputs by name of images (N, H, W, C), maps as (N, H, W, C). Large batches run in parts that fit the caches."""
+        if len(x) == 0:
+            raise ValueError(f"x: expected at least one image, found {x.shape}")
+        size = x.shape[1:3]
+        with self._lock:  # the arena is shared
+            if size not in self._floats:
+                self._floats[size] = plan(self.spec, self.weights, 1, size).floats
+            count = max(1, min(len(x), PART // self._floats[size]))
+            parts = [self._part(x[first : first + count], timed) for first in range(0, len(x), count)]
+        return parts[0] if len(parts) == 1 else {name: _joined([part[name] for part in parts]) for name in parts[0]}
+
+    def _part(self, x: np.ndarray, timed: bool) -> Outputs:
         compiled, library = self.compiled(x.shape[0], x.shape[1:3]), kernel()
         if library is None:
+            self._say_slow()
             run_program(compiled.program, compiled.arena, x)
         else:
             compiled.run(library, x, self.threads, timed)
+        vectors = {name for name, output in self._outputs.items() if output.stride is None}
 
-        def copy(view: View) -> np.ndarray:
-            return compiled.array(view).copy()
+        def copy(name: str, view: View) -> np.ndarray:
+            array = compiled.array(view).copy()
+            return array.reshape(len(x), -1) if name in vectors else array
 
-        outputs: Outputs = {
-            name: [copy(view) for view in value] if isinstance(value, list) else copy(value)
+        return {
+            name: [copy(name, view) for view in value] if isinstance(value, list) else copy(name, value)
             for name, value in compiled.program.outputs.items()
         }
-        if self.spec.head is None:
-            return outputs
-        for name, output in self.spec.head.outputs(self.spec.backbone).items():
-            value = outputs[name]
-            if output.stride is None and isinstance(value, np.ndarray):
-                outputs[name] = value.reshape(len(x), -1)
-        return outputs
+
+    def _say_slow(self) -> None:
+        if not self._said:
+            warnings.warn(f"the native runtime runs on numpy, which is slow: {kernel_status().reason}", stacklevel=4)
+        self._said = True
+
+
+def _joined(parts: list) -> np.ndarray | list[np.ndarray]:
+    return [np.concatenate(level) for level in zip(*parts)] if isinstance(parts[0], list) else np.concatenate(parts)
 
 
 def aligned_floats(count: int) -> np.ndarray:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from axialzoo.native.arena import place
 from axialzoo.native.backbone import plan_backbone
-from axialzoo.native.builder import Builder, NoPlan
+from axialzoo.native.builder import Builder, no_plan
 from axialzoo.native.heads import PLANS
 from axialzoo.native.passes import fuse_activations
 from axialzoo.native.program import Maps, Program
+from axialzoo.native.shapes import Shapes
 from axialzoo.native.weights import Weights
 from axialzoo.spec import Model
 
@@ -30,7 +31,7 @@ def plan(spec: Model, weights: Weights, batch: int, size: tuple[int, int]) -> Pr
         outputs: Maps = {"features": [_activated(build, spec, x) for x in endpoints]}
     else:
         if type(head) not in PLANS:
-            raise NoPlan(f"the head {head.kind!r}")
+            raise no_plan(f"the head {head.kind!r}")
         features = [endpoints[index] for index in head.endpoints(backbone)]
         features = features if head.unactivated else [_activated(build, spec, x) for x in features]
         outputs = PLANS.of(head)(build, head, backbone, [*features, build.image] if head.takes_image else features)
@@ -38,6 +39,15 @@ def plan(spec: Model, weights: Weights, batch: int, size: tuple[int, int]) -> Pr
     fuse_activations(program)
     place(program)
     return program
+
+
+def check_plan(spec: Model) -> None:
+    """Refuse a network that the native runtime cannot run.
+
+    Raises:
+        NoPlan: naming the part.
+    """
+    plan(spec, Shapes(spec), 1, spec.input_size)
 
 
 def _activated(build: Builder, spec: Model, x):

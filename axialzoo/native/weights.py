@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -25,12 +25,12 @@ class Weights:
 
     def __init__(self, tensors: Tensors, epsilon: float):
         self.tensors, self.epsilon = tensors, epsilon
-        self._folded: dict[str, object] = {}
+        self._folded: dict[str, Any] = {}
 
     def _once(self, key: str, fold: Callable[[], T]) -> T:
         if key not in self._folded:
             self._folded[key] = fold()
-        return self._folded[key]  # type: ignore[return-value]
+        return self._folded[key]
 
     def conv(self, name: str, norm: str | None, bias: bool, order: np.ndarray | None = None, scale: str | None = None) -> Matrix:
         """Return a convolution, (taps, inputs, outputs), or a depthwise one, (taps, channels).
@@ -66,8 +66,7 @@ class Weights:
 
     def attention(self, name: str, spec: Attention, axis: int, length: int, order: np.ndarray | None) -> tuple[Matrix, AttentionArrays]:
         """Return the projection of an axial attention layer, and its arrays for an axis of `length` positions."""
-        folded = self._once(f"{name}|attention", lambda: fold_attention(self.tensors, f"{name}.", spec, self.epsilon))
-        assert isinstance(folded, FoldedAttention)
+        folded = self._once(f"{name}|attention", lambda: self.fold_attention(name, spec))
 
         def project() -> Matrix:
             weight = folded.weight if order is None else folded.weight[:, order]
@@ -86,6 +85,10 @@ class Weights:
             None if folded.position_scale is None else folded.position_scale.astype(np.float32), folded.shift.astype(np.float32), True,
         )  # fmt: skip
         return self._once(f"{name}|projection|{order is not None}", project), arrays
+
+    def fold_attention(self, name: str, spec: Attention) -> FoldedAttention:
+        """Fold the norms and gates of an attention layer."""
+        return fold_attention(self.tensors, f"{name}.", spec, self.epsilon)
 
     def positions(self, name: str, spec: Attention, length: int, channels: int) -> np.ndarray:
         """Return the vectors of absolute positions or sines along an axis, (length, channels)."""

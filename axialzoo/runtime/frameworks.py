@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping
 from axialzoo.spec import SpecError, did_you_mean
 
 FRAMEWORKS = ("torch", "keras")
+NATIVE = "native"  # the runtime of this package, which needs no framework: see axialzoo.native
 BACKENDS = ("tensorflow", "jax", "torch")
-TITLES = {"torch": "PyTorch", "keras": "Keras"}
+TITLES = {"torch": "PyTorch", "keras": "Keras", NATIVE: "Native"}
 
 
 def installed(package: str) -> bool:
@@ -27,14 +28,18 @@ def available() -> list[str]:
     return [name for name, there in (("torch", installed("torch")), ("keras", keras)) if there]
 
 
-def choose(framework: str | None) -> list[str]:
+def choose(framework: str | None, native: bool = False) -> list[str]:
     """Return the frameworks that ``--framework`` names (separated by commas), by default the first installed.
+
+    Args:
+        framework: Names, or None.
+        native: Whether the native runtime may be named, and is the default where no framework is installed. It cannot train.
 
     Raises:
         SpecError: for an unknown framework.
         ModuleNotFoundError: for a framework that is not installed; the message says how to install it.
     """
-    installed_frameworks = available()
+    installed_frameworks = [*available(), *([NATIVE] if native else [])]
     if framework is None:
         if not installed_frameworks:
             raise ModuleNotFoundError(
@@ -43,12 +48,20 @@ def choose(framework: str | None) -> list[str]:
         return installed_frameworks[:1]
     names = list(dict.fromkeys(name.strip() for name in framework.split(",")))
     for name in names:
-        if name not in FRAMEWORKS:
-            raise SpecError(f"--framework: expected torch, keras or torch,keras, found {name!r}{did_you_mean(name, FRAMEWORKS)}")
+        if name == NATIVE and not native:
+            raise SpecError("--framework: expected torch or keras, found 'native', which predicts, evaluates and verifies alone")
+        if name not in (*FRAMEWORKS, NATIVE):
+            known = (*FRAMEWORKS, NATIVE) if native else FRAMEWORKS
+            raise SpecError(f"--framework: expected torch, keras or torch,keras, found {name!r}{did_you_mean(name, known)}")
         if name not in installed_frameworks:
             extra = "torch" if name == "torch" else "keras-tensorflow"
             raise ModuleNotFoundError(f"{TITLES[name]} is not installed; pip install 'axialzoo[{extra}]'")
     return names
+
+
+def has_accelerator() -> bool:
+    """Tell, without a framework, whether this machine seems to have a GPU that a framework could use."""
+    return os.path.exists("/dev/nvidiactl") or os.path.exists("/dev/kfd") or sys.platform == "darwin"
 
 
 def process_backend() -> str:

@@ -13,9 +13,10 @@ import numpy as np
 
 from axialzoo.checkpoint import Checkpoint, Tensors
 from axialzoo.ops.kernels import Status, binding_status, kernel_status
-from axialzoo.runtime.device import AUTO, find_device, is_cpu, keras_device, without_tf32
-from axialzoo.runtime.frameworks import prepare_keras
-from axialzoo.spec import Model
+from axialzoo.ops.kernels.library import cores
+from axialzoo.runtime.device import AUTO, DeviceError, find_device, is_cpu, keras_device, without_tf32
+from axialzoo.runtime.frameworks import NATIVE, TITLES, available, has_accelerator, prepare_keras
+from axialzoo.spec import Model, SpecError
 
 Outputs = dict[str, np.ndarray | list[np.ndarray]]
 PRECISIONS = ("float32", "float64")
@@ -30,8 +31,10 @@ def build_model(
     optimize: bool = False,
     device: str = AUTO,
     allow_tf32: bool = True,
-) -> InProcessModel:
+) -> InProcessModel | NativeModel:
     """Build the model of a checkpoint in this process; arguments as of :class:`axialzoo.runtime.Runner`."""
+    if framework == NATIVE:
+        return NativeModel(checkpoint.config.spec, checkpoint.tensors, precision, device)
     make = {"torch": torch_model, "keras": keras_model}[framework]
     backend = prepare_keras() if framework == "keras" else None
     place = find_device(device, backend, precision)
@@ -40,6 +43,33 @@ def build_model(
         place = None  # Keras takes it by default
     model = make(checkpoint.config.spec, checkpoint.tensors, precision, optimized, place)
     return InProcessModel(model, precision, compiled, place, optimized=optimized, allow_tf32=allow_tf32)
+
+
+def default_framework(spec: Model, device: str, optimize: bool, log: Callable[[str], None]) -> str:
+    """Return the framework that predicts unless the user names one: the native runtime on a CPU, where it can run the network.
+
+    Args:
+        spec: The network.
+        device: Device that the user named, or ``"auto"``, which is a GPU where this machine has one.
+        optimize: Whether faster forms for inference may run.
+        log: Gets a line where another framework has to run it.
+
+    Raises:
+        NoPlan: where the native runtime cannot run it and no framework is installed.
+    """
+    from axialzoo.native import NoPlan, check_plan
+
+    frameworks = available()
+    if frameworks and (not optimize or device not in (AUTO, "cpu", "cpu:0") or (device == AUTO and has_accelerator())):
+        return frameworks[0]
+    try:
+        check_plan(spec)
+    except NoPlan as error:
+        if not frameworks:
+            raise
+        log(f"{str(error).partition(';')[0]}: {TITLES[frameworks[0]]} runs it")
+        return frameworks[0]
+    return NATIVE
 
 
 def torch_model(spec: Model, tensors: Tensors, precision: str = "float32", optimize: bool = False, device: str | None = None):
@@ -88,6 +118,40 @@ def is_keras(model: Any) -> bool:
     """Return whether `model` is a Keras model; on the torch back end a Keras model is a PyTorch module too."""
     keras = sys.modules.get("keras")
     return keras is not None and isinstance(model, keras.Model)
+
+
+class NativeModel:
+    """A network on the native runtime as a function of arrays.
+
+    Args:
+        spec, tensors: The network and its canonical tensors.
+        precision, device: ``"float32"``, and ``"auto"`` or ``"cpu"``.
+
+    Raises:
+        NoPlan: naming a part of the network that the native runtime cannot run.
+        SpecError: for another precision or device.
+    """
+
+    device, optimized = "cpu", True
+
+    def __init__(self, spec: Model, tensors: Tensors, precision: str = "float32", device: str = AUTO):
+        if precision != "float32":
+            raise SpecError(f"precision: the native runtime expected float32, found {precision!r}; use framework='torch'")
+        if device not in (AUTO, "cpu", "cpu:0"):
+            raise DeviceError(f"device: the native runtime expected auto or cpu, found {device!r}; use framework='torch'")
+        from axialzoo.native import Engine
+
+        self.model = Engine(spec, tensors, native_threads())
+
+    def outputs(self, x: np.ndarray) -> Outputs:
+        """Return the outputs by name of inputs (N, H, W, C), maps as (N, H, W, C)."""
+        return self.model.outputs(np.asarray(x, np.float32))
+
+
+def native_threads() -> int:
+    """Return the threads of the native runtime: as many as cores, or as OMP_NUM_THREADS allows, which worker processes set."""
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores(), int(limit)) if limit.isdigit() and int(limit) > 0 else cores()
 
 
 class InProcessModel:

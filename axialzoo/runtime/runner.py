@@ -11,8 +11,9 @@ import numpy as np
 
 from axialzoo.checkpoint import Checkpoint, Config
 from axialzoo.hub import fetch_checkpoint
+from axialzoo.native import NoPlan
 from axialzoo.runtime.device import AUTO, DeviceError
-from axialzoo.runtime.frameworks import BACKENDS, FRAMEWORKS, TITLES, choose, installed, process_backend
+from axialzoo.runtime.frameworks import BACKENDS, FRAMEWORKS, NATIVE, TITLES, choose, installed, process_backend
 from axialzoo.runtime.ipc import WorkerError
 from axialzoo.runtime.local import PRECISIONS, InProcessModel, Outputs, build_model, is_keras, optimizable
 from axialzoo.runtime.predict import BATCH, Picture, predict
@@ -40,9 +41,10 @@ class Runner(Generic[R]):
 
     Args:
         checkpoint: A checkpoint, as :func:`axialzoo.hub.fetch_checkpoint` returns it.
-        framework: ``"torch"`` or ``"keras"``; default the first installed.
+        framework: ``"torch"``, ``"keras"`` or ``"native"``, the runtime of this package, which imports neither; default the first
+            framework that is installed, else ``"native"``.
         backend: Back end of Keras: ``"tensorflow"``, ``"jax"`` or ``"torch"``; default this process's.
-        precision: ``"float32"`` or ``"float64"``.
+        precision: ``"float32"`` or ``"float64"``; the native runtime has float32 alone.
         compiled: Run Keras on TensorFlow as one graph: faster for many batches of one size, and equal within rounding.
         optimize: Run the inference form of the model (``optimize_for_inference``) where it is faster: in float32 on a CPU that the
             fused kernel supports (``axialzoo info --system``). Its outputs are equal within rounding.
@@ -80,15 +82,15 @@ class Runner(Generic[R]):
         _require("precision", precision, PRECISIONS)
         if worker is None:
             if framework is not None:
-                _require("framework", framework, FRAMEWORKS)
-            framework = choose(framework)[0]
+                _require("framework", framework, (*FRAMEWORKS, NATIVE))
+            framework = choose(framework, native=True)[0]
             backend = _backend(framework, backend)
         self.config, self.framework, self.backend, self.precision = checkpoint.config, framework or "torch", backend, precision
         self._own, self._model = None, None
         if worker is None and backend is not None and (backend != process_backend() or _needs_x64(backend, precision)):
             worker = self._own = Worker(self.framework, backend)
         self._worker = worker
-        optimize = optimize and optimizable(backend, precision)
+        optimize = optimize and (self.framework == NATIVE or optimizable(backend, precision))
         options: dict[str, Any] = {"compiled": compiled, "optimize": optimize, "device": device, "allow_tf32": allow_tf32}
         if worker is not None:
             self.device, self.optimized = self._load(worker, checkpoint, options)
@@ -103,6 +105,8 @@ class Runner(Generic[R]):
             self.close()
             if error.kind == DeviceError.__name__:
                 raise DeviceError(str(error)) from error
+            if error.kind == NoPlan.__name__:
+                raise NoPlan(str(error).partition(": ")[2] or str(error)) from error
             raise
         return loaded["device"], loaded["optimized"]
 

@@ -14,6 +14,7 @@ from axialzoo.checkpoint import Checkpoint, CheckpointError
 from axialzoo.hub import fetch_checkpoint
 from axialzoo.hub.golden import GOLDEN, compare_golden, input_of_case, noise_input, read_golden
 from axialzoo.hub.manifest import MANIFEST, check_manifest
+from axialzoo.native import NoPlan
 from axialzoo.runtime import frameworks
 from axialzoo.runtime.device import AUTO, DeviceError, is_cpu
 from axialzoo.runtime.ipc import WorkerError
@@ -105,13 +106,17 @@ class Target(NamedTuple):
     @property
     def missing(self) -> list[str]:
         """Packages that are not installed and that this target needs."""
-        return [package for package in (self.framework, self.backend) if package and not frameworks.installed(package)]
+        packages = (self.framework, self.backend) if self.framework != frameworks.NATIVE else ()
+        return [package for package in packages if package and not frameworks.installed(package)]
 
 
 def targets() -> list[Target]:
-    """Return every framework and Keras back end, installed or not, with the plain and the inference form."""
+    """Return every framework and Keras back end, installed or not, with the plain and the inference form, then the native runtime."""
     backends = [("torch", None), *(("keras", backend) for backend in frameworks.BACKENDS)]
-    return [Target(framework, backend, optimize) for framework, backend in backends for optimize in (False, True)]
+    return [
+        *(Target(framework, backend, optimize) for framework, backend in backends for optimize in (False, True)),
+        Target(frameworks.NATIVE),
+    ]
 
 
 def made_inputs(spec: Model, float64: bool = True) -> dict[str, np.ndarray]:
@@ -199,6 +204,8 @@ def _run(
             cases = inputs
             if target.optimize and not target.missing:
                 cases = {precision: x for precision, x in inputs.items() if optimizable(target.backend, precision)}
+            if target.framework == frameworks.NATIVE:
+                cases = {precision: x for precision, x in inputs.items() if precision == "float32"}
             if target.missing:
                 yield {**result, "installed": False, "detail": f"not installed ({', '.join(target.missing)}): not checked"}, None
             elif not cases:
@@ -212,6 +219,8 @@ def _run(
                     ran_on, outputs = _outputs(target, checkpoint, cases, worker, device)
                 except DeviceError as error:
                     yield {**result, "detail": f"{str(error).partition(': ')[2]}: not checked"}, None
+                except NoPlan as error:
+                    yield {**result, "detail": f"{error}: not checked"}, None
                 except WorkerError as error:
                     yield {**result, "ok": False, "detail": str(error).partition(": ")[2] or str(error)}, None
                 else:

@@ -10,7 +10,7 @@ import pytest
 from axialzoo.cli.verify import _show
 from axialzoo.ops.kernels import Status, kernel
 from axialzoo.runtime import frameworks, local, verify
-from axialzoo.runtime.verify import Target
+from axialzoo.runtime.verify import Target, targets
 
 FORM = "PyTorch, inference form"
 
@@ -36,12 +36,14 @@ def test_pytorch_and_keras_agree_on_a_sound_checkpoint(axialzoo, folder, monkeyp
 def test_every_framework_and_back_end_agrees(axialzoo_process, folder):
     said = axialzoo_process("verify", folder, "--json")
     assert said.code == 0, said.out
-    assert [run["backend"] for run in said.json["runs"]] == [backend for backend in (None, "tensorflow", "jax", "torch") for _ in range(2)]
-    assert all(run["ok"] for run in said.json["runs"]) and len(said.json["parity"]) == 28 + 6
+    backends = [backend for backend in (None, "tensorflow", "jax", "torch") for _ in range(2)]
+    assert [run["backend"] for run in said.json["runs"]] == [*backends, None]  # and the native runtime
+    assert all(run["ok"] for run in said.json["runs"]) and len(said.json["parity"]) == 36 + 6
 
 
 def test_a_framework_that_is_not_installed_is_reported_and_not_passed(axialzoo, folder, monkeypatch, capsys):
     monkeypatch.setattr(frameworks, "installed", lambda package: package == "torch")
+    monkeypatch.setattr(verify, "targets", lambda: [target for target in targets() if target.framework != frameworks.NATIVE])
     said = axialzoo("verify", folder, "--json", "--no-float64")
     first, _, *rest = said.json["runs"]
     assert first["ok"] is True and first["installed"]

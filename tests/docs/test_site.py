@@ -15,7 +15,7 @@ PAGES = {str(page.relative_to(DOCS)): page.read_text() for page in sorted(DOCS.r
 TUTORIALS = {f"tutorials/{source.stem}.md": source.read_text() for source in sorted((DOCS / "tutorials").glob("*.py"))}
 PACKAGES = {
     "axialzoo": "axialzoo", **{name: f"axialzoo.{name}" for name in (
-        "torch", "keras", "spec", "checkpoint", "image", "data", "tasks", "runtime", "train", "hub", "engine", "exports", "app",
+        "torch", "keras", "spec", "checkpoint", "image", "data", "tasks", "runtime", "native", "train", "hub", "engine", "exports", "app",
     )}, "kernels": "axialzoo.ops.kernels",
 }  # fmt: skip
 LISTED = re.compile(r"^::: (\S+)$", re.MULTILINE)

@@ -283,8 +283,8 @@ def test_shipped_models_there_and_back_in_both_frameworks_and_on_every_back_end(
     assert all(files[part] == (local / part).read_bytes() for part in ("config.json", "model.safetensors"))
     (report,) = ask(hub.url, cache, "verify", {"source": f"{repo}@v1", "everywhere": True})
     assert report["ok"] and all(run["ok"] for run in report["runs"])
-    assert len({run["backend"] for run in report["runs"]}) == 4 and len(report["runs"]) == 8  # plain and in the inference form
-    assert len(report["golden"]) == 8 + 4 and all(row["ok"] for row in report["golden"])
+    assert len({run["backend"] for run in report["runs"]}) == 4 and len(report["runs"]) == 8 + 1  # plain, in the inference form, native
+    assert len(report["golden"]) == 9 + 4 and all(row["ok"] for row in report["golden"])
     assert all(f"| {run['name']} |" in files["README.md"].decode() for run in report["runs"])
     (seen,) = ask(hub.url, tmp_path / "other", "seen", {"repo_id": repo, "revision": "v1"})
     check_seen(seen, files)

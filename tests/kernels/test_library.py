@@ -17,9 +17,12 @@ from axialzoo.ops.kernels.structures import (
     AxialBackward,
     AxialForward,
     AxialLinear,
+    AxialMap,
     AxialMoments,
     AxialNorm,
+    AxialProgram,
     AxialSlots,
+    AxialStep,
     AxialWeightGradient,
 )
 
@@ -39,15 +42,17 @@ def fields_of(header: str, name: str) -> list[tuple[str, type]]:
     assert body is not None
     found = []
     for declaration in body[1].split(";"):
-        if declaration.split() == ["AxialForward", "forward"]:
-            found.append(("forward", AxialForward))
-            continue
-        words = re.sub(r"^\s*(const )?(float|double|void|int64_t|int32_t)", "", declaration)
-        found += [(field.strip(" *\n"), ctypes.c_void_p if "*" in declaration else ctypes.c_int64) for field in words.split(",")]
+        words = re.sub(r"^\s*(const )?(float|double|void|int64_t|int32_t|Axial\w+)", "", declaration)
+        types = {"AxialForward": AxialForward, "AxialMap": AxialMap, "double": ctypes.c_double}
+        kind = ctypes.c_void_p if "*" in declaration else types.get((declaration.split() or [""])[0], ctypes.c_int64)
+        found += [(field.strip(" *\n"), kind) for field in words.split(",")]
     return [field for field in found if field[0]]
 
 
-@pytest.mark.parametrize("structure", [AxialForward, AxialBackward, AxialLinear, AxialWeightGradient, AxialNorm, AxialMoments, AxialSlots])
+@pytest.mark.parametrize(
+    "structure",
+    [AxialForward, AxialBackward, AxialLinear, AxialWeightGradient, AxialNorm, AxialMoments, AxialMap, AxialStep, AxialProgram, AxialSlots],
+)
 def test_structures_have_the_header_s_fields_in_its_order(structure):
     header = (build.SOURCE / "axial.h").read_text()
     assert fields_of(header, structure.__name__) == structure._fields_

@@ -87,7 +87,7 @@ inline void panel_part(const Panel& p, const Part& part, int64_t rows) {
 #if AXIAL_LANES == 16
     switch (p.width / LANES) {
         case 1: return rows_of_tiles<12, 1>(p, part, rows, 0);
-        case 2: return rows_of_tiles<12, 2>(p, part, rows, 0);
+        case 2: return rows_of_tiles<8, 2>(p, part, rows, 0);
         case 3: return rows_of_tiles<8, 3>(p, part, rows, 0);
         default: return rows_of_tiles<6, 4>(p, part, rows, 0);
     }
@@ -105,14 +105,23 @@ struct Convolution {
 
 // Copies the taps of one row of narrow inputs to one row.
 inline void copy_taps(const AxialStep& a, int64_t n, int64_t h, int64_t w, float* to) {
-    const int64_t top = h * a.stride - a.padding, left = w * a.stride - a.padding;
-    for (int64_t i = 0; i < a.side; ++i) {
+    const int64_t top = h * a.stride - a.padding, left = w * a.stride - a.padding, run = a.side * a.inputs;
+    const bool joined = a.dilation == 1 && a.x.position == a.inputs && left >= 0 && left + a.side <= a.in_width;  // a line of taps is one run
+    for (int64_t i = 0; i < a.side; ++i, to += run) {
         const int64_t line = top + i * a.dilation;
-        for (int64_t j = 0; j < a.side; ++j, to += a.inputs) {
+        if (line < 0 || line >= a.in_height) {
+            for (int64_t k = 0; k < run; ++k) to[k] = 0.0f;
+            continue;
+        }
+        const float* from = a.x.data + n * a.x.batch + line * a.x.line + left * a.x.position;
+        if (joined) {
+            for (int64_t k = 0; k < run; ++k) to[k] = from[k];
+            continue;
+        }
+        for (int64_t j = 0; j < a.side; ++j) {
             const int64_t position = left + j * a.dilation;
-            const bool inside = line >= 0 && line < a.in_height && position >= 0 && position < a.in_width;
-            const float* from = inside ? at(a.x, n, line, position) : nullptr;
-            for (int64_t c = 0; c < a.inputs; ++c) to[c] = inside ? from[c] : 0.0f;
+            const bool inside = position >= 0 && position < a.in_width;
+            for (int64_t c = 0; c < a.inputs; ++c) to[j * a.inputs + c] = inside ? from[j * a.dilation * a.x.position + c] : 0.0f;
         }
     }
 }
@@ -126,8 +135,7 @@ inline void convolution_piece(void* data, int64_t index) {
     const bool narrow = taps > 1 && a.inputs < NARROW;
     const int64_t copied = narrow ? taps * a.inputs : 0;
     float* sums = scratch.floats(BLOCK * (WIDTH + copied));
-    const int64_t words = sizeof(float*) / sizeof(float);
-    const float** table = reinterpret_cast<const float**>(pointers.floats((taps + 4) * BLOCK * words));
+    const float** table = reinterpret_cast<const float**>(pointers.floats(2 * (taps + 4) * BLOCK));  // a pointer is at most two floats
     if (sums == nullptr || table == nullptr) {
         f.failed = true;
         return;
@@ -136,8 +144,12 @@ inline void convolution_piece(void* data, int64_t index) {
     float** y = const_cast<float**>(residual + BLOCK);
     const float** residual_of_panel = residual + 2 * BLOCK;
     float** y_of_panel = const_cast<float**>(residual + 3 * BLOCK);
-    for (int64_t row = 0; row < rows; ++row) {
-        const int64_t w = (begin + row) % a.width, h = (begin + row) / a.width % a.height, n = (begin + row) / a.width / a.height;
+    int64_t w = begin % a.width, h = begin / a.width % a.height, n = begin / a.width / a.height;
+    const auto next = [&] {
+        if (++w == a.width) w = 0, ++h;
+        if (h == a.height) h = 0, ++n;
+    };
+    for (int64_t row = 0; row < rows; ++row, next()) {
         y[row] = at(a.y, n, h, w);
         residual[row] = at(a.residual, n, h, w);
         if (narrow) {
