@@ -7,7 +7,8 @@ TIMM := $(VENV)/timm
 ALL := torch,keras-tensorflow,keras-jax,train,parquet,dev
 export TF_CPP_MIN_LOG_LEVEL := 3
 
-.PHONY: help setup demo app test test-app test-attention test-ecosystem test-full test-gpu test-ray test-triton docs lint bench clean
+.PHONY: help setup demo app test test-app test-attention test-ecosystem test-full test-gpu test-kill test-part test-ray test-triton docs fuzz lint \
+	release-check sbom soak clean
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -73,6 +74,27 @@ test-triton: $(READY)  ## The kernel for GPUs, through the interpreter of Triton
 
 test-gpu: $(READY)  ## All that a GPU makes meaningful, on a GPU; without one it skips and says why
 	$(BIN)/python -m pytest tests/gpu tests/runtime/test_device.py -m 'full or not full' -rs
+
+test-part: $(READY)  ## The tests of one back end of Keras, or with PART=shared all others: PART=shared|tensorflow|jax|torch
+	AXIALZOO_TEST_PART=$(PART) $(BIN)/python -m pytest -n 2 --dist loadfile -m 'full or not full'
+
+test-kill: $(READY)  ## Commands killed at every system call that writes, on full and on read-only disks
+	$(BIN)/python -m pytest tests/kills -m 'full or not full'
+
+SECONDS ?= 60
+fuzz: $(READY)  ## Every reader of foreign files, SECONDS each (60), guided by coverage where atheris can be installed
+	-$(BIN)/python -m pip install --quiet --constraint constraints.txt atheris
+	PYTHONPATH=. KERAS_BACKEND=tensorflow $(BIN)/python -m tests.fuzz.run $(SECONDS)
+
+soak: $(READY)  ## Long life in one process: memory, files and threads stay (SIZE=0.1 for a tenth)
+	$(BIN)/python benchmarks/soak.py --size $(or $(SIZE),1)
+
+release-check: $(READY)  ## The wheel from a clean checkout, in an empty environment, to a prediction; OFFLINE=1 without the network
+	$(BIN)/python tools/release.py check $(if $(OFFLINE),--offline)
+
+sbom: $(READY)  ## The bill of materials (CycloneDX) in build/sbom.json
+	@mkdir -p build
+	$(BIN)/python tools/release.py sbom build/sbom.json
 
 docs: $(READY)  ## The documentation site in site/: every tutorial run, built and checked
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[docs]'

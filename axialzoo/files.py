@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import re
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # the system reports them without the file's name
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux
 
 
 @contextmanager
@@ -60,9 +62,11 @@ def atomic_write_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
-        if os.path.lexists(path):
+        if not os.path.lexists(path):
+            os.replace(temporary, path)
+        elif not _exchange(temporary, path):  # then for a moment there is neither
             os.replace(path, before)
-        os.replace(temporary, path)
+            os.replace(temporary, path)
     except Exception as error:
         named = _naming(error, path, temporary)
         if named is error:
@@ -71,6 +75,24 @@ def atomic_write_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         for left in (temporary, before):
             shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+
+
+def replace_folder(new: Path, path: Path) -> None:
+    """Put the folder `new` in the place of `path`, which goes on being whole, and remove what was there."""
+    if os.path.lexists(path) and _exchange(new, path):
+        shutil.rmtree(new)
+        return
+    shutil.rmtree(path, ignore_errors=True)
+    os.replace(new, path)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Swap two paths in one step; return False where the system cannot (it is no Linux, or a file system without it)."""
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    return rename(AT_FDCWD, os.fsencode(first), AT_FDCWD, os.fsencode(second), RENAME_EXCHANGE) == 0
 
 
 def printable(text: str) -> str:

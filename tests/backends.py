@@ -124,6 +124,8 @@ class BackendTests:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         leave_to_full(items)
+        if part := os.environ.get("AXIALZOO_TEST_PART"):  # a back end, or "shared" for what runs on none
+            items[:] = [item for item in items if (backend_of(item) or "shared") == part]
         for item in items:
             if (backend := backend_of(item)) is not None:
                 item.add_marker(pytest.mark.timeout(0), append=False)  # the limit is kept where the test runs

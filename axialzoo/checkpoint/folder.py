@@ -13,10 +13,11 @@ from axialzoo.checkpoint.migrate import SAME_TENSORS, VERSION, migrate_tensors
 from axialzoo.checkpoint.safe_open import read_small
 from axialzoo.checkpoint.safetensors import Tensors, read_safetensors, write_safetensors
 from axialzoo.checkpoint.tensors import check_digest, check_tensors, digest
-from axialzoo.files import atomic_write, check_output
+from axialzoo.files import check_output, write_text
 from axialzoo.spec import did_you_mean
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+NEXT = ".config.json.next"  # the config of weights that are about to replace those in the folder
 FILES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".weights.h5", ".keras")  # of weights, which can be converted
 METADATA = ("axialzoo", "format")
 
@@ -58,8 +59,9 @@ def load_checkpoint(folder: str | os.PathLike[str], *, verify: bool = True) -> C
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: expected a folder with {CONFIG} and {WEIGHTS}, found {_advice(folder)}")
     advice = f"a checkpoint is a folder with {CONFIG} and {WEIGHTS}"
-    config = Config.from_json(read_small(folder / CONFIG, MAX_BYTES, advice), str(folder / CONFIG))
+    config = _read_config(folder / (CONFIG if (folder / CONFIG).exists() or not (folder / NEXT).exists() else NEXT), advice)
     tensors, metadata = read_safetensors(folder / WEIGHTS)
+    config = _completed(folder, config, metadata)
     _check_metadata(folder, config, metadata)
     if verify and not config.digest:
         raise CheckpointError(f"{folder / CONFIG}: expected the digest of {WEIGHTS}, found none; write the folder with save_checkpoint")
@@ -128,9 +130,16 @@ def save_checkpoint(folder: str | os.PathLike[str], config: Config, tensors: Ten
     folder = check_checkpoint_output(folder, overwrite=overwrite)
     check_tensors(tensors, config.spec, where=str(folder))
     config = config.with_digest(digest(tensors))
-    with atomic_write(folder / CONFIG) as beside:
-        beside.write_text(config.to_json(), encoding="utf-8")
+    write_text(folder / NEXT, config.to_json())
+    try:
         write_safetensors(folder / WEIGHTS, tensors, to_metadata(config))
+    except BaseException:
+        (folder / NEXT).unlink(missing_ok=True)
+        raise
+    try:
+        os.replace(folder / NEXT, folder / CONFIG)  # a process that is killed before this leaves NEXT, which load_checkpoint reads
+    except FileNotFoundError:  # another process that writes to this folder has renamed it
+        write_text(folder / CONFIG, config.to_json())
     return config
 
 
@@ -161,6 +170,21 @@ def to_metadata(config: Config) -> dict[str, str]:
 def config_from_metadata(metadata: Mapping[str, str], where: str) -> Config | None:
     """Return the config that the metadata of a safetensors file holds, if any."""
     return Config.from_json(metadata["axialzoo"], f"{where}: metadata") if "axialzoo" in metadata else None
+
+
+def _read_config(path: Path, advice: str) -> Config:
+    return Config.from_json(read_small(path, MAX_BYTES, advice), str(path))
+
+
+def _completed(folder: Path, config: Config, metadata: Mapping[str, str]) -> Config:
+    """Return the config of the weights: `config`, or that of a process which was killed between its two files."""
+    if not (folder / NEXT).is_file():
+        return config
+    inside = config_from_metadata(metadata, str(folder / WEIGHTS))
+    if inside is None or (inside.spec, inside.digest) == (config.spec, config.digest):
+        return config
+    following = _read_config(folder / NEXT, "remove it")
+    return following if (inside.spec, inside.digest) == (following.spec, following.digest) else config
 
 
 def _check_metadata(folder: Path, config: Config, metadata: Mapping[str, str]) -> None:

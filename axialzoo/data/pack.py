@@ -15,11 +15,11 @@ from PIL import Image
 
 from axialzoo.data.dataset import DataError, Dataset, Sample
 from axialzoo.data.shards import MAP
-from axialzoo.files import atomic_write, write_text
+from axialzoo.files import atomic_write_folder
 from axialzoo.image.depth import depth_of
 from axialzoo.tasks.results import Detections, Segmentation
 
-PER_SHARD = 1000  # samples
+PER_SHARD, LABELS = 1000, "labels.json"  # samples; the list of classes
 
 
 def write_shards(
@@ -48,22 +48,29 @@ def write_shards(
     there = sorted(path.name for path in (*Path(folder).glob("*.tar"), *Path(folder).glob("labels.*")))
     if there:
         raise FileExistsError(f"{folder}: holds {there[0]} already, which is not replaced; choose another folder")
-    total, done, paths = sum(map(len, data.splits.values())), 0, []
-    for name, split in data.splits.items():
-        for number, first in enumerate(range(0, len(split), per_shard)):
-            path = Path(folder) / f"{name}-{number:06}.tar"
-            with atomic_write(path) as beside, tarfile.open(beside, "w") as archive:
-                for index in range(first, min(first + per_shard, len(split))):
-                    for suffix, content in _files(split[index], data):
-                        member = tarfile.TarInfo(f"{index:09}.{suffix}")
-                        member.size = len(content)
-                        archive.addfile(member, io.BytesIO(content))
-                    done += 1
-                    if progress:
-                        progress(done, total)
-            paths.append(path)
-    write_text(Path(folder) / "labels.json", json.dumps([asdict(label) for label in data.labels], indent=1) + "\n")
-    return paths
+    total, done, names = sum(map(len, data.splits.values())), 0, []
+    folder = Path(folder)
+    others = sorted(folder.iterdir()) if folder.is_dir() else []
+    with atomic_write_folder(folder / f".{LABELS}" if others else folder) as beside:
+        beside.mkdir()
+        for name, split in data.splits.items():
+            for number, first in enumerate(range(0, len(split), per_shard)):
+                names.append(f"{name}-{number:06}.tar")
+                with tarfile.open(beside / names[-1], "w") as archive:
+                    for index in range(first, min(first + per_shard, len(split))):
+                        for suffix, content in _files(split[index], data):
+                            member = tarfile.TarInfo(f"{index:09}.{suffix}")
+                            member.size = len(content)
+                            archive.addfile(member, io.BytesIO(content))
+                        done += 1
+                        if progress:
+                            progress(done, total)
+        (beside / LABELS).write_text(json.dumps([asdict(label) for label in data.labels], indent=1) + "\n", encoding="utf-8")
+    if others:  # they stay beside the shards
+        for name in (*names, LABELS):
+            os.replace(folder / f".{LABELS}" / name, folder / name)
+        (folder / f".{LABELS}").rmdir()
+    return [folder / name for name in names]
 
 
 def _files(sample: Sample, data: Dataset) -> list[tuple[str, bytes]]:

@@ -36,6 +36,8 @@ class Table:
             schema, self.rows = file.schema_arrow, file.metadata.num_rows
             self.columns, self.metadata = list(schema.names), dict(schema.metadata or {})
             counts = [file.metadata.row_group(number).num_rows for number in range(file.metadata.num_row_groups)]
+        if sum(counts) != self.rows:
+            raise DataError(f"{self.path}: damaged: expected {self.rows} rows, found {sum(counts)} in its groups; fetch or write it again")
         self.starts = [sum(counts[:number]) for number in range(len(counts) + 1)]  # of each row group, and the end
         known = [name for name in (*NAMES, *schema.names) if name in schema.names and self._holds_bytes(schema.field(name).type)]
         if not known:

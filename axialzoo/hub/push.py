@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from axialzoo.checkpoint import CheckpointError, Config, load_checkpoint, read_s
 from axialzoo.checkpoint.config import MAX_BYTES
 from axialzoo.checkpoint.folder import CONFIG, WEIGHTS
 from axialzoo.checkpoint.migrate import VERSION
-from axialzoo.files import atomic_write, check_output
+from axialzoo.files import atomic_write_folder, check_output
 from axialzoo.hub.address import Address
 from axialzoo.hub.golden import GOLDEN
 from axialzoo.hub.hub_errors import hub_errors
@@ -106,9 +107,12 @@ def write_publication(publication: Publication, folder: Path, *, overwrite: bool
     """
     empty = folder.is_dir() and not any(folder.iterdir())
     check_output(folder, overwrite=overwrite or empty)
-    for name, content in publication.files.items():
-        with atomic_write(folder / name) as beside:
-            beside.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+    with atomic_write_folder(folder) as beside:
+        if folder.is_dir():
+            shutil.copytree(folder, beside)  # other files stay
+        for name, content in publication.files.items():
+            (beside / name).parent.mkdir(parents=True, exist_ok=True)
+            (beside / name).write_bytes(content if isinstance(content, bytes) else content.read_bytes())
     return folder
 
 

@@ -92,6 +92,7 @@ def _go_on(address: str, part: Path, progress: Progress) -> bool:
             raise http.client.HTTPException(f"expected bytes from {done}, found them from {start}")
         done = start
         if not done:
+            part.unlink(missing_ok=True)  # before the note: a note of one file beside the bytes of another would mix them
             write_text(_note(part), json.dumps({"address": address, "same": _same(answer)}))
         with open(part, "ab" if done else "wb") as file:
             while piece := answer.read(PIECE):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import struct
 import subprocess
@@ -25,7 +26,7 @@ import numpy as np
 Arrays = Mapping[str, np.ndarray | Sequence[np.ndarray]]
 Received = dict[str, np.ndarray | list[np.ndarray]]
 DTYPES = ("float16", "float32", "float64", "int32", "int64", "uint8", "bool")
-LONGEST = 1 << 30  # bytes of the line of JSON
+LONGEST, MOST_VALUES = 1 << 30, 1 << 34  # bytes of the line of JSON, values of an array
 ROOT = Path(__file__).resolve().parents[2]  # the folder of the package, whatever the current folder is
 ENVIRONMENT = {  # several processes share a GPU's memory, so none takes all of it
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
@@ -194,17 +195,33 @@ def receive(stream: BinaryIO) -> tuple[dict[str, Any], Received]:
     (length,) = struct.unpack("<Q", _exactly(stream, 8))
     if length > LONGEST:
         raise ValueError(f"message: expected a line of at most {LONGEST} bytes, found {length}")
-    message = json.loads(_exactly(stream, length))
+    try:
+        message = json.loads(_exactly(stream, length))
+        said, rows = message["said"], [(name, count, list(layout)) for name, count, layout in message["arrays"]]
+        if not isinstance(said, dict) or not all(
+            isinstance(name, str) and (count is not None or len(few) == 1) for name, count, few in rows
+        ):
+            raise TypeError("fields of other types")
+        layouts = [(name, count, [_shape(dtype, shape) for dtype, shape in layout]) for name, count, layout in rows]
+    except (KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"message: expected said and arrays, found another JSON value ({error})") from None
     arrays: Received = {}
-    for name, count, layout in message["arrays"]:
+    for name, count, layout in layouts:
         several = [_array(stream, dtype, shape) for dtype, shape in layout]
         arrays[name] = several[0] if count is None else several
-    return message["said"], arrays
+    return said, arrays
 
 
-def _array(stream: BinaryIO, dtype: str, shape: Sequence[int]) -> np.ndarray:
-    if dtype not in DTYPES:
+def _shape(dtype: object, shape: object) -> tuple[str, tuple[int, ...]]:
+    """Return dtype and shape of an array of a message."""
+    if not isinstance(dtype, str) or dtype not in DTYPES:
         raise ValueError(f"message: expected an array of {', '.join(DTYPES)}, found {dtype!r}")
+    if not isinstance(shape, list) or not all(type(side) is int and side >= 0 for side in shape) or math.prod(shape) > MOST_VALUES:
+        raise ValueError(f"message: expected a shape of at most {MOST_VALUES} values, found {str(shape)[:80]}")
+    return dtype, tuple(shape)
+
+
+def _array(stream: BinaryIO, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
     array = np.empty(shape, dtype)
     view, done = array.reshape(-1).view(np.uint8), 0
     while done < view.size:

@@ -180,7 +180,7 @@ class InProcessModel:
         self.model, self.precision, self.compiled, self.single_name = model, np.dtype(precision), compiled, _single_output_name(model.spec)
         self.optimized, self.allow_tf32, self._place = optimized, allow_tf32, device
         self.backend = prepare_keras() if is_keras(model) else None
-        self.run = self._torch if self.backend is None else self._keras
+        self.run, self._process = self._torch if self.backend is None else self._keras, os.getpid()
 
     @property
     def device(self) -> str:
@@ -204,6 +204,9 @@ class InProcessModel:
     def _torch(self, x: np.ndarray) -> Outputs:
         import torch
 
+        if os.getpid() != self._process:  # a fork has none of its parent's threads, for which OpenMP would wait for ever
+            torch.set_num_threads(1)
+            self._process = os.getpid()
         training = self.model.training
         images = torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2))).to(self._torch_device)  # (N, C, H, W)
         self.model.eval()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from axialzoo.checkpoint import CheckpointError, load_checkpoint
+from axialzoo.files import replace_folder
 from axialzoo.hub.catalogue import OfficialWeights, official
 from axialzoo.hub.pulled import check_first_digest, first_digests, home, pulled_dir, record
 from axialzoo.hub.resume import Progress, fetch_file
@@ -67,9 +68,8 @@ def pull(
     except CheckpointError:
         shutil.rmtree(beside)
         raise
-    shutil.rmtree(folder, ignore_errors=True)
-    beside.rename(folder)
     record(name, config.digest, place)
+    replace_folder(beside, folder)
     return _done(weights, folder, place, fetched=True)
 
 

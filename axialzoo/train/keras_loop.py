@@ -24,8 +24,8 @@ from axialzoo.runtime.device import AUTO, find_device, keras_device
 from axialzoo.runtime.local import Outputs
 from axialzoo.spec import SpecError
 from axialzoo.train.job import Job
-from axialzoo.train.keras_adamw import AdamW
 from axialzoo.train.keras_ema import EMA
+from axialzoo.train.keras_optimizer import SGD, AdamW, smaller
 from axialzoo.train.keras_state import ema_of, seeds_of, slots_of, take_earlier, take_state
 from axialzoo.train.loop import TrainLoop
 from axialzoo.train.recipe import Recipe, warmup_linear
@@ -39,7 +39,7 @@ def train(job: Job) -> keras.Model:
         The model, or its running average where the recipe has one.
     """
     recipe = job.recipe
-    if recipe.precision == "float64" and "64" not in str(ops.convert_to_tensor(np.zeros(1), "float64").dtype):
+    if recipe.precision == "float64" and "64" not in str(getattr(ops.convert_to_tensor(np.zeros(1), "float64"), "dtype", "")):
         raise SpecError("precision: expected JAX_ENABLE_X64=1 in the environment for float64 on JAX, found it off")
     if recipe.batch_size % job.devices:
         raise SpecError(f"batch_size: expected a multiple of the {job.devices} devices, found {recipe.batch_size}")
@@ -166,7 +166,7 @@ class WarmupLinearSchedule(keras.optimizers.schedules.LearningRateSchedule):
         self.peak, self.warm, self.steps, self.dtype = peak, warm, steps, dtype
 
     def __call__(self, step):
-        return warmup_linear(ops.cast(step, self.dtype), self.peak, self.warm, self.steps, ops.minimum)
+        return warmup_linear(ops.cast(step, self.dtype), self.peak, self.warm, self.steps, smaller)
 
     def get_config(self):
         return {"peak": self.peak, "warm": self.warm, "steps": self.steps, "dtype": self.dtype}
@@ -199,7 +199,7 @@ def make_optimizer(recipe: Recipe, steps: int, model: keras.Model) -> keras.opti
     rate = WarmupLinearSchedule(recipe.learning_rate, recipe.warmup * steps, steps, dtype)
     if recipe.optimizer == "sgd":
         nesterov, decay = recipe.momentum > 0, recipe.weight_decay or None
-        optimizer = keras.optimizers.SGD(rate, recipe.momentum, nesterov=nesterov, weight_decay=decay)
+        optimizer = SGD(rate, recipe.momentum, nesterov=nesterov, weight_decay=decay)
     else:
         optimizer = AdamW(rate, weight_decay=recipe.weight_decay, beta_1=recipe.momentum, epsilon=1e-7)
     decay_by_role(optimizer, model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 # pyright: reportArgumentType=false
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from axialzoo.train.state import TrainState
 SEED = "seed_generator_state"
 
 
-def slots_of(model: keras.Model, optimizer: Any, kind: str) -> tuple[dict[str, Tensors], dict[str, int]]:
+def slots_of(model: keras.Model, optimizer: Any, kind: str) -> tuple[Mapping[str, Tensors], dict[str, int]]:
     """Return the tensors of the optimizer by slot and name, and of AdamW the number of steps, which is one for all tensors."""
     slots = {
         slot: {parameter.name: _canonical(parameter, values[index].value) for parameter, index in _trained(model)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
@@ -36,7 +37,11 @@ class Log:
     def records(self) -> list[dict]:
         if not self.path.exists():
             return []
-        return [json.loads(line) for line in self.path.read_text().splitlines() if line.endswith("}")]
+        records = []
+        for line in self.path.read_text().splitlines():
+            with contextlib.suppress(ValueError):  # cut where a process was killed
+                records.append(json.loads(line))
+        return records
 
     def best(self) -> float | None:
         """Return the highest figure so far, or None."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from axialzoo.train.torch_ema import EMA
 COUNT, UPDATES = "step", "updates"
 
 
-def slots_of(model: nn.Module, optimizer: Any, kind: str) -> tuple[dict[str, Tensors], dict[str, int]]:
+def slots_of(model: nn.Module, optimizer: Any, kind: str) -> tuple[Mapping[str, Tensors], dict[str, int]]:
     """Return the tensors of the optimizer by slot and name, and the number of steps of each tensor where it counts them."""
     names = [name for name in SLOTS[kind] if name != "velocity"]
     slots: dict[str, dict[str, np.ndarray]] = {name: {} for name in names}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from axialzoo.checkpoint import Config, load_checkpoint, save_checkpoint, write_safetensors
+from axialzoo.checkpoint.folder import NEXT
 from axialzoo.runtime.convert import read_any, write_any
 from tests.conversion import small
 
@@ -61,9 +62,10 @@ def test_a_failure_before_renaming_leaves_the_old_file_intact(tmp_path, monkeypa
     assert contents(path.parent) == before
 
 
-def test_a_failure_between_the_two_files_is_seen_when_loading(tmp_path, monkeypatch):
-    """The weights are renamed first; a crash right then leaves a pair that does not fit, which is refused, not loaded."""
+def test_a_failure_between_the_two_files_leaves_the_new_checkpoint(tmp_path, monkeypatch):
+    """The weights are renamed first; a crash right then leaves the new config beside them, without which the pair is refused."""
     small.write_folder(tmp_path, seed=1)
+    new = small.write_folder(tmp_path / "new", seed=2)
     replace_file = os.replace
 
     def stops(source, target):
@@ -74,6 +76,8 @@ def test_a_failure_between_the_two_files_is_seen_when_loading(tmp_path, monkeypa
     monkeypatch.setattr(os, "replace", stops)
     with pytest.raises(PowerCut):
         small.write_folder(tmp_path, seed=2)
+    assert load_checkpoint(tmp_path).config == new
+    (tmp_path / NEXT).unlink()
     with pytest.raises(ValueError, match="differ in digest"):
         load_checkpoint(tmp_path)
 

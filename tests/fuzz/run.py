@@ -57,10 +57,10 @@ def one(name: str, seconds: float) -> None:
     except ModuleNotFoundError:
         atheris = None
     if atheris is None:
-        from tests.fuzz import targets
+        from tests.fuzz import execute, targets
     else:
         with atheris.instrument_imports(include=["axialzoo", "converters", "tarfile", "zipfile"], enable_loader_override=False):
-            from tests.fuzz import targets
+            from tests.fuzz import execute, targets
     target, place = targets.TARGETS[name], BUILD / name
     folder, findings, seeds = (Path(os.environ.get("TMPDIR", "/tmp")) / f"axialzoo-fuzz-{os.getpid()}"), place / "findings", place / "seeds"
     for path in (folder, findings, seeds):
@@ -74,7 +74,7 @@ def one(name: str, seconds: float) -> None:
     def run(data: bytes) -> None:
         counts["executions"] += 1
         try:
-            counts["accepted"] += targets.execute(target, data, folder, measure=counts["executions"] % 16 == 0)
+            counts["accepted"] += execute.execute(target, data, folder, measure=counts["executions"] % 16 == 0)
         except AssertionError as error:
             cause = error.__cause__ or error
             frame = traceback.extract_tb(cause.__traceback__)[-1]

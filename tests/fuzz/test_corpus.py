@@ -7,8 +7,9 @@ import random
 import pytest
 
 from axialzoo.checkpoint import CheckpointError
+from tests.fuzz.execute import Finding, Target, execute
 from tests.fuzz.run import changed
-from tests.fuzz.targets import CORPUS, TARGETS, Finding, Target, execute
+from tests.fuzz.targets import CORPUS, TARGETS
 
 LIGHT = [name for name, target in TARGETS.items() if not target.heavy]
 HEAVY = [name for name, target in TARGETS.items() if target.heavy]

@@ -20,6 +20,7 @@ import pytest
 from axialzoo.data import open_data
 from axialzoo.data.pack import write_shards
 from axialzoo.train.run import elastic
+from axialzoo.train.state import FILE
 from tests.train.test_processes import SETTINGS, distance
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -112,7 +113,7 @@ def test_a_run_that_is_killed_three_times_ends_where_an_undisturbed_one_ends(und
     (precision, one), rng, killed = undisturbed, random.Random(0), []
     with nodes(words(shards, tmp_path / "run", precision)) as agents:
         for moment in range(3):
-            wait_for_saves(tmp_path / "run" / "state.pth", 3, agents)
+            wait_for_saves(tmp_path / "run" / FILE, 3, agents)
             time.sleep(rng.uniform(0, 0.05))
             (victim,) = processes(agents[moment % 2])
             victim.kill()
@@ -128,7 +129,7 @@ def test_a_run_that_is_killed_three_times_ends_where_an_undisturbed_one_ends(und
 def test_what_two_processes_began_one_ends(undisturbed, shards, tmp_path):
     (precision, one), command = undisturbed, words(shards, tmp_path / "run", undisturbed[0])
     with nodes(command) as agents:
-        wait_for_saves(tmp_path / "run" / "state.pth", 4, agents)
+        wait_for_saves(tmp_path / "run" / FILE, 4, agents)
         for agent in agents:
             agent.send_signal(signal.SIGTERM)
     assert not (tmp_path / "run" / "model").exists()

@@ -16,7 +16,8 @@ from axialzoo.data.batches import TrainBatches
 from axialzoo.runtime import frameworks
 from axialzoo.train import DivergedError, Interrupted, run
 from axialzoo.train.log import Log
-from tests.train.test_torch import SMALL
+from axialzoo.train.state import FILE
+from tests.train.test_torch import SMALL, read_state
 
 KERAS = pytest.mark.backends("tensorflow", full=("jax", "torch"))
 
@@ -39,11 +40,11 @@ def spoil(monkeypatch, at: int) -> None:
 
 def test_a_loss_that_is_not_finite_stops_the_run_at_its_step_and_keeps_the_last_state(zips, tmp_path, monkeypatch):
     spoil(monkeypatch, 7)
-    with pytest.raises(DivergedError, match=r"loss of step 8 is nan.*state.pth has its last good state.*learning_rate=0.005"):
+    with pytest.raises(DivergedError, match=r"loss of step 8 is nan.*state.safetensors has its last good state.*learning_rate=0.005"):
         run("cifar10", zips, tmp_path / "run", save_every=3, **SMALL)
-    state = torch.load(tmp_path / "run" / "state.pth", weights_only=True)
-    assert state["step"] == 6
-    assert all(bool(torch.isfinite(tensor).all()) for tensor in state["model"].values() if tensor.is_floating_point())
+    state = read_state(tmp_path / "run")
+    assert state.notes.step == 6
+    assert all(bool(np.isfinite(array).all()) for array in state.model.values())
     assert not (tmp_path / "run" / "model").exists()
 
 
@@ -61,14 +62,14 @@ def test_weights_that_are_not_finite_are_never_saved(zips, tmp_path, monkeypatch
     monkeypatch.setattr(TorchLoop, "after_step", spoiled)
     with pytest.raises(DivergedError, match="after step 6 weights"):
         run("cifar10", zips, tmp_path / "run", save_every=3, **SMALL)
-    assert torch.load(tmp_path / "run" / "state.pth", weights_only=True)["step"] == 5  # scored and saved at the end of epoch 1
+    assert read_state(tmp_path / "run").notes.step == 5  # scored and saved at the end of epoch 1
 
 
 @pytest.mark.full
 @KERAS
 def test_keras_stops_at_a_loss_that_is_not_finite_too(zips, tmp_path, monkeypatch):
     spoil(monkeypatch, 7)
-    with pytest.raises(DivergedError, match=r"loss of step 8 is nan.*state.weights.h5 has its last good state"):
+    with pytest.raises(DivergedError, match=r"loss of step 8 is nan.*state.safetensors has its last good state"):
         run("cifar10", zips, tmp_path / "run", save_every=3, framework="keras", **{**SMALL, "drop_path": 0.0})
     assert not (tmp_path / "run" / "model").exists()
 
@@ -106,10 +107,10 @@ def test_a_signal_saves_the_step_and_says_how_to_go_on(zips, tmp_path, monkeypat
     before = signal.getsignal(number)
     with monkeypatch.context() as patch:
         interrupt(patch, number)
-        with pytest.raises(Interrupted, match=r"step \d of 10, whose state is saved in .*state.pth; go on .* --resume") as stopped:
+        with pytest.raises(Interrupted, match=r"step \d of 10, whose state is saved in .*state.safetensors; go on .* --resume") as stopped:
             run("cifar10", zips, tmp_path / "run", **SMALL)
     assert stopped.value.signal == number and signal.getsignal(number) == before
-    assert 1 <= torch.load(tmp_path / "run" / "state.pth", weights_only=True)["step"] <= 5
+    assert 1 <= read_state(tmp_path / "run").notes.step <= 5
     again = run("cifar10", zips, tmp_path / "run", resume=True, **SMALL)
     assert load_checkpoint(again).config.digest == load_checkpoint(whole).config.digest
 
@@ -118,9 +119,9 @@ def test_a_signal_saves_the_step_and_says_how_to_go_on(zips, tmp_path, monkeypat
 def test_a_signal_saves_the_step_in_keras_too(zips, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         interrupt(patch, signal.SIGTERM)
-        with pytest.raises(Interrupted, match=r"stopped by SIGTERM after step \d of 10.*state.weights.h5"):
+        with pytest.raises(Interrupted, match=r"stopped by SIGTERM after step \d of 10.*state.safetensors"):
             run("cifar10", zips, tmp_path / "run", framework="keras", **{**SMALL, "drop_path": 0.0})
-    assert (tmp_path / "run" / "state.weights.h5").exists()
+    assert (tmp_path / "run" / FILE).exists()
 
 
 @pytest.mark.parametrize("package", ["accelerate", "matplotlib"])

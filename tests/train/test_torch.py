@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,8 +15,10 @@ from axialzoo.checkpoint import load_checkpoint
 from axialzoo.data import DataError
 from axialzoo.data.batches import TrainBatches
 from axialzoo.spec import SpecError, adapt, get_entry
-from axialzoo.train import evaluate, run, torch_loop, write_metrics
+from axialzoo.train import evaluate, run, state, torch_loop, write_metrics
 from axialzoo.train.log import Log
+from axialzoo.train.recipe import load_recipe
+from axialzoo.train.state import FILE, write_state
 
 SMALL = dict(
     model="axial_resnet_cifar10_xs",
@@ -41,6 +44,12 @@ def stopping(monkeypatch, at: int) -> None:
     monkeypatch.setattr(TrainBatches, "__getitem__", batch)
 
 
+def read_state(folder, **changes):
+    """Return the state of a run by the recipe of these tests."""
+    spec = adapt(get_entry(SMALL["model"]).spec, num_classes=3)
+    return state.read_state(folder / state.FILE, spec, load_recipe("cifar10", **{**SMALL, **changes}))
+
+
 def interrupted(zips, folder, monkeypatch) -> None:
     with monkeypatch.context() as patch:
         stopping(patch, 7)
@@ -63,13 +72,10 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(zips, whole, tmp_pat
 
 
 def test_a_resume_that_forgets_its_momentum_would_be_seen(zips, whole, tmp_path, monkeypatch):
-    import torch
-
     interrupted(zips, tmp_path / "run", monkeypatch)
-    state = torch.load(tmp_path / "run" / "state.pth", weights_only=True)
-    for slots in state["optimizer"]["state"].values():
-        slots["momentum_buffer"].zero_()
-    torch.save(state, tmp_path / "run" / "state.pth")
+    half = read_state(tmp_path / "run")
+    slots = {"momentum_buffer": {name: 0 * array for name, array in half.slots["momentum_buffer"].items()}}
+    write_state(tmp_path / "run" / FILE, replace(half, slots=slots))
     run("cifar10", zips, tmp_path / "run", resume=True, **SMALL)
     one, two = (load_checkpoint(folder / "model") for folder in (whole, tmp_path / "run"))
     assert one.config.digest != two.config.digest

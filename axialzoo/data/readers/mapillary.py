@@ -15,7 +15,7 @@ from axialzoo.data.decode import open_json, open_map, open_picture
 from axialzoo.data.faults import DataError, LabelPolicy
 from axialzoo.data.file_tree import Files
 from axialzoo.data.readers.pairs import paired
-from axialzoo.data.readers.reader import Fit, Reader, split_folders
+from axialzoo.data.readers.reader import Fit, Reader, label_from_json, split_folders
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.results import Segmentation
 
@@ -55,7 +55,8 @@ def read_classes(config: Any, where: str) -> tuple[tuple[Label, ...], dict[int, 
     if not isinstance(rows, list) or not all(isinstance(row, dict) and {"name", "readable", "instances"} <= set(row) for row in rows):
         raise DataError(f"{where}: expected labels with name, readable and instances, found {str(rows)[:60]!r}")
     used = [number for number, row in enumerate(rows) if row.get("evaluate", True)]
-    labels = tuple(Label(rows[number]["name"], bool(rows[number]["instances"]), tuple(rows[number]["color"])) for number in used)
+    values = [{"name": row["name"], "thing": bool(row["instances"]), "colour": row.get("color")} for row in rows]
+    labels = tuple(label_from_json(values[number], f"{where}: labels[{number}]", True) for number in used)
     return labels, {number: at for at, number in enumerate(used)}
 
 
