@@ -14,7 +14,7 @@ from axialzoo.native.program import Program
 from axialzoo.native.reference import run_program, view_array
 from axialzoo.ops.kernels import kernel, use_kernel
 from axialzoo.runtime.local import InProcessModel, Outputs, torch_model
-from axialzoo.spec import get_entry, list_models
+from axialzoo.spec import get_entry, list_models, num_parameters
 from tests.parity.common import CASES, segmenting, small, tensors
 from tests.parity.common import axial as axial_block
 
@@ -24,8 +24,9 @@ REFUSED = {  # part that has no plan -> networks
     "dual-path transformers": ("max_deeplab_nuclei", "max_deeplab_nuclei_xs"),
     "the head": ("kmax_deeplab_nuclei", "kmax_deeplab_nuclei_xs"),
 }
-LONG = ("50_s", "50_m", "50_l", "26_s_odd", "nuclei", "camvid", "blood_cells", "axial_unet", "convolutional_unet", "logo_axial_unet")
+LARGE = 2_500_000  # parameters; larger networks are compared in the full run
 SERVED = [name for name in CASES if not any(name in names for names in REFUSED.values())]
+MARKS = {name: [pytest.mark.full] if num_parameters(CASES[name].spec) > LARGE else [] for name in SERVED}
 
 
 def arrays(outputs: Outputs) -> Iterator[np.ndarray]:
@@ -43,7 +44,7 @@ def images(spec, size: tuple[int, int], batch: int = 2) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((batch, *size, spec.backbone.in_channels), np.float32)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.full] if name in LONG else []) for name in SERVED])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks) for name, marks in MARKS.items()])
 def test_outputs_are_those_of_pytorch_at_two_sizes(name):
     case = CASES[name]
     weights = tensors(case.spec, "float32")
@@ -59,6 +60,7 @@ def test_what_has_no_plan_is_refused_by_name(part, name):
         check_plan(CASES[name].spec)
 
 
+@pytest.mark.full
 def test_most_registered_models_have_a_plan():
     def served(name: str) -> bool:
         try:
