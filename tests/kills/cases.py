@@ -112,17 +112,6 @@ def data_set(folder: Path) -> None:
             Image.fromarray(np.random.default_rng(index).integers(0, 256, (32, 32, 3), np.uint8)).save(path)
 
 
-def trained(folder: Path) -> None:
-    """Make a data set and a checkpoint of its classes with a card."""
-    from axialzoo.torch import create_model
-
-    data_set(folder)
-    labels = ("cat", "dog", "owl")
-    from axialzoo.torch.weights import save_model
-
-    save_model(create_model(XS, num_classes=3), folder / "model", labels=labels, provenance={"source": "test"})
-
-
 def train(folder: Path, again: bool) -> None:
     from axialzoo.train import run
 
@@ -212,10 +201,6 @@ def predict(folder: Path, again: bool) -> None:
     cli("predict", folder / "photo.png", "--model", XS, "--out", folder / "out.png", "--force")
 
 
-def evaluate(folder: Path, again: bool) -> None:
-    cli("evaluate", folder / "model", "--data", folder / "data", "--update-card", "--card-examples", 2)
-
-
 CASES: dict[str, Case] = {
     "file": Case(text_file, lambda folder, again: write_text(folder / "a.txt", "new " * 9000)),
     "folder": Case(tree, write_tree, together=True),
@@ -230,6 +215,5 @@ CASES: dict[str, Case] = {
     "import": Case(foreign, import_file),
     "pull": Case(foreign, pull_file),
     "predict": Case(photo, predict),
-    "evaluate": Case(trained, evaluate),
     "train": Case(data_set, train, course, check_course),
 }

@@ -12,7 +12,7 @@ from tests.kills.cases import CASES
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux" or shutil.which("cc") is None, reason="preloads a C library, on Linux")
 QUICK = [("checkpoint", "kill"), ("folder", "kill"), ("checkpoint", "full")]
-MOST = {"import": 20, "pull": 20, "evaluate": 25, "train": 40, "predict": 20, "shards": 60}  # calls of the slow ones
+MOST = {"import": 20, "pull": 20, "train": 40, "predict": 20, "shards": 60}  # calls of the slow ones
 
 
 @pytest.fixture(scope="module")
