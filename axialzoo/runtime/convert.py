@@ -155,12 +155,13 @@ def _read_lone(path: Path, config: Config | None) -> tuple[Config, Tensors]:
             f"{path}: the state of a run, which `axialzoo train ... --resume` goes on from; expected a model: {path.parent / 'model'} once "
             f"the run has ended, {path.parent / 'best'} where samples are held out"
         )
-    outside, config = config, config_from_metadata(metadata, str(path)) or config
+    inside = config_from_metadata(metadata, str(path))
+    config = inside or config
     if config is None:
         raise CheckpointError(
             f"{path}: does not say which model it is; expected a config in it or beside it, or the model's name (--model)"
         )
-    if config is outside and not config.digest:
+    if inside is None and not config.digest:
         tensors = unwrap(tensors, names_of(config.spec), str(path))
         config = fit_config(config, tensors)
     return validate_and_migrate(config, tensors, str(path))

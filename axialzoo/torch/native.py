@@ -35,7 +35,7 @@ def read_native(path, config: Config | None = None) -> tuple[Config, dict[str, n
     """
     path = Path(path)
     state, inside = read_state(path)
-    outside, config = config, Config.from_json(inside, f"{path}: _metadata") if inside is not None else config
+    config = Config.from_json(inside, f"{path}: _metadata") if inside is not None else config
     if config is None:
         raise CheckpointError(
             f"{path}: does not say which model it is; expected a config in it or beside it, or the model's name: "
@@ -44,7 +44,7 @@ def read_native(path, config: Config | None = None) -> tuple[Config, dict[str, n
     if inside is None:
         state = unwrap(inner_state(state, str(path)), names_of(config.spec), str(path))
     tensors = {name: to_array(path, name, value) for name, value in state.items()}
-    config = fit_config(config, tensors) if config is outside and not config.digest else config
+    config = fit_config(config, tensors) if inside is None and not config.digest else config
     config, current = validate_and_migrate(config, tensors, str(path))
     return config, dict(current)
 

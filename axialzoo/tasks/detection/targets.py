@@ -53,11 +53,11 @@ def box_targets(
         raise ValueError(f"levels: expected as many sizes as strides and ranges, found {len(sizes)}, {len(strides)}, {len(ranges)}")
     boxes = np.asarray(truth.boxes, np.float64).reshape(-1, 4)
     if not np.isfinite(boxes).all() or (boxes[:, :2] > boxes[:, 2:]).any():
-        raise ValueError(f"truth: expected finite left, top, right, bottom with left <= right, top <= bottom, found {boxes.tolist()}")
+        raise ValueError(f"annotation: expected finite left, top, right, bottom with left <= right, top <= bottom, found {boxes.tolist()}")
     _check_pixels(boxes, [min(side * stride for side, stride in zip(lengths, strides)) for lengths in zip(*sizes)])
     wrong = [int(index) for index in truth.labels if index < 0 or (truth.categories and index >= len(truth.categories))]
     if wrong:
-        raise ValueError(f"truth: expected classes from 0 to {len(truth.categories) - 1 if truth.categories else 'any'}, found {wrong[0]}")
+        raise ValueError(f"annotation: expected classes from 0 to {len(truth.categories) - 1 if truth.categories else 'any'}, found {wrong[0]}")
     crowd = np.zeros(len(boxes), bool) if truth.crowd is None else np.asarray(truth.crowd, bool)
     order = np.argsort(np.prod(boxes[:, 2:] - boxes[:, :2], 1), kind="stable")  # the smallest first: the first that fits is taken
     objects = order[~crowd[order]]
@@ -73,9 +73,9 @@ def _check_pixels(boxes: np.ndarray, size: Sequence[int]) -> None:
     advice = "expected pixels of the model's input, to which axialzoo.data.Batches and to_model_input move boxes"
     outside = boxes[(boxes.min(1) < -1) | (boxes[:, 2] > size[1] + 1) | (boxes[:, 3] > size[0] + 1)]
     if len(outside):
-        raise ValueError(f"truth: the box {outside[0].tolist()} reaches beyond the input of {size[0]} x {size[1]}; {advice}")
+        raise ValueError(f"annotation: the box {outside[0].tolist()} reaches beyond the input of {size[0]} x {size[1]}; {advice}")
     if len(boxes) and boxes.max() <= 1:
-        raise ValueError(f"truth: the box {boxes[0].tolist()} looks like shares of the picture; {advice}")
+        raise ValueError(f"annotation: the box {boxes[0].tolist()} looks like shares of the picture; {advice}")
 
 
 def size_ranges(strides: Sequence[int]) -> list[Range]:

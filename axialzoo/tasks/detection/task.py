@@ -36,7 +36,7 @@ class DetectionTask(Task):
         head, boxes = fcos(spec), as_boxes(truth)
         wrong = [int(index) for index in boxes.labels if not 0 <= index < head.num_classes]
         if wrong:
-            raise ValueError(f"truth: expected classes from 0 to {head.num_classes - 1}, found {wrong[0]}")
+            raise ValueError(f"annotation: expected classes from 0 to {head.num_classes - 1}, found {wrong[0]}")
         return box_targets(boxes, head.pyramid.sizes(size), head.strides, ranges=head.ranges, radius=head.targets.radius)
 
     def decode(self, outputs: Arrays, spec: Model, view: ResizeTransform, labels: Sequence[Label] = (), **options: Any) -> Detections:

@@ -30,12 +30,13 @@ def check_map(segments: Segmentation, size: tuple[int, int], num_classes: int) -
     """Refuse segments that are not of the model's input, of `size`, or whose classes are not the model's."""
     if segments.segmentation.shape != tuple(size):
         raise ValueError(
-            f"truth: the map has {segments.segmentation.shape} pixels, expected {tuple(size)}, those of the model's input, to which "
+            f"annotation: the map has {segments.segmentation.shape} pixels, expected {tuple(size)}, those of the model's input, to which "
             "axialzoo.data.Batches and to_model_input move maps"
         )
-    highest = max([int(class_of(segments).max(initial=0)), *([] if segments.semantic is None else [int(segments.semantic.max(initial=0))])])
+    maps = [class_of(segments), *([] if segments.semantic is None else [segments.semantic])]
+    highest = max(int(classes.max(initial=0)) for classes in maps)
     if highest >= num_classes:
-        raise ValueError(f"truth: expected classes from 0 to {num_classes - 1}, found {highest}")
+        raise ValueError(f"annotation: expected classes from 0 to {num_classes - 1}, found {highest}")
 
 
 def class_of(segments: Segmentation) -> np.ndarray:

@@ -115,7 +115,7 @@ def test_segments_that_are_things_are_truth_too():
 
 
 def test_a_class_that_the_head_has_not_is_refused():
-    with pytest.raises(ValueError, match="truth: expected classes from 0 to 3, found 4"):
+    with pytest.raises(ValueError, match="annotation: expected classes from 0 to 3, found 4"):
         TASK.targets(Detections(np.array([[0.0, 0, 9, 9]]), np.ones(1), np.array([4])), SPEC, SIZE)
 
 
