@@ -16,7 +16,7 @@ import numpy as np
 
 from axialzoo.checkpoint import load_checkpoint
 from axialzoo.runtime.ipc import Received, serve
-from axialzoo.runtime.local import InProcessModel, build_model
+from axialzoo.runtime.local import InProcessModel, NativeModel, build_model
 
 
 class Handler:
@@ -28,7 +28,7 @@ class Handler:
 
     def __init__(self, framework: str):
         self.framework = framework
-        self.models: dict[str, InProcessModel] = {}  # by precision
+        self.models: dict[str, InProcessModel | NativeModel] = {}  # by precision
 
     def __call__(self, message: dict[str, Any], arrays: Received) -> tuple[dict[str, Any], Received]:
         options = dict(message)
@@ -57,7 +57,7 @@ class Handler:
         return outputs
 
 
-def _times(model: InProcessModel, x: np.ndarray, seconds: float) -> Received:
+def _times(model: InProcessModel | NativeModel, x: np.ndarray, seconds: float) -> Received:
     wall, cpu = [], []
     until = time.perf_counter() + seconds
     while not wall or time.perf_counter() < until:
