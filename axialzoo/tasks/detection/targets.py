@@ -57,7 +57,9 @@ def box_targets(
     _check_pixels(boxes, [min(side * stride for side, stride in zip(lengths, strides)) for lengths in zip(*sizes)])
     wrong = [int(index) for index in truth.labels if index < 0 or (truth.categories and index >= len(truth.categories))]
     if wrong:
-        raise ValueError(f"annotation: expected classes from 0 to {len(truth.categories) - 1 if truth.categories else 'any'}, found {wrong[0]}")
+        raise ValueError(
+            f"annotation: expected classes from 0 to {len(truth.categories) - 1 if truth.categories else 'any'}, found {wrong[0]}"
+        )
     crowd = np.zeros(len(boxes), bool) if truth.crowd is None else np.asarray(truth.crowd, bool)
     order = np.argsort(np.prod(boxes[:, 2:] - boxes[:, :2], 1), kind="stable")  # the smallest first: the first that fits is taken
     objects = order[~crowd[order]]
