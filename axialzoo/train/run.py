@@ -18,7 +18,7 @@ from axialzoo.runtime.frameworks import prepare_keras, require_packages
 from axialzoo.spec import Preprocessing, SpecError, adapt, get_entry, to_dict
 from axialzoo.tasks import Task, task_of
 from axialzoo.train.automatic import settle_recipe
-from axialzoo.train.held_out import split_training, in_memory, provenance_of
+from axialzoo.train.held_out import in_memory, provenance_of, split_training
 from axialzoo.train.job import Job, changes_of
 from axialzoo.train.recipe import Recipe, check_renamed
 from axialzoo.train.state import read_history
