@@ -47,15 +47,16 @@ test: $(READY)  ## The tests (about 15 minutes on 2 cores; the rest is `make tes
 	$(BIN)/pyright
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-ecosystem: $(READY)  ## Exports, timm (its own tests of models too), keras-hub and the proxy olah, which this installs
+test-ecosystem: $(READY)  ## Exports, timm (its own tests of models too), PEFT, Lightning, thop, keras-hub and olah, which this installs
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat \
-		--editable '.[export,keras-hub]' grain
+		--editable '.[export,keras-hub]' grain peft pytorch-lightning thop
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps timm torchvision
 	$(PYTHON) -m venv $(VENV)/olah
 	$(VENV)/olah/bin/python -m pip install --quiet --requirement tests/hub/olah.txt
 	$(BIN)/python -m pip download --quiet --constraint constraints.txt --no-deps --no-binary timm --dest $(VENV)/timm timm
 	tar -xzf $(VENV)/timm/timm-*.tar.gz --strip-components 1 --directory $(VENV)/timm
-	$(BIN)/python -m pytest -n 2 --dist load tests/exports tests/timm tests/keras_hub tests/hub/test_olah.py -m 'full or not full'
+	$(BIN)/python -m pytest -n 2 --dist load tests/ecosystem tests/exports tests/timm tests/keras_hub \
+		tests/hub/test_olah.py -m 'full or not full'
 	$(BIN)/python tests/timm/run.py $(TIMM)
 
 test-full: export AXIALZOO_EXAMPLES := search

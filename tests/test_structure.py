@@ -200,6 +200,21 @@ def test_what_is_no_name_of_a_task_is_not_called_one(line):
     assert outside_rooms({"axialzoo.train.run": line}) == []
 
 
+def naming(term: str, texts: dict[str, str]) -> list[str]:
+    """Return the modules that name a term of the logits: not the kernels, models as data, other code's names, recognition quality."""
+    elsewhere = re.compile(r"axialzoo\.(ops\.kernels|spec\.(kinds|zoo)|tasks)\b|converters\b")
+    word = re.compile(rf"\b\w*{term}_(position|table|scale|similarity)|[\"']{term}[\"']|\br{term[0]}\b")
+    return [name for name, text in texts.items() if not elsewhere.match(name) and word.search(text)]
+
+
+@pytest.mark.parametrize("term", ["query", "key"])
+def test_a_term_of_the_logits_is_named_in_few_files(term):
+    """The others take it from the table of terms in ``axialzoo.spec.attention``."""
+    assert 4 <= len(naming(term, TEXTS)) <= 12, naming(term, TEXTS)
+    planted = {"axialzoo.torch.fused_layer": f"x = layer.{term}_table", "axialzoo.files": f"x = ['{term}']"}
+    assert set(naming(term, TEXTS | planted)) == {*naming(term, TEXTS), *planted}
+
+
 def test_every_room_is_there():
     assert [name for name in ROOM_NAMES if not any(re.match(rf"{name}(\.|$)", module) for module in TEXTS)] == []
 

@@ -56,7 +56,7 @@ def train_fused(layer: PositionAttention, x, axis: int, activation: Activation |
     tables = [_table(layer, name, length) for name in POSITION_TABLES]
     attributes = AttentionAttributes.of(spec, axis)
     qkv, scales = _scales(layer, qkv, tables, attributes)  # (3, G)
-    out = kernel_ops().attend(qkv, *tables, scales, attributes)  # (N, H, W, terms V)
+    out = kernel_ops().attend(qkv, tables, scales, attributes)  # (N, H, W, terms V)
     relu = activation is ops.relu
     y = layer.norm_output.forward_channels_last(out, output_order(spec), relu=relu, terms=len(spec.value), heads=spec.heads)  # (N, H, W, V)
     return y if relu or activation is None else activation(y)
@@ -94,7 +94,7 @@ def _table(layer: PositionAttention, name: str, length: int) -> Any:
 def _scales(layer: PositionAttention, qkv, tables: list, attributes: AttentionAttributes) -> tuple[Any, Any]:
     """Return qkv and the factors of the three terms of the logits, (3, G), 0 for a missing term; update the moving statistics."""
     spec = layer.spec
-    qkv, mean, variance = kernel_ops().logit_moments(qkv, tables[0], tables[1], spec.heads, attributes)  # (3, G)
+    qkv, mean, variance = kernel_ops().logit_moments(qkv, tables[:2], spec.heads, attributes)  # (3, G)
     *sides, _ = ops.shape(qkv)
     pairs = math.prod(ops.cast(side, qkv.dtype) for side in sides) * sides[1 + attributes.axis]
     indices = [SIMILARITY_TERMS.index(term) for term in spec.similarity]

@@ -11,6 +11,7 @@ from axialzoo.native.planner import plan
 from axialzoo.native.program import ACTIVATIONS, KINDS, Buffer, Matrix, Program, Step, View
 from axialzoo.native.reference import run_program, view_array
 from axialzoo.native.weights import Tensors, Weights
+from axialzoo.ops.attributes import SCALES, TABLES
 from axialzoo.ops.folding import pack
 from axialzoo.ops.kernels import Kernel, kernel
 from axialzoo.ops.kernels.structures import AxialForward, AxialMap, AxialProgram, AxialStep
@@ -91,15 +92,16 @@ class Compiled:
         x, y, attended, other = self._map(step.x), self._map(step.y), ("line", "position")[arrays.axis], ("position", "line")[arrays.axis]
         rows = next((len(table) for table in arrays.tables if table is not None), 1)
         scales, size = self._address(arrays.scales), step.x.size
-        query, key, value = map(self._address, arrays.tables)
+        tables = dict(zip(TABLES, map(self._address, arrays.tables)))
+        factors = {name: scales + 4 * index * arrays.heads for index, name in enumerate(SCALES)}  # addresses of floats
+        factors[SCALES[0]] *= arrays.content_similarity
         structure = AxialForward(
             batch=step.x.shape[0], others=size[1 - arrays.axis], length=size[arrays.axis], heads=arrays.heads, key_depth=arrays.key_depth,
             value_depth=step.y.channels // arrays.heads, reach=arrays.reach, table_reach=rows // 2, x=x.data, x_batch=x.batch,
             x_other=getattr(x, other), x_position=getattr(x, attended), inputs=step.x.channels,
             weight=self._address(matrix.packed["attention"]), bias=self._address(matrix.packed["attention_bias"]),
-            query_table=query, key_table=key, value_table=value, content_scale=scales if arrays.content_similarity else 0,
-            query_scale=scales + 4 * arrays.heads, key_scale=scales + 8 * arrays.heads, content_value=arrays.content_value,
-            position_scale=self._address(arrays.position_scale), shift=self._address(arrays.shift), out=y.data, out_batch=y.batch,
+            **tables, **factors, content_value=arrays.content_value, position_scale=self._address(arrays.position_scale),
+            shift=self._address(arrays.shift), out=y.data, out_batch=y.batch,
             out_other=getattr(y, other), out_position=getattr(y, attended), out_head=1, out_depth=arrays.heads,
             relu=int(step.activation == "relu"),
         )  # fmt: skip

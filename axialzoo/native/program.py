@@ -105,7 +105,7 @@ class AttentionArrays:
         heads, key_depth: G, Dk.
         reach: Largest distance from a query to its keys.
         tables: Of queries, keys and values, (rows, D); None where there is no such term.
-        scales: (3, G): factors of q.k, q.rq and k.rk.
+        scales: (3, G): factors of the terms of the logits.
         content_similarity, content_value: Whether there is q.k, and whether v is retrieved.
         position_scale: (V,), or None; shift: (V,).
         head_fastest: Whether the channels of the result lie as ``d * G + g``.

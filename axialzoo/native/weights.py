@@ -73,7 +73,7 @@ class Weights:
             weight = folded.weight if order is None else folded.weight[:, order]
             return _matrix(weight.T[None], folded.bias)
 
-        tables = (folded.query_table, folded.key_table, folded.value_table)
+        tables = folded.tables
         reach = spec.reach(length)
         resolved = []
         for table in tables:

@@ -6,6 +6,10 @@ from dataclasses import astuple, dataclass, fields
 from typing import Any
 
 from axialzoo.spec import Attention
+from axialzoo.spec.attention import POSITION_TABLES, SIMILARITY_TERMS
+
+TABLES = tuple(name.replace("position", "table") for name in POSITION_TABLES)  # arguments of the operators, fields of the kernels
+SCALES = tuple(f"{term}_scale" for term in SIMILARITY_TERMS)  # fields of the kernels
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class AttentionAttributes:
 
 
 NAMED = ("axis", "key_depth", "span", "content_similarity", "content_value")
+TABLE_SCHEMA = ", ".join(f"Tensor? {name}" for name in TABLES)  # for torch.library
 SCHEMA = ", ".join(  # for torch.library
     f"{field.type} {field.name}" + (f"={field.default}" if field.name not in NAMED else "") for field in fields(AttentionAttributes)
 )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from axialzoo.spec import Attention
-from axialzoo.spec.attention import SIMILARITY_TERMS
+from axialzoo.spec.attention import POSITION_TABLES, SIMILARITY_TERMS
 
 PANEL = 64  # outputs in a panel of a packed weight: WIDTH in source/linear.h
 Tensors = Mapping[str, np.ndarray]
@@ -26,17 +26,15 @@ class FoldedAttention:
 
     Attributes:
         weight, bias: (2K + V, C) and (2K + V): the projection, head fastest; the output norm scales the values.
-        query_table, key_table: (2P - 1, Dk), value_table: (2P - 1, Dv); None where there is no such term.
-        scales: (3, G): factors of q.k, q.rq and k.rk; zeros where there is no such term.
+        tables: Tables of queries and keys, (2P - 1, Dk), and of values, (2P - 1, Dv); None where there is no such term.
+        scales: (3, G): factors of the terms of the logits; zeros where there is no such term.
         position_scale: (V), head fastest: factor of the positions retrieved from the value table; None where there is none.
         shift: (V), head fastest: added to the result.
     """
 
     weight: np.ndarray
     bias: np.ndarray
-    query_table: np.ndarray | None
-    key_table: np.ndarray | None
-    value_table: np.ndarray | None
+    tables: tuple[np.ndarray | None, ...]
     scales: np.ndarray
     position_scale: np.ndarray | None
     shift: np.ndarray
@@ -82,9 +80,7 @@ def fold_attention(tensors: Tensors, prefix: str, spec: Attention, epsilon: floa
     return FoldedAttention(
         (weight * rows[:, None])[order],
         (offset * rows)[order],
-        table("query_position"),
-        table("key_position"),
-        table("value_position"),
+        tuple(table(name) for name in POSITION_TABLES),
         scales,
         by_value["position"][outputs] if "position" in by_value else None,
         out_offset.sum(0)[outputs],

@@ -8,7 +8,8 @@ from axialzoo.spec.check import SpecError, require, require_choice, require_coun
 
 SIMILARITY_TERMS = ("content", "query", "key")
 VALUE_TERMS = ("content", "position")
-POSITION_TABLES = ("query_position", "key_position", "value_position")  # of relative positions
+POSITION_SIDES = {"query": 0, "key": 1}  # whether the table of a term of the logits multiplies the queries (0) or the keys (1)
+POSITION_TABLES = (*(f"{term}_position" for term in POSITION_SIDES), "value_position")  # of relative positions
 ATTENTION_KINDS = ("axial", "global", "local", "window")
 ENCODINGS = ("relative", "absolute", "sinusoidal")
 
@@ -119,10 +120,10 @@ class Attention:
     @property
     def has_relative_terms(self) -> bool:
         """Tell whether the layer has relative position terms."""
-        return "query" in self.similarity or "key" in self.similarity or "position" in self.value
+        return any(term in self.similarity for term in POSITION_SIDES) or "position" in self.value
 
     def _depths(self) -> dict[str, int]:
-        depths = {f"{term}_position": self.key_depth for term in ("query", "key") if term in self.similarity}
+        depths = {f"{term}_position": self.key_depth for term in POSITION_SIDES if term in self.similarity}
         return depths | ({"value_position": self.value_depth} if "position" in self.value else {})
 
     def tables(self, inputs: int) -> dict[str, tuple[int, int]]:
@@ -139,10 +140,9 @@ class Attention:
     @property
     def gates(self) -> tuple[str, ...]:
         """Terms that a gate multiplies, in the order of the ``gates`` tensor."""
-        terms = {"query": "query_position", "key": "key_position"}
         return (
             (
-                *(terms[term] for term in self.similarity if term in terms),
+                *(f"{term}_position" for term in self.similarity if term in POSITION_SIDES),
                 *("value_position" if term == "position" else "value" for term in self.value),
             )
             if self.gated

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from axialzoo.checkpoint import Config
+from axialzoo.checkpoint import Config, default_config
 from axialzoo.ops.torch.dispatch import is_traced
 from axialzoo.spec import Model, Stage
 from axialzoo.spec.check import check_indices
@@ -48,7 +48,7 @@ class Extractor(nn.Module):
 
     Attributes:
         spec: Its architecture.
-        config: Config of the weights that it was loaded from, or None.
+        config: Config of the weights that it was loaded from, or the default one of its spec; tools such as PEFT read it.
         name: Name in the registry, or ``"custom"``.
         num_features: Channels of the last endpoint.
         feature_info: ``num_chs``, ``reduction`` and ``module`` of each endpoint.
@@ -60,7 +60,7 @@ class Extractor(nn.Module):
     def __init__(self, spec: Model):
         super().__init__()
         self.spec = spec
-        self.config: Config | None = None
+        self.config: Config | None = default_config(spec)
         self.name = "custom"
         backbone = spec.backbone
         self.memory = None if backbone.memory is None else Tokens(backbone.memory.tokens, backbone.memory.channels)

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, TypeAlias, TypeVar, Unpack, cast, ove
 
 import torch
 
+from axialzoo.checkpoint import default_config
 from axialzoo.hub import BuildPlan, plan_build
 from axialzoo.spec import Changes, Model, get_entry, parameters, without_head
 from axialzoo.spec.builder import named_builder
@@ -68,7 +69,7 @@ def create_model(
     else:
         model = _build_loaded(planned, features_only, out_indices)
     model.name = name if name == "custom" else get_entry(name).name
-    model.config = planned.config
+    model.config = planned.config or default_config(model.spec, model.name)
     return model
 
 

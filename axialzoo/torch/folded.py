@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from axialzoo.ops.attributes import AttentionAttributes
+from axialzoo.ops.attributes import TABLES, AttentionAttributes
 from axialzoo.ops.folding import FoldedAttention, fold_attention, fold_conv, head_fastest, pack
 from axialzoo.ops.torch import gpu, inference
 from axialzoo.torch.attention import AxialAttention
@@ -108,9 +108,8 @@ class FoldedAxialAttention(Folded):
     @staticmethod
     def _tensors(folded: FoldedAttention, order: np.ndarray | None) -> dict[str, np.ndarray | None]:
         weight, bias = pack(folded.weight if order is None else folded.weight[:, order], folded.bias)
-        return {"weight": weight, "bias": bias} | {
-            name: getattr(folded, name) for name in ("query_table", "key_table", "value_table", "scales", "position_scale", "shift")
-        }
+        others = {name: getattr(folded, name) for name in ("scales", "position_scale", "shift")}
+        return {"weight": weight, "bias": bias, **dict(zip(TABLES, folded.tables)), **others}
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute (N, C, H, W) to (N, V, H, W)."""
@@ -119,7 +118,7 @@ class FoldedAxialAttention(Folded):
             positions = self.source.position_encoding(x.shape[1], x.shape[2], x.shape[3])  # (C, H, 1) or (C, 1, W)
             x = x + (positions if self._order is None else positions[torch.from_numpy(self._order)])
         return torch.ops.axialzoo.axial_attention(
-            x, self.weight, self.bias, self.query_table, self.key_table, self.value_table, self.scales, self.position_scale, self.shift,
+            x, self.weight, self.bias, *(getattr(self, name) for name in TABLES), self.scales, self.position_scale, self.shift,
             *self.attributes,
         )  # fmt: skip
 

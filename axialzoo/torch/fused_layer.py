@@ -20,7 +20,7 @@ from axialzoo.ops.torch.core import Core, retrieve
 from axialzoo.ops.torch.dispatch import TYPES, in_functorch_transform, is_tracing
 from axialzoo.ops.torch.tables import interpolate
 from axialzoo.spec import Attention
-from axialzoo.spec.attention import POSITION_TABLES, SIMILARITY_TERMS
+from axialzoo.spec.attention import POSITION_SIDES, POSITION_TABLES, SIMILARITY_TERMS
 from axialzoo.torch.norm import Activation, freeze_running_stats
 from axialzoo.torch.processes import is_synced
 from axialzoo.torch.projection import PositionAttention
@@ -170,13 +170,14 @@ def gram_moments(qkv: Tensor, tables: list[Tensor | None], spec: Attention, axis
             means.append((q.sum(2, dtype=torch.float64) * k.sum(2, dtype=torch.float64)).sum((0, 2)))  # (G,)
             squares.append(_content_squares(q, k))
             continue
-        table = tables[SIMILARITY_TERMS.index(term) - 1]
+        side = POSITION_SIDES[term]
+        table = tables[side]
         assert table is not None
         far = (table.shape[0] - 1) // 2
         table = table[far - length + 1 : far + length]  # distances -(L - 1) to L - 1
         skewed = table.unfold(0, length, 1).transpose(1, 2).flip(0)  # (L, L, D): row s - p of query p and key s
-        x = q if term == "query" else k
-        skewed = skewed if term == "query" else skewed.transpose(0, 1)  # by x's own position
+        x = (q, k)[side]
+        skewed = skewed.transpose(0, 1) if side else skewed  # by x's own position
         x = x.permute(1, 2, 0, 3)  # (G, L, B, D)
         means.append((x.sum(2, dtype=torch.float64) * skewed.sum(1, dtype=torch.float64)).sum((1, 2)))  # (G, L, D) -> (G,)
         squares.append(((x.mT @ x).double() * (skewed.mT @ skewed).double()).sum((1, 2, 3)))  # (G, L, D, D) -> (G,)

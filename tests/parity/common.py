@@ -315,7 +315,6 @@ DEVICES = {  # on several devices: axes attended whole, and in windows
 }
 DEEPLAB2 = ("dl2_tiny_panoptic_axial_deeplab_65x97",)
 DEEPLAB2_LAYERS = ("attn1d", "attn1d_content_only", "attn2d_s2", "block_axial_s2", "block_conv_s2", "conv_k7_s2_r1")  # the others: full
-DEEPLAB2_FULL = ("dl2_axial_resnet_s_64", "dl2_axial_deeplab_s_65", "dl2_max_deeplab_s_backbone_65")
 PLANTED = Case(small(axial(8, 16, 2, max_length=20), Block("basic", (16, 16))), (20, 27))
 
 

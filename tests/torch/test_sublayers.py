@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import warnings
 
 import pytest
@@ -89,19 +88,6 @@ def test_every_adapter_has_a_gradient_and_merging_changes_nothing(wanted):
     for parent, name, adapter in adapters:
         setattr(parent, name, adapter.merged())
     assert float((model(x).detach() - adapted).abs().max()) <= 1e-5 * max(1.0, float(adapted.abs().max()))
-
-
-@pytest.mark.skipif(importlib.util.find_spec("peft") is None, reason="PEFT is not installed")
-@pytest.mark.parametrize("wanted", [["qkv"], "all-linear"])
-def test_adapters_of_peft(wanted):
-    from peft import LoraConfig, get_peft_model
-
-    model, x = get_peft_model(small(), LoraConfig(target_modules=wanted, init_lora_weights=False)), torch.randn(2, 3, 32, 32)
-    model.train()(x).square().sum().backward()
-    adapters = {name: parameter for name, parameter in model.named_parameters() if "lora_" in name}
-    assert adapters and all(parameter.grad is not None and parameter.grad.abs().max() > 0 for parameter in adapters.values())
-    adapted = model.eval()(x).detach()
-    assert float((model.merge_and_unload()(x).detach() - adapted).abs().max()) <= 1e-5 * max(1.0, float(adapted.abs().max()))
 
 
 def test_an_adapter_that_is_skipped_is_caught(monkeypatch):
@@ -244,28 +230,6 @@ def test_statistics_of_an_average_are_taken_anew():
         model(batch)
     torch.testing.assert_close(first.norm.running_mean, torch.stack(exact).mean(0), rtol=1e-4, atol=1e-5)
     assert first.norm.momentum is not None and int(first.norm.num_batches_tracked) == 3
-
-
-@pytest.mark.skipif(importlib.util.find_spec("lightning") is None, reason="Lightning is not installed")
-def test_stochastic_weight_averaging_of_lightning(tmp_path):
-    import lightning
-
-    class Module(lightning.LightningModule):
-        def __init__(self):
-            super().__init__()
-            self.model = small(True)
-
-        def training_step(self, batch, index):
-            return self.model(batch).square().mean()
-
-        def configure_optimizers(self):
-            return torch.optim.SGD(self.parameters(), 0.01)
-
-    trainer = lightning.Trainer(
-        max_epochs=3, logger=False, accelerator="cpu", enable_progress_bar=False, enable_checkpointing=False, default_root_dir=tmp_path,
-        callbacks=[lightning.pytorch.callbacks.StochasticWeightAveraging(0.01, swa_epoch_start=1)],
-    )  # fmt: skip
-    trainer.fit(Module(), torch.utils.data.DataLoader(torch.randn(8, 3, 32, 32), batch_size=4))
 
 
 def test_norms_become_those_of_several_processes():

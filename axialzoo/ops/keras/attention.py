@@ -12,7 +12,7 @@ from keras import ops
 
 from axialzoo.ops.keras.tables import HIDDEN, statistics_dtype
 
-Tables = tuple[Any, Any, Any]  # tables of queries, keys and values; None for a missing table
+Tables = tuple[Any, ...]  # tables of queries, keys and values; None for a missing table
 
 
 def sum_of(terms: list, visible=None) -> Any:

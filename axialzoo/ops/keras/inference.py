@@ -81,7 +81,7 @@ def kernel_arrays(layer: Any) -> tuple[Table, ...]:
     """Return the arrays of a layer with folded norms that an operator takes besides the map; channels lie head by head.
 
     Returns:
-        weight (C, 2K+V), bias (2K+V,), query, key and value table (2P-1, D), scales (3, G) of q.k, q.rq and k.rk, position_scale (V,),
+        weight (C, 2K+V), bias (2K+V,), query, key and value table (2P-1, D), scales (3, G) of the terms of the logits, position_scale (V,),
         the factor of retrieved positions, and shift (V,), added to the result; None for a missing term.
     """
     spec = layer.spec
@@ -131,10 +131,10 @@ def reference_attention(q, k, v, tables, scales, attributes: AttentionAttributes
     distance = position - position[:, None]  # (T, S): key - query
     visible = abs(distance) <= reach  # (T, S)
     near = ops.cast(clip(distance, -reach, reach), "int32")
-    rq, rk, rv = (None if table is None else ops.take(table, near + table.shape[0] // 2, axis=0) for table in tables)  # (T, S, D)
+    rows = tuple(None if table is None else ops.take(table, near + table.shape[0] // 2, axis=0) for table in tables)  # (T, S, D)
     flat = (-1, q.shape[2], length)
     content, positions = attend_along(
-        *(ops.reshape(x, (*flat, x.shape[4])) for x in (q, k, v)), (rq, rk, rv), factors_of(scales, (rq, rk), attributes), visible[None],
+        *(ops.reshape(x, (*flat, x.shape[4])) for x in (q, k, v)), rows, factors_of(scales, rows, attributes), visible[None],
         attributes.content_value,
     )  # fmt: skip
     shape = (-1, *ops.shape(q)[1:4], v.shape[4])  # (N, O, G, L, Dv)
@@ -142,11 +142,10 @@ def reference_attention(q, k, v, tables, scales, attributes: AttentionAttributes
     return content, positions
 
 
-def factors_of(scales, tables: tuple[Table, Table], attributes: AttentionAttributes) -> tuple[Table, Table, Table]:
-    """Split `scales`, (3, G), into factors of q.k, q.rq and k.rk, (G, 1, 1) each; None for a missing term."""
+def factors_of(scales, tables: tuple[Table, ...], attributes: AttentionAttributes) -> tuple[Table, ...]:
+    """Split `scales`, (3, G), into factors of the terms of the logits, (G, 1, 1) each; None for a missing term."""
     has_term = attributes.content_similarity, tables[0] is not None, tables[1] is not None
-    content, query, key = (scales[index][:, None, None] if present else None for index, present in enumerate(has_term))
-    return content, query, key
+    return tuple(scales[index][:, None, None] if present else None for index, present in enumerate(has_term))
 
 
 def split_parts(qkv, heads: int, key_depth: int, axis: int) -> tuple:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
 
-from axialzoo.ops.attributes import AttentionAttributes
+from axialzoo.ops.attributes import TABLES, AttentionAttributes
 from axialzoo.ops.keras.attention import logit_terms
 from axialzoo.ops.keras.dispatch import CustomOp, kernel_ops, shape_of
 from axialzoo.ops.keras.inference import Table, split_parts
@@ -16,30 +17,30 @@ from axialzoo.ops.kernels.structures import AxialStatistics
 Attributes = tuple[int, AttentionAttributes]  # heads, and the attention
 
 
-def logit_moments(qkv, query_table: Table, key_table: Table, heads: int, attributes: AttentionAttributes) -> tuple[Any, Any, Any]:
+def logit_moments(qkv, tables: Sequence[Table], heads: int, attributes: AttentionAttributes) -> tuple[Any, Any, Any]:
     """Compute the moments of the logits of a whole axis; call only if :func:`axialzoo.ops.keras.dispatch.can_train_rows`.
 
     Args:
         qkv: (N, H, W, 2K + V), head index fastest.
-        query_table, key_table: (2P - 1, Dk), P at least the axis's length; None where not used.
+        tables: Tables of queries and keys, (2P - 1, Dk), P at least the axis's length; None where not used.
         heads: G.
         attributes: Axis, Dk, and whether there is q.k.
 
     Returns:
-        The input qkv, to attend with, so that its gradients add up in one place; and mean and biased variance of q.k, q.rq and k.rk over
-        batch, queries and keys, (3, G) each, zero for a missing term.
+        The input qkv, to attend with, so that its gradients add up in one place; and mean and biased variance of the terms of the logits
+        over batch, queries and keys, (3, G) each, zero for a missing term.
     """
-    return kernel_ops().operate(MOMENTS, (heads, attributes), (qkv, query_table, key_table))
+    return kernel_ops().operate(MOMENTS, (heads, attributes), (qkv, *tables))
 
 
-def _arguments(attributes: Attributes, qkv, query_table: Table, key_table: Table) -> tuple[dict[str, Any], dict[str, Any]]:
+def _arguments(attributes: Attributes, qkv, *tables: Table) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the arrays and the integer fields of the kernel's arguments, by name."""
     (heads, attention), (n, h, w, channels) = attributes, shape_of(qkv)
     axis, depth, content = attention.axis, attention.key_depth, attention.content_similarity
     strides = (h * w * channels, w * channels, channels)
-    rows = next((table.shape[0] for table in (query_table, key_table) if table is not None), 1)
+    rows = next((table.shape[0] for table in tables if table is not None), 1)
     length, others = (h, w)[axis], (h, w)[1 - axis]
-    return {"x": qkv, "query_table": query_table, "key_table": key_table}, {
+    return {"x": qkv, **dict(zip(TABLES, tables))}, {
         "batch": n, "others": others, "length": length, "heads": heads, "key_depth": depth, "table_reach": rows // 2,
         "x_batch": strides[0], "x_other": strides[2 - axis], "x_position": strides[1 + axis], "content": int(content),
         "pairs": n * others * length**2,
@@ -60,24 +61,24 @@ def _backward(attributes: Attributes, inputs, outputs, saved, grads):
     (_, mean, variance), (grad, grad_mean, grad_variance) = outputs, grads
     arrays |= {"mean": mean, "variance": variance, "grad_mean": grad_mean, "grad_variance": grad_variance}
     arrays |= {"grams": saved[0], "grad_from": grad}
-    tables = {f"grad_{name}": arrays[name].shape for name in ("query_table", "key_table") if arrays[name] is not None}
+    tables = {f"grad_{name}": arrays[name].shape for name in TABLES[:2] if arrays[name] is not None}
     results = {"grad_x": shape_of(inputs[0]), **tables}
     sizes["values"] = math.prod(results["grad_x"])
     filled = dict(zip(results, kernel_ops().run("statistics_backward", AxialStatistics, arrays, results, **sizes)))
-    return filled["grad_x"], filled.get("grad_query_table"), filled.get("grad_key_table")
+    return filled["grad_x"], *(filled.get(f"grad_{name}") for name in TABLES[:2])
 
 
-def _reference(attributes: Attributes, qkv, query_table: Table, key_table: Table):
+def _reference(attributes: Attributes, qkv, *tables: Table):
     """Compute :func:`logit_moments` with `keras.ops` and L x L logits."""
     heads, attention = attributes
     axis, depth, content = attention.axis, attention.key_depth, attention.content_similarity
     q, k, _ = split_parts(qkv, heads, depth, axis)  # (N, O, G, L, D)
     length = qkv.shape[1 + axis]
     n = ops.cast(math.prod(ops.shape(q)[:2]) * length**2, qkv.dtype)
-    rq, rk = (None if table is None else gather_table(table, length) for table in (query_table, key_table))  # (T, S, D)
+    rows = [None if table is None else gather_table(table, length) for table in tables]  # (T, S, D)
     q, k = (ops.reshape(x, (-1, heads, length, depth)) for x in (q, k))  # (B, G, L, D)
-    has_term = (content, rq is not None, rk is not None)
-    logits = iter(logit_terms(q, k, (rq, rk, None), tuple(1 if present else None for present in has_term)))
+    has_term = (content, *(table is not None for table in rows))
+    logits = iter(logit_terms(q, k, (*rows, None), tuple(1 if present else None for present in has_term)))
     terms = [next(logits) if present else None for present in has_term]  # (B, G, T, S) each
     zero = ops.zeros((heads,), qkv.dtype)
     means = [zero if x is None else ops.sum(x, (0, 2, 3)) / n for x in terms]  # (G,) each

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -89,20 +89,20 @@ def normalised(x, weight, bias, epsilon: float, residual, relu: bool, terms: int
     return normalised(x, weight, bias, epsilon, (terms, heads, relu), residual=residual)
 
 
-def logit_moments(qkv, query_table, key_table, heads: int, attributes: AttentionAttributes):
+def logit_moments(qkv, tables: Sequence, heads: int, attributes: AttentionAttributes):
     """Call :func:`axialzoo.ops.torch.moments.logit_moments`."""
     from axialzoo.ops.torch.moments import logit_moments
 
-    return logit_moments(qkv, query_table, key_table, (attributes.axis, heads, attributes.key_depth, attributes.content_similarity))
+    return logit_moments(qkv, *tables, (attributes.axis, heads, attributes.key_depth, attributes.content_similarity))
 
 
-def attend(qkv, query_table, key_table, value_table, scales, attributes: AttentionAttributes):
+def attend(qkv, tables: Sequence, scales, attributes: AttentionAttributes):
     """Retrieve contents and positions in training, (N, H, W, terms V): see :func:`axialzoo.ops.torch.training.attend`."""
     import torch
 
     import axialzoo.ops.torch.training  # noqa: F401  # registers the operator
 
-    return torch.ops.axialzoo.attend(qkv, query_table, key_table, value_table, scales, *attributes.flat())[0]
+    return torch.ops.axialzoo.attend(qkv, *tables, scales, *attributes.flat())[0]
 
 
 def kernel_arrays(layer: Any) -> tuple:

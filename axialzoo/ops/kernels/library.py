@@ -20,7 +20,6 @@ FUNCTIONS = (
     "forward", "backward", "linear", "weight_gradient", "norm_moments", "norm_forward", "norm_backward", "moments_forward",
     "moments_backward", "program",
 )  # fmt: skip
-PARALLEL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
 
 
 @dataclass(frozen=True)

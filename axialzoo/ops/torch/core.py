@@ -191,12 +191,12 @@ def lines_of(rows: Tensor, axis: int) -> tuple[int, int]:
 
 def _reference(*inputs: Tensor | None, core: Core) -> Tensor:
     """Compute :func:`retrieve` with PyTorch's operations, which have derivatives of any order but need L x L logits. Updates nothing."""
-    x, projection, weight, bias, query_table, key_table, value_table, scale_weight, scale_bias = inputs
+    x, projection, weight, bias, *tables, scale_weight, scale_bias = inputs
     assert x is not None and scale_weight is not None and scale_bias is not None
     qkv = x if projection is None else F.linear(x.to(core.dtype), projection[core.order].to(core.dtype)).float()
     if projection is not None:
         qkv = F.batch_norm(qkv.flatten(0, 2), None, None, weight, bias, True, eps=core.epsilon).unflatten(0, x.shape[:3])
-    sums = reference_sums(qkv, (query_table, key_table), core.moments_attributes)
+    sums = reference_sums(qkv, tables[:2], core.moments_attributes)
     with core.frozen():
         scales = core.scales(sums, *lines_of(qkv, core.axis), scale_weight, scale_bias)
-    return reference_attend(qkv, query_table, key_table, value_table, scales, attributes=core.attributes)
+    return reference_attend(qkv, *tables, scales, attributes=core.attributes)

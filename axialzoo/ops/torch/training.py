@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from axialzoo.ops.attributes import SCHEMA, AttentionAttributes
+from axialzoo.ops.attributes import SCHEMA, TABLE_SCHEMA, AttentionAttributes
 from axialzoo.ops.kernels.structures import AxialBackward, AxialForward
 from axialzoo.ops.torch.dispatch import data_ptr, double_backward, kernel_for
 from axialzoo.ops.torch.inference import LIBRARY, forward_arguments, reference_attention, resolve_tables_and_reach
 
 Tables = Sequence[Tensor | None]  # tables of queries, keys and values
-_TERMS = f"Tensor? query_table, Tensor? key_table, Tensor? value_table, Tensor scales, {SCHEMA}"
+_TERMS = f"{TABLE_SCHEMA}, Tensor scales, {SCHEMA}"
 LIBRARY.define(f"attend(Tensor qkv, {_TERMS}) -> (Tensor, Tensor)")
 LIBRARY.define(f"attend_backward(Tensor grad, Tensor qkv, Tensor normaliser, {_TERMS}) -> (Tensor, Tensor, Tensor, Tensor, Tensor)")
 
@@ -37,7 +37,7 @@ def attend(qkv: Tensor, tables: Tables, scales: Tensor, attributes: AttentionAtt
         qkv: (N, H, W, 2K + V).
         tables: Tables of queries and keys, (2P - 1, Dk), and of values, (2P - 1, Dv); None where not used. Keys beyond their reach are
             masked.
-        scales: (3, G): factors of q.k, q.rq and k.rk.
+        scales: (3, G): factors of the terms of the logits.
         attributes: Attributes of the attention; on a CPU channels must have the head index fastest.
 
     Returns:
@@ -129,8 +129,8 @@ torch.library.register_fake("axialzoo::attend", operator(_results, 1))
 
 
 @torch.library.register_fake("axialzoo::attend_backward")
-def _(grad, qkv, normaliser, query_table, key_table, value_table, scales, *flags):
-    tables = (query_table, key_table, value_table)
+def _(grad, qkv, normaliser, *more):
+    tables, scales = more[:3], more[3]
     grads = [qkv.new_empty(0) if table is None else table.new_empty(table.shape) for table in tables]
     return qkv.new_empty(qkv.shape), *grads, scales.new_empty(scales.shape)
 
@@ -144,13 +144,11 @@ def _setup(ctx, inputs, output) -> None:
 
 
 def _backward(ctx, grad, _):
-    qkv, query_table, key_table, value_table, scales, normaliser = ctx.saved_tensors
+    qkv, *tables, scales, normaliser = ctx.saved_tensors
     if torch.is_grad_enabled():  # double backward, which the kernel does not have
         return *_double_backward(grad, ctx.saved_tensors[:5], ctx.flags, ctx.needs_input_grad[:5]), *(None,) * len(ctx.flags)
-    grad_qkv, *tables, grad_scales = torch.ops.axialzoo.attend_backward(
-        grad, qkv, normaliser, query_table, key_table, value_table, scales, *ctx.flags
-    )
-    grads = (None if table is None else grad for table, grad in zip((query_table, key_table, value_table), tables))
+    grad_qkv, *grads, grad_scales = torch.ops.axialzoo.attend_backward(grad, qkv, normaliser, *tables, scales, *ctx.flags)
+    grads = (None if table is None else grad for table, grad in zip(tables, grads))
     return grad_qkv, *grads, grad_scales, *(None,) * len(ctx.flags)
 
 
@@ -160,9 +158,9 @@ def _double_backward(grad: Tensor, inputs: Sequence[Tensor | None], flags: Seque
     return double_backward(functools.partial(reference_attend, attributes=attributes), inputs, grad, needs_grad)
 
 
-def reference_attend(qkv: Tensor, query_table, key_table, value_table, scales: Tensor, *, attributes: AttentionAttributes) -> Tensor:
-    """Compute :func:`attend` with PyTorch's operations, which have derivatives of any order."""
-    tables = (query_table, key_table, value_table)
+def reference_attend(qkv: Tensor, *inputs: Any, attributes: AttentionAttributes) -> Tensor:
+    """Compute :func:`attend` with PyTorch's operations, which have derivatives of any order; `inputs` are the tables and the scales."""
+    *tables, scales = inputs
     axis, head_fastest = attributes.axis, attributes.head_fastest
     _, reach = resolve_tables_and_reach(tables, qkv.shape[1 + axis], attributes)
     rows = qkv.transpose(1, 2) if axis == 0 else qkv  # (N, O, L, 2K+V)
