@@ -98,7 +98,7 @@ class BackendProcess:
             os.close(self.requests)
             self.requests = None
 
-    def last_words(self) -> str:
+    def final_output(self) -> str:
         self.log.seek(0)
         return self.log.read()[-4000:]
 
@@ -159,7 +159,7 @@ class BackendTests:
                 report.longrepr = tuple(report.longrepr) if isinstance(report.longrepr, list) else report.longrepr  # of a skipped test
                 yield report
         except (EOFError, BrokenPipeError) as error:
-            message = f"the process of {backend} {error} in this test; the next test starts another. Last words:\n{process.last_words()}"
+            message = f"the process of {backend} {error} in this test; the next test starts another. Last words:\n{process.final_output()}"
             self.processes.pop(backend).end()
             yield pytest.TestReport(item.nodeid, item.location, dict(item.keywords), "failed", message, "call")
 

@@ -1,4 +1,4 @@
-"""What the files of the packages import of one another, for the tests that hold the structure."""
+"""Imports between the files of the packages, for the tests of the structure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def sources() -> dict[str, str]:
     """Dotted name of each module (a package's own is its ``__init__.py``) -> its text, over axialzoo and the converters."""
-    found = {}
+    actual = {}
     for folder in ("axialzoo", "converters"):
         for file in sorted((ROOT / folder).rglob("*.py")):
             parts = file.relative_to(ROOT).with_suffix("").parts
-            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file.read_text()
-    return found
+            actual[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file.read_text()
+    return actual
 
 
 def imported(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
@@ -31,7 +31,7 @@ def imported(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
 
 def edges(name: str, text: str, known: Mapping[str, str]) -> set[str]:
     """The modules among `known` whose file `name` imports from; a package stands for its ``__init__.py``."""
-    found = set()
+    actual = set()
     package = any(other.startswith(f"{name}.") for other in known)
     for node in imported(ast.parse(text)):
         if isinstance(node, ast.Import):
@@ -41,8 +41,8 @@ def edges(name: str, text: str, known: Mapping[str, str]) -> set[str]:
             start = parts[: len(parts) - node.level + 1] if node.level else []
             base = ".".join([*start, *([node.module] if node.module else [])])
             targets = [f"{base}.{alias.name}" if f"{base}.{alias.name}" in known else _nearest(base, known) for alias in node.names]
-        found |= {target for target in targets if target is not None and target != name}
-    return found
+        actual |= {target for target in targets if target is not None and target != name}
+    return actual
 
 
 def _nearest(module: str, known: Mapping[str, str]) -> str | None:
@@ -64,5 +64,5 @@ def circles(texts: Mapping[str, str]) -> list[list[str]]:
         return seen
 
     reach = {name: reached(name) for name in graph}
-    found = {tuple(sorted(other for other in reach[name] if name in reach[other])) for name in graph if name in reach[name]}
-    return [list(circle) for circle in sorted(found)]
+    actual = {tuple(sorted(other for other in reach[name] if name in reach[other])) for name in graph if name in reach[name]}
+    return [list(circle) for circle in sorted(actual)]

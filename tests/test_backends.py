@@ -67,7 +67,7 @@ def test_passes_in_the_next_process(process):
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory) -> str:
-    """What pytest says of the tests above."""
+    """Output of pytest about the tests above."""
     folder = tmp_path_factory.mktemp("plain")
     (folder / "test_plain.py").write_text(PLAIN)
     (folder / "conftest.py").write_text("from tests.conftest import *")

@@ -84,22 +84,22 @@ def within(module: str, packages: set[str]) -> bool:
 
 def offences(folder: str, source: str) -> list[str]:
     own = {folder.replace("/", "."), "axialzoo.converters"} if folder == "converters" else {folder.replace("/", ".")}
-    found = []
+    actual = []
     for module, inside, line in imports(ast.parse(source)):
         if module.partition(".")[0] in sys.stdlib_module_names or (folder == "converters" and module.startswith(".")):
             continue  # imports are absolute but for the converters', which are axialzoo.converters once installed
         allowed = own | ALLOWED[folder] | (WITHIN_FUNCTIONS.get(folder, set()) if inside else set())
         if not within(module, allowed):
-            found.append(f"line {line}: {module}")
-    return found
+            actual.append(f"line {line}: {module}")
+    return actual
 
 
 @pytest.mark.parametrize("folder", HERE)
 def test_modules_import_what_their_package_may(folder):
     files = sorted((ROOT / folder).rglob("*.py"))
     assert files
-    found = {str(file.relative_to(ROOT)): offences(folder, file.read_text()) for file in files}
-    assert not {file: lines for file, lines in found.items() if lines}
+    actual = {str(file.relative_to(ROOT)): offences(folder, file.read_text()) for file in files}
+    assert not {file: lines for file, lines in actual.items() if lines}
 
 
 def test_every_package_has_its_line_in_the_table():
@@ -112,12 +112,12 @@ def test_commands_and_training_import_frameworks_inside_functions_or_in_the_modu
     for file in sorted((ROOT / folder).rglob("*.py")):
         if file.stem.startswith(("torch_", "keras_")) or file.stem == "optimizer":
             continue
-        found = [
+        actual = [
             f"{file.name}:{line}"
             for module, inside, line in imports(ast.parse(file.read_text()))
             if not inside and within(module, FRAMEWORKS)
         ]
-        assert not found
+        assert not actual
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ OWN = {  # what PyTorch's operators do by themselves, and XLA in TensorFlow cann
 
 
 def operators(file: str) -> set[str]:
-    """What the binding of a back end gives: functions, and names that it takes over."""
+    """Functions of the binding of a back end, and names that it takes over."""
     names = set()
     for node in ast.parse((ROOT / file).read_text()).body:
         if isinstance(node, ast.FunctionDef):

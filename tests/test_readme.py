@@ -47,7 +47,7 @@ def test_a_number_that_is_wrong_in_the_table_is_caught():
 
 
 def ran(example: str, folder: Path, more: str = "") -> str:
-    """What an example prints, run in a folder of its own."""
+    """Output of an example, run in its own folder."""
     (folder / "docs").symlink_to(ROOT / "docs")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", example + more]

@@ -107,7 +107,7 @@ def many_parameters(texts: dict[str, str]) -> list[str]:
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-                if len([one for one in arguments if one.arg not in ("self", "cls")]) > PARAMETERS:
+                if len([argument for argument in arguments if argument.arg not in ("self", "cls")]) > PARAMETERS:
                     names.append(f"{name}.{node.name}")
     return sorted(names)
 
@@ -133,19 +133,19 @@ def shared(texts: dict[str, str]) -> dict[str, str]:
 
 
 def suppressions(texts: dict[str, str]) -> dict[str, str]:
-    """Where a type checker is told to be silent -> the reason beside it."""
-    found = {}
+    """Places that silence a type checker -> the reason next to them."""
+    actual = {}
     for name, text in texts.items():
         for number, line in enumerate(text.splitlines(), 1):
             if match := SUPPRESSION.search(line):
-                found[f"{name}:{number}"] = match[1].strip(" #()")
-    return found
+                actual[f"{name}:{number}"] = match[1].strip(" #()")
+    return actual
 
 
 def test_shared_and_pytorch_code_is_typed():
-    found = suppressions(shared(TEXTS | benchmarks()))
-    assert len(found) <= SUPPRESSIONS
-    assert [where for where, reason in found.items() if not reason] == []
+    actual = suppressions(shared(TEXTS | benchmarks()))
+    assert len(actual) <= SUPPRESSIONS
+    assert [where for where, reason in actual.items() if not reason] == []
 
 
 def test_suppressions_are_seen():

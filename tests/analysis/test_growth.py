@@ -50,9 +50,9 @@ def test_what_has_no_logarithm_is_refused(positions, costs):
 
 
 def growth(kind: str, **fields) -> float:
-    found = exponent(POSITIONS, [case.multiply_adds for case in cases(SPEC, [kind], [(side, side) for side in SIDES], BLOCK, **fields)])
-    assert found is not None
-    return found
+    actual = exponent(POSITIONS, [case.multiply_adds for case in cases(SPEC, [kind], [(side, side) for side in SIDES], BLOCK, **fields)])
+    assert actual is not None
+    return actual
 
 
 @pytest.mark.parametrize(

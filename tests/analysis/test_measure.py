@@ -18,9 +18,9 @@ BLOCK = "stages.1.blocks.0"
 
 def test_cases_are_measured_in_turn_and_within_their_estimate():
     lines: list[str] = []
-    made = cases(SPEC, ["axial", "local"], [(24, 24)], BLOCK)
-    found = measure(made, threads=1, rounds=1, log=lines.append)
-    for case, result in zip(made, found):
+    built = cases(SPEC, ["axial", "local"], [(24, 24)], BLOCK)
+    actual = measure(built, threads=1, rounds=1, log=lines.append)
+    for case, result in zip(built, actual):
         assert result["skipped"] is None and result["calls"] >= 1 and result["cpu_seconds"] > 0
         assert 0 < result["fastest"] <= result["seconds"] <= result["slowest"]
         assert 0 < result["memory_bytes"] < 2 * case.estimated_bytes and result["resident_bytes"] >= 0
@@ -30,16 +30,16 @@ def test_cases_are_measured_in_turn_and_within_their_estimate():
 def test_what_needs_too_much_is_not_started(monkeypatch):
     monkeypatch.setattr(measuring, "_in_a_process", lambda *_: pytest.fail("started"))
     (case,) = cases(SPEC, ["global"], [(2000, 2000)], BLOCK, train=True)
-    (found,) = measure([case], threads=1, memory=2**30)
-    assert "GiB, more than the 1.0 GiB to use" in found["skipped"] and found["seconds"] is None and found["calls"] == 0
+    (actual,) = measure([case], threads=1, memory=2**30)
+    assert "GiB, more than the 1.0 GiB to use" in actual["skipped"] and actual["seconds"] is None and actual["calls"] == 0
 
 
 def test_what_takes_too_long_or_too_much_is_killed_and_errors_are_told():
     (case,) = cases(SPEC, ["axial"], [(24, 24)], BLOCK)
-    (found,) = measure([case], threads=1, rounds=1, seconds=0.001)
-    assert found["skipped"] == "took longer than 0.001 s"
-    (found,) = measure([replace(case, estimated_bytes=0)], threads=1, rounds=1, memory=2**20)  # the estimate is wrong
-    assert found["skipped"] == "took more than the 0.0 GiB to use"
+    (actual,) = measure([case], threads=1, rounds=1, seconds=0.001)
+    assert actual["skipped"] == "took longer than 0.001 s"
+    (actual,) = measure([replace(case, estimated_bytes=0)], threads=1, rounds=1, memory=2**20)  # the estimate is wrong
+    assert actual["skipped"] == "took more than the 0.0 GiB to use"
     broken = replace(case, size=(0, 0))
     with pytest.raises(RuntimeError, match="axial 0x0: Traceback"):
         measure([broken], threads=1, rounds=1)
@@ -48,8 +48,8 @@ def test_what_takes_too_long_or_too_much_is_killed_and_errors_are_told():
 def test_what_earlier_rounds_found_stays(monkeypatch):
     answers = iter([{"times": [1.0, 3.0], "busy": [1.0, 1.0], "memory_bytes": 5, "resident_bytes": None}, {"skipped": "took longer"}])
     monkeypatch.setattr(measuring, "_in_a_process", lambda *_: next(answers))
-    (found,) = measure(cases(SPEC, ["axial"], [(8, 8)], BLOCK), threads=1, rounds=3)
-    assert found["skipped"] is None and found["seconds"] == 2.0 and found["calls"] == 2 and found["memory_bytes"] == 5
+    (actual,) = measure(cases(SPEC, ["axial"], [(8, 8)], BLOCK), threads=1, rounds=3)
+    assert actual["skipped"] is None and actual["seconds"] == 2.0 and actual["calls"] == 2 and actual["memory_bytes"] == 5
 
 
 @pytest.mark.parametrize("kind", ["axial", "window"])

@@ -19,9 +19,9 @@ def test_every_block_of_a_random_network_does_something_and_those_of_a_new_one_n
     x = images(32, 32, batch=1)
     for network, idle in ((random_network(SPEC, x), False), (build(SPEC).eval(), True)):
         block = network.get_submodule("stages.2.blocks.1")
-        with record_activations({"block": block}) as found, torch.no_grad():
+        with record_activations({"block": block}) as actual, torch.no_grad():
             network(x)
-        before, after = found["block"]
+        before, after = actual["block"]
         assert ((after - before).abs().max() < 1e-6) == idle
 
 
@@ -40,9 +40,9 @@ def test_the_receptive_field_of_one_block_is_what_its_attention_reaches(kind):
     network = random_network(spec, x)
     names = ("height", "width") if "axial" in kind else ("attention",)
     modules = {name: network.get_submodule(f"stages.0.blocks.0.{name}") for name in names}
-    with record_activations(modules) as found, torch.no_grad():
+    with record_activations(modules) as actual, torch.no_grad():
         network(x)
-    reached = reach([(modules[name], found[name][0]) for name in names], 4, 13) > 0  # pyright: ignore
+    reached = reach([(modules[name], actual[name][0]) for name in names], 4, 13) > 0  # pyright: ignore
     field = receptive_field(network, "stages.0.blocks.0", x, 4, 13, samples=2)
     assert field.shape == (20, 20) and not (field[~reached] > 0).any() and (field[reached] > 0).float().mean() > 0.9
     assert reached.all() == (kind == "axial")

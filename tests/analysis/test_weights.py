@@ -33,8 +33,8 @@ FIELDS = {
 def layer(name: str, axis: int = 0, seed: int = 0, inputs: int = CHANNELS):
     torch.manual_seed(seed)
     spec = Attention(**{"key_channels": 8, "value_channels": 8, "heads": HEADS, "max_length": 9, **FIELDS[name]})  # pyright: ignore
-    made = AxialAttention(inputs, spec, Norm(), axis) if spec.kind == "axial" else Attention2D(inputs, spec, Norm())
-    return randomise(made.double(), seed).eval()
+    built = AxialAttention(inputs, spec, Norm(), axis) if spec.kind == "axial" else Attention2D(inputs, spec, Norm())
+    return randomise(built.double(), seed).eval()
 
 
 def all_weights(made, x: Tensor) -> Tensor:
@@ -82,13 +82,13 @@ def _positions(made) -> Tensor:
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("name", FIELDS)
 def test_weights_times_values_are_the_layers_output(name, axis):
-    made, x = layer(name, axis), image(HEIGHT, WIDTH, batch=1)
-    p = all_weights(made, x)
+    built, x = layer(name, axis), image(HEIGHT, WIDTH, batch=1)
+    p = all_weights(built, x)
     assert torch.allclose(p.sum((3, 4)), torch.ones(HEADS, HEIGHT, WIDTH, dtype=p.dtype), atol=1e-12) and (p >= 0).all()
-    expected = made(x)
-    assert torch.allclose(rebuilt(made, x, p), expected, atol=1e-10)
+    expected = built(x)
+    assert torch.allclose(rebuilt(built, x, p), expected, atol=1e-10)
     for wrong in (p.flip(0), p.flip(3), p.flip(4), p.transpose(1, 3).transpose(2, 4)):  # heads, rows, columns, queries and keys swapped
-        assert not torch.allclose(rebuilt(made, x, wrong), expected, atol=1e-3) or torch.equal(wrong, p)
+        assert not torch.allclose(rebuilt(built, x, wrong), expected, atol=1e-3) or torch.equal(wrong, p)
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -104,21 +104,21 @@ def test_an_axial_query_attends_to_its_own_line_and_a_span_to_no_more(axis):
 
 
 def influence(layers, x: Tensor, row: int, column: int) -> Tensor:
-    """Whether the output of the layers at (row, column) depends on each position of their input, by gradients: (H, W)."""
+    """Positions of the input, (H, W), on which the output of the layers at (row, column) depends, by gradients."""
     x = x.clone().requires_grad_()
     out = x
-    for one in layers:
-        out = one(out)
+    for item in layers:
+        out = item(out)
     (gradient,) = torch.autograd.grad(out[0, :, row, column].square().sum(), x)
     return gradient[0].abs().sum(0)
 
 
 def consecutive(layers, x: Tensor):
-    found = []
-    for one in layers:
-        found.append((one, x))
-        x = one(x).detach()
-    return found
+    actual = []
+    for item in layers:
+        actual.append((item, x))
+        x = item(x).detach()
+    return actual
 
 
 @pytest.mark.parametrize("name", ["axial", "axial_span", "local", "window", "window_shifted", "global"])
@@ -130,8 +130,8 @@ def test_what_is_out_of_reach_has_exactly_no_influence_and_all_else_has_some(nam
     moved = x.clone()
     moved[:, :, weight == 0] += 1.0  # nothing of it arrives
     out, other = x, moved
-    for one in layers:
-        out, other = one(out), one(other)
+    for item in layers:
+        out, other = item(out), item(other)
     assert torch.equal(out[:, :, 2, 5], other[:, :, 2, 5])
     swapped = [layer(name, 1), layer(name, 0, inputs=8)] if name == "axial_span" else None
     if swapped:  # planted: the reach of one point is not that of its neighbour
@@ -154,16 +154,16 @@ def test_a_layer_in_training_is_refused():
 
 
 def test_spread_of_known_maps():
-    even, one = np.ones((4, 6)), np.zeros((4, 6))
-    one[1, 2] = 3.0
+    even, item = np.ones((4, 6)), np.zeros((4, 6))
+    item[1, 2] = 3.0
     assert spread(even, 0, 0)["effective_positions"] == pytest.approx(24) and spread(even, 0, 0)["coverage"] == 1
-    found = spread(one, 1, 5)
-    assert found["effective_positions"] == 1 and found["mean_distance"] == 3 and found["reached"] == found["coverage"] == 1 / 24
+    actual = spread(item, 1, 5)
+    assert actual["effective_positions"] == 1 and actual["mean_distance"] == 3 and actual["reached"] == actual["coverage"] == 1 / 24
     rows, columns = np.indices((101, 101)) - 50
     gaussian = np.exp(-(rows**2 + columns**2) / (2 * 10.0**2))
-    found = spread(gaussian, 50, 50)
-    assert found["mean_distance"] == pytest.approx(10 * np.sqrt(np.pi / 2), rel=1e-2)  # of Rayleigh's distribution
-    assert found["effective_positions"] == pytest.approx(2 * np.pi * np.e * 100, rel=1e-2)
+    actual = spread(gaussian, 50, 50)
+    assert actual["mean_distance"] == pytest.approx(10 * np.sqrt(np.pi / 2), rel=1e-2)  # of Rayleigh's distribution
+    assert actual["effective_positions"] == pytest.approx(2 * np.pi * np.e * 100, rel=1e-2)
     for wrong in (np.zeros((2, 2)), -even, even[0], np.full((2, 2), np.nan)):
         with pytest.raises(ValueError, match="expected a map"):
             spread(wrong, 0, 0)

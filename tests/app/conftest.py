@@ -32,7 +32,7 @@ def _missing() -> str:
 
 @pytest.fixture(scope="session")
 def address():
-    """Where the page is served, and nothing but this machine is reached from: whatever else is connected to fails the process."""
+    """Address of the page. Its process may connect to this machine alone; any other connection fails it."""
     if reason := _missing():
         pytest.skip(reason)
     process = subprocess.Popen(
@@ -85,7 +85,7 @@ class Browser:
         return self.run("return document.querySelector(arguments[0]).innerText", selector)
 
     def changed(self, selector: str, act) -> str:
-        """What an element says once `act` has made it say something else; gradio's own word of how long it takes does not count."""
+        """Text of an element after `act` has changed it; gradio's own timer does not count."""
         own = f"[...document.querySelectorAll('{selector} [class^=az-]')].map(one => one.outerHTML).join()"
         self.run(f"window.before = {own}")
         act()
@@ -93,38 +93,40 @@ class Browser:
         return self.text(selector)
 
     def focused(self) -> str:
-        """What has the keyboard's focus."""
+        """Element that has the keyboard's focus."""
         return self.run("return document.activeElement.outerHTML.slice(0, 300)")
 
     def press(self, text: str) -> None:
-        (button,) = [one for one in self.driver.find_elements("css selector", "button") if one.text.strip() == text]
+        (button,) = [
+            find_element for find_element in self.driver.find_elements("css selector", "button") if find_element.text.strip() == text
+        ]
         button.click()
 
     def complaints(self) -> list[str]:
-        return [one["message"] for one in self.driver.get_log("browser") if one["level"] in ("SEVERE", "ERROR")]
+        return [item["message"] for item in self.driver.get_log("browser") if item["level"] in ("SEVERE", "ERROR")]
 
     def fetched(self) -> list[str]:
         """Addresses of everything that was asked for."""
-        said = [json.loads(one["message"])["message"] for one in self.driver.get_log("performance")]
-        return [one["params"]["request"]["url"] for one in said if one["method"] == "Network.requestWillBeSent"]
+        said = [json.loads(item["message"])["message"] for item in self.driver.get_log("performance")]
+        return [item["params"]["request"]["url"] for item in said if item["method"] == "Network.requestWillBeSent"]
 
     def serious(self) -> list[str]:
-        """What axe-core finds that is serious or critical."""
+        """Serious and critical violations that axe-core reports."""
         package = importlib.util.find_spec("axe_playwright_python")
         self.run((Path(package.submodule_search_locations[0]) / "axe.min.js").read_text())
-        found = self.driver.execute_async_script("axe.run().then(arguments[arguments.length - 1])")
-        bad = [one for one in found["violations"] if one["impact"] in ("serious", "critical")]
-        return [f"{one['id']}: {one['help']}: {[node['html'][:160] for node in one['nodes'][:3]]}" for one in bad]
+        actual = self.driver.execute_async_script("axe.run().then(arguments[arguments.length - 1])")
+        bad = [item for item in actual["violations"] if item["impact"] in ("serious", "critical")]
+        return [f"{item['id']}: {item['help']}: {[node['html'][:160] for node in item['nodes'][:3]]}" for item in bad]
 
 
 @pytest.fixture
 def browser(address):
-    made = []
+    built = []
 
     def open(width: int = 1200, dark: bool = False) -> Browser:
-        made.append(Browser(address, width, dark))
-        return made[-1]
+        built.append(Browser(address, width, dark))
+        return built[-1]
 
     yield open
-    for one in made:
-        one.driver.quit()
+    for item in built:
+        item.driver.quit()

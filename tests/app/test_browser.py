@@ -79,7 +79,7 @@ def test_it_works_by_keyboard(browser):
         ActionChains(page.driver).send_keys(name).perform()
 
     def reached(condition: str) -> bool:
-        """Whether the focus comes there, by the tabulator alone, and is seen on the way."""
+        """Tell whether the tabulator alone moves the focus there, visibly."""
         for _ in range(40):
             key(Keys.TAB)
             style = "getComputedStyle(document.activeElement)"

@@ -1,4 +1,4 @@
-"""What the page shows is what the library says, in the command line's words; no browser and no gradio are needed."""
+"""The page shows the results of the library in the words of the command line; no browser and no gradio are needed."""
 
 from __future__ import annotations
 
@@ -22,20 +22,22 @@ CIFAR = "axial_resnet_cifar10"
 
 @pytest.fixture(scope="module")
 def runners():
-    made = Runners(most=2)
-    yield made
-    made.close()
+    built = Runners(most=2)
+    yield built
+    built.close()
 
 
-@pytest.fixture(scope="module", params=[one.model for one in samples()[:3]])
+@pytest.fixture(scope="module", params=[item.model for item in samples()[:3]])
 def answered(request, runners):
     pytest.importorskip("torch")
-    (sample,) = [one for one in samples()[:3] if one.model == request.param]
+    (sample,) = [item for item in samples()[:3] if item.model == request.param]
     return predict_picture(runners, sample.model, sample.path, ["torch"])
 
 
 def test_samples_are_there_with_a_model_that_has_weights():
-    assert len(samples()) == 5 and all(one.path.is_file() and one.alt and one.model in list_models(pretrained=True) for one in samples())
+    assert len(samples()) == 5 and all(
+        item.path.is_file() and item.alt and item.model in list_models(pretrained=True) for item in samples()
+    )
 
 
 def test_all_models_with_weights_are_offered_or_those_that_were_asked_for():
@@ -46,7 +48,7 @@ def test_all_models_with_weights_are_offered_or_those_that_were_asked_for():
 
 
 def test_an_answer_is_what_the_command_prints(answered, axialzoo, tmp_path):
-    path = next(one.path for one in samples() if one.path.name == answered.name)
+    path = next(item.path for item in samples() if item.path.name == answered.name)
     printed = axialzoo("predict", path, "--model", answered.config.model, "--framework", "torch", "--json").json
     printed["predictions"][0]["image"] = answered.name
     assert answered.json == printed
@@ -62,7 +64,7 @@ def test_time_memory_and_digest_are_told(answered):
 
 
 def test_the_lines_of_python_run_and_say_the_same(answered, capsys):
-    path = next(one.path for one in samples() if one.path.name == answered.name)
+    path = next(item.path for item in samples() if item.path.name == answered.name)
     exec(python_code(answered.config.model, str(path), "torch"), {})
     assert capsys.readouterr().out.strip() == str(load_runner(answered.config.model, "torch").predict(path).to_json())
 
@@ -93,14 +95,14 @@ def test_names_are_escaped():
 def test_the_two_steps_are_a_row_and_then_all_that_reaches():
     pytest.importorskip("torch")
     picture = load_image(samples()[0].path)
-    found = attention_view(CIFAR, picture, (0.5, 0.5))
-    assert [panel.title.partition(":")[0] for panel in found.steps] == ["Step 1", "Step 2"] and found.weights == "trained"
-    first, second = (np.asarray(panel.picture, int) for panel in found.steps)
+    actual = attention_view(CIFAR, picture, (0.5, 0.5))
+    assert [panel.title.partition(":")[0] for panel in actual.steps] == ["Step 1", "Step 2"] and actual.weights == "trained"
+    first, second = (np.asarray(panel.picture, int) for panel in actual.steps)
     colour = np.ptp(first, axis=2).max(1) > 60  # rows of the picture with weights on them; the photograph below is grey
     ring = np.zeros_like(colour)
     ring[len(ring) // 2 - 30 : len(ring) // 2 + 30] = True
-    assert colour.sum() <= len(colour) * 1.5 / found.map[0] + ring.sum() and (np.ptp(second, axis=2).max(1) > 60).sum() > 3 * colour.sum()
-    assert "trained weights" in found.other.note and found.layer == blocks(CIFAR)[len(blocks(CIFAR)) // 2]
+    assert colour.sum() <= len(colour) * 1.5 / actual.map[0] + ring.sum() and (np.ptp(second, axis=2).max(1) > 60).sum() > 3 * colour.sum()
+    assert "trained weights" in actual.other.note and actual.layer == blocks(CIFAR)[len(blocks(CIFAR)) // 2]
 
 
 def test_another_kind_has_trained_weights_or_words():
@@ -114,9 +116,9 @@ def test_another_kind_has_trained_weights_or_words():
 def test_a_point_elsewhere_is_seen_elsewhere():
     pytest.importorskip("torch")
     picture = load_image(samples()[0].path)
-    one, other = (np.asarray(attention_view(CIFAR, picture, (0.5, share)).steps[0].picture, int) for share in (0.1, 0.9))
-    rows = [np.flatnonzero(np.ptp(panel, axis=2).max(1) > 60).mean() for panel in (one, other)]
-    assert rows[0] < len(one) / 3 and rows[1] > len(one) * 2 / 3
+    item, other = (np.asarray(attention_view(CIFAR, picture, (0.5, share)).steps[0].picture, int) for share in (0.1, 0.9))
+    rows = [np.flatnonzero(np.ptp(panel, axis=2).max(1) > 60).mean() for panel in (item, other)]
+    assert rows[0] < len(item) / 3 and rows[1] > len(item) * 2 / 3
 
 
 def test_a_point_outside_is_the_nearest_inside_and_an_unknown_layer_is_refused():

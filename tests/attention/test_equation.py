@@ -29,8 +29,8 @@ def gradients(layer, call, x):
     y = call(x)
     cotangent = torch.randn(y.shape, generator=torch.Generator().manual_seed(5), dtype=y.dtype)
     names, tensors = zip(*layer.named_parameters())
-    found = torch.autograd.grad((y * cotangent).sum(), [x, *tensors], allow_unused=True)
-    return dict(zip(("x", *names), found))
+    actual = torch.autograd.grad((y * cotangent).sum(), [x, *tensors], allow_unused=True)
+    return dict(zip(("x", *names), actual))
 
 
 def check(layer, x, tolerance=1e-12):
@@ -66,14 +66,14 @@ def test_any_choice_of_terms_gives_what_the_equation_gives(similarity, value, tr
 def test_gradients_of_every_parameter_and_of_the_input(axis, training, fields):
     layer, x = make(axis, training, **fields), image(11, 9)
     layer.norm_similarity.momentum = layer.norm_qkv.momentum = layer.norm_output.momentum = 0.0  # two calls, one state
-    found = gradients(layer, layer, x)
+    actual = gradients(layer, layer, x)
     expected = gradients(layer, lambda x: plain_attention(layer, x)[0], x)
     for name, gradient in expected.items():
         if name == "norm_similarity.bias":  # constant along a softmax row
-            assert float(gradient.abs().max()) < 1e-12 and (found[name] is None or float(found[name].abs().max()) == 0)
+            assert float(gradient.abs().max()) < 1e-12 and (actual[name] is None or float(actual[name].abs().max()) == 0)
         else:
             scale = max(float(gradient.abs().max()), 1e-3)
-            assert float((found[name] - gradient).abs().max()) <= 1e-10 * scale, name
+            assert float((actual[name] - gradient).abs().max()) <= 1e-10 * scale, name
 
 
 def test_training_gives_every_parameter_a_gradient():

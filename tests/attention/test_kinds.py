@@ -65,11 +65,11 @@ def test_any_size_gives_what_every_pair_gives(name, size, training):
 @pytest.mark.parametrize("name", LAYERS)
 def test_gradients_are_those_of_every_pair(name):
     layer, x = make2d(True, **LAYERS[name]), image(6, 5)
-    wanted = gradients(layer, lambda x: plain_attention(layer, x)[0], x)
-    found = gradients(layer, layer, x)
-    for key, gradient in wanted.items():
+    expected = gradients(layer, lambda x: plain_attention(layer, x)[0], x)
+    actual = gradients(layer, layer, x)
+    for key, gradient in expected.items():
         if gradient is not None and gradient.abs().max() > 1e-9:
-            assert difference(found[key], gradient) <= 1e-8, key
+            assert difference(actual[key], gradient) <= 1e-8, key
 
 
 @pytest.mark.parametrize("chunk", [1, 700, 10_000])
@@ -83,9 +83,9 @@ def test_in_parts_it_is_the_same(name, chunk, monkeypatch):
 
 
 def test_a_local_window_over_everything_is_global():
-    one, other = make2d(kind="global", max_length=5), make2d(kind="local", span=9, max_length=5)
+    item, other = make2d(kind="global", max_length=5), make2d(kind="local", span=9, max_length=5)
     x = image(5, 4)
-    assert torch.equal(one(x), other(x))
+    assert torch.equal(item(x), other(x))
 
 
 @pytest.mark.parametrize(
@@ -154,8 +154,8 @@ def test_absolute_positions_stretch_to_any_length():
     layer = make(0, encoding="absolute", similarity=("content",), value=("content",), max_length=4)
     assert layer(image(9, 2)).isfinite().all()
     assert torch.equal(layer.position_encoding_1d("position", 4, CHANNELS), layer.position)
-    stretched = layer.position_encoding_1d("position", 7, CHANNELS)
-    assert torch.allclose(stretched[::2], layer.position)
+    interpolated = layer.position_encoding_1d("position", 7, CHANNELS)
+    assert torch.allclose(interpolated[::2], layer.position)
 
 
 def swap_halves(layer):

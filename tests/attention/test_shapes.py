@@ -1,4 +1,4 @@
-"""What the layers hand to `attend` and `moments`, and get back, has the shapes that `AttentionInputs` promises.
+"""Arguments and results of `attend` and `moments` in the layers have the shapes that `AttentionInputs` promises.
 
 The annotations are checked when the functions run, letters included: one letter is one number within a call.
 """
@@ -28,29 +28,29 @@ Pair, ValuePair = (tuple[F[Tensor, f"Th Sh half_{d}"], F[Tensor, f"Tw Sw half_{d
 def along_one_axis(
     q: Queries, k: Queries, v: Values, rq: Rows | None, rk: Rows | None, rv: ValueRows | None, scale: Scale, out: list[Values]
 ) -> None:
-    """What `attention.attend` is given and gives."""
+    """Arguments and result of `attention.attend`."""
 
 
 @jaxtyped(typechecker=beartype)
 def over_both_axes(
     q: Queries2D, k: Queries2D, v: Values2D, rq: Pair | None, rk: Pair | None, rv: ValuePair | None, scale: Scale, out: list[Values2D]
 ) -> None:
-    """What `attention2d.attend` is given and gives."""
+    """Arguments and result of `attention2d.attend`."""
 
 
 @jaxtyped(typechecker=beartype)
 def of_moments(q: OfEither, mean: Scale, variance: Scale, n: int) -> None:
-    """What `moments` of either gives."""
+    """Results of `moments`, along one axis or over both."""
 
 
 @pytest.fixture
 def checked(monkeypatch) -> list[str]:
     """The names of the checks that were made; every call of either module's functions is."""
-    made = []
+    built = []
     for module, check in ((attention, along_one_axis), (attention2d, over_both_axes)):
-        monkeypatch.setattr(module, "attend", _attend(module.attend, check, made))
-        monkeypatch.setattr(module, "moments", _moments(module.moments, made))
-    return made
+        monkeypatch.setattr(module, "attend", _attend(module.attend, check, built))
+        monkeypatch.setattr(module, "moments", _moments(module.moments, built))
+    return built
 
 
 def _attend(honest, check, made: list[str]):
@@ -94,8 +94,8 @@ def test_over_both_axes(checked, name, training):
 @pytest.mark.parametrize("part", ["q", "rq", "rv", "scale"])
 def test_a_shape_that_is_not_promised_is_caught(part):
     inputs = make(key_channels=8).make_inputs(image(7, 5))
-    given = {name: getattr(inputs, name) for name in ("q", "k", "v", "rq", "rk", "rv")}
-    given |= {"scale": torch.ones(3, 2), "out": [inputs.v, inputs.v]}
-    along_one_axis(**given)
+    provided = {name: getattr(inputs, name) for name in ("q", "k", "v", "rq", "rk", "rv")}
+    provided |= {"scale": torch.ones(3, 2), "out": [inputs.v, inputs.v]}
+    along_one_axis(**provided)
     with pytest.raises(jaxtyping.TypeCheckError):
-        along_one_axis(**{**given, part: given[part][..., :-1]})
+        along_one_axis(**{**provided, part: provided[part][..., :-1]})

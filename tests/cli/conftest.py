@@ -44,7 +44,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 class Said:
-    """What a command printed, and its exit code."""
+    """Output of a command and its exit code."""
 
     def __init__(self, code: int, out: str, err: str):
         self.code, self.out, self.err = code, out, err

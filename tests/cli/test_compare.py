@@ -29,17 +29,19 @@ def measured(monkeypatch):
 def test_json_is_one_object_and_the_folder_gets_it_and_the_plots(axialzoo, measured, tmp_path):
     words = ("--kinds", "axial,axial_local,global", "--sizes", "32,64", "--layer", "stages.1.blocks.0", "--out", tmp_path)
     said = axialzoo("compare", NAME, *words, "--json")
-    found = said.json
-    assert json.loads((tmp_path / "compare.json").read_text()) == found
-    assert (found["model"], found["layer"], found["mode"], found["device"]) == (NAME, "stages.1.blocks.0", "inference", "cpu")
-    assert found["threads"] >= 1 and found["framework"].startswith("torch ") and list(found["kinds"]) == ["axial", "axial_local", "global"]
-    axial = found["kinds"]["axial"]
+    actual = said.json
+    assert json.loads((tmp_path / "compare.json").read_text()) == actual
+    assert (actual["model"], actual["layer"], actual["mode"], actual["device"]) == (NAME, "stages.1.blocks.0", "inference", "cpu")
+    assert (
+        actual["threads"] >= 1 and actual["framework"].startswith("torch ") and list(actual["kinds"]) == ["axial", "axial_local", "global"]
+    )
+    axial = actual["kinds"]["axial"]
     assert [row["size"] for row in axial["sizes"]] == [[32, 32], [64, 64]] and [row["positions"] for row in axial["sizes"]] == [1024, 4096]
     assert axial["exponents"]["memory_bytes"] == pytest.approx(2)
     assert axial["exponents"]["seconds"] == pytest.approx(axial["exponents"]["multiply_adds"])
-    last = found["kinds"]["global"]["sizes"][1]
+    last = actual["kinds"]["global"]["sizes"][1]
     assert last["skipped"] == "took longer than 60 s" and last["seconds"] is None and last["multiply_adds"] > 0
-    assert found["kinds"]["global"]["exponents"]["seconds"] is None
+    assert actual["kinds"]["global"]["exponents"]["seconds"] is None
     assert {path.name for path in tmp_path.iterdir()} == {"compare.json", "compare.png", "time.png", "memory.png", "multiply_adds.png"}
     pixels = np.asarray(load_image(tmp_path / "compare.png"))
     assert pixels.shape[1] > 2 * pixels.shape[0] and len(np.unique(pixels.reshape(-1, 3), axis=0)) > 50
@@ -51,9 +53,9 @@ def test_the_tables_name_what_was_left_out(axialzoo, measured):
 
 
 def test_one_run_for_real(axialzoo):
-    found = axialzoo("compare", NAME, "--kinds", "axial", "--sizes", "16", "--repeats", "1", "--threads", "1", "--train", "--json").json
-    (row,) = found["kinds"]["axial"]["sizes"]
-    assert row["skipped"] is None and row["seconds"] > 0 and row["memory_bytes"] > 0 and found["mode"] == "training"
+    actual = axialzoo("compare", NAME, "--kinds", "axial", "--sizes", "16", "--repeats", "1", "--threads", "1", "--train", "--json").json
+    (row,) = actual["kinds"]["axial"]["sizes"]
+    assert row["skipped"] is None and row["seconds"] > 0 and row["memory_bytes"] > 0 and actual["mode"] == "training"
 
 
 @pytest.mark.parametrize(

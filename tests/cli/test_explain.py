@@ -16,12 +16,12 @@ MEASURES = {"reached", "coverage", "effective_positions", "mean_distance", "abov
 def test_json_and_picture_of_a_checkpoint(axialzoo, folder, tmp_path):
     picture = tmp_path / "picture.png"
     said = axialzoo("explain", folder, PHOTO, "--point", "180,110", "--kinds", "axial,axial_local,window", "--out", picture, "--json")
-    found = said.json
-    assert (found["model"], found["weights"], found["layer"]) == ("axial_resnet_cifar10_xs", "trained", "stages.2.blocks.1")
-    assert found["digest"].startswith("sha256:") and found["map"] == [8, 8] and found["input_size"] == [32, 32]
-    assert set(found["attention"]) == {"height", "width"} and set(found["attention"]["height"]) == MEASURES
-    assert found["attention"]["height"]["reached"] == 1 / 8
-    kinds = found["kinds"]
+    actual = said.json
+    assert (actual["model"], actual["weights"], actual["layer"]) == ("axial_resnet_cifar10_xs", "trained", "stages.2.blocks.1")
+    assert actual["digest"].startswith("sha256:") and actual["map"] == [8, 8] and actual["input_size"] == [32, 32]
+    assert set(actual["attention"]) == {"height", "width"} and set(actual["attention"]["height"]) == MEASURES
+    assert actual["attention"]["height"]["reached"] == 1 / 8
+    kinds = actual["kinds"]
     assert [kinds[kind]["weights"] for kind in ("axial", "axial_local")] == ["trained", "trained"]
     assert kinds["window"] == {"skipped": "no trained weights of this kind of axial_resnet_cifar10_xs"}
     assert set(kinds["axial"]["reach"]) == set(kinds["axial"]["field"]) == MEASURES and kinds["axial"]["reach"]["reached"] == 1
@@ -31,27 +31,27 @@ def test_json_and_picture_of_a_checkpoint(axialzoo, folder, tmp_path):
 
 def test_the_point_is_where_it_is_on_the_map(axialzoo, folder):
     """chelsea.jpg is 451 x 300 and the model sees the middle 300 x 300, so that x begins at 75."""
-    found = axialzoo("explain", folder, PHOTO, "--point", "365,20", "--kinds", "axial", "--json", "-q").json
-    assert found["position"] == [0, 7]
+    actual = axialzoo("explain", folder, PHOTO, "--point", "365,20", "--kinds", "axial", "--json", "-q").json
+    assert actual["position"] == [0, 7]
 
 
 @pytest.mark.parametrize("tag", ["cifar10", "cifar10_axial_none"])
 def test_kinds_are_compared_by_the_weights_trained_for_each(axialzoo, tag):
     name = "axial_resnet_cifar10_xs"
-    found = axialzoo("explain", f"{name}.{tag}", PHOTO, "--point", "180,110", "--kinds", "axial,axial_local,axial_none", "--json").json
+    actual = axialzoo("explain", f"{name}.{tag}", PHOTO, "--point", "180,110", "--kinds", "axial,axial_local,axial_none", "--json").json
     tags = {"axial": "cifar10", "axial_local": "cifar10_axial_local", "axial_none": "cifar10_axial_none"}
-    assert {kind: one["weights"] for kind, one in found["kinds"].items()} == dict.fromkeys(tags, "trained")
-    digests = {kind: fetch_checkpoint(f"{name}.{one}").config.digest for kind, one in tags.items()}
-    assert {kind: one["digest"] for kind, one in found["kinds"].items()} == digests and len(set(digests.values())) == 3
-    assert found["digest"] == fetch_checkpoint(f"{name}.{tag}").config.digest
+    assert {kind: item["weights"] for kind, item in actual["kinds"].items()} == dict.fromkeys(tags, "trained")
+    digests = {kind: fetch_checkpoint(f"{name}.{item}").config.digest for kind, item in tags.items()}
+    assert {kind: item["digest"] for kind, item in actual["kinds"].items()} == digests and len(set(digests.values())) == 3
+    assert actual["digest"] == fetch_checkpoint(f"{name}.{tag}").config.digest
 
 
 def test_a_model_without_weights_is_random_and_says_so(axialzoo):
     words = ("--point", "180,110", "--kinds", "axial,window", "--size", "24x36")
     said = axialzoo("explain", "axial_resnet_cifar10_xs", PHOTO, *words, "--random", "--layer", "stages.1.blocks.0.width")
     assert "random weights (seed 0)" in said.err and "trained" not in said.out and "map of 12 x 18" in said.out
-    found = axialzoo("explain", "axial_resnet26_s", PHOTO, *words, "--json", "-q").json
-    assert found["digest"] is None and [one["weights"] for one in found["kinds"].values()] == ["random", "random"]
+    actual = axialzoo("explain", "axial_resnet26_s", PHOTO, *words, "--json", "-q").json
+    assert actual["digest"] is None and [item["weights"] for item in actual["kinds"].values()] == ["random", "random"]
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,9 @@ def test_a_grid_has_a_place_for_what_is_missing():
 )
 def test_a_slot_is_shown_stage_by_stage(axialzoo, model, kinds, tmp_path):
     words = ("--slot", "3", "--size", "64", "--json", "-q")
-    found = axialzoo("explain", model, PHOTO, *words, "--out", tmp_path / "picture.png").json
-    assert [stage["kind"] for stage in found["stages"]] == kinds and found["weights"] == "random"
-    assert all(0 <= stage["share"] <= 1 for stage in found["stages"]) and found["stages"][-1]["map"] == [16, 16]
+    actual = axialzoo("explain", model, PHOTO, *words, "--out", tmp_path / "picture.png").json
+    assert [stage["kind"] for stage in actual["stages"]] == kinds and actual["weights"] == "random"
+    assert all(0 <= stage["share"] <= 1 for stage in actual["stages"]) and actual["stages"][-1]["map"] == [16, 16]
     assert len(np.unique(np.asarray(load_image(tmp_path / "picture.png"))[::4, ::4].reshape(-1, 3), axis=0)) > 100
 
 

@@ -44,31 +44,31 @@ def test_list_shows_every_model(axialzoo):
 
 
 def test_list_takes_wildcards_and_aliases(axialzoo):
-    names = [found["name"] for found in axialzoo("list", "axial_resnet50_?", "--json").json["models"]]
+    names = [actual["name"] for actual in axialzoo("list", "axial_resnet50_?", "--json").json["models"]]
     assert names == ["axial_resnet50_s", "axial_resnet50_m", "axial_resnet50_l"]
-    assert [found["name"] for found in axialzoo("list", "axial_resnet50", "--json").json["models"]] == ["axial_resnet50_l"]
+    assert [actual["name"] for actual in axialzoo("list", "axial_resnet50", "--json").json["models"]] == ["axial_resnet50_l"]
 
 
 def test_list_json_has_plain_names_and_plain_numbers(axialzoo):
     said = axialzoo("list", "axial_resnet26_s", "--json")
-    (found,) = said.json["models"]
-    assert found["parameters"] == 5_944_936 and found["input_size"] == [224, 224]
-    assert found["multiply_adds"] == pytest.approx(1.812e9, rel=1e-3)
-    assert found["weights"] == list(get_entry("axial_resnet26_s").weights)
+    (actual,) = said.json["models"]
+    assert actual["parameters"] == 5_944_936 and actual["input_size"] == [224, 224]
+    assert actual["multiply_adds"] == pytest.approx(1.812e9, rel=1e-3)
+    assert actual["weights"] == list(get_entry("axial_resnet26_s").weights)
 
 
 def test_list_at_another_size(axialzoo):
-    (found,) = axialzoo("list", "axial_resnet26_s", "--size", "320x480", "--json").json["models"]
-    assert found["multiply_adds"] == cost(get_entry("axial_resnet26_s").spec, (320, 480)).multiply_adds
-    assert found["multiply_adds"] != cost(get_entry("axial_resnet26_s").spec).multiply_adds
+    (actual,) = axialzoo("list", "axial_resnet26_s", "--size", "320x480", "--json").json["models"]
+    assert actual["multiply_adds"] == cost(get_entry("axial_resnet26_s").spec, (320, 480)).multiply_adds
+    assert actual["multiply_adds"] != cost(get_entry("axial_resnet26_s").spec).multiply_adds
 
 
 def test_list_of_models_with_weights(axialzoo, monkeypatch):
     spec = get_entry("axial_resnet_cifar10_xs").spec
     monkeypatch.setitem(_entries, "planted", ModelEntry("planted", spec, "", "", weights={"first": "package:planted"}))
-    found = axialzoo("list", "--pretrained", "--json").json["models"]
-    assert found == [one for one in axialzoo("list", "--json").json["models"] if one["weights"]]
-    assert {"planted"} <= {one["name"] for one in found} < set(list_models())
+    actual = axialzoo("list", "--pretrained", "--json").json["models"]
+    assert actual == [item for item in axialzoo("list", "--json").json["models"] if item["weights"]]
+    assert {"planted"} <= {item["name"] for item in actual} < set(list_models())
 
 
 def test_a_pattern_that_matches_nothing_is_an_error_naming_the_nearest(axialzoo):
@@ -92,32 +92,32 @@ def test_info_at_another_size_does_not_show_numbers_published_for_224(axialzoo):
 
 
 def test_info_json_says_everything(axialzoo):
-    found = axialzoo("info", "axial_resnet50", "--size", "320x480", "--json").json
+    actual = axialzoo("info", "axial_resnet50", "--size", "320x480", "--json").json
     price = cost(get_entry("axial_resnet50").spec, (320, 480))
-    assert found["name"] == "axial_resnet50_l" and found["aliases"] == ["axial_resnet50"]
-    assert (found["parameters"], found["multiply_adds"]) == (price.parameters, price.multiply_adds)
-    assert found["activation_bytes"] == price.activation_bytes
-    assert [stage["stride"] for stage in found["stages"]] == [2, 4, 8, 16, 32]
-    assert [stage["channels"] for stage in found["stages"]] == [64, 256, 512, 1024, 2048]
-    assert found["stages"][-1]["size"] == [10, 15]
-    assert found["published"]["parameters"] == 43_973_480
-    assert found["spec"]["backbone"]["norm"] == {"epsilon": 1e-5, "momentum": 0.1}
+    assert actual["name"] == "axial_resnet50_l" and actual["aliases"] == ["axial_resnet50"]
+    assert (actual["parameters"], actual["multiply_adds"]) == (price.parameters, price.multiply_adds)
+    assert actual["activation_bytes"] == price.activation_bytes
+    assert [stage["stride"] for stage in actual["stages"]] == [2, 4, 8, 16, 32]
+    assert [stage["channels"] for stage in actual["stages"]] == [64, 256, 512, 1024, 2048]
+    assert actual["stages"][-1]["size"] == [10, 15]
+    assert actual["published"]["parameters"] == 43_973_480
+    assert actual["spec"]["backbone"]["norm"] == {"epsilon": 1e-5, "momentum": 0.1}
 
 
 def test_info_of_a_folder_says_what_the_checkpoint_says(axialzoo, folder):
-    found = axialzoo("info", folder, "--json").json
-    assert found["name"] == "axial_resnet_cifar10_xs"
-    assert found["checkpoint"]["labels"][3]["name"] == "cat"
-    assert found["checkpoint"]["digest"].startswith("sha256:")
-    assert found["checkpoint"]["preprocessing"]["size"] == [32, 32]
+    actual = axialzoo("info", folder, "--json").json
+    assert actual["name"] == "axial_resnet_cifar10_xs"
+    assert actual["checkpoint"]["labels"][3]["name"] == "cat"
+    assert actual["checkpoint"]["digest"].startswith("sha256:")
+    assert actual["checkpoint"]["preprocessing"]["size"] == [32, 32]
     text = axialzoo("info", folder).out
     assert "50.00 %" in text and "cat" in text and "CC0 [test]" in text  # brackets are text, not markup
 
 
 def test_model_info_is_what_info_prints(axialzoo):
     info = package.model_info("axial_resnet26_s", "320x480")
-    found = axialzoo("info", "axial_resnet26_s", "--size", "320x480", "--json").json
-    assert json.loads(json.dumps(info)) == {key: value for key, value in found.items() if key != "checkpoint"}
+    actual = axialzoo("info", "axial_resnet26_s", "--size", "320x480", "--json").json
+    assert json.loads(json.dumps(info)) == {key: value for key, value in actual.items() if key != "checkpoint"}
 
 
 @pytest.mark.parametrize(

@@ -78,8 +78,8 @@ def test_one_bad_picture_is_named_and_the_others_are_done(axialzoo, folder, phot
     bad.write_bytes(photo.read_bytes()[:2000])
     words = ("predict", photo, bad, "nowhere.png", photo, "--model", folder, *TORCH, "--out", tmp_path / "out")
     said = axialzoo(*words, "--json")
-    assert said.code == 1 and [one["image"] for one in said.json["predictions"]] == [str(photo), str(photo)]
-    assert [one["image"] for one in said.json["skipped"]] == [str(bad), "nowhere.png"]
+    assert said.code == 1 and [item["image"] for item in said.json["predictions"]] == [str(photo), str(photo)]
+    assert [item["image"] for item in said.json["skipped"]] == [str(bad), "nowhere.png"]
     assert "skipped:" in said.err and "bad.jpg: damaged picture" in said.err and "nowhere.png: no such file" in said.err
     assert [Path(path).is_file() for path in said.json["pictures"]] == [True, True]
     text = axialzoo(*words, "--force")
@@ -99,7 +99,7 @@ def test_a_folder_of_pictures_is_an_argument(axialzoo, folder, tmp_path):
     (pictures / "notes.txt").write_text("not a picture")
     words = ("--model", folder, *TORCH, "--json", "--out")
     said = axialzoo("predict", pictures, *words, tmp_path / "out")
-    assert said.code == 0 and [Path(one["image"]).name for one in said.json["predictions"]] == ["a.jpg", "b.png"]
+    assert said.code == 0 and [Path(item["image"]).name for item in said.json["predictions"]] == ["a.jpg", "b.png"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.png"]
     (tmp_path / "empty").mkdir()
     said = axialzoo("predict", tmp_path / "empty", *words, tmp_path / "none")
@@ -242,7 +242,7 @@ def test_list_takes_several_patterns(axialzoo):
     import axialzoo as package
 
     patterns = ("max_deeplab_?_backbone", "axial_resnet26*", "axial_resnet26_s")
-    names = [one["name"] for one in axialzoo("list", *patterns, "--json").json["models"]]
+    names = [item["name"] for item in axialzoo("list", *patterns, "--json").json["models"]]
     assert names == package.list_models("max_deeplab_?_backbone", "axial_resnet26*")
     assert set(names) == {"axial_resnet26_s", "max_deeplab_s_backbone", "max_deeplab_l_backbone"}
     said = axialzoo("list", "axial*", "nonsense*")

@@ -18,13 +18,13 @@ PHOTO = Path(__file__).parents[2] / "docs" / "photos" / "chelsea.jpg"
 
 
 def test_json_is_one_object_with_plain_names(axialzoo, folder):
-    found = axialzoo("predict", PHOTO, "--model", folder, "--framework", "torch", "--top", "3", "--json").json
-    assert found["model"] == "axial_resnet_cifar10_xs" and found["digest"].startswith("sha256:")
-    (one,) = found["predictions"]
-    assert one["image"] == str(PHOTO) and one["framework"] == "torch" and one["backend"] is None
-    assert len(one["top"]) == 3 and {"label", "label_id", "probability"} == set(one["top"][0])
-    assert {key: one[key] for key in ("label", "label_id", "probability")} == one["top"][0]
-    shares = [row["probability"] for row in one["top"]]
+    actual = axialzoo("predict", PHOTO, "--model", folder, "--framework", "torch", "--top", "3", "--json").json
+    assert actual["model"] == "axial_resnet_cifar10_xs" and actual["digest"].startswith("sha256:")
+    (item,) = actual["predictions"]
+    assert item["image"] == str(PHOTO) and item["framework"] == "torch" and item["backend"] is None
+    assert len(item["top"]) == 3 and {"label", "label_id", "probability"} == set(item["top"][0])
+    assert {key: item[key] for key in ("label", "label_id", "probability")} == item["top"][0]
+    shares = [row["probability"] for row in item["top"]]
     assert shares == sorted(shares, reverse=True) and 0 < sum(shares) <= 1
 
 
@@ -37,13 +37,13 @@ def test_the_prediction_is_the_softmax_of_the_models_logits(axialzoo, folder):
     x = preprocess(load_image(PHOTO), load_checkpoint(folder).config.preprocessing)
     with torch.no_grad():
         shares = model(torch.from_numpy(x)[None]).double().softmax(1)[0]
-    (one,) = axialzoo("predict", PHOTO, "--model", folder, "--framework", "torch", "--top", "10", "--json").json["predictions"]
-    found = {row["label_id"]: row["probability"] for row in one["top"]}
-    assert [found[index] for index in range(10)] == pytest.approx(shares.tolist(), rel=1e-6)
+    (item,) = axialzoo("predict", PHOTO, "--model", folder, "--framework", "torch", "--top", "10", "--json").json["predictions"]
+    actual = {row["label_id"]: row["probability"] for row in item["top"]}
+    assert [actual[index] for index in range(10)] == pytest.approx(shares.tolist(), rel=1e-6)
     flipped = x[:, :, ::-1].copy()
     with torch.no_grad():  # a mirrored picture would be seen
         other = model(torch.from_numpy(flipped)[None]).double().softmax(1)[0]
-    assert [found[index] for index in range(10)] != pytest.approx(other.tolist(), rel=1e-6)
+    assert [actual[index] for index in range(10)] != pytest.approx(other.tolist(), rel=1e-6)
 
 
 def test_both_frameworks_give_the_same_class_and_nothing_but_json_on_stdout(axialzoo_process, folder, tmp_path):
@@ -63,7 +63,7 @@ def test_several_pictures_of_all_kinds_and_a_folder_of_results(axialzoo, folder,
     Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(grey)
     Image.new("RGBA", (5, 9), (10, 20, 30, 0)).save(clear)
     said = axialzoo("predict", PHOTO, grey, clear, grey, "--model", folder, "--framework", "torch", "--json", "--out", tmp_path / "out")
-    assert [one["image"] for one in said.json["predictions"]] == [str(path) for path in (PHOTO, grey, clear, grey)]
+    assert [item["image"] for item in said.json["predictions"]] == [str(path) for path in (PHOTO, grey, clear, grey)]
     assert "clear.png: transparency laid over white" in said.err
     assert len(set(said.json["pictures"])) == 4 == len(list((tmp_path / "out").iterdir()))
 

@@ -29,11 +29,11 @@ def test_what_the_operators_of_the_back_ends_miss_is_told(axialzoo, monkeypatch)
     monkeypatch.setitem(bindings.BINDINGS, "jax", bindings.Framework("numpy", "nowhere.h"))
     bindings._find.cache_clear()
     try:
-        told = axialzoo("info", "--system", "--json").json["keras"]
+        messages = axialzoo("info", "--system", "--json").json["keras"]
     finally:
         bindings._find.cache_clear()
-    assert told["torch"]["path"] == kernel_status().path and told["jax"]["path"] == "plain"
-    assert kernel() is None or "its operator could not be compiled: no headers: expected" in told["jax"]["reason"]
+    assert messages["torch"]["path"] == kernel_status().path and messages["jax"]["path"] == "plain"
+    assert kernel() is None or "its operator could not be compiled: no headers: expected" in messages["jax"]["reason"]
 
 
 def test_the_plain_path_is_told_where_it_is_in_use(axialzoo):

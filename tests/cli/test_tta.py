@@ -41,14 +41,14 @@ def shapes(monkeypatch):
     """Height and width of all that a network is given."""
     from axialzoo.runtime.local import InProcessModel
 
-    found, honest = [], InProcessModel.outputs
+    actual, honest = [], InProcessModel.outputs
 
     def outputs(self, x):
-        found.append((x.shape[1], x.shape[2]))
+        actual.append((x.shape[1], x.shape[2]))
         return honest(self, x)
 
     monkeypatch.setattr(InProcessModel, "outputs", outputs)
-    return found
+    return actual
 
 
 def test_the_network_sees_tiles_mirrored_too_and_the_json_says_so(axialzoo, cells, shapes, tmp_path):
@@ -73,8 +73,8 @@ def test_a_tile_as_large_as_the_picture_gives_what_one_look_gives():
 
 def test_figures_with_flips_are_told_as_such(axialzoo, cells, shapes):
     words = ("evaluate", cells[0], "--data", cells[1], "--split", "val", "--framework", "torch", "--json")
-    found = axialzoo(*words, "--hflip", "--scales", "0.5,1").json
-    assert found["hflip"] is True and found["scales"] == [0.5, 1.0] and "tile" not in found and found["images"] == 1
+    actual = axialzoo(*words, "--hflip", "--scales", "0.5,1").json
+    assert actual["hflip"] is True and actual["scales"] == [0.5, 1.0] and "tile" not in actual and actual["images"] == 1
     assert shapes == [(50, 75), (50, 75), (99, 150), (99, 150)]
     assert not {"tile", "hflip", "scales"} & set(axialzoo(*words).json) and shapes[4:] == [(99, 150)]
 
@@ -116,7 +116,7 @@ def test_what_a_model_does_not_understand_is_refused_by_name(axialzoo, folder, w
 def test_the_class_of_a_photograph_is_that_of_both_sides(folder):
     with load_runner(folder, "torch") as runner:
         picture = load_image(PHOTO)
-        logits = [np.log(runner.predict(one).probabilities) for one in (picture, picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT))]
+        logits = [np.log(runner.predict(item).probabilities) for item in (picture, picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT))]
         shares = np.exp(np.mean(logits, 0))
         assert runner.predict(picture, hflip=True).probabilities == pytest.approx(shares / shares.sum(), rel=1e-5)
         with pytest.raises(SpecError, match="tta: expected some of tile, overlap, hflip, scales, found flip"):

@@ -12,12 +12,12 @@ from axialzoo.spec import get_entry, parameters
 
 
 def test_train_hands_every_setting_over(axialzoo, monkeypatch, tmp_path):
-    asked = {}
+    requests = {}
 
     def run(recipe, data, out, **settings):
         print("progress")
         assert callable(settings.pop("progress"))
-        asked.update(recipe=recipe, data=str(data), out=str(out), **settings)
+        requests.update(recipe=recipe, data=str(data), out=str(out), **settings)
         return out / "model"
 
     monkeypatch.setattr(training, "run", run)
@@ -25,7 +25,7 @@ def test_train_hands_every_setting_over(axialzoo, monkeypatch, tmp_path):
         "train", "cifar10", "--data", "images", "--out", tmp_path, "--resume", "--epochs", "3", "--seed", "0",
         "--set", "learning_rate=0.05", "--set", "progressive_sizes=[[0.5, 24]]", "--set", "precision=bfloat16", "--json",
     )  # fmt: skip
-    assert asked == {
+    assert requests == {
         "recipe": "cifar10", "data": "images", "out": str(tmp_path), "framework": "torch", "resume": True, "save_every": 200,
         "device": "auto", "on_bad_label": "error", "devices": 1, "epochs": 3, "seed": 0, "learning_rate": 0.05,
         "progressive_sizes": ((0.5, 24),), "precision": "bfloat16",
@@ -58,11 +58,11 @@ def test_evaluate_counts_what_predict_predicts(axialzoo, folder, tmp_path):
                 Image.fromarray(random.integers(0, 256, (32, 32, 3), np.uint8)).save(tmp_path / split / label / f"{index}.png")
     paths = sorted((tmp_path / "test").rglob("*.png"))
     predicted = axialzoo("predict", *paths, "--model", folder, "--framework", "torch", "--json").json["predictions"]
-    right = sum(one["label"] == path.parent.name for one, path in zip(predicted, paths))
-    in_five = sum(path.parent.name in [row["label"] for row in one["top"]] for one, path in zip(predicted, paths))
-    found = axialzoo("evaluate", folder, "--data", tmp_path, "--framework", "torch", "--json").json
-    assert (found["top1"], found["top5"], found["images"]) == (right / 20, in_five / 20, 20)
-    assert found["framework"] == "torch" and found["seconds"] >= 0
+    right = sum(item["label"] == path.parent.name for item, path in zip(predicted, paths))
+    in_five = sum(path.parent.name in [row["label"] for row in item["top"]] for item, path in zip(predicted, paths))
+    actual = axialzoo("evaluate", folder, "--data", tmp_path, "--framework", "torch", "--json").json
+    assert (actual["top1"], actual["top5"], actual["images"]) == (right / 20, in_five / 20, 20)
+    assert actual["framework"] == "torch" and actual["seconds"] >= 0
     assert f"{100 * right / 20:.2f} %" in axialzoo("evaluate", folder, "--data", tmp_path, "--framework", "torch").out
 
 

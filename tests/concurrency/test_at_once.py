@@ -40,7 +40,7 @@ def test_a_hundred_threads_share_a_runner():
 
     with ThreadPoolExecutor(THREADS) as pool:
         results = list(pool.map(work, range(THREADS)))
-    assert all(np.array_equal(one, other) for one, other in zip(expected, results))
+    assert all(np.array_equal(item, other) for item, other in zip(expected, results))
     assert not np.array_equal(expected[0], expected[3])  # results that were mixed up would be seen
 
 

@@ -13,17 +13,17 @@ SIDE = 64  # pixels at most: the contract is about kinds, not sizes
 
 def cases() -> dict[str, Model]:
     """A model of each registered kind of head, the one with the fewest parameters; kinds with optional branches without them too."""
-    found: dict[str, Model] = {}
+    actual: dict[str, Model] = {}
     for kind in HEADS:
         specs = [get_entry(name).spec for name in list_models() if get_entry(name).spec.head is not None]
         own = [spec for spec in specs if spec.head is not None and spec.head.kind == kind]
         if not own:
             raise Broken(f"head {kind!r}: part 'spec/zoo': no registered model has one; register a narrow one, for tests and first steps")
         spec = min(own, key=num_parameters)
-        found[kind] = adapt(spec, input_size=tuple(min(side, SIDE) for side in spec.input_size))
+        actual[kind] = adapt(spec, input_size=tuple(min(side, SIDE) for side in spec.input_size))
         if isinstance(spec.head, Panoptic):
-            found[f"{kind} without instances"] = replace(found[kind], head=replace(spec.head, instances=None))
+            actual[f"{kind} without instances"] = replace(actual[kind], head=replace(spec.head, instances=None))
         if isinstance(spec.head, MaskTransformer):
-            clustering = [one for one in own if isinstance(one.head, MaskTransformer) and one.head.kmeans is not None]
-            found[f"{kind} with k-means"] = adapt(min(clustering, key=num_parameters), input_size=(SIDE, SIDE))
-    return found
+            clustering = [item for item in own if isinstance(item.head, MaskTransformer) and item.head.kmeans is not None]
+            actual[f"{kind} with k-means"] = adapt(min(clustering, key=num_parameters), input_size=(SIDE, SIDE))
+    return actual

@@ -1,4 +1,4 @@
-"""What every head keeps, in every framework: one function a part. `check` says by name which part a head has forgotten."""
+"""The contract of every head in every framework: one function a part. `check` names the part that a head breaks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Broken(AssertionError):
 
 
 class Framework(Protocol):
-    """What the contract asks of a framework: `tests.contract.in_torch` and `tests.contract.in_keras`."""
+    """Functions of a framework that the contract needs: `tests.contract.in_torch` and `tests.contract.in_keras`."""
 
     title: str
     name: str  # as Runner calls it
@@ -38,10 +38,10 @@ class Framework(Protocol):
     def build(self, spec: Model) -> Any: ...
     def load(self, folder: Path) -> Any: ...
     def forward(self, model: Any, x: np.ndarray, training: bool) -> Any:
-        """What the model gives, of arrays, maps channels last."""
+        """Outputs of the model for arrays, maps channels last."""
 
     def gradients(self, model: Any, x: np.ndarray, targets: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | None]:
-        """Of the head's loss in training, by canonical name."""
+        """Gradients of the head's loss in training, by canonical name."""
 
     def tensors(self, model: Any) -> dict[str, np.ndarray]: ...
     def save(self, model: Any, folder: Path, labels: tuple[Label, ...]) -> Config: ...
@@ -84,8 +84,8 @@ class Subject:
     @cached_property
     def x(self) -> np.ndarray:
         """(2, H, W, 3) float32, normalised."""
-        one = to_input(self.picture, self.config)
-        return np.stack([one, one[::-1]])
+        item = to_input(self.picture, self.config)
+        return np.stack([item, item[::-1]])
 
     @cached_property
     def truth(self) -> Any:
@@ -125,22 +125,22 @@ def named(found: Any, spec: Model) -> dict[str, Any]:
 
 
 def the_tensors(one: Subject) -> None:
-    found = {name: array.shape for name, array in one.framework.tensors(one.model).items()}
-    wanted = {parameter.name: parameter.shape for parameter in parameters(one.spec)}
-    differing = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
-    expect(not differing, "the tensors of the spec", [(name, wanted.get(name), found.get(name)) for name in differing])
+    actual = {name: array.shape for name, array in one.framework.tensors(one.model).items()}
+    expected = {parameter.name: parameter.shape for parameter in parameters(one.spec)}
+    differing = sorted(name for name in {*actual, *expected} if actual.get(name) != expected.get(name))
+    expect(not differing, "the tensors of the spec", [(name, expected.get(name), actual.get(name)) for name in differing])
 
 
 def the_outputs(one: Subject, training: bool = False) -> None:
     """Names, channels, sides; a pyramid's stride is that of its finest level."""
     head, (height, width) = one.spec.head, one.spec.input_size
     assert head is not None
-    wanted, found = head.outputs(one.spec.backbone), one.framework.forward(one.model, one.x, training)
-    wanted = {name: output for name, output in wanted.items() if training or not output.training}
-    expect(isinstance(found, dict) == (head.output_structure != "tensor"), f"an output as {head.output_structure!r} says", type(found))
-    outputs = named(found, one.spec)
-    expect(set(outputs) == set(wanted), f"outputs {list(wanted)}", list(outputs))
-    for name, output in wanted.items():
+    expected, actual = head.outputs(one.spec.backbone), one.framework.forward(one.model, one.x, training)
+    expected = {name: output for name, output in expected.items() if training or not output.training}
+    expect(isinstance(actual, dict) == (head.output_structure != "tensor"), f"an output as {head.output_structure!r} says", type(actual))
+    outputs = named(actual, one.spec)
+    expect(set(outputs) == set(expected), f"outputs {list(expected)}", list(outputs))
+    for name, output in expected.items():
         expect(
             isinstance(outputs[name], list) == (head.output_structure == "pyramids"),
             f"{name}: levels as {head.output_structure!r} says",
@@ -166,8 +166,8 @@ def the_targets(one: Subject) -> None:
 
 def the_loss(one: Subject) -> None:
     gradients = one.framework.gradients(one.framework.build(one.spec), one.x, one.targets)
-    wanted = {parameter.name for parameter in parameters(one.spec) if parameter.trainable}
-    expect(set(gradients) == wanted, f"gradients of {len(wanted)} tensors", sorted(set(gradients) ^ wanted))
+    expected = {parameter.name for parameter in parameters(one.spec) if parameter.trainable}
+    expect(set(gradients) == expected, f"gradients of {len(expected)} tensors", sorted(set(gradients) ^ expected))
     missing = [name for name, array in gradients.items() if array is None or not np.isfinite(array).all()]
     expect(not missing, "a finite gradient of every trainable tensor", f"none of {missing}")
     moved = [array for name, array in gradients.items() if name.startswith("head.") and array is not None and array.any()]
@@ -239,14 +239,14 @@ def the_other_classes(one: Subject) -> None:
     model = framework.reset(old, count)
     expect(model.num_classes == model.spec.num_classes == count, f"{count} classes", (model.num_classes, model.spec.num_classes))
     the_tensors(Changed(model.spec, framework, model))
-    kept = {name: array for name, array in framework.tensors(model).items() if before.get(name, np.empty(0)).shape == array.shape}
-    same("reset_classifier", kept, {name: before[name] for name in kept})
-    expect(set(kept) != set(before), "tensors that depend on the number of classes", "none")
+    remaining = {name: array for name, array in framework.tensors(model).items() if before.get(name, np.empty(0)).shape == array.shape}
+    same("reset_classifier", remaining, {name: before[name] for name in remaining})
+    expect(set(remaining) != set(before), "tensors that depend on the number of classes", "none")
 
 
 @dataclass
 class Changed:
-    """As much of a subject as `the_tensors` wants."""
+    """The part of a subject that `the_tensors` needs."""
 
     spec: Model
     framework: Framework
@@ -259,11 +259,11 @@ def the_runner(one: Subject) -> None:
         with Runner(load_checkpoint(Path(name) / "model"), one.framework.name) as runner:
             head = one.spec.head
             assert head is not None
-            outputs, wanted = (
+            outputs, expected = (
                 runner.outputs(one.x),
                 [name for name, one_of in head.outputs(one.spec.backbone).items() if not one_of.training],
             )
-            expect(sorted(outputs) == sorted(wanted), f"outputs {wanted}", list(outputs))
+            expect(sorted(outputs) == sorted(expected), f"outputs {expected}", list(outputs))
             result = runner.predict(one.picture.resize((50, 40)))
             expect(type(result) is type(one.result), type(one.result).__name__, type(result).__name__)
 
@@ -290,11 +290,11 @@ def check(spec: Model, framework: Framework) -> None:
     Raises:
         Broken: naming the first part that is missing or does something else.
     """
-    one = Subject(spec, framework)
+    item = Subject(spec, framework)
     kind = spec.head.kind if spec.head is not None else None
     for part, (where, keeps) in PARTS.items():
         try:
-            keeps(one)
+            keeps(item)
         except Exception as error:
             room = "axialzoo/" + where.format(framework=framework.name).replace(", ", ", axialzoo/")
             raise Broken(

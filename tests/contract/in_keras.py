@@ -29,7 +29,7 @@ def forward(model, x, training):
     if BACKEND == "jax":
         import jax
 
-        state = [[one.value for one in some] for some in (model.trainable_variables, model.non_trainable_variables)]
+        state = [[item.value for item in some] for some in (model.trainable_variables, model.non_trainable_variables)]
         return arrays(jax.jit(lambda *state: model.stateless_call(*state, x, training=training)[0])(*state))
     return arrays(model(x, training=training))
 
@@ -45,8 +45,8 @@ def arrays(found):
 def gradients(model, x, targets):
     head = model.spec.head
     of_trainable = step(model, lambda outputs, targets: loss_of(head)(outputs, targets, head)["total"])(x, dict(targets))[1]
-    found = {id(variable): value for variable, value in zip(model.trainable_variables, of_trainable)}
-    own = [(parameter.name, found.get(id(variable))) for parameter, variable in variables(model) if parameter.trainable]
+    actual = {id(variable): value for variable, value in zip(model.trainable_variables, of_trainable)}
+    own = [(parameter.name, actual.get(id(variable))) for parameter, variable in variables(model) if parameter.trainable]
     return {key: None if value is None else numpy(value) for key, value in own}
 
 

@@ -42,7 +42,7 @@ def arrays(found):
 def gradients(model, x, targets):
     model.train()
     loss_of(model.spec.head)(model(images(x)), on_device(targets, torch.device("cpu")), model.spec.head)["total"].backward()
-    return {key: None if one.grad is None else one.grad.numpy() for key, one in model.named_parameters()}
+    return {key: None if item.grad is None else item.grad.numpy() for key, item in model.named_parameters()}
 
 
 def reset(model, num_classes):

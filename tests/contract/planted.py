@@ -56,7 +56,7 @@ def planted(framework: Any) -> dict[str, contextlib.AbstractContextManager]:
 
     call = "forward" if framework.name == "torch" else "__call__"
     honest = getattr(rooms.ToyHead, call)
-    found = {
+    actual = {
         "spec and module: no module": without(heads.MODULES),
         "spec and module: a layer that the spec has not": change(toy.Toy, "layers", lambda self, backbone: iter(())),
         "outputs: another name and kind": change(rooms.ToyHead, call, twice(honest)),
@@ -76,10 +76,10 @@ def planted(framework: Any) -> dict[str, contextlib.AbstractContextManager]:
     }
     if framework.name == "torch":
         more = twice(honest)
-        found["outputs in training: others"] = change(
+        actual["outputs in training: others"] = change(
             rooms.ToyHead, "forward", lambda self, *args: more(self, *args) if self.training else honest(self, *args)
         )
-    return found
+    return actual
 
 
 @contextlib.contextmanager
@@ -103,9 +103,9 @@ def recorded(framework: str, losses: list[float]) -> Iterator[None]:
 
     end = KerasLoop.on_train_batch_end
 
-    def told(self: Any, batch: int, logs: Any = None) -> None:
+    def record_loss(self: Any, batch: int, logs: Any = None) -> None:
         losses.append(float(logs["loss"]))  # an epoch of the toy is one step
         end(self, batch, logs)
 
-    with mock.patch.object(KerasLoop, "on_train_batch_end", told):
+    with mock.patch.object(KerasLoop, "on_train_batch_end", record_loss):
         yield

@@ -53,7 +53,7 @@ def test_every_registered_head_keeps_the_contract_in_pytorch(in_torch, name):
 
 
 def refusals(framework) -> dict[str, str]:
-    """What the contract says of each planted error."""
+    """Messages of the contract about each planted error."""
     messages = {}
     for what, error in planted.planted(framework).items():
         with error, pytest.raises(Broken) as broken:
@@ -115,7 +115,7 @@ def train(framework: str, data: Path, folder: Path) -> None:
     assert 0 < before < after <= 1 and len(list((folder / "pictures").iterdir())) == 8
     with load_runner(trained, framework) as runner:
         said = runner.predict(next((data / "images").iterdir())).to_json()
-    assert [one["label"] for one in said["cover"]] == ["dark", "bright"]
+    assert [item["label"] for item in said["cover"]] == ["dark", "bright"]
 
 
 @pytest.mark.backends("torch", full=("tensorflow", "jax"))

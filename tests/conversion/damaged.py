@@ -1,4 +1,4 @@
-"""What the tests of damaged and hostile files share: the check that one is refused, which counts itself, and ways to damage files."""
+"""Helpers of the tests of damaged and hostile files: a check that a file is refused, which counts itself, and ways to damage files."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ def flips(data: bytes, count: int, seed: int) -> Iterator[tuple[int, bytes]]:
 
 
 def same_number(data: bytes, place: int, changed: bytes) -> bool:
-    """Whether the flip is the only one that changes nothing: the exponent of 1e-05 written 1E-05."""
+    """Tell whether a flip changes nothing: the exponent of 1e-05 written 1E-05 is the only one."""
     return {data[place : place + 1], changed[place : place + 1]} == {b"e", b"E"} and data[place + 1 : place + 2] == b"-"
 
 
 def enough(request: pytest.FixtureRequest, **least: int) -> None:
     """Asserts that at least so many cases of each kind were refused; skips where not the whole file runs in this process."""
-    parted = os.environ.get("PYTEST_XDIST_WORKER") or request.config.option.keyword or any("::" in one for one in request.config.args)
+    parted = os.environ.get("PYTEST_XDIST_WORKER") or request.config.option.keyword or any("::" in item for item in request.config.args)
     if parted:
         pytest.skip("counts only when the whole file runs in one process")
     assert all(COUNTED[kind] >= count for kind, count in least.items()), COUNTED

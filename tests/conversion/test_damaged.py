@@ -19,7 +19,7 @@ from tests.conversion.damaged import enough, flips, refused, same_number, split
 
 
 def boundaries(data: bytes) -> Iterator[int]:
-    """Where a header's parts begin and end: its length, each bracket, colon and comma, each tensor."""
+    """Offsets of a header's parts: its length, each bracket, colon and comma, each tensor."""
     header, _ = split(data)
     (length,) = struct.unpack("<Q", data[:8])
     yield from range(9)
@@ -118,14 +118,14 @@ def test_what_is_not_a_file_is_refused_without_waiting_for_it(copy, tmp_path_fac
         "empty": Path.touch,
     }
     for name, (what, make) in itertools.product(("config.json", "model.safetensors"), makers.items()):
-        kept = (copy / name).read_bytes()
+        remaining = (copy / name).read_bytes()
         (copy / name).unlink()
         make(copy / name)
         refused(lambda: load_checkpoint(copy), f"{name} is {what}", "not_a_file")
         if (copy / name).is_dir() and not (copy / name).is_symlink():
             (copy / name).rmdir()
         (copy / name).unlink(missing_ok=True)
-        (copy / name).write_bytes(kept)
+        (copy / name).write_bytes(remaining)
     for source in (copy / "nowhere", copy / "config.json", str(copy / "a\0b"), "", 5, None, "./nowhere"):
         refused(lambda source=source: load_checkpoint(source), f"source {source!r}", "not_a_file")
 

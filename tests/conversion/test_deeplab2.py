@@ -28,7 +28,7 @@ SMALL = NARROW["axial_deeplab"]
 THEIRS = NETWORKS["dl2_tiny_panoptic_axial_deeplab_65x97"]
 
 
-def arrays_of(spec, prefix: str = "encoder/", seed: int = 0) -> dict[str, np.ndarray]:
+def read_arrays(spec, prefix: str = "encoder/", seed: int = 0) -> dict[str, np.ndarray]:
     """Random weights as their checkpoints have them."""
     random = np.random.default_rng(seed)
     return {place.path(prefix): random.standard_normal(place.shape).astype("float32") for place in deeplab2_names.places(spec)}
@@ -85,7 +85,7 @@ def test_a_wrong_place_in_a_head_is_caught(monkeypatch):
 
 
 def test_other_heads_are_refused_by_name(tmp_path):
-    tf2.write_checkpoint(tmp_path / "depth", {**arrays_of(SMALL), "depth_head_last_layer/kernel": np.zeros((1, 1, 4, 1), "float32")})
+    tf2.write_checkpoint(tmp_path / "depth", {**read_arrays(SMALL), "depth_head_last_layer/kernel": np.zeros((1, 1, 4, 1), "float32")})
     with pytest.raises(CheckpointError, match=r"depth_head_last_layer \(1\).*--backbone-only"):
         import_checkpoint(tmp_path / "depth")
 
@@ -103,23 +103,23 @@ def test_every_panoptic_model_has_a_place_for_each_tensor(name):
 def test_a_head_without_instances_and_with_a_pyramid_comes_back_with_the_files_classes(tmp_path):
     head = Panoptic(7, (), Decoder(8, 12, (6, 12, 18), (Skip(8, 6), Skip(4, 4)), 0.1), 8, None)
     spec = replace(SMALL, head=head)
-    tf2.write_checkpoint(tmp_path / "theirs", arrays_of(spec))
+    tf2.write_checkpoint(tmp_path / "theirs", read_arrays(spec))
     config, tensors = import_checkpoint(tmp_path / "theirs")
     assert config.spec.head == head and "6, 12 and 18" in config.provenance["assumed"]
     export_checkpoint(config, tensors, tmp_path / "back")
-    assert_same(read(tmp_path / "back"), arrays_of(spec))
+    assert_same(read(tmp_path / "back"), read_arrays(spec))
     other = replace(spec, head=replace(head, num_classes=19, things=(11, 12)))
     assert import_checkpoint(tmp_path / "theirs", other)[0].spec.head == head  # 7 classes, of which nobody says that they are things
 
 
 def test_a_named_panoptic_model_takes_a_whole_file_or_says_what_is_missing(tmp_path):
-    tf2.write_checkpoint(tmp_path / "theirs", arrays_of(get_entry("axial_deeplab_s").spec))
+    tf2.write_checkpoint(tmp_path / "theirs", read_arrays(get_entry("axial_deeplab_s").spec))
     config, _ = import_checkpoint(tmp_path / "theirs", "axial_deeplab_s")
     assert config.spec == get_entry("axial_deeplab_s").spec and config.labels[11].name == "person" and config.labels[11].thing
     assert import_checkpoint(tmp_path / "theirs", "axial_deeplab_s", backbone_only=True)[0].model == "axial_deeplab_s_backbone"
     with pytest.raises(CheckpointError, match=r"not those of axial_deeplab_s_backbone.*unknown \(106\)"):
         import_checkpoint(tmp_path / "theirs", "axial_deeplab_s_backbone")
-    tf2.write_checkpoint(tmp_path / "alone", arrays_of(get_entry("axial_deeplab_s_backbone").spec))
+    tf2.write_checkpoint(tmp_path / "alone", read_arrays(get_entry("axial_deeplab_s_backbone").spec))
     with pytest.raises(CheckpointError, match=r"not those of axial_deeplab_s; .*missing \(106\)"):
         import_checkpoint(tmp_path / "alone", "axial_deeplab_s")
 
@@ -154,17 +154,17 @@ def test_a_wrong_place_is_caught(monkeypatch):
 @pytest.mark.parametrize("family", NARROW)
 def test_every_family_comes_back_bit_by_bit(family, tmp_path):
     spec = NARROW[family]
-    tf2.write_checkpoint(tmp_path / "theirs", arrays_of(spec))
+    tf2.write_checkpoint(tmp_path / "theirs", read_arrays(spec))
     config, tensors = import_checkpoint(tmp_path / "theirs", spec)
     assert config.spec == spec
     export_checkpoint(config, tensors, tmp_path / "back")
-    assert_same(read(tmp_path / "back"), arrays_of(spec))
+    assert_same(read(tmp_path / "back"), read_arrays(spec))
 
 
 @pytest.mark.parametrize("family", NARROW)
 def test_a_scaled_backbone_is_inferred_from_its_shapes(family):
-    found = infer(shapes_of(NARROW[family]))
-    assert found is not None and shapes_of(found) == shapes_of(NARROW[family])
+    actual = infer(shapes_of(NARROW[family]))
+    assert actual is not None and shapes_of(actual) == shapes_of(NARROW[family])
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def _shapes(name: str):
 
 def test_half_precision_and_other_image_channels_come_back(tmp_path):
     spec = adapt(SMALL, in_channels=7)
-    arrays = {key: array.astype("float16") for key, array in arrays_of(spec).items()}
+    arrays = {key: array.astype("float16") for key, array in read_arrays(spec).items()}
     tf2.write_checkpoint(tmp_path / "theirs", arrays)
     config, tensors = import_checkpoint(tmp_path / "theirs")
     assert config.spec == spec and len(config.preprocessing.mean) == 7
@@ -197,21 +197,21 @@ def test_half_precision_and_other_image_channels_come_back(tmp_path):
 @pytest.mark.parametrize("call", [{"folder": "max_deeplab_s_backbone_x"}, {"folder": "axial-resnet50-gelu"}, {}])
 def test_models_that_tensors_do_not_tell_apart_are_told_by_name(call, tmp_path):
     folder = tmp_path / call.get("folder", "download")
-    found = shapes_of(get_entry("max_deeplab_s_backbone").spec)
+    actual = shapes_of(get_entry("max_deeplab_s_backbone").spec)
     checkpoint = tf2.TF2Checkpoint(folder / "ckpt-1", {}, lambda key: np.zeros(0))
     if call:
-        assert deeplab2._recognise(folder, checkpoint, found, None)[0] in folder.name.replace("-", "_")
+        assert deeplab2._recognise(folder, checkpoint, actual, None)[0] in folder.name.replace("-", "_")
     else:
         with pytest.raises(CheckpointError, match=r"max_deeplab_s_backbone and of axial_resnet50_gelu.*--model"):
-            deeplab2._recognise(folder, checkpoint, found, None)
-    assert deeplab2._recognise(folder, checkpoint, found, "axial_resnet50_gelu")[0] == "axial_resnet50_gelu"
+            deeplab2._recognise(folder, checkpoint, actual, None)
+    assert deeplab2._recognise(folder, checkpoint, actual, "axial_resnet50_gelu")[0] == "axial_resnet50_gelu"
 
 
 # What else a file holds.
 
 
 def test_the_model_gardens_prefix_and_its_classifier(tmp_path):
-    arrays = arrays_of(SMALL, "backbone/_encoder/") | {"model/_head/kernel": np.zeros((4, 2), "float32")}
+    arrays = read_arrays(SMALL, "backbone/_encoder/") | {"model/_head/kernel": np.zeros((4, 2), "float32")}
     tf2.write_checkpoint(tmp_path / "garden", arrays)
     with pytest.raises(CheckpointError, match=r"model \(1\)|model/_head \(1\)"):
         import_checkpoint(tmp_path / "garden")
@@ -252,7 +252,7 @@ def test_what_is_no_weight_is_a_closed_list():
     ],
 )
 def test_a_file_of_another_model_is_refused(change, message, tmp_path):
-    arrays = arrays_of(SMALL)
+    arrays = read_arrays(SMALL)
     change(arrays)
     tf2.write_checkpoint(tmp_path / "theirs", arrays)
     with pytest.raises(CheckpointError, match=message):
@@ -260,7 +260,7 @@ def test_a_file_of_another_model_is_refused(change, message, tmp_path):
 
 
 def test_no_model_at_all_names_the_nearest(tmp_path):
-    arrays = arrays_of(SMALL) | {"encoder/_stage9/kernel": np.zeros(2, "float32")}
+    arrays = read_arrays(SMALL) | {"encoder/_stage9/kernel": np.zeros(2, "float32")}
     tf2.write_checkpoint(tmp_path / "theirs", arrays)
     with pytest.raises(CheckpointError, match=r"none of the known models \(axial_resnet_s.*nearest is .*--model"):
         import_checkpoint(tmp_path / "theirs")

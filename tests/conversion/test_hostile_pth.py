@@ -80,11 +80,11 @@ def test_a_flipped_bit_anywhere_is_refused_or_in_a_byte_that_means_nothing(good,
     for _, changed in flips((good / "model.pth").read_bytes(), 80, 6):
         path.write_bytes(changed)
         try:
-            found, arrays = read_any(path)
+            actual, arrays = read_any(path)
         except (CheckpointError, SpecError):
             COUNTED["pth"] += 1
             continue
-        assert found == config and digest(arrays) == digest(tensors)
+        assert actual == config and digest(arrays) == digest(tensors)
 
 
 def test_odd_archives(good, tmp_path):

@@ -1,4 +1,4 @@
-"""What ``create_model`` takes from a checkpoint and what starts new: by name only, and said."""
+"""``create_model`` takes tensors from a checkpoint by name, and says which start new."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_weights_of_another_kind_are_found_by_the_kind_and_by_the_tag(folder, tm
     assert [registered.tag_of_kind(kind) for kind in ("axial", "global", "local")] == ["a", "a_global", None]
     assert registered.tag_of_kind("axial", "a_global") == "a" and registered.tag_of_kind("global", "b") is None
     assert registered.kind_of("a_global") == "global" and registered.kind_of("a") is None
-    own, other = (load_checkpoint(one).config.digest for one in (folder, tmp_path))
+    own, other = (load_checkpoint(item).config.digest for item in (folder, tmp_path))
     for name, pretrained, kind, expected in (
         ("tagged", True, None, own), ("tagged", True, "global", other), ("tagged", "a", "global", other),
         ("tagged", "a_global", None, other), ("tagged.a_global", True, None, other), ("tagged.a_global", True, "axial", own),
@@ -170,7 +170,7 @@ def test_every_registered_name_and_alias_is_a_function():
 
 
 def test_plain_tools_read_the_file(folder):
-    """What users of neither framework's zoo do: safetensors, then load_state_dict."""
+    """Users without our zoo read safetensors, then call load_state_dict."""
     from safetensors.torch import load_file
 
     model = create_model(NAME)

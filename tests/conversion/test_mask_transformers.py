@@ -28,19 +28,19 @@ def listed(family: str) -> dict[str, tuple[int, ...]]:
 @pytest.mark.parametrize("family", TINY)
 def test_each_weight_of_a_real_checkpoint_has_one_place(family):
     keys = deeplab2.sort_keys(listed(family))
-    found = {**{f"encoder/{key}": shape for key, shape in keys.encoder.items()}, **keys.head}
-    found |= {key if key.partition("/")[0] in deeplab2.MASKS else f"encoder/{key}": shape for key, shape in keys.masks.items()}
+    actual = {**{f"encoder/{key}": shape for key, shape in keys.encoder.items()}, **keys.head}
+    actual |= {key if key.partition("/")[0] in deeplab2.MASKS else f"encoder/{key}": shape for key, shape in keys.masks.items()}
     assert keys.unknown == keys.left_out == []
-    assert {place.path(): place.shape for place in places(TINY[family])} == found
-    assert len(found) == (463 if family == "max" else 957)
+    assert {place.path(): place.shape for place in places(TINY[family])} == actual
+    assert len(actual) == (463 if family == "max" else 957)
 
 
 @pytest.mark.parametrize("family", TINY)
 def test_a_model_that_is_not_registered_is_built_from_its_tensors(family):
     spec = TINY[family]
-    made = infer({place.key: place.shape for place in places(spec)})
-    assert made is not None
-    assert [(one.name, one.shape) for one in parameters(made)] == [(one.name, one.shape) for one in parameters(spec)]
+    built = infer({place.key: place.shape for place in places(spec)})
+    assert built is not None
+    assert [(item.name, item.shape) for item in parameters(built)] == [(item.name, item.shape) for item in parameters(spec)]
 
 
 @pytest.mark.parametrize("family", TINY)
@@ -63,8 +63,8 @@ def file_of(spec, path, counts: int | None = 5) -> dict[str, np.ndarray]:
 
     random = np.random.default_rng(0)
     state = {
-        one.key: torch.from_numpy(np.abs(random.standard_normal(one.shape)).astype("float32"))
-        for one in kmax_deeplab_names.tensors_of(spec)
+        item.key: torch.from_numpy(np.abs(random.standard_normal(item.shape)).astype("float32"))
+        for item in kmax_deeplab_names.tensors_of(spec)
     }
     if counts is not None:
         state |= {key: torch.tensor(counts) for key in kmax_deeplab_names.counts_of(spec)}
@@ -75,7 +75,7 @@ def file_of(spec, path, counts: int | None = 5) -> dict[str, np.ndarray]:
 def test_names_and_shapes_of_their_decoders_are_theirs():
     spec = masks.tiny_kmax(origin="torch")
     theirs = {name: tuple(shape) for name, shape in masks.described("kmax_decoders_tiny")["state_dict"]}
-    ours = {one.key: one.shape for one in kmax_deeplab_names.tensors_of(spec)} | dict.fromkeys(kmax_deeplab_names.counts_of(spec), ())
+    ours = {item.key: item.shape for item in kmax_deeplab_names.tensors_of(spec)} | dict.fromkeys(kmax_deeplab_names.counts_of(spec), ())
     assert {key: shape for key, shape in ours.items() if key.startswith("sem_seg_head.")} == theirs
 
 

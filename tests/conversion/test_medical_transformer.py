@@ -89,8 +89,8 @@ def test_u_benchs_file_has_its_parameters_its_preprocessing_and_its_patches_unti
     whole = load_model(tmp_path / "folder", patches="whole")
     x = torch.randn(1, 3, 64, 160)
     with torch.no_grad():
-        one, other = model(x)["semantic"], whole(x)["semantic"]
-    assert one.shape == (1, 1, 64, 160) and not torch.equal(one, other)
+        item, other = model(x)["semantic"], whole(x)["semantic"]
+    assert item.shape == (1, 1, 64, 160) and not torch.equal(item, other)
     with pytest.raises(CheckpointError, match="top left 128 x 128"):
         export_checkpoint(
             load_checkpoint(tmp_path / "folder").config.adapted(whole.spec), load_checkpoint(tmp_path / "folder").tensors, path

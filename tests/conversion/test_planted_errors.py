@@ -130,14 +130,14 @@ def test_the_refusal_lists_everything_that_is_wrong_at_once():
     with pytest.raises(CheckpointError) as refusal:
         check_tensors(tensors, small.SPEC, where="x")
     text = str(refusal.value)
-    for wanted in (
+    for expected in (
         f"missing (1): {names[0]}",
         "left over (1): surplus",
         f"misshapen (1): {names[1]} (expected",
         f"{names[2]} (expected F32, found F64)",
         f"{names[3]} (expected F32, found int32)",
     ):
-        assert wanted in text, wanted
+        assert expected in text, expected
 
 
 def test_nothing_is_loaded_when_one_tensor_is_refused():

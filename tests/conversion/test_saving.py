@@ -106,8 +106,8 @@ def test_released_memory_is_read_again(tmp_path):
 
     config = small.write_folder(tmp_path)
     tensors = load_checkpoint(tmp_path).tensors
-    for given in (tensors, {"head.fc.bias": small.tensors()["head.fc.bias"]}):
-        assert [name for name, _ in iter_and_release_pages(given)] == list(given)
+    for inputs in (tensors, {"head.fc.bias": small.tensors()["head.fc.bias"]}):
+        assert [name for name, _ in iter_and_release_pages(inputs)] == list(inputs)
     assert digest(tensors) == config.digest
 
 
@@ -126,5 +126,5 @@ def test_the_safetensors_library_reads_what_we_write_and_we_what_it_writes(tmp_p
     write_safetensors(tmp_path / "ours", tensors, {"axialzoo": "x"})
     assert digest(load_file(tmp_path / "ours")) == digest(tensors)
     save_file(tensors, tmp_path / "theirs", {"note": "y"})
-    found, metadata = read_safetensors(tmp_path / "theirs")
-    assert digest(found) == digest(tensors) and metadata == {"note": "y"}
+    actual, metadata = read_safetensors(tmp_path / "theirs")
+    assert digest(actual) == digest(tensors) and metadata == {"note": "y"}

@@ -42,32 +42,32 @@ WALK = (
 
 def there_and_back(folder: Path, config: Config, tensors, first: str, second: str) -> None:
     """Writes `first`, converts it to `second` and back, and compares everything with what was written."""
-    one, two, three = folder / "one" / FILES[first], folder / "two" / FILES[second], folder / "three" / FILES[first]
-    write_any(one, config, tensors)
-    reports = [convert(one, two), convert(two, three)]
+    item, two, three = folder / "one" / FILES[first], folder / "two" / FILES[second], folder / "three" / FILES[first]
+    write_any(item, config, tensors)
+    reports = [convert(item, two), convert(two, three)]
     assert {report["digest"] for report in reports} == {digest(tensors)}
-    for path in (one, two, three):
+    for path in (item, two, three):
         assert_same(path, config, tensors)
 
 
 def walk(folder: Path, config: Config, tensors) -> None:
     """Writes each format of `WALK` from what was read of the one before, and compares each with the first."""
-    found, arrays = config, tensors
+    actual, arrays = config, tensors
     for step, kind in enumerate(WALK):
         path = folder / str(step) / FILES[kind]
-        write_any(path, found, arrays)
-        found, arrays = assert_same(path, config, tensors)
+        write_any(path, actual, arrays)
+        actual, arrays = assert_same(path, config, tensors)
 
 
 def assert_same(path: Path, config: Config, tensors):
-    found, arrays = read_any(path)
+    actual, arrays = read_any(path)
     assert sorted(arrays) == sorted(tensors)
     for name, array in tensors.items():
         assert arrays[name].dtype == array.dtype and arrays[name].tobytes() == array.tobytes(), (path, name)
-    assert found.digest == digest(tensors)
-    assert found.spec == config.spec and found.labels == config.labels and found.preprocessing == config.preprocessing
-    assert json.dumps(found.provenance, sort_keys=True) == json.dumps(config.provenance, sort_keys=True)
-    return found, arrays
+    assert actual.digest == digest(tensors)
+    assert actual.spec == config.spec and actual.labels == config.labels and actual.preprocessing == config.preprocessing
+    assert json.dumps(actual.provenance, sort_keys=True) == json.dumps(config.provenance, sort_keys=True)
+    return actual, arrays
 
 
 @pytest.mark.parametrize(("first", "second"), list(itertools.combinations(HERE, 2)))

@@ -68,7 +68,7 @@ def changed(**fields) -> str:
 
 
 def current(folder: Path) -> Path:
-    """The same tensors as the current version writes them."""
+    """Tensors as the current version writes them."""
     old, to = load_checkpoint(folder), folder.parent / "current"
     save_checkpoint(to, old.config, {name: np.array(array) for name, array in old.tensors.items()})
     return to
@@ -96,7 +96,7 @@ def test_the_old_folder_loads_as_what_ships_today_is_named(folder):
 
 def test_the_old_folder_gives_the_same_outputs_bit_by_bit(folder):
     x = np.random.default_rng(0).standard_normal((2, 32, 32, 3)).astype("float32")
-    old, new = (Runner(load_checkpoint(one), "torch").outputs(x)["logits"] for one in (folder, current(folder)))
+    old, new = (Runner(load_checkpoint(item), "torch").outputs(x)["logits"] for item in (folder, current(folder)))
     assert old.tobytes() == new.tobytes()
 
 
@@ -145,7 +145,7 @@ def test_a_flipped_bit_of_a_pth_file_of_version_1_is_refused(tmp_path):
 
 
 def pth(path: Path, tensors: dict[str, np.ndarray]) -> Path:
-    """As version 1 wrote them."""
+    """Tensors and config as version 1 wrote them."""
     state = OrderedDict((name, torch.from_numpy(array)) for name, array in sorted(tensors.items()))
     state._metadata = OrderedDict({"": {"version": 1, "axialzoo": text()}})
     torch.save(state, path)

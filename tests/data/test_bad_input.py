@@ -179,8 +179,8 @@ def test_a_zip_that_claims_too_much(tmp_path, monkeypatch):
 
 
 def test_boxes_a_little_outside_are_clipped():
-    found = validate_boxes([[-TOLERANCE, 0, 5, 10 + TOLERANCE]], [0], (Label("a"),), (20, 10), "here")
-    assert found.boxes.tolist() == [[0, 0, 5, 10]]
+    actual = validate_boxes([[-TOLERANCE, 0, 5, 10 + TOLERANCE]], [0], (Label("a"),), (20, 10), "here")
+    assert actual.boxes.tolist() == [[0, 0, 5, 10]]
     with pytest.raises(DataError, match="inside its picture"):
         validate_boxes([[-TOLERANCE - 0.01, 0, 5, 10]], [0], (Label("a"),), (20, 10), "here")
 

@@ -19,7 +19,7 @@ def recipe() -> Recipe:
 
 
 def plain(recipe: Recipe) -> Recipe:
-    """The same without any change to a whole image but mirroring."""
+    """Training settings that change a whole image by mirroring alone."""
     return replace(recipe, crop_padding=0, progressive_sizes=())
 
 

@@ -73,9 +73,9 @@ def test_truths_are_in_the_pixels_of_the_input():
     wrong, mirrored = [], []
     for step in range(4):
         x, truths = TrainBatches(segments_split(), recipe)[step]
-        for one, truth in zip(x, truths):
+        for item, truth in zip(x, truths):
             assert truth.segmentation.shape == (48, 64)
-            dark, inside = one[..., 0] < -1.24, truth.segmentation > 0
+            dark, inside = item[..., 0] < -1.24, truth.segmentation > 0
             wrong.append(((truth.class_map == 1) != dark)[inside].mean())
             mirrored.append(((truth.class_map[:, ::-1] == 1) != dark)[inside].mean())
     assert max(wrong) < 0.1 and np.mean(wrong) < 0.04 and np.mean(mirrored) > 0.1  # labels that stayed behind would be seen
@@ -122,8 +122,8 @@ def test_maps_find_the_way_back_to_their_picture():
 
 def test_samples_are_kept_while_they_fit(tmp_path):
     split = open_data(made.maps(tmp_path)).split("train")
-    kept = CachedSplit(split)
-    assert kept[0] is kept[0] and split[0] is not split[0] and len(kept) == 1
+    remaining = CachedSplit(split)
+    assert remaining[0] is remaining[0] and split[0] is not split[0] and len(remaining) == 1
     small = CachedSplit(split, most_bytes=100)
     assert small[0] is not small[0]
-    assert len(kept.subset([0, 0])) == 2
+    assert len(remaining.subset([0, 0])) == 2

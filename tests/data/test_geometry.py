@@ -56,11 +56,11 @@ def moved(case, **changes) -> tuple[Sample, Geometry, Sample]:
 
 
 def misplaced(boxes: Detections, segments: Segmentation) -> float:
-    """How far boxes lie from those of the masks, pixels; both of the same objects, in order. Masks without a pixel have no box."""
+    """Largest distance in pixels between boxes and the boxes of masks of the same objects, in order. Masks without a pixel have none."""
     theirs = {(int(i), *np.round(b, 3)) for i, b in zip(boxes.labels, boxes.boxes)}
-    found = segments.to_detections()
+    actual = segments.to_detections()
     worst = 0.0
-    for box in found.boxes:
+    for box in actual.boxes:
         worst = max(worst, min((np.abs(np.array(other[1:]) - box).max() for other in theirs), default=np.inf))
     return worst
 
@@ -69,12 +69,12 @@ def misplaced(boxes: Detections, segments: Segmentation) -> float:
 @given(CASES)
 def test_boxes_of_moved_masks_are_moved_boxes(case):
     sample, geometry, after = moved(case)
-    seen = {one["id"]: box for one, box in zip(after.annotation.segments_info, after.annotation.boxes)}
-    for one, box in zip(sample.annotation.segments_info[:-1], as_boxes(sample).annotation.boxes):
+    seen = {item["id"]: box for item, box in zip(after.annotation.segments_info, after.annotation.boxes)}
+    for item, box in zip(sample.annotation.segments_info[:-1], as_boxes(sample).annotation.boxes):
         mine = geometry.boxes(validate_boxes([box], [0], LABELS, (80, 60), "one")).boxes
-        assert len(mine) <= 1 and (len(mine) or one["id"] not in seen or (seen[one["id"]][2:] - seen[one["id"]][:2]).min() <= 2)
+        assert len(mine) <= 1 and (len(mine) or item["id"] not in seen or (seen[item["id"]][2:] - seen[item["id"]][:2]).min() <= 2)
         if len(mine):
-            assert np.abs(mine[0] - seen[one["id"]]).max() <= 1
+            assert np.abs(mine[0] - seen[item["id"]]).max() <= 1
 
 
 @settings(max_examples=100, deadline=None)
@@ -96,7 +96,7 @@ def test_maps_go_where_the_picture_goes(case):
 def test_areas_are_counted_and_no_segment_is_empty(case):
     _, _, after = moved(case)
     numbers, counts = np.unique(after.annotation.segmentation[after.annotation.segmentation > 0], return_counts=True)
-    assert {one["id"]: one["area"] for one in after.annotation.segments_info} == dict(zip(numbers.tolist(), counts.tolist()))
+    assert {item["id"]: item["area"] for item in after.annotation.segments_info} == dict(zip(numbers.tolist(), counts.tolist()))
     assert after.picture.size == after.annotation.segmentation.shape[::-1]
 
 
@@ -129,7 +129,7 @@ def test_points_follow_single_pixels(turns, mirrored):
 
 
 def exact(geometry_of) -> float:
-    """How far the boxes of a mirrored and enlarged picture lie from its masks' boxes."""
+    """Largest distance of the boxes of a mirrored and enlarged picture from the boxes of its masks."""
     sample = discs(1, count=1)
     geometry = Geometry((0, 0, 80, 60), (120, 160), (120, 160), mirrored=True)
     return float(
@@ -167,7 +167,7 @@ def test_a_class_off_by_one_would_be_seen():
         dark = np.asarray(after.picture.convert("L")) < 20
         return float(((after.annotation.class_map == 1) != dark)[after.annotation.segmentation > 0].mean())
 
-    info = [{**one, "label_id": 1 - one["label_id"]} for one in sample.annotation.segments_info]
+    info = [{**item, "label_id": 1 - item["label_id"]} for item in sample.annotation.segments_info]
     assert wrong(sample.annotation) < 0.05 and wrong(dataclasses.replace(sample.annotation, segments_info=info)) > 0.9
 
 
@@ -208,15 +208,15 @@ def test_elastic_displacement_moves_maps_as_pictures():
 
 def test_four_pictures_in_one_keep_their_labels():
     samples = [discs(seed) for seed in range(4)]
-    found = mosaic(samples, POLICY, (96, 128), (0, 0, 0), np.random.default_rng(1))
-    dark = np.asarray(found.picture.convert("L")) < 20
-    inside = found.annotation.segmentation > 0
-    assert found.picture.size == (128, 96) and ((found.annotation.class_map == 1) != dark)[inside].mean() < 0.06
-    assert sum(one["label_id"] == 1 for one in found.annotation.segments_info) == 1  # the grounds are one segment of stuff
-    assert sum(one["area"] for one in found.annotation.segments_info) == inside.sum()
-    boxes = mosaic([as_boxes(one) for one in samples], POLICY, (96, 128), (0, 0, 0), np.random.default_rng(1))
-    things = found.annotation.to_detections()
-    assert len(boxes.annotation) == len(things) and misplaced(boxes.annotation, found.annotation) <= 0.5
+    actual = mosaic(samples, POLICY, (96, 128), (0, 0, 0), np.random.default_rng(1))
+    dark = np.asarray(actual.picture.convert("L")) < 20
+    inside = actual.annotation.segmentation > 0
+    assert actual.picture.size == (128, 96) and ((actual.annotation.class_map == 1) != dark)[inside].mean() < 0.06
+    assert sum(item["label_id"] == 1 for item in actual.annotation.segments_info) == 1  # the grounds are one segment of stuff
+    assert sum(item["area"] for item in actual.annotation.segments_info) == inside.sum()
+    boxes = mosaic([as_boxes(item) for item in samples], POLICY, (96, 128), (0, 0, 0), np.random.default_rng(1))
+    things = actual.annotation.to_detections()
+    assert len(boxes.annotation) == len(things) and misplaced(boxes.annotation, actual.annotation) <= 0.5
     with pytest.raises(DataError, match="a mosaic needs boxes or segments"):
         mosaic([Sample("a", samples[0].picture, 1)] * 4, POLICY, (96, 128), (0, 0, 0), np.random.default_rng(1))
 
@@ -228,13 +228,13 @@ def test_colours_change_the_picture_alone():
     grey = np.asarray(Colours(saturation=0.0).picture(picture))
     assert (grey == grey[..., :1]).all()
     drawn = [draw_colours(0.2, np.random.default_rng(seed)) for seed in range(50)]
-    assert all(0.8 <= one.brightness <= 1.2 and 0.8 <= one.gamma <= 1.25 for one in drawn)
+    assert all(0.8 <= item.brightness <= 1.2 and 0.8 <= item.gamma <= 1.25 for item in drawn)
     reddish = np.asarray(Colours(color_cast=(1.0, 0.5, 0.0)).picture(picture), "int64")
     assert np.array_equal(reddish[..., 0], np.asarray(picture)[..., 0]) and (reddish[..., 2] == 0).all()
     assert np.abs(reddish[..., 1] - np.asarray(picture)[..., 1] / 2).max() <= 0.5
     tints = [draw_colours(0.2, np.random.default_rng(seed), 0.3) for seed in range(50)]
-    assert [replace(one, color_cast=(1.0, 1.0, 1.0)) for one in tints] == drawn  # a tint is drawn after the rest
-    assert all(0.7 <= factor <= 1.3 for one in tints for factor in one.color_cast) and len({one.color_cast[2] for one in tints}) == 50
+    assert [replace(item, color_cast=(1.0, 1.0, 1.0)) for item in tints] == drawn  # a tint is drawn after the rest
+    assert all(0.7 <= factor <= 1.3 for item in tints for factor in item.color_cast) and len({item.color_cast[2] for item in tints}) == 50
 
 
 @pytest.mark.parametrize(

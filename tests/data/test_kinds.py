@@ -106,7 +106,7 @@ def test_groups_parted_would_be_seen():
     split = replace(split_of(7, 6), groups=())
     parted = [split_off(split, 5, seed) for seed in range(5)]
     group = split_of(7, 6).groups
-    assert any({group[item] for item in one.items} & {group[item] for item in two.items} for one, two in parted)  # pyright: ignore
+    assert any({group[item] for item in entry.items} & {group[item] for item in two.items} for entry, two in parted)  # pyright: ignore
 
 
 def test_a_hold_out_smaller_than_every_group_is_refused():
@@ -194,9 +194,9 @@ def test_figures_of_each_kind():
     metrics = KindMetrics(Count, ["near", "far", "near"])
     for value in (1.0, 5.0, 3.0):
         metrics.update(value, None)  # pyright: ignore[reportArgumentType]
-    found = metrics.compute()
-    assert found["mean"] == 3.0
-    assert found["per_kind"] == {"far": {"images": 1, "mean": 5.0}, "near": {"images": 2, "mean": 2.0}}
+    actual = metrics.compute()
+    assert actual["mean"] == 3.0
+    assert actual["per_kind"] == {"far": {"images": 1, "mean": 5.0}, "near": {"images": 2, "mean": 2.0}}
     alone = KindMetrics(Count)
     alone.update(1.0, None)  # pyright: ignore[reportArgumentType]
     assert "per_kind" not in alone.compute()

@@ -26,19 +26,19 @@ def test_an_error_is_raised_at_its_step(threads):
             raise ValueError("step 3: broken")
         return step
 
-    found = []
+    actual = []
     with pytest.raises(ValueError, match="step 3: broken"):
-        for one in prefetched(make, range(10), threads):
-            found.append(one)
-    assert found == [0, 1, 2]
+        for item in prefetched(make, range(10), threads):
+            actual.append(item)
+    assert actual == [0, 1, 2]
 
 
 def test_no_more_is_made_than_may_wait():
-    made = []
-    results = prefetched(lambda step: made.append(step), range(100), threads=2, ahead=3)
+    built = []
+    results = prefetched(lambda step: built.append(step), range(100), threads=2, ahead=3)
     next(results)
     time.sleep(0.1)
-    assert len(made) <= 4
+    assert len(built) <= 4
     results.close()
 
 

@@ -41,8 +41,8 @@ def test_boxes_of_corners_read_as_sides_would_be_seen(tmp_path):
 
 def test_a_class_off_by_one_would_be_seen(tmp_path):
     def one_off(data):
-        for one in data["annotations"]:
-            one["category_id"] += 1
+        for item in data["annotations"]:
+            item["category_id"] += 1
 
     with pytest.raises(DataError, match="category_id 19 is not among the file's 2"):
         open_data(made.coco(tmp_path, one_off))
@@ -51,11 +51,11 @@ def test_a_class_off_by_one_would_be_seen(tmp_path):
 def test_coco_segments_come_from_polygons_and_run_lengths(tmp_path):
     data = open_data(made.coco(tmp_path), kind="segments")
     assert data.classes == ("cat", "dog", "background") and not data.labels[2].thing
-    found = segments(data.split("train")[0])
-    areas = {one["label_id"]: one["area"] for one in found.segments_info}
+    actual = segments(data.split("train")[0])
+    areas = {item["label_id"]: item["area"] for item in actual.segments_info}
     assert areas == {0: 60, 1: 10, 2: 40 * 30 - 70}
-    assert found.boxes[:2].tolist() == [[4, 5, 14, 11], [20, 10, 22, 15]] and found.segments_info[1]["iscrowd"] == 1
-    assert [one["label_id"] for one in segments(data.split("train")[1]).segments_info] == [2]
+    assert actual.boxes[:2].tolist() == [[4, 5, 14, 11], [20, 10, 22, 15]] and actual.segments_info[1]["iscrowd"] == 1
+    assert [item["label_id"] for item in segments(data.split("train")[1]).segments_info] == [2]
 
 
 RING = "[e0;_14M2N2M4N0O2N2N2O0O2O0O2O0O2O0O2O00000O2O00[OBL>3DL<3FL:3HL83JL64JL64JL64JL64JL64JL64JL65HL85FL:5DL<5BL>i0001N1000001N101N101N101N101N2N2N102L3N2N3LSb0"  # noqa: E501
@@ -81,21 +81,25 @@ def test_polygons_fill_the_pixels_whose_centre_they_hold():
 def test_coco_maps(tmp_path):
     data = open_data(made.coco_maps(tmp_path))
     assert data.kind == "segments" and data.classes == ("person", "sky") and data.labels[1].colour == (70, 130, 180)
-    found = segments(data.split("val")[0])
+    actual = segments(data.split("val")[0])
     assert (
-        found.segmentation[0, 0] == 1
-        and found.segmentation[12, 6] == 2
-        and found.segmentation[25, 35] == 3
-        and found.segmentation[12, 0] == 0
+        actual.segmentation[0, 0] == 1
+        and actual.segmentation[12, 6] == 2
+        and actual.segmentation[25, 35] == 3
+        and actual.segmentation[12, 0] == 0
     )
-    assert [(one["label_id"], one["area"], one.get("iscrowd", 0)) for one in found.segments_info] == [(1, 400, 0), (0, 100, 0), (0, 100, 1)]
+    assert [(item["label_id"], item["area"], item.get("iscrowd", 0)) for item in actual.segments_info] == [
+        (1, 400, 0),
+        (0, 100, 0),
+        (0, 100, 1),
+    ]
 
 
 def test_segments_give_boxes_of_their_things(tmp_path):
     data = open_data(made.coco_maps(tmp_path), kind="boxes")
-    found = boxes(data.split("val")[0])
-    assert data.classes == ("person",) and found.boxes.tolist() == [[5, 10, 15, 20], [30, 20, 40, 30]]
-    assert found.labels.tolist() == [0, 0] and found.crowd.tolist() == [False, True]
+    actual = boxes(data.split("val")[0])
+    assert data.classes == ("person",) and actual.boxes.tolist() == [[5, 10, 15, 20], [30, 20, 40, 30]]
+    assert actual.labels.tolist() == [0, 0] and actual.crowd.tolist() == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -128,39 +132,39 @@ def test_maps_of_instances_may_have_gaps(tmp_path):
     data = open_data(made.maps(tmp_path / "nuclei"))
     expected = [("background", False, (0, 0, 0)), ("object", True, None)]  # black: a picture is drawn darker where nothing is
     assert [(label.name, label.thing, label.colour) for label in data.labels] == expected
-    found = segments(data.split("train")[0])
-    assert [(one["id"], one["label_id"], one["area"]) for one in found.segments_info] == [(1, 0, 1200 - 74), (2, 1, 24), (3, 1, 50)]
-    assert found.to_detections().boxes.tolist() == [[3, 2, 9, 6], [20, 10, 25, 20]]
+    actual = segments(data.split("train")[0])
+    assert [(item["id"], item["label_id"], item["area"]) for item in actual.segments_info] == [(1, 0, 1200 - 74), (2, 1, 24), (3, 1, 50)]
+    assert actual.to_detections().boxes.tolist() == [[3, 2, 9, 6], [20, 10, 25, 20]]
 
 
 def test_maps_of_16_bits_hold_many_instances(tmp_path):
     values = np.arange(1200, dtype=np.uint16).reshape(30, 40)
-    found = segments(open_data(made.maps(tmp_path / "cells", values)).split("train")[0])
-    assert len(found) == 1200 and found.segmentation.max() == 1200
+    actual = segments(open_data(made.maps(tmp_path / "cells", values)).split("train")[0])
+    assert len(actual) == 1200 and actual.segmentation.max() == 1200
 
 
 def test_a_picture_without_instances_is_fine(tmp_path):
-    found = segments(open_data(made.maps(tmp_path / "cells", np.zeros((30, 40), np.uint8))).split("train")[0])
-    assert len(found) == 1 and len(found.to_detections()) == 0
+    actual = segments(open_data(made.maps(tmp_path / "cells", np.zeros((30, 40), np.uint8))).split("train")[0])
+    assert len(actual) == 1 and len(actual.to_detections()) == 0
 
 
 def test_maps_of_classes_where_a_json_says_so(tmp_path):
     values = np.full((30, 40), 255, np.uint8)
     values[:10], values[20:] = 0, 2
     data = open_data(made.maps(tmp_path, values, "val", [{"name": "sky", "colour": [1, 2, 3]}, "road", "tree"]))
-    found = segments(data.split("val")[0])
+    actual = segments(data.split("val")[0])
     assert data.classes == ("sky", "road", "tree") and data.labels[0].colour == (1, 2, 3) and not data.labels[0].thing
-    assert found.class_map[0, 0] == 0 and found.class_map[15, 0] == -1 and found.class_map[25, 0] == 2
-    assert [one["label_id"] for one in found.segments_info] == [0, 2]
+    assert actual.class_map[0, 0] == 0 and actual.class_map[15, 0] == -1 and actual.class_map[25, 0] == 2
+    assert [item["label_id"] for item in actual.segments_info] == [0, 2]
 
 
 def test_cityscapes(tmp_path):
     data = open_data(made.cityscapes(tmp_path))
-    found = segments(data.split("val")[0])
+    actual = segments(data.split("val")[0])
     assert len(data.labels) == 19 and sum(label.thing for label in data.labels) == 8
-    rows = {(data.classes[one["label_id"]], one["area"], one.get("iscrowd", 0)) for one in found.segments_info}
+    rows = {(data.classes[item["label_id"]], item["area"], item.get("iscrowd", 0)) for item in actual.segments_info}
     assert rows == {("road", 1200 - 200 - 25 - 50 - 100, 0), ("car", 25, 0), ("car", 50, 0), ("person", 100, 1)}
-    assert found.segmentation[0, 0] == 0
+    assert actual.segmentation[0, 0] == 0
 
 
 def test_a_folder_without_splits_serves_as_both(tmp_path):

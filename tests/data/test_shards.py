@@ -97,14 +97,14 @@ def same_truth(one, other) -> bool:
 def test_shards_are_read_as_what_was_written(kind, request, tmp_path):
     data = open_data(request.getfixturevalue(kind))
     paths = write_shards(data, tmp_path / "shards", per_shard=4)
-    found = open_data(tmp_path / "shards", data.kind)
-    assert found.labels == data.labels and set(found.splits) == set(data.splits) and len(paths) >= 2
+    actual = open_data(tmp_path / "shards", data.kind)
+    assert actual.labels == data.labels and set(actual.splits) == set(data.splits) and len(paths) >= 2
     for name, split in data.splits.items():
-        assert len(split) == len(found.splits[name])
-        assert all(same(split[index], found.splits[name][index]) for index in range(len(split)))
-    split = found.split("train")
+        assert len(split) == len(actual.splits[name])
+        assert all(same(split[index], actual.splits[name][index]) for index in range(len(split)))
+    split = actual.split("train")
     assert not same(split[0], split[1])  # another picture would be seen
-    assert check(found)["train"]["pictures"] == len(split) == len(split.subset(range(len(split))))
+    assert check(actual)["train"]["pictures"] == len(split) == len(split.subset(range(len(split))))
     assert "train-000000.tar:000000002.png" in split[2].name
     with pytest.raises(FileExistsError, match="already, which is not replaced"):
         write_shards(data, tmp_path / "shards")
@@ -114,11 +114,11 @@ def test_batches_of_segments_are_those_of_the_folder(of_segments, tmp_path):
     recipe = replace(load_recipe("nuclei"), batch_size=2, preprocessing=Preprocessing(size=(32, 32)))
     data = open_data(of_segments)
     write_shards(data, tmp_path, per_shard=2)
-    folder, shards = (TrainBatches(one.split("train"), recipe) for one in (data, open_data(tmp_path, "segments")))
+    folder, shards = (TrainBatches(item.split("train"), recipe) for item in (data, open_data(tmp_path, "segments")))
     other = TrainBatches(shards.split, replace(recipe, seed=1))
     for step in (3, 0):
-        (x, truths), (y, found) = folder[step], shards[step]
-        assert np.array_equal(x, y) and all(map(same_truth, truths, found)) and len(truths) == 2
+        (x, truths), (y, actual) = folder[step], shards[step]
+        assert np.array_equal(x, y) and all(map(same_truth, truths, actual)) and len(truths) == 2
         assert not np.array_equal(other[step][0], x)
 
 
@@ -128,15 +128,15 @@ def test_maps_of_any_number_of_segments_are_written(tmp_path):
         ids = np.array([[0, 1], [most - 1, most]], np.int32)
         path = tmp_path / f"{most}.png"
         _map_picture(ids).save(path)
-        found, bits[most] = open_map(Folder(tmp_path), path.name)
-        assert np.array_equal(found, ids)
+        actual, bits[most] = open_map(Folder(tmp_path), path.name)
+        assert np.array_equal(actual, ids)
     assert bits == {255: 8, 256: 16, 65535: 16, 65536: 24}
 
 
 def test_batches_are_a_function_of_seed_and_step_as_of_a_folder(of_classes, tmp_path):
     data = open_data(of_classes)
     write_shards(data, tmp_path, per_shard=4)
-    folder, shards = (TrainBatches(one.split("train"), RECIPE) for one in (data, open_data(tmp_path)))
+    folder, shards = (TrainBatches(item.split("train"), RECIPE) for item in (data, open_data(tmp_path)))
     halves = [TrainBatches(open_data(tmp_path).split("train"), RECIPE, process, 2) for process in (0, 1)]
     for step in (5, 0, 8):  # begun anywhere, in any order
         x, truths = folder[step]
@@ -158,13 +158,13 @@ def test_parquet_of_names_numbers_and_boxes(tmp_path):
     assert classes.classes == ("a", "b") and [classes.split("train")[index].annotation for index in (4, 0)] == [0, 1]
     assert classes.split("train")[3].picture.tobytes() == Image.open(io.BytesIO(png(3))).tobytes()
     (tmp_path / "labels.txt").write_text("a\nb\n")
-    found = open_data(tmp_path, "boxes").split("train")
+    actual = open_data(tmp_path, "boxes").split("train")
     assert (
-        found[0].annotation.boxes.tolist() == [[1, 2, 9, 12]]
-        and found[0].annotation.labels.tolist() == [1]
-        and len(found[5].annotation) == 0
+        actual[0].annotation.boxes.tolist() == [[1, 2, 9, 12]]
+        and actual[0].annotation.labels.tolist() == [1]
+        and len(actual[5].annotation) == 0
     )
-    assert len(found.subset([5, 0])) == 2 and len(found.subset([5, 0])[0].annotation) == 0
+    assert len(actual.subset([5, 0])) == 2 and len(actual.subset([5, 0])[0].annotation) == 0
 
 
 @pytest.mark.parametrize("as_text", [True, False])
@@ -174,18 +174,18 @@ def test_parquet_of_segments(as_text, of_segments, tmp_path):
     write_shards(data, tmp_path / "tars")
     split = open_data(tmp_path / "tars", "segments").split("train")
     besides = [split.beside(index) for index in range(len(split))]
-    rows = [json.loads(one.content)["segments"] for one in besides]
+    rows = [json.loads(item.content)["segments"] for item in besides]
     table = {
         "image": [{"bytes": png_of(split[index].picture)} for index in range(len(split))],
         "segments": [json.dumps(row) for row in rows] if as_text else rows,
-        "map": [one.map if as_text else {"bytes": one.map} for one in besides],
+        "map": [item.map if as_text else {"bytes": item.map} for item in besides],
     }
     parquet.write_table(pyarrow.table(table), tmp_path / "train.parquet", row_group_size=2)
     (tmp_path / "labels.json").write_text((tmp_path / "tars" / "labels.json").read_text())
-    found = open_data(tmp_path, "segments")
-    assert found.labels == data.labels
-    assert all(same(one, other) for one, other in zip(data.split("train"), found.split("train"), strict=True))
-    assert check(found)["train"]["crowds"] == 5
+    actual = open_data(tmp_path, "segments")
+    assert actual.labels == data.labels
+    assert all(same(item, other) for item, other in zip(data.split("train"), actual.split("train"), strict=True))
+    assert check(actual)["train"]["crowds"] == 5
     parquet.write_table(pyarrow.table({key: table[key] for key in ("image", "segments")}), tmp_path / "train.parquet")
     with pytest.raises(DataError, match=r"train\.parquet: expected a column called map, found image, segments"):
         open_data(tmp_path, "segments")
@@ -193,8 +193,8 @@ def test_parquet_of_segments(as_text, of_segments, tmp_path):
 
 def test_classes_are_listed_or_those_that_occur(tmp_path):
     write_tar(tmp_path / "a.tar", [("0.png", png()), ("0.cls", b"2"), ("1.png", png(1)), ("1.cls", b" 0\n")])
-    found = open_data(tmp_path)
-    assert found.classes == ("0", "1", "2") and set(found.splits) == {"train", "test"} and found.split("train")[0].annotation == 2
+    actual = open_data(tmp_path)
+    assert actual.classes == ("0", "1", "2") and set(actual.splits) == {"train", "test"} and actual.split("train")[0].annotation == 2
     (tmp_path / "labels.txt").write_text("red\ngreen\n")
     with pytest.raises(DataError, match=r"a\.tar:0\.png: expected a class from 0 to 1, found 2"):
         check(open_data(tmp_path))

@@ -52,7 +52,7 @@ class Plain:
         return {"classifier": self.classify, "panoptic": self.panoptic, "fcos": self.fcos}[self.head["kind"]](ends)
 
     def norm(self, name: str, x: Array) -> Array:
-        """Of channels, the first axis."""
+        """Normalise channels, the first axis."""
         weight, bias, mean, variance = (
             self.t[f"{name}.{part}"].reshape(-1, *(1,) * (x.ndim - 1)) for part in ("weight", "bias", "running_mean", "running_var")
         )
@@ -77,8 +77,8 @@ class Plain:
             r = self.attend(f"{name}.height", r, spec["attention"])
             r = self.attend(f"{name}.width", r.swapaxes(1, 2), spec["attention"]).swapaxes(1, 2)
             r = self.conv(f"{name}.expand", relu(r))
-        convolved = f"{name}.shortcut.conv.weight" in self.t
-        return relu((self.conv(f"{name}.shortcut", x, stride) if convolved else x[:, ::stride, ::stride]) + r)
+        has_conv = f"{name}.shortcut.conv.weight" in self.t
+        return relu((self.conv(f"{name}.shortcut", x, stride) if has_conv else x[:, ::stride, ::stride]) + r)
 
     def attend(self, name: str, x: Array, spec: dict[str, Any]) -> Array:
         """Along the height: (C, L, W) to (V, L, W)."""
@@ -98,26 +98,26 @@ class Plain:
         logits[:, abs(distance) >= reach] = -np.inf
         weights = np.exp(logits - logits.max(2, keepdims=True))
         weights /= weights.sum(2, keepdims=True)  # (G, L, L, W)
-        found = (np.einsum("gpsw,gdsw->gdpw", weights, v), np.einsum("gpsw,psd->gdpw", weights, rv))
-        found = np.concatenate([one.reshape(values, *x.shape[1:]) for one in found])  # (2 V, L, W)
-        return self.norm(f"{name}.norm_output", found).reshape(2, values, *x.shape[1:]).sum(0)
+        actual = (np.einsum("gpsw,gdsw->gdpw", weights, v), np.einsum("gpsw,psd->gdpw", weights, rv))
+        actual = np.concatenate([item.reshape(values, *x.shape[1:]) for item in actual])  # (2 V, L, W)
+        return self.norm(f"{name}.norm_output", actual).reshape(2, values, *x.shape[1:]).sum(0)
 
     def classify(self, ends: list[tuple[int, Array]]) -> Array:
         return self.t["head.fc.weight"] @ ends[-1][1].mean((1, 2)) + self.t["head.fc.bias"]
 
     def panoptic(self, ends: list[tuple[int, Array]]) -> dict[str, Array]:
         decoders = {"semantic": self.head["semantic"], "instance": self.head["instances"]["decoder"]}
-        found = {}
+        actual = {}
         for name, decoder in decoders.items():
             assert not decoder["rates"], "no decoder with rates ships"
             x = relu(self.conv(f"head.{name}.aspp.project", ends[-1][1]))
             for number, skip in enumerate(decoder["skips"]):
-                feature = next(one for stride, one in ends if stride == skip["stride"])
+                feature = next(item for stride, item in ends if stride == skip["stride"])
                 fine = relu(self.conv(f"head.{name}.skips.{number}", feature))
                 x = self.separable(f"head.{name}.fuse.{number}", np.concatenate([resize(x, fine.shape[1:]), fine]))
-            found[name] = x
+            actual[name] = x
         reads = {"semantic": ("classes", "semantic"), "center": ("center", "instance"), "offset": ("offset", "instance")}
-        return {map: self.biased(f"head.{name}.out", self.separable(f"head.{name}.mix", found[of])) for map, (name, of) in reads.items()}
+        return {map: self.biased(f"head.{name}.out", self.separable(f"head.{name}.mix", actual[of])) for map, (name, of) in reads.items()}
 
     def fcos(self, ends: list[tuple[int, Array]]) -> dict[str, list[Array]]:
         strides, last = self.head["pyramid"]["strides"], dict(ends)

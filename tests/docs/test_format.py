@@ -40,7 +40,7 @@ def test_the_reader_of_the_page_reads_what_ships(read, folder):
     assert all(tensors[name].dtype == array.dtype and np.array_equal(tensors[name], array) for name, array in ours.tensors.items())
 
 
-@pytest.mark.parametrize("folder", [one for one in SHIPPED if "_xs_" not in one.name], ids=lambda folder: folder.name)  # axial attention
+@pytest.mark.parametrize("folder", [item for item in SHIPPED if "_xs_" not in item.name], ids=lambda folder: folder.name)  # axial attention
 def test_what_the_page_says_of_layers_computes_what_ships(read, folder):
     torch = pytest.importorskip("torch")
     from axialzoo.torch import load_model
@@ -50,20 +50,20 @@ def test_what_the_page_says_of_layers_computes_what_ships(read, folder):
     model = load_model(folder).double().eval()
     with torch.no_grad():
         ours = model(torch.tensor(x)[None])
-    found = Plain(config, tensors)(x)
-    assert flat(found).keys() == flat(ours).keys()
+    actual = Plain(config, tensors)(x)
+    assert flat(actual).keys() == flat(ours).keys()
     for name, array in flat(ours).items():
-        np.testing.assert_allclose(flat(found)[name], array[0].numpy(), rtol=1e-9, atol=1e-9 * float(array.abs().max()), err_msg=name)
+        np.testing.assert_allclose(flat(actual)[name], array[0].numpy(), rtol=1e-9, atol=1e-9 * float(array.abs().max()), err_msg=name)
     wrong = Plain(config, {**tensors, "stem.0.norm.bias": tensors["stem.0.norm.bias"] + 0.01})(x)
-    assert not any(np.allclose(flat(wrong)[name], array, rtol=1e-9) for name, array in flat(found).items())
+    assert not any(np.allclose(flat(wrong)[name], array, rtol=1e-9) for name, array in flat(actual).items())
 
 
 def flat(outputs) -> dict:
     """Outputs by name."""
     if not isinstance(outputs, dict):
         return {"logits": outputs}
-    parts = {name: one if isinstance(one, list) else [one] for name, one in outputs.items()}
-    return {f"{name}.{level}": one for name, ones in parts.items() for level, one in enumerate(ones)}
+    parts = {name: item if isinstance(item, list) else [item] for name, item in outputs.items()}
+    return {f"{name}.{level}": item for name, ones in parts.items() for level, item in enumerate(ones)}
 
 
 NAMES = PAGE.partition("### Names of tensors")[2].partition("#### Blocks, neck, heads")[0]
@@ -89,18 +89,18 @@ NORMS = ("norm_qkv", "norm_similarity", "norm_output")
 
 
 def patterns(text: str) -> dict[str, re.Pattern]:
-    """What stands in the tables -> the names of tensors it speaks of."""
+    """Cells of the tables -> the names of tensors that they mean."""
     rows = [(re.findall(r"`([^`]+)`", cell), rest.partition("|")[0].strip()) for cell, rest in ROW.findall(text)]
     tables = [name.removeprefix("NAME") for names, _ in rows for name in names if name.startswith("NAME")]
-    norms = [f".{one}{end}" for one in NORMS for end in KINDS_OF_TENSORS["norm"]]
+    norms = [f".{norm}{end}" for norm in NORMS for end in KINDS_OF_TENSORS["norm"]]
     kinds = {**KINDS_OF_TENSORS, "attention": (".qkv.weight", *tables, *norms)}
-    found = {}
+    actual = {}
     for names, kind in rows:
         for name in names if kind in kinds else ():
             word, dot, rest = name.replace(".", r"\.").partition("\\")
             start = re.sub(r"\b[SBIL]\b", r"\\d+", STARTS.get(word, word) + dot + rest)
-            found[name] = re.compile(f"{start}(?:{'|'.join(map(re.escape, kinds[kind]))})")
-    return found
+            actual[name] = re.compile(f"{start}(?:{'|'.join(map(re.escape, kinds[kind]))})")
+    return actual
 
 
 @pytest.fixture(scope="module")

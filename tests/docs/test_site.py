@@ -1,4 +1,4 @@
-"""What the documentation promises of itself: every public name is in the reference, links lead somewhere, tutorials are in the menu."""
+"""Promises of the documentation: every public name is in the reference, links lead to files, tutorials are in the menu."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def public(package: str) -> list[str]:
             names += ast.literal_eval(node.value)
         elif isinstance(node, ast.AugAssign) and ast.unparse(node.target) == "__all__":
             zoo = ast.parse((file.parent / "zoo.py").read_text()).body
-            (value,) = [one.value for one in zoo if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) == "__all__"]
+            (value,) = [item.value for item in zoo if isinstance(item, ast.Assign) and ast.unparse(item.targets[0]) == "__all__"]
             names += ast.literal_eval(value)
     return names
 
@@ -65,13 +65,13 @@ def test_every_public_package_has_a_page():
 
 def broken(pages: dict[str, str]) -> list[str]:
     """Links of pages to files that are not there."""
-    found = []
+    actual = []
     for name, text in pages.items():
         for target in LINK.findall(re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
             place = (DOCS / name).parent / target
             known = place.exists() or str(place.resolve().relative_to(DOCS)) in TUTORIALS if "://" not in target else True
-            found += [] if known else [f"{name}: {target}"]
-    return found
+            actual += [] if known else [f"{name}: {target}"]
+    return actual
 
 
 def test_links_lead_to_files():

@@ -34,7 +34,7 @@ def pictures(tmp_path_factory) -> Path:
 
 
 def names(folder: Path) -> list[str]:
-    """Of the pictures of a folder, as results call them."""
+    """Names of the pictures of a folder, as results have them."""
     return sorted(str(path) for path in folder.rglob("*.jpg"))
 
 
@@ -48,7 +48,7 @@ def write_tar(path: Path, files: Iterable[tuple[str, bytes]]) -> Path:
 
 
 def rows(out: Path) -> list[dict]:
-    """Of a run, in the order of its files."""
+    """Rows of a run, in the order of its files."""
     if out.suffix == ".jsonl":
         return [json.loads(line) for path in sorted(out.glob("part-*")) for line in path.read_text().splitlines()]
     parquet = pytest.importorskip("pyarrow.parquet")
@@ -60,5 +60,5 @@ def contents(out: Path) -> dict[str, bytes]:
 
 
 def once_each(out: Path, expected: list[str]) -> bool:
-    """Whether the pictures are all there, once, in their order, and nothing half written beside them."""
+    """Tell whether all pictures are there, once, in order, and no file is incomplete."""
     return [row["picture"] for row in rows(out)] == expected and all(name.startswith(("part-", "_plan")) for name in contents(out))

@@ -32,8 +32,8 @@ def undisturbed(folder, pictures, tmp_path_factory):
 
 
 def workers() -> list[psutil.Process]:
-    known = ((one, one.as_dict(["cmdline"])["cmdline"]) for one in psutil.Process().children())  # of one that has just ended None
-    return [one for one, words in known if "axialzoo.engine.worker" in " ".join(words or ())]
+    known = ((item, item.as_dict(["cmdline"])["cmdline"]) for item in psutil.Process().children())  # of one that has just ended None
+    return [item for item, words in known if "axialzoo.engine.worker" in " ".join(words or ())]
 
 
 @pytest.mark.parametrize("moments", [2, pytest.param(10, marks=pytest.mark.full)])
@@ -73,10 +73,10 @@ def test_a_worker_that_is_killed_within_a_chunk_has_it_done_again(folder, tmp_pa
 
     met = threading.Thread(target=meet_reader)
     met.start()
-    found = predict_batch([inside], folder, out, workers=1, chunk=CHUNK)
+    actual = predict_batch([inside], folder, out, workers=1, chunk=CHUNK)
     met.join(60)
     assert killed and not met.is_alive()
-    assert once_each(out, names(inside)) and found["errors"] == 1  # the file that is no picture
+    assert once_each(out, names(inside)) and actual["errors"] == 1  # the file that is no picture
 
 
 @pytest.mark.parametrize("moments", [1, pytest.param(4, marks=pytest.mark.full)])

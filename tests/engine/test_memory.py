@@ -12,14 +12,14 @@ from benchmarks.engine import compare_memory, compare_workers, peak_memory
 
 @pytest.mark.full
 def test_ten_times_the_pictures_take_no_more_memory(folder):
-    found = compare_memory(str(folder), [200, 2000], side=32, chunk=20)
-    assert found["largest over smallest"] <= 1.1, found
+    actual = compare_memory(str(folder), [200, 2000], side=32, chunk=20)
+    assert actual["largest over smallest"] <= 1.1, actual
 
 
 @pytest.mark.full
 def test_the_benchmark_of_two_workers_against_one_sees_equal_bytes(folder):
-    found = compare_workers(str(folder), 40, side=32, runs=1, chunk=10)
-    assert found["bytes are equal"] and found["a second"][1] > 0
+    actual = compare_workers(str(folder), 40, side=32, runs=1, chunk=10)
+    assert actual["bytes are equal"] and actual["a second"][1] > 0
 
 
 def test_memory_that_grows_would_be_seen():

@@ -32,8 +32,8 @@ def test_rows_are_the_pictures_in_their_order_with_what_a_runner_says(one, folde
         assert (row["width"], row["height"], row["error"]) == (24, 20, None)
         expected = runner.predict(row["picture"])
         assert row["result"]["label_id"] == expected.to_json()["label_id"] and row["labels"][0] == expected.label
-        assert row["scores"] == [found["probability"] for found in row["result"]["top"]]
-        assert row["scores"] == pytest.approx([found["probability"] for found in expected.to_json()["top"]], rel=1e-5)
+        assert row["scores"] == [actual["probability"] for actual in row["result"]["top"]]
+        assert row["scores"] == pytest.approx([actual["probability"] for actual in expected.to_json()["top"]], rel=1e-5)
     assert rows(one)[0]["scores"] != pytest.approx(rows(one)[1]["scores"], rel=1e-5)  # another picture's would be seen
 
 
@@ -45,9 +45,9 @@ def test_a_picture_that_cannot_be_read_is_a_row_with_an_error(one):
 
 def test_two_workers_write_the_bytes_of_one(one, folder, pictures, tmp_path):
     said = []
-    found = predict_batch([pictures], folder, tmp_path / "two.jsonl", workers=2, chunk=8, progress=lambda *done: said.append(done))
+    actual = predict_batch([pictures], folder, tmp_path / "two.jsonl", workers=2, chunk=8, progress=lambda *done: said.append(done))
     assert contents(tmp_path / "two.jsonl") == contents(one)
-    assert found["pictures"] == COUNT == found["done"] and sorted(said) == said and said[-1] == (COUNT, COUNT)
+    assert actual["pictures"] == COUNT == actual["done"] and sorted(said) == said and said[-1] == (COUNT, COUNT)
 
 
 def test_parquet_holds_what_json_lines_hold_and_reads_as_one_table(one, folder, pictures, tmp_path):
@@ -55,8 +55,8 @@ def test_parquet_holds_what_json_lines_hold_and_reads_as_one_table(one, folder, 
     predict_batch([pictures], folder, tmp_path / "two.parquet", workers=1, chunk=8)
     table = parquet.read_table(tmp_path / "two.parquet")
     assert table.num_rows == COUNT and table["picture"].to_pylist() == names(pictures)
-    found = [{**row, "result": row["result"] and json.loads(row["result"])} for row in table.to_pylist()]
-    assert found == rows(one)
+    actual = [{**row, "result": row["result"] and json.loads(row["result"])} for row in table.to_pylist()]
+    assert actual == rows(one)
 
 
 @pytest.mark.full
@@ -77,18 +77,18 @@ def test_shards_and_tables_hold_the_pictures_of_a_folder(pictures, tmp_path):
     (tmp_path / "2.jpg").write_bytes(jpeg(10))
     chunks = chunks_of([tmp_path], 4)
     assert [(chunk.number, len(chunk)) for chunk in chunks] == [(0, 4), (1, 2), (2, 4), (3, 1)]
-    found = [one for chunk in chunks for one in pictures_of(chunk)]
-    wanted = [one for chunk in chunks_of([pictures / "a"], 100) for one in pictures_of(chunk)][:11]
-    assert [one.picture.tobytes() for one in found] == [one.picture.tobytes() for one in wanted]
+    actual = [row for chunk in chunks for row in pictures_of(chunk)]
+    expected = [row for chunk in chunks_of([pictures / "a"], 100) for row in pictures_of(chunk)][:11]
+    assert [row.picture.tobytes() for row in actual] == [row.picture.tobytes() for row in expected]
     shard, table = tmp_path / "0.tar", tmp_path / "1.parquet"
-    assert [str(one.path) for one in found[5:8]] == [f"{shard}:005.jpg", f"{table}:0", f"{table}:1"]
+    assert [str(row.path) for row in actual[5:8]] == [f"{shard}:005.jpg", f"{table}:0", f"{table}:1"]
 
 
 def test_maps_of_segments_in_a_shard_are_no_pictures_to_predict(tmp_path):
     names = ("0.jpg", "0.json", "0.map.png", "world.map.png", "a.jpg", "a.jpg.txt")  # that of the world belongs to no other picture
     write_tar(tmp_path / "0.tar", [(name, jpeg(0)) for name in names])
     (chunk,) = chunks_of([tmp_path], 8)
-    assert [one.path.name.partition(":")[2] for one in pictures_of(chunk)] == ["0.jpg", "world.map.png", "a.jpg"]
+    assert [row.path.name.partition(":")[2] for row in pictures_of(chunk)] == ["0.jpg", "world.map.png", "a.jpg"]
 
 
 def test_damaged_shards_are_rows_with_an_error(tmp_path):
@@ -98,9 +98,9 @@ def test_damaged_shards_are_rows_with_an_error(tmp_path):
     (tmp_path / "1.tar").write_bytes(b"no tar" * 200)
     (tmp_path / "2.parquet").write_bytes(b"no table")
     (tmp_path / "3.jpg").write_bytes(jpeg(3))
-    found = [one for chunk in chunks_of([tmp_path], 3) for one in pictures_of(chunk)]
-    assert [one.picture is None for one in found] == [False] * 3 + [True] * 3 + [False]
-    assert [one.error.partition(": ")[0] for one in found[3:6]] == [str(tmp_path / name) for name in ("0.tar", "1.tar", "2.parquet")]
+    actual = [row for chunk in chunks_of([tmp_path], 3) for row in pictures_of(chunk)]
+    assert [row.picture is None for row in actual] == [False] * 3 + [True] * 3 + [False]
+    assert [row.error.partition(": ")[0] for row in actual[3:6]] == [str(tmp_path / name) for name in ("0.tar", "1.tar", "2.parquet")]
 
 
 def test_what_does_not_go_together_is_refused_before_anything_is_written(folder, pictures, tmp_path):

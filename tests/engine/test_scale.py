@@ -12,9 +12,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "scale.md"
 
 
 def rates() -> dict[str, float]:
-    found = re.search(r"```json\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert found
-    return json.loads(found[1])
+    actual = re.search(r"```json\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert actual
+    return json.loads(actual[1])
 
 
 def test_the_tables_are_those_of_the_rates():

@@ -44,7 +44,7 @@ def check_written(source: str | Path, folder: Path, place: str, suffix: str, siz
     assert (report["framework"], report["format"]) == (place, FORMATS[suffix])
     assert (
         len(report["compared"]) == (7 if sizes == "any" else 2)
-        and max(one.get("exact", one["error"]) for one in report["compared"]) <= 1e-5
+        and max(item.get("exact", item["error"]) for item in report["compared"]) <= 1e-5
     )
     assert (folder / TARGETS[suffix]).exists()
     if suffix == ".onnx":

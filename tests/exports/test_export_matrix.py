@@ -94,7 +94,7 @@ def test_the_documentation_has_an_example_of_boxes_and_one_of_objects():
     assert [name for name, *_ in EXAMPLES] == ["axial_fcos_blood_cells", "axial_deeplab_nuclei"]
 
 
-@pytest.mark.parametrize(("name", "file", "example", "counts"), [(*one, counts) for one, counts in zip(EXAMPLES, ((15, 30), (50, 70)))])
+@pytest.mark.parametrize(("name", "file", "example", "counts"), [(*item, counts) for item, counts in zip(EXAMPLES, ((15, 30), (50, 70)))])
 def test_the_examples_of_the_documentation_run_on_onnx_runtime_alone(name, file, example, counts, tmp_path):
     for package in NEEDS[".onnx"]:
         pytest.importorskip(package)

@@ -1,4 +1,4 @@
-"""What PyTorch records computes what the model does, at every size that it takes; what does not is refused, with nothing left behind."""
+"""Programs recorded by PyTorch compute the model's outputs at every size that they take; others are refused, with no file left behind."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ USUAL = ("global", "absolute")  # the others by `make test-full`
 def test_any_size_of_every_kind_of_attention(kind, tmp_path):
     spec = spec_of(KINDS[kind])
     save_checkpoint(
-        tmp_path / "folder", replace(small.CONFIG, spec=spec), {key: np.clip(one, -3, 3) for key, one in weights(spec, 0).items()}
+        tmp_path / "folder", replace(small.CONFIG, spec=spec), {key: np.clip(item, -3, 3) for key, item in weights(spec, 0).items()}
     )
     done = export_model(tmp_path / "folder", tmp_path / "model.pt2", dynamic_shapes=True)
     sizes = {(probe["height"], probe["width"]) for probe in done["compared"]}
@@ -99,8 +99,8 @@ def test_where_the_original_rounds_more_than_the_limit_float64_is_what_counts(er
     exact = lambda x: [np.ones((2, 3))]  # noqa: E731
     original, written = Original(lambda x: [np.full((2, 3), 1 - 1.2e-5)], 3), lambda x: [np.full((2, 3), 1 + error)]
     if ok:
-        (found,) = export.compare(original, written, [(1, 8, 8)], "model.onnx", exact)
-        assert found["error"] > 1e-5 and found["exact"] == pytest.approx(error)
+        (actual,) = export.compare(original, written, [(1, 8, 8)], "model.onnx", exact)
+        assert actual["error"] > 1e-5 and actual["exact"] == pytest.approx(error)
     else:
         with pytest.raises(export.ExportError, match="differs from its original"):
             export.compare(original, written, [(1, 8, 8)], "model.onnx", exact)

@@ -19,8 +19,8 @@ def replay(name: str, folder, changes: int) -> int:
     """Read the seeds, the corpus and some changed seeds, and return how many inputs were accepted."""
     target, draw = TARGETS[name], random.Random(0)
     seeds = list(target.seeds())
-    found = [path.read_bytes() for path in sorted((CORPUS / name).glob("*"))]
-    return sum(execute(target, data, folder) for data in [*seeds, *found, *(changed(draw, draw.choice(seeds)) for _ in range(changes))])
+    actual = [path.read_bytes() for path in sorted((CORPUS / name).glob("*"))]
+    return sum(execute(target, data, folder) for data in [*seeds, *actual, *(changed(draw, draw.choice(seeds)) for _ in range(changes))])
 
 
 @pytest.mark.parametrize("name", LIGHT)

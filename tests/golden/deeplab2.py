@@ -75,7 +75,7 @@ class Network:
     def variables(self) -> dict[str, tuple[int, ...]]:
         """Shapes by key, as their encoder has them."""
         listed = json.loads((DATA / f"{self.file}.json").read_text())["variables"]
-        shapes = {one["checkpoint_key"]: tuple(one["shape"]) for one in listed}
+        shapes = {item["checkpoint_key"]: tuple(item["shape"]) for item in listed}
         return {key.removeprefix("encoder/"): shape for key, shape in shapes.items() if key.startswith("encoder/")}
 
     @property
@@ -92,16 +92,16 @@ class Network:
         return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
 
     def golden(self) -> Tensors:
-        """What `summary` gives for ``res1`` to ``res5``, those that were stored."""
+        """Stored results of `summary` for ``res1`` to ``res5``."""
         with np.load(DATA / f"{self.file}.npz") as stored:
             return {name.removeprefix(self.prefix): stored[name] for name in stored.files if name.startswith(f"{self.prefix}res")}
 
     def error(self, endpoints: list[np.ndarray]) -> float:
         """The largest difference of our endpoints, (N, C, H, W) each, from what was stored; all of that is compared."""
         golden = self.golden()
-        found = {name: value for number, x in enumerate(endpoints, 1) for name, value in summary(f"res{number}", x).items()}
-        assert len(golden) >= 21 and set(golden) <= set(found), set(golden) - set(found)
-        return max(float(np.abs(found[name] - value).max()) for name, value in golden.items())
+        actual = {name: value for number, x in enumerate(endpoints, 1) for name, value in summary(f"res{number}", x).items()}
+        assert len(golden) >= 21 and set(golden) <= set(actual), set(golden) - set(actual)
+        return max(float(np.abs(actual[name] - value).max()) for name, value in golden.items())
 
 
 @cache

@@ -42,12 +42,12 @@ def output(training: bool) -> np.ndarray:
 
 
 def tensors() -> Tensors:
-    found = {}
+    actual = {}
     for ours, theirs in PROJECTIONS.items():
-        found[f"{ours}.conv.weight"] = stored()[f"resized_fuse/weight/layer/{theirs}/_conv/kernel"].transpose(3, 2, 0, 1)
+        actual[f"{ours}.conv.weight"] = stored()[f"resized_fuse/weight/layer/{theirs}/_conv/kernel"].transpose(3, 2, 0, 1)
         for leaf, name in LEAVES.items():
-            found[f"{ours}.norm.{leaf}"] = stored()[f"resized_fuse/weight/layer/{theirs}/_batch_norm/{name}"]
-    return found
+            actual[f"{ours}.norm.{leaf}"] = stored()[f"resized_fuse/weight/layer/{theirs}/_batch_norm/{name}"]
+    return actual
 
 
 def after() -> Tensors:

@@ -94,11 +94,11 @@ def images(count: int = 1, size: tuple[int, int] = (65, 97)) -> np.ndarray:
 def tensors_of(spec: Model, stored: dict[str, np.ndarray] | None = None) -> Tensors:
     """Canonical tensors from their names; those in `stored`, by key, as they are there."""
     stored = stored or {}
-    found = {}
+    actual = {}
     for place in places(spec):
         key = place.path()
-        found[place.name] = place.to_ours(stored[key] if key in stored else mask_weight(key, place.shape))
-    return found
+        actual[place.name] = place.to_ours(stored[key] if key in stored else mask_weight(key, place.shape))
+    return actual
 
 
 def mask_weight(key: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -178,7 +178,7 @@ def loss_targets(
 
 def loss_case(file: str, case: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict]:
     """Outputs, channels last, targets and settings of a case."""
-    arrays, told = stored(file), described(file)[case]
+    arrays, messages = stored(file), described(file)[case]
     several = f"{case}/pred/0/pixel_space_mask_logits" in arrays
     outputs = {"semantic": arrays[f"{case}/pred/semantic_logits"]}
     for number in range(7 if several else 1):
@@ -188,19 +188,19 @@ def loss_case(file: str, case: str) -> tuple[dict[str, np.ndarray], dict[str, np
     semantic = arrays[f"{case}/gt/semantic_gt"]
     stride = (semantic.shape[1] - 1) // (outputs["mask_logits"].shape[1] - 1)
     names = ("semantic_gt", "thing_id_mask_gt", "thing_id_class_gt")
-    targets = loss_targets(*(arrays[f"{case}/gt/{name}"] for name in names), told["thing_class_ids"], told["stuff_class_ids"],
-                           told["ignore_label"], stride)  # fmt: skip
+    targets = loss_targets(*(arrays[f"{case}/gt/{name}"] for name in names), messages["thing_class_ids"], messages["stuff_class_ids"],
+                           messages["ignore_label"], stride)  # fmt: skip
     targets["semantic_weight"] = arrays[f"{case}/gt/semantic_loss_weight"]
-    weights, top_k = told["loss_weights"], told.get("top_k", {})
+    weights, top_k = messages["loss_weights"], messages.get("top_k", {})
     settings = {
         "weights": tuple(weights[name] for name in ("pq_style", "mask_id_cross_entropy", "instance_discrimination", "semantic")),
         "top_k": tuple(top_k.get(name, 1.0) for name in ("mask_id_cross_entropy", "instance_discrimination", "semantic")),
-        "sample_k": told.get("instance_discrimination_sample_k", 0),
-        "sample_temperature": told.get("instance_discrimination_sample_temperature", 1.5),
+        "sample_k": messages.get("instance_discrimination_sample_k", 0),
+        "sample_temperature": messages.get("instance_discrimination_sample_temperature", 1.5),
         "noise": None,
     }
     if f"{case}/sampling/uniform" in arrays:
-        settings["noise"] = [-np.log(-np.log(one)) for one in arrays[f"{case}/sampling/uniform"]]
+        settings["noise"] = [-np.log(-np.log(array)) for array in arrays[f"{case}/sampling/uniform"]]
     return outputs, targets, settings
 
 
@@ -222,13 +222,13 @@ def training_targets(file: str) -> dict[str, np.ndarray]:
 
 
 def their_matching(slots: list[list[int]]):
-    """What stands for `match_masks`: these slots, for the masks of each image that exist."""
+    """Replacement of `match_masks`: these slots, for the masks of each image that exist."""
 
     def match(similarity: np.ndarray, exists: np.ndarray) -> np.ndarray:
-        found = np.full(exists.shape, -1, np.int32)
+        actual = np.full(exists.shape, -1, np.int32)
         for image, row in enumerate(slots):
-            found[image, np.flatnonzero(exists[image])] = row
-        return found
+            actual[image, np.flatnonzero(exists[image])] = row
+        return actual
 
     return match
 
@@ -243,9 +243,9 @@ def features(case: str) -> list[np.ndarray]:
 
 def output_keys(file: str) -> dict[str, str]:
     """Our names of the outputs that a file has whole, and their keys."""
-    found = {name: f"head/{key}" for name, key in KEYS.items() if f"head/{key}" in stored(file)}
-    assert len(found) >= 3
-    return found
+    actual = {name: f"head/{key}" for name, key in KEYS.items() if f"head/{key}" in stored(file)}
+    assert len(actual) >= 3
+    return actual
 
 
 def relative(found: np.ndarray, expected: np.ndarray) -> float:

@@ -25,7 +25,7 @@ def forward(model, x: np.ndarray) -> dict:
         return model(x, training=False)
     import jax
 
-    state = [[one.value for one in some] for some in (model.trainable_variables, model.non_trainable_variables)]
+    state = [[item.value for item in some] for some in (model.trainable_variables, model.non_trainable_variables)]
     return jax.jit(lambda *state: model.stateless_call(*state, x, training=False)[0])(*state)
 
 
@@ -58,21 +58,21 @@ def with_gradients(outputs: dict, compute) -> tuple[dict, dict]:
 
 
 def main() -> None:
-    found = {}
+    actual = {}
     for file, cases in masks.LOSS_CASES.items():
         for case in cases:
             outputs, targets, settings = masks.loss_case(file, case)
             targets = {name: ops.convert_to_tensor(x) for name, x in targets.items()}
-            noise = None if settings["noise"] is None else [ops.convert_to_tensor(one) for one in settings["noise"]]
-            told = {**settings, "noise": noise, "corners": "aligned"}
-            losses, gradients = with_gradients(outputs, lambda outputs: image_losses(outputs, targets, **told))  # noqa: B023
-            found |= {f"{case}/loss/{name}": numpy(x) for name, x in losses.items()}
-            found |= {f"{case}/grad/{name}": numpy(x) for name, x in gradients.items()}
+            noise = None if settings["noise"] is None else [ops.convert_to_tensor(setting) for setting in settings["noise"]]
+            messages = {**settings, "noise": noise, "corners": "aligned"}
+            losses, gradients = with_gradients(outputs, lambda outputs: image_losses(outputs, targets, **messages))  # noqa: B023
+            actual |= {f"{case}/loss/{name}": numpy(x) for name, x in losses.items()}
+            actual |= {f"{case}/grad/{name}": numpy(x) for name, x in gradients.items()}
     for file, spec in masks.CASES.items():
         model = build(spec)
         load_tensors(model, masks.tensors_of(spec))
-        found |= {f"{file}/{name}": numpy(x) for name, x in forward(model, masks.images().transpose(0, 2, 3, 1)).items()}
-    np.savez(sys.argv[1], **found)
+        actual |= {f"{file}/{name}": numpy(x) for name, x in forward(model, masks.images().transpose(0, 2, 3, 1)).items()}
+    np.savez(sys.argv[1], **actual)
 
 
 if __name__ == "__main__":

@@ -33,12 +33,12 @@ def tensors() -> Tensors:
 
 
 def errors(outputs: dict[str, np.ndarray]) -> dict[str, float]:
-    """Of each output, (N, C, H, W), the largest difference from theirs over the largest of theirs."""
-    found = {}
+    """Largest difference of each output, (N, C, H, W), from theirs over the largest of theirs."""
+    actual = {}
     with np.load(DATA / f"{FILE}.npz") as stored:
         assert set(outputs) == set(KEYS)
         for name, key in KEYS.items():
-            wanted = stored[f"head/{key}"].transpose(0, 3, 1, 2)
-            assert outputs[name].shape == wanted.shape
-            found[name] = float(np.abs(outputs[name] - wanted).max() / np.abs(wanted).max())
-    return found
+            expected = stored[f"head/{key}"].transpose(0, 3, 1, 2)
+            assert outputs[name].shape == expected.shape
+            actual[name] = float(np.abs(outputs[name] - expected).max() / np.abs(expected).max())
+    return actual

@@ -35,14 +35,14 @@ MERGES = {"tensorflow": "panoptic", "native": "panoptic_custom_op"}
 
 def decoding(case: str, what: str) -> np.ndarray:
     """``semantic_probs``, ``center_heatmap``, ``offsets``, ``panoptic``, ``panoptic_custom_op`` or ``instance_scores``."""
-    found = stored("dl2_postprocess")[f"{case}/{what}"]
-    return stored("dl2_postprocess")[str(found)] if found.dtype.kind == "U" else found
+    actual = stored("dl2_postprocess")[f"{case}/{what}"]
+    return stored("dl2_postprocess")[str(actual)] if actual.dtype.kind == "U" else actual
 
 
 def same_up_to_names(found: Segmentation, panoptic: np.ndarray, void: int = 255) -> bool:
-    """Whether the segments are deeplab2's (class * 1000 + instance), whatever the numbers of the instances."""
+    """Tell whether the segments are deeplab2's (class * 1000 + instance), with any numbers of the instances."""
     pairs = np.unique(np.stack([panoptic.ravel(), found.segmentation.ravel()]), axis=1)  # (2, pairs)
-    classes = {0: void, **{one["id"]: one["label_id"] for one in found.segments_info}}
+    classes = {0: void, **{item["id"]: item["label_id"] for item in found.segments_info}}
     one_to_one = all(len(np.unique(side)) == pairs.shape[1] for side in pairs)
     return one_to_one and all(theirs // 1000 == classes[ours] for theirs, ours in pairs.T.tolist())
 
@@ -64,8 +64,8 @@ def loss_settings(case: str) -> dict[str, Any]:
 def loss_outputs(case: str) -> dict[str, np.ndarray]:
     """Maps with channels last."""
     data = stored("dl2_panoptic_losses")
-    found = {name: data[f"{case}/pred/{theirs}"] for name, theirs in MAPS.items() if f"{case}/pred/{theirs}" in data}
-    return {name: x[..., None] if name == "center" else x for name, x in found.items()}
+    actual = {name: data[f"{case}/pred/{theirs}"] for name, theirs in MAPS.items() if f"{case}/pred/{theirs}" in data}
+    return {name: x[..., None] if name == "center" else x for name, x in actual.items()}
 
 
 def loss_targets(case: str) -> dict[str, np.ndarray]:
@@ -93,10 +93,10 @@ def losses(case: str) -> dict[str, float]:
 
 
 def loss_gradients(case: str) -> dict[str, np.ndarray]:
-    """Of the mean total, channels last."""
+    """Gradients of the mean total, channels last."""
     data = stored("dl2_panoptic_losses")
-    found = {name: data[f"{case}/grad/{theirs}"] for name, theirs in MAPS.items()}
-    return {name: (x[..., None] if name == "center" else x) / len(x) for name, x in found.items()}
+    actual = {name: data[f"{case}/grad/{theirs}"] for name, theirs in MAPS.items()}
+    return {name: (x[..., None] if name == "center" else x) / len(x) for name, x in actual.items()}
 
 
 # Panoptic quality.

@@ -14,32 +14,32 @@ from tests.golden.reference import TOLERANCE
 
 
 def layer(tensors=None) -> FeatureFusion:
-    made = FeatureFusion(fuse.FEATURES, fuse.STAGE, fuse.BACKBONE)
-    made.load_state_dict({name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in (tensors or fuse.tensors()).items()})
-    return made
+    built = FeatureFusion(fuse.FEATURES, fuse.STAGE, fuse.BACKBONE)
+    built.load_state_dict({name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in (tensors or fuse.tensors()).items()})
+    return built
 
 
 def error(made: FeatureFusion, training: bool = False) -> float:
     with torch.no_grad():
-        found = made.train(training)([torch.from_numpy(x) for x in fuse.inputs()], fuse.IMAGE).numpy()
-    return float(np.abs(found - fuse.output(training)).max())
+        actual = made.train(training)([torch.from_numpy(x) for x in fuse.inputs()], fuse.IMAGE).numpy()
+    return float(np.abs(actual - fuse.output(training)).max())
 
 
 @pytest.mark.parametrize("training", [False, True])
 def test_fused_features_are_deeplab2s(training):
-    made = layer()
-    assert error(made, training) <= TOLERANCE
-    wanted = fuse.after() if training else {name: x for name, x in fuse.tensors().items() if "running_" in name}
-    state = made.state_dict()
-    assert max(float(np.abs(state[name].numpy() - x).max()) for name, x in wanted.items()) <= TOLERANCE
+    built = layer()
+    assert error(built, training) <= TOLERANCE
+    expected = fuse.after() if training else {name: x for name, x in fuse.tensors().items() if "running_" in name}
+    state = built.state_dict()
+    assert max(float(np.abs(state[name].numpy() - x).max()) for name, x in expected.items()) <= TOLERANCE
 
 
 @pytest.mark.parametrize("size", fuse.SIZES)
 def test_resized_features_are_deeplab2s(size):
-    x, wanted = fuse.resized(size)
-    assert np.abs(resize(torch.from_numpy(x), *size).numpy() - wanted).max() <= TOLERANCE
+    x, expected = fuse.resized(size)
+    assert np.abs(resize(torch.from_numpy(x), *size).numpy() - expected).max() <= TOLERANCE
     loose = F.interpolate(torch.from_numpy(x), size, mode="bilinear", align_corners=False).numpy()
-    assert np.abs(loose - wanted).max() > 1000 * TOLERANCE  # the planted error: corners not aligned
+    assert np.abs(loose - expected).max() > 1000 * TOLERANCE  # the planted error: corners not aligned
 
 
 def test_planted_errors_are_caught():

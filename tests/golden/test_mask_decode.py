@@ -34,29 +34,29 @@ def panoptic(maps: SlotMaps, config: PostprocessConfig, told: dict, classes: int
     things, void = told["thing_class_ids"], told["void_label"]
     labels = [*things, *[label for label in range(classes + 1) if label != void and label not in things]][:classes]
     rank = np.argsort(maps.order) if config.method == "maskwise" else np.arange(len(maps.classes))
-    found = np.full(maps.slots.shape, void * told["label_divisor"], np.int64)
+    actual = np.full(maps.slots.shape, void * told["label_divisor"], np.int64)
     areas = np.bincount((maps.slots + 1).ravel(), minlength=len(rank) + 1)[1:]
     for slot in np.flatnonzero(areas):
         label = labels[maps.classes[slot]]
         if maps.classes[slot] < len(things):
             if areas[slot] >= config.thing_area:
-                found[maps.slots == slot] = label * told["label_divisor"] + rank[slot] + 1
+                actual[maps.slots == slot] = label * told["label_divisor"] + rank[slot] + 1
         elif areas[maps.classes == maps.classes[slot]].sum() >= config.stuff_area:
-            found[maps.slots == slot] = label * told["label_divisor"]
-    return found
+            actual[maps.slots == slot] = label * told["label_divisor"]
+    return actual
 
 
 def differing(file: str, case: str, change=lambda config: config) -> int:
-    """How many pixels are others than theirs."""
-    told, arrays = described(file)[case], stored(file)
-    config = config_of(told)
-    size, count = tuple(told["image_shape"]), 0
+    """Number of pixels that differ from theirs."""
+    messages, arrays = described(file)[case], stored(file)
+    config = config_of(messages)
+    size, count = tuple(messages["image_shape"]), 0
     class_logits, mask_logits = arrays[f"{case}/transformer_class_logits"], arrays[f"{case}/pixel_space_mask_logits"]
     expected, scores = (arrays[f"{case}/{name}"].reshape(-1, *size) for name in ("out0", "out3"))
     for image in range(len(class_logits)):
-        things = tuple(range(len(told["thing_class_ids"])))
+        things = tuple(range(len(messages["thing_class_ids"])))
         maps = slot_maps(class_logits[image], mask_logits[image], size, things, change(config))
-        count += int((panoptic(maps, config, told, class_logits.shape[2] - 1) != expected[image]).sum())
+        count += int((panoptic(maps, config, messages, class_logits.shape[2] - 1) != expected[image]).sum())
         count += int((np.abs(maps.scores - scores[image]) > 2e-6).sum())
     return count
 
@@ -119,14 +119,14 @@ def test_another_setting_is_caught(change):
 
 
 def test_segments_have_ids_from_the_best_on_and_scores():
-    told, arrays = described("dl2_max_postprocess")["confident"], stored("dl2_max_postprocess")
+    messages, arrays = described("dl2_max_postprocess")["confident"], stored("dl2_max_postprocess")
     logits = arrays["confident/transformer_class_logits"][0], arrays["confident/pixel_space_mask_logits"][0]
-    segments = decode_masks(*logits, (65, 65), (0, 1, 2), config_of(told))
-    assert [one["id"] for one in segments.segments_info] == list(range(1, len(segments) + 1)) and len(segments) > 2
-    scores = [one["score"] for one in segments.segments_info]
+    segments = decode_masks(*logits, (65, 65), (0, 1, 2), config_of(messages))
+    assert [item["id"] for item in segments.segments_info] == list(range(1, len(segments) + 1)) and len(segments) > 2
+    scores = [item["score"] for item in segments.segments_info]
     assert scores == sorted(scores, reverse=True) and 0 < scores[-1] <= scores[0] <= 1
-    assert [int((segments.segmentation == one["id"]).sum()) for one in segments.segments_info] == [
-        one["area"] for one in segments.segments_info
+    assert [int((segments.segmentation == item["id"]).sum()) for item in segments.segments_info] == [
+        item["area"] for item in segments.segments_info
     ]
 
 

@@ -36,7 +36,7 @@ def first(x: np.ndarray) -> torch.Tensor:
 def pytorch(file: str, case: str, change=lambda outputs: outputs) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     outputs, targets, settings = masks.loss_case(file, case)
     outputs = {name: first(x).requires_grad_() for name, x in change(outputs).items()}
-    noise = None if settings["noise"] is None else [torch.from_numpy(one) for one in settings["noise"]]
+    noise = None if settings["noise"] is None else [torch.from_numpy(setting) for setting in settings["noise"]]
     tensors = {name: torch.from_numpy(x) for name, x in targets.items()}
     losses = mask_transformer.image_losses(outputs, tensors, **{**settings, "noise": noise}, corners="aligned")
     sum(values.sum() for values in losses.values()).backward()
@@ -85,9 +85,9 @@ def test_losses_and_gradients_are_theirs_in_pytorch(file, case):
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("file", "case"), ALL)
 def test_losses_and_gradients_are_theirs_in_keras(file, case, backend, folder):
-    found = keras(backend, folder)
+    actual = keras(backend, folder)
     losses, gradients = (
-        {key.removeprefix(f"{case}/{kind}/"): value for key, value in found.items() if key.startswith(f"{case}/{kind}/")}
+        {key.removeprefix(f"{case}/{kind}/"): value for key, value in actual.items() if key.startswith(f"{case}/{kind}/")}
         for kind in ("loss", "grad")
     )
     compare(file, case, losses, gradients)
@@ -96,26 +96,26 @@ def test_losses_and_gradients_are_theirs_in_keras(file, case, backend, folder):
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("file", masks.CASES)
 def test_outputs_are_theirs_in_keras(file, backend, folder):
-    found = keras(backend, folder)
+    actual = keras(backend, folder)
     for name, key in masks.output_keys(file).items():
-        assert masks.relative(found[f"{file}/{name}"], stored(file)[key]) <= 2e-5, name
+        assert masks.relative(actual[f"{file}/{name}"], stored(file)[key]) <= 2e-5, name
 
 
 @pytest.mark.parametrize("file", TRAINING)
 def test_a_step_of_training_is_theirs(file, monkeypatch):
     spec, slots, sample_k, tolerance = TRAINING[file]
     monkeypatch.setattr(mask_transformer, "match_masks", masks.their_matching(slots))
-    model, told, arrays = load(build(spec), tensors_of(spec)).train(), described(file), stored(file)
+    model, messages, arrays = load(build(spec), tensors_of(spec)).train(), described(file), stored(file)
     outputs = model(torch.from_numpy(masks.images(2)))
     targets = {name: torch.from_numpy(x) for name, x in masks.training_targets(file).items()}
     key = next((key for key in arrays if key.endswith("sampling/uniform")), None)
-    noise = None if key is None else [torch.from_numpy(-np.log(-np.log(one))) for one in arrays[key]]
+    noise = None if key is None else [torch.from_numpy(-np.log(-np.log(array))) for array in arrays[key]]
     losses = mask_transformer.image_losses(outputs, targets, (3.0, 0.3, 1.0, 1.0), (1.0, 1.0, 1.0), sample_k, 1.5, noise, "aligned")
     for name, values in losses.items():
-        expected = np.array(told["losses"][masks.their_loss(name)])
+        expected = np.array(messages["losses"][masks.their_loss(name)])
         assert np.abs(values.detach().numpy() - expected).max() <= 1e-4 * np.abs(expected).max(), name
     sum(values.sum() for values in losses.values()).backward()
-    norms = dict(zip(told["grad_l2_names"], arrays["train/grad_l2"], strict=True))
+    norms = dict(zip(messages["grad_l2_names"], arrays["train/grad_l2"], strict=True))
     names, gradients = {place.path(): place.name for place in places(spec)}, dict(model.named_parameters())
     for key, expected in norms.items():
         if expected > 1e-3 * max(norms.values()):  # others are zero in exact arithmetic

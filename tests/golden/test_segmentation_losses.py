@@ -23,20 +23,20 @@ def first(x: np.ndarray) -> torch.Tensor:
 def pytorch(case: str, change=lambda targets: targets, **settings) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     outputs = {name: first(x).requires_grad_() for name, x in segments.loss_outputs(case).items()}
     targets = {name: first(x) for name, x in change(segments.loss_targets(case)).items()}
-    found = loss(outputs, targets, **segments.loss_settings(case) | settings)
-    found["total"].backward()
+    actual = loss(outputs, targets, **segments.loss_settings(case) | settings)
+    actual["total"].backward()
     gradients = {name: np.moveaxis(x.grad.numpy(), 1, -1) for name, x in outputs.items() if x.grad is not None}
-    return {name: value.item() for name, value in found.items()}, gradients
+    return {name: value.item() for name, value in actual.items()}, gradients
 
 
 def assert_losses(found, case: str) -> None:
-    for name, wanted in segments.losses(case).items():
-        assert found[name] == pytest.approx(wanted, rel=LOSS), name
+    for name, expected in segments.losses(case).items():
+        assert found[name] == pytest.approx(expected, rel=LOSS), name
 
 
 def assert_gradients(found, case: str) -> None:
-    for name, wanted in segments.loss_gradients(case).items():
-        assert np.abs(found[name] - wanted).max() <= GRADIENT, name
+    for name, expected in segments.loss_gradients(case).items():
+        assert np.abs(found[name] - expected).max() <= GRADIENT, name
 
 
 @pytest.mark.parametrize("case", LOSSES)
@@ -105,9 +105,9 @@ def weighted(change=lambda weights: weights) -> np.ndarray:
 def test_weights_of_classes_are_factors_of_their_pixels():
     settings, targets, outputs = segments.loss_settings("strided"), segments.loss_targets("strided"), segments.loss_outputs("strided")
     inputs = first(outputs["semantic"]), first(targets["semantic"]), first(targets["semantic_weight"])
-    found = semantic_loss(*inputs, settings["ignore"], settings["top_k"][0], segments.class_weights(outputs["semantic"])).numpy()
-    assert found == pytest.approx(weighted(), rel=LOSS)
-    assert found != pytest.approx(weighted(lambda weights: weights[::-1]), rel=1000 * LOSS)  # the planted error: of other classes
+    actual = semantic_loss(*inputs, settings["ignore"], settings["top_k"][0], segments.class_weights(outputs["semantic"])).numpy()
+    assert actual == pytest.approx(weighted(), rel=LOSS)
+    assert actual != pytest.approx(weighted(lambda weights: weights[::-1]), rel=1000 * LOSS)  # the planted error: of other classes
 
 
 @pytest.mark.backends(*BACKENDS)

@@ -90,28 +90,28 @@ def test_the_two_merges_differ_and_are_told_apart():
 
 
 def quality(case: str, change=lambda result, truth: (result, truth)) -> PanopticQuality:
-    found = PanopticQuality(tuple(Label(f"class {i}") for i in range(6)))
+    actual = PanopticQuality(tuple(Label(f"class {i}") for i in range(6)))
     for index in QUALITY[case]:
-        found.update(*change(*segments.quality_pair(index)))
-    return found
+        actual.update(*change(*segments.quality_pair(index)))
+    return actual
 
 
 @pytest.mark.parametrize("case", QUALITY)
 def test_panoptic_quality_is_deeplab2s(case):
-    wanted, found = described("dl2_panoptic_quality")[case], quality(case)
-    assert np.abs(found.iou - wanted["total_iou"]).max() <= TOLERANCE
-    assert [found.tp.tolist(), found.fn.tolist(), found.fp.tolist()] == [wanted[f"total_{name}"] for name in ("tp", "fn", "fp")]
-    computed = found.compute()
-    assert [computed[name] for name in ("pq", "sq", "rq")] == pytest.approx(wanted["summary_pq_sq_rq_tp_fn_fp"][:3], abs=TOLERANCE)
+    expected, actual = described("dl2_panoptic_quality")[case], quality(case)
+    assert np.abs(actual.iou - expected["total_iou"]).max() <= TOLERANCE
+    assert [actual.tp.tolist(), actual.fn.tolist(), actual.fp.tolist()] == [expected[f"total_{name}"] for name in ("tp", "fn", "fp")]
+    computed = actual.compute()
+    assert [computed[name] for name in ("pq", "sq", "rq")] == pytest.approx(expected["summary_pq_sq_rq_tp_fn_fp"][:3], abs=TOLERANCE)
 
 
 def test_void_counted_as_a_class_is_caught():
     def void_as_a_class(result, truth):
         return tuple(
-            Segmentation(np.where(one.segmentation == 0, 1, one.segmentation), [*one.segments_info, {"id": 1, "label_id": 0}])
-            for one in (result, truth)
+            Segmentation(np.where(item.segmentation == 0, 1, item.segmentation), [*item.segments_info, {"id": 1, "label_id": 0}])
+            for item in (result, truth)
         )
 
     assert any((segments.quality_pair(index)[1].segmentation == 0).any() for index in QUALITY["synthetic_all"])
-    wrong, wanted = quality("synthetic_all", void_as_a_class).compute(), described("dl2_panoptic_quality")["synthetic_all"]
-    assert abs(wrong["pq"] - wanted["summary_pq_sq_rq_tp_fn_fp"][0]) > 1000 * TOLERANCE
+    wrong, expected = quality("synthetic_all", void_as_a_class).compute(), described("dl2_panoptic_quality")["synthetic_all"]
+    assert abs(wrong["pq"] - expected["summary_pq_sq_rq_tp_fn_fp"][0]) > 1000 * TOLERANCE

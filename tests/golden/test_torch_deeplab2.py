@@ -57,15 +57,15 @@ def run(module: nn.Module, case: Case, training: bool = False) -> np.ndarray:
 
 
 def error(module: nn.Module, case: Case, training: bool = False) -> float:
-    found, wanted = run(module, case, training), case.train if training else case.eval
-    assert found.shape == wanted.shape
-    return float(np.abs(found - wanted).max())
+    actual, expected = run(module, case, training), case.train if training else case.eval
+    assert actual.shape == expected.shape
+    return float(np.abs(actual - expected).max())
 
 
 def moving_error(module: nn.Module, wanted: dict[str, np.ndarray]) -> float:
-    found = moving(module)
-    assert set(found) == set(wanted) != set()
-    return max(float(np.abs(found[name] - value).max()) for name, value in wanted.items())
+    actual = moving(module)
+    assert set(actual) == set(wanted) != set()
+    return max(float(np.abs(actual[name] - value).max()) for name, value in wanted.items())
 
 
 def network(case: Network, tensors=None, spec=None) -> nn.Module:
@@ -142,9 +142,9 @@ def test_a_transposed_kernel_is_caught(kernel):
 )
 def test_swapped_axes_are_caught_in_a_single_layer(name):
     module = layer(CASES[name])
-    for one in module.modules():
-        if isinstance(one, AxialAttention):
-            one.axis = 1 - one.axis
+    for item in module.modules():
+        if isinstance(item, AxialAttention):
+            item.axis = 1 - item.axis
     assert error(module, CASES[name]) > 100 * TOLERANCE
 
 

@@ -46,8 +46,8 @@ def network() -> nn.Module:
 
 def logits_error(model: nn.Module) -> float:
     with torch.no_grad():
-        found = model(torch.from_numpy(reference.network_input())).numpy()
-    return reference.error({"logits": found}, reference.network_golden())
+        actual = model(torch.from_numpy(reference.network_input())).numpy()
+    return reference.error({"logits": actual}, reference.network_golden())
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -67,15 +67,15 @@ def test_layer_gives_the_authors_numbers_in_training_and_their_moving_statistics
 
 @pytest.mark.filterwarnings("ignore:ConvNorm. its sub-layer conv has hooks")
 def test_network_gives_the_authors_logits_and_every_stage():
-    model, kept = network(), {}
-    model.stem[0].conv.register_forward_hook(lambda module, inputs, output: kept.update(conv1=output))
+    model, remaining = network(), {}
+    model.stem[0].conv.register_forward_hook(lambda module, inputs, output: remaining.update(conv1=output))
     with torch.no_grad():
         *stages, last = model.endpoints(torch.from_numpy(reference.network_input()))[1:]
-        found = {"logits": model.forward_head(last).numpy()}
-    for stage, x in {**kept, **dict(zip(reference.STAGES, [*stages, last]))}.items():
-        found |= reference.summary(stage, x.numpy())
-    assert set(found) == set(reference.network_golden())
-    assert reference.error(found, reference.network_golden()) <= TOLERANCE
+        actual = {"logits": model.forward_head(last).numpy()}
+    for stage, x in {**remaining, **dict(zip(reference.STAGES, [*stages, last]))}.items():
+        actual |= reference.summary(stage, x.numpy())
+    assert set(actual) == set(reference.network_golden())
+    assert reference.error(actual, reference.network_golden()) <= TOLERANCE
 
 
 # Planted errors.

@@ -90,8 +90,8 @@ def decoder_errors(case: str, origin: str) -> dict[str, float]:
     prefix = f"{case}/{'torch' if origin == 'torch' else 'tf'}/head/"
     with torch.no_grad():
         outputs = {name: last(x) for name, x in model.head([torch.from_numpy(x) for x in masks.features(case)]).items()}
-    found = {name: relative(outputs[name], arrays[prefix + KEYS[name]]) for name in ("class_logits", "mask_logits")}
-    return found | {"semantic": relative(outputs["semantic"][:, ::3, ::3, ::2], arrays[f"{prefix}semantic_logits/sample"])}
+    actual = {name: relative(outputs[name], arrays[prefix + KEYS[name]]) for name in ("class_logits", "mask_logits")}
+    return actual | {"semantic": relative(outputs["semantic"][:, ::3, ::3, ::2], arrays[f"{prefix}semantic_logits/sample"])}
 
 
 @pytest.mark.parametrize("origin", ["tensorflow", "torch"])
@@ -101,11 +101,11 @@ def test_the_decoders_of_both_codes_are_theirs(case, origin):
 
 
 def test_the_one_code_for_the_other_is_caught():
-    found = {origin: network(masks.tiny_kmax(origin=origin)) for origin in ("tensorflow", "torch")}
+    actual = {origin: network(masks.tiny_kmax(origin=origin)) for origin in ("tensorflow", "torch")}
     features = [torch.from_numpy(x) for x in masks.features("65x97")]
     with torch.no_grad():
-        one, other = (model.head(features)["mask_logits"].numpy() for model in found.values())
-    assert relative(one, other) > 1e3 * TOLERANCE
+        item, other = (model.head(features)["mask_logits"].numpy() for model in actual.values())
+    assert relative(item, other) > 1e3 * TOLERANCE
 
 
 @pytest.mark.parametrize(

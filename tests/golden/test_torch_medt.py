@@ -119,7 +119,7 @@ def test_gated_layers_and_those_without_positions_are_the_authors(case, training
 
 
 def test_beyond_upstreams_patches_the_global_features_count_twice():
-    """What U-Bench's copy does at 256: measured there, the input of its last convolution is exactly twice the global features."""
+    """U-Bench's copy at 256: measured there, the input of its last convolution is exactly twice the global features."""
     spec = adapt(SPECS["MedT_64_grid2"], patches="top_left")
     model, inputs = model_of("MedT_64_grid2", spec), {}
     model.head.decoder.register_forward_hook(lambda module, args, output: inputs.update(decoder=output))

@@ -64,8 +64,8 @@ def test_swapped_predictions_are_caught():
     for name in [name for name in tensors if name.startswith("head.center.mix")]:
         other = name.replace("center", "offset")
         tensors[name], tensors[other] = tensors[other], tensors[name]
-    found = errors(network(tensors=tensors))
-    assert found["semantic"] <= TOLERANCE < 50 * TOLERANCE < min(found["center"], found["offset"])
+    actual = errors(network(tensors=tensors))
+    assert actual["semantic"] <= TOLERANCE < 50 * TOLERANCE < min(actual["center"], actual["offset"])
 
 
 @pytest.mark.parametrize("kernel", ["head.semantic.fuse.0.depthwise.conv.weight", "head.offset.mix.depthwise.conv.weight"])

@@ -91,8 +91,8 @@ def test_keras_computes_there_too(gpu, backend):
     except DeviceError as error:
         pytest.skip(str(error))
     with runner:
-        found = runner.outputs(X[:, :32, :32])
-    assert difference(load_runner(SHIPPED[0], "torch", optimize=False, device="cpu").outputs(X[:, :32, :32]), found) <= LIMIT
+        actual = runner.outputs(X[:, :32, :32])
+    assert difference(load_runner(SHIPPED[0], "torch", optimize=False, device="cpu").outputs(X[:, :32, :32]), actual) <= LIMIT
 
 
 @pytest.mark.parametrize(("name", "photo"), list(zip(SHIPPED, ("chelsea.jpg", "nuclei.png", "blood_cells.jpg"))))
@@ -104,8 +104,8 @@ def test_a_photograph_shows_what_it_shows_on_a_cpu(gpu, name, photo):
 
 def test_verify_passes_there(gpu, folder):
     report = verify(folder, device=gpu)
-    ran = [one for one in report["runs"] if one["ok"]]
-    assert report["ok"] and ran and all(one["detail"] == ("ran" if is_cpu(gpu) else f"ran on {gpu}") for one in ran)
+    ran = [item for item in report["runs"] if item["ok"]]
+    assert report["ok"] and ran and all(item["detail"] == ("ran" if is_cpu(gpu) else f"ran on {gpu}") for item in ran)
 
 
 def test_a_batch_of_pictures_is_predicted_there(gpu, folder, tmp_path):
@@ -113,7 +113,7 @@ def test_a_batch_of_pictures_is_predicted_there(gpu, folder, tmp_path):
     predict_batch([PHOTOS], folder, tmp_path / "here.jsonl", workers=1, device="cpu")
     parts = [(tmp_path / name / "part-000000.jsonl").read_text() for name in ("there.jsonl", "here.jsonl")]
     rows = [[json.loads(line) for line in part.splitlines()] for part in parts]
-    assert [one["picture"] for one in rows[0]] == [one["picture"] for one in rows[1]]
+    assert [item["picture"] for item in rows[0]] == [item["picture"] for item in rows[1]]
     assert all(np.allclose(sorted(a["scores"]), sorted(b["scores"]), atol=1e-2) for a, b in zip(*rows) if a["error"] is None)
 
 
@@ -131,9 +131,9 @@ def test_training_goes_on_where_it_stopped_and_is_evaluated(gpu, image_folder, t
 def test_a_step_on_the_gpu_is_a_step_on_the_cpu(gpu, image_folder, tmp_path, precision):
     settings = {**TINY, "precision": precision, "ema_decay": 0, "drop_path": 0, "optimizer": "sgd", "learning_rate": 1e-3, "epochs": 1}
     folders = [run("cifar10", image_folder, tmp_path / name, device=device, **settings) for name, device in (("a", gpu), ("b", "cpu"))]
-    one, other = (load_checkpoint(folder).tensors for folder in folders)
+    item, other = (load_checkpoint(folder).tensors for folder in folders)
     limit = 1e-2 if precision == "float32" else 0.1
-    assert all(float(np.abs(one[name] - other[name]).max()) <= limit * max(1.0, float(np.abs(other[name]).max())) for name in one)
+    assert all(float(np.abs(item[name] - other[name]).max()) <= limit * max(1.0, float(np.abs(other[name]).max())) for name in item)
 
 
 def test_the_kernel_for_gpus_computes_the_plain_form(gpu):
@@ -142,15 +142,15 @@ def test_the_kernel_for_gpus_computes_the_plain_form(gpu):
     torch.manual_seed(0)
     model = create_model(SHIPPED[0], True).train().to(gpu)
     x = torch.randn(4, 3, 32, 32, device=gpu)
-    state, found = {name: tensor.clone() for name, tensor in model.state_dict().items()}, {}
+    state, actual = {name: tensor.clone() for name, tensor in model.state_dict().items()}, {}
     for kernel in ("fused", "plain"):
         model.load_state_dict(state)
         model.zero_grad()
         with use_kernel("plain") if kernel == "plain" else contextlib.nullcontext():
             out = model(x)
             out.square().sum().backward()
-        found[kernel] = [out.detach(), *(one.grad.clone() for one in model.parameters() if one.grad is not None)]
-    errors = [float((a - b).abs().max() / b.abs().max().clamp(min=1e-3)) for a, b in zip(found["fused"], found["plain"], strict=True)]
+        actual[kernel] = [out.detach(), *(parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None)]
+    errors = [float((a - b).abs().max() / b.abs().max().clamp(min=1e-3)) for a, b in zip(actual["fused"], actual["plain"], strict=True)]
     assert max(errors) <= 1e-3
 
 
@@ -163,7 +163,7 @@ def test_every_kind_of_model_computes_there(gpu, case):
     with torch.inference_mode():
         here, there = model(x), model.to(gpu)(x.to(gpu))
     assert len(list(_leaves(here))) == len(list(_leaves(there)))
-    assert all(str(one.device) == gpu for one in _leaves(there))
+    assert all(str(item.device) == gpu for item in _leaves(there))
 
 
 def _leaves(outputs):

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def ask(url: str, cache: Path, action: str, *arguments, offline: bool = False, token: str = "hf_test") -> list[dict]:
-    """What ``client.py`` answers."""
+    """Answer of ``client.py``."""
     settings = {**environment(url, cache), "HF_HUB_OFFLINE": "1" if offline else "0", "HF_TOKEN": token}
     command = [sys.executable, str(ROOT / "tests" / "hub" / "client.py"), action, json.dumps(arguments)]
     done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=3000, check=False)

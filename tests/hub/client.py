@@ -64,10 +64,10 @@ def seen(repo_id: str, revision: str) -> dict:
     about = api.model_info(repo_id, revision=revision)
     return {
         "sizes": {file.path: file.size for file in api.list_repo_tree(repo_id, revision=revision, recursive=True)},
-        "names": [one.rfilename for one in about.siblings],
+        "names": [item.rfilename for item in about.siblings],
         "task": about.pipeline_tag,
         "library": about.library_name,
-        "figures": {one.metric_name: one.metric_value for one in about.card_data.eval_results},
+        "figures": {item.metric_name: item.metric_value for item in about.card_data.eval_results},
         "folder": snapshot_download(repo_id, revision=revision),
     }
 
@@ -80,7 +80,7 @@ def validate(text: str) -> dict:
 
 
 def live_keras(source: str, repo_id: str) -> dict:
-    """The same in Keras, as it is; and what it computes."""
+    """Load the model in Keras, and compute its outputs."""
     import numpy as np
 
     from axialzoo.keras import AxialModel

@@ -1,4 +1,4 @@
-"""What goes wrong between a client and the Hub, on demand: planned one by one, or drawn at random from a seed."""
+"""Faults between a client and the Hub, on demand: planned one by one, or drawn at random from a seed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def fitting(method: str, path: str) -> tuple[str, ...]:
 
 @dataclass
 class Faults:
-    """Which fault happens to the next request.
+    """Fault of the next request.
 
     Attributes:
         planned: (kind, pattern of "METHOD /path", how often), taken in order.
@@ -46,15 +46,15 @@ class Faults:
 
     def take(self, method: str, path: str) -> str:
         """The kind of fault, or ""."""
-        asked = f"{method} {path}"
+        requests = f"{method} {path}"
         for index, (kind, pattern, times) in enumerate(self.planned):
-            if re.search(pattern, asked) and kind in fitting(method, path):
+            if re.search(pattern, requests) and kind in fitting(method, path):
                 self.planned[index : index + 1] = [(kind, pattern, times - 1)] if times > 1 else []
-                self.log.append((kind, asked))
+                self.log.append((kind, requests))
                 return kind
         if self.random.random() < self.rate:
             kind = self.random.choice([kind for kind in fitting(method, path) if self.allow(kind)])
-            self.log.append((kind, asked))
+            self.log.append((kind, requests))
             return kind
         return ""
 

@@ -55,14 +55,14 @@ def one(hub: Hub, draw: random.Random, index: int, place: Path) -> Counter:
         assert all(files[name] == (folder / name).read_bytes() for name in ("config.json", "model.safetensors"))
     cache = place / f"cache{index}"
     constants.HF_HUB_CACHE = str(cache)
-    found = attempts(hub, draw, counts, "load", lambda: fetch_checkpoint(repo), lambda: sound(hub, repo, cache))
+    actual = attempts(hub, draw, counts, "load", lambda: fetch_checkpoint(repo), lambda: sound(hub, repo, cache))
     expected = load_checkpoint(folders[1])
-    assert found.config == expected.config and all((found.tensors[name] == array).all() for name, array in expected.tensors.items())
+    assert actual.config == expected.config and all((actual.tensors[name] == array).all() for name, array in expected.tensors.items())
     return counts
 
 
 def attempts(hub: Hub, draw: random.Random, counts: Counter, what: str, act, check):
-    """What `act` gives, sooner or later; `check` has to pass after every attempt."""
+    """Result of `act`, after one or more attempts; `check` has to pass after each."""
     from axialzoo.checkpoint import CheckpointError
 
     for attempt in range(ATTEMPTS + 1):
@@ -95,7 +95,7 @@ def whole(hub: Hub, repo: str, folders: list[Path]) -> None:
 
 
 def sound(hub: Hub, repo: str, cache: Path) -> None:
-    """What has its final name in the cache is what was published."""
+    """Files with their final name in the cache are the published ones."""
     commits = hub.repos[repo]["commits"]
     for path in cache.glob("models--*/snapshots/*/*"):
         if path.exists():

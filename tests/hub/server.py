@@ -135,33 +135,33 @@ class Handler(BaseHTTPRequestHandler):
 
     def get(self):
         path = unquote(urlsplit(self.path).path)
-        if found := re.fullmatch(r"/archives/(.+)", path):
-            data = self.server.archives.get(found[1])
-            return self.missing("EntryNotFound") if data is None else self.send_archive(found[1], data)
+        if actual := re.fullmatch(r"/archives/(.+)", path):
+            data = self.server.archives.get(actual[1])
+            return self.missing("EntryNotFound") if data is None else self.send_archive(actual[1], data)
         if path == "/api/whoami-v2":
             return self.reply(200, {"name": "tester", "type": "user", "orgs": [], "auth": {"accessToken": {"role": "write"}}})
-        if found := re.fullmatch(r"/api/(?:models|spaces)/([^/]+/[^/]+)(?:/revision/(.+))?", path):
-            at = self.find(found[1], found[2] or "main")
-            return self.reply(200, self.information(found[1], *at)) if at else None
-        if found := re.fullmatch(r"/api/(?:models|spaces)/([^/]+/[^/]+)/refs", path):
-            if self.find(found[1], "main"):
-                entry = self.server.repos[found[1]]
+        if actual := re.fullmatch(r"/api/(?:models|spaces)/([^/]+/[^/]+)(?:/revision/(.+))?", path):
+            at = self.find(actual[1], actual[2] or "main")
+            return self.reply(200, self.information(actual[1], *at)) if at else None
+        if actual := re.fullmatch(r"/api/(?:models|spaces)/([^/]+/[^/]+)/refs", path):
+            if self.find(actual[1], "main"):
+                entry = self.server.repos[actual[1]]
                 refs = [(name in entry["tags"], {"name": name, "ref": name, "targetCommit": oid}) for name, oid in entry["refs"].items()]
                 kinds = {"branches": False, "tags": True}
                 self.reply(200, {**{kind: [ref for is_tag, ref in refs if is_tag is of] for kind, of in kinds.items()}, "converts": []})
             return None
-        if found := re.fullmatch(r"/api/(?:models|spaces)/([^/]+/[^/]+)/tree/([^/]+)(?:/.*)?", path):
-            at = self.find(found[1], found[2])
+        if actual := re.fullmatch(r"/api/(?:models|spaces)/([^/]+/[^/]+)/tree/([^/]+)(?:/.*)?", path):
+            at = self.find(actual[1], actual[2])
             return self.reply(200, [described(name, data) for name, data in at[1].items()]) if at else None
-        if found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
-            at = self.find(found[1], found[2])
-            if at and found[3] not in at[1]:
+        if actual := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+            at = self.find(actual[1], actual[2])
+            if at and actual[3] not in at[1]:
                 return self.missing("EntryNotFound")
-            return self.send_file(found[1], found[3], at[0], at[1][found[3]]) if at else None
+            return self.send_file(actual[1], actual[3], at[0], at[1][actual[3]]) if at else None
         return self.missing("not here")
 
     def information(self, repo: str, oid: str, files: dict[str, bytes]) -> dict:
-        """What the site says of a repository, some of it read off its card."""
+        """The site's description of a repository, read in part from its card."""
         card = front(files.get("README.md", b"").decode())
         read = {key: card[key] for key in ("pipeline_tag", "library_name") if key in card}
         about = {"id": repo, "sha": oid, "private": self.server.repos[repo]["private"], "downloads": 0, "likes": 0, "gated": False}
@@ -185,10 +185,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def send_bytes(self, data: bytes, headers: dict) -> None:
         headers, status, start = {**headers, "Accept-Ranges": "bytes"}, 200, 0
-        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
+        requests = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
         same = self.headers.get("If-Range", headers["ETag"]) == headers["ETag"]
-        if asked and same:
-            start, end = int(asked[1]), int(asked[2] or len(data) - 1)
+        if requests and same:
+            start, end = int(requests[1]), int(requests[2] or len(data) - 1)
             if start >= len(data):
                 return self.reply(416, b"", {"Content-Range": f"bytes */{len(data)}"})
             status, headers["Content-Range"] = 206, f"bytes {start}-{end}/{len(data)}"
@@ -209,17 +209,17 @@ class Handler(BaseHTTPRequestHandler):
 
     def post(self, path: str, data: bytes):
         if path == "/api/repos/create":
-            wanted = json.loads(data)
-            repo = f"{wanted.get('organization') or 'tester'}/{wanted['name']}"
+            expected = json.loads(data)
+            repo = f"{expected.get('organization') or 'tester'}/{expected['name']}"
             if repo in self.server.repos:
                 return self.reply(409, {"error": "exists", "url": f"{self.server.url}/{repo}"})
             self.server.commit(repo, {".gitattributes": b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n"})
-            self.server.repos[repo]["private"] = wanted.get("private") or wanted.get("visibility") == "private"
+            self.server.repos[repo]["private"] = expected.get("private") or expected.get("visibility") == "private"
             return self.reply(200, {"url": f"{self.server.url}/{repo}", "name": repo})
         if path == "/api/validate-yaml":
             return self.validate(json.loads(data)["content"])
-        if found := re.fullmatch(r"/api/(?:models|spaces)/([^/]+/[^/]+)/preupload/(.+)", path):
-            at = self.find(found[1], found[2])
+        if actual := re.fullmatch(r"/api/(?:models|spaces)/([^/]+/[^/]+)/preupload/(.+)", path):
+            at = self.find(actual[1], actual[2])
             if at is None:
                 return None
             modes = []
@@ -228,29 +228,29 @@ class Handler(BaseHTTPRequestHandler):
                 known = {} if there is None else {"oid": hashlib.sha256(there).hexdigest() if large else git_oid(there)}
                 modes.append({"path": name, "uploadMode": "lfs" if large else "regular", "shouldIgnore": False, **known})
             return self.reply(200, {"files": modes})
-        if found := re.fullmatch(r"/api/(?:models|spaces)/([^/]+/[^/]+)/paths-info/(.+)", path):
-            at, wanted = self.find(found[1], found[2]), parse_qs(data.decode()).get("paths", [])
-            return self.reply(200, [described(name, at[1][name]) for name in wanted if name in at[1]]) if at else None
+        if actual := re.fullmatch(r"/api/(?:models|spaces)/([^/]+/[^/]+)/paths-info/(.+)", path):
+            at, expected = self.find(actual[1], actual[2]), parse_qs(data.decode()).get("paths", [])
+            return self.reply(200, [described(name, at[1][name]) for name in expected if name in at[1]]) if at else None
         if re.fullmatch(r"/(?:spaces/)?([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
             objects = [
-                {**wanted, "actions": {"upload": {"href": f"{self.server.url}/blob/{wanted['oid']}"}}}
-                for wanted in json.loads(data)["objects"]
+                {**expected, "actions": {"upload": {"href": f"{self.server.url}/blob/{expected['oid']}"}}}
+                for expected in json.loads(data)["objects"]
             ]
             return self.reply(200, {"transfer": "basic", "objects": objects}, {"Content-Type": "application/vnd.git-lfs+json"})
-        if found := re.fullmatch(r"/api/(?:models|spaces)/([^/]+/[^/]+)/commit/(.+)", path):
-            return self.accept_commit(found[1], found[2], data)
-        if found := re.fullmatch(r"/api/(?:models|spaces)/([^/]+/[^/]+)/(tag|branch)/(.+)", path):
-            entry, wanted = self.server.repos[found[1]], json.loads(data or b"{}")
-            name, start = (wanted["tag"], found[3]) if found[2] == "tag" else (found[3], wanted.get("startingPoint") or "main")
+        if actual := re.fullmatch(r"/api/(?:models|spaces)/([^/]+/[^/]+)/commit/(.+)", path):
+            return self.accept_commit(actual[1], actual[2], data)
+        if actual := re.fullmatch(r"/api/(?:models|spaces)/([^/]+/[^/]+)/(tag|branch)/(.+)", path):
+            entry, expected = self.server.repos[actual[1]], json.loads(data or b"{}")
+            name, start = (expected["tag"], actual[3]) if actual[2] == "tag" else (actual[3], expected.get("startingPoint") or "main")
             if name in entry["refs"]:
                 return self.reply(409, {"error": "exists"})
             entry["refs"][name] = entry["refs"].get(start, start)
-            entry["tags"] |= {name} if found[2] == "tag" else set()
+            entry["tags"] |= {name} if actual[2] == "tag" else set()
             return self.reply(200, {})
         return self.missing("not here")
 
     def validate(self, content: str) -> None:
-        """What the site says of a card's front matter, as far as it goes: types, and a whole model index."""
+        """The site's check of a card's front matter: types, and a complete model index."""
         errors = []
         try:
             data = front(content)
@@ -258,7 +258,7 @@ class Handler(BaseHTTPRequestHandler):
             errors += [f'"{key}" must be a {kind.__name__}' for key, kind in kinds.items() if not isinstance(data.get(key, kind()), kind)]
             for result in (data.get("model-index") or [{}])[0].get("results", []):
                 whole = result["task"]["type"] and result["dataset"]["name"] and result["dataset"]["type"]
-                errors += [] if whole and all("value" in one and "type" in one for one in result["metrics"]) else ["model-index"]
+                errors += [] if whole and all("value" in item and "type" in item for item in result["metrics"]) else ["model-index"]
         except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
             errors.append(f"metadata: {error!r}")
         self.reply(200 if not errors else 400, {"errors": [{"message": text} for text in errors], "warnings": []})

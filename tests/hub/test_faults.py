@@ -114,17 +114,17 @@ def test_a_tag_that_has_moved_is_noticed_and_a_branch_may_move(hub, tmp_path):
     entry = hub.repos
     old = hub.commit("axial/tiny", files(tmp_path / "one", 1))
     new = hub.commit("axial/tiny", files(tmp_path / "two", 2), "next")
-    one, two = (load_checkpoint(tmp_path / name).config.digest for name in ("one", "two"))
+    item, two = (load_checkpoint(tmp_path / name).config.digest for name in ("one", "two"))
     entry["axial/tiny"]["refs"] |= {"v1": old, "work": old}
     entry["axial/tiny"]["tags"] |= {"v1"}
     sources = ("axial/tiny@v1", "axial/tiny@work")
-    assert [answer["digest"] for answer in ask(hub.url, tmp_path / "cache", "load", *sources)] == [one, one]
+    assert [answer["digest"] for answer in ask(hub.url, tmp_path / "cache", "load", *sources)] == [item, item]
     entry["axial/tiny"]["refs"] |= {"v1": new, "work": new}
     said = f"axial/tiny@v1#{two[:19]}"
     moved, branch, wrong, chosen, after = ask(
-        hub.url, tmp_path / "cache", "load", *sources, f"axial/tiny@v1#{one[:19]}", said, "axial/tiny@v1"
+        hub.url, tmp_path / "cache", "load", *sources, f"axial/tiny@v1#{item[:19]}", said, "axial/tiny@v1"
     )
-    assert "the tag has moved" in moved["message"] and one in moved["message"] and f"'{said}'" in moved["message"]
+    assert "the tag has moved" in moved["message"] and item in moved["message"] and f"'{said}'" in moved["message"]
     assert branch["digest"] == two and "as the address says" in wrong["message"]
     assert chosen["digest"] == after["digest"] == two
 

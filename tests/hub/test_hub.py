@@ -17,15 +17,15 @@ def test_a_checkpoint_is_fetched_once_by_branch_tag_or_commit_and_then_offline(h
     first = hub.commit("axial/tiny", files(tmp_path / "one", 1))
     hub.repos["axial/tiny"]["refs"]["v1.0"] = first
     hub.commit("axial/tiny", files(tmp_path / "two", 2))
-    one, two = (load_checkpoint(tmp_path / name).config.digest for name in ("one", "two"))
+    item, two = (load_checkpoint(tmp_path / name).config.digest for name in ("one", "two"))
     sources = ("axial/tiny", "axial/tiny@main", "axial/tiny@v1.0", f"axial/tiny@{first}")
     answers = ask(hub.url, tmp_path / "cache", "load", *sources)
-    assert [answer.get("digest", answer) for answer in answers] == [two, two, one, one]
+    assert [answer.get("digest", answer) for answer in answers] == [two, two, item, item]
     fetched = [line for line in hub.log if line.startswith("GET") and line.endswith("model.safetensors")]
     assert len(fetched) == 2  # once each version
     hub.log.clear()
     answers = ask(hub.url, tmp_path / "cache", "load", *sources, "axial/other", "axial/tiny@v2", offline=True)
-    assert [answer.get("digest") for answer in answers] == [two, two, one, one, None, None]
+    assert [answer.get("digest") for answer in answers] == [two, two, item, item, None, None]
     assert hub.log == []
     for answer in answers[4:]:
         assert answer["error"] == "CheckpointError" and "is not in the cache, and the Hub cannot be reached" in answer["message"]
@@ -95,8 +95,8 @@ def test_a_checkpoint_is_published_with_its_card_and_loads_again(hub, tmp_path):
     ],
 )
 def test_an_address_on_the_hub_is_told_from_a_path_and_a_name(source, expected):
-    found = HUB_ID.fullmatch(source)
-    assert (found and (found["repo"], found["revision"])) == expected
+    actual = HUB_ID.fullmatch(source)
+    assert (actual and (actual["repo"], actual["revision"])) == expected
 
 
 def test_a_folder_that_exists_is_preferred_to_an_address_on_the_hub(tmp_path, monkeypatch):

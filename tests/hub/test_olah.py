@@ -64,10 +64,10 @@ def fetched(hub) -> int:
 
 
 def test_tags_branches_and_private_repositories_come_through_and_are_kept_there(hub, proxy, digests, tmp_path):
-    one, two = digests
+    item, two = digests
     for client in ("first", "second"):  # each with a cache of its own
         answers = ask(proxy, tmp_path / client, "load", "axial/tiny@v1", "axial/tiny@v2", "axial/tiny", "axial/tiny@v9")
-        assert [answer.get("digest") for answer in answers] == [one, two, two, None], answers
+        assert [answer.get("digest") for answer in answers] == [item, two, two, None], answers
         assert "no revision 'v9'" in answers[-1]["message"]
     assert fetched(hub) == 2  # once a version: the second client had the proxy's
     hub.repos["axial/tiny"]["private"] = True

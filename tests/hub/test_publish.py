@@ -1,4 +1,4 @@
-"""What is published: one commit with all that the Hub and a user want to know, checked again wherever it is loaded."""
+"""A publication is one commit with all that the Hub and a user need, checked again wherever it is loaded."""
 
 from __future__ import annotations
 
@@ -256,7 +256,7 @@ def test_publishing_loading_and_verifying_over_http(hub, folder, tmp_path):
 
 
 def check_seen(seen: dict, files: dict[str, bytes]) -> None:
-    """What the Hub's client lists and downloads of a repository is what was published."""
+    """The Hub's client lists and downloads the published files."""
     assert seen["sizes"] == {name: len(data) for name, data in files.items()} and sorted(seen["names"]) == sorted(files)
     assert {name: Path(seen["folder"], name).read_bytes() for name in files} == files
     assert seen["library"] == "axialzoo"

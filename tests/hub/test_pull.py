@@ -36,9 +36,9 @@ def own_home(tmp_path, monkeypatch):
 @pytest.fixture
 def offered(hub, monkeypatch):
     """Weights in the catalogue whose archive the server has."""
-    one = OfficialWeights(NAME, "deeplab2", f"{hub.url}/archives/tiny.tar.gz", "test")
-    monkeypatch.setitem(catalogue.OFFICIAL, NAME, one)
-    return one
+    item = OfficialWeights(NAME, "deeplab2", f"{hub.url}/archives/tiny.tar.gz", "test")
+    monkeypatch.setitem(catalogue.OFFICIAL, NAME, item)
+    return item
 
 
 @pytest.fixture
@@ -61,10 +61,10 @@ def imports(monkeypatch):
 
 def packed(folder: Path, name: str) -> bytes:
     """A folder as the tar.gz that deeplab2 offers."""
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w:gz") as archive:
+    built = io.BytesIO()
+    with tarfile.open(fileobj=built, mode="w:gz") as archive:
         archive.add(folder, name)
-    return made.getvalue()
+    return built.getvalue()
 
 
 # The file
@@ -74,11 +74,11 @@ def packed(folder: Path, name: str) -> bytes:
 def test_a_download_that_is_cut_goes_on_and_asks_for_nothing_twice(hub, tmp_path, cuts):
     data = hub.archives["a.bin"] = os.urandom(1 << 20) * 8
     hub.faults.plan("cut_body", "GET /archives/", cuts) if cuts else None
-    told = []
-    path = fetch_file(f"{hub.url}/archives/a.bin", tmp_path / "a.bin", lambda done, total: told.append((done, total)))
+    messages = []
+    path = fetch_file(f"{hub.url}/archives/a.bin", tmp_path / "a.bin", lambda done, total: messages.append((done, total)))
     assert path.read_bytes() == data and [item.name for item in tmp_path.glob("a.bin*")] == ["a.bin"]
     assert hub.sent["a.bin"] <= 1.05 * len(data) and len(hub.faults.log) == cuts
-    assert told[-1] == (len(data), len(data)) and told == sorted(told)
+    assert messages[-1] == (len(data), len(data)) and messages == sorted(messages)
 
 
 @pytest.mark.full
@@ -196,7 +196,7 @@ def test_the_command_pulls_and_lists(axialzoo, hub, offered, imports):
     assert NAME in axialzoo("pull").out
     said = axialzoo("pull", NAME, "--json")
     assert said.code == 0 and said.json["fetched"] and said.json["licence"] == "test"
-    (listed,) = [one for one in axialzoo("pull", "--json").json["weights"] if one["name"] == NAME]
+    (listed,) = [item for item in axialzoo("pull", "--json").json["weights"] if item["name"] == NAME]
     assert listed["pulled"] and 4 * 12_455_910 < listed["least_bytes"] < 4 * 12_600_000  # statistics are no parameters
     unknown = axialzoo("pull", "axial_swidernet_1_1_1.cityscape")
     assert unknown.code == 1 and "did you mean 'axial_swidernet_1_1_1.cityscapes'?" in unknown.err
@@ -222,11 +222,11 @@ def test_what_is_needed_to_read_an_archive_is_said_before_it_is_fetched(hub, off
 
 
 def test_every_entry_names_a_model_an_address_a_licence_and_figures_that_the_registry_has():
-    for name, one in OFFICIAL.items():
+    for name, item in OFFICIAL.items():
         model = name.partition(".")[0]
-        assert name == one.name and is_registered(model) and one.model == model and one.licence
-        assert one.address.startswith("http") and one.zoo in ("deeplab2", "axial-deeplab", "kmax-deeplab")
-        for key, value in one.published.items():
+        assert name == item.name and is_registered(model) and item.model == model and item.licence
+        assert item.address.startswith("http") and item.zoo in ("deeplab2", "axial-deeplab", "kmax-deeplab")
+        for key, value in item.published.items():
             assert value <= get_entry(model).published.get(key, value), name  # shorter trainings and smaller pictures are offered too
 
 

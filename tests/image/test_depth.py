@@ -32,12 +32,12 @@ def in_range(low: float, high: float, dtype: type = np.uint16) -> np.ndarray:
 @pytest.mark.parametrize("form", ["file", "array", "pillow"])
 def test_16_bit_ranges_look_like_8_bits_to_a_model_that_stretches(tmp_path, low, high, form):
     values = in_range(low, high)
-    given = {
+    inputs = {
         "file": lambda: load_image(saved(tmp_path / "a.tif", values)),
         "array": lambda: values,
         "pillow": lambda: Image.fromarray(values),
     }
-    difference = np.abs(np.asarray(model_view(given[form](), STRETCHING), int) - np.asarray(model_view(GREY, STRETCHING), int))
+    difference = np.abs(np.asarray(model_view(inputs[form](), STRETCHING), int) - np.asarray(model_view(GREY, STRETCHING), int))
     assert difference.max() <= max(1, 255 // (high - low) + 1)  # the rounding of the narrow range itself
     cut = np.asarray(stretch_percentiles(Image.fromarray(((values.astype(int) + 128) // 257).astype(np.uint8)).convert("RGB")), int)
     assert high > 4095 or np.abs(cut - np.asarray(model_view(GREY, STRETCHING), int)).max() > 5  # cut to 8 bits first, it would be seen
@@ -121,13 +121,13 @@ def test_tensors_are_checked_as_arrays_are():
     assert torch.equal(Preprocess(STRETCHING)(tensor.float() / 256), Preprocess(STRETCHING)(tensor))
 
 
-@pytest.mark.parametrize("given", ["a.png", Image.new("RGB", (32, 32)), np.zeros((1, 32, 32, 3), np.uint8)])
+@pytest.mark.parametrize("source", ["a.png", Image.new("RGB", (32, 32)), np.zeros((1, 32, 32, 3), np.uint8)])
 @pytest.mark.backends("tensorflow")
-def test_keras_models_refuse_pictures_in_place_of_their_input(given):
+def test_keras_models_refuse_pictures_in_place_of_their_input(source):
     from axialzoo.keras import axial_resnet_cifar10_xs
 
     with pytest.raises(TypeError, match=r"model.preprocess"):
-        axial_resnet_cifar10_xs()(given)
+        axial_resnet_cifar10_xs()(source)
 
 
 @pytest.mark.backends("tensorflow")
@@ -142,11 +142,11 @@ def test_keras_tensors_are_checked_as_arrays_are():
     assert np.array_equal(layer(array.astype(np.float32)), layer(array))
 
 
-@pytest.mark.parametrize("given", ["a.png", Image.new("RGB", (32, 32)), np.zeros((1, 3, 32, 32), np.float32), "tensor"])
-def test_torch_models_refuse_pictures_in_place_of_their_input(given):
+@pytest.mark.parametrize("source", ["a.png", Image.new("RGB", (32, 32)), np.zeros((1, 3, 32, 32), np.float32), "tensor"])
+def test_torch_models_refuse_pictures_in_place_of_their_input(source):
     torch = pytest.importorskip("torch")
     from axialzoo.torch import axial_resnet_cifar10_xs
 
-    given = torch.zeros(1, 3, 32, 32, dtype=torch.uint8) if isinstance(given, str) and given == "tensor" else given
+    source = torch.zeros(1, 3, 32, 32, dtype=torch.uint8) if isinstance(source, str) and source == "tensor" else source
     with pytest.raises(TypeError, match=r"model.preprocess"):
-        axial_resnet_cifar10_xs()(given)
+        axial_resnet_cifar10_xs()(source)

@@ -54,8 +54,8 @@ def test_names_stand_out_from_their_colour():
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
     for index in range(80):
-        one, other = sorted((luminance(class_colour(index)), luminance(module._contrast(class_colour(index)))))
-        assert (other + 0.05) / (one + 0.05) > 3.5
+        item, other = sorted((luminance(class_colour(index)), luminance(module._contrast(class_colour(index)))))
+        assert (other + 0.05) / (item + 0.05) > 3.5
 
 
 def test_scores_are_written_where_there_are_any():
@@ -69,7 +69,7 @@ def test_names_of_boxes_at_one_place_do_not_cover_each_other(monkeypatch):
     monkeypatch.setattr(module, "_tag", lambda *args: placed.append(right(*args)) or placed[-1])
     draw_boxes(Image.new("RGB", (960, 480)), [[300, 200, 500, 400]] * 4, [0, 1, 2, 3])
     assert len(placed) == 4
-    assert not any(module._common(one, other) for i, one in enumerate(placed) for other in placed[:i])
+    assert not any(module._common(item, other) for i, item in enumerate(placed) for other in placed[:i])
 
 
 def test_the_legend_grows_with_the_classes_and_says_so_where_nothing_is_found():

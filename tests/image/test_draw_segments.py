@@ -47,7 +47,7 @@ def test_colours_are_the_labels_own_or_stay_with_the_class():
     green = tuple(replace(label, colour=(0, 255, 0)) for label in LABELS)
     assert class_colour(green, 1) == (0, 255, 0) and class_colour(LABELS, 1) == PALETTE[1] == class_colour((), 1)
     assert len({class_colour((), index) for index in range(133)}) == 133
-    ids = Segmentation(discs().segmentation * 3, [{**one, "id": one["id"] * 3} for one in reversed(discs().segments_info)], LABELS)
+    ids = Segmentation(discs().segmentation * 3, [{**item, "id": item["id"] * 3} for item in reversed(discs().segments_info)], LABELS)
     assert np.array_equal(overlay(flat(90), ids), overlay(flat(90), discs()))
     drawn = pixels(overlay(flat(100), Segmentation(discs().segmentation, discs().segments_info, green), scores=False))
     assert drawn[22, 44].tolist() == pytest.approx([100 * (1 - THING), 100 * (1 - THING) + 255 * THING, 100 * (1 - THING)], abs=1)
@@ -68,11 +68,11 @@ def test_scores_are_written():
 
 
 def test_picture_truth_and_prediction_stand_side_by_side(tmp_path):
-    one, three = (
+    item, three = (
         draw_segments(flat(77), discs()),
         draw_comparison(flat(77), discs(), discs(), tmp_path / "three.png", model="axial_deeplab_s"),
     )
-    assert three.width > 2 * one.width and coloured(three, (77,) * 3) > coloured(one, (77,) * 3) + 0.9 * 1120 * 747
+    assert three.width > 2 * item.width and coloured(three, (77,) * 3) > coloured(item, (77,) * 3) + 0.9 * 1120 * 747
     assert np.array_equal(Image.open(tmp_path / "three.png"), three) and len(list(tmp_path.iterdir())) == 1
 
 

@@ -27,10 +27,10 @@ def test_the_likeliest_bar_is_as_long_as_its_probability():
 
 
 def test_two_frameworks_stand_side_by_side():
-    one = draw_prediction(load_image(PHOTO), {"PyTorch": ROWS})
+    item = draw_prediction(load_image(PHOTO), {"PyTorch": ROWS})
     two = draw_prediction(load_image(PHOTO), {"PyTorch": ROWS, "Keras (jax)": ROWS})
-    assert two.width > one.width and two.height == one.height
-    assert coloured(one, draw.COLOURS[1]) == 0
+    assert two.width > item.width and two.height == item.height
+    assert coloured(item, draw.COLOURS[1]) == 0
     first, second = (coloured(two, colour) for colour in draw.COLOURS[:2])
     assert first == second > 1000
 

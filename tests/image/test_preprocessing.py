@@ -47,10 +47,10 @@ def test_preprocessing_equals_a_plain_numpy_reference(size, resize, interpolatio
     for crop, target in ((0.875, (48, 40)), (1.0, (32, 32))):
         spec = Preprocessing(size=target, resize=resize, interpolation=interpolation, crop=crop)
         pixels = noise(*size)
-        found = preprocess(Image.fromarray(pixels), spec)
-        assert found.dtype == np.float32
-        assert found.shape == (3, *(size if resize == "none" else target))
-        assert np.array_equal(found, by_hand(pixels, spec))
+        actual = preprocess(Image.fromarray(pixels), spec)
+        assert actual.dtype == np.float32
+        assert actual.shape == (3, *(size if resize == "none" else target))
+        assert np.array_equal(actual, by_hand(pixels, spec))
 
 
 @pytest.mark.parametrize("interpolation", FILTERS)
@@ -71,9 +71,9 @@ def test_interpolation_without_antialiasing_is_caught():
     """The classic mistake: most tensor libraries shrink without widening the filter."""
     photo = load_image(PHOTO)
     planted = photo.transform((32, 32), Image.Transform.AFFINE, (photo.width / 32, 0, 0, 0, photo.height / 32, 0), Image.Resampling.BICUBIC)
-    found = np.asarray(model_view(photo, Preprocessing((32, 32), "squash"))).astype(int)
-    assert np.array_equal(found, resample(np.asarray(photo), (32, 32), "bicubic"))
-    assert np.abs(np.asarray(planted) - found).max() > 20
+    actual = np.asarray(model_view(photo, Preprocessing((32, 32), "squash"))).astype(int)
+    assert np.array_equal(actual, resample(np.asarray(photo), (32, 32), "bicubic"))
+    assert np.abs(np.asarray(planted) - actual).max() > 20
 
 
 def test_rounding_once_instead_of_after_each_axis_is_caught():
@@ -131,11 +131,11 @@ def test_normalisation_is_of_values_from_0_to_1():
 def test_a_grey_model_gets_one_channel():
     spec = Preprocessing(size=(8, 8), mean=(0.5,), std=(0.5,))
     grey = noise(20, 30, 1)
-    found = preprocess(grey, spec)
-    assert found.shape == (1, 8, 8)
-    assert np.array_equal(found, preprocess(Image.fromarray(grey[..., 0]), spec))
-    assert np.array_equal(found, preprocess(np.repeat(grey, 3, -1), spec))  # grey as RGB is the same grey
-    assert np.array_equal(found[0], by_hand(grey, spec)[0])
+    actual = preprocess(grey, spec)
+    assert actual.shape == (1, 8, 8)
+    assert np.array_equal(actual, preprocess(Image.fromarray(grey[..., 0]), spec))
+    assert np.array_equal(actual, preprocess(np.repeat(grey, 3, -1), spec))  # grey as RGB is the same grey
+    assert np.array_equal(actual[0], by_hand(grey, spec)[0])
 
 
 def test_a_model_of_two_channels_cannot_see_pictures():

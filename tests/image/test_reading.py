@@ -195,10 +195,10 @@ def test_formats_that_run_other_programs_are_not_opened(tmp_path):
 
 def test_a_truncated_picture_is_refused_wherever_it_ends(tmp_path):
     whole = PHOTO.read_bytes()
-    for kept in (3, 20, 200, 2_000, len(whole) // 2, len(whole) - 200):
-        path = tmp_path / f"{kept}.jpg"
-        path.write_bytes(whole[:kept])
-        with pytest.raises(ImageError, match=f"{kept}.jpg: "):
+    for remaining in (3, 20, 200, 2_000, len(whole) // 2, len(whole) - 200):
+        path = tmp_path / f"{remaining}.jpg"
+        path.write_bytes(whole[:remaining])
+        with pytest.raises(ImageError, match=f"{remaining}.jpg: "):
             load_image(path)
 
 

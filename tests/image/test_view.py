@@ -1,4 +1,4 @@
-"""What a model sees of a picture, and the way back to the picture's own pixels."""
+"""The model's view of a picture, and the way back to the picture's own pixels."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_points_there_and_back(height, width, resize, crop):
 @settings(max_examples=100, deadline=None)
 @given(st.integers(20, 90), st.integers(20, 90), HOW)
 def test_a_box_of_the_map_is_the_map_of_the_box(height, width, resize):
-    """What is seen at the input's pixels lies in the picture where the map says."""
+    """Pixels of the input lie in the picture where the transform says."""
     view = resize_transform(height, width, Preprocessing(size=(64, 64), resize=resize, crop=0.8))
     labels = np.zeros(view.size, np.int32)
     top, left = view.shown[0] // 4, view.shown[1] // 4
@@ -41,8 +41,8 @@ def test_a_box_of_the_map_is_the_map_of_the_box(height, width, resize):
     labels[top:bottom, left:right] = 7
     rows, columns = np.nonzero(view.map_to_picture(labels) == 7)
     box = view.to_picture(np.array([[left, top, right, bottom]]))[0]
-    found = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
-    assert np.abs(found - box).max() <= 1
+    actual = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+    assert np.abs(actual - box).max() <= 1
 
 
 def test_cropped_and_padded_maps():
@@ -75,8 +75,8 @@ def test_a_planted_error_would_be_seen(planted):
     view = resize_transform(60, 90, Preprocessing(size=(32, 32), crop=0.8))
     there = view.to_model(np.array([[20.0, 10, 50, 40]]))
     assert np.abs(view.to_picture(there) - [20, 10, 50, 40]).max() < 1e-9
-    found = planted(view, there)
-    assert np.abs(found - [20, 10, 50, 40]).max() > 0.4
+    actual = planted(view, there)
+    assert np.abs(actual - [20, 10, 50, 40]).max() > 0.4
 
 
 def test_fitted_pictures_keep_their_proportions_at_the_top_left():
@@ -85,8 +85,8 @@ def test_fitted_pictures_keep_their_proportions_at_the_top_left():
     assert resize_transform(1, 1000, Preprocessing(size=(64, 64), resize="longer")).resized == (1, 64)
     spec = Preprocessing(size=(32, 32), resize="longer")
     picture = Image.fromarray(noise(20, 40))
-    found, small = np.asarray(model_view(picture, spec)), picture.resize((32, 16), Image.Resampling.BICUBIC)
-    assert np.array_equal(found[:16], np.asarray(small)) and (found[16:] == [124, 116, 104]).all()
+    actual, small = np.asarray(model_view(picture, spec)), picture.resize((32, 16), Image.Resampling.BICUBIC)
+    assert np.array_equal(actual[:16], np.asarray(small)) and (actual[16:] == [124, 116, 104]).all()
     x = preprocess(picture, spec)
     assert x.shape == (3, 32, 32) and np.abs(x[:, 16:]).max() < 0.01
 
@@ -95,8 +95,8 @@ def test_stretching_uses_the_picture_s_own_range():
     pixels = np.full((40, 50, 3), 10, np.uint8)
     pixels[:20] = 30
     pixels[0, 0] = 255  # 3 of 6000 values: beyond the 99.9th percentile
-    found = np.asarray(stretch_percentiles(Image.fromarray(pixels)))
-    assert found[30, 0].tolist() == [0, 0, 0] and found[5, 5].tolist() == [255] * 3 and found[0, 0].tolist() == [255] * 3
+    actual = np.asarray(stretch_percentiles(Image.fromarray(pixels)))
+    assert actual[30, 0].tolist() == [0, 0, 0] and actual[5, 5].tolist() == [255] * 3 and actual[0, 0].tolist() == [255] * 3
     assert np.asarray(stretch_percentiles(Image.new("RGB", (5, 5), (9, 9, 9)))).max() == 0
     ramp = Image.fromarray(np.repeat(np.arange(50, 101, dtype=np.uint8), 51).reshape(51, 51))
     expected = [(255 * step + 25) // 50 for step in range(51)]
@@ -116,8 +116,8 @@ def test_stretching_is_per_picture_and_before_resizing():
 def test_stretched_per_channel_would_be_seen():
     pixels = noise(20, 30)
     pixels[..., 0] //= 4
-    found = np.asarray(stretch_percentiles(Image.fromarray(pixels)))
-    assert found[..., 0].max() < 80 and found[..., 1].max() == 255
+    actual = np.asarray(stretch_percentiles(Image.fromarray(pixels)))
+    assert actual[..., 0].max() < 80 and actual[..., 1].max() == 255
 
 
 def test_unknown_ways_of_resizing_are_named():
@@ -135,8 +135,8 @@ def test_the_module_does_the_same(spec):
     from axialzoo.torch import Preprocess
 
     pixels = np.stack([noise(16, 24), noise(16, 24)[::-1] // 4])
-    found = Preprocess(spec)(torch.from_numpy(pixels).permute(0, 3, 1, 2)).numpy()
-    assert np.allclose(found, np.stack([preprocess(one, spec) for one in pixels]), atol=1e-6)
+    actual = Preprocess(spec)(torch.from_numpy(pixels).permute(0, 3, 1, 2)).numpy()
+    assert np.allclose(actual, np.stack([preprocess(pixel, spec) for pixel in pixels]), atol=1e-6)
     if spec.resize == "longer":
         wide = torch.from_numpy(noise(10, 50)).permute(2, 0, 1)
         assert np.array_equal(Preprocess(spec)(wide).numpy(), preprocess(noise(10, 50), spec))

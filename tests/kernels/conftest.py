@@ -1,4 +1,4 @@
-"""What tests of the kernel share."""
+"""Fixtures of the tests of the kernel."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from axialzoo.ops.kernels import kernel, use_kernel
 
 
-@pytest.fixture(params=(found.isas if (found := kernel()) else ()))
+@pytest.fixture(params=(actual.isas if (actual := kernel()) else ()))
 def path(request):
     """Each path of the kernel that this processor has, in use."""
     with use_kernel(request.param):

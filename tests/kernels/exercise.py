@@ -98,12 +98,12 @@ def attention_case(kernel: Kernel, rng: np.random.Generator, threads: int) -> fl
     expected = slow_attention(q, k, v if value[0] else np.zeros_like(v), tables, scales, position_scale.T, shift.T, reach)
     order = (0, 2, 3, 1) if fastest else (0, 2, 1, 3)
     expected = expected.transpose(order).reshape(n, others, length, heads * dv)
-    found = out if axis else out.swapaxes(1, 2)
-    return float(np.abs(found - expected).max() / np.abs(expected).max())
+    actual = out if axis else out.swapaxes(1, 2)
+    return float(np.abs(actual - expected).max() / np.abs(expected).max())
 
 
 def slow_gradients(q, k, v, tables, scales, reach, contents, positions):
-    """Of sum(content * contents + position * positions): d qkv as three (M, G, L, D), tables', scales'; float64."""
+    """Gradients of sum(content * contents + position * positions): d qkv as three (M, G, L, D), tables', scales'; float64."""
     length, grads = q.shape[2], [np.zeros_like(x) for x in (q, k, v)]
     table_grads, scale_grads = [np.zeros(table.shape) for table in tables], np.zeros((3, q.shape[1]))
     for m, g, p in np.ndindex(*q.shape[:3]):
@@ -151,8 +151,8 @@ def gradient_case(kernel: Kernel, rng: np.random.Generator, threads: int) -> flo
     cuts = [heads * dk, 2 * heads * dk]
     parts = [by_head(part) for part in np.split(x, cuts, axis=3)]
     exact, exact_tables, exact_scales = slow_gradients(*parts, tables, scales, reach, *(by_head(part) for part in grad))
-    found = [by_head(part) for part in np.split(grad_x, cuts, axis=3)]
-    pairs = [*zip(found, exact), *zip(table_grads, exact_tables), (grad_scales, exact_scales)]
+    actual = [by_head(part) for part in np.split(grad_x, cuts, axis=3)]
+    pairs = [*zip(actual, exact), *zip(table_grads, exact_tables), (grad_scales, exact_scales)]
     return max(float(np.abs(a - b).max() / max(1.0, np.abs(b).max())) for a, b in pairs)
 
 
@@ -181,11 +181,11 @@ def weight_gradient_case(kernel: Kernel, rng: np.random.Generator, threads: int)
     n, h, w, inputs, outputs = (int(rng.integers(1, most)) for most in (3, 9, 20, 150, 40))
     stride = int(rng.integers(1, 3))
     x, grad = floats(rng, n, h * stride, w * stride, inputs), floats(rng, n, h, w, outputs)
-    strided, found = x[:, ::stride, ::stride], np.full((outputs, inputs), np.nan, np.float32)
+    strided, actual = x[:, ::stride, ::stride], np.full((outputs, inputs), np.nan, np.float32)
     strides = [size // 4 for size in strided.strides[:3]]
-    kernel.run("weight_gradient", AxialWeightGradient(n, h, w, *strides, inputs, outputs, *map(address, (x, grad, found))), threads)
+    kernel.run("weight_gradient", AxialWeightGradient(n, h, w, *strides, inputs, outputs, *map(address, (x, grad, actual))), threads)
     expected = grad.reshape(-1, outputs).T.astype(np.float64) @ strided.reshape(-1, inputs).astype(np.float64)
-    return float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
+    return float(np.abs(actual - expected).max() / max(1.0, np.abs(expected).max()))
 
 
 def as_bfloat(x: np.ndarray) -> np.ndarray:
@@ -274,12 +274,12 @@ def moments_of(kernel: Kernel, rng: np.random.Generator, threads: int, n: int, o
     dk = np.einsum("mpsg,mpdg->msdg", a, q) + np.einsum("mpsg,psd->msdg", c, rk)
     added = np.concatenate([dq.reshape(n, others, length, -1), dk.reshape(n, others, length, -1), np.zeros((n, others, length, heads))], 3)
     pairs = [(sums, exact), (grad_x, before + added)]
-    for found, by_pair in zip(grad_tables, (np.einsum("mpsg,mpdg->psd", b, q), np.einsum("mpsg,msdg->psd", c, k))):
-        if found is not None:
-            expected = np.zeros(found.shape)
+    for actual, by_pair in zip(grad_tables, (np.einsum("mpsg,mpdg->psd", b, q), np.einsum("mpsg,msdg->psd", c, k))):
+        if actual is not None:
+            expected = np.zeros(actual.shape)
             np.add.at(expected, rows, by_pair)
-            pairs.append((found, expected))
-    return max(float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max())) for found, expected in pairs)
+            pairs.append((actual, expected))
+    return max(float(np.abs(actual - expected).max() / max(1.0, np.abs(expected).max())) for actual, expected in pairs)
 
 
 CASES = (attention_case, linear_case, gradient_case, weight_gradient_case, norm_case, moments_case)

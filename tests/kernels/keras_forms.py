@@ -38,15 +38,15 @@ def made(name: str, dtype: str, **changes: Any) -> keras.Model:
 
 def flat(outputs: Any) -> list[np.ndarray]:
     if isinstance(outputs, dict):
-        return [one for name in sorted(outputs) for one in flat(outputs[name])]
+        return [item for name in sorted(outputs) for item in flat(outputs[name])]
     if isinstance(outputs, (list, tuple)):
-        return [one for part in outputs for one in flat(part)]
+        return [item for part in outputs for item in flat(part)]
     return [keras.ops.convert_to_numpy(outputs)]
 
 
 def apart(model: keras.Model, other: keras.Model, x: np.ndarray) -> float:
     pairs = zip(flat(model(x, training=False)), flat(other(x, training=False)), strict=True)
-    return max(float(np.abs(one - two).max() / max(1.0, np.abs(one).max())) for one, two in pairs)
+    return max(float(np.abs(item - two).max() / max(1.0, np.abs(item).max())) for item, two in pairs)
 
 
 def refused(function) -> str:
@@ -58,26 +58,26 @@ def refused(function) -> str:
 
 
 def measured(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {"apart": {}, "norms": {}}
+    actual: dict[str, Any] = {"apart": {}, "norms": {}}
     x = np.random.default_rng(1).standard_normal((2, 40, 32, 3))
     for name, changes in MODELS.items():
         model = made(name, "float64", **changes)
         before = model.get_weights()
         form = optimize_for_inference(model)
-        found["apart"][name] = apart(model, form, x)
+        actual["apart"][name] = apart(model, form, x)
         norms = [layer for layer in form._flatten_layers() if isinstance(layer, BatchNorm)]
-        found["norms"][name] = sum(not norm.folded for norm in norms) / len(norms)
-        assert all(np.array_equal(one, other) for one, other in zip(before, model.get_weights()))
+        actual["norms"][name] = sum(not norm.folded for norm in norms) / len(norms)
+        assert all(np.array_equal(item, other) for item, other in zip(before, model.get_weights()))
     model = made("axial_resnet_cifar10_xs", "float32")
     form, x = optimize_for_inference(model), x[:, :32].astype("float32")
-    found["float32"] = apart(model, form, x)
-    found["predict"] = float(np.abs(form.predict(x, verbose=0) - flat(form(x, training=False))[0]).max())
+    actual["float32"] = apart(model, form, x)
+    actual["predict"] = float(np.abs(form.predict(x, verbose=0) - flat(form(x, training=False))[0]).max())
     form.save(folder / "form.keras")
-    found["saved"] = apart(form, keras.saving.load_model(folder / "form.keras"), x)
+    actual["saved"] = apart(form, keras.saving.load_model(folder / "form.keras"), x)
     norm = next(layer for layer in form._flatten_layers() if isinstance(layer, BatchNorm))
     norm.beta.assign(keras.ops.convert_to_numpy(norm.beta)[::-1])
-    found["planted"] = apart(model, form, x)
-    found["refused"] = {
+    actual["planted"] = apart(model, form, x)
+    actual["refused"] = {
         "again": refused(lambda: optimize_for_inference(form)),
         "checkpoint": refused(lambda: save_model(form, folder / "checkpoint")),
         "weights": refused(lambda: form.save_weights(folder / "form.weights.h5")),
@@ -85,5 +85,5 @@ def measured(folder: Path) -> dict[str, Any]:
         "other": refused(lambda: optimize_for_inference(keras.Sequential())),
         "mixed": refused(lambda: optimize_for_inference(made("axial_resnet_cifar10_xs", "mixed_bfloat16"))),
     }
-    found["trainable"] = len(form.trainable_variables)
-    return found
+    actual["trainable"] = len(form.trainable_variables)
+    return actual

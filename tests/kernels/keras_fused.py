@@ -58,10 +58,10 @@ def cases(large: bool) -> Iterator[tuple[str, dict[str, Any], tuple[int, ...]]]:
 def layer(axis: int = 0, **fields: Any) -> AxialAttention:
     """A layer away from its initial values."""
     spec = Attention(**{"key_channels": 8, "value_channels": 16, "heads": 4, "max_length": 9, **fields})
-    made = AxialAttention(12, spec, Norm(), axis, dtype="float32")
-    made.build((None, None, None, 12))
+    built = AxialAttention(12, spec, Norm(), axis, dtype="float32")
+    built.build((None, None, None, 12))
     random = np.random.default_rng(0)
-    for variable in made.weights:
+    for variable in built.weights:
         noise = random.standard_normal(variable.shape)
         if variable.path.endswith("moving_variance"):
             variable.assign(0.5 + np.abs(noise))
@@ -69,22 +69,22 @@ def layer(axis: int = 0, **fields: Any) -> AxialAttention:
             variable.assign(0.3 * noise)
         else:
             variable.assign((1 if variable.path.endswith("gamma") else 0) + 0.3 * noise)
-    return made
+    return built
 
 
 def folded(source: AxialAttention) -> AxialAttention:
-    made = AxialAttention.from_config(source.get_config())
-    made.build((None, None, None, source.inputs))
-    made.set_weights(source.get_weights())
-    made.fold()
-    made.trainable = False
-    return made
+    built = AxialAttention.from_config(source.get_config())
+    built.build((None, None, None, source.inputs))
+    built.set_weights(source.get_weights())
+    built.fold()
+    built.trainable = False
+    return built
 
 
-def relative(found, expected) -> float:
-    found, expected = (keras.ops.convert_to_numpy(x).astype(np.float64) for x in (found, expected))
-    assert found.shape == expected.shape
-    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+def relative(actual, expected) -> float:
+    actual, expected = (keras.ops.convert_to_numpy(x).astype(np.float64) for x in (actual, expected))
+    assert actual.shape == expected.shape
+    return float(np.linalg.norm(actual - expected) / np.linalg.norm(expected))
 
 
 PLANTED = (
@@ -94,16 +94,16 @@ PLANTED = (
 
 
 def planted() -> dict[str, float]:
-    """How far the output moves where a variable of a folded layer has its rows the other way round."""
+    """Change of the output if a variable of a folded layer has its rows reversed."""
     x = np.random.default_rng(2).standard_normal((2, 9, 5, 12)).astype("float32")
-    plain, found = layer(), {}
+    plain, actual = layer(), {}
     for name in PLANTED:
         form = folded(plain)
         form(x, training=False)  # whatever is kept between calls is kept now
-        variable = next(one for one in form.weights if one.path.endswith(name))
+        variable = next(weight for weight in form.weights if weight.path.endswith(name))
         variable.assign(np.flip(keras.ops.convert_to_numpy(variable), 0))
-        found[name] = relative(form(x, training=False), plain(x, training=False))
-    return found
+        actual[name] = relative(form(x, training=False), plain(x, training=False))
+    return actual
 
 
 def counted(patch: pytest.MonkeyPatch) -> list[int]:
@@ -123,9 +123,9 @@ def counted(patch: pytest.MonkeyPatch) -> list[int]:
 
 def between(look: Callable[[AxialForward], object]) -> None:
     """Puts `look` between the back end's operator and the kernel: it sees the arguments of each call, and may change them."""
-    found, path = kernel(), bindings.framework_op(keras.backend.backend())
-    assert found is not None and path is not None
-    serving = ENTRY(found.symbol_address("axial_forward"))
+    actual, path = kernel(), bindings.framework_op(keras.backend.backend())
+    assert actual is not None and path is not None
+    serving = ENTRY(actual.symbol_address("axial_forward"))
 
     def entry(arguments, isa, threads, parallel):
         look(arguments.contents)
@@ -138,13 +138,13 @@ def between(look: Callable[[AxialForward], object]) -> None:
 
 def nothing_between() -> None:
     """Binds the back end's operator to the kernel itself again."""
-    found, path = kernel(), bindings.framework_op(keras.backend.backend())
-    if found is not None and path is not None:
-        ctypes.CDLL(path).axial_bind(0, ENTRY(found.symbol_address("axial_forward")))
+    actual, path = kernel(), bindings.framework_op(keras.backend.backend())
+    if actual is not None and path is not None:
+        ctypes.CDLL(path).axial_bind(0, ENTRY(actual.symbol_address("axial_forward")))
 
 
 def swapped_scales() -> float:
-    """How far the output moves where the operator hands over the factors of q.rq and k.rk the other way round."""
+    """Change of the output if the operator swaps the factors of q.rq and k.rk."""
     x, form = np.random.default_rng(2).standard_normal((2, 9, 5, 12)).astype("float32"), folded(layer())
     before = form(x, training=False)
 
@@ -157,17 +157,17 @@ def swapped_scales() -> float:
 
 def gradients() -> dict[str, float]:
     """Gradients by the input of what the kernel computed, against those of the plain form."""
-    found, x = {}, np.random.default_rng(2).standard_normal((2, 9, 5, 12)).astype("float32")
+    actual, x = {}, np.random.default_rng(2).standard_normal((2, 9, 5, 12)).astype("float32")
     for name, fields in {"all": {}, "span": {"span": 5, "axis": 1}, "content": {"similarity": ("content",), "value": ("content",)}}.items():
         form = folded(layer(**fields))
         served = in_backend().gradient(form, x)
         with use_kernel("plain"):
-            found[name] = relative(served, in_backend().gradient(form, x))
-    return found
+            actual[name] = relative(served, in_backend().gradient(form, x))
+    return actual
 
 
 def without_headers(calls: list[int]) -> tuple[float, int, str]:
-    """How far the output moves where the operator cannot be compiled, calls of the kernel, and what is said of it."""
+    """Change of the output if the operator cannot be compiled, number of calls of the kernel, and the message about it."""
     backend, form = keras.backend.backend(), folded(layer())
     x = np.random.default_rng(2).standard_normal((2, 9, 5, 12)).astype("float32")
     expected, before = form(x, training=False), len(calls)
@@ -190,7 +190,7 @@ def in_backend() -> Any:
 
 
 def measured(large: bool) -> dict[str, Any]:
-    found: dict[str, Any] = {"backend": keras.backend.backend(), "cases": {}}
+    actual: dict[str, Any] = {"backend": keras.backend.backend(), "cases": {}}
     with pytest.MonkeyPatch.context() as patch:
         calls = counted(patch)
         thinned = 1 if large else {"torch": 1, "tensorflow": 9, "jax": 18}[keras.backend.backend()]  # JAX compiles each case
@@ -202,16 +202,16 @@ def measured(large: bool) -> dict[str, Any]:
             exact, first = source(x, training=False), form(x, training=False)
             with use_kernel("plain"):
                 plain = form(x, training=False)
-            found["cases"][name] = [relative(first, plain), relative(form(x, training=False), plain), relative(first, exact)]
-            found.setdefault("calls", []).append(len(calls) - before)
-        found["planted"] = planted()
+            actual["cases"][name] = [relative(first, plain), relative(form(x, training=False), plain), relative(first, exact)]
+            actual.setdefault("calls", []).append(len(calls) - before)
+        actual["planted"] = planted()
         if keras.backend.backend() != "torch":
             try:
-                found["gradients"] = gradients()
-                found["swapped"] = swapped_scales()
+                actual["gradients"] = gradients()
+                actual["swapped"] = swapped_scales()
                 calls = counted(patch)
-                found |= in_backend().checks(calls)
-                found["without headers"] = without_headers(calls)
+                actual |= in_backend().checks(calls)
+                actual["without headers"] = without_headers(calls)
             finally:
                 nothing_between()
-    return found
+    return actual

@@ -1,4 +1,4 @@
-"""What only JAX can be asked of the fused kernel: see :mod:`tests.kernels.keras_fused`."""
+"""Tests of the fused kernel on JAX alone: see :mod:`tests.kernels.keras_fused`."""
 
 from __future__ import annotations
 
@@ -33,28 +33,30 @@ def checks(calls: list[int]) -> dict[str, Any]:
     expected, double = call(X), np.stack([X, 2 * X])
     jitted = jax.jit(call)
     before = len(calls)
-    found: dict[str, Any] = {
+    actual: dict[str, Any] = {
         "jit": relative(jitted(X), expected),
         "vmap": relative(jax.vmap(call)(double), np.stack([call(x) for x in double])),
     }
-    found["calls in jit and vmap"] = len(calls) - before  # 1, then 2 in one and 2 alone
+    actual["calls in jit and vmap"] = len(calls) - before  # 1, then 2 in one and 2 alone
     traced = jax.jit(call).trace(X)
-    found["lowered"] = {platform: TARGET in traced.lower(lowering_platforms=(platform,)).as_text() for platform in ("cpu", "cuda")}
+    actual["lowered"] = {platform: TARGET in traced.lower(lowering_platforms=(platform,)).as_text() for platform in ("cpu", "cuda")}
     depthwise = DepthwiseNorm(12, 3, Norm())
     depthwise.build()
     traced = jax.jit(lambda x: depthwise(x)).trace(X)
-    found["convolves"] = {platform: "convolution" in traced.lower(lowering_platforms=(platform,)).as_text() for platform in ("cpu", "cuda")}
+    actual["convolves"] = {
+        platform: "convolution" in traced.lower(lowering_platforms=(platform,)).as_text() for platform in ("cpu", "cuda")
+    }
     with use_kernel("plain"):
-        found["plain"] = TARGET in jax.jit(lambda x: call(x)).lower(X).as_text()  # traced anew
+        actual["plain"] = TARGET in jax.jit(lambda x: call(x)).lower(X).as_text()  # traced anew
     (batch,) = jax.export.symbolic_shape("batch")
     open_size = jax.ShapeDtypeStruct((batch, *X.shape[1:]), X.dtype)
-    found["of any batch"] = TARGET in jax.export.export(jax.jit(call))(open_size).mlir_module()
-    found["tangent"] = _tangent(call)
-    return found | models(calls) | {"SavedModel": exported()}
+    actual["of any batch"] = TARGET in jax.export.export(jax.jit(call))(open_size).mlir_module()
+    actual["tangent"] = _tangent(call)
+    return actual | models(calls) | {"SavedModel": exported()}
 
 
 def exported() -> float:
-    """How far what TensorFlow computes of a SavedModel of the form is from the model: it knows nothing of XLA's targets."""
+    """Difference between a SavedModel of the form in TensorFlow, which does not know XLA's targets, and the model."""
     import tensorflow as tf
 
     model = create_model("axial_resnet_cifar10_xs", input_size=32)

@@ -24,19 +24,19 @@ def models(calls: list[int]) -> dict[str, Any]:
     model = create_model("axial_resnet_cifar10_xs")
     form = optimize_for_inference(model)
     expected = keras.ops.convert_to_numpy(model(X, training=False))
-    found: dict[str, Any] = {}
+    actual: dict[str, Any] = {}
     before = len(calls)
-    found["predict"] = apart(form.predict(X, batch_size=1, verbose=0), expected)
-    found["calls in predict"] = len(calls) - before
+    actual["predict"] = apart(form.predict(X, batch_size=1, verbose=0), expected)
+    actual["calls in predict"] = len(calls) - before
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         form.save(path / "form.keras")
         loaded = keras.saving.load_model(path / "form.keras")
         before = len(calls)
-        found["saved"] = apart(loaded.predict(X, batch_size=2, verbose=0), expected)
-        found["calls in what was saved"] = len(calls) - before
+        actual["saved"] = apart(loaded.predict(X, batch_size=2, verbose=0), expected)
+        actual["calls in what was saved"] = len(calls) - before
     with use_kernel("plain"):
         before = len(calls)
-        found["plain model"] = apart(optimize_for_inference(model).predict(X, verbose=0), expected)
-        found["calls in plain"] = len(calls) - before
-    return found
+        actual["plain model"] = apart(optimize_for_inference(model).predict(X, verbose=0), expected)
+        actual["calls in plain"] = len(calls) - before
+    return actual

@@ -1,4 +1,4 @@
-"""What only TensorFlow can be asked of the fused kernel: see :mod:`tests.kernels.keras_fused`."""
+"""Tests of the fused kernel on TensorFlow alone: see :mod:`tests.kernels.keras_fused`."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ def checks(calls: list[int]) -> dict[str, Any]:
 
     expected = call(X)
     before = len(calls)
-    found: dict[str, Any] = {"graph": relative(traced()(tf.constant(X)), expected), "free": {}}
+    actual: dict[str, Any] = {"graph": relative(traced()(tf.constant(X)), expected), "free": {}}
     free = traced((None, None, None, 12))
     for shape in ((1, 9, 5, 12), (2, 3, 17, 12)):  # longer and shorter than the tables reach
         x = np.random.default_rng(5).standard_normal(shape).astype("float32")
-        found["free"][str(shape)] = relative(free(tf.constant(x)), call(x))
-    found["calls in graphs"] = len(calls) - before  # 1, and 2 in a graph with 2 beside
-    found["shapes"] = [traced((None, 9, 5, 12)).output_shapes.as_list(), free.output_shapes.as_list()]
+        actual["free"][str(shape)] = relative(free(tf.constant(x)), call(x))
+    actual["calls in graphs"] = len(calls) - before  # 1, and 2 in a graph with 2 beside
+    actual["shapes"] = [traced((None, 9, 5, 12)).output_shapes.as_list(), free.output_shapes.as_list()]
     with use_kernel("plain"):
-        found["plain"] = NAME in operators(traced())
+        actual["plain"] = NAME in operators(traced())
     compiled = traced(jit_compile=True)
-    found["compiled by XLA"] = [relative(compiled(tf.constant(X)), expected), NAME in operators(compiled)]
-    found["gradient in a graph"] = relative(tf.function(lambda x: gradient(form, x))(X), gradient(form, X))
-    found["gradient of any size"] = relative(
+    actual["compiled by XLA"] = [relative(compiled(tf.constant(X)), expected), NAME in operators(compiled)]
+    actual["gradient in a graph"] = relative(tf.function(lambda x: gradient(form, x))(X), gradient(form, X))
+    actual["gradient of any size"] = relative(
         tf.function(lambda x: gradient(form, x), input_signature=[tf.TensorSpec((None, None, None, 12))])(X), gradient(form, X)
     )
-    found["of no images"] = [call(X[:0]).shape.as_list(), gradient(form, X[:0]).shape.as_list()]
-    return found | keras_fused_models.models(calls) | exported()
+    actual["of no images"] = [call(X[:0]).shape.as_list(), gradient(form, X[:0]).shape.as_list()]
+    return actual | keras_fused_models.models(calls) | exported()
 
 
 def exported() -> dict[str, Any]:
@@ -77,9 +77,9 @@ def exported() -> dict[str, Any]:
         interpreter.invoke()
         lite = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
         graphs = [operators(function) for function in served.signatures.values()]
-        inner = {node.op for f in served.signatures.values() for one in f.graph.as_graph_def().library.function for node in one.node_def}
+        inner = {node.op for f in served.signatures.values() for item in f.graph.as_graph_def().library.function for node in item.node_def}
         return {
             "SavedModel": keras_fused_models.apart(served.serve(x), expected),
             "LiteRT": keras_fused_models.apart(lite, expected),
-            "operator in SavedModel": any(NAME in one for one in (*graphs, inner)),
+            "operator in SavedModel": any(NAME in item for item in (*graphs, inner)),
         }

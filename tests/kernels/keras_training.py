@@ -43,21 +43,21 @@ def cases(large: bool) -> Iterator[tuple[str, dict[str, Any], tuple[int, ...]]]:
 
 
 def copied(source: keras.layers.Layer, dtype: str) -> keras.layers.Layer:
-    made = type(source).from_config({**source.get_config(), "dtype": dtype})
-    made.build((None, None, None, source.inputs))
-    made.set_weights(source.get_weights())
-    return made
+    built = type(source).from_config({**source.get_config(), "dtype": dtype})
+    built.build((None, None, None, source.inputs))
+    built.set_weights(source.get_weights())
+    return built
 
 
 def step(source: keras.layers.Layer, x: np.ndarray, cotangent: np.ndarray, dtype: str, plain: bool) -> Step:
     """Output, gradients and moving statistics of one step."""
-    made = copied(source, dtype)
+    built = copied(source, dtype)
     with use_kernel("plain") if plain else contextlib.nullcontext():
-        y, grads = differentiated(made, x.astype(dtype), cotangent.astype(dtype))
+        y, grads = differentiated(built, x.astype(dtype), cotangent.astype(dtype))
     named = {"output": y, "x": grads[0]}
-    named |= {variable.path: grad for variable, grad in zip(made.trainable_variables, grads[1:], strict=True)}
-    named |= {variable.path: variable for variable in made.non_trainable_variables}
-    return {name: np.asarray(keras.ops.convert_to_numpy(one), np.float64) for name, one in named.items()}
+    named |= {variable.path: grad for variable, grad in zip(built.trainable_variables, grads[1:], strict=True)}
+    named |= {variable.path: variable for variable in built.non_trainable_variables}
+    return {name: np.asarray(keras.ops.convert_to_numpy(item), np.float64) for name, item in named.items()}
 
 
 def differentiated(made: keras.layers.Layer, x: np.ndarray, cotangent: np.ndarray) -> tuple[Any, list[Any]]:
@@ -97,18 +97,18 @@ def differentiated(made: keras.layers.Layer, x: np.ndarray, cotangent: np.ndarra
 
 
 def differences(source: keras.layers.Layer, x: np.ndarray) -> dict[str, tuple[float, float, float]]:
-    """Of each thing, how far the fused form is from the plain one, and either from float64; relative to it, or to the largest one."""
+    """Distance of the fused form from the plain one, and of either from float64, by quantity; relative to it, or to the largest one."""
     outputs = source.compute_output_shape(x.shape)
     cotangent = np.random.default_rng(6).standard_normal(outputs).astype("float32")
     ours, plain, exact = (step(source, x, cotangent, *how) for how in (("float32", False), ("float32", True), ("float64", True)))
-    floor = 1e-2 * max(float(np.linalg.norm(one)) for one in exact.values())
+    floor = 1e-2 * max(float(np.linalg.norm(array)) for array in exact.values())
 
-    def apart(one: np.ndarray, other: np.ndarray, scale: np.ndarray) -> float:
-        return float(np.linalg.norm(one - other) / max(float(np.linalg.norm(scale)), floor))
+    def apart(array: np.ndarray, other: np.ndarray, scale: np.ndarray) -> float:
+        return float(np.linalg.norm(array - other) / max(float(np.linalg.norm(scale)), floor))
 
     return {
-        name: (apart(ours[name], plain[name], one), apart(ours[name], one, one), apart(plain[name], one, one))
-        for name, one in exact.items()
+        name: (apart(ours[name], plain[name], reference), apart(ours[name], reference, reference), apart(plain[name], reference, reference))
+        for name, reference in exact.items()
     }
 
 
@@ -120,21 +120,21 @@ def convolutions(large: bool) -> dict[str, dict[str, tuple[float, float, float]]
     """A whole block with a stride, whose convolutions have their norms, residual and activations; and convolutions alone."""
     x = np.random.default_rng(5).standard_normal((2, 8, 6, 12)).astype("float32")
     spec = get_entry("axial_resnet_cifar10_xs").spec.backbone
-    found = {}
+    actual = {}
     layers: dict[str, Any] = {
         "block": ResidualBlock(12, spec.stages[1].blocks[0], spec, dtype="float32"),
         "depthwise": Depthwise(12, 3, Norm(), dtype="float32"),
     }
     if large:
         layers |= {"1x1": ConvNorm(12, 20, 1, Norm(), 2, dtype="float32"), "3x3": ConvNorm(12, 20, 3, Norm(), dtype="float32")}
-    for name, made in layers.items():
-        made.build((None, None, None, 12))
+    for name, built in layers.items():
+        built.build((None, None, None, 12))
         random = np.random.default_rng(7)
-        for variable in made.weights:
+        for variable in built.weights:
             if variable.path.endswith("gamma"):
                 variable.assign(1 + 0.2 * random.standard_normal(variable.shape))
-        found[name] = differences(made, x)
-    return found
+        actual[name] = differences(built, x)
+    return actual
 
 
 class Depthwise(DepthwiseNorm):
@@ -162,16 +162,16 @@ def levels(height: int, width: int) -> np.ndarray:
 
 
 def pool_turned() -> float:
-    """How far gradients of a max pool move where the last of equal pixels has them, not the first: of what is turned round."""
+    """Change of the gradients of a max pool if the last of equal pixels has them, not the first, by a reversed input."""
     pool, x = Pool(dtype="float32"), levels(7, 9)
     cotangent = np.random.default_rng(6).standard_normal(pool.compute_output_shape(x.shape)).astype("float32")
-    images, grads = (np.flip(one, (1, 2)).copy() for one in (x, cotangent))
+    images, grads = (np.flip(item, (1, 2)).copy() for item in (x, cotangent))
     turned = step(pool, images, grads, "float32", False)["x"]
     return relative(np.flip(turned, (1, 2)), step(pool, x, cotangent, "float32", False)["x"])
 
 
 def planted() -> float:
-    """How far things move where the variance of the logits is a hundredth too large."""
+    """Changes if the variance of the logits is a hundredth too large."""
     source, x = made_case({}, (2, 9, 7))
     cotangent = np.random.default_rng(6).standard_normal(source.compute_output_shape(x.shape)).astype("float32")
     expected, honest = step(source, x, cotangent, "float32", False), dispatch.kernel_ops().logit_moments
@@ -182,10 +182,10 @@ def planted() -> float:
 
     dispatch.kernel_ops().logit_moments = wrong
     try:
-        found = step(source, x, cotangent, "float32", False)
+        actual = step(source, x, cotangent, "float32", False)
     finally:
         dispatch.kernel_ops().logit_moments = honest
-    return max(float(np.linalg.norm(found[name] - one) / max(np.linalg.norm(one), 1e-3)) for name, one in expected.items())
+    return max(float(np.linalg.norm(actual[name] - item) / max(np.linalg.norm(item), 1e-3)) for name, item in expected.items())
 
 
 def second() -> float:
@@ -256,7 +256,7 @@ def fitted(plain: bool) -> list[float]:
 
 
 def refused() -> dict[str, bool]:
-    """Whether the kernel would train what it must not."""
+    """Tell whether the kernel would train a layer that it must not."""
     x = np.zeros((1, 9, 5, 12), "float32")
 
     def can(made: AxialAttention, x: np.ndarray) -> bool:
@@ -264,25 +264,25 @@ def refused() -> dict[str, bool]:
 
     frozen = layer()
     frozen.norm_output.trainable = False
-    found = {"served": can(layer(), x), "span": can(layer(span=3), x), "frozen norm": can(frozen, x)}
-    found["float64"] = can(copied(layer(), "float64"), x.astype("float64"))
-    found["mixed"] = can(copied(layer(), "mixed_bfloat16"), x)
+    actual = {"served": can(layer(), x), "span": can(layer(span=3), x), "frozen norm": can(frozen, x)}
+    actual["float64"] = can(copied(layer(), "float64"), x.astype("float64"))
+    actual["mixed"] = can(copied(layer(), "mixed_bfloat16"), x)
     with use_kernel("plain"):
-        found["plain"] = can(layer(), x)
-    return found
+        actual["plain"] = can(layer(), x)
+    return actual
 
 
 def measured(large: bool) -> dict[str, Any]:
-    found: dict[str, Any] = {"differences": {}}
+    actual: dict[str, Any] = {"differences": {}}
     for name, fields, size in cases(large):
-        found["differences"][name] = differences(*made_case(fields, size))
-    found["differences"] |= convolutions(large) | pooled()
-    found |= {"planted": planted(), "pool turned": pool_turned(), "refused": refused(), "second": second()}
+        actual["differences"][name] = differences(*made_case(fields, size))
+    actual["differences"] |= convolutions(large) | pooled()
+    actual |= {"planted": planted(), "pool turned": pool_turned(), "refused": refused(), "second": second()}
     with pytest.MonkeyPatch.context() as patch:
         calls = counted(patch)
-        found["fit"] = fitted(False)
-        found["calls"] = {name: calls.count(name) for name in ("layer", "product")}
+        actual["fit"] = fitted(False)
+        actual["calls"] = {name: calls.count(name) for name in ("layer", "product")}
         calls.clear()
-        found["plain fit"] = fitted(True)
-        found["calls in plain"] = len(calls)
-    return found
+        actual["plain fit"] = fitted(True)
+        actual["calls in plain"] = len(calls)
+    return actual

@@ -15,9 +15,9 @@ def layer(inputs: int = 12, axis: int = 0, seed: int = 0, **fields) -> AxialAtte
     """A float32 layer away from its initial values, in evaluation."""
     torch.manual_seed(seed)
     spec = Attention(**{"key_channels": 8, "value_channels": 16, "heads": 4, "max_length": 9, **fields})
-    made = randomise(AxialAttention(inputs, spec, Norm(), axis), seed)
-    assert isinstance(made, AxialAttention)
-    return made.eval()
+    built = randomise(AxialAttention(inputs, spec, Norm(), axis), seed)
+    assert isinstance(built, AxialAttention)
+    return built.eval()
 
 
 def relative(found: torch.Tensor, exact: torch.Tensor) -> float:
@@ -42,5 +42,5 @@ def of_reference(qkv: torch.Tensor, *rest: torch.Tensor, spec: Attention) -> lis
     q, k, v = (part.unflatten(3, (-1, spec.heads)).permute(0, 2, 4, 1, 3).flatten(0, 1) for part in qkv.split(sizes, 3))  # (B, G, L, D)
     rows = (len(tables[0]) + 1) // 2 - 1  # of the distance 0
     distance = (torch.arange(length) - torch.arange(length)[:, None]).clamp(-rows, rows) + rows  # (L, L)
-    found = reference.attend(q, k, v, [table[distance] for table in tables], scales, reference.pairs(spec, length))
-    return [x.unflatten(0, (n, w)).permute(0, 3, 1, 4, 2).flatten(3) for x in found]  # pyright: ignore[reportOptionalMemberAccess]  # there are
+    actual = reference.attend(q, k, v, [table[distance] for table in tables], scales, reference.pairs(spec, length))
+    return [x.unflatten(0, (n, w)).permute(0, 3, 1, 4, 2).flatten(3) for x in actual]  # pyright: ignore[reportOptionalMemberAccess]  # there are

@@ -31,9 +31,9 @@ FAMILIES = (
 
 def equal(model: nn.Module, x: torch.Tensor, tolerance: float = 2e-5) -> None:
     with torch.inference_mode():
-        expected, found = model.eval()(x), optimize_for_inference(model)(x)
-    assert found.shape == expected.shape
-    assert float((found - expected).abs().max()) <= tolerance * max(1.0, float(expected.abs().max()))
+        expected, actual = model.eval()(x), optimize_for_inference(model)(x)
+    assert actual.shape == expected.shape
+    assert float((actual - expected).abs().max()) <= tolerance * max(1.0, float(expected.abs().max()))
 
 
 def small(name: str = "axial_resnet_cifar10_xs", **changes) -> nn.Module:
@@ -70,22 +70,22 @@ def maps(outputs) -> list[torch.Tensor]:
 def test_models_with_maps_and_levels_are_equal(path, name, size):
     model, x = small(name), torch.randn(2, 3, *size)
     with use_kernel(path), torch.inference_mode():
-        for expected, found in zip(maps(model(x)), maps(optimize_for_inference(model)(x)), strict=True):
-            assert float((found - expected).abs().max()) <= 2e-5 * max(1.0, float(expected.abs().max()))
-        exact, folded = (maps(one(x.double())) for one in (model.double(), optimize_for_inference(model)))
-        for expected, found in zip(exact, folded, strict=True):
-            torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+        for expected, actual in zip(maps(model(x)), maps(optimize_for_inference(model)(x)), strict=True):
+            assert float((actual - expected).abs().max()) <= 2e-5 * max(1.0, float(expected.abs().max()))
+        exact, folded = (maps(item(x.double())) for item in (model.double(), optimize_for_inference(model)))
+        for expected, actual in zip(exact, folded, strict=True):
+            torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_of_the_zoo_is_equal_in_float64(name):
-    """Of each family its smallest; many random blocks blow rounding up, which a change of the input's last bits shows the size of."""
+    """The smallest model of each family; many random blocks enlarge rounding errors; a change of the input's last bits shows how much."""
     model, x = small(name).double(), torch.randn(1, 3, 65, 49, dtype=torch.float64)
     with torch.inference_mode():
         outputs, rounded = maps(model(x)), maps(model(x * (1 + 1e-15)))
-        for expected, found, near in zip(outputs, maps(optimize_for_inference(model)(x)), rounded, strict=True):
+        for expected, actual, near in zip(outputs, maps(optimize_for_inference(model)(x)), rounded, strict=True):
             limit = max(1e-9, float(expected.abs().max()) * 1e-9, 10 * float((near - expected).abs().max()))
-            assert limit <= 1e-4 and float((found - expected).abs().max()) <= limit
+            assert limit <= 1e-4 and float((actual - expected).abs().max()) <= limit
 
 
 @pytest.mark.parametrize("name", ["resnet50_beta", "axial_deeplab_s_backbone"])
@@ -98,8 +98,8 @@ def test_a_pyramid_of_features_is_equal():
     model = small(features_only=True)
     x = torch.randn(2, 3, 32, 32)
     with torch.inference_mode():
-        for expected, found in zip(model(x), optimize_for_inference(model)(x), strict=True):
-            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+        for expected, actual in zip(model(x), optimize_for_inference(model)(x), strict=True):
+            torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_no_norm_is_left_and_the_model_itself_stays_as_it_is():

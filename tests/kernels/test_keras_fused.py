@@ -21,7 +21,7 @@ def found(request) -> dict:
 
 @pytest.fixture
 def operator(found) -> dict:
-    """Of a back end to which the kernel is an operator of its own."""
+    """Tests of back ends that call the kernel as an operator."""
     if found["backend"] == "torch":
         pytest.skip("on its torch back end Keras calls PyTorch's operator")
     return found

@@ -20,12 +20,12 @@ def found(request) -> dict:
 
 def test_outputs_gradients_and_statistics_are_those_of_the_plain_form(found):
     for case, errors in found["differences"].items():
-        assert {name: one for name, (one, *_) in errors.items() if not one <= (1e-5 if name == "output" else 1e-4)} == {}, case
+        assert {name: item for name, (item, *_) in errors.items() if not item <= (1e-5 if name == "output" else 1e-4)} == {}, case
 
 
 def test_they_are_as_exact_as_those_of_the_plain_form(found):
     for case, errors in found["differences"].items():
-        ours, plain = (sum(one[index] for one in errors.values()) for index in (1, 2))
+        ours, plain = (sum(error[index] for error in errors.values()) for index in (1, 2))
         assert ours <= 2 * plain, case
 
 
@@ -45,4 +45,4 @@ def test_fit_takes_the_kernel_and_its_loss_follows_the_plain_one(found):
     ours, plain = found["fit"], found["plain fit"]
     assert found["calls"]["layer"] >= 4 and found["calls"]["product"] >= 11 and found["calls in plain"] == 0
     assert ours[-1] < 0.9 * ours[0]
-    assert max(abs(one - other) for one, other in zip(ours, plain, strict=True)) <= 1e-3
+    assert max(abs(item - other) for item, other in zip(ours, plain, strict=True)) <= 1e-3

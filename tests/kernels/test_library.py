@@ -40,13 +40,13 @@ def fields_of(header: str, name: str) -> list[tuple[str, type]]:
     """Names of a structure's fields in the header, and whether each is a pointer."""
     body = re.search(r"typedef struct \{([^}]*)\} " + name, re.sub(r"//.*", "", header))
     assert body is not None
-    found = []
+    actual = []
     for declaration in body[1].split(";"):
         words = re.sub(r"^\s*(const )?(float|double|void|int64_t|int32_t|Axial\w+)", "", declaration)
         types = {"AxialForward": AxialForward, "AxialMap": AxialMap, "double": ctypes.c_double}
         kind = ctypes.c_void_p if "*" in declaration else types.get((declaration.split() or [""])[0], ctypes.c_int64)
-        found += [(field.strip(" *\n"), kind) for field in words.split(",")]
-    return [field for field in found if field[0]]
+        actual += [(field.strip(" *\n"), kind) for field in words.split(",")]
+    return [field for field in actual if field[0]]
 
 
 @pytest.mark.parametrize(
@@ -66,15 +66,15 @@ def test_status_names_a_path_and_a_reason():
 
 @needs_compiler
 def test_each_path_can_be_asked_for_and_is_then_named():
-    found = kernel()
-    assert found is not None
-    for path in found.isas:
+    actual = kernel()
+    assert actual is not None
+    for path in actual.isas:
         with use_kernel(path):
             assert kernel_status().path == path and "asked for" in kernel_status().reason
-            assert kernel() is found and found.isa == path
+            assert kernel() is actual and actual.isa == path
     with use_kernel("plain"):
         assert kernel() is None and kernel_status().path == "plain"
-    assert kernel_status().path == found.isas[-1]
+    assert kernel_status().path == actual.isas[-1]
 
 
 def test_nothing_is_compiled_where_the_plain_path_is_asked_for(monkeypatch, not_loaded):
@@ -91,10 +91,10 @@ def test_a_path_that_is_not_here_is_refused():
 
 @needs_compiler
 def test_an_instruction_set_that_is_not_here_is_refused_by_the_library():
-    found = kernel()
-    assert found is not None
-    assert found._library.axial_forward(ctypes.addressof(AxialForward()), 17, 1, None) == 2
-    assert found._library.axial_linear(ctypes.addressof(AxialLinear()), -1, 1, None) == 2
+    actual = kernel()
+    assert actual is not None
+    assert actual._library.axial_forward(ctypes.addressof(AxialForward()), 17, 1, None) == 2
+    assert actual._library.axial_linear(ctypes.addressof(AxialLinear()), -1, 1, None) == 2
 
 
 def test_without_a_compiler_the_plain_form_serves_and_says_why(monkeypatch, tmp_path):
@@ -172,8 +172,8 @@ def test_two_that_compile_at_once_are_not_in_each_other_s_way(monkeypatch, tmp_p
 
     monkeypatch.setattr(build, "_run", slowly)
     with ThreadPoolExecutor(2) as pool:
-        made = list(pool.map(compile_library, [target.parent] * 2))
-    assert made == [target] * 2 and seen == [whole] * 2 and target.read_bytes() == whole
+        built = list(pool.map(compile_library, [target.parent] * 2))
+    assert built == [target] * 2 and seen == [whole] * 2 and target.read_bytes() == whole
     assert list(target.parent.iterdir()) == [target]  # nothing is left beside it
 
 

@@ -36,7 +36,7 @@ def step(module: nn.Module, x: Tensor, residual: Tensor | None = None, activatio
     y = module(*inputs[:1], inputs[1] if residual is not None else None, activation)
     torch.manual_seed(1)
     y.backward(torch.randn(y.shape).to(y.dtype))
-    grads = [one.grad for one in (*inputs, *module.parameters())]
+    grads = [item.grad for item in (*inputs, *module.parameters())]
     return [y.detach(), *(grad for grad in grads if grad is not None), *module.buffers()]
 
 
@@ -128,8 +128,8 @@ def test_a_model_trains_as_plainly(name, monkeypatch):
     monkeypatch.setattr(fused_norm, "_run", lambda name, *rest, **more: (ran.append(name), honest(name, *rest, **more))[1])
 
     def gradients(module: nn.Module, x: Tensor) -> list[Tensor]:
-        found = module.train()(x)
-        sum(y.square().mean() for y in (found if isinstance(found, (list, tuple)) else [found])).backward()
+        outputs = module.train()(x)
+        sum(y.square().mean() for y in (outputs if isinstance(outputs, (list, tuple)) else [outputs])).backward()
         return [p.grad for p in module.parameters() if p.grad is not None]
 
     with use_kernel("plain"):
@@ -182,21 +182,21 @@ def test_under_autocast_it_is_as_near_as_the_plain_form():
 
     with use_kernel("plain"):
         plain = apart(halves(), exact)
-    found = halves()
-    assert found[0].dtype == torch.bfloat16
-    assert apart(found, exact) <= 1.2 * plain
+    actual = halves()
+    assert actual[0].dtype == torch.bfloat16
+    assert apart(actual, exact) <= 1.2 * plain
 
 
 def test_bfloat16_is_rounded_as_pytorch_rounds(path):
     """To the nearest, of two equally near to the even one; what is not a number stays so, through the activation too."""
     halfway = torch.tensor([1.0, 1 + 2**-8, 1 + 3 * 2**-8, -1 - 2**-8, 3.4e38, 1e-40, float("inf"), float("nan"), 2**-130])
     x = torch.cat([halfway, torch.randn(991) * 10.0 ** torch.randint(-9, 9, (991,))]).repeat(1, 3)  # (1, 3000)
-    zero, one = torch.zeros(3000), torch.ones(3000)
+    zero, item = torch.zeros(3000), torch.ones(3000)
     for relu in (False, True):
-        found = fused_norm.apply_norm(x, zero, one, zero, (1, 0, relu), torch.bfloat16)
+        actual = fused_norm.apply_norm(x, zero, item, zero, (1, 0, relu), torch.bfloat16)
         expected = (x.relu() if relu else x).to(torch.bfloat16)
-        assert torch.equal(found.isnan(), expected.isnan())
-        assert torch.equal(found.nan_to_num(7.0), expected.nan_to_num(7.0))
+        assert torch.equal(actual.isnan(), expected.isnan())
+        assert torch.equal(actual.nan_to_num(7.0), expected.nan_to_num(7.0))
 
 
 def test_the_same_bits_for_any_number_of_threads():

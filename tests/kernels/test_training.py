@@ -40,13 +40,13 @@ def step(module: AxialAttention, x: torch.Tensor, cotangent: torch.Tensor, fused
 
 
 def differences(module: AxialAttention, x: torch.Tensor) -> dict[str, tuple[float, float]]:
-    """Of each thing, how far the fused form and the plain one are from float64, relative to it (or to the largest gradient)."""
+    """Distances of the fused form and of the plain one from float64, relative to it (or to the largest gradient)."""
     cotangent = torch.randn(x.shape[0], module.spec.value_channels, *x.shape[2:])
     ours, theirs = (step(module, x, cotangent, fused) for fused in (True, False))
     exact = step(copy.deepcopy(module).double(), x.double(), cotangent.double(), False)
     floor = 1e-2 * max(float(tensor.norm()) for tensor in exact.values())
     return {
-        name: tuple(float((found[name].double() - tensor).norm()) / max(float(tensor.norm()), floor) for found in (ours, theirs))
+        name: tuple(float((actual[name].double() - tensor).norm()) / max(float(tensor.norm()), floor) for actual in (ours, theirs))
         for name, tensor in exact.items()
     }  # pyright: ignore[reportReturnType]
 
@@ -94,8 +94,8 @@ def test_gradients_within_a_span(path, span):
 
     ours = gradients(lambda *x: torch.ops.axialzoo.attend(*x, 0, 2, span, True, True)[0].chunk(2, 3), torch.float32)
     spec = Attention(6, 15, heads=3, max_length=7, span=span)
-    for found, exact in zip(ours, gradients(lambda *x: of_reference(*x, spec=spec), torch.float64), strict=True):
-        assert float((found - exact).norm() / exact.norm()) <= 1e-5
+    for actual, exact in zip(ours, gradients(lambda *x: of_reference(*x, spec=spec), torch.float64), strict=True):
+        assert float((actual - exact).norm() / exact.norm()) <= 1e-5
 
 
 def test_the_same_bits_for_any_number_of_threads():
@@ -144,7 +144,7 @@ def test_the_operator_passes_pytorch_s_own_checks():
 
 @pytest.fixture
 def served(monkeypatch):
-    """How often the fused form has served."""
+    """Number of calls of the fused form."""
     calls, honest = [], attention.train_fused
     monkeypatch.setattr(attention, "train_fused", lambda *arguments: calls.append(1) or honest(*arguments))
     return calls
@@ -175,7 +175,7 @@ def test_under_autocast_it_is_nearer_to_float64_than_the_plain_form(served):
         with use_kernel("plain"):
             theirs = module(x)
     assert len(served) == 1 and ours.dtype == theirs.dtype == torch.bfloat16
-    ours, theirs = (float((found.detach().double() - exact).norm() / exact.norm()) for found in (ours, theirs))
+    ours, theirs = (float((actual.detach().double() - exact).norm() / exact.norm()) for actual in (ours, theirs))
     assert ours <= theirs <= 0.05
     with torch.autocast("cpu", torch.bfloat16):
         module(x).sum().backward()
@@ -186,25 +186,25 @@ def test_a_recomputed_layer_updates_its_statistics_once():
     once, again, x = layer().train(), layer().train(), torch.randn(2, 12, 9, 7)
     once(x).square().sum().backward()
     checkpoint_block(again, x).square().sum().backward()
-    for (name, one), other in zip(once.state_dict().items(), again.state_dict().values(), strict=True):
-        assert torch.equal(one, other), name
-    assert all(torch.equal(one.grad, other.grad) for one, other in zip(once.parameters(), again.parameters()))
+    for (name, item), other in zip(once.state_dict().items(), again.state_dict().values(), strict=True):
+        assert torch.equal(item, other), name
+    assert all(torch.equal(item.grad, other.grad) for item, other in zip(once.parameters(), again.parameters()))
 
 
 def second_gradients(module: AxialAttention, x: torch.Tensor) -> list[torch.Tensor]:
-    """Of the squares of the gradients of the output's squares."""
+    """Gradients of the squared gradients of the squared output."""
     module = copy.deepcopy(module).train()
     inputs = [x.clone().requires_grad_(), *module.parameters()]
     first = torch.autograd.grad(module(inputs[0]).square().sum(), inputs, create_graph=True)
-    return list(torch.autograd.grad(sum(one.square().sum() for one in first), inputs, materialize_grads=True))
+    return list(torch.autograd.grad(sum(item.square().sum() for item in first), inputs, materialize_grads=True))
 
 
 def test_gradients_of_gradients_are_those_of_the_plain_form():
     module, x = layer(), torch.randn(2, 12, 9, 7, generator=torch.Generator().manual_seed(0))
     ours, exact = second_gradients(module, x), second_gradients(copy.deepcopy(module).double(), x.double())
-    largest = max(float(one.norm()) for one in exact)
-    for one, other in zip(ours, exact, strict=True):
-        assert float((one - other).norm()) <= 1e-3 * max(float(other.norm()), 1e-2 * largest)
+    largest = max(float(item.norm()) for item in exact)
+    for item, other in zip(ours, exact, strict=True):
+        assert float((item - other).norm()) <= 1e-3 * max(float(other.norm()), 1e-2 * largest)
 
 
 def test_training_goes_on_after_a_first_call_under_inference_mode():
@@ -227,7 +227,7 @@ def test_gradients_are_as_exact_as_those_of_the_plain_form(served, name):
         model = reference.model_of(case.spec, "float32", last_gamma=0.1).train()
         y = reference.joined(model(torch.from_numpy(case.images("float32"))))
         reference.loss_of(y, case.targets("float32")).backward()
-        return float(np.mean([reference.relative(one.grad.numpy(), exact[key], floor) for key, one in model.named_parameters()]))
+        return float(np.mean([reference.relative(item.grad.numpy(), exact[key], floor) for key, item in model.named_parameters()]))
 
     ours = error()
     assert served

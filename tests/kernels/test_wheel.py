@@ -26,12 +26,12 @@ def wheel(folder: Path, **environment: str) -> Path:
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(source)]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
     assert done.returncode == 0, done.stderr[-3000:]
-    (made,) = folder.glob("*.whl")
-    return made
+    (built,) = folder.glob("*.whl")
+    return built
 
 
 def status(made: Path, folder: Path) -> str:
-    """What an installed wheel says of its kernel, where there is no compiler and no cache."""
+    """Status of the kernel of an installed wheel, without a compiler and a cache."""
     shutil.unpack_archive(made, folder / "installed", "zip")
     environment = {**os.environ, "PYTHONPATH": str(folder / "installed"), "PATH": str(folder), "CXX": "", "XDG_CACHE_HOME": str(folder)}
     done = subprocess.run([sys.executable, "-c", STATUS], capture_output=True, text=True, cwd=folder, env=environment)
@@ -42,15 +42,15 @@ def status(made: Path, folder: Path) -> str:
 @needs_compiler
 @pytest.mark.full
 def test_a_wheel_of_one_platform_holds_the_kernel_for_every_python(tmp_path):
-    made = wheel(tmp_path)
-    assert made.name.split("-")[2:4] == ["py3", "none"] and not made.name.endswith("any.whl")
-    said = status(made, tmp_path)
+    built = wheel(tmp_path)
+    assert built.name.split("-")[2:4] == ["py3", "none"] and not built.name.endswith("any.whl")
+    said = status(built, tmp_path)
     assert said.split()[0] in ("portable", "avx2", "avx512") and "compiled when the package was installed" in said
 
 
 @pytest.mark.full
 def test_without_a_compiler_the_wheel_is_pure_and_says_that_the_plain_path_is_in_use(tmp_path):
-    made = wheel(tmp_path, PATH=str(tmp_path), CXX="")
-    assert made.name.endswith("-py3-none-any.whl")
-    said = status(made, tmp_path)
+    built = wheel(tmp_path, PATH=str(tmp_path), CXX="")
+    assert built.name.endswith("-py3-none-any.whl")
+    said = status(built, tmp_path)
     assert said.startswith("plain") and "no C++ compiler" in said

@@ -1,4 +1,4 @@
-"""What is compared: specs, weights and inputs, the same in every process. No framework here."""
+"""Specs, weights and inputs of the comparisons, the same in every process. No framework here."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Case:
         outputs, random = self.spec.num_classes or self.spec.backbone.channels, np.random.default_rng(seed + 1000)
         if self.spec.head is not None and self.spec.head.output_structure != "tensor":
             maps = self.spec.head.outputs(self.spec.backbone).values()
-            stride, outputs = next(iter(maps)).stride, sum(one.channels for one in maps)
+            stride, outputs = next(iter(maps)).stride, sum(item.channels for item in maps)
             sizes = [[-(-side // at) for side in self.size] for at in getattr(self.spec.head, "strides", (stride,))]
             places = sizes[0] if self.spec.head.output_structure == "maps" else [sum(height * width for height, width in sizes)]
             return random.standard_normal((batch, *places, outputs)).astype(dtype)

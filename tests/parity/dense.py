@@ -47,11 +47,11 @@ def draw(random: np.random.Generator, classes: int) -> tuple[np.ndarray, np.ndar
     count = int(random.integers(1, 5))
     corner = random.integers(0, (SIZE[1] - 8, SIZE[0] - 8), (count, 2))  # left, top
     boxes = np.concatenate([corner, np.minimum(corner + random.integers(6, 24, (count, 2)), SIZE[::-1])], 1)
-    found = random.integers(0, classes, count)
+    actual = random.integers(0, classes, count)
     picture = random.normal(0, 0.3, (*SIZE, 3))
-    for (left, top, right, bottom), index in zip(boxes, found):
+    for (left, top, right, bottom), index in zip(boxes, actual):
         picture[top:bottom, left:right] += colours[index]
-    return picture, boxes, found
+    return picture, boxes, actual
 
 
 def as_boxes(boxes: np.ndarray, classes: np.ndarray) -> Detections:
@@ -67,7 +67,7 @@ def as_segments(boxes: np.ndarray, classes: np.ndarray) -> Segmentation:
         ids[top:bottom, left:right] = number
         info.append({"id": number, "label_id": int(index), **({"iscrowd": 1} if number == 5 else {})})
     ids[:, -3:] = 0
-    return Segmentation(ids, [one for one in info if (ids == one["id"]).any()])
+    return Segmentation(ids, [item for item in info if (ids == item["id"]).any()])
 
 
 def masks(spec: Model) -> Model:

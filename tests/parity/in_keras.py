@@ -1,4 +1,4 @@
-"""What tests compute in Keras: models with the weights of `common`, outputs, and steps of training, on any back end."""
+"""Computations of the tests in Keras: models with the weights of `common`, outputs, and training steps, on any back end."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def forward(model: keras.Model, x: np.ndarray, training: bool = False):
             y = model(x, training=training)
     else:
         y = model(x, training=training)
-    return [numpy(one) for one in y] if isinstance(y, (list, tuple)) else numpy(joined(y))
+    return [numpy(item) for item in y] if isinstance(y, (list, tuple)) else numpy(joined(y))
 
 
 def maps(model: keras.Model, x: np.ndarray) -> dict[str, np.ndarray]:
@@ -92,16 +92,16 @@ step = functools.partial(step_of, loss_of=loss_of)
 def canonical(model: keras.Model, gradients) -> dict[str, np.ndarray]:
     """Gradients by canonical name, in PyTorch's layout."""
     by_id = {id(variable): gradient for variable, gradient in zip(model.trainable_variables, gradients)}
-    found = {}
+    actual = {}
     for parameter, variable in variables(model):
         if parameter.trainable and by_id.get(id(variable)) is not None:  # layers that are held and never called have no gradient
             array, order = numpy(by_id[id(variable)]), parameter.keras_order
-            found[parameter.name] = array if order is None else array.transpose(np.argsort(order))
-    return found
+            actual[parameter.name] = array if order is None else array.transpose(np.argsort(order))
+    return actual
 
 
 def flat_layers(model):
-    return [one for layer in model.layers[1:] for one in layer._flatten_layers()]
+    return [flatten_layer for layer in model.layers[1:] for flatten_layer in layer._flatten_layers()]
 
 
 def optimizer_of(name: str, rate: float, decay: float | None = None):

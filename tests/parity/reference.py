@@ -1,4 +1,4 @@
-"""The same measurements in PyTorch."""
+"""Measurements of `in_keras` in PyTorch."""
 
 from __future__ import annotations
 
@@ -132,14 +132,14 @@ def dense_trained(network: str, optimizer: str, change: Change = unchanged) -> d
     model = model_of(case.spec, "float64", last_gamma=0.1).train()
 
     def loss(index: int) -> torch.Tensor:
-        found = dense_loss(model, case, index, change)
-        losses.append(found.item())
-        return found
+        actual = dense_loss(model, case, index, change)
+        losses.append(actual.item())
+        return actual
 
-    found = steps(model, loss, optimizer, by_role(model), case.rate)
+    actual = steps(model, loss, optimizer, by_role(model), case.rate)
     with torch.no_grad():
         maps = joined(model.eval()(torch.from_numpy(case.batch(common.STEPS)[0]))).numpy()
-    return {**found, "maps": maps, "losses": np.array(losses)}
+    return {**actual, "maps": maps, "losses": np.array(losses)}
 
 
 @functools.cache
@@ -148,9 +148,9 @@ def planted() -> dict[str, np.ndarray]:
     case = common.PLANTED
     model = model_of(case.spec, "float64").eval()
     with torch.no_grad():
-        found = {"output": model(torch.from_numpy(case.images("float64"))).numpy()}
+        actual = {"output": model(torch.from_numpy(case.images("float64"))).numpy()}
         model.train()(torch.from_numpy(case.images("float64")))
-    return found | {f"after/{name}": array.copy() for name, array in to_tensors(model).items() if "running_" in name}
+    return actual | {f"after/{name}": array.copy() for name, array in to_tensors(model).items() if "running_" in name}
 
 
 def relative(found: np.ndarray, wanted: np.ndarray, floor: float = 0.0) -> float:

@@ -29,13 +29,13 @@ def gradient_error(in_keras, network: str, wanted) -> float:
 @pytest.mark.parametrize("optimizer", dense.OPTIMIZERS)
 @pytest.mark.parametrize("network", dense.CASES)
 def test_twenty_steps_end_at_the_same_weights_statistics_and_maps(in_keras, network, optimizer):
-    wanted = reference.dense_trained(network, optimizer)
-    losses = wanted["losses"]
+    expected = reference.dense_trained(network, optimizer)
+    losses = expected["losses"]
     assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])  # it learns, and does not diverge
-    found = errors(in_keras, network, optimizer, wanted)
-    maps = {name: found.pop(name) for name in ("maps", "losses")}
+    actual = errors(in_keras, network, optimizer, expected)
+    maps = {name: actual.pop(name) for name in ("maps", "losses")}
     assert max(maps.values()) <= MAPS, maps
-    assert {name: error for name, error in found.items() if error > WEIGHTS} == {}
+    assert {name: error for name, error in actual.items() if error > WEIGHTS} == {}
 
 
 @pytest.mark.parametrize("network", dense.CASES)
@@ -47,6 +47,6 @@ def test_gradients_of_the_heads_own_losses_are_those_of_pytorch(in_keras, networ
 def test_an_error_planted_in_the_targets_is_caught_by_gradients_weights_and_maps(in_keras, error):
     network, change = dense.PLANTED[error]
     assert gradient_error(in_keras, network, reference.dense_gradients(network, change)) > 1e5 * MAPS
-    found = errors(in_keras, network, "sgd", reference.dense_trained(network, "sgd", change))
-    assert found.pop("maps") > 1e4 * MAPS and found.pop("losses") > 1e5 * MAPS
-    assert max(found.values()) > 1e5 * WEIGHTS
+    actual = errors(in_keras, network, "sgd", reference.dense_trained(network, "sgd", change))
+    assert actual.pop("maps") > 1e4 * MAPS and actual.pop("losses") > 1e5 * MAPS
+    assert max(actual.values()) > 1e5 * WEIGHTS

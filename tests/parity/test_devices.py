@@ -69,26 +69,26 @@ def test_each_of_two_devices_has_half_of_a_batch():
 @pytest.mark.parametrize("how", ["data", pytest.param("model", marks=pytest.mark.full)])
 @pytest.mark.parametrize("name", DEVICES)
 def test_two_devices_end_where_one_ends(float64_optimizers, name, how):
-    start, wanted, ended = common.tensors(DEVICES[name].spec, last_gamma=0.1), trained(name), trained(name, how)
-    assert max(relative(ended[tensor], wanted[tensor], 1e-3) for tensor in start) <= TOLERANCE
-    assert max(relative(start[tensor], wanted[tensor], 1e-3) for tensor in start) > 1e-2
+    start, expected, ended = common.tensors(DEVICES[name].spec, last_gamma=0.1), trained(name), trained(name, how)
+    assert max(relative(ended[tensor], expected[tensor], 1e-3) for tensor in start) <= TOLERANCE
+    assert max(relative(start[tensor], expected[tensor], 1e-3) for tensor in start) > 1e-2
 
 
 @on_jax
 def test_statistics_of_each_half_of_the_batch_are_caught(float64_optimizers):
-    wanted, ended = trained("whole"), trained("whole", "halves")
-    assert max(relative(ended[name], wanted[name], 1e-3) for name in common.tensors(DEVICES["whole"].spec)) > 1e5 * TOLERANCE
+    expected, ended = trained("whole"), trained("whole", "halves")
+    assert max(relative(ended[name], expected[name], 1e-3) for name in common.tensors(DEVICES["whole"].spec)) > 1e5 * TOLERANCE
 
 
 @pytest.mark.parametrize("devices", [2, 8])
 def test_the_largest_model_is_cut_almost_wholly(devices):
-    """What a device holds, of parameters that all would hold whole, is little more than its share."""
+    """A device holds little more than its share of the parameters."""
     pytest.importorskip("keras")
     from axialzoo.keras.distribution import layout_of
 
-    largest = max((get_entry(name).spec for name in list_models()), key=lambda spec: sum(one.size for one in parameters(spec)))
+    largest = max((get_entry(name).spec for name in list_models()), key=lambda spec: sum(item.size for item in parameters(spec)))
     layout, every = layout_of(largest, devices), parameters(largest)
-    cut = sum(one.size for one in every if one.keras_name.replace(".", "/") in layout)
-    projections = [one for one in every if one.role == "linear" and one.size >= 1 << 16]
-    assert projections and all(one.keras_name.replace(".", "/") in layout for one in projections)
-    assert cut > 0.97 * sum(one.size for one in every)
+    cut = sum(item.size for item in every if item.keras_name.replace(".", "/") in layout)
+    projections = [item for item in every if item.role == "linear" and item.size >= 1 << 16]
+    assert projections and all(item.keras_name.replace(".", "/") in layout for item in projections)
+    assert cut > 0.97 * sum(item.size for item in every)

@@ -25,13 +25,13 @@ def error(found: np.ndarray, wanted: np.ndarray, dtype: str) -> float:
 @pytest.mark.parametrize(("name", "dtype"), outputs_and_dtypes(CASES))
 def test_outputs_are_those_of_pytorch(in_keras, name, dtype):
     case = CASES[name]
-    outputs, wanted = (
+    outputs, expected = (
         in_keras.forward(in_keras.model_of(case.spec, dtype), in_keras.last(case.images(dtype))),
         reference.forward(case, dtype),
     )
-    assert outputs.dtype == wanted.dtype == dtype
-    assert np.abs(wanted).max() > 0.1
-    assert error(outputs, wanted, dtype) <= TOLERANCE[dtype]
+    assert outputs.dtype == expected.dtype == dtype
+    assert np.abs(expected).max() > 0.1
+    assert error(outputs, expected, dtype) <= TOLERANCE[dtype]
 
 
 def test_every_registered_model_is_compared():

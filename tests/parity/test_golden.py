@@ -29,11 +29,11 @@ def check_layer(in_keras, case, model, prefix: str, finish=lambda outputs: outpu
     for tensor, array in case.tensors.items():
         order = roles[tensor].keras_order
         by_path[roles[tensor].keras_name.removeprefix(prefix)].assign(array if order is None else array.transpose(order))
-    for training, wanted in ((False, case.eval), (True, case.train)):
+    for training, expected in ((False, case.eval), (True, case.train)):
         outputs = in_keras.forward(model, in_keras.last(case.x), training).transpose(0, 3, 1, 2)
-        assert furthest(finish(outputs), wanted) <= TOLERANCE, training
-    for tensor, wanted in case.after.items():
-        assert furthest(in_keras.numpy(by_path[roles[tensor].keras_name.removeprefix(prefix)]), wanted) <= TOLERANCE, tensor
+        assert furthest(finish(outputs), expected) <= TOLERANCE, training
+    for tensor, expected in case.after.items():
+        assert furthest(in_keras.numpy(by_path[roles[tensor].keras_name.removeprefix(prefix)]), expected) <= TOLERANCE, tensor
 
 
 def test_network_gives_the_authors_logits(in_keras):

@@ -73,7 +73,7 @@ def test_a_saved_model_loads_without_custom_objects(in_keras, model, x, tmp_path
 def test_maps_are_float32_where_the_policy_is_mixed(in_keras, model, x):
     mixed, y = in_keras.model_of(SPEC, "mixed_bfloat16"), in_keras.forward(model, x)
     assert 0 < abs(in_keras.forward(mixed, x).astype("float32") - y).max() / abs(y).max() <= 0.05
-    assert {str(one.dtype) for one in in_keras.maps(mixed, x).values()} == {"float32"}
+    assert {str(item.dtype) for item in in_keras.maps(mixed, x).values()} == {"float32"}
 
 
 @pytest.mark.backends("tensorflow", "torch", full=("jax",))
@@ -82,7 +82,7 @@ def test_channels_first_gives_the_same(in_keras, model, x, channels_first):
     in_keras.keras.config.set_image_data_format("channels_last")
     maps, laid_out = in_keras.maps(model, x), in_keras.maps(first, x.transpose(0, 3, 1, 2))
     assert max(abs(laid_out[name] - maps[name].transpose(0, 3, 1, 2)).max() for name in maps) <= 2e-6
-    assert {str(one.dtype) for one in mixed.output.values()} == {"float32"}
+    assert {str(item.dtype) for item in mixed.output.values()} == {"float32"}
 
 
 def test_another_number_of_classes_keeps_all_but_the_last_layer_and_the_things_that_are_left(in_keras, model):

@@ -38,13 +38,13 @@ def furthest(one, other) -> float:
 
 
 def saved(in_keras, model, folder):
-    """What loads of a file that a model was saved to, without custom objects."""
+    """Load a saved model without custom objects."""
     model.save(folder / "model.keras")
     return in_keras.keras.saving.load_model(folder / "model.keras")
 
 
 def assert_logits_alone_are_float32(in_keras, model, dtype: str) -> None:
-    """Of a model under a mixed policy, the layer that gives the logits computes in float32, every other one in `dtype`."""
+    """Under a mixed policy the layer of the logits computes in float32, every other one in `dtype`."""
     dtypes = {layer.path: layer.compute_dtype for layer in in_keras.flat_layers(model)}
     wide = [path for path, compute_dtype in dtypes.items() if compute_dtype != dtype]
     assert wide and all(path.rpartition("/")[2] == "fc" and dtypes[path] == "float32" for path in wide), wide
@@ -116,7 +116,7 @@ def test_a_pyramid_that_stops_early_keeps_the_whole_checkpoint(in_keras):
     spec = adapt(DECODER, num_classes=0)
     pyramids = [in_keras.model_of(spec, "float32", tensors, features_only=True, out_indices=indices) for indices in ((0, 1), None)]
     short, whole = (in_keras.forward(pyramid, x) for pyramid in pyramids)
-    assert max(furthest(one, other) for one, other in zip(short, whole)) <= 1e-6 and (len(short), len(whole)) == (2, 4)
+    assert max(furthest(item, other) for item, other in zip(short, whole)) <= 1e-6 and (len(short), len(whole)) == (2, 4)
     assert all(np.array_equal(array, tensors[name]) for name, array in in_keras.to_tensors(pyramids[0]).items())
 
 
@@ -173,6 +173,6 @@ def test_preprocessing_layer_gives_the_numbers_of_the_image_module(in_keras, nam
         batch = in_keras.numpy(layer(pictures))
     else:
         batch = next(iter(tf.data.Dataset.from_tensor_slices(pictures).map(layer).batch(3))).numpy()
-    wanted = np.stack([preprocess(one, how) for one in pictures]).transpose(0, 2, 3, 1)
-    assert np.abs(batch - wanted).max() <= 1e-6
+    expected = np.stack([preprocess(picture, how) for picture in pictures]).transpose(0, 2, 3, 1)
+    assert np.abs(batch - expected).max() <= 1e-6
     assert Preprocess.from_config(layer.get_config()).spec == layer.spec

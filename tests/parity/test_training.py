@@ -23,9 +23,9 @@ def errors(in_keras, network: str, optimizer: str, wanted, by_role: bool = False
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("network", common.TRAINED)
 def test_twenty_steps_end_where_pytorch_ends(in_keras, network, optimizer):
-    start, wanted = common.tensors(common.TRAINED[network].spec, last_gamma=0.1), reference.trained(network, optimizer)
-    assert {name for name, error in errors(in_keras, network, optimizer, wanted).items() if error > TOLERANCE} == set()
-    still = {name for name, array in wanted.items() if np.array_equal(array, start[name])}
+    start, expected = common.tensors(common.TRAINED[network].spec, last_gamma=0.1), reference.trained(network, optimizer)
+    assert {name for name, error in errors(in_keras, network, optimizer, expected).items() if error > TOLERANCE} == set()
+    still = {name for name, array in expected.items() if np.array_equal(array, start[name])}
     assert all(name.endswith(common.WITHOUT_EFFECT) for name in still), still
 
 
@@ -38,9 +38,9 @@ def test_one_step_fewer_is_caught(in_keras, monkeypatch):
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("network", common.DECAYING)
 def test_kernels_and_projections_decay_and_gates_and_positions_do_not(in_keras, network, optimizer):
-    wanted = reference.decayed(network, optimizer)
-    assert {name for name, error in errors(in_keras, network, optimizer, wanted, True).items() if error > TOLERANCE} == set()
-    assert any(name.endswith("gates" if network == "gated" else "position") for name in wanted)
+    expected = reference.decayed(network, optimizer)
+    assert {name for name, error in errors(in_keras, network, optimizer, expected, True).items() if error > TOLERANCE} == set()
+    assert any(name.endswith("gates" if network == "gated" else "position") for name in expected)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])

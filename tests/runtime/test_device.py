@@ -183,12 +183,12 @@ def test_keras_computes_on_the_second_of_two_devices(backend):
     environment = {**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", ELSEWHERE], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found["devices"] == ["cpu:0", "cpu:1"] and "expected one of auto, cpu, cpu:0, cpu:1, found 'cpu:2'" in found["refused"]
-    places = {name: (found[name]["device"], found[name]["weights"], found[name]["outputs"]) for name in ("auto", "second", "planted")}
+    actual = json.loads(done.stdout.splitlines()[-1])
+    assert actual["devices"] == ["cpu:0", "cpu:1"] and "expected one of auto, cpu, cpu:0, cpu:1, found 'cpu:2'" in actual["refused"]
+    places = {name: (actual[name]["device"], actual[name]["weights"], actual[name]["outputs"]) for name in ("auto", "second", "planted")}
     assert places["auto"] == ("cpu:0", ["0"], ["0"]) and places["second"] == ("cpu:1", ["1"], ["1"])
     assert places["planted"][1] == ["0"]  # a model that was built elsewhere is caught
-    assert np.allclose(found["auto"]["logits"], found["second"]["logits"], atol=1e-5)
+    assert np.allclose(actual["auto"]["logits"], actual["second"]["logits"], atol=1e-5)
 
 
 def test_float32_without_tf32_is_set_and_what_was_set_comes_back():

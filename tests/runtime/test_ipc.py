@@ -29,11 +29,11 @@ def test_arrays_and_lists_arrive_as_they_were_sent():
     send(stream, {"do": "x"}, arrays)
     send(stream, {"do": "y"})
     stream.seek(0)
-    said, found = receive(stream)
-    assert said == {"do": "x"} and list(found) == list(arrays) and len(found["list"]) == 2 and found["none"] == []
+    said, actual = receive(stream)
+    assert said == {"do": "x"} and list(actual) == list(arrays) and len(actual["list"]) == 2 and actual["none"] == []
     for name in ("one", "empty", "turned"):
-        assert found[name].dtype == arrays[name].dtype and np.array_equal(found[name], arrays[name])
-    assert all(np.array_equal(one, other) for one, other in zip(found["list"], arrays["list"]))
+        assert actual[name].dtype == arrays[name].dtype and np.array_equal(actual[name], arrays[name])
+    assert all(np.array_equal(item, other) for item, other in zip(actual["list"], arrays["list"]))
     assert receive(stream) == ({"do": "y"}, {})
     with pytest.raises(EOFError):
         receive(stream)
@@ -89,7 +89,7 @@ def worker(tmp_path):
 
 
 def tells_errors(process: WorkerProcess) -> bool:
-    """Whether an exception arrives with its kind, and the next question is answered."""
+    """Tell whether an exception arrives with its kind, and the next request gets an answer."""
     try:
         process.ask({"do": "fail"})
     except WorkerError as error:

@@ -40,7 +40,7 @@ def picture(number: int) -> Image.Image:
 
 
 def in_order(runner: Recorder, outcomes: list) -> bool:
-    """Whether the result of each item is that of its own picture."""
+    """Tell whether the result of each item is that of its own picture."""
     expected = []
     for _, number in outcomes:
         x = preprocess(picture(number), runner.config.preprocessing).transpose(1, 2, 0)
@@ -51,18 +51,18 @@ def in_order(runner: Recorder, outcomes: list) -> bool:
 
 def test_items_come_back_once_in_order_in_batches_of_one_size():
     runner = Recorder()
-    found = list(predict_stream([runner], ((number, picture(number)) for number in range(7)), batch_size=5))
-    assert [number for number, _ in found] == list(range(7))
+    actual = list(predict_stream([runner], ((number, picture(number)) for number in range(7)), batch_size=5))
+    assert [number for number, _ in actual] == list(range(7))
     assert [x.shape for x in runner.inputs] == [(2, 10, 20, 3), (1, 10, 30, 3), (2, 10, 20, 3), (2, 10, 20, 3)]
-    assert in_order(runner, [(result, number) for number, (result,) in found])
+    assert in_order(runner, [(result, number) for number, (result,) in actual])
 
 
 def test_results_that_change_places_would_be_seen():
     runner = Recorder()
-    found = [(result, number) for number, (result,) in predict_stream([runner], ((n, picture(n)) for n in range(7)))]
-    assert in_order(runner, found)
-    found[3], found[4] = (found[4][0], 3), (found[3][0], 4)
-    assert not in_order(runner, found)
+    actual = [(result, number) for number, (result,) in predict_stream([runner], ((n, picture(n)) for n in range(7)))]
+    assert in_order(runner, actual)
+    actual[3], actual[4] = (actual[4][0], 3), (actual[3][0], 4)
+    assert not in_order(runner, actual)
 
 
 @pytest.mark.parametrize("planted", ["sizes mixed", "one left out"])
@@ -70,8 +70,8 @@ def test_a_batch_of_other_sizes_or_with_one_missing_is_caught(monkeypatch, plant
     wrong = {"sizes mixed": lambda inputs: [list(range(len(inputs)))], "one left out": lambda inputs: [[0]]}[planted]
     monkeypatch.setattr(predict, "equal_size_batches", wrong)
     with pytest.raises((ValueError, AssertionError)):
-        found = list(predict_stream([Recorder()], ((number, picture(number)) for number in range(7))))
-        assert all(len(results) == 1 for _, results in found)
+        actual = list(predict_stream([Recorder()], ((number, picture(number)) for number in range(7))))
+        assert all(len(results) == 1 for _, results in actual)
 
 
 def test_pictures_are_read_as_they_are_needed():
@@ -92,8 +92,8 @@ def test_a_picture_that_cannot_be_prepared_keeps_its_place(monkeypatch):
     monkeypatch.setattr(predict, "to_input", lambda image, config: honest(image, config) if image.width < 30 else _refuse())
     opened = [ImagePrediction(Path(f"{number}.png"), picture(number)) for number in range(4)]
     opened.insert(1, ImagePrediction(Path("bad.png"), error="bad.png: no picture"))
-    found = list(predict_opened([Recorder()], opened))
-    assert [(len(one.results), one.error) for one in found] == [
+    actual = list(predict_opened([Recorder()], opened))
+    assert [(len(item.results), item.error) for item in actual] == [
         (1, ""), (0, "bad.png: no picture"), (1, ""), (0, "2.png: planted"), (1, ""),
     ]  # fmt: skip
     with pytest.raises(ImageError, match="planted"):
@@ -109,9 +109,9 @@ def test_samples_of_a_data_set_are_prepared_as_pictures_are():
     runner, alone = Recorder("longer"), Recorder("longer")
     scored = list(predict_samples(runner, split, 4, limit=6))
     results = predict.predict(alone, [picture(number) for number in range(6)], 4)
-    assert [one.sample.name for one in scored] == list("012345")
-    assert all(np.array_equal(one.result.probabilities, other.probabilities) for one, other in zip(scored, results, strict=True))
-    assert all(np.array_equal(one, other) for one, other in zip(runner.inputs, alone.inputs, strict=True))
+    assert [item.sample.name for item in scored] == list("012345")
+    assert all(np.array_equal(item.result.probabilities, other.probabilities) for item, other in zip(scored, results, strict=True))
+    assert all(np.array_equal(item, other) for item, other in zip(runner.inputs, alone.inputs, strict=True))
     assert set(score(runner, split)) >= {"top1"}
 
 
@@ -123,7 +123,7 @@ def test_no_other_loop_calls_a_task_with_outputs():
 
 
 def decodes(source: str) -> bool:
-    """Whether a module gives outputs to a task."""
+    """Tell whether a module gives outputs to a task."""
     calls = (node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
     names = [(getattr(call, "id", getattr(call, "attr", "")), getattr(getattr(call, "value", None), "id", "")) for call in calls]
     return any(name in ("run_views", "decode_batch") or (name, owner) == ("decode", "task") for name, owner in names)

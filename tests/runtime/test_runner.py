@@ -37,8 +37,8 @@ def test_outputs_are_those_of_the_frameworks_own_model(runner, folder):
 
     with torch.inference_mode():
         expected = create_model("custom", folder).eval()(torch.from_numpy(X.transpose(0, 3, 1, 2).copy())).numpy()
-    found = runner.outputs(X)
-    assert list(found) == ["logits"] and np.array_equal(found["logits"], expected)
+    actual = runner.outputs(X)
+    assert list(actual) == ["logits"] and np.array_equal(actual["logits"], expected)
     assert not np.array_equal(runner.outputs(X.transpose(0, 2, 1, 3))["logits"], expected)  # turned pictures would be seen
 
 
@@ -55,28 +55,28 @@ def test_a_worker_gives_the_bits_of_the_process_itself(folder, place):
 
 
 def test_the_inference_form_runs_by_default_in_float32_and_is_equal(runner, folder):
-    made = load_runner(folder, "torch")
-    assert made.optimized == (kernel() is not None) and not runner.optimized
-    found, expected = made.outputs(X)["logits"], runner.outputs(X)["logits"]
-    assert np.abs(found - expected).max() <= 2e-5 * max(1.0, np.abs(expected).max())
-    assert np.array_equal(found, expected) != made.optimized
-    assert made.model.spec == runner.model.spec and made.model.config == runner.model.config
-    assert made.model.preprocess(PHOTO).shape == (1, 3, 32, 32)
+    built = load_runner(folder, "torch")
+    assert built.optimized == (kernel() is not None) and not runner.optimized
+    actual, expected = built.outputs(X)["logits"], runner.outputs(X)["logits"]
+    assert np.abs(actual - expected).max() <= 2e-5 * max(1.0, np.abs(expected).max())
+    assert np.array_equal(actual, expected) != built.optimized
+    assert built.model.spec == runner.model.spec and built.model.config == runner.model.config
+    assert built.model.preprocess(PHOTO).shape == (1, 3, 32, 32)
 
 
 @pytest.mark.parametrize("backend", ["torch", *(pytest.param(name, marks=pytest.mark.full) for name in ("jax", "tensorflow"))])
 def test_so_it_does_in_keras(runner, folder, backend):
     if not installed(backend):
         pytest.skip(f"{backend} is not installed")
-    worker, found = Worker("keras", backend), {}
+    worker, actual = Worker("keras", backend), {}
     for optimize in (True, False):
-        made = Runner(load_checkpoint(folder), "keras", backend, compiled=True, optimize=optimize, worker=worker)
-        assert made.optimized == (optimize and binding_status(backend).path != "plain")
-        found[optimize] = made.outputs(X)["logits"]
+        built = Runner(load_checkpoint(folder), "keras", backend, compiled=True, optimize=optimize, worker=worker)
+        assert built.optimized == (optimize and binding_status(backend).path != "plain")
+        actual[optimize] = built.outputs(X)["logits"]
     worker.close()
     expected = runner.outputs(X)["logits"]
-    assert all(np.abs(one - expected).max() <= 2e-5 * max(1.0, np.abs(expected).max()) for one in found.values())
-    assert not np.array_equal(found[True], found[False]) or kernel() is None
+    assert all(np.abs(item - expected).max() <= 2e-5 * max(1.0, np.abs(expected).max()) for item in actual.values())
+    assert not np.array_equal(actual[True], actual[False]) or kernel() is None
 
 
 @pytest.mark.parametrize("words", [{"precision": "float64"}, {"optimize": False}])
@@ -86,33 +86,33 @@ def test_elsewhere_the_plain_form_runs(folder, words):
 
 def test_without_a_kernel_the_plain_form_runs(runner, folder):
     with use_kernel("plain"):
-        made = load_runner(folder, "torch")
-        assert not made.optimized and np.array_equal(made.outputs(X)["logits"], runner.outputs(X)["logits"])
+        built = load_runner(folder, "torch")
+        assert not built.optimized and np.array_equal(built.outputs(X)["logits"], runner.outputs(X)["logits"])
 
 
 def test_another_back_end_than_the_process_has_runs_beside_it(folder):
     other = "torch" if process_backend() != "torch" else "jax"
     if not installed(other):
         pytest.skip(f"{other} is not installed")
-    with load_runner(folder, "keras", other) as made:
-        assert made.title == f"Keras ({other})" and made.outputs(X)["logits"].shape == (3, 10)
+    with load_runner(folder, "keras", other) as built:
+        assert built.title == f"Keras ({other})" and built.outputs(X)["logits"].shape == (3, 10)
         with pytest.raises(AttributeError, match="in another process"):
-            _ = made.model
-        process = made._own._process
+            _ = built.model
+        process = built._own._process
         assert process.poll() is None
     assert process.poll() is not None
     with pytest.raises(WorkerError, match="was closed"):
-        made.outputs(X)
+        built.outputs(X)
 
 
 def test_an_error_in_a_worker_is_told_and_the_worker_goes_on(folder):
     worker = Worker("torch")
     with pytest.raises(WorkerError, match="expected digest sha256:0"):
         worker.load(folder, "sha256:0", "float32")
-    made = Runner(load_checkpoint(folder), "torch", worker=worker)
+    built = Runner(load_checkpoint(folder), "torch", worker=worker)
     with pytest.raises(WorkerError):
         worker.outputs("float32", X[..., :2])
-    assert made.outputs(X)["logits"].shape == (3, 10)
+    assert built.outputs(X)["logits"].shape == (3, 10)
     worker.close()
 
 
@@ -161,12 +161,12 @@ def test_inputs_of_another_shape_are_refused(runner):
 def test_predict_takes_a_path_an_image_an_array_or_a_list(runner):
     picture = load_image(PHOTO)
     pixels = np.asarray(picture)
-    one = runner.predict(PHOTO)
-    assert isinstance(one, Classification) and one.probabilities.sum() == pytest.approx(1) and one.label == one.ranked[0]["label"]
+    item = runner.predict(PHOTO)
+    assert isinstance(item, Classification) and item.probabilities.sum() == pytest.approx(1) and item.label == item.ranked[0]["label"]
     many = runner.predict([str(PHOTO), picture, pixels, pixels[:, ::-1]], batch_size=3)
-    for found in many[:3]:
-        assert np.allclose(found.probabilities, one.probabilities, rtol=1e-6)
-    assert not np.allclose(many[3].probabilities, one.probabilities, rtol=1e-6)  # a mirrored picture would be seen
+    for actual in many[:3]:
+        assert np.allclose(actual.probabilities, item.probabilities, rtol=1e-6)
+    assert not np.allclose(many[3].probabilities, item.probabilities, rtol=1e-6)  # a mirrored picture would be seen
     assert runner.predict([]) == []
     with pytest.raises(ImageError, match="nowhere"):
         runner.predict([PHOTO, "nowhere.png"])
@@ -176,9 +176,9 @@ def test_a_live_model_is_run_in_evaluation_and_left_as_it_was(runner, folder):
     from axialzoo.torch import create_model
 
     model = create_model("custom", folder).train()
-    made = Runner.of_model(model, runner.config)
-    assert made.model is model and not made.optimized
-    assert np.array_equal(made.outputs(X)["logits"], runner.outputs(X)["logits"]) and model.training
+    built = Runner.of_model(model, runner.config)
+    assert built.model is model and not built.optimized
+    assert np.array_equal(built.outputs(X)["logits"], runner.outputs(X)["logits"]) and model.training
 
 
 def test_the_shipped_model_is_loaded_by_name_and_nothing_is_printed(capfd):
@@ -201,10 +201,10 @@ def test_maps_come_channels_last_from_either_framework():
     from axialzoo.spec import get_entry
 
     spec = get_entry("axial_resnet_cifar10_xs").spec
-    one = torch.build(spec, features_only=True).eval()
+    item = torch.build(spec, features_only=True).eval()
     other = keras.build(spec, features_only=True)
-    keras.load_tensors(other, torch.to_tensors(one))
-    first, second = (InProcessModel(model).outputs(X)["features"] for model in (one, other))
+    keras.load_tensors(other, torch.to_tensors(item))
+    first, second = (InProcessModel(model).outputs(X)["features"] for model in (item, other))
     assert [value.shape for value in first] == [value.shape for value in second] and first[-1].shape == (3, 8, 8, 64)
     for left, right in zip(first, second, strict=True):
         assert np.allclose(left, right, atol=1e-4)
@@ -214,7 +214,7 @@ def test_outputs_of_a_head_with_several_maps_keep_their_names():
     from axialzoo.runtime.local import _name_outputs
 
     maps = {"semantic": np.zeros((2, 5, 8, 9)), "levels": [np.zeros((2, 4, 3, 6)), np.zeros((2, 4, 1, 2))], "scores": np.zeros((2, 7))}
-    found = _name_outputs(maps, np.asarray, channels_first=True)
-    assert found["semantic"].shape == (2, 8, 9, 5) and found["scores"].shape == (2, 7)
-    assert [one.shape for one in found["levels"]] == [(2, 3, 6, 4), (2, 1, 2, 4)]
+    actual = _name_outputs(maps, np.asarray, channels_first=True)
+    assert actual["semantic"].shape == (2, 8, 9, 5) and actual["scores"].shape == (2, 7)
+    assert [item.shape for item in actual["levels"]] == [(2, 3, 6, 4), (2, 1, 2, 4)]
     assert _name_outputs(maps, np.asarray, channels_first=False)["semantic"].shape == (2, 5, 8, 9)

@@ -1,4 +1,4 @@
-"""What deeplab2's own tests and endpoints say of its backbones."""
+"""Facts about deeplab2's backbones, from its own tests and endpoints."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def attentions(draw):
 
 @st.composite
 def attentions2d(draw):
-    """Of both axes: half of each depth is of the rows' table."""
+    """Attention over both axes: half of each depth belongs to the rows' table."""
     kind, heads = draw(st.sampled_from(("global", "local", "window"))), draw(st.integers(1, 4))
     return Attention(
         key_channels=2 * heads * draw(st.integers(1, 2)),

@@ -48,9 +48,9 @@ def test_multiply_adds_at_224_are_the_measured_ones(name, expected):
 
 
 def test_multiply_adds_of_axial26s_are_exact():
-    found = cost(get_entry("axial_resnet26_s").spec, 224)
-    assert found.multiply_adds == 1_811_875_840
-    assert found.attention_multiply_adds == 3 * 45_660_160 + 2 * 91_320_320
+    actual = cost(get_entry("axial_resnet26_s").spec, 224)
+    assert actual.multiply_adds == 1_811_875_840
+    assert actual.attention_multiply_adds == 3 * 45_660_160 + 2 * 91_320_320
 
 
 def counted(spec, size: tuple[int, int]) -> int:

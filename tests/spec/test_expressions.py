@@ -120,7 +120,7 @@ def test_epsilon_and_momentum_reach_every_norm():
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_activating_inputs_or_sums_gives_the_same_activated_endpoints(activation):
-    """Where the activation lies shows in what a decoder reads unactivated, and in a network without a stem."""
+    """A decoder that reads unactivated features, and a network without a stem, show the place of the activation."""
     torch.manual_seed(0)
     model = AxialBackbone(narrow(activation=activation)).eval()
     for module in model.modules():
@@ -137,8 +137,8 @@ def test_activating_inputs_or_sums_gives_the_same_activated_endpoints(activation
 
 def test_a_shortcut_that_strides_without_changing_the_width_is_sliced_or_convolved():
     spec = get_entry("axial_deeplab_s_backbone").spec
-    convolved = replace(spec, backbone=replace(spec.backbone, shortcut="stride_or_width"))
-    added = {p.name for p in parameters(convolved)} - {p.name for p in parameters(spec)}
+    has_conv = replace(spec, backbone=replace(spec.backbone, shortcut="stride_or_width"))
+    added = {p.name for p in parameters(has_conv)} - {p.name for p in parameters(spec)}
     assert {name.partition(".shortcut.")[0] for name in added} == {"stages.0.blocks.0"}
 
 

@@ -42,8 +42,8 @@ def test_any_model_has_tensors_of_unique_names_and_a_cost(spec):
     tensors = parameters(spec)
     assert len({tensor.name for tensor in tensors}) == len(tensors)
     assert len({tensor.keras_name for tensor in tensors}) == len(tensors)
-    found = cost(spec)
-    assert found.parameters == num_parameters(spec) > 0 and found.multiply_adds > found.attention_multiply_adds >= 0
+    actual = cost(spec)
+    assert actual.parameters == num_parameters(spec) > 0 and actual.multiply_adds > actual.attention_multiply_adds >= 0
 
 
 def paths(data, path=()):

@@ -78,11 +78,11 @@ def test_levels_at_other_strides_are_other_tensors_which_strict_loading_refuses(
 def test_strides_change_and_parameters_do_not(name):
     spec = get_entry(name).spec
     for stride in (8, 16, 32):
-        found = adapt(spec, output_stride=stride)
-        assert [one["reduction"] for one in found.backbone.feature_info()] == [min(each, stride) for each in (2, 4, 8, 16, 32)]
-        assert parameters(found) == parameters(spec)
-        assert from_dict(Model, json.loads(json.dumps(to_dict(found)))) == found
-        assert adapt(found, output_stride=spec.backbone.output_stride) == spec
+        actual = adapt(spec, output_stride=stride)
+        assert [item["reduction"] for item in actual.backbone.feature_info()] == [min(each, stride) for each in (2, 4, 8, 16, 32)]
+        assert parameters(actual) == parameters(spec)
+        assert from_dict(Model, json.loads(json.dumps(to_dict(actual)))) == actual
+        assert adapt(actual, output_stride=spec.backbone.output_stride) == spec
 
 
 def test_atrous_convolutions_see_what_strided_ones_saw():
@@ -92,12 +92,12 @@ def test_atrous_convolutions_see_what_strided_ones_saw():
     dense = AxialBackbone(adapt(coarse.spec, output_stride=8), (-1,)).eval()
     dense.load_state_dict(coarse.state_dict())
     with torch.no_grad():
-        (wanted,), (found,) = coarse(images(65, 97)), dense(images(65, 97))
-    assert torch.allclose(found[:, :, ::4, ::4], wanted, atol=1e-4 * wanted.abs().max())
+        (expected,), (actual,) = coarse(images(65, 97)), dense(images(65, 97))
+    assert torch.allclose(actual[:, :, ::4, ::4], expected, atol=1e-4 * expected.abs().max())
     dense.stages[3].blocks[0].spatial.conv.dilation = (1, 1)  # the planted error: a rate that is not taken
     dense.stages[3].blocks[0].spatial.conv.padding = (1, 1)
     with torch.no_grad():
-        assert not torch.allclose(dense(images(65, 97))[0][:, :, ::4, ::4], wanted, atol=1e-2 * wanted.abs().max())
+        assert not torch.allclose(dense(images(65, 97))[0][:, :, ::4, ::4], expected, atol=1e-2 * expected.abs().max())
 
 
 @pytest.mark.parametrize("name", FIXED[:2])
@@ -108,12 +108,12 @@ def test_a_model_of_other_strides_is_refused(name):
 
 @pytest.mark.parametrize("name", ["max_deeplab_l_backbone", "axial_deeplab_max_l"])
 def test_a_stacked_decoder_of_another_output_stride_is_refused_but_rebuilt_by_name(name):
-    found = get_entry(name)
+    actual = get_entry(name)
     with pytest.raises(SpecError, match="stacked decoder is for output stride 16; expected that, found 32"):
-        adapt(found.spec, output_stride=32)
-    assert adapt(found.spec, output_stride=16) == found.spec == found.at(None)
-    assert adapt(found.at(8), output_stride=8).backbone.output_stride == 8
-    assert adapt(found.at(8), output_stride=8).head == found.spec.head
+        adapt(actual.spec, output_stride=32)
+    assert adapt(actual.spec, output_stride=16) == actual.spec == actual.at(None)
+    assert adapt(actual.at(8), output_stride=8).backbone.output_stride == 8
+    assert adapt(actual.at(8), output_stride=8).head == actual.spec.head
 
 
 def test_strides_that_would_be_lost_are_refused():
@@ -121,7 +121,7 @@ def test_strides_that_would_be_lost_are_refused():
     stages = [Stage((replace(block, channels=(8, 8 << index)),), pool=True) for index in range(4)]
     pooled = Model(Backbone(Stem((StemConv(4, 3, 2),)), tuple(stages)), head=Classifier(0))
     twice = narrow(output_stride=32)
-    blocks = tuple(replace(one, stride=2) for one in twice.backbone.stages[3].blocks)
+    blocks = tuple(replace(item, stride=2) for item in twice.backbone.stages[3].blocks)
     twice = replace(
         twice, backbone=replace(twice.backbone, stages=(*twice.backbone.stages[:3], replace(twice.backbone.stages[3], blocks=blocks)))
     )

@@ -24,10 +24,10 @@ def test_the_spec_predicts_tensors_and_maps_of_the_modules(name):
         model = build(spec).eval()
         maps = model(torch.empty(1, 3, 65, 97))
     assert {parameter.name: parameter.shape for parameter in parameters(spec)} == {k: tuple(v.shape) for k, v in model.state_dict().items()}
-    outputs = {name: one for name, one in spec.head.outputs(spec.backbone).items() if not one.training}
+    outputs = {name: item for name, item in spec.head.outputs(spec.backbone).items() if not item.training}
     assert {name: tuple(y.shape[1:]) for name, y in maps.items()} == {
-        name: (one.channels, *(-(-side // one.stride) for side in (65, 97))) if one.stride else (one.tokens, one.channels)
-        for name, one in outputs.items()
+        name: (item.channels, *(-(-side // item.stride) for side in (65, 97))) if item.stride else (item.tokens, item.channels)
+        for name, item in outputs.items()
     }
     assert from_dict(Model, json.loads(json.dumps(to_dict(spec)))) == spec
 

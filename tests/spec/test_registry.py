@@ -64,7 +64,7 @@ def test_an_unknown_name_suggests_the_nearest(name, near):
 def test_published_numbers_are_those_of_the_spec(name):
     from axialzoo.spec import cost
 
-    found, published = cost(get_entry(name).spec), get_entry(name).published
+    actual, published = cost(get_entry(name).spec), get_entry(name).published
     if name in (
         "axial_resnet50_full_s",
         "stand_alone_resnet50",
@@ -74,17 +74,17 @@ def test_published_numbers_are_those_of_the_spec(name):
     else:
         tolerances = {"parameters": 0, "multiply_adds": 1e-3}
     for key, tolerance in tolerances.items():
-        assert abs(getattr(found, key) / published.get(key, getattr(found, key)) - 1) <= tolerance
+        assert abs(getattr(actual, key) / published.get(key, getattr(actual, key)) - 1) <= tolerance
 
 
 def test_preprocessing_goes_with_the_model():
     from axialzoo.checkpoint import default_config
 
     name = "max_deeplab_s_backbone"
-    found = default_config(get_entry(name).spec, name).preprocessing
-    assert (found.mean, found.std, found.size) == ((0.5,) * 3, (0.5,) * 3, (224, 224))
-    found = default_config(get_entry("axial_deeplab_max_s").spec, "axial_deeplab_max_s").preprocessing
-    assert (found.mean, found.resize, found.size) == ((0.5,) * 3, "none", (1025, 2049))
+    actual = default_config(get_entry(name).spec, name).preprocessing
+    assert (actual.mean, actual.std, actual.size) == ((0.5,) * 3, (0.5,) * 3, (224, 224))
+    actual = default_config(get_entry("axial_deeplab_max_s").spec, "axial_deeplab_max_s").preprocessing
+    assert (actual.mean, actual.resize, actual.size) == ((0.5,) * 3, "none", (1025, 2049))
     masks = [name for name in list_models() if getattr(get_entry(name).spec.head, "kind", "") == "mask_transformer"]
     theirs = [name for name in list_models() if "deeplab2" in get_entry(name).source and name not in masks]
     assert len(theirs) == 23

@@ -10,7 +10,7 @@ from axialzoo.spec import Model, cost, get_entry
 
 
 def tables_of_509_rows(spec: Model) -> Model:
-    """As the paper's code has them, which its parameters show; the authors' PyTorch code has tables of the axes' lengths."""
+    """Tables of 509 rows, as the paper's number of parameters shows; the authors' PyTorch code has tables of the axes' lengths."""
     change = lambda block: replace(block, attention=replace(block.attention, max_length=255))  # noqa: E731
     return replace(spec, backbone=spec.backbone.map_blocks(change))
 
@@ -26,7 +26,7 @@ TABLE = {  # row -> (ours, parameters, multiply-adds)
 @pytest.mark.parametrize("row", TABLE)
 def test_ours_beside_the_papers(row):
     spec, parameters, multiply_adds = TABLE[row]
-    found = cost(spec, 224)
-    print(f"{row}: {found.parameters:,} ({parameters:,.0f}), {found.multiply_adds / 1e9:.3f} B ({multiply_adds / 1e9:.1f} B)")
-    assert abs(found.parameters / parameters - 1) <= 0.02
-    assert abs(found.multiply_adds / multiply_adds - 1) <= 0.02
+    actual = cost(spec, 224)
+    print(f"{row}: {actual.parameters:,} ({parameters:,.0f}), {actual.multiply_adds / 1e9:.3f} B ({multiply_adds / 1e9:.1f} B)")
+    assert abs(actual.parameters / parameters - 1) <= 0.02
+    assert abs(actual.multiply_adds / multiply_adds - 1) <= 0.02

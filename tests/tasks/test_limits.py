@@ -32,16 +32,16 @@ def grid(side: int) -> dict[str, np.ndarray]:
 
 
 def things(found) -> int:
-    return sum(LABELS[one["label_id"]].thing for one in found.segments_info)
+    return sum(LABELS[item["label_id"]].thing for item in found.segments_info)
 
 
 def test_objects_of_a_larger_input_are_not_limited():
     task = task_of(SPEC.head)
     for side, count in ((32, 4), (128, 64)):
         view = resize_transform(side, side, Preprocessing((32, 32), "none"))
-        found = task.decode(grid(side), SPEC, view, LABELS)
-        assert things(found) == count and not found.warnings and "warnings" not in found.to_json()
-        assert {one["area"] for one in found.segments_info if one["label_id"]} == {64}
+        actual = task.decode(grid(side), SPEC, view, LABELS)
+        assert things(actual) == count and not actual.warnings and "warnings" not in actual.to_json()
+        assert {item["area"] for item in actual.segments_info if item["label_id"]} == {64}
         seen = np.zeros((1, side, side, 3), np.float32)
         compute = lambda x, side=side: {name: value[None] for name, value in grid(x.shape[1]).items()}  # noqa: E731
         tiled = task.predict_tta(compute, seen, SPEC, [view], TTA(tile=(32, 32), overlap=(0, 0)), LABELS)
@@ -50,9 +50,9 @@ def test_objects_of_a_larger_input_are_not_limited():
 
 def test_a_limit_of_objects_that_is_reached_says_so():
     settings = Postprocess(nms_kernel=7, top_k=4)
-    found = decode_segments(**grid(64), settings=settings, labels=LABELS)
-    assert things(found) == 4
-    (text,) = found.to_json()["warnings"]
+    actual = decode_segments(**grid(64), settings=settings, labels=LABELS)
+    assert things(actual) == 4
+    (text,) = actual.to_json()["warnings"]
     assert "limit of 4 objects" in text and "16 centers" in text
     assert not decode_segments(**grid(32), settings=settings, labels=LABELS).warnings
     view = resize_transform(64, 64, Preprocessing((32, 32), "none"))
@@ -74,10 +74,10 @@ def test_a_runner_warns_of_a_limit_that_was_reached():
 
 def test_a_limit_of_boxes_that_is_reached_says_so_and_larger_inputs_have_none():
     maps = {"classes": np.full((8, 8, 1), 9.0), "boxes": np.full((8, 8, 4), 0.4), "centerness": np.full((8, 8, 1), 9.0)}
-    outputs = {name: [one] for name, one in maps.items()}
+    outputs = {name: [item] for name, item in maps.items()}
     config = PostprocessConfig(max_detections=10, per_level=20)
-    found = decode(outputs, [8], (64, 64), config)
-    assert len(found) == 10 and "limit of 10 boxes" in found.to_json()["warnings"][0]
+    actual = decode(outputs, [8], (64, 64), config)
+    assert len(actual) == 10 and "limit of 10 boxes" in actual.to_json()["warnings"][0]
     exact = decode(outputs, [8], (64, 64), replace(config, max_detections=64, per_level=64))
     assert len(exact) == 64 and not exact.warnings and "warnings" not in exact.to_json()
     assert len(decode(outputs, [8], (64, 64), config, limited=False)) == 64

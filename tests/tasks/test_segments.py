@@ -11,12 +11,12 @@ from tests.tasks.segmentation.plain import discs, pictures
 @settings(deadline=None, max_examples=60)
 @given(pictures())
 def test_boxes_and_classes_are_those_of_the_pixels(segments):
-    for one, box, mask in zip(segments.segments_info, segments.boxes, segments.masks):
-        rows, columns = np.nonzero(segments.segmentation == one["id"])
-        assert np.array_equal(mask, segments.segmentation == one["id"])
-        assert (segments.class_map[mask] == one["label_id"]).all()
-        wanted = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1] if len(rows) else [0, 0, 0, 0]
-        assert box.tolist() == wanted
+    for item, box, mask in zip(segments.segments_info, segments.boxes, segments.masks):
+        rows, columns = np.nonzero(segments.segmentation == item["id"])
+        assert np.array_equal(mask, segments.segmentation == item["id"])
+        assert (segments.class_map[mask] == item["label_id"]).all()
+        expected = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1] if len(rows) else [0, 0, 0, 0]
+        assert box.tolist() == expected
     assert (segments.class_map[segments.segmentation == 0] == -1).all() and segments.boxes.shape == (len(segments), 4)
 
 

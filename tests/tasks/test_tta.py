@@ -52,13 +52,13 @@ def test_what_does_not_fit_is_refused(asked, message):
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 def test_a_task_refuses_by_name_what_it_does_not_understand_and_takes_the_rest(task):
     assert set(task.supported_tta) <= set(MEANING)
-    for asked in ({"tile": 64}, {"hflip": True}, {"scales": (0.5,)}):
-        (name,) = asked
+    for requests in ({"tile": 64}, {"hflip": True}, {"scales": (0.5,)}):
+        (name,) = requests
         if name in task.supported_tta:
-            check_tta(task.name, task.supported_tta, tta_from_options(**asked))
+            check_tta(task.name, task.supported_tta, tta_from_options(**requests))
             continue
         with pytest.raises(SpecError, match=rf"^{name}: models of {task.name} .* leave {name} out"):
-            check_tta(task.name, task.supported_tta, tta_from_options(**asked))
+            check_tta(task.name, task.supported_tta, tta_from_options(**requests))
 
 
 def test_a_task_that_understands_nothing_looks_once_and_is_never_asked_for_more():
@@ -67,8 +67,8 @@ def test_a_task_that_understands_nothing_looks_once_and_is_never_asked_for_more(
 
     spec = get_entry("axial_resnet_cifar10_xs").spec
     compute = lambda x: {"logits": np.arange(10.0)[None]}  # noqa: E731
-    (found,) = run_views(Plain(), compute, np.zeros((1, 8, 8, 3)), spec, [WHOLE], TTA())
-    assert found.ranked[0]["label_id"] == 9
+    (actual,) = run_views(Plain(), compute, np.zeros((1, 8, 8, 3)), spec, [WHOLE], TTA())
+    assert actual.ranked[0]["label_id"] == 9
     with pytest.raises(SpecError, match=r"hflip: .*there is no test-time augmentation for them"):
         run_views(Plain(), compute, np.zeros((1, 8, 8, 3)), spec, [WHOLE], tta_from_options(hflip=True))
 
@@ -80,12 +80,12 @@ def test_the_class_of_a_picture_and_its_mirror_image_follows_from_the_mean_of_th
     def compute(x: np.ndarray):
         return {"logits": x[:, 0, :5, :2].reshape(len(x), 10)}  # the left half alone
 
-    found = run_views(task_of(spec.head), compute, x, spec, [WHOLE] * 3, tta_from_options(hflip=True))
+    actual = run_views(task_of(spec.head), compute, x, spec, [WHOLE] * 3, tta_from_options(hflip=True))
     logits = (x[:, 0, :5, :2] + x[:, 0, ::-1][:, :5, :2]).reshape(3, 10) / 2
     shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    assert np.allclose([one.probabilities for one in found], shares, atol=1e-6)
+    assert np.allclose([item.probabilities for item in actual], shares, atol=1e-6)
     once = run_views(task_of(spec.head), compute, x, spec, [WHOLE] * 3, TTA())
-    assert not np.allclose([one.probabilities for one in once], shares, atol=1e-2)
+    assert not np.allclose([item.probabilities for item in once], shares, atol=1e-2)
 
 
 def test_an_earlier_argument_is_refused_with_the_new_one():

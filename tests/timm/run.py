@@ -36,16 +36,16 @@ class Outcomes:
             self.cases[case][model] = "failed" if "failed" in (report.outcome, self.cases[case].get(model)) else report.outcome
 
     def missing(self, models: Iterable[str]) -> list[str]:
-        """What the peer passes and one of `models` does not, in words."""
+        """Cases that the peer passes and one of `models` does not, in words."""
         return [
-            f"{case}: {model} {found.get(model, 'has no such case')}"
-            for case, found in sorted(self.cases.items())
+            f"{case}: {model} {actual.get(model, 'has no such case')}"
+            for case, actual in sorted(self.cases.items())
             for model in models
-            if found.get(PEER) == "passed" != found.get(model)
+            if actual.get(PEER) == "passed" != actual.get(model)
         ]
 
     def passed(self, model: str) -> int:
-        return sum(found.get(model) == "passed" for found in self.cases.values())
+        return sum(case.get(model) == "passed" for case in self.cases.values())
 
 
 def with_intermediates() -> None:

@@ -100,10 +100,10 @@ def test_a_graph_and_what_is_scripted_compute_the_same():
     model, x = timm.create_model(NAME).eval(), images()
     with torch.inference_mode():
         traced = graph(model)
-        (found,) = traced(x).values()
-        assert torch.equal(found, model(x)) and torch.equal(torch.jit.script(model)(x), found)
+        (actual,) = traced(x).values()
+        assert torch.equal(actual, model(x)) and torch.equal(torch.jit.script(model)(x), actual)
         (scripted,) = torch.jit.script(traced)(x).values()
-        assert torch.allclose(scripted, found, atol=1e-6)
+        assert torch.allclose(scripted, actual, atol=1e-6)
 
 
 def test_what_is_scripted_refuses_to_be_saved(tmp_path):
@@ -112,13 +112,15 @@ def test_what_is_scripted_refuses_to_be_saved(tmp_path):
 
 
 def test_a_model_is_made_on_the_device_and_of_the_type_that_are_asked_for():
-    made = timm.create_model("axial_resnet_cifar10_xs", in_chans=4, device="meta", dtype=torch.float64)
-    assert made.in_chans == 4 and {(one.device.type, one.dtype) for one in made.parameters()} == {("meta", torch.float64)}
+    built = timm.create_model("axial_resnet_cifar10_xs", in_chans=4, device="meta", dtype=torch.float64)
+    assert built.in_chans == 4 and {(parameter.device.type, parameter.dtype) for parameter in built.parameters()} == {
+        ("meta", torch.float64)
+    }
 
 
 def test_classes_of_a_model_that_does_not_pool_are_of_the_pooled_features():
-    made = timm.create_model("axial_resnet_cifar10_xs", num_classes=0, global_pool="")
-    made.reset_classifier(0)
-    assert made.global_pool == ""
-    made.reset_classifier(2)
-    assert made.global_pool == "avg" and made(torch.zeros(1, 3, 32, 32)).shape == (1, 2)
+    built = timm.create_model("axial_resnet_cifar10_xs", num_classes=0, global_pool="")
+    built.reset_classifier(0)
+    assert built.global_pool == ""
+    built.reset_classifier(2)
+    assert built.global_pool == "avg" and built(torch.zeros(1, 3, 32, 32)).shape == (1, 2)

@@ -81,21 +81,21 @@ def main(folder: Path, rank: int, processes: int) -> None:
     if processes > 1:
         store = distributed.FileStore(str(folder / "store"), processes)
         distributed.init_process_group("gloo", store=store, rank=rank, world_size=processes, timeout=timedelta(seconds=60))
-    found = {}
+    actual = {}
     for name, run in {**RUNS, **PLANTED}.items():
         if processes == 1:  # what differs between runs of one network is of no account then
             run = Run(run.fields, dtype=run.dtype, steps=run.steps)
-            alike = {other: {**RUNS, **PLANTED}[other] for other in found}
+            alike = {other: {**RUNS, **PLANTED}[other] for other in actual}
             same = next((name for name, other in alike.items() if (other.fields, other.dtype) == (run.fields, run.dtype)), None)
             if same is not None:
-                found[name] = found[same]
+                actual[name] = actual[same]
                 continue
         honest = processes_of_norms._SumOverProcesses.backward
         if not run.summed_gradients:
             processes_of_norms._SumOverProcesses.backward = staticmethod(lambda ctx, gradient: gradient)
-        found[name] = trained(run, rank, processes)
+        actual[name] = trained(run, rank, processes)
         processes_of_norms._SumOverProcesses.backward = honest
-    torch.save(found, folder / f"{processes}_{rank}.pt")
+    torch.save(actual, folder / f"{processes}_{rank}.pt")
     if processes > 1:
         distributed.destroy_process_group()
 

@@ -36,7 +36,7 @@ def test_narrow_families_take_any_size_in_evaluation_and_training(name, size):
         features = model.train(training)(images(*size, batch=3))
         assert all(x.isfinite().all() for x in features)
         assert [tuple(x.shape[1:]) for x in features] == [
-            (one["num_chs"], *(ceil(side, one["reduction"]) for side in size)) for one in model.feature_info
+            (item["num_chs"], *(ceil(side, item["reduction"]) for side in size)) for item in model.feature_info
         ]
 
 
@@ -49,16 +49,16 @@ def test_the_classifier_reads_the_decoder():
 
 
 def test_recomputing_the_decoder_changes_neither_gradients_nor_moving_statistics():
-    found = []
+    actual = []
     for enable in (False, True):
         torch.manual_seed(0)
         model = randomise(AxialClassifier(NARROW["max_deeplab_l"]), 0).double().train()
         model.set_grad_checkpointing(enable)
         torch.manual_seed(1)
         model(images(33, 20, batch=3, dtype=torch.float64)).square().sum().backward()
-        found.append({**dict(model.named_buffers()), **{name: parameter.grad for name, parameter in model.named_parameters()}})
-    assert all(value is not None for value in found[0].values())  # every parameter has a gradient
-    assert all(torch.allclose(found[0][name], found[1][name], rtol=1e-10, atol=1e-10) for name in found[0])
+        actual.append({**dict(model.named_buffers()), **{name: parameter.grad for name, parameter in model.named_parameters()}})
+    assert all(value is not None for value in actual[0].values())  # every parameter has a gradient
+    assert all(torch.allclose(actual[0][name], actual[1][name], rtol=1e-10, atol=1e-10) for name in actual[0])
 
 
 def test_resizing_keeps_corners_and_straight_lines():

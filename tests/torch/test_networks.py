@@ -37,19 +37,19 @@ def test_registered_models_take_odd_and_unequal_sides(name):
     with torch.device("meta"):
         model = AxialClassifier(get_entry(name).spec).eval()
         for size in ((97, 33), (33, 129)):
-            found = model(torch.empty(1, 3, *size))
-            if isinstance(found, torch.Tensor):
-                assert found.shape == (1, model.num_classes or model.num_features)
+            actual = model(torch.empty(1, 3, *size))
+            if isinstance(actual, torch.Tensor):
+                assert actual.shape == (1, model.num_classes or model.num_features)
                 continue
-            outputs = {name: one for name, one in model.spec.head.outputs(model.spec.backbone).items() if not one.training}
-            assert sorted(found) == sorted(outputs)
+            outputs = {name: item for name, item in model.spec.head.outputs(model.spec.backbone).items() if not item.training}
+            assert sorted(actual) == sorted(outputs)
             for name, output in outputs.items():
                 if output.tokens is not None:
-                    assert found[name].shape == (1, output.tokens, output.channels)
+                    assert actual[name].shape == (1, output.tokens, output.channels)
                     continue
-                levels = found[name] if isinstance(found[name], list) else [found[name]]
-                for one, stride in zip(levels, getattr(model.spec.head, "strides", (output.stride,))):
-                    assert one.shape == (1, output.channels, *(ceil(side, stride) for side in size))
+                levels = actual[name] if isinstance(actual[name], list) else [actual[name]]
+                for item, stride in zip(levels, getattr(model.spec.head, "strides", (output.stride,))):
+                    assert item.shape == (1, output.channels, *(ceil(side, stride) for side in size))
 
 
 @pytest.mark.parametrize("name", list_models())
@@ -114,14 +114,14 @@ def test_statistics_that_are_updated_twice_are_caught(monkeypatch):
 
 
 def test_checkpointing_saves_memory_in_training():
-    def kept(checkpointing: bool) -> int:
+    def saved_size(checkpointing: bool) -> int:
         model, sizes = network().train(), []
         model.set_grad_checkpointing(checkpointing)
         with torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.numel()) or x, lambda x: x):
             model(images(64, 64))
         return sum(sizes)
 
-    assert kept(True) < kept(False) / 3
+    assert saved_size(True) < saved_size(False) / 3
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -157,12 +157,12 @@ def test_autocast_is_finite_and_near_float32(dtype, training, fields):
     x = images(batch=4)
     expected = full(x)
     with torch.autocast("cpu", dtype=dtype):
-        found = half(x)
-    assert found.isfinite().all()
+        actual = half(x)
+    assert actual.isfinite().all()
     tolerance = 0.2 if dtype == torch.bfloat16 else 0.03  # of the largest logit, through five blocks
-    assert (found.float() - expected).abs().max() <= tolerance * expected.abs().max()
+    assert (actual.float() - expected).abs().max() <= tolerance * expected.abs().max()
     if training:
-        found.float().square().sum().backward()
+        actual.float().square().sum().backward()
         assert all(parameter.grad.isfinite().all() for parameter in half.parameters())
         for (name, a), (_, b) in zip(full.named_buffers(), half.named_buffers()):
             assert b.dtype == torch.float32 and (a - b).abs().max() <= tolerance * a.abs().max(), name
@@ -178,16 +178,16 @@ def test_statistics_of_the_similarities_are_exact_under_autocast():
     inputs = AttentionInputs(q, k, k, rq, rk, None, layer.spec, window)
     exact = layer.similarity_scale(inputs)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = other.similarity_scale(inputs)
-    assert torch.equal(found, exact)
+        actual = other.similarity_scale(inputs)
+    assert torch.equal(actual, exact)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_a_model_in_half_precision_is_finite(dtype):
     model, x = network(), images()
     expected = model(x)
-    found = model.to(dtype)(x.to(dtype))
-    assert found.dtype == dtype and (found.float() - expected).abs().max() <= 0.2 * expected.abs().max()
+    actual = model.to(dtype)(x.to(dtype))
+    assert actual.dtype == dtype and (actual.float() - expected).abs().max() <= 0.2 * expected.abs().max()
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
@@ -195,10 +195,10 @@ def test_a_model_in_half_precision_is_finite(dtype):
 def test_drop_path_drops_whole_samples_and_keeps_the_mean(rate, dtype):
     torch.manual_seed(0)
     y = drop_path(torch.ones(20_000, 2, 1, 1, dtype=dtype), rate).float()
-    kept = y[:, 0, 0, 0] > 0
+    remaining = y[:, 0, 0, 0] > 0
     assert torch.equal(y[:, 0], y[:, 1])
-    assert abs(kept.float().mean().item() - (1 - rate)) < 0.02
-    assert torch.allclose(y[kept], torch.tensor(1 / (1 - rate)), rtol=0.01)
+    assert abs(remaining.float().mean().item() - (1 - rate)) < 0.02
+    assert torch.allclose(y[remaining], torch.tensor(1 / (1 - rate)), rtol=0.01)
 
 
 def test_drop_path_is_for_training_alone():

@@ -21,7 +21,7 @@ IN_FLOAT32 = 1e-3
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory) -> dict[str, dict]:
-    """What one process, and each of two, ended at: "1_0", "2_0", "2_1" -> run -> tensors."""
+    """Final tensors of one process and of each of two: "1_0", "2_0", "2_1" -> run -> tensors."""
     folder = tmp_path_factory.mktemp("processes")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     started = [
@@ -76,7 +76,7 @@ def test_in_one_process_synchronised_norms_change_nothing():
     set_sync_norms(synchronised)
     x = torch.randn(2, 3, 24, 20)
     assert torch.equal(plain(x), synchronised(x))
-    assert all(torch.equal(one, other) for one, other in zip(plain.buffers(), synchronised.buffers()))
+    assert all(torch.equal(item, other) for item, other in zip(plain.buffers(), synchronised.buffers()))
 
 
 def test_a_module_without_norms_is_refused():

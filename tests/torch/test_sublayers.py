@@ -64,14 +64,14 @@ class LoRA(nn.Module):
 
 
 def adapt(model: nn.Module, wanted: str) -> list[tuple[nn.Module, str, LoRA]]:
-    found = []
+    actual = []
     for path, module in list(model.named_modules()):
         parent, _, name = path.rpartition(".")
         if isinstance(module, nn.Linear) and wanted in ("all-linear", name):
             adapter = LoRA(module)
             setattr(model.get_submodule(parent), name, adapter)
-            found.append((model.get_submodule(parent), name, adapter))
-    return found
+            actual.append((model.get_submodule(parent), name, adapter))
+    return actual
 
 
 @pytest.mark.parametrize("wanted", ["qkv", "all-linear"])
@@ -142,13 +142,13 @@ def test_counting_by_hooks_counts_every_parameter_of_a_layer():
 
 
 def test_grad_cam_on_the_norm_of_the_output():
-    model, kept = small(), {}
+    model, remaining = small(), {}
     layer = [module for module in model.modules() if isinstance(module, AxialAttention)][-1].norm_output
-    layer.register_forward_hook(lambda module, arguments, output: kept.update(activation=output))
-    layer.register_full_backward_hook(lambda module, grad_in, grad_out: kept.update(gradient=grad_out[0]))
+    layer.register_forward_hook(lambda module, arguments, output: remaining.update(activation=output))
+    layer.register_full_backward_hook(lambda module, grad_in, grad_out: remaining.update(gradient=grad_out[0]))
     model(torch.randn(1, 3, 32, 32))[0, 0].backward()
-    cam = (kept["gradient"].mean(0) * kept["activation"]).sum(1).relu()  # a number for each position
-    assert kept["gradient"].shape == kept["activation"].shape and cam.detach().abs().max() > 0
+    cam = (remaining["gradient"].mean(0) * remaining["activation"]).sum(1).relu()  # a number for each position
+    assert remaining["gradient"].shape == remaining["activation"].shape and cam.detach().abs().max() > 0
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -214,8 +214,8 @@ def test_dynamic_quantization_is_in_effect():
     model, x = small(), torch.randn(2, 3, 32, 32)
     expected = model(x)
     quantized = torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8)
-    found = quantized(x)
-    apart = float(((found - expected).norm() / expected.norm()).detach())
+    actual = quantized(x)
+    apart = float(((actual - expected).norm() / expected.norm()).detach())
     assert 0 < apart < 0.1
 
 

@@ -1,4 +1,4 @@
-"""Of segments and of boxes too, what cannot be trained on is refused by file and value before a folder is made."""
+"""Bad segments and boxes are refused by file and value before a run makes its folder."""
 
 from __future__ import annotations
 
@@ -76,6 +76,6 @@ def test_bad_data_are_refused_by_check_and_before_a_run(tmp_path, name):
 )
 def test_what_is_documented_as_accepted_is(tmp_path, make, recipe, objects):
     make(tmp_path / "data")
-    found = command(recipe, tmp_path / "data", "--dry-run", "--json")
-    assert found.exit_code == 0, found.output
-    assert json.loads(found.stdout)["splits"]["train"]["objects"] == objects
+    actual = command(recipe, tmp_path / "data", "--dry-run", "--json")
+    assert actual.exit_code == 0, actual.output
+    assert json.loads(actual.stdout)["splits"]["train"]["objects"] == objects

@@ -21,7 +21,15 @@ def train(data: Path, out: Path, devices: int, *more: str) -> subprocess.Complet
     flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "axialzoo", "train", "cifar10", "--data", str(data), "--out", str(out), "--framework", "keras"]
-    command += ["--epochs", "1", "--batch-size", "4", "--devices", str(devices), *(part for one in SETTINGS for part in ("--set", one))]
+    command += [
+        "--epochs",
+        "1",
+        "--batch-size",
+        "4",
+        "--devices",
+        str(devices),
+        *(part for setting in SETTINGS for part in ("--set", setting)),
+    ]
     return subprocess.run([*command, *more], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=900)
 
 
@@ -31,9 +39,9 @@ def test_two_devices_train_the_model_of_one(image_folder, tmp_path):
     for name, devices, more in (("one", 1, ()), ("two", 2, ()), ("other", 1, ("--seed", "1"))):
         done = train(image_folder, tmp_path / name, devices, "--set", "drop_path=0", "--set", "ema_decay=0.4", *more)
         assert done.returncode == 0, done.stderr[-3000:]
-    found = distance(tmp_path / "one", tmp_path / "two")
-    print(f"the largest difference is {found:.1e}")
-    assert found < TOLERANCE < distance(tmp_path / "one", tmp_path / "other") / 10
+    actual = distance(tmp_path / "one", tmp_path / "two")
+    print(f"the largest difference is {actual:.1e}")
+    assert actual < TOLERANCE < distance(tmp_path / "one", tmp_path / "other") / 10
 
 
 @pytest.mark.full

@@ -30,10 +30,10 @@ PRECISIONS = {"float64": TOLERANCE, "float32": 1e-4}
 
 
 def words(shards: Path, out: Path, precision: str) -> list[str]:
-    settings = [f"precision={precision}" if one.startswith("precision") else one for one in SETTINGS] + ["eval_every=99"]
+    settings = [f"precision={precision}" if setting.startswith("precision") else setting for setting in SETTINGS] + ["eval_every=99"]
     command = ["-m", "axialzoo", "train", "cifar10", "--data", str(shards), "--out", str(out), "--epochs", str(EPOCHS)]
     command += ["--batch-size", "4", "--save-every", "2"]
-    return command + [part for one in settings for part in ("--set", one)]
+    return command + [part for setting in settings for part in ("--set", setting)]
 
 
 def start(command: list[str]) -> subprocess.Popen:
@@ -110,7 +110,7 @@ def undisturbed_nodes(undisturbed, shards, tmp_path_factory) -> Path:
 
 @pytest.mark.full
 def test_a_run_that_is_killed_three_times_ends_where_an_undisturbed_one_ends(undisturbed, undisturbed_nodes, shards, tmp_path):
-    (precision, one), rng, killed = undisturbed, random.Random(0), []
+    (precision, item), rng, killed = undisturbed, random.Random(0), []
     with nodes(words(shards, tmp_path / "run", precision)) as agents:
         for moment in range(3):
             wait_for_saves(tmp_path / "run" / FILE, 3, agents)
@@ -120,14 +120,14 @@ def test_a_run_that_is_killed_three_times_ends_where_an_undisturbed_one_ends(und
             killed.append(victim.pid)
         ends = [agent.communicate(timeout=600)[0] for agent in agents]
         assert [agent.returncode for agent in agents] == [0, 0], ends[0][-2000:] + ends[1][-2000:]
-    found, alone = distance(undisturbed_nodes, tmp_path / "run"), distance(one, tmp_path / "run")
-    print(f"{precision}: killed three times, the largest difference is {found:.1e}, of a run of one process {alone:.1e}")
-    assert len(set(killed)) == 3 and found <= TOLERANCE and alone <= PRECISIONS[precision]
+    actual, alone = distance(undisturbed_nodes, tmp_path / "run"), distance(item, tmp_path / "run")
+    print(f"{precision}: killed three times, the largest difference is {actual:.1e}, of a run of one process {alone:.1e}")
+    assert len(set(killed)) == 3 and actual <= TOLERANCE and alone <= PRECISIONS[precision]
 
 
 @pytest.mark.full
 def test_what_two_processes_began_one_ends(undisturbed, shards, tmp_path):
-    (precision, one), command = undisturbed, words(shards, tmp_path / "run", undisturbed[0])
+    (precision, item), command = undisturbed, words(shards, tmp_path / "run", undisturbed[0])
     with nodes(command) as agents:
         wait_for_saves(tmp_path / "run" / FILE, 4, agents)
         for agent in agents:
@@ -136,18 +136,18 @@ def test_what_two_processes_began_one_ends(undisturbed, shards, tmp_path):
     alone = start([*command, "--resume"])
     said, _ = alone.communicate(timeout=600)
     assert alone.returncode == 0, said[-3000:]
-    found = distance(one, tmp_path / "run")
-    print(f"{precision}: begun by two and ended by one, the largest difference is {found:.1e}")
-    assert found <= PRECISIONS[precision]
+    actual = distance(item, tmp_path / "run")
+    print(f"{precision}: begun by two and ended by one, the largest difference is {actual:.1e}")
+    assert actual <= PRECISIONS[precision]
 
 
 @pytest.mark.full
 def test_a_run_that_lost_its_place_would_be_seen(undisturbed, shards, tmp_path):
     """Planted: other images at the steps after the save, as of a worker that began the order anew."""
-    precision, one = undisturbed
+    precision, item = undisturbed
     done = start([*words(shards, tmp_path / "run", precision), "--seed", "1"])
     done.communicate(timeout=600)
-    assert distance(one, tmp_path / "run") > 100 * PRECISIONS[precision]
+    assert distance(item, tmp_path / "run") > 100 * PRECISIONS[precision]
 
 
 def test_only_torchruns_restarts_go_on_unasked(monkeypatch):

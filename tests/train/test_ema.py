@@ -27,11 +27,11 @@ def filled(model: nn.Module, value: float) -> nn.Module:
 
 def averaged(values: np.ndarray, decay: float = DECAY, warm: bool = True) -> float:
     """The equation, of numbers, the first of which it starts from."""
-    found = values[0]
+    actual = values[0]
     for n, value in enumerate(values[1:], 1):
-        kept = min(decay, (1 + n) / (10 + n)) if warm else decay
-        found = kept * found + (1 - kept) * value
-    return found
+        remaining = min(decay, (1 + n) / (10 + n)) if warm else decay
+        actual = remaining * actual + (1 - remaining) * value
+    return actual
 
 
 VALUES = np.random.default_rng(0).normal(size=STEPS + 1)
@@ -47,11 +47,11 @@ def followed(values: np.ndarray, start: EMA | None = None, model: nn.Module | No
 
 def test_every_tensor_follows_the_equation():
     average, model = followed(VALUES)
-    found = average.model(model).state_dict()
-    floating = [name for name, tensor in found.items() if tensor.is_floating_point()]
+    actual = average.model(model).state_dict()
+    floating = [name for name, tensor in actual.items() if tensor.is_floating_point()]
     assert {"0.weight", "0.bias", "1.weight", "1.running_mean", "1.running_var"} <= set(floating)
     for name in floating:
-        np.testing.assert_allclose(found[name], averaged(VALUES), rtol=1e-12)
+        np.testing.assert_allclose(actual[name], averaged(VALUES), rtol=1e-12)
 
 
 @pytest.mark.parametrize("error", ["no_warm_up", "nothing_but_the_warm_up", "one_update_late", "roles_of_old_and_new_swapped"])
@@ -62,19 +62,19 @@ def test_planted_errors_in_the_equation_are_caught(error):
         "one_update_late": averaged(VALUES[:-1]),
         "roles_of_old_and_new_swapped": averaged(VALUES, 1 - DECAY, warm=False),
     }
-    found = followed(VALUES)[0].tensors["0.weight"].numpy()
-    assert np.abs(found - wrong[error]).min() > 1e-3
+    actual = followed(VALUES)[0].tensors["0.weight"].numpy()
+    assert np.abs(actual - wrong[error]).min() > 1e-3
 
 
 def test_the_model_that_trains_is_left_alone_and_the_average_is_in_evaluation():
     average, model = followed(VALUES)
     model.train()
-    made = average.model(model)
-    assert model.training and not made.training
-    assert (model[0].weight == VALUES[-1]).all() and made[0].weight.data_ptr() != model[0].weight.data_ptr()
-    before = made[0].weight.clone()
+    built = average.model(model)
+    assert model.training and not built.training
+    assert (model[0].weight == VALUES[-1]).all() and built[0].weight.data_ptr() != model[0].weight.data_ptr()
+    before = built[0].weight.clone()
     average.update(filled(model, 7.0))
-    assert torch.equal(made[0].weight, before)
+    assert torch.equal(built[0].weight, before)
 
 
 def test_what_is_no_floating_point_number_is_the_models_own_count():

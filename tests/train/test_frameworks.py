@@ -82,10 +82,10 @@ def short(zips, tmp_path_factory):
 
 def furthest(folder: Path, other: Path) -> float:
     """Return the largest relative distance between weights and averages of two runs."""
-    one, two = (read_safetensors(path / FILE)[0] for path in (folder, other))
-    names = [name for name in one if name.startswith(("model/", "ema/"))]
+    item, two = (read_safetensors(path / FILE)[0] for path in (folder, other))
+    names = [name for name in item if name.startswith(("model/", "ema/"))]
     assert names and all(name in two for name in names)
-    return max(float(np.abs(one[name] - two[name]).max() / max(np.abs(one[name]).max(), 1e-3)) for name in names)
+    return max(float(np.abs(item[name] - two[name]).max() / max(np.abs(item[name]).max(), 1e-3)) for name in names)
 
 
 def of_keras(tensors, notes) -> None:

@@ -39,10 +39,10 @@ def trained(zips, start, tmp_path_factory) -> Path:
     return folder
 
 
-def furthest(one, two) -> float:
-    """The largest relative distance between two tensors of the same name."""
-    one, two = (load_checkpoint(folder).tensors for folder in (one, two))
-    return max(float(np.abs(one[name] - two[name]).max() / max(np.abs(one[name]).max(), 1e-3)) for name in one)
+def furthest(first, second) -> float:
+    """The largest relative distance between second tensors of the same name."""
+    first, second = (load_checkpoint(folder).tensors for folder in (first, second))
+    return max(float(np.abs(first[name] - second[name]).max() / max(np.abs(first[name]).max(), 1e-3)) for name in first)
 
 
 def test_both_frameworks_train_to_the_same_weights(zips, start, trained, tmp_path):
@@ -90,9 +90,9 @@ def test_the_average_follows_the_equation():
     for value in VALUES[1:]:
         variable.assign(value)
         average.update(model)
-    found = float(average.tensors[0])
-    assert found == pytest.approx(averaged(VALUES), rel=1e-5)
-    assert all(abs(found - wrong) > 1e-3 for wrong in (averaged(VALUES, warm=False), averaged(VALUES, 1.0)))
+    actual = float(average.tensors[0])
+    assert actual == pytest.approx(averaged(VALUES), rel=1e-5)
+    assert all(abs(actual - wrong) > 1e-3 for wrong in (averaged(VALUES, warm=False), averaged(VALUES, 1.0)))
 
 
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(trained):

@@ -35,24 +35,24 @@ def boxes(*scores: float, index: int = 0) -> Detections:
 
 def scored(*figures: float) -> list[tuple[float, Prediction]]:
     """A sample a figure, whose picture has the figure's brightness and whose name says it."""
-    found = []
+    actual = []
     for figure in figures:
         picture = Image.new("RGB", (80, 40), (round(255 * figure),) * 3)
-        found.append((figure, Prediction(Sample(f"archive.zip:folder/{figure:.2f}.png", picture, boxes(1.0)), boxes(0.9, index=1))))
-    return found
+        actual.append((figure, Prediction(Sample(f"archive.zip:folder/{figure:.2f}.png", picture, boxes(1.0)), boxes(0.9, index=1))))
+    return actual
 
 
 def brightness(path: Path) -> float:
-    """Of a spot of the first panel where nothing is drawn."""
+    """Colour of a spot of the first panel where nothing is drawn."""
     drawn = np.asarray(load_image(path).convert("L"))
     return float(drawn[drawn.shape[0] // 2, drawn.shape[1] * 2 // 5]) / 255
 
 
 def test_pictures_are_numbered_from_the_worst_on(tmp_path):
-    made = write_pictures(tmp_path / "new", scored(0.7, 0.2, 1.0), TASK, "small")
-    assert [path.name for path in made] == ["0000_0.200_0.20.png", "0001_0.700_0.70.png", "0002_1.000_1.00.png"]
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [path.name for path in made]
-    assert [brightness(path) for path in made] == pytest.approx([0.2, 0.7, 1.0], abs=0.01)
+    built = write_pictures(tmp_path / "new", scored(0.7, 0.2, 1.0), TASK, "small")
+    assert [path.name for path in built] == ["0000_0.200_0.20.png", "0001_0.700_0.70.png", "0002_1.000_1.00.png"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [path.name for path in built]
+    assert [brightness(path) for path in built] == pytest.approx([0.2, 0.7, 1.0], abs=0.01)
 
 
 def test_truth_and_prediction_the_other_way_round_would_be_seen(tmp_path):
@@ -100,7 +100,7 @@ def folder(tmp_path) -> Path:
     """A checkpoint with a learning curve and a card."""
     path, rng = tmp_path / "model", np.random.default_rng(0)
     config = default_config(SPEC, "axial_fcos_blood_cells_xs")
-    save_checkpoint(path, config, {one.name: rng.random(one.shape, np.float32) for one in parameters(SPEC)})
+    save_checkpoint(path, config, {item.name: rng.random(item.shape, np.float32) for item in parameters(SPEC)})
     Image.new("RGB", (8, 8)).save(path / "learning_curve.png")
     write_card(path, load_checkpoint(path).config)
     return path
@@ -108,9 +108,9 @@ def folder(tmp_path) -> Path:
 
 def test_examples_of_each_kind_are_its_worst_and_its_best(folder):
     rows = [
-        (figure, replace(one, kind=kind))
+        (figure, replace(item, kind=kind))
         for kind in ("near", "far")
-        for figure, one in scored(*((0.1, 0.4, 0.2) if kind == "far" else (0.9, 0.7, 0.8)))
+        for figure, item in scored(*((0.1, 0.4, 0.2) if kind == "far" else (0.9, 0.7, 0.8)))
     ]
     card = put_examples(folder, rows, TASK, split="val", count=2).read_text()
     shown = re.findall(r"!\[(The (?:worst|best)) of 3 images of `val` of kind (\w+), (0\.\d)\d*: ", card)
@@ -134,7 +134,7 @@ def test_a_card_shows_examples_from_the_worst_to_the_best(folder):
     assert all((folder / name).is_file() for name in files)
     shown = [brightness(folder / name) for name in files[:6]]
     assert shown == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1], abs=0.03)  # evenly spread; WebP is not exact
-    texts = [one["text"] for one in examples_of(folder)]
+    texts = [item["text"] for item in examples_of(folder)]
     assert texts[0] == "The worst of 11 images of `val`, 0.00: box_ap50 0.000" and texts[-1].startswith(
         "The best of 11 images of `val`, 1.00"
     )

@@ -28,7 +28,7 @@ def train(
 ) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *launcher, "-m", "axialzoo", "train", recipe, "--data", str(data), "--out", str(out)]
     command += ["--epochs", "3", "--batch-size", "4", "--seed", str(seed)]
-    command += [part for one in settings for part in ("--set", one)]
+    command += [part for setting in settings for part in ("--set", setting)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=600)
 

@@ -51,8 +51,8 @@ def records(folder: Path) -> list[dict]:
 def test_the_validation_images_are_watched_where_none_are_held_out(scenes, trained):
     scores = {record["step"]: record["miou"] for record in records(trained) if "miou" in record}
     assert list(scores) == [2, 4]
-    found = evaluate(trained / "model", scenes, split="val")
-    assert found["images"] == SPLITS["val"] and found["miou"] == pytest.approx(scores[4], abs=1e-6)
+    actual = evaluate(trained / "model", scenes, split="val")
+    assert actual["images"] == SPLITS["val"] and actual["miou"] == pytest.approx(scores[4], abs=1e-6)
 
 
 def test_a_run_on_shards_is_the_run_on_the_folder(scenes, trained, tmp_path):
@@ -78,19 +78,19 @@ def test_the_learning_curve_shows_the_figure(trained, tmp_path):
 
 
 def test_pictures_are_ordered_by_their_own_figure(scenes, trained, tmp_path):
-    found = []
-    result = evaluate(trained / "model", scenes, save_vis=tmp_path / "worst", on_result=found.append)
+    actual = []
+    result = evaluate(trained / "model", scenes, save_vis=tmp_path / "worst", on_result=actual.append)
     names = sorted(path.name for path in (tmp_path / "worst").iterdir())
     figures = [float(name.split("_")[1]) for name in names]
     assert len(figures) == result["images"] == SPLITS["test"] and figures == sorted(figures)
-    own = sorted(overlap(one.result.class_map, one.sample.annotation.class_map) for one in found)
+    own = sorted(overlap(item.result.class_map, item.sample.annotation.class_map) for item in actual)
     assert figures == pytest.approx(own, abs=1e-3)
 
 
 def overlap(found: np.ndarray, true: np.ndarray) -> float:
     """The mean IoU of one picture, counted plainly; pixels without truth do not count."""
     counted = true >= 0
-    pairs = [((found == one) & (true == one), ((found == one) | (true == one)) & counted) for one in (0, 1)]
+    pairs = [((found == item) & (true == item), ((found == item) | (true == item)) & counted) for item in (0, 1)]
     return float(np.mean([both.sum() / either.sum() for both, either in pairs if either.any()]))
 
 

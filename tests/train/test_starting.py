@@ -1,4 +1,4 @@
-"""What does not fit is said before a run's folder is made; a run starts from any weights, and goes on for longer."""
+"""Errors come before a run makes its folder; a run starts from any weights, and goes on for longer."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def test_a_run_starts_from_what_pretrained_takes(image_folder, tmp_path, start):
     settings = {**FOLDER, "model": "axial_resnet_cifar10", "init_from": start, "learning_rate": 1e-6, "weight_decay": 0.0}
     with pytest.warns(UserWarning, match="these start new"):
         model = run("cifar10", image_folder, tmp_path / "run", **settings)
-    shipped, found = (load_checkpoint(one).tensors["stages.0.blocks.0.spatial1.conv.weight"] for one in (resolve_shipped(), model))
-    assert abs(shipped - found).max() < 1e-4
+    shipped, actual = (load_checkpoint(item).tensors["stages.0.blocks.0.spatial1.conv.weight"] for item in (resolve_shipped(), model))
+    assert abs(shipped - actual).max() < 1e-4
 
 
 def resolve_shipped():
@@ -87,16 +87,16 @@ def resolve_shipped():
 
 
 def test_weights_on_the_hub_are_asked_for_by_their_name(image_folder, monkeypatch):
-    asked = []
+    requests = []
 
     def fetch(address, **options):
-        asked.append((address.repo, address.revision))
+        requests.append((address.repo, address.revision))
         raise CheckpointError("offline")
 
     monkeypatch.setattr(sys.modules["axialzoo.hub.resolve"], "fetch", fetch)
     with pytest.raises(CheckpointError, match="offline"):
         check_run("cifar10", image_folder, **{**FOLDER, "init_from": "someone/weights@v2"})
-    assert asked == [("someone/weights", "v2")]
+    assert requests == [("someone/weights", "v2")]
 
 
 def test_a_finished_run_goes_on_along_the_longer_schedule(image_folder, tmp_path):

@@ -33,7 +33,7 @@ SMALL = dict(
 
 
 def stopping(monkeypatch, at: int) -> None:
-    """As if the machine went away before step `at`."""
+    """Stop a run before step `at`, as a crash would."""
     honest = TrainBatches.__getitem__
 
     def batch(self, step):
@@ -67,8 +67,8 @@ def whole(zips, tmp_path_factory):
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(zips, whole, tmp_path, monkeypatch):
     interrupted(zips, tmp_path / "run", monkeypatch)
     run("cifar10", zips, tmp_path / "run", resume=True, save_every=3, **SMALL)
-    one, two = (load_checkpoint(folder / "model") for folder in (whole, tmp_path / "run"))
-    assert one.config.digest == two.config.digest
+    item, two = (load_checkpoint(folder / "model") for folder in (whole, tmp_path / "run"))
+    assert item.config.digest == two.config.digest
 
 
 def test_a_resume_that_forgets_its_momentum_would_be_seen(zips, whole, tmp_path, monkeypatch):
@@ -77,8 +77,8 @@ def test_a_resume_that_forgets_its_momentum_would_be_seen(zips, whole, tmp_path,
     slots = {"momentum_buffer": {name: 0 * array for name, array in half.slots["momentum_buffer"].items()}}
     write_state(tmp_path / "run" / FILE, replace(half, slots=slots))
     run("cifar10", zips, tmp_path / "run", resume=True, **SMALL)
-    one, two = (load_checkpoint(folder / "model") for folder in (whole, tmp_path / "run"))
-    assert one.config.digest != two.config.digest
+    item, two = (load_checkpoint(folder / "model") for folder in (whole, tmp_path / "run"))
+    assert item.config.digest != two.config.digest
 
 
 def test_a_run_leaves_its_metrics_and_its_curve(whole):
@@ -131,10 +131,10 @@ def test_processes_that_begin_at_different_steps_are_refused(zips, tmp_path, mon
 
 def test_the_loss_falls_and_evaluation_agrees_with_the_classes(zips, whole, tmp_path):
     model = run("cifar10", zips, tmp_path / "longer", init_from=str(whole / "model"), **{**SMALL, "epochs": 20})
-    found = []
-    result = evaluate(model, zips, on_result=found.append)
+    actual = []
+    result = evaluate(model, zips, on_result=actual.append)
     assert result["images"] == 12 and result["top1"] >= 0.75 and result["top5"] == 1.0
-    assert sum(one.result.ranked[0]["label_id"] == one.sample.annotation for one in found) == round(12 * result["top1"])
+    assert sum(item.result.ranked[0]["label_id"] == item.sample.annotation for item in actual) == round(12 * result["top1"])
 
 
 def test_a_result_is_recorded_beside_the_weights(zips, whole, tmp_path):

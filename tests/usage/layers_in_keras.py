@@ -62,8 +62,8 @@ def randomise(layer: Any) -> Any:
 
 def leaves(layer: Any) -> dict[str, Any]:
     """The sub-layers with weights that hold no others, by path below `layer`."""
-    inside = [one for one in layer._flatten_layers(include_self=False) if len(list(one._flatten_layers())) == 1 and one.weights]
-    return {one.path.removeprefix(f"{layer.path}/"): one for one in inside}
+    inside = [item for item in layer._flatten_layers(include_self=False) if len(list(item._flatten_layers())) == 1 and item.weights]
+    return {item.path.removeprefix(f"{layer.path}/"): item for item in inside}
 
 
 def run(layer: Any, x: np.ndarray, training: bool) -> dict[str, np.ndarray]:
@@ -71,7 +71,7 @@ def run(layer: Any, x: np.ndarray, training: bool) -> dict[str, np.ndarray]:
     y = layer(keras.ops.convert_to_tensor(x), training=training)
     state = {variable.path.rpartition("/")[0].rpartition("/")[2] + "/" + variable.name: variable for variable in layer.weights}
     moving = {name: variable for name, variable in state.items() if "moving" in name}
-    return {name: np.array(keras.ops.convert_to_numpy(one), np.float64) for name, one in {"output": y, **moving}.items()}
+    return {name: np.array(keras.ops.convert_to_numpy(item), np.float64) for name, item in {"output": y, **moving}.items()}
 
 
 def apart(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> float:
@@ -80,7 +80,7 @@ def apart(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> float:
 
 
 def distance(x: Any, y: Any) -> float:
-    x, y = (np.asarray(keras.ops.convert_to_numpy(one), np.float64) for one in (x, y))
+    x, y = (np.asarray(keras.ops.convert_to_numpy(item), np.float64) for item in (x, y))
     return float(np.abs(x - y).max() / np.abs(y).max())
 
 
@@ -111,7 +111,7 @@ def counted(layer: Any, how: str) -> Iterator[list[int]]:
 
 def hooks() -> dict[str, Any]:
     """For each layer, sub-layer, mode and way to look in: calls of the sub-layer, how far the results move, and what is said."""
-    found = {}
+    actual = {}
     for name, make in LAYERS.items():
         for training in (False, True):
             expected = run(built(make), X, training)
@@ -123,13 +123,13 @@ def hooks() -> dict[str, Any]:
                         moved = apart(run(layer, X, training), expected)
                         run(layer, X, training)
                     texts = said(caught)
-                    found[f"{name}: {sub}, {how}, training={training}"] = [len(calls), moved, texts]
-    return found
+                    actual[f"{name}: {sub}, {how}, training={training}"] = [len(calls), moved, texts]
+    return actual
 
 
 def folded() -> dict[str, Any]:
-    """The same of layers whose norms are folded: one call of a convolution or projection that is looked into."""
-    found = {}
+    """Layers with folded norms, too, call a convolution or projection once if a tool looks into it."""
+    actual = {}
     for name in FOLDED:
         layer = built(LAYERS[name])
         layer.fold()
@@ -139,12 +139,12 @@ def folded() -> dict[str, Any]:
         with counted(getattr(layer, sub), "patched") as calls, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             moved = distance(run(layer, X, False)["output"], expected)
-        found[name] = [len(calls), moved, said(caught)]
-    return found
+        actual[name] = [len(calls), moved, said(caught)]
+    return actual
 
 
 def whole_model() -> dict[str, Any]:
-    """How often each layer with weights is called in one call of a model: every count that there is, in evaluation and in training."""
+    """Number of calls of each layer with weights in one call of a model: every count that there is, in evaluation and in training."""
     counts = {}
     for training in (False, True):
         model, looked_into = create_model("axial_resnet_cifar10_xs"), []
@@ -159,7 +159,7 @@ def whole_model() -> dict[str, Any]:
 
 
 def gradients(layer: Any, x: np.ndarray) -> list[np.ndarray]:
-    """Of the sum of squares of the output in training, by the trainable variables."""
+    """Gradients of the sum of squares of the output in training, by the trainable variables."""
     if BACKEND == "torch":
         import torch
 
@@ -193,22 +193,22 @@ def block() -> ResidualBlock:
 def lora() -> dict[str, Any]:
     """Adapters of low rank on every layer of a block that takes one."""
     layer, random = block(), np.random.default_rng(5)
-    adapted = {name: one for name, one in leaves(layer).items() if hasattr(one, "enable_lora")}
+    adapted = {name: item for name, item in leaves(layer).items() if hasattr(item, "enable_lora")}
     before = run(layer, X, False)["output"]
-    for one in adapted.values():
-        one.enable_lora(2)
+    for item in adapted.values():
+        item.enable_lora(2)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         unchanged = distance(run(layer, X, False)["output"], before)
-        for one in adapted.values():
-            one.lora_kernel_b.assign(0.1 * random.standard_normal(one.lora_kernel_b.shape))
+        for item in adapted.values():
+            item.lora_kernel_b.assign(0.1 * random.standard_normal(item.lora_kernel_b.shape))
         y = run(layer, X, False)["output"]
         grads = gradients(layer, X)
     moved = {variable.path: float(np.abs(grad).max()) for variable, grad in zip(layer.trainable_variables, grads, strict=True)}
     merged = block()
-    for name, one in leaves(merged).items():
+    for name, item in leaves(merged).items():
         if name in adapted:
-            one.kernel.assign(keras.ops.convert_to_numpy(adapted[name].kernel))
+            item.kernel.assign(keras.ops.convert_to_numpy(adapted[name].kernel))
     return {
         "adapted": sorted(adapted),
         "unchanged": unchanged,
@@ -225,9 +225,9 @@ def fitted_lora() -> dict[str, Any]:
     model = create_model("axial_resnet_cifar10_xs", num_classes=3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for one in model._flatten_layers():
-            if hasattr(one, "enable_lora") and one.built:
-                one.enable_lora(2)
+        for flatten_layer in model._flatten_layers():
+            if hasattr(flatten_layer, "enable_lora") and flatten_layer.built:
+                flatten_layer.enable_lora(2)
         adapters = {variable.path: keras.ops.convert_to_numpy(variable) for variable in model.weights if "lora" in variable.path}
         model.compile(keras.optimizers.SGD(0.05), jit_compile=False if BACKEND == "tensorflow" else "auto")
         model.fit(IMAGES, np.array([0, 2]), epochs=5, verbose=0)  # blocks begin as identities, and adapters at zero
@@ -278,9 +278,9 @@ def refused(function: Callable[[], Any]) -> str:
 
 def frozen() -> dict[str, Any]:
     """Norms that are not trainable: they keep their moving statistics, and training computes with those; nothing is said."""
-    found = {}
+    actual = {}
     for name, make in LAYERS.items():
-        for sub in (one for one in leaves(built(make)) if "norm" in one):
+        for sub in (item for item in leaves(built(make)) if "norm" in item):
             layer = built(make)
             norm = leaves(layer)[sub]
             norm.trainable = False
@@ -288,30 +288,30 @@ def frozen() -> dict[str, Any]:
             with warnings.catch_warnings():
                 warnings.filterwarnings("error", message=".*is slower")
                 run(layer, X, True)
-            kept = bool(np.array_equal(before, keras.ops.convert_to_numpy(norm.moving_mean)))
-            others = [one for key, one in leaves(layer).items() if "norm" in key and one is not norm]
+            remaining = bool(np.array_equal(before, keras.ops.convert_to_numpy(norm.moving_mean)))
+            others = [item for key, item in leaves(layer).items() if "norm" in key and item is not norm]
             sizes = [float(np.abs(grad).max()) for grad in gradients(layer, X)]
-            found[f"{name}: {sub}"] = [kept, all(one.trainable for one in others), len(sizes) - sizes.count(0.0)]
-    return found
+            actual[f"{name}: {sub}"] = [remaining, all(item.trainable for item in others), len(sizes) - sizes.count(0.0)]
+    return actual
 
 
 def frozen_outputs() -> dict[str, float]:
-    """How far training with every norm frozen is from evaluation."""
-    found = {}
+    """Difference between training with every norm frozen and evaluation."""
+    actual = {}
     for name, make in LAYERS.items():
         layer = built(make)
-        for sub, one in leaves(layer).items():
+        for sub, item in leaves(layer).items():
             if "norm" in sub:
-                one.trainable = False
-        found[name] = distance(run(layer, X, True)["output"], run(layer, X, False)["output"])
-    return found
+                item.trainable = False
+        actual[name] = distance(run(layer, X, True)["output"], run(layer, X, False)["output"])
+    return actual
 
 
 def foreign() -> dict[str, Any]:
     """Keras's own batch norm, which takes no residual, in the place of ours: the same numbers in evaluation."""
-    found = {}
+    actual = {}
     for name in ("height", "global", "1x1", "3x3, stride 2", "depthwise"):
-        for sub in (one for one in leaves(built(LAYERS[name])) if "norm" in one):
+        for sub in (item for item in leaves(built(LAYERS[name])) if "norm" in item):
             layer = built(LAYERS[name])
             expected, norm = run(layer, X, False)["output"], leaves(layer)[sub]
             other = keras.layers.BatchNormalization(epsilon=norm.norm.epsilon, name=norm.name)
@@ -321,9 +321,9 @@ def foreign() -> dict[str, Any]:
             setattr(layer, sub, other)
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                found[f"{name}: {sub}"] = [distance(run(layer, X, False)["output"], expected), said(caught)]
+                actual[f"{name}: {sub}"] = [distance(run(layer, X, False)["output"], expected), said(caught)]
                 run(layer, X, True)
-    return found
+    return actual
 
 
 def patched_class() -> list[int]:
@@ -348,11 +348,11 @@ def patched_class() -> list[int]:
 
 def said(caught: list[warnings.WarningMessage]) -> list[str]:
     """The warnings of this package; of Keras's own ones there are many."""
-    return [str(one.message) for one in caught if "is slower" in str(one.message)]
+    return [str(item.message) for item in caught if "is slower" in str(item.message)]
 
 
 def unchanged() -> list[str]:
-    """What layers as they are made say: nothing."""
+    """Warnings of unchanged layers: none."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for make in LAYERS.values():

@@ -17,7 +17,7 @@ def stripes(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def kinds(path) -> dict[str, object]:
-    """The same picture as whatever a user may hold it as; `path` is of a file that is made."""
+    """Return a picture in each form that a user may have; `path` is of a file that is made."""
     pixels = stripes(1)[0][0]
     Image.fromarray(pixels).save(path)
     return {

@@ -16,8 +16,10 @@ def test_resetting_the_classifier_keeps_all_else(dtype, tmp_path):
     assert len(model.labels) == 10
     model.reset_classifier(3)
     after = to_tensors(model)
-    kept = [name for name in after if not name.startswith("head.")]
-    assert all((after[name] == before[name]).all() and after[name].dtype == before[name].dtype for name in kept) and len(kept) > 100
+    remaining = [name for name in after if not name.startswith("head.")]
+    assert (
+        all((after[name] == before[name]).all() and after[name].dtype == before[name].dtype for name in remaining) and len(remaining) > 100
+    )
     assert after["head.fc.weight"].shape == (3, 256) and after["head.fc.weight"].dtype == before["head.fc.weight"].dtype
     assert model.spec.num_classes == model.num_classes == 3 and model.config is not None
     assert model.config.spec == model.spec and model.labels == ()

@@ -130,7 +130,7 @@ def test_maps_are_float32_where_the_policy_is_mixed():
     from axialzoo.keras import axial_deeplab_nuclei_xs
 
     maps = axial_deeplab_nuclei_xs(dtype="mixed_float16")(np.zeros((1, 32, 32, 3), "float32"))
-    assert {keras.backend.standardize_dtype(one.dtype) for one in maps.values()} == {"float32"}
+    assert {keras.backend.standardize_dtype(item.dtype) for item in maps.values()} == {"float32"}
 
 
 def test_models_that_are_no_longer_what_their_spec_says_are_not_saved(tmp_path):
@@ -157,10 +157,10 @@ def test_any_kind_of_picture_is_the_same_batch(pretrained, tmp_path):
     from axialzoo.keras import Preprocess
 
     tensor, layer = keras.ops.convert_to_tensor(stripes(1)[0]), Preprocess(Preprocessing(size=(16, 20)), data_format="channels_first")
-    wanted = keras.ops.convert_to_numpy(pretrained.preprocess(tensor[0]))
+    expected = keras.ops.convert_to_numpy(pretrained.preprocess(tensor[0]))
     for name, picture in kinds(tmp_path / "a.png").items():
         batch = keras.ops.convert_to_numpy(pretrained.preprocess(picture))
-        assert batch.shape == (1, 32, 32, 3) and abs(batch - wanted).max() < 1e-6, name
+        assert batch.shape == (1, 32, 32, 3) and abs(batch - expected).max() < 1e-6, name
     assert tuple(layer(Image.new("RGB", (50, 40))).shape) == (3, 16, 20)
     assert tuple(layer([stripes(1)[0][0]]).shape) == (1, 3, 16, 20)
 

@@ -28,7 +28,7 @@ def test_layers_as_they_were_made_say_nothing(found):
 
 
 def test_a_sub_layer_that_is_looked_into_is_called_once_a_call_and_the_numbers_stay(found):
-    assert {name: one for name, one in found["hooks"].items() if one[0] != 2 or not one[1] <= 1e-5} == {}
+    assert {name: item for name, item in found["hooks"].items() if item[0] != 2 or not item[1] <= 1e-5} == {}
 
 
 def test_the_warning_names_the_sub_layer_and_the_reason_once(found):
@@ -39,7 +39,7 @@ def test_the_warning_names_the_sub_layer_and_the_reason_once(found):
 
 
 def test_a_convolution_that_is_looked_into_is_called_once_its_norm_is_folded(found):
-    assert {name: one for name, one in found["folded"].items() if one[0] != 1 or not one[1] <= 1e-5 or len(one[2]) != 1} == {}
+    assert {name: item for name, item in found["folded"].items() if item[0] != 1 or not item[1] <= 1e-5 or len(item[2]) != 1} == {}
 
 
 def test_every_layer_of_a_model_is_called_once_in_evaluation_and_in_training(found):
@@ -82,7 +82,7 @@ def test_a_quantized_model_is_not_folded_and_makes_no_checkpoint(found):
 
 
 def test_norms_that_are_frozen_keep_their_statistics_and_others_do_not_mind(found):
-    assert [name for name, (kept, others, _) in found["frozen"].items() if not (kept and others)] == []
+    assert [name for name, (remaining, others, _) in found["frozen"].items() if not (remaining and others)] == []
     assert min(count for _, _, count in found["frozen"].values()) >= 1
 
 
@@ -91,7 +91,7 @@ def test_training_with_every_norm_frozen_computes_what_evaluation_does(found):
 
 
 def test_a_norm_of_keras_takes_the_place_of_ours(found):
-    assert {name: one for name, one in found["foreign"].items() if not one[0] <= 1e-5 or len(one[1]) != 1} == {}
+    assert {name: item for name, item in found["foreign"].items() if not item[0] <= 1e-5 or len(item[1]) != 1} == {}
 
 
 def test_a_class_that_was_patched_is_called_until_it_is_patched_back(found):

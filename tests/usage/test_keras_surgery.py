@@ -1,4 +1,4 @@
-"""What is frozen stays frozen: in models cut from ours, in their copies, and in files."""
+"""Frozen layers stay frozen: in models cut from ours, in their copies, and in files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KINDS = ("new_head", "whole", "cut", "copy")
 
 
 def state(model) -> dict[str, Any]:
-    """What training would change, which norms take a batch's moments, and what the model gives."""
+    """Trainable variables, norms that take a batch's moments, and the outputs of the model."""
     import keras
 
     x = np.random.default_rng(0).standard_normal((2, 48, 40, model.input_shape[-1]), "float32")
@@ -28,7 +28,7 @@ def state(model) -> dict[str, Any]:
     return {
         "variables": sorted(variable.path for variable in model.trainable_weights),
         "layers": sorted(layer.path for layer in model._flatten_layers(include_self=False) if layer.trainable and layer.weights),
-        "sum": [float(np.abs(keras.ops.convert_to_numpy(one)).sum()) for one in outputs],
+        "sum": [float(np.abs(keras.ops.convert_to_numpy(output)).sum()) for output in outputs],
     }
 
 

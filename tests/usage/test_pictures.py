@@ -21,16 +21,16 @@ def model():
 @pytest.mark.parametrize("kind", ("path", "text", "pillow", "uint8", "float", "int64", "list", "batch", "paths"))
 def test_any_kind_of_picture_is_the_same_batch(model, tmp_path, kind):
     expected = model.preprocess(torch.from_numpy(stripes(1)[0][0]).permute(2, 0, 1))
-    found = model.preprocess(kinds(tmp_path / "a.png")[kind])
-    assert found.shape == (1, 3, 32, 32) and torch.allclose(found, expected, atol=1e-6)
+    actual = model.preprocess(kinds(tmp_path / "a.png")[kind])
+    assert actual.shape == (1, 3, 32, 32) and torch.allclose(actual, expected, atol=1e-6)
 
 
 def test_lists_mix_kinds_and_sizes(model):
     pixels = stripes(2)[0]
     large = Image.fromarray(pixels[0]).resize((50, 40))
-    found = model.preprocess([large, pixels[1], torch.from_numpy(pixels[1]).permute(2, 0, 1)])
-    assert found.shape == (3, 3, 32, 32) and torch.allclose(found[1], found[2], atol=1e-6)
-    assert not torch.allclose(found[0], found[1], atol=1e-2)
+    actual = model.preprocess([large, pixels[1], torch.from_numpy(pixels[1]).permute(2, 0, 1)])
+    assert actual.shape == (3, 3, 32, 32) and torch.allclose(actual[1], actual[2], atol=1e-6)
+    assert not torch.allclose(actual[0], actual[1], atol=1e-2)
 
 
 def test_single_pictures_stay_single_in_the_module():
@@ -41,9 +41,9 @@ def test_single_pictures_stay_single_in_the_module():
 
 @pytest.mark.parametrize("what", WRONG)
 def test_what_is_no_picture_is_refused(model, what):
-    given, message = WRONG[what]
+    inputs, message = WRONG[what]
     with pytest.raises(ImageError) as caught:
-        model.preprocess(given)
+        model.preprocess(inputs)
     assert message in str(caught.value)
 
 

@@ -39,9 +39,9 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr("axialzoo.train.progress.time", made)
-    return made
+    built = Clock()
+    monkeypatch.setattr("axialzoo.train.progress.time", built)
+    return built
 
 
 def lines(capsys, clock, steps: int, seconds: float, begun: int = 0) -> list[str]:
@@ -54,9 +54,9 @@ def lines(capsys, clock, steps: int, seconds: float, begun: int = 0) -> list[str
 
 
 def test_a_file_gets_a_line_each_twentieth_and_not_one_each_step(capsys, clock):
-    found = lines(capsys, clock, steps=2000, seconds=5.0)
-    assert [int(re.findall(r"(\d+) of 2000", line)[0]) for line in found] == list(range(100, 2001, 100))
-    assert "training: 1000 of 2000, about 83 min left, loss 1.000" in found
+    actual = lines(capsys, clock, steps=2000, seconds=5.0)
+    assert [int(re.findall(r"(\d+) of 2000", line)[0]) for line in actual] == list(range(100, 2001, 100))
+    assert "training: 1000 of 2000, about 83 min left, loss 1.000" in actual
 
 
 def test_steps_that_fly_by_give_a_line_a_minute_at_most(capsys, clock):
@@ -64,8 +64,8 @@ def test_steps_that_fly_by_give_a_line_a_minute_at_most(capsys, clock):
 
 
 def test_a_resumed_run_counts_from_where_it_stopped(capsys, clock):
-    found = lines(capsys, clock, steps=2000, seconds=60.0, begun=1800)
-    assert found[0] == "training: 1900 of 2000, about 100 min left, loss 1.000"
+    actual = lines(capsys, clock, steps=2000, seconds=60.0, begun=1800)
+    assert actual[0] == "training: 1900 of 2000, about 100 min left, loss 1.000"
 
 
 def test_what_the_demo_writes_is_ignored_by_git():

@@ -73,7 +73,7 @@ def errors(folder: Path, *scripts: str) -> list[str]:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
     said = json.loads(done.stdout)
     assert said["summary"]["filesAnalyzed"] >= 1, done.stderr
-    return [f"line {one['range']['start']['line'] + 1}: {one['message']} ({one['rule']})" for one in said["generalDiagnostics"]]
+    return [f"line {item['range']['start']['line'] + 1}: {item['message']} ({item['rule']})" for item in said["generalDiagnostics"]]
 
 
 def test_a_script_has_no_unknown_types(tmp_path):
@@ -81,14 +81,14 @@ def test_a_script_has_no_unknown_types(tmp_path):
 
 
 def test_a_misspelt_argument_is_one_error(tmp_path):
-    found = errors(tmp_path, SCRIPT.replace("num_classes=10", "num_clases=3"))
-    wrong = [one for one in found if "(reportUnknown" not in one]  # what follows from it is unknown
+    actual = errors(tmp_path, SCRIPT.replace("num_classes=10", "num_clases=3"))
+    wrong = [item for item in actual if "(reportUnknown" not in item]  # what follows from it is unknown
     assert len(wrong) == 1 and wrong[0].startswith("line 5:") and "No overloads" in wrong[0]
 
 
 def test_a_wrong_type_is_found(tmp_path):
-    found = errors(tmp_path, SCRIPT.replace("logits[0]", "logits.semantic"))
-    assert len([one for one in found if "(reportAttributeAccessIssue)" in one and one.startswith("line 9:")]) == 1
+    actual = errors(tmp_path, SCRIPT.replace("logits[0]", "logits.semantic"))
+    assert len([item for item in actual if "(reportAttributeAccessIssue)" in item and item.startswith("line 9:")]) == 1
 
 
 def test_mypy_knows_the_results_too(tmp_path):

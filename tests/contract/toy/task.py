@@ -14,7 +14,7 @@ from tests.contract.toy.spec import Toy
 
 @dataclass(frozen=True, eq=False)
 class Cover:
-    """How much of a picture each class covers: (classes,) float64 from 0 to 1."""
+    """Share of a picture that each class covers: (classes,) float64 from 0 to 1."""
 
     shares: np.ndarray
     labels: tuple = ()
@@ -40,7 +40,7 @@ class Closeness:
 
 
 def shares(truth, classes):
-    """Of each class, of the picture's pixels."""
+    """Share of the picture's pixels of each class."""
     return np.bincount(truth.class_map[truth.class_map >= 0], minlength=classes) / truth.class_map.size
 
 
@@ -61,7 +61,7 @@ class Covering(Task):
 
     def draw(self, picture, results, *, model="", model_view=None):
         columns = {heading: result if isinstance(result, Cover) else _truth(result) for heading, result in results.items()}
-        return draw_prediction(picture, {heading: one.summary() for heading, one in columns.items()}, model=model, model_view=model_view)
+        return draw_prediction(picture, {heading: item.summary() for heading, item in columns.items()}, model=model, model_view=model_view)
 
 
 def _truth(segments):

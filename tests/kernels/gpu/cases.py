@@ -41,7 +41,7 @@ class Case:
         qkv = torch.randn(self.batch, *size, self.heads * (2 * self.key_depth + self.value_depth), generator=drawn)
         there = ("query" in self.similarity, "key" in self.similarity, "position" in self.value)
         rows, depths = 2 * (self.positions or self.length) - 1, (self.key_depth, self.key_depth, self.value_depth)
-        tables = [torch.randn(rows, depth, generator=drawn) if one else None for one, depth in zip(there, depths)]
+        tables = [torch.randn(rows, depth, generator=drawn) if item else None for item, depth in zip(there, depths)]
         return [qkv, *tables, torch.randn(3, self.heads, generator=drawn) * self.key_depth**-0.5]
 
     @property
@@ -56,7 +56,7 @@ class Case:
 
 
 def plain(case: Case, inputs: list[Tensor | None]) -> Tensor:
-    """What is retrieved, (N, H, W, terms V), with L x L logits."""
+    """Attention, (N, H, W, terms V), with L x L logits."""
     qkv, *tables, scales = inputs
     assert qkv is not None and scales is not None
     return reference_attend(qkv, *tables, scales, attributes=case.attributes)
@@ -64,15 +64,15 @@ def plain(case: Case, inputs: list[Tensor | None]) -> Tensor:
 
 def of_plain(case: Case, inputs: list[Tensor | None], dtype: torch.dtype) -> dict[str, Tensor]:
     """Output and gradients, computed in `dtype`."""
-    made = [None if x is None else x.to(dtype).requires_grad_() for x in inputs]
-    out = plain(case, made)
-    some = {name: x for name, x in zip(NAMES, made) if x is not None}
+    built = [None if x is None else x.to(dtype).requires_grad_() for x in inputs]
+    out = plain(case, built)
+    some = {name: x for name, x in zip(NAMES, built) if x is not None}
     grads = torch.autograd.grad(out, list(some.values()), case.cotangent().to(dtype))
     return {"out": out.detach(), **dict(zip(some, grads))}
 
 
 def of_kernel(case: Case, inputs: list[Tensor | None], dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-    """The same, by the kernel; queries, keys and values in `dtype`."""
+    """Attention by the kernel; queries, keys and values in `dtype`."""
     qkv, *tables, scales = inputs
     assert qkv is not None and scales is not None
     qkv = qkv.to(dtype)
@@ -82,7 +82,7 @@ def of_kernel(case: Case, inputs: list[Tensor | None], dtype: torch.dtype = torc
 
 
 def errors(case: Case, dtype: torch.dtype = torch.float32) -> dict[str, tuple[float, float, float]]:
-    """Of output and gradients: kernel against plain, kernel against float64, plain against float64; relative norms.
+    """Relative norms of the differences of output and gradients: kernel and plain, kernel and float64, plain and float64.
 
     Gradients far smaller than the largest are measured by a hundredth of that. In another type, what float64 computes of
     is the inputs as that type holds them.

@@ -22,16 +22,16 @@ STRIDES = ("x_batch", "x_other", "x_position", "out_batch", "out_other", "out_po
 def main(capability: str, shape: str, dtype: str) -> None:
     length, key_depth, value_depth = map(int, shape.split("x"))
     heads, kind, short = 8, getattr(tl, dtype), {"bfloat16": "bf16", "float32": "fp32"}[dtype]
-    made = settings(length, heads, key_depth, value_depth, kind.primitive_bitwidth // 8)
+    plan = settings(length, heads, key_depth, value_depth, kind.primitive_bitwidth // 8)
     constants = {
         "heads": heads, "key_depth": key_depth, "value_depth": value_depth, "x_depth": 1, "key_head": key_depth, "value_head": value_depth,
         "out_depth": 1, "out_head": value_depth, "positions_at": heads * value_depth, "CONTENT": True, "QUERY": True, "KEY": True,
-        "CONTENT_VALUE": True, "POSITION_VALUE": True, "HEADS": made.heads, "B": made.tile, "DK": made.key_width, "DV": made.value_width,
+        "CONTENT_VALUE": True, "POSITION_VALUE": True, "HEADS": plan.heads, "B": plan.tile, "DK": plan.key_width, "DV": plan.value_width,
         "TYPE": kind, "UNIT": kind, "PRECISION": "ieee",
     }  # fmt: skip
     calls = [(forward.forward_kernel, {"FOLDED": False, "RELU": False}), (forward.forward_kernel, {"FOLDED": True, "RELU": True})]
-    calls += [(backward.tables_kernel, {"WHOLE": made.whole})]
-    calls += [] if made.whole else [(backward.queries_kernel, {}), (backward.keys_kernel, {})]
+    calls += [(backward.tables_kernel, {"WHOLE": plan.whole})]
+    calls += [] if plan.whole else [(backward.queries_kernel, {}), (backward.keys_kernel, {})]
     for kernel, flags in calls:
         names = kernel.arg_names
         known = {name: 1 for name in ("others", "length", "lines") if length == 1 and name in names}  # as Triton takes arguments of 1
@@ -41,9 +41,9 @@ def main(capability: str, shape: str, dtype: str) -> None:
         signature = {name: "constexpr" if name in known else "*" + types[name] if name in types else "i32" for name in names}
         aligned = {(index,): [["tt.divisibility", 16]] for index, name in enumerate(names) if name in (*pointers, *STRIDES)}
         source = ASTSource(kernel, signature, constexprs=known, attrs=aligned)
-        options = {"num_warps": made.warps, "num_stages": made.stages}
+        options = {"num_warps": plan.warps, "num_stages": plan.stages}
         compiled = triton.compile(source, target=GPUTarget("cuda", int(capability), 32), options=options)
-        print(kernel.__name__, made.warps, compiled.metadata.shared, flush=True)
+        print(kernel.__name__, plan.warps, compiled.metadata.shared, flush=True)
 
 
 if __name__ == "__main__":

@@ -87,8 +87,8 @@ def test_it_is_the_equation_written_down_slowly():
     case = Case(length=9, heads=3, head_fastest=True, span=5)
     inputs = [x.double() for x in case.inputs() if x is not None]
     expected = torch.cat(of_reference(*inputs, spec=Attention(12, 24, heads=3, max_length=9, span=5)), 3)
-    found = of_kernel(case, case.inputs())["out"]
-    assert float((found - expected).norm() / expected.norm()) <= 1e-6
+    actual = of_kernel(case, case.inputs())["out"]
+    assert float((actual - expected).norm() / expected.norm()) <= 1e-6
 
 
 def test_scales_of_zero_have_gradients():

@@ -28,7 +28,7 @@ def gpu():
 
 @pytest.fixture
 def served(monkeypatch):
-    """How often the kernel has served."""
+    """Number of calls of the kernel."""
     calls, honest = [], ops_gpu.Call.launch
     monkeypatch.setattr(ops_gpu.Call, "launch", lambda *arguments, **flags: calls.append(1) or honest(*arguments, **flags))
     return calls
@@ -59,7 +59,7 @@ def test_under_autocast_it_is_as_near_to_float64_as_the_plain_form(served):
     assert calls == len(served) == 1 and ours.dtype == theirs.dtype == torch.bfloat16
     ours.float().square().sum().backward()
     assert module.qkv.weight.grad is not None and module.qkv.weight.grad.dtype == torch.float32
-    apart = [float((found.detach().double() - exact).norm() / exact.norm()) for found in (ours, theirs)]
+    apart = [float((actual.detach().double() - exact).norm() / exact.norm()) for actual in (ours, theirs)]
     assert apart[0] <= 1.5 * apart[1] <= 0.05
 
 
@@ -68,9 +68,9 @@ def test_gradients_of_gradients_are_those_of_the_plain_form():
     ours = second_gradients(module, x)
     with use_kernel("plain"):
         exact = second_gradients(copy.deepcopy(module).double(), x.double())
-    largest = max(float(one.norm()) for one in exact)
-    for one, other in zip(ours, exact, strict=True):
-        assert float((one - other).norm()) <= 1e-3 * max(float(other.norm()), 1e-2 * largest)
+    largest = max(float(item.norm()) for item in exact)
+    for item, other in zip(ours, exact, strict=True):
+        assert float((item - other).norm()) <= 1e-3 * max(float(other.norm()), 1e-2 * largest)
 
 
 def test_where_it_does_not_serve_the_plain_form_does(served):
@@ -110,11 +110,11 @@ def test_a_folded_layer_that_activates_in_half_precision(served):
     plain, x = layer(**SMALL), torch.randn(1, 12, 9, 3)
     with torch.inference_mode():
         expected = plain(x).relu()
-        found = FoldedAxialAttention(plain, relu=True).bfloat16()(x.bfloat16())
+        actual = FoldedAxialAttention(plain, relu=True).bfloat16()(x.bfloat16())
         with torch.autocast("cpu", torch.bfloat16):
             again = FoldedAxialAttention(plain, relu=True)(x)
-    assert len(served) == 2 and found.dtype == torch.bfloat16 and again.dtype == torch.float32
-    assert float((found.float() - expected).norm() / expected.norm()) <= 0.03
+    assert len(served) == 2 and actual.dtype == torch.bfloat16 and again.dtype == torch.float32
+    assert float((actual.float() - expected).norm() / expected.norm()) <= 0.03
     torch.testing.assert_close(again, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -125,8 +125,8 @@ def test_a_model_optimised_for_inference_runs_on_it(served):
     torch.manual_seed(0)
     model, x = randomise(create_model("axial_resnet_cifar10_xs")).eval(), torch.randn(1, 3, 16, 16)
     with torch.inference_mode():
-        expected, found = model(x), optimize_for_inference(model)(x)
-    assert served and float((found - expected).abs().max()) <= 2e-5 * max(1.0, float(expected.abs().max()))
+        expected, actual = model(x), optimize_for_inference(model)(x)
+    assert served and float((actual - expected).abs().max()) <= 2e-5 * max(1.0, float(expected.abs().max()))
 
 
 @pytest.mark.parametrize("planted", ["query_table", "key_table", "value_table", "scales", "shift", "weight"])

@@ -1,4 +1,4 @@
-"""What is said of the kernel for GPUs, how shapes are cut, and that it compiles for GPUs that are not here."""
+"""Status of the kernel for GPUs, tiles of shapes, and compilation for GPUs that are not here."""
 
 from __future__ import annotations
 
@@ -93,12 +93,12 @@ def test_channels_head_by_head_are_refused_on_a_cpu():
 @pytest.mark.parametrize("length", [1, 7, 16, 17, 56, 257])
 def test_tiles_are_what_matrix_units_take_and_programs_take_whole_sectors(length, depth, heads):
     for itemsize in (2, 4):
-        made = settings(length, heads, depth, 2 * depth, itemsize)
-        for side in (made.tile, made.key_width, made.value_width):
+        built = settings(length, heads, depth, 2 * depth, itemsize)
+        for side in (built.tile, built.key_width, built.value_width):
             assert side >= 16 and side & (side - 1) == 0
-        assert made.key_width >= depth and made.value_width >= 2 * depth and heads % made.heads == 0
-        assert made.whole == (length <= made.tile)
-        assert made.heads == heads or made.heads * depth * itemsize >= 32
+        assert built.key_width >= depth and built.value_width >= 2 * depth and heads % built.heads == 0
+        assert built.whole == (length <= built.tile)
+        assert built.heads == heads or built.heads * depth * itemsize >= 32
 
 
 def test_partial_sums_are_bounded():

@@ -1,4 +1,4 @@
-"""What the losses are compared on: the same arrays in every process. No framework here."""
+"""Arrays on which the losses are compared, the same in every process. No framework here."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ def case(name: str, dtype: str = "float64") -> tuple[dict[str, list[np.ndarray]]
     elif name == "all ignored":
         classes[:] = -2
     elif name == "extreme":
-        outputs["classes"] = [one * 500 for one in outputs["classes"]]
-        outputs["centerness"] = [one * 500 for one in outputs["centerness"]]
-        outputs["boxes"] = [one * 1e6 for one in outputs["boxes"]]
+        outputs["classes"] = [item * 500 for item in outputs["classes"]]
+        outputs["centerness"] = [item * 500 for item in outputs["centerness"]]
+        outputs["boxes"] = [item * 1e6 for item in outputs["boxes"]]
     elif name == "no area":
-        outputs["boxes"] = [one * 0 for one in outputs["boxes"]]
+        outputs["boxes"] = [item * 0 for item in outputs["boxes"]]
         distances[0] = 0
     elif name == "equal":
         ends = np.cumsum([height * width for height, width in SIZES])[:-1]
         outputs["boxes"] = [part.reshape(N, *size, 4) for part, size in zip(np.split(distances, ends, 1), SIZES)]
     elif name == "zero logits":
-        outputs = {key: [one * (key == "boxes") for one in maps] for key, maps in outputs.items()}
+        outputs = {key: [item * (key == "boxes") for item in maps] for key, maps in outputs.items()}
     pairs = distances[..., :2], distances[..., 2:]
     central = np.sqrt((np.minimum(*pairs) / np.maximum(np.maximum(*pairs), 1e-9)).prod(-1))
-    found = classes >= 0
-    targets = {"classes": classes, "boxes": (distances * found[..., None]).astype(dtype), "centerness": (central * found).astype(dtype)}
-    return {key: [one.astype(dtype) for one in maps] for key, maps in outputs.items()}, targets
+    actual = classes >= 0
+    targets = {"classes": classes, "boxes": (distances * actual[..., None]).astype(dtype), "centerness": (central * actual).astype(dtype)}
+    return {key: [item.astype(dtype) for item in maps] for key, maps in outputs.items()}, targets
 
 
 def rows(maps: list[np.ndarray]) -> np.ndarray:
     """(N L, C) of maps (N, H, W, C): the locations of all levels, one picture after another."""
-    flat = np.concatenate([one.reshape(len(one), -1, one.shape[-1]) for one in maps], 1)
+    flat = np.concatenate([item.reshape(len(item), -1, item.shape[-1]) for item in maps], 1)
     return flat.reshape(-1, flat.shape[-1])

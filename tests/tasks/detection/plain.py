@@ -1,4 +1,4 @@
-"""The same once more, slowly: one box, one location, one number at a time."""
+"""A second, slow implementation: one box, one location, one number at a time."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ def iou(one, other) -> float:
 
 
 def suppress(boxes, scores, indices, overlap: float) -> list[int]:
-    kept: list[int] = []
+    remaining: list[int] = []
     for i in sorted(range(len(boxes)), key=lambda i: (-scores[i], i)):
 
         def near(j, i=i):
             both, union = areas(boxes[i], boxes[j])
             return indices[i] == indices[j] and both > overlap * union
 
-        if not any(near(j) for j in kept):
-            kept.append(i)
-    return kept
+        if not any(near(j) for j in remaining):
+            remaining.append(i)
+    return remaining
 
 
 def suppress_rows(boxes, scores, overlap: float) -> list[int]:
-    """Of one class and many boxes: a row of overlaps at a time."""
+    """Suppression of many boxes of one class: a row of overlaps at a time."""
     rest = np.array(sorted(range(len(boxes)), key=lambda i: (-scores[i], i)))
-    kept = []
+    remaining = []
     while len(rest):
-        kept.append(int(rest[0]))
+        remaining.append(int(rest[0]))
         first, rest = boxes[rest[0]], rest[1:]
         x1, y1, x2, y2 = boxes[rest].T
         both = np.maximum(np.minimum(first[2], x2) - np.maximum(first[0], x1), 0)
         both = both * np.maximum(np.minimum(first[3], y2) - np.maximum(first[1], y1), 0)
         union = (first[2] - first[0]) * (first[3] - first[1]) + (x2 - x1) * (y2 - y1) - both
         rest = rest[~(both > overlap * union)]
-    return kept
+    return remaining
 
 
 def suppress_softly(boxes, scores, indices, method: str, sigma: float, overlap: float, threshold: float) -> list[tuple[int, float]]:
@@ -95,7 +95,7 @@ def targets(boxes, indices, crowd, sizes, strides, ranges, radius: float):
 
 
 def losses(classes, boxes, centerness, wanted, distances, central, alpha=0.25, gamma=2.0, totals=None) -> dict[str, float]:
-    """Of (L, K), (L, 4), (L,) outputs and (L,), (L, 4), (L,) targets, by the equations of the papers."""
+    """Losses of (L, K), (L, 4), (L,) outputs and (L,), (L, 4), (L,) targets, by the equations of the papers."""
 
     def log(z):  # of the sigmoid
         return -math.log1p(math.exp(-z)) if z > 0 else z - math.log1p(math.exp(z))
@@ -111,10 +111,10 @@ def losses(classes, boxes, centerness, wanted, distances, central, alpha=0.25, g
             p = 1 / (1 + math.exp(-z))
             parts["classes"] -= alpha * (1 - p) ** gamma * log(z) if y else (1 - alpha) * p**gamma * log(-z)
         if index >= 0:
-            one, other = (tuple(np.array([-1, -1, 1, 1]) * sides) for sides in (boxes[i], distances[i]))
-            _, union = areas(one, other)
-            hull = (max(one[2], other[2]) - min(one[0], other[0])) * (max(one[3], other[3]) - min(one[1], other[1]))
-            parts["boxes"] += central[i] * (1 - iou(one, other) + (hull - union) / hull)
+            item, other = (tuple(np.array([-1, -1, 1, 1]) * sides) for sides in (boxes[i], distances[i]))
+            _, union = areas(item, other)
+            hull = (max(item[2], other[2]) - min(item[0], other[0])) * (max(item[3], other[3]) - min(item[1], other[1]))
+            parts["boxes"] += central[i] * (1 - iou(item, other) + (hull - union) / hull)
             parts["centerness"] -= central[i] * log(centerness[i]) + (1 - central[i]) * log(-centerness[i])
     parts = {
         "classes": parts["classes"] / max(positives, 1),
@@ -125,12 +125,12 @@ def losses(classes, boxes, centerness, wanted, distances, central, alpha=0.25, g
 
 
 def average_precision(truths, results, threshold: float) -> float:
-    """Of one class: truths a picture [(box, crowd)], results a picture [(score, box)]; COCO's 101 recalls."""
+    """Average precision of one class: truths a picture [(box, crowd)], results a picture [(score, box)]; COCO's 101 recalls."""
     hits: list[tuple[float, bool]] = []
     there = sum(not crowd for picture in truths for _, crowd in picture)
-    for truth, found in zip(truths, results):
+    for truth, actual in zip(truths, results):
         used: set[int] = set()
-        for score, box in sorted(found, key=lambda one: -one[0]):
+        for score, box in sorted(actual, key=lambda item: -item[0]):
             best, match = threshold, None
             for i, (other, crowd) in enumerate(truth):
                 if not crowd and i not in used and iou(box, other) >= best:
@@ -142,7 +142,7 @@ def average_precision(truths, results, threshold: float) -> float:
                 hits.append((score, False))
     right = wrong = 0
     curve = []  # (recall, precision)
-    for _, hit in sorted(hits, key=lambda one: -one[0]):
+    for _, hit in sorted(hits, key=lambda item: -item[0]):
         right, wrong = right + hit, wrong + (not hit)
         curve.append((right / there, right / (right + wrong)))
     return sum(max((p for r, p in curve if r >= recall), default=0.0) for recall in np.linspace(0, 1, 101)) / 101

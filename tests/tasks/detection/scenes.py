@@ -56,8 +56,8 @@ def located(truth: Detections, **options) -> np.ndarray:
     )
     scale = np.repeat(STRIDES, [height * width for height, width in SIZES])[:, None]
     reach = targets["boxes"] * scale
-    found = np.concatenate([points - reach[:, :2], points + reach[:, 2:]], 1)[targets["classes"] >= 0]
-    return np.array([bool((np.abs(found - box).max(1) < 1e-3).any()) for box in truth.boxes], bool)
+    actual = np.concatenate([points - reach[:, :2], points + reach[:, 2:]], 1)[targets["classes"] >= 0]
+    return np.array([bool((np.abs(actual - box).max(1) < 1e-3).any()) for box in truth.boxes], bool)
 
 
 def decode_with(outputs, strides, size, *, to_picture=None, sigma=0.5, labels=(), **config) -> Detections:

@@ -45,27 +45,27 @@ def random_maps(seed: int) -> dict[str, list[np.ndarray]]:
 
 @pytest.mark.parametrize("suppression", ["greedy", "linear"])
 def test_targets_as_outputs_give_the_boxes_back(suppression):
-    found = 0
+    actual = 0
     for seed in range(60):
         truth = seen(seed)
         options = {"suppression": suppression, "overlap": 0.55, "threshold": 0.01 if suppression == "greedy" else 0.05}
         result = decode(perfect_outputs(truth), STRIDES, SIZE, **options)
         assert difference(result, truth) < 1e-3, seed
-        found += len(result)
-    assert found > 150
+        actual += len(result)
+    assert actual > 150
 
 
 def test_scores_are_the_root_of_class_times_centerness():
     maps = random_maps(3)
     result = decode(maps, STRIDES, SIZE, threshold=0.0, per_level=10**6, overlap=1.0, max_detections=10**6)
-    wanted = [
+    expected = [
         math.sqrt(1 / (1 + math.exp(-z)) / (1 + math.exp(-float(c))))
         for classes, centerness in zip(maps["classes"], maps["centerness"])
         for row, central in zip(classes.reshape(-1, CLASSES), centerness.ravel())
         for z, c in zip(row, [central] * CLASSES)
     ]
-    assert len(result) == len(wanted)
-    assert np.allclose(result.scores, sorted(wanted, reverse=True), rtol=1e-12)
+    assert len(result) == len(expected)
+    assert np.allclose(result.scores, sorted(expected, reverse=True), rtol=1e-12)
 
 
 def test_results_are_clipped_limited_and_fall_in_score():
@@ -127,9 +127,9 @@ def test_planted_reading_of_xywh_as_xyxy_is_caught():
 
 def test_planted_flip_without_moving_the_boxes_is_caught():
     truth = seen(5)
-    flipped = {name: [one[:, ::-1] for one in maps] for name, maps in perfect_outputs(truth).items()}  # left and right stay as they were
+    flipped = {name: [item[:, ::-1] for item in maps] for name, maps in perfect_outputs(truth).items()}  # left and right stay as they were
     mirrored = Detections(truth.boxes[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + [SIZE[1], 0, SIZE[1], 0], truth.scores, truth.labels)
-    moved = {**flipped, "boxes": [one[..., [2, 1, 0, 3]] for one in flipped["boxes"]]}
+    moved = {**flipped, "boxes": [item[..., [2, 1, 0, 3]] for item in flipped["boxes"]]}
     assert difference(decode(moved, STRIDES, SIZE), mirrored) < 1e-3
     assert difference(decode(moved, STRIDES, SIZE), truth) > 3
     assert difference(decode(flipped, STRIDES, SIZE), mirrored) > 3
@@ -138,7 +138,7 @@ def test_planted_flip_without_moving_the_boxes_is_caught():
 def test_planted_class_off_by_one_is_caught():
     truth, metric = seen(5), BoxMetric()
     shifted = perfect_outputs(truth)
-    shifted["classes"] = [np.roll(one, 1, -1) for one in shifted["classes"]]
+    shifted["classes"] = [np.roll(item, 1, -1) for item in shifted["classes"]]
     result = decode(shifted, STRIDES, SIZE)
     assert difference(result, truth) > 3
     metric.update(result, truth)

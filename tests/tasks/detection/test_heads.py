@@ -42,12 +42,12 @@ def forward(model: nn.ModuleDict, features):
 def given() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     targets = [box_targets(scene(seed), SIZES, STRIDES) for seed in (5, 7)]
-    for one in targets:
-        one["classes"] = np.minimum(one["classes"], CLASSES - 1)
+    for target in targets:
+        target["classes"] = np.minimum(target["classes"], CLASSES - 1)
     return {
         **{f"weights/{name}": tensor.numpy() for name, tensor in network().state_dict().items()},
         **{f"features/{i}": rng.normal(size=(2, *size, count)) for i, (size, count) in enumerate(zip(SIZES, INPUTS))},
-        **{f"targets/{name}": np.stack([one[name] for one in targets]) for name in targets[0]},
+        **{f"targets/{name}": np.stack([target[name] for target in targets]) for name in targets[0]},
     }
 
 
@@ -58,17 +58,17 @@ def ours(given) -> dict[str, np.ndarray]:
     targets = {name: torch.from_numpy(given[f"targets/{name}"]) for name in ("classes", "boxes", "centerness")}
     with torch.no_grad():
         outputs = forward(model.eval(), features)
-    found = {f"outputs/{name}/{i}": x.permute(0, 2, 3, 1).numpy() for name, maps in outputs.items() for i, x in enumerate(maps)}
+    actual = {f"outputs/{name}/{i}": x.permute(0, 2, 3, 1).numpy() for name, maps in outputs.items() for i, x in enumerate(maps)}
     detection_loss(forward(model.train(), features), targets)["total"].backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None
-        found[f"gradients/{name}"] = parameter.grad.numpy()
-    return {**found, **{f"moving/{name}": tensor.numpy() for name, tensor in model.named_buffers()}}
+        actual[f"gradients/{name}"] = parameter.grad.numpy()
+    return {**actual, **{f"moving/{name}": tensor.numpy() for name, tensor in model.named_buffers()}}
 
 
 @pytest.fixture(scope="module")
 def theirs(given) -> dict[str, np.ndarray]:
-    """What Keras computes with the same weights."""
+    """Outputs of Keras with the same weights."""
     import keras
 
     from axialzoo.keras.heads.fcos import FCOSPredictor
@@ -85,22 +85,22 @@ def theirs(given) -> dict[str, np.ndarray]:
     inputs = [keras.Input((None, None, channels), dtype="float64") for channels in INPUTS]
     levels = FeaturePyramid(INPUTS, CHANNELS, NORM, EXTRA, name="pyramid", dtype="float64")(inputs)
     model = keras.Model(inputs, FCOSPredictor(CHANNELS, CLASSES, len(levels), NORM, DEPTH, name="fcos", dtype="float64")(levels))
-    found = {"names": np.array(sorted(name_of(variable) for variable in model.weights))}
+    actual = {"names": np.array(sorted(name_of(variable) for variable in model.weights))}
     for variable in model.weights:
         value = given["weights/" + name_of(variable)]
         variable.assign(value.transpose(2, 3, 1, 0) if value.ndim == 4 else value)
     features = [given[f"features/{i}"] for i in range(len(INPUTS))]
     again = keras.Model.from_config(model.get_config())
     again.set_weights(model.get_weights())
-    for which, one in (("outputs", model), ("again", again)):
-        for name, maps in one([keras.ops.convert_to_tensor(x) for x in features], training=False).items():
-            found |= {f"{which}/{name}/{i}": numpy(keras.ops.stop_gradient(x)) for i, x in enumerate(maps)}
+    for which, item in (("outputs", model), ("again", again)):
+        for name, maps in item([keras.ops.convert_to_tensor(x) for x in features], training=False).items():
+            actual |= {f"{which}/{name}/{i}": numpy(keras.ops.stop_gradient(x)) for i, x in enumerate(maps)}
     targets = {name: given[f"targets/{name}"] for name in ("classes", "boxes", "centerness")}
     gradients = step(model, lambda outputs, targets: detection_loss(outputs, targets)["total"])(features, targets)[1]
     for variable, gradient in zip(model.trainable_variables, gradients):
         value = numpy(gradient)
-        found["gradients/" + name_of(variable)] = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value
-    return {**found, **{"moving/" + name_of(variable): numpy(variable) for variable in model.non_trainable_variables}}
+        actual["gradients/" + name_of(variable)] = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value
+    return {**actual, **{"moving/" + name_of(variable): numpy(variable) for variable in model.non_trainable_variables}}
 
 
 def error(theirs, ours, kind: str) -> float:

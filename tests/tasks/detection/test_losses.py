@@ -19,16 +19,16 @@ PARTS = ("classes", "boxes", "centerness", "total")
 
 def in_torch(outputs, targets, **options):
     """The parts, and the gradient of the total to each map, (N, H, W, C), as the worker's."""
-    leaves = {name: [torch.from_numpy(one).permute(0, 3, 1, 2).requires_grad_() for one in maps] for name, maps in outputs.items()}
-    parts = detection.detection_loss(leaves, {name: torch.from_numpy(one) for name, one in targets.items()}, **options)
-    gradients = torch.autograd.grad(parts["total"], [one for name in MAPS for one in leaves[name]])
-    return {name: value.item() for name, value in parts.items()}, [one.permute(0, 2, 3, 1).numpy() for one in gradients]
+    leaves = {name: [torch.from_numpy(item).permute(0, 3, 1, 2).requires_grad_() for item in maps] for name, maps in outputs.items()}
+    parts = detection.detection_loss(leaves, {name: torch.from_numpy(item) for name, item in targets.items()}, **options)
+    gradients = torch.autograd.grad(parts["total"], [item for name in MAPS for item in leaves[name]])
+    return {name: value.item() for name, value in parts.items()}, [item.permute(0, 2, 3, 1).numpy() for item in gradients]
 
 
 def in_plain(outputs, targets, **options) -> dict[str, float]:
     maps = [rows(outputs[name]) for name in MAPS]
-    wanted = [targets["classes"].ravel(), targets["boxes"].reshape(-1, 4), targets["centerness"].ravel()]
-    return plain.losses(maps[0], maps[1], maps[2].ravel(), *wanted, **options)
+    expected = [targets["classes"].ravel(), targets["boxes"].reshape(-1, 4), targets["centerness"].ravel()]
+    return plain.losses(maps[0], maps[1], maps[2].ravel(), *expected, **options)
 
 
 def in_keras(outputs, targets, **options):
@@ -36,15 +36,15 @@ def in_keras(outputs, targets, **options):
     from axialzoo.keras.losses import detection
     from tests.in_keras import keras, loss_and_gradients
 
-    tensors = {name: keras.ops.convert_to_tensor(one) for name, one in targets.items()}
+    tensors = {name: keras.ops.convert_to_tensor(item) for name, item in targets.items()}
     parts, gradients = loss_and_gradients(lambda outputs: detection.detection_loss(outputs, tensors, **options), outputs, open_sides=True)
-    return parts, [one for name in MAPS for one in gradients[name]]
+    return parts, [item for name in MAPS for item in gradients[name]]
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name not in ("extreme", "no area")])
 def test_pytorch_gives_the_equations(name):
-    parts, wanted = in_torch(*case(name))[0], in_plain(*case(name))
-    assert parts == pytest.approx(wanted, rel=1e-9, abs=1e-12)
+    parts, expected = in_torch(*case(name))[0], in_plain(*case(name))
+    assert parts == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
 def test_pytorch_gives_the_equations_for_other_options():
@@ -56,15 +56,15 @@ def test_pytorch_gives_the_equations_for_other_options():
 def test_gradients_are_the_slopes_of_the_equations():
     outputs, targets = case("random")
     _, gradients = in_torch(outputs, targets)
-    flat, step = [one for name in MAPS for one in outputs[name]], 1e-6
+    flat, step = [item for name in MAPS for item in outputs[name]], 1e-6
     rng = np.random.default_rng(0)
-    for one, gradient in zip(flat, gradients):
-        for place in rng.choice(one.size, min(one.size, 12), replace=False):
-            middle, ends = one.flat[place], []
+    for item, gradient in zip(flat, gradients):
+        for place in rng.choice(item.size, min(item.size, 12), replace=False):
+            middle, ends = item.flat[place], []
             for sign in (1, -1):
-                one.flat[place] = middle + sign * step
+                item.flat[place] = middle + sign * step
                 ends.append(in_plain(outputs, targets)["total"])
-            one.flat[place] = middle
+            item.flat[place] = middle
             assert gradient.flat[place] == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-5, abs=1e-8)
 
 
@@ -75,8 +75,8 @@ def test_keras_gives_the_same_losses_and_gradients_as_pytorch(name):
     for part in PARTS:
         assert theirs[part].dtype == np.float64
         assert theirs[part] == pytest.approx(parts[part], rel=1e-9, abs=1e-12)
-    for one, gradient in zip(their_gradients, gradients, strict=True):
-        assert np.abs(one - gradient).max() <= 1e-8 * max(1e-3, np.abs(gradient).max())
+    for item, gradient in zip(their_gradients, gradients, strict=True):
+        assert np.abs(item - gradient).max() <= 1e-8 * max(1e-3, np.abs(gradient).max())
 
 
 @pytest.mark.backends(*BACKENDS)
@@ -84,9 +84,9 @@ def test_keras_gives_the_same_for_other_options_and_counts_the_same():
     from axialzoo.keras.losses import detection
     from tests.in_keras import keras, numpy
 
-    wanted = in_plain(*case("random"), totals=(7, 3), alpha=0.4, gamma=0.5)
+    expected = in_plain(*case("random"), totals=(7, 3), alpha=0.4, gamma=0.5)
     parts, _ = in_keras(*case("random"), normalizer=keras.ops.convert_to_tensor(np.array([7.0, 3.0])), alpha=0.4, gamma=0.5)
-    assert {part: float(parts[part]) for part in PARTS} == pytest.approx(wanted, rel=1e-9)
+    assert {part: float(parts[part]) for part in PARTS} == pytest.approx(expected, rel=1e-9)
     targets = case("random")[1]
     objects = targets["classes"] >= 0
     assert numpy(detection.normalizers(targets)) == pytest.approx([objects.sum(), targets["centerness"][objects].sum()], rel=1e-12)
@@ -95,7 +95,7 @@ def test_keras_gives_the_same_for_other_options_and_counts_the_same():
 @pytest.mark.parametrize("name", CASES)
 def test_everything_is_finite_in_float32_in_pytorch(name):
     parts, gradients = in_torch(*case(name, "float32"))
-    assert all(np.isfinite(value) for value in parts.values()) and all(np.isfinite(one).all() for one in gradients)
+    assert all(np.isfinite(value) for value in parts.values()) and all(np.isfinite(gradient).all() for gradient in gradients)
 
 
 @pytest.mark.backends(*BACKENDS)
@@ -103,22 +103,22 @@ def test_everything_is_finite_in_float32_in_pytorch(name):
 def test_everything_is_finite_in_float32_in_keras(name):
     parts, gradients = in_keras(*case(name, "float32"))
     assert set(PARTS) == set(parts) and len(gradients) == len(MAPS) * len(SIZES)
-    assert all(np.isfinite(value) for value in parts.values()) and all(np.isfinite(one).all() for one in gradients)
+    assert all(np.isfinite(value) for value in parts.values()) and all(np.isfinite(gradient).all() for gradient in gradients)
 
 
 def test_what_is_ignored_and_what_is_background_has_no_gradient_where_it_should_not():
     outputs, targets = case("random")
     _, gradients = in_torch(outputs, targets)
     classes, boxes, centerness = (rows(gradients[i * 3 : i * 3 + 3]) for i in range(3))
-    wanted = targets["classes"].ravel()
-    assert not classes[wanted == -2].any() and classes[wanted != -2].all()
-    assert not boxes[wanted < 0].any() and not centerness[wanted < 0].any() and centerness[wanted >= 0].all()
+    expected = targets["classes"].ravel()
+    assert not classes[expected == -2].any() and classes[expected != -2].all()
+    assert not boxes[expected < 0].any() and not centerness[expected < 0].any() and centerness[expected >= 0].all()
 
 
 def test_processes_that_share_their_count_give_the_loss_of_one_with_all_pictures():
     outputs, targets = case("random")
     whole, _ = in_torch(outputs, targets)
-    total = detection.normalizers({name: torch.from_numpy(one) for name, one in targets.items()})
+    total = detection.normalizers({name: torch.from_numpy(item) for name, item in targets.items()})
     halves = [
         in_torch(
             {k: [m[i : i + 1] for m in v] for k, v in outputs.items()}, {k: v[i : i + 1] for k, v in targets.items()}, normalizer=total / 2
@@ -130,8 +130,8 @@ def test_processes_that_share_their_count_give_the_loss_of_one_with_all_pictures
 
 def test_half_precision_outputs_are_computed_in_float32():
     outputs, targets = case("random", "float32")
-    maps = {name: [torch.from_numpy(one).permute(0, 3, 1, 2).half() for one in maps] for name, maps in outputs.items()}
-    parts = detection.detection_loss(maps, {name: torch.from_numpy(one) for name, one in targets.items()})
+    maps = {name: [torch.from_numpy(item).permute(0, 3, 1, 2).half() for item in maps] for name, maps in outputs.items()}
+    parts = detection.detection_loss(maps, {name: torch.from_numpy(item) for name, item in targets.items()})
     assert all(value.dtype == torch.float32 for value in parts.values())
     assert parts["total"].item() == pytest.approx(in_torch(outputs, targets)[0]["total"], rel=1e-2)
 
@@ -142,7 +142,7 @@ def test_half_precision_outputs_are_computed_in_float32():
 def test_planted_errors_change_the_loss(error):
     outputs, targets = case("random")
     right = in_plain(outputs, targets)
-    targets = {name: one.copy() for name, one in targets.items()}
+    targets = {name: item.copy() for name, item in targets.items()}
     if error == "class off by one":
         targets["classes"] = np.where(targets["classes"] >= 0, (targets["classes"] + 1) % K, targets["classes"]).astype(np.int32)
     elif error == "ignored as background":
@@ -158,8 +158,8 @@ def test_planted_errors_change_the_loss(error):
 
 def test_targets_that_do_not_fit_are_refused():
     outputs, targets = case("random")
-    maps = {name: [torch.from_numpy(one).permute(0, 3, 1, 2) for one in maps] for name, maps in outputs.items()}
-    tensors = {name: torch.from_numpy(one) for name, one in targets.items()}
+    maps = {name: [torch.from_numpy(item).permute(0, 3, 1, 2) for item in maps] for name, maps in outputs.items()}
+    tensors = {name: torch.from_numpy(item) for name, item in targets.items()}
     with pytest.raises(ValueError, match=r"targets\['boxes'\]: expected \(2, 17, 4\), for the outputs' locations, found \(2, 16, 4\)"):
         detection.detection_loss(maps, {**tensors, "boxes": tensors["boxes"][:, 1:]})
     with pytest.raises(ValueError, match="outputs: expected classes, boxes, centerness, found classes"):

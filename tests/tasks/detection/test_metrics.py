@@ -17,18 +17,18 @@ THRESHOLDS = np.arange(10) * 0.05 + 0.5
 def pictures(seed: int, crowds: bool) -> list[tuple[Detections, Detections]]:
     """(result, truth) of a few pictures of two classes; scores differ, since equal ones have no order between pictures."""
     rng = np.random.default_rng(seed)
-    made = []
+    built = []
     for _ in range(3):
         n = int(rng.integers(1, 6))
         corner = rng.uniform(0, 60, (n, 2))
         truth = np.concatenate([corner, corner + rng.uniform(8, 30, (n, 2))], 1)
-        found = truth[rng.integers(n, size=n + 2)] + rng.normal(0, 2, (n + 2, 4))
-        found[:, 2:] = np.maximum(found[:, 2:], found[:, :2] + 1)
+        actual = truth[rng.integers(n, size=n + 2)] + rng.normal(0, 2, (n + 2, 4))
+        actual[:, 2:] = np.maximum(actual[:, 2:], actual[:, :2] + 1)
         indices = rng.integers(2, size=n)
         scores = np.sort(rng.uniform(size=n + 2))[::-1]
         crowd = (rng.uniform(size=n) < 0.3) if crowds else None
-        made.append((Detections(found, scores, rng.integers(2, size=n + 2)), Detections(truth, np.ones(n), indices, crowd=crowd)))
-    return made
+        built.append((Detections(actual, scores, rng.integers(2, size=n + 2)), Detections(truth, np.ones(n), indices, crowd=crowd)))
+    return built
 
 
 def measured(made: list[tuple[Detections, Detections]], **options) -> dict:
@@ -42,8 +42,8 @@ def counted(made: list[tuple[Detections, Detections]], index: int, thresholds=TH
     truths, results = [], []
     for result, truth in made:
         crowd = np.zeros(len(truth), bool) if truth.crowd is None else truth.crowd
-        truths.append([(box, many) for box, many, one in zip(truth.boxes, crowd, truth.labels) if one == index])
-        results.append([(score, box) for box, score, one in zip(result.boxes, result.scores, result.labels) if one == index])
+        truths.append([(box, many) for box, many, item in zip(truth.boxes, crowd, truth.labels) if item == index])
+        results.append([(score, box) for box, score, item in zip(result.boxes, result.scores, result.labels) if item == index])
     if all(many for truth in truths for _, many in truth):
         return None
     return float(np.mean([plain.average_precision(truths, results, threshold) for threshold in thresholds]))
@@ -52,39 +52,39 @@ def counted(made: list[tuple[Detections, Detections]], index: int, thresholds=TH
 @pytest.mark.parametrize("crowds", [False, True])
 def test_equal_to_the_plain_count(crowds):
     for seed in range(60):
-        made = pictures(seed, crowds)
-        found, wanted = measured(made), [counted(made, index) for index in (0, 1)]
+        built = pictures(seed, crowds)
+        actual, expected = measured(built), [counted(built, index) for index in (0, 1)]
         for index in (0, 1):
-            assert found["per_class"].get(f"class {index}", {}).get("box_ap") == pytest.approx(wanted[index], abs=1e-9), seed
-        known = [value for value in wanted if value is not None]
-        assert found["box_ap"] == pytest.approx(np.mean(known), abs=1e-9)
-        halves = [counted(made, index, [0.5]) for index in (0, 1) if wanted[index] is not None]
-        assert found["box_ap50"] == pytest.approx(np.mean(halves), abs=1e-9)
+            assert actual["per_class"].get(f"class {index}", {}).get("box_ap") == pytest.approx(expected[index], abs=1e-9), seed
+        known = [value for value in expected if value is not None]
+        assert actual["box_ap"] == pytest.approx(np.mean(known), abs=1e-9)
+        halves = [counted(built, index, [0.5]) for index in (0, 1) if expected[index] is not None]
+        assert actual["box_ap50"] == pytest.approx(np.mean(halves), abs=1e-9)
 
 
 def test_what_is_found_exactly_is_one_and_what_is_not_there_is_none():
-    made = [(truth, truth) for _, truth in pictures(0, False)]
-    found = measured(made, labels=(Label("a"), Label("b"), Label("never")))
-    assert found["box_ap"] == found["box_ap75"] == found["box_ap_small"] == pytest.approx(1)
-    assert found["box_ap_large"] is None and found["per_class"]["never"] == {"box_ap": None}
-    assert list(found) == [*(f"box_ap{end}" for end in ("", "50", "75", "_small", "_medium", "_large")), "per_class"]
+    built = [(truth, truth) for _, truth in pictures(0, False)]
+    actual = measured(built, labels=(Label("a"), Label("b"), Label("never")))
+    assert actual["box_ap"] == actual["box_ap75"] == actual["box_ap_small"] == pytest.approx(1)
+    assert actual["box_ap_large"] is None and actual["per_class"]["never"] == {"box_ap": None}
+    assert list(actual) == [*(f"box_ap{end}" for end in ("", "50", "75", "_small", "_medium", "_large")), "per_class"]
 
 
 @pytest.mark.parametrize(("side", "name"), [(20, "small"), (50, "medium"), (100, "large")])
 def test_sizes_are_those_of_coco(side, name):
     box = Detections(np.array([[3.0, 3, 3 + side, 3 + side]]), np.ones(1), np.zeros(1, int))
-    found = measured([(box, box)])
-    assert [found[f"box_ap_{size}"] for size in ("small", "medium", "large")] == [
+    actual = measured([(box, box)])
+    assert [actual[f"box_ap_{size}"] for size in ("small", "medium", "large")] == [
         pytest.approx(1) if size == name else None for size in ("small", "medium", "large")
     ]
 
 
 def test_without_pictures_or_boxes_all_is_none_and_without_finds_zero():
     nothing = Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int))
-    for made in ([], [(nothing, nothing)]):
-        assert {**measured(made), "per_class": None} == dict.fromkeys(measured([]), None)
-    found = measured([(nothing, truth) for _, truth in pictures(0, False)])
-    assert found["box_ap"] == found["box_ap50"] == 0
+    for built in ([], [(nothing, nothing)]):
+        assert {**measured(built), "per_class": None} == dict.fromkeys(measured([]), None)
+    actual = measured([(nothing, truth) for _, truth in pictures(0, False)])
+    assert actual["box_ap"] == actual["box_ap50"] == 0
     assert measured([(result, nothing) for result, _ in pictures(0, False)])["box_ap"] is None
 
 

@@ -24,9 +24,9 @@ def test_equal_to_the_plain_search_on_random_boxes_with_ties_and_without_area(ov
     sizes = set()
     for seed in range(250):
         boxes, scores, indices = random_boxes(seed + int(1000 * overlap))
-        wanted = plain.suppress(boxes, scores, indices, overlap)
-        assert suppress(boxes, scores, indices, overlap=overlap).tolist() == wanted, seed
-        assert suppress(boxes, scores, indices, overlap=overlap, limit=3).tolist() == wanted[:3], seed
+        expected = plain.suppress(boxes, scores, indices, overlap)
+        assert suppress(boxes, scores, indices, overlap=overlap).tolist() == expected, seed
+        assert suppress(boxes, scores, indices, overlap=overlap, limit=3).tolist() == expected[:3], seed
         sizes.add(len(boxes))
     assert 0 in sizes and len(sizes) > 30
 
@@ -37,9 +37,9 @@ def test_equal_to_the_plain_search_on_ten_thousand_boxes(side):
     corner = rng.uniform(0, 1000, (10_000, 2))
     boxes = np.concatenate([corner, corner + rng.uniform(0, side, (10_000, 2))], 1)
     scores = rng.integers(0, 1000, 10_000) / 1000
-    wanted = plain.suppress_rows(boxes, scores, 0.6)
-    assert suppress(boxes, scores, np.zeros(10_000, int)).tolist() == wanted
-    assert suppress(boxes, scores, np.zeros(10_000, int), limit=100).tolist() == wanted[:100]
+    expected = plain.suppress_rows(boxes, scores, 0.6)
+    assert suppress(boxes, scores, np.zeros(10_000, int)).tolist() == expected
+    assert suppress(boxes, scores, np.zeros(10_000, int), limit=100).tolist() == expected[:100]
 
 
 def test_ten_thousand_times_the_same_box_is_one_and_ten_thousand_without_area_are_all_kept():
@@ -53,12 +53,12 @@ def test_soft_suppression_equals_the_plain_one(method):
     for seed in range(200):
         boxes, scores, indices = random_boxes(seed, 20)
         scores = np.random.default_rng(seed).permutation(len(boxes)) / 40 + 0.1
-        wanted = plain.suppress_softly(boxes, scores, indices, method, 0.5, 0.3, 0.05)
-        kept, lowered = suppress_softly(boxes, scores, indices, method=method, threshold=0.05)
-        assert np.allclose(sorted(lowered), sorted(score for _, score in wanted), rtol=1e-12, atol=0), seed
-        assert dict(zip(kept.tolist(), lowered.tolist())) == pytest.approx(dict(wanted), rel=1e-12), seed
+        expected = plain.suppress_softly(boxes, scores, indices, method, 0.5, 0.3, 0.05)
+        remaining, lowered = suppress_softly(boxes, scores, indices, method=method, threshold=0.05)
+        assert np.allclose(sorted(lowered), sorted(score for _, score in expected), rtol=1e-12, atol=0), seed
+        assert dict(zip(remaining.tolist(), lowered.tolist())) == pytest.approx(dict(expected), rel=1e-12), seed
         assert (np.diff(lowered) <= 0).all()
-        assert suppress_softly(boxes, scores, indices, method=method, threshold=0.05, limit=3)[0].tolist() == kept[:3].tolist()
+        assert suppress_softly(boxes, scores, indices, method=method, threshold=0.05, limit=3)[0].tolist() == remaining[:3].tolist()
 
 
 def test_planted_class_blind_suppression_is_caught():

@@ -13,7 +13,7 @@ from tests.tasks.detection.scenes import RANGES, SIZES, STRIDES, scene
 
 
 def test_equal_to_the_plain_search():
-    found = set()
+    actual = set()
     for seed in range(120):
         truth = scene(seed, most=12)
         crowd = np.random.default_rng(seed).uniform(size=len(truth)) < 0.2
@@ -24,14 +24,14 @@ def test_equal_to_the_plain_search():
         assert targets["classes"].tolist() == classes, seed
         assert np.allclose(targets["boxes"], distances, rtol=1e-6, atol=0)
         assert np.allclose(targets["centerness"], centerness, rtol=1e-6, atol=0)
-        found |= set(classes)
-    assert found == {-2, -1, 0, 1, 2, 3}
+        actual |= set(classes)
+    assert actual == {-2, -1, 0, 1, 2, 3}
 
 
 def test_dtypes_and_shapes_are_those_that_the_losses_take():
     targets = box_targets(scene(1), SIZES, STRIDES)
     count = sum(height * width for height, width in SIZES)
-    assert {name: (one.dtype.name, one.shape) for name, one in targets.items()} == {
+    assert {name: (item.dtype.name, item.shape) for name, item in targets.items()} == {
         "classes": ("int32", (count,)),
         "boxes": ("float32", (count, 4)),
         "centerness": ("float32", (count,)),

@@ -49,7 +49,7 @@ def in_view(seed: int, view: ResizeTransform) -> tuple[Detections, Detections]:
 
 
 def maps_of(targets: dict[str, np.ndarray]) -> dict[str, list[np.ndarray]]:
-    """What a network gives that knows the targets."""
+    """Outputs of a network that knows the targets."""
     central = np.clip(targets["centerness"].astype(float), 1e-9, 1 - 1e-9)[:, None]
     logits = np.where(targets["classes"][:, None] == np.arange(4), SURE, -SURE)
     rows = {"classes": logits, "boxes": targets["boxes"], "centerness": np.log(central / (1 - central))}
@@ -69,11 +69,11 @@ def test_maps_that_know_the_targets_give_the_truth_back_in_the_pictures_own_pixe
     view, counted = resize_transform(*picture, LONGER), 0
     for seed in range(20):
         truth, seen = in_view(seed, view)
-        kept = TASK.decode(maps_of(TASK.targets(seen, SPEC, SIZE)), SPEC, view)
+        remaining = TASK.decode(maps_of(TASK.targets(seen, SPEC, SIZE)), SPEC, view)
         whole = [index for index in range(len(truth)) if located(seen)[index]]
         counted += len(whole)
-        assert apart(kept, truth) < 1e-3 * max(1, picture[0] / 50, picture[1] / 50)
-        assert (kept.boxes >= 0).all() and (kept.boxes <= [picture[1], picture[0]] * 2).all()
+        assert apart(remaining, truth) < 1e-3 * max(1, picture[0] / 50, picture[1] / 50)
+        assert (remaining.boxes >= 0).all() and (remaining.boxes <= [picture[1], picture[0]] * 2).all()
     assert counted > 20
 
 
@@ -90,8 +90,8 @@ def test_a_view_of_another_picture_is_seen():
 def test_options_go_over_what_the_checkpoint_says_and_unknown_ones_are_refused():
     view = resize_transform(*SIZE, LONGER)
     maps = maps_of(TASK.targets(in_view(3, view)[1], SPEC, SIZE))
-    found = TASK.decode(maps, SPEC, view)
-    assert len(found) > 1 and len(TASK.decode(maps, SPEC, view, max_detections=1)) == 1
+    actual = TASK.decode(maps, SPEC, view)
+    assert len(actual) > 1 and len(TASK.decode(maps, SPEC, view, max_detections=1)) == 1
     wary = replace(SPEC, head=replace(SPEC.head, postprocess=PostprocessConfig(max_detections=1)))
     assert len(TASK.decode(maps, wary, view)) == 1
     with pytest.raises(ValueError, match=r"options: expected some of threshold, .*, found treshold"):
@@ -106,8 +106,8 @@ def test_segments_that_are_things_are_truth_too():
     info = [{"id": 1, "label_id": 0, "area": 32 * 48}, {"id": 2, "label_id": 1, "area": 30 * 160}]
     segments = Segmentation(ids, info, (Label("cell"), Label("sky", thing=False)))
     boxes = Detections(np.array([[16.0, 8, 64, 40]]), np.ones(1), np.array([0]))
-    for name, wanted in TASK.targets(boxes, SPEC, SIZE).items():
-        assert np.array_equal(TASK.targets(segments, SPEC, SIZE)[name], wanted) and wanted.any()
+    for name, expected in TASK.targets(boxes, SPEC, SIZE).items():
+        assert np.array_equal(TASK.targets(segments, SPEC, SIZE)[name], expected) and expected.any()
     metric = TASK.metric(SPEC)
     metric.update(boxes, segments)
     assert metric.compute()["box_ap50"] == pytest.approx(1)
@@ -130,8 +130,8 @@ def test_the_spec_predicts_tensors_and_maps_of_the_modules(name):
     assert {parameter.name: parameter.shape for parameter in parameters(spec)} == {k: tuple(v.shape) for k, v in model.state_dict().items()}
     sizes = [(-(-65 // stride), -(-97 // stride)) for stride in head.strides]
     assert head.pyramid.sizes((65, 97)) == sizes
-    for map, one in head.outputs(spec.backbone).items():
-        assert [tuple(level.shape[1:]) for level in maps[map]] == [(one.channels, *size) for size in sizes]
+    for map, item in head.outputs(spec.backbone).items():
+        assert [tuple(level.shape[1:]) for level in maps[map]] == [(item.channels, *size) for size in sizes]
     assert from_dict(Model, json.loads(json.dumps(to_dict(spec)))) == spec
     assert same_architecture(adapt(spec, num_classes=7), spec)
     assert not same_architecture(replace(spec, head=replace(head, depth=head.depth + 1)), spec)
@@ -154,7 +154,7 @@ def test_ten_pictures_are_learnt_by_heart():
     truths = [truth for truth in truths if len(truth) > 1][:10]
     x = np.stack([picture(truth, seed) for seed, truth in enumerate(truths)])
     images = torch.from_numpy(x).permute(0, 3, 1, 2)
-    targets = {name: torch.from_numpy(one) for name, one in batch_targets(TASK, truths, SPEC, SIZE).items()}
+    targets = {name: torch.from_numpy(item) for name, item in batch_targets(TASK, truths, SPEC, SIZE).items()}
     model = build(replace(SPEC, head=replace(SPEC.head, pyramid=Pyramid(32, STRIDES), depth=2)))
     optimizer, loss = torch.optim.AdamW(model.parameters(), 4e-3), loss_of(model.spec.head)
     steps = 500

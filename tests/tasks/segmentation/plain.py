@@ -15,24 +15,24 @@ THINGS = (1, 3)
 
 def centers(heat: np.ndarray, threshold: float, kernel: int) -> list[tuple[int, int]]:
     before, after = (kernel - 1) // 2, kernel - 1 - (kernel - 1) // 2
-    found = []
+    actual = []
     for y, x in np.ndindex(heat.shape):
         window = heat[max(y - before, 0) : y + after + 1, max(x - before, 0) : x + after + 1]
         if heat[y, x] > max(threshold, 0) and heat[y, x] == window.max():
-            found.append((y, x))
-    return found
+            actual.append((y, x))
+    return actual
 
 
 def nearest(offset: np.ndarray, middles, where: np.ndarray) -> np.ndarray:
-    found = np.zeros(where.shape, int)
+    actual = np.zeros(where.shape, int)
     for y, x in zip(*np.nonzero(where)):
         distances = [(y + offset[y, x, 0] - row) ** 2 + (x + offset[y, x, 1] - column) ** 2 for row, column in middles]
-        found[y, x] = 1 + int(np.argmin(np.float32(distances)))
-    return found
+        actual[y, x] = 1 + int(np.argmin(np.float32(distances)))
+    return actual
 
 
 def panoptic_quality(result: Segmentation, truth: Segmentation, classes: int) -> tuple[np.ndarray, ...]:
-    """As COCO's panopticapi says it, with all crowds of a class."""
+    """Panoptic quality as COCO's panopticapi counts it, with all crowds of a class."""
     iou, tp, fp, fn = np.zeros(classes), np.zeros(classes, int), np.zeros(classes, int), np.zeros(classes, int)
     void = truth.segmentation == 0
     matched = set()
@@ -40,23 +40,25 @@ def panoptic_quality(result: Segmentation, truth: Segmentation, classes: int) ->
         a = truth.segmentation == true["id"]
         if true.get("iscrowd") or not a.any():
             continue
-        for found in result.segments_info:
-            b = result.segmentation == found["id"]
+        for actual in result.segments_info:
+            b = result.segmentation == actual["id"]
             overlap = (a & b).sum() / (a | (b & ~void)).sum()
-            if found["label_id"] == true["label_id"] and overlap > 0.5:
+            if actual["label_id"] == true["label_id"] and overlap > 0.5:
                 iou[true["label_id"]] += overlap
                 tp[true["label_id"]] += 1
-                matched |= {("true", true["id"]), ("found", found["id"])}
+                matched |= {("true", true["id"]), ("found", actual["id"])}
         if ("true", true["id"]) not in matched:
             fn[true["label_id"]] += 1
-    for found in result.segments_info:
-        b = result.segmentation == found["id"]
+    for actual in result.segments_info:
+        b = result.segmentation == actual["id"]
         crowds = [
-            truth.segmentation == one["id"] for one in truth.segments_info if one.get("iscrowd") and one["label_id"] == found["label_id"]
+            truth.segmentation == item["id"]
+            for item in truth.segments_info
+            if item.get("iscrowd") and item["label_id"] == actual["label_id"]
         ]
-        ignored = sum([(b & one).sum() for one in [void, *crowds]])
-        if b.any() and ("found", found["id"]) not in matched and ignored / b.sum() <= 0.5:
-            fp[found["label_id"]] += 1
+        ignored = sum([(b & item).sum() for item in [void, *crowds]])
+        if b.any() and ("found", actual["id"]) not in matched and ignored / b.sum() <= 0.5:
+            fp[actual["label_id"]] += 1
     return iou, tp, fp, fn
 
 
@@ -64,9 +66,9 @@ def mean_overlap(pairs, classes: int) -> float:
     counts = np.zeros((classes, 2))
     for result, truth in pairs:
         counted = truth.class_map >= 0
-        for one in range(classes):
-            a, b = truth.class_map == one, (result.class_map == one) & counted
-            counts[one] += (a & b).sum(), (a | b).sum()
+        for item in range(classes):
+            a, b = truth.class_map == item, (result.class_map == item) & counted
+            counts[item] += (a & b).sum(), (a | b).sum()
     return float(np.mean([both / either for both, either in counts if either]))
 
 
@@ -83,8 +85,8 @@ def pictures(draw, size: tuple[int, int] = (9, 11), crowds: bool = True) -> Segm
         label = draw(st.integers(0, 3))
         crowd = {"iscrowd": 1} if crowds and label in THINGS and draw(st.integers(0, 4)) == 0 else {}
         info.append({"id": id, "label_id": label, "score": draw(st.integers(0, 8)) / 8, **crowd})
-    for one in info:
-        one["area"] = int((map == one["id"]).sum())
+    for item in info:
+        item["area"] = int((map == item["id"]).sum())
     return Segmentation(map, info, LABELS)
 
 
@@ -103,20 +105,20 @@ def discs(size: tuple[int, int] = (64, 96), crowd: bool = False) -> Segmentation
 
 
 def perfect_maps(truth: Segmentation, logit: float = 8.0) -> dict[str, np.ndarray]:
-    """What a faultless network says."""
+    """Outputs of a faultless network."""
     from axialzoo.tasks.segmentation import targets
 
-    wanted = targets(truth)
+    expected = targets(truth)
     classes = np.arange(len(truth.categories))
-    semantic = (logit * (wanted["semantic"][..., None] == classes)).astype(np.float32)
-    return {"semantic": semantic, "center": wanted["center"][..., None], "offset": wanted["offset"]}
+    semantic = (logit * (expected["semantic"][..., None] == classes)).astype(np.float32)
+    return {"semantic": semantic, "center": expected["center"][..., None], "offset": expected["offset"]}
 
 
 def same_segments(a: Segmentation, b: Segmentation, where: np.ndarray | None = None) -> bool:
-    """Whether two pictures are cut alike, whatever the ids, with the same classes (within `where`)."""
+    """Tell whether two pictures have the same segments and classes (within `where`), with any ids."""
     where = np.ones(a.segmentation.shape, bool) if where is None else where
     pairs = np.unique(np.stack([a.segmentation[where], b.segmentation[where]]), axis=1)
-    labels = [{0: -1, **{one["id"]: one["label_id"] for one in each.segments_info}} for each in (a, b)]
+    labels = [{0: -1, **{item["id"]: item["label_id"] for item in each.segments_info}} for each in (a, b)]
     one_to_one = all(len(np.unique(side)) == pairs.shape[1] for side in pairs)
     return one_to_one and all(labels[0][x] == labels[1][y] for x, y in pairs.T.tolist())
 

@@ -40,10 +40,10 @@ def test_an_id_is_red_and_256_green_and_65536_blue():
 def test_segments_come_back_from_files(tmp_path):
     numbers = [11, 22, 33, 90]
     file = write_panoptic(tmp_path, {"one": discs(crowd=True), "two": discs()}, LABELS, numbers)
-    found, labels, categories = read_panoptic(file, tmp_path / "panoptic")
-    assert labels == LABELS and categories == numbers and list(found) == ["one", "two"]
-    assert np.array_equal(found["one"].segmentation, discs().segmentation)
-    assert list(found["one"].segments_info) == discs(crowd=True).segments_info
+    actual, labels, categories = read_panoptic(file, tmp_path / "panoptic")
+    assert labels == LABELS and categories == numbers and list(actual) == ["one", "two"]
+    assert np.array_equal(actual["one"].segmentation, discs().segmentation)
+    assert list(actual["one"].segments_info) == discs(crowd=True).segments_info
     info = json.loads(file.read_text())["annotations"][0]["segments_info"]
     assert info[2] == {"id": 3, "category_id": 22, "area": 253, "bbox": [11, 7, 19, 19], "iscrowd": 0, "score": 1.0}
     assert not list(tmp_path.rglob("*.part"))
@@ -66,17 +66,17 @@ def test_files_that_do_not_agree_are_refused_by_name(tmp_path):
 @pytest.mark.skipif(not ARCHIVE.exists(), reason="the COCO panoptic annotations (coco_panoptic200) are not here")
 def test_cocos_own_files_are_read_and_scored(tmp_path):
     with zipfile.ZipFile(ARCHIVE) as archive:
-        name = next(one for one in archive.namelist() if one.endswith("panoptic_val.json"))
+        name = next(item for item in archive.namelist() if item.endswith("panoptic_val.json"))
         content = json.loads(archive.read(name))
         content["annotations"] = content["annotations"][:12]
         (tmp_path / "panoptic.json").write_text(json.dumps(content))
-        for one in content["annotations"]:
-            data = archive.read(next(entry for entry in archive.namelist() if entry.endswith(f"val/{one['file_name']}")))
-            Image.open(io.BytesIO(data)).save(tmp_path / one["file_name"])
-    found, labels, _ = read_panoptic(tmp_path / "panoptic.json", tmp_path)
+        for item in content["annotations"]:
+            data = archive.read(next(entry for entry in archive.namelist() if entry.endswith(f"val/{item['file_name']}")))
+            Image.open(io.BytesIO(data)).save(tmp_path / item["file_name"])
+    actual, labels, _ = read_panoptic(tmp_path / "panoptic.json", tmp_path)
     quality = PanopticQuality(labels)
-    for one, segments in zip(content["annotations"], found.values()):
-        for info, box in zip(one["segments_info"], segments.boxes):
+    for item, segments in zip(content["annotations"], actual.values()):
+        for info, box in zip(item["segments_info"], segments.boxes):
             assert (segments.segmentation == info["id"]).sum() == info["area"]
             left, top, right, bottom = box
             assert np.abs(np.array(info["bbox"]) - (left, top, right - left, bottom - top)).max() <= 1

@@ -24,7 +24,7 @@ HEATS = arrays.arrays(np.float32, (7, 9), elements=st.sampled_from([-0.5, 0.0, 0
 @given(HEATS, st.sampled_from([-1.0, 0.0, 0.1, 0.4]), st.integers(1, 8))
 def test_centers_are_the_peaks(heat, threshold, kernel):
     where, heights = find_centers(heat, threshold, kernel, every_tie=True)
-    assert [tuple(one) for one in where] == plain.centers(heat, threshold, kernel)
+    assert [tuple(item) for item in where] == plain.centers(heat, threshold, kernel)
     assert heights.tolist() == [heat[y, x] for y, x in where]
     few, best = find_centers(heat[..., None], threshold, kernel, 3, every_tie=True)
     assert sorted(best, reverse=True) == sorted(heights, reverse=True)[:3]
@@ -35,15 +35,15 @@ def test_centers_are_the_peaks(heat, threshold, kernel):
 @given(arrays.arrays(bool, (9, 8)))
 def test_touching_pixels_are_those_a_flood_reaches(mask):
     where = np.argwhere(mask)
-    wanted, left = {}, [tuple(one) for one in where.tolist()]
+    expected, left = {}, [tuple(item) for item in where.tolist()]
     for number, pixel in enumerate(list(left)):
-        flood = [pixel] if pixel not in wanted else []
+        flood = [pixel] if pixel not in expected else []
         while flood:
             y, x = flood.pop()
-            if (y, x) in left and (y, x) not in wanted:
-                wanted[y, x] = number
+            if (y, x) in left and (y, x) not in expected:
+                expected[y, x] = number
                 flood += [(y + down, x + right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
-    assert connected_component(where, mask.shape).tolist() == [wanted[one] for one in left]
+    assert connected_component(where, mask.shape).tolist() == [expected[item] for item in left]
 
 
 def test_an_object_with_a_flat_top_is_not_cut():
@@ -71,20 +71,22 @@ def test_each_pixel_goes_to_the_nearest_center(seed, count, size, spread):
     offset = (rng.standard_normal((*size, 2)) * spread).round(1).astype(np.float32)
     where = np.zeros(size, bool)
     where[rng.integers(0, size[0], 200), rng.integers(0, size[1], 200)] = True
-    found = nearest_center(offset, middles, where)
-    wanted = plain.nearest(offset.astype(np.float64), middles, where)
-    distance = [((np.argwhere(where) + offset[where] - middles[part[where] - 1]) ** 2).sum(1) for part in (found, wanted)]
-    assert np.allclose(*distance, rtol=1e-5, atol=1e-3) and not found[~where].any()
+    actual = nearest_center(offset, middles, where)
+    expected = plain.nearest(offset.astype(np.float64), middles, where)
+    distance = [((np.argwhere(where) + offset[where] - middles[part[where] - 1]) ** 2).sum(1) for part in (actual, expected)]
+    assert np.allclose(*distance, rtol=1e-5, atol=1e-3) and not actual[~where].any()
 
 
 @pytest.mark.parametrize("merge", ["native", "tensorflow"])
 def test_perfect_maps_give_the_truth(merge):
     truth = discs()
-    found = decode(**perfect_maps(truth), labels=LABELS, merge=merge)
-    assert same_segments(found, truth, truth.segmentation > 0)
-    assert [one["id"] for one in found.segments_info] == list(range(1, len(found) + 1))
-    assert [one["area"] for one in found.segments_info] == [int((found.segmentation == one["id"]).sum()) for one in found.segments_info]
-    scores = [one["score"] for one in found.segments_info]
+    actual = decode(**perfect_maps(truth), labels=LABELS, merge=merge)
+    assert same_segments(actual, truth, truth.segmentation > 0)
+    assert [item["id"] for item in actual.segments_info] == list(range(1, len(actual) + 1))
+    assert [item["area"] for item in actual.segments_info] == [
+        int((actual.segmentation == item["id"]).sum()) for item in actual.segments_info
+    ]
+    scores = [item["score"] for item in actual.segments_info]
     assert scores == sorted(scores, reverse=True)
 
 
@@ -97,14 +99,14 @@ def test_planted_offsets_as_columns_and_rows_are_caught():
 def test_scores_are_probability_times_height():
     truth, maps = discs(), perfect_maps(discs(), logit=2.0)
     maps["center"] = maps["center"] * np.float32(0.5)
-    found = decode(**maps, labels=LABELS)
+    actual = decode(**maps, labels=LABELS)
     probability = np.exp(2) / (np.exp(2) + 3)
-    for one in found.segments_info:
-        inside = (found.segmentation == one["id"]) & (
+    for item in actual.segments_info:
+        inside = (actual.segmentation == item["id"]) & (
             truth.segmentation > 0
         )  # what is void is called sky or road with a probability of 1/4
-        mean = np.where(inside, probability, 0.25)[found.segmentation == one["id"]].mean()
-        assert one["score"] == pytest.approx(mean * (0.5 if LABELS[one["label_id"]].thing else 1), rel=1e-5)
+        mean = np.where(inside, probability, 0.25)[actual.segmentation == item["id"]].mean()
+        assert item["score"] == pytest.approx(mean * (0.5 if LABELS[item["label_id"]].thing else 1), rel=1e-5)
     again = decode(
         np.exp(maps["semantic"]) / np.exp(maps["semantic"]).sum(-1, keepdims=True),
         maps["center"],
@@ -112,26 +114,26 @@ def test_scores_are_probability_times_height():
         labels=LABELS,
         activation=None,
     )
-    assert [one["score"] for one in again.segments_info] == pytest.approx([one["score"] for one in found.segments_info], rel=1e-5)
+    assert [item["score"] for item in again.segments_info] == pytest.approx([item["score"] for item in actual.segments_info], rel=1e-5)
     classes = maps["semantic"].argmax(-1)
     known = decode(classes, maps["center"], maps["offset"], labels=LABELS, probability=np.full(classes.shape, 0.5, np.float32))
-    assert {one["score"] for one in known.segments_info} == {0.25, 0.5}
+    assert {item["score"] for item in known.segments_info} == {0.25, 0.5}
 
 
 def test_an_object_scores_as_its_pixels_agree():
     truth, maps = discs(), perfect_maps(discs())
     maps["offset"] = maps["offset"] + np.random.default_rng(0).normal(0, 2, maps["offset"].shape).astype(np.float32)
     before, after = (decode(**maps, labels=LABELS, agreement=weight) for weight in (0.0, 3.0))
-    scores = {after.segmentation[before.segmentation == one["id"]][0]: one["score"] for one in before.segments_info}
+    scores = {after.segmentation[before.segmentation == item["id"]][0]: item["score"] for item in before.segments_info}
     rows, columns = np.mgrid[: truth.segmentation.shape[0], : truth.segmentation.shape[1]]
-    for one in after.segments_info:
-        inside, agreed = after.segmentation == one["id"], 1.0
-        if LABELS[one["label_id"]].thing:
+    for item in after.segments_info:
+        inside, agreed = after.segmentation == item["id"], 1.0
+        if LABELS[item["label_id"]].thing:
             at = np.stack([rows[inside], columns[inside]], 1) + maps["offset"][inside]  # (pixels, 2)
             squares = ((at - at.mean(0)) ** 2).sum(1)
             agreed = np.exp(-3.0 * squares * np.pi / inside.sum()).mean()
             assert agreed < 0.95
-        assert one["score"] == pytest.approx(scores[one["id"]] * agreed, rel=1e-4)
+        assert item["score"] == pytest.approx(scores[item["id"]] * agreed, rel=1e-4)
 
 
 def test_two_objects_found_as_one_score_less_where_pixels_must_agree():
@@ -140,8 +142,8 @@ def test_two_objects_found_as_one_score_less_where_pixels_must_agree():
     (first, second), alone = np.argwhere(maps["center"] == 1)[:2], maps["center"].max()
     heat[tuple((first + second) // 2)] = alone  # one center between two objects, whose offsets lead to their own
     for weight in (0.0, 4.0):
-        found = decode(maps["semantic"], heat, maps["offset"], labels=LABELS, agreement=weight)
-        scores.append(next(one["score"] for one in found.segments_info if LABELS[one["label_id"]].thing))
+        actual = decode(maps["semantic"], heat, maps["offset"], labels=LABELS, agreement=weight)
+        scores.append(next(item["score"] for item in actual.segments_info if LABELS[item["label_id"]].thing))
     assert scores[1] < 0.5 * scores[0]
 
 
@@ -150,25 +152,25 @@ def test_an_object_has_the_class_of_most_of_its_pixels():
     inside = discs().segmentation == 4
     rows = np.flatnonzero(inside.any(1))
     maps["semantic"][rows[0] : rows[0] + 5][inside[rows[0] : rows[0] + 5]] = [0, 0, 0, 9]  # a part of a nucleus looks like a cell
-    found = decode(**maps, labels=LABELS)
-    assert same_segments(found, discs(), discs().segmentation > 0)
-    assert (found.class_map[inside] == 3).any()  # the classes of pixels are as they were
+    actual = decode(**maps, labels=LABELS)
+    assert same_segments(actual, discs(), discs().segmentation > 0)
+    assert (actual.class_map[inside] == 3).any()  # the classes of pixels are as they were
 
 
 def test_semantic_maps_alone_give_one_segment_a_class():
-    found = decode(perfect_maps(discs())["semantic"], labels=LABELS)
-    assert sorted(one["label_id"] for one in found.segments_info) == [0, 1, 2, 3]
-    assert np.array_equal(found.class_map, perfect_maps(discs())["semantic"].argmax(-1))
+    actual = decode(perfect_maps(discs())["semantic"], labels=LABELS)
+    assert sorted(item["label_id"] for item in actual.segments_info) == [0, 1, 2, 3]
+    assert np.array_equal(actual.class_map, perfect_maps(discs())["semantic"].argmax(-1))
 
 
 def test_small_segments_and_the_void_class_are_of_no_segment():
-    maps, areas = perfect_maps(discs()), {one["id"]: one["area"] for one in discs().segments_info}
-    found = decode(**maps, labels=LABELS, instance_area=areas[3] + 1)
+    maps, areas = perfect_maps(discs()), {item["id"]: item["area"] for item in discs().segments_info}
+    actual = decode(**maps, labels=LABELS, instance_area=areas[3] + 1)
     assert (
-        not found.segmentation[(discs().segmentation == 3) | (discs().segmentation == 5)].any()
-        and found.segmentation[discs().segmentation == 4].all()
+        not actual.segmentation[(discs().segmentation == 3) | (discs().segmentation == 5)].any()
+        and actual.segmentation[discs().segmentation == 4].all()
     )
-    assert len(decode(**maps, labels=LABELS, instance_area=areas[3])) == len(found) + 1
+    assert len(decode(**maps, labels=LABELS, instance_area=areas[3])) == len(actual) + 1
     assert not decode(**maps, labels=LABELS, void=2).segmentation[discs().segmentation == 7].any()
     assert decode(**maps, labels=LABELS, void=2).class_map.min() == -1
     road = int((maps["semantic"].argmax(-1) == 2).sum())
@@ -183,7 +185,7 @@ def test_things_without_any_center_are_one_object_or_void():
     assert (
         len(np.unique(native.segmentation[things])) == 1 and native.segmentation[things].all() and not tensorflow.segmentation[things].any()
     )
-    assert [one["score"] for one in native.segments_info if LABELS[one["label_id"]].thing] == [0]
+    assert [item["score"] for item in native.segments_info if LABELS[item["label_id"]].thing] == [0]
 
 
 def large(height: int = 513, width: int = 1025, count: int = 100):
@@ -199,11 +201,11 @@ def large(height: int = 513, width: int = 1025, count: int = 100):
 def test_memory_stays_under_ten_maps_of_labels():
     semantic, heat, offset = large()
     tracemalloc.start()
-    found = decode(semantic, heat, offset, things=(1, 2, 3))
+    actual = decode(semantic, heat, offset, things=(1, 2, 3))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert len(found) > 80
-    assert peak < 10 * found.segmentation.nbytes
+    assert len(actual) > 80
+    assert peak < 10 * actual.segmentation.nbytes
 
 
 @pytest.mark.parametrize(

@@ -34,21 +34,21 @@ def annotation(panoptic: np.ndarray, told: dict) -> Segmentation:
 
 @pytest.mark.parametrize("case", [case for case in CASES if "size_raw" in case or "resized" not in case])
 def test_masks_and_classes_are_theirs(case):
-    told, arrays = described("dl2_targets")[case], stored("dl2_targets")
-    panoptic, things = arrays[f"{case}/label"], told["thing_class_ids"]
+    messages, arrays = described("dl2_targets")[case], stored("dl2_targets")
+    panoptic, things = arrays[f"{case}/label"], messages["thing_class_ids"]
     if panoptic.shape != arrays[f"{case}/semantic_gt"].shape:
         pytest.skip("padded by their reader, not by the targets")
-    classes = told["num_classes"] - (told["ignore_label"] < told["num_classes"])
+    classes = messages["num_classes"] - (messages["ignore_label"] < messages["num_classes"])
     most = arrays[f"{case}/thing_id_class_gt"].shape[0]
     head = replace(
         HEAD, num_classes=classes, things=tuple(range(len(things))), semantic=None, targets=replace(HEAD.targets, max_things=most)
     )
-    targets = mask_targets(annotation(panoptic, told), head, 1)
+    targets = mask_targets(annotation(panoptic, messages), head, 1)
     ids, expected = targets["mask_ids"], arrays[f"{case}/thing_id_mask_gt"]
     assert np.array_equal(np.where(ids < most, ids, -1), expected)
     named = arrays[f"{case}/thing_id_class_gt"]
-    assert [things[one] if one >= 0 else -1 for one in targets["mask_classes"][:most]] == named.tolist()
-    assert np.array_equal(targets["void"] > 0, arrays[f"{case}/semantic_gt"] == told["ignore_label"])
+    assert [things[target] if target >= 0 else -1 for target in targets["mask_classes"][:most]] == named.tolist()
+    assert np.array_equal(targets["void"] > 0, arrays[f"{case}/semantic_gt"] == messages["ignore_label"])
 
 
 def squares(count: int) -> Segmentation:

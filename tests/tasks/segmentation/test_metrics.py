@@ -26,8 +26,8 @@ def moved(segments: Segmentation, rows: int = 3) -> Segmentation:
 @settings(deadline=None, max_examples=150)
 @given(pictures(crowds=False), pictures())
 def test_panoptic_quality_is_that_of_the_plain_version(result, truth):
-    for found, wanted in zip(compare(result, truth, 4), plain.panoptic_quality(result, truth, 4)):
-        assert np.allclose(found, wanted, atol=1e-12)
+    for actual, expected in zip(compare(result, truth, 4), plain.panoptic_quality(result, truth, 4)):
+        assert np.allclose(actual, expected, atol=1e-12)
 
 
 @settings(deadline=None, max_examples=80)
@@ -63,7 +63,7 @@ def test_what_is_found_in_void_is_no_error():
 def test_crowds_are_neither_missed_nor_wrongly_found():
     truth, plain_truth = discs(crowd=True), discs()
     without = Segmentation(
-        np.where(truth.segmentation == 5, 0, truth.segmentation), [one for one in discs().segments_info if one["id"] != 5], LABELS
+        np.where(truth.segmentation == 5, 0, truth.segmentation), [item for item in discs().segments_info if item["id"] != 5], LABELS
     )
     assert compare(without, truth, 4)[3].tolist() == [0, 0, 0, 0]
     half = np.where((truth.segmentation == 5) & (np.arange(96) % 4 == 0), 50, without.segmentation)
@@ -77,10 +77,10 @@ def test_crowds_are_neither_missed_nor_wrongly_found():
 def test_a_faultless_result_scores_one(instances):
     metric = SegmentationMetric(LABELS, instances=instances, average_precision=False)
     metric.update(discs(), discs())
-    found = metric.compute()
-    per_class = found.pop("per_class")
-    assert set(found) == {"miou"} | ({f"{a}{b}" for a in ("pq", "sq", "rq") for b in ("", "_things", "_stuff")} if instances else set())
-    assert set(found.values()) == {1.0}
+    actual = metric.compute()
+    per_class = actual.pop("per_class")
+    assert set(actual) == {"miou"} | ({f"{a}{b}" for a in ("pq", "sq", "rq") for b in ("", "_things", "_stuff")} if instances else set())
+    assert set(actual.values()) == {1.0}
     assert set(per_class) == {label.name for label in LABELS} and per_class["nucleus"]["iou"] == 1
     assert not instances or per_class["nucleus"]["tp"] == 3
 
@@ -93,9 +93,9 @@ def test_what_cannot_be_measured_is_left_out_and_never_nan():
     assert metric.compute() == {"per_class": {}}
     stuff = Segmentation(np.ones((8, 8), np.int32), [{"id": 1, "label_id": 0}], LABELS)
     metric.update(empty, stuff)
-    found = metric.compute()
-    assert found["pq"] == found["sq"] == found["miou"] == 0 and "pq_things" not in found
-    json.dumps(found, allow_nan=False)
+    actual = metric.compute()
+    assert actual["pq"] == actual["sq"] == actual["miou"] == 0 and "pq_things" not in actual
+    json.dumps(actual, allow_nan=False)
 
 
 def test_pictures_come_one_by_one():
@@ -128,7 +128,7 @@ def test_masks_of_average_precision_are_those_of_the_map(segments):
     from pycocotools import mask
 
     rows = AveragePrecision(LABELS)._rows(segments)
-    things = [one for one in segments.segments_info if LABELS[one["label_id"]].thing and (segments.segmentation == one["id"]).any()]
+    things = [item for item in segments.segments_info if LABELS[item["label_id"]].thing and (segments.segmentation == item["id"]).any()]
     assert len(rows) == len(things)
-    for row, one in zip(rows, things):
-        assert np.array_equal(mask.decode(row["segmentation"]), segments.segmentation == one["id"]) and row["label_id"] == one["label_id"]
+    for row, item in zip(rows, things):
+        assert np.array_equal(mask.decode(row["segmentation"]), segments.segmentation == item["id"]) and row["label_id"] == item["label_id"]

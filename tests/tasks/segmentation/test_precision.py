@@ -21,9 +21,9 @@ def shaken(truth: Segmentation, seed: int) -> Segmentation:
     """The truth with its objects moved and scored at random."""
     rng = np.random.default_rng(seed)
     map, info = np.zeros_like(truth.segmentation), []
-    for one in truth.segments_info:
-        map[np.roll(truth.segmentation == one["id"], rng.integers(-4, 5, 2), (0, 1))] = one["id"]
-        info.append({**one, "iscrowd": 0, "score": float(rng.random())})
+    for item in truth.segments_info:
+        map[np.roll(truth.segmentation == item["id"], rng.integers(-4, 5, 2), (0, 1))] = item["id"]
+        info.append({**item, "iscrowd": 0, "score": float(rng.random())})
     return Segmentation(map, info, LABELS)
 
 
@@ -39,18 +39,18 @@ def by_pycocotools(pairs, kind: str) -> tuple[float, float]:
     truths, results = [], []
     for image, pair in enumerate(pairs, 1):
         for segments, to in zip(pair, (results, truths)):
-            for one in segments.segments_info:
-                inside = segments.segmentation == one["id"]
-                if one["label_id"] in THINGS and inside.any():
+            for item in segments.segments_info:
+                inside = segments.segmentation == item["id"]
+                if item["label_id"] in THINGS and inside.any():
                     rle = mask.encode(np.asfortranarray(inside.astype(np.uint8)))
                     box = {"bbox": mask.toBbox(rle).tolist()} if kind == "bbox" or to is truths else {}
                     shape = {"segmentation": rle} if kind == "segm" or to is truths else {}
                     rest = (
-                        {"id": len(to) + 1, "area": float(inside.sum()), "iscrowd": one.get("iscrowd", 0)}
+                        {"id": len(to) + 1, "area": float(inside.sum()), "iscrowd": item.get("iscrowd", 0)}
                         if to is truths
-                        else {"score": one["score"]}
+                        else {"score": item["score"]}
                     )
-                    to.append({"image_id": image, "category_id": one["label_id"], **box, **shape, **rest})
+                    to.append({"image_id": image, "category_id": item["label_id"], **box, **shape, **rest})
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
         images = [{"id": image, "height": 64, "width": 96} for image in range(1, len(pairs) + 1)]
@@ -71,15 +71,15 @@ def measured(pairs) -> dict:
 
 
 def test_average_precision_is_that_of_pycocotools():
-    found = measured(PAIRS)
-    assert (found["mask_ap"], found["mask_ap50"]) == pytest.approx(by_pycocotools(PAIRS, "segm"), abs=1e-9)
-    assert (found["box_ap"], found["box_ap50"]) == pytest.approx(by_pycocotools(PAIRS, "bbox"), abs=1e-9)
-    assert 0.1 < found["mask_ap"] < 0.9 and set(found["per_class"]) == {"nucleus", "cell"}
+    actual = measured(PAIRS)
+    assert (actual["mask_ap"], actual["mask_ap50"]) == pytest.approx(by_pycocotools(PAIRS, "segm"), abs=1e-9)
+    assert (actual["box_ap"], actual["box_ap50"]) == pytest.approx(by_pycocotools(PAIRS, "bbox"), abs=1e-9)
+    assert 0.1 < actual["mask_ap"] < 0.9 and set(actual["per_class"]) == {"nucleus", "cell"}
 
 
 def test_a_crowd_taken_for_an_object_is_caught():
     objects = [
-        (result, Segmentation(truth.segmentation, [{**one, "iscrowd": 0} for one in truth.segments_info], LABELS))
+        (result, Segmentation(truth.segmentation, [{**item, "iscrowd": 0} for item in truth.segments_info], LABELS))
         for result, truth in PAIRS
     ]
     assert abs(measured(objects)["mask_ap"] - measured(PAIRS)["mask_ap"]) > 1e-3
@@ -92,21 +92,21 @@ def test_encoded_masks_and_boxes_are_those_of_pycocotools(segments):
 
     metric = AveragePrecision(LABELS)
     metric.update(segments, segments)
-    kept = [one for one in segments.segments_info if one["label_id"] in THINGS and one["area"]]
+    remaining = [item for item in segments.segments_info if item["label_id"] in THINGS and item["area"]]
     (rows,) = metric.truths
-    assert len(rows) == len(kept)
-    for info, one in zip(kept, rows):
-        wanted = mask.encode(np.asfortranarray((segments.segmentation == info["id"]).astype(np.uint8)))
-        assert one["segmentation"] == wanted
-        assert one["bbox"] == mask.toBbox(wanted).tolist()
+    assert len(rows) == len(remaining)
+    for info, item in zip(remaining, rows):
+        expected = mask.encode(np.asfortranarray((segments.segmentation == info["id"]).astype(np.uint8)))
+        assert item["segmentation"] == expected
+        assert item["bbox"] == mask.toBbox(expected).tolist()
 
 
 def test_all_keys_of_a_faultless_result():
     metric = SegmentationMetric(LABELS)
     metric.update(discs(), discs())
-    found = metric.compute()
-    assert all(found[name] == pytest.approx(1) for name in ("mask_ap", "mask_ap50", "box_ap", "box_ap50", "pq", "miou"))
-    assert found["per_class"]["nucleus"]["mask_ap"] == pytest.approx(1)
+    actual = metric.compute()
+    assert all(actual[name] == pytest.approx(1) for name in ("mask_ap", "mask_ap50", "box_ap", "box_ap50", "pq", "miou"))
+    assert actual["per_class"]["nucleus"]["mask_ap"] == pytest.approx(1)
 
 
 def test_without_objects_or_results_there_is_no_nan():

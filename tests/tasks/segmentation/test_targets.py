@@ -16,29 +16,29 @@ from tests.tasks.segmentation.plain import decode_with as decode
 def slow(truth: Segmentation, sigma: float, small_area: int, small_weight: float) -> dict[str, np.ndarray]:
     """Object by object and pixel by pixel, at the picture's size."""
     height, width = truth.segmentation.shape
-    wanted = {name: np.zeros(truth.segmentation.shape) for name in ("center", "offset_weight")}
-    wanted["semantic"], wanted["offset"] = np.full(truth.segmentation.shape, -1), np.zeros((height, width, 2))
-    wanted["semantic_weight"], wanted["center_weight"] = np.ones(truth.segmentation.shape), (truth.segmentation > 0).astype(float)
+    expected = {name: np.zeros(truth.segmentation.shape) for name in ("center", "offset_weight")}
+    expected["semantic"], expected["offset"] = np.full(truth.segmentation.shape, -1), np.zeros((height, width, 2))
+    expected["semantic_weight"], expected["center_weight"] = np.ones(truth.segmentation.shape), (truth.segmentation > 0).astype(float)
     reach = int(3 * sigma + 1)
-    for one in truth.segments_info:
-        inside = truth.segmentation == one["id"]
-        wanted["semantic"][inside] = one["label_id"]
-        if one["label_id"] not in THINGS or not inside.any():
+    for item in truth.segments_info:
+        inside = truth.segmentation == item["id"]
+        expected["semantic"][inside] = item["label_id"]
+        if item["label_id"] not in THINGS or not inside.any():
             continue
-        if one.get("iscrowd"):
-            wanted["center_weight"][inside] = 0
+        if item.get("iscrowd"):
+            expected["center_weight"][inside] = 0
             continue
         ys, xs = np.nonzero(inside)
         row, column = round(ys.mean()), round(xs.mean())
         for y, x in zip(ys, xs):
-            wanted["offset"][y, x] = row - y, column - x
-        wanted["offset_weight"][inside] = 1
+            expected["offset"][y, x] = row - y, column - x
+        expected["offset_weight"][inside] = 1
         if inside.sum() < small_area:
-            wanted["semantic_weight"][inside] = small_weight
+            expected["semantic_weight"][inside] = small_weight
         for y in range(max(row - reach, 0), min(row + reach + 1, height)):
             for x in range(max(column - reach, 0), min(column + reach + 1, width)):
-                wanted["center"][y, x] = max(wanted["center"][y, x], np.exp(-((y - row) ** 2 + (x - column) ** 2) / (2 * sigma**2)))
-    return wanted
+                expected["center"][y, x] = max(expected["center"][y, x], np.exp(-((y - row) ** 2 + (x - column) ** 2) / (2 * sigma**2)))
+    return expected
 
 
 def assert_same(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray], stride: int = 1) -> None:
@@ -57,50 +57,50 @@ def test_targets_are_those_of_the_plain_version(truth, sigma, stride):
 
 def test_targets_of_usual_objects():
     truth = discs(crowd=True)
-    found = targets(truth, stride=4)
-    assert_same(found, slow(truth, 8.0, 4096, 3.0), 4)
-    assert found["semantic"].shape == (16, 24) and found["offset"].shape == (16, 24, 2)
+    actual = targets(truth, stride=4)
+    assert_same(actual, slow(truth, 8.0, 4096, 3.0), 4)
+    assert actual["semantic"].shape == (16, 24) and actual["offset"].shape == (16, 24, 2)
 
 
 def test_a_heat_map_ends_at_a_square():
-    found = targets(Segmentation(np.pad([[1]], 40).astype(np.int32), [{"id": 1, "label_id": 1}], LABELS))["center"]
-    ys, xs = np.nonzero(found)
+    actual = targets(Segmentation(np.pad([[1]], 40).astype(np.int32), [{"id": 1, "label_id": 1}], LABELS))["center"]
+    ys, xs = np.nonzero(actual)
     assert (ys.min(), ys.max(), xs.min(), xs.max()) == (15, 65, 15, 65)  # 6 * 8 + 3 = 51 pixels wide
-    assert found[40, 40] == 1 and found[40, 48] == pytest.approx(np.exp(-0.5))
+    assert actual[40, 40] == 1 and actual[40, 48] == pytest.approx(np.exp(-0.5))
 
 
 def test_crowds_count_in_the_semantic_map_alone():
-    found, crowd = targets(discs(crowd=True)), discs().segmentation == 5
-    assert (found["semantic"][crowd] == 1).all() and (found["semantic_weight"][crowd] == 1).all()
-    assert not found["center_weight"][crowd].any() and not found["offset_weight"][crowd].any() and not found["offset"][crowd].any()
+    actual, crowd = targets(discs(crowd=True)), discs().segmentation == 5
+    assert (actual["semantic"][crowd] == 1).all() and (actual["semantic_weight"][crowd] == 1).all()
+    assert not actual["center_weight"][crowd].any() and not actual["offset_weight"][crowd].any() and not actual["offset"][crowd].any()
     counted = targets(discs())  # the planted error: the crowd is taken for an object
-    assert counted["center_weight"][crowd].all() and counted["center"][crowd].max() == 1 > found["center"][crowd].max()
+    assert counted["center_weight"][crowd].all() and counted["center"][crowd].max() == 1 > actual["center"][crowd].max()
 
 
 def test_void_counts_nowhere():
-    found, void = targets(discs(), ignore=255), discs().segmentation == 0
-    assert (found["semantic"][void] == 255).all() and not found["center_weight"][void].any() and not found["offset_weight"][void].any()
+    actual, void = targets(discs(), ignore=255), discs().segmentation == 0
+    assert (actual["semantic"][void] == 255).all() and not actual["center_weight"][void].any() and not actual["offset_weight"][void].any()
 
 
 @pytest.mark.parametrize("stride", [1, 4])
 def test_decoded_targets_are_the_truth(stride):
-    truth, found = discs(), targets(discs(), stride=stride)
-    back = decode(np.maximum(found["semantic"], 0), found["center"], found["offset"], labels=LABELS, nms_kernel=3)
+    truth, actual = discs(), targets(discs(), stride=stride)
+    back = decode(np.maximum(actual["semantic"], 0), actual["center"], actual["offset"], labels=LABELS, nms_kernel=3)
     small = Segmentation(truth.segmentation[::stride, ::stride], truth.segments_info, LABELS)
     assert same_segments(back, small, small.segmentation > 0)
 
 
 def test_offsets_left_in_the_pictures_pixels_are_caught():
-    found = targets(discs(), stride=4)
-    wrong = decode(np.maximum(found["semantic"], 0), found["center"], found["offset"] * 4, labels=LABELS, nms_kernel=3)
+    actual = targets(discs(), stride=4)
+    wrong = decode(np.maximum(actual["semantic"], 0), actual["center"], actual["offset"] * 4, labels=LABELS, nms_kernel=3)
     small = Segmentation(discs().segmentation[::4, ::4], discs().segments_info, LABELS)
     assert not same_segments(wrong, small, small.segmentation > 0)
 
 
 def test_semantic_targets_alone():
-    found = targets(discs(), instances=False, stride=2)
-    assert set(found) == {"semantic", "semantic_weight"}
-    assert np.array_equal(found["semantic"], targets(discs(), stride=2)["semantic"])
+    actual = targets(discs(), instances=False, stride=2)
+    assert set(actual) == {"semantic", "semantic_weight"}
+    assert np.array_equal(actual["semantic"], targets(discs(), stride=2)["semantic"])
 
 
 def test_what_does_not_fit_is_refused():

@@ -36,15 +36,15 @@ def truth() -> Segmentation:
     ids[20:30, 4:61] = 2
     for number, (row, column, radius) in enumerate([(38, 9, 9), (38, 54, 9)], 3):
         ids[((rows - row) ** 2 + (columns - column) ** 2 < radius**2) & (ids == 1)] = number
-    info = [{"id": one, "label_id": int(one > 1), "score": 1.0, "area": int((ids == one).sum())} for one in range(1, 5)]
+    info = [{"id": item, "label_id": int(item > 1), "score": 1.0, "area": int((ids == item).sum())} for item in range(1, 5)]
     return Segmentation(ids, info, LABELS)
 
 
 def perfect(said: Segmentation) -> dict[str, np.ndarray]:
-    """What a network without error would give."""
-    made = TASK.targets(said, SPEC, said.segmentation.shape)
-    logits = 20.0 * (made["semantic"][..., None] == np.arange(2)) - 10.0
-    return {"semantic": logits.astype(np.float32), "center": made["center"][..., None], "offset": made["offset"]}
+    """Outputs of a network without error."""
+    built = TASK.targets(said, SPEC, said.segmentation.shape)
+    logits = 20.0 * (built["semantic"][..., None] == np.arange(2)) - 10.0
+    return {"semantic": logits.astype(np.float32), "center": built["center"][..., None], "offset": built["offset"]}
 
 
 def quality(found: Segmentation, said: Segmentation) -> float:
@@ -64,15 +64,15 @@ def test_the_figure_is_one_that_the_metric_tells():
 
 
 def test_perfect_maps_give_the_truth_back():
-    found = TASK.decode(perfect(truth()), SPEC, resize_transform(SIDE, SIDE, Preprocessing(resize="none")), LABELS)
-    assert len(found) == 4 and quality(found, truth()) > 0.93
+    actual = TASK.decode(perfect(truth()), SPEC, resize_transform(SIDE, SIDE, Preprocessing(resize="none")), LABELS)
+    assert len(actual) == 4 and quality(actual, truth()) > 0.93
 
 
 def test_rows_and_columns_of_offsets_the_other_way_round_would_be_seen():
     maps = perfect(truth())
     maps["offset"] = maps["offset"][..., ::-1]
-    found = TASK.decode(maps, SPEC, resize_transform(SIDE, SIDE, Preprocessing(resize="none")), LABELS)
-    assert quality(found, truth()) < 0.85
+    actual = TASK.decode(maps, SPEC, resize_transform(SIDE, SIDE, Preprocessing(resize="none")), LABELS)
+    assert quality(actual, truth()) < 0.85
 
 
 def test_offsets_grow_with_their_maps():
@@ -89,11 +89,11 @@ def test_offsets_that_do_not_lead_to_the_middle_would_be_seen():
 
 def test_segments_come_in_the_pictures_own_pixels():
     view = resize_transform(2 * SIDE, 2 * SIDE, Preprocessing(size=(SIDE, SIDE), resize="squash"))
-    found = TASK.decode(perfect(truth()), SPEC, view, LABELS)
-    assert found.segmentation.shape == (2 * SIDE, 2 * SIDE)
-    assert sum(one["area"] for one in found.segments_info) == 4 * SIDE * SIDE
+    actual = TASK.decode(perfect(truth()), SPEC, view, LABELS)
+    assert actual.segmentation.shape == (2 * SIDE, 2 * SIDE)
+    assert sum(item["area"] for item in actual.segments_info) == 4 * SIDE * SIDE
     large = Segmentation(truth().segmentation.repeat(2, 0).repeat(2, 1), truth().segments_info, LABELS)
-    assert quality(found, large) > 0.9
+    assert quality(actual, large) > 0.9
 
 
 @pytest.mark.parametrize("size", [(65, 97), (64, 64)])
@@ -104,12 +104,12 @@ def test_maps_grow_so_that_each_value_stays_at_its_pixel(size):
 
 def test_a_head_without_instances_gives_a_segment_for_each_class():
     spec = replace(SPEC, head=replace(SPEC.head, instances=None))
-    found = TASK.decode(
+    actual = TASK.decode(
         {"semantic": perfect(truth())["semantic"]}, spec, resize_transform(SIDE, SIDE, Preprocessing(resize="none")), LABELS
     )
-    assert sorted(one["label_id"] for one in found.segments_info) == [0, 1]
+    assert sorted(item["label_id"] for item in actual.segments_info) == [0, 1]
     metric = TASK.metric(spec, LABELS)
-    metric.update(found, truth())
+    metric.update(actual, truth())
     assert set(metric.compute()) == {"miou", "per_class"}
 
 
@@ -121,8 +121,8 @@ def test_small_objects_weigh_what_the_head_says():
 
 
 def test_targets_of_a_batch_have_the_batch_first():
-    made = batch_targets(TASK, [truth(), truth()], SPEC, (SIDE, SIDE))
-    assert {name: array.shape for name, array in made.items()} == {
+    built = batch_targets(TASK, [truth(), truth()], SPEC, (SIDE, SIDE))
+    assert {name: array.shape for name, array in built.items()} == {
         **dict.fromkeys(("semantic", "semantic_weight", "center", "center_weight", "offset_weight"), (2, SIDE // 2, SIDE // 2)),
         "offset": (2, SIDE // 2, SIDE // 2, 2),
     }

@@ -22,8 +22,8 @@ def test_a_mirror_image_and_the_picture_agree():
     there, back = perfect_maps(truth), flip_maps(perfect_maps(mirror_of(truth)))
     inside = np.isin(truth.segmentation, (3, 4, 5, 6))
     assert np.abs(back["offset"] - there["offset"])[inside].max() <= 1  # centers of mass between two pixels may round the other way
-    found = decode(**mean_maps([there, back]), labels=LABELS, activation=None)
-    assert same_segments(found, truth, truth.segmentation > 0)
+    actual = decode(**mean_maps([there, back]), labels=LABELS, activation=None)
+    assert same_segments(actual, truth, truth.segmentation > 0)
 
 
 def test_mirrored_twice_is_as_before():
@@ -69,14 +69,14 @@ PICTURE = np.stack(np.mgrid[:64, :96], -1)
 def test_tiles_give_what_the_whole_picture_gives(tile, overlap):
     maps = perfect_maps(discs())
     predict, sizes = network_of(maps)
-    found = tiled_maps(predict, PICTURE, tile, overlap)
+    actual = tiled_maps(predict, PICTURE, tile, overlap)
     assert {size for size in sizes} == {(min(tile[0], 64), min(tile[1], 96))}
-    assert np.array_equal(found["semantic"], maps["semantic"].argmax(-1))
-    assert np.allclose(found["center"], maps["center"][..., 0], atol=1e-5) and np.allclose(found["offset"], maps["offset"], atol=1e-4)
+    assert np.array_equal(actual["semantic"], maps["semantic"].argmax(-1))
+    assert np.allclose(actual["center"], maps["center"][..., 0], atol=1e-5) and np.allclose(actual["offset"], maps["offset"], atol=1e-4)
     whole = decode(**maps, labels=LABELS)
-    joined = decode(**found, labels=LABELS, center_threshold=0.1)
+    joined = decode(**actual, labels=LABELS, center_threshold=0.1)
     assert same_segments(joined, whole)
-    assert [one["score"] for one in joined.segments_info] == pytest.approx([one["score"] for one in whole.segments_info], abs=0.02)
+    assert [item["score"] for item in joined.segments_info] == pytest.approx([item["score"] for item in whole.segments_info], abs=0.02)
 
 
 def test_tiles_that_disagree_are_blended_and_the_middle_of_a_tile_counts_most():

@@ -30,8 +30,8 @@ def network(x: np.ndarray) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(("tile", "overlap"), [((33, 49), 8), ((17, 33), 0), ((65, 33), (1, 16)), ((129, 129), 32)])
 def test_tiles_of_a_local_network_give_the_maps_of_the_whole(tile, overlap):
     once = predict_tta(network, X, tta_from_options(), STRIDE, MULTIPLE)
-    found = predict_tta(network, X, tta_from_options(tile=tile, overlap=overlap), STRIDE, MULTIPLE)
-    assert found.keys() == once.keys() and all(np.allclose(found[name], once[name], atol=1e-4) for name in found)
+    actual = predict_tta(network, X, tta_from_options(tile=tile, overlap=overlap), STRIDE, MULTIPLE)
+    assert actual.keys() == once.keys() and all(np.allclose(actual[name], once[name], atol=1e-4) for name in actual)
 
 
 def test_tiles_that_begin_where_the_networks_grid_does_not_are_caught():
@@ -50,11 +50,11 @@ def knowing(truth: Segmentation, turn: bool = True, scale: bool = True):
 
     def compute(x: np.ndarray) -> dict[str, np.ndarray]:
         rows, columns = (np.clip(np.rint(x[0, ..., axis]), 0, size[axis] - 1).astype(int) for axis in (0, 1))
-        found = {name: value[rows, columns].copy() for name, value in maps.items()}
+        actual = {name: value[rows, columns].copy() for name, value in maps.items()}
         mirror = columns[0, 0] > columns[0, -1]
-        found["offset"] *= np.array([1, -1 if mirror and turn else 1], np.float32)
-        found["offset"] *= x.shape[1] / (rows.max() - rows.min() + 1) if scale else 1
-        return {name: value[None] for name, value in found.items()}
+        actual["offset"] *= np.array([1, -1 if mirror and turn else 1], np.float32)
+        actual["offset"] *= x.shape[1] / (rows.max() - rows.min() + 1) if scale else 1
+        return {name: value[None] for name, value in actual.items()}
 
     return compute
 
@@ -77,10 +77,10 @@ def test_what_several_looks_say_together_is_the_truth(asked):
 
 
 def astray(compute, tta: TTA) -> float:
-    """How far offsets lead past the middle of their objects, in pixels, on the mean."""
+    """Mean distance in pixels between the targets of offsets and the middle of their objects."""
     truth = discs()
-    found = predict_tta(compute, PICTURE, tta, 1, 1)["offset"]
-    return float(np.abs(found - perfect_maps(truth)["offset"])[np.isin(truth.segmentation, (3, 4, 5, 6))].mean())
+    actual = predict_tta(compute, PICTURE, tta, 1, 1)["offset"]
+    return float(np.abs(actual - perfect_maps(truth)["offset"])[np.isin(truth.segmentation, (3, 4, 5, 6))].mean())
 
 
 @pytest.mark.parametrize(("asked", "error"), [({"hflip": True}, "turn"), ({"scales": (2.0,)}, "scale"), ({"scales": (0.5, 1)}, "scale")])
@@ -135,6 +135,6 @@ def test_the_task_looks_in_tiles_and_gives_segments_of_the_picture():
     view = ResizeTransform((64, 96), (64, 96), 0, 0, (64, 96))
     (once,) = run_views(task, compute, x[None], spec, [view], TTA(), labels)
     (tiled,) = run_views(task, compute, x[None], spec, [view], tta_from_options(tile=(48, 64), overlap=16), labels)
-    assert [one["label_id"] for one in tiled.segments_info].count(1) == 1 and same_segments(tiled, once)
+    assert [item["label_id"] for item in tiled.segments_info].count(1) == 1 and same_segments(tiled, once)
     larger = ResizeTransform((128, 192), (64, 96), 0, 0, (64, 96))
     assert run_views(task, compute, x[None], spec, [larger], tta_from_options(tile=48), labels)[0].segmentation.shape == (128, 192)

@@ -26,12 +26,12 @@ def logits() -> np.ndarray:
 
 
 def test_one_logit_and_two_that_say_the_same_decode_alike():
-    one = TASK.decode({"semantic": logits()}, ONE, VIEW, LABELS)
+    item = TASK.decode({"semantic": logits()}, ONE, VIEW, LABELS)
     two = TASK.decode(two_logits({"semantic": logits()}), SPEC, VIEW, LABELS)
-    assert np.array_equal(one.class_map, np.arange(6)[None].repeat(4, 0) >= 3) and np.array_equal(one.class_map, two.class_map)
-    assert [info["score"] for info in one.segments_info] == [info["score"] for info in two.segments_info]
-    assert one.segments_info[0]["score"] == pytest.approx(1 / (1 + np.exp(-2)), abs=1e-6)
-    assert [info["area"] for info in one.segments_info] == [12, 12]
+    assert np.array_equal(item.class_map, np.arange(6)[None].repeat(4, 0) >= 3) and np.array_equal(item.class_map, two.class_map)
+    assert [info["score"] for info in item.segments_info] == [info["score"] for info in two.segments_info]
+    assert item.segments_info[0]["score"] == pytest.approx(1 / (1 + np.exp(-2)), abs=1e-6)
+    assert [info["area"] for info in item.segments_info] == [12, 12]
 
 
 def test_a_threshold_on_the_logit_instead_of_its_probability_is_caught():
