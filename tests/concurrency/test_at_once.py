@@ -44,7 +44,7 @@ def test_a_hundred_threads_share_a_runner():
     assert not np.array_equal(expected[0], expected[3])  # results that were mixed up would be seen
 
 
-def at_once(program: str, count: int = 2, **environment: str) -> list[str]:
+def side_by_side(program: str, count: int = 2, **environment: str) -> list[str]:
     """Run a program in several processes that start their work together, and return what they print."""
     lines = "import sys; sys.stdin.readline()\n" + program
     settings = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
@@ -68,7 +68,7 @@ def test_processes_that_convert_to_one_file_leave_a_whole_one(tmp_path):
         "from axialzoo.runtime.convert import convert\n"
         f"for _ in range(5): print(convert({str(tmp_path / 'a')!r}, {str(tmp_path / 'b')!r}, overwrite=True)['digest'])\n"
     )
-    said = at_once(program, 3)
+    said = side_by_side(program, 3)
     assert {line for text in said for line in text.split()} == {load_checkpoint(tmp_path / "a").config.digest}
     assert load_checkpoint(tmp_path / "b").config.digest == load_checkpoint(tmp_path / "a").config.digest
     assert sorted(path.name for path in (tmp_path / "b").iterdir()) == ["config.json", "model.safetensors"]
@@ -84,7 +84,7 @@ def test_processes_that_pull_one_name_leave_one_whole_checkpoint(tmp_path):
         "import warnings; from pathlib import Path; from tests.kills.cases import pull_file\n"
         f"pull_file(Path({str(tmp_path / 'from')!r}), False)\n"
     )
-    at_once(program, 2)
+    side_by_side(program, 2)
     folder = tmp_path / "from" / "home" / "pulled" / "axial_resnet26_s.test"
     assert load_checkpoint(folder).config.digest and [path.name for path in folder.parent.iterdir()] == [folder.name]
 
@@ -93,7 +93,7 @@ def test_processes_that_pull_one_name_leave_one_whole_checkpoint(tmp_path):
 @pytest.mark.skipif(compiler() is None, reason="no compiler")
 def test_processes_that_compile_the_kernel_get_one_that_loads(tmp_path):
     program = "from axialzoo.ops.kernels import kernel; assert kernel() is not None; print('ready')"
-    assert at_once(program, 2, XDG_CACHE_HOME=str(tmp_path)) == ["ready", "ready"]
+    assert side_by_side(program, 2, XDG_CACHE_HOME=str(tmp_path)) == ["ready", "ready"]
     libraries = [path for path in tmp_path.rglob("*.so")]
     assert len({hashlib.sha256(path.read_bytes()).hexdigest() for path in libraries}) == len(libraries) >= 1
     shutil.rmtree(tmp_path)

@@ -70,7 +70,7 @@ def main(library: str, name: str, action: str, most: int) -> dict:
 
 
 class Expected:
-    """What a folder may hold: the old files, the new ones, each whole."""
+    """Contents that a folder may have: the old files, the new ones, each whole."""
 
     def __init__(self, case, old: dict[str, object], new: dict[str, object]):
         self.case, self.old, self.new = case, old, new

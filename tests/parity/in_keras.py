@@ -91,11 +91,11 @@ step = functools.partial(step_of, loss_of=loss_of)
 
 def canonical(model: keras.Model, gradients) -> dict[str, np.ndarray]:
     """Gradients by canonical name, in PyTorch's layout."""
-    by_id = {id(variable): gradient for variable, gradient in zip(model.trainable_variables, gradients)}
+    gradient_of = {id(variable): gradient for variable, gradient in zip(model.trainable_variables, gradients)}
     actual = {}
     for parameter, variable in variables(model):
-        if parameter.trainable and by_id.get(id(variable)) is not None:  # layers that are held and never called have no gradient
-            array, order = numpy(by_id[id(variable)]), parameter.keras_order
+        if parameter.trainable and gradient_of.get(id(variable)) is not None:  # layers that are held and never called have no gradient
+            array, order = numpy(gradient_of[id(variable)]), parameter.keras_order
             actual[parameter.name] = array if order is None else array.transpose(np.argsort(order))
     return actual
 

@@ -63,7 +63,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def errors(folder: Path, *scripts: str) -> list[str]:
-    """What pyright's strict mode says of scripts in a project of its own, with the interpreter of these tests."""
+    """Messages of pyright's strict mode about scripts in a project of its own, with the interpreter of these tests."""
     for number, script in enumerate(scripts):
         (folder / f"script_{number}.py").write_text(script)
     (folder / "pyrightconfig.json").write_text(
