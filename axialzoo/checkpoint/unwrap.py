@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from axialzoo.checkpoint.checkpoint_error import CheckpointError
+from axialzoo.checkpoint.config import Config
 from axialzoo.spec import Model, SpecError, adapt, parameters
 
 AROUND = (  # keys of dictionaries around a state dict: averages of the weights first
@@ -84,7 +85,7 @@ def names_of(spec: Model) -> list[str]:
     return [parameter.name for parameter in parameters(spec)]
 
 
-def fit_config(config: Any, tensors: Mapping[str, Any]) -> Any:
+def fit_config(config: Config, tensors: Mapping[str, Any]) -> Config:
     """Return a config that came from a model's name, with the number of classes of the tensors."""
     spec = with_classes_of(config.spec, {name: tuple(array.shape) for name, array in tensors.items()})
     return config if spec == config.spec else replace(config, spec=spec)
