@@ -115,7 +115,7 @@ def ours(model: str, size: tuple[int, int], repeats: int, folder: Path, clone: P
     with torch.inference_mode():
         outputs, seconds = timed(lambda: network(x), repeats)
     errors = {}
-    with np.load(folder / "theirs.npz") as arrays:
+    with np.load(folder / "theirs.npz", allow_pickle=False) as arrays:
         for name in OUTPUTS:
             y = outputs[name].numpy()
             y = y.transpose(0, 2, 3, 1) if y.ndim == 4 else y

@@ -131,6 +131,7 @@ class AxialModel(Extractor, HubMixin):
             loss, default_metrics = defaults_of(head)
             metrics = default_metrics if metrics is None else metrics
         self.own_loss, self.loss_options = loss is None, loss_options or {}
+        self._compile_metrics = None  # Keras keeps the earlier ones where there are no others
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
         if self.restored:  # from a file, which fills the optimizer's variables; for .h5 Keras makes those of the outermost layer alone
             self.restored = False

@@ -16,7 +16,7 @@ def test_train_hands_every_setting_over(axialzoo, monkeypatch, tmp_path):
 
     def run(recipe, data, out, **settings):
         print("progress")
-        assert callable(settings.pop("progress"))
+        assert callable(settings.pop("progress")) and callable(settings.pop("report"))
         requests.update(recipe=recipe, data=str(data), out=str(out), **settings)
         return out / "model"
 
@@ -27,7 +27,7 @@ def test_train_hands_every_setting_over(axialzoo, monkeypatch, tmp_path):
     )  # fmt: skip
     assert requests == {
         "recipe": "cifar10", "data": "images", "out": str(tmp_path), "framework": "torch", "resume": True, "save_every": 200,
-        "device": "auto", "on_bad_label": "error", "devices": 1, "epochs": 3, "seed": 0, "learning_rate": 0.05,
+        "device": "auto", "tensorboard": False, "on_bad_label": "error", "devices": 1, "epochs": 3, "seed": 0, "learning_rate": 0.05,
         "progressive_sizes": ((0.5, 24),), "precision": "bfloat16",
     }  # fmt: skip
     assert said.json == {"recipe": "cifar10", "framework": "torch", "out": str(tmp_path), "model": str(tmp_path / "model")}

@@ -88,7 +88,7 @@ class Subject:
         return np.stack([item, item[::-1]])
 
     @cached_property
-    def truth(self) -> Any:
+    def annotation(self) -> Any:
         """An object of the last class near the middle, in pixels of the model's input."""
         (height, width), last = self.spec.input_size, self.spec.num_classes - 1
         top, left, bottom, right = height // 4, width // 4, height // 2, 3 * width // 4
@@ -104,7 +104,7 @@ class Subject:
 
     @cached_property
     def targets(self) -> dict[str, np.ndarray]:
-        return batch_targets(self.task, [self.truth] * 2, self.spec, self.spec.input_size)
+        return batch_targets(self.task, [self.annotation] * 2, self.spec, self.spec.input_size)
 
     @cached_property
     def result(self) -> Any:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from axialzoo.checkpoint import Config, save_checkpoint
+from axialzoo.checkpoint import Config, digest, save_checkpoint
 from axialzoo.spec import Attention, Backbone, Block, Model, Stage, Stem, StemConv
 from axialzoo.spec.heads.classifier import Classifier
 from tests.strategies import preprocessing_of, weights
@@ -28,4 +29,6 @@ def tensors(seed: int = 0, dtype: str = "float32") -> dict[str, np.ndarray]:
 
 
 def write_folder(folder: Path, seed: int = 0) -> Config:
-    return save_checkpoint(folder, CONFIG, tensors(seed), overwrite=True)
+    weights = tensors(seed)
+    about = {**CONFIG.provenance, "metrics": {"top1": 1 / 3, "digest": digest(weights)}}
+    return save_checkpoint(folder, replace(CONFIG, provenance=about), weights, overwrite=True)

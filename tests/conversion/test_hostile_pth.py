@@ -145,7 +145,6 @@ def test_tensors_that_are_not_weights(tmp_path):
         "a tensor": whole[name],
         "nothing": {},
         "numbers as names": dict(enumerate(whole.values())),
-        "nested": {"net": whole},
     }
     path = tmp_path / "model.pth"
     for what, state in states.items():

@@ -177,7 +177,7 @@ def test_a_wrong_epsilon_is_caught_by_the_config(tmp_path):
     with pytest.raises(CheckpointError, match="was changed since it was written"):
         load_checkpoint(tmp_path)
     lines = [line for line in path.read_text().splitlines() if "config_digest" not in line]
-    path.write_text("\n".join(lines).replace(f'"{config.digest}",', f'"{config.digest}"'))
+    path.write_text("\n".join(lines).replace(f'"digest": "{config.digest}",\n}}', f'"digest": "{config.digest}"\n}}'))
     with pytest.raises(CheckpointError, match="differ in spec"):
         load_checkpoint(tmp_path)
 
@@ -186,7 +186,9 @@ def test_labels_may_be_edited_by_hand_once_the_line_config_digest_is_deleted(tmp
     config = small.write_folder(tmp_path)
     path = tmp_path / "config.json"
     lines = [line for line in path.read_text().splitlines() if "config_digest" not in line]
-    path.write_text("\n".join(lines).replace(f'"{config.digest}",', f'"{config.digest}"').replace('"cat"', '"tomcat"'))
+    path.write_text(
+        "\n".join(lines).replace(f'"digest": "{config.digest}",\n}}', f'"digest": "{config.digest}"\n}}').replace('"cat"', '"tomcat"')
+    )
     assert load_checkpoint(tmp_path).config.labels[0].name == "tomcat"
 
 

@@ -140,7 +140,7 @@ def test_a_worker_ends_with_the_process_that_made_it(folder):
 @pytest.mark.parametrize(
     ("words", "error", "message"),
     [
-        ({"framework": "tf"}, SpecError, "framework: expected one of torch, keras, found 'tf'"),
+        ({"framework": "tf"}, SpecError, "framework: expected one of torch, keras, native, found 'tf'"),
         ({"framework": "torch,keras"}, SpecError, "framework: expected one of"),
         ({"framework": "torch", "backend": "jax"}, SpecError, "PyTorch has none"),
         ({"framework": "keras", "backend": "jaxx"}, SpecError, "found 'jaxx'; did you mean 'jax'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -59,7 +60,9 @@ class Runs:
         shutil.copytree(self.half(optimizer, begun), folder)
         if plant is not None:
             change(folder / FILE, plant)
-        return self.train(folder, optimizer, framework, resume=True)
+        message = pytest.warns(UserWarning, match=f"from {begun} to {framework}") if begun != framework else contextlib.nullcontext()
+        with message:
+            return self.train(folder, optimizer, framework, resume=True)
 
 
 def change(path: Path, plant) -> None:

@@ -48,7 +48,7 @@ def test_heads_with_maps_keep_what_does_not_depend_on_the_classes():
 def test_a_head_put_there_by_hand_is_refused_when_saved(tmp_path):
     model = axial_resnet_cifar10(pretrained=True)
     tensors = {name: tensor.copy() for name, tensor in to_tensors(model).items()}
-    model.head.fc = torch.nn.Linear(256, 3)
+    model.head._modules["fc"] = torch.nn.Linear(256, 3)  # an assignment is refused at once
     with pytest.raises(CheckpointError, match=r"head\.fc\.bias, head\.fc\.weight; .*reset_classifier"):
         save_model(model, tmp_path / "model")
     assert not (tmp_path / "model").exists()
