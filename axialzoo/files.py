@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # the system reports them without the file's name
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux
@@ -43,10 +44,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except Exception as error:
-        named = _naming(error, path, temporary)
-        if named is error:
-            raise
-        raise named from error
+        _raise_named(error, path, temporary)
     finally:
         if path.parent.is_dir():
             temporary.unlink(missing_ok=True)
@@ -68,10 +66,7 @@ def atomic_write_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.replace(path, before)
             os.replace(temporary, path)
     except Exception as error:
-        named = _naming(error, path, temporary)
-        if named is error:
-            raise
-        raise named from error
+        _raise_named(error, path, temporary)
     finally:
         for left in (temporary, before):
             shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
@@ -127,6 +122,14 @@ def check_output(path: str | os.PathLike[str], *, inputs: Iterable[str | os.Path
     if not overwrite and os.path.lexists(path):
         raise FileExistsError(f"{path}: exists already and is not replaced; choose another path, or say so (--force, overwrite=True)")
     return path
+
+
+def _raise_named(error: Exception, path: Path, temporary: Path) -> NoReturn:
+    """Raise the error for the user, from the one that is being handled, or that one itself where it says enough."""
+    named = _naming(error, path, temporary)
+    if named is error:
+        raise error
+    raise named from error
 
 
 def _naming(error: Exception, path: Path, temporary: Path) -> Exception:

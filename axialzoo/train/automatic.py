@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -48,6 +48,10 @@ class DataSummary:
         sides = math.sqrt(area / aspect), math.sqrt(area * aspect)
         height, width = (max(round(side / multiple), 1) * multiple for side in sides)
         return height, width
+
+    def inputs(self, **changes: Any) -> Preprocessing:
+        """Return the preprocessing of the weights with another size and resizing; pictures of more than 8 bits are each normalised."""
+        return replace(self.preprocessing, per_image=self.deep or self.preprocessing.per_image, **changes)
 
     def epochs(self, samples: int, at_least: int = 3, at_most: int = 100) -> int:
         """Return the number of epochs that show about `samples` pictures."""

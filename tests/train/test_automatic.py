@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from PIL import Image
 
 from axialzoo.data import open_data
 from axialzoo.data.hash_split import sample_keys, split_by_name
-from axialzoo.spec import SpecError
+from axialzoo.spec import SpecError, get_entry
 from axialzoo.train import evaluate, run, settle_recipe
+from axialzoo.train.automatic import DataSummary, task_recipes
 from tests.data.user_formats import FORMATS, write
 from tests.train.small import CLASSES, pictures
 
@@ -100,3 +102,11 @@ def test_a_run_says_and_writes_how_it_goes_and_evaluate_takes_what_it_held_out(p
 def test_presets_take_class_folders_too(photos, tmp_path):
     model = run("cifar10", photos, tmp_path / "run", model=XS, epochs=1, batch_size=6, holdout=3, precision="float32", progressive_sizes=())
     assert evaluate(model, photos, framework="torch")["images"] == 18
+
+
+@pytest.mark.parametrize("recipe", sorted(task_recipes()))
+def test_settings_keep_what_the_weights_expect_of_a_picture(recipe):
+    entry = get_entry(task_recipes()[recipe].RECIPE.model)
+    weights = replace(entry.preprocessing, channel_order="bgr", interpolation="bilinear", mean=(0.1, 0.2, 0.3))
+    settings = task_recipes()[recipe].fields_for(DataSummary(40, (300, 400), True, entry.spec, weights, True))["preprocessing"]
+    assert (settings.channel_order, settings.interpolation, settings.mean) == ("bgr", "bilinear", (0.1, 0.2, 0.3)) and settings.per_image

@@ -37,6 +37,4 @@ def fields_for(data: DataSummary) -> dict[str, Any]:
     """Return the fields that follow the data: input size in the pictures' proportions, normalisation of the weights, epochs."""
     height, width = data.spec.input_size
     size = data.input_size(height * width, 4 if height < 64 else 32)
-    own = data.preprocessing
-    preprocessing = Preprocessing(size=size, resize="squash", crop=1.0, mean=own.mean, std=own.std, per_image=data.deep or own.per_image)
-    return {"preprocessing": preprocessing, "epochs": data.epochs(4800 if data.pretrained else 40000)}
+    return {"preprocessing": data.inputs(size=size, resize="squash", crop=1.0), "epochs": data.epochs(4800 if data.pretrained else 40000)}

@@ -36,10 +36,8 @@ def suits(kind: str, things: bool) -> bool:
 def fields_for(data: DataSummary) -> dict[str, Any]:
     """Return the fields that follow the data: input size and scale, normalisation of the weights, epochs."""
     height, width = data.spec.input_size
-    own = data.preprocessing
     large = data.size[0] * data.size[1] > 4 * height * width
     size = data.input_size(height * width, 32) if large else (height, width)
-    resize = "longer" if large else "none"
-    preprocessing = Preprocessing(size=size, resize=resize, crop=1.0, mean=own.mean, std=own.std, per_image=data.deep or own.per_image)
+    preprocessing = data.inputs(size=size, resize="longer" if large else "none", crop=1.0)
     epochs = data.epochs(2400 if data.pretrained else 16000, at_most=200)
     return {"preprocessing": preprocessing, "epochs": epochs, "eval_every": max(epochs // 20, 1)}

@@ -35,8 +35,7 @@ def suits(kind: str, things: bool) -> bool:
 def fields_for(data: DataSummary) -> dict[str, Any]:
     """Return the fields that follow the data: input size in the pictures' proportions, normalisation of the weights, epochs."""
     height, width = data.spec.input_size
-    own = data.preprocessing
     size = data.input_size(height * width, 32)
-    preprocessing = Preprocessing(size=size, resize="squash", crop=1.0, mean=own.mean, std=own.std, per_image=data.deep or own.per_image)
+    preprocessing = data.inputs(size=size, resize="squash", crop=1.0)
     epochs = data.epochs(2400 if data.pretrained else 8000, at_most=200)
     return {"preprocessing": preprocessing, "epochs": epochs, "eval_every": max(epochs // 20, 1)}
