@@ -36,7 +36,7 @@ class Builder:
     def new(self, batch: int, size: tuple[int, int], channels: int) -> View:
         """Return a map in a new buffer."""
         height, width = size
-        self.buffers.append(Buffer(batch * height * width * channels))
+        self.buffers.append(Buffer(batch * height * width * channels, line=width * channels))
         return View(len(self.buffers) - 1, (batch, height, width, channels), (height * width * channels, width * channels, channels))
 
     def constant(self, values: np.ndarray, shape: tuple[int, int, int, int], strides: tuple[int, int, int]) -> View:

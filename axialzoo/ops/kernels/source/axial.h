@@ -122,7 +122,8 @@ typedef struct {
 } AxialMap;
 
 // Kinds of operations and of activations of a program, in the order of KINDS and ACTIVATIONS in axialzoo/native/program.py.
-enum { AXIAL_CONVOLUTION, AXIAL_DEPTHWISE, AXIAL_ATTENTION, AXIAL_MAX_POOL, AXIAL_AVERAGE_POOL, AXIAL_MEAN, AXIAL_RESIZE, AXIAL_SUM, AXIAL_SCALE };
+enum { AXIAL_CONVOLUTION, AXIAL_DEPTHWISE, AXIAL_ATTENTION, AXIAL_MAX_POOL, AXIAL_AVERAGE_POOL, AXIAL_MEAN, AXIAL_RESIZE, AXIAL_SUM, AXIAL_SCALE,
+       AXIAL_STRIPS };
 enum { AXIAL_NONE, AXIAL_RELU, AXIAL_GELU, AXIAL_GELU_TANH, AXIAL_SILU, AXIAL_ELU, AXIAL_HARD_SIGMOID };
 
 // One operation of a program: y = activation(operation(x) + residual), or activation(operation(x)) + residual if `late`.
@@ -138,8 +139,20 @@ typedef struct {
     const int64_t *line_low, *line_high, *position_low, *position_high;  // of a resizing: the two lines and positions of each result
     const float *line_share, *position_share;                            // and the share of the second
     const AxialForward* attention;
+    const struct AxialStrips* strips;            // operations that run in its place; no other field but the kind matters then
     double seconds;                              // result: time of the operation in a timed program
 } AxialStep;
+
+// Operations that run strip by strip: all of them for some rows of their results, then for the next rows. Some of their maps are local:
+// each thread has some rows of one image of them in its own memory, and the `data` of such a map is its first channel, in bytes.
+typedef struct AxialStrips {
+    int64_t count, batch, strips, locals, floats;  // operations, N, strips of an image, local maps, floats of all of them
+    AxialStep* steps;
+    const int64_t* rows;                           // (strips, count, 2): rows of each result that a strip needs, the first and the one after the last
+    const int64_t* maps;                           // (count, 3): local map of x, residual and y; -1 for other maps
+    const int64_t* places;                         // (locals, 2): offset of each local map, and floats of a row
+    const int64_t* kept;                           // (strips, locals, 2): rows of each local map that a strip needs
+} AxialStrips;
 
 // Operations in order. One call runs them all.
 typedef struct {

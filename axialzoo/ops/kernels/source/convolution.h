@@ -126,12 +126,11 @@ inline void copy_taps(const AxialStep& a, int64_t n, int64_t h, int64_t w, float
     }
 }
 
-inline void convolution_piece(void* data, int64_t index) {
+// Computes `rows` positions of the result, at most BLOCK, from position `begin` of all images on; one slice of the outputs.
+inline void convolution_block(Convolution& f, int64_t begin, int64_t rows, int64_t slice) {
     static thread_local Scratch scratch, pointers;
-    Convolution& f = *static_cast<Convolution*>(data);
     const AxialStep& a = *f.a;
-    const int64_t taps = a.side * a.side, total = a.batch * a.height * a.width, panels = divide_up(a.outputs, WIDTH);
-    const int64_t begin = index / f.slices * BLOCK, rows = least(total - begin, BLOCK), slice = index % f.slices;
+    const int64_t taps = a.side * a.side, panels = divide_up(a.outputs, WIDTH);
     const bool narrow = taps > 1 && a.inputs < NARROW;
     const int64_t copied = narrow ? taps * a.inputs : 0;
     float* sums = scratch.floats(BLOCK * (WIDTH + copied));
@@ -200,85 +199,27 @@ inline void convolution_piece(void* data, int64_t index) {
     }
 }
 
-inline int convolution(const AxialStep* a, int threads, AxialParallel parallel) {
+inline void convolution_piece(void* data, int64_t index) {
+    Convolution& f = *static_cast<Convolution*>(data);
+    const int64_t begin = index / f.slices * BLOCK, total = f.a->batch * f.a->height * f.a->width;
+    convolution_block(f, begin, least(total - begin, BLOCK), index % f.slices);
+}
+
+// Returns zeros for the inputs beyond the edges, or null without memory for them.
+inline const float* padding_of(const AxialStep& a) {
     static thread_local Scratch scratch;
-    float* zeros = scratch.floats(a->inputs);
+    float* zeros = scratch.floats(a.inputs);
+    if (zeros != nullptr) memset(zeros, 0, sizeof(float) * static_cast<size_t>(a.inputs));
+    return zeros;
+}
+
+inline int convolution(const AxialStep* a, int threads, AxialParallel parallel) {
+    const float* zeros = padding_of(*a);
     if (zeros == nullptr) return 1;
-    memset(zeros, 0, sizeof(float) * static_cast<size_t>(a->inputs));
     const int64_t blocks = divide_up(a->batch * a->height * a->width, BLOCK), panels = divide_up(a->outputs, WIDTH);
     Convolution f{a, zeros, threads > 1 && blocks < 4 * threads ? least(panels, 2 * threads) : 1, false};
     in_parallel(convolution_piece, &f, blocks * f.slices, threads, parallel);
     return f.failed ? 1 : 0;
-}
-
-// Depthwise convolution at one position, `count` channels from `c` on.
-INLINE void depthwise_position(const AxialStep& a, int64_t n, int64_t h, int64_t w, int64_t c, int64_t count) {
-    Vector sum = load_some(a.bias + c, count);
-    for (int64_t i = 0; i < a.side; ++i) {
-        const int64_t line = h * a.stride - a.padding + i * a.dilation;
-        if (line < 0 || line >= a.in_height) continue;
-        for (int64_t j = 0; j < a.side; ++j) {
-            const int64_t position = w * a.stride - a.padding + j * a.dilation;
-            if (position < 0 || position >= a.in_width) continue;
-            sum += load_some(at(a.x, n, line, position) + c, count) * load_some(a.weight + (i * a.side + j) * a.outputs + c, count);
-        }
-    }
-    const float* residual = at(a.residual, n, h, w);
-    finish(a, sum, residual == nullptr ? nullptr : residual + c, at(a.y, n, h, w) + c, count);
-}
-
-// R positions from w on, whose kernels of side S lie inside the line, with stride and dilation 1.
-template <int S, int R>
-INLINE void depthwise_tile(const AxialStep& a, int64_t n, int64_t h, int64_t w, int64_t c) {
-    Vector sum[R];
-    UNROLL for (int r = 0; r < R; ++r) sum[r] = load(a.bias + c);
-    for (int64_t i = 0; i < S; ++i) {
-        const int64_t line = h - a.padding + i;
-        if (line < 0 || line >= a.in_height) continue;
-        const float* x = at(a.x, n, line, w - a.padding) + c;
-        Vector weight[S];
-        UNROLL for (int j = 0; j < S; ++j) weight[j] = load(a.weight + (i * S + j) * a.outputs + c);
-        UNROLL for (int k = 0; k < R + S - 1; ++k) {
-            const Vector value = load(x + k * a.x.position);
-            UNROLL for (int j = 0; j < S; ++j) {
-                if (k - j >= 0 && k - j < R) sum[k - j] += value * weight[j];
-            }
-        }
-    }
-    UNROLL for (int r = 0; r < R; ++r) {
-        const float* residual = at(a.residual, n, h, w + r);
-        finish(a, sum[r], residual == nullptr ? nullptr : residual + c, at(a.y, n, h, w + r) + c, LANES);
-    }
-}
-
-template <int S>
-inline void depthwise_line(const AxialStep& a, int64_t n, int64_t h) {
-    constexpr int R = LANES == 16 ? 12 : 6;
-    const int64_t last = S > 0 && a.stride == 1 && a.dilation == 1 ? a.in_width - a.padding : 0;
-    int64_t w = 0;
-    while (w < a.width) {
-        const bool inside = w >= a.padding && w + R <= last;
-        int64_t c = 0;
-        if constexpr (S > 0) {
-            for (; inside && c + LANES <= a.outputs; c += LANES) depthwise_tile<S, R>(a, n, h, w, c);
-        }
-        const int64_t count = inside ? R : 1;
-        for (; c < a.outputs; c += LANES) {
-            for (int64_t r = 0; r < count; ++r) depthwise_position(a, n, h, w + r, c, least(LANES, a.outputs - c));
-        }
-        w += count;
-    }
-}
-
-inline void depthwise_piece(void* data, int64_t index) {
-    const AxialStep& a = *static_cast<const AxialStep*>(data);
-    const int64_t n = index / a.height, h = index % a.height;
-    switch (a.side) {
-        case 3: return depthwise_line<3>(a, n, h);
-        case 5: return depthwise_line<5>(a, n, h);
-        case 7: return depthwise_line<7>(a, n, h);
-        default: return depthwise_line<0>(a, n, h);
-    }
 }
 
 }  // namespace
