@@ -40,6 +40,12 @@ INLINE void depthwise_tile(const AxialStep& a, int64_t n, int64_t h, int64_t w, 
             }
         }
     }
+    float* y = at(a.y, n, h, w) + c;
+    if (is_plain(a) && a.residual.data == nullptr) {
+        const Vector floor = floor_of(a);
+        UNROLL for (int r = 0; r < R; ++r) store(y + r * a.y.position, sum[r] < floor ? floor : sum[r]);
+        return;
+    }
     UNROLL for (int r = 0; r < R; ++r) {
         const float* residual = at(a.residual, n, h, w + r);
         finish(a, sum[r], residual == nullptr ? nullptr : residual + c, at(a.y, n, h, w + r) + c, LANES);

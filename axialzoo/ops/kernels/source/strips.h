@@ -22,8 +22,7 @@ inline bool run_rows(const AxialStep& a, int64_t n, int64_t begin, int64_t end) 
     if (a.kind == AXIAL_CONVOLUTION) {
         Convolution f{&a, padding_of(a), 1, false};
         if (f.zeros == nullptr) return false;
-        const int64_t last = (n * a.height + end) * a.width;
-        for (int64_t row = (n * a.height + begin) * a.width; row < last; row += BLOCK) convolution_block(f, row, least(last - row, BLOCK), 0);
+        convolution_lines(f, n, begin, end);
         return !f.failed;
     }
     Resize resize{&a, false};
