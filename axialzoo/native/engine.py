@@ -36,6 +36,7 @@ class Compiled:
         self.program = program
         self.arena = aligned_floats(program.floats)
         self._alive: list[object] = []  # what the structures point to
+        self._local = {buffer: place for strips in program.strips for buffer, place in strips.local.items()}
         self.steps = (AxialStep * len(program.steps))(*map(self._step, program.steps))
         calls: list[AxialStep] = []
         self._timed: list[tuple[int, int]] = []  # operation, and the call that is it
@@ -75,15 +76,9 @@ class Compiled:
 
     def _strips(self, strips: Strips) -> int:
         """Return the address of the structure of operations that run together."""
-        maps = [
-            [-1 if view is None else strips.local.get(view.buffer, -1) for view in (step.x, step.residual, step.y)]
-            for step in self.program.steps[strips.first : strips.last]
-        ]
         structure = AxialStrips(
-            count=strips.last - strips.first, batch=self.program.steps[strips.first].y.shape[0], strips=len(strips.rows),
-            locals=len(strips.local), floats=strips.floats, steps=ctypes.addressof(self.steps) + strips.first * ctypes.sizeof(AxialStep),
-            rows=self._address(strips.rows), maps=self._address(np.array(maps, np.int64)), places=self._address(strips.places),
-            kept=self._address(strips.kept),
+            count=strips.last - strips.first, batch=self.program.steps[strips.first].y.shape[0], strips=len(strips.rows), floats=strips.floats,
+            steps=ctypes.addressof(self.steps) + strips.first * ctypes.sizeof(AxialStep), rows=self._address(strips.rows),
         )  # fmt: skip
         self._alive.append(structure)
         return ctypes.addressof(structure)
@@ -91,9 +86,10 @@ class Compiled:
     def _map(self, view: View | None) -> AxialMap:
         if view is None:
             return AxialMap()
-        buffer = self.program.buffers[view.buffer]
-        if buffer.constant is None and buffer.offset < 0:  # in the memory of a thread
-            return AxialMap(4 * view.offset, *view.strides)
+        if view.buffer in self._local:
+            offset, rows = self._local[view.buffer]
+            every = view.strides[1] // self.program.buffers[view.buffer].line
+            return AxialMap(4 * (offset + view.offset) + 1, *view.strides, rows // every)
         return AxialMap(self._address(self.memory(self.program.buffers[view.buffer])) + 4 * view.offset, *view.strides)
 
     def _step(self, step: Step) -> AxialStep:

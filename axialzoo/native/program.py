@@ -198,18 +198,15 @@ class Strips:
     Attributes:
         first, last: The first operation, and the one after the last.
         rows: (strips, operations, 2), int64: rows of each result that a strip needs, the first and the one after the last.
-        local: Buffers that no other operation uses, by their index: each thread has some rows of them, in memory of its own.
-        places: (buffers, 2): offset of each buffer in this memory, and floats of a row.
-        kept: (strips, buffers, 2): rows of each buffer that the memory holds.
+        local: Buffers that no other operation uses: each thread has a ring of rows of them, in memory of its own. The offset in this
+            memory, and how many rows there are, a power of two.
         floats: Size of the memory.
     """
 
     first: int
     last: int
     rows: np.ndarray
-    local: dict[int, int]
-    places: np.ndarray
-    kept: np.ndarray
+    local: dict[int, tuple[int, int]]
     floats: int
 
 

@@ -12,6 +12,7 @@ BY_ROWS = ("convolution", "depthwise", "max_pool", "average_pool", "resize", "su
 LARGE = 2**18  # floats of the maps of an operation, for one image, from which on it joins a group
 BUDGET = 2**19  # floats of all maps of a strip: less than a second cache
 HEIGHTS = (32, 16, 8, 4, 2)  # rows of a strip of the tallest map
+LEAST = 4  # rows of a map in the memory of a thread; others may read every fourth
 Rows = tuple[int, int]  # the first, and the one after the last
 
 
@@ -50,7 +51,8 @@ def _joins(program: Program, steps: list[Step], step: Step) -> bool:
 def _by_lines(program: Program, view: View) -> bool:
     buffer = program.buffers[view.buffer]
     rows = buffer.floats // buffer.line // view.shape[0] if buffer.line else 0
-    return rows > 0 and view.offset < buffer.line and view.strides[1] % buffer.line == 0 and view.strides[0] == rows * buffer.line
+    strides = view.strides[1] in (buffer.line, 2 * buffer.line, LEAST * buffer.line) and view.strides[0] == rows * buffer.line
+    return rows > 0 and view.offset < buffer.line and strides
 
 
 def _strips(program: Program, first: int, last: int) -> Strips:
@@ -58,7 +60,7 @@ def _strips(program: Program, first: int, last: int) -> Strips:
     written = {step.y.buffer for step in steps}
     used = {view.buffer for index, step in enumerate(program.steps) if not first <= index < last for view in (*step.reads(), step.y)}
     used |= {view.buffer for view in program.output_views()}
-    local = {buffer: index for index, buffer in enumerate(sorted(written - used))}
+    local = sorted(written - used)
     heights = [step.y.shape[1] for step in steps]
     for height in HEIGHTS:
         count = min(-(-max(heights) // height), *heights)  # a strip has at least one row of each map
@@ -66,16 +68,20 @@ def _strips(program: Program, first: int, last: int) -> Strips:
         if sum((high - low) * program.buffers[buffer].line for buffer, (low, high) in rows.items()) <= BUDGET:
             break
     needs = [_rows(program, steps, local, written, count, strip) for strip in range(count)]
-    lines = [program.buffers[buffer].line for buffer in local]
-    kept = np.array([[need[buffer] for buffer in local] for need in needs], np.int64).reshape(count, len(local), 2)
-    floats = (kept[:, :, 1] - kept[:, :, 0]).max(0, initial=0) * lines
-    floats = -(-floats // 16) * 16  # whole cache lines
-    places = np.array([(end - size, line) for end, size, line in zip(np.cumsum(floats), floats, lines)], np.int64).reshape(-1, 2)
-    by_step = np.array([[need[step.y.buffer] for step in steps] for need in needs], np.int64)
-    return Strips(first, last, by_step, local, places, kept, int(floats.sum()))
+    places, floats = {}, 0
+    for buffer in local:
+        rows = power_of_two(max(LEAST, *(need[buffer][1] - need[buffer][0] for need in needs)))
+        places[buffer] = floats, rows
+        floats += -(-rows * program.buffers[buffer].line // 16) * 16  # whole cache lines
+    return Strips(first, last, np.array([[need[step.y.buffer] for step in steps] for need in needs], np.int64), places, floats)
 
 
-def _rows(program: Program, steps: list[Step], local: dict[int, int], written: set[int], count: int, strip: int) -> dict[int, Rows]:
+def power_of_two(least: int) -> int:
+    """Return the smallest power of two that is not smaller."""
+    return 1 << max(least - 1, 0).bit_length()
+
+
+def _rows(program: Program, steps: list[Step], local: list[int], written: set[int], count: int, strip: int) -> dict[int, Rows]:
     """Return the rows of each map that a strip needs, of those that the operations write."""
     needs = {buffer: (0, 0) for buffer in local}
     for step in steps:

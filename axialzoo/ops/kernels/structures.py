@@ -73,7 +73,7 @@ class AxialSlots(ctypes.Structure):
 class AxialMap(ctypes.Structure):
     """A map of :class:`AxialStep`."""
 
-    _fields_ = _fields("data* batch line position")
+    _fields_ = _fields("data* batch line position ring")
 
 
 class AxialStep(ctypes.Structure):
@@ -90,7 +90,7 @@ class AxialStep(ctypes.Structure):
 class AxialStrips(ctypes.Structure):
     """Operations of :class:`AxialProgram` that run strip by strip."""
 
-    _fields_ = _fields("count batch strips locals floats steps* rows* maps* places* kept*")
+    _fields_ = _fields("count batch strips floats steps* rows*")
 
 
 class AxialProgram(ctypes.Structure):

@@ -69,7 +69,7 @@ INLINE void finish(const AxialStep& a, Vector x, const float* residual, float* y
 }
 
 INLINE float* at(const AxialMap& map, int64_t n, int64_t h, int64_t w) {
-    return map.data == nullptr ? nullptr : map.data + n * map.batch + h * map.line + w * map.position;
+    return map.data == nullptr ? nullptr : map.data + n * map.batch + (h & (map.ring - 1)) * map.line + w * map.position;
 }
 
 }  // namespace

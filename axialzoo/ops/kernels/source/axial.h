@@ -115,10 +115,11 @@ typedef struct {
     float *scores, *second_scores;              // (H, W): probabilities
 } AxialSlots;
 
-// A map in memory: rows of channels, and the strides of N, H and W.
+// A map in memory: rows of channels, and the strides of N, H and W. If `ring` is not 0, the map has so many lines, a power of two, and line h
+// lies in the place of line h % ring.
 typedef struct {
     float* data;
-    int64_t batch, line, position;
+    int64_t batch, line, position, ring;
 } AxialMap;
 
 // Kinds of operations and of activations of a program, in the order of KINDS and ACTIVATIONS in axialzoo/native/program.py.
@@ -144,14 +145,11 @@ typedef struct {
 } AxialStep;
 
 // Operations that run strip by strip: all of them for some rows of their results, then for the next rows. Some of their maps are local:
-// each thread has some rows of one image of them in its own memory, and the `data` of such a map is its first channel, in bytes.
+// each thread has some rows of one image of them, in memory of its own. `data` of a local map is an offset in this memory, in bytes, plus 1.
 typedef struct AxialStrips {
-    int64_t count, batch, strips, locals, floats;  // operations, N, strips of an image, local maps, floats of all of them
+    int64_t count, batch, strips, floats;          // operations, N, strips of an image, floats of a thread's memory
     AxialStep* steps;
     const int64_t* rows;                           // (strips, count, 2): rows of each result that a strip needs, the first and the one after the last
-    const int64_t* maps;                           // (count, 3): local map of x, residual and y; -1 for other maps
-    const int64_t* places;                         // (locals, 2): offset of each local map, and floats of a row
-    const int64_t* kept;                           // (strips, locals, 2): rows of each local map that a strip needs
 } AxialStrips;
 
 // Operations in order. One call runs them all.

@@ -163,7 +163,7 @@ inline void copy_taps(const AxialStep& a, int64_t n, int64_t h, int64_t w, float
             for (int64_t k = 0; k < run; ++k) to[k] = 0.0f;
             continue;
         }
-        const float* from = a.x.data + n * a.x.batch + line * a.x.line + left * a.x.position;
+        const float* from = at(a.x, n, line, left);
         if (joined) {
             for (int64_t k = 0; k < run; ++k) to[k] = from[k];
             continue;
@@ -206,15 +206,14 @@ inline void convolution_block(Convolution& f, int64_t begin, int64_t rows, int64
             continue;
         }
         const int64_t top = h * a.stride - a.padding, left = w * a.stride - a.padding;
-        const float* corner = a.x.data + n * a.x.batch + top * a.x.line + left * a.x.position;
         if (taps == 1) {
-            table[row] = corner;
+            table[row] = at(a.x, n, top, left);
             continue;
         }
         for (int64_t i = 0, tap = 0; i < a.side; ++i) {
             const int64_t line = top + i * a.dilation;
             const bool inside = line >= 0 && line < a.in_height;
-            const float* from = corner + i * a.dilation * a.x.line;
+            const float* from = at(a.x, n, line, left);
             for (int64_t j = 0; j < a.side; ++j, ++tap) {
                 const int64_t position = left + j * a.dilation;
                 table[tap * BLOCK + row] = inside && position >= 0 && position < a.in_width ? from + j * a.dilation * a.x.position : f.zeros;
@@ -244,7 +243,7 @@ inline void convolution_run(Convolution& f, int64_t n, int64_t h, int64_t w, int
         for (int64_t i = 0, tap = 0; i < a.side; ++i) {
             const int64_t line = top + i * a.dilation;
             const bool inside = line >= 0 && line < a.in_height;
-            const float* from = a.x.data + n * a.x.batch + line * a.x.line + left * a.x.position + done * step;
+            const float* from = at(a.x, n, line, left) + done * step;
             for (int64_t j = 0; j < across; ++j, ++tap) {
                 first[tap] = inside ? from + j * a.dilation * a.x.position : f.zeros;
                 steps[tap] = inside ? step : 0;
@@ -258,7 +257,7 @@ inline void convolution_run(Convolution& f, int64_t n, int64_t h, int64_t w, int
 }
 
 // Returns whether the positions of a map follow one another from line to line too.
-INLINE bool is_dense(const AxialMap& map, int64_t width) { return map.data == nullptr || map.line == width * map.position; }
+INLINE bool is_dense(const AxialMap& map, int64_t width) { return map.data == nullptr || (map.line == width * map.position && map.ring == 0); }
 
 // Computes lines `begin` to `end` of image n: the middle of each as a run, its ends by tables.
 inline void convolution_lines(Convolution& f, int64_t n, int64_t begin, int64_t end) {

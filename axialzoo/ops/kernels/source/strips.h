@@ -57,21 +57,12 @@ inline void strips_piece(void* data, int64_t index) {
         return;
     }
     for (int64_t strip = first; strip < last; ++strip) {
-        const int64_t *kept = a.kept + strip * a.locals * 2, *rows = a.rows + strip * a.count * 2;
-        for (int64_t i = 0; strip > first && i < a.locals; ++i) {  // rows of the strip before that this one needs too
-            const int64_t low = kept[2 * i], before = kept[2 * (i - a.locals)], count = kept[2 * (i - a.locals) + 1] - low, line = a.places[2 * i + 1];
-            float* to = memory + a.places[2 * i];
-            if (count > 0 && low > before) memmove(to, to + (low - before) * line, sizeof(float) * static_cast<size_t>(count * line));
-        }
+        const int64_t* rows = a.rows + strip * a.count * 2;
         for (int64_t i = 0; i < a.count; ++i) {
             AxialStep step = a.steps[i];
             AxialMap* maps[] = {&step.x, &step.residual, &step.y};
-            for (int m = 0; m < 3; ++m) {
-                const int64_t local = a.maps[3 * i + m];
-                if (local < 0) continue;
-                const int64_t line = a.places[2 * local + 1];
-                maps[m]->data = memory + a.places[2 * local] - kept[2 * local] * line + reinterpret_cast<intptr_t>(maps[m]->data) / 4;
-                maps[m]->batch = 0;
+            for (AxialMap* map : maps) {
+                if (map->ring != 0) map->data = memory + (reinterpret_cast<intptr_t>(map->data) - 1) / 4, map->batch = 0;
             }
             const int64_t begin = strip > first ? most(rows[2 * i], rows[2 * (i - a.count) + 1]) : rows[2 * i], end = rows[2 * i + 1];
             const double start = f.timed ? now() : 0.0;
