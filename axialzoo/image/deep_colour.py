@@ -96,7 +96,7 @@ def read_deep(source: str | os.PathLike[str] | IO[bytes], page: int, formats: tu
     return np.rint(values[..., :3] * alpha + 65535 * (1 - alpha)).astype(np.uint16)
 
 
-def _stream(image: Image.Image) -> IO[bytes]:
+def _stream(image: Any) -> IO[bytes]:
     assert image.fp is not None
     return image.fp
 
