@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from axialzoo.spec import Model
+from axialzoo.spec import Backbone, Model
 from axialzoo.spec.heads.mask_parts import SemanticBranch
 from axialzoo.spec.heads.mask_transformer import MaskTransformer
 from axialzoo.spec.heads.panoptic import Decoder, Skip
@@ -23,6 +23,7 @@ from axialzoo.spec.zoo.mask_transformers import (
     kmeans_decoder,
     max_head,
     pixel_decoder,
+    resnet50_with_pool,
 )
 from converters.deeplab2_names import places
 from tests.golden.deeplab2 import DATA, Tensors, weight
@@ -76,6 +77,19 @@ def tiny_kmax_cityscapes() -> Model:
         activation="gelu", activate_pixels=False,
     )  # fmt: skip
     return Model(kmax_features(), head, (65, 97))
+
+
+def narrow_resnet50() -> Backbone:
+    """ResNet-50 as PyTorch's code has it, an eighth as wide."""
+    features = resnet50_with_pool().map_blocks(lambda block: replace(block, channels=tuple(width // 8 for width in block.channels)))
+    return replace(features, stem=replace(features.stem, convs=(replace(features.stem.convs[0], channels=8),)))
+
+
+def five_stages() -> Model:
+    """A narrow kMaX-DeepLab of five stages as PyTorch's code has it, whose pixel decoder made `kmax_five_stages`."""
+    spec = tiny_kmax_cityscapes()
+    decoder = pixel_decoder(256, (32, 16, 8, 8, 8), (1,) * 5, origin="torch")
+    return replace(spec, backbone=narrow_resnet50(), head=replace(spec.head, pixel_decoder=decoder))
 
 
 CASES = {
@@ -239,6 +253,12 @@ def features(case: str) -> list[np.ndarray]:
     draw = np.random.default_rng(described("kmax_decoders_tiny")["cases"][case]).standard_normal
     sizes = [(1, (height - 1) // s + 1, (width - 1) // s + 1, c) for s, c in ((4, 32), (8, 64), (16, 128), (32, 256))]
     return [np.ascontiguousarray((0.5 * draw(size)).astype("float32").transpose(0, 3, 1, 2)) for size in sizes]
+
+
+def five_features() -> list[np.ndarray]:
+    """Features of the stem, before its pool, and of the stages, (1, C, H, W), that `kmax_five_stages` was computed of."""
+    random, sizes = np.random.default_rng(3), ((8, 33, 49), (32, 17, 25), (64, 9, 13), (128, 5, 7), (256, 3, 4))
+    return [random.standard_normal((1, *size)).astype("float32") for size in sizes]
 
 
 def output_keys(file: str) -> dict[str, str]:

@@ -100,6 +100,21 @@ def test_the_decoders_of_both_codes_are_theirs(case, origin):
     assert max(decoder_errors(case, origin).values()) <= TOLERANCE
 
 
+def five_stage_errors(decoder) -> list[float]:
+    """Of PyTorch's Cityscapes models, whose last two stages have one stride: the first of them takes in the pooled stem."""
+    stem, *features = map(torch.from_numpy, masks.five_features())
+    with torch.no_grad():
+        outputs = decoder([*reversed(features[1:]), stem, features[0]])
+    names = ("decoder_stage1", "decoder_stage2", "decoder_stage3", "decoder_output")
+    return [relative(last(outputs[i])[..., ::4], stored("kmax_five_stages")[name]) for i, name in zip((0, 1, 2, 4), names)]
+
+
+def test_the_five_stages_of_their_pytorch_code_are_theirs():
+    model = network(masks.five_stages())
+    assert model.head.pixel_positions == [4, 3, 2, 0, 1]
+    assert max(five_stage_errors(model.head.pixel_decoder)) <= TOLERANCE
+
+
 def test_the_one_code_for_the_other_is_caught():
     actual = {origin: network(masks.tiny_kmax(origin=origin)) for origin in ("tensorflow", "torch")}
     features = [torch.from_numpy(x) for x in masks.features("65x97")]
@@ -117,6 +132,8 @@ def test_the_one_code_for_the_other_is_caught():
         ("kmax_deeplab_axial_resnet50", 90_272_254),
         ("kmax_deeplab_resnet50_cityscapes", 56_986_125),
         ("kmax_deeplab_axial_resnet50_cityscapes", 74_823_693),
+        ("kmax_deeplab_resnet50_torch", 72_436_862),
+        ("kmax_deeplab_resnet50_cityscapes_torch", 56_975_757),
     ],
 )
 def test_registered_models_have_the_parameters_of_the_originals(name, parameters):
