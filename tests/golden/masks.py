@@ -163,13 +163,7 @@ def their_loss(name: str) -> str:
 
 
 def loss_targets(
-    semantic: np.ndarray,
-    things: np.ndarray,
-    thing_classes: np.ndarray,
-    thing_ids: list[int],
-    stuff_ids: list[int],
-    ignore: int,
-    stride: int,
+    semantic: np.ndarray, things: np.ndarray, thing_classes: np.ndarray, thing_ids: list, stuff_ids: list, ignore: int, stride: int
 ) -> dict[str, np.ndarray]:
     """Our targets from their maps: semantic labels, numbers of objects, and the label of each object."""
     most, ids = thing_classes.shape[1], [*thing_ids, *stuff_ids]
@@ -218,6 +212,14 @@ def loss_case(file: str, case: str) -> tuple[dict[str, np.ndarray], dict[str, np
     return outputs, targets, settings
 
 
+ALL_LOSSES = [(file, case) for file, cases in LOSS_CASES.items() for case in cases]
+OVERFULL = "dl2_max_losses_overfull"
+
+
+def overfull_cases() -> list[str]:
+    return [case for case in described(OVERFULL) if not case.startswith("_")]
+
+
 # One step of training. deeplab2's matching is in float32 and adds 999 to every similarity, so that similarities of the narrow models,
 # below 1e-3, are told apart in steps of 6e-5 alone: these are the slots that it found, among the equals of that resolution.
 
@@ -235,6 +237,13 @@ def training_targets(file: str) -> dict[str, np.ndarray]:
     return targets | {"semantic_weight": arrays.get("gt/semantic_loss_weight", np.ones(shape, "float32"))}
 
 
+def training_settings(file: str) -> dict:
+    """Settings of the losses; those of the narrow kMaX-DeepLab have noise."""
+    noise = next((array for key, array in stored(file).items() if key.endswith("sampling/uniform")), None)
+    settings = {"weights": (3.0, 0.3, 1.0, 1.0), "top_k": (1.0, 1.0, 1.0), "sample_k": TRAINING[file][2], "sample_temperature": 1.5}
+    return {**settings, "noise": None if noise is None else [-np.log(-np.log(array)) for array in noise]}
+
+
 def their_matching(slots: list[list[int]]):
     """Replacement of `match_masks`: these slots, for the masks of each image that exist."""
 
@@ -247,12 +256,28 @@ def their_matching(slots: list[list[int]]):
     return match
 
 
+SHARP = "dl2_tiny_max_deeplab_sharp_65x97"  # five of its weights are stored, so that its maps are not empty
+DECODERS = [(case, origin) for case in ("65x97", "97x65") for origin in ("tensorflow", "torch")]
+
+
+def sharp_weights() -> dict[str, np.ndarray]:
+    prefix = "weight/"
+    return {key.removeprefix(prefix): array for key, array in stored(SHARP).items() if key.startswith(prefix)}
+
+
 def features(case: str) -> list[np.ndarray]:
     """Features of the backbone, (1, C, H, W) each, of strides 4 to 32, that `kmax_decoders_tiny` was computed of."""
     height, width = map(int, case.split("x"))
     draw = np.random.default_rng(described("kmax_decoders_tiny")["cases"][case]).standard_normal
     sizes = [(1, (height - 1) // s + 1, (width - 1) // s + 1, c) for s, c in ((4, 32), (8, 64), (16, 128), (32, 256))]
     return [np.ascontiguousarray((0.5 * draw(size)).astype("float32").transpose(0, 3, 1, 2)) for size in sizes]
+
+
+def decoder_errors(case: str, origin: str, outputs: dict[str, np.ndarray]) -> dict[str, float]:
+    """Errors of a head's outputs, channels last, of `features`; relative."""
+    arrays, prefix = stored("kmax_decoders_tiny"), f"{case}/{'torch' if origin == 'torch' else 'tf'}/head/"
+    actual = {name: relative(outputs[name], arrays[prefix + KEYS[name]]) for name in ("class_logits", "mask_logits")}
+    return actual | {"semantic": relative(outputs["semantic"][:, ::3, ::3, ::2], arrays[f"{prefix}semantic_logits/sample"])}
 
 
 def five_features() -> list[np.ndarray]:
