@@ -53,7 +53,7 @@ assert agree > 0.98 and abs(len(whole) - len(tiled)) < 0.1 * len(whole)
 # ## How good is it?
 #
 # On the 50 validation pictures of its data PQ is 86.1 % and mask AP50 86.2 %. On pictures of your own you find out with a folder of
-# `images/` and `labels/`, where a label is a PNG with a number for each object and 0 for the background. Here the truth is made: bright ellipses
+# `images/` and `labels/`, where a label is a PNG with a number for each object and 0 for the background. Here the ground truth is made: bright ellipses
 # on a dark, noisy ground, which the network has never seen.
 
 # %%
@@ -63,14 +63,14 @@ from axialzoo.train import evaluate
 
 random = np.random.default_rng(1)
 for number in range(4):
-    truth, shown = Image.new("I;16", (256, 256)), np.zeros((256, 256))
-    pen = ImageDraw.Draw(truth)
+    annotation, shown = Image.new("I;16", (256, 256)), np.zeros((256, 256))
+    pen = ImageDraw.Draw(annotation)
     for cell in range(1, 31):
         (x, y), (a, b) = random.integers(20, 236, 2), random.integers(7, 13, 2)
         pen.ellipse((x - a, y - b, x + a, y + b), fill=cell)
-    ids = np.asarray(truth)
+    ids = np.asarray(annotation)
     shown = np.where(ids > 0, random.uniform(60, 110, 31)[ids], 12) + random.normal(0, 4, ids.shape)
-    for folder, made in (("images", Image.fromarray(shown.clip(0, 255).astype("uint8"))), ("labels", truth)):
+    for folder, made in (("images", Image.fromarray(shown.clip(0, 255).astype("uint8"))), ("labels", annotation)):
         (Path("cells/val") / folder).mkdir(parents=True, exist_ok=True)
         made.save(Path("cells/val") / folder / f"{number}.png")
 Path("cells/labels.json").write_text('{"maps": "instances", "labels": ["background", "nucleus"]}')

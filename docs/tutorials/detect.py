@@ -83,7 +83,7 @@ assert losses[-1] < 0.9 * losses[0]
 # %%
 mine = load_runner(folder, framework="torch")
 held_out = data.splits["val"][0]
-task.draw(held_out.picture, {"truth": held_out.annotation, "prediction": mine.predict(held_out.picture)})
+task.draw(held_out.picture, {"ground truth": held_out.annotation, "prediction": mine.predict(held_out.picture)})
 
 # %%
 right = total = 0

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from axialzoo.data.annotations import WHITE, class_truth, instance_truth
+from axialzoo.data.annotations import WHITE, class_annotation, instance_annotation
 from axialzoo.data.components import count_regions
 from axialzoo.data.dataset import Dataset, FileSplit, Sample
 from axialzoo.data.decode import open_map, open_picture
@@ -73,11 +73,11 @@ def open_pairs(files: Files, maps: MapFormat, policy: LabelPolicy, pairs: Pairs 
         where = files.path(item[1])
         if maps.instances:
             assert len(maps.labels) == 2
-            truth = instance_truth(values, bits, (maps.labels[0], maps.labels[1]), where)
+            annotation = instance_annotation(values, bits, (maps.labels[0], maps.labels[1]), where)
         else:
             values = np.where(values == maps.white, 1, values) if maps.white is not None else values
-            truth = class_truth(values, maps.void, maps.labels, where, policy)
-        return Sample(files.path(item[0]), picture, truth)
+            annotation = class_annotation(values, maps.void, maps.labels, where, policy)
+        return Sample(files.path(item[0]), picture, annotation)
 
     splits, table = {}, read_kinds(files)
     for split, rows in (_map_pairs(files) if pairs is None else pairs).items():

@@ -162,8 +162,8 @@ def _sample(files: Files, name: str, rows: list[Row], labels: tuple[Label, ...],
         else:
             centre, half = row.values[:2] * size, row.values[2:] * size / 2
             boxes.append((*(centre - half), *(centre + half)))
-    truth = validate_boxes(boxes, [row.label for row in rows], labels, picture.size, [row.where for row in rows], policy=policy)
-    return Sample(files.path(name), picture, truth)
+    annotation = validate_boxes(boxes, [row.label for row in rows], labels, picture.size, [row.where for row in rows], policy=policy)
+    return Sample(files.path(name), picture, annotation)
 
 
 def _mask(row: Row, height: int, width: int) -> np.ndarray:
