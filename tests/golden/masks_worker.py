@@ -105,6 +105,10 @@ def decoders() -> dict:
         head = keras.Model(features, {name: model.output[name] for name in ("class_logits", "mask_logits", "semantic")})
         x = [feature.transpose(0, 2, 3, 1) for feature in reversed(masks.features(case))]
         actual |= {f"{case}/{origin}/{name}": x for name, x in forward(head, x).items()}
+    decoder = model_of(masks.five_stages(), input_size=(65, 97)).get_layer("head.pixel_decoder")
+    stages = keras.Model(decoder.input, {str(number): x for number, x in enumerate(decoder.output)})
+    stem, *features = (feature.transpose(0, 2, 3, 1) for feature in masks.five_features())
+    actual |= {f"five/{number}": x for number, x in forward(stages, [*reversed(features[1:]), stem, features[0]]).items()}
     return actual
 
 

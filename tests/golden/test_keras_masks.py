@@ -19,7 +19,7 @@ import pytest
 from tests.golden import masks
 from tests.golden.masks import DECODERS, KEYS, SHARP, TRAINING, relative, stored
 from tests.golden.test_mask_losses import compare, compare_overfull, compare_step
-from tests.golden.test_torch_masks import TOLERANCE, compare_maps
+from tests.golden.test_torch_masks import TOLERANCE, compare_maps, five_stage_error
 
 ROOT = Path(__file__).resolve().parents[2]
 FULL = pytest.mark.full
@@ -99,6 +99,12 @@ def test_logits_and_maps_of_confident_slots_are_theirs(backend, folder):
 def test_the_decoders_of_both_codes_are_theirs(case, origin, backend, folder):
     actual = below(computed(backend, folder, "decoders"), f"{case}/{origin}/")
     assert max(masks.decoder_errors(case, origin, actual).values()) <= TOLERANCE
+
+
+@every_backend_in_full
+def test_the_five_stages_of_their_pytorch_code_are_theirs(backend, folder):
+    actual = computed(backend, folder, "decoders")
+    assert five_stage_error([actual[f"five/{number}"] for number in range(5)]) <= TOLERANCE
 
 
 @every_backend_in_full
