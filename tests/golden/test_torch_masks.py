@@ -93,7 +93,7 @@ def test_the_decoders_of_both_codes_are_theirs(case, origin):
 
 
 def five_stage_error(outputs: list[np.ndarray]) -> float:
-    """Of PyTorch's Cityscapes models, whose last two stages have one stride: the first of them takes in the pooled stem."""
+    """Return the largest error of a pixel decoder with two stages of stride 4, the first of which takes in the pooled stem."""
     names = ("decoder_stage1", "decoder_stage2", "decoder_stage3", "decoder_output")
     return max(relative(outputs[i][..., ::4], stored("kmax_five_stages")[name]) for i, name in zip((0, 1, 2, 4), names))
 
