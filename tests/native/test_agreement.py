@@ -12,6 +12,7 @@ from axialzoo.native import Engine, NoPlan, check_plan, plan
 from axialzoo.native.arena import lifetimes
 from axialzoo.native.program import Program
 from axialzoo.native.reference import run_program, view_array
+from axialzoo.native.shapes import Shapes
 from axialzoo.ops.kernels import kernel, use_kernel
 from axialzoo.runtime.local import InProcessModel, Outputs, torch_model
 from axialzoo.spec import get_entry, list_models, num_parameters
@@ -123,6 +124,16 @@ def test_a_large_batch_runs_in_parts(monkeypatch):
 def programs() -> Iterator[Program]:
     for spec in (segmenting(rates=(1, 2)), small(axial_block(8, 16, 2, max_length=9))):
         yield plan(spec, Engine(spec, tensors(spec, "float32")).weights, 2, (29, 34))
+
+
+def test_a_large_picture_takes_no_more_memory_than_the_maps_in_use():
+    spec = get_entry("axial_deeplab_nuclei").spec
+    program = plan(spec, Shapes(spec), 1, (1040, 1388))
+    lives, floats = lifetimes(program), [buffer.floats for buffer in program.buffers]
+    in_use = [sum(floats[buffer] for buffer in lives if lives[buffer][0] <= step <= lives[buffer][1]) for step in range(len(program.steps))]
+    assert program.floats <= 1.001 * max(in_use)  # whole cache lines
+    assert 4 * program.floats < 2**30 - 2e8  # without the rest of the process
+    assert clashes(program) == 0
 
 
 def clashes(program: Program) -> int:
