@@ -52,8 +52,11 @@ def fields_of(header: str, name: str) -> list[tuple[str, type]]:
 
 @pytest.mark.parametrize(
     "structure",
-    [AxialForward, AxialBackward, AxialLinear, AxialWeightGradient, AxialNorm, AxialMoments, AxialMap, AxialStep, AxialStrips, AxialProgram, AxialSlots],
-)
+    [
+        AxialForward, AxialBackward, AxialLinear, AxialWeightGradient, AxialNorm, AxialMoments, AxialMap, AxialStep, AxialStrips,
+        AxialProgram, AxialSlots,
+    ],
+)  # fmt: skip
 def test_structures_have_the_header_s_fields_in_its_order(structure):
     header = (build.SOURCE / "axial.h").read_text()
     assert fields_of(header, structure.__name__) == structure._fields_

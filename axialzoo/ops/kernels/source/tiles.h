@@ -97,6 +97,10 @@ INLINE void tile(const Panel& p, const Rows& rows, const Part& part, int64_t row
                 store(y + j * LANES, x);
             }
         } else {
+            if (P == 1 && is_plain(*p.a) && residual == nullptr) {  // heads of few classes
+                store_some(y, relu ? (sum[i][0] < 0.0f ? Vector{} : sum[i][0]) : sum[i][0], least(LANES, outputs));
+                continue;
+            }
             float lanes[P * LANES];
             UNROLL for (int j = 0; j < P; ++j) store(lanes + j * LANES, sum[i][j]);
             finish_row(*p.a, lanes, residual, y, least(P * LANES, outputs));
