@@ -27,16 +27,16 @@ def is_cut(image: Image.Image) -> bool:
     )
 
 
-def _is_planar(image: Image.Image) -> bool:
+def _is_planar(image: Any) -> bool:
     """Tell whether a TIFF has a plane for each colour, of 16 bits, which Pillow takes for 8."""
-    return tiff_samples(image)[1] == 16 and image.tag_v2.get(284, 1) == 2  # type: ignore[attr-defined]
+    return tiff_samples(image)[1] == 16 and image.tag_v2.get(284, 1) == 2
 
 
-def _read_planar(image: Image.Image, stream: IO[bytes]) -> np.ndarray:
+def _read_planar(image: Any, stream: IO[bytes]) -> np.ndarray:
     """Return the colours of a TIFF with a plane for each: (H, W, 3) or (H, W, 4) uint16."""
     values = np.zeros((image.height, image.width, len(image.getbands())), np.uint16)
-    order = "<u2" if image.tag_v2.prefix == b"II" else ">u2"  # type: ignore[attr-defined]
-    for codec, (left, top, right, bottom), offset, arguments in image.tile:  # type: ignore[attr-defined]
+    order = "<u2" if image.tag_v2.prefix == b"II" else ">u2"
+    for codec, (left, top, right, bottom), offset, arguments in image.tile:
         if codec != "raw" or (left, right) != (0, image.width) or image.getexif().get(0x0112, 1) != 1:
             raise ImageError(
                 f"{getattr(stream, 'name', 'the stream')}: a TIFF with a plane of 16 bits for each colour that is compressed, tiled or "
@@ -48,15 +48,15 @@ def _read_planar(image: Image.Image, stream: IO[bytes]) -> np.ndarray:
     return values
 
 
-def _portable(image: Image.Image) -> int:
+def _portable(image: Any) -> int:
     """Return the largest number of a PPM of colours; 0 of other pictures."""
-    tile = image.tile[0]  # type: ignore[attr-defined]
+    tile = image.tile[0]
     return int(tile[3][1]) if image.format == "PPM" and isinstance(tile[3], tuple) and len(tile[3]) > 1 else 0
 
 
-def _read_portable(image: Image.Image, stream: IO[bytes]) -> np.ndarray:
+def _read_portable(image: Any, stream: IO[bytes]) -> np.ndarray:
     """Return the colours of a PPM, 65535 its largest number: (H, W, 3) uint16."""
-    codec, _, offset, _ = image.tile[0]  # type: ignore[attr-defined]
+    codec, _, offset, _ = image.tile[0]
     stream.seek(offset)
     content, count = stream.read(), image.width * image.height * 3
     if codec == "ppm_plain":
@@ -96,7 +96,7 @@ def read_deep(source: str | os.PathLike[str] | IO[bytes], page: int, formats: tu
     return np.rint(values[..., :3] * alpha + 65535 * (1 - alpha)).astype(np.uint16)
 
 
-def _stream(image: Image.Image) -> IO[bytes]:
+def _stream(image: Any) -> IO[bytes]:
     assert image.fp is not None
     return image.fp
 

@@ -78,8 +78,8 @@ class Compiled:
         """Return the address of the structure of operations that run together."""
         structure = AxialStrips(
             count=strips.last - strips.first, batch=self.program.steps[strips.first].y.shape[0], strips=len(strips.rows),
-            floats=strips.floats, steps=ctypes.addressof(self.steps) + strips.first * ctypes.sizeof(AxialStep),
-            rows=self._address(strips.rows),
+            floats=strips.floats, rows=self._address(strips.rows),
+            steps=ctypes.addressof(self.steps) + strips.first * ctypes.sizeof(AxialStep),
         )  # fmt: skip
         self._alive.append(structure)
         return ctypes.addressof(structure)

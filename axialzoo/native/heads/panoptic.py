@@ -27,7 +27,7 @@ def plan_decoder(build: Builder, name: str, head: Panoptic, decoder: Decoder, fe
     coarse, *fine = features
     x, activation = plan_context(build, f"{name}.aspp", decoder, head.activation, coarse), head.activation
     corners = decoder.corners == "aligned" or coarse.shape[2] % 2 == 1
-    for index, feature in enumerate(fine[: len(decoder.skips)]):
+    for index, (_, feature) in enumerate(zip(decoder.skips, fine)):
         axes = [(aligned if corners else centred)(before, after) for before, after in zip(x.size, feature.size)]
         x = build.resize(f"{name}.resize.{index}", x, (axes[0], axes[1]))
         feature = build.conv_norm(f"{name}.skips.{index}", feature, activation=activation)
