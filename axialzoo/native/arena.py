@@ -9,16 +9,21 @@ ORDERS = 16  # orders in which the buffers are placed, at most
 
 
 def lifetimes(program: Program) -> dict[int, tuple[int, int]]:
-    """Return the first and the last operation that uses each buffer of the arena; outputs live to the end, the input from the start."""
-    last = len(program.steps)
+    """Return the first and the last operation that uses each buffer of the arena; outputs live to the end, the input from the start.
+
+    Operations of a group run together, so a buffer that one of them uses is in use from the first to the last.
+    """
+    end = len(program.steps)
+    spans = {index: (strips.first, strips.last - 1) for strips in program.strips for index in range(strips.first, strips.last)}
     used: dict[int, tuple[int, int]] = {program.input.buffer: (-1, -1)}
     for index, step in enumerate(program.steps):
+        first, last = spans.get(index, (index, index))
         for view in (*step.reads(), step.y):
-            first = used.get(view.buffer, (index, index))[0]
-            used[view.buffer] = (first, index)
+            used[view.buffer] = (used.get(view.buffer, (first, last))[0], last)
     for view in program.output_views():
-        used[view.buffer] = (used[view.buffer][0], last)
-    return {buffer: life for buffer, life in used.items() if program.buffers[buffer].constant is None}
+        used[view.buffer] = (used[view.buffer][0], end)
+    local = {buffer for strips in program.strips for buffer in strips.local}
+    return {buffer: life for buffer, life in used.items() if program.buffers[buffer].constant is None and buffer not in local}
 
 
 def place(program: Program) -> None:

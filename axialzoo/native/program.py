@@ -9,7 +9,9 @@ from functools import cached_property
 
 import numpy as np
 
-KINDS = ("convolution", "depthwise", "attention", "max_pool", "average_pool", "mean", "resize", "sum", "scale")  # as in source/program.h
+KINDS = (  # as in source/axial.h; "strips" is no operation, but several that run together
+    "convolution", "depthwise", "attention", "max_pool", "average_pool", "mean", "resize", "sum", "scale", "strips",
+)  # fmt: skip
 ACTIVATIONS = ("none", "relu", "gelu", "gelu_tanh", "silu", "elu", "hard_sigmoid")  # as in source/activation.h
 Maps = dict[str, "View | list[View]"]
 
@@ -60,12 +62,14 @@ class Buffer:
     Attributes:
         floats: Its size.
         constant: Contents that a program reads alone, which lie outside the arena.
-        offset: Of its first float in the arena; -1 for a constant.
+        offset: Of its first float in the arena; -1 for a constant, and for a map that lives in strips of rows.
+        line: Floats of a row of the map.
     """
 
     floats: int
     constant: np.ndarray | None = None
     offset: int = -1
+    line: int = 0
 
 
 @dataclass(eq=False)
@@ -188,6 +192,25 @@ class Step:
 
 
 @dataclass(eq=False)
+class Strips:
+    """Consecutive operations that run together: all of them for some rows of their results, then for the next rows.
+
+    Attributes:
+        first, last: The first operation, and the one after the last.
+        rows: (strips, operations, 2), int64: rows of each result that a strip needs, the first and the one after the last.
+        local: Buffers that no other operation uses: each thread has a ring of rows of them, in memory of its own. The offset in this
+            memory, and how many rows there are, a power of two.
+        floats: Size of the memory.
+    """
+
+    first: int
+    last: int
+    rows: np.ndarray
+    local: dict[int, tuple[int, int]]
+    floats: int
+
+
+@dataclass(eq=False)
 class Program:
     """Operations in order, on buffers.
 
@@ -196,6 +219,7 @@ class Program:
         input: The images.
         outputs: The outputs by name.
         floats: Size of the arena.
+        strips: Groups of operations that run together, in order.
     """
 
     steps: list[Step]
@@ -203,6 +227,7 @@ class Program:
     input: View
     outputs: Maps
     floats: int = 0
+    strips: list[Strips] = field(default_factory=list)
 
     def output_views(self) -> Iterator[View]:
         """Yield the maps of all outputs."""

@@ -59,10 +59,10 @@ class Weights:
 
         return self._once(f"{name}|{norm}|{scale}|{order is not None}", fold)
 
-    def depthwise(self, name: str, norm: str) -> Matrix:
-        """Return a depthwise convolution and its norm: (taps, channels)."""
-        matrix = self.conv(name, norm, False)
-        return self._once(f"{name}|depthwise", lambda: Matrix(np.ascontiguousarray(matrix.weight[:, 0]), matrix.bias))
+    def depthwise(self, name: str, norm: str, first: int, channels: int) -> Matrix:
+        """Return a depthwise convolution and its norm, (taps, channels), of `channels` channels from `first` on."""
+        matrix, end = self.conv(name, norm, False), first + channels
+        return self._once(f"{name}|{first}", lambda: _matrix(matrix.weight[:, 0, first:end], matrix.bias[first:end]))
 
     def attention(self, name: str, spec: Attention, axis: int, length: int, order: np.ndarray | None) -> tuple[Matrix, AttentionArrays]:
         """Return the projection of an axial attention layer, and its arrays for an axis of `length` positions."""

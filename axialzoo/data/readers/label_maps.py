@@ -107,12 +107,13 @@ def _recognised(files: Files, sampled: list[str], maps: MapFormat) -> MapFormat:
             f"{where}: found 0 and {numbers[1]} alone in {len(read)} maps of {bits} bits, black-and-white masks, whose objects would be "
             f"one; {EXAMPLE}, for two classes; or maps with a number for each object"
         )
-    if numbers[-1] > MOST_CLASSES:
+    two = len(numbers) == 2 and numbers[0] == 0  # one number for whatever is no background, in all maps
+    if numbers[-1] > MOST_CLASSES and not two:
         return maps
     regions = [count_regions(values) for values, _ in read]
     objects, pieces = sum(map(len, regions)), sum(sum(counts.values()) for counts in regions)
-    if pieces > 2 * objects:
-        kinds = "black-and-white masks of 0 and 1" if numbers == [0, 1] else "maps of classes"
+    if pieces > (1 if two else 2) * objects:
+        kinds = f"black-and-white masks of 0 and {numbers[1]}" if two else "maps of classes"
         raise DataError(
             f"{where}: found {pieces} separate regions of {objects} numbers in {len(read)} maps (numbers "
             f"{', '.join(map(str, numbers[:10]))}), which look like {kinds}; {EXAMPLE}, with a name for each number; "

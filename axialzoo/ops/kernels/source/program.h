@@ -3,11 +3,9 @@
 #define AXIAL_PROGRAM_H
 
 #include <sched.h>
-#include <time.h>
 
-#include "convolution.h"
 #include "forward.h"
-#include "maps.h"
+#include "strips.h"
 
 namespace {
 
@@ -67,7 +65,7 @@ class Team {
     void* data_ = nullptr;
 };
 
-inline int run_step(AxialStep* a, int threads, AxialParallel parallel) {
+inline int run_step(AxialStep* a, int threads, AxialParallel parallel, bool timed) {
     const int64_t lines = a->batch * a->height;
     Resize resize{a, false};
     switch (a->kind) {
@@ -80,20 +78,15 @@ inline int run_step(AxialStep* a, int threads, AxialParallel parallel) {
         case AXIAL_RESIZE: in_parallel(resize_piece, &resize, lines, threads, parallel); return resize.failed ? 1 : 0;
         case AXIAL_SUM:
         case AXIAL_SCALE: in_parallel(sum_piece, a, lines, threads, parallel); return 0;
+        case AXIAL_STRIPS: return run_strips(a->strips, threads, parallel, timed);
         default: return 3;
     }
-}
-
-inline double now() {
-    timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
 inline int run_steps(const AxialProgram* program, int threads, AxialParallel parallel) {
     for (int64_t i = 0; i < program->count; ++i) {
         const double begin = program->timed ? now() : 0.0;
-        const int code = run_step(&program->steps[i], threads, parallel);
+        const int code = run_step(&program->steps[i], threads, parallel, program->timed != 0);
         if (code != 0) return code;
         if (program->timed) program->steps[i].seconds = now() - begin;
     }
