@@ -51,7 +51,7 @@ inline void strips_piece(void* data, int64_t index) {
     const AxialStrips& a = *f.a;
     const int64_t n = index / f.pieces, piece = index % f.pieces;
     const int64_t first = a.strips * piece / f.pieces, last = a.strips * (piece + 1) / f.pieces;
-    float* memory = scratch.floats(a.floats);
+    float* memory = scratch.floats(most(1, a.floats));  // a group may have no local maps
     if (memory == nullptr) {
         f.failed = true;
         return;
