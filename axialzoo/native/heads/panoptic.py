@@ -14,7 +14,7 @@ def plan_panoptic(build: Builder, head: Panoptic, backbone: Backbone, features: 
     """Append the head: the maps of classes, centres and offsets, the last two where it has instances."""
     positions = head.feature_positions(backbone)
     decoded = {
-        name: plan_decoder(build, f"head.{name}", head, decoder, [features[position] for position in positions[name]])
+        name: plan_decoder(build, f"head.{name}", head.activation, decoder, [features[position] for position in positions[name]])
         for name, decoder in head.decoders().items()
     }
     maps: Maps = {}
@@ -24,10 +24,10 @@ def plan_panoptic(build: Builder, head: Panoptic, backbone: Backbone, features: 
     return maps
 
 
-def plan_decoder(build: Builder, name: str, head: Panoptic, decoder: Decoder, features: list[View]) -> View:
+def plan_decoder(build: Builder, name: str, activation: str, decoder: Decoder, features: list[View]) -> View:
     """Append a decoder: context of the coarse features, then each skip."""
     coarse, *fine = features
-    x, activation = plan_context(build, f"{name}.aspp", decoder, head.activation, coarse), head.activation
+    x = plan_context(build, f"{name}.aspp", decoder, activation, coarse)
     corners = decoder.corners == "aligned" or coarse.shape[2] % 2 == 1
     for index, (skip, feature) in enumerate(zip(decoder.skips, fine)):
         joined = build.new(x.shape[0], feature.size, x.channels + skip.channels)
