@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 import keras  # isort: skip  # before any test, whose warnings are errors: the back ends warn when they are imported
 
 
+MOST_BYTES = 4 << 30  # that a process holds before it gives back what earlier tests of the same file have compiled
 WARNINGS = (  # of other packages, about one another
     r"ignore:[\s\S]*You are using a softmax over axis -1 of a tensor of shape:UserWarning",  # Keras, of an axis of one position
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
@@ -73,6 +75,8 @@ class RequestedTests:
         if self.last is not None and self.last.path != item.path:
             session._setupstate.teardown_exact(AnyOther(item))  # pyright: ignore
             forget()
+        elif resident_bytes() > MOST_BYTES:
+            forget()
         self.last = item
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=AnyOther(item))
 
@@ -80,8 +84,14 @@ class RequestedTests:
         self.send(self.config.hook.pytest_report_to_serializable(config=self.config, report=report))
 
 
+def resident_bytes() -> int:
+    """Return the memory that this process holds; 0 where the system does not say."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else 0
+
+
 def forget() -> None:
-    """Give back what the tests of one file have compiled, and Keras's global state."""
+    """Give back what earlier tests have compiled, and Keras's global state."""
     keras.backend.clear_session()
     if "jax" in sys.modules:
         sys.modules["jax"].clear_caches()

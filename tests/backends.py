@@ -161,7 +161,7 @@ class BackendTests:
         except (EOFError, BrokenPipeError) as error:
             message = f"the process of {backend} {error} in this test; the next test starts another. Last words:\n{process.final_output()}"
             self.processes.pop(backend).end()
-            yield pytest.TestReport(item.nodeid, item.location, dict(item.keywords), "failed", message, "call")
+            yield pytest.TestReport(item.nodeid, item.location, dict.fromkeys(item.keywords, 1), "failed", message, "call")
 
     def pytest_sessionfinish(self) -> None:
         for process in self.processes.values():

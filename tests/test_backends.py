@@ -72,7 +72,7 @@ def outcome(tmp_path_factory) -> str:
     (folder / "test_plain.py").write_text(PLAIN)
     (folder / "conftest.py").write_text("from tests.conftest import *")
     (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
-    command = [sys.executable, "-m", "pytest", "-rA", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-rA", "-p", "no:cacheprovider", "-n", "1"]  # reports also pass through pytest-xdist
     environment = {**os.environ, "PYTHONPATH": str(backends.ROOT)}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300).stdout
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("axialzoo", "converters", "benchmarks", "tools", "tests")
+FOLDERS = ("axialzoo", "converters", "benchmarks", "tools", "docs", "tests")
 OPENING = re.compile(r"\s*(What|Whether|Of|How|The same|Where|Which|As)\b")
 VAGUE = {"found", "one", "made", "wanted", "asked", "given", "kept", "told"}
 OLD = {

@@ -40,7 +40,7 @@ def run(
     batch_size: Annotated[int, typer.Option(min=1, help="Images computed at once.")] = 32,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many images.")] = None,
     split: Annotated[str | None, typer.Option(help="train, val or test; default test or, without one, val.")] = None,
-    save_vis: Annotated[Path | None, typer.Option(help="Draw results beside the truth, worst first.", metavar="FOLDER")] = None,
+    save_vis: Annotated[Path | None, typer.Option(help="Draw results beside the ground truth, worst first.", metavar="FOLDER")] = None,
     tile: Tile = None,
     overlap: Overlap = None,
     hflip: Hflip = False,

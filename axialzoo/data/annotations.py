@@ -131,7 +131,7 @@ def _counted(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return numbers, (np.cumsum(counts > 0) - 1)[ids], counts[numbers]
 
 
-def instance_truth(ids: np.ndarray, bits: int, labels: tuple[Label, Label], where: str) -> Segmentation:
+def instance_annotation(ids: np.ndarray, bits: int, labels: tuple[Label, Label], where: str) -> Segmentation:
     """Return the segments of a map of instances: 0 is the background, of `labels[0]`; every other number an object of `labels[1]`.
 
     Numbers may have gaps; segments are numbered anew. 255 in a map of 8 bits is refused: masks of black and white, void pixels and
@@ -156,7 +156,9 @@ def instance_truth(ids: np.ndarray, bits: int, labels: tuple[Label, Label], wher
     return validate_segments(ids + 1, info, labels, where)
 
 
-def class_truth(classes: np.ndarray, void: int | None, labels: tuple[Label, ...], where: str, policy: LabelPolicy = STRICT) -> Segmentation:
+def class_annotation(
+    classes: np.ndarray, void: int | None, labels: tuple[Label, ...], where: str, policy: LabelPolicy = STRICT
+) -> Segmentation:
     """Return a segment for each class that occurs in a map of classes; `void` is the number of no class.
 
     Raises:

@@ -118,10 +118,14 @@ class ScaleCrop:
         return replace(colours, hue=hue, saturation=0.0 if gray else colours.saturation, invert=invert)
 
 
-def shows_object(ids: np.ndarray, truth: Segmentation) -> bool:
+def shows_object(ids: np.ndarray, annotation: Segmentation) -> bool:
     """Return whether a cut of a map has a pixel of a thing; without labels each segment is a thing."""
-    things = [segment["id"] for segment in truth.segments_info if not truth.categories or truth.categories[segment["label_id"]].thing]
-    is_thing = np.zeros(int(truth.segmentation.max(initial=0)) + 1, bool)
+    things = [
+        segment["id"]
+        for segment in annotation.segments_info
+        if not annotation.categories or annotation.categories[segment["label_id"]].thing
+    ]
+    is_thing = np.zeros(int(annotation.segmentation.max(initial=0)) + 1, bool)
     is_thing[things] = True
     return bool(is_thing[ids].any())
 

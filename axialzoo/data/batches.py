@@ -45,20 +45,20 @@ class TrainBatches:
         self._sides = np.random.default_rng((settings.seed, 3)).integers(0, 2, len(split))  # which samples epoch 0 mirrors
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, Annotations]:
-        """Return images (n, H, W, C) float32 and truths of step `step`: (n,) int64 classes, or a list of boxes or segments."""
+        """Return images (n, H, W, C) float32 and annotations of step `step`: (n,) int64 classes, or a list of boxes or segments."""
         settings, epoch = self.settings, step // self.per_epoch
         at = (step % self.per_epoch) * settings.batch_size
         indices = self._epoch_order(epoch)[at : at + settings.batch_size]  # of the whole batch
         side = settings.size(step, self.steps)
         if settings.augment == "crop":
-            pixels, truths = self._crop(indices, epoch, side, np.random.default_rng((settings.seed, 2, step, 0)))
+            pixels, annotations = self._crop(indices, epoch, side, np.random.default_rng((settings.seed, 2, step, 0)))
         else:
             make = self._resized_crop if settings.augment == "resized_crop" else self._scale_crop
             places = range(len(indices))[self.process :: self.processes]
             pairs = [make(int(indices[place]), side, np.random.default_rng((settings.seed, 2, step, place))) for place in places]
-            pixels, truths = np.stack([picture for picture, _ in pairs]), [truth for _, truth in pairs]
-        truths = np.array(truths, np.int64) if isinstance(truths[0], (int, np.integer)) else truths
-        return normalise(as_channels(pixels, settings.preprocessing), settings.preprocessing), truths
+            pixels, annotations = np.stack([picture for picture, _ in pairs]), [annotation for _, annotation in pairs]
+        annotations = np.array(annotations, np.int64) if isinstance(annotations[0], (int, np.integer)) else annotations
+        return normalise(as_channels(pixels, settings.preprocessing), settings.preprocessing), annotations
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
         known, order = self._order

@@ -72,18 +72,18 @@ def _classes(data: Dataset, split: Split, index: int, on_sample: Callable[[Sampl
     if isinstance(split, ArraySplit):
         return np.array([check_number(int(split.labels[index]), data, f"{split.name} {index}")]), 0
     sample = split[index]
-    truth = sample.annotation
+    annotation = sample.annotation
     expected = {"classes": int, "boxes": Detections, "segments": Segmentation}[data.kind]
-    if not isinstance(truth, expected):
-        raise DataError(f"{sample.name}: expected {expected.__name__} as truth, found {type(truth).__name__}")
-    if isinstance(truth, Detections):
-        classes, crowd = truth.labels, np.zeros(len(truth), bool) if truth.crowd is None else truth.crowd
-    elif isinstance(truth, Segmentation):
-        _check_map(sample, truth)
-        classes = np.array([segment["label_id"] for segment in truth.segments_info], np.int64)
-        crowd = np.array([bool(segment.get("iscrowd")) for segment in truth.segments_info], bool)
+    if not isinstance(annotation, expected):
+        raise DataError(f"{sample.name}: expected {expected.__name__} as ground truth, found {type(annotation).__name__}")
+    if isinstance(annotation, Detections):
+        classes, crowd = annotation.labels, np.zeros(len(annotation), bool) if annotation.crowd is None else annotation.crowd
+    elif isinstance(annotation, Segmentation):
+        _check_map(sample, annotation)
+        classes = np.array([segment["label_id"] for segment in annotation.segments_info], np.int64)
+        crowd = np.array([bool(segment.get("iscrowd")) for segment in annotation.segments_info], bool)
     else:
-        classes, crowd = np.array([truth], np.int64), np.zeros(1, bool)
+        classes, crowd = np.array([annotation], np.int64), np.zeros(1, bool)
     for number in classes.tolist():
         check_number(number, data, sample.name)
     on_sample(sample)
@@ -97,7 +97,7 @@ def check_number(number: int, data: Dataset, where: str) -> int:
     return number
 
 
-def _check_map(sample: Sample, truth: Segmentation) -> None:
-    if truth.segmentation.shape != sample.picture.size[::-1]:
-        size = f"{truth.segmentation.shape[1]} x {truth.segmentation.shape[0]}"
+def _check_map(sample: Sample, annotation: Segmentation) -> None:
+    if annotation.segmentation.shape != sample.picture.size[::-1]:
+        size = f"{annotation.segmentation.shape[1]} x {annotation.segmentation.shape[0]}"
         raise DataError(f"{sample.name}: expected a map of {sample.picture.width} x {sample.picture.height}, found {size}")

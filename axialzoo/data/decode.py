@@ -65,7 +65,7 @@ def decode_map(stream: IO[bytes], size: tuple[int, int] | None = None) -> tuple[
         size: (width, height) of its picture, which it must have.
 
     Returns:
-        (H, W) int32, and the bits of a pixel: 1, 8, 16 or 24.
+        (H, W) int32, and the bits of a pixel: 1, 8, 16 (also whole numbers of 32 bits) or 24.
 
     Raises:
         DataError: naming it.
@@ -93,13 +93,17 @@ def decode_map(stream: IO[bytes], size: tuple[int, int] | None = None) -> tuple[
         return values.astype(np.int32), 1
     if mode in ("L", "P"):
         return values.astype(np.int32), 8
+    if mode == "F":  # as ImageJ saves label maps
+        if not np.array_equal(values, np.rint(values)):
+            raise DataError(f"{where}: expected whole numbers, found {values[values != np.rint(values)][0]:g} in a map of floating point")
+        mode = "I"
     if mode in GREY_16 or mode == "I":
         if values.min(initial=0) < 0 or values.max(initial=0) > 65535:
             raise DataError(f"{where}: expected numbers from 0 to 65535, found {values.min()} to {values.max()}")
         return values.astype(np.int32), 16
     if mode == "RGB":
         return values.astype(np.int32) @ np.array([1, 256, 65536], np.int32), 24
-    raise DataError(f"{where}: expected a map of 1, 8 or 16 bits grey, palette or RGB, found Pillow's mode {mode!r}")
+    raise DataError(f"{where}: expected a map of 1, 8 or 16 bits grey, palette or RGB, found Pillow's mode {mode!r}; save it as grey")
 
 
 def open_colours(files: Files, name: str, size: tuple[int, int] | None = None) -> np.ndarray:

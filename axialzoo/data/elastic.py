@@ -45,6 +45,6 @@ def elastic_deform(sample: Sample, shift: np.ndarray) -> Sample:
     lower = pixels[below, left] * (1 - along) + pixels[below, right] * along
     picture = Image.fromarray(np.round(upper * (1 - down) + lower * down).astype(np.uint8))
     nearest = np.round(y).astype(np.int64), np.round(x).astype(np.int64)
-    truth = sample.annotation
-    semantic = None if truth.semantic is None else truth.semantic[nearest]
-    return Sample(sample.name, picture, count_areas(truth, truth.segmentation[nearest], semantic))
+    annotation = sample.annotation
+    semantic = None if annotation.semantic is None else annotation.semantic[nearest]
+    return Sample(sample.name, picture, count_areas(annotation, annotation.segmentation[nearest], semantic))

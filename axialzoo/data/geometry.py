@@ -49,18 +49,18 @@ class Geometry:
     def sample(
         self, sample: Sample, fill: tuple[int, ...] = (0, 0, 0), recolour: Callable[[Image.Image], Image.Image] | None = None
     ) -> Sample:
-        """Move picture and truth alike; a class stays as it is.
+        """Move picture and annotation alike; a class stays as it is.
 
         Args:
             fill: Colour where there is no picture.
             recolour: Applied to the part of the picture that is shown.
         """
-        truth = sample.annotation
-        if isinstance(truth, Detections):
-            truth = self.boxes(truth)
-        elif isinstance(truth, Segmentation):
-            truth = self.segments(truth)
-        return Sample(sample.name, self.picture(sample.picture, fill, recolour=recolour), truth)
+        annotation = sample.annotation
+        if isinstance(annotation, Detections):
+            annotation = self.boxes(annotation)
+        elif isinstance(annotation, Segmentation):
+            annotation = self.segments(annotation)
+        return Sample(sample.name, self.picture(sample.picture, fill, recolour=recolour), annotation)
 
     def picture(
         self,
@@ -142,7 +142,7 @@ def count_areas(segments: Segmentation, ids: np.ndarray, semantic: np.ndarray | 
         {**segment, "area": int(areas[segment["id"]])}
         for segment in segments.segments_info
         if segment["id"] < len(areas) and areas[segment["id"]]
-    ]  # the order of truths is the file's; their scores are all 1
+    ]  # the order of annotations is the file's; their scores are all 1
     return replace(segments, segmentation=ids, segments_info=info, semantic=semantic)
 
 

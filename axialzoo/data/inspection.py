@@ -92,13 +92,13 @@ def _text(value: Any) -> str:
 
 def _add(counts: _Counts, data: Dataset, split: str, sample: Sample) -> None:
     """Count a sample."""
-    depth, truth = depth_of(sample.picture), sample.annotation
+    depth, annotation = depth_of(sample.picture), sample.annotation
     if split not in data.about.get("same_as", {}):  # otherwise its pictures are counted already
         _add_picture(counts, split, sample.name, sample.picture, (sample.picture if depth is None else depth.values).tobytes())
-        if isinstance(truth, Detections):
-            _add_boxes(counts, truth.boxes, sample.picture.size)
-        elif isinstance(truth, Segmentation):
-            _add_segments(counts, truth, sample)
+        if isinstance(annotation, Detections):
+            _add_boxes(counts, annotation.boxes, sample.picture.size)
+        elif isinstance(annotation, Segmentation):
+            _add_segments(counts, annotation, sample)
 
 
 def _add_picture(counts: _Counts, split: str, name: str, picture: Image.Image, content: bytes) -> None:
@@ -117,15 +117,15 @@ def _add_boxes(counts: _Counts, boxes: np.ndarray, size: tuple[int, int]) -> Non
     counts.whole += int((areas >= WHOLE * size[0] * size[1]).sum())
 
 
-def _add_segments(counts: _Counts, truth: Segmentation, sample: Sample) -> None:
-    objects = [segment for segment in truth.segments_info if truth.categories[segment["label_id"]].thing]
-    counts.per_picture.append(len(objects) if any(label.thing for label in truth.categories) else len(truth))
-    counts.sides += [float(np.sqrt(segment["area"])) for segment in objects or truth.segments_info]
-    if not truth.segmentation.any():
+def _add_segments(counts: _Counts, annotation: Segmentation, sample: Sample) -> None:
+    objects = [segment for segment in annotation.segments_info if annotation.categories[segment["label_id"]].thing]
+    counts.per_picture.append(len(objects) if any(label.thing for label in annotation.categories) else len(annotation))
+    counts.sides += [float(np.sqrt(segment["area"])) for segment in objects or annotation.segments_info]
+    if not annotation.segmentation.any():
         counts.void.append(sample.name)
     if objects and counts.maps < MAPS:
         counts.maps += 1
-        ids = np.where(np.isin(truth.segmentation, [segment["id"] for segment in objects]), truth.segmentation, 0)
+        ids = np.where(np.isin(annotation.segmentation, [segment["id"] for segment in objects]), annotation.segmentation, 0)
         regions = count_regions(ids)
         counts.objects += len(regions)
         counts.regions += sum(regions.values())

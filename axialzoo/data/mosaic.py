@@ -17,7 +17,7 @@ def mosaic(samples: Sequence[Sample], policy: ScaleCrop, size: tuple[int, int], 
     """Join four samples, each augmented by `policy` to fill a quarter whose corner is drawn from the middle of the canvas.
 
     Raises:
-        DataError: for truths that are not all boxes or all segments.
+        DataError: for annotations that are not all boxes or all segments.
     """
     policy = replace(policy, scales=(1.0, max(policy.scales[1], 1.0)))
     row, column = (int(side * rng.uniform(0.3, 0.7)) for side in size)
@@ -29,32 +29,32 @@ def mosaic(samples: Sequence[Sample], policy: ScaleCrop, size: tuple[int, int], 
         part = policy(sample, (bottom - top, right - left), fill, rng)
         canvas.paste(part.picture, (left, top))
         parts.append(part)
-    truths, name = [part.annotation for part in parts], " + ".join(part.name for part in parts)
-    boxes = [truth for truth in truths if isinstance(truth, Detections)]
-    segments = [truth for truth in truths if isinstance(truth, Segmentation)]
-    if len(boxes) == len(truths):
+    annotations, name = [part.annotation for part in parts], " + ".join(part.name for part in parts)
+    boxes = [annotation for annotation in annotations if isinstance(annotation, Detections)]
+    segments = [annotation for annotation in annotations if isinstance(annotation, Segmentation)]
+    if len(boxes) == len(annotations):
         return Sample(name, canvas, _boxes(boxes, corners))
-    if len(segments) == len(truths):
+    if len(segments) == len(annotations):
         return Sample(name, canvas, _segments(segments, corners, size))
-    raise DataError(f"{name}: a mosaic needs boxes or segments, found {', '.join(type(truth).__name__ for truth in truths)}")
+    raise DataError(f"{name}: a mosaic needs boxes or segments, found {', '.join(type(annotation).__name__ for annotation in annotations)}")
 
 
-def _boxes(truths: Sequence[Detections], corners: Sequence[tuple[int, int, int, int]]) -> Detections:
-    moved = [truth.boxes + np.array([left, top, left, top]) for truth, (top, left, _, _) in zip(truths, corners)]
-    crowds = [np.zeros(len(truth), bool) if truth.crowd is None else truth.crowd for truth in truths]
-    indices = np.concatenate([truth.labels for truth in truths])
-    return replace(truths[0], boxes=np.concatenate(moved), scores=np.ones(len(indices)), labels=indices, crowd=np.concatenate(crowds))
+def _boxes(annotations: Sequence[Detections], corners: Sequence[tuple[int, int, int, int]]) -> Detections:
+    moved = [annotation.boxes + np.array([left, top, left, top]) for annotation, (top, left, _, _) in zip(annotations, corners)]
+    crowds = [np.zeros(len(annotation), bool) if annotation.crowd is None else annotation.crowd for annotation in annotations]
+    indices = np.concatenate([annotation.labels for annotation in annotations])
+    return replace(annotations[0], boxes=np.concatenate(moved), scores=np.ones(len(indices)), labels=indices, crowd=np.concatenate(crowds))
 
 
-def _segments(truths: Sequence[Segmentation], corners: Sequence[tuple[int, int, int, int]], size: tuple[int, int]) -> Segmentation:
+def _segments(annotations: Sequence[Segmentation], corners: Sequence[tuple[int, int, int, int]], size: tuple[int, int]) -> Segmentation:
     """Join segments: things keep their numbers apart; stuff of one class is one segment, as in any picture."""
     ids, info, stuff = np.zeros(size, np.int32), {}, {}
-    for truth, (top, left, bottom, right) in zip(truths, corners):
-        table = np.zeros(max((segment["id"] for segment in truth.segments_info), default=0) + 1, np.int32)
-        for segment in truth.segments_info:
-            thing = not truth.categories or truth.categories[segment["label_id"]].thing
+    for annotation, (top, left, bottom, right) in zip(annotations, corners):
+        table = np.zeros(max((segment["id"] for segment in annotation.segments_info), default=0) + 1, np.int32)
+        for segment in annotation.segments_info:
+            thing = not annotation.categories or annotation.categories[segment["label_id"]].thing
             new = len(info) + 1 if thing else stuff.setdefault(segment["label_id"], len(info) + 1)
             table[segment["id"]] = new
             info[new] = {**segment, "id": new, "area": segment["area"] + info.get(new, {}).get("area", 0)}
-        ids[top:bottom, left:right] = table[truth.segmentation]
-    return Segmentation(ids, list(info.values()), truths[0].categories)
+        ids[top:bottom, left:right] = table[annotation.segmentation]
+    return Segmentation(ids, list(info.values()), annotations[0].categories)

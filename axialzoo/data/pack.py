@@ -75,21 +75,21 @@ def write_shards(
 
 def _files(sample: Sample, data: Dataset) -> list[tuple[str, bytes]]:
     """Return suffix and content of each file of a sample."""
-    picture, truth = ("png", _png(_full_depth(sample))), sample.annotation
-    if isinstance(truth, Detections):
-        crowd = [False] * len(truth) if truth.crowd is None else truth.crowd.tolist()
+    picture, annotation = ("png", _png(_full_depth(sample))), sample.annotation
+    if isinstance(annotation, Detections):
+        crowd = [False] * len(annotation) if annotation.crowd is None else annotation.crowd.tolist()
         rows = [
             {"label": data.classes[index], "box": box, **({"iscrowd": 1} if is_crowd else {})}
-            for index, box, is_crowd in zip(truth.labels.tolist(), truth.boxes.tolist(), crowd)
+            for index, box, is_crowd in zip(annotation.labels.tolist(), annotation.boxes.tolist(), crowd)
         ]
         return [picture, ("json", json.dumps({"boxes": rows}).encode())]
-    if isinstance(truth, Segmentation):
+    if isinstance(annotation, Segmentation):
         info = [
             {"id": segment["id"], "label": data.classes[segment["label_id"]], **({"iscrowd": 1} if segment.get("iscrowd") else {})}
-            for segment in truth.segments_info
+            for segment in annotation.segments_info
         ]
-        return [picture, ("json", json.dumps({"segments": info}).encode()), (MAP, _png(_map_picture(truth.segmentation)))]
-    return [picture, ("cls", str(truth).encode())]
+        return [picture, ("json", json.dumps({"segments": info}).encode()), (MAP, _png(_map_picture(annotation.segmentation)))]
+    return [picture, ("cls", str(annotation).encode())]
 
 
 def _full_depth(sample: Sample) -> Image.Image:

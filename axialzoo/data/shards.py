@@ -39,15 +39,17 @@ class TarSplit:
     Args:
         shards: Paths of tars in webdataset's layout: ``KEY.jpg`` (or another kind of picture) with ``KEY.cls`` or ``KEY.json``, and
             of segments with ``KEY.map.png``.
-        truth: From what lies beside a picture, its size and what messages call it to a sample's truth.
+        annotation: From what lies beside a picture, its size and what messages call it to a sample's annotation.
         where: Of each sample a row of numbers as `_samples` makes it; None: the shards are looked through.
 
     Raises:
         DataError: naming the shard: damaged, or with a sample that is not whole.
     """
 
-    def __init__(self, shards: Sequence[str], truth: Callable[[SampleFiles, tuple[int, int], str], Any], where: np.ndarray | None = None):
-        self.shards, self.truth = list(shards), truth
+    def __init__(
+        self, shards: Sequence[str], annotation: Callable[[SampleFiles, tuple[int, int], str], Any], where: np.ndarray | None = None
+    ):
+        self.shards, self.annotation = list(shards), annotation
         self.where = np.concatenate([_samples(path, at) for at, path in enumerate(self.shards)]) if where is None else where
 
     def __len__(self) -> int:
@@ -58,7 +60,7 @@ class TarSplit:
         path = self.shards[shard]
         name = f"{path}:{self._key(path, at)}"
         picture = decode_picture(named(read_member(path, at, size), name))
-        return Sample(name, picture, self.truth(self.beside(index), picture.size, name))
+        return Sample(name, picture, self.annotation(self.beside(index), picture.size, name))
 
     def beside(self, index: int, with_map: bool = True) -> SampleFiles:
         """Return the other files of a sample."""
@@ -67,7 +69,7 @@ class TarSplit:
         return SampleFiles(TRUTHS[kind], read_member(path, at, size), read_member(path, map_at, map_size) if with_map and map_size else b"")
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> TarSplit:
-        return TarSplit(self.shards, self.truth, self.where[np.asarray(indices, np.int64)])
+        return TarSplit(self.shards, self.annotation, self.where[np.asarray(indices, np.int64)])
 
     def _key(self, path: str, at: int) -> str:
         """Return the name in the header before a picture, for messages; a long one is cut there to 100 characters."""
@@ -77,7 +79,7 @@ class TarSplit:
 def _samples(path: str, shard: int) -> np.ndarray:
     """Return the samples of a tar, (n, 8) int64.
 
-    The columns are the shard's number; offset and size of the picture; offset, size and kind of the truth; offset and size of the map.
+    The columns are the shard's number; offset and size of the picture; offset, size and kind of the annotation; offset and size of the map.
     """
     samples: dict[str, dict[str, tuple[int, int]]] = {}
     for member in index_tar(path):
@@ -105,8 +107,8 @@ class ParquetSplit:
 
     Args:
         tables: The files, opened.
-        columns: Of the truths.
-        truth: As of :class:`TarSplit`, from the values of those columns by name.
+        columns: Of the annotations.
+        annotation: As of :class:`TarSplit`, from the values of those columns by name.
         rows: Of each sample (table, row); None: all.
     """
 
@@ -114,10 +116,10 @@ class ParquetSplit:
         self,
         tables: Sequence[Table],
         columns: tuple[str, ...],
-        truth: Callable[[dict[str, Any], tuple[int, int], str], Any],
+        annotation: Callable[[dict[str, Any], tuple[int, int], str], Any],
         rows: np.ndarray | None = None,
     ):
-        self.tables, self.columns, self.truth = list(tables), columns, truth
+        self.tables, self.columns, self.annotation = list(tables), columns, annotation
         every = [np.stack([np.full(table.rows, at), np.arange(table.rows)], 1) for at, table in enumerate(self.tables)]
         self.rows = np.concatenate(every) if rows is None else rows
 
@@ -132,10 +134,10 @@ class ParquetSplit:
         if not values[table.column]:
             raise DataError(f"{name}: no picture in column {table.column!r}")
         picture = decode_picture(named(values[table.column], name))
-        return Sample(name, picture, self.truth(values, picture.size, name))
+        return Sample(name, picture, self.annotation(values, picture.size, name))
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> ParquetSplit:
-        return ParquetSplit(self.tables, self.columns, self.truth, self.rows[np.asarray(indices, np.int64)])
+        return ParquetSplit(self.tables, self.columns, self.annotation, self.rows[np.asarray(indices, np.int64)])
 
 
 def json_value(content: bytes, name: str) -> Any:

@@ -89,7 +89,7 @@ def draw_views(
 
     Args:
         picture: Of any mode.
-        views: Heading -> boxes; those called ``"truth"`` are drawn without scores.
+        views: Heading -> boxes; those called ``"ground truth"`` are drawn without scores.
         path: Where to write it, if anywhere; the suffix says the format.
         model: Its name, before the headings.
 
@@ -100,8 +100,8 @@ def draw_views(
         raise ValueError("views: expected at least one heading with boxes, found none")
     panels = {}
     for heading, detections in views.items():
-        scores = None if heading == "truth" else detections.scores.tolist()
-        name = heading if heading == "truth" or not model else f"{model} {heading}" if len(views) > 1 else model
+        scores = None if heading == "ground truth" else detections.scores.tolist()
+        name = heading if heading == "ground truth" or not model else f"{model} {heading}" if len(views) > 1 else model
         panels[name] = draw_boxes(picture, detections.boxes.tolist(), detections.labels.tolist(), scores, labels=detections.categories)
     width, height = (max(side) for side in zip(*(panel.size for panel in panels.values())))
     canvas = Image.new("RGB", (len(panels) * (width + MARGIN) - MARGIN, ROW + height), PAPER)

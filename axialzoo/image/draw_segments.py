@@ -132,7 +132,7 @@ def draw_segments(
 
     Args:
         picture: The photograph.
-        segments: What a model says of it, or the truth.
+        segments: What a model says of it, or the ground truth.
         path: Where to write it, if anywhere; the suffix says the format.
         model: Its name, for the caption.
         scores: Whether objects are told with scores.
@@ -159,7 +159,7 @@ def draw_views(
 
 def draw_comparison(
     picture: Image.Image,
-    truth: Segmentation,
+    annotation: Segmentation,
     prediction: Segmentation,
     path: str | os.PathLike[str] | None = None,
     *,
@@ -169,7 +169,7 @@ def draw_comparison(
 
     One legend is for both; its amounts are what the model says.
     """
-    return _sheet(picture, {"truth": truth, model: prediction}, path, scores=True, with_picture=True)
+    return _sheet(picture, {"ground truth": annotation, model: prediction}, path, scores=True, with_picture=True)
 
 
 def _sheet(picture: Image.Image, views: Mapping[str, Segmentation], path, scores: bool, *, with_picture: bool) -> Image.Image:
@@ -177,9 +177,9 @@ def _sheet(picture: Image.Image, views: Mapping[str, Segmentation], path, scores
     size = max(round(picture.width * share), 1), max(round(picture.height * share), 1)
     panels = {"picture": picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)} if with_picture else {}
     for heading, segments in views.items():
-        panels[heading] = overlay(picture, segments, size, scores=scores and heading != "truth")
+        panels[heading] = overlay(picture, segments, size, scores=scores and heading != "ground truth")
     width, height = size[0] // SCALE, size[1] // SCALE
-    rows = _legend(list(views.values())[-1], views.get("truth"), (height - 8) // ROW)
+    rows = _legend(list(views.values())[-1], views.get("ground truth"), (height - 8) // ROW)
     head = HEAD if any(panels) else 0
     canvas = Image.new(
         "RGB", (_pixels(2 * MARGIN + len(panels) * (width + GAP) + LEGEND * bool(rows)), _pixels(2 * MARGIN + head + height)), PAPER
@@ -202,9 +202,9 @@ def _sheet(picture: Image.Image, views: Mapping[str, Segmentation], path, scores
     return canvas
 
 
-def _legend(segments: Segmentation, truth: Segmentation | None, most: int) -> list[tuple[tuple | None, str, str]]:
+def _legend(segments: Segmentation, annotation: Segmentation | None, most: int) -> list[tuple[tuple | None, str, str]]:
     """Return colour, name and amount of each class that occurs, the largest first; a last row without colour counts those without room."""
-    areas = [_areas(segmentation) for segmentation in (segments, truth) if segmentation is not None]
+    areas = [_areas(segmentation) for segmentation in (segments, annotation) if segmentation is not None]
     objects = Counter(segment["label_id"] for segment in segments.segments_info if _is_thing(segments.categories, segment))
     rows = []
     for index, _ in sum(areas, Counter()).most_common():

@@ -69,6 +69,15 @@ def channels_as_pages(image: Image.Image, pages: int) -> int:
     return channels if 1 < channels <= pages and pages % channels == 0 else 1
 
 
+def tiff_samples(image: Image.Image) -> tuple[int, int]:
+    """Return the kind of number and the bits of a pixel of a TIFF; zeros of other pictures."""
+    tags = getattr(image, "tag_v2", None)
+    if tags is None or image.format != "TIFF":
+        return 0, 0
+    kind, bits = (tags.get(tag, 1) for tag in (339, 258))
+    return (kind[0] if isinstance(kind, tuple) else kind, bits[0] if isinstance(bits, tuple) else bits)
+
+
 def description(image: Image.Image) -> str:
     """Return the description in a TIFF, or nothing."""
     tags = getattr(image, "tag_v2", None)
@@ -80,6 +89,28 @@ def cut_note(image: Image.Image) -> list[str]:
     modes = [str(tile[3]) for tile in getattr(image, "tile", ())]
     cut = any(";16" in mode for mode in modes) and image.mode not in ("I", "F") and not image.mode.startswith("I;16")
     return ["16 bits a channel cut to 8, as only grey is read at full depth; give others as an array"] if cut else []
+
+
+UNSIGNED, SIGNED = 1, 2  # kinds of number in a TIFF
+MICROSCOPE = "a microscope's own format; save its picture as TIFF (Fiji: Bio-Formats Importer, then Save As)"
+FOREIGN = (  # where a file of another kind begins, its first bytes in lower case, and what to do
+    (0, b"zisrawfile", MICROSCOPE),
+    (0, b"\xda\xce\xbe\x0a", MICROSCOPE),
+    (0, b"\x70\0\0\0", MICROSCOPE),
+    (4, b"ftyphei", "HEIC; save it as JPEG or PNG"),
+    (4, b"ftypmif", "HEIF; save it as JPEG or PNG"),
+    (4, b"ftyp", "a video; save its frames as pictures"),
+    (0, b"\0\0\0\x0cjp  ", "JPEG 2000; save it as PNG or TIFF"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000; save it as PNG or TIFF"),
+    (0, b"\x93numpy", "an array of NumPy; give `numpy.load(path)` to predict()"),
+    (0, b"%pdf", "PDF; save its pages as pictures"),
+    (0, b"8bps", "Photoshop's own format; save it as PNG or TIFF"),
+    (0, b"<svg", "SVG; save it as PNG"),
+    (0, b"<?xml", "XML, as of SVG; save it as PNG"),
+    (0, b"<!doctype html", "a page of the web, as a server sends in place of a picture; fetch it again"),
+    (0, b"<html", "a page of the web, as a server sends in place of a picture; fetch it again"),
+    (0, b"version https://git-lfs", "a pointer of Git LFS; run `git lfs pull`"),
+)
 
 
 def explain_unknown(stream: IO[bytes], name: str, accepted: str) -> str:
@@ -100,6 +131,8 @@ def explain_unknown(stream: IO[bytes], name: str, accepted: str) -> str:
             "expected 1 or 3 channels of 8 or 16 bits, or 1 of 32 bits; save it so (Fiji: Image > Type), or give an array to predict()"
         )
         return f"{name}: {_tiff_pixels(stream, head)} cannot be read; {expected}"
+    if way := next((way for at, start, way in FOREIGN if head[at : at + len(start)].lower() == start), None if head else "an empty file"):
+        return f"{name}: not a picture that can be read: {way}"
     return f"{name}: not a picture that can be read; expected {accepted}"
 
 

@@ -13,7 +13,7 @@ from axialzoo.files import missing_advice
 from axialzoo.image.deep_colour import is_cut, read_deep
 from axialzoo.image.depth import DEEP_MODES, GREY_16, deep_picture, depth_of
 from axialzoo.image.image_error import ImageError
-from axialzoo.image.pages import cut_note, explain_unknown, select_channel, select_page
+from axialzoo.image.pages import SIGNED, UNSIGNED, cut_note, explain_unknown, select_channel, select_page, tiff_samples
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")  # no formats that run other programs, as EPS does
 ACCEPTED = "JPEG, PNG, WebP, GIF, BMP, TIFF, PPM or AVIF"
@@ -96,8 +96,13 @@ def upright_rgb(image: Image.Image, name: str = "image") -> Image.Image:
     upright = ImageOps.exif_transpose(image)
     if image.getexif().get(0x0112, 1) in range(2, 9):
         said.append("turned upright as its EXIF says")
-    if upright.mode in DEEP_MODES:
+    kind = tiff_samples(image)
+    if upright.mode in DEEP_MODES or (upright.mode, *kind) == ("L", SIGNED, 8):
         values = np.asarray(upright)  # (H, W)
+        if upright.mode == "L":
+            values = values.view(np.int8).astype(np.int32)
+        elif upright.mode == "I" and kind == (UNSIGNED, 32):  # Pillow has no unsigned numbers of 32 bits
+            values = values.view(np.uint32).astype(np.int64)
         deep = deep_picture(values, name)
         deep.info = {"notes": (*said, _depth_note(values, upright.mode))}
         return deep

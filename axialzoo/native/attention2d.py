@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from axialzoo.native.attention_arrays import Attention2DArrays, AxisPairs
 from axialzoo.native.builder import Builder
-from axialzoo.native.program import Attention2DArrays, AxisPairs, Matrix, Step, View
+from axialzoo.native.program import Matrix, Step, View
 from axialzoo.native.weights import Weights, head_fastest, interpolate, sinusoids
 from axialzoo.ops.kernels.structures import AxialAttention2D, AxialAxis
 from axialzoo.spec import Attention
@@ -20,7 +21,8 @@ AXES = ("_height", "_width")
 def plan_attention2d(build: Builder, name: str, spec: Attention, x: View) -> View:
     """Append an attention layer of any kind but axial; its result has its channels head by head, and is not activated."""
     if spec.encoding != "relative":
-        x = build.add(f"{name}.position", x, build.constant(positions(build.weights, name, spec, x), x.shape, (0, *x.strides[1:])))
+        strides = (0, x.shape[2] * x.channels, x.channels)
+        x = build.add(f"{name}.position", x, build.constant(positions(build.weights, name, spec, x), x.shape, strides))
     matrix, arrays = fold_attention2d(build.weights, name, spec, x.size)
     joined = build.convolution(f"{name}.qkv", x, matrix)
     return attend(

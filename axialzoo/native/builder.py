@@ -36,7 +36,7 @@ class Builder:
     def new(self, batch: int, size: tuple[int, int], channels: int) -> View:
         """Return a map in a new buffer."""
         height, width = size
-        self.buffers.append(Buffer(batch * height * width * channels))
+        self.buffers.append(Buffer(batch * height * width * channels, line=width * channels))
         return View(len(self.buffers) - 1, (batch, height, width, channels), (height * width * channels, width * channels, channels))
 
     def constant(self, values: np.ndarray, shape: tuple[int, int, int, int], strides: tuple[int, int, int]) -> View:
@@ -79,11 +79,15 @@ class Builder:
         """Append a convolution or a linear layer with bias."""
         return self.convolution(name, x, self.weights.conv(name, None, True), stride=stride, activation=activation)
 
-    def separable(self, name: str, x: View, activation: str) -> View:
-        """Append a depthwise and a 1x1 convolution, each normalised and activated."""
-        matrix = self.weights.depthwise(f"{name}.depthwise.conv", f"{name}.depthwise.norm")
-        x = self.convolution(f"{name}.depthwise", x, matrix, activation=activation)
-        return self.conv_norm(f"{name}.pointwise", x, activation=activation)
+    def separable(self, name: str, parts: list[View], activation: str) -> View:
+        """Append a depthwise and a 1x1 convolution, each normalised and activated, of maps whose channels follow one another."""
+        total = self.new(parts[0].shape[0], parts[0].size, sum(x.channels for x in parts))
+        first = 0
+        for x in parts:
+            matrix = self.weights.depthwise(f"{name}.depthwise.conv", f"{name}.depthwise.norm", first, x.channels)
+            self.convolution(f"{name}.depthwise", x, matrix, activation=activation, out=total.part(first, x.channels))
+            first += x.channels
+        return self.conv_norm(f"{name}.pointwise", total, activation=activation)
 
     def attention(self, name: str, x: View, spec: Attention, axis: int, order: np.ndarray | None = None, activation: str = "none") -> View:
         """Append an axial attention layer; its result has its channels with the head index fastest."""

@@ -11,13 +11,13 @@ import numpy as np
 
 from axialzoo.native.attention2d import kernel_structure
 from axialzoo.native.planner import check_plan, plan
-from axialzoo.native.program import ACTIVATIONS, KINDS, Buffer, Matrix, Program, Step, View
+from axialzoo.native.program import ACTIVATIONS, KINDS, Buffer, Matrix, Program, Step, Strips, View
 from axialzoo.native.reference import run_program, view_array
 from axialzoo.native.weights import Tensors, Weights
 from axialzoo.ops.attributes import SCALES, TABLES
 from axialzoo.ops.folding import pack
 from axialzoo.ops.kernels import Kernel, kernel, kernel_status
-from axialzoo.ops.kernels.structures import AxialForward, AxialMap, AxialProgram, AxialStep
+from axialzoo.ops.kernels.structures import AxialForward, AxialMap, AxialProgram, AxialStep, AxialStrips
 from axialzoo.spec import Model
 
 Outputs = dict[str, "np.ndarray | list[np.ndarray]"]
@@ -37,14 +37,27 @@ class Compiled:
         self.program = program
         self.arena = aligned_floats(program.floats)
         self._alive: list[object] = []  # what the structures point to
+        self._local = {buffer: place for strips in program.strips for buffer, place in strips.local.items()}
         self.steps = (AxialStep * len(program.steps))(*map(self._step, program.steps))
-        self.call = AxialProgram(count=len(program.steps), timed=0, steps=ctypes.addressof(self.steps))
+        calls: list[AxialStep] = []
+        self._timed: list[tuple[int, int]] = []  # operation, and the call that is it
+        for index, step in enumerate(self.steps):
+            strips = next((strips for strips in program.strips if strips.first <= index < strips.last), None)
+            if strips is None:
+                self._timed.append((index, len(calls)))
+                calls.append(step)
+            elif index == strips.first:
+                calls.append(AxialStep(kind=KINDS.index("strips"), strips=self._strips(strips)))
+        self._calls = (AxialStep * len(calls))(*calls)
+        self.call = AxialProgram(count=len(calls), timed=0, steps=ctypes.addressof(self._calls))
 
     def run(self, library: Kernel, x: np.ndarray, threads: int, timed: bool = False) -> None:
         """Run all operations on the images (N, H, W, C); the outputs lie in the arena afterwards."""
         self.array(self.program.input)[:] = x
         self.call.timed = int(timed)
         library.run("program", self.call, threads)
+        for index, call in self._timed if timed else ():
+            self.steps[index].seconds = self._calls[call].seconds
 
     def memory(self, buffer: Buffer) -> np.ndarray:
         """Return the memory of a buffer, (floats,)."""
@@ -62,9 +75,23 @@ class Compiled:
         self._alive.append(array)
         return array.ctypes.data
 
+    def _strips(self, strips: Strips) -> int:
+        """Return the address of the structure of operations that run together."""
+        structure = AxialStrips(
+            count=strips.last - strips.first, batch=self.program.steps[strips.first].y.shape[0], strips=len(strips.rows),
+            floats=strips.floats, rows=self._address(strips.rows),
+            steps=ctypes.addressof(self.steps) + strips.first * ctypes.sizeof(AxialStep),
+        )  # fmt: skip
+        self._alive.append(structure)
+        return ctypes.addressof(structure)
+
     def _map(self, view: View | None) -> AxialMap:
         if view is None:
             return AxialMap()
+        if view.buffer in self._local:
+            offset, rows = self._local[view.buffer]
+            every = view.strides[1] // self.program.buffers[view.buffer].line
+            return AxialMap(4 * (offset + view.offset) + 1, *view.strides, rows // every)
         return AxialMap(self._address(self.memory(self.program.buffers[view.buffer])) + 4 * view.offset, *view.strides)
 
     def _step(self, step: Step) -> AxialStep:

@@ -6,9 +6,10 @@ from axialzoo.native.arena import place
 from axialzoo.native.backbone import plan_backbone
 from axialzoo.native.builder import Builder, no_plan
 from axialzoo.native.heads import PLANS
-from axialzoo.native.passes import fuse_activations
+from axialzoo.native.passes import fuse_activations, hoist
 from axialzoo.native.program import Maps, Program
 from axialzoo.native.shapes import Shapes
+from axialzoo.native.strips import group
 from axialzoo.native.weights import Weights
 from axialzoo.spec import Model
 
@@ -40,6 +41,8 @@ def plan(spec: Model, weights: Weights, batch: int, size: tuple[int, int]) -> Pr
         outputs = PLANS.of(head)(build, head, backbone, [*features, build.image] if head.takes_image else features)
     program = build.program(outputs)
     fuse_activations(program)
+    hoist(program)
+    program.strips = group(program)
     place(program)
     return program
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
-KINDS = (
-    "convolution", "depthwise", "attention", "max_pool", "average_pool", "mean", "resize", "sum", "scale", "attention_2d", "layer_norm",
-    "unit_norm", "token_product", "cluster_sums",
-)  # fmt: skip  # as in source/axial.h
+from axialzoo.native.attention_arrays import Attention2DArrays, AttentionArrays, pair_products
+
+KINDS = (  # as in source/axial.h; "strips" is no operation, but several that run together
+    "convolution", "depthwise", "attention", "max_pool", "average_pool", "mean", "resize", "sum", "scale", "strips", "attention_2d",
+    "layer_norm", "unit_norm", "token_product", "cluster_sums",
+)  # fmt: skip
 ACTIVATIONS = ("none", "relu", "gelu", "gelu_tanh", "silu", "elu", "hard_sigmoid")  # as in source/axial.h
 Maps = dict[str, "View | list[View]"]
 
@@ -63,12 +65,14 @@ class Buffer:
     Attributes:
         floats: Its size.
         constant: Contents that a program reads alone, which lie outside the arena.
-        offset: Of its first float in the arena; -1 for a constant.
+        offset: Of its first float in the arena; -1 for a constant, and for a map that lives in strips of rows.
+        line: Floats of a row of the map.
     """
 
     floats: int
     constant: np.ndarray | None = None
     offset: int = -1
+    line: int = 0
 
 
 @dataclass(eq=False)
@@ -102,80 +106,6 @@ class Kernel:
     stride: int = 1
     dilation: int = 1
     padding: int = 0
-
-
-@dataclass(eq=False)
-class AttentionArrays:
-    """Arrays of axial attention for one length, beside the projection; float32, head fastest (see :mod:`axialzoo.ops.folding`).
-
-    Attributes:
-        axis: 0 attends along the height, 1 along the width.
-        heads, key_depth: G, Dk.
-        reach: Largest distance from a query to its keys.
-        tables: Of queries, keys and values, (rows, D); None where there is no such term.
-        scales: (3, G): factors of the terms of the logits.
-        content_similarity, content_value: Whether there is q.k, and whether v is retrieved.
-        position_scale: (V,), or None; shift: (V,).
-        head_fastest: Whether the channels of the result lie as ``d * G + g``.
-    """
-
-    axis: int
-    heads: int
-    key_depth: int
-    reach: int
-    tables: tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]
-    scales: np.ndarray
-    content_similarity: bool
-    content_value: bool
-    position_scale: np.ndarray | None
-    shift: np.ndarray
-    head_fastest: bool
-
-
-@dataclass(eq=False)
-class AxisPairs:
-    """Pairs of queries and keys along one axis.
-
-    Attributes:
-        reach: Largest distance from a query to its keys.
-        window, offset: Side of the windows that keys share with their queries, or 0; the first begins `offset` before the map.
-        tables: Of queries, keys and values, (rows, D / 2); None where there is no such term.
-    """
-
-    reach: int
-    window: int = 0
-    offset: int = 0
-    tables: tuple[np.ndarray | None, ...] = (None, None, None)
-
-    def visible(self, queries: int, keys: int) -> np.ndarray:
-        """Return which keys each query sees: bool, (queries, keys)."""
-        query, key = np.arange(queries)[:, None], np.arange(keys)
-        near = abs(key - query) <= self.reach
-        return near if not self.window else near & ((query + self.offset) // self.window == (key + self.offset) // self.window)
-
-
-@dataclass(eq=False)
-class Attention2DArrays:
-    """Arrays of attention over both axes of a map, or of tokens; float32, head by head.
-
-    Attributes:
-        heads, key_depth: G, Dk.
-        axes: The height and the width.
-        scales: (3, G): factors of the terms of the logits.
-        content_similarity, content_value: Whether there is q.k, and whether v is retrieved.
-        value_scale, position_scale: (V,): factors of what is retrieved, or None.
-        shift: (V,).
-    """
-
-    heads: int
-    key_depth: int
-    axes: tuple[AxisPairs, AxisPairs]
-    scales: np.ndarray
-    content_similarity: bool
-    content_value: bool
-    value_scale: np.ndarray | None
-    position_scale: np.ndarray | None
-    shift: np.ndarray
 
 
 @dataclass(eq=False)
@@ -234,14 +164,14 @@ class Step:
         if self.attention2d is not None and self.factor is not None:
             sides = zip(self.attention2d.axes, (h, w), self.factor.size)
             pairs = n * math.prod(int(axis.visible(queries, keys).sum()) for axis, queries, keys in sides)
-            return pairs * _products(self.attention2d, self.attention2d.axes[0].tables, c)
+            return pairs * pair_products(self.attention2d, self.attention2d.axes[0].tables, c)
         if self.attention is None:
             return 0
         assert self.matrix is not None
         arrays, length = self.attention, self.x.size[self.attention.axis]
         reach = min(arrays.reach, length - 1)
         pairs = (length * (2 * reach + 1) - reach * (reach + 1)) * (n * h * w // length)
-        return n * h * w * self.matrix.weight.size + pairs * _products(arrays, arrays.tables, c)
+        return n * h * w * self.matrix.weight.size + pairs * pair_products(arrays, arrays.tables, c)
 
     @property
     def bytes(self) -> int:
@@ -250,11 +180,23 @@ class Step:
         return maps + (0 if self.matrix is None else self.matrix.bytes)
 
 
-def _products(arrays: AttentionArrays | Attention2DArrays, tables: Sequence[np.ndarray | None], channels: int) -> int:
-    """Return the multiply-adds of a pair of a query and a key, all heads together."""
-    logits = arrays.content_similarity + sum(table is not None for table in tables[:2])
-    retrieved = arrays.content_value + (tables[2] is not None)
-    return logits * arrays.heads * arrays.key_depth + retrieved * channels
+@dataclass(eq=False)
+class Strips:
+    """Consecutive operations that run together: all of them for some rows of their results, then for the next rows.
+
+    Attributes:
+        first, last: The first operation, and the one after the last.
+        rows: (strips, operations, 2), int64: rows of each result that a strip needs, the first and the one after the last.
+        local: Buffers that no other operation uses: each thread has a ring of rows of them, in memory of its own. The offset in this
+            memory, and how many rows there are, a power of two.
+        floats: Size of the memory.
+    """
+
+    first: int
+    last: int
+    rows: np.ndarray
+    local: dict[int, tuple[int, int]]
+    floats: int
 
 
 @dataclass(eq=False)
@@ -266,6 +208,7 @@ class Program:
         input: The images.
         outputs: The outputs by name.
         floats: Size of the arena.
+        strips: Groups of operations that run together, in order.
     """
 
     steps: list[Step]
@@ -273,6 +216,7 @@ class Program:
     input: View
     outputs: Maps
     floats: int = 0
+    strips: list[Strips] = field(default_factory=list)
 
     def output_views(self) -> Iterator[View]:
         """Yield the maps of all outputs."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from axialzoo.native.program import Program, Step, View
+from axialzoo.native.program import Buffer, Program, Step, View
 from axialzoo.native.reference_tokens import TOKEN_OPERATIONS
 
 
@@ -17,10 +17,13 @@ def run_program(program: Program, arena: np.ndarray, x: np.ndarray) -> None:
     Args:
         x: The images, (N, H, W, C).
     """
-    memories = [
-        arena[buffer.offset : buffer.offset + buffer.floats] if buffer.constant is None else buffer.constant.reshape(-1)
-        for buffer in program.buffers
-    ]
+
+    def memory(buffer: Buffer) -> np.ndarray:
+        if buffer.constant is not None:
+            return buffer.constant.reshape(-1)
+        return np.empty(buffer.floats, np.float32) if buffer.offset < 0 else arena[buffer.offset : buffer.offset + buffer.floats]
+
+    memories = [memory(buffer) for buffer in program.buffers]
 
     def array(view: View) -> np.ndarray:
         return view_array(memories[view.buffer], view)

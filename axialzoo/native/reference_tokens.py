@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from axialzoo.native.program import AxisPairs, Step
+from axialzoo.native.attention_arrays import AxisPairs
+from axialzoo.native.program import Step
 
 Table = np.ndarray | None
 

@@ -25,9 +25,9 @@ class Shapes(Weights):
         outputs, inputs, *side = self.tensors[f"{name}.weight"].shape
         return Matrix(zeros(int(np.prod(side, dtype=int)), inputs, outputs), zeros(outputs))
 
-    def depthwise(self, name: str, norm: str) -> Matrix:
-        matrix = self.conv(name, norm, False)
-        return Matrix(matrix.weight[:, 0], matrix.bias)
+    def depthwise(self, name: str, norm: str, first: int, channels: int) -> Matrix:
+        matrix, end = self.conv(name, norm, False), first + channels
+        return Matrix(matrix.weight[:, 0, first:end], matrix.bias[first:end])
 
     def fold_attention(self, name: str, spec: Attention) -> FoldedAttention:
         width = 2 * spec.key_channels + spec.value_channels

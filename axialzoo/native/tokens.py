@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from axialzoo.native.attention2d import attend
+from axialzoo.native.attention_arrays import Attention2DArrays, AxisPairs
 from axialzoo.native.builder import Builder
-from axialzoo.native.program import Attention2DArrays, AxisPairs, Matrix, Step, View
+from axialzoo.native.program import Matrix, Step, View
 from axialzoo.ops.folding import norm_factors
 from axialzoo.spec.transformer import Transformer
 

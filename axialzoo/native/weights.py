@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from axialzoo.native.program import AttentionArrays, Matrix
+from axialzoo.native.attention_arrays import AttentionArrays
+from axialzoo.native.program import Matrix
 from axialzoo.ops.folding import FoldedAttention, fold_attention, head_fastest, norm_factors
 from axialzoo.spec import Attention
 
@@ -60,10 +61,10 @@ class Weights:
 
         return self.once(f"{name}|{norm}|{scale}|{order is not None}", fold)
 
-    def depthwise(self, name: str, norm: str) -> Matrix:
-        """Return a depthwise convolution and its norm: (taps, channels)."""
-        matrix = self.conv(name, norm, False)
-        return self.once(f"{name}|depthwise", lambda: Matrix(np.ascontiguousarray(matrix.weight[:, 0]), matrix.bias))
+    def depthwise(self, name: str, norm: str, first: int, channels: int) -> Matrix:
+        """Return a depthwise convolution and its norm, (taps, channels), of `channels` channels from `first` on."""
+        matrix, end = self.conv(name, norm, False), first + channels
+        return self.once(f"{name}|{first}", lambda: Matrix.of(matrix.weight[:, 0, first:end], matrix.bias[first:end]))
 
     def attention(self, name: str, spec: Attention, axis: int, length: int, order: np.ndarray | None) -> tuple[Matrix, AttentionArrays]:
         """Return the projection of an axial attention layer, and its arrays for an axis of `length` positions."""

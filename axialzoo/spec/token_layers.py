@@ -84,7 +84,7 @@ class TokenAttention(Layer):
 
 @dataclass(frozen=True)
 class MaskProduct(Layer):
-    """Products of every pixel with every mask kernel."""
+    """Products of every pixel with every token: mask logits, or a k-means update."""
 
     op: ClassVar[str] = "mask_product"
 
@@ -122,6 +122,7 @@ def kmeans_layers(name: str, spec: Transformer, pixels: int, channels: int, toke
     yield from token_norm(f"{name}.memory_reduce", channels, width, tokens)
     yield from conv_norm(f"{name}.pixel_reduce", pixels, width, 1, stride)
     yield from conv_norm(f"{name}.pixel_value", width, spec.value_channels, 1, stride)
+    yield MaskProduct(f"{name}.kmeans_update", spec.value_channels, tokens, (stride, stride))
     yield BatchNorm(f"{name}.kmeans_norm", spec.value_channels, spec.value_channels, None)
     yield from token_norm(f"{name}.kmeans_expand", spec.value_channels, channels, tokens)
     yield from token_norm(f"{name}.memory_qkv", width, spec.qkv_channels, tokens)

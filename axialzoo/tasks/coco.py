@@ -12,25 +12,26 @@ import numpy as np
 Kind = Literal["bbox", "segm"]
 Picture = Sequence[Mapping[str, Any]]
 """The objects of one picture: of each ``label_id``, ``area`` (square pixels) and either ``bbox`` (left, top, width, height) or
-``segmentation`` (run lengths, as `pycocotools.mask.encode` gives them); of results also ``score``, of truth ``iscrowd`` where it is 1."""
+``segmentation`` (run lengths, as `pycocotools.mask.encode` gives them); of results also ``score``, of ground truth
+``iscrowd`` where it is 1."""
 
 
 def coco_average_precision(
-    truths: Sequence[Picture], results: Sequence[Picture], kind: Kind = "bbox", *, max_detections: int = 100, by_area: bool = True
+    annotations: Sequence[Picture], results: Sequence[Picture], kind: Kind = "bbox", *, max_detections: int = 100, by_area: bool = True
 ) -> dict[str, Any]:
     """Compute COCO's average precision, over the intersections over union 0.50, 0.55 ... 0.95 (arXiv:1405.0312).
 
     A crowd neither counts as found nor as missed.
 
     Args:
-        truths, results: The same pictures in the same order.
+        annotations, results: The same pictures in the same order.
         kind: ``"bbox"``, or ``"segm"`` for masks.
         max_detections: How many of the best results of each picture and class count; COCO's is 100.
         by_area: Whether objects of each size are counted by themselves too.
 
     Returns:
         Fractions ``ap``, ``ap50``, ``ap75``, and `by_area` of objects ``ap_small`` (below 32^2 pixels), ``ap_medium``,
-        ``ap_large`` (above 96^2); ``per_class``, of each class that the truth has, index -> ``ap``. None where truth has no such object.
+        ``ap_large`` (above 96^2); ``per_class``, of each class of the ground truth, index -> ``ap``. None where it has no such object.
 
     Raises:
         ModuleNotFoundError: without pycocotools.
@@ -38,10 +39,10 @@ def coco_average_precision(
     """
     if kind not in ("bbox", "segm"):
         raise ValueError(f"kind: expected 'bbox' or 'segm', found {kind!r}")
-    if len(truths) != len(results):
-        raise ValueError(f"pictures: expected as many results as truths, found {len(results)} and {len(truths)}")
-    classes = sorted({item["label_id"] for picture in (*truths, *results) for item in picture})
-    precision = _precision(truths, results, kind, classes, max_detections, by_area)  # (T, R, K, A)
+    if len(annotations) != len(results):
+        raise ValueError(f"pictures: expected as many results as annotations, found {len(results)} and {len(annotations)}")
+    classes = sorted({item["label_id"] for picture in (*annotations, *results) for item in picture})
+    precision = _precision(annotations, results, kind, classes, max_detections, by_area)  # (T, R, K, A)
     halves, every = {"50": 0, "75": 5}, {"small": 1, "medium": 2, "large": 3} if by_area else {}
     per_class = {index: _mean(precision[:, :, place, 0]) for place, index in enumerate(classes)}
     return {
@@ -53,9 +54,9 @@ def coco_average_precision(
 
 
 def _precision(
-    truths: Sequence[Picture], results: Sequence[Picture], kind: Kind, classes: list[int], max_detections: int, by_area: bool
+    annotations: Sequence[Picture], results: Sequence[Picture], kind: Kind, classes: list[int], max_detections: int, by_area: bool
 ) -> np.ndarray:
-    """Return the precision (T thresholds, R recalls, K classes, A areas, all sizes first); -1 where truth has no object."""
+    """Return the precision (T thresholds, R recalls, K classes, A areas, all sizes first); -1 where the ground truth has no object."""
     try:
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
@@ -77,7 +78,7 @@ def _precision(
         return coco
 
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
-        evaluation = COCOeval(dataset(truths), dataset(results), kind)
+        evaluation = COCOeval(dataset(annotations), dataset(results), kind)
         settings = evaluation.params
         settings.maxDets = [max_detections]
         if not by_area:

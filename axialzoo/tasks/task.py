@@ -19,7 +19,7 @@ Arrays = Mapping[str, Any]  # by name: an array without the batch, or a list of 
 class Metric(Protocol):
     """Accumulates a metric picture by picture."""
 
-    def update(self, result: Any, truth: Any) -> None:
+    def update(self, result: Any, annotation: Any) -> None:
         """Add the result of a picture and its annotation."""
         ...
 
@@ -49,11 +49,11 @@ class Task(Protocol):
     annotation_type: ClassVar[str]
     supported_tta: ClassVar[tuple[str, ...]] = ()
 
-    def targets(self, truth: Any, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def targets(self, annotation: Any, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
         """Return the targets of one picture for the loss: arrays by name.
 
         Args:
-            truth: An int, `Detections` or `Segmentation`, in the coordinates of the model's input.
+            annotation: An int, `Detections` or `Segmentation`, in the coordinates of the model's input.
             spec: The model's spec.
             size: Height and width of the model's input.
         """
@@ -99,11 +99,11 @@ class Task(Protocol):
         """Return the name of the primary metric: learning curves show it, and pictures are ordered by it."""
         ...
 
-    def confusion(self, result: Any, truth: Any, classes: int) -> np.ndarray | None:
+    def confusion(self, result: Any, annotation: Any, classes: int) -> np.ndarray | None:
         """Return how often each true class (row) was predicted as each class (column) in one picture, (n, n) int64.
 
         Args:
-            result, truth: Of the picture.
+            result, annotation: Of the picture.
             classes: Number of classes; a matrix of one more row and column counts what has no partner as its last class.
 
         Returns:
@@ -118,7 +118,7 @@ class Task(Protocol):
 
         Args:
             picture: The user's picture.
-            results: Heading (a framework, or ``"truth"``) -> result.
+            results: Heading (a framework, or ``"ground truth"``) -> result.
             model: Name of the model, for the caption.
             model_view: The part of the picture that the model saw.
         """
@@ -172,9 +172,11 @@ def decode_batch(task: Task, outputs: Arrays, spec: Model, views: Sequence[Resiz
     return results
 
 
-def batch_targets(task: Task, truths: Iterable[Any], spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
+def batch_targets(task: Task, annotations: Iterable[Any], spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
     """Return the targets of a batch of annotations, by name, the batch first."""
-    return collate(task.targets(int(truth) if isinstance(truth, np.integer) else truth, spec, size) for truth in truths)
+    return collate(
+        task.targets(int(annotation) if isinstance(annotation, np.integer) else annotation, spec, size) for annotation in annotations
+    )
 
 
 def collate(targets: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -120,7 +120,7 @@ def spec_of(model: nn.Module) -> Model:
         )
     check_trainable(model, "its weights")
     expected = {parameter.name: parameter.shape for parameter in parameters(spec)}
-    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items() if isinstance(tensor, torch.Tensor)}
     if shapes != expected:
         changed = sorted(name for name in {*expected, *shapes} if expected.get(name) != shapes.get(name))
         raise CheckpointError(

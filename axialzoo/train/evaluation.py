@@ -65,7 +65,7 @@ def evaluate(
         limit: Only the first so many images.
         split: Which images: ``"train"``, ``"val"`` or ``"test"``. By default the test images or, without, the validation images; of data
             without splits, which the model was trained on, the images that training kept apart.
-        save_vis: Folder for pictures of results beside the truth, worst first.
+        save_vis: Folder for pictures of results beside the ground truth, worst first.
         card_examples: So many pictures, from the worst to the best, go into the card of the folder `source`; of each kind, where the data
             name kinds: see :func:`axialzoo.train.examples.put_examples`.
         on_result: Called with every sample and its result.
@@ -164,13 +164,13 @@ class KindMetrics:
         self.per_kind: dict[str, Any] = {}
         self.pictures: dict[str, int] = {}
 
-    def update(self, result: Result, truth: Any) -> None:
+    def update(self, result: Result, annotation: Any) -> None:
         """Count the next picture."""
-        self.all.update(result, truth)
+        self.all.update(result, annotation)
         if self.kinds:
             kind = self.last_kind = self.kinds[sum(self.pictures.values())]
             self.pictures[kind] = self.pictures.get(kind, 0) + 1
-            self.per_kind.setdefault(kind, self.make()).update(result, truth)
+            self.per_kind.setdefault(kind, self.make()).update(result, annotation)
 
     def compute(self) -> dict[str, Any]:
         """Return the figures of all; ``per_kind``: of each kind its ``images`` and its figures, but for those of each class."""

@@ -21,7 +21,7 @@ QUALITY = 80  # of WebP
 
 
 def put_examples(folder: Path, scored: Sequence[tuple[float, Any]], task: Task, *, split: str, count: int = 6) -> Path:
-    """Draw results beside the truth, of samples spread evenly from the worst to the best, and show them in a checkpoint's card.
+    """Draw results beside the ground truth, of samples spread evenly from the worst to the best, and show them in a checkpoint's card.
 
     Args:
         folder: Of the checkpoint. Files go into its folder ``pictures``, with a list of them; those that the list names already are
@@ -54,7 +54,7 @@ def put_examples(folder: Path, scored: Sequence[tuple[float, Any]], task: Task, 
     examples = []
     for name, (text, prediction) in zip(targets, chosen):
         drawn = task.draw(
-            prediction.sample.picture, {"truth": prediction.sample.annotation, "prediction": prediction.result}, model=config.model
+            prediction.sample.picture, {"ground truth": prediction.sample.annotation, "prediction": prediction.result}, model=config.model
         )
         drawn.thumbnail((WIDEST, WIDEST), Image.Resampling.LANCZOS)
         with atomic_write(folder / name) as beside:

@@ -110,8 +110,8 @@ class TrainLoop:
 
     def batch(self, step: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Return images (n, H, W, C) and the targets of the task by name."""
-        x, truths = self.batches[step]
-        return x, batch_targets(self.job.task, truths, self.spec, x.shape[1:3])
+        x, annotations = self.batches[step]
+        return x, batch_targets(self.job.task, annotations, self.spec, x.shape[1:3])
 
     def after_step(self, losses: Mapping[str, Any]) -> None:
         """Count a step; update the running average, log and save where that is due.

@@ -1,4 +1,4 @@
-"""Pictures of results beside the truth, worst first."""
+"""Pictures of results beside the ground truth, worst first."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def write_pictures(folder: Path, scored: Sequence[tuple[float, Any]], task: Any,
     for rank, (figure, prediction) in enumerate(ordered):
         path = folder / f"{rank:04d}_{figure:.3f}_{plain_name(prediction.sample.name)}.png"
         check_output(path)
-        drawn = task.draw(prediction.sample.picture, {"truth": prediction.sample.annotation, "prediction": prediction.result}, model=model)
+        drawn = task.draw(
+            prediction.sample.picture, {"ground truth": prediction.sample.annotation, "prediction": prediction.result}, model=model
+        )
         with atomic_write(path) as beside:
             drawn.save(beside)
         written.append(path)

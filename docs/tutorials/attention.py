@@ -59,7 +59,9 @@ with torch.no_grad():
 H, W = inputs["height"].shape[2:]
 row, column = H // 2, W // 3
 seen = {name: attention_weights(block.get_submodule(name), inputs[name], row, column).mean(0) for name in inputs}
-print(f"a map of {H} x {W}; along height {int((seen['height'] > 0).sum())} positions are seen, along width {int((seen['width'] > 0).sum())}")
+print(
+    f"a map of {H} x {W}; along height {int((seen['height'] > 0).sum())} positions are seen, along width {int((seen['width'] > 0).sum())}"
+)
 assert (seen["height"] > 0).sum() <= H and (seen["width"] > 0).sum() <= W
 assert all(abs(float(weights.sum()) - 1) < 1e-4 for weights in seen.values())
 
@@ -68,8 +70,8 @@ assert all(abs(float(weights.sum()) - 1) < 1e-4 for weights in seen.values())
 
 # %%
 both = reach([(block.height, inputs["height"]), (block.width, inputs["width"])], row, column)
-print(f"one step reaches at most {max(int((one > 0).sum()) for one in seen.values())} positions, two steps {int((both > 0).sum())}")
-assert (both > 0).sum() > 10 * max((one > 0).sum() for one in seen.values())
+print(f"one step reaches at most {max(int((weights > 0).sum()) for weights in seen.values())} positions, two steps {int((both > 0).sum())}")
+assert (both > 0).sum() > 10 * max((weights > 0).sum() for weights in seen.values())
 
 # %%
 from axialzoo.analysis.picture import Panel, Row, draw_grid

@@ -10,8 +10,8 @@ from axialzoo import load_runner
 
 runner = load_runner("axial_deeplab_nuclei", framework="torch")
 result = runner.predict("docs/photos/nuclei.png")
-nuclei = [one for one in result.segments_info if result.categories[one["label_id"]].thing]
-print(len(nuclei), "nuclei; the largest have", sorted((one["area"] for one in nuclei), reverse=True)[:5], "pixels")
+nuclei = [segment for segment in result.segments_info if result.categories[segment["label_id"]].thing]
+print(len(nuclei), "nuclei; the largest have", sorted((nucleus["area"] for nucleus in nuclei), reverse=True)[:5], "pixels")
 assert 20 < len(nuclei) < 120
 
 # %%
@@ -29,8 +29,8 @@ task_of(runner.config.spec.head).draw(picture, {"axial_deeplab_nuclei": result})
 import numpy as np
 
 grey = np.asarray(picture.convert("L"), float)
-areas = np.array([one["area"] for one in nuclei])
-light = np.array([grey[result.segmentation == one["id"]].mean() for one in nuclei])
+areas = np.array([nucleus["area"] for nucleus in nuclei])
+light = np.array([grey[result.segmentation == nucleus["id"]].mean() for nucleus in nuclei])
 print(f"area: median {np.median(areas):.0f}, from {areas.min()} to {areas.max()} pixels")
 print(f"brightness inside {light.mean():.1f}, outside {grey[result.class_map == 0].mean():.1f} of 255")
 assert light.mean() > 1.5 * grey[result.class_map == 0].mean()
@@ -42,8 +42,8 @@ assert light.mean() > 1.5 * grey[result.class_map == 0].mean()
 # is one nucleus. Here is a slide of four pictures, mirrored into one another, looked at whole and in tiles:
 
 # %%
-one = np.asarray(picture)
-slide = np.vstack([np.hstack([one, one[:, ::-1]]), np.hstack([one[::-1], one[::-1, ::-1]])])
+pixels = np.asarray(picture)
+slide = np.vstack([np.hstack([pixels, pixels[:, ::-1]]), np.hstack([pixels[::-1], pixels[::-1, ::-1]])])
 whole, tiled = runner.predict(slide), runner.predict(slide, tile=256, overlap=64)
 agree = (whole.class_map == tiled.class_map).mean()
 print(slide.shape, len(whole), "segments at once,", len(tiled), f"in tiles; {100 * agree:.2f} % of the pixels have the same class")
@@ -53,7 +53,7 @@ assert agree > 0.98 and abs(len(whole) - len(tiled)) < 0.1 * len(whole)
 # ## How good is it?
 #
 # On the 50 validation pictures of its data PQ is 86.1 % and mask AP50 86.2 %. On pictures of your own you find out with a folder of
-# `images/` and `labels/`, where a label is a PNG with a number for each object and 0 for the background. Here the truth is made: bright ellipses
+# `images/` and `labels/`, where a label is a PNG with a number for each object and 0 for the background. Here the ground truth is made: bright ellipses
 # on a dark, noisy ground, which the network has never seen.
 
 # %%
@@ -63,16 +63,16 @@ from axialzoo.train import evaluate
 
 random = np.random.default_rng(1)
 for number in range(4):
-    truth, shown = Image.new("I;16", (256, 256)), np.zeros((256, 256))
-    pen = ImageDraw.Draw(truth)
+    annotation, shown = Image.new("I;16", (256, 256)), np.zeros((256, 256))
+    pen = ImageDraw.Draw(annotation)
     for cell in range(1, 31):
         (x, y), (a, b) = random.integers(20, 236, 2), random.integers(7, 13, 2)
         pen.ellipse((x - a, y - b, x + a, y + b), fill=cell)
-    ids = np.asarray(truth)
+    ids = np.asarray(annotation)
     shown = np.where(ids > 0, random.uniform(60, 110, 31)[ids], 12) + random.normal(0, 4, ids.shape)
-    for folder, made in (("images", Image.fromarray(shown.clip(0, 255).astype("uint8"))), ("labels", truth)):
+    for folder, image in (("images", Image.fromarray(shown.clip(0, 255).astype("uint8"))), ("labels", annotation)):
         (Path("cells/val") / folder).mkdir(parents=True, exist_ok=True)
-        made.save(Path("cells/val") / folder / f"{number}.png")
+        image.save(Path("cells/val") / folder / f"{number}.png")
 Path("cells/labels.json").write_text('{"maps": "instances", "labels": ["background", "nucleus"]}')
 
 figures = evaluate("axial_deeplab_nuclei", "cells", framework="torch", save_vis="runs/worst")

@@ -11,8 +11,8 @@ from axialzoo.tasks import task_of
 
 runner = load_runner("axial_fcos_blood_cells", framework="torch")
 result = runner.predict("docs/photos/blood_cells.jpg")
-sure = [one for one in result.to_json()["boxes"] if one["score"] >= 0.5]
-print(Counter(one["label"] for one in sure))
+sure = [box for box in result.to_json()["boxes"] if box["score"] >= 0.5]
+print(Counter(box["label"] for box in sure))
 print(sure[0])
 assert 10 <= len(sure) <= 40
 
@@ -41,8 +41,8 @@ Path("shapes/classes.txt").write_text("square\ndisc\n")
 for number in range(48):
     split = "val" if number % 6 == 0 else "train"
     x, y = random.integers(0, 600 - 128), random.integers(0, 400 - 96)
-    made, lines = ground.crop((x, y, x + 128, y + 96)), []
-    pen = ImageDraw.Draw(made)
+    picture, lines = ground.crop((x, y, x + 128, y + 96)), []
+    pen = ImageDraw.Draw(picture)
     for place in range(3):  # one in each third, so that none hides another
         kind, r = int(random.integers(2)), int(random.integers(9, 16))
         cx, cy = 21 + 43 * place + int(random.integers(-4, 5)), int(random.integers(18, 78))
@@ -51,7 +51,7 @@ for number in range(48):
         lines.append(f"{kind} {(cx + 0.5) / 128:.5f} {(cy + 0.5) / 96:.5f} {(2 * r + 1) / 128:.5f} {(2 * r + 1) / 96:.5f}")
     for folder in ("images", "labels"):
         Path("shapes", folder, split).mkdir(parents=True, exist_ok=True)
-    made.save(f"shapes/images/{split}/{number}.png")
+    picture.save(f"shapes/images/{split}/{number}.png")
     Path(f"shapes/labels/{split}/{number}.txt").write_text("\n".join(lines))
 
 # %% [markdown]
@@ -63,8 +63,15 @@ from axialzoo.spec import Preprocessing
 from axialzoo.train import check_run, run
 
 settings = dict(
-    init_from="axial_fcos_blood_cells", preprocessing=Preprocessing(size=(96, 128), resize="longer"), epochs=24, batch_size=8,
-    holdout=0, eval_every=24, precision="float32", ema_decay=0.9, learning_rate=2e-3,
+    init_from="axial_fcos_blood_cells",
+    preprocessing=Preprocessing(size=(96, 128), resize="longer"),
+    epochs=24,
+    batch_size=8,
+    holdout=0,
+    eval_every=24,
+    precision="float32",
+    ema_decay=0.9,
+    learning_rate=2e-3,
 )
 recipe, task, data, known = check_run("blood_cells", "shapes", **settings)
 print(task.name, data.classes, known["train"])
@@ -83,18 +90,18 @@ assert losses[-1] < 0.9 * losses[0]
 # %%
 mine = load_runner(folder, framework="torch")
 held_out = data.splits["val"][0]
-task.draw(held_out.picture, {"truth": held_out.annotation, "prediction": mine.predict(held_out.picture)})
+task.draw(held_out.picture, {"ground truth": held_out.annotation, "prediction": mine.predict(held_out.picture)})
 
 # %%
 right = total = 0
 for sample in (data.splits["val"][index] for index in range(len(data.splits["val"]))):
-    found = mine.predict(sample.picture)
-    for box, kind in zip(sample.annotation.boxes, sample.annotation.categories):
-        left, top = np.maximum(found.boxes[:, :2], box[:2]).T
-        stop, below = np.minimum(found.boxes[:, 2:], box[2:]).T
+    detections = mine.predict(sample.picture)
+    for box, kind in zip(sample.annotation.boxes, sample.annotation.labels):
+        left, top = np.maximum(detections.boxes[:, :2], box[:2]).T
+        stop, below = np.minimum(detections.boxes[:, 2:], box[2:]).T
         shared = np.maximum(stop - left, 0) * np.maximum(below - top, 0)
-        sizes = (found.boxes[:, 2:] - found.boxes[:, :2]).prod(1) + (box[2:] - box[:2]).prod()
-        fits = (shared / (sizes - shared) > 0.5) & (found.scores > 0.3) & (found.categories == kind)
+        sizes = (detections.boxes[:, 2:] - detections.boxes[:, :2]).prod(1) + (box[2:] - box[:2]).prod()
+        fits = (shared / (sizes - shared) > 0.5) & (detections.scores > 0.3) & (detections.labels == kind)
         right, total = right + bool(fits.any()), total + 1
 print(f"{right} of {total} objects found, in a box that overlaps the true one by half or more, under the right name")
 assert right >= 0.6 * total, right

@@ -203,7 +203,7 @@ def figures_are_fractions(figures: Mapping[str, Any], where: str = "") -> None:
 
 
 def the_drawing(one: Subject) -> None:
-    for results in ({"one": one.result}, {"truth": one.annotation, "prediction": one.result}):
+    for results in ({"one": one.result}, {"ground truth": one.annotation, "prediction": one.result}):
         drawn = one.task.draw(one.picture, results, model="made")
         expect(isinstance(drawn, Image.Image) and drawn.mode == "RGB", "an RGB picture", drawn)
 

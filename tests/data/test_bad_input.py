@@ -30,12 +30,17 @@ from tests.data.reading import opened
         ("0 0.5 0.5 0 0.1", "line 1: expected a box whose width and height are more than 0"),
         ("0 1.5 0.5 0.1 0.1", r"line 1: expected a box inside its picture .*, found left, top, right, bottom 58, .* of 40 x 30"),
         ("0 0.0 0.5 0.2 0.1", r"line 1: expected a box inside its picture .*, found left, top, right, bottom -4, "),
+        ("0 .5 .5 .2 .2 .1 .1 2 .2 .2 2", "line 1: expected points inside the picture, .*; key points need kpt_shape"),
         ("0 20 15 4 3", r"line 1: expected shares of the picture's width and height, from 0 to 1, found '0 20 15 4 3' \(pixels\?\)"),
     ],
 )
 def test_yolo_labels(tmp_path, read, lines, message):
     with pytest.raises(DataError, match=message):
         read(made.yolo(tmp_path, lines))
+
+
+def test_class_numbers_of_yolo_may_be_written_with_a_point(tmp_path):
+    assert open_data(made.yolo(tmp_path, "1.0 0.5 0.5 0.1 0.2\n")).split("train")[0].annotation.label_names == ["dog"]
 
 
 def test_a_box_of_yolo_may_be_rounded_to_a_pixel_outside(tmp_path):

@@ -73,14 +73,24 @@ def test_category_names_that_occur_twice_are_refused(tmp_path):
         open_data(tmp_path, "boxes")
 
 
-@pytest.mark.parametrize("form", ["8", "16", "rgb"])
+@pytest.mark.parametrize("form", ["8", "16", "rgb", "254", "red", "16 of 1", "32", "float", "palette"])
 def test_black_and_white_masks_are_refused_in_every_encoding(tmp_path, form):
     mask = np.zeros((24, 32), np.uint8)
     mask[2:8, 2:8] = mask[12:20, 12:20] = 255
-    stored = {"8": mask, "16": mask.astype(np.uint16) * 257, "rgb": np.dstack([mask] * 3)}[form]
+    images = {
+        "8": Image.fromarray(mask),
+        "16": Image.fromarray(mask.astype(np.uint16) * 257),
+        "rgb": Image.fromarray(np.dstack([mask] * 3)),
+        "254": Image.fromarray(mask // 255 * 254),
+        "red": Image.fromarray(np.dstack([mask, 0 * mask, 0 * mask])),
+        "16 of 1": Image.fromarray(mask.astype(np.uint16) // 255),
+        "32": Image.fromarray(mask.astype(np.int32)),
+        "float": Image.fromarray(mask.astype(np.float32)),
+        "palette": Image.fromarray(mask // 255, "P"),
+    }
     picture(tmp_path / "images" / "1.png")
     (tmp_path / "labels").mkdir()
-    Image.fromarray(stored).save(tmp_path / "labels" / "1.png")
+    images[form].save(tmp_path / "labels" / "1.tif")
     with pytest.raises(DataError, match="black-and-white mask"):
         check(open_data(tmp_path, "segments"))
 

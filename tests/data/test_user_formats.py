@@ -225,6 +225,32 @@ def test_names_with_folders_of_another_machine_are_found_by_their_end(tmp_path):
         open_data(write({"result.json": coco("../secret.jpg"), "images/1.jpg": PICTURE}, tmp_path / "out"))
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("annotations/person_keypoints_default.json", "images/1.jpg"),
+        ("labels.json", "data/1.jpg"),
+        ("train_annotations.json", "train_images/1.jpg", "val_images/1.jpg"),
+    ],
+)
+def test_coco_under_other_names(tmp_path, names):
+    data = open_data(write({names[0]: coco("1.jpg"), **dict.fromkeys(names[1:], PICTURE)}, tmp_path))
+    assert first(data).name.endswith(names[1]) and boxes(first(data)).label_names == ["dog"]
+
+
+def test_label_maps_of_floating_point_are_whole_numbers(tmp_path):
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "images" / "1.png")
+    for values, message in ((np.diag([1.0, 0, 2, 3]), None), (np.diag([1.5, 0, 2, 3]), "expected whole numbers, found 1.5")):
+        Image.fromarray(values.astype(np.float32)).save(tmp_path / "masks" / "1.tif")
+        if message is None:
+            assert check(open_data(tmp_path))["train"]["objects"] == {"background": 1, "object": 3}
+        else:
+            with pytest.raises(DataError, match=message):
+                check(open_data(tmp_path))
+
+
 def test_class_names_of_parquet(tmp_path):
     pa = pytest.importorskip("pyarrow")
     from pyarrow import parquet

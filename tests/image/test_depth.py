@@ -100,7 +100,12 @@ def test_pages_and_channels_are_chosen_and_the_others_named(tmp_path):
         (b"\0" * 128 + b"DICM" + b"\0" * 300, "DICOM file; save"),
         (b"\x5c\x01\0\0" + b"\0" * 340 + b"n+1\0" + b"\0" * 9, "NIfTI volume; save"),
         (b"\x89HDF\r\n\x1a\n", "HDF5 file"),
-        (b"hello", "not a picture"),
+        (b"hello", "not a picture that can be read; expected JPEG"),
+        (b"", "an empty file"),
+        (b"ZISRAWFILE", "microscope's own format; save its picture as TIFF"),
+        (b"\0\0\0\x18ftypheic", "HEIC; save it as JPEG"),
+        (b"<!DOCTYPE html>", "a page of the web"),
+        (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
     ],
 )
 def test_foreign_files_are_refused_with_the_way_on(content, message):

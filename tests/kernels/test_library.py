@@ -25,6 +25,7 @@ from axialzoo.ops.kernels.structures import (
     AxialProgram,
     AxialSlots,
     AxialStep,
+    AxialStrips,
     AxialWeightGradient,
 )
 
@@ -40,11 +41,11 @@ def exercise(path: Path, *arguments: str, **environment: str) -> subprocess.Comp
 
 def fields_of(header: str, name: str) -> list[tuple[str, type]]:
     """Names of a structure's fields in the header, and whether each is a pointer."""
-    body = re.search(r"typedef struct \{([^}]*)\} " + name, re.sub(r"//.*", "", header))
+    body = re.search(r"typedef struct (?:\w+ )?\{([^}]*)\} " + name, re.sub(r"//.*", "", header))
     assert body is not None
     actual = []
     for declaration in body[1].split(";"):
-        words = re.sub(r"^\s*(const )?(float|double|void|int64_t|int32_t|Axial\w+)", "", declaration)
+        words = re.sub(r"^\s*(const )?(struct )?(float|double|void|int64_t|int32_t|Axial\w+)", "", declaration)
         types = {"AxialForward": AxialForward, "AxialAxis": AxialAxis, "AxialMap": AxialMap, "double": ctypes.c_double}
         kind = ctypes.c_void_p if "*" in declaration else types.get((declaration.split() or [""])[0], ctypes.c_int64)
         actual += [(field.strip(" *\n"), kind) for field in words.split(",")]
@@ -54,20 +55,10 @@ def fields_of(header: str, name: str) -> list[tuple[str, type]]:
 @pytest.mark.parametrize(
     "structure",
     [
-        AxialForward,
-        AxialBackward,
-        AxialLinear,
-        AxialWeightGradient,
-        AxialNorm,
-        AxialMoments,
-        AxialMap,
-        AxialStep,
-        AxialProgram,
-        AxialSlots,
-        AxialAxis,
-        AxialAttention2D,
+        AxialForward, AxialBackward, AxialLinear, AxialWeightGradient, AxialNorm, AxialMoments, AxialMap, AxialStep, AxialStrips,
+        AxialProgram, AxialSlots, AxialAxis, AxialAttention2D,
     ],
-)
+)  # fmt: skip
 def test_structures_have_the_header_s_fields_in_its_order(structure):
     header = (build.SOURCE / "axial.h").read_text()
     assert fields_of(header, structure.__name__) == structure._fields_

@@ -15,6 +15,7 @@ from axialzoo.native.builder import Builder
 from axialzoo.native.engine import Compiled
 from axialzoo.native.program import Program, Step
 from axialzoo.native.reference import run_program, view_array
+from axialzoo.native.shapes import Shapes
 from axialzoo.native.tokens import cluster_sums
 from axialzoo.ops.kernels import kernel, use_kernel
 from axialzoo.runtime.local import InProcessModel, Outputs, torch_model
@@ -121,6 +122,16 @@ def test_a_large_batch_runs_in_parts(monkeypatch):
 def programs() -> Iterator[Program]:
     for spec in (segmenting(rates=(1, 2)), small(axial_block(8, 16, 2, max_length=9))):
         yield plan(spec, Engine(spec, tensors(spec, "float32")).weights, 2, (29, 34))
+
+
+def test_a_large_picture_takes_no_more_memory_than_the_maps_in_use():
+    spec = get_entry("axial_deeplab_nuclei").spec
+    program = plan(spec, Shapes(spec), 1, (1040, 1388))
+    lives, floats = lifetimes(program), [buffer.floats for buffer in program.buffers]
+    in_use = [sum(floats[buffer] for buffer in lives if lives[buffer][0] <= step <= lives[buffer][1]) for step in range(len(program.steps))]
+    assert program.floats <= 1.001 * max(in_use)  # whole cache lines
+    assert 4 * program.floats < 2**30 - 2e8  # without the rest of the process
+    assert clashes(program) == 0
 
 
 def clashes(program: Program) -> int:

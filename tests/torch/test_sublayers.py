@@ -111,6 +111,14 @@ def test_a_hook_on_every_layer_with_parameters_fires_once_a_call(training, name)
     assert sorted(calls) == sorted(leaves(model))
 
 
+def test_a_hook_on_every_layer_of_a_detector_fires():
+    model, calls = create_model("axial_fcos_blood_cells_xs"), set()
+    for path, module in leaves(model).items():
+        module.register_forward_hook(lambda *_, path=path: calls.add(path))
+    model(torch.zeros(1, 3, 64, 64))
+    assert calls == {*leaves(model)} and "head.levels.scales" in calls
+
+
 def test_a_hook_of_all_modules_fires_too():
     model, calls = small(), []
     handle = nn.modules.module.register_module_forward_hook(lambda module, *_: calls.append(module))

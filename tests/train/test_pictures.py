@@ -61,11 +61,11 @@ def test_truth_and_prediction_the_other_way_round_would_be_seen(tmp_path):
         """A task that draws what is true as what was said."""
 
         def draw(self, picture, results, *, model=""):
-            return TASK.draw(picture, {"truth": results["prediction"], "prediction": results["truth"]}, model=model)
+            return TASK.draw(picture, {"ground truth": results["prediction"], "prediction": results["ground truth"]}, model=model)
 
     (right,) = write_pictures(tmp_path / "right", scored(0.5), TASK, "small")
     (wrong,) = write_pictures(tmp_path / "wrong", scored(0.5), Swapped(), "small")
-    expected = TASK.draw(scored(0.5)[0][1].sample.picture, {"truth": boxes(1.0), "prediction": boxes(0.9, index=1)}, model="small")
+    expected = TASK.draw(scored(0.5)[0][1].sample.picture, {"ground truth": boxes(1.0), "prediction": boxes(0.9, index=1)}, model="small")
     assert not differing(load_image(right), expected) and differing(load_image(wrong), expected)
 
 

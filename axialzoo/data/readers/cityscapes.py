@@ -41,24 +41,24 @@ def open_cityscapes(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
             for name in files.listing(folder):
                 if not name.endswith(PICTURE):
                     continue
-                truth = f"gtFine/{split}/{city}/" + name.rpartition("/")[2].replace(PICTURE, MAP)
-                if not files.exists(truth):
-                    raise DataError(f"data: {files.path(name)!r} has no map {files.path(truth)!r}")
-                items.append((name, truth))
+                annotation = f"gtFine/{split}/{city}/" + name.rpartition("/")[2].replace(PICTURE, MAP)
+                if not files.exists(annotation):
+                    raise DataError(f"data: {files.path(name)!r} has no map {files.path(annotation)!r}")
+                items.append((name, annotation))
         if items:
             splits[split] = FileSplit(items, lambda item: _sample(files, item[0], item[1], policy))
     return Dataset(splits, LABELS, "segments", {"name": "Cityscapes", "licence": "research and teaching; see cityscapes-dataset.com"})
 
 
-def _sample(files: Files, name: str, truth: str, policy: LabelPolicy) -> Sample:
+def _sample(files: Files, name: str, annotation: str, policy: LabelPolicy) -> Sample:
     picture = open_picture(files, name)
-    ids, bits = open_map(files, truth, picture.size)
+    ids, bits = open_map(files, annotation, picture.size)
     if bits != 16:
-        raise DataError(f"{files.path(truth)}: expected a map of 16 bits, since instances have numbers from 1000, found {bits} bits")
-    return Sample(files.path(name), picture, instance_ids_truth(ids, files.path(truth), policy))
+        raise DataError(f"{files.path(annotation)}: expected a map of 16 bits, since instances have numbers from 1000, found {bits} bits")
+    return Sample(files.path(name), picture, instance_ids_annotation(ids, files.path(annotation), policy))
 
 
-def instance_ids_truth(ids: np.ndarray, where: str, policy: LabelPolicy = STRICT) -> Segmentation:
+def instance_ids_annotation(ids: np.ndarray, where: str, policy: LabelPolicy = STRICT) -> Segmentation:
     """Return the segments of a map of instance ids.
 
     Below 1000 a number is a class: of stuff its segment, of things a group that could not be told apart, a crowd; from 1000 on it

@@ -45,8 +45,8 @@ def open_instances(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
     def open_item(item: tuple[str, tuple[int, int], Any, str]) -> Sample:
         name, size, annotation, where = item
         picture = open_picture(files, name, size)
-        truth = annotation if isinstance(annotation, Detections) else segments_of(size, annotation, labels, where, policy)
-        return Sample(files.path(name), picture, truth)
+        annotation = annotation if isinstance(annotation, Detections) else segments_of(size, annotation, labels, where, policy)
+        return Sample(files.path(name), picture, annotation)
 
     splits = {split: FileSplit(rows, open_item) for split, rows in items.items()}
     return Dataset(duplicate_split(splits, about), labels, kind, about)

@@ -12,7 +12,8 @@ from axialzoo.data.readers.pairs import IMAGES
 from axialzoo.data.readers.reader import SPELLINGS, SPLITS, expect_object, index_by_id, split_of
 from axialzoo.spec.labels import Label
 
-OTHERS = ("captions", "person_keypoints", "stuff", "image_info", "panoptic")  # COCO's files of other tasks
+KEY_POINTS = "person_keypoints"  # has boxes and outlines too, taken where no file of instances lies beside it
+OTHERS = ("captions", "stuff", "image_info", "panoptic")  # COCO's files of other tasks
 
 
 MOST_FILES = 30  # JSON files in a folder, of which each is looked at; more are one a picture
@@ -72,6 +73,7 @@ def exported_files(files: Files, named: dict[str, str]) -> dict[str, str]:
         DataError: for two files of one split.
     """
     by_split = {split: [name] for split, name in named.items()}
+    key_points: dict[str, list[str]] = {}
     splits = {name: split for name in files.folders() for split, words in SPELLINGS.items() if name.lower() in words}
     for folder in ("", "annotations", *splits):
         names = [name for name in files.listing(folder) if name.lower().endswith(".json") and name not in named.values()]
@@ -81,7 +83,9 @@ def exported_files(files: Files, named: dict[str, str]) -> dict[str, str]:
                 continue
             if not _is_objects(files.read(name)):
                 continue
-            by_split.setdefault(splits.get(folder) or split_of(base), []).append(name)
+            target = key_points if base.startswith(KEY_POINTS) else by_split
+            target.setdefault(splits.get(folder) or split_of(base), []).append(name)
+    by_split = by_split or key_points
     if len(by_split) > 1:
         by_split.pop("", None)
     for split, names in by_split.items():
@@ -169,6 +173,7 @@ def picture_names(
 ) -> dict[str, str]:
     """Return the file of each file name of a JSON: beside it, in ``images/``, ``train/``, ``images/train/``, ``train2017/`` ...
 
+    Folders of other names are looked at last, such as ``data/`` or ``train_images/``, if their name does not speak of another split.
     Of names with folders of another machine the end counts, such as ``images/1.jpg`` of ``C:/data/images/1.jpg``.
 
     Args:
@@ -186,8 +191,9 @@ def picture_names(
     spelled = [actual.get(name, name) for name in (*spellings, *(f"images/{word}" for word in spellings))]
     pictures = ["images", *(name for name in files.folders() if name.lower() in IMAGES)]
     places = list(dict.fromkeys([json_name.rpartition("/")[0], "", *pictures, *spelled, *(f"{name}/images" for name in spelled)]))
+    others = [name for name in files.folders() if name not in places and (not split or split_of(name) in ("", split))]
     best: dict[str, str] = {}
-    for place in places:
+    for place in (*places, *others):
         there = {name: path for name in safe if files.exists(path := f"{place}/{name}".lstrip("/"))}
         if len(there) > len(best):
             best = there
@@ -196,7 +202,7 @@ def picture_names(
     if (missing and not partial) or not best:
         if missing[0] not in safe:
             safe_name(missing[0], f"{where}: image {names[missing[0]]}")
-        looked = ", ".join(place or "." for place in places)
+        looked = ", ".join(place or "." for place in (*places, *others) if not place or files.listing(place) or files.folders(place))
         message = f"{where}: {len(missing)} of {len(names)} pictures are missing, first {missing[0]!r}; looked in {files.where!r}: {looked}"
         policy.handle([Fault("file of labels with missing pictures", message, can_skip=bool(best))])
     return best

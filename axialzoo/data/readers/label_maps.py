@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from axialzoo.data.annotations import WHITE, class_truth, instance_truth
+from axialzoo.data.annotations import WHITE, class_annotation, instance_annotation
 from axialzoo.data.components import count_regions
 from axialzoo.data.dataset import Dataset, FileSplit, Sample
 from axialzoo.data.decode import open_map, open_picture
@@ -73,11 +73,11 @@ def open_pairs(files: Files, maps: MapFormat, policy: LabelPolicy, pairs: Pairs 
         where = files.path(item[1])
         if maps.instances:
             assert len(maps.labels) == 2
-            truth = instance_truth(values, bits, (maps.labels[0], maps.labels[1]), where)
+            annotation = instance_annotation(values, bits, (maps.labels[0], maps.labels[1]), where)
         else:
             values = np.where(values == maps.white, 1, values) if maps.white is not None else values
-            truth = class_truth(values, maps.void, maps.labels, where, policy)
-        return Sample(files.path(item[0]), picture, truth)
+            annotation = class_annotation(values, maps.void, maps.labels, where, policy)
+        return Sample(files.path(item[0]), picture, annotation)
 
     splits, table = {}, read_kinds(files)
     for split, rows in (_map_pairs(files) if pairs is None else pairs).items():
@@ -107,12 +107,13 @@ def _recognised(files: Files, sampled: list[str], maps: MapFormat) -> MapFormat:
             f"{where}: found 0 and {numbers[1]} alone in {len(read)} maps of {bits} bits, black-and-white masks, whose objects would be "
             f"one; {EXAMPLE}, for two classes; or maps with a number for each object"
         )
-    if numbers[-1] > MOST_CLASSES:
+    two = len(numbers) == 2 and numbers[0] == 0  # one number for whatever is no background, in all maps
+    if numbers[-1] > MOST_CLASSES and not two:
         return maps
     regions = [count_regions(values) for values, _ in read]
     objects, pieces = sum(map(len, regions)), sum(sum(counts.values()) for counts in regions)
-    if pieces > 2 * objects:
-        kinds = "black-and-white masks of 0 and 1" if numbers == [0, 1] else "maps of classes"
+    if pieces > (1 if two else 2) * objects:
+        kinds = f"black-and-white masks of 0 and {numbers[1]}" if two else "maps of classes"
         raise DataError(
             f"{where}: found {pieces} separate regions of {objects} numbers in {len(read)} maps (numbers "
             f"{', '.join(map(str, numbers[:10]))}), which look like {kinds}; {EXAMPLE}, with a name for each number; "

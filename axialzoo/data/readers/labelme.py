@@ -170,14 +170,14 @@ def _sample(files: Files, row: Labelled, names: list[str], labels: tuple[Label, 
     indices = [numbers.get(shapes[0].label, -1) for shapes in objects]
     if kind == "boxes":
         boxes = [box_of_points(np.concatenate([shape.points for shape in shapes]), picture.size) for shapes in objects]
-        truth = validate_boxes(boxes, indices, labels, picture.size, [shapes[0].where for shapes in objects], policy=policy)
+        annotation = validate_boxes(boxes, indices, labels, picture.size, [shapes[0].where for shapes in objects], policy=policy)
     else:
         known = [(shapes, index) for shapes, index in zip(objects, indices) if index >= 0]
         unknown = sorted({shapes[0].label for shapes, index in zip(objects, indices) if index < 0})
         policy.handle([Fault("class that the list does not have", f"{where}: {name!r} is not in labels.txt") for name in unknown])
         outlines = [Outline(shapes[0].where, index, partial(_mask, shapes)) for shapes, index in known]
-        truth = segments_of(picture.size, outlines, labels, where, policy)
-    return Sample(files.path(row.picture or row.json_name), picture, truth)
+        annotation = segments_of(picture.size, outlines, labels, where, policy)
+    return Sample(files.path(row.picture or row.json_name), picture, annotation)
 
 
 def _picture(files: Files, row: Labelled) -> Image.Image:

@@ -65,10 +65,10 @@ def _sample(files: Files, name: str, maps: str, labels: tuple[Label, ...], used:
     ids, bits = open_map(files, maps, picture.size)
     if bits != 16:
         raise DataError(f"{files.path(maps)}: expected a map of 16 bits, 256 times the class plus the instance, found {bits} bits")
-    return Sample(files.path(name), picture, instance_truth(ids, labels, used, files.path(maps), policy))
+    return Sample(files.path(name), picture, instance_annotation(ids, labels, used, files.path(maps), policy))
 
 
-def instance_truth(ids: np.ndarray, labels: tuple[Label, ...], used: dict[int, int], where: str, policy: LabelPolicy) -> Segmentation:
+def instance_annotation(ids: np.ndarray, labels: tuple[Label, ...], used: dict[int, int], where: str, policy: LabelPolicy) -> Segmentation:
     """Return a segment for each instance of a thing and one for each class of stuff; classes that are not evaluated are void."""
     classes = ids // 256
     numbers = np.array([used.get(number, -1) for number in range(int(classes.max(initial=0)) + 1)])

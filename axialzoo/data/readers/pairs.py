@@ -99,21 +99,21 @@ def paired(
     Raises:
         DataError: naming a label without picture, or a picture without label.
     """
-    pictures, truths = stems(files, images, SUFFIXES), stems(files, labels, suffixes)
-    truths = {stem if stem in pictures else _picture_stem(stem, pictures) or stem: name for stem, name in truths.items()}
-    if alone := sorted(truths.keys() - pictures.keys()):
-        message = f"data: {files.path(truths[alone[0]])!r} has no picture in {files.path(images)!r} ({len(alone)} such files)"
+    pictures, annotations = stems(files, images, SUFFIXES), stems(files, labels, suffixes)
+    annotations = {stem if stem in pictures else _picture_stem(stem, pictures) or stem: name for stem, name in annotations.items()}
+    if alone := sorted(annotations.keys() - pictures.keys()):
+        message = f"data: {files.path(annotations[alone[0]])!r} has no picture in {files.path(images)!r} ({len(alone)} such files)"
         policy.handle([Fault("label without picture", message)])
-    if not optional and (alone := sorted(pictures.keys() - truths.keys())):
+    if not optional and (alone := sorted(pictures.keys() - annotations.keys())):
         expected = f"{files.path(labels)}/{alone[0]}{suffixes[0]}"
         message = f"data: {files.path(pictures[alone[0]])!r} has no label {expected!r} ({len(alone)} such files)"
         policy.handle([Fault("picture without label", message)])
-        pictures = {stem: name for stem, name in pictures.items() if stem in truths}
-    if not pictures or not truths:
+        pictures = {stem: name for stem, name in pictures.items() if stem in annotations}
+    if not pictures or not annotations:
         raise DataError(
             f"data: no pairs of pictures in {files.path(images)!r} and labels ({', '.join(suffixes)}) in {files.path(labels)!r}"
         )
-    return [(pictures[stem], truths.get(stem)) for stem in sorted(pictures)]
+    return [(pictures[stem], annotations.get(stem)) for stem in sorted(pictures)]
 
 
 def _picture_stem(stem: str, pictures: dict[str, str]) -> str | None:

@@ -6,7 +6,7 @@
     train-000000.parquet  columns image (bytes), label          # or boxes, or segments and map: the same lists, as JSON text or as rows
 
 The classes stand in ``labels.txt`` (a name a line), or in ``labels.json`` (``[{"name": "sky", "thing": false}, ...]``), which segments
-need, as it says whose instances are told apart. Without either the classes are those that occur, which every truth is read for.
+need, as it says whose instances are told apart. Without either the classes are those that occur, which every annotation is read for.
 
 Splits are what names begin with (``train``, ``val``, ``test``), or folders of these names; where neither is so, all serve as both train
 and test.
@@ -123,10 +123,10 @@ def _listed(files: Files) -> Labels:
 
 
 def _tars(paths: list[str], kind: str, labels: Labels, policy: LabelPolicy) -> TarSplit:
-    def truth(beside: SampleFiles, size: tuple[int, int], name: str) -> Any:
-        return _truth(_value(beside, kind, name), beside.map, (kind, labels, policy), size, name)
+    def annotation(beside: SampleFiles, size: tuple[int, int], name: str) -> Any:
+        return _annotation(_value(beside, kind, name), beside.map, (kind, labels, policy), size, name)
 
-    return TarSplit(paths, truth)
+    return TarSplit(paths, annotation)
 
 
 def _tables(paths: list[str], kind: str, labels: Labels, policy: LabelPolicy) -> ParquetSplit:
@@ -137,12 +137,12 @@ def _tables(paths: list[str], kind: str, labels: Labels, policy: LabelPolicy) ->
         if missing := [name or " or ".join(COLUMNS[kind]) for name in columns if name not in table.columns]:
             raise DataError(f"{table.path}: expected a column called {missing[0]}, found {', '.join(table.columns)}")
 
-    def truth(row: dict[str, Any], size: tuple[int, int], name: str) -> Any:
+    def annotation(row: dict[str, Any], size: tuple[int, int], name: str) -> Any:
         content = row.get(MAPS)
         content = content.get("bytes") if isinstance(content, dict) else content
-        return _truth(_rows(row[column], name), content or b"", (kind, labels, policy), size, name)
+        return _annotation(_rows(row[column], name), content or b"", (kind, labels, policy), size, name)
 
-    return ParquetSplit(tables, columns, truth)
+    return ParquetSplit(tables, columns, annotation)
 
 
 def _values(split: TarSplit | ParquetSplit, kind: str) -> Iterator[int | str]:
@@ -172,7 +172,7 @@ def _rows(value: Any, name: str) -> Any:
     return json_value(value.encode(), name) if isinstance(value, str) and value.lstrip().startswith("[") else value
 
 
-def _truth(value: Any, content: bytes, how: tuple[str, Labels, LabelPolicy], size: tuple[int, int], name: str) -> Any:
+def _annotation(value: Any, content: bytes, how: tuple[str, Labels, LabelPolicy], size: tuple[int, int], name: str) -> Any:
     """Return a sample's annotation.
 
     Args:

@@ -57,8 +57,8 @@ def open_voc(files: Files, kind: str, policy: LabelPolicy) -> Dataset:
     def open_item(row: Annotated) -> Sample:
         picture = open_picture(files, row.picture, row.size)
         indices = [numbers.get(name, -1) for name in row.names]
-        truth = validate_boxes(row.boxes, indices, labels, picture.size, row.where, row.difficult, policy)
-        return Sample(files.path(row.picture), picture, truth)
+        annotation = validate_boxes(row.boxes, indices, labels, picture.size, row.where, row.difficult, policy)
+        return Sample(files.path(row.picture), picture, annotation)
 
     splits = {split: FileSplit(rows, open_item) for split, rows in annotated.items()}
     return Dataset(duplicate_split(splits, about), labels, "boxes", about)

@@ -25,6 +25,7 @@ from axialzoo.spec.labels import Label
 
 LISTS = ("classes.txt", "obj.names", "labels/classes.txt", "_darknet.labels", "predefined_classes.txt", "data/obj.names")
 MOST = 2.0  # a larger share is none
+BEYOND = 0.1  # share by which a point of a polygon may lie outside
 EXPECTED = "expected 'class cx cy width height'"
 
 Pairs = dict[str, list[tuple[str, str | None]]]
@@ -119,7 +120,7 @@ def _rows(files: Files, name: str, labels: tuple[Label, ...], key_points: bool, 
             continue
         where, words = f"{files.path(name)}: line {number}", line.split()
         try:
-            label, values = int(words[0]), [float(word) for word in words[1:]]
+            label, values = int(words[0].removesuffix(".0")), [float(word) for word in words[1:]]
         except ValueError:
             label, values = -1, []
         if key_points and len(values) > 4:
@@ -146,6 +147,9 @@ def _line_fault(label: int, values: list[float], labels: tuple[Label, ...], wher
     if max(values) > MOST:
         expected = "expected shares of the picture's width and height, from 0 to 1"
         return Fault("line in pixels", f"{where}: {expected}, {shown} (pixels?)")
+    if len(values) > 4 and not -BEYOND <= min(values) <= max(values) <= 1 + BEYOND:
+        expected = "expected points inside the picture, from 0 to 1"
+        return Fault("polygon outside its picture", f"{where}: {expected}, {shown}; key points need kpt_shape in data.yaml")
     return None
 
 
@@ -162,8 +166,8 @@ def _sample(files: Files, name: str, rows: list[Row], labels: tuple[Label, ...],
         else:
             centre, half = row.values[:2] * size, row.values[2:] * size / 2
             boxes.append((*(centre - half), *(centre + half)))
-    truth = validate_boxes(boxes, [row.label for row in rows], labels, picture.size, [row.where for row in rows], policy=policy)
-    return Sample(files.path(name), picture, truth)
+    annotation = validate_boxes(boxes, [row.label for row in rows], labels, picture.size, [row.where for row in rows], policy=policy)
+    return Sample(files.path(name), picture, annotation)
 
 
 def _mask(row: Row, height: int, width: int) -> np.ndarray:

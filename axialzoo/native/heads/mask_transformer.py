@@ -45,14 +45,16 @@ def plan_mask_transformer(build: Builder, head: MaskTransformer, backbone: Backb
         if head.semantic.decoder is not None:
             skips = [build.activate(skip, activated) for skip in skips] if head.semantic.activated_skips else skips
             coarse = plan_decoder(build, "head.semantic", head.activation, head.semantic.decoder, [coarse, *skips])
-        maps["semantic"] = build.biased("head.semantic_classes.out", build.separable("head.semantic_classes.mix", coarse, head.activation))
+        maps["semantic"] = build.biased(
+            "head.semantic_classes.out", build.separable("head.semantic_classes.mix", [coarse], head.activation)
+        )
     return maps
 
 
 def plan_masks(build: Builder, name: str, activation: str, x: View, tokens: View) -> tuple[View, View]:
     """Append the pixel features of length 1, and their products with the mask kernels of the tokens."""
     out = build.weights.conv(f"{name}.pixel.out", f"{name}.pixel_norm", True)
-    x = build.convolution(f"{name}.pixel.out", build.separable(f"{name}.pixel.mix", x, activation), out)
+    x = build.convolution(f"{name}.pixel.out", build.separable(f"{name}.pixel.mix", [x], activation), out)
     y = build.new(x.shape[0], x.size, x.channels)
     feature = build.append(Step("unit_norm", f"{name}.pixel_feature", x, y, epsilon=LEAST_SQUARE))
 

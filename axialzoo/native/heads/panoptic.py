@@ -12,16 +12,14 @@ from axialzoo.spec.heads.panoptic import Decoder, Panoptic
 @register_plan(Panoptic)
 def plan_panoptic(build: Builder, head: Panoptic, backbone: Backbone, features: list[View]) -> Maps:
     """Append the head: the maps of classes, centres and offsets, the last two where it has instances."""
-    positions = head.feature_positions(backbone)
-    decoded = {
-        name: plan_decoder(build, f"head.{name}", head.activation, decoder, [features[position] for position in positions[name]])
-        for name, decoder in head.decoders().items()
-    }
-    maps: Maps = {}
-    for name, (decoder, _, _) in head.branches().items():
-        x = build.separable(f"head.{name}.mix", decoded[decoder], head.activation)
-        maps["semantic" if name == "classes" else name] = build.biased(f"head.{name}.out", x)
-    return maps
+    positions, maps = head.feature_positions(backbone), {}
+    for decoder, spec in head.decoders().items():  # what a branch reads is in a cache right after its decoder
+        decoded = plan_decoder(build, f"head.{decoder}", head.activation, spec, [features[position] for position in positions[decoder]])
+        for name, (source, _, _) in head.branches().items():
+            if source == decoder:
+                x = build.separable(f"head.{name}.mix", [decoded], head.activation)
+                maps[name] = build.biased(f"head.{name}.out", x)
+    return {"semantic" if name == "classes" else name: maps[name] for name in head.branches()}
 
 
 def plan_decoder(build: Builder, name: str, activation: str, decoder: Decoder, features: list[View]) -> View:
@@ -29,13 +27,11 @@ def plan_decoder(build: Builder, name: str, activation: str, decoder: Decoder, f
     coarse, *fine = features
     x = plan_context(build, f"{name}.aspp", decoder, activation, coarse)
     corners = decoder.corners == "aligned" or coarse.shape[2] % 2 == 1
-    for index, (skip, feature) in enumerate(zip(decoder.skips, fine)):
-        joined = build.new(x.shape[0], feature.size, x.channels + skip.channels)
-        into = joined.part(0, x.channels)
+    for index, (_, feature) in enumerate(zip(decoder.skips, fine)):
         axes = [(aligned if corners else centred)(before, after) for before, after in zip(x.size, feature.size)]
-        build.resize(f"{name}.resize.{index}", x, (axes[0], axes[1]), out=into)
-        build.conv_norm(f"{name}.skips.{index}", feature, activation=activation, out=joined.part(x.channels, skip.channels))
-        x = build.separable(f"{name}.fuse.{index}", joined, activation)
+        x = build.resize(f"{name}.resize.{index}", x, (axes[0], axes[1]))
+        feature = build.conv_norm(f"{name}.skips.{index}", feature, activation=activation)
+        x = build.separable(f"{name}.fuse.{index}", [x, feature], activation)
     return x
 
 

@@ -92,7 +92,7 @@ class AxialAttention2D(ctypes.Structure):
 class AxialMap(ctypes.Structure):
     """A map of :class:`AxialStep`."""
 
-    _fields_ = _fields("data* batch line position")
+    _fields_ = _fields("data* batch line position ring")
 
 
 class AxialStep(ctypes.Structure):
@@ -101,10 +101,18 @@ class AxialStep(ctypes.Structure):
     _fields_ = [
         *_fields("kind activation late batch height width outputs in_height in_width inputs side stride dilation padding"),
         *((name, AxialMap) for name in ("x", "residual", "factor", "y")),
-        *_fields("weight* bias* line_low* line_high* position_low* position_high* line_share* position_share* attention* attention2d*"),
+        *_fields(
+            "weight* bias* line_low* line_high* position_low* position_high* line_share* position_share* attention* attention2d* strips*"
+        ),
         ("epsilon", ctypes.c_double),
         ("seconds", ctypes.c_double),
     ]
+
+
+class AxialStrips(ctypes.Structure):
+    """Operations of :class:`AxialProgram` that run strip by strip."""
+
+    _fields_ = _fields("count batch strips floats steps* rows*")
 
 
 class AxialProgram(ctypes.Structure):

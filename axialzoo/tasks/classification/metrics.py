@@ -15,9 +15,9 @@ class Accuracy:
         self.num_classes, self.labels = num_classes, labels
         self.right = self.among = self.images = 0
 
-    def update(self, result: Classification, truth: int) -> None:
+    def update(self, result: Classification, annotation: int) -> None:
         shares = result.probabilities
-        ahead = int((shares > shares[truth]).sum() + (shares[:truth] == shares[truth]).sum())
+        ahead = int((shares > shares[annotation]).sum() + (shares[:annotation] == shares[annotation]).sum())
         self.right += ahead == 0
         self.among += ahead < 5
         self.images += 1

@@ -27,11 +27,11 @@ class ClassificationTask(Task):
     annotation_type: ClassVar[str] = "classes"
     supported_tta: ClassVar[tuple[str, ...]] = ("hflip",)
 
-    def targets(self, truth: int, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def targets(self, annotation: int, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
         """Return ``labels``: the class, a number below ``spec.num_classes``."""
-        if not 0 <= truth < spec.num_classes:
-            raise ValueError(f"label: expected a class from 0 to {spec.num_classes - 1}, found {truth}")
-        return {"labels": np.asarray(truth, np.int64)}
+        if not 0 <= annotation < spec.num_classes:
+            raise ValueError(f"label: expected a class from 0 to {spec.num_classes - 1}, found {annotation}")
+        return {"labels": np.asarray(annotation, np.int64)}
 
     def decode(self, outputs: Arrays, spec: Model, view: ResizeTransform, labels: Sequence[Label] = ()) -> Classification:
         """Return the softmax of ``logits``, (classes,), in float64."""
@@ -57,13 +57,13 @@ class ClassificationTask(Task):
     def primary_metric(self, spec: Model) -> str:
         return "top1"
 
-    def confusion(self, result: Classification, truth: int, classes: int) -> np.ndarray:
-        return count_pairs(np.array([truth]), np.array([int(result.probabilities.argmax())]), classes)
+    def confusion(self, result: Classification, annotation: int, classes: int) -> np.ndarray:
+        return count_pairs(np.array([annotation]), np.array([int(result.probabilities.argmax())]), classes)
 
     def draw(
         self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", model_view: Image.Image | None = None
     ) -> Image.Image:
-        """Draw a bar for each of the five likeliest classes, in a column for each heading; a truth is one full bar."""
+        """Draw a bar for each of the five likeliest classes, in a column for each heading; a ground truth is one full bar."""
         categories = next((result.categories for result in results.values() if isinstance(result, Classification)), ())
         columns = {heading: _bars(result, categories) for heading, result in results.items()}
         return draw_prediction(picture, columns, model=model, model_view=model_view)

@@ -36,34 +36,34 @@ class BoxMetric:
         if twice:
             raise ValueError(f"labels: expected a name for each class, found more than one {twice[0]!r}")
         self.names = names
-        self.truths: list[list[dict[str, Any]]] = []
+        self.annotations: list[list[dict[str, Any]]] = []
         self.results: list[list[dict[str, Any]]] = []
 
-    def update(self, result: Detections, truth: Detections | Segmentation) -> None:
+    def update(self, result: Detections, annotation: Detections | Segmentation) -> None:
         """Add the result and the annotation of one picture, in its own pixels; of segments, the boxes of things.
 
         Raises:
             ValueError: for boxes that are not left, top, right, bottom, scores that are not finite, or a class without a label.
         """
-        truth = truth.to_detections() if isinstance(truth, Segmentation) else truth
+        annotation = annotation.to_detections() if isinstance(annotation, Segmentation) else annotation
         result_rows = self._rows(result, "result")
         for row, score in zip(result_rows, np.asarray(result.scores, np.float64).tolist()):
             row["score"] = score
-        truth_rows = self._rows(truth, "truth")
-        if truth.crowd is not None:
-            for row, crowd in zip(truth_rows, truth.crowd):
+        annotation_rows = self._rows(annotation, "ground truth")
+        if annotation.crowd is not None:
+            for row, crowd in zip(annotation_rows, annotation.crowd):
                 row["iscrowd"] = int(crowd)
-        self.truths.append(truth_rows)
+        self.annotations.append(annotation_rows)
         self.results.append(result_rows)
 
     def compute(self) -> dict[str, Any]:
-        """Return the average precisions as fractions; None where truth has no such box.
+        """Return the average precisions as fractions; None where the ground truth has no such box.
 
         Returns:
             ``box_ap``, ``box_ap50``, ``box_ap75``; by area ``box_ap_small`` (up to 32^2), ``box_ap_medium`` (up to 96^2) and
             ``box_ap_large``; ``per_class``: name -> ``box_ap``.
         """
-        metrics = coco_average_precision(self.truths, self.results, "bbox")
+        metrics = coco_average_precision(self.annotations, self.results, "bbox")
         per_class = metrics["per_class"]
         names = dict(enumerate(self.names)) or {index: f"class {index}" for index in per_class}
         values = {f"box_{name}": metrics[name] for name in NAMES}

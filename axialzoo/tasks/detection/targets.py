@@ -14,7 +14,7 @@ Range = tuple[float, float]
 
 
 def box_targets(
-    truth: Detections,
+    annotation: Detections,
     sizes: Sequence[tuple[int, int]],
     strides: Sequence[int],
     *,
@@ -28,7 +28,7 @@ def box_targets(
     A box so small that it contains no location has no target, as in the paper.
 
     Args:
-        truth: In pixels of the model's input. No location belongs to boxes with `crowd`.
+        annotation: In pixels of the model's input. No location belongs to boxes with `crowd`.
         sizes: Height and width of each level's map.
         strides: Of each level.
         ranges: Of each level, in pixels, both ends included; None for :func:`size_ranges`.
@@ -44,26 +44,26 @@ def box_targets(
 
     Example:
         >>> import numpy as np
-        >>> truth = Detections(np.array([[0, 0, 16, 16]]), np.ones(1), np.array([3]))
-        >>> box_targets(truth, [(2, 3)], [8])["classes"].tolist()
+        >>> objects = Detections(np.array([[0, 0, 16, 16]]), np.ones(1), np.array([3]))
+        >>> box_targets(objects, [(2, 3)], [8])["classes"].tolist()
         [3, 3, -1, 3, 3, -1]
     """
     ranges = size_ranges(strides) if ranges is None else ranges
     if not len(sizes) == len(strides) == len(ranges):
         raise ValueError(f"levels: expected as many sizes as strides and ranges, found {len(sizes)}, {len(strides)}, {len(ranges)}")
-    boxes = np.asarray(truth.boxes, np.float64).reshape(-1, 4)
+    boxes = np.asarray(annotation.boxes, np.float64).reshape(-1, 4)
     if not np.isfinite(boxes).all() or (boxes[:, :2] > boxes[:, 2:]).any():
         raise ValueError(f"annotation: expected finite left, top, right, bottom with left <= right, top <= bottom, found {boxes.tolist()}")
     _check_pixels(boxes, [min(side * stride for side, stride in zip(lengths, strides)) for lengths in zip(*sizes)])
-    wrong = [int(index) for index in truth.labels if index < 0 or (truth.categories and index >= len(truth.categories))]
+    wrong = [int(index) for index in annotation.labels if index < 0 or (annotation.categories and index >= len(annotation.categories))]
     if wrong:
         raise ValueError(
-            f"annotation: expected classes from 0 to {len(truth.categories) - 1 if truth.categories else 'any'}, found {wrong[0]}"
+            f"annotation: expected classes from 0 to {len(annotation.categories) - 1 if annotation.categories else 'any'}, found {wrong[0]}"
         )
-    crowd = np.zeros(len(boxes), bool) if truth.crowd is None else np.asarray(truth.crowd, bool)
+    crowd = np.zeros(len(boxes), bool) if annotation.crowd is None else np.asarray(annotation.crowd, bool)
     order = np.argsort(np.prod(boxes[:, 2:] - boxes[:, :2], 1), kind="stable")  # the smallest first: the first that fits is taken
     objects = order[~crowd[order]]
-    indices = np.asarray(truth.labels, np.int32)[objects]
+    indices = np.asarray(annotation.labels, np.int32)[objects]
     levels = [
         _level(boxes[objects], indices, boxes[crowd], size, stride, bounds, radius) for size, stride, bounds in zip(sizes, strides, ranges)
     ]

@@ -30,10 +30,10 @@ class DetectionTask(Task):
     annotation_type: ClassVar[str] = "boxes"
     supported_tta: ClassVar[tuple[str, ...]] = ("hflip",)
 
-    def targets(self, truth: Detections | Segmentation, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def targets(self, annotation: Detections | Segmentation, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
         """Return ``classes`` (L,), ``boxes`` (L, 4) and ``centerness`` (L,) of the L locations of all levels: see
         :func:`axialzoo.tasks.detection.targets.box_targets`."""
-        head, boxes = fcos(spec), as_boxes(truth)
+        head, boxes = fcos(spec), as_boxes(annotation)
         wrong = [int(index) for index in boxes.labels if not 0 <= index < head.num_classes]
         if wrong:
             raise ValueError(f"annotation: expected classes from 0 to {head.num_classes - 1}, found {wrong[0]}")
@@ -98,13 +98,13 @@ class DetectionTask(Task):
     def primary_metric(self, spec: Model) -> str:
         return "box_ap50"
 
-    def confusion(self, result: Detections, truth: Detections, classes: int) -> np.ndarray:
-        return count_boxes(result, truth, classes)
+    def confusion(self, result: Detections, annotation: Detections, classes: int) -> np.ndarray:
+        return count_boxes(result, annotation, classes)
 
     def draw(
         self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", model_view: Image.Image | None = None
     ) -> Image.Image:
-        """Draw the boxes on the picture, one view for each heading; a truth has no scores. Boxes of low score are left out."""
+        """Draw the boxes on the picture, one view for each heading; a ground truth has no scores. Boxes of low score are left out."""
         return draw_views(picture, {heading: likely(as_boxes(result)) for heading, result in results.items()}, model=model)
 
 
@@ -126,6 +126,6 @@ def likely(detections: Detections, least: float = SHOWN) -> Detections:
     return Detections(boxes, scores, labels, detections.categories, crowd, detections.warnings)
 
 
-def as_boxes(truth: Detections | Segmentation) -> Detections:
+def as_boxes(annotation: Detections | Segmentation) -> Detections:
     """Return boxes as they are, and the boxes of the things among segments."""
-    return truth.to_detections() if isinstance(truth, Segmentation) else truth
+    return annotation.to_detections() if isinstance(annotation, Segmentation) else annotation

@@ -28,10 +28,10 @@ class SegmentationMetric:
             if average_precision and any(label.thing for label in labels):
                 self.parts.append(AveragePrecision(labels, max_detections))
 
-    def update(self, result: Segmentation, truth: Segmentation) -> None:
+    def update(self, result: Segmentation, annotation: Segmentation) -> None:
         """Add the result and the annotation of one picture."""
         for part in self.parts:
-            part.update(result, truth)
+            part.update(result, annotation)
 
     def compute(self) -> dict[str, Any]:
         """Return the metrics as fractions from 0 to 1. Metrics without a class or object are left out, never NaN.

@@ -12,7 +12,7 @@ from axialzoo.tasks.segmentation.quality import distinct
 
 
 class MeanOverlap:
-    """mIoU over the pixels of all pictures; pixels that are void in the truth do not count, void in the result is an error.
+    """mIoU over the pixels of all pictures; pixels that are void in the ground truth do not count, void in the result is an error.
 
     Args:
         labels: One per class.
@@ -22,12 +22,12 @@ class MeanOverlap:
         self.labels = distinct(labels)
         self.confusion = np.zeros((len(labels), len(labels) + 1), np.int64)  # true class, found class; the last is void
 
-    def update(self, result: Segmentation, truth: Segmentation) -> None:
+    def update(self, result: Segmentation, annotation: Segmentation) -> None:
         """Add one picture. Maps of different sizes or unknown classes raise a ValueError."""
-        true, predicted = truth.class_map, result.class_map  # (H, W), -1 for none
+        true, predicted = annotation.class_map, result.class_map  # (H, W), -1 for none
         count = len(self.labels)
         if true.shape != predicted.shape:
-            raise ValueError(f"result: expected a map as large as the truth's {true.shape}, found {predicted.shape}")
+            raise ValueError(f"result: expected a map as large as the ground truth's {true.shape}, found {predicted.shape}")
         highest = max(int(true.max(initial=0)), int(predicted.max(initial=0)))
         if highest >= count:
             raise ValueError(f"label_id: expected classes below {count}, found {highest}")
@@ -37,7 +37,7 @@ class MeanOverlap:
         self.confusion += counted[1:]
 
     def compute(self) -> dict[str, Any]:
-        """Return ``miou``, the mean over classes in the truth or the results (left out without any), and ``per_class``: name -> ``iou``."""
+        """Return ``miou``, the mean over classes of annotations or results (left out without any), and ``per_class``: name -> ``iou``."""
         both = np.diagonal(self.confusion)
         either = self.confusion.sum(1) + self.confusion[:, :-1].sum(0) - both
         occurs = np.flatnonzero(either)

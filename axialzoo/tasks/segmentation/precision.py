@@ -23,27 +23,27 @@ class AveragePrecision:
 
     def __init__(self, labels: tuple[Label, ...], max_detections: int = 100):
         self.labels, self.max_detections = distinct(labels), max_detections
-        self.truths: list[list[dict[str, Any]]] = []
+        self.annotations: list[list[dict[str, Any]]] = []
         self.results: list[list[dict[str, Any]]] = []
 
-    def update(self, result: Segmentation, truth: Segmentation) -> None:
+    def update(self, result: Segmentation, annotation: Segmentation) -> None:
         """Add one picture. Maps of different sizes raise a ValueError."""
-        if result.segmentation.shape != truth.segmentation.shape:
+        if result.segmentation.shape != annotation.segmentation.shape:
             raise ValueError(
-                f"result: expected a map as large as the truth's {truth.segmentation.shape}, found {result.segmentation.shape}"
+                f"result: expected a map as large as the ground truth's {annotation.segmentation.shape}, found {result.segmentation.shape}"
             )
-        self.truths.append(self._rows(truth))
+        self.annotations.append(self._rows(annotation))
         self.results.append(self._rows(result))
 
     def compute(self) -> dict[str, Any]:
-        """Return ``mask_ap``, ``mask_ap50``, ``box_ap``, ``box_ap50``: means over the things that the truth has, as fractions.
+        """Return ``mask_ap``, ``mask_ap50``, ``box_ap``, ``box_ap50``: means over the things that the ground truth has, as fractions.
 
-        They are left out where the truth has no objects. ``per_class``: name -> ``mask_ap``, ``box_ap``.
+        They are left out where the ground truth has no objects. ``per_class``: name -> ``mask_ap``, ``box_ap``.
         """
         metrics: dict[str, Any] = {"per_class": {}}
         kinds: dict[str, Literal["segm", "bbox"]] = {"mask": "segm", "box": "bbox"}
         for name, kind in kinds.items():
-            precision = coco_average_precision(self.truths, self.results, kind, max_detections=self.max_detections, by_area=False)
+            precision = coco_average_precision(self.annotations, self.results, kind, max_detections=self.max_detections, by_area=False)
             if precision["ap"] is None:
                 return metrics
             metrics |= {f"{name}_ap": precision["ap"], f"{name}_ap50": precision["ap50"]}

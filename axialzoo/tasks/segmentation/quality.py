@@ -14,7 +14,7 @@ from axialzoo.tasks.segmentation.compact import class_of, is_crowd, relabel
 class PanopticQuality:
     """PQ, SQ and RQ over pictures that come one by one, as COCO's panopticapi counts.
 
-    A true and a found segment of one class match if their IoU is above 0.5, which one pair at most can be. Void pixels of the truth
+    A true and a found segment of one class match if their IoU is above 0.5, which one pair at most can be. Void pixels of the ground truth
     do not belong to the union. Crowds are not to be found; a segment that matches nothing is no error if more than half of it lies in
     void or in crowds of its class. (panopticapi keeps one crowd a class and picture, as COCO has them; here all count.)
 
@@ -38,13 +38,13 @@ class PanopticQuality:
         self.iou = np.zeros(len(labels))  # (classes,) each: sum of IoU of matches, true positives, false positives, false negatives
         self.tp, self.fp, self.fn = (np.zeros(len(labels), np.int64) for _ in range(3))
 
-    def update(self, result: Segmentation, truth: Segmentation) -> None:
+    def update(self, result: Segmentation, annotation: Segmentation) -> None:
         """Add one picture.
 
         Raises:
             ValueError: Maps of different sizes, or a class that the labels do not have.
         """
-        iou, tp, fp, fn = compare(result, truth, len(self.labels))
+        iou, tp, fp, fn = compare(result, annotation, len(self.labels))
         self.iou += iou
         self.tp += tp
         self.fp += fp
@@ -87,15 +87,15 @@ def distinct(labels: tuple[Label, ...]) -> tuple[Label, ...]:
     return tuple(labels)
 
 
-def compare(result: Segmentation, truth: Segmentation, num_classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def compare(result: Segmentation, annotation: Segmentation, num_classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return for each class (classes,) of one picture: sum of IoU of matches, true positives, false positives, false negatives."""
-    true, predicted = relabel(truth), relabel(result)  # (H, W)
+    true, predicted = relabel(annotation), relabel(result)  # (H, W)
     if true.shape != predicted.shape:
-        raise ValueError(f"result: expected a map as large as the truth's {true.shape}, found {predicted.shape}")
-    true_class, predicted_class = _classes(truth, num_classes), _classes(result, num_classes)
-    crowd = is_crowd(truth)
+        raise ValueError(f"result: expected a map as large as the ground truth's {true.shape}, found {predicted.shape}")
+    true_class, predicted_class = _classes(annotation, num_classes), _classes(result, num_classes)
+    crowd = is_crowd(annotation)
     pairs = true.ravel().astype(np.int64) * (len(result) + 1) + predicted.ravel()
-    shared = np.bincount(pairs, minlength=(len(truth) + 1) * (len(result) + 1)).reshape(len(truth) + 1, len(result) + 1)
+    shared = np.bincount(pairs, minlength=(len(annotation) + 1) * (len(result) + 1)).reshape(len(annotation) + 1, len(result) + 1)
     in_void = shared[0, 1:]  # (predicted,)
     true_area, predicted_area = shared.sum(1)[1:], shared.sum(0)[1:]  # (true,), (predicted,)
     shared = shared[1:, 1:]  # (true, predicted)

@@ -13,7 +13,7 @@ IGNORE = -1
 
 
 def targets(
-    truth: Segmentation,
+    annotation: Segmentation,
     *,
     stride: int = 1,
     things: Collection[int] | None = None,
@@ -29,9 +29,9 @@ def targets(
     maps, so they are divided by the stride: where maps are resized, their offsets are scaled with them.
 
     Args:
-        truth: The true segments; of a crowd ``iscrowd`` is 1.
+        annotation: The true segments; of a crowd ``iscrowd`` is 1.
         stride: Of the maps that are compared.
-        things: The classes whose objects are told apart; None reads them from the labels of `truth`.
+        things: The classes whose objects are told apart; None reads them from the labels of `annotation`.
         sigma: Standard deviation of the heat around a center, in pixels of the picture; it ends at a square of 3 sigma + 1 around it.
         ignore: The semantic target of pixels of no class.
         small_area, small_weight: Objects of fewer pixels than this count so much in the semantic loss.
@@ -48,13 +48,13 @@ def targets(
     """
     if stride < 1 or sigma <= 0:
         raise ValueError(f"targets: expected a stride of at least 1 and a sigma above 0, found {stride} and {sigma}")
-    index, classes, crowd = relabel(truth), class_of(truth), is_crowd(truth)  # (H, W), (n,), (n,)
+    index, classes, crowd = relabel(annotation), class_of(annotation), is_crowd(annotation)  # (H, W), (n,), (n,)
     pick = np.s_[::stride, ::stride]
-    semantic = np.concatenate([[-1], classes])[index] if truth.semantic is None else truth.semantic
+    semantic = np.concatenate([[-1], classes])[index] if annotation.semantic is None else annotation.semantic
     semantic = np.where(semantic < 0, ignore, semantic).astype(np.int32)
     if not instances:
         return {"semantic": semantic[pick], "semantic_weight": np.ones(semantic[pick].shape, np.float32)}
-    thing = np.isin(classes, list(_things(truth, things)))
+    thing = np.isin(classes, list(_things(annotation, things)))
     objects = np.flatnonzero(thing & ~crowd) + 1  # their numbers in `index`
     count, middle = centers_of_mass(index, len(classes))
     small = np.zeros(len(classes) + 1, bool)
@@ -76,12 +76,12 @@ def targets(
     }
 
 
-def _things(truth: Segmentation, things: Collection[int] | None) -> Collection[int]:
+def _things(annotation: Segmentation, things: Collection[int] | None) -> Collection[int]:
     if things is not None:
         return things
-    if not truth.categories:
-        raise ValueError("things: expected the classes whose objects are told apart, as the truth has no labels; found None")
-    return [i for i, label in enumerate(truth.categories) if label.thing]
+    if not annotation.categories:
+        raise ValueError("things: expected the classes whose objects are told apart, as the ground truth has no labels; found None")
+    return [i for i, label in enumerate(annotation.categories) if label.thing]
 
 
 def centers_of_mass(index: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

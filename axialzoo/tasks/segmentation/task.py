@@ -38,17 +38,17 @@ class SegmentationTask(Task):
     annotation_type: ClassVar[str] = "segments"
     supported_tta: ClassVar[tuple[str, ...]] = ("tile", "hflip", "scales")
 
-    def targets(self, truth: Segmentation, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def targets(self, annotation: Segmentation, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
         """Return the target maps at the stride of the head's maps: see :func:`axialzoo.tasks.segmentation.targets.targets`."""
-        check_map(truth, size, num_classes=spec.num_labels)
+        check_map(annotation, size, num_classes=spec.num_labels)
         if isinstance(spec.head, MaskTransformer):
             fine = None if spec.head.semantic is None else spec.head.semantic_stride(spec.backbone)
-            return mask_targets(truth, spec.head, spec.head.stride(spec.backbone), fine)
+            return mask_targets(annotation, spec.head, spec.head.stride(spec.backbone), fine)
         head = panoptic(spec)
         stride = head.stride(spec.backbone)
         config, instances = head.targets, head.instances is not None
         weight = config.small_weight
-        return targets(truth, stride=stride, things=head.things, sigma=config.sigma, small_weight=weight, instances=instances)
+        return targets(annotation, stride=stride, things=head.things, sigma=config.sigma, small_weight=weight, instances=instances)
 
     def decode(self, outputs: Arrays, spec: Model, view: ResizeTransform, labels: Sequence[Label] = (), **options: Any) -> Segmentation:
         """Decode the outputs to segments in the picture's own pixels.
@@ -114,15 +114,15 @@ class SegmentationTask(Task):
             return "pq"
         return "pq" if panoptic(spec).instances is not None else "miou"
 
-    def confusion(self, result: Segmentation, truth: Segmentation, classes: int) -> np.ndarray:
-        return count_pixels(result, truth, classes)
+    def confusion(self, result: Segmentation, annotation: Segmentation, classes: int) -> np.ndarray:
+        return count_pixels(result, annotation, classes)
 
     def draw(
         self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", model_view: Image.Image | None = None
     ) -> Image.Image:
-        """Draw the segments over the picture, one view for each heading; beside a truth, the picture itself too."""
-        if set(results) == {"truth", "prediction"}:
-            return draw_comparison(picture, results["truth"], results["prediction"], model=model or "prediction")
+        """Draw the segments over the picture, one view for each heading; beside a ground truth, the picture itself too."""
+        if set(results) == {"ground truth", "prediction"}:
+            return draw_comparison(picture, results["ground truth"], results["prediction"], model=model or "prediction")
         return draw_views(picture, results, model=model)
 
 

@@ -32,10 +32,10 @@ class MaskMetric:
         self.overlap = MeanOverlap(labels)
         self.counts: list[np.ndarray] = []  # of each picture (classes, 3): true positives, false positives, false negatives
 
-    def update(self, result: Segmentation, truth: Segmentation) -> None:
+    def update(self, result: Segmentation, annotation: Segmentation) -> None:
         """Add one picture. Maps of different sizes or unknown classes raise a ValueError."""
-        self.overlap.update(result, truth)
-        target, prediction, classes = truth.class_map, result.class_map, len(self.labels)  # (H, W) each, -1 for none
+        self.overlap.update(result, annotation)
+        target, prediction, classes = annotation.class_map, result.class_map, len(self.labels)  # (H, W) each, -1 for none
         counted = target >= 0
         hits = np.bincount(target[counted & (target == prediction)], minlength=classes)
         predicted = np.bincount(prediction[counted & (prediction >= 0)], minlength=classes)

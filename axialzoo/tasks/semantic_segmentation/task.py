@@ -32,10 +32,10 @@ class SemanticSegmentationTask(Task):
     annotation_type: ClassVar[str] = "segments"
     supported_tta: ClassVar[tuple[str, ...]] = ("tile", "hflip", "scales")
 
-    def targets(self, truth: Segmentation, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    def targets(self, annotation: Segmentation, spec: Model, size: tuple[int, int]) -> dict[str, np.ndarray]:
         """Return ``semantic`` (H, W) int32: the class of each pixel, -1 for none."""
-        check_map(truth, size, num_classes=_unet(spec).num_labels)
-        return {"semantic": targets(truth, instances=False)["semantic"]}
+        check_map(annotation, size, num_classes=_unet(spec).num_labels)
+        return {"semantic": targets(annotation, instances=False)["semantic"]}
 
     def decode(self, outputs: Arrays, spec: Model, view: ResizeTransform, labels: Sequence[Label] = (), **options: Any) -> Segmentation:
         """Decode the outputs to one segment for each class, in the picture's own pixels.
@@ -64,15 +64,15 @@ class SemanticSegmentationTask(Task):
     def primary_metric(self, spec: Model) -> str:
         return "iou"
 
-    def confusion(self, result: Segmentation, truth: Segmentation, classes: int) -> np.ndarray:
-        return count_pixels(result, truth, classes)
+    def confusion(self, result: Segmentation, annotation: Segmentation, classes: int) -> np.ndarray:
+        return count_pixels(result, annotation, classes)
 
     def draw(
         self, picture: Image.Image, results: Mapping[str, Any], *, model: str = "", model_view: Image.Image | None = None
     ) -> Image.Image:
-        """Draw the segments over the picture, one view for each heading; beside a truth, the picture itself too."""
-        if set(results) == {"truth", "prediction"}:
-            return draw_comparison(picture, results["truth"], results["prediction"], model=model or "prediction")
+        """Draw the segments over the picture, one view for each heading; beside a ground truth, the picture itself too."""
+        if set(results) == {"ground truth", "prediction"}:
+            return draw_comparison(picture, results["ground truth"], results["prediction"], model=model or "prediction")
         return draw_views(picture, results, model=model)
 
 

@@ -60,7 +60,7 @@ class FCOSPredictor(nn.Module):
         self.classes = nn.Conv2d(channels, classes, 3, padding=1)
         self.boxes = nn.Conv2d(channels, 4, 3, padding=1)
         self.centerness = nn.Conv2d(channels, 1, 3, padding=1)
-        self.scales = nn.ParameterList([torch.ones(1) for _ in range(levels)])
+        self.scales = _Scales(levels)
         starts = {self.classes: -math.log((1 - PRIOR) / PRIOR), self.boxes: 1.0, self.centerness: 0.0}  # 1: a relu's gradient is not 0
         for conv, start in starts.items():
             assert conv.bias is not None
@@ -75,9 +75,21 @@ class FCOSPredictor(nn.Module):
             with torch.autocast(device, enabled=False):  # distances need more than 8 bits
                 x, y = x.to(self.classes.weight.dtype), y.to(self.classes.weight.dtype)
                 outputs["classes"].append(x if pre_logits else self.classes(x))
-                outputs["boxes"].append(F.relu(self.boxes(y) * self.scales[level]))
+                outputs["boxes"].append(F.relu(self.scales(self.boxes(y), level)))
                 outputs["centerness"].append(self.centerness(y))
         return outputs
+
+
+class _Scales(nn.Module):
+    """A factor of each level for its distances; a module, so that hooks see it."""
+
+    def __init__(self, levels: int):
+        super().__init__()
+        for level in range(levels):
+            self.register_parameter(str(level), nn.Parameter(torch.ones(1)))
+
+    def forward(self, x: Tensor, level: int) -> Tensor:
+        return x * getattr(self, str(level))
 
 
 class Tower(nn.Module):

@@ -140,5 +140,5 @@ def test_what_does_not_fit_is_refused(boxes, index, score, message):
         BoxMetric((Label("a"),)).update(result, truth)
     with pytest.raises(ValueError, match="more than one 'a'"):
         BoxMetric((Label("a"), Label("a")))
-    with pytest.raises(ValueError, match="expected as many results as truths, found 1 and 0"):
+    with pytest.raises(ValueError, match="expected as many results as annotations, found 1 and 0"):
         coco_average_precision([], [[]])

@@ -111,7 +111,7 @@ def test_segments_that_are_things_are_truth_too():
     metric = TASK.metric(SPEC)
     metric.update(boxes, segments)
     assert metric.compute()["box_ap50"] == pytest.approx(1)
-    assert TASK.draw(Image.new("RGB", SIZE[::-1]), {"truth": segments, "prediction": boxes}).width > 1900
+    assert TASK.draw(Image.new("RGB", SIZE[::-1]), {"ground truth": segments, "prediction": boxes}).width > 1900
 
 
 def test_a_class_that_the_head_has_not_is_refused():

@@ -111,7 +111,7 @@ def test_pictures_come_one_by_one():
 def test_what_does_not_fit_is_refused():
     metric = SegmentationMetric(LABELS, average_precision=False)
     small = Segmentation(discs().segmentation[1:], discs().segments_info, LABELS)
-    with pytest.raises(ValueError, match="as large as the truth's"):
+    with pytest.raises(ValueError, match="as large as the ground truth's"):
         metric.update(small, discs())
     with pytest.raises(ValueError, match="label_id: expected classes from 0 to 3"):
         metric.update(Segmentation(np.ones((4, 4), np.int32), [{"id": 1, "label_id": 4}]), Segmentation(np.zeros((4, 4), np.int32), []))

@@ -93,7 +93,7 @@ def test_encoded_masks_and_boxes_are_those_of_pycocotools(segments):
     metric = AveragePrecision(LABELS)
     metric.update(segments, segments)
     remaining = [item for item in segments.segments_info if item["label_id"] in THINGS and item["area"]]
-    (rows,) = metric.truths
+    (rows,) = metric.annotations
     assert len(rows) == len(remaining)
     for info, item in zip(remaining, rows):
         expected = mask.encode(np.asfortranarray((segments.segmentation == info["id"]).astype(np.uint8)))

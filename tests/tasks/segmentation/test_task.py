@@ -130,4 +130,4 @@ def test_targets_of_a_batch_have_the_batch_first():
 
 def test_a_result_beside_the_truth_is_a_picture():
     picture = Image.new("RGB", (SIDE, SIDE), (60, 60, 60))
-    assert TASK.draw(picture, {"truth": truth(), "prediction": truth()}).width > TASK.draw(picture, {"PyTorch": truth()}).width
+    assert TASK.draw(picture, {"ground truth": truth(), "prediction": truth()}).width > TASK.draw(picture, {"PyTorch": truth()}).width

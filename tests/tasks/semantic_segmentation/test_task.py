@@ -71,5 +71,5 @@ def test_a_checkpoint_with_one_logit_has_two_labels():
 def test_results_and_targets_are_drawn():
     picture = Image.new("RGB", (6, 4))
     result = TASK.decode({"semantic": logits()}, ONE, VIEW, LABELS)
-    assert TASK.draw(picture, {"truth": result, "prediction": result}).width > 12
+    assert TASK.draw(picture, {"ground truth": result, "prediction": result}).width > 12
     assert TASK.draw(picture, {"PyTorch": result}, model="x").height > 4

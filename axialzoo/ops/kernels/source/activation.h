@@ -47,7 +47,19 @@ INLINE Vector load_some(const float* from, int64_t count) {
     return x;
 }
 
-INLINE void store_some(float* to, Vector x, int64_t count) { memcpy(to, &x, sizeof(float) * static_cast<size_t>(count)); }
+INLINE void store_some(float* to, Vector x, int64_t count) {
+    switch (count) {  // a call of memcpy is slow
+        case 1: memcpy(to, &x, 4); break;
+        case 2: memcpy(to, &x, 8); break;
+        case 3: memcpy(to, &x, 12); break;
+        case 4: memcpy(to, &x, 16); break;
+        default: memcpy(to, &x, sizeof(float) * static_cast<size_t>(count));
+    }
+}
+
+// Whether an operation ends with max(floor_of(a), x + residual), which is cheaper than `finish`.
+INLINE bool is_plain(const AxialStep& a) { return a.activation <= AXIAL_RELU && !a.late; }
+INLINE Vector floor_of(const AxialStep& a) { return all(a.activation == AXIAL_RELU ? 0.0f : -__builtin_inff()); }
 
 // Ends an operation at `count` channels, at most LANES of them; `residual` may be null.
 INLINE void finish(const AxialStep& a, Vector x, const float* residual, float* y, int64_t count) {
@@ -57,7 +69,7 @@ INLINE void finish(const AxialStep& a, Vector x, const float* residual, float* y
 }
 
 INLINE float* at(const AxialMap& map, int64_t n, int64_t h, int64_t w) {
-    return map.data == nullptr ? nullptr : map.data + n * map.batch + h * map.line + w * map.position;
+    return map.data == nullptr ? nullptr : map.data + n * map.batch + (h & (map.ring - 1)) * map.line + w * map.position;
 }
 
 }  // namespace

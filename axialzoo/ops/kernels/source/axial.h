@@ -115,10 +115,11 @@ typedef struct {
     float *scores, *second_scores;              // (H, W): probabilities
 } AxialSlots;
 
-// A map in memory: rows of channels, and the strides of N, H and W.
+// A map in memory: rows of channels, and the strides of N, H and W. If `ring` is not 0, the map has so many lines, a power of two, and line h
+// lies in the place of line h % ring.
 typedef struct {
     float* data;
-    int64_t batch, line, position;
+    int64_t batch, line, position, ring;
 } AxialMap;
 
 // Attention of every position of a map, y and x, to positions of another along one axis. Tables of relative positions have
@@ -143,8 +144,8 @@ typedef struct {
 } AxialAttention2D;
 
 // Kinds of operations and of activations of a program, in the order of KINDS and ACTIVATIONS in axialzoo/native/program.py.
-enum { AXIAL_CONVOLUTION, AXIAL_DEPTHWISE, AXIAL_ATTENTION, AXIAL_MAX_POOL, AXIAL_AVERAGE_POOL, AXIAL_MEAN, AXIAL_RESIZE, AXIAL_SUM, AXIAL_SCALE };
-enum { AXIAL_ATTENTION_2D = AXIAL_SCALE + 1, AXIAL_LAYER_NORM, AXIAL_UNIT_NORM, AXIAL_TOKEN_PRODUCT, AXIAL_CLUSTER_SUMS };
+enum { AXIAL_CONVOLUTION, AXIAL_DEPTHWISE, AXIAL_ATTENTION, AXIAL_MAX_POOL, AXIAL_AVERAGE_POOL, AXIAL_MEAN, AXIAL_RESIZE, AXIAL_SUM, AXIAL_SCALE,
+       AXIAL_STRIPS, AXIAL_ATTENTION_2D, AXIAL_LAYER_NORM, AXIAL_UNIT_NORM, AXIAL_TOKEN_PRODUCT, AXIAL_CLUSTER_SUMS };
 enum { AXIAL_NONE, AXIAL_RELU, AXIAL_GELU, AXIAL_GELU_TANH, AXIAL_SILU, AXIAL_ELU, AXIAL_HARD_SIGMOID };
 
 // One operation of a program: y = activation(operation(x) + residual), or activation(operation(x)) + residual if `late`.
@@ -163,9 +164,18 @@ typedef struct {
     const float *line_share, *position_share;                            // and the share of the second
     const AxialForward* attention;
     const AxialAttention2D* attention2d;
+    const struct AxialStrips* strips;            // operations that run in its place; no other field but the kind matters then
     double epsilon;                              // of a norm of one position
     double seconds;                              // result: time of the operation in a timed program
 } AxialStep;
+
+// Operations that run strip by strip: all of them for some rows of their results, then for the next rows. Some of their maps are local:
+// each thread has some rows of one image of them, in memory of its own. `data` of a local map is an offset in this memory, in bytes, plus 1.
+typedef struct AxialStrips {
+    int64_t count, batch, strips, floats;          // operations, N, strips of an image, floats of a thread's memory
+    AxialStep* steps;
+    const int64_t* rows;                           // (strips, count, 2): rows of each result that a strip needs, the first and the one after the last
+} AxialStrips;
 
 // Operations in order. One call runs them all.
 typedef struct {

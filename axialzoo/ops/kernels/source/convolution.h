@@ -8,19 +8,39 @@
 
 namespace {
 
-constexpr int64_t NARROW = 16;  // inputs below which the taps of a kernel are copied into one row
-constexpr int64_t RUN = 128;    // products of a block of the sum: its weights, RUN * WIDTH floats, stay in the first cache
+constexpr int64_t NARROW = 16;   // inputs below which the taps of a kernel are copied into one row
+constexpr int64_t RUN = 8192;    // weights of a block of the sum, which stay in the first cache
+constexpr int64_t WIDE = 48;     // positions of a line from which on it is computed as a line
 
-// A block of rows of one panel of outputs.
+// A panel of outputs.
 struct Panel {
     const AxialStep* a;
-    const float* const* table;        // (taps, BLOCK): input of each row at each tap
-    float* const* y;                  // result of each row at the panel's first output
-    const float* const* residual;     // or null
     const float *weight, *bias;       // of the panel
     float* sums;                      // (BLOCK, WIDTH): sums of the blocks before
     int64_t taps, inputs, width;      // width: outputs of the panel as it is packed
-    int64_t outputs;                  // outputs of the panel that exist
+    int64_t first, outputs;           // first output, outputs of the panel that exist
+};
+
+// Rows of a block, anywhere: a table points to the input of each row at each tap, (taps, BLOCK), and to its result and residual.
+struct Scattered {
+    const float* const* table;
+    float* const* results;
+    const float* const* residuals;  // or null
+    INLINE const float* x(int64_t tap, int64_t row) const { return table[tap * BLOCK + row]; }
+    INLINE float* y(int64_t row) const { return results[row]; }
+    INLINE const float* residual(int64_t row) const { return residuals == nullptr ? nullptr : residuals[row]; }
+};
+
+// Rows of a block that follow one another in a line: the input of the first at each tap, and the distance to the next.
+struct Consecutive {
+    const float* const* first;
+    const int64_t* steps;
+    float* result;
+    const float* other;  // residual, or null
+    int64_t result_step, other_step;
+    INLINE const float* x(int64_t tap, int64_t row) const { return first[tap] + row * steps[tap]; }
+    INLINE float* y(int64_t row) const { return result + row * result_step; }
+    INLINE const float* residual(int64_t row) const { return other == nullptr ? nullptr : other + row * other_step; }
 };
 
 // Part of a sum: taps from `tap` to `taps`, channels from `begin` to `end` of each.
@@ -29,9 +49,9 @@ struct Part {
     bool first, last;
 };
 
-// Adds a part to R rows from `row` on, of which `count` exist, for P vectors of outputs from `from` on.
-template <int R, int P>
-INLINE void tile(const Panel& p, const Part& part, int64_t row, int64_t count, int64_t from) {
+// Adds a part to R rows from `row` on for P vectors of outputs from `from` on.
+template <int R, int P, class Rows>
+INLINE void tile(const Panel& p, const Rows& rows, const Part& part, int64_t row, int64_t from) {
     Vector sum[R][P];
     UNROLL for (int i = 0; i < R; ++i) UNROLL for (int j = 0; j < P; ++j) {
         sum[i][j] = load(part.first ? p.bias + from + j * LANES : p.sums + (row + i) * WIDTH + from + j * LANES);
@@ -39,7 +59,7 @@ INLINE void tile(const Panel& p, const Part& part, int64_t row, int64_t count, i
     const int64_t width = LANES == 16 ? P * LANES : p.width;  // a constant where a panel is one tile wide
     for (int64_t t = part.tap; t < part.taps; ++t) {
         const float* x[R];
-        UNROLL for (int i = 0; i < R; ++i) x[i] = p.table[t * BLOCK + row + i];
+        UNROLL for (int i = 0; i < R; ++i) x[i] = rows.x(t, row + i);
         const float* weight = p.weight + (t * p.inputs + part.begin) * width + from;
         for (int64_t c = part.begin; c < part.end; ++c, weight += width) {
             Vector w[P];
@@ -55,16 +75,17 @@ INLINE void tile(const Panel& p, const Part& part, int64_t row, int64_t count, i
         return;
     }
     const int64_t outputs = p.outputs - from;
-    const bool plain = p.a->activation <= AXIAL_RELU && outputs >= P * LANES;
-    for (int i = 0; i < count; ++i) {
-        float* y = p.y[row + i] + from;
-        const float* residual = p.residual == nullptr ? nullptr : p.residual[row + i] + from;
+    const bool plain = is_plain(*p.a) && outputs >= P * LANES;
+    const Vector floor = floor_of(*p.a);
+    for (int i = 0; i < R; ++i) {
+        float* y = rows.y(row + i) + p.first + from;
+        const float* residual = rows.residual(row + i);
+        if (residual != nullptr) residual += p.first + from;
         if (plain) {
             UNROLL for (int j = 0; j < P; ++j) {
                 Vector x = sum[i][j];
                 if (residual != nullptr) x += load(residual + j * LANES);
-                if (p.a->activation == AXIAL_RELU) x = x < 0.0f ? Vector{} : x;
-                store(y + j * LANES, x);
+                store(y + j * LANES, x < floor ? floor : x);
             }
         } else {
             for (int j = 0; j * LANES < outputs && j < P; ++j) {
@@ -74,26 +95,55 @@ INLINE void tile(const Panel& p, const Part& part, int64_t row, int64_t count, i
     }
 }
 
-// Adds a part to all rows of a block, in tiles of R rows; the table repeats the last row up to a multiple of R.
-template <int R, int P>
-inline void rows_of_tiles(const Panel& p, const Part& part, int64_t rows, int64_t from) {
+// Adds a part to all rows of a block, in tiles of R rows.
+template <int R, int P, class Rows>
+inline void rows_of_tiles(const Panel& p, const Rows& all_rows, const Part& part, int64_t rows, int64_t from) {
     int64_t row = 0;
-    for (; row + R <= rows; row += R) tile<R, P>(p, part, row, R, from);
-    for (; row + R / 2 <= rows; row += R / 2) tile<R / 2, P>(p, part, row, R / 2, from);
-    for (; row < rows; ++row) tile<1, P>(p, part, row, 1, from);
+    for (; row + R <= rows; row += R) tile<R, P>(p, all_rows, part, row, from);
+    for (; row + R / 2 <= rows; row += R / 2) tile<R / 2, P>(p, all_rows, part, row, from);
+    for (; row < rows; ++row) tile<1, P>(p, all_rows, part, row, from);
 }
 
-inline void panel_part(const Panel& p, const Part& part, int64_t rows) {
+// Rows of a tile of a panel so many outputs wide.
+INLINE int64_t tile_rows(int64_t width) { return LANES != 16 || width > 48 ? 6 : width <= 16 ? 12 : 8; }
+
+template <class Rows>
+inline void panel_part(const Panel& p, const Rows& all_rows, const Part& part, int64_t rows) {
 #if AXIAL_LANES == 16
     switch (p.width / LANES) {
-        case 1: return rows_of_tiles<12, 1>(p, part, rows, 0);
-        case 2: return rows_of_tiles<8, 2>(p, part, rows, 0);
-        case 3: return rows_of_tiles<8, 3>(p, part, rows, 0);
-        default: return rows_of_tiles<6, 4>(p, part, rows, 0);
+        case 1: return rows_of_tiles<12, 1>(p, all_rows, part, rows, 0);
+        case 2: return rows_of_tiles<8, 2>(p, all_rows, part, rows, 0);
+        case 3: return rows_of_tiles<8, 3>(p, all_rows, part, rows, 0);
+        default: return rows_of_tiles<6, 4>(p, all_rows, part, rows, 0);
     }
 #else
-    for (int64_t from = 0; from < p.width; from += PANEL * LANES) rows_of_tiles<6, PANEL>(p, part, rows, from);
+    for (int64_t from = 0; from < p.width; from += PANEL * LANES) rows_of_tiles<6, PANEL>(p, all_rows, part, rows, from);
 #endif
+}
+
+// Computes panels `begin` to `end` of a block of rows, whose kernel has `taps` taps of so many inputs each.
+template <class Rows>
+inline void panels_of_rows(const AxialStep& a, const Rows& all_rows, int64_t rows, int64_t taps, int64_t inputs, float* sums, int64_t begin, int64_t end) {
+    Panel p{&a, nullptr, nullptr, sums, taps, inputs, 0, 0, 0};
+    for (int64_t panel = begin; panel < end; ++panel) {
+        p.weight = a.weight + panel * WIDTH * taps * inputs, p.bias = a.bias + panel * WIDTH;
+        p.first = panel * WIDTH, p.outputs = least(WIDTH, a.outputs - p.first), p.width = divide_up(p.outputs, 16) * 16;
+        const int64_t run = RUN / p.width;
+        if (inputs >= run) {  // parts of the channels of one tap
+            const int64_t parts = divide_up(inputs, run);
+            for (int64_t t = 0; t < taps; ++t) {
+                for (int64_t i = 0; i < parts; ++i) {
+                    const bool first = t == 0 && i == 0, last = t == taps - 1 && i == parts - 1;
+                    panel_part(p, all_rows, Part{t, t + 1, inputs * i / parts, inputs * (i + 1) / parts, first, last}, rows);
+                }
+            }
+        } else {  // some taps at once
+            const int64_t parts = divide_up(taps, run / inputs);
+            for (int64_t i = 0; i < parts; ++i) {
+                panel_part(p, all_rows, Part{taps * i / parts, taps * (i + 1) / parts, 0, inputs, i == 0, i == parts - 1}, rows);
+            }
+        }
+    }
 }
 
 struct Convolution {
@@ -113,7 +163,7 @@ inline void copy_taps(const AxialStep& a, int64_t n, int64_t h, int64_t w, float
             for (int64_t k = 0; k < run; ++k) to[k] = 0.0f;
             continue;
         }
-        const float* from = a.x.data + n * a.x.batch + line * a.x.line + left * a.x.position;
+        const float* from = at(a.x, n, line, left);
         if (joined) {
             for (int64_t k = 0; k < run; ++k) to[k] = from[k];
             continue;
@@ -126,24 +176,21 @@ inline void copy_taps(const AxialStep& a, int64_t n, int64_t h, int64_t w, float
     }
 }
 
-inline void convolution_piece(void* data, int64_t index) {
+// Computes `rows` positions of the result, at most BLOCK, from position `begin` of all images on; one slice of the outputs.
+inline void convolution_block(Convolution& f, int64_t begin, int64_t rows, int64_t slice) {
     static thread_local Scratch scratch, pointers;
-    Convolution& f = *static_cast<Convolution*>(data);
     const AxialStep& a = *f.a;
-    const int64_t taps = a.side * a.side, total = a.batch * a.height * a.width, panels = divide_up(a.outputs, WIDTH);
-    const int64_t begin = index / f.slices * BLOCK, rows = least(total - begin, BLOCK), slice = index % f.slices;
+    const int64_t taps = a.side * a.side, panels = divide_up(a.outputs, WIDTH);
     const bool narrow = taps > 1 && a.inputs < NARROW;
     const int64_t copied = narrow ? taps * a.inputs : 0;
     float* sums = scratch.floats(BLOCK * (WIDTH + copied));
-    const float** table = reinterpret_cast<const float**>(pointers.floats(2 * (taps + 4) * BLOCK));  // a pointer is at most two floats
+    const float** table = reinterpret_cast<const float**>(pointers.floats(2 * (taps + 2) * BLOCK));  // a pointer is at most two floats
     if (sums == nullptr || table == nullptr) {
         f.failed = true;
         return;
     }
     const float** residual = table + taps * BLOCK;
     float** y = const_cast<float**>(residual + BLOCK);
-    const float** residual_of_panel = residual + 2 * BLOCK;
-    float** y_of_panel = const_cast<float**>(residual + 3 * BLOCK);
     int64_t w = begin % a.width, h = begin / a.width % a.height, n = begin / a.width / a.height;
     const auto next = [&] {
         if (++w == a.width) w = 0, ++h;
@@ -159,126 +206,113 @@ inline void convolution_piece(void* data, int64_t index) {
             continue;
         }
         const int64_t top = h * a.stride - a.padding, left = w * a.stride - a.padding;
-        const float* corner = a.x.data + n * a.x.batch + top * a.x.line + left * a.x.position;
         if (taps == 1) {
-            table[row] = corner;
+            table[row] = at(a.x, n, top, left);
             continue;
         }
         for (int64_t i = 0, tap = 0; i < a.side; ++i) {
             const int64_t line = top + i * a.dilation;
             const bool inside = line >= 0 && line < a.in_height;
-            const float* from = corner + i * a.dilation * a.x.line;
+            const float* from = at(a.x, n, line, left);
             for (int64_t j = 0; j < a.side; ++j, ++tap) {
                 const int64_t position = left + j * a.dilation;
                 table[tap * BLOCK + row] = inside && position >= 0 && position < a.in_width ? from + j * a.dilation * a.x.position : f.zeros;
             }
         }
     }
-    Panel p{&a, table, y_of_panel, a.residual.data == nullptr ? nullptr : residual_of_panel, nullptr, nullptr, sums, narrow ? 1 : taps,
-            narrow ? copied : a.inputs, 0, 0};
-    for (int64_t panel = panels * slice / f.slices; panel < panels * (slice + 1) / f.slices; ++panel) {
-        p.weight = a.weight + panel * WIDTH * taps * a.inputs, p.bias = a.bias + panel * WIDTH;
-        p.outputs = least(WIDTH, a.outputs - panel * WIDTH), p.width = divide_up(p.outputs, 16) * 16;
-        for (int64_t row = 0; row < rows; ++row) {
-            y_of_panel[row] = y[row] + panel * WIDTH;
-            if (p.residual != nullptr) residual_of_panel[row] = residual[row] + panel * WIDTH;
-        }
-        if (p.inputs >= RUN) {  // parts of the channels of one tap
-            const int64_t parts = divide_up(p.inputs, RUN);
-            for (int64_t t = 0; t < p.taps; ++t) {
-                for (int64_t i = 0; i < parts; ++i) {
-                    const bool first = t == 0 && i == 0, last = t == p.taps - 1 && i == parts - 1;
-                    panel_part(p, Part{t, t + 1, p.inputs * i / parts, p.inputs * (i + 1) / parts, first, last}, rows);
-                }
-            }
-        } else {  // some taps at once
-            const int64_t parts = divide_up(p.taps, RUN / p.inputs);
-            for (int64_t i = 0; i < parts; ++i) {
-                panel_part(p, Part{p.taps * i / parts, p.taps * (i + 1) / parts, 0, p.inputs, i == 0, i == parts - 1}, rows);
-            }
-        }
+    const Scattered all_rows{table, y, a.residual.data == nullptr ? nullptr : residual};
+    panels_of_rows(a, all_rows, rows, narrow ? 1 : taps, narrow ? copied : a.inputs, sums, panels * slice / f.slices, panels * (slice + 1) / f.slices);
+}
+
+// Computes `count` positions from `w` on of a line, or of lines that follow one another in memory; no tap leaves the line.
+inline void convolution_run(Convolution& f, int64_t n, int64_t h, int64_t w, int64_t count) {
+    static thread_local Scratch scratch;
+    const AxialStep& a = *f.a;
+    const bool joined = a.dilation == 1 && a.x.position == a.inputs;  // a line of taps is one run of channels
+    const int64_t across = joined ? 1 : a.side, inputs = joined ? a.side * a.inputs : a.inputs, taps = a.side * across;
+    const int64_t top = h * a.stride - a.padding, left = w * a.stride - a.padding, step = a.stride * a.x.position;
+    float* sums = scratch.floats(BLOCK * WIDTH + 4 * taps);
+    if (sums == nullptr) {
+        f.failed = true;
+        return;
     }
+    const float** first = reinterpret_cast<const float**>(sums + BLOCK * WIDTH);  // pointers and distances are at most two floats
+    int64_t* steps = reinterpret_cast<int64_t*>(sums + BLOCK * WIDTH + 2 * taps);
+    for (int64_t done = 0; done < count; done += BLOCK) {
+        const int64_t rows = least(BLOCK, count - done);
+        for (int64_t i = 0, tap = 0; i < a.side; ++i) {
+            const int64_t line = top + i * a.dilation;
+            const bool inside = line >= 0 && line < a.in_height;
+            const float* from = at(a.x, n, line, left) + done * step;
+            for (int64_t j = 0; j < across; ++j, ++tap) {
+                first[tap] = inside ? from + j * a.dilation * a.x.position : f.zeros;
+                steps[tap] = inside ? step : 0;
+            }
+        }
+        const float* residual = at(a.residual, n, h, w);
+        if (residual != nullptr) residual += done * a.residual.position;
+        const Consecutive all_rows{first, steps, at(a.y, n, h, w) + done * a.y.position, residual, a.y.position, a.residual.position};
+        panels_of_rows(a, all_rows, rows, taps, inputs, sums, 0, divide_up(a.outputs, WIDTH));
+    }
+}
+
+// Returns whether the positions of a map follow one another from line to line too.
+INLINE bool is_dense(const AxialMap& map, int64_t width) { return map.data == nullptr || (map.line == width * map.position && map.ring == 0); }
+
+// Computes lines `begin` to `end` of image n: the middle of each as a run, its ends by tables.
+inline void convolution_lines(Convolution& f, int64_t n, int64_t begin, int64_t end) {
+    const AxialStep& a = *f.a;
+    const int64_t first = (n * a.height + begin) * a.width, last = (n * a.height + end) * a.width, rows = tile_rows(least(WIDTH, a.outputs));
+    if (a.side == 1 && is_dense(a.x, a.width) && is_dense(a.residual, a.width) && is_dense(a.y, a.width)) {
+        return convolution_run(f, n, begin, 0, last - first);
+    }
+    int64_t left = divide_up(a.padding, a.stride), right = (a.in_width + a.padding - a.dilation * (a.side - 1) - 1) / a.stride + 1;  // inside
+    left = divide_up(left, rows) * rows, right = most(left, least(right, a.width));
+    right -= (right - left) % rows;
+    if (a.width < WIDE || right - left < rows) {
+        for (int64_t row = first; row < last; row += BLOCK) convolution_block(f, row, least(last - row, BLOCK), 0);
+        return;
+    }
+    for (int64_t h = begin; h < end; ++h) {
+        const int64_t line = (n * a.height + h) * a.width;
+        if (left > 0) convolution_block(f, line, left, 0);
+        convolution_run(f, n, h, left, right - left);
+        if (right < a.width) convolution_block(f, line + right, a.width - right, 0);
+    }
+}
+
+inline void convolution_piece(void* data, int64_t index) {
+    Convolution& f = *static_cast<Convolution*>(data);
+    const int64_t begin = index / f.slices * BLOCK, total = f.a->batch * f.a->height * f.a->width;
+    convolution_block(f, begin, least(total - begin, BLOCK), index % f.slices);
+}
+
+inline void convolution_line(void* data, int64_t index) {
+    Convolution& f = *static_cast<Convolution*>(data);
+    const int64_t n = index / f.a->height, h = index % f.a->height;
+    convolution_lines(f, n, h, h + 1);
+}
+
+// Returns zeros for the inputs beyond the edges, or null without memory for them.
+inline const float* padding_of(const AxialStep& a) {
+    static thread_local Scratch scratch;
+    const int64_t count = a.side * a.inputs;
+    float* zeros = scratch.floats(count);
+    if (zeros != nullptr) memset(zeros, 0, sizeof(float) * static_cast<size_t>(count));
+    return zeros;
 }
 
 inline int convolution(const AxialStep* a, int threads, AxialParallel parallel) {
-    static thread_local Scratch scratch;
-    float* zeros = scratch.floats(a->inputs);
-    if (zeros == nullptr) return 1;
-    memset(zeros, 0, sizeof(float) * static_cast<size_t>(a->inputs));
+    Convolution f{a, padding_of(*a), 1, false};
+    if (f.zeros == nullptr) return 1;
     const int64_t blocks = divide_up(a->batch * a->height * a->width, BLOCK), panels = divide_up(a->outputs, WIDTH);
-    Convolution f{a, zeros, threads > 1 && blocks < 4 * threads ? least(panels, 2 * threads) : 1, false};
-    in_parallel(convolution_piece, &f, blocks * f.slices, threads, parallel);
+    if (a->width >= WIDE && a->batch * a->height >= 4 * threads) {
+        in_parallel(convolution_line, &f, a->batch * a->height, threads, parallel);
+    } else {
+        f.slices = threads > 1 && blocks < 4 * threads ? least(panels, 2 * threads) : 1;
+        in_parallel(convolution_piece, &f, blocks * f.slices, threads, parallel);
+    }
     return f.failed ? 1 : 0;
-}
-
-// Depthwise convolution at one position, `count` channels from `c` on.
-INLINE void depthwise_position(const AxialStep& a, int64_t n, int64_t h, int64_t w, int64_t c, int64_t count) {
-    Vector sum = load_some(a.bias + c, count);
-    for (int64_t i = 0; i < a.side; ++i) {
-        const int64_t line = h * a.stride - a.padding + i * a.dilation;
-        if (line < 0 || line >= a.in_height) continue;
-        for (int64_t j = 0; j < a.side; ++j) {
-            const int64_t position = w * a.stride - a.padding + j * a.dilation;
-            if (position < 0 || position >= a.in_width) continue;
-            sum += load_some(at(a.x, n, line, position) + c, count) * load_some(a.weight + (i * a.side + j) * a.outputs + c, count);
-        }
-    }
-    const float* residual = at(a.residual, n, h, w);
-    finish(a, sum, residual == nullptr ? nullptr : residual + c, at(a.y, n, h, w) + c, count);
-}
-
-// R positions from w on, whose kernels of side S lie inside the line, with stride and dilation 1.
-template <int S, int R>
-INLINE void depthwise_tile(const AxialStep& a, int64_t n, int64_t h, int64_t w, int64_t c) {
-    Vector sum[R];
-    UNROLL for (int r = 0; r < R; ++r) sum[r] = load(a.bias + c);
-    for (int64_t i = 0; i < S; ++i) {
-        const int64_t line = h - a.padding + i;
-        if (line < 0 || line >= a.in_height) continue;
-        const float* x = at(a.x, n, line, w - a.padding) + c;
-        Vector weight[S];
-        UNROLL for (int j = 0; j < S; ++j) weight[j] = load(a.weight + (i * S + j) * a.outputs + c);
-        UNROLL for (int k = 0; k < R + S - 1; ++k) {
-            const Vector value = load(x + k * a.x.position);
-            UNROLL for (int j = 0; j < S; ++j) {
-                if (k - j >= 0 && k - j < R) sum[k - j] += value * weight[j];
-            }
-        }
-    }
-    UNROLL for (int r = 0; r < R; ++r) {
-        const float* residual = at(a.residual, n, h, w + r);
-        finish(a, sum[r], residual == nullptr ? nullptr : residual + c, at(a.y, n, h, w + r) + c, LANES);
-    }
-}
-
-template <int S>
-inline void depthwise_line(const AxialStep& a, int64_t n, int64_t h) {
-    constexpr int R = LANES == 16 ? 12 : 6;
-    const int64_t last = S > 0 && a.stride == 1 && a.dilation == 1 ? a.in_width - a.padding : 0;
-    int64_t w = 0;
-    while (w < a.width) {
-        const bool inside = w >= a.padding && w + R <= last;
-        int64_t c = 0;
-        if constexpr (S > 0) {
-            for (; inside && c + LANES <= a.outputs; c += LANES) depthwise_tile<S, R>(a, n, h, w, c);
-        }
-        const int64_t count = inside ? R : 1;
-        for (; c < a.outputs; c += LANES) {
-            for (int64_t r = 0; r < count; ++r) depthwise_position(a, n, h, w + r, c, least(LANES, a.outputs - c));
-        }
-        w += count;
-    }
-}
-
-inline void depthwise_piece(void* data, int64_t index) {
-    const AxialStep& a = *static_cast<const AxialStep*>(data);
-    const int64_t n = index / a.height, h = index % a.height;
-    switch (a.side) {
-        case 3: return depthwise_line<3>(a, n, h);
-        case 5: return depthwise_line<5>(a, n, h);
-        case 7: return depthwise_line<7>(a, n, h);
-        default: return depthwise_line<0>(a, n, h);
-    }
 }
 
 }  // namespace

@@ -75,8 +75,17 @@ inline void resize_piece(void* data, int64_t index) {
         const float *low = line + a.position_low[w] * row, *high = line + a.position_high[w] * row;
         float* y = at(a.y, n, h, w);
         const float* residual = at(a.residual, n, h, w);
-        for (int64_t c = 0; c < channels; c += LANES) {
-            const Vector x = mix(load(low + c), load(high + c), a.position_share[w]);
+        const float across = a.position_share[w];
+        int64_t c = 0;
+        if (is_plain(a) && residual == nullptr) {
+            const Vector floor = floor_of(a);
+            for (; c + LANES <= channels; c += LANES) {
+                const Vector x = mix(load(low + c), load(high + c), across);
+                store(y + c, x < floor ? floor : x);
+            }
+        }
+        for (; c < channels; c += LANES) {
+            const Vector x = mix(load(low + c), load(high + c), across);
             finish(a, x, residual == nullptr ? nullptr : residual + c, y + c, least(LANES, channels - c));
         }
     }

@@ -3,12 +3,10 @@
 #define AXIAL_PROGRAM_H
 
 #include <sched.h>
-#include <time.h>
 
 #include "attention2d.h"
-#include "convolution.h"
 #include "forward.h"
-#include "maps.h"
+#include "strips.h"
 #include "tokens.h"
 
 namespace {
@@ -69,7 +67,7 @@ class Team {
     void* data_ = nullptr;
 };
 
-inline int run_step(AxialStep* a, int threads, AxialParallel parallel) {
+inline int run_step(AxialStep* a, int threads, AxialParallel parallel, bool timed) {
     const int64_t lines = a->batch * a->height;
     Resize resize{a, false};
     switch (a->kind) {
@@ -87,20 +85,15 @@ inline int run_step(AxialStep* a, int threads, AxialParallel parallel) {
         case AXIAL_UNIT_NORM: in_parallel(norm_piece, a, lines, threads, parallel); return 0;
         case AXIAL_TOKEN_PRODUCT: return product_with_tokens(a, threads, parallel);
         case AXIAL_CLUSTER_SUMS: return clusters(a, threads, parallel);
+        case AXIAL_STRIPS: return run_strips(a->strips, threads, parallel, timed);
         default: return 3;
     }
-}
-
-inline double now() {
-    timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
 inline int run_steps(const AxialProgram* program, int threads, AxialParallel parallel) {
     for (int64_t i = 0; i < program->count; ++i) {
         const double begin = program->timed ? now() : 0.0;
-        const int code = run_step(&program->steps[i], threads, parallel);
+        const int code = run_step(&program->steps[i], threads, parallel, program->timed != 0);
         if (code != 0) return code;
         if (program->timed) program->steps[i].seconds = now() - begin;
     }
