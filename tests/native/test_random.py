@@ -17,6 +17,7 @@ from tests.parity.common import tensors
 from tests.spec.strategies import models
 
 RELATIVE = 1e-5
+ROUNDING = 5e-7  # a few roundings of float32, which make no difference whoever has fewer
 SIZES = ((33, 49), (51, 35))
 sizes = st.tuples(st.integers(1, 40), st.integers(1, 40))
 networks = st.builds(lambda spec, headless: replace(spec, head=None) if headless else spec, models(), st.booleans())
@@ -67,9 +68,9 @@ def test_float64_is_as_near_as_it_is_to_pytorch_s_float32(name, capsys):
     native = Engine(spec, weights)
     single, double = (InProcessModel(torch_model(spec, weights, precision), precision) for precision in ("float32", "float64"))
     for size in SIZES:
-        x = images(spec, size, 1)
+        x = images(spec, size, 8)  # the error of a few numbers is chance
         expected = double.outputs(x)
         own, pytorch = (root_mean_square(model.outputs(x), expected) for model in (native, single))
         with capsys.disabled():
             print(f"\n{name:45} {size[0]:3} x {size[1]:3}   native {own:.1e}   PyTorch {pytorch:.1e}   ratio {own / pytorch:.2f}", end="")
-        assert own <= 2 * pytorch
+        assert own <= max(2 * pytorch, ROUNDING)
