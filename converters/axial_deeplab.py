@@ -105,9 +105,9 @@ def export_checkpoint(config: Config, tensors: Tensors, path) -> None:
             ordered[key] = torch.tensor(_count_of(counts, key.removesuffix(f".{COUNT}")), dtype=torch.int64)
         elif key.endswith(f".{INDEX}"):
             if config.provenance.get(INDEX, True):
-                ordered[key] = torch.from_numpy(state[key])
+                ordered[key] = torch.tensor(state[key])
         else:
-            ordered[key] = torch.from_numpy(state[key])
+            ordered[key] = torch.tensor(state[key])
     with atomic_write(path) as beside:
         torch.save(ordered, beside)
 

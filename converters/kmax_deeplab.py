@@ -77,7 +77,7 @@ def export_checkpoint(config: Config, tensors: Tensors, path) -> None:
     if reason:
         raise CheckpointError(f"kMaX-DeepLab's PyTorch code has no model like this: {reason}")
     check_tensors(tensors, spec, where=str(path))
-    state = {tensor.key: torch.from_numpy(tensor.to_theirs(np.asarray(tensors[tensor.name]))) for tensor in tensors_of(spec)}
+    state = {tensor.key: torch.tensor(tensor.to_theirs(np.asarray(tensors[tensor.name]))) for tensor in tensors_of(spec)}
     if config.provenance.get("source") != SOURCE or COUNT in config.provenance:
         counts = config.provenance.get(COUNT, 0)
         for key in counts_of(spec):

@@ -10,12 +10,13 @@ the cluster centres are transposed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from axialzoo.spec import Model, Parameter, parameters
+from axialzoo.spec.heads.mask_transformer import MaskTransformer
 
 COUNT = "num_batches_tracked"  # a buffer of norms, not a weight
 PREDICTOR = "sem_seg_head.predictor."
@@ -78,7 +79,13 @@ RULES = (
     (r"^head\.semantic_classes\.out\.", f"{SEMANTIC}final_conv.conv."),
     (r"\.linear\.weight$", ".conv.weight"),
 )
+WITHOUT_DECODER = (  # a semantic branch on the coarse features as they are
+    (r"^head\.semantic_classes\.mix\.depthwise\.", f"{SEMANTIC}0."),
+    (r"^head\.semantic_classes\.mix\.pointwise\.", f"{SEMANTIC}1."),
+    (r"^head\.semantic_classes\.out\.", f"{SEMANTIC}2.conv."),
+)
 ENCODER = {"reduce": "conv1", "spatial": "conv2", "expand": "conv3", "shortcut": "shortcut"}
+Rules = Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]
 
 
 @dataclass(frozen=True)
@@ -106,13 +113,15 @@ class Tensor:
 
 def tensors_of(spec: Model) -> Iterator[Tensor]:
     """Yield the place of each tensor of `spec`, in our order."""
+    semantic = spec.head.semantic if isinstance(spec.head, MaskTransformer) else None
+    rules = RULES if semantic is not None and semantic.decoder is not None else (*WITHOUT_DECODER, *RULES)
     for parameter in parameters(spec):
-        yield Tensor(parameter.name, foreign_name(parameter.name), foreign_shape(parameter), parameter.shape)
+        yield Tensor(parameter.name, foreign_name(parameter.name, rules), foreign_shape(parameter), parameter.shape)
 
 
-def foreign_name(name: str) -> str:
+def foreign_name(name: str, rules: Rules = RULES) -> str:
     """Return their name of the tensor `name`."""
-    for pattern, replacement in RULES:
+    for pattern, replacement in rules:
         name = re.sub(pattern, replacement, name)
     return name
 

@@ -104,7 +104,7 @@ def export_checkpoint(config: Config, tensors: Tensors, path) -> None:
             if not (imported and COUNT not in config.provenance):  # else the imported file had none
                 ordered[item.name] = torch.tensor(_count_of(counts, item.name.removesuffix(f".{COUNT}")), dtype=torch.int64)
         elif item.kind != INDEX or config.provenance.get(INDEX, True):
-            ordered[item.name] = torch.from_numpy(state[item.name])
+            ordered[item.name] = torch.tensor(state[item.name])
     with atomic_write(path) as beside:
         torch.save(ordered, beside)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from axialzoo.data.augment import POLICIES, ScaleCrop
 from axialzoo.spec import Preprocessing
-from axialzoo.spec.check import require_choice, require_count
+from axialzoo.spec.check import require, require_choice, require_count, require_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +43,13 @@ class DataSettings:
         for name, least in (("epochs", 1), ("batch_size", 1), ("crop_padding", 0), ("seed", 0)):
             require_count(owner, name, getattr(self, name), least)
         require_choice(owner, "augment", self.augment, POLICIES)
+        for stage in self.progressive_sizes:
+            ok = isinstance(stage, (tuple, list)) and len(stage) == 2
+            require(
+                ok, f"{owner}.progressive_sizes: expected pairs such as [[0.5, 128]], a share of the training and a side, found {stage!r}"
+            )
+            require_number(owner, "progressive_sizes", stage[0], 0.0, 1.0)
+            require_count(owner, "progressive_sizes", stage[1])
 
     def size(self, step: int, steps: int) -> int:
         """Return the side of the training images at step `step` of `steps`."""

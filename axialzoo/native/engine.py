@@ -194,6 +194,7 @@ class Engine:
             if size not in self._floats:
                 self._floats[size] = plan(self.spec, self.weights, 1, size).floats
             count = max(1, min(len(x), PART // self._floats[size]))
+            count = -(-len(x) // -(-len(x) // count))  # parts of like sizes
             parts = [self._part(x[first : first + count], timed) for first in range(0, len(x), count)]
         return parts[0] if len(parts) == 1 else {name: _joined([part[name] for part in parts]) for name in parts[0]}
 

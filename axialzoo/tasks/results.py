@@ -15,6 +15,10 @@ import numpy as np
 from axialzoo.spec.labels import Label, label_name
 
 
+class NotFiniteError(ValueError):
+    """Outputs of a network that hold NaN or infinity."""
+
+
 @dataclass(frozen=True, eq=False)
 class Classification:
     """Probability of each class.

@@ -14,6 +14,7 @@ import numpy as np
 from axialzoo.data.batches import TrainBatches
 from axialzoo.runtime.predict import SupportsOutputs
 from axialzoo.tasks import batch_targets
+from axialzoo.tasks.results import NotFiniteError
 from axialzoo.train.evaluation import score
 from axialzoo.train.job import Job
 from axialzoo.train.log import BEST, Log
@@ -140,7 +141,10 @@ class TrainLoop:
             self.check_state()
             scores, last, confusion = {}, self.step == self.batches.steps, Confusion(self.job)
             if len(self.job.held_out):
-                scores = score(self.runner(), self.job.held_out, on_result=confusion.add if last else None)
+                try:
+                    scores = score(self.runner(), self.job.held_out, on_result=confusion.add if last else None)
+                except NotFiniteError as error:  # of finite weights that are too large
+                    raise self._diverged(f"after step {self.step} outputs are not finite ({error})", self.step - 1) from error
                 value, best = scores.get(self.job.figure), self.log.best()
                 self._record(**scores)
                 self.log.draw()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from axialzoo.checkpoint import CheckpointError, default_config
 from axialzoo.spec import adapt, get_entry, num_parameters, parameters
 from axialzoo.spec.zoo.mask_labels import published_labels
+from axialzoo.spec.zoo.mask_transformers import pixel_decoder
 from converters import deeplab2, kmax_deeplab, kmax_deeplab_names
 from converters.deeplab2_infer import infer
 from converters.deeplab2_names import inexpressible, places
@@ -95,15 +97,9 @@ def test_pytorch_files_go_there_and_back(counts, tmp_path):
 
 def narrow():
     """ResNet-50 as PyTorch's code has it, an eighth as wide, with a narrow decoder."""
-    from dataclasses import replace
-
-    from axialzoo.spec.zoo.mask_transformers import pixel_decoder, resnet50_with_pool
-
-    backbone = resnet50_with_pool().map_blocks(lambda block: replace(block, channels=tuple(width // 8 for width in block.channels)))
-    backbone = replace(backbone, stem=replace(backbone.stem, convs=(replace(backbone.stem.convs[0], channels=8),)))
     spec = masks.tiny_kmax(origin="torch")
     decoder = pixel_decoder(256, (32, 16, 8, 8), (1, 2, 1, 1), origin="torch")
-    return replace(spec, backbone=backbone, head=replace(spec.head, pixel_decoder=decoder))
+    return replace(spec, backbone=masks.narrow_resnet50(), head=replace(spec.head, pixel_decoder=decoder))
 
 
 def test_a_file_of_the_other_code_is_refused(tmp_path):
@@ -135,10 +131,27 @@ def test_a_tensor_too_few_or_too_many_or_of_another_shape_is_refused(change, tmp
         kmax_deeplab.import_checkpoint(tmp_path / "b.pth", spec)
 
 
-@pytest.mark.parametrize("dataset", ["", "_cityscapes"])
-def test_widths_of_the_registered_models_are_the_twins_of_one_another(dataset):
-    theirs, ours = (get_entry(f"kmax_deeplab_resnet50{dataset}{code}").spec for code in ("_torch", ""))
+def test_widths_of_the_registered_models_are_the_twins_of_one_another():
+    theirs, ours = (get_entry(f"kmax_deeplab_resnet50{code}").spec for code in ("_torch", ""))
     assert num_parameters(theirs) == num_parameters(ours)
+
+
+def test_names_and_shapes_of_their_five_stages_are_theirs():
+    spec = get_entry("kmax_deeplab_resnet50_cityscapes_torch").spec
+    actual = {item.key: item.shape for item in kmax_deeplab_names.tensors_of(spec)}
+    decoder, semantic = "sem_seg_head.pixel_decoder.", "sem_seg_head.predictor._auxiliary_semantic_predictor."
+    expected = {
+        f"{decoder}_in_norms.3.weight": (64,),
+        f"{decoder}_in_norms.4.weight": (256,),
+        f"{decoder}_resized_fuses.2._conv_bn_low.conv.weight": (64, 512, 1, 1),
+        f"{decoder}_resized_fuses.3._conv_bn_high.conv.weight": (32, 256, 1, 1),
+        f"{semantic}0.conv.weight": (2048, 1, 5, 5),
+        f"{semantic}1.norm.weight": (256,),
+        f"{semantic}2.conv.bias": (19,),
+    }
+    assert {key: actual.get(key) for key in expected} == expected
+    assert f"{decoder}_resized_fuses.2._conv_bn_high.conv.weight" not in actual
+    assert len(actual) + len(kmax_deeplab_names.counts_of(spec)) == 1377
 
 
 @pytest.mark.parametrize(

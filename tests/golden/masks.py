@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from axialzoo.spec import Model
+from axialzoo.spec import Backbone, Model
 from axialzoo.spec.heads.mask_parts import SemanticBranch
 from axialzoo.spec.heads.mask_transformer import MaskTransformer
 from axialzoo.spec.heads.panoptic import Decoder, Skip
@@ -23,6 +23,7 @@ from axialzoo.spec.zoo.mask_transformers import (
     kmeans_decoder,
     max_head,
     pixel_decoder,
+    resnet50_with_pool,
 )
 from converters.deeplab2_names import places
 from tests.golden.deeplab2 import DATA, Tensors, weight
@@ -76,6 +77,19 @@ def tiny_kmax_cityscapes() -> Model:
         activation="gelu", activate_pixels=False,
     )  # fmt: skip
     return Model(kmax_features(), head, (65, 97))
+
+
+def narrow_resnet50() -> Backbone:
+    """ResNet-50 as PyTorch's code has it, an eighth as wide."""
+    features = resnet50_with_pool().map_blocks(lambda block: replace(block, channels=tuple(width // 8 for width in block.channels)))
+    return replace(features, stem=replace(features.stem, convs=(replace(features.stem.convs[0], channels=8),)))
+
+
+def five_stages() -> Model:
+    """A narrow kMaX-DeepLab of five stages as PyTorch's code has it, whose pixel decoder made `kmax_five_stages`."""
+    spec = tiny_kmax_cityscapes()
+    decoder = pixel_decoder(256, (32, 16, 8, 8, 8), (1,) * 5, origin="torch")
+    return replace(spec, backbone=narrow_resnet50(), head=replace(spec.head, pixel_decoder=decoder))
 
 
 CASES = {
@@ -149,13 +163,7 @@ def their_loss(name: str) -> str:
 
 
 def loss_targets(
-    semantic: np.ndarray,
-    things: np.ndarray,
-    thing_classes: np.ndarray,
-    thing_ids: list[int],
-    stuff_ids: list[int],
-    ignore: int,
-    stride: int,
+    semantic: np.ndarray, things: np.ndarray, thing_classes: np.ndarray, thing_ids: list, stuff_ids: list, ignore: int, stride: int
 ) -> dict[str, np.ndarray]:
     """Our targets from their maps: semantic labels, numbers of objects, and the label of each object."""
     most, ids = thing_classes.shape[1], [*thing_ids, *stuff_ids]
@@ -204,6 +212,14 @@ def loss_case(file: str, case: str) -> tuple[dict[str, np.ndarray], dict[str, np
     return outputs, targets, settings
 
 
+ALL_LOSSES = [(file, case) for file, cases in LOSS_CASES.items() for case in cases]
+OVERFULL = "dl2_max_losses_overfull"
+
+
+def overfull_cases() -> list[str]:
+    return [case for case in described(OVERFULL) if not case.startswith("_")]
+
+
 # One step of training. deeplab2's matching is in float32 and adds 999 to every similarity, so that similarities of the narrow models,
 # below 1e-3, are told apart in steps of 6e-5 alone: these are the slots that it found, among the equals of that resolution.
 
@@ -221,6 +237,13 @@ def training_targets(file: str) -> dict[str, np.ndarray]:
     return targets | {"semantic_weight": arrays.get("gt/semantic_loss_weight", np.ones(shape, "float32"))}
 
 
+def training_settings(file: str) -> dict:
+    """Settings of the losses; those of the narrow kMaX-DeepLab have noise."""
+    noise = next((array for key, array in stored(file).items() if key.endswith("sampling/uniform")), None)
+    settings = {"weights": (3.0, 0.3, 1.0, 1.0), "top_k": (1.0, 1.0, 1.0), "sample_k": TRAINING[file][2], "sample_temperature": 1.5}
+    return {**settings, "noise": None if noise is None else [-np.log(-np.log(array)) for array in noise]}
+
+
 def their_matching(slots: list[list[int]]):
     """Replacement of `match_masks`: these slots, for the masks of each image that exist."""
 
@@ -233,12 +256,34 @@ def their_matching(slots: list[list[int]]):
     return match
 
 
+SHARP = "dl2_tiny_max_deeplab_sharp_65x97"  # five of its weights are stored, so that its maps are not empty
+DECODERS = [(case, origin) for case in ("65x97", "97x65") for origin in ("tensorflow", "torch")]
+
+
+def sharp_weights() -> dict[str, np.ndarray]:
+    prefix = "weight/"
+    return {key.removeprefix(prefix): array for key, array in stored(SHARP).items() if key.startswith(prefix)}
+
+
 def features(case: str) -> list[np.ndarray]:
     """Features of the backbone, (1, C, H, W) each, of strides 4 to 32, that `kmax_decoders_tiny` was computed of."""
     height, width = map(int, case.split("x"))
     draw = np.random.default_rng(described("kmax_decoders_tiny")["cases"][case]).standard_normal
     sizes = [(1, (height - 1) // s + 1, (width - 1) // s + 1, c) for s, c in ((4, 32), (8, 64), (16, 128), (32, 256))]
     return [np.ascontiguousarray((0.5 * draw(size)).astype("float32").transpose(0, 3, 1, 2)) for size in sizes]
+
+
+def decoder_errors(case: str, origin: str, outputs: dict[str, np.ndarray]) -> dict[str, float]:
+    """Errors of a head's outputs, channels last, of `features`; relative."""
+    arrays, prefix = stored("kmax_decoders_tiny"), f"{case}/{'torch' if origin == 'torch' else 'tf'}/head/"
+    actual = {name: relative(outputs[name], arrays[prefix + KEYS[name]]) for name in ("class_logits", "mask_logits")}
+    return actual | {"semantic": relative(outputs["semantic"][:, ::3, ::3, ::2], arrays[f"{prefix}semantic_logits/sample"])}
+
+
+def five_features() -> list[np.ndarray]:
+    """Features of the stem, before its pool, and of the stages, (1, C, H, W), that `kmax_five_stages` was computed of."""
+    random, sizes = np.random.default_rng(3), ((8, 33, 49), (32, 17, 25), (64, 9, 13), (128, 5, 7), (256, 3, 4))
+    return [random.standard_normal((1, *size)).astype("float32") for size in sizes]
 
 
 def output_keys(file: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from axialzoo.torch import build
 from axialzoo.torch.heads import decoder, kmeans
 from axialzoo.torch.tokens import TokenAttention
 from tests.golden import masks
-from tests.golden.masks import CASES, KEYS, relative, stored, tensors_of
+from tests.golden.masks import CASES, DECODERS, SHARP, relative, sharp_weights, stored, tensors_of
 from tests.golden.test_mask_decode import config_of, panoptic
 from tests.golden.test_torch_golden import load
 
@@ -59,19 +59,8 @@ def test_every_stage_and_layer_is_theirs_and_every_assignment():
     assert len(layers) == 6
 
 
-SHARP = "dl2_tiny_max_deeplab_sharp_65x97"  # five of its weights are stored, so that its maps are not empty
-
-
-def sharp_logits() -> tuple[np.ndarray, np.ndarray]:
-    spec, prefix = CASES[FILES["max"]], "weight/"
-    changed = {key.removeprefix(prefix): array for key, array in stored(SHARP).items() if key.startswith(prefix)}
-    with torch.no_grad():
-        outputs = network(spec, tensors_of(spec, changed))(torch.from_numpy(masks.images(2)))
-    return last(outputs["class_logits"]), last(outputs["mask_logits"])
-
-
-def test_logits_and_maps_of_confident_slots_are_theirs():
-    class_logits, mask_logits = sharp_logits()
+def compare_maps(class_logits: np.ndarray, mask_logits: np.ndarray) -> None:
+    """Compare the logits of a model with confident slots, channels last, and the maps that they are decoded to."""
     assert relative(class_logits, stored(SHARP)["head/transformer_class_logits"]) <= TOLERANCE
     assert relative(mask_logits, stored(SHARP)["head/pixel_space_mask_logits"]) <= TOLERANCE
     things = list(range(1, 81))
@@ -85,19 +74,36 @@ def test_logits_and_maps_of_confident_slots_are_theirs():
             assert len(np.unique(expected[image])) > 4
 
 
-def decoder_errors(case: str, origin: str) -> dict[str, float]:
-    arrays, model = stored("kmax_decoders_tiny"), network(masks.tiny_kmax(origin=origin))
-    prefix = f"{case}/{'torch' if origin == 'torch' else 'tf'}/head/"
+def test_logits_and_maps_of_confident_slots_are_theirs():
     with torch.no_grad():
-        outputs = {name: last(x) for name, x in model.head([torch.from_numpy(x) for x in masks.features(case)]).items()}
-    actual = {name: relative(outputs[name], arrays[prefix + KEYS[name]]) for name in ("class_logits", "mask_logits")}
-    return actual | {"semantic": relative(outputs["semantic"][:, ::3, ::3, ::2], arrays[f"{prefix}semantic_logits/sample"])}
+        outputs = network(CASES[FILES["max"]], tensors_of(CASES[FILES["max"]], sharp_weights()))(torch.from_numpy(masks.images(2)))
+    compare_maps(last(outputs["class_logits"]), last(outputs["mask_logits"]))
 
 
-@pytest.mark.parametrize("origin", ["tensorflow", "torch"])
-@pytest.mark.parametrize("case", ["65x97", "97x65"])
+def decoder_errors(case: str, origin: str) -> dict[str, float]:
+    model = network(masks.tiny_kmax(origin=origin))
+    with torch.no_grad():
+        outputs = model.head([torch.from_numpy(x) for x in masks.features(case)])
+    return masks.decoder_errors(case, origin, {name: last(x) for name, x in outputs.items()})
+
+
+@pytest.mark.parametrize(("case", "origin"), DECODERS)
 def test_the_decoders_of_both_codes_are_theirs(case, origin):
     assert max(decoder_errors(case, origin).values()) <= TOLERANCE
+
+
+def five_stage_error(outputs: list[np.ndarray]) -> float:
+    """Return the largest error of a pixel decoder with two stages of stride 4, the first of which takes in the pooled stem."""
+    names = ("decoder_stage1", "decoder_stage2", "decoder_stage3", "decoder_output")
+    return max(relative(outputs[i][..., ::4], stored("kmax_five_stages")[name]) for i, name in zip((0, 1, 2, 4), names))
+
+
+def test_the_five_stages_of_their_pytorch_code_are_theirs():
+    head, features = network(masks.five_stages()).head, [torch.from_numpy(x) for x in masks.five_features()]
+    assert head.pixel_positions == [4, 3, 2, 0, 1]
+    with torch.no_grad():
+        outputs = head.pixel_decoder([features[position] for position in head.pixel_positions])
+    assert five_stage_error([last(x) for x in outputs]) <= TOLERANCE
 
 
 def test_the_one_code_for_the_other_is_caught():
@@ -117,6 +123,8 @@ def test_the_one_code_for_the_other_is_caught():
         ("kmax_deeplab_axial_resnet50", 90_272_254),
         ("kmax_deeplab_resnet50_cityscapes", 56_986_125),
         ("kmax_deeplab_axial_resnet50_cityscapes", 74_823_693),
+        ("kmax_deeplab_resnet50_torch", 72_436_862),
+        ("kmax_deeplab_resnet50_cityscapes_torch", 56_975_757),
     ],
 )
 def test_registered_models_have_the_parameters_of_the_originals(name, parameters):

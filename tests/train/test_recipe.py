@@ -26,6 +26,8 @@ def test_unknown_recipes_and_fields_are_named():
         load_recipe("cifar")
     with pytest.raises(SpecError, match="did you mean 'learning_rate'"):
         load_recipe("cifar10", learning_rat=1.0)
+    with pytest.raises(SpecError, match=r"Recipe\.progressive_sizes: expected pairs"):
+        load_recipe("cifar10", progressive_sizes="((0.5,24),)")
     with pytest.raises(SpecError, match=r"Recipe\.optimizer"):
         load_recipe("cifar10", optimizer="sdg")
     with pytest.raises(SpecError, match=r"Recipe\.scale_crop\.color_jiter: unknown field; did you mean 'color_jitter'"):

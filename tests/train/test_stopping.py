@@ -65,6 +65,17 @@ def test_weights_that_are_not_finite_are_never_saved(zips, tmp_path, monkeypatch
     assert read_state(tmp_path / "run").notes.step == 5  # scored and saved at the end of epoch 1
 
 
+def test_a_run_whose_outputs_are_not_finite_stops_before_it_is_scored(zips, tmp_path, monkeypatch):
+    from axialzoo.tasks.classification.task import ClassificationTask
+
+    honest = ClassificationTask.decode
+    monkeypatch.setattr(
+        ClassificationTask, "decode", lambda self, outputs, *rest: honest(self, {"logits": outputs["logits"] * np.inf}, *rest)
+    )
+    with pytest.raises(DivergedError, match=r"after step 5 outputs are not finite .*learning_rate=0.005"):
+        run("cifar10", zips, tmp_path / "run", save_every=3, **SMALL)
+
+
 @pytest.mark.full
 @KERAS
 def test_keras_stops_at_a_loss_that_is_not_finite_too(zips, tmp_path, monkeypatch):

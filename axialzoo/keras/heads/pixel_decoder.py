@@ -10,8 +10,10 @@ from keras import ops
 
 from axialzoo.keras.blocks import ACTIVATIONS, ConvNorm, ResidualBlock
 from axialzoo.keras.heads.decoder import upsample_to
+from axialzoo.keras.pooling import strided_shape
 from axialzoo.keras.scope import own_scope
 from axialzoo.keras.tokens import Configured
+from axialzoo.ops.keras.dispatch import kernel_ops
 from axialzoo.ops.keras.tables import statistics_dtype
 from axialzoo.spec import Backbone, NeckStage
 from axialzoo.spec.heads.mask_layers import stage_conventions
@@ -46,7 +48,7 @@ class ChannelNorm(Configured):
 
 @keras.saving.register_keras_serializable(package="axialzoo")
 class FuseSkip(Configured):
-    """Adds finer features to coarser ones, both activated and projected; the coarser ones are resized.
+    """Adds finer features to coarser ones, which are resized; features of other channels than the sum's are activated and projected.
 
     Args:
         coarse, fine: Channels of the two.
@@ -63,16 +65,19 @@ class FuseSkip(Configured):
     def __init__(self, coarse: int, fine: int, stage: NeckStage, backbone: Backbone, corners: str, **kwargs):
         super().__init__({"coarse": coarse, "fine": fine, "stage": stage, "backbone": backbone, "corners": corners}, **kwargs)
         self.channels, norm = stage.channels, backbone.norm
-        self.coarse = ConvNorm(coarse, stage.channels, 1, norm, name="coarse", dtype=self.dtype_policy)
-        self.fine = ConvNorm(fine, stage.channels, 1, norm, name="fine", dtype=self.dtype_policy)
+        dtype = {"dtype": self.dtype_policy}
+        self.coarse = None if coarse == stage.channels else ConvNorm(coarse, stage.channels, 1, norm, name="coarse", **dtype)
+        self.fine = None if fine == stage.channels else ConvNorm(fine, stage.channels, 1, norm, name="fine", **dtype)
         self.activation, self.corners = ACTIVATIONS[backbone.activation], corners
 
     def build(self, input_shape=None):
-        self.coarse.build()
-        self.fine.build()
+        for project in (self.coarse, self.fine):
+            if project is not None:
+                project.build()
 
     def call(self, x, skip, training=None):
-        x, skip = self.coarse(self.activation(x), training=training), self.fine(self.activation(skip), training=training)
+        x = x if self.coarse is None else self.coarse(self.activation(x), training=training)
+        skip = skip if self.fine is None else self.fine(self.activation(skip), training=training)
         return upsample_to(x, skip, self.corners, x.shape[2]) + skip
 
     def compute_output_shape(self, x_shape, skip_shape):
@@ -84,7 +89,7 @@ class PixelDecoder(Configured):
     """See :class:`axialzoo.spec.heads.mask_parts.PixelDecoder`.
 
     Shapes:
-        Features ``(N, H, W, C)``, not activated, one a stage from coarse to fine, to the output of each stage, not activated.
+        Features ``(N, H, W, C)``, one a stage from coarse to fine, to the output of each stage, not activated.
     """
 
     SPECS: ClassVar[dict[str, type]] = {"spec": Spec, "backbone": Backbone}
@@ -93,7 +98,7 @@ class PixelDecoder(Configured):
         arguments = {"channels": list(channels), "spec": spec, "backbone": backbone, "activation": activation}
         super().__init__(arguments, **kwargs)
         dtype = {"dtype": self.dtype_policy}
-        self.outputs = [stage.outputs for stage in spec.stages]
+        self.outputs, self.pools = [stage.outputs for stage in spec.stages], spec.pools()
         self.norms = [ChannelNorm(inputs, name=str(index), **dtype) for index, inputs in enumerate(channels)]
         self.stages, self.fuses = [], []
         before = channels[0]
@@ -115,13 +120,15 @@ class PixelDecoder(Configured):
     def call(self, features, training=None):
         x, outputs = features[0], []
         for index, (norm, stage, feature) in enumerate(zip(self.norms, self.stages, features)):
-            x = norm(feature) if index == 0 else self.fuses[index - 1](x, norm(feature), training=training)
+            skip = norm(kernel_ops().max_pool(feature) if self.pools[index] else feature)
+            x = skip if index == 0 else self.fuses[index - 1](x, skip, training=training)
             x = stage(x, training=training)
             outputs.append(x)
         return outputs
 
     def compute_output_spec(self, features, training=None):
-        return [keras.KerasTensor((*x.shape[:-1], outputs), dtype=self.compute_dtype) for x, outputs in zip(features, self.outputs)]
+        shapes = [strided_shape(x.shape, 2 if pool else 1)[:-1] for x, pool in zip(features, self.pools)]
+        return [keras.KerasTensor((*shape, outputs), dtype=self.compute_dtype) for shape, outputs in zip(shapes, self.outputs)]
 
 
 @keras.saving.register_keras_serializable(package="axialzoo")

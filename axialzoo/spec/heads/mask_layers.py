@@ -27,9 +27,10 @@ def pixel_decoder_layers(name: str, decoder: PixelDecoder, channels: list[int], 
         width = inputs
         if index > 0:
             coarse = decoder.stages[index - 1].stride
-            yield from conv_norm(f"{name}.fuses.{index - 1}.coarse", before, stage.channels, 1, coarse)
-            yield from conv_norm(f"{name}.fuses.{index - 1}.fine", inputs, stage.channels, 1, stage.stride)
             width = stage.channels
+            for side, channels_in, stride in (("coarse", before, coarse), ("fine", inputs, stage.stride)):
+                if channels_in != width:
+                    yield from conv_norm(f"{name}.fuses.{index - 1}.{side}", channels_in, width, 1, stride)
         conventions = stage_conventions(stage, backbone, activation)
         for number, block in enumerate(stage.blocks):
             yield from block_layers(f"{name}.stages.{index}.blocks.{number}", block, conventions, width, stage.stride)

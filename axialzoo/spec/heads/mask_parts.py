@@ -18,20 +18,34 @@ class PixelDecoder:
 
     Attributes:
         stages: From coarse to fine. The first continues from the last stage of the backbone, so that it has its stride and channels; each
-            other one adds the output before, resized, and the endpoint of its stride, both projected to its channels.
+            other one adds the output before, resized, and an endpoint, both activated and projected to its channels where theirs differ.
         corners: How the output before is resized: ``"aligned"`` corners, as in TensorFlow's code, or aligned where its width is ``"odd"``
             alone, as in PyTorch's.
+        sources: Stride of the endpoint that each stage takes in; empty for the strides of the stages. An endpoint of half the stride of
+            its stage is max-pooled.
     """
 
     stages: tuple[NeckStage, ...]
     corners: str = "aligned"
+    sources: tuple[int, ...] = ()
 
     def __post_init__(self):
         require(len(self.stages) > 0, "PixelDecoder.stages: expected at least one stage, found none")
         strides = [stage.stride for stage in self.stages]
-        falling = strides == sorted(set(strides), reverse=True)
-        require(falling, f"PixelDecoder.stages: expected strides that fall, from coarse to fine, found {strides}")
+        falling = strides == sorted(strides, reverse=True)
+        require(falling, f"PixelDecoder.stages: expected strides from coarse to fine, found {strides}")
         require_choice("PixelDecoder", "corners", self.corners, CORNERS)
+        sources = self.source_strides()
+        ok = len(sources) == len(strides) and all(source in (stride, stride / 2) for source, stride in zip(sources, strides))
+        require(ok, f"PixelDecoder.sources: expected the stride of each stage or half of it, {strides}, found {list(sources)}")
+
+    def source_strides(self) -> tuple[int, ...]:
+        """Return the stride of the endpoint that each stage takes in."""
+        return self.sources or tuple(stage.stride for stage in self.stages)
+
+    def pools(self) -> list[bool]:
+        """Tell for each stage whether its endpoint is max-pooled."""
+        return [source != stage.stride for source, stage in zip(self.source_strides(), self.stages)]
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ class MaskTransformer(Head):
                     f"mask transformer: expected a backbone with {self.slots} memory tokens, one a slot, found {tokens or 'none'}"
                 )
             return (len(backbone.feature_info()) - 1,)
-        coarsest, *finer = (stage.stride for stage in self.pixel_decoder.stages)
+        coarsest, *finer = self.pixel_decoder.source_strides()
         last = backbone.num_stage_endpoints - 1
         stride = backbone.feature_info()[last]["reduction"]
         if stride != coarsest:

@@ -6,7 +6,8 @@ max_deeplab.md and g3doc/projects/kmax_deeplab.md; PQ on Cityscapes' validation 
 
 kMaX-DeepLab exists twice, in TensorFlow and in PyTorch (github.com/bytedance/kmax-deeplab), and the two compute different functions of the
 same weights. :func:`kmax` makes either: ``origin="torch"`` has no dilation in the pixel decoder, aligns corners at odd widths alone, and
-has a backbone with a max pool whose features are activated.
+has a backbone with a max pool whose features are activated. Its fifth stage, for Cityscapes, is a second one of stride 4: the fourth takes
+in the stem after the max pool, and the fifth the first stage of the backbone.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def pixel_decoder(
     heads: int = 8,
     max_length: int = 255,
 ) -> PixelDecoder:
-    """Build the pixel decoder of kMaX-DeepLab, from stride 32 up.
+    """Build the pixel decoder of kMaX-DeepLab, from stride 32 up, of four or five stages.
 
     Args:
         channels: Channels of the backbone's last stage.
@@ -89,6 +90,9 @@ def pixel_decoder(
     """
     require_choice("pixel_decoder", "origin", origin, ORIGINS)
     rate = 2 if origin == "tensorflow" else 1
+    strides, sources = [32 >> index for index in range(len(widths))], ()
+    if origin == "torch" and len(widths) == 5:
+        strides, sources = [32, 16, 8, 4, 4], (32, 16, 8, 2, 4)
     stages = []
     for index, (width, depth) in enumerate(zip(widths, depths)):
         if index < axial:
@@ -96,8 +100,8 @@ def pixel_decoder(
             block = Block("axial", (2 * width, 4 * width), attention=attention)
         else:
             block = Block("bottleneck", (width, width, 4 * width), 1, (rate,))
-        stages.append(NeckStage(32 >> index, channels if index == 0 else width, (block,) * depth))
-    return PixelDecoder(tuple(stages), "aligned" if origin == "tensorflow" else "odd")
+        stages.append(NeckStage(strides[index], channels if index == 0 else width, (block,) * depth))
+    return PixelDecoder(tuple(stages), "aligned" if origin == "tensorflow" else "odd", sources)
 
 
 def kmeans_decoder(slots: int = 128, channels: int = 256, drop_path: float = 0.2, transformer: Transformer | None = None) -> KMeansDecoder:
@@ -208,7 +212,7 @@ for name, features, summary, coco, cityscapes in (
     )
 for name, dataset, summary, resize, published in (
     ("", "coco", "COCO's 133 classes", {"resize": "longer", "size": (1281, 1281)}, {"parameters": 72_436_862, "coco_pq": 0.533}),
-    ("_cityscapes", "cityscapes", "Cityscapes' 19 classes", {"resize": "none"}, {"parameters": 56_986_125, "cityscapes_pq": 0.635}),
+    ("_cityscapes", "cityscapes", "Cityscapes' 19 classes", {"resize": "none"}, {"parameters": 56_975_757, "cityscapes_pq": 0.635}),
 ):
     register(
         ModelEntry(

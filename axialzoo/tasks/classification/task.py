@@ -14,7 +14,7 @@ from axialzoo.spec import Head, Label, Model, label_name
 from axialzoo.spec.heads.classifier import Classifier
 from axialzoo.tasks.classification.metrics import Accuracy
 from axialzoo.tasks.confusion import count_pairs
-from axialzoo.tasks.results import Classification, Result
+from axialzoo.tasks.results import Classification, NotFiniteError, Result
 from axialzoo.tasks.task import Arrays, Task, decode_batch
 from axialzoo.tasks.tta import TTA, Compute
 
@@ -39,7 +39,7 @@ class ClassificationTask(Task):
         if not spec.num_classes:
             raise ValueError("the model has no classes (num_classes is 0): nothing to predict")
         if not np.isfinite(logits).all():
-            raise ValueError("the model's logits are not finite; `axialzoo verify` says where its weights are broken")
+            raise NotFiniteError("the model's logits are not finite; `axialzoo verify` says where its weights are broken")
         shares = np.exp(logits.astype(np.float64) - logits.max())
         return Classification(shares / shares.sum(), tuple(labels))
 

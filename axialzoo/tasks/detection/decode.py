@@ -20,7 +20,7 @@ import numpy as np
 from axialzoo.spec.heads.fcos import PostprocessConfig
 from axialzoo.spec.labels import Label
 from axialzoo.tasks.detection.suppression import suppress, suppress_softly
-from axialzoo.tasks.results import Detections
+from axialzoo.tasks.results import Detections, NotFiniteError
 
 MAPS = ("classes", "boxes", "centerness")
 Level = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -150,7 +150,7 @@ def _levels(outputs: Mapping[str, Sequence[np.ndarray]], strides: Sequence[int],
             )
         for name, array in zip(MAPS, maps):
             if not np.isfinite(array).all():
-                raise ValueError(f"outputs[{name!r}] at stride {stride}: expected finite numbers, found NaN or infinity")
+                raise NotFiniteError(f"outputs[{name!r}] at stride {stride}: expected finite numbers, found NaN or infinity")
         if (boxes < 0).any():
             raise ValueError(f"outputs['boxes'] at stride {stride}: expected distances of 0 or more, found {boxes.min()}")
         levels.append((classes, boxes, centerness))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from axialzoo.tasks.results import NotFiniteError
+
 
 def find_centers(
     heat: np.ndarray, threshold: float = 0.1, kernel: int = 13, top_k: int | None = None, *, every_tie: bool = False
@@ -58,7 +60,7 @@ def suppressed(heat: np.ndarray, threshold: float = 0.1, kernel: int = 13) -> np
     if heat.ndim != 2:
         raise ValueError(f"center: expected a heat map (H, W) or (H, W, 1), found shape {heat.shape}")
     if not np.isfinite(heat).all():
-        raise ValueError("center: expected finite numbers, found NaN or infinity; did training diverge?")
+        raise NotFiniteError("center: expected finite numbers, found NaN or infinity; did training diverge?")
     heat = np.where(heat > max(threshold, 0), heat, np.float32(0))  # (H, W)
     heat[_highest(heat, kernel) != heat] = 0
     return heat

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from axialzoo.tasks.results import NotFiniteError
+
 ROWS, COLUMNS = 64, 256  # of a block, so that its distances stay in the processor's cache
 
 
@@ -41,7 +43,7 @@ def nearest_center(offset: np.ndarray, centers: np.ndarray, where: np.ndarray) -
 def _nearest(y: np.ndarray, x: np.ndarray, centers: np.ndarray) -> np.ndarray:
     """Return (pixels,) int32: the number, from 1, of the center nearest to each point (y, x)."""
     if not (np.isfinite(y).all() and np.isfinite(x).all()):
-        raise ValueError("offset: expected finite numbers, found NaN or infinity; did training diverge?")
+        raise NotFiniteError("offset: expected finite numbers, found NaN or infinity; did training diverge?")
     best = np.full(len(y), np.inf, np.float32)
     number = np.zeros(len(y), np.int32)
     distance, across, nearer = np.empty_like(best), np.empty_like(best), np.empty(len(y), bool)

@@ -8,7 +8,7 @@ import numpy as np
 
 from axialzoo.spec.heads.mask_parts import PostprocessConfig
 from axialzoo.spec.labels import Label
-from axialzoo.tasks.results import Segmentation
+from axialzoo.tasks.results import NotFiniteError, Segmentation
 from axialzoo.tasks.segmentation.slot_pixels import first_at, softmax, two_best_slots, upsampled
 
 TWO_AT_MOST = 1 / 3  # above this probability, two slots at most contain a pixel
@@ -101,7 +101,7 @@ def slot_maps(
             f"found {class_logits.shape} and {mask_logits.shape}"
         )
     if not (np.isfinite(class_logits).all() and np.isfinite(mask_logits).all()):
-        raise ValueError("decode: expected finite logits, found NaN or infinity; did training diverge?")
+        raise NotFiniteError("decode: expected finite logits, found NaN or infinity; did training diverge?")
     probabilities = softmax(class_logits)[:, :-1]  # (S, classes)
     classes, confidence = probabilities.argmax(1), probabilities.max(1)
     thing = np.isin(classes, things)

@@ -10,6 +10,8 @@ from typing import Literal
 
 import numpy as np
 
+from axialzoo.tasks.results import NotFiniteError
+
 ROWS = 16
 Activation = Literal["softmax"] | None
 
@@ -86,7 +88,7 @@ def class_scores(semantic: np.ndarray, segments: np.ndarray, classes: np.ndarray
         total += np.bincount(number.ravel(), values.ravel(), len(total))
         count += np.bincount(number.ravel(), minlength=len(total))
     if not np.isfinite(total).all():
-        raise ValueError("semantic: expected finite numbers, found NaN or infinity; did training diverge?")
+        raise NotFiniteError("semantic: expected finite numbers, found NaN or infinity; did training diverge?")
     return total[1:] / np.maximum(count[1:], 1)
 
 

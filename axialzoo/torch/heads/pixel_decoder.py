@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from axialzoo.spec import Backbone, NeckStage
 from axialzoo.spec.heads.mask_layers import stage_conventions
 from axialzoo.spec.heads.mask_parts import PixelDecoder as Spec
-from axialzoo.torch.blocks import ACTIVATIONS, ConvNorm, ResidualBlock
+from axialzoo.torch.blocks import ACTIVATIONS, ConvNorm, ResidualBlock, max_pool
 from axialzoo.torch.heads.decoder import upsample_to
 
 EPSILON = 1e-6  # of layer norms
@@ -26,7 +26,7 @@ class ChannelNorm(nn.LayerNorm):
 
 
 class FuseSkip(nn.Module):
-    """Adds finer features to coarser ones, both activated and projected; the coarser ones are resized.
+    """Adds finer features to coarser ones, which are resized; features of other channels than the sum's are activated and projected.
 
     Args:
         coarse, fine: Channels of the two.
@@ -40,12 +40,13 @@ class FuseSkip(nn.Module):
 
     def __init__(self, coarse: int, fine: int, stage: NeckStage, backbone: Backbone, corners: str):
         super().__init__()
-        self.coarse = ConvNorm(coarse, stage.channels, 1, backbone.norm)
-        self.fine = ConvNorm(fine, stage.channels, 1, backbone.norm)
+        self.coarse = None if coarse == stage.channels else ConvNorm(coarse, stage.channels, 1, backbone.norm)
+        self.fine = None if fine == stage.channels else ConvNorm(fine, stage.channels, 1, backbone.norm)
         self.activation, self.corners = ACTIVATIONS[backbone.activation], corners
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        x, skip = self.coarse(self.activation(x)), self.fine(self.activation(skip))
+        x = x if self.coarse is None else self.coarse(self.activation(x))
+        skip = skip if self.fine is None else self.fine(self.activation(skip))
         return upsample_to(x, skip, self.corners, x.shape[3]) + skip
 
 
@@ -53,13 +54,14 @@ class PixelDecoder(nn.Module):
     """See :class:`axialzoo.spec.heads.mask_parts.PixelDecoder`.
 
     Shapes:
-        Features ``(N, C, H, W)``, not activated, one a stage from coarse to fine, to the output of each stage, not activated.
+        Features ``(N, C, H, W)``, one a stage from coarse to fine, to the output of each stage, not activated.
     """
 
     def __init__(self, channels: Sequence[int], spec: Spec, backbone: Backbone, activation: str):
         super().__init__()
         self.norms = nn.ModuleList([ChannelNorm(inputs) for inputs in channels])
         self.stages, self.fuses = nn.ModuleList(), nn.ModuleList()
+        self.pools = spec.pools()
         before = channels[0]
         for index, (stage, inputs) in enumerate(zip(spec.stages, channels)):
             conventions, width = stage_conventions(stage, backbone, activation), inputs
@@ -72,7 +74,8 @@ class PixelDecoder(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         x, outputs = features[0], []
         for index, (norm, stage, feature) in enumerate(zip(self.norms, self.stages, features)):
-            x = norm(feature) if index == 0 else self.fuses[index - 1](x, norm(feature))
+            skip = norm(max_pool(feature) if self.pools[index] else feature)
+            x = skip if index == 0 else self.fuses[index - 1](x, skip)
             x = stage(x)
             outputs.append(x)
         return outputs

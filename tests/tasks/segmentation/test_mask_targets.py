@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from axialzoo.image import resize_transform
 from axialzoo.spec import Preprocessing, SpecError, adapt, get_entry
+from axialzoo.spec.heads.mask_parts import SemanticBranch
 from axialzoo.tasks import Segmentation, task_of
 from axialzoo.tasks.segmentation.mask_targets import TooManyThingsWarning, mask_targets
 from tests.golden.masks import described, stored
@@ -17,10 +19,15 @@ CASES = [case for case in described("dl2_targets") if not case.startswith("_")]
 HEAD = get_entry("max_deeplab_s").spec.head
 
 
+def labels_of(told: dict) -> list[int]:
+    """Label of each class: things first."""
+    things, ignore = told["thing_class_ids"], told["ignore_label"]
+    return [*things, *[label for label in range(told["num_classes"]) if label not in things and label != ignore]]
+
+
 def annotation(panoptic: np.ndarray, told: dict) -> Segmentation:
     """Their labels as segments; a thing without a number is a crowd."""
-    divisor, ignore, things = told["label_divisor"], told["ignore_label"], told["thing_class_ids"]
-    labels = [*things, *[label for label in range(told["num_classes"]) if label not in things and label != ignore]]
+    divisor, ignore, things, labels = told["label_divisor"], told["ignore_label"], told["thing_class_ids"], labels_of(told)
     ids, info = np.zeros(panoptic.shape, np.int32), []
     for value in np.unique(panoptic):
         label, number = divmod(int(value), divisor)
@@ -33,22 +40,30 @@ def annotation(panoptic: np.ndarray, told: dict) -> Segmentation:
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if "size_raw" in case or "resized" not in case])
-def test_masks_and_classes_are_theirs(case):
+def test_masks_classes_and_weights_are_theirs(case, monkeypatch):
     messages, arrays = described("dl2_targets")[case], stored("dl2_targets")
     panoptic, things = arrays[f"{case}/label"], messages["thing_class_ids"]
     if panoptic.shape != arrays[f"{case}/semantic_gt"].shape:
         pytest.skip("padded by their reader, not by the targets")
     classes = messages["num_classes"] - (messages["ignore_label"] < messages["num_classes"])
     most = arrays[f"{case}/thing_id_class_gt"].shape[0]
+    small = messages["focus_small_instances"] or {"threshold": 0, "weight": 1.0}
+    monkeypatch.setattr(sys.modules[mask_targets.__module__], "SMALL_AREA", small["threshold"])
+    labels = labels_of(messages)
+    order = tuple(labels.index(label) if label in labels else -1 for label in range(messages["num_classes"]))
     head = replace(
-        HEAD, num_classes=classes, things=tuple(range(len(things))), semantic=None, targets=replace(HEAD.targets, max_things=most)
-    )
-    targets = mask_targets(annotation(panoptic, messages), head, 1)
+        HEAD, num_classes=classes, things=tuple(range(len(things))), semantic=SemanticBranch(order=order),
+        targets=replace(HEAD.targets, max_things=most, small_weight=small["weight"]),
+    )  # fmt: skip
+    targets = mask_targets(annotation(panoptic, messages), head, 1, 1)
     ids, expected = targets["mask_ids"], arrays[f"{case}/thing_id_mask_gt"]
     assert np.array_equal(np.where(ids < most, ids, -1), expected)
     named = arrays[f"{case}/thing_id_class_gt"]
     assert [things[target] if target >= 0 else -1 for target in targets["mask_classes"][:most]] == named.tolist()
-    assert np.array_equal(targets["void"] > 0, arrays[f"{case}/semantic_gt"] == messages["ignore_label"])
+    void = arrays[f"{case}/semantic_gt"] == messages["ignore_label"]
+    assert np.array_equal(targets["void"] > 0, void)
+    assert np.array_equal(targets["semantic"], np.where(void, -1, arrays[f"{case}/semantic_gt"]))
+    assert np.array_equal(targets["semantic_weight"], arrays[f"{case}/semantic_loss_weight"])
 
 
 def squares(count: int) -> Segmentation:
