@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from axialzoo.native.builder import Builder, aligned, no_plan
+from collections.abc import Sequence
+
+from axialzoo.native.attention2d import plan_attention2d
+from axialzoo.native.builder import Builder, aligned
 from axialzoo.native.program import Kernel, View
+from axialzoo.native.tokens import learned_tokens, plan_dual_path
 from axialzoo.native.weights import head_fastest
-from axialzoo.spec import Backbone, Block, NeckStage
+from axialzoo.spec import Backbone, Block, NeckStage, Stage
 from axialzoo.spec.layers import has_shortcut, projects_with_stride
 from axialzoo.spec.neck import NeckInput
 
 
-def plan_backbone(build: Builder, backbone: Backbone) -> list[View]:
-    """Append a backbone, and return its endpoints, not activated where the blocks activate their own input."""
-    if backbone.memory is not None:
-        raise no_plan("dual-path transformers with memory tokens")
+def plan_backbone(build: Builder, backbone: Backbone) -> tuple[list[View], View | None]:
+    """Append a backbone, and return its endpoints, not activated where the blocks activate their own input, and its memory tokens."""
+    memory = None if backbone.memory is None else learned_tokens(build, "memory.tokens")
     x, size = plan_stem(build, "stem", backbone, build.image), build.image.size
     endpoints = [x] if backbone.stem_is_endpoint else []
     for index, stage in enumerate(backbone.stages):
-        x = plan_stage(build, f"stages.{index}", backbone, stage, x)
+        x = plan_pool(build, f"stages.{index}", stage, x)
+        x, memory = plan_blocks(build, f"stages.{index}", backbone, stage.blocks, x, memory)
         endpoints.append(x)
     count, features = len(endpoints), list(endpoints)
     for index, (inputs, stage) in enumerate(zip(backbone.neck_inputs(), backbone.neck)):
         x = plan_fusion(build, f"neck.{index}.fuse", backbone, stage, inputs, [features[feature.index] for feature in inputs], size)
-        for number, block in enumerate(stage.blocks):
-            x = plan_block(build, f"neck.{index}.blocks.{number}", backbone, block, x)
+        x, memory = plan_blocks(build, f"neck.{index}", backbone, stage.blocks, x, memory)
         features.append(x)
     ends = [index for index, stage in enumerate(backbone.neck) if stage.endpoint or stage is backbone.neck[-1]]
-    return [*endpoints, *(features[count + index] for index in ends)]
+    return [*endpoints, *(features[count + index] for index in ends)], memory
 
 
 def plan_stem(build: Builder, name: str, backbone: Backbone, x: View) -> View:
@@ -39,13 +42,26 @@ def plan_stem(build: Builder, name: str, backbone: Backbone, x: View) -> View:
     return x
 
 
-def plan_stage(build: Builder, name: str, backbone: Backbone, stage, x: View) -> View:
+def plan_stage(build: Builder, name: str, backbone: Backbone, stage: Stage, x: View) -> View:
     """Append a stage: a max pool where it has one, then its blocks."""
-    if stage.pool:
-        x = build.pool("max_pool", f"{name}.pool", x, Kernel(3, 2, 1, 1))
-    for index, block in enumerate(stage.blocks):
-        x = plan_block(build, f"{name}.blocks.{index}", backbone, block, x)
-    return x
+    return plan_blocks(build, name, backbone, stage.blocks, plan_pool(build, name, stage, x), None)[0]
+
+
+def plan_pool(build: Builder, name: str, stage: Stage, x: View) -> View:
+    """Append the max pool before the blocks of a stage, where it has one."""
+    return build.pool("max_pool", f"{name}.pool", x, Kernel(3, 2, 1, 1)) if stage.pool else x
+
+
+def plan_blocks(
+    build: Builder, name: str, backbone: Backbone, blocks: Sequence[Block], x: View, memory: View | None
+) -> tuple[View, View | None]:
+    """Append blocks, each followed by its transformer, if any."""
+    for number, block in enumerate(blocks):
+        x = plan_block(build, f"{name}.blocks.{number}", backbone, block, x)
+        if block.transformer is not None and memory is not None:
+            path = f"{name}.transformers.{number}"
+            x, memory = plan_dual_path(build, path, block.transformer, backbone.activation, x, memory)
+    return x, memory
 
 
 def plan_block(build: Builder, name: str, backbone: Backbone, block: Block, x: View) -> View:
@@ -67,7 +83,7 @@ def plan_block(build: Builder, name: str, backbone: Backbone, block: Block, x: V
             y = build.conv_norm(f"{name}.spatial", y, stride=block.stride, dilation=block.dilation[0], activation=activation)
         else:
             y = plan_attention(build, name, block, activation, y)
-            order = head_fastest(block.attention.value_channels, block.attention.heads)
+            order = head_fastest(block.attention.value_channels, block.attention.heads) if block.kind == "axial" else None
     dilation = block.dilation[1] if block.kind == "basic" else 1
     if not block.squeeze_excite:
         return build.conv_norm(f"{name}.{last}", y, dilation=dilation, residual=straight, activation=after, order=order)
@@ -77,13 +93,16 @@ def plan_block(build: Builder, name: str, backbone: Backbone, block: Block, x: V
 
 
 def plan_attention(build: Builder, name: str, block: Block, activation: str, x: View) -> View:
-    """Append the attention layers of a block, its stride and its activation; channels are head fastest."""
+    """Append the attention layers of a block, its stride and its activation; channels of axial attention are head fastest."""
     attention, stride = block.attention, block.stride
     assert attention is not None
-    if attention.kind != "axial":
-        raise no_plan(f"attention of the kind {attention.kind!r}")
-    order = head_fastest(attention.value_channels, attention.heads)
     pooled = stride > 1 and attention.downsample == "pool"
+    if attention.kind != "axial":
+        x = plan_attention2d(build, f"{name}.attention", attention, x)
+        if pooled:
+            return build.pool("average_pool", f"{name}.pool", x, Kernel(stride, stride), activation)
+        return build.activate(x.every((stride, stride)), activation)
+    order = head_fastest(attention.value_channels, attention.heads)
     x = build.attention(f"{name}.height", x, attention, 0)
     x = x if pooled else x.every((stride, 1))
     x = build.attention(f"{name}.width", x, attention, 1, order, "none" if pooled else activation)

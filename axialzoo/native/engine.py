@@ -9,6 +9,7 @@ from collections import OrderedDict
 
 import numpy as np
 
+from axialzoo.native.attention2d import kernel_structure
 from axialzoo.native.planner import check_plan, plan
 from axialzoo.native.program import ACTIVATIONS, KINDS, Buffer, Matrix, Program, Step, Strips, View
 from axialzoo.native.reference import run_program, view_array
@@ -101,12 +102,15 @@ class Compiled:
             "height": h, "width": w, "outputs": outputs, "in_height": step.x.shape[1], "in_width": step.x.shape[2],
             "inputs": step.x.channels, "side": kernel.side, "stride": kernel.stride, "dilation": kernel.dilation,
             "padding": kernel.padding, "x": self._map(step.x), "residual": self._map(step.residual), "factor": self._map(step.factor),
-            "y": self._map(step.y),
+            "y": self._map(step.y), "epsilon": step.epsilon,
         }  # fmt: skip
         for axis, taps in (("line", step.lines), ("position", step.positions)):
             if taps is not None:
                 fields |= {f"{axis}_{name}": self._address(getattr(taps, name)) for name in ("low", "high", "share")}
-        if step.attention is not None:
+        if step.attention2d is not None:
+            self._alive.append(structure := kernel_structure(step, self._address))
+            fields["attention2d"] = ctypes.addressof(structure)
+        elif step.attention is not None:
             fields["attention"] = self._attention(step)
         elif step.matrix is not None:
             weight, bias = packed(step.matrix)
@@ -201,11 +205,14 @@ class Engine:
             run_program(compiled.program, compiled.arena, x)
         else:
             compiled.run(library, x, self.threads, timed)
-        vectors = {name for name, output in self._outputs.items() if output.stride is None}
+        # of the outputs that are no maps
+        shapes = {
+            name: (-1,) if output.tokens is None else (output.tokens, -1) for name, output in self._outputs.items() if output.stride is None
+        }
 
         def copy(name: str, view: View) -> np.ndarray:
             array = compiled.array(view).copy()
-            return array.reshape(len(x), -1) if name in vectors else array
+            return array.reshape(len(x), *shapes[name]) if name in shapes else array
 
         return {
             name: [copy(name, view) for view in value] if isinstance(value, list) else copy(name, value)

@@ -27,14 +27,17 @@ def plan(spec: Model, weights: Weights, batch: int, size: tuple[int, int]) -> Pr
     """
     backbone, head = spec.backbone, spec.head
     build = Builder(weights, (batch, *size, backbone.in_channels))
-    endpoints = plan_backbone(build, backbone)
+    endpoints, memory = plan_backbone(build, backbone)
     if head is None:
         outputs: Maps = {"features": [_activated(build, spec, x) for x in endpoints]}
     else:
         if type(head) not in PLANS:
             raise no_plan(f"the head {head.kind!r}")
         features = [endpoints[index] for index in head.endpoints(backbone)]
-        features = features if head.unactivated else [_activated(build, spec, x) for x in features]
+        if head.unactivated:
+            features += [] if memory is None else [memory]
+        else:
+            features = [_activated(build, spec, x) for x in features]
         outputs = PLANS.of(head)(build, head, backbone, [*features, build.image] if head.takes_image else features)
     program = build.program(outputs)
     fuse_activations(program)

@@ -9,10 +9,13 @@ from functools import cached_property
 
 import numpy as np
 
+from axialzoo.native.attention_arrays import Attention2DArrays, AttentionArrays, pair_products
+
 KINDS = (  # as in source/axial.h; "strips" is no operation, but several that run together
-    "convolution", "depthwise", "attention", "max_pool", "average_pool", "mean", "resize", "sum", "scale", "strips",
+    "convolution", "depthwise", "attention", "max_pool", "average_pool", "mean", "resize", "sum", "scale", "strips", "attention_2d",
+    "layer_norm", "unit_norm", "token_product", "cluster_sums",
 )  # fmt: skip
-ACTIVATIONS = ("none", "relu", "gelu", "gelu_tanh", "silu", "elu", "hard_sigmoid")  # as in source/activation.h
+ACTIVATIONS = ("none", "relu", "gelu", "gelu_tanh", "silu", "elu", "hard_sigmoid")  # as in source/axial.h
 Maps = dict[str, "View | list[View]"]
 
 
@@ -85,6 +88,11 @@ class Matrix:
     bias: np.ndarray
     packed: dict[str, np.ndarray] = field(default_factory=dict)  # layouts of an executor, by name
 
+    @classmethod
+    def of(cls, weight: np.ndarray, bias: np.ndarray) -> Matrix:
+        """Return a matrix of float32 from arrays of any precision."""
+        return cls(np.ascontiguousarray(weight, np.float32), np.ascontiguousarray(bias, np.float32))
+
     @property
     def bytes(self) -> int:
         return self.weight.nbytes + self.bias.nbytes
@@ -98,34 +106,6 @@ class Kernel:
     stride: int = 1
     dilation: int = 1
     padding: int = 0
-
-
-@dataclass(eq=False)
-class AttentionArrays:
-    """Arrays of axial attention for one length, beside the projection; float32, head fastest (see :mod:`axialzoo.ops.folding`).
-
-    Attributes:
-        axis: 0 attends along the height, 1 along the width.
-        heads, key_depth: G, Dk.
-        reach: Largest distance from a query to its keys.
-        tables: Of queries, keys and values, (rows, D); None where there is no such term.
-        scales: (3, G): factors of the terms of the logits.
-        content_similarity, content_value: Whether there is q.k, and whether v is retrieved.
-        position_scale: (V,), or None; shift: (V,).
-        head_fastest: Whether the channels of the result lie as ``d * G + g``.
-    """
-
-    axis: int
-    heads: int
-    key_depth: int
-    reach: int
-    tables: tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]
-    scales: np.ndarray
-    content_similarity: bool
-    content_value: bool
-    position_scale: np.ndarray | None
-    shift: np.ndarray
-    head_fastest: bool
 
 
 @dataclass(eq=False)
@@ -144,7 +124,10 @@ class Step:
     Attributes:
         kind: One of `KINDS`.
         name: Name of the layer in the checkpoint, or of what it stands for.
-        x, y: Input and result. Of `"scale"`, x is multiplied by `factor`, (N, 1, 1, C).
+        x, y: Input and result.
+        factor: Second input: of `"scale"`, (N, 1, 1, C); of `"attention_2d"` the keys and values of the queries x, channel after channel;
+            of `"token_product"` the tokens (N, 1, T, C); of `"cluster_sums"` the values of each position of the logits x.
+        epsilon: Of `"layer_norm"`, added to the variance; of `"unit_norm"`, the least square.
         activation: One of `ACTIVATIONS`.
         late: The residual is added after the activation.
         lines, positions: Of `"resize"`: the interpolation of rows and of columns.
@@ -161,6 +144,8 @@ class Step:
     late: bool = False
     kernel: Kernel = field(default_factory=Kernel)
     attention: AttentionArrays | None = None
+    attention2d: Attention2DArrays | None = None
+    epsilon: float = 0.0
     lines: Taps | None = None
     positions: Taps | None = None
 
@@ -174,15 +159,19 @@ class Step:
         if self.kind in ("convolution", "depthwise"):
             inputs = self.x.channels if self.kind == "convolution" else 1
             return n * h * w * c * inputs * self.kernel.side**2
+        if self.kind == "token_product":
+            return n * h * w * c * self.x.channels
+        if self.attention2d is not None and self.factor is not None:
+            sides = zip(self.attention2d.axes, (h, w), self.factor.size)
+            pairs = n * math.prod(int(axis.visible(queries, keys).sum()) for axis, queries, keys in sides)
+            return pairs * pair_products(self.attention2d, self.attention2d.axes[0].tables, c)
         if self.attention is None:
             return 0
         assert self.matrix is not None
         arrays, length = self.attention, self.x.size[self.attention.axis]
         reach = min(arrays.reach, length - 1)
         pairs = (length * (2 * reach + 1) - reach * (reach + 1)) * (n * h * w // length)
-        logits = arrays.content_similarity + sum(table is not None for table in arrays.tables[:2])
-        retrieved = arrays.content_value + (arrays.tables[2] is not None)
-        return n * h * w * self.matrix.weight.size + pairs * (logits * arrays.heads * arrays.key_depth + retrieved * c)
+        return n * h * w * self.matrix.weight.size + pairs * pair_products(arrays, arrays.tables, c)
 
     @property
     def bytes(self) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from axialzoo.native.program import Buffer, Program, Step, View
+from axialzoo.native.reference_tokens import TOKEN_OPERATIONS
 
 
 def run_program(program: Program, arena: np.ndarray, x: np.ndarray) -> None:
@@ -29,7 +30,7 @@ def run_program(program: Program, arena: np.ndarray, x: np.ndarray) -> None:
 
     array(program.input)[:] = x
     for step in program.steps:
-        y = OPERATIONS[step.kind](step, array(step.x) if step.factor is None else array(step.x) * array(step.factor))
+        y = OPERATIONS[step.kind](step, *(array(view) for view in (step.x, step.factor) if view is not None))
         residual = 0 if step.residual is None else array(step.residual)
         y = y if step.late else y + residual
         y = ACTIVATE[step.activation](y)
@@ -128,7 +129,7 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 _erf = np.vectorize(math.erf, otypes=[np.float32])
-OPERATIONS: dict[str, Callable[[Step, np.ndarray], np.ndarray]] = {
+OPERATIONS: dict[str, Callable[..., np.ndarray]] = {
     "convolution": _convolution,
     "depthwise": _depthwise,
     "attention": _attention,
@@ -137,7 +138,8 @@ OPERATIONS: dict[str, Callable[[Step, np.ndarray], np.ndarray]] = {
     "mean": lambda step, x: x.mean((1, 2), keepdims=True),
     "resize": _resize,
     "sum": lambda step, x: x,
-    "scale": lambda step, x: x,
+    "scale": lambda step, x, factor: x * factor,
+    **TOKEN_OPERATIONS,
 }
 ACTIVATE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "none": lambda x: x,

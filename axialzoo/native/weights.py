@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from axialzoo.native.program import AttentionArrays, Matrix
+from axialzoo.native.attention_arrays import AttentionArrays
+from axialzoo.native.program import Matrix
 from axialzoo.ops.folding import FoldedAttention, fold_attention, head_fastest, norm_factors
 from axialzoo.spec import Attention
 
@@ -27,7 +28,8 @@ class Weights:
         self.tensors, self.epsilon = tensors, epsilon
         self._folded: dict[str, Any] = {}
 
-    def _once(self, key: str, fold: Callable[[], T]) -> T:
+    def once(self, key: str, fold: Callable[[], T]) -> T:
+        """Return what `fold` returned at the first call for `key`."""
         if key not in self._folded:
             self._folded[key] = fold()
         return self._folded[key]
@@ -55,22 +57,22 @@ class Weights:
                 weight, shift = weight * factor, shift * factor
             weight = weight if order is None else weight[:, order]
             taps = weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[1], len(weight))
-            return _matrix(taps, shift)
+            return Matrix.of(taps, shift)
 
-        return self._once(f"{name}|{norm}|{scale}|{order is not None}", fold)
+        return self.once(f"{name}|{norm}|{scale}|{order is not None}", fold)
 
     def depthwise(self, name: str, norm: str, first: int, channels: int) -> Matrix:
         """Return a depthwise convolution and its norm, (taps, channels), of `channels` channels from `first` on."""
         matrix, end = self.conv(name, norm, False), first + channels
-        return self._once(f"{name}|{first}", lambda: _matrix(matrix.weight[:, 0, first:end], matrix.bias[first:end]))
+        return self.once(f"{name}|{first}", lambda: Matrix.of(matrix.weight[:, 0, first:end], matrix.bias[first:end]))
 
     def attention(self, name: str, spec: Attention, axis: int, length: int, order: np.ndarray | None) -> tuple[Matrix, AttentionArrays]:
         """Return the projection of an axial attention layer, and its arrays for an axis of `length` positions."""
-        folded = self._once(f"{name}|attention", lambda: self.fold_attention(name, spec))
+        folded = self.fold_attention_once(name, spec)
 
         def project() -> Matrix:
             weight = folded.weight if order is None else folded.weight[:, order]
-            return _matrix(weight.T[None], folded.bias)
+            return Matrix.of(weight.T[None], folded.bias)
 
         tables = folded.tables
         reach = spec.reach(length)
@@ -84,7 +86,11 @@ class Weights:
             "content" in spec.similarity, "content" in spec.value,
             None if folded.position_scale is None else folded.position_scale.astype(np.float32), folded.shift.astype(np.float32), True,
         )  # fmt: skip
-        return self._once(f"{name}|projection|{order is not None}", project), arrays
+        return self.once(f"{name}|projection|{order is not None}", project), arrays
+
+    def fold_attention_once(self, name: str, spec: Attention) -> FoldedAttention:
+        """Return the folded arrays of an attention layer, for maps of any size."""
+        return self.once(f"{name}|attention", lambda: self.fold_attention(name, spec))
 
     def fold_attention(self, name: str, spec: Attention) -> FoldedAttention:
         """Fold the norms and gates of an attention layer."""
@@ -96,10 +102,6 @@ class Weights:
             return sinusoids(length, channels).astype(np.float32)
         table = np.asarray(self.tensors[name], np.float64)
         return (table[:length] if length <= len(table) else interpolate(table, length)).astype(np.float32)
-
-
-def _matrix(weight: np.ndarray, bias: np.ndarray) -> Matrix:
-    return Matrix(np.ascontiguousarray(weight, np.float32), np.ascontiguousarray(bias, np.float32))
 
 
 def interpolate(table: np.ndarray, rows: int) -> np.ndarray:

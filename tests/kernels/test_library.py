@@ -14,6 +14,8 @@ import pytest
 
 from axialzoo.ops.kernels import BuildError, build, compile_library, kernel, kernel_status, library, use_kernel
 from axialzoo.ops.kernels.structures import (
+    AxialAttention2D,
+    AxialAxis,
     AxialBackward,
     AxialForward,
     AxialLinear,
@@ -44,7 +46,7 @@ def fields_of(header: str, name: str) -> list[tuple[str, type]]:
     actual = []
     for declaration in body[1].split(";"):
         words = re.sub(r"^\s*(const )?(struct )?(float|double|void|int64_t|int32_t|Axial\w+)", "", declaration)
-        types = {"AxialForward": AxialForward, "AxialMap": AxialMap, "double": ctypes.c_double}
+        types = {"AxialForward": AxialForward, "AxialAxis": AxialAxis, "AxialMap": AxialMap, "double": ctypes.c_double}
         kind = ctypes.c_void_p if "*" in declaration else types.get((declaration.split() or [""])[0], ctypes.c_int64)
         actual += [(field.strip(" *\n"), kind) for field in words.split(",")]
     return [field for field in actual if field[0]]
@@ -54,7 +56,7 @@ def fields_of(header: str, name: str) -> list[tuple[str, type]]:
     "structure",
     [
         AxialForward, AxialBackward, AxialLinear, AxialWeightGradient, AxialNorm, AxialMoments, AxialMap, AxialStep, AxialStrips,
-        AxialProgram, AxialSlots,
+        AxialProgram, AxialSlots, AxialAxis, AxialAttention2D,
     ],
 )  # fmt: skip
 def test_structures_have_the_header_s_fields_in_its_order(structure):

@@ -7,12 +7,14 @@ import re
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from axialzoo import load_runner
+from axialzoo.checkpoint import Checkpoint, default_config
 from axialzoo.hub import fetch_checkpoint
 from axialzoo.native import NoPlan
 from axialzoo.native.report import plan_report
@@ -21,9 +23,12 @@ from axialzoo.runtime import Runner, frameworks
 from axialzoo.runtime.local import default_framework
 from axialzoo.runtime.process import Worker
 from axialzoo.runtime.verify import targets
-from axialzoo.spec import SpecError, get_entry
+from axialzoo.spec import SpecError, adapt, get_entry
+from axialzoo.spec.heads.classifier import Classifier
+from axialzoo.spec.heads.mask_parts import PostprocessConfig
+from tests.parity.common import tensors
 
-XS, GLOBAL = "axial_resnet_cifar10_xs", "axial_resnet_cifar10_xs.cifar10_global"
+XS = "axial_resnet_cifar10_xs"
 PHOTO = Path(__file__).parents[2] / "docs/photos/chelsea.jpg"
 PREDICT = """
 import sys
@@ -36,6 +41,10 @@ finally:
 HEAVY = {"torch", "keras", "tensorflow", "jax", "scipy", "huggingface_hub", "matplotlib"}
 
 
+class Unknown(Classifier):
+    kind = "unknown"
+
+
 def test_predictions_are_those_of_pytorch():
     runners = [load_runner(XS, framework) for framework in ("native", "torch")]
     native, reference = (runner.predict(PHOTO) for runner in runners)
@@ -43,6 +52,18 @@ def test_predictions_are_those_of_pytorch():
     assert np.abs(native.probabilities - reference.probabilities).max() < 1e-5
     x = np.random.default_rng(0).standard_normal((3, 33, 31, 3))
     assert np.abs(runners[0].outputs(x)["logits"] - runners[1].outputs(x)["logits"]).max() < 1e-4
+
+
+@pytest.mark.parametrize("name", ["max_deeplab_nuclei_xs", "kmax_deeplab_nuclei_xs"])
+def test_segments_of_a_mask_transformer_are_those_of_pytorch(name):
+    spec = adapt(
+        get_entry(name).spec, things=(0, 1), postprocess=PostprocessConfig("pixelwise", 0.0, 0.0, 0.0)
+    )  # random weights are sure of nothing
+    checkpoint = Checkpoint(default_config(spec), tensors(spec, "float32"), Path())
+    native, reference = (Runner(checkpoint, framework).predict(PHOTO) for framework in ("native", "torch"))
+    assert len(reference) > 1
+    assert np.mean(native.segmentation == reference.segmentation) > 0.9999
+    assert [info["label_id"] for info in native.segments_info] == [info["label_id"] for info in reference.segments_info]
 
 
 def test_predicting_from_the_command_line_imports_no_framework():
@@ -58,14 +79,11 @@ def test_a_worker_process_runs_it():
     with closing(Worker("native")) as worker:
         runner = Runner(checkpoint, "native", worker=worker)
         assert np.array_equal(runner.outputs(x)["logits"], Runner(checkpoint, "native").outputs(x)["logits"])
-        with pytest.raises(NoPlan, match="no plan for attention of the kind 'global'"):
-            Runner(fetch_checkpoint(GLOBAL), "native", worker=worker)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"source": GLOBAL}, 'no plan for attention of the kind .global.; use framework="torch"'),
         ({"precision": "float64"}, "precision: the native runtime expected float32, found 'float64'"),
         ({"device": "cuda"}, "device: the native runtime expected auto or cpu, found 'cuda'"),
         ({"backend": "jax"}, "backend: Native has none"),
@@ -86,9 +104,9 @@ def test_prediction_takes_it_where_it_can_and_says_where_not(monkeypatch):
     lines: list[str] = []
     monkeypatch.setattr("axialzoo.runtime.local.has_accelerator", lambda: False)
     assert default_framework(get_entry(XS).spec, "auto", True, lines.append) == "native" and not lines
-    other = fetch_checkpoint(GLOBAL).config.spec
+    other = replace(get_entry(XS).spec, head=Unknown(5))
     assert default_framework(other, "cpu", True, lines.append) == "torch"
-    assert re.fullmatch(r"the native runtime has no plan for .*'global': PyTorch runs it", lines[0])
+    assert re.fullmatch(r"the native runtime has no plan for .*'unknown': PyTorch runs it", lines[0])
     assert default_framework(get_entry(XS).spec, "auto", False, lines.append) == "torch"  # --no-fused
     monkeypatch.setattr("axialzoo.runtime.local.has_accelerator", lambda: True)
     assert default_framework(get_entry(XS).spec, "auto", True, lines.append) == "torch"

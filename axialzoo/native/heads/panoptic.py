@@ -14,7 +14,7 @@ def plan_panoptic(build: Builder, head: Panoptic, backbone: Backbone, features: 
     """Append the head: the maps of classes, centres and offsets, the last two where it has instances."""
     positions, maps = head.feature_positions(backbone), {}
     for decoder, spec in head.decoders().items():  # what a branch reads is in a cache right after its decoder
-        decoded = plan_decoder(build, f"head.{decoder}", head, spec, [features[position] for position in positions[decoder]])
+        decoded = plan_decoder(build, f"head.{decoder}", head.activation, spec, [features[position] for position in positions[decoder]])
         for name, (source, _, _) in head.branches().items():
             if source == decoder:
                 x = build.separable(f"head.{name}.mix", [decoded], head.activation)
@@ -22,10 +22,10 @@ def plan_panoptic(build: Builder, head: Panoptic, backbone: Backbone, features: 
     return {"semantic" if name == "classes" else name: maps[name] for name in head.branches()}
 
 
-def plan_decoder(build: Builder, name: str, head: Panoptic, decoder: Decoder, features: list[View]) -> View:
+def plan_decoder(build: Builder, name: str, activation: str, decoder: Decoder, features: list[View]) -> View:
     """Append a decoder: context of the coarse features, then each skip."""
     coarse, *fine = features
-    x, activation = plan_context(build, f"{name}.aspp", decoder, head.activation, coarse), head.activation
+    x = plan_context(build, f"{name}.aspp", decoder, activation, coarse)
     corners = decoder.corners == "aligned" or coarse.shape[2] % 2 == 1
     for index, (_, feature) in enumerate(zip(decoder.skips, fine)):
         axes = [(aligned if corners else centred)(before, after) for before, after in zip(x.size, feature.size)]

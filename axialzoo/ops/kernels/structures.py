@@ -70,6 +70,25 @@ class AxialSlots(ctypes.Structure):
     )
 
 
+class AxialAxis(ctypes.Structure):
+    """One axis of :class:`AxialAttention2D`."""
+
+    _fields_ = _fields("reach window offset table_reach query_table* key_table* value_table*")
+
+
+class AxialAttention2D(ctypes.Structure):
+    """Attention over both axes in :class:`AxialStep`."""
+
+    _fields_ = [
+        *_fields(
+            "heads key_depth value_depth key_height key_width content_value content_scale* query_scale* key_scale* value_scale* "
+            "position_scale* shift*"
+        ),
+        ("lines", AxialAxis),
+        ("columns", AxialAxis),
+    ]
+
+
 class AxialMap(ctypes.Structure):
     """A map of :class:`AxialStep`."""
 
@@ -82,7 +101,10 @@ class AxialStep(ctypes.Structure):
     _fields_ = [
         *_fields("kind activation late batch height width outputs in_height in_width inputs side stride dilation padding"),
         *((name, AxialMap) for name in ("x", "residual", "factor", "y")),
-        *_fields("weight* bias* line_low* line_high* position_low* position_high* line_share* position_share* attention* strips*"),
+        *_fields(
+            "weight* bias* line_low* line_high* position_low* position_high* line_share* position_share* attention* attention2d* strips*"
+        ),
+        ("epsilon", ctypes.c_double),
         ("seconds", ctypes.c_double),
     ]
 

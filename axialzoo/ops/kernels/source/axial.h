@@ -122,9 +122,30 @@ typedef struct {
     int64_t batch, line, position, ring;
 } AxialMap;
 
+// Attention of every position of a map, y and x, to positions of another along one axis. Tables of relative positions have
+// 2 * table_reach + 1 rows of half of the depth of a head.
+typedef struct {
+    int64_t reach;                                         // largest distance from a query to its keys
+    int64_t window, offset;                                // side of the windows that keys share with their queries, or 0; the first
+                                                           // begins `offset` before the map
+    int64_t table_reach;
+    const float *query_table, *key_table, *value_table;    // null where there is no such term
+} AxialAxis;
+
+// Attention over both axes. x are the queries (G, Dk), `factor` the keys and values, (G, Dk) and (G, Dv) one after the other, head by head.
+typedef struct {
+    int64_t heads, key_depth, value_depth;                 // G, Dk, Dv
+    int64_t key_height, key_width;                         // of `factor`
+    int64_t content_value;                                 // whether v is retrieved
+    const float *content_scale, *query_scale, *key_scale;  // (G): factors of q.k, q.rq, k.rk; no q.k where the first is null
+    const float *value_scale, *position_scale;             // (G * Dv): factors of retrieved values, which may be null, and of positions
+    const float* shift;                                    // (G * Dv): added to the result; may be null
+    AxialAxis lines, columns;                              // the height and the width
+} AxialAttention2D;
+
 // Kinds of operations and of activations of a program, in the order of KINDS and ACTIVATIONS in axialzoo/native/program.py.
 enum { AXIAL_CONVOLUTION, AXIAL_DEPTHWISE, AXIAL_ATTENTION, AXIAL_MAX_POOL, AXIAL_AVERAGE_POOL, AXIAL_MEAN, AXIAL_RESIZE, AXIAL_SUM, AXIAL_SCALE,
-       AXIAL_STRIPS };
+       AXIAL_STRIPS, AXIAL_ATTENTION_2D, AXIAL_LAYER_NORM, AXIAL_UNIT_NORM, AXIAL_TOKEN_PRODUCT, AXIAL_CLUSTER_SUMS };
 enum { AXIAL_NONE, AXIAL_RELU, AXIAL_GELU, AXIAL_GELU_TANH, AXIAL_SILU, AXIAL_ELU, AXIAL_HARD_SIGMOID };
 
 // One operation of a program: y = activation(operation(x) + residual), or activation(operation(x)) + residual if `late`.
@@ -133,14 +154,18 @@ typedef struct {
     int64_t batch, height, width, outputs;       // N, H, W and channels of y
     int64_t in_height, in_width, inputs;         // H, W and channels of x
     int64_t side, stride, dilation, padding;     // of a convolution or a pooling
-    AxialMap x, residual, factor, y;             // a residual and a factor, (N, 1, 1, C), may be null
+    AxialMap x, residual, factor, y;             // a residual and a factor may be null. The factor is (N, 1, 1, C) of a scaling, keys and
+                                                 // values of attention over both axes, tokens (N, 1, outputs, inputs) of a product with
+                                                 // tokens, and values (N, in_height, in_width, outputs) of sums of clusters
     const float* weight;                         // convolution: panels of 64 outputs, (panel, taps, inputs, 64), the last as narrow as a
                                                  // multiple of 16 allows; depthwise: (taps, channels)
     const float* bias;                           // as wide as all panels
     const int64_t *line_low, *line_high, *position_low, *position_high;  // of a resizing: the two lines and positions of each result
     const float *line_share, *position_share;                            // and the share of the second
     const AxialForward* attention;
+    const AxialAttention2D* attention2d;
     const struct AxialStrips* strips;            // operations that run in its place; no other field but the kind matters then
+    double epsilon;                              // of a norm of one position
     double seconds;                              // result: time of the operation in a timed program
 } AxialStep;
 

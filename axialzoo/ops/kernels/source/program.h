@@ -4,8 +4,10 @@
 
 #include <sched.h>
 
+#include "attention2d.h"
 #include "forward.h"
 #include "strips.h"
+#include "tokens.h"
 
 namespace {
 
@@ -78,6 +80,11 @@ inline int run_step(AxialStep* a, int threads, AxialParallel parallel, bool time
         case AXIAL_RESIZE: in_parallel(resize_piece, &resize, lines, threads, parallel); return resize.failed ? 1 : 0;
         case AXIAL_SUM:
         case AXIAL_SCALE: in_parallel(sum_piece, a, lines, threads, parallel); return 0;
+        case AXIAL_ATTENTION_2D: return attention2d(a, threads, parallel);
+        case AXIAL_LAYER_NORM:
+        case AXIAL_UNIT_NORM: in_parallel(norm_piece, a, lines, threads, parallel); return 0;
+        case AXIAL_TOKEN_PRODUCT: return product_with_tokens(a, threads, parallel);
+        case AXIAL_CLUSTER_SUMS: return clusters(a, threads, parallel);
         case AXIAL_STRIPS: return run_strips(a->strips, threads, parallel, timed);
         default: return 3;
     }
