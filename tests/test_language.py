@@ -22,7 +22,7 @@ OLD = {
     "normalise_from_moments", "Official", "once_split", "OneMap", "OnHub", "place_of", "Predicted", "recomputed", "refuse_scheme",
     "Scored", "seen2d", "segments_truth", "Separable", "serving_kernel", "set_rate", "sides_of", "stretched", "TableSplit", "Timed",
     "to_build", "totals_of", "Turned", "understood", "untile", "unwindow", "view_of", "Watcher", "window_keys", "window_queries",
-    "with_classes", "written_beside",
+    "truth", "truths", "with_classes", "written_beside",
 }  # fmt: skip
 """Identifiers that gave way to the field's own words."""
 DOCSTRING, LOCAL, NAME, UNDOCUMENTED = "docstring", "local name", "old name", "undocumented"

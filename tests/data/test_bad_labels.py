@@ -113,8 +113,8 @@ def test_values_that_are_no_class_become_void(tmp_path):
     made.maps(tmp_path, values, labels=["a", "b"])
     with pytest.raises(BadLabelError, match="expected classes from 0 to 1 or 255 for void, found 7"):
         check(open_data(tmp_path))
-    truth = open_data(tmp_path, on_bad_label="skip").split("train")[0].annotation
-    assert truth.class_map[25, 0] == -1 and [info["area"] for info in truth.segments_info] == [600, 200]
+    annotation = open_data(tmp_path, on_bad_label="skip").split("train")[0].annotation
+    assert annotation.class_map[25, 0] == -1 and [info["area"] for info in annotation.segments_info] == [600, 200]
 
 
 def test_long_lists_are_cut():

@@ -53,31 +53,31 @@ def recipe_for(split: FileSplit):
 def test_a_batch_is_the_same_however_many_processes_share_it(split):
     recipe = recipe_for(split)
     for step in (0, 3):
-        x, truths = TrainBatches(split, recipe)[step]
-        assert x.shape == (4, 48, 64, 3) and x.dtype == np.float32 and len(truths) == 4
+        x, annotations = TrainBatches(split, recipe)[step]
+        assert x.shape == (4, 48, 64, 3) and x.dtype == np.float32 and len(annotations) == 4
         for process in range(2):
             part, theirs = TrainBatches(split, recipe, process, 2)[step]
-            assert np.array_equal(part, x[process::2]) and all(map(same, theirs, truths[process::2]))
+            assert np.array_equal(part, x[process::2]) and all(map(same, theirs, annotations[process::2]))
     assert not np.array_equal(TrainBatches(split, recipe)[0][0], x)
 
 
 def test_threads_make_the_same_batches():
     batches = TrainBatches(segments_split(), RECIPE)
-    for step, (x, truths) in enumerate(prefetched(batches.__getitem__, range(batches.steps), threads=3)):
-        again, same_truths = TrainBatches(segments_split(), RECIPE)[step]
-        assert np.array_equal(x, again) and all(map(same, truths, same_truths))
+    for step, (x, expected) in enumerate(prefetched(batches.__getitem__, range(batches.steps), threads=3)):
+        again, actual = TrainBatches(segments_split(), RECIPE)[step]
+        assert np.array_equal(x, again) and all(map(same, expected, actual))
 
 
 def test_truths_are_in_the_pixels_of_the_input():
     recipe = replace(RECIPE, scale_crop=replace(POLICY, color_jitter=0.0))
     wrong, mirrored = [], []
     for step in range(4):
-        x, truths = TrainBatches(segments_split(), recipe)[step]
-        for item, truth in zip(x, truths):
-            assert truth.segmentation.shape == (48, 64)
-            dark, inside = item[..., 0] < -1.24, truth.segmentation > 0
-            wrong.append(((truth.class_map == 1) != dark)[inside].mean())
-            mirrored.append(((truth.class_map[:, ::-1] == 1) != dark)[inside].mean())
+        x, annotations = TrainBatches(segments_split(), recipe)[step]
+        for item, annotation in zip(x, annotations):
+            assert annotation.segmentation.shape == (48, 64)
+            dark, inside = item[..., 0] < -1.24, annotation.segmentation > 0
+            wrong.append(((annotation.class_map == 1) != dark)[inside].mean())
+            mirrored.append(((annotation.class_map[:, ::-1] == 1) != dark)[inside].mean())
     assert max(wrong) < 0.1 and np.mean(wrong) < 0.04 and np.mean(mirrored) > 0.1  # labels that stayed behind would be seen
 
 
@@ -114,10 +114,10 @@ def test_nothing_to_train_on_is_refused():
 def test_maps_find_the_way_back_to_their_picture():
     spec, split = Preprocessing(size=(40, 40), resize="longer"), segments_split()
     for number in range(10):
-        truth = split[number].annotation.segmentation
-        view = resize_transform(*truth.shape, spec)
-        back = view.map_to_picture(view.map_to_model(truth))
-        assert (back != truth).mean() < 0.05 and view.picture == truth.shape
+        annotation = split[number].annotation.segmentation
+        view = resize_transform(*annotation.shape, spec)
+        back = view.map_to_picture(view.map_to_model(annotation))
+        assert (back != annotation).mean() < 0.05 and view.picture == annotation.shape
 
 
 def test_samples_are_kept_while_they_fit(tmp_path):

@@ -162,8 +162,8 @@ def test_a_class_off_by_one_would_be_seen():
     sample = discs(2)
     geometry = POLICY.draw(60, 80, (64, 64), np.random.default_rng(5))
 
-    def wrong(truth: Segmentation) -> float:
-        after = geometry.sample(dataclasses.replace(sample, annotation=truth))
+    def wrong(annotation: Segmentation) -> float:
+        after = geometry.sample(dataclasses.replace(sample, annotation=annotation))
         dark = np.asarray(after.picture.convert("L")) < 20
         return float(((after.annotation.class_map == 1) != dark)[after.annotation.segmentation > 0].mean())
 

@@ -185,7 +185,7 @@ def test_figures_of_each_kind():
         def __init__(self):
             self.values: list[float] = []
 
-        def update(self, result, truth):
+        def update(self, result, annotation):
             self.values.append(result)
 
         def compute(self):
@@ -206,5 +206,5 @@ def test_the_recipe_of_every_stain_makes_batches():
     recipe = load_recipe(
         "nuclei_stains", batch_size=4, progressive_sizes=(), preprocessing=Preprocessing(size=(48, 48), resize="none", per_image=True)
     )
-    x, truths = TrainBatches(split_of(6, 6), recipe)[0]
-    assert x.shape == (4, 48, 48, 3) and np.isfinite(x).all() and len(truths) == 4
+    x, annotations = TrainBatches(split_of(6, 6), recipe)[0]
+    assert x.shape == (4, 48, 48, 3) and np.isfinite(x).all() and len(annotations) == 4

@@ -40,8 +40,8 @@ def segments(map: np.ndarray) -> Segmentation:
     return Segmentation(map.astype(np.int32), [{"id": 1, "label_id": 0, "score": 1.0, "area": int(map.sum())}], DISC)
 
 
-def split(*truths: Any, size: tuple[int, int] = (200, 100)) -> FileSplit:
-    return FileSplit(list(enumerate(truths)), lambda item: Sample(f"picture {item[0]}", Image.new("RGB", size, "white"), item[1]))
+def split(*annotations: Any, size: tuple[int, int] = (200, 100)) -> FileSplit:
+    return FileSplit(list(enumerate(annotations)), lambda item: Sample(f"picture {item[0]}", Image.new("RGB", size, "white"), item[1]))
 
 
 def write_data(folder: Path, kind: str) -> None:
@@ -108,7 +108,7 @@ def test_epochs_have_their_own_order_and_every_sample():
 
 
 @pytest.mark.parametrize(
-    ("model", "truth", "message"),
+    ("model", "annotation", "message"),
     [
         (
             "axial_fcos_blood_cells_xs",
@@ -121,10 +121,10 @@ def test_epochs_have_their_own_order_and_every_sample():
         ("medical_transformer_xs", segments(np.ones((100, 200))), r"has \(100, 200\) pixels, expected \(64, 64\).*Batches"),
     ],
 )
-def test_annotations_in_the_pictures_own_pixels_are_refused(model, truth, message):
+def test_annotations_in_the_pictures_own_pixels_are_refused(model, annotation, message):
     spec = get_entry(model).spec
     with pytest.raises(ValueError, match=message):
-        batch_targets(task_of(spec.head), [truth], spec, (64, 64))
+        batch_targets(task_of(spec.head), [annotation], spec, (64, 64))
 
 
 @pytest.mark.parametrize(

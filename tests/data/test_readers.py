@@ -1,4 +1,4 @@
-"""Each reader gives exactly the truth that a format's files tell."""
+"""Each reader gives exactly the ground truth that a format's files tell."""
 
 from __future__ import annotations
 

@@ -117,8 +117,8 @@ def test_batches_of_segments_are_those_of_the_folder(of_segments, tmp_path):
     folder, shards = (TrainBatches(item.split("train"), recipe) for item in (data, open_data(tmp_path, "segments")))
     other = TrainBatches(shards.split, replace(recipe, seed=1))
     for step in (3, 0):
-        (x, truths), (y, actual) = folder[step], shards[step]
-        assert np.array_equal(x, y) and all(map(same_truth, truths, actual)) and len(truths) == 2
+        (x, annotations), (y, actual) = folder[step], shards[step]
+        assert np.array_equal(x, y) and all(map(same_truth, annotations, actual)) and len(annotations) == 2
         assert not np.array_equal(other[step][0], x)
 
 
@@ -139,10 +139,10 @@ def test_batches_are_a_function_of_seed_and_step_as_of_a_folder(of_classes, tmp_
     folder, shards = (TrainBatches(item.split("train"), RECIPE) for item in (data, open_data(tmp_path)))
     halves = [TrainBatches(open_data(tmp_path).split("train"), RECIPE, process, 2) for process in (0, 1)]
     for step in (5, 0, 8):  # begun anywhere, in any order
-        x, truths = folder[step]
-        assert np.array_equal(shards[step][0], x) and np.array_equal(shards[step][1], truths)
+        x, annotations = folder[step]
+        assert np.array_equal(shards[step][0], x) and np.array_equal(shards[step][1], annotations)
         for process, half in enumerate(halves):
-            assert np.array_equal(half[step][0], x[process::2]) and np.array_equal(half[step][1], truths[process::2])
+            assert np.array_equal(half[step][0], x[process::2]) and np.array_equal(half[step][1], annotations[process::2])
     assert not np.array_equal(shards[0][0], shards[1][0])
     other = TrainBatches(shards.split, replace(RECIPE, seed=1))
     assert not np.array_equal(other[0][0], shards[0][0])

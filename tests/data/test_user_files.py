@@ -88,10 +88,12 @@ def test_labelme():
     sample = next(sample for sample in data.split("train") if sample.name.endswith("/0.jpg"))
     np.testing.assert_allclose(sample.annotation.boxes[0], [*points.min(0), *points.max(0)])
     assert sample.annotation.label_names[0] == raw["label"]
-    truth = next(sample for sample in open_data(FILES / "labelme", "segments").split("train") if sample.name.endswith("/0.jpg")).annotation
+    annotation = next(
+        sample for sample in open_data(FILES / "labelme", "segments").split("train") if sample.name.endswith("/0.jpg")
+    ).annotation
     x, y = points.T
     area = abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
-    assert min(abs(info["area"] - area) for info in truth.segments_info) < 0.01 * area
+    assert min(abs(info["area"] - area) for info in annotation.segments_info) < 0.01 * area
 
 
 def test_a_map_with_a_palette():

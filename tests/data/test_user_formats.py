@@ -53,10 +53,12 @@ def test_outlines_give_segments(tmp_path, title):
     item = BY_TITLE[title]
     data = open_data(write({**item.files, "valid/labels/2.txt": POLYGON} if "YOLO" in title else item.files, tmp_path), "segments")
     assert data.classes == (*item.classes, "background")
-    truth = segments(first(data))
-    areas = {label: info["area"] for label, info in zip(truth.label_names, truth.segments_info)}
+    annotation = segments(first(data))
+    areas = {label: info["area"] for label, info in zip(annotation.label_names, annotation.segments_info)}
     assert areas == {"dog": 60, "background": 1200 - 60}
-    assert truth.class_map[5, 4] == data.classes.index("dog") and truth.class_map[4, 4] == truth.class_map[11, 4] == len(item.classes)
+    assert annotation.class_map[5, 4] == data.classes.index("dog") and annotation.class_map[4, 4] == annotation.class_map[11, 4] == len(
+        item.classes
+    )
 
 
 def test_maps_of_instances_of_16_bits_keep_each_number(tmp_path):
@@ -67,17 +69,17 @@ def test_maps_of_instances_of_16_bits_keep_each_number(tmp_path):
 
 def test_black_and_white_masks_are_two_classes(tmp_path):
     data = open_data(write(BY_TITLE["Masks of black and white"].files, tmp_path))
-    truth = segments(first(data))
-    assert [(info["label_id"], info["area"]) for info in truth.segments_info] == [(0, 1200 - 72), (1, 72)]
+    annotation = segments(first(data))
+    assert [(info["label_id"], info["area"]) for info in annotation.segments_info] == [(0, 1200 - 72), (1, 72)]
     assert "255 is 'crack'" in data.about["maps"]
 
 
 def test_masks_of_pascal_voc_are_objects_or_classes(tmp_path):
     files = BY_TITLE["Pascal VOC's masks (CVAT's Segmentation mask 1.1)"].files
-    truth = segments(first(open_data(write(files, tmp_path / "objects"))))
-    areas = sorted((name, info["area"]) for name, info in zip(truth.label_names, truth.segments_info))
+    annotation = segments(first(open_data(write(files, tmp_path / "objects"))))
+    areas = sorted((name, info["area"]) for name, info in zip(annotation.label_names, annotation.segments_info))
     assert areas == [("background", 1200 - 108), ("cat", 36), ("dog", 36), ("dog", 36)]
-    assert truth.to_detections().boxes.tolist() == [[2, 4, 8, 10], [11, 4, 17, 10], [20, 4, 26, 10]]
+    assert annotation.to_detections().boxes.tolist() == [[2, 4, 8, 10], [11, 4, 17, 10], [20, 4, 26, 10]]
     classes = {name: content for name, content in files.items() if "Object" not in name}
     data = open_data(write(classes, tmp_path / "classes"))
     assert not any(label.thing for label in data.labels) and len(segments(first(data))) == 3
@@ -96,20 +98,20 @@ def test_masks_of_the_voc_challenge_are_named_by_its_palette(tmp_path):
     folder = write({"JPEGImages/1.jpg": PICTURE, "ImageSets/Segmentation/train.txt": "1\n"}, tmp_path)
     (folder / "SegmentationClass").mkdir()
     mask.save(folder / "SegmentationClass" / "1.png")
-    truth = segments(first(open_data(folder)))
-    assert palette_colour(12) == (64, 0, 128) and truth.label_names == ["background", "dog", "person"]
-    assert truth.class_map[25, 0] == -1 and [info["area"] for info in truth.segments_info] == [800 - 72, 36, 36]
+    annotation = segments(first(open_data(folder)))
+    assert palette_colour(12) == (64, 0, 128) and annotation.label_names == ["background", "dog", "person"]
+    assert annotation.class_map[25, 0] == -1 and [info["area"] for info in annotation.segments_info] == [800 - 72, 36, 36]
 
 
 def test_mapillary_s_void_and_instances(tmp_path):
     item = BY_TITLE["Mapillary Vistas"]
     values = np.where(discs(1, 2) > 0, discs(1, 2), 512)  # 512: class 2, which is not evaluated
     values[20:] = 256 + 7  # sky, whatever its instance
-    truth = segments(first(open_data(write({**item.files, "training/v1.2/instances/1.png": values.astype(np.uint16)}, tmp_path))))
-    assert [(name, info["area"]) for name, info in zip(truth.label_names, truth.segments_info)] == [
+    annotation = segments(first(open_data(write({**item.files, "training/v1.2/instances/1.png": values.astype(np.uint16)}, tmp_path))))
+    assert [(name, info["area"]) for name, info in zip(annotation.label_names, annotation.segments_info)] == [
         ("object--car", 36), ("object--car", 36), ("nature--sky", 400),
     ]  # fmt: skip
-    assert truth.segmentation[0, 0] == 0
+    assert annotation.segmentation[0, 0] == 0
 
 
 def test_a_yaml_that_lies_elsewhere_is_followed(tmp_path):
@@ -160,8 +162,8 @@ def test_byte_order_marks_are_no_part_of_names(tmp_path):
 def test_voc_s_own_pixels_count_from_1_and_difficult_objects_are_crowds(tmp_path):
     text = VOC.replace("<size>", "<source><database>The VOC2007 Database</database></source><size>")
     text = text.replace("<name>dog</name>", "<name>dog</name><difficult>1</difficult>")
-    truth = boxes(first(open_data(write({"1.jpg": PICTURE, "1.xml": text}, tmp_path))))
-    assert truth.boxes.tolist() == [[3, 4, 14, 11]] and truth.crowd.tolist() == [True]
+    annotation = boxes(first(open_data(write({"1.jpg": PICTURE, "1.xml": text}, tmp_path))))
+    assert annotation.boxes.tolist() == [[3, 4, 14, 11]] and annotation.crowd.tolist() == [True]
 
 
 @pytest.mark.parametrize(
@@ -192,8 +194,8 @@ def test_labelme_s_other_shapes(tmp_path):
     ]
     write({"1.jpg": PICTURE, "1.json": value}, tmp_path)
     np.testing.assert_allclose(boxes(first(open_data(tmp_path))).boxes, [[2, 3, 22, 9], [25, 10, 35, 20]], atol=1e-9)
-    truth = segments(first(open_data(tmp_path, "segments")))
-    areas = {name: info["area"] for name, info in zip(truth.label_names, truth.segments_info)}
+    annotation = segments(first(open_data(tmp_path, "segments")))
+    areas = {name: info["area"] for name, info in zip(annotation.label_names, annotation.segments_info)}
     assert areas["dog"] == 60 + 12 and abs(areas["cat"] - np.pi * 25) < 6
 
 

@@ -89,7 +89,7 @@ def test_the_two_merges_differ_and_are_told_apart():
         assert not same_up_to_names(decoded(case, "native"), decoding(case, MERGES["tensorflow"]))
 
 
-def quality(case: str, change=lambda result, truth: (result, truth)) -> PanopticQuality:
+def quality(case: str, change=lambda result, annotation: (result, annotation)) -> PanopticQuality:
     actual = PanopticQuality(tuple(Label(f"class {i}") for i in range(6)))
     for index in QUALITY[case]:
         actual.update(*change(*segments.quality_pair(index)))
@@ -106,10 +106,10 @@ def test_panoptic_quality_is_deeplab2s(case):
 
 
 def test_void_counted_as_a_class_is_caught():
-    def void_as_a_class(result, truth):
+    def void_as_a_class(result, annotation):
         return tuple(
             Segmentation(np.where(item.segmentation == 0, 1, item.segmentation), [*item.segments_info, {"id": 1, "label_id": 0}])
-            for item in (result, truth)
+            for item in (result, annotation)
         )
 
     assert any((segments.quality_pair(index)[1].segmentation == 0).any() for index in QUALITY["synthetic_all"])

@@ -29,15 +29,15 @@ class Dense:
     """A model, what is true of the pictures that it is trained on, the rate of SGD (exact in float32), and options of the loss."""
 
     spec: Model
-    truth: Callable[[np.ndarray, np.ndarray], Detections | Segmentation]
+    annotation: Callable[[np.ndarray, np.ndarray], Detections | Segmentation]
     rate: float
     loss: dict[str, Any] = field(default_factory=dict)
 
     def batch(self, step: int, change: Change = unchanged) -> tuple[np.ndarray, Arrays]:
         """Images (N, C, H, W) float64, and the task's targets by name, of one step; `change` plants an error in them."""
         drawn = [draw(np.random.default_rng((step, place)), self.spec.num_classes) for place in range(BATCH)]
-        truths = [self.truth(boxes, classes) for _, boxes, classes in drawn]
-        targets = change(batch_targets(task_of(self.spec.head), truths, self.spec, SIZE))
+        annotations = [self.annotation(boxes, classes) for _, boxes, classes in drawn]
+        targets = change(batch_targets(task_of(self.spec.head), annotations, self.spec, SIZE))
         return np.stack([picture.transpose(2, 0, 1) for picture, _, _ in drawn]), targets
 
 

@@ -75,20 +75,20 @@ def test_cut_outs_are_the_boxes():
 
 
 def test_confusion_of_boxes_counts_partners_misses_and_false_alarms():
-    truth = Detections(
+    annotation = Detections(
         np.array([[10.0, 5.0, 30.0, 24.0], [70.0, 30.0, 80.0, 40.0], [0.0, 0.0, 8.0, 4.0]]), np.ones(3), np.array([0, 1, 0]), LABELS,
         np.array([False, False, True]),
     )  # fmt: skip
     expected = np.zeros((3, 3), int)
     expected[0, 1] = 1  # a cat that was called a dog
     expected[1, 2] = 1  # a dog that was missed; the box on the crowd and the score of 0.2 do not count
-    np.testing.assert_array_equal(count_boxes(BOXES, truth, 2), expected)
+    np.testing.assert_array_equal(count_boxes(BOXES, annotation, 2), expected)
     alone = Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64), LABELS)
     assert count_boxes(BOXES, alone, 2)[2].tolist() == [1, 1, 0]
 
 
 def test_confusion_of_classes_and_pixels():
     assert count_pairs(np.array([0, 1, 1, -1]), np.array([0, 0, 1, 1]), 2).tolist() == [[1, 0], [1, 1]]
-    truth = Segmentation(np.where(IDS == 2, 1, IDS), [SEGMENTS.segments_info[0], SEGMENTS.segments_info[2]], SEGMENTS.categories)
-    counts = count_pixels(SEGMENTS, truth, 3)
+    annotation = Segmentation(np.where(IDS == 2, 1, IDS), [SEGMENTS.segments_info[0], SEGMENTS.segments_info[2]], SEGMENTS.categories)
+    counts = count_pixels(SEGMENTS, annotation, 3)
     assert counts.shape == (4, 4) and counts[0].tolist() == [6, 4, 0, 0] and counts[2].tolist() == [0, 0, 1, 0] and counts.sum() == 11

@@ -60,29 +60,29 @@ def photographs() -> tuple[np.ndarray, list[Segmentation]]:
                 pixels = sample.picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
                 pictures.append((np.asarray(pixels, np.float32) / 127.5 - 1, Segmentation(ids.astype(np.int32), info, data.labels)))
     pictures = sorted(pictures, key=lambda picture: len(picture[1]))[:PHOTOGRAPHS]
-    return np.stack([pixels for pixels, _ in pictures]), [truth for _, truth in pictures]
+    return np.stack([pixels for pixels, _ in pictures]), [annotation for _, annotation in pictures]
 
 
 def train(step: Step, spec: Model) -> None:
     """Take steps of batches of the photographs, without augmentation; the rate falls linearly."""
-    pixels, truths = photographs()
+    pixels, annotations = photographs()
     random, order = np.random.default_rng(0), np.empty(0, int)
     for number in range(STEPS):
         if len(order) < BATCH:
             order = random.permutation(PHOTOGRAPHS)
         batch, order = order[:BATCH], order[BATCH:]
-        targets = batch_targets(task_of(spec.head), [truths[index] for index in batch], spec, (SIDE, SIDE))
+        targets = batch_targets(task_of(spec.head), [annotations[index] for index in batch], spec, (SIDE, SIDE))
         step(pixels[batch], targets, RATE * min((number + 1) / WARMUP, 1) * (1 - 0.98 * number / STEPS))
 
 
 def quality(compute: Callable[[np.ndarray], dict[str, np.ndarray]], spec: Model) -> dict[str, float]:
     """Measure segments decoded from outputs, channels last, of one photograph at a time."""
-    pixels, truths = photographs()
-    metric = SegmentationMetric(truths[0].categories, average_precision=False)
-    for x, truth in zip(pixels, truths):
+    pixels, annotations = photographs()
+    metric = SegmentationMetric(annotations[0].categories, average_precision=False)
+    for x, annotation in zip(pixels, annotations):
         outputs = compute(x[None])
         logits = outputs["class_logits"][0], outputs["mask_logits"][0]
-        metric.update(decode_masks(*logits, (SIDE, SIDE), COCO_THINGS, PostprocessConfig("pixelwise", 0.3, 0.4, 0.4), stride=4), truth)
+        metric.update(decode_masks(*logits, (SIDE, SIDE), COCO_THINGS, PostprocessConfig("pixelwise", 0.3, 0.4, 0.4), stride=4), annotation)
     return metric.compute()
 
 

@@ -1,4 +1,4 @@
-"""Pictures of results beside the truth, worst first, and the six of a card; drawn boxes leave doubtful ones out."""
+"""Pictures of results beside the ground truth, worst first, and the six of a card; drawn boxes leave doubtful ones out."""
 
 from __future__ import annotations
 

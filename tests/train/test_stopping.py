@@ -27,9 +27,9 @@ def batches(monkeypatch, change) -> None:
     honest = TrainBatches.__getitem__
 
     def batch(self, step):
-        x, truths = honest(self, step)
+        x, annotations = honest(self, step)
         change(step, x)
-        return x, truths
+        return x, annotations
 
     monkeypatch.setattr(TrainBatches, "__getitem__", batch)
 

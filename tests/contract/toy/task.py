@@ -32,23 +32,23 @@ class Closeness:
     def __init__(self, classes):
         self.classes, self.differences = classes, []
 
-    def update(self, result, truth):
-        self.differences.append(float(np.abs(result.shares - shares(truth, self.classes)).mean()))
+    def update(self, result, annotation):
+        self.differences.append(float(np.abs(result.shares - shares(annotation, self.classes)).mean()))
 
     def compute(self):
         return {"closeness": 1 - float(np.mean(self.differences)) if self.differences else None}
 
 
-def shares(truth, classes):
+def shares(annotation, classes):
     """Share of the picture's pixels of each class."""
-    return np.bincount(truth.class_map[truth.class_map >= 0], minlength=classes) / truth.class_map.size
+    return np.bincount(annotation.class_map[annotation.class_map >= 0], minlength=classes) / annotation.class_map.size
 
 
 class Covering(Task):
     name, heads, annotation_type = "covering", (Toy,), "segments"
 
-    def targets(self, truth, spec, size):
-        return {"cover": shares(truth, spec.num_classes).astype(np.float32)}
+    def targets(self, annotation, spec, size):
+        return {"cover": shares(annotation, spec.num_classes).astype(np.float32)}
 
     def decode(self, outputs, spec, view, labels=()):
         return Cover(1 / (1 + np.exp(-np.asarray(outputs["cover"], np.float64))), tuple(labels))

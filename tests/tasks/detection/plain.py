@@ -124,21 +124,23 @@ def losses(classes, boxes, centerness, wanted, distances, central, alpha=0.25, g
     return {**parts, "total": sum(parts.values())}
 
 
-def average_precision(truths, results, threshold: float) -> float:
+def average_precision(annotations, results, threshold: float) -> float:
     """Average precision of one class: truths a picture [(box, crowd)], results a picture [(score, box)]; COCO's 101 recalls."""
     hits: list[tuple[float, bool]] = []
-    there = sum(not crowd for picture in truths for _, crowd in picture)
-    for truth, actual in zip(truths, results):
+    there = sum(not crowd for picture in annotations for _, crowd in picture)
+    for annotation, actual in zip(annotations, results):
         used: set[int] = set()
         for score, box in sorted(actual, key=lambda item: -item[0]):
             best, match = threshold, None
-            for i, (other, crowd) in enumerate(truth):
+            for i, (other, crowd) in enumerate(annotation):
                 if not crowd and i not in used and iou(box, other) >= best:
                     best, match = iou(box, other), i
             if match is not None:
                 used.add(match)
                 hits.append((score, True))
-            elif not any(crowd and areas(box, other)[0] / ((box[2] - box[0]) * (box[3] - box[1])) >= threshold for other, crowd in truth):
+            elif not any(
+                crowd and areas(box, other)[0] / ((box[2] - box[0]) * (box[3] - box[1])) >= threshold for other, crowd in annotation
+            ):
                 hits.append((score, False))
     right = wrong = 0
     curve = []  # (recall, precision)

@@ -33,9 +33,9 @@ def scene(seed: int, most: int = 8, apart: float | None = None) -> Detections:
     return Detections(np.array(boxes, float).reshape(-1, 4), np.ones(len(boxes)), np.array(indices, np.int64))
 
 
-def perfect_outputs(truth: Detections, classes: int = CLASSES, **options) -> dict[str, list[np.ndarray]]:
+def perfect_outputs(annotation: Detections, classes: int = CLASSES, **options) -> dict[str, list[np.ndarray]]:
     """The maps of a network that gives the targets themselves."""
-    targets = box_targets(truth, SIZES, STRIDES, ranges=RANGES, **options)
+    targets = box_targets(annotation, SIZES, STRIDES, ranges=RANGES, **options)
     logits = np.where(targets["classes"][:, None] == np.arange(classes), SURE, -SURE)  # (L, classes)
     central = np.clip(targets["centerness"].astype(float), 1e-9, 1 - 1e-9)[:, None]
     rows = {"classes": logits, "boxes": targets["boxes"], "centerness": np.log(central / (1 - central))}
@@ -43,9 +43,9 @@ def perfect_outputs(truth: Detections, classes: int = CLASSES, **options) -> dic
     return {name: [part.reshape(*size, -1) for part, size in zip(np.split(row, ends), SIZES)] for name, row in rows.items()}
 
 
-def located(truth: Detections, **options) -> np.ndarray:
+def located(annotation: Detections, **options) -> np.ndarray:
     """(n,) bool: which boxes some location is of; a small one may have none, as in the paper."""
-    targets = box_targets(truth, SIZES, STRIDES, ranges=RANGES, **options)
+    targets = box_targets(annotation, SIZES, STRIDES, ranges=RANGES, **options)
     points = np.concatenate(
         [
             np.stack(np.broadcast_arrays((np.arange(width) + 0.5) * stride, ((np.arange(height) + 0.5) * stride)[:, None]), -1).reshape(
@@ -57,7 +57,7 @@ def located(truth: Detections, **options) -> np.ndarray:
     scale = np.repeat(STRIDES, [height * width for height, width in SIZES])[:, None]
     reach = targets["boxes"] * scale
     actual = np.concatenate([points - reach[:, :2], points + reach[:, 2:]], 1)[targets["classes"] >= 0]
-    return np.array([bool((np.abs(actual - box).max(1) < 1e-3).any()) for box in truth.boxes], bool)
+    return np.array([bool((np.abs(actual - box).max(1) < 1e-3).any()) for box in annotation.boxes], bool)
 
 
 def decode_with(outputs, strides, size, *, to_picture=None, sigma=0.5, labels=(), **config) -> Detections:

@@ -18,20 +18,20 @@ from tests.tasks.detection.scenes import decode_with as decode
 SUPPRESSIONS = ("greedy", "gaussian", "linear")
 
 
-def difference(result: Detections, truth: Detections) -> float:
+def difference(result: Detections, annotation: Detections) -> float:
     """Pixels between each box and its nearest of the same class, at most; infinite where the numbers differ."""
-    if len(result) != len(truth):
+    if len(result) != len(annotation):
         return math.inf
-    apart = np.abs(result.boxes[:, None] - truth.boxes[None]).max(-1)  # (n, n)
-    apart[result.labels[:, None] != truth.labels[None]] = math.inf
-    return max(apart.min(0).max(), apart.min(1).max()) if len(truth) else 0.0
+    apart = np.abs(result.boxes[:, None] - annotation.boxes[None]).max(-1)  # (n, n)
+    apart[result.labels[:, None] != annotation.labels[None]] = math.inf
+    return max(apart.min(0).max(), apart.min(1).max()) if len(annotation) else 0.0
 
 
 def seen(seed: int) -> Detections:
     """Boxes that the maps can tell."""
-    truth = scene(seed, apart=0.5)
-    some = located(truth)
-    return Detections(truth.boxes[some], truth.scores[some], truth.labels[some])
+    annotation = scene(seed, apart=0.5)
+    some = located(annotation)
+    return Detections(annotation.boxes[some], annotation.scores[some], annotation.labels[some])
 
 
 def random_maps(seed: int) -> dict[str, list[np.ndarray]]:
@@ -47,10 +47,10 @@ def random_maps(seed: int) -> dict[str, list[np.ndarray]]:
 def test_targets_as_outputs_give_the_boxes_back(suppression):
     actual = 0
     for seed in range(60):
-        truth = seen(seed)
+        annotation = seen(seed)
         options = {"suppression": suppression, "overlap": 0.55, "threshold": 0.01 if suppression == "greedy" else 0.05}
-        result = decode(perfect_outputs(truth), STRIDES, SIZE, **options)
-        assert difference(result, truth) < 1e-3, seed
+        result = decode(perfect_outputs(annotation), STRIDES, SIZE, **options)
+        assert difference(result, annotation) < 1e-3, seed
         actual += len(result)
     assert actual > 150
 
@@ -84,9 +84,9 @@ def test_the_best_of_each_level_go_on():
 
 
 def test_boxes_go_back_to_the_picture_that_was_resized():
-    truth = seen(5)
-    result = decode(perfect_outputs(truth), STRIDES, (48, 80), to_picture=lambda boxes: boxes / 2)
-    assert len(truth) and difference(result, Detections(truth.boxes / 2, truth.scores, truth.labels)) < 1e-3
+    annotation = seen(5)
+    result = decode(perfect_outputs(annotation), STRIDES, (48, 80), to_picture=lambda boxes: boxes / 2)
+    assert len(annotation) and difference(result, Detections(annotation.boxes / 2, annotation.scores, annotation.labels)) < 1e-3
 
 
 def test_extreme_logits_are_certain_and_raise_no_warning():
@@ -108,40 +108,46 @@ def test_nothing_above_the_threshold_is_no_box():
 def test_planted_half_pixel_of_stride_offset_is_caught(monkeypatch):
     right = locations
     monkeypatch.setattr(module, "locations", lambda height, width, stride: right(height, width, stride) - stride / 2)
-    truth = seen(5)
-    assert difference(decode(perfect_outputs(truth), STRIDES, SIZE), truth) > 3
+    annotation = seen(5)
+    assert difference(decode(perfect_outputs(annotation), STRIDES, SIZE), annotation) > 3
 
 
 def test_planted_reading_of_xywh_as_xyxy_is_caught():
-    truth = seen(5)
-    xywh = np.concatenate([truth.boxes[:, :2], truth.boxes[:, 2:] - truth.boxes[:, :2]], 1)
+    annotation = seen(5)
+    xywh = np.concatenate([annotation.boxes[:, :2], annotation.boxes[:, 2:] - annotation.boxes[:, :2]], 1)
     with pytest.raises(ValueError, match="left <= right"):
-        perfect_outputs(Detections(xywh, truth.scores, truth.labels))
+        perfect_outputs(Detections(xywh, annotation.scores, annotation.labels))
     lucky = (xywh[:, 2:] >= xywh[:, :2]).all(1)  # those that still look like boxes
     assert (
         lucky.any()
-        and difference(decode(perfect_outputs(Detections(xywh[lucky], np.ones(lucky.sum()), truth.labels[lucky])), STRIDES, SIZE), truth)
+        and difference(
+            decode(perfect_outputs(Detections(xywh[lucky], np.ones(lucky.sum()), annotation.labels[lucky])), STRIDES, SIZE), annotation
+        )
         > 3
     )
 
 
 def test_planted_flip_without_moving_the_boxes_is_caught():
-    truth = seen(5)
-    flipped = {name: [item[:, ::-1] for item in maps] for name, maps in perfect_outputs(truth).items()}  # left and right stay as they were
-    mirrored = Detections(truth.boxes[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + [SIZE[1], 0, SIZE[1], 0], truth.scores, truth.labels)
+    annotation = seen(5)
+    flipped = {
+        name: [item[:, ::-1] for item in maps] for name, maps in perfect_outputs(annotation).items()
+    }  # left and right stay as they were
+    mirrored = Detections(
+        annotation.boxes[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + [SIZE[1], 0, SIZE[1], 0], annotation.scores, annotation.labels
+    )
     moved = {**flipped, "boxes": [item[..., [2, 1, 0, 3]] for item in flipped["boxes"]]}
     assert difference(decode(moved, STRIDES, SIZE), mirrored) < 1e-3
-    assert difference(decode(moved, STRIDES, SIZE), truth) > 3
+    assert difference(decode(moved, STRIDES, SIZE), annotation) > 3
     assert difference(decode(flipped, STRIDES, SIZE), mirrored) > 3
 
 
 def test_planted_class_off_by_one_is_caught():
-    truth, metric = seen(5), BoxMetric()
-    shifted = perfect_outputs(truth)
+    annotation, metric = seen(5), BoxMetric()
+    shifted = perfect_outputs(annotation)
     shifted["classes"] = [np.roll(item, 1, -1) for item in shifted["classes"]]
     result = decode(shifted, STRIDES, SIZE)
-    assert difference(result, truth) > 3
-    metric.update(result, truth)
+    assert difference(result, annotation) > 3
+    metric.update(result, annotation)
     assert metric.compute()["box_ap"] < 0.5
 
 

@@ -21,32 +21,32 @@ def pictures(seed: int, crowds: bool) -> list[tuple[Detections, Detections]]:
     for _ in range(3):
         n = int(rng.integers(1, 6))
         corner = rng.uniform(0, 60, (n, 2))
-        truth = np.concatenate([corner, corner + rng.uniform(8, 30, (n, 2))], 1)
-        actual = truth[rng.integers(n, size=n + 2)] + rng.normal(0, 2, (n + 2, 4))
+        annotation = np.concatenate([corner, corner + rng.uniform(8, 30, (n, 2))], 1)
+        actual = annotation[rng.integers(n, size=n + 2)] + rng.normal(0, 2, (n + 2, 4))
         actual[:, 2:] = np.maximum(actual[:, 2:], actual[:, :2] + 1)
         indices = rng.integers(2, size=n)
         scores = np.sort(rng.uniform(size=n + 2))[::-1]
         crowd = (rng.uniform(size=n) < 0.3) if crowds else None
-        built.append((Detections(actual, scores, rng.integers(2, size=n + 2)), Detections(truth, np.ones(n), indices, crowd=crowd)))
+        built.append((Detections(actual, scores, rng.integers(2, size=n + 2)), Detections(annotation, np.ones(n), indices, crowd=crowd)))
     return built
 
 
 def measured(made: list[tuple[Detections, Detections]], **options) -> dict:
     metric = BoxMetric(**options)
-    for result, truth in made:
-        metric.update(result, truth)
+    for result, annotation in made:
+        metric.update(result, annotation)
     return metric.compute()
 
 
 def counted(made: list[tuple[Detections, Detections]], index: int, thresholds=THRESHOLDS) -> float | None:
-    truths, results = [], []
-    for result, truth in made:
-        crowd = np.zeros(len(truth), bool) if truth.crowd is None else truth.crowd
-        truths.append([(box, many) for box, many, item in zip(truth.boxes, crowd, truth.labels) if item == index])
+    annotations, results = [], []
+    for result, annotation in made:
+        crowd = np.zeros(len(annotation), bool) if annotation.crowd is None else annotation.crowd
+        annotations.append([(box, many) for box, many, item in zip(annotation.boxes, crowd, annotation.labels) if item == index])
         results.append([(score, box) for box, score, item in zip(result.boxes, result.scores, result.labels) if item == index])
-    if all(many for truth in truths for _, many in truth):
+    if all(many for annotation in annotations for _, many in annotation):
         return None
-    return float(np.mean([plain.average_precision(truths, results, threshold) for threshold in thresholds]))
+    return float(np.mean([plain.average_precision(annotations, results, threshold) for threshold in thresholds]))
 
 
 @pytest.mark.parametrize("crowds", [False, True])
@@ -63,7 +63,7 @@ def test_equal_to_the_plain_count(crowds):
 
 
 def test_what_is_found_exactly_is_one_and_what_is_not_there_is_none():
-    built = [(truth, truth) for _, truth in pictures(0, False)]
+    built = [(annotation, annotation) for _, annotation in pictures(0, False)]
     actual = measured(built, labels=(Label("a"), Label("b"), Label("never")))
     assert actual["box_ap"] == actual["box_ap75"] == actual["box_ap_small"] == pytest.approx(1)
     assert actual["box_ap_large"] is None and actual["per_class"]["never"] == {"box_ap": None}
@@ -83,7 +83,7 @@ def test_without_pictures_or_boxes_all_is_none_and_without_finds_zero():
     nothing = Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int))
     for built in ([], [(nothing, nothing)]):
         assert {**measured(built), "per_class": None} == dict.fromkeys(measured([]), None)
-    actual = measured([(nothing, truth) for _, truth in pictures(0, False)])
+    actual = measured([(nothing, annotation) for _, annotation in pictures(0, False)])
     assert actual["box_ap"] == actual["box_ap50"] == 0
     assert measured([(result, nothing) for result, _ in pictures(0, False)])["box_ap"] is None
 
@@ -95,10 +95,10 @@ def test_it_is_silent(capfd):
 
 @pytest.mark.parametrize("error", ["xywh", "flip", "class", "half a stride"])
 def test_planted_errors_lower_it(error):
-    truths = [truth for _, truth in pictures(1, False)]
+    annotations = [annotation for _, annotation in pictures(1, False)]
     results = []
-    for truth in truths:
-        boxes, indices = truth.boxes, truth.labels
+    for annotation in annotations:
+        boxes, indices = annotation.boxes, annotation.labels
         if error == "xywh":
             boxes = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)  # right and bottom taken for width and height
         elif error == "flip":
@@ -107,9 +107,9 @@ def test_planted_errors_lower_it(error):
             indices = indices + 1
         else:
             boxes = boxes + 4
-        results.append(Detections(boxes, truth.scores, indices))
-    assert measured(list(zip(truths, truths)))["box_ap"] == pytest.approx(1)
-    assert measured(list(zip(results, truths)))["box_ap"] < 0.5
+        results.append(Detections(boxes, annotation.scores, indices))
+    assert measured(list(zip(annotations, annotations)))["box_ap"] == pytest.approx(1)
+    assert measured(list(zip(results, annotations)))["box_ap"] < 0.5
 
 
 def test_masks_are_counted_by_the_same_function():
@@ -135,9 +135,9 @@ def test_masks_are_counted_by_the_same_function():
 )
 def test_what_does_not_fit_is_refused(boxes, index, score, message):
     result = Detections(np.array([boxes], float), np.array([score], float), np.array([index]))
-    truth = Detections(np.array([[0.0, 0, 1, 5]]), np.ones(1), np.zeros(1, int))
+    annotation = Detections(np.array([[0.0, 0, 1, 5]]), np.ones(1), np.zeros(1, int))
     with pytest.raises(ValueError, match=message):
-        BoxMetric((Label("a"),)).update(result, truth)
+        BoxMetric((Label("a"),)).update(result, annotation)
     with pytest.raises(ValueError, match="more than one 'a'"):
         BoxMetric((Label("a"), Label("a")))
     with pytest.raises(ValueError, match="expected as many results as annotations, found 1 and 0"):

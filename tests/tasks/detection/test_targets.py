@@ -15,12 +15,12 @@ from tests.tasks.detection.scenes import RANGES, SIZES, STRIDES, scene
 def test_equal_to_the_plain_search():
     actual = set()
     for seed in range(120):
-        truth = scene(seed, most=12)
-        crowd = np.random.default_rng(seed).uniform(size=len(truth)) < 0.2
-        truth = Detections(truth.boxes, truth.scores, truth.labels, crowd=crowd)
+        annotation = scene(seed, most=12)
+        crowd = np.random.default_rng(seed).uniform(size=len(annotation)) < 0.2
+        annotation = Detections(annotation.boxes, annotation.scores, annotation.labels, crowd=crowd)
         radius = 1.5 if seed % 3 else np.inf
-        targets = box_targets(truth, SIZES, STRIDES, ranges=RANGES, radius=1.5 if seed % 3 else None)
-        classes, distances, centerness = plain.targets(truth.boxes.tolist(), truth.labels, crowd, SIZES, STRIDES, RANGES, radius)
+        targets = box_targets(annotation, SIZES, STRIDES, ranges=RANGES, radius=1.5 if seed % 3 else None)
+        classes, distances, centerness = plain.targets(annotation.boxes.tolist(), annotation.labels, crowd, SIZES, STRIDES, RANGES, radius)
         assert targets["classes"].tolist() == classes, seed
         assert np.allclose(targets["boxes"], distances, rtol=1e-6, atol=0)
         assert np.allclose(targets["centerness"], centerness, rtol=1e-6, atol=0)
@@ -61,20 +61,20 @@ def test_a_box_without_area_is_of_no_location():
 @pytest.mark.parametrize("error", ["none", "half a stride", "no center sampling", "class off by one", "crowd as object"])
 def test_planted_errors_are_seen_by_the_comparison(error):
     crowd = np.array([False, True])
-    truth = Detections(np.array([[25.0, 25, 57, 57], [80, 20, 150, 90]]), np.ones(2), np.array([0, 1]), crowd=crowd)
-    classes, distances, _ = plain.targets(truth.boxes, truth.labels, crowd, SIZES, STRIDES, RANGES, 1.5)
+    annotation = Detections(np.array([[25.0, 25, 57, 57], [80, 20, 150, 90]]), np.ones(2), np.array([0, 1]), crowd=crowd)
+    classes, distances, _ = plain.targets(annotation.boxes, annotation.labels, crowd, SIZES, STRIDES, RANGES, 1.5)
     planted = {
-        "half a stride": Detections(truth.boxes + 4, truth.scores, truth.labels, crowd=crowd),
-        "class off by one": Detections(truth.boxes, truth.scores, truth.labels + 1, crowd=crowd),
-        "crowd as object": Detections(truth.boxes, truth.scores, truth.labels),
-    }.get(error, truth)
+        "half a stride": Detections(annotation.boxes + 4, annotation.scores, annotation.labels, crowd=crowd),
+        "class off by one": Detections(annotation.boxes, annotation.scores, annotation.labels + 1, crowd=crowd),
+        "crowd as object": Detections(annotation.boxes, annotation.scores, annotation.labels),
+    }.get(error, annotation)
     targets = box_targets(planted, SIZES, STRIDES, ranges=RANGES, radius=None if error == "no center sampling" else 1.5)
     same = targets["classes"].tolist() == classes and np.allclose(targets["boxes"], distances, rtol=1e-6)
     assert same == (error == "none")
 
 
 @pytest.mark.parametrize(
-    ("truth", "message"),
+    ("annotation", "message"),
     [
         (Detections(np.array([[9.0, 0, 1, 5]]), np.ones(1), np.zeros(1, int)), "left <= right"),
         (Detections(np.array([[np.inf, 0, np.inf, 5]]), np.ones(1), np.zeros(1, int)), "expected finite"),
@@ -82,9 +82,9 @@ def test_planted_errors_are_seen_by_the_comparison(error):
         (Detections(np.array([[0.0, 0, 1, 5]]), np.ones(1), np.array([-1])), "expected classes from 0 to any, found -1"),
     ],
 )
-def test_what_does_not_fit_is_refused(truth, message):
+def test_what_does_not_fit_is_refused(annotation, message):
     with pytest.raises(ValueError, match=message):
-        box_targets(truth, SIZES, STRIDES)
+        box_targets(annotation, SIZES, STRIDES)
 
 
 def test_levels_that_do_not_fit_are_refused():

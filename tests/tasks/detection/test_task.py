@@ -57,10 +57,10 @@ def maps_of(targets: dict[str, np.ndarray]) -> dict[str, list[np.ndarray]]:
     return {name: [part.reshape(*size, -1) for part, size in zip(np.split(row, ends), SIZES)] for name, row in rows.items()}
 
 
-def apart(found: Detections, truth: Detections) -> float:
+def apart(found: Detections, annotation: Detections) -> float:
     """Pixels from each true box to the nearest that was found, of its class, at most."""
-    far = np.abs(found.boxes[None] - truth.boxes[:, None]).max(-1, initial=0)  # (truth, found)
-    far[truth.labels[:, None] != found.labels[None]] = np.inf
+    far = np.abs(found.boxes[None] - annotation.boxes[:, None]).max(-1, initial=0)  # (truth, found)
+    far[annotation.labels[:, None] != found.labels[None]] = np.inf
     return float(far.min(1, initial=np.inf).max(initial=0))
 
 
@@ -68,23 +68,23 @@ def apart(found: Detections, truth: Detections) -> float:
 def test_maps_that_know_the_targets_give_the_truth_back_in_the_pictures_own_pixels(picture):
     view, counted = resize_transform(*picture, LONGER), 0
     for seed in range(20):
-        truth, seen = in_view(seed, view)
+        annotation, seen = in_view(seed, view)
         remaining = TASK.decode(maps_of(TASK.targets(seen, SPEC, SIZE)), SPEC, view)
-        whole = [index for index in range(len(truth)) if located(seen)[index]]
+        whole = [index for index in range(len(annotation)) if located(seen)[index]]
         counted += len(whole)
-        assert apart(remaining, truth) < 1e-3 * max(1, picture[0] / 50, picture[1] / 50)
+        assert apart(remaining, annotation) < 1e-3 * max(1, picture[0] / 50, picture[1] / 50)
         assert (remaining.boxes >= 0).all() and (remaining.boxes <= [picture[1], picture[0]] * 2).all()
     assert counted > 20
 
 
 def test_a_view_of_another_picture_is_seen():
     view = resize_transform(90, 200, LONGER)
-    truth, seen = in_view(3, view)
-    assert len(truth)
+    annotation, seen = in_view(3, view)
+    assert len(annotation)
     assert (
-        apart(TASK.decode(maps_of(TASK.targets(seen, SPEC, SIZE)), SPEC, resize_transform(100, 200, LONGER)), truth) < 1e-3
+        apart(TASK.decode(maps_of(TASK.targets(seen, SPEC, SIZE)), SPEC, resize_transform(100, 200, LONGER)), annotation) < 1e-3
     )  # the same scale
-    assert apart(TASK.decode(maps_of(TASK.targets(seen, SPEC, SIZE)), SPEC, resize_transform(90, 210, LONGER)), truth) > 1
+    assert apart(TASK.decode(maps_of(TASK.targets(seen, SPEC, SIZE)), SPEC, resize_transform(90, 210, LONGER)), annotation) > 1
 
 
 def test_options_go_over_what_the_checkpoint_says_and_unknown_ones_are_refused():
@@ -150,11 +150,11 @@ def test_what_does_not_fit_is_refused():
 @pytest.mark.full
 def test_ten_pictures_are_learnt_by_heart():
     torch.manual_seed(0)
-    truths = [in_view(seed, resize_transform(*SIZE, LONGER))[1] for seed in range(60)]
-    truths = [truth for truth in truths if len(truth) > 1][:10]
-    x = np.stack([picture(truth, seed) for seed, truth in enumerate(truths)])
+    annotations = [in_view(seed, resize_transform(*SIZE, LONGER))[1] for seed in range(60)]
+    annotations = [annotation for annotation in annotations if len(annotation) > 1][:10]
+    x = np.stack([picture(annotation, seed) for seed, annotation in enumerate(annotations)])
     images = torch.from_numpy(x).permute(0, 3, 1, 2)
-    targets = {name: torch.from_numpy(item) for name, item in batch_targets(TASK, truths, SPEC, SIZE).items()}
+    targets = {name: torch.from_numpy(item) for name, item in batch_targets(TASK, annotations, SPEC, SIZE).items()}
     model = build(replace(SPEC, head=replace(SPEC.head, pyramid=Pyramid(32, STRIDES), depth=2)))
     optimizer, loss = torch.optim.AdamW(model.parameters(), 4e-3), loss_of(model.spec.head)
     steps = 500
@@ -166,19 +166,19 @@ def test_ten_pictures_are_learnt_by_heart():
     with torch.no_grad():
         outputs = model.eval()(images)
     metric = TASK.metric(SPEC)
-    for index, truth in enumerate(truths):
+    for index, annotation in enumerate(annotations):
         own = {name: [level[index].permute(1, 2, 0).numpy() for level in maps] for name, maps in outputs.items()}
-        metric.update(TASK.decode(own, model.spec, resize_transform(*SIZE, LONGER)), truth)
+        metric.update(TASK.decode(own, model.spec, resize_transform(*SIZE, LONGER)), annotation)
     assert metric.compute()["box_ap50"] > 0.95
 
 
-def picture(truth: Detections, seed: int) -> np.ndarray:
+def picture(annotation: Detections, seed: int) -> np.ndarray:
     """(H, W, 3) float32: noise, and the boxes, the largest below, of their class's colour with a dark edge."""
     rng = np.random.default_rng(seed)
     drawn = Image.fromarray(rng.integers(90, 130, (*SIZE, 3)).astype(np.uint8))
     pen = ImageDraw.Draw(drawn)
-    for place in np.argsort(-np.prod(truth.boxes[:, 2:] - truth.boxes[:, :2], 1)):
-        left, top, right, bottom = truth.boxes[place]
-        colour = ((230, 60, 60), (60, 230, 60), (60, 60, 230), (230, 230, 60))[truth.labels[place]]
+    for place in np.argsort(-np.prod(annotation.boxes[:, 2:] - annotation.boxes[:, :2], 1)):
+        left, top, right, bottom = annotation.boxes[place]
+        colour = ((230, 60, 60), (60, 230, 60), (60, 60, 230), (230, 230, 60))[annotation.labels[place]]
         pen.rectangle((left, top, right - 1, bottom - 1), fill=colour, outline=(10, 10, 10))
     return (np.asarray(drawn, np.float32) / 255 - 0.5) / 0.25

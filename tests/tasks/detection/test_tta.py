@@ -12,13 +12,13 @@ from tests.tasks.detection.scenes import SIZE
 from tests.tasks.detection.test_task import LONGER, SPEC, TASK, apart, in_view, maps_of
 
 
-def network(truth: Detections, turned: bool = True):
-    """A network that knows the truth of a picture, dark on the left, and of its mirror image; without `turned` it does not see that
+def network(annotation: Detections, turned: bool = True):
+    """A network that knows the ground truth of a picture, dark on the left, and of its mirror image; without `turned` it does not see that
     it is one."""
-    other = Detections(flip_boxes(truth.boxes, SIZE[1]), truth.scores, truth.labels)
+    other = Detections(flip_boxes(annotation.boxes, SIZE[1]), annotation.scores, annotation.labels)
 
     def compute(x: np.ndarray) -> dict[str, list[np.ndarray]]:
-        said = other if turned and x[0, 0, 0, 0] > x[0, 0, -1, 0] else truth
+        said = other if turned and x[0, 0, 0, 0] > x[0, 0, -1, 0] else annotation
         return {name: [level[None] for level in maps] for name, maps in maps_of(TASK.targets(said, SPEC, SIZE)).items()}
 
     return compute
@@ -31,12 +31,12 @@ X = np.broadcast_to(np.linspace(-1, 1, SIZE[1], dtype=np.float32)[:, None], (1, 
 def test_both_looks_find_the_same_boxes_and_none_is_told_twice(picture):
     view, counted = resize_transform(*picture, LONGER), 0
     for seed in range(12):
-        truth, seen = in_view(seed, view)
+        annotation, seen = in_view(seed, view)
         once = run_views(TASK, network(seen), X, SPEC, [view], TTA())[0]
         both = run_views(TASK, network(seen), X, SPEC, [view], tta_from_options(hflip=True))[0]
-        assert apart(both, truth) < apart(once, truth) + 1e-3 and (np.diff(both.scores) <= 0).all()
+        assert apart(both, annotation) < apart(once, annotation) + 1e-3 and (np.diff(both.scores) <= 0).all()
         assert len(both) <= len(once) + 1  # a small object has locations in one of the two grids alone, now and then
-        counted += len(truth)
+        counted += len(annotation)
     assert counted > 10
 
 

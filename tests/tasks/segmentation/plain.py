@@ -31,13 +31,13 @@ def nearest(offset: np.ndarray, middles, where: np.ndarray) -> np.ndarray:
     return actual
 
 
-def panoptic_quality(result: Segmentation, truth: Segmentation, classes: int) -> tuple[np.ndarray, ...]:
+def panoptic_quality(result: Segmentation, annotation: Segmentation, classes: int) -> tuple[np.ndarray, ...]:
     """Panoptic quality as COCO's panopticapi counts it, with all crowds of a class."""
     iou, tp, fp, fn = np.zeros(classes), np.zeros(classes, int), np.zeros(classes, int), np.zeros(classes, int)
-    void = truth.segmentation == 0
+    void = annotation.segmentation == 0
     matched = set()
-    for true in truth.segments_info:
-        a = truth.segmentation == true["id"]
+    for true in annotation.segments_info:
+        a = annotation.segmentation == true["id"]
         if true.get("iscrowd") or not a.any():
             continue
         for actual in result.segments_info:
@@ -52,8 +52,8 @@ def panoptic_quality(result: Segmentation, truth: Segmentation, classes: int) ->
     for actual in result.segments_info:
         b = result.segmentation == actual["id"]
         crowds = [
-            truth.segmentation == item["id"]
-            for item in truth.segments_info
+            annotation.segmentation == item["id"]
+            for item in annotation.segments_info
             if item.get("iscrowd") and item["label_id"] == actual["label_id"]
         ]
         ignored = sum([(b & item).sum() for item in [void, *crowds]])
@@ -64,10 +64,10 @@ def panoptic_quality(result: Segmentation, truth: Segmentation, classes: int) ->
 
 def mean_overlap(pairs, classes: int) -> float:
     counts = np.zeros((classes, 2))
-    for result, truth in pairs:
-        counted = truth.class_map >= 0
+    for result, annotation in pairs:
+        counted = annotation.class_map >= 0
         for item in range(classes):
-            a, b = truth.class_map == item, (result.class_map == item) & counted
+            a, b = annotation.class_map == item, (result.class_map == item) & counted
             counts[item] += (a & b).sum(), (a | b).sum()
     return float(np.mean([both / either for both, either in counts if either]))
 
@@ -104,12 +104,12 @@ def discs(size: tuple[int, int] = (64, 96), crowd: bool = False) -> Segmentation
     return Segmentation(map, info, LABELS)
 
 
-def perfect_maps(truth: Segmentation, logit: float = 8.0) -> dict[str, np.ndarray]:
+def perfect_maps(annotation: Segmentation, logit: float = 8.0) -> dict[str, np.ndarray]:
     """Outputs of a faultless network."""
     from axialzoo.tasks.segmentation import targets
 
-    expected = targets(truth)
-    classes = np.arange(len(truth.categories))
+    expected = targets(annotation)
+    classes = np.arange(len(annotation.categories))
     semantic = (logit * (expected["semantic"][..., None] == classes)).astype(np.float32)
     return {"semantic": semantic, "center": expected["center"][..., None], "offset": expected["offset"]}
 

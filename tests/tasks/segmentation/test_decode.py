@@ -47,12 +47,14 @@ def test_touching_pixels_are_those_a_flood_reaches(mask):
 
 
 def test_an_object_with_a_flat_top_is_not_cut():
-    truth, maps = discs(), perfect_maps(discs())
+    annotation, maps = discs(), perfect_maps(discs())
     maps["center"] = np.minimum(maps["center"], 0.9)  # as with few digits: the highest pixels are equally high
-    assert same_segments(decode(**maps, labels=LABELS), truth, truth.segmentation > 0)
+    assert same_segments(decode(**maps, labels=LABELS), annotation, annotation.segmentation > 0)
     noisy = maps["offset"] + np.random.default_rng(0).normal(0, 1, maps["offset"].shape).astype(np.float32)
-    assert same_segments(decode(maps["semantic"], maps["center"], noisy, labels=LABELS), truth, truth.segmentation > 0)
-    assert not same_segments(decode(maps["semantic"], maps["center"], noisy, labels=LABELS, every_tie=True), truth, truth.segmentation > 0)
+    assert same_segments(decode(maps["semantic"], maps["center"], noisy, labels=LABELS), annotation, annotation.segmentation > 0)
+    assert not same_segments(
+        decode(maps["semantic"], maps["center"], noisy, labels=LABELS, every_tie=True), annotation, annotation.segmentation > 0
+    )
 
 
 def test_two_objects_of_one_height_stay_two():
@@ -79,9 +81,9 @@ def test_each_pixel_goes_to_the_nearest_center(seed, count, size, spread):
 
 @pytest.mark.parametrize("merge", ["native", "tensorflow"])
 def test_perfect_maps_give_the_truth(merge):
-    truth = discs()
-    actual = decode(**perfect_maps(truth), labels=LABELS, merge=merge)
-    assert same_segments(actual, truth, truth.segmentation > 0)
+    annotation = discs()
+    actual = decode(**perfect_maps(annotation), labels=LABELS, merge=merge)
+    assert same_segments(actual, annotation, annotation.segmentation > 0)
     assert [item["id"] for item in actual.segments_info] == list(range(1, len(actual) + 1))
     assert [item["area"] for item in actual.segments_info] == [
         int((actual.segmentation == item["id"]).sum()) for item in actual.segments_info
@@ -91,19 +93,19 @@ def test_perfect_maps_give_the_truth(merge):
 
 
 def test_planted_offsets_as_columns_and_rows_are_caught():
-    truth, maps = discs(), perfect_maps(discs())
+    annotation, maps = discs(), perfect_maps(discs())
     swapped = decode(**{**maps, "offset": maps["offset"][..., ::-1]}, labels=LABELS)
-    assert not same_segments(swapped, truth, truth.segmentation > 0)
+    assert not same_segments(swapped, annotation, annotation.segmentation > 0)
 
 
 def test_scores_are_probability_times_height():
-    truth, maps = discs(), perfect_maps(discs(), logit=2.0)
+    annotation, maps = discs(), perfect_maps(discs(), logit=2.0)
     maps["center"] = maps["center"] * np.float32(0.5)
     actual = decode(**maps, labels=LABELS)
     probability = np.exp(2) / (np.exp(2) + 3)
     for item in actual.segments_info:
         inside = (actual.segmentation == item["id"]) & (
-            truth.segmentation > 0
+            annotation.segmentation > 0
         )  # what is void is called sky or road with a probability of 1/4
         mean = np.where(inside, probability, 0.25)[actual.segmentation == item["id"]].mean()
         assert item["score"] == pytest.approx(mean * (0.5 if LABELS[item["label_id"]].thing else 1), rel=1e-5)
@@ -121,11 +123,11 @@ def test_scores_are_probability_times_height():
 
 
 def test_an_object_scores_as_its_pixels_agree():
-    truth, maps = discs(), perfect_maps(discs())
+    annotation, maps = discs(), perfect_maps(discs())
     maps["offset"] = maps["offset"] + np.random.default_rng(0).normal(0, 2, maps["offset"].shape).astype(np.float32)
     before, after = (decode(**maps, labels=LABELS, agreement=weight) for weight in (0.0, 3.0))
     scores = {after.segmentation[before.segmentation == item["id"]][0]: item["score"] for item in before.segments_info}
-    rows, columns = np.mgrid[: truth.segmentation.shape[0], : truth.segmentation.shape[1]]
+    rows, columns = np.mgrid[: annotation.segmentation.shape[0], : annotation.segmentation.shape[1]]
     for item in after.segments_info:
         inside, agreed = after.segmentation == item["id"], 1.0
         if LABELS[item["label_id"]].thing:

@@ -25,8 +25,8 @@ def moved(segments: Segmentation, rows: int = 3) -> Segmentation:
 
 @settings(deadline=None, max_examples=150)
 @given(pictures(crowds=False), pictures())
-def test_panoptic_quality_is_that_of_the_plain_version(result, truth):
-    for actual, expected in zip(compare(result, truth, 4), plain.panoptic_quality(result, truth, 4)):
+def test_panoptic_quality_is_that_of_the_plain_version(result, annotation):
+    for actual, expected in zip(compare(result, annotation, 4), plain.panoptic_quality(result, annotation, 4)):
         assert np.allclose(actual, expected, atol=1e-12)
 
 
@@ -34,41 +34,43 @@ def test_panoptic_quality_is_that_of_the_plain_version(result, truth):
 @given(st.lists(st.tuples(pictures(), pictures()), min_size=1, max_size=3))
 def test_mean_overlap_is_that_of_the_plain_version(pairs):
     metric = MeanOverlap(LABELS)
-    for result, truth in pairs:
-        metric.update(result, truth)
+    for result, annotation in pairs:
+        metric.update(result, annotation)
     if "miou" in metric.compute():
         assert metric.compute()["miou"] == pytest.approx(plain.mean_overlap(pairs, 4))
     else:
-        assert all((truth.class_map < 0).all() for _, truth in pairs)
+        assert all((annotation.class_map < 0).all() for _, annotation in pairs)
 
 
 def test_what_is_found_in_void_is_no_error():
-    truth, result = (
+    annotation, result = (
         discs(),
         Segmentation(
             np.where(discs().segmentation == 0, 9, discs().segmentation), [*discs().segments_info, {"id": 9, "label_id": 3}], LABELS
         ),
     )
-    assert compare(result, truth, 4)[2].tolist() == [0, 0, 0, 0]
+    assert compare(result, annotation, 4)[2].tolist() == [0, 0, 0, 0]
     counted = Segmentation(
-        np.where(truth.segmentation == 0, 9, truth.segmentation), [*truth.segments_info, {"id": 9, "label_id": 0}], LABELS
+        np.where(annotation.segmentation == 0, 9, annotation.segmentation), [*annotation.segments_info, {"id": 9, "label_id": 0}], LABELS
     )
     assert compare(result, counted, 4)[2].tolist() == [0, 0, 0, 1]  # the planted error: void is a class
     metric, wrong = MeanOverlap(LABELS), MeanOverlap(LABELS)
-    metric.update(result, truth)
+    metric.update(result, annotation)
     wrong.update(result, counted)
     assert metric.compute()["miou"] == 1 > wrong.compute()["miou"]
 
 
 def test_crowds_are_neither_missed_nor_wrongly_found():
-    truth, plain_truth = discs(crowd=True), discs()
+    annotation, plain_truth = discs(crowd=True), discs()
     without = Segmentation(
-        np.where(truth.segmentation == 5, 0, truth.segmentation), [item for item in discs().segments_info if item["id"] != 5], LABELS
+        np.where(annotation.segmentation == 5, 0, annotation.segmentation),
+        [item for item in discs().segments_info if item["id"] != 5],
+        LABELS,
     )
-    assert compare(without, truth, 4)[3].tolist() == [0, 0, 0, 0]
-    half = np.where((truth.segmentation == 5) & (np.arange(96) % 4 == 0), 50, without.segmentation)
+    assert compare(without, annotation, 4)[3].tolist() == [0, 0, 0, 0]
+    half = np.where((annotation.segmentation == 5) & (np.arange(96) % 4 == 0), 50, without.segmentation)
     parts = Segmentation(half, [*without.segments_info, {"id": 50, "label_id": 1}], LABELS)
-    assert compare(parts, truth, 4)[2].tolist() == [0, 0, 0, 0]
+    assert compare(parts, annotation, 4)[2].tolist() == [0, 0, 0, 0]
     assert compare(without, plain_truth, 4)[3].tolist() == [0, 1, 0, 0]  # the planted error: the crowd is an object
     assert compare(parts, plain_truth, 4)[2].tolist() == [0, 1, 0, 0]
 
@@ -100,9 +102,9 @@ def test_what_cannot_be_measured_is_left_out_and_never_nan():
 
 def test_pictures_come_one_by_one():
     together, half = PanopticQuality(LABELS), PanopticQuality(LABELS)
-    for result, truth in [(discs(), discs()), (moved(discs()), discs(crowd=True))]:
-        together.update(result, truth)
-        half.update(result, truth)
+    for result, annotation in [(discs(), discs()), (moved(discs()), discs(crowd=True))]:
+        together.update(result, annotation)
+        half.update(result, annotation)
         half.compute()
     assert together.compute() == half.compute()
     assert 0 < together.compute()["pq_things"] < 1

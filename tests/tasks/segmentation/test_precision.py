@@ -17,12 +17,12 @@ from tests.tasks.segmentation.plain import LABELS, THINGS, discs, pictures
 pytest.importorskip("pycocotools", reason="pycocotools is not installed")
 
 
-def shaken(truth: Segmentation, seed: int) -> Segmentation:
+def shaken(annotation: Segmentation, seed: int) -> Segmentation:
     """The truth with its objects moved and scored at random."""
     rng = np.random.default_rng(seed)
-    map, info = np.zeros_like(truth.segmentation), []
-    for item in truth.segments_info:
-        map[np.roll(truth.segmentation == item["id"], rng.integers(-4, 5, 2), (0, 1))] = item["id"]
+    map, info = np.zeros_like(annotation.segmentation), []
+    for item in annotation.segments_info:
+        map[np.roll(annotation.segmentation == item["id"], rng.integers(-4, 5, 2), (0, 1))] = item["id"]
         info.append({**item, "iscrowd": 0, "score": float(rng.random())})
     return Segmentation(map, info, LABELS)
 
@@ -36,25 +36,25 @@ def by_pycocotools(pairs, kind: str) -> tuple[float, float]:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    truths, results = [], []
+    annotations, results = [], []
     for image, pair in enumerate(pairs, 1):
-        for segments, to in zip(pair, (results, truths)):
+        for segments, to in zip(pair, (results, annotations)):
             for item in segments.segments_info:
                 inside = segments.segmentation == item["id"]
                 if item["label_id"] in THINGS and inside.any():
                     rle = mask.encode(np.asfortranarray(inside.astype(np.uint8)))
-                    box = {"bbox": mask.toBbox(rle).tolist()} if kind == "bbox" or to is truths else {}
-                    shape = {"segmentation": rle} if kind == "segm" or to is truths else {}
+                    box = {"bbox": mask.toBbox(rle).tolist()} if kind == "bbox" or to is annotations else {}
+                    shape = {"segmentation": rle} if kind == "segm" or to is annotations else {}
                     rest = (
                         {"id": len(to) + 1, "area": float(inside.sum()), "iscrowd": item.get("iscrowd", 0)}
-                        if to is truths
+                        if to is annotations
                         else {"score": item["score"]}
                     )
                     to.append({"image_id": image, "category_id": item["label_id"], **box, **shape, **rest})
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
         images = [{"id": image, "height": 64, "width": 96} for image in range(1, len(pairs) + 1)]
-        coco.dataset = {"info": {}, "images": images, "annotations": truths, "categories": [{"id": i} for i in range(4)]}
+        coco.dataset = {"info": {}, "images": images, "annotations": annotations, "categories": [{"id": i} for i in range(4)]}
         coco.createIndex()
         run = COCOeval(coco, coco.loadRes(results), kind)
         run.evaluate()
@@ -65,8 +65,8 @@ def by_pycocotools(pairs, kind: str) -> tuple[float, float]:
 
 def measured(pairs) -> dict:
     metric = AveragePrecision(LABELS)
-    for result, truth in pairs:
-        metric.update(result, truth)
+    for result, annotation in pairs:
+        metric.update(result, annotation)
     return metric.compute()
 
 
@@ -79,8 +79,8 @@ def test_average_precision_is_that_of_pycocotools():
 
 def test_a_crowd_taken_for_an_object_is_caught():
     objects = [
-        (result, Segmentation(truth.segmentation, [{**item, "iscrowd": 0} for item in truth.segments_info], LABELS))
-        for result, truth in PAIRS
+        (result, Segmentation(annotation.segmentation, [{**item, "iscrowd": 0} for item in annotation.segments_info], LABELS))
+        for result, annotation in PAIRS
     ]
     assert abs(measured(objects)["mask_ap"] - measured(PAIRS)["mask_ap"]) > 1e-3
 

@@ -1,4 +1,4 @@
-"""Targets are what deeplab2 makes of a truth, written down once more; decoded they give the truth back."""
+"""Targets are what deeplab2 makes of a ground truth, written down once more; decoded they give the ground truth back."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from tests.tasks.segmentation.plain import LABELS, THINGS, discs, pictures, same
 from tests.tasks.segmentation.plain import decode_with as decode
 
 
-def slow(truth: Segmentation, sigma: float, small_area: int, small_weight: float) -> dict[str, np.ndarray]:
+def slow(annotation: Segmentation, sigma: float, small_area: int, small_weight: float) -> dict[str, np.ndarray]:
     """Object by object and pixel by pixel, at the picture's size."""
-    height, width = truth.segmentation.shape
-    expected = {name: np.zeros(truth.segmentation.shape) for name in ("center", "offset_weight")}
-    expected["semantic"], expected["offset"] = np.full(truth.segmentation.shape, -1), np.zeros((height, width, 2))
-    expected["semantic_weight"], expected["center_weight"] = np.ones(truth.segmentation.shape), (truth.segmentation > 0).astype(float)
+    height, width = annotation.segmentation.shape
+    expected = {name: np.zeros(annotation.segmentation.shape) for name in ("center", "offset_weight")}
+    expected["semantic"], expected["offset"] = np.full(annotation.segmentation.shape, -1), np.zeros((height, width, 2))
+    expected["semantic_weight"], expected["center_weight"] = (
+        np.ones(annotation.segmentation.shape),
+        (annotation.segmentation > 0).astype(float),
+    )
     reach = int(3 * sigma + 1)
-    for item in truth.segments_info:
-        inside = truth.segmentation == item["id"]
+    for item in annotation.segments_info:
+        inside = annotation.segmentation == item["id"]
         expected["semantic"][inside] = item["label_id"]
         if item["label_id"] not in THINGS or not inside.any():
             continue
@@ -51,14 +54,14 @@ def assert_same(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray], str
 
 @settings(deadline=None, max_examples=50)
 @given(pictures(), st.sampled_from([1.0, 2.0]), st.sampled_from([1, 2, 4]))
-def test_targets_are_those_of_the_plain_version(truth, sigma, stride):
-    assert_same(targets(truth, sigma=sigma, small_area=6, stride=stride), slow(truth, sigma, 6, 3.0), stride)
+def test_targets_are_those_of_the_plain_version(annotation, sigma, stride):
+    assert_same(targets(annotation, sigma=sigma, small_area=6, stride=stride), slow(annotation, sigma, 6, 3.0), stride)
 
 
 def test_targets_of_usual_objects():
-    truth = discs(crowd=True)
-    actual = targets(truth, stride=4)
-    assert_same(actual, slow(truth, 8.0, 4096, 3.0), 4)
+    annotation = discs(crowd=True)
+    actual = targets(annotation, stride=4)
+    assert_same(actual, slow(annotation, 8.0, 4096, 3.0), 4)
     assert actual["semantic"].shape == (16, 24) and actual["offset"].shape == (16, 24, 2)
 
 
@@ -84,9 +87,9 @@ def test_void_counts_nowhere():
 
 @pytest.mark.parametrize("stride", [1, 4])
 def test_decoded_targets_are_the_truth(stride):
-    truth, actual = discs(), targets(discs(), stride=stride)
+    annotation, actual = discs(), targets(discs(), stride=stride)
     back = decode(np.maximum(actual["semantic"], 0), actual["center"], actual["offset"], labels=LABELS, nms_kernel=3)
-    small = Segmentation(truth.segmentation[::stride, ::stride], truth.segments_info, LABELS)
+    small = Segmentation(annotation.segmentation[::stride, ::stride], annotation.segments_info, LABELS)
     assert same_segments(back, small, small.segmentation > 0)
 
 

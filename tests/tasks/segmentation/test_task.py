@@ -29,7 +29,7 @@ LABELS = (Label("background", False), Label("nucleus"))
 SIDE = 64
 
 
-def truth() -> Segmentation:
+def annotation() -> Segmentation:
     """A long bar, and two discs that touch its ends: their centers are nearer to the ends than the bar's own."""
     rows, columns = np.mgrid[:SIDE, :SIDE]
     ids = np.ones((SIDE, SIDE), np.int32)
@@ -59,40 +59,40 @@ def test_the_figure_is_one_that_the_metric_tells():
     for spec in (SPEC, alone):
         metric = TASK.metric(spec, LABELS)
         assert TASK.primary_metric(spec) not in metric.compute()
-        metric.update(truth(), truth())
+        metric.update(annotation(), annotation())
         assert metric.compute()[TASK.primary_metric(spec)] == 1.0
 
 
 def test_perfect_maps_give_the_truth_back():
-    actual = TASK.decode(perfect(truth()), SPEC, resize_transform(SIDE, SIDE, Preprocessing(resize="none")), LABELS)
-    assert len(actual) == 4 and quality(actual, truth()) > 0.93
+    actual = TASK.decode(perfect(annotation()), SPEC, resize_transform(SIDE, SIDE, Preprocessing(resize="none")), LABELS)
+    assert len(actual) == 4 and quality(actual, annotation()) > 0.93
 
 
 def test_rows_and_columns_of_offsets_the_other_way_round_would_be_seen():
-    maps = perfect(truth())
+    maps = perfect(annotation())
     maps["offset"] = maps["offset"][..., ::-1]
     actual = TASK.decode(maps, SPEC, resize_transform(SIDE, SIDE, Preprocessing(resize="none")), LABELS)
-    assert quality(actual, truth()) < 0.85
+    assert quality(actual, annotation()) < 0.85
 
 
 def test_offsets_grow_with_their_maps():
-    maps = perfect(truth())
+    maps = perfect(annotation())
     whole = upsample_maps(maps, (SIDE, SIDE), 2)
     assert np.allclose(whole["offset"][::2, ::2], 2 * maps["offset"], atol=1e-5)
 
 
 def test_offsets_that_do_not_lead_to_the_middle_would_be_seen():
-    maps, view = perfect(truth()), resize_transform(SIDE, SIDE, Preprocessing(resize="none"))
-    right = quality(TASK.decode(maps, SPEC, view, LABELS), truth())
-    assert quality(TASK.decode({**maps, "offset": -maps["offset"]}, SPEC, view, LABELS), truth()) < right - 0.05
+    maps, view = perfect(annotation()), resize_transform(SIDE, SIDE, Preprocessing(resize="none"))
+    right = quality(TASK.decode(maps, SPEC, view, LABELS), annotation())
+    assert quality(TASK.decode({**maps, "offset": -maps["offset"]}, SPEC, view, LABELS), annotation()) < right - 0.05
 
 
 def test_segments_come_in_the_pictures_own_pixels():
     view = resize_transform(2 * SIDE, 2 * SIDE, Preprocessing(size=(SIDE, SIDE), resize="squash"))
-    actual = TASK.decode(perfect(truth()), SPEC, view, LABELS)
+    actual = TASK.decode(perfect(annotation()), SPEC, view, LABELS)
     assert actual.segmentation.shape == (2 * SIDE, 2 * SIDE)
     assert sum(item["area"] for item in actual.segments_info) == 4 * SIDE * SIDE
-    large = Segmentation(truth().segmentation.repeat(2, 0).repeat(2, 1), truth().segments_info, LABELS)
+    large = Segmentation(annotation().segmentation.repeat(2, 0).repeat(2, 1), annotation().segments_info, LABELS)
     assert quality(actual, large) > 0.9
 
 
@@ -105,23 +105,23 @@ def test_maps_grow_so_that_each_value_stays_at_its_pixel(size):
 def test_a_head_without_instances_gives_a_segment_for_each_class():
     spec = replace(SPEC, head=replace(SPEC.head, instances=None))
     actual = TASK.decode(
-        {"semantic": perfect(truth())["semantic"]}, spec, resize_transform(SIDE, SIDE, Preprocessing(resize="none")), LABELS
+        {"semantic": perfect(annotation())["semantic"]}, spec, resize_transform(SIDE, SIDE, Preprocessing(resize="none")), LABELS
     )
     assert sorted(item["label_id"] for item in actual.segments_info) == [0, 1]
     metric = TASK.metric(spec, LABELS)
-    metric.update(actual, truth())
+    metric.update(actual, annotation())
     assert set(metric.compute()) == {"miou", "per_class"}
 
 
 def test_small_objects_weigh_what_the_head_says():
     heavy = replace(SPEC, head=replace(SPEC.head, targets=replace(SPEC.head.targets, small_weight=3.0)))
-    alike, weighed = (TASK.targets(truth(), spec, (SIDE, SIDE))["semantic_weight"] for spec in (SPEC, heavy))
+    alike, weighed = (TASK.targets(annotation(), spec, (SIDE, SIDE))["semantic_weight"] for spec in (SPEC, heavy))
     assert SPEC.head.targets.small_weight == 1.0 and (alike == 1).all()
-    assert np.array_equal(weighed, np.where(truth().segmentation[::2, ::2] > 1, 3.0, 1.0))
+    assert np.array_equal(weighed, np.where(annotation().segmentation[::2, ::2] > 1, 3.0, 1.0))
 
 
 def test_targets_of_a_batch_have_the_batch_first():
-    built = batch_targets(TASK, [truth(), truth()], SPEC, (SIDE, SIDE))
+    built = batch_targets(TASK, [annotation(), annotation()], SPEC, (SIDE, SIDE))
     assert {name: array.shape for name, array in built.items()} == {
         **dict.fromkeys(("semantic", "semantic_weight", "center", "center_weight", "offset_weight"), (2, SIDE // 2, SIDE // 2)),
         "offset": (2, SIDE // 2, SIDE // 2, 2),
@@ -130,4 +130,7 @@ def test_targets_of_a_batch_have_the_batch_first():
 
 def test_a_result_beside_the_truth_is_a_picture():
     picture = Image.new("RGB", (SIDE, SIDE), (60, 60, 60))
-    assert TASK.draw(picture, {"ground truth": truth(), "prediction": truth()}).width > TASK.draw(picture, {"PyTorch": truth()}).width
+    assert (
+        TASK.draw(picture, {"ground truth": annotation(), "prediction": annotation()}).width
+        > TASK.draw(picture, {"PyTorch": annotation()}).width
+    )

@@ -13,17 +13,17 @@ from tests.tasks.segmentation.plain import LABELS, discs, perfect_maps, same_seg
 from tests.tasks.segmentation.plain import decode_with as decode
 
 
-def mirror_of(truth: Segmentation) -> Segmentation:
-    return Segmentation(truth.segmentation[:, ::-1], truth.segments_info, truth.categories)
+def mirror_of(annotation: Segmentation) -> Segmentation:
+    return Segmentation(annotation.segmentation[:, ::-1], annotation.segments_info, annotation.categories)
 
 
 def test_a_mirror_image_and_the_picture_agree():
-    truth = discs()
-    there, back = perfect_maps(truth), flip_maps(perfect_maps(mirror_of(truth)))
-    inside = np.isin(truth.segmentation, (3, 4, 5, 6))
+    annotation = discs()
+    there, back = perfect_maps(annotation), flip_maps(perfect_maps(mirror_of(annotation)))
+    inside = np.isin(annotation.segmentation, (3, 4, 5, 6))
     assert np.abs(back["offset"] - there["offset"])[inside].max() <= 1  # centers of mass between two pixels may round the other way
     actual = decode(**mean_maps([there, back]), labels=LABELS, activation=None)
-    assert same_segments(actual, truth, truth.segmentation > 0)
+    assert same_segments(actual, annotation, annotation.segmentation > 0)
 
 
 def test_mirrored_twice_is_as_before():
@@ -35,10 +35,10 @@ def test_mirrored_twice_is_as_before():
 
 
 def test_a_flip_that_leaves_the_offsets_as_they_were_is_caught():
-    truth, maps = discs(), perfect_maps(mirror_of(discs()))
+    annotation, maps = discs(), perfect_maps(mirror_of(discs()))
     unmoved = {name: value[:, ::-1] for name, value in maps.items()}
-    assert not same_segments(decode(**unmoved, labels=LABELS), truth, truth.segmentation > 0)
-    assert same_segments(decode(**flip_maps(maps), labels=LABELS), truth, truth.segmentation > 0)
+    assert not same_segments(decode(**unmoved, labels=LABELS), annotation, annotation.segmentation > 0)
+    assert same_segments(decode(**flip_maps(maps), labels=LABELS), annotation, annotation.segmentation > 0)
 
 
 def test_a_mirror_image_of_another_size_is_refused():

@@ -40,13 +40,13 @@ def test_tiles_that_begin_where_the_networks_grid_does_not_are_caught():
     assert np.abs(shifted["center"] - once["center"]).max() > 0.1
 
 
-def knowing(truth: Segmentation, turn: bool = True, scale: bool = True):
-    """Return a network that reads from a picture of coordinates the place, the side and the scale of its view, and answers with the truth.
+def knowing(annotation: Segmentation, turn: bool = True, scale: bool = True):
+    """Return a network that reads from a picture of coordinates the place, the side and the scale of its view, and answers with it.
 
     `turn` and `scale` False plant an error each: offsets that stay as they are in the mirror, or at another size.
     """
-    maps = perfect_maps(truth)
-    size = truth.segmentation.shape
+    maps = perfect_maps(annotation)
+    size = annotation.segmentation.shape
 
     def compute(x: np.ndarray) -> dict[str, np.ndarray]:
         rows, columns = (np.clip(np.rint(x[0, ..., axis]), 0, size[axis] - 1).astype(int) for axis in (0, 1))
@@ -63,9 +63,9 @@ PICTURE = np.stack([*np.mgrid[:64, :96], np.zeros((64, 96))], -1).astype(np.floa
 
 
 def quality(compute, tta: TTA) -> float:
-    truth = discs()
+    annotation = discs()
     metric = PanopticQuality(LABELS)
-    metric.update(decode(**predict_tta(compute, PICTURE, tta, 1, 1), labels=LABELS), truth)
+    metric.update(decode(**predict_tta(compute, PICTURE, tta, 1, 1), labels=LABELS), annotation)
     return metric.compute()["pq"]
 
 
@@ -78,9 +78,9 @@ def test_what_several_looks_say_together_is_the_truth(asked):
 
 def astray(compute, tta: TTA) -> float:
     """Mean distance in pixels between the targets of offsets and the middle of their objects."""
-    truth = discs()
+    annotation = discs()
     actual = predict_tta(compute, PICTURE, tta, 1, 1)["offset"]
-    return float(np.abs(actual - perfect_maps(truth)["offset"])[np.isin(truth.segmentation, (3, 4, 5, 6))].mean())
+    return float(np.abs(actual - perfect_maps(annotation)["offset"])[np.isin(annotation.segmentation, (3, 4, 5, 6))].mean())
 
 
 @pytest.mark.parametrize(("asked", "error"), [({"hflip": True}, "turn"), ({"scales": (2.0,)}, "scale"), ({"scales": (0.5, 1)}, "scale")])
