@@ -19,6 +19,12 @@ from axialzoo.spec import did_you_mean
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 NEXT = ".config.json.next"  # the config of weights that are about to replace those in the folder
 FILES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".weights.h5", ".keras")  # of weights, which can be converted
+OTHERS = {  # files that people try instead -> the way on
+    (".onnx", ".pt2", ".tflite"): "of another runtime, which runs it without a checkpoint; load the folder that it was exported from",
+    (".zip", ".tar", ".tar.gz", ".tgz"): "that holds others; unpack it and load the folder with both files in it",
+    (".h5", ".hdf5"): "of Keras; save the model there as .keras, run `axialzoo convert` on it and load the new folder",
+    (".pkl", ".pickle", ".npz", ".npy", ".msgpack"): "of arrays; save the weights as .safetensors and run `axialzoo convert` on it",
+}
 METADATA = ("axialzoo", "format")
 
 
@@ -82,6 +88,9 @@ def _advice(path: Path) -> str:
             f"a file; make the folder with `axialzoo convert {path} {target}`, with --model NAME where the file does not say which model "
             f"it is, and load {target}"
         )
+    for suffixes, way in OTHERS.items():
+        if path.name.lower().endswith(suffixes):
+            return f"a file {way}"
     return "a file"
 
 

@@ -101,6 +101,21 @@ def test_weights_that_are_none_of_the_model_are_refused(model, tmp_path):
         convert(tmp_path / "whole.pth", tmp_path / "folder", model=XS)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "way"),
+    [
+        (".onnx", "load the folder that it was exported from"),
+        (".tar.gz", "unpack it"),
+        (".H5", "save the model there as .keras"),
+        (".npz", ".safetensors"),
+    ],
+)
+def test_a_file_that_cannot_be_converted_names_the_way_on(suffix, way, tmp_path):
+    (tmp_path / f"mine{suffix}").write_bytes(b"1")
+    with pytest.raises(CheckpointError, match=f"found a file .*{way}"):
+        load_model(str(tmp_path / f"mine{suffix}"))
+
+
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".keras", ".ckpt", ".bin", ".weights.h5"])
 def test_a_file_in_the_place_of_a_folder_names_the_command(suffix, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
