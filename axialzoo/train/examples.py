@@ -51,16 +51,23 @@ def put_examples(folder: Path, scored: Sequence[tuple[float, Any]], task: Task, 
     targets = [f"pictures/{number}.webp" for number in range(1, len(chosen) + 1)]
     for name in targets:
         check_output(folder / name, overwrite=name in known)
-    examples = []
-    for name, (text, prediction) in zip(targets, chosen):
+    examples = [{"file": name, "text": text} for name, (text, _) in zip(targets, chosen)]
+    stale = sorted(known - set(targets))
+    _write_list(
+        folder, [*examples, *({"file": name, "text": ""} for name in stale)]
+    )  # first, so that a run after a killed one may replace them
+    for name, (_, prediction) in zip(targets, chosen):
         drawn = task.draw(
             prediction.sample.picture, {"ground truth": prediction.sample.annotation, "prediction": prediction.result}, model=config.model
         )
         drawn.thumbnail((WIDEST, WIDEST), Image.Resampling.LANCZOS)
         with atomic_write(folder / name) as beside:
             drawn.save(beside, "WEBP", quality=QUALITY, method=6)
-        examples.append({"file": name, "text": text})
-    for name in known - set(targets):
+    for name in stale:
         (folder / name).unlink(missing_ok=True)
-    write_text(folder / EXAMPLES, json.dumps(examples, indent=2, ensure_ascii=False) + "\n")
+    _write_list(folder, examples)
     return write_card(folder, config)
+
+
+def _write_list(folder: Path, examples: Sequence[dict[str, str]]) -> None:
+    write_text(folder / EXAMPLES, json.dumps(examples, indent=2, ensure_ascii=False) + "\n")

@@ -154,6 +154,27 @@ def test_examples_are_made_again_and_files_of_others_stay(folder):
     assert (folder / "pictures" / "3.webp").read_text() == "mine" and len(examples_of(folder)) == 2
 
 
+@pytest.mark.parametrize("done", range(4))
+def test_examples_whose_making_was_stopped_are_made_again(folder, monkeypatch, done):
+    put_examples(folder, scored(0.9), TASK, split="val")
+    drawn, honest = [], type(TASK).draw
+
+    def draw(*args, **options):
+        drawn.append(1)
+        if len(drawn) > done:
+            raise KeyboardInterrupt
+        return honest(*args, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(type(TASK), "draw", draw)
+        put_examples(folder, scored(*np.linspace(0, 1, 6).tolist()), TASK, split="val")
+    card = put_examples(folder, scored(0.1, 0.2, 0.3), TASK, split="val").read_text()
+    assert (
+        re.findall(r"\((pictures/\d.webp)\)", card) == [f"pictures/{number}.webp" for number in (1, 2, 3)]
+        and not (folder / "pictures" / "4.webp").exists()
+    )
+
+
 @pytest.mark.parametrize(
     "wrong", [{"file": "pictures/1.webp"}, [{"file": "../model.safetensors", "text": "a"}], ["1.webp"], [{"text": "a"}]]
 )
