@@ -28,7 +28,7 @@ def plan_report(spec: Model, tensors: Tensors | None, size: tuple[int, int]) -> 
     Returns:
         ``size``, ``operations`` (each with ``operation``, ``layer``, ``from``, ``to``, ``multiply_adds``, ``bytes``, ``activation``,
         ``seconds`` and ``of_peak``), ``multiply_adds``, ``arena_bytes``, ``runs_on``, ``seconds`` and ``of_peak``. Times are None where
-        nothing ran on the kernel. The peak is the rate of a product that stays in the first cache.
+        nothing ran on the kernel. The peak is the rate of a large product of the kernel.
 
     Raises:
         NoPlan: naming a part of the network that the native runtime cannot run.
@@ -59,9 +59,9 @@ def plan_report(spec: Model, tensors: Tensors | None, size: tuple[int, int]) -> 
 
 
 def peak_rate(library: Kernel) -> float:
-    """Return the multiply-adds a second of a product that stays in the first cache, on one thread."""
-    build = Builder(Weights({}, 1e-5), (1, 48, 20, 64))
-    matrix = Matrix(np.full((1, 64, 64), 1 / 64, np.float32), np.zeros(64, np.float32))
+    """Return the multiply-adds a second of a large product of the kernel, on one thread: of 480 rows with 128 x 128 weights."""
+    build = Builder(Weights({}, 1e-5), (1, 24, 20, 128))
+    matrix = Matrix(np.full((1, 128, 128), 1 / 128, np.float32), np.zeros(128, np.float32))
     program = build.program({"y": build.convolution("product", build.image, matrix)})
     place(program)
     return program.multiply_adds / float(_fastest(Compiled(program), library, 40)[0])
