@@ -161,6 +161,10 @@ class AxialModel(Extractor, HubMixin):
         assert self.spec.head is not None
         return sum(self.losses, loss_of(self.spec.head)(y_pred, y, self.spec.head, **self.loss_options)["total"])
 
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        refuse_one_hot(self.loss, y, y_pred)  # JAX and PyTorch compute metrics before the first loss
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
     def preprocess(self, pictures: Any) -> Any:
         """Return pictures as the model's input, (N, H, W, 3) float32, or channels second where the model has them so.
 
