@@ -53,9 +53,8 @@ def put_examples(folder: Path, scored: Sequence[tuple[float, Any]], task: Task, 
         check_output(folder / name, overwrite=name in known)
     examples = [{"file": name, "text": text} for name, (text, _) in zip(targets, chosen)]
     stale = sorted(known - set(targets))
-    _write_list(
-        folder, [*examples, *({"file": name, "text": ""} for name in stale)]
-    )  # first, so that a run after a killed one may replace them
+    # The list comes first, so that a run after a killed one may replace the pictures that this one wrote.
+    _write_list(folder, [*examples, *({"file": name, "text": ""} for name in stale)])
     for name, (_, prediction) in zip(targets, chosen):
         drawn = task.draw(
             prediction.sample.picture, {"ground truth": prediction.sample.annotation, "prediction": prediction.result}, model=config.model
