@@ -85,10 +85,10 @@ def description(image: Image.Image) -> str:
 
 
 def cut_note(image: Image.Image) -> list[str]:
-    """Return a note where Pillow cuts 16 bits a channel to 8 as it reads colours."""
+    """Return a note where Pillow cuts 16 bits a channel to 8, as it does for one channel of a picture in colour."""
     modes = [str(tile[3]) for tile in getattr(image, "tile", ())]
     cut = any(";16" in mode for mode in modes) and image.mode not in ("I", "F") and not image.mode.startswith("I;16")
-    return ["16 bits a channel cut to 8, as only grey is read at full depth; give others as an array"] if cut else []
+    return ["16 bits a channel cut to 8, as one channel of a file is not read at full depth; give it as an array"] if cut else []
 
 
 UNSIGNED, SIGNED = 1, 2  # kinds of number in a TIFF
